@@ -1,0 +1,106 @@
+"""The AsyncAPI 3 document of the whole system, generated from the plan and the events."""
+
+from typing import Any
+
+from laundry_events.envelope import CONTENT_TYPE, PREFIX
+from laundry_events.events import EVENTS, Event
+from laundry_events.schemas import schema_of
+from laundry_events.topology import MAX_ATTEMPTS, PLAN, RETRY_DELAYS_S, Plan, Queue
+
+REF = "#/components/schemas/"
+
+
+def _message(event: type[Event]) -> dict[str, Any]:
+    attributes = ("specversion", "id", "source", "type", "time", "subject", "dataschema")
+    headers = {PREFIX + name: {"type": "string"} for name in attributes}
+    headers["traceparent"] = {"type": "string"}
+    schema = schema_of(event)
+    return {
+        "name": event.event_type,
+        "title": f"{event.event_type} version {event.version}",
+        "summary": (event.__doc__ or "").strip().split("\n")[0],
+        "contentType": CONTENT_TYPE,
+        "headers": {
+            "type": "object",
+            "required": [PREFIX + n for n in attributes[:4]],
+            "properties": headers,
+        },
+        "payload": {"$ref": f"{REF}{event.event_type}"},
+        "x-schema-id": schema["$id"],
+    }
+
+
+def _channel(queue: Queue, event: type[Event] | None) -> dict[str, Any]:
+    binding = {
+        "is": "queue",
+        "queue": {"name": queue.name, "durable": True, "exclusive": False, "autoDelete": False},
+        "bindingVersion": "0.3.0",
+    }
+    channel: dict[str, Any] = {
+        "address": queue.name,
+        "description": queue.purpose,
+        "bindings": {"amqp": binding},
+        "x-queue-type": queue.kind,
+        "x-exchange": queue.exchange,
+        "x-routing-keys": list(queue.keys),
+    }
+    if queue.dead:
+        channel["x-retry-delays-seconds"] = list(RETRY_DELAYS_S)
+        channel["x-max-attempts"] = MAX_ATTEMPTS
+        channel["x-dead-letter-queue"] = queue.dead
+    if event is not None:
+        channel["messages"] = {event.event_type: {"$ref": f"#/components/messages/{event.event_type}"}}
+    return channel
+
+
+def _hoisted(schema: dict[str, Any], schemas: dict[str, Any]) -> dict[str, Any]:
+    for name, definition in schema.pop("$defs", {}).items():
+        schemas[name] = _renamed(definition)
+    schema.pop("$schema", None)
+    schema.pop("$id", None)
+    renamed: dict[str, Any] = _renamed(schema)
+    return renamed
+
+
+def _renamed(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {
+            k: v.replace("#/$defs/", REF) if k == "$ref" and isinstance(v, str) else _renamed(v)
+            for k, v in value.items()
+        }
+    return [_renamed(item) for item in value] if isinstance(value, list) else value
+
+
+def asyncapi(version: str, plan: Plan = PLAN) -> dict[str, Any]:
+    """Return the document: channels are queues, operations are who publishes and who consumes."""
+    by_key = {event.routing_key: event for event in EVENTS}
+    schemas: dict[str, Any] = {}
+    for event in EVENTS:
+        schemas[event.event_type] = _hoisted(schema_of(event), schemas)
+    operations: dict[str, Any] = {}
+    for service in plan.services:
+        for key in service.publishes:
+            operations[f"{service.name} publishes {key}"] = {
+                "action": "send",
+                "channel": {"$ref": f"#/channels/{key}"},
+            }
+        for queue in plan.consumed_by(service.name):
+            operations[f"{service.name} consumes {queue.name}"] = {
+                "action": "receive",
+                "channel": {"$ref": f"#/channels/{queue.name}"},
+            }
+    return {
+        "asyncapi": "3.0.0",
+        "info": {
+            "title": "Smart Fitness Laundry events",
+            "version": version,
+            "description": "CloudEvents 1.0 in binary style on AMQP 0-9-1; topic exchange laundry.events.",
+        },
+        "defaultContentType": CONTENT_TYPE,
+        "channels": {queue.name: _channel(queue, by_key.get(queue.keys[0])) for queue in plan.queues},
+        "operations": operations,
+        "components": {
+            "messages": {event.event_type: _message(event) for event in EVENTS},
+            "schemas": schemas,
+        },
+    }

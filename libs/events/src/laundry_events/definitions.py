@@ -1,0 +1,220 @@
+"""RabbitMQ definitions generated from the plan: import them at boot or post them to the management API."""
+
+import base64
+import hashlib
+import re
+import secrets
+from collections.abc import Mapping
+from typing import Any
+
+from laundry_events.topology import (
+    DEAD_EXCHANGE,
+    DEAD_LETTER_TTL_MS,
+    DELIVERY_LIMIT,
+    EVENTS_EXCHANGE,
+    PLAN,
+    REQUEUE_EXCHANGE,
+    RETRY_EXCHANGE,
+    STREAM_MAX_AGE,
+    TELEMETRY_EXCHANGE,
+    VHOST,
+    Plan,
+    Queue,
+    Service,
+)
+
+Definition = dict[str, Any]
+NOTHING = "^$"
+
+
+def _any_of(names: list[str]) -> str:
+    return "^(" + "|".join(re.escape(name).replace(r"\-", "-") for name in names) + ")$" if names else NOTHING
+
+
+def _hashed(password: str) -> str:
+    """Hash as RabbitMQ does (rabbit_password_hashing_sha256): a definitions file holds no clear password."""
+    salt = secrets.token_bytes(4)
+    return base64.b64encode(salt + hashlib.sha256(salt + password.encode()).digest()).decode()
+
+
+def queues(plan: Plan = PLAN, *, vhost: str = VHOST, nodes: int = 1) -> list[Definition]:
+    """Return every queue with only its type and group size: the rest are policies, which may change."""
+    found: list[Definition] = []
+    for queue in plan.queues:
+        if queue.kind == "stream":
+            arguments: dict[str, Any] = {"x-queue-type": "stream", "x-initial-cluster-size": nodes}
+            found.append(_queue(queue.name, vhost, arguments))
+            continue
+        arguments = {"x-queue-type": "quorum", "x-quorum-initial-group-size": nodes}
+        names = [queue.name, *(name for name, _ in queue.retries), str(queue.dead)]
+        found.extend(_queue(name, vhost, dict(arguments)) for name in names)
+    return found
+
+
+def _queue(name: str, vhost: str, arguments: dict[str, Any]) -> Definition:
+    return {"name": name, "vhost": vhost, "durable": True, "auto_delete": False, "arguments": arguments}
+
+
+def policies(plan: Plan = PLAN, *, vhost: str = VHOST) -> list[Definition]:
+    """Return one policy for each queue: limits, dead-lettering, and what happens when it is full."""
+    found: list[Definition] = []
+    safe = {"dead-letter-strategy": "at-least-once", "overflow": "reject-publish"}
+    for queue in plan.queues:
+        if queue.kind == "stream":
+            found.append(_policy(queue.name, vhost, {"max-age": STREAM_MAX_AGE}))
+            continue
+        to_dead = {"dead-letter-exchange": DEAD_EXCHANGE, "dead-letter-routing-key": queue.dead}
+        main = {**safe, **to_dead, "delivery-limit": DELIVERY_LIMIT, "max-length": queue.max_length}
+        found.append(_policy(queue.name, vhost, main))
+        back = {"dead-letter-exchange": REQUEUE_EXCHANGE, "dead-letter-routing-key": queue.name}
+        for name, delay_ms in queue.retries:
+            found.append(_policy(name, vhost, {**safe, **back, "message-ttl": delay_ms}))
+        dead = {"message-ttl": DEAD_LETTER_TTL_MS, "delivery-limit": -1, "overflow": "reject-publish"}
+        found.append(_policy(str(queue.dead), vhost, dead))
+    return found
+
+
+def _policy(queue: str, vhost: str, definition: dict[str, Any]) -> Definition:
+    pattern = _any_of([queue])
+    return {
+        "name": queue,
+        "vhost": vhost,
+        "pattern": pattern,
+        "apply-to": "queues",
+        "priority": 10,
+        "definition": definition,
+    }
+
+
+def bindings(plan: Plan = PLAN, *, vhost: str = VHOST) -> list[Definition]:
+    """Return every binding: events and returns to main queues, waits to retry queues, the dead to theirs."""
+    found: list[Definition] = []
+    for queue in plan.queues:
+        found.extend(_binding(queue.exchange, queue.name, key, vhost) for key in queue.keys)
+        if queue.kind == "stream":
+            continue
+        found.append(_binding(REQUEUE_EXCHANGE, queue.name, queue.name, vhost))
+        found.extend(_binding(RETRY_EXCHANGE, name, name, vhost) for name, _ in queue.retries)
+        found.append(_binding(DEAD_EXCHANGE, str(queue.dead), str(queue.dead), vhost))
+    return found
+
+
+def _binding(source: str, destination: str, key: str, vhost: str) -> Definition:
+    return {
+        "source": source,
+        "vhost": vhost,
+        "destination": destination,
+        "destination_type": "queue",
+        "routing_key": key,
+        "arguments": {},
+    }
+
+
+def _consumed(plan: Plan, service: Service) -> list[Queue]:
+    return [queue for queue in plan.consumed_by(service.name) if queue.kind == "quorum"]
+
+
+def permissions(plan: Plan = PLAN, *, vhost: str = VHOST) -> list[Definition]:
+    """Return what each service may touch: its queues to read, named exchanges to write, no more."""
+    found: list[Definition] = []
+    for service in plan.services:
+        consumed = _consumed(plan, service)
+        exchanges = [EVENTS_EXCHANGE] if service.publishes else []
+        exchanges += [RETRY_EXCHANGE, DEAD_EXCHANGE] if consumed else []
+        readable = [queue.name for queue in plan.consumed_by(service.name)]
+        found.append(
+            {
+                "user": service.name,
+                "vhost": vhost,
+                "configure": NOTHING,
+                "write": _any_of(exchanges),
+                "read": _any_of(readable),
+            }
+        )
+    return found
+
+
+def topic_permissions(plan: Plan = PLAN, *, vhost: str = VHOST) -> list[Definition]:
+    """Return which routing keys a service may use on each exchange."""
+    found: list[Definition] = []
+    for service in plan.services:
+        consumed = _consumed(plan, service)
+        allowed = {
+            EVENTS_EXCHANGE: list(service.publishes),
+            RETRY_EXCHANGE: [name for queue in consumed for name, _ in queue.retries],
+            DEAD_EXCHANGE: [str(queue.dead) for queue in consumed],
+            REQUEUE_EXCHANGE: [],
+            TELEMETRY_EXCHANGE: [],
+        }
+        found.extend(
+            {
+                "user": service.name,
+                "vhost": vhost,
+                "exchange": exchange,
+                "write": _any_of(keys),
+                "read": NOTHING,
+            }
+            for exchange, keys in allowed.items()
+        )
+    return found
+
+
+def definitions(
+    passwords: Mapping[str, str] | None = None,
+    *,
+    plan: Plan = PLAN,
+    vhost: str = VHOST,
+    nodes: int = 1,
+    administrator: tuple[str, str] | None = None,
+) -> Definition:
+    """Return the whole plan as a RabbitMQ definitions document.
+
+    Args:
+        passwords: clear passwords by service; users and permissions are left out where none is given.
+        administrator: name and clear password of one more user who may do everything; a broker that imports
+            definitions when it first boots makes no user by itself. Only with ``passwords``.
+        nodes: the size of the cluster, which is the size of every queue's Raft group.
+
+    Raises:
+        ValueError: a service of the plan has no password.
+    """
+    document: Definition = {
+        "vhosts": [{"name": vhost, "default_queue_type": "quorum"}],
+        "exchanges": [
+            {
+                "name": exchange.name,
+                "vhost": vhost,
+                "type": "topic",
+                "durable": True,
+                "auto_delete": False,
+                "internal": False,
+                "arguments": {},
+            }
+            for exchange in plan.exchanges
+        ],
+        "queues": queues(plan, vhost=vhost, nodes=nodes),
+        "bindings": bindings(plan, vhost=vhost),
+        "policies": policies(plan, vhost=vhost),
+    }
+    if passwords is not None:
+        missing = [service.name for service in plan.services if not passwords.get(service.name)]
+        if missing:
+            raise ValueError(f"no broker password given for {', '.join(missing)}")
+        document["users"] = [_user(service.name, passwords[service.name]) for service in plan.services]
+        document["permissions"] = permissions(plan, vhost=vhost)
+        document["topic_permissions"] = topic_permissions(plan, vhost=vhost)
+        if administrator is not None:
+            name, password = administrator
+            document["users"].append(_user(name, password, tags=["administrator"]))
+            everything = {"configure": ".*", "write": ".*", "read": ".*"}
+            document["permissions"].append({"user": name, "vhost": vhost, **everything})
+    return document
+
+
+def _user(name: str, password: str, tags: list[str] | None = None) -> Definition:
+    return {
+        "name": name,
+        "password_hash": _hashed(password),
+        "hashing_algorithm": "rabbit_password_hashing_sha256",
+        "tags": tags or [],
+    }

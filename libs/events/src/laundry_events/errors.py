@@ -1,0 +1,53 @@
+"""What can go wrong between an event and its effect, by what should happen next."""
+
+
+class PermanentError(Exception):
+    """Trying again cannot help: the message goes to its dead-letter queue at once.
+
+    ``reason`` is a stable machine-readable word that operators group dead letters by.
+    """
+
+    reason = "permanent"
+
+    def __init__(self, message: str, *, reason: str | None = None) -> None:
+        super().__init__(message)
+        if reason is not None:
+            self.reason = reason
+
+
+class MalformedMessage(PermanentError):
+    """The message is no CloudEvent of ours: headers are missing or the body does not parse."""
+
+    reason = "malformed"
+
+
+class UnknownEvent(PermanentError):
+    """The type or the version of the event is not known to this reader."""
+
+    reason = "unknown-event"
+
+
+class EventTooLarge(PermanentError):
+    """The encoded event is larger than a message may be (64 KiB, DD-02 and TripGen's queue plan)."""
+
+    reason = "too-large"
+
+
+class DrillError(Exception):
+    """A message that was sent to fail did fail: a rehearsal of retries, dead letters and their alerts."""
+
+
+class PublishError(Exception):
+    """The broker did not take the message; it is not known to be stored."""
+
+
+class BrokerUnavailable(PublishError):
+    """There is no connection to the broker, or it did not confirm in time: try again later."""
+
+
+class Refused(PublishError):
+    """The broker is there but this queue takes nothing now: other queues may, so go on with the others."""
+
+
+class Unroutable(PublishError):
+    """The broker has no queue for this message: the topology is not applied or the key is wrong."""

@@ -1,0 +1,224 @@
+"""The events that services tell each other: past tense, typed, versioned (DD-02 §4.4.2.2.1).
+
+Readers ignore fields they do not know, so a producer may add optional ones. Anything else is a new
+version; ``schemas/`` holds the committed JSON schema of every version and a test guards the promise.
+"""
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+BranchId = Annotated[str, Field(pattern=r"^[a-z0-9-]{1,40}$")]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Confidence = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=1, le=999)]
+
+
+class Part(BaseModel):
+    """A piece of an event's body."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+class Event(Part):
+    """An event's body. Its name, version and routing key belong to the class."""
+
+    event_type: ClassVar[str]
+    version: ClassVar[int] = 1
+    routing_key: ClassVar[str]
+
+    @property
+    def subject(self) -> str:
+        """The id of the thing this event is about (CloudEvents ``subject``)."""
+        raise NotImplementedError
+
+
+class Photo(Part):
+    """Where a photo lies and what it must be; the bytes never travel in a message."""
+
+    key: Annotated[str, Field(min_length=1, max_length=512)]
+    sha256: Sha256
+    bytes: Annotated[int, Field(ge=1)]
+    media_type: str
+
+
+class ReadLabel(Part):
+    """One kind of garment that the model saw."""
+
+    label: str
+    confidence: Confidence
+    count: Count = 1
+
+
+class CountedLabel(Part):
+    """One kind of garment that a person confirmed."""
+
+    label: str
+    count: Count = 1
+
+
+class TaskSubmitted(Event):
+    """A helper's photo was registered; it waits to be read."""
+
+    event_type = "TaskSubmitted"
+    routing_key = "task.submitted"
+
+    task_id: str
+    task_version: Annotated[int, Field(ge=1, description="Rises with each change of the task")]
+    branch_id: BranchId
+    helper_id: str
+    photo: Photo
+    submitted_at: AwareDatetime
+
+    @property
+    def subject(self) -> str:
+        """The task's id."""
+        return self.task_id
+
+
+class TaskRead(Event):
+    """A replica read the photo, or found that it cannot be read."""
+
+    event_type = "TaskRead"
+    routing_key = "task.read"
+
+    task_id: str
+    task_version: Annotated[int, Field(ge=1, description="The version of the task that was read")]
+    branch_id: BranchId
+    outcome: Literal["read", "unreadable"]
+    reason: str | None = Field(default=None, description="Why it is unreadable")
+    labels: list[ReadLabel] = []
+    needs_review: bool = True
+    model_version: str
+    read_at: AwareDatetime
+
+    @property
+    def subject(self) -> str:
+        """The task's id."""
+        return self.task_id
+
+
+class TaskConfirmed(Event):
+    """A branch owner confirmed or corrected a reading: an example to learn from."""
+
+    event_type = "TaskConfirmed"
+    routing_key = "task.confirmed"
+
+    task_id: str
+    task_version: Annotated[int, Field(ge=1)]
+    branch_id: BranchId
+    photo: Photo
+    read_labels: list[ReadLabel] = []
+    model_version: str | None = None
+    labels: Annotated[list[CountedLabel], Field(min_length=1)]
+    corrected: bool
+    confirmed_by: str
+    confirmed_at: AwareDatetime
+
+    @property
+    def subject(self) -> str:
+        """The task's id."""
+        return self.task_id
+
+
+class EquipmentFault(Event):
+    """A piece of equipment failed; told once until it clears."""
+
+    event_type = "EquipmentFault"
+    routing_key = "equipment.fault"
+
+    fault_id: str
+    equipment_id: str
+    branch_id: BranchId
+    kind: str = Field(description="washer, dryer, boiler, ...")
+    cause: Literal["fault_code", "limit", "heartbeat"]
+    fault_code: str | None = None
+    metric: str | None = None
+    value: float | None = None
+    limit: float | None = None
+    detected_at: AwareDatetime
+
+    @property
+    def subject(self) -> str:
+        """The equipment's id."""
+        return self.equipment_id
+
+
+class PreferenceMatch(Part):
+    """One customer whom the preference suits, and why."""
+
+    customer_id: str
+    score: Confidence
+    reasons: list[str] = Field(default=[], description="The tags that made the score, strongest first")
+
+
+class PreferenceCreated(Event):
+    """A branch stated what it is like; these customers like that. Large audiences come in parts."""
+
+    event_type = "PreferenceCreated"
+    routing_key = "preference.created"
+
+    preference_id: str
+    branch_id: BranchId
+    title: str
+    text: str
+    tags: dict[str, Confidence]
+    matches: list[PreferenceMatch]
+    part: Annotated[int, Field(ge=1)] = 1
+    parts: Annotated[int, Field(ge=1)] = 1
+    created_at: AwareDatetime
+
+    @property
+    def subject(self) -> str:
+        """The branch's id."""
+        return self.branch_id
+
+
+class ModelPromoted(Event):
+    """A model became the champion; every replica fetches it by its manifest."""
+
+    event_type = "ModelPromoted"
+    routing_key = "model.promoted"
+
+    model_version: str
+    manifest_key: str
+    sha256: Sha256
+    previous_version: str | None = None
+    promoted_by: str
+    promoted_at: AwareDatetime
+
+    @property
+    def subject(self) -> str:
+        """The model's version."""
+        return self.model_version
+
+
+EVENTS: tuple[type[Event], ...] = (
+    TaskSubmitted,
+    TaskRead,
+    TaskConfirmed,
+    EquipmentFault,
+    PreferenceCreated,
+    ModelPromoted,
+)
+
+BY_TYPE: dict[str, dict[int, type[Event]]] = {}
+for _event in EVENTS:
+    BY_TYPE.setdefault(_event.event_type, {})[_event.version] = _event
+
+__all__ = [
+    "BY_TYPE",
+    "EVENTS",
+    "BranchId",
+    "CountedLabel",
+    "EquipmentFault",
+    "Event",
+    "ModelPromoted",
+    "Photo",
+    "PreferenceCreated",
+    "PreferenceMatch",
+    "ReadLabel",
+    "TaskConfirmed",
+    "TaskRead",
+    "TaskSubmitted",
+]

@@ -1,0 +1,187 @@
+"""The one way to publish: persistent, mandatory, confirmed, timed out, on a connection of its own.
+
+Consuming and publishing on one connection stall together under a broker alarm, so the consumer has
+another (``consumer``). Publishing on the channel itself, without declaring anything, needs no right to
+configure and costs least.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Mapping
+from typing import Any
+
+import aio_pika
+import aiormq
+import structlog
+from aio_pika.abc import AbstractRobustConnection
+from aiormq.abc import AbstractChannel
+from pamqp.commands import Basic
+from prometheus_client import Counter
+
+from laundry_events.connection import RECONNECT_S, EndingConnection, connection_url
+from laundry_events.envelope import CONTENT_TYPE, OutgoingEvent, encode
+from laundry_events.errors import BrokerUnavailable, Refused, Unroutable
+from laundry_events.events import Event
+from laundry_events.topology import EVENTS_EXCHANGE
+
+PERSISTENT = 2
+
+PUBLISHED = Counter("laundry_events_published", "Messages that the broker confirmed", ["exchange", "key"])
+PUBLISH_FAILED = Counter("laundry_events_publish_failed", "Publishes without a confirm", ["cause"])
+
+log = structlog.get_logger(__name__)
+
+
+class Publisher:
+    """A publishing connection. ``start`` never waits for the broker; ``publish`` fails while it is away."""
+
+    def __init__(self, url: str, *, source: str, timeout_s: float = 5.0) -> None:
+        """Take the broker's URL and the name of the service that speaks."""
+        self.source = source
+        self.timeout_s = timeout_s
+        self._url = connection_url(url, name=f"{source}/publish")
+        self._connection: AbstractRobustConnection | None = None
+        self._channel: aio_pika.abc.AbstractRobustChannel | None = None
+        self._starting: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Begin to connect in the background."""
+        if self._starting is None:
+            self._starting = asyncio.create_task(self._connect(), name="publisher-connect")
+
+    async def _connect(self) -> None:
+        while self._channel is None:
+            try:
+                await self._connect_once()
+            except Exception as error:
+                # Once there is a channel the library restores it; until then nobody but us tries again.
+                log.warning("the publisher cannot connect yet", error=f"{type(error).__name__}: {error}")
+                await asyncio.sleep(RECONNECT_S)
+        log.info("publisher connected", source=self.source)
+
+    async def _connect_once(self) -> None:
+        connection = await aio_pika.connect_robust(
+            self._url, timeout=self.timeout_s, connection_class=EndingConnection
+        )
+        try:
+            async with asyncio.timeout(self.timeout_s):
+                self._channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
+        except BaseException:
+            await connection.close()
+            raise
+        self._connection = connection
+
+    async def wait_connected(self, timeout_s: float = 30.0) -> None:
+        """Wait until the broker can be published to.
+
+        Raises:
+            BrokerUnavailable: it was not reached in time.
+        """
+        await self.start()
+        try:
+            async with asyncio.timeout(timeout_s):
+                if self._starting is not None:
+                    await asyncio.shield(self._starting)
+                if self._connection is not None:
+                    await self._connection.connected.wait()
+        except TimeoutError as error:
+            raise BrokerUnavailable(f"no connection to the broker within {timeout_s:g} s") from error
+
+    async def stop(self) -> None:
+        """Close the connection; a publish that still waits for its confirm fails."""
+        if self._starting is not None:
+            self._starting.cancel()
+            with contextlib.suppress(asyncio.CancelledError, Exception):
+                await self._starting
+            self._starting = None
+        if self._connection is not None:
+            with contextlib.suppress(Exception):
+                async with asyncio.timeout(self.timeout_s):
+                    await self._connection.close()
+            self._connection = self._channel = None
+
+    @property
+    def connected(self) -> bool:
+        """Whether there is a connection right now."""
+        return (
+            self._connection is not None and self._channel is not None and self._connection.connected.is_set()
+        )
+
+    async def publish(self, event: Event, *, event_id: str | None = None) -> str:
+        """Publish an event and wait for the broker's confirm.
+
+        Returns:
+            the event's id.
+
+        Raises:
+            EventTooLarge: it exceeds 64 KiB.
+            BrokerUnavailable: not confirmed; it may or may not be stored.
+            Refused: the queue is full or has no majority.
+            Unroutable: no queue takes it.
+        """
+        outgoing = encode(event, source=f"/{self.source}", event_id=event_id)
+        await self.send_event(outgoing)
+        return outgoing.id
+
+    async def send_event(self, outgoing: OutgoingEvent) -> None:
+        """Publish an encoded event, as ``publish`` does."""
+        await self.send(
+            EVENTS_EXCHANGE,
+            outgoing.routing_key,
+            body=outgoing.body,
+            headers=outgoing.headers,
+            message_id=outgoing.id,
+        )
+
+    async def send(
+        self,
+        exchange: str,
+        routing_key: str,
+        *,
+        body: bytes,
+        headers: Mapping[str, Any],
+        message_id: str | None,
+        content_type: str | None = CONTENT_TYPE,
+    ) -> None:
+        """Publish bytes to a named exchange and wait for the confirm.
+
+        Raises:
+            BrokerUnavailable, Refused, Unroutable: as ``publish``.
+        """
+        properties = Basic.Properties(
+            content_type=content_type,
+            delivery_mode=PERSISTENT,
+            headers=dict(headers),
+            message_id=message_id,
+            app_id=self.source,
+        )
+        try:
+            channel = await self._open_channel()
+            await channel.basic_publish(
+                body,
+                exchange=exchange,
+                routing_key=routing_key,
+                properties=properties,
+                mandatory=True,
+                timeout=self.timeout_s,
+            )
+        except aiormq.exceptions.PublishError as error:
+            PUBLISH_FAILED.labels("unroutable").inc()
+            raise Unroutable(f"no queue takes {routing_key!r} from {exchange!r}") from error
+        except aiormq.exceptions.DeliveryError as error:
+            PUBLISH_FAILED.labels("refused").inc()
+            raise Refused(
+                f"the broker refused {routing_key!r}: its queue is full or has no majority"
+            ) from error
+        except (TimeoutError, aiormq.exceptions.AMQPError, OSError, RuntimeError) as error:
+            PUBLISH_FAILED.labels("unavailable").inc()
+            raise BrokerUnavailable(
+                f"the broker did not confirm {routing_key!r}: {type(error).__name__} {error}"
+            ) from error
+        PUBLISHED.labels(exchange, routing_key).inc()
+
+    async def _open_channel(self) -> AbstractChannel:
+        if not self.connected or self._channel is None:
+            raise ConnectionError("not connected")
+        async with asyncio.timeout(self.timeout_s):
+            return await self._channel.get_underlay_channel()

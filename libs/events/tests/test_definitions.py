@@ -1,0 +1,88 @@
+import re
+from typing import Any
+
+import pytest
+
+from laundry_events.definitions import definitions
+from laundry_events.events import EVENTS
+from laundry_events.topology import EVENTS_EXCHANGE, PLAN
+
+PASSWORDS = {service.name: "secret" for service in PLAN.services}
+DOCUMENT = definitions(PASSWORDS, nodes=3)
+QUEUES = {queue["name"]: queue for queue in DOCUMENT["queues"]}
+
+
+def policy_of(queue: str) -> dict[str, Any]:
+    found = [policy for policy in DOCUMENT["policies"] if re.search(policy["pattern"], queue)]
+    assert len(found) == 1, f"{queue} has {len(found)} policies; only one would be in force"
+    return dict(found[0]["definition"])
+
+
+def test_every_queue_but_the_broadcast_is_a_quorum_queue_on_all_nodes() -> None:
+    kinds = {name: queue["arguments"]["x-queue-type"] for name, queue in QUEUES.items()}
+    assert {name for name, kind in kinds.items() if kind != "quorum"} == {"model.promoted"}
+    assert all(
+        queue["arguments"]["x-quorum-initial-group-size"] == 3
+        for queue in QUEUES.values()
+        if queue["arguments"]["x-queue-type"] == "quorum"
+    )
+
+
+def test_every_main_queue_has_three_retries_and_a_dead_letter_queue() -> None:
+    for queue in PLAN.queues:
+        if queue.kind == "stream":
+            continue
+        assert {f"{queue.name}.retry.{n}s" for n in (1, 2, 4)} | {f"{queue.name}.dlq"} <= QUEUES.keys()
+        for seconds in (1, 2, 4):
+            policy = policy_of(f"{queue.name}.retry.{seconds}s")
+            assert policy["message-ttl"] == seconds * 1000
+            assert policy["dead-letter-routing-key"] == queue.name
+        assert policy_of(queue.name)["dead-letter-routing-key"] == f"{queue.name}.dlq"
+
+
+def test_main_and_retry_queues_never_drop() -> None:
+    for name in QUEUES:
+        if name == "model.promoted" or name.endswith(".dlq"):
+            continue
+        assert policy_of(name)["dead-letter-strategy"] == "at-least-once"
+        assert policy_of(name)["overflow"] == "reject-publish"
+
+
+def test_dead_letters_live_seven_days_and_are_never_dropped_for_being_looked_at() -> None:
+    policy = policy_of("task.read.dlq")
+    assert policy["message-ttl"] == 7 * 24 * 3600 * 1000
+    assert policy["delivery-limit"] == -1
+
+
+def test_each_event_has_exactly_one_publisher_and_a_queue() -> None:
+    for event in EVENTS:
+        publishers = [s.name for s in PLAN.services if event.routing_key in s.publishes]
+        assert len(publishers) == 1, event.event_type
+        bound = [b for b in DOCUMENT["bindings"] if b["routing_key"] == event.routing_key]
+        assert any(b["source"] == EVENTS_EXCHANGE for b in bound), event.event_type
+
+
+@pytest.mark.parametrize("service", PLAN.services, ids=lambda s: s.name)
+def test_a_service_may_touch_only_what_is_its_own(service: Any) -> None:
+    permission = next(p for p in DOCUMENT["permissions"] if p["user"] == service.name)
+    own = {queue.name for queue in PLAN.consumed_by(service.name)}
+    assert {name for name in QUEUES if re.search(permission["read"], name)} == own
+    assert not [
+        name for name in (*QUEUES, "amq.default", "") if re.search(permission["configure"], name or "x")
+    ]
+    assert not re.search(permission["write"], "amq.default")
+    for queue in QUEUES:
+        assert not re.search(permission["write"], queue), "queues are reached through exchanges only"
+    topics = {t["exchange"]: t["write"] for t in DOCUMENT["topic_permissions"] if t["user"] == service.name}
+    allowed = {e.routing_key for e in EVENTS if re.search(topics[EVENTS_EXCHANGE], e.routing_key)}
+    assert allowed == set(service.publishes)
+    assert not re.search(topics["laundry.requeue"], "task.submitted")
+
+
+def test_no_clear_password_is_written() -> None:
+    assert "secret" not in repr(DOCUMENT)
+
+
+def test_a_service_without_a_password_is_an_error() -> None:
+    with pytest.raises(ValueError, match="helper"):
+        definitions({**PASSWORDS, "helper": ""})

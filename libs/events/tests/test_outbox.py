@@ -1,0 +1,217 @@
+"""Outbox, relay and inbox on a real database and broker."""
+
+import asyncio
+from datetime import UTC, datetime
+
+import httpx
+import pytest
+from opentelemetry import context, propagate
+from sqlalchemy import func, select, text, update
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from laundry_events import Outbox, Publisher, Refused, Relay, first_time
+from laundry_events.events import TaskRead
+from laundry_events.inbox import forget_old
+from laundry_events.relay import WAITING
+from laundry_events.tables import inbox, outbox
+from laundry_events.topology import EVENTS_EXCHANGE
+from laundry_testing.messaging import Messaging, eventually
+
+pytestmark = pytest.mark.servers
+
+
+def reading(task_id: str) -> TaskRead:
+    return TaskRead(
+        task_id=task_id,
+        task_version=1,
+        branch_id="b1",
+        outcome="read",
+        model_version="m1",
+        read_at=datetime.now(UTC),
+    )
+
+
+async def waiting(engine: AsyncEngine) -> int:
+    async with engine.connect() as connection:
+        return (await connection.execute(select(func.count()).select_from(outbox))).scalar_one()
+
+
+async def store(engine: AsyncEngine, *task_ids: str) -> None:
+    async with engine.begin() as connection:
+        for task_id in task_ids:
+            await Outbox("tests").add(connection, reading(task_id))
+
+
+async def test_what_is_committed_is_published_and_leaves_the_outbox(
+    engine: AsyncEngine, publisher: Publisher, messaging: Messaging, database_url: str
+) -> None:
+    relay = Relay(database_url, publisher, poll_s=60)
+    await relay.start()
+    async with engine.begin() as connection:
+        event_id = await Outbox("tests").add(connection, reading("t1"))
+    assert (await messaging.take("task.read")).message_id == event_id
+    await eventually(lambda: _is_empty(engine), what="an empty outbox")
+    await relay.stop()
+
+
+async def _is_empty(engine: AsyncEngine) -> bool:
+    return await waiting(engine) == 0
+
+
+async def test_what_is_rolled_back_is_never_published(
+    engine: AsyncEngine, publisher: Publisher, messaging: Messaging, database_url: str
+) -> None:
+    relay = Relay(database_url, publisher)
+    await relay.start()
+    async with engine.connect() as connection:
+        await Outbox("tests").add(connection, reading("undone"))
+        await connection.rollback()
+    await store(engine, "done")
+    assert b"done" in (await messaging.take("task.read")).body.replace(b"undone", b"UNDONE")
+    await eventually(lambda: _is_empty(engine))
+    assert await messaging.count("task.read") == 0
+    await relay.stop()
+
+
+async def test_two_relays_share_the_rows_and_publish_each_once(
+    engine: AsyncEngine, publisher: Publisher, messaging: Messaging, database_url: str
+) -> None:
+    await store(engine, *(f"t{i}" for i in range(400)))
+    relays = [Relay(database_url, publisher, batch=32) for _ in range(2)]
+    await asyncio.gather(*(relay.start() for relay in relays))
+    await eventually(lambda: _is_empty(engine), what="an empty outbox")
+
+    async def all_there() -> bool:
+        return await messaging.count("task.read") == 400
+
+    await eventually(all_there, what="400 messages")
+    await asyncio.gather(*(relay.stop() for relay in relays))
+
+
+async def test_the_outbox_waits_while_the_broker_is_away(
+    engine: AsyncEngine, messaging: Messaging, database_url: str
+) -> None:
+    away = Publisher("amqp://nobody:nothing@127.0.0.1:9/", source="tests", timeout_s=1)
+    await away.start()
+    relay = Relay(database_url, away, poll_s=0.05, state_every_s=0.05)
+    WAITING.set(0)
+    await relay.start()
+    await store(engine, "t1")
+    # The gauge is the relay's own word: it ran, saw the row, and left it.
+    await eventually(lambda: WAITING._value.get() == 1, what="the relay's report of a waiting row")
+    assert await waiting(engine) == 1
+    await relay.stop()
+    await away.stop()
+
+    back = Publisher(messaging.amqp_url, source="tests")
+    await back.wait_connected()
+    relay = Relay(database_url, back)
+    await relay.start()
+    await messaging.take("task.read")
+    await eventually(lambda: _is_empty(engine))
+    await relay.stop()
+    await back.stop()
+
+
+async def test_a_row_that_nobody_takes_holds_up_no_other(
+    engine: AsyncEngine, publisher: Publisher, messaging: Messaging, database_url: str
+) -> None:
+    await store(engine, "poison")
+    async with engine.begin() as connection:
+        await connection.execute(update(outbox).values(routing_key="nobody.listens"))
+    await store(engine, "t1", "t2")
+    relay = Relay(database_url, publisher)
+    await relay.start()
+    for _ in range(2):
+        await messaging.take("task.read")
+
+    async def only_the_poison_is_left() -> bool:
+        async with engine.connect() as connection:
+            rows = (await connection.execute(select(outbox.c.attempts, outbox.c.last_error))).all()
+        return len(rows) == 1 and rows[0].attempts >= 1 and "nobody.listens" in rows[0].last_error
+
+    await eventually(only_the_poison_is_left, what="one row put off")
+    await relay.stop()
+
+
+async def test_a_full_queue_holds_up_no_other(
+    engine: AsyncEngine, publisher: Publisher, messaging: Messaging, database_url: str
+) -> None:
+    login = (messaging.broker.username, messaging.broker.password)
+    full = {
+        "pattern": r"^task\.confirmed$",
+        "definition": {"max-length": 1, "overflow": "reject-publish"},
+        "priority": 50,
+        "apply-to": "queues",
+    }
+    async with httpx.AsyncClient(base_url=messaging.broker.management_url, auth=login, timeout=10) as api:
+        (await api.put(f"/api/policies/{messaging.vhost}/full", json=full)).raise_for_status()
+
+    async def refused() -> bool:
+        try:
+            await publisher.send(EVENTS_EXCHANGE, "task.confirmed", body=b"{}", headers={}, message_id="x")
+        except Refused:
+            return True
+        return False
+
+    await eventually(refused, what="a full queue")
+    await store(engine, *(f"stuck-{i}" for i in range(5)))
+    async with engine.begin() as connection:
+        await connection.execute(update(outbox).values(routing_key="task.confirmed"))
+    await store(engine, "t1")
+    relay = Relay(database_url, publisher, batch=5)
+    await relay.start()
+    assert b"t1" in (await messaging.take("task.read")).body
+
+    async def only_the_stuck_are_left() -> bool:
+        return await waiting(engine) == 5
+
+    # A row is removed after the broker confirmed it, so the message can be here before the row is gone.
+    await eventually(only_the_stuck_are_left, what="the published row removed and the stuck ones kept")
+    await relay.stop()
+
+
+async def test_the_trace_of_the_request_travels_through_the_outbox(
+    engine: AsyncEngine, publisher: Publisher, messaging: Messaging, database_url: str
+) -> None:
+    traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    token = context.attach(propagate.extract({"traceparent": traceparent}))
+    await store(engine, "t1")
+    context.detach(token)
+    relay = Relay(database_url, publisher)
+    await relay.start()
+    assert (await messaging.take("task.read")).headers["traceparent"] == traceparent
+    await relay.stop()
+
+
+async def test_a_message_has_its_effect_once_per_consumer(engine: AsyncEngine) -> None:
+    async with engine.begin() as connection:
+        assert await first_time(connection, "helper", "m1")
+        assert not await first_time(connection, "helper", "m1")
+        assert await first_time(connection, "mlops", "m1")
+
+
+async def test_of_two_racing_deliveries_one_has_the_effect(engine: AsyncEngine) -> None:
+    async def deliver() -> bool:
+        async with engine.begin() as connection:
+            return await first_time(connection, "helper", "m1")
+
+    assert sorted(await asyncio.gather(*(deliver() for _ in range(8)))) == [False] * 7 + [True]
+
+
+async def test_an_effect_that_is_rolled_back_leaves_no_note(engine: AsyncEngine) -> None:
+    async with engine.connect() as connection:
+        assert await first_time(connection, "helper", "m1")
+        await connection.rollback()
+    async with engine.begin() as connection:
+        assert await first_time(connection, "helper", "m1")
+
+
+async def test_notes_are_forgotten_after_any_dead_letter_is_gone(engine: AsyncEngine) -> None:
+    async with engine.begin() as connection:
+        await first_time(connection, "helper", "old")
+        await first_time(connection, "helper", "young")
+        old = text("UPDATE inbox SET received_at = now() - interval '15 days' WHERE message_id = 'old'")
+        await connection.execute(old)
+        assert await forget_old(connection) == 1
+        assert (await connection.execute(select(inbox.c.message_id))).scalars().all() == ["young"]
