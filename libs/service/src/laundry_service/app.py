@@ -1,0 +1,193 @@
+"""Puts a service together: one FastAPI app whose lifespan runs the FastStream app and what belongs to it."""
+
+import asyncio
+import contextlib
+import socket
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from typing import Protocol
+
+import structlog
+import uvicorn
+from fastapi import FastAPI
+from faststream import FastStream
+from faststream.rabbit import RabbitBroker
+
+from laundry_events import Publisher
+from laundry_service.auth import Authenticator
+from laundry_service.body_limit import BodyLimit
+from laundry_service.health import Check, health_router
+from laundry_service.logging import configure_logging
+from laundry_service.outages import install_outages
+from laundry_service.problems import PROBLEM_RESPONSES, install_problems
+from laundry_service.settings import ServiceSettings
+from laundry_service.tracing import configure_tracing, trace_requests
+
+log = structlog.get_logger(__name__)
+
+
+class Part(Protocol):
+    """Something with a life of its own: a relay, a change listener, a periodic job."""
+
+    async def start(self) -> None:
+        """Begin; must not wait for servers that may be away."""
+
+    async def stop(self) -> None:
+        """Finish what is in hand and end."""
+
+
+class Consuming:
+    """The FastStream app as a part: starts in the background, so that a missing broker stops nothing else."""
+
+    def __init__(self, broker: RabbitBroker) -> None:
+        """Take the broker with its subscribers registered."""
+        self.broker = broker
+        self.faststream = FastStream(broker)
+        self.started = False
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Begin to connect and subscribe."""
+        self._task = asyncio.create_task(self._start(), name="consume")
+
+    async def _start(self) -> None:
+        pause_s = 0.5
+        while True:
+            try:
+                await self.faststream.start()
+            except Exception as error:
+                log.warning(
+                    "cannot consume yet", error=f"{type(error).__name__}: {error}", again_in_s=pause_s
+                )
+                with contextlib.suppress(Exception):
+                    await self.broker.stop()
+                await asyncio.sleep(pause_s)
+                pause_s = min(pause_s * 2, 5)
+            else:
+                self.started = True
+                log.info("consuming")
+                return
+
+    async def stop(self) -> None:
+        """Take no more, finish what is in hand within the graceful timeout, close."""
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+        if self.started:
+            await self.faststream.stop()
+
+    async def healthy(self) -> bool:
+        """Whether subscribers were started and the connection is up."""
+        return self.started and await self.broker.ping(timeout=1.0)
+
+
+def make_app(
+    settings: ServiceSettings,
+    *,
+    title: str,
+    version: str,
+    description: str,
+    parts: Sequence[Part] = (),
+    checks: Sequence[Check] = (),
+    publisher: Publisher | None = None,
+    broker: RabbitBroker | None = None,
+    broker_required: bool = True,
+    on_close: Sequence[Callable[[], Awaitable[None]]] = (),
+    large_bodies: Sequence[str] = (),
+) -> FastAPI:
+    """Make a service's app with logging, tracing, auth, problems, probes and metrics.
+
+    Args:
+        parts: started in order before requests are taken, stopped in reverse.
+        publisher, broker: started here; the consumer stops first, the publisher last.
+        broker_required: whether readiness needs the broker (not where the service stores and relays).
+        on_close: run after everything stopped (pools to close).
+        large_bodies: paths whose endpoints bound their bodies themselves; any other takes 64 KiB.
+    """
+    configure_logging(settings.service_name, settings.log_level)
+    configure_tracing(settings.service_name, version)
+    consuming = Consuming(broker) if broker is not None else None
+    running: list[Part] = [publisher] if publisher is not None else []
+    running += [*parts, *([consuming] if consuming is not None else [])]
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        started: list[Part] = []
+        try:
+            for part in running:
+                await part.start()
+                started.append(part)
+            log.info("started", version=version)
+            yield
+        finally:
+            for part in reversed(started):
+                try:
+                    await part.stop()
+                except Exception:
+                    log.exception("a part did not stop cleanly", part=type(part).__name__)
+            for close in on_close:
+                with contextlib.suppress(Exception):
+                    await close()
+            log.info("stopped")
+
+    app = FastAPI(
+        title=title, version=version, description=description, lifespan=lifespan, responses=PROBLEM_RESPONSES
+    )
+    app.state.stopping = asyncio.Event()
+    app.state.authenticator = Authenticator(
+        settings.jwks_url, issuer=settings.jwt_issuer, audience=settings.jwt_audience
+    )
+    broker_checks: list[Check] = []
+    if publisher is not None:
+        broker_checks.append(Check("publisher", _connected(publisher), required=broker_required))
+    if consuming is not None:
+        broker_checks.append(Check("consumer", consuming.healthy, required=broker_required))
+    app.include_router(health_router([*checks, *broker_checks]))
+    install_problems(app)
+    install_outages(app)
+    app.add_middleware(BodyLimit, elsewhere=large_bodies)
+    trace_requests(app)
+    return app
+
+
+def _connected(publisher: Publisher) -> Callable[[], Awaitable[bool]]:
+    async def probe() -> bool:
+        return publisher.connected
+
+    return probe
+
+
+class _Server(uvicorn.Server):
+    """Tells open streams to end before it waits for them."""
+
+    def __init__(self, config: uvicorn.Config, stopping: asyncio.Event) -> None:
+        super().__init__(config)
+        self._stopping = stopping
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._stopping.set()
+        await super().shutdown(sockets)
+
+
+def serve(app: FastAPI, settings: ServiceSettings) -> None:
+    """Serve until SIGTERM or SIGINT; requests and messages in hand are finished first.
+
+    ``app.state.stopping`` is set when the end begins: an endpoint that streams without end waits for it too.
+    """
+    config = uvicorn.Config(
+        app,
+        host=settings.host,
+        port=settings.port,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=int(settings.graceful_timeout_s),
+        timeout_keep_alive=30,
+    )
+    server = _Server(config, app.state.stopping)
+    # uvicorn raises the signal again once it has ended; it was obeyed by then.
+    with contextlib.suppress(KeyboardInterrupt):
+        server.run()
+    if not server.started:
+        sys.exit(3)

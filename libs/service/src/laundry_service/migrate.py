@@ -1,0 +1,71 @@
+"""Runs a service's alembic migrations: ``python -m laundry_service.migrate helper``.
+
+The migrations lie in the package (``helper/migrations/versions``), so that an image carries them. A lock in
+the database lets several replicas start at once.
+"""
+
+import argparse
+import asyncio
+import importlib.resources
+import os
+import sys
+from pathlib import Path
+
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+from sqlalchemy.ext.asyncio import create_async_engine
+
+LOCK = 0x1A0D27
+
+
+def alembic_config(package: str) -> Config:
+    """Make the alembic configuration of a service's package."""
+    folder = importlib.resources.files(package) / "migrations"
+    config = Config()
+    config.set_main_option("script_location", str(Path(str(folder))))
+    config.set_main_option("path_separator", "os")
+    return config
+
+
+async def upgrade(package: str, database_url: str, revision: str = "head") -> None:
+    """Bring a database to a revision."""
+    engine = create_async_engine(database_url, connect_args={"timeout": 10})
+    try:
+        async with engine.begin() as connection:
+            await connection.execute(sa.text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
+            await connection.run_sync(_upgrade, package, revision)
+    finally:
+        await engine.dispose()
+
+
+def _upgrade(connection: sa.Connection, package: str, revision: str) -> None:
+    config = alembic_config(package)
+    config.attributes["connection"] = connection
+    command.upgrade(config, revision)
+
+
+def run_env() -> None:
+    """Be the body of every service's ``migrations/env.py``."""
+    from alembic import context  # noqa: PLC0415 - only there while alembic runs
+
+    connection = context.config.attributes["connection"]
+    context.configure(connection=connection, transaction_per_migration=False)
+    with context.begin_transaction():
+        context.run_migrations()
+
+
+def main() -> None:
+    """Upgrade the database in ``LAUNDRY_DATABASE_URL`` to the newest revision."""
+    parser = argparse.ArgumentParser(prog="python -m laundry_service.migrate", description=__doc__)
+    parser.add_argument("package", help="a service's Python package, e.g. helper")
+    parser.add_argument("--revision", default="head")
+    arguments = parser.parse_args()
+    url = os.environ.get("LAUNDRY_DATABASE_URL")
+    if not url:
+        sys.exit("LAUNDRY_DATABASE_URL is not set: postgresql+asyncpg://user:password@host/database")
+    asyncio.run(upgrade(arguments.package, url, arguments.revision))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,38 @@
+"""A database that is away is no bug of ours: the caller hears 503 and may try again."""
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse
+from sqlalchemy import exc
+
+from laundry_service.problems import Problem, problem_response
+
+RETRY_AFTER_S = 5
+
+log = structlog.get_logger(__name__)
+
+
+def is_outage(error: BaseException) -> bool:
+    """Whether an error means that the database cannot be reached, rather than that a query is wrong."""
+    if isinstance(error, exc.DBAPIError):
+        return error.connection_invalidated or isinstance(error, (exc.OperationalError, exc.InterfaceError))
+    return isinstance(error, (ConnectionError, TimeoutError, exc.TimeoutError))
+
+
+def install_outages(app: FastAPI) -> None:
+    """Answer 503 with Retry-After while the database is away; what was asked is not known to be done."""
+
+    async def on_error(request: Request, error: Exception) -> JSONResponse:
+        if not is_outage(error):
+            raise error
+        log.warning("the database is away", path=request.url.path, error=str(error)[:500])
+        problem = Problem(
+            503,
+            "database-unavailable",
+            "The database is not reachable just now; what you asked may not be done. Send it again soon.",
+            headers={"Retry-After": str(RETRY_AFTER_S)},
+        )
+        return problem_response(problem, request.url.path)
+
+    for kind in (exc.DBAPIError, exc.TimeoutError, ConnectionError, TimeoutError):
+        app.add_exception_handler(kind, on_error)
