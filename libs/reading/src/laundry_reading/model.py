@@ -1,0 +1,155 @@
+"""Reads laundry photos with an ONNX model, one thread at a time."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime as ort
+
+from laundry_reading.preprocess import PREPROCESS_VERSION, decode_for_model
+
+MIN_SHOWN = 0.05
+"""Classes less likely than this are not listed as guesses (the first always is)."""
+
+MAX_SHOWN = 3
+"""At most this many guesses are listed, best first."""
+
+
+class ModelError(Exception):
+    """The model file is broken, or is not one that this code can run."""
+
+
+@dataclass(frozen=True)
+class Label:
+    """One guess: class, calibrated confidence 0..1, and how many pieces (a photo shows one garment)."""
+
+    label: str
+    confidence: float
+    count: int = 1
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a photo shows, best guess first; `needs_review` when the best guess is below the threshold."""
+
+    labels: list[Label]
+    needs_review: bool
+    model_version: str
+
+
+class Model:
+    """A loaded model. Reading blocks and uses one thread: give it a worker thread, not the event loop."""
+
+    def __init__(self, session: ort.InferenceSession, metadata: dict[str, str]) -> None:
+        self._session = session
+        try:
+            self.version = metadata["version"]
+            self.labels: tuple[str, ...] = tuple(json.loads(metadata["labels"]))
+            self.threshold = float(metadata["threshold"])
+            self.preprocess_version = metadata["preprocess_version"]
+        except (KeyError, ValueError, TypeError) as error:
+            raise ModelError(f"The model's metadata is missing or broken: {error}") from error
+        if self.preprocess_version != PREPROCESS_VERSION:
+            raise ModelError(
+                f"The model wants preprocessing {self.preprocess_version!r}; "
+                f"this code does {PREPROCESS_VERSION!r}."
+            )
+        if not self.labels or len(set(self.labels)) != len(self.labels) or not 0 <= self.threshold <= 1:
+            raise ModelError("The model's labels must be distinct and its threshold between 0 and 1.")
+        self.input_size = _check_shapes(session, len(self.labels))
+
+    @classmethod
+    def load(cls, source: Path | str | bytes, *, sha256: str | None = None) -> Model:
+        """Load a model from a file or its bytes, and try it once.
+
+        Args:
+            source: path of the file, or its bytes.
+            sha256: what the manifest says the file's hash is; None skips that check.
+
+        Raises:
+            ModelError: wrong hash, unreadable, wrong shapes, or it computes nonsense.
+        """
+        if isinstance(source, bytes):
+            data = source
+        else:
+            try:
+                data = Path(source).read_bytes()
+            except OSError as error:
+                raise ModelError(f"The model cannot be read: {error}") from error
+        if sha256 is not None and (found := hashlib.sha256(data).hexdigest()) != sha256.lower():
+            raise ModelError(f"The model's sha256 is {found}, expected {sha256}.")
+        try:
+            session = ort.InferenceSession(data, _session_options(), providers=["CPUExecutionProvider"])
+            metadata = dict(session.get_modelmeta().custom_metadata_map)
+        except Exception as error:  # onnxruntime raises a class of its own for each cause
+            raise ModelError(f"The model cannot be loaded: {error}") from error
+        model = cls(session, metadata)
+        model.predict(np.full((1, model.input_size, model.input_size, 3), 128, dtype=np.uint8))
+        return model
+
+    def read(self, photo: bytes) -> Reading:
+        """Read one photo.
+
+        Raises:
+            PhotoError: the photo cannot be decoded.
+            ModelError: the model failed on it.
+        """
+        probs, _ = self.predict(decode_for_model(photo, self.input_size)[np.newaxis])
+        return self.interpret(probs[0])
+
+    def interpret(self, probs: npt.NDArray[np.float32]) -> Reading:
+        """Turn one row of probabilities into a reading."""
+        order = np.argsort(-probs, kind="stable")[:MAX_SHOWN]
+        shown = [index for rank, index in enumerate(order) if rank == 0 or probs[index] >= MIN_SHOWN]
+        labels = [Label(self.labels[index], round(float(probs[index]), 4)) for index in shown]
+        return Reading(labels, bool(probs[order[0]] < self.threshold), self.version)
+
+    def predict(
+        self, images: npt.NDArray[np.uint8]
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        """Run decoded photos [n, size, size, 3] uint8; returns probabilities [n, labels] and features [n, d].
+
+        Raises:
+            ModelError: wrong input shape, or the model failed or returned what is no probability.
+        """
+        try:
+            probs, features = self._session.run(["probs", "features"], {"image": images})
+        except Exception as error:
+            raise ModelError(f"The model failed: {error}") from error
+        if not np.isfinite(probs).all() or np.abs(probs.sum(axis=1) - 1).max(initial=0) > 1e-2:
+            raise ModelError("The model returned values that are no probabilities.")
+        return probs, features
+
+
+def _session_options() -> ort.SessionOptions:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.enable_cpu_mem_arena = (
+        False  # the arena keeps its largest batch for ever; costs nothing measurable here
+    )
+    options.log_severity_level = 3
+    return options
+
+
+def _check_shapes(session: ort.InferenceSession, labels: int) -> int:
+    inputs: dict[str, Any] = {each.name: each for each in session.get_inputs()}
+    outputs: dict[str, Any] = {each.name: each for each in session.get_outputs()}
+    if set(inputs) != {"image"} or not {"probs", "features"} <= set(outputs):
+        raise ModelError("The model must take `image` and give `probs` and `features`.")
+    image = inputs["image"]
+    shape = image.shape
+    square = len(shape) == 4 and isinstance(shape[1], int) and shape[1] == shape[2] and shape[3] == 3
+    if image.type != "tensor(uint8)" or not square:
+        raise ModelError(f"`image` must be uint8 [n, size, size, 3], not {image.type} {shape}.")
+    if outputs["probs"].shape[-1] != labels:
+        raise ModelError(f"The model gives {outputs['probs'].shape[-1]} probabilities for {labels} labels.")
+    return int(shape[1])

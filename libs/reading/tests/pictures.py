@@ -1,0 +1,41 @@
+"""Pictures made for the tests: no photo of anybody is needed."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+
+def scene(width: int, height: int) -> Image.Image:
+    """A picture without symmetry: a colour ramp with a dark block in one corner and a light one beside it."""
+    across = np.linspace(0, 1, width)[np.newaxis, :]
+    down = np.linspace(0, 1, height)[:, np.newaxis]
+    pixels = np.stack(
+        [200 * across + 0 * down + 20, 200 * down + 0 * across + 20, 120 * (1 - across) * down + 60], axis=-1
+    )
+    pixels[: max(1, height // 3), : max(1, width // 4)] = (15, 25, 60)
+    pixels[: max(1, height // 5), width // 2 : width // 2 + max(1, width // 4)] = (240, 230, 90)
+    return Image.fromarray(pixels.round().astype(np.uint8))
+
+
+def encode(image: Image.Image, kind: str, **options: Any) -> bytes:
+    """The picture as a file."""
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def png_that_claims(width: int, height: int) -> bytes:
+    """A few hundred bytes of PNG whose header promises any size."""
+
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    rows = zlib.compress(b"\0" * 1000)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
