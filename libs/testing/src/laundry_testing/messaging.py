@@ -1,0 +1,99 @@
+"""A broker with the whole plan applied, for one test, and what a test asks of it."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import aio_pika
+import httpx
+from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
+
+from laundry.servers.addresses import BrokerAddress
+from laundry_events.definitions import definitions
+
+DEADLINE_S = 20.0
+
+
+async def eventually(condition: Callable[[], Any], *, within_s: float = DEADLINE_S, what: str = "it") -> Any:
+    """Ask until the answer (of a function or a coroutine function) is true; fail after the deadline."""
+    answer: Any = None
+    try:
+        async with asyncio.timeout(within_s):
+            while True:
+                answer = condition()
+                if asyncio.iscoroutine(answer):
+                    answer = await answer
+                if answer:
+                    return answer
+                await asyncio.sleep(0.02)
+    except TimeoutError:
+        raise AssertionError(f"{what} did not happen within {within_s:g} s; last answer {answer!r}") from None
+
+
+@dataclass(frozen=True, slots=True)
+class Messaging:
+    """A virtual host of one test that holds every queue of the plan."""
+
+    amqp_url: str = field(repr=False)
+    vhost: str
+    broker: BrokerAddress
+
+    @asynccontextmanager
+    async def channel(self) -> AsyncIterator[AbstractChannel]:
+        """Open a confirming channel as the administrator."""
+        connection = await aio_pika.connect(self.amqp_url, timeout=10)
+        async with connection, connection.channel(on_return_raises=True) as channel:
+            yield channel
+
+    async def publish_raw(
+        self,
+        exchange: str,
+        routing_key: str,
+        body: bytes,
+        *,
+        headers: Mapping[str, Any] | None = None,
+        message_id: str | None = None,
+    ) -> None:
+        """Publish bytes as a stranger would."""
+        async with self.channel() as channel:
+            target = await channel.get_exchange(exchange, ensure=False)
+            message = aio_pika.Message(
+                body, headers=dict(headers or {}), message_id=message_id, delivery_mode=2
+            )
+            await target.publish(message, routing_key, timeout=10)
+
+    async def take(self, queue: str, *, within_s: float = DEADLINE_S) -> AbstractIncomingMessage:
+        """Take the next message of a queue off it; fail if none comes."""
+        async with self.channel() as channel:
+            source = await channel.get_queue(queue, ensure=False)
+
+            async def get() -> AbstractIncomingMessage | None:
+                return await source.get(fail=False, timeout=5, no_ack=True)
+
+            message: AbstractIncomingMessage = await eventually(
+                get, within_s=within_s, what=f"a message in {queue}"
+            )
+            return message
+
+    async def count(self, queue: str) -> int:
+        """How many messages are ready in a queue."""
+        async with self.channel() as channel:
+            declared = await channel.declare_queue(queue, passive=True)
+            return int(declared.declaration_result.message_count or 0)
+
+    async def consumers(self, queue: str) -> int:
+        """How many consumers a queue has."""
+        async with self.channel() as channel:
+            declared = await channel.declare_queue(queue, passive=True)
+            return int(declared.declaration_result.consumer_count or 0)
+
+
+def apply_plan(broker: BrokerAddress, vhost: str) -> None:
+    """Declare the whole plan in a virtual host. Raises httpx.HTTPError."""
+    login = (broker.username, broker.password)
+    answer = httpx.post(
+        f"{broker.management_url}/api/definitions", json=definitions(vhost=vhost), auth=login, timeout=30
+    )
+    answer.raise_for_status()

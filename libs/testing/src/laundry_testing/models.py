@@ -1,0 +1,115 @@
+"""Tiny models for tests: real ONNX files that tell photos apart by their colour."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+from PIL import Image
+
+from laundry_reading.manifest import Manifest
+from laundry_reading.preprocess import PREPROCESS_VERSION
+
+LABELS = ("t-shirt", "pants", "shoes")
+COLOURS = {"t-shirt": (220, 30, 30), "pants": (30, 220, 30), "shoes": (30, 30, 220)}
+SIZE = 32
+
+
+def colour_model(
+    version: str,
+    *,
+    labels: Sequence[str] = LABELS,
+    weights: npt.NDArray[np.float32] | None = None,
+    temperature: float = 1.0,
+    threshold: float = 0.6,
+) -> bytes:
+    """A model whose features are a photo's mean red, green and blue (0..1) and whose last layer is linear.
+
+    Args:
+        weights: last layer, shape [labels, 3]; by default the strongest colour names the label.
+    """
+    if weights is None:
+        weights = np.eye(len(labels), 3, dtype=np.float32) * 8
+    inputs = [
+        numpy_helper.from_array(np.array([1, 2], dtype=np.int64), "axes"),
+        numpy_helper.from_array(np.array(1 / 255, dtype=np.float32), "scale"),
+        numpy_helper.from_array(weights.astype(np.float32), "head.weight"),
+        numpy_helper.from_array(np.zeros(len(labels), dtype=np.float32), "head.bias"),
+        numpy_helper.from_array(np.array(temperature, dtype=np.float32), "temperature"),
+    ]
+    nodes = [
+        helper.make_node("Cast", ["image"], ["floats"], to=TensorProto.FLOAT),
+        helper.make_node("ReduceMean", ["floats", "axes"], ["colour"], keepdims=0),
+        helper.make_node("Mul", ["colour", "scale"], ["features"]),
+        helper.make_node("Gemm", ["features", "head.weight", "head.bias"], ["logits"], transB=1),
+        helper.make_node("Div", ["logits", "temperature"], ["cooled"]),
+        helper.make_node("Softmax", ["cooled"], ["probs"], axis=1),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "colours",
+        [helper.make_tensor_value_info("image", TensorProto.UINT8, ["n", SIZE, SIZE, 3])],
+        [
+            helper.make_tensor_value_info("probs", TensorProto.FLOAT, ["n", len(labels)]),
+            helper.make_tensor_value_info("features", TensorProto.FLOAT, ["n", 3]),
+        ],
+        inputs,
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)])
+    model.ir_version = 10
+    helper.set_model_props(
+        model,
+        {
+            "version": version,
+            "labels": json.dumps(list(labels)),
+            "threshold": repr(threshold),
+            "preprocess_version": PREPROCESS_VERSION,
+        },
+    )
+    onnx.checker.check_model(model)
+    data: bytes = model.SerializeToString()
+    return data
+
+
+def manifest_of(
+    version: str, data: bytes, *, labels: Sequence[str] = LABELS, threshold: float = 0.6
+) -> Manifest:
+    """The manifest of a model that ``colour_model`` made."""
+    return Manifest(
+        version=version,
+        file=f"laundry-{version}.onnx",
+        sha256=hashlib.sha256(data).hexdigest(),
+        file_bytes=len(data),
+        labels=list(labels),
+        input_size=SIZE,
+        preprocess_version=PREPROCESS_VERSION,
+        threshold=threshold,
+        metrics={"top1": 0.9},
+        lineage={"network": "colours"},
+        created_at=datetime(2026, 1, 1, tzinfo=UTC),
+    )
+
+
+def ship(folder: Path, version: str, data: bytes | None = None) -> Manifest:
+    """Lay a model and its manifest into a folder, as the project ships its own."""
+    data = data if data is not None else colour_model(version)
+    manifest = manifest_of(version, data)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / manifest.file).write_bytes(data)
+    (folder / "manifest.json").write_text(manifest.to_json(), encoding="utf-8")
+    return manifest
+
+
+def photo_of(label: str, *, size: tuple[int, int] = (320, 240), seed: int = 0) -> bytes:
+    """A JPEG in a label's colour with some noise, so that no two seeds give the same bytes."""
+    noise = np.random.default_rng(seed).normal(0, 12, (size[1], size[0], 3))
+    pixels = np.clip(np.array(COLOURS[label]) + noise, 0, 255).astype(np.uint8)
+    out = BytesIO()
+    Image.fromarray(pixels).save(out, "JPEG", quality=85)
+    return out.getvalue()

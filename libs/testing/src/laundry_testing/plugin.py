@@ -1,0 +1,239 @@
+"""Fixtures with real servers, started once for a pytest run and only if a test asks for them.
+
+``rabbitmq``, ``postgres``, ``object_store`` and ``fcm`` are shared by the run; ``vhost``, ``database_url``
+and ``bucket`` are one test's own and go away with it. ``--laundry-servers`` picks the way (given, docker,
+native).
+"""
+
+import asyncio
+import os
+import secrets
+import shutil
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from laundry.identity import LocalIdentity
+from laundry.progress import Quiet
+from laundry.servers import choice, rootfs, vhosts
+from laundry.servers.addresses import BrokerAddress, DatabaseAddress, ObjectStoreAddress
+from laundry.servers.choice import Choice, Kind
+from laundry.servers.fcm import PROJECT_ID, Fcm
+from laundry.servers.postgres import drop_database, ensure_database
+from laundry_testing.identity import FileIdentity
+from laundry_testing.messaging import Messaging, apply_plan
+from laundry_testing.s3 import empty_and_delete_bucket, make_bucket
+
+CHOICE = pytest.StashKey[Choice]()
+STARTED = pytest.StashKey[list[str]]()
+
+
+@dataclass(frozen=True, slots=True)
+class Vhost:
+    """A virtual host that belongs to one test.
+
+    With MQTT log in as ``mqtt_username`` and the broker's password.
+    """
+
+    name: str
+    amqp_url: str = field(repr=False)
+    broker: BrokerAddress
+
+    @property
+    def mqtt_username(self) -> str:
+        """User name that also names this virtual host."""
+        return f"{self.name}:{self.broker.username}"
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """A bucket that belongs to one test."""
+
+    name: str
+    store: ObjectStoreAddress
+
+
+@dataclass(frozen=True, slots=True)
+class LocalFcm:
+    """The local FCM of this run; ``project_id`` is any. The identity's tokens verify against ``jwks_url``."""
+
+    url: str
+    project_id: str
+    jwks_url: str
+    identity: LocalIdentity
+
+
+class _Narrator:
+    """Progress of the one long preparation, as plain lines above the tests."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self.reporter = config.pluginmanager.get_plugin("terminalreporter")
+
+    def _say(self, text: str) -> None:
+        if self.reporter is not None:
+            self.reporter.write_line(text)
+
+    def started(self, step: str) -> None:
+        self._say(f"making {step} (once for this machine)")
+
+    def note(self, step: str, text: str) -> None:
+        self._say(f"  {text}")
+
+    def finished(self, step: str, text: str = "") -> None:
+        self._say(f"{step}: {text}")
+
+    def failed(self, step: str, text: str) -> None:
+        self._say(f"{step} failed: {text}")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Offer the choice of servers."""
+    parser.addoption(
+        "--laundry-servers",
+        choices=[kind.value for kind in Kind],
+        default=os.environ.get("LAUNDRY_TEST_SERVERS", Kind.AUTO.value),
+        help="real servers: given (addresses in the environment), docker, native, or the first possible",
+    )
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Make the broker's root file system before any test's timeout runs."""
+    names = {name for item in session.items for name in getattr(item, "fixturenames", ())}
+    needed = names & {"rabbitmq", "vhost", "messaging"}
+    if not needed or session.config.option.collectonly:
+        return
+    if _choice(session.config).kind is Kind.NATIVE:
+        rootfs.ensure(_Narrator(session.config))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Let a worker of a divided run (pytest-xdist) tell what it started."""
+    output = getattr(session.config, "workeroutput", None)
+    if output is not None:
+        output["laundry_servers"] = session.config.stash.get(STARTED, [])
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Take a worker's word for the summary."""
+    told = getattr(node, "workeroutput", {}).get("laundry_servers", [])
+    if told:
+        _choice(node.config)
+        node.config.stash[STARTED] += [name for name in told if name not in node.config.stash[STARTED]]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Say which servers the tests ran against."""
+    started = config.stash.get(STARTED, [])
+    if started:
+        terminalreporter.write_line(f"real servers: {', '.join(sorted(started))}: {_choice(config)}")
+
+
+def _choice(config: pytest.Config) -> Choice:
+    if CHOICE not in config.stash:
+        config.stash[CHOICE] = choice.choose(Kind(config.getoption("--laundry-servers")))
+        config.stash[STARTED] = []
+    return config.stash[CHOICE]
+
+
+def _taken(config: pytest.Config, name: str) -> Kind:
+    kind = _choice(config).kind
+    config.stash[STARTED].append(name)
+    return kind
+
+
+@pytest.fixture(scope="session")
+def servers_folder() -> Iterator[Path]:
+    """Folder for the servers' data and logs; kept when LAUNDRY_KEEP_SERVER_LOGS is set."""
+    folder = Path(tempfile.mkdtemp(prefix="laundry-test-"))
+    # PostgreSQL runs as another user when the tests run as root.
+    folder.chmod(0o755)
+    yield folder
+    if not os.environ.get("LAUNDRY_KEEP_SERVER_LOGS"):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def rabbitmq(pytestconfig: pytest.Config, servers_folder: Path) -> Iterator[BrokerAddress]:
+    """A RabbitMQ 4.3 node with an administrator's credentials. Prefer ``vhost``, which is a test's own."""
+    kind = _taken(pytestconfig, "RabbitMQ")
+    server = choice.broker(kind, servers_folder / "rabbitmq", Quiet(), statistics_milliseconds=1000)
+    yield server.start()
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def postgres(pytestconfig: pytest.Config, servers_folder: Path) -> Iterator[DatabaseAddress]:
+    """A PostgreSQL server with a superuser's credentials. Prefer ``database_url``, which is a test's own."""
+    kind = _taken(pytestconfig, "PostgreSQL")
+    server = choice.database(kind, servers_folder / "postgres", durable=False)
+    yield server.start()
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def object_store(pytestconfig: pytest.Config, servers_folder: Path) -> Iterator[ObjectStoreAddress]:
+    """An S3 service. Prefer ``bucket``, which is a test's own."""
+    kind = _taken(pytestconfig, "S3")
+    server = choice.object_store(kind, servers_folder / "s3")
+    yield server.start()
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def fcm(pytestconfig: pytest.Config, servers_folder: Path) -> Iterator[LocalFcm]:
+    """The local FCM and identity. It is shared: use random device tokens and ``GET /messages?token=``."""
+    _taken(pytestconfig, "FCM (local)")
+    folder = servers_folder / "identity"
+    identity = LocalIdentity(folder)
+    server = Fcm(servers_folder / "fcm", identity_folder=folder)
+    address = server.start()
+    yield LocalFcm(address.url, PROJECT_ID, server.jwks_url, identity)
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def identity(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FileIdentity]:
+    """An identity provider: it mints tokens and serves its JWKS."""
+    provider = FileIdentity(tmp_path_factory.mktemp("identity"))
+    yield provider
+    provider.close()
+
+
+@pytest.fixture
+def vhost(rabbitmq: BrokerAddress) -> Iterator[Vhost]:
+    """A new virtual host, deleted afterwards."""
+    name = f"test-{secrets.token_hex(6)}"
+    vhosts.create(rabbitmq, name)
+    yield Vhost(name, rabbitmq.amqp_url_for(rabbitmq.username, rabbitmq.password, name), rabbitmq)
+    vhosts.delete(rabbitmq, name)
+
+
+@pytest.fixture
+def messaging(vhost: Vhost) -> Messaging:
+    """A virtual host with the whole plan applied: every queue, policy and binding."""
+    apply_plan(vhost.broker, vhost.name)
+    return Messaging(vhost.amqp_url, vhost.name, vhost.broker)
+
+
+@pytest.fixture
+def database_url(postgres: DatabaseAddress) -> Iterator[str]:
+    """SQLAlchemy URL (asyncpg) of a new, empty database that its own role owns; dropped afterwards."""
+    name = f"test_{secrets.token_hex(6)}"
+    url = asyncio.run(ensure_database(postgres, name, "laundry_test", "laundry_test"))
+    yield url.replace("postgresql://", "postgresql+asyncpg://", 1)
+    asyncio.run(drop_database(postgres, name))
+
+
+@pytest.fixture
+def bucket(object_store: ObjectStoreAddress) -> Iterator[Bucket]:
+    """A new bucket, deleted with its objects afterwards."""
+    name = f"test-{secrets.token_hex(6)}"
+    make_bucket(object_store, name)
+    yield Bucket(name, object_store)
+    empty_and_delete_bucket(object_store, name)

@@ -1,0 +1,54 @@
+"""Serves an app for a test over real HTTP, in the test's own event loop."""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+
+import httpx
+import uvicorn
+from fastapi import FastAPI
+
+from laundry_testing.messaging import eventually
+
+START_TIMEOUT_S = 30.0
+
+
+class _Server(uvicorn.Server):
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave the signals to pytest."""
+        yield
+
+
+@asynccontextmanager
+async def serving(app: FastAPI, *, port: int = 0, grace_s: int = 5) -> AsyncIterator[httpx.AsyncClient]:
+    """Serve an app with its lifespan on a free port.
+
+    Yields:
+        a client whose base URL is the app.
+    """
+    listener = socket.create_server(("127.0.0.1", port))
+    config = uvicorn.Config(
+        app, log_config=None, access_log=False, timeout_graceful_shutdown=grace_s, lifespan="on"
+    )
+    server = _Server(config)
+    running = asyncio.create_task(server.serve(sockets=[listener]), name="serving")
+    try:
+        await eventually(
+            lambda: server.started or running.done(), within_s=START_TIMEOUT_S, what="the app's start"
+        )
+        if running.done():
+            await running
+            raise RuntimeError("the app did not start; its log says why")
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        async with httpx.AsyncClient(base_url=url, timeout=30) as client:
+            yield client
+    finally:
+        stopping = getattr(app.state, "stopping", None)
+        if stopping is not None:
+            stopping.set()
+        server.should_exit = True
+        await running
+        listener.close()
