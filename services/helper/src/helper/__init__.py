@@ -1,0 +1,1 @@
+"""Photos in, tasks listed, readings confirmed"""

@@ -1,0 +1,15 @@
+"""Runs the helper service: ``python -m helper``."""
+
+from helper.app import create_app
+from helper.settings import Settings
+from laundry_service.app import serve
+
+
+def main() -> None:
+    """Serve with the settings of the environment."""
+    settings = Settings()
+    serve(create_app(settings), settings)
+
+
+if __name__ == "__main__":
+    main()

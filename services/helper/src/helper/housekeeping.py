@@ -1,0 +1,23 @@
+"""Forgets what is no longer asked for: expired submission keys and old inbox notes."""
+
+import structlog
+
+from helper import repository
+from laundry_events.inbox import forget_old
+from laundry_service.database import Database
+
+log = structlog.get_logger(__name__)
+
+
+async def forget(database: Database) -> tuple[int, int]:
+    """Delete expired submission keys and old inbox notes; returns how many of each.
+
+    What one replica has deleted the other finds gone.
+
+    Raises:
+        DatabaseUnavailable.
+    """
+    async with repository.transaction(database) as session:
+        keys, notes = await repository.forget_expired(session), await forget_old(session)
+    log.info("housekeeping done", submission_keys=keys, inbox_notes=notes)
+    return keys, notes

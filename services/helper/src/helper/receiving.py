@@ -1,0 +1,115 @@
+"""Receives an upload with a bound on its bytes and on its patience; nothing over the bound is kept."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+
+from fastapi import Request
+from starlette.datastructures import FormData, UploadFile
+from starlette.formparsers import MultiPartException, MultiPartParser
+from starlette.requests import ClientDisconnect
+
+from laundry_service.problems import Problem
+
+# Boundaries, part headers and the small fields beside the photo.
+OVERHEAD_BYTES = 64 * 1024
+FIELD_BYTES = 16 * 1024
+MAX_FIELDS = 8
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How much and how slowly an upload may come."""
+
+    photo_bytes: int
+    idle_s: float
+    total_s: float
+
+
+async def receive_form(request: Request, limits: Limits) -> FormData:
+    """Receive a multipart form with at most one file, which lies on disk when it is over 1 MB.
+
+    Close the form when done with it.
+
+    Raises:
+        Problem: 413 before more than the limit was read, 408 for an upload that stalls, 400 or 415 for a
+            body that is no such form.
+    """
+    media_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
+    if media_type != "multipart/form-data":
+        raise Problem(
+            415,
+            "upload-not-multipart",
+            "Send multipart/form-data with the photo as a file in the field 'photo', and 'branch_id'.",
+        )
+    declared = request.headers.get("content-length", "")
+    if declared.isdecimal() and int(declared) > limits.photo_bytes + OVERHEAD_BYTES:
+        raise too_large(limits.photo_bytes)
+    try:
+        async with asyncio.timeout(limits.total_s):
+            parser = MultiPartParser(
+                request.headers,
+                _bounded(request, limits),
+                max_files=1,
+                max_fields=MAX_FIELDS,
+                max_part_size=FIELD_BYTES,
+            )
+            return await parser.parse()
+    except TimeoutError as error:
+        raise Problem(
+            408, "upload-stalled", "The upload came too slowly and was given up. Send the photo again."
+        ) from error
+    except MultiPartException as error:
+        raise Problem(400, "upload-malformed", f"The multipart body is not valid: {error.message}") from error
+    except ClientDisconnect as error:
+        raise Problem(400, "upload-interrupted", "The upload ended too early. Send it again.") from error
+
+
+def too_large(limit: int) -> Problem:
+    """Make the problem of a photo with too many bytes."""
+    return Problem(
+        413,
+        "photo-too-large",
+        f"A photo has at most {limit:,} bytes. Take it at a lower resolution and send it again.",
+        max_bytes=limit,
+    )
+
+
+async def _bounded(request: Request, limits: Limits) -> AsyncGenerator[bytes, None]:
+    received = 0
+    stream = request.stream()
+    while True:
+        async with asyncio.timeout(limits.idle_s):
+            chunk = await anext(stream, None)
+        if chunk is None:
+            return
+        received += len(chunk)
+        if received > limits.photo_bytes + OVERHEAD_BYTES:
+            raise too_large(limits.photo_bytes)
+        yield chunk
+
+
+def text_field(form: FormData, name: str) -> str | None:
+    """Return a text field, or None if it was not sent.
+
+    Raises:
+        Problem: 422 if it was sent as a file or twice, or holds what no text does.
+    """
+    values = form.getlist(name)
+    if not values:
+        return None
+    if len(values) > 1 or not isinstance(values[0], str) or "\x00" in values[0]:
+        raise Problem(422, "invalid-request", f"The field {name!r} must be sent once, as text.")
+    return values[0]
+
+
+def file_field(form: FormData, name: str) -> UploadFile:
+    """Return the file.
+
+    Raises:
+        Problem: 422 if it was not sent.
+    """
+    value = form.get(name)
+    if not isinstance(value, UploadFile):
+        raise Problem(422, "photo-missing", f"Send the photo as a file in the field {name!r}.")
+    return value

@@ -1,0 +1,265 @@
+"""Every query of the helper."""
+
+import contextlib
+from collections.abc import AsyncIterator, Collection, Iterator, Sequence
+from datetime import datetime
+from typing import Any
+
+import asyncpg
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
+
+from helper.tables import submissions, tasks
+from helper.tasks import Confirmation, Reading, Status, Task
+from laundry_events.envelope import OutgoingEvent
+from laundry_events.events import CountedLabel, Photo, ReadLabel
+from laundry_events.tables import outbox
+from laundry_service.database import Database
+
+# SQLSTATE classes of a server that is away, full or going down: trying again can help.
+AWAY = ("08", "53", "57")
+
+
+class DatabaseUnavailable(Exception):
+    """The database did not answer, or refused for now: try again later.
+
+    ``in_doubt`` says that something was sent to it that may have had its effect.
+    """
+
+    def __init__(self, message: str, *, in_doubt: bool) -> None:
+        super().__init__(message)
+        self.in_doubt = in_doubt
+
+
+@contextlib.asynccontextmanager
+async def transaction(database: Database) -> AsyncIterator[AsyncSession]:
+    """Open a transaction that commits at the end of the block.
+
+    Raises:
+        DatabaseUnavailable: it is not known to be committed.
+    """
+    with _told_when_away() as progress:
+        async with database.transaction() as session:
+            progress.append("opened")
+            yield session
+
+
+@contextlib.asynccontextmanager
+async def single(database: Database) -> AsyncIterator[AsyncConnection]:
+    """Open a connection for one statement, which commits by itself.
+
+    Raises:
+        DatabaseUnavailable: it is not known to be committed.
+    """
+    with _told_when_away() as progress:
+        async with database.single() as connection:
+            progress.append("opened")
+            yield connection
+
+
+@contextlib.contextmanager
+def _told_when_away() -> Iterator[list[str]]:
+    progress: list[str] = []
+    try:
+        yield progress
+    except (PoolTimeout, OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        raise DatabaseUnavailable(f"{type(error).__name__}: {error}", in_doubt=bool(progress)) from error
+    except DBAPIError as error:
+        state = str(getattr(error.orig, "sqlstate", None) or "")
+        if error.connection_invalidated or state.startswith(AWAY) or isinstance(error, sa.exc.InterfaceError):
+            raise DatabaseUnavailable(
+                f"{type(error.orig).__name__}: {error.orig}", in_doubt=bool(progress)
+            ) from error
+        raise
+
+
+def _add_statement() -> sa.Insert:
+    claim = insert(submissions).values(
+        {name: sa.bindparam(name) for name in ("helper_id", "key", "expires_at")}
+        | {"task_id": sa.bindparam("id", type_=tasks.c.id.type)}
+    )
+    claimed = (
+        claim.on_conflict_do_update(
+            index_elements=["helper_id", "key"],
+            set_={"task_id": claim.excluded.task_id, "expires_at": claim.excluded.expires_at},
+            where=submissions.c.expires_at <= sa.func.now(),
+        )
+        .returning(submissions.c.task_id)
+        .cte("claimed")
+    )
+    told = (
+        sa.insert(outbox)
+        .from_select(
+            ["event_id", "routing_key", "headers", "body"],
+            sa.select(
+                *(sa.bindparam(c.name, type_=c.type) for c in (outbox.c.event_id, outbox.c.routing_key)),
+                *(sa.bindparam(c.name, type_=c.type) for c in (outbox.c.headers, outbox.c.body)),
+            ).select_from(claimed),
+        )
+        .cte("told")
+    )
+    columns = [tasks.c[name] for name in ("branch_id", "helper_id", "note", "status", "version")]
+    columns += [tasks.c[name] for name in ("submitted_at", "photo_key", "photo_sha256")]
+    columns += [tasks.c[name] for name in ("photo_bytes", "photo_media_type")]
+    row = sa.select(claimed.c.task_id, *(sa.bindparam(c.name, type_=c.type) for c in columns))
+    return sa.insert(tasks).from_select([tasks.c.id, *columns], row).returning(tasks.c.id).add_cte(told)
+
+
+ADD = _add_statement()
+
+
+async def add(
+    connection: AsyncConnection, task: Task, event: OutgoingEvent, *, key: str, expires_at: datetime | None
+) -> Task | None:
+    """Store a new task and its outbox row, unless its helper has submitted it before.
+
+    All in one statement, which is its own transaction (``single``): one round trip and one commit. The
+    unique key makes a racing twin wait until it ends, so two requests make one task.
+
+    Args:
+        event: that the task was submitted.
+        key: what makes two uploads the same (``tasks.submission_key``).
+        expires_at: from then on the key makes a new task.
+
+    Returns:
+        None if stored, else the task that was there.
+    """
+    parameters = {
+        **_values(task),
+        "key": key,
+        "expires_at": expires_at,
+        "event_id": event.id,
+        "routing_key": event.routing_key,
+        "headers": event.headers,
+        "body": event.body,
+    }
+    if (await connection.execute(ADD, parameters)).first() is not None:
+        return None
+    found = await connection.execute(
+        sa.select(tasks)
+        .join(submissions, submissions.c.task_id == tasks.c.id)
+        .where(submissions.c.helper_id == task.helper_id, submissions.c.key == key)
+    )
+    return _task(found.one())
+
+
+async def find(session: AsyncSession | AsyncConnection, task_id: str, *, lock: bool = False) -> Task | None:
+    """Find a task; with ``lock`` nobody else changes it before this transaction ends."""
+    query = sa.select(tasks).where(tasks.c.id == task_id)
+    row = (await session.execute(query.with_for_update() if lock else query)).first()
+    return None if row is None else _task(row)
+
+
+async def change(session: AsyncSession, task: Task) -> None:
+    """Store a task that was found with ``lock`` and changed by the rules."""
+    await session.execute(sa.update(tasks).where(tasks.c.id == task.id).values(_values(task)))
+
+
+async def newest(
+    connection: AsyncConnection,
+    *,
+    branches: Collection[str] | None,
+    statuses: Sequence[Status],
+    before: str | None,
+    limit: int,
+) -> list[Task]:
+    """List tasks, newest first (ids are ordered by time).
+
+    Args:
+        branches: only theirs; None is all.
+        statuses: only these; none is all.
+        before: only tasks older than this id.
+    """
+    query = sa.select(tasks).order_by(tasks.c.id.desc()).limit(limit)
+    if branches is not None:
+        query = query.where(tasks.c.branch_id.in_(branches))
+    if statuses:
+        query = query.where(tasks.c.status.in_(statuses))
+    if before is not None:
+        query = query.where(tasks.c.id < before)
+    return [_task(row) for row in await connection.execute(query)]
+
+
+async def forget_expired(session: AsyncSession) -> int:
+    """Delete keys that have expired; returns how many."""
+    gone = await session.execute(
+        sa.delete(submissions)
+        .where(submissions.c.expires_at <= sa.func.now())
+        .returning(submissions.c.task_id)
+    )
+    return len(gone.all())
+
+
+async def known_photos(session: AsyncSession, task_ids: Collection[str]) -> set[str]:
+    """Return the photo keys of these tasks."""
+    found = await session.execute(sa.select(tasks.c.photo_key).where(tasks.c.id.in_(task_ids)))
+    return set(found.scalars())
+
+
+def _values(task: Task) -> dict[str, Any]:
+    reading, confirmation = task.reading, task.confirmation
+    return {
+        "id": task.id,
+        "branch_id": task.branch_id,
+        "helper_id": task.helper_id,
+        "note": task.note,
+        "status": task.status,
+        "version": task.version,
+        "submitted_at": task.submitted_at,
+        "photo_key": task.photo.key,
+        "photo_sha256": task.photo.sha256,
+        "photo_bytes": task.photo.bytes,
+        "photo_media_type": task.photo.media_type,
+        "read_labels": _plain(reading.labels) if reading else None,
+        "needs_review": reading.needs_review if reading else None,
+        "model_version": reading.model_version if reading else None,
+        "read_at": reading.read_at if reading else None,
+        "unreadable_reason": task.unreadable_reason,
+        "confirmed_labels": _plain(confirmation.labels) if confirmation else None,
+        "corrected": confirmation.corrected if confirmation else None,
+        "confirmed_by": confirmation.confirmed_by if confirmation else None,
+        "confirmed_at": confirmation.confirmed_at if confirmation else None,
+    }
+
+
+def _plain(labels: Sequence[ReadLabel | CountedLabel]) -> list[dict[str, Any]]:
+    return [label.model_dump() for label in labels]
+
+
+def _task(row: sa.Row[Any]) -> Task:
+    reading = confirmation = None
+    if row.read_at is not None:
+        reading = Reading(
+            tuple(ReadLabel.model_validate(label) for label in row.read_labels),
+            row.needs_review,
+            row.model_version,
+            row.read_at,
+        )
+    if row.confirmed_at is not None:
+        confirmation = Confirmation(
+            tuple(CountedLabel.model_validate(label) for label in row.confirmed_labels),
+            row.corrected,
+            row.confirmed_by,
+            row.confirmed_at,
+        )
+    return Task(
+        id=row.id,
+        branch_id=row.branch_id,
+        helper_id=row.helper_id,
+        photo=Photo(
+            key=row.photo_key,
+            sha256=row.photo_sha256,
+            bytes=row.photo_bytes,
+            media_type=row.photo_media_type,
+        ),
+        submitted_at=row.submitted_at,
+        note=row.note,
+        status=row.status,
+        version=row.version,
+        reading=reading,
+        unreadable_reason=row.unreadable_reason,
+        confirmation=confirmation,
+    )

@@ -1,0 +1,57 @@
+"""The helper service's settings."""
+
+from typing import Annotated
+
+from pydantic import Field, field_validator
+from pydantic_settings import NoDecode
+
+from laundry_reading.photo import MAX_BYTES, MAX_PIXELS
+from laundry_service.settings import DatabaseSettings, ObjectStoreSettings
+
+GARMENTS = (
+    "dress",
+    "hat",
+    "longsleeve",
+    "outwear",
+    "pants",
+    "shirt",
+    "shoes",
+    "shorts",
+    "skirt",
+    "t-shirt",
+)
+
+
+class Settings(DatabaseSettings, ObjectStoreSettings):
+    """``LAUNDRY_*`` of the helper."""
+
+    service_name: str = "helper"
+
+    photo_max_bytes: int = Field(default=MAX_BYTES, ge=1, le=MAX_BYTES)
+    photo_max_pixels: int = Field(default=MAX_PIXELS, ge=1, le=MAX_PIXELS)
+    upload_idle_s: float = Field(
+        default=30.0, gt=0, description="Give up an upload that sends nothing so long"
+    )
+    upload_total_s: float = Field(default=600.0, gt=0, description="Give up an upload after so long")
+    same_photo_s: int = Field(
+        default=24 * 3600,
+        ge=0,
+        description="The same photo without an Idempotency-Key is the same task so long",
+    )
+    labels: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=GARMENTS, min_length=1, description="What may be confirmed: the model's classes, by comma"
+    )
+    task_read_prefetch: int = Field(default=50, ge=1)
+    housekeeping_every_s: float = Field(default=3600.0, gt=0)
+    stream_max_s: float = Field(
+        default=900.0,
+        gt=0,
+        description="An event stream ends then; the browser comes back with a fresh token",
+    )
+
+    @field_validator("labels", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(label.strip() for label in value.split(",") if label.strip())
+        return value

@@ -1,0 +1,169 @@
+"""Takes a photo in: checked, stored, then registered. 201 means that both stores have it."""
+
+import asyncio
+import contextlib
+import hashlib
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import IO
+
+import structlog
+from prometheus_client import Counter, Histogram
+
+from helper import repository
+from helper.tasks import Task, photo_key, same_submission, submission_key, submitted
+from laundry_events import new_id
+from laundry_events.envelope import encode
+from laundry_events.events import Photo
+from laundry_reading.photo import PhotoInfo, inspect_photo
+from laundry_service.database import Database
+from laundry_service.objectstore import ObjectStore, ObjectStoreUnavailable
+
+# Up to here a photo is in memory and checked on the event loop (about a millisecond);
+# a bigger one is on disk and gets a thread.
+SMALL_BYTES = 1024 * 1024
+BIG_AT_ONCE = 2
+
+# Uploads between arrival and answer; the others wait with their photo in the spool, so that a rush costs time
+# and not memory. A few more than the stores' own connections keep those busy.
+AT_ONCE = 16
+
+STAGE = Histogram(
+    "laundry_helper_upload_seconds",
+    "Time of each stage of an upload",
+    ["stage"],
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 3, 10),
+)
+SUBMITTED = Counter("laundry_helper_tasks_submitted", "Uploads that were answered 201", ["replayed"])
+
+log = structlog.get_logger(__name__)
+
+
+class KeyReused(Exception):
+    """The helper used this Idempotency-Key for another photo or branch."""
+
+
+@dataclass(frozen=True)
+class Upload:
+    """A photo as it arrived, with what its sender says of it."""
+
+    file: IO[bytes]
+    bytes: int
+    declared_media_type: str | None
+    branch_id: str
+    helper_id: str
+    note: str | None
+    idempotency_key: str | None
+
+
+class Submitting:
+    """Registers uploads as tasks."""
+
+    def __init__(
+        self,
+        database: Database,
+        store: ObjectStore,
+        *,
+        source: str,
+        max_bytes: int,
+        max_pixels: int,
+        same_photo_s: int,
+    ) -> None:
+        """Take the stores and the limits.
+
+        Args:
+            source: the service that speaks.
+            same_photo_s: so long the same photo without a key is the same task.
+        """
+        self._database = database
+        self._store = store
+        self._source = f"/{source}"
+        self._max_bytes = max_bytes
+        self._max_pixels = max_pixels
+        self._same_photo = timedelta(seconds=same_photo_s)
+        self._slots = asyncio.Semaphore(AT_ONCE)
+        self._big = asyncio.Semaphore(BIG_AT_ONCE)
+
+    async def submit(self, upload: Upload) -> tuple[Task, bool]:
+        """Register an upload.
+
+        Returns:
+            the task, and whether an earlier upload had made it.
+
+        Raises:
+            PhotoError: the photo cannot be taken.
+            KeyReused: the Idempotency-Key belongs to another upload.
+            ObjectStoreUnavailable, DatabaseUnavailable: not known to be registered; sending it again is safe.
+        """
+        with STAGE.labels("wait").time():
+            await self._slots.acquire()
+        try:
+            return await self._submit(upload)
+        finally:
+            self._slots.release()
+
+    async def _submit(self, upload: Upload) -> tuple[Task, bool]:
+        with STAGE.labels("check").time():
+            info, digest, body = await self._check(upload)
+        now = datetime.now(UTC)
+        task_id = new_id()
+        photo = Photo(
+            key=photo_key(upload.branch_id, task_id, now, info.extension),
+            sha256=digest,
+            bytes=upload.bytes,
+            media_type=info.media_type,
+        )
+        task = Task(task_id, upload.branch_id, upload.helper_id, photo, now, note=upload.note)
+        with STAGE.labels("store").time():
+            await self._store.put(photo.key, body, media_type=photo.media_type)
+        with STAGE.labels("register").time():
+            earlier = await self._register(task, upload.idempotency_key)
+        if earlier is None:
+            SUBMITTED.labels("no").inc()
+            return task, False
+        await self._drop(photo.key)
+        if not same_submission(earlier, upload.branch_id, digest):
+            raise KeyReused
+        SUBMITTED.labels("yes").inc()
+        return earlier, True
+
+    async def _check(self, upload: Upload) -> tuple[PhotoInfo, str, bytes | IO[bytes]]:
+        if upload.bytes <= SMALL_BYTES:
+            data = upload.file.read()
+            return *self._inspect(data, upload.declared_media_type), data
+        async with self._big:
+            found = await asyncio.to_thread(self._check_big, upload)
+        return *found, upload.file
+
+    def _check_big(self, upload: Upload) -> tuple[PhotoInfo, str]:
+        found = self._inspect(upload.file.read(), upload.declared_media_type)
+        upload.file.seek(0)
+        return found
+
+    def _inspect(self, data: bytes, declared_media_type: str | None) -> tuple[PhotoInfo, str]:
+        info = inspect_photo(
+            data,
+            declared_media_type=declared_media_type,
+            max_bytes=self._max_bytes,
+            max_pixels=self._max_pixels,
+        )
+        return info, hashlib.sha256(data).hexdigest()
+
+    async def _register(self, task: Task, idempotency_key: str | None) -> Task | None:
+        key = submission_key(idempotency_key, task.branch_id, task.photo.sha256)
+        expires_at = None if idempotency_key is not None else task.submitted_at + self._same_photo
+        event = encode(submitted(task), source=self._source)
+        try:
+            async with repository.single(self._database) as connection:
+                return await repository.add(connection, task, event, key=key, expires_at=expires_at)
+        except Exception as error:
+            # In doubt the task may exist, and then its photo must; what is left over, the sweep finds.
+            if not (isinstance(error, repository.DatabaseUnavailable) and error.in_doubt):
+                await self._drop(task.photo.key)
+            raise
+
+    async def _drop(self, key: str) -> None:
+        with contextlib.suppress(ObjectStoreUnavailable):
+            await self._store.delete(key)
+            return
+        log.warning("a photo without a task stays until the next sweep", key=key)

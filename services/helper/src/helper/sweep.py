@@ -1,0 +1,89 @@
+"""Finds photos that no task has: ``python -m helper.sweep`` lists them, ``--delete`` deletes them.
+
+An upload that dies between its photo and its task leaves the photo behind; nobody was told 201 for it. It is
+run by a person, not by a timer: against a database that was restored from an older backup it would find
+photos that are missed.
+"""
+
+import argparse
+import asyncio
+import sys
+import uuid
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from pathlib import PurePosixPath
+
+from helper import repository
+from helper.settings import Settings
+from laundry_service.database import Database
+from laundry_service.objectstore import ObjectStore, ObjectStoreUnavailable
+
+PREFIX = "photos/"
+AT_ONCE = 500
+
+
+async def orphans(database: Database, store: ObjectStore, *, older_than: timedelta) -> AsyncIterator[str]:
+    """Yield the keys of photos without a task; younger ones may still get theirs.
+
+    Raises:
+        DatabaseUnavailable, ObjectStoreUnavailable.
+    """
+    before = datetime.now(UTC) - older_than
+    batch: dict[str, str] = {}
+    async for key, stored_at in store.listing(PREFIX):
+        task_id = _task_id(key)
+        if stored_at < before and task_id is not None:
+            batch[key] = task_id
+        if len(batch) >= AT_ONCE:
+            for orphan in await _without_task(database, batch):
+                yield orphan
+            batch = {}
+    for orphan in await _without_task(database, batch):
+        yield orphan
+
+
+async def _without_task(database: Database, batch: dict[str, str]) -> list[str]:
+    async with repository.transaction(database) as session:
+        known = await repository.known_photos(session, batch.values())
+    return [key for key in batch if key not in known]
+
+
+def _task_id(key: str) -> str | None:
+    # What is not named as photos are named was put there by somebody else, and stays.
+    try:
+        return str(uuid.UUID(PurePosixPath(key).stem))
+    except ValueError:
+        return None
+
+
+async def _sweep(settings: Settings, *, hours: float, delete: bool) -> int:
+    database = Database(settings.database_url.get_secret_value(), pool=1)
+    store = ObjectStore(settings)
+    try:
+        # Listed to the end before the first is deleted: a listing that changes under way may skip some.
+        found = [key async for key in orphans(database, store, older_than=timedelta(hours=hours))]
+        for key in found:
+            if delete:
+                await store.delete(key)
+            print(f"{'deleted' if delete else 'would delete'} {key}")
+    finally:
+        await database.close()
+        await store.close()
+    return len(found)
+
+
+def main() -> None:
+    """List or delete photos without a task, with the settings of the environment."""
+    parser = argparse.ArgumentParser(prog="python -m helper.sweep", description=__doc__)
+    parser.add_argument("--delete", action="store_true", help="delete what is found; else only list it")
+    parser.add_argument("--older-than-hours", type=float, default=24.0, help="spare younger photos (24)")
+    arguments = parser.parse_args()
+    try:
+        found = asyncio.run(_sweep(Settings(), hours=arguments.older_than_hours, delete=arguments.delete))
+    except (repository.DatabaseUnavailable, ObjectStoreUnavailable) as error:
+        sys.exit(f"the sweep ended early: {error}")
+    print(f"{found} photos without a task" + ("" if arguments.delete else "; --delete deletes them"))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,186 @@
+"""The rules of a task: a photo is submitted, read by a model, confirmed by the branch's owner."""
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Literal
+
+from laundry_events.events import CountedLabel, Photo, ReadLabel, TaskConfirmed, TaskRead, TaskSubmitted
+
+Status = Literal["submitted", "read", "unreadable", "confirmed"]
+
+
+class UnknownLabels(Exception):
+    """A label is none of the model's classes."""
+
+    def __init__(self, unknown: Sequence[str], allowed: Sequence[str]) -> None:
+        super().__init__(f"unknown: {', '.join(unknown)}")
+        self.unknown = unknown
+        self.allowed = allowed
+
+
+class RepeatedLabels(Exception):
+    """A label is named more than once."""
+
+
+class NotReadYet(Exception):
+    """The photo was not read yet, so there is nothing to confirm."""
+
+
+class AlreadyConfirmed(Exception):
+    """The task was confirmed with other labels."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What the model saw."""
+
+    labels: tuple[ReadLabel, ...]
+    needs_review: bool
+    model_version: str
+    read_at: datetime
+
+
+@dataclass(frozen=True)
+class Confirmation:
+    """What the owner says it is."""
+
+    labels: tuple[CountedLabel, ...]
+    corrected: bool
+    confirmed_by: str
+    confirmed_at: datetime
+
+
+@dataclass(frozen=True)
+class Task:
+    """One load of laundry. ``version`` rises with each change."""
+
+    id: str
+    branch_id: str
+    helper_id: str
+    photo: Photo
+    submitted_at: datetime
+    note: str | None = None
+    status: Status = "submitted"
+    version: int = 1
+    reading: Reading | None = None
+    unreadable_reason: str | None = None
+    confirmation: Confirmation | None = None
+
+
+def photo_key(branch_id: str, task_id: str, at: datetime, extension: str) -> str:
+    """Name the photo's object. It is unique to the task, so that nothing is ever overwritten; the true
+    extension is there because some stores guess the media type from it.
+    """
+    return f"photos/{branch_id}/{at:%Y}/{at:%m}/{task_id}.{extension}"
+
+
+def submission_key(idempotency_key: str | None, branch_id: str, sha256: str) -> str:
+    """Name what makes two uploads of a helper the same: his key, else the photo and its branch."""
+    return f"key:{idempotency_key}" if idempotency_key is not None else f"photo:{branch_id}:{sha256}"
+
+
+def same_submission(task: Task, branch_id: str, sha256: str) -> bool:
+    """Whether an upload that repeats a key is the one that made the task."""
+    return task.branch_id == branch_id and task.photo.sha256 == sha256
+
+
+def check_labels(labels: Sequence[CountedLabel], allowed: Sequence[str]) -> None:
+    """Refuse labels that no model could have read, or that are named twice.
+
+    Raises:
+        UnknownLabels, RepeatedLabels.
+    """
+    unknown = sorted({item.label for item in labels} - set(allowed))
+    if unknown:
+        raise UnknownLabels(unknown, allowed)
+    if len({item.label for item in labels}) != len(labels):
+        raise RepeatedLabels
+
+
+def _counts(labels: Iterable[ReadLabel | CountedLabel]) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    for item in labels:
+        counts[item.label] = counts.get(item.label, 0) + item.count
+    return counts
+
+
+def is_correction(labels: Collection[CountedLabel], reading: Reading | None) -> bool:
+    """Whether the owner says something else than the model, in labels or counts; order does not matter.
+
+    A reading lists guesses, best first, of what one photo shows: to agree is to confirm the best of them, or
+    the list as it stands.
+    """
+    if reading is None:
+        return True
+    return _counts(labels) not in (_counts(reading.labels[:1]), _counts(reading.labels))
+
+
+def confirm(task: Task, labels: Sequence[CountedLabel], *, by: str, at: datetime) -> Task:
+    """Confirm or correct a task.
+
+    Returns:
+        the confirmed task; the very same object if these labels were confirmed before.
+
+    Raises:
+        NotReadYet, AlreadyConfirmed.
+    """
+    if task.confirmation is not None:
+        if _counts(task.confirmation.labels) == _counts(labels):
+            return task
+        raise AlreadyConfirmed
+    if task.status not in ("read", "unreadable"):
+        raise NotReadYet
+    confirmation = Confirmation(tuple(labels), is_correction(labels, task.reading), by, at)
+    return replace(task, status="confirmed", version=task.version + 1, confirmation=confirmation)
+
+
+def take_reading(task: Task, event: TaskRead) -> Task:
+    """Take what a model read.
+
+    Returns:
+        the changed task; the very same object if the reading comes too late: the task has changed since
+        the version that was read, or a person has confirmed it.
+    """
+    if task.status == "confirmed" or event.task_version < task.version:
+        return task
+    if event.outcome == "unreadable":
+        return replace(
+            task,
+            status="unreadable",
+            version=task.version + 1,
+            reading=None,
+            unreadable_reason=event.reason or "unreadable",
+        )
+    reading = Reading(tuple(event.labels), event.needs_review, event.model_version, event.read_at)
+    return replace(task, status="read", version=task.version + 1, reading=reading, unreadable_reason=None)
+
+
+def submitted(task: Task) -> TaskSubmitted:
+    """Tell that a task was submitted."""
+    return TaskSubmitted(
+        task_id=task.id,
+        task_version=task.version,
+        branch_id=task.branch_id,
+        helper_id=task.helper_id,
+        photo=task.photo,
+        submitted_at=task.submitted_at,
+    )
+
+
+def confirmed(task: Task) -> TaskConfirmed:
+    """Tell that a task was confirmed: an example to learn from."""
+    if task.confirmation is None:
+        raise ValueError("the task is not confirmed")
+    return TaskConfirmed(
+        task_id=task.id,
+        task_version=task.version,
+        branch_id=task.branch_id,
+        photo=task.photo,
+        read_labels=list(task.reading.labels) if task.reading else [],
+        model_version=task.reading.model_version if task.reading else None,
+        labels=list(task.confirmation.labels),
+        corrected=task.confirmation.corrected,
+        confirmed_by=task.confirmation.confirmed_by,
+        confirmed_at=task.confirmation.confirmed_at,
+    )

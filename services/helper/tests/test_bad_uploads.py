@@ -1,0 +1,145 @@
+"""Bad photos and bad requests: each has its problem document, and nothing is kept of it."""
+
+import io
+import random
+import zlib
+from collections.abc import AsyncIterator
+
+import pytest
+from PIL import Image
+
+from laundry_reading.photo import MAX_BYTES
+from laundry_testing.plugin import Bucket
+from laundry_testing.s3 import client
+
+from .conftest import Service, assert_problem, picture
+
+pytestmark = pytest.mark.servers
+
+
+def bomb(width: int, height: int) -> bytes:
+    """A valid PNG of a few kilobytes that claims many pixels."""
+
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        return len(body).to_bytes(4, "big") + kind + body + zlib.crc32(kind + body).to_bytes(4, "big")
+
+    header = width.to_bytes(4, "big") + height.to_bytes(4, "big") + bytes([1, 0, 0, 0, 0])
+    data = zlib.compress(bytes(1000))
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
+
+
+def gif() -> bytes:
+    file = io.BytesIO()
+    Image.new("P", (10, 10)).save(file, "GIF")
+    return file.getvalue()
+
+
+async def nothing_is_kept(service: Service, bucket: Bucket) -> None:
+    assert (await service.get("/tasks")).json()["items"] == []
+    assert client(bucket.store).list_objects_v2(Bucket=bucket.name).get("KeyCount", 0) == 0
+
+
+async def test_photos_that_are_none(alone: Service, bucket: Bucket) -> None:
+    whole = picture(640, 480)
+    for photo, media_type, status, code in [
+        (b"", "image/jpeg", 422, "photo-empty"),
+        (whole[: len(whole) // 2], "image/jpeg", 422, "photo-truncated"),
+        (whole[:20], "image/jpeg", 422, "photo-truncated"),
+        (b"%PDF-1.7 not a photo", "image/jpeg", 415, "photo-not-an-image"),
+        (random.Random(1).randbytes(5000), "application/octet-stream", 415, "photo-not-an-image"),
+        (gif(), "image/gif", 415, "photo-format-unsupported"),
+        (picture(kind="PNG"), "image/jpeg", 415, "photo-mislabelled"),
+        (whole, "text/plain", 415, "photo-mislabelled"),
+        (bomb(8000, 7000), "image/png", 422, "photo-too-many-pixels"),
+        (bomb(200_000, 200_000), "image/png", 422, "photo-too-many-pixels"),
+    ]:
+        assert_problem(await alone.upload(photo, media_type=media_type), status, code)
+    await nothing_is_kept(alone, bucket)
+
+
+async def test_more_bytes_than_the_limit(alone: Service, bucket: Bucket) -> None:
+    photo = picture()
+    fits = photo + bytes(MAX_BYTES - len(photo))
+    answer = assert_problem(await alone.upload(fits + b"x"), 413, "photo-too-large")
+    assert answer["max_bytes"] == MAX_BYTES
+    assert_problem(await alone.upload(fits + bytes(1_000_000)), 413, "photo-too-large")
+    await nothing_is_kept(alone, bucket)
+    assert (await alone.upload(fits)).status_code == 201
+
+
+async def test_more_bytes_than_announced_are_counted(alone: Service, bucket: Bucket) -> None:
+    sent = 0
+
+    async def endless() -> AsyncIterator[bytes]:
+        nonlocal sent
+        yield b'--b\r\nContent-Disposition: form-data; name="photo"; filename="p.jpg"\r\n\r\n'
+        while sent < 4 * MAX_BYTES:
+            sent += 64 * 1024
+            yield bytes(64 * 1024)
+
+    headers = alone.identity.bearer("helper", "b1") | {"Content-Type": "multipart/form-data; boundary=b"}
+    answer = await alone.http.post("/tasks", headers=headers, content=endless())
+    assert_problem(answer, 413, "photo-too-large")
+    await nothing_is_kept(alone, bucket)
+
+
+async def test_a_12_megapixel_phone_photo_with_rotation_works(alone: Service) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    file = io.BytesIO()
+    Image.effect_noise((4032, 3024), 20).convert("RGB").save(file, "JPEG", quality=80, exif=exif)
+    photo = file.getvalue()
+    assert len(photo) > 1_000_000
+    answer = await alone.upload(photo)
+    assert answer.status_code == 201, answer.text
+    fetched = await alone.get(f"/tasks/{answer.json()['id']}/photo")
+    assert fetched.content == photo
+    for kind, media_type in (("PNG", "image/png"), ("WEBP", "image/webp")):
+        answer = await alone.upload(picture(kind=kind), media_type=media_type)
+        assert (answer.status_code, answer.json()["photo"]["media_type"]) == (201, media_type)
+
+
+async def test_requests_that_are_no_upload(alone: Service, bucket: Bucket) -> None:
+    helper = alone.identity.bearer("helper", "b1")
+    photo = {"photo": ("p.jpg", picture(), "image/jpeg")}
+    post = alone.http.post
+    assert_problem(await post("/tasks", headers=helper, json={}), 415, "upload-not-multipart")
+    assert_problem(await post("/tasks", headers=helper), 415, "upload-not-multipart")
+    assert_problem(await post("/tasks", headers=helper, files=photo), 422, "branch-invalid")
+    two = [("photo", photo["photo"]), ("photo", photo["photo"])]
+    answer = await post("/tasks", headers=helper, files=two, data={"branch_id": "b1"})
+    assert_problem(answer, 400, "upload-malformed")
+    only_text = {"branch_id": (None, "b1"), "photo": (None, "no file")}
+    assert_problem(await post("/tasks", headers=helper, files=only_text), 422, "photo-missing")
+    broken = helper | {"Content-Type": "multipart/form-data; boundary=b"}
+    assert_problem(await post("/tasks", headers=broken, content=b"--c\r\n\r\n"), 400, "upload-malformed")
+    no_boundary = helper | {"Content-Type": "multipart/form-data"}
+    assert_problem(await post("/tasks", headers=no_boundary, content=b"x"), 400, "upload-malformed")
+    for branch in ("", "B1", "a" * 41, "b1\x00"):
+        answer = await alone.upload(branch=branch)
+        assert answer.status_code == 422
+        assert answer.json()["code"] in {"branch-invalid", "invalid-request"}
+    assert_problem(await alone.upload(note="n" * 501), 422, "note-too-long")
+    assert_problem(await alone.upload(note="a\x00b"), 422, "invalid-request")
+    assert_problem(await alone.upload(key="k" * 201), 400, "idempotency-key-invalid")
+    assert_problem(await alone.upload(key="two words"), 400, "idempotency-key-invalid")
+    await nothing_is_kept(alone, bucket)
+
+
+async def test_who_may_upload_where(alone: Service, bucket: Bucket) -> None:
+    identity = alone.identity
+    assert_problem(await alone.upload(branch="b9"), 403, "branch-forbidden")
+    for role in ("owner", "customer", "operator", "device"):
+        answer = await alone.upload(headers=identity.bearer(role, "b1"))
+        assert_problem(answer, 403, "role-forbidden")
+    expired = identity.bearer("helper", "b1", seconds=-60)
+    assert_problem(await alone.upload(headers=expired), 401, "token-expired")
+    head, claims, signature = identity.bearer("helper", "b1")["Authorization"].split(".")
+    tampered = {"Authorization": ".".join([head, claims[:-2] + "AA", signature])}
+    assert_problem(await alone.upload(headers=tampered), 401, "token-invalid")
+    stranger = identity.bearer_with(aud="somebody-else")
+    assert_problem(await alone.upload(headers=stranger), 401, "token-invalid")
+    missing = await alone.upload(headers={"X-Nothing": "1"})
+    assert_problem(missing, 401, "token-missing")
+    assert missing.headers["www-authenticate"] == "Bearer"
+    await nothing_is_kept(alone, bucket)

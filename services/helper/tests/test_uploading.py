@@ -1,0 +1,173 @@
+"""Photos in: registered at once and exactly once, whatever else is away."""
+
+import asyncio
+import hashlib
+import json
+
+import asyncpg
+import pytest
+
+from helper import repository
+from helper.app import create_app
+from helper.housekeeping import forget
+from laundry_events.relay import plain_dsn
+from laundry_service.database import Database
+from laundry_testing.identity import FileIdentity
+from laundry_testing.messaging import Messaging
+from laundry_testing.plugin import Bucket
+from laundry_testing.s3 import client
+from laundry_testing.serving import serving
+
+from .conftest import MakeSettings, Service, assert_problem, picture
+
+pytestmark = pytest.mark.servers
+
+
+def stored(bucket: Bucket) -> list[str]:
+    listed = client(bucket.store).list_objects_v2(Bucket=bucket.name)
+    return [item["Key"] for item in listed.get("Contents", [])]
+
+
+async def test_an_upload_is_a_task_that_says_what_was_taken(alone: Service) -> None:
+    photo = picture()
+    answer = await alone.upload(photo, note="two bags")
+    assert answer.status_code == 201, answer.text
+    task = answer.json()
+    assert answer.headers["location"] == f"/tasks/{task['id']}"
+    assert task["photo"] == {
+        "media_type": "image/jpeg",
+        "bytes": len(photo),
+        "sha256": hashlib.sha256(photo).hexdigest(),
+    }
+    assert (task["status"], task["branch_id"], task["helper_id"]) == ("submitted", "b1", "helper-1")
+    assert (task["reading"], task["confirmation"], task["note"]) == (None, None, "two bags")
+    assert task["submitted_at"].endswith("Z")
+    shown = await alone.get(answer.headers["location"])
+    assert shown.json() == task
+
+
+async def test_a_task_is_told_to_the_broker(service: Service, messaging: Messaging) -> None:
+    trace_id = "4bf92f3577b34da6a3ce929d0e0e4736"
+    headers = service.identity.bearer("helper", "b1") | {"traceparent": f"00-{trace_id}-00f067aa0ba902b7-01"}
+    task = (await service.upload(headers=headers)).json()
+    message = await messaging.take("task.submitted")
+    event = json.loads(message.body)
+    assert str(message.headers["traceparent"]).split("-")[1] == trace_id
+    assert message.headers["cloudEvents_type"] == "TaskSubmitted"
+    assert (event["task_id"], event["task_version"]) == (task["id"], 1)
+    assert event["photo"]["sha256"] == task["photo"]["sha256"]
+    assert event["photo"]["key"].startswith("photos/b1/")
+    assert event["photo"]["key"].endswith(f"{task['id']}.jpg")
+
+
+async def test_the_photo_comes_back_as_it_was(alone: Service) -> None:
+    photo = picture(2000, 1500, quality=97)
+    task = (await alone.upload(photo)).json()
+    answer = await alone.get(f"/tasks/{task['id']}/photo")
+    assert (answer.status_code, answer.content) == (200, photo)
+    assert answer.headers["content-type"] == "image/jpeg"
+    assert answer.headers["cache-control"].startswith("private")
+    etag = answer.headers["etag"]
+    assert etag == f'"{task["photo"]["sha256"]}"'
+    headers = alone.identity.bearer("owner", "b1") | {"If-None-Match": etag}
+    again = await alone.get(f"/tasks/{task['id']}/photo", headers=headers)
+    assert (again.status_code, again.content) == (304, b"")
+
+
+async def test_racing_requests_make_one_task(alone: Service, bucket: Bucket) -> None:
+    keyed = await asyncio.gather(*(alone.upload(key="k1") for _ in range(5)))
+    unkeyed = await asyncio.gather(*(alone.upload() for _ in range(5)))
+    for answers in (keyed, unkeyed):
+        assert {answer.status_code for answer in answers} == {201}
+        assert len({answer.text for answer in answers}) == 1
+        assert sum("idempotent-replay" not in answer.headers for answer in answers) == 1
+    assert len(stored(bucket)) == 2, "photos of repeated uploads are deleted again"
+
+
+async def test_what_makes_two_uploads_one_task(alone: Service, database_url: str) -> None:
+    photo, other = picture(colour=1), picture(colour=2)
+    first = (await alone.upload(photo, key="k1")).json()["id"]
+    assert (await alone.upload(photo, key="k1")).json()["id"] == first
+    assert_problem(await alone.upload(other, key="k1"), 422, "idempotency-key-reused")
+    assert_problem(await alone.upload(photo, key="k1", branch="b2"), 422, "idempotency-key-reused")
+    unkeyed = (await alone.upload(photo)).json()["id"]
+    somebody = alone.identity.bearer("helper", "b1", sub="helper-2")
+    others = [
+        (await alone.upload(photo, key="k2")).json()["id"],
+        (await alone.upload(photo, branch="b2")).json()["id"],
+        (await alone.upload(photo, headers=somebody)).json()["id"],
+        (await alone.upload(photo, headers=somebody, key="k1")).json()["id"],
+    ]
+    assert len({first, unkeyed, *others}) == 6
+    assert (await alone.upload(photo)).json()["id"] == unkeyed
+
+    connection = await asyncpg.connect(plain_dsn(database_url))
+    try:
+        await connection.execute("UPDATE submissions SET expires_at = now() WHERE expires_at IS NOT NULL")
+        count = "SELECT count(*) FROM submissions"
+        assert (await alone.upload(photo)).json()["id"] != unkeyed, "after a day it is another load"
+        assert (await alone.upload(photo, key="k1")).json()["id"] == first
+        database = Database(database_url, pool=1)
+        before = await connection.fetchval(count)
+        assert (await forget(database))[0] == 2
+        assert await connection.fetchval(count) == before - 2
+        await database.close()
+    finally:
+        await connection.close()
+
+
+async def test_a_photo_store_that_is_away_is_told_and_leaves_nothing(
+    make_settings: MakeSettings, alone: Service, identity: FileIdentity
+) -> None:
+    settings = make_settings(s3_endpoint_url="http://127.0.0.1:1")
+    async with serving(create_app(settings)) as http:
+        away = Service(http, identity)
+        answer = await away.upload(key="k1")
+        assert_problem(answer, 503, "photo-store-unavailable")
+        assert int(answer.headers["retry-after"]) > 0
+        # Lists and confirmations need no photo store, so the service stays in use and says what is away.
+        ready = await http.get("/readyz")
+        assert (ready.status_code, ready.json()["checks"]["database"]) == (200, "ok")
+        assert ready.json()["checks"]["photo store"] != "ok"
+    assert (await alone.get("/tasks")).json()["items"] == []
+    assert "idempotent-replay" not in (await alone.upload(key="k1")).headers
+
+
+async def test_a_database_that_is_away_is_told_and_leaves_no_photo(
+    make_settings: MakeSettings, identity: FileIdentity, bucket: Bucket
+) -> None:
+    settings = make_settings(database_url="postgresql+asyncpg://nobody:x@127.0.0.1:1/none")
+    async with serving(create_app(settings)) as http:
+        away = Service(http, identity)
+        answer = await away.upload()
+        assert_problem(answer, 503, "database-unavailable")
+        assert int(answer.headers["retry-after"]) > 0
+        assert_problem(await away.get("/tasks"), 503, "database-unavailable")
+        assert (await http.get("/livez")).status_code == 200
+    assert stored(bucket) == []
+
+
+async def test_a_restarted_database_costs_no_upload(alone: Service, database_url: str) -> None:
+    assert (await alone.upload()).status_code == 201
+    connection = await asyncpg.connect(plain_dsn(database_url))
+    await connection.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    )
+    await connection.close()
+    # The server has hung up, which the other end hears a moment later: either is right, a 500 is not.
+    answers = [await alone.upload(picture(colour=3 + n)) for n in range(3)]
+    assert {answer.status_code for answer in answers} <= {201, 503}
+    assert answers[-1].status_code == 201
+
+
+async def test_ready_and_uploading_without_a_broker(alone: Service, database_url: str) -> None:
+    ready = await alone.http.get("/readyz")
+    assert ready.status_code == 200
+    assert ready.json()["checks"]["publisher"] != "ok"
+    assert (await alone.upload()).status_code == 201
+    database = Database(database_url, pool=1)
+    async with repository.single(database) as connection:
+        waiting = (await connection.exec_driver_sql("SELECT routing_key FROM outbox")).scalars().all()
+    await database.close()
+    assert waiting == ["task.submitted"]
