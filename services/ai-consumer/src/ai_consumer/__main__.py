@@ -1,0 +1,9 @@
+"""Run with ``python -m ai_consumer``."""
+
+from ai_consumer.app import create_app
+from ai_consumer.settings import Settings
+from laundry_service.app import serve
+
+if __name__ == "__main__":
+    settings = Settings()
+    serve(create_app(settings), settings)

@@ -1,0 +1,41 @@
+"""Which model this replica serves."""
+
+from datetime import datetime
+
+from fastapi import APIRouter, Depends
+from pydantic import BaseModel
+
+from ai_consumer.champion import Champion
+from laundry_service.auth import require
+from laundry_service.problems import Problem
+
+
+class ServedModel(BaseModel):
+    """The model in service in this replica."""
+
+    version: str
+    sha256: str
+    labels: list[str]
+    threshold: float
+    since: datetime
+
+
+def router(champion: Champion) -> APIRouter:
+    """Make the endpoint; like every one but the probes it wants a token."""
+    routes = APIRouter(tags=["model"])
+
+    @routes.get("/model", dependencies=[Depends(require("operator", "owner"))])
+    async def model() -> ServedModel:
+        """Tell which model this replica reads photos with."""
+        served = champion.served
+        if served is None:
+            raise Problem(503, "no-model", "This replica has no model yet; see /readyz and its log.")
+        return ServedModel(
+            version=served.model.version,
+            sha256=served.manifest.sha256,
+            labels=list(served.model.labels),
+            threshold=served.model.threshold,
+            since=served.since,
+        )
+
+    return routes

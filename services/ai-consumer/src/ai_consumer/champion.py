@@ -1,0 +1,175 @@
+"""Keeps the model that this replica serves equal to the champion, swapping it between two readings."""
+
+import asyncio
+import contextlib
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import structlog
+from prometheus_client import Counter, Gauge
+from pydantic import ValidationError
+
+from laundry_reading.manifest import Manifest
+from laundry_reading.model import Model, ModelError
+from laundry_reading.storage import CHAMPION_KEY, MAX_MANIFEST_BYTES, MAX_MODEL_BYTES, model_key
+from laundry_service.objectstore import ObjectMissing, ObjectStore, ObjectStoreUnavailable
+
+SERVED = Gauge("laundry_model_served", "1 for the model version that this replica serves", ["version"])
+SWAPS = Counter("laundry_model_swaps", "Times that another model was taken into service")
+REFUSED = Counter("laundry_model_refused", "Champions that were not taken because their files are broken")
+
+RETRY_S = 2.0
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Served:
+    """A model in service."""
+
+    model: Model
+    manifest: Manifest
+    since: datetime
+
+
+class NoModelYet(Exception):
+    """This replica has no model; the message should come back later."""
+
+
+class Champion:
+    """The served model. The manifest in the object store is the truth; events only make us look at once.
+
+    Looking also happens every ``poll_s``: an event told while the connection was down is not told again.
+    A champion whose files are broken is refused and the model in service goes on.
+    """
+
+    def __init__(self, store: ObjectStore, model_dir: Path, *, poll_s: float) -> None:
+        """Take where champions are and the folder of the model that ships with the code."""
+        self._store = store
+        self._model_dir = model_dir
+        self._poll_s = poll_s
+        self._served: Served | None = None
+        self._refused: str | None = None
+        self._looked = asyncio.Event()
+        self._wake = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Load the shipped model, then look for the champion in the background."""
+        await self._load_shipped()
+        self._task = asyncio.create_task(self._run(), name="champion")
+
+    async def stop(self) -> None:
+        """Stop looking."""
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+            self._task = None
+
+    @property
+    def served(self) -> Served | None:
+        """The model in service, if any."""
+        return self._served
+
+    async def current(self, *, timeout_s: float = 10.0) -> Model:
+        """The model to read the next photo with.
+
+        The first caller waits until the champion was looked for once, so that a replica that starts does
+        not begin with an older model.
+
+        Raises:
+            NoModelYet: there is none.
+        """
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                await self._looked.wait()
+        if self._served is None:
+            raise NoModelYet("this replica has no model yet")
+        return self._served.model
+
+    def look_again(self) -> None:
+        """Look for a new champion now."""
+        self._wake.set()
+
+    async def ready(self) -> bool:
+        """Whether a model is in service and the champion was looked for."""
+        return self._served is not None and self._looked.is_set()
+
+    async def _load_shipped(self) -> None:
+        try:
+            manifest = Manifest.from_json(
+                await asyncio.to_thread((self._model_dir / "manifest.json").read_bytes)
+            )
+            model = await asyncio.to_thread(
+                Model.load, self._model_dir / manifest.file, sha256=manifest.sha256
+            )
+        except (OSError, ValidationError, ModelError) as error:
+            log.warning("the shipped model cannot be used", folder=str(self._model_dir), error=str(error))
+            return
+        self._serve(model, manifest)
+
+    async def _run(self) -> None:
+        while True:
+            self._wake.clear()
+            pause_s = self._poll_s
+            try:
+                await self._look()
+                self._looked.set()
+            except ObjectStoreUnavailable as error:
+                log.warning("cannot look for the champion", error=str(error))
+                pause_s = min(RETRY_S, self._poll_s)
+            except Exception:
+                log.exception("looking for the champion failed")
+                pause_s = min(RETRY_S, self._poll_s)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(pause_s):
+                    await self._wake.wait()
+
+    async def _look(self) -> None:
+        try:
+            text = await self._store.get(CHAMPION_KEY, max_bytes=MAX_MANIFEST_BYTES)
+        except ObjectMissing:
+            return
+        except ValueError as error:
+            self._refuse("unknown", str(error))
+            return
+        try:
+            manifest = Manifest.from_json(text)
+        except ValidationError as error:
+            self._refuse("unknown", f"its manifest is no manifest: {error.error_count()} errors")
+            return
+        if self._served is not None and self._served.manifest.sha256 == manifest.sha256:
+            self._refused = None
+            return
+        try:
+            file = await self._store.get(model_key(manifest), max_bytes=MAX_MODEL_BYTES)
+            model = await asyncio.to_thread(Model.load, file, sha256=manifest.sha256)
+        except (ObjectMissing, ValueError, ModelError) as error:
+            self._refuse(manifest.version, f"{type(error).__name__}: {error}")
+            return
+        if model.version != manifest.version:
+            self._refuse(manifest.version, f"its file says that it is {model.version}")
+            return
+        self._refused = None
+        self._serve(model, manifest)
+
+    def _refuse(self, version: str, why: str) -> None:
+        if self._refused == version + why:
+            return
+        self._refused = version + why
+        REFUSED.inc()
+        still = self._served.manifest.version if self._served is not None else None
+        log.error(
+            "a champion is refused; the model in service goes on", refused=version, why=why, serving=still
+        )
+
+    def _serve(self, model: Model, manifest: Manifest) -> None:
+        before = self._served
+        # One assignment: a reading in progress keeps the model that it began with.
+        self._served = Served(model, manifest, datetime.now(UTC))
+        SERVED.clear()
+        SERVED.labels(model.version).set(1)
+        SWAPS.inc()
+        log.info("serving a model", version=model.version, before=before.manifest.version if before else None)

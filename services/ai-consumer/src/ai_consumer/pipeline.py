@@ -1,0 +1,75 @@
+"""From a submitted task to its reading: fetch, read in one worker thread, tell."""
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+
+import structlog
+from prometheus_client import Counter, Histogram
+
+from ai_consumer.champion import Champion
+from ai_consumer.reading import PhotoMismatch, PhotoMissing, read_task, unreadable
+from laundry_events.events import TaskRead, TaskSubmitted
+from laundry_reading.model import Model
+from laundry_reading.photo import MAX_BYTES, PhotoError
+from laundry_service.objectstore import ObjectMissing, ObjectStore
+
+READ = Counter("laundry_photos_read", "Photos by outcome", ["outcome"])
+READING = Histogram(
+    "laundry_photo_reading_seconds",
+    "Time to check, decode and read one photo in the worker thread",
+    buckets=(0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5),
+)
+
+log = structlog.get_logger(__name__)
+
+
+class Pipeline:
+    """Fetches overlap, readings do not: one thread decodes and reads, as a replica has one core."""
+
+    def __init__(self, store: ObjectStore, champion: Champion, *, photos_in_memory: int) -> None:
+        """Take where photos lie and what reads them."""
+        self._store = store
+        self._champion = champion
+        self._room = asyncio.Semaphore(photos_in_memory)
+        self._worker = ThreadPoolExecutor(1, thread_name_prefix="read")
+
+    async def read(self, task: TaskSubmitted) -> TaskRead:
+        """Read a task's photo; an unreadable one is a result too.
+
+        Raises:
+            ObjectStoreUnavailable, NoModelYet, ModelError: not now; try again later.
+        """
+        model = await self._champion.current()
+        try:
+            async with self._room:
+                photo = await self._fetch(task)
+                # Asked again: the champion may have changed while the photo was fetched.
+                model = await self._champion.current()
+                read = await asyncio.get_running_loop().run_in_executor(
+                    self._worker, self._read, task, photo, model
+                )
+        except PhotoError as error:
+            log.info("unreadable photo", task_id=task.task_id, reason=error.code, why=str(error))
+            READ.labels("unreadable").inc()
+            return unreadable(task, error, model_version=model.version, now=datetime.now(UTC))
+        READ.labels("read").inc()
+        return read
+
+    async def close(self) -> None:
+        """Let the reading in hand end."""
+        await asyncio.to_thread(self._worker.shutdown, wait=True)
+
+    async def _fetch(self, task: TaskSubmitted) -> bytes:
+        try:
+            return await self._store.get(task.photo.key, max_bytes=MAX_BYTES)
+        except ObjectMissing as error:
+            # A task is registered only once its photo is stored, so waiting would not bring it.
+            raise PhotoMissing("The photo is not in the store.") from error
+        except ValueError as error:
+            raise PhotoMismatch(f"The stored photo is larger than any that is taken: {error}.") from error
+
+    @staticmethod
+    def _read(task: TaskSubmitted, photo: bytes, model: Model) -> TaskRead:
+        with READING.time():
+            return read_task(task, photo, model, now=datetime.now(UTC))

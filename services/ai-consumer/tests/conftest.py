@@ -1,0 +1,155 @@
+import asyncio
+import contextlib
+import hashlib
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+import pytest_asyncio
+
+from ai_consumer.app import create_app
+from ai_consumer.settings import Settings
+from laundry_events import Publisher, new_id
+from laundry_events.events import Photo, TaskSubmitted
+from laundry_service.objectstore import ObjectStore
+from laundry_testing.identity import FileIdentity
+from laundry_testing.messaging import Messaging
+from laundry_testing.models import ship
+from laundry_testing.plugin import Bucket
+from laundry_testing.serving import serving
+
+TaskFor = Callable[..., TaskSubmitted]
+MakeSettings = Callable[..., Settings]
+
+
+@pytest.fixture(scope="session")
+def task_for() -> TaskFor:
+    """Describe a photo as the helper service does; keywords change the description."""
+
+    def make(photo: bytes, **changes: object) -> TaskSubmitted:
+        task_id = new_id()
+        described = {
+            "key": f"photos/{task_id}.jpg",
+            "sha256": hashlib.sha256(photo).hexdigest(),
+            "bytes": len(photo),
+            "media_type": "image/jpeg",
+            **changes,
+        }
+        return TaskSubmitted(
+            task_id=task_id,
+            task_version=1,
+            branch_id="b1",
+            helper_id="h1",
+            photo=Photo.model_validate(described),
+            submitted_at=datetime.now(UTC),
+        )
+
+    return make
+
+
+@pytest.fixture
+def make_settings(
+    messaging: Messaging, bucket: Bucket, identity: FileIdentity, tmp_path: Path
+) -> MakeSettings:
+    ship(tmp_path / "models", "shipped-1")
+
+    def make(**changes: object) -> Settings:
+        values: dict[str, object] = {
+            **identity.settings,
+            "amqp_url": messaging.amqp_url,
+            "s3_endpoint_url": bucket.store.endpoint_url,
+            "s3_bucket": bucket.name,
+            "s3_access_key": bucket.store.access_key,
+            "s3_secret_key": bucket.store.secret_key,
+            "model_dir": tmp_path / "models",
+            "graceful_timeout_s": 3,
+            "champion_poll_s": 0.5,
+            **changes,
+        }
+        return Settings.model_validate(values)
+
+    return make
+
+
+@pytest_asyncio.fixture
+async def store(make_settings: MakeSettings) -> AsyncIterator[ObjectStore]:
+    store = ObjectStore(make_settings())
+    yield store
+    await store.close()
+
+
+@pytest_asyncio.fixture
+async def helper(messaging: Messaging) -> AsyncIterator[Publisher]:
+    """Publishes what the helper service would."""
+    publisher = Publisher(messaging.amqp_url, source="helper")
+    await publisher.wait_connected()
+    yield publisher
+    await publisher.stop()
+
+
+@pytest.fixture
+def replica(
+    make_settings: MakeSettings, identity: FileIdentity
+) -> Callable[..., AbstractAsyncContextManager[httpx.AsyncClient]]:
+    """Run a replica: ``async with replica() as client``, which asks as an operator."""
+
+    @asynccontextmanager
+    async def run(**changes: object) -> AsyncIterator[httpx.AsyncClient]:
+        async with serving(create_app(make_settings(**changes))) as client:
+            client.headers.update(identity.bearer("operator"))
+            yield client
+
+    return run
+
+
+class Door:
+    """A TCP door in front of a server: closed, the server is away for whoever comes through it."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self._target = (host, port)
+        self._server: asyncio.Server | None = None
+        self._open: set[asyncio.StreamWriter] = set()
+        self.port = 0
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    async def open(self) -> None:
+        self._server = await asyncio.start_server(self._pass, "127.0.0.1", self.port)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    async def close(self) -> None:
+        if self._server is not None:
+            self._server.close()
+            for writer in list(self._open):
+                writer.close()
+            await self._server.wait_closed()
+            self._server = None
+
+    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        far_reader, far_writer = await asyncio.open_connection(*self._target)
+        self._open |= {writer, far_writer}
+        await asyncio.gather(self._pump(reader, far_writer), self._pump(far_reader, writer))
+        self._open -= {writer, far_writer}
+
+    async def _pump(self, source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError):
+            while data := await source.read(65536):
+                target.write(data)
+                await target.drain()
+        target.close()
+
+
+@pytest_asyncio.fixture
+async def door(bucket: Bucket) -> AsyncIterator[Door]:
+    """A door in front of the object store, open."""
+    address = urlsplit(bucket.store.endpoint_url)
+    door = Door(address.hostname or "", address.port or 80)
+    await door.open()
+    yield door
+    await door.close()

@@ -1,0 +1,163 @@
+"""Which model a replica serves: the shipped one, the champion, and never a broken one."""
+
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+
+from laundry_events import Publisher
+from laundry_events.events import ModelPromoted, TaskRead, TaskSubmitted
+from laundry_reading.manifest import Manifest
+from laundry_reading.storage import CHAMPION_KEY, manifest_key, model_key
+from laundry_service.objectstore import ObjectStore
+from laundry_testing.identity import FileIdentity
+from laundry_testing.messaging import Messaging, eventually
+from laundry_testing.models import colour_model, manifest_of, photo_of
+
+pytestmark = pytest.mark.servers
+
+Replica = Callable[..., AbstractAsyncContextManager[httpx.AsyncClient]]
+TaskFor = Callable[..., TaskSubmitted]
+
+
+async def crown(store: ObjectStore, version: str, data: bytes, **changes: Any) -> Manifest:
+    """Put a champion into the store as MLOps does: file, then manifest."""
+    manifest = manifest_of(version, data).model_copy(update=changes)
+    await store.put(model_key(manifest), data, media_type="application/octet-stream")
+    await store.put(CHAMPION_KEY, manifest.to_json().encode(), media_type="application/json")
+    return manifest
+
+
+def promoted(manifest: Manifest) -> ModelPromoted:
+    return ModelPromoted(
+        model_version=manifest.version,
+        manifest_key=manifest_key(manifest.version),
+        sha256=manifest.sha256,
+        promoted_by="op",
+        promoted_at=datetime.now(UTC),
+    )
+
+
+async def serves(client: httpx.AsyncClient, version: str) -> None:
+    async def asked() -> bool:
+        return bool((await client.get("/model")).json().get("version") == version)
+
+    await eventually(asked, what=f"{version} in service")
+
+
+async def test_a_replica_that_starts_serves_the_champion(replica: Replica, store: ObjectStore) -> None:
+    manifest = await crown(store, "champion-2", colour_model("champion-2"))
+    async with replica(champion_poll_s=60) as client:
+        await serves(client, "champion-2")
+        body = (await client.get("/model")).json()
+        assert (body["sha256"], body["labels"]) == (manifest.sha256, manifest.labels)
+        assert 'laundry_model_served{version="champion-2"} 1.0' in (await client.get("/metrics")).text
+
+
+async def test_without_a_champion_the_shipped_model_serves(replica: Replica) -> None:
+    async with replica() as client:
+        await serves(client, "shipped-1")
+
+
+async def test_an_event_swaps_the_model_of_a_running_replica_between_two_readings(
+    replica: Replica, store: ObjectStore, helper: Publisher, messaging: Messaging, task_for: TaskFor
+) -> None:
+    photo = photo_of("pants")
+    task = task_for(photo)
+    await store.put(task.photo.key, photo, media_type="image/jpeg")
+    mlops = Publisher(messaging.amqp_url, source="mlops")
+    await mlops.wait_connected()
+    # Polling is too rare to explain the swap.
+    async with replica(champion_poll_s=600) as client:
+        await eventually(lambda: _ready(client), what="readiness")
+        await helper.publish(task)
+        assert (await _reading(messaging)).labels[0].label == "pants"
+        # The next model takes green for shoes.
+        swapped = np.eye(3, dtype=np.float32)[[0, 2, 1]] * 8
+        manifest = await crown(store, "champion-2", colour_model("champion-2", weights=swapped))
+        await mlops.publish(promoted(manifest))
+        await serves(client, "champion-2")
+        await helper.publish(task)
+        read = await _reading(messaging)
+    await mlops.stop()
+    assert (read.model_version, read.labels[0].label) == ("champion-2", "shoes")
+
+
+async def test_a_champion_whose_event_was_missed_is_found_by_looking(
+    replica: Replica, store: ObjectStore
+) -> None:
+    async with replica(champion_poll_s=0.2) as client:
+        await serves(client, "shipped-1")
+        await crown(store, "champion-2", colour_model("champion-2"))
+        await serves(client, "champion-2")
+
+
+async def damage(store: ObjectStore, kind: str) -> None:
+    """Crown a champion that nobody should serve."""
+    good = colour_model("broken-3")
+    if kind == "other bytes":
+        await crown(store, "broken-3", good, sha256="0" * 64)
+    elif kind == "no model":
+        await crown(store, "broken-4", b"not an onnx file")
+    elif kind == "another version":
+        await crown(store, "broken-5", colour_model("something-else"))
+    elif kind == "file missing":
+        manifest = manifest_of("broken-6", good)
+        await store.put(CHAMPION_KEY, manifest.to_json().encode(), media_type="application/json")
+    else:
+        await store.put(CHAMPION_KEY, b'{"version": "broken-7"}', media_type="application/json")
+
+
+async def test_a_broken_champion_is_refused_and_the_old_one_goes_on(
+    replica: Replica, store: ObjectStore
+) -> None:
+    async with replica(champion_poll_s=0.2) as client:
+        await eventually(lambda: _ready(client), what="readiness")
+        for kind in ("other bytes", "no model", "another version", "file missing", "no manifest"):
+            before = await _refused(client)
+            await damage(store, kind)
+
+            async def refused(before: float = before) -> bool:
+                return await _refused(client) > before
+
+            await eventually(refused, what=f"the refusal ({kind})")
+            await serves(client, "shipped-1")
+            assert (await client.get("/readyz")).status_code == 200
+        # And a good one that follows is taken.
+        await crown(store, "champion-8", colour_model("champion-8"))
+        await serves(client, "champion-8")
+
+
+async def test_only_who_runs_a_branch_or_the_system_may_ask_for_the_model(
+    replica: Replica, identity: FileIdentity
+) -> None:
+    async with replica() as client:
+        assert (await client.get("/model", headers=identity.bearer("helper", "b1"))).status_code == 403
+        del client.headers["Authorization"]
+        assert (await client.get("/model")).status_code == 401
+
+
+async def test_without_any_model_a_replica_is_not_ready(replica: Replica, tmp_path: Path) -> None:
+    (tmp_path / "nothing").mkdir()
+    async with replica(model_dir=tmp_path / "nothing") as client:
+        assert (await client.get("/readyz")).status_code == 503
+        answer = await client.get("/model")
+    assert (answer.status_code, answer.json()["code"]) == (503, "no-model")
+
+
+async def _reading(messaging: Messaging) -> TaskRead:
+    return TaskRead.model_validate_json((await messaging.take("task.read")).body)
+
+
+async def _ready(client: httpx.AsyncClient) -> bool:
+    return (await client.get("/readyz")).status_code == 200
+
+
+async def _refused(client: httpx.AsyncClient) -> float:
+    lines = (await client.get("/metrics")).text.splitlines()
+    return float(next(line for line in lines if line.startswith("laundry_model_refused_total")).split()[1])

@@ -1,0 +1,137 @@
+"""From the broker to the broker, with a real object store and a real model file."""
+
+import json
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from typing import Any
+
+import httpx
+import pytest
+
+from ai_consumer.reading import reading_id
+from laundry_events import Publisher
+from laundry_events.envelope import encode
+from laundry_events.events import TaskRead, TaskSubmitted
+from laundry_service.objectstore import ObjectStore
+from laundry_testing.messaging import Messaging, eventually
+from laundry_testing.models import photo_of
+
+pytestmark = pytest.mark.servers
+
+Replica = Callable[..., AbstractAsyncContextManager[httpx.AsyncClient]]
+TaskFor = Callable[..., TaskSubmitted]
+
+
+async def taken_reading(messaging: Messaging) -> tuple[TaskRead, str | None]:
+    message = await messaging.take("task.read")
+    return TaskRead.model_validate_json(message.body), message.message_id
+
+
+async def test_a_photo_becomes_a_reading(
+    replica: Replica, helper: Publisher, store: ObjectStore, messaging: Messaging, task_for: TaskFor
+) -> None:
+    photo = photo_of("pants")
+    task = task_for(photo)
+    await store.put(task.photo.key, photo, media_type="image/jpeg")
+    async with replica():
+        event_id = await helper.publish(task)
+        read, read_id = await taken_reading(messaging)
+        assert (read.task_id, read.outcome, read.labels[0].label) == (task.task_id, "read", "pants")
+        assert read.model_version == "shipped-1"
+        # Submitted once more, as after a crash before the acknowledgement: the same reading, by its id.
+        await helper.publish(task, event_id=event_id)
+        _, again_id = await taken_reading(messaging)
+    assert read_id == again_id == reading_id(event_id)
+    assert await messaging.count("task.submitted") == 0
+
+
+async def test_photos_that_cannot_be_read_are_outcomes_and_no_retries(
+    replica: Replica, helper: Publisher, store: ObjectStore, messaging: Messaging, task_for: TaskFor
+) -> None:
+    whole = photo_of("shoes")
+    broken, swapped, missing = task_for(whole[:-2000]), task_for(photo_of("pants")), task_for(whole)
+    oversized = task_for(whole)
+    await store.put(broken.photo.key, whole[:-2000], media_type="image/jpeg")
+    await store.put(swapped.photo.key, whole, media_type="image/jpeg")
+    await store.put(oversized.photo.key, bytes(15_000_001), media_type="image/jpeg")
+    async with replica():
+        for task in (broken, swapped, missing, oversized):
+            await helper.publish(task)
+        readings = [(await taken_reading(messaging))[0] for _ in range(4)]
+    assert all(read.outcome == "unreadable" and read.labels == [] for read in readings)
+    assert {read.task_id: read.reason for read in readings} == {
+        broken.task_id: "truncated",
+        swapped.task_id: "photo_mismatch",
+        missing.task_id: "photo_missing",
+        oversized.task_id: "photo_mismatch",
+    }
+    assert await messaging.count("task.submitted.retry.1s") == 0
+    assert await messaging.count("task.submitted.dlq") == 0
+
+
+def strange_messages(task: TaskSubmitted) -> dict[str, tuple[bytes, dict[str, Any], str]]:
+    """Messages that are none of ours: body, headers, and the reason that their dead letter must carry."""
+    good = encode(task, source="/helper")
+    headers: dict[str, Any] = dict(good.headers)
+    other = {**headers, "cloudEvents_type": "TaskShredded"}
+    version = {**headers, "cloudEvents_dataschema": "urn:laundry:schema:TaskSubmitted:99"}
+    partial = json.dumps({"task_id": "t"}).encode()
+    return {
+        "no headers": (good.body, {}, "malformed"),
+        "malformed JSON": (b'{"task_id": ', headers, "malformed"),
+        "incomplete": (partial, headers, "malformed"),
+        "unknown type": (good.body, other, "unknown-event"),
+        "unknown version": (good.body, version, "unknown-event"),
+    }
+
+
+async def test_strange_messages_go_to_the_dead_letters_and_the_consumer_goes_on(
+    replica: Replica, helper: Publisher, store: ObjectStore, messaging: Messaging, task_for: TaskFor
+) -> None:
+    photo = photo_of("t-shirt")
+    task = task_for(photo)
+    await store.put(task.photo.key, photo, media_type="image/jpeg")
+    strange = strange_messages(task)
+    async with replica():
+        for name, (body, headers, _) in strange.items():
+            await messaging.publish_raw(
+                "laundry.events", "task.submitted", body, headers=headers, message_id=name
+            )
+        dead = [await messaging.take("task.submitted.dlq") for _ in strange]
+        await helper.publish(task)
+        read, _ = await taken_reading(messaging)
+    assert read.outcome == "read"
+    assert {m.message_id: m.headers["x-dead-reason"] for m in dead} == {
+        name: reason for name, (_, _, reason) in strange.items()
+    }
+    assert all(m.headers["x-attempts"] == 1 and m.headers["x-service"] == "ai-consumer" for m in dead)
+
+
+async def test_while_the_object_store_is_away_photos_wait_on_the_ladder(
+    replica: Replica,
+    helper: Publisher,
+    store: ObjectStore,
+    messaging: Messaging,
+    task_for: TaskFor,
+    door: Any,
+) -> None:
+    photo = photo_of("shoes")
+    task = task_for(photo)
+    await store.put(task.photo.key, photo, media_type="image/jpeg")
+    async with replica(s3_endpoint_url=door.url) as client:
+        await eventually(lambda: _ready(client), what="readiness")
+        await door.close()
+        await helper.publish(task)
+        # Seen waiting on a later step, so it has failed more than once.
+        await eventually(lambda: messaging.count("task.submitted.retry.2s"), what="the second wait")
+        assert (await client.get("/readyz")).status_code == 503
+        assert (await client.get("/livez")).status_code == 200
+        await door.open()
+        read, _ = await taken_reading(messaging)
+        await eventually(lambda: _ready(client), what="readiness after the outage")
+    assert (read.task_id, read.outcome, read.labels[0].label) == (task.task_id, "read", "shoes")
+    assert await messaging.count("task.submitted.dlq") == 0
+
+
+async def _ready(client: httpx.AsyncClient) -> bool:
+    return (await client.get("/readyz")).status_code == 200

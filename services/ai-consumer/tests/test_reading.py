@@ -1,0 +1,86 @@
+"""The rules of a reading, without any server."""
+
+import uuid
+from collections.abc import Callable
+from datetime import UTC, datetime
+from io import BytesIO
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from ai_consumer.reading import PhotoMismatch, read_task, reading_id, unreadable
+from laundry_events.events import TaskSubmitted
+from laundry_reading.model import Model
+from laundry_reading.photo import NotAnImage, TruncatedPhoto, UnsupportedFormat
+from laundry_testing.models import LABELS, colour_model, photo_of
+
+NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
+TaskFor = Callable[..., TaskSubmitted]
+
+
+@pytest.fixture(scope="module")
+def model() -> Model:
+    return Model.load(colour_model("m1"))
+
+
+@pytest.mark.parametrize("label", LABELS)
+def test_a_photo_is_read_with_the_task_it_belongs_to(model: Model, task_for: TaskFor, label: str) -> None:
+    photo = photo_of(label)
+    task = task_for(photo)
+    read = read_task(task, photo, model, now=NOW)
+    assert (read.task_id, read.task_version, read.branch_id) == (task.task_id, 1, "b1")
+    assert (read.outcome, read.reason, read.model_version, read.read_at) == ("read", None, "m1", NOW)
+    assert read.labels[0].label == label
+    assert read.labels[0].count == 1
+    assert read.needs_review is (read.labels[0].confidence < model.threshold)
+
+
+def test_a_photo_that_the_model_is_unsure_of_asks_for_a_person(task_for: TaskFor) -> None:
+    unsure = Model.load(colour_model("m1", threshold=0.999))
+    photo = photo_of("pants")
+    assert read_task(task_for(photo), photo, unsure, now=NOW).needs_review
+
+
+@pytest.mark.parametrize("change", [{"bytes": 7}, {"sha256": "0" * 64}])
+def test_other_bytes_than_registered_are_not_read(
+    model: Model, task_for: TaskFor, change: dict[str, object]
+) -> None:
+    photo = photo_of("shoes")
+    with pytest.raises(PhotoMismatch, match=r"registered was|registered were"):
+        read_task(task_for(photo, **change), photo, model, now=NOW)
+
+
+def gif() -> bytes:
+    out = BytesIO()
+    Image.new("RGB", (20, 20)).save(out, "GIF")
+    return out.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("data", "error"),
+    [
+        (photo_of("shoes")[:-2000], TruncatedPhoto),
+        (b"%PDF-1.7 not a photo", NotAnImage),
+        (gif(), UnsupportedFormat),
+    ],
+    ids=["truncated", "no image", "gif"],
+)
+def test_what_cannot_be_decoded_is_an_outcome_with_its_reason(
+    model: Model, task_for: TaskFor, data: bytes, error: type[Exception]
+) -> None:
+    task = task_for(data)
+    with pytest.raises(error) as caught:
+        read_task(task, data, model, now=NOW)
+    told = unreadable(task, caught.value, model_version="m1", now=NOW)  # type: ignore[arg-type]
+    assert (told.outcome, told.labels, told.needs_review) == ("unreadable", [], True)
+    assert told.reason == caught.value.code  # type: ignore[attr-defined]
+
+
+@settings(deadline=None)
+@given(st.text(min_size=1, max_size=80), st.text(min_size=1, max_size=80))
+def test_a_reading_has_the_same_id_for_the_same_submission_only(one: str, other: str) -> None:
+    assert reading_id(one) == reading_id(one)
+    assert (reading_id(one) == reading_id(other)) is (one == other)
+    assert str(uuid.UUID(reading_id(one))) == reading_id(one)
