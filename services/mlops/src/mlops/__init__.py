@@ -1,0 +1,1 @@
+"""Collects confirmations, keeps the models, trains and promotes"""

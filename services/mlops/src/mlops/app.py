@@ -1,0 +1,64 @@
+"""Wires MLOps together."""
+
+from fastapi import FastAPI
+
+from laundry_events import EventConsumer, Outbox, Publisher, Relay, make_broker
+from laundry_service.app import make_app
+from laundry_service.changes import Changes
+from laundry_service.database import Database
+from laundry_service.health import Check
+from laundry_service.objectstore import ObjectStore
+from laundry_service.settings import version_of
+from mlops.api import models_router, runs_router
+from mlops.keeper import Keeper
+from mlops.registry import Registry
+from mlops.runner import Runner
+from mlops.settings import Settings
+from mlops.subscribers import subscribe
+from mlops.tables import RUNS_CHANNEL
+
+VERSION = version_of("mlops")
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """Make the app; settings come from the environment unless given."""
+    settings = settings or Settings()
+    database_url = settings.database_url.get_secret_value()
+    amqp_url = settings.amqp_url.get_secret_value()
+    database = Database(database_url, pool=settings.database_pool)
+    store = ObjectStore(settings, threads=4)
+    registry = Registry(database, store, Outbox(settings.service_name))
+    keeper = Keeper(registry, database, settings.model_dir)
+    runner = Runner(
+        database, database_url, timeout_s=settings.run_timeout_s, environment=settings.as_environment()
+    )
+    changes = Changes(database_url, RUNS_CHANNEL)
+    publisher = Publisher(amqp_url, source=settings.service_name)
+    relay = Relay(database_url, publisher)
+    broker = make_broker(
+        amqp_url, service=settings.service_name, graceful_timeout_s=settings.graceful_timeout_s
+    )
+    consumer = EventConsumer(
+        broker, publisher, service=settings.service_name, service_version=VERSION, drills=settings.drills
+    )
+    subscribe(consumer, database, prefetch=settings.prefetch)
+    app = make_app(
+        settings,
+        title="MLOps",
+        version=VERSION,
+        description="Collects confirmations as examples, keeps the models, retrains, judges and promotes.",
+        parts=[relay, changes, keeper, runner],
+        checks=[
+            Check("database", database.ping),
+            # Confirmations are stored and models listed without it; what needs it says so.
+            Check("object-store", store.ping, required=False),
+            Check("registry", keeper.ready),
+        ],
+        publisher=publisher,
+        broker=broker,
+        broker_required=False,
+        on_close=[database.close, store.close],
+    )
+    app.include_router(models_router(database, registry))
+    app.include_router(runs_router(database, changes))
+    return app

@@ -1,0 +1,214 @@
+"""The models, and which of them is the champion.
+
+The database says who the champion is; the manifest in the object store tells the replicas. A promotion is
+first committed here as pending, then its manifest is written, and only then the event leaves through the
+outbox: whoever hears of a champion finds its manifest. A crash in between leaves the promotion pending, and
+announcing again has no second effect.
+"""
+
+import asyncio
+import hashlib
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+import structlog
+from pydantic import ValidationError
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from laundry_events import Outbox
+from laundry_events.events import ModelPromoted
+from laundry_reading.manifest import Manifest
+from laundry_reading.storage import (
+    CHAMPION_KEY,
+    MAX_MANIFEST_BYTES,
+    MAX_MODEL_BYTES,
+    manifest_key,
+    model_key,
+)
+from laundry_service.database import Database
+from laundry_service.objectstore import ObjectMissing, ObjectStore
+from mlops import repository
+from mlops.heldout import held_out_of
+from mlops.repository import Row
+
+log = structlog.get_logger(__name__)
+
+
+class NoSuchModel(Exception):
+    """There is no model of this version."""
+
+
+class AlreadyChampion(Exception):
+    """The model is the champion already."""
+
+
+class BrokenModel(Exception):
+    """The model's file is missing or is not what its manifest says."""
+
+
+class Registry:
+    """Registers models, promotes them and announces promotions."""
+
+    def __init__(self, database: Database, store: ObjectStore, outbox: Outbox) -> None:
+        """Take the database of the models and the store of their files."""
+        self._database = database
+        self._store = store
+        self._outbox = outbox
+
+    async def register_shipped(self, folder: Path) -> None:
+        """Make the model that ships with the code known, and champion if there is none.
+
+        Raises:
+            BrokenModel: the folder holds no whole model.
+            ObjectStoreUnavailable: try again later.
+        """
+        manifest, file, beside = await asyncio.to_thread(_read_shipped, folder)
+        await self.upload(manifest, file, beside=beside)
+        async with self._database.transaction() as session:
+            await repository.lock_promotions(session)
+            if await repository.add_model(session, manifest, source="shipped"):
+                log.info("the shipped model is registered", version=manifest.version)
+            known = await repository.get_model(session, manifest.version)
+            if known is not None and known["sha256"] != manifest.sha256:
+                raise BrokenModel(
+                    f"The shipped model {manifest.version} has another hash than the registered one."
+                )
+            if await repository.get_champion(session) is None:
+                await repository.make_champion(
+                    session, manifest.version, promoted_by="shipped", promoted_at=datetime.now(UTC)
+                )
+
+    async def upload(
+        self, manifest: Manifest, file: bytes, *, beside: Mapping[str, bytes] | None = None
+    ) -> None:
+        """Store a model's file, what belongs beside it (by key) and then its manifest, unless they are there.
+
+        Raises:
+            BrokenModel: another model of this version is stored.
+            ObjectStoreUnavailable: try again later.
+        """
+        key = manifest_key(manifest.version)
+        try:
+            stored = Manifest.from_json(await self._store.get(key, max_bytes=MAX_MANIFEST_BYTES))
+            if stored.sha256 == manifest.sha256:
+                return
+            raise BrokenModel(f"Another model of the version {manifest.version} is stored already.")
+        except (ObjectMissing, ValidationError):
+            # The manifest is written last: where there is none, the file may be missing or cut off.
+            pass
+        await self._store.put(model_key(manifest), file, media_type="application/octet-stream")
+        for beside_key, content in (beside or {}).items():
+            await self._store.put(beside_key, content, media_type="application/octet-stream")
+        await self._store.put(key, manifest.to_json().encode(), media_type="application/json")
+
+    async def fetch(self, manifest: Manifest) -> bytes:
+        """Fetch a model's file and check its hash.
+
+        Raises:
+            BrokenModel: it is missing or not what the manifest says.
+            ObjectStoreUnavailable: try again later.
+        """
+        try:
+            file = await self._store.get(model_key(manifest), max_bytes=MAX_MODEL_BYTES)
+        except (ObjectMissing, ValueError) as error:
+            raise BrokenModel(f"The file of {manifest.version} cannot be used: {error}") from error
+        found = await asyncio.to_thread(lambda: hashlib.sha256(file).hexdigest())
+        if found != manifest.sha256:
+            raise BrokenModel(f"The file of {manifest.version} has sha256 {found}, not {manifest.sha256}.")
+        return file
+
+    async def promote(self, version: str, *, promoted_by: str) -> Row:
+        """Make a model the champion; ``announce`` tells the replicas.
+
+        Raises:
+            NoSuchModel, AlreadyChampion, BrokenModel: nothing has changed.
+            ObjectStoreUnavailable: nothing has changed; try again later.
+        """
+        async with self._database.session() as session:
+            model = await repository.get_model(session, version)
+        if model is None:
+            raise NoSuchModel(version)
+        await self.fetch(Manifest.model_validate(model["manifest"]))
+        async with self._database.transaction() as session:
+            await repository.lock_promotions(session)
+            champion = await repository.get_champion(session)
+            if champion is not None and champion["version"] == version:
+                raise AlreadyChampion(version)
+            await repository.make_champion(
+                session, version, promoted_by=promoted_by, promoted_at=datetime.now(UTC)
+            )
+            promoted = await repository.get_model(session, version)
+        log.info("a model is promoted", version=version, promoted_by=promoted_by)
+        return promoted or model
+
+    async def announce(self) -> int:
+        """Write the champion's manifest and let the events of pending promotions leave.
+
+        Returns:
+            how many promotions were announced.
+
+        Raises:
+            ObjectStoreUnavailable: they stay pending.
+        """
+        async with self._database.transaction() as session:
+            if not await repository.pending_promotions(session):
+                return 0
+            await repository.lock_promotions(session)
+            pending = await repository.pending_promotions(session)
+            champion = await repository.get_champion(session)
+            if not pending or champion is None:
+                return 0
+            manifest = Manifest.model_validate(champion["manifest"])
+            await self._store.put(CHAMPION_KEY, manifest.to_json().encode(), media_type="application/json")
+            for promotion in pending:
+                await self._tell(session, promotion)
+            await repository.mark_announced(session, [promotion["id"] for promotion in pending])
+        log.info("promotions are announced", champion=champion["version"], count=len(pending))
+        return len(pending)
+
+    async def repair(self) -> None:
+        """Announce the champion again if the manifest in the store is not the champion's.
+
+        Raises:
+            ObjectStoreUnavailable: try again later.
+        """
+        async with self._database.transaction() as session:
+            await repository.lock_promotions(session)
+            champion = await repository.get_champion(session)
+            if champion is None:
+                return
+            try:
+                told = Manifest.from_json(await self._store.get(CHAMPION_KEY, max_bytes=MAX_MANIFEST_BYTES))
+                right = told.sha256 == champion["sha256"]
+            except (ObjectMissing, ValueError):
+                right = False
+            if not right:
+                log.warning("the champion's manifest is mended", champion=champion["version"])
+                await repository.announce_again(session)
+
+    async def _tell(self, session: AsyncSession, promotion: Row) -> None:
+        await self._outbox.add(
+            session,
+            ModelPromoted(
+                model_version=promotion["version"],
+                manifest_key=manifest_key(promotion["version"]),
+                sha256=promotion["sha256"],
+                previous_version=promotion["previous_version"],
+                promoted_by=promotion["promoted_by"],
+                promoted_at=promotion["promoted_at"],
+            ),
+        )
+
+
+def _read_shipped(folder: Path) -> tuple[Manifest, bytes, dict[str, bytes]]:
+    try:
+        manifest = Manifest.from_json((folder / "manifest.json").read_bytes())
+        file = (folder / manifest.file).read_bytes()
+        held_out = held_out_of(manifest)
+        beside = {} if held_out is None else {held_out.key: (folder / held_out.file).read_bytes()}
+    except (OSError, ValidationError) as error:
+        raise BrokenModel(f"There is no whole model in {folder}: {error}") from error
+    if hashlib.sha256(file).hexdigest() != manifest.sha256:
+        raise BrokenModel(f"The file {manifest.file} in {folder} is not what its manifest says.")
+    return manifest, file, beside

@@ -1,0 +1,30 @@
+"""Training runs: what they may be and become. Knows no server and no framework."""
+
+from typing import Literal, get_args
+
+Kind = Literal["refit", "full"]
+Status = Literal["queued", "running", "succeeded", "failed", "cancelled"]
+
+STATUSES: tuple[Status, ...] = get_args(Status)
+
+_MAY_BECOME: dict[Status, tuple[Status, ...]] = {
+    "queued": ("running", "cancelled"),
+    "running": ("succeeded", "failed", "cancelled"),
+    "succeeded": (),
+    "failed": (),
+    "cancelled": (),
+}
+
+
+class RunError(Exception):
+    """A training run cannot succeed; the text says why and what would help."""
+
+
+def may_become(status: Status, target: Status) -> bool:
+    """Whether a run in ``status`` may become ``target``."""
+    return target in _MAY_BECOME[status]
+
+
+def sources_of(target: Status) -> tuple[Status, ...]:
+    """The statuses from which a run may become ``target``."""
+    return tuple(status for status in STATUSES if may_become(status, target))

@@ -1,0 +1,37 @@
+"""Settings of MLOps."""
+
+from pathlib import Path
+
+from pydantic import Field, SecretStr
+
+from laundry_service.settings import DatabaseSettings, ObjectStoreSettings
+
+
+class Settings(DatabaseSettings, ObjectStoreSettings):
+    """Read from ``LAUNDRY_*`` environment variables; the training job reads the same."""
+
+    service_name: str = "mlops"
+    model_dir: Path = Field(
+        description="Folder of the model that ships with the code: manifest.json and file"
+    )
+    prefetch: int = Field(default=32, ge=1, description="Confirmations taken from the broker at a time")
+    run_timeout_s: float = Field(default=3600, gt=0, description="A training run that takes longer is ended")
+    refit_min_training: int = Field(
+        default=16, ge=2, description="Fewest examples to learn from; below, a refit fails"
+    )
+    refit_min_holdout: int = Field(
+        default=8, ge=1, description="Fewest examples to judge by; below, a refit fails"
+    )
+    refit_max_examples: int = Field(default=5000, ge=2, description="Newest examples that a refit looks at")
+
+    def as_environment(self) -> dict[str, str]:
+        """Return these settings as the environment of a training job's process."""
+        prefix = str(self.model_config.get("env_prefix", ""))
+        found: dict[str, str] = {}
+        for name in type(self).model_fields:
+            value = getattr(self, name)
+            if isinstance(value, SecretStr):
+                value = value.get_secret_value()
+            if value is not None:
+                found[f"{prefix}{name.upper()}"] = str(value)
+        return found

@@ -1,0 +1,16 @@
+"""What MLOps does with messages."""
+
+from laundry_events import EventConsumer, EventMeta, first_time
+from laundry_events.events import TaskConfirmed
+from laundry_service.database import Database
+from mlops import repository
+
+
+def subscribe(consumer: EventConsumer, database: Database, *, prefetch: int) -> None:
+    """Subscribe to confirmed tasks."""
+
+    @consumer.on("task.confirmed", TaskConfirmed, prefetch=prefetch)
+    async def on_confirmed(event: TaskConfirmed, meta: EventMeta) -> None:
+        async with database.transaction() as session:
+            if await first_time(session, "mlops.task-confirmed", meta.id):
+                await repository.store_example(session, event, event_id=meta.id)

@@ -1,0 +1,108 @@
+import hashlib
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import httpx
+import pytest
+import pytest_asyncio
+
+from laundry_events import Publisher, new_id
+from laundry_events.events import CountedLabel, Photo, ReadLabel, TaskConfirmed
+from laundry_service.database import Database
+from laundry_service.migrate import upgrade
+from laundry_service.objectstore import ObjectStore
+from laundry_testing.identity import FileIdentity
+from laundry_testing.messaging import Messaging
+from laundry_testing.models import ship
+from laundry_testing.plugin import Bucket
+from laundry_testing.serving import serving
+from mlops.app import create_app
+from mlops.settings import Settings
+
+MakeSettings = Callable[..., Settings]
+
+
+@pytest_asyncio.fixture
+async def make_settings(
+    messaging: Messaging, bucket: Bucket, identity: FileIdentity, database_url: str, tmp_path: Path
+) -> MakeSettings:
+    await upgrade("mlops", database_url)
+    ship(tmp_path / "models", "shipped-1")
+
+    def make(**changes: object) -> Settings:
+        values: dict[str, object] = {
+            **identity.settings,
+            "amqp_url": messaging.amqp_url,
+            "database_url": database_url,
+            "database_pool": 3,
+            "s3_endpoint_url": bucket.store.endpoint_url,
+            "s3_bucket": bucket.name,
+            "s3_access_key": bucket.store.access_key,
+            "s3_secret_key": bucket.store.secret_key,
+            "model_dir": tmp_path / "models",
+            "graceful_timeout_s": 3,
+            **changes,
+        }
+        return Settings.model_validate(values)
+
+    return make
+
+
+@pytest_asyncio.fixture
+async def store(make_settings: MakeSettings) -> AsyncIterator[ObjectStore]:
+    store = ObjectStore(make_settings())
+    yield store
+    await store.close()
+
+
+@pytest_asyncio.fixture
+async def database(make_settings: MakeSettings) -> AsyncIterator[Database]:
+    database = Database(make_settings().database_url.get_secret_value(), pool=2)
+    yield database
+    await database.close()
+
+
+@pytest_asyncio.fixture
+async def helper(messaging: Messaging) -> AsyncIterator[Publisher]:
+    """Publishes what the helper service would."""
+    publisher = Publisher(messaging.amqp_url, source="helper")
+    await publisher.wait_connected()
+    yield publisher
+    await publisher.stop()
+
+
+@pytest.fixture
+def service(make_settings: MakeSettings) -> Callable[..., AbstractAsyncContextManager[httpx.AsyncClient]]:
+    """Run the service: ``async with service() as client``."""
+    return lambda **changes: serving(create_app(make_settings(**changes)))
+
+
+@pytest.fixture(scope="session")
+def confirmed() -> Callable[..., TaskConfirmed]:
+    """Describe a confirmation as the helper service does; keywords change it."""
+
+    def make(photo: bytes, label: str, **changes: object) -> TaskConfirmed:
+        task_id = new_id()
+        values: dict[str, object] = {
+            "task_id": task_id,
+            "task_version": 3,
+            "branch_id": "b1",
+            "photo": Photo(
+                key=f"photos/{task_id}.jpg",
+                sha256=hashlib.sha256(photo).hexdigest(),
+                bytes=len(photo),
+                media_type="image/jpeg",
+            ),
+            "read_labels": [ReadLabel(label="pants", confidence=0.7)],
+            "model_version": "shipped-1",
+            "labels": [CountedLabel(label=label, count=2)],
+            "corrected": label != "pants",
+            "confirmed_by": "owner-1",
+            "confirmed_at": datetime(2026, 5, 1, 12, tzinfo=UTC),
+            **changes,
+        }
+        return TaskConfirmed.model_validate(values)
+
+    return make

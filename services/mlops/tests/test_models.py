@@ -1,0 +1,220 @@
+"""The registry over HTTP, with real files in a real object store."""
+
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from laundry_events import Outbox
+from laundry_events.events import ModelPromoted
+from laundry_reading.manifest import Manifest
+from laundry_reading.storage import CHAMPION_KEY, MAX_MANIFEST_BYTES, model_key
+from laundry_service.database import Database
+from laundry_service.objectstore import ObjectStore
+from laundry_testing.identity import FileIdentity
+from laundry_testing.messaging import Messaging, eventually
+from laundry_testing.models import LABELS, colour_model, manifest_of, ship
+from mlops import repository
+from mlops.registry import Registry
+
+pytestmark = pytest.mark.servers
+
+Service = Callable[..., AbstractAsyncContextManager[httpx.AsyncClient]]
+
+
+async def ready(client: httpx.AsyncClient) -> None:
+    async def asked() -> bool:
+        return (await client.get("/readyz")).status_code == 200
+
+    await eventually(asked, what="readiness")
+
+
+async def told_champion(store: ObjectStore) -> Manifest:
+    return Manifest.from_json(await store.get(CHAMPION_KEY, max_bytes=MAX_MANIFEST_BYTES))
+
+
+async def add(database: Database, store: ObjectStore, version: str) -> Manifest:
+    """Register a further model, as a training run does."""
+    data = colour_model(version)
+    manifest = manifest_of(version, data)
+    await Registry(database, store, Outbox("mlops")).upload(manifest, data)
+    async with database.transaction() as session:
+        await repository.add_model(session, manifest, source="refit")
+    return manifest
+
+
+class Promotions:
+    """What a replica hears: the stream from its beginning."""
+
+    def __init__(self, messaging: Messaging) -> None:
+        self._messaging = messaging
+
+    async def heard(self) -> list[ModelPromoted]:
+        async with self._messaging.channel() as channel:
+            await channel.set_qos(prefetch_count=100)
+            queue = await channel.get_queue("model.promoted", ensure=False)
+            found: list[ModelPromoted] = []
+            async with queue.iterator(arguments={"x-stream-offset": "first"}, timeout=1) as messages:
+                try:
+                    async for message in messages:
+                        found.append(ModelPromoted.model_validate_json(message.body))
+                        await message.ack()
+                except TimeoutError:
+                    pass
+            return found
+
+
+@pytest.fixture
+def promotions(messaging: Messaging) -> Promotions:
+    return Promotions(messaging)
+
+
+async def test_the_shipped_model_becomes_known_and_the_first_champion(
+    service: Service, store: ObjectStore, identity: FileIdentity, promotions: Promotions, tmp_path: Path
+) -> None:
+    async with service() as client:
+        await ready(client)
+
+        async def announced() -> bool:
+            return len(await promotions.heard()) == 1
+
+        await eventually(announced, what="the announcement")
+        for role in ("helper", "owner", "operator"):
+            page = (await client.get("/models", headers=identity.bearer(role, "b1"))).json()
+            assert page["next_cursor"] is None
+            (model,) = page["items"]
+        manifest = await told_champion(store)
+        assert (model["version"], model["champion"], model["labels"]) == ("shipped-1", True, list(LABELS))
+        assert model["sha256"] == manifest.sha256
+        assert model["metrics"] == {"top1": 0.9}
+        assert model["created_at"] == "2026-01-01T00:00:00Z"
+        assert await store.get(model_key(manifest), max_bytes=10**6) == colour_model("shipped-1")
+    # The same again: nothing new. Another shipped version: known, but no champion.
+    ship(tmp_path / "models", "shipped-2")
+    async with service() as client:
+        await ready(client)
+        page = (await client.get("/models", headers=identity.bearer("operator"))).json()
+        assert [(m["version"], m["champion"]) for m in page["items"]] == [
+            ("shipped-2", False),
+            ("shipped-1", True),
+        ]
+        first = (await client.get("/models?limit=1", headers=identity.bearer("operator"))).json()
+        cursor = first["next_cursor"]
+        rest = (await client.get(f"/models?cursor={cursor}", headers=identity.bearer("operator"))).json()
+        assert [m["version"] for m in first["items"] + rest["items"]] == ["shipped-2", "shipped-1"]
+    assert len(await promotions.heard()) == 1
+
+
+async def test_a_promotion_reaches_manifest_and_replicas_and_can_be_taken_back(
+    service: Service,
+    store: ObjectStore,
+    database: Database,
+    identity: FileIdentity,
+    promotions: Promotions,
+) -> None:
+    operator = identity.bearer("operator", sub="op-7")
+    async with service() as client:
+        await ready(client)
+        better = await add(database, store, "better-2")
+        answer = await client.post("/models/better-2/promotion", headers=operator)
+        assert (answer.status_code, answer.json()["champion"]) == (200, True)
+        # The manifest is right before anybody can have heard.
+        assert (await told_champion(store)).version == "better-2"
+
+        async def told() -> list[ModelPromoted]:
+            return [event for event in await promotions.heard() if event.model_version == "better-2"]
+
+        (event,) = await eventually(told, what="the event")
+        assert (event.sha256, event.previous_version) == (better.sha256, "shipped-1")
+        assert event.promoted_by == "op-7"
+        again = await client.post("/models/better-2/promotion", headers=operator)
+        assert (again.status_code, again.json()["code"]) == (409, "already-champion")
+        back = await client.post("/models/shipped-1/promotion", headers=operator)
+        assert back.status_code == 200
+        assert (await told_champion(store)).version == "shipped-1"
+        page = (await client.get("/models", headers=operator)).json()
+        assert [m["version"] for m in page["items"] if m["champion"]] == ["shipped-1"]
+
+
+async def test_a_model_whose_file_is_gone_or_changed_is_not_promoted(
+    service: Service, store: ObjectStore, database: Database, identity: FileIdentity
+) -> None:
+    operator = identity.bearer("operator")
+    async with service() as client:
+        await ready(client)
+        changed, gone = await add(database, store, "changed-2"), await add(database, store, "gone-3")
+        await store.put(model_key(changed), b"something else", media_type="application/octet-stream")
+        await store.delete(model_key(gone))
+        for version in ("changed-2", "gone-3"):
+            answer = await client.post(f"/models/{version}/promotion", headers=operator)
+            assert (answer.status_code, answer.json()["code"]) == (409, "model-broken")
+        assert (await client.get("/models/shipped-1", headers=operator)).json()["champion"] is True
+        assert (await told_champion(store)).version == "shipped-1"
+
+
+REFUSALS: list[tuple[str, str, Any, tuple[int, str]]] = [
+    ("POST", "/models/nothing/promotion", "operator", (404, "model-unknown")),
+    ("GET", "/models/nothing", "operator", (404, "model-unknown")),
+    ("POST", "/models/shipped-1/promotion", "owner", (403, "role-forbidden")),
+    ("GET", "/models", "customer", (403, "role-forbidden")),
+    ("GET", "/training-runs", "owner", (403, "role-forbidden")),
+    ("GET", "/training-runs/stream", "helper", (403, "role-forbidden")),
+    ("GET", "/models", None, (401, "token-missing")),
+    ("GET", "/models?limit=0", "operator", (422, "invalid-request")),
+]
+
+
+async def test_who_may_not_and_what_is_not_there(service: Service, identity: FileIdentity) -> None:
+    async with service() as client:
+        await ready(client)
+        for method, path, role, expected in REFUSALS:
+            headers = identity.bearer(role) if role else {}
+            answer = await client.request(method, path, headers=headers)
+            assert (answer.status_code, answer.json()["code"]) == expected, (method, path, role)
+            assert answer.headers["content-type"] == "application/problem+json"
+
+
+async def test_a_promotion_cut_off_by_a_crash_is_announced_at_the_next_start(
+    service: Service, store: ObjectStore, database: Database, promotions: Promotions
+) -> None:
+    async with service() as client:
+        await ready(client)
+    await add(database, store, "better-2")
+    # The decision was committed, and then the process died.
+    await Registry(database, store, Outbox("mlops")).promote("better-2", promoted_by="op")
+    assert (await told_champion(store)).version == "shipped-1"
+    async with service():
+
+        async def told() -> bool:
+            return [event.model_version for event in await promotions.heard()][-1:] == ["better-2"]
+
+        await eventually(told, what="the announcement")
+        assert (await told_champion(store)).version == "better-2"
+
+
+async def test_a_manifest_that_was_lost_or_is_wrong_is_mended_at_the_next_start(
+    service: Service, store: ObjectStore, promotions: Promotions
+) -> None:
+    async with service() as client:
+        await ready(client)
+
+        async def announced() -> bool:
+            return len(await promotions.heard()) == 1
+
+        await eventually(announced, what="the announcement")
+    stray = manifest_of("stray-9", colour_model("stray-9"))
+    await store.put(CHAMPION_KEY, stray.to_json().encode(), media_type="application/json")
+    async with service():
+
+        async def mended() -> bool:
+            return (await told_champion(store)).version == "shipped-1"
+
+        await eventually(mended, what="the right manifest")
+
+        async def again() -> bool:
+            return len(await promotions.heard()) == 2
+
+        await eventually(again, what="a second announcement")

@@ -1,0 +1,281 @@
+"""Training runs: a real refit in a process of its own, and how runs end otherwise."""
+
+import asyncio
+import contextlib
+import json
+import sys
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+import sqlalchemy as sa
+
+from laundry_events import new_id
+from laundry_events.events import TaskConfirmed
+from laundry_reading.manifest import Manifest
+from laundry_reading.model import Model
+from laundry_reading.storage import CHAMPION_KEY, MAX_MANIFEST_BYTES, model_key
+from laundry_service.database import Database
+from laundry_service.objectstore import ObjectStore
+from laundry_testing.identity import FileIdentity
+from laundry_testing.messaging import eventually
+from laundry_testing.models import LABELS, colour_model, photo_of, ship
+from mlops import repository
+from mlops.refit import held_out
+from mlops.runner import ABANDONED, RUNNER_LOCK, Runner
+
+pytestmark = pytest.mark.servers
+
+Service = Callable[..., AbstractAsyncContextManager[httpx.AsyncClient]]
+Confirmed = Callable[..., TaskConfirmed]
+ENDED = {"succeeded", "failed", "cancelled"}
+
+
+async def stock(database: Database, store: ObjectStore, confirmed: Confirmed, count: int) -> None:
+    """Lay in examples: photos in the store, their confirmations in the database."""
+    async with database.transaction() as session:
+        for number in range(count):
+            label = LABELS[number % 3]
+            photo = photo_of(label, size=(48, 36), seed=number)
+            event = confirmed(photo, label)
+            await store.put(event.photo.key, photo, media_type="image/jpeg")
+            await repository.store_example(session, event, event_id=new_id())
+
+
+async def ready(client: httpx.AsyncClient) -> None:
+    async def asked() -> bool:
+        return (await client.get("/readyz")).status_code == 200
+
+    await eventually(asked, what="readiness")
+
+
+async def run_to_its_end(client: httpx.AsyncClient, headers: dict[str, str], kind: str = "refit") -> Any:
+    started = await client.post("/training-runs", json={"kind": kind}, headers=headers)
+    assert started.status_code == 201, started.text
+    body = started.json()
+    assert (body["status"], body["progress"], body["decision"]) == ("queued", 0, None)
+
+    async def ended() -> Any:
+        run = (await client.get(started.headers["location"], headers=headers)).json()
+        return run if run["status"] in ENDED else None
+
+    return await eventually(ended, within_s=60, what="the end of the run")
+
+
+async def test_a_refit_learns_from_corrections_and_its_model_takes_over(
+    service: Service,
+    database: Database,
+    store: ObjectStore,
+    identity: FileIdentity,
+    confirmed: Confirmed,
+    tmp_path: Any,
+) -> None:
+    # The shipped model takes pants for shoes and shoes for pants; people corrected it.
+    confused = np.eye(3, dtype=np.float32)[[0, 2, 1]] * 8
+    ship(tmp_path / "models", "confused-1", colour_model("confused-1", weights=confused))
+    # Held-out photos of another light ship with it; none of them may be forgotten.
+    held_out.write(
+        tmp_path / "models", [(photo_of(label, seed=700), LABELS.index(label)) for label in LABELS]
+    )
+    operator = identity.bearer("operator", sub="ml-1")
+    async with service() as client:
+        await ready(client)
+        await stock(database, store, confirmed, 60)
+        run = await run_to_its_end(client, operator)
+        assert (run["status"], run["error"], run["progress"]) == ("succeeded", None, 1.0)
+        assert run["decision"]["promoted"] is True
+        assert any("held-out photos: 3 right" in reason for reason in run["decision"]["reasons"])
+        assert run["requested_by"] == "ml-1"
+        model = (await client.get(f"/models/{run['model_version']}", headers=operator)).json()
+        listed = (await client.get("/training-runs", headers=operator)).json()
+    assert [each["id"] for each in listed["items"]] == [run["id"]]
+    assert model["champion"] is True
+    assert model["metrics"]["top1"] > model["metrics"]["champion"]["top1"]
+    lineage = model["lineage"]
+    assert (lineage["base_version"], lineage["run_id"]) == ("confused-1", run["id"])
+    assert lineage["examples_learnt"] + lineage["examples_judging"] == 60
+    manifest = Manifest.from_json(await store.get(CHAMPION_KEY, max_bytes=MAX_MANIFEST_BYTES))
+    assert manifest.version == run["model_version"]
+    served = Model.load(await store.get(model_key(manifest), max_bytes=10**6), sha256=manifest.sha256)
+    assert served.version == manifest.version
+    assert [served.read(photo_of(label, seed=999)).labels[0].label for label in LABELS] == list(LABELS)
+
+
+async def test_a_refit_that_teaches_nothing_leaves_the_champion(
+    service: Service, database: Database, store: ObjectStore, identity: FileIdentity, confirmed: Confirmed
+) -> None:
+    # The labels have nothing to do with the photos.
+    random = np.random.default_rng(3)
+    async with database.transaction() as session:
+        for number in range(60):
+            photo = photo_of(LABELS[number % 3], size=(48, 36), seed=number)
+            event = confirmed(photo, LABELS[int(random.integers(3))])
+            await store.put(event.photo.key, photo, media_type="image/jpeg")
+            await repository.store_example(session, event, event_id=new_id())
+    operator = identity.bearer("operator")
+    async with service() as client:
+        await ready(client)
+        run = await run_to_its_end(client, operator)
+        champion = (await client.get("/models/shipped-1", headers=operator)).json()
+    assert run["status"] == "succeeded"
+    assert run["decision"]["reasons"]
+    assert run["decision"]["promoted"] is not champion["champion"]
+
+
+async def test_too_few_examples_fail_with_what_is_missing(
+    service: Service, database: Database, store: ObjectStore, identity: FileIdentity, confirmed: Confirmed
+) -> None:
+    await stock(database, store, confirmed, 5)
+    async with service() as client:
+        await ready(client)
+        run = await run_to_its_end(client, identity.bearer("operator"))
+    assert (run["status"], run["decision"], run["model_version"]) == ("failed", None, None)
+    assert "Too few examples" in run["error"]
+    assert "at least 16" in run["error"]
+
+
+async def test_a_full_training_is_refused_openly_where_it_cannot_run(
+    service: Service, identity: FileIdentity
+) -> None:
+    async with service() as client:
+        full = await client.post("/training-runs", json={"kind": "full"}, headers=identity.bearer("operator"))
+        odd = await client.post("/training-runs", json={"kind": "odd"}, headers=identity.bearer("operator"))
+        owner = await client.post("/training-runs", json={"kind": "refit"}, headers=identity.bearer("owner"))
+        nothing = await client.get("/training-runs/nothing", headers=identity.bearer("operator"))
+    assert (full.status_code, full.json()["code"]) == (409, "training-unavailable")
+    assert "make model" in full.json()["detail"]
+    assert (odd.status_code, owner.status_code, nothing.status_code) == (422, 403, 404)
+
+
+def sleeping_job(run_id: str) -> list[str]:
+    return [sys.executable, "-c", "import sys; sys.stdin.read()"]
+
+
+def dying_job(run_id: str) -> list[str]:
+    return [sys.executable, "-c", "import os; os.kill(os.getpid(), 9)"]
+
+
+async def status_of(database: Database, run_id: str) -> tuple[str, str | None]:
+    async with database.session() as session:
+        run = await repository.get_run(session, run_id)
+    assert run is not None
+    return run["status"], run["error"]
+
+
+async def reaches(database: Database, run_id: str, status: str) -> None:
+    async def asked() -> bool:
+        return (await status_of(database, run_id))[0] == status
+
+    await eventually(asked, what=f"the run {status}")
+
+
+async def queued(database: Database) -> str:
+    async with database.transaction() as session:
+        return str((await repository.add_run(session, "refit", requested_by="op"))["id"])
+
+
+async def test_a_process_that_dies_or_takes_too_long_is_a_failed_run(
+    database: Database, database_url: str
+) -> None:
+    for command, timeout_s, told in ((dying_job, 60, "exit code -9"), (sleeping_job, 0.6, "longer than")):
+        run_id = await queued(database)
+        runner = Runner(database, database_url, timeout_s=timeout_s, command=command)
+        await runner.start()
+        await reaches(database, run_id, "failed")
+        await runner.stop()
+        assert told in str((await status_of(database, run_id))[1])
+
+
+async def test_a_run_left_behind_by_a_dead_service_fails_and_the_next_one_runs(
+    database: Database, database_url: str
+) -> None:
+    left, waiting = await queued(database), await queued(database)
+    async with database.transaction() as session:
+        await repository.move_run(session, left, "running")
+    runner = Runner(database, database_url, timeout_s=60, command=sleeping_job)
+    await runner.start()
+    await reaches(database, waiting, "running")
+    assert await status_of(database, left) == ("failed", ABANDONED)
+    # Stopping the service ends its run and says so.
+    await runner.stop()
+    assert await status_of(database, waiting) == ("failed", ABANDONED)
+
+
+async def test_cancelling_a_running_run_ends_its_process(database: Database, database_url: str) -> None:
+    run_id, next_id = await queued(database), await queued(database)
+    runner = Runner(database, database_url, timeout_s=60, command=sleeping_job)
+    await runner.start()
+    await reaches(database, run_id, "running")
+    async with database.transaction() as session:
+        assert await repository.move_run(session, run_id, "cancelled")
+    # Runs go one after another: the next one begins once the process has ended.
+    await reaches(database, next_id, "running")
+    await runner.stop()
+    assert await status_of(database, run_id) == ("cancelled", None)
+
+
+async def test_of_two_services_one_runs_and_the_other_leaves_its_runs_alone(
+    database: Database, database_url: str
+) -> None:
+    first, second = (Runner(database, database_url, timeout_s=60, command=sleeping_job) for _ in range(2))
+    run_id, next_id = await queued(database), await queued(database)
+    await first.start()
+    await reaches(database, run_id, "running")
+    await second.start()
+
+    async def waits() -> bool:
+        async with database.session() as session:
+            waiting = await session.execute(
+                sa.text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
+            )
+            return bool(waiting.scalar_one())
+
+    await eventually(waits, what="the second service waiting")
+    assert (await status_of(database, run_id))[0] == "running"
+    assert (await status_of(database, next_id))[0] == "queued"
+    await first.stop()
+    await reaches(database, next_id, "running")
+    await second.stop()
+
+
+async def test_a_run_is_cancelled_and_whoever_listens_sees_each_step(
+    service: Service, identity: FileIdentity, database: Database
+) -> None:
+    operator = identity.bearer("operator")
+    async with contextlib.AsyncExitStack() as stack:
+        leader = await stack.enter_async_context(database.engine.connect())
+        # Leads instead of the service, so that the run stays queued until it is cancelled.
+        await leader.execute(sa.select(sa.func.pg_advisory_lock(RUNNER_LOCK)))
+        client = await stack.enter_async_context(service())
+        await ready(client)
+        seen: list[tuple[str, str]] = []
+        listening = asyncio.Event()
+
+        async def follow() -> None:
+            async with client.stream("GET", "/training-runs/stream", headers=operator) as answer:
+                event = ""
+                async for line in answer.aiter_lines():
+                    if line.startswith("event: "):
+                        event = line.removeprefix("event: ")
+                        if event == "ready":
+                            listening.set()
+                    elif line.startswith("data: ") and event == "training-run":
+                        run = json.loads(line.removeprefix("data: "))
+                        seen.append((run["id"], run["status"]))
+
+        follower = asyncio.create_task(follow())
+        await asyncio.wait_for(listening.wait(), 20)
+        started = (await client.post("/training-runs", json={"kind": "refit"}, headers=operator)).json()
+        path = f"/training-runs/{started['id']}"
+        cancelled = await client.post(f"{path}/cancellation", headers=operator)
+        assert (cancelled.status_code, cancelled.json()["status"]) == (200, "cancelled")
+        again = await client.post(f"{path}/cancellation", headers=operator)
+        assert (again.status_code, again.json()["code"]) == (409, "run-ended")
+        await eventually(lambda: len(seen) >= 2, what="the stream's news")
+        follower.cancel()
+        await asyncio.gather(follower, return_exceptions=True)
+    assert seen[-1] == (started["id"], "cancelled")
+    assert {run_id for run_id, _ in seen} == {started["id"]}
