@@ -1,0 +1,1 @@
+"""Equipment telemetry in, faults out"""

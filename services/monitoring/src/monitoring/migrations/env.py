@@ -1,0 +1,5 @@
+"""Runs this service's migrations."""
+
+from laundry_service.migrate import run_env
+
+run_env()

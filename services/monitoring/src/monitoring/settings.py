@@ -1,0 +1,126 @@
+"""Settings of the monitoring service, from ``LAUNDRY_*`` environment variables."""
+
+from datetime import timedelta
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+
+from laundry_events.topology import TELEMETRY_EXCHANGE, VHOST
+from laundry_service.settings import DatabaseSettings
+from monitoring.faults import Limit
+from monitoring.telemetry import METRICS, TOO_OLD, Range
+
+OTHER = "other"
+HYSTERESIS = 0.05
+
+
+class Bounds(BaseModel):
+    """Limits of one metric; ``clear_*`` default to 5 % inside."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    max: float | None = None
+    clear_max: float | None = None
+    min: float | None = None
+    clear_min: float | None = None
+
+    @model_validator(mode="after")
+    def _check_order(self) -> "Bounds":
+        if self.max is None and self.min is None:
+            raise ValueError("give max, min or both")
+        if self.max is not None and self.clear_max is not None and self.clear_max > self.max:
+            raise ValueError("clear_max lies above max: the fault would be over while the limit is broken")
+        if self.min is not None and self.clear_min is not None and self.clear_min < self.min:
+            raise ValueError("clear_min lies below min: the fault would be over while the limit is broken")
+        return self
+
+    def limits(self, metric: str) -> list[Limit]:
+        """Return the rules that these bounds make."""
+        found = []
+        if self.max is not None:
+            inside = self.max - abs(self.max) * HYSTERESIS
+            found.append(Limit(metric, "max", self.max, inside if self.clear_max is None else self.clear_max))
+        if self.min is not None:
+            inside = self.min + abs(self.min) * HYSTERESIS
+            found.append(Limit(metric, "min", self.min, inside if self.clear_min is None else self.clear_min))
+        return found
+
+
+KindLimits = dict[str, Bounds]
+
+# Commercial machines: a 90 °C wash, a dryer's exhaust, a low-pressure boiler; ISO 10816-1 puts class III
+# machines above 11.2 mm/s of vibration into its damage zone.
+LIMITS: dict[str, KindLimits] = {
+    "washer": {
+        "temperature_celsius": Bounds(max=95),
+        "vibration_mm_s": Bounds(max=12),
+        "current_ampere": Bounds(max=63),
+    },
+    "dryer": {
+        "temperature_celsius": Bounds(max=110),
+        "vibration_mm_s": Bounds(max=12),
+        "current_ampere": Bounds(max=63),
+    },
+    "boiler": {
+        "temperature_celsius": Bounds(max=120),
+        "pressure_bar": Bounds(max=6, min=0.5),
+    },
+    OTHER: {
+        "temperature_celsius": Bounds(max=120),
+        "vibration_mm_s": Bounds(max=18),
+    },
+}
+
+
+class Settings(DatabaseSettings):
+    """What the monitoring service can be told."""
+
+    limits: dict[str, KindLimits] = Field(
+        default={}, description="JSON by kind, replacing the defaults of the kinds it names"
+    )
+    metrics: dict[str, Range] = Field(
+        default={}, description="JSON of further metrics, or other ranges of known ones"
+    )
+    limit_for_s: float = Field(default=30, ge=0, description="How long a limit must stay broken")
+    heartbeat_after_s: float = Field(default=120, gt=0, description="Silence that is a fault")
+    heartbeat_check_s: float = Field(default=5, gt=0, description="How often silence is looked for")
+    samples_kept_h: float = Field(default=7 * 24, ge=25, description="Older samples are deleted")
+    faults_kept_days: float = Field(default=365, ge=1, description="Older cleared faults are deleted")
+    prune_every_s: float = Field(default=600, gt=0)
+    telemetry_max_bytes: int = Field(default=1024 * 1024, ge=1024)
+    telemetry_prefetch: int = Field(default=20, ge=1, le=1000)
+    mqtt_vhost: str = VHOST
+    mqtt_exchange: str = TELEMETRY_EXCHANGE
+    mqtt_auth_secret: SecretStr | None = Field(
+        default=None,
+        min_length=16,
+        description="Part of the path that the broker asks; without it only this host may ask",
+    )
+
+    @model_validator(mode="after")
+    def _check_limits(self) -> "Settings":
+        known = self.known_metrics
+        unknown = sorted({m for kind in self.limits.values() for m in kind if m not in known})
+        if unknown:
+            raise ValueError(f"limits for unknown metrics: {', '.join(unknown)}; declare them in metrics")
+        return self
+
+    @property
+    def known_metrics(self) -> dict[str, Range]:
+        """Every metric that is taken, with the values it can have."""
+        return {**METRICS, **self.metrics}
+
+    @property
+    def limit_for(self) -> timedelta:
+        """How long a limit must stay broken."""
+        return timedelta(seconds=self.limit_for_s)
+
+    @property
+    def too_old(self) -> timedelta:
+        """Samples older than this are not taken; duplicates of what is newer are still known."""
+        return TOO_OLD
+
+    def limits_of(self, kind: str) -> list[Limit]:
+        """Return the limits of a kind of equipment; an unknown kind has those of ``other``."""
+        every = {**LIMITS, **self.limits}
+        bounds = every.get(kind, every[OTHER])
+        return [limit for metric, b in bounds.items() for limit in b.limits(metric)]

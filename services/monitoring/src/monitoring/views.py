@@ -1,0 +1,197 @@
+"""What the API shows of equipment, and the queries that read it."""
+
+import base64
+import binascii
+import json
+from collections.abc import Collection
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
+
+import sqlalchemy as sa
+from pydantic import AwareDatetime, BaseModel, Field, PlainSerializer
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from monitoring.tables import equipment, fault
+from monitoring.telemetry import is_equipment_id
+
+RECENT_FAULTS = 20
+
+
+def _rfc3339(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+Moment = Annotated[AwareDatetime, PlainSerializer(_rfc3339, return_type=str)]
+EquipmentState = Literal["ok", "faulty"]
+
+
+class LastSample(BaseModel):
+    """The newest sample by the equipment's own clock."""
+
+    recorded_at: Moment
+    received_at: Moment
+    fault_code: str | None
+    metrics: dict[str, float]
+
+
+class FaultView(BaseModel):
+    """One fault, open until ``cleared_at``."""
+
+    id: str
+    cause: Literal["fault_code", "limit", "heartbeat"]
+    fault_code: str | None
+    metric: str | None
+    value: float | None
+    limit: float | None
+    detected_at: Moment
+    cleared_at: Moment | None
+    cleared_by: str | None = Field(
+        description="code-gone, within-limit, limit-removed, heard-again, moved or retired"
+    )
+
+
+class EquipmentView(BaseModel):
+    """A piece of equipment."""
+
+    id: str
+    branch_id: str
+    kind: str
+    state: EquipmentState
+    first_seen_at: Moment
+    last_sample: LastSample | None
+    open_faults: list[FaultView]
+
+
+class EquipmentDetail(EquipmentView):
+    """A piece of equipment with its newest faults, cleared ones too."""
+
+    recent_faults: list[FaultView]
+
+
+class EquipmentPage(BaseModel):
+    """One page, newest equipment first."""
+
+    items: list[EquipmentView]
+    next_cursor: str | None
+
+
+class BadCursor(ValueError):
+    """The cursor is none of ours."""
+
+
+def _cursor(row: Any) -> str:
+    text = json.dumps([row.first_seen_at.isoformat(), row.id])
+    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+
+def _read_cursor(cursor: str) -> tuple[datetime, str]:
+    try:
+        moment, identifier = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+        first_seen_at = datetime.fromisoformat(moment)
+    except (binascii.Error, ValueError, TypeError) as error:
+        raise BadCursor(cursor) from error
+    if first_seen_at.tzinfo is None or not is_equipment_id(identifier):
+        raise BadCursor(cursor)
+    return first_seen_at, identifier
+
+
+def _fault(row: Any) -> FaultView:
+    return FaultView(
+        id=row.id,
+        cause=row.cause,
+        fault_code=row.fault_code,
+        metric=row.metric,
+        value=row.value,
+        limit=row.limit_value,
+        detected_at=row.detected_at,
+        cleared_at=row.cleared_at,
+        cleared_by=row.cleared_by,
+    )
+
+
+def _view(row: Any, open_faults: list[FaultView]) -> EquipmentView:
+    last = None
+    if row.recorded_at is not None:
+        last = LastSample(
+            recorded_at=row.recorded_at,
+            received_at=row.received_at,
+            fault_code=row.fault_code,
+            metrics=row.metrics,
+        )
+    return EquipmentView(
+        id=row.id,
+        branch_id=row.branch_id,
+        kind=row.kind,
+        state="faulty" if row.open_faults else "ok",
+        first_seen_at=row.first_seen_at,
+        last_sample=last,
+        open_faults=open_faults,
+    )
+
+
+async def _open_faults(session: AsyncSession, ids: Collection[str]) -> dict[str, list[FaultView]]:
+    rows = await session.execute(
+        sa.select(fault)
+        .where(fault.c.equipment_id.in_(ids), fault.c.cleared_at.is_(None))
+        .order_by(fault.c.detected_at, fault.c.id)
+    )
+    found: dict[str, list[FaultView]] = {}
+    for row in rows:
+        found.setdefault(row.equipment_id, []).append(_fault(row))
+    return found
+
+
+async def list_equipment(
+    session: AsyncSession,
+    *,
+    branches: Collection[str] | None,
+    state: EquipmentState | None = None,
+    kind: str | None = None,
+    limit: int = 50,
+    cursor: str | None = None,
+) -> EquipmentPage:
+    """Read one page. ``branches`` none means all.
+
+    Raises:
+        BadCursor: the cursor is none of ours.
+    """
+    query = sa.select(equipment).order_by(equipment.c.first_seen_at.desc(), equipment.c.id.desc())
+    if branches is not None:
+        query = query.where(equipment.c.branch_id.in_(branches))
+    if state is not None:
+        query = query.where(
+            equipment.c.open_faults > 0 if state == "faulty" else equipment.c.open_faults == 0
+        )
+    if kind is not None:
+        query = query.where(equipment.c.kind == kind)
+    if cursor is not None:
+        moment, identifier = _read_cursor(cursor)
+        query = query.where(
+            sa.tuple_(equipment.c.first_seen_at, equipment.c.id)
+            < sa.tuple_(sa.literal(moment, equipment.c.first_seen_at.type), sa.literal(identifier))
+        )
+    rows = (await session.execute(query.limit(limit + 1))).all()
+    shown = rows[:limit]
+    faults = await _open_faults(session, [row.id for row in shown])
+    return EquipmentPage(
+        items=[_view(row, faults.get(row.id, [])) for row in shown],
+        next_cursor=_cursor(shown[-1]) if len(rows) > limit else None,
+    )
+
+
+async def find_equipment(session: AsyncSession, equipment_id: str) -> EquipmentDetail | None:
+    """Read one piece of equipment with its newest faults."""
+    if not is_equipment_id(equipment_id):
+        return None
+    row = (await session.execute(sa.select(equipment).where(equipment.c.id == equipment_id))).one_or_none()
+    if row is None:
+        return None
+    newest = await session.execute(
+        sa.select(fault)
+        .where(fault.c.equipment_id == equipment_id)
+        .order_by(fault.c.detected_at.desc(), fault.c.id.desc())
+        .limit(RECENT_FAULTS)
+    )
+    faults = (await _open_faults(session, [equipment_id])).get(equipment_id, [])
+    view = _view(row, faults)
+    return EquipmentDetail(**dict(view), recent_faults=[_fault(found) for found in newest])
