@@ -1,0 +1,1 @@
+"""Tastes and preferences, matched"""

@@ -1,0 +1,48 @@
+"""What is stored of preferences, and what matching finds."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+Tags = dict[str, float]
+
+
+@dataclass(frozen=True)
+class Taste:
+    """What a customer likes."""
+
+    tags: Tags
+    updated_at: datetime
+
+
+@dataclass(frozen=True)
+class NewPreference:
+    """What an owner states about his branch."""
+
+    id: str
+    branch_id: str
+    title: str
+    text: str
+    tags: Tags
+    created_by: str
+    idempotency_key: str | None
+
+
+@dataclass(frozen=True)
+class Preference:
+    """A stated preference, with the number of customers whom it suited then."""
+
+    id: str
+    branch_id: str
+    title: str
+    text: str
+    tags: Tags
+    matched: int
+    created_at: datetime
+
+
+@dataclass(frozen=True)
+class SuitableBranch:
+    """A branch that suits a customer, by the one of its preferences that suits best."""
+
+    score: float
+    preference: Preference

@@ -1,0 +1,93 @@
+"""An owner states what his branch is like; every customer whom it suits is found and told of, in one step."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+
+import structlog
+from prometheus_client import Counter, Histogram
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from laundry_events import Outbox
+from laundry_events.events import PreferenceCreated, PreferenceMatch
+from laundry_service.database import Database
+from search import repository
+from search.model import NewPreference, Preference
+from search.splitting import plan_parts, room_for_matches, size_of
+
+MANY_PARTS = 999_999
+
+MATCHING_SECONDS = Histogram(
+    "laundry_matching_seconds",
+    "Time to match one preference against all customers and to split the audience",
+    buckets=(0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60),
+)
+MATCHED = Counter("laundry_customers_matched", "Customers matched with a branch's preference")
+
+log = structlog.get_logger(__name__)
+
+
+class Stating:
+    """Stores a preference, its matches and its events in one transaction."""
+
+    def __init__(self, database: Database, outbox: Outbox, *, threshold: float, timeout_s: float) -> None:
+        """Take where to store, the outbox, and from which score a branch suits a customer."""
+        self._database = database
+        self._outbox = outbox
+        self._threshold = threshold
+        self._timeout_s = timeout_s
+
+    async def state(self, new: NewPreference) -> tuple[Preference, bool]:
+        """Store, match and announce. Without a customer whom it suits, nothing is announced.
+
+        Returns:
+            the preference, and whether it is new (not so with an idempotency key that was used before).
+
+        Raises:
+            TimeoutError: matching took too long; nothing was kept.
+            TooLargeForAMessage: a customer's id is too long to be told of; nothing was kept.
+        """
+        with MATCHING_SECONDS.time():
+            async with asyncio.timeout(self._timeout_s), self._database.transaction() as session:
+                if not await repository.store_preference(session, new):
+                    assert new.idempotency_key is not None
+                    known = await repository.preference_by_key(
+                        session, new.branch_id, new.created_by, new.idempotency_key
+                    )
+                    return known, False
+                count = await repository.match_customers(session, new.id, threshold=self._threshold)
+                parts = await self._announce(session, new) if count else 0
+                stored = await repository.preference(session, new.branch_id, new.id)
+        assert stored is not None
+        MATCHED.inc(count)
+        log.info("preference stated", branch=new.branch_id, preference=new.id, matched=count, parts=parts)
+        return stored, True
+
+    async def _announce(self, session: AsyncSession, new: NewPreference) -> int:
+        """Add the events to the outbox: one pass counts the parts, one fills them."""
+        empty = PreferenceCreated(
+            preference_id=new.id,
+            branch_id=new.branch_id,
+            title=new.title,
+            text=new.text,
+            tags=new.tags,
+            matches=[],
+            part=MANY_PARTS,
+            parts=MANY_PARTS,
+            created_at=datetime.now(UTC),
+        )
+        room = room_for_matches(empty, source=f"/{self._outbox.source}")
+        sizes = [size_of(match) async for match in repository.stream_matches(session, new.id)]
+        counts = plan_parts(sizes, room)
+        filled = repository.stream_matches(session, new.id)
+        for number, count in enumerate(counts, start=1):
+            part = {"part": number, "parts": len(counts), "matches": await _take(filled, count)}
+            await self._outbox.add(session, empty.model_copy(update=part))
+        return len(counts)
+
+
+async def _take(matches: AsyncIterator[PreferenceMatch], count: int) -> list[PreferenceMatch]:
+    taken: list[PreferenceMatch] = []
+    while len(taken) < count:
+        taken.append(await anext(matches))
+    return taken
