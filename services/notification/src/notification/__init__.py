@@ -1,0 +1,1 @@
+"""Pushes to owners and customers through FCM"""

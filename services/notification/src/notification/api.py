@@ -1,0 +1,189 @@
+"""HTTP: devices and the history."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from datetime import datetime, timedelta
+from typing import Annotated, cast
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Header, Query, Request, Response
+from fastapi.sse import EventSourceResponse, ServerSentEvent
+
+from laundry_service.auth import Principal, require
+from laundry_service.changes import Changes
+from laundry_service.database import Database
+from laundry_service.problems import Problem
+from notification.model import KIND_FOR, Device, Kind, Notification, Recipient, bucket_of
+from notification.repository import devices, history
+from notification.schemas import DeviceIn, DeviceOut, DeviceToken, NotificationOut, NotificationPage, Token
+from notification.texts import language_of
+
+# A row that was changed but not committed when we last looked appears later with an older time.
+OVERLAP = timedelta(seconds=30)
+LOOK_AGAIN_S = 15.0
+# Between reading the list and following the stream nothing falls through.
+JUST_BEFORE = timedelta(seconds=5)
+
+User = Annotated[Principal, Depends(require("owner", "customer"))]
+AcceptLanguage = Annotated[str | None, Header(description="ko (default) or en")]
+
+
+def _role(user: Principal) -> Recipient:
+    return cast("Recipient", user.role)
+
+
+def _branches(user: Principal) -> frozenset[str] | None:
+    """Return the branches to which an owner's view is held; a customer's is not."""
+    return user.branches if user.role == "owner" else None
+
+
+def devices_router(database: Database, *, at_most: int) -> APIRouter:
+    """Make ``/devices``."""
+    router = APIRouter(prefix="/devices", tags=["devices"])
+
+    @router.post("", status_code=201, responses={200: {"model": DeviceOut, "description": "Known already"}})
+    async def register(
+        asked: DeviceIn, user: User, response: Response, accept_language: AcceptLanguage = None
+    ) -> DeviceOut:
+        """Register the caller's device. Again is fine: it renews the branches and the language."""
+        device = Device(
+            token=asked.token,
+            user_id=user.sub,
+            role=_role(user),
+            platform=asked.platform,
+            language=language_of(accept_language),
+            branches=tuple(sorted(user.branches)) if user.role == "owner" else (),
+        )
+        async with database.transaction() as session:
+            new = await devices.register_device(session, device, at_most=at_most)
+            if user.role == "owner":
+                await devices.see_owner(session, user.sub, user.branches)
+        response.status_code = 201 if new else 200
+        return DeviceOut(
+            token=device.token,
+            platform=device.platform,
+            language=device.language,
+            branches=list(device.branches),
+        )
+
+    @router.delete("", status_code=204)
+    async def unregister(
+        user: User, asked: DeviceToken | None = None, token: Annotated[Token | None, Query()] = None
+    ) -> None:
+        """Forget the caller's device, named in the body or the query. One that is not his is left alone."""
+        named = asked.token if asked is not None else token
+        if named is None:
+            raise Problem(422, "token-needed", 'Name the device: {"token": "..."} or ?token=...')
+        async with database.transaction() as session:
+            await devices.delete_device(session, token=named, user_id=user.sub)
+
+    return router
+
+
+def history_router(database: Database, changes: Changes) -> APIRouter:
+    """Make ``/notifications``."""
+    router = APIRouter(prefix="/notifications", tags=["notifications"])
+
+    async def remember(user: Principal) -> None:
+        if user.role == "owner":
+            async with database.transaction() as session:
+                await devices.see_owner(session, user.sub, user.branches)
+
+    @router.get("")
+    async def list_notifications(
+        user: User,
+        kind: Kind | None = None,
+        limit: Annotated[int, Query(ge=1, le=100)] = 20,
+        cursor: Annotated[UUID | None, Query(description="next_cursor of the page before")] = None,
+        accept_language: AcceptLanguage = None,
+    ) -> NotificationPage:
+        """Read the caller's own notifications, newest first."""
+        await remember(user)
+        own = KIND_FOR[_role(user)]
+        if kind is not None and kind != own:
+            return NotificationPage(items=[], next_cursor=None)
+        async with database.session() as session:
+            found = await history.history(
+                session,
+                user_id=user.sub,
+                kind=own,
+                branches=_branches(user),
+                before=None if cursor is None else str(cursor),
+                limit=limit + 1,
+            )
+        language = language_of(accept_language)
+        return NotificationPage(
+            items=[NotificationOut.of(item, language) for item in found[:limit]],
+            next_cursor=found[limit - 1].id if len(found) > limit else None,
+        )
+
+    @router.get("/stream", response_class=EventSourceResponse)
+    async def stream(
+        request: Request, user: User, accept_language: AcceptLanguage = None
+    ) -> AsyncIterator[ServerSentEvent]:
+        """Follow the caller's own notifications: each new one, and each change of its state."""
+        await remember(user)
+        language = language_of(accept_language)
+        yield ServerSentEvent(comment="connected", retry=2000)
+        async for item in _follow(database, changes, user, request.app.state.stopping):
+            yield ServerSentEvent(
+                data=NotificationOut.of(item, language).model_dump(mode="json"),
+                event="notification",
+                id=item.id,
+            )
+
+    return router
+
+
+async def _follow(
+    database: Database, changes: Changes, user: Principal, stopping: asyncio.Event
+) -> AsyncIterator[Notification]:
+    """Yield what changes for a user: wakes on the database's word, looks anyway now and then."""
+    mine = bucket_of(user.sub)
+    woken = asyncio.Event()
+    woken.set()
+
+    ended = asyncio.Event()
+
+    async def watch() -> None:
+        # Over when the database hangs up or after a while: the browser comes back with a fresh token.
+        async for bucket in changes.listen():
+            if bucket == mine:
+                woken.set()
+        ended.set()
+        woken.set()
+
+    async def end() -> None:
+        await stopping.wait()
+        woken.set()
+
+    async with database.session() as session:
+        since = await history.now(session) - JUST_BEFORE
+    sent: dict[str, datetime] = {}
+    tasks = [asyncio.create_task(watch()), asyncio.create_task(end())]
+    try:
+        while not (stopping.is_set() or ended.is_set()):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_AGAIN_S):
+                    await woken.wait()
+            woken.clear()
+            async with database.session() as session:
+                found = await history.changed_since(
+                    session,
+                    user_id=user.sub,
+                    kind=KIND_FOR[_role(user)],
+                    branches=_branches(user),
+                    since=since,
+                )
+            for item in found:
+                if sent.get(item.id) != item.changed_at:
+                    sent[item.id] = item.changed_at
+                    yield item
+            if found:
+                since = max(since, found[-1].changed_at - OVERLAP)
+                sent = {key: at for key, at in sent.items() if at > since}
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

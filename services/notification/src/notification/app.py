@@ -1,0 +1,124 @@
+"""Puts the service's two processes together.
+
+``api``: HTTP, recommendations and their pushes. ``faults``: nothing but ``equipment.fault``, so that nothing
+else can delay a fault (DD-02 §4.4.2.2.1: a queue of its own for the event that is urgent).
+"""
+
+from datetime import timedelta
+from zoneinfo import ZoneInfo
+
+from fastapi import FastAPI
+
+from laundry_events import EventConsumer, Publisher, make_broker
+from laundry_service.app import make_app
+from laundry_service.changes import Changes
+from laundry_service.database import Database
+from laundry_service.health import Check
+from laundry_service.periodic import Periodic
+from laundry_service.settings import version_of
+from notification.api import devices_router, history_router
+from notification.faults import FaultAlerts
+from notification.fcm import FirebasePusher
+from notification.housekeeping import EVERY_S, Housekeeping
+from notification.matches import Matches, MatchSender
+from notification.settings import Settings
+from notification.subscribers import subscribe_faults, subscribe_matches
+from notification.tables import CHANGES_CHANNEL
+
+SERVICE = "notification"
+VERSION = version_of(SERVICE)
+
+
+def _pusher(settings: Settings) -> FirebasePusher:
+    return FirebasePusher(
+        url=settings.fcm_url,
+        credentials_file=settings.fcm_credentials_file,
+        project_id=settings.fcm_project_id,
+        attempt_timeout_s=settings.fcm_attempt_timeout_s,
+    )
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """Make the ``api`` process."""
+    settings = settings or Settings()
+    url = settings.amqp_url.get_secret_value()
+    database_url = settings.database_url.get_secret_value()
+    zone = ZoneInfo(settings.time_zone)
+    database = Database(database_url, pool=settings.database_pool)
+    publisher = Publisher(url, source=SERVICE)
+    broker = make_broker(url, service=SERVICE, graceful_timeout_s=settings.graceful_timeout_s)
+    consumer = EventConsumer(
+        broker, publisher, service=SERVICE, service_version=VERSION, drills=settings.drills
+    )
+    changes = Changes(database_url, CHANGES_CHANNEL)
+    pusher = _pusher(settings)
+    sender = MatchSender(
+        database,
+        pusher,
+        per_second=settings.match_pushes_per_second,
+        attempts=settings.match_push_attempts,
+        attempt_s=settings.fcm_attempt_timeout_s,
+    )
+    matches = Matches(database, pushes_per_day=settings.match_pushes_per_day, zone=zone)
+    subscribe_matches(consumer, matches, sender, prefetch=settings.match_prefetch)
+    housekeeping = Housekeeping(
+        database,
+        history=timedelta(days=settings.history_days),
+        stale_device=timedelta(days=settings.device_stale_days),
+        owner_known=timedelta(days=settings.owner_known_days),
+    )
+    app = make_app(
+        settings,
+        title="Notification",
+        version=VERSION,
+        description="Devices of owners and customers, and what they were told.",
+        parts=[
+            changes,
+            pusher,
+            sender,
+            Periodic("housekeeping", housekeeping.tidy, every_s=EVERY_S, at_once=False),
+        ],
+        checks=[Check("database", database.ping)],
+        publisher=publisher,
+        broker=broker,
+        broker_required=False,
+        on_close=[database.close],
+    )
+    app.include_router(devices_router(database, at_most=settings.max_devices_per_user))
+    app.include_router(history_router(database, changes))
+    return app
+
+
+def create_faults_app(settings: Settings | None = None) -> FastAPI:
+    """Make the ``faults`` process: probes and the one consumer."""
+    settings = settings or Settings()
+    url = settings.amqp_url.get_secret_value()
+    # Each fault in hand keeps one connection for its lock and borrows another for a moment.
+    pool = max(settings.database_pool, settings.fault_prefetch)
+    database = Database(settings.database_url.get_secret_value(), pool=pool)
+    publisher = Publisher(url, source=SERVICE)
+    broker = make_broker(url, service="notification-faults", graceful_timeout_s=settings.graceful_timeout_s)
+    consumer = EventConsumer(
+        broker, publisher, service=SERVICE, service_version=VERSION, drills=settings.drills
+    )
+    pusher = _pusher(settings)
+    alerts = FaultAlerts(
+        database,
+        pusher,
+        budget_s=settings.fault_push_budget_s,
+        attempt_s=settings.fcm_attempt_timeout_s,
+        zone=ZoneInfo(settings.time_zone),
+        owner_known=timedelta(days=settings.owner_known_days),
+    )
+    subscribe_faults(consumer, alerts, prefetch=settings.fault_prefetch)
+    return make_app(
+        settings,
+        title="Notification: faults",
+        version=VERSION,
+        description="Pushes equipment faults to owners; probes only.",
+        parts=[pusher],
+        checks=[Check("database", database.ping)],
+        publisher=publisher,
+        broker=broker,
+        on_close=[database.close],
+    )

@@ -1,0 +1,96 @@
+"""The words of this service: kinds, states, and what is stored of them."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from notification.tables import CHANGE_BUCKETS
+from notification.texts import Language, Texts
+
+Kind = Literal["equipment_fault", "branch_match"]
+Platform = Literal["android", "ios", "web"]
+Recipient = Literal["owner", "customer"]
+State = Literal["pending", "sent", "failed", "no_device", "suppressed"]
+# Failed deliveries are tried again if the message comes again (a redrive); refused ones never.
+DeliveryState = Literal["pending", "sent", "failed", "refused"]
+
+# An owner is told of faults, a customer of branches; a person with both roles reads each with that token.
+KIND_FOR: Mapping[Recipient, Kind] = {"owner": "equipment_fault", "customer": "branch_match"}
+
+
+@dataclass(frozen=True)
+class Device:
+    """A phone or browser that takes pushes."""
+
+    token: str
+    user_id: str
+    role: Recipient
+    platform: Platform
+    language: Language
+    branches: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Story:
+    """Something to tell: one notification for each user whom it concerns.
+
+    Attributes:
+        about: what it is about; a user is told of it once, however often the event comes.
+    """
+
+    kind: Kind
+    about: str
+    event_id: str
+    branch_id: str
+    texts: Texts
+    data: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Notification:
+    """One user's notification, as stored."""
+
+    id: str
+    user_id: str
+    kind: Kind
+    event_id: str
+    branch_id: str
+    texts: Texts
+    data: dict[str, str]
+    state: State
+    created_at: datetime
+    changed_at: datetime
+    sent_at: datetime | None
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """One device that a notification still has to reach."""
+
+    notification_id: str
+    token: str
+    language: Language
+    kind: Kind
+    event_id: str
+    branch_id: str
+    texts: Texts
+    data: dict[str, str]
+    attempts: int
+
+    @property
+    def push_data(self) -> dict[str, str]:
+        """What an app gets besides the text, to open the right page."""
+        return {
+            "kind": self.kind,
+            "event_id": self.event_id,
+            "branch_id": self.branch_id,
+            "notification_id": self.notification_id,
+            **self.data,
+        }
+
+
+def bucket_of(user_id: str) -> str:
+    """Return the bucket of a user that the database names when one of his notifications changes."""
+    return str(int(hashlib.md5(user_id.encode(), usedforsecurity=False).hexdigest()[:8], 16) % CHANGE_BUCKETS)

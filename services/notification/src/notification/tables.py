@@ -1,0 +1,92 @@
+"""The tables of the notification service's own database."""
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+
+CHANGES_CHANNEL = "notification_changed"
+CHANGE_BUCKETS = 64
+
+metadata = sa.MetaData()
+
+
+def _now(name: str) -> sa.Column[object]:
+    return sa.Column(name, sa.DateTime(timezone=True), server_default=sa.func.now(), nullable=False)
+
+
+devices = sa.Table(
+    "devices",
+    metadata,
+    sa.Column("token", sa.Text, primary_key=True),
+    sa.Column("user_id", sa.Text, nullable=False),
+    sa.Column("role", sa.Text, nullable=False),
+    sa.Column("platform", sa.Text, nullable=False),
+    sa.Column("language", sa.Text, nullable=False),
+    sa.Column("branches", ARRAY(sa.Text), nullable=False),
+    _now("created_at"),
+    _now("registered_at"),
+    sa.Index("devices_user", "user_id", "role"),
+    sa.Index("devices_branches", "branches", postgresql_using="gin"),
+)
+
+# Owners who were seen with a branch in their token: they have a history even without a device.
+owner_branches = sa.Table(
+    "owner_branches",
+    metadata,
+    sa.Column("branch_id", sa.Text, primary_key=True),
+    sa.Column("user_id", sa.Text, primary_key=True),
+    _now("seen_at"),
+)
+
+notifications = sa.Table(
+    "notifications",
+    metadata,
+    sa.Column("id", sa.Uuid(as_uuid=False), primary_key=True),
+    sa.Column("user_id", sa.Text, nullable=False),
+    sa.Column("kind", sa.Text, nullable=False),
+    # What it is about (fault:<id>, preference:<id>): however often that is told, a user has one row of it.
+    sa.Column("about", sa.Text, nullable=False),
+    sa.Column("event_id", sa.Text, nullable=False),
+    sa.Column("branch_id", sa.Text, nullable=False),
+    sa.Column("texts", JSONB, nullable=False),
+    sa.Column("data", JSONB, nullable=False),
+    sa.Column("state", sa.Text, nullable=False),
+    _now("created_at"),
+    _now("changed_at"),
+    sa.Column("sent_at", sa.DateTime(timezone=True)),
+    sa.UniqueConstraint("about", "user_id", name="notifications_once"),
+    sa.Index("notifications_history", "user_id", sa.text("id DESC")),
+    sa.Index("notifications_changed", "user_id", "changed_at"),
+    sa.Index("notifications_created", "created_at"),
+)
+
+deliveries = sa.Table(
+    "deliveries",
+    metadata,
+    sa.Column(
+        "notification_id",
+        sa.Uuid(as_uuid=False),
+        sa.ForeignKey("notifications.id", ondelete="CASCADE"),
+        primary_key=True,
+    ),
+    sa.Column("token", sa.Text, sa.ForeignKey("devices.token", ondelete="CASCADE"), primary_key=True),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("state", sa.Text, nullable=False, server_default="pending"),
+    sa.Column("attempts", sa.Integer, nullable=False, server_default="0"),
+    _now("next_attempt_at"),
+    sa.Column("last_error", sa.Text),
+    sa.Column("sent_at", sa.DateTime(timezone=True)),
+    sa.Index("deliveries_token", "token"),
+    sa.Index(
+        "deliveries_due",
+        "next_attempt_at",
+        postgresql_where=sa.text("state = 'pending' AND kind = 'branch_match'"),
+    ),
+)
+
+match_quota = sa.Table(
+    "match_quota",
+    metadata,
+    sa.Column("day", sa.Date, primary_key=True),
+    sa.Column("user_id", sa.Text, primary_key=True),
+    sa.Column("pushes", sa.Integer, nullable=False),
+)

@@ -1,0 +1,227 @@
+"""The service's two processes on real servers, one set for each test."""
+
+import secrets
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx
+import pytest
+import pytest_asyncio
+import sqlalchemy as sa
+
+from laundry_events import Publisher, new_id
+from laundry_events.events import EquipmentFault, PreferenceCreated, PreferenceMatch
+from laundry_service.database import Database
+from laundry_service.migrate import upgrade
+from laundry_testing.identity import FileIdentity
+from laundry_testing.messaging import Messaging, eventually
+from laundry_testing.plugin import LocalFcm
+from laundry_testing.serving import serving
+from notification.app import create_app, create_faults_app
+from notification.settings import Settings
+
+MakeSettings = Callable[..., Settings]
+
+
+def a_fault(**changes: Any) -> EquipmentFault:
+    """Make a fault of washer-3 in b1."""
+    values = {
+        "fault_id": new_id(),
+        "equipment_id": "washer-3",
+        "branch_id": "b1",
+        "kind": "washer",
+        "cause": "fault_code",
+        "fault_code": "E21",
+        "detected_at": datetime.now(UTC),
+        **changes,
+    }
+    return EquipmentFault.model_validate(values)
+
+
+def a_preference(*customers: str, **changes: Any) -> PreferenceCreated:
+    """Make a preference of b1 that suits these customers."""
+    values = {
+        "preference_id": new_id(),
+        "branch_id": "b1",
+        "title": "조용한 아침 사우나",
+        "text": "Quiet sauna from six.",
+        "tags": {"quiet": 0.9, "sauna": 0.8},
+        "matches": [
+            PreferenceMatch(customer_id=customer, score=0.9, reasons=["quiet", "sauna"])
+            for customer in customers
+        ],
+        "created_at": datetime.now(UTC),
+        **changes,
+    }
+    return PreferenceCreated.model_validate(values)
+
+
+def assert_problem(answer: httpx.Response, status: int, code: str) -> None:
+    """Check that an answer is a problem document."""
+    assert (answer.status_code, answer.json()["code"]) == (status, code), answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.json()["detail"]
+
+
+class Phones:
+    """The phones' side: what the local FCM took."""
+
+    def __init__(self, fcm: LocalFcm) -> None:
+        self.client = httpx.AsyncClient(base_url=fcm.url, timeout=10)
+
+    async def got(self, token: str) -> list[dict[str, Any]]:
+        """Every push that a phone got."""
+        found: list[dict[str, Any]] = (await self.client.get("/messages", params={"token": token})).json()
+        return found
+
+    async def gets(self, token: str, count: int = 1, *, within_s: float = 30) -> list[dict[str, Any]]:
+        """Wait until a phone got so many."""
+
+        async def look() -> list[dict[str, Any]] | None:
+            found = await self.got(token)
+            return found if len(found) >= count else None
+
+        found: list[dict[str, Any]] = await eventually(
+            look, within_s=within_s, what=f"push {count} to {token}"
+        )
+        return found
+
+    async def control(self, **how: Any) -> None:
+        """Make FCM misbehave; nothing given makes it well."""
+        (await self.client.put("/control", json=how)).raise_for_status()
+
+    async def uninstall(self, token: str) -> None:
+        """Let FCM no longer know a token."""
+        (await self.client.delete(f"/tokens/{token}")).raise_for_status()
+
+
+@dataclass
+class World:
+    """The HTTP process, the publisher of other services, and the phones."""
+
+    http: httpx.AsyncClient
+    identity: FileIdentity
+    phones: Phones
+    database: Database
+    messaging: Messaging | None = None
+    publisher: Publisher | None = field(default=None)
+
+    async def register(
+        self, role: str, *branches: str, sub: str, token: str | None = None, language: str = "ko"
+    ) -> str:
+        """Register a phone; returns its token."""
+        token = token or f"phone-{secrets.token_hex(8)}"
+        headers = {**self.identity.bearer(role, *branches, sub=sub), "Accept-Language": language}
+        answer = await self.http.post(
+            "/devices", json={"token": token, "platform": "android"}, headers=headers
+        )
+        assert answer.status_code in {200, 201}, answer.text
+        return token
+
+    async def history(self, role: str, *branches: str, sub: str, **query: Any) -> list[dict[str, Any]]:
+        """Read a user's history."""
+        headers = self.identity.bearer(role, *branches, sub=sub)
+        answer = await self.http.get("/notifications", headers=headers, params=query)
+        assert answer.status_code == 200, answer.text
+        items: list[dict[str, Any]] = answer.json()["items"]
+        return items
+
+    async def settled(self, role: str, *branches: str, sub: str, state: str) -> list[dict[str, Any]]:
+        """Wait until a user has a notification and every one has this state."""
+
+        async def look() -> list[dict[str, Any]] | None:
+            items = await self.history(role, *branches, sub=sub)
+            return items if items and all(item["state"] == state for item in items) else None
+
+        items: list[dict[str, Any]] = await eventually(look, what=f"the state {state} for {sub}")
+        return items
+
+    async def count(self, table: sa.Table, *conditions: sa.ColumnElement[bool]) -> int:
+        """Count rows."""
+        async with self.database.session() as session:
+            found = await session.execute(sa.select(sa.func.count()).select_from(table).where(*conditions))
+            return found.scalar_one()
+
+    async def publish(self, event: Any, *, event_id: str | None = None) -> str:
+        """Publish as the service that owns the event would."""
+        assert self.publisher is not None
+        return await self.publisher.publish(event, event_id=event_id)
+
+
+@pytest.fixture
+def make_settings(database_url: str, identity: FileIdentity, fcm: LocalFcm) -> MakeSettings:
+    """Settings on a test's own database; no broker listens at the default address."""
+
+    def make(**changes: Any) -> Settings:
+        values: dict[str, Any] = {
+            "amqp_url": "amqp://nobody:nothing@127.0.0.1:1/",
+            "database_url": database_url,
+            "fcm_url": fcm.url,
+            "graceful_timeout_s": 3,
+            "log_level": "WARNING",
+            "match_pushes_per_second": 500,
+            **identity.settings,
+            **changes,
+        }
+        return Settings(**values)
+
+    return make
+
+
+@pytest_asyncio.fixture
+async def phones(fcm: LocalFcm) -> AsyncIterator[Phones]:
+    phones = Phones(fcm)
+    yield phones
+    await phones.control()
+    await phones.client.aclose()
+
+
+@pytest_asyncio.fixture
+async def database(database_url: str) -> AsyncIterator[Database]:
+    await upgrade("notification", database_url)
+    database = Database(database_url, pool=2)
+    yield database
+    await database.close()
+
+
+@pytest_asyncio.fixture
+async def alone(
+    make_settings: MakeSettings, identity: FileIdentity, phones: Phones, database: Database
+) -> AsyncIterator[World]:
+    """The HTTP process without a broker: it must serve all the same."""
+    async with serving(create_app(make_settings())) as http:
+        yield World(http, identity, phones, database)
+
+
+@pytest_asyncio.fixture
+async def publisher(messaging: Messaging) -> AsyncIterator[Publisher]:
+    publisher = Publisher(messaging.amqp_url, source="monitoring")
+    await publisher.wait_connected()
+    yield publisher
+    await publisher.stop()
+
+
+@pytest.fixture
+def tuned() -> dict[str, Any]:
+    """Settings that a test's processes get; a test module may override it."""
+    return {}
+
+
+@pytest_asyncio.fixture
+async def world(
+    make_settings: MakeSettings,
+    identity: FileIdentity,
+    phones: Phones,
+    database: Database,
+    messaging: Messaging,
+    publisher: Publisher,
+    tuned: dict[str, Any],
+) -> AsyncIterator[World]:
+    """Both processes, consuming."""
+    settings = make_settings(amqp_url=messaging.amqp_url, **tuned)
+    async with serving(create_app(settings)) as http, serving(create_faults_app(settings)):
+        for queue in ("equipment.fault", "preference.created"):
+            await eventually(lambda queue=queue: messaging.consumers(queue), what=f"a consumer of {queue}")
+        yield World(http, identity, phones, database, messaging, publisher)

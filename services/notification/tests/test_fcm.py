@@ -1,0 +1,154 @@
+"""Google's client against a local FCM: service account credentials, timeouts, dead tokens."""
+
+import json
+import secrets
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs
+
+import jwt
+import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+from laundry_testing.plugin import LocalFcm
+from notification.fcm import FirebasePusher
+from notification.push import Push, Verdict
+
+from .conftest import Phones
+
+pytestmark = pytest.mark.servers
+
+Making = Callable[..., AbstractAsyncContextManager[FirebasePusher]]
+
+
+def a_push(token: str) -> Push:
+    return Push("n1", token, {"title": "제목", "body": "b"}, {"kind": "equipment_fault"}, "e1", urgent=True)
+
+
+@pytest.fixture
+def pushing(fcm: LocalFcm) -> Making:
+    @asynccontextmanager
+    async def make(
+        credentials_file: Path | None = None, timeout_s: float = 5
+    ) -> AsyncIterator[FirebasePusher]:
+        pusher = FirebasePusher(
+            url=fcm.url, credentials_file=credentials_file, project_id=None, attempt_timeout_s=timeout_s
+        )
+        await pusher.start()
+        yield pusher
+        await pusher.stop()
+
+    return make
+
+
+class TokenServer:
+    """Gives access tokens for assertions signed with an account's key, as Google's token endpoint does."""
+
+    def __init__(self, folder: Path) -> None:
+        key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+        self.asked: list[dict[str, Any]] = []
+        asked, public = self.asked, key.public_key()
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                form = parse_qs(self.rfile.read(int(self.headers["Content-Length"])).decode())
+                claims = jwt.decode(
+                    form["assertion"][0], public, algorithms=["RS256"], options={"verify_aud": False}
+                )
+                asked.append(claims)
+                body = json.dumps({"access_token": "granted", "expires_in": 3600, "token_type": "Bearer"})
+                self.send_response(200)
+                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body.encode())
+
+            def log_message(self, *_: Any) -> None:
+                return
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        pem = key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+        account = {
+            "type": "service_account",
+            "project_id": "a-project",
+            "client_email": "pusher@a-project",
+            "private_key_id": "1",
+            "private_key": pem.decode(),
+            "token_uri": f"http://127.0.0.1:{self.server.server_port}/token",
+        }
+        self.file = folder / "account.json"
+        self.file.write_text(json.dumps(account))
+
+    def close(self) -> None:
+        self.server.shutdown()
+        self.server.server_close()
+
+
+@pytest.fixture
+def tokens(tmp_path: Path) -> Iterator[TokenServer]:
+    server = TokenServer(tmp_path)
+    yield server
+    server.close()
+
+
+async def test_a_service_account_gets_one_token_for_many_pushes(
+    pushing: Making, tokens: TokenServer, phones: Phones
+) -> None:
+    device = f"phone-{secrets.token_hex(8)}"
+    async with pushing(tokens.file) as pusher:
+        for _ in range(3):
+            assert (await pusher.push(a_push(device))).verdict is Verdict.SENT
+    assert len(await phones.got(device)) == 3
+    assert [claims["iss"] for claims in tokens.asked] == ["pusher@a-project"]
+    assert "https://www.googleapis.com/auth/firebase" in tokens.asked[0]["scope"].split()
+
+
+async def test_without_an_access_token_a_push_waits_for_later(
+    pushing: Making, tokens: TokenServer, phones: Phones
+) -> None:
+    tokens.close()
+    async with pushing(tokens.file, timeout_s=3) as pusher:
+        answer = await pusher.push(a_push("phone"))
+    assert answer.verdict is Verdict.LATER
+
+
+async def test_an_fcm_that_does_not_answer_in_time(pushing: Making, phones: Phones) -> None:
+    await phones.control(delay_seconds=5, times=1)
+    async with pushing(timeout_s=0.3) as pusher:
+        answer = await pusher.push(a_push("phone"))
+    assert (answer.verdict, answer.error) == (Verdict.LATER, "no answer within 0.3 s")
+
+
+async def test_an_fcm_that_is_not_there(phones: Phones) -> None:
+    pusher = FirebasePusher(
+        url="http://127.0.0.1:1", credentials_file=None, project_id=None, attempt_timeout_s=5
+    )
+    await pusher.start()
+    answer = await pusher.push(a_push("phone"))
+    await pusher.stop()
+    assert answer.verdict is Verdict.LATER
+
+
+async def test_each_answer_comes_at_the_first_try(pushing: Making, phones: Phones) -> None:
+    """The client's own retries are off: one request, one verdict, and what FCM asks to wait."""
+    async with pushing() as pusher:
+        await phones.uninstall("gone-phone")
+        assert (await pusher.push(a_push("gone-phone"))).verdict is Verdict.GONE
+        await phones.control(status=503, retry_after_seconds=7, times=1)
+        answer = await pusher.push(a_push("phone"))
+        assert (answer.verdict, answer.retry_after_s) == (Verdict.LATER, 7)
+        await phones.control(status=429, retry_after_seconds=9, times=1)
+        answer = await pusher.push(a_push("phone"))
+        assert (answer.verdict, answer.retry_after_s) == (Verdict.LATER, 9)
+        await phones.control(status=400, times=1)
+        assert (await pusher.push(a_push("phone"))).verdict is Verdict.REFUSED
+        huge = Push("n1", "phone", {"title": "t", "body": "x" * 5000}, {"kind": "k"}, "e1", urgent=False)
+        assert (await pusher.push(huge)).verdict is Verdict.REFUSED

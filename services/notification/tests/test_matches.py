@@ -1,0 +1,107 @@
+"""Customers hear of a branch once, of few a day, and never at a fault's cost."""
+
+import asyncio
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from laundry_events import new_id
+from laundry_testing.messaging import eventually
+from notification.tables import deliveries, devices
+
+from .conftest import World, a_fault, a_preference
+
+pytestmark = pytest.mark.servers
+
+
+async def test_a_customer_hears_of_a_preference_once_on_every_phone(world: World) -> None:
+    phones = [await world.register("customer", sub="lee", language=language) for language in ("ko", "en")]
+    other = await world.register("customer", sub="han")
+    preference, event_id = a_preference("lee", "cho"), new_id()
+    await asyncio.gather(*(world.publish(preference, event_id=event_id) for _ in range(3)))
+    await world.publish(preference)
+
+    (push,) = await world.phones.gets(phones[0])
+    assert push["title"] == "취향에 맞는 지점: 조용한 아침 사우나"
+    assert push["body"] == "b1 (quiet, sauna) · Quiet sauna from six."
+    assert push["data"]["kind"] == "branch_match"
+    assert push["data"]["preference_id"] == preference.preference_id
+    (push,) = await world.phones.gets(phones[1])
+    assert push["title"].startswith("A branch for you")
+    (told,) = await world.settled("customer", sub="lee", state="sent")
+    assert told["kind"] == "branch_match"
+    (untold,) = await world.settled("customer", sub="cho", state="no_device")
+    assert untold["title"] == told["title"]
+
+    assert world.messaging is not None
+    await eventually(lambda: _drained(world), what="an empty queue")
+    assert [len(await world.phones.got(token)) for token in (*phones, other)] == [1, 1, 0]
+
+
+async def _drained(world: World) -> bool:
+    assert world.messaging is not None
+    waiting = await world.messaging.count("preference.created")
+    return waiting == 0 and await world.count(deliveries, deliveries.c.state == "pending") == 0
+
+
+async def test_beyond_three_a_day_the_phone_stays_quiet(world: World) -> None:
+    token = await world.register("customer", sub="lee")
+    await asyncio.gather(*(world.publish(a_preference("lee")) for _ in range(8)))
+
+    async def told() -> bool:
+        items = await world.history("customer", sub="lee", limit=100)
+        return len(items) == 8 and all(item["state"] in {"sent", "suppressed"} for item in items)
+
+    await eventually(told, what="eight notifications")
+    items = await world.history("customer", sub="lee", limit=100)
+    assert [item["state"] for item in items].count("sent") == 3
+    assert len(await world.phones.got(token)) == 3
+
+
+async def test_a_dead_phone_of_a_customer_is_forgotten(world: World) -> None:
+    token = await world.register("customer", sub="lee")
+    await world.phones.uninstall(token)
+    await world.publish(a_preference("lee"))
+    await world.settled("customer", sub="lee", state="no_device")
+    assert await world.count(devices) == 0
+
+
+async def test_an_outage_of_fcm_is_waited_out(world: World) -> None:
+    token = await world.register("customer", sub="lee")
+    await world.phones.control(status=503, times=1)
+    await world.publish(a_preference("lee"))
+    await world.phones.gets(token)
+    await world.settled("customer", sub="lee", state="sent")
+
+
+class TestFlood:
+    @pytest.fixture
+    def tuned(self) -> dict[str, Any]:
+        return {"match_pushes_per_second": 20}
+
+    async def test_a_fault_overtakes_a_flood_of_recommendations(self, world: World) -> None:
+        customers = [f"customer-{number}" for number in range(200)]
+        async with world.database.transaction() as session:
+            await session.execute(
+                sa.insert(devices),
+                [
+                    {
+                        "token": f"flood-{customer}-{new_id()}",
+                        "user_id": customer,
+                        "role": "customer",
+                        "platform": "android",
+                        "language": "ko",
+                        "branches": [],
+                    }
+                    for customer in customers
+                ],
+            )
+        owner = await world.register("owner", "b1", sub="kim")
+        await asyncio.gather(*(world.publish(a_preference(*customers)) for _ in range(20)))
+        await eventually(
+            lambda: world.count(deliveries, deliveries.c.state == "sent"), what="the first recommendation"
+        )
+        await world.publish(a_fault())
+        await world.phones.gets(owner)
+        assert await world.count(deliveries, deliveries.c.state == "pending") > 0
