@@ -1,0 +1,55 @@
+"""Puts the web service together."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+from fastapi import FastAPI
+
+from laundry_service.health import health_router
+from laundry_service.logging import configure_logging
+from laundry_service.problems import install_problems
+from laundry_service.settings import version_of
+from laundry_service.tracing import configure_tracing, trace_requests
+from web import pages, proxy
+from web.forwarding import Upstream
+from web.settings import WebSettings
+
+# The first path segments of what each service offers to people and devices.
+PUBLIC_RESOURCES = {
+    "helper": {"labels", "tasks"},
+    "notification": {"devices", "notifications"},
+    "monitoring": {"equipment", "telemetry"},
+    "mlops": {"models", "training-runs"},
+    "search": {"branches", "customers"},
+}
+
+
+def create_app(settings: WebSettings | None = None) -> FastAPI:
+    """Make the app; without settings they are read from the environment."""
+    settings = settings or WebSettings()
+    version = version_of("web")
+    configure_logging(settings.service_name, settings.log_level)
+    configure_tracing(settings.service_name, version)
+    upstreams = [
+        Upstream(name, str(getattr(settings, f"{name}_url")).rstrip("/"), frozenset(resources))
+        for name, resources in PUBLIC_RESOURCES.items()
+    ]
+    stopping = asyncio.Event()
+    forwarder = proxy.Proxy(settings, stopping)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        await forwarder.close()
+
+    app = FastAPI(title="Smart Fitness Laundry pages", version=version, lifespan=lifespan, openapi_url=None)
+    app.state.stopping = stopping
+    app.include_router(health_router([]))
+    app.include_router(proxy.router(forwarder, upstreams))
+    app.include_router(pages.router())
+    app.mount("/static", pages.RevalidatedFiles(directory=pages.STATIC))
+    app.add_middleware(pages.SecurityHeaders)
+    install_problems(app)
+    trace_requests(app)
+    return app

@@ -1,0 +1,92 @@
+"""The static front end, and the headers that keep it to itself."""
+
+from pathlib import Path
+from typing import Any
+
+from fastapi import APIRouter
+from fastapi.responses import FileResponse, Response
+from starlette.datastructures import MutableHeaders
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+STATIC = Path(__file__).parent / "static"
+
+# Scripts, styles and calls from here only, none inline; photos are shown from blobs. Trusted Types leave one
+# policy, which names the service worker.
+CONTENT_SECURITY_POLICY = "; ".join(
+    [
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "img-src 'self' blob:",
+        "connect-src 'self'",
+        "manifest-src 'self'",
+        "worker-src 'self'",
+        "base-uri 'none'",
+        "form-action 'none'",
+        "frame-ancestors 'none'",
+        "require-trusted-types-for 'script'",
+        "trusted-types laundry",
+    ]
+)
+SECURITY_HEADERS = {
+    "Content-Security-Policy": CONTENT_SECURITY_POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "geolocation=(), microphone=(), payment=(), usb=()",
+}
+# Kept by the browser but asked for again each time (ETag): a new version is there at the next visit.
+REVALIDATE = {"Cache-Control": "no-cache"}
+
+
+class SecurityHeaders:
+    """ASGI middleware that adds the security headers to every answer, the services' included."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        """Wrap an app."""
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the call on and add to its answer."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in SECURITY_HEADERS.items():
+                    headers[name] = value
+            await send(message)
+
+        await self.app(scope, receive, send_with_headers)
+
+
+class RevalidatedFiles(StaticFiles):
+    """Static files that browsers ask for again."""
+
+    def file_response(self, *args: Any, **kwargs: Any) -> Response:
+        """Answer with the file, or 304."""
+        response = super().file_response(*args, **kwargs)
+        response.headers.update(REVALIDATE)
+        return response
+
+
+def router() -> APIRouter:
+    """Make the pages: one document, whose script shows what the address and the role ask for."""
+    routes = APIRouter(include_in_schema=False)
+
+    @routes.get("/")
+    @routes.get("/helper")
+    @routes.get("/owner")
+    async def document() -> FileResponse:
+        return FileResponse(STATIC / "index.html", headers=REVALIDATE)
+
+    @routes.get("/sw.js")
+    async def service_worker() -> FileResponse:
+        # From the root, because a worker serves only what lies below its own address.
+        return FileResponse(STATIC / "sw.js", headers=REVALIDATE)
+
+    return routes

@@ -1,0 +1,187 @@
+"""Carries requests to the services and their answers back, both as streams: no body is held here."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Sequence
+
+import anyio
+import httpx
+import structlog
+from fastapi import APIRouter, Request
+from fastapi.responses import StreamingResponse
+from opentelemetry import propagate
+from prometheus_client import Counter
+from starlette.requests import ClientDisconnect
+
+from laundry_service.problems import Problem
+from web.forwarding import PREFIX, Upstream, forwarded, returned
+from web.settings import WebSettings
+
+FAILURES = Counter(
+    "laundry_web_upstream_failures_total",
+    "Requests that a service did not answer, or not to the end",
+    ["service", "reason"],
+)
+
+METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
+CLOSE_TIMEOUT_S = 2.0
+RETRY_AFTER = {"Retry-After": "2"}
+
+log = structlog.get_logger(__name__)
+
+
+class Proxy:
+    """The connections to the services. Event streams in hand end as soon as ``stopping`` is set."""
+
+    def __init__(self, settings: WebSettings, stopping: asyncio.Event) -> None:
+        """Take timeouts and limits from the settings. Nothing connects yet."""
+        self._stopping = stopping
+        self._body_timeout_s = settings.body_timeout_s
+        self._timeout = httpx.Timeout(settings.read_timeout_s, connect=settings.connect_timeout_s)
+        self._stream_timeout = httpx.Timeout(
+            settings.stream_read_timeout_s, connect=settings.connect_timeout_s
+        )
+        self._client = httpx.AsyncClient(
+            limits=httpx.Limits(
+                max_connections=settings.max_connections,
+                max_keepalive_connections=32,
+                # Shorter than the services' own 30 s: no request goes out on a connection just closed.
+                keepalive_expiry=15,
+            ),
+            trust_env=False,
+            follow_redirects=False,
+        )
+        self._client.headers.clear()
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._client.aclose()
+
+    async def forward(self, request: Request, upstream: Upstream, raw_path: str) -> StreamingResponse:
+        """Send a request on and return the answer as soon as its headers are there.
+
+        Raises:
+            Problem: 404 outside the public API, 408 for a caller who stops sending, 502 or 504 for a service
+                that is away or silent.
+        """
+        if not upstream.admits(raw_path):
+            raise Problem(404, "not-found", f"There is nothing at {request.url.path}.")
+        outgoing = self._outgoing(request, upstream, raw_path)
+        try:
+            answer = await self._client.send(outgoing, stream=True)
+        except httpx.TimeoutException as error:
+            FAILURES.labels(upstream.name, "timeout").inc()
+            log.warning("a service is silent", upstream=upstream.name, error=type(error).__name__)
+            raise Problem(
+                504,
+                "service-timeout",
+                f"The {upstream.name} service did not answer in time. Try again shortly.",
+                headers=RETRY_AFTER,
+                service=upstream.name,
+            ) from error
+        except httpx.TransportError as error:
+            FAILURES.labels(upstream.name, "unavailable").inc()
+            log.warning("a service is away", upstream=upstream.name, error=f"{type(error).__name__}: {error}")
+            raise Problem(
+                502,
+                "service-unavailable",
+                f"The {upstream.name} service cannot be reached. Try again shortly.",
+                headers=RETRY_AFTER,
+                service=upstream.name,
+            ) from error
+        response = StreamingResponse(self._answer_body(answer, upstream), answer.status_code)
+        response.raw_headers = [
+            (name.encode("latin-1"), value.encode("latin-1"))
+            for name, value in returned(answer.headers.multi_items(), upstream)
+        ]
+        return response
+
+    def _outgoing(self, request: Request, upstream: Upstream, raw_path: str) -> httpx.Request:
+        headers = forwarded(request.headers.items())
+        trace: dict[str, str] = {}
+        propagate.inject(trace)
+        headers += trace.items()
+        url = f"{upstream.url}/{raw_path}"
+        if query := request.scope["query_string"].decode("latin-1"):
+            url += f"?{query}"
+        has_body = "content-length" in request.headers or "transfer-encoding" in request.headers
+        streaming = "text/event-stream" in request.headers.get("accept", "")
+        return self._client.build_request(
+            request.method,
+            url,
+            headers=headers,
+            content=self._request_body(request) if has_body else None,
+            timeout=self._stream_timeout if streaming else self._timeout,
+        )
+
+    async def _request_body(self, request: Request) -> AsyncIterator[bytes]:
+        chunks = aiter(request.stream())
+        while True:
+            try:
+                async with asyncio.timeout(self._body_timeout_s):
+                    chunk = await anext(chunks)
+            except StopAsyncIteration:
+                return
+            except TimeoutError as error:
+                raise Problem(
+                    408, "upload-stalled", "The request stopped arriving. Send it again."
+                ) from error
+            except ClientDisconnect as error:
+                # Nobody is left to read this; it ends the request to the service.
+                raise Problem(
+                    400, "caller-gone", "The connection closed before the request ended."
+                ) from error
+            if chunk:
+                yield chunk
+
+    async def _answer_body(self, answer: httpx.Response, upstream: Upstream) -> AsyncIterator[bytes]:
+        events = answer.headers.get("content-type", "").startswith("text/event-stream")
+        chunks = answer.aiter_raw()
+        try:
+            async for chunk in self._until_stopping(chunks) if events else chunks:
+                yield chunk
+        except httpx.HTTPError as error:
+            FAILURES.labels(upstream.name, "broken off").inc()
+            log.warning("a service broke off", upstream=upstream.name, error=type(error).__name__)
+            # The end of an event stream means "connect again"; of anything else half an answer must not
+            # look whole, so the connection breaks.
+            if not events:
+                raise
+        finally:
+            with anyio.move_on_after(CLOSE_TIMEOUT_S, shield=True), contextlib.suppress(httpx.HTTPError):
+                await answer.aclose()
+
+    async def _until_stopping(self, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        stopping = asyncio.ensure_future(self._stopping.wait())
+        try:
+            while not stopping.done():
+                chunk = asyncio.ensure_future(anext(chunks, None))
+                try:
+                    await asyncio.wait({chunk, stopping}, return_when=asyncio.FIRST_COMPLETED)
+                finally:
+                    if not chunk.done():
+                        chunk.cancel()
+                        # Shielded, or a second cancellation would interrupt the closing of the connection.
+                        with anyio.move_on_after(CLOSE_TIMEOUT_S, shield=True):
+                            await asyncio.gather(chunk, return_exceptions=True)
+                if chunk.cancelled() or (piece := chunk.result()) is None:
+                    return
+                yield piece
+        finally:
+            stopping.cancel()
+
+
+def router(proxy: Proxy, upstreams: Sequence[Upstream]) -> APIRouter:
+    """Make ``/api/<service>/<anything public>`` for every service."""
+    routes = APIRouter(include_in_schema=False)
+    by_name = {upstream.name: upstream for upstream in upstreams}
+
+    @routes.api_route(PREFIX + "/{service}/{path:path}", methods=METHODS)
+    async def forward(request: Request, service: str) -> StreamingResponse:
+        if (upstream := by_name.get(service)) is None:
+            raise Problem(404, "not-found", f"There is no service {service[:40]!r} here.")
+        # As it was sent: decoding and encoding again would change what %2F and friends mean.
+        raw_path = request.scope["raw_path"].decode("latin-1").removeprefix(f"{PREFIX}/{service}/")
+        return await proxy.forward(request, upstream, raw_path)
+
+    return routes

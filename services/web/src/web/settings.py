@@ -1,0 +1,30 @@
+"""What the web service is told from outside."""
+
+from pydantic import AnyHttpUrl, Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class WebSettings(BaseSettings):
+    """Read from ``LAUNDRY_*``; there is no broker, database or key here, so nothing is secret."""
+
+    model_config = SettingsConfigDict(env_prefix="LAUNDRY_", extra="ignore", frozen=True)
+
+    service_name: str = "web"
+    host: str = "127.0.0.1"
+    port: int = Field(default=8000, ge=0, le=65535)
+    log_level: str = "INFO"
+    graceful_timeout_s: float = Field(default=15.0, gt=0)
+
+    helper_url: AnyHttpUrl
+    notification_url: AnyHttpUrl
+    monitoring_url: AnyHttpUrl
+    mlops_url: AnyHttpUrl
+    search_url: AnyHttpUrl
+
+    connect_timeout_s: float = Field(default=3.0, gt=0)
+    read_timeout_s: float = Field(default=30.0, gt=0, description="Longest wait for a service's next bytes")
+    stream_read_timeout_s: float = Field(
+        default=60.0, gt=0, description="The same on event streams, which say something every 15 s"
+    )
+    body_timeout_s: float = Field(default=30.0, gt=0, description="Longest wait for a caller's next bytes")
+    max_connections: int = Field(default=1000, ge=1, description="To all services; each open page holds some")

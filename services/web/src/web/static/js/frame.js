@@ -1,0 +1,59 @@
+// What surrounds both pages: the name, the language, the way out, and whether there is a connection.
+
+import { h, put } from "./dom.js";
+import { icon } from "./icons.js";
+import { language, t } from "./texts.js";
+
+/** Make the frame around a page's content. */
+export function frame({ session, onLanguage, onSignOut }, ...content) {
+  const other = language() === "ko" ? "en" : "ko";
+  return [
+    h("a", { class: "skip", href: "#content" }, t("frame.skip")),
+    h(
+      "header",
+      { class: "bar" },
+      h("p", { class: "brand" }, icon("tub"), h("span", {}, t("frame.name"))),
+      h(
+        "div",
+        { class: "bar-end" },
+        h(
+          "button",
+          { class: "quiet", type: "button", lang: other, onclick: () => onLanguage(other) },
+          other === "ko" ? "한국어" : "English",
+        ),
+        session &&
+          h(
+            "button",
+            { class: "quiet icon-only", type: "button", onclick: onSignOut, "aria-label": t("frame.signOut") },
+            icon("leave"),
+          ),
+      ),
+    ),
+    h("main", { id: "content", tabindex: "-1" }, ...content),
+  ];
+}
+
+/** A line that shows only while there is no connection. */
+export function connectionLine() {
+  const line = h("p", { class: "connection", role: "status", hidden: true });
+  return {
+    element: line,
+    /** "live", "away" (a service is), or "offline" (the phone is). */
+    set(state, words = null) {
+      line.hidden = state === "live";
+      line.dataset.state = state;
+      if (state !== "live") put(line, icon("cloud"), h("span", {}, words ?? t(`connection.${state}`)));
+    },
+  };
+}
+
+/** An error that stays until the next attempt: words for people, the service's own words below. */
+export function trouble({ text, detail }, onRetry) {
+  return h(
+    "div",
+    { class: "trouble", role: "alert" },
+    icon("alert"),
+    h("div", {}, h("p", {}, text), detail && h("p", { class: "detail", lang: "en" }, detail)),
+    onRetry && h("button", { class: "quiet", type: "button", onclick: onRetry }, icon("retry"), t("action.retry")),
+  );
+}

@@ -1,0 +1,260 @@
+// The owner's page: what waits for a yes, and what is broken.
+
+import { Alerts, Equipment } from "./alerts.js";
+import { explain } from "./api.js";
+import { ConfirmCard } from "./confirm-card.js";
+import { h, put, say } from "./dom.js";
+import { connectionLine, trouble } from "./frame.js";
+import { icon } from "./icons.js";
+import { Live } from "./live.js";
+import { guessOf, labelsOf } from "./reading.js";
+import { counted, t } from "./texts.js";
+
+const CLOCK_MS = 30000;
+const PAGE = 100;
+const MOST_PAGES = 5;
+const DONE_SHOWN = 5;
+const WAITING = ["read", "unreadable"];
+
+export class OwnerPage {
+  #waiting = new Map();
+  #confirmed = new Set();
+  #done = [];
+  #card = null;
+  #labels = null;
+  #loaded = false;
+  #more = false;
+  #closed = new AbortController();
+  #stage = h("div", { class: "stage" });
+  #strip = h("ol", { class: "strip" });
+  #last = h("div", { class: "done last" });
+  #doneList = h("ol", { class: "done" });
+  #count = h("span", { class: "count-badge" });
+  #alertCount = h("span", { class: "count-badge alarm", hidden: true });
+  #connection = connectionLine();
+  #streamState = "live";
+
+  constructor({ session, api, photos }) {
+    Object.assign(this, { session, api, photos });
+    this.alerts = new Alerts(api, { onCount: (count) => this.#showAlertCount(count) });
+    this.equipment = new Equipment(api);
+    this.element = h(
+      "div",
+      { class: "owner" },
+      this.alerts.banner,
+      h(
+        "section",
+        { class: "waiting", "aria-labelledby": "waiting-title" },
+        h("h1", { id: "waiting-title" }, t("owner.waiting"), this.#count),
+        this.#connection.element,
+        !session.branches.length && trouble({ text: t("owner.noBranch") }),
+        this.#last,
+        this.#stage,
+        this.#strip,
+        this.#doneList,
+      ),
+      h(
+        "aside",
+        { class: "watch" },
+        h("section", { "aria-labelledby": "alerts-title" }, h("h2", { id: "alerts-title" }, t("alerts.title"), this.#alertCount), this.alerts.element),
+        h("section", { "aria-labelledby": "equipment-title" }, h("h2", { id: "equipment-title" }, t("equipment.title")), this.equipment.element),
+      ),
+    );
+    this.#wire();
+  }
+
+  #wire() {
+    const { signal } = this.#closed;
+    for (const name of ["online", "offline"]) window.addEventListener(name, () => this.#showConnection(), { signal });
+    const clock = setInterval(() => this.#tick(), CLOCK_MS);
+    signal.addEventListener("abort", () => clearInterval(clock));
+    this.live = new Live(this.api, "/api/helper/tasks/stream", {
+      refresh: () => this.#refresh(),
+      onChange: (task) => this.#onChange(task),
+      onState: (state) => {
+        this.#streamState = state;
+        this.#showConnection();
+      },
+    }).start();
+    this.#refresh().catch(() => {});
+    this.#showConnection();
+  }
+
+  close() {
+    this.#closed.abort();
+    this.live.stop();
+    this.alerts.close();
+    this.equipment.close();
+  }
+
+  async #refresh() {
+    try {
+      const found = new Map();
+      let cursor = null;
+      for (let page = 0; page < MOST_PAGES; page += 1) {
+        const { items, next } = await this.api.page("/api/helper/tasks", { limit: PAGE, cursor, status: WAITING });
+        for (const task of items) if (this.#waits(task)) found.set(task.id, task);
+        cursor = next;
+        if (!next) break;
+      }
+      this.#more = cursor !== null;
+      this.#waiting = found;
+      this.#loaded = true;
+      this.#draw();
+    } catch (problem) {
+      if (!this.#loaded) put(this.#stage, trouble(explain(problem), () => this.#refresh().catch(() => {})));
+      throw problem;
+    }
+  }
+
+  /** A list that was on its way while a task was confirmed still has it as waiting. */
+  #waits(task) {
+    return WAITING.includes(task.status) && !this.#confirmed.has(task.id);
+  }
+
+  async #onChange(changed) {
+    let task = changed;
+    if (!("status" in changed && "photo" in changed)) {
+      try {
+        task = await this.api.json(`/api/helper/tasks/${encodeURIComponent(changed.id)}`);
+      } catch {
+        return;
+      }
+    }
+    const fresh = !this.#waiting.has(task.id);
+    if (this.#waits(task)) this.#waiting.set(task.id, task);
+    else this.#waiting.delete(task.id);
+    if (task.status === "confirmed") this.#confirmed.add(task.id);
+    this.#draw();
+    if (fresh && this.#waiting.has(task.id)) say(t("owner.sayNew", { count: this.#waiting.size }));
+  }
+
+  /** Who needs a person first: unreadable and unsure ones, then the longest waiting. */
+  #ordered() {
+    const rank = (task) => `${task.reading && !task.reading.needs_review ? 1 : 0} ${task.submitted_at} ${task.id}`;
+    return [...this.#waiting.values()].sort((a, b) => (rank(a) < rank(b) ? -1 : 1));
+  }
+
+  #draw() {
+    const tasks = this.#ordered();
+    this.#count.textContent = this.#loaded ? `${tasks.length}${this.#more ? "+" : ""}` : "";
+    const shown = this.#card?.task;
+    const now = shown && this.#waiting.get(shown.id);
+    // What is under the thumb stays there, whatever else arrives.
+    if (!now) this.#showCard(tasks[0]);
+    else if (!this.#card.inHand && JSON.stringify(now) !== JSON.stringify(shown)) this.#showCard(now);
+    this.#drawStrip(tasks);
+  }
+
+  #showCard(task) {
+    if (!task) {
+      this.#card = null;
+      if (this.#loaded) put(this.#stage, h("div", { class: "empty" }, icon("check"), h("p", {}, t("owner.empty")), h("p", {}, t("owner.emptyText"))));
+      return;
+    }
+    this.#card = new ConfirmCard(task, {
+      photos: this.photos,
+      labels: () => this.#knownLabels(),
+      send: (labels) => this.#send(task, labels),
+      manyBranches: this.session.branches.length > 1,
+    });
+    put(this.#stage, this.#card.element);
+  }
+
+  #drawStrip(tasks) {
+    this.#strip.hidden = tasks.length < 2;
+    const kept = new Map([...this.#strip.children].map((row) => [row.dataset.id, row]));
+    const current = this.#card?.task.id;
+    put(
+      this.#strip,
+      tasks.map((task) => {
+        const row = kept.get(task.id) ?? this.#thumb(task);
+        row.firstChild.setAttribute("aria-current", String(task.id === current));
+        return row;
+      }),
+    );
+  }
+
+  #thumb(task) {
+    const best = guessOf(task);
+    const alt = best.length ? counted(best) : t("photo.unread");
+    const choose = () => {
+      this.#showCard(this.#waiting.get(task.id) ?? task);
+      this.#drawStrip(this.#ordered());
+      this.#stage.scrollIntoView({ block: "nearest" });
+    };
+    const care = task.status === "unreadable" || task.reading?.needs_review;
+    return h(
+      "li",
+      { "data-id": task.id },
+      h("button", { type: "button", class: "thumb", "aria-label": alt, "data-care": String(Boolean(care)), onclick: choose }, this.photos.view(task.id, { alt: "" })),
+    );
+  }
+
+  /** The latest above the next card, where the eyes are; the ones before it below. */
+  #drawDone() {
+    const [latest, ...before] = this.#done;
+    put(this.#last, latest && this.#doneRow("div", latest));
+    put(this.#doneList, before.map((task) => this.#doneRow("li", task)));
+  }
+
+  #doneRow(tag, task) {
+    const labels = counted(labelsOf(task));
+    return h(
+      tag,
+      { class: "done-row", "data-id": task.id },
+      this.photos.view(task.id, { alt: t("photo.of", { labels }) }),
+      h("p", {}, labels),
+      h("p", { class: "state", "data-tone": "good" }, icon("check"), t(task.confirmation?.corrected ? "owner.doneCorrected" : "owner.done")),
+    );
+  }
+
+  async #send(task, labels) {
+    const path = `/api/helper/tasks/${encodeURIComponent(task.id)}`;
+    let after;
+    try {
+      after = await this.api.json(`${path}/confirmation`, { method: "POST", json: { labels } });
+    } catch (problem) {
+      if (problem.code !== "already-confirmed") throw problem;
+      // Somebody else was faster; show what they said.
+      after = await this.api.json(path);
+      say(t("problem.already-confirmed"), { urgent: true });
+    }
+    this.#waiting.delete(task.id);
+    this.#confirmed.add(task.id);
+    this.#done = [after, ...this.#done.filter((other) => other.id !== after.id)].slice(0, DONE_SHOWN);
+    this.#drawDone();
+    say(t("owner.sayDone", { labels: counted(labelsOf(after)), count: this.#waiting.size }));
+    this.#draw();
+    document.getElementById("content")?.focus({ preventScroll: true });
+    const top = this.element.querySelector(".waiting");
+    if (top.getBoundingClientRect().top < 0) top.scrollIntoView();
+  }
+
+  /** The labels of the model that reads now; where that cannot be asked, those that a confirmation may hold. */
+  async #knownLabels() {
+    if (this.#labels) return this.#labels;
+    try {
+      const { items } = await this.api.page("/api/mlops/models");
+      this.#labels = items.find((model) => model.champion)?.labels ?? null;
+    } catch {
+      // The next source may answer.
+    }
+    this.#labels ??= (await this.api.json("/api/helper/labels")).items;
+    return this.#labels;
+  }
+
+  #showConnection() {
+    this.#connection.set(navigator.onLine ? this.#streamState : "offline");
+  }
+
+  #showAlertCount(count) {
+    this.#alertCount.hidden = count === 0;
+    this.#alertCount.textContent = String(count);
+    document.title = count ? `(${count}) ${t("alerts.title")} · ${t("owner.documentTitle")}` : t("owner.documentTitle");
+  }
+
+  #tick() {
+    this.alerts.tick();
+  }
+}

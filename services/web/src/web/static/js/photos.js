@@ -1,0 +1,131 @@
+// Photos behind a bearer token: fetched only when they come into view, shown from blobs, few kept in memory.
+
+import { h } from "./dom.js";
+
+const KEPT = 80;
+// In full size, as the phone took them.
+const LARGE_KEPT = 6;
+const AT_ONCE = 3;
+const THUMBNAIL_PX = 240;
+
+/** A small copy: twenty phone photos in full size would fill a phone's memory. */
+async function thumbnail(blob) {
+  const bitmap = await createImageBitmap(blob);
+  const scale = Math.min(1, THUMBNAIL_PX / Math.min(bitmap.width, bitmap.height));
+  const canvas = h("canvas", { width: Math.round(bitmap.width * scale), height: Math.round(bitmap.height * scale) });
+  canvas.getContext("2d").drawImage(bitmap, 0, 0, canvas.width, canvas.height);
+  bitmap.close();
+  return new Promise((resolve) => canvas.toBlob((small) => resolve(small ?? blob), "image/jpeg", 0.85));
+}
+
+export class Photos {
+  #urls = new Map();
+  #active = 0;
+  #queue = [];
+  #views = new WeakMap();
+  #adopting = new Map();
+  #observer = new IntersectionObserver((entries) => this.#seen(entries), { rootMargin: "200px" });
+
+  constructor(api) {
+    this.api = api;
+  }
+
+  /** Take a photo that is on this phone anyway for a task's, so that it is not fetched. */
+  adopt(id, blob) {
+    const key = `small ${id}`;
+    if (this.#urls.has(key)) return Promise.resolve();
+    const adopted = thumbnail(blob)
+      .then((small) => this.#remember(key, URL.createObjectURL(small)))
+      // Not decodable here: then the view says so.
+      .catch(() => {})
+      .finally(() => this.#adopting.delete(key));
+    this.#adopting.set(key, adopted);
+    return adopted;
+  }
+
+  /** Make a view of a task's photo: a frame at once, the picture when it is needed and there. */
+  view(id, { alt, large = false }) {
+    const frame = h("span", { class: large ? "photo large" : "photo", "data-state": "empty" });
+    this.#views.set(frame, { id, alt, large });
+    this.#observer.observe(frame);
+    return frame;
+  }
+
+  /** Make a view of a photo that is only on this phone yet. */
+  viewOf(key, blob, { alt }) {
+    const frame = h("span", { class: "photo", "data-state": "loading" });
+    this.adopt(key, blob).then(() => this.#show(frame, this.#urls.get(`small ${key}`), alt));
+    return frame;
+  }
+
+  close() {
+    this.#observer.disconnect();
+    for (const url of this.#urls.values()) URL.revokeObjectURL(url);
+    this.#urls.clear();
+  }
+
+  #seen(entries) {
+    for (const { target, isIntersecting } of entries) {
+      if (!isIntersecting) continue;
+      this.#observer.unobserve(target);
+      this.#load(target);
+    }
+  }
+
+  async #load(frame) {
+    const { id, alt, large } = this.#views.get(frame);
+    this.#views.delete(frame);
+    frame.dataset.state = "loading";
+    const key = `${large ? "large" : "small"} ${id}`;
+    try {
+      await this.#adopting.get(key);
+      if (!this.#urls.has(key)) await this.#turn(() => this.#fetch(id, key, large));
+      this.#show(frame, this.#urls.get(key), alt);
+    } catch {
+      this.#show(frame, undefined, alt);
+    }
+  }
+
+  async #fetch(id, key, large) {
+    if (this.#urls.has(key)) return;
+    const response = await this.api.fetch(`/api/helper/tasks/${encodeURIComponent(id)}/photo`);
+    const blob = await response.blob();
+    this.#remember(key, URL.createObjectURL(large ? blob : await thumbnail(blob)));
+  }
+
+  #show(frame, url, alt) {
+    if (!url) {
+      frame.dataset.state = "missing";
+      if (alt) {
+        frame.setAttribute("role", "img");
+        frame.setAttribute("aria-label", alt);
+      }
+      return;
+    }
+    const image = h("img", { src: url, alt, decoding: "async" });
+    image.addEventListener("load", () => (frame.dataset.state = "shown"), { once: true });
+    image.addEventListener("error", () => (frame.dataset.state = "missing"), { once: true });
+    frame.replaceChildren(image);
+  }
+
+  #remember(key, url) {
+    this.#urls.set(key, url);
+    const size = key.split(" ")[0];
+    const alike = [...this.#urls.keys()].filter((other) => other.startsWith(`${size} `));
+    if (alike.length <= (size === "large" ? LARGE_KEPT : KEPT)) return;
+    const [oldest] = alike;
+    URL.revokeObjectURL(this.#urls.get(oldest));
+    this.#urls.delete(oldest);
+  }
+
+  async #turn(work) {
+    if (this.#active >= AT_ONCE) await new Promise((resolve) => this.#queue.push(resolve));
+    this.#active += 1;
+    try {
+      return await work();
+    } finally {
+      this.#active -= 1;
+      this.#queue.shift()?.();
+    }
+  }
+}

@@ -1,0 +1,74 @@
+// How a task's state and reading look, the same on both pages.
+
+import { h } from "./dom.js";
+import { icon } from "./icons.js";
+import { has, percent, t, word } from "./texts.js";
+
+/** A reading sewn in like a care label: each garment with its count and how sure the reader is. */
+export function careLabel(labels, { title, sure = true }) {
+  return h(
+    "div",
+    { class: "care-label", "data-sure": String(sure) },
+    h("p", { class: "care-title" }, title),
+    h(
+      "ul",
+      {},
+      labels.map((each) =>
+        h(
+          "li",
+          {},
+          h("span", { class: "garment" }, word("label", each.label)),
+          h("span", { class: "count" }, `× ${each.count ?? 1}`),
+          each.confidence === undefined ? null : confidence(each.confidence),
+        ),
+      ),
+    ),
+  );
+}
+
+function confidence(share) {
+  return h(
+    "span",
+    { class: "confidence" },
+    h("span", { class: "thread", "aria-hidden": "true" }, h("span", { style: { "inline-size": `${Math.round(share * 100)}%` } })),
+    h("span", {}, t("reading.confidence", { share: percent(share) })),
+  );
+}
+
+const STATES = {
+  submitted: { name: "submitted", icon: "clock", tone: "calm" },
+  read: { name: "read", icon: "eye", tone: "good" },
+  review: { name: "review", icon: "eye", tone: "care" },
+  unreadable: { name: "unreadable", icon: "eye", tone: "care" },
+  confirmed: { name: "confirmed", icon: "check", tone: "good" },
+};
+
+/** The state of a task as a person sees it. */
+export function stateOf(task) {
+  const name = task.status === "read" && task.reading?.needs_review ? "review" : task.status;
+  return STATES[name] ?? STATES.submitted;
+}
+
+/** `forOwner`: said to who has to act on it. */
+export function stateLine(task, { forOwner = false } = {}) {
+  const state = stateOf(task);
+  const key = `state.${state.name}`;
+  const words = forOwner && has(`${key}.owner`) ? t(`${key}.owner`) : t(key);
+  return h("p", { class: "state", "data-tone": state.tone }, icon(state.icon), words);
+}
+
+/**
+ * The labels that count now: what a person said, else the reader's best guess. A reading lists its guesses best
+ * first; the others are what else the one garment could be, not more garments.
+ */
+export function labelsOf(task) {
+  return task.confirmation?.labels ?? guessOf(task);
+}
+
+export function guessOf(task) {
+  return task.reading?.labels.slice(0, 1) ?? [];
+}
+
+export function alternativesOf(task) {
+  return task.reading?.labels.slice(1) ?? [];
+}

@@ -1,0 +1,53 @@
+// Who is signed in on this phone. The token stays on the device (and out of every address) until sign-out or
+// its own end: a phone that kills the page in a basement must be able to go on sending without a new sign-in.
+
+const KEY = "laundry.token";
+
+function claimsOf(token) {
+  try {
+    const body = token.split(".")[1].replaceAll("-", "+").replaceAll("_", "/");
+    const bytes = Uint8Array.from(atob(body), (character) => character.codePointAt(0));
+    const claims = JSON.parse(new TextDecoder().decode(bytes));
+    return typeof claims.sub === "string" && typeof claims.role === "string" ? claims : null;
+  } catch {
+    return null;
+  }
+}
+
+/** Read what a token says of its holder; the services check whether it is true. Null if it is no token. */
+export function sessionOf(token) {
+  const claims = claimsOf(token);
+  if (!claims) return null;
+  return {
+    token,
+    sub: claims.sub,
+    role: claims.role,
+    branches: Array.isArray(claims.branches) ? claims.branches.map(String) : [],
+    expired: typeof claims.exp === "number" && claims.exp * 1000 <= Date.now(),
+    expiresAt: typeof claims.exp === "number" ? claims.exp * 1000 : Infinity,
+  };
+}
+
+/** Take a token handed over as `#token=...` and clear it from the address and the history entry. */
+export function takeFromAddress() {
+  const given = new URLSearchParams(location.hash.slice(1)).get("token");
+  if (given === null) return null;
+  history.replaceState(null, "", location.pathname + location.search);
+  return given;
+}
+
+export function keptSession() {
+  const token = localStorage.getItem(KEY);
+  return token ? sessionOf(token) : null;
+}
+
+/** Keep a token. Returns its session, or null (and keeps nothing) if it is none. */
+export function signIn(token) {
+  const session = sessionOf(token.trim());
+  if (session) localStorage.setItem(KEY, session.token);
+  return session;
+}
+
+export function signOut() {
+  localStorage.removeItem(KEY);
+}

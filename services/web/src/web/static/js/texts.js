@@ -1,0 +1,92 @@
+// The language, and everything that depends on it.
+
+import en from "./texts/en.js";
+import ko from "./texts/ko.js";
+
+const KEY = "laundry.language";
+const TEXTS = { ko, en };
+
+function preferred() {
+  const kept = localStorage.getItem(KEY);
+  if (kept in TEXTS) return kept;
+  return navigator.languages.map((tag) => tag.slice(0, 2)).find((tag) => tag in TEXTS) ?? "en";
+}
+
+let current = preferred();
+let plurals;
+let relative;
+let numbers;
+
+export function language() {
+  return current;
+}
+
+export function useLanguage(name) {
+  current = name;
+  plurals = new Intl.PluralRules(name);
+  relative = new Intl.RelativeTimeFormat(name, { numeric: "auto", style: "short" });
+  numbers = new Intl.NumberFormat(name);
+  document.documentElement.lang = name;
+}
+
+export function chooseLanguage(name) {
+  localStorage.setItem(KEY, name);
+  useLanguage(name);
+}
+
+useLanguage(current);
+
+/** Whether there are words for a key. */
+export function has(key) {
+  return key in TEXTS[current];
+}
+
+/** The words for a key. `{name}` is filled in; with `count`, the form `key.one` is taken where a language has it. */
+export function t(key, values = {}) {
+  const texts = TEXTS[current];
+  const form = "count" in values ? `${key}.${plurals.select(values.count)}` : key;
+  const text = texts[form] ?? texts[key];
+  if (text === undefined) throw new Error(`no text for ${key} in ${current}`);
+  return text.replace(/\{(\w+)\}/g, (_, name) =>
+    typeof values[name] === "number" ? numbers.format(values[name]) : values[name],
+  );
+}
+
+/** A word of the services (a label, a kind of equipment) in the reader's language, else as it came. */
+export function word(group, name) {
+  return TEXTS[current][`${group}.${name}`] ?? String(name).replaceAll("_", " ");
+}
+
+export function percent(share) {
+  return new Intl.NumberFormat(current, { style: "percent", maximumFractionDigits: 0 }).format(share);
+}
+
+const STEPS = [
+  ["day", 86400],
+  ["hour", 3600],
+  ["minute", 60],
+];
+
+/** "5 minutes ago", from an RFC 3339 time. */
+export function ago(time) {
+  const seconds = (Date.now() - Date.parse(time)) / 1000;
+  if (!Number.isFinite(seconds)) return "";
+  for (const [unit, size] of STEPS) {
+    if (seconds >= size) return relative.format(-Math.floor(seconds / size), unit);
+  }
+  return t("time.now");
+}
+
+/** A time in full, in the reader's own zone. */
+export function moment(time) {
+  return new Intl.DateTimeFormat(current, { dateStyle: "medium", timeStyle: "short" }).format(new Date(time));
+}
+
+/** "2 shirts, 1 dress" as people of this language write it. */
+export function counted(labels) {
+  return labels
+    .map(({ label, count }) => t("labels.counted", { label: word("label", label), count: count ?? 1 }))
+    // A count stays on the line of its garment.
+    .map((text) => text.replaceAll(" ", "\u00a0"))
+    .join(", ");
+}

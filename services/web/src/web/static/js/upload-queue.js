@@ -1,0 +1,232 @@
+// Sends the kept photos, one after the other, until a service has confirmed each or refused it for good.
+
+import { Problem, problemOf } from "./api.js";
+
+const FIRST_PAUSE_MS = 1000;
+const LONGEST_PAUSE_MS = 60000;
+// Nothing sent and nothing heard for this long: the connection is dead, whatever the phone says.
+const SILENCE_MS = 45000;
+const OTHER_TAB_MS = 3000;
+
+function newKey() {
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+/**
+ * The photos of one person on this phone.
+ *
+ * Each has an Idempotency-Key for life, so sending again after a lost answer makes no second task. A photo
+ * leaves the phone's store only when a task with it exists or the person throws it away.
+ *
+ * Tells by events: "changed" (detail: item), "registered" (detail: {item, task}), "gone" (detail: item).
+ * An item: {key, branchId, note, blob, addedAt, state: "waiting"|"sending"|"refused", progress 0..1, problem}.
+ */
+export class UploadQueue extends EventTarget {
+  items = [];
+  nextTryAt = 0;
+  #failures = 0;
+  #running = false;
+  #timer = 0;
+  #stopped = new AbortController();
+
+  constructor(api, store) {
+    super();
+    this.api = api;
+    this.store = store;
+  }
+
+  async start() {
+    for (const photo of await this.store.of(this.api.session.sub)) {
+      this.items.push({ ...photo, state: photo.problem ? "refused" : "waiting", progress: 0 });
+    }
+    const { signal } = this.#stopped;
+    window.addEventListener("online", () => this.#hurry(), { signal });
+    document.addEventListener("visibilitychange", () => document.hidden || this.#hurry(), { signal });
+    this.#run();
+    return this;
+  }
+
+  stop() {
+    this.#stopped.abort();
+    clearTimeout(this.#timer);
+  }
+
+  /** Keep a photo and send it. Resolves once it is safe on the phone. */
+  async add(file, { branchId, note }) {
+    const photo = {
+      key: newKey(),
+      sub: this.api.session.sub,
+      branchId,
+      note,
+      // A copy: the file behind a picked photo can change or vanish.
+      blob: new Blob([await file.arrayBuffer()], { type: file.type }),
+      name: file.name || "photo",
+      addedAt: Date.now(),
+      problem: null,
+    };
+    await this.store.put(photo);
+    const item = { ...photo, state: "waiting", progress: 0 };
+    this.items.push(item);
+    this.#tell("changed", item);
+    this.#run();
+    return item;
+  }
+
+  /** Try a refused photo again. */
+  async retry(item) {
+    Object.assign(item, { state: "waiting", problem: null });
+    await this.#keep(item);
+    this.#tell("changed", item);
+    this.#hurry();
+  }
+
+  /** Throw a photo away that is not being sent. */
+  async discard(item) {
+    if (item.state === "sending") return;
+    await this.store.remove(item.key);
+    this.#forget(item);
+    this.#tell("gone", item);
+  }
+
+  #tell(type, detail) {
+    this.dispatchEvent(new CustomEvent(type, { detail }));
+  }
+
+  #forget(item) {
+    this.items = this.items.filter((other) => other !== item);
+  }
+
+  async #keep({ state: _state, progress: _progress, ...photo }) {
+    await this.store.put(photo);
+  }
+
+  #hurry() {
+    this.nextTryAt = 0;
+    this.#run();
+  }
+
+  #later(pauseMs) {
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.#run(), pauseMs);
+  }
+
+  async #run() {
+    if (this.#running || this.#stopped.signal.aborted) return;
+    this.#running = true;
+    try {
+      if (!navigator.locks) return await this.#sendAll();
+      // Two open tabs share the store; only one sends.
+      const name = `laundry-upload-${this.api.session.sub}`;
+      await navigator.locks.request(name, { ifAvailable: true }, async (lock) => {
+        if (lock) await this.#sendAll();
+        else if (this.items.some((item) => item.state === "waiting")) this.#later(OTHER_TAB_MS);
+      });
+    } finally {
+      this.#running = false;
+    }
+  }
+
+  async #sendAll() {
+    for (;;) {
+      const item = this.items.find((each) => each.state === "waiting");
+      if (!item || this.#stopped.signal.aborted) return;
+      const wait = this.nextTryAt - Date.now();
+      if (wait > 0) return this.#later(wait);
+      if (await this.store.get(item.key)) await this.#sendOne(item);
+      else {
+        // Another tab did.
+        this.#forget(item);
+        this.#tell("gone", item);
+      }
+    }
+  }
+
+  async #sendOne(item) {
+    Object.assign(item, { state: "sending", progress: 0 });
+    this.#tell("changed", item);
+    try {
+      const task = await this.#post(item);
+      this.#failures = 0;
+      await this.store.remove(item.key);
+      this.#forget(item);
+      this.#tell("registered", { item, task });
+    } catch (error) {
+      if (this.#stopped.signal.aborted) return;
+      const problem = error instanceof Problem ? error : new Problem({ code: "no-connection" });
+      await this.#failed(item, problem);
+    }
+  }
+
+  async #failed(item, problem) {
+    item.state = "waiting";
+    if (problem.status === 401) {
+      // The photo stays; it goes on after the next sign-in.
+      this.stop();
+      this.#tell("changed", item);
+      this.api.onRefused();
+      return;
+    }
+    if (problem.passing) {
+      const pause = Math.min(FIRST_PAUSE_MS * 2 ** this.#failures, LONGEST_PAUSE_MS);
+      this.#failures += 1;
+      this.nextTryAt = Date.now() + Math.max((problem.retryAfterS ?? 0) * 1000, pause * (0.5 + Math.random() / 2));
+      // To the back, so that one photo a service stumbles over does not hold up the others.
+      this.#forget(item);
+      this.items.push(item);
+    } else {
+      const { status, code, detail } = problem;
+      Object.assign(item, { state: "refused", problem: { status, code, detail } });
+      await this.#keep(item);
+    }
+    this.#tell("changed", item);
+  }
+
+  /** XMLHttpRequest, since fetch does not tell how much of an upload has gone out. */
+  #post(item) {
+    return new Promise((resolve, reject) => {
+      const request = new XMLHttpRequest();
+      let watch;
+      const alive = () => {
+        clearTimeout(watch);
+        watch = setTimeout(() => request.abort(), SILENCE_MS);
+      };
+      const end = (settle, value) => {
+        clearTimeout(watch);
+        settle(value);
+      };
+      this.#stopped.signal.addEventListener("abort", () => request.abort(), { once: true });
+      request.open("POST", "/api/helper/tasks");
+      const headers = this.api.headers({ Accept: "application/json", "Idempotency-Key": item.key });
+      for (const [name, value] of Object.entries(headers)) request.setRequestHeader(name, value);
+      request.upload.onprogress = (event) => {
+        alive();
+        item.progress = event.total ? event.loaded / event.total : 0;
+        this.#tell("changed", item);
+      };
+      request.onprogress = alive;
+      request.onerror = () => end(reject, new Problem({ code: "no-connection" }));
+      request.onabort = () => end(reject, new Problem({ code: "silence" }));
+      request.onload = () => {
+        if (request.status < 200 || request.status > 299) {
+          end(reject, problemOf(request.status, request.responseText, request.getResponseHeader("Retry-After")));
+          return;
+        }
+        try {
+          const task = JSON.parse(request.responseText);
+          if (!task?.id) throw new TypeError("no task");
+          end(resolve, task);
+        } catch {
+          // Something other than the service said yes: not a confirmation.
+          end(reject, new Problem({ code: "no-connection" }));
+        }
+      };
+      const form = new FormData();
+      form.set("branch_id", item.branchId);
+      if (item.note) form.set("note", item.note);
+      form.set("photo", item.blob, item.name);
+      alive();
+      request.send(form);
+    });
+  }
+}

@@ -1,0 +1,71 @@
+// Keeps the page itself on the phone, so that it opens in a basement without a signal. The newest version is
+// taken whenever the network has one; calls to the services never pass through here.
+
+const CACHE = "laundry-pages";
+const PATIENCE_MS = 3000;
+const PAGES = [
+  "/",
+  "/static/app.webmanifest",
+  "/static/css/base.css",
+  "/static/css/controls.css",
+  "/static/css/helper.css",
+  "/static/css/owner.css",
+  "/static/css/parts.css",
+  "/static/css/start.css",
+  "/static/css/watch.css",
+  "/static/icon.svg",
+  "/static/js/alerts.js",
+  "/static/js/api.js",
+  "/static/js/confirm-card.js",
+  "/static/js/dom.js",
+  "/static/js/events.js",
+  "/static/js/frame.js",
+  "/static/js/helper-page.js",
+  "/static/js/icons.js",
+  "/static/js/live.js",
+  "/static/js/main.js",
+  "/static/js/owner-page.js",
+  "/static/js/photos.js",
+  "/static/js/photo-store.js",
+  "/static/js/reading.js",
+  "/static/js/session.js",
+  "/static/js/start-page.js",
+  "/static/js/texts.js",
+  "/static/js/texts/en.js",
+  "/static/js/texts/ko.js",
+  "/static/js/upload-queue.js",
+];
+
+self.addEventListener("install", (event) => {
+  event.waitUntil(
+    caches
+      .open(CACHE)
+      .then((cache) => cache.addAll(PAGES))
+      .then(() => self.skipWaiting()),
+  );
+});
+
+self.addEventListener("activate", (event) => {
+  event.waitUntil(self.clients.claim());
+});
+
+self.addEventListener("fetch", (event) => {
+  const url = new URL(event.request.url);
+  const page = event.request.mode === "navigate" && ["/", "/helper", "/owner"].includes(url.pathname);
+  const part = url.pathname.startsWith("/static/");
+  if (event.request.method !== "GET" || url.origin !== self.location.origin || !(page || part)) return;
+  // All pages are one document.
+  event.respondWith(newest(event.request, page ? "/" : url.pathname));
+});
+
+async function newest(request, key) {
+  const cache = await caches.open(CACHE);
+  const kept = await cache.match(key);
+  const fetched = fetch(request).then(async (response) => {
+    if (response.ok) await cache.put(key, response.clone());
+    return response;
+  });
+  if (!kept) return fetched;
+  const usable = fetched.then((response) => (response.ok ? response : kept)).catch(() => kept);
+  return Promise.race([usable, new Promise((resolve) => setTimeout(resolve, PATIENCE_MS, kept))]);
+}

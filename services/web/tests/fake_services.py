@@ -1,0 +1,346 @@
+"""All services behind the pages in one small app: it speaks their bodies and does as it is told."""
+
+import asyncio
+import hashlib
+import io
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any
+
+from fastapi import FastAPI, Form, Header, Request, Response, UploadFile
+from fastapi.sse import EventSourceResponse, ServerSentEvent
+from PIL import Image, ImageDraw
+
+from laundry_events import new_id
+from laundry_service.problems import Problem, install_problems
+
+LABELS = ["dress", "hat", "longsleeve", "outwear", "pants", "shirt", "shoes", "shorts", "skirt", "t-shirt"]
+
+Item = dict[str, Any]
+
+
+def now(minutes_ago: float = 0) -> str:
+    moment = datetime.now(UTC) - timedelta(minutes=minutes_ago)
+    return moment.isoformat().replace("+00:00", "Z")
+
+
+def picture(kind: str = "shirt", *, size: tuple[int, int] = (900, 1200), colour: str = "#6d8fb3") -> bytes:
+    """Draw a garment on a floor."""
+    width, height = size
+    image = Image.new("RGB", size, "#cdbfa9")
+    draw = ImageDraw.Draw(image)
+    for y in range(0, height, height // 9):
+        draw.line([(0, y), (width, y)], fill="#b9a98f", width=4)
+
+    def scaled(*points: tuple[float, float]) -> list[tuple[float, float]]:
+        return [(x * width, y * height) for x, y in points]
+
+    outlines = {
+        "pants": [
+            (0.3, 0.2), (0.7, 0.2), (0.78, 0.85), (0.57, 0.86), (0.5, 0.42), (0.43, 0.86), (0.22, 0.85),
+        ],
+        "skirt": [(0.36, 0.3), (0.64, 0.3), (0.82, 0.75), (0.18, 0.75)],
+        "shirt": [
+            (0.36, 0.2), (0.5, 0.26), (0.64, 0.2), (0.88, 0.36), (0.8, 0.5), (0.7, 0.44),
+            (0.7, 0.82), (0.3, 0.82), (0.3, 0.44), (0.2, 0.5), (0.12, 0.36),
+        ],
+    }  # fmt: skip
+    draw.polygon(scaled(*outlines.get(kind, outlines["shirt"])), fill=colour, outline="#3a3226", width=6)
+    file = io.BytesIO()
+    image.save(file, "JPEG", quality=88)
+    return file.getvalue()
+
+
+class FakeServices:
+    """Their state, and the levers that a test pulls."""
+
+    def __init__(self) -> None:
+        self.url = ""
+        self.tasks: dict[str, Item] = {}
+        self.photos: dict[str, bytes] = {}
+        self.by_key: dict[str, str] = {}
+        self.notifications: dict[str, Item] = {}
+        self.equipment: dict[str, Item] = {}
+        self.requests: list[tuple[str, str]] = []
+        self.uploads: list[Item] = []
+        self.confirmations: list[tuple[str, list[Item]]] = []
+        self.listeners: dict[str, set[asyncio.Queue[Item | None]]] = {
+            "tasks": set(),
+            "notifications": set(),
+            "equipment": set(),
+        }
+        # Set these to make trouble.
+        self.refuse: dict[str, Problem] = {}
+        self.lose_answers = 0
+        self.streams_work = True
+        self.models_work = True
+        self.hold_uploads: asyncio.Event | None = None
+        self.app = self._app()
+
+    # What happens
+
+    def add_task(
+        self,
+        status: str = "submitted",
+        *,
+        labels: list[tuple[str, float]] | None = None,
+        needs_review: bool = False,
+        kind: str = "shirt",
+        colour: str = "#6d8fb3",
+        branch_id: str = "b1",
+        minutes_ago: float = 0,
+        note: str | None = None,
+    ) -> Item:
+        photo = picture(kind, colour=colour)
+        task = self._new_task(photo, branch_id, "helper-1", note, minutes_ago)
+        if status != "submitted":
+            self.read(task["id"], labels, needs_review=needs_review)
+        return task
+
+    def _new_task(
+        self, photo: bytes, branch_id: str, helper_id: str, note: str | None, minutes_ago: float = 0
+    ) -> Item:
+        task = {
+            "id": new_id(),
+            "branch_id": branch_id,
+            "helper_id": helper_id,
+            "note": note,
+            "status": "submitted",
+            "version": 1,
+            "submitted_at": now(minutes_ago),
+            "photo": {
+                "media_type": "image/jpeg",
+                "bytes": len(photo),
+                "sha256": hashlib.sha256(photo).hexdigest(),
+            },
+            "reading": None,
+            "unreadable_reason": None,
+            "confirmation": None,
+        }
+        self.tasks[task["id"]] = task
+        self.photos[task["id"]] = photo
+        self.tell("tasks", task)
+        return task
+
+    def read(
+        self, task_id: str, labels: list[tuple[str, float]] | None, *, needs_review: bool = False
+    ) -> None:
+        task = self.tasks[task_id]
+        task["version"] += 1
+        if labels is None:
+            task |= {"status": "unreadable", "unreadable_reason": "truncated"}
+        else:
+            task["status"] = "read"
+            task["reading"] = {
+                "labels": [{"label": name, "confidence": share, "count": 1} for name, share in labels],
+                "needs_review": needs_review,
+                "model_version": "m-1",
+                "read_at": now(),
+            }
+        self.tell("tasks", task)
+
+    def fault(self, equipment_id: str = "washer-3", kind: str = "washer") -> Item:
+        machine = self.add_equipment(equipment_id, kind)
+        machine |= {
+            "state": "faulty",
+            "open_faults": [
+                {"id": new_id(), "cause": "fault_code", "fault_code": "E42", "detected_at": now()}
+            ],
+        }
+        self.tell("equipment", machine)
+        notification = {
+            "id": new_id(),
+            "kind": "equipment_fault",
+            "title": {"ko": f"세탁기 {equipment_id} 고장 (E42)", "en": f"Washer {equipment_id} failed (E42)"},
+            "body": {
+                "ko": "b1 지점 · 10:04 감지. 장비를 멈추고 상태를 확인해 주세요.",
+                "en": "Branch b1 · detected at 10:04. Stop it and have a look.",
+            },
+            "branch_id": "b1",
+            "event_id": new_id(),
+            "created_at": now(),
+            "sent_at": now(),
+            "state": "sent",
+        }
+        self.notifications[notification["id"]] = notification
+        self.tell("notifications", notification)
+        return notification
+
+    def add_equipment(self, equipment_id: str, kind: str = "washer") -> Item:
+        machine = self.equipment.setdefault(
+            equipment_id,
+            {
+                "id": equipment_id,
+                "branch_id": "b1",
+                "kind": kind,
+                "state": "ok",
+                "first_seen_at": now(600),
+                "last_sample": {"recorded_at": now(2), "received_at": now(2), "metrics": {}},
+                "open_faults": [],
+            },
+        )
+        self.tell("equipment", machine)
+        return machine
+
+    def tell(self, channel: str, item: Item) -> None:
+        for queue in self.listeners[channel]:
+            queue.put_nowait(dict(item))
+
+    def break_streams(self) -> None:
+        """End the streams that are open, as a service that stops does."""
+        for queues in self.listeners.values():
+            for queue in queues:
+                queue.put_nowait(None)
+
+    # HTTP
+
+    def _app(self) -> FastAPI:
+        app = FastAPI()
+        install_problems(app)
+        app.state.stopping = asyncio.Event()
+
+        @app.middleware("http")
+        async def trouble(request: Request, call_next: Any) -> Response:
+            self.requests.append((request.method, request.url.path))
+            if request.headers.get("authorization", "").count(".") != 2:
+                return Response(status_code=401)
+            return await call_next(request)  # type: ignore[no-any-return]
+
+        self._add_tasks(app)
+        self._add_rest(app)
+        return app
+
+    def _check(self, what: str) -> None:
+        if what in self.refuse:
+            raise self.refuse[what]
+
+    def _add_tasks(self, app: FastAPI) -> None:
+        @app.post("/tasks", status_code=201)
+        async def submit(
+            response: Response,
+            photo: UploadFile,
+            branch_id: Annotated[str, Form()],
+            idempotency_key: Annotated[str, Header()],
+            note: Annotated[str | None, Form()] = None,
+        ) -> Item:
+            body = await photo.read()
+            self.uploads.append({"key": idempotency_key, "bytes": len(body), "type": photo.content_type})
+            if self.hold_uploads is not None:
+                await self.hold_uploads.wait()
+            self._check("upload")
+            if idempotency_key in self.by_key:
+                task = self.tasks[self.by_key[idempotency_key]]
+            else:
+                task = self._new_task(body, branch_id, "helper-1", note)
+                self.by_key[idempotency_key] = task["id"]
+            response.headers["Location"] = f"/tasks/{task['id']}"
+            if self.lose_answers > 0:
+                self.lose_answers -= 1
+                raise Problem(503, "service-away", "The task is stored; this answer stands for a lost one.")
+            return task
+
+        @app.get("/tasks")
+        async def listed(request: Request, limit: int = 50, cursor: str | None = None) -> Item:
+            self._check("tasks")
+            statuses = request.query_params.getlist("status")
+            found = [
+                task
+                for task in sorted(self.tasks.values(), key=lambda task: str(task["id"]), reverse=True)
+                if (not statuses or task["status"] in statuses) and (cursor is None or task["id"] < cursor)
+            ]
+            more = found[limit - 1]["id"] if len(found) > limit else None
+            return {"items": found[:limit], "next_cursor": more}
+
+        @app.get("/tasks/stream", response_class=EventSourceResponse)
+        async def stream() -> AsyncIterator[ServerSentEvent]:
+            async for event in self._events("tasks", "task"):
+                yield event
+
+        @app.get("/labels")
+        async def labels() -> Item:
+            return {"items": LABELS, "next_cursor": None}
+
+        @app.get("/tasks/{task_id}")
+        async def show(task_id: str) -> Item:
+            return self.tasks[task_id]
+
+        @app.get("/tasks/{task_id}/photo")
+        async def photo_of(task_id: str) -> Response:
+            return Response(self.photos[task_id], media_type="image/jpeg")
+
+        @app.post("/tasks/{task_id}/confirmation")
+        async def confirm(task_id: str, body: dict[str, list[Item]]) -> Item:
+            self._check("confirm")
+            task = self.tasks[task_id]
+            labels = body["labels"]
+            self.confirmations.append((task_id, labels))
+            read = task["reading"]["labels"][0]["label"] if task["reading"] else None
+            task["status"] = "confirmed"
+            task["version"] += 1
+            task["confirmation"] = {
+                "labels": labels,
+                "corrected": [(item["label"], item["count"]) for item in labels] != [(read, 1)],
+                "confirmed_by": "owner-1",
+                "confirmed_at": now(),
+            }
+            self.tell("tasks", task)
+            return task
+
+    def _add_rest(self, app: FastAPI) -> None:
+        def in_language(item: Item, language: str) -> Item:
+            chosen = "en" if language.startswith("en") else "ko"
+            return item | {"title": item["title"][chosen], "body": item["body"][chosen]}
+
+        @app.get("/notifications")
+        async def notifications(accept_language: Annotated[str, Header()] = "ko") -> Item:
+            newest = sorted(self.notifications.values(), key=lambda item: str(item["id"]), reverse=True)
+            return {"items": [in_language(item, accept_language) for item in newest], "next_cursor": None}
+
+        @app.get("/notifications/stream", response_class=EventSourceResponse)
+        async def notification_stream(
+            accept_language: Annotated[str, Header()] = "ko",
+        ) -> AsyncIterator[ServerSentEvent]:
+            async for event in self._events("notifications", "notification"):
+                if "id" in event.data:
+                    event.data = in_language(event.data, accept_language)
+                yield event
+
+        @app.get("/equipment")
+        async def equipment() -> Item:
+            return {"items": list(self.equipment.values()), "next_cursor": None}
+
+        @app.get("/equipment/stream", response_class=EventSourceResponse)
+        async def equipment_stream() -> AsyncIterator[ServerSentEvent]:
+            async for event in self._events("equipment", "equipment"):
+                yield event
+
+        @app.get("/models")
+        async def models() -> Item:
+            if not self.models_work:
+                raise Problem(503, "database-unavailable", "The models cannot be listed just now.")
+            old = {"version": "m-0", "champion": False, "labels": ["hat"]}
+            return {
+                "items": [{"version": "m-1", "champion": True, "labels": LABELS}, old],
+                "next_cursor": None,
+            }
+
+    async def _events(self, channel: str, name: str) -> AsyncIterator[ServerSentEvent]:
+        if not self.streams_work:
+            raise Problem(503, "away", "No stream just now.")
+        queue: asyncio.Queue[Item | None] = asyncio.Queue()
+        self.listeners[channel].add(queue)
+        stopping = asyncio.ensure_future(self.app.state.stopping.wait())
+        try:
+            yield ServerSentEvent(event="ready", data={})
+            while True:
+                item = asyncio.ensure_future(queue.get())
+                await asyncio.wait({item, stopping}, return_when=asyncio.FIRST_COMPLETED)
+                if not item.done():
+                    item.cancel()
+                    return
+                if (changed := item.result()) is None:
+                    return
+                yield ServerSentEvent(event=name, data=changed)
+        finally:
+            self.listeners[channel].discard(queue)
+            stopping.cancel()

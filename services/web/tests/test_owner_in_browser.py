@@ -1,0 +1,131 @@
+from pathlib import Path
+
+import pytest
+from playwright.async_api import expect
+
+from laundry_service.problems import Problem
+
+from .conftest import OpenPage
+from .fake_services import FakeServices
+
+AUDIT = Path(__file__).with_name("audit.js")
+
+pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
+
+
+async def test_one_tap_confirms_the_best_guess(open_page: OpenPage, services: FakeServices) -> None:
+    task = services.add_task("read", labels=[("shirt", 0.93), ("dress", 0.05)])
+    page = await open_page("/", role="owner", locale="en-US")
+    card = page.locator(".confirm-card")
+    await expect(card.get_by_text("93% sure")).to_be_visible()
+    await expect(card.get_by_role("img")).to_be_visible()
+    await card.get_by_role("button", name="Yes, shirt").click()
+    await expect(page.get_by_text("All confirmed")).to_be_visible()
+    await expect(page.locator(".done-row").get_by_text("shirt")).to_be_visible()
+    await expect(page.locator("#polite")).to_contain_text("Confirmed shirt")
+    assert services.confirmations == [(task["id"], [{"label": "shirt", "count": 1}])]
+
+
+async def test_correction_chooses_labels_and_counts(open_page: OpenPage, services: FakeServices) -> None:
+    task = services.add_task("read", labels=[("skirt", 0.48), ("shorts", 0.31)], needs_review=True)
+    page = await open_page("/", role="owner")
+    await page.get_by_role("button", name="고치기").click()
+    await page.get_by_role("button", name="치마", exact=True).click()
+    await page.get_by_role("button", name="바지", exact=True).click()
+    await page.get_by_role("button", name="모자", exact=True).click()
+    await page.get_by_role("button", name="바지 하나 더하기").click()
+    await page.get_by_role("button", name="바지 하나 더하기").click()
+    await page.get_by_role("button", name="바지 하나 빼기").click()
+    await page.get_by_role("button", name="바지 2점, 모자 1점으로 확인").click()
+    await expect(page.get_by_text("고쳐서 확인함")).to_be_visible()
+    assert services.confirmations == [
+        (task["id"], [{"label": "pants", "count": 2}, {"label": "hat", "count": 1}])
+    ]
+
+
+async def test_another_guess_is_two_taps(open_page: OpenPage, services: FakeServices) -> None:
+    services.models_work = False
+    services.add_task("read", labels=[("skirt", 0.48), ("shorts", 0.31)], needs_review=True)
+    page = await open_page("/", role="owner", locale="en-US")
+    await page.get_by_role("button", name="shorts 31%").click()
+    # The models cannot be asked; what may be confirmed is known elsewhere too.
+    await expect(page.get_by_role("button", name="outerwear")).to_be_visible()
+    await page.get_by_role("button", name="Confirm shorts").click()
+    await expect(page.get_by_text("All confirmed")).to_be_visible()
+    assert services.confirmations[0][1] == [{"label": "shorts", "count": 1}]
+
+
+async def test_who_needs_a_person_comes_first_and_news_does_not_move_the_card(
+    open_page: OpenPage, services: FakeServices
+) -> None:
+    sure = services.add_task("read", labels=[("shirt", 0.95)], minutes_ago=30)
+    unsure = services.add_task("read", labels=[("hat", 0.4)], needs_review=True, minutes_ago=5)
+    page = await open_page("/", role="owner", locale="en-US")
+    card = page.locator(".confirm-card")
+    await expect(card).to_have_attribute("data-id", unsure["id"])
+    unreadable = services.add_task("unreadable", minutes_ago=20)
+    await expect(page.locator(".strip li")).to_have_count(3)
+    await expect(card).to_have_attribute("data-id", unsure["id"])
+    await card.get_by_role("button", name="Yes, hat").click()
+    await expect(card).to_have_attribute("data-id", unreadable["id"])
+    await expect(card.get_by_text("The photo is cut off and could not be read.")).to_be_visible()
+    await expect(card.get_by_role("button", name="Choose what it is")).to_be_disabled()
+    await card.get_by_role("button", name="dress").click()
+    await card.get_by_role("button", name="Confirm dress").click()
+    await expect(card).to_have_attribute("data-id", sure["id"])
+    # Another owner of the branch is faster.
+    task = services.tasks[sure["id"]]
+    task |= {"status": "confirmed"}
+    services.tell("tasks", task)
+    await expect(page.get_by_text("All confirmed")).to_be_visible()
+
+
+async def test_failed_confirmation_is_told_and_can_be_repeated(
+    open_page: OpenPage, services: FakeServices
+) -> None:
+    services.add_task("read", labels=[("shirt", 0.93)])
+    services.refuse["confirm"] = Problem(503, "database-unavailable", "The database is not reachable.")
+    page = await open_page("/", role="owner")
+    await page.get_by_role("button", name="맞아요, 셔츠 1점").click()
+    await expect(page.get_by_role("alert").get_by_text("서비스가 잠시 쉬고 있습니다.")).to_be_visible()
+    services.refuse.clear()
+    await page.get_by_role("button", name="맞아요, 셔츠 1점").click()
+    await expect(page.get_by_text("모두 확인했습니다")).to_be_visible()
+    assert len(services.confirmations) == 1
+
+
+async def test_fault_appears_by_itself_in_the_readers_language(
+    open_page: OpenPage, services: FakeServices
+) -> None:
+    services.add_equipment("washer-3")
+    page = await open_page("/", role="owner")
+    await expect(page.get_by_text("정상")).to_be_visible()
+    services.fault("washer-3")
+    banner = page.locator(".banner")
+    await expect(banner.get_by_text("세탁기 washer-3 고장 (E42)")).to_be_visible()
+    await expect(page.locator("#urgent")).to_contain_text("세탁기 washer-3 고장")
+    await expect(page.locator(".equipment").get_by_text("고장 코드 · E42")).to_be_visible()
+    await expect(page).to_have_title("(1) 설비 알림 · 확인 · 스마트 세탁")
+    await page.get_by_role("button", name="English").click()
+    await expect(banner.get_by_text("Washer washer-3 failed (E42)")).to_be_visible()
+    await banner.get_by_role("button", name="Got it").click()
+    await expect(banner).to_have_count(0)
+    # What was seen is not announced again; it stays in the list.
+    await page.reload()
+    await expect(page.locator(".alerts").get_by_text("Washer washer-3 failed (E42)")).to_be_visible()
+    await expect(banner).to_have_count(0)
+
+
+@pytest.mark.parametrize(("dark", "desktop"), [(False, False), (True, True)])
+async def test_pages_can_be_used_by_everybody(
+    open_page: OpenPage, services: FakeServices, dark: bool, desktop: bool
+) -> None:
+    services.add_task("read", labels=[("shirt", 0.5), ("dress", 0.3)], needs_review=True)
+    services.add_task("read", labels=[("hat", 0.9)])
+    services.add_equipment("dryer-1", "dryer")
+    services.fault()
+    for role in ("owner", "helper"):
+        page = await open_page("/", role=role, dark=dark, desktop=desktop, branches=("b1", "b2"))
+        await expect(page.locator(".load, .confirm-card").first).to_be_visible()
+        found = await page.evaluate(AUDIT.read_text())
+        assert found == {"small": [], "nameless": [], "pale": [], "sideways": 0}

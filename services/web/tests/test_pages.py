@@ -1,0 +1,83 @@
+import re
+from itertools import pairwise
+from pathlib import Path
+
+import httpx
+import pytest
+
+from laundry_testing.serving import serving
+from web.app import create_app
+from web.pages import STATIC
+
+from .conftest import settings_for
+
+# Both dictionaries are JavaScript objects of one string a line.
+ENTRY = re.compile(r'^  "([^"]+)": "(.*)",$', re.MULTILINE)
+PLURALS = (".one", ".few", ".many")
+
+
+def texts(language: str) -> dict[str, str]:
+    return dict(ENTRY.findall((STATIC / "js" / "texts" / f"{language}.js").read_text()))
+
+
+def scripts() -> list[Path]:
+    return sorted((STATIC / "js").rglob("*.js"))
+
+
+@pytest.mark.parametrize("path", ["/", "/helper", "/owner"])
+async def test_pages_are_strict_about_what_they_load(path: str) -> None:
+    async with serving(create_app(settings_for("http://127.0.0.1:9"))) as client:
+        answer = await client.get(path)
+    assert answer.status_code == 200
+    policy = dict(part.split(" ", 1) for part in answer.headers["content-security-policy"].split("; "))
+    assert policy["default-src"] == "'none'"
+    assert policy["script-src"] == policy["style-src"] == policy["connect-src"] == "'self'"
+    assert policy["frame-ancestors"] == "'none'"
+    assert "unsafe" not in answer.headers["content-security-policy"]
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert answer.headers["referrer-policy"] == "no-referrer"
+    assert not re.search(r"<script(?![^>]*src=)|<style|\son\w+=|\sstyle=|https?://", answer.text)
+
+
+async def test_unchanged_files_are_not_sent_again_and_problems_are_documents() -> None:
+    async with serving(create_app(settings_for("http://127.0.0.1:9"))) as client:
+        first = await client.get("/static/js/main.js")
+        again = await client.get("/static/js/main.js", headers={"If-None-Match": first.headers["etag"]})
+        missing = await client.get("/static/js/none.js")
+        outside = await client.send(
+            httpx.Request("GET", client.base_url.copy_with(raw_path=b"/static/../app.py"))
+        )
+        alive = await client.get("/livez")
+    assert first.headers["content-type"].startswith("text/javascript")
+    assert first.headers["cache-control"] == "no-cache"
+    assert again.status_code == 304
+    assert missing.status_code == outside.status_code == 404
+    assert missing.headers["content-type"] == "application/problem+json"
+    assert alive.json() == {"status": "ok"}
+
+
+def test_both_languages_say_the_same_things() -> None:
+    korean, english = texts("ko"), texts("en")
+    singular = {key for key in english if key.endswith(PLURALS)}
+    assert set(english) - singular == set(korean)
+    for key in korean:
+        places = set(re.findall(r"\{\w+\}", korean[key]))
+        assert places == set(re.findall(r"\{\w+\}", english[key])), key
+
+
+def test_every_key_in_the_scripts_has_a_text() -> None:
+    used = {key for file in scripts() for key in re.findall(r'\bt\(\s*"([^"]+)"', file.read_text())}
+    assert len(used) > 60
+    assert used <= set(texts("ko"))
+
+
+def test_dictionary_keys_are_unique() -> None:
+    for language in ("ko", "en"):
+        keys = [key for key, _ in ENTRY.findall((STATIC / "js" / "texts" / f"{language}.js").read_text())]
+        assert all(one != other for one, other in pairwise(sorted(keys)))
+
+
+def test_the_service_worker_keeps_every_file() -> None:
+    kept = set(re.findall(r'^  "(/static/[^"]+)",$', (STATIC / "sw.js").read_text(), re.MULTILINE))
+    files = {f"/static/{file.relative_to(STATIC)}" for file in STATIC.rglob("*") if file.is_file()}
+    assert kept == files - {"/static/sw.js", "/static/index.html"}

@@ -1,0 +1,257 @@
+import asyncio
+import hashlib
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import StreamingResponse
+from starlette.requests import ClientDisconnect
+
+from laundry_testing.messaging import eventually
+from laundry_testing.serving import serving
+from web.app import create_app
+
+from .conftest import settings_for
+
+
+class Upstream:
+    """A service that shows what reached it and answers as told."""
+
+    def __init__(self) -> None:
+        self.app = FastAPI()
+        self.seen: list[dict[str, Any]] = []
+        self.first_chunk = asyncio.Event()
+        self.go_on = asyncio.Event()
+        self.left: list[str] = []
+        self._add_routes()
+
+    def _add_routes(self) -> None:
+        @self.app.api_route("/tasks/echo/{rest:path}", methods=["GET", "POST", "PUT", "DELETE"])
+        async def echo(request: Request) -> Response:
+            digest, size = hashlib.sha256(), 0
+            async for chunk in request.stream():
+                self.first_chunk.set()
+                digest.update(chunk)
+                size += len(chunk)
+            self.seen.append(
+                {
+                    "method": request.method,
+                    "path": request.scope["raw_path"].decode(),
+                    "query": request.url.query,
+                    "headers": dict(request.headers),
+                    "sha256": digest.hexdigest(),
+                    "bytes": size,
+                }
+            )
+            return Response(
+                "seen",
+                202,
+                headers={
+                    "X-Own": "kept",
+                    "Set-Cookie": "a=b",
+                    "Location": "/tasks/7",
+                    "Connection": "X-Hop",
+                    "X-Hop": "dropped",
+                    "Content-Security-Policy": "default-src *",
+                },
+            )
+
+        @self.app.post("/tasks/abandoned")
+        async def abandoned(request: Request) -> None:
+            try:
+                async for _ in request.stream():
+                    self.first_chunk.set()
+            except ClientDisconnect:
+                self.left.append("disconnected")
+
+        @self.app.get("/tasks/stream")
+        async def stream() -> StreamingResponse:
+            async def events() -> AsyncIterator[str]:
+                try:
+                    yield "data: one\n\n"
+                    await self.go_on.wait()
+                    yield "data: two\n\n"
+                    await asyncio.Event().wait()
+                finally:
+                    self.left.append("stream")
+
+            return StreamingResponse(events(), media_type="text/event-stream")
+
+        @self.app.get("/tasks/half")
+        async def half() -> StreamingResponse:
+            async def body() -> AsyncIterator[bytes]:
+                yield b"x" * 1000
+                raise RuntimeError("broke in the middle")
+
+            return StreamingResponse(body(), media_type="application/json")
+
+        @self.app.get("/tasks/slow")
+        async def slow() -> None:
+            await asyncio.sleep(30)
+
+        @self.app.get("/metrics")
+        async def metrics() -> str:
+            return "inside only"
+
+
+@asynccontextmanager
+async def proxied(upstream: Upstream, **changes: Any) -> AsyncIterator[httpx.AsyncClient]:
+    async with serving(upstream.app, grace_s=1) as direct:
+        settings = settings_for(str(direct.base_url), **changes)
+        async with serving(create_app(settings)) as client:
+            yield client
+
+
+async def test_request_and_answer_pass_whole() -> None:
+    upstream = Upstream()
+    body = b"photo bytes" * 100_000
+    async with proxied(upstream) as client:
+        answer = await client.post(
+            "/api/helper/tasks/echo/a%20b%C3%A9?q=%2F&q=2",
+            content=body,
+            headers={"Authorization": "Bearer t", "Idempotency-Key": "k", "Accept-Language": "ko"},
+        )
+    assert answer.status_code == 202
+    assert answer.text == "seen"
+    [seen] = upstream.seen
+    assert seen["path"] == "/tasks/echo/a%20b%C3%A9"
+    assert seen["query"] == "q=%2F&q=2"
+    assert (seen["bytes"], seen["sha256"]) == (len(body), hashlib.sha256(body).hexdigest())
+    assert seen["headers"]["content-length"] == str(len(body))
+    assert seen["headers"]["authorization"] == "Bearer t"
+    assert seen["headers"]["idempotency-key"] == "k"
+    assert seen["headers"]["accept-language"] == "ko"
+    assert "traceparent" in seen["headers"]
+
+
+async def test_headers_of_one_hop_stay_there() -> None:
+    upstream = Upstream()
+    async with proxied(upstream) as client:
+        answer = await client.get(
+            "/api/helper/tasks/echo/x",
+            headers={
+                "Connection": "keep-alive, X-Private",
+                "X-Private": "1",
+                "Cookie": "session=1",
+                "TE": "trailers",
+                "traceparent": "00-11111111111111111111111111111111-2222222222222222-01",
+            },
+        )
+    sent = upstream.seen[0]["headers"]
+    assert {"x-private", "cookie", "te"}.isdisjoint(sent)
+    assert sent["traceparent"].split("-")[2] not in ("2222222222222222", "0" * 16)
+    assert sent["host"] != answer.request.url.netloc.decode()
+    assert "x-hop" not in answer.headers
+    assert "set-cookie" not in answer.headers
+    assert answer.headers["x-own"] == "kept"
+    assert answer.headers["location"] == "/api/helper/tasks/7"
+    assert answer.headers["content-security-policy"].startswith("default-src 'none'")
+
+
+async def test_upload_streams_while_it_arrives() -> None:
+    upstream = Upstream()
+
+    async def body() -> AsyncIterator[bytes]:
+        yield b"first"
+        # The service has the beginning before the end was sent: nothing is held back here.
+        await asyncio.wait_for(upstream.first_chunk.wait(), 10)
+        yield b"last"
+
+    async with proxied(upstream) as client:
+        answer = await client.post("/api/helper/tasks/echo/x", content=body())
+    assert answer.status_code == 202
+    assert upstream.seen[0]["sha256"] == hashlib.sha256(b"firstlast").hexdigest()
+
+
+async def test_caller_who_stops_sending_is_told_and_the_service_is_let_go() -> None:
+    upstream = Upstream()
+    never = asyncio.Event()
+
+    async def body() -> AsyncIterator[bytes]:
+        yield b"first"
+        await never.wait()
+
+    async with proxied(upstream, body_timeout_s=0.2) as client:
+        sending = asyncio.create_task(client.post("/api/helper/tasks/abandoned", content=body()))
+        await eventually(lambda: upstream.left, what="the service hears of the end")
+        sending.cancel()
+        await asyncio.gather(sending, return_exceptions=True)
+    assert upstream.left == ["disconnected"]
+
+
+async def test_events_arrive_one_by_one_and_leaving_ends_the_service_stream() -> None:
+    upstream = Upstream()
+    async with proxied(upstream) as client:
+        async with client.stream("GET", "/api/helper/tasks/stream") as answer:
+            assert answer.headers["content-type"].startswith("text/event-stream")
+            lines = answer.aiter_lines()
+            assert await asyncio.wait_for(anext(lines), 10) == "data: one"
+            upstream.go_on.set()
+            assert [await anext(lines), await anext(lines)] == ["", "data: two"]
+            assert upstream.left == []
+        await eventually(lambda: upstream.left == ["stream"], what="the service's stream ends")
+
+
+async def test_stopping_ends_open_streams() -> None:
+    upstream = Upstream()
+    async with serving(upstream.app, grace_s=1) as direct:
+        app = create_app(settings_for(str(direct.base_url)))
+        async with serving(app) as client, client.stream("GET", "/api/helper/tasks/stream") as answer:
+            lines = answer.aiter_lines()
+            assert await anext(lines) == "data: one"
+            app.state.stopping.set()
+            async with asyncio.timeout(10):
+                assert [line async for line in lines] == [""]
+
+
+async def test_half_an_answer_does_not_look_whole(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.CRITICAL, "uvicorn.error")
+    async with proxied(Upstream()) as client:
+        with pytest.raises(httpx.RemoteProtocolError):
+            await client.get("/api/helper/tasks/half")
+
+
+async def test_service_that_is_away_is_502(unused_tcp_port: int) -> None:
+    async with serving(create_app(settings_for(f"http://127.0.0.1:{unused_tcp_port}"))) as client:
+        answer = await client.get("/api/notification/notifications")
+        still = await client.get("/readyz")
+    assert answer.status_code == 502
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.headers["retry-after"] == "2"
+    assert answer.json()["code"] == "service-unavailable"
+    assert answer.json()["service"] == "notification"
+    assert still.status_code == 200
+
+
+async def test_silent_service_is_504() -> None:
+    async with proxied(Upstream(), read_timeout_s=0.2) as client:
+        answer = await client.get("/api/helper/tasks/slow")
+    assert answer.status_code == 504
+    assert answer.json()["code"] == "service-timeout"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/api/helper/metrics",
+        "/api/helper/openapi.json",
+        "/api/helper/",
+        "/api/nobody/tasks",
+        "/api/helper/tasks/../metrics",
+        "/api/helper/tasks/%2e%2e/metrics",
+        "/api/helper/tasks%2F..%2Fmetrics",
+        "/api/helper//metrics",
+    ],
+)
+async def test_what_is_inside_stays_inside(path: str) -> None:
+    upstream = Upstream()
+    async with proxied(upstream) as client:
+        # httpx would tidy the path; this sends it as it stands.
+        url = client.base_url.copy_with(raw_path=path.encode())
+        answer = await client.send(httpx.Request("GET", url))
+    assert answer.status_code == 404
+    assert answer.json()["code"] == "not-found"
