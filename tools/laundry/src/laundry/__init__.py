@@ -1,0 +1,1 @@
+"""The laundry command: native servers, the local stack, tokens, dead letters, benchmarks"""

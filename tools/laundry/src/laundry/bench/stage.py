@@ -1,0 +1,94 @@
+"""What every measurement works with: the stack, people with tokens, a progress bar."""
+
+import asyncio
+import secrets
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+import psutil
+
+from laundry.bench.figures import Figure
+from laundry.broker_plan import Target
+from laundry.identity import LocalIdentity
+from laundry.management import queue_totals
+from laundry.paths import StackPaths
+
+Advance = Callable[[float], None]
+Say = Callable[[str, float], Advance]
+
+
+@dataclass
+class Stage:
+    """The running stack as the measurements see it.
+
+    Attributes:
+        say: begins a progress bar with a title and a total; returns how to move it on.
+        scale: how much of each measurement is done; 1 is the whole.
+    """
+
+    paths: StackPaths
+    document: dict[str, Any]
+    identity: LocalIdentity
+    say: Say
+    broker: Target
+    scale: float = 1.0
+    run: str = field(default_factory=lambda: secrets.token_hex(4))
+
+    def headers(self, role: str, *branches: str, subject: str | None = None) -> dict[str, str]:
+        """Return the headers of a person of this run."""
+        subject = subject or f"bench-{role}-{self.run}"
+        token = self.identity.mint(role=role, branches=branches, subject=subject, seconds=3600)
+        return {"Authorization": f"Bearer {token}"}
+
+    def branch(self, name: str) -> str:
+        """Name a branch of this run, so that its tasks are told from all others."""
+        return f"bench-{name}-{self.run}"
+
+    def many(self, number: int, *, least: int = 1) -> int:
+        """Scale a number of repetitions."""
+        return max(least, round(number * self.scale))
+
+    @asynccontextmanager
+    async def client(self, service: str) -> AsyncIterator[httpx.AsyncClient]:
+        """Open a client of a service."""
+        limits = httpx.Limits(max_connections=64, max_keepalive_connections=64)
+        url = self.document[f"{service}_url"]
+        async with httpx.AsyncClient(base_url=url, timeout=30, limits=limits) as client:
+            yield client
+
+    def processor_s(self, *names: str) -> float:
+        """Return the processor time that processes whose names begin so have used, with their children."""
+        used = 0.0
+        for name, pid in self.document["pids"].items():
+            if name.startswith(names):
+                with suppress(psutil.Error):
+                    root = psutil.Process(pid)
+                    for process in [root, *root.children(recursive=True)]:
+                        times = process.cpu_times()
+                        used += times.user + times.system
+        return used
+
+    async def waiting(self, queue: str) -> int:
+        """Return how many messages a queue holds, ready or being worked on."""
+        totals = await asyncio.to_thread(queue_totals, self.broker)
+        return int(totals[queue]["messages"])
+
+    async def until_empty(self, queue: str, *, within_s: float) -> bool:
+        """Wait until a queue is empty; false if it is not in time."""
+        deadline = time.monotonic() + within_s
+        while await self.waiting(queue):
+            if time.monotonic() > deadline:
+                return False
+            await asyncio.sleep(0.25)
+        return True
+
+
+Measure = Callable[[Stage], Awaitable[list[Figure]]]
+
+
+class NotMeasured(Exception):
+    """A measurement could not be made; the others go on."""

@@ -1,0 +1,43 @@
+"""A client of the running local stack, as one person with a token."""
+
+from typing import Any
+
+import httpx
+
+from laundry.errors import LaundryError
+from laundry.identity import LocalIdentity
+from laundry.paths import StackPaths
+from laundry.stack import state
+
+TIMEOUT = httpx.Timeout(60, connect=5)
+
+
+class Caller:
+    """Calls services by the key that ``var/stack.json`` has for them, without ``_url``."""
+
+    def __init__(self, paths: StackPaths, *, role: str, branches: list[str], subject: str) -> None:
+        self.stack: dict[str, Any] = state.running_stack(paths)
+        token = LocalIdentity(paths.identity).mint(role=role, branches=branches, subject=subject)
+        self.http = httpx.Client(timeout=TIMEOUT, headers={"Authorization": f"Bearer {token}"})
+
+    def __enter__(self) -> "Caller":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.http.close()
+
+    def call(self, method: str, service: str, path: str, **arguments: Any) -> dict[str, Any]:
+        """Return the answer's JSON object. Raises LaundryError with the problem document's words."""
+        answer = self.http.request(method, f"{self.stack[f'{service}_url']}{path}", **arguments)
+        if answer.is_success:
+            found: dict[str, Any] = answer.json()
+            return found
+        raise LaundryError(f"{service} answered {answer.status_code}: {_words(answer)}")
+
+
+def _words(answer: httpx.Response) -> str:
+    try:
+        problem = answer.json()
+    except ValueError:
+        return answer.text[:500]
+    return str(problem.get("detail") or problem.get("title") or problem)

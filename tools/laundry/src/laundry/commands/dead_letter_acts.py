@@ -1,0 +1,166 @@
+"""``laundry dlq redrive|discard``: what a person decides about dead letters."""
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Annotated
+
+import typer
+
+from laundry.commands.dead_letter_options import (
+    AmqpUrl,
+    By,
+    Ids,
+    Limit,
+    QueueArgument,
+    Reason,
+    Scan,
+    audit_file,
+    meant_queues,
+    perform,
+    person,
+    visible,
+)
+from laundry.dead_letters import work
+from laundry.dead_letters.broker import Broker
+from laundry.dead_letters.letters import Act, DeadLetter, Selection
+from laundry.dead_letters.work import Bounds, Tally
+from laundry.display import console
+from laundry.errors import LaundryError
+from laundry_events.topology import dead_queue
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What is kept of a letter until a person has agreed: not its body, which may be 64 KiB."""
+
+    fingerprint: str
+    group: tuple[str, str, str, int]
+
+
+def redrive(
+    queue: QueueArgument = None,
+    *,
+    ids: Ids = None,
+    reason: Reason = None,
+    limit: Limit = None,
+    rate: Annotated[float, typer.Option(min=0.1, help="At most so many a second.")] = 100.0,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run/--execute", " /--yes", help="Show what would happen, or do it."),
+    ] = True,
+    reason_text: Annotated[str, typer.Option(help="Why you send them back; kept with each.")] = "",
+    by: By = None,
+    scan: Scan = 10_000,
+    amqp_url: AmqpUrl = None,
+) -> None:
+    """Send dead letters back to the queue that they died in, as if they had never failed.
+
+    Without --execute it only shows what would happen. A letter keeps its id, event headers and trace, gets
+    four attempts again, and carries who sent it back, when, why and how often. It leaves the dead letters
+    only after the broker has confirmed the copy and the audit file has the record; stop or kill this at any
+    moment and run it again: nothing is lost, and a copy sent twice has one effect, by the consumers' inboxes.
+
+    Consumers may run meanwhile. Letters that are not meant are held while it runs and go back to the head of
+    their queue, in order, with the time to live that they had; another dlq command started meanwhile sees
+    fewer. Redriven letters join the end of their queue, behind newer messages. A letter that dies again
+    meanwhile waits for the next run.
+    """
+    queues, selection = meant_queues(queue, ids), Selection(reason, frozenset(ids or ()))
+    if dry_run:
+        found = _preview(queues, selection, Bounds(scan, limit), amqp_url)
+        _say("would be sent back", found)
+        if found:
+            console.print("Nothing was changed. Do it: the same command with --execute")
+        return
+    act = Act("redrive", person(by), reason_text or "not said")
+    tally = Tally()
+
+    async def send(broker: Broker, tally: Tally) -> None:
+        for name in queues:
+            if limit is not None and tally.done >= limit:
+                break
+            await work.redrive(
+                broker,
+                name,
+                selection,
+                Bounds(scan, limit),
+                tally,
+                act=act,
+                audit=audit_file(),
+                rate=rate,
+            )
+
+    perform("sending back", send, amqp_url=amqp_url, tally=tally, done="sent back")
+    console.print(f"[green]✓[/green] {tally.done:,} sent back, {tally.looked_at - tally.done:,} left")
+
+
+def discard(
+    queue: QueueArgument = None,
+    *,
+    ids: Ids = None,
+    reason: Reason = None,
+    limit: Limit = None,
+    reason_text: Annotated[
+        str | None, typer.Option(help="Why they may be lost; required.", show_default=False)
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    by: By = None,
+    scan: Scan = 10_000,
+    amqp_url: AmqpUrl = None,
+) -> None:
+    """Remove dead letters for good. It shows them and asks; export them first if in doubt.
+
+    Each one leaves only after its audit record is on disk. Only letters that were shown are removed, none
+    that came in while you thought. Those not meant go back to the head of their queue, in order, with the
+    time to live that they had.
+    """
+    if not reason_text:
+        raise LaundryError('Say why they may be lost: --reason-text "..."')
+    queues, selection = meant_queues(queue, ids), Selection(reason, frozenset(ids or ()))
+    found = _preview(queues, selection, Bounds(scan, limit), amqp_url)
+    _say("would be lost for good", found)
+    if not found:
+        return
+    if not yes and not typer.confirm(f"Discard {len(found):,} dead letters?"):
+        console.print("Nothing was discarded.")
+        raise typer.Exit(1)
+    act = Act("discard", person(by), reason_text)
+    agreed = Selection(only=frozenset(seen.fingerprint for seen in found))
+    tally = Tally()
+
+    async def remove(broker: Broker, tally: Tally) -> None:
+        for name in queues:
+            if tally.done >= len(found):
+                break
+            await work.discard(
+                broker, name, agreed, Bounds(scan, len(found)), tally, act=act, audit=audit_file()
+            )
+
+    perform("discarding", remove, amqp_url=amqp_url, tally=tally, done="discarded")
+    console.print(f"[green]✓[/green] {tally.done:,} discarded; see: laundry dlq audit")
+
+
+def _preview(queues: list[str], selection: Selection, bounds: Bounds, amqp_url: str | None) -> list[_Seen]:
+    found: list[_Seen] = []
+
+    def note(letter: DeadLetter) -> None:
+        group = (dead_queue(letter.queue), letter.reason, letter.error_class, letter.redriven)
+        found.append(_Seen(letter.fingerprint, group))
+
+    async def look(broker: Broker, tally: Tally) -> None:
+        for name in queues:
+            await work.look(broker, name, selection, bounds, tally, handle=note)
+            if bounds.limit is not None and tally.done >= bounds.limit:
+                break
+
+    perform("looking at dead letters", look, amqp_url=amqp_url)
+    return found
+
+
+def _say(what: str, letters: list[_Seen]) -> None:
+    console.print(f"{len(letters):,} dead letters {what}.")
+    groups = Counter(seen.group for seen in letters)
+    for (queue, reason, error_class, redriven), count in groups.most_common():
+        error = f" ({error_class})" if error_class else ""
+        again = f" [yellow]already redriven {redriven}×[/yellow]" if redriven else ""
+        console.print(f"  {count:,}× {queue}: {visible(reason + error)}{again}")

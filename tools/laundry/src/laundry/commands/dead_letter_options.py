@@ -1,0 +1,148 @@
+"""What the ``laundry dlq`` commands share: their options, and running with progress until done or Ctrl-C."""
+
+import asyncio
+import os
+import pwd
+import re
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Annotated, TypeVar
+
+import typer
+from aio_pika.exceptions import AMQPError, DeliveryError
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from laundry.dead_letters.audit import Audit
+from laundry.dead_letters.broker import Broker, connected
+from laundry.dead_letters.work import Tally
+from laundry.display import console
+from laundry.errors import LaundryError
+from laundry.paths import stack_paths
+from laundry.stack import state
+from laundry_events.topology import PLAN
+
+T = TypeVar("T")
+CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+QueueArgument = Annotated[
+    str | None,
+    typer.Argument(help="A queue or its dead-letter queue, for example task.submitted.", show_default=False),
+]
+Ids = Annotated[
+    list[str] | None,
+    typer.Option("--id", help="Only the message with this id; may repeat.", show_default=False),
+]
+Reason = Annotated[
+    str | None,
+    typer.Option(help="Only what died of this reason or error class, as list shows.", show_default=False),
+]
+Scan = Annotated[
+    int,
+    typer.Option(min=1, help="Look at no more than so many messages in a queue; they are held meanwhile."),
+]
+AmqpUrl = Annotated[
+    str | None,
+    typer.Option(
+        "--amqp-url",
+        envvar="LAUNDRY_AMQP_URL",
+        help="amqp://user:password@host:port/vhost of another broker than the local stack's.",
+        show_default=False,
+        show_envvar=True,
+    ),
+]
+By = Annotated[
+    str | None,
+    typer.Option("--by", help="Who decides; the operating system's user if not given.", show_default=False),
+]
+Limit = Annotated[
+    int | None, typer.Option("--limit", min=1, help="At most so many, oldest first.", show_default=False)
+]
+
+
+def meant_queues(queue: str | None, ids: Sequence[str] | None) -> list[str]:
+    """Return the main queues that are meant: the named one, or all when messages are named by id."""
+    names = {planned.name: planned.dead for planned in PLAN.queues if planned.dead}
+    if queue is None:
+        if ids:
+            return list(names)
+        raise LaundryError(f"Say which queue, or which message with --id. Queues: {', '.join(names)}")
+    for name, dead in names.items():
+        if queue in (name, dead):
+            return [name]
+    raise LaundryError(f"There is no queue {queue!r}. There are: {', '.join(names)}")
+
+
+def visible(value: object) -> str:
+    """Make text from a message fit to be shown: a stranger's control codes would steer the terminal."""
+    return escape(CONTROLS.sub("\N{REPLACEMENT CHARACTER}", str(value)))
+
+
+def audit_file() -> Audit:
+    """Return this stack's audit file."""
+    return Audit(stack_paths().var / "audit" / "dead-letters.jsonl")
+
+
+def person(by: str | None) -> str:
+    """Return who acts. The environment's idea of the user counts for nothing, except whom sudo names."""
+    if by:
+        return by
+    try:
+        name = pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        name = f"uid {os.getuid()}"
+    before = os.environ.get("SUDO_USER")
+    return f"{name} (sudo by {before})" if before and before != name else name
+
+
+def perform(
+    what: str,
+    work: Callable[[Broker, Tally], Awaitable[T]],
+    *,
+    amqp_url: str | None,
+    tally: Tally | None = None,
+    done: str | None = None,
+) -> T:
+    """Run ``work`` with the broker and a progress bar; whatever stops it, say what was done until then.
+
+    Args:
+        done: the participle for what ``work`` does to letters, when it changes anything ("sent back").
+    """
+    counted = tally or Tally()
+    urls = [amqp_url] if amqp_url else state.running_stack(stack_paths())["amqp_urls"]
+    if not all(url.startswith(("amqp://", "amqps://")) for url in urls):
+        raise LaundryError("A broker's address looks like amqp://user:password@host:5672/laundry")
+    bar = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=console,
+        transient=True,
+    )
+
+    async def run() -> T:
+        async with connected(urls) as broker:
+            return await work(broker, counted)
+
+    try:
+        with bar:
+            shown = bar.add_task(what, total=None)
+            counted.tell = lambda now: bar.update(shown, completed=now.looked_at, total=now.waiting)
+            return asyncio.run(run())
+    except (AMQPError, OSError, TimeoutError, RuntimeError) as error:
+        raise LaundryError(_stopped(what, error, counted, done)) from error
+    except KeyboardInterrupt:
+        if done:
+            console.print(f"{counted.done:,} {done} so far; the rest is still in its queue.")
+        raise
+    finally:
+        counted.tell = lambda _: None
+
+
+def _stopped(what: str, error: Exception, tally: Tally, done: str | None) -> str:
+    cause = f"{type(error).__name__} {error}".strip()
+    if isinstance(error, DeliveryError):
+        cause = (
+            "the broker did not take the copy back (queue full or not bound; see: laundry topology verify)"
+        )
+    so_far = f" {tally.done:,} {done} before." if done else ""
+    return f"Stopped while {what}: {cause}.{so_far} Nothing is lost: the rest is still there. Run it again."

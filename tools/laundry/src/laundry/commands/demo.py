@@ -1,0 +1,162 @@
+"""``laundry demo``: start what is not running, tell the story, show what came of it."""
+
+import asyncio
+import signal
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from laundry.demo.client import People, Person, Services, StoryFailed
+from laundry.demo.story import Story, photos_for
+from laundry.display import ConsoleProgress, console
+from laundry.errors import LaundryError
+from laundry.identity import LocalIdentity
+from laundry.paths import StackPaths, stack_paths
+from laundry.servers.choice import Kind
+from laundry.stack import detached, state
+from laundry.stack.launch import Options
+
+out = Console(highlight=False)
+
+
+def demo(
+    photos: Annotated[
+        Path | None,
+        typer.Option(exists=True, file_okay=False, help="Your own photos; else the project draws some."),
+    ] = None,
+    count: Annotated[int, typer.Option(min=1, max=200, help="How many photos to upload.")] = 12,
+    stay: Annotated[
+        bool | None,
+        typer.Option("--stay/--no-stay", help="Stay up to look around; by default only with a terminal."),
+    ] = None,
+) -> None:
+    """Start everything and tell the whole story: photo, reading, correction, fault, match, dead letter.
+
+    Exit status 0 only if all of it happened.
+    """
+    paths, began = stack_paths(), time.monotonic()
+    started_here = state.supervisor(paths) is None
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    failed = True
+    try:
+        document = _stack(paths, started_here)
+        ready_s = time.monotonic() - began
+        failed = not asyncio.run(_tell(paths, document, photos, count, ready_s))
+        stays = sys.stdin.isatty() and sys.stdout.isatty() if stay is None else stay
+        if stays:
+            _look_around(paths, document, started_here)
+    finally:
+        if started_here:
+            _stop(paths)
+    raise typer.Exit(int(failed))
+
+
+def _stack(paths: StackPaths, started_here: bool) -> dict[str, Any]:
+    if not started_here:
+        console.print("The stack runs already; the story is told on it.")
+        return state.running_stack(paths)
+    progress = ConsoleProgress()
+    try:
+        return detached.start(paths, Options(nodes=1, servers=Kind.AUTO), progress)
+    finally:
+        progress.close()
+
+
+def _stop(paths: StackPaths) -> None:
+    from laundry.commands.stack import down  # noqa: PLC0415 - the commands import each other nowhere else
+
+    down(wipe=False)
+
+
+@contextmanager
+def _bar(title: str, total: int) -> Any:
+    columns = (TextColumn("  {task.description}"), BarColumn(24), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=out, transient=True, disable=not out.is_terminal) as progress:
+        task = progress.add_task(title, total=total)
+        yield lambda: progress.advance(task)
+
+
+async def _tell(
+    paths: StackPaths, document: dict[str, Any], folder: Path | None, count: int, ready_s: float
+) -> bool:
+    try:
+        pictures = photos_for(folder, count)
+    except FileNotFoundError as error:
+        raise LaundryError(str(error)) from error
+    people = People(LocalIdentity(paths.identity))
+    began = time.monotonic()
+    async with Services(document) as services:
+        story = Story(services, people, paths, lambda text: out.print(f"  {escape(text)}"))
+
+        async def upload_and_read() -> None:
+            before = await story.shares()
+            with _bar("uploading", len(pictures)) as advance:
+                await story.upload(pictures, advance)
+            with _bar("reading", len(pictures)) as advance:
+                await story.wait_for_readings(before, advance)
+
+        chapters: list[tuple[str, Callable[[], Awaitable[None]]]] = [
+            ("The owner and two customers turn on their phones", story.register_phones),
+            (f"A helper photographs {len(pictures)} loads; three replicas read them", upload_and_read),
+            ("The owner corrects a reading", story.correct_one),
+            ("A washer fails", story.break_a_washer),
+            ("The branch says what it is like", story.state_a_preference),
+            ("One message is made to fail", story.fail_a_message),
+        ]
+        problem = await _chapters(chapters)
+    _table(story, ready_s, time.monotonic() - began, problem)
+    if problem is None:
+        _addresses(document, story.helper, story.owner)
+    return problem is None
+
+
+async def _chapters(chapters: list[tuple[str, Callable[[], Awaitable[None]]]]) -> str | None:
+    for number, (title, tell) in enumerate(chapters, 1):
+        out.print(f"\n[bold]{number}. {escape(title)}[/bold]")
+        try:
+            await tell()
+        except StoryFailed as error:
+            out.print(f"  [red]✗ {escape(str(error))}[/red]")
+            return f"chapter {number}: {error}"
+        out.print("  [green]✓[/green]")
+    return None
+
+
+def _table(story: Story, ready_s: float, told_s: float, problem: str | None) -> None:
+    table = Table(title="What happened", title_justify="left")
+    for column in ("what", "outcome", "time"):
+        table.add_column(column, overflow="fold")
+    table.add_row("stack ready", "servers, services, three AI consumers", f"{ready_s:.1f} s")
+    for line in story.lines:
+        table.add_row(escape(line.what), escape(line.outcome), escape(line.took))
+    told = "[green]all of it happened[/green]" if problem is None else f"[red]{escape(problem)}[/red]"
+    table.add_row("the story", told, f"{told_s:.1f} s")
+    out.print()
+    out.print(table)
+
+
+def _addresses(document: dict[str, Any], helper: Person, owner: Person) -> None:
+    web = document["web_url"]
+    out.print("\nThe pages (these links sign you in):")
+    for who in (helper, owner):
+        role = "helper" if who is helper else "owner"
+        out.print(f"  {role}: {web}/{role}#token={who.token}", soft_wrap=True)
+
+
+def _look_around(paths: StackPaths, document: dict[str, Any], started_here: bool) -> None:
+    out.print(f"\nRabbitMQ: {document['management_urls'][0].split('@')[-1]} (login in {paths.stack_file})")
+    ends = "ends and stops everything" if started_here else "ends; the stack stays up"
+    out.print(f"Look around as long as you like. Ctrl-C {ends}.")
+    try:
+        signal.pause()
+    except KeyboardInterrupt:
+        out.print()

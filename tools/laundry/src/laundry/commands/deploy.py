@@ -1,0 +1,51 @@
+"""``laundry compose-env`` and ``laundry check-deploy``."""
+
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from laundry.display import console
+from laundry.errors import LaundryError
+from laundry.paths import stack_paths
+
+
+def compose_env(
+    port: Annotated[
+        list[str] | None, typer.Option(help="A host port, e.g. WEB_PORT=8090; may repeat.")
+    ] = None,
+) -> None:
+    """Write var/compose.env (random passwords, kept if there) and the files that Compose mounts."""
+    from laundry.deploy import environment  # noqa: PLC0415 - the event library is slow to import
+
+    ports: dict[str, int] = {}
+    for entry in port or []:
+        name, _, number = entry.partition("=")
+        if name not in environment.HOST_PORTS or not number.isdecimal() or not 0 < int(number) < 65536:
+            known = ", ".join(environment.HOST_PORTS)
+            raise LaundryError(f"--port is NAME=number with one of {known}; got {entry!r}.")
+        ports[name] = int(number)
+    env_file = environment.write(stack_paths(), ports=ports)
+    console.print(f"Wrote {env_file}. Start: docker compose --env-file {env_file} up --build --wait --detach")
+
+
+def check_deploy(
+    fetch: Annotated[
+        bool,
+        typer.Option(
+            "--fetch", help="Put missing tools into the cache folder (helm: 15 MB, schemas: 22 MB)."
+        ),
+    ] = False,
+) -> None:
+    """Check Dockerfile, Compose and the Helm chart; says what this machine could not check."""
+    from laundry.deploy import check  # noqa: PLC0415 - the event library is slow to import
+
+    signs = {check.State.OK: "[green]✓[/green]", check.State.FAILED: "[red]✗[/red]", check.State.SKIPPED: "–"}
+    out, seen = Console(highlight=False), []
+    for outcome in check.run(fetch=fetch):
+        out.print(f"{signs[outcome.state]} {outcome.name}: {outcome.state}: {escape(outcome.text)}")
+        seen.append(outcome.state)
+    counts = ", ".join(f"{seen.count(state)} {state}" for state in check.State)
+    out.print(counts)
+    raise typer.Exit(1 if check.State.FAILED in seen else 0)

@@ -1,0 +1,190 @@
+"""``laundry up``, ``down``, ``status``, ``prepare``: the stack as a whole."""
+
+import dataclasses
+import json
+import signal
+import time
+from contextlib import suppress
+from typing import Annotated, Any
+
+import psutil
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from laundry.display import ConsoleProgress, console
+from laundry.errors import LaundryError
+from laundry.paths import StackPaths, stack_paths
+from laundry.servers import choice, rootfs
+from laundry.servers.choice import Kind
+from laundry.stack import detached, leftovers, report, state
+from laundry.stack.launch import Options
+from laundry.stack.supervisor import Supervisor
+
+STOP_SECONDS = 90.0
+ServersOption = Annotated[
+    Kind,
+    typer.Option(
+        "--servers",
+        help="Where RabbitMQ, PostgreSQL and S3 come from; auto: given, else docker, else native.",
+    ),
+]
+
+
+def up(
+    detach: Annotated[bool, typer.Option("--detach", "-d", help="Return once everything is ready.")] = False,
+    nodes: Annotated[int, typer.Option(help="RabbitMQ nodes: 1, or 3 for a cluster.")] = 1,
+    servers: ServersOption = Kind.AUTO,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Forget the data of earlier runs first.")] = False,
+) -> None:
+    """Start every server and service; stays in the foreground until Ctrl-C unless --detach."""
+    if nodes not in (1, 3):
+        raise LaundryError("--nodes is 1 or 3: quorum queues need an odd number to agree.")
+    paths, progress = stack_paths(), ConsoleProgress()
+    options = Options(nodes=nodes, servers=servers, fresh=fresh)
+    began = time.monotonic()
+
+    def ready(document: dict[str, Any]) -> None:
+        progress.finished("Everything is ready", f"in {time.monotonic() - began:.1f} s")
+        _where_to_go(paths, document)
+        if not detach:
+            console.print("Ctrl-C stops everything.")
+
+    try:
+        if detach:
+            ready(detached.start(paths, options, progress))
+        else:
+            Supervisor(paths, options, progress).run(ready)
+    finally:
+        progress.close()
+
+
+def down(
+    wipe: Annotated[bool, typer.Option("--wipe", help="Also delete the stack's data and passwords.")] = False,
+) -> None:
+    """Stop the stack; also ends what a crashed one left behind."""
+    paths, progress = stack_paths(), ConsoleProgress()
+    running = state.supervisor(paths)
+    if running is not None:
+        progress.started("Stopping")
+        _stop(running)
+        progress.finished("Stopped")
+    ended = leftovers.sweep(paths.var)
+    if ended:
+        progress.finished("Left by a crashed stack, ended", ", ".join(ended))
+    if running is None and not ended:
+        progress.finished("Nothing was running")
+    state.forget(paths)
+    if wipe:
+        import shutil  # noqa: PLC0415
+
+        shutil.rmtree(paths.data, ignore_errors=True)
+        paths.secrets_file.unlink(missing_ok=True)
+        progress.finished("Data deleted", str(paths.data))
+
+
+def _stop(supervisor: psutil.Process) -> None:
+    with suppress(psutil.NoSuchProcess):
+        supervisor.send_signal(signal.SIGTERM)
+        if not _ended(supervisor, STOP_SECONDS):
+            # Its children die with it; the caller sweeps the rest.
+            supervisor.kill()
+            _ended(supervisor, 5)
+
+
+def _ended(process: psutil.Process, seconds: float) -> bool:
+    """Wait for a process that is not our child; one that nobody has waited for yet has ended too."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if not process.is_running() or process.status() == psutil.STATUS_ZOMBIE:
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def status(
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """Show each process with its port, memory and health; exit status 1 unless all is well."""
+    found = report.look(stack_paths())
+    if as_json:
+        content: dict[str, Any] = {"running": found.running, "ready": found.ready, "healthy": found.healthy}
+        content["servers"] = found.servers
+        content["processes"] = [dataclasses.asdict(process) for process in found.processes]
+        typer.echo(json.dumps(content, indent=2))
+    elif not found.running:
+        console.print("The stack is not running. Start it: laundry up")
+    else:
+        _print_table(found)
+    raise typer.Exit(0 if found.healthy else 1)
+
+
+def _print_table(found: report.StackReport) -> None:
+    still = "" if found.ready else "Still starting. "
+    table = Table(caption=f"{still}Servers: {found.servers}", caption_justify="left")
+    for name in ("process", "pid", "port", "RSS", "PSS", "up", "restarts", "health"):
+        table.add_column(name, justify="left" if name in ("process", "health") else "right")
+    for process in found.processes:
+        colour = "green" if process.health == "ok" else "red"
+        table.add_row(
+            process.name,
+            str(process.pid or "-"),
+            str(process.port or "-"),
+            _megabytes(process.rss_bytes),
+            _megabytes(process.pss_bytes),
+            "-" if process.uptime_seconds is None else _duration(process.uptime_seconds),
+            str(process.restarts),
+            f"[{colour}]{process.health}[/{colour}]",
+        )
+    table.add_section()
+    total_rss = sum(process.rss_bytes for process in found.processes)
+    total_pss = sum(process.pss_bytes for process in found.processes)
+    table.add_row("all", "", "", _megabytes(total_rss), _megabytes(total_pss), "", "", "")
+    Console().print(table)
+
+
+def _megabytes(count: int) -> str:
+    return f"{count / 1e6:.0f} MB"
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}"
+
+
+def _where_to_go(paths: StackPaths, document: dict[str, Any]) -> None:
+    rows = {
+        "pages": document.get("web_url"),
+        "helper API": _docs(document.get("helper_url")),
+        "monitoring API": _docs(document.get("monitoring_url")),
+        "search API": _docs(document.get("search_url")),
+        "notification API": _docs(document.get("notification_url")),
+        "mlops API": _docs(document.get("mlops_url")),
+        "pushes taken": f"{document['fcm_url']}/messages",
+        "RabbitMQ": document["management_urls"][0].split("@")[-1],
+        "addresses and passwords": str(paths.stack_file),
+    }
+    table = Table.grid(padding=(0, 2))
+    for name, address in rows.items():
+        if address:
+            table.add_row(f"  {name}", str(address))
+    console.print(table)
+    console.print("A token: [bold]laundry token --role owner --branch b1[/bold]")
+
+
+def _docs(url: str | None) -> str | None:
+    return f"{url}/docs" if url else None
+
+
+def prepare(servers: ServersOption = Kind.AUTO) -> None:
+    """Make now what the native servers need (once for a machine), so that nothing waits for it later."""
+    taken, progress = choice.choose(servers), ConsoleProgress()
+    try:
+        if taken.kind is Kind.NATIVE:
+            root = rootfs.ensure(progress)
+            progress.finished("RabbitMQ", f"{rootfs.rabbitmq_version(root)} in {root}")
+        else:
+            progress.finished("Nothing to make", str(taken))
+    finally:
+        progress.close()

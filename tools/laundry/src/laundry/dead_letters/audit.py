@@ -1,0 +1,76 @@
+"""Who did what to which dead letter: an append-only file of JSON lines."""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from laundry.dead_letters.letters import Act, DeadLetter, utc
+
+
+class Audit:
+    """The audit file. A line is on disk before the letter that it tells of leaves its queue."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def write(self, letter: DeadLetter, act: Act, now: datetime) -> None:
+        """Append one record and wait until the disk has it. Raises OSError."""
+        record = {
+            "at": utc(now),
+            "by": act.by,
+            "action": act.action,
+            "queue": letter.queue,
+            "id": letter.message_id,
+            "reason": act.why,
+            "dead_reason": letter.reason,
+            "error_class": letter.error_class or None,
+            "died_at": utc(letter.died_at) if letter.died_at else None,
+            "redriven_before": letter.redriven,
+            "trace_id": letter.trace_id,
+            "body_sha256": hashlib.sha256(letter.body).hexdigest(),
+        }
+        line = (json.dumps(record, ensure_ascii=False) + "\n").encode()
+        file = self._open()
+        try:
+            if os.write(file, line) != len(line):
+                raise OSError(f"{self.path}: the record was written in part only")
+            os.fsync(file)
+        finally:
+            os.close(file)
+
+    def check(self) -> None:
+        """Find out before anything is done whether it can be recorded. Raises OSError."""
+        os.close(self._open())
+
+    def _open(self) -> int:
+        new = not self.path.exists()
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        file = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        if new:
+            _sync_folder(self.path.parent)
+        return file
+
+    def records(self) -> Iterator[dict[str, Any]]:
+        """Read every record, oldest first; a line that a crash cut short is passed over."""
+        if not self.path.exists():
+            return
+        with self.path.open(encoding="utf-8", errors="replace") as lines:
+            for line in lines:
+                try:
+                    record = json.loads(line)
+                except ValueError:
+                    continue
+                if isinstance(record, dict):
+                    yield record
+
+
+def _sync_folder(folder: Path) -> None:
+    file = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(file)
+    finally:
+        os.close(file)

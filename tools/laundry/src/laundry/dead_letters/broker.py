@@ -1,0 +1,141 @@
+"""Reading dead-letter queues without emptying them, and sending a letter back to work."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+import aio_pika
+from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage, AbstractQueue
+from aio_pika.exceptions import AMQPError, ChannelNotFoundEntity
+
+from laundry.dead_letters.letters import DeadLetter
+from laundry.errors import LaundryError
+from laundry_events.topology import REQUEUE_EXCHANGE, dead_queue
+
+TIMEOUT_S = 10.0
+KEPT = ("content_type", "content_encoding", "correlation_id", "type", "app_id", "timestamp")
+
+
+class Taken:
+    """A letter that this connection holds; the queue keeps it until ``remove``."""
+
+    def __init__(self, message: AbstractIncomingMessage, queue: str) -> None:
+        self.message = message
+        properties = {name: getattr(message, name) for name in KEPT}
+        self.letter = DeadLetter(
+            queue=queue,
+            message_id=message.message_id,
+            headers=dict(message.headers),
+            body=message.body,
+            properties={name: value for name, value in properties.items() if value is not None},
+        )
+
+    async def remove(self) -> None:
+        """Take the letter off its queue for good."""
+        await self.message.ack()
+
+
+class Walk:
+    """Goes over a dead-letter queue, oldest first, up to what waited there at the start.
+
+    The bound is what keeps a letter that dies again meanwhile from being met twice.
+    """
+
+    def __init__(self, queue: str, source: AbstractQueue, waiting: int, bound: int) -> None:
+        self.waiting = waiting
+        self.bound = bound
+        self._queue = queue
+        self._source = source
+        self._taken = 0
+        self._held: AbstractIncomingMessage | None = None
+        self._latest: AbstractIncomingMessage | None = None
+
+    def __aiter__(self) -> "Walk":
+        return self
+
+    async def __anext__(self) -> Taken:
+        if self._taken >= self.bound:
+            raise StopAsyncIteration
+        if self._latest is not None and not self._latest.processed:
+            self._held = self._latest
+        message = await self._source.get(fail=False, timeout=TIMEOUT_S)
+        if message is None:
+            raise StopAsyncIteration
+        self._taken += 1
+        self._latest = message
+        return Taken(message, self._queue)
+
+    async def put_back(self) -> None:
+        """Give everything that was not removed back to the queue, in one step so that the order stays."""
+        for message in (self._latest, self._held):
+            if message is not None and not message.processed:
+                await message.nack(multiple=True, requeue=True)
+                return
+
+
+class Broker:
+    """An operator's connection."""
+
+    def __init__(self, connection: AbstractConnection, sending: AbstractChannel) -> None:
+        self._connection = connection
+        self._sending = sending
+
+    @asynccontextmanager
+    async def walk(self, queue: str, *, scan: int) -> AsyncIterator[Walk]:
+        """Open the dead letters of a main queue for reading; at the end those not removed go back.
+
+        Raises:
+            LaundryError: the broker has no such queue.
+        """
+        name = dead_queue(queue)
+        channel = await self._connection.channel(publisher_confirms=False)
+        try:
+            source = await channel.declare_queue(name, passive=True, timeout=TIMEOUT_S)
+        except ChannelNotFoundEntity as error:
+            raise LaundryError(f"The broker has no queue {name}. Make it: laundry topology apply") from error
+        waiting = int(source.declaration_result.message_count or 0)
+        walk = Walk(queue, source, waiting, min(waiting, scan))
+        try:
+            yield walk
+        finally:
+            # A connection that is gone has returned them already.
+            with suppress(AMQPError, OSError, TimeoutError, RuntimeError):
+                async with asyncio.timeout(TIMEOUT_S):
+                    await walk.put_back()
+                    await channel.close()
+
+    async def send_back(self, letter: DeadLetter, headers: Mapping[str, Any]) -> None:
+        """Publish a copy to the letter's own queue and wait for the broker's confirm.
+
+        Raises:
+            aio_pika.exceptions.DeliveryError: refused (queue full) or unroutable; the copy is not stored.
+        """
+        exchange = await self._sending.get_exchange(REQUEUE_EXCHANGE, ensure=False)
+        message = aio_pika.Message(
+            letter.body,
+            headers=dict(headers),
+            message_id=letter.message_id,
+            delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
+            **letter.properties,
+        )
+        await exchange.publish(message, letter.queue, mandatory=True, timeout=TIMEOUT_S)
+
+
+@asynccontextmanager
+async def connected(urls: Sequence[str]) -> AsyncIterator[Broker]:
+    """Connect to the first broker node that answers. Raises LaundryError when none does."""
+    connection: AbstractConnection | None = None
+    problems: list[str] = []
+    for url in urls:
+        try:
+            connection = await aio_pika.connect(url, timeout=TIMEOUT_S)
+            break
+        except (AMQPError, OSError, TimeoutError) as error:
+            problems.append(f"{type(error).__name__} {error}".strip())
+    if connection is None:
+        raise LaundryError(
+            f"No broker answers ({'; '.join(problems) or 'no address given'}). See: laundry status"
+        )
+    async with connection:
+        yield Broker(connection, await connection.channel(publisher_confirms=True, on_return_raises=True))

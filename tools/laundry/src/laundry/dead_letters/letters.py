@@ -1,0 +1,164 @@
+"""What a dead letter says about itself, and the headers with which it goes back to work."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from laundry_events.ladder import ATTEMPT, BROKER_HEADERS, FIRST_FAILED_AT
+
+UNSAID = "not-said"
+ORIGINAL_KEY = "x-original-routing-key"
+REDRIVEN = "x-redriven"
+# Written by the consumer that gave up; a redriven message starts with a history of its own.
+HISTORY = (
+    ATTEMPT,
+    "x-attempts",
+    "x-dead-",
+    FIRST_FAILED_AT,
+    "x-last-failed-at",
+    "x-error-",
+    "x-service",
+    *BROKER_HEADERS,
+)
+# RabbitMQ would deliver the copy to these routing keys too; it is meant for one queue.
+MORE_RECIPIENTS = ("CC", "BCC")
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A message in a dead-letter queue.
+
+    Attributes:
+        queue: the main queue that it died in (known from where it lies, not from its headers).
+        properties: the AMQP properties besides id and headers that a copy keeps.
+    """
+
+    queue: str
+    message_id: str | None
+    headers: Mapping[str, Any]
+    body: bytes
+    properties: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def death(self) -> Mapping[str, Any] | None:
+        """The broker's own note, when the broker and not a consumer dead-lettered it (delivery limit)."""
+        notes = self.headers.get("x-death")
+        for note in notes if isinstance(notes, list) else ():
+            if isinstance(note, Mapping) and note.get("queue") == self.queue:
+                return note
+        return None
+
+    @property
+    def reason(self) -> str:
+        """Why it died, in one word."""
+        death = self.death
+        said = death.get("reason") if death else self.headers.get("x-dead-reason")
+        return str(said or UNSAID)
+
+    @property
+    def error_class(self) -> str:
+        """The class of the last error; empty when the consumer could not say."""
+        return "" if self.death else str(self.headers.get("x-error-class", ""))
+
+    @property
+    def died_at(self) -> datetime | None:
+        """When it came here, as far as it says."""
+        death = self.death
+        said = death.get("time") if death else self.headers.get("x-last-failed-at")
+        try:
+            when = datetime.fromisoformat(said) if isinstance(said, str) else said
+        except ValueError:
+            return None
+        if not isinstance(when, datetime):
+            return None
+        return when if when.tzinfo else when.replace(tzinfo=UTC)
+
+    @property
+    def redriven(self) -> int:
+        """How often a person sent it back already."""
+        count = self.headers.get(REDRIVEN, 0)
+        return count if isinstance(count, int) and count > 0 else 0
+
+    @property
+    def trace_id(self) -> str | None:
+        """The trace that it belongs to (W3C traceparent)."""
+        parts = str(self.headers.get("traceparent", "")).split("-")
+        return parts[1] if len(parts) == 4 else None
+
+    @property
+    def fingerprint(self) -> str:
+        """Tells this letter from every other in its queue."""
+        said = f"{self.message_id}|{self.reason}|{self.died_at}|{self.redriven}|"
+        return hashlib.sha256(said.encode() + self.body).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which dead letters are meant; each condition that is left empty lets every letter pass.
+
+    Attributes:
+        reason: the reason or the class of the error.
+        only: fingerprints of letters that a person has seen and agreed to.
+    """
+
+    reason: str | None = None
+    ids: frozenset[str] = frozenset()
+    only: frozenset[str] | None = None
+
+    def takes(self, letter: DeadLetter) -> bool:
+        """Say whether a letter is meant."""
+        return (
+            (self.reason is None or self.reason in (letter.reason, letter.error_class))
+            and (not self.ids or letter.message_id in self.ids)
+            and (self.only is None or letter.fingerprint in self.only)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """A person's decision about dead letters."""
+
+    action: str
+    by: str
+    why: str
+
+
+def utc(when: datetime) -> str:
+    """Write a time as RFC 3339 in UTC."""
+    return when.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def redriven_headers(letter: DeadLetter, act: Act, now: datetime) -> dict[str, Any]:
+    """Return the headers of the copy that goes back: the event, a fresh retry budget, who and why."""
+    headers = {
+        name: value
+        for name, value in letter.headers.items()
+        if not name.startswith(HISTORY) and name not in MORE_RECIPIENTS
+    }
+    key = _key_at_death(letter)
+    if key is not None:
+        headers[ORIGINAL_KEY] = key
+    headers.update(
+        {
+            REDRIVEN: letter.redriven + 1,
+            "x-redriven-by": act.by,
+            "x-redriven-at": utc(now),
+            "x-redrive-reason": act.why,
+        }
+    )
+    return headers
+
+
+def _key_at_death(letter: DeadLetter) -> str | None:
+    """Return the routing key that the broker checked when it took the message, if the broker noted one.
+
+    The header of that name was written by whoever published (equipment can do so over MQTT), and consumers
+    believe it on a message that comes back: what the broker noted must win.
+    """
+    death = letter.death
+    keys = death.get("routing-keys") if death else None
+    if not isinstance(keys, list) or not keys or keys[0] == letter.queue:
+        return None
+    return str(keys[0])

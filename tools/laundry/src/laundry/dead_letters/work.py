@@ -1,0 +1,181 @@
+"""What an operator does with dead letters, a queue at a time, in an order that a crash cannot harm."""
+
+import asyncio
+import base64
+import json
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, TextIO
+
+from laundry.dead_letters.audit import Audit
+from laundry.dead_letters.broker import Broker
+from laundry.dead_letters.letters import Act, DeadLetter, Selection, redriven_headers, utc
+
+
+@dataclass(slots=True)
+class Bounds:
+    """How far a command goes: at most ``scan`` letters looked at in a queue, ``limit`` treated in all."""
+
+    scan: int = 10_000
+    limit: int | None = None
+
+
+@dataclass(slots=True)
+class Tally:
+    """What was done so far; whoever is interrupted can still tell. ``tell`` hears of every letter."""
+
+    looked_at: int = 0
+    waiting: int = 0
+    done: int = 0
+    tell: Callable[["Tally"], None] = field(default=lambda _: None, repr=False)
+
+
+@dataclass(slots=True)
+class Summary:
+    """The dead letters of one queue."""
+
+    queue: str
+    waiting: int = 0
+    looked_at: int = 0
+    oldest: datetime | None = None
+    redriven: int = 0
+    reasons: Counter[str] = field(default_factory=Counter)
+
+    def add(self, letter: DeadLetter) -> None:
+        """Count a letter in."""
+        self.looked_at += 1
+        self.redriven += bool(letter.redriven)
+        self.reasons[f"{letter.reason} ({letter.error_class})" if letter.error_class else letter.reason] += 1
+        if letter.died_at and (self.oldest is None or letter.died_at < self.oldest):
+            self.oldest = letter.died_at
+
+
+Handle = Callable[[DeadLetter], None]
+
+
+async def look(
+    broker: Broker, queue: str, selection: Selection, bounds: Bounds, tally: Tally, *, handle: Handle
+) -> None:
+    """Hand every letter that is meant to ``handle``; all of them stay where they are."""
+    async with broker.walk(queue, scan=bounds.scan) as walk:
+        tally.waiting += walk.waiting
+        async for taken in walk:
+            tally.looked_at += 1
+            if selection.takes(taken.letter):
+                handle(taken.letter)
+                tally.done += 1
+            tally.tell(tally)
+            if bounds.limit is not None and tally.done >= bounds.limit:
+                break
+
+
+async def summarise(broker: Broker, queue: str, bounds: Bounds, tally: Tally) -> Summary:
+    """Count a queue's dead letters by reason."""
+    summary = Summary(queue)
+    before = tally.waiting
+    await look(broker, queue, Selection(), bounds, tally, handle=summary.add)
+    summary.waiting = tally.waiting - before
+    return summary
+
+
+async def redrive(
+    broker: Broker,
+    queue: str,
+    selection: Selection,
+    bounds: Bounds,
+    tally: Tally,
+    *,
+    act: Act,
+    audit: Audit,
+    rate: float,
+) -> None:
+    """Send letters back to their queue, at most ``rate`` a second.
+
+    Copy confirmed, then the record, then the ack: whatever stops this in between leaves the letter where it
+    is, and the second copy of the next run has the same id, which the consumers' inboxes know.
+    """
+    audit.check()
+    began = time.monotonic()
+    sent = 0
+    async with broker.walk(queue, scan=bounds.scan) as walk:
+        tally.waiting += walk.waiting
+        async for taken in walk:
+            tally.looked_at += 1
+            tally.tell(tally)
+            if not selection.takes(taken.letter):
+                continue
+            await asyncio.sleep(max(0.0, began + sent / rate - time.monotonic()))
+            now = datetime.now(UTC)
+            await broker.send_back(taken.letter, redriven_headers(taken.letter, act, now))
+            audit.write(taken.letter, act, now)
+            await taken.remove()
+            sent += 1
+            tally.done += 1
+            tally.tell(tally)
+            if bounds.limit is not None and tally.done >= bounds.limit:
+                break
+
+
+async def discard(
+    broker: Broker,
+    queue: str,
+    selection: Selection,
+    bounds: Bounds,
+    tally: Tally,
+    *,
+    act: Act,
+    audit: Audit,
+) -> None:
+    """Remove letters for good, each after its audit record is on disk."""
+    async with broker.walk(queue, scan=bounds.scan) as walk:
+        tally.waiting += walk.waiting
+        async for taken in walk:
+            tally.looked_at += 1
+            tally.tell(tally)
+            if not selection.takes(taken.letter):
+                continue
+            audit.write(taken.letter, act, datetime.now(UTC))
+            await taken.remove()
+            tally.done += 1
+            tally.tell(tally)
+            if bounds.limit is not None and tally.done >= bounds.limit:
+                break
+
+
+def exported(letter: DeadLetter, *, body: bool = True) -> dict[str, Any]:
+    """Return a letter as a JSON object; the body, whatever bytes it is, as base64."""
+    found: dict[str, Any] = {
+        "queue": letter.queue,
+        "message_id": letter.message_id,
+        "reason": letter.reason,
+        "error_class": letter.error_class or None,
+        "died_at": utc(letter.died_at) if letter.died_at else None,
+        "redriven": letter.redriven,
+        "trace_id": letter.trace_id,
+        "properties": plain(letter.properties),
+        "headers": plain(letter.headers),
+    }
+    if body:
+        found["body_base64"] = base64.b64encode(letter.body).decode()
+    return found
+
+
+def write_line(letter: DeadLetter, target: TextIO) -> None:
+    """Write a letter as one JSON line."""
+    target.write(json.dumps(exported(letter), ensure_ascii=False) + "\n")
+
+
+def plain(value: Any) -> Any:
+    """Turn AMQP field values into JSON: times as RFC 3339, bytes as base64."""
+    if isinstance(value, Mapping):
+        return {str(name): plain(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if isinstance(value, datetime):
+        return utc(value if value.tzinfo else value.replace(tzinfo=UTC))
+    if isinstance(value, bytes | bytearray):
+        return {"base64": base64.b64encode(value).decode()}
+    return value if value is None or isinstance(value, str | int | float | bool) else str(value)

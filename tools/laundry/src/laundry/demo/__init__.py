@@ -1,0 +1,1 @@
+"""The demo: a story told live against the running stack, through the addresses that any client has."""

@@ -1,0 +1,146 @@
+"""What Compose is given: passwords made here once, the broker's definitions, the local identity's key."""
+
+import secrets
+from collections.abc import Callable
+from pathlib import Path
+
+from laundry.errors import LaundryError
+from laundry.files import write_json
+from laundry.identity import LocalIdentity
+from laundry.paths import StackPaths
+from laundry.servers.addresses import BrokerAddress, ObjectStoreAddress
+from laundry.stack.environment import BUCKET
+from laundry.stack.processes import SERVICES, broker_users, database_owners
+from laundry.stack.state import stack_document
+from laundry_events.definitions import definitions
+
+BROKER_ADMIN = "laundry-admin"
+DATABASE_ADMIN = "laundry_admin"
+FOLDER_MODE = 0o700
+# Containers run as other users than the one who owns these files; the folder keeps everybody else out.
+MOUNTED_MODE = 0o644
+HOST_PORTS = {
+    "WEB_PORT": 8080,
+    "HELPER_PORT": 8001,
+    "MONITORING_PORT": 8002,
+    "SEARCH_PORT": 8003,
+    "NOTIFICATION_PORT": 8004,
+    "MLOPS_PORT": 8005,
+    "FCM_PORT": 8006,
+    "AMQP_PORT": 5672,
+    "MANAGEMENT_PORT": 15672,
+    "MQTT_PORT": 1883,
+    "DATABASE_PORT": 5432,
+    "S3_PORT": 9000,
+}
+
+
+def variable(kind: str, name: str) -> str:
+    """Return the name of a variable that belongs to one service, e.g. ``BROKER_PASSWORD_AI_CONSUMER``."""
+    return f"{kind}_{name.upper().replace('-', '_')}"
+
+
+def secret_makers() -> dict[str, Callable[[], str]]:
+    """Return how each secret is made. Values need no quoting in an address, in JSON or in an env file."""
+
+    def password() -> str:
+        return secrets.token_urlsafe(24)
+
+    names = ["DATABASE_ADMIN_PASSWORD", "BROKER_ADMIN_PASSWORD", "MQTT_AUTH_SECRET"]
+    names += [variable("BROKER_PASSWORD", user) for user in broker_users()]
+    names += [variable("DATABASE_PASSWORD", owner) for owner in database_owners()]
+    return {
+        **dict.fromkeys(names, password),
+        "S3_ACCESS_KEY": lambda: secrets.token_hex(10).upper(),
+        "S3_SECRET_KEY": lambda: secrets.token_hex(20),
+    }
+
+
+def read_env(path: Path) -> dict[str, str]:
+    """Return the variables of an env file, none if it is missing. Raises LaundryError for a strange line."""
+    found: dict[str, str] = {}
+    lines = path.read_text().splitlines() if path.exists() else []
+    for number, line in enumerate(lines, start=1):
+        if not line.strip() or line.lstrip().startswith("#"):
+            continue
+        name, separator, value = line.partition("=")
+        if not separator:
+            raise LaundryError(f"{path}, line {number} is not NAME=value. Mend it, or remove the file.")
+        found[name.strip()] = value.strip()
+    return found
+
+
+def write(paths: StackPaths, *, ports: dict[str, int] | None = None) -> Path:
+    """Write ``var/compose.env`` and what Compose mounts, keeping every value that is there already.
+
+    Args:
+        ports: host ports in place of the kept or usual ones, by variable.
+
+    Returns:
+        The env file.
+    """
+    env_file, folder = paths.var / "compose.env", paths.var / "compose"
+    kept = read_env(env_file)
+    values = {name: str(port) for name, port in HOST_PORTS.items()}
+    values |= {"BIND": "127.0.0.1"} | kept | {name: str(port) for name, port in (ports or {}).items()}
+    for name, make in secret_makers().items():
+        values[name] = kept.get(name) or make()
+    values["LAUNDRY_VAR_DIR"] = str(paths.var)
+    folder.mkdir(parents=True, exist_ok=True)
+    folder.chmod(FOLDER_MODE)
+    _write_env(env_file, values)
+    passwords = {user: values[variable("BROKER_PASSWORD", user)] for user in broker_users()}
+    administrator = (BROKER_ADMIN, values["BROKER_ADMIN_PASSWORD"])
+    document = definitions(passwords, administrator=administrator)
+    write_json(folder / "definitions.json", document, mode=MOUNTED_MODE)
+    key_file = LocalIdentity(paths.identity).key_file
+    _write_text(folder / "es256.pem", key_file.read_text(), MOUNTED_MODE)
+    write_json(folder / "stack.json", _stack(values))
+    return env_file
+
+
+def _write_env(path: Path, values: dict[str, str]) -> None:
+    lines = ["# Made by `laundry compose-env`, which keeps what is here. Ports may be changed."]
+    lines += [f"{name}={value}" for name, value in values.items()]
+    _write_text(path, "\n".join([*lines, ""]), 0o600)
+
+
+def _write_text(path: Path, text: str, mode: int) -> None:
+    path.touch(0o600)
+    # In place: a running container's mount is the file itself, and would not follow a rename.
+    path.write_text(text)
+    path.chmod(mode)
+
+
+def _stack(values: dict[str, str]) -> dict[str, object]:
+    """Return the same document as a stack without containers writes, for the same clients."""
+    host = values["BIND"] if values["BIND"] not in ("", "0.0.0.0") else "127.0.0.1"  # noqa: S104
+
+    def address(port: str) -> str:
+        return f"http://{host}:{values[port]}"
+
+    login = f"{BROKER_ADMIN}:{values['BROKER_ADMIN_PASSWORD']}"
+    amqp = f"amqp://{login}@{host}:{values['AMQP_PORT']}/%2F"
+    broker = BrokerAddress(
+        amqp_url=amqp,
+        amqp_urls=[amqp],
+        management_urls=[address("MANAGEMENT_PORT")],
+        mqtt_url=f"mqtt://{host}:{values['MQTT_PORT']}",
+        username=BROKER_ADMIN,
+        password=values["BROKER_ADMIN_PASSWORD"],
+    )
+    urls = {s.url_key: address(f"{s.login.upper()}_PORT") for s in SERVICES if s.url_key}
+    databases = {
+        owner: f"postgresql://{owner}:{values[variable('DATABASE_PASSWORD', owner)]}"
+        f"@{host}:{values['DATABASE_PORT']}/{owner}"
+        for owner in database_owners()
+    }
+    document = stack_document(
+        urls={**urls, "fcm_url": address("FCM_PORT")},
+        broker=broker,
+        objects=ObjectStoreAddress(address("S3_PORT"), values["S3_ACCESS_KEY"], values["S3_SECRET_KEY"]),
+        database_urls=databases,
+        pids={},
+    )
+    assert document["s3"]["bucket"] == BUCKET
+    return document

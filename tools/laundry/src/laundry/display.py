@@ -1,0 +1,116 @@
+"""Progress for people (a live line in a terminal, else plain lines) and between processes (JSON lines)."""
+
+import json
+import sys
+import time
+from contextlib import suppress
+from typing import Any, TextIO
+
+from rich.console import Console
+from rich.markup import escape
+from rich.status import Status
+
+from laundry.progress import Progress
+
+console = Console(stderr=True, highlight=False)
+
+
+class ConsoleProgress:
+    """Shows the running step with a spinner, and each finished one with its time."""
+
+    def __init__(self, target: Console = console) -> None:
+        self.console = target
+        self.began: dict[str, float] = {}
+        self.status: Status | None = None
+
+    def started(self, step: str) -> None:
+        """Show that a step runs."""
+        self.began[step] = time.monotonic()
+        self._show(step)
+
+    def note(self, step: str, text: str) -> None:
+        """Show what the step does now."""
+        self._show(f"{step}: {text}")
+        if not self.console.is_terminal:
+            self.console.print(f"  … {escape(step)}: {escape(text)}")
+
+    def finished(self, step: str, text: str = "") -> None:
+        """Leave a line for the finished step."""
+        self._line("[green]✓[/green]", step, text)
+
+    def failed(self, step: str, text: str) -> None:
+        """Leave a line for the failed step; the error itself is told at the end."""
+        self._line("[red]✗[/red]", step, text.splitlines()[0] if text else "")
+
+    def close(self) -> None:
+        """Take the spinner away."""
+        if self.status is not None:
+            self.status.stop()
+            self.status = None
+
+    def _show(self, text: str) -> None:
+        if not self.console.is_terminal:
+            return
+        if self.status is None:
+            self.status = self.console.status(escape(text))
+            self.status.start()
+        self.status.update(escape(text))
+
+    def _line(self, sign: str, step: str, text: str) -> None:
+        self.close()
+        began = self.began.pop(step, None)
+        seconds = "" if began is None else f"[dim]{time.monotonic() - began:.1f} s[/dim]"
+        self.console.print(" ".join(part for part in (sign, escape(step), escape(text), seconds) if part))
+
+
+class JsonLines:
+    """Progress for another process to show: one JSON object on each line."""
+
+    def __init__(self, target: TextIO) -> None:
+        self.target = target
+        # Once nobody reads any more, what is left to say goes to a log, for people.
+        self.plain = False
+
+    def send(self, **content: Any) -> None:
+        """Write one line; a reader that went away is not missed."""
+        line = f"{content.get('step', '')} {content.get('text', '')}" if self.plain else json.dumps(content)
+        with suppress(BrokenPipeError, ValueError):
+            self.target.write(line + "\n")
+            self.target.flush()
+
+    def started(self, step: str) -> None:
+        """Tell that a step runs."""
+        self.send(event="started", step=step, text="")
+
+    def note(self, step: str, text: str) -> None:
+        """Tell what the step does now."""
+        self.send(event="note", step=step, text=text)
+
+    def finished(self, step: str, text: str = "") -> None:
+        """Tell that a step is done."""
+        self.send(event="finished", step=step, text=text)
+
+    def failed(self, step: str, text: str) -> None:
+        """Tell that a step failed."""
+        self.send(event="failed", step=step, text=text)
+
+
+def replay(line: str, progress: Progress) -> dict[str, Any]:
+    """Show one JSON line on ``progress``; return it for those that mean something else."""
+    content: dict[str, Any] = json.loads(line)
+    match content.get("event"):
+        case "started":
+            progress.started(content["step"])
+        case "note":
+            progress.note(content["step"], content["text"])
+        case "finished":
+            progress.finished(content["step"], content["text"])
+        case "failed":
+            progress.failed(content["step"], content["text"])
+    return content
+
+
+def fail(message: str) -> None:
+    """Tell a person what went wrong."""
+    console.print(f"[red]{escape(message)}[/red]")
+    sys.stderr.flush()

@@ -1,0 +1,40 @@
+"""A broker's management API: the local stack's, or one that is named."""
+
+import os
+from typing import Any
+from urllib.parse import quote, unquote, urlsplit, urlunsplit
+
+import httpx
+
+from laundry.broker_plan import Target
+from laundry.errors import LaundryError
+from laundry.paths import stack_paths
+from laundry.stack import state
+from laundry_events.topology import VHOST
+
+VARIABLE = "LAUNDRY_MANAGEMENT_URL"
+TIMEOUT_SECONDS = 30.0
+
+
+def target(url: str | None = None) -> Target:
+    """Return the broker at ``url`` (with user and password), else the environment's, else the stack's."""
+    found = url or os.environ.get(VARIABLE) or state.running_stack(stack_paths())["management_urls"][0]
+    parts = urlsplit(found)
+    if not (parts.hostname and parts.username and parts.password):
+        raise LaundryError(
+            f"A management address looks like http://user:password@host:15672 (or set {VARIABLE})."
+        )
+    host = f"{parts.hostname}:{parts.port}" if parts.port else parts.hostname
+    address = urlunsplit((parts.scheme, host, parts.path.rstrip("/"), "", ""))
+    return Target(address, unquote(parts.username), unquote(parts.password))
+
+
+def queue_totals(broker: Target) -> dict[str, dict[str, Any]]:
+    """Return each queue with its current counts (not the statistics, which are seconds old)."""
+    with httpx.Client(
+        base_url=broker.management_url, auth=(broker.username, broker.password), timeout=TIMEOUT_SECONDS
+    ) as client:
+        parameters = {"disable_stats": "true", "enable_queue_totals": "true"}
+        answer = client.get(f"/api/queues/{quote(VHOST, safe='')}", params=parameters)
+        answer.raise_for_status()
+        return {queue["name"]: queue for queue in answer.json()}

@@ -1,0 +1,54 @@
+"""Where the project keeps what it makes while it runs."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+PROJECT = Path(__file__).resolve().parents[4]
+
+
+@dataclass(frozen=True, slots=True)
+class StackPaths:
+    """The folder of one stack; two checkouts have two."""
+
+    var: Path
+
+    @property
+    def stack_file(self) -> Path:
+        """Where clients, tests and benchmarks find the running stack."""
+        return self.var / "stack.json"
+
+    @property
+    def processes_file(self) -> Path:
+        """The supervisor's own notes: process ids with start times."""
+        return self.var / "run" / "processes.json"
+
+    @property
+    def lock_file(self) -> Path:
+        """Held by the supervisor as long as it lives."""
+        return self.var / "run" / "supervisor.lock"
+
+    @property
+    def secrets_file(self) -> Path:
+        """Passwords made for this stack."""
+        return self.var / "secrets.json"
+
+    @property
+    def identity(self) -> Path:
+        """The local identity's key."""
+        return self.var / "identity"
+
+    @property
+    def logs(self) -> Path:
+        """Logs of the services and the supervisor."""
+        return self.var / "log"
+
+    @property
+    def data(self) -> Path:
+        """Data of the servers; it survives a restart."""
+        return self.var / "data"
+
+
+def stack_paths() -> StackPaths:
+    """Return this checkout's stack, or the one that LAUNDRY_VAR_DIR names."""
+    return StackPaths(Path(os.environ.get("LAUNDRY_VAR_DIR") or PROJECT / "var").resolve())

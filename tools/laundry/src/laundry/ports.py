@@ -1,0 +1,47 @@
+"""Free TCP ports on the loopback address."""
+
+import random
+import socket
+from pathlib import Path
+
+LOWEST = 15000
+_chosen: set[int] = set()
+
+
+def free_ports(count: int) -> list[int]:
+    """Return distinct free ports below the kernel's ephemeral range, never the same twice in one process.
+
+    The kernel could hand a port of that range to an outgoing connection before the server binds it.
+    """
+    ephemeral = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    candidates = list(range(LOWEST, ephemeral) if ephemeral > LOWEST + 5000 else range(LOWEST, 65000))
+    random.SystemRandom().shuffle(candidates)
+    found: list[int] = []
+    for port in candidates:
+        if len(found) == count:
+            break
+        if port not in _chosen and _is_free(port):
+            found.append(port)
+            _chosen.add(port)
+    return found
+
+
+def free_port() -> int:
+    """Return one free port."""
+    return free_ports(1)[0]
+
+
+def is_open(port: int, host: str = "127.0.0.1") -> bool:
+    """Whether something accepts connections there."""
+    with socket.socket() as client:
+        client.settimeout(1)
+        return client.connect_ex((host, port)) == 0
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as server:
+        try:
+            server.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True

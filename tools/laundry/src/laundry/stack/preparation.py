@@ -1,0 +1,80 @@
+"""What must be true before the services start: databases, the bucket, the topology, the migrations."""
+
+import asyncio
+import json
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from laundry.errors import LaundryError
+from laundry.process import base_environment, require_program
+from laundry.servers.addresses import BrokerAddress, DatabaseAddress
+from laundry.servers.postgres import ensure_database
+
+SECONDS = 180.0
+LOG_LINES = 20
+
+
+def make_databases(address: DatabaseAddress, passwords: Mapping[str, str]) -> dict[str, str]:
+    """Make one database and role for each service; return their libpq URLs."""
+
+    async def make() -> dict[str, str]:
+        return {
+            name: await ensure_database(address, name, name, password) for name, password in passwords.items()
+        }
+
+    return asyncio.run(make())
+
+
+class Preparation:
+    """The program that applies topology and migrations; it imports its libraries while the servers start."""
+
+    def __init__(self, logs: Path) -> None:
+        logs.mkdir(parents=True, exist_ok=True)
+        self.log_file = logs / "preparation.log"
+        setpriv = require_program("setpriv", package="util-linux")
+        with self.log_file.open("wb") as log:
+            self.child = subprocess.Popen(  # noqa: S603
+                [setpriv, "--pdeathsig", "KILL", sys.executable, "-m", "laundry.stack.migrations"],
+                env=base_environment(),
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    def carry_out(
+        self,
+        broker: BrokerAddress,
+        broker_passwords: Mapping[str, str],
+        nodes: int,
+        migrations: Mapping[str, str],
+    ) -> None:
+        """Apply the topology and each package's migrations. Raises LaundryError."""
+        target = {
+            "management_url": broker.management_url,
+            "username": broker.username,
+            "password": broker.password,
+        }
+        order = {
+            "target": target,
+            "passwords": dict(broker_passwords),
+            "nodes": nodes,
+            "migrations": {
+                package: url.replace("postgresql://", "postgresql+asyncpg://", 1)
+                for package, url in migrations.items()
+            },
+        }
+        try:
+            # By standard input: neither a command line nor an environment should show passwords.
+            self.child.communicate(json.dumps(order).encode(), timeout=SECONDS)
+        except subprocess.TimeoutExpired:
+            self.child.kill()
+            raise LaundryError(
+                f"Topology and migrations took longer than {SECONDS:.0f} s: {self.log_file}"
+            ) from None
+        if self.child.returncode != 0:
+            lines = self.log_file.read_text(errors="replace").splitlines()
+            tail = "\n".join(f"  | {line}" for line in lines[-LOG_LINES:])
+            raise LaundryError(f"Topology or migrations failed. The log: {self.log_file}\n{tail}")

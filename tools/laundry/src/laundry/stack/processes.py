@@ -1,0 +1,66 @@
+"""The table of service processes: what runs, how often, and what each needs."""
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """One kind of process. ``user`` is whose broker login and database it takes (its own name by default)."""
+
+    name: str
+    module: str
+    arguments: tuple[str, ...] = ()
+    replicas: int = 1
+    user: str = ""
+    broker: bool = True
+    database: bool = False
+    objects: bool = False
+    models: bool = False
+    pushes: bool = False
+    # Gives way to the others on few cores, as its own node's cores would in a cluster (see nice(1)).
+    niceness: int = 0
+    peers: tuple[str, ...] = field(default=())
+    # The key of var/stack.json that holds its address, if others may call it.
+    url_key: str | None = None
+
+    @property
+    def login(self) -> str:
+        """Name of its broker user and of its database."""
+        return self.user or self.name
+
+    @property
+    def process_names(self) -> tuple[str, ...]:
+        """Names of its processes."""
+        if self.replicas == 1:
+            return (self.name,)
+        return tuple(f"{self.name}-{number}" for number in range(1, self.replicas + 1))
+
+
+SERVICES = (
+    Service("helper", "helper", database=True, objects=True, url_key="helper_url"),
+    Service("ai-consumer", "ai_consumer", replicas=3, objects=True, models=True, niceness=19),
+    Service("mlops", "mlops", database=True, objects=True, models=True, url_key="mlops_url"),
+    Service("monitoring", "monitoring", database=True, url_key="monitoring_url"),
+    Service("search", "search", database=True, url_key="search_url"),
+    Service("notification", "notification", ("api",), database=True, pushes=True, url_key="notification_url"),
+    Service(
+        "notification-faults", "notification", ("faults",), user="notification", database=True, pushes=True
+    ),
+    Service(
+        "web",
+        "web",
+        broker=False,
+        peers=("helper", "monitoring", "search", "notification", "mlops"),
+        url_key="web_url",
+    ),
+)
+
+
+def database_owners(services: tuple[Service, ...] = SERVICES) -> dict[str, str]:
+    """Return the package with the migrations of each database, by its name."""
+    return {service.login: service.module for service in services if service.database}
+
+
+def broker_users(services: tuple[Service, ...] = SERVICES) -> tuple[str, ...]:
+    """Return the broker users that the processes log in as."""
+    return tuple(dict.fromkeys(service.login for service in services if service.broker))

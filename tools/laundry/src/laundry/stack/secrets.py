@@ -1,0 +1,37 @@
+"""Passwords of the local stack: made once, kept in a file that only its owner reads."""
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from laundry.files import read_json, write_json
+from laundry.paths import StackPaths
+
+
+@dataclass(frozen=True, slots=True)
+class Secrets:
+    """What the stack's servers and services log in with."""
+
+    broker_admin: str
+    database_admin: str
+    s3_access_key: str
+    s3_secret_key: str
+    broker: dict[str, str]
+    database: dict[str, str]
+
+
+def load(paths: StackPaths, services: Sequence[str]) -> Secrets:
+    """Return the stack's secrets, making those that are missing."""
+    kept: dict[str, Any] = read_json(paths.secrets_file) or {}
+    made = {
+        "broker_admin": kept.get("broker_admin") or secrets.token_urlsafe(24),
+        "database_admin": kept.get("database_admin") or secrets.token_urlsafe(24),
+        "s3_access_key": kept.get("s3_access_key") or secrets.token_hex(10).upper(),
+        "s3_secret_key": kept.get("s3_secret_key") or secrets.token_hex(20),
+        "broker": {name: secrets.token_urlsafe(24) for name in services} | kept.get("broker", {}),
+        "database": {name: secrets.token_urlsafe(24) for name in services} | kept.get("database", {}),
+    }
+    if made != kept:
+        write_json(paths.secrets_file, made)
+    return Secrets(**made)
