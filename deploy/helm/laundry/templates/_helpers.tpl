@@ -1,0 +1,104 @@
+{{/* Names are short: "<release>-<service>", and "laundry-<service>" for the usual release name. */}}
+{{- define "laundry.name" -}}
+{{- printf "%s-%s" .root.Release.Name .service | trunc 63 | trimSuffix "-" -}}
+{{- end -}}
+
+{{- define "laundry.image" -}}
+{{- printf "%s/%s:%s" .root.Values.image.registry .image (.root.Values.image.tag | default .root.Chart.AppVersion) -}}
+{{- end -}}
+
+{{- define "laundry.selector" -}}
+app.kubernetes.io/name: {{ .service }}
+app.kubernetes.io/instance: {{ .root.Release.Name }}
+{{- end -}}
+
+{{/* Without the chart's version: a change of the chart alone restarts nobody. */}}
+{{- define "laundry.podLabels" -}}
+{{ include "laundry.selector" . }}
+app.kubernetes.io/part-of: smart-fitness-laundry
+{{- end -}}
+
+{{- define "laundry.labels" -}}
+{{ include "laundry.podLabels" . }}
+app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .root.Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
+{{- end -}}
+
+{{/* What each service is; how many and how large is in the values. */}}
+{{- define "laundry.facts" -}}
+helper:              {image: helper, secret: helper, port: true, broker: true, database: true, objects: true}
+ai-consumer:         {image: ai-consumer, secret: ai-consumer, broker: true, objects: true}
+mlops:               {image: mlops, secret: mlops, port: true, broker: true, database: true, objects: true}
+monitoring:          {image: monitoring, secret: monitoring, port: true, broker: true, database: true, mqtt: true}
+search:              {image: search, secret: search, port: true, broker: true, database: true}
+notification:        {image: notification, secret: notification, port: true, broker: true, database: true, push: true, process: api}
+notification-faults: {image: notification, secret: notification, broker: true, database: true, push: true, process: faults}
+web:                 {image: web, port: true, peers: true}
+{{- end -}}
+
+{{/* Databases, and the package that holds each one's migrations. */}}
+{{- define "laundry.databases" -}}
+[helper, mlops, monitoring, search, notification]
+{{- end -}}
+
+{{- define "laundry.brokerHost" -}}
+{{- if .Values.rabbitmq.enabled -}}
+{{ printf "%s-rabbitmq" .Release.Name }}
+{{- else -}}
+{{ required "set topology.managementHost to your broker's management API, or topology.enabled=false" .Values.topology.managementHost }}
+{{- end -}}
+{{- end -}}
+
+{{- define "laundry.podSecurity" -}}
+runAsNonRoot: true
+runAsUser: 10001
+runAsGroup: 10001
+fsGroup: 10001
+seccompProfile:
+  type: RuntimeDefault
+{{- end -}}
+
+{{- define "laundry.containerSecurity" -}}
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+capabilities:
+  drop: [ALL]
+{{- end -}}
+
+{{- define "laundry.fromSecret" -}}
+- name: {{ .name }}
+  valueFrom:
+    secretKeyRef:
+      name: {{ .secret }}
+      key: {{ .key }}
+{{- end -}}
+
+{{- define "laundry.scheduling" -}}
+{{- with .Values.image.pullSecrets }}
+imagePullSecrets:
+  {{- range . }}
+  - name: {{ . }}
+  {{- end }}
+{{- end }}
+{{- with .Values.nodeSelector }}
+nodeSelector:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.tolerations }}
+tolerations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end -}}
+
+{{/* One egress rule from {ports, to}. */}}
+{{- define "laundry.egress" -}}
+- ports:
+    {{- range .ports }}
+    - {port: {{ . }}, protocol: TCP}
+    {{- end }}
+  {{- with .to }}
+  to:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+{{- end -}}
