@@ -1,0 +1,17 @@
+"""What clients are built from is what the code does."""
+
+import json
+
+from laundry.contracts import FOLDER, outdated
+
+
+def test_the_committed_documents_are_those_of_the_code() -> None:
+    assert outdated() == [], "run `make contracts` and look at the difference"
+
+
+def test_every_error_of_every_endpoint_is_a_problem_document() -> None:
+    for path in FOLDER.glob("*.openapi.json"):
+        document = json.loads(path.read_text())
+        for route, operations in document["paths"].items():
+            for method, operation in operations.items():
+                assert "4XX" in operation["responses"], f"{path.name}: {method} {route}"

@@ -1,0 +1,132 @@
+"""The chart carries every service, asks for no password in its values, and names what the settings read."""
+
+import importlib
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+
+from laundry.deploy import chart, check
+from laundry.errors import LaundryError
+from laundry.stack.processes import SERVICES, database_owners
+from tests.deploy.test_compose import IN_THE_IMAGE, settings_of
+
+VALUES: dict[str, Any] = yaml.safe_load((chart.CHART / "values.yaml").read_text())
+EXAMPLE: dict[str, Any] = yaml.safe_load((chart.CHART / "ci" / "values.yaml").read_text())
+SCHEMA: dict[str, Any] = json.loads((chart.CHART / "values.schema.json").read_text())
+TEMPLATES = {file.name: file.read_text() for file in (chart.CHART / "templates").iterdir()}
+
+
+def defined(name: str) -> Any:
+    found = re.search(
+        rf'{{{{- define "{re.escape(name)}" -}}}}\n(.*?){{{{- end -}}}}', TEMPLATES["_helpers.tpl"], re.DOTALL
+    )
+    assert found is not None, f"the chart does not define {name}"
+    return yaml.safe_load(found[1])
+
+
+FACTS: dict[str, dict[str, Any]] = defined("laundry.facts")
+
+
+def test_every_process_of_the_stack_is_in_the_chart() -> None:
+    assert FACTS.keys() == VALUES["services"].keys() == {service.name for service in SERVICES}
+    for service in SERVICES:
+        facts = FACTS[service.name]
+        assert bool(facts.get("broker")) == service.broker
+        assert bool(facts.get("database")) == service.database
+        assert bool(facts.get("objects")) == service.objects
+        assert bool(facts.get("push")) == service.pushes
+        assert bool(facts.get("peers")) == bool(service.peers)
+        assert bool(facts.get("port")) == bool(service.url_key)
+        assert facts.get("process") == (service.arguments[0] if service.arguments else None)
+        assert facts.get("secret") == (service.login if service.broker else None)
+    assert defined("laundry.databases") == list(database_owners())
+    assert VALUES["services"]["ai-consumer"]["replicas"] == 3
+
+
+def test_templates_set_what_the_settings_ask_for() -> None:
+    fields: dict[str, bool] = {}
+    for service in SERVICES:
+        for name, field in settings_of(service).model_fields.items():
+            variable = f"LAUNDRY_{name.upper()}"
+            fields[variable] = fields.get(variable, False) or field.is_required()
+    text = TEMPLATES["services.yaml"]
+    named = set(re.findall(r"\bLAUNDRY_[A-Z0-9_]+\b", text))
+    peers = re.search(r"range \$peer := list ([^}]*) }}\s*- name: LAUNDRY_{{ upper \$peer }}_URL", text)
+    assert peers is not None
+    named |= {f"LAUNDRY_{peer.upper()}_URL" for peer in re.findall(r'"(\w+)"', peers[1])}
+    assert named - {"LAUNDRY_"} <= fields.keys(), "variables that no service reads"
+    assert {name for name, required in fields.items() if required} <= named | IN_THE_IMAGE
+
+
+@pytest.mark.parametrize("values", [VALUES, EXAMPLE], ids=["defaults", "example"])
+def test_values_fit_their_schema(values: dict[str, Any]) -> None:
+    jsonschema.validate(values, SCHEMA)
+
+
+def test_the_schema_refuses_what_would_be_overlooked() -> None:
+    for wrong in ({"servces": {}}, {"image": {"tag": 1}}, {"rabbitmq": {"replicas": 2}}, {"password": "x"}):
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate(wrong, SCHEMA)
+
+
+def test_no_values_and_no_template_hold_a_secret() -> None:
+    for name, text in TEMPLATES.items():
+        assert "kind: Secret" not in text, f"{name} makes a Secret"
+        assert not re.search(
+            r"(?i)(password|secret|key):\s+[\"']?[A-Za-z0-9]{8,}[\"']?\s*$", text, re.MULTILINE
+        ), name
+
+    def leaves(node: Any, path: str = "") -> list[tuple[str, Any]]:
+        if isinstance(node, dict):
+            return [leaf for key, value in node.items() for leaf in leaves(value, f"{path}.{key}")]
+        return [(path, node)]
+
+    suspicious = [path for path, _ in leaves(VALUES) if re.search(r"(?i)password|token|apikey", path)]
+    assert suspicious == [".topology.passwordsSecret"]
+
+
+def test_the_chart_carries_the_plan_without_users() -> None:
+    text = chart.DEFINITIONS_FILE.read_text()
+    assert text == chart.definitions_text(), "run: make contracts"
+    assert not {"users", "permissions", "topic_permissions"} & json.loads(text).keys()
+
+
+def test_the_dockerfile_is_in_order() -> None:
+    check.check_dockerfile()
+
+
+@pytest.mark.parametrize(
+    ("good", "bad", "complaint"),
+    [
+        ("USER 10001:10001", "USER root", "USER"),
+        ("/livez", "/", "HEALTHCHECK"),
+        ("python:3.13-slim", "python:latest", "latest"),
+        ("WORKDIR /tmp", "ADD https://files.example/x /tmp/x", "address"),
+    ],
+)
+def test_a_dockerfile_out_of_order_is_found(tmp_path: Path, good: str, bad: str, complaint: str) -> None:
+    text = check.DOCKERFILE.read_text()
+    assert good in text
+    file = tmp_path / "Dockerfile"
+    file.write_text(text.replace(good, bad))
+    with pytest.raises(LaundryError, match=complaint):
+        check.check_dockerfile(file)
+
+
+def test_a_kind_that_kubernetes_dropped_is_a_failure_and_a_known_custom_one_is_not() -> None:
+    def warning(kind: str) -> str:
+        return f"WARN x.yaml Couldn't find schema for kind {kind} with api version v1"
+
+    output = f"INFO x.yaml passed\n{warning('RabbitmqCluster')}\n{warning('PodSecurityPolicy')}\n"
+    assert check._complaints(output) == [warning("PodSecurityPolicy")]
+
+
+def test_every_service_has_its_migrations_in_its_package() -> None:
+    for package in database_owners().values():
+        folder = Path(str(importlib.import_module(package).__file__)).parent / "migrations" / "versions"
+        assert list(folder.glob("*.py")), f"{package} has no migration"

@@ -1,0 +1,161 @@
+"""The Compose file starts every process of the stack, with what its settings ask for and no secret."""
+
+import base64
+import hashlib
+import importlib
+import json
+import re
+import stat
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from pydantic_settings import BaseSettings
+
+from laundry.deploy import environment
+from laundry.errors import LaundryError
+from laundry.identity import LocalIdentity
+from laundry.paths import PROJECT, StackPaths
+from laundry.stack.processes import SERVICES, Service, broker_users, database_owners
+
+TEXT = (PROJECT / "docker-compose.yml").read_text()
+COMPOSE: dict[str, Any] = yaml.safe_load(TEXT)
+CONTAINERS: dict[str, dict[str, Any]] = COMPOSE["services"]
+# What every image brings: deploy/docker/Dockerfile.
+IN_THE_IMAGE = {"LAUNDRY_HOST", "LAUNDRY_PORT", "LAUNDRY_MODEL_DIR", "LAUNDRY_PACKAGE"}
+ONCE = {"prepare", *(f"migrate-{owner}" for owner in database_owners())}
+
+
+def settings_of(service: Service) -> type[BaseSettings]:
+    module = importlib.import_module(f"{service.module}.settings")
+    classes = [
+        found
+        for found in vars(module).values()
+        if isinstance(found, type) and issubclass(found, BaseSettings) and found.__module__ == module.__name__
+    ]
+    assert len(classes) == 1, f"{service.module}.settings holds {len(classes)} settings classes"
+    return classes[0]
+
+
+@pytest.mark.parametrize("service", SERVICES, ids=lambda service: service.name)
+def test_every_process_of_the_stack_has_its_container(service: Service) -> None:
+    container = CONTAINERS[service.name]
+    assert container.get("deploy", {}).get("replicas", 1) == service.replicas
+    if service.arguments:
+        assert container["command"] == ["python", "-m", service.module, *service.arguments]
+    else:
+        assert "command" not in container
+        assert container["build"]["args"]["PACKAGE"] == service.module
+
+
+@pytest.mark.parametrize("service", SERVICES, ids=lambda service: service.name)
+def test_a_container_gets_what_its_settings_ask_for(service: Service) -> None:
+    fields = settings_of(service).model_fields
+    known = {f"LAUNDRY_{name.upper()}" for name in fields}
+    given = {name for name in CONTAINERS[service.name]["environment"] if name.startswith("LAUNDRY_")}
+    assert given <= known, "variables that the service does not read"
+    required = {f"LAUNDRY_{name.upper()}" for name, field in fields.items() if field.is_required()}
+    assert required <= given | IN_THE_IMAGE
+
+
+@pytest.mark.parametrize("service", SERVICES, ids=lambda service: service.name)
+def test_a_container_has_only_its_own_logins(service: Service) -> None:
+    environment_text = json.dumps(CONTAINERS[service.name]["environment"])
+    passwords = set(re.findall(r"(?:BROKER|DATABASE)_PASSWORD_\w+", environment_text))
+    own = service.login.upper().replace("-", "_")
+    expected = {f"BROKER_PASSWORD_{own}"} if service.broker else set()
+    expected |= {f"DATABASE_PASSWORD_{own}"} if service.database else set()
+    assert passwords == expected
+    assert "ADMIN" not in environment_text
+
+
+def test_every_database_is_migrated_before_its_service_starts() -> None:
+    for owner, package in database_owners().items():
+        migration = CONTAINERS[f"migrate-{owner}"]
+        assert migration["command"] == ["python", "-m", "laundry_service.migrate", package]
+        waits_for = CONTAINERS[owner]["depends_on"][f"migrate-{owner}"]["condition"]
+        assert waits_for == "service_completed_successfully"
+
+
+@pytest.mark.parametrize("name", sorted(CONTAINERS))
+def test_a_container_is_bounded_and_watched(name: str) -> None:
+    container = CONTAINERS[name]
+    assert container["deploy"]["resources"]["limits"]["memory"]
+    assert container["restart"] == ("no" if name in ONCE else "unless-stopped")
+    if name not in ONCE:
+        assert container["healthcheck"]["test"]
+    if container["image"].startswith("laundry/"):
+        assert container["read_only"] is True
+        assert container["cap_drop"] == ["ALL"]
+    for port in container.get("ports", []):
+        assert port.startswith("${BIND:-127.0.0.1}:${"), "published beyond this machine, or on a fixed port"
+
+
+def test_the_file_holds_no_secret_and_asks_for_what_is_generated(tmp_path: Path) -> None:
+    wanted = set(re.findall(r"\$\{([A-Z0-9_]+):\?", TEXT))
+    made = set(environment.secret_makers())
+    assert wanted <= made, "Compose asks for variables that nobody makes"
+    for name in made & set(re.findall(r"\$\{([A-Z0-9_]+)", TEXT)):
+        assert not re.search(rf"\$\{{{name}:?-", TEXT), f"{name} has a default"
+    for line in TEXT.splitlines():
+        key, _, value = line.strip().partition(": ")
+        if re.search(r"(PASSWORD|SECRET|ACCESS)_?(KEY|S)?$", key):
+            assert "${" in value or value == ">-", line
+    ports = set(re.findall(r"\$\{(\w+_PORT):-(\d+)\}", TEXT))
+    assert ports == {(name, str(number)) for name, number in environment.HOST_PORTS.items()}
+
+
+def test_passwords_are_made_once_and_readable_by_their_owner_only(tmp_path: Path) -> None:
+    paths = StackPaths(tmp_path)
+    env_file = environment.write(paths, ports={"WEB_PORT": 8090})
+    first = environment.read_env(env_file)
+    assert all(first[name] for name in environment.secret_makers())
+    assert len({first[name] for name in environment.secret_makers()}) == len(environment.secret_makers())
+    assert stat.S_IMODE(env_file.stat().st_mode) == 0o600
+    assert stat.S_IMODE((tmp_path / "compose").stat().st_mode) == 0o700
+    assert environment.read_env(environment.write(paths)) == first, "a second run changed something"
+    assert first["WEB_PORT"] == "8090"
+
+
+def test_another_folder_has_other_passwords(tmp_path: Path) -> None:
+    one = environment.read_env(environment.write(StackPaths(tmp_path / "one")))
+    other = environment.read_env(environment.write(StackPaths(tmp_path / "other")))
+    assert not [name for name in environment.secret_makers() if one[name] == other[name]]
+
+
+def test_a_line_that_is_no_variable_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "compose.env").write_text("WEB_PORT=1\nwhat is this\n")
+    with pytest.raises(LaundryError, match="line 2"):
+        environment.write(StackPaths(tmp_path))
+
+
+def test_the_broker_gets_users_whose_hashes_fit_the_passwords(tmp_path: Path) -> None:
+    values = environment.read_env(environment.write(StackPaths(tmp_path)))
+    text = (tmp_path / "compose" / "definitions.json").read_text()
+    assert not [name for name in environment.secret_makers() if values[name] in text], "a clear password"
+    document = json.loads(text)
+    users = {user["name"]: user for user in document["users"]}
+    passwords = {user: values[environment.variable("BROKER_PASSWORD", user)] for user in broker_users()}
+    passwords[environment.BROKER_ADMIN] = values["BROKER_ADMIN_PASSWORD"]
+    assert users.keys() == passwords.keys()
+    for name, password in passwords.items():
+        raw = base64.b64decode(users[name]["password_hash"])
+        assert raw[4:] == hashlib.sha256(raw[:4] + password.encode()).digest()
+    assert [name for name, user in users.items() if user["tags"]] == [environment.BROKER_ADMIN]
+
+
+def test_the_local_identity_signs_for_containers_too(tmp_path: Path) -> None:
+    paths = StackPaths(tmp_path)
+    environment.write(paths)
+    assert (tmp_path / "compose" / "es256.pem").read_bytes() == LocalIdentity(
+        paths.identity
+    ).key_file.read_bytes()
+
+
+def test_clients_find_the_containers_as_they_find_the_stack(tmp_path: Path) -> None:
+    environment.write(StackPaths(tmp_path), ports={"HELPER_PORT": 9101})
+    document = json.loads((tmp_path / "compose" / "stack.json").read_text())
+    assert document["helper_url"] == "http://127.0.0.1:9101"
+    assert {service.url_key for service in SERVICES if service.url_key} <= document.keys()
+    assert {"fcm_url", "amqp_urls", "management_urls", "s3", "postgres_urls", "pids"} <= document.keys()

@@ -1,0 +1,69 @@
+"""One whole stack for these tests, started by the command a person would use."""
+
+import os
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from laundry.demo.client import People, Services
+from laundry.demo.story import Story
+from laundry.files import read_json
+from laundry.identity import LocalIdentity
+from laundry.paths import StackPaths
+
+LAUNDRY = [sys.executable, "-m", "laundry.cli"]
+
+
+@pytest.fixture(scope="session")
+def stack_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder that every user may enter: PostgreSQL does not run as root."""
+    folder = tmp_path_factory.mktemp("stack")
+    for part in (folder, folder.parent):
+        part.chmod(0o755)
+    return folder
+
+
+def laundry(folder: Path, *arguments: str, timeout_s: float = 300) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "LAUNDRY_VAR_DIR": str(folder)}
+    return subprocess.run(
+        [*LAUNDRY, *arguments],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=timeout_s,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="session")
+def stack(stack_folder: Path) -> Iterator[dict[str, Any]]:
+    """``var/stack.json`` of the running stack."""
+    up = laundry(stack_folder, "up", "--detach")
+    assert up.returncode == 0, up.stderr
+    document = read_json(StackPaths(stack_folder).stack_file)
+    assert document is not None
+    yield document
+    down = laundry(stack_folder, "down", "--wipe")
+    assert down.returncode == 0, down.stderr
+
+
+@pytest.fixture
+def people(stack: dict[str, Any], stack_folder: Path) -> People:
+    return People(LocalIdentity(StackPaths(stack_folder).identity))
+
+
+@pytest_asyncio.fixture
+async def services(stack: dict[str, Any]) -> AsyncIterator[Services]:
+    async with Services(stack) as services:
+        yield services
+
+
+@pytest.fixture
+def story(services: Services, people: People, stack_folder: Path) -> Story:
+    """A branch of its own with a helper, an owner, a washer and two customers."""
+    return Story(services, people, StackPaths(stack_folder), lambda text: None)

@@ -1,0 +1,84 @@
+"""The pages in a real browser, in front of the real services."""
+
+import os
+import shutil
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import Browser, Page, async_playwright, expect
+
+from laundry.demo.client import Person
+from laundry.demo.photos import sample_photos
+from laundry.demo.story import Story
+
+pytestmark = [pytest.mark.stack, pytest.mark.servers, pytest.mark.browser, pytest.mark.timeout(420)]
+
+# The models read, and the broker carries, while the rest of the stack runs on the same two cores.
+PATIENCE_MS = 60_000
+
+
+@pytest_asyncio.fixture
+async def browser() -> AsyncIterator[Browser]:
+    path = os.environ.get("LAUNDRY_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+    if path is None:
+        pytest.skip("Chromium is not installed (apt-get install chromium, or set LAUNDRY_CHROMIUM)")
+    async with async_playwright() as playwright:
+        chromium = await playwright.chromium.launch(
+            executable_path=path, args=["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"]
+        )
+        yield chromium
+        await chromium.close()
+
+
+@pytest.fixture(autouse=True)
+def patience() -> Iterator[None]:
+    expect.set_options(timeout=PATIENCE_MS)
+    yield
+    expect.set_options(timeout=5_000)
+
+
+async def open_page(browser: Browser, stack: dict[str, Any], who: Person) -> Page:
+    context = await browser.new_context(viewport={"width": 390, "height": 844}, locale="en-US")
+    context.set_default_timeout(PATIENCE_MS)
+    page = await context.new_page()
+    await page.goto(f"{stack['web_url']}/#token={who.token}")
+    return page
+
+
+async def test_photo_reading_confirmation_and_fault_on_the_pages(
+    stack: dict[str, Any], story: Story, browser: Browser, tmp_path: Path
+) -> None:
+    [(name, body)] = sample_photos(1, seed=hash(story.mark))
+    photo = tmp_path / Path(name).name
+    photo.write_bytes(body)
+    owner = await open_page(browser, stack, story.owner)
+    await expect(owner.get_by_text("All confirmed")).to_be_visible()
+
+    helper = await open_page(browser, stack, story.helper)
+    await helper.get_by_label("Take a photo").set_input_files(photo)
+    load = helper.locator(".load[data-id]")
+    await expect(load).to_have_attribute("data-status", "read")
+    await expect(load.get_by_role("img")).to_be_visible()
+
+    # The owner's page has been open all the while and shows it by itself.
+    card = owner.locator(".confirm-card")
+    await expect(card.get_by_role("img")).to_be_visible()
+    await card.get_by_role("button", name="Yes, ").click()
+    await expect(owner.get_by_text("All confirmed")).to_be_visible()
+    await expect(load).to_have_attribute("data-status", "confirmed")
+    task_id = await load.get_attribute("data-id")
+    task = await story.services.json("GET", "helper", f"/tasks/{task_id}", who=story.owner)
+    best = task["reading"]["labels"][0]["label"]
+    assert task["confirmation"]["labels"] == [{"label": best, "count": 1}]
+    assert task["confirmation"]["corrected"] is False
+    assert task["photo"]["bytes"] == len(body)
+
+    await story.register_phones()
+    await story.break_a_washer()
+    await expect(owner.locator(".banner")).to_contain_text("E21")
+    await expect(owner.locator(".equipment")).to_contain_text("Fault")
+    for page in (helper, owner):
+        await page.context.close()

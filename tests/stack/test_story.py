@@ -1,0 +1,160 @@
+"""The whole way through every service, as an outside client sees it."""
+
+import asyncio
+import io
+import re
+import secrets
+from pathlib import Path
+from typing import Any
+
+import aio_pika
+import httpx
+import psutil
+import pytest
+from PIL import Image
+
+from laundry.demo.client import until
+from laundry.demo.photos import sample_photos
+from laundry.demo.story import Story
+from laundry_events.topology import EVENTS_EXCHANGE
+from tests.stack.conftest import laundry
+
+pytestmark = [pytest.mark.stack, pytest.mark.servers, pytest.mark.timeout(420)]
+
+
+async def test_photos_are_read_and_a_correction_becomes_an_example(story: Story) -> None:
+    before = await story.shares()
+    await story.upload(sample_photos(3, seed=hash(story.mark)), lambda: None)
+    await story.wait_for_readings(before, lambda: None)
+    assert {task["status"] for task in story.tasks} == {"read"}
+    for task in story.tasks:
+        assert task["reading"]["model_version"]
+        assert all(0 <= label["confidence"] <= 1 for label in task["reading"]["labels"])
+    await story.correct_one()
+
+
+async def test_a_fault_reaches_the_owners_phone_once(story: Story) -> None:
+    await story.register_phones()
+    await story.break_a_washer()
+    (push,) = await story.services.pushes(story.phone_of(story.owner))
+    assert "E21" in push["title"] + push["body"]
+    history = await story.services.json("GET", "notification", "/notifications", who=story.owner)
+    assert [item["kind"] for item in history["items"]] == ["equipment_fault"]
+
+
+async def test_only_customers_whom_a_branch_suits_hear_of_it(story: Story) -> None:
+    await story.register_phones()
+    await story.state_a_preference()
+
+
+async def test_a_message_that_keeps_failing_ends_in_its_dead_letter_queue(
+    story: Story, stack_folder: Path
+) -> None:
+    await story.fail_a_message()
+    shown = await asyncio.to_thread(laundry, stack_folder, "dlq", "list")
+    assert shown.returncode == 0, shown.stderr
+    assert "task.submitted" in shown.stdout
+
+
+async def test_a_photo_that_cannot_be_read_is_an_outcome(story: Story) -> None:
+    picture = io.BytesIO()
+    Image.effect_noise((400, 300), 40).save(picture, "PNG")
+    body = picture.getvalue()
+    start = body.index(b"IDAT") + 4
+    # The frame stays whole, so that only who unpacks the pixels finds the damage.
+    broken = body[:start] + b"\0\0" + body[start + 2 :]
+    answer = await story.services.call(
+        "POST",
+        "helper",
+        "/tasks",
+        who=story.helper,
+        files={"photo": ("broken.png", broken, "image/png")},
+        data={"branch_id": story.branch},
+    )
+    task = answer.json()
+
+    async def settled() -> Any:
+        shown = await story.services.json("GET", "helper", f"/tasks/{task['id']}", who=story.helper)
+        return shown if shown["status"] != "submitted" else None
+
+    shown, _ = await until(settled, within_s=30, what="the outcome")
+    assert shown["status"] == "unreadable"
+    assert shown["reading"] is None
+
+
+async def test_a_restarted_consumer_gets_a_new_pid_and_loses_nothing(
+    story: Story, stack: dict[str, Any], stack_folder: Path
+) -> None:
+    from laundry.files import read_json
+    from laundry.paths import StackPaths
+
+    await story.upload(sample_photos(4, seed=hash(story.mark)), lambda: None)
+    old = read_json(StackPaths(stack_folder).stack_file)
+    assert old is not None
+    psutil.Process(old["pids"]["ai-consumer-2"]).kill()
+    await story.wait_for_readings({}, lambda: None)
+    assert len(story.tasks) == 4
+
+    async def replaced() -> bool:
+        new = read_json(StackPaths(stack_folder).stack_file)
+        return new is not None and new["pids"].get("ai-consumer-2") not in (
+            None,
+            old["pids"]["ai-consumer-2"],
+        )
+
+    await until(replaced, within_s=60, what="a new ai-consumer-2")
+
+
+async def test_a_command_line_token_opens_the_door(stack: dict[str, Any], stack_folder: Path) -> None:
+    made = await asyncio.to_thread(laundry, stack_folder, "token", "--role", "helper", "--branch", "b1")
+    assert re.fullmatch(r"[\w-]+\.[\w-]+\.[\w-]+\n", made.stdout), made
+    headers = {"Authorization": f"Bearer {made.stdout.strip()}"}
+    async with httpx.AsyncClient(headers=headers, timeout=10) as client:
+        assert (await client.get(f"{stack['helper_url']}/tasks")).status_code == 200
+        assert (await client.get(f"{stack['helper_url']}/tasks?branch_id=b2")).status_code == 403
+
+
+async def test_every_process_answers_its_probes_and_the_status_says_so(
+    stack: dict[str, Any], stack_folder: Path
+) -> None:
+    async def well() -> bool:
+        # Another test may just have killed a process, which is then being started again.
+        return (await asyncio.to_thread(laundry, stack_folder, "status")).returncode == 0
+
+    await until(well, within_s=90, what="a healthy stack")
+    for url in ("helper_url", "monitoring_url", "search_url", "notification_url", "mlops_url", "web_url"):
+        async with httpx.AsyncClient(base_url=stack[url], timeout=10) as client:
+            for path in ("/livez", "/readyz", "/metrics"):
+                assert (await client.get(path)).status_code == 200, (url, path)
+
+
+async def test_the_live_broker_is_as_planned(stack: dict[str, Any], stack_folder: Path) -> None:
+    verified = await asyncio.to_thread(laundry, stack_folder, "topology", "verify")
+    assert verified.returncode == 0, verified.stdout + verified.stderr
+
+
+async def test_one_trace_goes_from_the_upload_to_the_reading(story: Story, stack: dict[str, Any]) -> None:
+    trace_id = secrets.token_hex(16)
+    name, body = sample_photos(1, seed=hash(story.mark))[0]
+    connection = await aio_pika.connect(stack["amqp_urls"][0], timeout=10)
+    async with connection, connection.channel() as channel:
+        readings = await channel.declare_queue(exclusive=True, arguments={"x-queue-type": "classic"})
+        await readings.bind(EVENTS_EXCHANGE, "task.read")
+        answer = await story.services.call(
+            "POST",
+            "helper",
+            "/tasks",
+            who=story.helper,
+            headers={"traceparent": f"00-{trace_id}-00f067aa0ba902b7-01"},
+            files={"photo": (name, body, "image/jpeg")},
+            data={"branch_id": story.branch},
+        )
+        task_id = answer.json()["id"]
+        async with asyncio.timeout(30), readings.iterator() as messages:
+            async for message in messages:
+                await message.ack()
+                if message.headers["cloudEvents_subject"] == task_id:
+                    break
+    _, trace, span, _ = str(message.headers["traceparent"]).split("-")
+    assert trace == trace_id
+    assert span != "00f067aa0ba902b7", "the reading is a step of its own"
