@@ -1,0 +1,99 @@
+# Smart Fitness Laundry: every task of a developer or an operator, one target each.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-builtin-rules
+
+PYTHON ?= python3
+UV_VERSION := 0.13.9
+VENV := .venv
+BIN := $(VENV)/bin
+TRAIN := .venv-train
+PACKAGES := $(patsubst %/pyproject.toml,%,$(wildcard libs/*/pyproject.toml services/*/pyproject.toml tools/*/pyproject.toml))
+STAMP := $(VENV)/.installed
+SOURCES := $(wildcard libs/*/src services/*/src tools/*/src)
+PHOTOS ?=
+WORKERS ?= 2
+DATA ?= ../shared/data
+DOCKER_COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
+COMPOSE = $(DOCKER_COMPOSE) --env-file var/compose.env
+
+.PHONY: help setup demo up down status test lint types format bench model contracts lock check-deploy clean \
+  compose-env compose-up compose-down
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(STAMP) ## Make .venv with everything that is locked (the others call it)
+
+$(STAMP): requirements.lock $(addsuffix /pyproject.toml,$(PACKAGES))
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make PYTHON=python3.12 ..."; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { \
+	  echo "python3-venv is missing; installing it"; rm -rf $(VENV); \
+	  if [ "$$(id -u)" = 0 ]; then apt-get update -q && apt-get install -y -q python3-venv; \
+	  else echo "run: sudo apt-get install python3-venv"; exit 1; fi; \
+	  $(PYTHON) -m venv $(VENV); }
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+	$(BIN)/uv pip install --quiet --python $(BIN)/python -r requirements.lock
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps $(addprefix -e ./,$(PACKAGES))
+	@touch $@
+
+demo: setup ## Start everything and tell the whole story live (PHOTOS=folder for your own photos)
+	$(BIN)/laundry demo $(if $(PHOTOS),--photos "$(PHOTOS)")
+
+up: setup ## Start the whole stack and stay in the foreground
+	$(BIN)/laundry up
+
+down: setup ## Stop the stack
+	$(BIN)/laundry down
+
+status: setup ## Show each process of the stack
+	$(BIN)/laundry status
+
+test: setup ## Run every test, with real servers (PYTEST_ARGS for more, WORKERS=0 for one process)
+	$(BIN)/pytest --numprocesses $(WORKERS) $(PYTEST_ARGS)
+
+lint: setup types ## Check format, style and types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: setup
+	$(BIN)/mypy $(SOURCES)
+
+format: setup ## Format the code and mend what can be mended
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: setup ## Measure the figures of the design and compare them with their targets
+	$(BIN)/laundry bench
+
+model: setup ## Train the shipped model from scratch (DATA=folder of photos; about an hour on 2 cores)
+	@test -x $(TRAIN)/bin/python || $(PYTHON) -m venv $(TRAIN)
+	$(TRAIN)/bin/python -m pip install --quiet --disable-pip-version-check -r services/mlops/training-requirements.txt
+	$(TRAIN)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -e libs/reading -e services/mlops
+	$(TRAIN)/bin/python -m mlops.training --data "$(DATA)" $(TRAIN_ARGS)
+
+contracts: setup ## Write event schemas, AsyncAPI and OpenAPI documents from the code
+	$(BIN)/python -m laundry_events.schemas
+	$(BIN)/python -m laundry.contracts
+	$(BIN)/python -m laundry.deploy.chart
+
+lock: setup ## Resolve the dependencies anew into requirements.lock
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+	  --group dev pyproject.toml $(foreach p,$(PACKAGES),--no-emit-package $(shell sed -n 's/^name = "\(.*\)"/\1/p' $(p)/pyproject.toml)) \
+	  -o requirements.lock
+
+compose-env: setup ## Make passwords and broker definitions for Compose (var/compose.env; kept if there)
+	$(BIN)/laundry compose-env
+
+compose-up: compose-env ## Build the images and start the same stack in containers
+	$(COMPOSE) up --build --detach --wait --wait-timeout 600
+
+compose-down: ## Stop the containers (their data stays; to delete it: COMPOSE_DOWN=--volumes)
+	$(COMPOSE) down $(COMPOSE_DOWN)
+
+check-deploy: setup ## Validate Compose and the Helm chart
+	$(BIN)/laundry check-deploy --fetch
+
+clean: ## Remove what was built (the stack's data in var/ stays)
+	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache
