@@ -4,7 +4,7 @@ import { explain } from "./api.js";
 import { h, put, say } from "./dom.js";
 import { trouble } from "./frame.js";
 import { icon } from "./icons.js";
-import { Live } from "./live.js";
+import { Live, Meanwhile } from "./live.js";
 import { ago, has, moment, t, word } from "./texts.js";
 
 const SHOWN = 20;
@@ -123,6 +123,7 @@ export class Alerts {
 /** The machines of the owner's branches and how they are. */
 export class Equipment {
   #known = new Map();
+  #meanwhile = new Meanwhile();
   #list = h("ul", { class: "equipment" });
   #trouble = h("div", {});
   #loaded = false;
@@ -143,8 +144,12 @@ export class Equipment {
 
   async #refresh() {
     try {
-      const { items } = await this.api.page("/api/monitoring/equipment", { limit: 200 });
-      this.#known = new Map(items.map((machine) => [machine.id, machine]));
+      await this.#meanwhile.during(
+        () => this.api.page("/api/monitoring/equipment", { limit: 200 }),
+        ({ items }, changes) => {
+          this.#known = new Map([...items, ...changes.values()].map((machine) => [machine.id, machine]));
+        },
+      );
       this.#loaded = true;
       put(this.#trouble);
       this.#draw();
@@ -156,6 +161,7 @@ export class Equipment {
 
   async #take(machine) {
     if (!("state" in machine && "kind" in machine)) return this.#refresh().catch(() => {});
+    this.#meanwhile.note(machine);
     this.#known.set(machine.id, machine);
     this.#draw();
   }

@@ -14,6 +14,26 @@ export function supersedes(next, known) {
   return !known || (next.version ?? 0) >= (known.version ?? 0);
 }
 
+/** What changes while a list is on its way: a list is as old as its asking, so these are newer than what it says. */
+export class Meanwhile {
+  #open = new Set();
+
+  /** Fetch a list, then `apply(list, changes)` with a Map of the objects by id that were noted since it was asked for. */
+  async during(fetch, apply) {
+    const changes = new Map();
+    this.#open.add(changes);
+    try {
+      apply(await fetch(), changes);
+    } finally {
+      this.#open.delete(changes);
+    }
+  }
+
+  note(object) {
+    for (const changes of this.#open) changes.set(object.id, object);
+  }
+}
+
 /**
  * Follow a stream until `stop()`.
  *

@@ -6,7 +6,7 @@ import { ConfirmCard } from "./confirm-card.js";
 import { h, put, say } from "./dom.js";
 import { connectionLine, trouble } from "./frame.js";
 import { icon } from "./icons.js";
-import { Live } from "./live.js";
+import { Live, Meanwhile, supersedes } from "./live.js";
 import { guessOf, labelsOf } from "./reading.js";
 import { counted, t } from "./texts.js";
 
@@ -19,6 +19,7 @@ const WAITING = ["read", "unreadable"];
 export class OwnerPage {
   #waiting = new Map();
   #confirmed = new Set();
+  #meanwhile = new Meanwhile();
   #done = [];
   #card = null;
   #labels = null;
@@ -89,22 +90,35 @@ export class OwnerPage {
 
   async #refresh() {
     try {
-      const found = new Map();
-      let cursor = null;
-      for (let page = 0; page < MOST_PAGES; page += 1) {
-        const { items, next } = await this.api.page("/api/helper/tasks", { limit: PAGE, cursor, status: WAITING });
-        for (const task of items) if (this.#waits(task)) found.set(task.id, task);
-        cursor = next;
-        if (!next) break;
-      }
-      this.#more = cursor !== null;
-      this.#waiting = found;
-      this.#loaded = true;
-      this.#draw();
+      await this.#meanwhile.during(
+        () => this.#list(),
+        ({ found, more }, changes) => {
+          for (const task of changes.values()) {
+            if (this.#waits(task)) found.set(task.id, task);
+            else found.delete(task.id);
+          }
+          this.#more = more;
+          this.#waiting = found;
+          this.#loaded = true;
+          this.#draw();
+        },
+      );
     } catch (problem) {
       if (!this.#loaded) put(this.#stage, trouble(explain(problem), () => this.#refresh().catch(() => {})));
       throw problem;
     }
+  }
+
+  async #list() {
+    const found = new Map();
+    let cursor = null;
+    for (let page = 0; page < MOST_PAGES; page += 1) {
+      const { items, next } = await this.api.page("/api/helper/tasks", { limit: PAGE, cursor, status: WAITING });
+      for (const task of items) if (this.#waits(task)) found.set(task.id, task);
+      cursor = next;
+      if (!next) break;
+    }
+    return { found, more: cursor !== null };
   }
 
   /** A list that was on its way while a task was confirmed still has it as waiting. */
@@ -121,6 +135,8 @@ export class OwnerPage {
         return;
       }
     }
+    if (!supersedes(task, this.#waiting.get(task.id))) return;
+    this.#meanwhile.note(task);
     const fresh = !this.#waiting.has(task.id);
     if (this.#waits(task)) this.#waiting.set(task.id, task);
     else this.#waiting.delete(task.id);
