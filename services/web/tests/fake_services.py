@@ -75,6 +75,7 @@ class FakeServices:
         self.streams_work = True
         self.models_work = True
         self.hold_uploads: asyncio.Event | None = None
+        self.hold_lists: asyncio.Event | None = None
         self.app = self._app()
 
     # What happens
@@ -248,6 +249,8 @@ class FakeServices:
                 for task in sorted(self.tasks.values(), key=lambda task: str(task["id"]), reverse=True)
                 if (not statuses or task["status"] in statuses) and (cursor is None or task["id"] < cursor)
             ]
+            if self.hold_lists is not None:
+                await self.hold_lists.wait()
             more = found[limit - 1]["id"] if len(found) > limit else None
             return {"items": found[:limit], "next_cursor": more}
 

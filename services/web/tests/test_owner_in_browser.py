@@ -1,9 +1,11 @@
+import asyncio
 from pathlib import Path
 
 import pytest
 from playwright.async_api import expect
 
 from laundry_service.problems import Problem
+from laundry_testing.messaging import eventually
 
 from .conftest import OpenPage
 from .fake_services import FakeServices
@@ -78,6 +80,22 @@ async def test_who_needs_a_person_comes_first_and_news_does_not_move_the_card(
     task |= {"status": "confirmed"}
     services.tell("tasks", task)
     await expect(page.get_by_text("All confirmed")).to_be_visible()
+
+
+async def test_a_list_that_is_late_does_not_hide_what_came_meanwhile(
+    open_page: OpenPage, services: FakeServices
+) -> None:
+    services.hold_lists = asyncio.Event()
+    page = await open_page("/", role="owner", locale="en-US")
+    await eventually(lambda: len(services.listeners["tasks"]) == 1, what="a page that listens")
+    # Once as the page opens and once as its stream greets.
+    await eventually(lambda: services.requests.count(("GET", "/tasks")) == 2, what="both lists asked for")
+    task = services.add_task("read", labels=[("hat", 0.4)], needs_review=True)
+    card = page.locator(".confirm-card")
+    await expect(card).to_have_attribute("data-id", task["id"])
+    services.hold_lists.set()
+    await expect(page.locator(".count-badge").first).to_have_text("1")
+    await expect(card).to_have_attribute("data-id", task["id"])
 
 
 async def test_failed_confirmation_is_told_and_can_be_repeated(

@@ -58,7 +58,7 @@ export class Api {
   }
 
   /** Fetch and check. The caller reads the body. Throws Problem. */
-  async fetch(path, { method = "GET", body, headers = {}, signal, timeoutMs = TIMEOUT_MS } = {}) {
+  async fetch(path, { method = "GET", body, headers = {}, signal, cache, timeoutMs = TIMEOUT_MS } = {}) {
     const limits = [signal, timeoutMs && AbortSignal.timeout(timeoutMs)].filter(Boolean);
     let response;
     try {
@@ -67,6 +67,7 @@ export class Api {
         body,
         headers: this.headers(headers),
         signal: AbortSignal.any(limits),
+        cache,
         credentials: "omit",
       });
     } catch (error) {
@@ -81,7 +82,8 @@ export class Api {
   async json(path, { json, ...options } = {}) {
     const sent = json === undefined ? {} : { body: JSON.stringify(json) };
     const headers = { Accept: "application/json", ...(json && { "Content-Type": "application/json" }) };
-    const response = await this.fetch(path, { ...options, ...sent, headers });
+    // A browser's cache lets the same question wait for the answer to the one before it.
+    const response = await this.fetch(path, { ...options, ...sent, headers, cache: "no-store" });
     try {
       return await response.json();
     } catch {
