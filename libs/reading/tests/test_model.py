@@ -54,7 +54,7 @@ def test_a_photo_is_read_from_a_file_as_from_bytes(shipped: Path, manifest: Mani
     assert reading.model_version == manifest.version
     assert 1 <= len(reading.labels) <= MAX_SHOWN
     assert all(guess.label in manifest.labels and guess.count == 1 for guess in reading.labels)
-    assert reading.needs_review == (reading.labels[0].confidence < model.threshold)
+    assert reading.needs_review or reading.labels[0].confidence >= model.threshold
 
 
 def test_what_is_no_photo_is_told_apart_from_a_broken_model(model: Model) -> None:
@@ -101,6 +101,19 @@ def test_guesses_come_best_first_and_only_if_likely(model: Model, raw: np.ndarra
     assert shown[0] == pytest.approx(float(probs.max()), abs=1e-4)
     assert all(confidence >= MIN_SHOWN - 1e-4 for confidence in shown[1:])
     assert reading.needs_review == bool(probs.max() < model.threshold)
+
+
+@settings(deadline=None, max_examples=100)
+@given(
+    raw=arrays(np.float32, 10, elements=st.floats(0, 1, width=32)).filter(lambda row: row.sum() > 0.01),
+    known=st.floats(0, 1),
+)
+def test_what_is_hardly_of_any_class_goes_to_a_person(model: Model, raw: np.ndarray, known: float) -> None:
+    probs = raw / raw.sum()
+    sure, doubted = model.interpret(probs), model.interpret(probs, known)
+    assert doubted.labels == sure.labels
+    assert doubted.needs_review == bool(probs.max() * known < model.threshold)
+    assert doubted.needs_review or not sure.needs_review
 
 
 @pytest.mark.parametrize("broken", [b"", b"hello", b"\x08\x01" * 50])

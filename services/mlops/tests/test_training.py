@@ -11,11 +11,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from laundry_reading.manifest import Manifest
+from laundry_reading.model import Model
+from laundry_testing.models import COLOURS, colour_model
+from mlops.refit.graph import read_head, replace_head
+from mlops.refit.head import Head
 from mlops.training import dataset
 from mlops.training.card import write_card
 from mlops.training.evaluate import (
@@ -26,6 +31,7 @@ from mlops.training.evaluate import (
     log_loss,
     softmax,
 )
+from mlops.training.familiar import add_known, fit_known
 
 MODELS = Path(__file__).parents[3] / "models"
 
@@ -81,6 +87,54 @@ def test_the_figures_are_counted_right() -> None:
     assert result.confusion[0][1] == 5
     assert (result.other_reviewed, result.other_photos) == (1.0, 7)
     assert sum(map(sum, result.confusion)) == 200
+
+
+def test_other_things_are_told_from_the_classes_and_go_to_a_person() -> None:
+    random = np.random.default_rng(1)
+    features = np.concatenate([random.normal(1, 0.5, (300, 3)), random.normal(-1, 0.5, (60, 3))])
+    known = np.arange(360) < 300
+    weights, bias = fit_known(features, known, strength=1.0)
+    said = 1 / (1 + np.exp(-(features @ weights + bias)))
+    assert ((said > 0.5) == known).mean() > 0.97
+    with pytest.raises(ValueError, match="both"):
+        fit_known(features[:300], known[:300])
+
+
+def test_a_file_tells_what_it_hardly_knows_and_keeps_telling_after_a_refit() -> None:
+    # Of the colours only red is of the classes.
+    file = add_known(onnx.load_from_string(colour_model("m1")), np.array([20.0, -20.0, -20.0]), 0.0)
+    first = Model.load(file.SerializeToString())
+    head = read_head(file.SerializeToString())
+    refitted = Model.load(
+        replace_head(file.SerializeToString(), Head(head.weights * 1.5, head.bias), version="m2")
+    )
+    for model in (first, refitted):
+        pixels = np.zeros((3, model.input_size, model.input_size, 3), dtype=np.uint8)
+        pixels[:] = np.array([COLOURS[label] for label in model.labels])[:, None, None]
+        probs, _, known = model.predict_all(pixels)
+        assert known[0] > 0.9
+        assert known[1:].max() < 0.1
+        reviews = [model.interpret(*each).needs_review for each in zip(probs, known.tolist(), strict=True)]
+        assert reviews == [False, True, True]
+
+
+def test_sureness_counts_when_the_threshold_is_chosen() -> None:
+    logits, targets = some_logits(500, 1.0)
+    known = np.where(np.arange(500) % 2 == 0, 1.0, 0.01)
+    plain = evaluate(
+        logits, targets, [str(i % 25) for i in range(500)], labels=dataset.LABELS, other_logits=logits
+    )
+    doubted = evaluate(
+        logits,
+        targets,
+        [str(i % 25) for i in range(500)],
+        labels=dataset.LABELS,
+        other_logits=logits,
+        known=np.ones(500),
+        other_known=known,
+    )
+    assert doubted.accepted == plain.accepted
+    assert doubted.other_reviewed > plain.other_reviewed
 
 
 def test_the_labels_are_alphabetical_and_ten() -> None:

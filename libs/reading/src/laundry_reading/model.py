@@ -36,7 +36,10 @@ class Label:
 
 @dataclass(frozen=True)
 class Reading:
-    """What a photo shows, best guess first; `needs_review` when the best guess is below the threshold."""
+    """What a photo shows, best guess first; `needs_review` when the model is not sure enough of it.
+
+    How sure: the best guess's confidence times the chance that the photo shows any of the classes at all.
+    """
 
     labels: list[Label]
     needs_review: bool
@@ -63,6 +66,9 @@ class Model:
         if not self.labels or len(set(self.labels)) != len(self.labels) or not 0 <= self.threshold <= 1:
             raise ModelError("The model's labels must be distinct and its threshold between 0 and 1.")
         self.input_size = _check_shapes(session, len(self.labels))
+        self._outputs = ["probs", "features"]
+        if "known" in {each.name for each in session.get_outputs()}:
+            self._outputs.append("known")
 
     @classmethod
     def load(cls, source: Path | str | bytes, *, sha256: str | None = None) -> Model:
@@ -100,15 +106,15 @@ class Model:
             PhotoError: the photo cannot be decoded.
             ModelError: the model failed on it.
         """
-        probs, _ = self.predict(decode_for_model(photo, self.input_size)[np.newaxis])
-        return self.interpret(probs[0])
+        probs, _, known = self.predict_all(decode_for_model(photo, self.input_size)[np.newaxis])
+        return self.interpret(probs[0], float(known[0]))
 
-    def interpret(self, probs: npt.NDArray[np.float32]) -> Reading:
-        """Turn one row of probabilities into a reading."""
+    def interpret(self, probs: npt.NDArray[np.float32], known: float = 1.0) -> Reading:
+        """Turn one row of probabilities, and the chance 0..1 of any class at all, into a reading."""
         order = np.argsort(-probs, kind="stable")[:MAX_SHOWN]
         shown = [index for rank, index in enumerate(order) if rank == 0 or probs[index] >= MIN_SHOWN]
         labels = [Label(self.labels[index], round(float(probs[index]), 4)) for index in shown]
-        return Reading(labels, bool(probs[order[0]] < self.threshold), self.version)
+        return Reading(labels, bool(probs[order[0]] * known < self.threshold), self.version)
 
     def predict(
         self, images: npt.NDArray[np.uint8]
@@ -118,13 +124,28 @@ class Model:
         Raises:
             ModelError: wrong input shape, or the model failed or returned what is no probability.
         """
+        probs, features, _ = self.predict_all(images)
+        return probs, features
+
+    def predict_all(
+        self, images: npt.NDArray[np.uint8]
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        """Like ``predict``, and the chance [n] that a photo shows any of the classes (1 where the model does
+        not tell).
+
+        Raises:
+            ModelError: wrong input shape, or the model failed or returned what is no probability.
+        """
         try:
-            probs, features = self._session.run(["probs", "features"], {"image": images})
+            probs, features, *rest = self._session.run(self._outputs, {"image": images})
         except Exception as error:
             raise ModelError(f"The model failed: {error}") from error
         if not np.isfinite(probs).all() or np.abs(probs.sum(axis=1) - 1).max(initial=0) > 1e-2:
             raise ModelError("The model returned values that are no probabilities.")
-        return probs, features
+        known = rest[0] if rest else np.ones(len(probs), dtype=np.float32)
+        if known.shape != (len(probs),) or not ((known >= 0) & (known <= 1)).all():
+            raise ModelError("The model's `known` must be one probability a photo.")
+        return probs, features, known
 
 
 def _session_options() -> ort.SessionOptions:

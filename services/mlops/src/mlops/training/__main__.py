@@ -100,6 +100,7 @@ def _run(arguments: argparse.Namespace, photos: list[dataset.Photo], teacher: Pa
         pixels = dataset.load_pixels(arguments.data, training, SOURCE_SIZE, arguments.work)
         held_pixels = dataset.load_pixels(arguments.data, held, INPUT_SIZE, arguments.work)
         other_pixels = dataset.load_pixels(arguments.data, other, INPUT_SIZE, arguments.work)
+        served_pixels = dataset.load_pixels(arguments.data, training, INPUT_SIZE, arguments.work)
     held_targets = np.array([photo.target for photo in held], dtype=np.int64)
     checkpoint = arguments.work / f"{arguments.run}.pt"
 
@@ -145,7 +146,14 @@ def _run(arguments: argparse.Namespace, photos: list[dataset.Photo], teacher: Pa
         "plan": saved["plan"],
     }
     version = arguments.version or f"{datetime.now(UTC):%Y%m%d-%H%M}"
-    judges = Judges(held_pixels, held_targets, [photo.household for photo in held], other_pixels)
+    judges = Judges(
+        held_pixels,
+        held_targets,
+        [photo.household for photo in held],
+        other_pixels,
+        training_pixels=served_pixels,
+        training_known=targets != dataset.UNKNOWN,
+    )
     manifest, result = publish(
         net, judges, training_facts, version=version, size=INPUT_SIZE, out=arguments.out
     )

@@ -37,7 +37,7 @@ def write_card(manifest: Manifest, result: Evaluation) -> str:
         f"| among the first two (top-2) | {result.top2:.1%} |",
         f"| top-1, every household counting the same | {result.household_mean:.1%} |",
         f"| log loss / calibration error | {result.log_loss:.3f} / {result.calibration_error:.1%} |",
-        f"| accepted without a person (confidence ≥ {manifest.threshold:.2f}) | {result.accepted:.1%} of photos |",
+        f"| accepted without a person (confidence × chance of being any of the classes ≥ {manifest.threshold:.2f}) | {result.accepted:.1%} of photos |",
         f"| accepted ones that are right | {result.accepted_accuracy:.1%} |",
         f"| photos of other things sent to a person | {result.other_reviewed:.1%} of {result.other_photos} |",
         "",

@@ -62,14 +62,24 @@ def fit_temperature(logits: Floats, targets: Ints) -> float:
     return float(min(grid, key=lambda t: log_loss(softmax(logits / t), targets)))
 
 
-def choose_threshold(probs: Floats, targets: Ints, wanted: float = 0.95) -> float:
-    """The least confidence above which the share of right readings is `wanted`; 1.0 if there is none."""
-    confidence = probs.max(axis=1)
+def choose_threshold(
+    probs: Floats, targets: Ints, wanted: float = 0.95, known: Floats | None = None
+) -> float:
+    """The least sureness above which the share of right readings is `wanted`; 1.0 if there is none.
+
+    Sureness is the confidence times `known`, the chance [n] that the photo shows any of the classes.
+    """
+    sure = sureness(probs, known)
     right = probs.argmax(axis=1) == targets
-    order = np.argsort(-confidence, kind="stable")
+    order = np.argsort(-sure, kind="stable")
     running = np.cumsum(right[order]) / np.arange(1, len(order) + 1)
     enough = np.flatnonzero(running >= wanted)
-    return float(confidence[order][enough[-1]]) if len(enough) else 1.0
+    return float(sure[order][enough[-1]]) if len(enough) else 1.0
+
+
+def sureness(probs: Floats, known: Floats | None) -> Floats:
+    """How sure the model is of each photo's first guess, as ``laundry_reading.model`` reckons it."""
+    return np.asarray(probs.max(axis=1) * (1.0 if known is None else known))
 
 
 def calibration_error(probs: Floats, targets: Ints, bins: int = 12) -> float:
@@ -88,6 +98,8 @@ def evaluate(
     *,
     labels: Sequence[str],
     other_logits: Floats,
+    known: Floats | None = None,
+    other_known: Floats | None = None,
     wanted: float = 0.95,
 ) -> Evaluation:
     """Judge held-out logits.
@@ -95,7 +107,9 @@ def evaluate(
     Temperature and threshold would flatter themselves on the photos they were fitted on, so for the figures
     they are fitted on four fifths of the households and applied to the fifth, in turn. `other_logits` are of
     held-out photos that show none of the classes; the share of them sent to a person is `other_reviewed`.
+    `known` and `other_known` are the chances [n] that a photo shows any of the classes.
     """
+    known = np.ones(len(targets)) if known is None else known
     names = sorted(set(households))
     fold = np.array([names.index(household) % FOLDS for household in households])
     probs = np.zeros_like(logits)
@@ -105,10 +119,13 @@ def evaluate(
         fitted, judged = fold != number, fold == number
         temperature = fit_temperature(logits[fitted], targets[fitted])
         probs[judged] = softmax(logits[judged] / temperature)
-        threshold = choose_threshold(softmax(logits[fitted] / temperature), targets[fitted], wanted)
-        accepted[judged] = probs[judged].max(axis=1) >= threshold
+        threshold = choose_threshold(
+            softmax(logits[fitted] / temperature), targets[fitted], wanted, known[fitted]
+        )
+        accepted[judged] = sureness(probs[judged], known[judged]) >= threshold
         if len(other_logits):
-            reviewed.append(float((softmax(other_logits / temperature).max(axis=1) < threshold).mean()))
+            sure = sureness(softmax(other_logits / temperature), other_known)
+            reviewed.append(float((sure < threshold).mean()))
     order = np.argsort(-logits, axis=1)
     right = order[:, 0] == targets
     by_household = {name: right[np.array(households) == name] for name in names}
