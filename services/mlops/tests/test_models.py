@@ -36,13 +36,17 @@ async def told_champion(store: ObjectStore) -> Manifest:
     return Manifest.from_json(await store.get(CHAMPION_KEY, max_bytes=MAX_MANIFEST_BYTES))
 
 
-async def add(database: Database, store: ObjectStore, version: str) -> Manifest:
+async def add(
+    database: Database, store: ObjectStore, version: str, *, good: bool = True, against: str = "shipped-1"
+) -> Manifest:
     """Register a further model, as a training run does."""
+    check = {"name": "classes", "passed": good, "text": "pants loses 9 of its 20", "figures": {}}
+    verdict = {"good": good, "against": against, "reasons": ["because"], "checks": [check]}
     data = colour_model(version)
     manifest = manifest_of(version, data)
     await Registry(database, store, Outbox("mlops")).upload(manifest, data)
     async with database.transaction() as session:
-        await repository.add_model(session, manifest, source="refit")
+        await repository.add_model(session, manifest, source="refit", verdict=verdict)
     return manifest
 
 
@@ -139,6 +143,71 @@ async def test_a_promotion_reaches_manifest_and_replicas_and_can_be_taken_back(
         assert [m["version"] for m in page["items"] if m["champion"]] == ["shipped-1"]
 
 
+async def test_a_worse_model_needs_an_override_that_is_kept(
+    service: Service, store: ObjectStore, database: Database, identity: FileIdentity
+) -> None:
+    operator = identity.bearer("operator", sub="op-7")
+    async with service() as client:
+        await ready(client)
+        await add(database, store, "worse-2", good=False)
+        await add(database, store, "elsewhere-3", against="another")
+        async with database.transaction() as session:
+            await repository.add_model(
+                session, manifest_of("unjudged-4", colour_model("unjudged-4")), source="shipped"
+            )
+        for version, why in (("worse-2", "pants loses 9"), ("elsewhere-3", "judged against another")):
+            refused = await client.post(f"/models/{version}/promotion", headers=operator)
+            assert (refused.status_code, refused.json()["code"]) == (409, "model-not-good-enough")
+            assert why in refused.json()["detail"]
+        short = await client.post(
+            "/models/worse-2/promotion", headers=operator, json={"override_reason": "because"}
+        )
+        assert (short.status_code, (await told_champion(store)).version) == (422, "shipped-1")
+        reason = "the holdout lacks winter coats, seen by the team on 3 May"
+        done = await client.post(
+            "/models/worse-2/promotion", headers=operator, json={"override_reason": reason}
+        )
+        assert (done.status_code, done.json()["champion"]) == (200, True)
+        assert done.json()["verdict"]["good"] is False
+        (latest, first) = (await client.get("/models/promotions", headers=operator)).json()["items"]
+        assert (latest["version"], latest["promoted_by"], latest["override_reason"]) == (
+            "worse-2",
+            "op-7",
+            reason,
+        )
+        assert (first["kind"], first["override_reason"]) == ("shipped", None)
+        # Having served by an override is no merit: away from it, and again the reason is asked for.
+        back = await client.post("/models/rollback", headers=operator)
+        assert (back.status_code, back.json()["version"]) == (200, "shipped-1")
+        again = await client.post("/models/worse-2/promotion", headers=operator)
+        assert again.json()["code"] == "model-not-good-enough"
+
+
+async def test_a_rollback_goes_back_page_by_page(
+    service: Service, store: ObjectStore, database: Database, identity: FileIdentity
+) -> None:
+    operator = identity.bearer("operator")
+    async with service() as client:
+        await ready(client)
+        none = await client.post("/models/rollback", headers=operator)
+        assert (none.status_code, none.json()["code"]) == (409, "no-former-model")
+        await add(database, store, "second-2")
+        await add(database, store, "third-3", against="second-2")
+        for version in ("second-2", "third-3"):
+            assert (await client.post(f"/models/{version}/promotion", headers=operator)).status_code == 200
+        for version in ("second-2", "shipped-1"):
+            back = await client.post("/models/rollback", headers=operator)
+            assert (back.json()["version"], (await told_champion(store)).version) == (version, version)
+        end = await client.post("/models/rollback", headers=operator)
+        assert end.json()["code"] == "no-former-model"
+        listed = (await client.get("/models/promotions", headers=operator)).json()["items"]
+    assert [(each["kind"], each["version"]) for each in listed[:3]] == [
+        ("rollback", "shipped-1"),
+        ("rollback", "second-2"),
+        ("person", "third-3"),
+    ]
+
+
 async def test_a_model_whose_file_is_gone_or_changed_is_not_promoted(
     service: Service, store: ObjectStore, database: Database, identity: FileIdentity
 ) -> None:
@@ -160,6 +229,8 @@ REFUSALS: list[tuple[str, str, Any, tuple[int, str]]] = [
     ("GET", "/models/nothing", "operator", (404, "model-unknown")),
     ("POST", "/models/shipped-1/promotion", "owner", (403, "role-forbidden")),
     ("GET", "/models", "customer", (403, "role-forbidden")),
+    ("POST", "/models/rollback", "owner", (403, "role-forbidden")),
+    ("GET", "/models/promotions", "owner", (403, "role-forbidden")),
     ("GET", "/training-runs", "owner", (403, "role-forbidden")),
     ("GET", "/training-runs/stream", "helper", (403, "role-forbidden")),
     ("GET", "/models", None, (401, "token-missing")),

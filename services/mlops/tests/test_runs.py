@@ -25,7 +25,8 @@ from laundry_testing.messaging import eventually
 from laundry_testing.models import LABELS, colour_model, photo_of, ship
 from mlops import repository
 from mlops.refit import held_out
-from mlops.runner import ABANDONED, RUNNER_LOCK, Runner
+from mlops.runner import GAVE_UP, RUNNER_LOCK, Runner
+from mlops.runs import MOST_ATTEMPTS
 
 pytestmark = pytest.mark.servers
 
@@ -74,11 +75,12 @@ async def test_a_refit_learns_from_corrections_and_its_model_takes_over(
     tmp_path: Any,
 ) -> None:
     # The shipped model takes pants for shoes and shoes for pants; people corrected it.
-    confused = np.eye(3, dtype=np.float32)[[0, 2, 1]] * 8
+    confused = np.eye(3, dtype=np.float32)[[0, 2, 1]] * 4
     ship(tmp_path / "models", "confused-1", colour_model("confused-1", weights=confused))
     # Held-out photos of another light ship with it; none of them may be forgotten.
     held_out.write(
-        tmp_path / "models", [(photo_of(label, seed=700), LABELS.index(label)) for label in LABELS]
+        tmp_path / "models",
+        [held_out.Kept(photo_of(label, seed=700), LABELS.index(label)) for label in LABELS],
     )
     operator = identity.bearer("operator", sub="ml-1")
     async with service() as client:
@@ -87,16 +89,18 @@ async def test_a_refit_learns_from_corrections_and_its_model_takes_over(
         run = await run_to_its_end(client, operator)
         assert (run["status"], run["error"], run["progress"]) == ("succeeded", None, 1.0)
         assert run["decision"]["promoted"] is True
-        assert any("held-out photos: 3 right" in reason for reason in run["decision"]["reasons"])
+        assert any("frozen holdout: 3 right" in reason for reason in run["decision"]["reasons"])
         assert run["requested_by"] == "ml-1"
         model = (await client.get(f"/models/{run['model_version']}", headers=operator)).json()
         listed = (await client.get("/training-runs", headers=operator)).json()
     assert [each["id"] for each in listed["items"]] == [run["id"]]
     assert model["champion"] is True
     assert model["metrics"]["top1"] > model["metrics"]["champion"]["top1"]
+    assert model["verdict"]["good"] is True
+    assert [row[0] for row in model["metrics"]["confusion"]] == [1, 0, 0]
     lineage = model["lineage"]
     assert (lineage["base_version"], lineage["run_id"]) == ("confused-1", run["id"])
-    assert lineage["examples_learnt"] + lineage["examples_judging"] == 60
+    assert (lineage["examples_learnt"], lineage["examples_judging"]) == (60, 0)
     manifest = Manifest.from_json(await store.get(CHAMPION_KEY, max_bytes=MAX_MANIFEST_BYTES))
     assert manifest.version == run["model_version"]
     served = Model.load(await store.get(model_key(manifest), max_bytes=10**6), sha256=manifest.sha256)
@@ -134,7 +138,7 @@ async def test_too_few_examples_fail_with_what_is_missing(
         run = await run_to_its_end(client, identity.bearer("operator"))
     assert (run["status"], run["decision"], run["model_version"]) == ("failed", None, None)
     assert "Too few examples" in run["error"]
-    assert "at least 16" in run["error"]
+    assert "at least 12" in run["error"]
 
 
 async def test_a_full_training_is_refused_openly_where_it_cannot_run(
@@ -152,6 +156,10 @@ async def test_a_full_training_is_refused_openly_where_it_cannot_run(
 
 def sleeping_job(run_id: str) -> list[str]:
     return [sys.executable, "-c", "import sys; sys.stdin.read()"]
+
+
+def odd_job(run_id: str) -> list[str]:
+    return [sys.executable, "-c", "raise SystemExit(7)"]
 
 
 def dying_job(run_id: str) -> list[str]:
@@ -177,10 +185,10 @@ async def queued(database: Database) -> str:
         return str((await repository.add_run(session, "refit", requested_by="op"))["id"])
 
 
-async def test_a_process_that_dies_or_takes_too_long_is_a_failed_run(
+async def test_a_process_that_takes_too_long_or_ends_oddly_is_a_failed_run(
     database: Database, database_url: str
 ) -> None:
-    for command, timeout_s, told in ((dying_job, 60, "exit code -9"), (sleeping_job, 0.6, "longer than")):
+    for command, timeout_s, told in ((odd_job, 60, "exit code 7"), (sleeping_job, 0.6, "longer than")):
         run_id = await queued(database)
         runner = Runner(database, database_url, timeout_s=timeout_s, command=command)
         await runner.start()
@@ -189,19 +197,44 @@ async def test_a_process_that_dies_or_takes_too_long_is_a_failed_run(
         assert told in str((await status_of(database, run_id))[1])
 
 
-async def test_a_run_left_behind_by_a_dead_service_fails_and_the_next_one_runs(
+async def test_a_run_whose_process_is_killed_is_begun_anew_but_not_for_ever(
     database: Database, database_url: str
 ) -> None:
-    left, waiting = await queued(database), await queued(database)
+    run_id = await queued(database)
+    runner = Runner(database, database_url, timeout_s=60, command=dying_job)
+    await runner.start()
+    await reaches(database, run_id, "failed")
+    await runner.stop()
+    async with database.session() as session:
+        run = await repository.get_run(session, run_id)
+        said = [line["text"] for line in await repository.run_log(session, run_id)]
+    assert run is not None
+    assert (run["attempts"], run["error"]) == (MOST_ATTEMPTS, GAVE_UP)
+    assert said == ["the training process was killed by signal 9; it is begun anew"] * (MOST_ATTEMPTS - 1)
+
+
+async def test_a_run_left_behind_by_a_dead_service_is_taken_up_again(
+    database: Database, database_url: str
+) -> None:
+    left = await queued(database)
     async with database.transaction() as session:
         await repository.move_run(session, left, "running")
-    runner = Runner(database, database_url, timeout_s=60, command=sleeping_job)
-    await runner.start()
-    await reaches(database, waiting, "running")
-    assert await status_of(database, left) == ("failed", ABANDONED)
-    # Stopping the service ends its run and says so.
+    for attempt in (2, 3):
+        runner = Runner(database, database_url, timeout_s=60, command=sleeping_job)
+        await runner.start()
+
+        async def again(attempt: int = attempt) -> bool:
+            async with database.session() as session:
+                run = await repository.get_run(session, left)
+            return run is not None and (run["status"], run["attempts"]) == ("running", attempt)
+
+        await eventually(again, what=f"attempt {attempt}")
+        if attempt == 2:
+            # Stopping the service ends the process and leaves the run to whoever leads next.
+            await runner.stop()
+            assert await status_of(database, left) == ("queued", None)
     await runner.stop()
-    assert await status_of(database, waiting) == ("failed", ABANDONED)
+    assert await status_of(database, left) == ("failed", GAVE_UP)
 
 
 async def test_cancelling_a_running_run_ends_its_process(database: Database, database_url: str) -> None:
@@ -237,7 +270,9 @@ async def test_of_two_services_one_runs_and_the_other_leaves_its_runs_alone(
     assert (await status_of(database, run_id))[0] == "running"
     assert (await status_of(database, next_id))[0] == "queued"
     await first.stop()
-    await reaches(database, next_id, "running")
+    # The second takes up what the first had in hand.
+    await reaches(database, run_id, "running")
+    assert (await status_of(database, next_id))[0] == "queued"
     await second.stop()
 
 

@@ -1,7 +1,8 @@
 """HTTP: models and training runs."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from typing import Annotated
 
 import structlog
@@ -15,9 +16,29 @@ from laundry_service.database import Database
 from laundry_service.objectstore import ObjectStoreUnavailable
 from laundry_service.problems import Problem
 from mlops import repository
-from mlops.bodies import ModelBody, ModelPage, NewRun, RunBody, RunPage, model_body, run_body
+from mlops.bodies import (
+    LogLine,
+    LogPage,
+    ModelBody,
+    ModelPage,
+    NewRun,
+    Override,
+    PromotionBody,
+    PromotionPage,
+    RunBody,
+    RunPage,
+    model_body,
+    run_body,
+)
 from mlops.full import why_not
-from mlops.registry import AlreadyChampion, BrokenModel, NoSuchModel, Registry
+from mlops.registry import (
+    AlreadyChampion,
+    BrokenModel,
+    NoFormerModel,
+    NoSuchModel,
+    NotGoodEnough,
+    Registry,
+)
 from mlops.stream import changed_runs
 
 Reader = Annotated[Principal, Depends(require("owner", "operator", "helper"))]
@@ -47,6 +68,21 @@ def models_router(database: Database, registry: Registry) -> APIRouter:
             next_cursor=rows[limit - 1]["id"] if len(rows) > limit else None,
         )
 
+    @routes.get("/promotions")
+    async def list_promotions(_: Operator, limit: Limit = 50) -> PromotionPage:
+        """List who made which model the champion, newest first, overrides with their reasons."""
+        async with database.session() as session:
+            rows = await repository.list_promotions(session, limit=limit)
+        return PromotionPage(items=[PromotionBody.model_validate(dict(row)) for row in rows])
+
+    @routes.post("/rollback", responses={202: {"description": "Decided, not announced yet"}})
+    async def roll_back(operator: Operator, response: Response) -> ModelBody:
+        """Make the model champion that was it before the present one; again goes back one more."""
+        with _refusals(""):
+            row = await registry.roll_back(promoted_by=operator.sub)
+        await _announce(registry, row["version"], response)
+        return model_body(row)
+
     @routes.get("/{version}")
     async def get_model(version: Name, _: Reader) -> ModelBody:
         """Show one model."""
@@ -57,36 +93,67 @@ def models_router(database: Database, registry: Registry) -> APIRouter:
         return model_body(row)
 
     @routes.post("/{version}/promotion", responses={202: {"description": "Decided, not announced yet"}})
-    async def promote(version: Name, operator: Operator, response: Response) -> ModelBody:
-        """Make a model the champion. Rolling back is promoting the former one."""
-        try:
-            row = await registry.promote(version, promoted_by=operator.sub)
-        except NoSuchModel as error:
-            raise _no_model(version) from error
-        except AlreadyChampion as error:
-            raise Problem(
-                409, "already-champion", f"{version} is the champion already; nothing has changed."
-            ) from error
-        except BrokenModel as error:
-            raise Problem(
-                409, "model-broken", f"{error} It is not promoted. Train or register the model anew."
-            ) from error
-        except ObjectStoreUnavailable as error:
-            raise Problem(
-                503,
-                "object-store-unavailable",
-                "The models cannot be reached; nothing has changed. Try again shortly.",
-                headers={"Retry-After": "5"},
-            ) from error
-        try:
-            await registry.announce()
-        except ObjectStoreUnavailable as error:
-            # The decision is committed; the keeper announces it as soon as the store is back.
-            log.warning("a promotion waits to be announced", version=version, error=str(error))
-            response.status_code = 202
+    async def promote(
+        version: Name, operator: Operator, response: Response, override: Override | None = None
+    ) -> ModelBody:
+        """Make a model the champion.
+
+        One that judging did not find good, or that was never judged against this champion, needs an
+        ``override_reason``, which is kept with the operator's name.
+        """
+        with _refusals(version):
+            row = await registry.promote(
+                version,
+                promoted_by=operator.sub,
+                override_reason=override.override_reason if override else None,
+            )
+        await _announce(registry, version, response)
         return model_body(row)
 
     return routes
+
+
+@contextmanager
+def _refusals(version: str) -> Iterator[None]:
+    """Turn why a model is not promoted into problem documents."""
+    try:
+        yield
+    except NoSuchModel as error:
+        raise _no_model(version) from error
+    except AlreadyChampion as error:
+        raise Problem(
+            409, "already-champion", f"{version} is the champion already; nothing has changed."
+        ) from error
+    except NotGoodEnough as error:
+        raise Problem(
+            409,
+            "model-not-good-enough",
+            f"{error} To promote it all the same send an `override_reason`; it is kept with your name.",
+        ) from error
+    except NoFormerModel as error:
+        raise Problem(
+            409, "no-former-model", "No other model was champion before this one; nothing has changed."
+        ) from error
+    except BrokenModel as error:
+        raise Problem(
+            409, "model-broken", f"{error} It is not promoted. Train or register the model anew."
+        ) from error
+    except ObjectStoreUnavailable as error:
+        raise Problem(
+            503,
+            "object-store-unavailable",
+            "The models cannot be reached; nothing has changed. Try again shortly.",
+            headers={"Retry-After": "5"},
+        ) from error
+
+
+async def _announce(registry: Registry, version: str, response: Response) -> None:
+    try:
+        await registry.announce()
+    except ObjectStoreUnavailable as error:
+        # The decision is committed; the keeper announces it as soon as the store is back.
+        log.warning("a promotion waits to be announced", version=version, error=str(error))
+        response.status_code = 202
 
 
 def runs_router(database: Database, changes: Changes) -> APIRouter:
@@ -128,6 +195,15 @@ def runs_router(database: Database, changes: Changes) -> APIRouter:
         if row is None:
             raise _no_run(run_id)
         return run_body(row)
+
+    @routes.get("/{run_id}/log")
+    async def get_log(run_id: Name, _: Operator) -> LogPage:
+        """Show what a run said of itself, the last 500 lines."""
+        async with database.session() as session:
+            if await repository.get_run(session, run_id) is None:
+                raise _no_run(run_id)
+            rows = await repository.run_log(session, run_id)
+        return LogPage(items=[LogLine.model_validate(dict(row)) for row in rows])
 
     @routes.post("/{run_id}/cancellation")
     async def cancel_run(run_id: Name, _: Operator) -> RunBody:

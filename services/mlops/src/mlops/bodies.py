@@ -1,12 +1,38 @@
 """What goes in and out by HTTP."""
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from mlops.repository import Row
 from mlops.runs import Kind, Status
+
+
+class Check(BaseModel):
+    """One thing that judging looked at."""
+
+    name: str
+    passed: bool
+    text: str
+    figures: dict[str, Any] = {}
+
+
+class Decision(BaseModel):
+    """Whether a run's model became the champion, and why."""
+
+    promoted: bool
+    reasons: list[str]
+    checks: list[Check] = []
+
+
+class Verdict(BaseModel):
+    """What judging a model against a champion found."""
+
+    good: bool
+    against: str
+    reasons: list[str]
+    checks: list[Check]
 
 
 class ModelBody(BaseModel):
@@ -19,6 +45,7 @@ class ModelBody(BaseModel):
     metrics: dict[str, Any]
     lineage: dict[str, Any]
     source: str
+    verdict: Verdict | None = None
     created_at: datetime
 
 
@@ -29,11 +56,44 @@ class ModelPage(BaseModel):
     next_cursor: str | None
 
 
-class Decision(BaseModel):
-    """Whether a run's model became the champion, and why."""
+class Override(BaseModel):
+    """Why a model is promoted that judging did not find good; kept for good with the name of who says it."""
 
-    promoted: bool
-    reasons: list[str]
+    override_reason: str | None = Field(default=None, min_length=10, max_length=500)
+
+
+class PromotionBody(BaseModel):
+    """Who made which model the champion, and how."""
+
+    id: str
+    version: str
+    previous_version: str | None
+    kind: Literal["shipped", "run", "person", "rollback"]
+    promoted_by: str
+    override_reason: str | None
+    promoted_at: datetime
+    announced_at: datetime | None
+
+
+class PromotionPage(BaseModel):
+    """Promotions, newest first."""
+
+    items: list[PromotionBody]
+    next_cursor: str | None = None
+
+
+class LogLine(BaseModel):
+    """A line of a run's log."""
+
+    created_at: datetime
+    text: str
+
+
+class LogPage(BaseModel):
+    """A run's log, in order."""
+
+    items: list[LogLine]
+    next_cursor: str | None = None
 
 
 class RunBody(BaseModel):
@@ -47,6 +107,7 @@ class RunBody(BaseModel):
     decision: Decision | None
     error: str | None
     requested_by: str
+    attempts: int
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
@@ -76,6 +137,7 @@ def model_body(row: Row) -> ModelBody:
         metrics=manifest["metrics"],
         lineage=manifest["lineage"],
         source=row["source"],
+        verdict=row["verdict"],
         created_at=row["made_at"],
     )
 

@@ -1,19 +1,26 @@
-"""What a confirmed task teaches, and which examples judge instead. Knows no server and no framework."""
+"""What a confirmed task teaches, and which branches judge instead. Knows no server and no framework."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
-HOLDOUT_SHARE = 0.25
+Side = Literal["learning", "holdout"]
+
+HOLDOUT_SHARE = 0.2
+FIRST_BRANCHES = 8
+"""So many branches learn before any stands aside: a small chain has none to spare, and other photos judge."""
 
 
-def judges(photo_sha256: str, *, share: float = HOLDOUT_SHARE) -> bool:
-    """Whether a photo judges models and is never learnt from.
+def side_of(branch_id: str, branches_before: int) -> Side:
+    """Say whether a new branch teaches or judges; it then stays on that side for ever.
 
-    Told from the photo's own hash: it stays on its side for ever, also when it is submitted twice.
+    A whole branch stands aside, not single photos: those of one household are alike, and would flatter a
+    model that has learnt the others.
     """
-    drawn = hashlib.sha256(f"holdout-1:{photo_sha256}".encode()).digest()
-    return int.from_bytes(drawn[:8], "big") < share * 2**64
+    if branches_before < FIRST_BRANCHES:
+        return "learning"
+    drawn = hashlib.sha256(f"holdout-1:{branch_id}".encode()).digest()
+    return "holdout" if int.from_bytes(drawn[:8], "big") < HOLDOUT_SHARE * 2**64 else "learning"
 
 
 def single_label(labels: Sequence[Mapping[str, Any]], known: Sequence[str]) -> int | None:

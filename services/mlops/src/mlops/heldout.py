@@ -1,16 +1,21 @@
-"""What a manifest says of the held-out photos that ship with a model (``mlops.refit.held_out``)."""
+"""What a manifest says of the photos that ship with a model as its last layer sees them.
 
-from typing import Any
+``held_out`` judges every descendant, ``rehearsal`` keeps it from forgetting (``mlops.refit.held_out``).
+"""
+
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from laundry_reading.manifest import Manifest
 
-MANIFEST_FIELD = "held_out"
+MANIFEST_FIELD: Literal["held_out"] = "held_out"
+REHEARSAL_FIELD: Literal["rehearsal"] = "rehearsal"
+FIELDS: tuple[Literal["held_out"], Literal["rehearsal"]] = (MANIFEST_FIELD, REHEARSAL_FIELD)
 
 
 class Entry(BaseModel):
-    """What a manifest says of the file; ``version`` is the model that it was made with."""
+    """What a manifest says of a file; ``version`` is the model that it was made with."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
@@ -24,11 +29,16 @@ class Entry(BaseModel):
         return f"models/{self.version}/{self.file}"
 
 
-def held_out_of(manifest: Manifest) -> Entry | None:
-    """Read the entry of a manifest, None if it has none.
+def entry_of(manifest: Manifest, field: Literal["held_out", "rehearsal"]) -> Entry | None:
+    """Read an entry of a manifest, None if it has none.
 
     Raises:
         pydantic.ValidationError: there is one, but it is not well-formed.
     """
-    value: Any = (manifest.model_extra or {}).get(MANIFEST_FIELD)
+    value: Any = (manifest.model_extra or {}).get(field)
     return None if value is None else Entry.model_validate(value)
+
+
+def held_out_of(manifest: Manifest) -> Entry | None:
+    """Read the entry of the photos that judge; as ``entry_of``."""
+    return entry_of(manifest, MANIFEST_FIELD)

@@ -29,7 +29,7 @@ from laundry_reading.storage import (
 from laundry_service.database import Database
 from laundry_service.objectstore import ObjectMissing, ObjectStore
 from mlops import repository
-from mlops.heldout import held_out_of
+from mlops.heldout import FIELDS, entry_of
 from mlops.repository import Row
 
 log = structlog.get_logger(__name__)
@@ -41,6 +41,14 @@ class NoSuchModel(Exception):
 
 class AlreadyChampion(Exception):
     """The model is the champion already."""
+
+
+class NotGoodEnough(Exception):
+    """Judging did not find the model good enough to replace the champion; the text says why."""
+
+
+class NoFormerModel(Exception):
+    """There is nothing to roll back to."""
 
 
 class BrokenModel(Exception):
@@ -69,6 +77,8 @@ class Registry:
             await repository.lock_promotions(session)
             if await repository.add_model(session, manifest, source="shipped"):
                 log.info("the shipped model is registered", version=manifest.version)
+            else:
+                await repository.refresh_manifest(session, manifest)
             known = await repository.get_model(session, manifest.version)
             if known is not None and known["sha256"] != manifest.sha256:
                 raise BrokenModel(
@@ -76,7 +86,11 @@ class Registry:
                 )
             if await repository.get_champion(session) is None:
                 await repository.make_champion(
-                    session, manifest.version, promoted_by="shipped", promoted_at=datetime.now(UTC)
+                    session,
+                    manifest.version,
+                    kind="shipped",
+                    promoted_by="shipped",
+                    promoted_at=datetime.now(UTC),
                 )
 
     async def upload(
@@ -91,9 +105,10 @@ class Registry:
         key = manifest_key(manifest.version)
         try:
             stored = Manifest.from_json(await self._store.get(key, max_bytes=MAX_MANIFEST_BYTES))
-            if stored.sha256 == manifest.sha256:
+            if stored == manifest:
                 return
-            raise BrokenModel(f"Another model of the version {manifest.version} is stored already.")
+            if stored.sha256 != manifest.sha256:
+                raise BrokenModel(f"Another model of the version {manifest.version} is stored already.")
         except (ObjectMissing, ValidationError):
             # The manifest is written last: where there is none, the file may be missing or cut off.
             pass
@@ -118,11 +133,14 @@ class Registry:
             raise BrokenModel(f"The file of {manifest.version} has sha256 {found}, not {manifest.sha256}.")
         return file
 
-    async def promote(self, version: str, *, promoted_by: str) -> Row:
+    async def promote(self, version: str, *, promoted_by: str, override_reason: str | None = None) -> Row:
         """Make a model the champion; ``announce`` tells the replicas.
 
+        Only a model that was judged good against this very champion, or that served before, may be promoted
+        without ``override_reason``, which is kept with the name of who gave it.
+
         Raises:
-            NoSuchModel, AlreadyChampion, BrokenModel: nothing has changed.
+            NoSuchModel, AlreadyChampion, NotGoodEnough, BrokenModel: nothing has changed.
             ObjectStoreUnavailable: nothing has changed; try again later.
         """
         async with self._database.session() as session:
@@ -135,12 +153,50 @@ class Registry:
             champion = await repository.get_champion(session)
             if champion is not None and champion["version"] == version:
                 raise AlreadyChampion(version)
+            why_not = None
+            if champion is not None and not await repository.served_before(session, version):
+                why_not = why_not_promoted(model, champion)
+            if why_not is not None and override_reason is None:
+                raise NotGoodEnough(why_not)
             await repository.make_champion(
-                session, version, promoted_by=promoted_by, promoted_at=datetime.now(UTC)
+                session,
+                version,
+                kind="person",
+                promoted_by=promoted_by,
+                promoted_at=datetime.now(UTC),
+                override_reason=override_reason if why_not is not None else None,
             )
             promoted = await repository.get_model(session, version)
-        log.info("a model is promoted", version=version, promoted_by=promoted_by)
+        log.info("a model is promoted", version=version, promoted_by=promoted_by, overridden=why_not)
         return promoted or model
+
+    async def roll_back(self, *, promoted_by: str) -> Row:
+        """Make the model champion that was it before the present one; ``announce`` tells the replicas.
+
+        Raises:
+            NoFormerModel, BrokenModel: nothing has changed.
+            ObjectStoreUnavailable: nothing has changed; try again later.
+        """
+        async with self._database.session() as session:
+            former = await repository.former_champion(session)
+        if former is None:
+            raise NoFormerModel
+        await self.fetch(Manifest.model_validate(former["manifest"]))
+        async with self._database.transaction() as session:
+            await repository.lock_promotions(session)
+            same = await repository.former_champion(session)
+            if same is None or same["version"] != former["version"]:
+                raise NoFormerModel
+            await repository.make_champion(
+                session,
+                former["version"],
+                kind="rollback",
+                promoted_by=promoted_by,
+                promoted_at=datetime.now(UTC),
+            )
+            promoted = await repository.get_model(session, former["version"])
+        log.info("rolled back to a model", version=former["version"], promoted_by=promoted_by)
+        return promoted or former
 
     async def announce(self) -> int:
         """Write the champion's manifest and let the events of pending promotions leave.
@@ -201,12 +257,31 @@ class Registry:
         )
 
 
+def why_not_promoted(model: Row, champion: Row) -> str | None:
+    """Say why a model that never served may not replace the champion; None if it may."""
+    verdict = model["verdict"]
+    if verdict is None:
+        return (
+            f"{model['version']} was never judged against the champion {champion['version']}. "
+            "A training run judges what it makes."
+        )
+    if verdict["against"] != champion["version"]:
+        return (
+            f"{model['version']} was judged against {verdict['against']}, and {champion['version']} is the "
+            "champion now. Start a new run."
+        )
+    if not verdict["good"]:
+        failed = "; ".join(check["text"] for check in verdict["checks"] if not check["passed"])
+        return f"{model['version']} did not pass: {failed}."
+    return None
+
+
 def _read_shipped(folder: Path) -> tuple[Manifest, bytes, dict[str, bytes]]:
     try:
         manifest = Manifest.from_json((folder / "manifest.json").read_bytes())
         file = (folder / manifest.file).read_bytes()
-        held_out = held_out_of(manifest)
-        beside = {} if held_out is None else {held_out.key: (folder / held_out.file).read_bytes()}
+        entries = [entry for field in FIELDS if (entry := entry_of(manifest, field)) is not None]
+        beside = {entry.key: (folder / entry.file).read_bytes() for entry in entries}
     except (OSError, ValidationError) as error:
         raise BrokenModel(f"There is no whole model in {folder}: {error}") from error
     if hashlib.sha256(file).hexdigest() != manifest.sha256:

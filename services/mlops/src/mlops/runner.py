@@ -18,6 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from laundry_events.relay import plain_dsn
 from laundry_service.database import Database
 from mlops import repository
+from mlops.runs import MOST_ATTEMPTS
 from mlops.tables import RUNS_CHANNEL
 
 RUNNER_LOCK = 0x1A0D31
@@ -25,7 +26,7 @@ POLL_S = 2.0
 KILL_AFTER_S = 5.0
 ONE_CORE = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 LEAD_WAIT_S = 86400.0
-ABANDONED = "The service stopped while this run was going on. Start it again."
+GAVE_UP = f"The training process died {MOST_ATTEMPTS} times; the log says how far it came. Start it again."
 
 log = structlog.get_logger(__name__)
 
@@ -61,7 +62,7 @@ class Runner:
         self._task = asyncio.create_task(self._run(), name="training-runner")
 
     async def stop(self) -> None:
-        """End the run in hand, which then counts as failed, and stop."""
+        """End the process in hand and stop; its run is begun anew by whoever leads next."""
         if self._task is not None:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -96,7 +97,7 @@ class Runner:
     async def _lead(self, connection: "asyncpg.Connection[Any]") -> None:
         # Waits here for as long as another replica leads.
         await connection.execute(f"SELECT pg_advisory_lock({RUNNER_LOCK})", timeout=LEAD_WAIT_S)
-        await self._fail_abandoned()
+        await self._take_up_abandoned()
         while True:
             self._wake.clear()
             # Also tells when the connection, and with it the lock, is gone.
@@ -110,11 +111,23 @@ class Runner:
                 async with asyncio.timeout(POLL_S):
                     await self._wake.wait()
 
-    async def _fail_abandoned(self) -> None:
+    async def _take_up_abandoned(self) -> None:
+        async with self._database.session() as session:
+            abandoned = await repository.open_runs(session, "running")
+        for run in abandoned:
+            await self._again(run["id"], "the service stopped while this run was going on")
+
+    async def _again(self, run_id: str, why: str) -> None:
+        """Queue a run whose process is gone anew, unless that happened too often."""
         async with self._database.transaction() as session:
-            for run in await repository.open_runs(session, "running"):
-                await repository.move_run(session, run["id"], "failed", error=ABANDONED)
-                log.warning("an abandoned training run is marked failed", run_id=run["id"])
+            run = await repository.get_run(session, run_id)
+            if run is None or run["status"] != "running":
+                return
+            if run["attempts"] >= MOST_ATTEMPTS:
+                await repository.move_run(session, run_id, "failed", error=GAVE_UP)
+            elif await repository.move_run(session, run_id, "queued"):
+                await repository.note(session, run_id, f"{why}; it is begun anew")
+        log.warning("a training run lost its process", run_id=run_id, why=why, attempts=run["attempts"])
 
     async def _run_one(self, run_id: str, kind: str) -> None:
         async with self._database.transaction() as session:
@@ -132,10 +145,13 @@ class Runner:
         except BaseException:
             await _end(process)
             with contextlib.suppress(Exception):
-                await asyncio.shield(self._fail(run_id, ABANDONED))
+                await asyncio.shield(self._again(run_id, "the service stopped"))
             raise
         if error is not None:
             await self._fail(run_id, error)
+        elif process.returncode is not None and process.returncode < 0:
+            # Killed, by a person or for want of memory: the steps done are kept, so trying again is cheap.
+            await self._again(run_id, f"the training process was killed by signal {-process.returncode}")
         log.info("a training run ended", run_id=run_id, exit_code=process.returncode)
 
     async def _watch(self, process: asyncio.subprocess.Process, run_id: str) -> str | None:
@@ -159,7 +175,7 @@ class Runner:
                         return None
         finally:
             ended.cancel()
-        if process.returncode == 0:
+        if process.returncode is not None and process.returncode <= 0:
             return None
         return f"The training process ended unexpectedly (exit code {process.returncode})."
 

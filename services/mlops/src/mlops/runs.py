@@ -9,11 +9,16 @@ STATUSES: tuple[Status, ...] = get_args(Status)
 
 _MAY_BECOME: dict[Status, tuple[Status, ...]] = {
     "queued": ("running", "cancelled"),
-    "running": ("succeeded", "failed", "cancelled"),
+    # Back to the queue when its process died: see MOST_ATTEMPTS.
+    "running": ("queued", "succeeded", "failed", "cancelled"),
     "succeeded": (),
     "failed": (),
     "cancelled": (),
 }
+
+
+MOST_ATTEMPTS = 3
+"""A run whose process dies is begun anew until it was tried so often."""
 
 
 class RunError(Exception):

@@ -17,10 +17,7 @@ class Settings(DatabaseSettings, ObjectStoreSettings):
     prefetch: int = Field(default=32, ge=1, description="Confirmations taken from the broker at a time")
     run_timeout_s: float = Field(default=3600, gt=0, description="A training run that takes longer is ended")
     refit_min_training: int = Field(
-        default=16, ge=2, description="Fewest examples to learn from; below, a refit fails"
-    )
-    refit_min_holdout: int = Field(
-        default=8, ge=1, description="Fewest examples to judge by; below, a refit fails"
+        default=12, ge=2, description="Fewest examples to learn from; below, a refit fails"
     )
     refit_max_examples: int = Field(default=5000, ge=2, description="Newest examples that a refit looks at")
 

@@ -24,6 +24,7 @@ models = sa.Table(
     sa.Column("source", sa.Text, nullable=False),
     sa.Column("run_id", sa.Text),
     sa.Column("champion", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("verdict", JSONB),
     sa.Column("made_at", sa.DateTime(timezone=True), nullable=False),
     _now(),
     sa.CheckConstraint("source IN ('shipped', 'refit', 'full')", name="models_source"),
@@ -36,7 +37,9 @@ promotions = sa.Table(
     sa.Column("id", sa.Text, primary_key=True),
     sa.Column("version", sa.Text, sa.ForeignKey("models.version"), nullable=False),
     sa.Column("previous_version", sa.Text),
+    sa.Column("kind", sa.Text, nullable=False),
     sa.Column("promoted_by", sa.Text, nullable=False),
+    sa.Column("override_reason", sa.Text),
     sa.Column("promoted_at", sa.DateTime(timezone=True), nullable=False),
     sa.Column("announced_at", sa.DateTime(timezone=True)),
     sa.Index("promotions_pending", "id", postgresql_where=sa.text("announced_at IS NULL")),
@@ -64,6 +67,45 @@ training_examples = sa.Table(
     sa.Index("training_examples_confirmed_at", "confirmed_at"),
 )
 
+example_branches = sa.Table(
+    "example_branches",
+    metadata,
+    sa.Column("branch_id", sa.Text, primary_key=True),
+    sa.Column("side", sa.Text, nullable=False),
+    _now(),
+    sa.CheckConstraint("side IN ('learning', 'holdout')", name="example_branches_side"),
+)
+
+photo_features = sa.Table(
+    "photo_features",
+    metadata,
+    sa.Column("photo_sha256", sa.Text, primary_key=True),
+    sa.Column("backbone", sa.Text, primary_key=True),
+    sa.Column("features", sa.LargeBinary, nullable=False),
+    sa.Column("picture_hash", sa.LargeBinary, nullable=False),
+    _now(),
+)
+
+run_examples = sa.Table(
+    "run_examples",
+    metadata,
+    sa.Column("run_id", sa.Text, sa.ForeignKey("training_runs.id"), primary_key=True),
+    sa.Column("example_id", sa.Text, sa.ForeignKey("training_examples.id"), primary_key=True),
+    sa.Column("role", sa.Text, nullable=False),
+    sa.Column("reason", sa.Text),
+    sa.CheckConstraint("role IN ('learnt', 'judging', 'left out')", name="run_examples_role"),
+)
+
+training_run_log = sa.Table(
+    "training_run_log",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("run_id", sa.Text, sa.ForeignKey("training_runs.id"), nullable=False),
+    sa.Column("text", sa.Text, nullable=False),
+    _now(),
+    sa.Index("training_run_log_run", "run_id", "id"),
+)
+
 training_runs = sa.Table(
     "training_runs",
     metadata,
@@ -75,6 +117,8 @@ training_runs = sa.Table(
     sa.Column("decision", JSONB),
     sa.Column("error", sa.Text),
     sa.Column("requested_by", sa.Text, nullable=False),
+    sa.Column("attempts", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("care", JSONB),
     _now(),
     sa.Column("started_at", sa.DateTime(timezone=True)),
     sa.Column("finished_at", sa.DateTime(timezone=True)),

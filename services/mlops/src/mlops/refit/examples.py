@@ -2,137 +2,187 @@
 
 import asyncio
 import hashlib
-from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from laundry_reading.model import Model, ModelError
 from laundry_reading.photo import MAX_BYTES, PhotoError
 from laundry_reading.preprocess import decode_for_model
+from laundry_service.database import Database
 from laundry_service.objectstore import ObjectMissing, ObjectStore, ObjectStoreUnavailable
-from mlops.examples import judges, single_label
+from mlops import repository
+from mlops.curation import Candidate, Fate, sort_out
+from mlops.examples import single_label
 from mlops.refit.head import Floats, Ints
+from mlops.refit.held_out import HeldOut
+from mlops.refit.likeness import groups, hashes_of, near, picture_hash
+from mlops.refit.statistics import Bools
 from mlops.repository import Row
 from mlops.runs import RunError
 
 AT_ONCE = 4
 TRIES = 4
-KEPT_IMAGES = 16
+KEPT_EVERY = 64
 
-Pixels = npt.NDArray[np.uint8]
+Progress = Callable[[float], Awaitable[None]]
+
+
+class Unusable(Exception):
+    """A photo that cannot teach; the text says why."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """An example and what the model sees of its photo."""
+
+    example: Row
+    features: Floats
+    hash: bytes
 
 
 @dataclass(frozen=True)
 class Lesson:
-    """What a run learns from and is judged by.
+    """Examples whose photos were seen, and what becomes of every example.
 
     Attributes:
-        judging: which of the rows judge; the others are learnt from.
-        images: a few decoded photos, to compare an exported file with what was fitted.
-        left_out: examples that could not be used, by the reason.
+        features: [n, d] of the usable ones; ``targets``, ``groups``: class and picture numbers [n].
+        fates: by example id, of all that were looked at.
     """
 
+    examples: Sequence[Row]
     features: Floats
     targets: Ints
-    judging: npt.NDArray[np.bool_]
-    images: list[Pixels]
-    image_features: Floats
-    left_out: Counter[str]
-    digest: str
+    groups: Ints
+    fates: dict[str, Fate]
+
+    def of(self, role: str) -> list[int]:
+        """Return the places of the examples with a role."""
+        return [i for i, each in enumerate(self.examples) if self.fates[each["id"]].role == role]
+
+    @property
+    def digest(self) -> str:
+        """Hash of what taught."""
+        used = (f"{self.examples[i]['id']}:{self.targets[i]}" for i in self.of("learnt"))
+        return hashlib.sha256("\n".join(used).encode()).hexdigest()
 
 
-async def take_lesson(
-    store: ObjectStore,
-    model: Model,
-    examples: Sequence[Row],
-    progress: Callable[[float], Awaitable[None]],
-) -> Lesson:
-    """Fetch and read the photos of examples, a few at a time.
+class Eyes:
+    """Sees photos with a model; what it saw once it keeps in the database."""
 
-    Raises:
-        RunError: the photos cannot be reached.
-    """
-    features: list[Floats] = []
-    targets: list[int] = []
-    judging: list[bool] = []
-    images: list[Pixels] = []
-    left_out: Counter[str] = Counter()
-    used: list[str] = []
-    # One thread: it uses one core, and each further one would keep a heap of its own.
-    worker = ThreadPoolExecutor(1, thread_name_prefix="see")
-    for start in range(0, len(examples), AT_ONCE):
-        some = examples[start : start + AT_ONCE]
-        numbers = [single_label(example["labels"], model.labels) for example in some]
-        results = await asyncio.gather(
-            *(
-                _see(store, model, example, worker)
-                if number is not None
-                else _nothing("several or unknown kinds")
-                for example, number in zip(some, numbers, strict=True)
+    def __init__(self, database: Database, store: ObjectStore, model: Model, backbone: str) -> None:
+        """Take a model whose part before the last layer is called ``backbone``."""
+        self._database = database
+        self._store = store
+        self._model = model
+        self._backbone = backbone
+
+    async def see(self, examples: Sequence[Row], progress: Progress) -> tuple[list[Seen], dict[str, Fate]]:
+        """See the photos of examples, a few at a time; also tell which cannot be used.
+
+        Raises:
+            RunError: the photos cannot be reached.
+        """
+        async with self._database.session() as session:
+            known = await repository.stored_features(
+                session, self._backbone, [each["photo_sha256"] for each in examples]
             )
-        )
-        for example, number, result in zip(some, numbers, results, strict=True):
-            if isinstance(result, str) or number is None:
-                left_out[str(result)] += 1
-                continue
-            image, seen = result
-            features.append(seen)
-            targets.append(number)
-            judging.append(judges(example["photo_sha256"]))
-            used.append(f"{example['id']}:{number}")
-            if len(images) < KEPT_IMAGES:
-                images.append(image)
-        await progress(min(1.0, (start + AT_ONCE) / len(examples)))
-    worker.shutdown()
-    table = np.stack(features) if features else np.zeros((0, 1))
-    return Lesson(
-        features=table,
-        targets=np.array(targets, dtype=np.int64),
-        judging=np.array(judging, dtype=np.bool_),
-        images=images,
-        image_features=table[: len(images)],
-        left_out=left_out,
-        digest=hashlib.sha256("\n".join(used).encode()).hexdigest(),
-    )
+        seen: dict[str, tuple[bytes, bytes]] = dict(known)
+        fresh: dict[str, tuple[bytes, bytes]] = {}
+        fates: dict[str, Fate] = {}
+        missing = list({e["photo_sha256"]: e for e in examples if e["photo_sha256"] not in seen}.values())
+        # One thread: it uses one core, and each further one would keep a heap of its own.
+        with ThreadPoolExecutor(1, thread_name_prefix="see") as worker:
+            for start in range(0, len(missing), AT_ONCE):
+                some = missing[start : start + AT_ONCE]
+                results = await asyncio.gather(*(self._look(each, worker) for each in some))
+                for example, result in zip(some, results, strict=True):
+                    if isinstance(result, Unusable):
+                        fates[example["photo_sha256"]] = Fate("left out", str(result))
+                    else:
+                        fresh[example["photo_sha256"]] = result
+                if len(fresh) >= KEPT_EVERY:
+                    # A run that is begun anew goes on from here.
+                    await self._keep(fresh)
+                    seen, fresh = seen | fresh, {}
+                await progress((start + len(some)) / len(missing))
+        await self._keep(fresh)
+        seen |= fresh
+        found = [
+            Seen(each, np.frombuffer(seen[sha][0], dtype=np.float16).astype(np.float64), seen[sha][1])
+            for each in examples
+            if (sha := each["photo_sha256"]) in seen
+        ]
+        return found, {e["id"]: fates[e["photo_sha256"]] for e in examples if e["photo_sha256"] in fates}
 
+    async def _keep(self, fresh: dict[str, tuple[bytes, bytes]]) -> None:
+        async with self._database.transaction() as session:
+            await repository.store_features(session, self._backbone, fresh)
 
-async def _nothing(reason: str) -> str:
-    return reason
-
-
-async def _see(
-    store: ObjectStore, model: Model, example: Row, worker: ThreadPoolExecutor
-) -> tuple[Pixels, Floats] | str:
-    try:
-        photo = await _fetch(store, example["photo_key"])
-    except (ObjectMissing, ValueError):
-        return "photo missing"
-    if hashlib.sha256(photo).hexdigest() != example["photo_sha256"]:
-        return "photo changed"
-    try:
-        return await asyncio.get_running_loop().run_in_executor(worker, _features, model, photo)
-    except (PhotoError, ModelError):
-        return "photo unreadable"
-
-
-def _features(model: Model, photo: bytes) -> tuple[Pixels, Floats]:
-    image = decode_for_model(photo, model.input_size)
-    _, seen = model.predict(image[np.newaxis])
-    return image, seen[0].astype(np.float64)
-
-
-async def _fetch(store: ObjectStore, key: str) -> bytes:
-    for attempt in range(TRIES):
+    async def _look(self, example: Row, worker: ThreadPoolExecutor) -> tuple[bytes, bytes] | Unusable:
         try:
-            return await store.get(key, max_bytes=MAX_BYTES)
-        except ObjectStoreUnavailable as error:
-            if attempt + 1 == TRIES:
-                raise RunError(
-                    "The photos cannot be reached. Start the run again when the store is back."
-                ) from error
-            await asyncio.sleep(2.0**attempt)
-    raise AssertionError
+            photo = await self._fetch(example["photo_key"])
+        except (ObjectMissing, ValueError):
+            return Unusable("photo missing")
+        if hashlib.sha256(photo).hexdigest() != example["photo_sha256"]:
+            return Unusable("photo changed")
+        try:
+            return await asyncio.get_running_loop().run_in_executor(worker, self._features, photo)
+        except (PhotoError, ModelError):
+            return Unusable("photo unreadable")
+
+    def _features(self, photo: bytes) -> tuple[bytes, bytes]:
+        pixels = decode_for_model(photo, self._model.input_size)
+        _, seen = self._model.predict(pixels[np.newaxis])
+        return seen[0].astype(np.float16).tobytes(), picture_hash(pixels)
+
+    async def _fetch(self, key: str) -> bytes:
+        for attempt in range(TRIES):
+            try:
+                return await self._store.get(key, max_bytes=MAX_BYTES)
+            except ObjectStoreUnavailable as error:
+                if attempt + 1 == TRIES:
+                    raise RunError(
+                        "The photos cannot be reached: the object store is away. What was seen so far is "
+                        "kept; start the run again when the store is back."
+                    ) from error
+                await asyncio.sleep(2.0**attempt)
+        raise AssertionError
+
+
+def make_lesson(
+    seen: Sequence[Seen], unusable: dict[str, Fate], labels: Sequence[str], held: HeldOut | None
+) -> Lesson:
+    """Sort examples out: which teach, which judge, which are left out."""
+    examples = [each.example for each in seen]
+    features = np.stack([each.features for each in seen]) if seen else np.zeros((0, 1))
+    hashes = hashes_of([each.hash for each in seen])
+    pictures = groups(hashes, features)
+    shipped: Bools = np.zeros(len(seen), dtype=np.bool_)
+    if held is not None and seen:
+        shipped = near(hashes, features, held.hashes, held.features[: len(held.hashes)]).max(
+            axis=1, initial=False
+        )
+    targets = [single_label(each["labels"], labels) for each in examples]
+    candidates = [
+        Candidate(
+            id=example["id"],
+            target=target,
+            group=int(picture),
+            owner=example["confirmed_by"],
+            confirmed_at=example["confirmed_at"],
+            judges=example["side"] == "holdout",
+            held_out=bool(is_shipped) or (held is not None and example["photo_sha256"] in held.photos),
+        )
+        for example, target, picture, is_shipped in zip(examples, targets, pictures, shipped, strict=True)
+    ]
+    fates = {each.id: fate for each, fate in zip(candidates, sort_out(candidates), strict=True)}
+    return Lesson(
+        examples,
+        features,
+        np.array([-1 if target is None else target for target in targets], dtype=np.int64),
+        pictures,
+        {**unusable, **fates},
+    )

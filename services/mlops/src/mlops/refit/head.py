@@ -1,11 +1,11 @@
 """The last layer: fitting it to examples without forgetting what it knew.
 
-A multinomial logistic regression on the model's features whose weights start at, and are drawn towards, the
-champion's (a Gaussian prior around them). How strongly is chosen by cross-validation on the examples
-themselves; "not moving at all" takes part, so examples that teach nothing change nothing.
+A multinomial logistic regression on the model's features whose weights start at, and are drawn towards,
+those of the trained model (a Gaussian prior). Beside the examples it rehearses photos of the original
+training, which together weigh as much as ``REHEARSAL_WEIGHT`` examples: without them a few corrections of
+one branch cost all others more than the branch gains.
 """
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,12 +14,16 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
-STRENGTHS = (3.0, 1.0, 0.3, 0.1, 0.03, 0.01)
-"""Pulls towards the champion that are tried, strongest first."""
+PULL = 10.0
+"""How strongly the weights are drawn back, in examples per unit of squared change (standardised features)."""
 
-FOLDS = 4
-MAX_STEPS = 600
-STILL = 1e-6
+REHEARSAL_WEIGHT = 100.0
+"""Least weight of the rehearsal, in examples; half of the examples if these are more."""
+
+FOLDS = 5
+MAX_STEPS = 200
+STILL = 1e-4
+LEAST_SPREAD = 1e-3
 
 
 @dataclass(frozen=True)
@@ -35,12 +39,21 @@ class Head:
 
 
 @dataclass(frozen=True)
-class Fitted:
-    """A fitted head, its pull (None: it is the champion's own head), and the losses of all pulls tried."""
+class Examples:
+    """Features [n, d], class numbers [n] and weights [n] (1 is one whole example)."""
 
-    head: Head
-    strength: float | None
-    tried: dict[str, float]
+    features: Floats
+    targets: Ints
+    weights: Floats
+
+    def some(self, chosen: npt.NDArray[np.bool_]) -> "Examples":
+        """Return those that are chosen."""
+        return Examples(self.features[chosen], self.targets[chosen], self.weights[chosen])
+
+
+def whole(features: Floats, targets: Ints) -> Examples:
+    """Make examples that all weigh the same."""
+    return Examples(features, targets, np.ones(len(targets)))
 
 
 def softmax(logits: Floats) -> Floats:
@@ -60,62 +73,68 @@ def log_loss(probs: Floats, targets: Ints) -> float:
     return float(log_losses(probs, targets).mean())
 
 
-def fit(champion: Head, features: Floats, targets: Ints, strength: float) -> Head:
-    """Fit a head to examples, drawn towards the champion's by ``strength`` (in units of one example's loss).
+def with_rehearsal(examples: Examples, rehearsal: Examples | None) -> Examples:
+    """Put examples and rehearsal together, weighed against each other."""
+    if rehearsal is None or not len(rehearsal.targets):
+        return examples
+    total = max(REHEARSAL_WEIGHT, 0.5 * float(examples.weights.sum()))
+    share = rehearsal.weights * (total / float(rehearsal.weights.sum()))
+    return Examples(
+        np.vstack([examples.features, rehearsal.features]),
+        np.concatenate([examples.targets, rehearsal.targets]),
+        np.concatenate([examples.weights, share]),
+    )
 
-    Works on standardised features, so that the pull means the same for each of them; accelerated gradient
-    descent with the step that the curvature allows.
+
+def fit(base: Head, examples: Examples, rehearsal: Examples | None = None, *, pull: float = PULL) -> Head:
+    """Fit a head, drawn towards ``base``: accelerated gradient descent with steps as the curvature allows.
+
+    Features are standardised by the rehearsal (all branches), else by the examples, so that the pull means
+    the same for each of them.
     """
-    mean, scale = features.mean(axis=0), features.std(axis=0) + 1e-3
-    x = np.hstack([(features - mean) / scale, np.ones((len(features), 1))])
-    base = features @ champion.weights.T + champion.bias
-    truth = np.eye(len(champion.bias))[targets]
-    curvature = 0.5 * float(np.linalg.eigvalsh(x.T @ x / len(x))[-1]) + strength
-    change = np.zeros((len(champion.bias), x.shape[1]))
+    data = with_rehearsal(examples, rehearsal)
+    measure = rehearsal.features if rehearsal is not None and len(rehearsal.targets) else examples.features
+    mean, spread = measure.mean(axis=0), measure.std(axis=0) + LEAST_SPREAD
+    x = np.hstack([(data.features - mean) / spread, np.ones((len(data.targets), 1))]).astype(np.float32)
+    start = (data.features @ base.weights.T + base.bias).astype(np.float32)
+    truth = np.eye(len(base.bias), dtype=np.float32)[data.targets]
+    weights = data.weights.astype(np.float32)[:, np.newaxis]
+    curvature = 0.5 * float(np.linalg.norm((x * weights).T @ x, 2)) + pull
+    change = np.zeros((len(base.bias), x.shape[1]), dtype=np.float32)
     ahead, momentum = change, 1.0
     for _ in range(MAX_STEPS):
-        error = softmax(base + x @ ahead.T) - truth
-        gradient = error.T @ x / len(x) + strength * ahead
-        moved = ahead - gradient / curvature
+        logits = start + x @ ahead.T
+        logits -= logits.max(axis=1, keepdims=True)
+        raised = np.exp(logits)
+        error = (raised / raised.sum(axis=1, keepdims=True) - truth) * weights
+        moved = ahead - (error.T @ x + pull * ahead) / curvature
+        step = moved - change
+        if float((step * (ahead - moved)).sum()) > 0:
+            momentum = 1.0  # it overshot: begin to gather speed anew (O'Donoghue and Candes 2015)
         following = (1 + np.sqrt(1 + 4 * momentum**2)) / 2
-        ahead = moved + (momentum - 1) / following * (moved - change)
-        step = float(np.abs(moved - change).max())
+        ahead = moved + np.float32((momentum - 1) / following) * step
         change, momentum = moved, following
-        if step < STILL:
+        if float(np.abs(step).max()) < STILL:
             break
-    weights = change[:, :-1] / scale
-    return Head(champion.weights + weights, champion.bias + change[:, -1] - weights @ mean)
+    found = change.astype(np.float64)
+    scaled = found[:, :-1] / spread
+    return Head(base.weights + scaled, base.bias + found[:, -1] - scaled @ mean)
 
 
-def choose_and_fit(
-    champion: Head,
-    features: Floats,
-    targets: Ints,
-    *,
-    strengths: Sequence[float] = STRENGTHS,
-    progress: Callable[[float], None] = lambda _: None,
-) -> Fitted:
-    """Choose the pull by cross-validated log loss, then fit all examples with it.
+def cross_fit(
+    base: Head, examples: Examples, groups: Ints, rehearsal: Examples | None = None, *, pull: float = PULL
+) -> Floats:
+    """Say what heads that saw neither an example nor one of its group make of it: probabilities [n, labels].
 
-    The best pull must beat the champion by more than the standard error of that comparison: the best of
-    several looks better by luck.
+    Every example so counts once as judge and, in the other folds, as teacher; none is lost to either.
     """
-    folds = np.arange(len(targets)) % min(FOLDS, len(targets))
-    unmoved = log_losses(champion.probabilities(features), targets)
-    tried = {"champion": round(float(unmoved.mean()), 6)}
-    best, least = None, np.inf
-    for number, strength in enumerate(strengths):
-        losses = np.empty(len(targets))
-        for fold in np.unique(folds):
-            inside, outside = folds != fold, folds == fold
-            head = fit(champion, features[inside], targets[inside], strength)
-            losses[outside] = log_losses(head.probabilities(features[outside]), targets[outside])
-        tried[f"{strength:g}"] = round(float(losses.mean()), 6)
-        gained = unmoved - losses
-        luck = float(gained.std() / np.sqrt(len(gained)))
-        if gained.mean() > luck and losses.mean() < least:
-            best, least = strength, float(losses.mean())
-        progress((number + 1) / len(strengths))
-    if best is None:
-        return Fitted(champion, None, tried)
-    return Fitted(fit(champion, features, targets, best), best, tried)
+    kinds, inverse = np.unique(groups, return_inverse=True)
+    folds = np.random.default_rng(0).permutation(len(kinds)) % FOLDS
+    fold = folds[inverse]
+    probs = np.empty((len(examples.targets), len(base.bias)))
+    for number in np.unique(fold):
+        outside = fold == number
+        inside = examples.some(~outside)
+        head = base if outside.all() else fit(base, inside, rehearsal, pull=pull)
+        probs[outside] = head.probabilities(examples.features[outside])
+    return probs

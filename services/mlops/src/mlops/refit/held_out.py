@@ -1,8 +1,9 @@
-"""The photos that judged the shipped model, as its last layer sees them: small enough to ship with it.
+"""Photos that ship with a model as its last layer sees them: small enough to lie beside it.
 
-A refit that learns from a few branches must not forget what the model knew of everybody else. The features
-before the last layer stay the same through every refit, so these judge each of its descendants.
-``python -m mlops.refit.held_out`` makes the file anew; every training makes it too.
+``held_out`` are those of households that the training never saw: every refit is judged by them and none
+learns from them. ``rehearsal`` are some of the training's own: a refit learns them beside the corrections,
+so that it does not forget. The features before the last layer stay the same through every refit, so both
+serve all its descendants. ``python -m mlops.refit.held_out`` makes both files anew; every training does too.
 """
 
 import argparse
@@ -10,17 +11,24 @@ import hashlib
 import io
 import sys
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from laundry_reading.manifest import Manifest
 from laundry_reading.model import Model
 from laundry_reading.preprocess import decode_for_model
-from mlops.heldout import MANIFEST_FIELD, Entry
-from mlops.refit.head import Floats, Ints
+from mlops.heldout import MANIFEST_FIELD, REHEARSAL_FIELD, Entry
+from mlops.refit.head import Examples, Floats, Ints, whole
+from mlops.refit.likeness import Hashes, hashes_of, picture_hash
+
+REHEARSED = 3000
+STORY_HOUSEHOLDS = ("45",)
+"""Held out from training, but not judges: `laundry learn` shows on them what a new household gains."""
 
 
 class BrokenHeldOut(Exception):
@@ -29,70 +37,152 @@ class BrokenHeldOut(Exception):
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Features [n, d] and class numbers [n] of photos that the shipped model never learnt from."""
+    """Photos that the model never learnt from.
+
+    Attributes:
+        features: [n, d]; ``targets``: class numbers [n]; ``households``: whose they are, numbers [n].
+        hashes: picture hashes [n, 32]; no rows where an older file has none.
+        photos: sha256 of the photos' bytes, as text.
+    """
 
     features: Floats
     targets: Ints
+    households: Ints
+    hashes: Hashes
+    photos: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Kept:
+    """One photo to keep: its bytes, its class number, who sent it."""
+
+    photo: bytes
+    target: int
+    household: str = ""
 
 
 def read(data: bytes, entry: Entry, *, labels: int) -> HeldOut:
-    """Read the file.
+    """Read the judges.
 
     Raises:
-        BrokenHeldOut: it is not what the entry says, or does not fit a model of so many labels.
+        BrokenHeldOut: the file is not what the entry says, or does not fit a model of so many labels.
     """
+    saved = _read(data, entry, labels=labels)
+    count = len(saved["targets"])
+    none = np.zeros((0, 32), dtype=np.uint8)
+    return HeldOut(
+        saved["features"].astype(np.float64),
+        saved["targets"].astype(np.int64),
+        saved.get("households", np.arange(count)).astype(np.int64),
+        saved.get("hashes", none),
+        frozenset(bytes(each).hex() for each in saved.get("photos", none)),
+    )
+
+
+def read_rehearsal(data: bytes, entry: Entry, *, labels: int) -> Examples:
+    """Read the rehearsal; as ``read``."""
+    saved = _read(data, entry, labels=labels)
+    return whole(saved["features"].astype(np.float64), saved["targets"].astype(np.int64))
+
+
+def _read(data: bytes, entry: Entry, *, labels: int) -> dict[str, npt.NDArray[Any]]:
     found = hashlib.sha256(data).hexdigest()
     if found != entry.sha256:
         raise BrokenHeldOut(f"The held-out photos {entry.file} have sha256 {found}, not {entry.sha256}.")
     try:
-        with np.load(io.BytesIO(data), allow_pickle=False) as saved:
-            features, targets = saved["features"].astype(np.float64), saved["targets"].astype(np.int64)
+        with np.load(io.BytesIO(data), allow_pickle=False) as stored:
+            saved = {name: stored[name] for name in stored.files}
+        features, targets = saved["features"], saved["targets"]
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise BrokenHeldOut(f"The held-out photos {entry.file} cannot be read: {error}") from error
-    fits = features.ndim == 2 and len(features) == len(targets) > 0
+    fits = features.ndim == 2 and all(len(rows) == len(targets) > 0 for rows in saved.values())
     if not fits or not 0 <= targets.min() <= targets.max() < labels:
         raise BrokenHeldOut(f"The held-out photos {entry.file} do not fit the model.")
-    return HeldOut(features, targets)
+    return saved
 
 
-def write(folder: Path, photos: Iterable[tuple[bytes, int]]) -> Manifest:
-    """Read photos with the model in ``folder``, write the file beside it and name it in the manifest."""
+def write(folder: Path, judges: Iterable[Kept], rehearsal: Sequence[Kept] = ()) -> Manifest:
+    """Read photos with the model in ``folder``, write the files beside it and name them in its manifest."""
     manifest = Manifest.from_json((folder / "manifest.json").read_bytes())
     model = Model.load(folder / manifest.file, sha256=manifest.sha256)
-    rows, targets = [], []
-    for photo, target in photos:
-        rows.append(model.predict(decode_for_model(photo, model.input_size)[np.newaxis])[1][0])
-        targets.append(target)
+    manifest = _store(folder, manifest, MANIFEST_FIELD, _look(model, judges, judge=True))
+    if rehearsal:
+        manifest = _store(folder, manifest, REHEARSAL_FIELD, _look(model, rehearsal, judge=False))
+    (folder / "manifest.json").write_text(manifest.to_json(), encoding="utf-8")
+    return manifest
+
+
+def _look(model: Model, photos: Iterable[Kept], *, judge: bool) -> dict[str, npt.NDArray[Any]]:
+    rows, targets, names, hashes, digests = [], [], [], [], []
+    for each in photos:
+        pixels = decode_for_model(each.photo, model.input_size)
+        rows.append(model.predict(pixels[np.newaxis])[1][0])
+        targets.append(each.target)
+        names.append(each.household)
+        hashes.append(picture_hash(pixels))
+        digests.append(hashlib.sha256(each.photo).digest())
+    found: dict[str, npt.NDArray[Any]] = {
+        "features": np.array(rows, dtype=np.float16),
+        "targets": np.array(targets, dtype=np.int16),
+    }
+    if judge:
+        known = sorted(set(names))
+        found["households"] = np.array([known.index(name) for name in names], dtype=np.int16)
+        found["hashes"] = hashes_of(hashes)
+        found["photos"] = np.frombuffer(b"".join(digests), dtype=np.uint8).reshape(-1, 32)
+    return found
+
+
+def _store(
+    folder: Path,
+    manifest: Manifest,
+    field: Literal["held_out", "rehearsal"],
+    arrays: dict[str, npt.NDArray[Any]],
+) -> Manifest:
     out = io.BytesIO()
-    np.savez_compressed(
-        out, features=np.array(rows, dtype=np.float16), targets=np.array(targets, dtype=np.int16)
-    )
-    path = folder / f"{Path(manifest.file).stem}.held-out.npz"
-    path.write_bytes(out.getvalue())
-    entry = Entry(version=manifest.version, file=path.name, sha256=hashlib.sha256(out.getvalue()).hexdigest())
-    named = Manifest.model_validate({**manifest.model_dump(), MANIFEST_FIELD: entry.model_dump()})
-    (folder / "manifest.json").write_text(named.to_json(), encoding="utf-8")
-    return named
+    np.savez_compressed(out, allow_pickle=False, **arrays)
+    data = out.getvalue()
+    path = folder / f"{Path(manifest.file).stem}.{field.replace('_', '-')}.npz"
+    path.write_bytes(data)
+    entry = Entry(version=manifest.version, file=path.name, sha256=hashlib.sha256(data).hexdigest())
+    return Manifest.model_validate({**manifest.model_dump(), field: entry.model_dump()})
+
+
+def from_data(data: Path) -> tuple[list[Kept], list[Kept]]:
+    """Choose judges and rehearsal from the training's photos; neither is of ``STORY_HOUSEHOLDS``.
+
+    Raises:
+        mlops.training.dataset.DataMissingError: they are not there.
+    """
+    from mlops.training import dataset  # noqa: PLC0415 - needed here only
+
+    photos = [each for each in dataset.read_photos(data) if each.target != dataset.UNKNOWN]
+    households = dataset.read_holdout()
+    held = [p for p in photos if p.household in households and p.household not in STORY_HOUSEHOLDS]
+    learnt = [p for p in photos if p.household not in households]
+    order = np.random.default_rng(1).permutation(len(learnt))[:REHEARSED]
+
+    def keep(photo: dataset.Photo) -> Kept:
+        return Kept((data / "clothing" / photo.path).read_bytes(), photo.target, photo.household)
+
+    return [keep(photo) for photo in held], [keep(learnt[index]) for index in order]
 
 
 def main() -> int:
-    """Make the file from the photos of the held-out households. Returns the exit code."""
-    from mlops.training import dataset  # noqa: PLC0415 - needed here only
+    """Make both files from the training's photos. Returns the exit code."""
+    from mlops.training.dataset import DataMissingError  # noqa: PLC0415 - needed here only
 
     parser = argparse.ArgumentParser(prog="python -m mlops.refit.held_out", description=__doc__)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="folder with clothing/")
     parser.add_argument("--out", type=Path, default=Path("models"), help="folder of the model")
     arguments = parser.parse_args()
     try:
-        photos = dataset.read_photos(arguments.data)
-    except dataset.DataMissingError as error:
+        judges, rehearsal = from_data(arguments.data)
+    except DataMissingError as error:
         print(error, file=sys.stderr)
         return 2
-    households = dataset.read_holdout()
-    held = [each for each in photos if each.household in households and each.target != dataset.UNKNOWN]
-    folder = arguments.data / "clothing"
-    write(arguments.out, (((folder / each.path).read_bytes(), each.target) for each in held))
-    print(f"{len(held)} held-out photos of {len(households)} households written beside the model")
+    write(arguments.out, judges, rehearsal)
+    print(f"{len(judges)} photos that judge and {len(rehearsal)} to rehearse are written beside the model")
     return 0
 
 

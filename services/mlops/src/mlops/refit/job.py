@@ -2,45 +2,243 @@
 
 import asyncio
 import hashlib
-import time
+from collections import Counter
 from datetime import UTC, datetime
 
 import numpy as np
-import structlog
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from laundry_events import Outbox
 from laundry_reading.manifest import Manifest
 from laundry_reading.model import Model, ModelError
 from laundry_reading.storage import MAX_MODEL_BYTES
 from laundry_service.database import Database
-from laundry_service.objectstore import ObjectMissing, ObjectStore, ObjectStoreUnavailable
+from laundry_service.objectstore import ObjectMissing, ObjectStore
 from mlops import repository
-from mlops.heldout import held_out_of
+from mlops.curation import Fate
+from mlops.heldout import Entry, entry_of
 from mlops.refit import held_out
-from mlops.refit.examples import Lesson, take_lesson
+from mlops.refit.choose import Chosen, Holdout, Taught, choose, contest, look_for_careless
+from mlops.refit.cost import compare_costs
+from mlops.refit.examples import Eyes, Lesson, make_lesson
 from mlops.refit.graph import NoLinearHead, read_head, replace_head
-from mlops.refit.head import Fitted, Floats, Head, Ints, choose_and_fit
-from mlops.refit.judge import Contest, decide, score
+from mlops.refit.head import Examples, Head
+from mlops.refit.held_out import HeldOut
+from mlops.refit.judge import figures, weigh
+from mlops.refit.run import Run
 from mlops.registry import BrokenModel, Registry
 from mlops.runs import RunError
 from mlops.settings import Settings
 
 LARGEST_GAP = 0.01
-REPORT_EVERY_S = 0.5
-FETCHED = 0.8
-
-log = structlog.get_logger(__name__)
+SEEN = 0.7
 
 
-def _contest(champion: Head, candidate: Head, features: Floats, targets: Ints) -> Contest:
-    return Contest(
-        score(champion.probabilities(features), targets), score(candidate.probabilities(features), targets)
+class NothingToLearn(Exception):
+    """The run ends well, but without a model; the text says why."""
+
+
+class Refit:
+    """The steps of one run."""
+
+    def __init__(
+        self, run: Run, settings: Settings, database: Database, store: ObjectStore, registry: Registry
+    ) -> None:
+        self._run = run
+        self._settings = settings
+        self._database = database
+        self._store = store
+        self._registry = registry
+
+    async def run(self) -> None:
+        """Fetch, sort out, fit, judge, store, decide.
+
+        Raises:
+            RunError, ObjectStoreUnavailable, mlops.refit.run.NotRunning: how it can end otherwise.
+        """
+        manifest, file, root = await self._models()
+        try:
+            model = await asyncio.to_thread(Model.load, file, sha256=manifest.sha256)
+            champion = await asyncio.to_thread(read_head, file)
+            base = await asyncio.to_thread(read_head, root)
+        except (ModelError, NoLinearHead) as error:
+            raise RunError(f"The champion {manifest.version} cannot be refitted: {error}") from error
+        held, rehearsal = await self._shipped(manifest)
+        async with self._database.session() as session:
+            examples = await repository.newest_examples(session, limit=self._settings.refit_max_examples)
+            learnt = await repository.learnt_by(session, manifest.version)
+        await self._run.note(
+            f"{len(examples)} examples; the champion {manifest.version} learnt {len(learnt)}"
+        )
+        eyes = Eyes(self._database, self._store, model, hashlib.sha256(root).hexdigest())
+        seen, unusable = await eyes.see(examples, self._seeing)
+        lesson = await asyncio.to_thread(make_lesson, seen, unusable, model.labels, held)
+        try:
+            chosen = await self._learn(lesson, learnt, (base, champion), (held, rehearsal), model.labels)
+        except NothingToLearn as error:
+            await self._run.finish_without_model(lesson.fates, str(error))
+            return
+        version = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-refit"
+        candidate = await asyncio.to_thread(self._export, file, chosen.head, version)
+        verdict = chosen.verdict
+        weigh(verdict, *await asyncio.to_thread(compare_costs, file, candidate))
+        holdout = contest(champion, chosen.head, _holdout(lesson, held))
+        new = manifest.model_copy(
+            update={
+                "version": version,
+                "file": f"laundry-{version}.onnx",
+                "sha256": hashlib.sha256(candidate).hexdigest(),
+                "file_bytes": len(candidate),
+                "metrics": {
+                    "judged_on": "the frozen holdout",
+                    **(figures(holdout.challenger, holdout.targets, model.labels) if holdout else {}),
+                    "champion": figures(holdout.champion, holdout.targets, model.labels) if holdout else None,
+                },
+                "lineage": self._lineage(manifest, root, lesson, chosen),
+                "created_at": datetime.now(UTC).replace(microsecond=0),
+            }
+        )
+        await self._registry.upload(new, candidate)
+        await self._run.finish(manifest.version, new, verdict, lesson.fates, source="refit")
+
+    async def _models(self) -> tuple[Manifest, bytes, bytes]:
+        """Return the champion's manifest and file, and the trained model's file that it descends from."""
+        async with self._database.session() as session:
+            row = await repository.get_champion(session)
+            if row is None:
+                raise RunError("There is no champion to refit. Register a model first.")
+            manifest = Manifest.model_validate(row["manifest"])
+            first = await repository.get_model(session, str(manifest.lineage.get("first_version", "")))
+        try:
+            file = await self._registry.fetch(manifest)
+            root = await self._registry.fetch(Manifest.model_validate(first["manifest"])) if first else file
+        except BrokenModel as error:
+            raise RunError(str(error)) from error
+        return manifest, file, root
+
+    async def _shipped(self, manifest: Manifest) -> tuple[HeldOut | None, Examples | None]:
+        try:
+            judging, rehearsed = entry_of(manifest, "held_out"), entry_of(manifest, "rehearsal")
+            count = len(manifest.labels)
+            held = held_out.read(await self._get(judging), judging, labels=count) if judging else None
+            known = None
+            if rehearsed:
+                known = held_out.read_rehearsal(await self._get(rehearsed), rehearsed, labels=count)
+        except (ObjectMissing, ValueError, held_out.BrokenHeldOut) as error:
+            raise RunError(f"The champion's held-out photos cannot be used: {error}") from error
+        return held, known
+
+    async def _get(self, entry: Entry) -> bytes:
+        return await self._store.get(entry.key, max_bytes=MAX_MODEL_BYTES)
+
+    async def _learn(
+        self,
+        lesson: Lesson,
+        learnt: set[str],
+        heads: tuple[Head, Head],
+        shipped: tuple[HeldOut | None, Examples | None],
+        labels: tuple[str, ...],
+    ) -> Chosen:
+        (base, champion), (held, rehearsal) = heads, shipped
+        places = lesson.of("learnt")
+        taught = Taught(
+            lesson.features[places],
+            lesson.targets[places],
+            lesson.groups[places],
+            [lesson.examples[place]["confirmed_by"] for place in places],
+            np.array([lesson.examples[place]["id"] not in learnt for place in places], dtype=np.bool_),
+        )
+        self._check_enough(taught, lesson)
+        care = await asyncio.to_thread(look_for_careless, base, champion, taught, rehearsal)
+        await self._run.note_care(care)
+        for place, owner, new in zip(places, taught.owners, taught.new, strict=True):
+            if new and care[owner].careless:
+                lesson.fates[lesson.examples[place]["id"]] = Fate("left out", care[owner].words)
+        careless = sorted({each.words for each in care.values() if each.careless})
+        remaining = [place for place in lesson.of("learnt") if lesson.examples[place]["id"] not in learnt]
+        if not remaining:
+            why = "the champion has learnt from every usable example already"
+            if careless:
+                why = f"{'; '.join(careless)}. A person should look at them before anything learns"
+            raise NothingToLearn(f"no model is made: {why}")
+        if len({int(lesson.targets[place]) for place in lesson.of("learnt")}) < 2:
+            raise NothingToLearn("no model is made: without careless labels only one kind of garment is left")
+        chosen = await asyncio.to_thread(
+            choose,
+            base,
+            champion,
+            taught,
+            rehearsal=rehearsal,
+            holdout=_holdout(lesson, held),
+            labels=labels,
+            found=care,
+        )
+        await self._run.report(0.9)
+        await self._run.note(f"fitted on {int(chosen.used.sum())} examples, pull {chosen.pull:g}")
+        for words in careless:
+            chosen.verdict.add("care", f"left out: {words}", passed=True)
+        return chosen
+
+    def _check_enough(self, taught: Taught, lesson: Lesson) -> None:
+        need, kinds = self._settings.refit_min_training, len(set(taught.targets.tolist()))
+        if len(taught.targets) >= need and kinds >= 2:
+            return
+        why = Counter(fate.reason for fate in lesson.fates.values() if fate.reason)
+        left_out = "".join(f"; {count} left out: {reason}" for reason, count in sorted(why.items()))
+        aside = len(lesson.of("judging"))
+        raise RunError(
+            f"Too few examples: {len(taught.targets)} to learn from (at least {need}, of two kinds or more; "
+            f"there {'is' if kinds == 1 else 'are'} {kinds}); {aside} are of branches that only judge"
+            f"{left_out}. Confirm more tasks, then start the run again."
+        )
+
+    @staticmethod
+    def _export(file: bytes, head: Head, version: str) -> bytes:
+        candidate = replace_head(file, head, version=version)
+        served = Model.load(candidate)
+        size = served.input_size
+        images = np.random.default_rng(0).integers(0, 256, (4, size, size, 3), dtype=np.uint8)
+        probs, features = served.predict(images)
+        gap = float(np.abs(probs - head.probabilities(features.astype(np.float64))).max())
+        if gap > LARGEST_GAP:
+            raise RunError(f"The new file differs from what was fitted by {gap:.3f} in a probability.")
+        return candidate
+
+    def _lineage(self, base: Manifest, root: bytes, lesson: Lesson, chosen: Chosen) -> dict[str, object]:
+        left_out = Counter(fate.reason for fate in lesson.fates.values() if fate.role == "left out")
+        return {
+            "kind": "refit",
+            "run_id": self._run.id,
+            "base_version": base.version,
+            "base_sha256": base.sha256,
+            "first_version": base.lineage.get("first_version", base.version),
+            "first_sha256": hashlib.sha256(root).hexdigest(),
+            "examples_learnt": len(lesson.of("learnt")),
+            "examples_judging": len(lesson.of("judging")),
+            "examples_left_out": dict(left_out),
+            "examples_sha256": lesson.digest,
+            "pull_towards_first": chosen.pull,
+        }
+
+    async def _seeing(self, share: float) -> None:
+        await self._run.report(share * SEEN)
+
+
+def _holdout(lesson: Lesson, held: HeldOut | None) -> Holdout | None:
+    """Put the shipped judges and the branches that stand aside together."""
+    places = lesson.of("judging")
+    branches = [lesson.examples[place]["branch_id"] for place in places]
+    known = sorted(set(branches))
+    first = 0 if held is None else int(held.households.max()) + 1
+    own = np.array([first + known.index(branch) for branch in branches], dtype=np.int64)
+    if held is None:
+        return Holdout(lesson.features[places], lesson.targets[places], own) if places else None
+    if not places:
+        return Holdout(held.features, held.targets, held.households)
+    return Holdout(
+        np.vstack([held.features, lesson.features[places]]),
+        np.concatenate([held.targets, lesson.targets[places]]),
+        np.concatenate([held.households, own]),
     )
-
-
-class NotRunning(Exception):
-    """The run was cancelled or given up meanwhile: nothing of it is kept."""
 
 
 async def run_refit(run_id: str, settings: Settings) -> int:
@@ -48,205 +246,11 @@ async def run_refit(run_id: str, settings: Settings) -> int:
     database = Database(settings.database_url.get_secret_value(), pool=2)
     store = ObjectStore(settings, threads=4)
     registry = Registry(database, store, Outbox(settings.service_name))
-    job = Refit(run_id, settings, database, store, registry)
+    run = Run(run_id, database, registry)
     try:
-        await job.run()
-    except NotRunning:
-        log.info("the run is not wanted any more", run_id=run_id)
-    except (RunError, ObjectStoreUnavailable) as error:
-        log.warning("the run fails", run_id=run_id, error=str(error))
-        await job.fail(str(error))
-    except Exception as error:
-        log.exception("the run fails unexpectedly", run_id=run_id)
-        await job.fail(f"Unexpected: {type(error).__name__}: {error}"[:500])
-        return 1
+        async with run:
+            await Refit(run, settings, database, store, registry).run()
     finally:
         await store.close()
         await database.close()
-    return 0
-
-
-class Refit:
-    """The steps of one run."""
-
-    def __init__(
-        self, run_id: str, settings: Settings, database: Database, store: ObjectStore, registry: Registry
-    ) -> None:
-        self._run_id = run_id
-        self._settings = settings
-        self._database = database
-        self._store = store
-        self._registry = registry
-        self._reported = 0.0
-
-    async def run(self) -> None:
-        """Fetch, fit, judge, store, decide.
-
-        Raises:
-            RunError, ObjectStoreUnavailable, NotRunning: how it can end otherwise.
-        """
-        base, file = await self._champion()
-        try:
-            model = await asyncio.to_thread(Model.load, file, sha256=base.sha256)
-            champion = await asyncio.to_thread(read_head, file)
-        except (ModelError, NoLinearHead) as error:
-            raise RunError(f"The champion {base.version} cannot be refitted: {error}") from error
-        async with self._database.session() as session:
-            examples = await repository.newest_examples(session, limit=self._settings.refit_max_examples)
-        lesson = await take_lesson(self._store, model, examples, self._fetching)
-        self._check_enough(lesson)
-        learn = ~lesson.judging
-        fitted = await asyncio.to_thread(
-            choose_and_fit, champion, lesson.features[learn], lesson.targets[learn]
-        )
-        await self._report(0.9)
-        if fitted.strength is None:
-            await self._finish_without_model(lesson)
-            return
-        memory = await self._held_out_contest(base, champion, fitted.head)
-        version = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-refit"
-        candidate = await asyncio.to_thread(self._export, file, fitted.head, version, lesson)
-        await self._report(0.95)
-        contest = _contest(
-            champion, fitted.head, lesson.features[lesson.judging], lesson.targets[lesson.judging]
-        )
-        promoted, reasons = decide(contest, model.labels, held_out=memory)
-        manifest = base.model_copy(
-            update={
-                "version": version,
-                "file": f"laundry-{version}.onnx",
-                "sha256": hashlib.sha256(candidate).hexdigest(),
-                "file_bytes": len(candidate),
-                "metrics": {
-                    "judged_on": "confirmed examples that no model learns from",
-                    **contest.candidate.figures(model.labels),
-                    "champion": contest.champion.figures(model.labels),
-                    "held_out": memory and memory.candidate.figures(model.labels),
-                },
-                "lineage": self._lineage(base, lesson, fitted),
-                "created_at": datetime.now(UTC).replace(microsecond=0),
-            }
-        )
-        await self._registry.upload(manifest, candidate)
-        await self._finish(base, manifest, promoted, reasons)
-
-    async def fail(self, error: str) -> None:
-        """Note why the run failed."""
-        async with self._database.transaction() as session:
-            await repository.move_run(session, self._run_id, "failed", error=error)
-
-    async def _champion(self) -> tuple[Manifest, bytes]:
-        async with self._database.session() as session:
-            row = await repository.get_champion(session)
-        if row is None:
-            raise RunError("There is no champion to refit. Register a model first.")
-        manifest = Manifest.model_validate(row["manifest"])
-        try:
-            return manifest, await self._registry.fetch(manifest)
-        except BrokenModel as error:
-            raise RunError(str(error)) from error
-
-    async def _held_out_contest(self, base: Manifest, champion: Head, candidate: Head) -> Contest | None:
-        try:
-            entry = held_out_of(base)
-            if entry is None:
-                return None
-            data = await self._store.get(entry.key, max_bytes=MAX_MODEL_BYTES)
-            held = held_out.read(data, entry, labels=len(base.labels))
-        except (ObjectMissing, ValueError, held_out.BrokenHeldOut) as error:
-            raise RunError(f"The champion's held-out photos cannot be used: {error}") from error
-        return _contest(champion, candidate, held.features, held.targets)
-
-    def _check_enough(self, lesson: Lesson) -> None:
-        judging = int(lesson.judging.sum())
-        learning = len(lesson.targets) - judging
-        need_learning, need_judging = self._settings.refit_min_training, self._settings.refit_min_holdout
-        kinds = len(set(lesson.targets[~lesson.judging].tolist()))
-        if learning >= need_learning and judging >= need_judging and kinds >= 2:
-            return
-        left_out = "".join(f"; {count} left out: {why}" for why, count in sorted(lesson.left_out.items()))
-        raise RunError(
-            f"Too few examples: {learning} to learn from (at least {need_learning}, of two kinds or more; "
-            f"there are {kinds}) and {judging} to judge by (at least {need_judging}){left_out}. "
-            "Confirm more tasks, then start the run again."
-        )
-
-    @staticmethod
-    def _export(file: bytes, head: Head, version: str, lesson: Lesson) -> bytes:
-        candidate = replace_head(file, head, version=version)
-        served = Model.load(candidate)
-        probs, _ = served.predict(np.stack(lesson.images))
-        gap = float(np.abs(probs - head.probabilities(lesson.image_features)).max())
-        if gap > LARGEST_GAP:
-            raise RunError(f"The new file differs from what was fitted by {gap:.3f} in a probability.")
-        return candidate
-
-    def _lineage(self, base: Manifest, lesson: Lesson, fitted: Fitted) -> dict[str, object]:
-        return {
-            "kind": "refit",
-            "run_id": self._run_id,
-            "base_version": base.version,
-            "base_sha256": base.sha256,
-            "first_version": base.lineage.get("first_version", base.version),
-            "examples_learnt": int((~lesson.judging).sum()),
-            "examples_judging": int(lesson.judging.sum()),
-            "examples_left_out": dict(lesson.left_out),
-            "examples_sha256": lesson.digest,
-            "pull_towards_base": fitted.strength,
-            "cross_validated_log_loss": fitted.tried,
-        }
-
-    async def _finish_without_model(self, lesson: Lesson) -> None:
-        learnt = int((~lesson.judging).sum())
-        reason = (
-            f"no model is made: in cross-validation the {learnt} examples teach nothing that the champion "
-            "does not know better"
-        )
-        async with self._database.transaction() as session:
-            await self._succeed(session, None, promoted=False, reasons=[reason])
-
-    async def _finish(self, base: Manifest, manifest: Manifest, promoted: bool, reasons: list[str]) -> None:
-        async with self._database.transaction() as session:
-            await repository.lock_promotions(session)
-            champion = await repository.get_champion(session)
-            if promoted and (champion is None or champion["version"] != base.version):
-                promoted = False
-                reasons = [*reasons[:-1], "not promoted: another model became the champion meanwhile"]
-            await repository.add_model(session, manifest, source="refit", run_id=self._run_id)
-            if promoted:
-                await repository.make_champion(
-                    session,
-                    manifest.version,
-                    promoted_by=f"training-run:{self._run_id}",
-                    promoted_at=datetime.now(UTC),
-                )
-            await self._succeed(session, manifest.version, promoted=promoted, reasons=reasons)
-        if promoted:
-            try:
-                await self._registry.announce()
-            except ObjectStoreUnavailable as error:
-                log.warning("the promotion waits for the service to announce it", error=str(error))
-
-    async def _succeed(
-        self, session: AsyncSession, version: str | None, *, promoted: bool, reasons: list[str]
-    ) -> None:
-        if not await repository.move_run(
-            session,
-            self._run_id,
-            "succeeded",
-            progress=1.0,
-            model_version=version,
-            decision={"promoted": promoted, "reasons": reasons},
-        ):
-            raise NotRunning
-
-    async def _fetching(self, share: float) -> None:
-        await self._report(share * FETCHED)
-
-    async def _report(self, progress: float) -> None:
-        if time.monotonic() - self._reported < REPORT_EVERY_S:
-            return
-        self._reported = time.monotonic()
-        async with self._database.transaction() as session:
-            if not await repository.report_progress(session, self._run_id, progress):
-                raise NotRunning
+    return run.exit_code

@@ -1,105 +1,220 @@
-"""Whether a new model is better than the champion, told from examples that neither has learnt from."""
+"""Whether a new model may take the champion's place: both read the same photos, and every check must pass.
+
+Two sets of photos judge. The **frozen holdout** (photos that ship with the model, and branches that stand
+aside for it) is never learnt from: there the challenger must not be worse, neither over all nor in a class.
+The **corrections** that the champion has not learnt from say what their branches gain; each is judged by a
+head fitted without it.
+"""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from mlops.refit.head import Floats, Ints, log_loss
+from mlops.refit.head import Floats, Ints, log_losses
+from mlops.refit.statistics import Bools, calibration_error, household_interval, worse_by_chance
 
-CLASS_LEAST = 10
-"""Fewest judged examples of a class for its own figure to count."""
+UNLIKELY = 0.05
+"""A loss that chance brings less often than this counts as one."""
 
-CLASS_LOSS = 0.10
-"""Most recall that a class may lose."""
+MOST_LOST = 0.01
+"""Most of the frozen holdout's first guesses that may be lost, as a share, whatever chance says."""
 
-HELD_OUT_LOSS = 0.01
-"""Most first guesses, as a share, that may be lost on the photos that judged the shipped model."""
+MOST_LOST_OF_CLASS = 0.10
+CLASS_LEAST = 20
+"""From so many photos on a class may not lose more than that share, whatever chance says."""
+
+MORE_LOSS = 0.03
+MORE_CALIBRATION_ERROR = 0.02
+SLOWER = 1.5
+MOST_BYTES = 10_000_000
 
 
 @dataclass(frozen=True)
-class Score:
-    """How a model does on the judging examples."""
+class Photos:
+    """What two models say of the same photos.
 
-    examples: int
-    right: int
-    loss: float
-    found: npt.NDArray[np.int64]
-    shown: npt.NDArray[np.int64]
+    Attributes:
+        champion, challenger: probabilities [n, labels].
+        targets: the truth, class numbers [n].
+        households: whose photo it is, numbers [n].
+    """
+
+    champion: Floats
+    challenger: Floats
+    targets: Ints
+    households: Ints
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a model costs: its file's bytes, and the median time of one photo in milliseconds."""
+
+    file_bytes: int
+    milliseconds: float
+
+
+@dataclass
+class Verdict:
+    """The decision, check by check. ``good`` means that every one passed."""
+
+    checks: list[dict[str, Any]] = field(default_factory=list)
 
     @property
-    def top1(self) -> float:
-        """Share of examples whose first guess is right."""
-        return self.right / self.examples
+    def good(self) -> bool:
+        """Whether every check passed."""
+        return bool(self.checks) and all(check["passed"] for check in self.checks)
 
-    def figures(self, labels: Sequence[str]) -> dict[str, Any]:
-        """Return the figures for a manifest."""
-        return {
-            "examples": self.examples,
-            "top1": round(self.top1, 4),
-            "log_loss": round(self.loss, 4),
-            "classes": {
-                label: {"examples": int(shown), "recall": round(float(found / shown), 4)}
-                for label, found, shown in zip(labels, self.found, self.shown, strict=True)
-                if shown
-            },
-        }
+    @property
+    def reasons(self) -> list[str]:
+        """What each check found, for people; the last says what follows."""
+        end = "promoted: every check passed" if self.good else "not promoted"
+        return [("" if check["passed"] else "FAILED: ") + check["text"] for check in self.checks] + [end]
+
+    def add(self, name: str, text: str, *, passed: bool, **figures: Any) -> None:
+        """Note a check."""
+        self.checks.append({"name": name, "passed": bool(passed), "text": text, "figures": figures})
 
 
-def score(probs: Floats, targets: Ints) -> Score:
-    """Score probabilities [n, labels] against the truth [n]."""
-    labels = probs.shape[1]
-    hit = probs.argmax(axis=1) == targets
-    return Score(
-        examples=len(targets),
-        right=int(hit.sum()),
-        loss=log_loss(probs, targets),
-        found=np.bincount(targets[hit], minlength=labels),
-        shown=np.bincount(targets, minlength=labels),
+def judge(
+    *,
+    holdout: Photos | None,
+    corrections: Photos | None,
+    labels: Sequence[str],
+) -> Verdict:
+    """Judge a challenger.
+
+    Args:
+        holdout: the frozen holdout; None if there is none, which is said and decides nothing.
+        corrections: examples that neither model learnt from; None if the challenger learnt from none.
+    """
+    verdict = Verdict()
+    if holdout is None:
+        verdict.add(
+            "holdout", "there is no frozen holdout to tell whether anything was forgotten", passed=True
+        )
+    else:
+        _holdout(verdict, holdout)
+        _classes(verdict, holdout, labels)
+        _calibration(verdict, holdout)
+    if corrections is not None:
+        _own_gain(verdict, corrections)
+    return verdict
+
+
+def _hits(photos: Photos) -> tuple[Bools, Bools]:
+    return (
+        photos.champion.argmax(axis=1) == photos.targets,
+        photos.challenger.argmax(axis=1) == photos.targets,
     )
 
 
-@dataclass(frozen=True)
-class Contest:
-    """The champion's and the candidate's scores on the same photos."""
+def _holdout(verdict: Verdict, photos: Photos) -> None:
+    before, after = _hits(photos)
+    lost, won = int((before & ~after).sum()), int((~before & after).sum())
+    chance = worse_by_chance(lost, won)
+    low, high = household_interval(after.astype(float) - before, photos.households)
+    verdict.add(
+        "holdout accuracy",
+        f"frozen holdout: {int(after.sum())} right against the champion's {int(before.sum())} of "
+        f"{len(before)} photos of {len(np.unique(photos.households))} households "
+        f"({won} won, {lost} lost, p(worse by chance) {chance:.2f}; 95 % of households "
+        f"{low:+.1%} to {high:+.1%})",
+        passed=chance >= UNLIKELY and lost - won <= MOST_LOST * len(before),
+        right=int(after.sum()),
+        champion_right=int(before.sum()),
+        photos=len(before),
+        won=won,
+        lost=lost,
+        p=round(chance, 4),
+        interval=[round(low, 4), round(high, 4)],
+    )
 
-    champion: Score
-    candidate: Score
 
-
-def decide(
-    examples: Contest, labels: Sequence[str], *, held_out: Contest | None = None
-) -> tuple[bool, list[str]]:
-    """Decide whether the candidate takes over, with the reasons for people to read.
-
-    It must guess right at least as often, be less surprised by the truth, not lose a class, and not forget
-    what the shipped model knew.
-    """
-    champion, candidate = examples.champion, examples.candidate
-    reasons = [
-        f"first guess right: {candidate.right} against the champion's {champion.right} "
-        f"of {champion.examples} judging examples",
-        f"log loss: {candidate.loss:.4f} against the champion's {champion.loss:.4f}",
-    ]
-    good = candidate.right >= champion.right and candidate.loss < champion.loss
+def _classes(verdict: Verdict, photos: Photos, labels: Sequence[str]) -> None:
+    before, after = _hits(photos)
+    worse = []
     for index, label in enumerate(labels):
-        shown = int(champion.shown[index])
-        if shown < CLASS_LEAST:
-            continue
-        lost = float(champion.found[index] - candidate.found[index]) / shown
-        if lost > CLASS_LOSS:
-            good = False
-            reasons.append(f"{label}: {lost:.0%} of its {shown} examples are lost")
-    if held_out is None:
-        reasons.append("nothing ships with this model to tell whether it forgot what it knew before")
-    else:
-        before, after = held_out.champion, held_out.candidate
-        reasons.append(
-            f"on the shipped model's own held-out photos: {after.right} right against the champion's "
-            f"{before.right} of {before.examples}"
-        )
-        good = good and before.right - after.right <= HELD_OUT_LOSS * before.examples
-    reasons.append("promoted: it is better and has forgotten nothing" if good else "not promoted")
-    return good, reasons
+        own = photos.targets == index
+        lost, won = int((before & ~after & own).sum()), int((~before & after & own).sum())
+        shown = int(own.sum())
+        too_many = shown >= CLASS_LEAST and lost - won > MOST_LOST_OF_CLASS * shown
+        if worse_by_chance(lost, won) < UNLIKELY or too_many:
+            worse.append(f"{label} loses {lost - won} of its {shown}")
+    verdict.add(
+        "classes",
+        f"worse in a class: {'; '.join(worse)}" if worse else "no class is significantly worse",
+        passed=not worse,
+    )
+
+
+def _calibration(verdict: Verdict, photos: Photos) -> None:
+    change = log_losses(photos.challenger, photos.targets) - log_losses(photos.champion, photos.targets)
+    before = calibration_error(photos.champion, photos.targets)
+    after = calibration_error(photos.challenger, photos.targets)
+    verdict.add(
+        "calibration",
+        f"frozen holdout: log loss {change.mean():+.4f}, calibration error {after:.1%} against {before:.1%}",
+        passed=change.mean() <= MORE_LOSS and after - before <= MORE_CALIBRATION_ERROR,
+        log_loss_change=round(float(change.mean()), 4),
+        calibration_error=round(after, 4),
+        champion_calibration_error=round(before, 4),
+    )
+
+
+def _own_gain(verdict: Verdict, photos: Photos) -> None:
+    before, after = _hits(photos)
+    gained = log_losses(photos.champion, photos.targets) - log_losses(photos.challenger, photos.targets)
+    luck = float(gained.std() / np.sqrt(len(gained)))
+    verdict.add(
+        "own gain",
+        f"new examples: {int(after.sum())} right against the champion's {int(before.sum())} of "
+        f"{len(before)}, "
+        f"each judged by a head that had not seen it; log loss {-gained.mean():+.4f} (luck {luck:.4f})",
+        # As many right is enough only if what they are right with is clearly surer.
+        passed=gained.mean() > 0
+        and (after.sum() > before.sum() or (after.sum() == before.sum() and gained.mean() > luck)),
+        right=int(after.sum()),
+        champion_right=int(before.sum()),
+        photos=len(before),
+        log_loss_change=round(float(-gained.mean()), 4),
+    )
+
+
+def weigh(verdict: Verdict, champion: Cost, challenger: Cost) -> None:
+    """Check size and time of a challenger."""
+    verdict.add(
+        "cost",
+        f"{challenger.file_bytes / 1e6:.1f} MB (at most {MOST_BYTES / 1e6:.0f}), "
+        f"{challenger.milliseconds / champion.milliseconds:.2f} × the champion's time "
+        f"({challenger.milliseconds:.1f} ms a photo here; at most {SLOWER:g} ×)",
+        passed=challenger.file_bytes <= MOST_BYTES
+        and challenger.milliseconds <= SLOWER * champion.milliseconds,
+        file_bytes=challenger.file_bytes,
+        milliseconds=round(challenger.milliseconds, 2),
+    )
+
+
+def figures(probs: Floats, targets: Ints, labels: Sequence[str]) -> dict[str, Any]:
+    """Return what a manifest tells of a model on photos it never learnt from."""
+    guesses = probs.argmax(axis=1)
+    confusion = np.zeros((len(labels), len(labels)), dtype=int)
+    np.add.at(confusion, (targets, guesses), 1)
+    shown, claimed = confusion.sum(axis=1), confusion.sum(axis=0)
+    return {
+        "photos": len(targets),
+        "top1": round(float((guesses == targets).mean()), 4),
+        "log_loss": round(float(log_losses(probs, targets).mean()), 4),
+        "calibration_error": round(calibration_error(probs, targets), 4),
+        "classes": [
+            {
+                "label": label,
+                "photos": int(shown[i]),
+                "recall": round(float(confusion[i, i] / max(1, shown[i])), 4),
+                "precision": round(float(confusion[i, i] / max(1, claimed[i])), 4),
+            }
+            for i, label in enumerate(labels)
+        ],
+        "confusion": confusion.tolist(),
+    }

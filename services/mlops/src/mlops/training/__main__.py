@@ -157,9 +157,8 @@ def _run(arguments: argparse.Namespace, photos: list[dataset.Photo], teacher: Pa
     manifest, result = publish(
         net, judges, training_facts, version=version, size=INPUT_SIZE, out=arguments.out
     )
-    folder = arguments.data / "clothing"
-    # A refit later is judged by these too, so that it does not forget them.
-    held_out.write(arguments.out, (((folder / photo.path).read_bytes(), photo.target) for photo in held))
+    # A refit later is judged by some of these photos and rehearses others, so that it does not forget them.
+    held_out.write(arguments.out, *held_out.from_data(arguments.data))
     _show(manifest, result)
     return 0
 

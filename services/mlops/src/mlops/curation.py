@@ -1,0 +1,136 @@
+"""Which examples may teach, and with what weight. Knows no server and no framework.
+
+Photos of the frozen holdout never teach; one picture teaches once; labels that contradict each other on one
+picture teach nothing; whoever labels carelessly teaches nothing, and nobody teaches more than his share.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+Role = Literal["learnt", "judging", "left out"]
+
+MOST_OF_ONE_OWNER = 300.0
+"""Most weight of one person's labels, in examples; who has confirmed more counts less for each."""
+
+IMPOSSIBLE = 0.02
+"""A label that a model gives less than this contradicts it."""
+
+CARELESS_LEAST = 10
+CARELESS_SHARE = 0.15
+"""Share of new labels that contradict what the person's own other labels teach: random ones do, even few."""
+
+CONTRARY_SHARE = 0.5
+"""Share of new labels that the champion holds for impossible: likely wrong in one same way."""
+
+SEVERAL_KINDS = "several or unknown kinds of garment"
+HELD_OUT_PHOTO = "the picture is in the frozen holdout"
+HELD_OUT_BRANCH = "the same picture is in a branch of the frozen holdout"
+CONTRADICTED = "labels of the same picture contradict each other"
+REPEATED = "the same picture is there already"
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """An example whose photo was looked at; ``group`` numbers the picture, equal for near-duplicates."""
+
+    id: str
+    target: int | None
+    group: int
+    owner: str
+    confirmed_at: datetime
+    judges: bool
+    held_out: bool
+
+
+@dataclass(frozen=True)
+class Fate:
+    """What becomes of an example, and why it is left out if it is."""
+
+    role: Role
+    reason: str | None = None
+
+
+def sort_out(candidates: Sequence[Candidate]) -> list[Fate]:
+    """Decide what becomes of each example, before anybody's care is looked at."""
+    groups: dict[int, list[Candidate]] = defaultdict(list)
+    for each in candidates:
+        if each.target is not None:
+            groups[each.group].append(each)
+    return [_fate(each, groups.get(each.group, [])) for each in candidates]
+
+
+def _fate(each: Candidate, same: Sequence[Candidate]) -> Fate:
+    if each.target is None:
+        return Fate("left out", SEVERAL_KINDS)
+    if each.held_out:
+        return Fate("left out", HELD_OUT_PHOTO)
+    if len({other.target for other in same}) > 1:
+        return Fate("left out", CONTRADICTED)
+    if not each.judges and any(other.judges for other in same):
+        return Fate("left out", HELD_OUT_BRANCH)
+    newest = max(same, key=lambda other: (other.confirmed_at, other.id))
+    if newest.id != each.id:
+        return Fate("left out", REPEATED)
+    return Fate("judging" if each.judges else "learnt")
+
+
+@dataclass(frozen=True)
+class Care:
+    """How a person's new labels agree with the rest.
+
+    Attributes:
+        contradicted: labels that a model of all the others, the person's own too, holds for impossible.
+        contrary: labels that the champion holds for impossible.
+    """
+
+    labels: int
+    contradicted: int
+    contrary: int
+
+    @property
+    def careless(self) -> bool:
+        """Whether these labels must not teach."""
+        if self.labels < CARELESS_LEAST:
+            return False
+        return (
+            self.contradicted > CARELESS_SHARE * self.labels or self.contrary > CONTRARY_SHARE * self.labels
+        )
+
+    @property
+    def words(self) -> str:
+        """Say it to people."""
+        return (
+            f"careless labels: of this person's {self.labels} new ones {self.contradicted} contradict the "
+            f"rest and {self.contrary} the champion"
+        )
+
+
+def care(
+    owners: Sequence[str], told: Sequence[float], championed: Sequence[float], new: Sequence[bool]
+) -> dict[str, Care]:
+    """Look at each person's new labels.
+
+    Args:
+        owners: who labelled, one for each example.
+        told: probability that a model which had not seen the example gives its label.
+        championed: probability that the champion gives it.
+        new: whether the champion has not learnt from it; only these count.
+    """
+    labels: Counter[str] = Counter()
+    contradicted: Counter[str] = Counter()
+    contrary: Counter[str] = Counter()
+    for owner, told_p, champion_p, is_new in zip(owners, told, championed, new, strict=True):
+        if is_new:
+            labels[owner] += 1
+            contradicted[owner] += told_p < IMPOSSIBLE
+            contrary[owner] += champion_p < IMPOSSIBLE
+    return {owner: Care(count, contradicted[owner], contrary[owner]) for owner, count in labels.items()}
+
+
+def weights(owners: Sequence[str]) -> list[float]:
+    """Weigh examples so that nobody counts for more than ``MOST_OF_ONE_OWNER``."""
+    count = Counter(owners)
+    return [min(1.0, MOST_OF_ONE_OWNER / count[owner]) for owner in owners]

@@ -1,0 +1,123 @@
+"""From sorted examples to a challenger that was judged. Knows no server and no framework."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from mlops.curation import Care, care, weights
+from mlops.refit.head import Examples, Floats, Head, Ints, cross_fit, fit
+from mlops.refit.judge import Photos, Verdict, judge
+from mlops.refit.statistics import Bools
+
+PULLS = (10.0, 40.0, 160.0)
+"""How strongly a challenger is drawn back to the trained model; a more cautious one is tried if one fails."""
+
+
+@dataclass(frozen=True)
+class Taught:
+    """Examples that may teach.
+
+    Attributes:
+        features, targets: [n, d] and [n].
+        groups: number of the branch's picture [n]; one group is never split between teachers and judges.
+        owners: who labelled.
+        new: which of them the champion has not learnt from.
+    """
+
+    features: Floats
+    targets: Ints
+    groups: Ints
+    owners: Sequence[str]
+    new: Bools
+
+
+@dataclass(frozen=True)
+class Holdout:
+    """The frozen holdout: features [n, d], class numbers [n], households [n]."""
+
+    features: Floats
+    targets: Ints
+    households: Ints
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """A challenger with its verdict, how it was drawn, who labelled how, and which examples taught it."""
+
+    head: Head
+    verdict: Verdict
+    pull: float
+    care: dict[str, Care]
+    used: Bools
+
+
+def look_for_careless(
+    base: Head, champion: Head, taught: Taught, rehearsal: Examples | None
+) -> dict[str, Care]:
+    """Tell how careful each person's new labels are."""
+    told = cross_fit(base, _weighed(taught), taught.groups, rehearsal)
+    rows = np.arange(len(taught.targets))
+    championed = champion.probabilities(taught.features)[rows, taught.targets]
+    return care(taught.owners, told[rows, taught.targets].tolist(), championed.tolist(), taught.new.tolist())
+
+
+def choose(
+    base: Head,
+    champion: Head,
+    taught: Taught,
+    *,
+    rehearsal: Examples | None,
+    holdout: Holdout | None,
+    labels: Sequence[str],
+    found: dict[str, Care],
+) -> Chosen:
+    """Fit a challenger and judge it; if it fails a more cautious one is tried.
+
+    ``base`` is the head of the trained model that all refits go back to: examples that the champion has
+    learnt already do not count twice. ``found`` is what ``look_for_careless`` told; they teach nothing.
+    """
+    used = np.array(
+        [not (new and found[owner].careless) for owner, new in zip(taught.owners, taught.new, strict=True)]
+    )
+    kept = Taught(
+        taught.features[used],
+        taught.targets[used],
+        taught.groups[used],
+        [owner for owner, each in zip(taught.owners, used, strict=True) if each],
+        taught.new[used],
+    )
+    examples = _weighed(kept)
+    first: Chosen | None = None
+    for pull in PULLS:
+        head = fit(base, examples, rehearsal, pull=pull)
+        said = cross_fit(base, examples, kept.groups, rehearsal, pull=pull)
+        corrections = Photos(
+            champion.probabilities(kept.features[kept.new]),
+            said[kept.new],
+            kept.targets[kept.new],
+            kept.groups[kept.new],
+        )
+        verdict = judge(holdout=contest(champion, head, holdout), corrections=corrections, labels=labels)
+        chosen = Chosen(head, verdict, pull, found, used)
+        if verdict.good:
+            return chosen
+        first = first or chosen
+    assert first is not None
+    return first
+
+
+def contest(champion: Head, challenger: Head, holdout: Holdout | None) -> Photos | None:
+    """Let two heads read the frozen holdout."""
+    if holdout is None or not len(holdout.targets):
+        return None
+    return Photos(
+        champion.probabilities(holdout.features),
+        challenger.probabilities(holdout.features),
+        holdout.targets,
+        holdout.households,
+    )
+
+
+def _weighed(taught: Taught) -> Examples:
+    return Examples(taught.features, taught.targets, np.array(weights(taught.owners)))

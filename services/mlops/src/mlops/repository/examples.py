@@ -1,0 +1,174 @@
+"""Queries of examples, and of what runs made of them."""
+
+from collections.abc import Mapping, Sequence
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from laundry_events import new_id
+from laundry_events.events import TaskConfirmed
+from mlops.curation import Fate
+from mlops.examples import side_of
+from mlops.repository.models import Row
+from mlops.tables import (
+    example_branches,
+    models,
+    photo_features,
+    run_examples,
+    training_examples,
+    training_runs,
+)
+
+BRANCH_LOCK = 0x1A0D32
+
+
+async def store_example(session: AsyncSession, event: TaskConfirmed, *, event_id: str) -> None:
+    """Store a confirmed task as an example; of two confirmations of one task the newer counts.
+
+    The branch's first example decides for ever on which side it stands.
+    """
+    await _settle_side(session, event.branch_id)
+    values = {
+        "task_version": event.task_version,
+        "event_id": event_id,
+        "branch_id": event.branch_id,
+        "photo_key": event.photo.key,
+        "photo_sha256": event.photo.sha256,
+        "photo_bytes": event.photo.bytes,
+        "photo_media_type": event.photo.media_type,
+        "read_labels": [label.model_dump() for label in event.read_labels],
+        "model_version": event.model_version,
+        "labels": [label.model_dump() for label in event.labels],
+        "corrected": event.corrected,
+        "confirmed_by": event.confirmed_by,
+        "confirmed_at": event.confirmed_at,
+    }
+    await session.execute(
+        insert(training_examples)
+        .values(id=new_id(), task_id=event.task_id, **values)
+        .on_conflict_do_update(
+            index_elements=["task_id"],
+            set_=values,
+            where=training_examples.c.task_version < event.task_version,
+        )
+    )
+
+
+async def _settle_side(session: AsyncSession, branch_id: str) -> None:
+    known = sa.select(sa.literal(1)).where(example_branches.c.branch_id == branch_id)
+    if (await session.execute(known)).first() is not None:
+        return
+    # One at a time: how many there are decides.
+    await session.execute(sa.select(sa.func.pg_advisory_xact_lock(BRANCH_LOCK)))
+    before = await session.execute(sa.select(sa.func.count()).select_from(example_branches))
+    await session.execute(
+        insert(example_branches)
+        .values(branch_id=branch_id, side=side_of(branch_id, before.scalar_one()))
+        .on_conflict_do_nothing()
+    )
+
+
+async def branch_sides(session: AsyncSession) -> dict[str, str]:
+    """Return the side of each branch."""
+    found = await session.execute(sa.select(example_branches.c.branch_id, example_branches.c.side))
+    return {row.branch_id: row.side for row in found}
+
+
+async def newest_examples(session: AsyncSession, *, limit: int) -> Sequence[Row]:
+    """List the newest examples with their branch's side, oldest of them first."""
+    newest = (
+        sa.select(training_examples, example_branches.c.side)
+        .join(example_branches, example_branches.c.branch_id == training_examples.c.branch_id)
+        .order_by(training_examples.c.id.desc())
+        .limit(limit)
+    )
+    return list(reversed((await session.execute(newest)).mappings().all()))
+
+
+async def list_examples(session: AsyncSession, *, limit: int, before: str | None) -> Sequence[Row]:
+    """List examples with their branch's side, newest first."""
+    query = (
+        sa.select(training_examples, example_branches.c.side)
+        .join(example_branches, example_branches.c.branch_id == training_examples.c.branch_id)
+        .order_by(training_examples.c.id.desc())
+        .limit(limit)
+    )
+    if before is not None:
+        query = query.where(training_examples.c.id < before)
+    return (await session.execute(query)).mappings().all()
+
+
+async def owners(session: AsyncSession) -> Sequence[Row]:
+    """Count each person's labels, and how many of them corrected a reading."""
+    columns = training_examples.c
+    query = (
+        sa.select(
+            columns.confirmed_by,
+            sa.func.count().label("labels"),
+            sa.func.count().filter(columns.corrected).label("corrected"),
+        )
+        .group_by(columns.confirmed_by)
+        .order_by(sa.func.count().desc(), columns.confirmed_by)
+        .limit(200)
+    )
+    return (await session.execute(query)).mappings().all()
+
+
+async def stored_features(
+    session: AsyncSession, backbone: str, photos: Sequence[str]
+) -> dict[str, tuple[bytes, bytes]]:
+    """Return features (float16) and picture hash of photos that a backbone has seen."""
+    columns = photo_features.c
+    query = sa.select(columns.photo_sha256, columns.features, columns.picture_hash).where(
+        columns.backbone == backbone, columns.photo_sha256.in_(photos)
+    )
+    return {row.photo_sha256: (row.features, row.picture_hash) for row in await session.execute(query)}
+
+
+async def store_features(
+    session: AsyncSession, backbone: str, seen: Mapping[str, tuple[bytes, bytes]]
+) -> None:
+    """Keep features and picture hashes, by the photo's sha256."""
+    if not seen:
+        return
+    rows = [
+        {"photo_sha256": sha256, "backbone": backbone, "features": features, "picture_hash": picture}
+        for sha256, (features, picture) in seen.items()
+    ]
+    await session.execute(insert(photo_features).values(rows).on_conflict_do_nothing())
+
+
+async def note_roles(session: AsyncSession, run_id: str, fates: Mapping[str, Fate]) -> None:
+    """Keep what a run made of each example."""
+    rows = [
+        {"run_id": run_id, "example_id": example_id, "role": fate.role, "reason": fate.reason}
+        for example_id, fate in fates.items()
+    ]
+    for start in range(0, len(rows), 1000):
+        await session.execute(
+            insert(run_examples).values(rows[start : start + 1000]).on_conflict_do_nothing()
+        )
+
+
+async def learnt_by(session: AsyncSession, version: str) -> set[str]:
+    """Return the ids of the examples that taught a model."""
+    query = (
+        sa.select(run_examples.c.example_id)
+        .join(models, models.c.run_id == run_examples.c.run_id)
+        .where(models.c.version == version, run_examples.c.role == "learnt")
+    )
+    return {row.example_id for row in await session.execute(query)}
+
+
+async def latest_roles(session: AsyncSession, example_ids: Sequence[str]) -> dict[str, Row]:
+    """Return what the newest finished run made of each example."""
+    columns = run_examples.c
+    query = (
+        sa.select(columns.example_id, columns.run_id, columns.role, columns.reason)
+        .distinct(columns.example_id)
+        .join(training_runs, training_runs.c.id == columns.run_id)
+        .where(columns.example_id.in_(example_ids))
+        .order_by(columns.example_id, columns.run_id.desc())
+    )
+    return {row["example_id"]: row for row in (await session.execute(query)).mappings()}

@@ -1,0 +1,168 @@
+"""Queries of models and promotions."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from laundry_events import new_id
+from laundry_reading.manifest import Manifest
+from mlops.tables import models, promotions
+
+PROMOTION_LOCK = 0x1A0D30
+
+Row = sa.RowMapping
+
+
+async def lock_promotions(session: AsyncSession) -> None:
+    """Let one promotion or announcement at a time go on, until the transaction ends."""
+    await session.execute(sa.select(sa.func.pg_advisory_xact_lock(PROMOTION_LOCK)))
+
+
+async def add_model(
+    session: AsyncSession,
+    manifest: Manifest,
+    *,
+    source: str,
+    run_id: str | None = None,
+    verdict: dict[str, Any] | None = None,
+) -> bool:
+    """Add a model with what judging it found; false if its version is known already."""
+    added = await session.execute(
+        insert(models)
+        .values(
+            id=new_id(),
+            version=manifest.version,
+            sha256=manifest.sha256,
+            manifest=manifest.model_dump(mode="json"),
+            source=source,
+            run_id=run_id,
+            verdict=verdict,
+            made_at=manifest.created_at,
+        )
+        .on_conflict_do_nothing(index_elements=["version"])
+        .returning(models.c.id)
+    )
+    return added.first() is not None
+
+
+async def get_model(session: AsyncSession, version: str) -> Row | None:
+    """Find a model by its version."""
+    found = await session.execute(sa.select(models).where(models.c.version == version))
+    return found.mappings().first()
+
+
+async def get_champion(session: AsyncSession) -> Row | None:
+    """Find the champion."""
+    found = await session.execute(sa.select(models).where(models.c.champion))
+    return found.mappings().first()
+
+
+async def list_models(session: AsyncSession, *, limit: int, before: str | None) -> Sequence[Row]:
+    """List models, newest first."""
+    query = sa.select(models).order_by(models.c.id.desc()).limit(limit)
+    if before is not None:
+        query = query.where(models.c.id < before)
+    return (await session.execute(query)).mappings().all()
+
+
+async def refresh_manifest(session: AsyncSession, manifest: Manifest) -> None:
+    """Take a manifest that says more about the same file."""
+    await session.execute(
+        sa.update(models)
+        .where(models.c.version == manifest.version, models.c.sha256 == manifest.sha256)
+        .values(manifest=manifest.model_dump(mode="json"))
+    )
+
+
+async def served_before(session: AsyncSession, version: str) -> bool:
+    """Whether a model was champion before without an override."""
+    query = sa.select(sa.literal(1)).where(
+        promotions.c.version == version, promotions.c.override_reason.is_(None)
+    )
+    return (await session.execute(query.limit(1))).first() is not None
+
+
+async def former_champion(session: AsyncSession) -> Row | None:
+    """Find the model that was champion before the present one, past any that was taken back since.
+
+    One that was promoted against its verdict is nothing to go back to.
+    """
+    columns = promotions.c
+    newest = (
+        sa.select(columns.version, columns.kind, columns.override_reason)
+        .order_by(columns.id.desc())
+        .limit(1000)
+    )
+    trail: list[str] = []
+    present = None
+    for row in reversed((await session.execute(newest)).all()):
+        if row.kind == "rollback":
+            while trail and trail[-1] != row.version:
+                trail.pop()
+        elif row.override_reason is None and row.version not in trail[-1:]:
+            trail.append(row.version)
+        present = row.version
+    back = [version for version in trail if version != present]
+    return await get_model(session, back[-1]) if back else None
+
+
+async def list_promotions(session: AsyncSession, *, limit: int) -> Sequence[Row]:
+    """List promotions, newest first."""
+    query = sa.select(promotions).order_by(promotions.c.id.desc()).limit(limit)
+    return (await session.execute(query)).mappings().all()
+
+
+async def make_champion(
+    session: AsyncSession,
+    version: str,
+    *,
+    kind: str,
+    promoted_by: str,
+    promoted_at: datetime,
+    override_reason: str | None = None,
+) -> str:
+    """Make a model the champion and note that it is to be announced; returns the promotion's id."""
+    former = await get_champion(session)
+    await session.execute(sa.update(models).where(models.c.champion).values(champion=False))
+    await session.execute(sa.update(models).where(models.c.version == version).values(champion=True))
+    promotion_id = new_id()
+    await session.execute(
+        sa.insert(promotions).values(
+            id=promotion_id,
+            version=version,
+            previous_version=former["version"] if former is not None else None,
+            kind=kind,
+            promoted_by=promoted_by,
+            promoted_at=promoted_at,
+            override_reason=override_reason,
+        )
+    )
+    return promotion_id
+
+
+async def pending_promotions(session: AsyncSession) -> Sequence[Row]:
+    """List promotions that are not announced yet, oldest first."""
+    query = (
+        sa.select(promotions, models.c.sha256)
+        .join(models, models.c.version == promotions.c.version)
+        .where(promotions.c.announced_at.is_(None))
+        .order_by(promotions.c.id)
+    )
+    return (await session.execute(query)).mappings().all()
+
+
+async def mark_announced(session: AsyncSession, promotion_ids: Sequence[str]) -> None:
+    """Note that promotions are announced."""
+    await session.execute(
+        sa.update(promotions).where(promotions.c.id.in_(promotion_ids)).values(announced_at=sa.func.now())
+    )
+
+
+async def announce_again(session: AsyncSession) -> None:
+    """Let the newest promotion be announced once more."""
+    newest = sa.select(sa.func.max(promotions.c.id)).scalar_subquery()
+    await session.execute(sa.update(promotions).where(promotions.c.id == newest).values(announced_at=None))
