@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 import numpy as np
+import onnx
 import pytest
 
 from laundry_events import Publisher
@@ -106,6 +107,22 @@ async def damage(store: ObjectStore, kind: str) -> None:
         await crown(store, "broken-4", b"not an onnx file")
     elif kind == "another version":
         await crown(store, "broken-5", colour_model("something-else"))
+    elif kind == "cut off":
+        await crown(store, "broken-8", colour_model("broken-8")[:-500])
+    elif kind == "other classes than its manifest":
+        data = colour_model("broken-9", labels=("t-shirt", "pants", "hat"))
+        await store.put(model_key(manifest_of("broken-9", data)), data, media_type="x/y")
+        await store.put(CHAMPION_KEY, manifest_of("broken-9", data).to_json().encode(), media_type="x/y")
+    elif kind == "other classes than before":
+        names = ("t-shirt", "pants", "hat")
+        data = colour_model("broken-10", labels=names)
+        manifest = manifest_of("broken-10", data, labels=names)
+        await store.put(model_key(manifest), data, media_type="x/y")
+        await store.put(CHAMPION_KEY, manifest.to_json().encode(), media_type="x/y")
+    elif kind == "another input shape":
+        model = onnx.load_from_string(colour_model("broken-11"))
+        model.graph.input[0].type.tensor_type.shape.dim[3].dim_value = 4
+        await crown(store, "broken-11", model.SerializeToString())
     elif kind == "file missing":
         manifest = manifest_of("broken-6", good)
         await store.put(CHAMPION_KEY, manifest.to_json().encode(), media_type="application/json")
@@ -118,7 +135,17 @@ async def test_a_broken_champion_is_refused_and_the_old_one_goes_on(
 ) -> None:
     async with replica(champion_poll_s=0.2) as client:
         await eventually(lambda: _ready(client), what="readiness")
-        for kind in ("other bytes", "no model", "another version", "file missing", "no manifest"):
+        for kind in (
+            "other bytes",
+            "no model",
+            "cut off",
+            "another version",
+            "other classes than its manifest",
+            "other classes than before",
+            "another input shape",
+            "file missing",
+            "no manifest",
+        ):
             before = await _refused(client)
             await damage(store, kind)
 

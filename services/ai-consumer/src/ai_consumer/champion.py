@@ -149,11 +149,22 @@ class Champion:
         except (ObjectMissing, ValueError, ModelError) as error:
             self._refuse(manifest.version, f"{type(error).__name__}: {error}")
             return
-        if model.version != manifest.version:
-            self._refuse(manifest.version, f"its file says that it is {model.version}")
+        if (why := self._unlike(model, manifest)) is not None:
+            self._refuse(manifest.version, why)
             return
         self._refused = None
         self._serve(model, manifest)
+
+    def _unlike(self, model: Model, manifest: Manifest) -> str | None:
+        """Say in what a whole file is not the model that is wanted here, if in anything."""
+        if model.version != manifest.version:
+            return f"its file says that it is {model.version}"
+        if list(model.labels) != manifest.labels or model.input_size != manifest.input_size:
+            return "its file has other classes or another input size than its manifest says"
+        if self._served is not None and set(model.labels) != set(self._served.model.labels):
+            # People confirm these and the helper service knows them: a release changes them, not a swap.
+            return "it has other classes than the model in service"
+        return None
 
     def _refuse(self, version: str, why: str) -> None:
         if self._refused == version + why:

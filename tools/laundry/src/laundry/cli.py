@@ -17,6 +17,8 @@ STACK, USE, BROKER, DEPLOY = "The stack", "Using it", "The broker", "Containers 
 # Loaded only when used: importing the event library takes a second, and most commands need none of it.
 LATE = {
     "demo": ("laundry.commands.demo", "demo", USE),
+    "learn": ("laundry.commands.learn", "learn", USE),
+    "models": ("laundry.commands.models", "app", USE),
     "bench": ("laundry.commands.bench", "bench", USE),
     "topology": ("laundry.commands.topology", "app", BROKER),
     "dlq": ("laundry.commands.dead_letters", "app", BROKER),

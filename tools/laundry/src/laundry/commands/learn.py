@@ -1,0 +1,215 @@
+"""``laundry learn``: corrections of a household never seen make the model better, on the running stack."""
+
+import asyncio
+import json
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from laundry.demo.client import People, Services, StoryFailed
+from laundry.display import ConsoleProgress, console
+from laundry.errors import LaundryError
+from laundry.identity import LocalIdentity
+from laundry.learn.photos import Shot, drawn, in_folders, of_household, split
+from laundry.learn.picture import draw
+from laundry.learn.story import Advance, Learning, right, wrong_labels
+from laundry.paths import StackPaths, stack_paths
+from laundry.servers.choice import Kind
+from laundry.stack import detached, state
+from laundry.stack.launch import Options
+
+out = Console(highlight=False)
+HOUSEHOLD = "45"
+BUILD = Path("build")
+
+
+def learn(
+    photos: Annotated[
+        Path | None,
+        typer.Option(exists=True, file_okay=False, help="Photos in folders named for what they show."),
+    ] = None,
+    data: Annotated[
+        Path, typer.Option(file_okay=False, help="The training's photos; one held-out household is taken.")
+    ] = Path("../shared/data"),
+    household: Annotated[str, typer.Option(help="Which household of --data.")] = HOUSEHOLD,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Leave the new model in service; else it is rolled back.")
+    ] = False,
+) -> None:
+    """Show the learning loop: read, correct, retrain, judge, promote, swap under load, read better.
+
+    Exit status 0 only if further photos are read better than before, every photo under load was read, and
+    careless labels were refused. Writes build/learn.json and build/learn.png.
+    """
+    paths = stack_paths()
+    started_here = state.supervisor(paths) is None
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        document = _stack(paths, started_here)
+        good = asyncio.run(_tell(paths, document, (photos, data, household), keep=keep))
+    finally:
+        if started_here:
+            from laundry.commands.stack import down  # noqa: PLC0415 - the commands import each other nowhere else
+
+            down(wipe=False)
+    raise typer.Exit(int(not good))
+
+
+def _stack(paths: StackPaths, started_here: bool) -> dict[str, Any]:
+    if not started_here:
+        console.print("The stack runs already; the story is told on it.")
+        return state.running_stack(paths)
+    progress = ConsoleProgress()
+    try:
+        return detached.start(paths, Options(nodes=1, servers=Kind.AUTO), progress)
+    finally:
+        progress.close()
+
+
+@contextmanager
+def _bar(title: str, total: float) -> Iterator[Advance]:
+    columns = (TextColumn("  {task.description}"), BarColumn(30), TaskProgressColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=out, transient=True, disable=not out.is_terminal) as progress:
+        if not out.is_terminal:
+            out.print(f"  {title} …")
+        task = progress.add_task(title, total=total)
+        yield lambda steps: progress.advance(task, steps)
+
+
+def _choose(source: tuple[Path | None, Path, str], labels: list[str]) -> tuple[list[Shot], str]:
+    folder, data, household = source
+    if folder is not None:
+        return in_folders(folder, labels), f"the photos in {folder}"
+    if (data / "clothing" / "photos.csv").is_file():
+        return of_household(data, household, labels), f"household {household}, which no training has seen"
+    return drawn(), "drawn garments, as there are no photos (--photos FOLDER for your own)"
+
+
+async def _tell(
+    paths: StackPaths, document: dict[str, Any], source: tuple[Path | None, Path, str], *, keep: bool
+) -> bool:
+    async with Services(document) as services:
+        story = Learning(services, People(LocalIdentity(paths.identity)), paths)
+        try:
+            champion = await story.champion()
+            shots, whose = _choose(source, champion["labels"])
+            learnt, further = split(shots)
+            out.print(f"[bold]{escape(whose)}[/bold]: {len(learnt)} to correct, {len(further)} further ones")
+            await _household(story, champion, learnt, further)
+            if story.report.run["decision"]["promoted"]:
+                await _better(story, further)
+            await _careless(story, further, champion["labels"])
+            if story.report.champion_after and not keep:
+                story.report.rolled_back_to = await story.roll_back()
+        except StoryFailed as error:
+            raise LaundryError(f"The story broke off: {error}") from error
+    return _finish(story)
+
+
+async def _household(
+    story: Learning, champion: dict[str, Any], learnt: list[Shot], further: list[Shot]
+) -> None:
+    report = story.report
+    report.champion_before = champion["version"]
+    report.photos_learnt, report.photos_further = len(learnt), len(further)
+    with _bar("reading the further photos with the present model", len(further)) as advance:
+        report.further_before = right(await story.read(further, story.before, advance), further)
+    with _bar("uploading and reading the photos to correct", len(learnt)) as advance:
+        tasks = await story.read(learnt, story.home, advance)
+    report.right_at_first = right(tasks, learnt)
+    readable = [(task, shot) for task, shot in zip(tasks, learnt, strict=True) if task["reading"]]
+    with _bar("the owner confirms, and corrects what is wrong", len(readable)) as advance:
+        report.corrected = await story.confirm(
+            [task for task, _ in readable], [shot.label for _, shot in readable], story.owner, advance
+        )
+    out.print(f"  {report.right_at_first} of {len(learnt)} were right; {report.corrected} corrected")
+    stop = asyncio.Event()
+    load = asyncio.create_task(story.keep_uploading(stop))
+    try:
+        with _bar("retraining and judging, while photos keep coming", 1.0) as advance:
+            report.run, report.run_s = await story.retrain(advance)
+        if report.run["decision"]["promoted"]:
+            version = report.run["model_version"]
+            report.replicas, report.served_by_all_s = await story.served_by_all(version)
+            await asyncio.sleep(1.0)  # some load on the new model too
+    finally:
+        stop.set()
+        await load
+    for reason in report.run["decision"]["reasons"]:
+        out.print(f"  · {escape(reason)}")
+
+
+async def _better(story: Learning, further: list[Shot]) -> None:
+    report = story.report
+    report.champion_after = report.run["model_version"]
+    with _bar("reading the further photos with the new model", len(further)) as advance:
+        report.further_after = right(await story.read(further, story.after, advance), further)
+    out.print(
+        f"  further photos right: {report.further_before} before, {report.further_after} after, "
+        f"of {len(further)}"
+    )
+
+
+async def _careless(story: Learning, further: list[Shot], labels: list[str]) -> None:
+    with _bar("somebody confirms without looking", 2 * len(further)) as advance:
+        tasks = await story.read(further, story.bad, advance)
+        readable = [(task, shot) for task, shot in zip(tasks, further, strict=True) if task["reading"]]
+        wrong = wrong_labels([shot for _, shot in readable], labels)
+        await story.confirm([task for task, _ in readable], wrong, story.careless, advance)
+    with _bar("retraining with that", 1.0) as advance:
+        story.report.bad_run, _ = await story.retrain(advance)
+    for reason in story.report.bad_run["decision"]["reasons"]:
+        out.print(f"  · {escape(reason)}")
+
+
+def _finish(story: Learning) -> bool:
+    report = story.report
+    promoted = bool(report.run["decision"]["promoted"])
+    count = report.photos_further
+    rows = [
+        (
+            "further photos read right",
+            f"{report.further_before} → {report.further_after} of {count}"
+            if promoted
+            else "no model took over",
+            promoted and report.further_after > report.further_before,
+        ),
+        ("retrained and judged", f"{report.run_s:.1f} s", promoted),
+        (
+            "all replicas serve it",
+            f"{report.replicas} after {report.served_by_all_s:.1f} s",
+            promoted and report.served_by_all_s <= 10,
+        ),
+        (
+            "photos under load",
+            f"{report.load_read} of {report.load_uploaded} read",
+            report.load_read == report.load_uploaded > 0,
+        ),
+        (
+            "careless labels",
+            "refused" if not report.bad_run["decision"]["promoted"] else "took over",
+            not report.bad_run["decision"]["promoted"],
+        ),
+    ]
+    table = Table(title="What was learnt", title_justify="left")
+    for column in ("what", "outcome", ""):
+        table.add_column(column, overflow="fold")
+    for what, outcome, good in rows:
+        table.add_row(what, outcome, "[green]✓[/green]" if good else "[red]✗[/red]")
+    if report.rolled_back_to:
+        table.add_row("rolled back", report.rolled_back_to, "")
+    out.print(table)
+    BUILD.mkdir(exist_ok=True)
+    (BUILD / "learn.json").write_text(json.dumps(asdict(report), indent=2) + "\n", encoding="utf-8")
+    draw(report, BUILD / "learn.png")
+    out.print(f"Written: {BUILD / 'learn.json'}, {BUILD / 'learn.png'}")
+    return all(good for _, _, good in rows)

@@ -1,0 +1,201 @@
+"""The chapters of ``laundry learn``, told through the public addresses."""
+
+import asyncio
+import random
+import secrets
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+
+from laundry.demo.client import People, Person, Services, StoryFailed, until
+from laundry.demo.photos import draw_garment
+from laundry.files import read_json
+from laundry.learn.photos import Shot
+from laundry.paths import StackPaths
+
+Advance = Callable[[float], None]
+READ_WITHIN_S = 180
+RUN_WITHIN_S = 600
+SERVED_WITHIN_S = 30
+LOAD_EVERY_S = 0.5
+ENDED = ("succeeded", "failed", "cancelled")
+
+
+@dataclass
+class Report:
+    """What came of it, for ``build/learn.json``."""
+
+    photos_learnt: int = 0
+    photos_further: int = 0
+    right_at_first: int = 0
+    corrected: int = 0
+    further_before: int = 0
+    further_after: int = 0
+    champion_before: str = ""
+    champion_after: str = ""
+    run: dict[str, Any] = field(default_factory=dict)
+    bad_run: dict[str, Any] = field(default_factory=dict)
+    run_s: float = 0.0
+    served_by_all_s: float = 0.0
+    replicas: int = 0
+    load_uploaded: int = 0
+    load_read: int = 0
+    load_models: dict[str, int] = field(default_factory=dict)
+    rolled_back_to: str = ""
+
+
+class Learning:
+    """Tells the chapters in order; ``report`` is what happened so far."""
+
+    def __init__(self, services: Services, people: People, paths: StackPaths) -> None:
+        self.services = services
+        self.paths = paths
+        self.mark = secrets.token_hex(3)
+        self.branches = [f"learn-{self.mark}-{part}" for part in ("home", "before", "after", "bad", "load")]
+        self.home, self.before, self.after, self.bad, self.load = self.branches
+        self.helper = people.person("helper", f"helper-{self.mark}", *self.branches)
+        self.owner = people.person("owner", f"owner-{self.mark}", self.home)
+        self.careless = people.person("owner", f"careless-{self.mark}", self.bad)
+        self.operator = people.person("operator", f"operator-{self.mark}")
+        self.report = Report()
+
+    async def champion(self) -> dict[str, Any]:
+        """Ask for the model in service."""
+        page = await self.services.json("GET", "mlops", "/models?limit=200", who=self.operator)
+        found = [model for model in page["items"] if model["champion"]]
+        if not found:
+            raise StoryFailed("there is no champion")
+        champion: dict[str, Any] = found[0]
+        return champion
+
+    async def read(self, shots: Sequence[Shot], branch: str, advance: Advance) -> list[dict[str, Any]]:
+        """Upload photos and wait until each is read; returns the tasks in the same order."""
+        tasks = []
+        for shot in shots:
+            tasks.append(await self._upload(shot.name, shot.body, branch))
+            advance(0.5)
+        return [await self._outcome(task, advance) for task in tasks]
+
+    async def _upload(self, name: str, body: bytes, branch: str) -> dict[str, Any]:
+        task: dict[str, Any] = await self.services.json(
+            "POST",
+            "helper",
+            "/tasks",
+            who=self.helper,
+            files={"photo": (name, body, "application/octet-stream")},
+            data={"branch_id": branch},
+        )
+        return task
+
+    async def _outcome(self, task: dict[str, Any], advance: Advance = lambda _: None) -> dict[str, Any]:
+        async def ask() -> Any:
+            shown = await self.services.json("GET", "helper", f"/tasks/{task['id']}", who=self.helper)
+            return shown if shown["status"] != "submitted" else None
+
+        shown, _ = await until(ask, within_s=READ_WITHIN_S, what=f"the reading of {task['id']}")
+        advance(0.5)
+        result: dict[str, Any] = shown
+        return result
+
+    async def confirm(
+        self, tasks: Sequence[dict[str, Any]], labels: Sequence[str], who: Person, advance: Advance
+    ) -> int:
+        """Confirm or correct each task; returns how many were corrected. Waits until mlops has them all."""
+        metrics = f"{self.services.stack['mlops_url']}/metrics"
+        before = await self.services.consumed(metrics, "task.confirmed")
+        corrected = 0
+        for task, label in zip(tasks, labels, strict=True):
+            body = {"labels": [{"label": label, "count": 1}]}
+            path = f"/tasks/{task['id']}/confirmation"
+            shown = await self.services.json("POST", "helper", path, who=who, json=body)
+            corrected += bool(shown["confirmation"]["corrected"])
+            advance(1)
+
+        async def stored() -> bool:
+            return await self.services.consumed(metrics, "task.confirmed") >= before + len(tasks)
+
+        await until(stored, within_s=60, what="the examples at mlops")
+        return corrected
+
+    async def retrain(self, advance: Advance) -> tuple[dict[str, Any], float]:
+        """Start a refit and follow it to its end; returns the run and its seconds."""
+        began = time.perf_counter()
+        run = await self.services.json(
+            "POST", "mlops", "/training-runs", who=self.operator, json={"kind": "refit"}
+        )
+        shown = 0.0
+
+        async def ended() -> Any:
+            nonlocal shown
+            now = await self.services.json("GET", "mlops", f"/training-runs/{run['id']}", who=self.operator)
+            advance(max(0.0, now["progress"] - shown))
+            shown = max(shown, now["progress"])
+            return now if now["status"] in ENDED else None
+
+        found, _ = await until(ended, within_s=RUN_WITHIN_S, what="the end of the training run")
+        if found["status"] != "succeeded":
+            raise StoryFailed(f"the training run {found['status']}: {found['error']}")
+        return found, time.perf_counter() - began
+
+    async def served_by_all(self, version: str) -> tuple[int, float]:
+        """Wait until every replica says that it serves a version; returns how many there are, and seconds."""
+
+        async def asked() -> int:
+            notes = read_json(self.paths.processes_file) or {"processes": []}
+            urls = [
+                each["health_url"].rsplit("/", 1)[0] + "/metrics"
+                for each in notes["processes"]
+                if each["name"].startswith("ai-consumer") and each.get("health_url")
+            ]
+            wanted = f'laundry_model_served{{version="{version}"}} 1'
+            async with httpx.AsyncClient(timeout=5) as client:
+                for url in urls:
+                    with suppress(httpx.HTTPError):
+                        if wanted in (await client.get(url)).text:
+                            continue
+                    return 0
+            return len(urls)
+
+        count, took = await until(asked, within_s=SERVED_WITHIN_S, what=f"{version} in every replica")
+        return int(count), took
+
+    async def keep_uploading(self, stop: asyncio.Event) -> None:
+        """Upload drawn photos until told to stop, then see that every one was read."""
+        tasks = []
+        while not stop.is_set():
+            body = await asyncio.to_thread(draw_garment, "pants", seed=random.randrange(10**9))  # noqa: S311
+            tasks.append(await self._upload("load.jpg", body, self.load))
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LOAD_EVERY_S):
+                    await stop.wait()
+        read = [await self._outcome(task) for task in tasks]
+        self.report.load_uploaded = len(tasks)
+        self.report.load_read = sum(task["status"] == "read" for task in read)
+        for task in read:
+            if task["reading"]:
+                version = task["reading"]["model_version"]
+                self.report.load_models[version] = self.report.load_models.get(version, 0) + 1
+
+    async def roll_back(self) -> str:
+        """Put the former champion back."""
+        model = await self.services.json("POST", "mlops", "/models/rollback", who=self.operator)
+        await self.served_by_all(model["version"])
+        return str(model["version"])
+
+
+def right(tasks: Sequence[dict[str, Any]], shots: Sequence[Shot]) -> int:
+    """Count the readings whose first guess is what the photo shows."""
+    return sum(
+        bool(task["reading"]) and task["reading"]["labels"][0]["label"] == shot.label
+        for task, shot in zip(tasks, shots, strict=True)
+    )
+
+
+def wrong_labels(shots: Sequence[Shot], labels: Sequence[str]) -> list[str]:
+    """Draw a wrong label for each photo, as somebody does who does not look."""
+    chance = random.Random("careless")  # noqa: S311 - a draw, no secret
+    return [chance.choice([label for label in labels if label != shot.label]) for shot in shots]
