@@ -21,14 +21,15 @@ from laundry.errors import LaundryError
 from laundry.identity import LocalIdentity
 from laundry.learn.photos import Shot, drawn, in_folders, of_household, split
 from laundry.learn.picture import draw
-from laundry.learn.story import Advance, Learning, right, wrong_labels
+from laundry.learn.story import Advance, Learning, count_households, right, wrong_labels
 from laundry.paths import StackPaths, stack_paths
 from laundry.servers.choice import Kind
 from laundry.stack import detached, state
 from laundry.stack.launch import Options
 
 out = Console(highlight=False)
-HOUSEHOLD = "45"
+Source = tuple[Path | None, Path, list[str]]
+HOUSEHOLDS = ["45", "125", "186", "224", "240"]
 BUILD = Path("build")
 
 
@@ -38,9 +39,11 @@ def learn(
         typer.Option(exists=True, file_okay=False, help="Photos in folders named for what they show."),
     ] = None,
     data: Annotated[
-        Path, typer.Option(file_okay=False, help="The training's photos; one held-out household is taken.")
+        Path, typer.Option(file_okay=False, help="The training's photos; held-out households are taken.")
     ] = Path("../shared/data"),
-    household: Annotated[str, typer.Option(help="Which household of --data.")] = HOUSEHOLD,
+    household: Annotated[
+        list[str] | None, typer.Option(help="A household of --data; may repeat. Default: 45 125 186 224 240.")
+    ] = None,
     keep: Annotated[
         bool, typer.Option("--keep", help="Leave the new model in service; else it is rolled back.")
     ] = False,
@@ -55,7 +58,7 @@ def learn(
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         document = _stack(paths, started_here)
-        good = asyncio.run(_tell(paths, document, (photos, data, household), keep=keep))
+        good = asyncio.run(_tell(paths, document, (photos, data, household or HOUSEHOLDS), keep=keep))
     finally:
         if started_here:
             from laundry.commands.stack import down  # noqa: PLC0415 - the commands import each other nowhere else
@@ -85,23 +88,23 @@ def _bar(title: str, total: float) -> Iterator[Advance]:
         yield lambda steps: progress.advance(task, steps)
 
 
-def _choose(source: tuple[Path | None, Path, str], labels: list[str]) -> tuple[list[Shot], str]:
+def _choose(source: Source, labels: list[str]) -> tuple[list[Shot], str]:
     folder, data, household = source
     if folder is not None:
         return in_folders(folder, labels), f"the photos in {folder}"
     if (data / "clothing" / "photos.csv").is_file():
-        return of_household(data, household, labels), f"household {household}, which no training has seen"
+        shots = [shot for name in household for shot in of_household(data, name, labels)]
+        return shots, f"households {', '.join(household)}, which no training has seen"
     return drawn(), "drawn garments, as there are no photos (--photos FOLDER for your own)"
 
 
-async def _tell(
-    paths: StackPaths, document: dict[str, Any], source: tuple[Path | None, Path, str], *, keep: bool
-) -> bool:
+async def _tell(paths: StackPaths, document: dict[str, Any], source: Source, *, keep: bool) -> bool:
     async with Services(document) as services:
-        story = Learning(services, People(LocalIdentity(paths.identity)), paths)
+        people = People(LocalIdentity(paths.identity))
         try:
-            champion = await story.champion()
+            champion = await Learning(services, people, paths, ()).champion()
             shots, whose = _choose(source, champion["labels"])
+            story = Learning(services, people, paths, [shot.household for shot in shots])
             learnt, further = split(shots)
             out.print(f"[bold]{escape(whose)}[/bold]: {len(learnt)} to correct, {len(further)} further ones")
             await _household(story, champion, learnt, further)
@@ -122,9 +125,10 @@ async def _household(
     report.champion_before = champion["version"]
     report.photos_learnt, report.photos_further = len(learnt), len(further)
     with _bar("reading the further photos with the present model", len(further)) as advance:
-        report.further_before = right(await story.read(further, story.before, advance), further)
+        tasks = await story.read(further, story.before, advance)
+    report.further_before = count_households(report, "before", tasks, further)
     with _bar("uploading and reading the photos to correct", len(learnt)) as advance:
-        tasks = await story.read(learnt, story.home, advance)
+        tasks = await story.read(learnt, None, advance)
     report.right_at_first = right(tasks, learnt)
     readable = [(task, shot) for task, shot in zip(tasks, learnt, strict=True) if task["reading"]]
     with _bar("the owner confirms, and corrects what is wrong", len(readable)) as advance:
@@ -152,11 +156,14 @@ async def _better(story: Learning, further: list[Shot]) -> None:
     report = story.report
     report.champion_after = report.run["model_version"]
     with _bar("reading the further photos with the new model", len(further)) as advance:
-        report.further_after = right(await story.read(further, story.after, advance), further)
+        tasks = await story.read(further, story.after, advance)
+    report.further_after = count_households(report, "after", tasks, further)
     out.print(
         f"  further photos right: {report.further_before} before, {report.further_after} after, "
         f"of {len(further)}"
     )
+    for name, counts in report.households.items():
+        out.print(f"    household {name}: {counts['before']} → {counts['after']} of {counts['photos']}")
 
 
 async def _careless(story: Learning, further: list[Shot], labels: list[str]) -> None:

@@ -22,6 +22,7 @@ class Shot:
     name: str
     label: str
     body: bytes
+    household: str = "1"
 
 
 def in_folders(folder: Path, labels: Sequence[str]) -> list[Shot]:
@@ -49,12 +50,17 @@ def of_household(data: Path, household: str, labels: Sequence[str]) -> list[Shot
     with table.open(newline="", encoding="utf-8") as lines:
         rows = [row for row in csv.DictReader(lines) if row["sender_id"] == household]
     shots = [
-        Shot(row["path"].rsplit("/", 1)[-1], row["label"], (data / "clothing" / row["path"]).read_bytes())
+        Shot(
+            row["path"].rsplit("/", 1)[-1],
+            row["label"],
+            (data / "clothing" / row["path"]).read_bytes(),
+            household,
+        )
         for row in rows
         if row["label"] in labels
     ]
-    if len(shots) < LEAST:
-        raise LaundryError(f"Household {household} sent {len(shots)} photos; {LEAST} or more are needed.")
+    if not shots:
+        raise LaundryError(f"There is no household {household} in {table}.")
     return shots
 
 
@@ -71,7 +77,7 @@ def split(shots: Sequence[Shot]) -> tuple[list[Shot], list[Shot]]:
     """Split into photos to learn from and further ones, each class alike; the same photos split the same."""
     by_label: dict[str, list[Shot]] = defaultdict(list)
     for shot in shots:
-        by_label[shot.label].append(shot)
+        by_label[f"{shot.household}/{shot.label}"].append(shot)
     learnt: list[Shot] = []
     further: list[Shot] = []
     due = 0.0

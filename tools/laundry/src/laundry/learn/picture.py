@@ -17,7 +17,7 @@ def draw(report: Report, path: Path) -> None:
     picture = Image.new("RGB", SIZE, GROUND)
     pen = ImageDraw.Draw(picture)
     large, middle, small = (ImageFont.load_default(size) for size in (34, 24, 18))
-    pen.text((60, 40), "Further photos of the household, read right", INK, font=large)
+    pen.text((60, 40), "Further photos of the households, read right", INK, font=large)
     count = max(1, report.photos_further)
     bars = (
         ("before", report.further_before, report.champion_before, BEFORE),

@@ -34,6 +34,7 @@ class Report:
     right_at_first: int = 0
     corrected: int = 0
     further_before: int = 0
+    households: dict[str, dict[str, int]] = field(default_factory=dict)
     further_after: int = 0
     champion_before: str = ""
     champion_after: str = ""
@@ -51,14 +52,21 @@ class Report:
 class Learning:
     """Tells the chapters in order; ``report`` is what happened so far."""
 
-    def __init__(self, services: Services, people: People, paths: StackPaths) -> None:
+    def __init__(
+        self, services: Services, people: People, paths: StackPaths, households: Sequence[str]
+    ) -> None:
+        """Take whose photos they are; each household has a branch of its own."""
         self.services = services
         self.paths = paths
         self.mark = secrets.token_hex(3)
-        self.branches = [f"learn-{self.mark}-{part}" for part in ("home", "before", "after", "bad", "load")]
-        self.home, self.before, self.after, self.bad, self.load = self.branches
-        self.helper = people.person("helper", f"helper-{self.mark}", *self.branches)
-        self.owner = people.person("owner", f"owner-{self.mark}", self.home)
+        parts = ("before", "after", "bad", "load")
+        self.before, self.after, self.bad, self.load = (f"learn-{self.mark}-{part}" for part in parts)
+        self.homes = {
+            name: f"learn-{self.mark}-home-{number}" for number, name in enumerate(dict.fromkeys(households))
+        }
+        branches = (self.before, self.after, self.bad, self.load, *self.homes.values())
+        self.helper = people.person("helper", f"helper-{self.mark}", *branches)
+        self.owner = people.person("owner", f"owner-{self.mark}", *self.homes.values())
         self.careless = people.person("owner", f"careless-{self.mark}", self.bad)
         self.operator = people.person("operator", f"operator-{self.mark}")
         self.report = Report()
@@ -72,11 +80,14 @@ class Learning:
         champion: dict[str, Any] = found[0]
         return champion
 
-    async def read(self, shots: Sequence[Shot], branch: str, advance: Advance) -> list[dict[str, Any]]:
-        """Upload photos and wait until each is read; returns the tasks in the same order."""
+    async def read(self, shots: Sequence[Shot], branch: str | None, advance: Advance) -> list[dict[str, Any]]:
+        """Upload photos and wait until each is read; returns the tasks in the same order.
+
+        Without a branch each photo goes to its household's.
+        """
         tasks = []
         for shot in shots:
-            tasks.append(await self._upload(shot.name, shot.body, branch))
+            tasks.append(await self._upload(shot.name, shot.body, branch or self.homes[shot.household]))
             advance(0.5)
         return [await self._outcome(task, advance) for task in tasks]
 
@@ -193,6 +204,17 @@ def right(tasks: Sequence[dict[str, Any]], shots: Sequence[Shot]) -> int:
         bool(task["reading"]) and task["reading"]["labels"][0]["label"] == shot.label
         for task, shot in zip(tasks, shots, strict=True)
     )
+
+
+def count_households(
+    report: Report, when: str, tasks: Sequence[dict[str, Any]], shots: Sequence[Shot]
+) -> int:
+    """Count what was read right of each household's further photos, ``when``; returns the sum."""
+    for task, shot in zip(tasks, shots, strict=True):
+        counts = report.households.setdefault(shot.household, {"photos": 0, "before": 0, "after": 0})
+        counts["photos"] += when == "before"
+        counts[when] += right([task], [shot])
+    return right(tasks, shots)
 
 
 def wrong_labels(shots: Sequence[Shot], labels: Sequence[str]) -> list[str]:
