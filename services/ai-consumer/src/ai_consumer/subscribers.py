@@ -1,10 +1,25 @@
 """What this service does with messages."""
 
+from prometheus_client import Counter, Histogram
+
 from ai_consumer.champion import Champion
 from ai_consumer.pipeline import Pipeline
 from ai_consumer.reading import reading_id
 from laundry_events import EventConsumer, EventMeta, Publisher
-from laundry_events.events import ModelPromoted, TaskSubmitted
+from laundry_events.events import ModelPromoted, TaskRead, TaskSubmitted
+
+# What is read, for alerts on drift: the mix of classes, and how sure the model is.
+GUESSED = Counter("laundry_guesses", "Photos by the class that is the first guess", ["label"])
+SURE = Histogram(
+    "laundry_guess_confidence", "Confidence of the first guess", buckets=(0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 1)
+)
+
+
+def note_mix(read: TaskRead) -> None:
+    """Count a reading's first guess."""
+    if read.labels:
+        GUESSED.labels(read.labels[0].label).inc()
+        SURE.observe(read.labels[0].confidence)
 
 
 def subscribe(
@@ -18,6 +33,7 @@ def subscribe(
         # The message is acknowledged after this confirm, so a crash in between reads the photo twice;
         # the fixed id lets the helper see that it is the same reading.
         await publisher.publish(read, event_id=reading_id(meta.id))
+        note_mix(read)
 
     @consumer.on_stream("model.promoted", ModelPromoted)
     async def on_promoted(event: ModelPromoted, meta: EventMeta) -> None:

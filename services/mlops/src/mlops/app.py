@@ -10,7 +10,9 @@ from laundry_service.health import Check
 from laundry_service.objectstore import ObjectStore
 from laundry_service.settings import version_of
 from mlops.api import models_router, runs_router
+from mlops.examples_api import examples_router
 from mlops.keeper import Keeper
+from mlops.policy import Policy, Rules
 from mlops.registry import Registry
 from mlops.runner import Runner
 from mlops.settings import Settings
@@ -32,6 +34,15 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     runner = Runner(
         database, database_url, timeout_s=settings.run_timeout_s, environment=settings.as_environment()
     )
+    policy = Policy(
+        database,
+        Rules(
+            after_corrections=settings.retrain_after_corrections,
+            every_hours=settings.retrain_every_h,
+            on_drift=settings.retrain_on_drift,
+            pause_hours=settings.retrain_pause_h,
+        ),
+    )
     changes = Changes(database_url, RUNS_CHANNEL)
     publisher = Publisher(amqp_url, source=settings.service_name)
     relay = Relay(database_url, publisher)
@@ -47,7 +58,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         title="MLOps",
         version=VERSION,
         description="Collects confirmations as examples, keeps the models, retrains, judges and promotes.",
-        parts=[relay, changes, keeper, runner],
+        parts=[relay, changes, keeper, runner, policy],
         checks=[
             Check("database", database.ping),
             # Confirmations are stored and models listed without it; what needs it says so.
@@ -61,4 +72,5 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     app.include_router(models_router(database, registry))
     app.include_router(runs_router(database, changes))
+    app.include_router(examples_router(database))
     return app

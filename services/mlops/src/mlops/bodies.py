@@ -120,6 +120,32 @@ class RunPage(BaseModel):
     next_cursor: str | None
 
 
+class ExampleBody(BaseModel):
+    """A confirmed task with its lineage, and what the last run that looked made of it."""
+
+    id: str
+    task_id: str
+    branch_id: str
+    side: Literal["learning", "holdout"]
+    photo_sha256: str
+    read_labels: list[dict[str, Any]]
+    model_version: str | None
+    labels: list[dict[str, Any]]
+    corrected: bool
+    confirmed_by: str
+    confirmed_at: datetime
+    run_id: str | None = None
+    role: Literal["learnt", "judging", "left out"] | None = None
+    reason: str | None = None
+
+
+class ExamplePage(BaseModel):
+    """Examples, newest first."""
+
+    items: list[ExampleBody]
+    next_cursor: str | None
+
+
 class NewRun(BaseModel):
     """What to train: ``refit`` the last layer on confirmed examples, or ``full`` from the photos."""
 

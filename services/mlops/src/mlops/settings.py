@@ -21,6 +21,15 @@ class Settings(DatabaseSettings, ObjectStoreSettings):
     )
     refit_max_examples: int = Field(default=5000, ge=2, description="Newest examples that a refit looks at")
 
+    retrain_after_corrections: int = Field(
+        default=200, ge=0, description="Queue a refit after so many new corrections; 0: never"
+    )
+    retrain_every_h: float = Field(
+        default=0, ge=0, description="Queue a refit so often, in hours, if anything is new; 0: never"
+    )
+    retrain_on_drift: bool = Field(default=True, description="Queue a refit when what is read drifts")
+    retrain_pause_h: float = Field(default=24, gt=0, description="Least hours between runs for drift")
+
     def as_environment(self) -> dict[str, str]:
         """Return these settings as the environment of a training job's process."""
         prefix = str(self.model_config.get("env_prefix", ""))

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.dialects.postgresql import distinct_on, insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from laundry_events import new_id
@@ -166,7 +166,7 @@ async def latest_roles(session: AsyncSession, example_ids: Sequence[str]) -> dic
     columns = run_examples.c
     query = (
         sa.select(columns.example_id, columns.run_id, columns.role, columns.reason)
-        .distinct(columns.example_id)
+        .ext(distinct_on(columns.example_id))
         .join(training_runs, training_runs.c.id == columns.run_id)
         .where(columns.example_id.in_(example_ids))
         .order_by(columns.example_id, columns.run_id.desc())

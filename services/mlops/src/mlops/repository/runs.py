@@ -9,9 +9,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from laundry_events import new_id
 from mlops.repository.models import Row
 from mlops.runs import Status, sources_of
-from mlops.tables import training_run_log, training_runs
+from mlops.tables import example_branches, training_examples, training_run_log, training_runs
 
 MOST_LINES = 500
+POLICY_LOCK = 0x1A0D33
 
 
 async def add_run(session: AsyncSession, kind: str, *, requested_by: str) -> Row:
@@ -70,6 +71,40 @@ async def report_progress(session: AsyncSession, run_id: str, progress: float) -
         .returning(training_runs.c.id)
     )
     return noted.first() is not None
+
+
+async def lock_policy(session: AsyncSession) -> None:
+    """Let one replica at a time decide on a run, until the transaction ends."""
+    await session.execute(sa.select(sa.func.pg_advisory_xact_lock(POLICY_LOCK)))
+
+
+async def any_open_run(session: AsyncSession) -> bool:
+    """Whether a run is queued or running."""
+    query = sa.select(sa.literal(1)).where(training_runs.c.status.in_(("queued", "running"))).limit(1)
+    return (await session.execute(query)).first() is not None
+
+
+async def since_last_run(session: AsyncSession) -> dict[str, Any]:
+    """Count examples and corrections of branches that teach since a run was last asked for."""
+    last = (await session.execute(sa.select(sa.func.max(training_runs.c.created_at)))).scalar_one()
+    columns = training_examples.c
+    query = (
+        sa.select(
+            sa.func.count().label("examples"), sa.func.count().filter(columns.corrected).label("corrections")
+        )
+        .join(example_branches, example_branches.c.branch_id == columns.branch_id)
+        .where(example_branches.c.side == "learning")
+    )
+    if last is not None:
+        query = query.where(columns.created_at > last)
+    return {**(await session.execute(query)).mappings().one(), "last_run_at": last}
+
+
+async def newest_readings(session: AsyncSession, *, limit: int) -> Sequence[Row]:
+    """List what models read of the newest examples, and whether that was corrected, newest first."""
+    columns = training_examples.c
+    query = sa.select(columns.read_labels, columns.corrected).order_by(columns.id.desc()).limit(limit)
+    return (await session.execute(query)).mappings().all()
 
 
 async def note(session: AsyncSession, run_id: str, text: str) -> None:

@@ -1,0 +1,101 @@
+"""When a run is due, how drift is told, and what an operator sees of the examples."""
+
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+
+from laundry_events import new_id
+from laundry_events.events import TaskConfirmed
+from laundry_service.database import Database
+from laundry_testing.identity import FileIdentity
+from laundry_testing.models import photo_of
+from mlops import repository
+from mlops.drift import ALARM, BEFORE, RECENT, Drift, drift_of, stability
+from mlops.policy import Policy, Rules, Since, due
+
+NOW = datetime(2026, 5, 1, tzinfo=UTC)
+RULES = Rules(after_corrections=20, every_hours=24, on_drift=True, pause_hours=6)
+CALM, STORM = Drift(0.01, 0.02, 0.1), Drift(0.01, 0.4, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("since", "drift", "expected"),
+    [
+        (Since(0, 0, None), STORM, None),
+        (Since(30, 19, NOW), CALM, None),
+        (Since(30, 20, NOW), CALM, "policy:corrections"),
+        (Since(1, 0, NOW - timedelta(hours=24)), None, "policy:schedule"),
+        (Since(1, 0, NOW - timedelta(hours=7)), STORM, "policy:drift"),
+        (Since(1, 0, NOW - timedelta(hours=5)), STORM, None),
+    ],
+    ids=["nothing new", "too few", "enough corrections", "a day ago", "drift", "drift, but just tried"],
+)
+def test_when_a_run_is_due(since: Since, drift: Drift | None, expected: str | None) -> None:
+    assert due(RULES, since, drift, NOW) == expected
+    never = Rules(after_corrections=0, every_hours=0, on_drift=False, pause_hours=6)
+    assert due(never, since, drift, NOW) is None
+
+
+def readings(count: int, mix: list[float], sure: float, seed: int) -> list[dict[str, Any]]:
+    random = np.random.default_rng(seed)
+    return [
+        {
+            "read_labels": [
+                {
+                    "label": f"l{random.choice(3, p=mix)}",
+                    "confidence": float(np.clip(random.normal(sure, 0.1), 0, 1)),
+                }
+            ],
+            "corrected": False,
+        }
+        for _ in range(count)
+    ]
+
+
+def test_drift_is_told_from_chance() -> None:
+    before = readings(BEFORE, [0.6, 0.3, 0.1], 0.8, 1)
+    same = drift_of([*readings(RECENT, [0.6, 0.3, 0.1], 0.8, 2), *before])
+    winter = drift_of([*readings(RECENT, [0.1, 0.3, 0.6], 0.8, 3), *before])
+    dark = drift_of([*readings(RECENT, [0.6, 0.3, 0.1], 0.5, 4), *before])
+    assert same is not None
+    assert winter is not None
+    assert dark is not None
+    assert not same.alarming
+    assert winter.classes > ALARM > winter.confidence
+    assert dark.confidence > ALARM > dark.classes
+    assert drift_of(before[:RECENT]) is None
+    assert stability(["a"], ["a"]) == 0
+
+
+@pytest.mark.servers
+async def test_enough_corrections_queue_one_run_and_an_operator_sees_why(
+    database: Database,
+    confirmed: Callable[..., TaskConfirmed],
+    identity: FileIdentity,
+    service: Callable[..., AbstractAsyncContextManager[httpx.AsyncClient]],
+) -> None:
+    rules = Rules(after_corrections=3, every_hours=0, on_drift=True, pause_hours=1)
+    policy = Policy(database, rules)
+    for number, label in enumerate(("pants", "shoes", "t-shirt", "shoes")):
+        assert await policy.look() is None
+        async with database.transaction() as session:
+            event = confirmed(photo_of(label, size=(48, 36), seed=number), label)
+            await repository.store_example(session, event, event_id=new_id())
+    assert await policy.look() == "policy:corrections"
+    # Asked for once: what was there then does not count again.
+    assert await policy.look() is None
+    async with service(retrain_after_corrections=0) as client:
+        operator = identity.bearer("operator")
+        page = (await client.get("/examples?limit=3", headers=operator)).json()
+        rest = (await client.get(f"/examples?cursor={page['next_cursor']}", headers=operator)).json()
+        owners = (await client.get("/examples/owners", headers=operator)).json()
+        refused = await client.get("/examples", headers=identity.bearer("owner"))
+    assert [len(page["items"]), len(rest["items"]), refused.status_code] == [3, 1, 403]
+    newest = page["items"][0]
+    assert (newest["side"], newest["corrected"], newest["confirmed_by"]) == ("learning", True, "owner-1")
+    assert (owners["items"][0]["labels"], owners["items"][0]["corrected"]) == (4, 3)
