@@ -19,14 +19,15 @@ from laundry_reading.manifest import Manifest
 from laundry_reading.model import Model
 from laundry_reading.storage import CHAMPION_KEY, MAX_MANIFEST_BYTES, model_key
 from laundry_service.database import Database
-from laundry_service.objectstore import ObjectStore
+from laundry_service.objectstore import ObjectStore, ObjectStoreUnavailable
 from laundry_testing.identity import FileIdentity
 from laundry_testing.messaging import eventually
 from laundry_testing.models import LABELS, colour_model, photo_of, ship
 from mlops import repository
+from mlops.refit import examples as seeing
 from mlops.refit import held_out
 from mlops.runner import GAVE_UP, RUNNER_LOCK, Runner
-from mlops.runs import MOST_ATTEMPTS
+from mlops.runs import MOST_ATTEMPTS, RunError
 
 pytestmark = pytest.mark.servers
 
@@ -139,6 +140,59 @@ async def test_too_few_examples_fail_with_what_is_missing(
     assert (run["status"], run["decision"], run["model_version"]) == ("failed", None, None)
     assert "Too few examples" in run["error"]
     assert "at least 12" in run["error"]
+
+
+async def test_examples_of_one_kind_alone_teach_nothing(
+    service: Service, database: Database, store: ObjectStore, identity: FileIdentity, confirmed: Confirmed
+) -> None:
+    async with database.transaction() as session:
+        for number in range(20):
+            photo = photo_of("shoes", size=(48, 36), seed=number)
+            event = confirmed(photo, "shoes")
+            await store.put(event.photo.key, photo, media_type="image/jpeg")
+            await repository.store_example(session, event, event_id=new_id())
+    async with service() as client:
+        await ready(client)
+        run = await run_to_its_end(client, identity.bearer("operator"))
+    assert (run["status"], run["model_version"]) == ("failed", None)
+    assert "of two kinds or more; there is 1" in run["error"]
+
+
+async def test_a_store_that_goes_away_in_the_middle_fails_the_run_and_keeps_what_was_seen(
+    database: Database, store: ObjectStore, confirmed: Confirmed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(seeing, "TRIES", 1)
+    monkeypatch.setattr(seeing, "KEPT_EVERY", 4)
+    await stock(database, store, confirmed, 12)
+    fetch = store.get
+    asked = 0
+
+    async def get(key: str, *, max_bytes: int) -> bytes:
+        nonlocal asked
+        asked += 1
+        if asked > 8:
+            raise ObjectStoreUnavailable("gone")
+        return await fetch(key, max_bytes=max_bytes)
+
+    monkeypatch.setattr(store, "get", get)
+    async with database.session() as session:
+        examples = await repository.newest_examples(session, limit=100)
+    eyes = seeing.Eyes(database, store, Model.load(colour_model("m")), "backbone-1")
+
+    async def nothing(share: float) -> None:
+        pass
+
+    with pytest.raises(RunError, match="object store is away"):
+        await eyes.see(examples, nothing)
+    async with database.session() as session:
+        kept = await repository.stored_features(
+            session, "backbone-1", [each["photo_sha256"] for each in examples]
+        )
+    assert len(kept) == 8
+    # Back again, only the rest is fetched.
+    asked = 4
+    seen, unusable = await eyes.see(examples, nothing)
+    assert (len(seen), unusable, asked) == (12, {}, 8)
 
 
 async def test_a_full_training_is_refused_openly_where_it_cannot_run(

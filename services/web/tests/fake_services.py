@@ -14,6 +14,8 @@ from PIL import Image, ImageDraw
 from laundry_events import new_id
 from laundry_service.problems import Problem, install_problems
 
+from .fake_models import FakeModels
+
 LABELS = ["dress", "hat", "longsleeve", "outwear", "pants", "shirt", "shoes", "shorts", "skirt", "t-shirt"]
 
 Item = dict[str, Any]
@@ -68,12 +70,14 @@ class FakeServices:
             "tasks": set(),
             "notifications": set(),
             "equipment": set(),
+            "runs": set(),
         }
         # Set these to make trouble.
         self.refuse: dict[str, Problem] = {}
         self.lose_answers = 0
         self.streams_work = True
         self.models_work = True
+        self.models = FakeModels(LABELS)
         self.hold_uploads: asyncio.Event | None = None
         self.hold_lists: asyncio.Event | None = None
         self.app = self._app()
@@ -317,15 +321,7 @@ class FakeServices:
             async for event in self._events("equipment", "equipment"):
                 yield event
 
-        @app.get("/models")
-        async def models() -> Item:
-            if not self.models_work:
-                raise Problem(503, "database-unavailable", "The models cannot be listed just now.")
-            old = {"version": "m-0", "champion": False, "labels": ["hat"]}
-            return {
-                "items": [{"version": "m-1", "champion": True, "labels": LABELS}, old],
-                "next_cursor": None,
-            }
+        self.models.add_to(app, self)
 
     async def _events(self, channel: str, name: str) -> AsyncIterator[ServerSentEvent]:
         if not self.streams_work:

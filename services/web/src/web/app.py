@@ -20,7 +20,7 @@ PUBLIC_RESOURCES = {
     "helper": {"labels", "tasks"},
     "notification": {"devices", "notifications"},
     "monitoring": {"equipment", "telemetry"},
-    "mlops": {"models", "training-runs"},
+    "mlops": {"models", "training-runs", "examples"},
     "search": {"branches", "customers"},
 }
 

@@ -81,6 +81,7 @@ def router() -> APIRouter:
     @routes.get("/")
     @routes.get("/helper")
     @routes.get("/owner")
+    @routes.get("/operator")
     async def document() -> FileResponse:
         return FileResponse(STATIC / "index.html", headers=REVALIDATE)
 

@@ -9,6 +9,7 @@ const PAGES = [
   "/static/css/base.css",
   "/static/css/controls.css",
   "/static/css/helper.css",
+  "/static/css/models.css",
   "/static/css/owner.css",
   "/static/css/parts.css",
   "/static/css/start.css",
@@ -24,6 +25,8 @@ const PAGES = [
   "/static/js/icons.js",
   "/static/js/live.js",
   "/static/js/main.js",
+  "/static/js/model-card.js",
+  "/static/js/models-page.js",
   "/static/js/owner-page.js",
   "/static/js/photos.js",
   "/static/js/photo-store.js",
@@ -51,7 +54,7 @@ self.addEventListener("activate", (event) => {
 
 self.addEventListener("fetch", (event) => {
   const url = new URL(event.request.url);
-  const page = event.request.mode === "navigate" && ["/", "/helper", "/owner"].includes(url.pathname);
+  const page = event.request.mode === "navigate" && ["/", "/helper", "/owner", "/operator"].includes(url.pathname);
   const part = url.pathname.startsWith("/static/");
   if (event.request.method !== "GET" || url.origin !== self.location.origin || !(page || part)) return;
   // All pages are one document.

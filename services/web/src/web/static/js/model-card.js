@@ -1,0 +1,116 @@
+// One model: its figures, what judging found, its confusions as a picture; and the question before an act.
+
+import { h } from "./dom.js";
+import { icon } from "./icons.js";
+import { ago, percent, t, word } from "./texts.js";
+
+const LEAST_REASON = 10;
+
+/** Show a model; `action` is a button below it. */
+export function modelCard(model, { action, open = false }) {
+  const { metrics } = model;
+  return h(
+    "article",
+    { class: "model", "data-version": model.version },
+    h("h3", {}, model.version, model.champion && h("span", { class: "crown" }, t("models.reads"))),
+    h("p", { class: "meta" }, `${t(`models.source.${model.source}`)} · ${ago(model.created_at)}`),
+    h(
+      "dl",
+      { class: "figures" },
+      figure("models.top1", share(metrics.top1)),
+      figure("models.calibration", share(metrics.calibration_error)),
+      figure("models.photos", metrics.photos ?? "–"),
+      metrics.champion?.top1 !== undefined && figure("models.thenChampion", share(metrics.champion.top1)),
+    ),
+    model.verdict &&
+      h(
+        "ul",
+        { class: "checks" },
+        model.verdict.checks.map((check) =>
+          h(
+            "li",
+            { "data-passed": String(check.passed) },
+            icon(check.passed ? "check" : "close"),
+            h("span", {}, h("strong", {}, t(check.passed ? "models.passed" : "models.failed")), " ", h("span", { lang: "en" }, check.text)),
+          ),
+        ),
+      ),
+    Array.isArray(metrics.confusion) &&
+      h("details", { open }, h("summary", {}, t("models.confusion")), confusion(metrics.confusion, model.labels)),
+    action,
+  );
+}
+
+function figure(key, value) {
+  return h("div", {}, h("dt", {}, t(key)), h("dd", {}, String(value)));
+}
+
+function share(value) {
+  return typeof value === "number" ? percent(value) : "–";
+}
+
+/** A table that is its own picture: the more of a class a cell holds, the darker it is. */
+function confusion(rows, labels) {
+  const names = labels.map((label) => word("label", label));
+  return h(
+    "div",
+    { class: "confusion", tabindex: "0", role: "region", "aria-label": t("models.confusion") },
+    h(
+      "table",
+      {},
+      h("caption", {}, t("models.confusionText")),
+      h("thead", {}, h("tr", {}, h("td"), names.map((name) => h("th", { scope: "col" }, h("span", {}, name))))),
+      h(
+        "tbody",
+        {},
+        rows.map((cells, row) => {
+          const sum = Math.max(1, cells.reduce((a, b) => a + b, 0));
+          return h(
+            "tr",
+            {},
+            h("th", { scope: "row" }, names[row]),
+            cells.map((cell, column) =>
+              h(
+                "td",
+                { "data-level": cell ? Math.max(1, Math.ceil((cell / sum) * 5)) : 0, "data-right": column === row },
+                cell || "",
+              ),
+            ),
+          );
+        }),
+      ),
+    ),
+  );
+}
+
+/** Ask before an act. Resolves to null, or to {reason}; with `reason` (its label) one must be given. */
+export function askFirst({ title, text, yes, reason = null }) {
+  return new Promise((resolve) => {
+    const field = reason && h("textarea", { id: "why", rows: 3, required: true, minlength: LEAST_REASON, maxlength: 500 });
+    const form = h(
+      "form",
+      { method: "dialog" },
+      h("h2", { id: "ask-title" }, title),
+      h("p", {}, text),
+      field && h("label", { for: "why" }, reason),
+      field,
+      h(
+        "div",
+        { class: "answers" },
+        h("button", { class: "quiet", type: "button", onclick: () => dialog.close() }, t("action.back")),
+        h("button", { class: "primary", type: "submit" }, yes),
+      ),
+    );
+    const dialog = h("dialog", { class: "ask", "aria-labelledby": "ask-title" }, form);
+    let answer = null;
+    form.addEventListener("submit", () => {
+      answer = { reason: field ? field.value.trim() : "" };
+    });
+    dialog.addEventListener("close", () => {
+      dialog.remove();
+      resolve(answer);
+    });
+    document.body.append(dialog);
+    dialog.showModal();
+  });
+}

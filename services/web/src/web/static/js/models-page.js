@@ -1,0 +1,207 @@
+// The operator's page of the models: which one reads, what the others are worth, runs as they go, who promoted what.
+
+import { explain } from "./api.js";
+import { h, put, say } from "./dom.js";
+import { connectionLine, trouble } from "./frame.js";
+import { icon } from "./icons.js";
+import { Live, Meanwhile } from "./live.js";
+import { askFirst, modelCard } from "./model-card.js";
+import { ago, moment, percent, t } from "./texts.js";
+
+const SHOWN = 20;
+const OPEN = ["queued", "running"];
+
+export class ModelsPage {
+  #runs = new Map();
+  #models = [];
+  #meanwhile = new Meanwhile();
+  #error = h("div");
+  #champion = h("div");
+  #runList = h("ol", { class: "runs" });
+  #modelList = h("div", { class: "model-list" });
+  #promotions = h("ol", { class: "promotions" });
+  #owners = h("ol", { class: "labellers" });
+  #connection = connectionLine();
+
+  constructor({ api }) {
+    this.api = api;
+    const start = h("button", { class: "primary", type: "button", onclick: () => this.#start() }, t("models.refit"));
+    this.element = h(
+      "div",
+      { class: "models" },
+      h("h1", {}, t("models.title")),
+      this.#connection.element,
+      this.#error,
+      section("models.champion", this.#champion),
+      section("models.runs", h("p", { class: "hint" }, t("models.refitText")), start, this.#runList),
+      section("models.all", this.#modelList),
+      section("models.promotions", this.#promotions),
+      section("models.labellers", h("p", { class: "hint" }, t("models.labellersText")), this.#owners),
+    );
+    this.live = new Live(api, "/api/mlops/training-runs/stream", {
+      refresh: () => this.#refresh(),
+      onChange: (run) => this.#onRun(run),
+      onState: (state) => this.#connection.set(state),
+    }).start();
+    this.#refresh().catch((problem) => this.#complain(problem));
+  }
+
+  close() {
+    this.live.stop();
+  }
+
+  async #refresh() {
+    await this.#meanwhile.during(
+      () => this.api.page("/api/mlops/training-runs", { limit: SHOWN }),
+      ({ items }, changes) => {
+        this.#runs = new Map(items.map((run) => [run.id, run]));
+        for (const [id, run] of changes) this.#runs.set(id, run);
+        this.#showRuns();
+      },
+    );
+    await this.#refreshModels();
+  }
+
+  async #refreshModels() {
+    const [models, promotions, owners] = await Promise.all([
+      this.api.page("/api/mlops/models", { limit: SHOWN }),
+      this.api.page("/api/mlops/models/promotions", { limit: SHOWN }),
+      this.api.page("/api/mlops/examples/owners"),
+    ]);
+    this.#models = models.items;
+    put(this.#error);
+    this.#showModels();
+    put(this.#promotions, promotions.items.map(promotionRow));
+    put(this.#owners, owners.items.length ? owners.items.map(ownerRow) : h("li", { class: "meta" }, t("models.noLabels")));
+  }
+
+  #onRun(run) {
+    this.#meanwhile.note(run);
+    const before = this.#runs.get(run.id);
+    this.#runs.set(run.id, run);
+    this.#showRuns();
+    if (before?.status !== run.status) {
+      say(t("models.sayRun", { status: t(`run.${run.status}`) }));
+      if (!OPEN.includes(run.status)) this.#refreshModels().catch((problem) => this.#complain(problem));
+    }
+  }
+
+  #showRuns() {
+    const runs = [...this.#runs.values()].sort((a, b) => (a.id < b.id ? 1 : -1)).slice(0, SHOWN);
+    // A list that is open for reading stays open.
+    const open = new Set([...this.#runList.querySelectorAll("details[open]")].map((each) => each.dataset.id));
+    put(
+      this.#runList,
+      runs.length ? runs.map((run) => this.#runRow(run, open.has(run.id))) : h("li", { class: "meta" }, t("models.noRuns")),
+    );
+  }
+
+  #runRow(run, open) {
+    const promoted = run.decision && t(run.decision.promoted ? "run.promoted" : "run.notPromoted");
+    return h(
+      "li",
+      { class: "run", "data-state": run.status },
+      h(
+        "div",
+        { class: "run-head" },
+        h("strong", {}, t(`run.${run.status}`)),
+        h("span", { class: "meta" }, `${t(`run.kind.${run.kind}`)} · ${run.requested_by} · ${ago(run.created_at)}`),
+      ),
+      run.status === "running" &&
+        h("progress", { max: 1, value: run.progress, "aria-label": t("models.progress", { share: percent(run.progress) }) }),
+      OPEN.includes(run.status) &&
+        h("button", { class: "secondary", type: "button", onclick: () => this.#act(`/api/mlops/training-runs/${run.id}/cancellation`) }, t("models.cancel")),
+      run.error && h("p", { class: "detail", lang: "en" }, run.error),
+      promoted && h("p", {}, promoted),
+      run.decision &&
+        h(
+          "details",
+          { "data-id": run.id, open },
+          h("summary", {}, t("models.reasons")),
+          h("ul", { class: "reasons", lang: "en" }, run.decision.reasons.map((reason) => h("li", {}, reason))),
+        ),
+    );
+  }
+
+  #showModels() {
+    const champion = this.#models.find((model) => model.champion);
+    const back = h("button", { class: "secondary", type: "button", onclick: () => this.#rollBack() }, icon("retry"), t("models.rollback"));
+    put(this.#champion, champion ? modelCard(champion, { action: back, open: true }) : h("p", { class: "meta" }, t("models.none")));
+    put(
+      this.#modelList,
+      this.#models
+        .filter((model) => !model.champion)
+        .map((model) =>
+          modelCard(model, {
+            action: h("button", { class: "secondary", type: "button", onclick: () => this.#promote(model) }, t("models.promote", { version: model.version })),
+          }),
+        ),
+    );
+    if (this.#models.length < 2) put(this.#modelList, h("p", { class: "meta" }, t("models.only")));
+  }
+
+  #start() {
+    return this.#act("/api/mlops/training-runs", { kind: "refit" });
+  }
+
+  async #rollBack() {
+    if (await askFirst({ title: t("models.rollbackAsk"), text: t("models.rollbackText"), yes: t("models.rollback") })) {
+      await this.#act("/api/mlops/models/rollback");
+    }
+  }
+
+  async #promote(model) {
+    const good = model.verdict?.good === true;
+    const answer = await askFirst({
+      title: t("models.promoteAsk", { version: model.version }),
+      text: t(good ? "models.promoteGood" : "models.promoteAgainst"),
+      yes: t("models.promoteYes"),
+      reason: good ? null : t("models.reason"),
+    });
+    if (answer) {
+      await this.#act(`/api/mlops/models/${encodeURIComponent(model.version)}/promotion`, good ? {} : { override_reason: answer.reason });
+    }
+  }
+
+  async #act(path, json = {}) {
+    try {
+      await this.api.json(path, { method: "POST", json });
+      put(this.#error);
+      await this.#refresh();
+    } catch (problem) {
+      this.#complain(problem);
+    }
+  }
+
+  #complain(problem) {
+    put(this.#error, trouble(explain(problem), () => this.#refresh().catch((again) => this.#complain(again))));
+    this.#error.scrollIntoView({ block: "nearest" });
+  }
+}
+
+function section(key, ...content) {
+  const id = key.replace(".", "-");
+  return h("section", { "aria-labelledby": id }, h("h2", { id }, t(key)), content);
+}
+
+function promotionRow(promotion) {
+  return h(
+    "li",
+    {},
+    h("p", {}, h("strong", {}, promotion.version), ` ${t(`promotion.${promotion.kind}`)}`),
+    h("p", { class: "meta" }, `${promotion.promoted_by} · ${moment(promotion.promoted_at)}`),
+    promotion.override_reason && h("p", { class: "note" }, `${t("models.overridden")} ${promotion.override_reason}`),
+  );
+}
+
+function ownerRow(owner) {
+  return h(
+    "li",
+    {},
+    h("p", {}, h("strong", {}, owner.confirmed_by), owner.careless && h("span", { class: "careless" }, icon("alert"), t("models.careless"))),
+    h("p", { class: "meta" }, t("models.labels", { count: owner.labels, corrected: owner.corrected })),
+    owner.new_labels !== null &&
+      h("p", { class: "meta" }, t("models.contradicted", { labels: owner.new_labels, contradicted: owner.contradicted, contrary: owner.contrary })),
+  );
+}
+

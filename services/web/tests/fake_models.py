@@ -1,0 +1,120 @@
+"""MLOps as the operator's page sees it: models with verdicts, runs, promotions, people who label."""
+
+from collections.abc import AsyncIterator, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.sse import EventSourceResponse, ServerSentEvent
+
+from laundry_events import new_id
+from laundry_service.problems import Problem
+
+Item = dict[str, Any]
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat().replace("+00:00", "Z")
+
+
+class FakeModels:
+    """Its state; a test reads ``asked`` for what the page wanted."""
+
+    def __init__(self, labels: Sequence[str]) -> None:
+        self.asked: list[tuple[str, Item]] = []
+        self.labels = list(labels)
+        self.runs: dict[str, Item] = {}
+        self.models = [self._model("m-2", good=False), self._model("m-1", champion=True), self._model("m-0")]
+
+    def _model(self, version: str, *, champion: bool = False, good: bool | None = None) -> Item:
+        size = len(self.labels)
+        matrix = [
+            [9 if row == column else (row + column) % 2 for column in range(size)] for row in range(size)
+        ]
+        checks = [
+            {"name": "holdout accuracy", "passed": True, "text": "frozen holdout: 450 right", "figures": {}},
+            {"name": "classes", "passed": False, "text": "pants loses 9 of its 20", "figures": {}},
+        ]
+        verdict = {"good": good, "against": "m-1", "reasons": [], "checks": checks}
+        return {
+            "version": version,
+            "champion": champion,
+            "labels": self.labels,
+            "sha256": "0" * 64,
+            "metrics": {"top1": 0.84, "photos": 531, "calibration_error": 0.03, "confusion": matrix},
+            "lineage": {},
+            "source": "shipped" if champion else "refit",
+            "verdict": None if good is None else verdict,
+            "created_at": _now(),
+        }
+
+    def run(self, status: str, run_id: str | None = None, **changes: Any) -> Item:
+        """Describe a training run and keep it."""
+        found = {
+            "id": run_id or new_id(),
+            "kind": "refit",
+            "status": status,
+            "progress": 0.4,
+            "model_version": None,
+            "decision": None,
+            "error": None,
+            "requested_by": "op-1",
+            "created_at": _now(),
+            **changes,
+        }
+        self.runs[found["id"]] = found
+        return found
+
+    def add_to(self, app: FastAPI, services: Any) -> None:
+        """Answer what the page asks."""
+
+        def page(items: list[Item]) -> Item:
+            return {"items": items, "next_cursor": None}
+
+        @app.get("/models")
+        async def models() -> Item:
+            if not services.models_work:
+                raise Problem(503, "database-unavailable", "The models cannot be listed just now.")
+            return page(self.models)
+
+        @app.get("/models/promotions")
+        async def promotions() -> Item:
+            shipped = {"id": "1", "version": "m-1", "kind": "shipped", "promoted_by": "shipped"}
+            forced = {"id": "2", "version": "m-0", "kind": "person", "promoted_by": "op-7"}
+            reason = "winter coats are missing from the holdout"
+            return page(
+                [
+                    {**forced, "override_reason": reason, "promoted_at": _now()},
+                    {**shipped, "override_reason": None, "promoted_at": _now()},
+                ]
+            )
+
+        @app.post("/models/rollback")
+        async def roll_back() -> Item:
+            self.asked.append(("rollback", {}))
+            return self.models[2]
+
+        @app.post("/models/{version}/promotion")
+        async def promote(version: str, body: Item) -> Item:
+            self.asked.append((version, body))
+            return self.models[0]
+
+        @app.get("/training-runs")
+        async def runs() -> Item:
+            return page(sorted(self.runs.values(), key=lambda run: str(run["id"]), reverse=True))
+
+        @app.post("/training-runs", status_code=201)
+        async def start(body: Item) -> Item:
+            self.asked.append(("run", body))
+            return self.run("running")
+
+        @app.get("/training-runs/stream", response_class=EventSourceResponse)
+        async def stream() -> AsyncIterator[ServerSentEvent]:
+            async for event in services._events("runs", "training-run"):
+                yield event
+
+        @app.get("/examples/owners")
+        async def owners() -> Item:
+            careful = {"confirmed_by": "owner-1", "labels": 120, "corrected": 14, "new_labels": None}
+            seen = {"new_labels": 24, "contradicted": 17, "contrary": 16, "careless": True}
+            return page([careful, {"confirmed_by": "owner-9", "labels": 24, "corrected": 22, **seen}])
