@@ -4,6 +4,7 @@ import hashlib
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -18,6 +19,7 @@ from mlops.refit import held_out
 from mlops.refit.graph import NoLinearHead, read_head, replace_head
 from mlops.refit.head import LEAST_SPREAD, PULL, Head, cross_fit, fit, log_loss, softmax, whole
 from mlops.runs import STATUSES, may_become, sources_of
+from mlops.training.familiar import add_known
 
 LABELS = ("a", "b", "c")
 
@@ -156,6 +158,15 @@ def test_a_model_file_takes_another_last_layer_again_and_again(seed: int, temper
         np.testing.assert_array_equal(same, features)
         np.testing.assert_allclose(after, other.probabilities(features.astype(float)), atol=1e-4)
         np.testing.assert_allclose(read_head(file).weights, other.weights, atol=1e-4)
+
+
+def test_another_last_layer_leaves_the_layer_that_tells_strangers() -> None:
+    model = add_known(onnx.load_from_string(colour_model("m1")), np.array([3.0, -2.0, 1.0]), -0.5)
+    image = np.random.default_rng(1).integers(0, 256, (2, 32, 32, 3), dtype=np.uint8)
+    before = Model.load(model.SerializeToString())
+    file = replace_head(model.SerializeToString(), Head(np.eye(3), np.zeros(3)), version="m2")
+    np.testing.assert_array_equal(Model.load(file).predict_all(image)[2], before.predict_all(image)[2])
+    assert (before.predict_all(image)[2] < 1).all()
 
 
 def test_a_model_that_does_not_end_in_a_softmax_is_refused() -> None:
