@@ -24,6 +24,7 @@ RULES = [
     "monitoring/telemetry.py",
     "notification/model.py",
     "notification/texts.py",
+    "operations/warnings.py",
     "search/matching.py",
     "search/splitting.py",
 ]

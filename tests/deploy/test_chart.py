@@ -40,6 +40,7 @@ def test_every_process_of_the_stack_is_in_the_chart() -> None:
         assert bool(facts.get("database")) == service.database
         assert bool(facts.get("objects")) == service.objects
         assert bool(facts.get("push")) == service.pushes
+        assert bool(facts.get("management")) == service.management
         assert bool(facts.get("peers")) == bool(service.peers)
         assert bool(facts.get("port")) == bool(service.url_key)
         assert facts.get("process") == (service.arguments[0] if service.arguments else None)

@@ -122,7 +122,15 @@ async def test_every_process_answers_its_probes_and_the_status_says_so(
         return (await asyncio.to_thread(laundry, stack_folder, "status")).returncode == 0
 
     await until(well, within_s=90, what="a healthy stack")
-    for url in ("helper_url", "monitoring_url", "search_url", "notification_url", "mlops_url", "web_url"):
+    for url in (
+        "helper_url",
+        "monitoring_url",
+        "search_url",
+        "notification_url",
+        "mlops_url",
+        "operations_url",
+        "web_url",
+    ):
         async with httpx.AsyncClient(base_url=stack[url], timeout=10) as client:
             for path in ("/livez", "/readyz", "/metrics"):
                 assert (await client.get(path)).status_code == 200, (url, path)

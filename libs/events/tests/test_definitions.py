@@ -66,6 +66,7 @@ def test_each_event_has_exactly_one_publisher_and_a_queue() -> None:
 def test_a_service_may_touch_only_what_is_its_own(service: Any) -> None:
     permission = next(p for p in DOCUMENT["permissions"] if p["user"] == service.name)
     own = {queue.name for queue in PLAN.consumed_by(service.name)}
+    own |= {str(queue.dead) for queue in PLAN.queues if queue.dead and service.operates}
     assert {name for name in QUEUES if re.search(permission["read"], name)} == own
     assert not [
         name for name in (*QUEUES, "amq.default", "") if re.search(permission["configure"], name or "x")
@@ -76,7 +77,14 @@ def test_a_service_may_touch_only_what_is_its_own(service: Any) -> None:
     topics = {t["exchange"]: t["write"] for t in DOCUMENT["topic_permissions"] if t["user"] == service.name}
     allowed = {e.routing_key for e in EVENTS if re.search(topics[EVENTS_EXCHANGE], e.routing_key)}
     assert allowed == set(service.publishes)
-    assert not re.search(topics["laundry.requeue"], "task.submitted")
+    assert bool(re.search(topics["laundry.requeue"], "task.submitted")) == service.operates
+    assert bool(re.search(permission["write"], "laundry.requeue")) == service.operates
+
+
+def test_only_who_operates_sees_the_management_api_and_administers_nothing() -> None:
+    tags = {user["name"]: user["tags"] for user in DOCUMENT["users"]}
+    assert tags.pop("operations") == ["management"]
+    assert not any(tags.values())
 
 
 def test_no_clear_password_is_written() -> None:

@@ -29,7 +29,7 @@ EXPECTED_ON_CONSOLE = re.compile(r"Failed to load resource|net::ERR_")
 
 def settings_for(url: str, **changes: Any) -> WebSettings:
     """All services at one address."""
-    names = ("helper", "notification", "monitoring", "mlops", "search")
+    names = ("helper", "notification", "monitoring", "mlops", "search", "operations")
     return WebSettings(**{f"{name}_url": url for name in names} | changes)
 
 

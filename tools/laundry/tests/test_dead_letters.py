@@ -16,10 +16,10 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from typer.testing import CliRunner
 
 from laundry.cli import app
-from laundry.dead_letters.audit import Audit
-from laundry.dead_letters.broker import connected
-from laundry.dead_letters.letters import Act, DeadLetter, Selection, redriven_headers
-from laundry.dead_letters.work import Bounds, Tally, look, redrive, summarise
+from laundry_dead_letters.audit import FileAudit
+from laundry_dead_letters.broker import connected
+from laundry_dead_letters.letters import Act, DeadLetter, Selection, redriven_headers
+from laundry_dead_letters.work import Bounds, Tally, look, redrive, summarise
 from laundry_events import EventConsumer, EventMeta, PermanentError, Publisher, first_time, make_broker
 from laundry_events.envelope import encode
 from laundry_events.events import TaskRead
@@ -75,7 +75,7 @@ async def buried(messaging: Messaging, selection: Selection | None = None) -> li
 
 
 async def send_back(
-    messaging: Messaging, audit: Audit, selection: Selection | None = None, **bounds: Any
+    messaging: Messaging, audit: FileAudit, selection: Selection | None = None, **bounds: Any
 ) -> int:
     tally = Tally()
     async with connected([messaging.amqp_url]) as broker:
@@ -102,8 +102,8 @@ async def waiting(messaging: Messaging, number: int) -> None:
 
 
 @pytest.fixture
-def audit(tmp_path: Path) -> Audit:
-    return Audit(tmp_path / "audit" / "dead-letters.jsonl")
+def audit(tmp_path: Path) -> FileAudit:
+    return FileAudit(tmp_path / "audit" / "dead-letters.jsonl")
 
 
 @pytest.fixture
@@ -149,7 +149,7 @@ def test_the_key_that_the_broker_noted_wins_over_one_that_a_device_claims() -> N
 
 @pytest.mark.servers
 async def test_a_redriven_message_is_handled_once_and_shows_when_it_dies_again(
-    messaging: Messaging, audit: Audit
+    messaging: Messaging, audit: FileAudit
 ) -> None:
     publisher = Publisher(messaging.amqp_url, source="tests")
     await publisher.wait_connected()
@@ -185,7 +185,7 @@ async def test_a_redriven_message_is_handled_once_and_shows_when_it_dies_again(
 
 @pytest.mark.servers
 async def test_only_what_is_meant_is_sent_back_and_the_rest_keeps_its_order(
-    messaging: Messaging, audit: Audit
+    messaging: Messaging, audit: FileAudit
 ) -> None:
     for number in range(6):
         reason = "malformed" if number % 2 else "retries-exhausted"
@@ -207,14 +207,14 @@ class Killed(BaseException):
     """Nothing after it runs, as after a kill."""
 
 
-class KilledBeforeRecord(Audit):
-    def write(self, letter: DeadLetter, act: Act, now: datetime) -> None:
+class KilledBeforeRecord(FileAudit):
+    async def write(self, letter: DeadLetter, act: Act, now: datetime) -> None:
         raise Killed
 
 
 @pytest.mark.servers
 async def test_killed_between_copy_and_ack_nothing_is_lost_and_the_effect_is_one(
-    messaging: Messaging, audit: Audit, database_url: str
+    messaging: Messaging, audit: FileAudit, database_url: str
 ) -> None:
     await bury(messaging, "m1")
     await bury(messaging, "m2")
@@ -257,7 +257,7 @@ async def test_killed_between_copy_and_ack_nothing_is_lost_and_the_effect_is_one
 
 @pytest.mark.servers
 async def test_the_default_of_redrive_shows_and_changes_nothing(
-    messaging: Messaging, run: Run, audit: Audit
+    messaging: Messaging, run: Run, audit: FileAudit
 ) -> None:
     await bury(messaging, "m1", **{"x-redriven": 2})
     shown = await run("redrive", DEAD)
@@ -276,7 +276,7 @@ async def test_the_default_of_redrive_shows_and_changes_nothing(
 
 
 @pytest.mark.servers
-async def test_discard_asks_and_leaves_a_record(messaging: Messaging, run: Run, audit: Audit) -> None:
+async def test_discard_asks_and_leaves_a_record(messaging: Messaging, run: Run, audit: FileAudit) -> None:
     await bury(messaging, "m1")
     await bury(messaging, "m2")
     assert (await run("discard", QUEUE, "--yes")).exit_code == 1, "no reason was given"

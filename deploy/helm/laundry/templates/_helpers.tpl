@@ -34,19 +34,20 @@ monitoring:          {image: monitoring, secret: monitoring, port: true, broker:
 search:              {image: search, secret: search, port: true, broker: true, database: true}
 notification:        {image: notification, secret: notification, port: true, broker: true, database: true, push: true, process: api}
 notification-faults: {image: notification, secret: notification, broker: true, database: true, push: true, process: faults}
+operations:          {image: operations, secret: operations, port: true, broker: true, database: true, management: true}
 web:                 {image: web, port: true, peers: true}
 {{- end -}}
 
 {{/* Databases, and the package that holds each one's migrations. */}}
 {{- define "laundry.databases" -}}
-[helper, mlops, monitoring, search, notification]
+[helper, mlops, monitoring, search, notification, operations]
 {{- end -}}
 
 {{- define "laundry.brokerHost" -}}
 {{- if .Values.rabbitmq.enabled -}}
 {{ printf "%s-rabbitmq" .Release.Name }}
 {{- else -}}
-{{ required "set topology.managementHost to your broker's management API, or topology.enabled=false" .Values.topology.managementHost }}
+{{ required "set topology.managementHost to your broker's management API (the topology and the operations service ask it)" .Values.topology.managementHost }}
 {{- end -}}
 {{- end -}}
 

@@ -121,7 +121,9 @@ def permissions(plan: Plan = PLAN, *, vhost: str = VHOST) -> list[Definition]:
         consumed = _consumed(plan, service)
         exchanges = [EVENTS_EXCHANGE] if service.publishes else []
         exchanges += [RETRY_EXCHANGE, DEAD_EXCHANGE] if consumed else []
+        exchanges += [REQUEUE_EXCHANGE] if service.operates else []
         readable = [queue.name for queue in plan.consumed_by(service.name)]
+        readable += [queue.dead for queue in plan.queues if queue.dead and service.operates]
         found.append(
             {
                 "user": service.name,
@@ -143,7 +145,7 @@ def topic_permissions(plan: Plan = PLAN, *, vhost: str = VHOST) -> list[Definiti
             EVENTS_EXCHANGE: list(service.publishes),
             RETRY_EXCHANGE: [name for queue in consumed for name, _ in queue.retries],
             DEAD_EXCHANGE: [str(queue.dead) for queue in consumed],
-            REQUEUE_EXCHANGE: [],
+            REQUEUE_EXCHANGE: [q.name for q in plan.queues if q.dead] if service.operates else [],
             TELEMETRY_EXCHANGE: [],
         }
         found.extend(
@@ -200,7 +202,10 @@ def definitions(
         missing = [service.name for service in plan.services if not passwords.get(service.name)]
         if missing:
             raise ValueError(f"no broker password given for {', '.join(missing)}")
-        document["users"] = [_user(service.name, passwords[service.name]) for service in plan.services]
+        document["users"] = [
+            _user(service.name, passwords[service.name], tags=["management"] if service.operates else None)
+            for service in plan.services
+        ]
         document["permissions"] = permissions(plan, vhost=vhost)
         document["topic_permissions"] = topic_permissions(plan, vhost=vhost)
         if administrator is not None:

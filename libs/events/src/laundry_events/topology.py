@@ -62,10 +62,16 @@ class Queue:
 
 @dataclass(frozen=True)
 class Service:
-    """What one service may do at the broker."""
+    """What one service may do at the broker.
+
+    Attributes:
+        operates: it reads every dead-letter queue, sends letters back to every main queue, and sees the
+            state of all queues in the management API; it never touches a living message.
+    """
 
     name: str
     publishes: tuple[str, ...] = ()
+    operates: bool = False
 
 
 @dataclass(frozen=True)
@@ -129,5 +135,6 @@ PLAN = Plan(
         Service("monitoring", publishes=("equipment.fault",)),
         Service("search", publishes=("preference.created",)),
         Service("notification"),
+        Service("operations", operates=True),
     ),
 )

@@ -5,15 +5,12 @@ import contextlib
 import socket
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import structlog
 import uvicorn
 from fastapi import FastAPI
-from faststream import FastStream
-from faststream.rabbit import RabbitBroker
 
-from laundry_events import Publisher
 from laundry_service.auth import Authenticator
 from laundry_service.body_limit import BodyLimit
 from laundry_service.health import Check, health_router
@@ -22,6 +19,11 @@ from laundry_service.outages import install_outages
 from laundry_service.problems import PROBLEM_RESPONSES, install_problems
 from laundry_service.settings import ServiceSettings
 from laundry_service.tracing import configure_tracing, trace_requests
+
+if TYPE_CHECKING:
+    from faststream.rabbit import RabbitBroker
+
+    from laundry_events import Publisher
 
 log = structlog.get_logger(__name__)
 
@@ -39,8 +41,10 @@ class Part(Protocol):
 class Consuming:
     """The FastStream app as a part: starts in the background, so that a missing broker stops nothing else."""
 
-    def __init__(self, broker: RabbitBroker) -> None:
+    def __init__(self, broker: "RabbitBroker") -> None:
         """Take the broker with its subscribers registered."""
+        from faststream import FastStream  # noqa: PLC0415 - who consumes nothing need not hold it
+
         self.broker = broker
         self.faststream = FastStream(broker)
         self.started = False
@@ -90,8 +94,8 @@ def make_app(
     description: str,
     parts: Sequence[Part] = (),
     checks: Sequence[Check] = (),
-    publisher: Publisher | None = None,
-    broker: RabbitBroker | None = None,
+    publisher: "Publisher | None" = None,
+    broker: "RabbitBroker | None" = None,
     broker_required: bool = True,
     on_close: Sequence[Callable[[], Awaitable[None]]] = (),
     large_bodies: Sequence[str] = (),
@@ -151,7 +155,7 @@ def make_app(
     return app
 
 
-def _connected(publisher: Publisher) -> Callable[[], Awaitable[bool]]:
+def _connected(publisher: "Publisher") -> Callable[[], Awaitable[bool]]:
     async def probe() -> bool:
         return publisher.connected
 

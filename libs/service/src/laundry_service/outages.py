@@ -1,9 +1,10 @@
 """A database that is away is no bug of ours: the caller hears 503 and may try again."""
 
+import sys
+
 import structlog
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
-from sqlalchemy import exc
 
 from laundry_service.problems import Problem, problem_response
 
@@ -14,9 +15,15 @@ log = structlog.get_logger(__name__)
 
 def is_outage(error: BaseException) -> bool:
     """Whether an error means that the database cannot be reached, rather than that a query is wrong."""
-    if isinstance(error, exc.DBAPIError):
-        return error.connection_invalidated or isinstance(error, (exc.OperationalError, exc.InterfaceError))
-    return isinstance(error, (ConnectionError, TimeoutError, exc.TimeoutError))
+    if "sqlalchemy" in sys.modules:
+        from sqlalchemy import exc  # noqa: PLC0415 - a service without it need not load it (20 MB)
+
+        if isinstance(error, exc.DBAPIError):
+            lost = isinstance(error, (exc.OperationalError, exc.InterfaceError))
+            return error.connection_invalidated or lost
+        if isinstance(error, exc.TimeoutError):
+            return True
+    return isinstance(error, (ConnectionError, TimeoutError))
 
 
 def install_outages(app: FastAPI) -> None:
@@ -34,5 +41,10 @@ def install_outages(app: FastAPI) -> None:
         )
         return problem_response(problem, request.url.path)
 
-    for kind in (exc.DBAPIError, exc.TimeoutError, ConnectionError, TimeoutError):
+    kinds: list[type[Exception]] = [ConnectionError, TimeoutError]
+    if "sqlalchemy" in sys.modules:
+        from sqlalchemy import exc  # noqa: PLC0415
+
+        kinds += [exc.DBAPIError, exc.TimeoutError]
+    for kind in kinds:
         app.add_exception_handler(kind, on_error)

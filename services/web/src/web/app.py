@@ -22,6 +22,7 @@ PUBLIC_RESOURCES = {
     "monitoring": {"equipment", "telemetry"},
     "mlops": {"models", "training-runs", "examples"},
     "search": {"branches", "customers"},
+    "operations": {"audit", "dead-letters", "jobs", "queues"},
 }
 
 

@@ -20,6 +20,7 @@ class WebSettings(BaseSettings):
     monitoring_url: AnyHttpUrl
     mlops_url: AnyHttpUrl
     search_url: AnyHttpUrl
+    operations_url: AnyHttpUrl
 
     connect_timeout_s: float = Field(default=3.0, gt=0)
     read_timeout_s: float = Field(default=30.0, gt=0, description="Longest wait for a service's next bytes")

@@ -18,7 +18,7 @@ from laundry.paths import PROJECT
 from laundry_events.asyncapi import asyncapi
 
 FOLDER = PROJECT / "docs" / "api"
-SERVICES = ("helper", "ai_consumer", "mlops", "monitoring", "search", "notification")
+SERVICES = ("helper", "ai_consumer", "mlops", "monitoring", "search", "notification", "operations")
 
 # Building an app reads its settings but asks no server; these addresses answer nobody.
 NOWHERE = {
@@ -30,6 +30,7 @@ NOWHERE = {
     "LAUNDRY_S3_SECRET_KEY": "none",
     "LAUNDRY_JWKS_URL": "http://127.0.0.1:9/jwks.json",
     "LAUNDRY_JWT_ISSUER": "https://identity.example",
+    "LAUNDRY_MANAGEMENT_URLS": '["http://127.0.0.1:9"]',
     "LAUNDRY_FCM_URL": "http://127.0.0.1:9",
     "LAUNDRY_MODEL_DIR": str(PROJECT / "models"),
 }

@@ -3,9 +3,11 @@
 from collections import Counter
 from dataclasses import dataclass
 from typing import Annotated
+from uuid import uuid4
 
 import typer
 
+from laundry.commands.dead_letter_audit import opened_audit
 from laundry.commands.dead_letter_options import (
     AmqpUrl,
     By,
@@ -14,18 +16,17 @@ from laundry.commands.dead_letter_options import (
     QueueArgument,
     Reason,
     Scan,
-    audit_file,
     meant_queues,
     perform,
     person,
     visible,
 )
-from laundry.dead_letters import work
-from laundry.dead_letters.broker import Broker
-from laundry.dead_letters.letters import Act, DeadLetter, Selection
-from laundry.dead_letters.work import Bounds, Tally
 from laundry.display import console
 from laundry.errors import LaundryError
+from laundry_dead_letters import work
+from laundry_dead_letters.broker import Broker
+from laundry_dead_letters.letters import Act, DeadLetter, Selection
+from laundry_dead_letters.work import Bounds, Tally
 from laundry_events.topology import dead_queue
 
 
@@ -57,7 +58,7 @@ def redrive(
 
     Without --execute it only shows what would happen. A letter keeps its id, event headers and trace, gets
     four attempts again, and carries who sent it back, when, why and how often. It leaves the dead letters
-    only after the broker has confirmed the copy and the audit file has the record; stop or kill this at any
+    only after the broker has confirmed the copy and the audit has the record; stop or kill this at any
     moment and run it again: nothing is lost, and a copy sent twice has one effect, by the consumers' inboxes.
 
     Consumers may run meanwhile. Letters that are not meant are held while it runs and go back to the head of
@@ -72,23 +73,16 @@ def redrive(
         if found:
             console.print("Nothing was changed. Do it: the same command with --execute")
         return
-    act = Act("redrive", person(by), reason_text or "not said")
+    act = Act("redrive", person(by), reason_text or "not said", run=str(uuid4()))
     tally = Tally()
 
     async def send(broker: Broker, tally: Tally) -> None:
-        for name in queues:
-            if limit is not None and tally.done >= limit:
-                break
-            await work.redrive(
-                broker,
-                name,
-                selection,
-                Bounds(scan, limit),
-                tally,
-                act=act,
-                audit=audit_file(),
-                rate=rate,
-            )
+        async with opened_audit(amqp_url) as audit:
+            for name in queues:
+                if limit is not None and tally.done >= limit:
+                    break
+                bounds = Bounds(scan, limit)
+                await work.redrive(broker, name, selection, bounds, tally, act=act, audit=audit, rate=rate)
 
     perform("sending back", send, amqp_url=amqp_url, tally=tally, done="sent back")
     console.print(f"[green]✓[/green] {tally.done:,} sent back, {tally.looked_at - tally.done:,} left")
@@ -110,7 +104,7 @@ def discard(
 ) -> None:
     """Remove dead letters for good. It shows them and asks; export them first if in doubt.
 
-    Each one leaves only after its audit record is on disk. Only letters that were shown are removed, none
+    Each one leaves only after its audit record is safe. Only letters that were shown are removed, none
     that came in while you thought. Those not meant go back to the head of their queue, in order, with the
     time to live that they had.
     """
@@ -124,17 +118,17 @@ def discard(
     if not yes and not typer.confirm(f"Discard {len(found):,} dead letters?"):
         console.print("Nothing was discarded.")
         raise typer.Exit(1)
-    act = Act("discard", person(by), reason_text)
+    act = Act("discard", person(by), reason_text, run=str(uuid4()))
     agreed = Selection(only=frozenset(seen.fingerprint for seen in found))
     tally = Tally()
 
     async def remove(broker: Broker, tally: Tally) -> None:
-        for name in queues:
-            if tally.done >= len(found):
-                break
-            await work.discard(
-                broker, name, agreed, Bounds(scan, len(found)), tally, act=act, audit=audit_file()
-            )
+        async with opened_audit(amqp_url) as audit:
+            for name in queues:
+                if tally.done >= len(found):
+                    break
+                bounds = Bounds(scan, len(found))
+                await work.discard(broker, name, agreed, bounds, tally, act=act, audit=audit)
 
     perform("discarding", remove, amqp_url=amqp_url, tally=tally, done="discarded")
     console.print(f"[green]✓[/green] {tally.done:,} discarded; see: laundry dlq audit")

@@ -12,13 +12,13 @@ from aio_pika.exceptions import AMQPError, DeliveryError
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from laundry.dead_letters.audit import Audit
-from laundry.dead_letters.broker import Broker, connected
-from laundry.dead_letters.work import Tally
 from laundry.display import console
 from laundry.errors import LaundryError
 from laundry.paths import stack_paths
 from laundry.stack import state
+from laundry_dead_letters.broker import Broker, connected
+from laundry_dead_letters.errors import DeadLetterError
+from laundry_dead_letters.work import Tally
 from laundry_events.topology import PLAN
 
 T = TypeVar("T")
@@ -76,11 +76,6 @@ def visible(value: object) -> str:
     return escape(CONTROLS.sub("\N{REPLACEMENT CHARACTER}", str(value)))
 
 
-def audit_file() -> Audit:
-    """Return this stack's audit file."""
-    return Audit(stack_paths().var / "audit" / "dead-letters.jsonl")
-
-
 def person(by: str | None) -> str:
     """Return who acts. The environment's idea of the user counts for nothing, except whom sudo names."""
     if by:
@@ -128,6 +123,8 @@ def perform(
             shown = bar.add_task(what, total=None)
             counted.tell = lambda now: bar.update(shown, completed=now.looked_at, total=now.waiting)
             return asyncio.run(run())
+    except DeadLetterError as error:
+        raise LaundryError(str(error)) from error
     except (AMQPError, OSError, TimeoutError, RuntimeError) as error:
         raise LaundryError(_stopped(what, error, counted, done)) from error
     except KeyboardInterrupt:

@@ -1,5 +1,6 @@
 """``laundry dlq``: look at messages that could not be processed."""
 
+import asyncio
 import json
 import os
 import tempfile
@@ -14,22 +15,22 @@ from rich.markup import escape
 from rich.table import Table
 
 from laundry.commands import dead_letter_acts as acts
+from laundry.commands.dead_letter_audit import newest_records
 from laundry.commands.dead_letter_options import (
     AmqpUrl,
     Ids,
     QueueArgument,
     Reason,
     Scan,
-    audit_file,
     meant_queues,
     perform,
     visible,
 )
-from laundry.dead_letters.broker import Broker
-from laundry.dead_letters.letters import DeadLetter, Selection, utc
-from laundry.dead_letters.work import Bounds, Summary, Tally, exported, look, summarise, write_line
 from laundry.display import console
 from laundry.errors import LaundryError
+from laundry_dead_letters.broker import Broker
+from laundry_dead_letters.letters import DeadLetter, Selection, utc
+from laundry_dead_letters.work import Bounds, Summary, Tally, exported, look, summarise, write_line
 from laundry_events.topology import PLAN, dead_queue
 
 app = typer.Typer(
@@ -156,9 +157,10 @@ def export(
 def audit(
     as_json: Annotated[bool, typer.Option("--json", help="The records as they are.")] = False,
     limit: Annotated[int, typer.Option(min=1, help="How many, the newest.")] = 100,
+    amqp_url: AmqpUrl = None,
 ) -> None:
-    """Show who sent back or discarded which dead letter, when and why (var/audit/dead-letters.jsonl)."""
-    records: Sequence[dict[str, Any]] = list(audit_file().records())[-limit:]
+    """Show who sent back or discarded which dead letter, when and why, here or on the operator's page."""
+    records: Sequence[dict[str, Any]] = asyncio.run(newest_records(amqp_url, limit))
     if as_json:
         for record in records:
             typer.echo(json.dumps(record, ensure_ascii=False))

@@ -156,11 +156,13 @@ def _duration(seconds: float) -> str:
 def _where_to_go(paths: StackPaths, document: dict[str, Any]) -> None:
     rows = {
         "pages": document.get("web_url"),
+        "operator's page": _page(document.get("web_url"), "/operator"),
         "helper API": _docs(document.get("helper_url")),
         "monitoring API": _docs(document.get("monitoring_url")),
         "search API": _docs(document.get("search_url")),
         "notification API": _docs(document.get("notification_url")),
         "mlops API": _docs(document.get("mlops_url")),
+        "operations API": _docs(document.get("operations_url")),
         "pushes taken": f"{document['fcm_url']}/messages",
         "RabbitMQ": document["management_urls"][0].split("@")[-1],
         "addresses and passwords": str(paths.stack_file),
@@ -175,6 +177,10 @@ def _where_to_go(paths: StackPaths, document: dict[str, Any]) -> None:
 
 def _docs(url: str | None) -> str | None:
     return f"{url}/docs" if url else None
+
+
+def _page(url: str | None, path: str) -> str | None:
+    return f"{url.rstrip('/')}{path}" if url else None
 
 
 def prepare(servers: ServersOption = Kind.AUTO) -> None:

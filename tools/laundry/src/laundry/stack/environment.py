@@ -1,5 +1,6 @@
 """The environment that each service process gets: its own addresses and secrets, nobody else's."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -64,6 +65,8 @@ def service_environment(
         found["LAUNDRY_MODEL_DIR"] = str(around.model_folder)
     if service.pushes:
         found |= {"LAUNDRY_FCM_URL": around.fcm_url, "LAUNDRY_FCM_PROJECT_ID": PROJECT_ID}
+    if service.management:
+        found["LAUNDRY_MANAGEMENT_URLS"] = json.dumps(around.broker.management_urls)
     for peer in service.peers:
         found[f"LAUNDRY_{peer.upper()}_URL"] = around.service_urls[peer]
     return found

@@ -17,6 +17,7 @@ class Service:
     objects: bool = False
     models: bool = False
     pushes: bool = False
+    management: bool = False
     # Gives way to the others on few cores, as its own node's cores would in a cluster (see nice(1)).
     niceness: int = 0
     peers: tuple[str, ...] = field(default=())
@@ -46,11 +47,12 @@ SERVICES = (
     Service(
         "notification-faults", "notification", ("faults",), user="notification", database=True, pushes=True
     ),
+    Service("operations", "operations", database=True, management=True, url_key="operations_url"),
     Service(
         "web",
         "web",
         broker=False,
-        peers=("helper", "monitoring", "search", "notification", "mlops"),
+        peers=("helper", "monitoring", "search", "notification", "mlops", "operations"),
         url_key="web_url",
     ),
 )

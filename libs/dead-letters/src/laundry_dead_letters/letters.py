@@ -118,11 +118,18 @@ class Selection:
 
 @dataclass(frozen=True, slots=True)
 class Act:
-    """A person's decision about dead letters."""
+    """A person's decision about dead letters.
+
+    Attributes:
+        run: names one execution of it, which a crash may divide into several.
+        via: the program that was used, ``cli`` or ``api``.
+    """
 
     action: str
     by: str
     why: str
+    run: str = ""
+    via: str = "cli"
 
 
 def utc(when: datetime) -> str:

@@ -9,8 +9,8 @@ import aio_pika
 from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage, AbstractQueue
 from aio_pika.exceptions import AMQPError, ChannelNotFoundEntity
 
-from laundry.dead_letters.letters import DeadLetter
-from laundry.errors import LaundryError
+from laundry_dead_letters.errors import BrokerAway, DeadLetterError
+from laundry_dead_letters.letters import DeadLetter
 from laundry_events.topology import REQUEUE_EXCHANGE, dead_queue
 
 TIMEOUT_S = 10.0
@@ -86,14 +86,16 @@ class Broker:
         """Open the dead letters of a main queue for reading; at the end those not removed go back.
 
         Raises:
-            LaundryError: the broker has no such queue.
+            DeadLetterError: the broker has no such queue.
         """
         name = dead_queue(queue)
         channel = await self._connection.channel(publisher_confirms=False)
         try:
             source = await channel.declare_queue(name, passive=True, timeout=TIMEOUT_S)
         except ChannelNotFoundEntity as error:
-            raise LaundryError(f"The broker has no queue {name}. Make it: laundry topology apply") from error
+            raise DeadLetterError(
+                f"The broker has no queue {name}. Make it: laundry topology apply"
+            ) from error
         waiting = int(source.declaration_result.message_count or 0)
         walk = Walk(queue, source, waiting, min(waiting, scan))
         try:
@@ -124,7 +126,7 @@ class Broker:
 
 @asynccontextmanager
 async def connected(urls: Sequence[str]) -> AsyncIterator[Broker]:
-    """Connect to the first broker node that answers. Raises LaundryError when none does."""
+    """Connect to the first broker node that answers. Raises BrokerAway when none does."""
     connection: AbstractConnection | None = None
     problems: list[str] = []
     for url in urls:
@@ -134,7 +136,7 @@ async def connected(urls: Sequence[str]) -> AsyncIterator[Broker]:
         except (AMQPError, OSError, TimeoutError) as error:
             problems.append(f"{type(error).__name__} {error}".strip())
     if connection is None:
-        raise LaundryError(
+        raise BrokerAway(
             f"No broker answers ({'; '.join(problems) or 'no address given'}). See: laundry status"
         )
     async with connection:

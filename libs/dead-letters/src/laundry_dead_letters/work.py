@@ -5,14 +5,14 @@ import base64
 import json
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, TextIO
 
-from laundry.dead_letters.audit import Audit
-from laundry.dead_letters.broker import Broker
-from laundry.dead_letters.letters import Act, DeadLetter, Selection, redriven_headers, utc
+from laundry_dead_letters.audit import Audit
+from laundry_dead_letters.broker import Broker, Taken
+from laundry_dead_letters.letters import Act, DeadLetter, Selection, redriven_headers, utc
 
 
 @dataclass(slots=True)
@@ -25,11 +25,15 @@ class Bounds:
 
 @dataclass(slots=True)
 class Tally:
-    """What was done so far; whoever is interrupted can still tell. ``tell`` hears of every letter."""
+    """What was done so far; whoever is interrupted can still tell. ``tell`` hears of every letter.
+
+    ``here`` counts what was done in the queue at hand, for the rate.
+    """
 
     looked_at: int = 0
     waiting: int = 0
     done: int = 0
+    here: int = 0
     tell: Callable[["Tally"], None] = field(default=lambda _: None, repr=False)
 
 
@@ -81,6 +85,9 @@ async def summarise(broker: Broker, queue: str, bounds: Bounds, tally: Tally) ->
     return summary
 
 
+Deed = Callable[[Taken, datetime], Awaitable[None]]
+
+
 async def redrive(
     broker: Broker,
     queue: str,
@@ -91,32 +98,27 @@ async def redrive(
     act: Act,
     audit: Audit,
     rate: float,
+    stop: Callable[[], bool] = lambda: False,
 ) -> None:
     """Send letters back to their queue, at most ``rate`` a second.
 
     Copy confirmed, then the record, then the ack: whatever stops this in between leaves the letter where it
-    is, and the second copy of the next run has the same id, which the consumers' inboxes know.
+    is. The next run finds a letter that has its record already and only removes it; one that was stopped
+    between copy and record goes a second time with the same id, which the consumers' inboxes know.
     """
-    audit.check()
+    await audit.check()
     began = time.monotonic()
-    sent = 0
-    async with broker.walk(queue, scan=bounds.scan) as walk:
-        tally.waiting += walk.waiting
-        async for taken in walk:
-            tally.looked_at += 1
-            tally.tell(tally)
-            if not selection.takes(taken.letter):
-                continue
-            await asyncio.sleep(max(0.0, began + sent / rate - time.monotonic()))
-            now = datetime.now(UTC)
-            await broker.send_back(taken.letter, redriven_headers(taken.letter, act, now))
-            audit.write(taken.letter, act, now)
-            await taken.remove()
-            sent += 1
-            tally.done += 1
-            tally.tell(tally)
-            if bounds.limit is not None and tally.done >= bounds.limit:
-                break
+
+    async def send(taken: Taken, now: datetime) -> None:
+        await broker.send_back(taken.letter, redriven_headers(taken.letter, act, now))
+
+    async def in_time() -> None:
+        await asyncio.sleep(max(0.0, began + tally.here / rate - time.monotonic()))
+
+    tally.here = 0
+    await _treat(
+        broker, queue, selection, bounds, tally, act=act, audit=audit, stop=stop, wait=in_time, deed=send
+    )
 
 
 async def discard(
@@ -128,20 +130,56 @@ async def discard(
     *,
     act: Act,
     audit: Audit,
+    rate: float = 1000.0,
+    stop: Callable[[], bool] = lambda: False,
 ) -> None:
-    """Remove letters for good, each after its audit record is on disk."""
+    """Remove letters for good, each after its audit record is safe."""
+    await audit.check()
+    began = time.monotonic()
+
+    async def nothing(_: Taken, __: datetime) -> None:
+        return
+
+    async def in_time() -> None:
+        await asyncio.sleep(max(0.0, began + tally.here / rate - time.monotonic()))
+
+    tally.here = 0
+    await _treat(
+        broker, queue, selection, bounds, tally, act=act, audit=audit, stop=stop, wait=in_time, deed=nothing
+    )
+
+
+async def _treat(
+    broker: Broker,
+    queue: str,
+    selection: Selection,
+    bounds: Bounds,
+    tally: Tally,
+    *,
+    act: Act,
+    audit: Audit,
+    stop: Callable[[], bool],
+    wait: Callable[[], Awaitable[None]],
+    deed: Deed,
+) -> None:
     async with broker.walk(queue, scan=bounds.scan) as walk:
         tally.waiting += walk.waiting
         async for taken in walk:
             tally.looked_at += 1
             tally.tell(tally)
-            if not selection.takes(taken.letter):
-                continue
-            audit.write(taken.letter, act, datetime.now(UTC))
-            await taken.remove()
-            tally.done += 1
-            tally.tell(tally)
-            if bounds.limit is not None and tally.done >= bounds.limit:
+            if selection.takes(taken.letter):
+                await wait()
+                now = datetime.now(UTC)
+                # Without an id two letters that look alike may be two effects: those are never taken for one.
+                known = taken.letter.message_id is not None and await audit.has(taken.letter, act.action)
+                if not known:
+                    await deed(taken, now)
+                    await audit.write(taken.letter, act, now)
+                await taken.remove()
+                tally.here += 1
+                tally.done += 1
+                tally.tell(tally)
+            if stop() or (bounds.limit is not None and tally.done >= bounds.limit):
                 break
 
 

@@ -1,0 +1,9 @@
+"""``python -m operations``."""
+
+from laundry_service.app import serve
+from operations.app import create_app
+from operations.settings import Settings
+
+if __name__ == "__main__":
+    settings = Settings()
+    serve(create_app(settings), settings)

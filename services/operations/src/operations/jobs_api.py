@@ -1,0 +1,176 @@
+"""HTTP: redrive and discard as jobs that can be previewed, watched, stopped and resumed."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator
+from typing import Annotated
+from uuid import UUID, uuid4
+
+from fastapi import APIRouter, Query, Request, Response
+from fastapi.sse import EventSourceResponse, ServerSentEvent
+
+from laundry_dead_letters.errors import BrokerAway
+from laundry_service.auth import Principal
+from laundry_service.problems import Problem
+from operations.api import Operator, away, main_queue
+from operations.bodies import ActIn, JobOut, JobPage
+from operations.jobs import OPEN, Job, NewJob
+from operations.reading import QueueBusy, Reading
+from operations.repository import Store
+from operations.running import Runner
+
+STREAM_EVERY_S = 0.5
+
+
+def acts_router(store: Store, reading: Reading, runner: Runner) -> APIRouter:
+    """Make ``POST /dead-letters/redrive`` and ``/discard``."""
+    router = APIRouter(prefix="/dead-letters", tags=["dead letters"])
+
+    async def act(action: str, asked: ActIn, operator: Principal, response: Response) -> JobOut:
+        queue = main_queue(asked.queue)
+        why = asked.why.strip()
+        if asked.dry_run:
+            job = await _plan(action, queue, asked, operator, reading)
+            await store.add(job, state="planned")
+            return JobOut.of(await _job(store, job.id))
+        if not why:
+            raise Problem(422, "why-missing", "Say why: it is kept with each letter.")
+        if asked.plan is not None:
+            id_ = asked.plan
+            released = await store.release_plan(
+                id_, action=action, queue=queue, why=why, by=operator.sub, rate=asked.rate
+            )
+            if not released:
+                raise Problem(
+                    409, "plan-unusable", "That dry run was used or is over an hour old. Look again."
+                )
+        elif action == "discard":
+            raise Problem(409, "plan-missing", "Make a dry run first and send its id as plan: only what was "
+                          "seen is discarded.")  # fmt: skip
+        else:
+            id_ = uuid4()
+            await store.add(_new(id_, action, queue, asked, operator), state="queued")
+        runner.wake()
+        response.status_code = 202
+        response.headers["Location"] = f"/jobs/{id_}"
+        return JobOut.of(await _job(store, id_))
+
+    @router.post("/redrive", responses={202: {"model": JobOut, "description": "It is under way"}})
+    async def redrive(asked: ActIn, operator: Operator, response: Response) -> JobOut:
+        """Send letters back to the queue that they died in; shows what would happen unless told otherwise."""
+        return await act("redrive", asked, operator, response)
+
+    @router.post("/discard", responses={202: {"model": JobOut, "description": "It is under way"}})
+    async def discard(asked: ActIn, operator: Operator, response: Response) -> JobOut:
+        """Remove letters for good, exactly those of a dry run."""
+        return await act("discard", asked, operator, response)
+
+    return router
+
+
+def jobs_router(store: Store, runner: Runner) -> APIRouter:
+    """Make ``/jobs``."""
+    router = APIRouter(prefix="/jobs", tags=["jobs"])
+
+    @router.get("")
+    async def list_jobs(_: Operator, limit: Annotated[int, Query(ge=1, le=100)] = 20) -> JobPage:
+        """Read the newest jobs."""
+        return JobPage(items=[JobOut.of(job) for job in await store.newest_jobs(limit)])
+
+    @router.get("/{id}")
+    async def get_job(_: Operator, id: UUID) -> JobOut:  # noqa: A002 - its name in the path
+        """Read how far a job is."""
+        return JobOut.of(await _job(store, id))
+
+    @router.get("/{id}/stream", response_class=EventSourceResponse)
+    async def stream(
+        request: Request,
+        _: Operator,
+        id: UUID,  # noqa: A002 - its name in the path
+    ) -> AsyncIterator[ServerSentEvent]:
+        """Follow a job until it ends."""
+        stopping: asyncio.Event = request.app.state.stopping
+        last: JobOut | None = None
+        while not stopping.is_set():
+            job = JobOut.of(await _job(store, id))
+            if job != last:
+                yield ServerSentEvent(data=job.model_dump(mode="json"), event="job")
+                last = job
+            if job.state not in OPEN:
+                return
+            await asyncio.sleep(STREAM_EVERY_S)
+
+    @router.post("/{id}/cancel")
+    async def cancel(_: Operator, id: UUID) -> JobOut:  # noqa: A002 - its name in the path
+        """Stop a job within seconds; what it has not done yet stays where it is."""
+        if not await store.end(id, "cancelled"):
+            raise Problem(409, "job-finished", f"That job is {(await _job(store, id)).state} already.")
+        return JobOut.of(await _job(store, id))
+
+    @router.post("/{id}/resume")
+    async def resume(_: Operator, id: UUID) -> JobOut:  # noqa: A002 - its name in the path
+        """Let a failed or cancelled job go on with what is left."""
+        if not await store.again(id):
+            raise Problem(409, "job-not-stopped", f"That job is {(await _job(store, id)).state}.")
+        runner.wake()
+        return JobOut.of(await _job(store, id))
+
+    return router
+
+
+async def _job(store: Store, id_: UUID) -> Job:
+    job = await store.job(id_)
+    if job is None:
+        raise Problem(404, "job-unknown", "There is no such job.")
+    return job
+
+
+async def _plan(action: str, queue: str, asked: ActIn, operator: Principal, reading: Reading) -> NewJob:
+    reading.forget(queue)
+    try:
+        [snapshot] = await reading.snapshots([queue])
+    except (BrokerAway, QueueBusy) as error:
+        raise away(error) from error
+    ids = set(asked.ids)
+    meant = [
+        letter
+        for letter in snapshot.letters
+        if (asked.reason is None or asked.reason in (letter.reason, letter.error_class))
+        and (not ids or ids & {letter.id, letter.fingerprint})
+    ][: asked.limit]
+    groups = Counter((letter.reason, letter.error_class, letter.redriven) for letter in meant)
+    preview = {
+        "waiting": snapshot.waiting,
+        "looked_at": len(snapshot.letters),
+        "groups": [
+            {"reason": reason, "error_class": error or None, "redriven": redriven, "count": count}
+            for (reason, error, redriven), count in groups.most_common()
+        ],
+    }
+    targets = tuple(letter.fingerprint for letter in meant)
+    return _new(uuid4(), action, queue, asked, operator, targets=targets, preview=preview)
+
+
+def _new(
+    id_: UUID,
+    action: str,
+    queue: str,
+    asked: ActIn,
+    operator: Principal,
+    *,
+    targets: tuple[str, ...] | None = None,
+    preview: dict[str, object] | None = None,
+) -> NewJob:
+    return NewJob(
+        id=id_,
+        action=action,
+        queue=queue,
+        reason=asked.reason,
+        ids=tuple(asked.ids),
+        at_most=asked.limit,
+        rate=asked.rate,
+        why=asked.why.strip(),
+        by=operator.sub,
+        targets=targets,
+        preview=preview,
+    )

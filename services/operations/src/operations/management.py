@@ -1,0 +1,69 @@
+"""What the broker's management API says of the queues."""
+
+import asyncio
+import base64
+import json
+import urllib.request
+from collections.abc import Mapping, Sequence
+from typing import Any
+from urllib.error import HTTPError
+from urllib.parse import quote, unquote, urlsplit
+
+from operations.warnings import Counts
+
+TIMEOUT_S = 5.0
+
+
+class ManagementAway(Exception):
+    """No node's management API gave an answer; the message says what each said."""
+
+
+class Management:
+    """Asks one node after another, with the login that the AMQP address holds."""
+
+    def __init__(self, urls: Sequence[str], amqp_url: str) -> None:
+        parts = urlsplit(amqp_url)
+        login = f"{unquote(parts.username or '')}:{unquote(parts.password or '')}"
+        self._authorization = f"Basic {base64.b64encode(login.encode()).decode()}"
+        self._vhost = unquote(parts.path.removeprefix("/")) or "/"
+        self._urls = [url.rstrip("/") for url in urls]
+
+    async def queues(self) -> dict[str, Counts]:
+        """Return every queue of the virtual host. Raises ManagementAway."""
+        return await asyncio.to_thread(self._queues)
+
+    def _queues(self) -> dict[str, Counts]:
+        problems: list[str] = []
+        for url in self._urls:
+            address = f"{url}/api/queues/{quote(self._vhost, safe='')}"
+            # The addresses are the operator's own settings.
+            request = urllib.request.Request(address, headers={"Authorization": self._authorization})  # noqa: S310
+            try:
+                with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:  # noqa: S310
+                    return {item["name"]: _counts(item) for item in json.load(answer)}
+            except HTTPError as error:
+                problems.append(f"{urlsplit(url).netloc}: {error.code}")
+            except (OSError, ValueError) as error:
+                problems.append(f"{urlsplit(url).netloc}: {type(error).__name__}")
+        raise ManagementAway("; ".join(problems))
+
+
+def _counts(item: Mapping[str, Any]) -> Counts:
+    stats: Mapping[str, Any] = item.get("message_stats") or {}
+
+    def rate(name: str) -> float:
+        return float((stats.get(f"{name}_details") or {}).get("rate", 0.0))
+
+    members = item.get("members") or ["?"]
+    return Counts(
+        name=item["name"],
+        ready=int(item.get("messages_ready", 0)),
+        unacked=int(item.get("messages_unacknowledged", 0)),
+        published=int(stats.get("publish", 0)),
+        publish_rate=rate("publish"),
+        deliver_rate=rate("deliver_get"),
+        consumers=int(item.get("consumers", 0)),
+        state=str(item.get("state", "unknown")),
+        members=len(members),
+        online=len(item.get("online") or members),
+    )

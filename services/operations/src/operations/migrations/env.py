@@ -1,0 +1,3 @@
+from laundry_service.migrate import run_env
+
+run_env()

@@ -1,0 +1,130 @@
+"""Looks at dead letters for many readers at once: one walk serves all who ask within two seconds."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from laundry_dead_letters.broker import connected
+from laundry_dead_letters.letters import DeadLetter, Selection
+from laundry_dead_letters.work import Bounds, Tally, look
+from operations.repository import Store
+
+FRESH_S = 2.0
+WAIT_S = 8.0
+
+
+class QueueBusy(Exception):
+    """Somebody else holds the queue's dead letters for longer than anyone should wait."""
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """What is kept of a letter for lists: not its body, which may be 64 KiB."""
+
+    queue: str
+    id: str
+    fingerprint: str
+    reason: str
+    error_class: str
+    error_message: str
+    event_type: str
+    died_at: datetime | None
+    attempts: int | None
+    redriven: int
+    trace_id: str | None
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The dead letters of a queue at one moment; fewer than wait there when there are too many to look at."""
+
+    queue: str
+    waiting: int
+    letters: tuple[Head, ...]
+    as_of: datetime
+    taken_at: float
+
+
+def head(letter: DeadLetter) -> Head:
+    """Cut a letter down to what lists show."""
+    attempts = letter.headers.get("x-attempts")
+    return Head(
+        queue=letter.queue,
+        id=letter.message_id or letter.fingerprint,
+        fingerprint=letter.fingerprint,
+        reason=letter.reason,
+        error_class=letter.error_class,
+        error_message=str(letter.headers.get("x-error-message", ""))[:300],
+        event_type=str(letter.headers.get("cloudEvents_type", "")),
+        died_at=letter.died_at,
+        attempts=attempts if isinstance(attempts, int) else None,
+        redriven=letter.redriven,
+        trace_id=letter.trace_id,
+        bytes=len(letter.body),
+    )
+
+
+class Reading:
+    """Reads queue by queue, and never while a job or another replica has the queue in hand."""
+
+    def __init__(self, amqp_url: str, store: Store, *, scan: int) -> None:
+        self._urls = [amqp_url]
+        self._store = store
+        self._scan = scan
+        self._locks: dict[str, asyncio.Lock] = {}
+        self._kept: dict[str, Snapshot] = {}
+
+    async def snapshots(self, queues: Sequence[str]) -> list[Snapshot]:
+        """Return what waits in each queue.
+
+        Raises:
+            BrokerAway, QueueBusy, DeadLetterError
+        """
+        return [await self._snapshot(queue) for queue in queues]
+
+    def forget(self, queue: str) -> None:
+        """Look anew the next time: something was done to the queue."""
+        self._kept.pop(queue, None)
+
+    async def _snapshot(self, queue: str) -> Snapshot:
+        async with self._locks.setdefault(queue, asyncio.Lock()):
+            kept = self._kept.get(queue)
+            if kept is not None and time.monotonic() - kept.taken_at < FRESH_S:
+                return kept
+            found: list[Head] = []
+            tally = Tally()
+            async with self._store.holding(queue, wait_s=WAIT_S) as got:
+                if not got:
+                    if kept is not None:
+                        return kept
+                    raise QueueBusy(queue)
+                async with connected(self._urls) as broker:
+                    await look(
+                        broker,
+                        queue,
+                        Selection(),
+                        Bounds(self._scan),
+                        tally,
+                        handle=lambda letter: found.append(head(letter)),
+                    )
+            snapshot = Snapshot(queue, tally.waiting, tuple(found), datetime.now(UTC), time.monotonic())
+            self._kept[queue] = snapshot
+            return snapshot
+
+    async def letter(self, queue: str, id_: str) -> DeadLetter | None:
+        """Find one letter by its message id or fingerprint, with its body."""
+        found: list[DeadLetter] = []
+
+        def keep(letter: DeadLetter) -> None:
+            if not found and id_ in (letter.message_id, letter.fingerprint):
+                found.append(letter)
+
+        async with self._store.holding(queue, wait_s=WAIT_S) as got:
+            if not got:
+                raise QueueBusy(queue)
+            async with connected(self._urls) as broker:
+                await look(broker, queue, Selection(), Bounds(self._scan), Tally(), handle=keep)
+        return found[0] if found else None

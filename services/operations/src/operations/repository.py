@@ -1,0 +1,202 @@
+"""Every query of the operations service but those of the audit, which the command line shares.
+
+Plain asyncpg: this service reads and writes rows of two tables and should stay small beside the others.
+"""
+
+import asyncio
+import contextlib
+import json
+import zlib
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+
+from laundry_dead_letters.table import TableAudit
+from operations.jobs import Job, NewJob
+
+CONNECT_S = 5.0
+COMMAND_S = 20.0
+LOCK_FAMILY = 0x1A0D
+JOB = """
+SELECT id, action, queue, reason, ids, at_most, rate, why, by, state, preview, error, created_at, started_at,
+       finished_at, cardinality(targets) AS total,
+       (SELECT count(*) FROM audit WHERE audit.run = jobs.id::text) AS done
+FROM jobs
+"""
+INSERT = """
+INSERT INTO jobs (id, action, queue, reason, ids, at_most, rate, why, by, state, targets, preview)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+"""
+FORGET_PLANS = "DELETE FROM jobs WHERE state = 'planned' AND created_at < now() - interval '1 day'"
+RELEASE = """
+UPDATE jobs SET state = 'queued', why = $2, by = $3, rate = $4
+WHERE id = $1 AND state = 'planned' AND action = $5 AND queue = $6 AND created_at > now() - interval '1 hour'
+RETURNING id
+"""
+OPEN = JOB + "WHERE state IN ('queued', 'running') ORDER BY number"
+BEGIN = """
+UPDATE jobs SET state = 'running', started_at = coalesce(started_at, now()), error = NULL
+WHERE id = $1 AND state IN ('queued', 'running') RETURNING targets
+"""
+END = """
+UPDATE jobs SET state = $2, error = $3, finished_at = now() WHERE id = $1 AND state IN ('queued', 'running')
+RETURNING id
+"""
+NOTE = "UPDATE jobs SET error = $2 WHERE id = $1 AND state = 'running'"
+AGAIN = """
+UPDATE jobs SET state = 'queued', error = NULL, finished_at = NULL
+WHERE id = $1 AND state IN ('failed', 'cancelled') RETURNING id
+"""
+NEWEST = JOB + "WHERE state <> 'planned' ORDER BY number DESC LIMIT $1"
+
+
+class Store:
+    """The service's database. Every failure of it is raised as a ConnectionError or TimeoutError."""
+
+    def __init__(self, url: str, *, pool: int) -> None:
+        self._url = url.replace("postgresql+asyncpg://", "postgresql://", 1)
+        self._size = pool
+        self._opened: asyncpg.Pool[Any] | None = None
+        self._opening = asyncio.Lock()
+
+    async def _pool(self) -> "asyncpg.Pool[Any]":
+        async with self._opening:
+            if self._opened is None:
+                with _as_outage():
+                    self._opened = await asyncpg.create_pool(
+                        self._url,
+                        min_size=1,
+                        max_size=self._size,
+                        max_inactive_connection_lifetime=60,
+                        timeout=CONNECT_S,
+                        command_timeout=COMMAND_S,
+                    )
+        return self._opened
+
+    async def close(self) -> None:
+        """Close the pool."""
+        if self._opened is not None:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(CONNECT_S):
+                    await self._opened.close()
+
+    async def ping(self) -> bool:
+        """Ask the database something."""
+        return bool(await self._value("SELECT 1") == 1)
+
+    async def audit(self) -> TableAudit:
+        """Return the audit."""
+        return TableAudit(await self._pool())
+
+    @contextlib.asynccontextmanager
+    async def holding(self, queue: str, *, wait_s: float) -> AsyncIterator[bool]:
+        """Hold a queue's dead letters among all replicas; yields whether it was got in time.
+
+        The lock is the connection's and dies with this process; whoever waits is served in turn.
+        """
+        pool = await self._pool()
+        # crc32 is unsigned, PostgreSQL's integer is not.
+        key = zlib.crc32(queue.encode()) - 2**31
+        with _as_outage():
+            connection = await pool.acquire(timeout=CONNECT_S)
+        try:
+            try:
+                with _as_outage():
+                    await connection.execute(
+                        "SELECT pg_advisory_lock($1, $2)", LOCK_FAMILY, key, timeout=wait_s
+                    )
+                got = True
+            except TimeoutError:
+                got = False
+            yield got
+        finally:
+            # Giving it back to the pool unlocks everything that it holds.
+            with contextlib.suppress(Exception):
+                await asyncio.shield(pool.release(connection, timeout=CONNECT_S))
+
+    async def add(self, job: NewJob, *, state: str) -> None:
+        """Keep a new job or plan."""
+        await self._value(FORGET_PLANS)
+        await self._value(
+            INSERT,
+            job.id,
+            job.action,
+            job.queue,
+            job.reason,
+            list(job.ids),
+            job.at_most,
+            job.rate,
+            job.why,
+            job.by,
+            state,
+            None if job.targets is None else list(job.targets),
+            None if job.preview is None else json.dumps(job.preview),
+        )
+
+    async def release_plan(
+        self, plan: UUID, *, action: str, queue: str, why: str, by: str, rate: float
+    ) -> bool:
+        """Turn a plan of the last hour into a job; only once."""
+        return await self._value(RELEASE, plan, why, by, rate, action, queue) is not None
+
+    async def open_jobs(self) -> list[Job]:
+        """Return the jobs that are not finished, oldest first."""
+        return [_job(row) for row in await self._rows(OPEN)]
+
+    async def newest_jobs(self, limit: int) -> list[Job]:
+        """Return jobs, newest first."""
+        return [_job(row) for row in await self._rows(NEWEST, limit)]
+
+    async def job(self, id_: UUID) -> Job | None:
+        """Find one."""
+        rows = await self._rows(JOB + "WHERE id = $1", id_)
+        return _job(rows[0]) if rows else None
+
+    async def begin(self, id_: UUID) -> tuple[bool, list[str] | None]:
+        """Mark a job as running; returns whether it may run, and its targets if they are known."""
+        rows = await self._rows(BEGIN, id_)
+        return (True, rows[0]["targets"]) if rows else (False, None)
+
+    async def set_targets(self, id_: UUID, targets: Sequence[str]) -> None:
+        """Keep which letters a job is about."""
+        await self._value("UPDATE jobs SET targets = $2 WHERE id = $1", id_, list(targets))
+
+    async def end(self, id_: UUID, state: str, error: str | None = None) -> bool:
+        """Finish an open job; false if it was finished."""
+        return await self._value(END, id_, state, error) is not None
+
+    async def note(self, id_: UUID, error: str) -> None:
+        """Say why a running job waits."""
+        await self._value(NOTE, id_, error)
+
+    async def again(self, id_: UUID) -> bool:
+        """Let a failed or cancelled job go on."""
+        return await self._value(AGAIN, id_) is not None
+
+    async def _rows(self, query: str, *values: Any) -> list[Any]:
+        pool = await self._pool()
+        with _as_outage():
+            return list(await pool.fetch(query, *values))
+
+    async def _value(self, query: str, *values: Any) -> Any:
+        pool = await self._pool()
+        with _as_outage():
+            return await pool.fetchval(query, *values)
+
+
+@contextlib.contextmanager
+def _as_outage() -> Any:
+    try:
+        yield
+    except (asyncpg.PostgresConnectionError, asyncpg.InterfaceError, asyncpg.CannotConnectNowError) as error:
+        raise ConnectionError(f"{type(error).__name__}: {error}") from error
+    except asyncpg.InvalidCatalogNameError as error:
+        raise ConnectionError(str(error)) from error
+
+
+def _job(row: Any) -> Job:
+    values = dict(row)
+    preview = values.pop("preview")
+    return Job(**{**values, "ids": tuple(values["ids"]), "preview": json.loads(preview) if preview else None})

@@ -1,0 +1,153 @@
+"""Redrive and discard, on a real broker, also when the process is killed in the middle."""
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+from collections import Counter
+
+import httpx
+import pytest
+
+from laundry_service.migrate import upgrade
+from laundry_testing.identity import FileIdentity
+from laundry_testing.messaging import Messaging, eventually
+from operations.settings import Settings
+
+from .conftest import DEAD, QUEUE, World, bury, holds
+
+pytestmark = pytest.mark.servers
+REDRIVE, DISCARD = "/dead-letters/redrive", "/dead-letters/discard"
+
+
+async def test_a_dry_run_changes_nothing_and_then_exactly_its_letters_go_back(world: World) -> None:
+    await bury(world.messaging, "m1", "m2", **{"x-redriven": 1})
+    await bury(world.messaging, "m3", **{"x-dead-reason": "malformed"})
+    plan = await world.post(REDRIVE, 200, queue=QUEUE, reason="retries-exhausted")
+    assert (plan["state"], plan["total"]) == ("planned", 2)
+    assert plan["preview"]["groups"][0]["redriven"] == 1
+    await holds(world.messaging, DEAD, 3)
+    await bury(world.messaging, "m4")
+    await world.post(REDRIVE, 422, queue=QUEUE, dry_run=False, plan=plan["id"])
+    job = await world.post(
+        REDRIVE, 202, sub="kim", queue=QUEUE, dry_run=False, plan=plan["id"], why="mended", rate=1000
+    )
+    done = await world.ended(job["id"])
+    assert (done["state"], done["done"], done["missing"]) == ("succeeded", 2, 0)
+    await holds(world.messaging, DEAD, 2)
+    back = [await world.messaging.take(QUEUE) for _ in range(2)]
+    assert [message.message_id for message in back] == ["m1", "m2"]
+    assert (back[0].headers["x-redriven"], back[0].headers["x-redriven-by"]) == (2, "kim")
+    assert not [name for name in back[0].headers if name.startswith(("x-attempt", "x-dead", "x-error"))]
+    await world.post(REDRIVE, 409, queue=QUEUE, dry_run=False, plan=plan["id"], why="again")
+    records = (await world.get("/audit"))["items"]
+    assert [(record["id"], record["by"], record["via"], record["reason"]) for record in records] == [
+        ("m2", "kim", "api", "mended"),
+        ("m1", "kim", "api", "mended"),
+    ]
+    stream = await world.http.get(f"/jobs/{job['id']}/stream", headers=world.operator())
+    assert '"state":"succeeded"' in stream.text.replace(" ", "")
+
+
+async def test_a_discard_needs_a_plan_and_takes_only_what_was_seen(world: World) -> None:
+    await bury(world.messaging, "m1")
+    await world.post(DISCARD, 409, queue=QUEUE, dry_run=False, why="no use")
+    plan = await world.post(DISCARD, 200, queue=QUEUE)
+    await bury(world.messaging, "m2")
+    job = await world.post(DISCARD, 202, queue=QUEUE, dry_run=False, plan=plan["id"], why="no use")
+    assert (await world.ended(job["id"]))["done"] == 1
+    await holds(world.messaging, DEAD, 1)
+    assert await world.messaging.count(QUEUE) == 0
+    [record] = (await world.get("/audit", queue=QUEUE))["items"]
+    assert (record["action"], record["id"], record["by"]) == ("discard", "m1", "op-1")
+
+
+async def test_two_operators_at_once_send_each_letter_once(world: World) -> None:
+    ids = [f"m{number:02}" for number in range(30)]
+    await bury(world.messaging, *ids)
+    body = {"queue": QUEUE, "dry_run": False, "rate": 1000}
+    jobs = await asyncio.gather(
+        *(world.post(REDRIVE, 202, sub=who, why="mended", **body) for who in ("kim", "lee"))
+    )
+    ended = [await world.ended(job["id"]) for job in jobs]
+    assert [job["state"] for job in ended] == ["succeeded"] * 2
+    assert sum(job["done"] for job in ended) == 30
+    await holds(world.messaging, DEAD, 0)
+    back = Counter([(await world.messaging.take(QUEUE)).message_id for _ in ids])
+    assert back == Counter(ids)
+    assert await world.messaging.count(QUEUE) == 0
+
+
+async def test_a_job_can_be_stopped_and_goes_on(world: World) -> None:
+    await bury(world.messaging, *(f"m{number}" for number in range(8)))
+    job = await world.post(REDRIVE, 202, queue=QUEUE, dry_run=False, rate=0.5, why="slowly")
+
+    async def begun() -> bool:
+        return bool((await world.get(f"/jobs/{job['id']}"))["done"])
+
+    await eventually(begun, what="the first letter")
+    assert (await world.post(f"/jobs/{job['id']}/cancel", 200))["state"] == "cancelled"
+    await world.post(f"/jobs/{job['id']}/cancel", 409)
+    assert (await world.post(f"/jobs/{job['id']}/resume", 200))["state"] == "queued"
+
+
+async def test_kill_9_in_the_middle_loses_nothing_and_the_next_process_goes_on(
+    settings: Settings, database_url: str, messaging: Messaging, identity: FileIdentity
+) -> None:
+    await upgrade("operations", database_url)
+    ids = [f"m{number:03}" for number in range(120)]
+    await bury(messaging, *ids)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    environment = {
+        **os.environ,
+        "LAUNDRY_SERVICE_NAME": "operations",
+        "LAUNDRY_PORT": str(port),
+        "LAUNDRY_AMQP_URL": settings.amqp_url.get_secret_value(),
+        "LAUNDRY_DATABASE_URL": database_url,
+        "LAUNDRY_MANAGEMENT_URLS": f'["{settings.management_urls[0]}"]',
+        **{f"LAUNDRY_{name.upper()}": value for name, value in identity.settings.items()},
+    }
+
+    async def start() -> asyncio.subprocess.Process:
+        return await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "operations", env=environment, stdout=asyncio.subprocess.DEVNULL
+        )
+
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=10) as http:
+        world = World(http, identity, messaging)
+
+        async def ready() -> bool:
+            try:
+                return (await http.get("/readyz")).status_code == 200
+            except httpx.HTTPError:
+                return False
+
+        process = await start()
+        try:
+            await eventually(ready, within_s=40, what="the service")
+            job = await world.post(
+                REDRIVE, 202, queue=QUEUE, dry_run=False, rate=60, why="mended", limit=len(ids)
+            )
+
+            async def half_done() -> bool:
+                return int((await world.get(f"/jobs/{job['id']}"))["done"]) >= 20
+
+            await eventually(half_done, what="a part of the job")
+            process.send_signal(signal.SIGKILL)
+            await process.wait()
+            process = await start()
+            await eventually(ready, within_s=40, what="the service again")
+            done = await world.ended(job["id"])
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+    assert (done["state"], done["done"], done["missing"]) == ("succeeded", len(ids), 0)
+    await holds(messaging, DEAD, 0)
+    arrived = Counter()
+    for _ in range(await messaging.count(QUEUE)):
+        arrived[(await messaging.take(QUEUE)).message_id] += 1
+    assert set(arrived) == set(ids), "a letter was lost"
+    assert sum(arrived.values()) <= len(ids) + 1, "more than the one copy in hand was sent twice"
