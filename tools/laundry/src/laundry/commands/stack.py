@@ -156,7 +156,7 @@ def _duration(seconds: float) -> str:
 def _where_to_go(paths: StackPaths, document: dict[str, Any]) -> None:
     rows = {
         "pages": document.get("web_url"),
-        "operator's page": _page(document.get("web_url"), "/operator"),
+        "operator's page": _page(document.get("web_url"), "/operator?view=queues"),
         "helper API": _docs(document.get("helper_url")),
         "monitoring API": _docs(document.get("monitoring_url")),
         "search API": _docs(document.get("search_url")),

@@ -4,7 +4,7 @@ import { Api } from "./api.js";
 import { put } from "./dom.js";
 import { frame } from "./frame.js";
 import { HelperPage } from "./helper-page.js";
-import { ModelsPage } from "./models-page.js";
+import { OperatorPage } from "./operator-page.js";
 import { OwnerPage } from "./owner-page.js";
 import { openPhotoStore } from "./photo-store.js";
 import { Photos } from "./photos.js";
@@ -13,7 +13,7 @@ import { noPage, startPage } from "./start-page.js";
 import { chooseLanguage, t } from "./texts.js";
 import { UploadQueue } from "./upload-queue.js";
 
-const PAGES = { helper: HelperPage, owner: OwnerPage, operator: ModelsPage };
+const PAGES = { helper: HelperPage, owner: OwnerPage, operator: OperatorPage };
 const app = document.getElementById("app");
 
 let store;

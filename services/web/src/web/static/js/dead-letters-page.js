@@ -1,0 +1,251 @@
+// Queues as they are now, what died in them and why, and what an operator does about it.
+
+import { explain } from "./api.js";
+import { h, put, say } from "./dom.js";
+import { trouble } from "./frame.js";
+import { ago, t } from "./texts.js";
+
+const LOOK_MS = 4000;
+const JOB_MS = 700;
+const OPEN = ["queued", "running"];
+const API = "/api/operations";
+
+export class DeadLettersPage {
+  #closed = false;
+  #timer = null;
+  #dead = null;
+  #error = h("div");
+  #queues = h("ul", { class: "queues" }, h("li", { class: "meta" }, t("dlq.loading")));
+  #groups = h("div", { class: "dead-groups" }, h("p", { class: "meta" }, t("dlq.loading")));
+  #act = h("div", { class: "dead-act", "aria-live": "polite" });
+  #letter = h("div", { class: "dead-letter" });
+  #audit = h("ol", { class: "dead-audit" });
+
+  constructor({ api }) {
+    this.api = api;
+    this.element = h(
+      "div",
+      { class: "dead" },
+      h("h1", {}, t("dlq.title")),
+      this.#error,
+      section("dlq.queues", this.#queues),
+      section("dlq.letters", this.#groups, this.#act, this.#letter),
+      section("dlq.audit", this.#audit),
+    );
+    this.#look();
+    this.#showAudit();
+  }
+
+  close() {
+    this.#closed = true;
+    clearTimeout(this.#timer);
+  }
+
+  /** The counts now and every few seconds; letters are read only when their number changed. */
+  async #look() {
+    try {
+      const { items } = await this.api.json(`${API}/queues`);
+      if (this.#closed) return;
+      put(this.#error);
+      put(this.#queues, items.map(queueRow));
+      const dead = items.map((queue) => queue.dead_letters).join();
+      if (dead !== this.#dead) {
+        await this.#showGroups();
+        this.#dead = dead;
+      }
+    } catch (problem) {
+      this.#complain(problem);
+    }
+    if (!this.#closed) this.#timer = setTimeout(() => this.#look(), LOOK_MS);
+  }
+
+  #complain(problem) {
+    if (!this.#closed) put(this.#error, trouble(explain(problem)));
+  }
+
+  async #showGroups() {
+    const { groups, items, queues } = await this.api.json(`${API}/dead-letters?limit=200`);
+    if (this.#closed) return;
+    if (!groups.length) {
+      put(this.#groups, h("p", { class: "empty" }, t("dlq.none")));
+      return;
+    }
+    const parts = queues.filter((queue) => queue.looked_at < queue.waiting);
+    put(
+      this.#groups,
+      parts.map((queue) => h("p", { class: "hint" }, t("dlq.sample", { queue: queue.queue, seen: queue.looked_at, all: queue.waiting }))),
+      groups.map((group) => this.#group(group, items.filter((item) => item.queue === group.queue && item.reason === group.reason && item.error_class === group.error_class))),
+    );
+  }
+
+  #group(group, letters) {
+    const why = group.error_class ? `${group.reason} · ${group.error_class}` : group.reason;
+    // A reason holds its error classes; the narrower of both is meant.
+    const reason = group.error_class ?? group.reason;
+    return h(
+      "article",
+      { class: "dead-group" },
+      h("h3", {}, group.queue),
+      h("p", {}, h("strong", {}, t("dlq.count", { count: group.count })), " ", why),
+      h("p", { class: "meta" }, group.oldest && t("dlq.oldest", { time: ago(group.oldest) })),
+      group.redriven > 0 && h("p", { class: "again" }, t("dlq.groupAgain", { count: group.redriven })),
+      h(
+        "div",
+        { class: "dead-buttons" },
+        ["redrive", "discard"].map((action) =>
+          h("button", { type: "button", class: "secondary", onclick: () => this.#preview(action, { queue: group.queue, reason }) }, t(`dlq.preview.${action}`)),
+        ),
+      ),
+      h(
+        "details",
+        {},
+        h("summary", {}, t("dlq.single", { count: letters.length })),
+        h(
+          "ul",
+          { class: "dead-letters" },
+          letters.map((letter) =>
+            h(
+              "li",
+              {},
+              h("button", { type: "button", class: "quiet", onclick: () => this.#showLetter(letter) }, letter.id),
+              letter.redriven > 0 && h("span", { class: "again" }, t("dlq.again", { count: letter.redriven })),
+            ),
+          ),
+        ),
+      ),
+    );
+  }
+
+  async #showLetter({ queue, fingerprint }) {
+    put(this.#letter, h("p", { class: "meta" }, t("dlq.loading")));
+    try {
+      const letter = await this.api.json(`${API}/dead-letters/${encodeURIComponent(queue)}/${encodeURIComponent(fingerprint)}`);
+      const rows = [
+        ["dlq.why", [letter.reason, letter.error_class, letter.error_message].filter(Boolean).join(" · ")],
+        ["dlq.attempts", letter.attempts ?? "–"],
+        ["dlq.trace", letter.trace_id ?? "–"],
+        ["dlq.redriven", t("dlq.again", { count: letter.redriven })],
+      ];
+      put(
+        this.#letter,
+        h(
+          "article",
+          { class: "dead-group", tabindex: "-1" },
+          h("h3", {}, letter.id),
+          h("dl", {}, rows.map(([key, value]) => h("div", {}, h("dt", {}, t(key)), h("dd", {}, String(value))))),
+          h("h4", {}, t("dlq.headers")),
+          h("pre", { tabindex: "0" }, Object.entries(letter.headers).map(([name, value]) => `${name}: ${JSON.stringify(value)}\n`).join("")),
+          h("h4", {}, t("dlq.body")),
+          h("pre", { tabindex: "0" }, letter.body),
+          h(
+            "div",
+            { class: "dead-buttons" },
+            ["redrive", "discard"].map((action) =>
+              h("button", { type: "button", class: "secondary", onclick: () => this.#preview(action, { queue, ids: [fingerprint] }) }, t(`dlq.preview.${action}`)),
+            ),
+          ),
+        ),
+      );
+      this.#letter.firstChild.focus();
+    } catch (problem) {
+      put(this.#letter, trouble(explain(problem)));
+    }
+  }
+
+  async #preview(action, which) {
+    put(this.#act, h("p", { class: "meta" }, t("dlq.loading")));
+    try {
+      const plan = await this.api.json(`${API}/dead-letters/${action}`, { method: "POST", json: which });
+      const why = h("input", { id: "dead-why", required: true, maxlength: 500, autocomplete: "off" });
+      const again = plan.preview.groups.filter((group) => group.redriven).reduce((sum, group) => sum + group.count, 0);
+      put(
+        this.#act,
+        h(
+          "form",
+          {
+            class: "dead-group",
+            onsubmit: (event) => {
+              event.preventDefault();
+              this.#execute(action, { ...which, plan: plan.id, dry_run: false, why: why.value });
+            },
+          },
+          h("h3", {}, t(`dlq.would.${action}`, { count: plan.total })),
+          again > 0 && h("p", { class: "again" }, t("dlq.groupAgain", { count: again })),
+          h("label", { for: "dead-why" }, t("dlq.whyAsked")),
+          why,
+          h(
+            "div",
+            { class: "dead-buttons" },
+            h("button", { type: "submit", class: "primary", disabled: plan.total === 0 }, t(`dlq.do.${action}`)),
+            h("button", { type: "button", class: "quiet", onclick: () => put(this.#act) }, t("action.back")),
+          ),
+        ),
+      );
+      why.focus();
+    } catch (problem) {
+      put(this.#act, trouble(explain(problem)));
+    }
+  }
+
+  async #execute(action, body) {
+    try {
+      let job = await this.api.json(`${API}/dead-letters/${action}`, { method: "POST", json: body });
+      const bar = h("progress", { max: Math.max(1, job.total), value: 0, "aria-label": t("dlq.progress") });
+      const line = h("p", {});
+      put(this.#act, h("div", { class: "dead-group" }, line, bar));
+      while (!this.#closed) {
+        bar.value = job.done;
+        line.textContent = t(`dlq.job.${job.state}`, { done: job.done, total: job.total ?? 0 });
+        if (!OPEN.includes(job.state)) break;
+        await new Promise((wake) => setTimeout(wake, JOB_MS));
+        job = await this.api.json(`${API}/jobs/${job.id}`);
+      }
+      say(line.textContent);
+      put(this.#letter);
+      this.#dead = null;
+      await this.#showAudit();
+    } catch (problem) {
+      put(this.#act, trouble(explain(problem)));
+    }
+  }
+
+  async #showAudit() {
+    try {
+      const { items } = await this.api.json(`${API}/audit?limit=20`);
+      put(
+        this.#audit,
+        items.length
+          ? items.map((record) =>
+              h("li", {}, h("strong", {}, record.by), ` ${t(`dlq.did.${record.action}`)} `, h("code", {}, record.id ?? "–"), h("span", { class: "meta" }, ` ${record.queue} · ${ago(record.at)} · ${record.reason}`)),
+            )
+          : h("li", { class: "meta" }, t("dlq.noAudit")),
+      );
+    } catch (problem) {
+      this.#complain(problem);
+    }
+  }
+}
+
+function section(key, ...content) {
+  return h("section", {}, h("h2", {}, t(key)), ...content);
+}
+
+function queueRow(queue) {
+  const figures = [
+    ["ready", queue.ready],
+    ["unacked", queue.unacked],
+    ["retry", queue.waiting_for_retry],
+    ["dead", queue.dead_letters],
+    ["consumers", queue.consumers],
+    ["in", `${queue.publish_rate.toFixed(1)}/s`],
+    ["out", `${queue.deliver_rate.toFixed(1)}/s`],
+    ["oldest", queue.oldest_age_s === null ? "–" : `${queue.oldest_age_bound === "at_least" ? "≥" : "≤"} ${Math.round(queue.oldest_age_s)} s`],
+  ];
+  return h(
+    "li",
+    { class: "queue", "data-queue": queue.name },
+    h("h3", {}, queue.name),
+    queue.warnings.map((code) => h("p", { class: "again" }, t(`dlq.warning.${code}`))),
+    h("dl", {}, figures.map(([name, value]) => h("div", {}, h("dt", {}, t(`dlq.figure.${name}`)), h("dd", {}, String(value))))),
+  );
+}

@@ -1,0 +1,39 @@
+// The operator's pages: queues with their dead letters, and the models.
+
+import { DeadLettersPage } from "./dead-letters-page.js";
+import { h, put } from "./dom.js";
+import { ModelsPage } from "./models-page.js";
+import { t } from "./texts.js";
+
+const VIEWS = { models: ModelsPage, queues: DeadLettersPage };
+
+export class OperatorPage {
+  #page = null;
+  #stage = h("div");
+  #buttons = {};
+
+  constructor(signedIn) {
+    this.signedIn = signedIn;
+    for (const name of Object.keys(VIEWS)) {
+      this.#buttons[name] = h("button", { type: "button", class: "quiet", onclick: () => this.#choose(name) }, t(`operator.${name}`));
+    }
+    this.element = h("div", { class: "operator" }, h("nav", { class: "views", "aria-label": t("operator.views") }, Object.values(this.#buttons)), this.#stage);
+    const asked = new URLSearchParams(location.search).get("view");
+    this.#choose(asked in VIEWS ? asked : "models");
+  }
+
+  close() {
+    this.#page?.close();
+  }
+
+  #choose(name) {
+    this.#page?.close();
+    this.#page = new VIEWS[name](this.signedIn);
+    for (const [each, button] of Object.entries(this.#buttons)) {
+      if (each === name) button.setAttribute("aria-current", "page");
+      else button.removeAttribute("aria-current");
+    }
+    history.replaceState(null, "", `${location.pathname}?view=${name}`);
+    put(this.#stage, this.#page.element);
+  }
+}
