@@ -22,6 +22,8 @@ export default {
   "start.helperText": "사진을 찍으면 바로 등록됩니다. 신호가 없어도 사진은 휴대폰에 남아 있다가 전송됩니다.",
   "start.owner": "지점주",
   "start.ownerText": "판독을 한 번 눌러 확인하고, 설비 고장을 바로 압니다.",
+  "start.operator": "운영자",
+  "start.operatorText": "큐를 살피고, 데드 레터를 되돌리고, 모델을 판단합니다.",
   "start.signIn": "로그인",
   "start.signInText": "관리자에게 받은 링크를 여세요. 링크가 없다면 로그인 토큰을 붙여 넣으세요.",
   "start.token": "로그인 토큰",

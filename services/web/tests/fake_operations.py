@@ -1,0 +1,81 @@
+"""Operations as the operator's page sees it: one queue with letters, a plan, a job, the audit."""
+
+from typing import Any
+
+from fastapi import FastAPI, Request
+
+from laundry_service.problems import Problem
+
+Item = dict[str, Any]
+ZERO = {"unacked": 0, "publish_rate": 0.0, "deliver_rate": 0.0, "oldest_age_s": 3.0, "waiting_for_retry": 1}
+
+
+class FakeOperations:
+    """Its state; a test reads ``asked`` for what the page wanted."""
+
+    def __init__(self, app: FastAPI, *, letters: int) -> None:
+        self.letters = letters
+        self.away = False
+        self.asked: list[tuple[str, Item]] = []
+        self.records: list[Item] = []
+        app.get("/queues")(self.queues)
+        app.get("/dead-letters")(self.list_letters)
+        app.get("/dead-letters/{queue}/{id}")(self.letter)
+        app.post("/dead-letters/{action}")(self.act)
+        app.get("/jobs/{id}")(self.job)
+        app.get("/audit")(self.audit)
+
+    async def queues(self) -> Item:
+        if self.away:
+            raise Problem(503, "management-unavailable", "The management API gave no answer.")
+        queue = {
+            "name": "task.read",
+            "ready": 7,
+            "consumers": 0,
+            "dead_letters": self.letters,
+            "oldest_age_bound": "at_most",
+            "warnings": ["no-consumers"],
+            **ZERO,
+        }
+        return {"items": [queue]}
+
+    async def list_letters(self) -> Item:
+        why = {"queue": "task.read", "reason": "retries-exhausted", "error_class": "RuntimeError"}
+        items = [
+            {**why, "id": f"m{number}", "fingerprint": f"f{number}", "redriven": number}
+            for number in range(self.letters)
+        ]
+        group = {**why, "count": self.letters, "redriven": self.letters - 1, "oldest": "2026-05-01T10:00:00Z"}
+        looked = {"queue": "task.read", "waiting": self.letters, "looked_at": self.letters}
+        return {"items": items, "groups": [group] if items else [], "queues": [looked]}
+
+    async def letter(self, queue: str, id: str) -> Item:  # noqa: A002
+        return {
+            "id": id.replace("f", "m"),
+            "reason": "retries-exhausted",
+            "error_class": "RuntimeError",
+            "error_message": "the database is away",
+            "attempts": 4,
+            "trace_id": "0123456789abcdef",
+            "redriven": 1,
+            "headers": {"x-dead-reason": "retries-exhausted"},
+            "body": '{"task_id": "t1"}',
+        }
+
+    async def act(self, action: str, request: Request) -> Item:
+        body = await request.json()
+        self.asked.append((action, body))
+        total = len(body.get("ids") or []) or self.letters
+        preview = {"groups": [{"redriven": 1, "count": 1}]}
+        if body.get("dry_run", True):
+            return {"id": "p1", "state": "planned", "total": total, "done": 0, "preview": preview}
+        self.letters -= total
+        record = {"by": "op-1", "action": action, "id": "m1", "queue": "task.read", "reason": body["why"]}
+        self.records = [{**record, "at": "2026-05-01T10:00:00Z"}]
+        return {"id": "p1", "state": "queued", "total": total, "done": 0}
+
+    async def job(self, id: str) -> Item:  # noqa: A002
+        return {"id": id, "state": "succeeded", "total": 1, "done": 1}
+
+    async def audit(self) -> Item:
+        return {"items": self.records}

@@ -1,0 +1,77 @@
+from pathlib import Path
+
+import pytest
+from playwright.async_api import expect
+
+from .conftest import OpenPage
+from .fake_operations import FakeOperations
+from .fake_services import FakeServices
+
+AUDIT = Path(__file__).with_name("audit.js")
+QUEUES = "/operator?view=queues"
+
+pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
+
+
+async def test_an_operator_previews_and_then_sends_one_letter_back(
+    open_page: OpenPage, services: FakeServices
+) -> None:
+    operations = FakeOperations(services.app, letters=2)
+    page = await open_page(QUEUES, role="operator", locale="en-US")
+    await expect(page.get_by_text("Nobody consumes it")).to_be_visible()
+    await page.get_by_text("Single letters (2)").click()
+    await expect(page.get_by_text("redriven once").first).to_be_visible()
+    await page.get_by_role("button", name="m1", exact=True).click()
+    letter = page.locator(".dead-letter")
+    await expect(letter.get_by_text("0123456789abcdef")).to_be_visible()
+    await letter.get_by_role("button", name="Preview redrive").click()
+    await expect(page.get_by_text("1 would go back to their queue")).to_be_visible()
+    assert operations.asked == [("redrive", {"queue": "task.read", "ids": ["f1"]})], "nothing but a dry run"
+    await page.get_by_label("Why?").fill("database is back")
+    await page.get_by_role("button", name="Redrive now").click()
+    await expect(page.get_by_text("Done: 1 of 1").first).to_be_visible()
+    await expect(page.locator(".dead-audit").get_by_text("database is back")).to_be_visible()
+    action, body = operations.asked[1]
+    assert (action, body["plan"], body["dry_run"], body["why"]) == (
+        "redrive",
+        "p1",
+        False,
+        "database is back",
+    )
+
+
+async def test_a_discard_shows_what_is_lost_and_can_be_left(
+    open_page: OpenPage, services: FakeServices
+) -> None:
+    operations = FakeOperations(services.app, letters=2)
+    page = await open_page(QUEUES, role="operator")
+    await page.get_by_role("button", name="버리기 미리 보기").click()
+    await expect(page.get_by_text("2건이 영구히 사라집니다")).to_be_visible()
+    await page.get_by_role("button", name="영구히 버리기").click()
+    await expect(page.locator("#dead-why")).to_be_focused()
+    await page.get_by_role("button", name="돌아가기").click()
+    await expect(page.locator("#dead-why")).to_have_count(0)
+    assert [body.get("dry_run", True) for _, body in operations.asked] == [True], "no reason, no act"
+
+
+async def test_no_dead_letters_and_no_broker_are_said(open_page: OpenPage, services: FakeServices) -> None:
+    operations = FakeOperations(services.app, letters=0)
+    page = await open_page(QUEUES, role="operator", locale="en-US")
+    await expect(page.get_by_text("No dead letters.")).to_be_visible()
+    operations.away = True
+    await expect(page.locator(".trouble")).to_be_visible()
+    operations.away = False
+    await expect(page.locator(".trouble")).to_have_count(0)
+
+
+@pytest.mark.parametrize(("dark", "desktop"), [(False, False), (True, True)])
+async def test_everybody_can_use_it(
+    open_page: OpenPage, services: FakeServices, dark: bool, desktop: bool
+) -> None:
+    FakeOperations(services.app, letters=2)
+    page = await open_page(QUEUES, role="operator", dark=dark, desktop=desktop)
+    await page.locator(".dead-buttons button").first.click()
+    await expect(page.locator("#dead-why")).to_be_visible()
+    await page.locator("details summary").first.click()
+    found = await page.evaluate(AUDIT.read_text())
+    assert found == {"small": [], "nameless": [], "pale": [], "sideways": 0}
