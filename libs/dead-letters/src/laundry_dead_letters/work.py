@@ -17,10 +17,14 @@ from laundry_dead_letters.letters import Act, DeadLetter, Selection, redriven_he
 
 @dataclass(slots=True)
 class Bounds:
-    """How far a command goes: at most ``scan`` letters looked at in a queue, ``limit`` treated in all."""
+    """How far a command goes.
+
+    At most ``scan`` letters looked at in a queue, ``limit`` treated in all, ``seconds`` spent on looking.
+    """
 
     scan: int = 10_000
     limit: int | None = None
+    seconds: float | None = None
 
 
 @dataclass(slots=True)
@@ -64,6 +68,7 @@ async def look(
     broker: Broker, queue: str, selection: Selection, bounds: Bounds, tally: Tally, *, handle: Handle
 ) -> None:
     """Hand every letter that is meant to ``handle``; all of them stay where they are."""
+    until = None if bounds.seconds is None else time.monotonic() + bounds.seconds
     async with broker.walk(queue, scan=bounds.scan) as walk:
         tally.waiting += walk.waiting
         async for taken in walk:
@@ -73,6 +78,8 @@ async def look(
                 tally.done += 1
             tally.tell(tally)
             if bounds.limit is not None and tally.done >= bounds.limit:
+                break
+            if until is not None and time.monotonic() > until:
                 break
 
 

@@ -13,6 +13,9 @@ from operations.repository import Store
 
 FRESH_S = 2.0
 WAIT_S = 8.0
+# Somebody waits for the answer; what was looked at until then is said.
+LOOK_S = 3.0
+FIND_S = 15.0
 
 
 class QueueBusy(Exception):
@@ -106,7 +109,7 @@ class Reading:
                         broker,
                         queue,
                         Selection(),
-                        Bounds(self._scan),
+                        Bounds(self._scan, seconds=LOOK_S),
                         tally,
                         handle=lambda letter: found.append(head(letter)),
                     )
@@ -126,5 +129,6 @@ class Reading:
             if not got:
                 raise QueueBusy(queue)
             async with connected(self._urls) as broker:
-                await look(broker, queue, Selection(), Bounds(self._scan), Tally(), handle=keep)
+                bounds = Bounds(self._scan, seconds=FIND_S)
+                await look(broker, queue, Selection(), bounds, Tally(), handle=keep)
         return found[0] if found else None

@@ -1,0 +1,35 @@
+"""Ages from counters, and warnings."""
+
+from operations.warnings import Age, Ages, Counts, warnings
+
+
+def test_the_head_came_after_the_last_sample_that_did_not_count_it() -> None:
+    ages = Ages()
+    for now, published in ((0.0, 5), (10.0, 8), (20.0, 9), (30.0, 9), (40.0, 9)):
+        ages.observe(Counts("q", published=published), now)
+    assert ages.oldest(Counts("q", published=9), 50) is None, "nothing waits"
+    # One waits, the ninth, published between 10 and 20 s.
+    assert ages.oldest(Counts("q", ready=1, published=9), 50) == Age(40, "at_most")
+    assert ages.oldest(Counts("q", ready=2, unacked=2, published=9), 50) == Age(50, "at_most")
+    assert ages.oldest(Counts("q", ready=7, published=9), 50) == Age(50, "at_least"), "there before we looked"
+
+
+def test_a_restarted_node_counts_anew() -> None:
+    ages = Ages()
+    ages.observe(Counts("q", published=900), 0)
+    ages.observe(Counts("q", published=0), 10)
+    assert ages.oldest(Counts("q", ready=3, published=0), 15) == Age(5, "at_least")
+
+
+def test_warnings_name_what_a_person_should_look_at() -> None:
+    well = Counts("q", consumers=1, state="running")
+    assert warnings(well, Counts("q.dlq"), age=None, max_length=100, stream=False) == []
+    ill = Counts("q", ready=80, state="down", members=3, online=2)
+    assert warnings(ill, Counts("q.dlq", ready=1), age=Age(61, "at_least"), max_length=100, stream=False) == [
+        "not-running",
+        "replica-offline",
+        "no-consumers",
+        "nearly-full",
+        "old-messages",
+        "dead-letters",
+    ]
