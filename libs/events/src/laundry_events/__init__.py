@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         UnknownEvent,
         Unroutable,
     )
+    from laundry_events.gate import Need
     from laundry_events.ids import new_id
     from laundry_events.inbox import first_time
     from laundry_events.outbox import Outbox
@@ -34,6 +35,7 @@ __all__ = [
     "EventMeta",
     "EventTooLarge",
     "MalformedMessage",
+    "Need",
     "Outbox",
     "PermanentError",
     "PublishError",
@@ -54,6 +56,7 @@ _HOME = {
     "EventMeta": "envelope",
     "EventTooLarge": "errors",
     "MalformedMessage": "errors",
+    "Need": "gate",
     "Outbox": "outbox",
     "PermanentError": "errors",
     "PublishError": "errors",

@@ -5,8 +5,9 @@ a message that cannot be decoded is dead-lettered with its reason like any other
 """
 
 import asyncio
+import contextlib
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
 import structlog
@@ -20,10 +21,12 @@ from prometheus_client import Counter, Histogram
 
 from laundry_events.connection import RECONNECT_S, EndingConnection, connection_url
 from laundry_events.envelope import EventMeta, attempt_of, decode, read_meta
-from laundry_events.errors import DrillError, PublishError
+from laundry_events.errors import BrokerUnavailable, DrillError, PublishError, Refused
 from laundry_events.events import Event
+from laundry_events.gate import Gate, Need, Released
 from laundry_events.ladder import next_move
 from laundry_events.publisher import Publisher
+from laundry_events.suspects import Suspects, deaths_of
 from laundry_events.topology import DEAD_EXCHANGE, PLAN, RETRY_EXCHANGE, Plan
 
 E = TypeVar("E", bound=Event)
@@ -34,14 +37,52 @@ CONSUMED = Counter("laundry_events_consumed", "Messages by what became of them",
 HANDLING = Histogram("laundry_events_handling_seconds", "Time in the handler", ["queue"])
 
 RETURN_PAUSE_S = 1.0
+CANCEL_TIMEOUT_S = 2.0
+HOLD_S = 600.0
+"""Longest that a message is held; well below the half hour after which the broker takes it back."""
 
 log = structlog.get_logger(__name__)
 tracer = trace.get_tracer("laundry_events")
 
 
-def make_broker(url: str, *, service: str, graceful_timeout_s: float = 15.0) -> RabbitBroker:
+class ConsumingBroker(RabbitBroker):
+    """FastStream's broker, which lets go of held messages when it stops."""
+
+    gate: Gate | None = None
+
+    @property
+    def paused_for(self) -> str | None:
+        """Name of the server that consuming waits for, if any."""
+        return self.gate.away if self.gate is not None else None
+
+    async def stop(self, *arguments: Any, **keywords: Any) -> None:
+        """Take no more, finish what is in hand, close."""
+        async with asyncio.TaskGroup() as cancelling:
+            for subscriber in self.subscribers:
+                cancelling.create_task(_take_no_more(subscriber))
+        if self.gate is not None:
+            self.gate.release()
+        await super().stop(*arguments, **keywords)
+
+
+async def _take_no_more(subscriber: Any) -> None:
+    """Cancel a subscriber's consumer.
+
+    FastStream cancels only after it has waited for what is in hand. Until then the broker would deliver more,
+    and what is unacked when the channel closes counts as a delivery that killed its consumer.
+    """
+    queue, tag = getattr(subscriber, "_queue_obj", None), getattr(subscriber, "_consumer_tag", None)
+    if queue is None or tag is None:
+        return
+    subscriber._consumer_tag = None
+    with contextlib.suppress(Exception):  # a connection that is gone delivers nothing either
+        async with asyncio.timeout(CANCEL_TIMEOUT_S):
+            await queue.cancel(tag)
+
+
+def make_broker(url: str, *, service: str, graceful_timeout_s: float = 15.0) -> ConsumingBroker:
     """Make the FastStream broker that a service consumes with (its publisher has a connection apart)."""
-    broker = RabbitBroker(
+    broker = ConsumingBroker(
         connection_url(url, name=f"{service}/consume"),
         ack_policy=AckPolicy.MANUAL,
         graceful_timeout=graceful_timeout_s,
@@ -75,8 +116,11 @@ class EventConsumer:
         service_version: str,
         plan: Plan = PLAN,
         drills: bool = False,
+        needs: Sequence[Need] = (),
     ) -> None:
         """Take the broker to consume with and the publisher that moves failed messages.
+
+        While one of ``needs`` is away, messages are held and no attempt of theirs is counted.
 
         With ``drills``, a message with the header ``x-drill`` fails at every attempt, so that an operator
         can rehearse the ladder and the alerts on a system that is well.
@@ -87,6 +131,9 @@ class EventConsumer:
         self._service_version = service_version
         self._plan = plan
         self._drills = drills
+        self._gate = Gate(needs)
+        if isinstance(broker, ConsumingBroker):
+            broker.gate = self._gate
 
     def on(self, queue: str, event: type[E], *, prefetch: int) -> Callable[[Handler[E]], Handler[E]]:
         """Subscribe a handler ``(event, meta)`` to a quorum queue; it runs up to ``prefetch`` at a time.
@@ -141,11 +188,13 @@ class EventConsumer:
 
     def _subscribe(self, queue: str, handler: RawHandler, *, prefetch: int, enveloped: bool) -> None:
         self._plan.queue(queue)
+        suspects = Suspects(queue)
         spec = RabbitQueue(queue, queue_type=QueueType.QUORUM, durable=True, declare=False)
 
         @self.broker.subscriber(spec, channel=Channel(prefetch_count=prefetch))
         async def receive(message: RabbitMessage) -> None:
-            await self._receive(message, queue, handler, enveloped=enveloped)
+            async with suspects.turn(message.raw_message.message_id, deaths_of(message.raw_message.headers)):
+                await self._receive(message, queue, handler, enveloped=enveloped)
 
     async def _receive(
         self, message: RabbitMessage, queue: str, handler: RawHandler, *, enveloped: bool
@@ -162,7 +211,11 @@ class EventConsumer:
                     if self._drills and "x-drill" in raw.headers:
                         raise DrillError("this message was sent to fail")  # noqa: TRY301 - as a handler would
                     meta = _meta_of(raw, queue) if enveloped else _raw_meta(raw, queue)
-                    await handler(raw.body, meta)
+                    await self._handle(handler, raw.body, meta)
+                except (Released, BrokerUnavailable, Refused) as error:
+                    # Nothing is wrong with the message: what it leads to finds no room at the broker, or the
+                    # consumer ends.
+                    await self._give_back(message, queue, error)
                 except Exception as error:
                     span.set_status(StatusCode.ERROR, str(error)[:200])
                     await self._failed(message, queue, error)
@@ -172,6 +225,32 @@ class EventConsumer:
         finally:
             HANDLING.labels(queue).observe(time.perf_counter() - started)
             otel_context.detach(token)
+
+    async def _handle(self, handler: RawHandler, body: bytes, meta: EventMeta) -> None:
+        """Call the handler, again if it failed for a server that was away meanwhile."""
+        while True:
+            try:
+                await self._gate.passes(within_s=HOLD_S)
+            except TimeoutError:
+                raise Released from None
+            try:
+                await handler(body, meta)
+            except Exception as error:
+                if not await self._gate.shuts_for(error):
+                    raise
+            else:
+                return
+
+    async def _give_back(self, message: RabbitMessage, queue: str, error: Exception) -> None:
+        """Return a message to its queue as it is; a nack counts neither as an attempt nor as a delivery."""
+        if not isinstance(error, Released):
+            log.warning(
+                "a message goes back to its queue", error=f"{type(error).__qualname__}: {error}"[:500]
+            )
+            # Its next delivery would come at once.
+            await asyncio.sleep(RETURN_PAUSE_S)
+        await message.nack(requeue=True)
+        CONSUMED.labels(queue, "returned").inc()
 
     async def _failed(self, message: RabbitMessage, queue: str, error: Exception) -> None:
         raw = message.raw_message
@@ -204,11 +283,8 @@ class EventConsumer:
                 content_type=raw.content_type,
             )
         except PublishError as unpublished:
-            # Its copy is not stored, so the original must stay: back to the queue, after a breath.
-            log.warning("a failed message goes back to its queue", error=str(unpublished))
-            await asyncio.sleep(RETURN_PAUSE_S)
-            await message.nack(requeue=True)
-            CONSUMED.labels(queue, "returned").inc()
+            # Its copy is not stored, so the original must stay.
+            await self._give_back(message, queue, unpublished)
             return
         await message.ack()
         CONSUMED.labels(queue, outcome).inc()

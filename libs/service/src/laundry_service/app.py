@@ -21,9 +21,8 @@ from laundry_service.settings import ServiceSettings
 from laundry_service.tracing import configure_tracing, trace_requests
 
 if TYPE_CHECKING:
-    from faststream.rabbit import RabbitBroker
-
     from laundry_events import Publisher
+    from laundry_events.consumer import ConsumingBroker
 
 log = structlog.get_logger(__name__)
 
@@ -41,7 +40,7 @@ class Part(Protocol):
 class Consuming:
     """The FastStream app as a part: starts in the background, so that a missing broker stops nothing else."""
 
-    def __init__(self, broker: "RabbitBroker") -> None:
+    def __init__(self, broker: "ConsumingBroker") -> None:
         """Take the broker with its subscribers registered."""
         from faststream import FastStream  # noqa: PLC0415 - who consumes nothing need not hold it
 
@@ -81,6 +80,10 @@ class Consuming:
         if self.started:
             await self.faststream.stop()
 
+    async def taking(self) -> bool:
+        """Whether messages are handled, not held for a server that is away."""
+        return self.broker.paused_for is None
+
     async def healthy(self) -> bool:
         """Whether subscribers were started and the connection is up."""
         return self.started and await self.broker.ping(timeout=1.0)
@@ -95,7 +98,7 @@ def make_app(
     parts: Sequence[Part] = (),
     checks: Sequence[Check] = (),
     publisher: "Publisher | None" = None,
-    broker: "RabbitBroker | None" = None,
+    broker: "ConsumingBroker | None" = None,
     broker_required: bool = True,
     on_close: Sequence[Callable[[], Awaitable[None]]] = (),
     large_bodies: Sequence[str] = (),
@@ -147,6 +150,8 @@ def make_app(
         broker_checks.append(Check("publisher", _connected(publisher), required=broker_required))
     if consuming is not None:
         broker_checks.append(Check("consumer", consuming.healthy, required=broker_required))
+        # Only told: the server that is waited for has a check of its own where readiness needs it.
+        broker_checks.append(Check("taking messages", consuming.taking, required=False))
     app.include_router(health_router([*checks, *broker_checks]))
     install_problems(app)
     install_outages(app)

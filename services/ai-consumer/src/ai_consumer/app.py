@@ -10,6 +10,7 @@ from ai_consumer.subscribers import subscribe
 from laundry_events import EventConsumer, Publisher, make_broker
 from laundry_service.app import make_app
 from laundry_service.health import Check
+from laundry_service.needs import needs_object_store
 from laundry_service.objectstore import ObjectStore
 from laundry_service.settings import version_of
 
@@ -28,7 +29,12 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         amqp_url, service=settings.service_name, graceful_timeout_s=settings.graceful_timeout_s
     )
     consumer = EventConsumer(
-        broker, publisher, service=settings.service_name, service_version=VERSION, drills=settings.drills
+        broker,
+        publisher,
+        service=settings.service_name,
+        service_version=VERSION,
+        drills=settings.drills,
+        needs=[needs_object_store(store)],
     )
     subscribe(consumer, publisher, pipeline, champion, prefetch=settings.prefetch)
     app = make_app(

@@ -14,6 +14,7 @@ from laundry_service.app import make_app
 from laundry_service.changes import Changes
 from laundry_service.database import Database
 from laundry_service.health import Check
+from laundry_service.needs import needs_database
 from laundry_service.objectstore import ObjectStore
 from laundry_service.periodic import Periodic
 from laundry_service.settings import version_of
@@ -30,7 +31,14 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     outbox = Outbox(name)
     publisher = Publisher(amqp_url, source=name)
     broker = make_broker(amqp_url, service=name, graceful_timeout_s=settings.graceful_timeout_s)
-    consumer = EventConsumer(broker, publisher, service=name, service_version=version, drills=settings.drills)
+    consumer = EventConsumer(
+        broker,
+        publisher,
+        service=name,
+        service_version=version,
+        drills=settings.drills,
+        needs=[needs_database(database)],
+    )
     subscribe(consumer, database, prefetch=settings.task_read_prefetch)
     changes = Changes(database_url, TASKS_CHANNEL)
     submitting = Submitting(

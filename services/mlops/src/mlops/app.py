@@ -7,6 +7,7 @@ from laundry_service.app import make_app
 from laundry_service.changes import Changes
 from laundry_service.database import Database
 from laundry_service.health import Check
+from laundry_service.needs import needs_database
 from laundry_service.objectstore import ObjectStore
 from laundry_service.settings import version_of
 from mlops.api import models_router, runs_router
@@ -50,7 +51,12 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         amqp_url, service=settings.service_name, graceful_timeout_s=settings.graceful_timeout_s
     )
     consumer = EventConsumer(
-        broker, publisher, service=settings.service_name, service_version=VERSION, drills=settings.drills
+        broker,
+        publisher,
+        service=settings.service_name,
+        service_version=VERSION,
+        drills=settings.drills,
+        needs=[needs_database(database)],
     )
     subscribe(consumer, database, prefetch=settings.prefetch)
     app = make_app(

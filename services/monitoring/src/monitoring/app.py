@@ -9,6 +9,7 @@ from laundry_service.app import make_app
 from laundry_service.changes import Changes
 from laundry_service.database import Database
 from laundry_service.health import Check
+from laundry_service.needs import needs_database
 from laundry_service.periodic import Periodic
 from laundry_service.settings import version_of
 from monitoring import repository
@@ -37,6 +38,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         service=settings.service_name,
         service_version=version,
         drills=settings.drills,
+        needs=[needs_database(database)],
     )
     changes = Changes(database_url, CHANGES_CHANNEL)
     monitor = Monitor(settings, database)

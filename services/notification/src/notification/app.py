@@ -14,6 +14,7 @@ from laundry_service.app import make_app
 from laundry_service.changes import Changes
 from laundry_service.database import Database
 from laundry_service.health import Check
+from laundry_service.needs import needs_database
 from laundry_service.periodic import Periodic
 from laundry_service.settings import version_of
 from notification.api import devices_router, history_router
@@ -48,7 +49,12 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     publisher = Publisher(url, source=SERVICE)
     broker = make_broker(url, service=SERVICE, graceful_timeout_s=settings.graceful_timeout_s)
     consumer = EventConsumer(
-        broker, publisher, service=SERVICE, service_version=VERSION, drills=settings.drills
+        broker,
+        publisher,
+        service=SERVICE,
+        service_version=VERSION,
+        drills=settings.drills,
+        needs=[needs_database(database)],
     )
     changes = Changes(database_url, CHANGES_CHANNEL)
     pusher = _pusher(settings)
@@ -99,7 +105,12 @@ def create_faults_app(settings: Settings | None = None) -> FastAPI:
     publisher = Publisher(url, source=SERVICE)
     broker = make_broker(url, service="notification-faults", graceful_timeout_s=settings.graceful_timeout_s)
     consumer = EventConsumer(
-        broker, publisher, service=SERVICE, service_version=VERSION, drills=settings.drills
+        broker,
+        publisher,
+        service=SERVICE,
+        service_version=VERSION,
+        drills=settings.drills,
+        needs=[needs_database(database)],
     )
     pusher = _pusher(settings)
     alerts = FaultAlerts(

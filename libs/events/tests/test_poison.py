@@ -1,0 +1,138 @@
+"""A message that kills its process ends in the dead letters, and what was in hand with it does not."""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from laundry_events import Publisher
+from laundry_events.events import TaskRead
+from laundry_events.suspects import SUSPECT_AT, Suspects, deaths_of
+from laundry_events.topology import DELIVERY_LIMIT
+from laundry_testing.messaging import Messaging, eventually
+
+SCRIPT = Path(__file__).with_name("crashing_consumer.py")
+INNOCENT = 9
+
+
+@asynccontextmanager
+async def crashing(url: str, done: Path) -> AsyncIterator[asyncio.subprocess.Process]:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        str(SCRIPT),
+        url,
+        str(done),
+        str(INNOCENT + 1),
+        stdout=asyncio.subprocess.PIPE,
+        start_new_session=True,
+    )
+    try:
+        yield process
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        await process.communicate()
+
+
+def reading(task_id: str) -> TaskRead:
+    return TaskRead(
+        task_id=task_id,
+        task_version=1,
+        branch_id="b1",
+        outcome="read",
+        model_version="m1",
+        read_at=datetime.now(UTC),
+    )
+
+
+@pytest.mark.servers
+async def test_a_poisonous_message_dies_alone(
+    messaging: Messaging, publisher: Publisher, tmp_path: Path
+) -> None:
+    done = tmp_path / "done"
+    done.touch()
+    # In front, where it is met first each time: the worst place for those behind it.
+    poison = await publisher.publish(reading("poison"))
+    expected = {f"t{number}" for number in range(INNOCENT)}
+    for task in sorted(expected):
+        await publisher.publish(reading(task))
+    async with crashing(messaging.amqp_url, done) as process:
+        dead = await messaging.take("task.read.dlq", within_s=90)
+        await eventually(lambda: set(done.read_text().split()) >= expected, what="every innocent one")
+        await publisher.publish(reading("later"))
+        await eventually(lambda: "later" in done.read_text().split(), what="one that came later")
+        assert process.returncode is None
+    assert dead.message_id == poison
+    note = dead.headers["x-death"][0]
+    assert (note["reason"], note["queue"]) == ("delivery_limit", "task.read")
+    assert await messaging.count("task.read.dlq") == 0, "nobody followed it"
+    deaths = (await process.stdout.read()).count(b"died") if process.stdout else 0
+    assert deaths <= DELIVERY_LIMIT + 1
+
+
+async def test_suspects_are_alone_and_fresh_messages_are_not() -> None:
+    suspects, together, most, alone = Suspects("q"), 0, 0, []
+
+    async def handle(name: str, deaths: int) -> None:
+        nonlocal together, most
+        async with suspects.turn(name, deaths):
+            together += 1
+            most = max(most, together)
+            if deaths >= SUSPECT_AT:
+                alone.append(together)
+            await asyncio.sleep(0.01)
+            together -= 1
+
+    async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
+        for number in range(8):
+            tasks.create_task(handle(f"fresh{number}", number % SUSPECT_AT))
+        for number in range(6):
+            tasks.create_task(handle(f"suspect{number}", SUSPECT_AT + number))
+        await asyncio.sleep(0.05)
+        for number in range(8):
+            tasks.create_task(handle(f"late{number}", 0))
+    assert alone == [1] * 6
+    assert most > 4
+
+
+async def test_their_order_is_another_after_each_death() -> None:
+    async def order(deaths: int) -> tuple[str, ...]:
+        suspects, seen = Suspects("q"), []
+
+        async def handle(name: str) -> None:
+            async with suspects.turn(name, deaths):
+                seen.append(name)
+
+        await asyncio.gather(*(handle(f"m{number}") for number in range(6)))
+        return tuple(seen)
+
+    orders = await asyncio.gather(*(order(deaths) for deaths in range(SUSPECT_AT, SUSPECT_AT + 8)))
+    assert len(set(orders)) == len(orders)
+    assert await order(SUSPECT_AT) == orders[0], "the same death gives the same order"
+
+
+async def test_a_suspect_whose_handler_fails_or_is_cancelled_makes_room() -> None:
+    suspects = Suspects("q")
+    with pytest.raises(RuntimeError):
+        async with suspects.turn("a", 5):
+            raise RuntimeError
+    waiting = asyncio.create_task(suspects.turn("b", 5).__aenter__())
+    await asyncio.sleep(0)
+    waiting.cancel()
+    with suppress(asyncio.CancelledError):
+        await waiting
+    async with asyncio.timeout(5), suspects.turn("c", 0):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("headers", "deaths"), [({}, 0), ({"x-delivery-count": 3}, 3), ({"x-delivery-count": "x"}, 0)]
+)
+def test_the_brokers_count_is_read(headers: dict[str, object], deaths: int) -> None:
+    assert deaths_of(headers) == deaths

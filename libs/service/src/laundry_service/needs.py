@@ -1,0 +1,16 @@
+"""The servers that a consumer's messages need, as ``laundry_events`` wants to know them."""
+
+from laundry_events import Need
+from laundry_service.database import Database
+from laundry_service.objectstore import ObjectStore, ObjectStoreUnavailable
+from laundry_service.outages import is_outage
+
+
+def needs_database(database: Database) -> Need:
+    """Hold messages while the service's PostgreSQL is away."""
+    return Need("postgresql", is_outage, database.ping)
+
+
+def needs_object_store(store: ObjectStore) -> Need:
+    """Hold messages while S3 is away."""
+    return Need("s3", lambda error: isinstance(error, ObjectStoreUnavailable), store.ping)
