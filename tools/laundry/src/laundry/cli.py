@@ -8,7 +8,7 @@ import httpx
 import typer
 from click.exceptions import Abort
 
-from laundry.commands import deploy, equipment, photos, stack, tokens
+from laundry.commands import deploy, equipment, photos, restart, stack, tokens
 from laundry.display import fail
 from laundry.errors import LaundryError
 
@@ -19,6 +19,7 @@ LATE = {
     "demo": ("laundry.commands.demo", "demo", USE),
     "learn": ("laundry.commands.learn", "learn", USE),
     "models": ("laundry.commands.models", "app", USE),
+    "verify": ("laundry.commands.verify", "verify", USE),
     "bench": ("laundry.commands.bench", "bench", USE),
     "topology": ("laundry.commands.topology", "app", BROKER),
     "dlq": ("laundry.commands.dead_letters", "app", BROKER),
@@ -75,6 +76,7 @@ app = typer.Typer(
 app.command(rich_help_panel=STACK)(stack.up)
 app.command(rich_help_panel=STACK)(stack.down)
 app.command(rich_help_panel=STACK)(stack.status)
+app.command(rich_help_panel=STACK)(restart.restart)
 app.command(rich_help_panel=STACK)(stack.prepare)
 app.command(rich_help_panel=USE)(tokens.token)
 app.command(rich_help_panel=USE)(photos.upload)

@@ -29,6 +29,11 @@ class StackPaths:
         return self.var / "run" / "supervisor.lock"
 
     @property
+    def changes_file(self) -> Path:
+        """Settings that a person changed on the running stack, by process."""
+        return self.var / "run" / "changes.json"
+
+    @property
     def secrets_file(self) -> Path:
         """Passwords made for this stack."""
         return self.var / "secrets.json"

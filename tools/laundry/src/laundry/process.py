@@ -42,6 +42,8 @@ class Process:
     stop_signal: signal.Signals = signal.SIGTERM
     stop_seconds: float = 10.0
     before_start: Callable[[], None] | None = None
+    # Asked at every start: what a person has changed meanwhile.
+    changed_environment: Callable[[], Mapping[str, str]] = dict
     port: int | None = None
     health_url: str | None = None
     child: subprocess.Popen[bytes] | None = field(default=None, repr=False)
@@ -62,7 +64,7 @@ class Process:
         with self.log_file.open("ab") as log:
             self.child = subprocess.Popen(  # noqa: S603 - the command is our own
                 [setpriv, "--pdeathsig", "KILL", *self.command],
-                env=dict(self.environment),
+                env={**self.environment, **self.changed_environment()},
                 cwd=self.cwd,
                 stdin=subprocess.DEVNULL,
                 stdout=log,

@@ -32,13 +32,13 @@ def figures(group: str, seconds: list[float], *, p99_ms: float) -> list[Figure]:
     ]
 
 
-async def times(stage: Stage, title: str) -> list[float]:
-    """Break equipment and wait for each push.
+async def times(stage: Stage, title: str, *, faults: int = FAULTS) -> list[float]:
+    """Break equipment ``faults`` times, one after another, and wait for each push. Returns seconds.
 
     Raises:
         NotMeasured: a push did not come within 15 s, which DD-02 promises.
     """
-    number = stage.many(FAULTS, least=3)
+    number = stage.many(faults, least=3)
     branch = stage.branch("fault")
     device = f"bench-phone-{stage.run}-{time.monotonic_ns()}"
     owner = stage.headers("owner", branch)

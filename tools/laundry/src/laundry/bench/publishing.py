@@ -42,9 +42,9 @@ async def measure(stage: Stage) -> list[Figure]:
     nodes = len(stage.document["amqp_urls"])
     where = f"quorum queue on {nodes} node{'s' if nodes > 1 else ''}"
     publisher = Publisher(url, source="bench")
-    event = _event()
+    event = measured_event()
     name = f"bench.{stage.run}"
-    async with _queue(url, name, nodes), _bare(url, event) as bare:
+    async with measured_queue(url, name, nodes), _bare(url, event) as bare:
         try:
             await publisher.wait_connected(10)
 
@@ -89,7 +89,8 @@ async def measure(stage: Stage) -> list[Figure]:
     ]
 
 
-def _event() -> Measured:
+def measured_event() -> Measured:
+    """Return an event of about 1 KB."""
     return Measured(
         preference_id="01900000-0000-7000-8000-000000000001",
         branch_id="bench",
@@ -102,7 +103,8 @@ def _event() -> Measured:
 
 
 @asynccontextmanager
-async def _queue(url: str, name: str, nodes: int) -> AsyncIterator[None]:
+async def measured_queue(url: str, name: str, nodes: int) -> AsyncIterator[None]:
+    """Make a quorum queue for what is measured, and remove it whatever happens."""
     connection = await aio_pika.connect(url, timeout=10)
     async with connection:
         channel = await connection.channel()

@@ -68,7 +68,7 @@ def bench(
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     report = Report(surroundings=machine())
     try:
-        document = _stack(paths, nodes, started_here)
+        document = running_or_started(paths, nodes, started_here)
         report.surroundings["nodes"] = len(document["amqp_urls"])
         report.surroundings["scale"] = scale
         asyncio.run(_run(paths, document, chosen, scale, report))
@@ -78,11 +78,12 @@ def bench(
             show(report, out)
             out.print(f"written to {output}")
         if started_here:
-            _stop()
+            stop()
     raise typer.Exit(int(bool(report.failures)))
 
 
-def _stack(paths: StackPaths, nodes: int, started_here: bool) -> dict[str, Any]:
+def running_or_started(paths: StackPaths, nodes: int, started_here: bool) -> dict[str, Any]:
+    """Return the content of stack.json of the stack that runs, or of one started now."""
     if not started_here:
         console.print("Measuring on the stack that runs already.")
         return state.running_stack(paths)
@@ -93,7 +94,8 @@ def _stack(paths: StackPaths, nodes: int, started_here: bool) -> dict[str, Any]:
         progress.close()
 
 
-def _stop() -> None:
+def stop() -> None:
+    """Stop the stack."""
     from laundry.commands.stack import down  # noqa: PLC0415 - the commands import each other nowhere else
 
     down(wipe=False)
@@ -102,7 +104,7 @@ def _stop() -> None:
 async def _run(
     paths: StackPaths, document: dict[str, Any], chosen: list[str], scale: float, report: Report
 ) -> None:
-    with _bars() as say:
+    with bars() as say:
         identity = LocalIdentity(paths.identity)
         stage = Stage(paths, document, identity, say, target(), scale=scale)
         for name in MEASURES:
@@ -126,7 +128,7 @@ async def _one(name: str, stage: Stage, report: Report) -> None:
 
 
 @contextmanager
-def _bars() -> Iterator[Say]:
+def bars() -> Iterator[Say]:
     """Show one bar after another; without a terminal, a line when each begins."""
     columns = (TextColumn("  {task.description}"), BarColumn(30), MofNCompleteColumn(), TimeElapsedColumn())
     began = time.monotonic()

@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -17,7 +18,7 @@ from laundry.progress import Progress, step
 from laundry.servers import choice
 from laundry.servers.choice import Broker, Choice, Database, Kind, Objects
 from laundry.servers.fcm import Fcm
-from laundry.stack import secrets, state
+from laundry.stack import changes, secrets, state
 from laundry.stack.environment import (
     BUCKET,
     TELEMETRY_EXCHANGE,
@@ -170,6 +171,8 @@ class Launch:
             for service in self.options.services
             for name in service.process_names
         ]
+        for process in made:
+            process.changed_environment = partial(changes.of_process, self.paths, process.name)
         self._spawn(made)
         self._wait_for_services(made)
 

@@ -56,6 +56,12 @@ def look(paths: StackPaths) -> StackReport:
     return StackReport(True, notes["ready"], notes["servers"], found)
 
 
+def look_at(paths: StackPaths, name: str) -> ProcessReport | None:
+    """Look at one process; None while nobody knows it."""
+    notes: dict[str, Any] = read_json(paths.processes_file) or {"processes": []}
+    return next((_report(entry) for entry in notes["processes"] if entry["name"] == name), None)
+
+
 def _report(entry: dict[str, Any]) -> ProcessReport:
     pid = entry["pid"]
     alive = pid is not None and psutil.pid_exists(pid)

@@ -106,3 +106,4 @@ def forget(paths: StackPaths) -> None:
     """Remove what describes a stack that no longer runs."""
     paths.stack_file.unlink(missing_ok=True)
     paths.processes_file.unlink(missing_ok=True)
+    paths.changes_file.unlink(missing_ok=True)

@@ -1,0 +1,41 @@
+"""``laundry restart``: update one service of the running stack and leave the others alone."""
+
+import time
+from typing import Annotated
+
+import typer
+
+from laundry.display import ConsoleProgress
+from laundry.errors import LaundryError
+from laundry.paths import stack_paths
+from laundry.stack import restart as restarting
+
+
+def restart(
+    process: Annotated[str, typer.Argument(help="The process, for example mlops or ai-consumer-1.")],
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="A setting it starts with; may repeat."),
+    ] = None,
+) -> None:
+    """Restart one service process as an update does: it finishes what is in hand, its successor takes over.
+
+    What was changed with --set holds until the stack stops.
+    """
+    changed = dict(_setting(text) for text in settings or [])
+    progress, began = ConsoleProgress(), time.monotonic()
+    try:
+        progress.started(f"Restarting {process}")
+        pid = restarting.restart(stack_paths(), process, changed)
+        progress.finished(
+            f"Restarting {process}", f"ready as pid {pid} after {time.monotonic() - began:.1f} s"
+        )
+    finally:
+        progress.close()
+
+
+def _setting(text: str) -> tuple[str, str]:
+    name, found, value = text.partition("=")
+    if not found or not name:
+        raise LaundryError(f"--set takes NAME=VALUE, not {text!r}.")
+    return name, value

@@ -1,0 +1,49 @@
+"""Ending one service process of the running stack as an update would, until its successor is ready."""
+
+import os
+import signal
+import time
+from contextlib import suppress
+
+from laundry.errors import LaundryError
+from laundry.paths import StackPaths
+from laundry.process import POLL_SECONDS
+from laundry.stack import changes, report, state
+from laundry.stack.processes import SERVICES
+
+SETTING_PREFIXES = ("LAUNDRY_", "OTEL_")
+RESTART_SECONDS = 90.0
+
+
+def service_processes() -> tuple[str, ...]:
+    """Names of all service processes; servers are no part of an update."""
+    return tuple(name for service in SERVICES for name in service.process_names)
+
+
+def restart(paths: StackPaths, name: str, settings: dict[str, str] | None = None) -> int:
+    """Ask a process to stop, with other settings for its successor; returns the successor's process id.
+
+    Raises:
+        LaundryError: no such process, a setting that no service reads, or no ready successor in time.
+    """
+    pids = state.running_stack(paths)["pids"]
+    if name not in service_processes() or name not in pids:
+        raise LaundryError(f"No service process {name!r}. There are: {', '.join(service_processes())}.")
+    for key in settings or {}:
+        if not key.startswith(SETTING_PREFIXES):
+            raise LaundryError(f"{key}: settings begin with {' or '.join(SETTING_PREFIXES)}.")
+    if settings:
+        changes.change(paths, name, settings)
+    before = pids[name]
+    with suppress(ProcessLookupError):
+        os.kill(before, signal.SIGTERM)
+    deadline = time.monotonic() + RESTART_SECONDS
+    while time.monotonic() < deadline:
+        found = report.look_at(paths, name)
+        if found is not None and found.pid not in (None, before) and found.health == "ok":
+            assert found.pid is not None
+            return found.pid
+        time.sleep(POLL_SECONDS)
+    raise LaundryError(
+        f"{name} was not ready again within {RESTART_SECONDS:.0f} s. Its log: {paths.logs / name}.log"
+    )
