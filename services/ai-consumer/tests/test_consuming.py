@@ -107,7 +107,7 @@ async def test_strange_messages_go_to_the_dead_letters_and_the_consumer_goes_on(
     assert all(m.headers["x-attempts"] == 1 and m.headers["x-service"] == "ai-consumer" for m in dead)
 
 
-async def test_while_the_object_store_is_away_photos_wait_on_the_ladder(
+async def test_while_the_object_store_is_away_photos_are_held_and_none_climbs_the_ladder(
     replica: Replica,
     helper: Publisher,
     store: ObjectStore,
@@ -120,17 +120,27 @@ async def test_while_the_object_store_is_away_photos_wait_on_the_ladder(
     await store.put(task.photo.key, photo, media_type="image/jpeg")
     async with replica(s3_endpoint_url=door.url) as client:
         await eventually(lambda: _ready(client), what="readiness")
+        retried = await _retried(client)
         await door.close()
         await helper.publish(task)
-        # Seen waiting on a later step, so it has failed more than once.
-        await eventually(lambda: messaging.count("task.submitted.retry.2s"), what="the second wait")
+        await eventually(lambda: _paused(client), what="the pause")
         assert (await client.get("/readyz")).status_code == 503
         assert (await client.get("/livez")).status_code == 200
         await door.open()
         read, _ = await taken_reading(messaging)
         await eventually(lambda: _ready(client), what="readiness after the outage")
+        assert await _retried(client) == retried
     assert (read.task_id, read.outcome, read.labels[0].label) == (task.task_id, "read", "shoes")
     assert await messaging.count("task.submitted.dlq") == 0
+
+
+async def _retried(client: httpx.AsyncClient) -> list[str]:
+    lines = (await client.get("/metrics")).text.splitlines()
+    return [line for line in lines if line.startswith("laundry_events_consumed_total") and "retried" in line]
+
+
+async def _paused(client: httpx.AsyncClient) -> bool:
+    return 'laundry_consumer_paused{dependency="s3"} 1.0' in (await client.get("/metrics")).text
 
 
 async def _ready(client: httpx.AsyncClient) -> bool:
