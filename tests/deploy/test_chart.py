@@ -3,6 +3,7 @@
 import importlib
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -131,3 +132,47 @@ def test_every_service_has_its_migrations_in_its_package() -> None:
     for package in database_owners().values():
         folder = Path(str(importlib.import_module(package).__file__)).parent / "migrations" / "versions"
         assert list(folder.glob("*.py")), f"{package} has no migration"
+
+
+ALERTS: list[dict[str, Any]] = [
+    rule
+    for group in yaml.safe_load((chart.CHART / "files" / "alerts.yaml").read_text())["groups"]
+    for rule in group["rules"]
+]
+
+
+@pytest.mark.parametrize("rule", ALERTS, ids=lambda rule: rule["alert"])
+def test_an_alert_asks_for_metrics_that_exist_and_says_what_to_do(rule: dict[str, Any]) -> None:
+    code = "\n".join(file.read_text() for file in (chart.PROJECT / "services").glob("*/src/**/*.py"))
+    wanted = set(re.findall(r"laundry_[a-z_]+", rule["expr"]))
+    assert wanted
+    for name in wanted:
+        stem = re.sub(r"_(total|sum|count)$", "", name)
+        assert re.search(rf'"{stem}(_total)?"', code), f"nobody counts {name}"
+    page, anchor = rule["annotations"]["runbook"].split("#")
+    assert f"\n### {rule['alert']}\n" in (chart.PROJECT / page).read_text()
+    assert anchor == rule["alert"].lower()
+    assert {"summary", "description"} <= rule["annotations"].keys()
+
+
+def test_every_alert_is_seen_to_fire_and_to_keep_still() -> None:
+    files = [yaml.safe_load(file.read_text()) for file in check.ALERT_TESTS.glob("*.test.yaml")]
+    cases = [case for file in files for test in file["tests"] for case in test["alert_rule_test"]]
+    for rule in ALERTS:
+        fired = [bool(case["exp_alerts"]) for case in cases if case["alertname"] == rule["alert"]]
+        assert set(fired) == {True, False}, rule["alert"]
+
+
+def test_a_broken_alert_is_found_where_promtool_is(tmp_path: Path) -> None:
+    if shutil.which("promtool") is None:
+        with pytest.raises(check.Skipped, match="promtool"):
+            check.check_alerts()
+        return
+    rules = (chart.CHART / "files" / "alerts.yaml").read_text()
+    (tmp_path / "alerts.yaml").write_text(rules.replace(">= 2", ">= 1"))
+    tests = (check.ALERT_TESTS / "alerts.test.yaml").read_text()
+    (tmp_path / "alerts.test.yaml").write_text(
+        tests.replace("../../deploy/helm/laundry/files/alerts.yaml", "alerts.yaml")
+    )
+    with pytest.raises(LaundryError, match="LaundryTrainingFails"):
+        check.check_alerts(tmp_path)

@@ -153,11 +153,13 @@ async def test_a_broken_champion_is_refused_and_the_old_one_goes_on(
                 return await _refused(client) > before
 
             await eventually(refused, what=f"the refusal ({kind})")
+            assert "laundry_model_refusing 1.0" in (await client.get("/metrics")).text
             await serves(client, "shipped-1")
             assert (await client.get("/readyz")).status_code == 200
         # And a good one that follows is taken.
         await crown(store, "champion-8", colour_model("champion-8"))
         await serves(client, "champion-8")
+        assert "laundry_model_refusing 0.0" in (await client.get("/metrics")).text
 
 
 async def test_only_who_runs_a_branch_or_the_system_may_ask_for_the_model(

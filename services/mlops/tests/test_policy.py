@@ -99,3 +99,16 @@ async def test_enough_corrections_queue_one_run_and_an_operator_sees_why(
     newest = page["items"][0]
     assert (newest["side"], newest["corrected"], newest["confirmed_by"]) == ("learning", True, "owner-1")
     assert (owners["items"][0]["labels"], owners["items"][0]["corrected"]) == (4, 3)
+
+
+@pytest.mark.servers
+async def test_failures_are_counted_since_a_run_last_succeeded(database: Database) -> None:
+    counts = []
+    for status in ("failed", "failed", "cancelled", "failed", "succeeded", "failed"):
+        async with database.transaction() as session:
+            run = await repository.add_run(session, "refit", requested_by="op")
+            if status != "cancelled":
+                assert await repository.move_run(session, run["id"], "running")
+            assert await repository.move_run(session, run["id"], status)
+            counts.append(await repository.failures_in_a_row(session))
+    assert counts == [1, 2, 2, 3, 0, 1]

@@ -18,6 +18,7 @@ from laundry_service.objectstore import ObjectMissing, ObjectStore, ObjectStoreU
 SERVED = Gauge("laundry_model_served", "1 for the model version that this replica serves", ["version"])
 SWAPS = Counter("laundry_model_swaps", "Times that another model was taken into service")
 REFUSED = Counter("laundry_model_refused", "Champions that were not taken because their files are broken")
+REFUSING = Gauge("laundry_model_refusing", "1 while this replica refuses the champion, else 0")
 
 RETRY_S = 2.0
 
@@ -31,6 +32,14 @@ class Served:
     model: Model
     manifest: Manifest
     since: datetime
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A champion that is not taken, and why."""
+
+    version: str
+    why: str
 
 
 class NoModelYet(Exception):
@@ -50,7 +59,7 @@ class Champion:
         self._model_dir = model_dir
         self._poll_s = poll_s
         self._served: Served | None = None
-        self._refused: str | None = None
+        self._refused: Refusal | None = None
         self._looked = asyncio.Event()
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -72,6 +81,11 @@ class Champion:
     def served(self) -> Served | None:
         """The model in service, if any."""
         return self._served
+
+    @property
+    def refused(self) -> Refusal | None:
+        """The champion that is refused, if it is."""
+        return self._refused
 
     async def current(self, *, timeout_s: float = 10.0) -> Model:
         """The model to read the next photo with.
@@ -141,7 +155,7 @@ class Champion:
             self._refuse("unknown", f"its manifest is no manifest: {error.error_count()} errors")
             return
         if self._served is not None and self._served.manifest.sha256 == manifest.sha256:
-            self._refused = None
+            self._accept()
             return
         try:
             file = await self._store.get(model_key(manifest), max_bytes=MAX_MODEL_BYTES)
@@ -152,7 +166,7 @@ class Champion:
         if (why := self._unlike(model, manifest)) is not None:
             self._refuse(manifest.version, why)
             return
-        self._refused = None
+        self._accept()
         self._serve(model, manifest)
 
     def _unlike(self, model: Model, manifest: Manifest) -> str | None:
@@ -166,10 +180,15 @@ class Champion:
             return "it has other classes than the model in service"
         return None
 
+    def _accept(self) -> None:
+        self._refused = None
+        REFUSING.set(0)
+
     def _refuse(self, version: str, why: str) -> None:
-        if self._refused == version + why:
+        REFUSING.set(1)
+        if self._refused == Refusal(version, why):
             return
-        self._refused = version + why
+        self._refused = Refusal(version, why)
         REFUSED.inc()
         still = self._served.manifest.version if self._served is not None else None
         log.error(

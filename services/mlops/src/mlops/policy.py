@@ -18,6 +18,7 @@ DRIFT = Gauge(
     "laundry_reading_drift", "Population stability index of what is read lately; over 0.25 alarms", ["of"]
 )
 CORRECTED = Gauge("laundry_corrected_share", "Share of the last 200 confirmed readings that people corrected")
+FAILURES = Gauge("laundry_training_failures_in_a_row", "Training runs that failed since one last succeeded")
 WAITING = Gauge("laundry_new_corrections", "Corrections since the last training run was asked for")
 
 log = structlog.get_logger(__name__)
@@ -87,6 +88,7 @@ class Policy:
             since = Since(**await repository.since_last_run(session))
             drift = drift_of([dict(row) for row in rows])
             WAITING.set(since.corrections)
+            FAILURES.set(await repository.failures_in_a_row(session))
             if drift is not None:
                 DRIFT.labels("classes").set(drift.classes)
                 DRIFT.labels("confidence").set(drift.confidence)

@@ -31,6 +31,7 @@ from mlops.repository.models import (
 from mlops.repository.runs import (
     add_run,
     any_open_run,
+    failures_in_a_row,
     get_run,
     latest_care,
     list_runs,
@@ -52,6 +53,7 @@ __all__ = [
     "announce_again",
     "any_open_run",
     "branch_sides",
+    "failures_in_a_row",
     "former_champion",
     "get_champion",
     "get_model",

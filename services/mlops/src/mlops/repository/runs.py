@@ -100,6 +100,16 @@ async def since_last_run(session: AsyncSession) -> dict[str, Any]:
     return {**(await session.execute(query)).mappings().one(), "last_run_at": last}
 
 
+async def failures_in_a_row(session: AsyncSession) -> int:
+    """Count the runs that failed since the last one that succeeded; cancelled ones count as neither."""
+    columns = training_runs.c
+    good = sa.select(sa.func.max(columns.id)).where(columns.status == "succeeded").scalar_subquery()
+    query = sa.select(sa.func.count()).where(
+        columns.status == "failed", columns.id > sa.func.coalesce(good, "")
+    )
+    return int((await session.execute(query)).scalar_one())
+
+
 async def newest_readings(session: AsyncSession, *, limit: int) -> Sequence[Row]:
     """List what models read of the newest examples, and whether that was corrected, newest first."""
     columns = training_examples.c

@@ -13,8 +13,9 @@ from laundry.paths import PROJECT, StackPaths
 
 DOCKERFILE = PROJECT / "deploy" / "docker" / "Dockerfile"
 KUBERNETES_VERSIONS = ("1.30.0", "1.34.0")
-# Of the RabbitMQ Cluster Operator; the validator knows the built-in kinds only.
-KNOWN_CUSTOM_KINDS = ("RabbitmqCluster",)
+# Of the RabbitMQ Cluster Operator and the Prometheus Operator; the validator knows the built-in kinds only.
+KNOWN_CUSTOM_KINDS = ("RabbitmqCluster", "PrometheusRule")
+ALERT_TESTS = PROJECT / "tests" / "deploy"
 
 
 class State(StrEnum):
@@ -46,6 +47,7 @@ def run(*, fetch: bool) -> Iterator[Outcome]:
         ("Broker definitions in the chart", check_definitions),
         ("Chart", lambda: check_chart(fetch=fetch)),
         ("Kubernetes objects", lambda: check_objects(fetch=fetch)),
+        ("Alerts", check_alerts),
     ]
     for name, check in checks:
         try:
@@ -135,6 +137,19 @@ def check_objects(*, fetch: bool) -> str:
     count = len(re.findall(r"^kind: ", rendered.stdout, re.MULTILINE))
     unknown = ", ".join(KNOWN_CUSTOM_KINDS)
     return f"{count} objects, Kubernetes {' and '.join(KUBERNETES_VERSIONS)} (not {unknown}: no schema here)"
+
+
+def check_alerts(folder: Path = ALERT_TESTS) -> str:
+    """Let promtool fire the alerts of the chart on made-up series."""
+    found = tools.promtool()
+    if found is None:
+        raise Skipped("promtool is not installed (Debian: apt-get install prometheus)")
+    rules, tests = chart.CHART / "files" / "alerts.yaml", sorted(folder.glob("*.test.yaml"))
+    for command in (["check", "rules", str(rules)], ["test", "rules", *map(str, tests)]):
+        done = found.run(command)
+        if done.returncode != 0:
+            raise LaundryError(f"promtool {command[0]} rules:\n{(done.stdout + done.stderr).strip()}")
+    return "promtool check rules and test rules"
 
 
 def _complaints(output: str) -> list[str]:

@@ -55,6 +55,12 @@ def helm(*, fetch: bool) -> Tool | None:
     return Tool((str(binary),)) if binary.exists() else None
 
 
+def promtool() -> Tool | None:
+    """Return Prometheus' own checker of rules; None where there is none."""
+    found = shutil.which("promtool")
+    return Tool((found,)) if found is not None else None
+
+
 def validator(*, fetch: bool) -> Tool | None:
     """Return kubernetes-validate, with ``fetch`` from the package index where it is missing (22 MB).
 
