@@ -89,6 +89,21 @@ class FakeModels:
                 ]
             )
 
+        @app.get("/models/replicas")
+        async def replicas() -> Item:
+            well = {"version": "m-1", "in_step": True, "refused": None, "seen_at": _now()}
+            tally = {"version": "m-2", "photos": 40, "agreed": 37}
+            refused = {"version": "m-1", "why": "ModelError: the sha256 is another"}
+            stuck = {
+                "version": "m-0",
+                "in_step": False,
+                "refused": refused,
+                "seen_at": _now(),
+                "shadow": None,
+            }
+            items = [{"replica": "ai-1", **well, "shadow": tally}, {"replica": "ai-2", **stuck}]
+            return {**page(items), "champion": "m-1", "shadow": {"version": "m-2", "share": 0.1}}
+
         @app.post("/models/rollback")
         async def roll_back() -> Item:
             self.asked.append(("rollback", {}))

@@ -21,6 +21,13 @@ async def test_an_operator_sees_models_and_follows_a_run(open_page: OpenPage, se
     await expect(page.locator('[data-version="m-2"]').get_by_text("pants loses 9 of its 20")).to_be_visible()
     await expect(page.get_by_text("winter coats are missing")).to_be_visible()
     await expect(page.locator(".labellers").get_by_text("careless")).to_be_visible()
+    well, stuck = (
+        page.locator('.replicas [data-in-step="true"]'),
+        page.locator('.replicas [data-in-step="false"]'),
+    )
+    await expect(well.get_by_text("m-2 reads alongside: agrees on 37 of 40 photos")).to_be_visible()
+    await expect(stuck.get_by_text("not the champion")).to_be_visible()
+    await expect(stuck.get_by_text("the sha256 is another")).to_be_visible()
     await eventually(lambda: len(services.listeners["runs"]) == 1, what="a page that listens")
     await page.get_by_role("button", name="Learn from corrections").click()
     await expect(page.locator(".run progress")).to_have_attribute("value", "0.4")

@@ -5,7 +5,9 @@ from fastapi import FastAPI
 from ai_consumer.api import router
 from ai_consumer.champion import Champion
 from ai_consumer.pipeline import Pipeline
+from ai_consumer.presence import Presence, replica_name
 from ai_consumer.settings import Settings
+from ai_consumer.shadow import ShadowReader
 from ai_consumer.subscribers import subscribe
 from laundry_events import EventConsumer, Publisher, make_broker
 from laundry_service.app import make_app
@@ -22,7 +24,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     settings = settings or Settings()
     store = ObjectStore(settings, threads=settings.photos_in_memory + 1)
     champion = Champion(store, settings.model_dir, poll_s=settings.champion_poll_s)
-    pipeline = Pipeline(store, champion, photos_in_memory=settings.photos_in_memory)
+    shadow = ShadowReader(store, champion, poll_s=settings.champion_poll_s)
+    presence = Presence(store, champion, shadow, name=replica_name(settings.port))
+    pipeline = Pipeline(store, champion, shadow, photos_in_memory=settings.photos_in_memory)
     amqp_url = settings.amqp_url.get_secret_value()
     publisher = Publisher(amqp_url, source=settings.service_name)
     broker = make_broker(
@@ -42,7 +46,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         title="AI consumer",
         version=VERSION,
         description="Reads the photos of submitted tasks with the champion model.",
-        parts=[champion],
+        parts=[champion, shadow, presence],
         checks=[Check("model", champion.ready), Check("object-store", store.ping)],
         publisher=publisher,
         broker=broker,

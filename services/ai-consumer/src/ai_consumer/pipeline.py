@@ -9,6 +9,7 @@ from prometheus_client import Counter, Histogram
 
 from ai_consumer.champion import Champion
 from ai_consumer.reading import PhotoMismatch, PhotoMissing, read_task, unreadable
+from ai_consumer.shadow import ShadowReader
 from laundry_events.events import TaskRead, TaskSubmitted
 from laundry_reading.model import Model
 from laundry_reading.photo import MAX_BYTES, PhotoError
@@ -27,8 +28,11 @@ log = structlog.get_logger(__name__)
 class Pipeline:
     """Fetches overlap, readings do not: one thread decodes and reads, as a replica has one core."""
 
-    def __init__(self, store: ObjectStore, champion: Champion, *, photos_in_memory: int) -> None:
-        """Take where photos lie and what reads them."""
+    def __init__(
+        self, store: ObjectStore, champion: Champion, shadow: ShadowReader, *, photos_in_memory: int
+    ) -> None:
+        """Take where photos lie, what reads them, and what may read alongside."""
+        self._shadow = shadow
         self._store = store
         self._champion = champion
         self._room = asyncio.Semaphore(photos_in_memory)
@@ -54,6 +58,7 @@ class Pipeline:
             READ.labels("unreadable").inc()
             return unreadable(task, error, model_version=model.version, now=datetime.now(UTC))
         READ.labels("read").inc()
+        self._shadow.offer(photo, read, self._worker)
         return read
 
     async def close(self) -> None:

@@ -15,6 +15,8 @@ from mlops.examples_api import examples_router
 from mlops.keeper import Keeper
 from mlops.policy import Policy, Rules
 from mlops.registry import Registry
+from mlops.replicas import Replicas
+from mlops.replicas_api import replicas_router
 from mlops.runner import Runner
 from mlops.settings import Settings
 from mlops.subscribers import subscribe
@@ -76,6 +78,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         broker_required=False,
         on_close=[database.close, store.close],
     )
+    app.include_router(replicas_router(database, registry, Replicas(store)))
     app.include_router(models_router(database, registry))
     app.include_router(runs_router(database, changes))
     app.include_router(examples_router(database))

@@ -9,6 +9,7 @@ import { askFirst, modelCard } from "./model-card.js";
 import { ago, moment, percent, t } from "./texts.js";
 
 const SHOWN = 20;
+const REPLICAS_EVERY_MS = 5000;
 const OPEN = ["queued", "running"];
 
 export class ModelsPage {
@@ -17,6 +18,7 @@ export class ModelsPage {
   #meanwhile = new Meanwhile();
   #error = h("div");
   #champion = h("div");
+  #replicas = h("ol", { class: "replicas" });
   #runList = h("ol", { class: "runs" });
   #modelList = h("div", { class: "model-list" });
   #promotions = h("ol", { class: "promotions" });
@@ -33,6 +35,7 @@ export class ModelsPage {
       this.#connection.element,
       this.#error,
       section("models.champion", this.#champion),
+      section("models.replicas", h("p", { class: "hint" }, t("models.replicasText")), this.#replicas),
       section("models.runs", h("p", { class: "hint" }, t("models.refitText")), start, this.#runList),
       section("models.all", this.#modelList),
       section("models.promotions", this.#promotions),
@@ -44,9 +47,11 @@ export class ModelsPage {
       onState: (state) => this.#connection.set(state),
     }).start();
     this.#refresh().catch((problem) => this.#complain(problem));
+    this.watch = setInterval(() => document.hidden || this.#refreshReplicas(), REPLICAS_EVERY_MS);
   }
 
   close() {
+    clearInterval(this.watch);
     this.live.stop();
   }
 
@@ -62,7 +67,18 @@ export class ModelsPage {
     await this.#refreshModels();
   }
 
+  /** Best effort: who serves what changes by itself, so a look that fails is made up for by the next. */
+  async #refreshReplicas() {
+    try {
+      const { items } = await this.api.page("/api/mlops/models/replicas");
+      put(this.#replicas, items.length ? items.map(replicaRow) : h("li", { class: "meta" }, t("models.noReplicas")));
+    } catch {
+      put(this.#replicas, h("li", { class: "meta" }, t("models.replicasUnknown")));
+    }
+  }
+
   async #refreshModels() {
+    this.#refreshReplicas();
     const [models, promotions, owners] = await Promise.all([
       this.api.page("/api/mlops/models", { limit: SHOWN }),
       this.api.page("/api/mlops/models/promotions", { limit: SHOWN }),
@@ -182,6 +198,24 @@ export class ModelsPage {
 function section(key, ...content) {
   const id = key.replace(".", "-");
   return h("section", { "aria-labelledby": id }, h("h2", { id }, t(key)), content);
+}
+
+function replicaRow(replica) {
+  const alongside = replica.shadow;
+  return h(
+    "li",
+    { "data-in-step": String(replica.in_step) },
+    h(
+      "p",
+      {},
+      icon(replica.in_step ? "check" : "alert"),
+      h("strong", {}, replica.version ?? t("models.noModel")),
+      !replica.in_step && h("span", { class: "careless" }, t("models.notInStep")),
+    ),
+    h("p", { class: "meta" }, `${replica.replica} · ${t("models.seen", { when: ago(replica.seen_at) })}`),
+    replica.refused && h("p", { class: "note" }, t("models.refuses", { version: replica.refused.version }), " ", h("span", { lang: "en" }, replica.refused.why)),
+    alongside && h("p", { class: "meta" }, t("models.alongside", { version: alongside.version, agreed: alongside.agreed, photos: alongside.photos })),
+  );
 }
 
 function promotionRow(promotion) {

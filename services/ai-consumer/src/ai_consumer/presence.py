@@ -1,0 +1,91 @@
+"""Says what this replica serves, where MLOps looks: one small object, written anew when something changed."""
+
+import asyncio
+import contextlib
+import re
+import socket
+import time
+
+import structlog
+
+from ai_consumer.champion import Champion
+from ai_consumer.shadow import ShadowReader
+from laundry_reading.replicas import EVERY_S, Refused, Serving
+from laundry_service.objectstore import ObjectStore, ObjectStoreUnavailable
+
+LOOK_EVERY_S = 1.0
+LEAVE_WITHIN_S = 2.0
+
+log = structlog.get_logger(__name__)
+
+
+def replica_name(port: int) -> str:
+    """Name this process: the host (in a cluster the pod) and its port."""
+    return f"{re.sub(r'[^A-Za-z0-9.-]', '-', socket.gethostname())[:100]}-{port}"
+
+
+class Presence:
+    """Best effort: a store that is away delays what is said, never a reading."""
+
+    def __init__(
+        self,
+        store: ObjectStore,
+        champion: Champion,
+        shadow: ShadowReader,
+        *,
+        name: str,
+        every_s: float = EVERY_S,
+    ) -> None:
+        """Take what is told, and the name under which."""
+        self._store = store
+        self._champion = champion
+        self._shadow = shadow
+        self._name = name
+        self._every_s = every_s
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Begin to tell."""
+        self._task = asyncio.create_task(self._run(), name="presence")
+
+    async def stop(self) -> None:
+        """Stop, and take the word back: a replica that left in order is missed by nobody."""
+        if self._task is None:
+            return
+        self._task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._task
+        self._task = None
+        with contextlib.suppress(ObjectStoreUnavailable, TimeoutError):
+            async with asyncio.timeout(LEAVE_WITHIN_S):
+                await self._store.delete(self.serving().key)
+
+    def serving(self) -> Serving:
+        """Describe this replica."""
+        served, refused = self._champion.served, self._champion.refused
+        return Serving(
+            replica=self._name,
+            version=served.model.version if served else None,
+            sha256=served.manifest.sha256 if served else None,
+            since=served.since if served else None,
+            refused=Refused(version=refused.version[:64], why=refused.why[:500]) if refused else None,
+            shadow=self._shadow.tally,
+        )
+
+    async def _run(self) -> None:
+        told: Serving | None = None
+        told_at, well = 0.0, True
+        while True:
+            now = self.serving()
+            # Counts alone are told with the next regular word.
+            changed = told is None or now.model_copy(update={"shadow": told.shadow}) != told
+            if changed or time.monotonic() - told_at >= self._every_s:
+                try:
+                    body = now.model_dump_json().encode()
+                    await self._store.put(now.key, body, media_type="application/json")
+                    told, told_at, well = now, time.monotonic(), True
+                except ObjectStoreUnavailable as error:
+                    if well:
+                        log.warning("cannot say what this replica serves", error=str(error))
+                    well = False
+            await asyncio.sleep(LOOK_EVERY_S)

@@ -1,0 +1,139 @@
+"""What a replica says of itself, and the model that reads alongside without being shown."""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+
+from ai_consumer.shadow import falls_to
+from laundry_events import Publisher
+from laundry_events.events import TaskRead, TaskSubmitted
+from laundry_reading.manifest import Manifest
+from laundry_reading.replicas import REPLICAS_PREFIX, SHADOW_KEY, Serving, Shadow
+from laundry_reading.storage import CHAMPION_KEY, manifest_key, model_key
+from laundry_service.objectstore import ObjectStore
+from laundry_testing.messaging import Messaging, eventually
+from laundry_testing.models import colour_model, manifest_of, photo_of
+
+Replica = Callable[..., AbstractAsyncContextManager[httpx.AsyncClient]]
+TaskFor = Callable[..., TaskSubmitted]
+
+
+async def keep(store: ObjectStore, version: str, data: bytes, **changes: Any) -> Manifest:
+    """Put a model into the store as MLOps does."""
+    manifest = manifest_of(version, data).model_copy(update=changes)
+    await store.put(model_key(manifest), data, media_type="application/octet-stream")
+    await store.put(manifest_key(version), manifest.to_json().encode(), media_type="application/json")
+    return manifest
+
+
+async def told(store: ObjectStore) -> list[Serving]:
+    keys = [key async for key, _ in store.listing(REPLICAS_PREFIX)]
+    return [Serving.model_validate_json(await store.get(key, max_bytes=10_000)) for key in keys]
+
+
+def test_a_share_of_the_tasks_is_read_alongside_the_same_ones_everywhere() -> None:
+    tasks = [f"task-{number}" for number in range(4000)]
+    chosen = [task for task in tasks if falls_to(task, 0.25)]
+    assert 850 < len(chosen) < 1150
+    assert all(falls_to(task, 0.5) for task in chosen)
+    assert all(falls_to(task, 1.0) for task in tasks)
+
+
+@pytest.mark.servers
+async def test_a_replica_says_what_it_serves_and_refuses_and_takes_its_word_back(
+    replica: Replica, store: ObjectStore
+) -> None:
+    async with replica(champion_poll_s=0.2):
+
+        async def says(version: str, refused: str | None) -> bool:
+            words = await told(store)
+            return [(w.version, w.refused and w.refused.version) for w in words] == [(version, refused)]
+
+        await eventually(lambda: says("shipped-1", None), what="its first word")
+        broken = await keep(store, "broken-2", colour_model("broken-2"), sha256="0" * 64)
+        await store.put(CHAMPION_KEY, broken.to_json().encode(), media_type="application/json")
+        await eventually(lambda: says("shipped-1", "broken-2"), what="what it refuses")
+        good = await keep(store, "champion-3", colour_model("champion-3"))
+        await store.put(CHAMPION_KEY, good.to_json().encode(), media_type="application/json")
+        await eventually(lambda: says("champion-3", None), what="what it took")
+    assert await told(store) == []
+
+
+@pytest.mark.servers
+async def test_a_shadow_reads_alongside_is_counted_and_never_shown(
+    replica: Replica, store: ObjectStore, helper: Publisher, messaging: Messaging, task_for: TaskFor
+) -> None:
+    # It takes green for shoes, so it agrees on red photos and not on green ones.
+    swapped = np.eye(3, dtype=np.float32)[[0, 2, 1]] * 8
+    await keep(store, "shadow-2", colour_model("shadow-2", weights=swapped))
+    shadow = Shadow(version="shadow-2", share=1.0)
+    await store.put(SHADOW_KEY, shadow.model_dump_json().encode(), media_type="application/json")
+    async with replica(champion_poll_s=0.2) as client:
+
+        async def shadowed() -> bool:
+            return any(word.shadow for word in await told(store))
+
+        await eventually(shadowed, what="the shadow taken")
+        for label in ("t-shirt", "pants", "pants"):
+            photo = photo_of(label)
+            task = task_for(photo)
+            await store.put(task.photo.key, photo, media_type="image/jpeg")
+            before = await counted(client)
+            await helper.publish(task)
+            read = TaskRead.model_validate_json((await messaging.take("task.read")).body)
+            assert (read.model_version, read.labels[0].label) == ("shipped-1", label)
+
+            async def more(before: dict[str, float] = before) -> bool:
+                return await counted(client) != before
+
+            await eventually(more, what="the shadow's reading")
+        found = await counted(client)
+        assert (found["yes"], found["no"]) == (1, 2)
+        await store.delete(SHADOW_KEY)
+
+        async def gone() -> bool:
+            return [word.shadow for word in await told(store)] == [None]
+
+        await eventually(gone, within_s=20, what="no shadow any more")
+
+
+@pytest.mark.servers
+async def test_a_shadow_that_is_broken_or_unlike_the_champion_does_not_read(
+    replica: Replica, store: ObjectStore
+) -> None:
+    labels = ("t-shirt", "pants", "hat")
+    data = colour_model("other-5", labels=labels)
+    manifest = manifest_of("other-5", data, labels=labels)
+    await store.put(model_key(manifest), data, media_type="x/y")
+    await store.put(manifest_key("other-5"), manifest.to_json().encode(), media_type="x/y")
+    await keep(store, "changed-6", colour_model("changed-6"), sha256="0" * 64)
+    async with replica(champion_poll_s=0.1) as client:
+        for version in ("missing-4", "other-5", "changed-6"):
+            body = Shadow(version=version, share=1.0).model_dump_json().encode()
+            await store.put(SHADOW_KEY, body, media_type="application/json")
+            # It is looked at ten times a second.
+            await asyncio.sleep(0.5)
+            assert [word.shadow for word in await told(store)] in ([None], [])
+            assert (await client.get("/livez")).status_code == 200
+        await keep(store, "good-7", colour_model("good-7"))
+        body = Shadow(version="good-7", share=0.5).model_dump_json().encode()
+        await store.put(SHADOW_KEY, body, media_type="application/json")
+
+        async def taken() -> bool:
+            return [word.shadow and word.shadow.version for word in await told(store)] == ["good-7"]
+
+        await eventually(taken, within_s=20, what="a good one")
+
+
+async def counted(client: httpx.AsyncClient) -> dict[str, float]:
+    found = {"yes": 0.0, "no": 0.0}
+    for line in (await client.get("/metrics")).text.splitlines():
+        for agrees in found:
+            if line.startswith(f'laundry_shadow_readings_total{{agrees="{agrees}",version="shadow-2"}}'):
+                found[agrees] = float(line.split()[-1])
+    return found

@@ -1,0 +1,78 @@
+"""What each replica serves, as it says itself in the object store, and which model reads alongside."""
+
+from datetime import UTC, datetime, timedelta
+
+import structlog
+from pydantic import ValidationError
+
+from laundry_reading.replicas import (
+    LOST_AFTER_S,
+    MAX_BYTES,
+    REPLICAS_PREFIX,
+    SHADOW_KEY,
+    Serving,
+    Shadow,
+)
+from laundry_service.objectstore import ObjectMissing, ObjectStore
+
+MOST = 200
+FORGOTTEN_AFTER = timedelta(hours=1)
+
+log = structlog.get_logger(__name__)
+
+
+class Replicas:
+    """Reads what replicas wrote; the store's clock says when, so theirs may be wrong."""
+
+    def __init__(self, store: ObjectStore) -> None:
+        """Take where they write."""
+        self._store = store
+
+    async def seen(self, *, now: datetime | None = None) -> list[tuple[Serving, datetime]]:
+        """List the replicas that wrote lately, by name, each with when it did. At most 200.
+
+        Those that have not written for an hour are forgotten.
+
+        Raises:
+            ObjectStoreUnavailable: it is not known.
+        """
+        now = now or datetime.now(UTC)
+        found: list[tuple[Serving, datetime]] = []
+        async for key, written in self._store.listing(REPLICAS_PREFIX):
+            if now - written > FORGOTTEN_AFTER:
+                await self._store.delete(key)
+                continue
+            if now - written > timedelta(seconds=LOST_AFTER_S) or len(found) >= MOST:
+                continue
+            try:
+                serving = Serving.model_validate_json(await self._store.get(key, max_bytes=MAX_BYTES))
+            except ObjectMissing:
+                continue  # it has just left
+            except (ValidationError, ValueError) as error:
+                log.warning("what a replica says cannot be read", key=key, error=str(error)[:200])
+                continue
+            found.append((serving, written))
+        return sorted(found, key=lambda each: each[0].replica)
+
+    async def shadow(self) -> Shadow | None:
+        """Say which model reads alongside, if any.
+
+        Raises:
+            ObjectStoreUnavailable: it is not known.
+        """
+        try:
+            return Shadow.model_validate_json(await self._store.get(SHADOW_KEY, max_bytes=MAX_BYTES))
+        except (ObjectMissing, ValidationError, ValueError):
+            return None
+
+    async def set_shadow(self, shadow: Shadow | None) -> None:
+        """Let a model read alongside, or none any more; replicas hear of it within seconds.
+
+        Raises:
+            ObjectStoreUnavailable: it is not known to be stored.
+        """
+        if shadow is None:
+            await self._store.delete(SHADOW_KEY)
+        else:
+            body = shadow.model_dump_json().encode()
+            await self._store.put(SHADOW_KEY, body, media_type="application/json")
