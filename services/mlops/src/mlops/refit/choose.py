@@ -10,7 +10,7 @@ from mlops.refit.head import Examples, Floats, Head, Ints, cross_fit, fit
 from mlops.refit.judge import Photos, Verdict, judge
 from mlops.refit.statistics import Bools
 
-PULLS = (3.0, 12.0, 48.0)
+PULLS = (1.0, 4.0, 16.0)
 """How strongly a challenger is drawn back to the trained model; a more cautious one is tried if one fails."""
 
 

@@ -14,7 +14,7 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
-PULL = 3.0
+PULL = 1.0
 """How strongly the weights are drawn back, in examples per unit of squared change (standardised features)."""
 
 REHEARSAL_WEIGHT = 100.0

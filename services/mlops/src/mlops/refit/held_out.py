@@ -30,7 +30,7 @@ REHEARSED = 3000
 STORY_HOUSEHOLDS = ("45", "125", "186", "224", "240")
 """Held out from training, but no judges: `laundry learn` shows on them what new households gain.
 
-The shipped model errs there most; ``mlops.refit.measure`` tells what all held-out households gain.
+The model before this one erred there most; ``mlops.refit.measure`` tells what all held-out households gain.
 """
 
 

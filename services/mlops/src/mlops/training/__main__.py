@@ -21,7 +21,10 @@ from mlops.refit import held_out
 from mlops.training import dataset
 from mlops.training.evaluate import Evaluation
 
-INPUT_SIZE = 96
+INPUT_SIZE = 108
+"""Edge of what is read, pixels; the network sees the ``VIEW_SIZE`` in its middle."""
+
+VIEW_SIZE = 96
 SOURCE_SIZE = 160
 TEACHER_NAME = (
     "MobileNetV2 (ImageNet, Apache-2.0, google-coral/test_data at 104342d) fine-tuned on clothing/train"
@@ -43,8 +46,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--version", default=None, help="version of the model (default: today's date and time)"
     )
-    parser.add_argument("--epochs", type=int, default=90, help="stop after this many passes")
-    parser.add_argument("--minutes", type=float, default=75, help="or after this long, whichever is first")
+    parser.add_argument("--epochs", type=int, default=80, help="stop after this many passes")
+    parser.add_argument("--minutes", type=float, default=600, help="or after this long, whichever is first")
     parser.add_argument("--rate", type=float, default=2e-3, help="highest learning rate")
     parser.add_argument("--views", type=int, default=10, help="views of each photo shown to the teacher")
     parser.add_argument("--remark", default="", help="a sentence for the model card on how this run went")
@@ -105,7 +108,7 @@ def _run(arguments: argparse.Namespace, photos: list[dataset.Photo], teacher: Pa
     checkpoint = arguments.work / f"{arguments.run}.pt"
 
     def judge(net: LaundryNet) -> float:
-        return float((compute_logits(net, held_pixels).argmax(axis=1) == held_targets).mean())
+        return float((compute_logits(net, held_pixels, VIEW_SIZE).argmax(axis=1) == held_targets).mean())
 
     def report(news: dict[str, Any]) -> None:
         judged = "" if news["accuracy"] is None else f"  held-out top-1 {news['accuracy']:.1%}"
@@ -155,7 +158,7 @@ def _run(arguments: argparse.Namespace, photos: list[dataset.Photo], teacher: Pa
         training_known=targets != dataset.UNKNOWN,
     )
     manifest, result = publish(
-        net, judges, training_facts, version=version, size=INPUT_SIZE, out=arguments.out
+        net, judges, training_facts, version=version, size=INPUT_SIZE, view=VIEW_SIZE, out=arguments.out
     )
     # A refit later is judged by some of these photos and rehearses others, so that it does not forget them.
     held_out.write(arguments.out, *held_out.from_data(arguments.data))

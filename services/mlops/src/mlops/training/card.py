@@ -20,7 +20,8 @@ def write_card(manifest: Manifest, result: Evaluation) -> str:
         f"- **File** `{manifest.file}`, {manifest.file_bytes / 1e6:.1f} MB, sha256 `{manifest.sha256}`",
         f"- **Made** {manifest.created_at:%Y-%m-%d %H:%M} UTC",
         f"- **Reads** one photo of one garment, squashed to {manifest.input_size} x {manifest.input_size} pixels "
-        f"(preprocessing `{manifest.preprocess_version}`)",
+        f"(preprocessing `{manifest.preprocess_version}`), of which the network sees the middle "
+        f"{lineage['view_size']} x {lineage['view_size']}",
         f"- **Says** one of {', '.join(labels)}",
         f"- **Network** {lineage['network']}, {lineage['parameters']:,} parameters, trained from random weights; {lineage['arithmetic']}",
         f"- **Speed** {metrics['milliseconds_per_photo']:.1f} ms a decoded photo on one core where it was made",
@@ -80,7 +81,7 @@ def write_card(manifest: Manifest, result: Evaluation) -> str:
         "- No towels, no stains, no fabrics, no sizes: there were none in the photos.",
         "- Polos, hoodies, blazers, undershirts and the like are none of its classes; it is unsure of many of them, "
         "not of all, and names the nearest class of the rest with confidence.",
-        "- The held-out photos also served to choose settings, the reading size among them, and the teacher had seen some of those "
+        "- The held-out photos also served to choose settings, the reading size and the rim that is left out among them, and the teacher had seen some of those "
         "households' photos. Expect a few points less on new households; the interval above says how much "
         "households differ.",
         "- Rare classes (hat, skirt) have few held-out photos: their figures are rough.",

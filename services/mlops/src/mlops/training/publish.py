@@ -21,7 +21,7 @@ from laundry_reading.model import Model
 from mlops.training.card import write_card
 from mlops.training.dataset import LABELS
 from mlops.training.evaluate import Evaluation, choose_threshold, evaluate, fit_temperature, softmax
-from mlops.training.export import export, halve, seal
+from mlops.training.export import export, halve, middle, seal
 from mlops.training.familiar import add_known, fit_known
 from mlops.training.network import LaundryNet
 
@@ -54,28 +54,35 @@ class Judges:
     training_known: npt.NDArray[np.bool_]
 
 
-def compute_logits(net: LaundryNet, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-    """The network's logits [n, labels], averaged with those of the mirror image as in the exported file."""
+def compute_logits(net: LaundryNet, pixels: npt.NDArray[np.uint8], view: int) -> npt.NDArray[np.float32]:
+    """The network's logits [n, labels] as in the exported file: of the middle and its mirror image."""
     parts = [np.zeros((0, len(LABELS)), dtype=np.float32)]
     net.eval()
     with torch.no_grad():
         for start in range(0, len(pixels), 64):
-            x = torch.from_numpy(pixels[start : start + 64]).permute(0, 3, 1, 2).float()
+            x = middle(torch.from_numpy(pixels[start : start + 64]).permute(0, 3, 1, 2), view).float()
             parts.append(((net(x)[1] + net(x.flip(3))[1]) / 2).numpy())
     return np.concatenate(parts)
 
 
 def publish(
-    net: LaundryNet, judges: Judges, facts: dict[str, Any], *, version: str, size: int, out: Path
+    net: LaundryNet,
+    judges: Judges,
+    facts: dict[str, Any],
+    *,
+    version: str,
+    size: int,
+    view: int,
+    out: Path,
 ) -> tuple[Manifest, Evaluation]:
     """Calibrate, export, judge the file through the serving code, and write file, manifest and card to `out`.
 
     Raises:
         ExportError: the file's probabilities differ from the network's.
     """
-    logits = compute_logits(net, judges.pixels)
+    logits = compute_logits(net, judges.pixels, view)
     temperature = fit_temperature(logits, judges.targets)
-    small = halve(export(net, size=size, temperature=temperature))
+    small = halve(export(net, size=size, view=view, temperature=temperature))
     # The other layer and the threshold belong to the file as served, so drafts of that file choose them.
     draft = Model.load(seal(small, version=version, labels=LABELS, threshold=1.0, temperature=temperature))
     small = add_known(small, *fit_known(_serve(draft, judges.training_pixels)[1], judges.training_known))
@@ -117,6 +124,7 @@ def publish(
         },
         lineage={
             "network": NETWORK_NAME,
+            "view_size": view,
             "arithmetic": "float32, convolution weights stored as float16; averaged with the mirror image",
             "rounding_gap": round(gap, 5),
             "parameters": sum(weights.numel() for weights in net.parameters()),
