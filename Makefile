@@ -18,7 +18,7 @@ DATA ?= ../shared/data
 DOCKER_COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
 COMPOSE = $(DOCKER_COMPOSE) --env-file var/compose.env
 
-.PHONY: help setup demo up down status test lint types format bench verify model contracts lock check-deploy clean \
+.PHONY: help setup demo up down status test lint types format bench verify faults model contracts lock check-deploy clean \
   compose-env compose-up compose-down
 
 help: ## Show this list
@@ -69,6 +69,9 @@ bench: setup ## Measure the figures of the design and compare them with their ta
 
 verify: setup ## Verify what DD-02 asks, on three nodes: pass or fail (about 10 minutes)
 	$(BIN)/laundry verify
+
+faults: setup ## Break a three-node stack in every way under load; a ledger outside tells what was lost (SOAK=minutes for random faults)
+	$(BIN)/laundry faults $(if $(SOAK),--soak $(SOAK)) $(if $(SEED),--seed $(SEED))
 
 model: setup ## Train the shipped model from scratch (DATA=folder of photos; about an hour on 2 cores)
 	@test -x $(TRAIN)/bin/python || $(PYTHON) -m venv $(TRAIN)

@@ -6,6 +6,8 @@ a message that cannot be decoded is dead-lettered with its reason like any other
 
 import asyncio
 import contextlib
+import os
+import signal
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
@@ -36,6 +38,7 @@ RawHandler = Callable[[bytes, EventMeta], Awaitable[None]]
 CONSUMED = Counter("laundry_events_consumed", "Messages by what became of them", ["queue", "outcome"])
 HANDLING = Histogram("laundry_events_handling_seconds", "Time in the handler", ["queue"])
 
+CRASH = "crash"
 RETURN_PAUSE_S = 1.0
 CANCEL_TIMEOUT_S = 2.0
 HOLD_S = 600.0
@@ -122,8 +125,8 @@ class EventConsumer:
 
         While one of ``needs`` is away, messages are held and no attempt of theirs is counted.
 
-        With ``drills``, a message with the header ``x-drill`` fails at every attempt, so that an operator
-        can rehearse the ladder and the alerts on a system that is well.
+        With ``drills``, a message with the header ``x-drill`` fails at every attempt, or ends its process if it
+        says ``crash``, so that an operator can rehearse the ladder and the alerts on a system that is well.
         """
         self.broker = broker
         self._publisher = publisher
@@ -209,7 +212,7 @@ class EventConsumer:
             ):
                 try:
                     if self._drills and "x-drill" in raw.headers:
-                        raise DrillError("this message was sent to fail")  # noqa: TRY301 - as a handler would
+                        _drill(raw.headers["x-drill"])
                     meta = _meta_of(raw, queue) if enveloped else _raw_meta(raw, queue)
                     await self._handle(handler, raw.body, meta)
                 except (Released, BrokerUnavailable, Refused) as error:
@@ -288,6 +291,13 @@ class EventConsumer:
             return
         await message.ack()
         CONSUMED.labels(queue, outcome).inc()
+
+
+def _drill(kind: object) -> None:
+    if kind == CRASH:
+        log.error("this message was sent to end its process")
+        os.kill(os.getpid(), signal.SIGKILL)
+    raise DrillError("this message was sent to fail")
 
 
 def _text_headers(raw: IncomingMessage) -> dict[str, str]:

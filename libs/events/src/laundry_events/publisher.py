@@ -16,7 +16,7 @@ import structlog
 from aio_pika.abc import AbstractRobustConnection
 from aiormq.abc import AbstractChannel
 from pamqp.commands import Basic
-from prometheus_client import Counter
+from prometheus_client import Counter, Gauge
 
 from laundry_events.connection import RECONNECT_S, EndingConnection, connection_url
 from laundry_events.envelope import CONTENT_TYPE, OutgoingEvent, encode
@@ -27,6 +27,7 @@ from laundry_events.topology import EVENTS_EXCHANGE
 PERSISTENT = 2
 
 PUBLISHED = Counter("laundry_events_published", "Messages that the broker confirmed", ["exchange", "key"])
+BLOCKED = Gauge("laundry_publisher_blocked", "1 while an alarm of the broker holds back what is published")
 PUBLISH_FAILED = Counter("laundry_events_publish_failed", "Publishes without a confirm", ["cause"])
 
 log = structlog.get_logger(__name__)
@@ -46,6 +47,7 @@ class Publisher:
 
     async def start(self) -> None:
         """Begin to connect in the background."""
+        BLOCKED.set_function(lambda: float(self.blocked))
         if self._starting is None:
             self._starting = asyncio.create_task(self._connect(), name="publisher-connect")
 
@@ -106,6 +108,18 @@ class Publisher:
         return (
             self._connection is not None and self._channel is not None and self._connection.connected.is_set()
         )
+
+    @property
+    def blocked(self) -> bool:
+        """Whether the broker holds this connection back, for want of memory or disk."""
+        transport = self._connection.transport if self._connection is not None else None
+        # The library waits for this event before it writes, logs when it changes, and shows it nowhere.
+        unblocked = getattr(getattr(transport, "connection", None), "_Connection__connection_unblocked", None)
+        return self.connected and isinstance(unblocked, asyncio.Event) and not unblocked.is_set()
+
+    async def unhindered(self) -> bool:
+        """Whether what is published leaves at once, as a health check."""
+        return self.connected and not self.blocked
 
     async def publish(self, event: Event, *, event_id: str | None = None) -> str:
         """Publish an event and wait for the broker's confirm.

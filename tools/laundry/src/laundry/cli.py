@@ -20,6 +20,7 @@ LATE = {
     "learn": ("laundry.commands.learn", "learn", USE),
     "models": ("laundry.commands.models", "app", USE),
     "verify": ("laundry.commands.verify", "verify", USE),
+    "faults": ("laundry.commands.faults", "faults", USE),
     "bench": ("laundry.commands.bench", "bench", USE),
     "topology": ("laundry.commands.topology", "app", BROKER),
     "dlq": ("laundry.commands.dead_letters", "app", BROKER),

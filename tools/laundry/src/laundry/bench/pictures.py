@@ -64,3 +64,20 @@ def multipart(photo: bytes, branch_id: str) -> tuple[bytes, str]:
     )
     body = head.encode() + photo + f"\r\n--{boundary}--\r\n".encode()
     return body, f"multipart/form-data; boundary={boundary}"
+
+
+def small_photos() -> list[bytes]:
+    """Draw one photo of about 20 KB for each garment, so that ten thousand fit on the disk."""
+    drawn = []
+    for label in GARMENTS:
+        with Image.open(io.BytesIO(draw_garment(label, seed=1))) as image:
+            buffer = io.BytesIO()
+            image.resize((640, 480)).save(buffer, "JPEG", quality=75)
+            drawn.append(buffer.getvalue())
+    return drawn
+
+
+def unique(photo: bytes) -> bytes:
+    """Return the same picture in bytes that nobody sent before."""
+    mark = secrets.token_bytes(UNIQUE)
+    return photo[:2] + COMMENT + (len(mark) + 2).to_bytes(2) + mark + photo[2:]

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from laundry.process import Process
 
 FIRST_DELAY_SECONDS = 0.2
-LONGEST_DELAY_SECONDS = 30.0
+LONGEST_DELAY_SECONDS = 5.0
 STEADY_SECONDS = 30.0
 
 

@@ -1,9 +1,7 @@
 """Ten thousand tasks waiting: faults still reach owners, and killed consumers lose nothing."""
 
 import asyncio
-import io
 import os
-import secrets
 import signal
 import time
 from collections.abc import AsyncIterator
@@ -12,13 +10,11 @@ from typing import Any
 
 import aio_pika
 import httpx
-from PIL import Image
 
 from laundry.bench import alerts
 from laundry.bench.figures import percentile
-from laundry.bench.pictures import multipart
+from laundry.bench.pictures import multipart, small_photos, unique
 from laundry.bench.stage import NotMeasured, Stage
-from laundry.demo.photos import GARMENTS, draw_garment
 from laundry.stack import state
 from laundry.verify.outcomes import Outcome, Verification
 
@@ -114,25 +110,9 @@ async def _watched(stage: Stage, found: Verification, began: float) -> AsyncIter
             await noting
 
 
-def _photos() -> list[bytes]:
-    """Draw small photos of about 20 KB, so that ten thousand fit on the disk."""
-    drawn = []
-    for label in GARMENTS:
-        with Image.open(io.BytesIO(draw_garment(label, seed=1))) as image:
-            buffer = io.BytesIO()
-            image.resize((640, 480)).save(buffer, "JPEG", quality=75)
-            drawn.append(buffer.getvalue())
-    return drawn
-
-
-def _unique(photo: bytes) -> bytes:
-    mark = secrets.token_bytes(16)
-    return photo[:2] + b"\xff\xfe" + (len(mark) + 2).to_bytes(2) + mark + photo[2:]
-
-
 async def _fill(stage: Stage, client: httpx.AsyncClient, branch: str, number: int) -> set[str]:
     """Upload photos; returns the ids of the tasks that were accepted."""
-    drawn = await asyncio.to_thread(_photos)
+    drawn = await asyncio.to_thread(small_photos)
     headers = stage.headers("helper", branch)
     advance = stage.say("filling the queue", number)
     accepted: set[str] = set()
@@ -143,7 +123,7 @@ async def _fill(stage: Stage, client: httpx.AsyncClient, branch: str, number: in
         for turn in left:
             if time.monotonic() > until:
                 return
-            body, content_type = multipart(_unique(drawn[turn % len(drawn)]), branch)
+            body, content_type = multipart(unique(drawn[turn % len(drawn)]), branch)
             answer = await client.post(
                 "/tasks", content=body, headers={**headers, "Content-Type": content_type}
             )

@@ -1,0 +1,194 @@
+"""Continuous load: photos from helpers who do not give up, faults from washers, and what comes of them."""
+
+import asyncio
+import secrets
+import time
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import asyncpg
+import httpx
+
+from laundry.bench.pictures import multipart, small_photos, unique
+from laundry.bench.stage import Stage
+from laundry.faults.ledger import Alarm, Ledger, Upload
+
+AGAIN_S = 0.5
+ANSWERED_S = 90.0
+REQUEST_S = 15.0
+ALARM_EVERY_S = 2.0
+SAMPLE_EVERY_S = 0.5
+
+
+@dataclass
+class Point:
+    """One moment for the picture: seconds since the beginning, promised so far, read so far."""
+
+    at: float
+    accepted: int
+    read: int | None
+
+
+@dataclass
+class Load:
+    """Uploads at a steady rate, whatever happens to the system; one washer breaks every two seconds."""
+
+    stage: Stage
+    ledger: Ledger
+    rate: float
+    points: list[Point] = field(default_factory=list)
+    began: float = field(default_factory=time.monotonic)
+    _going: asyncio.Event = field(default_factory=asyncio.Event)
+    _under_way: int = 0
+
+    @property
+    def branch(self) -> str:
+        """The branch of all photos and washers of this run."""
+        return self.stage.branch("load")
+
+    @property
+    def phone(self) -> str:
+        """The owner's device token."""
+        return f"faults-phone-{self.stage.run}"
+
+    @property
+    def now(self) -> float:
+        """Seconds since the beginning."""
+        return time.monotonic() - self.began
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Load the system until the block ends."""
+        await self._register_phone()
+        self._going.set()
+        tasks = [
+            asyncio.create_task(each) for each in (self._upload_all(), self._break_washers(), self._sample())
+        ]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    @asynccontextmanager
+    async def paused(self) -> AsyncIterator[None]:
+        """Begin nothing new, wait until everything that was begun is answered, and go on after the block.
+
+        Raises:
+            TimeoutError: somebody is still not answered.
+        """
+        self._going.clear()
+        try:
+            async with asyncio.timeout(ANSWERED_S):
+                while self._under_way:  # noqa: ASYNC110 - a count, not an event
+                    await asyncio.sleep(0.05)
+            yield
+        finally:
+            self._going.set()
+
+    async def finish(self, client: httpx.AsyncClient, upload: Upload, photo: bytes) -> None:
+        """Send a photo again and again until it is accepted, as a phone does, under one key.
+
+        Raises:
+            RuntimeError: the helper refuses it for good (4xx).
+        """
+        body, content_type = multipart(photo, self.branch)
+        headers = {
+            **self.stage.headers("helper", self.branch),
+            "Content-Type": content_type,
+            "Idempotency-Key": upload.key,
+        }
+        while True:
+            upload.tries += 1
+            with suppress(httpx.HTTPError, OSError):
+                answer = await client.post("/tasks", content=body, headers=headers, timeout=REQUEST_S)
+                if answer.status_code in (200, 201):
+                    self.ledger.accepted(upload, answer.json()["id"])
+                    return
+                if 400 <= answer.status_code < 500 and answer.status_code not in (408, 409, 429):
+                    raise RuntimeError(f"an upload was answered {answer.status_code}: {answer.text[:200]}")
+            await asyncio.sleep(AGAIN_S)
+
+    async def _counted(self, work: Coroutine[Any, Any, Any]) -> None:
+        self._under_way += 1
+        try:
+            await work
+        finally:
+            self._under_way -= 1
+
+    async def _upload_all(self) -> None:
+        photos = await asyncio.to_thread(small_photos)
+        number = 0
+        async with self.stage.client("helper") as client, asyncio.TaskGroup() as uploads:
+            due = time.monotonic()
+            while True:
+                if not self._going.is_set():
+                    await self._going.wait()
+                    due = time.monotonic()
+                upload = self.ledger.asked(f"{self.stage.run}-{number}")
+                photo = unique(photos[number % len(photos)])
+                uploads.create_task(self._counted(self.finish(client, upload, photo)))
+                number += 1
+                due += 1 / self.rate
+                await asyncio.sleep(max(0.0, due - time.monotonic()))
+
+    async def break_washer(self, client: httpx.AsyncClient) -> Alarm:
+        """Report a fault of a washer never seen before, again and again until the monitoring takes it."""
+        equipment = f"washer-{secrets.token_hex(6)}"
+        alarm = Alarm(equipment, time.monotonic())
+        sample = {
+            "equipment_id": equipment,
+            "branch_id": self.branch,
+            "kind": "washer",
+            "recorded_at": datetime.now(UTC).isoformat(),
+            "fault_code": "E21",
+            "metrics": {"temperature_celsius": 60.0},
+        }
+        headers = self.stage.headers("device", self.branch, subject=equipment)
+        while True:
+            with suppress(httpx.HTTPError, OSError):
+                answer = await client.post(
+                    "/telemetry", json={"samples": [sample]}, headers=headers, timeout=REQUEST_S
+                )
+                if answer.status_code == 202:
+                    self.ledger.alarmed(alarm)
+                    return alarm
+            await asyncio.sleep(AGAIN_S)
+
+    async def _break_washers(self) -> None:
+        async with self.stage.client("monitoring") as client, asyncio.TaskGroup() as alarms:
+            while True:
+                await self._going.wait()
+                alarms.create_task(self._counted(self.break_washer(client)))
+                await asyncio.sleep(ALARM_EVERY_S)
+
+    async def _register_phone(self) -> None:
+        async with self.stage.client("notification") as client:
+            answer = await client.post(
+                "/devices",
+                json={"token": self.phone, "platform": "android"},
+                headers=self.stage.headers("owner", self.branch),
+            )
+            answer.raise_for_status()
+
+    async def _sample(self) -> None:
+        while True:
+            read: int | None = None
+            with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError):
+                read = await self.count_read()
+            self.points.append(Point(self.now, len(self.ledger.accepted_ids), read))
+            await asyncio.sleep(SAMPLE_EVERY_S)
+
+    async def count_read(self) -> int:
+        """Ask the helper's own table how many of these photos have been read."""
+        async with asyncio.timeout(2):
+            connection = await asyncpg.connect(self.stage.document["postgres_urls"]["helper"])
+            try:
+                query = "SELECT count(*) FROM tasks WHERE branch_id = $1 AND status <> 'submitted'"
+                return int(await connection.fetchval(query, self.branch))
+            finally:
+                await connection.close(timeout=1)

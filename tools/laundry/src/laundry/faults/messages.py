@@ -1,0 +1,223 @@
+"""Messages that come twice, kill their reader, cannot be read, are too many, or are of another release."""
+
+import asyncio
+import json
+import secrets
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+import aio_pika
+from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
+
+from laundry.faults.invariants import dead_letters, shown
+from laundry.faults.world import Fault, Observation, World
+from laundry_events.topology import EVENTS_EXCHANGE, REQUEUE_EXCHANGE
+
+WAITING = 100_000
+DEAD_S = 20.0
+POISON_S = 240.0
+PUSH_S = 3.0
+Headers = dict[str, Any]
+Change = Callable[[dict[str, Any], Headers], None]
+
+
+@asynccontextmanager
+async def _channel(world: World) -> AsyncIterator[AbstractChannel]:
+    async with (
+        await aio_pika.connect(world.stage.document["amqp_urls"][0], timeout=10) as connection,
+        connection.channel(publisher_confirms=True, on_return_raises=True) as channel,
+    ):
+        yield channel
+
+
+async def _tapped(world: World, keys: tuple[str, ...], number: int) -> list[AbstractIncomingMessage]:
+    """Return copies of events that the system itself is publishing now."""
+    found: list[AbstractIncomingMessage] = []
+    async with _channel(world) as channel:
+        queue = await channel.declare_queue(
+            f"faults.tap.{secrets.token_hex(4)}", durable=True, arguments={"x-queue-type": "quorum"}
+        )
+        try:
+            for key in keys:
+                await queue.bind(EVENTS_EXCHANGE, key)
+            async with asyncio.timeout(30), queue.iterator() as messages:
+                async for message in messages:
+                    await message.ack()
+                    found.append(message)
+                    if len(found) >= number:
+                        break
+        finally:
+            await queue.delete(if_unused=False, if_empty=False)
+    return found
+
+
+async def _publish(
+    channel: AbstractChannel, key: str, body: bytes, headers: Mapping[str, Any], message_id: str
+) -> None:
+    exchange = await channel.get_exchange(EVENTS_EXCHANGE, ensure=False)
+    message = aio_pika.Message(
+        body,
+        headers=dict(headers),
+        message_id=message_id,
+        content_type="application/json",
+        delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
+    )
+    await exchange.publish(message, key, mandatory=True, timeout=10)
+
+
+async def twice(world: World) -> list[Observation]:
+    """Publish what the system publishes once more, and once more again."""
+    tapped = await _tapped(world, ("task.submitted", "task.read", "equipment.fault"), 40)
+    async with _channel(world) as channel:
+        for message in tapped * 2:
+            await _publish(
+                channel, message.routing_key or "", message.body, message.headers, message.message_id or ""
+            )
+    return [Observation(f"{len(tapped)} messages came three times", len(tapped) == 40)]
+
+
+async def _dies(world: World, bad: list[tuple[str, bytes, Headers]]) -> list[Observation]:
+    """Publish messages that nobody can take: each is a dead letter after one attempt, the queue goes on."""
+    ids = [f"faults-{secrets.token_hex(8)}" for _ in bad]
+    async with _channel(world) as channel:
+        for identifier, (key, body, headers) in zip(ids, bad, strict=True):
+            await _publish(channel, key, body, headers, identifier)
+
+    async def died() -> bool:
+        dead = {each["message_id"] for each in await dead_letters(world.stage)}
+        return set(ids) <= dead
+
+    all_died = await world.eventually(died, DEAD_S, every_s=0.5)
+    letters = [each for each in await dead_letters(world.stage) if each["message_id"] in ids]
+    reasons = ", ".join(sorted({each["reason"] for each in letters}))
+    return [
+        Observation(f"all {len(ids)} are dead letters: {reasons}", all_died),
+        Observation("after one attempt each", all(each["attempts"] == 1 for each in letters)),
+        Observation("the queue went on", await world.progress(10) is not None),
+    ]
+
+
+async def malformed(world: World) -> list[Observation]:
+    """Publish what is no event, of a version that nobody knows, and larger than a message may be."""
+    sample = (await _tapped(world, ("task.submitted",), 1))[0]
+    version = {**sample.headers, "cloudEvents_dataschema": "urn:laundry:schema:TaskSubmitted:99"}
+    large = {**json.loads(sample.body), "helper_id": "x" * 70_000}
+    return await _dies(
+        world,
+        [
+            ("task.submitted", b"{not json", dict(sample.headers)),
+            ("task.submitted", b"\x00\xff" * 100, {}),
+            ("task.submitted", sample.body, version),
+            ("task.submitted", json.dumps(large).encode(), dict(sample.headers)),
+        ],
+    )
+
+
+async def poison(world: World) -> list[Observation]:
+    """Publish a message that kills every process that takes it."""
+    sample = (await _tapped(world, ("task.submitted",), 1))[0]
+    identifier = f"faults-{secrets.token_hex(8)}"
+    async with _channel(world) as channel:
+        await _publish(
+            channel, "task.submitted", sample.body, {**sample.headers, "x-drill": "crash"}, identifier
+        )
+
+    async def died() -> bool:
+        return identifier in {each["message_id"] for each in await dead_letters(world.stage)}
+
+    dead = await world.eventually(died, POISON_S, every_s=1)
+    took = await world.progress(20)
+    return [
+        Observation("it is a dead letter by the delivery limit", dead),
+        Observation("reading went on", took is not None),
+    ]
+
+
+async def crowd(world: World) -> list[Observation]:
+    """Let 100,000 messages wait for one slow consumer: nobody else is to notice."""
+    body = json.dumps({"what": "one of many"}).encode()
+    async with _channel(world) as channel, world.stopped("mlops"):
+        exchange = await channel.get_exchange(REQUEUE_EXCHANGE, ensure=False)
+
+        async def lane(number: int) -> None:
+            for _ in range(number):
+                message = aio_pika.Message(body, delivery_mode=aio_pika.DeliveryMode.PERSISTENT)
+                await exchange.publish(message, "task.confirmed", mandatory=True, timeout=30)
+
+        async with asyncio.TaskGroup() as lanes:
+            for _ in range(100):
+                lanes.create_task(lane(WAITING // 100))
+        queue = await channel.declare_queue("task.confirmed", passive=True)
+        waiting = int(queue.declaration_result.message_count or 0)
+        async with world.stage.client("monitoring") as client:
+            alarm = await world.load.break_washer(client)
+        began = time.monotonic()
+
+        async def there() -> bool:
+            return alarm.equipment_id in await shown(world.stage, world.load.phone)
+
+        pushed = await world.eventually(there, PUSH_S, every_s=0.05)
+        seconds = time.monotonic() - began
+        took = await world.progress(10)
+        # Nobody confirmed anything in this run: all that waits there is this fault's own.
+        await queue.purge()
+    return [
+        Observation(f"{waiting:,} messages waited for one consumer", waiting >= WAITING * 0.99),
+        Observation(f"an alert took {seconds:.1f} s", pushed),
+        Observation("photos were read on", took is not None),
+    ]
+
+
+async def _other_release(world: World, change: Change) -> list[Observation]:
+    """Publish new facts as another release would tell them: taken at once, with no second effect."""
+    sample = (await _tapped(world, ("task.submitted",), 1))[0]
+    body, headers = json.loads(sample.body), dict(sample.headers)
+    identifier = f"faults-{secrets.token_hex(8)}"
+    headers["cloudEvents_id"] = identifier
+    change(body, headers)
+    dead_before = len(await dead_letters(world.stage))
+    async with _channel(world) as channel:
+        await _publish(channel, "task.submitted", json.dumps(body).encode(), headers, identifier)
+    took = await world.progress(15, more=20)
+    dead = len(await dead_letters(world.stage)) - dead_before
+    return [
+        Observation("it was taken, not given up", dead == 0),
+        Observation("the queue went on", took is not None),
+    ]
+
+
+async def producer_first(world: World) -> list[Observation]:
+    """A newer producer tells more than readers know."""
+
+    def newer(body: dict[str, Any], headers: Headers) -> None:
+        body["colour_of_the_bag"] = "blue"
+        body["photo"]["taken_with"] = "phone"
+        headers["cloudEvents_sequence"] = "1"
+
+    return await _other_release(world, newer)
+
+
+async def consumer_first(world: World) -> list[Observation]:
+    """Readers are newer: an event from before has none of the optional parts."""
+
+    def older(body: dict[str, Any], headers: Headers) -> None:
+        for optional in ("note",):
+            body.pop(optional, None)
+        for header in ("traceparent", "cloudEvents_time", "cloudEvents_subject"):
+            headers.pop(header, None)
+
+    return await _other_release(world, older)
+
+
+FAULTS = (
+    Fault("duplicates", "messages", "each has its effect once", twice),
+    Fault("malformed", "messages", "a dead letter at once, with its reason", malformed, soak=False),
+    Fault(
+        "poison", "messages", "a dead letter by the delivery limit; its neighbours live", poison, soak=False
+    ),
+    Fault("crowd", "messages", "100,000 wait; nobody else notices", crowd, soak=False),
+    Fault("producer-first", "messages", "unknown parts are ignored", producer_first),
+    Fault("consumer-first", "messages", "missing optional parts are fine", consumer_first),
+)

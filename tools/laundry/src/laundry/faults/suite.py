@@ -1,0 +1,137 @@
+"""Runs faults one after another, or drawn at random, and judges each by the ledger."""
+
+import asyncio
+import random
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import asyncpg
+import httpx
+from aio_pika.exceptions import AMQPError
+
+from laundry.errors import LaundryError
+from laundry.faults import alarms, brokers, messages, network, processes, pushes, servers
+from laundry.faults.invariants import Findings, look
+from laundry.faults.world import Fault, NotHere, Observation, World
+from laundry_dead_letters.errors import DeadLetterError
+
+CATALOGUE: dict[str, Fault] = {
+    fault.name: fault
+    for family in (processes, brokers, network, alarms, servers, pushes, messages)
+    for fault in family.FAULTS
+}
+LONGEST_S = 420.0
+WARM_UP_S = 3.0
+PAUSE_S = (3.0, 10.0)
+EXPECTED = (
+    LaundryError,
+    DeadLetterError,
+    TimeoutError,
+    OSError,
+    httpx.HTTPError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    AMQPError,
+)
+
+
+@dataclass
+class Result:
+    """One fault and what became of the system.
+
+    Attributes:
+        skipped: why it could not be made here; then nothing was shown.
+    """
+
+    fault: Fault
+    seconds: float
+    observed: list[Observation]
+    findings: Findings | None = None
+    error: str | None = None
+    skipped: str | None = None
+
+    @property
+    def problems(self) -> list[str]:
+        """Everything that is not as it should be."""
+        found = [f"not seen: {each.text}" for each in self.observed if not each.holds]
+        if self.error:
+            found.append(self.error)
+        return found + (self.findings.problems if self.findings else [])
+
+    @property
+    def holds(self) -> bool:
+        """Whether the fault was made and everything is as it should be."""
+        return self.skipped is None and not self.problems
+
+
+async def run(
+    world: World, chosen: Sequence[Fault], say: Callable[[str], None], done: Callable[[Result], None]
+) -> None:
+    """Make each fault under load and compare after each; ``done`` is called with each result."""
+    async with world.load.running():
+        await asyncio.sleep(WARM_UP_S)
+        for fault in chosen:
+            say(fault.name)
+            done(await _one(world, fault))
+
+
+async def _one(world: World, fault: Fault) -> Result:
+    nodes = len(world.brokers)
+    if nodes < fault.minimum_nodes:
+        return Result(fault, 0, [], skipped=f"needs {fault.minimum_nodes} broker nodes, there is {nodes}")
+    result = await _make(world, fault)
+    if result.skipped is None:
+        try:
+            await world.healthy()
+            result.findings = await _compare(world)
+        except EXPECTED as error:
+            result.error = result.error or f"{type(error).__name__}: {error}"
+    return result
+
+
+async def _make(world: World, fault: Fault) -> Result:
+    began, from_s = time.monotonic(), world.load.now
+    world.load.ledger.said(f"fault {fault.name}")
+    result = Result(fault, 0, [])
+    try:
+        async with asyncio.timeout(LONGEST_S):
+            result.observed = await fault.make(world)
+    except NotHere as reason:
+        result.skipped = str(reason)
+    except EXPECTED as error:
+        result.error = f"{type(error).__name__}: {error}"
+    result.seconds = time.monotonic() - began
+    world.marks.append((from_s, world.load.now, fault.name))
+    return result
+
+
+async def _compare(world: World) -> Findings:
+    """Let the load pause, so that what is promised stands still, then look."""
+    async with world.load.paused():
+        return await look(world.stage, world.load)
+
+
+async def soak(
+    world: World, minutes: float, seed: int, say: Callable[[str], None], done: Callable[[Result], None]
+) -> Findings:
+    """Draw faults at random for some minutes; the same seed draws the same ones with the same pauses.
+
+    Returns:
+        what the ledger says at the end.
+    """
+    draw = random.Random(seed)  # noqa: S311 - to be repeated, not to be secret
+    drawable = [fault for fault in CATALOGUE.values() if fault.soak]
+    async with world.load.running():
+        await asyncio.sleep(WARM_UP_S)
+        until = time.monotonic() + 60 * minutes
+        while time.monotonic() < until:
+            fault = draw.choice(drawable)
+            pause_s = draw.uniform(*PAUSE_S)
+            if len(world.brokers) < fault.minimum_nodes:
+                continue
+            say(fault.name)
+            done(await _make(world, fault))
+            await asyncio.sleep(pause_s)
+        await world.healthy()
+        return await _compare(world)
