@@ -22,8 +22,8 @@ from opentelemetry.trace import SpanKind, StatusCode
 from prometheus_client import Counter, Histogram
 
 from laundry_events.connection import RECONNECT_S, EndingConnection, connection_url
-from laundry_events.envelope import EventMeta, attempt_of, decode, read_meta
-from laundry_events.errors import BrokerUnavailable, DrillError, PublishError, Refused
+from laundry_events.envelope import MAX_MESSAGE_BYTES, EventMeta, attempt_of, decode, read_meta
+from laundry_events.errors import BrokerUnavailable, DrillError, MalformedMessage, PublishError, Refused
 from laundry_events.events import Event
 from laundry_events.gate import Gate, Need, Released
 from laundry_events.ladder import next_move
@@ -125,8 +125,8 @@ class EventConsumer:
 
         While one of ``needs`` is away, messages are held and no attempt of theirs is counted.
 
-        With ``drills``, a message with the header ``x-drill`` fails at every attempt, or ends its process if it
-        says ``crash``, so that an operator can rehearse the ladder and the alerts on a system that is well.
+        With ``drills``, a message with the header ``x-drill`` fails at every attempt, or ends its process if
+        it says ``crash``: an operator can rehearse the ladder and the alerts on a system that is well.
         """
         self.broker = broker
         self._publisher = publisher
@@ -211,6 +211,7 @@ class EventConsumer:
                 structlog.contextvars.bound_contextvars(queue=queue, event_id=raw.message_id),
             ):
                 try:
+                    _check_size(raw.body)
                     if self._drills and "x-drill" in raw.headers:
                         _drill(raw.headers["x-drill"])
                     meta = _meta_of(raw, queue) if enveloped else _raw_meta(raw, queue)
@@ -291,6 +292,11 @@ class EventConsumer:
             return
         await message.ack()
         CONSUMED.labels(queue, outcome).inc()
+
+
+def _check_size(body: bytes) -> None:
+    if len(body) > MAX_MESSAGE_BYTES:
+        raise MalformedMessage(f"the body has {len(body)} bytes; at most {MAX_MESSAGE_BYTES} are taken")
 
 
 def _drill(kind: object) -> None:

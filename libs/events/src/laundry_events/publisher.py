@@ -7,6 +7,7 @@ configure and costs least.
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -25,6 +26,12 @@ from laundry_events.events import Event
 from laundry_events.topology import EVENTS_EXCHANGE
 
 PERSISTENT = 2
+STALLED_S = 8.0
+"""So long nothing may be confirmed before another connection is tried.
+
+A node that is cut off from the others keeps its clients and confirms nothing, and heartbeats tell of a dead
+connection only after half a minute.
+"""
 
 PUBLISHED = Counter("laundry_events_published", "Messages that the broker confirmed", ["exchange", "key"])
 BLOCKED = Gauge("laundry_publisher_blocked", "1 while an alarm of the broker holds back what is published")
@@ -36,14 +43,19 @@ log = structlog.get_logger(__name__)
 class Publisher:
     """A publishing connection. ``start`` never waits for the broker; ``publish`` fails while it is away."""
 
-    def __init__(self, url: str, *, source: str, timeout_s: float = 5.0) -> None:
+    def __init__(
+        self, url: str, *, source: str, timeout_s: float = 5.0, stalled_s: float = STALLED_S
+    ) -> None:
         """Take the broker's URL and the name of the service that speaks."""
         self.source = source
         self.timeout_s = timeout_s
+        self.stalled_s = stalled_s
         self._url = connection_url(url, name=f"{source}/publish")
         self._connection: AbstractRobustConnection | None = None
         self._channel: aio_pika.abc.AbstractRobustChannel | None = None
         self._starting: asyncio.Task[None] | None = None
+        self._heard_at = 0.0
+        self._leaving: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Begin to connect in the background."""
@@ -71,6 +83,7 @@ class Publisher:
         except BaseException:
             await connection.close()
             raise
+        self._heard_at = time.monotonic()
         self._connection = connection
 
     async def wait_connected(self, timeout_s: float = 30.0) -> None:
@@ -189,10 +202,30 @@ class Publisher:
             ) from error
         except (TimeoutError, aiormq.exceptions.AMQPError, OSError, RuntimeError) as error:
             PUBLISH_FAILED.labels("unavailable").inc()
+            if isinstance(error, TimeoutError):
+                self._leave_if_stalled()
             raise BrokerUnavailable(
                 f"the broker did not confirm {routing_key!r}: {type(error).__name__} {error}"
             ) from error
+        self._heard_at = time.monotonic()
         PUBLISHED.labels(exchange, routing_key).inc()
+
+    def _leave_if_stalled(self) -> None:
+        """Give up a connection over which nothing has been confirmed for long; the library makes another."""
+        transport = self._connection.transport if self._connection is not None else None
+        silent_s = time.monotonic() - self._heard_at
+        if transport is None or not self.connected or self.blocked or silent_s < self.stalled_s:
+            return
+        self._heard_at = time.monotonic()
+        log.warning("the broker confirms nothing; connecting anew", silent_s=round(silent_s, 1))
+        reason = ConnectionError("nothing was confirmed")
+        self._leaving = asyncio.create_task(self._leave(transport.connection, reason), name="publisher-leave")
+
+    @staticmethod
+    async def _leave(connection: aiormq.abc.AbstractConnection, reason: Exception) -> None:
+        with contextlib.suppress(Exception):
+            async with asyncio.timeout(RECONNECT_S):
+                await connection.close(reason)
 
     async def _open_channel(self) -> AbstractChannel:
         if not self.connected or self._channel is None:

@@ -43,7 +43,7 @@ async def memory(world: World) -> list[Observation]:
 
 async def disk(world: World) -> list[Observation]:
     """Demand more free disk than there is."""
-    return await _alarm(world, ("set_disk_free_limit", "100TB"), ("set_disk_free_limit", "200MB"))
+    return await _alarm(world, ("set_disk_free_limit", "100000000000000"), ("set_disk_free_limit", "200MB"))
 
 
 FAULTS = (

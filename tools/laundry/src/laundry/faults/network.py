@@ -2,13 +2,16 @@
 
 import asyncio
 import os
+import secrets
 import shutil
 import subprocess
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 
+import aio_pika
 import psutil
+from aio_pika.exceptions import AMQPError
 
 from laundry.faults.world import Fault, NotHere, Observation, World, environment_of
 
@@ -70,20 +73,49 @@ async def partition(world: World) -> list[Observation]:
                 rules += _both_ways(connection.laddr.port)
     # The two others are connected already; only the one that is cut off would try anew.
     rules += [("-p", "tcp", "--syn", "--dport", str(port)) for port in others]
-    async with dropping(world, rules):
-        accepts = await world.accepts(15)
-        began = time.monotonic()
-        took = await world.progress(PARTED_S)
-        await asyncio.sleep(max(0.0, PARTED_S - (time.monotonic() - began)))
+    async with _measuring(world) as serves:
+        async with dropping(world, rules):
+            began = time.monotonic()
+            accepts = await world.accepts(15)
+            took = await serves(PARTED_S)
+            await asyncio.sleep(max(0.0, PARTED_S - (time.monotonic() - began)))
     healed = await world.healthy()
+    went_on = await world.progress(40)
     return [
         Observation("uploads got their 201 meanwhile", accepts),
         Observation(
-            f"the majority went on after {took:.1f} s" if took else "the majority did not go on",
+            f"the two others served again after {took:.1f} s" if took else "the two others did not serve",
             took is not None,
         ),
+        Observation(f"reading went on {went_on or 0:.1f} s after", went_on is not None),
         Observation(f"whole again {healed:.1f} s after", True),
     ]
+
+
+@asynccontextmanager
+async def _measuring(world: World) -> AsyncIterator[Callable[[float], Awaitable[float | None]]]:
+    """Make a replicated queue that the node to be cut off leads; see when another node's client can use it."""
+    name = f"faults.parted.{secrets.token_hex(4)}"
+    arguments = {"x-queue-type": "quorum", "x-quorum-initial-group-size": 3}
+    urls = world.stage.document["amqp_urls"]
+    async with await aio_pika.connect(urls[-1], timeout=10) as there, there.channel() as making:
+        await making.declare_queue(name, durable=True, arguments=arguments)
+    async with await aio_pika.connect(urls[0], timeout=10) as here, here.channel() as channel:
+
+        async def serves(within_s: float) -> float | None:
+            began = time.monotonic()
+            while time.monotonic() - began < within_s:
+                with suppress(TimeoutError, AMQPError):
+                    message = aio_pika.Message(b"served?", delivery_mode=aio_pika.DeliveryMode.PERSISTENT)
+                    await channel.default_exchange.publish(message, name, timeout=2)
+                    return time.monotonic() - began
+            return None
+
+        try:
+            yield serves
+        finally:
+            with suppress(TimeoutError, AMQPError):
+                await channel.queue_delete(name, timeout=10)
 
 
 async def half_open(world: World) -> list[Observation]:

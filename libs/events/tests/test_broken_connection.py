@@ -1,0 +1,166 @@
+"""A connection that carries nothing any more, a consumer that the broker ends, a broker that is blocked."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime
+from urllib.parse import urlsplit, urlunsplit
+
+import pytest
+import pytest_asyncio
+
+from laundry_events import BrokerUnavailable, EventConsumer, EventMeta, Publisher, connection, make_broker
+from laundry_events.events import TaskRead
+from laundry_testing.messaging import Messaging, apply_plan, eventually
+
+pytestmark = pytest.mark.servers
+
+
+class Wire:
+    """A TCP connection to the broker that can go dead: nothing passes, and nobody is told."""
+
+    def __init__(self, url: str) -> None:
+        self._target = urlsplit(url)
+        self._writers: list[asyncio.StreamWriter] = []
+        self._dead: set[asyncio.StreamWriter] = set()
+        self.connections = 0
+        self.url = ""
+
+    async def __aenter__(self) -> "Wire":
+        self._server = await asyncio.start_server(self._carry, "127.0.0.1", 0)
+        port = self._server.sockets[0].getsockname()[1]
+        login = self._target.netloc.rsplit("@", 1)[0]
+        self.url = urlunsplit(self._target._replace(netloc=f"{login}@127.0.0.1:{port}"))
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._server.close()
+        for writer in self._writers:
+            writer.close()
+
+    def go_dead(self) -> None:
+        """Lose everything that is sent on the connections there are; later ones are well."""
+        self._dead.update(self._writers)
+
+    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        there, back = await asyncio.open_connection(self._target.hostname, self._target.port)
+        self._writers += [writer, back]
+        async with asyncio.TaskGroup() as both:
+            both.create_task(self._pass_on(reader, back))
+            both.create_task(self._pass_on(there, writer))
+
+    async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError):
+            while data := await reader.read(65536):
+                if writer not in self._dead:
+                    writer.write(data)
+                    await writer.drain()
+            if writer not in self._dead:
+                writer.close()
+
+
+@pytest_asyncio.fixture
+async def wire(messaging: Messaging) -> AsyncIterator[Wire]:
+    async with Wire(messaging.amqp_url) as wire:
+        yield wire
+
+
+def reading(task_id: str) -> TaskRead:
+    return TaskRead(
+        task_id=task_id,
+        task_version=1,
+        branch_id="b1",
+        outcome="read",
+        model_version="m1",
+        read_at=datetime.now(UTC),
+    )
+
+
+async def test_a_publisher_leaves_a_connection_over_which_nothing_is_confirmed(wire: Wire) -> None:
+    publisher = Publisher(wire.url, source="tests", timeout_s=0.5, stalled_s=0.5)
+    await publisher.wait_connected()
+    await publisher.publish(reading("t1"))
+    wire.go_dead()
+    with pytest.raises(BrokerUnavailable):
+        await publisher.publish(reading("t2"))
+
+    async def published() -> bool:
+        with contextlib.suppress(BrokerUnavailable):
+            await publisher.publish(reading("t3"))
+            return True
+        return False
+
+    await eventually(published, what="a publish over another connection")
+    assert wire.connections == 2
+    await publisher.stop()
+
+
+@pytest.fixture
+def short_heartbeat(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(connection, "HEARTBEAT_S", 1)
+    yield
+
+
+@pytest.mark.usefixtures("short_heartbeat")
+async def test_a_consumer_notices_a_dead_connection_by_its_heartbeat(
+    wire: Wire, publisher: Publisher
+) -> None:
+    broker = make_broker(wire.url, service="tests", graceful_timeout_s=1)
+    consumer = EventConsumer(broker, publisher, service="tests", service_version="1")
+    got: list[str] = []
+
+    @consumer.on("task.read", TaskRead, prefetch=5)
+    async def take(event: TaskRead, meta: EventMeta) -> None:
+        got.append(event.task_id)
+
+    await broker.start()
+    await publisher.publish(reading("before"))
+    await eventually(lambda: got == ["before"], what="the first message")
+    wire.go_dead()
+    await publisher.publish(reading("after"))
+    await eventually(lambda: "after" in got, within_s=30, what="a message over another connection")
+    await broker.stop()
+
+
+async def test_a_consumer_that_the_broker_cancels_subscribes_again(
+    messaging: Messaging, publisher: Publisher
+) -> None:
+    broker = make_broker(messaging.amqp_url, service="tests", graceful_timeout_s=1)
+    consumer = EventConsumer(broker, publisher, service="tests", service_version="1")
+    got: list[str] = []
+
+    @consumer.on("task.read", TaskRead, prefetch=5)
+    async def take(event: TaskRead, meta: EventMeta) -> None:
+        got.append(event.task_id)
+
+    await broker.start()
+    await publisher.publish(reading("before"))
+    await eventually(lambda: got == ["before"], what="the first message")
+    async with messaging.channel() as channel:
+        await channel.queue_delete("task.read", timeout=10)
+    await asyncio.to_thread(apply_plan, messaging.broker, messaging.vhost)
+
+    async def consumed() -> int:
+        return await messaging.consumers("task.read")
+
+    await eventually(consumed, within_s=30, what="a consumer of the new queue")
+    await publisher.publish(reading("after"))
+    await eventually(lambda: "after" in got, what="a message from the new queue")
+    await broker.stop()
+
+
+async def test_a_message_that_is_too_large_dies_at_once(messaging: Messaging, publisher: Publisher) -> None:
+    broker = make_broker(messaging.amqp_url, service="tests", graceful_timeout_s=1)
+    consumer = EventConsumer(broker, publisher, service="tests", service_version="1")
+
+    @consumer.on("task.read", TaskRead, prefetch=5)
+    async def take(event: TaskRead, meta: EventMeta) -> None:
+        raise AssertionError("must not be handled")
+
+    await broker.start()
+    await messaging.publish_raw("laundry.events", "task.read", b" " * (64 * 1024 + 1), message_id="large")
+    letter = await messaging.take("task.read.dlq")
+    assert (letter.message_id, letter.headers["x-attempts"]) == ("large", 1)
+    assert "65537 bytes" in str(letter.headers["x-error-message"])
+    await broker.stop()
