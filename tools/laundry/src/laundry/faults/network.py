@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager, suppress
 
 import aio_pika
 import psutil
+from aio_pika.abc import Arguments
 from aio_pika.exceptions import AMQPError
 
 from laundry.faults.world import Fault, NotHere, Observation, World, environment_of
@@ -73,12 +74,11 @@ async def partition(world: World) -> list[Observation]:
                 rules += _both_ways(connection.laddr.port)
     # The two others are connected already; only the one that is cut off would try anew.
     rules += [("-p", "tcp", "--syn", "--dport", str(port)) for port in others]
-    async with _measuring(world) as serves:
-        async with dropping(world, rules):
-            began = time.monotonic()
-            accepts = await world.accepts(15)
-            took = await serves(PARTED_S)
-            await asyncio.sleep(max(0.0, PARTED_S - (time.monotonic() - began)))
+    async with _measuring(world) as serves, dropping(world, rules):
+        began = time.monotonic()
+        accepts = await world.accepts(15)
+        took = await serves(PARTED_S)
+        await asyncio.sleep(max(0.0, PARTED_S - (time.monotonic() - began)))
     healed = await world.healthy()
     went_on = await world.progress(40)
     return [
@@ -94,9 +94,9 @@ async def partition(world: World) -> list[Observation]:
 
 @asynccontextmanager
 async def _measuring(world: World) -> AsyncIterator[Callable[[float], Awaitable[float | None]]]:
-    """Make a replicated queue that the node to be cut off leads; see when another node's client can use it."""
+    """Make a replicated queue that the node to be cut off leads; see when another node's client is served."""
     name = f"faults.parted.{secrets.token_hex(4)}"
-    arguments = {"x-queue-type": "quorum", "x-quorum-initial-group-size": 3}
+    arguments: Arguments = {"x-queue-type": "quorum", "x-quorum-initial-group-size": 3}
     urls = world.stage.document["amqp_urls"]
     async with await aio_pika.connect(urls[-1], timeout=10) as there, there.channel() as making:
         await making.declare_queue(name, durable=True, arguments=arguments)
