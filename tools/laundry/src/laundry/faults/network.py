@@ -8,10 +8,10 @@ import subprocess
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
+from typing import Any
 
 import aio_pika
 import psutil
-from aio_pika.abc import Arguments
 from aio_pika.exceptions import AMQPError
 
 from laundry.faults.world import Fault, NotHere, Observation, World, environment_of
@@ -96,7 +96,7 @@ async def partition(world: World) -> list[Observation]:
 async def _measuring(world: World) -> AsyncIterator[Callable[[float], Awaitable[float | None]]]:
     """Make a replicated queue that the node to be cut off leads; see when another node's client is served."""
     name = f"faults.parted.{secrets.token_hex(4)}"
-    arguments: Arguments = {"x-queue-type": "quorum", "x-quorum-initial-group-size": 3}
+    arguments: dict[str, Any] = {"x-queue-type": "quorum", "x-quorum-initial-group-size": 3}
     urls = world.stage.document["amqp_urls"]
     async with await aio_pika.connect(urls[-1], timeout=10) as there, there.channel() as making:
         await making.declare_queue(name, durable=True, arguments=arguments)
