@@ -96,6 +96,36 @@ async def test_a_publisher_leaves_a_connection_over_which_nothing_is_confirmed(w
     await publisher.stop()
 
 
+async def test_whoever_waits_on_a_connection_that_is_left_is_told(wire: Wire) -> None:
+    publisher = Publisher(wire.url, source="tests", timeout_s=1, stalled_s=0.5)
+    await publisher.wait_connected()
+    wire.go_dead()
+    waiting = []
+    for number in range(10):
+        waiting.append(asyncio.create_task(publisher.publish(reading(f"t{number}"))))
+        await asyncio.sleep(0.1)  # so that most still wait when the first gives up
+    told = await asyncio.gather(*waiting, return_exceptions=True)
+    assert {type(each) for each in told if not isinstance(each, str)} == {BrokerUnavailable}
+    await publisher.stop()
+
+
+async def test_a_handler_whose_own_call_was_cancelled_has_failed_like_any_other(
+    messaging: Messaging, publisher: Publisher
+) -> None:
+    broker = make_broker(messaging.amqp_url, service="tests", graceful_timeout_s=1)
+    consumer = EventConsumer(broker, publisher, service="tests", service_version="1")
+
+    @consumer.on("task.read", TaskRead, prefetch=5)
+    async def take(event: TaskRead, meta: EventMeta) -> None:
+        if meta.attempt == 1:
+            raise asyncio.CancelledError
+
+    await broker.start()
+    await publisher.publish(reading("t1"))
+    await eventually(lambda: messaging.count("task.read.retry.1s"), what="the first step of the ladder")
+    await broker.stop()
+
+
 @pytest.fixture
 def short_heartbeat(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(connection, "HEARTBEAT_S", 1)

@@ -23,7 +23,14 @@ from prometheus_client import Counter, Histogram
 
 from laundry_events.connection import RECONNECT_S, EndingConnection, connection_url
 from laundry_events.envelope import MAX_MESSAGE_BYTES, EventMeta, attempt_of, decode, read_meta
-from laundry_events.errors import BrokerUnavailable, DrillError, MalformedMessage, PublishError, Refused
+from laundry_events.errors import (
+    BrokerUnavailable,
+    DrillError,
+    InterruptedHandling,
+    MalformedMessage,
+    PublishError,
+    Refused,
+)
 from laundry_events.events import Event
 from laundry_events.gate import Gate, Need, Released
 from laundry_events.ladder import next_move
@@ -238,7 +245,7 @@ class EventConsumer:
             except TimeoutError:
                 raise Released from None
             try:
-                await handler(body, meta)
+                await _uncancelled(handler(body, meta))
             except Exception as error:
                 if not await self._gate.shuts_for(error):
                     raise
@@ -292,6 +299,20 @@ class EventConsumer:
             return
         await message.ack()
         CONSUMED.labels(queue, outcome).inc()
+
+
+async def _uncancelled(handling: Awaitable[None]) -> None:
+    """Await a handler; a library's cancellation inside it is a failure like any other.
+
+    It would pass every ``except Exception`` and leave the message unacknowledged while the channel lives.
+    """
+    try:
+        await handling
+    except asyncio.CancelledError as error:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise
+        raise InterruptedHandling("something that the handler waited for was cancelled") from error
 
 
 def _check_size(body: bytes) -> None:

@@ -21,6 +21,10 @@ class MalformedMessage(PermanentError):
     reason = "malformed"
 
 
+class InterruptedHandling(Exception):
+    """Something cancelled what a handler waited for, though nobody asked the handler to end."""
+
+
 class UnknownEvent(PermanentError):
     """The type or the version of the event is not known to this reader."""
 

@@ -192,6 +192,13 @@ class Publisher:
                 mandatory=True,
                 timeout=self.timeout_s,
             )
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+            # The library cancels what waits on a channel that goes; nobody asked this task to end.
+            PUBLISH_FAILED.labels("unavailable").inc()
+            raise BrokerUnavailable(f"the connection went before {routing_key!r} was confirmed") from error
         except aiormq.exceptions.PublishError as error:
             PUBLISH_FAILED.labels("unroutable").inc()
             raise Unroutable(f"no queue takes {routing_key!r} from {exchange!r}") from error

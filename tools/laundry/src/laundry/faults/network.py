@@ -18,7 +18,7 @@ from laundry.faults.world import Fault, NotHere, Observation, World, environment
 
 CHAIN = "LAUNDRY_FAULTS"
 NOTICED_S = 35.0
-PARTED_S = 20.0
+PARTED_S = 45.0
 Rule = Sequence[str]
 
 

@@ -129,6 +129,8 @@ class RabbitMQ:
             "default_queue_type = quorum",
             f"collect_statistics_interval = {self.statistics_milliseconds}",
             "disk_free_limit.absolute = 200MB",
+            # A node whose packets are lost is given up after this many seconds; until then its queues wait.
+            "net_ticktime = 15",
             "cluster_formation.peer_discovery_backend = classic_config",
             "log.file.level = info",
         ]
