@@ -10,7 +10,7 @@ HEARTBEAT_S = 10
 RECONNECT_S = 1
 # The library waits for three heartbeats, each a second longer than agreed, and looks every half heartbeat: up
 # to 39 s. A half-open connection is to be replaced within 35 s.
-aiormq.connection.Connection.HEARTBEAT_GRACE_MULTIPLIER = 2.4
+aiormq.connection.Connection.HEARTBEAT_GRACE_MULTIPLIER = 2.4  # type: ignore[assignment]
 
 
 def connection_url(url: str, *, name: str) -> str:
