@@ -165,6 +165,11 @@ class TrustedKeys:
         """Read keys as ``PublicKey.parse`` does. Raises BadKey."""
         return cls([PublicKey.parse(text) for text in texts])
 
+    @property
+    def ids(self) -> list[str]:
+        """Their short names, for logs."""
+        return [key.id for key in self._keys]
+
     def have(self, key: PublicKey) -> bool:
         """Whether a key is one of them."""
         return key in self._keys
@@ -203,7 +208,7 @@ class TrustedKeys:
 
     def _why_not(self, key_ids: Sequence[str]) -> str:
         # A key's id is no proof; it only helps to tell a wrong key from a changed manifest.
-        if {key.id for key in self._keys} & set(key_ids):
+        if set(self.ids) & set(key_ids):
             return "its manifest was changed after it was signed"
         return f"its manifest is signed by a key that is not trusted here ({', '.join(key_ids)[:64]})"
 

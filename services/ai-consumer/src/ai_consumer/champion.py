@@ -69,6 +69,7 @@ class Champion:
 
     async def start(self) -> None:
         """Load the shipped model, then look for the champion in the background."""
+        log.info("models must be signed", trusted=self._trusted.ids)
         await self._load_shipped()
         self._task = asyncio.create_task(self._run(), name="champion")
 
