@@ -35,7 +35,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     store = ObjectStore(settings, threads=4)
     manifests = Manifests(store, settings.model_signing_key, settings.model_public_keys)
     registry = Registry(database, store, Outbox(settings.service_name), manifests)
-    keeper = Keeper(registry, database, settings.model_dir)
+    keeper = Keeper(registry, database, settings.model_dir, signed_by=manifests.signed_by)
     runner = Runner(
         database, database_url, timeout_s=settings.run_timeout_s, environment=settings.as_environment()
     )

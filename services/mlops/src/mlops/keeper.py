@@ -27,9 +27,10 @@ log = structlog.get_logger(__name__)
 class Keeper:
     """Works in the background until it has succeeded, since database and object store may be away."""
 
-    def __init__(self, registry: Registry, database: Database, model_dir: Path) -> None:
-        """Take the registry, its database and the folder of the shipped model."""
+    def __init__(self, registry: Registry, database: Database, model_dir: Path, *, signed_by: str) -> None:
+        """Take the registry, its database, the folder of the shipped model and the signing key's name."""
         self._registry = registry
+        self._signed_by = signed_by
         self._database = database
         self._model_dir = model_dir
         self._prepared = False
@@ -39,6 +40,7 @@ class Keeper:
 
     async def start(self) -> None:
         """Begin."""
+        log.info("models are signed", key=self._signed_by)
         self._task = asyncio.create_task(self._run(), name="registry-keeper")
 
     async def stop(self) -> None:

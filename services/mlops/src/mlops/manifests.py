@@ -2,15 +2,12 @@
 
 from collections.abc import Sequence
 
-import structlog
 from pydantic import SecretStr
 
 from laundry_reading.manifest import Manifest
 from laundry_reading.signing import NotTrusted, Purpose, SigningKey, TrustedKeys
 from laundry_reading.storage import CHAMPION_KEY, MAX_MANIFEST_BYTES, manifest_key
 from laundry_service.objectstore import ObjectMissing, ObjectStore
-
-log = structlog.get_logger(__name__)
 
 
 class Manifests:
@@ -22,7 +19,11 @@ class Manifests:
         self._key = SigningKey.parse(signing_key.get_secret_value())
         self._own = TrustedKeys([self._key.public])
         self._trusted = TrustedKeys.parse(public_keys)
-        log.info("models are signed", key=self._key.public.id, trusted=self._trusted.ids)
+
+    @property
+    def signed_by(self) -> str:
+        """Short name of the present key, as signatures and refusals have it."""
+        return self._key.public.id
 
     async def stored(self, version: str) -> Manifest | None:
         """Return a model's manifest as it is stored, None if there is none that can be trusted."""
