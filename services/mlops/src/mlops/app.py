@@ -13,6 +13,7 @@ from laundry_service.settings import version_of
 from mlops.api import models_router, runs_router
 from mlops.examples_api import examples_router
 from mlops.keeper import Keeper
+from mlops.manifests import Manifests
 from mlops.policy import Policy, Rules
 from mlops.registry import Registry
 from mlops.replicas import Replicas
@@ -32,8 +33,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     amqp_url = settings.amqp_url.get_secret_value()
     database = Database(database_url, pool=settings.database_pool)
     store = ObjectStore(settings, threads=4)
-    registry = Registry(database, store, Outbox(settings.service_name))
-    keeper = Keeper(registry, database, settings.model_dir)
+    manifests = Manifests(store, settings.model_signing_key, settings.model_public_keys)
+    registry = Registry(database, store, Outbox(settings.service_name), manifests)
+    keeper = Keeper(registry, database, settings.model_dir, signed_by=manifests.signed_by)
     runner = Runner(
         database, database_url, timeout_s=settings.run_timeout_s, environment=settings.as_environment()
     )

@@ -16,6 +16,7 @@ from laundry_service.objectstore import ObjectMissing, ObjectStore
 from mlops import repository
 from mlops.curation import Fate
 from mlops.heldout import Entry, entry_of
+from mlops.manifests import Manifests
 from mlops.refit import held_out
 from mlops.refit.choose import Chosen, Holdout, Taught, choose, contest, look_for_careless
 from mlops.refit.cost import compare_costs
@@ -245,7 +246,8 @@ async def run_refit(run_id: str, settings: Settings) -> int:
     """Run a refit and note how it ended. Returns the exit code."""
     database = Database(settings.database_url.get_secret_value(), pool=2)
     store = ObjectStore(settings, threads=4)
-    registry = Registry(database, store, Outbox(settings.service_name))
+    manifests = Manifests(store, settings.model_signing_key, settings.model_public_keys)
+    registry = Registry(database, store, Outbox(settings.service_name), manifests)
     run = Run(run_id, database, registry)
     try:
         async with run:
