@@ -94,6 +94,12 @@ class Gate:
             self._watching.cancel()
         self._open.set()
 
+    def hold_again(self) -> None:
+        """Hold messages again where they must wait: the consumer starts anew after ``release``."""
+        if self._released:
+            self._released = False
+            self._away = None
+
     def _shut(self, need: Need) -> None:
         if self._away is not None or self._released:
             return
