@@ -2,7 +2,6 @@ from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
-
 from pamqp import encode
 
 from laundry_events import PermanentError
