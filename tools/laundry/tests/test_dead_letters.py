@@ -110,8 +110,12 @@ def audit(tmp_path: Path) -> FileAudit:
 def run(messaging: Messaging, tmp_path: Path) -> Run:
     """Run ``laundry dlq`` as a person would, beside the test's event loop."""
 
-    async def run(*arguments: str, answer: str | None = None) -> Any:
-        environment = {"LAUNDRY_AMQP_URL": messaging.amqp_url, "LAUNDRY_VAR_DIR": str(tmp_path)}
+    async def run(*arguments: str, answer: str | None = None, **variables: str) -> Any:
+        environment = {
+            "LAUNDRY_AMQP_URL": messaging.amqp_url,
+            "LAUNDRY_VAR_DIR": str(tmp_path),
+            **variables,
+        }
         return await asyncio.to_thread(
             CliRunner().invoke, app, ["dlq", *arguments], input=answer, env=environment
         )
@@ -273,6 +277,28 @@ async def test_the_default_of_redrive_shows_and_changes_nothing(
     assert [(one["by"], one["action"], one["queue"], one["reason"]) for one in audit.records()] == [
         ("kim", "redrive", QUEUE, "mended")
     ]
+
+
+@pytest.mark.servers
+async def test_what_was_not_looked_at_and_what_is_left_is_said(messaging: Messaging, run: Run) -> None:
+    for number in range(3):
+        await bury(messaging, f"m{number}")
+    shown = await run("redrive", QUEUE, "--reason", "malformed", "--scan", "2")
+    assert "0 dead letters would be sent back" in shown.output
+    assert "Looked at 2 of 3" in shown.output
+    await waiting(messaging, 3)
+    done = await run("redrive", QUEUE, "--execute", "--limit", "1", "--reason-text", "mended")
+    assert "1 sent back, 2 left" in done.output
+
+
+@pytest.mark.servers
+async def test_names_to_type_again_are_whole_in_a_narrow_terminal(messaging: Messaging, run: Run) -> None:
+    reason = "a-reason-that-is-longer-than-its-column-in-a-narrow-terminal"
+    await bury(messaging, "m1", **{"x-dead-reason": reason, "x-error-digest": "0123456789abcdef"})
+    listed = await run("list", COLUMNS="80")
+    assert "…" not in listed.output
+    await waiting(messaging, 1)
+    assert "0123456789abcdef" in (await run("show", QUEUE)).output
 
 
 @pytest.mark.servers
