@@ -7,18 +7,25 @@ from contextlib import asynccontextmanager, suppress
 
 import httpx
 
+from laundry.faults.invariants import dead_letters
 from laundry.faults.world import Fault, NotHere, Observation, World
 
 AWAY_S = 8.0
+# Longer than the whole ladder takes: whoever retries instead of holding has dead letters by then.
+DATABASE_AWAY_S = 12.0
 SLOW_S = 12.0
 BACK_S = 30.0
 
 
 async def postgres_away(world: World) -> list[Observation]:
-    """Keep PostgreSQL dead for a while."""
-    await world.hold_down(["postgres"], AWAY_S)
+    """Keep PostgreSQL dead for a while: readings and faults in the queues are held, not given up."""
+    died = await _died(world)
+    await world.hold_down(["postgres"], DATABASE_AWAY_S)
     took = await world.progress(BACK_S)
-    return [Observation(f"reading resumed {took or 0:.1f} s after", took is not None)]
+    return [
+        Observation(f"reading resumed {took or 0:.1f} s after", took is not None),
+        Observation("nothing died of it", await _died(world) <= died),
+    ]
 
 
 async def postgres_restarted(world: World) -> list[Observation]:
@@ -98,6 +105,11 @@ async def _failing(world: World, host: str, port: int) -> AsyncIterator[list[int
     finally:
         server.close()
         await server.wait_closed()
+
+
+async def _died(world: World) -> int:
+    """Return how many dead letters there are."""
+    return len(await dead_letters(world.stage))
 
 
 async def _retried(world: World) -> int:
