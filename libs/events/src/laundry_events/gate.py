@@ -96,8 +96,11 @@ class Gate:
 
     def hold_again(self) -> None:
         """Hold messages again where they must wait: the consumer starts anew after ``release``."""
-        if self._released:
-            self._released = False
+        if not self._released:
+            return
+        self._released = False
+        if self._away is not None:
+            PAUSED.labels(self._away.name).set(0)
             self._away = None
 
     def _shut(self, need: Need) -> None:
