@@ -151,6 +151,14 @@ def test_the_key_that_the_broker_noted_wins_over_one_that_a_device_claims() -> N
     assert "x-death" not in copy
 
 
+def test_a_copy_fits_into_a_frame_though_the_broker_buried_it_with_a_frame_full_of_headers() -> None:
+    death = {"queue": "telemetry.reported", "reason": "delivery_limit", "routing-keys": ["telemetry.w-1"]}
+    headers = {"x-death": [death], "stranger": "x" * 130_000, "traceparent": "00-a-b-01"}
+    copy = redriven_headers(DeadLetter("telemetry.reported", None, headers, b""), ACT, datetime.now(UTC))
+    assert "stranger" not in copy
+    assert (copy["traceparent"], copy["x-original-routing-key"]) == ("00-a-b-01", "telemetry.w-1")
+
+
 @pytest.mark.servers
 async def test_a_redriven_message_is_handled_once_and_shows_when_it_dies_again(
     messaging: Messaging, audit: FileAudit

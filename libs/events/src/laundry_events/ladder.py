@@ -56,7 +56,7 @@ def _original_key(headers: Mapping[str, Any], queue: str, routing_key: str) -> A
     return headers.get("x-original-routing-key", routing_key) if routing_key == queue else routing_key
 
 
-def _bounded(headers: dict[str, Any]) -> dict[str, Any]:
+def bounded(headers: dict[str, Any]) -> dict[str, Any]:
     """Leave out the largest headers where all together are too large; ours are small."""
     sizes = {name: len(encode.field_table({name: value})) for name, value in headers.items()}
     room, kept = HEADER_BYTES, {}
@@ -85,7 +85,7 @@ def next_move(
     A permanent error goes to the dead letters at once; any other waits 1, 2, then 4 s and goes there after
     the fourth failure. Either copy says why, where and when.
     """
-    kept = _bounded({k: v for k, v in headers.items() if not k.startswith(BROKER_HEADERS)})
+    kept = bounded({k: v for k, v in headers.items() if not k.startswith(BROKER_HEADERS)})
     now = _now()
     kept[FIRST_FAILED_AT] = kept.get(FIRST_FAILED_AT, now)
     kept.update(
