@@ -152,11 +152,12 @@ ALERTS: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("rule", ALERTS, ids=lambda rule: rule["alert"])
 def test_an_alert_asks_for_metrics_that_exist_and_says_what_to_do(rule: dict[str, Any]) -> None:
-    code = "\n".join(file.read_text() for file in (chart.PROJECT / "services").glob("*/src/**/*.py"))
+    files = [*chart.PROJECT.glob("services/*/src/**/*.py"), *chart.PROJECT.glob("libs/*/src/**/*.py")]
+    code = "\n".join(file.read_text() for file in files)
     wanted = set(re.findall(r"laundry_[a-z_]+", rule["expr"]))
     assert wanted
     for name in wanted:
-        stem = re.sub(r"_(total|sum|count)$", "", name)
+        stem = re.sub(r"_(total|sum|count|bucket)$", "", name)
         assert re.search(rf'"{stem}(_total)?"', code), f"nobody counts {name}"
     page, anchor = rule["annotations"]["runbook"].split("#")
     assert f"\n### {rule['alert']}\n" in (chart.PROJECT / page).read_text()
