@@ -12,6 +12,8 @@ from laundry_service.objectstore import ObjectStore
 from laundry_service.settings import version_of
 from mlops.api import models_router, runs_router
 from mlops.examples_api import examples_router
+from mlops.full.needs import LocalNeeds
+from mlops.jobs.processes import Processes
 from mlops.keeper import Keeper
 from mlops.policy import Policy, Rules
 from mlops.registry import Registry
@@ -34,9 +36,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     store = ObjectStore(settings, threads=4)
     registry = Registry(database, store, Outbox(settings.service_name))
     keeper = Keeper(registry, database, settings.model_dir)
-    runner = Runner(
-        database, database_url, timeout_s=settings.run_timeout_s, environment=settings.as_environment()
-    )
+    launcher = Processes(settings.as_environment())
+    runner = Runner(database, database_url, launcher, timeout_s=settings.run_timeout_s)
     policy = Policy(
         database,
         Rules(
@@ -80,6 +81,6 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     app.include_router(replicas_router(database, registry, Replicas(store)))
     app.include_router(models_router(database, registry))
-    app.include_router(runs_router(database, changes))
+    app.include_router(runs_router(database, changes, LocalNeeds(settings)))
     app.include_router(examples_router(database))
     return app

@@ -18,7 +18,7 @@ from rich.table import Table
 
 from laundry_reading.manifest import Manifest
 from mlops.refit import held_out
-from mlops.training import dataset
+from mlops.training import dataset, weights
 from mlops.training.evaluate import Evaluation
 
 INPUT_SIZE = 108
@@ -88,6 +88,7 @@ def _run(arguments: argparse.Namespace, photos: list[dataset.Photo], teacher: Pa
     from mlops.training.fit import Plan, Pupil, fit  # noqa: PLC0415
     from mlops.training.network import LaundryNet  # noqa: PLC0415
     from mlops.training.publish import Judges, compute_logits, publish  # noqa: PLC0415
+    from mlops.training.refine import state_of  # noqa: PLC0415
     from mlops.training.teacher import take_lessons  # noqa: PLC0415
 
     holdout = dataset.read_holdout()
@@ -162,6 +163,8 @@ def _run(arguments: argparse.Namespace, photos: list[dataset.Photo], teacher: Pa
     )
     # A refit later is judged by some of these photos and rehearses others, so that it does not forget them.
     held_out.write(arguments.out, *held_out.from_data(arguments.data))
+    # A full run later goes on from these.
+    weights.write(arguments.out, state_of(net))
     _show(manifest, result)
     return 0
 

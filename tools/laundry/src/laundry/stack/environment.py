@@ -29,6 +29,15 @@ class Surroundings:
     jwks_url: str
     model_folder: Path
     service_urls: Mapping[str, str]
+    training: Mapping[str, str] = field(default_factory=dict)
+
+
+def training_environment(data: Path | None, *, work: Path, python: Path) -> dict[str, str]:
+    """Return what full training runs need: photos, a folder to work in, and an interpreter if it is there."""
+    if data is None:
+        return {}
+    found = {"LAUNDRY_TRAINING_DATA": str(data), "LAUNDRY_TRAINING_WORK": str(work)}
+    return found | ({"LAUNDRY_TRAINING_PYTHON": str(python)} if python.is_file() else {})
 
 
 def service_environment(
@@ -63,6 +72,8 @@ def service_environment(
         }
     if service.models:
         found["LAUNDRY_MODEL_DIR"] = str(around.model_folder)
+    if service.trains:
+        found |= around.training
     if service.pushes:
         found |= {"LAUNDRY_FCM_URL": around.fcm_url, "LAUNDRY_FCM_PROJECT_ID": PROJECT_ID}
     if service.management:
