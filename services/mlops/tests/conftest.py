@@ -1,8 +1,10 @@
 import hashlib
+import importlib.util
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
 from pathlib import Path
+from types import ModuleType
 
 import httpx
 import pytest
@@ -106,3 +108,15 @@ def confirmed() -> Callable[..., TaskConfirmed]:
         return TaskConfirmed.model_validate(values)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def fake_trainer() -> ModuleType:
+    """The program that stands in for the trainer, which also makes the models that it makes."""
+    path = Path(__file__).with_name("fake_trainer.py")
+    spec = importlib.util.spec_from_file_location("fake_trainer", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

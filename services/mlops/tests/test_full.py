@@ -8,11 +8,11 @@ import sys
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import httpx
 import pytest
-from fake_trainer import CONFUSED, put
 
 from laundry_events import new_id
 from laundry_events.events import TaskConfirmed
@@ -52,17 +52,16 @@ def photos(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def training(photos: Path, tmp_path: Path) -> Callable[[str], dict[str, Any]]:
+def training(photos: Path, tmp_path: Path, fake_trainer: ModuleType) -> Callable[[str], dict[str, Any]]:
     """Settings of a service that trains with the stand-in, and the shipped model that it starts from."""
-    put(tmp_path / "models", "confused-1", CONFUSED)
+    fake_trainer.put(tmp_path / "models", "confused-1", fake_trainer.CONFUSED)
     held_out.write(tmp_path / "models", *held_out.from_data(photos))
 
     def settings(mode: str) -> dict[str, Any]:
         python = tmp_path / "python"
-        trainer = Path(__file__).with_name("fake_trainer.py")
         python.write_text(
             f'#!/bin/sh\n[ "$1" = -c ] && exit 0\n[ "$2" = mlops.training.tune ] || exit 9\n'
-            f'exec "{sys.executable}" "{trainer}" {mode} "$3"\n'
+            f'exec "{sys.executable}" "{fake_trainer.__file__}" {mode} "$3"\n'
         )
         python.chmod(0o755)
         return {

@@ -4,10 +4,10 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
-from fake_trainer import RIGHT, model, put
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -21,8 +21,6 @@ from mlops.runs import RunError
 from mlops.training.course import Course, draw_order
 from mlops.training.order import Correction, Line, Order
 from mlops.training.weights import BrokenWeights, pack, recover, unpack, write
-
-MODELS = Path(__file__).parents[3] / "models"
 
 
 async def test_what_is_missing_is_said_with_the_way_to_get_it(tmp_path: Path) -> None:
@@ -158,8 +156,10 @@ def test_weights_come_back_as_they_were_but_for_rounding() -> None:
             unpack(broken)
 
 
-def test_weights_are_named_in_the_manifest_beside_what_is_there(tmp_path: Path) -> None:
-    put(tmp_path, "m-1", RIGHT)
+def test_weights_are_named_in_the_manifest_beside_what_is_there(
+    tmp_path: Path, fake_trainer: ModuleType
+) -> None:
+    fake_trainer.put(tmp_path, "m-1", fake_trainer.RIGHT)
     manifest = Manifest.from_json((tmp_path / "manifest.json").read_bytes())
     entry = entry_of(manifest, "weights")
     assert entry is not None
@@ -167,9 +167,9 @@ def test_weights_are_named_in_the_manifest_beside_what_is_there(tmp_path: Path) 
     assert entry.matches((tmp_path / entry.file).read_bytes())
 
 
-def test_weights_are_taken_out_of_a_model_in_floats_only() -> None:
+def test_weights_are_taken_out_of_a_model_in_floats_only(fake_trainer: ModuleType) -> None:
     with pytest.raises(BrokenWeights, match="make model"):
-        recover(model("m-1", RIGHT))
+        recover(fake_trainer.model("m-1", fake_trainer.RIGHT))
 
 
 def test_a_champion_that_does_not_tell_who_judges_it_cannot_be_challenged(tmp_path: Path) -> None:

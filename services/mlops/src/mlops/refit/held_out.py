@@ -103,7 +103,7 @@ def _read(data: bytes, entry: Entry, *, labels: int) -> dict[str, npt.NDArray[An
         with np.load(io.BytesIO(data), allow_pickle=False) as stored:
             saved = {name: stored[name] for name in stored.files}
         features, targets = saved["features"], saved["targets"]
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise BrokenHeldOut(f"The held-out photos {entry.file} cannot be read: {error}") from error
     fits = features.ndim == 2 and all(len(rows) == len(targets) > 0 for rows in saved.values())
     if not fits or not 0 <= targets.min() <= targets.max() < labels:

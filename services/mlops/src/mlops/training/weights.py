@@ -50,7 +50,7 @@ def unpack(data: bytes) -> State:
     try:
         with np.load(io.BytesIO(data), allow_pickle=False) as stored:
             state = {name: stored[name] for name in stored.files}
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise BrokenWeights(f"The weights cannot be read: {error}") from error
     floats = {name: each.astype(np.float32) for name, each in state.items() if each.dtype.kind == "f"}
     if not floats or not all(np.isfinite(each).all() for each in floats.values()):
