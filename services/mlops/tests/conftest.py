@@ -1,5 +1,6 @@
 import hashlib
 import importlib.util
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
@@ -113,10 +114,20 @@ def confirmed() -> Callable[..., TaskConfirmed]:
 @pytest.fixture(scope="session")
 def fake_trainer() -> ModuleType:
     """The program that stands in for the trainer, which also makes the models that it makes."""
-    path = Path(__file__).with_name("fake_trainer.py")
-    spec = importlib.util.spec_from_file_location("fake_trainer", path)
+    return _beside("fake_trainer")
+
+
+@pytest.fixture(scope="session")
+def fake_cluster() -> ModuleType:
+    """A cluster's API over HTTP."""
+    return _beside("fake_cluster")
+
+
+def _beside(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
     spec.loader.exec_module(module)
     return module

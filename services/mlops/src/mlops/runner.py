@@ -101,7 +101,11 @@ class Runner:
         async with self._database.session() as session:
             abandoned = await repository.open_runs(session, "running")
         for run in abandoned:
-            job = await self._launcher.find(run["id"], run["kind"], run["attempts"])
+            try:
+                job = await self._launcher.find(run["id"], run["kind"], run["attempts"])
+            except LaunchError as error:
+                await self._fail(run["id"], str(error))
+                continue
             if job is None:
                 await self._again(run["id"], "the service stopped while this run was going on")
             else:

@@ -1,6 +1,7 @@
 """Settings of MLOps."""
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field, SecretStr
 
@@ -21,6 +22,14 @@ class Settings(DatabaseSettings, ObjectStoreSettings):
     )
     refit_max_examples: int = Field(default=5000, ge=2, description="Newest examples that a refit looks at")
 
+    training_jobs: Literal["process", "kubernetes"] = Field(
+        default="process",
+        description="Where training runs: a process beside the service, or a Job of the cluster",
+    )
+    training_job_templates: Path | None = Field(
+        default=None,
+        description="Folder of the Jobs' templates, refit.json and full.json, for kubernetes",
+    )
     training_data: Path | None = Field(
         default=None,
         description="Folder of the training photos (clothing/photos.csv); without it no full training",

@@ -41,6 +41,24 @@ class LocalNeeds:
         ]
 
 
+class ClusterNeeds:
+    """For runs as Jobs of a cluster, whose image and photos are the chart's matter."""
+
+    def __init__(self, templates: Path) -> None:
+        """Take the folder of the Jobs' templates."""
+        self._templates = templates
+
+    async def lacking(self, root: Manifest) -> list[str]:
+        """Look at the model and whether there is a template; the Job looks at the rest."""
+        found = lacking_weights(root)
+        if not (self._templates / "full.json").is_file():
+            found.append(
+                "This release has no Job for it: set training.full.enabled and training.full.photosClaim, "
+                "the volume that holds clothing/photos.csv."
+            )
+        return found
+
+
 def interpreter(settings: Settings) -> Path:
     """Return the interpreter that trains."""
     return settings.training_python or Path(sys.executable)
