@@ -29,6 +29,7 @@ async def test_a_reading_reaches_its_task_and_can_be_confirmed(
     assert read["reading"] == {
         "labels": [{"label": name, "confidence": 0.9, "count": 1} for name in ("shirt", "pants")],
         "needs_review": True,
+        "multiple": False,
         "model_version": "m1",
         "read_at": event.read_at.isoformat().replace("+00:00", "Z"),
     }

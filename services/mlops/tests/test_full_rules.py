@@ -22,6 +22,8 @@ from mlops.training.course import Course, draw_order
 from mlops.training.order import Correction, Line, Order
 from mlops.training.weights import BrokenWeights, pack, recover, unpack, write
 
+MODELS = Path(__file__).parents[3] / "models"
+
 
 async def test_what_is_missing_is_said_with_the_way_to_get_it(tmp_path: Path) -> None:
     manifest = ship(tmp_path, "bare-1")
@@ -165,6 +167,17 @@ def test_weights_are_named_in_the_manifest_beside_what_is_there(
     assert entry is not None
     assert entry.key == "models/m-1/laundry-m-1.weights.npz"
     assert entry.matches((tmp_path / entry.file).read_bytes())
+
+
+def test_the_shipped_model_has_weights_to_start_from() -> None:
+    manifest = Manifest.from_json((MODELS / "manifest.json").read_bytes())
+    entry = entry_of(manifest, "weights")
+    assert entry is not None
+    data = (MODELS / entry.file).read_bytes()
+    assert entry.matches(data)
+    state = unpack(data)
+    assert state["head.weight"].shape == (len(manifest.labels), 256)
+    assert sum(each.size for name, each in state.items() if name.endswith("weight")) > 2_000_000
 
 
 def test_weights_are_taken_out_of_a_model_in_floats_only(fake_trainer: ModuleType) -> None:

@@ -215,6 +215,7 @@ def _values(task: Task) -> dict[str, Any]:
         "photo_media_type": task.photo.media_type,
         "read_labels": _plain(reading.labels) if reading else None,
         "needs_review": reading.needs_review if reading else None,
+        "multiple": reading.multiple if reading else None,
         "model_version": reading.model_version if reading else None,
         "read_at": reading.read_at if reading else None,
         "unreadable_reason": task.unreadable_reason,
@@ -237,6 +238,7 @@ def _task(row: sa.Row[Any]) -> Task:
             row.needs_review,
             row.model_version,
             row.read_at,
+            bool(row.multiple),
         )
     if row.confirmed_at is not None:
         confirmation = Confirmation(

@@ -153,7 +153,7 @@ class Full:
                 "holdout_sha256": dataset.holdout_sha256(),
                 "epochs": settings.training_epochs,
                 "rate": settings.training_rate,
-                "training_photos": settings.training_photos or "all",
+                "most_photos": settings.training_photos,
                 **lesson.lineage(),
             },
         )

@@ -70,8 +70,8 @@ def lacking_weights(root: Manifest) -> list[str]:
         return []
     return [
         f"The model {root.version} has no weights to start from: its manifest names no `weights` file. `make "
-        "model` writes one beside each new model, and `python -m mlops.training.weights` takes one out of a "
-        "model file in floats."
+        "model` writes one beside each new model, and `python -m mlops.training.weights` does so from the "
+        "float file that a training left."
     ]
 
 

@@ -31,5 +31,7 @@ def main(kind: str, run: Callable[[str, Settings], Awaitable[int]]) -> int:
 
 
 def _end_with_the_service() -> None:
-    sys.stdin.buffer.read()
+    # Not through sys.stdin: its lock, held by this thread, would make the interpreter's own end fail.
+    while os.read(0, 4096):
+        pass
     os._exit(3)

@@ -64,11 +64,6 @@ def load_network(state: State) -> LaundryNet:
     return net
 
 
-def state_of(net: LaundryNet) -> State:
-    """The network's weights by name."""
-    return {name: value.detach().cpu().numpy() for name, value in net.state_dict().items()}
-
-
 def refine(
     net: LaundryNet, material: Material, course: Course, *, checkpoint: Path, report: Report
 ) -> LaundryNet:

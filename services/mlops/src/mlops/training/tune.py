@@ -8,12 +8,15 @@ import hashlib
 import os
 import sys
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from mlops.training import dataset
 from mlops.training.course import Course
+from mlops.training.finish import FinishError, Judges, finish
 from mlops.training.order import (
     CACHE_FOLDER,
     CHECKPOINT_FILE,
@@ -25,7 +28,7 @@ from mlops.training.order import (
     Line,
     Order,
 )
-from mlops.training.weights import BrokenWeights, unpack, write
+from mlops.training.weights import BrokenWeights, recover, unpack, write
 
 FITTED = 0.85
 """Share of the way when the fitting ends and the export begins."""
@@ -39,7 +42,7 @@ def main() -> int:
     folder = Path(sys.argv[1])
     try:
         _work(folder, Order.load(folder))
-    except (dataset.DataMissingError, BrokenWeights) as error:
+    except (dataset.DataMissingError, BrokenWeights, FinishError) as error:
         tell(Line(error=str(error)))
         return REFUSED
     return 0
@@ -51,26 +54,26 @@ def tell(line: Line) -> None:
 
 
 def _end_with_the_job() -> None:
-    sys.stdin.buffer.read()
+    # Not through sys.stdin: its lock, held by this thread, would make the interpreter's own end fail.
+    while os.read(0, 4096):
+        pass
     os._exit(3)
 
 
 def _work(folder: Path, order: Order) -> None:
     import torch  # noqa: PLC0415
 
-    from mlops.training.publish import Judges, publish  # noqa: PLC0415
-    from mlops.training.refine import Material, load_network, refine, state_of  # noqa: PLC0415
+    from mlops.training.publish import bring_out  # noqa: PLC0415
+    from mlops.training.refine import Material, load_network, refine  # noqa: PLC0415
 
     torch.set_num_threads(order.threads)
-    net = load_network(unpack((folder / WEIGHTS_FILE).read_bytes()))
+    start = (folder / WEIGHTS_FILE).read_bytes()
+    net = load_network(unpack(start))
+    began = time.monotonic()
     photos = dataset.read_photos(order.data)
     training = _learnt(photos, order)
-    households = dataset.read_holdout()
-    held = [p for p in photos if p.household in households and p.target != dataset.UNKNOWN]
-    other = [p for p in photos if p.household in households and p.target == dataset.UNKNOWN]
     tell(Line(note=f"{len(training)} training photos, {len(order.corrections)} corrections"))
-    cache = folder / CACHE_FOLDER
-    pixels = dataset.load_pixels(order.data, training, SOURCE_SIZE, cache)
+    pixels = dataset.load_pixels(order.data, training, SOURCE_SIZE, folder / CACHE_FOLDER)
     targets = np.array([photo.target for photo in training], dtype=np.int64)
     corrected = [np.load(folder / PHOTOS_FOLDER / f"{each.photo}.npy") for each in order.corrections]
     material = Material(
@@ -86,26 +89,45 @@ def _work(folder: Path, order: Order) -> None:
         checkpoint=folder / CHECKPOINT_FILE,
         report=lambda done, note: tell(Line(done=done * FITTED, note=note)),
     )
-    tell(Line(done=FITTED, note="exporting and calibrating"))
-    judges = Judges(
-        dataset.load_pixels(order.data, held, order.input_size, cache),
+    tell(Line(done=FITTED, note="exporting, quantising and calibrating"))
+    facts = {
+        **order.facts,
+        "training_photos": len(training),
+        "training_known": int((targets != dataset.UNKNOWN).sum()),
+        "corrections": len(order.corrections),
+        "teacher": "the network itself as it was before",
+        "teacher_sha256": hashlib.sha256(start).hexdigest(),
+        "minutes": round((time.monotonic() - began) / 60, 1),
+        "threads": order.threads,
+    }
+    plain, facts = bring_out(
+        net, facts, size=order.input_size, view=order.view_size, work=folder, run="tuned"
+    )
+    trained = recover(plain.SerializeToString())
+    out = folder / OUT_FOLDER
+    finish(plain, _judges(folder, order, training, photos), facts, version=order.version, out=out)
+    write(out, trained)
+    tell(Line(done=1.0))
+
+
+def _judges(folder: Path, order: Order, training: list[dataset.Photo], photos: list[dataset.Photo]) -> Judges:
+    def load(chosen: list[dataset.Photo], size: int) -> npt.NDArray[np.uint8]:
+        return dataset.load_pixels(order.data, chosen, size, folder / CACHE_FOLDER)
+
+    households = dataset.read_holdout()
+    held = [p for p in photos if p.household in households and p.target != dataset.UNKNOWN]
+    other = [p for p in photos if p.household in households and p.target == dataset.UNKNOWN]
+    targets = np.array([photo.target for photo in training], dtype=np.int64)
+    return Judges(
+        load(held, order.input_size),
         np.array([photo.target for photo in held], dtype=np.int64),
         [photo.household for photo in held],
-        dataset.load_pixels(order.data, other, order.input_size, cache),
-        training_pixels=dataset.load_pixels(order.data, training, order.input_size, cache),
-        training_known=targets != dataset.UNKNOWN,
+        load(other, order.input_size),
+        training_pixels=load(training, order.input_size),
+        training_targets=targets,
+        large=load(held, SOURCE_SIZE),
+        training_large=load(training, SOURCE_SIZE)[targets != dataset.UNKNOWN],
     )
-    publish(
-        net,
-        judges,
-        order.facts,
-        version=order.version,
-        size=order.input_size,
-        view=order.view_size,
-        out=folder / OUT_FOLDER,
-    )
-    write(folder / OUT_FOLDER, state_of(net))
-    tell(Line(done=1.0))
 
 
 def _learnt(photos: list[dataset.Photo], order: Order) -> list[dataset.Photo]:

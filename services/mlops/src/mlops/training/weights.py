@@ -1,8 +1,8 @@
 """The weights that a fine-tuning starts from, in a file beside the model.
 
-A training writes them itself. Of a model that was made before, ``python -m mlops.training.weights`` takes
-them out of its file: there batch normalisation is folded into the convolutions, so each is set to do nothing
-but add the folded bias, which computes the same. Knows numpy and onnx, not torch.
+They are taken out of the network's file in floats, before it is quantised; ``python -m
+mlops.training.weights`` does so later. In that file batch normalisation is folded into the convolutions, so
+each is set to do nothing but add the folded bias, which computes the same. Knows numpy and onnx, not torch.
 """
 
 from __future__ import annotations
@@ -109,17 +109,22 @@ def _only_adds(convolution: str, bias: npt.NDArray[np.float32]) -> State:
 
 
 def main() -> int:
-    """Recover the weights of the model in a folder. Returns the exit code."""
+    """Write the weights of the model in a folder beside it. Returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m mlops.training.weights", description=__doc__)
     parser.add_argument("--models", type=Path, default=Path("models"), help="folder of the model")
-    folder: Path = parser.parse_args().models
-    manifest = Manifest.from_json((folder / "manifest.json").read_bytes())
+    parser.add_argument(
+        "--floats",
+        type=Path,
+        default=Path("var/training/run.float.onnx"),
+        help="the same network in floats, as its training left it",
+    )
+    arguments = parser.parse_args()
     try:
-        state = recover((folder / manifest.file).read_bytes())
-    except BrokenWeights as error:
+        state = recover(arguments.floats.read_bytes())
+    except (OSError, BrokenWeights) as error:
         print(error, file=sys.stderr)
         return 2
-    write(folder, state)
+    manifest = write(arguments.models, state)
     print(f"The weights of {manifest.version} are written beside the model and named in its manifest.")
     return 0
 
