@@ -309,3 +309,11 @@ async def test_a_run_whose_service_died_before_its_job_was_made_is_begun_anew(
     await eventually(lambda: len(fake.created) == 1, what="a job")
     await runner.stop()
     assert fake.created == [name_of(TEMPLATE, left, 2)]
+
+
+def test_outside_of_a_cluster_the_setting_is_refused_with_the_way_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    with pytest.raises(LookupError, match="LAUNDRY_TRAINING_JOBS=process"):
+        Cluster.of_this_pod()
