@@ -40,6 +40,8 @@ def test_every_process_of_the_stack_is_in_the_chart() -> None:
         assert bool(facts.get("broker")) == service.broker
         assert bool(facts.get("database")) == service.database
         assert bool(facts.get("objects")) == service.objects
+        assert bool(facts.get("models")) == service.models
+        assert bool(facts.get("signs")) == service.signs
         assert bool(facts.get("push")) == service.pushes
         assert bool(facts.get("management")) == service.management
         assert bool(facts.get("peers")) == bool(service.peers)
@@ -91,7 +93,14 @@ def test_values_fit_their_schema(values: dict[str, Any]) -> None:
 
 
 def test_the_schema_refuses_what_would_be_overlooked() -> None:
-    for wrong in ({"servces": {}}, {"image": {"tag": 1}}, {"rabbitmq": {"replicas": 2}}, {"password": "x"}):
+    for wrong in (
+        {"servces": {}},
+        {"image": {"tag": 1}},
+        {"rabbitmq": {"replicas": 2}},
+        {"password": "x"},
+        {"models": {"publicKeys": ["too short"]}},
+        {"models": {"signingKey": "x"}},
+    ):
         with pytest.raises(jsonschema.ValidationError):
             jsonschema.validate(wrong, SCHEMA)
 

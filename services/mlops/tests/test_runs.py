@@ -15,14 +15,14 @@ import sqlalchemy as sa
 
 from laundry_events import new_id
 from laundry_events.events import TaskConfirmed
-from laundry_reading.manifest import Manifest
 from laundry_reading.model import Model
-from laundry_reading.storage import CHAMPION_KEY, MAX_MANIFEST_BYTES, model_key
+from laundry_reading.signing import TrustedKeys
+from laundry_reading.storage import CHAMPION_KEY, MAX_MANIFEST_BYTES, manifest_key, model_key
 from laundry_service.database import Database
 from laundry_service.objectstore import ObjectStore, ObjectStoreUnavailable
 from laundry_testing.identity import FileIdentity
 from laundry_testing.messaging import eventually
-from laundry_testing.models import LABELS, colour_model, photo_of, ship
+from laundry_testing.models import KEY, LABELS, colour_model, photo_of, ship
 from mlops import repository
 from mlops.jobs.processes import Processes
 from mlops.refit import examples as seeing
@@ -103,7 +103,11 @@ async def test_a_refit_learns_from_corrections_and_its_model_takes_over(
     lineage = model["lineage"]
     assert (lineage["base_version"], lineage["run_id"]) == ("confused-1", run["id"])
     assert (lineage["examples_learnt"], lineage["examples_judging"]) == (60, 0)
-    manifest = Manifest.from_json(await store.get(CHAMPION_KEY, max_bytes=MAX_MANIFEST_BYTES))
+    # The run's own process signed what replicas will load.
+    told = await store.get(CHAMPION_KEY, max_bytes=MAX_MANIFEST_BYTES)
+    manifest = TrustedKeys([KEY.public]).open(told, "champion")
+    kept = await store.get(manifest_key(manifest.version), max_bytes=MAX_MANIFEST_BYTES)
+    assert TrustedKeys([KEY.public]).open(kept, "model") == manifest
     assert manifest.version == run["model_version"]
     served = Model.load(await store.get(model_key(manifest), max_bytes=10**6), sha256=manifest.sha256)
     assert served.version == manifest.version

@@ -34,6 +34,13 @@
 {{- include "laundry.fromSecret" (dict "name" "LAUNDRY_S3_ACCESS_KEY" "secret" $secret "key" "s3-access-key") | nindent 0 }}
 {{- include "laundry.fromSecret" (dict "name" "LAUNDRY_S3_SECRET_KEY" "secret" $secret "key" "s3-secret-key") | nindent 0 }}
 {{- end }}
+{{- if $facts.models }}
+- name: LAUNDRY_MODEL_PUBLIC_KEYS
+  value: {{ join "," $root.Values.models.publicKeys | required "set models.publicKeys (laundry models keygen makes a key pair)" | quote }}
+{{- end }}
+{{- if $facts.signs }}
+{{- include "laundry.fromSecret" (dict "name" "LAUNDRY_MODEL_SIGNING_KEY" "secret" $secret "key" "model-signing-key") | nindent 0 }}
+{{- end }}
 {{- if $facts.mqtt }}
 {{- include "laundry.fromSecret" (dict "name" "LAUNDRY_MQTT_AUTH_SECRET" "secret" $secret "key" "mqtt-auth-secret") | nindent 0 }}
 {{- end }}

@@ -18,6 +18,7 @@ from mlops.full.needs import ClusterNeeds, LocalNeeds, Needs
 from mlops.jobs.launch import Launcher
 from mlops.jobs.processes import Processes
 from mlops.keeper import Keeper
+from mlops.manifests import Manifests
 from mlops.policy import Policy, Rules
 from mlops.registry import Registry
 from mlops.replicas import Replicas
@@ -37,8 +38,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     amqp_url = settings.amqp_url.get_secret_value()
     database = Database(database_url, pool=settings.database_pool)
     store = ObjectStore(settings, threads=4)
-    registry = Registry(database, store, Outbox(settings.service_name))
-    keeper = Keeper(registry, database, settings.model_dir)
+    manifests = Manifests(store, settings.model_signing_key, settings.model_public_keys)
+    registry = Registry(database, store, Outbox(settings.service_name), manifests)
+    keeper = Keeper(registry, database, settings.model_dir, signed_by=manifests.signed_by)
     launcher, needs, close_launcher = _training(settings)
     runner = Runner(database, database_url, launcher, timeout_s=settings.run_timeout_s)
     policy = Policy(

@@ -16,6 +16,7 @@ from mlops.full.photos import Frozen, find_frozen, lay_out, stand_aside
 from mlops.full.trainer import train
 from mlops.full.workshop import Workshop
 from mlops.heldout import entry_of
+from mlops.manifests import Manifests
 from mlops.refit import held_out
 from mlops.refit.cost import compare_costs
 from mlops.refit.examples import Eyes, Lesson
@@ -200,7 +201,8 @@ async def run_full(run_id: str, settings: Settings) -> int:
     """Run a full run and note how it ended. Returns the exit code."""
     database = Database(settings.database_url.get_secret_value(), pool=2)
     store = ObjectStore(settings, threads=4)
-    registry = Registry(database, store, Outbox(settings.service_name))
+    manifests = Manifests(store, settings.model_signing_key, settings.model_public_keys)
+    registry = Registry(database, store, Outbox(settings.service_name), manifests)
     run = Run(run_id, database, registry)
     try:
         async with run:

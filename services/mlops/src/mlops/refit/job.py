@@ -11,6 +11,7 @@ from laundry_events import Outbox
 from laundry_reading.model import Model
 from laundry_service.database import Database
 from laundry_service.objectstore import ObjectStore
+from mlops.manifests import Manifests
 from mlops.refit.choose import Chosen, Taught, choose, contest
 from mlops.refit.cost import compare_costs
 from mlops.refit.examples import Lesson
@@ -155,7 +156,8 @@ async def run_refit(run_id: str, settings: Settings) -> int:
     """Run a refit and note how it ended. Returns the exit code."""
     database = Database(settings.database_url.get_secret_value(), pool=2)
     store = ObjectStore(settings, threads=4)
-    registry = Registry(database, store, Outbox(settings.service_name))
+    manifests = Manifests(store, settings.model_signing_key, settings.model_public_keys)
+    registry = Registry(database, store, Outbox(settings.service_name), manifests)
     run = Run(run_id, database, registry)
     try:
         async with run:

@@ -10,6 +10,7 @@ from laundry.process import base_environment
 from laundry.servers.addresses import BrokerAddress, ObjectStoreAddress
 from laundry.servers.fcm import PROJECT_ID
 from laundry.stack.processes import Service
+from laundry_reading.signing import SigningKey
 
 BUCKET = "laundry"
 # As in laundry_events.topology; importing that would cost the supervisor 80 MB. A test compares them.
@@ -28,6 +29,7 @@ class Surroundings:
     fcm_url: str
     jwks_url: str
     model_folder: Path
+    model_signing_key: str = field(repr=False)
     service_urls: Mapping[str, str]
     training: Mapping[str, str] = field(default_factory=dict)
 
@@ -72,6 +74,9 @@ def service_environment(
         }
     if service.models:
         found["LAUNDRY_MODEL_DIR"] = str(around.model_folder)
+        found["LAUNDRY_MODEL_PUBLIC_KEYS"] = SigningKey.parse(around.model_signing_key).public.text
+    if service.signs:
+        found["LAUNDRY_MODEL_SIGNING_KEY"] = around.model_signing_key
     if service.trains:
         found |= around.training
     if service.pushes:

@@ -166,6 +166,7 @@ class Launch:
             fcm_url=self.fcm.address.url,
             jwks_url=self.fcm.jwks_url,
             model_folder=PROJECT / "models",
+            model_signing_key=self.kept.model_signing_key,
             service_urls=self.service_urls,
             training=training_environment(
                 self.options.training_data,
