@@ -45,6 +45,7 @@ def test_every_process_of_the_stack_is_in_the_chart() -> None:
         assert bool(facts.get("push")) == service.pushes
         assert bool(facts.get("management")) == service.management
         assert bool(facts.get("peers")) == bool(service.peers)
+        assert bool(facts.get("trains")) == service.trains
         assert bool(facts.get("port")) == bool(service.url_key)
         assert facts.get("process") == (service.arguments[0] if service.arguments else None)
         assert facts.get("secret") == (service.login if service.broker else None)
@@ -58,13 +59,32 @@ def test_templates_set_what_the_settings_ask_for() -> None:
         for name, field in settings_of(service).model_fields.items():
             variable = f"LAUNDRY_{name.upper()}"
             fields[variable] = fields.get(variable, False) or field.is_required()
-    text = TEMPLATES["services.yaml"]
+    text = "".join(TEMPLATES[name] for name in ("services.yaml", "_environment.tpl", "_training.tpl"))
     named = set(re.findall(r"\bLAUNDRY_[A-Z0-9_]+\b", text))
     peers = re.search(r"range \$peer := list ([^}]*) }}\s*- name: LAUNDRY_{{ upper \$peer }}_URL", text)
     assert peers is not None
     named |= {f"LAUNDRY_{peer.upper()}_URL" for peer in re.findall(r'"(\w+)"', peers[1])}
     assert named - {"LAUNDRY_"} <= fields.keys(), "variables that no service reads"
     assert {name for name, required in fields.items() if required} <= named | IN_THE_IMAGE
+
+
+def test_a_full_training_needs_its_photos_and_no_secret_of_its_own() -> None:
+    jsonschema.validate({"training": {**VALUES["training"], "jobs": "process"}}, SCHEMA)
+    full = {**VALUES["training"]["full"], "enabled": True}
+    for wrong in ({"jobs": "cron"}, {"full": full}, {"full": {**full, "photosClaim": "Not A Name"}}):
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate({"training": {**VALUES["training"], **wrong}}, SCHEMA)
+    assert "automountServiceAccountToken: false" in TEMPLATES["_training.tpl"]
+
+
+def test_mlops_may_do_with_jobs_what_it_asks_for_and_no_more() -> None:
+    text = TEMPLATES["training.yaml"]
+    rules = yaml.safe_load(text[text.index("rules:") : text.index("---\napiVersion: rbac")])["rules"]
+    assert {resource: rule["verbs"] for rule in rules for resource in rule["resources"]} == {
+        "jobs": ["create", "get", "list", "watch", "delete"],
+        "pods": ["list"],
+    }
+    assert "ClusterRole" not in text
 
 
 @pytest.mark.parametrize("values", [VALUES, EXAMPLE], ids=["defaults", "example"])

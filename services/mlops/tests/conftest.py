@@ -1,8 +1,11 @@
 import hashlib
+import importlib.util
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
 from pathlib import Path
+from types import ModuleType
 
 import httpx
 import pytest
@@ -118,3 +121,25 @@ def confirmed() -> Callable[..., TaskConfirmed]:
         return TaskConfirmed.model_validate(values)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def fake_trainer() -> ModuleType:
+    """The program that stands in for the trainer, which also makes the models that it makes."""
+    return _beside("fake_trainer")
+
+
+@pytest.fixture(scope="session")
+def fake_cluster() -> ModuleType:
+    """A cluster's API over HTTP."""
+    return _beside("fake_cluster")
+
+
+def _beside(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module

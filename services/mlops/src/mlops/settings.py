@@ -1,7 +1,7 @@
 """Settings of MLOps."""
 
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import NoDecode
@@ -30,6 +30,34 @@ class Settings(DatabaseSettings, ObjectStoreSettings):
         default=12, ge=2, description="Fewest examples to learn from; below, a refit fails"
     )
     refit_max_examples: int = Field(default=5000, ge=2, description="Newest examples that a refit looks at")
+
+    training_jobs: Literal["process", "kubernetes"] = Field(
+        default="process",
+        description="Where training runs: a process beside the service, or a Job of the cluster",
+    )
+    training_job_templates: Path | None = Field(
+        default=None,
+        description="Folder of the Jobs' templates, refit.json and full.json, for kubernetes",
+    )
+    training_data: Path | None = Field(
+        default=None,
+        description="Folder of the training photos (clothing/photos.csv); without it no full training",
+    )
+    training_python: Path | None = Field(
+        default=None,
+        description="Interpreter that has torch (services/mlops/training-requirements.txt); "
+        "default: the service's own",
+    )
+    training_work: Path | None = Field(
+        default=None,
+        description="Folder for a full training's checkpoints; default: in the system's temporary folder",
+    )
+    training_threads: int = Field(default=2, ge=1, description="Threads of a full training")
+    training_epochs: int = Field(default=6, ge=1, description="Passes of a full training over its photos")
+    training_rate: float = Field(default=3e-4, gt=0, description="Highest learning rate of a full training")
+    training_photos: int = Field(
+        default=0, ge=0, description="Use only so many of the training photos, to try it out; 0: all"
+    )
 
     retrain_after_corrections: int = Field(
         default=200, ge=0, description="Queue a refit after so many new corrections; 0: never"

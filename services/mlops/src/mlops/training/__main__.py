@@ -20,7 +20,7 @@ from rich.table import Table
 
 from laundry_reading.manifest import Manifest
 from mlops.refit import held_out
-from mlops.training import dataset
+from mlops.training import dataset, weights
 from mlops.training.evaluate import Evaluation
 
 if TYPE_CHECKING:
@@ -158,13 +158,16 @@ def _run(arguments: argparse.Namespace, pictures: Pictures, teacher: Path) -> in
             training_large=pictures.large[known],
         )
         version = arguments.version or f"{datetime.now(UTC):%Y%m%d-%H%M}"
+        trained = weights.recover(plain.SerializeToString())
         with console.status("Quantising, calibrating, judging…"):
             manifest, result = finish(plain, judges, facts, version=version, out=arguments.out)
-    except (NothingTrained, FinishError) as error:
+    except (NothingTrained, FinishError, weights.BrokenWeights) as error:
         console.print(f"[red]{error}[/red]")
         return 1
     # A refit later is judged by some of these photos and rehearses others, so that it does not forget them.
     held_out.write(arguments.out, *held_out.from_data(arguments.data))
+    # A full run later goes on from these.
+    weights.write(arguments.out, trained)
     _show(manifest, result)
     return 0
 

@@ -31,6 +31,15 @@ class Surroundings:
     model_folder: Path
     model_signing_key: str = field(repr=False)
     service_urls: Mapping[str, str]
+    training: Mapping[str, str] = field(default_factory=dict)
+
+
+def training_environment(data: Path | None, *, work: Path, python: Path) -> dict[str, str]:
+    """Return what full training runs need: photos, a folder to work in, and an interpreter if it is there."""
+    if data is None:
+        return {}
+    found = {"LAUNDRY_TRAINING_DATA": str(data), "LAUNDRY_TRAINING_WORK": str(work)}
+    return found | ({"LAUNDRY_TRAINING_PYTHON": str(python)} if python.is_file() else {})
 
 
 def service_environment(
@@ -68,6 +77,8 @@ def service_environment(
         found["LAUNDRY_MODEL_PUBLIC_KEYS"] = SigningKey.parse(around.model_signing_key).public.text
     if service.signs:
         found["LAUNDRY_MODEL_SIGNING_KEY"] = around.model_signing_key
+    if service.trains:
+        found |= around.training
     if service.pushes:
         found |= {"LAUNDRY_FCM_URL": around.fcm_url, "LAUNDRY_FCM_PROJECT_ID": PROJECT_ID}
     if service.management:
