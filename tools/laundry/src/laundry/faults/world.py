@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import asyncpg
 import httpx
@@ -18,6 +19,7 @@ import psutil
 from laundry.bench.stage import Stage
 from laundry.errors import LaundryError
 from laundry.faults.load import Load
+from laundry.faults.tools import Tool
 from laundry.stack import report, state
 
 POLL_S = 0.05
@@ -46,6 +48,8 @@ class Fault:
         make: does it and undoes it; returns what was observed.
         minimum_nodes: brokers that it needs.
         soak: whether it may be drawn in a soak.
+        kills: whether messages that it publishes itself are to die; nobody else's may, ever.
+        tools: programs that it needs.
     """
 
     name: str
@@ -54,6 +58,8 @@ class Fault:
     make: Callable[["World"], Awaitable[list[Observation]]]
     minimum_nodes: int = 1
     soak: bool = True
+    kills: bool = False
+    tools: tuple[Tool, ...] = ()
 
 
 @dataclass
@@ -173,6 +179,28 @@ class World:
         async with self.stage.client(service) as client:
             lines = (await client.get("/metrics")).text.splitlines()
         return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(name))
+
+    async def cut(self, user: str, *, times: int, apart_s: float) -> int:
+        """Close the connections that a service consumes with, again and again as it comes back.
+
+        Returns:
+            how many were closed.
+        """
+        closed = 0
+        for _ in range(times):
+            with suppress(httpx.HTTPError, OSError):
+                async with httpx.AsyncClient(
+                    base_url=self.stage.document["management_urls"][0], timeout=10
+                ) as client:
+                    answer = await client.get("/api/connections?columns=name,client_properties")
+                    for each in answer.raise_for_status().json():
+                        said = (each.get("client_properties") or {}).get("connection_name")
+                        if said == f"{user}/consume":
+                            gone = await client.delete(f"/api/connections/{quote(each['name'], safe='')}")
+                            closed += gone.status_code == httpx.codes.NO_CONTENT
+            await asyncio.sleep(apart_s)
+        self.load.ledger.said(f"closed {closed} connections of {user}")
+        return closed
 
     async def database(self, service: str, query: str, *arguments: Any) -> Any:
         """Ask a service's own database for one value."""
