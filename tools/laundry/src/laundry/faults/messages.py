@@ -22,7 +22,13 @@ WAITING = 100_000
 DEAD_S = 20.0
 POISON_S = 240.0
 PUSH_S = 3.0
-TWICE = ("task.submitted", "task.read", "task.confirmed", "equipment.fault", "preference.created")
+TWICE = {
+    "task.submitted": 20,
+    "task.read": 20,
+    "task.confirmed": 5,
+    "equipment.fault": 5,
+    "preference.created": 2,
+}
 TAKEN_S = 20.0
 Headers = dict[str, Any]
 Change = Callable[[dict[str, Any], Headers], None]
@@ -76,17 +82,15 @@ async def publish(
 
 async def twice(world: World) -> list[Observation]:
     """Publish what the system publishes once more, and once more with a body that only the inbox can stop."""
-    found = await tapped(world, TWICE, 60)
+    kinds = [tapped(world, (key,), number) for key, number in TWICE.items()]
+    found = [message for kind in await asyncio.gather(*kinds) for message in kind]
     async with opened_channel(world) as channel:
         for message in found:
             key, identifier = message.routing_key or "", message.message_id or ""
             await publish(channel, key, message.body, message.headers, identifier)
             await publish(channel, key, _as_if_new(key, message.body), message.headers, identifier)
-    kinds = sorted({message.routing_key or "" for message in found})
-    return [
-        Observation(f"{len(found)} messages came three times", len(found) == 60),
-        Observation(f"of every kind: {', '.join(kinds)}", set(kinds) == set(TWICE)),
-    ]
+    whole = len(found) == sum(TWICE.values())
+    return [Observation(f"{len(found)} messages of {len(TWICE)} kinds came three times", whole)]
 
 
 def _as_if_new(key: str, body: bytes) -> bytes:
