@@ -47,15 +47,12 @@ async def look_at(stage: Stage, load: Load) -> Effects:
     examples = {row["task_id"] for row in await rows(stage, "mlops", EXAMPLES, load.branch)}
     silent = [f"confirmation of {task}" for task in sorted(load.ledger.confirmed - examples)]
     hears = {
-        row["user_id"]: row["preference_id"]
+        (row["user_id"], row["preference_id"])
         for row in told
         if row["kind"] == "branch_match" and row["state"] in ON_ITS_WAY
     }
-    silent += [
-        f"preference {preference}"
-        for customer, preference in load.ledger.stated.items()
-        if hears.get(customer) != preference
-    ]
+    stated = load.ledger.stated.items()
+    silent += [f"preference {stating[1]}" for stating in stated if stating not in hears]
     # Each customer likes what one branch said once.
     repeated = _twice("recommendation to", (row["user_id"] for row in told if row["kind"] == "branch_match"))
     alerts = Counter(await shown(stage, load.phone))
