@@ -23,6 +23,7 @@ from laundry.faults.tools import Tool
 from laundry.stack import report, state
 
 POLL_S = 0.05
+FLAP_S = 0.5
 HEALTHY_S = 90.0
 CONSUMERS = ("ai-consumer-1", "ai-consumer-2", "ai-consumer-3")
 
@@ -180,14 +181,14 @@ class World:
             lines = (await client.get("/metrics")).text.splitlines()
         return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(name))
 
-    async def cut(self, user: str, *, times: int, apart_s: float) -> int:
-        """Close the connections that a service consumes with, again and again as it comes back.
+    async def cut(self, user: str, *, times: int, within_s: float) -> int:
+        """Close the connections that a service consumes with, again and again as they come back.
 
         Returns:
             how many were closed.
         """
-        closed = 0
-        for _ in range(times):
+        closed, until = 0, time.monotonic() + within_s
+        while closed < times and time.monotonic() < until:
             with suppress(httpx.HTTPError, OSError):
                 async with httpx.AsyncClient(
                     base_url=self.stage.document["management_urls"][0], timeout=10
@@ -198,7 +199,7 @@ class World:
                         if said == f"{user}/consume":
                             gone = await client.delete(f"/api/connections/{quote(each['name'], safe='')}")
                             closed += gone.status_code == httpx.codes.NO_CONTENT
-            await asyncio.sleep(apart_s)
+            await asyncio.sleep(FLAP_S)
         self.load.ledger.said(f"closed {closed} connections of {user}")
         return closed
 
