@@ -70,7 +70,7 @@ bench: setup ## Measure the figures of the design and compare them with their ta
 verify: setup ## Verify what DD-02 asks, on three nodes: pass or fail (about 10 minutes)
 	$(BIN)/laundry verify
 
-faults: setup ## Break a three-node stack in every way under load; a ledger outside tells what was lost (SOAK=minutes for random faults)
+faults: setup ## Break a three-node stack in every way under load; a ledger outside tells what was lost (SOAK=minutes for random faults, SEED=number for the same ones)
 	$(BIN)/laundry faults $(if $(SOAK),--soak $(SOAK)) $(if $(SEED),--seed $(SEED))
 
 train-setup: ## Make .venv-train, which has torch: for `make model` and for full training runs

@@ -17,8 +17,8 @@ from laundry.bench.stage import Stage
 from laundry.commands.bench import bars, running_or_started, stop
 from laundry.display import console
 from laundry.errors import LaundryError
-from laundry.faults import suite, tables
-from laundry.faults.invariants import Findings
+from laundry.faults import picture, suite, tables, tools
+from laundry.faults.findings import Findings
 from laundry.faults.ledger import Ledger
 from laundry.faults.load import Load
 from laundry.faults.suite import CATALOGUE, Result
@@ -40,7 +40,8 @@ def faults(  # noqa: PLR0917 - options of a command
     seed: Annotated[int | None, typer.Option(help="Draw the same faults again.")] = None,
     rate: Annotated[float, typer.Option(min=0.1, max=100, help="Photos a second meanwhile.")] = 8,
     nodes: Annotated[int, typer.Option(help="RabbitMQ nodes, if the stack is started here: 3, or 1.")] = 3,
-    output: Annotated[Path, typer.Option(help="Folder for faults.json and faults.png.")] = PROJECT / "build",
+    output: Annotated[Path, typer.Option(help="Folder for faults.json, faults.md and faults.png.")] = PROJECT
+    / "build",
 ) -> None:
     """Kill, cut off and confuse the running stack under load, and compare it with a ledger outside.
 
@@ -67,14 +68,14 @@ def faults(  # noqa: PLR0917 - options of a command
     end: list[Findings] = []
     world: World | None = None
     try:
+        wanted = suite.CATALOGUE.values() if soak else chosen
+        tools.provide((tool for fault in wanted for tool in fault.tools), out.print)
         document = running_or_started(paths, nodes, started_here)
         with bars() as say:
             stage = Stage(paths, document, LocalIdentity(paths.identity), say, target())
             world = World(stage, Load(stage, Ledger(output / "faults-ledger.jsonl"), rate))
             if soak:
-                out.print(
-                    f"Soak of {soak:g} minutes. The same again: laundry faults --soak {soak:g} --seed {seed}"
-                )
+                out.print(_again(soak, seed))
                 end.append(asyncio.run(suite.soak(world, soak, seed, _say(world), results.append)))
             else:
                 asyncio.run(suite.run(world, chosen, _say(world), results.append))
@@ -87,14 +88,26 @@ def faults(  # noqa: PLR0917 - options of a command
                 "seed": seed,
             }
             tables.write(output / "faults.json", results, world.load, surroundings, end[0] if end else None)
-            tables.draw(output / "faults.png", world.load, world.marks)
-            tables.show(out, results, end[0] if end else None)
-            out.print(f"written to {output / 'faults.json'}, faults.png and faults-ledger.jsonl")
+            at_end = end[0] if end else None
+            tables.page(output / "faults.md", results, at_end)
+            picture.draw(output / "faults.png", world.load, world.marks)
+            tables.show(out, results, at_end)
+            out.print(f"Written to {output}: faults.json, faults.md, faults.png, faults-ledger.jsonl")
             world.load.ledger.close()
         if started_here:
             stop()
     held = all(each.holds for each in results) and not any(found.problems for found in end)
+    if soak:
+        held = held and bool(end)
+        out.print(_again(soak, seed))
+    out.print(tables.verdict(results, end[0] if end else None))
     raise typer.Exit(0 if results and held else 1)
+
+
+def _again(minutes: float, seed: int) -> str:
+    return (
+        f"Soak of {minutes:g} minutes, seed {seed}. The same again: make faults SOAK={minutes:g} SEED={seed}"
+    )
 
 
 def _say(world: World) -> Callable[[str], None]:

@@ -1,19 +1,24 @@
 """Readers that live at another time, by libfaketime."""
 
 import asyncio
-from pathlib import Path
 
-from laundry.faults.world import World
+from laundry.faults.tools import faketime_library
+from laundry.faults.world import NotHere, World
 from laundry.stack import changes
 from laundry.stack.restart import restart
 
-FAKETIME = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1")
-
 
 async def with_clock(world: World, name: str, offset: str | None) -> None:
-    """Restart a process with its clock set off, or right again."""
+    """Restart a process with its clock set off, or right again.
+
+    Raises:
+        NotHere: libfaketime is not installed.
+    """
+    library = faketime_library()
+    if library is None:
+        raise NotHere("libfaketime is missing (apt-get install faketime)")
     settings = {
-        "LD_PRELOAD": str(FAKETIME) if offset else "",
+        "LD_PRELOAD": str(library) if offset else "",
         "FAKETIME": offset or "+0",
         # Timeouts must go on counting real seconds.
         "FAKETIME_DONT_FAKE_MONOTONIC": "1",

@@ -25,7 +25,7 @@ class Upload:
 
 @dataclass
 class Alarm:
-    """One fault that a piece of equipment reported and the monitoring took."""
+    """One fault that a piece of equipment reported; the monitoring took it, or by MQTT the broker."""
 
     equipment_id: str
     asked_at: float
@@ -34,11 +34,18 @@ class Alarm:
 
 @dataclass
 class Ledger:
-    """Everything that was asked and answered, also written line by line to ``path``."""
+    """Everything that was asked and answered, also written line by line to ``path``.
+
+    Attributes:
+        confirmed: tasks whose confirmation was answered 200.
+        stated: preferences that were answered 201, by the one customer whom each suits.
+    """
 
     path: Path
     uploads: dict[str, Upload] = field(default_factory=dict)
     alarms: dict[str, Alarm] = field(default_factory=dict)
+    confirmed: set[str] = field(default_factory=set)
+    stated: dict[str, str] = field(default_factory=dict)
     slowest_s: float = 0.0
 
     def __post_init__(self) -> None:
@@ -64,6 +71,17 @@ class Ledger:
         self.alarms[alarm.equipment_id] = alarm
         self._write({"fault": alarm.equipment_id})
 
+    def took_confirmation(self, task_id: str) -> None:
+        """Note that an owner's confirmation was answered 200."""
+        self.confirmed.add(task_id)
+        self._write({"confirmed": task_id})
+
+    def took_preference(self, preference_id: str, customer: str) -> None:
+        """Note a preference that was answered 201. Raises ValueError if it was another one before."""
+        if self.stated.setdefault(customer, preference_id) != preference_id:
+            raise ValueError(f"{customer}'s preference is {self.stated[customer]} and {preference_id}")
+        self._write({"preference": preference_id, "customer": customer})
+
     def said(self, text: str) -> None:
         """Note what was done to the system."""
         self._write({"did": text})
@@ -72,6 +90,11 @@ class Ledger:
     def accepted_ids(self) -> set[str]:
         """The tasks that were promised."""
         return {each.task_id for each in self.uploads.values() if each.task_id is not None}
+
+    def newest_task(self, *, besides: set[str]) -> str | None:
+        """Name the task that was promised last and is none of some others."""
+        newest = (each.task_id for each in reversed(self.uploads.values()) if each.task_id is not None)
+        return next((task_id for task_id in newest if task_id not in besides), None)
 
     @property
     def unanswered(self) -> list[Upload]:

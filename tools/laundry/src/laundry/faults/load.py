@@ -1,12 +1,10 @@
-"""Continuous load: photos from helpers who do not give up, faults from washers, and what comes of them."""
+"""Continuous load on all services, of people and machines that do not give up, and what comes of it."""
 
 import asyncio
-import secrets
 import time
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any
 
 import asyncpg
@@ -14,12 +12,11 @@ import httpx
 
 from laundry.bench.pictures import multipart, small_photos, unique
 from laundry.bench.stage import Stage
-from laundry.faults.ledger import Alarm, Ledger, Upload
+from laundry.faults.ledger import Ledger, Upload
 
 AGAIN_S = 0.5
 ANSWERED_S = 90.0
 REQUEST_S = 15.0
-ALARM_EVERY_S = 2.0
 SAMPLE_EVERY_S = 0.5
 
 
@@ -34,13 +31,20 @@ class Point:
 
 @dataclass
 class Load:
-    """Uploads at a steady rate, whatever happens to the system; one washer breaks every two seconds."""
+    """Uploads at a steady rate, whatever happens to the system; whoever else there is comes as ``others``.
+
+    Attributes:
+        confirming: whether owners confirm readings at present.
+        broken: why a part of the load ended.
+    """
 
     stage: Stage
     ledger: Ledger
     rate: float
     points: list[Point] = field(default_factory=list)
     began: float = field(default_factory=time.monotonic)
+    confirming: asyncio.Event = field(default_factory=asyncio.Event)
+    broken: list[str] = field(default_factory=list)
     _going: asyncio.Event = field(default_factory=asyncio.Event)
     _under_way: int = 0
 
@@ -55,24 +59,47 @@ class Load:
         return f"faults-phone-{self.stage.run}"
 
     @property
+    def customers(self) -> str:
+        """How the names and device tokens of this run's customers begin."""
+        return f"faults-customer-{self.stage.run}"
+
+    @property
+    def going(self) -> bool:
+        """Whether new things are begun at present."""
+        return self._going.is_set()
+
+    async def goes_on(self) -> None:
+        """Wait until new things may be begun."""
+        await self._going.wait()
+
+    @property
     def now(self) -> float:
         """Seconds since the beginning."""
         return time.monotonic() - self.began
 
     @asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
+    async def running(self, others: Sequence["Source"]) -> AsyncIterator[None]:
         """Load the system until the block ends."""
         await self._register_phone()
         self._going.set()
-        tasks = [
-            asyncio.create_task(each) for each in (self._upload_all(), self._break_washers(), self._sample())
-        ]
+        self.confirming.set()
+        sources = [self._upload_all(), self._sample(), *(each(self) for each in others)]
+        tasks = [asyncio.create_task(each) for each in sources]
+        for task in tasks:
+            task.add_done_callback(self._note_end)
         try:
             yield
         finally:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _note_end(self, task: asyncio.Task[None]) -> None:
+        error = None if task.cancelled() else task.exception()
+        while isinstance(error, BaseExceptionGroup):
+            error = error.exceptions[0]
+        if error is not None:
+            self.broken.append(f"{type(error).__name__}: {error}"[:300])
 
     @asynccontextmanager
     async def paused(self) -> AsyncIterator[None]:
@@ -89,6 +116,15 @@ class Load:
             yield
         finally:
             self._going.set()
+
+    @asynccontextmanager
+    async def unconfirmed(self) -> AsyncIterator[None]:
+        """Let owners confirm nothing until the block ends."""
+        self.confirming.clear()
+        try:
+            yield
+        finally:
+            self.confirming.set()
 
     async def finish(self, client: httpx.AsyncClient, upload: Upload, photo: bytes) -> None:
         """Send a photo again and again until it is accepted, as a phone does, under one key.
@@ -113,7 +149,8 @@ class Load:
                     raise RuntimeError(f"an upload was answered {answer.status_code}: {answer.text[:200]}")
             await asyncio.sleep(AGAIN_S)
 
-    async def _counted(self, work: Coroutine[Any, Any, Any]) -> None:
+    async def counted(self, work: Coroutine[Any, Any, Any]) -> None:
+        """Do something that a pause waits for."""
         self._under_way += 1
         try:
             await work
@@ -131,40 +168,10 @@ class Load:
                     due = time.monotonic()
                 upload = self.ledger.asked(f"{self.stage.run}-{number}")
                 photo = unique(photos[number % len(photos)])
-                uploads.create_task(self._counted(self.finish(client, upload, photo)))
+                uploads.create_task(self.counted(self.finish(client, upload, photo)))
                 number += 1
                 due += 1 / self.rate
                 await asyncio.sleep(max(0.0, due - time.monotonic()))
-
-    async def break_washer(self, client: httpx.AsyncClient) -> Alarm:
-        """Report a fault of a washer never seen before, again and again until the monitoring takes it."""
-        equipment = f"washer-{secrets.token_hex(6)}"
-        alarm = Alarm(equipment, time.monotonic())
-        sample = {
-            "equipment_id": equipment,
-            "branch_id": self.branch,
-            "kind": "washer",
-            "recorded_at": datetime.now(UTC).isoformat(),
-            "fault_code": "E21",
-            "metrics": {"temperature_celsius": 60.0},
-        }
-        headers = self.stage.headers("device", self.branch, subject=equipment)
-        while True:
-            with suppress(httpx.HTTPError, OSError):
-                answer = await client.post(
-                    "/telemetry", json={"samples": [sample]}, headers=headers, timeout=REQUEST_S
-                )
-                if answer.status_code == 202:
-                    self.ledger.alarmed(alarm)
-                    return alarm
-            await asyncio.sleep(AGAIN_S)
-
-    async def _break_washers(self) -> None:
-        async with self.stage.client("monitoring") as client, asyncio.TaskGroup() as alarms:
-            while True:
-                await self._going.wait()
-                alarms.create_task(self._counted(self.break_washer(client)))
-                await asyncio.sleep(ALARM_EVERY_S)
 
     async def _register_phone(self) -> None:
         async with self.stage.client("notification") as client:
@@ -192,3 +199,7 @@ class Load:
                 return int(await connection.fetchval(query, self.branch))
             finally:
                 await connection.close(timeout=1)
+
+
+Source = Callable[[Load], Coroutine[Any, Any, None]]
+"""Asks one kind of thing of the system, on and on, until it is cancelled."""

@@ -4,6 +4,7 @@ import asyncio
 import json
 import secrets
 import time
+import uuid
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
@@ -11,14 +12,24 @@ from typing import Any
 import aio_pika
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 
-from laundry.faults.invariants import dead_letters, shown
-from laundry.faults.world import Fault, Observation, World
+from laundry.faults.effects import shown
+from laundry.faults.equipment import break_washer
+from laundry.faults.letters import OWN, dead_letters
+from laundry.faults.world import Fault, NotHere, Observation, World
 from laundry_events.topology import EVENTS_EXCHANGE, REQUEUE_EXCHANGE
 
 WAITING = 100_000
 DEAD_S = 20.0
 POISON_S = 240.0
 PUSH_S = 3.0
+TWICE = {
+    "task.submitted": 20,
+    "task.read": 20,
+    "task.confirmed": 5,
+    "equipment.fault": 5,
+    "preference.created": 2,
+}
+TAKEN_S = 20.0
 Headers = dict[str, Any]
 Change = Callable[[dict[str, Any], Headers], None]
 
@@ -70,33 +81,47 @@ async def publish(
 
 
 async def twice(world: World) -> list[Observation]:
-    """Publish what the system publishes once more, and once more again."""
-    found = await tapped(world, ("task.submitted", "task.read", "equipment.fault"), 40)
+    """Publish what the system publishes once more, and once more with a body that only the inbox can stop."""
+    kinds = [tapped(world, (key,), number) for key, number in TWICE.items()]
+    found = [message for kind in await asyncio.gather(*kinds) for message in kind]
     async with opened_channel(world) as channel:
-        for message in found * 2:
-            await publish(
-                channel, message.routing_key or "", message.body, message.headers, message.message_id or ""
-            )
-    return [Observation(f"{len(found)} messages came three times", len(found) == 40)]
+        for message in found:
+            key, identifier = message.routing_key or "", message.message_id or ""
+            await publish(channel, key, message.body, message.headers, identifier)
+            await publish(channel, key, _as_if_new(key, message.body), message.headers, identifier)
+    whole = len(found) == sum(TWICE.values())
+    return [Observation(f"{len(found)} messages of {len(TWICE)} kinds came three times", whole)]
+
+
+def _as_if_new(key: str, body: bytes) -> bytes:
+    """Change a body so that no version and no key but the message's id tells that it was taken before."""
+    document = json.loads(body)
+    if key in ("task.read", "task.confirmed"):
+        document["task_version"] += 1000
+    elif key == "equipment.fault":
+        document["fault_id"] = str(uuid.uuid4())
+    elif key == "preference.created":
+        document["preference_id"] = str(uuid.uuid4())
+    return json.dumps(document).encode()
 
 
 async def _dies(world: World, bad: list[tuple[str, bytes, Headers]]) -> list[Observation]:
     """Publish messages that nobody can take: each is a dead letter after one attempt, the queue goes on."""
-    ids = [f"faults-{secrets.token_hex(8)}" for _ in bad]
+    ids = [f"{OWN}{secrets.token_hex(8)}" for _ in bad]
     async with opened_channel(world) as channel:
         for identifier, (key, body, headers) in zip(ids, bad, strict=True):
             await publish(channel, key, body, headers, identifier)
 
     async def died() -> bool:
-        dead = {each["message_id"] for each in await dead_letters(world.stage)}
+        dead = {each.message_id for each in await dead_letters(world.stage)}
         return set(ids) <= dead
 
     all_died = await world.eventually(died, DEAD_S, every_s=0.5)
-    letters = [each for each in await dead_letters(world.stage) if each["message_id"] in ids]
-    reasons = ", ".join(sorted({each["reason"] for each in letters}))
+    letters = [each for each in await dead_letters(world.stage) if each.message_id in ids]
+    reasons = ", ".join(sorted({each.reason for each in letters}))
     return [
         Observation(f"all {len(ids)} are dead letters: {reasons}", all_died),
-        Observation("after one attempt each", all(each["attempts"] == 1 for each in letters)),
+        Observation("after one attempt each", all(each.attempts == 1 for each in letters)),
         Observation("the queue went on", await world.progress(10) is not None),
     ]
 
@@ -120,14 +145,14 @@ async def malformed(world: World) -> list[Observation]:
 async def poison(world: World) -> list[Observation]:
     """Publish a message that kills every process that takes it."""
     sample = (await tapped(world, ("task.submitted",), 1))[0]
-    identifier = f"faults-{secrets.token_hex(8)}"
+    identifier = f"{OWN}{secrets.token_hex(8)}"
     async with opened_channel(world) as channel:
         await publish(
             channel, "task.submitted", sample.body, {**sample.headers, "x-drill": "crash"}, identifier
         )
 
     async def died() -> bool:
-        return identifier in {each["message_id"] for each in await dead_letters(world.stage)}
+        return identifier in {each.message_id for each in await dead_letters(world.stage)}
 
     dead = await world.eventually(died, POISON_S, every_s=1)
     took = await world.progress(20)
@@ -140,12 +165,21 @@ async def poison(world: World) -> list[Observation]:
 async def crowd(world: World) -> list[Observation]:
     """Let 100,000 messages wait for one slow consumer: nobody else is to notice."""
     body = json.dumps({"what": "one of many"}).encode()
-    async with opened_channel(world) as channel, world.stopped("mlops"):
+    async with (
+        world.load.unconfirmed(),
+        _confirmations_taken(world),
+        opened_channel(world) as channel,
+        world.stopped("mlops"),
+    ):
         exchange = await channel.get_exchange(REQUEUE_EXCHANGE, ensure=False)
 
         async def lane(number: int) -> None:
             for _ in range(number):
-                message = aio_pika.Message(body, delivery_mode=aio_pika.DeliveryMode.PERSISTENT)
+                message = aio_pika.Message(
+                    body,
+                    message_id=f"{OWN}{secrets.token_hex(8)}",
+                    delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
+                )
                 await exchange.publish(message, "task.confirmed", mandatory=True, timeout=30)
 
         async with asyncio.TaskGroup() as lanes:
@@ -154,7 +188,7 @@ async def crowd(world: World) -> list[Observation]:
         queue = await channel.declare_queue("task.confirmed", passive=True)
         waiting = int(queue.declaration_result.message_count or 0)
         async with world.stage.client("monitoring") as client:
-            alarm = await world.load.break_washer(client)
+            alarm = await break_washer(world.load, client)
         began = time.monotonic()
 
         async def there() -> bool:
@@ -163,7 +197,7 @@ async def crowd(world: World) -> list[Observation]:
         pushed = await world.eventually(there, PUSH_S, every_s=0.05)
         seconds = time.monotonic() - began
         took = await world.progress(10)
-        # Nobody confirmed anything in this run: all that waits there is this fault's own.
+        # All that was confirmed was taken before: what waits there is this fault's own.
         await queue.purge()
     return [
         Observation(f"{waiting:,} messages waited for one consumer", waiting >= WAITING * 0.99),
@@ -172,11 +206,25 @@ async def crowd(world: World) -> list[Observation]:
     ]
 
 
+@asynccontextmanager
+async def _confirmations_taken(world: World) -> AsyncIterator[None]:
+    """Enter once all that owners confirmed is an example."""
+    query = "SELECT count(*) FROM training_examples WHERE branch_id = $1"
+
+    async def taken() -> bool:
+        count = int(await world.database("mlops", query, world.load.branch))
+        return count == len(world.load.ledger.confirmed)
+
+    if not await world.eventually(taken, TAKEN_S):
+        raise NotHere("confirmations of before were not taken: their queue cannot be cleared")
+    yield
+
+
 async def _other_release(world: World, key: str, change: Change) -> list[Observation]:
     """Publish new facts as another release would tell them: taken at once, with no second effect."""
     sample = (await tapped(world, (key,), 1))[0]
     body, headers = json.loads(sample.body), dict(sample.headers)
-    identifier = f"faults-{secrets.token_hex(8)}"
+    identifier = f"{OWN}{secrets.token_hex(8)}"
     headers["cloudEvents_id"] = identifier
     change(body, headers)
     dead_before = len(await dead_letters(world.stage))
@@ -215,11 +263,18 @@ async def consumer_first(world: World) -> list[Observation]:
 
 FAULTS = (
     Fault("duplicates", "messages", "each has its effect once", twice),
-    Fault("malformed", "messages", "a dead letter at once, with its reason", malformed, soak=False),
     Fault(
-        "poison", "messages", "a dead letter by the delivery limit; its neighbours live", poison, soak=False
+        "malformed", "messages", "a dead letter at once, with its reason", malformed, soak=False, kills=True
     ),
-    Fault("crowd", "messages", "100,000 wait; nobody else notices", crowd, soak=False),
+    Fault(
+        "poison",
+        "messages",
+        "a dead letter by the delivery limit; its neighbours live",
+        poison,
+        soak=False,
+        kills=True,
+    ),
+    Fault("crowd", "messages", "100,000 wait; nobody else notices", crowd, soak=False, kills=True),
     Fault("producer-first", "messages", "unknown parts are ignored", producer_first),
     Fault("consumer-first", "messages", "missing optional parts are fine", consumer_first),
 )

@@ -3,7 +3,6 @@
 import asyncio
 import os
 import secrets
-import shutil
 import subprocess
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -14,6 +13,7 @@ import aio_pika
 import psutil
 from aio_pika.exceptions import AMQPError
 
+from laundry.faults.tools import IPTABLES
 from laundry.faults.world import Fault, NotHere, Observation, World, environment_of
 
 CHAIN = "LAUNDRY_FAULTS"
@@ -38,7 +38,7 @@ async def dropping(world: World, rules: Sequence[Rule]) -> AsyncIterator[None]:
     Raises:
         NotHere: no root or no iptables.
     """
-    if os.geteuid() != 0 or shutil.which("iptables") is None:
+    if os.geteuid() != 0 or not IPTABLES.there():
         raise NotHere("dropping packets needs root and iptables (apt-get install iptables)")
     with suppress(NotHere):
         _iptables("-N", CHAIN)
@@ -158,6 +158,20 @@ def _amqp_ports(world: World, name: str, brokers: set[int]) -> set[int]:
 
 
 FAULTS = (
-    Fault("partition", "network", "two nodes go on; the third catches up", partition, minimum_nodes=3),
-    Fault("half-open", "network", f"replaced within {NOTICED_S:.0f} s", half_open, soak=False),
+    Fault(
+        "partition",
+        "network",
+        "two nodes go on; the third catches up",
+        partition,
+        minimum_nodes=3,
+        tools=(IPTABLES,),
+    ),
+    Fault(
+        "half-open",
+        "network",
+        f"replaced within {NOTICED_S:.0f} s",
+        half_open,
+        soak=False,
+        tools=(IPTABLES,),
+    ),
 )

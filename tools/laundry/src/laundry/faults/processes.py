@@ -8,6 +8,8 @@ from contextlib import suppress
 import httpx
 
 from laundry.bench.pictures import multipart, small_photos, unique
+from laundry.faults.clocks import with_clock
+from laundry.faults.tools import FAKETIME
 from laundry.faults.world import CONSUMERS, Fault, NotHere, Observation, World
 from laundry.stack.restart import restart, service_processes
 
@@ -108,9 +110,7 @@ async def rolling_restart(world: World) -> list[Observation]:
 
 async def clocks(world: World) -> list[Observation]:
     """Set two readers' clocks ten minutes apart from everybody else's, one ahead and one behind."""
-    from laundry.faults.clocks import FAKETIME, with_clock  # noqa: PLC0415 - says what is missing only if used
-
-    if not FAKETIME.exists():
+    if not FAKETIME.there():
         raise NotHere("libfaketime is missing (apt-get install faketime)")
     try:
         await with_clock(world, CONSUMERS[0], "+10m")
@@ -128,5 +128,5 @@ FAULTS = (
     Fault("relay-kill", "processes", "published again, had once", relay, soak=False),
     Fault("helper-kill", "processes", "the same key gives the same task", unanswered),
     Fault("rolling-restart", "processes", "each finishes what is in hand", rolling_restart, soak=False),
-    Fault("clocks-apart", "processes", "no order depends on a clock", clocks, soak=False),
+    Fault("clocks-apart", "processes", "no order depends on a clock", clocks, soak=False, tools=(FAKETIME,)),
 )

@@ -4,7 +4,8 @@ import asyncio
 import time
 from typing import Any
 
-from laundry.faults.invariants import shown
+from laundry.faults.effects import shown
+from laundry.faults.equipment import break_washer
 from laundry.faults.world import Fault, Observation, World
 
 PUSH_S = 15.0
@@ -17,7 +18,7 @@ async def _misbehave(world: World, control: dict[str, Any], seconds: float) -> l
         (await fcm.put("/control", json=control)).raise_for_status()
         try:
             async with world.stage.client("monitoring") as client:
-                alarm = await world.load.break_washer(client)
+                alarm = await break_washer(world.load, client)
             await asyncio.sleep(seconds)
         finally:
             (await fcm.put("/control", json={})).raise_for_status()
@@ -53,7 +54,7 @@ async def unregistered(world: World) -> list[Observation]:
         asked = {"token": gone, "platform": "android"}
         (await client.post("/devices", json=asked, headers=headers)).raise_for_status()
     async with world.stage.client("monitoring") as client:
-        alarm = await world.load.break_washer(client)
+        alarm = await break_washer(world.load, client)
 
     async def there() -> bool:
         return alarm.equipment_id in await shown(world.stage, world.load.phone)

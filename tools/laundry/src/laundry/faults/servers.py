@@ -7,15 +7,17 @@ from contextlib import asynccontextmanager, suppress
 
 import httpx
 
-from laundry.faults.invariants import dead_letters
+from laundry.faults.letters import dead_letters
 from laundry.faults.messages import opened_channel, publish, tapped
 from laundry.faults.world import Fault, NotHere, Observation, World
 
 AWAY_S = 8.0
 # Longer than the whole ladder takes: whoever retries instead of holding has dead letters by then.
-DATABASE_AWAY_S = 12.0
+DATABASE_AWAY_S = 16.0
 SLOW_S = 12.0
 BACK_S = 30.0
+# Each lost connection counts as a delivery of what was held: enough of them would bury it.
+FLAPS, FLAPS_WITHIN_S = 3, 9.0
 
 
 async def postgres_away(world: World) -> list[Observation]:
@@ -33,10 +35,12 @@ async def postgres_away(world: World) -> list[Observation]:
         return await world.metric("helper", 'laundry_consumer_paused{dependency="postgresql"}') > 0
 
     held = await world.eventually(paused, DATABASE_AWAY_S)
+    cut = await world.cut("helper", times=FLAPS, within_s=FLAPS_WITHIN_S)
     await holding
     took = await world.progress(BACK_S)
     return [
         Observation(f"{len(readings)} readings that came meanwhile were held", held),
+        Observation(f"its reader's connection was cut {cut} times meanwhile", cut >= FLAPS),
         Observation(f"reading resumed {took or 0:.1f} s after", took is not None),
         Observation("nothing died of it", len(await dead_letters(world.stage)) <= died),
     ]
@@ -59,10 +63,14 @@ async def postgres_slow(world: World) -> list[Observation]:
 async def objects_away(world: World) -> list[Observation]:
     """Keep the object store dead for a while: photos in the queue are held, not given up."""
     retried = await _retried(world)
-    await world.hold_down(["s3"], AWAY_S)
+    holding = asyncio.create_task(world.hold_down(["s3"], AWAY_S))
+    await asyncio.sleep(1)
+    cut = await world.cut("ai-consumer", times=3 * FLAPS, within_s=AWAY_S - 2)
+    await holding
     took = await world.progress(BACK_S)
     return [
         Observation(f"reading resumed {took or 0:.1f} s after", took is not None),
+        Observation(f"readers' connections were cut {cut} times meanwhile", cut >= FLAPS),
         Observation("no photo was sent up the ladder", await _retried(world) == retried),
     ]
 

@@ -3,7 +3,8 @@
 import asyncio
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import asyncpg
@@ -12,7 +13,11 @@ from aio_pika.exceptions import AMQPError
 
 from laundry.errors import LaundryError
 from laundry.faults import alarms, brokers, messages, network, processes, pushes, servers
-from laundry.faults.invariants import Findings, look
+from laundry.faults.equipment import break_by_http, break_by_mqtt
+from laundry.faults.findings import Findings
+from laundry.faults.history import kept
+from laundry.faults.invariants import Court
+from laundry.faults.people import confirm_readings, state_preferences
 from laundry.faults.world import Fault, NotHere, Observation, World
 from laundry_dead_letters.errors import DeadLetterError
 
@@ -21,6 +26,7 @@ CATALOGUE: dict[str, Fault] = {
     for family in (processes, brokers, network, alarms, servers, pushes, messages)
     for fault in family.FAULTS
 }
+OTHERS = (break_by_http, break_by_mqtt, confirm_readings, state_preferences)
 LONGEST_S = 420.0
 WARM_UP_S = 3.0
 PAUSE_S = (3.0, 10.0)
@@ -65,18 +71,28 @@ class Result:
         return self.skipped is None and not self.problems
 
 
+@asynccontextmanager
+async def loaded(world: World) -> AsyncIterator[Court]:
+    """Load the system with everything that it is for, and watch every effect."""
+    court = Court(world.stage, world.load)
+    async with kept(world.stage):
+        await court.open()
+        async with world.load.running(OTHERS):
+            await asyncio.sleep(WARM_UP_S)
+            yield court
+
+
 async def run(
     world: World, chosen: Sequence[Fault], say: Callable[[str], None], done: Callable[[Result], None]
 ) -> None:
     """Make each fault under load and compare after each; ``done`` is called with each result."""
-    async with world.load.running():
-        await asyncio.sleep(WARM_UP_S)
+    async with loaded(world) as court:
         for fault in chosen:
             say(fault.name)
-            done(await _one(world, fault))
+            done(await _one(world, court, fault))
 
 
-async def _one(world: World, fault: Fault) -> Result:
+async def _one(world: World, court: Court, fault: Fault) -> Result:
     nodes = len(world.brokers)
     if nodes < fault.minimum_nodes:
         return Result(fault, 0, [], skipped=f"needs {fault.minimum_nodes} broker nodes, there is {nodes}")
@@ -84,7 +100,7 @@ async def _one(world: World, fault: Fault) -> Result:
     if result.skipped is None:
         try:
             await world.healthy()
-            result.findings = await _compare(world)
+            result.findings = await _compare(world, court, kills=fault.kills)
         except EXPECTED as error:
             result.error = result.error or f"{type(error).__name__}: {error}"
     return result
@@ -106,32 +122,39 @@ async def _make(world: World, fault: Fault) -> Result:
     return result
 
 
-async def _compare(world: World) -> Findings:
+async def _compare(world: World, court: Court, *, kills: bool = False) -> Findings:
     """Let the load pause, so that what is promised stands still, then look."""
     async with world.load.paused():
-        return await look(world.stage, world.load)
+        return await court.look(kills=kills)
+
+
+def drawn(seed: int, nodes: int) -> Iterator[tuple[Fault, float]]:
+    """Draw faults for a soak without end, each with the pause after it in seconds.
+
+    Nothing but the seed and the number of broker nodes decides: however long a fault takes, the next one is
+    the same.
+    """
+    draw = random.Random(seed)  # noqa: S311 - to be repeated, not to be secret
+    drawable = [fault for fault in CATALOGUE.values() if fault.soak and fault.minimum_nodes <= nodes]
+    while True:
+        yield draw.choice(drawable), draw.uniform(*PAUSE_S)
 
 
 async def soak(
     world: World, minutes: float, seed: int, say: Callable[[str], None], done: Callable[[Result], None]
 ) -> Findings:
-    """Draw faults at random for some minutes; the same seed draws the same ones with the same pauses.
+    """Make faults drawn at random for some minutes; the same seed draws the same ones with the same pauses.
 
     Returns:
         what the ledger says at the end.
     """
-    draw = random.Random(seed)  # noqa: S311 - to be repeated, not to be secret
-    drawable = [fault for fault in CATALOGUE.values() if fault.soak]
-    async with world.load.running():
-        await asyncio.sleep(WARM_UP_S)
+    async with loaded(world) as court:
         until = time.monotonic() + 60 * minutes
-        while time.monotonic() < until:
-            fault = draw.choice(drawable)
-            pause_s = draw.uniform(*PAUSE_S)
-            if len(world.brokers) < fault.minimum_nodes:
-                continue
+        for fault, pause_s in drawn(seed, len(world.stage.document["amqp_urls"])):
+            if time.monotonic() >= until:
+                break
             say(fault.name)
             done(await _make(world, fault))
             await asyncio.sleep(pause_s)
         await world.healthy()
-        return await _compare(world)
+        return await _compare(world, court)

@@ -6,58 +6,64 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from matplotlib.figure import Figure
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from laundry.faults.invariants import Findings
+from laundry.faults.findings import Findings
 from laundry.faults.load import Load
 from laundry.faults.suite import Result
 
-INK, SECOND, SPAN, ALARM = "#1b4965", "#62b6cb", "#ffb4a2", "#c1121f"
-WINDOW_S = 3.0
+COUNTS = ("accepted", "done", "dead", "pending", "lost", "doubled", "tries", "settled")
 
 
 def table(results: Sequence[Result]) -> Table:
-    """Return faults × invariants."""
-    found = Table(title="Faults × invariants", title_justify="left")
-    found.add_column("fault")
-    found.add_column("correct", style="dim", overflow="fold")
-    found.add_column("seen", overflow="fold")
-    for name in ("accepted", "done", "dead", "pending", "lost", "twice", "attempts", "quiet after"):
-        found.add_column(name, justify="right")
-    found.add_column("")
+    """Return faults × invariants: a line each, in 80 columns."""
+    found = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False)
+    found.add_column("fault", no_wrap=True)
+    for name in COUNTS:
+        found.add_column(name, justify="right", no_wrap=True)
+    found.add_column("", no_wrap=True)
     for each in results:
-        seen = "; ".join(observation.text for observation in each.observed)
-        if each.skipped:
-            found.add_row(
-                each.fault.name,
-                each.fault.correct,
-                escape(each.skipped),
-                *[""] * 8,
-                "[yellow]not made[/yellow]",
-            )
-            continue
-        sign = "[green]holds[/green]" if each.holds else "[red]FAILS[/red]"
-        text = escape(seen if each.holds else "; ".join(each.problems))
-        found.add_row(each.fault.name, each.fault.correct, text, *_cells(each.findings), sign)
+        style = {"holds": "green", "FAILS": "red", "skip": "yellow"}[_verdict(each)]
+        found.add_row(each.fault.name, *_cells(each), f"[{style}]{_verdict(each)}[/{style}]")
     return found
 
 
-def _cells(found: Findings | None) -> list[str]:
+def _verdict(result: Result) -> str:
+    if result.skipped is not None:
+        return "skip"
+    return "holds" if result.holds else "FAILS"
+
+
+def _cells(result: Result) -> list[str]:
+    found = result.findings
     if found is None:
-        return [""] * 8
+        return ["-"] * len(COUNTS)
     settled = "never" if found.settled_s is None else f"{found.settled_s:.1f} s"
-    numbers = (
-        found.accepted,
-        found.done,
-        found.dead,
-        found.pending,
-        found.missing,
-        found.doubled + found.repeated,
-    )
-    return [*(f"{number:,}" for number in numbers), str(found.most_attempts), settled]
+    numbers = (found.accepted, found.done, found.dead, found.pending, len(found.lost))
+    doubled = len(found.doubled) + len(found.repeated)
+    return [*(str(number) for number in numbers), str(doubled), str(found.most_attempts), settled]
+
+
+def page(path: Path, results: Sequence[Result], end: Findings | None) -> None:
+    """Write the whole table as Markdown: what is correct, what was seen, and what was counted."""
+    lines = [
+        "# Faults × invariants",
+        "",
+        "Counts are of the whole run up to the end of the fault; lost and doubled are new with it.",
+        "",
+        "| fault | correct | seen | " + " | ".join(COUNTS) + " | verdict |",
+        "| --- | --- | --- |" + " ---: |" * len(COUNTS) + " --- |",
+    ]
+    for each in results:
+        seen = each.skipped or "; ".join(one.text for one in each.observed)
+        broken = f" **{'; '.join(each.problems)}**" if each.problems else ""
+        cells = [each.fault.name, each.fault.correct, seen + broken, *_cells(each), _verdict(each)]
+        lines.append("| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |")
+    if end is not None:
+        lines += ["", f"At the end: {'; '.join(end.problems) or 'every promise was kept'}."]
+    path.write_text("\n".join(lines) + "\n")
 
 
 def write(
@@ -92,66 +98,31 @@ def write(
     path.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
 
 
-def draw(path: Path, load: Load, marks: Sequence[tuple[float, float, str]]) -> None:
-    """Write a PNG: what was accepted and read a second, what waited, and when which fault was."""
-    figure = Figure(figsize=(14, 7), layout="constrained")
-    above, below = figure.subplots(2, 1, sharex=True)
-    points = load.points
-    times = [point.at for point in points]
-    above.plot(
-        times, _rate(times, [point.accepted for point in points]), color=SECOND, label="accepted a second"
-    )
-    known = [
-        (point.at, point.read, point.accepted - point.read) for point in points if point.read is not None
-    ]
-    read_times = [at for at, _, _ in known]
-    above.plot(
-        read_times, _rate(read_times, [read for _, read, _ in known]), color=INK, label="read a second"
-    )
-    below.plot(read_times, [waiting for _, _, waiting in known], color=ALARM, label="accepted, not yet read")
-    for number, (start, end, name) in enumerate(marks):
-        for axes in (above, below):
-            axes.axvspan(start, max(end, start + 0.5), color=SPAN, alpha=0.4, linewidth=0)
-        above.text(
-            start,
-            0.98 - 0.06 * (number % 4),
-            name,
-            fontsize=7,
-            va="top",
-            transform=above.get_xaxis_transform(),
-        )
-    above.legend(frameon=False, loc="lower left")
-    below.legend(frameon=False, loc="upper left")
-    below.set_xlabel("seconds")
-    above.set_ylim(bottom=0)
-    below.set_ylim(bottom=0)
-    above.set_title("Throughput, backlog and faults", loc="left")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=110)
-
-
-def _rate(times: Sequence[float], counts: Sequence[int]) -> list[float]:
-    """Return the growth a second over the last few seconds before each moment."""
-    found, first = [], 0
-    for last, at in enumerate(times):
-        while times[first] < at - WINDOW_S:
-            first += 1
-        span = at - times[first]
-        found.append((counts[last] - counts[first]) / span if span > 0 else 0.0)
-    return found
-
-
 def show(console: Console, results: Sequence[Result], end: Findings | None) -> None:
-    """Print the table and the verdict."""
+    """Print the table, what was seen where a promise broke, and the verdict."""
     console.print(table(results))
+    for each in results:
+        if not each.holds:
+            console.print(f"\n[bold]{each.fault.name}[/bold]: {each.fault.correct}")
+            for text in [each.skipped] if each.skipped else each.problems:
+                console.print(f"  - {escape(text)}")
+    console.print()
     if end is not None:
-        text = "; ".join(end.problems) or "everything that was promised was done once"
-        console.print(f"At the end {end.accepted:,} accepted, {end.done:,} done: {text}")
-    failed = [each for each in results if not each.holds and not each.skipped]
-    skipped = [each for each in results if each.skipped]
+        kept = ", ".join(f"{number:,} {name}" for name, number in end.promises.items())
+        console.print(f"At the end {kept} were promised.")
+        for text in end.problems:
+            console.print(f"  - {escape(text)}")
+
+
+def verdict(results: Sequence[Result], end: Findings | None) -> str:
+    """Say in one line whether every promise held."""
+    skipped = sum(each.skipped is not None for each in results)
+    failed = sum(not each.holds for each in results) - skipped
+    made = len(results) - skipped
+    more = f"; {skipped} could not be made" if skipped else ""
     if failed or (end and end.problems):
-        console.print(f"[red]{len(failed)} of {len(results)} faults broke a promise.[/red]")
-    else:
-        console.print(f"[green]Every promise held in {len(results) - len(skipped)} faults.[/green]")
-    for each in skipped:
-        console.print(f"[yellow]{each.fault.name} was not made:[/yellow] {escape(each.skipped or '')}")
+        at_end = ", and not all is well at the end" if end and end.problems else ""
+        return f"[red]FAILED: {failed} of {made} faults broke a promise{at_end}{more}.[/red]"
+    if skipped or not results:
+        return f"[yellow]NOT SHOWN: every promise held in {made} faults{more}.[/yellow]"
+    return f"[green]PASSED: every promise held in {made} faults.[/green]"

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import asyncpg
 import httpx
@@ -18,9 +19,11 @@ import psutil
 from laundry.bench.stage import Stage
 from laundry.errors import LaundryError
 from laundry.faults.load import Load
+from laundry.faults.tools import Tool
 from laundry.stack import report, state
 
 POLL_S = 0.05
+FLAP_S = 0.5
 HEALTHY_S = 90.0
 CONSUMERS = ("ai-consumer-1", "ai-consumer-2", "ai-consumer-3")
 
@@ -46,6 +49,8 @@ class Fault:
         make: does it and undoes it; returns what was observed.
         minimum_nodes: brokers that it needs.
         soak: whether it may be drawn in a soak.
+        kills: whether messages that it publishes itself are to die; nobody else's may, ever.
+        tools: programs that it needs.
     """
 
     name: str
@@ -54,6 +59,8 @@ class Fault:
     make: Callable[["World"], Awaitable[list[Observation]]]
     minimum_nodes: int = 1
     soak: bool = True
+    kills: bool = False
+    tools: tuple[Tool, ...] = ()
 
 
 @dataclass
@@ -173,6 +180,28 @@ class World:
         async with self.stage.client(service) as client:
             lines = (await client.get("/metrics")).text.splitlines()
         return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(name))
+
+    async def cut(self, user: str, *, times: int, within_s: float) -> int:
+        """Close the connections that a service consumes with, again and again as they come back.
+
+        Returns:
+            how many were closed.
+        """
+        closed, until = 0, time.monotonic() + within_s
+        while closed < times and time.monotonic() < until:
+            with suppress(httpx.HTTPError, OSError):
+                async with httpx.AsyncClient(
+                    base_url=self.stage.document["management_urls"][0], timeout=10
+                ) as client:
+                    answer = await client.get("/api/connections?columns=name,client_properties")
+                    for each in answer.raise_for_status().json():
+                        said = (each.get("client_properties") or {}).get("connection_name")
+                        if said == f"{user}/consume":
+                            gone = await client.delete(f"/api/connections/{quote(each['name'], safe='')}")
+                            closed += gone.status_code == httpx.codes.NO_CONTENT
+            await asyncio.sleep(FLAP_S)
+        self.load.ledger.said(f"closed {closed} connections of {user}")
+        return closed
 
     async def database(self, service: str, query: str, *arguments: Any) -> Any:
         """Ask a service's own database for one value."""
