@@ -199,8 +199,15 @@ class EventConsumer:
         deaths = deaths_of(raw.headers)
         if deaths >= BURY_AT:
             raise ConsumerKilled(f"{deaths} consumers died, or lost their connection, with it in hand")
-        until = time.monotonic() + HOLD_S
         settled = False
+        until = time.monotonic() + HOLD_S
+        if not deaths and not self._gate.shut and suspects.none:
+            suspects.begins()
+            try:
+                settled = await self._try(message, queue, attempt, None)
+            finally:
+                if suspects.ends():
+                    await suspects.tell()
         while not settled:
             trial = None
             if self._gate.shut and deaths < TRY_AT:

@@ -58,6 +58,27 @@ class Suspects:
         self._changed = asyncio.Condition()
         self._numbers = itertools.count()
 
+    @property
+    def none(self) -> bool:
+        """Whether no suspect waits or is handled."""
+        return not self._waiting and not self._alone
+
+    def begins(self) -> None:
+        """Note that a message is handled together with others: all that is done for one while there is no
+        suspect, since ``turn`` costs more.
+        """
+        self._running += 1
+
+    def ends(self) -> bool:
+        """Note the end of what began; true if suspects must be told."""
+        self._running -= 1
+        return bool(self._waiting)
+
+    async def tell(self) -> None:
+        """Let those who wait look whether it is their turn."""
+        async with self._changed:
+            self._changed.notify_all()
+
     @asynccontextmanager
     async def turn(self, message_id: str | None, deaths: int, *, within_s: float) -> AsyncIterator[None]:
         """Wait until a message may be handled: together with others, or alone if it is a suspect.
@@ -73,20 +94,17 @@ class Suspects:
             try:
                 yield
             finally:
-                async with self._changed:
-                    self._alone = False
-                    self._changed.notify_all()
+                self._alone = False
+                await self.tell()
             return
-        if self._waiting or self._alone:
-            await self._when(lambda: not self._waiting and not self._alone, within_s)
-        self._running += 1
+        if not self.none:
+            await self._when(lambda: self.none, within_s)
+        self.begins()
         try:
             yield
         finally:
-            self._running -= 1
-            if self._waiting:
-                async with self._changed:
-                    self._changed.notify_all()
+            if self.ends():
+                await self.tell()
 
     async def _wait_to_be_alone(self, message_id: str | None, deaths: int, within_s: float) -> None:
         # Equipment by MQTT gives no id: such messages would all have one place, and come in their old order.
@@ -108,8 +126,7 @@ class Suspects:
             self._waiting.remove(place)
             if not self._alone:
                 # Who gave up may have been the next in line.
-                async with self._changed:
-                    self._changed.notify_all()
+                await self.tell()
 
     async def _when(self, condition: Callable[[], bool], within_s: float) -> None:
         try:
