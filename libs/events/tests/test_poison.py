@@ -13,8 +13,7 @@ import pytest
 
 from laundry_events import Publisher
 from laundry_events.events import TaskRead
-from laundry_events.suspects import SUSPECT_AT, Suspects, deaths_of
-from laundry_events.topology import DELIVERY_LIMIT
+from laundry_events.suspects import BURY_AT, SUSPECT_AT, Suspects, deaths_of
 from laundry_testing.messaging import Messaging, eventually
 
 SCRIPT = Path(__file__).with_name("crashing_consumer.py")
@@ -69,11 +68,16 @@ async def test_a_poisonous_message_dies_alone(
         await eventually(lambda: "later" in done.read_text().split(), what="one that came later")
         assert process.returncode is None
     assert dead.message_id == poison
-    note = dead.headers["x-death"][0]
-    assert (note["reason"], note["queue"]) == ("delivery_limit", "task.read")
+    assert dead.headers["x-dead-reason"] == "delivery_limit"
+    assert dead.headers["x-error-class"] == "ConsumerKilled"
+    assert dead.headers["x-deliveries"] == BURY_AT + 1
+    for name in ("x-error-message", "x-error-digest", "x-first-failed-at", "x-last-failed-at", "x-attempts"):
+        assert dead.headers[name]
+    assert (dead.headers["x-service"], dead.headers["x-service-version"]) == ("crashing", "1")
+    assert dead.headers["x-original-queue"] == dead.headers["x-original-routing-key"] == "task.read"
     assert await messaging.count("task.read.dlq") == 0, "nobody followed it"
     deaths = (await process.stdout.read()).count(b"died") if process.stdout else 0
-    assert deaths <= DELIVERY_LIMIT + 1
+    assert deaths <= BURY_AT
 
 
 async def test_suspects_are_alone_and_fresh_messages_are_not() -> None:
@@ -81,7 +85,7 @@ async def test_suspects_are_alone_and_fresh_messages_are_not() -> None:
 
     async def handle(name: str, deaths: int) -> None:
         nonlocal together, most
-        async with suspects.turn(name, deaths):
+        async with suspects.turn(name, deaths, within_s=20):
             together += 1
             most = max(most, together)
             if deaths >= SUSPECT_AT:
@@ -106,7 +110,7 @@ async def test_their_order_is_another_after_each_death() -> None:
         suspects, seen = Suspects("q"), []
 
         async def handle(name: str) -> None:
-            async with suspects.turn(name, deaths):
+            async with suspects.turn(name, deaths, within_s=20):
                 seen.append(name)
 
         await asyncio.gather(*(handle(f"m{number}") for number in range(6)))
@@ -122,7 +126,7 @@ async def test_the_order_of_messages_without_an_id_is_left_to_chance() -> None:
         suspects, seen = Suspects("q"), []
 
         async def handle(number: int) -> None:
-            async with suspects.turn(None, SUSPECT_AT):
+            async with suspects.turn(None, SUSPECT_AT, within_s=20):
                 seen.append(number)
 
         await asyncio.gather(*(handle(number) for number in range(6)))
@@ -135,14 +139,14 @@ async def test_the_order_of_messages_without_an_id_is_left_to_chance() -> None:
 async def test_a_suspect_whose_handler_fails_or_is_cancelled_makes_room() -> None:
     suspects = Suspects("q")
     with pytest.raises(RuntimeError):
-        async with suspects.turn("a", 5):
+        async with suspects.turn("a", 5, within_s=20):
             raise RuntimeError
-    waiting = asyncio.create_task(suspects.turn("b", 5).__aenter__())
+    waiting = asyncio.create_task(suspects.turn("b", 5, within_s=20).__aenter__())
     await asyncio.sleep(0)
     waiting.cancel()
     with suppress(asyncio.CancelledError):
         await waiting
-    async with asyncio.timeout(5), suspects.turn("c", 0):
+    async with asyncio.timeout(5), suspects.turn("c", 0, within_s=20):
         pass
 
 

@@ -10,6 +10,7 @@ import pytest_asyncio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from laundry_service import objectstore
 from laundry_service.objectstore import ObjectMissing, ObjectStore, ObjectStoreUnavailable, _refusal
 from laundry_service.settings import ObjectStoreSettings
 from laundry_testing.plugin import Bucket
@@ -112,6 +113,28 @@ async def test_a_store_that_fails_is_away_and_no_signature_is_told(
     await store.close()
     server.close()
     assert "X-Amz" not in f"{getting.value}{getting.value.__cause__}{caplog.text}"
+
+
+async def test_a_store_that_answers_by_a_trickle_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(objectstore, "GET_S", 0.3)
+    given_up = asyncio.Event()
+
+    async def trickle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
+        while not given_up.is_set():
+            writer.write(b"x")
+            await writer.drain()
+            await asyncio.sleep(0.05)
+        writer.close()
+
+    server = await asyncio.start_server(trickle, "127.0.0.1", 0)
+    store = ObjectStore(settings_for(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"))
+    with pytest.raises(ObjectStoreUnavailable, match=r"not fetched within 0\.3 s"):
+        await store.get("photo.jpg", max_bytes=2000)
+    given_up.set()
+    await store.close()
+    server.close()
 
 
 async def test_a_store_that_is_not_there_is_away() -> None:

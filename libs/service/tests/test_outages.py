@@ -96,6 +96,19 @@ async def test_a_database_that_starts_is_an_outage() -> None:
     assert (await answer_to(caught.value)).status_code == 503
 
 
+@pytest.mark.servers
+async def test_a_database_that_only_reads_is_an_outage(database_url: str) -> None:
+    database = Database(database_url)
+    with pytest.raises(exc.DBAPIError) as caught:
+        async with database.transaction() as session:
+            await session.execute(text("SET TRANSACTION READ ONLY"))
+            await session.execute(text("CREATE TABLE t (id int)"))
+    assert await database.ping()
+    await database.close()
+    assert needs_database(database).blames(caught.value)
+    assert (await answer_to(caught.value)).status_code == 503
+
+
 class StoreAway(Exception):
     """As a service names an outage for itself."""
 

@@ -108,13 +108,17 @@ def replica(
 
 
 class Door:
-    """A TCP door in front of a server: closed, the server is away for whoever comes through it."""
+    """A TCP door in front of a server: closed, the server is away for whoever comes through it.
+
+    What begins as ``refuses`` says is answered 403 instead.
+    """
 
     def __init__(self, host: str, port: int) -> None:
         self._target = (host, port)
         self._server: asyncio.Server | None = None
         self._open: set[asyncio.StreamWriter] = set()
         self.port = 0
+        self.refuses: bytes | None = None
 
     @property
     def url(self) -> str:
@@ -135,12 +139,20 @@ class Door:
     async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         far_reader, far_writer = await asyncio.open_connection(*self._target)
         self._open |= {writer, far_writer}
-        await asyncio.gather(self._pump(reader, far_writer), self._pump(far_reader, writer))
+        await asyncio.gather(self._pump(reader, far_writer, writer), self._pump(far_reader, writer))
         self._open -= {writer, far_writer}
 
-    async def _pump(self, source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
+    async def _pump(
+        self,
+        source: asyncio.StreamReader,
+        target: asyncio.StreamWriter,
+        back: asyncio.StreamWriter | None = None,
+    ) -> None:
         with contextlib.suppress(OSError):
             while data := await source.read(65536):
+                if back is not None and self.refuses is not None and data.startswith(self.refuses):
+                    back.write(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")
+                    continue
                 target.write(data)
                 await target.drain()
         target.close()

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -14,7 +15,9 @@ from laundry_events.envelope import encode
 from laundry_events.events import TaskRead, TaskSubmitted
 from laundry_service.objectstore import ObjectStore
 from laundry_testing.messaging import Messaging, eventually
-from laundry_testing.models import photo_of
+from laundry_testing.models import colour_model, photo_of
+
+from .test_champion import crown
 
 pytestmark = pytest.mark.servers
 
@@ -132,6 +135,64 @@ async def test_while_the_object_store_is_away_photos_are_held_and_none_climbs_th
         assert await _retried(client) == retried
     assert (read.task_id, read.outcome, read.labels[0].label) == (task.task_id, "read", "shoes")
     assert await messaging.count("task.submitted.dlq") == 0
+
+
+async def test_a_replica_without_a_model_leaves_the_photos_to_the_others_until_it_has_one(
+    replica: Replica,
+    helper: Publisher,
+    store: ObjectStore,
+    messaging: Messaging,
+    task_for: TaskFor,
+    tmp_path: Path,
+) -> None:
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    photo = photo_of("shoes")
+    task = task_for(photo)
+    await store.put(task.photo.key, photo, media_type="image/jpeg")
+    async with replica(model_dir=empty) as without:
+        await helper.publish(task)
+        checks = await eventually(lambda: _checks(without, "publisher"), what="its connection")
+        assert (checks["model"], checks["consumer"]) == ("failed", "failed")
+        async with replica():
+            read, _ = await taken_reading(messaging)
+            assert read.model_version == "shipped-1"
+            assert await messaging.consumers("task.submitted") == 1
+        assert await messaging.count("task.submitted.retry.1s") == 0
+        await crown(store, "promoted-1", colour_model("promoted-1"))
+        await eventually(lambda: _checks(without, "consumer"), what="its turn")
+        await helper.publish(task)
+        read, _ = await taken_reading(messaging)
+        assert read.model_version == "promoted-1"
+    assert await messaging.count("task.submitted.dlq") == 0
+
+
+async def test_a_store_that_refuses_every_photo_holds_them_though_its_bucket_is_there(
+    replica: Replica,
+    helper: Publisher,
+    store: ObjectStore,
+    messaging: Messaging,
+    task_for: TaskFor,
+    door: Any,
+) -> None:
+    photo = photo_of("shoes")
+    tasks = [task_for(photo) for _ in range(12)]
+    for task in tasks:
+        await store.put(task.photo.key, photo, media_type="image/jpeg")
+    door.refuses = b"GET /"
+    async with replica(s3_endpoint_url=door.url) as client:
+        for task in tasks:
+            await helper.publish(task)
+        await eventually(lambda: _paused(client), what="the pause")
+        door.refuses = None
+        readings = [(await taken_reading(messaging))[0] for _ in tasks]
+    assert {read.task_id for read in readings} == {task.task_id for task in tasks}
+    assert await messaging.count("task.submitted.dlq") == 0
+
+
+async def _checks(client: httpx.AsyncClient, passed: str) -> Any:
+    checks = (await client.get("/readyz")).json()["checks"]
+    return checks if checks.get(passed) == "ok" else None
 
 
 async def _retried(client: httpx.AsyncClient) -> list[str]:

@@ -1,12 +1,15 @@
 """A fault reaches the owners' phones: once, quickly, whatever FCM does."""
 
 import asyncio
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from laundry_events import new_id
+from laundry_events.gate import PAUSED
 from laundry_testing.messaging import eventually
+from notification.fcm import PUSHES
 from notification.tables import devices
 
 from .conftest import World, a_fault, a_preference
@@ -130,6 +133,38 @@ class TestWithoutTimeToRetry:
         )
         await world.phones.gets(token)
         await world.settled("owner", "b1", sub="kim", state="sent")
+
+    async def test_while_fcm_is_away_faults_wait_and_ring_when_it_is_back(self, world: World) -> None:
+        assert world.messaging is not None
+        token = await world.register("owner", "b1", sub="kim")
+        await world.phones.control(status=503)
+        count = 6
+        for number in range(count):
+            await world.publish(a_fault(equipment_id=f"washer-{number}"))
+        # One whom nobody must be told of succeeds without FCM, and says nothing of it.
+        await world.publish(a_fault(branch_id="nobodys"))
+        await eventually(lambda: PAUSED.labels("fcm")._value.get() == 1, what="the pause")
+        tried = PUSHES.labels("later")._value.get()
+        await eventually(
+            lambda: PUSHES.labels("later")._value.get() >= tried + 6, within_s=60, what="several trials"
+        )
+        assert await world.messaging.count("equipment.fault.dlq") == 0
+        await world.phones.control()
+        pushes = await world.phones.gets(token, count, within_s=60)
+        assert len({push["data"]["fault_id"] for push in pushes}) == count
+        await world.settled("owner", "b1", sub="kim", state="sent")
+        await eventually(lambda: PAUSED.labels("fcm")._value.get() == 0, what="the end of the pause")
+
+
+async def test_a_fault_of_more_than_an_hour_ago_is_told_but_rings_no_more(world: World) -> None:
+    token = await world.register("owner", "b1", sub="kim")
+    await world.publish(a_fault(detected_at=datetime.now(UTC) - timedelta(minutes=61)))
+    (told,) = await world.settled("owner", "b1", sub="kim", state="expired")
+    assert told["sent_at"] is None
+    recent = a_fault(detected_at=datetime.now(UTC) - timedelta(minutes=59))
+    await world.publish(recent)
+    (push,) = await world.phones.gets(token)
+    assert push["data"]["fault_id"] == recent.fault_id
 
 
 async def test_a_fault_without_a_known_owner_is_no_error(world: World) -> None:

@@ -19,7 +19,7 @@ from laundry.cli import app
 from laundry_dead_letters.audit import FileAudit
 from laundry_dead_letters.broker import connected
 from laundry_dead_letters.letters import Act, DeadLetter, Selection, redriven_headers
-from laundry_dead_letters.work import Bounds, Tally, look, redrive, summarise
+from laundry_dead_letters.work import Bounds, Tally, exported, look, redrive, summarise
 from laundry_events import EventConsumer, EventMeta, PermanentError, Publisher, first_time, make_broker
 from laundry_events.envelope import encode
 from laundry_events.events import TaskRead
@@ -151,6 +151,23 @@ def test_the_key_that_the_broker_noted_wins_over_one_that_a_device_claims() -> N
     assert "x-death" not in copy
 
 
+def test_what_the_broker_buried_says_what_the_broker_knows() -> None:
+    died = datetime(2026, 5, 1, 12, tzinfo=UTC)
+    death = {
+        "queue": "telemetry.reported",
+        "reason": "delivery_limit",
+        "count": 1,
+        "time": died,
+        "routing-keys": ["telemetry.washer-1"],
+    }
+    headers = {"x-death": [death], "x-delivery-count": 21, "x-attempts": 99, "x-error-message": "claimed"}
+    shown = exported(DeadLetter("telemetry.reported", "m1", headers, b""))
+    assert shown["error_message"] == "killed or lost its consumer 21 times"
+    assert shown["attempts"] == shown["deliveries"] == 21
+    assert shown["first_failed_at"] == shown["died_at"] == "2026-05-01T12:00:00.000Z"
+    assert (shown["queue"], shown["original_routing_key"]) == ("telemetry.reported", "telemetry.washer-1")
+
+
 def test_a_copy_fits_into_a_frame_though_the_broker_buried_it_with_a_frame_full_of_headers() -> None:
     death = {"queue": "telemetry.reported", "reason": "delivery_limit", "routing-keys": ["telemetry.w-1"]}
     headers = {"x-death": [death], "stranger": "x" * 130_000, "traceparent": "00-a-b-01"}
@@ -277,6 +294,8 @@ async def test_the_default_of_redrive_shows_and_changes_nothing(
     assert "1 dead letters would be sent back" in shown.output
     assert "already redriven 2×" in shown.output
     await waiting(messaging, 1)
+    silent = await run("redrive", QUEUE, "--execute", "--by", "kim")
+    assert silent.exit_code == 1, "a reason is asked for"
     assert await messaging.count(QUEUE) == 0
     assert list(audit.records()) == []
     done = await run("redrive", QUEUE, "--execute", "--by", "kim", "--reason-text", "mended")

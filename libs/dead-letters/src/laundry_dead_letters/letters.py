@@ -6,7 +6,16 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from laundry_events.ladder import ATTEMPT, BROKER_HEADERS, FIRST_FAILED_AT, bounded
+from laundry_events.ladder import (
+    ATTEMPT,
+    BROKER_HEADERS,
+    DELIVERIES,
+    FIRST_FAILED_AT,
+    PUT_OFF,
+    bounded,
+)
+from laundry_events.suspects import DELIVERY_COUNT
+from laundry_events.topology import DELIVERY_LIMIT
 
 UNSAID = "not-said"
 ORIGINAL_KEY = "x-original-routing-key"
@@ -17,6 +26,8 @@ HISTORY = (
     "x-attempts",
     "x-dead-",
     FIRST_FAILED_AT,
+    PUT_OFF,
+    DELIVERIES,
     "x-last-failed-at",
     "x-error-",
     "x-service",
@@ -61,6 +72,42 @@ class DeadLetter:
     def error_class(self) -> str:
         """The class of the last error; empty when the consumer could not say."""
         return "" if self.death else str(self.headers.get("x-error-class", ""))
+
+    @property
+    def error_message(self) -> str:
+        """What the last error said; of a letter that the broker buried, what its note tells."""
+        death = self.death
+        if death is None:
+            return str(self.headers.get("x-error-message", ""))
+        if death.get("reason") != "delivery_limit":
+            return ""
+        return f"killed or lost its consumer {self.deliveries or DELIVERY_LIMIT + 1} times"
+
+    @property
+    def deliveries(self) -> int | None:
+        """How often consumers died or were lost with it, if any did."""
+        count = self.headers.get(DELIVERY_COUNT if self.death else DELIVERIES)
+        return count if isinstance(count, int) else None
+
+    @property
+    def attempts(self) -> int | None:
+        """How often a handler failed with it; how often it was delivered, if the broker buried it."""
+        count = self.deliveries if self.death else self.headers.get("x-attempts")
+        return count if isinstance(count, int) else None
+
+    @property
+    def first_failed_at(self) -> str:
+        """When it failed first, as far as it says (RFC 3339); empty if it does not."""
+        said = self.headers.get(FIRST_FAILED_AT)
+        if said is None and self.death is not None and self.died_at is not None:
+            return utc(self.died_at)
+        return str(said or "")
+
+    @property
+    def origin(self) -> tuple[str, str]:
+        """The queue that it died in and the routing key that it was published with."""
+        key = _key_at_death(self) or self.headers.get(ORIGINAL_KEY, self.queue)
+        return self.queue, str(key)
 
     @property
     def died_at(self) -> datetime | None:

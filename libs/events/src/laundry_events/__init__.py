@@ -8,13 +8,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from laundry_events.consumer import EventConsumer, make_broker
+    from laundry_events.broker import make_broker
+    from laundry_events.consumer import EventConsumer
     from laundry_events.envelope import EventMeta
     from laundry_events.errors import (
         BrokerUnavailable,
         DrillError,
         EventTooLarge,
         MalformedMessage,
+        NotNow,
         PermanentError,
         PublishError,
         Refused,
@@ -36,6 +38,7 @@ __all__ = [
     "EventTooLarge",
     "MalformedMessage",
     "Need",
+    "NotNow",
     "Outbox",
     "PermanentError",
     "PublishError",
@@ -57,6 +60,7 @@ _HOME = {
     "EventTooLarge": "errors",
     "MalformedMessage": "errors",
     "Need": "gate",
+    "NotNow": "errors",
     "Outbox": "outbox",
     "PermanentError": "errors",
     "PublishError": "errors",
@@ -66,7 +70,7 @@ _HOME = {
     "UnknownEvent": "errors",
     "Unroutable": "errors",
     "first_time": "inbox",
-    "make_broker": "consumer",
+    "make_broker": "broker",
     "new_id": "ids",
 }
 

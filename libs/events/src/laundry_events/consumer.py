@@ -5,7 +5,6 @@ a message that cannot be decoded is dead-lettered with its reason like any other
 """
 
 import asyncio
-import contextlib
 import os
 import signal
 import time
@@ -14,110 +13,58 @@ from typing import Any, TypeVar
 
 import structlog
 from aio_pika import IncomingMessage
-from faststream.middlewares import AckPolicy
+from aio_pika.exceptions import ChannelInvalidStateError
 from faststream.rabbit import Channel, QueueType, RabbitBroker, RabbitMessage, RabbitQueue
 from opentelemetry import context as otel_context
 from opentelemetry import propagate, trace
 from opentelemetry.trace import SpanKind, StatusCode
 from prometheus_client import Counter, Histogram
 
-from laundry_events.connection import RECONNECT_S, EndingConnection, connection_url
+from laundry_events.broker import ConsumingBroker
 from laundry_events.envelope import MAX_MESSAGE_BYTES, EventMeta, attempt_of, decode, read_meta
 from laundry_events.errors import (
     BrokerUnavailable,
+    ConsumerKilled,
     DrillError,
     InterruptedHandling,
     MalformedMessage,
+    NotNow,
     PublishError,
-    Refused,
 )
 from laundry_events.events import Event
-from laundry_events.gate import Gate, Need, Released
-from laundry_events.ladder import next_move
+from laundry_events.gate import Gate, Need, Released, Trial
+from laundry_events.ladder import next_move, put_off
 from laundry_events.publisher import Publisher
-from laundry_events.suspects import Suspects, deaths_of
-from laundry_events.topology import DEAD_EXCHANGE, PLAN, RETRY_EXCHANGE, Plan
+from laundry_events.suspects import BURY_AT, TRY_AT, Suspects, deaths_of
+from laundry_events.topology import (
+    DEAD_EXCHANGE,
+    PLAN,
+    RETRY_DELAYS_S,
+    RETRY_EXCHANGE,
+    Plan,
+    retry_queue,
+)
 
 E = TypeVar("E", bound=Event)
 Handler = Callable[[E, EventMeta], Awaitable[None]]
 RawHandler = Callable[[bytes, EventMeta], Awaitable[None]]
+Attempt = Callable[[IncomingMessage], Awaitable[None]]
 
 CONSUMED = Counter("laundry_events_consumed", "Messages by what became of them", ["queue", "outcome"])
 HANDLING = Histogram("laundry_events_handling_seconds", "Time in the handler", ["queue"])
 
 CRASH = "crash"
 RETURN_PAUSE_S = 1.0
-CANCEL_TIMEOUT_S = 2.0
 HOLD_S = 600.0
 """Longest that a message is held; well below the half hour after which the broker takes it back."""
 
+
+class ConnectionGone(Exception):
+    """The broker took the message back while it was held; somebody has it by now."""
+
+
 log = structlog.get_logger(__name__)
 tracer = trace.get_tracer("laundry_events")
-
-
-class ConsumingBroker(RabbitBroker):
-    """FastStream's broker, which lets go of held messages when it stops."""
-
-    gate: Gate | None = None
-
-    @property
-    def paused_for(self) -> str | None:
-        """Name of the server that consuming waits for, if any."""
-        return self.gate.away if self.gate is not None else None
-
-    async def start(self, *arguments: Any, **keywords: Any) -> None:
-        """Connect and subscribe, also after a ``stop``: a first start fails while a queue is missing."""
-        if self.gate is not None:
-            self.gate.hold_again()
-        await super().start(*arguments, **keywords)
-
-    async def stop(self, *arguments: Any, **keywords: Any) -> None:
-        """Take no more, finish what is in hand, close."""
-        async with asyncio.TaskGroup() as cancelling:
-            for subscriber in self.subscribers:
-                cancelling.create_task(_take_no_more(subscriber))
-        if self.gate is not None:
-            self.gate.release()
-        await super().stop(*arguments, **keywords)
-
-
-async def _take_no_more(subscriber: Any) -> None:
-    """Cancel a subscriber's consumer.
-
-    FastStream cancels only after it has waited for what is in hand. Until then the broker would deliver more,
-    and what is unacked when the channel closes counts as a delivery that killed its consumer.
-    """
-    queue, tag = getattr(subscriber, "_queue_obj", None), getattr(subscriber, "_consumer_tag", None)
-    if queue is None or tag is None:
-        return
-    subscriber._consumer_tag = None
-    with contextlib.suppress(Exception):  # a connection that is gone delivers nothing either
-        async with asyncio.timeout(CANCEL_TIMEOUT_S):
-            await queue.cancel(tag)
-
-
-def make_broker(url: str, *, service: str, graceful_timeout_s: float = 15.0) -> ConsumingBroker:
-    """Make the FastStream broker that a service consumes with (its publisher has a connection apart)."""
-    broker = ConsumingBroker(
-        connection_url(url, name=f"{service}/consume"),
-        ack_policy=AckPolicy.MANUAL,
-        graceful_timeout=graceful_timeout_s,
-        # Its default of 5 s would win over the URL.
-        reconnect_interval=RECONNECT_S,
-        app_id=service,
-        decoder=_undecoded,
-        # Nothing is injected by type, and looking for it costs a fifth of a small message's time.
-        apply_types=False,
-        logger=None,
-    )
-    # FastStream hands these to aio-pika as they are, but takes no connection class itself.
-    broker._connection_kwargs = {**broker._connection_kwargs, "connection_class": EndingConnection}
-    return broker
-
-
-async def _undecoded(message: Any) -> Any:
-    """Hand over the message itself: headers and body are read in one place, here."""
-    return message
 
 
 class EventConsumer:
@@ -147,7 +94,11 @@ class EventConsumer:
         self._service_version = service_version
         self._plan = plan
         self._drills = drills
-        self._gate = Gate(needs)
+        # What is handled while the broker takes nothing would be handled in vain, each time anew.
+        needs_broker = Need(
+            "broker", lambda error: isinstance(error, BrokerUnavailable), publisher.unhindered
+        )
+        self._gate = Gate((*needs, needs_broker))
         if isinstance(broker, ConsumingBroker):
             broker.gate = self._gate
 
@@ -207,13 +158,19 @@ class EventConsumer:
         suspects = Suspects(queue)
         spec = RabbitQueue(queue, queue_type=QueueType.QUORUM, durable=True, declare=False)
 
+        async def attempt(raw: IncomingMessage) -> None:
+            _check_size(raw.body)
+            if self._drills and "x-drill" in raw.headers:
+                _drill(raw.headers["x-drill"])
+            meta = _meta_of(raw, queue) if enveloped else _raw_meta(raw, queue)
+            await handler(raw.body, meta)
+
         @self.broker.subscriber(spec, channel=Channel(prefetch_count=prefetch))
         async def receive(message: RabbitMessage) -> None:
-            async with suspects.turn(message.raw_message.message_id, deaths_of(message.raw_message.headers)):
-                await self._receive(message, queue, handler, enveloped=enveloped)
+            await self._receive(message, queue, attempt, suspects)
 
     async def _receive(
-        self, message: RabbitMessage, queue: str, handler: RawHandler, *, enveloped: bool
+        self, message: RabbitMessage, queue: str, attempt: Attempt, suspects: Suspects
     ) -> None:
         raw = message.raw_message
         token = otel_context.attach(propagate.extract(_text_headers(raw)))
@@ -224,39 +181,79 @@ class EventConsumer:
                 structlog.contextvars.bound_contextvars(queue=queue, event_id=raw.message_id),
             ):
                 try:
-                    _check_size(raw.body)
-                    if self._drills and "x-drill" in raw.headers:
-                        _drill(raw.headers["x-drill"])
-                    meta = _meta_of(raw, queue) if enveloped else _raw_meta(raw, queue)
-                    await self._handle(handler, raw.body, meta)
-                except (Released, BrokerUnavailable, Refused) as error:
-                    # Nothing is wrong with the message: what it leads to finds no room at the broker, or the
-                    # consumer ends.
+                    await self._handle(message, queue, attempt, suspects)
+                except Released as error:
                     await self._give_back(message, queue, error)
-                except Exception as error:
+                except ConnectionGone:
+                    CONSUMED.labels(queue, "returned").inc()
+                except ConsumerKilled as error:
                     span.set_status(StatusCode.ERROR, str(error)[:200])
                     await self._failed(message, queue, error)
-                else:
-                    await message.ack()
-                    CONSUMED.labels(queue, "ok").inc()
         finally:
             HANDLING.labels(queue).observe(time.perf_counter() - started)
             otel_context.detach(token)
 
-    async def _handle(self, handler: RawHandler, body: bytes, meta: EventMeta) -> None:
-        """Call the handler, again if it failed for a server that was away meanwhile."""
-        while True:
+    async def _handle(self, message: RabbitMessage, queue: str, attempt: Attempt, suspects: Suspects) -> None:
+        """Handle a message, again if it failed for a server that was away meanwhile."""
+        raw = message.raw_message
+        deaths = deaths_of(raw.headers)
+        if deaths >= BURY_AT:
+            raise ConsumerKilled(f"{deaths} consumers died, or lost their connection, with it in hand")
+        settled = False
+        until = time.monotonic() + HOLD_S
+        if not deaths and not self._gate.shut and suspects.none:
+            suspects.begins()
             try:
-                await self._gate.passes(within_s=HOLD_S)
-            except TimeoutError:
-                raise Released from None
+                settled = await self._try(message, queue, attempt, None)
+            finally:
+                if suspects.ends():
+                    await suspects.tell()
+        while not settled:
+            trial = None
+            if self._gate.shut and deaths < TRY_AT:
+                trial = await self._wait_at_gate(raw, until - time.monotonic())
             try:
-                await _uncancelled(handler(body, meta))
-            except Exception as error:
-                if not await self._gate.shuts_for(error):
-                    raise
+                async with suspects.turn(raw.message_id, deaths, within_s=until - time.monotonic()):
+                    # Until it is acknowledged: the next one may end the process.
+                    settled = await self._try(message, queue, attempt, trial)
+            finally:
+                if trial is not None:
+                    trial.end()
+
+    async def _try(self, message: RabbitMessage, queue: str, attempt: Attempt, trial: Trial | None) -> bool:
+        """Handle a message once and settle it; false if it must wait."""
+        raw = message.raw_message
+        try:
+            await _uncancelled(attempt(raw))
+        except Exception as error:
+            if await self._gate.shuts_for(error, message=raw.message_id or str(raw.delivery_tag)):
+                if trial is None and deaths_of(raw.headers) < TRY_AT:
+                    return False
+                if trial is not None:
+                    trial.end(False)
+                await self._put_off(message, queue)
+            elif isinstance(error, NotNow | PublishError):
+                # Nothing is wrong with the message: what it leads to finds no room or no queue at the broker.
+                await self._give_back(message, queue, error)
             else:
-                return
+                trace.get_current_span().set_status(StatusCode.ERROR, str(error)[:200])
+                await self._failed(message, queue, error)
+        else:
+            if trial is not None or self._gate.troubled:
+                self._gate.went_well(trial)
+            await message.ack()
+            CONSUMED.labels(queue, "ok").inc()
+        return True
+
+    async def _wait_at_gate(self, raw: IncomingMessage, within_s: float) -> Trial | None:
+        trial = await self._gate.passes(within_s=within_s)
+        try:
+            _ = raw.channel
+        except ChannelInvalidStateError:
+            if trial is not None:
+                trial.end()
+            raise ConnectionGone from None
+        return trial
 
     async def _give_back(self, message: RabbitMessage, queue: str, error: Exception) -> None:
         """Return a message to its queue as it is; a nack counts neither as an attempt nor as a delivery."""
@@ -268,6 +265,30 @@ class EventConsumer:
             await asyncio.sleep(RETURN_PAUSE_S)
         await message.nack(requeue=True)
         CONSUMED.labels(queue, "returned").inc()
+
+    async def _put_off(self, message: RabbitMessage, queue: str) -> None:
+        """Let others come first: a copy, without an attempt and without a count of deaths, joins the end."""
+        raw = message.raw_message
+        headers = put_off(raw.headers, queue=queue, routing_key=raw.routing_key or queue)
+        try:
+            await self._copy(raw, RETRY_EXCHANGE, retry_queue(queue, RETRY_DELAYS_S[-1]), headers)
+        except PublishError as error:
+            await self._give_back(message, queue, error)
+            return
+        await message.ack()
+        CONSUMED.labels(queue, "put-off").inc()
+
+    async def _copy(
+        self, raw: IncomingMessage, exchange: str, routing_key: str, headers: dict[str, Any]
+    ) -> None:
+        await self._publisher.send(
+            exchange,
+            routing_key,
+            body=raw.body,
+            headers=headers,
+            message_id=raw.message_id,
+            content_type=raw.content_type,
+        )
 
     async def _failed(self, message: RabbitMessage, queue: str, error: Exception) -> None:
         raw = message.raw_message
@@ -291,14 +312,8 @@ class EventConsumer:
             error=str(error)[:500],
         )
         try:
-            await self._publisher.send(
-                DEAD_EXCHANGE if move.dead else RETRY_EXCHANGE,
-                move.queue,
-                body=raw.body,
-                headers=move.headers,
-                message_id=raw.message_id,
-                content_type=raw.content_type,
-            )
+            exchange = DEAD_EXCHANGE if move.dead else RETRY_EXCHANGE
+            await self._copy(raw, exchange, move.queue, move.headers)
         except PublishError as unpublished:
             # Its copy is not stored, so the original must stay.
             await self._give_back(message, queue, unpublished)

@@ -37,6 +37,16 @@ class EventTooLarge(PermanentError):
     reason = "too-large"
 
 
+class ConsumerKilled(PermanentError):
+    """The message was in hand at so many deaths of consumers that it is their most likely cause."""
+
+    reason = "delivery_limit"
+
+
+class NotNow(Exception):
+    """Nothing is wrong with the message; this consumer cannot handle it just now, but another may."""
+
+
 class DrillError(Exception):
     """A message that was sent to fail did fail: a rehearsal of retries, dead letters and their alerts."""
 

@@ -18,6 +18,8 @@ from laundry_events.errors import PermanentError
 from laundry_events.topology import RETRY_DELAYS_S, dead_queue, retry_queue
 
 ATTEMPT = "x-attempt"
+PUT_OFF = "x-put-off"
+DELIVERIES = "x-deliveries"
 FIRST_FAILED_AT = "x-first-failed-at"
 MESSAGE_CHARS = 1_000
 HEADER_BYTES = 64 * 1024
@@ -70,6 +72,15 @@ def bounded(headers: dict[str, Any]) -> dict[str, Any]:
     return kept
 
 
+def put_off(headers: Mapping[str, Any], *, queue: str, routing_key: str) -> dict[str, Any]:
+    """Return the headers of a copy that only waits its turn: no attempt is counted."""
+    kept = bounded({k: v for k, v in headers.items() if not k.startswith(BROKER_HEADERS)})
+    before = kept.get(PUT_OFF, 0)
+    kept[PUT_OFF] = (before if isinstance(before, int) else 0) + 1
+    kept["x-original-routing-key"] = _original_key(kept, queue, routing_key)
+    return kept
+
+
 def next_move(
     headers: Mapping[str, Any],
     *,
@@ -106,5 +117,9 @@ def next_move(
         return Move(False, retry_queue(queue, RETRY_DELAYS_S[attempt - 1]), kept)
     kept[ATTEMPT] = attempt
     kept["x-attempts"] = attempt
+    deaths = headers.get("x-delivery-count")
+    if isinstance(deaths, int) and deaths > 0:
+        # The last one ends here.
+        kept[DELIVERIES] = deaths + 1
     kept["x-dead-reason"] = error.reason if isinstance(error, PermanentError) else "retries-exhausted"
     return Move(True, dead_queue(queue), kept)

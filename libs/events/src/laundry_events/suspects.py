@@ -4,22 +4,32 @@ When a consumer dies, the broker raises the delivery count of everything it had 
 reaches the limit (``topology.DELIVERY_LIMIT``). A message that kills its process would so take its whole
 prefetch window along. So what was in hand at two deaths or more is handled one at a time, and in an order of
 chance that is another after each death: an innocent message is done whenever it comes before the guilty one,
-and to be behind it eighteen times in a row has a chance of one in 260,000. Nacks and retries do not count as
+and to be behind it sixteen times in a row has a chance of one in 65,000. Nacks and retries do not count as
 deaths (measured on RabbitMQ 4.3: kill, close of channel or connection, and reject do, nack does not).
+
+A connection that flaps counts as well. A message that is held meanwhile would be buried for it, so from
+``TRY_AT`` on it is tried though the gate is shut: one that its consumer survives is no killer, and goes on
+as a copy without a count. From ``BURY_AT`` on the consumer buries a message itself, with all that it knows;
+what the broker buries says only how often it was delivered.
 """
 
 import asyncio
 import hashlib
 import itertools
 import secrets
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
 import structlog
 from prometheus_client import Counter
 
+from laundry_events.gate import Released
+from laundry_events.topology import DELIVERY_LIMIT
+
 SUSPECT_AT = 2
+TRY_AT = DELIVERY_LIMIT // 2
+BURY_AT = DELIVERY_LIMIT - 2
 DELIVERY_COUNT = "x-delivery-count"
 # The broker sends a window in one go; its suspects are put in order once they are here.
 SETTLE_S = 0.1
@@ -48,27 +58,55 @@ class Suspects:
         self._changed = asyncio.Condition()
         self._numbers = itertools.count()
 
-    @asynccontextmanager
-    async def turn(self, message_id: str | None, deaths: int) -> AsyncIterator[None]:
-        """Wait until a message may be handled: together with others, or alone if it is a suspect."""
-        if deaths >= SUSPECT_AT:
-            async with self._alone_turn(message_id, deaths):
-                yield
-            return
-        if self._waiting or self._alone:
-            async with self._changed:
-                await self._changed.wait_for(lambda: not self._waiting and not self._alone)
+    @property
+    def none(self) -> bool:
+        """Whether no suspect waits or is handled."""
+        return not self._waiting and not self._alone
+
+    def begins(self) -> None:
+        """Note that a message is handled together with others: all that is done for one while there is no
+        suspect, since ``turn`` costs more.
+        """
         self._running += 1
+
+    def ends(self) -> bool:
+        """Note the end of what began; true if suspects must be told."""
+        self._running -= 1
+        return bool(self._waiting)
+
+    async def tell(self) -> None:
+        """Let those who wait look whether it is their turn."""
+        async with self._changed:
+            self._changed.notify_all()
+
+    @asynccontextmanager
+    async def turn(self, message_id: str | None, deaths: int, *, within_s: float) -> AsyncIterator[None]:
+        """Wait until a message may be handled: together with others, or alone if it is a suspect.
+
+        Raises:
+            Released: its turn did not come within so many seconds.
+        """
+        if deaths >= SUSPECT_AT:
+            await self._wait_to_be_alone(message_id, deaths, within_s)
+            log.warning(
+                "a message that consumers died with is handled alone", queue=self._queue, deaths=deaths
+            )
+            try:
+                yield
+            finally:
+                self._alone = False
+                await self.tell()
+            return
+        if not self.none:
+            await self._when(lambda: self.none, within_s)
+        self.begins()
         try:
             yield
         finally:
-            self._running -= 1
-            if self._waiting:
-                async with self._changed:
-                    self._changed.notify_all()
+            if self.ends():
+                await self.tell()
 
-    @asynccontextmanager
-    async def _alone_turn(self, message_id: str | None, deaths: int) -> AsyncIterator[None]:
+    async def _wait_to_be_alone(self, message_id: str | None, deaths: int, within_s: float) -> None:
         # Equipment by MQTT gives no id: such messages would all have one place, and come in their old order.
         chance = (
             hashlib.blake2b(f"{message_id}|{deaths}".encode(), digest_size=8).digest()
@@ -80,17 +118,19 @@ class Suspects:
         self._waiting.append(place)
         try:
             await asyncio.sleep(SETTLE_S)
-            async with self._changed:
-                await self._changed.wait_for(
-                    lambda: not self._alone and not self._running and min(self._waiting) == place
-                )
-                self._alone = True
+            await self._when(
+                lambda: not self._alone and not self._running and min(self._waiting) == place, within_s
+            )
+            self._alone = True
         finally:
             self._waiting.remove(place)
-        log.warning("a message that consumers died with is handled alone", queue=self._queue, deaths=deaths)
+            if not self._alone:
+                # Who gave up may have been the next in line.
+                await self.tell()
+
+    async def _when(self, condition: Callable[[], bool], within_s: float) -> None:
         try:
-            yield
-        finally:
-            async with self._changed:
-                self._alone = False
-                self._changed.notify_all()
+            async with asyncio.timeout(within_s), self._changed:
+                await self._changed.wait_for(condition)
+        except TimeoutError:
+            raise Released from None

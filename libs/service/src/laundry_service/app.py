@@ -22,7 +22,7 @@ from laundry_service.tracing import configure_tracing, trace_requests
 
 if TYPE_CHECKING:
     from laundry_events import Publisher
-    from laundry_events.consumer import ConsumingBroker
+    from laundry_events.broker import ConsumingBroker
 
 log = structlog.get_logger(__name__)
 
@@ -40,11 +40,14 @@ class Part(Protocol):
 class Consuming:
     """The FastStream app as a part: starts in the background, so that a missing broker stops nothing else."""
 
-    def __init__(self, broker: "ConsumingBroker") -> None:
-        """Take the broker with its subscribers registered."""
+    def __init__(
+        self, broker: "ConsumingBroker", able: Callable[[], Awaitable[object]] | None = None
+    ) -> None:
+        """Take the broker with its subscribers registered, and what returns once messages can be handled."""
         from faststream import FastStream  # noqa: PLC0415 - who consumes nothing need not hold it
 
         self.broker = broker
+        self._able = able
         self.faststream = FastStream(broker)
         self.started = False
         self._task: asyncio.Task[None] | None = None
@@ -55,6 +58,9 @@ class Consuming:
 
     async def _start(self) -> None:
         pause_s = 0.5
+        if self._able is not None:
+            # Until then they are for the other replicas.
+            await self._able()
         while True:
             try:
                 await self.faststream.start()
@@ -100,6 +106,7 @@ def make_app(
     publisher: "Publisher | None" = None,
     broker: "ConsumingBroker | None" = None,
     broker_required: bool = True,
+    able: Callable[[], Awaitable[object]] | None = None,
     on_close: Sequence[Callable[[], Awaitable[None]]] = (),
     large_bodies: Sequence[str] = (),
 ) -> FastAPI:
@@ -109,12 +116,13 @@ def make_app(
         parts: started in order before requests are taken, stopped in reverse.
         publisher, broker: started here; the consumer stops first, the publisher last.
         broker_required: whether readiness needs the broker (not where the service stores and relays).
+        able: returns once this process can handle messages; none is taken before.
         on_close: run after everything stopped (pools to close).
         large_bodies: paths whose endpoints bound their bodies themselves; any other takes 64 KiB.
     """
     configure_logging(settings.service_name, settings.log_level)
     configure_tracing(settings.service_name, version)
-    consuming = Consuming(broker) if broker is not None else None
+    consuming = Consuming(broker, able) if broker is not None else None
     running: list[Part] = [publisher] if publisher is not None else []
     running += [*parts, *([consuming] if consuming is not None else [])]
 

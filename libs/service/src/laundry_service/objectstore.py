@@ -23,6 +23,9 @@ from laundry_service.settings import ObjectStoreSettings
 T = TypeVar("T")
 
 CONNECT_S, READ_S = 2, 10
+GET_S = 60.0
+"""How long fetching an object may take in all: each read of a trickle of bytes is in time."""
+
 SIGNED_S = 900
 """How long a signed URL is good, and how far apart our clock and the store's may be."""
 
@@ -129,7 +132,12 @@ class ObjectStore:
             ObjectMissing, ObjectStoreUnavailable.
             ValueError: it is larger than ``max_bytes``.
         """
-        return await self._in_thread(lambda: self._get(key, max_bytes))
+        try:
+            async with asyncio.timeout(GET_S):
+                return await self._in_thread(lambda: self._get(key, max_bytes))
+        except TimeoutError:
+            # The thread goes on until its socket is silent for long enough, or all is read.
+            raise ObjectStoreUnavailable(f"get: {key} was not fetched within {GET_S:g} s") from None
 
     def _get(self, key: str, max_bytes: int) -> bytes:
         answer = self._http.request("GET", self._sign("get_object", key), preload_content=False)

@@ -9,8 +9,8 @@ from fastapi.responses import JSONResponse
 from laundry_service.problems import Problem, problem_response
 
 RETRY_AFTER_S = 5
-# SQLSTATE classes of a server that is away, full, starting or going down: trying again can help.
-AWAY = ("08", "53", "57P")
+# SQLSTATEs of a server that is away, full, read-only, starting or going down: trying again can help.
+AWAY = ("08", "25006", "53", "57P")
 
 log = structlog.get_logger(__name__)
 

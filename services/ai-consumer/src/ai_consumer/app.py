@@ -52,6 +52,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         checks=[Check("model", champion.ready), Check("object-store", store.ping)],
         publisher=publisher,
         broker=broker,
+        able=champion.able,
         on_close=[pipeline.close, store.close],
     )
     app.include_router(router(champion))

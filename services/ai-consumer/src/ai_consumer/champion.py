@@ -10,6 +10,7 @@ import structlog
 from prometheus_client import Counter, Gauge
 from pydantic import ValidationError
 
+from laundry_events import NotNow
 from laundry_reading.manifest import Manifest
 from laundry_reading.model import Model, ModelError
 from laundry_reading.signing import NotTrusted, TrustedKeys
@@ -43,8 +44,8 @@ class Refusal:
     why: str
 
 
-class NoModelYet(Exception):
-    """This replica has no model; the message should come back later."""
+class NoModelYet(NotNow):
+    """This replica has no model; another may have one."""
 
 
 class Champion:
@@ -63,6 +64,7 @@ class Champion:
         self._poll_s = poll_s
         self._served: Served | None = None
         self._refused: Refusal | None = None
+        self._able = asyncio.Event()
         self._looked = asyncio.Event()
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -106,6 +108,12 @@ class Champion:
         if self._served is None:
             raise NoModelYet("this replica has no model yet")
         return self._served.model
+
+    async def able(self) -> None:
+        """Wait until there is a model; from then on there always is one."""
+        if self._served is None:
+            log.error("this replica has no model, so it takes no photos", folder=str(self._model_dir))
+        await self._able.wait()
 
     def look_again(self) -> None:
         """Look for a new champion now."""
@@ -203,6 +211,7 @@ class Champion:
         before = self._served
         # One assignment: a reading in progress keeps the model that it began with.
         self._served = Served(model, manifest, datetime.now(UTC))
+        self._able.set()
         SERVED.clear()
         SERVED.labels(model.version).set(1)
         SWAPS.inc()

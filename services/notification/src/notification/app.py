@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 from fastapi import FastAPI
 
-from laundry_events import EventConsumer, Publisher, make_broker
+from laundry_events import EventConsumer, Need, Publisher, make_broker
 from laundry_service.app import make_app
 from laundry_service.changes import Changes
 from laundry_service.database import Database
@@ -18,7 +18,7 @@ from laundry_service.needs import needs_database
 from laundry_service.periodic import Periodic
 from laundry_service.settings import version_of
 from notification.api import devices_router, history_router
-from notification.faults import FaultAlerts
+from notification.faults import FaultAlerts, PushesMissing
 from notification.fcm import FirebasePusher
 from notification.housekeeping import EVERY_S, Housekeeping
 from notification.matches import Matches, MatchSender
@@ -29,6 +29,7 @@ from notification.tables import CHANGES_CHANNEL
 SERVICE = "notification"
 VERSION = version_of(SERVICE)
 CONNECTIONS_TO_BORROW = 4
+PUSHES_IN_A_ROW = 3
 
 
 def _pusher(settings: Settings) -> FirebasePusher:
@@ -37,6 +38,17 @@ def _pusher(settings: Settings) -> FirebasePusher:
         credentials_file=settings.fcm_credentials_file,
         project_id=settings.fcm_project_id,
         attempt_timeout_s=settings.fcm_attempt_timeout_s,
+    )
+
+
+def needs_fcm(pusher: FirebasePusher) -> Need:
+    """Hold faults while FCM takes none; there is no cheap question that it would answer."""
+    return Need(
+        "fcm",
+        lambda error: isinstance(error, PushesMissing) and error.none_sent,
+        enough=PUSHES_IN_A_ROW,
+        parts=lambda error: error.pushes if isinstance(error, PushesMissing) else (),
+        answers=lambda: pusher.answers,
     )
 
 
@@ -106,15 +118,15 @@ def create_faults_app(settings: Settings | None = None) -> FastAPI:
     database = Database(settings.database_url.get_secret_value(), pool=pool)
     publisher = Publisher(url, source=SERVICE)
     broker = make_broker(url, service="notification-faults", graceful_timeout_s=settings.graceful_timeout_s)
+    pusher = _pusher(settings)
     consumer = EventConsumer(
         broker,
         publisher,
         service=SERVICE,
         service_version=VERSION,
         drills=settings.drills,
-        needs=[needs_database(database)],
+        needs=[needs_database(database), needs_fcm(pusher)],
     )
-    pusher = _pusher(settings)
     alerts = FaultAlerts(
         database,
         pusher,

@@ -11,7 +11,7 @@ from laundry_events.events import EquipmentFault
 from laundry_events.topology import MAX_ATTEMPTS
 from laundry_service.database import Database
 from notification.model import Delivery, Story
-from notification.push import Answer, Push, Pusher, Verdict, push_within
+from notification.push import URGENT_TTL, Answer, Push, Pusher, Verdict, push_within
 from notification.repository import deliveries, devices, history
 from notification.texts import fault_texts
 
@@ -22,13 +22,24 @@ FAULT_SECONDS = Histogram(
     "From a fault's detection until FCM took its push, for each device",
     buckets=(0.05, 0.1, 0.25, 0.5, 1, 2, 3, 5, 10, 15, 30, 60),
 )
+EXPIRED = Counter("laundry_faults_expired", "Faults that came too late to ring a phone")
 UNHEARD = Counter("laundry_faults_unheard", "Faults of a branch that has no known owner")
 
 log = structlog.get_logger(__name__)
 
 
 class PushesMissing(Exception):
-    """Some devices were not reached within the budget; the retry ladder has the rest."""
+    """Some devices were not reached within the budget; the retry ladder has the rest.
+
+    Attributes:
+        pushes: names the pushes that are missing.
+        none_sent: whether FCM answered for none of the devices.
+    """
+
+    def __init__(self, message: str, *, pushes: frozenset[str], none_sent: bool) -> None:
+        super().__init__(message)
+        self.pushes = pushes
+        self.none_sent = none_sent
 
 
 class FaultAlerts:
@@ -71,8 +82,18 @@ class FaultAlerts:
         async with self._database.transaction() as session:
             await deliveries.lock_story(session, story.about)
             waiting = await deliveries.unsent_deliveries(session, story.about)
-            if waiting:
+            if datetime.now(UTC) - fault.detected_at > URGENT_TTL:
+                await self._let_rest(waiting)
+            elif waiting:
                 await self._push(fault, waiting, final=meta.attempt >= MAX_ATTEMPTS)
+
+    async def _let_rest(self, waiting: list[Delivery]) -> None:
+        """Ring no phone for what is long past: it is in the history."""
+        async with self._database.transaction() as session:
+            for delivery in waiting:
+                await deliveries.mark(session, delivery, "expired")
+        if waiting:
+            EXPIRED.inc()
 
     async def _push(self, fault: EquipmentFault, waiting: list[Delivery], *, final: bool) -> None:
         by_key = {(delivery.notification_id, delivery.token): delivery for delivery in waiting}
@@ -91,9 +112,18 @@ class FaultAlerts:
             attempt_s=self._attempt_s,
             settle=settle,
         )
-        missing = [answer for answer in answers if answer.verdict is Verdict.LATER]
+        missing = {
+            f"{delivery.notification_id} {delivery.token}": answer.error
+            for delivery, answer in zip(waiting, answers, strict=True)
+            if answer.verdict is Verdict.LATER
+        }
         if missing:
-            raise PushesMissing(f"{len(missing)} of {len(answers)} devices not reached: {missing[0].error}")
+            error = next(iter(missing.values()))
+            raise PushesMissing(
+                f"{len(missing)} of {len(answers)} devices not reached: {error}",
+                pushes=frozenset(missing),
+                none_sent=len(missing) == len(answers),
+            )
 
     async def _note(self, delivery: Delivery, answer: Answer, *, started: datetime, final: bool) -> None:
         async with self._database.transaction() as session:

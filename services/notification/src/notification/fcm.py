@@ -17,12 +17,11 @@ from google.oauth2.credentials import Credentials as TokenCredentials
 from prometheus_client import Counter, Histogram
 
 from laundry_events import new_id
-from notification.push import Answer, Push, Verdict
+from notification.push import URGENT_TTL, Answer, Push, Verdict
 
 LOCAL_PROJECT = "laundry-local"
 GOOGLE_URL = messaging._MessagingService.FCM_URL
 SEND_PATH = "/v1/projects/{0}/messages:send"
-URGENT_TTL = timedelta(hours=1)
 CALM_TTL = timedelta(days=1)
 
 PUSHES = Counter("laundry_push_requests", "Push requests by FCM's verdict", ["verdict"])
@@ -40,7 +39,11 @@ class LocalCredential(credentials.Base):  # type: ignore[misc]
 
 
 class FirebasePusher:
-    """A firebase-admin app of its own, without the client's retries (``push`` owns those)."""
+    """A firebase-admin app of its own, without the client's retries (``push`` owns those).
+
+    Attributes:
+        answers: pushes that FCM has decided on so far.
+    """
 
     def __init__(
         self,
@@ -65,6 +68,7 @@ class FirebasePusher:
         self._service: Any = None
         self._credential: Any = None
         self._refreshing = asyncio.Lock()
+        self.answers = 0
 
     async def start(self) -> None:
         """Read the credentials and open the client. Raises at once where they are not usable."""
@@ -106,6 +110,8 @@ class FirebasePusher:
         with PUSH_SECONDS.time():
             answer = await self._push(push)
         PUSHES.labels(answer.verdict).inc()
+        if answer.verdict is not Verdict.LATER:
+            self.answers += 1
         return answer
 
     async def _push(self, push: Push) -> Answer:

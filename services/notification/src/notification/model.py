@@ -12,9 +12,9 @@ from notification.texts import Language, Texts
 Kind = Literal["equipment_fault", "branch_match"]
 Platform = Literal["android", "ios", "web"]
 Recipient = Literal["owner", "customer"]
-State = Literal["pending", "sent", "failed", "no_device", "suppressed"]
-# Failed deliveries are tried again if the message comes again (a redrive); refused ones never.
-DeliveryState = Literal["pending", "sent", "failed", "refused"]
+State = Literal["pending", "sent", "failed", "no_device", "suppressed", "expired"]
+# Failed deliveries are tried again if the message comes again (a redrive); refused and expired ones never.
+DeliveryState = Literal["pending", "sent", "failed", "refused", "expired"]
 
 # An owner is told of faults, a customer of branches; a person with both roles reads each with that token.
 KIND_FOR: Mapping[Recipient, Kind] = {"owner": "equipment_fault", "customer": "branch_match"}

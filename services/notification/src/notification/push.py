@@ -8,6 +8,7 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from enum import StrEnum
 from typing import Protocol
 
@@ -16,6 +17,8 @@ from notification.texts import Text
 FIRST_PAUSE_S = 0.25
 LONGEST_PAUSE_S = 2.0
 CONCURRENT = 50
+URGENT_TTL = timedelta(hours=1)
+"""How long a fault may ring a phone: FCM keeps it so long for one that is off, and we send none later."""
 
 
 class Verdict(StrEnum):

@@ -146,8 +146,6 @@ def letters_router(reading: Reading, store: Store) -> APIRouter:
             **exported(letter),
             "id": letter.message_id or letter.fingerprint,
             "fingerprint": letter.fingerprint,
-            "attempts": letter.headers.get("x-attempts"),
-            "error_message": letter.headers.get("x-error-message"),
             "body": body,
             "bytes": len(letter.body),
             "audit": [record for _, record in records],

@@ -53,17 +53,16 @@ class Snapshot:
 
 def head(letter: DeadLetter) -> Head:
     """Cut a letter down to what lists show."""
-    attempts = letter.headers.get("x-attempts")
     return Head(
         queue=letter.queue,
         id=letter.message_id or letter.fingerprint,
         fingerprint=letter.fingerprint,
         reason=letter.reason,
         error_class=letter.error_class,
-        error_message=str(letter.headers.get("x-error-message", ""))[:300],
+        error_message=letter.error_message[:300],
         event_type=str(letter.headers.get("cloudEvents_type", "")),
         died_at=letter.died_at,
-        attempts=attempts if isinstance(attempts, int) else None,
+        attempts=letter.attempts,
         redriven=letter.redriven,
         trace_id=letter.trace_id,
         bytes=len(letter.body),

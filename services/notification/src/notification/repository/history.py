@@ -64,6 +64,8 @@ async def settle(session: AsyncSession, notification_id: str) -> None:
         if "sent" in states
         else "pending"
         if "pending" in states
+        else "expired"
+        if "expired" in states
         else "failed"
         if states
         else "no_device"

@@ -49,7 +49,12 @@ def redrive(
         bool,
         typer.Option("--dry-run/--execute", " /--yes", help="Show what would happen, or do it."),
     ] = True,
-    reason_text: Annotated[str, typer.Option(help="Why you send them back; kept with each.")] = "",
+    reason_text: Annotated[
+        str | None,
+        typer.Option(
+            help="Why you send them back; required with --execute, kept with each.", show_default=False
+        ),
+    ] = None,
     by: By = None,
     scan: Scan = 10_000,
     amqp_url: AmqpUrl = None,
@@ -73,7 +78,9 @@ def redrive(
         if found:
             console.print("Nothing was changed. Do it: the same command with --execute")
         return
-    act = Act("redrive", person(by), reason_text or "not said", run=str(uuid4()))
+    if not reason_text:
+        raise LaundryError('Say why they are sent back: --reason-text "..."')
+    act = Act("redrive", person(by), reason_text, run=str(uuid4()))
     tally = Tally()
 
     async def send(broker: Broker, tally: Tally) -> None:
