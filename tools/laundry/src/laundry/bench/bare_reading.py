@@ -34,7 +34,7 @@ class Bare:
 
 async def measure(stage: Stage, pictures: Pictures) -> Bare:
     """Read photos in one process for each core, none waiting for another."""
-    model = _model_file()
+    model = model_file()
     cores = os.cpu_count() or 1
     rounds = stage.many(ROUNDS, least=2)
     advance = stage.say("bare decode + model", rounds * cores)
@@ -76,7 +76,16 @@ def _reader(model: Path) -> Any:
     return Model.load(model)
 
 
-def _model_file() -> Path:
+def read_one(model: Path, photo: bytes) -> Any:
+    """Read one photo as a replica does. Runs in a process of its own."""
+    from laundry_reading.photo import inspect_photo  # noqa: PLC0415 - only the child needs it
+
+    inspect_photo(photo)
+    return _reader(model).read(photo)
+
+
+def model_file() -> Path:
+    """Return the shipped model. Raises NotMeasured."""
     found = sorted((PROJECT / "models").glob("*.onnx"))
     if not found:
         raise NotMeasured(f"bare reading: no model in {PROJECT / 'models'}")

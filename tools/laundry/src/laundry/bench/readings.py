@@ -131,7 +131,7 @@ async def _wait_read(stage: Stage, client: httpx.AsyncClient, number: int) -> li
     advance = stage.say("reading", number)
     deadline, shown = time.monotonic() + READ_DEADLINE_S, 0
     while True:
-        read = await _read_times(stage, client)
+        read = await read_times(stage, client, stage.branch("read"))
         advance(len(read) - shown)
         shown = len(read)
         if len(read) >= number or time.monotonic() > deadline:
@@ -139,8 +139,8 @@ async def _wait_read(stage: Stage, client: httpx.AsyncClient, number: int) -> li
         await asyncio.sleep(1.0)
 
 
-async def _read_times(stage: Stage, client: httpx.AsyncClient) -> list[datetime]:
-    branch = stage.branch("read")
+async def read_times(stage: Stage, client: httpx.AsyncClient, branch: str) -> list[datetime]:
+    """Return when each task of a branch was read, of those that were."""
     headers = stage.headers("operator")
     found: list[datetime] = []
     query: dict[str, Any] = {"branch_id": branch, "limit": 200, "status": ["read", "unreadable"]}
