@@ -111,7 +111,7 @@ async def _killed_with_rows_in_hand(stage: Stage) -> list[Figure]:
     return [
         Figure(GROUP, "killed, another goes on", max(taken_over), "s", 2, note=note),
         Figure(
-            GROUP, "killed, its restart goes on", max(anew), "s", 2, note="with the start of the new process"
+            GROUP, "killed, its restart goes on", max(anew), "s", note="with the start of the new process"
         ),
     ]
 
@@ -138,7 +138,7 @@ async def _killed_under_load(stage: Stage) -> list[Figure]:
     async with own_ground(stage) as ground, _database(ground) as database:
         async with _relays(ground, 2) as hands:
             await store(database, number)
-            await until(lambda: _at_most(database, number // 2), "half of the rows published")
+            await until(lambda: fewer(database, number // 2), "half of the rows published")
             await hands[0].kill()
             await until(lambda: empty(database), "all rows published")
         taken = await _take(ground, number)
@@ -197,8 +197,9 @@ async def empty(database: "asyncpg.Connection[Any]") -> bool:
     return not await database.fetchval("SELECT EXISTS (SELECT FROM outbox)")
 
 
-async def _at_most(database: "asyncpg.Connection[Any]", number: int) -> bool:
-    return bool(await database.fetchval("SELECT count(*) <= $1 FROM outbox", number))
+async def fewer(database: "asyncpg.Connection[Any]", number: int) -> bool:
+    """Whether fewer than ``number`` rows are left."""
+    return bool(await database.fetchval("SELECT count(*) < $1 FROM outbox", number))
 
 
 async def until(condition: Callable[[], Awaitable[bool]], what: str) -> None:
