@@ -20,7 +20,7 @@ def test_the_same_place_speaks_once_a_minute_and_says_how_often_it_would_have() 
     now = 60.0
     told = record("aiormq.connection", 1, "no %s", "100%")
     assert seldom.filter(told)
-    assert told.getMessage() == "no 100% (and 2 more since it was told last)"
+    assert told.getMessage() == "no 100% (and 2 more since)"
     now = 120.0
     told = record("aiormq.connection", 1, "no %s", "d")
     assert seldom.filter(told)

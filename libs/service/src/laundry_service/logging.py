@@ -40,7 +40,7 @@ class Seldom(logging.Filter):
         left_out = self._left_out.pop(kind, 0)
         if left_out:
             record.msg, record.args = (
-                f"{record.getMessage()} (and {left_out} more since it was told last)",
+                f"{record.getMessage()} (and {left_out} more since)",
                 (),
             )
         return True

@@ -5,11 +5,12 @@ Counted are whole seconds: uploads answered 201 against photos read (``read_at``
 """
 
 import asyncio
+import itertools
 import os
 import statistics
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -17,17 +18,17 @@ import httpx
 
 from laundry.bench import synchronous
 from laundry.bench.figures import Figure
-from laundry.bench.pictures import Pictures, multipart
+from laundry.bench.pictures import multipart, small_photos, unique
 from laundry.bench.readings import read_times
 from laundry.bench.stage import NotMeasured, Stage
 
-BURST = 120
+BURST = 200
 BURSTS = 6
 BUSY_SHARE = 0.8
 LANES = 8
 GRACE_S = 90.0
 QUEUE = "task.submitted"
-GROUP = "Load levelling"
+GROUP = "Load levelling, photos of 20 KB"
 
 
 @dataclass
@@ -36,7 +37,7 @@ class Uploads:
 
     stage: Stage
     client: httpx.AsyncClient
-    pictures: Pictures
+    photo: Callable[[], bytes]
     name: str
     at: list[float] = field(default_factory=list)
     failed: int = 0
@@ -53,7 +54,7 @@ class Uploads:
 
     async def _once(self) -> None:
         branch = self.stage.branch(self.name)
-        body, content_type = multipart(self.pictures.photo(), branch)
+        body, content_type = multipart(self.photo(), branch)
         headers = {**self.stage.headers("helper", branch), "Content-Type": content_type}
         try:
             answer = await self.client.post("/tasks", content=body, headers=headers)
@@ -79,18 +80,22 @@ async def measure(stage: Stage) -> list[Figure]:
     """Measure the readers once, then send bursts that keep them busy for four fifths of the time."""
     if not await stage.until_empty(QUEUE, within_s=GRACE_S):
         raise NotMeasured(f"levelling: {QUEUE} did not become empty within {GRACE_S:.0f} s")
-    pictures = await asyncio.to_thread(Pictures)
+    drawn = itertools.cycle(await asyncio.to_thread(small_photos))
+
+    def photo() -> bytes:
+        return unique(next(drawn))
+
     size, bursts = stage.many(BURST, least=20), stage.many(BURSTS, least=2)
     async with stage.client("helper") as client:
-        await Uploads(stage, client, pictures, "warm").burst(LANES)
+        await Uploads(stage, client, photo, "warm").burst(LANES)
         advance = stage.say("load levelling: one burst", 1)
-        accepted, took = await _one_burst(Uploads(stage, client, pictures, "once"), size)
+        accepted, took = await _one_burst(Uploads(stage, client, photo, "once"), size)
         advance(1)
-        together = await synchronous.measure(stage, pictures, size, lanes=LANES)
+        together = await synchronous.measure(stage, photo, size, lanes=LANES)
         advance = stage.say("load levelling: bursts", bursts)
         period = took / BUSY_SHARE
         began, used, own = time.time(), stage.processor_s(""), time.process_time()
-        done = Uploads(stage, client, pictures, "steady")
+        done = Uploads(stage, client, photo, "steady")
         for number in range(bursts):
             await done.burst(size)
             await asyncio.sleep(max(0.0, began + (number + 1) * period - time.time()))
@@ -98,9 +103,9 @@ async def measure(stage: Stage) -> list[Figure]:
         span = time.time() - began
         share = (stage.processor_s("") - used + time.process_time() - own) / (span * (os.cpu_count() or 1))
         read = await done.all_read()
-    into = _a_second([at - began for at in done.at], span)
-    out = _a_second([at.timestamp() - began for at in read], span)
-    ratio = _variance(into) / _variance(out) if _variance(out) else float("inf")
+    into = a_second([at - began for at in done.at], span)
+    out = a_second([at.timestamp() - began for at in read], span)
+    ratio = variance(into) / variance(out) if variance(out) else float("inf")
     rate = len(done.at) / span
     return [
         Figure(
@@ -112,8 +117,8 @@ async def measure(stage: Stage) -> list[Figure]:
             at_most=False,
             note=f"{bursts} bursts of {size} uploads, one each {period:.1f} s; counts of {int(span)} seconds",
         ),
-        Figure(GROUP, "input: standard deviation", _variance(into) ** 0.5, "/s", note=f"mean {rate:.1f}/s"),
-        Figure(GROUP, "output: standard deviation", _variance(out) ** 0.5, "/s"),
+        Figure(GROUP, "input: standard deviation", variance(into) ** 0.5, "/s", note=f"mean {rate:.1f}/s"),
+        Figure(GROUP, "output: standard deviation", variance(out) ** 0.5, "/s"),
         Figure(GROUP, "lost", done.failed + len(done.at) - len(read), "", 0, note=f"of {bursts * size}"),
         Figure(
             GROUP,
@@ -148,11 +153,12 @@ async def _one_burst(once: Uploads, size: int) -> tuple[float, float]:
     return size / answered, max(read).timestamp() - began
 
 
-def _a_second(moments: Sequence[float], span: float) -> list[int]:
+def a_second(moments: Sequence[float], span: float) -> list[int]:
     """Count what happened in each whole second of a span."""
     counted = Counter(int(at) for at in moments if at >= 0)
     return [counted[second] for second in range(int(span))]
 
 
-def _variance(counts: Sequence[int]) -> float:
+def variance(counts: Sequence[int]) -> float:
+    """Return the variance of counts a second."""
     return statistics.pvariance(counts) if counts else 0.0

@@ -74,7 +74,7 @@ async def relay(order: dict[str, Any], end: asyncio.Event) -> dict[str, Any]:
 
 
 async def publish(order: dict[str, Any], end: asyncio.Event) -> dict[str, Any]:
-    """Publish at a steady rate; an event that is late delays none that follow."""
+    """Publish at a steady rate or in bursts; an event that is late delays none that follow."""
     publisher = Publisher(order["amqp_url"], source="bench")
     await publisher.wait_connected()
     say("ready")
@@ -87,9 +87,12 @@ async def publish(order: dict[str, Any], end: asyncio.Event) -> dict[str, Any]:
         failed += task.cancelled() or task.exception() is not None
 
     began = time.monotonic()
+    burst, every_s = order.get("burst", 0), order.get("every_s", 0.0)
     for number in range(order["number"]):
         if end.is_set():
             break
+        if burst:
+            await asyncio.sleep(max(0.0, began + number // burst * every_s - time.monotonic()))
         if order["rate"]:
             await asyncio.sleep(max(0.0, began + number / order["rate"] - time.monotonic()))
         elif len(running) >= 256:

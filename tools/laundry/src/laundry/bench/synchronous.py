@@ -5,6 +5,7 @@ import functools
 import os
 import time
 import uuid
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
@@ -16,14 +17,13 @@ from botocore.config import Config
 
 from laundry.bench import bare_reading
 from laundry.bench.ground import own_ground
-from laundry.bench.pictures import Pictures
 from laundry.bench.stage import Stage
 
 TABLE = "CREATE TABLE upload (id uuid PRIMARY KEY, key text NOT NULL, labels text NOT NULL)"
 INSERT = "INSERT INTO upload (id, key, labels) VALUES ($1, $2, $3)"
 
 
-async def measure(stage: Stage, pictures: Pictures, number: int, *, lanes: int) -> float:
+async def measure(stage: Stage, photo: Callable[[], bytes], number: int, *, lanes: int) -> float:
     """Answer ``number`` uploads from ``lanes`` clients. Returns how many a second.
 
     In its favour: no HTTP around it, and two processes for each core, so that none waits while one stores.
@@ -38,7 +38,7 @@ async def measure(stage: Stage, pictures: Pictures, number: int, *, lanes: int) 
 
             async def one() -> None:
                 key = f"bench/{stage.run}/{uuid.uuid4()}.jpg"
-                labels = await loop.run_in_executor(workers, work, store, model, key, pictures.photo())
+                labels = await loop.run_in_executor(workers, work, store, model, key, photo())
                 await pool.execute(INSERT, uuid.uuid4(), key, labels)
 
             await asyncio.gather(*(one() for _ in range(8 * cores)))

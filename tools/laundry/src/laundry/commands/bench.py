@@ -17,6 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from laundry.bench import (
     alerts,
+    bursts,
     consuming,
     ladder,
     levelling,
@@ -51,6 +52,7 @@ MEASURES: dict[str, Measure] = {
     "outage": outage.measure,
     "ladder": ladder.measure,
     "tripgen": tripgen.measure,
+    "bursts": bursts.measure,
     "faults": alerts.measure,
     "uploads": uploads.measure,
     "readings": readings.measure,
