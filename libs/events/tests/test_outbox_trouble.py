@@ -10,9 +10,11 @@ from typing import Any
 import asyncpg
 import httpx
 import pytest
+from alembic.migration import MigrationContext
+from alembic.operations import Operations
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy import func, select, update
+from sqlalchemy import Connection, func, inspect, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 from structlog.testing import capture_logs
 
@@ -20,7 +22,7 @@ from laundry_events import Publisher, Refused, Relay, outbox_rows
 from laundry_events.envelope import MAX_MESSAGE_BYTES, OutgoingEvent
 from laundry_events.outbox_rows import UnpublishableRow
 from laundry_events.relay import WAITING, plain_dsn
-from laundry_events.tables import outbox
+from laundry_events.tables import improve_outbox, outbox
 from laundry_events.topology import EVENTS_EXCHANGE
 from laundry_testing.messaging import Messaging, eventually
 
@@ -271,3 +273,16 @@ async def test_the_oldest_first_and_what_was_put_off_in_its_turn(
         assert [row["id"] for row in await outbox_rows.claim(connection, 3)] == [*ids[1:], ids[0]]
     finally:
         await connection.close()
+
+
+@pytest.mark.servers
+async def test_an_older_outbox_is_brought_up_to_date_more_than_once(engine: AsyncEngine) -> None:
+    def older_then_improved(connection: Connection) -> list[str | None]:
+        operations: Any = Operations(MigrationContext.configure(connection))
+        operations.drop_index("outbox_due", "outbox")
+        for _ in range(2):
+            improve_outbox(operations)
+        return [index["name"] for index in inspect(connection).get_indexes("outbox")]
+
+    async with engine.begin() as connection:
+        assert await connection.run_sync(older_then_improved) == ["outbox_due"]

@@ -60,7 +60,7 @@ async def measure(stage: Stage) -> list[Figure]:
             "×",
             1.5,
             at_most=False,
-            note=f"{accepted:.0f}/s against {one_after_another:.0f}/s, which the workers can do at most; 256 in flight",
+            note=f"{accepted:.0f}/s against {one_after_another:.0f}/s that the workers can do; 256 in flight",
         ),
     ]
 
