@@ -18,7 +18,7 @@ DATA ?= ../shared/data
 DOCKER_COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
 COMPOSE = $(DOCKER_COMPOSE) --env-file var/compose.env
 
-.PHONY: help setup demo up down status test lint types format bench verify faults model contracts lock check-deploy clean \
+.PHONY: help setup demo up down status test lint types format bench verify faults train-setup model contracts lock check-deploy clean \
   compose-env compose-up compose-down
 
 help: ## Show this list
@@ -73,10 +73,12 @@ verify: setup ## Verify what DD-02 asks, on three nodes: pass or fail (about 10 
 faults: setup ## Break a three-node stack in every way under load; a ledger outside tells what was lost (SOAK=minutes for random faults)
 	$(BIN)/laundry faults $(if $(SOAK),--soak $(SOAK)) $(if $(SEED),--seed $(SEED))
 
-model: setup ## Train the shipped model from scratch (DATA=folder of photos; about an hour on 2 cores)
+train-setup: ## Make .venv-train, which has torch: for `make model` and for full training runs
 	@test -x $(TRAIN)/bin/python || $(PYTHON) -m venv $(TRAIN)
 	$(TRAIN)/bin/python -m pip install --quiet --disable-pip-version-check -r services/mlops/training-requirements.txt
 	$(TRAIN)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -e libs/reading -e services/mlops
+
+model: setup train-setup ## Train the shipped model from scratch (DATA=folder of photos; about an hour on 2 cores)
 	$(TRAIN)/bin/python -m mlops.training --data "$(DATA)" $(TRAIN_ARGS)
 
 contracts: setup ## Write event schemas, AsyncAPI and OpenAPI documents from the code

@@ -40,9 +40,12 @@ def test_every_process_of_the_stack_is_in_the_chart() -> None:
         assert bool(facts.get("broker")) == service.broker
         assert bool(facts.get("database")) == service.database
         assert bool(facts.get("objects")) == service.objects
+        assert bool(facts.get("models")) == service.models
+        assert bool(facts.get("signs")) == service.signs
         assert bool(facts.get("push")) == service.pushes
         assert bool(facts.get("management")) == service.management
         assert bool(facts.get("peers")) == bool(service.peers)
+        assert bool(facts.get("trains")) == service.trains
         assert bool(facts.get("port")) == bool(service.url_key)
         assert facts.get("process") == (service.arguments[0] if service.arguments else None)
         assert facts.get("secret") == (service.login if service.broker else None)
@@ -56,7 +59,7 @@ def test_templates_set_what_the_settings_ask_for() -> None:
         for name, field in settings_of(service).model_fields.items():
             variable = f"LAUNDRY_{name.upper()}"
             fields[variable] = fields.get(variable, False) or field.is_required()
-    text = TEMPLATES["services.yaml"]
+    text = "".join(TEMPLATES[name] for name in ("services.yaml", "_environment.tpl", "_training.tpl"))
     named = set(re.findall(r"\bLAUNDRY_[A-Z0-9_]+\b", text))
     peers = re.search(r"range \$peer := list ([^}]*) }}\s*- name: LAUNDRY_{{ upper \$peer }}_URL", text)
     assert peers is not None
@@ -65,13 +68,39 @@ def test_templates_set_what_the_settings_ask_for() -> None:
     assert {name for name, required in fields.items() if required} <= named | IN_THE_IMAGE
 
 
+def test_a_full_training_needs_its_photos_and_no_secret_of_its_own() -> None:
+    jsonschema.validate({"training": {**VALUES["training"], "jobs": "process"}}, SCHEMA)
+    full = {**VALUES["training"]["full"], "enabled": True}
+    for wrong in ({"jobs": "cron"}, {"full": full}, {"full": {**full, "photosClaim": "Not A Name"}}):
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate({"training": {**VALUES["training"], **wrong}}, SCHEMA)
+    assert "automountServiceAccountToken: false" in TEMPLATES["_training.tpl"]
+
+
+def test_mlops_may_do_with_jobs_what_it_asks_for_and_no_more() -> None:
+    text = TEMPLATES["training.yaml"]
+    rules = yaml.safe_load(text[text.index("rules:") : text.index("---\napiVersion: rbac")])["rules"]
+    assert {resource: rule["verbs"] for rule in rules for resource in rule["resources"]} == {
+        "jobs": ["create", "get", "list", "watch", "delete"],
+        "pods": ["list"],
+    }
+    assert "ClusterRole" not in text
+
+
 @pytest.mark.parametrize("values", [VALUES, EXAMPLE], ids=["defaults", "example"])
 def test_values_fit_their_schema(values: dict[str, Any]) -> None:
     jsonschema.validate(values, SCHEMA)
 
 
 def test_the_schema_refuses_what_would_be_overlooked() -> None:
-    for wrong in ({"servces": {}}, {"image": {"tag": 1}}, {"rabbitmq": {"replicas": 2}}, {"password": "x"}):
+    for wrong in (
+        {"servces": {}},
+        {"image": {"tag": 1}},
+        {"rabbitmq": {"replicas": 2}},
+        {"password": "x"},
+        {"models": {"publicKeys": ["too short"]}},
+        {"models": {"signingKey": "x"}},
+    ):
         with pytest.raises(jsonschema.ValidationError):
             jsonschema.validate(wrong, SCHEMA)
 
@@ -143,11 +172,12 @@ ALERTS: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("rule", ALERTS, ids=lambda rule: rule["alert"])
 def test_an_alert_asks_for_metrics_that_exist_and_says_what_to_do(rule: dict[str, Any]) -> None:
-    code = "\n".join(file.read_text() for file in (chart.PROJECT / "services").glob("*/src/**/*.py"))
+    files = [*chart.PROJECT.glob("services/*/src/**/*.py"), *chart.PROJECT.glob("libs/*/src/**/*.py")]
+    code = "\n".join(file.read_text() for file in files)
     wanted = set(re.findall(r"laundry_[a-z_]+", rule["expr"]))
     assert wanted
     for name in wanted:
-        stem = re.sub(r"_(total|sum|count)$", "", name)
+        stem = re.sub(r"_(total|sum|count|bucket)$", "", name)
         assert re.search(rf'"{stem}(_total)?"', code), f"nobody counts {name}"
     page, anchor = rule["annotations"]["runbook"].split("#")
     assert f"\n### {rule['alert']}\n" in (chart.PROJECT / page).read_text()

@@ -18,6 +18,7 @@ from laundry.errors import LaundryError
 from laundry.identity import LocalIdentity
 from laundry.paths import PROJECT, StackPaths
 from laundry.stack.processes import SERVICES, Service, broker_users, database_owners
+from laundry_reading.signing import PublicKey, SigningKey
 
 TEXT = (PROJECT / "docker-compose.yml").read_text()
 COMPOSE: dict[str, Any] = yaml.safe_load(TEXT)
@@ -68,6 +69,8 @@ def test_a_container_has_only_its_own_logins(service: Service) -> None:
     expected |= {f"DATABASE_PASSWORD_{own}"} if service.database else set()
     assert passwords == expected
     assert "ADMIN" not in environment_text
+    assert ("MODEL_SIGNING_KEY" in environment_text) == service.signs
+    assert ("MODEL_PUBLIC_KEYS" in environment_text) == service.models
 
 
 def test_every_database_is_migrated_before_its_service_starts() -> None:
@@ -94,7 +97,7 @@ def test_a_container_is_bounded_and_watched(name: str) -> None:
 
 def test_the_file_holds_no_secret_and_asks_for_what_is_generated(tmp_path: Path) -> None:
     wanted = set(re.findall(r"\$\{([A-Z0-9_]+):\?", TEXT))
-    made = set(environment.secret_makers())
+    made = {*environment.secret_makers(), "MODEL_PUBLIC_KEYS"}
     assert wanted <= made, "Compose asks for variables that nobody makes"
     for name in made & set(re.findall(r"\$\{([A-Z0-9_]+)", TEXT)):
         assert not re.search(rf"\$\{{{name}:?-", TEXT), f"{name} has a default"
@@ -116,6 +119,17 @@ def test_passwords_are_made_once_and_readable_by_their_owner_only(tmp_path: Path
     assert stat.S_IMODE((tmp_path / "compose").stat().st_mode) == 0o700
     assert environment.read_env(environment.write(paths)) == first, "a second run changed something"
     assert first["WEB_PORT"] == "8090"
+
+
+def test_models_are_trusted_by_the_public_half_of_the_key_that_signs_them(tmp_path: Path) -> None:
+    paths = StackPaths(tmp_path)
+    env_file = environment.write(paths)
+    made = environment.read_env(env_file)
+    public = SigningKey.parse(made["MODEL_SIGNING_KEY"]).public
+    assert PublicKey.parse(made["MODEL_PUBLIC_KEYS"]) == public
+    both = f"{public.text},{SigningKey.generate().public.text}"
+    env_file.write_text(env_file.read_text().replace(f"KEYS={public.text}", f"KEYS={both}"))
+    assert environment.read_env(environment.write(paths))["MODEL_PUBLIC_KEYS"] == both
 
 
 def test_another_folder_has_other_passwords(tmp_path: Path) -> None:

@@ -1,15 +1,22 @@
-"""A new model reaches every replica, and no other service notices (DD-02 DG-03)."""
+"""A new model reaches every replica and no other service notices (DD-02 DG-03); a forged one reaches none."""
 
+import json
+from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 
-from laundry.demo.client import People, Services
+from laundry.demo.client import People, Services, until
 from laundry.files import read_json
 from laundry.learn.photos import drawn
 from laundry.learn.story import Learning
 from laundry.paths import StackPaths
+from laundry.servers.addresses import ObjectStoreAddress
+from laundry_reading.signing import FIELD, SigningKey, TrustedKeys
+from laundry_reading.storage import CHAMPION_KEY
+from laundry_testing import s3
+from tests.stack.conftest import laundry
 
 pytestmark = [pytest.mark.stack, pytest.mark.servers, pytest.mark.timeout(420)]
 
@@ -50,3 +57,49 @@ async def test_a_model_is_learnt_served_by_all_and_taken_back_without_anybody_el
     assert read["reading"]["model_version"] == run["model_version"]
     assert await story.roll_back() == champion
     assert lives(stack_folder) == before
+
+
+async def test_who_can_write_to_the_bucket_does_not_decide_what_replicas_serve(
+    services: Services, people: People, stack: dict[str, Any], stack_folder: Path
+) -> None:
+    operator = people.person("operator", "op-1")
+    address = stack["s3"]
+    bucket = s3.client(
+        ObjectStoreAddress(address["endpoint_url"], address["access_key"], address["secret_key"])
+    )
+
+    def told() -> bytes:
+        return bucket.get_object(Bucket=address["bucket"], Key=CHAMPION_KEY)["Body"].read()
+
+    async def replicas() -> list[dict[str, Any]]:
+        items: list[dict[str, Any]] = (await services.json("GET", "mlops", "/models/replicas", who=operator))[
+            "items"
+        ]
+        return items
+
+    # As it was written before models were signed, and as anybody could write it.
+    document = json.loads(told())
+    del document[FIELD]
+    unsigned = json.dumps(document).encode()
+
+    async def refused_by_all() -> bool:
+        if told() != unsigned:  # mlops mends it once a minute
+            bucket.put_object(Bucket=address["bucket"], Key=CHAMPION_KEY, Body=unsigned)
+        seen = await replicas()
+        return len(seen) == 3 and all(
+            each["refused"] and "not signed" in each["refused"]["why"] and each["in_step"] for each in seen
+        )
+
+    await until(refused_by_all, within_s=60, what="the refusal of an unsigned champion by all replicas")
+    restarted = laundry(stack_folder, "restart", "mlops")
+    assert restarted.returncode == 0, restarted.stderr
+
+    async def accepted_by_all() -> bool:
+        seen = await replicas()
+        return len(seen) == 3 and all(not each["refused"] and each["in_step"] for each in seen)
+
+    await until(accepted_by_all, within_s=60, what="the champion signed again")
+    kept = read_json(StackPaths(stack_folder).secrets_file)
+    assert kept is not None
+    trusted = TrustedKeys([SigningKey.parse(kept["model_signing_key"]).public])
+    assert trusted.open(told(), "champion").version == document["version"]

@@ -277,3 +277,19 @@ async def test_consuming_and_publishing_resume_when_the_broker_drops_every_conne
 
     await eventually(published, what="publishing again")
     await eventually(lambda: "after" in seen, what="consuming again")
+
+
+async def test_a_message_whose_headers_fill_a_frame_dies_like_any_other(
+    messaging: Messaging, publisher: Publisher, consumer: EventConsumer
+) -> None:
+    @consumer.on_raw("telemetry.reported", prefetch=5)
+    async def handle(body: bytes, meta: EventMeta) -> None:
+        raise PermanentError("no sample", reason="invalid-request")
+
+    await consumer.broker.start()
+    headers = {"stranger": "x" * 130_600}
+    await messaging.publish_raw(TELEMETRY_EXCHANGE, "telemetry.washer-3", b"{}", headers=headers)
+    dead = await messaging.take("telemetry.reported.dlq")
+    assert dead.headers["x-dead-reason"] == "invalid-request"
+    assert dead.headers["x-original-routing-key"] == "telemetry.washer-3"
+    assert dead.headers["x-headers-left-out"] == 1

@@ -2,9 +2,10 @@ from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
+from pamqp import encode
 
 from laundry_events import PermanentError
-from laundry_events.ladder import next_move
+from laundry_events.ladder import HEADER_BYTES, next_move
 
 
 def fail(headers: dict[str, Any], attempt: int, error: Exception) -> Any:
@@ -69,3 +70,19 @@ def test_the_brokers_own_history_does_not_travel_with_a_copy() -> None:
     headers = fail(history, 1, RuntimeError()).headers
     assert headers["mine"] == "kept"
     assert not [name for name in headers if name.startswith(("x-death", "x-first-death", "x-delivery"))]
+
+
+@given(
+    headers=st.dictionaries(
+        st.text(min_size=1, max_size=20).map("stranger-{}".format),
+        st.one_of(st.integers(0, 9), st.integers(0, 140_000).map(lambda size: "j" * size)),
+        max_size=6,
+    )
+)
+def test_a_copy_fits_into_a_frame_whatever_a_stranger_sent(headers: dict[str, Any]) -> None:
+    ours = {"cloudEvents_id": "e1", "traceparent": "00-1-2-01", "x-first-failed-at": "2026-01-01T00:00:00Z"}
+    copied = fail({**headers, **ours}, 1, RuntimeError("x" * 2_000)).headers
+    assert len(encode.field_table(copied)) < HEADER_BYTES + 4_096
+    assert ours.items() <= copied.items()
+    left_out = {**headers, **ours}.keys() - copied.keys()
+    assert copied.get("x-headers-left-out", 0) == len(left_out)

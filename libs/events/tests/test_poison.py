@@ -117,6 +117,21 @@ async def test_their_order_is_another_after_each_death() -> None:
     assert await order(SUSPECT_AT) == orders[0], "the same death gives the same order"
 
 
+async def test_the_order_of_messages_without_an_id_is_left_to_chance() -> None:
+    async def order() -> tuple[int, ...]:
+        suspects, seen = Suspects("q"), []
+
+        async def handle(number: int) -> None:
+            async with suspects.turn(None, SUSPECT_AT):
+                seen.append(number)
+
+        await asyncio.gather(*(handle(number) for number in range(6)))
+        return tuple(seen)
+
+    orders = await asyncio.gather(*(order() for _ in range(8)))
+    assert len(set(orders)) > 1
+
+
 async def test_a_suspect_whose_handler_fails_or_is_cancelled_makes_room() -> None:
     suspects = Suspects("q")
     with pytest.raises(RuntimeError):

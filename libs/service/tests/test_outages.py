@@ -1,11 +1,17 @@
 """An outage of the database is told from a bug."""
 
+import asyncio
+import struct
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
 import httpx
 import pytest
 from fastapi import FastAPI
 from sqlalchemy import exc, text
 
 from laundry_service.database import Database
+from laundry_service.needs import needs_database
 from laundry_service.outages import install_outages
 from laundry_service.problems import install_problems
 
@@ -60,3 +66,52 @@ async def test_lost_and_late_connections_are_outages(error: Exception) -> None:
 async def test_anything_else_stays_a_bug(error: Exception) -> None:
     answer = await answer_to(error)
     assert (answer.status_code, answer.json()["code"]) == (500, "internal-error")
+
+
+@asynccontextmanager
+async def starting_server() -> AsyncIterator[str]:
+    """Answer as PostgreSQL does while it starts: it takes connections and refuses every login."""
+
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        tls_or_login = await reader.readexactly(8)
+        if tls_or_login[4:] == struct.pack("!I", 80877103):
+            writer.write(b"N")
+            await reader.readexactly(8)
+        fields = b"SFATAL\0VFATAL\0C57P03\0Mthe database system is starting up\0\0"
+        writer.write(b"E" + struct.pack("!I", len(fields) + 4) + fields)
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(refuse, "127.0.0.1", 0)
+    async with server:
+        yield f"postgresql+asyncpg://u:p@127.0.0.1:{server.sockets[0].getsockname()[1]}/d"
+
+
+async def test_a_database_that_starts_is_an_outage() -> None:
+    async with starting_server() as url:
+        database = Database(url)
+        with pytest.raises(exc.DBAPIError) as caught:
+            await database.ping()
+    assert "starting up" in str(caught.value)
+    assert (await answer_to(caught.value)).status_code == 503
+
+
+class StoreAway(Exception):
+    """As a service names an outage for itself."""
+
+
+def named(error: Exception) -> Exception:
+    try:
+        raise StoreAway from error
+    except StoreAway as away:
+        return away
+
+
+def test_messages_are_held_for_an_outage_by_whatever_name_or_group() -> None:
+    blames = needs_database(Database(NOBODY_THERE)).blames
+    outage = exc.OperationalError("SELECT", {}, Exception("terminating connection"))
+    assert blames(outage)
+    assert blames(named(outage))
+    assert blames(ExceptionGroup("several at once", [KeyError("x"), outage]))
+    assert not blames(named(KeyError("x")))
+    assert not blames(ExceptionGroup("several at once", [KeyError("x")]))

@@ -18,7 +18,7 @@ from laundry_events.events import Photo, TaskSubmitted
 from laundry_service.objectstore import ObjectStore
 from laundry_testing.identity import FileIdentity
 from laundry_testing.messaging import Messaging
-from laundry_testing.models import ship
+from laundry_testing.models import KEY, ship
 from laundry_testing.plugin import Bucket
 from laundry_testing.serving import serving
 
@@ -66,6 +66,7 @@ def make_settings(
             "s3_access_key": bucket.store.access_key,
             "s3_secret_key": bucket.store.secret_key,
             "model_dir": tmp_path / "models",
+            "model_public_keys": KEY.public.text,
             "graceful_timeout_s": 3,
             "champion_poll_s": 0.5,
             **changes,

@@ -14,10 +14,11 @@ from laundry_events import Publisher
 from laundry_events.events import TaskRead, TaskSubmitted
 from laundry_reading.manifest import Manifest
 from laundry_reading.replicas import REPLICAS_PREFIX, SHADOW_KEY, Serving, Shadow
+from laundry_reading.signing import SigningKey
 from laundry_reading.storage import CHAMPION_KEY, manifest_key, model_key
 from laundry_service.objectstore import ObjectStore
 from laundry_testing.messaging import Messaging, eventually
-from laundry_testing.models import colour_model, manifest_of, photo_of
+from laundry_testing.models import KEY, colour_model, manifest_of, photo_of
 
 Replica = Callable[..., AbstractAsyncContextManager[httpx.AsyncClient]]
 TaskFor = Callable[..., TaskSubmitted]
@@ -27,7 +28,7 @@ async def keep(store: ObjectStore, version: str, data: bytes, **changes: Any) ->
     """Put a model into the store as MLOps does."""
     manifest = manifest_of(version, data).model_copy(update=changes)
     await store.put(model_key(manifest), data, media_type="application/octet-stream")
-    await store.put(manifest_key(version), manifest.to_json().encode(), media_type="application/json")
+    await store.put(manifest_key(version), KEY.seal(manifest, "model"), media_type="application/json")
     return manifest
 
 
@@ -56,10 +57,10 @@ async def test_a_replica_says_what_it_serves_and_refuses_and_takes_its_word_back
 
         await eventually(lambda: says("shipped-1", None), what="its first word")
         broken = await keep(store, "broken-2", colour_model("broken-2"), sha256="0" * 64)
-        await store.put(CHAMPION_KEY, broken.to_json().encode(), media_type="application/json")
+        await store.put(CHAMPION_KEY, KEY.seal(broken, "champion"), media_type="application/json")
         await eventually(lambda: says("shipped-1", "broken-2"), what="what it refuses")
         good = await keep(store, "champion-3", colour_model("champion-3"))
-        await store.put(CHAMPION_KEY, good.to_json().encode(), media_type="application/json")
+        await store.put(CHAMPION_KEY, KEY.seal(good, "champion"), media_type="application/json")
         await eventually(lambda: says("champion-3", None), what="what it took")
     assert await told(store) == []
 
@@ -110,10 +111,29 @@ async def test_a_shadow_that_is_broken_or_unlike_the_champion_does_not_read(
     data = colour_model("other-5", labels=labels)
     manifest = manifest_of("other-5", data, labels=labels)
     await store.put(model_key(manifest), data, media_type="x/y")
-    await store.put(manifest_key("other-5"), manifest.to_json().encode(), media_type="x/y")
+    await store.put(manifest_key("other-5"), KEY.seal(manifest, "model"), media_type="x/y")
     await keep(store, "changed-6", colour_model("changed-6"), sha256="0" * 64)
+    for version, key, purpose in (
+        ("unsigned-8", None, None),
+        ("foreign-9", SigningKey.generate(), "model"),
+        ("crowned-10", KEY, "champion"),
+    ):
+        manifest = await keep(store, version, colour_model(version))
+        document = key.seal(manifest, purpose) if key else manifest.to_json().encode()
+        await store.put(manifest_key(version), document, media_type="x/y")
+    # Another model's manifest, rightly signed, in this one's place.
+    moved = await keep(store, "good-7", colour_model("good-7"))
+    await store.put(manifest_key("moved-11"), KEY.seal(moved, "model"), media_type="x/y")
     async with replica(champion_poll_s=0.1) as client:
-        for version in ("missing-4", "other-5", "changed-6"):
+        for version in (
+            "missing-4",
+            "other-5",
+            "changed-6",
+            "unsigned-8",
+            "foreign-9",
+            "crowned-10",
+            "moved-11",
+        ):
             body = Shadow(version=version, share=1.0).model_dump_json().encode()
             await store.put(SHADOW_KEY, body, media_type="application/json")
             # It is looked at ten times a second.

@@ -2,19 +2,35 @@
 
 import asyncio
 import json
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+import pytest_asyncio
+import sqlalchemy as sa
 
-from laundry_events import Publisher
+from helper import repository
+from helper.subscribers import TASK_READ
+from helper.tasks import take_reading
+from laundry_events import Publisher, first_time
 from laundry_events.envelope import encode
 from laundry_events.events import ReadLabel
+from laundry_events.tables import inbox
 from laundry_events.topology import EVENTS_EXCHANGE
+from laundry_service.database import Database
 from laundry_testing.messaging import Messaging, eventually
 
 from .conftest import Service, assert_problem, picture, reading
 
 pytestmark = pytest.mark.servers
+
+
+@pytest_asyncio.fixture
+async def database(database_url: str) -> AsyncIterator[Database]:
+    """The service's database, looked at from outside."""
+    made = Database(database_url, pool=8)
+    yield made
+    await made.close()
 
 
 async def test_a_reading_reaches_its_task_and_can_be_confirmed(
@@ -29,6 +45,7 @@ async def test_a_reading_reaches_its_task_and_can_be_confirmed(
     assert read["reading"] == {
         "labels": [{"label": name, "confidence": 0.9, "count": 1} for name in ("shirt", "pants")],
         "needs_review": True,
+        "multiple": False,
         "model_version": "m1",
         "read_at": event.read_at.isoformat().replace("+00:00", "Z"),
     }
@@ -160,3 +177,38 @@ async def test_of_concurrent_confirmations_one_wins(
     assert told["labels"] == winner["confirmation"]["labels"]
     assert (await service.get(f"/tasks/{task['id']}")).json() == winner
     assert await messaging.count("task.confirmed") == 0
+
+
+async def test_of_deliveries_at_once_one_has_the_effect(service: Service, database: Database) -> None:
+    shown = (await service.upload()).json()
+    async with repository.single(database) as connection:
+        before = await repository.find(connection, shown["id"])
+    assert before is not None
+    after = take_reading(before, reading(shown))
+
+    async def deliver(message_id: str) -> bool:
+        async with repository.single(database) as connection:
+            return await repository.take_once(
+                connection, before, after, consumer=TASK_READ, message_id=message_id
+            )
+
+    # The same message four times, and another reading of the same version as often.
+    taken = await asyncio.gather(*(deliver(f"read-{number % 2}") for number in range(8)))
+    assert sorted(taken) == [False] * 7 + [True]
+    noted = sa.select(inbox.c.message_id).where(inbox.c.consumer == TASK_READ)
+    async with repository.single(database) as connection:
+        assert len((await connection.execute(noted)).all()) == 1
+        assert await repository.find(connection, before.id) == after
+
+
+async def test_a_message_that_was_noted_has_no_effect_again(service: Service, database: Database) -> None:
+    shown = (await service.upload()).json()
+    async with repository.transaction(database) as session:
+        before = await repository.find(session, shown["id"], lock=True)
+        assert await first_time(session, TASK_READ, "read-1")
+    assert before is not None
+    async with repository.single(database) as connection:
+        assert not await repository.take_once(
+            connection, before, take_reading(before, reading(shown)), consumer=TASK_READ, message_id="read-1"
+        )
+        assert await repository.find(connection, before.id) == before

@@ -1,24 +1,29 @@
 import hashlib
+import importlib.util
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
 from pathlib import Path
+from types import ModuleType
 
 import httpx
 import pytest
 import pytest_asyncio
 
-from laundry_events import Publisher, new_id
+from laundry_events import Outbox, Publisher, new_id
 from laundry_events.events import CountedLabel, Photo, ReadLabel, TaskConfirmed
 from laundry_service.database import Database
 from laundry_service.migrate import upgrade
 from laundry_service.objectstore import ObjectStore
 from laundry_testing.identity import FileIdentity
 from laundry_testing.messaging import Messaging
-from laundry_testing.models import ship
+from laundry_testing.models import KEY, ship
 from laundry_testing.plugin import Bucket
 from laundry_testing.serving import serving
 from mlops.app import create_app
+from mlops.manifests import Manifests
+from mlops.registry import Registry
 from mlops.settings import Settings
 
 MakeSettings = Callable[..., Settings]
@@ -42,6 +47,8 @@ async def make_settings(
             "s3_access_key": bucket.store.access_key,
             "s3_secret_key": bucket.store.secret_key,
             "model_dir": tmp_path / "models",
+            "model_signing_key": KEY.text,
+            "model_public_keys": KEY.public.text,
             "graceful_timeout_s": 3,
             **changes,
         }
@@ -62,6 +69,14 @@ async def database(make_settings: MakeSettings) -> AsyncIterator[Database]:
     database = Database(make_settings().database_url.get_secret_value(), pool=2)
     yield database
     await database.close()
+
+
+@pytest.fixture
+def registry(database: Database, store: ObjectStore, make_settings: MakeSettings) -> Registry:
+    """What a training run has: the models, and the key to sign them."""
+    settings = make_settings()
+    manifests = Manifests(store, settings.model_signing_key, settings.model_public_keys)
+    return Registry(database, store, Outbox("mlops"), manifests)
 
 
 @pytest_asyncio.fixture
@@ -106,3 +121,25 @@ def confirmed() -> Callable[..., TaskConfirmed]:
         return TaskConfirmed.model_validate(values)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def fake_trainer() -> ModuleType:
+    """The program that stands in for the trainer, which also makes the models that it makes."""
+    return _beside("fake_trainer")
+
+
+@pytest.fixture(scope="session")
+def fake_cluster() -> ModuleType:
+    """A cluster's API over HTTP."""
+    return _beside("fake_cluster")
+
+
+def _beside(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module

@@ -8,12 +8,13 @@ import httpx
 import pytest
 
 from laundry_reading.replicas import REPLICAS_PREFIX, SHADOW_KEY, Refused, Serving, Shadow, Shadowed
-from laundry_reading.storage import model_key
+from laundry_reading.signing import TrustedKeys
+from laundry_reading.storage import MAX_MANIFEST_BYTES, manifest_key, model_key
 from laundry_service.database import Database
 from laundry_service.objectstore import ObjectMissing, ObjectStore
 from laundry_testing.identity import FileIdentity
 from laundry_testing.messaging import eventually
-from laundry_testing.models import colour_model, manifest_of
+from laundry_testing.models import KEY, colour_model, manifest_of
 from mlops import repository
 from mlops.replicas import Replicas
 
@@ -93,6 +94,8 @@ async def test_an_operator_lets_a_model_read_alongside_and_ends_it(
         assert await wish("m-3") == (409, "model-broken")
         assert (await wish("m-2", share=1.5))[0] == 422
         assert (await wish("m-2", role="owner"))[0] == 403
+        document = await store.get(manifest_key("m-2"), max_bytes=MAX_MANIFEST_BYTES)
+        assert TrustedKeys([KEY.public]).open(document, "model") == manifest
         kept = Shadow.model_validate_json(await store.get(SHADOW_KEY, max_bytes=10_000))
         page = (await client.get("/models/replicas", headers=operator)).json()
         assert (kept.version, kept.share, page["shadow"]) == ("m-2", 0.2, {"version": "m-2", "share": 0.2})

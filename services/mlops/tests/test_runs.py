@@ -15,15 +15,16 @@ import sqlalchemy as sa
 
 from laundry_events import new_id
 from laundry_events.events import TaskConfirmed
-from laundry_reading.manifest import Manifest
 from laundry_reading.model import Model
-from laundry_reading.storage import CHAMPION_KEY, MAX_MANIFEST_BYTES, model_key
+from laundry_reading.signing import TrustedKeys
+from laundry_reading.storage import CHAMPION_KEY, MAX_MANIFEST_BYTES, manifest_key, model_key
 from laundry_service.database import Database
 from laundry_service.objectstore import ObjectStore, ObjectStoreUnavailable
 from laundry_testing.identity import FileIdentity
 from laundry_testing.messaging import eventually
-from laundry_testing.models import LABELS, colour_model, photo_of, ship
+from laundry_testing.models import KEY, LABELS, colour_model, photo_of, ship
 from mlops import repository
+from mlops.jobs.processes import Processes
 from mlops.refit import examples as seeing
 from mlops.refit import held_out
 from mlops.runner import GAVE_UP, RUNNER_LOCK, Runner
@@ -102,7 +103,11 @@ async def test_a_refit_learns_from_corrections_and_its_model_takes_over(
     lineage = model["lineage"]
     assert (lineage["base_version"], lineage["run_id"]) == ("confused-1", run["id"])
     assert (lineage["examples_learnt"], lineage["examples_judging"]) == (60, 0)
-    manifest = Manifest.from_json(await store.get(CHAMPION_KEY, max_bytes=MAX_MANIFEST_BYTES))
+    # The run's own process signed what replicas will load.
+    told = await store.get(CHAMPION_KEY, max_bytes=MAX_MANIFEST_BYTES)
+    manifest = TrustedKeys([KEY.public]).open(told, "champion")
+    kept = await store.get(manifest_key(manifest.version), max_bytes=MAX_MANIFEST_BYTES)
+    assert TrustedKeys([KEY.public]).open(kept, "model") == manifest
     assert manifest.version == run["model_version"]
     served = Model.load(await store.get(model_key(manifest), max_bytes=10**6), sha256=manifest.sha256)
     assert served.version == manifest.version
@@ -199,24 +204,26 @@ async def test_a_full_training_is_refused_openly_where_it_cannot_run(
     service: Service, identity: FileIdentity
 ) -> None:
     async with service() as client:
+        await ready(client)
         full = await client.post("/training-runs", json={"kind": "full"}, headers=identity.bearer("operator"))
         odd = await client.post("/training-runs", json={"kind": "odd"}, headers=identity.bearer("operator"))
         owner = await client.post("/training-runs", json={"kind": "refit"}, headers=identity.bearer("owner"))
         nothing = await client.get("/training-runs/nothing", headers=identity.bearer("operator"))
     assert (full.status_code, full.json()["code"]) == (409, "training-unavailable")
-    assert "make model" in full.json()["detail"]
+    for missing in ("no weights", "LAUNDRY_TRAINING_PYTHON", "LAUNDRY_TRAINING_DATA"):
+        assert missing in full.json()["detail"]
     assert (odd.status_code, owner.status_code, nothing.status_code) == (422, 403, 404)
 
 
-def sleeping_job(run_id: str) -> list[str]:
+def sleeping_job(run_id: str, kind: str) -> list[str]:
     return [sys.executable, "-c", "import sys; sys.stdin.read()"]
 
 
-def odd_job(run_id: str) -> list[str]:
+def odd_job(run_id: str, kind: str) -> list[str]:
     return [sys.executable, "-c", "raise SystemExit(7)"]
 
 
-def dying_job(run_id: str) -> list[str]:
+def dying_job(run_id: str, kind: str) -> list[str]:
     return [sys.executable, "-c", "import os; os.kill(os.getpid(), 9)"]
 
 
@@ -244,7 +251,7 @@ async def test_a_process_that_takes_too_long_or_ends_oddly_is_a_failed_run(
 ) -> None:
     for command, timeout_s, told in ((odd_job, 60, "exit code 7"), (sleeping_job, 0.6, "longer than")):
         run_id = await queued(database)
-        runner = Runner(database, database_url, timeout_s=timeout_s, command=command)
+        runner = Runner(database, database_url, Processes(command=command), timeout_s=timeout_s)
         await runner.start()
         await reaches(database, run_id, "failed")
         await runner.stop()
@@ -255,7 +262,7 @@ async def test_a_run_whose_process_is_killed_is_begun_anew_but_not_for_ever(
     database: Database, database_url: str
 ) -> None:
     run_id = await queued(database)
-    runner = Runner(database, database_url, timeout_s=60, command=dying_job)
+    runner = Runner(database, database_url, Processes(command=dying_job), timeout_s=60)
     await runner.start()
     await reaches(database, run_id, "failed")
     await runner.stop()
@@ -274,7 +281,7 @@ async def test_a_run_left_behind_by_a_dead_service_is_taken_up_again(
     async with database.transaction() as session:
         await repository.move_run(session, left, "running")
     for attempt in (2, 3):
-        runner = Runner(database, database_url, timeout_s=60, command=sleeping_job)
+        runner = Runner(database, database_url, Processes(command=sleeping_job), timeout_s=60)
         await runner.start()
 
         async def again(attempt: int = attempt) -> bool:
@@ -293,7 +300,7 @@ async def test_a_run_left_behind_by_a_dead_service_is_taken_up_again(
 
 async def test_cancelling_a_running_run_ends_its_process(database: Database, database_url: str) -> None:
     run_id, next_id = await queued(database), await queued(database)
-    runner = Runner(database, database_url, timeout_s=60, command=sleeping_job)
+    runner = Runner(database, database_url, Processes(command=sleeping_job), timeout_s=60)
     await runner.start()
     await reaches(database, run_id, "running")
     async with database.transaction() as session:
@@ -307,7 +314,9 @@ async def test_cancelling_a_running_run_ends_its_process(database: Database, dat
 async def test_of_two_services_one_runs_and_the_other_leaves_its_runs_alone(
     database: Database, database_url: str
 ) -> None:
-    first, second = (Runner(database, database_url, timeout_s=60, command=sleeping_job) for _ in range(2))
+    first, second = (
+        Runner(database, database_url, Processes(command=sleeping_job), timeout_s=60) for _ in range(2)
+    )
     run_id, next_id = await queued(database), await queued(database)
     await first.start()
     await reaches(database, run_id, "running")

@@ -32,6 +32,7 @@ from mlops.training.evaluate import (
     softmax,
 )
 from mlops.training.familiar import add_known, fit_known
+from mlops.training.piles import PileScore
 
 MODELS = Path(__file__).parents[3] / "models"
 
@@ -111,10 +112,11 @@ def test_a_file_tells_what_it_hardly_knows_and_keeps_telling_after_a_refit() -> 
     for model in (first, refitted):
         pixels = np.zeros((3, model.input_size, model.input_size, 3), dtype=np.uint8)
         pixels[:] = np.array([COLOURS[label] for label in model.labels])[:, None, None]
-        probs, _, known = model.predict_all(pixels)
-        assert known[0] > 0.9
-        assert known[1:].max() < 0.1
-        reviews = [model.interpret(*each).needs_review for each in zip(probs, known.tolist(), strict=True)]
+        seen = model.predict_all(pixels)
+        assert seen.known[0] > 0.9
+        assert seen.known[1:].max() < 0.1
+        each = zip(seen.probs, seen.known.tolist(), strict=True)
+        reviews = [model.interpret(probs, known).needs_review for probs, known in each]
         assert reviews == [False, True, True]
 
 
@@ -209,7 +211,9 @@ def test_the_card_tells_the_figures_it_was_given() -> None:
             "created_at": datetime(2026, 1, 2, tzinfo=UTC),
         }
     )
-    card = write_card(manifest, result)
+    pile = PileScore("two on one", True, 30, multiple=0.83, reviewed=0.9, named=0.5, claimed=0.07)
+    card = write_card(manifest, result, [pile])
+    assert "| two on one | 30 | 83% | 90% | 50% | 7% |" in card
     assert "laundry-9.9.9" in card
     assert f"{result.top1:.1%}" in card
     assert all(f"| {score.label} | {score.photos} |" in card for score in result.classes)

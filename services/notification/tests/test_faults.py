@@ -51,6 +51,20 @@ async def test_a_fault_told_often_is_one_push(world: World) -> None:
     assert len(await world.history("owner", "b1", sub="kim")) == 2
 
 
+async def test_more_faults_than_are_taken_at_once_are_one_push_each(world: World) -> None:
+    token = await world.register("owner", "b1", sub="kim")
+    # Each is in hand for a while, so that a whole window of them is in hand together.
+    await world.phones.control(delay_seconds=0.5)
+    faults = [a_fault(equipment_id=f"washer-{number}") for number in range(40)]
+    await asyncio.gather(*(world.publish(fault) for fault in faults))
+
+    await world.phones.gets(token, len(faults), within_s=60)
+    await world.settled("owner", "b1", sub="kim", state="sent")
+    await eventually(lambda: _empty(world), what="an empty queue")
+    pushes = await world.phones.got(token)
+    assert sorted(push["data"]["fault_id"] for push in pushes) == sorted(fault.fault_id for fault in faults)
+
+
 async def _empty(world: World) -> bool:
     assert world.messaging is not None
     return await world.messaging.count("equipment.fault") == 0

@@ -5,9 +5,11 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from laundry_events import new_id
 from laundry_testing.messaging import eventually
+from notification.repository import deliveries as queries
 from notification.tables import deliveries, devices
 
 from .conftest import World, a_fault, a_preference
@@ -105,3 +107,21 @@ class TestFlood:
         await world.publish(a_fault())
         await world.phones.gets(owner)
         assert await world.count(deliveries, deliveries.c.state == "pending") > 0
+
+
+@pytest.mark.parametrize("error", [PoolTimeout("no connection of the pool came free"), RuntimeError("a bug")])
+async def test_the_sender_goes_on_after_a_failure(
+    world: World, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    token = await world.register("customer", sub="lee")
+    lease, failures = queries.lease_match_deliveries, [error]
+
+    async def failing_once(*arguments: Any, **keywords: Any) -> Any:
+        if failures:
+            raise failures.pop()
+        return await lease(*arguments, **keywords)
+
+    monkeypatch.setattr(queries, "lease_match_deliveries", failing_once)
+    await world.publish(a_preference("lee"))
+    await world.phones.gets(token)
+    assert not failures

@@ -121,6 +121,7 @@ def settings(operator_url: str, messaging: Messaging, database_url: str, identit
         management_urls=messaging.broker.management_urls,
         log_level="WARNING",
         graceful_timeout_s=3,
+        samples_every_s=0.5,
         **identity.settings,
     )
 

@@ -2,6 +2,8 @@
 
 import pytest
 
+from laundry_testing.messaging import eventually
+
 from .conftest import DEAD, QUEUE, World, bury, holds
 
 pytestmark = pytest.mark.servers
@@ -14,6 +16,16 @@ async def test_queues_show_consumers_dead_letters_and_what_is_wrong(world: World
     assert (found[QUEUE]["consumers"], found[QUEUE]["state"]) == (0, "running")
     assert "no-consumers" in found[QUEUE]["warnings"]
     assert found[QUEUE]["oldest_age_s"] is None, "it holds nothing"
+
+
+async def test_alerts_see_the_queues_in_the_metrics(world: World) -> None:
+    await bury(world.messaging, "m1")
+
+    async def told() -> bool:
+        metrics = (await world.http.get("/metrics")).text
+        return f'laundry_dead_letters{{queue="{QUEUE}"}} 1.0' in metrics
+
+    await eventually(told, what="the dead letter in the metrics")
 
 
 async def test_letters_are_grouped_paged_and_stay_in_order(world: World) -> None:

@@ -1,5 +1,8 @@
 """Ages from counters, and warnings."""
 
+from prometheus_client import REGISTRY
+
+from operations import gauges
 from operations.warnings import Age, Ages, Counts, warnings
 
 
@@ -33,3 +36,22 @@ def test_warnings_name_what_a_person_should_look_at() -> None:
         "old-messages",
         "dead-letters",
     ]
+
+
+def value(name: str, queue: str = "task.read") -> float | None:
+    return REGISTRY.get_sample_value(name, {"queue": queue})
+
+
+def test_metrics_show_the_last_look_and_nothing_while_the_broker_is_away() -> None:
+    ages = Ages()
+    read = Counts("task.read", ready=3, unacked=2, consumers=4, published=9)
+    ages.observe(read, 0)
+    gauges.show({"task.read": read, "task.read.dlq": Counts("task.read.dlq", ready=7)}, ages, 60)
+    assert value("laundry_queue_messages") == 5
+    assert value("laundry_queue_consumers") == 4
+    assert value("laundry_queue_oldest_seconds") == 60
+    assert value("laundry_dead_letters") == 7
+    assert value("laundry_queue_consumers", "equipment.fault") == 0, "a queue that is missing"
+    assert value("laundry_queue_consumers", "model.promoted") is None, "replicas read a stream when they like"
+    gauges.hide()
+    assert value("laundry_queue_consumers") is None

@@ -15,6 +15,7 @@ class FakeOperations:
 
     def __init__(self, app: FastAPI, *, letters: int) -> None:
         self.letters = letters
+        self.why = {"reason": "retries-exhausted", "error_class": "RuntimeError"}
         self.away = False
         self.asked: list[tuple[str, Item]] = []
         self.records: list[Item] = []
@@ -40,7 +41,7 @@ class FakeOperations:
         return {"items": [queue]}
 
     async def list_letters(self) -> Item:
-        why = {"queue": "task.read", "reason": "retries-exhausted", "error_class": "RuntimeError"}
+        why = {"queue": "task.read", **self.why}
         items = [
             {**why, "id": f"m{number}", "fingerprint": f"f{number}", "redriven": number}
             for number in range(self.letters)

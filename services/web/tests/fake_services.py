@@ -90,6 +90,7 @@ class FakeServices:
         *,
         labels: list[tuple[str, float]] | None = None,
         needs_review: bool = False,
+        multiple: bool = False,
         kind: str = "shirt",
         colour: str = "#6d8fb3",
         branch_id: str = "b1",
@@ -99,7 +100,7 @@ class FakeServices:
         photo = picture(kind, colour=colour)
         task = self._new_task(photo, branch_id, "helper-1", note, minutes_ago)
         if status != "submitted":
-            self.read(task["id"], labels, needs_review=needs_review)
+            self.read(task["id"], labels, needs_review=needs_review, multiple=multiple)
         return task
 
     def _new_task(
@@ -128,7 +129,12 @@ class FakeServices:
         return task
 
     def read(
-        self, task_id: str, labels: list[tuple[str, float]] | None, *, needs_review: bool = False
+        self,
+        task_id: str,
+        labels: list[tuple[str, float]] | None,
+        *,
+        needs_review: bool = False,
+        multiple: bool = False,
     ) -> None:
         task = self.tasks[task_id]
         task["version"] += 1
@@ -138,7 +144,8 @@ class FakeServices:
             task["status"] = "read"
             task["reading"] = {
                 "labels": [{"label": name, "confidence": share, "count": 1} for name, share in labels],
-                "needs_review": needs_review,
+                "needs_review": needs_review or multiple,
+                "multiple": multiple,
                 "model_version": "m-1",
                 "read_at": now(),
             }

@@ -54,6 +54,25 @@ async def test_a_discard_shows_what_is_lost_and_can_be_left(
     assert [body.get("dry_run", True) for _, body in operations.asked] == [True], "no reason, no act"
 
 
+@pytest.mark.parametrize(
+    ("reason", "error_class", "meant"),
+    [
+        ("retries-exhausted", "RuntimeError", "RuntimeError"),
+        ("unknown-task", "PermanentError", "unknown-task"),
+        ("delivery_limit", None, "delivery_limit"),
+    ],
+)
+async def test_the_buttons_of_a_group_mean_that_group_alone(
+    open_page: OpenPage, services: FakeServices, reason: str, error_class: str | None, meant: str
+) -> None:
+    operations = FakeOperations(services.app, letters=2)
+    operations.why = {"reason": reason, "error_class": error_class}
+    page = await open_page(QUEUES, role="operator", locale="en-US")
+    await page.get_by_role("button", name="Preview discard").first.click()
+    await expect(page.locator("#dead-why")).to_be_visible()
+    assert operations.asked == [("discard", {"queue": "task.read", "reason": meant})]
+
+
 async def test_no_dead_letters_and_no_broker_are_said(open_page: OpenPage, services: FakeServices) -> None:
     operations = FakeOperations(services.app, letters=0)
     page = await open_page(QUEUES, role="operator", locale="en-US")

@@ -57,6 +57,26 @@ async def test_another_guess_is_two_taps(open_page: OpenPage, services: FakeServ
     assert services.confirmations[0][1] == [{"label": "shorts", "count": 1}]
 
 
+async def test_several_garments_are_named_as_such_and_counted_by_the_owner(
+    open_page: OpenPage, services: FakeServices
+) -> None:
+    task = services.add_task("read", labels=[("shirt", 0.9), ("pants", 0.06)], multiple=True)
+    page = await open_page("/", role="owner", locale="en-US")
+    card = page.locator(".confirm-card")
+    await expect(card.get_by_text("Looks like several garments")).to_be_visible()
+    await expect(card.get_by_role("button", name="Choose what it is")).to_be_disabled()
+    # No single guess is offered for one tap: it would be a wrong answer to what is on the photo.
+    await expect(card.get_by_role("button", name="Yes, shirt")).to_have_count(0)
+    await card.get_by_role("button", name="shirt", exact=True).click()
+    await card.get_by_role("button", name="pants", exact=True).click()
+    await card.get_by_role("button", name="One pants more").click()
+    await card.get_by_role("button", name="Confirm shirt, 2 × pants").click()
+    await expect(page.get_by_text("All confirmed")).to_be_visible()
+    assert services.confirmations == [
+        (task["id"], [{"label": "shirt", "count": 1}, {"label": "pants", "count": 2}])
+    ]
+
+
 async def test_who_needs_a_person_comes_first_and_news_does_not_move_the_card(
     open_page: OpenPage, services: FakeServices
 ) -> None:

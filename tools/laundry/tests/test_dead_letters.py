@@ -110,8 +110,12 @@ def audit(tmp_path: Path) -> FileAudit:
 def run(messaging: Messaging, tmp_path: Path) -> Run:
     """Run ``laundry dlq`` as a person would, beside the test's event loop."""
 
-    async def run(*arguments: str, answer: str | None = None) -> Any:
-        environment = {"LAUNDRY_AMQP_URL": messaging.amqp_url, "LAUNDRY_VAR_DIR": str(tmp_path)}
+    async def run(*arguments: str, answer: str | None = None, **variables: str) -> Any:
+        environment = {
+            "LAUNDRY_AMQP_URL": messaging.amqp_url,
+            "LAUNDRY_VAR_DIR": str(tmp_path),
+            **variables,
+        }
         return await asyncio.to_thread(
             CliRunner().invoke, app, ["dlq", *arguments], input=answer, env=environment
         )
@@ -145,6 +149,14 @@ def test_the_key_that_the_broker_noted_wins_over_one_that_a_device_claims() -> N
     copy = redriven_headers(letter, ACT, datetime.now(UTC))
     assert (letter.reason, copy["x-original-routing-key"]) == ("delivery_limit", "telemetry.washer-1")
     assert "x-death" not in copy
+
+
+def test_a_copy_fits_into_a_frame_though_the_broker_buried_it_with_a_frame_full_of_headers() -> None:
+    death = {"queue": "telemetry.reported", "reason": "delivery_limit", "routing-keys": ["telemetry.w-1"]}
+    headers = {"x-death": [death], "stranger": "x" * 130_000, "traceparent": "00-a-b-01"}
+    copy = redriven_headers(DeadLetter("telemetry.reported", None, headers, b""), ACT, datetime.now(UTC))
+    assert "stranger" not in copy
+    assert (copy["traceparent"], copy["x-original-routing-key"]) == ("00-a-b-01", "telemetry.w-1")
 
 
 @pytest.mark.servers
@@ -273,6 +285,28 @@ async def test_the_default_of_redrive_shows_and_changes_nothing(
     assert [(one["by"], one["action"], one["queue"], one["reason"]) for one in audit.records()] == [
         ("kim", "redrive", QUEUE, "mended")
     ]
+
+
+@pytest.mark.servers
+async def test_what_was_not_looked_at_and_what_is_left_is_said(messaging: Messaging, run: Run) -> None:
+    for number in range(3):
+        await bury(messaging, f"m{number}")
+    shown = await run("redrive", QUEUE, "--reason", "malformed", "--scan", "2")
+    assert "0 dead letters would be sent back" in shown.output
+    assert "Looked at 2 of 3" in shown.output
+    await waiting(messaging, 3)
+    done = await run("redrive", QUEUE, "--execute", "--limit", "1", "--reason-text", "mended")
+    assert "1 sent back, 2 left" in done.output
+
+
+@pytest.mark.servers
+async def test_names_to_type_again_are_whole_in_a_narrow_terminal(messaging: Messaging, run: Run) -> None:
+    reason = "a-reason-that-is-longer-than-its-column-in-a-narrow-terminal"
+    await bury(messaging, "m1", **{"x-dead-reason": reason, "x-error-digest": "0123456789abcdef"})
+    listed = await run("list", COLUMNS="80")
+    assert "…" not in listed.output
+    await waiting(messaging, 1)
+    assert "0123456789abcdef" in (await run("show", QUEUE)).output
 
 
 @pytest.mark.servers

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from laundry_events.ladder import ATTEMPT, BROKER_HEADERS, FIRST_FAILED_AT
+from laundry_events.ladder import ATTEMPT, BROKER_HEADERS, FIRST_FAILED_AT, bounded
 
 UNSAID = "not-said"
 ORIGINAL_KEY = "x-original-routing-key"
@@ -139,11 +139,13 @@ def utc(when: datetime) -> str:
 
 def redriven_headers(letter: DeadLetter, act: Act, now: datetime) -> dict[str, Any]:
     """Return the headers of the copy that goes back: the event, a fresh retry budget, who and why."""
-    headers = {
-        name: value
-        for name, value in letter.headers.items()
-        if not name.startswith(HISTORY) and name not in MORE_RECIPIENTS
-    }
+    headers = bounded(
+        {
+            name: value
+            for name, value in letter.headers.items()
+            if not name.startswith(HISTORY) and name not in MORE_RECIPIENTS
+        }
+    )
     key = _key_at_death(letter)
     if key is not None:
         headers[ORIGINAL_KEY] = key

@@ -65,6 +65,12 @@ class ConsumingBroker(RabbitBroker):
         """Name of the server that consuming waits for, if any."""
         return self.gate.away if self.gate is not None else None
 
+    async def start(self, *arguments: Any, **keywords: Any) -> None:
+        """Connect and subscribe, also after a ``stop``: a first start fails while a queue is missing."""
+        if self.gate is not None:
+            self.gate.hold_again()
+        await super().start(*arguments, **keywords)
+
     async def stop(self, *arguments: Any, **keywords: Any) -> None:
         """Take no more, finish what is in hand, close."""
         async with asyncio.TaskGroup() as cancelling:

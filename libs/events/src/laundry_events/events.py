@@ -89,6 +89,7 @@ class TaskRead(Event):
     reason: str | None = Field(default=None, description="Why it is unreadable")
     labels: list[ReadLabel] = []
     needs_review: bool = True
+    multiple: bool = Field(default=False, description="It seems to show more than one garment")
     model_version: str
     read_at: AwareDatetime
 

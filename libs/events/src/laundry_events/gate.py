@@ -94,6 +94,15 @@ class Gate:
             self._watching.cancel()
         self._open.set()
 
+    def hold_again(self) -> None:
+        """Hold messages again where they must wait: the consumer starts anew after ``release``."""
+        if not self._released:
+            return
+        self._released = False
+        if self._away is not None:
+            PAUSED.labels(self._away.name).set(0)
+            self._away = None
+
     def _shut(self, need: Need) -> None:
         if self._away is not None or self._released:
             return

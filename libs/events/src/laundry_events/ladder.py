@@ -12,12 +12,18 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from pamqp import encode
+
 from laundry_events.errors import PermanentError
 from laundry_events.topology import RETRY_DELAYS_S, dead_queue, retry_queue
 
 ATTEMPT = "x-attempt"
 FIRST_FAILED_AT = "x-first-failed-at"
 MESSAGE_CHARS = 1_000
+HEADER_BYTES = 64 * 1024
+"""All headers of a copy together. They travel in one frame, at most 128 KiB: the broker closes the connection
+of whoever sends more, and a stranger (equipment by MQTT) may have filled it to the brim.
+"""
 
 # The broker adds these when it moves a message; a copy starts its own history.
 BROKER_HEADERS = ("x-death", "x-first-death-", "x-last-death-", "x-delivery-count", "x-acquired-count")
@@ -50,6 +56,20 @@ def _original_key(headers: Mapping[str, Any], queue: str, routing_key: str) -> A
     return headers.get("x-original-routing-key", routing_key) if routing_key == queue else routing_key
 
 
+def bounded(headers: dict[str, Any]) -> dict[str, Any]:
+    """Leave out the largest headers where all together are too large; ours are small."""
+    sizes = {name: len(encode.field_table({name: value})) for name, value in headers.items()}
+    room, kept = HEADER_BYTES, {}
+    for name in sorted(sizes, key=sizes.__getitem__):
+        room -= sizes[name]
+        if room < 0:
+            break
+        kept[name] = headers[name]
+    if len(kept) < len(headers):
+        kept["x-headers-left-out"] = len(headers) - len(kept)
+    return kept
+
+
 def next_move(
     headers: Mapping[str, Any],
     *,
@@ -65,7 +85,7 @@ def next_move(
     A permanent error goes to the dead letters at once; any other waits 1, 2, then 4 s and goes there after
     the fourth failure. Either copy says why, where and when.
     """
-    kept = {k: v for k, v in headers.items() if not k.startswith(BROKER_HEADERS)}
+    kept = bounded({k: v for k, v in headers.items() if not k.startswith(BROKER_HEADERS)})
     now = _now()
     kept[FIRST_FAILED_AT] = kept.get(FIRST_FAILED_AT, now)
     kept.update(

@@ -11,6 +11,7 @@ deaths (measured on RabbitMQ 4.3: kill, close of channel or connection, and reje
 import asyncio
 import hashlib
 import itertools
+import secrets
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
@@ -68,7 +69,12 @@ class Suspects:
 
     @asynccontextmanager
     async def _alone_turn(self, message_id: str | None, deaths: int) -> AsyncIterator[None]:
-        chance = hashlib.blake2b(f"{message_id}|{deaths}".encode(), digest_size=8).digest()
+        # Equipment by MQTT gives no id: such messages would all have one place, and come in their old order.
+        chance = (
+            hashlib.blake2b(f"{message_id}|{deaths}".encode(), digest_size=8).digest()
+            if message_id
+            else secrets.token_bytes(8)
+        )
         place = (chance, next(self._numbers))
         SUSPECTED.labels(self._queue).inc()
         self._waiting.append(place)

@@ -14,6 +14,8 @@ import onnxruntime as ort
 
 from laundry_reading.preprocess import PREPROCESS_VERSION, decode_for_model
 
+Floats = npt.NDArray[np.float32]
+
 MIN_SHOWN = 0.05
 """Classes less likely than this are not listed as guesses (the first always is)."""
 
@@ -39,11 +41,30 @@ class Reading:
     """What a photo shows, best guess first; `needs_review` when the model is not sure enough of it.
 
     How sure: the best guess's confidence times the chance that the photo shows any of the classes at all.
+    `multiple` when it seems to show more than one garment: then a person is asked however sure the guess is.
     """
 
     labels: list[Label]
     needs_review: bool
     model_version: str
+    multiple: bool = False
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a model says of n photos.
+
+    Attributes:
+        probs: probability of each class, [n, labels].
+        features: what the last layer sees, [n, d].
+        known: chance 0..1 that a photo shows any of the classes, [n]; 1 where the model does not tell.
+        several: chance 0..1 that a photo shows more than one garment, [n]; 0 where the model does not tell.
+    """
+
+    probs: Floats
+    features: Floats
+    known: Floats
+    several: Floats
 
 
 class Model:
@@ -55,6 +76,7 @@ class Model:
             self.version = metadata["version"]
             self.labels: tuple[str, ...] = tuple(json.loads(metadata["labels"]))
             self.threshold = float(metadata["threshold"])
+            self.several_threshold = float(metadata.get("several_threshold", 1))
             self.preprocess_version = metadata["preprocess_version"]
         except (KeyError, ValueError, TypeError) as error:
             raise ModelError(f"The model's metadata is missing or broken: {error}") from error
@@ -63,12 +85,14 @@ class Model:
                 f"The model wants preprocessing {self.preprocess_version!r}; "
                 f"this code does {PREPROCESS_VERSION!r}."
             )
-        if not self.labels or len(set(self.labels)) != len(self.labels) or not 0 <= self.threshold <= 1:
-            raise ModelError("The model's labels must be distinct and its threshold between 0 and 1.")
+        chances = (self.threshold, self.several_threshold)
+        if not self.labels or len(set(self.labels)) != len(self.labels):
+            raise ModelError("The model's labels must be distinct.")
+        if not all(0 <= chance <= 1 for chance in chances):
+            raise ModelError("The model's thresholds must be between 0 and 1.")
         self.input_size = _check_shapes(session, len(self.labels))
-        self._outputs = ["probs", "features"]
-        if "known" in {each.name for each in session.get_outputs()}:
-            self._outputs.append("known")
+        given = {each.name for each in session.get_outputs()}
+        self._outputs = [name for name in ("probs", "features", "known", "several") if name in given]
 
     @classmethod
     def load(cls, source: Path | str | bytes, *, sha256: str | None = None) -> Model:
@@ -91,7 +115,7 @@ class Model:
         if sha256 is not None and (found := hashlib.sha256(data).hexdigest()) != sha256.lower():
             raise ModelError(f"The model's sha256 is {found}, expected {sha256}.")
         try:
-            session = ort.InferenceSession(data, _session_options(), providers=["CPUExecutionProvider"])
+            session = ort.InferenceSession(data, session_options(), providers=["CPUExecutionProvider"])
             metadata = dict(session.get_modelmeta().custom_metadata_map)
         except Exception as error:  # onnxruntime raises a class of its own for each cause
             raise ModelError(f"The model cannot be loaded: {error}") from error
@@ -106,49 +130,53 @@ class Model:
             PhotoError: the photo cannot be decoded.
             ModelError: the model failed on it.
         """
-        probs, _, known = self.predict_all(decode_for_model(photo, self.input_size)[np.newaxis])
-        return self.interpret(probs[0], float(known[0]))
+        seen = self.predict_all(decode_for_model(photo, self.input_size)[np.newaxis])
+        return self.interpret(seen.probs[0], float(seen.known[0]), float(seen.several[0]))
 
-    def interpret(self, probs: npt.NDArray[np.float32], known: float = 1.0) -> Reading:
-        """Turn one row of probabilities, and the chance 0..1 of any class at all, into a reading."""
+    def interpret(self, probs: Floats, known: float = 1.0, several: float = 0.0) -> Reading:
+        """Turn one row of probabilities, and the chances 0..1 of any class at all and of more than one
+        garment, into a reading.
+        """
         order = np.argsort(-probs, kind="stable")[:MAX_SHOWN]
         shown = [index for rank, index in enumerate(order) if rank == 0 or probs[index] >= MIN_SHOWN]
         labels = [Label(self.labels[index], round(float(probs[index]), 4)) for index in shown]
-        return Reading(labels, bool(probs[order[0]] * known < self.threshold), self.version)
+        multiple = several > self.several_threshold
+        unsure = bool(probs[order[0]] * known < self.threshold)
+        return Reading(labels, unsure or multiple, self.version, multiple)
 
-    def predict(
-        self, images: npt.NDArray[np.uint8]
-    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    def predict(self, images: npt.NDArray[np.uint8]) -> tuple[Floats, Floats]:
         """Run decoded photos [n, size, size, 3] uint8; returns probabilities [n, labels] and features [n, d].
 
         Raises:
             ModelError: wrong input shape, or the model failed or returned what is no probability.
         """
-        probs, features, _ = self.predict_all(images)
-        return probs, features
+        seen = self.predict_all(images)
+        return seen.probs, seen.features
 
-    def predict_all(
-        self, images: npt.NDArray[np.uint8]
-    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-        """Like ``predict``, and the chance [n] that a photo shows any of the classes (1 where the model does
-        not tell).
+    def predict_all(self, images: npt.NDArray[np.uint8]) -> Seen:
+        """Run decoded photos as ``predict`` does; returns all that the model says of them.
 
         Raises:
             ModelError: wrong input shape, or the model failed or returned what is no probability.
         """
         try:
-            probs, features, *rest = self._session.run(self._outputs, {"image": images})
+            outputs = self._session.run(self._outputs, {"image": images})
         except Exception as error:
             raise ModelError(f"The model failed: {error}") from error
+        found = dict(zip(self._outputs, outputs, strict=True))
+        probs, count = found["probs"], len(found["probs"])
         if not np.isfinite(probs).all() or np.abs(probs.sum(axis=1) - 1).max(initial=0) > 1e-2:
             raise ModelError("The model returned values that are no probabilities.")
-        known = rest[0] if rest else np.ones(len(probs), dtype=np.float32)
-        if known.shape != (len(probs),) or not ((known >= 0) & (known <= 1)).all():
-            raise ModelError("The model's `known` must be one probability a photo.")
-        return probs, features, known
+        known = found.get("known", np.ones(count, dtype=np.float32))
+        several = found.get("several", np.zeros(count, dtype=np.float32))
+        for name, chance in (("known", known), ("several", several)):
+            if chance.shape != (count,) or not ((chance >= 0) & (chance <= 1)).all():
+                raise ModelError(f"The model's `{name}` must be one probability a photo.")
+        return Seen(probs, found["features"], known, several)
 
 
-def _session_options() -> ort.SessionOptions:
+def session_options() -> ort.SessionOptions:
+    """How models run here: one thread, which sleeps when it waits, and no memory kept between photos."""
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1

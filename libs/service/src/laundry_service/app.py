@@ -148,6 +148,8 @@ def make_app(
     broker_checks: list[Check] = []
     if publisher is not None:
         broker_checks.append(Check("publisher", _connected(publisher), required=broker_required))
+        # Only told: an alarm of the broker holds back every service alike.
+        broker_checks.append(Check("publishing", publisher.unhindered, required=False))
     if consuming is not None:
         broker_checks.append(Check("consumer", consuming.healthy, required=broker_required))
         # Only told: the server that is waited for has a check of its own where readiness needs it.

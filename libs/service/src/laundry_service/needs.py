@@ -8,7 +8,17 @@ from laundry_service.outages import is_outage
 
 def needs_database(database: Database) -> Need:
     """Hold messages while the service's PostgreSQL is away."""
-    return Need("postgresql", is_outage, database.ping)
+    return Need("postgresql", _comes_from_outage, database.ping)
+
+
+def _comes_from_outage(error: BaseException) -> bool:
+    """Whether an outage is the error or what led to it: services give it names of their own."""
+    found: BaseException | None = error
+    while found is not None:
+        if is_outage(found):
+            return True
+        found = found.__cause__
+    return False
 
 
 def needs_object_store(store: ObjectStore) -> Need:

@@ -9,18 +9,24 @@ from fastapi.responses import JSONResponse
 from laundry_service.problems import Problem, problem_response
 
 RETRY_AFTER_S = 5
+# SQLSTATE classes of a server that is away, full, starting or going down: trying again can help.
+AWAY = ("08", "53", "57P")
 
 log = structlog.get_logger(__name__)
 
 
 def is_outage(error: BaseException) -> bool:
     """Whether an error means that the database cannot be reached, rather than that a query is wrong."""
+    if isinstance(error, BaseExceptionGroup):
+        return any(is_outage(each) for each in error.exceptions)
     if "sqlalchemy" in sys.modules:
         from sqlalchemy import exc  # noqa: PLC0415 - a service without it need not load it (20 MB)
 
         if isinstance(error, exc.DBAPIError):
             lost = isinstance(error, (exc.OperationalError, exc.InterfaceError))
-            return error.connection_invalidated or lost
+            # A server that starts refuses the login, which the driver takes for no lost connection.
+            state = str(getattr(error.orig, "sqlstate", None) or "")
+            return error.connection_invalidated or lost or state.startswith(AWAY)
         if isinstance(error, exc.TimeoutError):
             return True
     return isinstance(error, (ConnectionError, TimeoutError))

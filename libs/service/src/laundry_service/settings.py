@@ -9,7 +9,10 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 class ServiceSettings(BaseSettings):
     """Read from ``LAUNDRY_*`` environment variables; nothing secret has a default."""
 
-    model_config = SettingsConfigDict(env_prefix="LAUNDRY_", extra="ignore", frozen=True)
+    # An error of the settings is logged, and the value that is wrong may be a secret.
+    model_config = SettingsConfigDict(
+        env_prefix="LAUNDRY_", extra="ignore", frozen=True, hide_input_in_errors=True
+    )
 
     service_name: str
     host: str = "127.0.0.1"

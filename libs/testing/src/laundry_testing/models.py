@@ -15,10 +15,13 @@ from PIL import Image
 
 from laundry_reading.manifest import Manifest
 from laundry_reading.preprocess import PREPROCESS_VERSION
+from laundry_reading.signing import SigningKey
 
 LABELS = ("t-shirt", "pants", "shoes")
 COLOURS = {"t-shirt": (220, 30, 30), "pants": (30, 220, 30), "shoes": (30, 30, 220)}
 SIZE = 32
+KEY = SigningKey.generate()
+"""Signs the models of this test run; nothing that outlives it trusts this key."""
 
 
 def colour_model(

@@ -10,6 +10,7 @@ from ai_consumer.settings import Settings
 from ai_consumer.shadow import ShadowReader
 from ai_consumer.subscribers import subscribe
 from laundry_events import EventConsumer, Publisher, make_broker
+from laundry_reading.signing import TrustedKeys
 from laundry_service.app import make_app
 from laundry_service.health import Check
 from laundry_service.needs import needs_object_store
@@ -23,8 +24,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     """Make the app; settings come from the environment unless given."""
     settings = settings or Settings()
     store = ObjectStore(settings, threads=settings.photos_in_memory + 1)
-    champion = Champion(store, settings.model_dir, poll_s=settings.champion_poll_s)
-    shadow = ShadowReader(store, champion, poll_s=settings.champion_poll_s)
+    trusted = TrustedKeys.parse(settings.model_public_keys)
+    champion = Champion(store, trusted, settings.model_dir, poll_s=settings.champion_poll_s)
+    shadow = ShadowReader(store, trusted, champion, poll_s=settings.champion_poll_s)
     presence = Presence(store, champion, shadow, name=replica_name(settings.port))
     pipeline = Pipeline(store, champion, shadow, photos_in_memory=settings.photos_in_memory)
     amqp_url = settings.amqp_url.get_secret_value()

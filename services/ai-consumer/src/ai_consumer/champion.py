@@ -12,12 +12,13 @@ from pydantic import ValidationError
 
 from laundry_reading.manifest import Manifest
 from laundry_reading.model import Model, ModelError
+from laundry_reading.signing import NotTrusted, TrustedKeys
 from laundry_reading.storage import CHAMPION_KEY, MAX_MANIFEST_BYTES, MAX_MODEL_BYTES, model_key
 from laundry_service.objectstore import ObjectMissing, ObjectStore, ObjectStoreUnavailable
 
 SERVED = Gauge("laundry_model_served", "1 for the model version that this replica serves", ["version"])
 SWAPS = Counter("laundry_model_swaps", "Times that another model was taken into service")
-REFUSED = Counter("laundry_model_refused", "Champions that were not taken because their files are broken")
+REFUSED = Counter("laundry_model_refused", "Champions that were not taken: not signed by us, or broken")
 REFUSING = Gauge("laundry_model_refusing", "1 while this replica refuses the champion, else 0")
 
 RETRY_S = 2.0
@@ -50,12 +51,14 @@ class Champion:
     """The served model. The manifest in the object store is the truth; events only make us look at once.
 
     Looking also happens every ``poll_s``: an event told while the connection was down is not told again.
-    A champion whose files are broken is refused and the model in service goes on.
+    A champion that none of our keys signed, or whose files are broken, is refused and the model in service
+    goes on. The model that ships with the code is trusted as the code is.
     """
 
-    def __init__(self, store: ObjectStore, model_dir: Path, *, poll_s: float) -> None:
-        """Take where champions are and the folder of the model that ships with the code."""
+    def __init__(self, store: ObjectStore, trusted: TrustedKeys, model_dir: Path, *, poll_s: float) -> None:
+        """Take where champions are, who may sign them, and the folder of the shipped model."""
         self._store = store
+        self._trusted = trusted
         self._model_dir = model_dir
         self._poll_s = poll_s
         self._served: Served | None = None
@@ -66,6 +69,7 @@ class Champion:
 
     async def start(self) -> None:
         """Load the shipped model, then look for the champion in the background."""
+        log.info("models must be signed", trusted=self._trusted.ids)
         await self._load_shipped()
         self._task = asyncio.create_task(self._run(), name="champion")
 
@@ -150,9 +154,9 @@ class Champion:
             self._refuse("unknown", str(error))
             return
         try:
-            manifest = Manifest.from_json(text)
-        except ValidationError as error:
-            self._refuse("unknown", f"its manifest is no manifest: {error.error_count()} errors")
+            manifest = self._trusted.open(text, "champion")
+        except NotTrusted as error:
+            self._refuse(error.version, str(error))
             return
         if self._served is not None and self._served.manifest.sha256 == manifest.sha256:
             self._accept()

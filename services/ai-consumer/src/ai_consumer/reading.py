@@ -69,6 +69,7 @@ def read_task(task: TaskSubmitted, stored: bytes, reader: Reader, *, now: dateti
         outcome="read",
         labels=[ReadLabel(label=g.label, confidence=g.confidence, count=g.count) for g in reading.labels],
         needs_review=reading.needs_review,
+        multiple=reading.multiple,
         model_version=reading.model_version,
         read_at=now,
     )

@@ -1,9 +1,12 @@
 """Settings of the AI consumer."""
 
 from pathlib import Path
+from typing import Annotated
 
 from pydantic import Field
+from pydantic_settings import NoDecode
 
+from laundry_reading.signing import PublicKeyTexts
 from laundry_service.settings import ObjectStoreSettings
 
 
@@ -13,6 +16,9 @@ class Settings(ObjectStoreSettings):
     service_name: str = "ai-consumer"
     model_dir: Path = Field(
         description="Folder of the model that ships with the code: manifest.json and file"
+    )
+    model_public_keys: Annotated[PublicKeyTexts, NoDecode] = Field(
+        default=(), description="Keys whose signatures on models count, by commas; at least one"
     )
     prefetch: int = Field(default=8, ge=1, le=100, description="Tasks taken from the broker at a time")
     photos_in_memory: int = Field(

@@ -15,9 +15,9 @@ from prometheus_client import Counter
 
 from ai_consumer.champion import Champion
 from laundry_events.events import TaskRead
-from laundry_reading.manifest import Manifest
 from laundry_reading.model import Model, ModelError
 from laundry_reading.replicas import SHADOW_KEY, Shadow, Shadowed
+from laundry_reading.signing import NotTrusted, TrustedKeys
 from laundry_reading.storage import MAX_MANIFEST_BYTES, MAX_MODEL_BYTES, manifest_key, model_key
 from laundry_service.objectstore import ObjectMissing, ObjectStore, ObjectStoreUnavailable
 
@@ -41,9 +41,12 @@ def falls_to(task_id: str, share: float) -> bool:
 class ShadowReader:
     """Keeps the shadow equal to what ``models/shadow.json`` says, and reads with it."""
 
-    def __init__(self, store: ObjectStore, champion: Champion, *, poll_s: float) -> None:
-        """Take where models are and which model must be compared with."""
+    def __init__(
+        self, store: ObjectStore, trusted: TrustedKeys, champion: Champion, *, poll_s: float
+    ) -> None:
+        """Take where models are, who may sign them, and which model must be compared with."""
         self._store = store
+        self._trusted = trusted
         self._champion = champion
         self._poll_s = poll_s
         self._wanted: Shadow | None = None
@@ -125,7 +128,7 @@ class ShadowReader:
         self._wanted = self._model = self._tally = None
         try:
             model = await self._load(wanted.version)
-        except (ObjectMissing, ValueError, ModelError) as error:
+        except (NotTrusted, ObjectMissing, ValueError, ModelError) as error:
             self._failed = wanted
             log.error("a shadow is refused", version=wanted.version, error=str(error)[:300])  # noqa: TRY400
             return
@@ -135,7 +138,7 @@ class ShadowReader:
 
     async def _load(self, version: str) -> Model:
         text = await self._store.get(manifest_key(version), max_bytes=MAX_MANIFEST_BYTES)
-        manifest = Manifest.from_json(text)
+        manifest = self._trusted.open(text, "model")
         file = await self._store.get(model_key(manifest), max_bytes=MAX_MODEL_BYTES)
         model = await asyncio.to_thread(Model.load, file, sha256=manifest.sha256)
         served = self._champion.served

@@ -40,6 +40,7 @@ class ReadingBody(BaseModel):
 
     labels: list[ReadLabel]
     needs_review: bool
+    multiple: bool
     model_version: str
     read_at: AwareDatetime
 
@@ -85,6 +86,7 @@ class TaskBody(BaseModel):
             and ReadingBody(
                 labels=list(reading.labels),
                 needs_review=reading.needs_review,
+                multiple=reading.multiple,
                 model_version=reading.model_version,
                 read_at=reading.read_at,
             ),

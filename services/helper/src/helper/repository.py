@@ -16,7 +16,7 @@ from helper.tables import submissions, tasks
 from helper.tasks import Confirmation, Reading, Status, Task
 from laundry_events.envelope import OutgoingEvent
 from laundry_events.events import CountedLabel, Photo, ReadLabel
-from laundry_events.tables import outbox
+from laundry_events.tables import inbox, outbox
 from laundry_service.database import Database
 
 # SQLSTATE classes of a server that is away, full or going down: trying again can help.
@@ -158,6 +158,66 @@ async def change(session: AsyncSession, task: Task) -> None:
     await session.execute(sa.update(tasks).where(tasks.c.id == task.id).values(_values(task)))
 
 
+_TAKEN = (
+    "status",
+    "version",
+    "read_labels",
+    "needs_review",
+    "multiple",
+    "model_version",
+    "read_at",
+    "unreadable_reason",
+)
+
+
+def _take_once_statement() -> sa.Select[Any]:
+    consumer, message = (sa.bindparam(name, type_=sa.Text) for name in ("in_consumer", "in_message"))
+    had = sa.exists().where(inbox.c.consumer == consumer, inbox.c.message_id == message)
+    changed = (
+        sa.update(tasks)
+        .where(
+            tasks.c.id == sa.bindparam("of_task", type_=tasks.c.id.type),
+            tasks.c.version == sa.bindparam("seen_version", type_=sa.Integer),
+            ~had,
+        )
+        .values({name: sa.bindparam(f"new_{name}", type_=tasks.c[name].type) for name in _TAKEN})
+        .returning(tasks.c.id)
+        .cte("changed")
+    )
+    noted = (
+        insert(inbox)
+        .from_select(["consumer", "message_id"], sa.select(consumer, message).select_from(changed))
+        .cte("noted")
+    )
+    return sa.select(changed.c.id).add_cte(noted)
+
+
+TAKE_ONCE = _take_once_statement()
+
+
+async def take_once(
+    connection: AsyncConnection, before: Task, after: Task, *, consumer: str, message_id: str
+) -> bool:
+    """Store the reading of ``after`` and note the message, unless either was done or the task has changed.
+
+    All in one statement, which is its own transaction (``single``): two round trips with the look at
+    ``before``, where a transaction with a lock takes five. Of two deliveries at once the second waits for the
+    first's row and then finds another version.
+
+    Returns:
+        whether it was stored; if not, nothing was.
+    """
+    values = _values(after)
+    parameters = {
+        "of_task": before.id,
+        "seen_version": before.version,
+        "in_consumer": consumer,
+        "in_message": message_id,
+        **{f"new_{name}": values[name] for name in _TAKEN},
+    }
+    return (await connection.execute(TAKE_ONCE, parameters)).first() is not None
+
+
 async def newest(
     connection: AsyncConnection,
     *,
@@ -215,6 +275,7 @@ def _values(task: Task) -> dict[str, Any]:
         "photo_media_type": task.photo.media_type,
         "read_labels": _plain(reading.labels) if reading else None,
         "needs_review": reading.needs_review if reading else None,
+        "multiple": reading.multiple if reading else None,
         "model_version": reading.model_version if reading else None,
         "read_at": reading.read_at if reading else None,
         "unreadable_reason": task.unreadable_reason,
@@ -237,6 +298,7 @@ def _task(row: sa.Row[Any]) -> Task:
             row.needs_review,
             row.model_version,
             row.read_at,
+            bool(row.multiple),
         )
     if row.confirmed_at is not None:
         confirmation = Confirmation(

@@ -13,6 +13,8 @@ from laundry_service.database import Database
 
 READ = Counter("laundry_helper_readings", "Readings by what became of them", ["outcome"])
 
+TASK_READ = "helper.task-read"
+
 log = structlog.get_logger(__name__)
 
 
@@ -22,8 +24,18 @@ def subscribe(consumer: EventConsumer, database: Database, *, prefetch: int) -> 
     @consumer.on("task.read", TaskRead, prefetch=prefetch)
     async def task_read(event: TaskRead, meta: EventMeta) -> None:
         task_id = _task_id(event)
+        async with repository.single(database) as connection:
+            task = await repository.find(connection, task_id)
+            if task is not None and task.branch_id == event.branch_id:
+                after = take_reading(task, event)
+                if after is not task and await repository.take_once(
+                    connection, task, after, consumer=TASK_READ, message_id=meta.id
+                ):
+                    READ.labels(after.status).inc()
+                    return
+        # Delivered before, overtaken, or unknown: under a lock, to tell which.
         async with repository.transaction(database) as session:
-            if not await first_time(session, "helper.task-read", meta.id):
+            if not await first_time(session, TASK_READ, meta.id):
                 READ.labels("repeated").inc()
                 return
             task = await repository.find(session, task_id, lock=True)

@@ -25,6 +25,7 @@ tasks = sa.Table(
     sa.Column("photo_media_type", sa.Text, nullable=False),
     sa.Column("read_labels", JSONB(none_as_null=True)),
     sa.Column("needs_review", sa.Boolean),
+    sa.Column("multiple", sa.Boolean),
     sa.Column("model_version", sa.Text),
     sa.Column("read_at", _time),
     sa.Column("unreadable_reason", sa.Text),

@@ -39,6 +39,7 @@ class Reading:
     needs_review: bool
     model_version: str
     read_at: datetime
+    multiple: bool = False
 
 
 @dataclass(frozen=True)
@@ -152,7 +153,9 @@ def take_reading(task: Task, event: TaskRead) -> Task:
             reading=None,
             unreadable_reason=event.reason or "unreadable",
         )
-    reading = Reading(tuple(event.labels), event.needs_review, event.model_version, event.read_at)
+    reading = Reading(
+        tuple(event.labels), event.needs_review, event.model_version, event.read_at, event.multiple
+    )
     return replace(task, status="read", version=task.version + 1, reading=reading, unreadable_reason=None)
 
 

@@ -10,6 +10,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi import Path as PathParam
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
+from laundry_reading.manifest import Manifest
 from laundry_service.auth import Principal, require
 from laundry_service.changes import Changes
 from laundry_service.database import Database
@@ -30,7 +31,7 @@ from mlops.bodies import (
     model_body,
     run_body,
 )
-from mlops.full import why_not
+from mlops.full.needs import Needs, say
 from mlops.registry import (
     AlreadyChampion,
     BrokenModel,
@@ -156,7 +157,7 @@ async def _announce(registry: Registry, version: str, response: Response) -> Non
         response.status_code = 202
 
 
-def runs_router(database: Database, changes: Changes) -> APIRouter:
+def runs_router(database: Database, changes: Changes, needs: Needs) -> APIRouter:
     """Make the endpoints of the training runs."""
     routes = APIRouter(prefix="/training-runs", tags=["training runs"])
 
@@ -164,7 +165,7 @@ def runs_router(database: Database, changes: Changes) -> APIRouter:
     async def start_run(wanted: NewRun, operator: Operator, response: Response) -> RunBody:
         """Queue a training run; runs go one after another."""
         if wanted.kind == "full":
-            raise Problem(409, "training-unavailable", why_not())
+            await _refuse_what_cannot_run(database, needs)
         async with database.transaction() as session:
             row = await repository.add_run(session, wanted.kind, requested_by=operator.sub)
         response.headers["Location"] = f"/training-runs/{row['id']}"
@@ -218,6 +219,18 @@ def runs_router(database: Database, changes: Changes) -> APIRouter:
         return run_body(row)
 
     return routes
+
+
+async def _refuse_what_cannot_run(database: Database, needs: Needs) -> None:
+    async with database.session() as session:
+        root = await repository.get_root(session)
+    if root is None:
+        raise Problem(
+            409, "training-unavailable", "There is no champion to train on. Register a model first."
+        )
+    lacking = await needs.lacking(Manifest.model_validate(root["manifest"]))
+    if lacking:
+        raise Problem(409, "training-unavailable", say(lacking))
 
 
 def _no_model(version: str) -> Problem:

@@ -1,5 +1,7 @@
 """Wires MLOps together."""
 
+from collections.abc import Awaitable, Callable
+
 from fastapi import FastAPI
 
 from laundry_events import EventConsumer, Outbox, Publisher, Relay, make_broker
@@ -12,7 +14,11 @@ from laundry_service.objectstore import ObjectStore
 from laundry_service.settings import version_of
 from mlops.api import models_router, runs_router
 from mlops.examples_api import examples_router
+from mlops.full.needs import ClusterNeeds, LocalNeeds, Needs
+from mlops.jobs.launch import Launcher
+from mlops.jobs.processes import Processes
 from mlops.keeper import Keeper
+from mlops.manifests import Manifests
 from mlops.policy import Policy, Rules
 from mlops.registry import Registry
 from mlops.replicas import Replicas
@@ -32,11 +38,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     amqp_url = settings.amqp_url.get_secret_value()
     database = Database(database_url, pool=settings.database_pool)
     store = ObjectStore(settings, threads=4)
-    registry = Registry(database, store, Outbox(settings.service_name))
-    keeper = Keeper(registry, database, settings.model_dir)
-    runner = Runner(
-        database, database_url, timeout_s=settings.run_timeout_s, environment=settings.as_environment()
-    )
+    manifests = Manifests(store, settings.model_signing_key, settings.model_public_keys)
+    registry = Registry(database, store, Outbox(settings.service_name), manifests)
+    keeper = Keeper(registry, database, settings.model_dir, signed_by=manifests.signed_by)
+    launcher, needs, close_launcher = _training(settings)
+    runner = Runner(database, database_url, launcher, timeout_s=settings.run_timeout_s)
     policy = Policy(
         database,
         Rules(
@@ -76,10 +82,25 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         publisher=publisher,
         broker=broker,
         broker_required=False,
-        on_close=[database.close, store.close],
+        on_close=[database.close, store.close, *close_launcher],
     )
     app.include_router(replicas_router(database, registry, Replicas(store)))
     app.include_router(models_router(database, registry))
-    app.include_router(runs_router(database, changes))
+    app.include_router(runs_router(database, changes, needs))
     app.include_router(examples_router(database))
     return app
+
+
+def _training(settings: Settings) -> tuple[Launcher, Needs, list[Callable[[], Awaitable[None]]]]:
+    """Choose where training runs; also what is to be closed in the end."""
+    templates = settings.training_job_templates
+    if settings.training_jobs == "process":
+        return Processes(settings.as_environment()), LocalNeeds(settings), []
+    if templates is None:
+        raise LookupError("LAUNDRY_TRAINING_JOBS=kubernetes needs LAUNDRY_TRAINING_JOB_TEMPLATES.")
+    # Imported where it is needed: elsewhere it would only cost memory.
+    from mlops.jobs.cluster import Cluster  # noqa: PLC0415
+    from mlops.jobs.kubernetes import KubernetesJobs  # noqa: PLC0415
+
+    cluster = Cluster.of_this_pod()
+    return KubernetesJobs(cluster, templates), ClusterNeeds(templates), [cluster.close]

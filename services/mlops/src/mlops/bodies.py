@@ -147,7 +147,7 @@ class ExamplePage(BaseModel):
 
 
 class NewRun(BaseModel):
-    """What to train: ``refit`` the last layer on confirmed examples, or ``full`` from the photos."""
+    """What to train: ``refit`` the last layer (seconds), or ``full``: fine-tune the network (minutes)."""
 
     kind: Kind
 

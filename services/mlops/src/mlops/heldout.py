@@ -1,17 +1,23 @@
-"""What a manifest says of the photos that ship with a model as its last layer sees them.
+"""What a manifest says of the files beside a model.
 
-``held_out`` judges every descendant, ``rehearsal`` keeps it from forgetting (``mlops.refit.held_out``).
+``held_out`` judges every descendant and ``rehearsal`` keeps it from forgetting (``mlops.refit.held_out``):
+photos as the last layer sees them. ``weights`` are what a fine-tuning starts from
+(``mlops.training.weights``).
 """
 
-from typing import Any, Literal
+import hashlib
+from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from laundry_reading.manifest import Manifest
 
+Name = Literal["held_out", "rehearsal", "weights"]
+
 MANIFEST_FIELD: Literal["held_out"] = "held_out"
 REHEARSAL_FIELD: Literal["rehearsal"] = "rehearsal"
-FIELDS: tuple[Literal["held_out"], Literal["rehearsal"]] = (MANIFEST_FIELD, REHEARSAL_FIELD)
+WEIGHTS_FIELD: Literal["weights"] = "weights"
+FIELDS: tuple[Name, ...] = get_args(Name)
 
 
 class Entry(BaseModel):
@@ -28,8 +34,12 @@ class Entry(BaseModel):
         """Key in the object store."""
         return f"models/{self.version}/{self.file}"
 
+    def matches(self, data: bytes) -> bool:
+        """Whether these bytes are the file."""
+        return hashlib.sha256(data).hexdigest() == self.sha256
 
-def entry_of(manifest: Manifest, field: Literal["held_out", "rehearsal"]) -> Entry | None:
+
+def entry_of(manifest: Manifest, field: Name) -> Entry | None:
     """Read an entry of a manifest, None if it has none.
 
     Raises:
@@ -42,3 +52,8 @@ def entry_of(manifest: Manifest, field: Literal["held_out", "rehearsal"]) -> Ent
 def held_out_of(manifest: Manifest) -> Entry | None:
     """Read the entry of the photos that judge; as ``entry_of``."""
     return entry_of(manifest, MANIFEST_FIELD)
+
+
+def with_entry(manifest: Manifest, field: Name, entry: Entry) -> Manifest:
+    """Name a file beside the model in its manifest."""
+    return Manifest.model_validate({**manifest.model_dump(), field: entry.model_dump()})

@@ -1,9 +1,9 @@
 """The models, and which of them is the champion.
 
-The database says who the champion is; the manifest in the object store tells the replicas. A promotion is
-first committed here as pending, then its manifest is written, and only then the event leaves through the
-outbox: whoever hears of a champion finds its manifest. A crash in between leaves the promotion pending, and
-announcing again has no second effect.
+The database says who the champion is; the signed manifest in the object store tells the replicas. A
+promotion is first committed here as pending, then its manifest is written, and only then the event leaves
+through the outbox: whoever hears of a champion finds its manifest. A crash in between leaves the promotion
+pending, and announcing again has no second effect.
 """
 
 import asyncio
@@ -19,17 +19,12 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from laundry_events import Outbox
 from laundry_events.events import ModelPromoted
 from laundry_reading.manifest import Manifest
-from laundry_reading.storage import (
-    CHAMPION_KEY,
-    MAX_MANIFEST_BYTES,
-    MAX_MODEL_BYTES,
-    manifest_key,
-    model_key,
-)
+from laundry_reading.storage import MAX_MODEL_BYTES, manifest_key, model_key
 from laundry_service.database import Database
 from laundry_service.objectstore import ObjectMissing, ObjectStore
 from mlops import repository
 from mlops.heldout import FIELDS, entry_of
+from mlops.manifests import Manifests
 from mlops.repository import Row
 
 log = structlog.get_logger(__name__)
@@ -58,11 +53,12 @@ class BrokenModel(Exception):
 class Registry:
     """Registers models, promotes them and announces promotions."""
 
-    def __init__(self, database: Database, store: ObjectStore, outbox: Outbox) -> None:
-        """Take the database of the models and the store of their files."""
+    def __init__(self, database: Database, store: ObjectStore, outbox: Outbox, manifests: Manifests) -> None:
+        """Take the database of the models, the store of their files and who signs their manifests."""
         self._database = database
         self._store = store
         self._outbox = outbox
+        self._manifests = manifests
 
     async def register_shipped(self, folder: Path) -> None:
         """Make the model that ships with the code known, and champion if there is none.
@@ -72,6 +68,8 @@ class Registry:
             ObjectStoreUnavailable: try again later.
         """
         manifest, file, beside = await asyncio.to_thread(_read_shipped, folder)
+        async with self._database.session() as session:
+            _same_file(await repository.get_model(session, manifest.version), manifest)
         await self.upload(manifest, file, beside=beside)
         async with self._database.transaction() as session:
             await repository.lock_promotions(session)
@@ -79,11 +77,7 @@ class Registry:
                 log.info("the shipped model is registered", version=manifest.version)
             else:
                 await repository.refresh_manifest(session, manifest)
-            known = await repository.get_model(session, manifest.version)
-            if known is not None and known["sha256"] != manifest.sha256:
-                raise BrokenModel(
-                    f"The shipped model {manifest.version} has another hash than the registered one."
-                )
+            _same_file(await repository.get_model(session, manifest.version), manifest)
             if await repository.get_champion(session) is None:
                 await repository.make_champion(
                     session,
@@ -96,26 +90,23 @@ class Registry:
     async def upload(
         self, manifest: Manifest, file: bytes, *, beside: Mapping[str, bytes] | None = None
     ) -> None:
-        """Store a model's file, what belongs beside it (by key) and then its manifest, unless they are there.
+        """Store a model's file, what belongs beside it (by key) and then its signed manifest, unless they are
+        there.
 
         Raises:
             BrokenModel: another model of this version is stored.
             ObjectStoreUnavailable: try again later.
         """
-        key = manifest_key(manifest.version)
-        try:
-            stored = Manifest.from_json(await self._store.get(key, max_bytes=MAX_MANIFEST_BYTES))
-            if stored == manifest:
-                return
-            if stored.sha256 != manifest.sha256:
-                raise BrokenModel(f"Another model of the version {manifest.version} is stored already.")
-        except (ObjectMissing, ValidationError):
-            # The manifest is written last: where there is none, the file may be missing or cut off.
-            pass
+        if await self._manifests.has(manifest):
+            return
+        # The manifest is written last: where there is none of ours, the file may be missing or cut off.
+        stored = await self._manifests.stored(manifest.version)
+        if stored is not None and stored.sha256 != manifest.sha256:
+            raise BrokenModel(f"Another model of the version {manifest.version} is stored already.")
         await self._store.put(model_key(manifest), file, media_type="application/octet-stream")
         for beside_key, content in (beside or {}).items():
             await self._store.put(beside_key, content, media_type="application/octet-stream")
-        await self._store.put(key, manifest.to_json().encode(), media_type="application/json")
+        await self._manifests.keep(manifest)
 
     async def fetch(self, manifest: Manifest) -> bytes:
         """Fetch a model's file and check its hash.
@@ -216,7 +207,7 @@ class Registry:
             if not pending or champion is None:
                 return 0
             manifest = Manifest.model_validate(champion["manifest"])
-            await self._store.put(CHAMPION_KEY, manifest.to_json().encode(), media_type="application/json")
+            await self._manifests.tell_champion(manifest)
             for promotion in pending:
                 await self._tell(session, promotion)
             await repository.mark_announced(session, [promotion["id"] for promotion in pending])
@@ -224,24 +215,41 @@ class Registry:
         return len(pending)
 
     async def repair(self) -> None:
-        """Announce the champion again if the manifest in the store is not the champion's.
+        """Announce the champion again if the manifest in the store is not the champion's, signed by our key.
 
         Raises:
             ObjectStoreUnavailable: try again later.
         """
+        async with self._database.session() as session:
+            champion = await repository.get_champion(session)
+        if champion is None or await self._is_told(champion):
+            return
         async with self._database.transaction() as session:
             await repository.lock_promotions(session)
-            champion = await repository.get_champion(session)
-            if champion is None:
+            # A promotion that waits for its announcement writes the manifest anyway.
+            if await repository.pending_promotions(session):
                 return
-            try:
-                told = Manifest.from_json(await self._store.get(CHAMPION_KEY, max_bytes=MAX_MANIFEST_BYTES))
-                right = told.sha256 == champion["sha256"]
-            except (ObjectMissing, ValueError):
-                right = False
-            if not right:
+            champion = await repository.get_champion(session)
+            if champion is not None and not await self._is_told(champion):
                 log.warning("the champion's manifest is mended", champion=champion["version"])
                 await repository.announce_again(session)
+
+    async def _is_told(self, champion: Row) -> bool:
+        return await self._manifests.has_champion(Manifest.model_validate(champion["manifest"]))
+
+    async def sign(self, model: Row) -> bool:
+        """Write a model's manifest anew unless it is right and signed by our key; returns whether it was.
+
+        It may be from before there were signatures, of a former key, lost or changed.
+
+        Raises:
+            ObjectStoreUnavailable: try again later.
+        """
+        manifest = Manifest.model_validate(model["manifest"])
+        if await self._manifests.has(manifest):
+            return False
+        await self._manifests.keep(manifest)
+        return True
 
     async def _tell(self, session: AsyncSession, promotion: Row) -> None:
         await self._outbox.add(
@@ -274,6 +282,11 @@ def why_not_promoted(model: Row, champion: Row) -> str | None:
         failed = "; ".join(check["text"] for check in verdict["checks"] if not check["passed"])
         return f"{model['version']} did not pass: {failed}."
     return None
+
+
+def _same_file(known: Row | None, manifest: Manifest) -> None:
+    if known is not None and known["sha256"] != manifest.sha256:
+        raise BrokenModel(f"The shipped model {manifest.version} has another hash than the registered one.")
 
 
 def _read_shipped(folder: Path) -> tuple[Manifest, bytes, dict[str, bytes]]:

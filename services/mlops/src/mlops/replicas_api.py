@@ -98,6 +98,7 @@ def replicas_router(database: Database, registry: Registry, replicas: Replicas) 
         with _store():
             try:
                 await registry.fetch(Manifest.model_validate(model["manifest"]))
+                await registry.sign(model)
             except BrokenModel as error:
                 raise Problem(409, "model-broken", f"{error} It reads nothing.") from error
             await replicas.set_shadow(shadow)

@@ -1,14 +1,12 @@
-"""Runs queued training runs, one at a time, each in a process of its own.
+"""Runs queued training runs, one at a time, each as a job apart from this process.
 
 A lock that belongs to a database connection says which replica runs them. It is freed when that replica
-dies, so whoever gets it knows that a run which is still called running was abandoned.
+dies, so whoever gets it knows that a run which is still called running was abandoned: its job is found
+again where jobs outlive the service, else it is begun anew.
 """
 
 import asyncio
 import contextlib
-import os
-import sys
-from collections.abc import Callable, Sequence
 from typing import Any
 
 import asyncpg
@@ -18,42 +16,30 @@ from sqlalchemy.exc import SQLAlchemyError
 from laundry_events.relay import plain_dsn
 from laundry_service.database import Database
 from mlops import repository
+from mlops.jobs.launch import Ended, Job, Launcher, LaunchError
+from mlops.repository import Row
 from mlops.runs import MOST_ATTEMPTS
 from mlops.tables import RUNS_CHANNEL
 
 RUNNER_LOCK = 0x1A0D31
 POLL_S = 2.0
-KILL_AFTER_S = 5.0
-ONE_CORE = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 LEAD_WAIT_S = 86400.0
 GAVE_UP = f"The training process died {MOST_ATTEMPTS} times; the log says how far it came. Start it again."
 
 log = structlog.get_logger(__name__)
 
 
-def job_command(run_id: str) -> Sequence[str]:
-    """The command of a run's process; it reads the same environment as the service."""
-    return (sys.executable, "-m", "mlops.refit", run_id)
-
-
 class Runner:
     """Waits for queued runs and runs them."""
 
     def __init__(
-        self,
-        database: Database,
-        database_url: str,
-        *,
-        timeout_s: float,
-        environment: dict[str, str] | None = None,
-        command: Callable[[str], Sequence[str]] = job_command,
+        self, database: Database, database_url: str, launcher: Launcher, *, timeout_s: float
     ) -> None:
-        """Take the database and how long a run may take."""
+        """Take the database, who starts jobs, and how long a run may take."""
         self._database = database
         self._dsn = plain_dsn(database_url)
+        self._launcher = launcher
         self._timeout_s = timeout_s
-        self._environment = environment
-        self._command = command
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -62,7 +48,7 @@ class Runner:
         self._task = asyncio.create_task(self._run(), name="training-runner")
 
     async def stop(self) -> None:
-        """End the process in hand and stop; its run is begun anew by whoever leads next."""
+        """Stop; the run in hand is left to whoever leads next, begun anew unless its job outlives this."""
         if self._task is not None:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -105,7 +91,7 @@ class Runner:
             async with self._database.session() as session:
                 queued = await repository.open_runs(session, "queued")
             if queued:
-                await self._run_one(queued[0]["id"], queued[0]["kind"])
+                await self._run_one(queued[0])
                 continue
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(POLL_S):
@@ -115,7 +101,16 @@ class Runner:
         async with self._database.session() as session:
             abandoned = await repository.open_runs(session, "running")
         for run in abandoned:
-            await self._again(run["id"], "the service stopped while this run was going on")
+            try:
+                job = await self._launcher.find(run["id"], run["kind"], run["attempts"])
+            except LaunchError as error:
+                await self._fail(run["id"], str(error))
+                continue
+            if job is None:
+                await self._again(run["id"], "the service stopped while this run was going on")
+            else:
+                log.info("a training run's job is found again", run_id=run["id"])
+                await self._attend(run["id"], job)
 
     async def _again(self, run_id: str, why: str) -> None:
         """Queue a run whose process is gone anew, unless that happened too often."""
@@ -129,68 +124,58 @@ class Runner:
                 await repository.note(session, run_id, f"{why}; it is begun anew")
         log.warning("a training run lost its process", run_id=run_id, why=why, attempts=run["attempts"])
 
-    async def _run_one(self, run_id: str, kind: str) -> None:
+    async def _run_one(self, run: Row) -> None:
+        run_id, kind, attempt = run["id"], run["kind"], run["attempts"] + 1
         async with self._database.transaction() as session:
             if not await repository.move_run(session, run_id, "running"):
                 return
-        log.info("a training run begins", run_id=run_id, kind=kind)
-        # The job ends when its standard input does: it never outlives this process.
-        process = await asyncio.create_subprocess_exec(
-            *self._command(run_id),
-            stdin=asyncio.subprocess.PIPE,
-            env={**os.environ, **(self._environment or {}), **ONE_CORE},
-        )
+        log.info("a training run begins", run_id=run_id, kind=kind, attempt=attempt)
         try:
-            error = await self._watch(process, run_id)
-        except BaseException:
-            await _end(process)
-            with contextlib.suppress(Exception):
-                await asyncio.shield(self._again(run_id, "the service stopped"))
-            raise
-        if error is not None:
-            await self._fail(run_id, error)
-        elif process.returncode is not None and process.returncode < 0:
-            # Killed, by a person or for want of memory: the steps done are kept, so trying again is cheap.
-            await self._again(run_id, f"the training process was killed by signal {-process.returncode}")
-        log.info("a training run ended", run_id=run_id, exit_code=process.returncode)
+            job = await self._launcher.launch(run_id, kind, attempt)
+        except LaunchError as error:
+            await self._fail(run_id, str(error))
+            return
+        await self._attend(run_id, job)
 
-    async def _watch(self, process: asyncio.subprocess.Process, run_id: str) -> str | None:
-        """Wait for the job's end; returns what is wrong, if anything."""
-        ended = asyncio.ensure_future(process.wait())
+    async def _attend(self, run_id: str, job: Job) -> None:
+        """Watch a job and note how it ended."""
+        try:
+            ended = await self._watch(job, run_id)
+        except BaseException:
+            if not self._launcher.outlive:
+                await job.end()
+                with contextlib.suppress(Exception):
+                    await asyncio.shield(self._again(run_id, "the service stopped"))
+            raise
+        if ended.error is not None:
+            await self._fail(run_id, ended.error)
+        elif ended.lost is not None:
+            await self._again(run_id, ended.lost)
+        log.info("a training run ended", run_id=run_id, error=ended.error, lost=ended.lost)
+
+    async def _watch(self, job: Job, run_id: str) -> Ended:
+        """Wait for the job's end, and end it if it takes too long or is not wanted any more."""
+        waiting = asyncio.ensure_future(job.wait())
         deadline = asyncio.get_running_loop().time() + self._timeout_s
         try:
-            while not ended.done():
-                await asyncio.wait({ended}, timeout=0.5)
-                if ended.done():
-                    break
+            while True:
+                await asyncio.wait({waiting}, timeout=0.5)
+                if waiting.done():
+                    return waiting.result()
                 if asyncio.get_running_loop().time() > deadline:
-                    await _end(process)
-                    return f"The run took longer than {self._timeout_s:g} s and was ended."
+                    await job.end()
+                    return Ended(error=f"The run took longer than {self._timeout_s:g} s and was ended.")
                 if self._wake.is_set():
                     self._wake.clear()
                     async with self._database.session() as session:
                         run = await repository.get_run(session, run_id)
                     if run is not None and run["status"] == "cancelled":
-                        await _end(process)
-                        return None
+                        await job.end()
+                        return Ended()
         finally:
-            ended.cancel()
-        if process.returncode is not None and process.returncode <= 0:
-            return None
-        return f"The training process ended unexpectedly (exit code {process.returncode})."
+            waiting.cancel()
 
     async def _fail(self, run_id: str, error: str) -> None:
         async with self._database.transaction() as session:
-            await repository.move_run(session, run_id, "failed", error=error)
-
-
-async def _end(process: asyncio.subprocess.Process) -> None:
-    if process.returncode is not None:
-        return
-    process.terminate()
-    try:
-        async with asyncio.timeout(KILL_AFTER_S):
-            await process.wait()
-    except TimeoutError:
-        process.kill()
-        await process.wait()
+            if await repository.move_run(session, run_id, "failed", error=error):
+                await repository.note(session, run_id, error)

@@ -25,6 +25,10 @@ class RunError(Exception):
     """A training run cannot succeed; the text says why and what would help."""
 
 
+class BeginAnew(Exception):
+    """A training run lost what it needs through nobody's fault and goes on where it was when tried again."""
+
+
 def may_become(status: Status, target: Status) -> bool:
     """Whether a run in ``status`` may become ``target``."""
     return target in _MAY_BECOME[status]

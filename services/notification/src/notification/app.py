@@ -28,6 +28,7 @@ from notification.tables import CHANGES_CHANNEL
 
 SERVICE = "notification"
 VERSION = version_of(SERVICE)
+CONNECTIONS_TO_BORROW = 4
 
 
 def _pusher(settings: Settings) -> FirebasePusher:
@@ -99,8 +100,9 @@ def create_faults_app(settings: Settings | None = None) -> FastAPI:
     """Make the ``faults`` process: probes and the one consumer."""
     settings = settings or Settings()
     url = settings.amqp_url.get_secret_value()
-    # Each fault in hand keeps one connection for its lock and borrows another for a moment.
-    pool = max(settings.database_pool, settings.fault_prefetch)
+    # Each fault in hand keeps one connection for its lock and borrows another for a moment: with no more than
+    # one for each, a window full of faults would wait for itself.
+    pool = max(settings.database_pool, settings.fault_prefetch + CONNECTIONS_TO_BORROW)
     database = Database(settings.database_url.get_secret_value(), pool=pool)
     publisher = Publisher(url, source=SERVICE)
     broker = make_broker(url, service="notification-faults", graceful_timeout_s=settings.graceful_timeout_s)

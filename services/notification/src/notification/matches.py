@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import structlog
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from laundry_events import EventMeta, first_time
@@ -120,8 +120,12 @@ class MatchSender:
             self._wake.clear()
             try:
                 sent = await self._batch()
-            except (DBAPIError, OSError, TimeoutError) as error:
+            except (SQLAlchemyError, OSError, TimeoutError) as error:
                 log.warning("recommendations wait for the database", error=str(error)[:200])
+                sent = 0
+            except Exception:
+                # A sender that ended would leave every later recommendation unsent with nobody the wiser.
+                log.exception("sending recommendations failed")
                 sent = 0
             if sent == 0:
                 with contextlib.suppress(TimeoutError):

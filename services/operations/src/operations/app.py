@@ -8,9 +8,10 @@ from laundry_service.app import make_app
 from laundry_service.health import Check
 from laundry_service.periodic import Periodic
 from laundry_service.settings import version_of
+from operations import gauges
 from operations.api import audit_router, letters_router, queues_router
 from operations.jobs_api import acts_router, jobs_router
-from operations.management import Management
+from operations.management import Management, ManagementAway
 from operations.reading import Reading
 from operations.repository import Store
 from operations.running import Runner
@@ -31,9 +32,15 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     runner = Runner(amqp_url, store, reading, scan=settings.scan, step_s=settings.job_step_s)
 
     async def sample() -> None:
+        try:
+            queues = await management.queues()
+        except ManagementAway:
+            gauges.hide()
+            raise
         now = time.monotonic()
-        for counts in (await management.queues()).values():
+        for counts in queues.values():
             ages.observe(counts, now)
+        gauges.show(queues, ages, now)
 
     app = make_app(
         settings,

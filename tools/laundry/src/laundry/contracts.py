@@ -16,10 +16,12 @@ from typing import Any
 
 from laundry.paths import PROJECT
 from laundry_events.asyncapi import asyncapi
+from laundry_reading.signing import SigningKey
 
 FOLDER = PROJECT / "docs" / "api"
 SERVICES = ("helper", "ai_consumer", "mlops", "monitoring", "search", "notification", "operations")
 
+_KEY = SigningKey.generate()
 # Building an app reads its settings but asks no server; these addresses answer nobody.
 NOWHERE = {
     "LAUNDRY_AMQP_URL": "amqp://nobody:nothing@127.0.0.1:9/",
@@ -33,6 +35,8 @@ NOWHERE = {
     "LAUNDRY_MANAGEMENT_URLS": '["http://127.0.0.1:9"]',
     "LAUNDRY_FCM_URL": "http://127.0.0.1:9",
     "LAUNDRY_MODEL_DIR": str(PROJECT / "models"),
+    "LAUNDRY_MODEL_SIGNING_KEY": _KEY.text,
+    "LAUNDRY_MODEL_PUBLIC_KEYS": _KEY.public.text,
 }
 
 

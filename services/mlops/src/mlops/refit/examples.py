@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -68,6 +69,17 @@ class Lesson:
         used = (f"{self.examples[i]['id']}:{self.targets[i]}" for i in self.of("learnt"))
         return hashlib.sha256("\n".join(used).encode()).hexdigest()
 
+    def lineage(self) -> dict[str, object]:
+        """Return what a manifest tells of the examples."""
+        return {
+            "examples_learnt": len(self.of("learnt")),
+            "examples_judging": len(self.of("judging")),
+            "examples_left_out": dict(
+                Counter(fate.reason for fate in self.fates.values() if fate.role == "left out")
+            ),
+            "examples_sha256": self.digest,
+        }
+
 
 class Eyes:
     """Sees photos with a model; what it saw once it keeps in the database."""
@@ -123,7 +135,7 @@ class Eyes:
 
     async def _look(self, example: Row, worker: ThreadPoolExecutor) -> tuple[bytes, bytes] | Unusable:
         try:
-            photo = await self._fetch(example["photo_key"])
+            photo = await self.fetch(example["photo_key"])
         except (ObjectMissing, ValueError):
             return Unusable("photo missing")
         if hashlib.sha256(photo).hexdigest() != example["photo_sha256"]:
@@ -138,7 +150,13 @@ class Eyes:
         _, seen = self._model.predict(pixels[np.newaxis])
         return seen[0].astype(np.float16).tobytes(), picture_hash(pixels)
 
-    async def _fetch(self, key: str) -> bytes:
+    async def fetch(self, key: str) -> bytes:
+        """Fetch a photo, patiently.
+
+        Raises:
+            ObjectMissing, ValueError: it is not there, or larger than any photo may be.
+            RunError: the photos cannot be reached.
+        """
         for attempt in range(TRIES):
             try:
                 return await self._store.get(key, max_bytes=MAX_BYTES)

@@ -14,7 +14,7 @@ import zipfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -22,9 +22,12 @@ import numpy.typing as npt
 from laundry_reading.manifest import Manifest
 from laundry_reading.model import Model
 from laundry_reading.preprocess import decode_for_model
-from mlops.heldout import MANIFEST_FIELD, REHEARSAL_FIELD, Entry
+from mlops.heldout import MANIFEST_FIELD, REHEARSAL_FIELD, Entry, with_entry
 from mlops.refit.head import Examples, Floats, Ints, whole
 from mlops.refit.likeness import Hashes, hashes_of, picture_hash
+
+if TYPE_CHECKING:
+    from mlops.training.dataset import Photo
 
 REHEARSED = 3000
 STORY_HOUSEHOLDS = ("45", "125", "186", "224", "240")
@@ -45,13 +48,15 @@ class HeldOut:
     Attributes:
         features: [n, d]; ``targets``: class numbers [n]; ``households``: whose they are, numbers [n].
         hashes: picture hashes [n, 32]; no rows where an older file has none.
-        photos: sha256 of the photos' bytes, as text.
+        order: sha256 of each photo's bytes, as text; none where an older file has none.
+        photos: the same, to look them up.
     """
 
     features: Floats
     targets: Ints
     households: Ints
     hashes: Hashes
+    order: tuple[str, ...]
     photos: frozenset[str]
 
 
@@ -73,12 +78,14 @@ def read(data: bytes, entry: Entry, *, labels: int) -> HeldOut:
     saved = _read(data, entry, labels=labels)
     count = len(saved["targets"])
     none = np.zeros((0, 32), dtype=np.uint8)
+    order = tuple(bytes(each).hex() for each in saved.get("photos", none))
     return HeldOut(
         saved["features"].astype(np.float64),
         saved["targets"].astype(np.int64),
         saved.get("households", np.arange(count)).astype(np.int64),
         saved.get("hashes", none),
-        frozenset(bytes(each).hex() for each in saved.get("photos", none)),
+        order,
+        frozenset(order),
     )
 
 
@@ -96,7 +103,7 @@ def _read(data: bytes, entry: Entry, *, labels: int) -> dict[str, npt.NDArray[An
         with np.load(io.BytesIO(data), allow_pickle=False) as stored:
             saved = {name: stored[name] for name in stored.files}
         features, targets = saved["features"], saved["targets"]
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise BrokenHeldOut(f"The held-out photos {entry.file} cannot be read: {error}") from error
     fits = features.ndim == 2 and all(len(rows) == len(targets) > 0 for rows in saved.values())
     if not fits or not 0 <= targets.min() <= targets.max() < labels:
@@ -104,13 +111,14 @@ def _read(data: bytes, entry: Entry, *, labels: int) -> dict[str, npt.NDArray[An
     return saved
 
 
-def write(folder: Path, judges: Iterable[Kept], rehearsal: Sequence[Kept] = ()) -> Manifest:
+def write(folder: Path, judges: Iterable[Kept], rehearsal: Iterable[Kept] = ()) -> Manifest:
     """Read photos with the model in ``folder``, write the files beside it and name them in its manifest."""
     manifest = Manifest.from_json((folder / "manifest.json").read_bytes())
     model = Model.load(folder / manifest.file, sha256=manifest.sha256)
     manifest = _store(folder, manifest, MANIFEST_FIELD, _look(model, judges, judge=True))
-    if rehearsal:
-        manifest = _store(folder, manifest, REHEARSAL_FIELD, _look(model, rehearsal, judge=False))
+    rehearsed = _look(model, rehearsal, judge=False)
+    if len(rehearsed["targets"]):
+        manifest = _store(folder, manifest, REHEARSAL_FIELD, rehearsed)
     (folder / "manifest.json").write_text(manifest.to_json(), encoding="utf-8")
     return manifest
 
@@ -148,27 +156,36 @@ def _store(
     path = folder / f"{Path(manifest.file).stem}.{field.replace('_', '-')}.npz"
     path.write_bytes(data)
     entry = Entry(version=manifest.version, file=path.name, sha256=hashlib.sha256(data).hexdigest())
-    return Manifest.model_validate({**manifest.model_dump(), field: entry.model_dump()})
+    return with_entry(manifest, field, entry)
+
+
+def choose(photos: Sequence["Photo"]) -> tuple[list["Photo"], list["Photo"]]:
+    """Choose judges and rehearsal from the training's photos; neither is of ``STORY_HOUSEHOLDS``."""
+    from mlops.training import dataset  # noqa: PLC0415 - needed here only
+
+    known = [each for each in photos if each.target != dataset.UNKNOWN]
+    households = dataset.read_holdout()
+    held = [p for p in known if p.household in households and p.household not in STORY_HOUSEHOLDS]
+    learnt = [p for p in known if p.household not in households]
+    order = np.random.default_rng(1).permutation(len(learnt))[:REHEARSED]
+    return held, [learnt[index] for index in order]
+
+
+def keep(data: Path, photo: "Photo") -> Kept:
+    """Read a photo of the training's folder."""
+    return Kept((data / "clothing" / photo.path).read_bytes(), photo.target, photo.household)
 
 
 def from_data(data: Path) -> tuple[list[Kept], list[Kept]]:
-    """Choose judges and rehearsal from the training's photos; neither is of ``STORY_HOUSEHOLDS``.
+    """Read judges and rehearsal.
 
     Raises:
         mlops.training.dataset.DataMissingError: they are not there.
     """
     from mlops.training import dataset  # noqa: PLC0415 - needed here only
 
-    photos = [each for each in dataset.read_photos(data) if each.target != dataset.UNKNOWN]
-    households = dataset.read_holdout()
-    held = [p for p in photos if p.household in households and p.household not in STORY_HOUSEHOLDS]
-    learnt = [p for p in photos if p.household not in households]
-    order = np.random.default_rng(1).permutation(len(learnt))[:REHEARSED]
-
-    def keep(photo: dataset.Photo) -> Kept:
-        return Kept((data / "clothing" / photo.path).read_bytes(), photo.target, photo.household)
-
-    return [keep(photo) for photo in held], [keep(learnt[index]) for index in order]
+    held, rehearsal = choose(dataset.read_photos(data))
+    return [keep(data, photo) for photo in held], [keep(data, photo) for photo in rehearsal]
 
 
 def main() -> int:

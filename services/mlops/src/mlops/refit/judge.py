@@ -99,7 +99,9 @@ def judge(
         _classes(verdict, holdout, labels)
         _calibration(verdict, holdout)
     if corrections is not None:
-        _own_gain(verdict, corrections)
+        check_gain(
+            verdict, "own gain", corrections, "new examples", ", each judged by a head that had not seen it"
+        )
     return verdict
 
 
@@ -163,15 +165,15 @@ def _calibration(verdict: Verdict, photos: Photos) -> None:
     )
 
 
-def _own_gain(verdict: Verdict, photos: Photos) -> None:
+def check_gain(verdict: Verdict, name: str, photos: Photos, whose: str, how: str = "") -> None:
+    """Check that a challenger is better on photos that neither model learnt from."""
     before, after = _hits(photos)
     gained = log_losses(photos.champion, photos.targets) - log_losses(photos.challenger, photos.targets)
     luck = float(gained.std() / np.sqrt(len(gained)))
     verdict.add(
-        "own gain",
-        f"new examples: {int(after.sum())} right against the champion's {int(before.sum())} of "
-        f"{len(before)}, "
-        f"each judged by a head that had not seen it; log loss {-gained.mean():+.4f} (luck {luck:.4f})",
+        name,
+        f"{whose}: {int(after.sum())} right against the champion's {int(before.sum())} of "
+        f"{len(before)}{how}; log loss {-gained.mean():+.4f} (luck {luck:.4f})",
         # As many right is enough only if what they are right with is clearly surer.
         passed=gained.mean() > 0
         and (after.sum() > before.sum() or (after.sum() == before.sum() and gained.mean() > luck)),

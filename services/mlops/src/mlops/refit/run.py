@@ -15,9 +15,10 @@ from laundry_service.database import Database
 from laundry_service.objectstore import ObjectStoreUnavailable
 from mlops import repository
 from mlops.curation import Care, Fate
+from mlops.jobs.launch import BEGIN_ANEW
 from mlops.refit.judge import Verdict
 from mlops.registry import Registry
-from mlops.runs import RunError
+from mlops.runs import BeginAnew, RunError
 
 REPORT_EVERY_S = 0.5
 
@@ -29,7 +30,7 @@ class NotRunning(Exception):
 
 
 class Run:
-    """``async with run:`` notes why it failed; ``exit_code`` is 1 only for a fault of ours."""
+    """``async with run:`` notes why it failed; ``exit_code`` is 1 for our fault, 75 to begin anew."""
 
     def __init__(self, run_id: str, database: Database, registry: Registry) -> None:
         """Take the run's id and where it is noted."""
@@ -49,6 +50,11 @@ class Run:
             return True
         if isinstance(error, NotRunning):
             log.info("the run is not wanted any more", run_id=self.id)
+            return True
+        if isinstance(error, BeginAnew):
+            log.warning("the run is to be begun anew", run_id=self.id, error=str(error))
+            await self.note(str(error))
+            self.exit_code = BEGIN_ANEW
             return True
         if isinstance(error, RunError | ObjectStoreUnavailable):
             log.warning("the run fails", run_id=self.id, error=str(error))

@@ -75,14 +75,19 @@ async def branch_sides(session: AsyncSession) -> dict[str, str]:
     return {row.branch_id: row.side for row in found}
 
 
-async def newest_examples(session: AsyncSession, *, limit: int) -> Sequence[Row]:
-    """List the newest examples with their branch's side, oldest of them first."""
+async def newest_examples(session: AsyncSession, *, limit: int, until: str | None = None) -> Sequence[Row]:
+    """List the newest examples with their branch's side, oldest of them first.
+
+    ``until`` is an id (they are made of the time) after which none is taken.
+    """
     newest = (
         sa.select(training_examples, example_branches.c.side)
         .join(example_branches, example_branches.c.branch_id == training_examples.c.branch_id)
         .order_by(training_examples.c.id.desc())
         .limit(limit)
     )
+    if until is not None:
+        newest = newest.where(training_examples.c.id <= until)
     return list(reversed((await session.execute(newest)).mappings().all()))
 
 

@@ -61,6 +61,15 @@ async def get_champion(session: AsyncSession) -> Row | None:
     return found.mappings().first()
 
 
+async def get_root(session: AsyncSession) -> Row | None:
+    """Find the trained model that the champion descends from by refits, or is."""
+    champion = await get_champion(session)
+    if champion is None:
+        return None
+    first = str(champion["manifest"].get("lineage", {}).get("first_version", ""))
+    return await get_model(session, first) or champion
+
+
 async def list_models(session: AsyncSession, *, limit: int, before: str | None) -> Sequence[Row]:
     """List models, newest first."""
     query = sa.select(models).order_by(models.c.id.desc()).limit(limit)

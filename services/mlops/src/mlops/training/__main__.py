@@ -7,19 +7,24 @@ from __future__ import annotations
 import argparse
 import hashlib
 import sys
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from laundry_reading.manifest import Manifest
 from mlops.refit import held_out
-from mlops.training import dataset
+from mlops.training import dataset, weights
 from mlops.training.evaluate import Evaluation
+
+if TYPE_CHECKING:
+    import onnx
 
 INPUT_SIZE = 108
 """Edge of what is read, pixels; the network sees the ``VIEW_SIZE`` in its middle."""
@@ -55,6 +60,11 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--export-only", action="store_true", help="export the newest checkpoint of the run as it is"
     )
+    parser.add_argument(
+        "--finish-only",
+        action="store_true",
+        help="only quantise, calibrate and judge anew what the run has trained",
+    )
     return parser.parse_args()
 
 
@@ -79,36 +89,105 @@ def main() -> int:
         )
         return 2
     torch.set_num_threads(arguments.threads)
-    return _run(arguments, photos, teacher)
+    return _run(arguments, Pictures.load(arguments, photos), teacher)
 
 
-def _run(arguments: argparse.Namespace, photos: list[dataset.Photo], teacher: Path) -> int:
+@dataclass(frozen=True)
+class Pictures:
+    """The photos as pixels [n, s, s, 3]: ``large`` to learn from, others as served; classes beside them."""
+
+    targets: npt.NDArray[np.int64]
+    large: npt.NDArray[np.uint8]
+    served: npt.NDArray[np.uint8]
+    held: list[dataset.Photo]
+    held_served: npt.NDArray[np.uint8]
+    held_large: npt.NDArray[np.uint8]
+    other_served: npt.NDArray[np.uint8]
+
+    @property
+    def held_targets(self) -> npt.NDArray[np.int64]:
+        """Class numbers of the held-out photos."""
+        return np.array([photo.target for photo in self.held], dtype=np.int64)
+
+    @classmethod
+    def load(cls, arguments: argparse.Namespace, photos: list[dataset.Photo]) -> Pictures:
+        """Decode the photos, or take them from the cache."""
+        holdout = dataset.read_holdout()
+        training = [photo for photo in photos if photo.household not in holdout]
+        held = [photo for photo in photos if photo.household in holdout and photo.target != dataset.UNKNOWN]
+        other = [photo for photo in photos if photo.household in holdout and photo.target == dataset.UNKNOWN]
+        console.print(
+            f"{len(training):,} photos to learn from; "
+            f"{len(held):,} of {len(holdout)} held-out households to judge by."
+        )
+
+        def load(chosen: list[dataset.Photo], size: int) -> npt.NDArray[np.uint8]:
+            return dataset.load_pixels(arguments.data, chosen, size, arguments.work)
+
+        with console.status("Decoding photos…"):
+            return cls(
+                np.array([photo.target for photo in training], dtype=np.int64),
+                load(training, SOURCE_SIZE),
+                load(training, INPUT_SIZE),
+                held,
+                load(held, INPUT_SIZE),
+                load(held, SOURCE_SIZE),
+                load(other, INPUT_SIZE),
+            )
+
+
+def _run(arguments: argparse.Namespace, pictures: Pictures, teacher: Path) -> int:
+    from mlops.training.finish import FinishError, Judges, finish  # noqa: PLC0415
+    from mlops.training.publish import NothingTrained, take_up  # noqa: PLC0415
+
+    try:
+        if arguments.finish_only:
+            plain, facts = take_up(arguments.work, arguments.run)
+        else:
+            plain, facts = _train(arguments, pictures, teacher)
+        facts["remark"] = arguments.remark or facts.get("remark", "")
+        known = pictures.targets != dataset.UNKNOWN
+        judges = Judges(
+            pictures.held_served,
+            pictures.held_targets,
+            [photo.household for photo in pictures.held],
+            pictures.other_served,
+            training_pixels=pictures.served,
+            training_targets=pictures.targets,
+            large=pictures.held_large,
+            training_large=pictures.large[known],
+        )
+        version = arguments.version or f"{datetime.now(UTC):%Y%m%d-%H%M}"
+        trained = weights.recover(plain.SerializeToString())
+        with console.status("Quantising, calibrating, judging…"):
+            manifest, result = finish(plain, judges, facts, version=version, out=arguments.out)
+    except (NothingTrained, FinishError, weights.BrokenWeights) as error:
+        console.print(f"[red]{error}[/red]")
+        return 1
+    # A refit later is judged by some of these photos and rehearses others, so that it does not forget them.
+    held_out.write(arguments.out, *held_out.from_data(arguments.data))
+    # A full run later goes on from these.
+    weights.write(arguments.out, trained)
+    _show(manifest, result)
+    return 0
+
+
+def _train(
+    arguments: argparse.Namespace, pictures: Pictures, teacher: Path
+) -> tuple[onnx.ModelProto, dict[str, Any]]:
     import torch  # noqa: PLC0415
 
     from mlops.training.fit import Plan, Pupil, fit  # noqa: PLC0415
     from mlops.training.network import LaundryNet  # noqa: PLC0415
-    from mlops.training.publish import Judges, compute_logits, publish  # noqa: PLC0415
+    from mlops.training.publish import bring_out, compute_logits  # noqa: PLC0415
     from mlops.training.teacher import take_lessons  # noqa: PLC0415
 
-    holdout = dataset.read_holdout()
-    training = [photo for photo in photos if photo.household not in holdout]
-    held = [photo for photo in photos if photo.household in holdout and photo.target != dataset.UNKNOWN]
-    other = [photo for photo in photos if photo.household in holdout and photo.target == dataset.UNKNOWN]
-    console.print(
-        f"{len(training):,} photos to learn from; "
-        f"{len(held):,} of {len(holdout)} held-out households to judge by."
-    )
-    targets = np.array([photo.target for photo in training], dtype=np.int64)
-    with console.status("Decoding photos…"):
-        pixels = dataset.load_pixels(arguments.data, training, SOURCE_SIZE, arguments.work)
-        held_pixels = dataset.load_pixels(arguments.data, held, INPUT_SIZE, arguments.work)
-        other_pixels = dataset.load_pixels(arguments.data, other, INPUT_SIZE, arguments.work)
-        served_pixels = dataset.load_pixels(arguments.data, training, INPUT_SIZE, arguments.work)
-    held_targets = np.array([photo.target for photo in held], dtype=np.int64)
     checkpoint = arguments.work / f"{arguments.run}.pt"
+    held_targets, count = pictures.held_targets, len(pictures.targets)
 
     def judge(net: LaundryNet) -> float:
-        return float((compute_logits(net, held_pixels, VIEW_SIZE).argmax(axis=1) == held_targets).mean())
+        guesses = compute_logits(net, pictures.held_served, VIEW_SIZE).argmax(axis=1)
+        return float((guesses == held_targets).mean())
 
     def report(news: dict[str, Any]) -> None:
         judged = "" if news["accuracy"] is None else f"  held-out top-1 {news['accuracy']:.1%}"
@@ -123,47 +202,31 @@ def _run(arguments: argparse.Namespace, photos: list[dataset.Photo], teacher: Pa
         net.load_state_dict(saved["average"])
     else:
         with _progress() as progress:
-            task = progress.add_task("Asking the teacher", total=len(training))
+            task = progress.add_task("Asking the teacher", total=count)
             lessons = take_lessons(
                 teacher,
-                pixels,
+                pictures.large,
                 arguments.views,
                 arguments.work,
                 lambda done, total: progress.update(task, completed=done, total=total),
             )
-            progress.update(task, completed=len(training))
+            progress.update(task, completed=count)
         plan = Plan(epochs=arguments.epochs, minutes=arguments.minutes, rate=arguments.rate)
-        pupil = Pupil(pixels, targets, lessons)
+        pupil = Pupil(pictures.large, pictures.targets, lessons)
         net = fit(pupil, len(dataset.LABELS), plan, checkpoint=checkpoint, judge=judge, report=report)
         saved = torch.load(checkpoint, weights_only=True)
-    training_facts = {
-        "training_photos": len(training),
-        "training_known": int((targets != dataset.UNKNOWN).sum()),
+    facts = {
+        "training_photos": count,
+        "training_known": int((pictures.targets != dataset.UNKNOWN).sum()),
         "teacher": TEACHER_NAME,
         "teacher_sha256": hashlib.sha256(teacher.read_bytes()).hexdigest(),
         "holdout_sha256": dataset.holdout_sha256(),
         "epochs": saved["epoch"],
         "minutes": round(saved["spent"] / 60, 1),
         "threads": arguments.threads,
-        "remark": arguments.remark,
         "plan": saved["plan"],
     }
-    version = arguments.version or f"{datetime.now(UTC):%Y%m%d-%H%M}"
-    judges = Judges(
-        held_pixels,
-        held_targets,
-        [photo.household for photo in held],
-        other_pixels,
-        training_pixels=served_pixels,
-        training_known=targets != dataset.UNKNOWN,
-    )
-    manifest, result = publish(
-        net, judges, training_facts, version=version, size=INPUT_SIZE, view=VIEW_SIZE, out=arguments.out
-    )
-    # A refit later is judged by some of these photos and rehearses others, so that it does not forget them.
-    held_out.write(arguments.out, *held_out.from_data(arguments.data))
-    _show(manifest, result)
-    return 0
+    return bring_out(net, facts, size=INPUT_SIZE, view=VIEW_SIZE, work=arguments.work, run=arguments.run)
 
 
 def _progress() -> Progress:

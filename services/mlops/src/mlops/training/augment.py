@@ -11,7 +11,7 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
 
-def draw_frames(count: int, generator: torch.Generator) -> Tensor:
+def draw_frames(count: int, generator: torch.Generator | None) -> Tensor:
     """Random camera positions as affine maps [count, 2, 3]: nearer or farther, tilted, shifted, mirrored."""
 
     def uniform(low: float, high: float) -> Tensor:

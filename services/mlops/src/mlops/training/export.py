@@ -7,7 +7,6 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-import numpy as np
 import onnx
 import torch
 from torch import Tensor, nn
@@ -68,28 +67,14 @@ def export(
     return program.model_proto
 
 
-def halve(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The model with its convolution weights stored as float16: half the size, the same float32 arithmetic.
-
-    The runtime widens them once when it loads. Eight-bit arithmetic was tried with onnxruntime 1.32: signed
-    activations kept the accuracy but were slower than floats, unsigned ones were fast but changed a tenth of
-    the readings.
-    """
-    nodes = []
-    for weight in model.graph.initializer:
-        if len(weight.dims) == 4:
-            values = onnx.numpy_helper.to_array(weight).astype(np.float16)
-            used = weight.name
-            weight.CopyFrom(onnx.numpy_helper.from_array(values, f"{used}.half"))
-            nodes.append(onnx.helper.make_node("Cast", [f"{used}.half"], [used], to=onnx.TensorProto.FLOAT))
-    rest = list(model.graph.node)
-    del model.graph.node[:]
-    model.graph.node.extend([*nodes, *rest])
-    return model
-
-
 def seal(
-    model: onnx.ModelProto, *, version: str, labels: Sequence[str], threshold: float, temperature: float
+    model: onnx.ModelProto,
+    *,
+    version: str,
+    labels: Sequence[str],
+    threshold: float,
+    temperature: float,
+    several_threshold: float = 1.0,
 ) -> bytes:
     """The file's bytes, with the metadata that the reader checks and without the exporter's notes."""
     onnx.helper.set_model_props(
@@ -98,6 +83,7 @@ def seal(
             "version": version,
             "labels": json.dumps(list(labels)),
             "threshold": repr(threshold),
+            "several_threshold": repr(several_threshold),
             "temperature": repr(temperature),
             "preprocess_version": PREPROCESS_VERSION,
         },

@@ -119,7 +119,7 @@ def fit(
             nn.utils.clip_grad_norm_(student.parameters(), 5.0)
             optimizer.step()
             step += 1
-            _follow(average, student.net, min(plan.average, (1 + step) / (20 + step)))
+            follow(average, student.net, min(plan.average, (1 + step) / (20 + step)))
             losses.append(float(loss.detach()))
         epoch += 1
         spent += time.monotonic() - began
@@ -178,7 +178,8 @@ def _loss(
     return plan.hard * hard + heed + plan.mimic * mimic
 
 
-def _follow(average: nn.Module, leader: nn.Module, keep: float) -> None:
+def follow(average: nn.Module, leader: nn.Module, keep: float) -> None:
+    """Move an average of weights towards the leader's: it keeps the share ``keep`` of itself."""
     with torch.no_grad():
         theirs = leader.state_dict()
         for name, mine in average.state_dict().items():

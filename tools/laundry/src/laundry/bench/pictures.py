@@ -2,36 +2,53 @@
 
 import io
 import secrets
+from dataclasses import dataclass
 
 from PIL import Image
 
 from laundry.demo.photos import GARMENTS, draw_garment
 
 BYTES = 500_000
-KINDS = 6
-QUALITIES = range(100, 70, -1)
+QUALITIES = range(100, 4, -1)
 UNIQUE = 16
 SEGMENT = 65_533
 JPEG_START = b"\xff\xd8"
 COMMENT = b"\xff\xfe"
 
 
+@dataclass(frozen=True)
+class Kind:
+    """How large photos are: bytes, and pixels as a phone has them."""
+
+    name: str
+    bytes: int
+    pixels: tuple[int, int]
+    drawn: int
+
+
+SMALL = Kind("20 KB", 20_000, (640, 480), 6)
+PHONE = Kind("500 KB", BYTES, (1600, 1200), 6)
+LARGE = Kind("2 MB", 2_000_000, (4000, 3000), 2)
+
+
 class Pictures:
     """A few drawn garments; each photo is one of them with random bytes in its JPEG comments."""
 
-    def __init__(self) -> None:
-        """Draw them: about a second."""
+    def __init__(self, kind: Kind = PHONE) -> None:
+        """Draw them: a second or two."""
         labels = list(GARMENTS)
+        self.kind = kind
         self._drawn = [
-            _below(draw_garment(labels[n % len(labels)], seed=n), BYTES - 2000) for n in range(KINDS)
+            _below(draw_garment(labels[n % len(labels)], seed=n), kind.bytes - kind.bytes // 200, kind.pixels)
+            for n in range(kind.drawn)
         ]
         self._next = 0
 
     def photo(self) -> bytes:
-        """Return a new photo of exactly ``BYTES`` bytes."""
-        drawn = self._drawn[self._next % KINDS]
+        """Return a new photo of exactly the kind's bytes."""
+        drawn = self._drawn[self._next % len(self._drawn)]
         self._next += 1
-        room = BYTES - len(drawn)
+        room = self.kind.bytes - len(drawn)
         comments = bytearray()
         while room > 0:
             # A segment is its marker, its length and at least one byte; never leave less than that over.
@@ -42,16 +59,24 @@ class Pictures:
         return JPEG_START + bytes(comments) + drawn[len(JPEG_START) :]
 
 
-def _below(photo: bytes, limit: int) -> bytes:
-    """Store a picture as large as the limit allows."""
+def _below(photo: bytes, limit: int, pixels: tuple[int, int]) -> bytes:
+    """Store a picture as large as the limit allows, so that its bytes are picture and not filling."""
     with Image.open(io.BytesIO(photo)) as image:
         image.load()
-        for quality in QUALITIES:
+        sized = image if image.size == pixels else image.resize(pixels, Image.Resampling.BICUBIC)
+        low, high = 0, len(QUALITIES) - 1
+        best = b""
+        while low <= high:
+            middle = (low + high) // 2
             buffer = io.BytesIO()
-            image.save(buffer, "JPEG", quality=quality)
+            sized.save(buffer, "JPEG", quality=QUALITIES[middle])
             if buffer.tell() <= limit:
-                return buffer.getvalue()
-    raise ValueError(f"no quality brings the picture below {limit} bytes")
+                best, high = buffer.getvalue(), middle - 1
+            else:
+                low = middle + 1
+    if not best:
+        raise ValueError(f"no quality brings the picture below {limit} bytes")
+    return best
 
 
 def multipart(photo: bytes, branch_id: str) -> tuple[bytes, str]:

@@ -2,18 +2,21 @@
 
 import asyncio
 import os
+import secrets
 import signal
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 import httpx
 
 from laundry.bench import alerts, bare_reading
+from laundry.bench.bare_reading import Bare
 from laundry.bench.figures import Figure
-from laundry.bench.pictures import Pictures, multipart
+from laundry.bench.pictures import LARGE, PHONE, SMALL, Pictures, multipart
 from laundry.bench.stage import NotMeasured, Stage
 
 PHOTOS = 600
@@ -24,52 +27,128 @@ OUTBOX_S = 3.0
 READ_DEADLINE_S = 120.0
 CONSUMER = "ai-consumer"
 QUEUE = "task.submitted"
-GROUP = "AI readings"
+# What each consumer takes ahead (LAUNDRY_PREFETCH of the AI consumer).
+PREFETCH = 8
+GROUP = f"AI readings, {PHONE.name} photos"
+
+
+@dataclass(frozen=True)
+class Run:
+    """What came of one crowd of photos.
+
+    Attributes:
+        replica_ms, others_ms: processor time of a reading in the replicas, and in every other process.
+    """
+
+    rate: float
+    filled: int
+    read: int
+    seconds: float
+    replica_ms: float
+    others_ms: float
+    held: int
+    pushes: list[float]
 
 
 async def measure(stage: Stage) -> list[Figure]:
-    """Fill the queue while the consumers are stopped, let them go, and see when each task was read."""
+    """Measure three replicas on photos of three sizes, each beside its ceiling, and fewer replicas on one."""
+    names = sorted(name for name in stage.document["pids"] if name.startswith(CONSUMER))
+    found = await phone_photos(stage, faults=True)
+    for kind, photos in ((SMALL, 600), (LARGE, 150)):
+        pictures = await asyncio.to_thread(Pictures, kind)
+        bare = await bare_reading.measure(stage, pictures, len(names))
+        run = await crowd(stage, pictures, photos, replicas=names)
+        found += _figures(stage, f"AI readings, {kind.name} photos", names, run, bare)
+    pictures = await asyncio.to_thread(Pictures)
+    growth = f"AI readings by replicas, {PHONE.name} photos"
+    for count in range(1, len(names)):
+        run = await crowd(stage, pictures, PHOTOS // 3, replicas=names[:count])
+        found.append(Figure(growth, f"{count} of {len(names)} replicas", run.rate, "/s"))
+    return found
+
+
+async def phone_photos(stage: Stage, *, faults: bool) -> list[Figure]:
+    """Measure what DD-02 asks: photos of 500 KB, all replicas; with ``faults`` pushes are timed meanwhile."""
+    names = sorted(name for name in stage.document["pids"] if name.startswith(CONSUMER))
+    if not names:
+        raise NotMeasured("readings: no AI consumer runs")
+    pictures = await asyncio.to_thread(Pictures)
+    bare = await bare_reading.measure(stage, pictures, len(names))
+    run = await crowd(stage, pictures, PHOTOS, replicas=names)
+    found = _figures(stage, GROUP, names, run, bare, target=True)
+    if faults:
+        run = await crowd(stage, pictures, PHOTOS, replicas=names, faults=True)
+        found += [
+            Figure(GROUP, f"{len(names)} replicas while faults are pushed", run.rate, "/s"),
+            *alerts.figures(f"Fault → push, {run.held} photos waiting", run.pushes, p99_ms=1000),
+        ]
+    return found
+
+
+def _figures(
+    stage: Stage, group: str, names: Sequence[str], run: Run, bare: Bare, *, target: bool = False
+) -> list[Figure]:
+    note = f"{run.read} of {run.filled} photos in {run.seconds:.1f} s"
+    replicas = f"{len(names)} replicas"
+    largest = max(stage.memory_mb(name) for name in names)
+    rest = run.replica_ms - bare.processor_ms
+    return [
+        Figure(group, replicas, run.rate, "/s", 60 if target else None, at_most=False, note=note),
+        Figure(
+            group, "bare loop", bare.rate, "/s", note="fetch, decode, model in as many processes, no broker"
+        ),
+        Figure(group, "ours ÷ bare", run.rate / bare.rate, "×", 0.8 if target else None, at_most=False),
+        *(Figure(group, f"processor: {name}", spent, "ms") for name, spent in bare.stages_ms.items()),
+        Figure(group, "processor: messages and the rest of a replica", rest, "ms"),
+        Figure(
+            group,
+            "processor: all other processes",
+            run.others_ms,
+            "ms",
+            note="broker, helper, database, store",
+        ),
+        Figure(group, "largest replica (PSS)", largest, "MB", 250),
+        Figure(group, "not read", run.filled - run.read, "", 0),
+    ]
+
+
+async def crowd(
+    stage: Stage, pictures: Pictures, photos: int, *, replicas: Sequence[str], faults: bool = False
+) -> Run:
+    """Fill the queue while the consumers stand still, let some of them go, see when each task was read."""
     if not await stage.until_empty(QUEUE, within_s=READ_DEADLINE_S):
         raise NotMeasured(f"readings: {QUEUE} did not become empty within {READ_DEADLINE_S:.0f} s")
-    pictures = await asyncio.to_thread(Pictures)
-    bare = await bare_reading.measure(stage, pictures)
-    consumers = {name: pid for name, pid in stage.document["pids"].items() if name.startswith(CONSUMER)}
-    if not consumers:
-        raise NotMeasured("readings: no AI consumer runs")
-    async with stage.client("helper") as client:
-        async with _stopped(list(consumers.values())):
-            filled = await _fill(stage, client, pictures)
+    pids = {name: pid for name, pid in stage.document["pids"].items() if name.startswith(CONSUMER)}
+    idle = [pid for name, pid in pids.items() if name not in replicas]
+    branch, pushes = stage.branch(f"read-{secrets.token_hex(3)}"), []
+    async with stage.client("helper") as client, _stopped(idle):
+        async with _stopped([pids[name] for name in replicas]):
+            filled = await _fill(stage, client, pictures, photos, branch)
             held = await _held(stage, filled)
-        began, used = datetime.now(UTC), stage.processor_s(CONSUMER)
-        reading = asyncio.create_task(_wait_read(stage, client, filled))
+        # What lies in the hands of those that stand still is read later, and not counted.
+        expected = filled - PREFETCH * len(idle)
+        began, used, all_used = datetime.now(UTC), stage.processor_s(CONSUMER), stage.processor_s("")
+        reading = asyncio.create_task(_wait_read(stage, client, expected, branch))
         try:
-            pushes = await alerts.times(stage, "fault → push while photos are read")
+            if faults:
+                pushes = await alerts.times(stage, "fault → push while photos are read")
         finally:
-            read = await reading
+            read = sorted(await reading)[:expected]
     if not read:
         raise NotMeasured("readings: nothing was read")
-    seconds = (max(read) - began).total_seconds()
-    rate = len(read) / seconds
-    each_ms = 1000 * (stage.processor_s(CONSUMER) - used) / len(read)
-    return [
-        Figure(
-            GROUP,
-            f"{len(consumers)} replicas",
-            rate,
-            "/s",
-            60,
-            at_most=False,
-            note=f"{len(read)} of {filled} photos in {seconds:.1f} s, faults pushed meanwhile",
-        ),
-        Figure(
-            GROUP, "bare decode + model", bare.rate, "/s", note="a process for each core, no broker, no S3"
-        ),
-        Figure(GROUP, "ours ÷ bare", rate / bare.rate, "×", 0.8, at_most=False),
-        Figure(GROUP, "processor time of a reading", each_ms, "ms", note="all of the replicas"),
-        Figure(GROUP, "processor time of a bare one", bare.processor_ms, "ms"),
-        Figure(GROUP, "not read", filled - len(read), "", 0),
-        *alerts.figures(f"Fault → push, {held} photos waiting", pushes, p99_ms=1000),
-    ]
+    seconds = (read[-1] - began).total_seconds()
+    own = stage.processor_s(CONSUMER) - used
+    others = stage.processor_s("") - all_used - own
+    return Run(
+        len(read) / seconds,
+        expected,
+        len(read),
+        seconds,
+        1000 * own / len(read),
+        1000 * others / len(read),
+        held,
+        pushes,
+    )
 
 
 @asynccontextmanager
@@ -89,10 +168,9 @@ def _signal(pids: list[int], number: signal.Signals) -> None:
             os.kill(pid, number)
 
 
-async def _fill(stage: Stage, client: httpx.AsyncClient, pictures: Pictures) -> int:
+async def _fill(stage: Stage, client: httpx.AsyncClient, pictures: Pictures, photos: int, branch: str) -> int:
     """Upload as fast as the helper takes it. Returns how many it took."""
-    number, taken = stage.many(PHOTOS, least=30), 0
-    branch = stage.branch("read")
+    number, taken = stage.many(photos, least=30), 0
     headers = stage.headers("helper", branch)
     advance = stage.say("filling the queue", number)
     left = iter(range(number))
@@ -126,12 +204,12 @@ async def _held(stage: Stage, number: int) -> int:
         await asyncio.sleep(0.1)
 
 
-async def _wait_read(stage: Stage, client: httpx.AsyncClient, number: int) -> list[datetime]:
+async def _wait_read(stage: Stage, client: httpx.AsyncClient, number: int, branch: str) -> list[datetime]:
     """Wait until every task of this run is read; returns when each was."""
     advance = stage.say("reading", number)
     deadline, shown = time.monotonic() + READ_DEADLINE_S, 0
     while True:
-        read = await read_times(stage, client, stage.branch("read"))
+        read = await read_times(stage, client, branch)
         advance(len(read) - shown)
         shown = len(read)
         if len(read) >= number or time.monotonic() > deadline:

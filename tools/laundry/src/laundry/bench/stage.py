@@ -72,6 +72,12 @@ class Stage:
                         used += times.user + times.system
         return used
 
+    def memory_mb(self, name: str) -> float:
+        """Return a process's share of memory (PSS), MB; 0 if it is gone."""
+        with suppress(psutil.Error):
+            return float(psutil.Process(self.document["pids"][name]).memory_full_info().pss) / 1e6
+        return 0.0
+
     async def waiting(self, queue: str) -> int:
         """Return how many messages a queue holds, ready or being worked on."""
         totals = await asyncio.to_thread(queue_totals, self.broker)

@@ -68,8 +68,8 @@ def redrive(
     """
     queues, selection = meant_queues(queue, ids), Selection(reason, frozenset(ids or ()))
     if dry_run:
-        found = _preview(queues, selection, Bounds(scan, limit), amqp_url)
-        _say("would be sent back", found)
+        found, looked = _preview(queues, selection, Bounds(scan, limit), amqp_url)
+        _say("would be sent back", found, looked)
         if found:
             console.print("Nothing was changed. Do it: the same command with --execute")
         return
@@ -85,7 +85,7 @@ def redrive(
                 await work.redrive(broker, name, selection, bounds, tally, act=act, audit=audit, rate=rate)
 
     perform("sending back", send, amqp_url=amqp_url, tally=tally, done="sent back")
-    console.print(f"[green]✓[/green] {tally.done:,} sent back, {tally.looked_at - tally.done:,} left")
+    console.print(f"[green]✓[/green] {tally.done:,} sent back, {tally.waiting - tally.done:,} left")
 
 
 def discard(
@@ -111,8 +111,8 @@ def discard(
     if not reason_text:
         raise LaundryError('Say why they may be lost: --reason-text "..."')
     queues, selection = meant_queues(queue, ids), Selection(reason, frozenset(ids or ()))
-    found = _preview(queues, selection, Bounds(scan, limit), amqp_url)
-    _say("would be lost for good", found)
+    found, looked = _preview(queues, selection, Bounds(scan, limit), amqp_url)
+    _say("would be lost for good", found, looked)
     if not found:
         return
     if not yes and not typer.confirm(f"Discard {len(found):,} dead letters?"):
@@ -134,8 +134,11 @@ def discard(
     console.print(f"[green]✓[/green] {tally.done:,} discarded; see: laundry dlq audit")
 
 
-def _preview(queues: list[str], selection: Selection, bounds: Bounds, amqp_url: str | None) -> list[_Seen]:
+def _preview(
+    queues: list[str], selection: Selection, bounds: Bounds, amqp_url: str | None
+) -> tuple[list[_Seen], Tally]:
     found: list[_Seen] = []
+    looked = Tally()
 
     def note(letter: DeadLetter) -> None:
         group = (dead_queue(letter.queue), letter.reason, letter.error_class, letter.redriven)
@@ -147,12 +150,16 @@ def _preview(queues: list[str], selection: Selection, bounds: Bounds, amqp_url: 
             if bounds.limit is not None and tally.done >= bounds.limit:
                 break
 
-    perform("looking at dead letters", look, amqp_url=amqp_url)
-    return found
+    perform("looking at dead letters", look, amqp_url=amqp_url, tally=looked)
+    return found, looked
 
 
-def _say(what: str, letters: list[_Seen]) -> None:
+def _say(what: str, letters: list[_Seen], looked: Tally) -> None:
     console.print(f"{len(letters):,} dead letters {what}.")
+    if looked.looked_at < looked.waiting:
+        console.print(
+            f"[yellow]Looked at {looked.looked_at:,} of {looked.waiting:,}:[/yellow] see --limit and --scan."
+        )
     groups = Counter(seen.group for seen in letters)
     for (queue, reason, error_class, redriven), count in groups.most_common():
         error = f" ({error_class})" if error_class else ""

@@ -62,6 +62,9 @@ def list_queues(
             typer.echo(json.dumps(_summary_document(summary)))
         return
     table = Table("dead-letter queue", "messages", "oldest", "reasons", "redriven before")
+    # Names and reasons are typed again in the next command.
+    for named in (table.columns[0], table.columns[3]):
+        named.overflow = "fold"
     for summary in summaries:
         reasons = [f"{count}× {visible(reason)}" for reason, count in summary.reasons.most_common()]
         if summary.looked_at < summary.waiting:
@@ -205,6 +208,7 @@ def _print(letter: DeadLetter) -> None:
         "type": headers.get("cloudEvents_type", "(not said)"),
         "why": letter.reason,
         "error": f"{letter.error_class} {headers.get('x-error-message', '')}".strip() or "-",
+        "place": headers.get("x-error-digest", "-"),
         "where": f"{headers.get('x-service', '-')} {headers.get('x-service-version', '')}",
         "attempts": headers.get("x-attempts", "-"),
         "failed": f"{headers.get('x-first-failed-at', '-')} to {died}",

@@ -1,4 +1,4 @@
-"""``laundry models``: which models there are, and which of them reads."""
+"""``laundry models``: which models there are, which of them reads, and the keys that sign them."""
 
 from typing import Annotated, Any
 
@@ -8,8 +8,11 @@ from rich.table import Table
 from laundry.client import Caller
 from laundry.commands.learn import out
 from laundry.paths import stack_paths
+from laundry_reading.signing import SigningKey
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, help="List, promote and roll back models.")
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, help="List, promote and roll back models; make keys."
+)
 Sub = Annotated[str, typer.Option(help="The operator who acts.")]
 
 
@@ -61,3 +64,26 @@ def rollback(sub: Sub = "operator-1") -> None:
     with _caller(sub) as caller:
         model = caller.call("POST", "mlops", "/models/rollback")
     typer.echo(f"{model['version']} is the champion again")
+
+
+@app.command()
+def keygen() -> None:
+    """Make a key pair that signs models, at random; it is printed and kept nowhere."""
+    key = SigningKey.generate()
+    typer.echo(f"LAUNDRY_MODEL_SIGNING_KEY={key.text}")
+    typer.echo(f"LAUNDRY_MODEL_PUBLIC_KEYS={key.public.text}")
+    typer.echo(
+        f"""
+The first line is a secret: only mlops may have it, and your vault. The second is none: mlops and every
+ai-consumer need it (in the chart: `models.publicKeys` in the values; the first is `model-signing-key` in the
+Secret of mlops). Signatures name this key {key.public.id}.
+
+To replace a key that is in use, in this order:
+1. add the new public key to LAUNDRY_MODEL_PUBLIC_KEYS, behind the old one and a comma, of every ai-consumer
+   and of mlops, and restart them: both keys count now;
+2. give mlops the new LAUNDRY_MODEL_SIGNING_KEY and restart it: it signs every manifest anew;
+3. take the old public key away everywhere and restart.
+If somebody else knows the old key, do it in one step: until mlops has signed anew, replicas go on with the
+model that they have, and restarted ones with the shipped one.""",
+        err=True,
+    )

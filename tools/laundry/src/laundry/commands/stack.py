@@ -5,6 +5,7 @@ import json
 import signal
 import time
 from contextlib import suppress
+from pathlib import Path
 from typing import Annotated, Any
 
 import psutil
@@ -36,12 +37,26 @@ def up(
     nodes: Annotated[int, typer.Option(help="RabbitMQ nodes: 1, or 3 for a cluster.")] = 1,
     servers: ServersOption = Kind.AUTO,
     fresh: Annotated[bool, typer.Option("--fresh", help="Forget the data of earlier runs first.")] = False,
+    training_data: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of the training photos (clothing/photos.csv), for full training runs; `make "
+            "train-setup` makes the interpreter for them."
+        ),
+    ] = None,
 ) -> None:
     """Start every server and service; stays in the foreground until Ctrl-C unless --detach."""
     if nodes not in (1, 3):
         raise LaundryError("--nodes is 1 or 3: quorum queues need an odd number to agree.")
+    if training_data is not None and not (training_data / "clothing" / "photos.csv").is_file():
+        raise LaundryError(f"--training-data: there is no clothing/photos.csv in {training_data}.")
     paths, progress = stack_paths(), ConsoleProgress()
-    options = Options(nodes=nodes, servers=servers, fresh=fresh)
+    options = Options(
+        nodes=nodes,
+        servers=servers,
+        fresh=fresh,
+        training_data=training_data.resolve() if training_data else None,
+    )
     began = time.monotonic()
 
     def ready(document: dict[str, Any]) -> None:

@@ -1,5 +1,6 @@
 """Checks of the deployment files that this machine can make; each says whether it ran."""
 
+import json
 import re
 import tempfile
 from collections.abc import Callable, Iterator
@@ -37,6 +38,10 @@ class Outcome:
 
 class Skipped(Exception):
     """This machine cannot make the check; the message says what is missing."""
+
+
+JOB_TEMPLATES = 2
+"""Templates of Jobs that the example's values render: for a refit and for a full training."""
 
 
 def run(*, fetch: bool) -> Iterator[Outcome]:
@@ -129,7 +134,7 @@ def check_objects(*, fetch: bool) -> str:
             )
             if rendered.returncode != 0:
                 raise LaundryError(f"helm template: {rendered.stderr.strip()}")
-            file.write_text(rendered.stdout)
+            file.write_text("\n---\n".join([rendered.stdout, *_jobs_in_config(rendered.stdout)]))
             done = validator.run(["--strict", "--kubernetes-version", version, str(file)])
             complaints = _complaints(done.stdout + done.stderr)
             if done.returncode != 0 or complaints:
@@ -137,6 +142,16 @@ def check_objects(*, fetch: bool) -> str:
     count = len(re.findall(r"^kind: ", rendered.stdout, re.MULTILINE))
     unknown = ", ".join(KNOWN_CUSTOM_KINDS)
     return f"{count} objects, Kubernetes {' and '.join(KUBERNETES_VERSIONS)} (not {unknown}: no schema here)"
+
+
+def _jobs_in_config(rendered: str) -> list[str]:
+    """Return the objects that a service creates later from templates in a ConfigMap."""
+    found: list[str] = [
+        json.loads(text) for text in re.findall(r'^  [a-z]+\.json: (".*")$', rendered, re.MULTILINE)
+    ]
+    if len(found) != JOB_TEMPLATES:
+        raise LaundryError(f"the chart holds {len(found)} templates of training Jobs, not {JOB_TEMPLATES}")
+    return found
 
 
 def check_alerts(folder: Path = ALERT_TESTS) -> str:

@@ -1,4 +1,4 @@
-"""What Compose is given: passwords made here once, the broker's definitions, the local identity's key."""
+"""What Compose is given: passwords and keys made here once, the broker's definitions, the local identity."""
 
 import secrets
 from collections.abc import Callable
@@ -13,6 +13,7 @@ from laundry.stack.environment import BUCKET
 from laundry.stack.processes import SERVICES, broker_users, database_owners
 from laundry.stack.state import stack_document
 from laundry_events.definitions import definitions
+from laundry_reading.signing import SigningKey
 
 BROKER_ADMIN = "laundry-admin"
 DATABASE_ADMIN = "laundry_admin"
@@ -54,6 +55,7 @@ def secret_makers() -> dict[str, Callable[[], str]]:
         **dict.fromkeys(names, password),
         "S3_ACCESS_KEY": lambda: secrets.token_hex(10).upper(),
         "S3_SECRET_KEY": lambda: secrets.token_hex(20),
+        "MODEL_SIGNING_KEY": lambda: SigningKey.generate().text,
     }
 
 
@@ -86,6 +88,10 @@ def write(paths: StackPaths, *, ports: dict[str, int] | None = None) -> Path:
     values |= {"BIND": "127.0.0.1"} | kept | {name: str(port) for name, port in (ports or {}).items()}
     for name, make in secret_makers().items():
         values[name] = kept.get(name) or make()
+    # Kept as it is, so that a person can name a second key while one is replaced by another.
+    values["MODEL_PUBLIC_KEYS"] = (
+        kept.get("MODEL_PUBLIC_KEYS") or SigningKey.parse(values["MODEL_SIGNING_KEY"]).public.text
+    )
     values["LAUNDRY_VAR_DIR"] = str(paths.var)
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(FOLDER_MODE)

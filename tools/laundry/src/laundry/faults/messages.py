@@ -24,7 +24,8 @@ Change = Callable[[dict[str, Any], Headers], None]
 
 
 @asynccontextmanager
-async def _channel(world: World) -> AsyncIterator[AbstractChannel]:
+async def opened_channel(world: World) -> AsyncIterator[AbstractChannel]:
+    """Open a confirming channel as the administrator."""
     async with (
         await aio_pika.connect(world.stage.document["amqp_urls"][0], timeout=10) as connection,
         connection.channel(publisher_confirms=True, on_return_raises=True) as channel,
@@ -32,10 +33,10 @@ async def _channel(world: World) -> AsyncIterator[AbstractChannel]:
         yield channel
 
 
-async def _tapped(world: World, keys: tuple[str, ...], number: int) -> list[AbstractIncomingMessage]:
+async def tapped(world: World, keys: tuple[str, ...], number: int) -> list[AbstractIncomingMessage]:
     """Return copies of events that the system itself is publishing now."""
     found: list[AbstractIncomingMessage] = []
-    async with _channel(world) as channel:
+    async with opened_channel(world) as channel:
         queue = await channel.declare_queue(
             f"faults.tap.{secrets.token_hex(4)}", durable=True, arguments={"x-queue-type": "quorum"}
         )
@@ -53,9 +54,10 @@ async def _tapped(world: World, keys: tuple[str, ...], number: int) -> list[Abst
     return found
 
 
-async def _publish(
+async def publish(
     channel: AbstractChannel, key: str, body: bytes, headers: Mapping[str, Any], message_id: str
 ) -> None:
+    """Publish an event as its service would."""
     exchange = await channel.get_exchange(EVENTS_EXCHANGE, ensure=False)
     message = aio_pika.Message(
         body,
@@ -69,21 +71,21 @@ async def _publish(
 
 async def twice(world: World) -> list[Observation]:
     """Publish what the system publishes once more, and once more again."""
-    tapped = await _tapped(world, ("task.submitted", "task.read", "equipment.fault"), 40)
-    async with _channel(world) as channel:
-        for message in tapped * 2:
-            await _publish(
+    found = await tapped(world, ("task.submitted", "task.read", "equipment.fault"), 40)
+    async with opened_channel(world) as channel:
+        for message in found * 2:
+            await publish(
                 channel, message.routing_key or "", message.body, message.headers, message.message_id or ""
             )
-    return [Observation(f"{len(tapped)} messages came three times", len(tapped) == 40)]
+    return [Observation(f"{len(found)} messages came three times", len(found) == 40)]
 
 
 async def _dies(world: World, bad: list[tuple[str, bytes, Headers]]) -> list[Observation]:
     """Publish messages that nobody can take: each is a dead letter after one attempt, the queue goes on."""
     ids = [f"faults-{secrets.token_hex(8)}" for _ in bad]
-    async with _channel(world) as channel:
+    async with opened_channel(world) as channel:
         for identifier, (key, body, headers) in zip(ids, bad, strict=True):
-            await _publish(channel, key, body, headers, identifier)
+            await publish(channel, key, body, headers, identifier)
 
     async def died() -> bool:
         dead = {each["message_id"] for each in await dead_letters(world.stage)}
@@ -101,7 +103,7 @@ async def _dies(world: World, bad: list[tuple[str, bytes, Headers]]) -> list[Obs
 
 async def malformed(world: World) -> list[Observation]:
     """Publish what is no event, of a version that nobody knows, and larger than a message may be."""
-    sample = (await _tapped(world, ("task.submitted",), 1))[0]
+    sample = (await tapped(world, ("task.submitted",), 1))[0]
     version = {**sample.headers, "cloudEvents_dataschema": "urn:laundry:schema:TaskSubmitted:99"}
     large = {**json.loads(sample.body), "helper_id": "x" * 70_000}
     return await _dies(
@@ -117,10 +119,10 @@ async def malformed(world: World) -> list[Observation]:
 
 async def poison(world: World) -> list[Observation]:
     """Publish a message that kills every process that takes it."""
-    sample = (await _tapped(world, ("task.submitted",), 1))[0]
+    sample = (await tapped(world, ("task.submitted",), 1))[0]
     identifier = f"faults-{secrets.token_hex(8)}"
-    async with _channel(world) as channel:
-        await _publish(
+    async with opened_channel(world) as channel:
+        await publish(
             channel, "task.submitted", sample.body, {**sample.headers, "x-drill": "crash"}, identifier
         )
 
@@ -138,7 +140,7 @@ async def poison(world: World) -> list[Observation]:
 async def crowd(world: World) -> list[Observation]:
     """Let 100,000 messages wait for one slow consumer: nobody else is to notice."""
     body = json.dumps({"what": "one of many"}).encode()
-    async with _channel(world) as channel, world.stopped("mlops"):
+    async with opened_channel(world) as channel, world.stopped("mlops"):
         exchange = await channel.get_exchange(REQUEUE_EXCHANGE, ensure=False)
 
         async def lane(number: int) -> None:
@@ -170,16 +172,16 @@ async def crowd(world: World) -> list[Observation]:
     ]
 
 
-async def _other_release(world: World, change: Change) -> list[Observation]:
+async def _other_release(world: World, key: str, change: Change) -> list[Observation]:
     """Publish new facts as another release would tell them: taken at once, with no second effect."""
-    sample = (await _tapped(world, ("task.submitted",), 1))[0]
+    sample = (await tapped(world, (key,), 1))[0]
     body, headers = json.loads(sample.body), dict(sample.headers)
     identifier = f"faults-{secrets.token_hex(8)}"
     headers["cloudEvents_id"] = identifier
     change(body, headers)
     dead_before = len(await dead_letters(world.stage))
-    async with _channel(world) as channel:
-        await _publish(channel, "task.submitted", json.dumps(body).encode(), headers, identifier)
+    async with opened_channel(world) as channel:
+        await publish(channel, key, json.dumps(body).encode(), headers, identifier)
     took = await world.progress(15, more=20)
     dead = len(await dead_letters(world.stage)) - dead_before
     return [
@@ -196,19 +198,19 @@ async def producer_first(world: World) -> list[Observation]:
         body["photo"]["taken_with"] = "phone"
         headers["cloudEvents_sequence"] = "1"
 
-    return await _other_release(world, newer)
+    return await _other_release(world, "task.submitted", newer)
 
 
 async def consumer_first(world: World) -> list[Observation]:
     """Readers are newer: an event from before has none of the optional parts."""
 
     def older(body: dict[str, Any], headers: Headers) -> None:
-        for optional in ("note",):
+        for optional in ("labels", "needs_review", "reason"):
             body.pop(optional, None)
         for header in ("traceparent", "cloudEvents_time", "cloudEvents_subject"):
             headers.pop(header, None)
 
-    return await _other_release(world, older)
+    return await _other_release(world, "task.read", older)
 
 
 FAULTS = (

@@ -7,18 +7,39 @@ from contextlib import asynccontextmanager, suppress
 
 import httpx
 
+from laundry.faults.invariants import dead_letters
+from laundry.faults.messages import opened_channel, publish, tapped
 from laundry.faults.world import Fault, NotHere, Observation, World
 
 AWAY_S = 8.0
+# Longer than the whole ladder takes: whoever retries instead of holding has dead letters by then.
+DATABASE_AWAY_S = 12.0
 SLOW_S = 12.0
 BACK_S = 30.0
 
 
 async def postgres_away(world: World) -> list[Observation]:
-    """Keep PostgreSQL dead for a while."""
-    await world.hold_down(["postgres"], AWAY_S)
+    """Keep PostgreSQL dead for a while: readings that come meanwhile are held, not given up."""
+    # No photo can be registered without it, so no new reading would come: those of before come once more.
+    readings = await tapped(world, ("task.read",), 10)
+    died = len(await dead_letters(world.stage))
+    holding = asyncio.create_task(world.hold_down(["postgres"], DATABASE_AWAY_S))
+    await asyncio.sleep(1)
+    async with opened_channel(world) as channel:
+        for each in readings:
+            await publish(channel, "task.read", each.body, each.headers, each.message_id or "")
+
+    async def paused() -> bool:
+        return await world.metric("helper", 'laundry_consumer_paused{dependency="postgresql"}') > 0
+
+    held = await world.eventually(paused, DATABASE_AWAY_S)
+    await holding
     took = await world.progress(BACK_S)
-    return [Observation(f"reading resumed {took or 0:.1f} s after", took is not None)]
+    return [
+        Observation(f"{len(readings)} readings that came meanwhile were held", held),
+        Observation(f"reading resumed {took or 0:.1f} s after", took is not None),
+        Observation("nothing died of it", len(await dead_letters(world.stage)) <= died),
+    ]
 
 
 async def postgres_restarted(world: World) -> list[Observation]:

@@ -66,7 +66,7 @@ def write(
     """Write everything as JSON."""
     document = {
         "surroundings": surroundings,
-        "holds": all(each.holds or each.skipped for each in results) and not (end and end.problems),
+        "holds": all(each.holds for each in results) and not (end and end.problems),
         "results": [
             {
                 "fault": each.fault.name,

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from laundry.display import JsonLines, replay
@@ -23,7 +24,12 @@ def start(paths: StackPaths, options: Options, progress: Progress) -> dict[str, 
     Ctrl-C meanwhile stops what was started. Raises LaundryError when the start failed.
     """
     paths.logs.mkdir(parents=True, exist_ok=True)
-    arguments = {"nodes": options.nodes, "servers": options.servers.value, "fresh": options.fresh}
+    arguments = {
+        "nodes": options.nodes,
+        "servers": options.servers.value,
+        "fresh": options.fresh,
+        "training_data": str(options.training_data) if options.training_data else None,
+    }
     with (paths.logs / "supervisor.log").open("ab") as log:
         child = subprocess.Popen(  # noqa: S603
             [sys.executable, "-m", "laundry.stack.detached", json.dumps(arguments)],
@@ -56,7 +62,12 @@ def start(paths: StackPaths, options: Options, progress: Progress) -> dict[str, 
 def main() -> None:
     """Be the supervisor in the background."""
     asked = json.loads(sys.argv[1])
-    options = Options(nodes=asked["nodes"], servers=Kind(asked["servers"]), fresh=asked["fresh"])
+    options = Options(
+        nodes=asked["nodes"],
+        servers=Kind(asked["servers"]),
+        fresh=asked["fresh"],
+        training_data=Path(asked["training_data"]) if asked["training_data"] else None,
+    )
     paths = stack_paths()
     lines = JsonLines(sys.stdout)
 

@@ -10,6 +10,7 @@ from laundry.process import base_environment
 from laundry.servers.addresses import BrokerAddress, ObjectStoreAddress
 from laundry.servers.fcm import PROJECT_ID
 from laundry.stack.processes import Service
+from laundry_reading.signing import SigningKey
 
 BUCKET = "laundry"
 # As in laundry_events.topology; importing that would cost the supervisor 80 MB. A test compares them.
@@ -28,7 +29,17 @@ class Surroundings:
     fcm_url: str
     jwks_url: str
     model_folder: Path
+    model_signing_key: str = field(repr=False)
     service_urls: Mapping[str, str]
+    training: Mapping[str, str] = field(default_factory=dict)
+
+
+def training_environment(data: Path | None, *, work: Path, python: Path) -> dict[str, str]:
+    """Return what full training runs need: photos, a folder to work in, and an interpreter if it is there."""
+    if data is None:
+        return {}
+    found = {"LAUNDRY_TRAINING_DATA": str(data), "LAUNDRY_TRAINING_WORK": str(work)}
+    return found | ({"LAUNDRY_TRAINING_PYTHON": str(python)} if python.is_file() else {})
 
 
 def service_environment(
@@ -63,6 +74,11 @@ def service_environment(
         }
     if service.models:
         found["LAUNDRY_MODEL_DIR"] = str(around.model_folder)
+        found["LAUNDRY_MODEL_PUBLIC_KEYS"] = SigningKey.parse(around.model_signing_key).public.text
+    if service.signs:
+        found["LAUNDRY_MODEL_SIGNING_KEY"] = around.model_signing_key
+    if service.trains:
+        found |= around.training
     if service.pushes:
         found |= {"LAUNDRY_FCM_URL": around.fcm_url, "LAUNDRY_FCM_PROJECT_ID": PROJECT_ID}
     if service.management:

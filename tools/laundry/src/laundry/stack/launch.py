@@ -25,6 +25,7 @@ from laundry.stack.environment import (
     VHOST,
     Surroundings,
     service_environment,
+    training_environment,
 )
 from laundry.stack.preparation import Preparation, make_databases
 from laundry.stack.processes import SERVICES, Service, broker_users, database_owners
@@ -41,6 +42,7 @@ class Options:
     nodes: int = 1
     servers: Kind = Kind.AUTO
     fresh: bool = False
+    training_data: Path | None = None
     services: tuple[Service, ...] = SERVICES
 
 
@@ -164,7 +166,13 @@ class Launch:
             fcm_url=self.fcm.address.url,
             jwks_url=self.fcm.jwks_url,
             model_folder=PROJECT / "models",
+            model_signing_key=self.kept.model_signing_key,
             service_urls=self.service_urls,
+            training=training_environment(
+                self.options.training_data,
+                work=self.paths.var / "training-runs",
+                python=PROJECT / ".venv-train" / "bin" / "python",
+            ),
         )
         made = [
             service_process(service, name, ports[name], around, self.paths.logs)

@@ -16,8 +16,10 @@ class Service:
     database: bool = False
     objects: bool = False
     models: bool = False
+    signs: bool = False
     pushes: bool = False
     management: bool = False
+    trains: bool = False
     # Gives way to the others on few cores, as its own node's cores would in a cluster (see nice(1)).
     niceness: int = 0
     peers: tuple[str, ...] = field(default=())
@@ -40,7 +42,16 @@ class Service:
 SERVICES = (
     Service("helper", "helper", database=True, objects=True, url_key="helper_url"),
     Service("ai-consumer", "ai_consumer", replicas=3, objects=True, models=True, niceness=19),
-    Service("mlops", "mlops", database=True, objects=True, models=True, url_key="mlops_url"),
+    Service(
+        "mlops",
+        "mlops",
+        database=True,
+        objects=True,
+        models=True,
+        signs=True,
+        trains=True,
+        url_key="mlops_url",
+    ),
     Service("monitoring", "monitoring", database=True, url_key="monitoring_url"),
     Service("search", "search", database=True, url_key="search_url"),
     Service("notification", "notification", ("api",), database=True, pushes=True, url_key="notification_url"),

@@ -1,4 +1,4 @@
-"""Passwords of the local stack: made once, kept in a file that only its owner reads."""
+"""Passwords and keys of the local stack: made once, kept in a file that only its owner reads."""
 
 import secrets
 from collections.abc import Sequence
@@ -7,16 +7,18 @@ from typing import Any
 
 from laundry.files import read_json, write_json
 from laundry.paths import StackPaths
+from laundry_reading.signing import SigningKey
 
 
 @dataclass(frozen=True, slots=True)
 class Secrets:
-    """What the stack's servers and services log in with."""
+    """What the stack's servers and services log in with, and what models are signed with."""
 
     broker_admin: str
     database_admin: str
     s3_access_key: str
     s3_secret_key: str
+    model_signing_key: str
     broker: dict[str, str]
     database: dict[str, str]
 
@@ -29,6 +31,7 @@ def load(paths: StackPaths, services: Sequence[str]) -> Secrets:
         "database_admin": kept.get("database_admin") or secrets.token_urlsafe(24),
         "s3_access_key": kept.get("s3_access_key") or secrets.token_hex(10).upper(),
         "s3_secret_key": kept.get("s3_secret_key") or secrets.token_hex(20),
+        "model_signing_key": kept.get("model_signing_key") or SigningKey.generate().text,
         "broker": {name: secrets.token_urlsafe(24) for name in services} | kept.get("broker", {}),
         "database": {name: secrets.token_urlsafe(24) for name in services} | kept.get("database", {}),
     }

@@ -45,13 +45,18 @@ export class ConfirmCard {
         this.#actions,
       ),
     );
-    if (best.length) this.#showReading();
+    if (this.#offersOneTap) this.#showReading();
     else this.#correct([]);
   }
 
   /** Whether the person is in the middle of something here. */
   get inHand() {
     return this.#busy || this.#draft.size > 0;
+  }
+
+  /** Of several garments no single guess can be right: those are counted by hand. */
+  get #offersOneTap() {
+    return guessOf(this.task).length > 0 && !this.task.reading.multiple;
   }
 
   #showReading() {
@@ -103,10 +108,11 @@ export class ConfirmCard {
     } catch (problem) {
       put(this.#reading, trouble(explain(problem), () => this.#correct(labels)));
       this.#draft.clear();
-      if (guessOf(this.task).length) put(this.#actions, this.#backButton());
+      if (this.#offersOneTap) put(this.#actions, this.#backButton());
       return;
     }
-    this.#showCorrection([...new Set([...known, ...this.#draft.keys()])]);
+    const likely = this.task.reading?.multiple ? this.task.reading.labels.map(({ label }) => label) : [];
+    this.#showCorrection([...new Set([...likely, ...known, ...this.#draft.keys()])]);
   }
 
   #showCorrection(known) {
@@ -136,7 +142,7 @@ export class ConfirmCard {
       h("div", { class: "chips", role: "group", "aria-labelledby": `ask-${this.task.id}` }, ...chips.values()),
       chosen,
     );
-    put(this.#actions, save, guessOf(this.task).length > 0 && this.#backButton());
+    put(this.#actions, save, this.#offersOneTap && this.#backButton());
     draw();
   }
 

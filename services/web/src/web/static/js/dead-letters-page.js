@@ -80,8 +80,8 @@ export class DeadLettersPage {
 
   #group(group, letters) {
     const why = group.error_class ? `${group.reason} · ${group.error_class}` : group.reason;
-    // A reason holds its error classes; the narrower of both is meant.
-    const reason = group.error_class ?? group.reason;
+    // The narrower of both is meant: exhausted retries have many error classes, but refusals for many reasons share one.
+    const reason = group.reason === "retries-exhausted" && group.error_class ? group.error_class : group.reason;
     return h(
       "article",
       { class: "dead-group" },

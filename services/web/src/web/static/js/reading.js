@@ -39,14 +39,20 @@ const STATES = {
   submitted: { name: "submitted", icon: "clock", tone: "calm" },
   read: { name: "read", icon: "eye", tone: "good" },
   review: { name: "review", icon: "eye", tone: "care" },
+  multiple: { name: "multiple", icon: "eye", tone: "care" },
   unreadable: { name: "unreadable", icon: "eye", tone: "care" },
   confirmed: { name: "confirmed", icon: "check", tone: "good" },
 };
 
 /** The state of a task as a person sees it. */
 export function stateOf(task) {
-  const name = task.status === "read" && task.reading?.needs_review ? "review" : task.status;
-  return STATES[name] ?? STATES.submitted;
+  return STATES[nameOf(task)] ?? STATES.submitted;
+}
+
+function nameOf(task) {
+  if (task.status !== "read" || !task.reading) return task.status;
+  if (task.reading.multiple) return "multiple";
+  return task.reading.needs_review ? "review" : "read";
 }
 
 /** `forOwner`: said to who has to act on it. */

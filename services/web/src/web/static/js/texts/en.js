@@ -74,6 +74,8 @@ export default {
   "state.read": "Read",
   "state.review": "Read · the owner checks it",
   "state.unreadable": "Not readable · the owner fills it in",
+  "state.multiple": "Several garments · the owner counts them",
+  "state.multiple.owner": "Looks like several garments · which, and how many?",
   "state.review.owner": "Not sure · please look",
   "state.unreadable.owner": "Could not be read · please choose",
   "state.confirmed": "Confirmed by the owner",

@@ -69,6 +69,8 @@ export default {
   "state.read": "판독됨",
   "state.review": "판독됨 · 지점주 확인 필요",
   "state.unreadable": "판독 불가 · 지점주가 입력",
+  "state.multiple": "여러 벌 · 지점주 확인 필요",
+  "state.multiple.owner": "여러 벌로 보입니다 · 무엇이 몇 벌인가요?",
   "state.review.owner": "확신이 낮습니다 · 살펴봐 주세요",
   "state.unreadable.owner": "읽지 못했습니다 · 골라 주세요",
   "state.confirmed": "지점주 확인 완료",

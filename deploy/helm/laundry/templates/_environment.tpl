@@ -1,0 +1,66 @@
+{{/* The environment that a process of a service reads: of {root, service, facts}. */}}
+{{- define "laundry.environment" -}}
+{{- $root := .root -}}
+{{- $service := .service -}}
+{{- $facts := .facts -}}
+{{- $secret := printf "%s-%s" $root.Values.secretPrefix (default "" $facts.secret) -}}
+- name: LAUNDRY_SERVICE_NAME
+  value: {{ $service }}
+- name: LAUNDRY_LOG_LEVEL
+  value: {{ $root.Values.logLevel }}
+{{- if $facts.secret }}
+- name: LAUNDRY_JWKS_URL
+  value: {{ required "set identity.jwksUrl" $root.Values.identity.jwksUrl | quote }}
+- name: LAUNDRY_JWT_ISSUER
+  value: {{ required "set identity.issuer" $root.Values.identity.issuer | quote }}
+- name: LAUNDRY_JWT_AUDIENCE
+  value: {{ $root.Values.identity.audience | quote }}
+{{- end }}
+{{- if $facts.broker }}
+{{- include "laundry.fromSecret" (dict "name" "LAUNDRY_AMQP_URL" "secret" $secret "key" "amqp-url") | nindent 0 }}
+{{- end }}
+{{- if $facts.database }}
+{{- include "laundry.fromSecret" (dict "name" "LAUNDRY_DATABASE_URL" "secret" $secret "key" "database-url") | nindent 0 }}
+{{- end }}
+{{- if $facts.objects }}
+{{- with $root.Values.objectStore.endpointUrl }}
+- name: LAUNDRY_S3_ENDPOINT_URL
+  value: {{ . | quote }}
+{{- end }}
+- name: LAUNDRY_S3_REGION
+  value: {{ $root.Values.objectStore.region }}
+- name: LAUNDRY_S3_BUCKET
+  value: {{ required "set objectStore.bucket" $root.Values.objectStore.bucket }}
+{{- include "laundry.fromSecret" (dict "name" "LAUNDRY_S3_ACCESS_KEY" "secret" $secret "key" "s3-access-key") | nindent 0 }}
+{{- include "laundry.fromSecret" (dict "name" "LAUNDRY_S3_SECRET_KEY" "secret" $secret "key" "s3-secret-key") | nindent 0 }}
+{{- end }}
+{{- if $facts.models }}
+- name: LAUNDRY_MODEL_PUBLIC_KEYS
+  value: {{ join "," $root.Values.models.publicKeys | required "set models.publicKeys (laundry models keygen makes a key pair)" | quote }}
+{{- end }}
+{{- if $facts.signs }}
+{{- include "laundry.fromSecret" (dict "name" "LAUNDRY_MODEL_SIGNING_KEY" "secret" $secret "key" "model-signing-key") | nindent 0 }}
+{{- end }}
+{{- if $facts.mqtt }}
+{{- include "laundry.fromSecret" (dict "name" "LAUNDRY_MQTT_AUTH_SECRET" "secret" $secret "key" "mqtt-auth-secret") | nindent 0 }}
+{{- end }}
+{{- if $facts.management }}
+{{- $host := include "laundry.brokerHost" $root }}
+- name: LAUNDRY_MANAGEMENT_URLS
+  value: {{ list (printf "%s://%s:%v" $root.Values.topology.managementScheme $host $root.Values.topology.managementPort) | toJson | quote }}
+{{- end }}
+{{- if $facts.push }}
+- name: LAUNDRY_FCM_CREDENTIALS_FILE
+  value: /run/fcm/service-account.json
+{{- with $root.Values.push.projectId }}
+- name: LAUNDRY_FCM_PROJECT_ID
+  value: {{ . | quote }}
+{{- end }}
+{{- end }}
+{{- if $facts.peers }}
+{{- range $peer := list "helper" "mlops" "monitoring" "notification" "operations" "search" }}
+- name: LAUNDRY_{{ upper $peer }}_URL
+  value: http://{{ include "laundry.name" (dict "root" $root "service" $peer) }}:8000
+{{- end }}
+{{- end }}
+{{- end -}}

@@ -1,0 +1,47 @@
+"""A consumer that starts before its queue is there works as any other once it is."""
+
+from datetime import UTC, datetime
+
+import pytest
+from aio_pika.exceptions import ChannelNotFoundEntity
+
+from laundry_events import EventConsumer, EventMeta, Publisher, make_broker
+from laundry_events.events import TaskRead
+from laundry_testing.messaging import Messaging, apply_plan, eventually
+
+QUEUE = "task.read"
+
+
+@pytest.mark.servers
+async def test_a_start_that_failed_does_not_keep_messages_from_being_handled(
+    messaging: Messaging, publisher: Publisher
+) -> None:
+    handled: list[str] = []
+    broker = make_broker(messaging.amqp_url, service="tests", graceful_timeout_s=5)
+    consumer = EventConsumer(broker, publisher, service="tests", service_version="1")
+
+    @consumer.on(QUEUE, TaskRead, prefetch=4)
+    async def take(event: TaskRead, meta: EventMeta) -> None:
+        handled.append(event.task_id)
+
+    async with messaging.channel() as channel:
+        await (await channel.get_queue(QUEUE, ensure=False)).delete(if_unused=False, if_empty=False)
+    with pytest.raises(ChannelNotFoundEntity):
+        await broker.start()
+    await broker.stop()
+
+    apply_plan(messaging.broker, messaging.vhost)
+    await broker.start()
+    try:
+        event = TaskRead(
+            task_id="t1",
+            task_version=1,
+            branch_id="b1",
+            outcome="read",
+            model_version="m1",
+            read_at=datetime.now(UTC),
+        )
+        await publisher.publish(event)
+        await eventually(lambda: handled == ["t1"], within_s=10, what="the message in its handler")
+    finally:
+        await broker.stop()

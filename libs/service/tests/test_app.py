@@ -1,0 +1,33 @@
+"""What a service says of its broker."""
+
+import httpx
+
+from laundry_events import Publisher
+from laundry_service.app import make_app
+from laundry_service.settings import ServiceSettings
+
+
+class BlockedPublisher(Publisher):
+    """Connected to a broker that has an alarm."""
+
+    @property
+    def connected(self) -> bool:
+        return True
+
+    @property
+    def blocked(self) -> bool:
+        return True
+
+
+async def test_a_broker_with_an_alarm_is_told_and_takes_nobody_out_of_service() -> None:
+    url = "amqp://nobody:nothing@127.0.0.1:9/"
+    settings = ServiceSettings(
+        service_name="tests", amqp_url=url, jwks_url="http://127.0.0.1:9/jwks", jwt_issuer="tests"
+    )
+    publisher = BlockedPublisher(url, source="tests")
+    app = make_app(settings, title="Tests", version="1", description="", publisher=publisher)
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+        answer = await client.get("/readyz")
+    assert answer.status_code == 200
+    assert answer.json()["checks"] == {"publisher": "ok", "publishing": "failed"}

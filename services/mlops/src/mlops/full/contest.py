@@ -1,0 +1,106 @@
+"""Champion against candidate: other networks, so each brings its own features of the same photos."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from laundry_reading.manifest import Manifest
+from laundry_reading.model import Model, ModelError
+from mlops.heldout import FIELDS, entry_of
+from mlops.refit import held_out
+from mlops.refit.examples import Lesson
+from mlops.refit.graph import NoLinearHead, read_head
+from mlops.refit.groundwork import Champion
+from mlops.refit.head import Floats, Head
+from mlops.refit.held_out import HeldOut
+from mlops.refit.judge import Photos, Verdict, check_gain, judge
+from mlops.runs import RunError
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A new network, whole as a shipped one: ``beside`` is what belongs beside its file, by key."""
+
+    manifest: Manifest
+    file: bytes
+    beside: dict[str, bytes]
+    model: Model
+    head: Head
+    held: HeldOut
+
+
+def read_candidate(folder: Path, champion: Champion) -> Candidate:
+    """Read what the trainer made and check that it is whole and can be judged against the champion.
+
+    Raises:
+        RunError: it is not.
+    """
+    try:
+        manifest = Manifest.from_json((folder / "manifest.json").read_bytes())
+        file = (folder / manifest.file).read_bytes()
+        entries = {field: entry for field in FIELDS if (entry := entry_of(manifest, field)) is not None}
+        beside = {entry.key: (folder / entry.file).read_bytes() for entry in entries.values()}
+        if set(entries) != set(FIELDS):
+            raise RunError("The trainer's model lacks what belongs beside it: weights, judges or rehearsal.")
+        model = Model.load(file, sha256=manifest.sha256)
+        judges = entries["held_out"]
+        held = held_out.read(beside[judges.key], judges, labels=len(model.labels))
+        head = read_head(file)
+    except (OSError, ValueError, ModelError, NoLinearHead, held_out.BrokenHeldOut) as error:
+        raise RunError(f"What the trainer made cannot be used: {error}") from error
+    if model.labels != champion.model.labels:
+        raise RunError("The trainer's model says other classes than the champion.")
+    if champion.held is None or held.order != champion.held.order:
+        raise RunError("The trainer's model was read on other photos than those that judge the champion.")
+    return Candidate(manifest, file, beside, model, head, held)
+
+
+def compete(
+    champion: Champion, candidate: Candidate, lesson: Lesson, seen: Mapping[str, Floats]
+) -> tuple[Verdict, Photos]:
+    """Judge the candidate; also returns what both say of the frozen holdout.
+
+    Args:
+        lesson: examples as the champion sees them; those with the role ``judging`` judge.
+        seen: these as the candidate sees them, by id.
+    """
+    assert champion.held is not None
+    places = [place for place in lesson.of("judging") if lesson.examples[place]["id"] in seen]
+    stands = [place for place in places if lesson.examples[place]["side"] == "holdout"]
+    aside = [place for place in places if lesson.examples[place]["side"] != "holdout"]
+    branches = sorted({lesson.examples[place]["branch_id"] for place in stands})
+    first = int(champion.held.households.max()) + 1
+    own = [first + branches.index(lesson.examples[place]["branch_id"]) for place in stands]
+    shipped = Photos(
+        champion.head.probabilities(champion.held.features),
+        candidate.head.probabilities(candidate.held.features),
+        champion.held.targets,
+        champion.held.households,
+    )
+
+    def said_of(places: list[int], households: list[int]) -> Photos:
+        features = np.stack([seen[lesson.examples[place]["id"]] for place in places])
+        return Photos(
+            champion.head.probabilities(lesson.features[places]),
+            candidate.head.probabilities(features),
+            lesson.targets[places],
+            np.array(households, dtype=np.int64),
+        )
+
+    holdout = _joined(shipped, said_of(stands, own)) if stands else shipped
+    corrections = said_of(aside, [int(lesson.groups[place]) for place in aside]) if aside else None
+    verdict = judge(holdout=holdout, corrections=corrections, labels=champion.model.labels)
+    if corrections is None:
+        check_gain(verdict, "own gain", holdout, "frozen holdout, as too few new examples could stand aside")
+    return verdict, holdout
+
+
+def _joined(a: Photos, b: Photos) -> Photos:
+    return Photos(
+        np.vstack([a.champion, b.champion]),
+        np.vstack([a.challenger, b.challenger]),
+        np.concatenate([a.targets, b.targets]),
+        np.concatenate([a.households, b.households]),
+    )

@@ -1,0 +1,213 @@
+"""One full run from its queued row to its decision."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+from laundry_events import Outbox
+from laundry_reading.storage import MAX_MODEL_BYTES
+from laundry_service.database import Database
+from laundry_service.objectstore import ObjectMissing, ObjectStore
+from mlops.curation import Fate, weights
+from mlops.full.contest import Candidate, compete, read_candidate
+from mlops.full.needs import LocalNeeds, interpreter, say
+from mlops.full.photos import Frozen, find_frozen, lay_out, stand_aside
+from mlops.full.trainer import train
+from mlops.full.workshop import Workshop
+from mlops.heldout import entry_of
+from mlops.manifests import Manifests
+from mlops.refit import held_out
+from mlops.refit.cost import compare_costs
+from mlops.refit.examples import Eyes, Lesson
+from mlops.refit.groundwork import Champion, Groundwork, taught_by, words_of_careless
+from mlops.refit.judge import figures, weigh
+from mlops.refit.run import Run
+from mlops.registry import Registry
+from mlops.runs import BeginAnew, RunError
+from mlops.settings import Settings
+from mlops.training import dataset
+from mlops.training.order import Correction, Order
+
+SEEN, LAID_OUT, TRAINED, READ = 0.05, 0.1, 0.85, 0.95
+ASIDE = Fate("judging", "stands aside to judge what this run gains")
+
+
+class Full:
+    """The steps of one run."""
+
+    def __init__(
+        self, run: Run, settings: Settings, database: Database, store: ObjectStore, registry: Registry
+    ) -> None:
+        self._run = run
+        self._settings = settings
+        self._database = database
+        self._store = store
+        self._registry = registry
+        self._ground = Groundwork(run, database, store, registry)
+        self._workshop = Workshop(settings, run.id)
+
+    async def run(self) -> None:
+        """Fetch, sort out, fine-tune, read the judges anew, judge, store, decide.
+
+        Raises:
+            RunError, BeginAnew, ObjectStoreUnavailable, mlops.refit.run.NotRunning: how it can end otherwise.
+        """
+        await self._workshop.open(self._database)
+        try:
+            await self._work()
+        except BeginAnew:
+            raise
+        except Exception:
+            self._workshop.close()
+            raise
+        self._workshop.close()
+
+    async def _work(self) -> None:
+        champion = await self._ground.champion()
+        data, start = await self._requirements(champion)
+        most = self._settings.training_photos
+        frozen = await asyncio.to_thread(find_frozen, data, champion.held, most=most)
+        # Those confirmed since it was asked for are not taken: begun anew, it must find the same work.
+        lesson = await self._ground.see(
+            champion,
+            self._share(0, SEEN),
+            most=self._settings.refit_max_examples,
+            until=self._run.id,
+        )
+        careless = await self._sort_out(champion, lesson)
+        order = self._workshop.put(self._order(champion, lesson, data), start)
+        await self._run.note(f"fine-tuning {champion.root_manifest.version} into {order.version}")
+        await train(
+            interpreter(self._settings),
+            self._workshop.folder,
+            threads=self._settings.training_threads,
+            progress=self._share(LAID_OUT, TRAINED),
+            note=self._run.note,
+        )
+        await self._run.note("reading the photos that judge with the new model")
+        candidate = await asyncio.to_thread(self._read, frozen, champion)
+        await self._run.report(READ)
+        await self._judge(champion, candidate, lesson, careless)
+
+    async def _requirements(self, champion: Champion) -> tuple[Path, bytes]:
+        """Return the folder of photos and the weights to start from."""
+        lacking = await LocalNeeds(self._settings).lacking(champion.root_manifest)
+        entry, data = entry_of(champion.root_manifest, "weights"), self._settings.training_data
+        if lacking or entry is None or data is None:
+            raise RunError(say(lacking))
+        if champion.model.labels != dataset.LABELS:
+            raise RunError("The champion says other classes than the training photos show. Train it anew.")
+        try:
+            start = await self._store.get(entry.key, max_bytes=MAX_MODEL_BYTES)
+        except (ObjectMissing, ValueError) as error:
+            raise RunError(f"The weights of {entry.version} cannot be used: {error}") from error
+        if not entry.matches(start):
+            raise RunError(
+                f"The weights {entry.file} are not what the manifest says. Register the model anew."
+            )
+        return data, start
+
+    async def _sort_out(self, champion: Champion, lesson: Lesson) -> list[str]:
+        """Leave out careless labels, let some stand aside, and lay out the photos that teach."""
+        taught = taught_by(lesson, champion.learnt)
+        care = {}
+        if len(taught.targets):
+            care = await self._ground.leave_out_careless(champion, lesson, taught)
+        new = [p for p in lesson.of("learnt") if lesson.examples[p]["id"] not in champion.learnt]
+        ids = [lesson.examples[place]["id"] for place in new]
+        for example, aside in zip(ids, stand_aside(ids, lesson.groups[new].tolist()), strict=True):
+            if aside:
+                lesson.fates[example] = ASIDE
+        eyes = Eyes(self._database, self._store, champion.model, champion.backbone)
+        teaching = [lesson.examples[place] for place in lesson.of("learnt")]
+        lesson.fates.update(await lay_out(eyes, teaching, self._workshop.photos, self._share(SEEN, LAID_OUT)))
+        return words_of_careless(care)
+
+    def _order(self, champion: Champion, lesson: Lesson, data: Path) -> Order:
+        places, root, settings = lesson.of("learnt"), champion.root_manifest, self._settings
+        shares = weights([lesson.examples[place]["confirmed_by"] for place in places])
+        return Order(
+            version=f"{datetime.now(UTC):%Y%m%d-%H%M%S}-full",
+            data=data.absolute(),
+            input_size=root.input_size,
+            view_size=int(root.lineage.get("view_size", root.input_size)),
+            epochs=settings.training_epochs,
+            rate=settings.training_rate,
+            threads=settings.training_threads,
+            photos=settings.training_photos,
+            corrections=[
+                Correction(
+                    photo=lesson.examples[place]["photo_sha256"],
+                    target=int(lesson.targets[place]),
+                    weight=share,
+                )
+                for place, share in zip(places, shares, strict=True)
+            ],
+            forbidden=list(champion.held.order if champion.held else ()),
+            facts={
+                "kind": "full",
+                "run_id": self._run.id,
+                "base_version": champion.manifest.version,
+                "base_sha256": champion.manifest.sha256,
+                "started_from": root.version,
+                "holdout_sha256": dataset.holdout_sha256(),
+                "epochs": settings.training_epochs,
+                "rate": settings.training_rate,
+                "most_photos": settings.training_photos,
+                **lesson.lineage(),
+            },
+        )
+
+    def _read(self, frozen: Frozen, champion: Champion) -> Candidate:
+        held_out.write(self._workshop.out, frozen.judging(), frozen.rehearsal())
+        return read_candidate(self._workshop.out, champion)
+
+    async def _judge(
+        self, champion: Champion, candidate: Candidate, lesson: Lesson, careless: list[str]
+    ) -> None:
+        eyes = Eyes(self._database, self._store, candidate.model, candidate.manifest.sha256)
+        judging = [lesson.examples[place] for place in lesson.of("judging")]
+        seen, unusable = await eyes.see(judging, self._share(READ, 1.0))
+        lesson.fates.update(unusable)
+        labels = champion.model.labels
+        verdict, holdout = compete(
+            champion, candidate, lesson, {each.example["id"]: each.features for each in seen}
+        )
+        for words in careless:
+            verdict.add("care", f"left out: {words}", passed=True)
+        weigh(verdict, *await asyncio.to_thread(compare_costs, champion.file, candidate.file))
+        manifest = candidate.manifest.model_copy(
+            update={
+                "metrics": {
+                    **candidate.manifest.metrics,
+                    "judged_on": "the frozen holdout",
+                    **figures(holdout.challenger, holdout.targets, labels),
+                    "champion": figures(holdout.champion, holdout.targets, labels),
+                }
+            }
+        )
+        await self._registry.upload(manifest, candidate.file, beside=candidate.beside)
+        await self._run.finish(champion.manifest.version, manifest, verdict, lesson.fates, source="full")
+
+    def _share(self, begin: float, end: float) -> Callable[[float], Awaitable[None]]:
+        async def report(done: float) -> None:
+            await self._run.report(begin + (end - begin) * done)
+
+        return report
+
+
+async def run_full(run_id: str, settings: Settings) -> int:
+    """Run a full run and note how it ended. Returns the exit code."""
+    database = Database(settings.database_url.get_secret_value(), pool=2)
+    store = ObjectStore(settings, threads=4)
+    manifests = Manifests(store, settings.model_signing_key, settings.model_public_keys)
+    registry = Registry(database, store, Outbox(settings.service_name), manifests)
+    run = Run(run_id, database, registry)
+    try:
+        async with run:
+            await Full(run, settings, database, store, registry).run()
+    finally:
+        await store.close()
+        await database.close()
+    return run.exit_code

@@ -1,0 +1,131 @@
+"""The photos of a full run: those that judge, read anew, and those of the corrections, laid out to learn."""
+
+import hashlib
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from laundry_reading.photo import PhotoError
+from laundry_reading.preprocess import decode_for_model
+from laundry_service.objectstore import ObjectMissing
+from mlops.curation import Fate
+from mlops.refit import held_out
+from mlops.refit.examples import Eyes
+from mlops.refit.held_out import HeldOut, Kept
+from mlops.repository import Row
+from mlops.runs import RunError
+from mlops.training import dataset
+from mlops.training.order import SOURCE_SIZE
+
+ASIDE_SHARE = 5
+"""Of the new examples' pictures every such one stands aside, to judge what the run gains."""
+
+ASIDE_LEAST = 8
+"""With fewer standing aside all of them teach, and the frozen holdout tells the gain."""
+
+Progress = Callable[[float], Awaitable[None]]
+
+
+@dataclass(frozen=True)
+class Frozen:
+    """The very photos that judge the champion, in the order in which it keeps them, and some to rehearse."""
+
+    data: Path
+    judges: Sequence[dataset.Photo]
+    rehearsed: Sequence[dataset.Photo]
+
+    def judging(self) -> Iterator[Kept]:
+        """Read those that judge, one by one."""
+        return (held_out.keep(self.data, photo) for photo in self.judges)
+
+    def rehearsal(self) -> Iterator[Kept]:
+        """Read those to rehearse, one by one."""
+        return (held_out.keep(self.data, photo) for photo in self.rehearsed)
+
+
+def find_frozen(data: Path, held: HeldOut | None, *, most: int = 0) -> Frozen:
+    """Find the photos that judge the champion among the training's.
+
+    Args:
+        data: folder of the training photos.
+        held: what ships with the champion.
+        most: rehearse only so many; 0 for all.
+
+    Raises:
+        RunError: they are not all there, or the champion does not tell which they are.
+    """
+    if held is None or not held.order:
+        raise RunError(
+            "The champion does not tell which photos judge it, so nothing else can be judged by the same. "
+            "`python -m mlops.refit.held_out` writes them beside a shipped model."
+        )
+    try:
+        photos = dataset.read_photos(data)
+    except dataset.DataMissingError as error:
+        raise RunError(str(error)) from error
+    households = dataset.read_holdout()
+    found: dict[str, dataset.Photo] = {}
+    for photo in photos:
+        if photo.household in households and photo.target != dataset.UNKNOWN:
+            try:
+                found[_digest(data / "clothing" / photo.path)] = photo
+            except OSError as error:
+                raise RunError(f"A training photo cannot be read: {error}") from error
+    missing = [digest for digest in held.order if digest not in found]
+    if missing:
+        raise RunError(
+            f"{len(missing)} of the {len(held.order)} photos that judge the champion are not in {data}: "
+            "it was judged on others. Use the folder that it was trained with."
+        )
+    _, rehearsed = held_out.choose(photos)
+    return Frozen(data, [found[digest] for digest in held.order], rehearsed[: most or None])
+
+
+def stand_aside(ids: Sequence[str], groups: Sequence[int]) -> list[bool]:
+    """Say which of the new examples judge instead of teaching; of one picture all or none.
+
+    Args:
+        ids: of the new examples.
+        groups: number of each one's picture.
+    """
+    first: dict[int, str] = {}
+    for example, group in zip(ids, groups, strict=True):
+        first[group] = min(first.get(group, example), example)
+    aside = [_drawn(first[group]) for group in groups]
+    return aside if sum(aside) >= ASIDE_LEAST else [False] * len(aside)
+
+
+def _drawn(example: str) -> bool:
+    return hashlib.sha256(f"aside-1:{example}".encode()).digest()[0] % ASIDE_SHARE == 0
+
+
+async def lay_out(eyes: Eyes, examples: Sequence[Row], folder: Path, progress: Progress) -> dict[str, Fate]:
+    """Decode the photos of examples into files for the trainer; returns what cannot be used, by id.
+
+    Raises:
+        RunError: the photos cannot be reached.
+    """
+    unusable: dict[str, Fate] = {}
+    for number, example in enumerate(examples):
+        path = folder / f"{example['photo_sha256']}.npy"
+        if not path.is_file():
+            try:
+                _decode(await eyes.fetch(example["photo_key"]), example["photo_sha256"], path)
+            except (ObjectMissing, ValueError, PhotoError):
+                unusable[example["id"]] = Fate("left out", "photo missing, changed or unreadable")
+        await progress((number + 1) / len(examples))
+    return unusable
+
+
+def _decode(photo: bytes, sha256: str, path: Path) -> None:
+    if hashlib.sha256(photo).hexdigest() != sha256:
+        raise ValueError(sha256)
+    partial = path.with_suffix(".part.npy")
+    np.save(partial, decode_for_model(photo, SOURCE_SIZE))
+    partial.replace(path)
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -1,0 +1,37 @@
+"""What the process of any run does around the run itself."""
+
+import asyncio
+import os
+import sys
+import threading
+from collections.abc import Awaitable, Callable
+
+from laundry_service.logging import configure_logging
+from mlops.settings import Settings
+
+ALONE = "--alone"
+"""Argument of a job that no service holds by its standard input."""
+
+
+def main(kind: str, run: Callable[[str, Settings], Awaitable[int]]) -> int:
+    """Run the run. Returns the exit code: 0 also for a run that failed with its reason noted."""
+    arguments = [each for each in sys.argv[1:] if each != ALONE]
+    if len(arguments) != 1:
+        sys.exit(f"usage: python -m mlops.{kind} <run id> [{ALONE}]")
+    os.nice(10)
+    settings = Settings()
+    configure_logging(f"{settings.service_name}-{kind}", settings.log_level)
+    if ALONE not in sys.argv:
+        threading.Thread(target=_end_with_the_service, daemon=True).start()
+
+    async def running() -> int:
+        return await run(arguments[0], settings)
+
+    return asyncio.run(running())
+
+
+def _end_with_the_service() -> None:
+    # Not through sys.stdin: its lock, held by this thread, would make the interpreter's own end fail.
+    while os.read(0, 4096):
+        pass
+    os._exit(3)

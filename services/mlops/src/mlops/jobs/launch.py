@@ -1,0 +1,47 @@
+"""What the runner asks of whoever starts jobs. Knows no operating system and no cluster."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+BEGIN_ANEW = 75
+"""Exit code of a job that could not help it and goes on where it was when it is begun anew (EX_TEMPFAIL)."""
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a job ended: ``error`` fails the run; ``lost`` says why it is begun anew; neither is well."""
+
+    error: str | None = None
+    lost: str | None = None
+
+
+class LaunchError(Exception):
+    """The job cannot be started, and trying again would not help; the text says why."""
+
+
+class Job(Protocol):
+    """A run's job."""
+
+    async def wait(self) -> Ended:
+        """Wait for its end; may be cancelled and asked again."""
+
+    async def end(self) -> None:
+        """End it, and wait until it has."""
+
+
+class Launcher(Protocol):
+    """Starts jobs."""
+
+    @property
+    def outlive(self) -> bool:
+        """Whether jobs go on when this process stops, and are found again."""
+
+    async def launch(self, run_id: str, kind: str, attempt: int) -> Job:
+        """Start the job of a run.
+
+        Raises:
+            LaunchError: it cannot be started.
+        """
+
+    async def find(self, run_id: str, kind: str, attempt: int) -> Job | None:
+        """Find the job that a former process started for this attempt, None if there is none."""

@@ -1,0 +1,52 @@
+"""How a fine-tuning goes, and in what order it sees its photos. Knows no torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+
+@dataclass(frozen=True)
+class Course:
+    """How to fine-tune.
+
+    Attributes:
+        view: edge of what the network sees when it serves, pixels.
+        repeats: how often a correction of full weight is seen in an epoch.
+        most_corrected: largest share of an epoch that corrections may fill.
+        average: share of itself that the average keeps at each step.
+        temperature, smoothing: of the former network's answers, and of the labels.
+    """
+
+    epochs: int
+    rate: float
+    view: int
+    batch: int = 64
+    decay: float = 0.05
+    average: float = 0.99
+    repeats: float = 3.0
+    most_corrected: float = 0.5
+    temperature: float = 2.0
+    smoothing: float = 0.05
+    warm_up: int = 20
+    seed: int = 11
+
+
+def draw_order(
+    random: np.random.Generator, photos: int, corrections: npt.NDArray[np.float64], course: Course
+) -> npt.NDArray[np.int64]:
+    """The places of an epoch in random order: each photo once, corrections several times by their weight.
+
+    Args:
+        photos: how many there are; the corrections' places follow theirs.
+        corrections: their weights 0..1.
+    """
+    wanted = corrections * course.repeats
+    most = photos * course.most_corrected / (1 - course.most_corrected)
+    if wanted.sum() > most:
+        wanted = wanted * (most / wanted.sum())
+    times = np.floor(wanted + random.random(len(wanted))).astype(np.int64)
+    places = np.concatenate([np.arange(photos), np.repeat(photos + np.arange(len(times)), times)])
+    return np.asarray(random.permutation(places), dtype=np.int64)

@@ -1,0 +1,240 @@
+"""Full runs on real servers with a trainer that needs no torch; and what they need, torchless."""
+
+import asyncio
+import csv
+import os
+import re
+import sys
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import httpx
+import pytest
+
+from laundry_events import new_id
+from laundry_events.events import TaskConfirmed
+from laundry_reading.manifest import Manifest
+from laundry_reading.storage import MAX_MODEL_BYTES
+from laundry_service.database import Database
+from laundry_service.objectstore import ObjectStore
+from laundry_testing.identity import FileIdentity
+from laundry_testing.messaging import eventually
+from laundry_testing.models import LABELS, photo_of
+from mlops import repository
+from mlops.heldout import FIELDS, entry_of
+from mlops.refit import held_out
+from mlops.training import dataset
+
+pytestmark = pytest.mark.servers
+
+Service = Callable[..., AbstractAsyncContextManager[httpx.AsyncClient]]
+Confirmed = Callable[..., TaskConfirmed]
+ENDED = {"succeeded", "failed", "cancelled"}
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """Training photos: of households that are held out, and of others."""
+    folder = tmp_path / "data" / "clothing"
+    folder.mkdir(parents=True)
+    held = sorted(dataset.read_holdout() - set(held_out.STORY_HOUSEHOLDS))[:5]
+    with (folder / "photos.csv").open("w", newline="") as file:
+        table = csv.writer(file)
+        table.writerow(["path", "sender_id", "label", "kids"])
+        for number in range(60):
+            label = LABELS[number % 3]
+            (folder / f"{number}.jpg").write_bytes(photo_of(label, size=(40, 40), seed=5000 + number))
+            table.writerow([f"{number}.jpg", held[number % 5] if number < 30 else "none", label, "False"])
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def training(photos: Path, tmp_path: Path, fake_trainer: ModuleType) -> Callable[[str], dict[str, Any]]:
+    """Settings of a service that trains with the stand-in, and the shipped model that it starts from."""
+    fake_trainer.put(tmp_path / "models", "confused-1", fake_trainer.CONFUSED)
+    held_out.write(tmp_path / "models", *held_out.from_data(photos))
+
+    def settings(mode: str) -> dict[str, Any]:
+        python = tmp_path / "python"
+        python.write_text(
+            f'#!/bin/sh\n[ "$1" = -c ] && exit 0\n[ "$2" = mlops.training.tune ] || exit 9\n'
+            f'exec "{sys.executable}" "{fake_trainer.__file__}" {mode} "$3"\n'
+        )
+        python.chmod(0o755)
+        return {
+            "training_data": photos,
+            "training_python": python,
+            "training_work": tmp_path / "work",
+            "training_threads": 1,
+        }
+
+    return settings
+
+
+async def stock(database: Database, store: ObjectStore, confirmed: Confirmed, count: int) -> None:
+    async with database.transaction() as session:
+        for number in range(count):
+            label = LABELS[number % 3]
+            photo = photo_of(label, size=(48, 36), seed=number)
+            event = confirmed(photo, label)
+            await store.put(event.photo.key, photo, media_type="image/jpeg")
+            await repository.store_example(session, event, event_id=new_id())
+
+
+async def start(client: httpx.AsyncClient, headers: dict[str, str]) -> str:
+    async def ready() -> bool:
+        return (await client.get("/readyz")).status_code == 200
+
+    await eventually(ready, what="readiness")
+    started = await client.post("/training-runs", json={"kind": "full"}, headers=headers)
+    assert started.status_code == 201, started.text
+    return str(started.headers["location"])
+
+
+async def ended(client: httpx.AsyncClient, run: str, headers: dict[str, str]) -> tuple[Any, list[str]]:
+    async def asked() -> Any:
+        body = (await client.get(run, headers=headers)).json()
+        return body if body["status"] in ENDED else None
+
+    body = await eventually(asked, within_s=90, what="the end of the run")
+    return body, await log_of(client, run, headers)
+
+
+async def log_of(client: httpx.AsyncClient, run: str, headers: dict[str, str]) -> list[str]:
+    return [line["text"] for line in (await client.get(f"{run}/log", headers=headers)).json()["items"]]
+
+
+async def test_a_better_network_takes_over_with_all_that_belongs_beside_it(
+    service: Service,
+    training: Callable[[str], dict[str, Any]],
+    database: Database,
+    store: ObjectStore,
+    identity: FileIdentity,
+    confirmed: Confirmed,
+    tmp_path: Path,
+) -> None:
+    operator = identity.bearer("operator")
+    await stock(database, store, confirmed, 60)
+    async with service(**training("good")) as client:
+        run, log = await ended(client, await start(client, operator), operator)
+        model = (await client.get(f"/models/{run['model_version']}", headers=operator)).json()
+        roles = (await client.get("/examples?limit=100", headers=operator)).json()["items"]
+        # The new network is a root of its own: another run starts from it.
+        again = await client.post("/training-runs", json={"kind": "full"}, headers=operator)
+    assert (run["status"], run["error"], run["progress"]) == ("succeeded", None, 1.0)
+    assert run["decision"]["promoted"] is True
+    checks = {check["name"]: check for check in run["decision"]["checks"]}
+    assert all(check["passed"] for check in checks.values())
+    assert checks["holdout accuracy"]["figures"]["photos"] == 30
+    assert (model["source"], model["champion"]) == ("full", True)
+    assert model["metrics"]["top1"] > model["metrics"]["champion"]["top1"]
+    # New examples either taught or stood aside to judge, none did both.
+    aside = [each for each in roles if each["role"] == "judging"]
+    taught = [each for each in roles if each["role"] == "learnt"]
+    assert checks["own gain"]["figures"]["photos"] == len(aside) >= 8
+    assert len(taught) + len(aside) == 60
+    assert f"corrections: {len(taught)}, laid out: True, going on: False" in log
+    assert "foreign settings: []" in log
+    async with database.session() as session:
+        row = await repository.get_model(session, run["model_version"])
+    assert row is not None
+    for field in FIELDS:
+        entry = entry_of(Manifest.model_validate(row["manifest"]), field)
+        assert entry is not None
+        assert entry.matches(await store.get(entry.key, max_bytes=MAX_MODEL_BYTES))
+    assert again.status_code == 201
+    assert not list((tmp_path / "work").glob(f"run-{run['id']}"))
+
+
+async def test_a_network_that_is_no_better_is_kept_with_its_verdict(
+    service: Service, training: Callable[[str], dict[str, Any]], identity: FileIdentity
+) -> None:
+    operator = identity.bearer("operator")
+    async with service(**training("same")) as client:
+        run, _ = await ended(client, await start(client, operator), operator)
+        model = (await client.get(f"/models/{run['model_version']}", headers=operator)).json()
+    assert (run["status"], run["decision"]["promoted"]) == ("succeeded", False)
+    assert [c["name"] for c in run["decision"]["checks"] if not c["passed"]] == ["own gain"]
+    assert "too few new examples could stand aside" in " ".join(run["decision"]["reasons"])
+    assert (model["champion"], model["verdict"]["against"]) == (False, "confused-1")
+
+
+async def test_a_killed_trainer_goes_on_with_the_same_work(
+    service: Service,
+    training: Callable[[str], dict[str, Any]],
+    database: Database,
+    store: ObjectStore,
+    identity: FileIdentity,
+    confirmed: Confirmed,
+) -> None:
+    operator = identity.bearer("operator")
+    await stock(database, store, confirmed, 20)
+    async with service(**training("die")) as client:
+        run, log = await ended(client, await start(client, operator), operator)
+    assert (run["status"], run["attempts"]) == ("succeeded", 2)
+    assert any("trainer was killed by signal 9" in line for line in log)
+    assert any("going on: True" in line for line in log)
+    [said] = [line for line in log if line.startswith("began as")]
+    first, last = said.removeprefix("began as ").split(", ends as ")
+    assert first == last == run["model_version"]
+
+
+@pytest.mark.parametrize(
+    ("mode", "told"), [("refuse", "of another planet"), ("crash", "OSError: disk is full")]
+)
+async def test_a_trainer_that_fails_says_why(
+    mode: str,
+    told: str,
+    service: Service,
+    training: Callable[[str], dict[str, Any]],
+    identity: FileIdentity,
+    tmp_path: Path,
+) -> None:
+    operator = identity.bearer("operator")
+    async with service(**training(mode)) as client:
+        run, _ = await ended(client, await start(client, operator), operator)
+    assert (run["status"], run["model_version"], run["attempts"]) == ("failed", None, 1)
+    assert told in run["error"]
+    assert not list((tmp_path / "work").iterdir())
+
+
+async def test_cancelling_ends_the_trainer_too(
+    service: Service, training: Callable[[str], dict[str, Any]], identity: FileIdentity
+) -> None:
+    operator = identity.bearer("operator")
+    async with service(**training("wait")) as client:
+        run = await start(client, operator)
+
+        async def trainer() -> int | None:
+            found = [re.fullmatch(r"pid (\d+)", line) for line in await log_of(client, run, operator)]
+            return next((int(each[1]) for each in found if each), None)
+
+        pid = await eventually(trainer, within_s=60, what="the trainer")
+        assert (await client.post(f"{run}/cancellation", headers=operator)).status_code == 200
+        await eventually(lambda: not _alive(pid), what="the trainer's end")
+        assert (await client.get(run, headers=operator)).json()["status"] == "cancelled"
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return "Z" not in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+
+async def test_other_photos_than_those_that_judged_the_champion_are_refused(
+    service: Service, training: Callable[[str], dict[str, Any]], identity: FileIdentity, photos: Path
+) -> None:
+    operator = identity.bearer("operator")
+    settings = training("good")
+    for number in (0, 7):
+        replaced = photos / "clothing" / f"{number}.jpg"
+        await asyncio.to_thread(replaced.write_bytes, photo_of("pants", size=(40, 40), seed=9000 + number))
+    async with service(**settings) as client:
+        run, _ = await ended(client, await start(client, operator), operator)
+    assert run["status"] == "failed"
+    assert "2 of the 30 photos that judge the champion are not in" in run["error"]

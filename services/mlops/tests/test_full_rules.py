@@ -1,0 +1,190 @@
+"""The parts of a full run that need neither torch nor servers."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from laundry_reading.manifest import Manifest
+from laundry_testing.models import ship
+from mlops.full.needs import lacking_modules, lacking_photos, lacking_weights, say
+from mlops.full.photos import ASIDE_LEAST, find_frozen, stand_aside
+from mlops.full.trainer import environment
+from mlops.heldout import entry_of
+from mlops.runs import RunError
+from mlops.training.course import Course, draw_order
+from mlops.training.order import Correction, Line, Order
+from mlops.training.weights import BrokenWeights, pack, recover, unpack, write
+
+MODELS = Path(__file__).parents[3] / "models"
+
+
+async def test_what_is_missing_is_said_with_the_way_to_get_it(tmp_path: Path) -> None:
+    manifest = ship(tmp_path, "bare-1")
+    [weights] = lacking_weights(manifest)
+    assert "bare-1 has no weights" in weights
+    assert "make model" in weights
+    assert lacking_weights(write(tmp_path, {"a.weight": np.ones((2, 2))})) == []
+    assert "--training-data" in lacking_photos(None)[0]
+    assert "photos.csv does not exist" in lacking_photos(tmp_path)[0]
+    (tmp_path / "clothing").mkdir()
+    (tmp_path / "clothing" / "photos.csv").touch()
+    assert lacking_photos(tmp_path) == []
+    assert "cannot be run" in (await lacking_modules(tmp_path / "nowhere"))[0]
+    assert "not usable" in (await lacking_modules(Path("/bin/false")))[0]
+    assert say([weights]).startswith("A full training cannot run here. The model bare-1")
+
+
+async def test_an_interpreter_is_asked_for_what_it_lacks(tmp_path: Path) -> None:
+    python = tmp_path / "python"
+    python.write_text("#!/bin/sh\necho torch onnxscript\n")
+    python.chmod(0o755)
+    [said] = await lacking_modules(python)
+    assert "has no torch and no onnxscript" in said
+    assert "make train-setup" in said
+    # This one has the project, whatever else.
+    assert "laundry_reading" not in " ".join(await lacking_modules(Path(sys.executable)))
+
+
+def test_the_service_and_its_job_never_import_torch() -> None:
+    code = "import sys, mlops.app, mlops.full.job; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], timeout=60, check=False).returncode == 0
+
+
+def test_the_trainer_gets_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LAUNDRY_DATABASE_URL", "postgresql://secret")
+    found = environment(3)
+    assert set(found) <= {*os.environ, "PYTHONUNBUFFERED", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"}
+    assert not [name for name in found if name.startswith("LAUNDRY")]
+    assert found["OMP_NUM_THREADS"] == "3"
+
+
+@settings(deadline=None, max_examples=80)
+@given(groups=st.lists(st.integers(0, 60), max_size=150), salt=st.integers(0, 10**6))
+def test_pictures_stand_aside_whole_and_only_if_enough_do(groups: list[int], salt: int) -> None:
+    ids = [f"{salt}-{number:04}" for number in range(len(groups))]
+    aside = stand_aside(ids, groups)
+    assert aside == stand_aside(ids, groups)
+    assert not any(aside) or sum(aside) >= ASIDE_LEAST
+    taught = {group for group, each in zip(groups, aside, strict=True) if not each}
+    assert not taught & {group for group, each in zip(groups, aside, strict=True) if each}
+
+
+def test_of_many_examples_about_a_fifth_stands_aside() -> None:
+    aside = stand_aside([f"e{number}" for number in range(2000)], list(range(2000)))
+    assert 300 < sum(aside) < 500
+
+
+@settings(deadline=None, max_examples=80)
+@given(
+    photos=st.integers(0, 400),
+    shares=st.lists(st.floats(0.01, 1), max_size=200),
+    repeats=st.floats(0.5, 6),
+    seed=st.integers(0, 99),
+)
+def test_an_epoch_shows_every_photo_once_and_corrections_within_bounds(
+    photos: int, shares: list[float], repeats: float, seed: int
+) -> None:
+    course = Course(epochs=1, rate=1e-3, view=96, repeats=repeats)
+    order = draw_order(np.random.default_rng(seed), photos, np.array(shares), course)
+    times = np.bincount(order, minlength=photos + len(shares))
+    assert (times[:photos] == 1).all()
+    assert (times[photos:] <= np.ceil(np.array(shares) * repeats + 1e-9)).all()
+    expected = min(float(np.sum(shares)) * repeats, photos)
+    assert times[photos:].sum() <= expected + len(shares)
+
+
+def test_many_corrections_fill_no_more_than_half_of_an_epoch() -> None:
+    order = draw_order(
+        np.random.default_rng(0), 500, np.ones(4000), Course(epochs=1, rate=1e-3, view=96, repeats=3)
+    )
+    assert 0.45 < (order >= 500).mean() < 0.55
+
+
+def order(**changes: object) -> Order:
+    values: dict[str, object] = {
+        "version": "1",
+        "data": Path("/data"),
+        "input_size": 108,
+        "view_size": 96,
+        "epochs": 2,
+        "rate": 0.1,
+        "threads": 1,
+        "photos": 0,
+        "corrections": [Correction(photo="a" * 64, target=1, weight=0.1)],
+        "forbidden": ["b" * 64],
+        "facts": {"examples_left_out": {"photo missing": 2}},
+    }
+    return Order.model_validate(values | changes)
+
+
+def test_an_order_is_the_same_work_whatever_it_is_called(tmp_path: Path) -> None:
+    order().save(tmp_path)
+    kept = Order.load(tmp_path)
+    assert kept == order()
+    assert kept.same_work(order(version="2"))
+    for change in ({"epochs": 3}, {"corrections": []}, {"facts": {}}):
+        assert not kept.same_work(order(**change))
+
+
+@given(text=st.text() | st.sampled_from(['{"done": 2}', "[]", "null", '{"done": "x"}']))
+def test_other_output_of_the_trainer_is_no_news(text: str) -> None:
+    line = Line.read(text)
+    assert line is None or line == Line()
+    assert Line.read('{"done": 0.5, "note": "hm"}') == Line(done=0.5, note="hm")
+
+
+def test_weights_come_back_as_they_were_but_for_rounding() -> None:
+    random = np.random.default_rng(0)
+    state = {
+        "a.weight": random.normal(size=(4, 3, 3, 3)).astype(np.float32),
+        "a.bias": random.normal(size=4).astype(np.float32),
+        "seen": np.array(7, dtype=np.int64),
+    }
+    back = unpack(pack(state))
+    assert set(back) == set(state)
+    assert back["a.weight"].dtype == np.float32
+    np.testing.assert_allclose(back["a.weight"], state["a.weight"], rtol=1e-3)
+    np.testing.assert_array_equal(back["a.bias"], state["a.bias"])
+    assert back["seen"] == 7
+    for broken in (b"", pack({"a.bias": np.array([np.nan])}), pack(state)[:-40]):
+        with pytest.raises(BrokenWeights):
+            unpack(broken)
+
+
+def test_weights_are_named_in_the_manifest_beside_what_is_there(
+    tmp_path: Path, fake_trainer: ModuleType
+) -> None:
+    fake_trainer.put(tmp_path, "m-1", fake_trainer.RIGHT)
+    manifest = Manifest.from_json((tmp_path / "manifest.json").read_bytes())
+    entry = entry_of(manifest, "weights")
+    assert entry is not None
+    assert entry.key == "models/m-1/laundry-m-1.weights.npz"
+    assert entry.matches((tmp_path / entry.file).read_bytes())
+
+
+def test_the_shipped_model_has_weights_to_start_from() -> None:
+    manifest = Manifest.from_json((MODELS / "manifest.json").read_bytes())
+    entry = entry_of(manifest, "weights")
+    assert entry is not None
+    data = (MODELS / entry.file).read_bytes()
+    assert entry.matches(data)
+    state = unpack(data)
+    assert state["head.weight"].shape == (len(manifest.labels), 256)
+    assert sum(each.size for name, each in state.items() if name.endswith("weight")) > 2_000_000
+
+
+def test_weights_are_taken_out_of_a_model_in_floats_only(fake_trainer: ModuleType) -> None:
+    with pytest.raises(BrokenWeights, match="make model"):
+        recover(fake_trainer.model("m-1", fake_trainer.RIGHT))
+
+
+def test_a_champion_that_does_not_tell_who_judges_it_cannot_be_challenged(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="does not tell which photos judge it"):
+        find_frozen(tmp_path, None)

@@ -1,0 +1,138 @@
+"""What is composed, and the layer that tells several garments from one."""
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from onnx import TensorProto, helper, numpy_helper
+
+from laundry_reading.model import Model, session_options
+from laundry_testing.models import COLOURS, LABELS, SIZE, colour_model
+from mlops.training.compose import SINGLE, compose
+from mlops.training.piles import judge_piles, piles_to_judge
+from mlops.training.several import SPREAD, Layer, add_several, add_spread, choose_several_threshold
+
+PHOTOS = np.stack([np.full((40, 40, 3), COLOURS[label], dtype=np.uint8) for label in LABELS])
+TARGETS = np.arange(len(LABELS))
+
+
+def averaged(file: bytes) -> onnx.ModelProto:
+    """The colour model with places averaged as the shipped one does it: a mean over a map, then a shape."""
+    model = onnx.load_from_string(file)
+    graph = model.graph
+    kept = [node for node in graph.node if node.output[0] not in {"colour", "features"}]
+    cast = next(node for node in kept if node.output[0] == "floats")
+    del graph.node[:]
+    graph.node.extend(
+        [
+            cast,
+            helper.make_node("Transpose", ["floats"], ["turned"], perm=[0, 3, 1, 2]),
+            helper.make_node("Mul", ["turned", "scale"], ["map"]),
+            helper.make_node("ReduceMean", ["map", "places"], ["mean"], keepdims=0),
+            helper.make_node("Reshape", ["mean", "shape"], ["features"]),
+            *(node for node in kept if node is not cast),
+        ]
+    )
+    graph.initializer.extend(
+        [
+            numpy_helper.from_array(np.array([2, 3], dtype=np.int64), "places"),
+            numpy_helper.from_array(np.array([-1, 3], dtype=np.int64), "shape"),
+        ]
+    )
+    onnx.checker.check_model(model)
+    return model
+
+
+def some_layer(seed: int) -> Layer:
+    random = np.random.default_rng(seed)
+    return Layer(
+        random.normal(size=(6, 4)), random.normal(size=4), random.normal(size=4), random.normal(size=1)
+    )
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 10_000))
+def test_a_file_computes_the_layer_on_means_and_deviations(seed: int) -> None:
+    model = add_several(add_spread(averaged(colour_model("m1"))), some_layer(seed))
+    onnx.checker.check_model(model)
+    photos = np.random.default_rng(seed).integers(0, 256, (3, SIZE, SIZE, 3), dtype=np.uint8)
+    told = Model.load(model.SerializeToString()).predict_all(photos).several
+    places = photos.reshape(3, -1, 3) / 255
+    expected = some_layer(seed).chance(np.hstack([places.mean(axis=1), places.std(axis=1)]))
+    np.testing.assert_allclose(told, expected, atol=2e-4)
+
+
+def test_the_deviation_of_a_plain_photo_is_nothing_and_leaves_the_file_when_it_was_used() -> None:
+    model = add_spread(averaged(colour_model("m1")))
+
+    session = onnxruntime.InferenceSession(model.SerializeToString(), session_options())
+    plain = np.full((1, SIZE, SIZE, 3), 255, dtype=np.uint8)
+    assert np.abs(session.run([SPREAD], {"image": plain})[0]).max() < 1e-3
+    outputs = {each.name for each in add_several(model, some_layer(1)).graph.output}
+    assert outputs == {"probs", "features", "several"}
+
+
+def test_a_model_whose_features_are_no_mean_cannot_tell() -> None:
+    model = onnx.load_from_string(colour_model("m1"))
+    next(node for node in model.graph.node if node.output[0] == "features").op_type = "Add"
+    with pytest.raises(ValueError, match="no mean"):
+        add_spread(model)
+
+
+def test_who_sees_several_asks_a_person_however_sure_it_is() -> None:
+    model = onnx.load_from_string(colour_model("m1"))
+    graph = model.graph
+    graph.node.append(helper.make_node("ReduceMax", ["probs", "last"], ["several"], keepdims=0))
+    graph.initializer.append(numpy_helper.from_array(np.array([1], dtype=np.int64), "last"))
+    graph.output.append(helper.make_tensor_value_info("several", TensorProto.FLOAT, ["n"]))
+    for threshold, multiple in ((0.5, True), (1.0, False)):
+        helper.set_model_props(
+            model,
+            {e.key: e.value for e in model.metadata_props} | {"several_threshold": repr(threshold)},
+        )
+        reader = Model.load(model.SerializeToString())
+        seen = reader.predict_all(PHOTOS[:1, :SIZE, :SIZE])
+        reading = reader.interpret(seen.probs[0], float(seen.known[0]), float(seen.several[0]))
+        assert (reading.multiple, reading.needs_review) == (multiple, multiple)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=400), st.floats(0, 0.5))
+def test_no_more_single_garments_are_called_several_than_may_be(chances: list[float], most: float) -> None:
+    threshold = choose_several_threshold(np.array(chances), most)
+    assert (np.array(chances) > threshold).sum() <= most * len(chances) + 1
+
+
+@pytest.mark.parametrize("layout", ["tiles", "tiles and bare ground", "laid out", "laid out alone"])
+def test_pictures_show_what_they_say_and_the_same_again(layout: str) -> None:
+    def make(seed: int):  # type: ignore[no-untyped-def]
+        return compose(
+            PHOTOS,
+            TARGETS,
+            layout=layout,
+            garments=(2, 3),
+            number=8,
+            size=SIZE,
+            seed=seed,  # type: ignore[arg-type]
+        )
+
+    first, again, other = make(1), make(1), make(2)
+    assert first.pixels.shape == (8, SIZE, SIZE, 3)
+    np.testing.assert_array_equal(first.pixels, again.pixels)
+    assert (first.pixels != other.pixels).any()
+    for picture, targets in zip(first.pixels, first.targets, strict=True):
+        assert len(targets) == 1 if layout in SINGLE else len(targets) in {2, 3}
+        colours = [np.array(COLOURS[LABELS[target]]) for target in targets]
+        assert all((np.abs(picture.astype(int) - colour).sum(axis=2) < 30).any() for colour in colours)
+
+
+def test_scores_of_piles_count_what_was_said() -> None:
+    scores = judge_piles(
+        Model.load(colour_model("m1", threshold=0.0)),
+        piles_to_judge(np.concatenate([PHOTOS] * 2), np.tile(TARGETS, 2), SIZE, 9),
+    )
+    assert [score.pictures for score in scores] == [9] * 6
+    assert [score.several for score in scores] == [True] * 4 + [False] * 2
+    assert all(score.multiple == score.reviewed == 0 for score in scores)

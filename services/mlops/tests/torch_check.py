@@ -1,0 +1,77 @@
+"""Run by the interpreter that has torch: the shipped weights, and a fine-tuning that is broken off."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from laundry_reading.manifest import Manifest
+from laundry_reading.model import Model
+from mlops.heldout import entry_of
+from mlops.training.course import Course
+from mlops.training.publish import compute_logits
+from mlops.training.refine import Material, load_network, refine
+from mlops.training.weights import BrokenWeights, unpack
+
+models, work = Path(sys.argv[1]), Path(sys.argv[2])
+torch.set_num_threads(1)
+manifest = Manifest.from_json((models / "manifest.json").read_bytes())
+entry = entry_of(manifest, "weights")
+assert entry is not None
+state = unpack((models / entry.file).read_bytes())
+
+# The weights are the served network's, but for its eight bits.
+model = Model.load(models / manifest.file, sha256=manifest.sha256)
+random = np.random.default_rng(0)
+size = manifest.input_size
+waves = np.sin(np.linspace(0, 9, size) * random.uniform(0.2, 2, (16, 1, 1, 3, 1)))[:, 0].transpose(0, 1, 3, 2)
+pixels = (127 + 110 * waves * waves.transpose(0, 2, 1, 3)).clip(0, 255).astype(np.uint8)
+logits = compute_logits(load_network(state), pixels, int(manifest.lineage["view_size"]))
+warm = np.exp(logits / manifest.metrics["temperature"])
+gap = np.abs(warm / warm.sum(axis=1, keepdims=True) - model.predict(pixels)[0]).mean()
+assert gap < 0.05, gap  # 0.002 on photos; these pictures are none
+
+try:
+    load_network({"trunk.0.weight": state["trunk.0.weight"]})
+    raise AssertionError("half a network was taken")
+except BrokenWeights:
+    pass
+
+material = Material(pixels, np.arange(16, dtype=np.int64) % 10, np.ones(4))
+course = Course(epochs=2, rate=1e-3, view=64, batch=8)
+said: list[str] = []
+
+
+class BrokenOff(Exception):
+    pass
+
+
+def break_off(done: float, note: str | None) -> None:
+    if note:
+        raise BrokenOff(note)
+
+
+try:
+    refine(load_network(state), material, course, checkpoint=work / "c.pt", report=break_off)
+    raise AssertionError("it was not broken off")
+except BrokenOff as error:
+    said.append(str(error))
+before, begun = load_network(state), load_network(state)
+tuned = refine(
+    begun,
+    material,
+    course,
+    checkpoint=work / "c.pt",
+    report=lambda _, note: said.append(note) if note else None,
+)
+assert said[0].startswith("epoch 1 of 2"), said
+assert said[1] == "going on after epoch 1 of 2", said
+assert said[2].startswith("epoch 2 of 2"), said
+was, now = before.state_dict(), tuned.state_dict()
+assert all(torch.isfinite(value).all() for value in now.values() if value.is_floating_point())
+assert not torch.equal(was["trunk.12.body.0.weight"], now["trunk.12.body.0.weight"])
+for name in was:
+    if "running" in name:
+        assert torch.allclose(was[name], now[name]), name
+print("fine")

@@ -1,0 +1,34 @@
+"""The queues' counts as metrics, so that alerts need no exporter at the broker."""
+
+from collections.abc import Mapping
+
+from prometheus_client import Gauge
+
+from laundry_events.topology import PLAN
+from operations.warnings import Age, Ages, Counts
+
+MESSAGES = Gauge("laundry_queue_messages", "Messages that a queue holds, taken ones with them", ["queue"])
+CONSUMERS = Gauge("laundry_queue_consumers", "Who takes messages from a queue", ["queue"])
+OLDEST = Gauge("laundry_queue_oldest_seconds", "About how old a queue's oldest message is", ["queue"])
+DEAD = Gauge("laundry_dead_letters", "Dead letters that wait for a person", ["queue"])
+ALL = (MESSAGES, CONSUMERS, OLDEST, DEAD)
+
+
+def show(counts: Mapping[str, Counts], ages: Ages, now: float) -> None:
+    """Set every gauge from one look at the broker; a queue that is missing has no consumer."""
+    for queue in PLAN.queues:
+        if queue.dead is None:
+            continue
+        main = counts.get(queue.name, Counts(queue.name))
+        age: Age | None = ages.oldest(main, now)
+        MESSAGES.labels(queue.name).set(main.messages)
+        CONSUMERS.labels(queue.name).set(main.consumers)
+        OLDEST.labels(queue.name).set(age.seconds if age else 0.0)
+        dead = counts.get(queue.dead)
+        DEAD.labels(queue.name).set(dead.messages if dead else 0)
+
+
+def hide() -> None:
+    """Show nothing while the broker does not answer: what was true then is not known to be true now."""
+    for gauge in ALL:
+        gauge.clear()
