@@ -8,6 +8,7 @@ queue takes nothing is tried apart, on a connection of its own, until it does.
 
 import asyncio
 import contextlib
+import random
 from collections.abc import Sequence
 
 import asyncpg
@@ -151,7 +152,9 @@ class Relay:
         try:
             while not self._stopping.is_set():
                 if limit == 1:
-                    await self._pause(pause_s)
+                    # Keys that failed together must not be tried together for ever: one may close the
+                    # channel of all.
+                    await self._pause(pause_s * random.uniform(0.5, 1))  # noqa: S311 - nothing secret
                 if not await self._publisher.unhindered():
                     limit, pause_s = 1, AWAY_PAUSE_S
                     continue
