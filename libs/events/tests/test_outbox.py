@@ -1,45 +1,22 @@
 """Outbox, relay and inbox on a real database and broker."""
 
 import asyncio
-from datetime import UTC, datetime
 
-import httpx
 import pytest
 from opentelemetry import context, propagate
-from sqlalchemy import func, select, text, update
+from sqlalchemy import select, text, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from laundry_events import Outbox, Publisher, Refused, Relay, first_time
-from laundry_events.events import TaskRead
 from laundry_events.inbox import forget_old
 from laundry_events.relay import WAITING
 from laundry_events.tables import inbox, outbox
 from laundry_events.topology import EVENTS_EXCHANGE
 from laundry_testing.messaging import Messaging, eventually
 
+from .outbox_helpers import is_empty, limit_queue, reading, store, waiting
+
 pytestmark = pytest.mark.servers
-
-
-def reading(task_id: str) -> TaskRead:
-    return TaskRead(
-        task_id=task_id,
-        task_version=1,
-        branch_id="b1",
-        outcome="read",
-        model_version="m1",
-        read_at=datetime.now(UTC),
-    )
-
-
-async def waiting(engine: AsyncEngine) -> int:
-    async with engine.connect() as connection:
-        return (await connection.execute(select(func.count()).select_from(outbox))).scalar_one()
-
-
-async def store(engine: AsyncEngine, *task_ids: str) -> None:
-    async with engine.begin() as connection:
-        for task_id in task_ids:
-            await Outbox("tests").add(connection, reading(task_id))
 
 
 async def test_what_is_committed_is_published_and_leaves_the_outbox(
@@ -50,12 +27,8 @@ async def test_what_is_committed_is_published_and_leaves_the_outbox(
     async with engine.begin() as connection:
         event_id = await Outbox("tests").add(connection, reading("t1"))
     assert (await messaging.take("task.read")).message_id == event_id
-    await eventually(lambda: _is_empty(engine), what="an empty outbox")
+    await eventually(lambda: is_empty(engine), what="an empty outbox")
     await relay.stop()
-
-
-async def _is_empty(engine: AsyncEngine) -> bool:
-    return await waiting(engine) == 0
 
 
 async def test_what_is_rolled_back_is_never_published(
@@ -68,7 +41,7 @@ async def test_what_is_rolled_back_is_never_published(
         await connection.rollback()
     await store(engine, "done")
     assert b"done" in (await messaging.take("task.read")).body.replace(b"undone", b"UNDONE")
-    await eventually(lambda: _is_empty(engine))
+    await eventually(lambda: is_empty(engine))
     assert await messaging.count("task.read") == 0
     await relay.stop()
 
@@ -79,7 +52,7 @@ async def test_two_relays_share_the_rows_and_publish_each_once(
     await store(engine, *(f"t{i}" for i in range(400)))
     relays = [Relay(database_url, publisher, batch=32) for _ in range(2)]
     await asyncio.gather(*(relay.start() for relay in relays))
-    await eventually(lambda: _is_empty(engine), what="an empty outbox")
+    await eventually(lambda: is_empty(engine), what="an empty outbox")
 
     async def all_there() -> bool:
         return await messaging.count("task.read") == 400
@@ -108,7 +81,7 @@ async def test_the_outbox_waits_while_the_broker_is_away(
     relay = Relay(database_url, back)
     await relay.start()
     await messaging.take("task.read")
-    await eventually(lambda: _is_empty(engine))
+    await eventually(lambda: is_empty(engine))
     await relay.stop()
     await back.stop()
 
@@ -137,15 +110,7 @@ async def test_a_row_that_nobody_takes_holds_up_no_other(
 async def test_a_full_queue_holds_up_no_other(
     engine: AsyncEngine, publisher: Publisher, messaging: Messaging, database_url: str
 ) -> None:
-    login = (messaging.broker.username, messaging.broker.password)
-    full = {
-        "pattern": r"^task\.confirmed$",
-        "definition": {"max-length": 1, "overflow": "reject-publish"},
-        "priority": 50,
-        "apply-to": "queues",
-    }
-    async with httpx.AsyncClient(base_url=messaging.broker.management_url, auth=login, timeout=10) as api:
-        (await api.put(f"/api/policies/{messaging.vhost}/full", json=full)).raise_for_status()
+    await limit_queue(messaging, "task.confirmed", 1)
 
     async def refused() -> bool:
         try:

@@ -1,5 +1,7 @@
 """What the benchmark says of its measurements, and what it measures with."""
 
+import asyncio
+import contextlib
 import io
 import json
 import math
@@ -15,6 +17,8 @@ from PIL import Image
 from rich.console import Console
 
 from laundry.bench.figures import Figure, Report, percentile, show
+from laundry.bench.levelling import a_second, variance
+from laundry.bench.outage import Door
 from laundry.bench.pictures import BYTES, Pictures, multipart
 from laundry.bench.readings import _stopped
 from laundry_testing.messaging import eventually
@@ -100,3 +104,40 @@ async def test_stopped_processes_go_on_whatever_happens() -> None:
     finally:
         child.kill()
         child.wait()
+
+
+@given(st.lists(st.floats(min_value=-10, max_value=30), max_size=200), st.integers(1, 20))
+def test_each_whole_second_of_a_span_is_counted_once(moments: list[float], span: int) -> None:
+    counts = a_second(moments, span + 0.5)
+    assert len(counts) == span
+    assert sum(counts) == sum(0 <= at < span for at in moments)
+
+
+def test_a_steady_stream_has_no_variance_and_a_burst_has() -> None:
+    assert variance([5, 5, 5]) == 0
+    assert variance([15, 0, 0]) == 50
+
+
+async def test_a_shut_door_refuses_and_ends_what_came_through() -> None:
+    async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(await reader.readexactly(2))
+        await reader.read()
+
+    server = await asyncio.start_server(echo, "127.0.0.1", 0)
+    door = Door("127.0.0.1", server.sockets[0].getsockname()[1])
+    async with asyncio.timeout(20):
+        await door.open()
+        reader, writer = await asyncio.open_connection("127.0.0.1", door.port)
+        writer.write(b"hi")
+        assert await reader.readexactly(2) == b"hi"
+        await door.shut()
+        with contextlib.suppress(ConnectionError):
+            assert await reader.read() == b""
+        with pytest.raises(ConnectionError):
+            await asyncio.open_connection("127.0.0.1", door.port)
+        await door.open()
+        _, again = await asyncio.open_connection("127.0.0.1", door.port)
+        again.close()
+        writer.close()
+        await door.shut()
+    server.close()

@@ -2,39 +2,39 @@
 
 One transaction claims a batch with ``FOR UPDATE SKIP LOCKED``, publishes it pipelined, and deletes what was
 confirmed. The row lock is the lease and dies with the process, so a killed relay delays its rows by no more
-than the next one's poll. A row that cannot be published is put off and holds up no other.
+than the next one's poll. A row that cannot be published is put off and holds up no other; a routing key whose
+queue takes nothing is tried apart, on a connection of its own, until it does.
 """
 
 import asyncio
 import contextlib
-import json
-from typing import Any
+import random
+from collections.abc import Sequence
 
 import asyncpg
 import structlog
 from prometheus_client import Counter, Gauge
 
-from laundry_events.envelope import OutgoingEvent
+from laundry_events import outbox_rows
 from laundry_events.errors import BrokerUnavailable, PublishError
+from laundry_events.outbox_rows import Connection
 from laundry_events.publisher import Publisher
 from laundry_events.tables import OUTBOX_CHANNEL
 
-CLAIM = """
-SELECT id, event_id, routing_key, headers, body FROM outbox
-WHERE next_attempt_at <= now() ORDER BY id LIMIT $1 FOR UPDATE SKIP LOCKED
-"""
-DELETE = "DELETE FROM outbox WHERE id = ANY($1::bigint[])"
-PUT_OFF = """
-UPDATE outbox SET attempts = attempts + 1, last_error = $2,
-       next_attempt_at = now() + make_interval(secs => least(60, power(2, least(attempts, 6))))
-WHERE id = $1
-"""
-STATE = "SELECT count(*), coalesce(extract(epoch FROM now() - min(created_at)), 0) FROM outbox"
-
 RELAYED = Counter("laundry_outbox_relayed", "Outbox rows published and deleted")
 PUT_OFF_ROWS = Counter("laundry_outbox_put_off", "Outbox rows that the broker would not take")
-WAITING = Gauge("laundry_outbox_waiting", "Rows in the outbox")
+WAITING = Gauge("laundry_outbox_waiting", "Rows in the outbox (an estimate above 10,000)")
 OLDEST = Gauge("laundry_outbox_oldest_seconds", "Age of the oldest row in the outbox")
+BYTES = Gauge("laundry_outbox_bytes", "Size of the outbox with its indexes and what vacuum will clear")
+DEAD_ROWS = Gauge("laundry_outbox_dead_rows", "Rows of the outbox that are deleted and not yet vacuumed")
+APART = Gauge("laundry_outbox_keys_apart", "Routing keys whose queue takes nothing now")
+
+DATABASE_ERRORS = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
+LONGEST_PAUSE_S = 5.0
+AWAY_PAUSE_S = 0.5
+TELL_EVERY_S = 60.0
+STRAGGLERS_S = 1.0
+"""So long nothing more may be confirmed before a batch ends without the rest of it."""
 
 log = structlog.get_logger(__name__)
 
@@ -63,28 +63,30 @@ class Relay:
         self._poll_s = poll_s
         self._state_every_s = state_every_s
         self._wake = asyncio.Event()
-        self._stopping = False
+        self._stopping = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self._apart: dict[str, asyncio.Task[None]] = {}
+        self._told_at: dict[tuple[str, type[BaseException]], float] = {}
 
     async def start(self) -> None:
         """Begin to relay in the background."""
-        self._stopping = False
+        self._stopping.clear()
         self._task = asyncio.create_task(self._run(), name="outbox-relay")
 
     async def stop(self, grace_s: float = 5.0) -> None:
         """Finish the batch in hand, then stop."""
-        self._stopping = True
+        self._stopping.set()
         self._wake.set()
-        if self._task is None:
+        running = [task for task in (self._task, *self._apart.values()) if task is not None]
+        if not running:
             return
-        try:
-            async with asyncio.timeout(grace_s):
-                await asyncio.shield(self._task)
-        except TimeoutError:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+        _, late = await asyncio.wait(running, timeout=grace_s)
+        for task in late:
+            task.cancel()
+        if late:
+            await asyncio.wait(late)
         self._task = None
+        self._apart.clear()
 
     def wake(self) -> None:
         """Look at the outbox now: a transaction has committed in this process."""
@@ -92,102 +94,192 @@ class Relay:
 
     async def _run(self) -> None:
         pause_s = 0.5
-        while not self._stopping:
-            connection: asyncpg.Connection[Any] | None = None
+        while not self._stopping.is_set():
+            connection: Connection | None = None
             try:
-                connection = await asyncpg.connect(self._dsn, timeout=5, command_timeout=30)
+                connection = await outbox_rows.connect(self._dsn)
                 await connection.add_listener(OUTBOX_CHANNEL, lambda *_: self._wake.set())
                 pause_s = 0.5
                 await self._relay(connection)
-            except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            except DATABASE_ERRORS as error:
                 log.warning("outbox relay lost its database", error=str(error), again_in_s=pause_s)
-                await self._sleep(pause_s)
+                await self._pause(pause_s)
                 pause_s = min(pause_s * 2, 10)
             except Exception:
                 # A relay that ended would leave every later row unpublished with nobody the wiser.
                 log.exception("outbox relay failed", again_in_s=pause_s)
-                await self._sleep(pause_s)
+                await self._pause(pause_s)
                 pause_s = min(pause_s * 2, 10)
             finally:
-                if connection is not None and not connection.is_closed():
-                    with contextlib.suppress(Exception):
-                        await connection.close(timeout=2)
+                if connection is not None:
+                    await _close(connection)
 
-    async def _relay(self, connection: "asyncpg.Connection[Any]") -> None:
-        broker_away = False
-        looked_at = 0.0
+    async def _relay(self, connection: Connection) -> None:
+        away = False
+        looked_at = float("-inf")
         clock = asyncio.get_running_loop().time
-        while not self._stopping:
+        while not self._stopping.is_set():
             self._wake.clear()
             if clock() - looked_at > self._state_every_s:
                 looked_at = clock()
                 await self._report(connection)
-            try:
-                claimed = await self._drain_once(connection) if self._publisher.connected else -1
-            except BrokerUnavailable as error:
-                claimed = -1
-                if not broker_away:
-                    log.warning("the broker takes nothing; the outbox waits", error=str(error))
-            if claimed < 0:
-                broker_away = True
-                await asyncio.sleep(min(self._poll_s, 0.5))
+            unhindered = await self._publisher.unhindered()
+            if away == unhindered:
+                away = not unhindered
+                if away:
+                    log.warning("the broker takes nothing; the outbox waits")
+                else:
+                    log.info("the broker is back; the outbox drains")
+            if away:
+                # Not woken by what is stored meanwhile: a busy service would look all the time.
+                await self._pause(AWAY_PAUSE_S)
                 continue
-            if broker_away:
-                broker_away = False
-                log.info("the broker is back; the outbox drains")
+            claimed, failed = await self._drain_once(connection, self._batch)
+            for key in failed - self._apart.keys():
+                self._apart[key] = asyncio.create_task(self._relay_apart(key), name=f"outbox-apart {key}")
             if claimed < self._batch:
                 await self._sleep(self._poll_s)
 
-    async def _drain_once(self, connection: "asyncpg.Connection[Any]") -> int:
-        """Relay one batch.
+    async def _relay_apart(self, key: str) -> None:
+        """Try the rows of a key that failed, one and then ever more, until its queue takes them again.
+
+        One row in flight tells which is at fault where a refusal closes the channel of all.
+        """
+        log.warning("these rows wait for their queue; others go on", routing_key=key)
+        APART.inc()
+        limit, pause_s = 1, AWAY_PAUSE_S
+        connection: Connection | None = None
+        try:
+            while not self._stopping.is_set():
+                if limit == 1:
+                    # Keys that failed together must not be tried together for ever: one may close the
+                    # channel of all.
+                    await self._pause(pause_s * random.uniform(0.5, 1))  # noqa: S311 - nothing secret
+                if not await self._publisher.unhindered():
+                    limit, pause_s = 1, AWAY_PAUSE_S
+                    continue
+                connection = connection or await outbox_rows.connect(self._dsn)
+                claimed, failed = await self._drain_once(connection, limit, key=key)
+                if failed:
+                    limit, pause_s = 1, min(pause_s * 2, LONGEST_PAUSE_S)
+                elif claimed == limit < self._batch:
+                    limit *= 4
+                elif limit > 1:
+                    log.info("these rows are relayed with the others again", routing_key=key)
+                    return
+        except DATABASE_ERRORS:
+            pass  # the relay's own connection tells of it, and finds this key again
+        except Exception:
+            log.exception("rows that wait for their queue could not be tried", routing_key=key)
+        finally:
+            self._apart.pop(key, None)
+            APART.dec()
+            self._wake.set()
+            if connection is not None:
+                await _close(connection)
+
+    async def _drain_once(
+        self, connection: Connection, limit: int, *, key: str | None = None
+    ) -> tuple[int, set[str]]:
+        """Relay one batch: of one key, or of all that are not tried apart.
 
         Returns:
-            how many rows were claimed.
-
-        Raises:
-            BrokerUnavailable: nothing could be published; the rows stay as they were.
+            how many rows were claimed, and the routing keys of which the broker took not all.
         """
         async with connection.transaction():
-            rows = await connection.fetch(CLAIM, self._batch)
+            rows = await outbox_rows.claim(connection, limit, key=key, without=self._apart)
             if not rows:
-                return 0
-            results = await asyncio.gather(*(self._publish(row) for row in rows), return_exceptions=True)
-            done = [row["id"] for row, result in zip(rows, results, strict=True) if result is None]
-            failed = [
-                (row, result)
-                for row, result in zip(rows, results, strict=True)
-                if isinstance(result, BaseException)
-            ]
+                return 0, set()
+            results = await self._publish(rows)
+            outcomes = list(zip(rows, results, strict=True))
+            done = [row["id"] for row, error in outcomes if error is None]
+            failed = [(row, error) for row, error in outcomes if error is not None]
             if done:
-                await connection.execute(DELETE, done)
-            for row, error in failed:
-                if not isinstance(error, BrokerUnavailable) or done:
-                    await self._put_off(connection, row, error)
+                await outbox_rows.remove(connection, done)
+            # What found no connection is as due as before. One that was tried alone goes behind the others.
+            behind = [
+                (row, error)
+                for row, error in failed
+                if not isinstance(error, BrokerUnavailable) or (limit == 1 and self._publisher.connected)
+            ]
+            if behind:
+                await outbox_rows.put_off(connection, [(row["id"], _text(error)) for row, error in behind])
         RELAYED.inc(len(done))
-        if failed and not done and all(isinstance(error, BrokerUnavailable) for _, error in failed):
-            raise BrokerUnavailable(str(failed[0][1]))
-        return len(rows)
+        PUT_OFF_ROWS.inc(len(behind))
+        self._tell(behind)
+        return len(rows), {row["routing_key"] for row, error in failed if isinstance(error, PublishError)}
 
-    async def _publish(self, row: asyncpg.Record) -> None:
-        headers: dict[str, str] = json.loads(row["headers"])
-        await self._publisher.send_event(
-            OutgoingEvent(row["event_id"], row["routing_key"], headers, row["body"])
-        )
+    async def _publish(self, rows: Sequence[asyncpg.Record]) -> list[BaseException | None]:
+        """Publish rows at the same time; those whose queue is silent do not hold up the others for long."""
+        tasks = [asyncio.create_task(self._publish_row(row)) for row in rows]
+        waiting: set[asyncio.Task[None]] = set(tasks)
+        confirmed = moved = False
+        try:
+            while waiting and (moved or not confirmed):
+                done, waiting = await asyncio.wait(waiting, timeout=STRAGGLERS_S)
+                moved = bool(done)
+                confirmed = confirmed or any(_error_of(task) is None for task in done)
+        finally:
+            for task in waiting:
+                task.cancel()
+            if waiting:
+                await asyncio.wait(waiting)
+        return [
+            BrokerUnavailable("not confirmed while others were") if task in waiting else _error_of(task)
+            for task in tasks
+        ]
 
-    async def _put_off(
-        self, connection: "asyncpg.Connection[Any]", row: asyncpg.Record, error: BaseException
-    ) -> None:
-        PUT_OFF_ROWS.inc()
-        say = log.warning if isinstance(error, PublishError) else log.error
-        say("an outbox row is put off", outbox_id=row["id"], event_id=row["event_id"], error=str(error))
-        await connection.execute(PUT_OFF, row["id"], str(error)[:500])
+    async def _publish_row(self, row: asyncpg.Record) -> None:
+        await self._publisher.send_event(outbox_rows.outgoing(row))
 
-    async def _report(self, connection: "asyncpg.Connection[Any]") -> None:
-        count, oldest = await connection.fetchrow(STATE) or (0, 0)
-        WAITING.set(count)
-        OLDEST.set(float(oldest))
+    async def _report(self, connection: Connection) -> None:
+        state = await outbox_rows.state(connection)
+        WAITING.set(state.waiting)
+        OLDEST.set(state.oldest_s)
+        BYTES.set(state.bytes)
+        DEAD_ROWS.set(state.dead)
+
+    def _tell(self, behind: Sequence[tuple[asyncpg.Record, BaseException]]) -> None:
+        """Log what was put off: at most a line a minute for each key and kind of failure."""
+        kinds: dict[tuple[str, type[BaseException]], list[tuple[asyncpg.Record, BaseException]]] = {}
+        for row, error in behind:
+            kinds.setdefault((row["routing_key"], type(error)), []).append((row, error))
+        now = asyncio.get_running_loop().time()
+        for kind, found in kinds.items():
+            if now - self._told_at.get(kind, float("-inf")) < TELL_EVERY_S:
+                continue
+            self._told_at[kind] = now
+            row, error = found[0]
+            say = log.warning if issubclass(kind[1], PublishError) else log.error
+            say(
+                "outbox rows are put off",
+                routing_key=kind[0],
+                rows=len(found),
+                first_id=row["id"],
+                first_event_id=row["event_id"],
+                error=_text(error),
+            )
 
     async def _sleep(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._wake.wait()
+
+    async def _pause(self, seconds: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._stopping.wait()
+
+
+def _error_of(task: "asyncio.Task[None]") -> BaseException | None:
+    return asyncio.CancelledError() if task.cancelled() else task.exception()
+
+
+def _text(error: BaseException) -> str:
+    return str(error) or type(error).__name__
+
+
+async def _close(connection: Connection) -> None:
+    if not connection.is_closed():
+        with contextlib.suppress(Exception):
+            await connection.close(timeout=2)

@@ -2,10 +2,48 @@
 
 import logging
 import sys
+import time
+from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 import structlog
 from opentelemetry import trace
+
+
+class Seldom(logging.Filter):
+    """Lets libraries say the same thing once a minute.
+
+    While the broker is away each connection tells of every attempt, two lines a second.
+    """
+
+    def __init__(
+        self, *libraries: str, every_s: float = 60.0, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        super().__init__()
+        self._libraries = libraries
+        self._every_s = every_s
+        self._clock = clock
+        self._told_at: dict[tuple[str, int], float] = {}
+        self._left_out: Counter[tuple[str, int]] = Counter()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether a record is told; one that is also says how many were not."""
+        if record.name.partition(".")[0] not in self._libraries:
+            return True
+        # Texts differ by addresses and times; where they come from does not.
+        kind, now = (record.name, record.lineno), self._clock()
+        if now - self._told_at.get(kind, float("-inf")) < self._every_s:
+            self._left_out[kind] += 1
+            return False
+        self._told_at[kind] = now
+        left_out = self._left_out.pop(kind, 0)
+        if left_out:
+            record.msg, record.args = (
+                f"{record.getMessage()} (and {left_out} more since)",
+                (),
+            )
+        return True
 
 
 def _add_trace(_: Any, __: str, entry: structlog.typing.EventDict) -> structlog.typing.EventDict:
@@ -50,6 +88,7 @@ def configure_logging(service: str, level: str = "INFO") -> None:
             ],
         )
     )
+    handler.addFilter(Seldom("aio_pika", "aiormq"))
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level)

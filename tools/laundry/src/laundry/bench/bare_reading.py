@@ -45,7 +45,7 @@ class Bare:
 
 async def measure(stage: Stage, pictures: Pictures, processes: int) -> Bare:
     """Read photos that lie in the stack's own object store, each process for itself."""
-    model = _model_file()
+    model = model_file()
     rounds = stage.many(ROUNDS, least=2)
     advance = stage.say(f"bare loop, {pictures.kind.name}", rounds * processes)
     loop = asyncio.get_running_loop()
@@ -117,6 +117,14 @@ def _reader(model: Path) -> Any:
     return Model.load(model)
 
 
+def read_one(model: Path, photo: bytes) -> Any:
+    """Read one photo as a replica does. Runs in a process of its own."""
+    from laundry_reading.photo import inspect_photo  # noqa: PLC0415 - only the child needs it
+
+    inspect_photo(photo)
+    return _reader(model).read(photo)
+
+
 @functools.cache
 def _client(store: tuple[tuple[str, str], ...]) -> tuple[Any, Any]:
     import urllib3  # noqa: PLC0415
@@ -154,7 +162,8 @@ def _delete(store: Mapping[str, str], keys: Sequence[str]) -> None:
         client.delete_object(Bucket=store["bucket"], Key=key)
 
 
-def _model_file() -> Path:
+def model_file() -> Path:
+    """Return the shipped model. Raises NotMeasured."""
     found = sorted((PROJECT / "models").glob("*.onnx"))
     if not found:
         raise NotMeasured(f"bare reading: no model in {PROJECT / 'models'}")

@@ -209,7 +209,7 @@ async def _wait_read(stage: Stage, client: httpx.AsyncClient, number: int, branc
     advance = stage.say("reading", number)
     deadline, shown = time.monotonic() + READ_DEADLINE_S, 0
     while True:
-        read = await _read_times(stage, client, branch)
+        read = await read_times(stage, client, branch)
         advance(len(read) - shown)
         shown = len(read)
         if len(read) >= number or time.monotonic() > deadline:
@@ -217,7 +217,8 @@ async def _wait_read(stage: Stage, client: httpx.AsyncClient, number: int, branc
         await asyncio.sleep(1.0)
 
 
-async def _read_times(stage: Stage, client: httpx.AsyncClient, branch: str) -> list[datetime]:
+async def read_times(stage: Stage, client: httpx.AsyncClient, branch: str) -> list[datetime]:
+    """Return when each task of a branch was read, of those that were."""
     headers = stage.headers("operator")
     found: list[datetime] = []
     query: dict[str, Any] = {"branch_id": branch, "limit": 200, "status": ["read", "unreadable"]}

@@ -15,7 +15,20 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from laundry.bench import alerts, memory, publishing, readings, uploads
+from laundry.bench import (
+    alerts,
+    bursts,
+    consuming,
+    ladder,
+    levelling,
+    memory,
+    outage,
+    outbox,
+    publishing,
+    readings,
+    tripgen,
+    uploads,
+)
 from laundry.bench.figures import Report, machine, show
 from laundry.bench.stage import Advance, Measure, NotMeasured, Say, Stage
 from laundry.display import ConsoleProgress, console
@@ -34,9 +47,16 @@ PAUSE_S = 2.0
 MEASURES: dict[str, Measure] = {
     "memory": memory.measure,
     "publish": publishing.measure,
+    "consume": consuming.measure,
+    "outbox": outbox.measure,
+    "outage": outage.measure,
+    "ladder": ladder.measure,
+    "tripgen": tripgen.measure,
+    "bursts": bursts.measure,
     "faults": alerts.measure,
     "uploads": uploads.measure,
     "readings": readings.measure,
+    "levelling": levelling.measure,
 }
 
 

@@ -1,0 +1,140 @@
+"""The relay's queries: claim due rows, remove what is published, put off what is not, tell how much waits.
+
+Every query goes by an index whatever waits: a million rows in front of a queue that takes none neither slow
+the claim of another queue's rows nor make the look at the outbox's state a scan.
+"""
+
+import json
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import asyncpg
+
+from laundry_events.envelope import MAX_MESSAGE_BYTES, OutgoingEvent
+
+# Hops from one routing key to the next along the index, then takes the first due rows of each.
+CLAIM = """
+WITH RECURSIVE keys AS (
+    (SELECT routing_key FROM outbox ORDER BY routing_key LIMIT 1)
+    UNION ALL
+    SELECT (SELECT o.routing_key FROM outbox o WHERE o.routing_key > keys.routing_key
+            ORDER BY o.routing_key LIMIT 1)
+    FROM keys WHERE keys.routing_key IS NOT NULL
+)
+SELECT due.* FROM keys CROSS JOIN LATERAL (
+    SELECT o.id, o.event_id, o.routing_key, o.headers, o.body FROM outbox o
+    WHERE o.routing_key = keys.routing_key AND o.next_attempt_at <= now()
+    ORDER BY o.next_attempt_at, o.id LIMIT $1 FOR UPDATE SKIP LOCKED
+) due
+WHERE keys.routing_key <> ALL($2::text[])
+"""
+CLAIM_KEY = """
+SELECT id, event_id, routing_key, headers, body FROM outbox
+WHERE routing_key = $2 AND next_attempt_at <= now()
+ORDER BY next_attempt_at, id LIMIT $1 FOR UPDATE SKIP LOCKED
+"""
+DELETE = "DELETE FROM outbox WHERE id = ANY($1::bigint[])"
+PUT_OFF = """
+UPDATE outbox SET attempts = attempts + 1, last_error = failed.error,
+       next_attempt_at = now() + make_interval(secs => least(60, power(2, least(attempts + 1, 6))))
+FROM unnest($1::bigint[], $2::text[]) AS failed (id, error) WHERE outbox.id = failed.id
+"""
+# Ids follow the order of storing closely enough for an age, and looking for the least time would scan.
+STATE = """
+SELECT (SELECT count(*) FROM (SELECT FROM outbox LIMIT $1) AS head) AS counted,
+       (SELECT extract(epoch FROM now() - created_at) FROM outbox ORDER BY id LIMIT 1) AS oldest_s,
+       pg_total_relation_size('outbox') AS bytes,
+       (SELECT n_live_tup FROM pg_stat_user_tables WHERE relid = 'outbox'::regclass) AS live,
+       (SELECT n_dead_tup FROM pg_stat_user_tables WHERE relid = 'outbox'::regclass) AS dead
+"""
+COUNTED_EXACTLY = 10_000
+ERROR_CHARS = 500
+SHORT_TEXT_BYTES = 255
+
+SESSION = {
+    # A plan that was made while the outbox was empty would scan and sort the million rows of an outage.
+    "enable_seqscan": "off",
+    "enable_bitmapscan": "off",
+    "enable_sort": "off",
+    # The lease must also end with a host that vanishes and with a process that is frozen.
+    "tcp_keepalives_idle": "10",
+    "tcp_keepalives_interval": "5",
+    "tcp_keepalives_count": "3",
+    "idle_in_transaction_session_timeout": "30s",
+    "application_name": "outbox-relay",
+}
+
+Connection: TypeAlias = "asyncpg.Connection[Any]"
+
+
+class UnpublishableRow(Exception):
+    """A row that no broker can be given: it is put off and told of, and holds up no other."""
+
+
+@dataclass(frozen=True)
+class State:
+    """What waits: rows (an estimate above 10,000), age of the oldest in seconds, size with indexes and what
+    vacuum has yet to clear away, in bytes and rows.
+    """
+
+    waiting: int
+    oldest_s: float
+    bytes: int
+    dead: int
+
+
+async def connect(dsn: str) -> Connection:
+    """Open a connection for these queries. Raises OSError, TimeoutError, asyncpg.PostgresError."""
+    return await asyncpg.connect(dsn, timeout=5, command_timeout=30, server_settings=SESSION)
+
+
+async def claim(
+    connection: Connection, limit: int, *, key: str | None = None, without: Collection[str] = ()
+) -> list[asyncpg.Record]:
+    """Lock up to ``limit`` due rows of each routing key (or of one) until the transaction ends."""
+    if key is not None:
+        return await connection.fetch(CLAIM_KEY, limit, key)
+    return await connection.fetch(CLAIM, limit, list(without))
+
+
+async def remove(connection: Connection, ids: Sequence[int]) -> None:
+    """Delete rows that are published."""
+    await connection.execute(DELETE, ids)
+
+
+async def put_off(connection: Connection, errors: Sequence[tuple[int, str]]) -> None:
+    """Let rows wait 2 s, then twice as long after each failure, at most a minute."""
+    await connection.execute(PUT_OFF, [i for i, _ in errors], [error[:ERROR_CHARS] for _, error in errors])
+
+
+async def state(connection: Connection) -> State:
+    """Look at the outbox as a whole, at a cost that does not grow with it."""
+    row = await connection.fetchrow(STATE, COUNTED_EXACTLY + 1)
+    if row is None:
+        raise asyncpg.InterfaceError("the outbox told nothing of its state")
+    counted = row["counted"]
+    waiting = counted if counted <= COUNTED_EXACTLY else max(counted, row["live"] or 0)
+    return State(waiting, max(0.0, float(row["oldest_s"] or 0)), row["bytes"], row["dead"] or 0)
+
+
+def outgoing(row: asyncpg.Record) -> OutgoingEvent:
+    """Read a row as an event.
+
+    Raises:
+        UnpublishableRow: its headers, names or size are none that the broker may be given; some of these
+            would close the channel, and fail every other row in flight with it.
+    """
+    try:
+        headers = json.loads(row["headers"])
+    except ValueError as error:
+        raise UnpublishableRow(f"its headers are no JSON: {error}") from error
+    if not isinstance(headers, dict) or not all(isinstance(value, str) for value in headers.values()):
+        raise UnpublishableRow("its headers are not an object of texts")
+    names = (row["event_id"], row["routing_key"], *headers)
+    if any(len(name.encode()) > SHORT_TEXT_BYTES for name in names):
+        raise UnpublishableRow(f"its id, routing key or a header's name exceeds {SHORT_TEXT_BYTES} bytes")
+    size = len(row["body"]) + sum(len(k.encode()) + len(v.encode()) for k, v in headers.items())
+    if size > MAX_MESSAGE_BYTES:
+        raise UnpublishableRow(f"it has {size} bytes; a message is at most {MAX_MESSAGE_BYTES}")
+    return OutgoingEvent(row["event_id"], row["routing_key"], headers, row["body"])
