@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mlops.curation import Care, care, weights
-from mlops.refit.head import Examples, Floats, Head, Ints, cross_fit, fit
+from mlops.refit.head import Examples, Floats, Head, Ints, cross_fit, fit, temperature_of, warm
 from mlops.refit.judge import Photos, Verdict, judge
 from mlops.refit.statistics import Bools
 
@@ -90,8 +90,10 @@ def choose(
     examples = _weighed(kept)
     first: Chosen | None = None
     for pull in PULLS:
-        head = fit(base, examples, rehearsal, pull=pull)
         said = cross_fit(base, examples, kept.groups, rehearsal, pull=pull)
+        temperature = temperature_of(said, kept.targets)
+        said = warm(said, temperature)
+        head = fit(base, examples, rehearsal, pull=pull).warmed(temperature)
         corrections = Photos(
             champion.probabilities(kept.features[kept.new]),
             said[kept.new],

@@ -49,7 +49,7 @@ class Photos:
 
 @dataclass(frozen=True)
 class Cost:
-    """What a model costs: its file's bytes, and the median time of one photo in milliseconds."""
+    """What a model costs: its file's bytes, and the processor time of one photo in milliseconds."""
 
     file_bytes: int
     milliseconds: float
