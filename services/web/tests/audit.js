@@ -1,5 +1,5 @@
-// Run in a page: targets of at least 44 px, a name for every control, WCAG AA contrast of all text, and no
-// sideways scrolling. Returns what falls short.
+// Run in a page: targets of at least 44 px, a name for every control, WCAG AA contrast of all text, no sideways
+// scrolling and no control that its card cuts off. Returns what falls short.
 async () => {
   // Colours in the middle of a transition belong to nobody.
   await Promise.allSettled(document.getAnimations().map((animation) => animation.finished));
@@ -12,6 +12,16 @@ async () => {
     const box = element.getBoundingClientRect();
     return box.width < 44 || box.height < 44;
   });
+  const cutOff = (element) => {
+    const box = element.getBoundingClientRect();
+    for (let at = element.parentElement; at; at = at.parentElement) {
+      const overflow = getComputedStyle(at).overflowX;
+      if (overflow === "auto" || overflow === "scroll") return false;
+      const frame = at.getBoundingClientRect();
+      if (overflow !== "visible" && (box.right > frame.right + 1 || box.left < frame.left - 1)) return true;
+    }
+    return false;
+  };
   const canvas = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
   const rgba = (colour) => {
     canvas.clearRect(0, 0, 1, 1);
@@ -44,6 +54,7 @@ async () => {
     small: small.map((element) => element.outerHTML.slice(0, 120)),
     nameless: controls.filter((element) => !name(element)).map((element) => element.outerHTML.slice(0, 120)),
     pale,
+    cut: controls.filter(cutOff).map((element) => element.outerHTML.slice(0, 120)),
     sideways: document.documentElement.scrollWidth - document.documentElement.clientWidth,
   };
 }

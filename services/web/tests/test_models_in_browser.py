@@ -72,4 +72,4 @@ async def test_the_models_page_can_be_used_by_everybody(
     page = await open_page("/", role="operator", dark=dark, desktop=desktop)
     await expect(page.locator(".model").first).to_be_visible()
     found = await page.evaluate(AUDIT.read_text())
-    assert found == {"small": [], "nameless": [], "pale": [], "sideways": 0}
+    assert found == {"small": [], "nameless": [], "pale": [], "cut": [], "sideways": 0}

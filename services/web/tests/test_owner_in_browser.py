@@ -166,4 +166,9 @@ async def test_pages_can_be_used_by_everybody(
         page = await open_page("/", role=role, dark=dark, desktop=desktop, branches=("b1", "b2"))
         await expect(page.locator(".load, .confirm-card").first).to_be_visible()
         found = await page.evaluate(AUDIT.read_text())
-        assert found == {"small": [], "nameless": [], "pale": [], "sideways": 0}
+        assert found == {"small": [], "nameless": [], "pale": [], "cut": [], "sideways": 0}
+    services.add_task("read", labels=[("shirt", 0.9), ("pants", 0.1)], multiple=True, minutes_ago=60)
+    page = await open_page("/", role="owner", dark=dark, desktop=desktop, branches=("b1", "b2"))
+    await expect(page.locator(".confirm-card .chips").first).to_be_visible()
+    found = await page.evaluate(AUDIT.read_text())
+    assert found == {"small": [], "nameless": [], "pale": [], "cut": [], "sideways": 0}
