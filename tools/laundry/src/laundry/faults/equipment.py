@@ -31,6 +31,7 @@ async def break_by_http(load: Load) -> None:
 
 async def break_by_mqtt(load: Load) -> None:
     """Let a washer that speaks MQTT break every four seconds, where the broker offers it."""
+    quieten(asyncio.get_running_loop())
     if not load.stage.document.get("mqtt_url"):
         return
     async with asyncio.TaskGroup() as washers:
@@ -52,6 +53,16 @@ async def break_washer(load: Load, client: httpx.AsyncClient) -> Alarm:
                 load.ledger.alarmed(alarm)
                 return alarm
         await asyncio.sleep(AGAIN_S)
+
+
+def quieten(loop: asyncio.AbstractEventLoop) -> None:
+    """Say nothing of connections that a broker closes on a client that has left: faults do that by the dozen."""
+
+    def heard(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        if not isinstance(context.get("exception"), aiomqtt.MqttError):
+            loop.default_exception_handler(context)
+
+    loop.set_exception_handler(heard)
 
 
 async def break_mqtt_washer(load: Load) -> None:

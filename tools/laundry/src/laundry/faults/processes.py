@@ -12,6 +12,7 @@ from laundry.faults.clocks import with_clock
 from laundry.faults.tools import FAKETIME
 from laundry.faults.world import CONSUMERS, Fault, NotHere, Observation, World
 from laundry.stack.restart import restart, service_processes
+from laundry.stack.watch import LONGEST_DELAY_SECONDS
 
 SLOW_DELETE = """
 CREATE FUNCTION faults_wait() RETURNS trigger LANGUAGE plpgsql AS
@@ -23,6 +24,10 @@ DELETING = """
 SELECT count(*) FROM pg_stat_activity
 WHERE datname = current_database() AND state = 'active' AND query LIKE 'DELETE FROM outbox%'
 """
+
+
+RESUMES_S = LONGEST_DELAY_SECONDS + 15
+"""Longest pause before a start, and time for three readers to start at once on few cores."""
 
 
 async def one_consumer(world: World) -> list[Observation]:
@@ -38,10 +43,16 @@ async def all_consumers(world: World) -> list[Observation]:
     await asyncio.sleep(2)
     accepts = await world.accepts(20)
     await holding
-    took = await world.progress(10)
+    # A process that dies again and again is started ever later, as a cluster would do.
+    took = await world.progress(RESUMES_S)
     return [
         Observation("uploads got their 201 meanwhile", accepts),
-        Observation(f"reading resumed {took or 0:.1f} s after", took is not None),
+        Observation(
+            f"reading resumed {took:.1f} s after"
+            if took is not None
+            else f"no reading {RESUMES_S:g} s after",
+            took is not None,
+        ),
     ]
 
 
