@@ -56,7 +56,7 @@ async def break_washer(load: Load, client: httpx.AsyncClient) -> Alarm:
 
 
 def quieten(loop: asyncio.AbstractEventLoop) -> None:
-    """Say nothing of connections that a broker closes on a client that has left: faults do that by the dozen."""
+    """Say nothing of connections that a broker closes on a client that has left: faults make dozens."""
 
     def heard(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         if not isinstance(context.get("exception"), aiomqtt.MqttError):

@@ -21,7 +21,7 @@ from laundry.verify.outcomes import Outcome, Verification
 QUEUE, CONSUMER = "task.submitted", "ai-consumer"
 WAITING = 10_000
 # What the readers take while faults are reported: the queue still holds 10,000 at the last one.
-MARGIN = 1_500
+MARGIN = 6_000
 FAULTS = 100
 LANES = 16
 FILL_S, SETTLE_S, DRAIN_S = 400.0, 60.0, 900.0
