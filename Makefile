@@ -67,7 +67,7 @@ format: setup ## Format the code and mend what can be mended
 bench: setup ## Measure the figures of the design and compare them with their targets
 	$(BIN)/laundry bench
 
-verify: setup ## Verify what DD-02 asks, on three nodes: pass or fail (about 10 minutes)
+verify: setup ## Verify what DD-02 asks, on three nodes: pass or fail (about 5 minutes)
 	$(BIN)/laundry verify
 
 faults: setup ## Break a three-node stack in every way under load; a ledger outside tells what was lost (SOAK=minutes for random faults, SEED=number for the same ones)
