@@ -6,6 +6,7 @@ from typing import Any
 
 import psutil
 import pytest
+from botocore.exceptions import IncompleteReadError, ResponseStreamingError
 
 from laundry.demo.client import People, Services, until
 from laundry.files import read_json
@@ -69,7 +70,11 @@ async def test_who_can_write_to_the_bucket_does_not_decide_what_replicas_serve(
     )
 
     def told() -> bytes:
-        return bucket.get_object(Bucket=address["bucket"], Key=CHAMPION_KEY)["Body"].read()
+        while True:
+            try:
+                return bucket.get_object(Bucket=address["bucket"], Key=CHAMPION_KEY)["Body"].read()
+            except (IncompleteReadError, ResponseStreamingError, bucket.exceptions.NoSuchKey):
+                continue  # the local store writes in place, and this was read meanwhile
 
     async def replicas() -> list[dict[str, Any]]:
         items: list[dict[str, Any]] = (await services.json("GET", "mlops", "/models/replicas", who=operator))[

@@ -115,6 +115,26 @@ async def test_a_store_that_fails_is_away_and_no_signature_is_told(
     assert "X-Amz" not in f"{getting.value}{getting.value.__cause__}{caplog.text}"
 
 
+async def test_an_answer_that_breaks_off_is_asked_for_again() -> None:
+    answers = [
+        b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nthe whole",
+    ]
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(answers.pop(0))
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    store = ObjectStore(settings_for(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"))
+    assert await store.get("replica.json", max_bytes=2000) == b"the whole"
+    await store.close()
+    server.close()
+
+
 async def test_a_store_that_answers_by_a_trickle_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(objectstore, "GET_S", 0.3)
     given_up = asyncio.Event()

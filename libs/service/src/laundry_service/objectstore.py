@@ -8,6 +8,7 @@ import asyncio
 import logging
 import os
 import re
+import time
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
@@ -25,6 +26,9 @@ T = TypeVar("T")
 CONNECT_S, READ_S = 2, 10
 GET_S = 60.0
 """How long fetching an object may take in all: each read of a trickle of bytes is in time."""
+
+BROKEN_OFF_PAUSES_S = (0.05, 0.2)
+"""How long to wait before an object is asked for again whose answer broke off in the middle."""
 
 SIGNED_S = 900
 """How long a signed URL is good, and how far apart our clock and the store's may be."""
@@ -47,7 +51,7 @@ class ObjectMissing(Exception):
 
 
 class ObjectStore:
-    """A bucket. Every call has a timeout; nothing is retried here but what botocore retries once."""
+    """A bucket. Every call has a timeout; only what comes back within a second is retried here."""
 
     def __init__(self, settings: ObjectStoreSettings, *, threads: int = 8) -> None:
         """Take the address, the bucket and the keys from the settings."""
@@ -134,10 +138,19 @@ class ObjectStore:
         """
         try:
             async with asyncio.timeout(GET_S):
-                return await self._in_thread(lambda: self._get(key, max_bytes))
+                return await self._in_thread(lambda: self._get_whole(key, max_bytes))
         except TimeoutError:
             # The thread goes on until its socket is silent for long enough, or all is read.
             raise ObjectStoreUnavailable(f"get: {key} was not fetched within {GET_S:g} s") from None
+
+    def _get_whole(self, key: str, max_bytes: int) -> bytes:
+        """Ask again when the answer breaks off: urllib3 retries no body, and an object may be written anew."""
+        for pause in BROKEN_OFF_PAUSES_S:
+            try:
+                return self._get(key, max_bytes)
+            except urllib3.exceptions.ProtocolError:
+                time.sleep(pause)
+        return self._get(key, max_bytes)
 
     def _get(self, key: str, max_bytes: int) -> bytes:
         answer = self._http.request("GET", self._sign("get_object", key), preload_content=False)
