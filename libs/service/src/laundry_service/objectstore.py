@@ -144,7 +144,7 @@ class ObjectStore:
             raise ObjectStoreUnavailable(f"get: {key} was not fetched within {GET_S:g} s") from None
 
     def _get_whole(self, key: str, max_bytes: int) -> bytes:
-        """Ask again when the answer breaks off: urllib3 retries no body, and the object may be in rewriting."""
+        """Ask again when the answer breaks off: urllib3 retries no body, and objects are written anew."""
         for pause in BROKEN_OFF_PAUSES_S:
             try:
                 return self._get(key, max_bytes)
