@@ -13,6 +13,7 @@ from pathlib import Path
 import psutil
 
 from laundry.errors import LaundryError
+from laundry_service.priority import give_way
 
 POLL_SECONDS = 0.05
 # A server that is still starting may not listen to its stop signal; nothing depends on it yet either.
@@ -44,6 +45,8 @@ class Process:
     before_start: Callable[[], None] | None = None
     # Asked at every start: what a person has changed meanwhile.
     changed_environment: Callable[[], Mapping[str, str]] = dict
+    # Gives way to the others on few cores, as its own node's cores would in a cluster (0 to 19).
+    niceness: int = 0
     port: int | None = None
     health_url: str | None = None
     child: subprocess.Popen[bytes] | None = field(default=None, repr=False)
@@ -72,6 +75,8 @@ class Process:
                 # A terminal's Ctrl-C must reach only the supervisor, which stops things in order.
                 start_new_session=True,
             )
+        if self.niceness:
+            give_way(self.niceness, self.child.pid)
         self.started_at = time.time()
         self.was_ready = False
         self.real_pid = None

@@ -7,10 +7,13 @@ import threading
 from collections.abc import Awaitable, Callable
 
 from laundry_service.logging import configure_logging
+from laundry_service.priority import give_way
 from mlops.settings import Settings
 
 ALONE = "--alone"
 """Argument of a job that no service holds by its standard input."""
+
+NICENESS = 10
 
 
 def main(kind: str, run: Callable[[str, Settings], Awaitable[int]]) -> int:
@@ -18,7 +21,7 @@ def main(kind: str, run: Callable[[str, Settings], Awaitable[int]]) -> int:
     arguments = [each for each in sys.argv[1:] if each != ALONE]
     if len(arguments) != 1:
         sys.exit(f"usage: python -m mlops.{kind} <run id> [{ALONE}]")
-    os.nice(10)
+    give_way(NICENESS)
     settings = Settings()
     configure_logging(f"{settings.service_name}-{kind}", settings.log_level)
     if ALONE not in sys.argv:

@@ -38,6 +38,8 @@ class Processes:
                 await asyncio.create_subprocess_exec(
                     *self._command(run_id, kind),
                     stdin=asyncio.subprocess.PIPE,
+                    # So that its low priority counts against other services too, where sessions share cores.
+                    start_new_session=True,
                     env={**os.environ, **self._environment, **ONE_CORE},
                 )
             )

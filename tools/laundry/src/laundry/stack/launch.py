@@ -207,14 +207,14 @@ class Launch:
 def service_process(service: Service, name: str, port: int, around: Surroundings, logs: Path) -> Process:
     """Return one service process that is not started yet; ready when its /readyz says so."""
     url = f"http://127.0.0.1:{port}/readyz"
-    give_way = ["nice", "-n", str(service.niceness)] if service.niceness else []
     return Process(
         name=name,
-        command=[*give_way, sys.executable, "-m", service.module, *service.arguments],
+        command=[sys.executable, "-m", service.module, *service.arguments],
         environment=service_environment(service, name, port, around),
         log_file=logs / f"{name}.log",
         ready=answers_ok(url),
         stop_seconds=20,
+        niceness=service.niceness,
         port=port,
         health_url=url,
     )

@@ -20,7 +20,6 @@ class Service:
     pushes: bool = False
     management: bool = False
     trains: bool = False
-    # Gives way to the others on few cores, as its own node's cores would in a cluster (see nice(1)).
     niceness: int = 0
     peers: tuple[str, ...] = field(default=())
     # The key of var/stack.json that holds its address, if others may call it.
