@@ -1,0 +1,58 @@
+"""An upload may be slow, but it may not stall."""
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+from starlette.datastructures import UploadFile
+from starlette.requests import Request
+from starlette.types import Message
+
+from helper.receiving import Limits, receive_form
+from laundry_service.problems import Problem
+
+BODY = (
+    b'--edge\r\nContent-Disposition: form-data; name="photo"; filename="p.jpg"\r\n'
+    b"Content-Type: image/jpeg\r\n\r\n" + b"x" * 2000 + b"\r\n--edge--\r\n"
+)
+STEPS = 12
+
+
+def arriving(pause_s: Callable[[int], float]) -> Request:
+    """Make a request whose body comes in steps, each after a pause."""
+    size = -(-len(BODY) // STEPS)
+    steps = [BODY[at : at + size] for at in range(0, len(BODY), size)]
+    sent = 0
+
+    async def receive() -> Message:
+        nonlocal sent
+        await asyncio.sleep(pause_s(sent))
+        sent += 1
+        return {"type": "http.request", "body": steps[sent - 1], "more_body": sent < len(steps)}
+
+    headers = [(b"content-type", b"multipart/form-data; boundary=edge")]
+    return Request({"type": "http", "method": "POST", "path": "/tasks", "headers": headers}, receive)
+
+
+async def test_a_slow_upload_that_keeps_coming_is_taken_however_long_it_lasts() -> None:
+    limits = Limits(photo_bytes=10_000, idle_s=1.0, total_s=30)
+    form = await receive_form(arriving(lambda _: 0.1), limits)
+    photo = form["photo"]
+    assert isinstance(photo, UploadFile)
+    assert await photo.read() == b"x" * 2000
+    await form.close()
+
+
+@pytest.mark.parametrize("step", [0, 1, STEPS - 1])
+async def test_an_upload_that_stalls_is_given_up(step: int) -> None:
+    limits = Limits(photo_bytes=10_000, idle_s=0.2, total_s=30)
+    with pytest.raises(Problem) as refused:
+        await receive_form(arriving(lambda at: 3600 if at == step else 0), limits)
+    assert (refused.value.status, refused.value.code) == (408, "upload-stalled")
+
+
+async def test_an_upload_has_an_end_however_steady_it_is() -> None:
+    limits = Limits(photo_bytes=10_000, idle_s=0.2, total_s=0.3)
+    with pytest.raises(Problem) as refused:
+        await receive_form(arriving(lambda _: 0.1), limits)
+    assert refused.value.status == 408
