@@ -27,7 +27,7 @@ class Findings:
         silent: promises other than photos without their effect: alerts, examples, recommendations.
         repeated: alerts and recommendations that came twice.
         unserved: queues in which something waits, or which nobody reads.
-        most_attempts: of all letters that died in this run.
+        most_attempts: of any message in this run, as dead letters and the services' logs tell.
         settled_s: seconds from the end of the fault until everything was quiet; None if it never was.
         load: why a part of the load ended; then it showed nothing.
     """

@@ -10,6 +10,7 @@ import asyncpg
 import httpx
 
 from laundry.bench.stage import Stage
+from laundry.faults.attempts import Attempts
 from laundry.faults.effects import look_at, rows
 from laundry.faults.findings import Findings
 from laundry.faults.letters import dead_letters
@@ -32,6 +33,7 @@ class Court:
 
     stage: Stage
     load: Load
+    attempts: Attempts
     _older: set[str] = field(default_factory=set)
     _told: set[str] = field(default_factory=set)
 
@@ -78,6 +80,7 @@ class Court:
         found.silent = self._new("silent", effects.silent)
         found.repeated = self._new("repeated", effects.repeated)
         found.most_attempts = max((letter.attempts for letter in letters), default=0)
+        found.most_attempts = max(found.most_attempts, await asyncio.to_thread(self.attempts.most))
         found.unserved = await unserved(stage)
         # What died as it should is not the next fault's doing.
         self._older |= {letter.fingerprint for letter in letters if letter.own}

@@ -13,6 +13,7 @@ from aio_pika.exceptions import AMQPError
 
 from laundry.errors import LaundryError
 from laundry.faults import alarms, brokers, messages, network, processes, pushes, servers
+from laundry.faults.attempts import Attempts
 from laundry.faults.equipment import break_by_http, break_by_mqtt
 from laundry.faults.findings import Findings
 from laundry.faults.history import kept
@@ -74,7 +75,7 @@ class Result:
 @asynccontextmanager
 async def loaded(world: World) -> AsyncIterator[Court]:
     """Load the system with everything that it is for, and watch every effect."""
-    court = Court(world.stage, world.load)
+    court = Court(world.stage, world.load, Attempts(world.stage.paths.logs))
     async with kept(world.stage):
         await court.open()
         async with world.load.running(OTHERS):
