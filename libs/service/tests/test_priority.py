@@ -41,6 +41,13 @@ def test_a_process_gives_way_and_its_session_only_if_it_leads_it(child: tuple[in
     assert niceness_of_session(pid) == (19 if leads else before)
 
 
+def test_a_process_that_gives_way_more_already_goes_on_doing_so(child: tuple[int, bool]) -> None:
+    pid, _ = child
+    os.setpriority(os.PRIO_PROCESS, pid, 15)
+    give_way(10, pid)
+    assert os.getpriority(os.PRIO_PROCESS, pid) == 15
+
+
 def test_a_process_that_has_ended_is_no_error() -> None:
     process = subprocess.Popen([sys.executable, "-c", ""])
     process.wait()

@@ -19,11 +19,13 @@ def give_way(niceness: int, pid: int | None = None) -> None:
     the process's own niceness counts.
 
     Args:
-        niceness: 0 to 19, absolute.
+        niceness: 0 to 19; a process that gives way more already goes on doing so.
         pid: of which process, before it has threads; default: this one.
     """
     who = os.getpid() if pid is None else pid
     with suppress(ProcessLookupError):
+        # Never up, which only root may.
+        niceness = max(niceness, os.getpriority(os.PRIO_PROCESS, who))
         os.setpriority(os.PRIO_PROCESS, who, niceness)
         if os.getsid(who) != who:
             return  # the session's others would give way too

@@ -2,8 +2,8 @@
 
 import sys
 
-from mlops.full.job import run_full
+from mlops.full.job import Full
 from mlops.jobs.entry import main
 
 if __name__ == "__main__":
-    sys.exit(main("full", run_full))
+    sys.exit(main("full", Full))

@@ -5,7 +5,6 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from laundry_events import Outbox
 from laundry_reading.storage import MAX_MODEL_BYTES
 from laundry_service.database import Database
 from laundry_service.objectstore import ObjectMissing, ObjectStore
@@ -16,7 +15,6 @@ from mlops.full.photos import Frozen, find_frozen, lay_out, stand_aside
 from mlops.full.trainer import train
 from mlops.full.workshop import Workshop
 from mlops.heldout import entry_of
-from mlops.manifests import Manifests
 from mlops.refit import held_out
 from mlops.refit.cost import compare_costs
 from mlops.refit.examples import Eyes, Lesson
@@ -195,19 +193,3 @@ class Full:
             await self._run.report(begin + (end - begin) * done)
 
         return report
-
-
-async def run_full(run_id: str, settings: Settings) -> int:
-    """Run a full run and note how it ended. Returns the exit code."""
-    database = Database(settings.database_url.get_secret_value(), pool=2)
-    store = ObjectStore(settings, threads=4)
-    manifests = Manifests(store, settings.model_signing_key, settings.model_public_keys)
-    registry = Registry(database, store, Outbox(settings.service_name), manifests)
-    run = Run(run_id, database, registry)
-    try:
-        async with run:
-            await Full(run, settings, database, store, registry).run()
-    finally:
-        await store.close()
-        await database.close()
-    return run.exit_code

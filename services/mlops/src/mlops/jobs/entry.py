@@ -4,10 +4,10 @@ import asyncio
 import os
 import sys
 import threading
-from collections.abc import Awaitable, Callable
 
 from laundry_service.logging import configure_logging
 from laundry_service.priority import give_way
+from mlops.jobs.steps import Steps, take
 from mlops.settings import Settings
 
 ALONE = "--alone"
@@ -16,7 +16,7 @@ ALONE = "--alone"
 NICENESS = 10
 
 
-def main(kind: str, run: Callable[[str, Settings], Awaitable[int]]) -> int:
+def main(kind: str, steps: type[Steps]) -> int:
     """Run the run. Returns the exit code: 0 also for a run that failed with its reason noted."""
     arguments = [each for each in sys.argv[1:] if each != ALONE]
     if len(arguments) != 1:
@@ -26,11 +26,7 @@ def main(kind: str, run: Callable[[str, Settings], Awaitable[int]]) -> int:
     configure_logging(f"{settings.service_name}-{kind}", settings.log_level)
     if ALONE not in sys.argv:
         threading.Thread(target=_end_with_the_service, daemon=True).start()
-
-    async def running() -> int:
-        return await run(arguments[0], settings)
-
-    return asyncio.run(running())
+    return asyncio.run(take(steps, arguments[0], settings))
 
 
 def _end_with_the_service() -> None:

@@ -3,7 +3,7 @@
 import sys
 
 from mlops.jobs.entry import main
-from mlops.refit.job import run_refit
+from mlops.refit.job import Refit
 
 if __name__ == "__main__":
-    sys.exit(main("refit", run_refit))
+    sys.exit(main("refit", Refit))

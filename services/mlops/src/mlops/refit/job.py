@@ -7,11 +7,9 @@ from datetime import UTC, datetime
 
 import numpy as np
 
-from laundry_events import Outbox
 from laundry_reading.model import Model
 from laundry_service.database import Database
 from laundry_service.objectstore import ObjectStore
-from mlops.manifests import Manifests
 from mlops.refit.choose import Chosen, Taught, choose, contest
 from mlops.refit.cost import compare_costs
 from mlops.refit.examples import Lesson
@@ -150,19 +148,3 @@ class Refit:
 
     async def _seeing(self, share: float) -> None:
         await self._run.report(share * SEEN)
-
-
-async def run_refit(run_id: str, settings: Settings) -> int:
-    """Run a refit and note how it ended. Returns the exit code."""
-    database = Database(settings.database_url.get_secret_value(), pool=2)
-    store = ObjectStore(settings, threads=4)
-    manifests = Manifests(store, settings.model_signing_key, settings.model_public_keys)
-    registry = Registry(database, store, Outbox(settings.service_name), manifests)
-    run = Run(run_id, database, registry)
-    try:
-        async with run:
-            await Refit(run, settings, database, store, registry).run()
-    finally:
-        await store.close()
-        await database.close()
-    return run.exit_code
