@@ -13,6 +13,7 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from laundry.bench import synchronous
 from laundry_events import EventConsumer, EventMeta, Publisher, Relay, first_time, make_broker
 from laundry_events.envelope import OutgoingEvent
 from laundry_events.events import PreferenceCreated
@@ -144,7 +145,13 @@ async def consume(order: dict[str, Any], end: asyncio.Event) -> dict[str, Any]:
     return {"seen": seen, "ended": ended}
 
 
-ROLES = {"relay": relay, "publish": publish, "consume": consume}
+async def upload(order: dict[str, Any], end: asyncio.Event) -> dict[str, Any]:
+    """Take uploads and read them before the answer."""
+    await synchronous.serve(order, end, lambda: say("ready"))
+    return {}
+
+
+ROLES = {"relay": relay, "publish": publish, "consume": consume, "synchronous": upload}
 
 
 async def main() -> None:

@@ -55,9 +55,7 @@ class Stage:
     @asynccontextmanager
     async def client(self, service: str) -> AsyncIterator[httpx.AsyncClient]:
         """Open a client of a service."""
-        limits = httpx.Limits(max_connections=64, max_keepalive_connections=64)
-        url = self.document[f"{service}_url"]
-        async with httpx.AsyncClient(base_url=url, timeout=30, limits=limits) as client:
+        async with client_of(self.document[f"{service}_url"]) as client:
             yield client
 
     def processor_s(self, *names: str) -> float:
@@ -98,3 +96,11 @@ Measure = Callable[[Stage], Awaitable[list[Figure]]]
 
 class NotMeasured(Exception):
     """A measurement could not be made; the others go on."""
+
+
+@asynccontextmanager
+async def client_of(url: str, *, connections: int = 64) -> AsyncIterator[httpx.AsyncClient]:
+    """Open a client that keeps its connections."""
+    limits = httpx.Limits(max_connections=connections, max_keepalive_connections=connections)
+    async with httpx.AsyncClient(base_url=url, timeout=30, limits=limits) as client:
+        yield client

@@ -1,47 +1,61 @@
-"""The design without a broker: an upload is answered when its photo is stored, registered and read."""
+"""The design without a broker: an upload is answered when its photo is stored, read and registered."""
 
 import asyncio
 import functools
-import os
+import socket
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import asynccontextmanager
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import asyncpg
 import boto3
+import uvicorn
 from botocore.config import Config
+from starlette.applications import Starlette
+from starlette.datastructures import UploadFile
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
 
 from laundry.bench import bare_reading
 from laundry.bench.ground import own_ground
-from laundry.bench.stage import Stage
+from laundry.bench.hands import hand
+from laundry.bench.pictures import multipart
+from laundry.bench.stage import NotMeasured, Stage, client_of
+from laundry.ports import free_port
 
 TABLE = "CREATE TABLE upload (id uuid PRIMARY KEY, key text NOT NULL, labels text NOT NULL)"
 INSERT = "INSERT INTO upload (id, key, labels) VALUES ($1, $2, $3)"
+READERS = 3
 
 
 async def measure(stage: Stage, photo: Callable[[], bytes], number: int, *, lanes: int) -> float:
     """Answer ``number`` uploads from ``lanes`` clients. Returns how many a second.
 
-    In its favour: no HTTP around it, and two processes for each core, so that none waits while one stores.
+    One process takes uploads and three read, as in the stack. In its favour: it asks nobody who they are,
+    looks at no photo before it is read, and keeps no events.
     """
     advance = stage.say("load levelling: the synchronous design", number)
-    loop, cores = asyncio.get_running_loop(), os.cpu_count() or 1
-    model, store = bare_reading.model_file(), stage.document["s3"]
+    port, store = free_port(), stage.document["s3"]
     async with own_ground(stage) as ground:
-        pool = await asyncpg.create_pool(ground.database_url, min_size=lanes, max_size=lanes)
-        await pool.execute(TABLE)
-        with ProcessPoolExecutor(2 * cores, mp_context=get_context("spawn")) as workers:
+        order = {"port": port, "database_url": ground.database_url, "store": store, "prefix": stage.run}
+        async with (
+            hand("synchronous", **order) as service,
+            client_of(f"http://127.0.0.1:{port}") as client,
+        ):
 
             async def one() -> None:
-                key = f"bench/{stage.run}/{uuid.uuid4()}.jpg"
-                labels = await loop.run_in_executor(workers, work, store, model, key, photo())
-                await pool.execute(INSERT, uuid.uuid4(), key, labels)
+                body, content_type = multipart(photo(), "bench")
+                answer = await client.post("/tasks", content=body, headers={"Content-Type": content_type})
+                if answer.status_code != 201:
+                    raise NotMeasured(f"the synchronous design answered {answer.status_code}")
 
-            await asyncio.gather(*(one() for _ in range(8 * cores)))
+            await asyncio.gather(*(one() for _ in range(4 * lanes)))
             left = iter(range(number))
 
             async def lane() -> None:
@@ -52,9 +66,45 @@ async def measure(stage: Stage, photo: Callable[[], bytes], number: int, *, lane
             began = time.perf_counter()
             await asyncio.gather(*(lane() for _ in range(lanes)))
             took = time.perf_counter() - began
-            await loop.run_in_executor(workers, forget, store, f"bench/{stage.run}/")
-        await pool.close()
+            await service.end()
+        await asyncio.to_thread(forget, store, f"bench/{stage.run}/")
     return number / took
+
+
+async def serve(order: dict[str, Any], end: asyncio.Event, ready: Callable[[], None]) -> None:
+    """Serve until the end. Runs in a process of its own, and reads in others."""
+    loop, model, store = asyncio.get_running_loop(), bare_reading.model_file(), order["store"]
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        async with asyncpg.create_pool(order["database_url"], min_size=8, max_size=8) as app.state.database:
+            await app.state.database.execute(TABLE)
+            with ProcessPoolExecutor(READERS, mp_context=get_context("spawn")) as app.state.readers:
+                yield
+
+    async def submit(request: Request) -> Response:
+        async with request.form() as form:
+            file = form["photo"]
+            assert isinstance(file, UploadFile)
+            photo = await file.read()
+        task, key = uuid.uuid4(), f"bench/{order['prefix']}/{uuid.uuid4()}.jpg"
+        labels = await loop.run_in_executor(app.state.readers, work, store, model, key, photo)
+        await app.state.database.execute(INSERT, task, key, labels)
+        return JSONResponse({"id": str(task), "labels": labels}, status_code=201)
+
+    app = Starlette(routes=[Route("/tasks", submit, methods=["POST"])], lifespan=lifespan)
+    config = uvicorn.Config(app, port=order["port"], log_config=None, access_log=False)
+
+    class Telling(uvicorn.Server):
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets)
+            ready()
+
+    server = Telling(config)
+    serving = asyncio.create_task(server.serve())
+    await end.wait()
+    server.should_exit = True
+    await serving
 
 
 def work(store: dict[str, Any], model: Path, key: str, photo: bytes) -> str:
