@@ -1,6 +1,7 @@
 """What a replica says of itself, and the model that reads alongside without being shown."""
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from ai_consumer.shadow import falls_to
 from laundry_events import Publisher
@@ -16,7 +18,7 @@ from laundry_reading.manifest import Manifest
 from laundry_reading.replicas import REPLICAS_PREFIX, SHADOW_KEY, Serving, Shadow
 from laundry_reading.signing import SigningKey
 from laundry_reading.storage import CHAMPION_KEY, manifest_key, model_key
-from laundry_service.objectstore import ObjectStore
+from laundry_service.objectstore import ObjectMissing, ObjectStore, ObjectStoreUnavailable
 from laundry_testing.messaging import Messaging, eventually
 from laundry_testing.models import KEY, colour_model, manifest_of, photo_of
 
@@ -33,8 +35,13 @@ async def keep(store: ObjectStore, version: str, data: bytes, **changes: Any) ->
 
 
 async def told(store: ObjectStore) -> list[Serving]:
+    """Every word that can be read; the local store writes them anew in place."""
     keys = [key async for key, _ in store.listing(REPLICAS_PREFIX)]
-    return [Serving.model_validate_json(await store.get(key, max_bytes=10_000)) for key in keys]
+    words = []
+    for key in keys:
+        with contextlib.suppress(ObjectMissing, ObjectStoreUnavailable, ValidationError):
+            words.append(Serving.model_validate_json(await store.get(key, max_bytes=10_000)))
+    return words
 
 
 def test_a_share_of_the_tasks_is_read_alongside_the_same_ones_everywhere() -> None:
@@ -62,7 +69,7 @@ async def test_a_replica_says_what_it_serves_and_refuses_and_takes_its_word_back
         good = await keep(store, "champion-3", colour_model("champion-3"))
         await store.put(CHAMPION_KEY, KEY.seal(good, "champion"), media_type="application/json")
         await eventually(lambda: says("champion-3", None), what="what it took")
-    assert await told(store) == []
+    assert [key async for key, _ in store.listing(REPLICAS_PREFIX)] == []
 
 
 @pytest.mark.servers
