@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
+from ai_consumer.presence import Presence
 from ai_consumer.shadow import falls_to
 from laundry_events import Publisher
 from laundry_events.events import TaskRead, TaskSubmitted
@@ -70,6 +72,36 @@ async def test_a_replica_says_what_it_serves_and_refuses_and_takes_its_word_back
         await store.put(CHAMPION_KEY, KEY.seal(good, "champion"), media_type="application/json")
         await eventually(lambda: says("champion-3", None), what="what it took")
     assert [key async for key, _ in store.listing(REPLICAS_PREFIX)] == []
+
+
+class SlowStore:
+    """Writes as a thread does: on and on, whoever stops waiting for it."""
+
+    def __init__(self) -> None:
+        self.words: set[str] = set()
+        self.writing: asyncio.Task[None] | None = None
+
+    async def put(self, key: str, body: bytes, *, media_type: str) -> None:
+        self.writing = asyncio.create_task(self._write(key))
+        await asyncio.shield(self.writing)
+
+    async def _write(self, key: str) -> None:
+        await asyncio.sleep(0.2)
+        self.words.add(key)
+
+    async def delete(self, key: str) -> None:
+        self.words.discard(key)
+
+
+async def test_a_word_that_is_on_its_way_is_taken_back_too() -> None:
+    store: Any = SlowStore()
+    nothing: Any = SimpleNamespace(served=None, refused=None, tally=None)
+    presence = Presence(store, nothing, nothing, name="ai-1")
+    await presence.start()
+    await eventually(lambda: store.writing, what="a word on its way")
+    await presence.stop()
+    await store.writing
+    assert store.words == set()
 
 
 @pytest.mark.servers
