@@ -22,6 +22,10 @@ from tests.stack.conftest import laundry
 pytestmark = [pytest.mark.stack, pytest.mark.servers, pytest.mark.timeout(420)]
 
 
+async def is_well(stack_folder: Path) -> bool:
+    return (await asyncio.to_thread(laundry, stack_folder, "status")).returncode == 0
+
+
 async def test_photos_are_read_and_a_correction_becomes_an_example(story: Story) -> None:
     before = await story.shares()
     await story.upload(sample_photos(3, seed=hash(story.mark)), lambda: None)
@@ -103,6 +107,7 @@ async def test_a_restarted_consumer_gets_a_new_pid_and_loses_nothing(
         )
 
     await until(replaced, within_s=60, what="a new ai-consumer-2")
+    await until(lambda: is_well(stack_folder), within_s=90, what="a healthy stack")
 
 
 async def test_a_command_line_token_opens_the_door(stack: dict[str, Any], stack_folder: Path) -> None:
@@ -117,11 +122,7 @@ async def test_a_command_line_token_opens_the_door(stack: dict[str, Any], stack_
 async def test_every_process_answers_its_probes_and_the_status_says_so(
     stack: dict[str, Any], stack_folder: Path
 ) -> None:
-    async def well() -> bool:
-        # Another test may just have killed a process, which is then being started again.
-        return (await asyncio.to_thread(laundry, stack_folder, "status")).returncode == 0
-
-    await until(well, within_s=90, what="a healthy stack")
+    await until(lambda: is_well(stack_folder), within_s=90, what="a healthy stack")
     for url in (
         "helper_url",
         "monitoring_url",
