@@ -3,8 +3,13 @@
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 ROOT = Path(__file__).parent
+
+# How long an example takes tells how busy the machine is, and nothing of the code.
+settings.register_profile("laundry", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("laundry")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -8,14 +8,14 @@ import pytest
 
 from tests.stack.conftest import laundry
 
-pytestmark = [pytest.mark.stack, pytest.mark.servers, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.stack, pytest.mark.servers, pytest.mark.timeout(900)]
 
 
 def test_nothing_is_lost_when_a_reader_and_the_broker_are_killed(
     stack: dict[str, Any], stack_folder: Path, tmp_path: Path
 ) -> None:
     chosen = ("--only", "consumer-kill", "--only", "leader-kill")
-    ran = laundry(stack_folder, "faults", *chosen, "--rate", "5", "--output", str(tmp_path), timeout_s=280)
+    ran = laundry(stack_folder, "faults", *chosen, "--rate", "5", "--output", str(tmp_path), timeout_s=500)
     assert ran.returncode == 0, ran.stdout[-4000:] + ran.stderr[-1000:]
     report = json.loads((tmp_path / "faults.json").read_text())
     assert [each["fault"] for each in report["results"]] == ["consumer-kill", "leader-kill"]

@@ -22,6 +22,10 @@ from tests.stack.conftest import laundry
 pytestmark = [pytest.mark.stack, pytest.mark.servers, pytest.mark.timeout(420)]
 
 
+async def is_well(stack_folder: Path) -> bool:
+    return (await asyncio.to_thread(laundry, stack_folder, "status")).returncode == 0
+
+
 async def test_photos_are_read_and_a_correction_becomes_an_example(story: Story) -> None:
     before = await story.shares()
     await story.upload(sample_photos(3, seed=hash(story.mark)), lambda: None)
@@ -77,7 +81,7 @@ async def test_a_photo_that_cannot_be_read_is_an_outcome(story: Story) -> None:
         shown = await story.services.json("GET", "helper", f"/tasks/{task['id']}", who=story.helper)
         return shown if shown["status"] != "submitted" else None
 
-    shown, _ = await until(settled, within_s=30, what="the outcome")
+    shown, _ = await until(settled, within_s=60, what="the outcome")
     assert shown["status"] == "unreadable"
     assert shown["reading"] is None
 
@@ -103,6 +107,7 @@ async def test_a_restarted_consumer_gets_a_new_pid_and_loses_nothing(
         )
 
     await until(replaced, within_s=60, what="a new ai-consumer-2")
+    await until(lambda: is_well(stack_folder), within_s=90, what="a healthy stack")
 
 
 async def test_a_command_line_token_opens_the_door(stack: dict[str, Any], stack_folder: Path) -> None:
@@ -117,11 +122,7 @@ async def test_a_command_line_token_opens_the_door(stack: dict[str, Any], stack_
 async def test_every_process_answers_its_probes_and_the_status_says_so(
     stack: dict[str, Any], stack_folder: Path
 ) -> None:
-    async def well() -> bool:
-        # Another test may just have killed a process, which is then being started again.
-        return (await asyncio.to_thread(laundry, stack_folder, "status")).returncode == 0
-
-    await until(well, within_s=90, what="a healthy stack")
+    await until(lambda: is_well(stack_folder), within_s=90, what="a healthy stack")
     for url in (
         "helper_url",
         "monitoring_url",
@@ -131,9 +132,15 @@ async def test_every_process_answers_its_probes_and_the_status_says_so(
         "operations_url",
         "web_url",
     ):
-        async with httpx.AsyncClient(base_url=stack[url], timeout=10) as client:
-            for path in ("/livez", "/readyz", "/metrics"):
+        async with httpx.AsyncClient(base_url=stack[url], timeout=30) as client:
+            for path in ("/livez", "/metrics"):
                 assert (await client.get(path)).status_code == 200, (url, path)
+
+            async def ready(client: httpx.AsyncClient = client) -> bool:
+                # A check that takes two seconds on a busy machine counts as failed.
+                return (await client.get("/readyz")).status_code == 200
+
+            await until(ready, within_s=60, what=f"readiness at {url}")
 
 
 async def test_the_live_broker_is_as_planned(stack: dict[str, Any], stack_folder: Path) -> None:
@@ -158,7 +165,7 @@ async def test_one_trace_goes_from_the_upload_to_the_reading(story: Story, stack
             data={"branch_id": story.branch},
         )
         task_id = answer.json()["id"]
-        async with asyncio.timeout(30), readings.iterator() as messages:
+        async with asyncio.timeout(60), readings.iterator() as messages:
             async for message in messages:
                 await message.ack()
                 if message.headers["cloudEvents_subject"] == task_id:

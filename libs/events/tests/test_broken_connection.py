@@ -78,7 +78,8 @@ def reading(task_id: str) -> TaskRead:
 
 
 async def test_a_publisher_leaves_a_connection_over_which_nothing_is_confirmed(wire: Wire) -> None:
-    publisher = Publisher(wire.url, source="tests", timeout_s=0.5, stalled_s=0.5)
+    # Longer than a confirm or a connection takes on a busy machine: the second one is to be the last.
+    publisher = Publisher(wire.url, source="tests", timeout_s=3, stalled_s=3)
     await publisher.wait_connected()
     await publisher.publish(reading("t1"))
     wire.go_dead()
@@ -114,15 +115,18 @@ async def test_a_handler_whose_own_call_was_cancelled_has_failed_like_any_other(
 ) -> None:
     broker = make_broker(messaging.amqp_url, service="tests", graceful_timeout_s=1)
     consumer = EventConsumer(broker, publisher, service="tests", service_version="1")
+    attempts: list[int] = []
 
     @consumer.on("task.read", TaskRead, prefetch=5)
     async def take(event: TaskRead, meta: EventMeta) -> None:
+        attempts.append(meta.attempt)
         if meta.attempt == 1:
             raise asyncio.CancelledError
 
     await broker.start()
     await publisher.publish(reading("t1"))
-    await eventually(lambda: messaging.count("task.read.retry.1s"), what="the first step of the ladder")
+    # Only by way of the ladder does it come as a second attempt; there it lies for a second.
+    await eventually(lambda: attempts == [1, 2], what="the first step of the ladder")
     await broker.stop()
 
 
@@ -146,7 +150,7 @@ async def test_a_consumer_notices_a_dead_connection_by_its_heartbeat(
 
     await broker.start()
     await publisher.publish(reading("before"))
-    await eventually(lambda: got == ["before"], what="the first message")
+    await eventually(lambda: "before" in got, what="the first message")
     wire.go_dead()
     await publisher.publish(reading("after"))
     await eventually(lambda: "after" in got, within_s=30, what="a message over another connection")

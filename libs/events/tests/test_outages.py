@@ -57,7 +57,7 @@ def server() -> Server:
 
 @pytest_asyncio.fixture
 async def broker(messaging: Messaging) -> AsyncIterator[ConsumingBroker]:
-    broker = make_broker(messaging.amqp_url, service="tests", graceful_timeout_s=10)
+    broker = make_broker(messaging.amqp_url, service="tests", graceful_timeout_s=60)
     yield broker
     await broker.stop()
 
@@ -144,7 +144,7 @@ async def test_a_consumer_that_stops_gives_back_what_it_holds(
         await publisher.publish(reading(f"t{number}"))
     await broker.start()
     await eventually(lambda: broker.paused_for, what="the pause")
-    async with asyncio.timeout(5):  # half the graceful timeout: nothing is waited for
+    async with asyncio.timeout(30):  # half the graceful timeout: nothing is waited for
         await broker.stop()
 
     async def all_back() -> bool:

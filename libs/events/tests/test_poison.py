@@ -50,6 +50,8 @@ def reading(task_id: str) -> TaskRead:
     )
 
 
+# Twenty deaths, each with a connection anew.
+@pytest.mark.timeout(400)
 @pytest.mark.servers
 async def test_a_poisonous_message_dies_alone(
     messaging: Messaging, publisher: Publisher, tmp_path: Path
@@ -62,7 +64,7 @@ async def test_a_poisonous_message_dies_alone(
     for task in sorted(expected):
         await publisher.publish(reading(task))
     async with crashing(messaging.amqp_url, done) as process:
-        dead = await messaging.take("task.read.dlq", within_s=90)
+        dead = await messaging.take("task.read.dlq", within_s=240)
         await eventually(lambda: set(done.read_text().split()) >= expected, what="every innocent one")
         await publisher.publish(reading("later"))
         await eventually(lambda: "later" in done.read_text().split(), what="one that came later")

@@ -30,7 +30,7 @@ def test_another_pytest_run_takes_the_servers_that_it_is_given(
         cwd=Path(__file__).parents[3],
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=200,
         check=False,
     )
     assert done.returncode == 0, done.stdout

@@ -13,6 +13,7 @@ import pytest_asyncio
 
 from ai_consumer.app import create_app
 from ai_consumer.settings import Settings
+from laundry.ports import free_port
 from laundry_events import Publisher, new_id
 from laundry_events.events import Photo, TaskSubmitted
 from laundry_service.objectstore import ObjectStore
@@ -117,7 +118,8 @@ class Door:
         self._target = (host, port)
         self._server: asyncio.Server | None = None
         self._open: set[asyncio.StreamWriter] = set()
-        self.port = 0
+        # None that a connection of somebody else can take while the door is closed.
+        self.port = free_port()
         self.refuses: bytes | None = None
 
     @property
@@ -126,7 +128,6 @@ class Door:
 
     async def open(self) -> None:
         self._server = await asyncio.start_server(self._pass, "127.0.0.1", self.port)
-        self.port = self._server.sockets[0].getsockname()[1]
 
     async def close(self) -> None:
         if self._server is not None:
@@ -138,6 +139,11 @@ class Door:
 
     async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         far_reader, far_writer = await asyncio.open_connection(*self._target)
+        if self._server is None or not self._server.is_serving():
+            # Closed meanwhile.
+            writer.close()
+            far_writer.close()
+            return
         self._open |= {writer, far_writer}
         await asyncio.gather(self._pump(reader, far_writer, writer), self._pump(far_reader, writer))
         self._open -= {writer, far_writer}

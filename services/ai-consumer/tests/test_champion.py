@@ -18,13 +18,14 @@ from ai_consumer.settings import Settings
 from laundry_events import Publisher
 from laundry_events.events import ModelPromoted, TaskRead, TaskSubmitted
 from laundry_reading.manifest import Manifest
-from laundry_reading.replicas import REPLICAS_PREFIX, Serving
 from laundry_reading.signing import SigningKey
 from laundry_reading.storage import CHAMPION_KEY, manifest_key, model_key
 from laundry_service.objectstore import ObjectStore
 from laundry_testing.identity import FileIdentity
 from laundry_testing.messaging import Messaging, eventually
 from laundry_testing.models import KEY, colour_model, manifest_of, photo_of
+
+from .test_presence import told
 
 pytestmark = pytest.mark.servers
 
@@ -193,12 +194,10 @@ async def test_a_champion_that_we_did_not_sign_so_is_refused_before_its_file_is_
 
             await eventually(refused, what=f"the refusal ({kind})")
 
-            async def told(why: str = why) -> bool:
-                keys = [key async for key, _ in store.listing(REPLICAS_PREFIX)]
-                words = [Serving.model_validate_json(await store.get(k, max_bytes=10_000)) for k in keys]
-                return any(word.refused and why in word.refused.why for word in words)
+            async def so_told(why: str = why) -> bool:
+                return any(word.refused and why in word.refused.why for word in await told(store))
 
-            await eventually(told, what=f"what it tells operators ({kind})")
+            await eventually(so_told, what=f"what it tells operators ({kind})")
             await serves(client, "shipped-1")
             assert (await client.get("/readyz")).status_code == 200
             assert "laundry_model_refusing 1.0" in (await client.get("/metrics")).text

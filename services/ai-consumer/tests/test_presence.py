@@ -1,14 +1,18 @@
 """What a replica says of itself, and the model that reads alongside without being shown."""
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
+from ai_consumer.presence import Presence
 from ai_consumer.shadow import falls_to
 from laundry_events import Publisher
 from laundry_events.events import TaskRead, TaskSubmitted
@@ -16,7 +20,7 @@ from laundry_reading.manifest import Manifest
 from laundry_reading.replicas import REPLICAS_PREFIX, SHADOW_KEY, Serving, Shadow
 from laundry_reading.signing import SigningKey
 from laundry_reading.storage import CHAMPION_KEY, manifest_key, model_key
-from laundry_service.objectstore import ObjectStore
+from laundry_service.objectstore import ObjectMissing, ObjectStore, ObjectStoreUnavailable
 from laundry_testing.messaging import Messaging, eventually
 from laundry_testing.models import KEY, colour_model, manifest_of, photo_of
 
@@ -33,8 +37,13 @@ async def keep(store: ObjectStore, version: str, data: bytes, **changes: Any) ->
 
 
 async def told(store: ObjectStore) -> list[Serving]:
+    """Every word that can be read; the local store writes them anew in place."""
     keys = [key async for key, _ in store.listing(REPLICAS_PREFIX)]
-    return [Serving.model_validate_json(await store.get(key, max_bytes=10_000)) for key in keys]
+    words = []
+    for key in keys:
+        with contextlib.suppress(ObjectMissing, ObjectStoreUnavailable, ValidationError):
+            words.append(Serving.model_validate_json(await store.get(key, max_bytes=10_000)))
+    return words
 
 
 def test_a_share_of_the_tasks_is_read_alongside_the_same_ones_everywhere() -> None:
@@ -62,7 +71,37 @@ async def test_a_replica_says_what_it_serves_and_refuses_and_takes_its_word_back
         good = await keep(store, "champion-3", colour_model("champion-3"))
         await store.put(CHAMPION_KEY, KEY.seal(good, "champion"), media_type="application/json")
         await eventually(lambda: says("champion-3", None), what="what it took")
-    assert await told(store) == []
+    assert [key async for key, _ in store.listing(REPLICAS_PREFIX)] == []
+
+
+class SlowStore:
+    """Writes as a thread does: on and on, whoever stops waiting for it."""
+
+    def __init__(self) -> None:
+        self.words: set[str] = set()
+        self.writing: asyncio.Task[None] | None = None
+
+    async def put(self, key: str, body: bytes, *, media_type: str) -> None:
+        self.writing = asyncio.create_task(self._write(key))
+        await asyncio.shield(self.writing)
+
+    async def _write(self, key: str) -> None:
+        await asyncio.sleep(0.2)
+        self.words.add(key)
+
+    async def delete(self, key: str) -> None:
+        self.words.discard(key)
+
+
+async def test_a_word_that_is_on_its_way_is_taken_back_too() -> None:
+    store: Any = SlowStore()
+    nothing: Any = SimpleNamespace(served=None, refused=None, tally=None)
+    presence = Presence(store, nothing, nothing, name="ai-1")
+    await presence.start()
+    await eventually(lambda: store.writing, what="a word on its way")
+    await presence.stop()
+    await store.writing
+    assert store.words == set()
 
 
 @pytest.mark.servers

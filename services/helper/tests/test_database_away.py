@@ -9,6 +9,7 @@ import pytest_asyncio
 from sqlalchemy.engine import make_url
 
 from helper.app import create_app
+from laundry.ports import free_port
 from laundry_events import Publisher
 from laundry_events.topology import PLAN
 from laundry_service.migrate import upgrade
@@ -28,11 +29,11 @@ class Cable:
         self._target = (host, port)
         self._ends: set[asyncio.StreamWriter] = set()
         self._server: asyncio.Server | None = None
-        self.port = 0
+        # None that a connection of somebody else can take while the cable is pulled.
+        self.port = free_port()
 
     async def plug(self) -> None:
         self._server = await asyncio.start_server(self._carry, "127.0.0.1", self.port)
-        self.port = self._server.sockets[0].getsockname()[1]
 
     async def pull(self) -> None:
         assert self._server is not None

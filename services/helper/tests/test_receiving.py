@@ -35,8 +35,8 @@ def arriving(pause_s: Callable[[int], float]) -> Request:
 
 
 async def test_a_slow_upload_that_keeps_coming_is_taken_however_long_it_lasts() -> None:
-    limits = Limits(photo_bytes=10_000, idle_s=1.0, total_s=30)
-    form = await receive_form(arriving(lambda _: 0.1), limits)
+    limits = Limits(photo_bytes=10_000, idle_s=3.0, total_s=60)
+    form = await receive_form(arriving(lambda _: 0.3), limits)
     photo = form["photo"]
     assert isinstance(photo, UploadFile)
     assert await photo.read() == b"x" * 2000

@@ -36,6 +36,7 @@ class FakeCluster:
     strangers: int = 0
     cut_watches: bool = False
     lose_answers: bool = False
+    changes: int = 0
     changed: asyncio.Condition = field(default_factory=asyncio.Condition)
 
     def app(self) -> FastAPI:
@@ -62,6 +63,7 @@ class FakeCluster:
     async def tell(self) -> None:
         """Wake whoever watches."""
         async with self.changed:
+            self.changes += 1
             self.changed.notify_all()
 
     async def _guard(self, request: Request, handler: Callable[[Request], Awaitable[Response]]) -> Response:
@@ -113,6 +115,8 @@ class FakeCluster:
     async def _changes(self, app: FastAPI, name: str) -> AsyncIterator[bytes]:
         last: dict[str, Any] | None = None
         while not app.state.stopping.is_set():
+            # Counted, since a change may come while the line before it is on its way to the client.
+            seen = self.changes
             job = self.jobs.get(name)
             if job is not None:
                 yield _line("ADDED" if last is None else "MODIFIED", job)
@@ -123,7 +127,7 @@ class FakeCluster:
             if self.cut_watches:
                 raise ConnectionResetError("the connection breaks in the middle")
             async with self.changed:
-                await self.changed.wait()
+                await self.changed.wait_for(lambda seen=seen: self.changes != seen)
 
 
 def _line(change: str, job: dict[str, Any]) -> bytes:

@@ -99,7 +99,7 @@ async def ended(client: httpx.AsyncClient, run: str, headers: dict[str, str]) ->
         body = (await client.get(run, headers=headers)).json()
         return body if body["status"] in ENDED else None
 
-    body = await eventually(asked, within_s=90, what="the end of the run")
+    body = await eventually(asked, within_s=150, what="the end of the run")
     return body, await log_of(client, run, headers)
 
 
@@ -221,9 +221,9 @@ async def test_cancelling_ends_the_trainer_too(
 def _alive(pid: int) -> bool:
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
+        return "Z" not in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (ProcessLookupError, FileNotFoundError):
         return False
-    return "Z" not in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
 
 
 async def test_other_photos_than_those_that_judged_the_champion_are_refused(

@@ -13,7 +13,7 @@ from laundry_reading.manifest import Manifest
 from laundry_reading.signing import NotTrusted, Purpose, SigningKey, TrustedKeys
 from laundry_reading.storage import CHAMPION_KEY, MAX_MANIFEST_BYTES, manifest_key, model_key
 from laundry_service.database import Database
-from laundry_service.objectstore import ObjectMissing, ObjectStore
+from laundry_service.objectstore import ObjectMissing, ObjectStore, ObjectStoreUnavailable
 from laundry_testing.identity import FileIdentity
 from laundry_testing.messaging import eventually
 from laundry_testing.models import KEY, colour_model, manifest_of, ship
@@ -35,11 +35,11 @@ async def ready(client: httpx.AsyncClient) -> None:
 
 
 async def signed(store: ObjectStore, key: str, purpose: Purpose, by: SigningKey = KEY) -> Manifest | None:
-    """What lies in the store, if this key signed it."""
+    """What lies in the store, if this key signed it; nothing while it is written anew in place."""
     try:
         document = await store.get(key, max_bytes=MAX_MANIFEST_BYTES)
         return TrustedKeys([by.public]).open(document, purpose)
-    except (ObjectMissing, NotTrusted):
+    except (ObjectMissing, ObjectStoreUnavailable, NotTrusted):
         return None
 
 

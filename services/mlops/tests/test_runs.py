@@ -65,7 +65,7 @@ async def run_to_its_end(client: httpx.AsyncClient, headers: dict[str, str], kin
         run = (await client.get(started.headers["location"], headers=headers)).json()
         return run if run["status"] in ENDED else None
 
-    return await eventually(ended, within_s=60, what="the end of the run")
+    return await eventually(ended, within_s=120, what="the end of the run")
 
 
 async def test_a_refit_learns_from_corrections_and_its_model_takes_over(
@@ -367,12 +367,13 @@ async def test_a_run_is_cancelled_and_whoever_listens_sees_each_step(
         follower = asyncio.create_task(follow())
         await asyncio.wait_for(listening.wait(), 20)
         started = (await client.post("/training-runs", json={"kind": "refit"}, headers=operator)).json()
+        await eventually(lambda: seen == [(started["id"], "queued")], what="news of the run")
         path = f"/training-runs/{started['id']}"
         cancelled = await client.post(f"{path}/cancellation", headers=operator)
         assert (cancelled.status_code, cancelled.json()["status"]) == (200, "cancelled")
         again = await client.post(f"{path}/cancellation", headers=operator)
         assert (again.status_code, again.json()["code"]) == (409, "run-ended")
-        await eventually(lambda: len(seen) >= 2, what="the stream's news")
+        await eventually(lambda: len(seen) >= 2, what="news of its end")
         follower.cancel()
         await asyncio.gather(follower, return_exceptions=True)
     assert seen[-1] == (started["id"], "cancelled")

@@ -3,13 +3,13 @@
 import asyncio
 import os
 import signal
-import socket
 import sys
 from collections import Counter
 
 import httpx
 import pytest
 
+from laundry.ports import free_port
 from laundry_service.migrate import upgrade
 from laundry_testing.identity import FileIdentity
 from laundry_testing.messaging import Messaging, eventually
@@ -98,8 +98,7 @@ async def test_kill_9_in_the_middle_loses_nothing_and_the_next_process_goes_on(
     await upgrade("operations", database_url)
     ids = [f"m{number:03}" for number in range(120)]
     await bury(messaging, *ids)
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     environment = {
         **os.environ,
         "LAUNDRY_SERVICE_NAME": "operations",

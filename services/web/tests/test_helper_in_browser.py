@@ -23,6 +23,8 @@ async def test_photo_is_registered_at_once_and_its_reading_arrives(
 ) -> None:
     page = await open_page("/", role="helper", locale="en-US", branches=("b1", "b2"))
     await expect(page.get_by_text("Nothing registered yet")).to_be_visible()
+    # Once as the page opens and once as its stream greets.
+    await eventually(lambda: services.requests.count(("GET", "/tasks")) == 2, what="both lists asked for")
     await page.get_by_label("Branch").select_option("b2")
     await page.get_by_label("Note (optional)").fill("third floor")
     await page.get_by_label("Take a photo").set_input_files(photo_file)
@@ -176,9 +178,13 @@ async def test_older_tasks_come_page_by_page(open_page: OpenPage, services: Fake
     await expect(page.locator(".load")).to_have_count(25)
     await expect(page.get_by_role("button", name="Show more")).to_be_hidden()
     photos = re.compile(r"/tasks/[^/]+/photo")
-    fetched = {path for _, path in services.requests if photos.fullmatch(path)}
+
+    def fetched() -> set[str]:
+        return {path for _, path in services.requests if photos.fullmatch(path)}
+
+    await eventually(fetched, what="a photo")
     # Only what is, or nearly is, in view.
-    assert 0 < len(fetched) < 20
+    assert len(fetched()) < 20
 
 
 async def test_two_open_tabs_send_a_photo_once(

@@ -14,7 +14,7 @@ import httpx
 import psutil
 import pytest
 
-pytestmark = [pytest.mark.servers, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.servers, pytest.mark.timeout(400)]
 
 
 SAMPLE = Path(__file__).parent / "sample"
@@ -84,7 +84,7 @@ def of_stack(var: Path) -> list[psutil.Process]:
                 found |= {child.pid: child for child in process.children(recursive=True)}
         except psutil.Error:
             continue
-    return [each for each in found.values() if each.is_running() and each.status() != psutil.STATUS_ZOMBIE]
+    return [each for each in found.values() if _lives(each)]
 
 
 def stack(running: Supervised) -> dict:
@@ -118,7 +118,7 @@ def test_a_stack_from_start_to_end(supervised: Supervised) -> None:
     # So does the broker's node: what is reported is the server's own id, not its wrapper's.
     old = document["pids"]["rabbitmq-1"]
     os.kill(old, signal.SIGKILL)
-    wait_for(lambda: _name(stack(supervised)["pids"].get("rabbitmq-1"), old) == "beam.smp")
+    wait_for(lambda: _name(stack(supervised)["pids"].get("rabbitmq-1"), besides=old) == "beam.smp")
     wait_for(lambda: _answers(document["helper_url"]))
 
     status = json.loads(supervised.laundry("status", "--json").stdout)
@@ -130,7 +130,7 @@ def test_a_stack_from_start_to_end(supervised: Supervised) -> None:
     done = supervised.laundry("down")
     assert done.returncode == 0, done.stderr
     assert supervised.child.wait(30) == 0
-    assert not [process for process in belonged if process.is_running()]
+    assert not [process for process in belonged if _lives(process)]
     assert not (supervised.var / "stack.json").exists()
     assert supervised.laundry("status").returncode == 1
 
@@ -139,7 +139,7 @@ def test_a_killed_supervisor_leaves_only_what_down_removes_and_the_data(supervis
     before, belonged = stack(supervised), of_stack(supervised.var)
     supervised.child.kill()
     supervised.child.wait(10)
-    careless = {process.pid for process in belonged if _is_sleep(process)}
+    careless = {process.pid for process in belonged if _name(process.pid) == "sleep"}
     assert careless
     # The kernel takes every child with the supervisor; only the careless service's own child can stay.
     wait_for(lambda: {process.pid for process in of_stack(supervised.var)} <= careless)
@@ -164,7 +164,7 @@ def test_a_killed_supervisor_leaves_only_what_down_removes_and_the_data(supervis
 
 def test_ctrl_c_during_the_first_start_leaves_nothing_that_hinders_the_next(var: Path) -> None:
     starting = Supervised(var)
-    wait_for(lambda: any(process.name() == "beam.smp" for process in of_stack(var)))
+    wait_for(lambda: "beam.smp" in [_name(process.pid) for process in of_stack(var)])
     status = json.loads(starting.laundry("status", "--json").stdout)
     assert status["running"] and not status["ready"] and not status["healthy"]
     starting.child.send_signal(signal.SIGINT)
@@ -186,15 +186,16 @@ def _answers(url: str) -> bool:
         return False
 
 
-def _name(pid: int | None, old: int) -> str:
+def _lives(process: psutil.Process) -> bool:
+    # It may end between two questions.
     try:
-        return psutil.Process(pid).name() if pid and pid != old else ""
-    except psutil.NoSuchProcess:
-        return ""
-
-
-def _is_sleep(process: psutil.Process) -> bool:
-    try:
-        return process.name() == "sleep"
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
+
+
+def _name(pid: int | None, *, besides: int | None = None) -> str:
+    try:
+        return psutil.Process(pid).name() if pid and pid != besides else ""
+    except psutil.NoSuchProcess:
+        return ""

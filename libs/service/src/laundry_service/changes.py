@@ -12,6 +12,8 @@ from laundry_events.relay import plain_dsn
 
 QUEUE_SIZE = 256
 MAX_STREAM_S = 900.0
+START_S = 2.0
+"""So long a start waits for the database to hear us; who listens before that is sent away again."""
 
 log = structlog.get_logger(__name__)
 
@@ -29,10 +31,14 @@ class Changes:
         self._channel = channel
         self._subscribers: set[asyncio.Queue[str | None]] = set()
         self._task: asyncio.Task[None] | None = None
+        self._tried = asyncio.Event()
 
     async def start(self) -> None:
-        """Begin to listen in the background."""
+        """Begin to listen, in the background from the moment that the database heard us or did not answer."""
         self._task = asyncio.create_task(self._run(), name=f"listen-{self._channel}")
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(START_S):
+                await self._tried.wait()
 
     async def stop(self) -> None:
         """Stop listening."""
@@ -53,6 +59,7 @@ class Changes:
                 await connection.add_listener(self._channel, self._on_notify)
                 # Who came while nobody listened may have missed something: let them read everything anew.
                 self._end_listeners()
+                self._tried.set()
                 pause_s = 0.5
                 await closed.wait()
             except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
@@ -64,6 +71,7 @@ class Changes:
                     with contextlib.suppress(Exception):
                         await connection.close(timeout=2)
                 self._end_listeners()
+                self._tried.set()
             await asyncio.sleep(pause_s)
             pause_s = min(pause_s * 2, 10)
 

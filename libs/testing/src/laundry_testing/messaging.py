@@ -13,7 +13,8 @@ from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 from laundry.servers.addresses import BrokerAddress
 from laundry_events.definitions import definitions
 
-DEADLINE_S = 20.0
+DEADLINE_S = 40.0
+"""For what takes a second at most on a machine with nothing else to do."""
 
 
 async def eventually(condition: Callable[[], Any], *, within_s: float = DEADLINE_S, what: str = "it") -> Any:

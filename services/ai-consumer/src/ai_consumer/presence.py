@@ -42,6 +42,7 @@ class Presence:
         self._shadow = shadow
         self._name = name
         self._every_s = every_s
+        self._leaving = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -52,6 +53,9 @@ class Presence:
         """Stop, and take the word back: a replica that left in order is missed by nobody."""
         if self._task is None:
             return
+        # A word that is on its way is waited for: it would be there again after it was taken back.
+        self._leaving.set()
+        await asyncio.wait({self._task}, timeout=LEAVE_WITHIN_S)
         self._task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await self._task
@@ -75,7 +79,7 @@ class Presence:
     async def _run(self) -> None:
         told: Serving | None = None
         told_at, well = 0.0, True
-        while True:
+        while not self._leaving.is_set():
             now = self.serving()
             # Counts alone are told with the next regular word.
             changed = told is None or now.model_copy(update={"shadow": told.shadow}) != told
@@ -88,4 +92,6 @@ class Presence:
                     if well:
                         log.warning("cannot say what this replica serves", error=str(error))
                     well = False
-            await asyncio.sleep(LOOK_EVERY_S)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_EVERY_S):
+                    await self._leaving.wait()

@@ -5,13 +5,14 @@ import socket
 from pathlib import Path
 
 LOWEST = 15000
-_chosen: set[int] = set()
+_claims: dict[int, socket.socket] = {}
 
 
 def free_ports(count: int) -> list[int]:
-    """Return distinct free ports below the kernel's ephemeral range, never the same twice in one process.
+    """Return distinct free ports below the kernel's ephemeral range, never one that was given already.
 
-    The kernel could hand a port of that range to an outgoing connection before the server binds it.
+    The kernel could hand a port of that range to an outgoing connection before the server binds it, which
+    takes a broker seconds. Another stack that starts meanwhile is not given it either.
     """
     ephemeral = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
     candidates = list(range(LOWEST, ephemeral) if ephemeral > LOWEST + 5000 else range(LOWEST, 65000))
@@ -20,9 +21,8 @@ def free_ports(count: int) -> list[int]:
     for port in candidates:
         if len(found) == count:
             break
-        if port not in _chosen and _is_free(port):
+        if _claim(port):
             found.append(port)
-            _chosen.add(port)
     return found
 
 
@@ -36,6 +36,22 @@ def is_open(port: int, host: str = "127.0.0.1") -> bool:
     with socket.socket() as client:
         client.settimeout(1)
         return client.connect_ex((host, port)) == 0
+
+
+def _claim(port: int) -> bool:
+    """Take a free port for as long as this process lives; false if somebody has it."""
+    claim = socket.socket(socket.AF_UNIX)
+    try:
+        # A name in the kernel's abstract namespace, which is the network's as ports are, and needs no file.
+        claim.bind(f"\0laundry-port-{port}")
+    except OSError:
+        claim.close()
+        return False
+    if not _is_free(port):
+        claim.close()
+        return False
+    _claims[port] = claim
+    return True
 
 
 def _is_free(port: int) -> bool:

@@ -12,6 +12,7 @@ from laundry.bench.ground import own_ground
 from laundry.bench.hands import hand
 from laundry.bench.outbox import empty, fewer, store, until
 from laundry.bench.stage import Stage
+from laundry.ports import free_port
 
 AWAY_S = 20.0
 ROWS = 5000
@@ -26,12 +27,12 @@ class Door:
         self._host, self._port = host, port
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
-        self.port = 0
+        # None that a connection of somebody else can take while the door is shut.
+        self.port = free_port()
 
     async def open(self) -> None:
         """Let connections through."""
         self._server = await asyncio.start_server(self._through, "127.0.0.1", self.port)
-        self.port = self._server.sockets[0].getsockname()[1]
 
     async def shut(self) -> None:
         """End them all and listen no more."""

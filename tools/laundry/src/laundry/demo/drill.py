@@ -17,7 +17,7 @@ from laundry_events.ids import new_id
 from laundry_events.topology import EVENTS_EXCHANGE, PLAN
 
 QUEUE = "task.submitted"
-PATIENCE_S = 30
+PATIENCE_S = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ async def run_drill(amqp_url: str, say: Callable[[str], None]) -> DeadLetter:
     """Publish a drill, tell where it waits, and read its dead letter (which stays where it is).
 
     Raises:
-        StoryFailed: it did not arrive in the dead-letter queue within 30 s.
+        StoryFailed: it did not arrive in the dead-letter queue within a minute.
     """
     connection = await aio_pika.connect(amqp_url, timeout=10)
     async with connection, connection.channel(on_return_raises=True) as channel:

@@ -153,7 +153,7 @@ class Story:
         async def stored() -> bool:
             return await self.services.consumed(metrics, "task.confirmed") > before
 
-        _, took = await until(stored, within_s=20, what="the correction at mlops")
+        _, took = await until(stored, within_s=60, what="the correction at mlops")
         self.say(f"the owner corrected {said} to {truth}; mlops has it as an example")
         self._note(
             "reading corrected", f"{said} → {truth}, an example to learn from", f"{took * 1000:.0f} ms"
@@ -198,7 +198,7 @@ class Story:
         await self.services.call("POST", "search", path, who=self.owner, json=preference)
         phone = self.phone_of(self.quiet_customer)
         pushes, took = await until(
-            lambda: self.services.pushes(phone), within_s=20, what="the push to the customer it suits"
+            lambda: self.services.pushes(phone), within_s=60, what="the push to the customer it suits"
         )
         others = await self.services.pushes(self.phone_of(self.loud_customer))
         if others:

@@ -20,7 +20,7 @@ from laundry.paths import StackPaths
 Advance = Callable[[float], None]
 READ_WITHIN_S = 180
 RUN_WITHIN_S = 600
-SERVED_WITHIN_S = 30
+SERVED_WITHIN_S = 60
 LOAD_EVERY_S = 0.5
 ENDED = ("succeeded", "failed", "cancelled")
 
