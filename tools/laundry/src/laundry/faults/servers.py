@@ -13,11 +13,12 @@ from laundry.faults.world import Fault, NotHere, Observation, World
 
 AWAY_S = 8.0
 # Longer than the whole ladder takes: whoever retries instead of holding has dead letters by then.
-DATABASE_AWAY_S = 16.0
+DATABASE_AWAY_S = 26.0
 SLOW_S = 12.0
 BACK_S = 30.0
-# Each lost connection counts as a delivery of what was held: enough of them would bury it.
-FLAPS, FLAPS_WITHIN_S = 3, 9.0
+# Each lost connection counts as a delivery of what was held: enough of them would bury it. The broker's list
+# of connections, by which they are found, is up to five seconds old.
+FLAPS, FLAPS_WITHIN_S = 3, 20.0
 
 
 async def postgres_away(world: World) -> list[Observation]:
