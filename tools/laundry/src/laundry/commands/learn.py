@@ -107,6 +107,11 @@ async def _tell(paths: StackPaths, document: dict[str, Any], source: Source, *, 
             story = Learning(services, people, paths, [shot.household for shot in shots])
             learnt, further = split(shots)
             out.print(f"[bold]{escape(whose)}[/bold]: {len(learnt)} to correct, {len(further)} further ones")
+            if await story.taught_before():
+                out.print(
+                    "[yellow]This stack has examples of before, which teach and judge too; on a fresh one "
+                    "(laundry down --wipe) only these photos do.[/yellow]"
+                )
             await _household(story, champion, learnt, further)
             if story.report.run["decision"]["promoted"]:
                 await _better(story, further)

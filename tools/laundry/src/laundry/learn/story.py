@@ -80,6 +80,11 @@ class Learning:
         champion: dict[str, Any] = found[0]
         return champion
 
+    async def taught_before(self) -> bool:
+        """Ask whether anybody has confirmed anything yet."""
+        page = await self.services.json("GET", "mlops", "/examples?limit=1", who=self.operator)
+        return bool(page["items"])
+
     async def read(self, shots: Sequence[Shot], branch: str | None, advance: Advance) -> list[dict[str, Any]]:
         """Upload photos and wait until each is read; returns the tasks in the same order.
 
