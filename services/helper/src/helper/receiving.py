@@ -19,7 +19,7 @@ MAX_FIELDS = 8
 
 @dataclass(frozen=True)
 class Limits:
-    """How much and how slowly an upload may come; ``idle_s`` between two chunks is kept to a tenth."""
+    """How much and how slowly an upload may come; a silence of ``idle_s``, to a tenth of it, ends it."""
 
     photo_bytes: int
     idle_s: float
