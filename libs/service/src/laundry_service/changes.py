@@ -2,8 +2,8 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator
-from typing import Any
+from collections.abc import AsyncIterator
+from typing import Any, Self
 
 import asyncpg
 import structlog
@@ -88,40 +88,48 @@ class Changes:
                 queue.get_nowait()
             queue.put_nowait(None)
 
-    @contextlib.contextmanager
-    def _subscription(self) -> Any:
+    @contextlib.asynccontextmanager
+    async def following(
+        self, until: asyncio.Event | None = None, *, max_s: float = MAX_STREAM_S
+    ) -> AsyncIterator["Following"]:
+        """Subscribe for the length of the block: whatever changes from its beginning on is told in it.
+
+        What it gives is iterated for payloads. They end when ``until`` is set (give ``app.state.stopping``);
+        after ``max_s``, so that who may listen is asked again now and then; and when the database hangs up,
+        since what changes meanwhile is not told: the browser comes back and reads everything anew.
+        """
+        ended = asyncio.ensure_future(_set_or_after(until or asyncio.Event(), max_s))
         queue: asyncio.Queue[str | None] = asyncio.Queue(QUEUE_SIZE)
         self._subscribers.add(queue)
         try:
-            yield queue
+            yield Following(queue, ended)
         finally:
             self._subscribers.discard(queue)
-
-    async def listen(
-        self, until: asyncio.Event | None = None, *, max_s: float = MAX_STREAM_S
-    ) -> AsyncGenerator[str, None]:
-        """Yield payloads until the caller goes away or ``until`` is set (give ``app.state.stopping``).
-
-        Ends after ``max_s``, so that who may listen is asked again now and then. Ends also when the database
-        hangs up, since what changes meanwhile is not told: the browser comes back and reads everything anew.
-        """
-        ended = asyncio.ensure_future(_set_or_after(until or asyncio.Event(), max_s))
-        try:
-            with self._subscription() as queue:
-                while not ended.done():
-                    following = asyncio.ensure_future(queue.get())
-                    try:
-                        await asyncio.wait({ended, following}, return_when=asyncio.FIRST_COMPLETED)
-                        if not following.done():
-                            return
-                        payload = following.result()
-                        if payload is None:
-                            return
-                        yield payload
-                    finally:
-                        following.cancel()
-        finally:
             ended.cancel()
+
+
+class Following:
+    """The payloads of one subscriber, in their order."""
+
+    def __init__(self, queue: asyncio.Queue[str | None], ended: asyncio.Future[None]) -> None:
+        """Take what fills and what ends it; a ``None`` in the queue ends it too."""
+        self._queue = queue
+        self._ended = ended
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> str:
+        coming = asyncio.ensure_future(self._queue.get())
+        try:
+            waited: set[asyncio.Future[Any]] = {self._ended, coming}
+            await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
+            payload = coming.result() if coming.done() and not self._ended.done() else None
+        finally:
+            coming.cancel()
+        if payload is None:
+            raise StopAsyncIteration
+        return payload
 
 
 async def _set_or_after(event: asyncio.Event, seconds: float) -> None:

@@ -1,7 +1,6 @@
 """Tells a listening page which tasks of its branches change."""
 
 import asyncio
-import contextlib
 from collections.abc import AsyncIterator
 
 import structlog
@@ -30,19 +29,9 @@ async def changed_tasks(
     itself, with a token that is checked anew. A page lists the tasks after each ``ready``, so that it
     misses nothing.
     """
-    listening = changes.listen(stopping)
-    payload = asyncio.ensure_future(anext(listening, None))
-    ends_at = asyncio.get_running_loop().time() + max_s
-    try:
-        # One turn of the loop: the listener is subscribed before the client is told that it is.
-        await asyncio.sleep(0)
+    async with changes.following(stopping, max_s=max_s) as payloads:
         yield ServerSentEvent(event="ready", data={}, retry=2000)
-        while True:
-            await asyncio.wait({payload}, timeout=ends_at - asyncio.get_running_loop().time())
-            change = payload.result() if payload.done() else None
-            if change is None:
-                return
-            payload = asyncio.ensure_future(anext(listening, None))
+        async for change in payloads:
             task_id, _, branch_id = change.partition(" ")
             if not principal.may_see_branch(branch_id):
                 continue
@@ -54,8 +43,3 @@ async def changed_tasks(
                 return
             if task is not None:
                 yield ServerSentEvent(event="task", id=f"{task.id}:{task.version}", data=TaskBody.of(task))
-    finally:
-        payload.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await payload
-        await listening.aclose()

@@ -1,7 +1,6 @@
 """Tells a listening page how training runs change."""
 
 import asyncio
-import contextlib
 from collections.abc import AsyncIterator
 
 from fastapi.sse import ServerSentEvent
@@ -23,25 +22,10 @@ async def changed_runs(
     anew: the browser comes back by itself. A page lists the runs after each ``ready``, so that it misses
     nothing.
     """
-    listening = changes.listen(stopping)
-    payload = asyncio.ensure_future(anext(listening, None))
-    ends_at = asyncio.get_running_loop().time() + max_s
-    try:
-        # One turn of the loop: the listener is subscribed before the client is told that it is.
-        await asyncio.sleep(0)
+    async with changes.following(stopping, max_s=max_s) as payloads:
         yield ServerSentEvent(event="ready", data={}, retry=2000)
-        while True:
-            await asyncio.wait({payload}, timeout=ends_at - asyncio.get_running_loop().time())
-            run_id = payload.result() if payload.done() else None
-            if run_id is None:
-                return
-            payload = asyncio.ensure_future(anext(listening, None))
+        async for run_id in payloads:
             async with database.session() as session:
                 row = await repository.get_run(session, run_id)
             if row is not None:
                 yield ServerSentEvent(event="training-run", id=run_id, data=run_body(row))
-    finally:
-        payload.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await payload
-        await listening.aclose()

@@ -141,12 +141,13 @@ def equipment_router(database: Database, changes: Changes, monitor: Monitor) -> 
     @router.get("/stream", response_class=EventSourceResponse)
     async def stream_equipment(request: Request, branches: Branches) -> AsyncIterator[ServerSentEvent]:
         """Send each piece of equipment when it appears, moves, becomes faulty or is well again."""
-        yield ServerSentEvent(event="ready", data={})
-        async for payload in changes.listen(request.app.state.stopping):
-            async with database.session() as session:
-                found = await views.find_equipment(session, str(json.loads(payload)))
-            if found is not None and (branches is None or found.branch_id in branches):
-                yield ServerSentEvent(event="equipment", data=EquipmentView(**dict(found)))
+        async with changes.following(request.app.state.stopping) as payloads:
+            yield ServerSentEvent(event="ready", data={})
+            async for payload in payloads:
+                async with database.session() as session:
+                    found = await views.find_equipment(session, str(json.loads(payload)))
+                if found is not None and (branches is None or found.branch_id in branches):
+                    yield ServerSentEvent(event="equipment", data=EquipmentView(**dict(found)))
 
     @router.get("/{equipment_id}")
     async def show_equipment(equipment_id: str, principal: Viewer) -> EquipmentDetail:

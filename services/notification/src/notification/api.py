@@ -148,9 +148,10 @@ async def _follow(
 
     async def watch() -> None:
         # Over when the database hangs up or after a while: the browser comes back with a fresh token.
-        async for bucket in changes.listen():
-            if bucket == mine:
-                woken.set()
+        async with changes.following() as buckets:
+            async for bucket in buckets:
+                if bucket == mine:
+                    woken.set()
         ended.set()
         woken.set()
 

@@ -1,6 +1,5 @@
 """HTTP: customers' tastes, branches' preferences, and what suits whom."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from typing import Annotated
 from uuid import UUID
@@ -105,51 +104,26 @@ def matching_router(database: Database, changes: Changes, *, threshold: float) -
     @router.get("/stream", response_class=EventSourceResponse)
     async def stream(request: Request, customer: Customer) -> AsyncIterator[ServerSentEvent]:
         """Hear at once of each new preference that suits the caller."""
-        stopping: asyncio.Event = request.app.state.stopping
-        async for preference_id in _until(changes.listen(), stopping):
-            if preference_id is None:
-                yield ServerSentEvent(comment="connected", retry=2000)
-                continue
-            async with database.session() as session:
-                taste = await repository.taste_of(session, customer.sub)
-                found = await repository.suitable_branches(
-                    session,
-                    customer.sub,
-                    threshold=threshold,
-                    after=None,
-                    limit=1,
-                    only_preference=preference_id,
-                )
-            for item in found:
-                body = MatchOut.of(item, taste.tags if taste is not None else {})
-                yield ServerSentEvent(data=body.model_dump(mode="json"), event="match", id=item.preference.id)
+        async with changes.following(request.app.state.stopping) as payloads:
+            yield ServerSentEvent(comment="connected", retry=2000)
+            async for preference_id in payloads:
+                async with database.session() as session:
+                    taste = await repository.taste_of(session, customer.sub)
+                    found = await repository.suitable_branches(
+                        session,
+                        customer.sub,
+                        threshold=threshold,
+                        after=None,
+                        limit=1,
+                        only_preference=preference_id,
+                    )
+                for item in found:
+                    body = MatchOut.of(item, taste.tags if taste is not None else {})
+                    yield ServerSentEvent(
+                        data=body.model_dump(mode="json"), event="match", id=item.preference.id
+                    )
 
     return router
-
-
-async def _until(payloads: AsyncIterator[str], stopping: asyncio.Event) -> AsyncIterator[str | None]:
-    """Pass payloads on until the service stops or the database hangs up; ``None`` first, once nothing
-    can be missed.
-    """
-    end = asyncio.create_task(stopping.wait())
-    coming: asyncio.Task[str | None] | None = asyncio.ensure_future(anext(payloads, None))
-    await asyncio.sleep(0)
-    try:
-        yield None
-        while not stopping.is_set():
-            coming = coming or asyncio.ensure_future(anext(payloads, None))
-            await asyncio.wait({end, coming}, return_when=asyncio.FIRST_COMPLETED)
-            if coming.done():
-                payload = coming.result()
-                if payload is None:
-                    return
-                yield payload
-                coming = None
-    finally:
-        for task in (end, coming):
-            if task is not None:
-                task.cancel()
-        await asyncio.gather(*(task for task in (end, coming) if task), return_exceptions=True)
 
 
 def preferences_router(database: Database, stating: Stating) -> APIRouter:
