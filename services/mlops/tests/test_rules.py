@@ -17,7 +17,17 @@ from mlops.examples import FIRST_BRANCHES, HOLDOUT_SHARE, side_of, single_label
 from mlops.heldout import entry_of, held_out_of
 from mlops.refit import held_out
 from mlops.refit.graph import NoLinearHead, read_head, replace_head
-from mlops.refit.head import LEAST_SPREAD, PULL, Head, cross_fit, fit, log_loss, softmax, whole
+from mlops.refit.head import (
+    LEAST_SPREAD,
+    PULL,
+    Head,
+    cross_fit,
+    fit,
+    log_loss,
+    softmax,
+    temperature_of,
+    whole,
+)
 from mlops.runs import STATUSES, may_become, sources_of
 from mlops.training.familiar import add_known
 
@@ -173,3 +183,14 @@ def test_a_model_that_does_not_end_in_a_softmax_is_refused() -> None:
     file = colour_model("m1").replace(b"Softmax", b"Sigmoid")
     with pytest.raises(NoLinearHead):
         read_head(file)
+
+
+@pytest.mark.parametrize(("photos", "least", "most"), [(20, 1.0, 1.2), (4000, 1.35, 1.6)])
+def test_a_few_examples_change_little_of_how_sure_a_model_is_and_many_change_it(
+    photos: int, least: float, most: float
+) -> None:
+    random = np.random.default_rng(3)
+    logits = random.normal(size=(photos, 3)) * 3
+    chance = softmax(logits / 1.5)
+    truth = np.array([random.choice(3, p=each) for each in chance])
+    assert least <= temperature_of(softmax(logits), truth) <= most
