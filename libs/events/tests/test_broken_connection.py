@@ -8,8 +8,17 @@ from urllib.parse import urlsplit, urlunsplit
 
 import pytest
 import pytest_asyncio
+import structlog
 
-from laundry_events import BrokerUnavailable, EventConsumer, EventMeta, Publisher, connection, make_broker
+from laundry_events import (
+    BrokerUnavailable,
+    EventConsumer,
+    EventMeta,
+    Publisher,
+    connection,
+    majority,
+    make_broker,
+)
 from laundry_events.events import TaskRead
 from laundry_testing.messaging import Messaging, apply_plan, eventually
 
@@ -155,6 +164,65 @@ async def test_a_consumer_notices_a_dead_connection_by_its_heartbeat(
     await publisher.publish(reading("after"))
     await eventually(lambda: "after" in got, within_s=30, what="a message over another connection")
     await broker.stop()
+
+
+@pytest.fixture
+def short_patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(majority, "LOOK_EVERY_S", 0.2)
+    monkeypatch.setattr(majority, "ANSWER_S", 1.0)
+    monkeypatch.setattr(majority, "STALLED_S", 2.0)
+
+
+@pytest.mark.usefixtures("short_patience")
+async def test_a_consumer_leaves_a_node_that_takes_no_writes(
+    wire: Wire, messaging: Messaging, publisher: Publisher
+) -> None:
+    broker = make_broker(wire.url, service="tests", graceful_timeout_s=1)
+    consumer = EventConsumer(broker, publisher, service="tests", service_version="1")
+    got: list[str] = []
+
+    @consumer.on("task.read", TaskRead, prefetch=5)
+    async def take(event: TaskRead, meta: EventMeta) -> None:
+        got.append(event.task_id)
+
+    await broker.start()
+    await publisher.publish(reading("before"))
+    await eventually(lambda: "before" in got, what="the first message")
+    await asyncio.sleep(3)  # longer than its patience: a node that answers is not left
+    assert wire.connections == 1
+    wire.go_dead()
+    # The heartbeat, 10 s, would notice after 24 s at the soonest.
+    await eventually(lambda: wire.connections == 2, within_s=20, what="another connection")
+
+    async def subscribed() -> bool:
+        return await messaging.consumers("task.read") == 2  # the broker has not noticed the first's end
+
+    await eventually(subscribed, what="a consumer on it")
+    await broker.stop()
+
+
+@pytest.mark.usefixtures("short_patience")
+async def test_a_consumer_goes_on_where_the_broker_has_an_older_plan(
+    messaging: Messaging, publisher: Publisher
+) -> None:
+    async with messaging.channel() as channel:
+        await channel.exchange_delete("laundry.alive", timeout=10)
+    broker = make_broker(messaging.amqp_url, service="tests", graceful_timeout_s=1)
+    consumer = EventConsumer(broker, publisher, service="tests", service_version="1")
+    got: list[str] = []
+
+    @consumer.on("task.read", TaskRead, prefetch=5)
+    async def take(event: TaskRead, meta: EventMeta) -> None:
+        got.append(event.task_id)
+
+    with structlog.testing.capture_logs() as logged:
+        await broker.start()
+        await eventually(
+            lambda: [each for each in logged if "apply the topology" in each["event"]], what="the advice"
+        )
+        await publisher.publish(reading("t1"))
+        await eventually(lambda: "t1" in got, what="the message")
+        await broker.stop()
 
 
 async def test_a_consumer_that_the_broker_cancels_subscribes_again(

@@ -9,14 +9,20 @@ from faststream.rabbit import RabbitBroker
 
 from laundry_events.connection import RECONNECT_S, EndingConnection, connection_url
 from laundry_events.gate import Gate
+from laundry_events.majority import MajorityWatch
 
 CANCEL_TIMEOUT_S = 2.0
 
 
 class ConsumingBroker(RabbitBroker):
-    """FastStream's broker, which lets go of held messages when it stops."""
+    """FastStream's broker, which leaves a node that is cut off and lets go of held messages when it stops."""
 
     gate: Gate | None = None
+
+    def __init__(self, *arguments: Any, **keywords: Any) -> None:
+        """Take what FastStream's takes."""
+        super().__init__(*arguments, **keywords)
+        self._watch = MajorityWatch(lambda: self._connection)
 
     @property
     def paused_for(self) -> str | None:
@@ -27,10 +33,13 @@ class ConsumingBroker(RabbitBroker):
         """Connect and subscribe, also after a ``stop``: a first start fails while a queue is missing."""
         if self.gate is not None:
             self.gate.hold_again()
+        # Before: to subscribe at a node that is cut off would never end.
+        self._watch.start()
         await super().start(*arguments, **keywords)
 
     async def stop(self, *arguments: Any, **keywords: Any) -> None:
         """Take no more, finish what is in hand, close."""
+        await self._watch.stop()
         async with asyncio.TaskGroup() as cancelling:
             for subscriber in self.subscribers:
                 cancelling.create_task(_take_no_more(subscriber))

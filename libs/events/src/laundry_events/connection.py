@@ -1,9 +1,12 @@
 """How every client of ours connects: quick to notice a dead peer, patient while the broker is away."""
 
+import asyncio
+import contextlib
 from typing import Any
 
 import aiormq.connection
 from aio_pika import RobustConnection
+from aiormq.abc import AbstractConnection
 from yarl import URL
 
 HEARTBEAT_S = 10
@@ -45,3 +48,10 @@ class EndingConnection(RobustConnection):
         except BaseException:
             await self.close()
             raise
+
+
+async def leave(connection: AbstractConnection, why: str) -> None:
+    """Close a connection that answers no more; a robust one is then made anew."""
+    with contextlib.suppress(Exception):
+        async with asyncio.timeout(RECONNECT_S):
+            await connection.close(ConnectionError(why))

@@ -5,8 +5,6 @@ a message that cannot be decoded is dead-lettered with its reason like any other
 """
 
 import asyncio
-import os
-import signal
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
@@ -21,13 +19,11 @@ from opentelemetry.trace import SpanKind, StatusCode
 from prometheus_client import Counter, Histogram
 
 from laundry_events.broker import ConsumingBroker
-from laundry_events.envelope import MAX_MESSAGE_BYTES, EventMeta, attempt_of, decode, read_meta
+from laundry_events.envelope import EventMeta, attempt_of, decode
 from laundry_events.errors import (
     BrokerUnavailable,
     ConsumerKilled,
-    DrillError,
     InterruptedHandling,
-    MalformedMessage,
     NotNow,
     PublishError,
 )
@@ -35,6 +31,7 @@ from laundry_events.events import Event
 from laundry_events.gate import Gate, Need, Released, Trial
 from laundry_events.ladder import next_move, put_off
 from laundry_events.publisher import Publisher
+from laundry_events.received import check_size, drill, meta_of, raw_meta, text_headers
 from laundry_events.suspects import BURY_AT, TRY_AT, Suspects, deaths_of
 from laundry_events.topology import (
     DEAD_EXCHANGE,
@@ -53,7 +50,6 @@ Attempt = Callable[[IncomingMessage], Awaitable[None]]
 CONSUMED = Counter("laundry_events_consumed", "Messages by what became of them", ["queue", "outcome"])
 HANDLING = Histogram("laundry_events_handling_seconds", "Time in the handler", ["queue"])
 
-CRASH = "crash"
 RETURN_PAUSE_S = 1.0
 HOLD_S = 600.0
 """Longest that a message is held; well below the half hour after which the broker takes it back."""
@@ -141,7 +137,7 @@ class EventConsumer:
             async def receive(message: RabbitMessage) -> None:
                 raw = message.raw_message
                 try:
-                    meta = _meta_of(raw, stream)
+                    meta = meta_of(raw, stream)
                     await handler(decode(raw.body, meta, event), meta)
                     CONSUMED.labels(stream, "ok").inc()
                 except Exception:
@@ -159,10 +155,10 @@ class EventConsumer:
         spec = RabbitQueue(queue, queue_type=QueueType.QUORUM, durable=True, declare=False)
 
         async def attempt(raw: IncomingMessage) -> None:
-            _check_size(raw.body)
+            check_size(raw.body)
             if self._drills and "x-drill" in raw.headers:
-                _drill(raw.headers["x-drill"])
-            meta = _meta_of(raw, queue) if enveloped else _raw_meta(raw, queue)
+                drill(raw.headers["x-drill"])
+            meta = meta_of(raw, queue) if enveloped else raw_meta(raw, queue)
             await handler(raw.body, meta)
 
         @self.broker.subscriber(spec, channel=Channel(prefetch_count=prefetch))
@@ -173,7 +169,7 @@ class EventConsumer:
         self, message: RabbitMessage, queue: str, attempt: Attempt, suspects: Suspects
     ) -> None:
         raw = message.raw_message
-        token = otel_context.attach(propagate.extract(_text_headers(raw)))
+        token = otel_context.attach(propagate.extract(text_headers(raw)))
         started = time.perf_counter()
         try:
             with (
@@ -334,41 +330,3 @@ async def _uncancelled(handling: Awaitable[None]) -> None:
         if task is not None and task.cancelling():
             raise
         raise InterruptedHandling("something that the handler waited for was cancelled") from error
-
-
-def _check_size(body: bytes) -> None:
-    if len(body) > MAX_MESSAGE_BYTES:
-        raise MalformedMessage(f"the body has {len(body)} bytes; at most {MAX_MESSAGE_BYTES} are taken")
-
-
-def _drill(kind: object) -> None:
-    if kind == CRASH:
-        log.error("this message was sent to end its process")
-        os.kill(os.getpid(), signal.SIGKILL)
-    raise DrillError("this message was sent to fail")
-
-
-def _text_headers(raw: IncomingMessage) -> dict[str, str]:
-    return {k: v for k, v in raw.headers.items() if isinstance(v, str)}
-
-
-def _meta_of(raw: IncomingMessage, queue: str) -> EventMeta:
-    return read_meta(
-        raw.headers, queue=queue, routing_key=raw.routing_key or "", redelivered=bool(raw.redelivered)
-    )
-
-
-def _raw_meta(raw: IncomingMessage, queue: str) -> EventMeta:
-    return EventMeta(
-        id=raw.message_id or "",
-        type="",
-        source="",
-        subject=None,
-        time=None,
-        version=0,
-        queue=queue,
-        routing_key=raw.routing_key or "",
-        attempt=attempt_of(raw.headers),
-        redelivered=bool(raw.redelivered),
-        headers=raw.headers,
-    )

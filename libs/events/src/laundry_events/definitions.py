@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from laundry_events.topology import (
+    ALIVE_EXCHANGE,
+    ALIVE_KEY,
     DEAD_EXCHANGE,
     DEAD_LETTER_TTL_MS,
     DELIVERY_LIMIT,
@@ -87,8 +89,12 @@ def _policy(queue: str, vhost: str, definition: dict[str, Any]) -> Definition:
 
 
 def bindings(plan: Plan = PLAN, *, vhost: str = VHOST) -> list[Definition]:
-    """Return every binding: events and returns to main queues, waits to retry queues, the dead to theirs."""
-    found: list[Definition] = []
+    """Return every binding: events and returns to main queues, waits to retry queues, the dead to theirs;
+    and the one that carries nothing (``majority``).
+    """
+    found: list[Definition] = [
+        _binding(ALIVE_EXCHANGE, RETRY_EXCHANGE, ALIVE_KEY, vhost, destination_type="exchange")
+    ]
     for queue in plan.queues:
         found.extend(_binding(queue.exchange, queue.name, key, vhost) for key in queue.keys)
         if queue.kind == "stream":
@@ -99,12 +105,14 @@ def bindings(plan: Plan = PLAN, *, vhost: str = VHOST) -> list[Definition]:
     return found
 
 
-def _binding(source: str, destination: str, key: str, vhost: str) -> Definition:
+def _binding(
+    source: str, destination: str, key: str, vhost: str, *, destination_type: str = "queue"
+) -> Definition:
     return {
         "source": source,
         "vhost": vhost,
         "destination": destination,
-        "destination_type": "queue",
+        "destination_type": destination_type,
         "routing_key": key,
         "arguments": {},
     }
@@ -124,6 +132,7 @@ def permissions(plan: Plan = PLAN, *, vhost: str = VHOST) -> list[Definition]:
         exchanges += [REQUEUE_EXCHANGE] if service.operates else []
         readable = [queue.name for queue in plan.consumed_by(service.name)]
         readable += [queue.dead for queue in plan.queues if queue.dead and service.operates]
+        readable += [ALIVE_EXCHANGE] if consumed else []
         found.append(
             {
                 "user": service.name,

@@ -19,7 +19,7 @@ from aiormq.abc import AbstractChannel
 from pamqp.commands import Basic
 from prometheus_client import Counter, Gauge
 
-from laundry_events.connection import RECONNECT_S, EndingConnection, connection_url
+from laundry_events.connection import RECONNECT_S, EndingConnection, connection_url, leave
 from laundry_events.envelope import CONTENT_TYPE, OutgoingEvent, encode
 from laundry_events.errors import BrokerUnavailable, Refused, Unroutable
 from laundry_events.events import Event
@@ -225,14 +225,9 @@ class Publisher:
             return
         self._heard_at = time.monotonic()
         log.warning("the broker confirms nothing; connecting anew", silent_s=round(silent_s, 1))
-        reason = ConnectionError("nothing was confirmed")
-        self._leaving = asyncio.create_task(self._leave(transport.connection, reason), name="publisher-leave")
-
-    @staticmethod
-    async def _leave(connection: aiormq.abc.AbstractConnection, reason: Exception) -> None:
-        with contextlib.suppress(Exception):
-            async with asyncio.timeout(RECONNECT_S):
-                await connection.close(reason)
+        self._leaving = asyncio.create_task(
+            leave(transport.connection, "nothing was confirmed"), name="publisher-leave"
+        )
 
     async def _open_channel(self) -> AbstractChannel:
         if not self.connected or self._channel is None:

@@ -12,6 +12,8 @@ RETRY_EXCHANGE = "laundry.retry"
 REQUEUE_EXCHANGE = "laundry.requeue"
 DEAD_EXCHANGE = "laundry.dead"
 TELEMETRY_EXCHANGE = "laundry.telemetry"
+ALIVE_EXCHANGE = "laundry.alive"
+ALIVE_KEY = "alive"
 VHOST = "laundry"
 
 RETRY_DELAYS_S: tuple[int, ...] = (1, 2, 4)
@@ -111,6 +113,7 @@ PLAN = Plan(
         Exchange(REQUEUE_EXCHANGE, "messages whose wait is over, back to their own queue"),
         Exchange(DEAD_EXCHANGE, "dead letters"),
         Exchange(TELEMETRY_EXCHANGE, "equipment samples that arrive by MQTT"),
+        Exchange(ALIVE_EXCHANGE, "nothing: to repeat its binding tells whether a node is cut off"),
     ),
     queues=(
         Queue("task.submitted", ("task.submitted",), "ai-consumer", "photos to read"),

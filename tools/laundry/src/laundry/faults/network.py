@@ -18,7 +18,11 @@ from laundry.faults.world import Fault, NotHere, Observation, World, environment
 
 CHAIN = "LAUNDRY_FAULTS"
 NOTICED_S = 35.0
-PARTED_S = 45.0
+PARTED_S = 75.0
+WENT_ON_S = 20.0
+"""At the end of a partition: by then every consumer has left the node that is cut off, however often it was
+sent back to it.
+"""
 Rule = Sequence[str]
 
 
@@ -77,7 +81,9 @@ async def partition(world: World) -> list[Observation]:
     async with _measuring(world) as serves, dropping(world, rules):
         began = time.monotonic()
         accepts = await world.accepts(15)
-        took = await serves(PARTED_S)
+        took = await serves(PARTED_S - WENT_ON_S)
+        await asyncio.sleep(max(0.0, PARTED_S - WENT_ON_S - (time.monotonic() - began)))
+        read = await world.progress(WENT_ON_S)
         await asyncio.sleep(max(0.0, PARTED_S - (time.monotonic() - began)))
     healed = await world.healthy()
     went_on = await world.progress(40)
@@ -87,6 +93,7 @@ async def partition(world: World) -> list[Observation]:
             f"the two others served again after {took:.1f} s" if took else "the two others did not serve",
             took is not None,
         ),
+        Observation("photos were read and their readings taken meanwhile", read is not None),
         Observation(f"reading went on {went_on or 0:.1f} s after", went_on is not None),
         Observation(f"whole again {healed:.1f} s after", True),
     ]

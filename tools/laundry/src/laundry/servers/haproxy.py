@@ -46,7 +46,8 @@ def _config(listeners: dict[str, tuple[int, Sequence[int]]]) -> str:
         "  option redispatch",
     ]
     for name, (port, backends) in listeners.items():
-        lines += [f"listen {name}", f"  bind 127.0.0.1:{port}", "  balance leastconn"]
+        # Not by the fewest connections: whoever leaves a node that is cut off would be sent back to it.
+        lines += [f"listen {name}", f"  bind 127.0.0.1:{port}", "  balance roundrobin"]
         lines += [
             f"  server rabbitmq-{number} 127.0.0.1:{backend} check inter 500 fall 2 rise 2"
             " on-marked-down shutdown-sessions"
