@@ -86,6 +86,27 @@ def test_stopping_takes_the_whole_process_group(tmp_path: Path) -> None:
         time.sleep(0.01)
 
 
+def test_what_a_killed_wrapper_leaves_is_ended_before_it_is_started_again(tmp_path: Path) -> None:
+    script = "sleep 600 & echo $! > child; wait"
+    process = Process(
+        "wrapper", ["sh", "-c", script], dict(os.environ), tmp_path / "log", lambda: True, tmp_path
+    )
+    watch = Watch([process], changed=lambda: None, say=lambda _: None)
+    process.spawn()
+    while not (tmp_path / "child").exists() or not (tmp_path / "child").read_text().strip():
+        assert process.running
+    left = int((tmp_path / "child").read_text())
+    assert process.child is not None
+    process.child.kill()
+    process.child.wait(30)
+    assert _lives(left)
+    watch.look()
+    deadline = time.monotonic() + 10
+    while _lives(left):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
 def _lives(pid: int) -> bool:
     try:
         return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE

@@ -135,6 +135,16 @@ class Process:
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.child.pid, signal.SIGKILL)
 
+    def end_remains(self) -> None:
+        """End what a process that has ended left in its group.
+
+        A wrapper that is killed within a moment of its start has not yet told the kernel that its child is to
+        die with it; that child would hold the ports of whatever is started next.
+        """
+        if self.child is not None and not self.running:
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.child.pid, signal.SIGKILL)
+
     def wait_stopped(self, deadline: float) -> None:
         """Wait for the end; at the deadline (``time.monotonic`` seconds) kill the whole process group."""
         if self.child is None:

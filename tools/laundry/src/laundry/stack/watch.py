@@ -53,6 +53,7 @@ class Watch:
         if time.time() - each.process.started_at >= STEADY_SECONDS:
             each.delay = FIRST_DELAY_SECONDS
         each.last_exit = each.process.exit_status
+        each.process.end_remains()
         each.due_at = now + each.delay
         self.say(
             f"{each.process.name} ended with status {each.last_exit}; starting it again in {each.delay:.1f} s"
