@@ -24,7 +24,7 @@ async def rolling(world: World) -> list[Observation]:
     """Restart the nodes one after another, as an upgrade does."""
     observed = []
     for name in world.brokers:
-        before = world.pids[name]
+        before = world.pid(name)
         world.send(signal.SIGTERM, name)
         gone = await world.eventually(partial(_other, world, name, before), 30)
         await world.healthy()

@@ -69,7 +69,7 @@ async def partition(world: World) -> list[Observation]:
     """Cut one node off from the two others; its clients still reach it."""
     names = world.brokers
     cut = names[-1]
-    ports = {name: int(environment_of(world.pids[name])["RABBITMQ_DIST_PORT"]) for name in names}
+    ports = {name: int(environment_of(world.pid(name))["RABBITMQ_DIST_PORT"]) for name in names}
     others = {port for name, port in ports.items() if name != cut}
     rules: list[Rule] = list(_both_ways(ports[cut]))
     for process in world.family(cut):
@@ -148,7 +148,7 @@ async def half_open(world: World) -> list[Observation]:
 
 
 def _client_urls(world: World) -> list[str]:
-    url = environment_of(world.pids["helper"]).get("LAUNDRY_AMQP_URL", "")
+    url = environment_of(world.pid("helper")).get("LAUNDRY_AMQP_URL", "")
     return [url] if url else []
 
 

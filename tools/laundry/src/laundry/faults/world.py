@@ -79,8 +79,19 @@ class World:
 
     @property
     def brokers(self) -> list[str]:
-        """Names of the broker processes."""
-        return sorted(name for name in self.pids if name.startswith("rabbitmq-"))
+        """Names of the broker processes, also of one that is away right now."""
+        return sorted(name for name in self.stage.document["pids"] if name.startswith("rabbitmq-"))
+
+    def pid(self, name: str) -> int:
+        """Find a process as of now.
+
+        Raises:
+            LaundryError: it does not run.
+        """
+        found = self.pids.get(name)
+        if found is None:
+            raise LaundryError(f"{name} does not run")
+        return found
 
     def send(self, number: signal.Signals, *names: str) -> list[int]:
         """Send a signal to processes by name; returns their ids."""
@@ -227,7 +238,7 @@ class World:
         """
         if os.geteuid() != 0:
             raise NotHere("entering the broker's root file system needs root")
-        pid = self.pids[broker]
+        pid = self.pid(broker)
         environment = environment_of(pid)
         kept = {
             key: environment[key]
