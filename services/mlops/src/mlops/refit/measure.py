@@ -1,12 +1,15 @@
 """What a refit brings to households never seen, over many of them: ``python -m mlops.refit.measure``.
 
 Two thirds of a held-out household's photos are learnt, the others judged, three times; so are all other
-held-out households.
+held-out households. Then the same for some households together, through the gate, in many draws: how often
+their refit is promoted, and how often it then reads more of their further photos.
 """
 
 import argparse
 import sys
 from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,74 +18,107 @@ from laundry_reading.manifest import Manifest
 from laundry_reading.model import Model
 from laundry_reading.preprocess import decode_for_model
 from mlops.heldout import REHEARSAL_FIELD, entry_of
+from mlops.refit.choose import Holdout, Taught, choose, look_for_careless
 from mlops.refit.graph import read_head
-from mlops.refit.head import fit, log_loss, whole
+from mlops.refit.head import Examples, Floats, Head, Ints, fit, log_loss, whole
 from mlops.refit.held_out import read_rehearsal
+from mlops.refit.statistics import Bools
 from mlops.training import dataset
 
-DRAWS = 3
+TIMES = 3
 LEAST = 10
+LEAST_TOGETHER = 8
+FURTHER = 1 / 3
+
+
+@dataclass(frozen=True)
+class Ground:
+    """The model's last layer, what it rehearses, and the held-out photos as it sees them.
+
+    Attributes:
+        features, targets: [n, d] and [n]; ``owners``: the household of each.
+    """
+
+    base: Head
+    rehearsal: Examples | None
+    labels: tuple[str, ...]
+    features: Floats
+    targets: Ints
+    owners: np.ndarray
+
+    def right(self, head: Head) -> Bools:
+        """Say which photos a head reads right, [n]."""
+        return np.asarray(head.probabilities(self.features).argmax(axis=1) == self.targets)
 
 
 def main() -> int:
-    """Measure and print a table. Returns the exit code."""
+    """Measure and print. Returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m mlops.refit.measure", description=__doc__)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="folder with clothing/")
     parser.add_argument("--model", type=Path, default=Path("models"), help="folder of the model")
     parser.add_argument("--wrong", type=float, default=0.0, help="share of corrections drawn at random")
+    parser.add_argument("--together", type=int, default=5, help="households whose corrections come together")
+    parser.add_argument("--draws", type=int, default=60, help="how often these are drawn; 0 for never")
     arguments = parser.parse_args()
     try:
         photos = dataset.read_photos(arguments.data)
     except dataset.DataMissingError as error:
         print(error, file=sys.stderr)
         return 2
-    manifest = Manifest.from_json((arguments.model / "manifest.json").read_bytes())
-    file = (arguments.model / manifest.file).read_bytes()
+    ground = _look(photos, arguments.data / "clothing", arguments.model)
+    _one_by_one(ground, arguments.wrong)
+    if arguments.draws:
+        _together(ground, arguments.together, arguments.draws, arguments.wrong)
+    return 0
+
+
+def _look(photos: list[dataset.Photo], folder: Path, models: Path) -> Ground:
+    manifest = Manifest.from_json((models / "manifest.json").read_bytes())
+    file = (models / manifest.file).read_bytes()
     entry = entry_of(manifest, REHEARSAL_FIELD)
-    model, base = Model.load(file, sha256=manifest.sha256), read_head(file)
+    model = Model.load(file, sha256=manifest.sha256)
     rehearsal = None
     if entry is not None:
-        rehearsal = read_rehearsal(
-            (arguments.model / entry.file).read_bytes(), entry, labels=len(model.labels)
-        )
+        rehearsal = read_rehearsal((models / entry.file).read_bytes(), entry, labels=len(model.labels))
     holdout = dataset.read_holdout()
     held = [p for p in photos if p.household in holdout and p.target != dataset.UNKNOWN]
-    folder = arguments.data / "clothing"
-    features = np.stack(
-        [
-            model.predict(decode_for_model((folder / p.path).read_bytes(), model.input_size)[np.newaxis])[1][
-                0
-            ]
-            for p in held
-        ]
-    ).astype(np.float64)
-    targets = np.array([p.target for p in held])
-    owners = np.array([p.household for p in held])
-    before = base.probabilities(features)
-    hit = before.argmax(axis=1) == targets
+    pictures = (decode_for_model((folder / p.path).read_bytes(), model.input_size) for p in held)
+    features = [model.predict(pixels[np.newaxis])[1][0] for pixels in pictures]
+    return Ground(
+        read_head(file),
+        rehearsal,
+        tuple(model.labels),
+        np.stack(features).astype(np.float64),
+        np.array([p.target for p in held]),
+        np.array([p.household for p in held]),
+    )
+
+
+def _labelled(ground: Ground, places: Ints, wrong: float, random: np.random.Generator) -> Ints:
+    truth = ground.targets[places].copy()
+    missed = random.random(len(truth)) < wrong
+    truth[missed] = random.integers(0, len(ground.labels), int(missed.sum()))
+    return truth
+
+
+def _one_by_one(ground: Ground, wrong: float) -> None:
+    before, hit = ground.base.probabilities(ground.features), ground.right(ground.base)
     rows, others = [], []
-    for owner, count in Counter(owners.tolist()).most_common():
+    for owner, count in Counter(ground.owners.tolist()).most_common():
         if count < LEAST:
             continue
-        own = np.flatnonzero(owners == owner)
+        own, rest = np.flatnonzero(ground.owners == owner), ground.owners != owner
         shares = []
-        for draw in range(DRAWS):
-            random = np.random.default_rng(draw)
+        for number in range(TIMES):
+            random = np.random.default_rng(number)
             order = random.permutation(own)
             learnt, judged = order[: count * 2 // 3], order[count * 2 // 3 :]
-            truth = targets[learnt].copy()
-            wrong = random.random(len(truth)) < arguments.wrong
-            truth[wrong] = random.integers(0, len(model.labels), int(wrong.sum()))
-            after = fit(base, whole(features[learnt], truth), rehearsal).probabilities(features)
-            now = after.argmax(axis=1) == targets
-            rest = owners != owner
+            taught = whole(ground.features[learnt], _labelled(ground, learnt, wrong, random))
+            head = fit(ground.base, taught, ground.rehearsal)
+            after, now = head.probabilities(ground.features), ground.right(head)
             shares.append((hit[judged].mean(), now[judged].mean()))
-            others.append(
-                (
-                    now[rest].mean() - hit[rest].mean(),
-                    log_loss(after[rest], targets[rest]) - log_loss(before[rest], targets[rest]),
-                )
-            )
+            loss = log_loss(after[rest], ground.targets[rest]) - log_loss(before[rest], ground.targets[rest])
+            others.append((now[rest].mean() - hit[rest].mean(), loss))
         was, became = np.mean(shares, axis=0)
         rows.append(became - was)
         print(f"household {owner:>4}: {count:3d} photos, {was:6.1%} -> {became:6.1%}")
@@ -92,7 +128,67 @@ def main() -> int:
         f"{len(rows)} households of {LEAST} photos or more: {gain:+.1%} (95 %: {gain - half:+.1%} to "
         f"{gain + half:+.1%}); all others {change:+.2%}, log loss {loss:+.4f}"
     )
-    return 0
+
+
+def _drawn(ground: Ground, households: int, draws: int) -> Iterator[tuple[Ints, Ints, np.random.Generator]]:
+    random = np.random.default_rng(0)
+    names, counts = np.unique(ground.owners, return_counts=True)
+    for _ in range(draws):
+        chosen = random.choice(names[counts >= LEAST_TOGETHER], households, replace=False)
+        own = random.permutation(np.flatnonzero(np.isin(ground.owners, chosen)))
+        # Of each household and class alike, as far as a third of them can be.
+        own = own[np.lexsort((ground.targets[own], ground.owners[own]))]
+        further = np.floor(random.random() + FURTHER * np.arange(len(own) + 1))
+        judged = np.diff(further) > 0
+        yield own[~judged], own[judged], random
+
+
+def _together(ground: Ground, households: int, draws: int, wrong: float) -> None:
+    hit, outcomes = ground.right(ground.base), []
+    failed: Counter[str] = Counter()
+    for number, (learnt, judged, random) in enumerate(_drawn(ground, households, draws), start=1):
+        taught = Taught(
+            ground.features[learnt],
+            _labelled(ground, learnt, wrong, random),
+            np.arange(len(learnt)),
+            ["owner"] * len(learnt),
+            np.ones(len(learnt), dtype=np.bool_),
+        )
+        rest = ~np.isin(ground.owners, np.unique(ground.owners[learnt]))
+        _, known = np.unique(ground.owners[rest], return_inverse=True)
+        care = look_for_careless(ground.base, ground.base, taught, ground.rehearsal)
+        if any(each.careless for each in care.values()):
+            failed["careless"] += 1
+            outcomes.append((False, 0, len(judged), 0.0))
+        else:
+            chosen = choose(
+                ground.base,
+                ground.base,
+                taught,
+                rehearsal=ground.rehearsal,
+                holdout=Holdout(ground.features[rest], ground.targets[rest], known),
+                labels=ground.labels,
+                found=care,
+            )
+            failed.update(check["name"] for check in chosen.verdict.checks if not check["passed"])
+            now = ground.right(chosen.head)
+            change = int(now[judged].sum()) - int(hit[judged].sum())
+            others = float(now[rest].mean() - hit[rest].mean())
+            outcomes.append((chosen.verdict.good, change, len(judged), others))
+        if sys.stderr.isatty():
+            print(f"\r{number} of {draws} draws", end="\n" if number == draws else "", file=sys.stderr)
+    promoted = [each for each in outcomes if each[0]]
+    print(f"{households} households together, {draws} draws: {len(promoted)} promoted", end="")
+    print(f" (checks that failed: {dict(failed)})" if failed else "")
+    if promoted:
+        changes = [change for _, change, _, _ in promoted]
+        print(
+            f"of these {sum(c > 0 for c in changes)} read more of the further photos right, "
+            f"{sum(c == 0 for c in changes)} as many, {sum(c < 0 for c in changes)} fewer; on average "
+            f"{sum(changes) / sum(count for _, _, count, _ in promoted):+.1%} of "
+            f"{np.mean([count for _, _, count, _ in promoted]):.0f}, all others "
+            f"{np.mean([others for *_, others in promoted]):+.2%}"
+        )
 
 
 if __name__ == "__main__":
