@@ -5,7 +5,7 @@ import pytest
 
 from laundry_events.definitions import definitions
 from laundry_events.events import EVENTS
-from laundry_events.topology import ALIVE_EXCHANGE, EVENTS_EXCHANGE, PLAN
+from laundry_events.topology import ALIVE_EXCHANGE, EVENTS_EXCHANGE, PLAN, RETRY_EXCHANGE
 
 PASSWORDS = {service.name: "secret" for service in PLAN.services}
 DOCUMENT = definitions(PASSWORDS, nodes=3)
@@ -76,6 +76,7 @@ def test_a_service_may_touch_only_what_is_its_own(service: Any) -> None:
         assert not re.search(permission["write"], queue), "queues are reached through exchanges only"
     consumes = any(queue.kind == "quorum" for queue in PLAN.consumed_by(service.name))
     assert bool(re.search(permission["read"], ALIVE_EXCHANGE)) == consumes
+    assert bool(re.search(permission["write"], RETRY_EXCHANGE)) == consumes
     assert not re.search(permission["write"], ALIVE_EXCHANGE), "nothing is ever published there"
     topics = {t["exchange"]: t["write"] for t in DOCUMENT["topic_permissions"] if t["user"] == service.name}
     allowed = {e.routing_key for e in EVENTS if re.search(topics[EVENTS_EXCHANGE], e.routing_key)}

@@ -95,6 +95,7 @@ def test_what_a_killed_wrapper_leaves_is_ended_before_it_is_started_again(tmp_pa
     process.spawn()
     while not (tmp_path / "child").exists() or not (tmp_path / "child").read_text().strip():
         assert process.running
+        time.sleep(0.01)
     left = int((tmp_path / "child").read_text())
     assert process.child is not None
     process.child.kill()

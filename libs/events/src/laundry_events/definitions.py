@@ -123,7 +123,9 @@ def _consumed(plan: Plan, service: Service) -> list[Queue]:
 
 
 def permissions(plan: Plan = PLAN, *, vhost: str = VHOST) -> list[Definition]:
-    """Return what each service may touch: its queues to read, named exchanges to write, no more."""
+    """Return what each service may touch: its queues to read, named exchanges to write, and to repeat the
+    binding that tells whether its node is cut off.
+    """
     found: list[Definition] = []
     for service in plan.services:
         consumed = _consumed(plan, service)

@@ -8,32 +8,33 @@ acknowledgements of the same connection too.
 """
 
 import asyncio
-import contextlib
-import time
 from collections.abc import Callable
 
 import aiormq
 import structlog
 from aio_pika.abc import AbstractRobustConnection
 from aiormq.abc import AbstractChannel, AbstractConnection
+from prometheus_client import Counter
 
 from laundry_events.connection import leave
 from laundry_events.topology import ALIVE_EXCHANGE, ALIVE_KEY, RETRY_EXCHANGE
 
 LOOK_EVERY_S = 5.0
-ANSWER_S = 3.0
 STALLED_S = 8.0
-"""So long nothing may be answered before another connection is tried."""
+"""So long an answer may take before another connection is tried."""
 
 FREE_TRIES = 5
-PATIENCE_S = 64.0
-"""Where a majority is away no node answers: after some tries each wait is twice the last, up to this."""
+PATIENCE_S = 25.0
+"""While the majority is away no node answers: after some tries the wait doubles, up to this. After 30 s the
+broker gives a write up itself and closes the connection.
+"""
+
+OLDER_PLAN_S = 60.0
+"""Until it is asked again, where the broker has no such binding yet."""
+
+LEFT = Counter("laundry_consumer_nodes_left", "Connections given up since their node takes no writes")
 
 log = structlog.get_logger(__name__)
-
-
-class NothingToAsk(Exception):
-    """The broker has an older plan, or this user may not ask."""
 
 
 class MajorityWatch:
@@ -52,39 +53,39 @@ class MajorityWatch:
 
     async def stop(self) -> None:
         """End."""
-        if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
-            self._task = None
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
 
     async def _run(self) -> None:
-        known: AbstractConnection | None = None
-        answered_at, left = time.monotonic(), 0
+        left, told = 0, False
         while True:
-            await asyncio.sleep(LOOK_EVERY_S)
+            await asyncio.sleep(OLDER_PLAN_S if told else LOOK_EVERY_S)
             connection = self._present()
-            if connection is None or connection is not known:
-                known, answered_at = connection, time.monotonic()
             if connection is None:
                 continue
+            patience_s = min(STALLED_S * 2.0 ** max(0, left + 1 - FREE_TRIES), PATIENCE_S)
             try:
-                if await self._answers(connection):
-                    answered_at, left = time.monotonic(), 0
-            except NothingToAsk as error:
-                log.warning(
-                    "it cannot be told whether the broker's node is cut off; apply the topology",
-                    error=str(error),
-                )
-                return
-            silent_s = time.monotonic() - answered_at
-            patience_s = min(STALLED_S * 2.0 ** max(0, left - FREE_TRIES), PATIENCE_S)
-            if silent_s >= patience_s and connection is self._present():
-                log.warning(
-                    "the broker's node is cut off or takes no writes; connecting anew",
-                    silent_s=round(silent_s, 1),
-                )
+                answered = await self._answers(connection, patience_s)
+            except (aiormq.exceptions.ChannelAccessRefused, aiormq.exceptions.ChannelNotFoundEntity) as error:
+                self._channel = None
+                if not told:
+                    log.warning(
+                        "it cannot be told whether the broker's node is cut off; apply the topology",
+                        error=str(error)[:300],
+                    )
+                told = True
+                continue
+            told = False
+            if answered:
+                left = 0
+            elif answered is False and connection is self._present():
                 left += 1
+                LEFT.inc()
+                log.warning(
+                    "the broker's node is cut off or takes no writes; connecting anew", silent_s=patience_s
+                )
                 await leave(connection, "its node takes no writes")
 
     def _present(self) -> AbstractConnection | None:
@@ -94,23 +95,31 @@ class MajorityWatch:
         connection = robust.transport.connection
         return None if connection.is_closed else connection
 
-    async def _answers(self, connection: AbstractConnection) -> bool:
+    async def _answers(self, connection: AbstractConnection, within_s: float) -> bool | None:
+        """Ask once: false if no answer comes, None if the connection went meanwhile.
+
+        Raises:
+            aiormq.exceptions.ChannelNotFoundEntity, aiormq.exceptions.ChannelAccessRefused: the broker has an
+                older plan, or this user may not ask.
+        """
+        channel, self._channel = self._channel, None
         try:
-            async with asyncio.timeout(ANSWER_S):
-                if (
-                    self._channel is None
-                    or self._channel.is_closed
-                    or self._channel.connection is not connection
-                ):
-                    self._channel = await connection.channel(publisher_confirms=False)
-                await self._channel.exchange_bind(RETRY_EXCHANGE, ALIVE_EXCHANGE, ALIVE_KEY, timeout=ANSWER_S)
-        except (aiormq.exceptions.ChannelAccessRefused, aiormq.exceptions.ChannelNotFoundEntity) as error:
-            raise NothingToAsk(str(error)) from error
-        except (TimeoutError, aiormq.exceptions.AMQPError, OSError, RuntimeError):
+            async with asyncio.timeout(within_s):
+                if channel is None or channel.is_closed or channel.connection is not connection:
+                    channel = await connection.channel(publisher_confirms=False)
+                await channel.exchange_bind(RETRY_EXCHANGE, ALIVE_EXCHANGE, ALIVE_KEY)
+        except TimeoutError:
             return False
+        except (aiormq.exceptions.ChannelAccessRefused, aiormq.exceptions.ChannelNotFoundEntity):
+            raise
         except asyncio.CancelledError:
             task = asyncio.current_task()
             if task is not None and task.cancelling():
                 raise
-            return False  # the library cancels what waits on a channel that goes
+            return None  # the library cancels what waits on a channel that goes
+        except Exception as error:
+            # It throws many kinds into what waits; whether there is another connection is looked at next.
+            log.debug("the broker could not be asked", error=f"{type(error).__name__}: {error}"[:300])
+            return None
+        self._channel = channel
         return True

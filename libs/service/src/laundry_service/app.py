@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 
+CLOSE_S = 5.0
+
+
 class Part(Protocol):
     """Something with a life of its own: a relay, a change listener, a periodic job."""
 
@@ -50,6 +53,7 @@ class Consuming:
         self._able = able
         self.faststream = FastStream(broker)
         self.started = False
+        self._begun = False
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -62,14 +66,15 @@ class Consuming:
             # Until then they are for the other replicas.
             await self._able()
         while True:
+            self._begun = True
             try:
                 await self.faststream.start()
-            except Exception as error:
+            except (Exception, asyncio.CancelledError) as error:
+                _raise_if_cancelled()
                 log.warning(
                     "cannot consume yet", error=f"{type(error).__name__}: {error}", again_in_s=pause_s
                 )
-                with contextlib.suppress(Exception):
-                    await self.broker.stop()
+                await self._clear_away()
                 await asyncio.sleep(pause_s)
                 pause_s = min(pause_s * 2, 5)
             else:
@@ -85,6 +90,15 @@ class Consuming:
                 await self._task
         if self.started:
             await self.faststream.stop()
+        elif self._begun:
+            await self._clear_away(within_s=CLOSE_S)
+
+    async def _clear_away(self, within_s: float | None = None) -> None:
+        try:
+            async with asyncio.timeout(within_s):
+                await self.broker.stop()
+        except (Exception, asyncio.CancelledError):
+            _raise_if_cancelled()
 
     async def taking(self) -> bool:
         """Whether messages are handled, not held for a server that is away."""
@@ -93,6 +107,16 @@ class Consuming:
     async def healthy(self) -> bool:
         """Whether subscribers were started and the connection is up."""
         return self.started and await self.broker.ping(timeout=1.0)
+
+
+def _raise_if_cancelled() -> None:
+    """Go on with a cancellation that somebody asked for.
+
+    The AMQP library throws one into whatever waits on a connection that goes; that is a failure like any other.
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
 
 
 def make_app(

@@ -1,6 +1,7 @@
 """A broker with the whole plan applied, for one test, and what a test asks of it."""
 
 import asyncio
+import secrets
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -10,8 +11,9 @@ import aio_pika
 import httpx
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 
-from laundry.servers.addresses import BrokerAddress
+from laundry.servers.addresses import BrokerAddress, amqp_url
 from laundry_events.definitions import definitions
+from laundry_events.topology import PLAN
 
 DEADLINE_S = 40.0
 """For what takes a second at most on a machine with nothing else to do."""
@@ -47,6 +49,26 @@ class Messaging:
         connection = await aio_pika.connect(self.amqp_url, timeout=10)
         async with connection, connection.channel(on_return_raises=True) as channel:
             yield channel
+
+    @asynccontextmanager
+    async def user(self, service: str) -> AsyncIterator[str]:
+        """Make a user with a service's own rights here, for a while; gives its address."""
+        name, password = f"{service}-{self.vhost}", secrets.token_hex(16)
+        document = definitions(
+            dict.fromkeys((each.name for each in PLAN.services), password), vhost=self.vhost
+        )
+        own = {
+            kind: [{**each, "user": name} for each in document[kind] if each["user"] == service]
+            for kind in ("permissions", "topic_permissions")
+        }
+        users = [{**each, "name": name} for each in document["users"] if each["name"] == service]
+        login = (self.broker.username, self.broker.password)
+        async with httpx.AsyncClient(base_url=self.broker.management_url, auth=login, timeout=30) as client:
+            (await client.post("/api/definitions", json={"users": users, **own})).raise_for_status()
+            try:
+                yield amqp_url(self.amqp_url, username=name, password=password, vhost=self.vhost)
+            finally:
+                (await client.delete(f"/api/users/{name}")).raise_for_status()
 
     async def publish_raw(
         self,

@@ -136,7 +136,7 @@ def _drawn(ground: Ground, households: int, draws: int) -> Iterator[tuple[Ints, 
     for _ in range(draws):
         chosen = random.choice(names[counts >= LEAST_TOGETHER], households, replace=False)
         own = random.permutation(np.flatnonzero(np.isin(ground.owners, chosen)))
-        # Of each household and class alike, as far as a third of them can be.
+        # Every third photo of each household and class, as nearly as that can be.
         own = own[np.lexsort((ground.targets[own], ground.owners[own]))]
         further = np.floor(random.random() + FURTHER * np.arange(len(own) + 1))
         judged = np.diff(further) > 0

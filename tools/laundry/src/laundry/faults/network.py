@@ -18,11 +18,14 @@ from laundry.faults.world import Fault, NotHere, Observation, World, environment
 
 CHAIN = "LAUNDRY_FAULTS"
 NOTICED_S = 35.0
-PARTED_S = 75.0
-WENT_ON_S = 20.0
-"""At the end of a partition: by then every consumer has left the node that is cut off, however often it was
-sent back to it.
-"""
+PARTED_S = 45.0
+LEFT_S = 15.0
+"""After it a consumer has left the node that is cut off, once; what it had in hand is done."""
+
+WENT_ON_S = 110.0
+"""By then it has, however often it was sent back there within reason: some 14 s each."""
+
+MANY = 30
 Rule = Sequence[str]
 
 
@@ -81,9 +84,9 @@ async def partition(world: World) -> list[Observation]:
     async with _measuring(world) as serves, dropping(world, rules):
         began = time.monotonic()
         accepts = await world.accepts(15)
-        took = await serves(PARTED_S - WENT_ON_S)
-        await asyncio.sleep(max(0.0, PARTED_S - WENT_ON_S - (time.monotonic() - began)))
-        read = await world.progress(WENT_ON_S)
+        took = await serves(PARTED_S)
+        await asyncio.sleep(max(0.0, LEFT_S - (time.monotonic() - began)))
+        read = await world.progress(WENT_ON_S - (time.monotonic() - began), more=MANY)
         await asyncio.sleep(max(0.0, PARTED_S - (time.monotonic() - began)))
     healed = await world.healthy()
     went_on = await world.progress(40)
