@@ -112,7 +112,7 @@ class Consuming:
 def _raise_if_cancelled() -> None:
     """Go on with a cancellation that somebody asked for.
 
-    The AMQP library throws one into whatever waits on a connection that goes; that is a failure like any other.
+    The AMQP library throws one into what waits on a connection that goes; that is a failure like any other.
     """
     task = asyncio.current_task()
     if task is not None and task.cancelling():
