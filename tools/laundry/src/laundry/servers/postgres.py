@@ -3,6 +3,7 @@
 import importlib.util
 import os
 import secrets
+import shutil
 import signal
 import subprocess
 import tempfile
@@ -17,6 +18,7 @@ from laundry.servers.addresses import DatabaseAddress
 
 UNPRIVILEGED_UID = 65534
 START_SECONDS = 60.0
+DRAFT = "draft-"
 SUPERUSER = "laundry_admin"
 # Capability numbers of linux/capability.h, the weaker first.
 READ_ANYWHERE = (("dac_read_search", 2), ("dac_override", 1))
@@ -81,37 +83,47 @@ class Postgres:
         """Run initdb where there is no data yet."""
         if (self.data / "PG_VERSION").exists():
             return
-        self.data.mkdir(exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", prefix="laundry-") as secret:
-            secret.write(self.password)
-            secret.flush()
-            if os.geteuid() == 0:
-                os.chown(self.data, UNPRIVILEGED_UID, UNPRIVILEGED_UID)
-                os.fchown(secret.fileno(), UNPRIVILEGED_UID, UNPRIVILEGED_UID)
-            command = [
-                *self._as_server(),
-                str(self.binaries / "initdb"),
-                f"--pgdata={self.data}",
-                f"--username={SUPERUSER}",
-                f"--pwfile={secret.name}",
-                "--auth=scram-sha-256",
-                "--encoding=UTF8",
-                "--locale-provider=builtin",
-                "--builtin-locale=C.UTF-8",
-                "--locale=C",
-                *([] if self.durable else ["--no-sync"]),
-            ]
-            done = subprocess.run(  # noqa: S603
-                command,
-                capture_output=True,
-                text=True,
-                timeout=120,
-                check=False,
-                cwd="/",
-                env=base_environment(),
-            )
+        # Made aside and renamed: initdb writes PG_VERSION first and the password late, and one that is broken
+        # off would leave a folder that looks made.
+        for left in self.folder.glob(f"{DRAFT}*"):
+            shutil.rmtree(left, ignore_errors=True)
+        draft = Path(tempfile.mkdtemp(prefix=DRAFT, dir=self.folder))
+        data, secret = draft / "data", draft / "password"
+        data.mkdir(0o700)
+        secret.touch(0o600)
+        secret.write_text(self.password)
+        if os.geteuid() == 0:
+            for each in (draft, data, secret):
+                os.chown(each, UNPRIVILEGED_UID, UNPRIVILEGED_UID)
+        self._initdb(data, secret)
+        data.rename(self.data)
+        shutil.rmtree(draft)
+
+    def _initdb(self, data: Path, password_file: Path) -> None:
+        command = [
+            *self._as_server(),
+            str(self.binaries / "initdb"),
+            f"--pgdata={data}",
+            f"--username={SUPERUSER}",
+            f"--pwfile={password_file}",
+            "--auth=scram-sha-256",
+            "--encoding=UTF8",
+            "--locale-provider=builtin",
+            "--builtin-locale=C.UTF-8",
+            "--locale=C",
+            *([] if self.durable else ["--no-sync"]),
+        ]
+        done = subprocess.run(  # noqa: S603
+            command,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+            cwd="/",
+            env=base_environment(),
+        )
         if done.returncode != 0:
-            raise LaundryError(f"initdb failed in {self.data}:\n{done.stderr.strip()}")
+            raise LaundryError(f"initdb failed in {data}:\n{done.stderr.strip()}")
 
     def _as_server(self) -> list[str]:
         """PostgreSQL refuses to run as root: drop to a user that may still walk into a private folder."""
