@@ -4,6 +4,7 @@ import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime
 from io import BytesIO
+from typing import ClassVar
 
 import pytest
 from hypothesis import given, settings
@@ -12,7 +13,7 @@ from PIL import Image
 
 from ai_consumer.reading import PhotoMismatch, read_task, reading_id, unreadable
 from laundry_events.events import TaskSubmitted
-from laundry_reading.model import Model
+from laundry_reading.model import Model, Reading
 from laundry_reading.photo import NotAnImage, TruncatedPhoto, UnsupportedFormat
 from laundry_testing.models import LABELS, colour_model, photo_of
 
@@ -41,6 +42,20 @@ def test_a_photo_that_the_model_is_unsure_of_asks_for_a_person(task_for: TaskFor
     unsure = Model.load(colour_model("m1", threshold=0.999))
     photo = photo_of("pants")
     assert read_task(task_for(photo), photo, unsure, now=NOW).needs_review
+
+
+def test_a_photo_is_read_as_one_of_its_branch(model: Model, task_for: TaskFor) -> None:
+    class Asked:
+        version = "m1"
+        branches: ClassVar[list[str | None]] = []
+
+        def read(self, photo: bytes, *, branch_id: str | None = None) -> Reading:
+            self.branches.append(branch_id)
+            return model.read(photo)
+
+    photo = photo_of("pants")
+    read_task(task_for(photo), photo, Asked(), now=NOW)
+    assert Asked.branches == ["b1"]
 
 
 @pytest.mark.parametrize("change", [{"bytes": 7}, {"sha256": "0" * 64}])

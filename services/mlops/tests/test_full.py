@@ -17,7 +17,8 @@ import pytest
 from laundry_events import new_id
 from laundry_events.events import TaskConfirmed
 from laundry_reading.manifest import Manifest
-from laundry_reading.storage import MAX_MODEL_BYTES
+from laundry_reading.model import Model
+from laundry_reading.storage import MAX_MODEL_BYTES, model_key
 from laundry_service.database import Database
 from laundry_service.objectstore import ObjectStore
 from laundry_testing.identity import FileIdentity
@@ -141,8 +142,11 @@ async def test_a_better_network_takes_over_with_all_that_belongs_beside_it(
     async with database.session() as session:
         row = await repository.get_model(session, run["model_version"])
     assert row is not None
+    manifest = Manifest.model_validate(row["manifest"])
+    file = await store.get(model_key(manifest), max_bytes=MAX_MODEL_BYTES)
+    assert len(Model.load(file, sha256=manifest.sha256).priors) == model["lineage"]["branches_known"] == 1
     for field in FIELDS:
-        entry = entry_of(Manifest.model_validate(row["manifest"]), field)
+        entry = entry_of(manifest, field)
         assert entry is not None
         assert entry.matches(await store.get(entry.key, max_bytes=MAX_MODEL_BYTES))
     assert again.status_code == 201

@@ -217,7 +217,12 @@ REHEARSAL = whole(*clouds(600, 0.0, seed=11))
 
 def learn(features: np.ndarray, labels: np.ndarray) -> tuple[Verdict, Head, bool]:
     taught = Taught(
-        features, labels, np.arange(len(labels)), ["owner"] * len(labels), np.ones(len(labels), dtype=bool)
+        features,
+        labels,
+        np.arange(len(labels)),
+        ["owner"] * len(labels),
+        ["branch"] * len(labels),
+        np.ones(len(labels), dtype=bool),
     )
     judges, truth = clouds(600, 0.0, seed=12)
     holdout = Holdout(judges, truth, np.arange(600) // 10)

@@ -103,6 +103,7 @@ async def test_a_refit_learns_from_corrections_and_its_model_takes_over(
     lineage = model["lineage"]
     assert (lineage["base_version"], lineage["run_id"]) == ("confused-1", run["id"])
     assert (lineage["examples_learnt"], lineage["examples_judging"]) == (60, 0)
+    assert lineage["branches_known"] == 1
     # The run's own process signed what replicas will load.
     told = await store.get(CHAMPION_KEY, max_bytes=MAX_MANIFEST_BYTES)
     manifest = TrustedKeys([KEY.public]).open(told, "champion")
@@ -111,6 +112,7 @@ async def test_a_refit_learns_from_corrections_and_its_model_takes_over(
     assert manifest.version == run["model_version"]
     served = Model.load(await store.get(model_key(manifest), max_bytes=10**6), sha256=manifest.sha256)
     assert served.version == manifest.version
+    assert len(served.priors) == 1
     assert [served.read(photo_of(label, seed=999)).labels[0].label for label in LABELS] == list(LABELS)
 
 

@@ -13,6 +13,7 @@ import numpy.typing as npt
 import onnxruntime as ort
 
 from laundry_reading.preprocess import PREPROCESS_VERSION, decode_for_model
+from laundry_reading.priors import BranchPriors
 
 Floats = npt.NDArray[np.float32]
 
@@ -78,6 +79,7 @@ class Model:
             self.threshold = float(metadata["threshold"])
             self.several_threshold = float(metadata.get("several_threshold", 1))
             self.preprocess_version = metadata["preprocess_version"]
+            self.priors = BranchPriors.from_json(metadata.get("branch_priors", "{}"), labels=len(self.labels))
         except (KeyError, ValueError, TypeError) as error:
             raise ModelError(f"The model's metadata is missing or broken: {error}") from error
         if self.preprocess_version != PREPROCESS_VERSION:
@@ -123,15 +125,16 @@ class Model:
         model.predict(np.full((1, model.input_size, model.input_size, 3), 128, dtype=np.uint8))
         return model
 
-    def read(self, photo: bytes) -> Reading:
-        """Read one photo.
+    def read(self, photo: bytes, *, branch_id: str | None = None) -> Reading:
+        """Read one photo, as one of a branch whose mix of classes the model may know.
 
         Raises:
             PhotoError: the photo cannot be decoded.
             ModelError: the model failed on it.
         """
         seen = self.predict_all(decode_for_model(photo, self.input_size)[np.newaxis])
-        return self.interpret(seen.probs[0], float(seen.known[0]), float(seen.several[0]))
+        probs = self.priors.applied(seen.probs[0], branch_id)
+        return self.interpret(probs, float(seen.known[0]), float(seen.several[0]))
 
     def interpret(self, probs: Floats, known: float = 1.0, several: float = 0.0) -> Reading:
         """Turn one row of probabilities, and the chances 0..1 of any class at all and of more than one

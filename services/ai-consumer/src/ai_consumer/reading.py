@@ -29,8 +29,8 @@ class Reader(Protocol):
 
     version: str
 
-    def read(self, photo: bytes) -> Reading:
-        """Read one photo, or raise ``PhotoError``."""
+    def read(self, photo: bytes, *, branch_id: str | None = None) -> Reading:
+        """Read one photo of a branch, or raise ``PhotoError``."""
 
 
 def reading_id(submission_id: str) -> str:
@@ -61,7 +61,7 @@ def read_task(task: TaskSubmitted, stored: bytes, reader: Reader, *, now: dateti
     check_stored(task, stored)
     # The declared type is not checked again: the helper did, and what counts here are the bytes.
     inspect_photo(stored)
-    reading = reader.read(stored)
+    reading = reader.read(stored, branch_id=task.branch_id)
     return TaskRead(
         task_id=task.task_id,
         task_version=task.task_version,

@@ -84,7 +84,9 @@ class ShadowReader:
             MISSED.inc()
             return
         self._busy = True
-        future = asyncio.get_running_loop().run_in_executor(worker, _first_guess, model, photo)
+        future = asyncio.get_running_loop().run_in_executor(
+            worker, _first_guess, model, photo, read.branch_id
+        )
         future.add_done_callback(partial(self._note, model.version, read.labels[0].label))
 
     def _note(self, version: str, champion_says: str, done: "asyncio.Future[str]") -> None:
@@ -147,5 +149,5 @@ class ShadowReader:
         return model
 
 
-def _first_guess(model: Model, photo: bytes) -> str:
-    return model.read(photo).labels[0].label
+def _first_guess(model: Model, photo: bytes, branch_id: str) -> str:
+    return model.read(photo, branch_id=branch_id).labels[0].label

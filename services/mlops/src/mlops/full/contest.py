@@ -1,21 +1,24 @@
 """Champion against candidate: other networks, so each brings its own features of the same photos."""
 
+import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from laundry_reading.manifest import Manifest
 from laundry_reading.model import Model, ModelError
+from laundry_reading.priors import BranchPriors
 from mlops.heldout import FIELDS, entry_of
 from mlops.refit import held_out
 from mlops.refit.examples import Lesson
-from mlops.refit.graph import NoLinearHead, read_head
+from mlops.refit.graph import NoLinearHead, read_head, replace_priors
 from mlops.refit.groundwork import Champion
 from mlops.refit.head import Floats, Head
 from mlops.refit.held_out import HeldOut
 from mlops.refit.judge import Photos, Verdict, check_gain, judge
+from mlops.refit.priors import applied_to_all
 from mlops.runs import RunError
 
 
@@ -57,6 +60,20 @@ def read_candidate(folder: Path, champion: Champion) -> Candidate:
     return Candidate(manifest, file, beside, model, head, held)
 
 
+def knowing(candidate: Candidate, priors: BranchPriors) -> Candidate:
+    """Return the candidate as one that knows what branches send."""
+    file = replace_priors(candidate.file, priors)
+    sha256 = hashlib.sha256(file).hexdigest()
+    lineage = {**candidate.manifest.lineage, "branches_known": len(priors)}
+    update = {"sha256": sha256, "file_bytes": len(file), "lineage": lineage}
+    return replace(
+        candidate,
+        manifest=candidate.manifest.model_copy(update=update),
+        file=file,
+        model=Model.load(file, sha256=sha256),
+    )
+
+
 def compete(
     champion: Champion, candidate: Candidate, lesson: Lesson, seen: Mapping[str, Floats]
 ) -> tuple[Verdict, Photos]:
@@ -82,9 +99,10 @@ def compete(
 
     def said_of(places: list[int], households: list[int]) -> Photos:
         features = np.stack([seen[lesson.examples[place]["id"]] for place in places])
+        of = [lesson.examples[place]["branch_id"] for place in places]
         return Photos(
-            champion.head.probabilities(lesson.features[places]),
-            candidate.head.probabilities(features),
+            applied_to_all(champion.model.priors, champion.head.probabilities(lesson.features[places]), of),
+            applied_to_all(candidate.model.priors, candidate.head.probabilities(features), of),
             lesson.targets[places],
             np.array(households, dtype=np.int64),
         )

@@ -2,12 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import compress
 
 import numpy as np
 
+from laundry_reading.priors import BranchPriors
 from mlops.curation import Care, care, weights
 from mlops.refit.head import Examples, Floats, Head, Ints, cross_fit, fit, temperature_of, warm
 from mlops.refit.judge import Photos, Verdict, judge
+from mlops.refit.priors import applied_to_all, applied_without_own, branch_priors, taught_mix
 from mlops.refit.statistics import Bools
 
 PULLS = (1.0, 4.0, 16.0)
@@ -22,6 +25,7 @@ class Taught:
         features, targets: [n, d] and [n].
         groups: number of the branch's picture [n]; one group is never split between teachers and judges.
         owners: who labelled.
+        branches: whose photo it is.
         new: which of them the champion has not learnt from.
     """
 
@@ -29,7 +33,19 @@ class Taught:
     targets: Ints
     groups: Ints
     owners: Sequence[str]
+    branches: Sequence[str]
     new: Bools
+
+    def some(self, chosen: Bools) -> "Taught":
+        """Return those that are chosen."""
+        return Taught(
+            self.features[chosen],
+            self.targets[chosen],
+            self.groups[chosen],
+            list(compress(self.owners, chosen)),
+            list(compress(self.branches, chosen)),
+            self.new[chosen],
+        )
 
 
 @dataclass(frozen=True)
@@ -46,6 +62,7 @@ class Chosen:
     """A challenger with its verdict, how it was drawn, who labelled how, and which examples taught it."""
 
     head: Head
+    priors: BranchPriors
     verdict: Verdict
     pull: float
     care: dict[str, Care]
@@ -71,42 +88,48 @@ def choose(
     holdout: Holdout | None,
     labels: Sequence[str],
     found: dict[str, Care],
+    champion_priors: BranchPriors | None = None,
 ) -> Chosen:
     """Fit a challenger and judge it; if it fails a more cautious one is tried.
 
     ``base`` is the head of the trained model that all refits go back to: examples that the champion has
     learnt already do not count twice. ``found`` is what ``look_for_careless`` told; they teach nothing.
+    ``champion_priors`` are those that the champion reads with, if it knows of any.
     """
     used = np.array(
         [not (new and found[owner].careless) for owner, new in zip(taught.owners, taught.new, strict=True)]
     )
-    kept = Taught(
-        taught.features[used],
-        taught.targets[used],
-        taught.groups[used],
-        [owner for owner, each in zip(taught.owners, used, strict=True) if each],
-        taught.new[used],
-    )
+    kept = taught.some(used)
+    new = kept.some(kept.new)
     examples = _weighed(kept)
+    mix = taught_mix(examples, rehearsal, labels=len(labels))
+    priors = priors_of(kept, rehearsal, labels=len(labels))
+    before = champion.probabilities(new.features)
+    if champion_priors is not None:
+        before = applied_to_all(champion_priors, before, new.branches)
     first: Chosen | None = None
     for pull in PULLS:
         said = cross_fit(base, examples, kept.groups, rehearsal, pull=pull)
         temperature = temperature_of(said, kept.targets)
         said = warm(said, temperature)
         head = fit(base, examples, rehearsal, pull=pull).warmed(temperature)
-        corrections = Photos(
-            champion.probabilities(kept.features[kept.new]),
-            said[kept.new],
-            kept.targets[kept.new],
-            kept.groups[kept.new],
-        )
+        after = applied_without_own(said, kept.branches, kept.targets, kept.groups, mix)
+        corrections = Photos(before, after[kept.new], new.targets, new.groups)
         verdict = judge(holdout=contest(champion, head, holdout), corrections=corrections, labels=labels)
-        chosen = Chosen(head, verdict, pull, found, used)
+        chosen = Chosen(head, priors, verdict, pull, found, used)
         if verdict.good:
             return chosen
         first = first or chosen
     assert first is not None
     return first
+
+
+def priors_of(taught: Taught, rehearsal: Examples | None, *, labels: int) -> BranchPriors:
+    """Tell what the branches send whose photos teach."""
+    if not len(taught.targets):
+        return BranchPriors(labels=labels)
+    mix = taught_mix(_weighed(taught), rehearsal, labels=labels)
+    return branch_priors(taught.branches, taught.targets, mix)
 
 
 def contest(champion: Head, challenger: Head, holdout: Holdout | None) -> Photos | None:

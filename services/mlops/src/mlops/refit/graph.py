@@ -5,6 +5,7 @@ import onnx
 import onnxruntime as ort
 from onnx import TensorProto, helper, numpy_helper
 
+from laundry_reading.priors import BranchPriors
 from mlops.refit.head import Head
 
 WEIGHTS, BIAS, LOGITS = "refit.weight", "refit.bias", "refit.logits"
@@ -39,6 +40,15 @@ def read_head(file: bytes) -> Head:
     if not np.allclose(ask(probe), expected, rtol=1e-3, atol=1e-3 * max(1.0, float(np.abs(expected).max()))):
         raise NoLinearHead("The model's last layer is not linear in its features.")
     return Head(weights, bias)
+
+
+def replace_priors(file: bytes, priors: BranchPriors) -> bytes:
+    """Put other priors of branches into a model; everything else stays."""
+    model = onnx.load_from_string(file)
+    metadata = {entry.key: entry.value for entry in model.metadata_props}
+    helper.set_model_props(model, {**metadata, "branch_priors": priors.to_json()})
+    data: bytes = model.SerializeToString()
+    return data
 
 
 def replace_head(file: bytes, head: Head, *, version: str) -> bytes:

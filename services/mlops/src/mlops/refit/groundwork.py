@@ -142,6 +142,7 @@ def taught_by(lesson: Lesson, learnt: set[str]) -> Taught:
         lesson.targets[places],
         lesson.groups[places],
         [lesson.examples[place]["confirmed_by"] for place in places],
+        [lesson.examples[place]["branch_id"] for place in places],
         np.array([lesson.examples[place]["id"] not in learnt for place in places], dtype=np.bool_),
     )
 

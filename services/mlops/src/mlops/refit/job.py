@@ -13,9 +13,8 @@ from laundry_service.objectstore import ObjectStore
 from mlops.refit.choose import Chosen, Taught, choose, contest
 from mlops.refit.cost import compare_costs
 from mlops.refit.examples import Lesson
-from mlops.refit.graph import replace_head
+from mlops.refit.graph import replace_head, replace_priors
 from mlops.refit.groundwork import Champion, Groundwork, holdout_of, taught_by, words_of_careless
-from mlops.refit.head import Head
 from mlops.refit.judge import figures, weigh
 from mlops.refit.run import Run
 from mlops.registry import Registry
@@ -57,7 +56,7 @@ class Refit:
             await self._run.finish_without_model(lesson.fates, str(error))
             return
         version = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-refit"
-        candidate = await asyncio.to_thread(self._export, file, chosen.head, version)
+        candidate = await asyncio.to_thread(self._export, file, chosen, version)
         verdict = chosen.verdict
         weigh(verdict, *await asyncio.to_thread(compare_costs, file, candidate))
         holdout = contest(champion.head, chosen.head, holdout_of(lesson, champion.held))
@@ -101,9 +100,13 @@ class Refit:
             holdout=holdout_of(lesson, champion.held),
             labels=champion.model.labels,
             found=care,
+            champion_priors=champion.model.priors,
         )
         await self._run.report(0.9)
-        await self._run.note(f"fitted on {int(chosen.used.sum())} examples, pull {chosen.pull:g}")
+        await self._run.note(
+            f"fitted on {int(chosen.used.sum())} examples, pull {chosen.pull:g}; "
+            f"knows what {len(chosen.priors)} branches send"
+        )
         for words in careless:
             chosen.verdict.add("care", f"left out: {words}", passed=True)
         return chosen
@@ -122,8 +125,9 @@ class Refit:
         )
 
     @staticmethod
-    def _export(file: bytes, head: Head, version: str) -> bytes:
-        candidate = replace_head(file, head, version=version)
+    def _export(file: bytes, chosen: Chosen, version: str) -> bytes:
+        head = chosen.head
+        candidate = replace_priors(replace_head(file, head, version=version), chosen.priors)
         served = Model.load(candidate)
         size = served.input_size
         images = np.random.default_rng(0).integers(0, 256, (4, size, size, 3), dtype=np.uint8)
@@ -144,6 +148,7 @@ class Refit:
             "first_sha256": champion.backbone,
             **lesson.lineage(),
             "pull_towards_first": chosen.pull,
+            "branches_known": len(chosen.priors),
         }
 
     async def _seeing(self, share: float) -> None:

@@ -22,6 +22,7 @@ from mlops.refit.choose import Holdout, Taught, choose, look_for_careless
 from mlops.refit.graph import read_head
 from mlops.refit.head import Examples, Floats, Head, Ints, fit, log_loss, whole
 from mlops.refit.held_out import read_rehearsal
+from mlops.refit.priors import applied_to_all
 from mlops.refit.statistics import Bools
 from mlops.training import dataset
 
@@ -37,6 +38,7 @@ class Ground:
 
     Attributes:
         features, targets: [n, d] and [n]; ``owners``: the household of each.
+        known: chance that a photo shows any of the classes, [n]; ``threshold`` accepts a reading.
     """
 
     base: Head
@@ -45,6 +47,12 @@ class Ground:
     features: Floats
     targets: Ints
     owners: np.ndarray
+    known: Floats
+    threshold: float
+
+    def accepted(self, probs: Floats, places: Ints) -> Bools:
+        """Say which readings of some photos need no person."""
+        return np.asarray(probs.max(axis=1) * self.known[places] >= self.threshold)
 
     def right(self, head: Head) -> Bools:
         """Say which photos a head reads right, [n]."""
@@ -83,14 +91,16 @@ def _look(photos: list[dataset.Photo], folder: Path, models: Path) -> Ground:
     holdout = dataset.read_holdout()
     held = [p for p in photos if p.household in holdout and p.target != dataset.UNKNOWN]
     pictures = (decode_for_model((folder / p.path).read_bytes(), model.input_size) for p in held)
-    features = [model.predict(pixels[np.newaxis])[1][0] for pixels in pictures]
+    seen = [model.predict_all(pixels[np.newaxis]) for pixels in pictures]
     return Ground(
         read_head(file),
         rehearsal,
         tuple(model.labels),
-        np.stack(features).astype(np.float64),
+        np.concatenate([each.features for each in seen]).astype(np.float64),
         np.array([p.target for p in held]),
         np.array([p.household for p in held]),
+        np.concatenate([each.known for each in seen]).astype(np.float64),
+        model.threshold,
     )
 
 
@@ -143,52 +153,89 @@ def _drawn(ground: Ground, households: int, draws: int) -> Iterator[tuple[Ints, 
         yield own[~judged], own[judged], random
 
 
+@dataclass(frozen=True)
+class Outcome:
+    """What one draw's refit made of the further photos; right and accepted before and after."""
+
+    promoted: bool
+    failed: tuple[str, ...] = ()
+    photos: int = 0
+    right: tuple[int, int] = (0, 0)
+    accepted: tuple[int, int] = (0, 0)
+    accepted_right: tuple[int, int] = (0, 0)
+    others: float = 0.0
+
+    @property
+    def change(self) -> int:
+        """How many more are right."""
+        return self.right[1] - self.right[0]
+
+
 def _together(ground: Ground, households: int, draws: int, wrong: float) -> None:
-    hit, outcomes = ground.right(ground.base), []
-    failed: Counter[str] = Counter()
+    outcomes = []
     for number, (learnt, judged, random) in enumerate(_drawn(ground, households, draws), start=1):
-        taught = Taught(
-            ground.features[learnt],
-            _labelled(ground, learnt, wrong, random),
-            np.arange(len(learnt)),
-            ["owner"] * len(learnt),
-            np.ones(len(learnt), dtype=np.bool_),
-        )
-        rest = ~np.isin(ground.owners, np.unique(ground.owners[learnt]))
-        _, known = np.unique(ground.owners[rest], return_inverse=True)
-        care = look_for_careless(ground.base, ground.base, taught, ground.rehearsal)
-        if any(each.careless for each in care.values()):
-            failed["careless"] += 1
-            outcomes.append((False, 0, len(judged), 0.0))
-        else:
-            chosen = choose(
-                ground.base,
-                ground.base,
-                taught,
-                rehearsal=ground.rehearsal,
-                holdout=Holdout(ground.features[rest], ground.targets[rest], known),
-                labels=ground.labels,
-                found=care,
-            )
-            failed.update(check["name"] for check in chosen.verdict.checks if not check["passed"])
-            now = ground.right(chosen.head)
-            change = int(now[judged].sum()) - int(hit[judged].sum())
-            others = float(now[rest].mean() - hit[rest].mean())
-            outcomes.append((chosen.verdict.good, change, len(judged), others))
+        outcomes.append(_draw(ground, learnt, judged, _labelled(ground, learnt, wrong, random)))
         if sys.stderr.isatty():
             print(f"\r{number} of {draws} draws", end="\n" if number == draws else "", file=sys.stderr)
-    promoted = [each for each in outcomes if each[0]]
+    promoted = [each for each in outcomes if each.promoted]
+    failed = Counter(name for each in outcomes for name in each.failed)
     print(f"{households} households together, {draws} draws: {len(promoted)} promoted", end="")
     print(f" (checks that failed: {dict(failed)})" if failed else "")
-    if promoted:
-        changes = [change for _, change, _, _ in promoted]
+    if not promoted:
+        return
+    photos, changes = sum(each.photos for each in promoted), [each.change for each in promoted]
+    print(
+        f"of these {sum(c > 0 for c in changes)} read more of the further photos right, "
+        f"{sum(c == 0 for c in changes)} as many, {sum(c < 0 for c in changes)} fewer; on average "
+        f"{sum(changes) / photos:+.1%} of {photos / len(promoted):.0f}, all others "
+        f"{np.mean([each.others for each in promoted]):+.2%}"
+    )
+    for when, name in enumerate(("before", "after")):
+        right, accepted = (sum(e.right[when] for e in promoted), sum(e.accepted[when] for e in promoted))
+        good = sum(each.accepted_right[when] for each in promoted)
         print(
-            f"of these {sum(c > 0 for c in changes)} read more of the further photos right, "
-            f"{sum(c == 0 for c in changes)} as many, {sum(c < 0 for c in changes)} fewer; on average "
-            f"{sum(changes) / sum(count for _, _, count, _ in promoted):+.1%} of "
-            f"{np.mean([count for _, _, count, _ in promoted]):.0f}, all others "
-            f"{np.mean([others for *_, others in promoted]):+.2%}"
+            f"{name}: {right / photos:.1%} right; {accepted / photos:.1%} accepted without a person, "
+            f"{good / max(1, accepted):.1%} of them right"
         )
+
+
+def _draw(ground: Ground, learnt: Ints, judged: Ints, labels: Ints) -> Outcome:
+    taught = Taught(
+        ground.features[learnt],
+        labels,
+        np.arange(len(learnt)),
+        ["owner"] * len(learnt),
+        ground.owners[learnt].tolist(),
+        np.ones(len(learnt), dtype=np.bool_),
+    )
+    rest = ~np.isin(ground.owners, np.unique(ground.owners[learnt]))
+    _, known = np.unique(ground.owners[rest], return_inverse=True)
+    care = look_for_careless(ground.base, ground.base, taught, ground.rehearsal)
+    if any(each.careless for each in care.values()):
+        return Outcome(promoted=False, failed=("careless",))
+    chosen = choose(
+        ground.base,
+        ground.base,
+        taught,
+        rehearsal=ground.rehearsal,
+        holdout=Holdout(ground.features[rest], ground.targets[rest], known),
+        labels=ground.labels,
+        found=care,
+    )
+    before = ground.base.probabilities(ground.features[judged])
+    after = chosen.head.probabilities(ground.features[judged])
+    after = applied_to_all(chosen.priors, after, ground.owners[judged].tolist())
+    hits = [said.argmax(axis=1) == ground.targets[judged] for said in (before, after)]
+    taken = [ground.accepted(said, judged) for said in (before, after)]
+    return Outcome(
+        promoted=chosen.verdict.good,
+        failed=tuple(check["name"] for check in chosen.verdict.checks if not check["passed"]),
+        photos=len(judged),
+        right=(int(hits[0].sum()), int(hits[1].sum())),
+        accepted=(int(taken[0].sum()), int(taken[1].sum())),
+        accepted_right=(int((taken[0] & hits[0]).sum()), int((taken[1] & hits[1]).sum())),
+        others=float(ground.right(chosen.head)[rest].mean() - ground.right(ground.base)[rest].mean()),
+    )
 
 
 if __name__ == "__main__":

@@ -130,7 +130,7 @@ async def _household(
     report.champion_before = champion["version"]
     report.photos_learnt, report.photos_further = len(learnt), len(further)
     with _bar("reading the further photos with the present model", len(further)) as advance:
-        tasks = await story.read(further, story.before, advance)
+        tasks = await story.read(further, None, advance)
     report.further_before = count_households(report, "before", tasks, further)
     with _bar("uploading and reading the photos to correct", len(learnt)) as advance:
         tasks = await story.read(learnt, None, advance)
@@ -161,7 +161,7 @@ async def _better(story: Learning, further: list[Shot]) -> None:
     report = story.report
     report.champion_after = report.run["model_version"]
     with _bar("reading the further photos with the new model", len(further)) as advance:
-        tasks = await story.read(further, story.after, advance)
+        tasks = await story.read(further, None, advance)
     report.further_after = count_households(report, "after", tasks, further)
     out.print(
         f"  further photos right: {report.further_before} before, {report.further_after} after, "

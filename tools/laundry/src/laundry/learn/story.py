@@ -59,12 +59,11 @@ class Learning:
         self.services = services
         self.paths = paths
         self.mark = secrets.token_hex(3)
-        parts = ("before", "after", "bad", "load")
-        self.before, self.after, self.bad, self.load = (f"learn-{self.mark}-{part}" for part in parts)
+        self.bad, self.load = (f"learn-{self.mark}-{part}" for part in ("bad", "load"))
         self.homes = {
             name: f"learn-{self.mark}-home-{number}" for number, name in enumerate(dict.fromkeys(households))
         }
-        branches = (self.before, self.after, self.bad, self.load, *self.homes.values())
+        branches = (self.bad, self.load, *self.homes.values())
         self.helper = people.person("helper", f"helper-{self.mark}", *branches)
         self.owner = people.person("owner", f"owner-{self.mark}", *self.homes.values())
         self.careless = people.person("owner", f"careless-{self.mark}", self.bad)
