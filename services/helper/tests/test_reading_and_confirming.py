@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from helper import repository
 from helper.subscribers import TASK_READ
-from helper.tasks import take_reading
+from helper.tasks import outcome_of, take_reading
 from laundry_events import Publisher, first_time
 from laundry_events.envelope import encode
 from laundry_events.events import ReadLabel
@@ -184,12 +184,13 @@ async def test_of_deliveries_at_once_one_has_the_effect(service: Service, databa
     async with repository.single(database) as connection:
         before = await repository.find(connection, shown["id"])
     assert before is not None
-    after = take_reading(before, reading(shown))
+    event = reading(shown)
+    after = take_reading(before, event)
 
     async def deliver(message_id: str) -> bool:
         async with repository.single(database) as connection:
             return await repository.take_once(
-                connection, before, after, consumer=TASK_READ, message_id=message_id
+                connection, before.id, event, outcome_of(event), consumer=TASK_READ, message_id=message_id
             )
 
     # The same message four times, and another reading of the same version as often.
@@ -201,14 +202,29 @@ async def test_of_deliveries_at_once_one_has_the_effect(service: Service, databa
         assert await repository.find(connection, before.id) == after
 
 
+@pytest.mark.parametrize("change", [{"branch_id": "b2"}, {"task_version": 2}, {"task_version": 2**70}])
+async def test_a_reading_of_another_branch_or_version_is_not_taken_unlooked_at(
+    service: Service, database: Database, change: dict[str, Any]
+) -> None:
+    shown = (await service.upload()).json()
+    event = reading(shown).model_copy(update=change)
+    async with repository.single(database) as connection:
+        before = await repository.find(connection, shown["id"])
+        assert not await repository.take_once(
+            connection, shown["id"], event, outcome_of(event), consumer=TASK_READ, message_id="read-1"
+        )
+        assert await repository.find(connection, shown["id"]) == before
+
+
 async def test_a_message_that_was_noted_has_no_effect_again(service: Service, database: Database) -> None:
     shown = (await service.upload()).json()
     async with repository.transaction(database) as session:
         before = await repository.find(session, shown["id"], lock=True)
         assert await first_time(session, TASK_READ, "read-1")
     assert before is not None
+    event = reading(shown)
     async with repository.single(database) as connection:
         assert not await repository.take_once(
-            connection, before, take_reading(before, reading(shown)), consumer=TASK_READ, message_id="read-1"
+            connection, before.id, event, outcome_of(event), consumer=TASK_READ, message_id="read-1"
         )
         assert await repository.find(connection, before.id) == before

@@ -13,9 +13,9 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from helper.tables import submissions, tasks
-from helper.tasks import Confirmation, Reading, Status, Task
+from helper.tasks import Confirmation, Outcome, Reading, Status, Task
 from laundry_events.envelope import OutgoingEvent
-from laundry_events.events import CountedLabel, Photo, ReadLabel
+from laundry_events.events import CountedLabel, Photo, ReadLabel, TaskRead
 from laundry_events.tables import inbox, outbox
 from laundry_service.database import Database
 
@@ -160,7 +160,6 @@ async def change(session: AsyncSession, task: Task) -> None:
 
 _TAKEN = (
     "status",
-    "version",
     "read_labels",
     "needs_review",
     "multiple",
@@ -177,10 +176,13 @@ def _take_once_statement() -> sa.Select[Any]:
         sa.update(tasks)
         .where(
             tasks.c.id == sa.bindparam("of_task", type_=tasks.c.id.type),
+            tasks.c.branch_id == sa.bindparam("of_branch", type_=sa.Text),
             tasks.c.version == sa.bindparam("seen_version", type_=sa.Integer),
+            tasks.c.status != "confirmed",
             ~had,
         )
         .values({name: sa.bindparam(f"new_{name}", type_=tasks.c[name].type) for name in _TAKEN})
+        .values(version=tasks.c.version + 1)
         .returning(tasks.c.id)
         .cte("changed")
     )
@@ -193,27 +195,37 @@ def _take_once_statement() -> sa.Select[Any]:
 
 
 TAKE_ONCE = _take_once_statement()
+LARGEST_VERSION = 2**31 - 1
 
 
 async def take_once(
-    connection: AsyncConnection, before: Task, after: Task, *, consumer: str, message_id: str
+    connection: AsyncConnection,
+    task_id: str,
+    event: TaskRead,
+    outcome: Outcome,
+    *,
+    consumer: str,
+    message_id: str,
 ) -> bool:
-    """Store the reading of ``after`` and note the message, unless either was done or the task has changed.
+    """Store a reading and note its message, if the task is as it was read and the message was not noted.
 
-    All in one statement, which is its own transaction (``single``): two round trips with the look at
-    ``before``, where a transaction with a lock takes five. Of two deliveries at once the second waits for the
+    All in one statement, which is its own transaction (``single``): one round trip, where a look at the task
+    takes another and a transaction with a lock five. Of two deliveries at once the second waits for the
     first's row and then finds another version.
 
     Returns:
-        whether it was stored; if not, nothing was.
+        whether it was stored; if not, nothing was, and ``tasks.take_reading`` under a lock tells why.
     """
-    values = _values(after)
+    values = _outcome_values(outcome.reading, outcome.unreadable_reason)
     parameters = {
-        "of_task": before.id,
-        "seen_version": before.version,
+        "of_task": task_id,
+        "of_branch": event.branch_id,
+        # No task has a version beyond; a message may say any.
+        "seen_version": min(event.task_version, LARGEST_VERSION),
         "in_consumer": consumer,
         "in_message": message_id,
-        **{f"new_{name}": values[name] for name in _TAKEN},
+        "new_status": outcome.status,
+        **{f"new_{name}": value for name, value in values.items()},
     }
     return (await connection.execute(TAKE_ONCE, parameters)).first() is not None
 
@@ -273,16 +285,22 @@ def _values(task: Task) -> dict[str, Any]:
         "photo_sha256": task.photo.sha256,
         "photo_bytes": task.photo.bytes,
         "photo_media_type": task.photo.media_type,
+        **_outcome_values(reading, task.unreadable_reason),
+        "confirmed_labels": _plain(confirmation.labels) if confirmation else None,
+        "corrected": confirmation.corrected if confirmation else None,
+        "confirmed_by": confirmation.confirmed_by if confirmation else None,
+        "confirmed_at": confirmation.confirmed_at if confirmation else None,
+    }
+
+
+def _outcome_values(reading: Reading | None, unreadable_reason: str | None) -> dict[str, Any]:
+    return {
         "read_labels": _plain(reading.labels) if reading else None,
         "needs_review": reading.needs_review if reading else None,
         "multiple": reading.multiple if reading else None,
         "model_version": reading.model_version if reading else None,
         "read_at": reading.read_at if reading else None,
-        "unreadable_reason": task.unreadable_reason,
-        "confirmed_labels": _plain(confirmation.labels) if confirmation else None,
-        "corrected": confirmation.corrected if confirmation else None,
-        "confirmed_by": confirmation.confirmed_by if confirmation else None,
-        "confirmed_at": confirmation.confirmed_at if confirmation else None,
+        "unreadable_reason": unreadable_reason,
     }
 
 

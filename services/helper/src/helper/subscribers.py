@@ -6,7 +6,7 @@ import structlog
 from prometheus_client import Counter
 
 from helper import repository
-from helper.tasks import take_reading
+from helper.tasks import outcome_of, take_reading
 from laundry_events import EventConsumer, EventMeta, PermanentError, first_time
 from laundry_events.events import TaskRead
 from laundry_service.database import Database
@@ -24,15 +24,13 @@ def subscribe(consumer: EventConsumer, database: Database, *, prefetch: int) -> 
     @consumer.on("task.read", TaskRead, prefetch=prefetch)
     async def task_read(event: TaskRead, meta: EventMeta) -> None:
         task_id = _task_id(event)
+        outcome = outcome_of(event)
         async with repository.single(database) as connection:
-            task = await repository.find(connection, task_id)
-            if task is not None and task.branch_id == event.branch_id:
-                after = take_reading(task, event)
-                if after is not task and await repository.take_once(
-                    connection, task, after, consumer=TASK_READ, message_id=meta.id
-                ):
-                    READ.labels(after.status).inc()
-                    return
+            if await repository.take_once(
+                connection, task_id, event, outcome, consumer=TASK_READ, message_id=meta.id
+            ):
+                READ.labels(outcome.status).inc()
+                return
         # Delivered before, overtaken, or unknown: under a lock, to tell which.
         async with repository.transaction(database) as session:
             if not await first_time(session, TASK_READ, meta.id):

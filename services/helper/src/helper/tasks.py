@@ -136,6 +136,25 @@ def confirm(task: Task, labels: Sequence[CountedLabel], *, by: str, at: datetime
     return replace(task, status="confirmed", version=task.version + 1, confirmation=confirmation)
 
 
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a photo: a reading, or why there is none."""
+
+    status: Status
+    reading: Reading | None
+    unreadable_reason: str | None
+
+
+def outcome_of(event: TaskRead) -> Outcome:
+    """Tell what a model made of a photo."""
+    if event.outcome == "unreadable":
+        return Outcome("unreadable", None, event.reason or "unreadable")
+    reading = Reading(
+        tuple(event.labels), event.needs_review, event.model_version, event.read_at, event.multiple
+    )
+    return Outcome("read", reading, None)
+
+
 def take_reading(task: Task, event: TaskRead) -> Task:
     """Take what a model read.
 
@@ -145,18 +164,14 @@ def take_reading(task: Task, event: TaskRead) -> Task:
     """
     if task.status == "confirmed" or event.task_version < task.version:
         return task
-    if event.outcome == "unreadable":
-        return replace(
-            task,
-            status="unreadable",
-            version=task.version + 1,
-            reading=None,
-            unreadable_reason=event.reason or "unreadable",
-        )
-    reading = Reading(
-        tuple(event.labels), event.needs_review, event.model_version, event.read_at, event.multiple
+    outcome = outcome_of(event)
+    return replace(
+        task,
+        status=outcome.status,
+        version=task.version + 1,
+        reading=outcome.reading,
+        unreadable_reason=outcome.unreadable_reason,
     )
-    return replace(task, status="read", version=task.version + 1, reading=reading, unreadable_reason=None)
 
 
 def submitted(task: Task) -> TaskSubmitted:

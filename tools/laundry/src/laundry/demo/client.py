@@ -75,20 +75,25 @@ class Services:
 
     async def consumed(self, metrics_url: str, queue: str) -> float:
         """How many messages of a queue a process has handled, by its own metrics; 0 while it restarts."""
-        try:
-            answer = await self._http.get(metrics_url)
-        except httpx.HTTPError:
-            return 0.0
-        wanted = f'laundry_events_consumed_total{{outcome="ok",queue="{queue}"}}'
-        for line in answer.text.splitlines():
-            if line.startswith(wanted):
-                return float(line.rsplit(" ", 1)[1])
-        return 0.0
+        return await consumed(self._http, metrics_url, queue)
 
     async def pushes(self, token: str) -> list[dict[str, Any]]:
         """What a phone with this device token has received."""
         messages = await self.json("GET", "fcm", "/messages")
         return [message for message in messages if message["token"] == token]
+
+
+async def consumed(client: httpx.AsyncClient, metrics_url: str, queue: str) -> float:
+    """How many messages of a queue a process has handled, by its own metrics; 0 while it restarts."""
+    try:
+        answer = await client.get(metrics_url)
+    except httpx.HTTPError:
+        return 0.0
+    wanted = f'laundry_events_consumed_total{{outcome="ok",queue="{queue}"}}'
+    for line in answer.text.splitlines():
+        if line.startswith(wanted):
+            return float(line.rsplit(" ", 1)[1])
+    return 0.0
 
 
 async def until(question: Callable[[], Awaitable[Any]], *, within_s: float, what: str) -> tuple[Any, float]:
