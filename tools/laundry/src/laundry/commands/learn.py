@@ -21,7 +21,7 @@ from laundry.errors import LaundryError
 from laundry.identity import LocalIdentity
 from laundry.learn.photos import Shot, drawn, in_folders, of_household, split
 from laundry.learn.picture import draw
-from laundry.learn.story import Advance, Learning, count_households, right, wrong_labels
+from laundry.learn.story import Advance, Learning, check_reader, count_households, right, wrong_labels
 from laundry.paths import StackPaths, stack_paths
 from laundry.servers.choice import Kind
 from laundry.stack import detached, state
@@ -131,6 +131,7 @@ async def _household(
     report.photos_learnt, report.photos_further = len(learnt), len(further)
     with _bar("reading the further photos with the present model", len(further)) as advance:
         tasks = await story.read(further, None, advance)
+    check_reader(tasks, report.champion_before)
     report.further_before = count_households(report, "before", tasks, further)
     with _bar("uploading and reading the photos to correct", len(learnt)) as advance:
         tasks = await story.read(learnt, None, advance)
@@ -162,6 +163,7 @@ async def _better(story: Learning, further: list[Shot]) -> None:
     report.champion_after = report.run["model_version"]
     with _bar("reading the further photos with the new model", len(further)) as advance:
         tasks = await story.read(further, None, advance)
+    check_reader(tasks, report.champion_after)
     report.further_after = count_households(report, "after", tasks, further)
     out.print(
         f"  further photos right: {report.further_before} before, {report.further_after} after, "

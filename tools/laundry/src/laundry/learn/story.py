@@ -101,6 +101,8 @@ class Learning:
             "helper",
             "/tasks",
             who=self.helper,
+            # The same photo in the same branch is otherwise the same task, with the reading that it has.
+            headers={"Idempotency-Key": secrets.token_hex(16)},
             files={"photo": (name, body, "application/octet-stream")},
             data={"branch_id": branch},
         )
@@ -208,6 +210,17 @@ def right(tasks: Sequence[dict[str, Any]], shots: Sequence[Shot]) -> int:
         bool(task["reading"]) and task["reading"]["labels"][0]["label"] == shot.label
         for task, shot in zip(tasks, shots, strict=True)
     )
+
+
+def check_reader(tasks: Sequence[dict[str, Any]], version: str) -> None:
+    """Check that a model, and no other, read what was read.
+
+    Raises:
+        StoryFailed: another did.
+    """
+    others = {task["reading"]["model_version"] for task in tasks if task["reading"]} - {version}
+    if others:
+        raise StoryFailed(f"{', '.join(sorted(others))} read the photos, not {version}")
 
 
 def count_households(
