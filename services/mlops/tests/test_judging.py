@@ -12,12 +12,14 @@ from hypothesis import strategies as st
 from mlops.curation import (
     CARELESS_LEAST,
     CONTRADICTED,
+    CONTRADICTED_LEAST,
     HELD_OUT_BRANCH,
     HELD_OUT_PHOTO,
     MOST_OF_ONE_OWNER,
     REPEATED,
     SEVERAL_KINDS,
     Candidate,
+    Seen,
     care,
     sort_out,
     weights,
@@ -184,16 +186,37 @@ def test_nothing_that_judges_teaches(drawn: list[tuple[int, int, bool, bool]]) -
     ]
 
 
-def test_careless_is_who_contradicts_often_enough_to_tell() -> None:
-    few, many = CARELESS_LEAST - 1, 40
-    owners = ["new"] * few + ["careless"] * many + ["careful"] * many + ["contrary"] * many
-    told_p = [0.001] * few + [0.001] * 10 + [0.5] * 30 + [0.001] * 2 + [0.5] * 38 + [0.5] * many
-    champion_p = [0.5] * (few + 2 * many) + [0.001] * 30 + [0.5] * 10
-    found = care(owners, told_p, champion_p, [True] * len(owners))
-    assert {owner for owner, each in found.items() if each.careless} == {"careless", "contrary"}
-    assert "10 contradict" in found["careless"].words
+RIGHT = Seen(0.9, 0.9, corrects=False)
+MENDED = Seen(0.4, 0.2, corrects=True)
+ODD = Seen(0.001, 0.1, corrects=True)
+CONTRARY = Seen(0.5, 0.001, corrects=True)
+
+
+@pytest.mark.parametrize(
+    ("labels", "careless"),
+    [
+        ([RIGHT] * 60 + [MENDED] * 10 + [ODD] * 4, False),
+        ([RIGHT] * 60 + [MENDED] * 10 + [ODD] * 10, True),
+        # Who confirms nothing and corrects what was read wrong looks well.
+        ([MENDED] * 10 + [ODD] * 4, False),
+        ([MENDED] * 6 + [ODD] * 8, True),
+        ([RIGHT] * 20 + [ODD] * (CONTRADICTED_LEAST - 1), False),
+        ([RIGHT] * 20 + [ODD] * CONTRADICTED_LEAST, True),
+        ([RIGHT] * 10 + [CONTRARY] * 30, True),
+        ([RIGHT] * 30 + [CONTRARY] * 10, False),
+        ([ODD] * (CARELESS_LEAST - 1), False),
+    ],
+)
+def test_careless_is_whose_corrections_contradict_often_enough_to_tell(
+    labels: list[Seen], careless: bool
+) -> None:
+    others = [RIGHT] * 30
+    owners = ["person"] * len(labels) + ["other"] * len(others)
+    found = care(owners, labels + others, [True] * len(owners))
+    assert (found["person"].careless, found["other"].careless) == (careless, False)
+    assert f"{labels.count(ODD)} contradict" in found["person"].words
     # What the champion has learnt already is not looked at again.
-    assert care(owners, told_p, champion_p, [False] * len(owners)) == {}
+    assert care(owners, labels + others, [False] * len(owners)) == {}
 
 
 def test_nobody_counts_for_more_than_his_share() -> None:

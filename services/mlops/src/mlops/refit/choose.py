@@ -7,7 +7,7 @@ from itertools import compress
 import numpy as np
 
 from laundry_reading.priors import BranchPriors
-from mlops.curation import Care, care, weights
+from mlops.curation import Care, Seen, care, weights
 from mlops.refit.head import Examples, Floats, Head, Ints, cross_fit, fit, temperature_of, warm
 from mlops.refit.judge import Photos, Verdict, judge
 from mlops.refit.priors import applied_to_all, applied_without_own, branch_priors, taught_mix
@@ -74,9 +74,12 @@ def look_for_careless(
 ) -> dict[str, Care]:
     """Tell how careful each person's new labels are."""
     told = cross_fit(base, _weighed(taught), taught.groups, rehearsal)
-    rows = np.arange(len(taught.targets))
-    championed = champion.probabilities(taught.features)[rows, taught.targets]
-    return care(taught.owners, told[rows, taught.targets].tolist(), championed.tolist(), taught.new.tolist())
+    championed = champion.probabilities(taught.features)
+    seen = [
+        Seen(float(t[label]), float(c[label]), corrects=int(c.argmax()) != label)
+        for t, c, label in zip(told, championed, taught.targets.tolist(), strict=True)
+    ]
+    return care(taught.owners, seen, taught.new.tolist())
 
 
 def choose(
