@@ -202,6 +202,15 @@ async def test_of_deliveries_at_once_one_has_the_effect(service: Service, databa
         assert await repository.find(connection, before.id) == after
 
 
+async def test_a_reading_of_a_later_version_is_taken_all_the_same(
+    service: Service, reader: Publisher
+) -> None:
+    # A backup that was put back knows an older version of the task than the reading.
+    shown = (await service.upload()).json()
+    await reader.publish(reading(shown).model_copy(update={"task_version": 7}), event_id="read-1")
+    assert (await service.has_status(shown["id"], "read"))["version"] == 2
+
+
 @pytest.mark.parametrize("change", [{"branch_id": "b2"}, {"task_version": 2}, {"task_version": 2**70}])
 async def test_a_reading_of_another_branch_or_version_is_not_taken_unlooked_at(
     service: Service, database: Database, change: dict[str, Any]

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
@@ -12,16 +13,28 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from laundry_reading.manifest import Manifest
-from laundry_testing.models import ship
+from laundry_reading.model import Model
+from laundry_reading.priors import BranchPriors
+from laundry_testing.models import colour_model, manifest_of, ship
+from mlops.full.contest import Candidate, compete, knowing_branches
+from mlops.full.job import ASIDE
 from mlops.full.needs import lacking_modules, lacking_photos, lacking_weights, say
 from mlops.full.photos import ASIDE_LEAST, find_frozen, stand_aside
 from mlops.full.trainer import environment
 from mlops.heldout import entry_of
+from mlops.refit.choose import Taught
+from mlops.refit.examples import Lesson
+from mlops.refit.graph import read_head, replace_priors
+from mlops.refit.groundwork import Champion
+from mlops.refit.head import whole
+from mlops.refit.held_out import HeldOut
+from mlops.refit.priors import PRIOR_PHOTOS
 from mlops.runs import RunError
 from mlops.training.course import Course, draw_order
 from mlops.training.order import Correction, Line, Order
 from mlops.training.weights import BrokenWeights, pack, recover, unpack, write
 
+ONLY_FIRST = BranchPriors({"b1": [8, 0.125, 0.125]}, labels=3)
 MODELS = Path(__file__).parents[3] / "models"
 
 
@@ -55,6 +68,70 @@ async def test_an_interpreter_is_asked_for_what_it_lacks(tmp_path: Path) -> None
 def test_the_service_and_its_job_never_import_torch() -> None:
     code = "import sys, mlops.app, mlops.full.job; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], timeout=60, check=False).returncode == 0
+
+
+def fitted(version: str, **lineage: object) -> Candidate:
+    """A candidate of three classes, as if trained."""
+    data = colour_model(version)
+    manifest = manifest_of(version, data).model_copy(update={"lineage": lineage})
+    held = HeldOut(
+        np.zeros((6, 3)), np.arange(6) % 3, np.arange(6), np.zeros((6, 32), np.uint8), (), frozenset()
+    )
+    return Candidate(manifest, data, {}, Model.load(data), read_head(data), held)
+
+
+def test_a_network_knows_its_branches_by_the_mix_of_its_epochs() -> None:
+    # 900 photos of three kinds alike; 100 corrections, all of one kind, are seen three times an epoch.
+    taught = Taught(
+        np.zeros((100, 3)),
+        np.ones(100, dtype=np.int64),
+        np.arange(100),
+        ["owner"] * 100,
+        ["b1"] * 50 + ["b2"] * 50,
+        np.ones(100, dtype=bool),
+    )
+    rehearsal = whole(np.zeros((30, 3)), np.arange(30) % 3)
+    before = fitted("m1", training_known=900)
+    after = knowing_branches(before, taught, rehearsal, Course(epochs=1, rate=0.1, view=96))
+    assert after.manifest.lineage["branches_known"] == len(after.model.priors) == 2
+    assert Model.load(after.file, sha256=after.manifest.sha256).version == "m1"
+    assert after.manifest.file_bytes == len(after.file)
+    shares = np.array([301, 601, 301]) / 1203
+    sent = (np.array([0, 50, 0]) + PRIOR_PHOTOS * shares) / (50 + PRIOR_PHOTOS)
+    assert after.model.priors.applied(shares, "b1") == pytest.approx(sent, rel=1e-3)
+    # No example that teaches, no branch that is known.
+    nothing = knowing_branches(
+        before, taught.some(np.zeros(100, dtype=bool)), rehearsal, Course(epochs=1, rate=0.1, view=96)
+    )
+    assert len(nothing.model.priors) == 0
+
+
+def test_champion_and_network_are_judged_as_they_read_the_branch() -> None:
+    champion, candidate = fitted("m1"), fitted("m2")
+    known = replace(candidate, model=Model.load(replace_priors(candidate.file, ONLY_FIRST)))
+    # The features say nothing; the branch sends the first kind only.
+    examples = [{"id": f"e{n}", "branch_id": "b1", "side": "learning"} for n in range(12)]
+    lesson = Lesson(
+        examples,  # type: ignore[arg-type]
+        np.zeros((12, 3)),
+        np.zeros(12, dtype=np.int64),
+        np.arange(12),
+        {each["id"]: ASIDE for each in examples},
+    )
+
+    def gained(of_champion: Candidate, of_candidate: Candidate) -> float:
+        serving = Champion(
+            of_champion.manifest, of_champion.file, of_champion.manifest, of_champion.file,
+            of_champion.model, of_champion.head, of_champion.head, of_champion.held, None, set(),
+        )  # fmt: skip
+        verdict, _ = compete(serving, of_candidate, lesson, {each["id"]: np.zeros(3) for each in examples})
+        (gain,) = (check for check in verdict.checks if check["name"] == "own gain")
+        return -float(gain["figures"]["log_loss_change"])
+
+    assert gained(champion, known) > 0.5
+    assert gained(champion, candidate) == pytest.approx(0)
+    assert gained(known, known) == pytest.approx(0)
+    assert gained(known, candidate) < -0.5
 
 
 def test_the_trainer_gets_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:

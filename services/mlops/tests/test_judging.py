@@ -9,17 +9,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from laundry_reading.priors import BranchPriors
 from mlops.curation import (
+    CARELESS_CORRECTIONS,
     CARELESS_LEAST,
     CONTRADICTED,
-    CONTRADICTED_LEAST,
     HELD_OUT_BRANCH,
     HELD_OUT_PHOTO,
     MOST_OF_ONE_OWNER,
     REPEATED,
     SEVERAL_KINDS,
     Candidate,
-    Seen,
+    Care,
+    Opinion,
     care,
     sort_out,
     weights,
@@ -186,10 +188,10 @@ def test_nothing_that_judges_teaches(drawn: list[tuple[int, int, bool, bool]]) -
     ]
 
 
-RIGHT = Seen(0.9, 0.9, corrects=False)
-MENDED = Seen(0.4, 0.2, corrects=True)
-ODD = Seen(0.001, 0.1, corrects=True)
-CONTRARY = Seen(0.5, 0.001, corrects=True)
+RIGHT = Opinion(0.9, 0.9, corrects=False)
+MENDED = Opinion(0.4, 0.2, corrects=True)
+ODD = Opinion(0.001, 0.1, corrects=True)
+CONTRARY = Opinion(0.5, 0.001, corrects=True)
 
 
 @pytest.mark.parametrize(
@@ -200,15 +202,15 @@ CONTRARY = Seen(0.5, 0.001, corrects=True)
         # Who confirms nothing and corrects what was read wrong looks well.
         ([MENDED] * 10 + [ODD] * 4, False),
         ([MENDED] * 6 + [ODD] * 8, True),
-        ([RIGHT] * 20 + [ODD] * (CONTRADICTED_LEAST - 1), False),
-        ([RIGHT] * 20 + [ODD] * CONTRADICTED_LEAST, True),
+        ([RIGHT] * 20 + [ODD] * (CARELESS_CORRECTIONS - 1), False),
+        ([RIGHT] * 20 + [ODD] * CARELESS_CORRECTIONS, True),
         ([RIGHT] * 10 + [CONTRARY] * 30, True),
         ([RIGHT] * 30 + [CONTRARY] * 10, False),
         ([ODD] * (CARELESS_LEAST - 1), False),
     ],
 )
 def test_careless_is_whose_corrections_contradict_often_enough_to_tell(
-    labels: list[Seen], careless: bool
+    labels: list[Opinion], careless: bool
 ) -> None:
     others = [RIGHT] * 30
     owners = ["person"] * len(labels) + ["other"] * len(others)
@@ -238,15 +240,70 @@ CHAMPION = Head(np.eye(3, 5) * 2, np.zeros(3))
 REHEARSAL = whole(*clouds(600, 0.0, seed=11))
 
 
-def learn(features: np.ndarray, labels: np.ndarray) -> tuple[Verdict, Head, bool]:
-    taught = Taught(
-        features,
-        labels,
-        np.arange(len(labels)),
-        ["owner"] * len(labels),
-        ["branch"] * len(labels),
-        np.ones(len(labels), dtype=bool),
+def taught_of(features: np.ndarray, labels: np.ndarray, owner: str = "owner") -> Taught:
+    count = len(labels)
+    return Taught(
+        features, labels, np.arange(count), [owner] * count, ["b1"] * count, np.ones(count, dtype=bool)
     )
+
+
+def test_the_champion_is_judged_by_what_it_reads_in_the_branch() -> None:
+    # The branch sends one kind only, and features say nothing: what the branch sends is all there is to know.
+    features, labels = np.zeros((60, 5)), np.zeros(60, dtype=np.int64)
+    priors = BranchPriors({"b1": [8, 0.125, 0.125], "b2": [0.125, 8, 0.125]}, labels=3)
+
+    def of_corrections(known: BranchPriors | None) -> tuple[int, int]:
+        found = look_for_careless(CHAMPION, CHAMPION, taught_of(features, labels), REHEARSAL, known)
+        chosen = choose(
+            CHAMPION,
+            CHAMPION,
+            taught_of(features, labels),
+            rehearsal=REHEARSAL,
+            holdout=None,
+            labels=LABELS,
+            found=found,
+            champion_priors=known,
+        )
+        (gain,) = (check for check in chosen.verdict.checks if check["name"] == "own gain")
+        return gain["figures"]["log_loss_change"], found["owner"].corrections
+
+    without, with_them = of_corrections(None), of_corrections(priors)
+    assert without[0] < with_them[0], "a champion that knows the branch is harder to surpass"
+    assert of_corrections(BranchPriors({"b2": [8, 1, 1]}, labels=3)) == without
+
+
+def test_what_a_branch_made_of_a_guess_is_no_correction() -> None:
+    # Alone the champion guesses the second class; in this branch it reads the first, and the owner agrees.
+    features = np.tile(np.eye(3, 5)[1] * 0.3, (20, 1))
+    agreed = taught_of(features, np.zeros(20, dtype=np.int64))
+    known = BranchPriors({"b1": [8, 1, 1]}, labels=3)
+    alone, here = (look_for_careless(CHAMPION, CHAMPION, agreed, REHEARSAL, each) for each in (None, known))
+    assert (alone["owner"].corrections, here["owner"].corrections) == (20, 0)
+
+
+def test_careless_labels_say_nothing_of_what_a_branch_sends() -> None:
+    features, truth = clouds(60, 0.0, seed=5)
+    random = np.random.default_rng(6).integers(0, 3, 60)
+    both = Taught(
+        np.vstack([features, features + 0.01]),
+        np.concatenate([truth, random]),
+        np.arange(120),
+        ["careful"] * 60 + ["careless"] * 60,
+        ["b1"] * 60 + ["b2"] * 60,
+        np.ones(120, dtype=bool),
+    )
+    found = {
+        "careful": Care(labels=60, corrections=5, contradicted=0, contrary=0),
+        "careless": Care(labels=60, corrections=40, contradicted=30, contrary=30),
+    }
+    chosen = choose(CHAMPION, CHAMPION, both, rehearsal=REHEARSAL, holdout=None, labels=LABELS, found=found)
+    probs = np.full(3, 1 / 3)
+    assert len(chosen.priors) == 1
+    assert chosen.priors.applied(probs, "b2") is probs
+
+
+def learn(features: np.ndarray, labels: np.ndarray) -> tuple[Verdict, Head, bool]:
+    taught = taught_of(features, labels)
     judges, truth = clouds(600, 0.0, seed=12)
     holdout = Holdout(judges, truth, np.arange(600) // 10)
     found = look_for_careless(CHAMPION, CHAMPION, taught, REHEARSAL)

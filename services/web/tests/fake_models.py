@@ -42,7 +42,7 @@ class FakeModels:
             "labels": self.labels,
             "sha256": "0" * 64,
             "metrics": {"top1": 0.84, "photos": 531, "calibration_error": 0.03, "confusion": matrix},
-            "lineage": {},
+            "lineage": {} if champion else {"branches_known": 5},
             "source": "shipped" if champion else "refit",
             "verdict": None if good is None else verdict,
             "created_at": _now(),
@@ -131,5 +131,5 @@ class FakeModels:
         @app.get("/examples/owners")
         async def owners() -> Item:
             careful = {"confirmed_by": "owner-1", "labels": 120, "corrected": 14, "new_labels": None}
-            seen = {"new_labels": 24, "contradicted": 17, "contrary": 16, "careless": True}
+            seen = {"new_labels": 24, "corrections": 20, "contradicted": 17, "contrary": 16, "careless": True}
             return page([careful, {"confirmed_by": "owner-9", "labels": 24, "corrected": 22, **seen}])

@@ -19,6 +19,9 @@ async def test_an_operator_sees_models_and_follows_a_run(open_page: OpenPage, se
     await expect(champion.get_by_text("m-1")).to_be_visible()
     await expect(champion.locator("tbody td")).to_have_count(100)
     await expect(page.locator('[data-version="m-2"]').get_by_text("pants loses 9 of its 20")).to_be_visible()
+    known = page.locator("dl.figures").get_by_text("Branches it knows")
+    await expect(page.locator('[data-version="m-2"]').locator(known)).to_be_visible()
+    await expect(champion.locator(known)).to_have_count(0)
     await expect(page.get_by_text("winter coats are missing")).to_be_visible()
     await expect(page.locator(".labellers").get_by_text("careless")).to_be_visible()
     well, stuck = (

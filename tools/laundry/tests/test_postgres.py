@@ -9,6 +9,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
+from laundry.errors import LaundryError
 from laundry.servers.postgres import Postgres
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(200)]
@@ -48,3 +49,10 @@ def test_one_killed_while_it_was_made_hinders_no_later_start(tmp_path: Path) -> 
     finally:
         server.stop()
     assert {each.name for each in folder.iterdir()} == {"data", "log"}
+
+
+def test_what_stands_in_the_way_of_the_data_is_named(tmp_path: Path) -> None:
+    (tmp_path / "data" / "something").mkdir(parents=True)
+    with pytest.raises(LaundryError, match="is in the way"):
+        Postgres(tmp_path, durable=False).prepare()
+    assert (tmp_path / "data" / "something").is_dir()

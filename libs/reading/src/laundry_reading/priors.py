@@ -8,8 +8,7 @@ is read better when each probability is multiplied by the ratio of the two and t
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
 import numpy as np
@@ -28,7 +27,7 @@ class BrokenPriors(ValueError):
 class BranchPriors:
     """By branch, the share of each class there divided by its share in what the model was taught with."""
 
-    def __init__(self, ratios: Mapping[str, Sequence[float]] | None = None, *, labels: int) -> None:
+    def __init__(self, ratios: Mapping[str, list[float]] | None = None, *, labels: int) -> None:
         """Take the ratios, one for each of so many labels, each from 1/``MOST`` to ``MOST``.
 
         Raises:
@@ -36,10 +35,8 @@ class BranchPriors:
         """
         self._ratios: dict[str, npt.NDArray[np.float32]] = {}
         for branch_id, own in (ratios or {}).items():
-            if len(own) != labels or not all(math.isfinite(r) and 1 / MOST <= r <= MOST for r in own):
-                raise BrokenPriors(
-                    f"branch {branch_id!r} needs {labels} ratios from {1 / MOST:g} to {MOST:g}, not {own!r}"
-                )
+            if not isinstance(own, list) or len(own) != labels or not all(map(_is_ratio, own)):
+                raise BrokenPriors(f"{branch_id!r} needs {labels} ratios from {1 / MOST:g} to {MOST:g}")
             self._ratios[branch_id] = np.array(own, dtype=np.float32)
 
     def __len__(self) -> int:
@@ -68,8 +65,13 @@ class BranchPriors:
         """
         try:
             found = json.loads(text)
-            return cls({branch: [float(r) for r in own] for branch, own in found.items()}, labels=labels)
-        except BrokenPriors:
-            raise
-        except (ValueError, TypeError, AttributeError) as error:
-            raise BrokenPriors(f"no ratios by branch: {error}") from error
+        except (ValueError, RecursionError) as error:
+            raise BrokenPriors(f"no ratios by branch: {type(error).__name__}") from error
+        if not isinstance(found, dict):
+            raise BrokenPriors("no ratios by branch")
+        return cls(found, labels=labels)
+
+
+def _is_ratio(value: object) -> bool:
+    # A boolean is an integer to Python; NaN is in no range.
+    return isinstance(value, int | float) and not isinstance(value, bool) and 1 / MOST <= value <= MOST

@@ -19,8 +19,8 @@ IMPOSSIBLE = 0.02
 """A label that a model gives less than this contradicts it."""
 
 CARELESS_LEAST = 10
-CONTRADICTED_LEAST = 4
-CONTRADICTED_SHARE = 0.4
+CARELESS_CORRECTIONS = 4
+CARELESS_SHARE = 0.4
 """Share of corrections that contradict what the person's own other labels teach. Random labels do so in half
 of theirs or more, even a few among many right ones; right ones in a third at most, also of a person who
 confirms nothing and corrects only what was read wrong (measured on held-out households).
@@ -101,9 +101,9 @@ class Care:
         """Whether these labels must not teach."""
         if self.labels < CARELESS_LEAST:
             return False
-        contradicts = self.contradicted > CONTRADICTED_SHARE * self.corrections
+        contradicts = self.contradicted > CARELESS_SHARE * self.corrections
         return (
-            contradicts and self.contradicted >= CONTRADICTED_LEAST
+            contradicts and self.contradicted >= CARELESS_CORRECTIONS
         ) or self.contrary > CONTRARY_SHARE * self.labels
 
     @property
@@ -117,9 +117,13 @@ class Care:
 
 
 @dataclass(frozen=True)
-class Seen:
-    """What is thought of one label: the probability that a model which had not seen the example gives it, the
-    probability that the champion gives it, and whether it is another than the champion's first guess.
+class Opinion:
+    """What is thought of one label.
+
+    Attributes:
+        told: probability that a model which had not seen the example gives it.
+        championed: probability that the champion gives it.
+        corrects: whether it is another than the champion's first guess.
     """
 
     told: float
@@ -127,16 +131,16 @@ class Seen:
     corrects: bool
 
 
-def care(owners: Sequence[str], seen: Sequence[Seen], new: Sequence[bool]) -> dict[str, Care]:
+def care(owners: Sequence[str], opinions: Sequence[Opinion], new: Sequence[bool]) -> dict[str, Care]:
     """Look at each person's new labels.
 
     Args:
         owners: who labelled, one for each example.
-        seen: what is thought of the labels.
+        opinions: what is thought of each label.
         new: whether the champion has not learnt from it; only these count.
     """
-    own: dict[str, list[Seen]] = defaultdict(list)
-    for owner, each, is_new in zip(owners, seen, new, strict=True):
+    own: dict[str, list[Opinion]] = defaultdict(list)
+    for owner, each, is_new in zip(owners, opinions, new, strict=True):
         if is_new:
             own[owner].append(each)
     return {

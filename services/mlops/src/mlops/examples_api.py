@@ -16,6 +16,7 @@ class OwnerBody(BaseModel):
     labels: int
     corrected: int
     new_labels: int | None = None
+    corrections: int | None = None
     contradicted: int | None = None
     contrary: int | None = None
     careless: bool | None = None
@@ -54,7 +55,11 @@ def examples_router(database: Database) -> APIRouter:
         items = []
         for row in rows:
             seen = care.get(row["confirmed_by"], {})
-            told = {key: seen[key] for key in ("contradicted", "contrary", "careless") if key in seen}
+            told = {
+                key: seen[key]
+                for key in ("corrections", "contradicted", "contrary", "careless")
+                if key in seen
+            }
             items.append(OwnerBody(**row, new_labels=seen.get("labels"), **told))
         return OwnerPage(items=items)
 

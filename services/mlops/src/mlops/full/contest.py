@@ -9,17 +9,19 @@ import numpy as np
 
 from laundry_reading.manifest import Manifest
 from laundry_reading.model import Model, ModelError
-from laundry_reading.priors import BranchPriors
+from mlops.curation import weights
 from mlops.heldout import FIELDS, entry_of
 from mlops.refit import held_out
+from mlops.refit.choose import Taught
 from mlops.refit.examples import Lesson
 from mlops.refit.graph import NoLinearHead, read_head, replace_priors
 from mlops.refit.groundwork import Champion
-from mlops.refit.head import Floats, Head
+from mlops.refit.head import Examples, Floats, Head
 from mlops.refit.held_out import HeldOut
 from mlops.refit.judge import Photos, Verdict, check_gain, judge
-from mlops.refit.priors import applied_to_all
+from mlops.refit.priors import applied_to_all, branch_priors, mix_of
 from mlops.runs import RunError
+from mlops.training.course import Course, wanted_times
 
 
 @dataclass(frozen=True)
@@ -60,8 +62,24 @@ def read_candidate(folder: Path, champion: Champion) -> Candidate:
     return Candidate(manifest, file, beside, model, head, held)
 
 
-def knowing(candidate: Candidate, priors: BranchPriors) -> Candidate:
-    """Return the candidate as one that knows what branches send."""
+def knowing_branches(
+    candidate: Candidate, taught: Taught, rehearsal: Examples | None, course: Course
+) -> Candidate:
+    """Return the candidate as one that knows what the branches send whose photos taught it.
+
+    An epoch has every training photo once (their classes are as those of the rehearsal, which was drawn from
+    them) and corrections more often.
+    """
+    labels = len(candidate.model.labels)
+    own = weights(taught.owners)
+    targets, shares = taught.targets, np.array(own)
+    if rehearsal is not None and len(rehearsal.targets):
+        known = int(candidate.manifest.lineage.get("training_known", len(rehearsal.targets)))
+        shares = wanted_times(known, shares, course)
+        targets = np.concatenate([targets, rehearsal.targets])
+        shares = np.concatenate([shares, rehearsal.weights * (known / rehearsal.weights.sum())])
+    mix = mix_of(targets, shares, labels=labels)
+    priors = branch_priors(taught.branches, taught.targets, mix)
     file = replace_priors(candidate.file, priors)
     sha256 = hashlib.sha256(file).hexdigest()
     lineage = {**candidate.manifest.lineage, "branches_known": len(priors)}

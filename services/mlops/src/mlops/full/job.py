@@ -9,14 +9,13 @@ from laundry_reading.storage import MAX_MODEL_BYTES
 from laundry_service.database import Database
 from laundry_service.objectstore import ObjectMissing, ObjectStore
 from mlops.curation import Fate, weights
-from mlops.full.contest import Candidate, compete, knowing, read_candidate
+from mlops.full.contest import Candidate, compete, knowing_branches, read_candidate
 from mlops.full.needs import LocalNeeds, interpreter, say
 from mlops.full.photos import Frozen, find_frozen, lay_out, stand_aside
 from mlops.full.trainer import train
 from mlops.full.workshop import Workshop
 from mlops.heldout import entry_of
 from mlops.refit import held_out
-from mlops.refit.choose import priors_of
 from mlops.refit.cost import compare_costs
 from mlops.refit.examples import Eyes, Lesson
 from mlops.refit.groundwork import Champion, Groundwork, taught_by, words_of_careless
@@ -85,7 +84,7 @@ class Full:
             note=self._run.note,
         )
         await self._run.note("reading the photos that judge with the new model")
-        candidate = await asyncio.to_thread(self._read, frozen, champion, lesson)
+        candidate = await asyncio.to_thread(self._read, frozen, champion, lesson, order)
         await self._run.report(READ)
         await self._judge(champion, candidate, lesson, careless)
 
@@ -158,11 +157,11 @@ class Full:
             },
         )
 
-    def _read(self, frozen: Frozen, champion: Champion, lesson: Lesson) -> Candidate:
+    def _read(self, frozen: Frozen, champion: Champion, lesson: Lesson, order: Order) -> Candidate:
         held_out.write(self._workshop.out, frozen.judging(), frozen.rehearsal())
         candidate = read_candidate(self._workshop.out, champion)
         taught = taught_by(lesson, champion.learnt)
-        return knowing(candidate, priors_of(taught, champion.rehearsal, labels=len(champion.model.labels)))
+        return knowing_branches(candidate, taught, champion.rehearsal, order.course)
 
     async def _judge(
         self, champion: Champion, candidate: Candidate, lesson: Lesson, careless: list[str]

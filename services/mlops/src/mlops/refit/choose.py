@@ -7,7 +7,7 @@ from itertools import compress
 import numpy as np
 
 from laundry_reading.priors import BranchPriors
-from mlops.curation import Care, Seen, care, weights
+from mlops.curation import Care, Opinion, care, weights
 from mlops.refit.head import Examples, Floats, Head, Ints, cross_fit, fit, temperature_of, warm
 from mlops.refit.judge import Photos, Verdict, judge
 from mlops.refit.priors import applied_to_all, applied_without_own, branch_priors, taught_mix
@@ -70,16 +70,20 @@ class Chosen:
 
 
 def look_for_careless(
-    base: Head, champion: Head, taught: Taught, rehearsal: Examples | None
+    base: Head,
+    champion: Head,
+    taught: Taught,
+    rehearsal: Examples | None,
+    champion_priors: BranchPriors | None = None,
 ) -> dict[str, Care]:
     """Tell how careful each person's new labels are."""
     told = cross_fit(base, _weighed(taught), taught.groups, rehearsal)
-    championed = champion.probabilities(taught.features)
-    seen = [
-        Seen(float(t[label]), float(c[label]), corrects=int(c.argmax()) != label)
+    championed = _read(champion, champion_priors, taught)
+    opinions = [
+        Opinion(float(t[label]), float(c[label]), corrects=int(c.argmax()) != label)
         for t, c, label in zip(told, championed, taught.targets.tolist(), strict=True)
     ]
-    return care(taught.owners, seen, taught.new.tolist())
+    return care(taught.owners, opinions, taught.new.tolist())
 
 
 def choose(
@@ -106,10 +110,8 @@ def choose(
     new = kept.some(kept.new)
     examples = _weighed(kept)
     mix = taught_mix(examples, rehearsal, labels=len(labels))
-    priors = priors_of(kept, rehearsal, labels=len(labels))
-    before = champion.probabilities(new.features)
-    if champion_priors is not None:
-        before = applied_to_all(champion_priors, before, new.branches)
+    priors = branch_priors(kept.branches, kept.targets, mix)
+    before = _read(champion, champion_priors, new)
     first: Chosen | None = None
     for pull in PULLS:
         said = cross_fit(base, examples, kept.groups, rehearsal, pull=pull)
@@ -127,14 +129,6 @@ def choose(
     return first
 
 
-def priors_of(taught: Taught, rehearsal: Examples | None, *, labels: int) -> BranchPriors:
-    """Tell what the branches send whose photos teach."""
-    if not len(taught.targets):
-        return BranchPriors(labels=labels)
-    mix = taught_mix(_weighed(taught), rehearsal, labels=labels)
-    return branch_priors(taught.branches, taught.targets, mix)
-
-
 def contest(champion: Head, challenger: Head, holdout: Holdout | None) -> Photos | None:
     """Let two heads read the frozen holdout."""
     if holdout is None or not len(holdout.targets):
@@ -145,6 +139,11 @@ def contest(champion: Head, challenger: Head, holdout: Holdout | None) -> Photos
         holdout.targets,
         holdout.households,
     )
+
+
+def _read(champion: Head, priors: BranchPriors | None, taught: Taught) -> Floats:
+    said = champion.probabilities(taught.features)
+    return said if priors is None else applied_to_all(priors, said, taught.branches)
 
 
 def _weighed(taught: Taught) -> Examples:

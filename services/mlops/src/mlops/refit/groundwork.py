@@ -125,7 +125,12 @@ class Groundwork:
     async def leave_out_careless(self, champion: Champion, lesson: Lesson, taught: Taught) -> dict[str, Care]:
         """Tell how careful each person's new labels are; the careless ones will teach nothing."""
         care = await asyncio.to_thread(
-            look_for_careless, champion.base, champion.head, taught, champion.rehearsal
+            look_for_careless,
+            champion.base,
+            champion.head,
+            taught,
+            champion.rehearsal,
+            champion.model.priors,
         )
         await self._run.note_care(care)
         for place, owner, new in zip(lesson.of("learnt"), taught.owners, taught.new, strict=True):

@@ -38,7 +38,8 @@ class Ground:
 
     Attributes:
         features, targets: [n, d] and [n]; ``owners``: the household of each.
-        known: chance that a photo shows any of the classes, [n]; ``threshold`` accepts a reading.
+        known: chance that a photo shows any of the classes, 0 where several garments are seen, [n].
+        threshold: from there on a reading is accepted.
     """
 
     base: Head
@@ -99,7 +100,9 @@ def _look(photos: list[dataset.Photo], folder: Path, models: Path) -> Ground:
         np.concatenate([each.features for each in seen]).astype(np.float64),
         np.array([p.target for p in held]),
         np.array([p.household for p in held]),
-        np.concatenate([each.known for each in seen]).astype(np.float64),
+        np.concatenate([each.known * (each.several <= model.several_threshold) for each in seen]).astype(
+            np.float64
+        ),
         model.threshold,
     )
 

@@ -18,7 +18,12 @@ PRIOR_PHOTOS = 10.0
 def taught_mix(examples: Examples, rehearsal: Examples | None, *, labels: int) -> Floats:
     """Return the share of each class in what a last layer is taught with, [labels]; none is zero."""
     data = with_rehearsal(examples, rehearsal)
-    counts = np.bincount(data.targets, weights=data.weights, minlength=labels) + 1.0
+    return mix_of(data.targets, data.weights, labels=labels)
+
+
+def mix_of(targets: Ints, weights: Floats, *, labels: int) -> Floats:
+    """Return the share of each class, [labels], by weight; none is zero."""
+    counts = np.bincount(targets, weights=weights, minlength=labels) + 1.0
     return np.asarray(counts / counts.sum(), dtype=np.float64)
 
 

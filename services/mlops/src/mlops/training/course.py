@@ -34,6 +34,15 @@ class Course:
     seed: int = 11
 
 
+def wanted_times(
+    photos: int, corrections: npt.NDArray[np.float64], course: Course
+) -> npt.NDArray[np.float64]:
+    """How often each correction is seen in an epoch of so many photos, by its weight 0..1."""
+    wanted = corrections * course.repeats
+    most = photos * course.most_corrected / (1 - course.most_corrected)
+    return wanted * min(1.0, most / max(float(wanted.sum()), 1e-9))
+
+
 def draw_order(
     random: np.random.Generator, photos: int, corrections: npt.NDArray[np.float64], course: Course
 ) -> npt.NDArray[np.int64]:
@@ -43,10 +52,7 @@ def draw_order(
         photos: how many there are; the corrections' places follow theirs.
         corrections: their weights 0..1.
     """
-    wanted = corrections * course.repeats
-    most = photos * course.most_corrected / (1 - course.most_corrected)
-    if wanted.sum() > most:
-        wanted = wanted * (most / wanted.sum())
+    wanted = wanted_times(photos, corrections, course)
     times = np.floor(wanted + random.random(len(wanted))).astype(np.int64)
     places = np.concatenate([np.arange(photos), np.repeat(photos + np.arange(len(times)), times)])
     return np.asarray(random.permutation(places), dtype=np.int64)

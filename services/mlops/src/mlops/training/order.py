@@ -12,6 +12,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from mlops.training.course import Course
+
 ORDER_FILE = "order.json"
 WEIGHTS_FILE = "weights.npz"
 PHOTOS_FOLDER = "photos"
@@ -57,6 +59,11 @@ class Order(BaseModel):
     corrections: list[Correction]
     forbidden: list[str]
     facts: dict[str, Any]
+
+    @property
+    def course(self) -> Course:
+        """How the fine-tuning goes."""
+        return Course(epochs=self.epochs, rate=self.rate, view=self.view_size)
 
     def save(self, folder: Path) -> None:
         """Write it into the folder."""

@@ -15,7 +15,6 @@ import numpy as np
 import numpy.typing as npt
 
 from mlops.training import dataset
-from mlops.training.course import Course
 from mlops.training.finish import FinishError, Judges, finish
 from mlops.training.order import (
     CACHE_FOLDER,
@@ -85,7 +84,7 @@ def _work(folder: Path, order: Order) -> None:
     net = refine(
         net,
         material,
-        Course(epochs=order.epochs, rate=order.rate, view=order.view_size),
+        order.course,
         checkpoint=folder / CHECKPOINT_FILE,
         report=lambda done, note: tell(Line(done=done * FITTED, note=note)),
     )

@@ -81,13 +81,14 @@ class Postgres:
 
     def prepare(self) -> None:
         """Run initdb where there is no data yet."""
-        if (self.data / "PG_VERSION").exists():
-            return
-        # Made aside and renamed: initdb writes PG_VERSION first and the password late, and one that is broken
-        # off would leave a folder that looks made.
+        if not (self.data / "PG_VERSION").exists():
+            # Made aside and renamed: initdb writes PG_VERSION first and the password late, and one that is
+            # broken off would leave a folder that looks made.
+            self._make(Path(tempfile.mkdtemp(prefix=DRAFT, dir=self.folder)))
         for left in self.folder.glob(f"{DRAFT}*"):
             shutil.rmtree(left, ignore_errors=True)
-        draft = Path(tempfile.mkdtemp(prefix=DRAFT, dir=self.folder))
+
+    def _make(self, draft: Path) -> None:
         data, secret = draft / "data", draft / "password"
         data.mkdir(0o700)
         secret.touch(0o600)
@@ -96,8 +97,12 @@ class Postgres:
             for each in (draft, data, secret):
                 os.chown(each, UNPRIVILEGED_UID, UNPRIVILEGED_UID)
         self._initdb(data, secret)
-        data.rename(self.data)
-        shutil.rmtree(draft)
+        try:
+            data.rename(self.data)
+        except OSError as error:
+            raise LaundryError(
+                f"{self.data} is in the way and holds no database ({error.strerror}). Remove it."
+            ) from error
 
     def _initdb(self, data: Path, password_file: Path) -> None:
         command = [

@@ -20,6 +20,7 @@ export function modelCard(model, { action, open = false }) {
       figure("models.top1", share(metrics.top1)),
       figure("models.calibration", share(metrics.calibration_error)),
       figure("models.photos", metrics.photos ?? "–"),
+      model.lineage.branches_known > 0 && figure("models.branches", model.lineage.branches_known),
       metrics.champion?.top1 !== undefined && figure("models.thenChampion", share(metrics.champion.top1)),
     ),
     model.verdict &&

@@ -235,7 +235,7 @@ function ownerRow(owner) {
     h("p", {}, h("strong", {}, owner.confirmed_by), owner.careless && h("span", { class: "careless" }, icon("alert"), t("models.careless"))),
     h("p", { class: "meta" }, t("models.labels", { count: owner.labels, corrected: owner.corrected })),
     owner.new_labels !== null &&
-      h("p", { class: "meta" }, t("models.contradicted", { labels: owner.new_labels, contradicted: owner.contradicted, contrary: owner.contrary })),
+      h("p", { class: "meta" }, t("models.contradicted", { labels: owner.new_labels, corrections: owner.corrections ?? "–", contradicted: owner.contradicted, contrary: owner.contrary })),
   );
 }
 
