@@ -20,13 +20,18 @@ from laundry_reading.manifest import Manifest
 from laundry_reading.model import Model
 from laundry_reading.storage import MAX_MODEL_BYTES, model_key
 from laundry_service.database import Database
-from laundry_service.objectstore import ObjectStore
+from laundry_service.objectstore import ObjectStore, ObjectStoreUnavailable
 from laundry_testing.identity import FileIdentity
 from laundry_testing.messaging import eventually
 from laundry_testing.models import LABELS, photo_of
 from mlops import repository
+from mlops.full.job import Full
 from mlops.heldout import FIELDS, entry_of
+from mlops.jobs.launch import BEGIN_ANEW
 from mlops.refit import held_out
+from mlops.refit.run import Run
+from mlops.registry import Registry
+from mlops.settings import Settings
 from mlops.training import dataset
 
 pytestmark = pytest.mark.servers
@@ -85,11 +90,15 @@ async def stock(database: Database, store: ObjectStore, confirmed: Confirmed, co
             await repository.store_example(session, event, event_id=new_id())
 
 
-async def start(client: httpx.AsyncClient, headers: dict[str, str]) -> str:
-    async def ready() -> bool:
+async def ready(client: httpx.AsyncClient) -> None:
+    async def asked() -> bool:
         return (await client.get("/readyz")).status_code == 200
 
-    await eventually(ready, what="readiness")
+    await eventually(asked, what="readiness")
+
+
+async def start(client: httpx.AsyncClient, headers: dict[str, str]) -> str:
+    await ready(client)
     started = await client.post("/training-runs", json={"kind": "full"}, headers=headers)
     assert started.status_code == 201, started.text
     return str(started.headers["location"])
@@ -204,6 +213,52 @@ async def test_a_trainer_that_fails_says_why(
     assert (run["status"], run["model_version"], run["attempts"]) == ("failed", None, 1)
     assert told in run["error"]
     assert not list((tmp_path / "work").iterdir())
+
+
+async def test_a_store_that_goes_away_after_the_training_costs_another_attempt_not_the_training(
+    service: Service,
+    training: Callable[[str], dict[str, Any]],
+    make_settings: Callable[..., Settings],
+    database: Database,
+    store: ObjectStore,
+    registry: Registry,
+    confirmed: Confirmed,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    await stock(database, store, confirmed, 20)
+    settings = make_settings(**training("good"))
+    async with service(**training("good")) as client:
+        await ready(client)
+    async with database.transaction() as session:
+        run_id = (await repository.add_run(session, "full", requested_by="op"))["id"]
+
+    async def attempt() -> Run:
+        async with database.transaction() as session:
+            await repository.move_run(session, run_id, "running")
+        run = Run(run_id, database, registry)
+        async with run:
+            await Full(run, settings, database, store, registry).run()
+        return run
+
+    async def away(*_: Any, **__: Any) -> None:
+        raise ObjectStoreUnavailable("put: the object store answered 503")
+
+    assert settings.training_work is not None
+    workshop = settings.training_work / f"run-{run_id}"
+    with monkeypatch.context() as broken:
+        broken.setattr(registry, "upload", away)
+        assert (await attempt()).exit_code == BEGIN_ANEW
+    assert (workshop / "out" / "manifest.json").is_file()
+    async with database.transaction() as session:
+        await repository.move_run(session, run_id, "queued")
+        said = [line["text"] for line in await repository.run_log(session, run_id)]
+    assert "the object store stayed away: put: the object store answered 503" in said
+    assert (await attempt()).exit_code == 0
+    assert not workshop.exists()
+    async with database.session() as session:
+        run = await repository.get_run(session, run_id)
+    assert run is not None
+    assert run["status"] == "succeeded"
 
 
 async def test_cancelling_ends_the_trainer_too(

@@ -16,6 +16,7 @@ from laundry_reading.manifest import Manifest
 from laundry_reading.model import Model
 from laundry_reading.priors import BranchPriors
 from laundry_testing.models import colour_model, manifest_of, ship
+from mlops.curation import Fate
 from mlops.full.contest import Candidate, compete, knowing_branches
 from mlops.full.job import ASIDE
 from mlops.full.needs import lacking_modules, lacking_photos, lacking_weights, say
@@ -25,7 +26,7 @@ from mlops.heldout import entry_of
 from mlops.refit.choose import Taught
 from mlops.refit.examples import Lesson
 from mlops.refit.graph import read_head, replace_priors
-from mlops.refit.groundwork import Champion
+from mlops.refit.groundwork import Champion, care_of_judges
 from mlops.refit.head import whole
 from mlops.refit.held_out import HeldOut
 from mlops.refit.priors import PRIOR_PHOTOS
@@ -120,11 +121,9 @@ def test_champion_and_network_are_judged_as_they_read_the_branch() -> None:
     )
 
     def gained(of_champion: Candidate, of_candidate: Candidate) -> float:
-        serving = Champion(
-            of_champion.manifest, of_champion.file, of_champion.manifest, of_champion.file,
-            of_champion.model, of_champion.head, of_champion.head, of_champion.held, None, set(),
-        )  # fmt: skip
-        verdict, _ = compete(serving, of_candidate, lesson, {each["id"]: np.zeros(3) for each in examples})
+        verdict, _ = compete(
+            serving(of_champion), of_candidate, lesson, {each["id"]: np.zeros(3) for each in examples}
+        )
         (gain,) = (check for check in verdict.checks if check["name"] == "own gain")
         return -float(gain["figures"]["log_loss_change"])
 
@@ -132,6 +131,34 @@ def test_champion_and_network_are_judged_as_they_read_the_branch() -> None:
     assert gained(champion, candidate) == pytest.approx(0)
     assert gained(known, known) == pytest.approx(0)
     assert gained(known, candidate) < -0.5
+
+
+def serving(of: Candidate) -> Champion:
+    """A champion that has not learnt since it was trained."""
+    return Champion(
+        of.manifest, of.file, of.manifest, of.file, of.model, of.head, of.head, of.held, None, set()
+    )
+
+
+def test_who_labels_carelessly_in_a_branch_that_judges_is_told_too() -> None:
+    champion = serving(fitted("m1"))
+    # What each class looks like to it, plainly enough.
+    seen = np.linalg.pinv(champion.head.weights)[:, np.arange(60) % 3].T * 12
+    right = champion.head.probabilities(seen).argmax(axis=1)
+    wrong = (right + 1) % 3
+    examples = [
+        {"id": f"e{n}", "branch_id": "b9", "side": "holdout", "confirmed_by": "good" if n < 30 else "bad"}
+        for n in range(60)
+    ]
+    lesson = Lesson(
+        examples,  # type: ignore[arg-type]
+        seen,
+        np.concatenate([right[:30], wrong[30:]]),
+        np.arange(60),
+        {each["id"]: Fate("judging") for each in examples},
+    )
+    found = care_of_judges(champion, lesson)
+    assert {owner: each.careless for owner, each in found.items()} == {"good": False, "bad": True}
 
 
 def test_the_trainer_gets_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:

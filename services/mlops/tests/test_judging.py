@@ -28,11 +28,12 @@ from mlops.curation import (
 )
 from mlops.refit.choose import Holdout, Taught, choose, look_for_careless
 from mlops.refit.head import Head, whole
-from mlops.refit.judge import Cost, Photos, Verdict, judge, weigh
+from mlops.refit.judge import Cost, Photos, Thresholds, Verdict, check_other_things, judge, weigh
 from mlops.refit.likeness import groups, hashes_of, picture_hash
 from mlops.refit.statistics import calibration_error, household_interval, worse_by_chance
 
 LABELS = ("a", "b", "c")
+SAME = Thresholds(0.6, 0.6)
 
 
 def told(targets: np.ndarray, wrong: set[int], sure: float = 0.8) -> np.ndarray:
@@ -82,10 +83,43 @@ GAIN = photos(set(range(20)), set(range(12)), count=60)
     ],
 )
 def test_who_takes_over(holdout: Photos, corrections: Photos, expected: list[str]) -> None:
-    verdict = judge(holdout=holdout, corrections=corrections, labels=LABELS)
+    verdict = judge(holdout=holdout, corrections=corrections, labels=LABELS, thresholds=SAME)
     assert set(expected) <= set(failed(verdict))
     assert verdict.good is not bool(expected)
     assert verdict.reasons[-1] == ("not promoted" if expected else "promoted: every check passed")
+
+
+def test_a_model_that_accepts_more_wrong_readings_does_not_take_over() -> None:
+    # As many are right, and the wrong ones are no surer; but the threshold lets them all through.
+    same = photos(set(range(60)), set(range(60)), sure=0.8)
+    checked = {
+        threshold: judge(holdout=same, corrections=GAIN, labels=LABELS, thresholds=Thresholds(0.9, threshold))
+        for threshold in (0.9, 0.7)
+    }
+    assert "accepted" not in failed(checked[0.9])
+    assert "accepted" in failed(checked[0.7])
+
+
+@pytest.mark.parametrize(("reviewed", "good"), [(0.7, True), (0.62, True), (0.55, False)])
+def test_a_model_that_takes_other_things_for_garments_does_not_take_over(reviewed: float, good: bool) -> None:
+    verdict = Verdict()
+    check_other_things(verdict, 0.7, reviewed)
+    assert verdict.good is good
+
+
+def test_a_branch_that_loses_is_named_though_all_together_gain() -> None:
+    branches = ["well"] * 30 + ["badly"] * 30
+    verdict = judge(
+        holdout=None,
+        corrections=photos({1, 2, 3, 4}, {40, 41}, count=60),
+        labels=LABELS,
+        thresholds=SAME,
+        branches=branches,
+    )
+    assert verdict.good
+    (gain,) = (check for check in verdict.checks if check["name"] == "own gain")
+    assert "fewer right in badly (0 won, 2 lost)" in gain["text"]
+    assert gain["figures"]["branches"] == {"well": [4, 0], "badly": [0, 2]}
 
 
 @pytest.mark.parametrize(
@@ -262,6 +296,7 @@ def test_the_champion_is_judged_by_what_it_reads_in_the_branch() -> None:
             holdout=None,
             labels=LABELS,
             found=found,
+            threshold=0.6,
             champion_priors=known,
         )
         (gain,) = (check for check in chosen.verdict.checks if check["name"] == "own gain")
@@ -296,7 +331,16 @@ def test_careless_labels_say_nothing_of_what_a_branch_sends() -> None:
         "careful": Care(labels=60, corrections=5, contradicted=0, contrary=0),
         "careless": Care(labels=60, corrections=40, contradicted=30, contrary=30),
     }
-    chosen = choose(CHAMPION, CHAMPION, both, rehearsal=REHEARSAL, holdout=None, labels=LABELS, found=found)
+    chosen = choose(
+        CHAMPION,
+        CHAMPION,
+        both,
+        rehearsal=REHEARSAL,
+        holdout=None,
+        labels=LABELS,
+        found=found,
+        threshold=0.6,
+    )
     probs = np.full(3, 1 / 3)
     assert len(chosen.priors) == 1
     assert chosen.priors.applied(probs, "b2") is probs
@@ -310,7 +354,14 @@ def learn(features: np.ndarray, labels: np.ndarray) -> tuple[Verdict, Head, bool
     if found["owner"].careless:
         return Verdict(), CHAMPION, True
     chosen = choose(
-        CHAMPION, CHAMPION, taught, rehearsal=REHEARSAL, holdout=holdout, labels=LABELS, found=found
+        CHAMPION,
+        CHAMPION,
+        taught,
+        rehearsal=REHEARSAL,
+        holdout=holdout,
+        labels=LABELS,
+        found=found,
+        threshold=0.6,
     )
     return chosen.verdict, chosen.head, False
 

@@ -168,7 +168,6 @@ async def test_examples_of_one_kind_alone_teach_nothing(
 async def test_a_store_that_goes_away_in_the_middle_fails_the_run_and_keeps_what_was_seen(
     database: Database, store: ObjectStore, confirmed: Confirmed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(seeing, "TRIES", 1)
     monkeypatch.setattr(seeing, "KEPT_EVERY", 4)
     await stock(database, store, confirmed, 12)
     fetch = store.get

@@ -25,6 +25,10 @@ class RunError(Exception):
     """A training run cannot succeed; the text says why and what would help."""
 
 
+class StoreAway(RunError):
+    """The object store stayed away for longer than a run waits."""
+
+
 class BeginAnew(Exception):
     """A training run lost what it needs through nobody's fault and goes on where it was when tried again."""
 

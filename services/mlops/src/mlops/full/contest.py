@@ -18,7 +18,7 @@ from mlops.refit.graph import NoLinearHead, read_head, replace_priors
 from mlops.refit.groundwork import Champion
 from mlops.refit.head import Examples, Floats, Head
 from mlops.refit.held_out import HeldOut
-from mlops.refit.judge import Photos, Verdict, check_gain, judge
+from mlops.refit.judge import Photos, Thresholds, Verdict, check_gain, check_other_things, judge
 from mlops.refit.priors import applied_to_all, branch_priors, mix_of
 from mlops.runs import RunError
 from mlops.training.course import Course, wanted_times
@@ -127,7 +127,18 @@ def compete(
 
     holdout = _joined(shipped, said_of(stands, own)) if stands else shipped
     corrections = said_of(aside, [int(lesson.groups[place]) for place in aside]) if aside else None
-    verdict = judge(holdout=holdout, corrections=corrections, labels=champion.model.labels)
+    verdict = judge(
+        holdout=holdout,
+        corrections=corrections,
+        labels=champion.model.labels,
+        thresholds=Thresholds(champion.model.threshold, candidate.model.threshold),
+        branches=[lesson.examples[place]["branch_id"] for place in aside],
+    )
+    before, after = (
+        each.metrics.get("other_reviewed") for each in (champion.root_manifest, candidate.manifest)
+    )
+    if before is not None and after is not None:
+        check_other_things(verdict, float(before), float(after))
     if corrections is None:
         check_gain(verdict, "own gain", holdout, "frozen holdout, as too few new examples could stand aside")
     return verdict, holdout

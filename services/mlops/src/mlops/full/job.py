@@ -7,7 +7,7 @@ from pathlib import Path
 
 from laundry_reading.storage import MAX_MODEL_BYTES
 from laundry_service.database import Database
-from laundry_service.objectstore import ObjectMissing, ObjectStore
+from laundry_service.objectstore import ObjectMissing, ObjectStore, ObjectStoreUnavailable
 from mlops.curation import Fate, weights
 from mlops.full.contest import Candidate, compete, knowing_branches, read_candidate
 from mlops.full.needs import LocalNeeds, interpreter, say
@@ -22,7 +22,7 @@ from mlops.refit.groundwork import Champion, Groundwork, taught_by, words_of_car
 from mlops.refit.judge import figures, weigh
 from mlops.refit.run import Run
 from mlops.registry import Registry
-from mlops.runs import BeginAnew, RunError
+from mlops.runs import BeginAnew, RunError, StoreAway
 from mlops.settings import Settings
 from mlops.training import dataset
 from mlops.training.order import Correction, Order
@@ -49,13 +49,16 @@ class Full:
         """Fetch, sort out, fine-tune, read the judges anew, judge, store, decide.
 
         Raises:
-            RunError, BeginAnew, ObjectStoreUnavailable, mlops.refit.run.NotRunning: how it can end otherwise.
+            RunError, BeginAnew, mlops.refit.run.NotRunning: how it can end otherwise.
         """
         await self._workshop.open(self._database)
         try:
             await self._work()
         except BeginAnew:
             raise
+        except (StoreAway, ObjectStoreUnavailable) as error:
+            # What was trained lies in the workshop, and is worth another attempt.
+            raise BeginAnew(f"the object store stayed away: {error}") from error
         except Exception:
             self._workshop.close()
             raise
@@ -109,9 +112,7 @@ class Full:
     async def _sort_out(self, champion: Champion, lesson: Lesson) -> list[str]:
         """Leave out careless labels, let some stand aside, and lay out the photos that teach."""
         taught = taught_by(lesson, champion.learnt)
-        care = {}
-        if len(taught.targets):
-            care = await self._ground.leave_out_careless(champion, lesson, taught)
+        care = await self._ground.leave_out_careless(champion, lesson, taught)
         new = [p for p in lesson.of("learnt") if lesson.examples[p]["id"] not in champion.learnt]
         ids = [lesson.examples[place]["id"] for place in new]
         for example, aside in zip(ids, stand_aside(ids, lesson.groups[new].tolist()), strict=True):

@@ -5,6 +5,7 @@ from typing import Protocol
 from laundry_events import Outbox
 from laundry_service.database import Database
 from laundry_service.objectstore import ObjectStore
+from mlops.jobs.patience import PatientStore
 from mlops.manifests import Manifests
 from mlops.refit.run import Run
 from mlops.registry import Registry
@@ -25,7 +26,7 @@ class Steps(Protocol):
 async def take(kind: type[Steps], run_id: str, settings: Settings) -> int:
     """Take a run's steps and note how it ended. Returns the exit code."""
     database = Database(settings.database_url.get_secret_value(), pool=2)
-    store = ObjectStore(settings, threads=4)
+    store = PatientStore(settings, threads=4)
     manifests = Manifests(store, settings.model_signing_key, settings.model_public_keys)
     registry = Registry(database, store, Outbox(settings.service_name), manifests)
     run = Run(run_id, database, registry)

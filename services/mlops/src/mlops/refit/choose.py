@@ -9,7 +9,7 @@ import numpy as np
 from laundry_reading.priors import BranchPriors
 from mlops.curation import Care, Opinion, care, weights
 from mlops.refit.head import Examples, Floats, Head, Ints, cross_fit, fit, temperature_of, warm
-from mlops.refit.judge import Photos, Verdict, judge
+from mlops.refit.judge import Photos, Thresholds, Verdict, judge
 from mlops.refit.priors import applied_to_all, applied_without_own, branch_priors, taught_mix
 from mlops.refit.statistics import Bools
 
@@ -95,13 +95,15 @@ def choose(
     holdout: Holdout | None,
     labels: Sequence[str],
     found: dict[str, Care],
+    threshold: float,
     champion_priors: BranchPriors | None = None,
 ) -> Chosen:
     """Fit a challenger and judge it; if it fails a more cautious one is tried.
 
     ``base`` is the head of the trained model that all refits go back to: examples that the champion has
     learnt already do not count twice. ``found`` is what ``look_for_careless`` told; they teach nothing.
-    ``champion_priors`` are those that the champion reads with, if it knows of any.
+    ``threshold`` accepts readings, of both. ``champion_priors`` are those that the champion reads with, if
+    it knows of any.
     """
     used = np.array(
         [not (new and found[owner].careless) for owner, new in zip(taught.owners, taught.new, strict=True)]
@@ -120,7 +122,13 @@ def choose(
         head = fit(base, examples, rehearsal, pull=pull).warmed(temperature)
         after = applied_without_own(said, kept.branches, kept.targets, kept.groups, mix)
         corrections = Photos(before, after[kept.new], new.targets, new.groups)
-        verdict = judge(holdout=contest(champion, head, holdout), corrections=corrections, labels=labels)
+        verdict = judge(
+            holdout=contest(champion, head, holdout),
+            corrections=corrections,
+            labels=labels,
+            thresholds=Thresholds(threshold, threshold),
+            branches=new.branches,
+        )
         chosen = Chosen(head, priors, verdict, pull, found, used)
         if verdict.good:
             return chosen

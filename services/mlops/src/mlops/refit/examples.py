@@ -22,10 +22,9 @@ from mlops.refit.held_out import HeldOut
 from mlops.refit.likeness import groups, hashes_of, near, picture_hash
 from mlops.refit.statistics import Bools
 from mlops.repository import Row
-from mlops.runs import RunError
+from mlops.runs import StoreAway
 
 AT_ONCE = 4
-TRIES = 4
 KEPT_EVERY = 64
 
 Progress = Callable[[float], Awaitable[None]]
@@ -95,7 +94,7 @@ class Eyes:
         """See the photos of examples, a few at a time; also tell which cannot be used.
 
         Raises:
-            RunError: the photos cannot be reached.
+            StoreAway: the photos cannot be reached.
         """
         async with self._database.session() as session:
             known = await repository.stored_features(
@@ -151,23 +150,19 @@ class Eyes:
         return seen[0].astype(np.float16).tobytes(), picture_hash(pixels)
 
     async def fetch(self, key: str) -> bytes:
-        """Fetch a photo, patiently.
+        """Fetch a photo.
 
         Raises:
             ObjectMissing, ValueError: it is not there, or larger than any photo may be.
-            RunError: the photos cannot be reached.
+            StoreAway: the photos cannot be reached.
         """
-        for attempt in range(TRIES):
-            try:
-                return await self._store.get(key, max_bytes=MAX_BYTES)
-            except ObjectStoreUnavailable as error:
-                if attempt + 1 == TRIES:
-                    raise RunError(
-                        "The photos cannot be reached: the object store is away. What was seen so far is "
-                        "kept; start the run again when the store is back."
-                    ) from error
-                await asyncio.sleep(2.0**attempt)
-        raise AssertionError
+        try:
+            return await self._store.get(key, max_bytes=MAX_BYTES)
+        except ObjectStoreUnavailable as error:
+            raise StoreAway(
+                "The photos cannot be reached: the object store is away. What was seen so far is kept; start "
+                "the run again when the store is back."
+            ) from error
 
 
 def make_lesson(

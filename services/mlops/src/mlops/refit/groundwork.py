@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +13,7 @@ from laundry_reading.storage import MAX_MODEL_BYTES
 from laundry_service.database import Database
 from laundry_service.objectstore import ObjectMissing, ObjectStore
 from mlops import repository
-from mlops.curation import Care, Fate
+from mlops.curation import Care, Fate, Opinion, care
 from mlops.heldout import Entry, entry_of
 from mlops.refit import held_out
 from mlops.refit.choose import Holdout, Taught, look_for_careless
@@ -123,20 +124,48 @@ class Groundwork:
         return await asyncio.to_thread(make_lesson, seen, unusable, champion.model.labels, champion.held)
 
     async def leave_out_careless(self, champion: Champion, lesson: Lesson, taught: Taught) -> dict[str, Care]:
-        """Tell how careful each person's new labels are; the careless ones will teach nothing."""
-        care = await asyncio.to_thread(
-            look_for_careless,
-            champion.base,
-            champion.head,
-            taught,
-            champion.rehearsal,
-            champion.model.priors,
-        )
-        await self._run.note_care(care)
-        for place, owner, new in zip(lesson.of("learnt"), taught.owners, taught.new, strict=True):
-            if new and care[owner].careless:
-                lesson.fates[lesson.examples[place]["id"]] = Fate("left out", care[owner].words)
-        return care
+        """Tell how careful each person's new labels are; the careless ones will teach, and judge, nothing."""
+        judges = care_of_judges(champion, lesson)
+        learnt: dict[str, Care] = {}
+        if len(taught.targets):
+            learnt = await asyncio.to_thread(
+                look_for_careless,
+                champion.base,
+                champion.head,
+                taught,
+                champion.rehearsal,
+                champion.model.priors,
+            )
+        await self._run.note_care({**judges, **learnt})
+        for place in lesson.of("judging"):
+            self._leave_out(lesson, place, judges)
+        for place in lesson.of("learnt"):
+            if lesson.examples[place]["id"] not in champion.learnt:
+                self._leave_out(lesson, place, learnt)
+        return learnt
+
+    @staticmethod
+    def _leave_out(lesson: Lesson, place: int, found: Mapping[str, Care]) -> None:
+        own = found.get(lesson.examples[place]["confirmed_by"])
+        if own is not None and own.careless:
+            lesson.fates[lesson.examples[place]["id"]] = Fate("left out", own.words)
+
+
+def care_of_judges(champion: Champion, lesson: Lesson) -> dict[str, Care]:
+    """Tell how careful the labels of branches that judge are, by what the champion holds for impossible.
+
+    They teach nothing, so nothing else can tell.
+    """
+    places = lesson.of("judging")
+    if not places:
+        return {}
+    said = champion.head.probabilities(lesson.features[places])
+    opinions = [
+        Opinion(float(row[label]), float(row[label]), corrects=int(row.argmax()) != label)
+        for row, label in zip(said, lesson.targets[places].tolist(), strict=True)
+    ]
+    owners = [lesson.examples[place]["confirmed_by"] for place in places]
+    return care(owners, opinions, [True] * len(places))
 
 
 def taught_by(lesson: Lesson, learnt: set[str]) -> Taught:

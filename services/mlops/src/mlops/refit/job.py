@@ -100,6 +100,7 @@ class Refit:
             holdout=holdout_of(lesson, champion.held),
             labels=champion.model.labels,
             found=care,
+            threshold=champion.model.threshold,
             champion_priors=champion.model.priors,
         )
         await self._run.report(0.9)

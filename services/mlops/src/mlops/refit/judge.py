@@ -25,8 +25,18 @@ MOST_LOST_OF_CLASS = 0.10
 CLASS_LEAST = 20
 """From so many photos on a class may not lose more than that share, whatever chance says."""
 
+PROMISED = 0.95
+"""Share of accepted readings that are right, which the threshold was chosen for (a refit keeps it)."""
+
+FEWER_RIGHT = 0.01
+"""Less of it than promised, or than the champion has if that is less, is taken for chance up to here."""
+
+FEWER_ASIDE = 0.10
+"""Share of photos of other things (some 90) of which fewer may go to a person."""
+
 MORE_LOSS = 0.03
 MORE_CALIBRATION_ERROR = 0.02
+MOST_NAMED = 5
 SLOWER = 1.5
 MOST_BYTES = 10_000_000
 
@@ -45,6 +55,14 @@ class Photos:
     challenger: Floats
     targets: Ints
     households: Ints
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """From which confidence on readings are accepted, 0..1."""
+
+    champion: float
+    challenger: float
 
 
 @dataclass(frozen=True)
@@ -82,12 +100,15 @@ def judge(
     holdout: Photos | None,
     corrections: Photos | None,
     labels: Sequence[str],
+    thresholds: Thresholds,
+    branches: Sequence[str] = (),
 ) -> Verdict:
     """Judge a challenger.
 
     Args:
         holdout: the frozen holdout; None if there is none, which is said and decides nothing.
         corrections: examples that neither model learnt from; None if the challenger learnt from none.
+        branches: whose photos the corrections are, to tell which branches lose.
     """
     verdict = Verdict()
     if holdout is None:
@@ -98,9 +119,15 @@ def judge(
         _holdout(verdict, holdout)
         _classes(verdict, holdout, labels)
         _calibration(verdict, holdout)
+        _accepted(verdict, holdout, thresholds)
     if corrections is not None:
         check_gain(
-            verdict, "own gain", corrections, "new examples", ", each judged by a head that had not seen it"
+            verdict,
+            "own gain",
+            corrections,
+            "new examples",
+            ", each judged by a head that had not seen it",
+            branches=branches,
         )
     return verdict
 
@@ -165,15 +192,56 @@ def _calibration(verdict: Verdict, photos: Photos) -> None:
     )
 
 
-def check_gain(verdict: Verdict, name: str, photos: Photos, whose: str, how: str = "") -> None:
-    """Check that a challenger is better on photos that neither model learnt from."""
+def _accepted(verdict: Verdict, photos: Photos, thresholds: Thresholds) -> None:
+    """Check what nobody would look at, by confidence alone: all these photos are of the classes."""
+    hits = _hits(photos)
+    sure = (
+        photos.champion.max(axis=1) >= thresholds.champion,
+        photos.challenger.max(axis=1) >= thresholds.challenger,
+    )
+    before, after = (
+        float(hit[taken].mean()) if taken.any() else 1.0 for hit, taken in zip(hits, sure, strict=True)
+    )
+    verdict.add(
+        "accepted",
+        f"frozen holdout: {after:.1%} of {sure[1].mean():.0%} accepted without a person are right; the "
+        f"champion's: {before:.1%} of {sure[0].mean():.0%}",
+        passed=after >= min(PROMISED, before) - FEWER_RIGHT,
+        right=round(after, 4),
+        accepted=round(float(sure[1].mean()), 4),
+        champion_right=round(before, 4),
+        champion_accepted=round(float(sure[0].mean()), 4),
+    )
+
+
+def check_other_things(verdict: Verdict, champion: float, challenger: float) -> None:
+    """Check the share of photos of other things that go to a person, as both were measured when trained."""
+    verdict.add(
+        "other things",
+        f"{challenger:.0%} of photos of none of the classes go to a person; the champion's: {champion:.0%}",
+        passed=challenger >= champion - FEWER_ASIDE,
+    )
+
+
+def check_gain(
+    verdict: Verdict, name: str, photos: Photos, whose: str, how: str = "", *, branches: Sequence[str] = ()
+) -> None:
+    """Check that a challenger is better on photos that neither learnt from; tell which branches lose."""
     before, after = _hits(photos)
+    by_branch = {
+        branch: [int((~before & after & own).sum()), int((before & ~after & own).sum())]
+        for branch in dict.fromkeys(branches)
+        if (own := np.array([each == branch for each in branches])).any()
+    }
+    losing = [f"{branch} ({won} won, {lost} lost)" for branch, (won, lost) in by_branch.items() if lost > won]
+    loses = f"; fewer right in {', '.join(losing[:MOST_NAMED])}" if losing else ""
+    more = f" and {len(losing) - MOST_NAMED} more branches" if len(losing) > MOST_NAMED else ""
     gained = log_losses(photos.champion, photos.targets) - log_losses(photos.challenger, photos.targets)
     luck = float(gained.std() / np.sqrt(len(gained)))
     verdict.add(
         name,
         f"{whose}: {int(after.sum())} right against the champion's {int(before.sum())} of "
-        f"{len(before)}{how}; log loss {-gained.mean():+.4f} (luck {luck:.4f})",
+        f"{len(before)}{how}; log loss {-gained.mean():+.4f} (luck {luck:.4f}){loses}{more}",
         # As many right is enough only if what they are right with is clearly surer.
         passed=gained.mean() > 0
         and (after.sum() > before.sum() or (after.sum() == before.sum() and gained.mean() > luck)),
@@ -181,6 +249,7 @@ def check_gain(verdict: Verdict, name: str, photos: Photos, whose: str, how: str
         champion_right=int(before.sum()),
         photos=len(before),
         log_loss_change=round(float(-gained.mean()), 4),
+        branches=by_branch,
     )
 
 

@@ -224,6 +224,7 @@ def _draw(ground: Ground, learnt: Ints, judged: Ints, labels: Ints) -> Outcome:
         holdout=Holdout(ground.features[rest], ground.targets[rest], known),
         labels=ground.labels,
         found=care,
+        threshold=ground.threshold,
     )
     before = ground.base.probabilities(ground.features[judged])
     after = chosen.head.probabilities(ground.features[judged])
