@@ -24,6 +24,8 @@ pytestmark = pytest.mark.servers
 Replica = Callable[..., AbstractAsyncContextManager[httpx.AsyncClient]]
 TaskFor = Callable[..., TaskSubmitted]
 
+TASKS_DONE = 'laundry_events_consumed_total{outcome="ok",queue="task.submitted"}'
+
 
 async def taken_reading(messaging: Messaging) -> tuple[TaskRead, str | None]:
     message = await messaging.take("task.read")
@@ -70,6 +72,38 @@ async def test_photos_that_cannot_be_read_are_outcomes_and_no_retries(
     }
     assert await messaging.count("task.submitted.retry.1s") == 0
     assert await messaging.count("task.submitted.dlq") == 0
+
+
+async def test_the_mix_of_guesses_that_alerts_watch_rises_with_what_is_read(
+    replica: Replica, helper: Publisher, store: ObjectStore, messaging: Messaging, task_for: TaskFor
+) -> None:
+    photos = [photo_of("pants"), photo_of("pants", seed=1), photo_of("shoes")]
+    unreadable = photo_of("t-shirt")[:-2000]
+    async with replica() as client:
+        before = await _samples(client)
+
+        async def risen() -> dict[str, float]:
+            now = await _samples(client)
+            return {name: value - before.get(name, 0) for name, value in now.items()}
+
+        async def handled() -> bool:
+            # Guesses are counted after the reading is confirmed, which is before the message is done.
+            return (await risen()).get(TASKS_DONE) == len(photos) + 1
+
+        for photo in (*photos, unreadable):
+            task = task_for(photo)
+            await store.put(task.photo.key, photo, media_type="image/jpeg")
+            await helper.publish(task)
+        readings = [(await taken_reading(messaging))[0] for _ in range(len(photos) + 1)]
+        await eventually(handled, what="the end of every message")
+        rise = await risen()
+    sure = [read.labels[0].confidence for read in readings if read.labels]
+    assert rise['laundry_guesses_total{label="pants"}'] == 2
+    assert rise['laundry_guesses_total{label="shoes"}'] == 1
+    # What cannot be read has no first guess.
+    assert rise.get('laundry_guesses_total{label="t-shirt"}', 0) == 0
+    assert rise["laundry_guess_confidence_count"] == len(sure) == len(photos)
+    assert rise["laundry_guess_confidence_sum"] == pytest.approx(sum(sure))
 
 
 def strange_messages(task: TaskSubmitted) -> dict[str, tuple[bytes, dict[str, Any], str]]:
@@ -198,6 +232,12 @@ async def _checks(client: httpx.AsyncClient, passed: str) -> Any:
 async def _retried(client: httpx.AsyncClient) -> list[str]:
     lines = (await client.get("/metrics")).text.splitlines()
     return [line for line in lines if line.startswith("laundry_events_consumed_total") and "retried" in line]
+
+
+async def _samples(client: httpx.AsyncClient) -> dict[str, float]:
+    lines = (await client.get("/metrics")).text.splitlines()
+    pairs = (line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
+    return {name: float(value) for name, value in pairs}
 
 
 async def _paused(client: httpx.AsyncClient) -> bool:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime, timedelta
+from math import log
 from typing import Any
 
 import httpx
@@ -10,12 +11,12 @@ import numpy as np
 import pytest
 
 from laundry_events import new_id
-from laundry_events.events import TaskConfirmed
+from laundry_events.events import ReadLabel, TaskConfirmed
 from laundry_service.database import Database
 from laundry_testing.identity import FileIdentity
 from laundry_testing.models import photo_of
 from mlops import repository
-from mlops.drift import ALARM, BEFORE, RECENT, Drift, drift_of, stability
+from mlops.drift import ALARM, BEFORE, LEAST_SHARE, RECENT, Drift, drift_of, stability
 from mlops.policy import Policy, Rules, Since, due
 
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
@@ -99,6 +100,45 @@ async def test_enough_corrections_queue_one_run_and_an_operator_sees_why(
     newest = page["items"][0]
     assert (newest["side"], newest["corrected"], newest["confirmed_by"]) == ("learning", True, "owner-1")
     assert (owners["items"][0]["labels"], owners["items"][0]["corrected"]) == (4, 3)
+
+
+@pytest.mark.servers
+async def test_the_gauges_that_alerts_watch_show_the_drift_of_stored_examples(
+    database: Database,
+    confirmed: Callable[..., TaskConfirmed],
+    service: Callable[..., AbstractAsyncContextManager[httpx.AsyncClient]],
+) -> None:
+    photo = photo_of("pants", size=(48, 36))
+
+    async def store(count: int, **changes: object) -> None:
+        async with database.transaction() as session:
+            for _ in range(count):
+                event = confirmed(photo, "pants", **changes)
+                await repository.store_example(session, event, event_id=new_id())
+
+    rules = Rules(after_corrections=0, every_hours=0, on_drift=False, pause_hours=1)
+    policy = Policy(database, rules)
+    async with service(retrain_after_corrections=0, retrain_on_drift=False) as client:
+        await store(2 * RECENT)
+        await policy.look()
+        assert await _gauges(client) == {"classes": 0, "confidence": 0, "corrected": 0}
+        await store(RECENT // 2)
+        await store(RECENT // 2, read_labels=[ReadLabel(label="shoes", confidence=0.4)], corrected=True)
+        await policy.look()
+        shown = await _gauges(client)
+    # What was always one class and one confidence is now half another, which nothing was before.
+    moved = pytest.approx((0.5 - 1) * log(0.5) + (0.5 - LEAST_SHARE) * log(0.5 / LEAST_SHARE))
+    assert shown == {"classes": moved, "confidence": moved, "corrected": 0.5}
+
+
+async def _gauges(client: httpx.AsyncClient) -> dict[str, float]:
+    names = {
+        'laundry_reading_drift{of="classes"}': "classes",
+        'laundry_reading_drift{of="confidence"}': "confidence",
+        "laundry_corrected_share": "corrected",
+    }
+    pairs = [line.rsplit(" ", 1) for line in (await client.get("/metrics")).text.splitlines()]
+    return {names[name]: float(value) for name, value in pairs if name in names}
 
 
 @pytest.mark.servers

@@ -5,9 +5,11 @@ import contextlib
 import io
 import json
 import math
+import os
 import subprocess
 import sys
 from pathlib import Path
+from unittest.mock import Mock
 
 import psutil
 import pytest
@@ -16,11 +18,13 @@ from hypothesis import strategies as st
 from PIL import Image
 from rich.console import Console
 
+from laundry.bench.bare_reading import Bare
 from laundry.bench.figures import Figure, Report, percentile, show
 from laundry.bench.levelling import a_second, variance
 from laundry.bench.outage import Door
 from laundry.bench.pictures import BYTES, Pictures, multipart
-from laundry.bench.readings import _stopped
+from laundry.bench.readings import Run, _figures, _stopped, largest_until
+from laundry.bench.stage import Stage
 from laundry_testing.messaging import eventually
 
 
@@ -104,6 +108,55 @@ async def test_stopped_processes_go_on_whatever_happens() -> None:
     finally:
         child.kill()
         child.wait()
+
+
+async def test_the_largest_that_was_seen_until_the_photos_are_read_counts() -> None:
+    loop = asyncio.get_running_loop()
+    reading = loop.create_future()
+    sizes = iter([120.0, 190.0, 150.0])
+
+    def look() -> float:
+        size = next(sizes)
+        if size == 150:
+            loop.call_soon_threadsafe(reading.set_result, None)
+        return size
+
+    assert await largest_until(reading, look, every_s=0.01) == 190
+
+
+async def test_photos_that_are_read_at_once_are_looked_at_once() -> None:
+    reading = asyncio.get_running_loop().create_future()
+    reading.set_result(None)
+    sizes = iter([120.0])
+    assert await largest_until(reading, lambda: next(sizes)) == 120
+
+
+def test_a_process_has_a_share_of_memory_until_it_is_gone() -> None:
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait(20)
+    stage = Stage(
+        Mock(), {"pids": {"here": os.getpid(), "gone": gone.pid}}, Mock(), lambda *_: Mock(), Mock()
+    )
+    assert 1 < stage.memory_mb("here") < 10_000
+    assert stage.memory_mb("gone") == 0
+
+
+def test_the_replica_that_was_largest_while_it_read_is_a_figure_with_a_target() -> None:
+    run = Run(
+        rate=100,
+        filled=60,
+        read=60,
+        seconds=0.6,
+        replica_ms=12,
+        others_ms=6,
+        largest_mb=251,
+        held=60,
+        pushes=[],
+    )
+    figures = {figure.name: figure for figure in _figures("g", ["a", "b"], run, Bare(200, {"model": 3}))}
+    largest = figures["largest replica (PSS)"]
+    assert (largest.value, largest.verdict) == (251, "below")
+    assert figures["2 replicas"].value == 100
 
 
 @given(st.lists(st.floats(min_value=-10, max_value=30), max_size=200), st.integers(1, 20))

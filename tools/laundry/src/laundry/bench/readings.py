@@ -1,11 +1,12 @@
 """Readings a second by the AI consumers that run, taken from when each task was read."""
 
 import asyncio
+import math
 import os
 import secrets
 import signal
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -26,6 +27,9 @@ LANES = 8
 FILL_S = 12.0
 OUTBOX_S = 3.0
 READ_DEADLINE_S = 120.0
+# Some crowds are read in two or three seconds; a look costs half a millisecond for each replica.
+LOOK_EVERY_S = 1.0
+REPLICA_MB = 250
 CONSUMER = "ai-consumer"
 QUEUE = "task.submitted"
 READINGS = "task.read"
@@ -40,6 +44,7 @@ class Run:
 
     Attributes:
         replica_ms, others_ms: processor time of a reading in the replicas, and in every other process.
+        largest_mb: the largest replica's share of memory (PSS) seen while they read.
     """
 
     rate: float
@@ -48,6 +53,7 @@ class Run:
     seconds: float
     replica_ms: float
     others_ms: float
+    largest_mb: float
     held: int
     pushes: list[float]
 
@@ -60,12 +66,16 @@ async def measure(stage: Stage) -> list[Figure]:
         pictures = await asyncio.to_thread(Pictures, kind)
         bare = await bare_reading.measure(stage, pictures, len(names))
         run = await crowd(stage, pictures, photos, replicas=names)
-        found += _figures(stage, f"AI readings, {kind.name} photos", names, run, bare)
+        found += _figures(f"AI readings, {kind.name} photos", names, run, bare)
     pictures = await asyncio.to_thread(Pictures)
     growth = f"AI readings by replicas, {PHONE.name} photos"
     for count in range(1, len(names)):
         run = await crowd(stage, pictures, PHOTOS // 3, replicas=names[:count])
-        found.append(Figure(growth, f"{count} of {len(names)} replicas", run.rate, "/s"))
+        some = f"{count} of {len(names)} replicas"
+        found += [
+            Figure(growth, some, run.rate, "/s"),
+            Figure(growth, f"{some}: largest replica (PSS)", run.largest_mb, "MB", REPLICA_MB),
+        ]
     return found
 
 
@@ -77,7 +87,7 @@ async def phone_photos(stage: Stage, *, faults: bool) -> list[Figure]:
     pictures = await asyncio.to_thread(Pictures)
     bare = await bare_reading.measure(stage, pictures, len(names))
     run = await crowd(stage, pictures, PHOTOS, replicas=names)
-    found = _figures(stage, GROUP, names, run, bare, target=True)
+    found = _figures(GROUP, names, run, bare, target=True)
     if faults:
         run = await crowd(stage, pictures, PHOTOS, replicas=names, faults=True)
         found += [
@@ -87,12 +97,9 @@ async def phone_photos(stage: Stage, *, faults: bool) -> list[Figure]:
     return found
 
 
-def _figures(
-    stage: Stage, group: str, names: Sequence[str], run: Run, bare: Bare, *, target: bool = False
-) -> list[Figure]:
+def _figures(group: str, names: Sequence[str], run: Run, bare: Bare, *, target: bool = False) -> list[Figure]:
     note = f"{run.read} of {run.filled} photos in {run.seconds:.1f} s"
     replicas = f"{len(names)} replicas"
-    largest = max(stage.memory_mb(name) for name in names)
     rest = run.replica_ms - bare.processor_ms
     return [
         Figure(group, replicas, run.rate, "/s", 60 if target else None, at_most=False, note=note),
@@ -109,7 +116,7 @@ def _figures(
             "ms",
             note="broker, helper, database, store",
         ),
-        Figure(group, "largest replica (PSS)", largest, "MB", 250),
+        Figure(group, "largest replica (PSS)", run.largest_mb, "MB", REPLICA_MB),
         Figure(group, "not read", run.filled - run.read, "", 0),
     ]
 
@@ -132,11 +139,15 @@ async def crowd(
         before = await consumed(client, "/metrics", READINGS)
         began, used, all_used = datetime.now(UTC), stage.processor_s(CONSUMER), stage.processor_s("")
         reading = asyncio.create_task(_wait_read(stage, client, expected, branch, before))
+        memory = asyncio.create_task(
+            largest_until(reading, lambda: max(stage.memory_mb(name) for name in replicas))
+        )
         try:
             if faults:
                 pushes = await alerts.times(stage, "fault → push while photos are read")
         finally:
-            read = sorted(await reading)[:expected]
+            times, largest_mb = await asyncio.gather(reading, memory)
+            read = sorted(times)[:expected]
     if not read:
         raise NotMeasured("readings: nothing was read")
     seconds = (read[-1] - began).total_seconds()
@@ -149,9 +160,23 @@ async def crowd(
         seconds,
         1000 * own / len(read),
         1000 * others / len(read),
+        largest_mb,
         held,
         pushes,
     )
+
+
+async def largest_until(
+    done: asyncio.Future[Any], look: Callable[[], float], *, every_s: float = LOOK_EVERY_S
+) -> float:
+    """Look at once and then from time to time until something is done; returns the largest that was seen."""
+    largest = -math.inf
+    while True:
+        # In a thread, since the kernel counts pages as long as it takes.
+        largest = max(largest, await asyncio.to_thread(look))
+        await asyncio.wait([done], timeout=every_s)
+        if done.done():
+            return largest
 
 
 @asynccontextmanager
