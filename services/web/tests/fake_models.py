@@ -13,6 +13,38 @@ from laundry_service.problems import Problem
 Item = dict[str, Any]
 
 
+SHIPPED = {
+    "network": "residual network with squeeze-and-excitation",
+    "parameters": 2487734,
+    "training_photos": 3718,
+    "teacher": "MobileNetV2 (ImageNet, Apache-2.0) fine-tuned on clothing/train",
+    "teacher_sha256": "d950f60b" * 8,
+    "epochs": 80,
+    "minutes": 66.0,
+    "plan": {"batch": 64, "rate": 0.002, "seed": 7},
+    "remark": "",
+}
+REFITTED = {
+    "branches_known": 5,
+    "kind": "refit",
+    "run_id": "01a2161a-7498-7318-ba01-e691cbf34087",
+    "base_sha256": "f5b9e609" * 8,
+    "base_version": "m-1",
+    "examples_learnt": 1490,
+    "examples_judging": 0,
+    "examples_left_out": {"photo missing": 3, "labels of the same picture contradict each other": 2},
+    "pull_towards_first": 0.3,
+    "a_key_of_a_newer_service": True,
+}
+# As the service says it where neither torch nor the photos are.
+LACKING = (
+    "A full training cannot run here. The interpreter /opt/laundry/.venv/bin/python has no torch: `make "
+    "train-setup` makes one that has, and LAUNDRY_TRAINING_PYTHON names it (.venv-train/bin/python). The "
+    "training photos are not here: LAUNDRY_TRAINING_DATA names the folder that holds clothing/photos.csv "
+    "(locally: `laundry up --training-data FOLDER`). A refit needs none of this."
+)
+
+
 def _now() -> str:
     return datetime.now(UTC).isoformat().replace("+00:00", "Z")
 
@@ -24,6 +56,9 @@ class FakeModels:
         self.asked: list[tuple[str, Item]] = []
         self.labels = list(labels)
         self.runs: dict[str, Item] = {}
+        self.logs: dict[str, list[Item]] = {}
+        self.logs_work = True
+        self.lacking: str | None = None
         self.models = [self._model("m-2", good=False), self._model("m-1", champion=True), self._model("m-0")]
 
     def _model(self, version: str, *, champion: bool = False, good: bool | None = None) -> Item:
@@ -42,7 +77,7 @@ class FakeModels:
             "labels": self.labels,
             "sha256": "0" * 64,
             "metrics": {"top1": 0.84, "photos": 531, "calibration_error": 0.03, "confusion": matrix},
-            "lineage": {} if champion else {"branches_known": 5},
+            "lineage": SHIPPED if champion else REFITTED,
             "source": "shipped" if champion else "refit",
             "verdict": None if good is None else verdict,
             "created_at": _now(),
@@ -64,6 +99,10 @@ class FakeModels:
         }
         self.runs[found["id"]] = found
         return found
+
+    def note(self, run_id: str, text: str) -> None:
+        """Add a line to a run's log."""
+        self.logs.setdefault(run_id, []).append({"created_at": _now(), "text": text})
 
     def add_to(self, app: FastAPI, services: Any) -> None:
         """Answer what the page asks."""
@@ -121,7 +160,22 @@ class FakeModels:
         @app.post("/training-runs", status_code=201)
         async def start(body: Item) -> Item:
             self.asked.append(("run", body))
-            return self.run("running")
+            if body["kind"] == "full" and self.lacking:
+                raise Problem(409, "training-unavailable", self.lacking)
+            return self.run("running", kind=body["kind"])
+
+        @app.post("/training-runs/{run_id}/cancellation")
+        async def cancel(run_id: str) -> Item:
+            self.asked.append(("cancellation", {"id": run_id}))
+            if self.runs[run_id]["status"] not in ("queued", "running"):
+                raise Problem(409, "run-ended", "The run has ended already; there is nothing to cancel.")
+            return self.run("cancelled", run_id)
+
+        @app.get("/training-runs/{run_id}/log")
+        async def log(run_id: str) -> Item:
+            if not self.logs_work:
+                raise Problem(503, "database-unavailable", "The log cannot be read just now.")
+            return page(self.logs.get(run_id, []))
 
         @app.get("/training-runs/stream", response_class=EventSourceResponse)
         async def stream() -> AsyncIterator[ServerSentEvent]:

@@ -6,6 +6,7 @@ from playwright.async_api import expect
 from laundry_testing.messaging import eventually
 
 from .conftest import OpenPage
+from .fake_models import LACKING
 from .fake_services import FakeServices
 
 AUDIT = Path(__file__).with_name("audit.js")
@@ -66,13 +67,110 @@ async def test_a_worse_model_is_promoted_only_with_a_reason(
     assert services.models.asked[1:] == [("rollback", {})]
 
 
+async def test_a_run_is_cancelled(open_page: OpenPage, services: FakeServices) -> None:
+    page = await open_page("/", role="operator", locale="en-US")
+    run = services.models.run("running")
+    ended = services.models.run("running")
+    await eventually(lambda: len(services.listeners["runs"]) == 1, what="a page that listens")
+    services.tell("runs", run)
+    services.tell("runs", ended)
+    card = page.locator(f'[data-run="{run["id"]}"]')
+    await card.get_by_role("button", name="Cancel the run").click()
+    await expect(card.get_by_text("Cancelled", exact=True)).to_be_visible()
+    await expect(card.get_by_role("button")).to_have_count(0)
+    assert services.models.asked == [("cancellation", {"id": run["id"]})]
+    services.models.run("succeeded", ended["id"])
+    await page.get_by_role("button", name="Cancel the run").click()
+    await expect(page.get_by_text("nothing to cancel")).to_be_visible()
+
+
+async def test_a_log_is_read_as_it_grows(open_page: OpenPage, services: FakeServices) -> None:
+    models = services.models
+    run_id = models.run("running")["id"]
+    page = await open_page("/", role="operator", locale="en-US")
+    await eventually(lambda: len(services.listeners["runs"]) == 1, what="a page that listens")
+    card = page.locator(f'[data-run="{run_id}"]')
+    await card.get_by_text("Log", exact=True).click()
+    await expect(card.get_by_text("Nothing logged")).to_be_visible()
+    models.note(run_id, "looks at 90 examples")
+    services.tell("runs", models.run("running", run_id, progress=0.5))
+    first = card.get_by_text("looks at 90 examples")
+    await expect(first).to_be_visible()
+    models.logs_work = False
+    services.tell("runs", models.run("running", run_id, progress=0.6))
+    await expect(card.get_by_role("alert")).to_contain_text("Try again soon")
+    await expect(first).to_be_visible()
+    models.logs_work = True
+    models.note(run_id, "fits the last layer")
+    await card.get_by_role("button", name="Try again").click()
+    await expect(card.locator(".log li")).to_have_count(2)
+    await expect(card.get_by_role("alert")).to_have_count(0)
+    # Who listens to another run loses neither the place nor what is open.
+    await card.get_by_role("log").focus()
+    services.tell("runs", models.run("queued"))
+    await expect(page.locator(".run")).to_have_count(2)
+    await expect(card.get_by_role("log")).to_be_focused()
+    models.note(run_id, "promoted")
+    services.tell("runs", models.run("succeeded", run_id))
+    await expect(card.locator(".log li").last).to_contain_text("promoted")
+
+
+async def test_a_model_tells_where_it_comes_from(open_page: OpenPage, services: FakeServices) -> None:
+    page = await open_page("/", role="operator", locale="en-US")
+    model = page.locator('[data-version="m-2"]')
+    await model.get_by_text("Where it comes from").click()
+    told = model.locator("dl.lineage > div")
+    names = await told.locator("dt").all_inner_texts()
+    assert names[:4] == ["How it was made", "Training run", "Made from", "Made from, file (SHA-256)"]
+    assert names[-1] == "a_key_of_a_newer_service"
+    for name, value in (
+        ("How it was made", "refit"),
+        ("Examples it learnt from", "1,490"),
+        ("Examples left out", "photo missing: 3"),
+        ("Pull towards the first model", "0.3"),
+    ):
+        await expect(told.filter(has_text=name).locator("dd").first).to_contain_text(value)
+    sha256 = model.get_by_title("f5b9e609" * 8)
+    await expect(sha256).to_have_text("f5b9e609f5b9…")
+    await page.get_by_role("button", name="Learn from corrections").click()
+    await expect(page.locator(".run")).to_have_count(1)
+    await expect(sha256).to_be_visible()
+
+
+async def test_a_full_run_starts_or_says_what_is_missing(open_page: OpenPage, services: FakeServices) -> None:
+    services.models.lacking = LACKING
+    page = await open_page("/", role="operator", locale="en-US")
+    start = page.get_by_role("button", name="Train the whole network")
+    dialog = page.get_by_role("dialog")
+    await start.click()
+    await dialog.get_by_role("button", name="Back").click()
+    await expect(dialog).to_have_count(0)
+    assert services.models.asked == []
+    await start.click()
+    await dialog.get_by_role("button", name="Start the training").click()
+    refusal = page.locator(".trouble")
+    await expect(refusal).to_contain_text("Get it, then try again")
+    await expect(refusal).to_contain_text("laundry up --training-data FOLDER")
+    services.models.lacking = None
+    await refusal.get_by_role("button", name="Try again").click()
+    await dialog.get_by_role("button", name="Start the training").click()
+    await expect(page.locator(".run").get_by_text("full")).to_be_visible()
+    await expect(refusal).to_have_count(0)
+    assert services.models.asked == [("run", {"kind": "full"})] * 2
+
+
 @pytest.mark.parametrize(("dark", "desktop"), [(False, False), (True, True)])
 async def test_the_models_page_can_be_used_by_everybody(
     open_page: OpenPage, services: FakeServices, dark: bool, desktop: bool
 ) -> None:
-    services.models.run("running")
+    run = services.models.run("running")
+    services.models.note(run["id"], "looks at 90 examples")
     services.models.run("failed", error="Too few examples: 3 to learn from")
     page = await open_page("/", role="operator", dark=dark, desktop=desktop)
     await expect(page.locator(".model").first).to_be_visible()
+    for part in await page.locator("summary").all():
+        await part.click()
+    await expect(page.get_by_text("looks at 90 examples")).to_be_visible()
+    await expect(page.get_by_text("기록이 없습니다")).to_be_visible()
     found = await page.evaluate(AUDIT.read_text())
     assert found == {"small": [], "nameless": [], "pale": [], "cut": [], "sideways": 0}

@@ -11,13 +11,19 @@ from web.pages import STATIC
 
 from .conftest import settings_for
 
-# Both dictionaries are JavaScript objects of one string a line.
+# All dictionaries are JavaScript objects of one string a line.
 ENTRY = re.compile(r'^  "([^"]+)": "(.*)",$', re.MULTILINE)
 PLURALS = (".one", ".few", ".many")
 
 
 def texts(language: str) -> dict[str, str]:
-    return dict(ENTRY.findall((STATIC / "js" / "texts" / f"{language}.js").read_text()))
+    return dict(entries(language))
+
+
+def entries(language: str) -> list[tuple[str, str]]:
+    """The keys and texts of a language, in all its files."""
+    files = (STATIC / "js" / "texts" / name for name in (f"{language}.js", f"models-{language}.js"))
+    return [entry for file in files for entry in ENTRY.findall(file.read_text())]
 
 
 def scripts() -> list[Path]:
@@ -73,7 +79,7 @@ def test_every_key_in_the_scripts_has_a_text() -> None:
 
 def test_dictionary_keys_are_unique() -> None:
     for language in ("ko", "en"):
-        keys = [key for key, _ in ENTRY.findall((STATIC / "js" / "texts" / f"{language}.js").read_text())]
+        keys = [key for key, _ in entries(language)]
         assert all(one != other for one, other in pairwise(sorted(keys)))
 
 

@@ -25,6 +25,7 @@ const PAGES = [
   "/static/js/frame.js",
   "/static/js/helper-page.js",
   "/static/js/icons.js",
+  "/static/js/lineage.js",
   "/static/js/live.js",
   "/static/js/main.js",
   "/static/js/model-card.js",
@@ -34,11 +35,14 @@ const PAGES = [
   "/static/js/photos.js",
   "/static/js/photo-store.js",
   "/static/js/reading.js",
+  "/static/js/run-card.js",
   "/static/js/session.js",
   "/static/js/start-page.js",
   "/static/js/texts.js",
   "/static/js/texts/en.js",
   "/static/js/texts/ko.js",
+  "/static/js/texts/models-en.js",
+  "/static/js/texts/models-ko.js",
   "/static/js/upload-queue.js",
 ];
 

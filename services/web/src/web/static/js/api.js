@@ -6,6 +6,8 @@ const TIMEOUT_MS = 20000;
 const PASSING = [408, 425, 429];
 // The connection's fault, not the request's.
 const BROKEN_OFF = ["upload-interrupted", "caller-gone"];
+// What is missing differs from place to place, so only the service can say it.
+const TELLING = ["training-unavailable"];
 
 /** Anything that went wrong with a call: the document of a service, or no answer at all (status 0). */
 export class Problem extends Error {
@@ -42,7 +44,7 @@ export function explain(problem) {
   const byCode = `problem.${problem.code}`;
   const byStatus = `problem.${problem.status}`;
   const general = problem.status >= 500 ? "problem.5xx" : "problem.4xx";
-  if (has(byCode)) return { text: t(byCode), detail: "" };
+  if (has(byCode)) return { text: t(byCode), detail: TELLING.includes(problem.code) ? problem.detail : "" };
   return { text: t(has(byStatus) ? byStatus : general), detail: problem.detail };
 }
 

@@ -2,6 +2,7 @@
 
 import { h } from "./dom.js";
 import { icon } from "./icons.js";
+import { lineageOf } from "./lineage.js";
 import { ago, percent, t, word } from "./texts.js";
 
 const LEAST_REASON = 10;
@@ -37,7 +38,13 @@ export function modelCard(model, { action, open = false }) {
         ),
       ),
     Array.isArray(metrics.confusion) &&
-      h("details", { open }, h("summary", {}, t("models.confusion")), confusion(metrics.confusion, model.labels)),
+      h(
+        "details",
+        { open, "data-id": `${model.version} confusion` },
+        h("summary", {}, t("models.confusion")),
+        confusion(metrics.confusion, model.labels),
+      ),
+    lineageOf(model),
     action,
   );
 }

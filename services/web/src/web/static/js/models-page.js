@@ -6,20 +6,23 @@ import { connectionLine, trouble } from "./frame.js";
 import { icon } from "./icons.js";
 import { Live, Meanwhile } from "./live.js";
 import { askFirst, modelCard } from "./model-card.js";
-import { ago, moment, percent, t } from "./texts.js";
+import { RunCard, goesOn } from "./run-card.js";
+import { ago, moment, t } from "./texts.js";
 
+const RUNS = "/api/mlops/training-runs";
 const SHOWN = 20;
 const REPLICAS_EVERY_MS = 5000;
-const OPEN = ["queued", "running"];
 
 export class ModelsPage {
   #runs = new Map();
+  #cards = new Map();
   #models = [];
   #meanwhile = new Meanwhile();
   #error = h("div");
   #champion = h("div");
   #replicas = h("ol", { class: "replicas" });
   #runList = h("ol", { class: "runs" });
+  #noRuns = h("li", { class: "meta" }, t("models.noRuns"));
   #modelList = h("div", { class: "model-list" });
   #promotions = h("ol", { class: "promotions" });
   #owners = h("ol", { class: "labellers" });
@@ -27,7 +30,12 @@ export class ModelsPage {
 
   constructor({ api }) {
     this.api = api;
-    const start = h("button", { class: "primary", type: "button", onclick: () => this.#start() }, t("models.refit"));
+    const starts = h(
+      "div",
+      { class: "starts" },
+      h("button", { class: "primary", type: "button", onclick: () => this.#act(RUNS, { kind: "refit" }) }, t("models.refit")),
+      h("button", { class: "secondary", type: "button", onclick: () => this.#trainFully() }, t("models.full")),
+    );
     this.element = h(
       "div",
       { class: "models" },
@@ -36,12 +44,12 @@ export class ModelsPage {
       this.#error,
       section("models.champion", this.#champion),
       section("models.replicas", h("p", { class: "hint" }, t("models.replicasText")), this.#replicas),
-      section("models.runs", h("p", { class: "hint" }, t("models.refitText")), start, this.#runList),
+      section("models.runs", h("p", { class: "hint" }, t("models.refitText")), starts, this.#runList),
       section("models.all", this.#modelList),
       section("models.promotions", this.#promotions),
       section("models.labellers", h("p", { class: "hint" }, t("models.labellersText")), this.#owners),
     );
-    this.live = new Live(api, "/api/mlops/training-runs/stream", {
+    this.live = new Live(api, `${RUNS}/stream`, {
       refresh: () => this.#refresh(),
       onChange: (run) => this.#onRun(run),
       onState: (state) => this.#connection.set(state),
@@ -57,11 +65,12 @@ export class ModelsPage {
 
   async #refresh() {
     await this.#meanwhile.during(
-      () => this.api.page("/api/mlops/training-runs", { limit: SHOWN }),
+      () => this.api.page(RUNS, { limit: SHOWN }),
       ({ items }, changes) => {
         this.#runs = new Map(items.map((run) => [run.id, run]));
         for (const [id, run] of changes) this.#runs.set(id, run);
-        this.#showRuns();
+        this.#arrangeRuns();
+        for (const [id, card] of this.#cards) card.show(this.#runs.get(id));
       },
     );
     await this.#refreshModels();
@@ -86,7 +95,7 @@ export class ModelsPage {
     ]);
     this.#models = models.items;
     put(this.#error);
-    this.#showModels();
+    keepingOpen(this.element, () => this.#showModels());
     put(this.#promotions, promotions.items.map(promotionRow));
     put(this.#owners, owners.items.length ? owners.items.map(ownerRow) : h("li", { class: "meta" }, t("models.noLabels")));
   }
@@ -95,48 +104,30 @@ export class ModelsPage {
     this.#meanwhile.note(run);
     const before = this.#runs.get(run.id);
     this.#runs.set(run.id, run);
-    this.#showRuns();
+    this.#arrangeRuns();
+    this.#cards.get(run.id)?.show(run);
     if (before?.status !== run.status) {
       say(t("models.sayRun", { status: t(`run.${run.status}`) }));
-      if (!OPEN.includes(run.status)) this.#refreshModels().catch((problem) => this.#complain(problem));
+      if (!goesOn(run)) this.#refreshModels().catch((problem) => this.#complain(problem));
     }
   }
 
-  #showRuns() {
+  /** A card for each of the newest runs, in their order; one that is there already stays as it is. */
+  #arrangeRuns() {
     const runs = [...this.#runs.values()].sort((a, b) => (a.id < b.id ? 1 : -1)).slice(0, SHOWN);
-    // A list that is open for reading stays open.
-    const open = new Set([...this.#runList.querySelectorAll("details[open]")].map((each) => each.dataset.id));
-    put(
-      this.#runList,
-      runs.length ? runs.map((run) => this.#runRow(run, open.has(run.id))) : h("li", { class: "meta" }, t("models.noRuns")),
-    );
+    this.#cards = new Map(runs.map((run) => [run.id, this.#cards.get(run.id) ?? this.#newCard(run)]));
+    const wanted = runs.length ? [...this.#cards.values()].map((card) => card.element) : [this.#noRuns];
+    for (const element of [...this.#runList.children]) if (!wanted.includes(element)) element.remove();
+    wanted.forEach((element, place) => {
+      const now = this.#runList.children[place];
+      if (now !== element) this.#runList.insertBefore(element, now ?? null);
+    });
   }
 
-  #runRow(run, open) {
-    const promoted = run.decision && t(run.decision.promoted ? "run.promoted" : "run.notPromoted");
-    return h(
-      "li",
-      { class: "run", "data-state": run.status },
-      h(
-        "div",
-        { class: "run-head" },
-        h("strong", {}, t(`run.${run.status}`)),
-        h("span", { class: "meta" }, `${t(`run.kind.${run.kind}`)} · ${run.requested_by} · ${ago(run.created_at)}`),
-      ),
-      run.status === "running" &&
-        h("progress", { max: 1, value: run.progress, "aria-label": t("models.progress", { share: percent(run.progress) }) }),
-      OPEN.includes(run.status) &&
-        h("button", { class: "secondary", type: "button", onclick: () => this.#act(`/api/mlops/training-runs/${run.id}/cancellation`) }, t("models.cancel")),
-      run.error && h("p", { class: "detail", lang: "en" }, run.error),
-      promoted && h("p", {}, promoted),
-      run.decision &&
-        h(
-          "details",
-          { "data-id": run.id, open },
-          h("summary", {}, t("models.reasons")),
-          h("ul", { class: "reasons", lang: "en" }, run.decision.reasons.map((reason) => h("li", {}, reason))),
-        ),
-    );
+  #newCard(run) {
+    const card = new RunCard(this.api, { id: run.id, onCancel: () => this.#act(`${RUNS}/${run.id}/cancellation`) });
+    card.show(run);
+    return card;
   }
 
   #showModels() {
@@ -156,8 +147,10 @@ export class ModelsPage {
     if (this.#models.length < 2) put(this.#modelList, h("p", { class: "meta" }, t("models.only")));
   }
 
-  #start() {
-    return this.#act("/api/mlops/training-runs", { kind: "refit" });
+  async #trainFully() {
+    if (await askFirst({ title: t("models.fullAsk"), text: t("models.fullText"), yes: t("models.fullYes") })) {
+      await this.#act(RUNS, { kind: "full" }, () => this.#trainFully());
+    }
   }
 
   async #rollBack() {
@@ -179,20 +172,29 @@ export class ModelsPage {
     }
   }
 
-  async #act(path, json = {}) {
+  /** Ask a service to do something; `again` is what a person may try after a refusal. */
+  async #act(path, json = {}, again = undefined) {
     try {
       await this.api.json(path, { method: "POST", json });
       put(this.#error);
       await this.#refresh();
     } catch (problem) {
-      this.#complain(problem);
+      this.#complain(problem, again);
     }
   }
 
-  #complain(problem) {
-    put(this.#error, trouble(explain(problem), () => this.#refresh().catch((again) => this.#complain(again))));
+  #complain(problem, again = () => this.#refresh().catch((another) => this.#complain(another))) {
+    put(this.#error, trouble(explain(problem), again));
     this.#error.scrollIntoView({ block: "nearest" });
   }
+}
+
+/** Draw anew, but leave open what a reader opened, and closed what he closed. */
+function keepingOpen(root, draw) {
+  const parts = () => [...root.querySelectorAll("details[data-id]")];
+  const before = new Map(parts().map((part) => [part.dataset.id, part.open]));
+  draw();
+  for (const part of parts()) part.open = before.get(part.dataset.id) ?? part.open;
 }
 
 function section(key, ...content) {

@@ -2,9 +2,11 @@
 
 import en from "./texts/en.js";
 import ko from "./texts/ko.js";
+import modelsEn from "./texts/models-en.js";
+import modelsKo from "./texts/models-ko.js";
 
 const KEY = "laundry.language";
-const TEXTS = { ko, en };
+const TEXTS = { ko: { ...ko, ...modelsKo }, en: { ...en, ...modelsEn } };
 
 function preferred() {
   const kept = localStorage.getItem(KEY);
@@ -57,6 +59,10 @@ export function word(group, name) {
   return TEXTS[current][`${group}.${name}`] ?? String(name).replaceAll("_", " ");
 }
 
+export function number(value) {
+  return new Intl.NumberFormat(current, { maximumSignificantDigits: 12 }).format(value);
+}
+
 export function percent(share) {
   return new Intl.NumberFormat(current, { style: "percent", maximumFractionDigits: 0 }).format(share);
 }
@@ -80,6 +86,11 @@ export function ago(time) {
 /** A time in full, in the reader's own zone. */
 export function moment(time) {
   return new Intl.DateTimeFormat(current, { dateStyle: "medium", timeStyle: "short" }).format(new Date(time));
+}
+
+/** The time of day to the second, as wide at any hour. */
+export function clock(time) {
+  return new Intl.DateTimeFormat(current, { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" }).format(new Date(time));
 }
 
 /** "2 shirts, 1 dress" as people of this language write it. */
