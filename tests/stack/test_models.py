@@ -1,6 +1,12 @@
-"""A new model reaches every replica and no other service notices (DD-02 DG-03); a forged one reaches none."""
+"""A new model reaches every replica and no other service notices (DD-02 DG-03); a forged one reaches none.
 
+Whatever happens to who trains it meanwhile: a run outlives the service that runs it.
+"""
+
+import asyncio
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +16,8 @@ from botocore.exceptions import IncompleteReadError, ResponseStreamingError
 
 from laundry.demo.client import People, Services, StoryFailed, until
 from laundry.files import read_json
-from laundry.learn.photos import drawn
-from laundry.learn.story import Learning
+from laundry.learn.photos import Shot, drawn
+from laundry.learn.story import ENDED, Learning
 from laundry.paths import StackPaths
 from laundry.servers.addresses import ObjectStoreAddress
 from laundry_reading.signing import FIELD, SigningKey, TrustedKeys
@@ -22,6 +28,13 @@ from tests.stack.conftest import laundry
 pytestmark = [pytest.mark.stack, pytest.mark.servers, pytest.mark.timeout(420)]
 
 OTHERS = ("helper", "notification", "notification-faults", "search", "monitoring", "web")
+TRIES = 3
+
+
+async def teach(story: Learning, shots: list[Shot]) -> None:
+    """Let the owner confirm what each photo shows."""
+    tasks = await story.read(shots, None, lambda _: None)
+    await story.confirm(tasks, [shot.label for shot in shots], story.owner, lambda _: None)
 
 
 def lives(folder: Any) -> dict[str, tuple[int, float]]:
@@ -36,15 +49,14 @@ def lives(folder: Any) -> dict[str, tuple[int, float]]:
 
 
 async def test_a_model_is_learnt_served_by_all_and_taken_back_without_anybody_else(
-    services: Services, people: People, stack: dict[str, Any], stack_folder: Any
+    services: Services, people: People, stack_folder: Any
 ) -> None:
     before = lives(stack_folder)
     assert set(before) == set(OTHERS)
     story = Learning(services, people, StackPaths(stack_folder), ["1"])
     champion = (await story.champion())["version"]
-    shots = drawn()[::3]
-    tasks = await story.read(shots, None, lambda _: None)
-    await story.confirm(tasks, [shot.label for shot in shots], story.owner, lambda _: None)
+    shots = drawn(4)
+    await teach(story, shots)
     run, _ = await story.retrain(lambda _: None)
     assert run["model_version"], run
     log = await services.json("GET", "mlops", f"/training-runs/{run['id']}/log", who=story.operator)
@@ -56,8 +68,96 @@ async def test_a_model_is_learnt_served_by_all_and_taken_back_without_anybody_el
     assert (await story.served_by_all(run["model_version"]))[0] == 3
     (read,) = await story.read(shots[:1], None, lambda _: None)
     assert read["reading"]["model_version"] == run["model_version"]
-    assert await story.roll_back() == champion
+    rolled = await asyncio.to_thread(laundry, stack_folder, "models", "rollback")
+    assert rolled.returncode == 0, rolled.stderr
+    assert rolled.stdout == f"{champion} is the champion again\n"
+    assert (await story.served_by_all(champion))[0] == 3
+    (read,) = await story.read(shots[:1], None, lambda _: None)
+    assert read["reading"]["model_version"] == champion
     assert lives(stack_folder) == before
+
+
+def jobs_of(run_id: str) -> list[psutil.Process]:
+    """Find the processes of a run, whoever is their parent by now."""
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            command = process.cmdline()
+            if "mlops.refit" in command and run_id in command:
+                found.append(process)
+    return found
+
+
+@contextmanager
+def halted(processes: list[psutil.Process]) -> Iterator[None]:
+    """Halt processes, and let those go on that are still there afterwards."""
+    try:
+        for process in processes:
+            with suppress(psutil.NoSuchProcess):
+                process.suspend()
+        yield
+    finally:
+        for process in processes:
+            with suppress(psutil.NoSuchProcess):
+                process.resume()
+
+
+async def kill_mlops_in_a_run(story: Learning, folder: Path) -> tuple[str, list[psutil.Process]]:
+    """Kill mlops while a run is at work; returns the run's id and its processes of then."""
+
+    async def ask(path: str) -> Any:
+        return await story.services.json("GET", "mlops", path, who=story.operator)
+
+    for _ in range(TRIES):
+        run = await story.services.json(
+            "POST", "mlops", "/training-runs", who=story.operator, json={"kind": "refit"}
+        )
+        path = f"/training-runs/{run['id']}"
+
+        async def at_work(path: str = path) -> bool:
+            # What is first in its log the job itself has written.
+            return bool((await ask(f"{path}/log"))["items"]) or (await ask(path))["status"] in ENDED
+
+        await until(at_work, within_s=60, what="a run at work")
+        jobs = jobs_of(run["id"])
+        # While its process is halted the run cannot end between this look at it and the kill.
+        with halted(jobs):
+            if jobs and (await ask(path))["status"] == "running":
+                document = read_json(StackPaths(folder).stack_file)
+                assert document is not None
+                psutil.Process(document["pids"]["mlops"]).kill()
+                return run["id"], jobs
+    raise AssertionError(f"{TRIES} runs ended before mlops could be killed")
+
+
+async def test_a_run_whose_service_is_killed_is_begun_anew_and_its_process_is_gone(
+    services: Services, people: People, stack_folder: Path
+) -> None:
+    story = Learning(services, people, StackPaths(stack_folder), ["1"])
+    # Others than those above: what a run has seen once, or a champion has learnt, is no work.
+    await teach(story, drawn(3, first=4))
+    run_id, jobs = await kill_mlops_in_a_run(story, stack_folder)
+
+    async def ended() -> Any:
+        with suppress(StoryFailed):  # mlops is only just being started again
+            run = await services.json("GET", "mlops", f"/training-runs/{run_id}", who=story.operator)
+            return run if run["status"] in ENDED else None
+
+    run, _ = await until(ended, within_s=90, what="the end of the run that was begun anew")
+    assert (run["status"], run["attempts"]) == ("succeeded", 2), run
+    log = await services.json("GET", "mlops", f"/training-runs/{run_id}/log", who=story.operator)
+    said = [line["text"] for line in log["items"]]
+    anew = [place for place, text in enumerate(said) if "begun anew" in text]
+    assert len(anew) == 1, said
+    assert said[anew[0]].startswith("the service stopped while this run was going on")
+    afterwards = said[anew[0] + 1 :]
+    # Had the first process gone on too, it would have found and told the same.
+    assert len(set(afterwards)) == len(afterwards) > 0, said
+
+    async def gone() -> bool:
+        return not any(job.is_running() for job in jobs) and not jobs_of(run_id)
+
+    await until(gone, within_s=30, what="the end of the run's processes, collected by the supervisor")
 
 
 async def test_who_can_write_to_the_bucket_does_not_decide_what_replicas_serve(

@@ -21,7 +21,15 @@ from laundry.errors import LaundryError
 from laundry.identity import LocalIdentity
 from laundry.learn.photos import Shot, drawn, in_folders, of_household, split
 from laundry.learn.picture import draw
-from laundry.learn.story import Advance, Learning, check_reader, count_households, right, wrong_labels
+from laundry.learn.story import (
+    Advance,
+    Learning,
+    Report,
+    check_reader,
+    count_households,
+    right,
+    wrong_labels,
+)
 from laundry.paths import StackPaths, stack_paths
 from laundry.servers.choice import Kind
 from laundry.stack import detached, state
@@ -185,6 +193,10 @@ async def _careless(story: Learning, further: list[Shot], labels: list[str]) -> 
         out.print(f"  · {escape(reason)}")
 
 
+def _pace(report: Report) -> str:
+    return f", {report.load_uploaded / report.load_s:.0f} a second" if report.load_s else ""
+
+
 def _finish(story: Learning) -> bool:
     report = story.report
     promoted = bool(report.run["decision"]["promoted"])
@@ -205,7 +217,7 @@ def _finish(story: Learning) -> bool:
         ),
         (
             "photos under load",
-            f"{report.load_read} of {report.load_uploaded} read",
+            f"{report.load_read} of {report.load_uploaded} read{_pace(report)}",
             report.load_read == report.load_uploaded > 0,
         ),
         (

@@ -64,12 +64,12 @@ def of_household(data: Path, household: str, labels: Sequence[str]) -> list[Shot
     return shots
 
 
-def drawn() -> list[Shot]:
-    """Draw garments, which the model has never seen the like of."""
+def drawn(each: int = DRAWN_EACH, *, first: int = 0) -> list[Shot]:
+    """Draw garments, which the model has never seen the like of: so many of each, from a number on."""
     return [
         Shot(f"{label}-{seed}.jpg", label, draw_garment(label, seed=7000 + seed))
         for label in GARMENTS
-        for seed in range(DRAWN_EACH)
+        for seed in range(first, first + each)
     ]
 
 

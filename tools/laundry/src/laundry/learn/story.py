@@ -11,8 +11,9 @@ from typing import Any
 
 import httpx
 
+from laundry.bench.pictures import unique
 from laundry.demo.client import People, Person, Services, StoryFailed, until
-from laundry.demo.photos import draw_garment
+from laundry.demo.photos import sample_photos
 from laundry.files import read_json
 from laundry.learn.photos import Shot
 from laundry.paths import StackPaths
@@ -21,7 +22,8 @@ Advance = Callable[[float], None]
 READ_WITHIN_S = 180
 RUN_WITHIN_S = 600
 SERVED_WITHIN_S = 60
-LOAD_EVERY_S = 0.5
+LOAD_EVERY_S = 0.1
+LOAD_DRAWN = 3
 ENDED = ("succeeded", "failed", "cancelled")
 
 
@@ -45,6 +47,7 @@ class Report:
     replicas: int = 0
     load_uploaded: int = 0
     load_read: int = 0
+    load_s: float = 0.0
     load_models: dict[str, int] = field(default_factory=dict)
     rolled_back_to: str = ""
 
@@ -182,13 +185,19 @@ class Learning:
 
     async def keep_uploading(self, stop: asyncio.Event) -> None:
         """Upload drawn photos until told to stop, then see that every one was read."""
-        tasks = []
+        # Only a few are drawn: that costs more than reading them does, and slows the run that is watched.
+        few = await asyncio.to_thread(sample_photos, LOAD_DRAWN, seed=7)
+        tasks: list[dict[str, Any]] = []
+        began = due = time.perf_counter()
         while not stop.is_set():
-            body = await asyncio.to_thread(draw_garment, "pants", seed=random.randrange(10**9))  # noqa: S311
-            tasks.append(await self._upload("load.jpg", body, self.load))
+            name, body = few[len(tasks) % len(few)]
+            tasks.append(await self._upload(name, unique(body), self.load))
+            # Counted from when it was due, so that uploading takes nothing off the pace; but no bursts.
+            due = max(due + LOAD_EVERY_S, time.perf_counter())
             with suppress(TimeoutError):
-                async with asyncio.timeout(LOAD_EVERY_S):
+                async with asyncio.timeout(due - time.perf_counter()):
                     await stop.wait()
+        self.report.load_s = time.perf_counter() - began
         read = [await self._outcome(task) for task in tasks]
         self.report.load_uploaded = len(tasks)
         self.report.load_read = sum(task["status"] == "read" for task in read)
