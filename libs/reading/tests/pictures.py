@@ -32,10 +32,25 @@ def encode(image: Image.Image, kind: str, **options: Any) -> bytes:
 
 def png_that_claims(width: int, height: int) -> bytes:
     """A few hundred bytes of PNG whose header promises any size."""
+    return _png(width, height, depth=8, colour=2, rows=b"\0" * 1000)
 
+
+def deep_png(shades: np.ndarray) -> bytes:
+    """A PNG of sixteen bits a channel, which Pillow reads but does not write.
+
+    Args:
+        shades: uint16 [height, width, channels]; of gray, gray and alpha, RGB, or RGB and alpha.
+    """
+    height, width, channels = shades.shape
+    rows = np.zeros((height, 1 + 2 * width * channels), dtype=np.uint8)  # each begins with its filter: none
+    rows[:, 1:] = shades.astype(">u2").reshape(height, -1).view(np.uint8)
+    return _png(width, height, depth=16, colour={1: 0, 2: 4, 3: 2, 4: 6}[channels], rows=rows.tobytes())
+
+
+def _png(width: int, height: int, *, depth: int, colour: int, rows: bytes) -> bytes:
     def chunk(kind: bytes, body: bytes) -> bytes:
         return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    rows = zlib.compress(b"\0" * 1000)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+    header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
+    body = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows, 1)) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + body

@@ -76,9 +76,25 @@ def test_other_images_are_named_as_unsupported(kind: str) -> None:
         inspect_photo(encode(scene(20, 20), kind))
 
 
-def test_a_phones_heic_is_named_as_unsupported() -> None:
-    with pytest.raises(UnsupportedFormat):
-        inspect_photo(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(100))
+@pytest.mark.parametrize(
+    "brand",
+    [
+        *("heic", "heix", "heim", "heis"),
+        *("hevc", "hevx", "hevm", "hevs"),
+        *("mif1", "mif2", "msf1"),
+        *("avif", "avis"),
+    ],
+)
+def test_a_phones_heic_or_avif_is_named_as_unsupported(brand: str) -> None:
+    with pytest.raises(UnsupportedFormat) as caught:
+        inspect_photo(b"\0\0\0\x18ftyp" + brand.encode() + b"\0\0\0\0mif1miaf" + bytes(100))
+    assert caught.value.code == "unsupported_format"
+
+
+@pytest.mark.parametrize("brand", ["isom", "mp42", "qt  ", "M4A "])
+def test_a_film_is_no_image(brand: str) -> None:
+    with pytest.raises(NotAnImage):
+        inspect_photo(b"\0\0\0\x18ftyp" + brand.encode() + b"\0\0\0\0isommp41" + bytes(100))
 
 
 def test_too_many_bytes_are_refused_before_anything_is_read() -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pictures import encode, png_that_claims, scene
+from pictures import deep_png, encode, png_that_claims, scene
 from PIL import Image
 
 from laundry_reading.photo import EmptyPhoto, PhotoError, TooManyPixels, TruncatedPhoto
@@ -115,6 +115,36 @@ def test_sixteen_bit_shades_are_kept_apart() -> None:
     assert (np.diff(row) >= 0).all()
     assert row[0] <= 3
     assert row[-1] >= 252
+
+
+@pytest.mark.parametrize("shape", [(300, 200), (1203, 900)])
+@pytest.mark.parametrize("mode", ["L", "LA", "RGB", "RGBA"])
+@pytest.mark.parametrize("depth", [8, 16])
+def test_a_png_shows_its_picture_on_white_in_every_depth(
+    depth: int, mode: str, shape: tuple[int, int]
+) -> None:
+    photo = scene(*shape).convert(mode.removesuffix("A"))
+    shades = np.asarray(photo).reshape(shape[1], shape[0], -1)
+    seen_through = np.ones((shape[1], shape[0], 1))
+    if mode.endswith("A"):
+        alpha = np.linspace(0, 255, shape[1]).astype(np.uint8)[:, np.newaxis, np.newaxis]
+        alpha = np.broadcast_to(alpha, seen_through.shape)
+        seen_through = alpha / 255
+        stored = np.concatenate([shades, alpha], axis=2)
+    else:
+        stored = shades
+    if depth == 8:
+        data = encode(Image.fromarray(stored.squeeze()), "PNG", compress_level=1)
+    else:
+        # What the low bytes say is less than a step of the eight bits that are seen.
+        low = np.random.default_rng(5).integers(0, 256, stored.shape, dtype=np.uint16)
+        data = deep_png(stored.astype(np.uint16) * 256 + low)
+    seen = decode_for_model(data, SIZE)
+    assert seen.shape == (SIZE, SIZE, 3)
+    assert seen.dtype == np.uint8
+    on_white = np.broadcast_to(shades * seen_through + 255 * (1 - seen_through), (*shades.shape[:2], 3))
+    plain = Image.fromarray(on_white.round().astype(np.uint8))
+    assert distance(seen, decode_for_model(encode(plain, "PNG", compress_level=1), SIZE)) < 1.5
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA", "P", "1", "I;16"])

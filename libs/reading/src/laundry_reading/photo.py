@@ -150,7 +150,12 @@ def open_image(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
     return image
 
 
-_HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"mif1", b"msf1", b"avif", b"avis")
+_HEIF_BRANDS = (
+    *(b"heic", b"heix", b"heim", b"heis"),  # pictures: HEVC; deeper, multi-view, scalable
+    *(b"hevc", b"hevx", b"hevm", b"hevs"),  # sequences of them
+    *(b"mif1", b"mif2", b"msf1"),  # of any codec
+    *(b"avif", b"avis"),
+)
 _OTHER_IMAGES = (
     b"GIF87a",
     b"GIF89a",

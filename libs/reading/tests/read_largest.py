@@ -1,0 +1,52 @@
+"""Reads one photo in a process of its own and tells, as JSON, what it saw and what memory that took.
+
+Run as `python read_largest.py MODEL PHOTO SMALL PIXELS`: SMALL is read first, so that what every
+reading needs is there already; PIXELS is where the decoded photo is saved.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from laundry_reading.model import Model
+from laundry_reading.photo import inspect_photo
+from laundry_reading.preprocess import decode_for_model
+
+
+def memory(field: str) -> float:
+    """Megabytes by the kernel's account: `VmRSS` held now, `VmHWM` the most held since the process began.
+
+    Not `ru_maxrss`: that starts with what the parent held when it started this process.
+    """
+    for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
+        if line.startswith(f"{field}:"):
+            return int(line.split()[1]) * 1024 / 1e6
+    raise LookupError(field)
+
+
+def main() -> None:
+    """Read the photo."""
+    shipped, photo_file, small_file, pixels_file = map(Path, sys.argv[1:])
+    model = Model.load(shipped)
+    model.read(small_file.read_bytes())
+    photo = photo_file.read_bytes()
+    before = memory("VmRSS")
+    info = inspect_photo(photo)
+    reading = model.read(photo)
+    added = memory("VmHWM") - before
+    np.save(pixels_file, decode_for_model(photo, model.input_size))
+    told = {
+        "pixels": info.width * info.height,
+        "label": reading.labels[0].label,
+        "confidence": reading.labels[0].confidence,
+        "added_mb": added,
+    }
+    print(json.dumps(told))
+
+
+if __name__ == "__main__":
+    main()
