@@ -15,7 +15,7 @@ from PIL import Image
 
 from laundry_reading.manifest import Manifest
 from laundry_reading.model import Model
-from laundry_reading.photo import MAX_PIXELS
+from laundry_reading.photo import MAX_PIXELS, MAX_WEBP_PIXELS
 from laundry_reading.preprocess import decode_for_model
 
 SCRIPT = Path(__file__).with_name("read_largest.py")
@@ -31,17 +31,19 @@ WIDTH, HEIGHT = 10_000, 5_000
         # Its coefficients are held until the last scan, two bytes each, and here no colour has fewer of them.
         ("JPEG", {"progressive": True, "subsampling": 0}, 330),
         ("PNG", {"compress_level": 1}, 220),
+        ("WEBP", {"method": 0}, 430),
     ],
-    ids=["baseline", "progressive", "progressive in full colour", "png"],
+    ids=["baseline", "progressive", "progressive in full colour", "png", "webp"],
 )
-def test_a_photo_of_fifty_megapixels_is_read_in_bounded_memory(
+def test_the_largest_photos_are_read_in_bounded_memory(
     kind: str, options: dict[str, Any], most_mb: int, shipped: Path, tmp_path: Path
 ) -> None:
-    assert WIDTH * HEIGHT == MAX_PIXELS
+    assert WIDTH * HEIGHT == MAX_PIXELS == 2 * MAX_WEBP_PIXELS
+    width, most_pixels = (WIDTH // 2, MAX_WEBP_PIXELS) if kind == "WEBP" else (WIDTH, MAX_PIXELS)
     blocks = scene(100, 50)
     photo, small, pixels = tmp_path / "photo", tmp_path / "small", tmp_path / "pixels.npy"
-    photo.write_bytes(encode(blocks.resize((WIDTH, HEIGHT), Image.Resampling.NEAREST), kind, **options))
-    small.write_bytes(encode(blocks.resize((1000, 500), Image.Resampling.NEAREST), kind, **options))
+    photo.write_bytes(encode(blocks.resize((width, HEIGHT), Image.Resampling.NEAREST), kind, **options))
+    small.write_bytes(encode(blocks.resize((width // 10, 500), Image.Resampling.NEAREST), kind, **options))
     file = shipped / Manifest.from_json((shipped / "manifest.json").read_bytes()).file
 
     child = subprocess.run(
@@ -58,7 +60,7 @@ def test_a_photo_of_fifty_megapixels_is_read_in_bounded_memory(
     expected = decode_for_model(small.read_bytes(), model.input_size)
     assert np.abs(np.load(pixels).astype(int) - expected).mean() < 2
     best = model.read(small.read_bytes()).labels[0]
-    assert told["pixels"] == MAX_PIXELS
+    assert told["pixels"] == most_pixels
     assert told["label"] == best.label
     assert told["confidence"] == pytest.approx(best.confidence, abs=0.05)
     assert told["added_mb"] < most_mb
