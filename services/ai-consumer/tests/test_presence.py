@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
+from ai_consumer import presence
 from ai_consumer.presence import Presence
 from ai_consumer.shadow import falls_to
 from laundry_events import Publisher
@@ -104,7 +106,15 @@ async def test_a_word_that_is_on_its_way_is_taken_back_too() -> None:
     assert store.words == set()
 
 
+@pytest.fixture
+def talkative(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Replicas that say what they count twice a second instead of every ten."""
+    monkeypatch.setattr("ai_consumer.app.Presence", partial(Presence, every_s=0.5))
+    monkeypatch.setattr(presence, "LOOK_EVERY_S", 0.2)
+
+
 @pytest.mark.servers
+@pytest.mark.usefixtures("talkative")
 async def test_a_shadow_reads_alongside_is_counted_and_never_shown(
     replica: Replica, store: ObjectStore, helper: Publisher, messaging: Messaging, task_for: TaskFor
 ) -> None:
@@ -143,6 +153,7 @@ async def test_a_shadow_reads_alongside_is_counted_and_never_shown(
 
 
 @pytest.mark.servers
+@pytest.mark.usefixtures("talkative")
 async def test_a_shadow_that_is_broken_or_unlike_the_champion_does_not_read(
     replica: Replica, store: ObjectStore
 ) -> None:

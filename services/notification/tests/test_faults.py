@@ -146,7 +146,7 @@ class TestWithoutTimeToRetry:
         await eventually(lambda: PAUSED.labels("fcm")._value.get() == 1, what="the pause")
         tried = PUSHES.labels("later")._value.get()
         await eventually(
-            lambda: PUSHES.labels("later")._value.get() >= tried + 6, within_s=60, what="several trials"
+            lambda: PUSHES.labels("later")._value.get() >= tried + 3, within_s=60, what="several trials"
         )
         assert await world.messaging.count("equipment.fault.dlq") == 0
         await world.phones.control()
