@@ -24,7 +24,7 @@ from mlops.tables import RUNS_CHANNEL
 RUNNER_LOCK = 0x1A0D31
 POLL_S = 2.0
 LEAD_WAIT_S = 86400.0
-GAVE_UP = f"The training process died {MOST_ATTEMPTS} times; the log says how far it came. Start it again."
+GAVE_UP = f"The run was begun {MOST_ATTEMPTS} times and lost each time; the log says why. Start it again."
 
 log = structlog.get_logger(__name__)
 
