@@ -5,6 +5,7 @@ Whatever happens to who trains it meanwhile: a run outlives the service that run
 
 import asyncio
 import json
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -158,6 +159,28 @@ async def test_a_run_whose_service_is_killed_is_begun_anew_and_its_process_is_go
         return not any(job.is_running() for job in jobs) and not jobs_of(run_id)
 
     await until(gone, within_s=30, what="the end of the run's processes, collected by the supervisor")
+
+
+async def test_an_operator_follows_a_run_from_the_command_line(
+    services: Services, people: People, stack_folder: Path
+) -> None:
+    story = Learning(services, people, StackPaths(stack_folder), ["1"])
+    await teach(story, drawn(3, first=7))
+
+    async def runs(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return await asyncio.to_thread(laundry, stack_folder, "runs", *arguments)
+
+    followed = await runs("start")
+    assert followed.returncode == 0, followed.stderr
+    run = followed.stdout.split()[0]
+    assert "became the champion" in followed.stdout or "was not promoted" in followed.stdout
+    told = (await runs("log", run)).stdout.splitlines()
+    assert len(told) > 3
+    assert set(told) <= set(followed.stdout.splitlines())
+    assert run in (await runs("list")).stdout
+    too_late = await runs("cancel", run)
+    assert too_late.returncode == 1
+    assert "ended already" in too_late.stderr
 
 
 async def test_who_can_write_to_the_bucket_does_not_decide_what_replicas_serve(

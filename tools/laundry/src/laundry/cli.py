@@ -19,6 +19,7 @@ LATE = {
     "demo": ("laundry.commands.demo", "demo", USE),
     "learn": ("laundry.commands.learn", "learn", USE),
     "models": ("laundry.commands.models", "app", USE),
+    "runs": ("laundry.commands.runs", "app", USE),
     "verify": ("laundry.commands.verify", "verify", USE),
     "faults": ("laundry.commands.faults", "faults", USE),
     "bench": ("laundry.commands.bench", "bench", USE),
