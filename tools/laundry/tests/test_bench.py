@@ -23,8 +23,8 @@ from laundry.bench.figures import Figure, Report, percentile, show
 from laundry.bench.levelling import a_second, variance
 from laundry.bench.outage import Door
 from laundry.bench.pictures import BYTES, Pictures, multipart
-from laundry.bench.readings import Run, _figures, _stopped, largest_until
-from laundry.bench.stage import Stage
+from laundry.bench.readings import Floor, Run, _figures, largest_until
+from laundry.bench.stage import Stage, held_still
 from laundry_testing.messaging import eventually
 
 
@@ -94,14 +94,14 @@ def test_photos_never_repeat_have_one_size_and_are_pictures() -> None:
     assert photos[0] in body
 
 
-async def test_stopped_processes_go_on_whatever_happens() -> None:
+async def test_held_still_processes_go_on_whatever_happens() -> None:
     child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait(20)
     try:
         process = psutil.Process(child.pid)
         with pytest.raises(RuntimeError, match="in between"):
-            async with _stopped([gone.pid, child.pid]):
+            async with held_still([gone.pid, child.pid]):
                 await eventually(lambda: process.status() == psutil.STATUS_STOPPED, what="the stop")
                 raise RuntimeError("in between")
         await eventually(lambda: process.status() != psutil.STATUS_STOPPED, what="the going on")
@@ -153,10 +153,12 @@ def test_the_replica_that_was_largest_while_it_read_is_a_figure_with_a_target() 
         held=60,
         pushes=[],
     )
-    figures = {figure.name: figure for figure in _figures("g", ["a", "b"], run, Bare(200, {"model": 3}))}
+    floor = Floor(Bare(200, {"model": 3}), clients_rate=125)
+    figures = {figure.name: figure for figure in _figures("g", ["a", "b"], run, floor)}
     largest = figures["largest replica (PSS)"]
     assert (largest.value, largest.verdict) == (251, "below")
     assert figures["2 replicas"].value == 100
+    assert figures["ours ÷ bare clients"].value == 0.8
 
 
 @given(st.lists(st.floats(min_value=-10, max_value=30), max_size=200), st.integers(1, 20))

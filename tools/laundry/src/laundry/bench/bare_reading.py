@@ -3,10 +3,11 @@
 import asyncio
 import functools
 import hashlib
+import secrets
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
@@ -50,11 +51,9 @@ async def measure(stage: Stage, pictures: Pictures, processes: int) -> Bare:
     advance = stage.say(f"bare loop, {pictures.kind.name}", rounds * processes)
     loop = asyncio.get_running_loop()
     store = stage.document["s3"]
-    keys = [f"bench/bare-{stage.run}/{pictures.kind.bytes}-{number}.jpg" for number in range(PHOTOS)]
-    await asyncio.to_thread(_put, store, {key: pictures.photo() for key in keys})
     # Not forked: a fork would carry this process's threads' locks with it.
     with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
-        try:
+        async with stored(store, pictures) as keys:
             # Each loads its model.
             await asyncio.gather(
                 *(loop.run_in_executor(pool, read, model, store, keys) for _ in range(2 * processes))
@@ -70,10 +69,20 @@ async def measure(stage: Stage, pictures: Pictures, processes: int) -> Bare:
 
             await asyncio.gather(*(lane() for _ in range(processes)))
             seconds = time.perf_counter() - began
-        finally:
-            await asyncio.to_thread(_delete, store, keys)
     number = processes * rounds * PHOTOS
     return Bare(number / seconds, {name: 1000 * spent / number for name, spent in used.items()})
+
+
+@asynccontextmanager
+async def stored(store: Mapping[str, str], pictures: Pictures) -> AsyncIterator[list[str]]:
+    """Put photos into the store, and delete them whatever happens. Gives their keys."""
+    folder = f"bench/bare-{secrets.token_hex(4)}"
+    keys = [f"{folder}/{pictures.kind.bytes}-{number}.jpg" for number in range(PHOTOS)]
+    try:
+        await asyncio.to_thread(_put, store, {key: pictures.photo() for key in keys})
+        yield keys
+    finally:
+        await asyncio.to_thread(_delete, store, keys)
 
 
 def read(model: Path, store: Mapping[str, str], keys: Sequence[str]) -> dict[str, float]:

@@ -57,6 +57,11 @@ class Hand:
         return await self.hear("seen", within_s=END_S)
 
     @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
+    @property
     def processor_s(self) -> float:
         """Processor time that it has used."""
         with suppress(psutil.Error):

@@ -2,23 +2,20 @@
 
 import asyncio
 import math
-import os
 import secrets
-import signal
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 import httpx
 
-from laundry.bench import alerts, bare_reading
+from laundry.bench import alerts, bare_clients, bare_reading
 from laundry.bench.bare_reading import Bare
 from laundry.bench.figures import Figure
 from laundry.bench.pictures import LARGE, PHONE, SMALL, Pictures, multipart
-from laundry.bench.stage import NotMeasured, Stage
+from laundry.bench.stage import NotMeasured, Stage, held_still
 from laundry.demo.client import consumed
 
 PHOTOS = 600
@@ -64,9 +61,9 @@ async def measure(stage: Stage) -> list[Figure]:
     found = await phone_photos(stage, faults=True)
     for kind, photos in ((SMALL, 600), (LARGE, 150)):
         pictures = await asyncio.to_thread(Pictures, kind)
-        bare = await bare_reading.measure(stage, pictures, len(names))
+        floor = await _floor(stage, pictures, len(names), photos)
         run = await crowd(stage, pictures, photos, replicas=names)
-        found += _figures(f"AI readings, {kind.name} photos", names, run, bare)
+        found += _figures(f"AI readings, {kind.name} photos", names, run, floor)
     pictures = await asyncio.to_thread(Pictures)
     growth = f"AI readings by replicas, {PHONE.name} photos"
     for count in range(1, len(names)):
@@ -85,9 +82,9 @@ async def phone_photos(stage: Stage, *, faults: bool) -> list[Figure]:
     if not names:
         raise NotMeasured("readings: no AI consumer runs")
     pictures = await asyncio.to_thread(Pictures)
-    bare = await bare_reading.measure(stage, pictures, len(names))
+    floor = await _floor(stage, pictures, len(names), PHOTOS)
     run = await crowd(stage, pictures, PHOTOS, replicas=names)
-    found = _figures(GROUP, names, run, bare, target=True)
+    found = _figures(GROUP, names, run, floor, target=True)
     if faults:
         run = await crowd(stage, pictures, PHOTOS, replicas=names, faults=True)
         found += [
@@ -97,7 +94,25 @@ async def phone_photos(stage: Stage, *, faults: bool) -> list[Figure]:
     return found
 
 
-def _figures(group: str, names: Sequence[str], run: Run, bare: Bare, *, target: bool = False) -> list[Figure]:
+@dataclass(frozen=True)
+class Floor:
+    """What reading costs at least: alone, and readings a second with bare clients of broker and database."""
+
+    bare: Bare
+    clients_rate: float
+
+
+async def _floor(stage: Stage, pictures: Pictures, readers: int, photos: int) -> Floor:
+    return Floor(
+        await bare_reading.measure(stage, pictures, readers),
+        await bare_clients.measure(stage, pictures, readers, photos),
+    )
+
+
+def _figures(
+    group: str, names: Sequence[str], run: Run, floor: Floor, *, target: bool = False
+) -> list[Figure]:
+    bare = floor.bare
     note = f"{run.read} of {run.filled} photos in {run.seconds:.1f} s"
     replicas = f"{len(names)} replicas"
     rest = run.replica_ms - bare.processor_ms
@@ -107,6 +122,15 @@ def _figures(group: str, names: Sequence[str], run: Run, bare: Bare, *, target: 
             group, "bare loop", bare.rate, "/s", note="fetch, decode, model in as many processes, no broker"
         ),
         Figure(group, "ours ÷ bare", run.rate / bare.rate, "×", 0.8 if target else None, at_most=False),
+        Figure(
+            group,
+            "bare clients",
+            floor.clients_rate,
+            "/s",
+            note="the loop told by bare aiormq, telling asyncpg: no retry, inbox, trace",
+        ),
+        Figure(group, "bare clients ÷ bare", floor.clients_rate / bare.rate, "×"),
+        Figure(group, "ours ÷ bare clients", run.rate / floor.clients_rate, "×"),
         *(Figure(group, f"processor: {name}", spent, "ms") for name, spent in bare.stages_ms.items()),
         Figure(group, "processor: messages and the rest of a replica", rest, "ms"),
         Figure(
@@ -130,8 +154,8 @@ async def crowd(
     pids = {name: pid for name, pid in stage.document["pids"].items() if name.startswith(CONSUMER)}
     idle = [pid for name, pid in pids.items() if name not in replicas]
     branch, pushes = stage.branch(f"read-{secrets.token_hex(3)}"), []
-    async with stage.client("helper") as client, _stopped(idle):
-        async with _stopped([pids[name] for name in replicas]):
+    async with stage.client("helper") as client, held_still(idle):
+        async with held_still([pids[name] for name in replicas]):
             filled = await _fill(stage, client, pictures, photos, branch)
             held = await _held(stage, filled)
         # What lies in the hands of those that stand still is read later, and not counted.
@@ -177,23 +201,6 @@ async def largest_until(
         await asyncio.wait([done], timeout=every_s)
         if done.done():
             return largest
-
-
-@asynccontextmanager
-async def _stopped(pids: list[int]) -> AsyncIterator[None]:
-    """Hold processes still, and let them go whatever happens."""
-    try:
-        _signal(pids, signal.SIGSTOP)
-        yield
-    finally:
-        _signal(pids, signal.SIGCONT)
-
-
-def _signal(pids: list[int], number: signal.Signals) -> None:
-    for pid in pids:
-        # One that ended is being started again, with another id.
-        with suppress(ProcessLookupError):
-            os.kill(pid, number)
 
 
 async def _fill(stage: Stage, client: httpx.AsyncClient, pictures: Pictures, photos: int, branch: str) -> int:

@@ -11,9 +11,10 @@ import time
 from datetime import UTC, datetime
 from typing import Any
 
+import uvloop
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from laundry.bench import synchronous
+from laundry.bench import bare_clients, synchronous
 from laundry_events import EventConsumer, EventMeta, Publisher, Relay, first_time, make_broker
 from laundry_events.envelope import OutgoingEvent
 from laundry_events.events import PreferenceCreated
@@ -151,7 +152,24 @@ async def upload(order: dict[str, Any], end: asyncio.Event) -> dict[str, Any]:
     return {}
 
 
-ROLES = {"relay": relay, "publish": publish, "consume": consume, "synchronous": upload}
+async def bare_read(order: dict[str, Any], end: asyncio.Event) -> dict[str, Any]:
+    """Read photos that a queue names, through bare clients."""
+    return await bare_clients.read(order, end, say)
+
+
+async def bare_take(order: dict[str, Any], end: asyncio.Event) -> dict[str, Any]:
+    """Store readings, through bare clients."""
+    return await bare_clients.take(order, end, say)
+
+
+ROLES = {
+    "relay": relay,
+    "publish": publish,
+    "consume": consume,
+    "synchronous": upload,
+    "bare-read": bare_read,
+    "bare-take": bare_take,
+}
 
 
 async def main() -> None:
@@ -175,4 +193,5 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    # The loop that the services run on.
+    uvloop.run(main())

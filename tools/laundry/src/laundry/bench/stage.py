@@ -1,9 +1,11 @@
 """What every measurement works with: the stack, people with tokens, a progress bar."""
 
 import asyncio
+import os
 import secrets
+import signal
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -104,3 +106,21 @@ async def client_of(url: str, *, connections: int = 64) -> AsyncIterator[httpx.A
     limits = httpx.Limits(max_connections=connections, max_keepalive_connections=connections)
     async with httpx.AsyncClient(base_url=url, timeout=30, limits=limits) as client:
         yield client
+
+
+@asynccontextmanager
+async def held_still(pids: Iterable[int]) -> AsyncIterator[None]:
+    """Hold processes still, and let them go whatever happens."""
+    held = list(pids)
+    try:
+        _signal(held, signal.SIGSTOP)
+        yield
+    finally:
+        _signal(held, signal.SIGCONT)
+
+
+def _signal(pids: Iterable[int], number: signal.Signals) -> None:
+    for pid in pids:
+        # One that ended is being started again, with another id.
+        with suppress(ProcessLookupError):
+            os.kill(pid, number)
