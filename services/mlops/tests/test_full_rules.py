@@ -17,7 +17,7 @@ from laundry_reading.model import Model
 from laundry_reading.priors import BranchPriors
 from laundry_testing.models import colour_model, manifest_of, ship
 from mlops.curation import Fate
-from mlops.full.contest import Candidate, compete, knowing_branches
+from mlops.full.contest import Candidate, compete, knowing_branches, knowing_what_was_known
 from mlops.full.job import ASIDE
 from mlops.full.needs import lacking_modules, lacking_photos, lacking_weights, say
 from mlops.full.photos import ASIDE_LEAST, find_frozen, stand_aside
@@ -105,6 +105,15 @@ def test_a_network_knows_its_branches_by_the_mix_of_its_epochs() -> None:
         before, taught.some(np.zeros(100, dtype=bool)), rehearsal, Course(epochs=1, rate=0.1, view=96)
     )
     assert len(nothing.model.priors) == 0
+
+
+def test_a_network_that_nothing_new_judges_keeps_what_was_known_of_branches() -> None:
+    champion = fitted("m1")
+    knowing = replace(champion, model=Model.load(replace_priors(champion.file, ONLY_FIRST)))
+    after = knowing_what_was_known(fitted("m2"), serving(knowing))
+    assert after.model.version == "m2"
+    assert after.model.priors.to_json() == ONLY_FIRST.to_json()
+    assert after.manifest.lineage["branches_known"] == 1
 
 
 def test_champion_and_network_are_judged_as_they_read_the_branch() -> None:

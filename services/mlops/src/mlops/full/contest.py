@@ -9,6 +9,7 @@ import numpy as np
 
 from laundry_reading.manifest import Manifest
 from laundry_reading.model import Model, ModelError
+from laundry_reading.priors import BranchPriors
 from mlops.curation import weights
 from mlops.heldout import FIELDS, entry_of
 from mlops.refit import held_out
@@ -79,7 +80,18 @@ def knowing_branches(
         targets = np.concatenate([targets, rehearsal.targets])
         shares = np.concatenate([shares, rehearsal.weights * (known / rehearsal.weights.sum())])
     mix = mix_of(targets, shares, labels=labels)
-    priors = branch_priors(taught.branches, taught.targets, mix)
+    return _with_priors(candidate, branch_priors(taught.branches, taught.targets, mix))
+
+
+def knowing_what_was_known(candidate: Candidate, champion: Champion) -> Candidate:
+    """Return the candidate as one that knows of branches what the champion knows, which has been judged.
+
+    For a run with too few new examples to judge more; a refit afterwards judges each by the others.
+    """
+    return _with_priors(candidate, champion.model.priors)
+
+
+def _with_priors(candidate: Candidate, priors: BranchPriors) -> Candidate:
     file = replace_priors(candidate.file, priors)
     sha256 = hashlib.sha256(file).hexdigest()
     lineage = {**candidate.manifest.lineage, "branches_known": len(priors)}

@@ -9,7 +9,13 @@ from laundry_reading.storage import MAX_MODEL_BYTES
 from laundry_service.database import Database
 from laundry_service.objectstore import ObjectMissing, ObjectStore, ObjectStoreUnavailable
 from mlops.curation import Fate, weights
-from mlops.full.contest import Candidate, compete, knowing_branches, read_candidate
+from mlops.full.contest import (
+    Candidate,
+    compete,
+    knowing_branches,
+    knowing_what_was_known,
+    read_candidate,
+)
 from mlops.full.needs import LocalNeeds, interpreter, say
 from mlops.full.photos import Frozen, find_frozen, lay_out, stand_aside
 from mlops.full.trainer import train
@@ -161,6 +167,8 @@ class Full:
     def _read(self, frozen: Frozen, champion: Champion, lesson: Lesson, order: Order) -> Candidate:
         held_out.write(self._workshop.out, frozen.judging(), frozen.rehearsal())
         candidate = read_candidate(self._workshop.out, champion)
+        if ASIDE not in lesson.fates.values():
+            return knowing_what_was_known(candidate, champion)
         taught = taught_by(lesson, champion.learnt)
         return knowing_branches(candidate, taught, champion.rehearsal, order.course)
 
