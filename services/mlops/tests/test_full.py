@@ -164,9 +164,15 @@ async def test_a_better_network_takes_over_with_all_that_belongs_beside_it(
 
 
 async def test_a_network_that_is_no_better_is_kept_with_its_verdict(
-    service: Service, training: Callable[[str], dict[str, Any]], identity: FileIdentity
+    service: Service,
+    training: Callable[[str], dict[str, Any]],
+    database: Database,
+    store: ObjectStore,
+    identity: FileIdentity,
+    confirmed: Confirmed,
 ) -> None:
     operator = identity.bearer("operator")
+    await stock(database, store, confirmed, 6)
     async with service(**training("same")) as client:
         run, _ = await ended(client, await start(client, operator), operator)
         model = (await client.get(f"/models/{run['model_version']}", headers=operator)).json()
@@ -174,6 +180,8 @@ async def test_a_network_that_is_no_better_is_kept_with_its_verdict(
     assert [c["name"] for c in run["decision"]["checks"] if not c["passed"]] == ["own gain"]
     assert "too few new examples could stand aside" in " ".join(run["decision"]["reasons"])
     assert (model["champion"], model["verdict"]["against"]) == (False, "confused-1")
+    # What six photos tell of their branch nothing has judged.
+    assert model["lineage"]["branches_known"] == 0
 
 
 async def test_a_killed_trainer_goes_on_with_the_same_work(
