@@ -8,7 +8,7 @@ from laundry.bench.stage import Stage
 from laundry.stack import report
 from laundry.stack.processes import SERVICES
 
-MB = 1024 * 1024
+MB = 1e6
 SERVICE_MB, REPLICA_MB, WHOLE_MB = 150, 250, 1500
 REPLICA = re.compile(r"ai-consumer(-\d+)?$")
 GROUP = "Memory at rest (PSS)"
