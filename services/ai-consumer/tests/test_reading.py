@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from ai_consumer.reading import PhotoMismatch, read_task, reading_id, unreadable
-from laundry_events.events import TaskSubmitted
+from laundry_events.events import TaskRead, TaskSubmitted
 from laundry_reading.model import Model, Reading
 from laundry_reading.photo import NotAnImage, TruncatedPhoto, UnsupportedFormat
-from laundry_testing.models import LABELS, colour_model, photo_of
+from laundry_testing.models import COLOURS, LABELS, colour_model, photo_of, seeing_several
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 TaskFor = Callable[..., TaskSubmitted]
@@ -56,6 +56,21 @@ def test_a_photo_is_read_as_one_of_its_branch(model: Model, task_for: TaskFor) -
     photo = photo_of("pants")
     read_task(task_for(photo), photo, Asked(), now=NOW)
     assert Asked.branches == ["b1"]
+
+
+def test_several_garments_are_told_with_their_counts(task_for: TaskFor) -> None:
+    picture = Image.new("RGB", (400, 400), COLOURS["pants"])
+    for corner in ((0, 0), (200, 200)):
+        picture.paste(COLOURS["shoes"], (*corner, corner[0] + 200, corner[1] + 200))
+    picture.paste(COLOURS["t-shirt"], (200, 0, 400, 200))
+    out = BytesIO()
+    picture.save(out, "PNG")
+    reader = Model.load(seeing_several(colour_model("m1", temperature=1.5)))
+    read = read_task(task_for(out.getvalue()), out.getvalue(), reader, now=NOW)
+    assert read.multiple
+    assert read.needs_review
+    assert {each.label: each.count for each in read.labels} == {"shoes": 2, "pants": 1, "t-shirt": 1}
+    assert TaskRead.model_validate_json(read.model_dump_json()) == read
 
 
 @pytest.mark.parametrize("change", [{"bytes": 7}, {"sha256": "0" * 64}])

@@ -123,6 +123,14 @@ def test_confirming_the_best_guess_is_no_correction() -> None:
     assert is_correction([CountedLabel(label="hat")], reading)
 
 
+def test_of_several_garments_only_the_whole_list_agrees() -> None:
+    found = [ReadLabel(label="shirt", confidence=0.9, count=2), ReadLabel(label="pants", confidence=0.6)]
+    reading = take_reading(task(), read(task(), found, multiple=True)).reading
+    assert not is_correction([CountedLabel(label="pants"), CountedLabel(label="shirt", count=2)], reading)
+    assert is_correction([CountedLabel(label="shirt", count=2)], reading)
+    assert is_correction([CountedLabel(label="shirt"), CountedLabel(label="pants")], reading)
+
+
 def test_an_unreadable_task_can_be_confirmed_by_eye_and_counts_as_corrected() -> None:
     before = take_reading(task(), read(task(), outcome="unreadable", reason="damaged", labels=[]))
     assert (before.status, before.unreadable_reason, before.reading) == ("unreadable", "damaged", None)

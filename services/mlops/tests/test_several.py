@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
 from laundry_reading.model import Model, session_options
-from laundry_testing.models import COLOURS, LABELS, SIZE, colour_model
+from laundry_testing.models import COLOURS, LABELS, SIZE, colour_model, seeing_several
 from mlops.training.compose import SINGLE, compose
 from mlops.training.piles import judge_piles, piles_to_judge
 from mlops.training.several import SPREAD, Layer, add_several, add_spread, choose_several_threshold
@@ -128,6 +128,17 @@ def test_pictures_show_what_they_say_and_the_same_again(layout: str) -> None:
         assert all((np.abs(picture.astype(int) - colour).sum(axis=2) < 30).any() for colour in colours)
 
 
+def test_lists_of_piles_are_counted_beside_what_is_there() -> None:
+    model = Model.load(seeing_several(colour_model("m1", temperature=1.5)))
+    (tiled, *_) = judge_piles(
+        model, piles_to_judge(np.concatenate([PHOTOS] * 2), np.tile(TARGETS, 2), SIZE, 30)
+    )
+    # Two of one colour side by side look like one.
+    assert 0.3 < tiled.multiple < 1
+    assert tiled.multiple == tiled.reviewed
+    assert tiled.listed == tiled.counted == tiled.right == tiled.found == 1
+
+
 def test_scores_of_piles_count_what_was_said() -> None:
     scores = judge_piles(
         Model.load(colour_model("m1", threshold=0.0)),
@@ -135,4 +146,4 @@ def test_scores_of_piles_count_what_was_said() -> None:
     )
     assert [score.pictures for score in scores] == [9] * 6
     assert [score.several for score in scores] == [True] * 4 + [False] * 2
-    assert all(score.multiple == score.reviewed == 0 for score in scores)
+    assert all(score.multiple == score.reviewed == score.listed == score.right == 0 for score in scores)

@@ -211,9 +211,21 @@ def test_the_card_tells_the_figures_it_was_given() -> None:
             "created_at": datetime(2026, 1, 2, tzinfo=UTC),
         }
     )
-    pile = PileScore("two on one", True, 30, multiple=0.83, reviewed=0.9, named=0.5, claimed=0.07)
+    pile = PileScore(
+        "two on one",
+        True,
+        30,
+        multiple=0.83,
+        reviewed=0.9,
+        claimed=0.07,
+        listed=0.31,
+        counted=0.62,
+        right=0.71,
+        found=0.72,
+    )
     card = write_card(manifest, result, [pile])
-    assert "| two on one | 30 | 83% | 90% | 50% | 7% |" in card
+    assert "| two on one | 30 | 83% | 90% | 7% |" in card
+    assert "| two on one | 31% | 62% | 71% | 72% |" in card
     assert "laundry-9.9.9" in card
     assert f"{result.top1:.1%}" in card
     assert all(f"| {score.label} | {score.photos} |" in card for score in result.classes)

@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 import io
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
@@ -19,6 +19,8 @@ from .fake_models import FakeModels
 LABELS = ["dress", "hat", "longsleeve", "outwear", "pants", "shirt", "shoes", "shorts", "skirt", "t-shirt"]
 
 Item = dict[str, Any]
+Seen = tuple[str, float] | tuple[str, float, int]
+"""What a reading says: label, confidence, and how many if not one."""
 
 
 def now(minutes_ago: float = 0) -> str:
@@ -88,7 +90,7 @@ class FakeServices:
         self,
         status: str = "submitted",
         *,
-        labels: list[tuple[str, float]] | None = None,
+        labels: Sequence[Seen] | None = None,
         needs_review: bool = False,
         multiple: bool = False,
         kind: str = "shirt",
@@ -131,7 +133,7 @@ class FakeServices:
     def read(
         self,
         task_id: str,
-        labels: list[tuple[str, float]] | None,
+        labels: Sequence[Seen] | None,
         *,
         needs_review: bool = False,
         multiple: bool = False,
@@ -143,7 +145,10 @@ class FakeServices:
         else:
             task["status"] = "read"
             task["reading"] = {
-                "labels": [{"label": name, "confidence": share, "count": 1} for name, share in labels],
+                "labels": [
+                    {"label": name, "confidence": share, "count": count[0] if count else 1}
+                    for name, share, *count in labels
+                ],
                 "needs_review": needs_review or multiple,
                 "multiple": multiple,
                 "model_version": "m-1",

@@ -77,6 +77,23 @@ async def test_several_garments_are_named_as_such_and_counted_by_the_owner(
     ]
 
 
+async def test_what_was_found_of_several_garments_is_where_counting_can_begin(
+    open_page: OpenPage, services: FakeServices
+) -> None:
+    task = services.add_task("read", labels=[("shirt", 0.9, 2), ("pants", 0.7, 1)], multiple=True)
+    page = await open_page("/", role="owner", locale="en-US")
+    card = page.locator(".confirm-card")
+    await card.get_by_role("button", name="Start from 2 × shirt, pants").click()
+    await expect(card.get_by_role("button", name="Start from")).to_have_count(0)
+    await card.get_by_role("button", name="One pants more").click()
+    await card.get_by_role("button", name="One shirt fewer").click()
+    await card.get_by_role("button", name="Confirm shirt, 2 × pants").click()
+    await expect(page.get_by_text("All confirmed")).to_be_visible()
+    assert services.confirmations == [
+        (task["id"], [{"label": "shirt", "count": 1}, {"label": "pants", "count": 2}])
+    ]
+
+
 async def test_who_needs_a_person_comes_first_and_news_does_not_move_the_card(
     open_page: OpenPage, services: FakeServices
 ) -> None:

@@ -80,6 +80,29 @@ def colour_model(
     return data
 
 
+def seeing_several(data: bytes, *, threshold: float = 0.3) -> bytes:
+    """The same model, which takes what it is unsure of for several garments: two colours, for example."""
+    model = onnx.load_from_string(data)
+    model.graph.node.extend(
+        [
+            helper.make_node("ReduceMax", ["probs", "last"], ["best"], keepdims=0),
+            helper.make_node("Sub", ["one", "best"], ["several"]),
+        ]
+    )
+    model.graph.initializer.extend(
+        [
+            numpy_helper.from_array(np.array([1], dtype=np.int64), "last"),
+            numpy_helper.from_array(np.array(1, dtype=np.float32), "one"),
+        ]
+    )
+    model.graph.output.append(helper.make_tensor_value_info("several", TensorProto.FLOAT, ["n"]))
+    told = {each.key: each.value for each in model.metadata_props}
+    helper.set_model_props(model, {**told, "several_threshold": repr(threshold)})
+    onnx.checker.check_model(model)
+    seeing: bytes = model.SerializeToString()
+    return seeing
+
+
 def manifest_of(
     version: str, data: bytes, *, labels: Sequence[str] = LABELS, threshold: float = 0.6
 ) -> Manifest:

@@ -110,11 +110,14 @@ def is_correction(labels: Collection[CountedLabel], reading: Reading | None) -> 
     """Whether the owner says something else than the model, in labels or counts; order does not matter.
 
     A reading lists guesses, best first, of what one photo shows: to agree is to confirm the best of them, or
-    the list as it stands.
+    the list as it stands. Of several garments it lists each, and only the whole list agrees.
     """
     if reading is None:
         return True
-    return _counts(labels) not in (_counts(reading.labels[:1]), _counts(reading.labels))
+    agreeing = [_counts(reading.labels)]
+    if not reading.multiple:
+        agreeing.append(_counts(reading.labels[:1]))
+    return _counts(labels) not in agreeing
 
 
 def confirm(task: Task, labels: Sequence[CountedLabel], *, by: str, at: datetime) -> Task:

@@ -67,16 +67,27 @@ def write_card(manifest: Manifest, result: Evaluation, piles: Sequence[PileScore
         "## More than one garment",
         "",
         "A third small layer tells photos that seem to show several garments: they are marked `multiple` and go to a "
-        "person, however sure the first guess is. No photos of real piles were at hand; these are composed of held-out "
-        "photos, and the layer learnt from pictures composed of training photos. Its threshold calls "
-        f"{_false_alarms(manifest)} of the held-out photos of one garment several.",
+        "person, however sure the first guess is. Thirteen overlapping parts of such a photo are then read on their own, "
+        "and those that look most like one garment make a list with counts, which the person corrects. No photos of real "
+        "piles were at hand; these are composed of held-out photos, and the layer learnt from pictures composed of "
+        f"training photos. Its threshold calls {_false_alarms(manifest)} of the held-out photos of one garment several.",
         "",
-        "| pictures of | number | said `multiple` | to a person, for any reason | all kinds among the guesses | accepted with a class that is not there |",
-        "| --- | ---: | ---: | ---: | ---: | ---: |",
+        "| pictures of | number | said `multiple` | to a person, for any reason | accepted with a class that is not there |",
+        "| --- | ---: | ---: | ---: | ---: |",
         *(
-            f"| {pile.name} | {pile.pictures} | {pile.multiple:.0%} | {pile.reviewed:.0%} | "
-            f"{f'{pile.named:.0%}' if pile.several else '·'} | {pile.claimed:.0%} |"
+            f"| {pile.name} | {pile.pictures} | {pile.multiple:.0%} | {pile.reviewed:.0%} | {pile.claimed:.0%} |"
             for pile in piles
+        ),
+        "",
+        "The lists of those said to be `multiple`:",
+        "",
+        "| pictures of | list right, with counts | number of garments right | garments listed that are there | "
+        "garments there that are listed |",
+        "| --- | ---: | ---: | ---: | ---: |",
+        *(
+            f"| {pile.name} | {pile.listed:.0%} | {pile.counted:.0%} | {pile.right:.0%} | {pile.found:.0%} |"
+            for pile in piles
+            if pile.several
         ),
         "",
         "## Where it comes from",
@@ -95,8 +106,8 @@ def write_card(manifest: Manifest, result: Evaluation, piles: Sequence[PileScore
         "",
         "## Limits",
         "",
-        "- It does not count: of a pile it says that it is one, and names likely classes; the person who confirms counts. "
-        "A heap of crumpled laundry was never seen by it.",
+        "- Its lists of several garments are a help to who counts, no count: see above. A heap of crumpled laundry was "
+        "never seen by it.",
         "- No towels, no stains, no fabrics, no sizes: there were none in the photos.",
         "- Polos, hoodies, blazers, undershirts and the like are none of its classes; it is unsure of many of them, "
         "not of all, and names the nearest class of the rest with confidence.",

@@ -6,6 +6,7 @@ Beside them pictures of one garment with the same seams and soft edges: the seam
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -30,10 +31,10 @@ SHARE = {2: 0.52, 3: 0.5, 4: 0.46}
 
 @dataclass(frozen=True)
 class Composed:
-    """Pictures as the model sees them [n, size, size, 3], and the class numbers in each."""
+    """Pictures [n, size, size, 3], and how many garments of which class number are on each."""
 
     pixels: npt.NDArray[np.uint8]
-    targets: list[frozenset[int]]
+    targets: list[Counter[int]]
 
 
 def compose(
@@ -71,7 +72,7 @@ def compose(
             ground = _ground(Image.fromarray(pixels[random.choice(chosen)]), random)
             canvas = _laid_out(parts, ground, random)
         pictures.append(np.asarray(canvas.resize((size, size), Image.Resampling.BILINEAR)))
-        shown.append(frozenset(int(targets[index]) for index in chosen))
+        shown.append(Counter(int(targets[index]) for index in chosen))
     return Composed(np.stack(pictures), shown)
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
 from laundry_reading.model import Model, Reading
 from mlops.training.compose import SINGLE, Composed, Layout, compose
@@ -17,7 +19,7 @@ TESTED = 300
 
 @dataclass(frozen=True)
 class Piles:
-    """Composed pictures of one kind."""
+    """Composed pictures of one kind, of some edge in pixels."""
 
     name: str
     several: bool
@@ -30,8 +32,10 @@ class PileScore:
 
     Attributes:
         multiple: said to show several garments. reviewed: sent to a person, for whatever reason.
-        named: of those that show several kinds, all kinds are among the guesses shown.
         claimed: accepted with a class that is on the picture not at all.
+        listed, counted: of those said to show several, the list is right with its counts; so is the number
+            of garments.
+        right, found: of the garments on those lists, these are there; of those there, these are on the lists.
     """
 
     name: str
@@ -39,8 +43,11 @@ class PileScore:
     pictures: int
     multiple: float
     reviewed: float
-    named: float
     claimed: float
+    listed: float
+    counted: float
+    right: float
+    found: float
 
 
 def piles_to_learn(
@@ -64,7 +71,7 @@ def piles_to_learn(
 def piles_to_judge(
     pixels: npt.NDArray[np.uint8], targets: npt.NDArray[np.int64], size: int, number: int = TESTED
 ) -> list[Piles]:
-    """Pictures to judge by, of photos of households that were held out."""
+    """Pictures to judge by, of photos of households that were held out, twice ``size``."""
     plan: list[tuple[str, Layout, Sequence[int]]] = [
         ("two side by side", "tiles", (2,)),
         ("three or four, tiled", "tiles", (3, 4)),
@@ -74,7 +81,16 @@ def piles_to_judge(
         ("one laid out, small", "laid out alone", (1,)),
     ]
     return [
-        _make(name, pixels, targets, layout=layout, garments=garments, number=number, size=size, seed=900 + i)
+        _make(
+            name,
+            pixels,
+            targets,
+            layout=layout,
+            garments=garments,
+            number=number,
+            size=2 * size,
+            seed=900 + i,
+        )
         for i, (name, layout, garments) in enumerate(plan)
     ]
 
@@ -85,30 +101,47 @@ def judge_piles(model: Model, piles: Sequence[Piles]) -> list[PileScore]:
 
 
 def _judge(model: Model, pile: Piles) -> PileScore:
-    readings: list[Reading] = []
-    for picture in pile.composed.pixels:
-        seen = model.predict_all(picture[np.newaxis])
-        readings.append(model.interpret(seen.probs[0], float(seen.known[0]), float(seen.several[0])))
-    shown = [{model.labels.index(label.label) for label in reading.labels} for reading in readings]
-    first = [model.labels.index(reading.labels[0].label) for reading in readings]
+    readings = [_read(model, picture) for picture in pile.composed.pixels]
     truth = pile.composed.targets
-    mixed = [index for index, targets in enumerate(truth) if len(targets) > 1]
+    first = [model.labels.index(reading.labels[0].label) for reading in readings]
+    lists = [
+        (Counter({model.labels.index(each.label): each.count for each in reading.labels}), there)
+        for reading, there in zip(readings, truth, strict=True)
+        if reading.multiple
+    ]
+    right = sum((said & there).total() for said, there in lists)
     return PileScore(
         pile.name,
         pile.several,
         len(readings),
-        multiple=float(np.mean([reading.multiple for reading in readings])),
+        multiple=len(lists) / len(readings),
         reviewed=float(np.mean([reading.needs_review for reading in readings])),
-        named=float(np.mean([truth[index] <= shown[index] for index in mixed])) if mixed else 0.0,
         claimed=float(
             np.mean(
                 [
-                    not reading.needs_review and guess not in targets
-                    for reading, guess, targets in zip(readings, first, truth, strict=True)
+                    not reading.needs_review and guess not in there
+                    for reading, guess, there in zip(readings, first, truth, strict=True)
                 ]
             )
         ),
+        listed=_share(sum(said == there for said, there in lists), len(lists)),
+        counted=_share(sum(said.total() == there.total() for said, there in lists), len(lists)),
+        right=_share(right, sum(said.total() for said, _ in lists)),
+        found=_share(right, sum(there.total() for _, there in lists)),
     )
+
+
+def _read(model: Model, picture: npt.NDArray[np.uint8]) -> Reading:
+    """Read a picture of twice the size that the model sees, as ``Model.read`` reads a photo."""
+    size = (model.input_size, model.input_size)
+    small = Image.fromarray(picture).resize(size, Image.Resampling.BILINEAR)
+    seen = model.predict_all(np.asarray(small)[np.newaxis])
+    reading = model.interpret(seen.probs[0], float(seen.known[0]), float(seen.several[0]))
+    return model.look_closer(reading, picture) if reading.multiple else reading
+
+
+def _share(some: int, of: int) -> float:
+    return some / of if of else 0.0
 
 
 def _make(

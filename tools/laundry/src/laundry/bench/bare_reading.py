@@ -115,7 +115,12 @@ def read(model: Path, store: Mapping[str, str], keys: Sequence[str]) -> dict[str
             pixels = decode_for_model(photo, reader.input_size)
         with timed("model"):
             seen = reader.predict_all(pixels[None])
-            reader.interpret(seen.probs[0], float(seen.known[0]), float(seen.several[0]))
+            reading = reader.interpret(seen.probs[0], float(seen.known[0]), float(seen.several[0]))
+        if reading.multiple:
+            with timed("decode"):
+                larger = decode_for_model(photo, 2 * reader.input_size)
+            with timed("model"):
+                reader.look_closer(reading, larger)
     return used
 
 

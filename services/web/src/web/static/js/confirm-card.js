@@ -54,7 +54,7 @@ export class ConfirmCard {
     return this.#busy || this.#draft.size > 0;
   }
 
-  /** Of several garments no single guess can be right: those are counted by hand. */
+  /** Several garments are counted by hand: what the reader found is often not quite all, or not quite that. */
   get #offersOneTap() {
     return guessOf(this.task).length > 0 && !this.task.reading.multiple;
   }
@@ -111,13 +111,23 @@ export class ConfirmCard {
       if (this.#offersOneTap) put(this.#actions, this.#backButton());
       return;
     }
-    const likely = this.task.reading?.multiple ? this.task.reading.labels.map(({ label }) => label) : [];
+    const likely = this.#found.map(({ label }) => label);
     this.#showCorrection([...new Set([...likely, ...known, ...this.#draft.keys()])]);
+  }
+
+  get #found() {
+    return this.task.reading?.multiple ? this.task.reading.labels : [];
   }
 
   #showCorrection(known) {
     const chosen = h("ul", { class: "chosen" });
     const save = h("button", { class: "primary", type: "button", onclick: () => this.#confirm(this.#drafted()) });
+    const begin = h(
+      "button",
+      { class: "secondary", type: "button", onclick: () => this.#correct(this.#found) },
+      icon("eye"),
+      h("span", {}, t("owner.begin", { labels: counted(this.#found) })),
+    );
     const chips = new Map(
       known.map((label) => [
         label,
@@ -132,12 +142,14 @@ export class ConfirmCard {
       for (const [label, chip] of chips) chip.setAttribute("aria-pressed", String(this.#draft.has(label)));
       put(chosen, [...this.#draft].map(([label, count]) => this.#stepper(label, count)));
       chosen.hidden = this.#draft.size === 0;
+      begin.hidden = this.#draft.size > 0 || this.#found.length === 0;
       save.toggleAttribute("disabled", this.#draft.size === 0);
       put(save, icon("check"), h("span", {}, this.#draft.size ? t("owner.save", { labels: counted(this.#drafted()) }) : t("owner.choose")));
     };
     put(
       this.#reading,
       this.#reason(),
+      begin,
       h("p", { class: "ask", id: `ask-${this.task.id}` }, t("owner.what")),
       h("div", { class: "chips", role: "group", "aria-labelledby": `ask-${this.task.id}` }, ...chips.values()),
       chosen,

@@ -261,7 +261,7 @@ export class HelperPage {
   #taskRow(task) {
     const labels = labelsOf(task);
     const alt = labels.length ? t("photo.of", { labels: counted(labels) }) : t("photo.unread");
-    const sure = task.status === "read" && labels[0]?.confidence;
+    const sure = task.status === "read" && !task.reading.multiple && labels[0]?.confidence;
     return h(
       "li",
       { class: "load", "data-status": task.status, "data-id": task.id },

@@ -64,17 +64,17 @@ export function stateLine(task, { forOwner = false } = {}) {
 }
 
 /**
- * The labels that count now: what a person said, else the reader's best guess. A reading lists its guesses best
- * first; the others are what else the one garment could be, not more garments.
+ * The labels that count now: what a person said, else the reader's best guess. A reading of one garment lists its
+ * guesses best first, the others are what else it could be; one of several lists garments.
  */
 export function labelsOf(task) {
   return task.confirmation?.labels ?? guessOf(task);
 }
 
 export function guessOf(task) {
-  return task.reading?.labels.slice(0, 1) ?? [];
+  return task.reading?.labels.slice(0, task.reading.multiple ? undefined : 1) ?? [];
 }
 
 export function alternativesOf(task) {
-  return task.reading?.labels.slice(1) ?? [];
+  return task.reading?.multiple ? [] : task.reading?.labels.slice(1) ?? [];
 }

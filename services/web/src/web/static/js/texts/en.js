@@ -89,6 +89,7 @@ export default {
   "owner.confirm": "Yes, {labels}",
   "owner.correct": "Correct",
   "owner.what": "What is it? Choose all that apply.",
+  "owner.begin": "Start from {labels}",
   "owner.choose": "Choose what it is",
   "owner.save": "Confirm {labels}",
   "owner.less": "One {label} fewer",

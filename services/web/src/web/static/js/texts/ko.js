@@ -84,6 +84,7 @@ export default {
   "owner.confirm": "맞아요, {labels}",
   "owner.correct": "고치기",
   "owner.what": "무엇인가요? 모두 고르세요.",
+  "owner.begin": "{labels}에서 시작하기",
   "owner.choose": "종류를 고르세요",
   "owner.save": "{labels}으로 확인",
   "owner.less": "{label} 하나 빼기",
