@@ -65,7 +65,7 @@ def test_one_garment_is_not_looked_at_again() -> None:
     assert all(each.count == 1 for each in reading.labels)
 
 
-def test_where_no_two_garments_are_found_the_guesses_stay() -> None:
+def test_where_no_two_garments_are_found_the_best_guess_stays_alone() -> None:
     # Stripes: every part is as mixed as the whole.
     picture = np.zeros((480, 480, 3), dtype=np.uint8)
     picture[:, 0::2], picture[:, 1::2] = COLOURS["pants"], COLOURS["shoes"]
@@ -73,8 +73,10 @@ def test_where_no_two_garments_are_found_the_guesses_stay() -> None:
     Image.fromarray(picture).save(out, "PNG")
     reading = read(out.getvalue())
     assert reading.multiple
-    assert {each.label for each in reading.labels[:2]} == {"pants", "shoes"}
-    assert reading.labels[0].confidence < 0.6
+    (guess,) = reading.labels
+    assert guess.label in {"pants", "shoes"}
+    assert guess.count == 1
+    assert guess.confidence < 0.6
 
 
 def test_what_a_branch_sends_counts_for_each_garment() -> None:

@@ -52,6 +52,7 @@ def readings(count: int, mix: list[float], sure: float, seed: int) -> list[dict[
                     "confidence": float(np.clip(random.normal(sure, 0.1), 0, 1)),
                 }
             ],
+            "labels": [{"label": "l0", "count": 1}],
             "corrected": False,
         }
         for _ in range(count)
@@ -70,6 +71,10 @@ def test_drift_is_told_from_chance() -> None:
     assert winter.classes > ALARM > winter.confidence
     assert dark.confidence > ALARM > dark.classes
     assert drift_of(before[:RECENT]) is None
+    # Lists of several kinds are no first guesses, however many of them come.
+    kinds = [{"label": label, "count": 1} for label in ("l0", "l1")]
+    piles = [each | {"labels": kinds} for each in readings(999, [0, 0, 1], 0.9, 5)]
+    assert drift_of([*piles, *readings(RECENT, [0.6, 0.3, 0.1], 0.8, 2), *before]) == same
     assert stability(["a"], ["a"]) == 0
 
 

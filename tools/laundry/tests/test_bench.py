@@ -159,6 +159,8 @@ def test_the_replica_that_was_largest_while_it_read_is_a_figure_with_a_target() 
     assert (largest.value, largest.verdict) == (251, "below")
     assert figures["2 replicas"].value == 100
     assert figures["ours ÷ bare clients"].value == 0.8
+    alone = {figure.name for figure in _figures("g", ["a", "b"], run, Floor(floor.bare, None))}
+    assert figures.keys() - alone == {"bare clients", "bare clients ÷ bare", "ours ÷ bare clients"}
 
 
 @given(st.lists(st.floats(min_value=-10, max_value=30), max_size=200), st.integers(1, 20))

@@ -87,7 +87,10 @@ class TaskRead(Event):
     branch_id: BranchId
     outcome: Literal["read", "unreadable"]
     reason: str | None = Field(default=None, description="Why it is unreadable")
-    labels: list[ReadLabel] = []
+    labels: list[ReadLabel] = Field(
+        default=[],
+        description="Guesses at the one garment, best first; if multiple, the garments that were found",
+    )
     needs_review: bool = True
     multiple: bool = Field(default=False, description="It seems to show more than one garment")
     model_version: str

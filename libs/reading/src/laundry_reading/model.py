@@ -45,8 +45,8 @@ class Reading:
     How sure: the best guess's confidence times the chance that the photo shows any of the classes at all.
     `multiple` when it seems to show more than one garment: then a person is asked however sure the guess is.
 
-    `labels` are guesses at the one garment, best first; if `multiple`, the kinds that were found side by side
-    with their counts, or, where no two were, guesses at what is there.
+    `labels` are guesses at the one garment, best first. If `multiple` they are garments, not guesses at one:
+    the kinds that were found side by side with their counts, or, where no two were, the best guess alone.
     """
 
     labels: list[Label]
@@ -148,7 +148,8 @@ class Model:
     def look_closer(
         self, reading: Reading, larger: npt.NDArray[np.uint8], branch_id: str | None = None
     ) -> Reading:
-        """Replace the guesses of a reading by the garments that parts of the photo show, if two or more do.
+        """Replace the guesses of a reading by the garments that parts of the photo show; by the best of them
+        where fewer than two are found.
 
         Args:
             larger: the same photo, decoded to twice the size that the model reads, [2 s, 2 s, 3].
@@ -158,7 +159,7 @@ class Model:
         probs = self.priors.applied(np.concatenate([each.probs for each in seen]), branch_id)
         found = count_garments(probs, np.concatenate([each.several for each in seen]))
         labels = [Label(self.labels[f.index], round(f.confidence, 4), f.count) for f in found]
-        return replace(reading, labels=labels) if labels else reading
+        return replace(reading, labels=labels or reading.labels[:1])
 
     def interpret(self, probs: Floats, known: float = 1.0, several: float = 0.0) -> Reading:
         """Turn one row of probabilities, and the chances 0..1 of any class at all and of more than one

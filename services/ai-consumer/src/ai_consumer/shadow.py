@@ -76,8 +76,10 @@ class ShadowReader:
     def offer(self, photo: bytes, read: TaskRead, worker: Executor) -> None:
         """Let the shadow read a photo that the champion has read, later and on the same worker."""
         model, wanted = self._model, self._wanted
-        if model is None or wanted is None or not read.labels or not falls_to(read.task_id, wanted.share):
+        if model is None or wanted is None or not falls_to(read.task_id, wanted.share):
             return
+        if not read.labels or read.multiple:
+            return  # compared are guesses at one garment
         if model.version == read.model_version:
             return
         if self._busy:
@@ -89,7 +91,7 @@ class ShadowReader:
         )
         future.add_done_callback(partial(self._note, model.version, read.labels[0].label))
 
-    def _note(self, version: str, champion_says: str, done: "asyncio.Future[str]") -> None:
+    def _note(self, version: str, champion_says: str, done: "asyncio.Future[str | None]") -> None:
         self._busy = False
         if done.cancelled():
             return
@@ -149,5 +151,7 @@ class ShadowReader:
         return model
 
 
-def _first_guess(model: Model, photo: bytes, branch_id: str) -> str:
-    return model.read(photo, branch_id=branch_id).labels[0].label
+def _first_guess(model: Model, photo: bytes, branch_id: str) -> str | None:
+    """Return the class of the one garment; None if several are seen."""
+    reading = model.read(photo, branch_id=branch_id)
+    return None if reading.multiple else reading.labels[0].label

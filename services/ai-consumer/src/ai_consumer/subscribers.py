@@ -16,8 +16,8 @@ SURE = Histogram(
 
 
 def note_mix(read: TaskRead) -> None:
-    """Count a reading's first guess."""
-    if read.labels:
+    """Count a reading's first guess; a list of several garments is none."""
+    if read.labels and not read.multiple:
         GUESSED.labels(read.labels[0].label).inc()
         SURE.observe(read.labels[0].confidence)
 

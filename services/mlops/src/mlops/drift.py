@@ -44,9 +44,10 @@ def drift_of(examples: Sequence[Mapping[str, Any]]) -> Drift | None:
     """Compare the newest examples' readings with those before; None as long as there are too few.
 
     Args:
-        examples: ``read_labels`` and ``corrected``, newest first.
+        examples: ``read_labels``, ``labels`` and ``corrected``, newest first. Those of several kinds do not
+            count: what is first in a list of what was found is no first guess.
     """
-    read = [each for each in examples if each["read_labels"]]
+    read = [each for each in examples if each["read_labels"] and len(each["labels"]) == 1]
     recent, before = read[:RECENT], read[RECENT : RECENT + BEFORE]
     if len(before) < LEAST_BEFORE:
         return None

@@ -86,7 +86,7 @@ def knowing_branches(
 def knowing_what_was_known(candidate: Candidate, champion: Champion) -> Candidate:
     """Return the candidate as one that knows of branches what the champion knows, which has been judged.
 
-    For a run with too few new examples to judge more; a refit afterwards judges each by the others.
+    For a run that no new example judges; the next refit that has some to learn takes up what all tell.
     """
     return _with_priors(candidate, champion.model.priors)
 

@@ -167,8 +167,6 @@ class Full:
     def _read(self, frozen: Frozen, champion: Champion, lesson: Lesson, order: Order) -> Candidate:
         held_out.write(self._workshop.out, frozen.judging(), frozen.rehearsal())
         candidate = read_candidate(self._workshop.out, champion)
-        if ASIDE not in lesson.fates.values():
-            return knowing_what_was_known(candidate, champion)
         taught = taught_by(lesson, champion.learnt)
         return knowing_branches(candidate, taught, champion.rehearsal, order.course)
 
@@ -179,6 +177,8 @@ class Full:
         judging = [lesson.examples[place] for place in lesson.of("judging")]
         seen, unusable = await eyes.see(judging, self._share(READ, 1.0))
         lesson.fates.update(unusable)
+        if not any(each.example["side"] == "learning" for each in seen):
+            candidate = knowing_what_was_known(candidate, champion)
         labels = champion.model.labels
         verdict, holdout = compete(
             champion, candidate, lesson, {each.example["id"]: each.features for each in seen}

@@ -111,9 +111,10 @@ async def failures_in_a_row(session: AsyncSession) -> int:
 
 
 async def newest_readings(session: AsyncSession, *, limit: int) -> Sequence[Row]:
-    """List what models read of the newest examples, and whether that was corrected, newest first."""
+    """List the newest examples: what a model read, what was confirmed, whether it differs; newest first."""
     columns = training_examples.c
-    query = sa.select(columns.read_labels, columns.corrected).order_by(columns.id.desc()).limit(limit)
+    chosen = (columns.read_labels, columns.labels, columns.corrected)
+    query = sa.select(*chosen).order_by(columns.id.desc()).limit(limit)
     return (await session.execute(query)).mappings().all()
 
 

@@ -79,7 +79,8 @@ def write_card(manifest: Manifest, result: Evaluation, piles: Sequence[PileScore
             for pile in piles
         ),
         "",
-        "The lists of those said to be `multiple`:",
+        "The lists of those said to be `multiple`; where no two garments were found, the best guess alone is one of them, "
+        "and of one garment a list of more is wrong:",
         "",
         "| pictures of | list right, with counts | number of garments right | garments listed that are there | "
         "garments there that are listed |",
@@ -87,7 +88,6 @@ def write_card(manifest: Manifest, result: Evaluation, piles: Sequence[PileScore
         *(
             f"| {pile.name} | {pile.listed:.0%} | {pile.counted:.0%} | {pile.right:.0%} | {pile.found:.0%} |"
             for pile in piles
-            if pile.several
         ),
         "",
         "## Where it comes from",

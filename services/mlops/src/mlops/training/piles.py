@@ -34,7 +34,7 @@ class PileScore:
         multiple: said to show several garments. reviewed: sent to a person, for whatever reason.
         claimed: accepted with a class that is on the picture not at all.
         listed, counted: of those said to show several, the list is right with its counts; so is the number
-            of garments.
+            of garments. A best guess that stands alone, where no two were found, is a list too.
         right, found: of the garments on those lists, these are there; of those there, these are on the lists.
     """
 

@@ -57,8 +57,8 @@ class Run:
 
 async def measure(stage: Stage) -> list[Figure]:
     """Measure three replicas on photos of three sizes, each beside its ceiling, and fewer replicas on one."""
-    names = sorted(name for name in stage.document["pids"] if name.startswith(CONSUMER))
-    found = await phone_photos(stage, faults=True)
+    names = _replicas(stage)
+    found = await _phone_photos(stage, names)
     for kind, photos in ((SMALL, 600), (LARGE, 150)):
         pictures = await asyncio.to_thread(Pictures, kind)
         floor = await _floor(stage, pictures, len(names), photos)
@@ -76,61 +76,64 @@ async def measure(stage: Stage) -> list[Figure]:
     return found
 
 
-async def phone_photos(stage: Stage, *, faults: bool) -> list[Figure]:
-    """Measure what DD-02 asks: photos of 500 KB, all replicas; with ``faults`` pushes are timed meanwhile."""
+async def phone_photos(stage: Stage) -> list[Figure]:
+    """Measure what DD-02 asks: photos of 500 KB, all replicas."""
+    names = _replicas(stage)
+    run = await crowd(stage, await asyncio.to_thread(Pictures), PHOTOS, replicas=names)
+    return _asked(GROUP, names, run, target=True)
+
+
+def _replicas(stage: Stage) -> list[str]:
     names = sorted(name for name in stage.document["pids"] if name.startswith(CONSUMER))
     if not names:
         raise NotMeasured("readings: no AI consumer runs")
+    return names
+
+
+async def _phone_photos(stage: Stage, names: Sequence[str]) -> list[Figure]:
+    """The same beside its floor, and once more while pushes are timed."""
     pictures = await asyncio.to_thread(Pictures)
     floor = await _floor(stage, pictures, len(names), PHOTOS)
     run = await crowd(stage, pictures, PHOTOS, replicas=names)
     found = _figures(GROUP, names, run, floor, target=True)
-    if faults:
-        run = await crowd(stage, pictures, PHOTOS, replicas=names, faults=True)
-        found += [
-            Figure(GROUP, f"{len(names)} replicas while faults are pushed", run.rate, "/s"),
-            *alerts.figures(f"Fault → push, {run.held} photos waiting", run.pushes, p99_ms=1000),
-        ]
-    return found
+    run = await crowd(stage, pictures, PHOTOS, replicas=names, faults=True)
+    return [
+        *found,
+        Figure(GROUP, f"{len(names)} replicas while faults are pushed", run.rate, "/s"),
+        *alerts.figures(f"Fault → push, {run.held} photos waiting", run.pushes, p99_ms=1000),
+    ]
 
 
 @dataclass(frozen=True)
 class Floor:
-    """What reading costs at least: alone, and readings a second with bare clients of broker and database."""
+    """What reading costs at least: alone, and readings a second with bare clients of broker and database,
+    if a database of the measurement's own can be made.
+    """
 
     bare: Bare
-    clients_rate: float
+    clients_rate: float | None
 
 
 async def _floor(stage: Stage, pictures: Pictures, readers: int, photos: int) -> Floor:
-    return Floor(
-        await bare_reading.measure(stage, pictures, readers),
-        await bare_clients.measure(stage, pictures, readers, photos),
-    )
+    bare = await bare_reading.measure(stage, pictures, readers)
+    try:
+        return Floor(bare, await bare_clients.measure(stage, pictures, readers, photos))
+    except NotMeasured:
+        return Floor(bare, None)
 
 
 def _figures(
     group: str, names: Sequence[str], run: Run, floor: Floor, *, target: bool = False
 ) -> list[Figure]:
     bare = floor.bare
-    note = f"{run.read} of {run.filled} photos in {run.seconds:.1f} s"
-    replicas = f"{len(names)} replicas"
     rest = run.replica_ms - bare.processor_ms
     return [
-        Figure(group, replicas, run.rate, "/s", 60 if target else None, at_most=False, note=note),
+        *_asked(group, names, run, target=target),
         Figure(
             group, "bare loop", bare.rate, "/s", note="fetch, decode, model in as many processes, no broker"
         ),
         Figure(group, "ours ÷ bare", run.rate / bare.rate, "×", 0.8 if target else None, at_most=False),
-        Figure(
-            group,
-            "bare clients",
-            floor.clients_rate,
-            "/s",
-            note="the loop told by bare aiormq, telling asyncpg: no retry, inbox, trace",
-        ),
-        Figure(group, "bare clients ÷ bare", floor.clients_rate / bare.rate, "×"),
-        Figure(group, "ours ÷ bare clients", run.rate / floor.clients_rate, "×"),
+        *_beside_clients(group, run, floor),
         *(Figure(group, f"processor: {name}", spent, "ms") for name, spent in bare.stages_ms.items()),
         Figure(group, "processor: messages and the rest of a replica", rest, "ms"),
         Figure(
@@ -141,7 +144,26 @@ def _figures(
             note="broker, helper, database, store",
         ),
         Figure(group, "largest replica (PSS)", run.largest_mb, "MB", REPLICA_MB),
+    ]
+
+
+def _asked(group: str, names: Sequence[str], run: Run, *, target: bool) -> list[Figure]:
+    note = f"{run.read} of {run.filled} photos in {run.seconds:.1f} s"
+    asked = 60 if target else None
+    return [
+        Figure(group, f"{len(names)} replicas", run.rate, "/s", asked, at_most=False, note=note),
         Figure(group, "not read", run.filled - run.read, "", 0),
+    ]
+
+
+def _beside_clients(group: str, run: Run, floor: Floor) -> list[Figure]:
+    if floor.clients_rate is None:
+        return []
+    note = "the loop told by bare aiormq, telling asyncpg: no retry, inbox, trace"
+    return [
+        Figure(group, "bare clients", floor.clients_rate, "/s", note=note),
+        Figure(group, "bare clients ÷ bare", floor.clients_rate / floor.bare.rate, "×"),
+        Figure(group, "ours ÷ bare clients", run.rate / floor.clients_rate, "×"),
     ]
 
 

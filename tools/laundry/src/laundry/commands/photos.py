@@ -84,5 +84,10 @@ def _submit(caller: Caller, photo: Path, branch: str, note: str | None) -> dict[
 
 def _print_task(task: dict[str, Any], photo: Path, milliseconds: float) -> None:
     labels = (task.get("reading") or {}).get("labels", [])
-    reading = ", ".join(f"{each['label']} {each['confidence']:.0%}" for each in labels) or "-"
+    reading = ", ".join(map(_words, labels)) or "-"
     typer.echo(f"{task['id']}\t{task['status']}\t{reading}\t{milliseconds:.0f} ms\t{photo}")
+
+
+def _words(label: dict[str, Any]) -> str:
+    count = f"{label['count']} × " if label["count"] > 1 else ""
+    return f"{count}{label['label']} {label['confidence']:.0%}"

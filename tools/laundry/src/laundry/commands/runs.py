@@ -4,6 +4,7 @@ import time
 from enum import StrEnum
 from typing import Annotated, Any
 
+import httpx
 import typer
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -15,6 +16,7 @@ from laundry.paths import stack_paths
 
 ENDED = ("succeeded", "failed", "cancelled")
 LOOK_EVERY_S = 0.5
+AWAY_S = 60.0
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, help="List, start, follow and cancel training runs."
@@ -45,7 +47,7 @@ def list_runs(sub: Sub = "operator-1") -> None:
     # Without a frame, so that an id fits beside the rest: the other commands take it whole.
     table = Table(box=None, pad_edge=False)
     table.add_column("run", no_wrap=True, min_width=36)
-    for column in ("kind", "status", "begun", "model"):
+    for column in ("kind", "status", "begun", "what became of it"):
         table.add_column(column, overflow="fold")
     for run in runs:
         going = f" {run['progress']:.0%}" if run["status"] == "running" else ""
@@ -104,12 +106,21 @@ def cancel(run: Run, sub: Sub = "operator-1") -> None:
 def _follow(caller: Caller, run_id: str) -> None:
     told: set[tuple[str, str]] = set()
     columns = TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn()
-    with Progress(*columns, console=out) as progress:
+    heard_at = time.monotonic()
+    with Progress(*columns, console=out, disable=not out.is_terminal) as progress:
         bar = progress.add_task(run_id, total=1.0)
         while True:
-            run = caller.call("GET", "mlops", f"/training-runs/{run_id}")
-            # Looked at after the run, so that nothing is missing once it has ended.
-            lines = caller.call("GET", "mlops", f"/training-runs/{run_id}/log")["items"]
+            try:
+                run = caller.call("GET", "mlops", f"/training-runs/{run_id}")
+                # Looked at after the run, so that nothing is missing once it has ended.
+                lines = caller.call("GET", "mlops", f"/training-runs/{run_id}/log")["items"]
+            except httpx.TransportError:
+                # A run outlives the service, which is begun anew meanwhile.
+                if time.monotonic() - heard_at > AWAY_S:
+                    raise
+                time.sleep(LOOK_EVERY_S)
+                continue
+            heard_at = time.monotonic()
             for line in lines:
                 if (key := (line["created_at"], line["text"])) not in told:
                     told.add(key)
@@ -133,7 +144,7 @@ def _conclude(run: dict[str, Any]) -> None:
 
 def _fate(run: dict[str, Any]) -> str:
     if run["model_version"] is None:
-        return "-"
+        return run["error"] or ("no model" if run["status"] in ENDED else "")
     promoted = (run["decision"] or {}).get("promoted")
     return f"{run['model_version']} {'became the champion' if promoted else 'was not promoted'}"
 

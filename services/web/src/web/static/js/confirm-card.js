@@ -115,6 +115,7 @@ export class ConfirmCard {
     this.#showCorrection([...new Set([...likely, ...known, ...this.#draft.keys()])]);
   }
 
+  /** Of several garments: those that the reader found, or its one best guess. */
   get #found() {
     return this.task.reading?.multiple ? this.task.reading.labels : [];
   }
@@ -142,7 +143,7 @@ export class ConfirmCard {
       for (const [label, chip] of chips) chip.setAttribute("aria-pressed", String(this.#draft.has(label)));
       put(chosen, [...this.#draft].map(([label, count]) => this.#stepper(label, count)));
       chosen.hidden = this.#draft.size === 0;
-      begin.hidden = this.#draft.size > 0 || this.#found.length === 0;
+      begin.hidden = this.#draft.size > 0 || pieces(this.#found) < 2;
       save.toggleAttribute("disabled", this.#draft.size === 0);
       put(save, icon("check"), h("span", {}, this.#draft.size ? t("owner.save", { labels: counted(this.#drafted()) }) : t("owner.choose")));
     };
@@ -208,4 +209,8 @@ export class ConfirmCard {
       this.element.removeAttribute("aria-busy");
     }
   }
+}
+
+function pieces(labels) {
+  return labels.reduce((sum, { count }) => sum + (count ?? 1), 0);
 }

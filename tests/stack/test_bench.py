@@ -1,0 +1,35 @@
+"""What the measurements compare with does real work too."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from laundry.bench import bare_clients
+from laundry.bench.pictures import SMALL, Pictures
+from laundry.bench.stage import Stage
+from laundry.identity import LocalIdentity
+from laundry.management import target
+from laundry.paths import StackPaths
+
+pytestmark = [pytest.mark.stack, pytest.mark.servers, pytest.mark.timeout(120)]
+
+
+async def test_bare_clients_read_every_photo_and_leave_nothing_behind(
+    stack: dict[str, Any], stack_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LAUNDRY_VAR_DIR", str(stack_folder))
+    paths = StackPaths(stack_folder)
+    broker = target()
+    stage = Stage(paths, stack, LocalIdentity(paths.identity), lambda _, __: lambda ___: None, broker, 0.1)
+
+    def vhosts() -> set[str]:
+        with broker.client() as client:
+            return {each["name"] for each in client.get("/api/vhosts").raise_for_status().json()}
+
+    before = await asyncio.to_thread(vhosts)
+    # Of forty photos, each stored exactly once, or it would wait for the last one until it gives up.
+    rate = await bare_clients.measure(stage, await asyncio.to_thread(Pictures, SMALL), 1, 400)
+    assert rate > 1
+    assert await asyncio.to_thread(vhosts) == before
