@@ -78,7 +78,7 @@ train-setup: ## Make .venv-train, which has torch: for `make model` and for full
 	$(TRAIN)/bin/python -m pip install --quiet --disable-pip-version-check -r services/mlops/training-requirements.txt
 	$(TRAIN)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -e libs/reading -e services/mlops
 
-model: setup train-setup ## Train the shipped model from scratch (DATA=folder of photos; about an hour on 2 cores)
+model: setup train-setup ## Train the shipped model from scratch (DATA=folder of photos; two hours on 2 cores)
 	$(TRAIN)/bin/python -m mlops.training --data "$(DATA)" $(TRAIN_ARGS)
 
 contracts: setup ## Write event schemas, AsyncAPI and OpenAPI documents from the code

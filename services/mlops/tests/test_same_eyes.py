@@ -134,7 +134,8 @@ def test_all_who_look_at_a_photo_see_the_same_pixels_and_the_same_features(
         model.shown.clear()
         features, likeness = eyes._features(photo)
         reading = model.read(photo)
-        (refit, felt), (served, said) = model.shown
+        # What comes after these are parts of a photo that seems to show several garments.
+        (refit, felt), (served, said) = model.shown[:2]
         assert np.array_equal(served[0], pixels)
         assert np.array_equal(served, refit)
         for field in ("probs", "features", "known", "several"):
@@ -142,7 +143,10 @@ def test_all_who_look_at_a_photo_see_the_same_pixels_and_the_same_features(
         assert features == said.features[0].astype(np.float16).tobytes()
         assert likeness == picture_hash(pixels)
         probs = model.priors.applied(said.probs[0], None)
-        assert reading == model.interpret(probs, float(said.known[0]), float(said.several[0]))
+        whole = model.interpret(probs, float(said.known[0]), float(said.several[0]))
+        if whole.multiple:
+            whole = model.look_closer(whole, decode_for_model(photo, 2 * model.input_size))
+        assert reading == whole
 
     # The photos that judge a model, of which one is as good as eight.
     photo = photos[seed % 8]

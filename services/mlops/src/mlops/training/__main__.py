@@ -51,10 +51,15 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--version", default=None, help="version of the model (default: today's date and time)"
     )
-    parser.add_argument("--epochs", type=int, default=80, help="stop after this many passes")
-    parser.add_argument("--minutes", type=float, default=600, help="or after this long, whichever is first")
+    parser.add_argument("--epochs", type=int, default=80, help="stop the first round after this many passes")
+    parser.add_argument(
+        "--again", type=int, default=120, help="passes of the second round, from the network of the first"
+    )
+    parser.add_argument(
+        "--minutes", type=float, default=600, help="stop a round after this long, whichever is first"
+    )
     parser.add_argument("--rate", type=float, default=2e-3, help="highest learning rate")
-    parser.add_argument("--views", type=int, default=10, help="views of each photo shown to the teacher")
+    parser.add_argument("--views", type=int, default=24, help="views of each photo shown to the teacher")
     parser.add_argument("--remark", default="", help="a sentence for the model card on how this run went")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument(
@@ -179,10 +184,10 @@ def _train(
 
     from mlops.training.fit import Plan, Pupil, fit  # noqa: PLC0415
     from mlops.training.network import LaundryNet  # noqa: PLC0415
-    from mlops.training.publish import bring_out, compute_logits  # noqa: PLC0415
+    from mlops.training.publish import NothingTrained, bring_out, compute_logits  # noqa: PLC0415
     from mlops.training.teacher import take_lessons  # noqa: PLC0415
 
-    checkpoint = arguments.work / f"{arguments.run}.pt"
+    rounds = [arguments.work / f"{arguments.run}{suffix}.pt" for suffix in ("", "-again")]
     held_targets, count = pictures.held_targets, len(pictures.targets)
 
     def judge(net: LaundryNet) -> float:
@@ -196,11 +201,8 @@ def _train(
             f"{news['size']} px  loss {news['loss']:.3f}{judged}"
         )
 
-    if arguments.export_only:
-        saved = torch.load(checkpoint, weights_only=True)
-        net = LaundryNet(len(dataset.LABELS))
-        net.load_state_dict(saved["average"])
-    else:
+    net: LaundryNet | None = None
+    if not arguments.export_only:
         with _progress() as progress:
             task = progress.add_task("Asking the teacher", total=count)
             lessons = take_lessons(
@@ -211,20 +213,35 @@ def _train(
                 lambda done, total: progress.update(task, completed=done, total=total),
             )
             progress.update(task, completed=count)
-        plan = Plan(epochs=arguments.epochs, minutes=arguments.minutes, rate=arguments.rate)
+        first = Plan(epochs=arguments.epochs, minutes=arguments.minutes, rate=arguments.rate)
         pupil = Pupil(pictures.large, pictures.targets, lessons)
-        net = fit(pupil, len(dataset.LABELS), plan, checkpoint=checkpoint, judge=judge, report=report)
-        saved = torch.load(checkpoint, weights_only=True)
+        plans = [first, first.again(arguments.again)] if arguments.again else [first]
+        for plan, checkpoint in zip(plans, rounds, strict=False):
+            net = fit(
+                pupil,
+                len(dataset.LABELS),
+                plan,
+                checkpoint=checkpoint,
+                judge=judge,
+                report=report,
+                start=net,
+            )
+    saved = [torch.load(path, weights_only=True) for path in rounds if path.is_file()]
+    if not saved:
+        raise NothingTrained(f"Train first: {rounds[0]} is not there.")
+    net = LaundryNet(len(dataset.LABELS))
+    net.load_state_dict(saved[-1]["average"])
     facts = {
         "training_photos": count,
         "training_known": int((pictures.targets != dataset.UNKNOWN).sum()),
         "teacher": TEACHER_NAME,
         "teacher_sha256": hashlib.sha256(teacher.read_bytes()).hexdigest(),
         "holdout_sha256": dataset.holdout_sha256(),
-        "epochs": saved["epoch"],
-        "minutes": round(saved["spent"] / 60, 1),
+        "epochs": sum(each["epoch"] for each in saved),
+        "minutes": round(sum(each["spent"] for each in saved) / 60, 1),
         "threads": arguments.threads,
-        "plan": saved["plan"],
+        "plan": saved[0]["plan"],
+        "plan_again": saved[1]["plan"] if len(saved) > 1 else None,
     }
     return bring_out(net, facts, size=INPUT_SIZE, view=VIEW_SIZE, work=arguments.work, run=arguments.run)
 

@@ -8,7 +8,7 @@ import copy
 import math
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +48,14 @@ class Plan:
     mimic: float = 2.0
     seed: int = 7
 
+    def again(self, epochs: int) -> Plan:
+        """Return the plan of a second round from the network of this one: longer, and a slower average.
+
+        A student of a teacher gets better for much longer than one of labels does (Beyer et al. 2022); warm
+        restarts are of Loshchilov and Hutter 2017.
+        """
+        return replace(self, epochs=epochs, rate=0.75 * self.rate, average=0.998, seed=self.seed + 16)
+
 
 @dataclass(frozen=True)
 class Pupil:
@@ -76,12 +84,26 @@ class Student(nn.Module):  # type: ignore[misc]
 
 
 def fit(
-    pupil: Pupil, labels: int, plan: Plan, *, checkpoint: Path, judge: Judge, report: Report
+    pupil: Pupil,
+    labels: int,
+    plan: Plan,
+    *,
+    checkpoint: Path,
+    judge: Judge,
+    report: Report,
+    start: LaundryNet | None = None,
 ) -> LaundryNet:
-    """Train until the plan is used up, from `checkpoint` on if it is there; returns the averaged network."""
+    """Train until the plan is used up, from `checkpoint` on if it is there; returns the averaged network.
+
+    Args:
+        start: the network of an earlier round; None is random weights.
+    """
     torch.manual_seed(plan.seed)
     told = pupil.lessons.features.shape[-1] if pupil.lessons is not None else 1
-    student = Student(labels, told).to(memory_format=torch.channels_last)
+    student = Student(labels, told)
+    if start is not None:
+        student.net.load_state_dict(start.state_dict())
+    student = student.to(memory_format=torch.channels_last)
     average = copy.deepcopy(student.net).eval()
     weights = [p for p in student.parameters() if p.ndim > 1]
     others = [p for p in student.parameters() if p.ndim <= 1]
