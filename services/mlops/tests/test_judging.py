@@ -89,6 +89,24 @@ def test_who_takes_over(holdout: Photos, corrections: Photos, expected: list[str
     assert verdict.reasons[-1] == ("not promoted" if expected else "promoted: every check passed")
 
 
+@pytest.mark.parametrize(
+    ("wrong_now", "surer", "good"),
+    [
+        ({1, 2}, 0.95, True),
+        ({1, 2, 3}, 0.95, True),
+        ({1, 2}, 0.7, False),
+        (set(range(1, 9)), 0.95, False),
+    ],
+    ids=["surer", "surer, one fewer right", "less sure", "far fewer right"],
+)
+def test_a_last_layer_may_gain_by_what_it_is_sure_of(wrong_now: set[int], surer: float, good: bool) -> None:
+    before = photos({1, 2}, {1, 2}, count=60, sure=0.8)
+    after = photos({1, 2}, wrong_now, count=60, sure=surer)
+    corrections = Photos(before.challenger, after.challenger, before.targets, before.households)
+    checked = judge(holdout=None, corrections=corrections, labels=LABELS, thresholds=SAME, by_loss=True)
+    assert checked.good is good
+
+
 def test_a_model_that_accepts_more_wrong_readings_does_not_take_over() -> None:
     # As many are right, and the wrong ones are no surer; but the threshold lets them all through.
     same = photos(set(range(60)), set(range(60)), sure=0.8)

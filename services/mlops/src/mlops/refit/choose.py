@@ -13,8 +13,12 @@ from mlops.refit.judge import Photos, Thresholds, Verdict, judge
 from mlops.refit.priors import applied_to_all, applied_without_own, branch_priors, taught_mix
 from mlops.refit.statistics import Bools
 
-PULLS = (1.0, 4.0, 16.0)
-"""How strongly a challenger is drawn back to the trained model; a more cautious one is tried if one fails."""
+PULLS = (16.0, 64.0)
+"""How strongly a challenger is drawn back to the trained model; a more cautious one is tried if one fails.
+
+By ``mlops.refit.measure``: with 1 and 4 too much of what other branches need is forgotten, above 64 too
+little is learnt.
+"""
 
 
 @dataclass(frozen=True)
@@ -128,6 +132,7 @@ def choose(
             labels=labels,
             thresholds=Thresholds(threshold, threshold),
             branches=new.branches,
+            by_loss=True,
         )
         chosen = Chosen(head, priors, verdict, pull, found, used)
         if verdict.good:
