@@ -216,7 +216,8 @@ def _train(
         first = Plan(epochs=arguments.epochs, minutes=arguments.minutes, rate=arguments.rate)
         pupil = Pupil(pictures.large, pictures.targets, lessons)
         plans = [first, first.again(arguments.again)] if arguments.again else [first]
-        for plan, checkpoint in zip(plans, rounds, strict=False):
+        for number, (plan, checkpoint) in enumerate(zip(plans, rounds, strict=False), start=1):
+            console.print(f"Round {number} of {len(plans)}: {plan.epochs} passes.")
             net = fit(
                 pupil,
                 len(dataset.LABELS),
