@@ -22,10 +22,10 @@ from mlops.full.trainer import train
 from mlops.full.workshop import Workshop
 from mlops.heldout import entry_of
 from mlops.refit import held_out
-from mlops.refit.cost import compare_costs
+from mlops.refit.cost import compare_costs, weigh
 from mlops.refit.examples import Eyes, Lesson
 from mlops.refit.groundwork import Champion, Groundwork, taught_by, words_of_careless
-from mlops.refit.judge import figures, weigh
+from mlops.refit.judge import figures
 from mlops.refit.run import Run
 from mlops.registry import Registry
 from mlops.runs import BeginAnew, RunError, StoreAway

@@ -11,11 +11,11 @@ from laundry_reading.model import Model
 from laundry_service.database import Database
 from laundry_service.objectstore import ObjectStore
 from mlops.refit.choose import Chosen, Taught, choose, contest
-from mlops.refit.cost import compare_costs
+from mlops.refit.cost import compare_costs, weigh
 from mlops.refit.examples import Lesson
 from mlops.refit.graph import replace_head, replace_priors
 from mlops.refit.groundwork import Champion, Groundwork, holdout_of, taught_by, words_of_careless
-from mlops.refit.judge import figures, weigh
+from mlops.refit.judge import figures
 from mlops.refit.run import Run
 from mlops.registry import Registry
 from mlops.runs import RunError

@@ -37,8 +37,6 @@ FEWER_ASIDE = 0.10
 MORE_LOSS = 0.03
 MORE_CALIBRATION_ERROR = 0.02
 MOST_NAMED = 5
-SLOWER = 1.5
-MOST_BYTES = 10_000_000
 
 
 @dataclass(frozen=True)
@@ -63,14 +61,6 @@ class Thresholds:
 
     champion: float
     challenger: float
-
-
-@dataclass(frozen=True)
-class Cost:
-    """What a model costs: its file's bytes, and the processor time of one photo in milliseconds."""
-
-    file_bytes: int
-    milliseconds: float
 
 
 @dataclass
@@ -272,20 +262,6 @@ def check_gain(
 def _no_fewer_right(before: Bools, after: Bools) -> bool:
     lost, won = int((before & ~after).sum()), int((~before & after).sum())
     return worse_by_chance(lost, won) >= UNLIKELY
-
-
-def weigh(verdict: Verdict, champion: Cost, challenger: Cost) -> None:
-    """Check size and time of a challenger."""
-    verdict.add(
-        "cost",
-        f"{challenger.file_bytes / 1e6:.1f} MB (at most {MOST_BYTES / 1e6:.0f}), "
-        f"{challenger.milliseconds / champion.milliseconds:.2f} × the champion's time "
-        f"({challenger.milliseconds:.1f} ms a photo here; at most {SLOWER:g} ×)",
-        passed=challenger.file_bytes <= MOST_BYTES
-        and challenger.milliseconds <= SLOWER * champion.milliseconds,
-        file_bytes=challenger.file_bytes,
-        milliseconds=round(challenger.milliseconds, 2),
-    )
 
 
 def figures(probs: Floats, targets: Ints, labels: Sequence[str]) -> dict[str, Any]:
