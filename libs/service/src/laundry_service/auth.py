@@ -4,6 +4,7 @@ Claims: ``sub``, ``role`` (helper, owner, customer, operator, device) and ``bran
 """
 
 import asyncio
+import math
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -30,11 +31,18 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True)
 class Principal:
-    """The caller, as the identity provider vouches for."""
+    """The caller, as the identity provider vouches for.
+
+    Attributes:
+        expires_at: the token's ``exp`` in Unix seconds; what is begun on its behalf ends by then.
+        token_id: the token's ``jti``, if it has one.
+    """
 
     sub: str
     role: Role
     branches: frozenset[str] = field(default_factory=frozenset)
+    expires_at: float = math.inf
+    token_id: str | None = None
 
     def may_see_branch(self, branch_id: str) -> bool:
         """Whether the branch is in the token's claim; an operator sees all."""
@@ -60,13 +68,13 @@ class Authenticator:
         until, principal = self._believed.get(token, (0.0, None))
         if principal is not None and time.time() < until:
             return principal
-        principal, expires_at = await self._check(token)
+        principal = await self._check(token)
         if len(self._believed) >= BELIEVED_TOKENS:
             self._believed.clear()
-        self._believed[token] = (min(expires_at, time.time() + BELIEVED_S), principal)
+        self._believed[token] = (min(principal.expires_at, time.time() + BELIEVED_S), principal)
         return principal
 
-    async def _check(self, token: str) -> tuple[Principal, float]:
+    async def _check(self, token: str) -> Principal:
         try:
             key = await asyncio.to_thread(self._keys.get_signing_key_from_jwt, token)
             claims = jwt.decode(
@@ -94,7 +102,7 @@ class Authenticator:
             raise Problem(
                 401, "token-invalid", f"The token is not valid: {error}", headers=CHALLENGE
             ) from error
-        return _principal(claims), float(claims["exp"])
+        return _principal(claims)
 
 
 def _principal(claims: dict[str, Any]) -> Principal:
@@ -104,7 +112,14 @@ def _principal(claims: dict[str, Any]) -> Principal:
         raise Problem(
             401, "token-invalid", "The token lacks a known role or a list of branches.", headers=CHALLENGE
         )
-    return Principal(str(claims["sub"]), cast("Role", role), frozenset(branches))
+    token_id = claims.get("jti")
+    return Principal(
+        str(claims["sub"]),
+        cast("Role", role),
+        frozenset(branches),
+        expires_at=float(claims["exp"]),
+        token_id=token_id if isinstance(token_id, str) else None,
+    )
 
 
 _bearer = HTTPBearer(auto_error=False, description="A JWT with the claims sub, role and branches")
