@@ -141,6 +141,16 @@ class EquipmentFault(Event):
     value: float | None = None
     limit: float | None = None
     detected_at: AwareDatetime
+    recorded_at: AwareDatetime | None = Field(
+        default=None, description="When it happened by the equipment's own clock"
+    )
+    received_at: AwareDatetime | None = Field(default=None, description="When its report arrived here")
+    clock_off: bool = Field(
+        default=False, description="The equipment's clock is wrong, so recorded_at is not to be trusted"
+    )
+    count: Annotated[
+        int, Field(ge=1, description="How many troubles this fault stands for: a burst is told as one")
+    ] = 1
 
     @property
     def subject(self) -> str:

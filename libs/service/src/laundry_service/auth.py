@@ -74,6 +74,10 @@ class Authenticator:
         self._believed[token] = (min(principal.expires_at, time.time() + BELIEVED_S), principal)
         return principal
 
+    def allows(self, principal: Principal) -> bool:
+        """Whether what was begun for this caller may go on: asked again and again while it lasts."""
+        return time.time() < principal.expires_at
+
     async def _check(self, token: str) -> Principal:
         try:
             key = await asyncio.to_thread(self._keys.get_signing_key_from_jwt, token)
