@@ -101,4 +101,11 @@ async def test_an_operator_lets_a_model_read_alongside_and_ends_it(
         assert (kept.version, kept.share, page["shadow"]) == ("m-2", 0.2, {"version": "m-2", "share": 0.2})
         assert (await client.delete("/models/shadow", headers=operator)).status_code == 204
         page = (await client.get("/models/replicas", headers=operator)).json()
+        audit = (await client.get("/models/audit", headers=operator)).json()["items"]
     assert page["shadow"] is None
+    assert [(each["action"], each["object"], each["outcome"]) for each in audit] == [
+        ("shadow.end", "m-2", "done"),
+        ("shadow.end", "m-2", "asked"),
+        ("shadow.begin", "m-2", "done"),
+        ("shadow.begin", "m-2", "asked"),
+    ]

@@ -67,6 +67,11 @@ async def test_an_operator_retires_equipment_that_is_gone(world: Any, service: A
     assert (await service.get("/equipment")).json()["items"] == []
     [cleared] = await world.faults("washer-1")
     assert cleared.cleared_by == "retired"
+    records = (await service.get("/equipment/audit")).json()
+    assert [(r["action"], r["object"], r["role"], r["reason"], r["outcome"]) for r in records["items"]] == [
+        ("equipment.retire", "washer-1", "operator", None, "done")
+    ]
+    assert (await service.client.get("/equipment/audit", headers=owner)).status_code == 403
     # It comes back as new: the same trouble is told again.
     await service.post(look(at=1, fault_code="E1"))
     assert len(await world.events()) == 2

@@ -41,7 +41,14 @@ async def test_a_dry_run_changes_nothing_and_then_exactly_its_letters_go_back(wo
     assert (back[0].headers["x-redriven"], back[0].headers["x-redriven-by"]) == (2, "kim")
     assert not [name for name in back[0].headers if name.startswith(("x-attempt", "x-dead", "x-error"))]
     await world.post(REDRIVE, 409, queue=QUEUE, dry_run=False, plan=plan["id"], why="again")
-    records = (await world.get("/audit"))["items"]
+    *records, begun = (await world.get("/audit"))["items"]
+    assert (begun["action"], begun["object"], begun["by"], begun["role"], begun["reason"]) == (
+        "job.begin",
+        job["id"],
+        "kim",
+        "operator",
+        "mended",
+    )
     assert [(record["id"], record["by"], record["via"], record["reason"]) for record in records] == [
         ("m2", "kim", "api", "mended"),
         ("m1", "kim", "api", "mended"),
@@ -150,3 +157,49 @@ async def test_kill_9_in_the_middle_loses_nothing_and_the_next_process_goes_on(
         arrived[(await messaging.take(QUEUE)).message_id] += 1
     assert set(arrived) == set(ids), "a letter was lost"
     assert sum(arrived.values()) <= len(ids) + 1, "more than the one copy in hand was sent twice"
+
+
+async def test_whoever_resumes_a_job_answers_for_what_is_done_from_then_on(world: World) -> None:
+    await bury(world.messaging, *(f"m{number}" for number in range(6)))
+    plan = await world.post(REDRIVE, 200, queue=QUEUE)
+    job = await world.post(
+        REDRIVE, 202, sub="kim", queue=QUEUE, dry_run=False, plan=plan["id"], why="mended", rate=0.5
+    )
+
+    async def treated() -> bool:
+        return bool((await world.get(f"/jobs/{job['id']}"))["done"])
+
+    await eventually(treated, what="the first letter")
+    await world.post(f"/jobs/{job['id']}/cancel", 200, sub="lee")
+    # At once: whoever carries the job out has not noticed yet that it was stopped.
+    resumed = await world.post(f"/jobs/{job['id']}/resume?reason=it+was+right", 200, sub="park")
+    assert (resumed["by"], resumed["why"]) == ("park", "it was right")
+    records = [
+        record for record in (await world.get("/audit"))["items"] if record["action"].startswith("job.")
+    ]
+    assert [(record["action"], record["by"], record["reason"]) for record in records] == [
+        ("job.resume", "park", "it was right"),
+        ("job.cancel", "lee", None),
+        ("job.begin", "kim", "mended"),
+    ]
+    assert {record["object"] for record in records} == {job["id"]}
+
+    async def by_the_second() -> bool:
+        found = [record for record in (await world.get("/audit"))["items"] if record["action"] == "redrive"]
+        by = [record["by"] for record in reversed(found)]
+        assert set(by) <= {"kim", "park"}
+        # In the order in which they were treated: none is kim's once one is park's.
+        assert by == sorted(by)
+        return by[-1] == "park"
+
+    await eventually(by_the_second, what="a letter in the name of who resumed it", within_s=30)
+    await world.post(f"/jobs/{job['id']}/cancel", 200, sub="park")
+
+
+async def test_what_changes_nothing_is_in_no_audit(world: World) -> None:
+    await bury(world.messaging, "m1")
+    plan = await world.post(REDRIVE, 200, queue=QUEUE)
+    await world.post(f"/jobs/{plan['id']}/resume", 409)
+    await world.post(f"/jobs/{plan['id']}/cancel", 409)
+    await world.post(DISCARD, 409, queue=QUEUE, dry_run=False, plan=plan["id"], why="another action's plan")
+    assert (await world.get("/audit"))["items"] == []

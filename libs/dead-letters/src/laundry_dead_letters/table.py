@@ -21,7 +21,7 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
 NEWEST = """
 SELECT number, record FROM audit
 WHERE ($1::bigint IS NULL OR number < $1) AND ($2::text IS NULL OR queue = $2)
-  AND ($3::text IS NULL OR message_id = $3)
+  AND ($3::text IS NULL OR message_id = $3) AND (NOT $5 OR fingerprint IS NOT NULL)
 ORDER BY number DESC LIMIT $4
 """
 
@@ -64,10 +64,11 @@ class TableAudit:
         queue: str | None = None,
         message_id: str | None = None,
         limit: int = 100,
+        letters_only: bool = False,
     ) -> list[tuple[int, dict[str, Any]]]:
-        """Return records with their numbers, newest first."""
+        """Return records with their numbers, newest first; what was done to jobs among them."""
         try:
-            rows = await self._pool.fetch(NEWEST, before, queue, message_id, limit)
+            rows = await self._pool.fetch(NEWEST, before, queue, message_id, limit, letters_only)
         except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
             raise ConnectionError(f"the audit cannot be read: {error}") from error
         return [(int(row["number"]), json.loads(row["record"])) for row in rows]

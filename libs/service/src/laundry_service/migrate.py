@@ -2,6 +2,9 @@
 
 The migrations lie in the package (``helper/migrations/versions``), so that an image carries them. A lock in
 the database lets several replicas start at once.
+
+With ``LAUNDRY_DATABASE_OWNER_URL`` the tables are made by that login and are its own; the service's, which
+``LAUNDRY_DATABASE_URL`` names, may then work with their rows only, and an audit it can only add to.
 """
 
 import argparse
@@ -14,7 +17,7 @@ from pathlib import Path
 import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
-from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 LOCK = 0x1A0D27
 
@@ -28,15 +31,40 @@ def alembic_config(package: str) -> Config:
     return config
 
 
-async def upgrade(package: str, database_url: str, revision: str = "head") -> None:
-    """Bring a database to a revision."""
+ROWS = "SELECT, INSERT, UPDATE, DELETE"
+
+
+async def upgrade(
+    package: str, database_url: str, revision: str = "head", *, served_by: str | None = None
+) -> None:
+    """Bring a database to a revision.
+
+    Args:
+        database_url: of the login that owns the tables, or will.
+        served_by: the login of the running service, where it is another: it is given what it needs.
+    """
     engine = create_async_engine(database_url, connect_args={"timeout": 10})
     try:
         async with engine.begin() as connection:
             await connection.execute(sa.text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
             await connection.run_sync(_upgrade, package, revision)
+            if served_by is not None:
+                await _grant(connection, served_by)
     finally:
         await engine.dispose()
+
+
+async def _grant(connection: AsyncConnection, role: str) -> None:
+    name = connection.dialect.identifier_preparer.quote_identifier(role)
+    for right in (
+        "USAGE ON SCHEMA public",
+        f"{ROWS} ON ALL TABLES IN SCHEMA public",
+        "USAGE, SELECT ON ALL SEQUENCES IN SCHEMA public",
+    ):
+        await connection.exec_driver_sql(f"GRANT {right} TO {name}")
+    await connection.exec_driver_sql(f"REVOKE INSERT, UPDATE, DELETE ON alembic_version FROM {name}")
+    if await connection.scalar(sa.text("SELECT to_regclass('public.audit') IS NOT NULL")):
+        await connection.exec_driver_sql(f"REVOKE UPDATE, DELETE, TRUNCATE ON audit FROM {name}")
 
 
 def _upgrade(connection: sa.Connection, package: str, revision: str) -> None:
@@ -64,7 +92,9 @@ def main() -> None:
     url = os.environ.get("LAUNDRY_DATABASE_URL")
     if not url:
         sys.exit("LAUNDRY_DATABASE_URL is not set: postgresql+asyncpg://user:password@host/database")
-    asyncio.run(upgrade(arguments.package, url, arguments.revision))
+    owner = os.environ.get("LAUNDRY_DATABASE_OWNER_URL") or None
+    served_by = sa.make_url(url).username if owner else None
+    asyncio.run(upgrade(arguments.package, owner or url, arguments.revision, served_by=served_by))
 
 
 if __name__ == "__main__":

@@ -11,6 +11,8 @@ from fastapi import Path as PathParam
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from laundry_reading.manifest import Manifest
+from laundry_service.audit.acts import Act, Actor, Reason
+from laundry_service.audit.writing import write as write_act
 from laundry_service.auth import Principal, require
 from laundry_service.changes import Changes
 from laundry_service.database import Database
@@ -77,10 +79,10 @@ def models_router(database: Database, registry: Registry) -> APIRouter:
         return PromotionPage(items=[PromotionBody.model_validate(dict(row)) for row in rows])
 
     @routes.post("/rollback", responses={202: {"description": "Decided, not announced yet"}})
-    async def roll_back(operator: Operator, response: Response) -> ModelBody:
+    async def roll_back(operator: Operator, response: Response, reason: Reason = None) -> ModelBody:
         """Make the model champion that was it before the present one; again goes back one more."""
         with _refusals(""):
-            row = await registry.roll_back(promoted_by=operator.sub)
+            row = await registry.roll_back(promoted_by=operator.sub, reason=reason)
         await _announce(registry, row["version"], response)
         return model_body(row)
 
@@ -162,12 +164,18 @@ def runs_router(database: Database, changes: Changes, needs: Needs) -> APIRouter
     routes = APIRouter(prefix="/training-runs", tags=["training runs"])
 
     @routes.post("", status_code=201)
-    async def start_run(wanted: NewRun, operator: Operator, response: Response) -> RunBody:
+    async def start_run(
+        wanted: NewRun, operator: Operator, response: Response, reason: Reason = None
+    ) -> RunBody:
         """Queue a training run; runs go one after another."""
         if wanted.kind == "full":
             await _refuse_what_cannot_run(database, needs)
         async with database.transaction() as session:
             row = await repository.add_run(session, wanted.kind, requested_by=operator.sub)
+            started = Act(
+                "training-run.start", row["id"], Actor.of(operator), reason, details={"kind": wanted.kind}
+            )
+            await write_act(session, started)
         response.headers["Location"] = f"/training-runs/{row['id']}"
         return run_body(row)
 
@@ -207,13 +215,15 @@ def runs_router(database: Database, changes: Changes, needs: Needs) -> APIRouter
         return LogPage(items=[LogLine.model_validate(dict(row)) for row in rows])
 
     @routes.post("/{run_id}/cancellation")
-    async def cancel_run(run_id: Name, _: Operator) -> RunBody:
+    async def cancel_run(run_id: Name, operator: Operator, reason: Reason = None) -> RunBody:
         """Cancel a run that is queued or running; its model, if any, is not kept."""
         async with database.transaction() as session:
             if await repository.get_run(session, run_id) is None:
                 raise _no_run(run_id)
             cancelled = await repository.move_run(session, run_id, "cancelled")
             row = await repository.get_run(session, run_id)
+            if cancelled:
+                await write_act(session, Act("training-run.cancel", run_id, Actor.of(operator), reason))
         if not cancelled or row is None:
             raise Problem(409, "run-ended", "The run has ended already; there is nothing to cancel.")
         return run_body(row)

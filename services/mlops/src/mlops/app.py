@@ -6,6 +6,7 @@ from fastapi import FastAPI
 
 from laundry_events import EventConsumer, Outbox, Publisher, Relay, make_broker
 from laundry_service.app import make_app
+from laundry_service.audit.http import audit_router
 from laundry_service.changes import Changes
 from laundry_service.database import Database
 from laundry_service.health import Check
@@ -84,6 +85,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         broker_required=False,
         on_close=[database.close, store.close, *close_launcher],
     )
+    app.include_router(audit_router(database, prefix="/models", tag="models"))
     app.include_router(replicas_router(database, registry, Replicas(store)))
     app.include_router(models_router(database, registry))
     app.include_router(runs_router(database, changes, needs))

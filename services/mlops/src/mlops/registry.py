@@ -20,6 +20,8 @@ from laundry_events import Outbox
 from laundry_events.events import ModelPromoted
 from laundry_reading.manifest import Manifest
 from laundry_reading.storage import MAX_MODEL_BYTES, manifest_key, model_key
+from laundry_service.audit.acts import Act, Actor
+from laundry_service.audit.writing import write as write_act
 from laundry_service.database import Database
 from laundry_service.objectstore import ObjectMissing, ObjectStore
 from mlops import repository
@@ -158,10 +160,13 @@ class Registry:
                 override_reason=override_reason if why_not is not None else None,
             )
             promoted = await repository.get_model(session, version)
+            details = {"previous": champion["version"] if champion else None, "against_the_verdict": why_not}
+            who = Actor(promoted_by, "operator")
+            await write_act(session, Act("model.promote", version, who, override_reason, details=details))
         log.info("a model is promoted", version=version, promoted_by=promoted_by, overridden=why_not)
         return promoted or model
 
-    async def roll_back(self, *, promoted_by: str) -> Row:
+    async def roll_back(self, *, promoted_by: str, reason: str | None = None) -> Row:
         """Make the model champion that was it before the present one; ``announce`` tells the replicas.
 
         Raises:
@@ -186,6 +191,8 @@ class Registry:
                 promoted_at=datetime.now(UTC),
             )
             promoted = await repository.get_model(session, former["version"])
+            who = Actor(promoted_by, "operator")
+            await write_act(session, Act("model.rollback", former["version"], who, reason))
         log.info("rolled back to a model", version=former["version"], promoted_by=promoted_by)
         return promoted or former
 

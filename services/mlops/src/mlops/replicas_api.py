@@ -1,8 +1,10 @@
 """HTTP: what each replica serves, and the model that reads alongside."""
 
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Response
@@ -11,6 +13,8 @@ from pydantic import BaseModel, Field
 
 from laundry_reading.manifest import Manifest
 from laundry_reading.replicas import Refused, Shadow, Shadowed
+from laundry_service.audit.acts import Act, Actor, Reason
+from laundry_service.audit.writing import write as write_act
 from laundry_service.auth import Principal, require
 from laundry_service.database import Database
 from laundry_service.objectstore import ObjectStoreUnavailable
@@ -80,7 +84,9 @@ def replicas_router(database: Database, registry: Registry, replicas: Replicas) 
         )
 
     @routes.put("/{version}/shadow")
-    async def set_shadow(version: Name, wanted: WantedShadow, _: Operator) -> Shadow:
+    async def set_shadow(
+        version: Name, wanted: WantedShadow, operator: Operator, reason: Reason = None
+    ) -> Shadow:
         """Let a model read a share of the photos alongside the champion, instead of any that did before.
 
         Nobody is shown what it says; replicas count how often its first guess is the champion's
@@ -101,17 +107,37 @@ def replicas_router(database: Database, registry: Registry, replicas: Replicas) 
                 await registry.sign(model)
             except BrokenModel as error:
                 raise Problem(409, "model-broken", f"{error} It reads nothing.") from error
-            await replicas.set_shadow(shadow)
+            asked = Act("shadow.begin", version, Actor.of(operator), reason, details={"share": wanted.share})
+            await change_with_audit(database, asked, partial(replicas.set_shadow, shadow))
         return shadow
 
     @routes.delete("/shadow", status_code=204)
-    async def end_shadow(_: Operator) -> Response:
+    async def end_shadow(operator: Operator, reason: Reason = None) -> Response:
         """Let no model read alongside any more."""
         with _store():
-            await replicas.set_shadow(None)
+            shadow = await replicas.shadow()
+            asked = Act("shadow.end", shadow.version if shadow else "none", Actor.of(operator), reason)
+            await change_with_audit(database, asked, partial(replicas.set_shadow, None))
         return Response(status_code=204)
 
     return routes
+
+
+async def change_with_audit(database: Database, asked: Act, change: Callable[[], Awaitable[None]]) -> None:
+    """Change what lies in the object store, which no transaction covers: the audit first has what is asked.
+
+    A record that nothing follows is of a change whose end is not known; one that failed has a second one.
+    """
+    async with database.transaction() as session:
+        await write_act(session, replace(asked, outcome="asked"))
+    try:
+        await change()
+    except ObjectStoreUnavailable:
+        async with database.transaction() as session:
+            await write_act(session, replace(asked, outcome="failed"))
+        raise
+    async with database.transaction() as session:
+        await write_act(session, asked)
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 from pydantic import BaseModel
 
 from laundry_events.events import BranchId
+from laundry_service.audit.acts import Actor, Reason
 from laundry_service.auth import Principal, require, require_branch
 from laundry_service.changes import Changes
 from laundry_service.database import Database
@@ -160,9 +161,9 @@ def equipment_router(database: Database, changes: Changes, monitor: Monitor) -> 
         return found
 
     @router.delete("/{equipment_id}", status_code=204)
-    async def retire_equipment(equipment_id: str, principal: Operator) -> None:
+    async def retire_equipment(equipment_id: str, principal: Operator, reason: Reason = None) -> None:
         """Forget equipment that is gone: its silence is no fault. A new sample makes it known again."""
-        if not await monitor.retire(equipment_id):
+        if not await monitor.retire(equipment_id, by=Actor.of(principal), reason=reason):
             raise Problem(404, "equipment-unknown", "There is no such equipment.")
 
     return router

@@ -6,6 +6,7 @@ from fastapi import FastAPI
 
 from laundry_events import EventConsumer, Publisher, Relay, make_broker
 from laundry_service.app import make_app
+from laundry_service.audit.http import audit_router
 from laundry_service.changes import Changes
 from laundry_service.database import Database
 from laundry_service.health import Check
@@ -81,6 +82,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         large_bodies=["/telemetry"],
     )
     app.include_router(telemetry_router(monitor, max_bytes=settings.telemetry_max_bytes))
+    app.include_router(audit_router(database, prefix="/equipment", tag="equipment"))
     app.include_router(equipment_router(database, changes, monitor))
     secret = settings.mqtt_auth_secret
     gate = DeviceGate(vhost=settings.mqtt_vhost, exchange=settings.mqtt_exchange, note_login=note_login)

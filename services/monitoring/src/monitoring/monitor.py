@@ -10,6 +10,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from laundry_events import Outbox, new_id
 from laundry_events.events import EquipmentFault
+from laundry_service.audit.acts import Act, Actor
+from laundry_service.audit.writing import write as write_act
 from laundry_service.database import Database
 from monitoring import repository
 from monitoring.faults import HEARTBEAT, Found, Key, Reading, State, observe, sorted_keys
@@ -218,12 +220,15 @@ class Monitor:
             if len(silent) < SILENT_BATCH:
                 return total
 
-    async def retire(self, equipment_id: str) -> bool:
-        """Forget a piece of equipment and clear its faults; false if there is none."""
+    async def retire(self, equipment_id: str, *, by: Actor, reason: str | None = None) -> bool:
+        """Forget a piece of equipment and clear its faults; false if there is none. It is audited."""
         if not is_equipment_id(equipment_id):
             return False
         async with self._database.transaction() as session:
-            return await repository.retire(session, equipment_id, now=self._now())
+            retired = await repository.retire(session, equipment_id, now=self._now())
+            if retired:
+                await write_act(session, Act("equipment.retire", equipment_id, by, reason))
+            return retired
 
     async def prune(self) -> int:
         """Delete samples and cleared faults that are older than they are kept. Returns how many rows."""

@@ -10,6 +10,7 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from laundry_dead_letters.errors import BrokerAway
+from laundry_service.audit.acts import Act, Actor, Reason
 from laundry_service.auth import Principal
 from laundry_service.problems import Problem
 from operations.api import Operator, away, main_queue
@@ -38,7 +39,13 @@ def acts_router(store: Store, reading: Reading, runner: Runner) -> APIRouter:
         if asked.plan is not None:
             id_ = asked.plan
             released = await store.release_plan(
-                id_, action=action, queue=queue, why=why, by=operator.sub, rate=asked.rate
+                id_,
+                action=action,
+                queue=queue,
+                why=why,
+                by=operator.sub,
+                rate=asked.rate,
+                act=_act("begin", id_, operator, why, action=action, queue=queue),
             )
             if not released:
                 raise Problem(
@@ -49,7 +56,8 @@ def acts_router(store: Store, reading: Reading, runner: Runner) -> APIRouter:
                           "seen is discarded.")  # fmt: skip
         else:
             id_ = uuid4()
-            await store.add(_new(id_, action, queue, asked, operator), state="queued")
+            begun = _act("begin", id_, operator, why, action=action, queue=queue)
+            await store.add(_new(id_, action, queue, asked, operator), state="queued", act=begun)
         runner.wake()
         response.status_code = 202
         response.headers["Location"] = f"/jobs/{id_}"
@@ -101,21 +109,35 @@ def jobs_router(store: Store, runner: Runner) -> APIRouter:
             await asyncio.sleep(STREAM_EVERY_S)
 
     @router.post("/{id}/cancel")
-    async def cancel(_: Operator, id: UUID) -> JobOut:  # noqa: A002 - its name in the path
+    async def cancel(
+        operator: Operator,
+        id: UUID,  # noqa: A002 - its name in the path
+        reason: Reason = None,
+    ) -> JobOut:
         """Stop a job within seconds; what it has not done yet stays where it is."""
-        if not await store.end(id, "cancelled"):
+        if not await store.end(id, "cancelled", act=_act("cancel", id, operator, reason)):
             raise Problem(409, "job-finished", f"That job is {(await _job(store, id)).state} already.")
         return JobOut.of(await _job(store, id))
 
     @router.post("/{id}/resume")
-    async def resume(_: Operator, id: UUID) -> JobOut:  # noqa: A002 - its name in the path
-        """Let a failed or cancelled job go on with what is left."""
-        if not await store.again(id):
+    async def resume(
+        operator: Operator,
+        id: UUID,  # noqa: A002 - its name in the path
+        reason: Reason = None,
+    ) -> JobOut:
+        """Let a failed or cancelled job go on with what is left, in the caller's name from now on."""
+        resumed = _act("resume", id, operator, reason)
+        if not await store.again(id, by=operator.sub, why=reason, act=resumed):
             raise Problem(409, "job-not-stopped", f"That job is {(await _job(store, id)).state}.")
         runner.wake()
         return JobOut.of(await _job(store, id))
 
     return router
+
+
+def _act(verb: str, id_: UUID, operator: Principal, reason: str | None, **details: str) -> Act:
+    what = {"of": details["action"], "queue": details["queue"]} if details else {}
+    return Act(f"job.{verb}", str(id_), Actor.of(operator), reason, details=what)
 
 
 async def _job(store: Store, id_: UUID) -> Job:

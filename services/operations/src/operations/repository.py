@@ -8,12 +8,14 @@ import contextlib
 import json
 import zlib
 from collections.abc import AsyncIterator, Sequence
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
 import asyncpg
 
 from laundry_dead_letters.table import TableAudit
+from laundry_service.audit.acts import COLUMNS, Act, row_of
 from operations.jobs import Job, NewJob
 
 CONNECT_S = 5.0
@@ -27,8 +29,9 @@ FROM jobs
 """
 INSERT = """
 INSERT INTO jobs (id, action, queue, reason, ids, at_most, rate, why, by, state, targets, preview)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) RETURNING id
 """
+ACTED = f"INSERT INTO audit ({', '.join(COLUMNS)}) VALUES ($1, $2, $3, $4, $5, $6)"  # noqa: S608
 FORGET_PLANS = "DELETE FROM jobs WHERE state = 'planned' AND created_at < now() - interval '1 day'"
 RELEASE = """
 UPDATE jobs SET state = 'queued', why = $2, by = $3, rate = $4
@@ -46,7 +49,7 @@ RETURNING id
 """
 NOTE = "UPDATE jobs SET error = $2 WHERE id = $1 AND state = 'running'"
 AGAIN = """
-UPDATE jobs SET state = 'queued', error = NULL, finished_at = NULL
+UPDATE jobs SET state = 'queued', error = NULL, finished_at = NULL, by = $2, why = coalesce($3, why)
 WHERE id = $1 AND state IN ('failed', 'cancelled') RETURNING id
 """
 NEWEST = JOB + "WHERE state <> 'planned' ORDER BY number DESC LIMIT $1"
@@ -116,10 +119,11 @@ class Store:
             with contextlib.suppress(Exception):
                 await asyncio.shield(pool.release(connection, timeout=CONNECT_S))
 
-    async def add(self, job: NewJob, *, state: str) -> None:
-        """Keep a new job or plan."""
+    async def add(self, job: NewJob, *, state: str, act: Act | None = None) -> None:
+        """Keep a new job or plan; a job with its act in the audit."""
         await self._value(FORGET_PLANS)
-        await self._value(
+        await self._audited(
+            act,
             INSERT,
             job.id,
             job.action,
@@ -136,10 +140,10 @@ class Store:
         )
 
     async def release_plan(
-        self, plan: UUID, *, action: str, queue: str, why: str, by: str, rate: float
+        self, plan: UUID, *, action: str, queue: str, why: str, by: str, rate: float, act: Act
     ) -> bool:
         """Turn a plan of the last hour into a job; only once."""
-        return await self._value(RELEASE, plan, why, by, rate, action, queue) is not None
+        return bool(await self._audited(act, RELEASE, plan, why, by, rate, action, queue))
 
     async def open_jobs(self) -> list[Job]:
         """Return the jobs that are not finished, oldest first."""
@@ -163,17 +167,28 @@ class Store:
         """Keep which letters a job is about."""
         await self._value("UPDATE jobs SET targets = $2 WHERE id = $1", id_, list(targets))
 
-    async def end(self, id_: UUID, state: str, error: str | None = None) -> bool:
-        """Finish an open job; false if it was finished."""
-        return await self._value(END, id_, state, error) is not None
+    async def end(self, id_: UUID, state: str, error: str | None = None, *, act: Act | None = None) -> bool:
+        """Finish an open job; false if it was finished. ``act`` is a person's who ended it."""
+        return bool(await self._audited(act, END, id_, state, error))
 
     async def note(self, id_: UUID, error: str) -> None:
         """Say why a running job waits."""
         await self._value(NOTE, id_, error)
 
-    async def again(self, id_: UUID) -> bool:
-        """Let a failed or cancelled job go on."""
-        return await self._value(AGAIN, id_) is not None
+    async def again(self, id_: UUID, *, by: str, why: str | None, act: Act) -> bool:
+        """Let a failed or cancelled job go on; from now on it is carried out for who says so."""
+        return bool(await self._audited(act, AGAIN, id_, by, why))
+
+    async def _audited(self, act: Act | None, query: str, *values: Any) -> list[Any]:
+        """Run a statement and, if it changed a row, keep its act in the same transaction."""
+        pool = await self._pool()
+        with _as_outage():
+            async with pool.acquire(timeout=CONNECT_S) as connection, connection.transaction():
+                rows: list[Any] = list(await connection.fetch(query, *values))
+                if rows and act is not None:
+                    row = row_of(act, datetime.now(UTC))
+                    await connection.execute(ACTED, *(row[name] for name in COLUMNS))
+        return rows
 
     async def _rows(self, query: str, *values: Any) -> list[Any]:
         pool = await self._pool()

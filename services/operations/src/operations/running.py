@@ -100,6 +100,8 @@ class Runner:
                 may_run, targets = await self._store.begin(job.id)
                 if not may_run:
                     return
+                # Who resumed it meanwhile answers for what is done from here on.
+                job = await self._store.job(job.id) or job
                 async with connected(self._urls) as broker:
                     if targets is None:
                         targets = await self._choose(job, broker)

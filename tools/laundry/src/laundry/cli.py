@@ -24,6 +24,7 @@ LATE = {
     "faults": ("laundry.commands.faults", "faults", USE),
     "bench": ("laundry.commands.bench", "bench", USE),
     "topology": ("laundry.commands.topology", "app", BROKER),
+    "audit": ("laundry.commands.audit", "app", USE),
     "dlq": ("laundry.commands.dead_letters", "app", BROKER),
 }
 

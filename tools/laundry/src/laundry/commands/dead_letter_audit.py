@@ -64,4 +64,4 @@ async def newest_records(amqp_url: str | None, limit: int) -> list[dict[str, Any
     async with opened_audit(amqp_url) as audit:
         if isinstance(audit, FileAudit):
             return list(audit.records())[-limit:]
-        return [record for _, record in await audit.newest(limit=limit)][::-1]
+        return [record for _, record in await audit.newest(limit=limit, letters_only=True)][::-1]

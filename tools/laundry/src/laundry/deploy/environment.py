@@ -9,8 +9,9 @@ from laundry.files import write_json
 from laundry.identity import LocalIdentity
 from laundry.paths import StackPaths
 from laundry.servers.addresses import BrokerAddress, ObjectStoreAddress
+from laundry.servers.postgres import owner_of
 from laundry.stack.environment import BUCKET
-from laundry.stack.processes import SERVICES, broker_users, database_owners
+from laundry.stack.processes import AUDITED, SERVICES, broker_users, database_owners
 from laundry.stack.state import stack_document
 from laundry_events.definitions import definitions
 from laundry_reading.signing import SigningKey
@@ -51,6 +52,7 @@ def secret_makers() -> dict[str, Callable[[], str]]:
     names = ["DATABASE_ADMIN_PASSWORD", "BROKER_ADMIN_PASSWORD", "MQTT_AUTH_SECRET"]
     names += [variable("BROKER_PASSWORD", user) for user in broker_users()]
     names += [variable("DATABASE_PASSWORD", owner) for owner in database_owners()]
+    names += [variable("DATABASE_OWNER_PASSWORD", name) for name in AUDITED]
     return {
         **dict.fromkeys(names, password),
         "S3_ACCESS_KEY": lambda: secrets.token_hex(10).upper(),
@@ -142,11 +144,17 @@ def _stack(values: dict[str, str]) -> dict[str, object]:
         f"@{host}:{values['DATABASE_PORT']}/{owner}"
         for owner in database_owners()
     }
+    owners = {
+        name: f"postgresql://{owner_of(name)}:{values[variable('DATABASE_OWNER_PASSWORD', name)]}"
+        f"@{host}:{values['DATABASE_PORT']}/{name}"
+        for name in AUDITED
+    }
     document = stack_document(
         urls={**urls, "fcm_url": address("FCM_PORT")},
         broker=broker,
         objects=ObjectStoreAddress(address("S3_PORT"), values["S3_ACCESS_KEY"], values["S3_SECRET_KEY"]),
         database_urls=databases,
+        owner_urls=owners,
         pids={},
     )
     assert document["s3"]["bucket"] == BUCKET

@@ -1,7 +1,8 @@
 """Makes databases with their roles, and the bucket; run by Compose before the migrations, safe to repeat.
 
 ``python -m laundry.deploy.prepare`` reads ``LAUNDRY_DATABASE_ADMIN_URL`` (libpq),
-``LAUNDRY_DATABASE_PASSWORDS`` (JSON: password by database) and the ``LAUNDRY_S3_*`` that services read too.
+``LAUNDRY_DATABASE_PASSWORDS`` (JSON: password by database), ``LAUNDRY_DATABASE_OWNER_PASSWORDS`` (of those
+that another login than the service's owns) and the ``LAUNDRY_S3_*`` that services read too.
 """
 
 import asyncio
@@ -15,13 +16,17 @@ from botocore.exceptions import ClientError
 from pydantic import TypeAdapter, ValidationError
 
 from laundry.servers.addresses import DatabaseAddress
-from laundry.servers.postgres import ensure_database
+from laundry.servers.postgres import ensure_database, owner_of
 
 Passwords = TypeAdapter(dict[str, str])
 
 
-async def make_databases(admin_url: str, passwords: dict[str, str]) -> None:
-    """Make one database and role for each entry, or set the role's password. Raises asyncpg errors."""
+async def make_databases(admin_url: str, passwords: dict[str, str], owner_passwords: dict[str, str]) -> None:
+    """Make one database and role for each entry, or set the role's password. Raises asyncpg errors.
+
+    Args:
+        owner_passwords: of the databases that another login than the service's owns.
+    """
     parts = urlsplit(admin_url)
     address = DatabaseAddress(
         host=parts.hostname or "localhost",
@@ -32,7 +37,8 @@ async def make_databases(admin_url: str, passwords: dict[str, str]) -> None:
     for name, password in passwords.items():
         if not password:
             raise ValueError(f"the database {name} has no password")
-        await ensure_database(address, name, name, password)
+        owner = (owner_of(name), owner_passwords[name]) if owner_passwords.get(name) else None
+        await ensure_database(address, name, name, password, owner=owner)
 
 
 def make_bucket(endpoint_url: str | None, bucket: str, access_key: str, secret_key: str) -> None:
@@ -60,13 +66,16 @@ def main() -> None:
     try:
         admin_url = os.environ["LAUNDRY_DATABASE_ADMIN_URL"]
         passwords = Passwords.validate_json(os.environ["LAUNDRY_DATABASE_PASSWORDS"])
+        owners = Passwords.validate_json(os.environ.get("LAUNDRY_DATABASE_OWNER_PASSWORDS") or "{}")
         bucket = os.environ["LAUNDRY_S3_BUCKET"]
         keys = os.environ["LAUNDRY_S3_ACCESS_KEY"], os.environ["LAUNDRY_S3_SECRET_KEY"]
     except KeyError as error:
         sys.exit(f"{error.args[0]} is not set.")
     except ValidationError:
-        sys.exit("LAUNDRY_DATABASE_PASSWORDS is not a JSON object of passwords by database.")
-    asyncio.run(make_databases(admin_url, passwords))
+        sys.exit(
+            "LAUNDRY_DATABASE_PASSWORDS or _OWNER_PASSWORDS is not a JSON object of passwords by database."
+        )
+    asyncio.run(make_databases(admin_url, passwords, owners))
     make_bucket(os.environ.get("LAUNDRY_S3_ENDPOINT_URL"), bucket, *keys)
     print(f"databases {', '.join(passwords)} and bucket {bucket} are there")
 

@@ -59,8 +59,14 @@ async def _remove(stage: Stage, service: str, table: str) -> None:
         await asyncio.sleep(0.5)
 
 
+def _owner(stage: Stage, service: str) -> str:
+    document = stage.document
+    # A stack of a release before names none.
+    return str(document.get("postgres_owner_urls", {}).get(service) or document["postgres_urls"][service])
+
+
 async def _execute(stage: Stage, service: str, statements: str) -> None:
-    connection = await asyncpg.connect(stage.document["postgres_urls"][service], timeout=10)
+    connection = await asyncpg.connect(_owner(stage, service), timeout=10)
     try:
         async with connection.transaction():
             await connection.execute(statements, timeout=30)

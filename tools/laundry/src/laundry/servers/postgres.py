@@ -8,6 +8,7 @@ import signal
 import subprocess
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 
@@ -160,19 +161,57 @@ def binaries() -> Path:
     return Path(found.origin).parent / "pginstall18" / "bin"
 
 
-async def ensure_database(address: DatabaseAddress, name: str, role: str, password: str) -> str:
-    """Make a database that only ``role`` may use, with that role; return its libpq URL. Safe to repeat."""
+async def ensure_database(
+    address: DatabaseAddress,
+    name: str,
+    role: str,
+    password: str,
+    *,
+    owner: tuple[str, str] | None = None,
+) -> str:
+    """Make a database that only ``role`` may use, with that role; return its libpq URL. Safe to repeat.
+
+    Args:
+        owner: role and password of who owns the database and its tables instead of ``role``, which then can
+            neither change tables nor take rights back. What ``role`` owned is handed over.
+    """
     connection = await asyncpg.connect(address.url(), timeout=10)
     try:
-        known = await connection.fetchval("SELECT 1 FROM pg_roles WHERE rolname = $1", role)
-        verb = "ALTER" if known else "CREATE"
-        await connection.execute(f"{verb} ROLE {_quoted(role)} LOGIN PASSWORD '{_escaped(password)}'")
+        await _ensure_role(connection, role, password)
+        if owner is not None:
+            await _ensure_role(connection, *owner)
+        owned_by = _quoted(owner[0] if owner else role)
         if not await connection.fetchval("SELECT 1 FROM pg_database WHERE datname = $1", name):
-            await connection.execute(f"CREATE DATABASE {_quoted(name)} OWNER {_quoted(role)}")
+            await connection.execute(f"CREATE DATABASE {_quoted(name)} OWNER {owned_by}")
         await connection.execute(f"REVOKE ALL ON DATABASE {_quoted(name)} FROM PUBLIC")
+        if owner is not None:
+            await connection.execute(f"ALTER DATABASE {_quoted(name)} OWNER TO {owned_by}")
+            await connection.execute(f"REVOKE ALL ON DATABASE {_quoted(name)} FROM {_quoted(role)}")
+            await connection.execute(f"GRANT CONNECT ON DATABASE {_quoted(name)} TO {_quoted(role)}")
     finally:
         await connection.close()
+    if owner is not None:
+        await _hand_over(address, name, role, owner[0])
     return address.url(name, role, password)
+
+
+async def _ensure_role(connection: "asyncpg.Connection[Any]", role: str, password: str) -> None:
+    known = await connection.fetchval("SELECT 1 FROM pg_roles WHERE rolname = $1", role)
+    verb = "ALTER" if known else "CREATE"
+    await connection.execute(f"{verb} ROLE {_quoted(role)} LOGIN PASSWORD '{_escaped(password)}'")
+
+
+async def _hand_over(address: DatabaseAddress, name: str, role: str, owner: str) -> None:
+    connection = await asyncpg.connect(address.url(name), timeout=10)
+    try:
+        await connection.execute(f"REASSIGN OWNED BY {_quoted(role)} TO {_quoted(owner)}")
+    finally:
+        await connection.close()
+
+
+def owner_of(name: str) -> str:
+    """Name the login that owns a database which its service may not own."""
+    return f"{name}_owner"
 
 
 async def drop_database(address: DatabaseAddress, name: str) -> None:

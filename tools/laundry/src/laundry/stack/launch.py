@@ -18,6 +18,7 @@ from laundry.progress import Progress, step
 from laundry.servers import choice
 from laundry.servers.choice import Broker, Choice, Database, Kind, Objects
 from laundry.servers.fcm import Fcm
+from laundry.servers.postgres import owner_of
 from laundry.stack import changes, secrets, state
 from laundry.stack.environment import (
     BUCKET,
@@ -28,7 +29,7 @@ from laundry.stack.environment import (
     training_environment,
 )
 from laundry.stack.preparation import Preparation, make_databases
-from laundry.stack.processes import SERVICES, Service, broker_users, database_owners
+from laundry.stack.processes import AUDITED, SERVICES, Service, broker_users, database_owners
 from laundry.stack.secrets import Secrets
 
 SERVER_SECONDS = 120.0
@@ -58,6 +59,7 @@ class Launch:
     processes: list[Process] = field(default_factory=list)
     started: list[Broker | Database | Objects] = field(default_factory=list)
     database_urls: dict[str, str] = field(default_factory=dict)
+    owner_urls: dict[str, str] = field(default_factory=dict)
     service_urls: dict[str, str] = field(default_factory=dict)
     taken: Choice | None = None
     broker: Broker = field(init=False)
@@ -100,6 +102,7 @@ class Launch:
             broker=self.broker.address,
             objects=self.objects.address,
             database_urls=self.database_urls,
+            owner_urls=self.owner_urls,
             pids={process.name: process.pid for process in self.processes if process.pid is not None},
         )
 
@@ -148,13 +151,23 @@ class Launch:
         owners = database_owners(self.options.services)
         with step(self.progress, "Databases, bucket, topology, migrations"):
             passwords = {name: self.kept.database[name] for name in owners}
-            self.database_urls = make_databases(self.database.address, passwords)
+            audited = {name: self.kept.database_owner[name] for name in AUDITED if name in owners}
+            address = self.database.address
+            self.database_urls = make_databases(address, passwords, audited)
+            self.owner_urls = {
+                name: address.url(name, owner_of(name), password) for name, password in audited.items()
+            }
             self.objects.make_bucket(BUCKET)
             preparation.carry_out(
                 self.broker.address,
                 self.kept.broker,
                 self.options.nodes,
-                {package: self.database_urls[name] for name, package in owners.items()},
+                {
+                    package: (self.owner_urls[name], name)
+                    if name in audited
+                    else (self.database_urls[name], None)
+                    for name, package in owners.items()
+                },
             )
 
     def _start_services(self, ports: dict[str, int]) -> None:

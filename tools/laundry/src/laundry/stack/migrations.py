@@ -22,11 +22,11 @@ async def carry_out(order: dict[str, Any]) -> None:
         group.create_task(_migrate(order["migrations"]))
 
 
-async def _migrate(databases: dict[str, str]) -> None:
+async def _migrate(databases: dict[str, tuple[str, str | None]]) -> None:
     # One after another: alembic's context is one for the whole process.
-    for package, url in databases.items():
+    for package, (url, served_by) in databases.items():
         try:
-            await migrate.upgrade(package, url)
+            await migrate.upgrade(package, url, served_by=served_by)
         except Exception as error:
             error.add_note(f"while migrating the database of {package}")
             raise

@@ -10,18 +10,31 @@ from pathlib import Path
 from laundry.errors import LaundryError
 from laundry.process import base_environment, require_program
 from laundry.servers.addresses import BrokerAddress, DatabaseAddress
-from laundry.servers.postgres import ensure_database
+from laundry.servers.postgres import ensure_database, owner_of
 
 SECONDS = 180.0
 LOG_LINES = 20
 
 
-def make_databases(address: DatabaseAddress, passwords: Mapping[str, str]) -> dict[str, str]:
-    """Make one database and role for each service; return their libpq URLs."""
+def make_databases(
+    address: DatabaseAddress, passwords: Mapping[str, str], owner_passwords: Mapping[str, str]
+) -> dict[str, str]:
+    """Make one database and role for each service; return their libpq URLs.
+
+    Args:
+        owner_passwords: of the databases that another login than the service's owns.
+    """
 
     async def make() -> dict[str, str]:
         return {
-            name: await ensure_database(address, name, name, password) for name, password in passwords.items()
+            name: await ensure_database(
+                address,
+                name,
+                name,
+                password,
+                owner=(owner_of(name), owner_passwords[name]) if name in owner_passwords else None,
+            )
+            for name, password in passwords.items()
         }
 
     return asyncio.run(make())
@@ -49,9 +62,13 @@ class Preparation:
         broker: BrokerAddress,
         broker_passwords: Mapping[str, str],
         nodes: int,
-        migrations: Mapping[str, str],
+        migrations: Mapping[str, tuple[str, str | None]],
     ) -> None:
-        """Apply the topology and each package's migrations. Raises LaundryError."""
+        """Apply the topology and each package's migrations. Raises LaundryError.
+
+        Args:
+            migrations: by package, the owner's address and the login of the service if that is another.
+        """
         target = {
             "management_url": broker.management_url,
             "username": broker.username,
@@ -62,8 +79,8 @@ class Preparation:
             "passwords": dict(broker_passwords),
             "nodes": nodes,
             "migrations": {
-                package: url.replace("postgresql://", "postgresql+asyncpg://", 1)
-                for package, url in migrations.items()
+                package: [url.replace("postgresql://", "postgresql+asyncpg://", 1), served_by]
+                for package, (url, served_by) in migrations.items()
             },
         }
         try:

@@ -67,6 +67,9 @@ SERVICES = (
     ),
 )
 
+AUDITED = ("mlops", "monitoring", "operations")
+"""Databases that keep an audit: another login than the service's owns their tables."""
+
 
 def database_owners(services: tuple[Service, ...] = SERVICES) -> dict[str, str]:
     """Return the package with the migrations of each database, by its name."""

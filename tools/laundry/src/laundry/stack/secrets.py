@@ -7,6 +7,7 @@ from typing import Any
 
 from laundry.files import read_json, write_json
 from laundry.paths import StackPaths
+from laundry.stack.processes import AUDITED
 from laundry_reading.signing import SigningKey
 
 
@@ -21,6 +22,7 @@ class Secrets:
     model_signing_key: str
     broker: dict[str, str]
     database: dict[str, str]
+    database_owner: dict[str, str]
 
 
 def load(paths: StackPaths, services: Sequence[str]) -> Secrets:
@@ -34,6 +36,8 @@ def load(paths: StackPaths, services: Sequence[str]) -> Secrets:
         "model_signing_key": kept.get("model_signing_key") or SigningKey.generate().text,
         "broker": {name: secrets.token_urlsafe(24) for name in services} | kept.get("broker", {}),
         "database": {name: secrets.token_urlsafe(24) for name in services} | kept.get("database", {}),
+        "database_owner": {name: secrets.token_urlsafe(24) for name in AUDITED}
+        | kept.get("database_owner", {}),
     }
     if made != kept:
         write_json(paths.secrets_file, made)

@@ -22,6 +22,7 @@ def stack_document(
     broker: BrokerAddress,
     objects: ObjectStoreAddress,
     database_urls: Mapping[str, str],
+    owner_urls: Mapping[str, str],
     pids: Mapping[str, int],
 ) -> dict[str, Any]:
     """Return the content of ``var/stack.json``; the broker's addresses are the administrator's."""
@@ -41,6 +42,7 @@ def stack_document(
             "secret_key": objects.secret_key,
         },
         "postgres_urls": dict(database_urls),
+        "postgres_owner_urls": dict(owner_urls),
         "pids": dict(pids),
     }
 

@@ -1,0 +1,93 @@
+"""What a person did, and its record."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+from fastapi import Query
+from opentelemetry import trace
+
+from laundry_service.auth import Principal
+
+COLUMNS = ("at", "by", "via", "action", "object", "record")
+MAX_TEXT = 500
+
+Reason = Annotated[
+    str | None,
+    Query(
+        min_length=1,
+        max_length=MAX_TEXT,
+        pattern=r"^[^\x00]*$",
+        description="Why; the audit keeps it with your name",
+    ),
+]
+"""A query parameter: a person's own words for an act that asks for none."""
+
+
+@dataclass(frozen=True)
+class Actor:
+    """Who acts: the subject and the role of a token, or the name of a user of this machine."""
+
+    by: str
+    role: str
+
+    @classmethod
+    def of(cls, principal: Principal) -> "Actor":
+        """Take who a token names."""
+        return cls(principal.sub, principal.role)
+
+
+@dataclass(frozen=True)
+class Act:
+    """What was done.
+
+    Attributes:
+        action: a verb with its object, e.g. ``equipment.retire``.
+        object: which one.
+        reason: the person's own words, None where none were given.
+        outcome: ``done``; ``asked`` for what is begun outside the database, which a second record may follow.
+        details: what else a reader needs; small values only.
+    """
+
+    action: str
+    object: str
+    actor: Actor
+    reason: str | None = None
+    outcome: str = "done"
+    via: str = "api"
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+    def record(self, now: datetime) -> dict[str, Any]:
+        """Return what is kept and shown."""
+        return {
+            "at": now.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "by": plain(self.actor.by),
+            "role": self.actor.role,
+            "via": self.via,
+            "action": self.action,
+            "object": plain(self.object),
+            "reason": None if self.reason is None else plain(self.reason),
+            "outcome": self.outcome,
+            "trace_id": current_trace(),
+            **self.details,
+        }
+
+
+def plain(said: str) -> str:
+    """Make a stranger's text fit for the database, which takes neither NUL nor half a character."""
+    return said.replace("\0", "\ufffd").encode("utf-8", "replace").decode()[:MAX_TEXT]
+
+
+def current_trace() -> str | None:
+    """Name the trace of the request in hand."""
+    context = trace.get_current_span().get_span_context()
+    return f"{context.trace_id:032x}" if context.is_valid else None
+
+
+def row_of(act: Act, now: datetime) -> dict[str, Any]:
+    """Return the columns of an act's row; number and hashes are the table's own matter."""
+    record = act.record(now)
+    columns = {name: record[name] for name in ("by", "via", "action", "object")}
+    return {"at": now, **columns, "record": json.dumps(record, ensure_ascii=False)}

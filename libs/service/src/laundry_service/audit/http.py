@@ -1,0 +1,53 @@
+"""HTTP: a service's own audit, for operators only."""
+
+import json
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Query
+from pydantic import BaseModel
+from sqlalchemy import text
+
+from laundry_service.auth import Principal, require
+from laundry_service.database import Database
+
+NEWEST = text("""
+SELECT number, record::text AS record FROM audit
+WHERE (CAST(:before AS bigint) IS NULL OR number < :before)
+  AND (CAST(:object AS text) IS NULL OR object = :object)
+ORDER BY number DESC LIMIT :limit
+""")
+MAX_NUMBER = 2**63 - 1
+
+Operator = Annotated[Principal, Depends(require("operator"))]
+
+
+class AuditPage(BaseModel):
+    """Records, newest first."""
+
+    items: list[dict[str, Any]]
+    next_cursor: int | None
+
+
+def audit_router(database: Database, *, prefix: str, tag: str) -> APIRouter:
+    """Make ``<prefix>/audit``; it comes before whatever takes a name in its place."""
+    router = APIRouter(prefix=prefix, tags=[tag])
+
+    @router.get("/audit")
+    async def list_audit(
+        _: Operator,
+        object: Annotated[  # noqa: A002 - its name in the query
+            str | None, Query(max_length=200, pattern=r"^[^\x00]*$", description="Only what concerns this")
+        ] = None,
+        limit: Annotated[int, Query(ge=1, le=200)] = 50,
+        cursor: Annotated[int | None, Query(ge=0, le=MAX_NUMBER)] = None,
+    ) -> AuditPage:
+        """Read what people did here, when and why, newest first."""
+        values = {"before": cursor, "object": object, "limit": limit + 1}
+        async with database.session() as session:
+            rows = (await session.execute(NEWEST, values)).all()
+        return AuditPage(
+            items=[json.loads(row.record) for row in rows[:limit]],
+            next_cursor=rows[limit - 1].number if len(rows) > limit else None,
+        )
+
+    return router

@@ -1,0 +1,261 @@
+"""The audit: a chain that the service's own login can add to and nothing else."""
+
+import asyncio
+import json
+import secrets
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from typing import Any
+
+import asyncpg
+import pytest
+import pytest_asyncio
+from hypothesis import given
+from hypothesis import strategies as st
+
+from laundry.servers.addresses import DatabaseAddress
+from laundry.servers.postgres import drop_database, ensure_database
+from laundry_service.audit.acts import COLUMNS, Act, Actor, row_of
+from laundry_service.audit.chain import NOTHING, START, Checker, Head, Row, hash_of
+from laundry_service.migrate import upgrade
+
+OWNER, SERVICE = ("laundry_test_owner", "owner"), ("laundry_test_service", "service")
+INSERT = f"INSERT INTO audit ({', '.join(COLUMNS)}) VALUES ($1, $2, $3, $4, $5, $6)"
+ALL = "SELECT number, previous, hash, record::text AS record FROM audit ORDER BY number"
+ACT = Act("equipment.retire", "washer-1", Actor("kim", "operator"), "scrapped")
+
+
+def urls(address: DatabaseAddress, name: str) -> tuple[str, str]:
+    return address.url(name, *OWNER), address.url(name, *SERVICE)
+
+
+@pytest_asyncio.fixture(params=["mlops", "monitoring", "operations"])
+async def database(
+    request: pytest.FixtureRequest, postgres: DatabaseAddress
+) -> AsyncIterator[tuple[str, str]]:
+    """A service's database with its tables; the owner's address and the service's."""
+    name = f"test_{secrets.token_hex(6)}"
+    await ensure_database(postgres, name, *SERVICE, owner=OWNER)
+    owner, service = urls(postgres, name)
+    made_by = owner.replace("postgresql://", "postgresql+asyncpg://", 1)
+    await upgrade(request.param, made_by, served_by=SERVICE[0])
+    yield owner, service
+    await drop_database(postgres, name)
+
+
+async def add(connection: Any, act: Act = ACT) -> None:
+    row = row_of(act, datetime.now(UTC))
+    await connection.execute(INSERT, *(row[name] for name in COLUMNS))
+
+
+async def rows(connection: Any) -> list[Row]:
+    return [Row(**dict(row)) for row in await connection.fetch(ALL)]
+
+
+def faults(chain: list[Row], *anchors: Head) -> list[str]:
+    checker = Checker()
+    checker.expect(anchors)
+    for row in chain:
+        checker.take(row)
+    return checker.end()
+
+
+FORBIDDEN = [
+    "UPDATE audit SET record = '{}'",
+    "DELETE FROM audit",
+    "TRUNCATE audit",
+    "DROP TABLE audit",
+    "ALTER TABLE audit DISABLE TRIGGER ALL",
+    "ALTER TABLE audit OWNER TO laundry_test_service",
+    "DROP TRIGGER audit_chain ON audit",
+    "CREATE OR REPLACE FUNCTION audit_hash(text, bigint, text) RETURNS text LANGUAGE sql AS 'SELECT $1'",
+    "CREATE TRIGGER mine BEFORE INSERT ON audit FOR EACH ROW EXECUTE FUNCTION audit_refuse()",
+    "CREATE RULE mine AS ON INSERT TO audit DO INSTEAD NOTHING",
+    "GRANT ALL ON audit TO laundry_test_service",
+    "SET ROLE laundry_test_owner",
+    "SET session_replication_role = replica",
+    "CREATE TABLE mine (a int)",
+    "DROP SCHEMA public CASCADE",
+    "UPDATE alembic_version SET version_num = '0001'",
+    "INSERT INTO audit (number, at, by, via, action, record, previous, hash) "
+    "VALUES (1, now(), 'x', 'x', 'x', '{}', 'x', 'x') ON CONFLICT (number) DO UPDATE SET record = '{}'",
+]
+
+
+@pytest.mark.servers
+async def test_the_services_own_login_adds_to_the_audit_and_can_do_nothing_else_to_it(
+    database: tuple[str, str],
+) -> None:
+    connection = await asyncpg.connect(database[1], timeout=10)
+    try:
+        await add(connection)
+        before = await rows(connection)
+        for statement in FORBIDDEN:
+            refused = ""
+            try:
+                await connection.execute(statement)
+            except asyncpg.PostgresError as error:
+                refused = str(error)
+            assert refused or statement.startswith("GRANT"), statement
+            # A GRANT without the right to grant only warns.
+            assert not await connection.fetchval(
+                "SELECT has_table_privilege('audit', 'UPDATE, DELETE, TRUNCATE')"
+            )
+            assert await rows(connection) == before, statement
+    finally:
+        await connection.close()
+
+
+@pytest.mark.servers
+async def test_what_a_row_says_of_its_own_place_does_not_count(database: tuple[str, str]) -> None:
+    connection = await asyncpg.connect(database[1], timeout=10)
+    try:
+        await add(connection)
+        await connection.execute(
+            "INSERT INTO audit (number, at, by, via, action, record, previous, hash) "
+            "VALUES (70, now(), 'x', 'x', 'x', '{}', 'mine', 'mine')"
+        )
+        found = await rows(connection)
+    finally:
+        await connection.close()
+    assert [row.number for row in found] == [1, 2]
+    assert faults(found) == []
+
+
+@pytest.mark.servers
+async def test_even_the_owner_changes_no_row_by_mistake(database: tuple[str, str]) -> None:
+    connection = await asyncpg.connect(database[0], timeout=10)
+    try:
+        await add(connection)
+        for statement in FORBIDDEN[:3]:
+            with pytest.raises(asyncpg.InsufficientPrivilegeError, match="only added to"):
+                await connection.execute(statement)
+    finally:
+        await connection.close()
+
+
+@pytest.mark.servers
+async def test_rows_that_come_at_once_are_one_chain_and_what_is_undone_leaves_no_gap(
+    database: tuple[str, str],
+) -> None:
+    async def many(number: int) -> None:
+        connection = await asyncpg.connect(database[1], timeout=10)
+        try:
+            for count in range(10):
+                undone = connection.transaction()
+                await undone.start()
+                await add(connection)
+                await (undone.rollback() if count % 3 == 2 else undone.commit())
+        finally:
+            await connection.close()
+
+    async with asyncio.timeout(60):
+        await asyncio.gather(*(many(number) for number in range(8)))
+    connection = await asyncpg.connect(database[1], timeout=10)
+    try:
+        found = await rows(connection)
+    finally:
+        await connection.close()
+    assert [row.number for row in found] == list(range(1, 57))
+    assert faults(found) == []
+
+
+@pytest.mark.servers
+async def test_the_verifier_finds_what_the_owner_did_to_the_table(database: tuple[str, str]) -> None:
+    connection = await asyncpg.connect(database[0], timeout=10)
+    try:
+        for number in range(4):
+            await add(connection, Act("model.promote", f"m-{number}", Actor("kim", "operator")))
+        whole = await rows(connection)
+        seen = Head(whole[-1].number, whole[-1].hash)
+        await connection.execute("ALTER TABLE audit DISABLE TRIGGER ALL")
+        await connection.execute(
+            "UPDATE audit SET record = replace(record::text, 'kim', 'lee')::json WHERE number = 2"
+        )
+        assert faults(await rows(connection)) == ["row 2 was changed: its hash is not that of its record"]
+        await connection.execute("DELETE FROM audit WHERE number = 2")
+        assert faults(await rows(connection)) == ["row 3 does not follow row 1: rows are missing or moved"]
+        await connection.execute("DELETE FROM audit WHERE number > 1")
+        assert faults(await rows(connection)) == []
+        assert faults(await rows(connection), seen) == [
+            "the end is missing: it ends with row 1, and row 4 was seen"
+        ]
+    finally:
+        await connection.close()
+
+
+@pytest.mark.servers
+async def test_what_was_recorded_before_there_was_a_chain_becomes_its_beginning(
+    postgres: DatabaseAddress,
+) -> None:
+    name = f"test_{secrets.token_hex(6)}"
+    await ensure_database(postgres, name, *SERVICE)
+    _, url = urls(postgres, name)
+    try:
+        await upgrade("operations", url.replace("postgresql://", "postgresql+asyncpg://", 1), "0001")
+        connection = await asyncpg.connect(url, timeout=10)
+        old = (
+            "INSERT INTO audit (by, via, run, action, queue, fingerprint, record) "
+            "VALUES ('kim', 'cli', 'r', 'discard', 'task.read', 'f', $1)"
+        )
+        for number in range(3):
+            await connection.execute(old, json.dumps({"by": "kim", "n": number}))
+        await connection.close()
+        # The database changes hands, as that of a stack from before there were two logins.
+        await ensure_database(postgres, name, *SERVICE, owner=OWNER)
+        owner, _ = urls(postgres, name)
+        made_by = owner.replace("postgresql://", "postgresql+asyncpg://", 1)
+        await upgrade("operations", made_by, served_by=SERVICE[0])
+        connection = await asyncpg.connect(url, timeout=10)
+        # A service of the release before goes on through a rolling update.
+        await connection.execute(old, json.dumps({"by": "lee"}))
+        await add(connection)
+        found = await rows(connection)
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await connection.execute("DELETE FROM audit")
+        await connection.close()
+    finally:
+        await drop_database(postgres, name)
+    assert [json.loads(row.record)["by"] for row in found] == ["kim", "kim", "kim", "lee", "kim"]
+    assert faults(found) == []
+
+
+def chain_of(records: list[str]) -> list[Row]:
+    made, before = [], START
+    for number, record in enumerate(records, start=1):
+        digest = hash_of(before, number, record)
+        made.append(Row(number, before, digest, record))
+        before = digest
+    return made
+
+
+texts = st.lists(st.text(max_size=20).map(json.dumps), min_size=2, max_size=8, unique=True)
+
+
+@given(texts, st.data())
+def test_any_row_that_is_changed_removed_or_moved_is_found(records: list[str], data: st.DataObject) -> None:
+    whole = chain_of(records)
+    head = Head(whole[-1].number, whole[-1].hash)
+    assert faults(whole, head, NOTHING) == []
+    place = data.draw(st.integers(0, len(whole) - 1))
+    row = whole[place]
+    changed = [*whole[:place], Row(row.number, row.previous, row.hash, row.record + " "), *whole[place + 1 :]]
+    removed = whole[:place] + whole[place + 1 :]
+    other = data.draw(st.integers(0, len(whole) - 1).filter(lambda number: number != place))
+    moved = list(whole)
+    moved[place], moved[other] = moved[other], moved[place]
+    rewritten = chain_of([*records[:place], json.dumps("another"), *records[place + 1 :]])
+    for broken in (changed, removed, moved, rewritten, whole[:place]):
+        assert faults(broken, head)
+
+
+def test_a_stranger_in_a_record_is_made_fit_for_the_database() -> None:
+    act = Act("model.promote", "m\0", Actor("a\ud800b", "operator"), "x" * 900)
+    record = json.loads(row_of(act, datetime.now(UTC))["record"])
+    assert (record["object"], record["by"], len(record["reason"])) == ("m\ufffd", "a?b", 500)
+
+
+@pytest.mark.parametrize("text", ["", "1", "x:" + "0" * 64, "1:abc", ":" + "0" * 64])
+def test_a_head_that_is_none_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="NUMBER:HASH"):
+        Head.parse(text)

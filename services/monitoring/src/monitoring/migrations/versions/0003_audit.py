@@ -1,0 +1,18 @@
+"""Who retired which equipment: an audit that is only added to."""
+
+from alembic import op
+
+from laundry_service.audit import table
+
+revision = "0003"
+down_revision = "0002"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    table.create(op)
+
+
+def downgrade() -> None:
+    table.drop(op)

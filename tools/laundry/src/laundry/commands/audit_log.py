@@ -1,0 +1,154 @@
+"""Where the audits are: one table in each database that keeps one, and reading them all together."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import asyncpg
+
+from laundry.errors import LaundryError
+from laundry.paths import stack_paths
+from laundry.stack import state
+from laundry.stack.processes import AUDITED
+from laundry_service.audit.chain import Checker, Head, Row
+
+TIMEOUT_SECONDS = 10.0
+BATCH = 1000
+ROWS = """
+SELECT number, previous, hash, record::text AS record, {repeated} FROM audit WHERE number > $1
+ORDER BY number LIMIT $2
+"""
+REPEATED = {"operations": ("by", "action", "queue", "fingerprint", "object")}
+COLUMNS = ("by", "action", "object")
+SEALED = """
+SELECT pg_get_userbyid(relowner) <> current_user AND NOT pg_has_role(relowner, 'MEMBER')
+   AND NOT has_table_privilege('audit', 'UPDATE, DELETE, TRUNCATE')
+FROM pg_class WHERE oid = 'audit'::regclass
+"""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A record, with the service whose audit has it and its place there."""
+
+    service: str
+    number: int
+    hash: str
+    previous: str
+    record: dict[str, Any]
+
+    def document(self) -> dict[str, Any]:
+        """Return it as it is exported."""
+        chain = {"number": self.number, "previous": self.previous, "hash": self.hash}
+        return {"service": self.service, **chain, "record": self.record}
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which records are meant; what is left empty lets every one pass."""
+
+    since: datetime | None = None
+    until: datetime | None = None
+    by: str | None = None
+    action: str | None = None
+    object: str | None = None
+
+    def takes(self, record: dict[str, Any]) -> bool:
+        """Say whether a record is meant."""
+        at = datetime.fromisoformat(record["at"])
+        return (
+            (self.since is None or at >= self.since)
+            and (self.until is None or at < self.until)
+            and (self.by is None or record.get("by") == self.by)
+            and (self.action is None or str(record.get("action", "")).startswith(self.action))
+            and (self.object is None or self.object in (record.get("object"), record.get("id")))
+        )
+
+
+def addresses(services: Iterable[str] | None) -> dict[str, str]:
+    """Return the databases to look at, by service. Raises LaundryError."""
+    chosen = list(services or AUDITED)
+    unknown = sorted(set(chosen) - set(AUDITED))
+    if unknown:
+        raise LaundryError(f"{', '.join(unknown)} keeps no audit. These do: {', '.join(AUDITED)}.")
+    urls: dict[str, str] = state.running_stack(stack_paths())["postgres_urls"]
+    return {name: urls[name] for name in chosen}
+
+
+@asynccontextmanager
+async def connected(service: str, url: str) -> AsyncIterator["asyncpg.Connection[Any]"]:
+    """Connect as the service does. Raises LaundryError."""
+    try:
+        connection: asyncpg.Connection[Any] = await asyncpg.connect(
+            url.replace("postgresql+asyncpg://", "postgresql://", 1),
+            timeout=TIMEOUT_SECONDS,
+            command_timeout=3 * TIMEOUT_SECONDS,
+        )
+    except (OSError, TimeoutError, ValueError, asyncpg.PostgresError) as error:
+        raise LaundryError(
+            f"The database of {service} does not answer ({type(error).__name__} {error}). See: laundry status"
+        ) from error
+    try:
+        yield connection
+    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        raise LaundryError(f"The audit of {service} cannot be read: {error}") from error
+    finally:
+        await connection.close(timeout=TIMEOUT_SECONDS)
+
+
+async def rows(connection: Any, service: str, *, after: int = 0) -> AsyncIterator[Row]:
+    """Read an audit's rows, oldest first, a thousand at a time."""
+    columns = REPEATED.get(service, COLUMNS)
+    query = ROWS.format(repeated=", ".join(f'"{name}"' for name in columns))
+    while True:
+        found = await connection.fetch(query, after, BATCH)
+        for row in found:
+            repeated = {name: row[name] for name in columns}
+            yield Row(row["number"], row["previous"], row["hash"], row["record"], repeated)
+        if len(found) < BATCH:
+            return
+        after = found[-1]["number"]
+
+
+async def entries(urls: dict[str, str], after: dict[str, int] | None = None) -> list[Entry]:
+    """Read all audits together, by time."""
+
+    async def read(service: str, url: str) -> list[Entry]:
+        async with connected(service, url) as connection:
+            start = (after or {}).get(service, 0)
+            return [
+                Entry(service, row.number, row.hash, row.previous, json.loads(row.record))
+                async for row in rows(connection, service, after=start)
+            ]
+
+    found = await asyncio.gather(*(read(service, url) for service, url in urls.items()))
+    # Stable, so that what one service wrote stays in its order.
+    return sorted((entry for some in found for entry in some), key=lambda entry: str(entry.record["at"]))
+
+
+@dataclass(frozen=True)
+class Verified:
+    """What became of checking one audit. ``sealed``: the service's own login could not change it."""
+
+    service: str
+    rows: int
+    head: Head
+    faults: list[str]
+    sealed: bool
+
+
+async def verify(service: str, url: str, anchors: Iterable[Head]) -> Verified:
+    """Check one audit from its first row to its last."""
+    checker = Checker()
+    checker.expect(anchors)
+    async with connected(service, url) as connection:
+        # One snapshot: rows that come meanwhile are the next time's.
+        async with connection.transaction(isolation="repeatable_read", readonly=True):
+            async for row in rows(connection, service):
+                checker.take(row)
+            sealed = bool(await connection.fetchval(SEALED))
+    return Verified(service, checker.rows, checker.head, checker.end(), sealed)
