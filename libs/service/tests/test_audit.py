@@ -12,11 +12,13 @@ import pytest
 import pytest_asyncio
 from hypothesis import given
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
 from laundry.servers.addresses import DatabaseAddress
 from laundry.servers.postgres import drop_database, ensure_database
 from laundry_service.audit.acts import COLUMNS, Act, Actor, row_of
 from laundry_service.audit.chain import NOTHING, START, Checker, Head, Row, hash_of
+from laundry_service.audit.heads import head_teller
 from laundry_service.migrate import upgrade
 
 OWNER, SERVICE = ("laundry_test_owner", "owner"), ("laundry_test_service", "service")
@@ -259,3 +261,12 @@ def test_a_stranger_in_a_record_is_made_fit_for_the_database() -> None:
 def test_a_head_that_is_none_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="NUMBER:HASH"):
         Head.parse(text)
+
+
+async def test_the_head_is_told_once_for_each_that_is_new() -> None:
+    heads: list[tuple[int, str] | None] = [None, (1, "a"), (1, "a"), (2, "b")]
+    tell = head_teller(lambda: asyncio.sleep(0, heads.pop(0)))
+    with capture_logs() as logs:
+        for _ in range(4):
+            await tell()
+    assert [each["head"] for each in logs] == ["1:a", "2:b"]

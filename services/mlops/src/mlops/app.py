@@ -6,12 +6,14 @@ from fastapi import FastAPI
 
 from laundry_events import EventConsumer, Outbox, Publisher, Relay, make_broker
 from laundry_service.app import make_app
-from laundry_service.audit.http import audit_router
+from laundry_service.audit.heads import EVERY_S, head_teller
+from laundry_service.audit.http import audit_router, head_of
 from laundry_service.changes import Changes
 from laundry_service.database import Database
 from laundry_service.health import Check
 from laundry_service.needs import needs_database
 from laundry_service.objectstore import ObjectStore
+from laundry_service.periodic import Periodic
 from laundry_service.settings import version_of
 from mlops.api import models_router, runs_router
 from mlops.examples_api import examples_router
@@ -73,7 +75,14 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         title="MLOps",
         version=VERSION,
         description="Collects confirmations as examples, keeps the models, retrains, judges and promotes.",
-        parts=[relay, changes, keeper, runner, policy],
+        parts=[
+            relay,
+            changes,
+            keeper,
+            runner,
+            policy,
+            Periodic("audit-head", head_teller(head_of(database)), every_s=EVERY_S),
+        ],
         checks=[
             Check("database", database.ping),
             # Confirmations are stored and models listed without it; what needs it says so.

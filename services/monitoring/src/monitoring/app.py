@@ -6,7 +6,8 @@ from fastapi import FastAPI
 
 from laundry_events import EventConsumer, Publisher, Relay, make_broker
 from laundry_service.app import make_app
-from laundry_service.audit.http import audit_router
+from laundry_service.audit.heads import EVERY_S, head_teller
+from laundry_service.audit.http import audit_router, head_of
 from laundry_service.changes import Changes
 from laundry_service.database import Database
 from laundry_service.health import Check
@@ -72,6 +73,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             Relay(database_url, publisher),
             changes,
             Periodic("heartbeats", look_for_silence, every_s=settings.heartbeat_check_s),
+            Periodic("audit-head", head_teller(head_of(database)), every_s=EVERY_S),
             Periodic("prune", monitor.prune, every_s=settings.prune_every_s),
         ],
         checks=[Check("database", database.ping)],

@@ -5,6 +5,7 @@ import time
 from fastapi import FastAPI
 
 from laundry_service.app import make_app
+from laundry_service.audit.heads import EVERY_S, head_teller
 from laundry_service.health import Check
 from laundry_service.periodic import Periodic
 from laundry_service.settings import version_of
@@ -47,7 +48,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         title="Operations",
         version=VERSION,
         description="Queues, dead letters, and who did what to them. For operators only.",
-        parts=[runner, Periodic("samples", sample, every_s=settings.samples_every_s)],
+        parts=[
+            runner,
+            Periodic("samples", sample, every_s=settings.samples_every_s),
+            Periodic("audit-head", head_teller(store.audit_head), every_s=EVERY_S),
+        ],
         checks=[Check("database", store.ping)],
         on_close=[store.close],
     )

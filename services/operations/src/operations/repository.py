@@ -16,6 +16,7 @@ import asyncpg
 
 from laundry_dead_letters.table import TableAudit
 from laundry_service.audit.acts import COLUMNS, Act, row_of
+from laundry_service.audit.heads import HEAD
 from operations.jobs import Job, NewJob
 
 CONNECT_S = 5.0
@@ -92,6 +93,11 @@ class Store:
     async def audit(self) -> TableAudit:
         """Return the audit."""
         return TableAudit(await self._pool())
+
+    async def audit_head(self) -> Any:
+        """Say how far the audit is."""
+        rows = await self._rows(HEAD)
+        return rows[0] if rows else None
 
     @contextlib.asynccontextmanager
     async def holding(self, queue: str, *, wait_s: float) -> AsyncIterator[bool]:

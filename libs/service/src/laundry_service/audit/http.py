@@ -1,12 +1,14 @@
 """HTTP: a service's own audit, for operators only."""
 
 import json
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel
 from sqlalchemy import text
 
+from laundry_service.audit.heads import HEAD
 from laundry_service.auth import Principal, require
 from laundry_service.database import Database
 
@@ -26,6 +28,16 @@ class AuditPage(BaseModel):
 
     items: list[dict[str, Any]]
     next_cursor: int | None
+
+
+def head_of(database: Database) -> Callable[[], Awaitable[Sequence[Any] | None]]:
+    """Ask a database how far its audit is."""
+
+    async def fetch() -> Sequence[Any] | None:
+        async with database.single() as connection:
+            return (await connection.execute(text(HEAD))).first()
+
+    return fetch
 
 
 def audit_router(database: Database, *, prefix: str, tag: str) -> APIRouter:

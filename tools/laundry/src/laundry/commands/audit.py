@@ -48,6 +48,7 @@ Action = Annotated[
 @app.command("list")
 def list_acts(
     service: Service = None,
+    *,
     since: Since = None,
     until: Until = None,
     by: By = None,
@@ -87,6 +88,7 @@ def export(
         Path | None,
         typer.Option("--file", "-o", dir_okay=False, help="Where to write; default: standard output."),
     ] = None,
+    *,
     service: Service = None,
     since: Since = None,
     until: Until = None,

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from laundry.stack import state
 from laundry.stack.processes import AUDITED
 from laundry_service.audit.chain import Checker, Head, Row
 
+VARIABLE = "LAUNDRY_AUDIT_DATABASE_URLS"
 TIMEOUT_SECONDS = 10.0
 BATCH = 1000
 ROWS = """
@@ -75,8 +77,16 @@ def addresses(services: Iterable[str] | None) -> dict[str, str]:
     unknown = sorted(set(chosen) - set(AUDITED))
     if unknown:
         raise LaundryError(f"{', '.join(unknown)} keeps no audit. These do: {', '.join(AUDITED)}.")
-    urls: dict[str, str] = state.running_stack(stack_paths())["postgres_urls"]
-    return {name: urls[name] for name in chosen}
+    named = os.environ.get(VARIABLE)
+    try:
+        urls: dict[str, str] = (
+            json.loads(named) if named else state.running_stack(stack_paths())["postgres_urls"]
+        )
+        return {name: urls[name] for name in chosen}
+    except (ValueError, KeyError, TypeError) as error:
+        raise LaundryError(
+            f'{VARIABLE} is a JSON object, {{"<service>": "postgresql://..."}}, for {", ".join(chosen)}.'
+        ) from error
 
 
 @asynccontextmanager
@@ -145,10 +155,12 @@ async def verify(service: str, url: str, anchors: Iterable[Head]) -> Verified:
     """Check one audit from its first row to its last."""
     checker = Checker()
     checker.expect(anchors)
-    async with connected(service, url) as connection:
-        # One snapshot: rows that come meanwhile are the next time's.
-        async with connection.transaction(isolation="repeatable_read", readonly=True):
-            async for row in rows(connection, service):
-                checker.take(row)
-            sealed = bool(await connection.fetchval(SEALED))
+    # One snapshot: rows that come meanwhile are the next time's.
+    async with (
+        connected(service, url) as connection,
+        connection.transaction(isolation="repeatable_read", readonly=True),
+    ):
+        async for row in rows(connection, service):
+            checker.take(row)
+        sealed = bool(await connection.fetchval(SEALED))
     return Verified(service, checker.rows, checker.head, checker.end(), sealed)

@@ -6,6 +6,7 @@ import typer
 from rich.table import Table
 
 from laundry.client import Caller
+from laundry.commands.audited import audited
 from laundry.commands.learn import out
 from laundry.paths import stack_paths
 from laundry_reading.signing import SigningKey
@@ -70,6 +71,8 @@ def rollback(sub: Sub = "operator-1") -> None:
 def keygen() -> None:
     """Make a key pair that signs models, at random; it is printed and kept nowhere."""
     key = SigningKey.generate()
+    with audited("models.keygen", key.public.id):
+        pass
     typer.echo(f"LAUNDRY_MODEL_SIGNING_KEY={key.text}")
     typer.echo(f"LAUNDRY_MODEL_PUBLIC_KEYS={key.public.text}")
     typer.echo(

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from laundry.commands.audited import audited
 from laundry.display import ConsoleProgress
 from laundry.errors import LaundryError
 from laundry.paths import stack_paths
@@ -26,7 +27,9 @@ def restart(
     progress, began = ConsoleProgress(), time.monotonic()
     try:
         progress.started(f"Restarting {process}")
-        pid = restarting.restart(stack_paths(), process, changed)
+        # Names only: a value may be a secret.
+        with audited("process.restart", process, settings=sorted(changed)):
+            pid = restarting.restart(stack_paths(), process, changed)
         progress.finished(
             f"Restarting {process}", f"ready as pid {pid} after {time.monotonic() - began:.1f} s"
         )

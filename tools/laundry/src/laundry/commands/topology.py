@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from laundry import broker_plan, management
+from laundry.commands.audited import audited
 from laundry.display import console
 from laundry.errors import LaundryError
 from laundry.files import read_json
@@ -89,7 +90,8 @@ def apply(
     else:
         known = None if management_url else (read_json(stack_paths().secrets_file) or {}).get("broker")
     nodes = len(_nodes(target))
-    broker_plan.apply(target, known, nodes=nodes)
+    with audited("topology.apply", target.management_url, on_stack=management_url is None, users=bool(known)):
+        broker_plan.apply(target, known, nodes=nodes)
     users = "with the services' users" if known else "without users: give --passwords to make them"
     console.print(f"[green]✓[/green] applied to {target.management_url} ({nodes} nodes), {users}")
 

@@ -9,6 +9,7 @@ const LOOK_MS = 4000;
 const JOB_MS = 700;
 const OPEN = ["queued", "running"];
 const API = "/api/operations";
+const AUDITS = [`${API}/audit`, "/api/mlops/models/audit", "/api/monitoring/equipment/audit"];
 
 export class DeadLettersPage {
   #closed = false;
@@ -211,12 +212,18 @@ export class DeadLettersPage {
 
   async #showAudit() {
     try {
-      const { items } = await this.api.json(`${API}/audit?limit=20`);
+      // Each service keeps its own; one that is away does not hide the others'.
+      const pages = await Promise.allSettled(AUDITS.map((path) => this.api.json(`${path}?limit=20`)));
+      if (pages[0].status === "rejected") throw pages[0].reason;
+      const items = pages
+        .flatMap((page) => page.value?.items ?? [])
+        .sort((a, b) => (a.at < b.at ? 1 : a.at > b.at ? -1 : 0))
+        .slice(0, 20);
       put(
         this.#audit,
         items.length
           ? items.map((record) =>
-              h("li", {}, h("strong", {}, record.by), ` ${t(`dlq.did.${record.action}`)} `, h("code", {}, record.id ?? "–"), h("span", { class: "meta" }, ` ${record.queue} · ${ago(record.at)} · ${record.reason}`)),
+              h("li", {}, h("strong", {}, record.by), ` ${t(`dlq.did.${record.action}`)} `, h("code", {}, record.id ?? record.object ?? "–"), h("span", { class: "meta" }, ` ${[record.queue, ago(record.at), record.reason].filter(Boolean).join(" · ")}`)),
             )
           : h("li", { class: "meta" }, t("dlq.noAudit")),
       );

@@ -1,0 +1,88 @@
+"""What a person does with this command to the stack itself, kept in the audit before and after it is done."""
+
+import asyncio
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import asyncpg
+
+from laundry.commands.dead_letter_options import person
+from laundry.errors import LaundryError
+from laundry.files import read_json
+from laundry.paths import stack_paths
+from laundry.stack import state
+from laundry_service.audit.acts import COLUMNS, Act, Actor, row_of
+
+INSERT = f"INSERT INTO audit ({', '.join(COLUMNS)}) VALUES ($1, $2, $3, $4, $5, $6)"  # noqa: S608
+TIMEOUT_SECONDS = 5.0
+FILE = "acts.jsonl"
+
+
+@contextmanager
+def audited(
+    action: str, what: str, *, reason: str | None = None, on_stack: bool = True, **details: Any
+) -> Iterator[None]:
+    """Keep an act in the audit: as asked before it is done, as done or failed after it.
+
+    Where no stack runs, or ``on_stack`` is false as another system is acted on, the audit is a file.
+
+    Raises:
+        LaundryError: it cannot be kept; then nothing is done.
+    """
+    actor = Actor(person(None), "shell")
+    act = Act(action, what, actor, reason, outcome="asked", via="cli", details=details)
+    _keep(act, on_stack=on_stack)
+    try:
+        yield
+    except BaseException:
+        _keep(replace(act, outcome="failed"), on_stack=on_stack)
+        raise
+    _keep(replace(act, outcome="done"), on_stack=on_stack)
+
+
+def _keep(act: Act, *, on_stack: bool) -> None:
+    url = _database() if on_stack else None
+    try:
+        if url is None:
+            _append(act)
+        else:
+            asyncio.run(_insert(url, act))
+    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        raise LaundryError(
+            f"Without a record nothing is changed, and the audit cannot be kept: {type(error).__name__} {error}"
+        ) from error
+
+
+def _database() -> str | None:
+    paths = stack_paths()
+    document: dict[str, Any] | None = read_json(paths.stack_file)
+    if document is None or state.supervisor(paths) is None:
+        return None
+    url: str | None = document.get("postgres_urls", {}).get("operations")
+    return url
+
+
+async def _insert(url: str, act: Act) -> None:
+    connection = await asyncpg.connect(url, timeout=TIMEOUT_SECONDS, command_timeout=TIMEOUT_SECONDS)
+    try:
+        row = row_of(act, datetime.now(UTC))
+        await connection.execute(INSERT, *(row[name] for name in COLUMNS))
+    finally:
+        await connection.close(timeout=TIMEOUT_SECONDS)
+
+
+def _append(act: Act) -> None:
+    folder = stack_paths().var / "audit"
+    folder.mkdir(parents=True, exist_ok=True)
+    line = (json.dumps(act.record(datetime.now(UTC)), ensure_ascii=False) + "\n").encode()
+    file = os.open(folder / FILE, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    try:
+        os.write(file, line)
+        os.fsync(file)
+    finally:
+        os.close(file)
