@@ -59,6 +59,12 @@ class Settings(DatabaseSettings, ObjectStoreSettings):
         default=0, ge=0, description="Use only so many of the training photos, to try it out; 0: all"
     )
 
+    sandbox_socket: Path | None = Field(
+        default=None,
+        description="Where `mlops.sandbox.serve` starts processes for photos and the trainer, in a container "
+        "beside the run's; default: the run starts them itself",
+    )
+
     retrain_after_corrections: int = Field(
         default=200, ge=0, description="Queue a refit after so many new corrections; 0: never"
     )

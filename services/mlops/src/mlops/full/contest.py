@@ -3,25 +3,29 @@
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 
 from laundry_reading.manifest import Manifest
-from laundry_reading.model import Model, ModelError
+from laundry_reading.model import Model
 from laundry_reading.priors import BranchPriors
+from laundry_reading.storage import MAX_MODEL_BYTES
 from mlops.curation import weights
-from mlops.heldout import FIELDS, entry_of
+from mlops.full.foreign import Facts, Folder, Foreign, facts_of
+from mlops.full.photos import Frozen
+from mlops.heldout import MANIFEST_FIELD, REHEARSAL_FIELD, WEIGHTS_FIELD, entry_of, with_entry
 from mlops.refit import held_out
 from mlops.refit.choose import Taught
 from mlops.refit.examples import Lesson
-from mlops.refit.graph import NoLinearHead, read_head, replace_priors
+from mlops.refit.graph import replace_priors
 from mlops.refit.groundwork import Champion
 from mlops.refit.head import Examples, Floats, Head
 from mlops.refit.held_out import HeldOut
 from mlops.refit.judge import Photos, Thresholds, Verdict, check_gain, check_other_things, judge
 from mlops.refit.priors import applied_to_all, branch_priors, mix_of
 from mlops.runs import RunError
+from mlops.sandbox.looker import Looker, TooManyDeaths, Unseen
+from mlops.sandbox.start import Starter
 from mlops.training.course import Course, wanted_times
 
 
@@ -32,35 +36,64 @@ class Candidate:
     manifest: Manifest
     file: bytes
     beside: dict[str, bytes]
-    model: Model
+    model: Facts | Model
     head: Head
     held: HeldOut
 
 
-def read_candidate(folder: Path, champion: Champion) -> Candidate:
-    """Read what the trainer made and check that it is whole and can be judged against the champion.
+async def read_candidate(
+    folder: Folder, version: str, champion: Champion, frozen: Frozen, starter: Starter
+) -> Candidate:
+    """Read what the trainer gave back and let the judging photos be seen with it.
+
+    It is taken for hostile: nothing of it runs in this process.
 
     Raises:
-        RunError: it is not.
+        RunError: it is not whole, not what it says, or cannot be judged against the champion.
     """
     try:
-        manifest = Manifest.from_json((folder / "manifest.json").read_bytes())
-        file = (folder / manifest.file).read_bytes()
-        entries = {field: entry for field in FIELDS if (entry := entry_of(manifest, field)) is not None}
-        beside = {entry.key: (folder / entry.file).read_bytes() for entry in entries.values()}
-        if set(entries) != set(FIELDS):
-            raise RunError("The trainer's model lacks what belongs beside it: weights, judges or rehearsal.")
-        model = Model.load(file, sha256=manifest.sha256)
-        judges = entries["held_out"]
-        held = held_out.read(beside[judges.key], judges, labels=len(model.labels))
-        head = read_head(file)
-    except (OSError, ValueError, ModelError, NoLinearHead, held_out.BrokenHeldOut) as error:
+        manifest, file, facts, beside = given(folder, version)
+        if facts.labels != champion.model.labels:
+            raise RunError("The trainer's model says other classes than the champion.")
+        async with Looker(starter, file) as looker:
+            await looker.try_model()
+            head = await looker.head(file, labels=len(facts.labels))
+            for field, photos in ((MANIFEST_FIELD, frozen.judging()), (REHEARSAL_FIELD, frozen.rehearsal())):
+                judges = field == MANIFEST_FIELD
+                arrays = await held_out.looked_at(looker, photos, judge=judges)
+                if not len(arrays["targets"]):
+                    raise RunError("There are no training photos to judge by, or none to rehearse.")
+                entry, beside_file = held_out.packed(manifest, field, arrays)
+                beside[entry.key], manifest = beside_file, with_entry(manifest, field, entry)
+                if judges:
+                    held = held_out.read(beside_file, entry, labels=len(facts.labels))
+    except (Foreign, Unseen, TooManyDeaths, ValueError, held_out.BrokenHeldOut) as error:
         raise RunError(f"What the trainer made cannot be used: {error}") from error
-    if model.labels != champion.model.labels:
-        raise RunError("The trainer's model says other classes than the champion.")
     if champion.held is None or held.order != champion.held.order:
         raise RunError("The trainer's model was read on other photos than those that judge the champion.")
-    return Candidate(manifest, file, beside, model, head, held)
+    return Candidate(manifest, file, beside, facts, head, held)
+
+
+def given(folder: Folder, version: str) -> tuple[Manifest, bytes, Facts, dict[str, bytes]]:
+    """Read manifest, model, what it says of itself, and weights. Raises Foreign, pydantic.ValidationError."""
+    manifest = folder.manifest()
+    if manifest.version != version:
+        raise Foreign(f"it is called {manifest.version}, and not {version}")
+    file = folder.read(manifest.file, most=MAX_MODEL_BYTES)
+    if hashlib.sha256(file).hexdigest() != manifest.sha256:
+        raise Foreign("the model is not the file that its manifest names")
+    facts = facts_of(file, manifest)
+    weights = entry_of(manifest, WEIGHTS_FIELD)
+    if weights is None:
+        raise Foreign("it has no weights beside it, from which others would start")
+    beside = folder.read(weights.file, most=MAX_MODEL_BYTES)
+    if weights.version != version or not weights.matches(beside):
+        raise Foreign("the weights are not the file that the manifest names")
+    # Of whom it descends is not the trainer's to say, nor what else a manifest may tell.
+    known = {name: getattr(manifest, name) for name in Manifest.model_fields}
+    lineage = {name: value for name, value in manifest.lineage.items() if not name.startswith("first_")}
+    manifest = Manifest.model_validate({**known, "lineage": lineage, WEIGHTS_FIELD: weights.model_dump()})
+    return manifest, file, facts, {weights.key: beside}
 
 
 def knowing_branches(
@@ -100,7 +133,7 @@ def _with_priors(candidate: Candidate, priors: BranchPriors) -> Candidate:
         candidate,
         manifest=candidate.manifest.model_copy(update=update),
         file=file,
-        model=Model.load(file, sha256=sha256),
+        model=facts_of(file, candidate.manifest.model_copy(update=update)),
     )
 
 

@@ -16,19 +16,21 @@ from mlops.full.contest import (
     knowing_what_was_known,
     read_candidate,
 )
+from mlops.full.foreign import Folder
 from mlops.full.needs import LocalNeeds, interpreter, say
 from mlops.full.photos import Frozen, find_frozen, lay_out, stand_aside
 from mlops.full.trainer import train
 from mlops.full.workshop import Workshop
 from mlops.heldout import entry_of
-from mlops.refit import held_out
-from mlops.refit.cost import compare_costs, weigh
+from mlops.refit.cost import Cost, weigh
 from mlops.refit.examples import Eyes, Lesson
 from mlops.refit.groundwork import Champion, Groundwork, taught_by, words_of_careless
 from mlops.refit.judge import figures
 from mlops.refit.run import Run
 from mlops.registry import Registry
 from mlops.runs import BeginAnew, RunError, StoreAway
+from mlops.sandbox.looker import Looker, TooManyDeaths, Unseen
+from mlops.sandbox.start import starter_of
 from mlops.settings import Settings
 from mlops.training import dataset
 from mlops.training.order import Correction, Order
@@ -48,7 +50,8 @@ class Full:
         self._database = database
         self._store = store
         self._registry = registry
-        self._ground = Groundwork(run, database, store, registry)
+        self._starter = starter_of(settings.sandbox_socket)
+        self._ground = Groundwork(run, database, store, registry, self._starter)
         self._workshop = Workshop(settings, run.id)
 
     async def run(self) -> None:
@@ -86,14 +89,16 @@ class Full:
         order = self._workshop.put(self._order(champion, lesson, data), start)
         await self._run.note(f"fine-tuning {champion.root_manifest.version} into {order.version}")
         await train(
+            self._starter,
             interpreter(self._settings),
             self._workshop.folder,
+            data,
             threads=self._settings.training_threads,
             progress=self._share(LAID_OUT, TRAINED),
             note=self._run.note,
         )
         await self._run.note("reading the photos that judge with the new model")
-        candidate = await asyncio.to_thread(self._read, frozen, champion, lesson, order)
+        candidate = await self._read(frozen, champion, lesson, order)
         await self._run.report(READ)
         await self._judge(champion, candidate, lesson, careless)
 
@@ -124,9 +129,11 @@ class Full:
         for example, aside in zip(ids, stand_aside(ids, lesson.groups[new].tolist()), strict=True):
             if aside:
                 lesson.fates[example] = ASIDE
-        eyes = Eyes(self._database, self._store, champion.model, champion.backbone)
         teaching = [lesson.examples[place] for place in lesson.of("learnt")]
-        lesson.fates.update(await lay_out(eyes, teaching, self._workshop.photos, self._share(SEEN, LAID_OUT)))
+        async with Looker(self._starter) as looker:
+            eyes = Eyes(self._database, self._store, None, champion.backbone, looker)
+            report = self._share(SEEN, LAID_OUT)
+            lesson.fates.update(await lay_out(eyes, teaching, self._workshop.photos, report))
         return words_of_careless(care)
 
     def _order(self, champion: Champion, lesson: Lesson, data: Path) -> Order:
@@ -164,18 +171,20 @@ class Full:
             },
         )
 
-    def _read(self, frozen: Frozen, champion: Champion, lesson: Lesson, order: Order) -> Candidate:
-        held_out.write(self._workshop.out, frozen.judging(), frozen.rehearsal())
-        candidate = read_candidate(self._workshop.out, champion)
+    async def _read(self, frozen: Frozen, champion: Champion, lesson: Lesson, order: Order) -> Candidate:
+        given = Folder(self._workshop.out)
+        candidate = await read_candidate(given, order.version, champion, frozen, self._starter)
         taught = taught_by(lesson, champion.learnt)
         return knowing_branches(candidate, taught, champion.rehearsal, order.course)
 
     async def _judge(
         self, champion: Champion, candidate: Candidate, lesson: Lesson, careless: list[str]
     ) -> None:
-        eyes = Eyes(self._database, self._store, candidate.model, candidate.manifest.sha256)
         judging = [lesson.examples[place] for place in lesson.of("judging")]
-        seen, unusable = await eyes.see(judging, self._share(READ, 1.0))
+        async with Looker(self._starter, candidate.file) as looker:
+            eyes = Eyes(self._database, self._store, None, candidate.manifest.sha256, looker)
+            seen, unusable = await eyes.see(judging, self._share(READ, 1.0))
+            costs = await self._costs(looker, champion.file, candidate.file)
         lesson.fates.update(unusable)
         if not any(each.example["side"] == "learning" for each in seen):
             candidate = knowing_what_was_known(candidate, champion)
@@ -185,7 +194,7 @@ class Full:
         )
         for words in careless:
             verdict.add("care", f"left out: {words}", passed=True)
-        weigh(verdict, *await asyncio.to_thread(compare_costs, champion.file, candidate.file))
+        weigh(verdict, *costs)
         manifest = candidate.manifest.model_copy(
             update={
                 "metrics": {
@@ -198,6 +207,14 @@ class Full:
         )
         await self._registry.upload(manifest, candidate.file, beside=candidate.beside)
         await self._run.finish(champion.manifest.version, manifest, verdict, lesson.fates, source="full")
+
+    @staticmethod
+    async def _costs(looker: Looker, champion: bytes, challenger: bytes) -> tuple[Cost, Cost]:
+        try:
+            before, after = await looker.costs(champion, challenger)
+        except (Unseen, TooManyDeaths) as error:
+            raise RunError(f"What the trainer made cannot be used: {error}") from error
+        return Cost(len(champion), before), Cost(len(challenger), after)
 
     def _share(self, begin: float, end: float) -> Callable[[float], Awaitable[None]]:
         async def report(done: float) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from laundry_reading.photo import PhotoError
 from laundry_reading.preprocess import decode_for_model
@@ -16,6 +17,7 @@ from mlops.refit.examples import Eyes
 from mlops.refit.held_out import HeldOut, Kept
 from mlops.repository import Row
 from mlops.runs import RunError
+from mlops.sandbox.looker import TooManyDeaths, Unseen
 from mlops.training import dataset
 from mlops.training.order import SOURCE_SIZE
 
@@ -112,18 +114,36 @@ async def lay_out(eyes: Eyes, examples: Sequence[Row], folder: Path, progress: P
         path = folder / f"{example['photo_sha256']}.npy"
         if not path.is_file():
             try:
-                _decode(await eyes.fetch(example["photo_key"]), example["photo_sha256"], path)
-            except (ObjectMissing, ValueError, PhotoError):
+                photo = await eyes.fetch(example["photo_key"])
+                if eyes.looks is None:
+                    _decode(photo, example["photo_sha256"], path)
+                else:
+                    _check(photo, example["photo_sha256"])
+                    _lay(await eyes.looks.pixels(photo, SOURCE_SIZE), path)
+            except TooManyDeaths as error:
+                raise RunError(f"The photos cannot be looked at: {error}.") from error
+            except (ObjectMissing, ValueError, PhotoError, Unseen):
                 unusable[example["id"]] = Fate("left out", "photo missing, changed or unreadable")
         await progress((number + 1) / len(examples))
     return unusable
 
 
 def _decode(photo: bytes, sha256: str, path: Path) -> None:
+    _check(photo, sha256)
+    _lay(decode_for_model(photo, SOURCE_SIZE), path)
+
+
+def _check(photo: bytes, sha256: str) -> None:
     if hashlib.sha256(photo).hexdigest() != sha256:
         raise ValueError(sha256)
+
+
+def _lay(pixels: npt.NDArray[np.uint8], path: Path) -> None:
     partial = path.with_suffix(".part.npy")
-    np.save(partial, decode_for_model(photo, SOURCE_SIZE))
+    partial.unlink(missing_ok=True)
+    # Made anew: the trainer of an attempt before may write here, and a link of its must not be followed.
+    with partial.open("xb") as file:
+        np.save(file, pixels)
     partial.replace(path)
 
 

@@ -1,87 +1,101 @@
-"""Runs the trainer: a process with torch that is given a folder, and no address and no secret."""
+"""Runs the trainer: a shut-in process with torch that is given a folder, and no address and no secret."""
 
-import asyncio
-import os
+import json
 import sys
 from collections import deque
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from mlops.runs import BeginAnew, RunError
+from mlops.sandbox.start import EXIT, Shut, Starter
+from mlops.sandbox.surroundings import environment
 from mlops.training.order import REFUSED, Line
+
+__all__ = ["environment", "train"]
 
 Progress = Callable[[float], Awaitable[None]]
 Note = Callable[[str], Awaitable[None]]
 
-PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH")
 REMEMBERED = 12
 """Lines of other output that are told when the trainer fails."""
 
+NOTE_MOST = 500
+NOTES_MOST = 2_000
+"""So many notes are kept of one training: they go into the database."""
 
-async def train(python: Path, folder: Path, *, threads: int, progress: Progress, note: Note) -> None:
+
+async def train(
+    starter: Starter,
+    python: Path,
+    folder: Path,
+    data: Path,
+    *,
+    threads: int,
+    progress: Progress,
+    note: Note,
+) -> None:
     """Run the trainer to its end.
 
     Raises:
         RunError: it cannot do what it was told, or failed.
         BeginAnew: it was killed; its checkpoint is in the folder.
     """
-    process = await asyncio.create_subprocess_exec(
-        python,
-        "-m",
-        "mlops.training.tune",
-        folder,
-        # It ends when its standard input does: it never outlives this process.
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-        env=environment(threads),
-        limit=2**20,
-    )
     try:
-        error, other = await _listen(process, progress, note)
-        code = await process.wait()
+        # It ends when its standard input does: it never outlives this process.
+        shut = await starter.train(python, folder, data, threads=threads)
+    except OSError as error:
+        raise BeginAnew(f"the trainer cannot be started: {error}") from error
+    try:
+        told, code, other = await _listen(shut, progress, note)
+        if code is None and shut.process is not None:
+            code = await shut.process.wait()
     finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
+        await shut.end()
+    if code is None:
+        raise BeginAnew("the trainer's container is gone; its last whole epoch is kept")
     if code < 0:
         raise BeginAnew(f"the trainer was killed by signal {-code}; its last whole epoch is kept")
-    if code == REFUSED and error:
-        raise RunError(error)
+    if code == REFUSED and told:
+        raise RunError(told[:NOTE_MOST])
     if code != 0:
         raise RunError(
             f"The trainer ended with exit code {code}. It said: {' / '.join(other) or 'nothing'}"[:900]
         )
 
 
-async def _listen(
-    process: asyncio.subprocess.Process, progress: Progress, note: Note
-) -> tuple[str | None, deque[str]]:
-    assert process.stdout is not None
-    error: str | None = None
+async def _listen(shut: Shut, progress: Progress, note: Note) -> tuple[str | None, int | None, deque[str]]:
+    told: str | None = None
+    code: int | None = None
+    notes = 0
     other: deque[str] = deque(maxlen=REMEMBERED)
-    async for raw in process.stdout:
-        text = raw.decode(errors="replace").rstrip()
-        line = Line.read(text)
-        if line is None:
-            if text:
-                other.append(text[:200])
-                print(text, file=sys.stderr)
-            continue
-        error = line.error or error
-        if line.note:
-            await note(line.note)
-        if line.done is not None:
-            await progress(line.done)
-    return error, other
+    try:
+        async for raw in shut.source:
+            text = raw.decode(errors="replace").rstrip()
+            # Only where it runs in another container, whose server says so last.
+            if shut.process is None and (ended := _exit_of(text)) is not None:
+                code = ended
+                continue
+            line = Line.read(text)
+            if line is None:
+                if text:
+                    other.append(text[:200])
+                    print(text[:NOTE_MOST], file=sys.stderr)
+                continue
+            told = line.error or told
+            if line.note and notes < NOTES_MOST:
+                notes += 1
+                await note(line.note[:NOTE_MOST])
+            if line.done is not None:
+                await progress(line.done)
+    except ValueError as broken:
+        raise RunError("The trainer said a line that is too long; it was ended.") from broken
+    except OSError:
+        pass
+    return told, code, other
 
 
-def environment(threads: int) -> dict[str, str]:
-    """The trainer's environment: what any program needs, and how many threads it may use."""
-    kept = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
-    return {
-        **kept,
-        "PYTHONUNBUFFERED": "1",
-        "OMP_NUM_THREADS": str(threads),
-        "OPENBLAS_NUM_THREADS": str(threads),
-    }
+def _exit_of(text: str) -> int | None:
+    try:
+        return int(json.loads(text)[EXIT])
+    except (ValueError, KeyError, TypeError):
+        return None

@@ -8,9 +8,13 @@ from pathlib import Path
 from laundry_service.database import Database
 from mlops import repository
 from mlops.settings import Settings
-from mlops.training.order import OUT_FOLDER, PHOTOS_FOLDER, WEIGHTS_FILE, Order
+from mlops.training.order import CACHE_FOLDER, CHECKPOINT_FILE, OUT_FOLDER, PHOTOS_FOLDER, WEIGHTS_FILE, Order
 
 NAME = "run-"
+KEPT_ORDER = ".order"
+GOES_ON = (CHECKPOINT_FILE, CACHE_FOLDER, OUT_FOLDER)
+"""What an attempt leaves to the next."""
+
 ENDED = ("succeeded", "failed", "cancelled")
 
 
@@ -36,28 +40,39 @@ class Workshop:
         """Make the folder, and remove those of ended runs: a cancelled one cannot do it itself."""
         self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.folder.mkdir(exist_ok=True, mode=0o700)
+        if self.photos.is_symlink():
+            # The trainer of an attempt before may write here.
+            self.photos.unlink()
         self.photos.mkdir(exist_ok=True)
-        for other in self.root.glob(f"{NAME}*"):
+        for other in (each for each in self.root.glob(f"{NAME}*") if each.is_dir()):
             async with database.session() as session:
                 run = await repository.get_run(session, other.name.removeprefix(NAME))
             if run is not None and run["status"] in ENDED:
-                shutil.rmtree(other, ignore_errors=True)
+                _remove(other)
 
     def put(self, order: Order, weights: bytes) -> Order:
         """Lay the order down; an earlier attempt goes on if its was the same, else it is removed."""
+        # Kept outside of what the trainer may write.
+        kept = self.folder.with_suffix(KEPT_ORDER)
         try:
-            former: Order | None = Order.load(self.folder)
+            former: Order | None = Order.model_validate_json(kept.read_bytes())
         except (OSError, ValueError):
             former = None
-        if former is not None and former.same_work(order):
-            return former
+        same = former if former is not None and former.same_work(order) else None
         for each in self.folder.iterdir():
-            if each != self.photos:
-                shutil.rmtree(each) if each.is_dir() else each.unlink()
+            if each != self.photos and (same is None or each.name not in GOES_ON):
+                shutil.rmtree(each) if each.is_dir() and not each.is_symlink() else each.unlink()
+        order = same or order
         (self.folder / WEIGHTS_FILE).write_bytes(weights)
         order.save(self.folder)
+        kept.write_text(order.model_dump_json(), encoding="utf-8")
         return order
 
     def close(self) -> None:
         """Remove the folder."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        _remove(self.folder)
+
+
+def _remove(folder: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.with_suffix(KEPT_ORDER).unlink(missing_ok=True)

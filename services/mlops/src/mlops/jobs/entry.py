@@ -1,6 +1,7 @@
 """What the process of any run does around the run itself."""
 
 import asyncio
+import ctypes
 import os
 import sys
 import threading
@@ -14,6 +15,7 @@ ALONE = "--alone"
 """Argument of a job that no service holds by its standard input."""
 
 NICENESS = 10
+SET_DUMPABLE = 4
 
 
 def main(kind: str, steps: type[Steps]) -> int:
@@ -21,12 +23,18 @@ def main(kind: str, steps: type[Steps]) -> int:
     arguments = [each for each in sys.argv[1:] if each != ALONE]
     if len(arguments) != 1:
         sys.exit(f"usage: python -m mlops.{kind} <run id> [{ALONE}]")
+    keep_to_itself()
     give_way(NICENESS)
     settings = Settings()
     configure_logging(f"{settings.service_name}-{kind}", settings.log_level)
     if ALONE not in sys.argv:
         threading.Thread(target=_end_with_the_service, daemon=True).start()
     return asyncio.run(take(steps, arguments[0], settings))
+
+
+def keep_to_itself() -> None:
+    """Show this process's memory and environment, which hold secrets, to no other of its user."""
+    ctypes.CDLL(None).prctl(SET_DUMPABLE, 0, 0, 0, 0)
 
 
 def _end_with_the_service() -> None:

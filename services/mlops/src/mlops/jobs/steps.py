@@ -9,6 +9,7 @@ from mlops.jobs.patience import PatientStore
 from mlops.manifests import Manifests
 from mlops.refit.run import Run
 from mlops.registry import Registry
+from mlops.sandbox.start import Beside, starter_of
 from mlops.settings import Settings
 
 
@@ -32,6 +33,9 @@ async def take(kind: type[Steps], run_id: str, settings: Settings) -> int:
     run = Run(run_id, database, registry)
     try:
         async with run:
+            starter = starter_of(settings.sandbox_socket)
+            if isinstance(starter, Beside):
+                await starter.hold()
             await kind(run, settings, database, store, registry).run()
     finally:
         await store.close()

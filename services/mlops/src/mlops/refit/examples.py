@@ -22,7 +22,8 @@ from mlops.refit.held_out import HeldOut
 from mlops.refit.likeness import groups, hashes_of, near, picture_hash
 from mlops.refit.statistics import Bools
 from mlops.repository import Row
-from mlops.runs import StoreAway
+from mlops.runs import RunError, StoreAway
+from mlops.sandbox.looker import Looks, TooManyDeaths, Unseen
 
 AT_ONCE = 4
 KEPT_EVERY = 64
@@ -83,8 +84,20 @@ class Lesson:
 class Eyes:
     """Sees photos with a model; what it saw once it keeps in the database."""
 
-    def __init__(self, database: Database, store: ObjectStore, model: Model, backbone: str) -> None:
-        """Take a model whose part before the last layer is called ``backbone``."""
+    def __init__(
+        self,
+        database: Database,
+        store: ObjectStore,
+        model: Model | None,
+        backbone: str,
+        looks: Looks | None = None,
+    ) -> None:
+        """Take a model whose part before the last layer is called ``backbone``.
+
+        Args:
+            looks: a shut-in process that looks at photos with this model; without, this one does.
+        """
+        self.looks = looks
         self._database = database
         self._store = store
         self._model = model
@@ -140,11 +153,18 @@ class Eyes:
         if hashlib.sha256(photo).hexdigest() != example["photo_sha256"]:
             return Unusable("photo changed")
         try:
+            if self.looks is not None:
+                return await self.looks.features(photo)
             return await asyncio.get_running_loop().run_in_executor(worker, self._features, photo)
-        except (PhotoError, ModelError):
+        except TooManyDeaths as error:
+            raise RunError(
+                f"The photos cannot be looked at: {error}. The service's log says more."
+            ) from error
+        except (PhotoError, ModelError, Unseen):
             return Unusable("photo unreadable")
 
     def _features(self, photo: bytes) -> tuple[bytes, bytes]:
+        assert self._model is not None
         pixels = decode_for_model(photo, self._model.input_size)
         _, seen = self._model.predict(pixels[np.newaxis])
         return seen[0].astype(np.float16).tobytes(), picture_hash(pixels)

@@ -24,6 +24,8 @@ from mlops.refit.held_out import HeldOut
 from mlops.refit.run import Run
 from mlops.registry import BrokenModel, Registry
 from mlops.runs import RunError
+from mlops.sandbox.looker import Looker
+from mlops.sandbox.start import Here, Starter
 
 
 @dataclass(frozen=True)
@@ -56,8 +58,16 @@ class Champion:
 class Groundwork:
     """Fetches the champion, sees the examples and sorts them out."""
 
-    def __init__(self, run: Run, database: Database, store: ObjectStore, registry: Registry) -> None:
-        """Take the run whose log tells of it."""
+    def __init__(
+        self,
+        run: Run,
+        database: Database,
+        store: ObjectStore,
+        registry: Registry,
+        starter: Starter | None = None,
+    ) -> None:
+        """Take the run whose log tells of it, and who starts what looks at photos."""
+        self._starter = starter or Here()
         self._run = run
         self._database = database
         self._store = store
@@ -119,8 +129,9 @@ class Groundwork:
             f"{len(examples)} examples; the champion {champion.manifest.version} learnt "
             f"{len(champion.learnt)}"
         )
-        eyes = Eyes(self._database, self._store, champion.model, champion.backbone)
-        seen, unusable = await eyes.see(examples, progress)
+        async with Looker(self._starter, champion.file) as looker:
+            eyes = Eyes(self._database, self._store, None, champion.backbone, looker)
+            seen, unusable = await eyes.see(examples, progress)
         return await asyncio.to_thread(make_lesson, seen, unusable, champion.model.labels, champion.held)
 
     async def leave_out_careless(self, champion: Champion, lesson: Lesson, taught: Taught) -> dict[str, Care]:

@@ -25,6 +25,7 @@ from laundry_reading.preprocess import decode_for_model
 from mlops.heldout import MANIFEST_FIELD, REHEARSAL_FIELD, Entry, with_entry
 from mlops.refit.head import Examples, Floats, Ints, whole
 from mlops.refit.likeness import Hashes, hashes_of, picture_hash
+from mlops.sandbox.looker import Looks
 
 if TYPE_CHECKING:
     from mlops.training.dataset import Photo
@@ -123,25 +124,54 @@ def write(folder: Path, judges: Iterable[Kept], rehearsal: Iterable[Kept] = ()) 
     return manifest
 
 
+async def looked_at(looks: Looks, photos: Iterable[Kept], *, judge: bool) -> dict[str, npt.NDArray[Any]]:
+    """Have photos looked at by a shut-in process, as ``write`` does in this one. Raises Unseen."""
+    found = []
+    for each in photos:
+        features, likeness = await looks.features(each.photo)
+        found.append(_Looked(each, np.frombuffer(features, dtype=np.float16), likeness))
+    return _gathered(found, judge=judge)
+
+
+@dataclass(frozen=True)
+class _Looked:
+    kept: Kept
+    features: npt.NDArray[Any]
+    hash: bytes
+
+
 def _look(model: Model, photos: Iterable[Kept], *, judge: bool) -> dict[str, npt.NDArray[Any]]:
-    rows, targets, names, hashes, digests = [], [], [], [], []
+    found = []
     for each in photos:
         pixels = decode_for_model(each.photo, model.input_size)
-        rows.append(model.predict(pixels[np.newaxis])[1][0])
-        targets.append(each.target)
-        names.append(each.household)
-        hashes.append(picture_hash(pixels))
-        digests.append(hashlib.sha256(each.photo).digest())
+        found.append(_Looked(each, model.predict(pixels[np.newaxis])[1][0], picture_hash(pixels)))
+    return _gathered(found, judge=judge)
+
+
+def _gathered(looked: Sequence[_Looked], *, judge: bool) -> dict[str, npt.NDArray[Any]]:
     found: dict[str, npt.NDArray[Any]] = {
-        "features": np.array(rows, dtype=np.float16),
-        "targets": np.array(targets, dtype=np.int16),
+        "features": np.array([each.features for each in looked], dtype=np.float16),
+        "targets": np.array([each.kept.target for each in looked], dtype=np.int16),
     }
     if judge:
+        names = [each.kept.household for each in looked]
         known = sorted(set(names))
+        digests = [hashlib.sha256(each.kept.photo).digest() for each in looked]
         found["households"] = np.array([known.index(name) for name in names], dtype=np.int16)
-        found["hashes"] = hashes_of(hashes)
+        found["hashes"] = hashes_of([each.hash for each in looked])
         found["photos"] = np.frombuffer(b"".join(digests), dtype=np.uint8).reshape(-1, 32)
     return found
+
+
+def packed(
+    manifest: Manifest, field: Literal["held_out", "rehearsal"], arrays: dict[str, npt.NDArray[Any]]
+) -> tuple[Entry, bytes]:
+    """Write what was seen as the file that lies beside a model, with what its manifest says of it."""
+    out = io.BytesIO()
+    np.savez_compressed(out, allow_pickle=False, **arrays)
+    data = out.getvalue()
+    name = f"{Path(manifest.file).stem}.{field.replace('_', '-')}.npz"
+    return Entry(version=manifest.version, file=name, sha256=hashlib.sha256(data).hexdigest()), data
 
 
 def _store(
@@ -150,12 +180,8 @@ def _store(
     field: Literal["held_out", "rehearsal"],
     arrays: dict[str, npt.NDArray[Any]],
 ) -> Manifest:
-    out = io.BytesIO()
-    np.savez_compressed(out, allow_pickle=False, **arrays)
-    data = out.getvalue()
-    path = folder / f"{Path(manifest.file).stem}.{field.replace('_', '-')}.npz"
-    path.write_bytes(data)
-    entry = Entry(version=manifest.version, file=path.name, sha256=hashlib.sha256(data).hexdigest())
+    entry, data = packed(manifest, field, arrays)
+    (folder / entry.file).write_bytes(data)
     return with_entry(manifest, field, entry)
 
 

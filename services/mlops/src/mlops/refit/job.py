@@ -19,6 +19,7 @@ from mlops.refit.judge import figures
 from mlops.refit.run import Run
 from mlops.registry import Registry
 from mlops.runs import RunError
+from mlops.sandbox.start import starter_of
 from mlops.settings import Settings
 
 LARGEST_GAP = 0.01
@@ -38,7 +39,7 @@ class Refit:
         self._run = run
         self._settings = settings
         self._registry = registry
-        self._ground = Groundwork(run, database, store, registry)
+        self._ground = Groundwork(run, database, store, registry, starter_of(settings.sandbox_socket))
 
     async def run(self) -> None:
         """Fetch, sort out, fit, judge, store, decide.

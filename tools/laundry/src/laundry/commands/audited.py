@@ -54,7 +54,7 @@ def _keep(act: Act, *, on_stack: bool) -> None:
             asyncio.run(_insert(url, act))
     except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         raise LaundryError(
-            f"Without a record nothing is changed, and the audit cannot be kept: {type(error).__name__} {error}"
+            f"Without a record nothing is done, and the audit cannot be kept: {type(error).__name__} {error}"
         ) from error
 
 
