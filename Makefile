@@ -18,7 +18,7 @@ DATA ?= ../shared/data
 DOCKER_COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
 COMPOSE = $(DOCKER_COMPOSE) --env-file var/compose.env
 
-.PHONY: help setup demo up down status test lint types format bench verify faults train-setup model contracts lock check-deploy clean \
+.PHONY: help setup demo up down status test lint types format bench verify faults train-setup model contracts lock train-lock check-deploy clean \
   compose-env compose-up compose-down
 
 help: ## Show this list
@@ -75,7 +75,14 @@ faults: setup ## Break a three-node stack in every way under load; a ledger outs
 
 train-setup: ## Make .venv-train, which has torch: for `make model` and for full training runs
 	@test -x $(TRAIN)/bin/python || $(PYTHON) -m venv $(TRAIN)
-	$(TRAIN)/bin/python -m pip install --quiet --disable-pip-version-check -r services/mlops/training-requirements.txt
+	@$(TRAIN)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes \
+	  -r services/mlops/training-requirements-cpu.txt 2> $(TRAIN)/cpu.log \
+	  || echo "No index here has torch for processors alone (see $(TRAIN)/cpu.log): the usual one is taken, with 3 GB more."
+	$(TRAIN)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes \
+	  -r services/mlops/training-requirements.txt
+	@$(TRAIN)/bin/python -c "import sys; from importlib.metadata import version; sys.exit('+cpu' not in version('torch'))" \
+	  || $(TRAIN)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes \
+	  -r services/mlops/training-requirements-cuda.txt
 	$(TRAIN)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -e libs/reading -e services/mlops
 
 model: setup train-setup ## Train the shipped model from scratch (DATA=folder of photos; two hours on 2 cores)
@@ -90,6 +97,11 @@ lock: setup ## Resolve the dependencies anew into requirements.lock
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 	  --group dev pyproject.toml $(foreach p,$(PACKAGES),--no-emit-package $(shell sed -n 's/^name = "\(.*\)"/\1/p' $(p)/pyproject.toml)) \
 	  -o requirements.lock
+
+train-lock: setup ## Resolve what training needs anew, with hashes
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+	  --no-emit-index-url --no-emit-find-links -c requirements.lock services/mlops/training-requirements.in \
+	  | $(BIN)/python services/mlops/lock_training.py
 
 compose-env: setup ## Make passwords and broker definitions for Compose (var/compose.env; kept if there)
 	$(BIN)/laundry compose-env

@@ -35,13 +35,15 @@ spec:
       {{- end }}
       containers:
         - name: training
-          image: {{ include "laundry.image" (dict "root" $root "image" (ternary "mlops-training" "mlops" $full)) }}
+          image: {{ include "laundry.image" (dict "root" $root "image" "mlops") }}
           imagePullPolicy: {{ $root.Values.image.pullPolicy }}
           command: [python, -m, mlops.{{ .kind }}]
           securityContext:
             {{- include "laundry.containerSecurity" $root | nindent 12 }}
           env:
-            {{- include "laundry.environment" (dict "root" $root "service" "mlops" "facts" $facts) | nindent 12 }}
+            {{- include "laundry.environment" (dict "root" $root "service" "mlops" "facts" (merge (dict "broker" false) $facts)) | nindent 12 }}
+            - name: LAUNDRY_SANDBOX_SOCKET
+              value: /exchange/sandbox.sock
             {{- if $full }}
             - name: LAUNDRY_TRAINING_DATA
               value: /photos
@@ -51,10 +53,34 @@ spec:
               value: {{ $own.threads | quote }}
             {{- end }}
           resources:
-            {{- toYaml $own.resources | nindent 12 }}
+            {{- toYaml $training.run.resources | nindent 12 }}
           volumeMounts:
             - name: tmp
               mountPath: /tmp
+            - name: exchange
+              mountPath: /exchange
+            {{- if $full }}
+            - name: photos
+              mountPath: /photos
+              readOnly: true
+            - name: work
+              mountPath: /work
+            {{- end }}
+        # Decodes photos, trains, and runs what came of it; it is given no secret, and the container above believes
+        # nothing that it says without a look.
+        - name: sandbox
+          image: {{ include "laundry.image" (dict "root" $root "image" (ternary "mlops-training" "mlops" $full)) }}
+          imagePullPolicy: {{ $root.Values.image.pullPolicy }}
+          command: [python, -m, mlops.sandbox.serve, /exchange/sandbox.sock]
+          securityContext:
+            {{- include "laundry.containerSecurity" $root | nindent 12 }}
+          resources:
+            {{- toYaml $own.resources | nindent 12 }}
+          volumeMounts:
+            - name: sandbox-tmp
+              mountPath: /tmp
+            - name: exchange
+              mountPath: /exchange
             {{- if $full }}
             - name: photos
               mountPath: /photos
@@ -65,7 +91,13 @@ spec:
       volumes:
         - name: tmp
           emptyDir:
+            sizeLimit: 64Mi
+        - name: sandbox-tmp
+          emptyDir:
             sizeLimit: 1Gi
+        - name: exchange
+          emptyDir:
+            sizeLimit: 16Mi
         {{- if $full }}
         - name: photos
           persistentVolumeClaim:

@@ -36,7 +36,8 @@ class LocalNeeds:
         """Look at the model, the interpreter and the folder of photos."""
         return [
             *lacking_weights(root),
-            *await lacking_modules(interpreter(self._settings)),
+            # The container beside this one brings its own interpreter.
+            *([] if self._settings.sandbox_socket else await lacking_modules(interpreter(self._settings))),
             *lacking_photos(self._settings.training_data),
         ]
 

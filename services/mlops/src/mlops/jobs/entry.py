@@ -6,6 +6,8 @@ import os
 import sys
 import threading
 
+from pydantic import SecretStr
+
 from laundry_service.logging import configure_logging
 from laundry_service.priority import give_way
 from mlops.jobs.steps import Steps, take
@@ -18,6 +20,12 @@ NICENESS = 10
 SET_DUMPABLE = 4
 
 
+class JobSettings(Settings):
+    """What the process of a run reads: it speaks to no broker, so it needs no login there."""
+
+    amqp_url: SecretStr = SecretStr("")
+
+
 def main(kind: str, steps: type[Steps]) -> int:
     """Run the run. Returns the exit code: 0 also for a run that failed with its reason noted."""
     arguments = [each for each in sys.argv[1:] if each != ALONE]
@@ -25,7 +33,7 @@ def main(kind: str, steps: type[Steps]) -> int:
         sys.exit(f"usage: python -m mlops.{kind} <run id> [{ALONE}]")
     keep_to_itself()
     give_way(NICENESS)
-    settings = Settings()
+    settings = JobSettings()
     configure_logging(f"{settings.service_name}-{kind}", settings.log_level)
     if ALONE not in sys.argv:
         threading.Thread(target=_end_with_the_service, daemon=True).start()

@@ -8,6 +8,9 @@ from collections.abc import Callable, Mapping, Sequence
 from mlops.jobs.launch import BEGIN_ANEW, Ended, Job, LaunchError
 
 KILL_AFTER_S = 5.0
+NOT_FOR_JOBS = ("LAUNDRY_AMQP_URL",)
+"""A run speaks to no broker."""
+
 ONE_CORE = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
 
@@ -40,7 +43,11 @@ class Processes:
                     stdin=asyncio.subprocess.PIPE,
                     # So that its low priority counts against other services too, where sessions share cores.
                     start_new_session=True,
-                    env={**os.environ, **self._environment, **ONE_CORE},
+                    env={
+                        name: value
+                        for name, value in {**os.environ, **self._environment, **ONE_CORE}.items()
+                        if name not in NOT_FOR_JOBS
+                    },
                 )
             )
         except OSError as error:

@@ -43,7 +43,11 @@ class Server:
                 program = train_command(python, folder)
                 rules = training(python, folder, data)
                 process = await start(
-                    rules, *program, threads=int(wish["threads"]), errors=asyncio.subprocess.STDOUT
+                    rules,
+                    *program,
+                    threads=int(wish["threads"]),
+                    errors=asyncio.subprocess.STDOUT,
+                    scratch=str(folder),
                 )
                 code = await self._pass_on(process, source, out)
                 out.write(json.dumps({"exit": code}).encode() + b"\n")

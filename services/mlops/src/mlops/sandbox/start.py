@@ -48,15 +48,20 @@ class Starter(Protocol):
 
 
 async def start(
-    rules: Rules, *program: str, threads: int, errors: int | None = None
+    rules: Rules, *program: str, threads: int, errors: int | None = None, scratch: str = ""
 ) -> asyncio.subprocess.Process:
-    """Start a program of this machine under rules, without this process's environment."""
+    """Start a program of this machine under rules, without this process's environment.
+
+    Args:
+        errors: where its error output goes; default: to this process's.
+        scratch: where it may leave temporary files.
+    """
     return await asyncio.create_subprocess_exec(
         *rules.command(*program),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=errors,
-        env=environment(threads),
+        env={**environment(threads), **({"TMPDIR": scratch, "HOME": scratch} if scratch else {})},
         # A session of its own: it is ended with its children, and no terminal is its own.
         start_new_session=True,
         cwd="/",
@@ -85,7 +90,11 @@ class Here:
         """As ``Starter.train``."""
         rules = training(python, folder, data)
         program = train_command(python, folder)
-        return _shut(await start(rules, *program, threads=threads, errors=asyncio.subprocess.STDOUT))
+        return _shut(
+            await start(
+                rules, *program, threads=threads, errors=asyncio.subprocess.STDOUT, scratch=str(folder)
+            )
+        )
 
 
 class Beside:
