@@ -90,6 +90,7 @@ async def test_what_makes_two_uploads_one_task(alone: Service, database_url: str
     assert (await alone.upload(photo, key="k1")).json()["id"] == first
     assert_problem(await alone.upload(other, key="k1"), 422, "idempotency-key-reused")
     assert_problem(await alone.upload(photo, key="k1", branch="b2"), 422, "idempotency-key-reused")
+    assert_problem(await alone.upload(photo, key="k1", note="of the towels"), 422, "idempotency-key-reused")
     unkeyed = (await alone.upload(photo)).json()["id"]
     somebody = alone.identity.bearer("helper", "b1", sub="helper-2")
     others = [

@@ -123,7 +123,7 @@ def _add_upload(api: APIRouter, deps: Deps) -> None:
             raise Problem(
                 422,
                 "idempotency-key-reused",
-                "This Idempotency-Key was used for another photo or branch. Send a new key.",
+                "This Idempotency-Key was used for another photo, branch or note. Send a new key.",
             ) from error
         finally:
             await form.close()

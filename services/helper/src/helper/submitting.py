@@ -40,7 +40,7 @@ log = structlog.get_logger(__name__)
 
 
 class KeyReused(Exception):
-    """The helper used this Idempotency-Key for another photo or branch."""
+    """The helper used this Idempotency-Key for another photo, branch or note."""
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,8 @@ class Submitting:
             SUBMITTED.labels("no").inc()
             return task, False
         await self._drop(photo.key)
-        if not same_submission(earlier, upload.branch_id, digest):
+        other_note = upload.idempotency_key is not None and earlier.note != upload.note
+        if other_note or not same_submission(earlier, upload.branch_id, digest):
             raise KeyReused
         SUBMITTED.labels("yes").inc()
         return earlier, True

@@ -24,7 +24,7 @@ from search.bodies import (
     TasteOut,
 )
 from search.cursors import BadCursor, read_cursor, write_cursor
-from search.model import NewPreference, Taste
+from search.model import KeyReused, NewPreference, Taste
 from search.stating import Stating
 
 MAX_SUBJECT = 255
@@ -140,7 +140,14 @@ def preferences_router(database: Database, stating: Stating) -> APIRouter:
         asked: PreferenceIn,
         owner: Owner,
         response: Response,
-        idempotency_key: Annotated[str | None, Header(min_length=1, max_length=200)] = None,
+        idempotency_key: Annotated[
+            str | None,
+            Header(
+                pattern=r"^[\x21-\x7e]{1,200}$",
+                description="The same key is the same preference, however often it is sent; "
+                "it counts for this branch and this owner",
+            ),
+        ] = None,
     ) -> PreferenceOut:
         """Say what the branch is like. Customers whom it suits are found at once and hear of it."""
         require_branch(owner, branch_id)
@@ -155,6 +162,12 @@ def preferences_router(database: Database, stating: Stating) -> APIRouter:
         )
         try:
             stored, is_new = await stating.state(new)
+        except KeyReused as error:
+            raise Problem(
+                422,
+                "idempotency-key-reused",
+                "This Idempotency-Key was used for another preference. Send a new key.",
+            ) from error
         except TimeoutError as error:
             raise Problem(
                 503,

@@ -40,6 +40,15 @@ class Preference:
     created_at: datetime
 
 
+class KeyReused(Exception):
+    """The Idempotency-Key was used for another preference."""
+
+
+def says_the_same(known: Preference, new: NewPreference) -> bool:
+    """Whether what repeats a key is what was said with it."""
+    return (known.title, known.text, known.tags) == (new.title, new.text, new.tags)
+
+
 @dataclass(frozen=True)
 class SuitableBranch:
     """A branch that suits a customer, by the one of its preferences that suits best."""

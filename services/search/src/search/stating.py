@@ -12,7 +12,7 @@ from laundry_events import Outbox
 from laundry_events.events import PreferenceCreated, PreferenceMatch
 from laundry_service.database import Database
 from search import repository
-from search.model import NewPreference, Preference
+from search.model import KeyReused, NewPreference, Preference, says_the_same
 from search.splitting import plan_parts, room_for_matches, size_of
 
 MANY_PARTS = 999_999
@@ -44,6 +44,7 @@ class Stating:
             the preference, and whether it is new (not so with an idempotency key that was used before).
 
         Raises:
+            KeyReused: the key was used for something else that this owner said of the branch.
             TimeoutError: matching took too long; nothing was kept.
             TooLargeForAMessage: a customer's id is too long to be told of; nothing was kept.
         """
@@ -54,6 +55,8 @@ class Stating:
                     known = await repository.preference_by_key(
                         session, new.branch_id, new.created_by, new.idempotency_key
                     )
+                    if not says_the_same(known, new):
+                        raise KeyReused
                     return known, False
                 count = await repository.match_customers(session, new.id, threshold=self._threshold)
                 parts = await self._announce(session, new) if count else 0
