@@ -18,6 +18,7 @@ import pytest
 import pytest_asyncio
 from onnx import TensorProto, helper
 
+from laundry_reading.manifest import Manifest
 from laundry_reading.preprocess import decode_for_model
 from laundry_reading.storage import MAX_MODEL_BYTES
 from laundry_testing.models import LABELS, colour_model, manifest_of, photo_of
@@ -466,3 +467,10 @@ def make_order(tmp_path: Path) -> Callable[..., Order]:
         )  # fmt: skip
 
     return make
+
+
+def test_the_shipped_model_is_one_that_a_run_may_bring() -> None:
+    folder = Path(__file__).parents[3] / "models"
+    manifest = Manifest.from_json((folder / "manifest.json").read_bytes())
+    facts = facts_of((folder / manifest.file).read_bytes(), manifest)
+    assert (facts.version, list(facts.labels)) == (manifest.version, manifest.labels)
