@@ -9,7 +9,7 @@ TEXT = (ROOT / "docs" / "threats.md").read_text(encoding="utf-8")
 NAMED = re.findall(r"([\w./-]+\.py)::(\w+)", TEXT)
 
 
-def tests_of(path: Path) -> set[str]:
+def functions_of(path: Path) -> set[str]:
     tree = ast.parse(path.read_text(encoding="utf-8"))
     return {node.name for node in tree.body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
 
@@ -18,7 +18,7 @@ def test_every_test_that_is_named_exists() -> None:
     missing = [
         f"{file}::{test}"
         for file, test in NAMED
-        if not (ROOT / file).is_file() or test not in tests_of(ROOT / file)
+        if not (ROOT / file).is_file() or test not in functions_of(ROOT / file)
     ]
     assert not missing, "\n".join(missing)
 
