@@ -1,5 +1,6 @@
 """The inbox: a message has its effect once, however often it is delivered."""
 
+from collections.abc import Collection
 from datetime import timedelta
 
 from sqlalchemy import delete, func
@@ -25,6 +26,22 @@ async def first_time(session: AsyncSession | AsyncConnection, consumer: str, mes
         .returning(inbox.c.message_id)
     )
     return noted.first() is not None
+
+
+async def first_times(
+    session: AsyncSession | AsyncConnection, consumer: str, message_ids: Collection[str]
+) -> set[str]:
+    """Note many messages in the caller's transaction; returns those whose effect was not had before."""
+    if not message_ids:
+        return set()
+    noted = await session.execute(
+        insert(inbox)
+        # In one order: two readers of the same messages wait for each other and never in a circle.
+        .values([{"consumer": consumer, "message_id": each} for each in sorted(set(message_ids))])
+        .on_conflict_do_nothing()
+        .returning(inbox.c.message_id)
+    )
+    return set(noted.scalars())
 
 
 async def forget_old(session: AsyncSession | AsyncConnection) -> int:

@@ -17,8 +17,14 @@ from sqlalchemy.ext.asyncio import (
 class Database:
     """The engine and its sessions: ``async with database.transaction() as session``."""
 
-    def __init__(self, url: str, *, pool: int = 10) -> None:
-        """Take a ``postgresql+asyncpg://`` URL. Nothing connects yet."""
+    def __init__(self, url: str, *, pool: int = 10, lock_timeout_s: float | None = None) -> None:
+        """Take a ``postgresql+asyncpg://`` URL. Nothing connects yet.
+
+        Args:
+            lock_timeout_s: a statement that waits longer than this for a row that somebody holds fails: those
+                who want that row do not keep the pool from all others. ``None``: it waits.
+        """
+        locks = {} if lock_timeout_s is None else {"lock_timeout": f"{lock_timeout_s * 1000:.0f}"}
         # No overflow: connections beyond the pool would be opened and thrown away again and again under load,
         # and opening one costs more than waiting for one.
         self.engine: AsyncEngine = create_async_engine(
@@ -28,7 +34,7 @@ class Database:
             pool_timeout=10,
             # An error names its statement, not the tokens and names that were in it.
             hide_parameters=True,
-            connect_args={"timeout": 5, "command_timeout": 30},
+            connect_args={"timeout": 5, "command_timeout": 30, "server_settings": locks},
         )
         event.listen(self.engine.sync_engine, "checkout", _replace_closed)
         self._sessions = async_sessionmaker(self.engine, expire_on_commit=False)

@@ -12,7 +12,17 @@ RETRY_AFTER_S = 5
 # SQLSTATEs of a server that is away, full, read-only, starting or going down: trying again can help.
 AWAY = ("08", "25006", "53", "57P")
 
+# SQLSTATEs of two who want the same rows: waited too long for a lock, a deadlock, a lost race.
+CONTENTION = ("55P03", "40P01", "40001")
+BUSY_AGAIN_S = 1
+
 log = structlog.get_logger(__name__)
+
+
+def is_contention(error: BaseException) -> bool:
+    """Whether the database is well and only the rows that were asked for are held by somebody else."""
+    state = getattr(getattr(error, "orig", error), "sqlstate", None)
+    return state in CONTENTION
 
 
 def is_outage(error: BaseException) -> bool:
@@ -36,6 +46,15 @@ def install_outages(app: FastAPI) -> None:
     """Answer 503 with Retry-After while the database is away; what was asked is not known to be done."""
 
     async def on_error(request: Request, error: Exception) -> JSONResponse:
+        if is_contention(error):
+            log.warning("rows are held by somebody else", path=request.url.path, error=str(error)[:500])
+            busy = Problem(
+                503,
+                "busy",
+                "Somebody else is changing the same thing just now; nothing was done. Send it again soon.",
+                headers={"Retry-After": str(BUSY_AGAIN_S)},
+            )
+            return problem_response(busy, request.url.path)
         if not is_outage(error):
             raise error
         log.warning("the database is away", path=request.url.path, error=str(error)[:500])

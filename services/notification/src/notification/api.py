@@ -15,6 +15,7 @@ from laundry_service.changes import Changes
 from laundry_service.database import Database
 from laundry_service.problems import Problem
 from notification.model import KIND_FOR, Device, Kind, Notification, Recipient, bucket_of
+from notification.one_at_a_time import OneAtATime
 from notification.repository import devices, history
 from notification.schemas import DeviceIn, DeviceOut, DeviceToken, NotificationOut, NotificationPage, Token
 from notification.texts import language_of
@@ -41,6 +42,12 @@ def _branches(user: Principal) -> frozenset[str] | None:
 def devices_router(database: Database, *, at_most: int) -> APIRouter:
     """Make ``/devices``."""
     router = APIRouter(prefix="/devices", tags=["devices"])
+    changing = OneAtATime()
+
+    @contextlib.asynccontextmanager
+    async def _turn(token: str, user: Principal) -> AsyncIterator[None]:
+        async with changing.of(f"token {token}"), changing.of(f"user {user.sub}"):
+            yield
 
     @router.post("", status_code=201, responses={200: {"model": DeviceOut, "description": "Known already"}})
     async def register(
@@ -55,7 +62,7 @@ def devices_router(database: Database, *, at_most: int) -> APIRouter:
             language=language_of(accept_language),
             branches=tuple(sorted(user.branches)) if user.role == "owner" else (),
         )
-        async with database.transaction() as session:
+        async with _turn(asked.token, user), database.transaction() as session:
             new = await devices.register_device(session, device, at_most=at_most)
             if user.role == "owner":
                 await devices.see_owner(session, user.sub, user.branches)
@@ -75,7 +82,7 @@ def devices_router(database: Database, *, at_most: int) -> APIRouter:
         named = asked.token if asked is not None else token
         if named is None:
             raise Problem(422, "token-needed", 'Name the device: {"token": "..."} or ?token=...')
-        async with database.transaction() as session:
+        async with _turn(named, user), database.transaction() as session:
             await devices.delete_device(session, token=named, user_id=user.sub)
 
     return router

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 from fastapi import FastAPI
 
-from laundry_events import EventConsumer, Need, Publisher, make_broker
+from laundry_events import EventConsumer, Publisher, make_broker
 from laundry_service.app import make_app
 from laundry_service.changes import Changes
 from laundry_service.database import Database
@@ -18,7 +18,8 @@ from laundry_service.needs import needs_database
 from laundry_service.periodic import Periodic
 from laundry_service.settings import version_of
 from notification.api import devices_router, history_router
-from notification.faults import FaultAlerts, PushesMissing
+from notification.fault_sender import FaultSender
+from notification.faults import FaultAlerts
 from notification.fcm import FirebasePusher
 from notification.housekeeping import EVERY_S, Housekeeping
 from notification.matches import Matches, MatchSender
@@ -28,8 +29,7 @@ from notification.tables import CHANGES_CHANNEL
 
 SERVICE = "notification"
 VERSION = version_of(SERVICE)
-CONNECTIONS_TO_BORROW = 4
-PUSHES_IN_A_ROW = 3
+MEASURE_EVERY_S = 15.0
 
 
 def _pusher(settings: Settings) -> FirebasePusher:
@@ -41,24 +41,13 @@ def _pusher(settings: Settings) -> FirebasePusher:
     )
 
 
-def needs_fcm(pusher: FirebasePusher) -> Need:
-    """Hold faults while FCM takes none; there is no cheap question that it would answer."""
-    return Need(
-        "fcm",
-        lambda error: isinstance(error, PushesMissing) and error.none_sent,
-        enough=PUSHES_IN_A_ROW,
-        parts=lambda error: error.pushes if isinstance(error, PushesMissing) else (),
-        answers=lambda: pusher.answers,
-    )
-
-
 def create_app(settings: Settings | None = None) -> FastAPI:
     """Make the ``api`` process."""
     settings = settings or Settings()
     url = settings.amqp_url.get_secret_value()
     database_url = settings.database_url.get_secret_value()
     zone = ZoneInfo(settings.time_zone)
-    database = Database(database_url, pool=settings.database_pool)
+    database = Database(database_url, pool=settings.database_pool, lock_timeout_s=settings.lock_timeout_s)
     publisher = Publisher(url, source=SERVICE)
     broker = make_broker(url, service=SERVICE, graceful_timeout_s=settings.graceful_timeout_s)
     consumer = EventConsumer(
@@ -109,13 +98,15 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
 
 def create_faults_app(settings: Settings | None = None) -> FastAPI:
-    """Make the ``faults`` process: probes and the one consumer."""
+    """Make the ``faults`` process: probes, the one consumer, and who pushes what it stored."""
     settings = settings or Settings()
     url = settings.amqp_url.get_secret_value()
-    # Each fault in hand keeps one connection for its lock and borrows another for a moment: with no more than
-    # one for each, a window full of faults would wait for itself.
-    pool = max(settings.database_pool, settings.fault_prefetch + CONNECTIONS_TO_BORROW)
-    database = Database(settings.database_url.get_secret_value(), pool=pool)
+    zone = ZoneInfo(settings.time_zone)
+    database = Database(
+        settings.database_url.get_secret_value(),
+        pool=settings.database_pool,
+        lock_timeout_s=settings.lock_timeout_s,
+    )
     publisher = Publisher(url, source=SERVICE)
     broker = make_broker(url, service="notification-faults", graceful_timeout_s=settings.graceful_timeout_s)
     pusher = _pusher(settings)
@@ -125,15 +116,18 @@ def create_faults_app(settings: Settings | None = None) -> FastAPI:
         service=SERVICE,
         service_version=VERSION,
         drills=settings.drills,
-        needs=[needs_database(database), needs_fcm(pusher)],
+        needs=[needs_database(database)],
     )
-    alerts = FaultAlerts(
+    sender = FaultSender(
         database,
         pusher,
-        budget_s=settings.fault_push_budget_s,
         attempt_s=settings.fcm_attempt_timeout_s,
-        zone=ZoneInfo(settings.time_zone),
-        owner_known=timedelta(days=settings.owner_known_days),
+        at_once=settings.fault_pushes_at_once,
+        per_branch=settings.fault_pushes_per_branch,
+        zone=zone,
+    )
+    alerts = FaultAlerts(
+        database, zone=zone, owner_known=timedelta(days=settings.owner_known_days), wake=sender.wake
     )
     subscribe_faults(consumer, alerts, prefetch=settings.fault_prefetch)
     return make_app(
@@ -141,7 +135,7 @@ def create_faults_app(settings: Settings | None = None) -> FastAPI:
         title="Notification: faults",
         version=VERSION,
         description="Pushes equipment faults to owners; probes only.",
-        parts=[pusher],
+        parts=[pusher, sender, Periodic("fault-metrics", sender.measure, every_s=MEASURE_EVERY_S)],
         checks=[Check("database", database.ping)],
         publisher=publisher,
         broker=broker,

@@ -1,148 +1,133 @@
-"""Faults: told to the owners of the branch within 15 s (DD-02 DG-05), on every phone, as one alert."""
+"""Faults are stored for the owners of the branch before anything is pushed; ``FaultSender`` pushes them.
 
-from datetime import UTC, datetime, timedelta
+What comes at once is stored at once: a thousand faults of one branch are a handful of transactions, so that
+the next branch's fault, which stands behind them in the queue, is not late for them.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from itertools import groupby
 from zoneinfo import ZoneInfo
 
 import structlog
-from prometheus_client import Counter, Histogram
+from prometheus_client import Counter
 
-from laundry_events import EventMeta, first_time
+from laundry_events import EventMeta
+from laundry_events.errors import MalformedMessage, NotNow
 from laundry_events.events import EquipmentFault
-from laundry_events.topology import MAX_ATTEMPTS
+from laundry_events.inbox import first_times
 from laundry_service.database import Database
-from notification.model import Delivery, Story
-from notification.push import URGENT_TTL, Answer, Push, Pusher, Verdict, push_within
-from notification.repository import deliveries, devices, history
-from notification.texts import fault_texts
+from laundry_service.outages import is_contention, is_outage
+from notification.fault_texts import fault_texts
+from notification.group_commit import GroupCommit
+from notification.model import Story
+from notification.repository import faults as queries
 
 CONSUMER = "notification.equipment-fault"
+TOGETHER = 200
+APART_S = 30.0
+APART_AT_ONCE = 3
 
-FAULT_SECONDS = Histogram(
-    "laundry_fault_push_seconds",
-    "From a fault's detection until FCM took its push, for each device",
-    buckets=(0.05, 0.1, 0.25, 0.5, 1, 2, 3, 5, 10, 15, 30, 60),
-)
-EXPIRED = Counter("laundry_faults_expired", "Faults that came too late to ring a phone")
 UNHEARD = Counter("laundry_faults_unheard", "Faults of a branch that has no known owner")
 
 log = structlog.get_logger(__name__)
 
 
-class PushesMissing(Exception):
-    """Some devices were not reached within the budget; the retry ladder has the rest.
-
-    Attributes:
-        pushes: names the pushes that are missing.
-        none_sent: whether FCM answered for none of the devices.
-    """
-
-    def __init__(self, message: str, *, pushes: frozenset[str], none_sent: bool) -> None:
-        super().__init__(message)
-        self.pushes = pushes
-        self.none_sent = none_sent
-
-
 class FaultAlerts:
-    """Tells faults: stored first, then pushed, so that a crash in between repeats and loses nothing."""
+    """Stores faults and what each phone is to be told; wakes the sender after the commit."""
 
     def __init__(
-        self,
-        database: Database,
-        pusher: Pusher,
-        *,
-        budget_s: float,
-        attempt_s: float,
-        zone: ZoneInfo,
-        owner_known: timedelta,
+        self, database: Database, *, zone: ZoneInfo, owner_known: timedelta, wake: Callable[[], None]
     ) -> None:
-        """Take where to store, how to push, and how long one delivery of the message may retry."""
+        """Take where to store, the zone of the times in texts, and what to call when something waits."""
         self._database = database
-        self._pusher = pusher
-        self._budget_s = budget_s
-        self._attempt_s = attempt_s
         self._zone = zone
         self._owner_known = owner_known
+        self._wake = wake
+        self._commits = GroupCommit(self._commit, at_most=TOGETHER)
+        # Branches of which somebody holds a row: theirs are stored apart for a while.
+        self._apart: dict[str, float] = {}
+        self._apart_slots = asyncio.Semaphore(APART_AT_ONCE)
 
     async def handle(self, fault: EquipmentFault, meta: EventMeta) -> None:
-        """Store a notification for each owner, push to each of their devices, note what became of it.
+        """Store a notification for each owner of the branch and a delivery for each of their phones.
+
+        A fault that was stored before is put on its way again to phones that it did not reach.
 
         Raises:
-            PushesMissing: not every device was reached; a further delivery of the message tries only those.
+            MalformedMessage: it has text that cannot be stored.
+            NotNow: somebody holds a row that it needs; nothing was stored.
         """
-        story = _story(fault, meta.id, self._zone)
+        if "\\u0000" in fault.model_dump_json():
+            raise MalformedMessage("a text of the fault has the character NUL")
+        story = fault_story(fault, meta.id, self._zone)
+        apart = self._apart.get(fault.branch_id, 0.0) > time.monotonic()
+        await self._commits.add(story, lane=fault.branch_id if apart else "")
+        self._wake()
+
+    async def _commit(self, stories: Sequence[Story]) -> Sequence[BaseException | None]:
+        if self._apart.get(stories[0].branch_id, 0.0) > time.monotonic():
+            async with self._apart_slots:
+                return await self._commit_parts(stories)
+        return await self._commit_parts(stories)
+
+    async def _commit_parts(self, stories: Sequence[Story]) -> Sequence[BaseException | None]:
+        """Store all in one transaction; if it fails for one branch or fault, the others apart from it."""
+        try:
+            await self._store(stories)
+        except Exception as error:
+            if is_outage(error):
+                raise
+            branches = {story.branch_id for story in stories}
+            if len(branches) == 1 and is_contention(error):
+                return self._held_up(stories, error)
+            if len(stories) == 1:
+                return [error]
+            log.warning("faults are stored apart", error=f"{type(error).__name__}: {error}"[:300])
+            by_branch = sorted(range(len(stories)), key=lambda at: stories[at].branch_id)
+            groups = [list(group) for _, group in groupby(by_branch, key=lambda at: stories[at].branch_id)]
+            if len(groups) == 1:
+                groups = [[at] for at in groups[0]]
+            errors: list[BaseException | None] = [None] * len(stories)
+            for group in groups:
+                parts = await self._commit_parts([stories[at] for at in group])
+                for at, part in zip(group, parts, strict=True):
+                    errors[at] = part
+            return errors
+        return [None] * len(stories)
+
+    def _held_up(self, stories: Sequence[Story], error: Exception) -> list[BaseException | None]:
+        branch = stories[0].branch_id
+        now = time.monotonic()
+        self._apart = {each: until for each, until in self._apart.items() if until > now}
+        self._apart[branch] = now + APART_S
+        log.warning("a branch's faults wait for a row that somebody holds", branch=branch)
+        held_up = NotNow(f"a row that faults of {branch} need is held by somebody else")
+        held_up.__cause__ = error
+        return [held_up] * len(stories)
+
+    async def _store(self, stories: Sequence[Story]) -> None:
         async with self._database.transaction() as session:
-            if await first_time(session, CONSUMER, meta.id):
-                owners = await devices.owners_of(session, fault.branch_id, seen_within=self._owner_known)
-                told = await history.tell(session, story, owners)
-                await deliveries.add_fault_deliveries(session, fault.branch_id, told)
-                if not owners:
-                    UNHEARD.inc()
-                    log.warning("a fault has nobody to tell", branch=fault.branch_id, fault=fault.fault_id)
-        # The same fault delivered twice at once: the second waits here, then finds nothing left to send.
-        async with self._database.transaction() as session:
-            await deliveries.lock_story(session, story.about)
-            waiting = await deliveries.unsent_deliveries(session, story.about)
-            if datetime.now(UTC) - fault.detected_at > URGENT_TTL:
-                await self._let_rest(waiting)
-            elif waiting:
-                await self._push(fault, waiting, final=meta.attempt >= MAX_ATTEMPTS)
-
-    async def _let_rest(self, waiting: list[Delivery]) -> None:
-        """Ring no phone for what is long past: it is in the history."""
-        async with self._database.transaction() as session:
-            for delivery in waiting:
-                await deliveries.mark(session, delivery, "expired")
-        if waiting:
-            EXPIRED.inc()
-
-    async def _push(self, fault: EquipmentFault, waiting: list[Delivery], *, final: bool) -> None:
-        by_key = {(delivery.notification_id, delivery.token): delivery for delivery in waiting}
-        started = datetime.now(UTC)
-
-        async def settle(push: Push, answer: Answer) -> None:
-            delivery = by_key[push.notification_id, push.token]
-            await self._note(delivery, answer, started=started, final=final)
-            if answer.verdict is Verdict.SENT:
-                FAULT_SECONDS.observe((datetime.now(UTC) - fault.detected_at).total_seconds())
-
-        answers = await push_within(
-            self._pusher,
-            [_push_of(delivery) for delivery in waiting],
-            budget_s=self._budget_s,
-            attempt_s=self._attempt_s,
-            settle=settle,
-        )
-        missing = {
-            f"{delivery.notification_id} {delivery.token}": answer.error
-            for delivery, answer in zip(waiting, answers, strict=True)
-            if answer.verdict is Verdict.LATER
-        }
-        if missing:
-            error = next(iter(missing.values()))
-            raise PushesMissing(
-                f"{len(missing)} of {len(answers)} devices not reached: {error}",
-                pushes=frozenset(missing),
-                none_sent=len(missing) == len(answers),
-            )
-
-    async def _note(self, delivery: Delivery, answer: Answer, *, started: datetime, final: bool) -> None:
-        async with self._database.transaction() as session:
-            match answer.verdict:
-                case Verdict.SENT:
-                    await deliveries.mark(session, delivery, "sent")
-                case Verdict.GONE:
-                    await deliveries.mark_gone(session, delivery, error=answer.error, sent_after=started)
-                    log.info("a dead device was removed", error=answer.error)
-                case Verdict.REFUSED:
-                    await deliveries.mark(session, delivery, "refused", error=answer.error)
-                    log.error("FCM refuses a push", error=answer.error)
-                case Verdict.LATER:
-                    await deliveries.mark(
-                        session, delivery, "failed" if final else "pending", error=answer.error
-                    )
+            new = await first_times(session, CONSUMER, {story.event_id for story in stories})
+            fresh = {story.event_id: story for story in stories if story.event_id in new}
+            again = {story.about for story in stories if story.event_id not in new}
+            if fresh:
+                branches = {story.branch_id for story in fresh.values()}
+                owners = await queries.owners_of(session, branches, seen_within=self._owner_known)
+                told = await queries.tell_faults(session, list(fresh.values()), owners)
+                await queries.ring(session, told)
+            if again:
+                await queries.ring_missing(session, again)
+        for story in fresh.values():
+            if not owners[story.branch_id]:
+                UNHEARD.inc()
+                log.warning("a fault has nobody to tell", branch=story.branch_id, fault=story.about)
 
 
-def _story(fault: EquipmentFault, event_id: str, zone: ZoneInfo) -> Story:
+def fault_story(fault: EquipmentFault, event_id: str, zone: ZoneInfo) -> Story:
+    """Put a fault into words and into what an app needs to open the right page."""
     data = {
         "fault_id": fault.fault_id,
         "equipment_id": fault.equipment_id,
@@ -150,7 +135,10 @@ def _story(fault: EquipmentFault, event_id: str, zone: ZoneInfo) -> Story:
         "cause": fault.cause,
         "fault_code": fault.fault_code or "",
         "detected_at": fault.detected_at.isoformat().replace("+00:00", "Z"),
+        "count": str(fault.count),
     }
+    if fault.received_at is not None:
+        data["received_at"] = fault.received_at.isoformat().replace("+00:00", "Z")
     return Story(
         kind="equipment_fault",
         about=f"fault:{fault.fault_id}",
@@ -158,15 +146,4 @@ def _story(fault: EquipmentFault, event_id: str, zone: ZoneInfo) -> Story:
         branch_id=fault.branch_id,
         texts=fault_texts(fault, zone),
         data=data,
-    )
-
-
-def _push_of(delivery: Delivery) -> Push:
-    return Push(
-        notification_id=delivery.notification_id,
-        token=delivery.token,
-        text=delivery.texts[delivery.language],
-        data=delivery.push_data,
-        tag=delivery.event_id,
-        urgent=True,
     )

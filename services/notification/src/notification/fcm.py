@@ -39,11 +39,7 @@ class LocalCredential(credentials.Base):  # type: ignore[misc]
 
 
 class FirebasePusher:
-    """A firebase-admin app of its own, without the client's retries (``push`` owns those).
-
-    Attributes:
-        answers: pushes that FCM has decided on so far.
-    """
+    """A firebase-admin app of its own, without the client's retries: who sends decides when to try again."""
 
     def __init__(
         self,
@@ -68,7 +64,6 @@ class FirebasePusher:
         self._service: Any = None
         self._credential: Any = None
         self._refreshing = asyncio.Lock()
-        self.answers = 0
 
     async def start(self) -> None:
         """Read the credentials and open the client. Raises at once where they are not usable."""
@@ -110,8 +105,6 @@ class FirebasePusher:
         with PUSH_SECONDS.time():
             answer = await self._push(push)
         PUSHES.labels(answer.verdict).inc()
-        if answer.verdict is not Verdict.LATER:
-            self.answers += 1
         return answer
 
     async def _push(self, push: Push) -> Answer:
@@ -175,7 +168,7 @@ def _message(push: Push) -> Any:
             android=messaging.AndroidConfig(
                 priority="high" if push.urgent else "normal",
                 ttl=ttl,
-                notification=messaging.AndroidNotification(tag=push.tag, default_sound=push.urgent),
+                notification=messaging.AndroidNotification(tag=push.tag, default_sound=push.rings),
             ),
             apns=messaging.APNSConfig(
                 headers={
@@ -183,7 +176,7 @@ def _message(push: Push) -> Any:
                     "apns-priority": "10" if push.urgent else "5",
                 },
                 payload=messaging.APNSPayload(
-                    messaging.Aps(sound="default" if push.urgent else None, thread_id=push.data["kind"])
+                    messaging.Aps(sound="default" if push.rings else None, thread_id=push.data["kind"])
                 ),
             ),
             webpush=messaging.WebpushConfig(
@@ -191,6 +184,12 @@ def _message(push: Push) -> Any:
                     "Urgency": "high" if push.urgent else "low",
                     "TTL": str(int(ttl.total_seconds())),
                 },
-                notification=messaging.WebpushNotification(title=title, body=body, tag=push.tag),
+                notification=messaging.WebpushNotification(
+                    title=title,
+                    body=body,
+                    tag=push.tag,
+                    renotify=push.rings,
+                    silent=push.urgent and not push.rings,
+                ),
             ),
         )

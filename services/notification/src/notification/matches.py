@@ -6,12 +6,14 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import structlog
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from laundry_events import EventMeta, first_time
+from laundry_events.errors import NotNow
 from laundry_events.events import PreferenceCreated, PreferenceMatch
 from laundry_service.database import Database
+from laundry_service.outages import is_contention
 from notification.model import Delivery, Story
 from notification.push import Push, Pusher, Verdict
 from notification.repository import deliveries, devices, history
@@ -20,6 +22,9 @@ from notification.texts import match_texts
 CONSUMER = "notification.preference-created"
 POLL_S = 1.0
 BATCH = 10
+IN_HAND = 50
+RETRIES_IN_HAND = 20
+"""Phones that do not answer, or are over their quota, hold up no more than so many of the pushes in hand."""
 LEASE_SLACK_S = 10.0
 FIRST_PAUSE_S = 2.0
 LONGEST_PAUSE_S = 600.0
@@ -37,15 +42,24 @@ class Matches:
         self._zone = zone
 
     async def handle(self, preference: PreferenceCreated, meta: EventMeta) -> None:
-        """Store one notification for each matched customer who does not have it yet."""
-        async with self._database.transaction() as session:
-            if not await first_time(session, CONSUMER, meta.id):
-                return
-            told: dict[str, str] = {}
-            for group in _same_reasons(preference.matches):
-                story = _story(preference, group[0].reasons, meta.id)
-                told |= await history.tell(session, story, {match.customer_id for match in group})
-            await self._put_on_their_way(session, told)
+        """Store one notification for each matched customer who does not have it yet.
+
+        Raises:
+            NotNow: somebody holds a row of one of them; nothing was stored.
+        """
+        try:
+            async with self._database.transaction() as session:
+                if not await first_time(session, CONSUMER, meta.id):
+                    return
+                told: dict[str, str] = {}
+                for group in _same_reasons(preference.matches):
+                    story = _story(preference, group[0].reasons, meta.id)
+                    told |= await history.tell(session, story, {match.customer_id for match in group})
+                await self._put_on_their_way(session, told)
+        except DBAPIError as error:
+            if is_contention(error):
+                raise NotNow("a row that this recommendation needs is held by somebody else") from error
+            raise
 
     async def _put_on_their_way(self, session: AsyncSession, told: dict[str, str]) -> None:
         reachable = await devices.customers_with_device(session, told)
@@ -95,10 +109,11 @@ class MatchSender:
         self._pusher = pusher
         self._spacing_s = 1 / per_second
         self._attempts = attempts
-        self._lease = timedelta(seconds=BATCH * self._spacing_s + attempt_s + LEASE_SLACK_S)
+        self._lease = timedelta(seconds=2 * BATCH * self._spacing_s + attempt_s + LEASE_SLACK_S)
         self._wake = asyncio.Event()
         self._stopping = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self._in_hand: dict[asyncio.Task[None], Delivery] = {}
 
     async def start(self) -> None:
         """Begin to send in the background."""
@@ -131,20 +146,37 @@ class MatchSender:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(POLL_S):
                         await self._wake.wait()
+        if self._in_hand:
+            await asyncio.wait(self._in_hand)
 
     async def _batch(self) -> int:
+        retrying = sum(delivery.attempts > 0 for delivery in self._in_hand.values())
+        room = min(BATCH, IN_HAND - len(self._in_hand))
+        if room <= 0:
+            return 0
         async with self._database.transaction() as session:
-            leased = await deliveries.lease_match_deliveries(session, limit=BATCH, lease=self._lease)
-        sending: list[asyncio.Task[None]] = []
+            leased = await deliveries.lease_match_deliveries(
+                session,
+                first_tries=room,
+                retries=min(room, RETRIES_IN_HAND - retrying),
+                lease=self._lease,
+            )
         for delivery in leased:
             if self._stopping.is_set():
                 break
-            sending.append(asyncio.create_task(self._send(delivery)))
+            task = asyncio.create_task(self._send(delivery))
+            self._in_hand[task] = delivery
+            task.add_done_callback(self._sent)
             await asyncio.sleep(self._spacing_s)
-        for outcome in await asyncio.gather(*sending, return_exceptions=True):
-            if isinstance(outcome, BaseException):
-                raise outcome
         return len(leased)
+
+    def _sent(self, task: asyncio.Task[None]) -> None:
+        del self._in_hand[task]
+        self._wake.set()
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            # Its lease runs out, and it is tried again.
+            log.warning("a recommendation was not noted", error=f"{type(error).__name__}: {error}"[:200])
 
     async def _send(self, delivery: Delivery) -> None:
         started = datetime.now(UTC)

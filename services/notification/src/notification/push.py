@@ -1,12 +1,10 @@
-"""How a push is tried: what each answer means, and retrying within a budget.
+"""What a push is, and what FCM's answer means for it.
 
 The library's own retry is not used: its blocking send waits for ``Retry-After`` four times over and its
 asynchronous one gives up a 429 at once, and a fault has 15 s (DD-02 DG-05).
 """
 
-import asyncio
 import random
-from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
@@ -15,8 +13,8 @@ from typing import Protocol
 from notification.texts import Text
 
 FIRST_PAUSE_S = 0.25
-LONGEST_PAUSE_S = 2.0
-CONCURRENT = 50
+LONGEST_PAUSE_S = 30.0
+LONGEST_ASKED_S = 60.0
 URGENT_TTL = timedelta(hours=1)
 """How long a fault may ring a phone: FCM keeps it so long for one that is off, and we send none later."""
 
@@ -37,6 +35,7 @@ class Push:
     Attributes:
         tag: equal tags show as one alert on the phone, so that sending again is harmless.
         urgent: wakes a sleeping phone.
+        rings: makes a sound; else it is shown only.
     """
 
     notification_id: str
@@ -45,6 +44,7 @@ class Push:
     data: dict[str, str]
     tag: str
     urgent: bool
+    rings: bool = False
 
 
 @dataclass(frozen=True)
@@ -68,61 +68,12 @@ class Pusher(Protocol):
         """Try once."""
 
 
-def next_pause(tries: int, retry_after_s: float | None, left_s: float, attempt_s: float) -> float | None:
-    """Return how long to wait before the next try, ``None`` when no further one fits.
-
-    Backs off 0.25, 0.5, 1, then 2 s with jitter. A longer ``Retry-After`` is honoured as far as the budget
-    goes: the last try is made while it can still end in time.
+def next_pause(failures: int, retry_after_s: float | None) -> float:
+    """Return the seconds until a fault's next try on this phone: 0.25, 0.5, 1, ... at most 30, with jitter.
 
     Args:
-        tries: tries made, 1 or more.
-        left_s: seconds left of the budget.
-        attempt_s: seconds that a try may take.
+        failures: tries in a row that failed, 1 or more.
+        retry_after_s: how long FCM asked to wait; honoured up to a minute.
     """
-    pause = min(FIRST_PAUSE_S * 2.0 ** min(tries - 1, 10), LONGEST_PAUSE_S) * random.uniform(0.75, 1.0)  # noqa: S311
-    pause = max(pause, retry_after_s or 0.0)
-    latest = left_s - attempt_s
-    if latest <= 0:
-        return None
-    return min(pause, latest)
-
-
-async def push_within(
-    pusher: Pusher,
-    pushes: Sequence[Push],
-    *,
-    budget_s: float,
-    attempt_s: float,
-    settle: Callable[[Push, Answer], Awaitable[None]],
-) -> list[Answer]:
-    """Send to every device, retrying what may yet succeed, each apart from the others.
-
-    Args:
-        budget_s: no try starts later than this.
-        settle: called once for each push with its last answer, as soon as that is known.
-
-    Returns:
-        the last answer of each push, in their order.
-    """
-    loop = asyncio.get_running_loop()
-    deadline = loop.time() + budget_s
-    slots = asyncio.Semaphore(CONCURRENT)
-
-    async def one(push: Push) -> Answer:
-        tries = 0
-        while True:
-            tries += 1
-            async with slots:
-                answer = await pusher.push(push)
-            pause = None
-            if answer.verdict is Verdict.LATER:
-                pause = next_pause(tries, answer.retry_after_s, deadline - loop.time(), attempt_s)
-            if pause is None:
-                await settle(push, answer)
-                return answer
-            await asyncio.sleep(pause)
-
-    # A group ends its members when one fails: nothing is sent after the caller let go of the devices.
-    async with asyncio.TaskGroup() as group:
-        tries = [group.create_task(one(push)) for push in pushes]
-    return [task.result() for task in tries]
+    backoff = min(FIRST_PAUSE_S * 2.0 ** min(failures - 1, 20), LONGEST_PAUSE_S)
+    return max(backoff * random.uniform(0.75, 1.0), min(retry_after_s or 0.0, LONGEST_ASKED_S))  # noqa: S311

@@ -22,10 +22,11 @@ class Settings(DatabaseSettings):
     fcm_project_id: str | None = Field(default=None, description="Else the service account's own project")
     fcm_attempt_timeout_s: float = Field(default=3.0, gt=0, description="How long one push request may take")
 
-    fault_prefetch: int = Field(default=16, ge=1, description="Faults in hand at once")
-    fault_push_budget_s: float = Field(
-        default=10.0, gt=0, description="How long one delivery of a fault retries before the ladder has it"
+    fault_prefetch: int = Field(default=128, ge=1, description="Faults that are stored at once")
+    fault_pushes_at_once: int = Field(
+        default=100, ge=2, description="Pushes of faults in hand; half of them may be retries"
     )
+    fault_pushes_per_branch: int = Field(default=10, ge=1, description="Of one branch, at once")
     fault_graceful_timeout_s: float = Field(default=5.0, gt=0)
 
     match_prefetch: int = Field(default=2, ge=1, description="PreferenceCreated messages in hand at once")
@@ -33,6 +34,9 @@ class Settings(DatabaseSettings):
     match_pushes_per_day: int = Field(default=3, ge=0, description="Recommendations a customer's phone shows")
     match_push_attempts: int = Field(default=14, ge=1, description="They take about an hour")
 
+    lock_timeout_s: float = Field(
+        default=2.0, gt=0, description="How long a statement waits for a row that somebody else holds"
+    )
     max_devices_per_user: int = Field(default=10, ge=1, description="The least recently registered one goes")
     time_zone: str = Field(default="Asia/Seoul", description="For the times in texts and the customers' day")
     history_days: int = Field(default=90, ge=1)

@@ -75,12 +75,44 @@ deliveries = sa.Table(
     _now("next_attempt_at"),
     sa.Column("last_error", sa.Text),
     sa.Column("sent_at", sa.DateTime(timezone=True)),
+    # The alert of its phone that tells it, by the alert's tag; null while it has been told by none.
+    sa.Column("alert", sa.Text),
     sa.Index("deliveries_token", "token"),
+    sa.Index("deliveries_alert", "token", "alert", postgresql_where=sa.text("alert IS NOT NULL")),
+    sa.Index(
+        "deliveries_faults_waiting",
+        "token",
+        postgresql_where=sa.text("state = 'pending' AND kind = 'equipment_fault'"),
+    ),
     sa.Index(
         "deliveries_due",
         "next_attempt_at",
         postgresql_where=sa.text("state = 'pending' AND kind = 'branch_match'"),
     ),
+)
+
+# What a phone shows of a branch's faults, and when it is next told: one row however many faults there are.
+# No foreign key: a fault that is stored should wait for nobody who changes the device.
+fault_alerts = sa.Table(
+    "fault_alerts",
+    metadata,
+    sa.Column("token", sa.Text, primary_key=True),
+    sa.Column("branch_id", sa.Text, primary_key=True),
+    # Null while nothing waits.
+    sa.Column("due_at", sa.DateTime(timezone=True)),
+    # Until then the process that took it is pushing it; one that died leaves it to the others.
+    sa.Column("leased_until", sa.DateTime(timezone=True)),
+    sa.Column("failures", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("last_error", sa.Text),
+    # The burst that the phone shows now.
+    sa.Column("tag", sa.Text),
+    sa.Column("began_at", sa.DateTime(timezone=True)),
+    sa.Column("pushed_at", sa.DateTime(timezone=True)),
+    sa.Column("pushes", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("quiet_until", sa.DateTime(timezone=True)),
+    # When it made a sound, of the last minute.
+    sa.Column("rang", ARRAY(sa.DateTime(timezone=True)), nullable=False, server_default="{}"),
+    sa.Index("fault_alerts_due", "due_at", postgresql_where=sa.text("due_at IS NOT NULL")),
 )
 
 match_quota = sa.Table(

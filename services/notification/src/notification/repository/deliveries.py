@@ -9,17 +9,9 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from notification.model import Delivery, DeliveryState, Kind
-from notification.repository.devices import delete_dead_device
+from notification.repository.devices import forget_devices
 from notification.repository.history import set_state, settle
 from notification.tables import deliveries, devices, match_quota, notifications
-
-UNSENT = ("pending", "failed")
-
-
-async def add_fault_deliveries(session: AsyncSession, branch_id: str, told: Mapping[str, str]) -> int:
-    """Put the push of each new notification on its way to the devices that its owner has for the branch."""
-    wanted = sa.and_(devices.c.role == "owner", devices.c.branches.contains([branch_id]))
-    return await _add_deliveries(session, "equipment_fault", wanted, told)
 
 
 async def add_match_deliveries(session: AsyncSession, told: Mapping[str, str]) -> int:
@@ -69,11 +61,6 @@ async def take_quota(session: AsyncSession, users: Collection[str], *, day: date
     return set((await session.execute(counted)).scalars())
 
 
-async def lock_story(session: AsyncSession, about: str) -> None:
-    """Wait until no other replica pushes this story; held until the transaction ends or its process dies."""
-    await session.execute(sa.select(sa.func.pg_advisory_xact_lock(sa.func.hashtextextended(about, 0))))
-
-
 def _delivery_columns() -> sa.Select[Any]:
     return sa.select(
         deliveries.c.notification_id,
@@ -92,28 +79,17 @@ def _delivery_columns() -> sa.Select[Any]:
     )
 
 
-async def unsent_deliveries(session: AsyncSession, about: str) -> list[Delivery]:
-    """Find the devices that a story has not reached yet."""
-    found = await session.execute(
-        _delivery_columns().where(notifications.c.about == about, deliveries.c.state.in_(UNSENT))
-    )
-    return [Delivery(**row) for row in found.mappings()]
+async def lease_match_deliveries(
+    session: AsyncSession, *, first_tries: int, retries: int, lease: timedelta
+) -> list[Delivery]:
+    """Take recommendations that are due; no replica takes them again before the lease has run out.
 
-
-async def lease_match_deliveries(session: AsyncSession, *, limit: int, lease: timedelta) -> list[Delivery]:
-    """Take recommendations that are due; no replica takes them again before the lease has run out."""
-    due = (
-        sa.select(deliveries.c.notification_id, deliveries.c.token)
-        .where(
-            deliveries.c.kind == "branch_match",
-            deliveries.c.state == "pending",
-            deliveries.c.next_attempt_at <= sa.func.now(),
-        )
-        .order_by(deliveries.c.next_attempt_at)
-        .limit(limit)
-        .with_for_update(skip_locked=True)
-        .cte("due")
-    )
+    Args:
+        first_tries, retries: at most so many of each, so that phones which do not answer leave room.
+    """
+    first = _due("first", deliveries.c.attempts == 0, first_tries)
+    again = _due("again", deliveries.c.attempts > 0, retries)
+    due = sa.union_all(sa.select(first), sa.select(again)).subquery("due")
     leased = (
         sa.update(deliveries)
         .where(
@@ -132,6 +108,22 @@ async def lease_match_deliveries(session: AsyncSession, *, limit: int, lease: ti
         .order_by(deliveries.c.notification_id)
     )
     return [Delivery(**row) for row in found.mappings()]
+
+
+def _due(name: str, which: sa.ColumnElement[bool], limit: int) -> sa.CTE:
+    return (
+        sa.select(deliveries.c.notification_id, deliveries.c.token)
+        .where(
+            deliveries.c.kind == "branch_match",
+            deliveries.c.state == "pending",
+            deliveries.c.next_attempt_at <= sa.func.now(),
+            which,
+        )
+        .order_by(deliveries.c.next_attempt_at)
+        .limit(max(0, limit))
+        .with_for_update(skip_locked=True)
+        .cte(name)
+    )
 
 
 async def mark(
@@ -157,13 +149,12 @@ async def mark(
         .where(deliveries.c.notification_id == delivery.notification_id, deliveries.c.token == delivery.token)
         .values(**values)
     )
-    await settle(session, delivery.notification_id)
+    await settle(session, [delivery.notification_id])
 
 
 async def mark_gone(
     session: AsyncSession, delivery: Delivery, *, error: str | None, sent_after: datetime
 ) -> None:
     """Delete the device of a delivery whose token is dead; the delivery goes with it."""
+    await forget_devices(session, [delivery.token], registered_before=sent_after)
     await mark(session, delivery, "refused", error=error)
-    await delete_dead_device(session, token=delivery.token, sent_after=sent_after)
-    await settle(session, delivery.notification_id)

@@ -1,6 +1,6 @@
 """Queries about devices and the owners who were seen. Each works in its caller's transaction."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 
 import sqlalchemy as sa
@@ -8,7 +8,31 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from notification.model import Device
-from notification.tables import deliveries, devices, owner_branches
+from notification.repository.history import settle
+from notification.tables import deliveries, devices, fault_alerts, owner_branches
+
+RENEWED = timedelta(hours=1)
+
+
+LOCK = sa.text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))")
+
+
+async def hold(session: AsyncSession, token: str, user_id: str) -> tuple[str, str] | None:
+    """Let nobody else change this token's device, or the devices of its user and of this one, until the end.
+
+    First the token, then the users in one order: no two registrations wait for each other in a circle.
+
+    Returns:
+        who has the token now: user and role.
+    """
+    await session.execute(LOCK, {"name": f"device:{token}"})
+    found = await session.execute(
+        sa.select(devices.c.user_id, devices.c.role).where(devices.c.token == token)
+    )
+    row = found.first()
+    for user in sorted({user_id} | ({row.user_id} if row else set())):
+        await session.execute(LOCK, {"name": f"devices-of:{user}"})
+    return (row.user_id, row.role) if row else None
 
 
 async def register_device(session: AsyncSession, device: Device, *, at_most: int) -> bool:
@@ -17,13 +41,10 @@ async def register_device(session: AsyncSession, device: Device, *, at_most: int
     Returns:
         whether the token is new to this user. Beyond ``at_most`` the least recently registered one goes.
     """
-    held = await session.execute(
-        sa.select(devices.c.user_id, devices.c.role).where(devices.c.token == device.token).with_for_update()
-    )
-    before = held.first()
-    same = before is not None and tuple(before) == (device.user_id, device.role)
+    before = await hold(session, device.token, device.user_id)
+    same = before == (device.user_id, device.role)
     if before is not None and not same:
-        await session.execute(sa.delete(deliveries).where(deliveries.c.token == device.token))
+        await forget_devices(session, [device.token])
     values = {
         "user_id": device.user_id,
         "role": device.role,
@@ -37,59 +58,87 @@ async def register_device(session: AsyncSession, device: Device, *, at_most: int
         .values(token=device.token, **values)
         .on_conflict_do_update(index_elements=[devices.c.token], set_=values)
     )
-    surplus = (
+    surplus = await session.execute(
         sa.select(devices.c.token)
         .where(devices.c.user_id == device.user_id, devices.c.role == device.role)
         .order_by(devices.c.registered_at.desc(), devices.c.token)
         .offset(at_most)
     )
-    await session.execute(sa.delete(devices).where(devices.c.token.in_(surplus)))
+    await forget_devices(session, list(surplus.scalars()))
     return not same
 
 
 async def delete_device(session: AsyncSession, *, token: str, user_id: str) -> bool:
     """Delete a device if it is this user's."""
-    gone = await session.execute(
-        sa.delete(devices)
-        .where(devices.c.token == token, devices.c.user_id == user_id)
-        .returning(devices.c.token)
-    )
-    return gone.first() is not None
+    before = await hold(session, token, user_id)
+    if before is None or before[0] != user_id:
+        return False
+    await forget_devices(session, [token])
+    return True
 
 
-async def delete_dead_device(session: AsyncSession, *, token: str, sent_after: datetime) -> None:
-    """Delete a device whose token FCM no longer knows, unless it registered again meanwhile."""
+async def forget_devices(
+    session: AsyncSession, tokens: Sequence[str], *, registered_before: datetime | None = None
+) -> None:
+    """Delete devices with all that was on its way to them; what reaches nobody else then is settled.
+
+    Args:
+        registered_before: leave one alone that registered later.
+    """
+    if not tokens:
+        return
+    old: list[sa.ColumnElement[bool]] = [devices.c.token.in_(tokens)]
+    if registered_before is not None:
+        old.append(devices.c.registered_at < registered_before)
+    # The alerts' rows first, as everybody does who locks both.
     await session.execute(
-        sa.delete(devices).where(devices.c.token == token, devices.c.registered_at < sent_after)
+        sa.delete(fault_alerts).where(fault_alerts.c.token.in_(sa.select(devices.c.token).where(*old)))
     )
+    held = await session.execute(sa.select(devices.c.token).where(*old).with_for_update())
+    going = list(held.scalars())
+    cut_off = await session.execute(
+        sa.delete(deliveries)
+        .where(deliveries.c.token.in_(going))
+        .returning(deliveries.c.notification_id, deliveries.c.state)
+    )
+    waited = {str(row.notification_id) for row in cut_off if row.state != "sent"}
+    await session.execute(sa.delete(devices).where(devices.c.token.in_(going)))
+    await settle(session, waited)
 
 
 async def see_owner(session: AsyncSession, user_id: str, branches: Collection[str]) -> None:
-    """Remember that an owner came with these branches; at most one write an hour for each."""
+    """Remember that an owner came with these branches; at most one write an hour for each.
+
+    It waits for nobody: a row that somebody else holds is being renewed, or will be the next time.
+    """
     if not branches:
         return
-    seen = insert(owner_branches).values(
-        [{"branch_id": branch, "user_id": user_id} for branch in sorted(branches)]
-    )
-    await session.execute(
-        seen.on_conflict_do_update(
-            index_elements=[owner_branches.c.branch_id, owner_branches.c.user_id],
-            set_={"seen_at": sa.func.now()},
-            where=owner_branches.c.seen_at < sa.func.now() - timedelta(hours=1),
+    seen = await session.execute(
+        sa.select(owner_branches.c.branch_id, owner_branches.c.seen_at < sa.func.now() - RENEWED).where(
+            owner_branches.c.user_id == user_id, owner_branches.c.branch_id.in_(branches)
         )
     )
-
-
-async def owners_of(session: AsyncSession, branch_id: str, *, seen_within: timedelta) -> list[str]:
-    """Find the owners of a branch: those with a device registered for it, and those seen with it lately."""
-    registered = sa.select(devices.c.user_id).where(
-        devices.c.role == "owner", devices.c.branches.contains([branch_id])
-    )
-    seen = sa.select(owner_branches.c.user_id).where(
-        owner_branches.c.branch_id == branch_id, owner_branches.c.seen_at > sa.func.now() - seen_within
-    )
-    found = await session.execute(registered.union(seen).order_by("user_id"))
-    return list(found.scalars())
+    stale: dict[str, bool] = dict(seen.tuples().all())
+    unknown = sorted(set(branches) - stale.keys())
+    if unknown:
+        await session.execute(
+            insert(owner_branches)
+            .values([{"branch_id": branch, "user_id": user_id} for branch in unknown])
+            .on_conflict_do_nothing()
+        )
+    renewed = [branch for branch, old in stale.items() if old]
+    if renewed:
+        free = (
+            sa.select(owner_branches.c.branch_id)
+            .where(owner_branches.c.user_id == user_id, owner_branches.c.branch_id.in_(renewed))
+            .with_for_update(skip_locked=True, key_share=True)
+            .cte("free")
+        )
+        await session.execute(
+            sa.update(owner_branches)
+            .where(owner_branches.c.user_id == user_id, owner_branches.c.branch_id == free.c.branch_id)
+            .values(seen_at=sa.func.now())
+        )
 
 
 async def customers_with_device(session: AsyncSession, users: Collection[str]) -> set[str]:

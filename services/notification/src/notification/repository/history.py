@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from laundry_events import new_id
 from notification.model import Kind, Notification, State, Story
-from notification.tables import deliveries, devices, match_quota, notifications, owner_branches
+from notification.tables import devices, fault_alerts, match_quota, notifications, owner_branches
 
 
 async def tell(session: AsyncSession, story: Story, users: Collection[str]) -> dict[str, str]:
@@ -49,36 +49,38 @@ async def set_state(session: AsyncSession, ids: Collection[str], state: State) -
         )
 
 
-async def settle(session: AsyncSession, notification_id: str) -> None:
-    """Derive a notification's state from its deliveries: one device reached is ``sent``."""
+SETTLE = sa.text("""
+UPDATE notifications
+SET state = derived.state, changed_at = clock_timestamp(),
+    sent_at = CASE WHEN derived.state = 'sent' THEN clock_timestamp() ELSE sent_at END
+FROM (
+    SELECT asked.id, CASE
+        WHEN count(deliveries.state) = 0 THEN 'no_device'
+        WHEN bool_or(deliveries.state = 'sent') THEN 'sent'
+        WHEN bool_or(deliveries.state = 'pending') THEN 'pending'
+        WHEN bool_or(deliveries.state = 'expired') THEN 'expired'
+        ELSE 'failed'
+    END AS state
+    FROM unnest(CAST(:ids AS uuid[])) AS asked (id)
+    LEFT JOIN deliveries ON deliveries.notification_id = asked.id
+    GROUP BY asked.id
+) AS derived
+WHERE notifications.id = derived.id AND notifications.state NOT IN ('sent', 'suppressed', derived.state)
+""")
+
+
+async def settle(session: AsyncSession, ids: Collection[str]) -> None:
+    """Derive the state of notifications from their deliveries: one device reached is ``sent``."""
+    if not ids:
+        return
     # Two devices of one user may be marked at once: the second waits here and then sees the first's mark.
     await session.execute(
-        sa.select(notifications.c.id).where(notifications.c.id == notification_id).with_for_update()
+        sa.select(notifications.c.id)
+        .where(notifications.c.id.in_(ids))
+        .order_by(notifications.c.id)
+        .with_for_update(key_share=True)
     )
-    found = await session.execute(
-        sa.select(deliveries.c.state).where(deliveries.c.notification_id == notification_id)
-    )
-    states = set(found.scalars())
-    state: State = (
-        "sent"
-        if "sent" in states
-        else "pending"
-        if "pending" in states
-        else "expired"
-        if "expired" in states
-        else "failed"
-        if states
-        else "no_device"
-    )
-    now = sa.func.clock_timestamp()
-    changed: dict[str, Any] = {"state": state, "changed_at": now}
-    if state == "sent":
-        changed["sent_at"] = now
-    await session.execute(
-        sa.update(notifications)
-        .where(notifications.c.id == notification_id, notifications.c.state.not_in(["sent", state]))
-        .values(**changed)
-    )
+    await session.execute(SETTLE, {"ids": list(ids)})
 
 
 def _visible(user_id: str, kind: Kind, branches: Collection[str] | None) -> list[sa.ColumnElement[bool]]:
@@ -138,11 +140,14 @@ async def forget(
 ) -> Sequence[int]:
     """Delete what is past its time; returns how many rows of each table went."""
     now = sa.func.now()
+    at_rest = sa.and_(fault_alerts.c.due_at.is_(None), fault_alerts.c.quiet_until < now - timedelta(days=1))
+    ownerless = ~sa.exists().where(devices.c.token == fault_alerts.c.token)
     statements = [
         sa.delete(notifications).where(notifications.c.created_at < now - history),
         sa.delete(devices).where(devices.c.registered_at < now - stale_device),
         sa.delete(owner_branches).where(owner_branches.c.seen_at < now - owner_known),
         sa.delete(match_quota).where(match_quota.c.day < sa.func.current_date() - 2),
+        sa.delete(fault_alerts).where(sa.or_(at_rest, ownerless)),
     ]
     return [(await session.execute(statement)).rowcount for statement in statements]  # type: ignore[attr-defined]
 

@@ -1,0 +1,147 @@
+"""Queries that store faults, many at once. Each works in its caller's transaction.
+
+Rows are written in one order, alerts before deliveries: replicas that store at once, and whoever finishes a
+push meanwhile, wait for each other and never in a circle.
+"""
+
+import json
+from collections.abc import Collection, Mapping, Sequence
+from datetime import timedelta
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from laundry_events import new_id
+from notification.model import Story
+
+OWNERS = sa.text("""
+SELECT wanted.branch_id, devices.user_id
+FROM unnest(CAST(:branches AS text[])) AS wanted (branch_id)
+JOIN devices ON devices.role = 'owner' AND devices.branches @> ARRAY[wanted.branch_id]
+UNION
+SELECT branch_id, user_id FROM owner_branches
+WHERE branch_id = ANY(CAST(:branches AS text[])) AND seen_at > now() - CAST(:seen_within AS interval)
+""")
+TELL = sa.text("""
+INSERT INTO notifications (id, user_id, kind, about, event_id, branch_id, texts, data, state)
+SELECT one.id, one.user_id, 'equipment_fault', story.about, story.event_id, story.branch_id, story.texts,
+    story.data,
+    CASE WHEN EXISTS (
+        SELECT FROM devices
+        WHERE devices.user_id = one.user_id AND devices.role = 'owner'
+            AND devices.branches @> ARRAY[story.branch_id]
+    ) THEN 'pending' ELSE 'no_device' END
+FROM unnest(CAST(:ids AS uuid[]), CAST(:users AS text[]), CAST(:numbers AS int[]))
+    AS one (id, user_id, number)
+JOIN jsonb_to_recordset(CAST(:stories AS jsonb))
+    AS story (number int, about text, event_id text, branch_id text, texts jsonb, data jsonb)
+    ON story.number = one.number
+ORDER BY story.about, one.user_id
+ON CONFLICT ON CONSTRAINT notifications_once DO NOTHING
+RETURNING id
+""")
+REACHED = """
+FROM notifications
+JOIN devices ON devices.user_id = notifications.user_id AND devices.role = 'owner'
+    AND devices.branches @> ARRAY[notifications.branch_id]
+WHERE notifications.id = ANY(CAST(:ids AS uuid[]))
+"""
+WAKE = """
+ON CONFLICT (token, branch_id) DO UPDATE
+SET due_at = coalesce(fault_alerts.due_at, greatest(clock_timestamp(), fault_alerts.quiet_until))
+"""
+RING = sa.text(f"""
+INSERT INTO fault_alerts (token, branch_id, due_at)
+SELECT DISTINCT devices.token, notifications.branch_id, clock_timestamp() {REACHED}
+ORDER BY 1, 2
+{WAKE}
+""")
+DELIVER = sa.text(f"""
+INSERT INTO deliveries (notification_id, token, kind)
+SELECT notifications.id, devices.token, 'equipment_fault' {REACHED}
+ORDER BY devices.token, notifications.id
+ON CONFLICT DO NOTHING
+""")
+MISSING = """
+FROM deliveries
+JOIN notifications ON notifications.id = deliveries.notification_id
+WHERE deliveries.kind = 'equipment_fault' AND deliveries.state = ANY(CAST(:states AS text[]))
+"""
+RING_MISSING = sa.text(f"""
+INSERT INTO fault_alerts (token, branch_id, due_at)
+SELECT DISTINCT deliveries.token, notifications.branch_id, clock_timestamp() {MISSING}
+    AND notifications.about = ANY(CAST(:abouts AS text[]))
+ORDER BY 1, 2
+{WAKE}
+""")
+REVIVE = sa.text("""
+WITH revived AS (
+    UPDATE deliveries SET state = 'pending'
+    FROM notifications
+    WHERE notifications.id = deliveries.notification_id AND notifications.about = ANY(CAST(:abouts AS text[]))
+        AND deliveries.kind = 'equipment_fault' AND deliveries.state = 'failed'
+    RETURNING deliveries.notification_id
+)
+UPDATE notifications SET state = 'pending', changed_at = clock_timestamp()
+WHERE id IN (SELECT notification_id FROM revived) AND state = 'failed'
+""")
+UNSENT = ["pending", "failed"]
+
+
+async def owners_of(
+    session: AsyncSession, branches: Collection[str], *, seen_within: timedelta
+) -> dict[str, list[str]]:
+    """Find the owners of branches: those with a device registered for it, and those seen with it lately."""
+    asked = {"branches": sorted(branches), "seen_within": seen_within}
+    owners: dict[str, list[str]] = {branch: [] for branch in branches}
+    for row in await session.execute(OWNERS, asked):
+        owners[row.branch_id].append(row.user_id)
+    return owners
+
+
+async def tell_faults(
+    session: AsyncSession, stories: Sequence[Story], owners: Mapping[str, Collection[str]]
+) -> list[str]:
+    """Write each story into the history of each owner of its branch who does not have it.
+
+    Returns:
+        the ids of the new notifications.
+    """
+    rows = [
+        (new_id(), user, number)
+        for number, story in enumerate(stories)
+        for user in sorted(owners[story.branch_id])
+    ]
+    if not rows:
+        return []
+    ids, users, numbers = (list(column) for column in zip(*rows, strict=True))
+    documents = [
+        {
+            "number": number,
+            "about": story.about,
+            "event_id": story.event_id,
+            "branch_id": story.branch_id,
+            "texts": story.texts,
+            "data": story.data,
+        }
+        for number, story in enumerate(stories)
+    ]
+    told = await session.execute(
+        TELL, {"ids": ids, "users": users, "numbers": numbers, "stories": json.dumps(documents)}
+    )
+    return [str(each) for each in told.scalars()]
+
+
+async def ring(session: AsyncSession, notifications: Collection[str]) -> None:
+    """Put new notifications on their way to the phones that their owners have for the branch."""
+    if notifications:
+        asked = {"ids": list(notifications)}
+        await session.execute(RING, asked)
+        await session.execute(DELIVER, asked)
+
+
+async def ring_missing(session: AsyncSession, abouts: Collection[str]) -> None:
+    """Put what was told before, but did not reach a phone, on its way again."""
+    asked = {"abouts": sorted(abouts), "states": UNSENT}
+    await session.execute(RING_MISSING, asked)
+    await session.execute(REVIVE, {"abouts": asked["abouts"]})
