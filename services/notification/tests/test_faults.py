@@ -5,12 +5,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from laundry_events import new_id
 from laundry_events.gate import PAUSED
 from laundry_testing.messaging import eventually
 from notification.fcm import PUSHES
-from notification.tables import devices
+from notification.tables import deliveries, devices, notifications
 
 from .conftest import World, a_fault, a_preference
 
@@ -47,25 +48,44 @@ async def test_a_fault_told_often_is_one_push(world: World) -> None:
     last = a_fault(equipment_id="washer-4")
     await world.publish(last)
 
-    await world.phones.gets(token, 2)
+    await eventually(lambda: _says(world, token, 2), what="an alert of both")
     await eventually(lambda: _empty(world), what="an empty queue")
-    pushes = await world.phones.got(token)
-    assert [push["data"]["fault_id"] for push in pushes].count(fault.fault_id) == 1
+    assert await _says(world, token, 2)
     assert len(await world.history("owner", "b1", sub="kim")) == 2
 
 
-async def test_more_faults_than_are_taken_at_once_are_one_push_each(world: World) -> None:
+async def test_a_burst_is_few_pushes_that_count_and_each_fault_stands_in_the_history(world: World) -> None:
     token = await world.register("owner", "b1", sub="kim")
-    # Each is in hand for a while, so that a whole window of them is in hand together.
-    await world.phones.control(delay_seconds=0.5)
     faults = [a_fault(equipment_id=f"washer-{number}") for number in range(40)]
     await asyncio.gather(*(world.publish(fault) for fault in faults))
 
-    await world.phones.gets(token, len(faults), within_s=60)
-    await world.settled("owner", "b1", sub="kim", state="sent")
-    await eventually(lambda: _empty(world), what="an empty queue")
+    await eventually(lambda: _says(world, token, 40), what="an alert that counts all")
     pushes = await world.phones.got(token)
-    assert sorted(push["data"]["fault_id"] for push in pushes) == sorted(fault.fault_id for fault in faults)
+    assert len(pushes) <= 6
+    assert pushes[-1]["title"] == "세탁기 40대 고장"
+    named = {name for push in pushes for name in push["data"]["equipment_ids"].split(",")}
+    assert named == {fault.equipment_id for fault in faults}
+    assert len({push["data"]["tag"] for push in pushes}) == 1
+
+    await world.settled("owner", "b1", sub="kim", state="sent")
+    told = await world.history("owner", "b1", sub="kim", limit=100)
+    assert sorted(item["data"]["fault_id"] for item in told) == sorted(fault.fault_id for fault in faults)
+
+
+async def test_another_branch_has_an_alert_of_its_own_at_once(world: World) -> None:
+    token = await world.register("owner", "b1", "b2", sub="kim")
+    for branch in ("b1", "b1", "b2"):
+        await world.publish(a_fault(branch_id=branch))
+    pushes = await world.phones.gets(token, 3)
+    assert {push["data"]["branch_id"] for push in pushes[:2]} == {"b1", "b2"}
+    tags = {push["data"]["branch_id"]: push["data"]["tag"] for push in pushes}
+    assert len(set(tags.values())) == 2
+
+
+async def _says(world: World, token: str, faults: int) -> bool:
+    """Whether the alert that a phone shows counts so many."""
+    pushes = await world.phones.got(token)
+    return bool(pushes) and pushes[-1]["data"]["faults"] == str(faults)
 
 
 async def _empty(world: World) -> bool:
@@ -101,59 +121,96 @@ async def test_a_passing_trouble_of_fcm_is_retried(world: World, trouble: dict[s
     await world.settled("owner", "b1", sub="kim", state="sent")
 
 
-class TestWithoutTimeToRetry:
-    @pytest.fixture
-    def tuned(self) -> dict[str, Any]:
-        return {"fault_push_budget_s": 0.5}
-
-    async def test_the_ladder_tries_only_the_phones_that_are_missing(self, world: World) -> None:
-        tokens = [await world.register("owner", "b1", sub=sub) for sub in ("kim", "smith")]
-        await world.phones.control(status=503, times=1)
-        await world.publish(a_fault())
-        for token in tokens:
-            await world.phones.gets(token)
-        for sub in ("kim", "smith"):
-            await world.settled("owner", "b1", sub=sub, state="sent")
-        assert [len(await world.phones.got(token)) for token in tokens] == [1, 1]
-
-    async def test_a_long_outage_ends_in_the_dlq_and_a_redrive_pushes(self, world: World) -> None:
-        assert world.messaging is not None
-        token = await world.register("owner", "b1", sub="kim")
-        await world.phones.control(status=503)
-        await world.publish(a_fault())
-        dead = await world.messaging.take("equipment.fault.dlq", within_s=30)
-        assert dead.headers["x-dead-reason"] == "retries-exhausted"
-        assert dead.headers["x-error-class"] == "PushesMissing"
-        await world.settled("owner", "b1", sub="kim", state="failed")
-
-        await world.phones.control()
-        headers = {k: v for k, v in dead.headers.items() if not k.startswith("x-")}
-        await world.messaging.publish_raw(
-            "laundry.events", "equipment.fault", dead.body, headers=headers, message_id=dead.message_id
-        )
+async def test_only_the_phones_that_are_missing_are_tried_again(world: World) -> None:
+    tokens = [await world.register("owner", "b1", sub=sub) for sub in ("kim", "smith")]
+    await world.phones.control(status=503, times=1)
+    await world.publish(a_fault())
+    for token in tokens:
         await world.phones.gets(token)
-        await world.settled("owner", "b1", sub="kim", state="sent")
+    for sub in ("kim", "smith"):
+        await world.settled("owner", "b1", sub=sub, state="sent")
+    assert [len(await world.phones.got(token)) for token in tokens] == [1, 1]
 
-    async def test_while_fcm_is_away_faults_wait_and_ring_when_it_is_back(self, world: World) -> None:
-        assert world.messaging is not None
-        token = await world.register("owner", "b1", sub="kim")
-        await world.phones.control(status=503)
-        count = 6
-        for number in range(count):
-            await world.publish(a_fault(equipment_id=f"washer-{number}"))
-        # One whom nobody must be told of succeeds without FCM, and says nothing of it.
-        await world.publish(a_fault(branch_id="nobodys"))
-        await eventually(lambda: PAUSED.labels("fcm")._value.get() == 1, what="the pause")
-        tried = PUSHES.labels("later")._value.get()
-        await eventually(
-            lambda: PUSHES.labels("later")._value.get() >= tried + 3, within_s=60, what="several trials"
+
+async def test_a_phone_that_fcm_does_not_take_waits_and_rings_by_itself(world: World) -> None:
+    assert world.messaging is not None
+    token = await world.register("owner", "b1", sub="kim")
+    await world.phones.control(status=503)
+    for number in range(3):
+        await world.publish(a_fault(equipment_id=f"washer-{number}"))
+    tried = PUSHES.labels("later")._value.get()
+    await eventually(lambda: PUSHES.labels("later")._value.get() >= tried + 3, what="several tries")
+    assert PAUSED.labels("fcm")._value.get() == 0, "one owner's phone is no outage"
+    await eventually(lambda: _empty(world), what="an empty queue")
+    assert await world.messaging.count("equipment.fault.dlq") == 0
+    await world.settled("owner", "b1", sub="kim", state="pending")
+
+    await world.phones.control()
+    (push,) = await world.phones.gets(token)
+    assert push["data"]["faults"] == "3"
+    await world.settled("owner", "b1", sub="kim", state="sent")
+
+
+async def test_while_fcm_is_away_faults_wait_and_ring_when_it_is_back(world: World) -> None:
+    assert world.messaging is not None
+    owners = [("kim", "b1"), ("lee", "b2"), ("han", "b3"), ("cho", "b4")]
+    tokens = [await world.register("owner", branch, sub=sub) for sub, branch in owners]
+    await world.phones.control(status=503)
+    for _, branch in owners:
+        await world.publish(a_fault(branch_id=branch))
+    await eventually(lambda: PAUSED.labels("fcm")._value.get() == 1, what="the pause")
+    tried = PUSHES.labels("later")._value.get()
+    await eventually(
+        lambda: PUSHES.labels("later")._value.get() >= tried + 3, within_s=60, what="several trials"
+    )
+    assert await world.messaging.count("equipment.fault.dlq") == 0
+    await world.phones.control()
+    for token in tokens:
+        assert len(await world.phones.gets(token)) == 1
+    for sub, branch in owners:
+        await world.settled("owner", branch, sub=sub, state="sent")
+    assert PAUSED.labels("fcm")._value.get() == 0
+
+
+async def test_a_message_that_comes_again_rings_only_the_phones_that_it_did_not_reach(world: World) -> None:
+    reached = await world.register("owner", "b1", sub="kim")
+    missed = await world.register("owner", "b1", sub="smith")
+    fault, event_id = a_fault(), new_id()
+    await world.publish(fault, event_id=event_id)
+    for token, sub in ((reached, "kim"), (missed, "smith")):
+        await world.phones.gets(token)
+        await world.settled("owner", "b1", sub=sub, state="sent")
+    # As a release left it that gave up after four attempts.
+    async with world.database.transaction() as session:
+        await session.execute(
+            sa.update(deliveries).where(deliveries.c.token == missed).values(state="failed")
         )
-        assert await world.messaging.count("equipment.fault.dlq") == 0
-        await world.phones.control()
-        pushes = await world.phones.gets(token, count, within_s=60)
-        assert len({push["data"]["fault_id"] for push in pushes}) == count
-        await world.settled("owner", "b1", sub="kim", state="sent")
-        await eventually(lambda: PAUSED.labels("fcm")._value.get() == 0, what="the end of the pause")
+        await session.execute(
+            sa.update(notifications).where(notifications.c.user_id == "smith").values(state="failed")
+        )
+    await world.publish(fault, event_id=event_id)
+    await world.phones.gets(missed, 2)
+    await world.settled("owner", "b1", sub="smith", state="sent")
+    assert len(await world.phones.got(reached)) == 1
+
+
+async def test_what_waits_for_a_phone_that_goes_is_settled(world: World) -> None:
+    token = await world.register("owner", "b1", sub="kim")
+    await world.phones.control(status=503)
+    await world.publish(a_fault())
+    await world.settled("owner", "b1", sub="kim", state="pending")
+    headers = world.identity.bearer("owner", "b1", sub="kim")
+    await world.http.delete("/devices", params={"token": token}, headers=headers)
+    await world.settled("owner", "b1", sub="kim", state="no_device")
+
+
+async def test_a_refused_push_is_failed_and_nobody_waits_for_it(world: World) -> None:
+    await world.register("owner", "b1", sub="kim", token="refused-phone")
+    other = await world.register("owner", "b1", sub="smith")
+    await world.phones.control(status=400, token_prefix="refused-")
+    await world.publish(a_fault())
+    await world.phones.gets(other)
+    await world.settled("owner", "b1", sub="kim", state="failed")
 
 
 async def test_a_fault_of_more_than_an_hour_ago_is_told_but_rings_no_more(world: World) -> None:

@@ -36,7 +36,7 @@ async def start(
         "LAUNDRY_DATABASE_URL": database_url,
         "LAUNDRY_AMQP_URL": messaging.amqp_url,
         "LAUNDRY_FCM_URL": fcm.url,
-        "LAUNDRY_FCM_ATTEMPT_TIMEOUT_S": "60",
+        "LAUNDRY_FCM_ATTEMPT_TIMEOUT_S": "20",
         **{f"LAUNDRY_{name.upper()}": value for name, value in identity.settings.items()},
     }
     migrate = [sys.executable, "-m", "laundry_service.migrate", "notification"]

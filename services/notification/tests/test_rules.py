@@ -1,7 +1,6 @@
 """Texts, what FCM's answers mean, and when to try again."""
 
-import asyncio
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -12,11 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from notification.bursts import Summary
+from notification.fault_texts import burst_texts, fault_texts
 from notification.fcm import read_error
-from notification.matches import LONGEST_PAUSE_S, later
-from notification.push import Answer, Push, Verdict, next_pause, push_within
+from notification.matches import LONGEST_PAUSE_S as LONGEST_MATCH_PAUSE_S
+from notification.matches import later
+from notification.push import LONGEST_ASKED_S, LONGEST_PAUSE_S, Verdict, next_pause
 from notification.settings import Settings
-from notification.texts import BODY_BYTES, TITLE_BYTES, clip, fault_texts, language_of, match_texts
+from notification.texts import BODY_BYTES, TITLE_BYTES, clip, language_of, match_texts
 
 from .conftest import a_fault
 
@@ -92,6 +94,101 @@ def test_a_fault_is_told_in_both_languages(changes: dict[str, Any], korean: str,
     assert texts["en"]["body"].startswith("Branch b1 · detected 1 Mar 21:05.")
 
 
+def test_a_fault_that_stands_for_several_says_so() -> None:
+    texts = fault_texts(a_fault(count=5), SEOUL)
+    assert texts["ko"]["title"] == "세탁기 washer-3 고장 (E21) 외 4건"
+    assert texts["en"]["title"] == "Washer washer-3 failed (E21) and 4 more"
+
+
+@pytest.mark.parametrize(
+    ("changes", "korean", "english"),
+    [
+        (
+            {"recorded_at": NOON_UTC - timedelta(hours=1), "received_at": NOON_UTC},
+            "b1 지점 · 3월 1일 20:05 발생, 3월 1일 21:05에 늦게 접수. 장비를",
+            "Branch b1 · since 1 Mar 20:05, reported late at 1 Mar 21:05. Stop",
+        ),
+        (
+            {"recorded_at": NOON_UTC - timedelta(seconds=90), "received_at": NOON_UTC},
+            "b1 지점 · 3월 1일 21:05 감지.",
+            "Branch b1 · detected 1 Mar 21:05.",
+        ),
+        (
+            {"recorded_at": NOON_UTC + timedelta(hours=9), "received_at": NOON_UTC, "clock_off": True},
+            "b1 지점 · 3월 1일 21:05 접수(기기 시계가 맞지 않음, 기기 시각 3월 2일 06:05).",
+            "Branch b1 · reported 1 Mar 21:05 (its clock is off: it says 2 Mar 06:05).",
+        ),
+        (
+            {"received_at": NOON_UTC, "clock_off": True},
+            "b1 지점 · 3월 1일 21:05 접수(기기 시계가 맞지 않음).",
+            "Branch b1 · reported 1 Mar 21:05 (its clock is off).",
+        ),
+    ],
+)
+def test_a_fault_tells_when_it_was_and_when_we_heard_of_it(
+    changes: dict[str, Any], korean: str, english: str
+) -> None:
+    texts = fault_texts(a_fault(detected_at=NOON_UTC, **changes), SEOUL)
+    assert texts["ko"]["body"].startswith(korean)
+    assert texts["en"]["body"].startswith(english)
+
+
+@pytest.mark.parametrize(
+    ("of", "korean", "english"),
+    [
+        (
+            Summary(("washer-3",), "washer", 1, NOON_UTC),
+            ("세탁기 washer-3 고장 (E21)", "b1 지점 · 3월 1일 21:05 감지. 장비를 멈추고 확인해 주세요."),
+            ("Washer washer-3 failed (E21)", "Branch b1 · detected 1 Mar 21:05. Stop it and have a look."),
+        ),
+        (
+            Summary(("washer-3",), "washer", 20, NOON_UTC),
+            (
+                "세탁기 washer-3 고장 (E21) · 모두 20건",
+                "b1 지점 · 3월 1일 21:05 감지. 장비를 멈추고 확인해 주세요.",
+            ),
+            (
+                "Washer washer-3 failed (E21) · 20 faults",
+                "Branch b1 · detected 1 Mar 21:05. Stop it and have a look.",
+            ),
+        ),
+        (
+            Summary(("washer-3", "washer-1", "washer-2"), "washer", 3, NOON_UTC),
+            (
+                "세탁기 3대 고장",
+                "b1 지점 · 3월 1일 21:05부터 washer-3, washer-1, washer-2. "
+                "최근: 세탁기 washer-3 고장 (E21). 장비를 멈추고 확인해 주세요.",
+            ),
+            (
+                "3 washers in trouble",
+                "Branch b1 · since 1 Mar 21:05: washer-3, washer-1, washer-2. "
+                "Latest: Washer washer-3 failed (E21). Stop them and have a look.",
+            ),
+        ),
+        (
+            Summary(tuple(f"m{n}" for n in range(1_200)), None, 1_300, NOON_UTC),
+            (
+                "장비 1,200대 고장",
+                "b1 지점 · 3월 1일 21:05부터 m0, m1, m2, m3, m4 외 1,195대. 고장은 모두 1,300건. "
+                "최근: 세탁기 washer-3 고장 (E21). 장비를 멈추고 확인해 주세요.",
+            ),
+            (
+                "1,200 machines in trouble",
+                "Branch b1 · since 1 Mar 21:05: m0, m1, m2, m3, m4 and 1,195 more. 1,300 faults in all. "
+                "Latest: Washer washer-3 failed (E21). Stop them and have a look.",
+            ),
+        ),
+    ],
+)
+def test_many_faults_are_one_alert_that_counts(
+    of: Summary, korean: tuple[str, str], english: tuple[str, str]
+) -> None:
+    newest = fault_texts(a_fault(detected_at=NOON_UTC), SEOUL)
+    texts = burst_texts(newest, of, "b1", SEOUL)
+    assert (texts["ko"]["title"], texts["ko"]["body"]) == korean
+    assert (texts["en"]["title"], texts["en"]["body"]) == english
+
+
 @given(st.text(max_size=5000), st.text(max_size=5000), st.lists(st.text(max_size=64), max_size=5))
 def test_a_recommendation_fits_into_a_push(title: str, text: str, reasons: list[str]) -> None:
     for said in match_texts(branch_id="b1", title=title, text=text, reasons=reasons).values():
@@ -99,75 +196,20 @@ def test_a_recommendation_fits_into_a_push(title: str, text: str, reasons: list[
         assert len(said["body"].encode(errors="replace")) <= BODY_BYTES
 
 
-@given(
-    st.integers(1, 100),
-    st.none() | st.floats(0, 1e6),
-    st.floats(-1, 60),
-    st.floats(0.1, 10),
-)
-def test_every_retry_can_end_within_the_budget(
-    tries: int, retry_after: float | None, left: float, attempt: float
-) -> None:
-    pause = next_pause(tries, retry_after, left, attempt)
-    if left <= attempt:
-        assert pause is None
-    else:
-        assert pause is not None
-        assert 0 < pause <= left - attempt
-        if retry_after is not None and retry_after <= left - attempt:
-            assert pause >= retry_after
+@given(st.integers(1, 1000), st.none() | st.floats(0, 1e6))
+def test_faults_back_off_to_half_a_minute_and_as_asked(failures: int, asked: float | None) -> None:
+    pause = next_pause(failures, asked)
+    assert 0 < pause <= max(LONGEST_PAUSE_S, min(asked or 0, LONGEST_ASKED_S))
+    assert pause >= min(asked or 0, LONGEST_ASKED_S)
+
+
+def test_the_first_tries_of_a_fault_fit_into_its_fifteen_seconds() -> None:
+    assert sum(next_pause(failures, None) for failures in range(1, 6)) < 10
 
 
 @given(st.integers(0, 1000), st.none() | st.floats(0, 1e6))
 def test_recommendations_back_off_up_to_ten_minutes(attempts: int, retry_after: float | None) -> None:
-    assert 2 <= later(attempts, retry_after) <= LONGEST_PAUSE_S
-
-
-def a_push(token: str) -> Push:
-    return Push("n1", token, {"title": "t", "body": "b"}, {"kind": "equipment_fault"}, "e1", urgent=True)
-
-
-class Scripted:
-    """Gives each token its answers in turn, the last for ever."""
-
-    def __init__(self, **answers: list[Verdict]) -> None:
-        self.answers = answers
-        self.tries: dict[str, int] = dict.fromkeys(answers, 0)
-
-    async def push(self, push: Push) -> Answer:
-        await asyncio.sleep(0)
-        number = self.tries[push.token]
-        self.tries[push.token] += 1
-        answers = self.answers[push.token]
-        return Answer(answers[min(number, len(answers) - 1)])
-
-
-async def test_each_device_is_retried_apart_and_settled_once() -> None:
-    later_, sent = Verdict.LATER, Verdict.SENT
-    pusher = Scripted(good=[sent], slow=[later_, sent], gone=[Verdict.GONE], bad=[Verdict.REFUSED])
-    settled: list[tuple[str, Verdict]] = []
-
-    async def settle(push: Push, answer: Answer) -> None:
-        settled.append((push.token, answer.verdict))
-
-    pushes = [a_push(token) for token in ("slow", "good", "gone", "bad")]
-    answers = await push_within(pusher, pushes, budget_s=5, attempt_s=1, settle=settle)
-    assert [answer.verdict for answer in answers] == [sent, sent, Verdict.GONE, Verdict.REFUSED]
-    assert pusher.tries == {"good": 1, "slow": 2, "gone": 1, "bad": 1}
-    assert sorted(settled) == sorted(
-        [("good", sent), ("slow", sent), ("gone", Verdict.GONE), ("bad", Verdict.REFUSED)]
-    )
-    assert settled[-1] == ("slow", sent)
-
-
-async def test_without_budget_nothing_is_tried_twice() -> None:
-    pusher = Scripted(slow=[Verdict.LATER])
-
-    async def settle(push: Push, answer: Answer) -> None:
-        assert answer.verdict is Verdict.LATER
-
-    await push_within(pusher, [a_push("slow")], budget_s=0.5, attempt_s=1, settle=settle)
-    assert pusher.tries == {"slow": 1}
+    assert 2 <= later(attempts, retry_after) <= LONGEST_MATCH_PAUSE_S
 
 
 def response(status: int, retry_after: str | None = None) -> httpx.Response:

@@ -86,6 +86,18 @@ async def test_it_fails_as_often_as_it_is_told(fcm: httpx.AsyncClient) -> None:
     assert (await fcm.put("/control", json={"staus": 503})).status_code == 422
 
 
+async def test_it_fails_for_some_phones_only(fcm: httpx.AsyncClient) -> None:
+    await fcm.put("/control", json={"status": 429, "token_prefix": "noisy-"})
+    for _ in range(2):
+        assert (await fcm.post(SEND, json=push("noisy-1"))).status_code == 429
+        assert (await fcm.post(SEND, json=push("calm-1"))).status_code == 200
+        assert (await fcm.post(SEND, content=b"{")).status_code == 400
+    await fcm.put("/control", json={"status": 503, "token_prefix": "noisy-", "times": 1})
+    assert (await fcm.post(SEND, json=push("calm-1"))).status_code == 200
+    assert (await fcm.post(SEND, json=push("noisy-1"))).status_code == 503
+    assert (await fcm.post(SEND, json=push("noisy-1"))).status_code == 200
+
+
 async def test_it_only_validates_when_asked_so(fcm: httpx.AsyncClient) -> None:
     assert (await fcm.post(SEND, json={**push(), "validate_only": True})).status_code == 200
     assert (await fcm.get("/messages")).json() == []

@@ -131,7 +131,9 @@ class Summary:
 def summary(faults: Sequence[Told]) -> Summary:
     """Sum up the faults of a burst, of which there is one at least, given oldest first."""
     # What the phone has not been told of comes first: the list may be cut.
-    newest_first = sorted(faults, key=lambda fault: not fault.waiting)
+    newest_first = [
+        fault for waiting in (True, False) for fault in reversed(faults) if fault.waiting is waiting
+    ]
     kinds = Counter(fault.equipment_kind for fault in faults)
     return Summary(
         names=tuple(dict.fromkeys(fault.equipment_id for fault in newest_first)),

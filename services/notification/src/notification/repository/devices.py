@@ -118,7 +118,7 @@ async def see_owner(session: AsyncSession, user_id: str, branches: Collection[st
             owner_branches.c.user_id == user_id, owner_branches.c.branch_id.in_(branches)
         )
     )
-    stale: dict[str, bool] = dict(seen.tuples().all())
+    stale: dict[str, bool] = {branch: old for branch, old in seen.all()}  # noqa: C416 - rows, not pairs
     unknown = sorted(set(branches) - stale.keys())
     if unknown:
         await session.execute(

@@ -52,7 +52,7 @@ SET due_at = coalesce(fault_alerts.due_at, greatest(clock_timestamp(), fault_ale
 """
 RING = sa.text(f"""
 INSERT INTO fault_alerts (token, branch_id, due_at)
-SELECT DISTINCT devices.token, notifications.branch_id, clock_timestamp() {REACHED}
+SELECT DISTINCT devices.token, notifications.branch_id, now() {REACHED}
 ORDER BY 1, 2
 {WAKE}
 """)
@@ -69,7 +69,7 @@ WHERE deliveries.kind = 'equipment_fault' AND deliveries.state = ANY(CAST(:state
 """
 RING_MISSING = sa.text(f"""
 INSERT INTO fault_alerts (token, branch_id, due_at)
-SELECT DISTINCT deliveries.token, notifications.branch_id, clock_timestamp() {MISSING}
+SELECT DISTINCT deliveries.token, notifications.branch_id, now() {MISSING}
     AND notifications.about = ANY(CAST(:abouts AS text[]))
 ORDER BY 1, 2
 {WAKE}

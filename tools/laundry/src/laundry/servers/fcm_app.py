@@ -60,7 +60,8 @@ class SendRequest(BaseModel):
 class Control(BaseModel):
     """How the server misbehaves: ``status`` (429 or 503) and ``delay_seconds`` for the next ``times`` calls.
 
-    ``times`` null means until changed; ``retry_after_seconds`` adds the Retry-After header.
+    ``times`` null means until changed; ``retry_after_seconds`` adds the Retry-After header; with
+    ``token_prefix`` only calls for tokens that begin so are meant.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -69,6 +70,16 @@ class Control(BaseModel):
     delay_seconds: float = Field(default=0, ge=0, le=600)
     retry_after_seconds: int | None = Field(default=None, ge=0)
     times: int | None = Field(default=None, ge=1)
+    token_prefix: str | None = Field(default=None, min_length=1)
+
+    def means(self, body: bytes) -> bool:
+        """Whether a call is one of those that are to fail."""
+        if self.token_prefix is None:
+            return True
+        try:
+            return SendRequest.model_validate_json(body).message.token.startswith(self.token_prefix)
+        except ValidationError:
+            return False
 
 
 @dataclass
@@ -79,9 +90,11 @@ class State:
     unregistered: set[str] = field(default_factory=set)
     control: Control = field(default_factory=Control)
 
-    def next_control(self) -> Control:
+    def next_control(self, body: bytes) -> Control:
         """Return the control for this call and count it."""
         current = self.control
+        if not current.means(body):
+            return Control()
         if current.times is not None:
             left = current.times - 1
             self.control = current.model_copy(update={"times": left}) if left else Control()
@@ -109,14 +122,14 @@ def _error(code: int, message: str, *, retry_after: int | None = None) -> JSONRe
 async def send(request: Request) -> Response:
     """Take one message as FCM would."""
     state: State = request.app.state.fcm
-    control = state.next_control()
+    raw = await request.body()
+    control = state.next_control(raw)
     if control.delay_seconds:
         await asyncio.sleep(control.delay_seconds)
     if control.status is not None:
         return _error(control.status, "Asked to fail.", retry_after=control.retry_after_seconds)
     if not request.headers.get("authorization", "").startswith("Bearer "):
         return _error(401, "Request is missing required authentication credential.")
-    raw = await request.body()
     try:
         asked = SendRequest.model_validate_json(raw)
     except ValidationError as error:
