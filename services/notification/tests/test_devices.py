@@ -1,9 +1,14 @@
 """Who may register which phone, and what becomes of a token that moves."""
 
+import asyncio
+import time
+from collections import Counter
+
 import httpx
 import pytest
+import sqlalchemy as sa
 
-from notification.tables import deliveries, devices
+from notification.tables import deliveries, devices, owner_branches
 
 from .conftest import World, a_fault, assert_problem
 
@@ -96,6 +101,134 @@ async def test_beyond_the_limit_the_longest_unused_phone_goes(alone: World) -> N
     assert await alone.count(devices) == 10
     assert await alone.count(devices, devices.c.token == "phone-1") == 0
     assert await alone.count(devices, devices.c.token == "phone-0") == 1
+
+
+async def test_fifty_phones_at_once_leave_the_limit_and_no_error(alone: World) -> None:
+    bearer = alone.identity.bearer("owner", "b1", sub="kim")
+    answers = await asyncio.gather(
+        *(post(alone, {"token": f"phone-{number}", "platform": "ios"}, bearer) for number in range(50))
+    )
+    assert Counter(answer.status_code for answer in answers) == {201: 50}
+    assert await alone.count(devices, devices.c.user_id == "kim") == 10
+
+
+async def test_one_phone_registered_by_many_at_once_is_the_last_ones(alone: World) -> None:
+    people = [alone.identity.bearer("owner", "b1", sub=f"owner-{number}") for number in range(20)]
+    body = {"token": "phone-1", "platform": "ios"}
+    answers = await asyncio.gather(*(post(alone, body, bearer) for bearer in people))
+    assert Counter(answer.status_code for answer in answers) == {201: 20}
+    assert await alone.count(devices) == 1
+
+
+async def test_phones_that_swap_their_users_at_once_wait_for_each_other_and_not_in_a_circle(
+    alone: World,
+) -> None:
+    people = [alone.identity.bearer("owner", "b1", sub=sub) for sub in ("kim", "lee")]
+    for _ in range(5):
+        answers = await asyncio.gather(
+            *(
+                post(alone, {"token": f"phone-{number}", "platform": "ios"}, people[(number + turn) % 2])
+                for turn in range(2)
+                for number in range(12)
+            )
+        )
+        assert {answer.status_code for answer in answers} <= {200, 201}
+    for sub in ("kim", "lee"):
+        assert await alone.count(devices, devices.c.user_id == sub) <= 10
+
+
+async def test_registering_and_forgetting_at_once(alone: World) -> None:
+    bearer = alone.identity.bearer("owner", "b1", sub="kim")
+    body = {"token": "phone-1", "platform": "ios"}
+    answers = await asyncio.gather(
+        *(
+            post(alone, body, bearer)
+            if number % 2
+            else alone.http.delete("/devices", params={"token": "phone-1"}, headers=bearer)
+            for number in range(30)
+        )
+    )
+    assert {answer.status_code for answer in answers} <= {200, 201, 204}
+
+
+async def test_a_phone_that_somebody_holds_is_answered_busy_and_holds_up_nobody_else(alone: World) -> None:
+    held = await alone.register("owner", "b1", sub="kim")
+    bearer = alone.identity.bearer("owner", "b1", sub="kim")
+    async with alone.database.transaction() as session:
+        found = await session.execute(
+            sa.select(devices.c.token).where(devices.c.token == held).with_for_update()
+        )
+        assert found.first() is not None
+        waiting = [
+            asyncio.create_task(post(alone, {"token": held, "platform": "ios"}, bearer)) for _ in range(20)
+        ]
+        await asyncio.sleep(0.2)
+        began = time.monotonic()
+        await asyncio.gather(*(alone.register("owner", "b2", sub=f"other-{number}") for number in range(5)))
+        assert await alone.history("owner", "b2", sub="other-1") == []
+        assert time.monotonic() - began < 2
+        for answer in await asyncio.gather(*waiting):
+            assert_problem(answer, 503, "busy")
+            assert int(answer.headers["Retry-After"]) >= 1
+    assert (await post(alone, {"token": held, "platform": "ios"}, bearer)).status_code == 200
+
+
+async def test_an_owner_whose_row_somebody_holds_reads_all_the_same(alone: World) -> None:
+    await alone.history("owner", "b1", sub="kim")
+    async with alone.database.transaction() as session:
+        await session.execute(
+            sa.update(owner_branches).values(seen_at=sa.func.now() - sa.text("interval '1 day'"))
+        )
+    async with alone.database.transaction() as session:
+        await session.execute(sa.select(owner_branches).with_for_update())
+        began = time.monotonic()
+        assert await alone.history("owner", "b1", sub="kim") == []
+        assert time.monotonic() - began < 2
+    await alone.history("owner", "b1", sub="kim")
+    recent = owner_branches.c.seen_at > sa.func.now() - sa.text("interval '1 minute'")
+    assert await alone.count(owner_branches, recent) == 1
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b'{"token": "a\\u0000b", "platform": "ios"}',
+        b'{"token": "a\\ud800b", "platform": "ios"}',
+        b'{"token": "t", "platform": "\\ud800"}',
+        b'{"token": "t", "platform": "ios", "\\ud800": 1}',
+        b'{"token": "t\\n", "platform": "ios"}',
+        b'{"token": "\xed\xa0\x80", "platform": "ios"}',
+        b'{"token": {"$gt": ""}, "platform": "ios"}',
+        b'{"token": "' + b"t" * 4097 + b'", "platform": "ios"}',
+        b"[" * 2000,
+        b"\xff\xfe",
+    ],
+    ids=[
+        "nul",
+        "surrogate",
+        "surrogate-enum",
+        "surrogate-name",
+        "newline",
+        "cesu",
+        "object",
+        "long",
+        "deep",
+        "utf-16",
+    ],
+)
+async def test_a_body_that_no_phone_sends_is_refused_with_its_reason(alone: World, raw: bytes) -> None:
+    headers = {**alone.identity.bearer("owner", "b1"), "Content-Type": "application/json"}
+    for method in ("POST", "DELETE"):
+        answer = await alone.http.request(method, "/devices", content=raw, headers=headers)
+        assert answer.status_code in {400, 422}, answer.text
+        assert answer.json()["detail"]
+
+
+async def test_a_query_that_no_phone_sends_is_refused(alone: World) -> None:
+    bearer = alone.identity.bearer("owner", "b1")
+    for query in ("token=%00", "token=%ed%a0%80", "token=" + "t" * 4097, "token="):
+        answer = await alone.http.delete(f"/devices?{query}", headers=bearer)
+        assert answer.status_code == 422, answer.text
 
 
 async def test_a_forgotten_phone_rings_no_more(world: World) -> None:
