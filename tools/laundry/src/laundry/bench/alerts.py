@@ -1,6 +1,7 @@
 """From the sample that tells of a fault to the push that reaches the phone's service."""
 
 import asyncio
+import secrets
 import time
 from datetime import UTC, datetime
 from typing import Any
@@ -35,30 +36,37 @@ def figures(group: str, seconds: list[float], *, p99_ms: float) -> list[Figure]:
 async def times(stage: Stage, title: str, *, faults: int = FAULTS) -> list[float]:
     """Break equipment ``faults`` times, one after another, and wait for each push. Returns seconds.
 
+    Each is of a branch of its own: what follows a fault of the same branch is told by updating its alert.
+
     Raises:
         NotMeasured: a push did not come within 15 s, which DD-02 promises.
     """
     number = stage.many(faults, least=3)
-    branch = stage.branch("fault")
-    device = f"bench-phone-{stage.run}-{time.monotonic_ns()}"
-    owner = stage.headers("owner", branch)
     advance = stage.say(title, number)
+    found = []
     async with stage.client("notification") as notification, stage.client("monitoring") as monitoring:
-        asked = {"token": device, "platform": "android"}
-        (await notification.post("/devices", json=asked, headers=owner)).raise_for_status()
-        try:
-            found = []
-            for turn in range(number):
-                equipment = f"bench-{stage.run}-{time.monotonic_ns()}"
-                began = await _break(stage, monitoring, equipment, branch)
-                push = await _pushed(stage, device, turn)
-                found.append((datetime.fromisoformat(push["received_at"]) - began).total_seconds())
-                # What the run broke should not be silent for ever after.
-                await monitoring.delete(f"/equipment/{equipment}", headers=stage.headers("operator"))
-                advance(1)
-        finally:
-            await notification.delete("/devices", params={"token": device}, headers=owner)
+        for _ in range(number):
+            found.append(await _once(stage, notification, monitoring))
+            advance(1)
     return found
+
+
+async def _once(stage: Stage, notification: httpx.AsyncClient, monitoring: httpx.AsyncClient) -> float:
+    """Give a branch's owner a phone, break a washer there, and wait for the push. Returns seconds."""
+    mark = secrets.token_hex(4)
+    branch = stage.branch(f"fault-{mark}")
+    device, equipment = f"bench-phone-{stage.run}-{mark}", f"bench-{stage.run}-{mark}"
+    owner = stage.headers("owner", branch, subject=f"bench-owner-{mark}")
+    asked = {"token": device, "platform": "android"}
+    (await notification.post("/devices", json=asked, headers=owner)).raise_for_status()
+    try:
+        began = await _break(stage, monitoring, equipment, branch)
+        push = await _pushed(stage, device)
+        # What the run broke should not be silent for ever after.
+        await monitoring.delete(f"/equipment/{equipment}", headers=stage.headers("operator"))
+    finally:
+        await notification.delete("/devices", params={"token": device}, headers=owner)
+    return (datetime.fromisoformat(push["received_at"]) - began).total_seconds()
 
 
 async def _break(stage: Stage, monitoring: httpx.AsyncClient, equipment: str, branch: str) -> datetime:
@@ -79,13 +87,13 @@ async def _break(stage: Stage, monitoring: httpx.AsyncClient, equipment: str, br
     return began
 
 
-async def _pushed(stage: Stage, device: str, turn: int) -> dict[str, Any]:
+async def _pushed(stage: Stage, device: str) -> dict[str, Any]:
     deadline = time.monotonic() + PUSH_DEADLINE_S
     async with stage.client("fcm") as fcm:
         while time.monotonic() < deadline:
             messages = (await fcm.get("/messages", params={"token": device})).json()
-            if len(messages) > turn:
-                found: dict[str, Any] = messages[turn]
+            if messages:
+                found: dict[str, Any] = messages[0]
                 return found
             await asyncio.sleep(POLL_S)
     raise NotMeasured(f"fault → push: no push within {PUSH_DEADLINE_S:.0f} s")

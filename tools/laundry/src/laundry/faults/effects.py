@@ -14,7 +14,8 @@ from laundry.faults.load import Load
 TASKS = "SELECT id::text, status FROM tasks WHERE branch_id = $1"
 EXAMPLES = "SELECT task_id FROM training_examples WHERE branch_id = $1"
 NOTIFICATIONS = """
-SELECT user_id, event_id, kind, state, data->>'preference_id' AS preference_id
+SELECT user_id, event_id, kind, state, data->>'preference_id' AS preference_id,
+    coalesce((data->>'count')::int, 1) AS troubles
 FROM notifications WHERE branch_id = $1
 """
 ON_ITS_WAY = ("sent", "pending")
@@ -42,6 +43,8 @@ async def look_at(stage: Stage, load: Load) -> Effects:
         for service in WATCHED
         for row in await rows(stage, service, REPEATED)
     ]
+    # Before the history: whatever an alert counts stands there.
+    counted = await counted_faults(stage, load.phone)
     told = await rows(stage, "notification", NOTIFICATIONS, load.branch)
     doubled += _twice("notification of", ((row["user_id"], row["event_id"]) for row in told))
     examples = {row["task_id"] for row in await rows(stage, "mlops", EXAMPLES, load.branch)}
@@ -55,9 +58,13 @@ async def look_at(stage: Stage, load: Load) -> Effects:
     silent += [f"preference {stating[1]}" for stating in stated if stating not in hears]
     # Each customer likes what one branch said once.
     repeated = _twice("recommendation to", (row["user_id"] for row in told if row["kind"] == "branch_match"))
-    alerts = Counter(await shown(stage, load.phone))
-    silent += [f"fault of {name}" for name in load.ledger.alarms if name not in alerts]
-    repeated += [f"alert of {name}" for name, count in alerts.items() if count > 1]
+    named = await shown(stage, load.phone)
+    silent += [f"fault of {name}" for name in load.ledger.alarms if name not in named]
+    # Alerts count faults: each stands in exactly one, whatever was sent again.
+    pushed = (row for row in told if row["kind"] == "equipment_fault" and row["state"] in ON_ITS_WAY)
+    faults = sum(row["troubles"] for row in pushed)
+    if counted > faults:
+        repeated.append(f"{counted} faults by the phone's alerts, and {faults} in the history")
     repeated += _twice("push to", await customers_alerts(stage, load))
     return Effects(tasks, doubled, silent, repeated)
 
@@ -75,15 +82,26 @@ async def rows(stage: Stage, service: str, query: str, *arguments: Any) -> list[
         await connection.close(timeout=2)
 
 
-async def shown(stage: Stage, phone: str) -> list[str]:
-    """Return the equipment of each alert of a reported fault that a phone shows.
-
-    An alert with the tag of another replaces it. That a washer fell silent later is another fault.
-    """
+async def alerts_of(stage: Stage, phone: str) -> list[dict[str, Any]]:
+    """Return the data of each push of a fault that a phone got, oldest first."""
     async with stage.client("fcm") as fcm:
         messages = (await fcm.get("/messages", params={"token": phone})).json()
-    alerts = {m["data"].get("event_id", m["data"].get("notification_id")): m["data"] for m in messages}
-    return [str(data.get("equipment_id")) for data in alerts.values() if data.get("fault_code")]
+    return [m["data"] for m in messages if m["data"].get("kind") == "equipment_fault"]
+
+
+async def shown(stage: Stage, phone: str) -> set[str]:
+    """Return the equipment that a phone's alerts have named."""
+    return {
+        name
+        for data in await alerts_of(stage, phone)
+        for name in (data["equipment_id"], *data["equipment_ids"].split(","))
+    }
+
+
+async def counted_faults(stage: Stage, phone: str) -> int:
+    """Return how many faults a phone's alerts tell; one with the tag of another replaces it."""
+    last = {data["tag"]: int(data["faults"]) for data in await alerts_of(stage, phone)}
+    return sum(last.values())
 
 
 async def customers_alerts(stage: Stage, load: Load) -> list[str]:
