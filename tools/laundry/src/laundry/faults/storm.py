@@ -80,7 +80,8 @@ async def _told(world: World, branches: list[str], uncapped: str, lasted: float)
     async def agrees(branch: str) -> bool:
         row = (await rows(world.stage, "notification", TOLD, branch))[0]
         last = {data["tag"]: int(data["faults"]) for data in await alerts_of(world.stage, _phone(branch))}
-        return row["faults"] > 0 and row["sent"] == row["faults"] and sum(last.values()) == row["troubles"]
+        told = row["faults"] > 0 and row["sent"] == row["faults"]
+        return bool(told and sum(last.values()) == row["troubles"])
 
     async def all_agree() -> bool:
         return all([await agrees(branch) for branch in branches])
