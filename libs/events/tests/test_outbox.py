@@ -8,7 +8,7 @@ from sqlalchemy import select, text, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from laundry_events import Outbox, Publisher, Refused, Relay, first_time
-from laundry_events.inbox import forget_old
+from laundry_events.inbox import first_times, forget_old
 from laundry_events.relay import WAITING
 from laundry_events.tables import inbox, outbox
 from laundry_events.topology import EVENTS_EXCHANGE
@@ -154,6 +154,18 @@ async def test_a_message_has_its_effect_once_per_consumer(engine: AsyncEngine) -
         assert await first_time(connection, "helper", "m1")
         assert not await first_time(connection, "helper", "m1")
         assert await first_time(connection, "mlops", "m1")
+
+
+async def test_many_messages_are_noted_at_once_and_each_has_its_effect_once(engine: AsyncEngine) -> None:
+    async def deliver(*ids: str) -> set[str]:
+        async with engine.begin() as connection:
+            return await first_times(connection, "helper", ids)
+
+    assert await deliver() == set()
+    assert await deliver("m1", "m2", "m1") == {"m1", "m2"}
+    both = await asyncio.gather(deliver("m2", "m3", "m4"), deliver("m4", "m3", "m5"))
+    assert both[0] | both[1] == {"m3", "m4", "m5"}
+    assert not both[0] & both[1]
 
 
 async def test_of_two_racing_deliveries_one_has_the_effect(engine: AsyncEngine) -> None:

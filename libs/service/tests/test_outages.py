@@ -12,7 +12,7 @@ from sqlalchemy import exc, text
 
 from laundry_service.database import Database
 from laundry_service.needs import needs_database
-from laundry_service.outages import install_outages
+from laundry_service.outages import install_outages, is_outage
 from laundry_service.problems import install_problems
 
 NOBODY_THERE = "postgresql+asyncpg://nobody:nothing@127.0.0.1:9/none"
@@ -53,6 +53,23 @@ async def test_a_database_that_is_not_there_is_503_with_a_time_to_wait() -> None
 )
 async def test_lost_and_late_connections_are_outages(error: Exception) -> None:
     assert (await answer_to(error)).status_code == 503
+
+
+class Refusal(Exception):
+    """What the driver raises, with PostgreSQL's code."""
+
+    def __init__(self, sqlstate: str) -> None:
+        super().__init__(sqlstate)
+        self.sqlstate = sqlstate
+
+
+@pytest.mark.parametrize("state", ["55P03", "40P01", "40001"])
+async def test_rows_that_somebody_holds_are_no_outage_and_no_bug(state: str) -> None:
+    error = exc.DBAPIError("UPDATE", {}, Refusal(state))
+    assert not is_outage(error)
+    answer = await answer_to(error)
+    assert (answer.status_code, answer.json()["code"]) == (503, "busy")
+    assert int(answer.headers["Retry-After"]) > 0
 
 
 @pytest.mark.parametrize(

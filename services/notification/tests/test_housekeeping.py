@@ -7,7 +7,7 @@ import sqlalchemy as sa
 
 from laundry_events.tables import inbox
 from notification.housekeeping import Housekeeping
-from notification.tables import devices, match_quota, notifications, owner_branches
+from notification.tables import devices, fault_alerts, match_quota, notifications, owner_branches
 
 from .conftest import World
 
@@ -52,6 +52,11 @@ async def test_only_the_old_goes(alone: World) -> None:
                     consumer="c", message_id=user, received_at=now - timedelta(days=age // 6)
                 )
             )
+            await session.execute(
+                sa.insert(fault_alerts).values(
+                    token="new", branch_id=user, quiet_until=now - timedelta(days=3 if user == "old" else 0)
+                )
+            )
             day = sa.func.current_date() - (0 if user == "new" else 3)
             await session.execute(sa.insert(match_quota).values(day=day, user_id=user, pushes=1))
     keeping = Housekeeping(
@@ -68,5 +73,6 @@ async def test_only_the_old_goes(alone: World) -> None:
             owner_branches.c.user_id,
             inbox.c.message_id,
             match_quota.c.user_id,
+            fault_alerts.c.branch_id,
         ):
             assert (await session.execute(sa.select(column))).scalars().all() == ["new"]

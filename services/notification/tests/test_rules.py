@@ -13,10 +13,10 @@ from pydantic import ValidationError
 
 from notification.bursts import Summary
 from notification.fault_texts import burst_texts, fault_texts
-from notification.fcm import read_error
+from notification.fcm import message_of, read_error
 from notification.matches import LONGEST_PAUSE_S as LONGEST_MATCH_PAUSE_S
 from notification.matches import later
-from notification.push import LONGEST_ASKED_S, LONGEST_PAUSE_S, Verdict, next_pause
+from notification.push import LONGEST_ASKED_S, LONGEST_PAUSE_S, Push, Verdict, next_pause
 from notification.settings import Settings
 from notification.texts import BODY_BYTES, TITLE_BYTES, clip, language_of, match_texts
 
@@ -234,6 +234,23 @@ def test_what_an_answer_of_fcm_means(error: Exception, verdict: Verdict, wait: f
     answer = read_error(error)
     assert (answer.verdict, answer.retry_after_s) == (verdict, wait)
     assert type(error).__name__ in str(answer.error)
+
+
+@pytest.mark.parametrize(
+    ("urgent", "rings", "sound", "silent"),
+    [(True, True, True, False), (True, False, False, True), (False, False, False, False)],
+    ids=["rings", "updates", "recommends"],
+)
+def test_an_alert_that_is_only_updated_makes_no_sound(
+    urgent: bool, rings: bool, sound: bool, silent: bool
+) -> None:
+    push = Push("n", "token", {"title": "t", "body": "b"}, {"kind": "k"}, "tag", urgent=urgent, rings=rings)
+    sent = message_of(push)
+    assert sent.android.notification.default_sound is sound
+    assert sent.android.notification.tag == sent.webpush.notification.tag == "tag"
+    assert (sent.apns.payload.aps.sound == "default") is sound
+    assert sent.webpush.notification.silent is silent
+    assert sent.android.priority == ("high" if urgent else "normal")
 
 
 def test_a_service_that_could_not_push_does_not_start() -> None:

@@ -111,7 +111,7 @@ class FirebasePusher:
         try:
             async with asyncio.timeout(self._timeout_s):
                 await self._authorise()
-                batch = await messaging.send_each_async([_message(push)], app=self._app)
+                batch = await messaging.send_each_async([message_of(push)], app=self._app)
         except TimeoutError:
             return Answer(Verdict.LATER, f"no answer within {self._timeout_s:g} s")
         except (exceptions.FirebaseError, GoogleAuthError) as error:
@@ -150,7 +150,7 @@ def _retry_after_s(error: Exception) -> float | None:
         return None
 
 
-def _message(push: Push) -> Any:
+def message_of(push: Push) -> Any:
     """Build the message: the tag makes a resend replace the alert that is already shown.
 
     Android's ``collapse_key`` stays unset: FCM keeps four of them for a sleeping phone, and a fifth fault
