@@ -22,11 +22,12 @@ from laundry_events.envelope import encode
 from laundry_events.events import EquipmentFault
 
 DEVICES = 10
-CODES = 100
+CODES = 50
 EVENTS = 600
 ROUNDS = 5
 ELSEWHERE_S = 2.0
-FLAPS_EVERY_S = 0.2
+FLAPS_EVERY_S = 1.0
+SAMPLES_A_SECOND = 10
 PUSHES_AT_FIRST = 6
 PUSHES_A_SECOND = 0.25
 TOLD_S = 45.0
@@ -103,7 +104,7 @@ def _phone(branch: str) -> str:
 
 
 async def _storm_by_http(world: World, branch: str) -> None:
-    """Send a hundred fault codes, then none, again and again; what is refused is the monitoring's affair."""
+    """Send fifty fault codes, then none, again and again; what is refused is the monitoring's affair."""
     device = f"storm-{branch}"
     headers = world.stage.headers("device", branch, subject=device)
     async with world.stage.client("monitoring") as client:
@@ -137,6 +138,7 @@ async def _storm_by_mqtt(world: World, branch: str) -> None:
                     code = f"E{number}" if number % 5 else None
                     body = json.dumps({"samples": [failing(device, branch, code)]})
                     await client.publish(f"telemetry/{device}", body, qos=1, timeout=MQTT_S)
+                    await asyncio.sleep(1 / SAMPLES_A_SECOND)
         await asyncio.sleep(FLAPS_EVERY_S)
 
 
