@@ -60,7 +60,7 @@ class FaultAlerts:
             MalformedMessage: it has text that cannot be stored.
             NotNow: somebody holds a row that it needs; nothing was stored.
         """
-        if "\\u0000" in fault.model_dump_json():
+        if any(isinstance(value, str) and "\0" in value for value in fault.model_dump().values()):
             raise MalformedMessage("a text of the fault has the character NUL")
         story = fault_story(fault, meta.id, self._zone)
         apart = self._apart.get(fault.branch_id, 0.0) > time.monotonic()
@@ -90,13 +90,25 @@ class FaultAlerts:
             groups = [list(group) for _, group in groupby(by_branch, key=lambda at: stories[at].branch_id)]
             if len(groups) == 1:
                 groups = [[at] for at in groups[0]]
-            errors: list[BaseException | None] = [None] * len(stories)
-            for group in groups:
-                parts = await self._commit_parts([stories[at] for at in group])
-                for at, part in zip(group, parts, strict=True):
-                    errors[at] = part
-            return errors
+            return await self._commit_apart(stories, groups)
         return [None] * len(stories)
+
+    async def _commit_apart(
+        self, stories: Sequence[Story], groups: Sequence[Sequence[int]]
+    ) -> Sequence[BaseException | None]:
+        errors: list[BaseException | None] = [None] * len(stories)
+        slots = asyncio.Semaphore(APART_AT_ONCE)
+
+        async def commit(group: Sequence[int]) -> None:
+            async with slots:
+                parts = await self._commit_parts([stories[at] for at in group])
+            for at, part in zip(group, parts, strict=True):
+                errors[at] = part
+
+        for outcome in await asyncio.gather(*(commit(group) for group in groups), return_exceptions=True):
+            if isinstance(outcome, BaseException):
+                raise outcome
+        return errors
 
     def _held_up(self, stories: Sequence[Story], error: Exception) -> list[BaseException | None]:
         branch = stories[0].branch_id
