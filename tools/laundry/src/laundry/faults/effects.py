@@ -15,7 +15,7 @@ TASKS = "SELECT id::text, status FROM tasks WHERE branch_id = $1"
 EXAMPLES = "SELECT task_id FROM training_examples WHERE branch_id = $1"
 NOTIFICATIONS = """
 SELECT user_id, event_id, kind, state, data->>'preference_id' AS preference_id,
-    coalesce((data->>'count')::int, 1) AS troubles
+    data->>'equipment_id' AS equipment, coalesce((data->>'count')::int, 1) AS troubles
 FROM notifications WHERE branch_id = $1
 """
 ON_ITS_WAY = ("sent", "pending")
@@ -59,12 +59,17 @@ async def look_at(stage: Stage, load: Load) -> Effects:
     # Each customer likes what one branch said once.
     repeated = _twice("recommendation to", (row["user_id"] for row in told if row["kind"] == "branch_match"))
     named = await shown(stage, load.phone)
+    faults = [row for row in told if row["kind"] == "equipment_fault"]
+    # An alert of very many names only as many as it has room for, and counts them all.
+    named |= {row["equipment"] for row in faults if row["state"] == "sent"}
     silent += [f"fault of {name}" for name in load.ledger.alarms if name not in named]
-    # Alerts count faults: each stands in exactly one, whatever was sent again.
-    pushed = (row for row in told if row["kind"] == "equipment_fault" and row["state"] in ON_ITS_WAY)
-    faults = sum(row["troubles"] for row in pushed)
-    if counted > faults:
-        repeated.append(f"{counted} faults by the phone's alerts, and {faults} in the history")
+    # Each fault stands in exactly one alert, whatever was sent again.
+    sent = sum(row["troubles"] for row in faults if row["state"] == "sent")
+    on_its_way = sum(row["troubles"] for row in faults if row["state"] in ON_ITS_WAY)
+    if counted < sent:
+        silent.append(f"{sent - counted} faults that no alert counts")
+    if counted > on_its_way:
+        repeated.append(f"{counted} faults by the phone's alerts, and {on_its_way} in the history")
     repeated += _twice("push to", await customers_alerts(stage, load))
     return Effects(tasks, doubled, silent, repeated)
 
