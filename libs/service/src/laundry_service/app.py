@@ -174,6 +174,7 @@ def make_app(
         title=title, version=version, description=description, lifespan=lifespan, responses=PROBLEM_RESPONSES
     )
     app.state.stopping = asyncio.Event()
+    app.state.trusted_proxies = settings.trusted_proxies
     app.state.authenticator = Authenticator(
         settings.jwks_url, issuer=settings.jwt_issuer, audience=settings.jwt_audience
     )

@@ -5,6 +5,8 @@ from importlib import metadata
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from laundry_service.client_address import LOOPBACK, Networks
+
 
 class ServiceSettings(BaseSettings):
     """Read from ``LAUNDRY_*`` environment variables; nothing secret has a default."""
@@ -20,6 +22,9 @@ class ServiceSettings(BaseSettings):
     log_level: str = "INFO"
     graceful_timeout_s: float = Field(default=15.0, gt=0)
     drills: bool = Field(default=False, description="Let messages with the header x-drill fail on purpose")
+    trusted_proxies: Networks = Field(
+        default=LOOPBACK, description="Whose X-Forwarded-For is believed: web and what stands before it"
+    )
 
     amqp_url: SecretStr
     jwks_url: str = Field(description="Where the identity provider publishes its keys (RFC 7517)")
