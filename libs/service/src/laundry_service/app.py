@@ -2,13 +2,10 @@
 
 import asyncio
 import contextlib
-import socket
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 import structlog
-import uvicorn
 from fastapi import FastAPI
 
 from laundry_service.auth import Authenticator
@@ -200,38 +197,3 @@ def _connected(publisher: "Publisher") -> Callable[[], Awaitable[bool]]:
         return publisher.connected
 
     return probe
-
-
-class _Server(uvicorn.Server):
-    """Tells open streams to end before it waits for them."""
-
-    def __init__(self, config: uvicorn.Config, stopping: asyncio.Event) -> None:
-        super().__init__(config)
-        self._stopping = stopping
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        self._stopping.set()
-        await super().shutdown(sockets)
-
-
-def serve(app: FastAPI, settings: ServiceSettings) -> None:
-    """Serve until SIGTERM or SIGINT; requests and messages in hand are finished first.
-
-    ``app.state.stopping`` is set when the end begins: an endpoint that streams without end waits for it too.
-    """
-    config = uvicorn.Config(
-        app,
-        host=settings.host,
-        port=settings.port,
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        timeout_graceful_shutdown=int(settings.graceful_timeout_s),
-        timeout_keep_alive=30,
-    )
-    server = _Server(config, app.state.stopping)
-    # uvicorn raises the signal again once it has ended; it was obeyed by then.
-    with contextlib.suppress(KeyboardInterrupt):
-        server.run()
-    if not server.started:
-        sys.exit(3)

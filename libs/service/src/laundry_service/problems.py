@@ -11,6 +11,7 @@ from fastapi.responses import JSONResponse
 from opentelemetry import trace
 from pydantic import BaseModel, ConfigDict
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -107,6 +108,11 @@ def install_problems(app: FastAPI) -> None:
         code = HTTPStatus(error.status_code).phrase.lower().replace(" ", "-")
         problem = Problem(error.status_code, code, str(error.detail), headers=error.headers)
         return problem_response(problem, request.url.path)
+
+    @app.exception_handler(ClientDisconnect)
+    async def on_left(request: Request, _: ClientDisconnect) -> JSONResponse:
+        # Nobody reads this; it keeps those who leave, or are sent away, out of the log of bugs.
+        return problem_response(Problem(400, "caller-gone", "The request did not end."), request.url.path)
 
     @app.exception_handler(Exception)
     async def on_bug(request: Request, error: Exception) -> JSONResponse:

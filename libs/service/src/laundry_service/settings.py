@@ -3,28 +3,15 @@
 from importlib import metadata
 
 from pydantic import Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from laundry_service.client_address import LOOPBACK, Networks
+from laundry_service.http_limits import HttpSettings
 
 
-class ServiceSettings(BaseSettings):
+class ServiceSettings(HttpSettings):
     """Read from ``LAUNDRY_*`` environment variables; nothing secret has a default."""
 
-    # An error of the settings is logged, and the value that is wrong may be a secret.
-    model_config = SettingsConfigDict(
-        env_prefix="LAUNDRY_", extra="ignore", frozen=True, hide_input_in_errors=True
-    )
-
     service_name: str
-    host: str = "127.0.0.1"
-    port: int = Field(default=8000, ge=0, le=65535)
-    log_level: str = "INFO"
-    graceful_timeout_s: float = Field(default=15.0, gt=0)
     drills: bool = Field(default=False, description="Let messages with the header x-drill fail on purpose")
-    trusted_proxies: Networks = Field(
-        default=LOOPBACK, description="Whose X-Forwarded-For is believed: web and what stands before it"
-    )
 
     amqp_url: SecretStr
     jwks_url: str = Field(description="Where the identity provider publishes its keys (RFC 7517)")
