@@ -9,12 +9,18 @@ from contextlib import asynccontextmanager
 import httpx
 import uvicorn
 from fastapi import FastAPI
+from prometheus_client import generate_latest
 
 from laundry_service.http_limits import HttpSettings
 from laundry_service.server import server_config
 from laundry_testing.messaging import eventually
 
 START_TIMEOUT_S = 30.0
+
+
+def metrics_text() -> str:
+    """Return what the metrics port of this process would say."""
+    return generate_latest().decode()
 
 
 class _Server(uvicorn.Server):

@@ -93,7 +93,7 @@ class Settings(DatabaseSettings, ObjectStoreSettings):
             if isinstance(value, SecretStr):
                 value = value.get_secret_value()
             if isinstance(value, tuple):
-                value = ",".join(value)
+                value = ",".join(str(each) for each in value)
             if value is not None:
                 found[f"{prefix}{name.upper()}"] = str(value)
         return found

@@ -46,11 +46,12 @@ def create_app(settings: WebSettings | None = None) -> FastAPI:
 
     app = FastAPI(title="Smart Fitness Laundry pages", version=version, lifespan=lifespan, openapi_url=None)
     app.state.stopping = stopping
+    app.state.trusted_proxies = settings.trusted_proxies
     app.include_router(health_router([]))
     app.include_router(proxy.router(forwarder, upstreams))
     app.include_router(pages.router())
     app.mount("/static", pages.RevalidatedFiles(directory=pages.STATIC))
-    app.add_middleware(pages.SecurityHeaders)
+    app.add_middleware(pages.SecurityHeaders, public_https=settings.public_https)
     install_problems(app)
     trace_requests(app)
     return app

@@ -13,6 +13,7 @@ from opentelemetry import propagate
 from prometheus_client import Counter
 from starlette.requests import ClientDisconnect
 
+from laundry_service.client_address import client_address
 from laundry_service.problems import Problem
 from web.forwarding import PREFIX, Upstream, forwarded, returned
 from web.settings import WebSettings
@@ -101,6 +102,7 @@ class Proxy:
         trace: dict[str, str] = {}
         propagate.inject(trace)
         headers += trace.items()
+        headers.append(("x-forwarded-for", client_address(request.scope)))
         url = f"{upstream.url}/{raw_path}"
         if query := request.scope["query_string"].decode("latin-1"):
             url += f"?{query}"

@@ -9,6 +9,9 @@ class WebSettings(HttpSettings):
     """Read from ``LAUNDRY_*``; there is no broker, database or key here, so nothing is secret."""
 
     service_name: str = "web"
+    public_https: bool = Field(
+        default=False, description="Bind browsers to HTTPS though the proxy does not say X-Forwarded-Proto"
+    )
 
     helper_url: AnyHttpUrl
     notification_url: AnyHttpUrl
