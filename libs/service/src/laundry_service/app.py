@@ -12,8 +12,10 @@ from laundry_service.auth import Authenticator
 from laundry_service.body_limit import BodyLimit
 from laundry_service.health import Check, health_router
 from laundry_service.logging import configure_logging
+from laundry_service.openapi import document_problems
 from laundry_service.outages import install_outages
-from laundry_service.problems import PROBLEM_RESPONSES, install_problems
+from laundry_service.problems import install_problems
+from laundry_service.request_text import PlainAddress
 from laundry_service.settings import ServiceSettings
 from laundry_service.tracing import configure_tracing, trace_requests
 
@@ -168,7 +170,7 @@ def make_app(
             log.info("stopped")
 
     app = FastAPI(
-        title=title, version=version, description=description, lifespan=lifespan, responses=PROBLEM_RESPONSES
+        title=title, version=version, description=description, lifespan=lifespan, redirect_slashes=False
     )
     app.state.stopping = asyncio.Event()
     app.state.trusted_proxies = settings.trusted_proxies
@@ -188,6 +190,8 @@ def make_app(
     install_problems(app)
     install_outages(app)
     app.add_middleware(BodyLimit, elsewhere=large_bodies)
+    app.add_middleware(PlainAddress)
+    document_problems(app)
     trace_requests(app)
     return app
 

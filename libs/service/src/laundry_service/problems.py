@@ -1,5 +1,6 @@
 """Every error is an RFC 9457 problem document that says what to do."""
 
+import json
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
@@ -12,8 +13,10 @@ from opentelemetry import trace
 from pydantic import BaseModel, ConfigDict
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
+from starlette.routing import Match
 
 MEDIA_TYPE = "application/problem+json"
+METHODS = ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")
 
 log = structlog.get_logger(__name__)
 
@@ -73,7 +76,17 @@ def problem_response(problem: Problem, instance: str | None = None) -> JSONRespo
     context = trace.get_current_span().get_span_context()
     if context.is_valid:
         document["trace_id"] = format(context.trace_id, "032x")
-    return JSONResponse(document, problem.status, headers=problem.headers, media_type=MEDIA_TYPE)
+    return ProblemResponse(document, problem.status, headers=problem.headers, media_type=MEDIA_TYPE)
+
+
+class ProblemResponse(JSONResponse):
+    """Written so that whatever a caller sent can be quoted, be it no text or no number of JSON's."""
+
+    def render(self, content: Any) -> bytes:
+        """Write the document in UTF-8; half of a surrogate pair becomes a question mark."""
+        return json.dumps(content, ensure_ascii=False, separators=(",", ":"), default=str).encode(
+            errors="replace"
+        )
 
 
 def _errors(error: RequestValidationError) -> list[dict[str, str]]:
@@ -81,6 +94,25 @@ def _errors(error: RequestValidationError) -> list[dict[str, str]]:
         {"at": ".".join(str(part) for part in item["loc"]), "problem": str(item["msg"])}
         for item in error.errors()[:20]
     ]
+
+
+def _is_other_media_type(request: Request, error: RequestValidationError) -> bool:
+    """Whether a body was refused because it is not said to be JSON; an absent one is just missing."""
+    media_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
+    is_json = media_type == "application/json" or media_type.endswith("+json")
+    whole = any(
+        tuple(item["loc"]) == ("body",) and item["type"] not in {"missing", "json_invalid"}
+        for item in error.errors()
+    )
+    return whole and not is_json
+
+
+def _methods_at(app: FastAPI, request: Request) -> list[str]:
+    def takes(method: str) -> bool:
+        scope = {**request.scope, "method": method}
+        return any(route.matches(scope)[0] is Match.FULL for route in app.routes)
+
+    return [method for method in METHODS if takes(method)]
 
 
 def install_problems(app: FastAPI) -> None:
@@ -94,6 +126,11 @@ def install_problems(app: FastAPI) -> None:
     async def on_invalid(request: Request, error: RequestValidationError) -> JSONResponse:
         errors = _errors(error)
         first = errors[0] if errors else {"at": "body", "problem": "invalid"}
+        if _is_other_media_type(request, error):
+            problem = Problem(
+                415, "media-type-unsupported", "Send JSON, with the header Content-Type: application/json."
+            )
+            return problem_response(problem, request.url.path)
         malformed = any(item.get("type") == "json_invalid" for item in error.errors())
         problem = Problem(
             400 if malformed else 422,
@@ -106,7 +143,11 @@ def install_problems(app: FastAPI) -> None:
     @app.exception_handler(HTTPException)
     async def on_http(request: Request, error: HTTPException) -> JSONResponse:
         code = HTTPStatus(error.status_code).phrase.lower().replace(" ", "-")
-        problem = Problem(error.status_code, code, str(error.detail), headers=error.headers)
+        headers = dict(error.headers or {})
+        if error.status_code == 405:
+            # The framework tells those of the first route only.
+            headers["Allow"] = ", ".join(_methods_at(app, request))
+        problem = Problem(error.status_code, code, str(error.detail), headers=headers)
         return problem_response(problem, request.url.path)
 
     @app.exception_handler(ClientDisconnect)
@@ -123,9 +164,3 @@ def install_problems(app: FastAPI) -> None:
             "Something broke here and was noted. Look whether it was done before you try again.",
         )
         return problem_response(problem, request.url.path)
-
-
-PROBLEM_RESPONSES: dict[int | str, dict[str, Any]] = {
-    "4XX": {"model": ProblemDocument, "description": "A problem document (RFC 9457)"},
-    "5XX": {"model": ProblemDocument, "description": "A problem document (RFC 9457)"},
-}

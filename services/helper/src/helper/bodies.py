@@ -6,6 +6,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from helper.tasks import Status, Task
 from laundry_events.events import CountedLabel, ReadLabel
+from laundry_service.request_text import RequestBody
 
 
 class LabelBody(BaseModel):
@@ -17,7 +18,7 @@ class LabelBody(BaseModel):
     count: Annotated[int, Field(ge=1, le=999)] = 1
 
 
-class ConfirmationRequest(BaseModel):
+class ConfirmationRequest(RequestBody):
     """What the owner says the laundry is: the reading as it was, or corrected."""
 
     labels: Annotated[list[LabelBody], Field(min_length=1, max_length=50)]

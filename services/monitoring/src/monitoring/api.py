@@ -12,6 +12,7 @@ from laundry_events.events import BranchId
 from laundry_service.audit.acts import Actor, Reason
 from laundry_service.auth import Principal, require, require_branch
 from laundry_service.changes import Changes
+from laundry_service.cursors import BadCursor
 from laundry_service.database import Database
 from laundry_service.problems import Problem
 from monitoring import views
@@ -134,7 +135,7 @@ def equipment_router(database: Database, changes: Changes, monitor: Monitor) -> 
                 return await views.list_equipment(
                     session, branches=branches, state=state, kind=kind, limit=limit, cursor=cursor
                 )
-        except views.BadCursor as error:
+        except BadCursor as error:
             raise Problem(
                 422, "cursor-invalid", "Use next_cursor of the page before, or leave cursor out."
             ) from error

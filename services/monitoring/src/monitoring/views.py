@@ -1,8 +1,5 @@
 """What the API shows of equipment, and the queries that read it."""
 
-import base64
-import binascii
-import json
 from collections.abc import Collection
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
@@ -11,6 +8,7 @@ import sqlalchemy as sa
 from pydantic import AwareDatetime, BaseModel, Field, PlainSerializer
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from laundry_service.cursors import read_cursor, write_cursor
 from monitoring.tables import equipment, fault
 from monitoring.telemetry import is_equipment_id
 
@@ -75,26 +73,6 @@ class EquipmentPage(BaseModel):
     next_cursor: str | None
 
 
-class BadCursor(ValueError):
-    """The cursor is none of ours."""
-
-
-def _cursor(row: Any) -> str:
-    text = json.dumps([row.first_seen_at.isoformat(), row.id])
-    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
-
-
-def _read_cursor(cursor: str) -> tuple[datetime, str]:
-    try:
-        moment, identifier = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
-        first_seen_at = datetime.fromisoformat(moment)
-    except (binascii.Error, ValueError, TypeError) as error:
-        raise BadCursor(cursor) from error
-    if first_seen_at.tzinfo is None or not is_equipment_id(identifier):
-        raise BadCursor(cursor)
-    return first_seen_at, identifier
-
-
 def _fault(row: Any) -> FaultView:
     return FaultView(
         id=row.id,
@@ -153,7 +131,7 @@ async def list_equipment(
     """Read one page. ``branches`` none means all.
 
     Raises:
-        BadCursor: the cursor is none of ours.
+        laundry_service.cursors.BadCursor: the cursor is none of ours.
     """
     query = sa.select(equipment).order_by(equipment.c.first_seen_at.desc(), equipment.c.id.desc())
     if branches is not None:
@@ -165,7 +143,7 @@ async def list_equipment(
     if kind is not None:
         query = query.where(equipment.c.kind == kind)
     if cursor is not None:
-        moment, identifier = _read_cursor(cursor)
+        moment, identifier = read_cursor(cursor, datetime, str)
         query = query.where(
             sa.tuple_(equipment.c.first_seen_at, equipment.c.id)
             < sa.tuple_(sa.literal(moment, equipment.c.first_seen_at.type), sa.literal(identifier))
@@ -175,7 +153,7 @@ async def list_equipment(
     faults = await _open_faults(session, [row.id for row in shown])
     return EquipmentPage(
         items=[_view(row, faults.get(row.id, [])) for row in shown],
-        next_cursor=_cursor(shown[-1]) if len(rows) > limit else None,
+        next_cursor=write_cursor(shown[-1].first_seen_at, shown[-1].id) if len(rows) > limit else None,
     )
 
 

@@ -11,6 +11,7 @@ from laundry_events import new_id
 from laundry_events.events import BranchId
 from laundry_service.auth import Caller, Principal, require, require_branch
 from laundry_service.changes import Changes
+from laundry_service.cursors import BadCursor, read_cursor, write_cursor
 from laundry_service.database import Database
 from laundry_service.problems import Problem
 from search import repository
@@ -23,7 +24,6 @@ from search.bodies import (
     TasteIn,
     TasteOut,
 )
-from search.cursors import BadCursor, read_cursor, write_cursor
 from search.model import KeyReused, NewPreference, Taste
 from search.stating import Stating
 
@@ -86,7 +86,7 @@ def matching_router(database: Database, changes: Changes, *, threshold: float) -
         """Find the branches that suit the caller, best first, each with the sum behind its score."""
         taste = await _taste(database, customer)
         try:
-            after = None if cursor is None else read_cursor(cursor)
+            after = None if cursor is None else read_cursor(cursor, float, str)
         except BadCursor as error:
             raise Problem(
                 422, "invalid-cursor", "Use next_cursor of the page before, or leave it out."
