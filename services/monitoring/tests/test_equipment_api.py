@@ -45,6 +45,8 @@ async def test_lists_are_filtered_and_paged(world: Any, service: Any, look: Any)
     assert len((await service.get("/equipment", state="ok", kind="washer")).json()["items"]) == 4
     for odd in (
         '["2026-01-01T00:00:00", "w"]',
+        '["0001-01-01T00:00:00+00:00", "w"]',
+        '["9999-12-31T23:59:59-23:59", "w"]',
         '["2026-01-01T00:00:00Z", "a\\u0000"]',
         '["x", 1]',
         "[]",

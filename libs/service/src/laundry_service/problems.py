@@ -1,6 +1,7 @@
 """Every error is an RFC 9457 problem document that says what to do."""
 
 import json
+import re
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
@@ -108,6 +109,12 @@ def _is_other_media_type(request: Request, error: RequestValidationError) -> boo
 
 
 def _methods_at(app: FastAPI, request: Request) -> list[str]:
+    """Methods of the resource at an address: as documented, else those of every route that would answer."""
+    paths = app.openapi()["paths"]
+    for template in sorted(paths, key=lambda template: template.count("{")):
+        if re.fullmatch(re.sub(r"\{[^/]+\}", "[^/]+", template), request.url.path):
+            return sorted(method.upper() for method in paths[template] if method.upper() in METHODS)
+
     def takes(method: str) -> bool:
         scope = {**request.scope, "method": method}
         return any(route.matches(scope)[0] is Match.FULL for route in app.routes)

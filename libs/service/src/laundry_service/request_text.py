@@ -66,12 +66,17 @@ class PlainAddress:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        for part, said in (
-            ("path", scope.get("raw_path") or b""),
-            ("query", scope.get("query_string") or b""),
+        for said, problem in (
+            (
+                scope.get("raw_path"),
+                Problem(404, "not-found", "The path is no UTF-8 text; nothing is there."),
+            ),
+            (
+                scope.get("query_string"),
+                Problem(422, "invalid-request", "The query is no UTF-8 text, or holds a NUL."),
+            ),
         ):
-            if not _is_text(said):
-                problem = Problem(400, "malformed-request", f"The {part} is no UTF-8 text, or holds a NUL.")
+            if not _is_text(said or b""):
                 await problem_response(problem)(scope, receive, send)
                 return
         path = scope["path"]

@@ -97,4 +97,7 @@ def _collect(recorder: Any, found: dict[str, str]) -> None:
                 answer = recorder.interactions[case_id].response
                 status = answer.status_code if answer is not None else "no answer"
                 key = f"{recorder.label} {check.name} {failure.title} {status}"
-                found.setdefault(key, f"{key}: {failure.message}\n{check.failure_info.code_sample}")
+                said = answer.content[:500].decode(errors="replace") if answer is not None else ""
+                found.setdefault(
+                    key, f"{key}: {failure.message}\n{said}\n{check.failure_info.code_sample[:2000]}"
+                )
