@@ -36,6 +36,7 @@ def document_problems(app: FastAPI) -> None:
             for name in FRAMEWORK:
                 schemas.pop(name, None)
             schemas["ProblemDocument"] = ProblemDocument.model_json_schema()
+            document["components"]["responses"] = {status: _problem(why) for status, why in WHY.items()}
             for path in document["paths"].values():
                 for operation in path.values():
                     _complete(operation)
@@ -45,19 +46,19 @@ def document_problems(app: FastAPI) -> None:
     app.openapi = openapi  # type: ignore[method-assign]
 
 
+def _problem(description: str) -> dict[str, Any]:
+    return {"description": description, "content": {MEDIA_TYPE: {"schema": {"$ref": SCHEMA}}}}
+
+
 def _complete(operation: dict[str, Any]) -> None:
     responses = operation["responses"]
     for status in _statuses(operation):
         # What an endpoint says itself is more precise.
-        said = responses.get(status, {}).get("description")
-        description = said if said not in (None, "Validation Error") else WHY[status]
-        responses[status] = {
-            "description": description,
-            "content": {MEDIA_TYPE: {"schema": {"$ref": SCHEMA}}},
-        }
+        if responses.get(status, {}).get("description") in (None, "Validation Error"):
+            responses[status] = {"$ref": f"#/components/responses/{status}"}
     for status, response in responses.items():
-        if status[0] in "45" and status not in WHY:
-            response["content"] = {MEDIA_TYPE: {"schema": {"$ref": SCHEMA}}}
+        if status[0] in "45" and "$ref" not in response:
+            responses[status] = _problem(response["description"])
     operation["responses"] = dict(sorted(responses.items()))
 
 
