@@ -4,6 +4,7 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 
 import httpx
+import pytest
 
 from laundry_testing.fuzzing import fuzz
 from laundry_testing.identity import FileIdentity
@@ -11,6 +12,7 @@ from laundry_testing.identity import FileIdentity
 Service = Callable[..., AbstractAsyncContextManager[httpx.AsyncClient]]
 
 
+@pytest.mark.timeout(900)
 async def test_every_answer_is_as_documented(service: Service, identity: FileIdentity) -> None:
     roles = ("operator", "owner", "helper", "customer", "device")
     async with service() as client:

@@ -1,10 +1,13 @@
 """Every answer to anything that may be asked is as documented, whoever asks."""
 
+import pytest
+
 from laundry_testing.fuzzing import fuzz
 
 from .conftest import World, bury, holds
 
 
+@pytest.mark.timeout(900)
 async def test_every_answer_is_as_documented(world: World) -> None:
     await bury(world.messaging, "0190a000-0000-7000-8000-000000000001", "odd \x7f id")
     await holds(world.messaging, "task.read.dlq", 2)

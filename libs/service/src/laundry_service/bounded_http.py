@@ -33,7 +33,7 @@ LINGER_S = 10.0
 # How long a refused caller may still send: closing at once would take the answer back (RFC 9112 §9.6).
 REFUSED_LINGER_S = 2.0
 MAX_ENDING = 200
-# Of each direction of a connection; enough for 2 MB/s over 100 ms.
+# Of what a connection sends; enough for 2 MB/s over 100 ms.
 KERNEL_BUFFER_BYTES = 256 * 1024
 # A chunk of one byte takes six; what a body wraps itself in beyond this is padding.
 MAX_WRAPPING = 8
@@ -189,7 +189,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Admit the connection or end it."""
         super().connection_made(transport)
-        _bound_kernel_buffers(transport)
+        _bound_kernel_buffer(transport)
         self.origin = self._origin()
         if (refusal := self.guard.admit(self)) is not None:
             self.refuse(refusal)
@@ -414,13 +414,15 @@ def _unacknowledged(transport: asyncio.Transport) -> int:
     return int.from_bytes(held, sys.byteorder)
 
 
-def _bound_kernel_buffers(transport: asyncio.Transport) -> None:
-    """Keep the kernel from growing its buffers to megabytes for who does not read."""
+def _bound_kernel_buffer(transport: asyncio.Transport) -> None:
+    """Keep the kernel from holding megabytes for who read quickly and then no more.
+
+    What arrives needs no such bound: its buffer grows only as it is read.
+    """
     held = transport.get_extra_info("socket")
     if held is not None:
-        for option in (socket.SO_SNDBUF, socket.SO_RCVBUF):
-            with contextlib.suppress(OSError):
-                held.setsockopt(socket.SOL_SOCKET, option, KERNEL_BUFFER_BYTES)
+        with contextlib.suppress(OSError):
+            held.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, KERNEL_BUFFER_BYTES)
 
 
 def bounded_protocol(settings: HttpSettings) -> type[BoundedProtocol]:
