@@ -63,14 +63,17 @@ async def test_metrics_are_on_their_port_and_nowhere_else(
 
 
 async def test_a_port_that_is_taken_holds_nothing_up_and_is_taken_later(
-    monkeypatch: pytest.MonkeyPatch, unused_tcp_port: int, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch,
+    unused_tcp_port: int,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     monkeypatch.setattr("laundry_service.metrics_port.TRY_AGAIN_S", 0.1)
     taken = socket.create_server(("127.0.0.1", 0))
     metrics_port = taken.getsockname()[1]
     async with running(unused_tcp_port, metrics_port) as client:
         assert (await client.get(f"http://127.0.0.1:{unused_tcp_port}/")).status_code == 200
-        assert "LAUNDRY_METRICS_PORT" in capsys.readouterr().out
+        assert "LAUNDRY_METRICS_PORT" in capsys.readouterr().out + caplog.text
         taken.close()
 
         async def there() -> bool:

@@ -49,13 +49,8 @@ def is_unstorable(error: BaseException) -> bool:
 
     The net below the checks of bodies, addresses and cursors: it is the request's fault, not ours.
     """
-    if "sqlalchemy" not in sys.modules:
-        return False
-    from sqlalchemy import exc  # noqa: PLC0415
-
-    return isinstance(error, exc.DBAPIError) and str(getattr(error.orig, "sqlstate", "") or "").startswith(
-        VALUE_REFUSED
-    )
+    said_by = (getattr(error, "orig", None), error.__cause__)
+    return any(str(getattr(each, "sqlstate", None) or "").startswith(VALUE_REFUSED) for each in said_by)
 
 
 def install_outages(app: FastAPI) -> None:

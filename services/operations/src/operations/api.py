@@ -12,7 +12,7 @@ from laundry_dead_letters.errors import BrokerAway
 from laundry_dead_letters.work import exported
 from laundry_events.topology import PLAN, dead_queue
 from laundry_service.auth import Principal, require
-from laundry_service.cursors import BadCursor, read_cursor, write_cursor
+from laundry_service.cursors import MAX_INTEGER, BadCursor, read_cursor, write_cursor
 from laundry_service.problems import Problem
 from operations.bodies import AuditPage, GroupOut, LetterOut, LetterPage, LookedOut, QueueOut, QueuePage
 from operations.management import Management, ManagementAway
@@ -161,7 +161,7 @@ def audit_router(store: Store) -> APIRouter:
         _: Operator,
         queue: str | None = None,
         limit: Annotated[int, Query(ge=1, le=200)] = 50,
-        cursor: Annotated[int | None, Query(ge=0)] = None,
+        cursor: Annotated[int | None, Query(ge=0, le=MAX_INTEGER)] = None,
     ) -> AuditPage:
         """Read who did what to which dead letter, when and why, newest first."""
         name = None if queue is None else main_queue(queue)
