@@ -12,6 +12,9 @@ from opentelemetry import trace
 from pydantic import BaseModel, ConfigDict
 from starlette.exceptions import HTTPException
 
+from laundry_service.addresses import client_address
+from laundry_service.denials import STATUSES, denied
+
 MEDIA_TYPE = "application/problem+json"
 
 log = structlog.get_logger(__name__)
@@ -82,11 +85,28 @@ def _errors(error: RequestValidationError) -> list[dict[str, str]]:
     ]
 
 
+def path_template(scope: Mapping[str, Any]) -> str | None:
+    """Return the path of a request as its endpoint declares it; none before one is found."""
+    path = getattr(scope.get("route"), "path", None)
+    return path if isinstance(path, str) else None
+
+
+def _note(request: Request, problem: Problem) -> None:
+    if problem.status in STATUSES:
+        denied(
+            problem.code,
+            principal=getattr(request.state, "principal", None),
+            address=client_address(request.scope),
+            path=path_template(request.scope),
+        )
+
+
 def install_problems(app: FastAPI) -> None:
     """Answer every error of an app with a problem document, also the framework's own."""
 
     @app.exception_handler(Problem)
     async def on_problem(request: Request, problem: Problem) -> JSONResponse:
+        _note(request, problem)
         return problem_response(problem, request.url.path)
 
     @app.exception_handler(RequestValidationError)
@@ -106,6 +126,7 @@ def install_problems(app: FastAPI) -> None:
     async def on_http(request: Request, error: HTTPException) -> JSONResponse:
         code = HTTPStatus(error.status_code).phrase.lower().replace(" ", "-")
         problem = Problem(error.status_code, code, str(error.detail), headers=error.headers)
+        _note(request, problem)
         return problem_response(problem, request.url.path)
 
     @app.exception_handler(Exception)
