@@ -176,6 +176,7 @@ def make_app(
         title=title, version=version, description=description, lifespan=lifespan, responses=PROBLEM_RESPONSES
     )
     app.state.stopping = asyncio.Event()
+    app.state.trusted_proxies = settings.trusted_proxies
     app.state.authenticator = authenticator
     app.state.rate_limits = RateLimits(settings.rate_limits)
     broker_checks: list[Check] = []
@@ -229,7 +230,6 @@ def serve(app: FastAPI, settings: ServiceSettings) -> None:
         log_config=None,
         access_log=False,
         server_header=False,
-        forwarded_allow_ips=settings.trusted_proxies,
         timeout_graceful_shutdown=int(settings.graceful_timeout_s),
         timeout_keep_alive=30,
     )

@@ -7,6 +7,7 @@ from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from laundry_service.auth.principal import Role
+from laundry_service.client_address import LOOPBACK, Networks
 from laundry_service.limits import Allowance, LimitName
 
 
@@ -24,6 +25,9 @@ class ServiceSettings(BaseSettings):
     log_level: str = "INFO"
     graceful_timeout_s: float = Field(default=15.0, gt=0)
     drills: bool = Field(default=False, description="Let messages with the header x-drill fail on purpose")
+    trusted_proxies: Networks = Field(
+        default=LOOPBACK, description="Whose X-Forwarded-For is believed: web and what stands before it"
+    )
 
     amqp_url: SecretStr
     jwks_url: str = Field(description="Where the identity provider publishes its keys (RFC 7517)")
@@ -45,10 +49,6 @@ class ServiceSettings(BaseSettings):
     rate_limits: dict[LimitName, Allowance] = Field(
         default={},
         description='JSON replacing defaults: {"uploads": {"person": "120/m", "address": "600/m"}}',
-    )
-    trusted_proxies: str = Field(
-        default="127.0.0.1,::1",
-        description="Addresses and networks, by commas, whose X-Forwarded-For says who the client is",
     )
 
 
