@@ -4,6 +4,7 @@ Counted in the memory of each replica: N replicas let through up to N times as m
 is bounded; under a flood of names those that were seen least lately are forgotten.
 """
 
+import ipaddress
 import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -31,6 +32,8 @@ LimitName = Literal[
 FORGED: LimitName = "forged-tokens"
 # Names that are remembered of each kind, at about 400 bytes each.
 MAX_NAMES = 20_000
+UNKNOWN = "unknown"
+IPV6_PREFIX = 64
 READING = frozenset({"GET", "HEAD", "OPTIONS"})
 ENDPOINTS: Mapping[tuple[str, str], LimitName] = {
     ("POST", "/tasks"): "uploads",
@@ -113,12 +116,12 @@ class RateLimits:
             name = "other-changes"
         # The person's first: what one person does too much must not use up the address of the others.
         _take(self._persons[name], f"{name}:{principal.role}:{principal.sub}", name, "you")
-        _take(self._addresses[name], f"{name}:{address}", name, "your address")
+        _take(self._addresses[name], f"{name}:{grouped(address)}", name, "your address")
 
     def forging(self, address: str) -> bool:
         """Whether too many forged tokens came from an address."""
         throttle = self._addresses[FORGED]
-        return throttle is not None and throttle.peek(f"{FORGED}:{address}").remaining < 1
+        return throttle is not None and throttle.peek(f"{FORGED}:{grouped(address)}").remaining < 1
 
     def count_forged(self, address: str) -> None:
         """Count a forged token.
@@ -126,7 +129,21 @@ class RateLimits:
         Raises:
             Problem: 429 instead of the 401 for one too many.
         """
-        _take(self._addresses[FORGED], f"{FORGED}:{address}", FORGED, "your address")
+        _take(self._addresses[FORGED], f"{FORGED}:{grouped(address)}", FORGED, "your address")
+
+
+def grouped(address: str) -> str:
+    """Return what an address is counted under: a customer of a provider has at least a /64 of IPv6."""
+    try:
+        # Without the zone of a link-local address, which is a name of this machine's own.
+        found = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return UNKNOWN
+    if isinstance(found, ipaddress.IPv4Address):
+        return str(found)
+    if found.ipv4_mapped is not None:
+        return str(found.ipv4_mapped)
+    return str(ipaddress.ip_network((int(found), IPV6_PREFIX), strict=False))
 
 
 def _throttle(rate: str | None, store: MemoryStore) -> Throttled | None:

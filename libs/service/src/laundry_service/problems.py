@@ -12,7 +12,7 @@ from opentelemetry import trace
 from pydantic import BaseModel, ConfigDict
 from starlette.exceptions import HTTPException
 
-from laundry_service.addresses import client_address
+from laundry_service.client_address import client_address
 from laundry_service.denials import STATUSES, denied
 
 MEDIA_TYPE = "application/problem+json"

@@ -9,19 +9,17 @@ import secrets
 from collections.abc import Awaitable, Callable
 from urllib.parse import parse_qsl
 
-import structlog
 from fastapi import APIRouter, Request
 from fastapi.responses import PlainTextResponse
 
 from laundry_service.auth import Authenticator
+from laundry_service.denials import denied
 from laundry_service.problems import Problem
 from monitoring.telemetry import is_equipment_id
 
 MAX_FORM_BYTES = 16 * 1024
 
 NoteLogin = Callable[[str, frozenset[str]], Awaitable[None]]
-
-log = structlog.get_logger(__name__)
 
 
 class DeviceGate:
@@ -41,10 +39,10 @@ class DeviceGate:
         try:
             principal = await authenticator.check(form["password"])
         except Problem as problem:
-            log.info("mqtt login refused", equipment_id=username, code=problem.code)
+            denied(problem.code, via="mqtt", claimed=username)
             return False
         if principal.role != "device" or principal.sub != username:
-            log.info("mqtt login refused", equipment_id=username, code="equipment-forbidden")
+            denied("equipment-forbidden", via="mqtt", principal=principal, claimed=username)
             return False
         await self._note_login(username, principal.branches)
         return True

@@ -6,9 +6,9 @@ from typing import Annotated
 from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
-from laundry_service.addresses import client_address
 from laundry_service.auth.authenticator import CHALLENGE, Authenticator
 from laundry_service.auth.principal import Principal, Role
+from laundry_service.client_address import client_address
 from laundry_service.limits import RateLimits
 from laundry_service.problems import Problem, path_template
 
