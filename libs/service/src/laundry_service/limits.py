@@ -75,8 +75,8 @@ class Allowance(BaseModel):
 DEFAULTS: Mapping[LimitName, Allowance] = {
     "uploads": Allowance(person="120/m", address="1200/m"),
     "confirmations": Allowance(person="600/m", address="6000/m"),
-    "preferences": Allowance(person="30/m", address="600/m"),
-    "device-registrations": Allowance(person="30/m", address="600/m"),
+    "preferences": Allowance(person="60/m", address="600/m"),
+    "device-registrations": Allowance(person="60/m", address="600/m"),
     "telemetry": Allowance(person="120/m", address="12000/m"),
     "training-runs": Allowance(person="20/h", address="60/h"),
     "other-changes": Allowance(person="300/m", address="3000/m"),

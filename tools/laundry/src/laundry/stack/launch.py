@@ -178,6 +178,7 @@ class Launch:
             objects=self.objects.address,
             fcm_url=self.fcm.address.url,
             jwks_url=self.fcm.jwks_url,
+            deny_list_url=self.fcm.deny_list_url,
             model_folder=PROJECT / "models",
             model_signing_key=self.kept.model_signing_key,
             service_urls=self.service_urls,
