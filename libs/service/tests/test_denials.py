@@ -15,7 +15,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from prometheus_client import REGISTRY
 
 from laundry_service import denials
-from laundry_service.auth import Authenticator, Principal, require, require_branch
+from laundry_service.auth import Authenticator, Caller, Principal, require, require_branch
 from laundry_service.denials import LINES_AT_ONCE, LineBudget, denied
 from laundry_service.limits import Allowance, RateLimits
 from laundry_service.problems import install_problems
@@ -114,6 +114,27 @@ def test_what_is_too_much_is_told_with_who_it_was(client: TestClient, lines: lis
         status = ask(client, "POST", "/branches/b1", KEY.sign())
     assert status == 429
     assert (lines[-1]["code"], lines[-1]["sub"]) == ("too-many-requests", "u1")
+
+
+def test_who_is_on_the_deny_list_is_named_when_they_try(
+    provider: IdentityProvider, lines: list[dict[str, Any]]
+) -> None:
+    app = FastAPI()
+    app.state.authenticator = Authenticator(
+        provider.jwks_url, issuer=ISSUER, audience=AUDIENCE, deny_list_url=provider.deny_list_url
+    )
+    install_problems(app)
+
+    @app.get("/me")
+    async def me(caller: Caller) -> str:
+        return caller.sub
+
+    provider.denied = [{"sub": "thief"}]
+    with TestClient(app) as client:
+        answer = client.get("/me", headers={"Authorization": f"Bearer {KEY.sign(sub='thief', jti='t-9')}"})
+    assert (answer.status_code, answer.json()["code"]) == (401, "token-denied")
+    assert "thief" not in answer.text
+    assert (lines[0]["sub"], lines[0]["token_id"], lines[0]["code"]) == ("thief", "t-9", "token-denied")
 
 
 def test_what_is_no_denial_is_not_told(client: TestClient, lines: list[dict[str, Any]]) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
 from fastapi import FastAPI, Request
@@ -14,6 +14,9 @@ from starlette.exceptions import HTTPException
 
 from laundry_service.client_address import client_address
 from laundry_service.denials import STATUSES, denied
+
+if TYPE_CHECKING:
+    from laundry_service.auth.principal import Principal
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -59,6 +62,8 @@ class Problem(Exception):
         self.detail = detail
         self.headers = dict(headers or {})
         self.extra = extra
+        # Whom it refuses, for the log only: a token may name somebody and not be taken all the same.
+        self.principal: Principal | None = None
 
 
 def problem_response(problem: Problem, instance: str | None = None) -> JSONResponse:
@@ -95,7 +100,7 @@ def _note(request: Request, problem: Problem) -> None:
     if problem.status in STATUSES:
         denied(
             problem.code,
-            principal=getattr(request.state, "principal", None),
+            principal=problem.principal or getattr(request.state, "principal", None),
             address=client_address(request.scope),
             path=path_template(request.scope),
         )

@@ -35,11 +35,12 @@ class DeviceGate:
         """Whether the password is a device's own valid token."""
         username = form.get("username", "")
         if not is_equipment_id(username) or not form.get("password"):
+            denied("login-invalid", via="mqtt", claimed=username)
             return False
         try:
             principal = await authenticator.check(form["password"])
         except Problem as problem:
-            denied(problem.code, via="mqtt", claimed=username)
+            denied(problem.code, via="mqtt", principal=problem.principal, claimed=username)
             return False
         if principal.role != "device" or principal.sub != username:
             denied("equipment-forbidden", via="mqtt", principal=principal, claimed=username)
@@ -105,6 +106,8 @@ def mqtt_auth_router(gate: DeviceGate, *, secret: str | None) -> APIRouter:
             allowed = await gate.user(form, request.app.state.authenticator)
         else:
             allowed = {"vhost": gate.vhost, "resource": gate.resource, "topic": gate.topic}[question](form)
+            if not allowed:
+                denied(f"mqtt-{question}-forbidden", via="mqtt", claimed=form.get("username"))
         return PlainTextResponse("allow" if allowed else "deny")
 
     def unknown() -> Problem:

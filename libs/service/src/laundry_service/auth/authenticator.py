@@ -135,12 +135,14 @@ class Authenticator:
         if not await self.knows_who_is_denied():
             raise _unavailable("list of who is cut off", 2)
         if self._denied is not None and self._denied.covers(principal):
-            raise Problem(
+            refused = Problem(
                 401,
                 "token-denied",
                 "This sign-in was ended by whoever manages your account. Ask them, or sign in again.",
                 headers=CHALLENGE,
             )
+            refused.principal = principal
+            raise refused
         return principal
 
     def allows(self, principal: Principal) -> bool:
