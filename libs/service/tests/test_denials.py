@@ -182,10 +182,15 @@ def test_the_codes_that_are_remembered_are_bounded() -> None:
 
 def test_a_refused_login_of_equipment_says_who_it_claimed_to_be(lines: list[dict[str, Any]]) -> None:
     before = count("token-invalid", "none", "mqtt")
-    denied("token-invalid", via="mqtt", claimed="washer-1" + "x" * 500)
+    denied("token-invalid", via="mqtt", claimed="washer-1")
     assert count("token-invalid", "none", "mqtt") == before + 1
-    assert lines[0]["claimed"].startswith("washer-1")
-    assert len(lines[0]["claimed"]) <= 80
+    assert lines[0]["claimed"] == "washer-1"
+
+
+@pytest.mark.parametrize("claimed", [KEY.sign(), KEY.sign()[:30], "washer-1" + "x" * 500, "a\nb", "", "é"])
+def test_a_token_in_the_place_of_a_name_is_not_told(lines: list[dict[str, Any]], claimed: str) -> None:
+    denied("login-invalid", via="mqtt", claimed=claimed)
+    assert lines[0]["claimed"] == "not a name"
 
 
 def test_a_span_holds_no_query_and_no_authorization(

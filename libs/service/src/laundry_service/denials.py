@@ -3,6 +3,7 @@
 Neither ever holds a token or a part of one.
 """
 
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,6 +24,8 @@ NOBODY = "none"
 LINES_AT_ONCE = 20
 LINES_A_SECOND = 1.0
 MAX_CODES = 50
+# Shorter than any token or key, and none of the characters that join a token's parts.
+PLAIN_NAME = re.compile(r"(?!eyJ)[A-Za-z0-9_@:-]{1,64}\Z")
 
 log = structlog.get_logger(__name__)
 
@@ -76,7 +79,7 @@ def denied(
         code: the problem's code: a word of ours, never something that was sent.
         via: the door: ``http`` or ``mqtt``.
         principal: who it was, if the token was good.
-        claimed: who it said it was, if nothing proves it.
+        claimed: who it said it was, if nothing proves it; told unless it may be a secret in its place.
         path: the path's template; the path itself may hold a secret.
     """
     DENIALS.labels(code, via, NOBODY if principal is None else principal.role).inc()
@@ -87,7 +90,7 @@ def denied(
         "sub": None if principal is None else principal.sub,
         "role": None if principal is None else principal.role,
         "token_id": None if principal is None else principal.token_id,
-        "claimed": None if claimed is None else claimed[:80],
+        "claimed": None if claimed is None else claimed if PLAIN_NAME.match(claimed) else "not a name",
         "address": address,
         "path": path,
         "left_out": left_out or None,
