@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import httpx
 import pytest
-from fastapi import Depends, FastAPI
+from fastapi import APIRouter, Depends, FastAPI
 from pydantic import ValidationError
 
 from laundry_service.auth import Authenticator, Caller, Principal, require
@@ -169,6 +169,15 @@ async def service(**limits: Allowance) -> AsyncIterator[tuple[httpx.AsyncClient,
         async def show(caller: Caller) -> str:
             return caller.sub
 
+        inner, outer = APIRouter(prefix="/preferences"), APIRouter(prefix="/branches/{branch_id}")
+
+        @inner.post("")
+        async def state(branch_id: str, caller: Caller) -> str:
+            return caller.sub
+
+        outer.include_router(inner)
+        app.include_router(outer)
+
         async with serving(app) as client:
             yield client, provider
 
@@ -189,6 +198,13 @@ async def test_over_http_one_too_many_is_429_and_who_may_not_do_it_is_counted_to
         owner = bearer(role="owner")
         statuses = [(await client.post("/tasks", headers=owner)).status_code for _ in range(4)]
         assert statuses == [403, 403, 403, 429]
+
+
+async def test_an_endpoint_of_a_router_with_a_prefix_is_known_by_its_whole_path() -> None:
+    async with service(preferences=Allowance(person="1/m")) as (client, _):
+        answers = [await client.post(f"/branches/b{n}/preferences", headers=bearer()) for n in range(2)]
+        assert [answer.status_code for answer in answers] == [200, 429]
+        assert answers[1].json()["limit"] == "preferences"
 
 
 @pytest.mark.parametrize(

@@ -92,7 +92,9 @@ def _errors(error: RequestValidationError) -> list[dict[str, str]]:
 
 def path_template(scope: Mapping[str, Any]) -> str | None:
     """Return the path of a request as its endpoint declares it; none before one is found."""
-    path = getattr(scope.get("route"), "path", None)
+    # An endpoint of a router that another router includes knows its own part of the path only.
+    whole = (scope.get("fastapi") or {}).get("effective_route_context")
+    path = getattr(whole, "path", None) or getattr(scope.get("route"), "path", None)
     return path if isinstance(path, str) else None
 
 
