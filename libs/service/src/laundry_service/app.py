@@ -180,7 +180,7 @@ def make_app(
     app.state.authenticator = authenticator
     app.state.rate_limits = RateLimits(settings.rate_limits)
     broker_checks: list[Check] = []
-    if settings.deny_list_url is not None:
+    if settings.deny_list_url:
         # Until it was read once nobody is let in; afterwards the last one counts while it is away.
         broker_checks.append(Check("deny list", authenticator.knows_who_is_denied))
     if publisher is not None:

@@ -89,7 +89,7 @@ class Authenticator:
             lifespan_s=settings.jwks_lifespan_s,
             stale_s=settings.jwks_stale_s,
             max_hours={**MAX_HOURS, **settings.token_max_hours},
-            deny_list_url=settings.deny_list_url,
+            deny_list_url=settings.deny_list_url or None,
             deny_list_every_s=settings.deny_list_every_s,
         )
 
