@@ -3,6 +3,7 @@
 import base64
 import binascii
 import json
+import re
 from collections.abc import Collection
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
@@ -11,6 +12,7 @@ import sqlalchemy as sa
 from pydantic import AwareDatetime, BaseModel, Field, PlainSerializer
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from laundry_events.moments import read_moment
 from monitoring.tables import equipment, fault
 from monitoring.telemetry import is_equipment_id
 
@@ -48,6 +50,17 @@ class FaultView(BaseModel):
     cleared_by: str | None = Field(
         description="code-gone, within-limit, limit-removed, heard-again, moved or retired"
     )
+    recorded_at: Moment | None = Field(
+        default=None, description="When it began by the machine's clock; detected_at is when that arrived"
+    )
+    clock_off: bool = Field(default=False, description="recorded_at is not to be trusted")
+    count: int = Field(default=1, description="How many beginnings, or codes, it stands for")
+    codes: list[str] = Field(default=[], description="The codes, if it stands for several")
+    told_at: Moment | None = Field(
+        default=None, description="When people were last told of it; none while it is held, see due_at"
+    )
+    due_at: Moment | None = Field(default=None, description="When they will be told if it is still open")
+    flapping: bool = Field(default=False, description="It comes and goes, so that it is told less often")
 
 
 class EquipmentView(BaseModel):
@@ -80,19 +93,21 @@ class BadCursor(ValueError):
 
 
 def _cursor(row: Any) -> str:
-    text = json.dumps([row.first_seen_at.isoformat(), row.id])
+    text = json.dumps([row.first_seen_at.isoformat(), row.id, row.branch_id])
     return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
 
-def _read_cursor(cursor: str) -> tuple[datetime, str]:
+def _read_cursor(cursor: str) -> tuple[datetime, str, str]:
     try:
-        moment, identifier = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
-        first_seen_at = datetime.fromisoformat(moment)
-    except (binascii.Error, ValueError, TypeError) as error:
+        said = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+        # Those of the release before name no branch.
+        moment, identifier, branch_id = said if len(said) == 3 else (*said, "")
+        first_seen_at = read_moment(moment).astimezone(UTC)
+    except (binascii.Error, ValueError, TypeError, OverflowError, RecursionError) as error:
         raise BadCursor(cursor) from error
-    if first_seen_at.tzinfo is None or not is_equipment_id(identifier):
+    if not is_equipment_id(identifier) or not re.fullmatch("[a-z0-9-]{0,40}", str(branch_id)):
         raise BadCursor(cursor)
-    return first_seen_at, identifier
+    return first_seen_at, identifier, str(branch_id)
 
 
 def _fault(row: Any) -> FaultView:
@@ -106,6 +121,13 @@ def _fault(row: Any) -> FaultView:
         detected_at=row.detected_at,
         cleared_at=row.cleared_at,
         cleared_by=row.cleared_by,
+        recorded_at=row.recorded_at,
+        clock_off=row.clock_off,
+        count=row.count,
+        codes=row.codes,
+        told_at=row.rung_at,
+        due_at=None if row.cleared_at else row.due_at,
+        flapping=row.flapping,
     )
 
 
@@ -129,15 +151,19 @@ def _view(row: Any, open_faults: list[FaultView]) -> EquipmentView:
     )
 
 
-async def _open_faults(session: AsyncSession, ids: Collection[str]) -> dict[str, list[FaultView]]:
+async def _open_faults(
+    session: AsyncSession, keys: Collection[tuple[str, str]]
+) -> dict[tuple[str, str], list[FaultView]]:
     rows = await session.execute(
         sa.select(fault)
-        .where(fault.c.equipment_id.in_(ids), fault.c.cleared_at.is_(None))
+        .where(
+            sa.tuple_(fault.c.branch_id, fault.c.equipment_id).in_(list(keys)), fault.c.cleared_at.is_(None)
+        )
         .order_by(fault.c.detected_at, fault.c.id)
     )
-    found: dict[str, list[FaultView]] = {}
+    found: dict[tuple[str, str], list[FaultView]] = {}
     for row in rows:
-        found.setdefault(row.equipment_id, []).append(_fault(row))
+        found.setdefault((row.branch_id, row.equipment_id), []).append(_fault(row))
     return found
 
 
@@ -155,7 +181,8 @@ async def list_equipment(
     Raises:
         BadCursor: the cursor is none of ours.
     """
-    query = sa.select(equipment).order_by(equipment.c.first_seen_at.desc(), equipment.c.id.desc())
+    order = (equipment.c.first_seen_at, equipment.c.id, equipment.c.branch_id)
+    query = sa.select(equipment).order_by(*(column.desc() for column in order))
     if branches is not None:
         query = query.where(equipment.c.branch_id.in_(branches))
     if state is not None:
@@ -165,33 +192,51 @@ async def list_equipment(
     if kind is not None:
         query = query.where(equipment.c.kind == kind)
     if cursor is not None:
-        moment, identifier = _read_cursor(cursor)
+        moment, identifier, branch_id = _read_cursor(cursor)
         query = query.where(
-            sa.tuple_(equipment.c.first_seen_at, equipment.c.id)
-            < sa.tuple_(sa.literal(moment, equipment.c.first_seen_at.type), sa.literal(identifier))
+            sa.tuple_(*order)
+            < sa.tuple_(
+                sa.literal(moment, equipment.c.first_seen_at.type),
+                sa.literal(identifier),
+                sa.literal(branch_id),
+            )
         )
     rows = (await session.execute(query.limit(limit + 1))).all()
     shown = rows[:limit]
-    faults = await _open_faults(session, [row.id for row in shown])
+    faults = await _open_faults(session, [(row.branch_id, row.id) for row in shown])
     return EquipmentPage(
-        items=[_view(row, faults.get(row.id, [])) for row in shown],
+        items=[_view(row, faults.get((row.branch_id, row.id), [])) for row in shown],
         next_cursor=_cursor(shown[-1]) if len(rows) > limit else None,
     )
 
 
-async def find_equipment(session: AsyncSession, equipment_id: str) -> EquipmentDetail | None:
+async def branches_with(session: AsyncSession, equipment_id: str) -> list[str]:
+    """Return the branches that have a machine of this name."""
+    if not is_equipment_id(equipment_id):
+        return []
+    rows = await session.execute(
+        sa.select(equipment.c.branch_id).where(equipment.c.id == equipment_id).order_by(equipment.c.branch_id)
+    )
+    return list(rows.scalars())
+
+
+async def find_equipment(session: AsyncSession, equipment_id: str, branch_id: str) -> EquipmentDetail | None:
     """Read one piece of equipment with its newest faults."""
     if not is_equipment_id(equipment_id):
         return None
-    row = (await session.execute(sa.select(equipment).where(equipment.c.id == equipment_id))).one_or_none()
+    row = (
+        await session.execute(
+            sa.select(equipment).where(equipment.c.branch_id == branch_id, equipment.c.id == equipment_id)
+        )
+    ).one_or_none()
     if row is None:
         return None
     newest = await session.execute(
         sa.select(fault)
-        .where(fault.c.equipment_id == equipment_id)
+        .where(fault.c.branch_id == branch_id, fault.c.equipment_id == equipment_id)
         .order_by(fault.c.detected_at.desc(), fault.c.id.desc())
         .limit(RECENT_FAULTS)
     )
-    faults = (await _open_faults(session, [equipment_id])).get(equipment_id, [])
+    faults = (await _open_faults(session, [(branch_id, equipment_id)])).get((branch_id, equipment_id), [])
     view = _view(row, faults)
     return EquipmentDetail(**dict(view), recent_faults=[_fault(found) for found in newest])
