@@ -74,7 +74,8 @@ class State:
         broken_since: when each limit was first broken, for those that every sample since has broken.
         more: the codes that ``MORE`` stands for, in the order of their coming.
         code_at: when the newest report of a code happened, while one is open.
-        unsure: open faults that came late and may be over already: any sample without a code ends them.
+        unsure: open faults that were reported from before what is known, so that they may be over already or
+            the clock was set back: any sample without a code ends them.
     """
 
     open: frozenset[Key] = frozenset()

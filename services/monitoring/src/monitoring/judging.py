@@ -1,8 +1,8 @@
 """One machine and what it just sent: which faults begin, end and ring. Pure rules, put together.
 
 The rules of ``faults`` say what is open, those of ``clocks`` when it happened, those of ``damping`` when it
-may ring. A fault rings at once if its report is the newest and fresh. One that came late, or from before what is
-known, rings after a while in which nothing took it back: it may have been over for long.
+may ring. A fault rings at once if its report is the newest and fresh. One that came late, or from before what
+is known, rings after a while in which nothing took it back: it may have been over for long.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -200,6 +200,7 @@ class Judging:
         flaps = count > 1 or due > now
         if placed is not None and placed.standing is not Standing.CURRENT:
             due = max(due, now + self._policy.settle)
+        if placed is not None and placed.standing is Standing.BACK:
             machine.state = replace(machine.state, unsure=machine.state.unsure | {key})
         machine.faults[key] = Fault(
             id=self._new_id() if before is None else before.id,
@@ -228,15 +229,17 @@ class Judging:
         key = Key("fault_code", look.fault_code)
         key = MORE if key not in machine.faults else key
         fault = machine.faults.get(key)
-        if fault is None or key in opened or key not in self._unsure or fault.due_at is None:
+        if fault is None or key in opened:
             return
-        if placed.standing is Standing.CURRENT:
+        if placed.standing is not Standing.BACK:
             machine.state = replace(machine.state, unsure=self._unsure - {key})
-            machine.faults[key] = replace(fault, due_at=self._quiet_until(key))
-        else:
+        if fault.due_at is None:
+            return
+        due = self._quiet_until(key)
+        if placed.standing is not Standing.CURRENT:
             latest = fault.detected_at + self._policy.settle_at_most
-            due = max(self._quiet_until(key), min(self._now + self._policy.settle, latest))
-            machine.faults[key] = replace(fault, due_at=due)
+            due = max(due, min(self._now + self._policy.settle, latest))
+        machine.faults[key] = replace(fault, due_at=due)
 
     def _quiet_until(self, key: Key) -> datetime:
         quiet = self.machine.damping.quiet.get(_name(key))

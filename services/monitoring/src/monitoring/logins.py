@@ -1,7 +1,7 @@
 """Who logged in to the broker with which token: a device's messages carry none.
 
-The broker writes on each message which client sent it, so it is held against that client's own login. One that
-comes back from a retry or a redrive has lost the word; then any login of the device counts.
+The broker writes on each message which client sent it, so it is held against that client's own login. One
+that comes back from a retry or a redrive has lost the word; then any login of the device counts.
 """
 
 from collections.abc import Callable, Collection
@@ -133,7 +133,7 @@ class StoredLogins:
         return True
 
     async def alive(self, equipment_id: str, client_id: str | None) -> bool:
-        """Whether a device that is connected may still speak; each message is judged again when it is read."""
+        """Whether a device that is connected may still speak; each message is judged again when read."""
         try:
             logins = await self.read(equipment_id, client_id)
         except (DBAPIError, OSError, TimeoutError) as error:

@@ -84,7 +84,7 @@ class DeviceGate:
         return "rate-exceeded" if self._wait(username) > 0 else None
 
     async def _is_own(self, client_id: str, username: str, branches: frozenset[str]) -> bool:
-        """Whether a client id is the device's: its id, its id and words behind a slash, or the broker's choice.
+        """Whether a client id is the device's: its id, that and words behind a slash, or the broker's choice.
 
         A client that connects ends the connection of the one before it. Ids have no slash, so no device's
         lies within another's; of two machines of one name ``<id>/<branch>`` is the one's in that branch.

@@ -279,7 +279,7 @@ async def find_silent(
             other.c.id == equipment.c.id,
             other.c.branch_id != equipment.c.branch_id,
             other.c.heard_at > equipment.c.heard_at,
-            other.c.speaks_for.any(equipment.c.branch_id),
+            equipment.c.branch_id == sa.any_(other.c.speaks_for),
         )
         .exists()
     )

@@ -1,4 +1,4 @@
-"""Writes what judging came to: rows of faults and machines, events of those that ring, a word to who watches."""
+"""Writes what judging came to: rows of faults and machines, events of what rings, a word to who watches."""
 
 from datetime import datetime
 
