@@ -38,6 +38,9 @@ class Login:
     token_id: str | None = None
 
 
+REMEMBERED = 16
+"""Logins that are remembered of one device, the newest."""
+
 NEVER = datetime(9999, 12, 31, tzinfo=UTC)
 
 
@@ -64,6 +67,17 @@ async def store_login(session: AsyncSession, login: Login) -> None:
                 "token_id": new.excluded.token_id,
                 "logged_in_at": sa.func.now(),
             },
+        )
+    )
+    newest = (
+        sa.select(device_login.c.client_id)
+        .where(device_login.c.equipment_id == login.equipment_id)
+        .order_by(device_login.c.logged_in_at.desc())
+        .limit(REMEMBERED)
+    )
+    await session.execute(
+        sa.delete(device_login).where(
+            device_login.c.equipment_id == login.equipment_id, device_login.c.client_id.not_in(newest)
         )
     )
     before = insert(mqtt_login).values(equipment_id=login.equipment_id, branches=sorted(login.branches))
@@ -142,6 +156,12 @@ class StoredLogins:
             return True
         now = datetime.now(UTC)
         return logins is None or any(now <= login.expires_at and self._allows(login) for login in logins)
+
+    async def is_name(self, equipment_id: str) -> bool:
+        """Whether any branch has a machine of this name."""
+        known = sa.select(equipment.c.id).where(equipment.c.id == equipment_id).limit(1)
+        async with self._database.session() as session:
+            return (await session.execute(known)).first() is not None
 
     async def is_namesakes(self, equipment_id: str, branch_id: str) -> bool:
         """Whether that branch has a machine of this name."""

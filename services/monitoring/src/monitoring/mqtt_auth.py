@@ -8,6 +8,7 @@ or used many topics; what it denies there ends the connection.
 """
 
 import ipaddress
+import re
 import secrets
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -31,6 +32,15 @@ REFUSED = Counter("laundry_mqtt_refused", "What devices were refused at the brok
 log = structlog.get_logger(__name__)
 
 
+# RabbitMQ tells whom it lets choose no id by the id that it chose: 128 random bits in base64url.
+_CHOSEN = re.compile(r"[A-Za-z0-9_-]{22}")
+
+
+def chosen_by_broker(client_id: str) -> bool:
+    """Whether a client id is none, or may be one that the broker chose for a client that sent none."""
+    return not client_id or _CHOSEN.fullmatch(client_id) is not None
+
+
 class Logins(Protocol):
     """Where logins are remembered."""
 
@@ -39,6 +49,9 @@ class Logins(Protocol):
 
     async def alive(self, equipment_id: str, client_id: str | None) -> bool:
         """Whether a device that is connected may still speak."""
+
+    async def is_name(self, equipment_id: str) -> bool:
+        """Whether any branch has a machine of this name."""
 
     async def is_namesakes(self, equipment_id: str, branch_id: str) -> bool:
         """Whether that branch has a machine of this name."""
@@ -67,8 +80,9 @@ class DeviceGate:
             return self._refuse("user", username, problem.code)
         code = await self._objection(principal, username, client_id)
         if code is None and client_id is not None:
+            own = "" if client_id != username and chosen_by_broker(client_id) else client_id
             until = _moment(principal.expires_at)
-            login = Login(username, client_id, principal.branches, until, principal.token_id)
+            login = Login(username, own, principal.branches, until, principal.token_id)
             code = None if await self._logins.note(login) else "busy"
         return code is None or self._refuse("user", username, code)
 
@@ -89,8 +103,11 @@ class DeviceGate:
         A client that connects ends the connection of the one before it. Ids have no slash, so no device's
         lies within another's; of two machines of one name ``<id>/<branch>`` is the one's in that branch.
         """
-        if client_id in ("", username):
+        if client_id == username:
             return True
+        if chosen_by_broker(client_id):
+            # A machine may have a name that looks like it; whoever takes that on purpose is refused.
+            return not await self._logins.is_name(client_id)
         own, slash, word = client_id.partition("/")
         branch = word.partition("/")[0]
         if own != username or not slash:

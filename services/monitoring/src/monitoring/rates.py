@@ -30,7 +30,7 @@ class Rates:
     def wait(self, device: str, now: float) -> float:
         """Seconds until the device may send; zero if it may now. ``now`` is of a clock that only goes on."""
         left = self._left(device, now)
-        return 0.0 if left > 0 else (1 - left) / self._per_second
+        return 0.0 if left >= 1 else (1 - left) / self._per_second
 
     def spend(self, device: str, amount: float, now: float) -> None:
         """Take from the bucket what was sent; nobody owes more than a bucket holds."""

@@ -251,6 +251,9 @@ def _broker_config(monitoring_url: str | None) -> list[str]:
         f"mqtt.vhost = {VHOST}",
         f"mqtt.exchange = {TELEMETRY_EXCHANGE}",
         "mqtt.allow_anonymous = false",
+        # Each sample's message says when it came and from which client: devices' messages carry no token.
+        "message_interceptors.incoming.set_header_timestamp.overwrite = true",
+        "mqtt.message_interceptors.incoming.set_client_id_annotation.enabled = true",
     ]
     if monitoring_url is None:
         return config
