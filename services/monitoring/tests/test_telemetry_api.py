@@ -245,3 +245,22 @@ async def test_the_body_that_is_read_by_hand_is_described(service: Any) -> None:
     schema = described["requestBody"]["content"]["application/json"]["schema"]
     assert set(schema["properties"]["samples"]["items"]["properties"]) >= {"equipment_id", "metrics"}
     assert "$ref" not in str(schema)
+
+
+async def test_a_device_above_its_rate_is_told_when_to_come_back_and_others_are_not_held_up(
+    world: Any, look: Any
+) -> None:
+    async with world.replica(device_rate=10, device_burst=20) as service:
+        washer, dryer = (world.token("device", "b1", sub=name) for name in ("washer-1", "dryer-1"))
+        batch = [look(at=-n) for n in range(25)]
+        # One full batch is always possible, even beyond the burst.
+        assert (await service.post(*batch, token=washer)).status_code == 202
+        late = await service.post(look(at=1), token=washer)
+        assert (late.status_code, late.json()["code"]) == (429, "rate-exceeded")
+        assert 1 <= int(late.headers["retry-after"]) <= 3
+        assert (await service.post(look("dryer-1"), token=dryer)).status_code == 202
+        await eventually(lambda: _is_taken(service, washer, look), what="the device within its rate again")
+
+
+async def _is_taken(service: Any, token: str, look: Any) -> bool:
+    return (await service.post(look(at=1), token=token)).status_code == 202
