@@ -69,7 +69,8 @@ class Settlement:
                 metric=found.metric,
                 value=found.value,
                 limit=found.limit,
-                detected_at=fault.detected_at,
+                # One that was held is news now; when its report came stands in received_at.
+                detected_at=self._changes.now,
                 recorded_at=fault.recorded_at,
                 received_at=fault.detected_at,
                 clock_off=fault.clock_off,
