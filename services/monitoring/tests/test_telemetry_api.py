@@ -91,6 +91,25 @@ async def test_each_sample_is_taken_or_refused_for_itself(world: Any, service: A
     assert shown["last_sample"]["metrics"] == {"spin_rpm": 800}
 
 
+@pytest.mark.parametrize(
+    "moment",
+    [
+        "0001-01-01T00:00:00Z",
+        "0001-01-01T00:00:00+14:00",
+        "9999-12-31T23:59:59Z",
+        "9999-12-31T23:59:59-14:00",
+    ],
+)
+async def test_the_ends_of_the_calendar_break_nothing(
+    world: Any, service: Any, look: Any, moment: str
+) -> None:
+    answer = await service.post(look(recorded_at=moment, fault_code="E21"))
+    assert (answer.status_code, answer.json()["accepted"]) == (202, 1)
+    assert (await service.get("/equipment/washer-1")).json()["state"] == "faulty"
+    await service.post(look())
+    assert (await service.get("/equipment/washer-1")).json()["state"] == "ok"
+
+
 async def test_a_request_of_which_nothing_can_be_taken_is_refused(
     world: Any, service: Any, look: Any
 ) -> None:

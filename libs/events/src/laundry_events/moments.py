@@ -4,10 +4,10 @@ The usual parsers are generous. To them ``20261128`` is a second of August 1970,
 """
 
 import re
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated
 
-from pydantic import AwareDatetime, BeforeValidator, TypeAdapter
+from pydantic import AfterValidator, AwareDatetime, BeforeValidator, TypeAdapter
 
 # ASCII only: \d would take the digits of other scripts. A space may stand for the T (RFC 3339, 5.6).
 _FORM = re.compile(
@@ -22,14 +22,22 @@ def _written(said: object) -> object:
     raise ValueError(HOW)
 
 
-Moment = Annotated[AwareDatetime, BeforeValidator(_written)]
+def _in_utc(moment: datetime) -> datetime:
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError as error:
+        # The first and the last hours of the calendar, in a zone that puts them beyond it.
+        raise ValueError(HOW) from error
+
+
+Moment = Annotated[AwareDatetime, BeforeValidator(_written), AfterValidator(_in_utc)]
 """A field of this type takes RFC 3339 text (or a ``datetime``) and refuses numbers and bare dates."""
 
 _moment: TypeAdapter[datetime] = TypeAdapter(Moment)
 
 
 def read_moment(text: object) -> datetime:
-    """Read RFC 3339 text, as a cursor or a header has it.
+    """Read RFC 3339 text, as a cursor or a header has it; in UTC.
 
     Raises:
         ValueError: it is anything else, or no moment of the calendar.

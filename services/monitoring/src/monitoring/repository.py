@@ -340,6 +340,8 @@ async def prune(session: AsyncSession, *, samples: timedelta, faults: timedelta,
     for table, old in (
         (sample, sample.c.received_at < sa.func.now() - samples),
         (fault, fault.c.cleared_at < sa.func.now() - faults),
+        # A machine that flaps leaves many of which nobody was told.
+        (fault, sa.and_(fault.c.cleared_at < sa.func.now() - samples, fault.c.rung_for == 0)),
         # The last of a device stays: without one it would be nobody's, and let in as a gateway is.
         (device_login, sa.and_(device_login.c.expires_at < sa.func.now() - samples, superseded)),
     ):
