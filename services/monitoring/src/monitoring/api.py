@@ -19,7 +19,7 @@ from monitoring import views
 from monitoring.monitor import Monitor
 from monitoring.telemetry import BadTelemetry, Kind, Looked, Parsed, Telemetry, Trouble, parse
 from monitoring.traffic import Traffic
-from monitoring.views import EquipmentDetail, EquipmentPage, EquipmentState, EquipmentView
+from monitoring.views import EquipmentDetail, EquipmentPage, EquipmentState
 
 Sender = Annotated[Principal, Depends(require("device", "operator"))]
 Operator = Annotated[Principal, Depends(require("operator"))]
@@ -183,11 +183,13 @@ def equipment_router(database: Database, changes: Changes, monitor: Monitor) -> 
         async with changes.following(request.app.state.stopping) as payloads:
             yield ServerSentEvent(event="ready", data={})
             async for payload in payloads:
+                named = json.loads(payload)
+                name = named["id"] if isinstance(named, dict) else named
                 async with database.session() as session:
-                    which = json.loads(payload)
-                    found = await views.find_equipment(session, which["id"], which["branch_id"])
-                if found is not None and (branches is None or found.branch_id in branches):
-                    yield ServerSentEvent(event="equipment", data=EquipmentView(**dict(found)))
+                    found = await views.find_all(session, [str(name)])
+                for machine in found:
+                    if branches is None or machine.branch_id in branches:
+                        yield ServerSentEvent(event="equipment", data=machine)
 
     @router.get("/{equipment_id}")
     async def show_equipment(

@@ -310,18 +310,24 @@ async def retire(session: AsyncSession, key: MachineKey, *, by: str, now: dateti
     )
     if gone.first() is None:
         return False
+    await tell_left(session, equipment_id, branch_id)
     await fault_rows.end_all(session, key, by=by, now=now)
     return True
 
 
 async def tell_change(session: AsyncSession, keys: Iterable[MachineKey]) -> None:
-    """Wake the listeners of every replica once this transaction commits."""
-    connection = await session.connection()
-    payloads = [{"payload": json.dumps({"branch_id": b, "id": i})} for b, i in keys]
+    """Wake the listeners of every replica once this transaction commits; they read all of the name."""
+    payloads = [{"payload": json.dumps(name)} for name in sorted({name for _, name in keys})]
     if payloads:
-        await connection.execute(
-            sa.select(sa.func.pg_notify(CHANGES_CHANNEL, sa.bindparam("payload"))), payloads
-        )
+        connection = await session.connection()
+        notify = sa.select(sa.func.pg_notify(CHANGES_CHANNEL, sa.bindparam("payload")))
+        await connection.execute(notify, payloads)
+
+
+async def tell_left(session: AsyncSession, equipment_id: str, branch_id: str) -> None:
+    """Tell, once this transaction commits, that a branch has a piece of equipment no more."""
+    payload = json.dumps({"id": equipment_id, "left": branch_id})
+    await session.execute(sa.select(sa.func.pg_notify(CHANGES_CHANNEL, payload)))
 
 
 async def prune(session: AsyncSession, *, samples: timedelta, faults: timedelta, limit: int) -> int:

@@ -220,6 +220,14 @@ async def branches_with(session: AsyncSession, equipment_id: str) -> list[str]:
     return list(rows.scalars())
 
 
+async def find_all(session: AsyncSession, ids: Collection[str]) -> list[EquipmentView]:
+    """Read all equipment of these names, in every branch."""
+    known = [id_ for id_ in ids if is_equipment_id(id_)]
+    rows = (await session.execute(sa.select(equipment).where(equipment.c.id.in_(known)))).all()
+    faults = await _open_faults(session, [(row.branch_id, row.id) for row in rows])
+    return [_view(row, faults.get((row.branch_id, row.id), [])) for row in rows]
+
+
 async def find_equipment(session: AsyncSession, equipment_id: str, branch_id: str) -> EquipmentDetail | None:
     """Read one piece of equipment with its newest faults."""
     if not is_equipment_id(equipment_id):
