@@ -158,7 +158,7 @@ async def _downgrade(world: Any, revision: str) -> None:
 
 
 async def test_what_was_known_survives_the_way_here_and_back(world: Any, look: Any) -> None:
-    await _downgrade(world, "0002")
+    await _downgrade(world, "0003")
     for statement in (REGISTER, SAMPLE, NEWEST, FAULT, LOGIN):
         values = {"id": "washer-1", "branch": "b1", "code": "E1", "faults": 1, "fault": "f1"}
         names = {name: value for name, value in values.items() if re.search(rf":{name}\b", statement)}
@@ -169,7 +169,7 @@ async def test_what_was_known_survives_the_way_here_and_back(world: Any, look: A
         assert (shown["branch_id"], shown["id"], shown["state"]) == ("b1", "washer-1", "faulty")
         await service.post(look(at=1, branch_id="b2", fault_code="E1"), look(at=1, fault_code="E1"))
         assert [event["branch_id"] for event in await world.events()] == ["b2"]
-    await _downgrade(world, "0002")
+    await _downgrade(world, "0003")
     async with world.engine.connect() as connection:
         rows = (await connection.execute(sa.text("SELECT id FROM equipment"))).all()
         still = await connection.execute(sa.text("SELECT count(*) FROM fault WHERE cleared_at IS NULL"))
