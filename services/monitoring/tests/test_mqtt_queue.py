@@ -149,7 +149,7 @@ async def _listed(service: Any, number: int) -> bool:
 async def test_one_device_fills_neither_the_dead_letters_nor_the_database_and_its_fault_still_rings(
     world: Any, messaging: Messaging, look: Any
 ) -> None:
-    settings = {"device_dead_letters_h": 3, "device_rate": 1, "device_burst": 50}
+    settings = {"device_dead_letters_h": 3, "device_rate": 0.01, "device_burst": 50}
     async with world.replica(messaging.amqp_url, **settings) as service:
         for _ in range(40):
             await messaging.publish_raw(TELEMETRY_EXCHANGE, "telemetry.washer-1", b"{")

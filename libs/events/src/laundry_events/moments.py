@@ -23,11 +23,10 @@ def _written(said: object) -> object:
 
 
 def _in_utc(moment: datetime) -> datetime:
-    try:
-        return moment.astimezone(UTC)
-    except OverflowError as error:
-        # The first and the last hours of the calendar, in a zone that puts them beyond it.
-        raise ValueError(HOW) from error
+    # At the calendar's ends zones overflow, and databases read its first and last moment as infinite.
+    if not 1 < moment.year < datetime.max.year:
+        raise ValueError(HOW)
+    return moment.astimezone(UTC)
 
 
 Moment = Annotated[AwareDatetime, BeforeValidator(_written), AfterValidator(_in_utc)]
