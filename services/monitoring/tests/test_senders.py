@@ -1,5 +1,6 @@
 """For whom a message may speak, and how much one device may send. Rules alone."""
 
+import math
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -72,3 +73,12 @@ def test_above_its_rate_a_devices_codes_are_taken_each_once_in_a_while() -> None
     flood = traffic.essence("washer-1", _parsed(*(f"F{n}" for n in range(500)))).looks
     assert len(flood) <= 20
     assert [traffic.may_bury("washer-1") for _ in range(4)] == [True, True, False, False]
+
+
+def test_a_login_remembers_what_the_deny_list_and_the_keys_ask_for() -> None:
+    issued = datetime(2026, 11, 28, 9, tzinfo=UTC)
+    kept = Login("washer-1", "washer-1", frozenset({"b1"}), NOW, "t-1", issued, "key-1").principal
+    assert (kept.sub, kept.role, kept.branches) == ("washer-1", "device", {"b1"})
+    assert (kept.token_id, kept.issued_at, kept.key) == ("t-1", issued.timestamp(), "key-1")
+    # Its end is asked of the moment when a message came.
+    assert kept.expires_at == math.inf

@@ -147,7 +147,9 @@ def test_what_stands_where_a_code_belongs_is_a_code_unless_it_is_empty(said: Any
     code, word = read_code(said)
     empty = said is None or said is False or (isinstance(said, str) and not said.strip()) or said in ([], {})
     assert (code is None) == empty
-    assert (word is None) == (said is None or code == said)
+    plain = isinstance(said, str) and re.fullmatch(r"[A-Za-z0-9._:/-]{1,40}", said) is not None
+    assert (word is None) == (said is None or plain)
+    assert code == said or not plain
     if code is not None:
         assert 1 <= len(code) <= MAX_CODE
         assert code.isprintable() and not re.search(r"[^\w.:/-]", code)

@@ -8,7 +8,6 @@ from laundry_events import EventConsumer, Publisher, Relay, make_broker
 from laundry_service.app import make_app
 from laundry_service.audit.heads import EVERY_S, head_teller
 from laundry_service.audit.http import audit_router, head_of
-from laundry_service.auth import Principal
 from laundry_service.changes import Changes
 from laundry_service.database import Database
 from laundry_service.health import Check
@@ -54,9 +53,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
 
     def allows(login: Login) -> bool:
-        # Whether its time is over is asked elsewhere, of the moment when a message came.
-        who = Principal(login.equipment_id, "device", login.branches, token_id=login.token_id)
-        return bool(app.state.authenticator.allows(who))
+        return bool(app.state.authenticator.allows(login.principal))
 
     logins = StoredLogins(database, allows)
 

@@ -14,6 +14,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from laundry_service.auth import Principal
 from laundry_service.database import Database
 from monitoring.tables import device_login, equipment, mqtt_login
 
@@ -28,7 +29,8 @@ class Login:
 
     Attributes:
         client_id: the MQTT client id, empty if the broker chooses one.
-        token_id: the token's ``jti``, if it has one.
+        token_id, issued_at: the token's ``jti`` and ``iat``, if it has them.
+        signed_by: fingerprint of the key that signed it.
     """
 
     equipment_id: str
@@ -36,6 +38,22 @@ class Login:
     branches: frozenset[str]
     expires_at: datetime
     token_id: str | None = None
+    issued_at: datetime | None = None
+    signed_by: str | None = None
+
+    @property
+    def principal(self) -> Principal:
+        """Whose login it is, as the deny list and the keys are asked. Its end is held against the moment when
+        a message came, so it is left out here.
+        """
+        return Principal(
+            self.equipment_id,
+            "device",
+            self.branches,
+            token_id=self.token_id,
+            issued_at=None if self.issued_at is None else self.issued_at.timestamp(),
+            key=self.signed_by,
+        )
 
 
 REMEMBERED = 16
@@ -57,6 +75,8 @@ async def store_login(session: AsyncSession, login: Login) -> None:
         branches=sorted(login.branches),
         expires_at=login.expires_at,
         token_id=login.token_id,
+        issued_at=login.issued_at,
+        signed_by=login.signed_by,
     )
     await session.execute(
         new.on_conflict_do_update(
@@ -65,6 +85,8 @@ async def store_login(session: AsyncSession, login: Login) -> None:
                 "branches": new.excluded.branches,
                 "expires_at": new.excluded.expires_at,
                 "token_id": new.excluded.token_id,
+                "issued_at": new.excluded.issued_at,
+                "signed_by": new.excluded.signed_by,
                 "logged_in_at": sa.func.now(),
             },
         )
@@ -106,7 +128,15 @@ async def read_logins(
         await session.execute(sa.select(device_login).where(device_login.c.equipment_id == equipment_id))
     ).all()
     logins = [
-        Login(row.equipment_id, row.client_id, frozenset(row.branches), row.expires_at, row.token_id)
+        Login(
+            row.equipment_id,
+            row.client_id,
+            frozenset(row.branches),
+            row.expires_at,
+            row.token_id,
+            row.issued_at,
+            row.signed_by,
+        )
         for row in rows
     ]
     own = [login for login in logins if login.client_id == client_id]

@@ -18,16 +18,14 @@ from urllib.parse import parse_qsl
 import structlog
 from fastapi import APIRouter, Request
 from fastapi.responses import PlainTextResponse
-from prometheus_client import Counter
 
 from laundry_service.auth import Authenticator, Principal
+from laundry_service.denials import denied
 from laundry_service.problems import Problem
 from monitoring.logins import NEVER, Login
 from monitoring.telemetry import is_equipment_id
 
 MAX_FORM_BYTES = 16 * 1024
-
-REFUSED = Counter("laundry_mqtt_refused", "What devices were refused at the broker", ["question", "code"])
 
 log = structlog.get_logger(__name__)
 
@@ -73,18 +71,19 @@ class DeviceGate:
         """Whether the password is a device's own valid token, and the client id its own."""
         username, client_id = form.get("username", ""), form.get("client_id")
         if not is_equipment_id(username) or not form.get("password"):
-            return False
+            return _refuse("login-invalid", username)
         try:
             principal = await authenticator.check(form["password"])
         except Problem as problem:
-            return self._refuse("user", username, problem.code)
+            return _refuse(problem.code, username, problem.principal)
         code = await self._objection(principal, username, client_id)
         if code is None and client_id is not None:
             own = "" if client_id != username and chosen_by_broker(client_id) else client_id
             until = _moment(principal.expires_at)
-            login = Login(username, own, principal.branches, until, principal.token_id)
+            issued = None if principal.issued_at is None else _moment(principal.issued_at)
+            login = Login(username, own, principal.branches, until, principal.token_id, issued, principal.key)
             code = None if await self._logins.note(login) else "busy"
-        return code is None or self._refuse("user", username, code)
+        return code is None or _refuse(code, username, principal)
 
     async def _objection(self, principal: Principal, username: str, client_id: str | None) -> str | None:
         """What speaks against the login of a device whose token is valid."""
@@ -114,11 +113,6 @@ class DeviceGate:
             return False
         return branch in branches or not await self._logins.is_namesakes(username, branch)
 
-    def _refuse(self, question: str, username: str, code: str) -> bool:
-        REFUSED.labels(question, code).inc()
-        log.info("mqtt refused", question=question, equipment_id=username, code=code)
-        return False
-
     def vhost(self, form: dict[str, str]) -> bool:
         """Whether it may enter the virtual host."""
         return is_equipment_id(form.get("username", "")) and form.get("vhost") == self._vhost
@@ -136,11 +130,11 @@ class DeviceGate:
         """Whether it may use this routing key: its own, while its token lives and it keeps to its rate."""
         username = form.get("username", "")
         if not self.is_own_topic(form):
-            return False
+            return _refuse("mqtt-topic-forbidden", username)
         if self._wait(username) > 0:
-            return self._refuse("topic", username, "rate-exceeded")
+            return _refuse("rate-exceeded", username)
         if not await self._logins.alive(username, form.get("variable_map.client_id")):
-            return self._refuse("topic", username, "token-expired")
+            return _refuse("token-expired", username)
         return True
 
     def is_own_topic(self, form: dict[str, str]) -> bool:
@@ -152,6 +146,11 @@ class DeviceGate:
             and form.get("permission") == "write"
             and form.get("routing_key") == f"telemetry.{form.get('username')}"
         )
+
+
+def _refuse(code: str, username: str, principal: Principal | None = None) -> bool:
+    denied(code, via="mqtt", principal=principal, claimed=username)
+    return False
 
 
 def _moment(seconds: float) -> datetime:
@@ -197,6 +196,8 @@ def mqtt_auth_router(gate: DeviceGate, *, secret: str | None) -> APIRouter:
             allowed = await gate.topic(form)
         else:
             allowed = gate.vhost(form) if question == "vhost" else gate.resource(form)
+            if not allowed:
+                _refuse(f"mqtt-{question}-forbidden", form.get("username", ""))
         return PlainTextResponse("allow" if allowed else "deny")
 
     def unknown() -> Problem:

@@ -124,6 +124,8 @@ device_login = sa.Table(
     sa.Column("branches", ARRAY(sa.Text), nullable=False),
     sa.Column("expires_at", _moment, nullable=False),
     sa.Column("token_id", sa.Text),
+    sa.Column("issued_at", _moment),
+    sa.Column("signed_by", sa.Text),
     sa.Column("logged_in_at", _moment, server_default=sa.func.now(), nullable=False),
     sa.Index("device_login_expires_at", "expires_at"),
 )

@@ -79,6 +79,8 @@ def upgrade() -> None:
         sa.Column("branches", ARRAY(sa.Text), nullable=False),
         sa.Column("expires_at", MOMENT, nullable=False),
         sa.Column("token_id", sa.Text),
+        sa.Column("issued_at", MOMENT),
+        sa.Column("signed_by", sa.Text),
         sa.Column("logged_in_at", MOMENT, server_default=sa.func.now(), nullable=False),
     )
     op.create_index("device_login_expires_at", "device_login", ["expires_at"])
