@@ -25,6 +25,18 @@
   value: {{ required "set identity.issuer" $root.Values.identity.issuer | quote }}
 - name: LAUNDRY_JWT_AUDIENCE
   value: {{ $root.Values.identity.audience | quote }}
+{{- with $root.Values.identity.denyListUrl }}
+- name: LAUNDRY_DENY_LIST_URL
+  value: {{ . | quote }}
+{{- end }}
+{{- with $root.Values.identity.tokenMaxHours }}
+- name: LAUNDRY_TOKEN_MAX_HOURS
+  value: {{ toJson . | quote }}
+{{- end }}
+{{- with $root.Values.rateLimits }}
+- name: LAUNDRY_RATE_LIMITS
+  value: {{ toJson . | quote }}
+{{- end }}
 {{- end }}
 {{- if $facts.broker }}
 {{- include "laundry.fromSecret" (dict "name" "LAUNDRY_AMQP_URL" "secret" $secret "key" "amqp-url") | nindent 0 }}

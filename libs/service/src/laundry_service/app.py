@@ -11,6 +11,7 @@ from fastapi import FastAPI
 from laundry_service.auth import Authenticator
 from laundry_service.body_limit import BodyLimit
 from laundry_service.health import Check, health_router
+from laundry_service.limits import RateLimits
 from laundry_service.logging import configure_logging
 from laundry_service.openapi import document_problems
 from laundry_service.outages import install_outages
@@ -146,7 +147,8 @@ def make_app(
     configure_logging(settings.service_name, settings.log_level)
     configure_tracing(settings.service_name, version)
     consuming = Consuming(broker, able) if broker is not None else None
-    running: list[Part] = [publisher] if publisher is not None else []
+    authenticator = Authenticator.of(settings)
+    running: list[Part] = [authenticator, *([publisher] if publisher is not None else [])]
     running += [*parts, *([consuming] if consuming is not None else [])]
 
     @contextlib.asynccontextmanager
@@ -174,10 +176,12 @@ def make_app(
     )
     app.state.stopping = asyncio.Event()
     app.state.trusted_proxies = settings.trusted_proxies
-    app.state.authenticator = Authenticator(
-        settings.jwks_url, issuer=settings.jwt_issuer, audience=settings.jwt_audience
-    )
+    app.state.authenticator = authenticator
+    app.state.rate_limits = RateLimits(settings.rate_limits)
     broker_checks: list[Check] = []
+    if settings.deny_list_url:
+        # Until it was read once nobody is let in; afterwards the last one counts while it is away.
+        broker_checks.append(Check("deny list", authenticator.knows_who_is_denied))
     if publisher is not None:
         broker_checks.append(Check("publisher", _connected(publisher), required=broker_required))
         # Only told: an alarm of the broker holds back every service alike.

@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
 from fastapi import FastAPI, Request
@@ -15,6 +15,12 @@ from pydantic import BaseModel, ConfigDict
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.routing import Match
+
+from laundry_service.client_address import client_address
+from laundry_service.denials import STATUSES, denied
+
+if TYPE_CHECKING:
+    from laundry_service.auth.principal import Principal
 
 MEDIA_TYPE = "application/problem+json"
 METHODS = ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")
@@ -61,6 +67,8 @@ class Problem(Exception):
         self.detail = detail
         self.headers = dict(headers or {})
         self.extra = extra
+        # Whom it refuses, for the log only: a token may name somebody and not be taken all the same.
+        self.principal: Principal | None = None
 
 
 def problem_response(problem: Problem, instance: str | None = None) -> JSONResponse:
@@ -122,11 +130,30 @@ def _methods_at(app: FastAPI, request: Request) -> list[str]:
     return [method for method in METHODS if takes(method)]
 
 
+def path_template(scope: Mapping[str, Any]) -> str | None:
+    """Return the path of a request as its endpoint declares it; none before one is found."""
+    # An endpoint of a router that another router includes knows its own part of the path only.
+    whole = (scope.get("fastapi") or {}).get("effective_route_context")
+    path = getattr(whole, "path", None) or getattr(scope.get("route"), "path", None)
+    return path if isinstance(path, str) else None
+
+
+def _note(request: Request, problem: Problem) -> None:
+    if problem.status in STATUSES:
+        denied(
+            problem.code,
+            principal=problem.principal or getattr(request.state, "principal", None),
+            address=client_address(request.scope),
+            path=path_template(request.scope),
+        )
+
+
 def install_problems(app: FastAPI) -> None:
     """Answer every error of an app with a problem document, also the framework's own."""
 
     @app.exception_handler(Problem)
     async def on_problem(request: Request, problem: Problem) -> JSONResponse:
+        _note(request, problem)
         return problem_response(problem, request.url.path)
 
     @app.exception_handler(RequestValidationError)
@@ -155,6 +182,7 @@ def install_problems(app: FastAPI) -> None:
             # The framework tells those of the first route only.
             headers["Allow"] = ", ".join(_methods_at(app, request))
         problem = Problem(error.status_code, code, str(error.detail), headers=headers)
+        _note(request, problem)
         return problem_response(problem, request.url.path)
 
     @app.exception_handler(ClientDisconnect)

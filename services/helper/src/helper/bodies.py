@@ -2,10 +2,11 @@
 
 from typing import Annotated, Self
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from helper.tasks import Status, Task
 from laundry_events.events import CountedLabel, ReadLabel
+from laundry_events.moments import Moment
 from laundry_service.request_text import RequestBody
 
 
@@ -43,7 +44,7 @@ class ReadingBody(BaseModel):
     needs_review: bool
     multiple: bool
     model_version: str
-    read_at: AwareDatetime
+    read_at: Moment
 
 
 class ConfirmationBody(BaseModel):
@@ -52,7 +53,7 @@ class ConfirmationBody(BaseModel):
     labels: list[CountedLabel]
     corrected: bool
     confirmed_by: str
-    confirmed_at: AwareDatetime
+    confirmed_at: Moment
 
 
 class TaskBody(BaseModel):
@@ -64,7 +65,7 @@ class TaskBody(BaseModel):
     note: str | None
     status: Status
     version: int
-    submitted_at: AwareDatetime
+    submitted_at: Moment
     photo: PhotoBody
     reading: ReadingBody | None
     unreadable_reason: str | None

@@ -179,6 +179,7 @@ class Launch:
             objects=self.objects.address,
             fcm_url=self.fcm.address.url,
             jwks_url=self.fcm.jwks_url,
+            deny_list_url=self.fcm.deny_list_url,
             model_folder=PROJECT / "models",
             model_signing_key=self.kept.model_signing_key,
             service_urls=self.service_urls,
@@ -253,6 +254,9 @@ def _broker_config(monitoring_url: str | None) -> list[str]:
         f"mqtt.vhost = {VHOST}",
         f"mqtt.exchange = {TELEMETRY_EXCHANGE}",
         "mqtt.allow_anonymous = false",
+        # Each sample's message says when it came and from which client: devices' messages carry no token.
+        "message_interceptors.incoming.set_header_timestamp.overwrite = true",
+        "mqtt.message_interceptors.incoming.set_client_id_annotation.enabled = true",
     ]
     if monitoring_url is None:
         return config
