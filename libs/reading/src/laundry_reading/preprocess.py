@@ -6,22 +6,14 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from laundry_reading.photo import EmptyPhoto, TruncatedPhoto, open_image
+from laundry_reading.decoding import Photo, decode, read_photo
+from laundry_reading.errors import EmptyPhoto, damaged
+from laundry_reading.exif import TURNS
 
 PREPROCESS_VERSION = "squash-rgb-1"
 """Changes whenever the same photo would give another array; a model names the one it was trained with."""
 
 _STRIP_PIXELS = 1_000_000
-_ORIENTATION = 0x0112
-_TURNS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
 
 
 def decode_for_model(data: bytes, size: int) -> npt.NDArray[np.uint8]:
@@ -31,7 +23,7 @@ def decode_for_model(data: bytes, size: int) -> npt.NDArray[np.uint8]:
     its built-in scales that still has twice the needed resolution, which bounds both time and memory.
 
     Args:
-        data: the whole file, JPEG, PNG or WebP.
+        data: the whole file, of any format that is taken.
         size: edge of the square, pixels.
 
     Returns:
@@ -42,21 +34,24 @@ def decode_for_model(data: bytes, size: int) -> npt.NDArray[np.uint8]:
     """
     if not data:
         raise EmptyPhoto("The photo is empty: no bytes arrived.")
-    with open_image(data) as image:
+    return square_of(read_photo(data), size)
+
+
+def square_of(photo: Photo, size: int) -> npt.NDArray[np.uint8]:
+    """Decode a photo whose structure was read, as ``decode_for_model`` does.
+
+    Raises:
+        PhotoError: it cannot be decoded.
+    """
+    with decode(photo, 2 * size) as image:
         try:
-            image.draft("RGB", (2 * size, 2 * size))
-            image.load()
             square = _to_square_rgb(image, size)
         except MemoryError:
             raise
-        except Exception as error:  # what a decoder raises on damaged bytes is not a closed list
-            raise TruncatedPhoto("The photo is cut off or damaged inside. Send it again.") from error
-        try:
-            # After load(): a PNG is loaded by asking for its EXIF, and what failed then would pass for black.
-            turn = _TURNS.get(image.getexif().get(_ORIENTATION, 1))
-        except Exception:
-            turn = None  # damaged EXIF: the picture itself may be whole
+        except Exception as error:  # what a converter raises on a strange palette is not a closed list
+            raise damaged() from error
     # On a square, turning after shrinking gives what turning before would, for a fraction of the work.
+    turn = TURNS.get(photo.lean.orientation)
     if turn is not None:
         square = square.transpose(turn)
     return np.asarray(square, dtype=np.uint8)

@@ -1,0 +1,220 @@
+"""The picture in a HEIC or AVIF: how large, how turned, and its pixels, tile by tile where it is a grid."""
+
+from __future__ import annotations
+
+import io
+import struct
+from dataclasses import dataclass
+from typing import Any
+
+from PIL import Image
+
+from laundry_reading.errors import TooManyPixels, UnsupportedFormat, damaged
+from laundry_reading.exif import UPRIGHT, orientation_of
+from laundry_reading.heif import CODECS, MAX_TILES, Container, Item, is_deep, read_container, size_of
+from laundry_reading.heif_writer import wrap
+from laundry_reading.lean import Lean, check_pixels
+
+MAX_TILE_PIXELS = {"HEIC": 50_500_000, "AVIF": 20_000_000}
+"""Largest picture or tile that is coded as one, which decoders hold whole."""
+
+MAX_DEEP_TILE_PIXELS = {"HEIC": 25_000_000, "AVIF": 12_000_000}
+"""The same with more than eight bits a channel."""
+
+_ROWS = 1_000_000
+_ALPHA = b"urn:mpeg:mpegB:cicp:systems:auxiliary:alpha\0"
+# How each orientation is made of quarter turns anticlockwise after a mirroring from left to right.
+_AS_TURN = {(0, 0): 1, (1, 0): 8, (2, 0): 3, (3, 0): 6, (0, 1): 2, (1, 1): 7, (2, 1): 4, (3, 1): 5}
+
+
+@dataclass(frozen=True)
+class HeifPicture:
+    """Tiles in rows; a picture that is no grid is a grid of one."""
+
+    format: str
+    container: Container
+    main: Item
+    tiles: list[Item]
+    columns: int
+    width: int
+    height: int
+
+    @property
+    def tile_size(self) -> tuple[int, int]:
+        """Width and height of a tile; the last ones may reach beyond the picture."""
+        return size_of(self.tiles[0])
+
+
+def read_heif(data: bytes) -> tuple[Lean, HeifPicture]:
+    """Find the picture in a HEIC or AVIF. Its bytes must all be there; nothing is decoded yet.
+
+    Raises:
+        PhotoError: cut off, damaged, of another codec, or too large for one tile.
+    """
+    container = read_container(data)
+    main = container.items[container.primary]
+    try:
+        picture = _picture(container, main)
+    except (struct.error, IndexError, KeyError) as error:
+        raise damaged() from error
+    check_pixels(picture.format, picture.width, picture.height)
+    across, down = picture.tile_size
+    _check_tile(picture, across, down)
+    if any(each.kind != picture.tiles[0].kind or size_of(each) != (across, down) for each in picture.tiles):
+        raise damaged()
+    for tile in picture.tiles:
+        container.bytes_of(tile)
+    turn = _orientation(container, main, picture.format)
+    lean = Lean(
+        picture.format, picture.width, picture.height, data, turn, profile=lambda: _profile(main, picture)
+    )
+    return lean, picture
+
+
+def _picture(container: Container, main: Item) -> HeifPicture:
+    if main.kind in CODECS:
+        return HeifPicture(CODECS[main.kind], container, main, [main], 1, *size_of(main))
+    if main.kind != b"grid":
+        raise UnsupportedFormat(
+            "The photo is in a kind of HEIF that is not taken. Send it as JPEG, HEIC or PNG.",
+            format=f"HEIF ({main.kind.decode('latin-1')})",
+        )
+    told = container.bytes_of(main)
+    rows, columns = told[2] + 1, told[3] + 1
+    width, height = struct.unpack_from(">II" if told[1] & 1 else ">HH", told, 4)
+    numbers = container.referred(b"dimg", container.primary)
+    tiles = [container.items[number] for number in numbers]
+    if len(tiles) != rows * columns or len(tiles) > MAX_TILES or not width or not height:
+        raise damaged()
+    if tiles[0].kind not in CODECS:
+        raise damaged()
+    across, down = size_of(tiles[0])
+    if (
+        not (columns - 1) * across < width <= columns * across
+        or not (rows - 1) * down < height <= rows * down
+    ):
+        raise damaged()
+    return HeifPicture(CODECS[tiles[0].kind], container, main, tiles, columns, width, height)
+
+
+def _check_tile(picture: HeifPicture, across: int, down: int) -> None:
+    limits = MAX_DEEP_TILE_PIXELS if is_deep(picture.tiles[0]) else MAX_TILE_PIXELS
+    most = limits[picture.format]
+    if across * down > most:
+        raise TooManyPixels(
+            f"The {picture.format} photo has {across} x {down} pixels in one piece; at most {most:,} can be read "
+            "in bounded memory. Choose a lower resolution in the camera, or send it as a JPEG.",
+            width=across,
+            height=down,
+            max_pixels=most,
+        )
+
+
+def _orientation(container: Container, main: Item, kind: str) -> int:
+    """What the container says counts. Only a HEIC that says nothing is turned by its EXIF: viewers of AVIF
+    ignore that, and where both are written they say the same thing twice.
+    """
+    quarters, mirrored, told = 0, 0, False
+    for each in main.properties:
+        if each.kind == b"irot" and each.body:
+            quarters, told = (quarters + (each.body[0] & 3)) % 4, True
+        elif each.kind == b"imir" and each.body:
+            # Mirroring after a turn is turning the other way after mirroring.
+            quarters, mirrored, told = -quarters % 4, mirrored ^ 1, True
+            if not each.body[0] & 1:
+                quarters = (quarters + 2) % 4
+    if told:
+        return _AS_TURN[quarters, mirrored]
+    if kind == "AVIF":
+        return UPRIGHT
+    for number in container.referring(b"cdsc", container.primary):
+        item = container.items.get(number)
+        if item is not None and item.kind == b"Exif":
+            try:
+                exif = container.bytes_of(item)
+            except Exception:
+                return UPRIGHT
+            return orientation_of(exif[4 + int.from_bytes(exif[:4], "big") :])
+    return UPRIGHT
+
+
+def _profile(main: Item, picture: HeifPicture) -> bytes | None:
+    for item in (main, picture.tiles[0]):
+        for each in item.properties:
+            if each.kind == b"colr" and each.body[:4] in (b"prof", b"rICC"):
+                return each.body[4:]
+    return None
+
+
+def decode_heif(picture: HeifPicture, least: int) -> Image.Image:
+    """Decode it, shrunk by a whole factor so that its shorter side is still at least ``least`` if it can be.
+
+    Raises:
+        Exception: a tile cannot be decoded.
+    """
+    across, down = picture.tile_size
+    factor = max(1, min(picture.width, picture.height) // least)
+    if len(picture.tiles) > 1:
+        # A block of pixels must not reach into the next tile.
+        factor = next(f for f in range(factor, 0, -1) if across % f == 0 and down % f == 0)
+    shrunk = None
+    for number, tile in enumerate(picture.tiles):
+        small = _decode_tile(picture, tile, factor)
+        if shrunk is None:
+            size = (-(-picture.width // factor), -(-picture.height // factor))
+            shrunk = Image.new(small.mode, size)
+        place = (number % picture.columns * across // factor, number // picture.columns * down // factor)
+        shrunk.paste(small.convert(shrunk.mode), place)
+    if shrunk is None:
+        raise damaged()
+    return shrunk
+
+
+def _decode_tile(picture: HeifPicture, tile: Item, factor: int) -> Image.Image:
+    coded = picture.container.bytes_of(tile)
+    if picture.format == "AVIF":
+        return _decode_av1(wrap(tile, coded, alpha=_alpha(picture)), factor)
+    return _decode_hevc(wrap(tile, coded), factor)
+
+
+def _alpha(picture: HeifPicture) -> tuple[Item, bytes] | None:
+    if len(picture.tiles) > 1:
+        return None
+    container = picture.container
+    for number in container.referring(b"auxl", container.primary):
+        item = container.items.get(number)
+        told = item.find(b"auxC") if item is not None else None
+        if item is not None and told is not None and told.body[4:] == _ALPHA and item.kind == b"av01":
+            return item, container.bytes_of(item)
+    return None
+
+
+def _decode_av1(data: bytes, factor: int) -> Image.Image:
+    from PIL import AvifImagePlugin  # noqa: PLC0415 - seldom needed
+
+    AvifImagePlugin.DEFAULT_MAX_THREADS = 1
+    with Image.open(io.BytesIO(data), formats=("AVIF",)) as image:
+        image.load()
+        return image.reduce(factor) if factor > 1 else image.copy()
+
+
+def _decode_hevc(data: bytes, factor: int) -> Image.Image:
+    import pillow_heif  # noqa: PLC0415 - seldom needed
+
+    for name in ("THUMBNAILS", "DEPTH_IMAGES", "AUX_IMAGES"):
+        setattr(pillow_heif.options, name, False)
+    pillow_heif.options.DECODE_THREADS = 1
+    whole: Any = pillow_heif.open_heif(data)[0]
+    pixels = memoryview(whole.data)
+    mode, (width, height), stride = whole.mode, whole.size, whole.stride
+    kept = "RGBA" if mode in ("RGBA", "RGBa") else "L" if mode == "L" else "RGB"
+    shrunk = Image.new(kept, (-(-width // factor), -(-height // factor)))
+    # Strip by strip: a Pillow picture of the whole would take as much again as all that is decoded.
+    rows = factor * max(1, _ROWS // (width * factor))
+    for top in range(0, height, rows):
+        high = min(rows, height - top)
+        strip = Image.frombytes(
+            kept, (width, high), pixels[top * stride : (top + high) * stride], "raw", mode, stride
+        )
+        shrunk.paste(strip.reduce(factor) if factor > 1 else strip, (0, top // factor))
+    return shrunk

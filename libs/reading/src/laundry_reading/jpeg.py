@@ -1,0 +1,236 @@
+"""JPEG as decoders take it: stray bytes between segments are skipped, and only the picture's own are kept."""
+
+from __future__ import annotations
+
+import io
+import re
+from dataclasses import dataclass, field
+
+from PIL import Image
+
+from laundry_reading.errors import TooManyPixels, UnsupportedEncoding, cut_off, damaged
+from laundry_reading.exif import UPRIGHT, orientation_of
+from laundry_reading.lean import Lean, check_pixels
+from laundry_reading.rows import decodes_without_complaint
+
+MAX_COEFFICIENT_BYTES = 225_000_000
+"""A JPEG of several scans is held as coefficients, two bytes each, until the last scan is read."""
+
+MAX_SCANS = 100
+"""No encoder writes a fifth of it; each scan may cost as much time as the whole picture."""
+
+_START, _END = b"\xff\xd8", b"\xff\xd9"
+_SOF = frozenset({0xC0, 0xC1, 0xC2})
+_FOREIGN = {
+    **dict.fromkeys((0xC3, 0xCB), "lossless"),
+    **dict.fromkeys((0xC5, 0xC6, 0xC7, 0xCD, 0xCE, 0xCF, 0xDE), "hierarchical"),
+    **dict.fromkeys((0xC9, 0xCA), "arithmetic"),
+}
+_TABLES = frozenset({0xC4, 0xDB, 0xDD})
+_ALONE = frozenset({0x01, *range(0xD0, 0xD8)})
+_SOS, _EOI, _SOI = 0xDA, 0xD9, 0xD8
+_JFIF = b"\xff\xe0\x00\x10JFIF\x00\x01\x01\x00\x00\x01\x00\x01\x00\x00"
+_LARGEST_SIDE = 65_500
+# In a scan an FF is data or a restart; anything else behind it begins a segment.
+_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
+
+
+@dataclass
+class _Found:
+    """What the segments before the first scan say."""
+
+    kept: list[bytes] = field(default_factory=list)
+    frame: bytes | None = None
+    frame_place: int = 0
+    jfif: bool = False
+    adobe: bytes | None = None
+    exif: bytes | None = None
+    profile: list[bytes] = field(default_factory=list)
+
+
+def read_jpeg(data: bytes) -> Lean:
+    """Find the picture in a JPEG.
+
+    Raises:
+        PhotoError: cut off, damaged, of a kind that no browser shows, or too large to be decoded in bounded
+            memory.
+    """
+    found = _Found()
+    scans_at = _read_segments(data, found)
+    frame = found.frame
+    if frame is None:
+        raise damaged()
+    height, width = int.from_bytes(frame[5:7], "big"), int.from_bytes(frame[7:9], "big")
+    if not 0 < height <= _LARGEST_SIDE or not 0 < width <= _LARGEST_SIDE:
+        raise damaged()
+    check_pixels("JPEG", width, height)
+    head = b"".join([_START, _JFIF if found.jfif else b"", found.adobe or b"", *found.kept])
+    scans = _scans(data, scans_at)
+    single = frame[1] != 0xC2 and scans.components == frame[9]
+    if not single:
+        _check_size(frame, width, height, scans.count)
+    body = data[scans_at : scans.end]
+    frame_at = len(head) - sum(map(len, found.kept[found.frame_place :]))
+    _try_first_row(head, frame_at, frame, data[scans_at : scans.first_end])
+    if not scans.closed and not _is_whole(head + body, width, height, single=single):
+        raise cut_off()
+    orientation = UPRIGHT if found.exif is None else orientation_of(found.exif)
+    chunks = found.profile
+    return Lean(
+        "JPEG", width, height, head + body + _END, orientation, single, profile=lambda: _profile(chunks)
+    )
+
+
+def only_first_scan(lean: Lean) -> bytes:
+    """Return the JPEG with its first scan alone, which was tried when it was checked."""
+    data = lean.data
+    at = data.index(b"\xff\xda")
+    return data[: _scans(data, at).first_end] + _END
+
+
+def _read_segments(data: bytes, found: _Found) -> int:
+    """Read what comes before the first scan; returns where that begins."""
+    position = 2
+    while True:
+        # As decoders do: whatever is no marker is skipped, fill bytes too.
+        position = data.find(b"\xff", position)
+        if position < 0 or position + 1 >= len(data):
+            raise cut_off()
+        marker = data[position + 1]
+        if marker in (0x00, 0xFF):
+            position += 2 - (marker == 0xFF)
+            continue
+        if marker in _ALONE:
+            position += 2
+            continue
+        if marker in (_EOI, _SOI):
+            raise damaged()
+        length = int.from_bytes(data[position + 2 : position + 4], "big")
+        end = position + 2 + length
+        if end > len(data) or position + 4 > len(data):
+            raise cut_off()
+        if length < 2:
+            raise damaged()
+        if marker == _SOS:
+            return position
+        _take(data[position:end], marker, found)
+        position = end
+
+
+def _take(segment: bytes, marker: int, found: _Found) -> None:
+    body = segment[4:]
+    if marker in _FOREIGN:
+        raise _foreign(_FOREIGN[marker])
+    if marker in _SOF:
+        if found.frame is not None or len(segment) < 10:
+            raise damaged()
+        if segment[4] != 8:
+            raise _foreign(f"{segment[4]}-bit")
+        found.frame, found.frame_place = segment, len(found.kept)
+        found.kept.append(segment)
+    elif marker in _TABLES:
+        found.kept.append(segment)
+    elif marker == 0xE0 and len(body) >= 14 and body.startswith(b"JFIF\0"):
+        found.jfif = True
+    elif marker == 0xEE and len(body) >= 12 and body.startswith(b"Adobe"):
+        found.adobe = b"\xff\xee\x00\x0e" + body[:12]
+    elif marker == 0xE1 and body.startswith(b"Exif\0") and found.exif is None:
+        found.exif = body[6:]
+    elif marker == 0xE2 and body.startswith(b"ICC_PROFILE\0"):
+        found.profile.append(body[12:])
+
+
+def _foreign(encoding: str) -> UnsupportedEncoding:
+    return UnsupportedEncoding(
+        f"The photo is a JPEG of a kind that browsers do not show ({encoding}). Save it as an ordinary JPEG "
+        "or PNG and send that.",
+        encoding=encoding,
+    )
+
+
+def _profile(chunks: list[bytes]) -> bytes | None:
+    whole = b"".join(chunk[2:] for chunk in sorted(chunks, key=lambda chunk: chunk[:1]))
+    return whole or None
+
+
+@dataclass(frozen=True)
+class _Scans:
+    """Where the first scan and all of them end, and whether an end marker follows."""
+
+    first_end: int
+    end: int
+    closed: bool
+    count: int
+    components: int
+
+
+def _scans(data: bytes, position: int) -> _Scans:
+    components = data[position + 4] if position + 4 < len(data) else 0
+    count, first_end = 0, 0
+    while True:
+        marker = data[position + 1]
+        if marker == _SOS:
+            count += 1
+        elif marker == _EOI or marker in _FOREIGN or marker in _SOF or marker == _SOI:
+            # Another picture's start can only be what a phone has appended without ending the first.
+            return _Scans(first_end or position, position, marker == _EOI, count, components)
+        if marker not in _ALONE:
+            length = int.from_bytes(data[position + 2 : position + 4], "big")
+            position += 2 + max(length, 2)
+        else:
+            position += 2
+        after = _MARKER.search(data, position)
+        if after is None:
+            return _Scans(first_end or len(data), len(data), False, count, components)
+        position = after.start()
+        if count == 1 and not first_end:
+            first_end = position
+
+
+def _check_size(frame: bytes, width: int, height: int, scans: int) -> None:
+    parts = [frame[place : place + 3] for place in range(10, 10 + 3 * frame[9], 3)]
+    across = max((part[1] >> 4 for part in parts if len(part) == 3), default=1) or 1
+    down = max((part[1] & 15 for part in parts if len(part) == 3), default=1) or 1
+    samples = sum((part[1] >> 4) * (part[1] & 15) for part in parts if len(part) == 3)
+    coefficients = 2 * width * height * samples // (across * down)
+    if coefficients > MAX_COEFFICIENT_BYTES:
+        raise TooManyPixels(
+            f"The photo is a progressive JPEG of {width} x {height} pixels, which cannot be read in bounded "
+            "memory. Save it as an ordinary (baseline) JPEG or make it smaller.",
+            width=width,
+            height=height,
+            max_pixels=MAX_COEFFICIENT_BYTES * across * down // (2 * max(1, samples)),
+        )
+    if scans > MAX_SCANS:
+        raise damaged()
+
+
+def _try_first_row(head: bytes, frame_at: int, frame: bytes, first_scan: bytes) -> None:
+    """Decode the first row of blocks: with its tables whole, the rest of a scan can only look wrong."""
+    down = max((part & 15 for part in frame[11 : 10 + 3 * frame[9] : 3]), default=1) or 1
+    rows = min(int.from_bytes(frame[5:7], "big"), 8 * down)
+    short = head[: frame_at + 5] + rows.to_bytes(2, "big") + head[frame_at + 7 :]
+    try:
+        with Image.open(io.BytesIO(short + first_scan + _END), formats=("JPEG",)) as image:
+            image.draft("RGB", (max(1, image.width // 8), 1))
+            image.load()
+    except MemoryError:
+        raise
+    except Exception as error:  # what a decoder raises on damaged bytes is not a closed list
+        raise damaged() from error
+
+
+def _is_whole(jpeg: bytes, width: int, height: int, *, single: bool) -> bool:
+    """Whether a last scan that nothing ends is all there: some phones' panoramas lack the end marker."""
+    if not single:
+        return decodes_without_complaint(jpeg + _END)
+    try:
+        # Its decoder looks some bytes ahead; if these do not suffice, Pillow misses the rest.
+        with Image.open(io.BytesIO(jpeg + bytes(4)), formats=("JPEG",)) as image:
+            image.draft("RGB", (max(1, width // 8), max(1, height // 8)))
+            image.load()
+    except MemoryError:
+        raise
+    except Exception:
+        return False
+    return True
