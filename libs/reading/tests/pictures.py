@@ -8,6 +8,7 @@ import zlib
 from typing import Any
 
 import numpy as np
+import pillow_heif
 from PIL import Image
 
 
@@ -48,9 +49,40 @@ def deep_png(shades: np.ndarray) -> bytes:
 
 
 def _png(width: int, height: int, *, depth: int, colour: int, rows: bytes) -> bytes:
-    def chunk(kind: bytes, body: bytes) -> bytes:
-        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
-
     header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
     body = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows, 1)) + chunk(b"IEND", b"")
     return b"\x89PNG\r\n\x1a\n" + body
+
+
+def chunk(kind: bytes, body: bytes, *, crc: int | None = None) -> bytes:
+    """A chunk of a PNG; with another checksum if one is given."""
+    found = zlib.crc32(kind + body) if crc is None else crc
+    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", found)
+
+
+def segment(marker: int, body: bytes) -> bytes:
+    """A segment of a JPEG."""
+    return bytes([0xFF, marker]) + struct.pack(">H", 2 + len(body)) + body
+
+
+def box(kind: bytes, body: bytes) -> bytes:
+    """A box of an ISO file."""
+    return struct.pack(">I", 8 + len(body)) + kind + body
+
+
+def heic(image: Image.Image, *, orientation: int | None = None, **options: Any) -> bytes:
+    """The picture as a HEIC, or with ``kind="AVIF"`` as one."""
+    pillow_heif.register_heif_opener()
+    if orientation is not None:
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        options["exif"] = exif.tobytes()
+    return encode(image, options.pop("kind", "HEIF"), **({"quality": 90} | options))
+
+
+def deep_heic(image: Image.Image) -> bytes:
+    """The picture as a HEIC of ten bits a channel."""
+    deep = np.asarray(image.convert("RGB")).astype(np.uint16) * 257
+    buffer = io.BytesIO()
+    pillow_heif.from_bytes(mode="RGB;16", size=image.size, data=deep.tobytes()).save(buffer, quality=90)
+    return buffer.getvalue()

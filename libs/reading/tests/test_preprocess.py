@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pictures import deep_png, encode, png_that_claims, scene
 from PIL import Image
 
-from laundry_reading.photo import EmptyPhoto, PhotoError, TooManyPixels, TruncatedPhoto
+from laundry_reading.photo import DamagedPhoto, EmptyPhoto, PhotoError, TooManyPixels, TruncatedPhoto
 from laundry_reading.preprocess import decode_for_model
 
 SIZE = 112
@@ -231,5 +231,5 @@ def test_damaged_bytes_give_a_picture_or_a_photo_error(kind: str, damage: list[t
 def test_a_png_whose_pixels_do_not_unpack_is_an_error_and_no_black_picture() -> None:
     whole = encode(scene(400, 300), "PNG")
     start = whole.index(b"IDAT") + 4
-    with pytest.raises(TruncatedPhoto):
+    with pytest.raises(DamagedPhoto):
         decode_for_model(whole[:start] + b"\0\0" + whole[start + 2 :], 32)

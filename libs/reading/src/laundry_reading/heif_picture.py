@@ -15,16 +15,18 @@ from laundry_reading.heif import CODECS, MAX_TILES, Container, Item, is_deep, re
 from laundry_reading.heif_writer import wrap
 from laundry_reading.lean import Lean, check_pixels
 
-MAX_TILE_PIXELS = {"HEIC": 50_500_000, "AVIF": 20_000_000}
-"""Largest picture or tile that is coded as one, which decoders hold whole."""
+MAX_TILE_PIXELS = {"HEIC": 36_000_000, "AVIF": 20_000_000}
+"""Largest picture or tile that is coded as one, which decoders hold whole: all of HEVC's levels up to 6.2. What
+phones make of more is a grid.
+"""
 
-MAX_DEEP_TILE_PIXELS = {"HEIC": 25_000_000, "AVIF": 12_000_000}
+MAX_DEEP_TILE_PIXELS = {"HEIC": 20_000_000, "AVIF": 12_000_000}
 """The same with more than eight bits a channel."""
 
 _ROWS = 1_000_000
-_ALPHA = b"urn:mpeg:mpegB:cicp:systems:auxiliary:alpha\0"
+_ALPHA = (b"urn:mpeg:mpegB:cicp:systems:auxiliary:alpha\0", b"urn:mpeg:hevc:2015:auxid:1\0")
 # How each orientation is made of quarter turns anticlockwise after a mirroring from left to right.
-_AS_TURN = {(0, 0): 1, (1, 0): 8, (2, 0): 3, (3, 0): 6, (0, 1): 2, (1, 1): 7, (2, 1): 4, (3, 1): 5}
+_AS_TURN = {(0, 0): 1, (1, 0): 8, (2, 0): 3, (3, 0): 6, (0, 1): 2, (1, 1): 5, (2, 1): 4, (3, 1): 7}
 
 
 @dataclass(frozen=True)
@@ -172,9 +174,8 @@ def decode_heif(picture: HeifPicture, least: int) -> Image.Image:
 
 def _decode_tile(picture: HeifPicture, tile: Item, factor: int) -> Image.Image:
     coded = picture.container.bytes_of(tile)
-    if picture.format == "AVIF":
-        return _decode_av1(wrap(tile, coded, alpha=_alpha(picture)), factor)
-    return _decode_hevc(wrap(tile, coded), factor)
+    data = wrap(tile, coded, alpha=_alpha(picture))
+    return _decode_av1(data, factor) if picture.format == "AVIF" else _decode_hevc(data, factor)
 
 
 def _alpha(picture: HeifPicture) -> tuple[Item, bytes] | None:
@@ -184,7 +185,7 @@ def _alpha(picture: HeifPicture) -> tuple[Item, bytes] | None:
     for number in container.referring(b"auxl", container.primary):
         item = container.items.get(number)
         told = item.find(b"auxC") if item is not None else None
-        if item is not None and told is not None and told.body[4:] == _ALPHA and item.kind == b"av01":
+        if item is not None and told is not None and told.body[4:].startswith(_ALPHA) and item.kind in CODECS:
             return item, container.bytes_of(item)
     return None
 

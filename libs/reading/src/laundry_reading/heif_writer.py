@@ -22,7 +22,10 @@ def wrap(item: Item, coded: bytes, *, alpha: tuple[Item, bytes] | None = None) -
 
 
 def _meta(pictures: Sequence[tuple[Item, bytes]], start: int) -> bytes:
-    entries, places, owned, boxes = [], [], [], []
+    entries: list[bytes] = []
+    places: list[bytes] = []
+    owned: list[bytes] = []
+    boxes: list[bytes] = []
     for number, (item, coded) in enumerate(pictures, start=1):
         entries.append(_box(b"infe", struct.pack(">IHH4sx", 0x02000000, number, 0, item.kind)))
         places.append(struct.pack(">HHHII", number, 0, 1, start, len(coded)))

@@ -20,8 +20,8 @@ def check_pixels(format_: str, width: int, height: int, most: int = MOST_PIXELS)
     """
     if width * height > most:
         raise TooManyPixels(
-            f"The {format_} photo has {width} x {height} = {width * height:,} pixels; at most {most:,} are taken. "
-            "Choose a lower resolution in the camera.",
+            f"The {format_} photo has {width} x {height} = {width * height:,} pixels; at most {most:,} are "
+            "taken. Choose a lower resolution in the camera.",
             width=width,
             height=height,
             max_pixels=most,

@@ -1,7 +1,7 @@
 """What a photo is, told by its bytes: whatever its name or sender says, and however its metadata is broken.
 
-``inspect_photo`` looks at the structure. ``check_photo`` says in advance what a reading will say: it is what the
-upload asks and what the reader begins with, so that no photo is taken that cannot be read.
+``inspect_photo`` looks at the structure. ``check_photo`` says in advance what a reading will say: the upload asks
+it, so that no photo is taken that cannot be read.
 """
 
 from __future__ import annotations
@@ -87,7 +87,8 @@ def _read(data: bytes, max_bytes: int, max_pixels: int) -> Photo:
         raise EmptyPhoto("The photo is empty: no bytes arrived. Choose it again.")
     if len(data) > max_bytes:
         raise TooManyBytes(
-            f"The photo has {len(data):,} bytes; at most {max_bytes:,} are taken. Take it at a lower resolution.",
+            f"The photo has {len(data):,} bytes; at most {max_bytes:,} are taken. Take it at a lower "
+            "resolution.",
             max_bytes=max_bytes,
         )
     return read_photo(data, max_pixels=max_pixels)

@@ -72,18 +72,19 @@ def _to_small_rgba(image: Image.Image, size: int) -> Image.Image:
     # hundreds of megabytes at the largest size: convert and shrink strip by strip instead.
     factor = max(1, min(image.width, image.height) // (2 * size))
     if factor == 1:
-        return _to_rgba(image)
+        return to_rgba(image)
     shape = (-(-image.width // factor), -(-image.height // factor))
     small = Image.new("RGBA", shape)
     rows = factor * max(1, _STRIP_PIXELS // (image.width * factor))
     for top in range(0, image.height, rows):
         strip = image.crop((0, top, image.width, min(top + rows, image.height)))
         strip.info = image.info  # a crop may lose which colour is transparent
-        small.paste(_to_rgba(strip).reduce(factor), (0, top // factor))
+        small.paste(to_rgba(strip).reduce(factor), (0, top // factor))
     return small
 
 
-def _to_rgba(image: Image.Image) -> Image.Image:
+def to_rgba(image: Image.Image) -> Image.Image:
+    """Convert a picture of any mode; sixteen bits of gray become eight."""
     if image.mode.startswith("I") or image.mode == "F":
         # Pillow clips 16-bit gray to white when it converts; bring it down to eight bits by its high byte.
         deep = np.asarray(image.convert("F"))

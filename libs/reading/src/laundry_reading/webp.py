@@ -85,8 +85,8 @@ def _check_size(width: int, height: int, *, animated: bool, by_rows: bool) -> No
     if most is not None and width * height > most:
         kind = "animated" if animated else "lossless or transparent"
         raise TooManyPixels(
-            f"The photo is a WebP of {width} x {height} pixels, {kind}; at most {most:,} pixels of such are read "
-            "in bounded memory. Save it as a JPEG or make it smaller.",
+            f"The photo is a WebP of {width} x {height} pixels, {kind}; at most {most:,} pixels of such "
+            "are read in bounded memory. Save it as a JPEG or make it smaller.",
             width=width,
             height=height,
             max_pixels=most,
