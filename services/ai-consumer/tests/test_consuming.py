@@ -1,5 +1,7 @@
 """From the broker to the broker, with a real object store and a real model file."""
 
+import hashlib
+import io
 import json
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
@@ -8,11 +10,13 @@ from typing import Any
 
 import httpx
 import pytest
+from PIL import Image
 
 from ai_consumer.reading import reading_id
 from laundry_events import Publisher
 from laundry_events.envelope import encode
 from laundry_events.events import TaskRead, TaskSubmitted
+from laundry_reading.photo import MAX_BYTES
 from laundry_service.objectstore import ObjectStore
 from laundry_testing.messaging import Messaging, eventually
 from laundry_testing.models import colour_model, photo_of
@@ -59,7 +63,7 @@ async def test_photos_that_cannot_be_read_are_outcomes_and_no_retries(
     oversized = task_for(whole)
     await store.put(broken.photo.key, whole[:-2000], media_type="image/jpeg")
     await store.put(swapped.photo.key, whole, media_type="image/jpeg")
-    await store.put(oversized.photo.key, bytes(15_000_001), media_type="image/jpeg")
+    await store.put(oversized.photo.key, bytes(MAX_BYTES + 1), media_type="image/jpeg")
     async with replica():
         for task in (broken, swapped, missing, oversized):
             await helper.publish(task)
@@ -105,6 +109,63 @@ async def test_the_mix_of_guesses_that_alerts_watch_rises_with_what_is_read(
     assert rise.get('laundry_guesses_total{label="t-shirt"}', 0) == 0
     assert rise["laundry_guess_confidence_count"] == len(sure) == len(photos)
     assert rise["laundry_guess_confidence_sum"] == pytest.approx(sum(sure))
+
+
+async def test_a_reader_with_time_makes_the_pictures_and_tells_them(
+    replica: Replica, helper: Publisher, store: ObjectStore, messaging: Messaging, task_for: TaskFor
+) -> None:
+    photo = photo_of("pants", size=(2400, 1800))
+    task = task_for(photo)
+    await store.put(task.photo.key, photo, media_type="image/jpeg")
+    async with replica():
+        event_id = await helper.publish(task)
+        read, _ = await taken_reading(messaging)
+        assert read.pictures is not None
+        for picture, longest in ((read.pictures.display, 1600), (read.pictures.thumbnail, 320)):
+            assert picture.key.startswith(f"pictures/b1/{task.task_id}/{reading_id(event_id)}-")
+            assert picture.key.endswith(".jpg")
+            data = await store.get(picture.key, max_bytes=MAX_BYTES)
+            assert (len(data), hashlib.sha256(data).hexdigest()) == (picture.bytes, picture.sha256)
+            assert max(picture.width, picture.height) == longest
+            assert Image.open(io.BytesIO(data)).size == (picture.width, picture.height)
+        # Delivered again, as after a crash before the acknowledgement: the same pictures, none besides.
+        await helper.publish(task, event_id=event_id)
+        again, _ = await taken_reading(messaging)
+    assert again.pictures == read.pictures
+    assert len([key async for key, _ in store.listing("pictures/")]) == 2
+
+
+async def test_in_a_rush_readings_come_first(
+    replica: Replica, helper: Publisher, store: ObjectStore, messaging: Messaging, task_for: TaskFor
+) -> None:
+    photo = photo_of("shoes")
+    tasks = [task_for(photo) for _ in range(6)]
+    for task in tasks:
+        await store.put(task.photo.key, photo, media_type="image/jpeg")
+        await helper.publish(task)
+    async with replica():
+        readings = [(await taken_reading(messaging))[0] for _ in tasks]
+    assert readings[0].pictures is None
+    assert {read.task_id for read in readings} == {task.task_id for task in tasks}
+
+
+async def test_a_store_that_takes_no_pictures_holds_up_no_reading(
+    replica: Replica,
+    helper: Publisher,
+    store: ObjectStore,
+    messaging: Messaging,
+    task_for: TaskFor,
+    door: Any,
+) -> None:
+    photo = photo_of("shoes")
+    task = task_for(photo)
+    await store.put(task.photo.key, photo, media_type="image/jpeg")
+    door.refuses = b"PUT /"
+    async with replica(s3_endpoint_url=door.url):
+        await helper.publish(task)
+        read, _ = await taken_reading(messaging)
+    assert (read.outcome, read.pictures) == ("read", None)
+    assert await messaging.count("task.submitted.retry.1s") == 0
 
 
 def strange_messages(task: TaskSubmitted) -> dict[str, tuple[bytes, dict[str, Any], str]]:

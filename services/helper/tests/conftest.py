@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import httpx
+import pillow_heif
 import pytest
 import pytest_asyncio
 from PIL import Image
@@ -31,6 +32,14 @@ def picture(
     file = io.BytesIO()
     image = Image.new("RGB", (width, height), (colour % 256, 120, 200))
     image.save(file, kind, **({"comment": str(colour)} | save))
+    return file.getvalue()
+
+
+def heic(width: int = 320, height: int = 240, **save: Any) -> bytes:
+    """Make a picture as an iPhone sends it."""
+    pillow_heif.register_heif_opener()
+    file = io.BytesIO()
+    Image.new("RGB", (width, height), (90, 120, 200)).save(file, "HEIF", **save)
     return file.getvalue()
 
 

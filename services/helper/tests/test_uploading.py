@@ -60,20 +60,6 @@ async def test_a_task_is_told_to_the_broker(service: Service, messaging: Messagi
     assert event["photo"]["key"].endswith(f"{task['id']}.jpg")
 
 
-async def test_the_photo_comes_back_as_it_was(alone: Service) -> None:
-    photo = picture(2000, 1500, quality=97)
-    task = (await alone.upload(photo)).json()
-    answer = await alone.get(f"/tasks/{task['id']}/photo")
-    assert (answer.status_code, answer.content) == (200, photo)
-    assert answer.headers["content-type"] == "image/jpeg"
-    assert answer.headers["cache-control"].startswith("private")
-    etag = answer.headers["etag"]
-    assert etag == f'"{task["photo"]["sha256"]}"'
-    headers = alone.identity.bearer("owner", "b1") | {"If-None-Match": etag}
-    again = await alone.get(f"/tasks/{task['id']}/photo", headers=headers)
-    assert (again.status_code, again.content) == (304, b"")
-
-
 async def test_racing_requests_make_one_task(alone: Service, bucket: Bucket) -> None:
     keyed = await asyncio.gather(*(alone.upload(key="k1") for _ in range(5)))
     unkeyed = await asyncio.gather(*(alone.upload() for _ in range(5)))

@@ -44,6 +44,20 @@ class Photo(Part):
     media_type: str
 
 
+class Picture(Photo):
+    """A picture of a photo that is made for showing; width and height are as it is shown."""
+
+    width: Annotated[int, Field(ge=1)]
+    height: Annotated[int, Field(ge=1)]
+
+
+class Pictures(Part):
+    """What pages show of a photo: for a card, and for a list."""
+
+    display: Picture
+    thumbnail: Picture
+
+
 class ReadLabel(Part):
     """One kind of garment that the model saw."""
 
@@ -95,6 +109,9 @@ class TaskRead(Event):
     )
     needs_review: bool = True
     multiple: bool = Field(default=False, description="It seems to show more than one garment")
+    pictures: Pictures | None = Field(
+        default=None, description="What to show of the photo, if the reader had the time to make it"
+    )
     model_version: str
     read_at: Moment
 
@@ -231,6 +248,8 @@ __all__ = [
     "Event",
     "ModelPromoted",
     "Photo",
+    "Picture",
+    "Pictures",
     "PreferenceCreated",
     "PreferenceMatch",
     "ReadLabel",

@@ -11,7 +11,7 @@ from laundry_reading import rows
 from laundry_reading.errors import PhotoError, TruncatedPhoto, cut_off, damaged
 from laundry_reading.formats import format_of
 from laundry_reading.heif_picture import HeifPicture, decode_heif, read_heif
-from laundry_reading.jpeg import only_first_scan, read_jpeg
+from laundry_reading.jpeg import is_whole, only_first_scan, read_jpeg
 from laundry_reading.lean import MOST_PIXELS, Lean, check_pixels
 from laundry_reading.png import read_png
 from laundry_reading.webp import read_webp
@@ -20,7 +20,7 @@ from laundry_reading.webp import read_webp
 Image.MAX_IMAGE_PIXELS = None
 
 WHOLE_PIXELS = {"PNG": 40_000_000, "WEBP": 12_000_000}
-"""Up to here Pillow decodes a picture whole; it holds a PNG once and a WebP four times, four bytes a pixel."""
+"""Up to here Pillow decodes a picture whole, four bytes a pixel; a PNG it holds once, a WebP four times."""
 
 _READERS = {"JPEG": read_jpeg, "PNG": read_png, "WEBP": read_webp}
 
@@ -76,6 +76,8 @@ def _decode(photo: Photo, least: int) -> Image.Image:
 
 
 def _decode_jpeg(lean: Lean, least: int) -> Image.Image:
+    if not is_whole(lean):
+        raise cut_off()
     try:
         return _decode_whole(lean.data, "JPEG", draft=least)
     except (MemoryError, TruncatedPhoto):

@@ -16,8 +16,8 @@ from laundry_reading.heif_writer import wrap
 from laundry_reading.lean import Lean, check_pixels
 
 MAX_TILE_PIXELS = {"HEIC": 36_000_000, "AVIF": 20_000_000}
-"""Largest picture or tile that is coded as one, which decoders hold whole: all of HEVC's levels up to 6.2. What
-phones make of more is a grid.
+"""Largest picture or tile that is coded as one, which decoders hold whole: as HEVC allows up to level 6.2.
+What phones make of more is a grid.
 """
 
 MAX_DEEP_TILE_PIXELS = {"HEIC": 20_000_000, "AVIF": 12_000_000}
@@ -104,8 +104,8 @@ def _check_tile(picture: HeifPicture, across: int, down: int) -> None:
     most = limits[picture.format]
     if across * down > most:
         raise TooManyPixels(
-            f"The {picture.format} photo has {across} x {down} pixels in one piece; at most {most:,} can be read "
-            "in bounded memory. Choose a lower resolution in the camera, or send it as a JPEG.",
+            f"The {picture.format} photo has {across} x {down} pixels in one piece; at most {most:,} can be "
+            "read in bounded memory. Choose a lower resolution in the camera, or send it as a JPEG.",
             width=across,
             height=down,
             max_pixels=most,

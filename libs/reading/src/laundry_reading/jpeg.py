@@ -41,7 +41,6 @@ class _Found:
 
     kept: list[bytes] = field(default_factory=list)
     frame: bytes | None = None
-    frame_place: int = 0
     jfif: bool = False
     adobe: bytes | None = None
     exif: bytes | None = None
@@ -70,21 +69,28 @@ def read_jpeg(data: bytes) -> Lean:
     if not single:
         _check_size(frame, width, height, scans.count)
     body = data[scans_at : scans.end]
-    frame_at = len(head) - sum(map(len, found.kept[found.frame_place :]))
-    _try_first_row(head, frame_at, frame, data[scans_at : scans.first_end])
-    if not scans.closed and not _is_whole(head + body, width, height, single=single):
-        raise cut_off()
     orientation = UPRIGHT if found.exif is None else orientation_of(found.exif)
     chunks = found.profile
     return Lean(
-        "JPEG", width, height, head + body + _END, orientation, single, profile=lambda: _profile(chunks)
+        "JPEG",
+        width,
+        height,
+        head + body + _END,
+        orientation,
+        by_rows=single,
+        ends=scans.closed,
+        profile=lambda: _profile(chunks),
     )
 
 
 def only_first_scan(lean: Lean) -> bytes:
     """Return the JPEG with its first scan alone, which was tried when it was checked."""
     data = lean.data
-    at = data.index(b"\xff\xda")
+    if lean.by_rows:
+        return data
+    at = _frame_at(data)
+    while data[at + 1] != _SOS:
+        at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
     return data[: _scans(data, at).first_end] + _END
 
 
@@ -126,7 +132,7 @@ def _take(segment: bytes, marker: int, found: _Found) -> None:
             raise damaged()
         if segment[4] != 8:
             raise _foreign(f"{segment[4]}-bit")
-        found.frame, found.frame_place = segment, len(found.kept)
+        found.frame = segment
         found.kept.append(segment)
     elif marker in _TABLES:
         found.kept.append(segment)
@@ -171,7 +177,7 @@ def _scans(data: bytes, position: int) -> _Scans:
         marker = data[position + 1]
         if marker == _SOS:
             count += 1
-        elif marker == _EOI or marker in _FOREIGN or marker in _SOF or marker == _SOI:
+        elif marker in (_EOI, _SOI) or marker in _FOREIGN or marker in _SOF:
             # Another picture's start can only be what a phone has appended without ending the first.
             return _Scans(first_end or position, position, marker == _EOI, count, components)
         if marker not in _ALONE:
@@ -205,13 +211,19 @@ def _check_size(frame: bytes, width: int, height: int, scans: int) -> None:
         raise damaged()
 
 
-def _try_first_row(head: bytes, frame_at: int, frame: bytes, first_scan: bytes) -> None:
-    """Decode the first row of blocks: with its tables whole, the rest of a scan can only look wrong."""
-    down = max((part & 15 for part in frame[11 : 10 + 3 * frame[9] : 3]), default=1) or 1
-    rows = min(int.from_bytes(frame[5:7], "big"), 8 * down)
-    short = head[: frame_at + 5] + rows.to_bytes(2, "big") + head[frame_at + 7 :]
+def try_first_row(lean: Lean) -> None:
+    """Decode the first row of blocks: with its tables whole, the rest of a scan can only look wrong.
+
+    Raises:
+        DamagedPhoto: it does not decode.
+    """
+    data = only_first_scan(lean)
+    at = _frame_at(data)
+    down = max((part & 15 for part in data[at + 11 : at + 10 + 3 * data[at + 9] : 3]), default=1) or 1
+    rows = min(lean.height, 8 * down)
     try:
-        with Image.open(io.BytesIO(short + first_scan + _END), formats=("JPEG",)) as image:
+        short = data[: at + 5] + rows.to_bytes(2, "big") + data[at + 7 :]
+        with Image.open(io.BytesIO(short), formats=("JPEG",)) as image:
             image.draft("RGB", (max(1, image.width // 8), 1))
             image.load()
     except MemoryError:
@@ -220,14 +232,24 @@ def _try_first_row(head: bytes, frame_at: int, frame: bytes, first_scan: bytes) 
         raise damaged() from error
 
 
-def _is_whole(jpeg: bytes, width: int, height: int, *, single: bool) -> bool:
-    """Whether a last scan that nothing ends is all there: some phones' panoramas lack the end marker."""
-    if not single:
-        return decodes_without_complaint(jpeg + _END)
+def _frame_at(lean: bytes) -> int:
+    at = 2
+    while lean[at + 1] not in _SOF:
+        at += 2 + int.from_bytes(lean[at + 2 : at + 4], "big")
+    return at
+
+
+def is_whole(lean: Lean) -> bool:
+    """Whether a last scan that nothing ends is all there: some phones' panoramas lack the end mark."""
+    if lean.ends:
+        return True
+    if not lean.by_rows:
+        return decodes_without_complaint(lean.data)
     try:
         # Its decoder looks some bytes ahead; if these do not suffice, Pillow misses the rest.
-        with Image.open(io.BytesIO(jpeg + bytes(4)), formats=("JPEG",)) as image:
-            image.draft("RGB", (max(1, width // 8), max(1, height // 8)))
+        data = lean.data.removesuffix(_END) + bytes(4)
+        with Image.open(io.BytesIO(data), formats=("JPEG",)) as image:
+            image.draft("RGB", (max(1, lean.width // 8), max(1, lean.height // 8)))
             image.load()
     except MemoryError:
         raise

@@ -1,7 +1,7 @@
 """What a photo is, told by its bytes: whatever its name or sender says, and however its metadata is broken.
 
-``inspect_photo`` looks at the structure. ``check_photo`` says in advance what a reading will say: the upload asks
-it, so that no photo is taken that cannot be read.
+``inspect_photo`` looks at the structure. ``check_photo`` says in advance what a reading will say: the upload
+asks it, so that no photo is taken that cannot be read.
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ from laundry_reading.errors import (
     TruncatedPhoto,
     UnsupportedEncoding,
     UnsupportedFormat,
+    cut_off,
 )
+from laundry_reading.jpeg import is_whole, try_first_row
 from laundry_reading.lean import MOST_PIXELS
 
 MAX_BYTES = 30_000_000
@@ -41,18 +43,26 @@ _NAMES = {
 
 @dataclass(frozen=True)
 class PhotoInfo:
-    """What the bytes say: media type, width and height as stored (before it is turned), file extension."""
+    """What the bytes say.
+
+    Attributes:
+        width, height: as stored, before it is turned.
+        extension: of a file of this type.
+        sure: its structure tells that it can be read; of what is not sure only decoding tells.
+    """
 
     media_type: str
     width: int
     height: int
     extension: str
+    sure: bool = True
 
 
 def inspect_photo(data: bytes, *, max_bytes: int = MAX_BYTES, max_pixels: int = MAX_PIXELS) -> PhotoInfo:
     """Check a photo by its structure, in about a millisecond.
 
-    Of a JPEG that is all there is to check. Others can still turn out not to decode (``check_photo``).
+    Of most JPEGs that is all there is to check: what is missing inside a scan is merely gray. What is not
+    ``sure`` can still turn out not to decode (``check_photo``).
 
     Args:
         data: the whole file.
@@ -66,20 +76,17 @@ def inspect_photo(data: bytes, *, max_bytes: int = MAX_BYTES, max_pixels: int = 
 
 
 def check_photo(data: bytes, *, max_bytes: int = MAX_BYTES, max_pixels: int = MAX_PIXELS) -> PhotoInfo:
-    """Check that a photo can be read: what is no JPEG is decoded for it, in bounded memory.
+    """Check that a photo can be read: what is not sure is decoded for it, in bounded memory.
 
     Raises:
         PhotoError: one of its subclasses, by what is wrong.
     """
     photo = _read(data, max_bytes, max_pixels)
-    if needs_decoding(_info(photo)):
+    if photo.lean.format != "JPEG":
         decode(photo, _LEAST)
+    elif not is_whole(photo.lean):
+        raise cut_off()
     return _info(photo)
-
-
-def needs_decoding(info: PhotoInfo) -> bool:
-    """Whether only decoding tells if it can be read: what is missing in a JPEG's scan is merely gray."""
-    return info.media_type != "image/jpeg"
 
 
 def _read(data: bytes, max_bytes: int, max_pixels: int) -> Photo:
@@ -91,12 +98,16 @@ def _read(data: bytes, max_bytes: int, max_pixels: int) -> Photo:
             "resolution.",
             max_bytes=max_bytes,
         )
-    return read_photo(data, max_pixels=max_pixels)
+    photo = read_photo(data, max_pixels=max_pixels)
+    if photo.lean.format == "JPEG":
+        try_first_row(photo.lean)
+    return photo
 
 
 def _info(photo: Photo) -> PhotoInfo:
     media_type, extension = _NAMES[photo.lean.format]
-    return PhotoInfo(media_type, photo.lean.width, photo.lean.height, extension)
+    sure = photo.lean.format == "JPEG" and photo.lean.ends
+    return PhotoInfo(media_type, photo.lean.width, photo.lean.height, extension, sure)
 
 
 __all__ = [
@@ -114,5 +125,4 @@ __all__ = [
     "UnsupportedFormat",
     "check_photo",
     "inspect_photo",
-    "needs_decoding",
 ]

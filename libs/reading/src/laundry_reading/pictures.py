@@ -1,7 +1,7 @@
 """Pictures for showing: small JPEGs that every browser shows, with nothing in them but the picture.
 
-No position, serial number, clip or thumbnail of the photo gets into them, as nothing of its file is copied but
-its pixels (or, of a small JPEG, its tables and scan).
+No position, serial number, clip or thumbnail of the photo gets into them, as nothing of its file is copied
+but its pixels (or, of a small JPEG, its tables and scan).
 """
 
 from __future__ import annotations
@@ -63,8 +63,8 @@ def make_pictures(data: bytes) -> Pictures:
 
 
 def _stripped(lean: Lean) -> Made | None:
-    """Return a JPEG that is small enough and in sRGB as it is, without its metadata: decoding it and coding it
-    anew would cost as much as a reading, and quality.
+    """Return a JPEG that is small enough and in sRGB as it is, without its metadata: decoding it and coding
+    it anew would cost as much as a reading, and quality.
     """
     fits = max(lean.width, lean.height) <= DISPLAY_PX and len(lean.data) <= _AS_IT_IS_BYTES
     if lean.format != "JPEG" or not fits or _profile(lean) is not None:

@@ -29,10 +29,11 @@ def subscribe(
 
     @consumer.on("task.submitted", TaskSubmitted, prefetch=prefetch)
     async def on_submitted(event: TaskSubmitted, meta: EventMeta) -> None:
-        read = await pipeline.read(event)
+        name = reading_id(meta.id)
+        read = await pipeline.read(event, name)
         # The message is acknowledged after this confirm, so a crash in between reads the photo twice;
         # the fixed id lets the helper see that it is the same reading.
-        await publisher.publish(read, event_id=reading_id(meta.id))
+        await publisher.publish(read, event_id=name)
         note_mix(read)
 
     @consumer.on_stream("model.promoted", ModelPromoted)

@@ -9,15 +9,17 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Header, Query, Request, Response
-from fastapi.responses import StreamingResponse
+from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from helper import repository
+from helper.access import Helper, Owner, Viewer, allowed, task_id_of, visible
 from helper.bodies import ConfirmationRequest, LabelList, TaskBody, TaskList
+from helper.photo_api import add_photo
 from helper.problems import problem_of_photo
 from helper.receiving import Limits, file_field, receive_form, text_field, too_large
 from helper.settings import Settings
+from helper.showing import Showing
 from helper.stream import changed_tasks
 from helper.submitting import KeyReused, Submitting, Upload
 from helper.tasks import (
@@ -25,18 +27,17 @@ from helper.tasks import (
     NotReadYet,
     RepeatedLabels,
     Status,
-    Task,
     UnknownLabels,
     check_labels,
     confirm,
     confirmed,
 )
 from laundry_events import Outbox
-from laundry_reading.photo import PhotoError
-from laundry_service.auth import Principal, require, require_branch
+from laundry_reading.errors import PhotoError
+from laundry_service.auth import require_branch
 from laundry_service.changes import Changes
 from laundry_service.database import Database
-from laundry_service.objectstore import ObjectMissing, ObjectStore
+from laundry_service.objectstore import ObjectStore
 from laundry_service.problems import Problem
 
 NOTE_CHARS = 500
@@ -44,10 +45,6 @@ JSON_BYTES = 64 * 1024
 BRANCH = re.compile(r"[a-z0-9-]{1,40}")
 KEY = re.compile(r"[\x21-\x7e]{1,200}")
 REPLAYED = "Idempotent-Replay"
-
-Helper = Annotated[Principal, Depends(require("helper"))]
-Owner = Annotated[Principal, Depends(require("owner"))]
-Viewer = Annotated[Principal, Depends(require("helper", "owner", "operator"))]
 
 UPLOAD_BODY: dict[str, Any] = {
     "requestBody": {
@@ -58,7 +55,11 @@ UPLOAD_BODY: dict[str, Any] = {
                     "type": "object",
                     "required": ["photo", "branch_id"],
                     "properties": {
-                        "photo": {"type": "string", "format": "binary", "description": "JPEG, PNG or WebP"},
+                        "photo": {
+                            "type": "string",
+                            "format": "binary",
+                            "description": "JPEG, PNG, WebP, HEIC or AVIF",
+                        },
                         "branch_id": {"type": "string", "pattern": "^[a-z0-9-]{1,40}$"},
                         "note": {"type": "string", "maxLength": NOTE_CHARS},
                     },
@@ -78,6 +79,7 @@ class Deps:
     store: ObjectStore
     outbox: Outbox
     submitting: Submitting
+    showing: Showing
     changes: Changes
 
 
@@ -87,6 +89,7 @@ def router(deps: Deps) -> APIRouter:
     _add_upload(api, deps)
     _add_lists(api, deps)
     _add_task(api, deps)
+    add_photo(api, deps.database, deps.store, deps.showing)
     _add_confirmation(api, deps)
     return api
 
@@ -117,9 +120,7 @@ def _add_upload(api: APIRouter, deps: Deps) -> None:
             size = photo.size or 0
             if size > settings.photo_max_bytes:
                 raise too_large(settings.photo_max_bytes)
-            upload = Upload(
-                photo.file, size, photo.content_type, branch_id, principal.sub, note, idempotency_key
-            )
+            upload = Upload(photo.file, size, branch_id, principal.sub, note, idempotency_key)
             task, replayed = await deps.submitting.submit(upload)
         except PhotoError as error:
             raise problem_of_photo(error) from error
@@ -179,31 +180,7 @@ def _add_lists(api: APIRouter, deps: Deps) -> None:
 def _add_task(api: APIRouter, deps: Deps) -> None:
     @api.get("/tasks/{task_id}", summary="Show a task")
     async def show(principal: Viewer, task_id: str) -> TaskBody:
-        return TaskBody.of(await _visible(deps.database, principal, task_id))
-
-    @api.get(
-        "/tasks/{task_id}/photo",
-        response_class=StreamingResponse,
-        responses={200: {"content": {"image/*": {}}}, 304: {"description": "The photo that you have"}},
-        summary="Fetch a task's photo",
-    )
-    async def photo(
-        principal: Viewer, task_id: str, if_none_match: Annotated[str | None, Header()] = None
-    ) -> Response:
-        task = await _visible(deps.database, principal, task_id)
-        etag = f'"{task.photo.sha256}"'
-        # A photo never changes, but who may see it does: only the caller's own cache may keep it.
-        headers = {"ETag": etag, "Cache-Control": "private, max-age=86400, immutable"}
-        if if_none_match is not None and etag in if_none_match:
-            return Response(status_code=304, headers=headers)
-        try:
-            content = await deps.store.stream(task.photo.key)
-        except ObjectMissing as error:
-            raise Problem(
-                404, "photo-missing", "The photo of this task is no longer in the store. Tell the operator."
-            ) from error
-        headers |= {"Content-Length": str(task.photo.bytes), "X-Content-Type-Options": "nosniff"}
-        return StreamingResponse(content, headers=headers, media_type=task.photo.media_type)
+        return TaskBody.of(await visible(deps.database, principal, task_id))
 
 
 def _add_confirmation(api: APIRouter, deps: Deps) -> None:
@@ -219,8 +196,8 @@ def _add_confirmation(api: APIRouter, deps: Deps) -> None:
         try:
             check_labels(counted, settings.labels)
             async with repository.transaction(deps.database) as session:
-                task = _allowed(
-                    principal, await repository.find(session, _task_id(task_id), lock=True), task_id
+                task = allowed(
+                    principal, await repository.find(session, task_id_of(task_id), lock=True), task_id
                 )
                 after = confirm(task, counted, by=principal.sub, at=datetime.now(UTC))
                 if after is not task:
@@ -248,29 +225,6 @@ def _add_confirmation(api: APIRouter, deps: Deps) -> None:
         if after is task:
             response.headers[REPLAYED] = "true"
         return TaskBody.of(after)
-
-
-async def _visible(database: Database, principal: Principal, task_id: str) -> Task:
-    async with repository.single(database) as connection:
-        return _allowed(principal, await repository.find(connection, _task_id(task_id)), task_id)
-
-
-def _allowed(principal: Principal, task: Task | None, task_id: str) -> Task:
-    if task is None:
-        raise _unknown(task_id)
-    require_branch(principal, task.branch_id)
-    return task
-
-
-def _unknown(task_id: str) -> Problem:
-    return Problem(404, "task-not-found", f"There is no task {task_id[:40]!r}.")
-
-
-def _task_id(text: str) -> str:
-    try:
-        return str(uuid.UUID(text))
-    except ValueError as error:
-        raise _unknown(text) from error
 
 
 def _branch(text: str | None) -> str:

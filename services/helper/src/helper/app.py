@@ -3,9 +3,11 @@
 from fastapi import FastAPI
 
 from helper.api import Deps, router
+from helper.decoder import Decoder
 from helper.housekeeping import forget
 from helper.problems import install_store_problems
 from helper.settings import Settings
+from helper.showing import Showing
 from helper.submitting import Submitting
 from helper.subscribers import subscribe
 from helper.tables import TASKS_CHANNEL
@@ -41,9 +43,17 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     subscribe(consumer, database, prefetch=settings.task_read_prefetch)
     changes = Changes(database_url, TASKS_CHANNEL)
+    decoder = Decoder(
+        processes=settings.decoder_processes,
+        waiting=settings.decoder_waiting,
+        patience_s=settings.decoder_patience_s,
+        idle_s=settings.decoder_idle_s,
+    )
+    showing = Showing(database, store, decoder)
     submitting = Submitting(
         database,
         store,
+        decoder,
         source=name,
         max_bytes=settings.photo_max_bytes,
         max_pixels=settings.photo_max_pixels,
@@ -69,9 +79,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         broker=broker,
         # Uploads go on without the broker; the outbox drains when it is back.
         broker_required=False,
-        on_close=[database.close, store.close],
+        on_close=[decoder.close, database.close, store.close],
         large_bodies=["/tasks"],
     )
     install_store_problems(app)
-    app.include_router(router(Deps(settings, database, store, outbox, submitting, changes)))
+    app.include_router(router(Deps(settings, database, store, outbox, submitting, showing, changes)))
     return app

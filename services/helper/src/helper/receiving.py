@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from fastapi import Request
 from python_multipart.multipart import parse_options_header
 from starlette.datastructures import FormData, UploadFile
-from starlette.formparsers import MultiPartException, MultiPartParser
+from starlette.formparsers import MultiPartException
 from starlette.requests import ClientDisconnect
 
+from helper.forms import EncodedPart, FormCutOff, FormParser, SeveralFiles
 from laundry_service.problems import Problem
 
 # Boundaries, part headers and the small fields beside the photo.
@@ -30,8 +31,16 @@ class Limits:
     total_s: float
 
 
+@dataclass
+class Progress:
+    """How much of an upload has come."""
+
+    declared: int | None
+    received: int = 0
+
+
 async def receive_form(request: Request, limits: Limits) -> FormData:
-    """Receive a multipart form with at most one file, which lies on disk when it is over 1 MB.
+    """Receive a multipart form with one file, which lies on disk when it is over 1 MB.
 
     Close the form when done with it.
 
@@ -39,6 +48,13 @@ async def receive_form(request: Request, limits: Limits) -> FormData:
         Problem: 413 before more than the limit was read, 408 for an upload that stalls, 400 or 415 for a
             body that is no such form.
     """
+    coding = request.headers.get("content-encoding", "identity").strip().lower()
+    if coding != "identity":
+        raise Problem(
+            415,
+            "upload-encoding-unsupported",
+            f"The request has the Content-Encoding {coding[:40]!r}. Send the form as it is.",
+        )
     media_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
     if media_type != "multipart/form-data":
         raise Problem(
@@ -50,22 +66,40 @@ async def receive_form(request: Request, limits: Limits) -> FormData:
     declared = request.headers.get("content-length", "")
     if declared.isdecimal() and int(declared) > limits.photo_bytes + OVERHEAD_BYTES:
         raise too_large(limits.photo_bytes)
+    patience = asyncio.timeout(limits.idle_s)
+    progress = Progress(int(declared) if declared.isdecimal() else None)
     try:
-        async with asyncio.timeout(limits.total_s), asyncio.timeout(limits.idle_s) as patience:
-            parser = MultiPartParser(
+        async with asyncio.timeout(limits.total_s), patience:
+            parser = FormParser(
                 request.headers,
-                _bounded(request, limits, patience),
-                max_files=1,
+                _bounded(request, limits, patience, progress),
                 max_fields=MAX_FIELDS,
                 max_part_size=FIELD_BYTES,
             )
             return await parser.parse()
     except TimeoutError as error:
-        raise Problem(
-            408, "upload-stalled", "The upload came too slowly and was given up. Send the photo again."
-        ) from error
+        raise _gave_up(limits, progress, stalled=patience.expired()) from error
     except MultiPartException as error:
-        raise Problem(400, "upload-malformed", f"The multipart body is not valid: {error.message}") from error
+        why = f" {error.__cause__}" if error.__cause__ is not None else ""
+        raise Problem(
+            400, "upload-malformed", f"The multipart body is not valid: {error.message}{why}"
+        ) from error
+    except SeveralFiles as error:
+        raise Problem(
+            400, "upload-malformed", "Two files came in one request. Send each photo by itself."
+        ) from error
+    except EncodedPart as error:
+        raise Problem(
+            415,
+            "upload-encoding-unsupported",
+            f"A part has the Content-Transfer-Encoding {str(error)!r}. Send the photo's bytes as they are.",
+        ) from error
+    except FormCutOff as error:
+        raise Problem(
+            400,
+            "upload-incomplete",
+            "The form has no closing boundary: it was cut off on its way. Send the photo again.",
+        ) from error
     except ClientDisconnect as error:
         raise Problem(400, "upload-interrupted", "The upload ended too early. Send it again.") from error
 
@@ -90,15 +124,31 @@ def too_large(limit: int) -> Problem:
     )
 
 
+def _gave_up(limits: Limits, progress: Progress, *, stalled: bool) -> Problem:
+    if stalled:
+        return Problem(
+            408, "upload-stalled", f"Nothing came for {limits.idle_s:g} seconds. Send the photo again."
+        )
+    rate = progress.received / 1000 / limits.total_s
+    whole = f" of {progress.declared:,}" if progress.declared is not None else ""
+    return Problem(
+        408,
+        "upload-too-slow",
+        f"The line is too slow for this photo: {progress.received:,}{whole} bytes came in {limits.total_s:g} "
+        f"seconds ({rate:.1f} KB/s). Send it where the connection is better, or take it at a lower "
+        "resolution.",
+        received_bytes=progress.received,
+    )
+
+
 async def _bounded(
-    request: Request, limits: Limits, patience: asyncio.Timeout
+    request: Request, limits: Limits, patience: asyncio.Timeout, progress: Progress
 ) -> AsyncGenerator[bytes, None]:
-    received = 0
     now = asyncio.get_running_loop().time
     set_at = now()
     async for chunk in request.stream():
-        received += len(chunk)
-        if received > limits.photo_bytes + OVERHEAD_BYTES:
+        progress.received += len(chunk)
+        if progress.received > limits.photo_bytes + OVERHEAD_BYTES:
             raise too_large(limits.photo_bytes)
         # A timer for each of the chunks of a photo would be a tenth of what receiving it costs.
         if now() > set_at + limits.idle_s / 10:

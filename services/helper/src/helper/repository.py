@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from helper.tables import submissions, tasks
 from helper.tasks import Confirmation, Outcome, Reading, Status, Task
 from laundry_events.envelope import OutgoingEvent
-from laundry_events.events import CountedLabel, Photo, ReadLabel, TaskRead
+from laundry_events.events import CountedLabel, Photo, Pictures, ReadLabel, TaskRead
 from laundry_events.tables import inbox, outbox
 from laundry_service.database import Database
 
@@ -169,6 +169,11 @@ _TAKEN = (
 )
 
 
+def _kept(new: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
+    # A reader that had no time for them says none; somebody may have asked for them meanwhile.
+    return sa.func.coalesce(new, tasks.c.pictures)
+
+
 def _take_once_statement() -> sa.Select[Any]:
     consumer, message = (sa.bindparam(name, type_=sa.Text) for name in ("in_consumer", "in_message"))
     had = sa.exists().where(inbox.c.consumer == consumer, inbox.c.message_id == message)
@@ -182,7 +187,10 @@ def _take_once_statement() -> sa.Select[Any]:
             ~had,
         )
         .values({name: sa.bindparam(f"new_{name}", type_=tasks.c[name].type) for name in _TAKEN})
-        .values(version=tasks.c.version + 1)
+        .values(
+            version=tasks.c.version + 1,
+            pictures=_kept(sa.bindparam("new_pictures", type_=tasks.c.pictures.type)),
+        )
         .returning(tasks.c.id)
         .cte("changed")
     )
@@ -226,8 +234,30 @@ async def take_once(
         "in_message": message_id,
         "new_status": outcome.status,
         **{f"new_{name}": value for name, value in values.items()},
+        "new_pictures": _plain_pictures(outcome.pictures),
     }
     return (await connection.execute(TAKE_ONCE, parameters)).first() is not None
+
+
+async def keep_pictures(
+    connection: AsyncConnection, task_id: str, pictures: Pictures, *, instead_of: Pictures | None
+) -> bool:
+    """Note the pictures of a task, unless others were noted than the caller knows of.
+
+    Returns:
+        whether they were noted.
+    """
+    known = None if instead_of is None else instead_of.display.key
+    changed = await connection.execute(
+        sa.update(tasks)
+        .where(
+            tasks.c.id == task_id,
+            tasks.c.pictures["display"]["key"].astext.is_not_distinct_from(known),
+        )
+        .values(pictures=_plain_pictures(pictures))
+        .returning(tasks.c.id)
+    )
+    return changed.first() is not None
 
 
 async def newest(
@@ -265,10 +295,10 @@ async def forget_expired(session: AsyncSession) -> int:
     return len(gone.all())
 
 
-async def known_photos(session: AsyncSession, task_ids: Collection[str]) -> set[str]:
-    """Return the photo keys of these tasks."""
-    found = await session.execute(sa.select(tasks.c.photo_key).where(tasks.c.id.in_(task_ids)))
-    return set(found.scalars())
+async def known_keys(session: AsyncSession, task_ids: Collection[str]) -> set[str]:
+    """Return the keys of what is stored for these tasks: photos and their pictures."""
+    found = await session.execute(sa.select(tasks).where(tasks.c.id.in_(task_ids)))
+    return {key for row in found for key in _task(row).stored}
 
 
 def _values(task: Task) -> dict[str, Any]:
@@ -286,6 +316,7 @@ def _values(task: Task) -> dict[str, Any]:
         "photo_bytes": task.photo.bytes,
         "photo_media_type": task.photo.media_type,
         **_outcome_values(reading, task.unreadable_reason),
+        "pictures": _plain_pictures(task.pictures),
         "confirmed_labels": _plain(confirmation.labels) if confirmation else None,
         "corrected": confirmation.corrected if confirmation else None,
         "confirmed_by": confirmation.confirmed_by if confirmation else None,
@@ -302,6 +333,10 @@ def _outcome_values(reading: Reading | None, unreadable_reason: str | None) -> d
         "read_at": reading.read_at if reading else None,
         "unreadable_reason": unreadable_reason,
     }
+
+
+def _plain_pictures(pictures: Pictures | None) -> dict[str, Any] | None:
+    return None if pictures is None else pictures.model_dump()
 
 
 def _plain(labels: Sequence[ReadLabel | CountedLabel]) -> list[dict[str, Any]]:
@@ -342,4 +377,5 @@ def _task(row: sa.Row[Any]) -> Task:
         reading=reading,
         unreadable_reason=row.unreadable_reason,
         confirmation=confirmation,
+        pictures=None if row.pictures is None else Pictures.model_validate(row.pictures),
     )

@@ -32,7 +32,15 @@ class Settings(DatabaseSettings, ObjectStoreSettings):
     upload_idle_s: float = Field(
         default=30.0, gt=0, description="Give up an upload that sends nothing so long"
     )
-    upload_total_s: float = Field(default=600.0, gt=0, description="Give up an upload after so long")
+    upload_total_s: float = Field(
+        default=1200.0, gt=0, description="Give up an upload after so long: 30 MB at 25 KB/s"
+    )
+    decoder_processes: int = Field(
+        default=2, ge=1, le=16, description="Photos decoded at a time, each by a process of its own"
+    )
+    decoder_waiting: int = Field(default=60, ge=0, description="Photos that may wait for one")
+    decoder_patience_s: float = Field(default=60.0, gt=0, description="Longest that decoding one may take")
+    decoder_idle_s: float = Field(default=60.0, gt=0, description="A process ends when unused so long")
     same_photo_s: int = Field(
         default=24 * 3600,
         ge=0,

@@ -11,6 +11,7 @@ import structlog
 from prometheus_client import Counter, Histogram
 
 from helper import repository
+from helper.decoder import Decoder
 from helper.tasks import Task, photo_key, same_submission, submission_key, submitted
 from laundry_events import new_id
 from laundry_events.envelope import encode
@@ -49,7 +50,6 @@ class Upload:
 
     file: IO[bytes]
     bytes: int
-    declared_media_type: str | None
     branch_id: str
     helper_id: str
     note: str | None
@@ -63,13 +63,14 @@ class Submitting:
         self,
         database: Database,
         store: ObjectStore,
+        decoder: Decoder,
         *,
         source: str,
         max_bytes: int,
         max_pixels: int,
         same_photo_s: int,
     ) -> None:
-        """Take the stores and the limits.
+        """Take the stores, what decodes, and the limits.
 
         Args:
             source: the service that speaks.
@@ -77,6 +78,7 @@ class Submitting:
         """
         self._database = database
         self._store = store
+        self._decoder = decoder
         self._source = f"/{source}"
         self._max_bytes = max_bytes
         self._max_pixels = max_pixels
@@ -93,6 +95,7 @@ class Submitting:
         Raises:
             PhotoError: the photo cannot be taken.
             KeyReused: the Idempotency-Key belongs to another upload.
+            DecoderBusy: too many others wait to be decoded.
             ObjectStoreUnavailable, DatabaseUnavailable: not known to be registered; sending it again is safe.
         """
         with STAGE.labels("wait").time():
@@ -131,24 +134,22 @@ class Submitting:
     async def _check(self, upload: Upload) -> tuple[PhotoInfo, str, bytes | IO[bytes]]:
         if upload.bytes <= SMALL_BYTES:
             data = upload.file.read()
-            return *self._inspect(data, upload.declared_media_type), data
+            return await self._sure(data, self._inspect(data)), hashlib.sha256(data).hexdigest(), data
         async with self._big:
-            found = await asyncio.to_thread(self._check_big, upload)
-        return *found, upload.file
-
-    def _check_big(self, upload: Upload) -> tuple[PhotoInfo, str]:
-        found = self._inspect(upload.file.read(), upload.declared_media_type)
+            data = await asyncio.to_thread(upload.file.read)
+            info = await self._sure(data, await asyncio.to_thread(self._inspect, data))
+            digest = await asyncio.to_thread(lambda: hashlib.sha256(data).hexdigest())
         upload.file.seek(0)
-        return found
+        return info, digest, upload.file
 
-    def _inspect(self, data: bytes, declared_media_type: str | None) -> tuple[PhotoInfo, str]:
-        info = inspect_photo(
-            data,
-            declared_media_type=declared_media_type,
-            max_bytes=self._max_bytes,
-            max_pixels=self._max_pixels,
-        )
-        return info, hashlib.sha256(data).hexdigest()
+    def _inspect(self, data: bytes) -> PhotoInfo:
+        return inspect_photo(data, max_bytes=self._max_bytes, max_pixels=self._max_pixels)
+
+    async def _sure(self, data: bytes, info: PhotoInfo) -> PhotoInfo:
+        """Have decoded what only decoding tells: 201 means that it can be read."""
+        if info.sure:
+            return info
+        return await self._decoder.check(data, max_bytes=self._max_bytes, max_pixels=self._max_pixels)
 
     async def _register(self, task: Task, idempotency_key: str | None) -> Task | None:
         key = submission_key(idempotency_key, task.branch_id, task.photo.sha256)

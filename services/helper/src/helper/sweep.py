@@ -1,7 +1,8 @@
-"""Finds photos that no task has: ``python -m helper.sweep`` lists them, ``--delete`` deletes them.
+"""Finds photos and pictures without a task: ``python -m helper.sweep`` lists, ``--delete`` deletes them.
 
-An upload that dies between its photo and its task leaves the photo behind; nobody was told 201 for it. It is
-run by a person, not by a timer: against a database that was restored from an older backup it would find
+An upload that dies between its photo and its task leaves the photo behind; nobody was told 201 for it.
+Pictures for showing are left behind by a reading that came too late, or by who made them when another had. It
+is run by a person, not by a timer: against a database that was restored from an older backup it would find
 photos that are missed.
 """
 
@@ -18,40 +19,42 @@ from helper.settings import Settings
 from laundry_service.database import Database
 from laundry_service.objectstore import ObjectStore, ObjectStoreUnavailable
 
-PREFIX = "photos/"
+PREFIXES = ("photos/", "pictures/")
 AT_ONCE = 500
 
 
 async def orphans(database: Database, store: ObjectStore, *, older_than: timedelta) -> AsyncIterator[str]:
-    """Yield the keys of photos without a task; younger ones may still get theirs.
+    """Yield the keys of photos and pictures without a task; younger ones may still get theirs.
 
     Raises:
         DatabaseUnavailable, ObjectStoreUnavailable.
     """
     before = datetime.now(UTC) - older_than
     batch: dict[str, str] = {}
-    async for key, stored_at in store.listing(PREFIX):
-        task_id = _task_id(key)
-        if stored_at < before and task_id is not None:
-            batch[key] = task_id
-        if len(batch) >= AT_ONCE:
-            for orphan in await _without_task(database, batch):
-                yield orphan
-            batch = {}
+    for prefix in PREFIXES:
+        async for key, stored_at in store.listing(prefix):
+            task_id = _task_id(key)
+            if stored_at < before and task_id is not None:
+                batch[key] = task_id
+            if len(batch) >= AT_ONCE:
+                for orphan in await _without_task(database, batch):
+                    yield orphan
+                batch = {}
     for orphan in await _without_task(database, batch):
         yield orphan
 
 
 async def _without_task(database: Database, batch: dict[str, str]) -> list[str]:
     async with repository.transaction(database) as session:
-        known = await repository.known_photos(session, batch.values())
+        known = await repository.known_keys(session, batch.values())
     return [key for key in batch if key not in known]
 
 
 def _task_id(key: str) -> str | None:
     # What is not named as photos are named was put there by somebody else, and stays.
+    path = PurePosixPath(key)
     try:
-        return str(uuid.UUID(PurePosixPath(key).stem))
+        return str(uuid.UUID(path.parent.name if key.startswith("pictures/") else path.stem))
     except ValueError:
         return None
 
@@ -82,7 +85,10 @@ def main() -> None:
         found = asyncio.run(_sweep(Settings(), hours=arguments.older_than_hours, delete=arguments.delete))
     except (repository.DatabaseUnavailable, ObjectStoreUnavailable) as error:
         sys.exit(f"the sweep ended early: {error}")
-    print(f"{found} photos without a task" + ("" if arguments.delete else "; --delete deletes them"))
+    print(
+        f"{found} photos and pictures without a task"
+        + ("" if arguments.delete else "; --delete deletes them")
+    )
 
 
 if __name__ == "__main__":

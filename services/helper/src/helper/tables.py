@@ -29,6 +29,7 @@ tasks = sa.Table(
     sa.Column("model_version", sa.Text),
     sa.Column("read_at", _time),
     sa.Column("unreadable_reason", sa.Text),
+    sa.Column("pictures", JSONB(none_as_null=True)),
     sa.Column("confirmed_labels", JSONB(none_as_null=True)),
     sa.Column("corrected", sa.Boolean),
     sa.Column("confirmed_by", sa.Text),

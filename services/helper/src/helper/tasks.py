@@ -5,7 +5,15 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
 
-from laundry_events.events import CountedLabel, Photo, ReadLabel, TaskConfirmed, TaskRead, TaskSubmitted
+from laundry_events.events import (
+    CountedLabel,
+    Photo,
+    Pictures,
+    ReadLabel,
+    TaskConfirmed,
+    TaskRead,
+    TaskSubmitted,
+)
 
 Status = Literal["submitted", "read", "unreadable", "confirmed"]
 
@@ -67,6 +75,13 @@ class Task:
     reading: Reading | None = None
     unreadable_reason: str | None = None
     confirmation: Confirmation | None = None
+    pictures: Pictures | None = None
+
+    @property
+    def stored(self) -> list[str]:
+        """The keys of all that lies in the object store for it: who deletes a task deletes these."""
+        made = [] if self.pictures is None else [self.pictures.display.key, self.pictures.thumbnail.key]
+        return [self.photo.key, *made]
 
 
 def photo_key(branch_id: str, task_id: str, at: datetime, extension: str) -> str:
@@ -146,16 +161,17 @@ class Outcome:
     status: Status
     reading: Reading | None
     unreadable_reason: str | None
+    pictures: Pictures | None = None
 
 
 def outcome_of(event: TaskRead) -> Outcome:
     """Tell what a model made of a photo."""
     if event.outcome == "unreadable":
-        return Outcome("unreadable", None, event.reason or "unreadable")
+        return Outcome("unreadable", None, event.reason or "unreadable", event.pictures)
     reading = Reading(
         tuple(event.labels), event.needs_review, event.model_version, event.read_at, event.multiple
     )
-    return Outcome("read", reading, None)
+    return Outcome("read", reading, None, event.pictures)
 
 
 def take_reading(task: Task, event: TaskRead) -> Task:
@@ -174,6 +190,7 @@ def take_reading(task: Task, event: TaskRead) -> Task:
         version=task.version + 1,
         reading=outcome.reading,
         unreadable_reason=outcome.unreadable_reason,
+        pictures=outcome.pictures or task.pictures,
     )
 
 

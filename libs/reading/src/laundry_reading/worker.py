@@ -1,0 +1,83 @@
+"""Decodes photos in a process of its own: `python -m laundry_reading.worker`.
+
+What decodes what strangers send can crash, hang or take memory. Here that ends one photo and no service.
+
+Each message is a length (four bytes, big endian), as much JSON, and the bytes that the JSON announces.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import struct
+import sys
+import time
+from dataclasses import asdict
+from typing import IO, Any
+
+from laundry_reading.errors import PhotoError
+from laundry_reading.photo import PhotoInfo, check_photo
+
+MAX_DATA_BYTES = 700_000_000
+"""What a decoder may hold in all; the largest photo that is taken needs a third of it."""
+
+MAX_CPU_S = 30
+"""Processor time of one photo; the largest takes a fifth of it. It ends this process."""
+
+READY = b"\n"
+"""The first byte of the output: from now on photos are decoded."""
+
+
+def main() -> None:
+    """Answer until the input ends."""
+    resource.setrlimit(resource.RLIMIT_DATA, (MAX_DATA_BYTES, MAX_DATA_BYTES))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    asks, answers = sys.stdin.buffer, sys.stdout.buffer
+    answers.write(READY)
+    answers.flush()
+    while (asked := _read(asks)) is not None:
+        order, photo = asked
+        _, most = resource.getrlimit(resource.RLIMIT_CPU)
+        resource.setrlimit(resource.RLIMIT_CPU, (int(time.process_time()) + 1 + MAX_CPU_S, most))
+        _write(answers, *_answer(order, photo))
+
+
+def message(told: dict[str, Any], *parts: bytes) -> bytes:
+    """Write a message."""
+    text = json.dumps(told | {"parts": [len(part) for part in parts]}).encode()
+    return b"".join([struct.pack(">I", len(text)), text, *parts])
+
+
+def _answer(order: dict[str, Any], photo: bytes) -> tuple[dict[str, Any], list[bytes]]:
+    try:
+        if order["do"] == "check":
+            info = check_photo(photo, max_bytes=order["max_bytes"], max_pixels=order["max_pixels"])
+            return {"info": asdict(info)}, []
+        from laundry_reading.pictures import make_pictures  # noqa: PLC0415 - with it comes a colour engine
+
+        made = make_pictures(photo)
+        both = [made.display, made.thumbnail]
+        return {"pictures": [[each.width, each.height] for each in both]}, [each.data for each in both]
+    except PhotoError as error:
+        return {"error": type(error).__name__, "message": str(error), "facts": error.facts}, []
+    except MemoryError:
+        return {"error": "TooManyPixels", "message": "The photo needs too much memory.", "facts": {}}, []
+
+
+def _read(file: IO[bytes]) -> tuple[dict[str, Any], bytes] | None:
+    head = file.read(4)
+    if len(head) < 4:
+        return None
+    order = json.loads(file.read(*struct.unpack(">I", head)))
+    return order, b"".join(file.read(size) for size in order["parts"])
+
+
+def _write(file: IO[bytes], told: dict[str, Any], parts: list[bytes]) -> None:
+    file.write(message(told, *parts))
+    file.flush()
+
+
+__all__ = ["MAX_CPU_S", "MAX_DATA_BYTES", "READY", "PhotoInfo", "message"]
+
+if __name__ == "__main__":
+    main()

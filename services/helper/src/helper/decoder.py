@@ -1,0 +1,180 @@
+"""Has photos decoded by processes apart, so that none of them can hang, crash or fill this one."""
+
+import asyncio
+import contextlib
+import json
+import struct
+import sys
+from typing import Any
+
+import structlog
+from prometheus_client import Counter
+
+from laundry_reading import errors
+from laundry_reading.errors import DamagedPhoto, PhotoError
+from laundry_reading.photo import PhotoInfo
+from laundry_reading.pictures import Made, Pictures
+from laundry_reading.worker import READY, message
+
+ENDED = Counter("laundry_helper_decoder_ended", "Decoders that did not survive a photo", ["how"])
+START_S, END_S = 60.0, 5.0
+
+log = structlog.get_logger(__name__)
+
+
+class DecoderBusy(Exception):
+    """More photos wait to be decoded than can be in a few seconds: try again later."""
+
+
+class Decoder:
+    """A few processes, started when the first photo needs one and ended when none did for a while."""
+
+    def __init__(self, *, processes: int, waiting: int, patience_s: float, idle_s: float) -> None:
+        """Take how many there may be, how many photos may wait, and how long one may take."""
+        self._free = asyncio.Semaphore(processes)
+        self._most = processes + waiting
+        self._asked = 0
+        self._patience_s = patience_s
+        self._idle_s = idle_s
+        self._resting: list[_Process] = []
+        self._closed = False
+
+    async def check(self, photo: bytes, *, max_bytes: int, max_pixels: int) -> PhotoInfo:
+        """Check a photo by decoding it.
+
+        Raises:
+            PhotoError: it cannot be read.
+            DecoderBusy.
+        """
+        told, _ = await self._ask(photo, do="check", max_bytes=max_bytes, max_pixels=max_pixels)
+        return PhotoInfo(**told["info"])
+
+    async def pictures(self, photo: bytes) -> Pictures:
+        """Make a photo's pictures for showing.
+
+        Raises:
+            PhotoError: it cannot be decoded.
+            DecoderBusy.
+        """
+        told, parts = await self._ask(photo, do="pictures")
+        made = [Made(data, *size) for data, size in zip(parts, told["pictures"], strict=True)]
+        return Pictures(*made)
+
+    async def close(self) -> None:
+        """End the processes that wait for work."""
+        self._closed = True
+        for process in self._resting:
+            await process.end()
+        self._resting.clear()
+
+    async def _ask(self, photo: bytes, **order: Any) -> tuple[dict[str, Any], list[bytes]]:
+        if self._asked >= self._most:
+            raise DecoderBusy
+        self._asked += 1
+        try:
+            async with self._free:
+                told, parts = await self._work(message(order, photo))
+        finally:
+            self._asked -= 1
+        if "error" in told:
+            raise _error(told)
+        return told, parts
+
+    async def _work(self, order: bytes) -> tuple[dict[str, Any], list[bytes]]:
+        process = self._resting.pop() if self._resting else await _Process.start()
+        process.keep()
+        try:
+            async with asyncio.timeout(self._patience_s):
+                answer = await process.ask(order)
+        except TimeoutError as error:
+            # A photo that takes too much work ends its process: this one got too little done.
+            ENDED.labels("late").inc()
+            log.warning("a decoder was not done in time")
+            await process.end()
+            raise DecoderBusy from error
+        except (asyncio.IncompleteReadError, OSError, ValueError) as error:
+            ENDED.labels("crashed").inc()
+            log.warning("a photo ended its decoder", error=type(error).__name__)
+            await process.end()
+            raise DamagedPhoto("The photo cannot be decoded. Send it as an ordinary JPEG.") from error
+        except BaseException:
+            # Its answer would be taken for the next one's.
+            await process.end()
+            raise
+        if self._closed:
+            await process.end()
+        else:
+            self._resting.append(process)
+            process.end_after(self._idle_s, self._resting)
+        return answer
+
+
+class _Process:
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self._process = process
+        self._end: asyncio.TimerHandle | None = None
+        self._ending: asyncio.Task[None] | None = None
+
+    @classmethod
+    async def start(cls) -> "_Process":
+        pipe = asyncio.subprocess.PIPE
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "laundry_reading.worker", stdin=pipe, stdout=pipe, limit=2**20
+        )
+        started = cls(process)
+        try:
+            async with asyncio.timeout(START_S):
+                await started.read(len(READY))
+        except BaseException as error:
+            await started.end()
+            if isinstance(error, (TimeoutError, asyncio.IncompleteReadError)):
+                log.warning("a decoder does not start", error=type(error).__name__)
+                raise DecoderBusy from error
+            raise
+        return started
+
+    async def ask(self, order: bytes) -> tuple[dict[str, Any], list[bytes]]:
+        asks = self._process.stdin
+        if asks is None:
+            raise OSError("the decoder has no input")
+        asks.write(order)
+        await asks.drain()
+        (size,) = struct.unpack(">I", await self.read(4))
+        told = json.loads(await self.read(size))
+        return told, [await self.read(length) for length in told["parts"]]
+
+    async def read(self, size: int) -> bytes:
+        if self._process.stdout is None:
+            raise OSError("the decoder has no output")
+        return await self._process.stdout.readexactly(size)
+
+    def keep(self) -> None:
+        if self._end is not None:
+            self._end.cancel()
+
+    def end_after(self, seconds: float, resting: "list[_Process]") -> None:
+        def end() -> None:
+            if self in resting:
+                resting.remove(self)
+                self._ending = asyncio.ensure_future(self.end())
+
+        self._end = asyncio.get_running_loop().call_later(seconds, end)
+
+    async def end(self) -> None:
+        self.keep()
+        with contextlib.suppress(ProcessLookupError):
+            self._process.kill()
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(END_S):
+                # To the end of its output, or its pipe stays open.
+                if self._process.stdout is not None:
+                    await self._process.stdout.read()
+                await self._process.wait()
+
+
+def _error(told: dict[str, Any]) -> PhotoError:
+    kind = getattr(errors, str(told["error"]), PhotoError)
+    error = kind(told["message"], **told["facts"])
+    return error if isinstance(error, PhotoError) else PhotoError(told["message"])

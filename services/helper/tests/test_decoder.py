@@ -1,0 +1,99 @@
+"""Photos are decoded by processes apart, which may die of one."""
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from helper.decoder import Decoder, DecoderBusy
+from laundry_reading.photo import MAX_BYTES, MAX_PIXELS, DamagedPhoto, PhotoInfo, TooManyPixels
+from laundry_testing.messaging import eventually
+
+from .conftest import heic, picture
+
+LIMITS = {"max_bytes": MAX_BYTES, "max_pixels": MAX_PIXELS}
+
+
+def make(**changes: float) -> Decoder:
+    values = {"processes": 1, "waiting": 10, "patience_s": 30, "idle_s": 30} | changes
+    return Decoder(**values)  # type: ignore[arg-type]
+
+
+@pytest_asyncio.fixture
+async def decoder() -> AsyncIterator[Decoder]:
+    decoder = make()
+    yield decoder
+    await decoder.close()
+
+
+def children() -> list[int]:
+    found = Path(f"/proc/self/task/{os.getpid()}/children").read_text(encoding="ascii").split()
+    return [
+        pid
+        for pid in map(int, found)
+        if b"laundry_reading.worker" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    ]
+
+
+async def test_it_says_what_the_check_says(decoder: Decoder) -> None:
+    assert await decoder.check(heic(), **LIMITS) == PhotoInfo("image/heic", 320, 240, "heic", sure=False)
+    made = await decoder.pictures(picture(640, 480))
+    assert (made.display.width, made.thumbnail.width) == (640, 320)
+    with pytest.raises(TooManyPixels) as caught:
+        await decoder.check(heic(), max_bytes=MAX_BYTES, max_pixels=1000)
+    assert caught.value.facts["max_pixels"] == 1000
+    assert len(children()) == 1
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="children are told by /proc")
+async def test_one_that_dies_ends_one_photo(decoder: Decoder) -> None:
+    await decoder.check(heic(), **LIMITS)
+    (child,) = children()
+    os.kill(child, signal.SIGSTOP)
+    asked = asyncio.ensure_future(decoder.check(heic(), **LIMITS))
+    await asyncio.sleep(0)
+    os.kill(child, signal.SIGKILL)
+    with pytest.raises(DamagedPhoto, match="ordinary JPEG"):
+        await asked
+    assert (await decoder.check(heic(), **LIMITS)).width == 320
+    assert child not in children()
+
+
+async def test_one_that_hangs_is_ended() -> None:
+    decoder = make(patience_s=4)
+    await decoder.pictures(picture())
+    (child,) = children()
+    os.kill(child, signal.SIGSTOP)
+    with pytest.raises(DecoderBusy):
+        await decoder.check(heic(), **LIMITS)
+    await decoder.close()
+    assert child not in children()
+
+
+async def test_a_caller_who_goes_takes_its_process_along(decoder: Decoder) -> None:
+    await decoder.pictures(picture())
+    (child,) = children()
+    os.kill(child, signal.SIGSTOP)
+    asked = asyncio.ensure_future(decoder.check(heic(), **LIMITS))
+    await asyncio.sleep(0.05)
+    asked.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asked
+    assert (await decoder.check(heic(), **LIMITS)).width == 320
+
+
+async def test_it_takes_no_more_than_it_can_and_ends_when_unused() -> None:
+    decoder = make(waiting=1, idle_s=0.2)
+    asked = [asyncio.ensure_future(decoder.check(heic(), **LIMITS)) for _ in range(4)]
+    done = await asyncio.gather(*asked, return_exceptions=True)
+    assert [type(each) for each in done] == [PhotoInfo, PhotoInfo, DecoderBusy, DecoderBusy]
+
+    async def gone() -> bool:
+        return not children()
+
+    await eventually(gone, what="the end of an unused decoder")
+    await decoder.close()
