@@ -100,10 +100,10 @@ async def test_lost_answer_makes_no_second_task(
 async def test_refused_photo_says_why_and_stays_until_the_person_decides(
     open_page: OpenPage, services: FakeServices, photo_file: Path
 ) -> None:
-    services.refuse["upload"] = Problem(415, "photo-not-an-image", "The bytes are no image.")
+    services.refuse["upload"] = Problem(403, "branch-forbidden", "Not yours.")
     page = await open_page("/", role="helper")
     await page.get_by_label("앨범에서").set_input_files(photo_file)
-    await expect(page.get_by_text("사진이 아닙니다. 다른 파일을 고르세요.").last).to_be_visible()
+    await expect(page.get_by_text("이 지점에 올릴 권한이 없습니다").last).to_be_visible()
     await page.reload()
     await expect(page.get_by_text("등록되지 않았습니다")).to_be_visible()
     sent = len(services.uploads)
@@ -118,13 +118,45 @@ async def test_refused_photo_says_why_and_stays_until_the_person_decides(
     await expect(page.locator(".load")).to_have_count(1)
 
 
+@pytest.mark.parametrize(
+    ("status", "code", "said"),
+    [
+        (415, "photo-not-an-image", "사진이 아닙니다. 다른 파일을 고르세요."),
+        (415, "photo-is-jpeg-xl", "JPEG XL은 받지 않습니다"),
+        (422, "photo-truncated", "온전한 사진을 고르거나"),
+    ],
+)
+async def test_what_is_wrong_with_the_file_is_not_tried_again(
+    open_page: OpenPage, services: FakeServices, photo_file: Path, status: int, code: str, said: str
+) -> None:
+    services.refuse["upload"] = Problem(status, code, "In English.")
+    page = await open_page("/", role="helper")
+    await page.get_by_label("앨범에서").set_input_files(photo_file)
+    await expect(page.get_by_text(said).last).to_be_visible()
+    await expect(page.get_by_role("button", name="다시 시도")).to_have_count(0)
+    await page.get_by_role("button", name="버리기").click()
+    await expect(page.locator(".load")).to_have_count(0)
+
+
+async def test_a_line_too_slow_is_told_and_the_person_decides(
+    open_page: OpenPage, services: FakeServices, photo_file: Path
+) -> None:
+    services.refuse["upload"] = Problem(408, "upload-too-slow", "In English.")
+    page = await open_page("/", role="helper")
+    await page.get_by_label("앨범에서").set_input_files(photo_file)
+    await expect(page.get_by_text("연결이 느려서").last).to_be_visible()
+    services.refuse.clear()
+    await page.get_by_role("button", name="다시 시도").click()
+    await expect(page.get_by_text("등록됨 · 판독 중")).to_be_visible()
+
+
 async def test_refused_photo_holds_up_no_other(
     open_page: OpenPage, services: FakeServices, photo_file: Path
 ) -> None:
-    services.refuse["upload"] = Problem(413, "photo-too-large", "At most 15 MB.")
+    services.refuse["upload"] = Problem(413, "photo-too-large", "At most 30 MB.")
     page = await open_page("/", role="helper", locale="en-US")
     await pick(page, photo_file)
-    await expect(page.get_by_text("At most 15 MB are taken").last).to_be_visible()
+    await expect(page.get_by_text("At most 30 MB are taken").last).to_be_visible()
     services.refuse.clear()
     await pick(page, photo_file)
     await expect(page.get_by_text("Registered · being read")).to_be_visible()

@@ -272,3 +272,43 @@ async def test_services_hear_the_address_that_web_knows_not_the_one_that_was_sai
         sent = upstream.seen[0]["headers"]
         assert sent["x-forwarded-for"] == expected
         assert {"x-real-ip", "forwarded"}.isdisjoint(sent)
+
+
+@pytest.mark.parametrize("expect", ["Expect: 100-continue\r\n", ""])
+async def test_what_is_too_long_is_refused_before_it_is_sent(expect: str) -> None:
+    upstream = Upstream()
+    async with proxied(upstream) as client:
+        base = client.base_url
+        reader, writer = await asyncio.open_connection(base.host, base.port)
+        writer.write(
+            (
+                "POST /api/helper/tasks/echo/x HTTP/1.1\r\nHost: laundry\r\nContent-Length: 60000000\r\n"
+                f"Content-Type: multipart/form-data; boundary=b\r\n{expect}\r\n"
+            ).encode()
+        )
+        await writer.drain()
+        async with asyncio.timeout(20):
+            answer = await reader.readuntil(b"\r\n\r\n")
+            assert answer.startswith(b"HTTP/1.1 413 ")
+            # It ends: what is still on its way is not taken for the next request.
+            rest = await reader.read()
+        assert b'"code":"photo-too-large"' in rest.replace(b'": "', b'":"')
+        writer.close()
+    assert upstream.seen == []
+
+
+async def test_a_body_that_was_waited_for_is_sent_on() -> None:
+    upstream = Upstream()
+    async with proxied(upstream) as client:
+        base = client.base_url
+        reader, writer = await asyncio.open_connection(base.host, base.port)
+        writer.write(
+            b"POST /api/helper/tasks/echo/x HTTP/1.1\r\nHost: laundry\r\nContent-Length: 5\r\n"
+            b"Expect: 100-continue\r\nConnection: close\r\n\r\n"
+        )
+        async with asyncio.timeout(20):
+            assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 100 ")
+            writer.write(b"photo")
+            assert (await reader.read()).startswith(b"HTTP/1.1 202 ")
+        writer.close()
+    assert upstream.seen[0]["bytes"] == 5

@@ -38,6 +38,7 @@ class Proxy:
         """Take timeouts and limits from the settings. Nothing connects yet."""
         self._stopping = stopping
         self._body_timeout_s = settings.body_timeout_s
+        self._max_body_bytes = settings.max_body_bytes
         self._timeout = httpx.Timeout(settings.read_timeout_s, connect=settings.connect_timeout_s)
         self._stream_timeout = httpx.Timeout(
             settings.stream_read_timeout_s, connect=settings.connect_timeout_s
@@ -62,11 +63,12 @@ class Proxy:
         """Send a request on and return the answer as soon as its headers are there.
 
         Raises:
-            Problem: 404 outside the public API, 408 for a caller who stops sending, 502 or 504 for a service
-                that is away or silent.
+            Problem: 404 outside the public API, 408 for a caller who stops sending, 413 for one who announces
+                more than any service takes, 502 or 504 for a service that is away or silent.
         """
         if not upstream.admits(raw_path):
             raise Problem(404, "not-found", f"There is nothing at {request.url.path}.")
+        self._check_length(request)
         outgoing = self._outgoing(request, upstream, raw_path)
         try:
             answer = await self._client.send(outgoing, stream=True)
@@ -96,6 +98,18 @@ class Proxy:
             for name, value in returned(answer.headers.multi_items(), upstream)
         ]
         return response
+
+    def _check_length(self, request: Request) -> None:
+        # Before the first byte is asked for: who sent `Expect: 100-continue` then sends none.
+        declared = request.headers.get("content-length", "")
+        if declared.isdecimal() and int(declared) > self._max_body_bytes:
+            raise Problem(
+                413,
+                "photo-too-large" if "multipart" in request.headers.get("content-type", "") else "too-large",
+                f"The request has {int(declared):,} bytes; at most {self._max_body_bytes:,} are taken. Take "
+                "the photo at a lower resolution.",
+                max_bytes=self._max_body_bytes,
+            )
 
     def _outgoing(self, request: Request, upstream: Upstream, raw_path: str) -> httpx.Request:
         headers = forwarded(request.headers.items())

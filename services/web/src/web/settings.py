@@ -26,4 +26,7 @@ class WebSettings(HttpSettings):
         default=60.0, gt=0, description="The same on event streams, which say something every 15 s"
     )
     body_timeout_s: float = Field(default=30.0, gt=0, description="Longest wait for a caller's next bytes")
+    max_body_bytes: int = Field(
+        default=30_500_000, ge=1, description="Longest body that is asked for: the largest photo and its form"
+    )
     max_connections: int = Field(default=1000, ge=1, description="To all services; each open page holds some")

@@ -5,7 +5,9 @@ import { has, language, t } from "./texts.js";
 const TIMEOUT_MS = 20000;
 const PASSING = [408, 425, 429];
 // The connection's fault, not the request's.
-const BROKEN_OFF = ["upload-interrupted", "caller-gone"];
+const BROKEN_OFF = ["upload-interrupted", "upload-incomplete", "caller-gone"];
+// Here and now it would only be as slow again: the person decides where and when.
+const TOO_SLOW = "upload-too-slow";
 // What is missing differs from place to place, so only the service can say it.
 const TELLING = ["training-unavailable"];
 
@@ -18,6 +20,7 @@ export class Problem extends Error {
 
   /** Whether the same call may work later. */
   get passing() {
+    if (this.code === TOO_SLOW) return false;
     return this.status === 0 || this.status >= 500 || PASSING.includes(this.status) || BROKEN_OFF.includes(this.code);
   }
 }
@@ -37,6 +40,11 @@ export function problemOf(status, text, retryAfter) {
     detail: String(document.detail ?? ""),
     retryAfterS: retryAfter && Number.isFinite(seconds) ? seconds : null,
   });
+}
+
+/** Whether sending a refused photo again could help: what is wrong with the file itself stays wrong. */
+export function canHelp(problem) {
+  return !problem.code.startsWith("photo-");
 }
 
 /** What to tell a person: {text, detail}, where detail is the service's own words, if they add anything. */

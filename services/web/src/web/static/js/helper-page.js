@@ -1,6 +1,6 @@
 // The helper's page: a photo goes in with one tap, and what became of each is below.
 
-import { explain, Problem } from "./api.js";
+import { canHelp, explain, Problem } from "./api.js";
 import { h, put, say } from "./dom.js";
 import { connectionLine, trouble } from "./frame.js";
 import { icon } from "./icons.js";
@@ -9,7 +9,8 @@ import { labelsOf, stateLine } from "./reading.js";
 import { ago, counted, moment, percent, t } from "./texts.js";
 
 // What the services take; naming them makes an iPhone hand over JPEG instead of HEIC.
-const ACCEPT = "image/jpeg,image/png,image/webp";
+// Any: the service names what it does not take. An iPhone asked for "image/*" sends its HEIC as JPEG, of less work.
+const ACCEPT = "image/*";
 const BRANCH_KEY = "laundry.branch";
 const CLOCK_MS = 30000;
 const CLOCKS_APART_MS = 120000;
@@ -316,7 +317,8 @@ export class HelperPage {
     return h(
       "div",
       { class: "row-actions" },
-      h("button", { class: "quiet", type: "button", onclick: () => this.queue.retry(item) }, icon("retry"), t("action.retry")),
+      canHelp(item.problem) &&
+        h("button", { class: "quiet", type: "button", onclick: () => this.queue.retry(item) }, icon("retry"), t("action.retry")),
       h("button", { class: "quiet", type: "button", onclick: () => this.queue.discard(item) }, icon("bin"), t("action.discard")),
     );
   }

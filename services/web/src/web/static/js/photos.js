@@ -3,9 +3,11 @@
 import { h } from "./dom.js";
 
 const KEPT = 80;
-// In full size, as the phone took them.
+// Those for a card.
 const LARGE_KEPT = 6;
 const AT_ONCE = 3;
+const TRIES = 4;
+const PAUSE_MS = 1000;
 const THUMBNAIL_PX = 240;
 
 /** A small copy: twenty phone photos in full size would fill a phone's memory. */
@@ -88,9 +90,20 @@ export class Photos {
 
   async #fetch(id, key, large) {
     if (this.#urls.has(key)) return;
-    const response = await this.api.fetch(`/api/helper/tasks/${encodeURIComponent(id)}/photo`);
-    const blob = await response.blob();
-    this.#remember(key, URL.createObjectURL(large ? blob : await thumbnail(blob)));
+    const response = await this.#picture(id, large ? "display" : "thumbnail");
+    this.#remember(key, URL.createObjectURL(await response.blob()));
+  }
+
+  /** A picture that nobody has asked for may have to be made first, behind those of others. */
+  async #picture(id, size) {
+    for (let tries = 1; ; tries += 1) {
+      try {
+        return await this.api.fetch(`/api/helper/tasks/${encodeURIComponent(id)}/photo?size=${size}`);
+      } catch (problem) {
+        if (problem.status !== 503 || tries === TRIES) throw problem;
+        await new Promise((resolve) => setTimeout(resolve, (problem.retryAfterS ?? 0) * 1000 || PAUSE_MS));
+      }
+    }
   }
 
   #show(frame, url, alt) {
