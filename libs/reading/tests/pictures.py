@@ -11,6 +11,8 @@ import numpy as np
 import pillow_heif
 from PIL import Image
 
+from laundry_reading.heif import read_container
+
 
 def scene(width: int, height: int) -> Image.Image:
     """A picture without symmetry: a colour ramp with a dark block in one corner and a light one beside it."""
@@ -86,3 +88,68 @@ def deep_heic(image: Image.Image) -> bytes:
     buffer = io.BytesIO()
     pillow_heif.from_bytes(mode="RGB;16", size=image.size, data=deep.tobytes()).save(buffer, quality=90)
     return buffer.getvalue()
+
+
+def jpeg_of_rows(width: int, height: int) -> bytes:
+    """A baseline JPEG of any height from one row of blocks: what lies between two restart marks is repeated."""
+    row = encode(scene(width, 16), "JPEG", restart_marker_rows=1)
+    frame, scan = row.index(b"\xff\xc0"), row.index(b"\xff\xda")
+    head = row[: frame + 5] + height.to_bytes(2, "big") + row[frame + 7 : scan + 14]
+    blocks = row[scan + 14 : -2]
+    rows = -(-height // 16)
+    marks = [bytes([0xFF, 0xD0 + number % 8]) for number in range(rows - 1)]
+    return head + blocks + b"".join(mark + blocks for mark in marks) + b"\xff\xd9"
+
+
+def png_of_rows(width: int, height: int) -> bytes:
+    """A PNG of any height from one row."""
+    row = b"\0" + np.asarray(scene(width, 16))[0].tobytes()
+    packer = zlib.compressobj(1)
+    packed = b"".join(packer.compress(row) for _ in range(height)) + packer.flush()
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", packed) + chunk(b"IEND", b"")
+
+
+def heic_of_tiles(columns: int, rows: int, *, tile: tuple[int, int]) -> bytes:
+    """A HEIC of any size from one coded tile, which is in all its places."""
+    picture = scene(tile[0] // 8, tile[1] // 8).resize(tile)
+    coded = heic(picture, quality=40, enc_params={"preset": "ultrafast"})
+    if columns * rows == 1:
+        return coded
+    container = read_container(coded)
+    item = container.items[container.primary]
+    data = container.bytes_of(item)
+    width, height = columns * tile[0], rows * tile[1]
+    grid = struct.pack(">BBBBII", 0, 1, rows - 1, columns - 1, width, height)
+    numbers = range(2, 2 + columns * rows)
+    needed = [each.box for each in item.properties if each.kind in (b"ispe", b"hvcC", b"pixi")]
+    canvas = box(b"ispe", struct.pack(">III", 0, width, height))
+    owned = struct.pack(">HBB", 1, 1, 1 + len(needed))
+    owned += b"".join(
+        struct.pack(">HB", number, len(needed)) + bytes(range(1, 1 + len(needed))) for number in numbers
+    )
+    entries = box(b"infe", struct.pack(">IHH4sx", 0x02000000, 1, 0, b"grid"))
+    entries += b"".join(box(b"infe", struct.pack(">IHH4sx", 0x02000001, n, 0, b"hvc1")) for n in numbers)
+    tiles = b"".join(struct.pack(">H", number) for number in numbers)
+    references = box(b"dimg", struct.pack(">HH", 1, len(numbers)) + tiles)
+    ftyp = box(b"ftyp", b"heic" + bytes(4) + b"mif1heic")
+
+    def meta(start: int) -> bytes:
+        places = struct.pack(">HHHII", 1, 0, 1, start, len(grid))
+        places += b"".join(struct.pack(">HHHII", n, 0, 1, start + len(grid), len(data)) for n in numbers)
+        return box(
+            b"meta",
+            bytes(4)
+            + box(b"hdlr", bytes(8) + b"pict" + bytes(13))
+            + box(b"pitm", struct.pack(">IH", 0, 1))
+            + box(b"iinf", struct.pack(">IH", 0, 1 + len(numbers)) + entries)
+            + box(
+                b"iprp",
+                box(b"ipco", b"".join(needed) + canvas)
+                + box(b"ipma", struct.pack(">II", 0, 1 + len(numbers)) + owned),
+            )
+            + box(b"iref", bytes(4) + references)
+            + box(b"iloc", struct.pack(">IBBH", 0, 0x44, 0, 1 + len(numbers)) + places),
+        )
+
+    return ftyp + meta(len(ftyp) + len(meta(0)) + 8) + box(b"mdat", grid + data)

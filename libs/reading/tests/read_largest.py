@@ -1,4 +1,4 @@
-"""Reads one photo in a process of its own and tells, as JSON, what it saw and what memory that took.
+"""Reads one photo in a process of its own, makes its pictures, and tells, as JSON, what memory that took.
 
 Run as `python read_largest.py MODEL PHOTO SMALL PIXELS`: SMALL is read first, so that what every
 reading needs is there already; PIXELS is where the decoded photo is saved.
@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from laundry_reading.model import Model
-from laundry_reading.photo import inspect_photo
+from laundry_reading.photo import check_photo
+from laundry_reading.pictures import make_pictures
 from laundry_reading.preprocess import decode_for_model
 
 
@@ -35,14 +36,15 @@ def main() -> None:
     model.read(small_file.read_bytes())
     photo = photo_file.read_bytes()
     before = memory("VmRSS")
-    info = inspect_photo(photo)
-    reading = model.read(photo)
+    info = check_photo(photo)
+    model.read(photo)
+    made = make_pictures(photo)
     added = memory("VmHWM") - before
     np.save(pixels_file, decode_for_model(photo, model.input_size))
     told = {
-        "pixels": info.width * info.height,
-        "label": reading.labels[0].label,
-        "confidence": reading.labels[0].confidence,
+        "size": [info.width, info.height],
+        "display": [made.display.width, made.display.height],
+        "thumbnail": [made.thumbnail.width, made.thumbnail.height],
         "added_mb": added,
     }
     print(json.dumps(told))

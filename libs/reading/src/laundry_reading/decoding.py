@@ -19,7 +19,7 @@ from laundry_reading.webp import read_webp
 # Its limit is one for all kinds; here it is checked for each before anything is decoded.
 Image.MAX_IMAGE_PIXELS = None
 
-WHOLE_PIXELS = {"PNG": 40_000_000, "WEBP": 12_000_000}
+WHOLE_PIXELS = {"PNG": 30_000_000, "WEBP": 12_000_000}
 """Up to here Pillow decodes a picture whole, four bytes a pixel; a PNG it holds once, a WebP four times."""
 
 _READERS = {"JPEG": read_jpeg, "PNG": read_png, "WEBP": read_webp}

@@ -13,7 +13,7 @@ from laundry_reading.exif import UPRIGHT, orientation_of
 from laundry_reading.lean import Lean, check_pixels
 from laundry_reading.rows import decodes_without_complaint
 
-MAX_COEFFICIENT_BYTES = 225_000_000
+MAX_COEFFICIENT_BYTES = 200_000_000
 """A JPEG of several scans is held as coefficients, two bytes each, until the last scan is read."""
 
 MAX_SCANS = 100

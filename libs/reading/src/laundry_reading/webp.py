@@ -8,7 +8,7 @@ from laundry_reading.errors import TooManyPixels, cut_off, damaged
 from laundry_reading.exif import UPRIGHT, orientation_of
 from laundry_reading.lean import Lean, check_pixels
 
-MAX_WHOLE_PIXELS = 40_000_000
+MAX_WHOLE_PIXELS = 36_000_000
 """Lossless or transparent, its decoder holds the picture whole; what is lossy it holds by rows."""
 
 MAX_ANIMATED_PIXELS = 12_000_000

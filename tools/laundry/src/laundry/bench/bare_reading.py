@@ -91,8 +91,7 @@ def read(model: Path, store: Mapping[str, str], keys: Sequence[str]) -> dict[str
     Returns:
         the processor seconds of each stage.
     """
-    from laundry_reading.photo import inspect_photo  # noqa: PLC0415 - only the child needs it
-    from laundry_reading.preprocess import decode_for_model  # noqa: PLC0415
+    from laundry_reading.preprocess import decode_for_model  # noqa: PLC0415 - only the child needs it
 
     reader, (client, http) = _reader(model), _client(tuple(store.items()))
     used = dict.fromkeys(STAGES, 0.0)
@@ -110,7 +109,6 @@ def read(model: Path, store: Mapping[str, str], keys: Sequence[str]) -> dict[str
             photo = http.request("GET", url, timeout=20).data
         with timed("check"):
             hashlib.sha256(photo).hexdigest()
-            inspect_photo(photo)
         with timed("decode"):
             pixels = decode_for_model(photo, reader.input_size)
         with timed("model"):
@@ -133,9 +131,6 @@ def _reader(model: Path) -> Any:
 
 def read_one(model: Path, photo: bytes) -> Any:
     """Read one photo as a replica does. Runs in a process of its own."""
-    from laundry_reading.photo import inspect_photo  # noqa: PLC0415 - only the child needs it
-
-    inspect_photo(photo)
     return _reader(model).read(photo)
 
 
