@@ -91,7 +91,7 @@ def deep_heic(image: Image.Image) -> bytes:
 
 
 def jpeg_of_rows(width: int, height: int) -> bytes:
-    """A baseline JPEG of any height from one row of blocks: what lies between two restart marks is repeated."""
+    """A baseline JPEG of any height: one row of blocks between two restart marks, again and again."""
     row = encode(scene(width, 16), "JPEG", restart_marker_rows=1)
     frame, scan = row.index(b"\xff\xc0"), row.index(b"\xff\xda")
     head = row[: frame + 5] + height.to_bytes(2, "big") + row[frame + 7 : scan + 14]

@@ -64,21 +64,25 @@ def read_jpeg(data: bytes) -> Lean:
         raise damaged()
     check_pixels("JPEG", width, height)
     head = b"".join([_START, _JFIF if found.jfif else b"", found.adobe or b"", *found.kept])
-    scans = _scans(data, scans_at)
-    single = frame[1] != 0xC2 and scans.components == frame[9]
-    if not single:
-        _check_size(frame, width, height, scans.count)
-    body = data[scans_at : scans.end]
+    single = frame[1] != 0xC2 and data[scans_at + 4 : scans_at + 5] == frame[9:10]
+    # In one scan its end mark can stand nowhere else, and is found sooner than the next of any marks.
+    end = data.find(_END, scans_at) if single else -1
+    closed = end >= 0
+    if not closed:
+        scans = _scans(data, scans_at)
+        end, closed = scans.end, scans.closed
+        if not single:
+            _check_size(frame, width, height, scans.count)
     orientation = UPRIGHT if found.exif is None else orientation_of(found.exif)
     chunks = found.profile
     return Lean(
         "JPEG",
         width,
         height,
-        head + body + _END,
+        b"".join([head, memoryview(data)[scans_at:end], _END]),
         orientation,
         by_rows=single,
-        ends=scans.closed,
+        ends=closed,
         profile=lambda: _profile(chunks),
     )
 
@@ -167,11 +171,9 @@ class _Scans:
     end: int
     closed: bool
     count: int
-    components: int
 
 
 def _scans(data: bytes, position: int) -> _Scans:
-    components = data[position + 4] if position + 4 < len(data) else 0
     count, first_end = 0, 0
     while True:
         marker = data[position + 1]
@@ -179,7 +181,7 @@ def _scans(data: bytes, position: int) -> _Scans:
             count += 1
         elif marker in (_EOI, _SOI) or marker in _FOREIGN or marker in _SOF:
             # Another picture's start can only be what a phone has appended without ending the first.
-            return _Scans(first_end or position, position, marker == _EOI, count, components)
+            return _Scans(first_end or position, position, marker == _EOI, count)
         if marker not in _ALONE:
             length = int.from_bytes(data[position + 2 : position + 4], "big")
             position += 2 + max(length, 2)
@@ -187,7 +189,7 @@ def _scans(data: bytes, position: int) -> _Scans:
             position += 2
         after = _MARKER.search(data, position)
         if after is None:
-            return _Scans(first_end or len(data), len(data), False, count, components)
+            return _Scans(first_end or len(data), len(data), False, count)
         position = after.start()
         if count == 1 and not first_end:
             first_end = position
