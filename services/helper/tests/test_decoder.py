@@ -86,6 +86,13 @@ async def test_a_caller_who_goes_takes_its_process_along(decoder: Decoder) -> No
     assert (await decoder.check(heic(), **LIMITS)).width == 320
 
 
+async def test_it_knows_no_secret_of_the_service(decoder: Decoder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LAUNDRY_S3_SECRET_KEY", "hush")
+    await decoder.pictures(picture())
+    (child,) = children()
+    assert b"LAUNDRY" not in Path(f"/proc/{child}/environ").read_bytes()
+
+
 async def test_it_takes_no_more_than_it_can_and_ends_when_unused() -> None:
     decoder = make(waiting=1, idle_s=0.2)
     asked = [asyncio.ensure_future(decoder.check(heic(), **LIMITS)) for _ in range(4)]

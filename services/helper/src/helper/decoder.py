@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import os
 import struct
 import sys
 from typing import Any
@@ -17,6 +18,7 @@ from laundry_reading.pictures import Made, Pictures
 from laundry_reading.worker import READY, message
 
 ENDED = Counter("laundry_helper_decoder_ended", "Decoders that did not survive a photo", ["how"])
+SURROUNDINGS = frozenset({"PATH", "PYTHONPATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "TZ"})
 START_S, END_S = 60.0, 5.0
 
 log = structlog.get_logger(__name__)
@@ -119,7 +121,14 @@ class _Process:
     async def start(cls) -> "_Process":
         pipe = asyncio.subprocess.PIPE
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "laundry_reading.worker", stdin=pipe, stdout=pipe, limit=2**20
+            sys.executable,
+            "-m",
+            "laundry_reading.worker",
+            stdin=pipe,
+            stdout=pipe,
+            limit=2**20,
+            # Nothing of ours: no address, no password.
+            env={name: value for name, value in os.environ.items() if name in SURROUNDINGS},
         )
         started = cls(process)
         try:
