@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 from dataclasses import dataclass
 
 from PIL import Image
@@ -40,7 +41,11 @@ def read_photo(data: bytes, *, max_pixels: int = MOST_PIXELS) -> Photo:
         PhotoError: one of its subclasses, by what is wrong.
     """
     kind = format_of(data)
-    photo = Photo(*read_heif(data)) if kind == "HEIF" else Photo(_READERS[kind](data))
+    try:
+        photo = Photo(*read_heif(data)) if kind == "HEIF" else Photo(_READERS[kind](data))
+    except (IndexError, KeyError, ValueError, struct.error) as error:
+        # Of some bytes nobody has thought.
+        raise damaged() from error
     check_pixels(photo.lean.format, photo.lean.width, photo.lean.height, max_pixels)
     return photo
 

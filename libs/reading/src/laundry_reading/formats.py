@@ -117,7 +117,7 @@ def _unknown(data: bytes) -> PhotoError:
             return _unsupported(name, way_out)
     if _SVG.match(head.removeprefix(b"\xef\xbb\xbf")):
         return _unsupported("SVG", "Send a photo, not a drawing.")
-    return NotAnImage(f"The file is not a photo. Send one as {TAKEN}.")
+    return NotAnImage(f"The file is not an image that is known here. Send a photo as {TAKEN}.")
 
 
 def _unsupported(name: str, way_out: str) -> UnsupportedFormat:

@@ -31,6 +31,7 @@ _ALONE = frozenset({0x01, *range(0xD0, 0xD8)})
 _SOS, _EOI, _SOI = 0xDA, 0xD9, 0xD8
 _JFIF = b"\xff\xe0\x00\x10JFIF\x00\x01\x01\x00\x00\x01\x00\x01\x00\x00"
 _LARGEST_SIDE = 65_500
+_SOME_BYTES = 32_768
 # In a scan an FF is data or a restart; anything else behind it begins a segment.
 _MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 
@@ -65,8 +66,8 @@ def read_jpeg(data: bytes) -> Lean:
     check_pixels("JPEG", width, height)
     head = b"".join([_START, _JFIF if found.jfif else b"", found.adobe or b"", *found.kept])
     single = frame[1] != 0xC2 and data[scans_at + 4 : scans_at + 5] == frame[9:10]
-    # In one scan its end mark can stand nowhere else, and is found sooner than the next of any marks.
-    end = data.find(_END, scans_at) if single else -1
+    # From behind: most end there, and nothing else is read of half a megabyte. A decoder stops at the first.
+    end = data.rfind(_END, scans_at) if single else -1
     closed = end >= 0
     if not closed:
         scans = _scans(data, scans_at)
@@ -87,15 +88,18 @@ def read_jpeg(data: bytes) -> Lean:
     )
 
 
+def without_tail(lean: Lean) -> bytes:
+    """Return the JPEG without what a phone has appended, which is no picture of it."""
+    data = lean.data
+    return data[: data.index(_END, _scan_at(data, _frame_at(data))) + 2] if lean.by_rows else data
+
+
 def only_first_scan(lean: Lean) -> bytes:
     """Return the JPEG with its first scan alone, which was tried when it was checked."""
     data = lean.data
     if lean.by_rows:
         return data
-    at = _frame_at(data)
-    while data[at + 1] != _SOS:
-        at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
-    return data[: _scans(data, at).first_end] + _END
+    return data[: _scans(data, _scan_at(data, _frame_at(data))).first_end] + _END
 
 
 def _read_segments(data: bytes, found: _Found) -> int:
@@ -219,12 +223,17 @@ def try_first_row(lean: Lean) -> None:
     Raises:
         DamagedPhoto: it does not decode.
     """
-    data = only_first_scan(lean)
+    data = lean.data
     at = _frame_at(data)
+    scan = _scan_at(data, at)
+    if not lean.by_rows:
+        data = data[: _scans(data, scan).first_end]
     down = max((part & 15 for part in data[at + 11 : at + 10 + 3 * data[at + 9] : 3]), default=1) or 1
     rows = min(lean.height, 8 * down)
     try:
-        short = data[: at + 5] + rows.to_bytes(2, "big") + data[at + 7 :]
+        # What is not there is gray: its blocks need not be whole.
+        head, some = data[at + 7 : scan], data[scan : scan + _SOME_BYTES]
+        short = b"".join([data[: at + 5], rows.to_bytes(2, "big"), head, some, _END])
         with Image.open(io.BytesIO(short), formats=("JPEG",)) as image:
             image.draft("RGB", (max(1, image.width // 8), 1))
             image.load()
@@ -234,6 +243,12 @@ def try_first_row(lean: Lean) -> None:
         raise damaged() from error
 
 
+def _scan_at(lean: bytes, at: int) -> int:
+    while lean[at + 1] != _SOS:
+        at += 2 + int.from_bytes(lean[at + 2 : at + 4], "big")
+    return at
+
+
 def _frame_at(lean: bytes) -> int:
     at = 2
     while lean[at + 1] not in _SOF:
@@ -241,12 +256,29 @@ def _frame_at(lean: bytes) -> int:
     return at
 
 
+def _has_every_scan(lean: bytes) -> bool:
+    """Whether the scans tell every coefficient of every component to its last bit."""
+    frame = _frame_at(lean)
+    told: dict[tuple[int, int], int] = {}
+    at = _scan_at(lean, frame)
+    while at >= 0:
+        parts = int.from_bytes(lean[at + 4 : at + 5], "big")
+        if at + 8 + 2 * parts > len(lean):
+            return False
+        first, last, bits = lean[at + 5 + 2 * parts : at + 8 + 2 * parts]
+        for part in lean[at + 5 : at + 5 + 2 * parts : 2]:
+            told |= {(part, place): bits & 15 for place in range(first, min(last, 63) + 1)}
+        at = lean.find(b"\xff\xda", at + 2)
+    known = lean[frame + 10 : frame + 10 + 3 * lean[frame + 9] : 3]
+    return all(told.get((part, place), 1) == 0 for part in known for place in range(64))
+
+
 def is_whole(lean: Lean) -> bool:
     """Whether a last scan that nothing ends is all there: some phones' panoramas lack the end mark."""
     if lean.ends:
         return True
     if not lean.by_rows:
-        return decodes_without_complaint(lean.data)
+        return _has_every_scan(lean.data) and decodes_without_complaint(lean.data)
     try:
         # Its decoder looks some bytes ahead; if these do not suffice, Pillow misses the rest.
         data = lean.data.removesuffix(_END) + bytes(4)

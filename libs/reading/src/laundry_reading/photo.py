@@ -19,9 +19,8 @@ from laundry_reading.errors import (
     TruncatedPhoto,
     UnsupportedEncoding,
     UnsupportedFormat,
-    cut_off,
 )
-from laundry_reading.jpeg import is_whole, try_first_row
+from laundry_reading.jpeg import try_first_row
 from laundry_reading.lean import MOST_PIXELS
 
 MAX_BYTES = 30_000_000
@@ -82,11 +81,10 @@ def check_photo(data: bytes, *, max_bytes: int = MAX_BYTES, max_pixels: int = MA
         PhotoError: one of its subclasses, by what is wrong.
     """
     photo = _read(data, max_bytes, max_pixels)
-    if photo.lean.format != "JPEG":
+    info = _info(photo)
+    if not info.sure:
         decode(photo, _LEAST)
-    elif not is_whole(photo.lean):
-        raise cut_off()
-    return _info(photo)
+    return info
 
 
 def _read(data: bytes, max_bytes: int, max_pixels: int) -> Photo:

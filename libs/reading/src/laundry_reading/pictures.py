@@ -14,6 +14,7 @@ from PIL import Image, ImageCms
 from laundry_reading.decoding import Photo, decode, read_photo
 from laundry_reading.errors import PhotoError
 from laundry_reading.exif import TURNS, UPRIGHT, orientation_only
+from laundry_reading.jpeg import without_tail
 from laundry_reading.lean import Lean
 from laundry_reading.preprocess import to_rgba
 
@@ -71,13 +72,14 @@ def _stripped(lean: Lean) -> Made | None:
         return None
     turned = lean.orientation >= 5
     width, height = (lean.height, lean.width) if turned else (lean.width, lean.height)
+    data = without_tail(lean)
     if lean.orientation == UPRIGHT:
-        return Made(lean.data, width, height)
+        return Made(data, width, height)
     exif = orientation_only(lean.orientation)
     segment = b"\xff\xe1" + (2 + len(exif)).to_bytes(2, "big") + exif
     # Behind SOI, or behind JFIF's segment, which wants to be the first.
-    at = 20 if lean.data[2:4] == b"\xff\xe0" else 2
-    return Made(lean.data[:at] + segment + lean.data[at:], width, height)
+    at = 20 if data[2:4] == b"\xff\xe0" else 2
+    return Made(data[:at] + segment + data[at:], width, height)
 
 
 def _shown(photo: Photo, longest: int) -> Image.Image:
