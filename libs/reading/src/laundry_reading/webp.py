@@ -28,7 +28,7 @@ def read_webp(data: bytes) -> Lean:
     flags, canvas = 0, None
     orientation, profile = UPRIGHT, b""
     position, whole = 12, True
-    end = min(len(data), int.from_bytes(data[4:8], "little") + 8)
+    end = int.from_bytes(data[4:8], "little") + 8
     while position + 8 <= len(data) and (position < end or not _has_pixels(kept)):
         kind, length = (
             data[position : position + 4],
@@ -50,7 +50,7 @@ def read_webp(data: bytes) -> Lean:
         elif kind == b"ICCP":
             profile = body
     if not _has_pixels(kept):
-        raise damaged() if whole and position < end else cut_off()
+        raise damaged() if whole and end <= len(data) else cut_off()
     width, height = canvas or _size(kept)
     animated = any(kind == b"ANMF" for kind, _ in kept)
     by_rows = kept[-1][0] == b"VP8 " and not any(kind == b"ALPH" for kind, _ in kept)
