@@ -1,6 +1,7 @@
 """What photos and the trainer may reach, tried from inside; and what becomes of what comes back."""
 
 import asyncio
+import io
 import json
 import os
 import signal
@@ -14,9 +15,11 @@ from typing import Any
 
 import numpy as np
 import onnx
+import pillow_heif
 import pytest
 import pytest_asyncio
 from onnx import TensorProto, helper
+from PIL import Image
 
 from laundry_reading.manifest import Manifest
 from laundry_reading.preprocess import decode_for_model
@@ -175,6 +178,22 @@ async def test_who_looks_at_photos_has_no_secret_in_its_environment(monkeypatch:
     finally:
         await shut.end()
     assert shut.process.returncode == -signal.SIGKILL
+
+
+async def test_a_phones_heic_and_a_large_png_are_seen_behind_the_doors(starter: Starter) -> None:
+    pillow_heif.register_heif_opener()
+    picture = Image.new("RGB", (320, 240), (90, 120, 200))
+    large = Image.new("L", (6500, 5000), 90)
+    async with Looker(starter) as looker:
+        for image, kind, options in (
+            (picture, "HEIF", {}),
+            (picture, "AVIF", {}),
+            (large, "PNG", {"compress_level": 1}),
+        ):
+            file = io.BytesIO()
+            image.save(file, kind, **options)
+            pixels = await looker.pixels(file.getvalue(), 32)
+            assert np.abs(pixels.astype(int) - (90 if kind == "PNG" else [90, 120, 200])).max() < 6
 
 
 async def test_photos_are_seen_as_a_replica_sees_them(starter: Starter) -> None:
