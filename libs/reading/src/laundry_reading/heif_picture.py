@@ -16,7 +16,7 @@ from laundry_reading.heif_writer import wrap
 from laundry_reading.lean import Lean, check_pixels
 
 MAX_TILE_PIXELS = {"HEIC": 33_000_000, "AVIF": 20_000_000}
-"""Largest picture or tile that is coded as one, which decoders hold whole. What phones make of more is a grid."""
+"""Largest picture or tile that is coded as one, which decoders hold whole. More comes as a grid."""
 
 MAX_DEEP_TILE_PIXELS = {"HEIC": 20_000_000, "AVIF": 12_000_000}
 """The same with more than eight bits a channel."""
