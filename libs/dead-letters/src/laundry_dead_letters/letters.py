@@ -6,20 +6,24 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from laundry_events.ladder import (
+from laundry_events.headers import (
     ATTEMPT,
     BROKER_HEADERS,
     DELIVERIES,
     FIRST_FAILED_AT,
+    LARGEST_COUNT,
+    ORIGINAL_KEY,
     PUT_OFF,
-    bounded,
+    REDRIVEN,
+    SHORT_BYTES,
+    SIGNATURE,
+    allowed,
+    clean,
 )
 from laundry_events.suspects import DELIVERY_COUNT
 from laundry_events.topology import DELIVERY_LIMIT
 
 UNSAID = "not-said"
-ORIGINAL_KEY = "x-original-routing-key"
-REDRIVEN = "x-redriven"
 # Written by the consumer that gave up; a redriven message starts with a history of its own.
 HISTORY = (
     ATTEMPT,
@@ -31,10 +35,9 @@ HISTORY = (
     "x-last-failed-at",
     "x-error-",
     "x-service",
+    "x-body-",
     *BROKER_HEADERS,
 )
-# RabbitMQ would deliver the copy to these routing keys too; it is meant for one queue.
-MORE_RECIPIENTS = ("CC", "BCC")
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +132,11 @@ class DeadLetter:
         return count if isinstance(count, int) and count > 0 else 0
 
     @property
+    def signed(self) -> bool:
+        """Whether it bears a signature of its consumer; only that consumer can tell whether it is good."""
+        return isinstance(self.headers.get(SIGNATURE), str)
+
+    @property
     def trace_id(self) -> str | None:
         """The trace that it belongs to (W3C traceparent)."""
         parts = str(self.headers.get("traceparent", "")).split("-")
@@ -186,22 +194,17 @@ def utc(when: datetime) -> str:
 
 def redriven_headers(letter: DeadLetter, act: Act, now: datetime) -> dict[str, Any]:
     """Return the headers of the copy that goes back: the event, a fresh retry budget, who and why."""
-    headers = bounded(
-        {
-            name: value
-            for name, value in letter.headers.items()
-            if not name.startswith(HISTORY) and name not in MORE_RECIPIENTS
-        }
-    )
+    kept = allowed(letter.headers)
+    headers = {name: value for name, value in kept.items() if not name.startswith(HISTORY)}
     key = _key_at_death(letter)
     if key is not None:
-        headers[ORIGINAL_KEY] = key
+        headers[ORIGINAL_KEY] = clean(key, SHORT_BYTES)
     headers.update(
         {
-            REDRIVEN: letter.redriven + 1,
-            "x-redriven-by": act.by,
+            REDRIVEN: min(letter.redriven + 1, LARGEST_COUNT),
+            "x-redriven-by": clean(act.by, 512),
             "x-redriven-at": utc(now),
-            "x-redrive-reason": act.why,
+            "x-redrive-reason": clean(act.why, 4_096),
         }
     )
     return headers
