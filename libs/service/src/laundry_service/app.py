@@ -105,6 +105,10 @@ class Consuming:
         """Whether messages are handled, not held for a server that is away."""
         return self.broker.paused_for is None
 
+    async def settles(self) -> bool:
+        """Whether messages that are taken come to an end; if not, nobody should count on this process."""
+        return self.broker.settles
+
     async def healthy(self) -> bool:
         """Whether subscribers were started and the connection is up."""
         return self.started and await self.broker.ping(timeout=1.0)
@@ -189,6 +193,7 @@ def make_app(
         broker_checks.append(Check("publishing", publisher.unhindered, required=False))
     if consuming is not None:
         broker_checks.append(Check("consumer", consuming.healthy, required=broker_required))
+        broker_checks.append(Check("settling messages", consuming.settles))
         # Only told: the server that is waited for has a check of its own where readiness needs it.
         broker_checks.append(Check("taking messages", consuming.taking, required=False))
     app.include_router(health_router([*checks, *broker_checks]))

@@ -1,5 +1,6 @@
 """Structured logs: one JSON object a line, with the trace and the event that it belongs to."""
 
+import io
 import logging
 import sys
 import time
@@ -76,6 +77,9 @@ def configure_logging(service: str, level: str = "INFO") -> None:
         entry["service"] = service
         return entry
 
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # What a stranger sent may hold half a surrogate pair; for that no line should be lost.
+        sys.stdout.reconfigure(errors="backslashreplace")
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(

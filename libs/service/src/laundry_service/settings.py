@@ -1,9 +1,10 @@
 """Settings that every service has. Each service adds its own in one class of its ``settings.py``."""
 
+from datetime import datetime
 from importlib import metadata
 from typing import Annotated
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from laundry_service.auth.principal import Role
@@ -29,6 +30,16 @@ class ServiceSettings(BaseSettings):
         default=LOOPBACK, description="Whose X-Forwarded-For is believed: web and what stands before it"
     )
 
+    letter_key: SecretStr | None = Field(
+        default=None,
+        description="Signs the dead letters and retries of this service's own queues, 32 characters or more; "
+        "two with a comma while one replaces the other, the first signs",
+    )
+    letters_unsigned_until: datetime | None = Field(
+        default=None,
+        description="Until then what comes back unsigned is taken too: seven days after an upgrade",
+    )
+
     amqp_url: SecretStr
     jwks_url: str = Field(description="Where the identity provider publishes its keys (RFC 7517)")
     jwt_issuer: str
@@ -50,6 +61,12 @@ class ServiceSettings(BaseSettings):
         default={},
         description='JSON replacing defaults: {"uploads": {"person": "120/m", "address": "600/m"}}',
     )
+
+    @field_validator("letter_key", "letters_unsigned_until", mode="before")
+    @classmethod
+    def _empty_is_none(cls, value: object) -> object:
+        """Compose passes on a variable that nobody set as an empty one."""
+        return None if value == "" else value
 
 
 class DatabaseSettings(ServiceSettings):

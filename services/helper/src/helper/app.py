@@ -14,6 +14,7 @@ from laundry_service.app import make_app
 from laundry_service.changes import Changes
 from laundry_service.database import Database
 from laundry_service.health import Check
+from laundry_service.letters import letter_signer
 from laundry_service.needs import needs_database
 from laundry_service.objectstore import ObjectStore
 from laundry_service.periodic import Periodic
@@ -37,6 +38,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         service=name,
         service_version=version,
         drills=settings.drills,
+        signer=letter_signer(settings),
         needs=[needs_database(database)],
     )
     subscribe(consumer, database, prefetch=settings.task_read_prefetch)

@@ -11,6 +11,7 @@ from laundry_service.audit.http import audit_router, head_of
 from laundry_service.changes import Changes
 from laundry_service.database import Database
 from laundry_service.health import Check
+from laundry_service.letters import letter_signer
 from laundry_service.needs import needs_database
 from laundry_service.objectstore import ObjectStore
 from laundry_service.periodic import Periodic
@@ -67,6 +68,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         service=settings.service_name,
         service_version=VERSION,
         drills=settings.drills,
+        signer=letter_signer(settings),
         needs=[needs_database(database)],
     )
     subscribe(consumer, database, prefetch=settings.prefetch)

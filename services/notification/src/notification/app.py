@@ -14,6 +14,7 @@ from laundry_service.app import make_app
 from laundry_service.changes import Changes
 from laundry_service.database import Database
 from laundry_service.health import Check
+from laundry_service.letters import letter_signer
 from laundry_service.needs import needs_database
 from laundry_service.periodic import Periodic
 from laundry_service.settings import version_of
@@ -56,6 +57,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         service=SERVICE,
         service_version=VERSION,
         drills=settings.drills,
+        signer=letter_signer(settings),
         needs=[needs_database(database)],
     )
     changes = Changes(database_url, CHANGES_CHANNEL)
@@ -116,6 +118,7 @@ def create_faults_app(settings: Settings | None = None) -> FastAPI:
         service=SERVICE,
         service_version=VERSION,
         drills=settings.drills,
+        signer=letter_signer(settings),
         needs=[needs_database(database)],
     )
     sender = FaultSender(

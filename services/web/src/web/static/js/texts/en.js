@@ -231,6 +231,7 @@ export default {
   "dlq.warning.replica-offline": "A replica of the queue is offline",
   "dlq.warning.no-consumers": "Nobody consumes it",
   "dlq.warning.nearly-full": "Nearly full",
+  "dlq.warning.dead-letters-nearly-full": "Dead letters are nearly full",
   "dlq.warning.old-messages": "A message waits for over a minute",
   "dlq.warning.dead-letters": "Dead letters wait",
 };

@@ -225,6 +225,7 @@ export default {
   "dlq.warning.replica-offline": "큐 복제본 하나가 꺼져 있습니다",
   "dlq.warning.no-consumers": "소비자가 없습니다",
   "dlq.warning.nearly-full": "거의 가득 찼습니다",
+  "dlq.warning.dead-letters-nearly-full": "실패한 메시지 보관함이 거의 가득 찼습니다",
   "dlq.warning.old-messages": "1분 넘게 기다리는 메시지가 있습니다",
   "dlq.warning.dead-letters": "데드 레터가 있습니다",
 };
