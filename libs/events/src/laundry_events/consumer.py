@@ -26,6 +26,7 @@ from laundry_events.errors import (
     ConsumerKilled,
     InterruptedHandling,
     NotNow,
+    NotSigned,
     PublishError,
 )
 from laundry_events.events import Event
@@ -34,7 +35,7 @@ from laundry_events.gate import Gate, Need, Released, Trial
 from laundry_events.in_hand import InHand, held
 from laundry_events.publisher import Publisher
 from laundry_events.received import check_size, drill, meta_of, raw_meta, text_headers
-from laundry_events.signing import LetterSigner
+from laundry_events.signing import NOT_SIGNED, LetterSigner
 from laundry_events.suspects import BURY_AT, TRY_AT, Suspects, deaths_of
 from laundry_events.topology import PLAN, Plan
 
@@ -154,11 +155,16 @@ class EventConsumer:
     def _subscribe(self, queue: str, handler: RawHandler, *, prefetch: int, enveloped: bool) -> None:
         self._plan.queue(queue)
         self._in_hand.watch(queue, window=prefetch)
+        self._signer.watch(queue)
         suspects = Suspects(queue)
         spec = RabbitQueue(queue, queue_type=QueueType.QUORUM, durable=True, declare=False)
 
         async def attempt(raw: IncomingMessage) -> None:
-            self._signer.check(raw, queue)
+            try:
+                self._signer.check(raw, queue)
+            except NotSigned:
+                NOT_SIGNED.labels(queue).inc()
+                raise
             check_size(raw.body)
             if self._drills and "x-drill" in raw.headers:
                 drill(raw.headers["x-drill"])

@@ -25,6 +25,7 @@ VERSION = "v1"
 SHORTEST_KEY = 32
 
 UNSIGNED = Counter("laundry_letters_unsigned", "Messages that came back unsigned and were taken", ["queue"])
+NOT_SIGNED = Counter("laundry_letters_not_signed", "Messages that came back and were refused", ["queue"])
 
 log = structlog.get_logger(__name__)
 
@@ -55,6 +56,10 @@ class LetterSigner:
         headers.pop(SIGNATURE, None)
         if self._keys:
             headers[SIGNATURE] = _signature(self._keys[0], queue, headers, body, message_id)
+
+    def watch(self, queue: str) -> None:
+        """Show a queue's count from now on: an increase is told from what was never counted."""
+        NOT_SIGNED.labels(queue)
 
     def check(self, raw: Any, queue: str) -> None:
         """Let pass what came the usual way, and what came back with a signature of ours.
