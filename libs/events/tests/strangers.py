@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from pamqp import commands
 from pamqp.body import ContentBody
 
+from laundry.faults import raw_mqtt
+
 TIMEOUT_S = 10.0
 FLAGS = commands.Basic.Properties.flags
 
@@ -178,91 +180,28 @@ class Packet:
     payload: bytes
 
 
-def pair(payload: bytes) -> bytes:
-    return len(payload).to_bytes(2) + payload
-
-
-def user_property(name: bytes, value: bytes) -> bytes:
-    return b"\x26" + pair(name) + pair(value)
-
-
 MQTT_NAMES = st.one_of(
     st.binary(max_size=300),
     st.sampled_from([b"CC", b"BCC", b"x-attempt", b"x-death", b"x-original-routing-key", b"cloudEvents_id"]),
 )
-USER_PROPERTIES = st.tuples(MQTT_NAMES, st.binary(max_size=300)).map(lambda both: user_property(*both))
+USER_PROPERTIES = st.tuples(MQTT_NAMES, st.binary(max_size=300)).map(
+    lambda both: raw_mqtt.user_property(*both)
+)
 PACKETS = st.builds(
     Packet,
     st.lists(
         st.one_of(
             USER_PROPERTIES,
             USER_PROPERTIES.map(lambda one: one * 60),
-            st.binary(max_size=300).map(lambda data: b"\x09" + pair(data)),
+            st.binary(max_size=300).map(raw_mqtt.correlation_data),
         ),
         max_size=4,
     ).map(b"".join)
     | st.tuples(
-        st.binary(max_size=300).map(lambda text: b"\x03" + pair(text)) | st.just(b""),
-        st.sampled_from([b"", b"\x01\x00", b"\x01\x01"]),
-        st.sampled_from([b"", b"\x02\x00\x00\x02\x58"]),
-        st.binary(max_size=60).map(lambda text: b"\x08" + pair(text)) | st.just(b""),
+        st.binary(max_size=300).map(raw_mqtt.content_type) | st.just(b""),
+        st.booleans().map(raw_mqtt.payload_is_text) | st.just(b""),
+        st.integers(600, 2**32 - 1).map(raw_mqtt.expiry) | st.just(b""),
+        st.binary(max_size=60).map(raw_mqtt.response_topic) | st.just(b""),
     ).map(b"".join),
     BODIES.filter(lambda body: len(body) < 60_000),
 )
-
-
-def _variable(number: int) -> bytes:
-    found = b""
-    while True:
-        number, digit = divmod(number, 128)
-        found += bytes([digit | (128 if number else 0)])
-        if not number:
-            return found
-
-
-class RawMqtt:
-    """An MQTT 5 connection over which any packet may be published."""
-
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._reader, self._writer = reader, writer
-
-    async def publish(self, topic: str, packet: Packet) -> bool:
-        """Publish at QoS 1, and say whether the broker took it; one that it refuses ends this connection."""
-        properties = _variable(len(packet.properties)) + packet.properties
-        self.send(0x32, pair(topic.encode()) + b"\x00\x01" + properties + packet.payload)
-        try:
-            kind, answer = await self.receive()
-        except (asyncio.IncompleteReadError, ConnectionError):
-            return False
-        return kind == 0x40 and (len(answer) < 3 or answer[2] < 0x80)
-
-    def send(self, kind: int, payload: bytes) -> None:
-        """Write one packet."""
-        self._writer.write(bytes([kind]) + _variable(len(payload)) + payload)
-
-    async def receive(self) -> tuple[int, bytes]:
-        """Read one packet."""
-        async with asyncio.timeout(TIMEOUT_S):
-            kind = (await self._reader.readexactly(1))[0]
-            size = shift = 0
-            while True:
-                digit = (await self._reader.readexactly(1))[0]
-                size |= (digit & 127) << shift
-                shift += 7
-                if digit < 128:
-                    return kind, await self._reader.readexactly(size)
-
-
-@contextlib.asynccontextmanager
-async def raw_mqtt(url: str, username: str, password: str, client: str) -> AsyncIterator[RawMqtt]:
-    parts = urlsplit(url)
-    reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
-    try:
-        raw = RawMqtt(reader, writer)
-        logins = pair(client.encode()) + pair(username.encode()) + pair(password.encode())
-        raw.send(0x10, pair(b"MQTT") + b"\x05\xc2" + (60).to_bytes(2) + b"\0" + logins)
-        kind, answer = await raw.receive()
-        assert (kind, answer[1]) == (0x20, 0), f"no login: {answer!r}"
-        yield raw
-    finally:
-        writer.close()

@@ -18,6 +18,7 @@ import pytest_asyncio
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from laundry.faults.raw_mqtt import raw_mqtt, user_property
 from laundry_dead_letters.audit import FileAudit
 from laundry_dead_letters.broker import connected
 from laundry_dead_letters.letters import UNSAID, Act, DeadLetter, Selection
@@ -35,10 +36,10 @@ from laundry_events.events import (
     TaskSubmitted,
 )
 from laundry_events.signing import LetterSigner
-from laundry_events.topology import PLAN, RETRY_DELAYS_S, TELEMETRY_EXCHANGE
+from laundry_events.topology import DEAD_EXCHANGE, PLAN, RETRY_DELAYS_S, TELEMETRY_EXCHANGE, dead_queue
 from laundry_testing.messaging import Messaging, eventually
 
-from .strangers import PACKETS, Packet, Stranger, raw_amqp, raw_mqtt, strangers, user_property
+from .strangers import PACKETS, Packet, Stranger, raw_amqp, strangers
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(300)]
 
@@ -47,8 +48,9 @@ ROOM = 3
 """Others share this machine's processors."""
 
 KEY = "k" * 32
-EACH = 14
-BY_MQTT = 40
+EACH = 12
+BURIED = 4
+BY_MQTT = 30
 QUEUES = [queue for queue in PLAN.queues if queue.dead]
 TELEMETRY = "telemetry.reported"
 NOW = datetime.now(UTC)
@@ -106,6 +108,7 @@ class Laundry:
     publisher: Publisher
     arrived: dict[str, float] = field(default_factory=dict)
     took: Counter[str] = field(default_factory=Counter)
+    buried: Counter[str] = field(default_factory=Counter)
     late_s: list[float] = field(default_factory=list)
 
     def judge(self, id_: str, body: bytes) -> None:
@@ -133,13 +136,18 @@ class Laundry:
         vhost = self.messaging.vhost
         username = f"{vhost}:{self.messaging.broker.username}"
         url, password = self.messaging.broker.mqtt_url, self.messaging.broker.password
-        async with raw_mqtt(url, username, password, f"{device}-{vhost}") as raw:
-            return await raw.publish(f"telemetry/{device}", packet)
+        async with raw_mqtt(url, f"{device}-{vhost}", username, password) as raw:
+            return await raw.publish(f"telemetry/{device}", packet.payload, packet.properties)
 
     async def by_amqp(self, queue: str, message: Stranger) -> bool:
         planned = PLAN.queue(queue)
         async with raw_amqp(self.messaging.amqp_url) as raw:
             return await raw.publish(planned.exchange, planned.keys[0].replace("*", "stranger"), message)
+
+    async def bury(self, queue: str, message: Stranger) -> bool:
+        """Put a message among the dead letters as it is: as the broker does when nobody lived to copy it."""
+        async with raw_amqp(self.messaging.amqp_url) as raw:
+            return await raw.publish(DEAD_EXCHANGE, dead_queue(queue), message)
 
     async def at_rest(self) -> bool:
         """Whether nothing is ready, unacknowledged or waiting anywhere but in the dead letters."""
@@ -162,7 +170,11 @@ class Laundry:
 
     async def all_died(self) -> bool:
         counts = {queue.name: await self.messaging.count(str(queue.dead)) for queue in QUEUES}
-        return counts == {queue.name: self.took[queue.name] for queue in QUEUES}
+        return counts == {queue.name: self.dead(queue.name) for queue in QUEUES}
+
+    def dead(self, queue: str) -> int:
+        """How many letters there must be."""
+        return self.took[queue] + self.buried[queue]
 
 
 @pytest_asyncio.fixture
@@ -236,6 +248,8 @@ async def test_any_message_on_any_queue_dies_alone_and_can_be_handled(
         drawing = strangers(outgoing.headers if outgoing else {}, outgoing.body if outgoing else b"{}")
         for message in drawn(drawing, EACH):
             amqp(queue.name, message)
+        for message in drawn(drawing, BURIED):
+            laundry.buried[queue.name] += await laundry.bury(queue.name, message)
     for packet in drawn(PACKETS, BY_MQTT):
         mqtt(packet)
     # In any case what was seen to do harm.
@@ -261,11 +275,12 @@ async def test_any_message_on_any_queue_dies_alone_and_can_be_handled(
 async def handled_by_people(laundry: Laundry, audit: FileAudit) -> None:
     """List, export and send back every letter, and discard it when it died again."""
     for queue in QUEUES:
-        name, number = queue.name, laundry.took[queue.name]
+        name, number = queue.name, laundry.dead(queue.name)
         letters = await laundry.letters(name)
         assert len(letters) == number
+        assert sum(letter.signed for letter in letters) >= laundry.took[name]
+        assert sum(letter.reason == UNSAID for letter in letters) <= laundry.buried[name]
         for letter in letters:
-            assert letter.reason != UNSAID
             json.dumps(exported(letter), allow_nan=False).encode()
         # What was looked at is counted again once the broker has taken it back.
         await eventually(laundry.all_died, what="every letter in its place")
@@ -279,17 +294,19 @@ async def handled_by_people(laundry: Laundry, audit: FileAudit) -> None:
             await redrive(
                 broker, queue.name, Selection(), Bounds(), tally, act=act, audit=audit, rate=1000
             )  # fmt: skip
-            assert tally.done == laundry.took[queue.name]
+            assert tally.done == laundry.dead(queue.name)
     await eventually(laundry.all_died, what="their second death")
     await eventually(laundry.at_rest, what="nothing unacknowledged after a redrive")
     for queue in QUEUES:
         letters = await laundry.letters(queue.name)
         assert all(letter.redriven for letter in letters)
-        assert not [letter for letter in letters if letter.reason == "redrive-not-signed"]
+        # What no consumer had signed is not taken back, and is not signed for it.
+        forged = [letter for letter in letters if letter.reason == "redrive-not-signed"]
+        assert (len(forged), any(letter.signed for letter in forged)) == (laundry.buried[queue.name], False)
     await eventually(laundry.all_died, what="every letter in its place")
     async with connected([laundry.messaging.amqp_url]) as broker:
         for queue in QUEUES:
             tally, act = Tally(), Act("discard", "tester", "seen")
             await discard(broker, queue.name, Selection(), Bounds(), tally, act=act, audit=audit)
-            assert tally.done == laundry.took[queue.name]
+            assert tally.done == laundry.dead(queue.name)
             assert await laundry.messaging.count(str(queue.dead)) == 0

@@ -24,6 +24,7 @@ from laundry_events.headers import (
     LARGEST_COUNT,
     ORIGINAL_KEY,
     SHORT_BYTES,
+    SIGNATURE,
     clean,
     foreign_properties,
     short,
@@ -186,6 +187,8 @@ class FailurePath:
         headers = dict(move.headers)
         if self._trusts(raw, queue):
             self._signer.sign(queue, headers, raw.body, message_id)
+        else:
+            headers.pop(SIGNATURE, None)
         await self._copies.send(
             DEAD_EXCHANGE if move.dead else RETRY_EXCHANGE,
             move.queue,

@@ -3,7 +3,6 @@
 import asyncio
 import secrets
 import time
-from collections.abc import Sequence
 from contextlib import suppress
 
 from laundry.faults import raw_mqtt
@@ -17,6 +16,7 @@ OF_EACH = 5
 DEAD_S = 30.0
 PUSH_S = 15.0
 EVERY_S = 0.05
+FAULTS_OF_OTHERS = 4
 BAD = b'{"samples": ['
 FRAME = 1_500
 """User properties that together fill a frame of AMQP, and a packet nearly."""
@@ -56,11 +56,10 @@ async def hostile_device(world: World) -> list[Observation]:
         raise NotHere("this stack's broker takes no MQTT")
     sending = asyncio.create_task(_send_all(world, url, device))
     try:
-        alarms = await _break_others(world, sending)
+        late = await _break_others(world, sending)
         taken = await sending
     finally:
         sending.cancel()
-    late = await _pushed(world, alarms)
 
     async def died() -> bool:
         return await _dead(world, device) == taken
@@ -70,7 +69,7 @@ async def hostile_device(world: World) -> list[Observation]:
     return [
         Observation(f"{taken} malign messages were taken", taken >= len(MALIGN) * OF_EACH // 2),
         Observation(f"{dead} of them are dead letters, with their reasons", all_dead),
-        Observation(f"{len(alarms)} faults of others were pushed, the last after {max(late):.1f} s",
+        Observation(f"{len(late)} faults of others were pushed, the last after {max(late):.1f} s",
                     max(late) <= PUSH_S),
         Observation("photos were read on", await world.progress(15) is not None),
     ]  # fmt: skip
@@ -93,29 +92,31 @@ async def _send_all(world: World, url: str, device: str) -> int:
     return taken
 
 
-async def _break_others(world: World, sending: "asyncio.Task[int]") -> list[Alarm]:
-    """Let washers of another branch break, one by HTTP and one by MQTT after the other, until all is sent."""
-    alarms: list[Alarm] = []
-    async with world.stage.client("monitoring") as client:
-        while not sending.done() or len(alarms) < 4:
-            alarms.append(await break_washer(world.load, client))
+async def _break_others(world: World, sending: "asyncio.Task[int]") -> list[float]:
+    """Let washers of another branch break, one by HTTP and one by MQTT after the other, until all is sent.
+
+    Returns:
+        after how many seconds each of those by HTTP was on the owner's phone.
+    """
+    heard: list[asyncio.Task[float]] = []
+    async with world.stage.client("monitoring") as client, asyncio.TaskGroup() as phones:
+        while not sending.done() or len(heard) < FAULTS_OF_OTHERS:
+            alarm = await break_washer(world.load, client)
+            heard.append(phones.create_task(_heard(world, alarm)))
             await break_mqtt_washer(world.load)
             await asyncio.sleep(1)
-    return alarms
+    return [each.result() for each in heard]
 
 
-async def _pushed(world: World, alarms: Sequence[Alarm]) -> list[float]:
-    """Wait for each alarm on the owner's phone; returns the seconds that each was late at most."""
-    late: list[float] = []
-    for alarm in alarms:
+async def _heard(world: World, alarm: Alarm) -> float:
+    """Wait for an alarm on the owner's phone; returns the seconds it took, infinity if it never came."""
+    taken_at = alarm.taken_at or alarm.asked_at
 
-        async def there(alarm: Alarm = alarm) -> bool:
-            return alarm.equipment_id in await shown(world.stage, world.load.phone)
+    async def there() -> bool:
+        return alarm.equipment_id in await shown(world.stage, world.load.phone)
 
-        taken_at = alarm.taken_at or alarm.asked_at
-        came = await world.eventually(there, max(1.0, PUSH_S - (time.monotonic() - taken_at) + 1))
-        late.append(min(time.monotonic() - taken_at, PUSH_S) if came else float("inf"))
-    return late
+    came = await world.eventually(there, PUSH_S + 1)
+    return time.monotonic() - taken_at if came else float("inf")
 
 
 async def _dead(world: World, device: str) -> int:
