@@ -29,6 +29,7 @@ from laundry_events.events import (
     CountedLabel,
     EquipmentFault,
     Event,
+    ModelPromoted,
     Photo,
     PreferenceCreated,
     TaskConfirmed,
@@ -81,6 +82,12 @@ SAMPLES: dict[str, Event] = {
 }
 
 
+STREAM = "model.promoted"
+PROMOTED = ModelPromoted(
+    model_version="m", manifest_key="models/m", sha256="0" * 64, promoted_by="o", promoted_at=NOW
+)
+
+
 def drawn(strategy: st.SearchStrategy[Any], number: int) -> list[Any]:
     """Draw examples for one test: servers are started once, not for each of them."""
     found: list[Any] = []
@@ -124,8 +131,9 @@ class Laundry:
         """Publish an event for each queue the way that the outbox is relayed, and a sample by MQTT."""
         ids = {queue: f"good-{queue}-{len(self.arrived)}-{len(self.late_s)}" for queue in SAMPLES}
         sent = time.monotonic()
+        ids[STREAM] = f"good-{STREAM}-{len(self.late_s)}"
         for queue, id_ in ids.items():
-            await self.publisher.publish(SAMPLES[queue], event_id=id_)
+            await self.publisher.publish(SAMPLES.get(queue, PROMOTED), event_id=id_)
         sample = f"good-{TELEMETRY}-{len(self.late_s)}"
         assert await self.by_mqtt(Packet(b"", json.dumps({"good": sample}).encode()), device="good")
         for id_ in (*ids.values(), sample):
@@ -194,6 +202,10 @@ async def laundry(messaging: Messaging, publisher: Publisher) -> AsyncIterator[L
 
         consumer.on(queue, type(sample), prefetch=5)(handle)
 
+    @consumer.on_stream(STREAM, ModelPromoted)
+    async def follow(event: ModelPromoted, meta: EventMeta) -> None:
+        laundry.judge(meta.id, b"")
+
     @consumer.on_raw(TELEMETRY, prefetch=5)
     async def take(body: bytes, meta: EventMeta) -> None:
         try:
@@ -250,6 +262,9 @@ async def test_any_message_on_any_queue_dies_alone_and_can_be_handled(
             amqp(queue.name, message)
         for message in drawn(drawing, BURIED):
             laundry.buried[queue.name] += await laundry.bury(queue.name, message)
+    promoted = encode(PROMOTED, source="/x", event_id="stranger")
+    for message in drawn(strangers(promoted.headers, promoted.body), EACH):
+        amqp(STREAM, message)
     for packet in drawn(PACKETS, BY_MQTT):
         mqtt(packet)
     # In any case what was seen to do harm.
