@@ -13,7 +13,8 @@ from pamqp import commands, decode
 from pamqp.header import ContentHeader
 
 from laundry_events import wire
-from laundry_events.wire import DEEPEST, UNDECODED
+from laundry_events.headers import UNDECODED
+from laundry_events.wire import DEEPEST
 
 FLAGS = commands.Basic.Properties.flags
 

@@ -12,8 +12,6 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from laundry_events.wire import UNDECODED
-
 ATTEMPT = "x-attempt"
 PUT_OFF = "x-put-off"
 DELIVERIES = "x-deliveries"
@@ -24,6 +22,7 @@ DRILL = "x-drill"
 SIGNATURE = "x-letter-signature"
 FOREIGN = "x-foreign-headers"
 LEFT_OUT = "x-headers-left-out"
+UNDECODED = "x-undecoded"
 
 # The broker adds these when it moves a message; a copy starts its own history.
 BROKER_HEADERS = ("x-death", "x-first-death-", "x-last-death-", "x-delivery-count", "x-acquired-count")

@@ -17,7 +17,8 @@ import aiormq.connection
 import pamqp.frame
 from pamqp import commands, decode, header
 
-UNDECODED = "x-undecoded"
+from laundry_events.headers import UNDECODED
+
 DEEPEST = 8
 """Tables and lists within each other; what lies deeper stays bytes. Python's own stack ends near 1,000."""
 
