@@ -11,13 +11,15 @@ import structlog
 import uvicorn
 from fastapi import FastAPI
 
-from laundry_service.auth import Authenticator
+from laundry_service.auth import Authenticator, Principal
 from laundry_service.body_limit import BodyLimit
+from laundry_service.caching import Caching
 from laundry_service.health import Check, health_router
 from laundry_service.logging import configure_logging
 from laundry_service.outages import install_outages
 from laundry_service.problems import PROBLEM_RESPONSES, install_problems
 from laundry_service.settings import ServiceSettings
+from laundry_service.streams import Streams
 from laundry_service.tracing import configure_tracing, trace_requests
 
 if TYPE_CHECKING:
@@ -147,8 +149,22 @@ def make_app(
     configure_logging(settings.service_name, settings.log_level)
     configure_tracing(settings.service_name, version)
     consuming = Consuming(broker, able) if broker is not None else None
+    stopping = asyncio.Event()
+
+    def still_welcome(principal: Principal) -> bool:
+        authenticator: Authenticator = app.state.authenticator
+        return authenticator.allows(principal)
+
+    streams = Streams(
+        per_person=settings.streams_per_person,
+        per_branch=settings.streams_per_branch,
+        in_all=settings.streams_at_most,
+        max_s=settings.stream_max_s,
+        stopping=stopping,
+        allows=still_welcome,
+    )
     running: list[Part] = [publisher] if publisher is not None else []
-    running += [*parts, *([consuming] if consuming is not None else [])]
+    running += [*parts, streams, *([consuming] if consuming is not None else [])]
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -173,7 +189,8 @@ def make_app(
     app = FastAPI(
         title=title, version=version, description=description, lifespan=lifespan, responses=PROBLEM_RESPONSES
     )
-    app.state.stopping = asyncio.Event()
+    app.state.stopping = stopping
+    app.state.streams = streams
     app.state.authenticator = Authenticator(
         settings.jwks_url, issuer=settings.jwt_issuer, audience=settings.jwt_audience
     )
@@ -190,6 +207,7 @@ def make_app(
     install_problems(app)
     install_outages(app)
     app.add_middleware(BodyLimit, elsewhere=large_bodies)
+    app.add_middleware(Caching)
     trace_requests(app)
     return app
 

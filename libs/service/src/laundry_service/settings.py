@@ -21,6 +21,17 @@ class ServiceSettings(BaseSettings):
     graceful_timeout_s: float = Field(default=15.0, gt=0)
     drills: bool = Field(default=False, description="Let messages with the header x-drill fail on purpose")
 
+    streams_per_person: int = Field(
+        default=6, ge=1, description="Event streams that one person may have open"
+    )
+    streams_per_branch: int = Field(default=1000, ge=1, description="The same of all who name one branch")
+    streams_at_most: int = Field(default=3000, ge=1, description="The same of this process in all")
+    stream_max_s: float = Field(
+        default=900.0,
+        gt=0,
+        description="An event stream ends then; the browser comes back with a fresh token",
+    )
+
     amqp_url: SecretStr
     jwks_url: str = Field(description="Where the identity provider publishes its keys (RFC 7517)")
     jwt_issuer: str

@@ -1,23 +1,20 @@
 """HTTP: telemetry in, equipment out."""
 
-import json
-from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request
-from fastapi.sse import EventSourceResponse, ServerSentEvent
 from pydantic import BaseModel
 
 from laundry_events.events import BranchId
 from laundry_service.audit.acts import Actor, Reason
 from laundry_service.auth import Principal, require, require_branch
-from laundry_service.changes import Changes
 from laundry_service.database import Database
 from laundry_service.problems import Problem
+from laundry_service.streams import EVENT_STREAM, Changes, EventStream
 from monitoring import views
 from monitoring.monitor import Monitor
 from monitoring.telemetry import BadTelemetry, Kind, Sample, Telemetry, Trouble, parse
-from monitoring.views import EquipmentDetail, EquipmentPage, EquipmentState, EquipmentView
+from monitoring.views import EquipmentDetail, EquipmentPage, EquipmentState
 
 Sender = Annotated[Principal, Depends(require("device", "operator"))]
 Operator = Annotated[Principal, Depends(require("operator"))]
@@ -139,16 +136,14 @@ def equipment_router(database: Database, changes: Changes, monitor: Monitor) -> 
                 422, "cursor-invalid", "Use next_cursor of the page before, or leave cursor out."
             ) from error
 
-    @router.get("/stream", response_class=EventSourceResponse)
-    async def stream_equipment(request: Request, branches: Branches) -> AsyncIterator[ServerSentEvent]:
-        """Send each piece of equipment when it appears, moves, becomes faulty or is well again."""
-        async with changes.following(request.app.state.stopping) as payloads:
-            yield ServerSentEvent(event="ready", data={})
-            async for payload in payloads:
-                async with database.session() as session:
-                    found = await views.find_equipment(session, str(json.loads(payload)))
-                if found is not None and (branches is None or found.branch_id in branches):
-                    yield ServerSentEvent(event="equipment", data=EquipmentView(**dict(found)))
+    @router.get("/stream", response_class=EventStream, responses=EVENT_STREAM)
+    async def stream_equipment(request: Request, principal: Viewer, branches: Branches) -> EventStream:
+        """Send each piece of equipment when it appears, moves, becomes faulty or is well again.
+
+        `ready` comes at once, `equipment` with the whole state at each change, and `gone` with `id` and
+        `branch_id` when a branch has it no more: it moved or was retired.
+        """
+        return EventStream(request.app.state.streams, changes, principal, topics=branches)
 
     @router.get("/{equipment_id}")
     async def show_equipment(equipment_id: str, principal: Viewer) -> EquipmentDetail:

@@ -146,6 +146,7 @@ class Monitor:
                 # The old branch is rid of it; trouble that goes on is a fault of the new branch.
                 for key in sorted_keys(state.open):
                     await self._clear(session, fault_ids.pop(key), key, "moved", now)
+                await repository.tell_left(session, known.id, branch_id)
                 state, branch_id, changed = State(), sample.branch_id, True
             reading = Reading(sample.recorded_at, sample.fault_code, sample.metrics)
             limits = self._settings.limits_of(sample.kind)

@@ -239,11 +239,12 @@ async def count_fault(session: AsyncSession, equipment_id: str) -> None:
 
 async def retire(session: AsyncSession, equipment_id: str, *, now: datetime) -> bool:
     """Delete a piece of equipment and clear its faults. Its samples stay until they are pruned."""
-    gone = await session.execute(
-        sa.delete(equipment).where(equipment.c.id == equipment_id).returning(equipment.c.id)
+    deleted = await session.execute(
+        sa.delete(equipment).where(equipment.c.id == equipment_id).returning(equipment.c.branch_id)
     )
-    if gone.first() is None:
+    if (gone := deleted.first()) is None:
         return False
+    await tell_left(session, equipment_id, gone.branch_id)
     await session.execute(
         sa.update(fault)
         .where(fault.c.equipment_id == equipment_id, fault.c.cleared_at.is_(None))
@@ -256,6 +257,12 @@ async def tell_change(session: AsyncSession, equipment_ids: Iterable[str]) -> No
     """Wake the listeners of every replica once this transaction commits."""
     for equipment_id in equipment_ids:
         await session.execute(sa.select(sa.func.pg_notify(CHANGES_CHANNEL, json.dumps(equipment_id))))
+
+
+async def tell_left(session: AsyncSession, equipment_id: str, branch_id: str) -> None:
+    """Tell, once this transaction commits, that a branch has a piece of equipment no more."""
+    payload = json.dumps({"id": equipment_id, "left": branch_id})
+    await session.execute(sa.select(sa.func.pg_notify(CHANGES_CHANNEL, payload)))
 
 
 async def store_login(session: AsyncSession, equipment_id: str, branches: Iterable[str]) -> None:

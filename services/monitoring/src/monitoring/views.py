@@ -179,6 +179,14 @@ async def list_equipment(
     )
 
 
+async def find_all(session: AsyncSession, ids: Collection[str]) -> list[EquipmentView]:
+    """Read all equipment of these ids."""
+    known = [id_ for id_ in ids if is_equipment_id(id_)]
+    rows = (await session.execute(sa.select(equipment).where(equipment.c.id.in_(known)))).all()
+    faults = await _open_faults(session, [row.id for row in rows])
+    return [_view(row, faults.get(row.id, [])) for row in rows]
+
+
 async def find_equipment(session: AsyncSession, equipment_id: str) -> EquipmentDetail | None:
     """Read one piece of equipment with its newest faults."""
     if not is_equipment_id(equipment_id):
