@@ -28,4 +28,6 @@ class WebSettings(BaseSettings):
         default=60.0, gt=0, description="The same on event streams, which say something every 15 s"
     )
     body_timeout_s: float = Field(default=30.0, gt=0, description="Longest wait for a caller's next bytes")
-    max_connections: int = Field(default=1000, ge=1, description="To all services; each open page holds some")
+    max_connections: int = Field(default=1000, ge=1, description="To all services, but for event streams")
+    streams_at_most: int = Field(default=2000, ge=1, description="Event streams that are passed on at once")
+    streams_per_address: int = Field(default=300, ge=1, description="The same of one client address")

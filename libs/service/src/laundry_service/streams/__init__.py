@@ -12,9 +12,7 @@ from laundry_service.streams.response import (
     EventStream,
     Source,
     Streams,
-    stream_problems,
 )
-from laundry_service.streams.seats import NoSeat, Seats
 from laundry_service.streams.subscription import Change, NotListening, Subscription, change_of
 
 __all__ = [
@@ -24,12 +22,9 @@ __all__ = [
     "Change",
     "Changes",
     "EventStream",
-    "NoSeat",
     "NotListening",
-    "Seats",
     "Source",
     "Streams",
     "Subscription",
     "change_of",
-    "stream_problems",
 ]

@@ -15,7 +15,7 @@ from starlette.types import Receive, Scope, Send
 
 from laundry_service.auth import Principal
 from laundry_service.problems import Problem
-from laundry_service.streams.seats import NoSeat, Seats
+from laundry_service.seats import NoSeat, Seats
 from laundry_service.streams.subscription import NotListening, Subscription
 
 TICK_S = 1.0
@@ -26,20 +26,12 @@ SEND_S = 20.0
 SENDS_PER_S = 2000
 REST_FROM_S = 0.02
 RETRY_MS = 2000
-RETRY_AFTER_S = 30
 READY = format_sse_event(event="ready", data_str="{}", retry=RETRY_MS)
 CONNECTED = format_sse_event(comment="connected", retry=RETRY_MS)
 
 ENDED = Counter("laundry_streams_ended", "Event streams that ended, by why", ["reason"])
 
 log = structlog.get_logger(__name__)
-
-_WORDS = {
-    "person": "You have as many live pages open as one person may. Close one, or poll the list.",
-    "branch": "The branch has as many live pages open as one branch may. Poll the list.",
-    "address": "Your address has as many live pages open as one may. Poll the list.",
-    "process": "As many live pages are open as this service carries. Poll the list.",
-}
 
 EVENT_STREAM: dict[int | str, dict[str, Any]] = {
     200: {
@@ -59,16 +51,7 @@ EVENT_STREAM: dict[int | str, dict[str, Any]] = {
 }
 
 
-def stream_problems(error: NoSeat | NotListening) -> Problem:
-    """Say why there is no stream now."""
-    if isinstance(error, NoSeat):
-        return Problem(
-            429,
-            "too-many-streams",
-            _WORDS[error.limit],
-            headers={"Retry-After": str(RETRY_AFTER_S)},
-            limit=error.limit,
-        )
+def _not_listening() -> Problem:
     return Problem(
         503,
         "stream-unavailable",
@@ -224,8 +207,10 @@ class EventStream(Response):
                 if self._opening is not None:
                     await self._opening(subscription)
                 await self._run(subscription, receive, send)
-        except (NoSeat, NotListening) as error:
-            raise stream_problems(error) from error
+        except NoSeat as error:
+            raise error.problem() from error
+        except NotListening as error:
+            raise _not_listening() from error
 
     def _holders(self) -> list[tuple[str, str]]:
         branches = [("branch", branch) for branch in sorted(self._principal.branches)]

@@ -7,8 +7,20 @@ from collections.abc import Iterable, Iterator, Mapping
 from prometheus_client import Counter as Metric
 from prometheus_client import Gauge
 
+from laundry_service.problems import Problem
+
+RETRY_AFTER_S = 30
+
 OPEN = Gauge("laundry_streams_open", "Event streams that are open")
 REFUSED = Metric("laundry_streams_refused", "Event streams beyond a limit", ["limit"])
+
+
+_WORDS = {
+    "person": "You have as many live pages open as one person may. Close one, or poll the list.",
+    "branch": "The branch has as many live pages open as one branch may. Poll the list.",
+    "address": "Your address has as many live pages open as one may. Poll the list.",
+    "process": "As many live pages are open as this service carries. Poll the list.",
+}
 
 
 class NoSeat(Exception):
@@ -17,6 +29,16 @@ class NoSeat(Exception):
     def __init__(self, limit: str) -> None:
         super().__init__(limit)
         self.limit = limit
+
+    def problem(self) -> Problem:
+        """Say so to the caller."""
+        return Problem(
+            429,
+            "too-many-streams",
+            _WORDS[self.limit],
+            headers={"Retry-After": str(RETRY_AFTER_S)},
+            limit=self.limit,
+        )
 
 
 class Seats:
