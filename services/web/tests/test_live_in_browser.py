@@ -75,7 +75,8 @@ async def test_a_tab_that_fell_asleep_with_the_connection_is_relieved(
         token,
     )
     await page.context.add_init_script(
-        "const wait = setTimeout; window.setTimeout = (job, ms, ...more) => wait(job, ms >= 40000 ? 500 : ms, ...more)"
+        "const wait = setTimeout;"
+        "window.setTimeout = (job, ms, ...more) => wait(job, ms >= 40000 ? 500 : ms, ...more);"
     )
     await page.goto(f"/#token={token}")
     await page.reload()

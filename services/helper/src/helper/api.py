@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi.responses import StreamingResponse
+from fastapi.sse import EventSourceResponse
 
 from helper import repository
 from helper.bodies import ConfirmationRequest, LabelList, TaskBody, TaskList
@@ -157,7 +158,7 @@ def _add_lists(api: APIRouter, deps: Deps) -> None:
 
     @api.get(
         "/tasks/stream",
-        response_class=EventStream,
+        response_class=EventSourceResponse,
         responses=EVENT_STREAM,
         summary="Changed tasks as server-sent events",
     )

@@ -78,8 +78,9 @@ class Proxy:
         if not upstream.admits(raw_path):
             raise Problem(404, "not-found", f"There is nothing at {request.url.path}.")
         if is_stream(raw_path):
-            address = request.client.host if request.client else "unknown"
-            return PassedEvents(self._seats, address, lambda: self._sent(request, upstream, raw_path))
+            return PassedEvents(
+                self._seats, _address(request), lambda: self._sent(request, upstream, raw_path)
+            )
         return await self._sent(request, upstream, raw_path)
 
     async def _sent(self, request: Request, upstream: Upstream, raw_path: str) -> StreamingResponse:
@@ -199,6 +200,10 @@ class Proxy:
                 yield piece
         finally:
             stopping.cancel()
+
+
+def _address(request: Request) -> str:
+    return request.client.host if request.client else "unknown"
 
 
 def _tells_events(answer: httpx.Response) -> bool:

@@ -10,7 +10,7 @@ import structlog
 from prometheus_client import Counter
 
 from laundry_events.relay import plain_dsn
-from laundry_service.streams.subscription import Change, NotListening, Subscription
+from laundry_service.streams.subscription import QUEUE_SIZE, Change, NotListening, Subscription
 
 START_S = 2.0
 """So long a start waits for the database to hear us; who would listen before that is told to come back."""
@@ -102,17 +102,20 @@ class Changes:
         look_up: LookUp,
         *,
         keys: Callable[[str], Iterable[str]] = _whole,
+        at_most: int = QUEUE_SIZE,
     ) -> None:
         """Take the service's database, the channel, and what reads the states for a batch of keys.
 
         Args:
             look_up: is given each key once and who listens; may leave out what nobody hears.
             keys: what a payload (at most 8,000 bytes) names; the payload itself unless told otherwise.
+            at_most: how many changes may wait for one listener before he is told to fetch anew.
         """
         self._dsn = plain_dsn(database_url)
         self._channel = channel
         self._look_up = look_up
         self._keys = keys
+        self._at_most = at_most
         self.audience = Audience()
         self._waiting: dict[str, None] = {}
         self._wake = asyncio.Event()
@@ -146,7 +149,9 @@ class Changes:
         """
         if not self._listening:
             raise NotListening
-        subscription = Subscription(None if topics is None else frozenset(topics), variant=variant)
+        subscription = Subscription(
+            None if topics is None else frozenset(topics), variant=variant, at_most=self._at_most
+        )
         self.audience.add(subscription)
         try:
             yield subscription

@@ -116,7 +116,7 @@ function askWhether(session, now) {
 
 /** A person in words: "kim (helper, b1)". */
 function named({ sub, role, branches }) {
-  const what = PAGES[role] ? t(`start.${role}`) : role;
+  const what = PAGES[role] ? t(`role.${role}`) : role;
   return `${sub} (${[what, ...branches].join(", ")})`;
 }
 

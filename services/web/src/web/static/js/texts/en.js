@@ -40,6 +40,10 @@ export default {
   "start.noPage": "There is no page for this role",
   "start.noPageText": "These pages are for helpers, branch owners and operators. Your role: {role}.",
 
+  "role.helper": "helper",
+  "role.owner": "branch owner",
+  "role.operator": "operator",
+
   "session.ask": "Sign in as {who}?",
   "session.askText": "The link that you opened is for {who}. You are signed in as {now}; photos of yours that wait stay on this phone and are sent when you sign in again.",
   "session.yes": "Sign in as {who}",

@@ -37,6 +37,10 @@ export default {
   "start.noPage": "이 역할을 위한 화면은 없습니다",
   "start.noPageText": "이 화면은 헬퍼와 지점주, 운영자를 위한 것입니다. 지금 역할: {role}.",
 
+  "role.helper": "헬퍼",
+  "role.owner": "지점주",
+  "role.operator": "운영자",
+
   "session.ask": "{who}(으)로 로그인할까요?",
   "session.askText": "여신 링크는 {who}의 것입니다. 지금은 {now}(으)로 로그인되어 있습니다. 아직 보내지 못한 내 사진은 이 휴대폰에 남아 있다가 다시 로그인하면 전송됩니다.",
   "session.yes": "{who}(으)로 로그인",
