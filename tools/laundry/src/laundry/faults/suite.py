@@ -12,7 +12,7 @@ import httpx
 from aio_pika.exceptions import AMQPError
 
 from laundry.errors import LaundryError
-from laundry.faults import alarms, brokers, messages, network, processes, pushes, servers, storm
+from laundry.faults import alarms, brokers, messages, network, processes, pushes, servers, storm, streams
 from laundry.faults.attempts import Attempts
 from laundry.faults.equipment import break_by_http, break_by_mqtt
 from laundry.faults.findings import Findings
@@ -24,7 +24,7 @@ from laundry_dead_letters.errors import DeadLetterError
 
 CATALOGUE: dict[str, Fault] = {
     fault.name: fault
-    for family in (processes, brokers, network, alarms, servers, pushes, storm, messages)
+    for family in (processes, brokers, network, alarms, servers, pushes, storm, messages, streams)
     for fault in family.FAULTS
 }
 OTHERS = (break_by_http, break_by_mqtt, confirm_readings, state_preferences)
