@@ -10,7 +10,6 @@ import httpx
 import pytest
 import pytest_asyncio
 from fastapi import FastAPI, Request
-from fastapi.sse import EventSourceResponse
 
 from laundry_service.app import make_app
 from laundry_service.auth import Caller
@@ -65,7 +64,7 @@ async def world_of(
     changes = Changes(database_url, "machines", machines.look_up)
     app = make_app(settings, title="Machines", version="0", description="", parts=[changes])
 
-    @app.get("/stream", response_class=EventSourceResponse, responses=EVENT_STREAM)
+    @app.get("/stream", response_class=EventStream, responses=EVENT_STREAM)
     async def stream(request: Request, caller: Caller) -> EventStream:
         return EventStream(request.app.state.streams, changes, caller, topics=caller.branches)
 

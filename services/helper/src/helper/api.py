@@ -10,7 +10,6 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi.responses import StreamingResponse
-from fastapi.sse import EventSourceResponse
 
 from helper import repository
 from helper.bodies import ConfirmationRequest, LabelList, TaskBody, TaskList
@@ -158,7 +157,7 @@ def _add_lists(api: APIRouter, deps: Deps) -> None:
 
     @api.get(
         "/tasks/stream",
-        response_class=EventSourceResponse,
+        response_class=EventStream,
         responses=EVENT_STREAM,
         summary="Changed tasks as server-sent events",
     )

@@ -7,7 +7,6 @@ from typing import Annotated
 import structlog
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi import Path as PathParam
-from fastapi.sse import EventSourceResponse
 
 from laundry_reading.manifest import Manifest
 from laundry_service.audit.acts import Act, Actor, Reason
@@ -187,7 +186,7 @@ def runs_router(database: Database, changes: Changes, needs: Needs) -> APIRouter
             next_cursor=rows[limit - 1]["id"] if len(rows) > limit else None,
         )
 
-    @routes.get("/stream", response_class=EventSourceResponse, responses=EVENT_STREAM)
+    @routes.get("/stream", response_class=EventStream, responses=EVENT_STREAM)
     async def follow_runs(operator: Operator, request: Request) -> EventStream:
         """Follow training runs: `ready` at once, then `training-run` with the whole run at each change."""
         return EventStream(request.app.state.streams, changes, operator, topics=None)

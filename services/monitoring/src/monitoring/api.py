@@ -3,7 +3,6 @@
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request
-from fastapi.sse import EventSourceResponse
 from pydantic import BaseModel
 
 from laundry_events.events import BranchId
@@ -137,7 +136,7 @@ def equipment_router(database: Database, changes: Changes, monitor: Monitor) -> 
                 422, "cursor-invalid", "Use next_cursor of the page before, or leave cursor out."
             ) from error
 
-    @router.get("/stream", response_class=EventSourceResponse, responses=EVENT_STREAM)
+    @router.get("/stream", response_class=EventStream, responses=EVENT_STREAM)
     async def stream_equipment(request: Request, principal: Viewer, branches: Branches) -> EventStream:
         """Send each piece of equipment when it appears, moves, becomes faulty or is well again.
 

@@ -4,7 +4,6 @@ from typing import Annotated, cast
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
-from fastapi.sse import EventSourceResponse
 
 from laundry_service.auth import Principal, require
 from laundry_service.database import Database
@@ -116,7 +115,7 @@ def history_router(database: Database, changes: Changes) -> APIRouter:
             next_cursor=found[limit - 1].id if len(found) > limit else None,
         )
 
-    @router.get("/stream", response_class=EventSourceResponse, responses=EVENT_STREAM)
+    @router.get("/stream", response_class=EventStream, responses=EVENT_STREAM)
     async def stream(request: Request, user: User, accept_language: AcceptLanguage = None) -> EventStream:
         """Follow the caller's own notifications: `notification` for each new one and each new state."""
         await remember(user)

@@ -5,7 +5,6 @@ from typing import Annotated
 from uuid import UUID, uuid4
 
 from fastapi import APIRouter, Query, Request, Response
-from fastapi.sse import EventSourceResponse
 
 from laundry_dead_letters.errors import BrokerAway
 from laundry_service.audit.acts import Act, Actor, Reason
@@ -88,7 +87,7 @@ def jobs_router(store: Store, runner: Runner, news: JobNews) -> APIRouter:
         """Read how far a job is."""
         return JobOut.of(await _job(store, id))
 
-    @router.get("/{id}/stream", response_class=EventSourceResponse, responses=EVENT_STREAM)
+    @router.get("/{id}/stream", response_class=EventStream, responses=EVENT_STREAM)
     async def stream(
         request: Request,
         operator: Operator,

@@ -4,7 +4,6 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
-from fastapi.sse import EventSourceResponse
 
 from laundry_events import new_id
 from laundry_events.events import BranchId
@@ -100,7 +99,7 @@ def matching_router(database: Database, changes: Changes, *, threshold: float) -
             next_cursor=None if last is None else write_cursor(last.score, last.preference.branch_id),
         )
 
-    @router.get("/stream", response_class=EventSourceResponse, responses=EVENT_STREAM)
+    @router.get("/stream", response_class=EventStream, responses=EVENT_STREAM)
     async def stream(request: Request, customer: Customer) -> EventStream:
         """Hear at once of each new preference that suits the caller, as a `match` event."""
         return EventStream(

@@ -174,18 +174,21 @@ class EventStream(Response):
         variant: str = "",
         greeting: bytes = READY,
         opening: Callable[[Subscription], Awaitable[None]] | None = None,
+        status_code: int = 200,
     ) -> None:
         """Take who follows which topics (none: all) of what.
 
         Args:
             opening: may offer what the caller is to hear first, once nothing is missed any more.
+            status_code: named here for OpenAPI, which reads it from this signature.
         """
         super().__init__(
+            status_code=status_code,
             headers={
                 "Cache-Control": "no-store",
                 "X-Accel-Buffering": "no",
                 "Content-Type": "text/event-stream; charset=utf-8",
-            }
+            },
         )
         del self.headers["content-length"]
         self._streams = streams
@@ -220,7 +223,9 @@ class EventStream(Response):
         leaving = asyncio.create_task(_until_gone(subscription, receive))
         try:
             async with asyncio.timeout(SEND_S):
-                await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+                await send(
+                    {"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers}
+                )
                 await send({"type": "http.response.body", "body": self._greeting, "more_body": True})
             while (said := await subscription.take()) is not None:
                 async with asyncio.timeout(SEND_S):
