@@ -42,11 +42,11 @@ export default {
   "role.operator": "운영자",
 
   "session.ask": "{who}(으)로 로그인할까요?",
-  "session.askText": "여신 링크는 {who}의 것입니다. 지금은 {now}(으)로 로그인되어 있습니다. 아직 보내지 못한 내 사진은 이 휴대폰에 남아 있다가 다시 로그인하면 전송됩니다.",
+  "session.askText": "여신 링크의 사용자: {who}. 지금 로그인한 사용자: {now}. 아직 보내지 못한 내 사진은 이 휴대폰에 남아 있다가 다시 로그인하면 전송됩니다.",
   "session.yes": "{who}(으)로 로그인",
   "session.no": "{now}(으)로 계속",
-  "session.badLink": "유효하지 않은 로그인 링크입니다. 계속 {who}(으)로 로그인되어 있습니다.",
-  "session.unchecked": "지금은 로그인 링크를 확인할 수 없어 계속 {who}(으)로 로그인되어 있습니다. 잠시 후 링크를 다시 여세요.",
+  "session.badLink": "유효하지 않은 로그인 링크입니다. 로그인은 그대로입니다: {who}.",
+  "session.unchecked": "지금은 로그인 링크를 확인할 수 없습니다. 로그인은 그대로입니다: {who}. 잠시 후 링크를 다시 여세요.",
 
   "helper.documentTitle": "세탁물 등록 · 스마트 세탁",
   "helper.title": "세탁물을 찍어 주세요",
