@@ -1,5 +1,7 @@
 """HTTP: devices and the history."""
 
+import contextlib
+from collections.abc import AsyncIterator
 from typing import Annotated, cast
 from uuid import UUID
 
