@@ -3,6 +3,7 @@
 import json
 
 from laundry.contracts import FOLDER, outdated
+from laundry_service.limits import ENDPOINTS
 
 
 def test_the_committed_documents_are_those_of_the_code() -> None:
@@ -15,3 +16,14 @@ def test_every_error_of_every_endpoint_is_a_problem_document() -> None:
         for route, operations in document["paths"].items():
             for method, operation in operations.items():
                 assert "4XX" in operation["responses"], f"{path.name}: {method} {route}"
+
+
+def test_every_endpoint_that_has_a_limit_of_its_own_is_there() -> None:
+    documents = [json.loads(path.read_text()) for path in FOLDER.glob("*.openapi.json")]
+    there = {
+        (method.upper(), route)
+        for document in documents
+        for route, operations in document["paths"].items()
+        for method in operations
+    }
+    assert set(ENDPOINTS) <= there

@@ -1,70 +1,41 @@
 """Tokens: who gets in, and what everybody else is told."""
 
+import base64
+import hashlib
+import hmac
 import json
-import threading
 import time
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import SimpleNamespace
 from typing import Annotated, Any
 
 import jwt
 import pytest
-from cryptography.hazmat.primitives.asymmetric import ec
 from fastapi import Depends, FastAPI
 from fastapi.testclient import TestClient
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from jwt.algorithms import ECAlgorithm
 
 from laundry_service.auth import Authenticator, Caller, Principal, require, require_branch
+from laundry_service.auth.claims import MAX_TOKEN_BYTES
 from laundry_service.problems import Problem, install_problems
-
-ISSUER, AUDIENCE = "https://identity.test", "laundry-test"
-
-
-class Identity:
-    def __init__(self) -> None:
-        self.key = ec.generate_private_key(ec.SECP256R1())
-        jwk = json.loads(ECAlgorithm.to_jwk(self.key.public_key()))
-        self.jwks = json.dumps({"keys": [{**jwk, "kid": "k1", "alg": "ES256", "use": "sig"}]}).encode()
-
-    def token(self, key: Any = None, **changes: Any) -> str:
-        claims = {
-            "iss": ISSUER,
-            "aud": AUDIENCE,
-            "sub": "u1",
-            "role": "owner",
-            "branches": ["b1"],
-            "exp": int(time.time()) + 60,
-            **changes,
-        }
-        claims = {name: value for name, value in claims.items() if value is not None}
-        return jwt.encode(claims, key or self.key, algorithm="ES256", headers={"kid": "k1"})
+from laundry_testing.provider import AUDIENCE, ISSUER, IdentityProvider, SigningKey
 
 
 @pytest.fixture(scope="module")
-def identity() -> Identity:
-    return Identity()
+def identity() -> SigningKey:
+    return SigningKey("k1")
 
 
 @pytest.fixture(scope="module")
-def jwks_url(identity: Identity) -> Iterator[str]:
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(200)
-            self.end_headers()
-            self.wfile.write(identity.jwks)
+def provider(identity: SigningKey) -> Iterator[IdentityProvider]:
+    with IdentityProvider(identity).serving() as provider:
+        yield provider
 
-        def log_message(self, *_: Any) -> None:
-            pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}/jwks.json"
-    server.shutdown()
-    server.server_close()
-    thread.join()
+@pytest.fixture(scope="module")
+def jwks_url(provider: IdentityProvider) -> str:
+    return provider.jwks_url
 
 
 @pytest.fixture(scope="module")
@@ -98,8 +69,8 @@ def ask(client: TestClient, path: str, token: str) -> Any:
     return client.get(path, headers={"Authorization": f"Bearer {token}"})
 
 
-def test_a_valid_token_names_its_bearer(client: TestClient, identity: Identity) -> None:
-    answer = ask(client, "/me", identity.token())
+def test_a_valid_token_names_its_bearer(client: TestClient, identity: SigningKey) -> None:
+    answer = ask(client, "/me", identity.sign())
     assert answer.json() == {"sub": "u1", "role": "owner", "branches": ["b1"]}
 
 
@@ -111,34 +82,75 @@ def test_without_a_token_the_answer_says_how_to_send_one(client: TestClient) -> 
     assert "Authorization: Bearer" in answer.json()["detail"]
 
 
+NOW = int(time.time())
+
+
 @pytest.mark.parametrize(
     ("changes", "code"),
     [
         ({"exp": 1}, "token-expired"),
         ({"exp": None}, "token-invalid"),
+        ({"exp": True}, "token-invalid"),
+        ({"exp": "9999999999"}, "token-invalid"),
+        ({"exp": 1e300}, "token-invalid"),
+        ({"exp": 10**400}, "token-invalid"),
+        ({"exp": float("inf")}, "token-invalid"),
+        ({"exp": float("nan")}, "token-invalid"),
+        ({"exp": -1}, "token-invalid"),
+        ({"exp": [NOW + 60]}, "token-invalid"),
+        ({"exp": NOW + 86400 + 600}, "token-lives-too-long"),
+        ({"exp": 253402300799}, "token-lives-too-long"),
+        ({"role": "device", "sub": "washer-1", "exp": NOW + 31 * 86400}, "token-lives-too-long"),
+        ({"nbf": NOW + 3600}, "token-invalid"),
+        ({"nbf": "soon"}, "token-invalid"),
+        ({"iat": NOW + 3600}, "token-invalid"),
+        ({"iat": True}, "token-invalid"),
+        ({"iat": float("inf")}, "token-invalid"),
         ({"iss": "https://somebody.else"}, "token-invalid"),
+        ({"iss": [ISSUER]}, "token-invalid"),
         ({"aud": "another-product"}, "token-invalid"),
+        ({"aud": {"a": 1}}, "token-invalid"),
         ({"role": "emperor"}, "token-invalid"),
+        ({"role": ["owner"]}, "token-invalid"),
         ({"role": None}, "token-invalid"),
         ({"sub": None}, "token-invalid"),
+        ({"sub": ""}, "token-invalid"),
+        ({"sub": " "}, "token-invalid"),
+        ({"sub": 7}, "token-invalid"),
+        ({"sub": "a\0b"}, "token-invalid"),
+        ({"sub": "a\nb"}, "token-invalid"),
+        ({"sub": "a\u2028b"}, "token-invalid"),
+        ({"sub": "a\u202eb"}, "token-invalid"),
+        ({"sub": "a\ud800"}, "token-invalid"),
+        ({"sub": "x" * 256}, "token-invalid"),
+        ({"jti": 7}, "token-invalid"),
+        ({"jti": "a\0"}, "token-invalid"),
+        ({"jti": "x" * 300}, "token-invalid"),
         ({"branches": "b1"}, "token-invalid"),
         ({"branches": [1]}, "token-invalid"),
+        ({"branches": {"b1": 1}}, "token-invalid"),
+        ({"branches": ["B1"]}, "token-invalid"),
+        ({"branches": ["b1\n"]}, "token-invalid"),
+        ({"branches": [""]}, "token-invalid"),
+        ({"branches": ["b" * 41]}, "token-invalid"),
+        ({"branches": [f"b{n}" for n in range(201)]}, "token-invalid"),
+        ({"filler": "x" * MAX_TOKEN_BYTES}, "token-invalid"),
     ],
 )
 def test_a_bad_token_is_refused(
-    client: TestClient, identity: Identity, changes: dict[str, Any], code: str
+    client: TestClient, identity: SigningKey, changes: dict[str, Any], code: str
 ) -> None:
-    answer = ask(client, "/me", identity.token(**changes))
+    answer = ask(client, "/me", identity.sign(**changes))
     assert (answer.status_code, answer.json()["code"]) == (401, code)
 
 
-def test_a_token_of_another_key_is_refused(client: TestClient, identity: Identity) -> None:
-    assert ask(client, "/me", identity.token(key=ec.generate_private_key(ec.SECP256R1()))).status_code == 401
+def test_a_token_of_another_key_is_refused(client: TestClient) -> None:
+    assert ask(client, "/me", SigningKey("k1").sign()).status_code == 401
 
 
-def test_a_tampered_token_is_refused(client: TestClient, identity: Identity) -> None:
-    head, _, signature = identity.token().split(".")
-    _, body, _ = identity.token(role="operator").split(".")
+def test_a_tampered_token_is_refused(client: TestClient, identity: SigningKey) -> None:
+    head, _, signature = identity.sign().split(".")
+    _, body, _ = identity.sign(role="operator").split(".")
     assert ask(client, "/me", f"{head}.{body}.{signature}").status_code == 401
 
 
@@ -147,17 +159,10 @@ def test_an_unsigned_token_is_refused(client: TestClient) -> None:
     assert ask(client, "/me", jwt.encode(claims, "", algorithm="none")).status_code == 401
 
 
-def test_the_public_key_is_no_secret_to_sign_with(client: TestClient, identity: Identity) -> None:
-    import base64
-    import hashlib
-    import hmac
-
-    def part(value: dict[str, Any]) -> str:
-        return base64.urlsafe_b64encode(json.dumps(value).encode()).rstrip(b"=").decode()
-
+def test_the_public_key_is_no_secret_to_sign_with(client: TestClient, identity: SigningKey) -> None:
     claims = {"iss": ISSUER, "aud": AUDIENCE, "sub": "u", "role": "operator", "exp": int(time.time()) + 60}
     signed = f"{part({'alg': 'HS256', 'kid': 'k1'})}.{part(claims)}"
-    digest = hmac.new(identity.jwks, signed.encode(), hashlib.sha256).digest()
+    digest = hmac.new(json.dumps(identity.jwk()).encode(), signed.encode(), hashlib.sha256).digest()
     token = f"{signed}.{base64.urlsafe_b64encode(digest).rstrip(b'=').decode()}"
     assert ask(client, "/me", token).status_code == 401
 
@@ -170,7 +175,7 @@ def test_no_text_passes_for_a_token(client: TestClient, token: str) -> None:
     assert answer.headers["content-type"] == "application/problem+json"
 
 
-def test_while_the_key_set_is_away_the_answer_is_to_come_again() -> None:
+def test_while_the_key_set_is_away_the_answer_is_to_come_again(identity: SigningKey) -> None:
     app = FastAPI()
     app.state.authenticator = Authenticator(
         "http://127.0.0.1:9/jwks.json", issuer=ISSUER, audience=AUDIENCE, timeout_s=1
@@ -181,22 +186,23 @@ def test_while_the_key_set_is_away_the_answer_is_to_come_again() -> None:
     async def me(caller: Caller) -> str:
         return caller.sub
 
-    token = jwt.encode({"sub": "u"}, "x" * 32, algorithm="HS256", headers={"kid": "k1"})
     with TestClient(app) as client:
-        answer = ask(client, "/me", token)
-    assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
+        answer = ask(client, "/me", identity.sign())
+    assert answer.status_code == 503
+    assert 1 <= int(answer.headers["retry-after"]) <= 5
 
 
 async def test_a_checked_token_is_believed_for_a_minute_but_never_beyond_its_end(
-    jwks_url: str, identity: Identity, monkeypatch: pytest.MonkeyPatch
+    jwks_url: str, identity: SigningKey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     authenticator = Authenticator(jwks_url, issuer=ISSUER, audience=AUDIENCE)
-    long, short = (identity.token(exp=int(time.time()) + seconds) for seconds in (3600, 30))
+    long, short = (identity.sign(exp=int(time.time()) + seconds) for seconds in (3600, 30))
     for token in (long, short):
         assert (await authenticator.check(token)).sub == "u1"
     monkeypatch.setattr(authenticator, "_audience", "somebody-else")
     real, passed = time.time, 0.0
-    monkeypatch.setattr("laundry_service.auth.time.time", lambda: real() + passed)
+    clock = SimpleNamespace(time=lambda: real() + passed)
+    monkeypatch.setattr("laundry_service.auth.authenticator.time", clock)
     assert (await authenticator.check(long)).sub == "u1"
     passed = 31.0
     with pytest.raises(Problem):
@@ -207,10 +213,132 @@ async def test_a_checked_token_is_believed_for_a_minute_but_never_beyond_its_end
         await authenticator.check(long)
 
 
-def test_a_role_or_a_branch_that_is_not_ones_own_is_forbidden(client: TestClient, identity: Identity) -> None:
-    assert ask(client, "/branches/b1", identity.token()).text == '"in"'
-    assert ask(client, "/branches/b2", identity.token()).json()["code"] == "branch-forbidden"
-    assert ask(client, "/branches/b1", identity.token(role="helper")).json()["code"] == "role-forbidden"
+@pytest.mark.parametrize(
+    "header",
+    [
+        {"crit": ["exp"]},
+        {"crit": []},
+        {"b64": False},
+        {"kid": ""},
+        {"kid": "x" * 300},
+        {"kid": "\ud800"},
+        {"jku": "https://evil.test/jwks.json", "kid": "evil"},
+    ],
+)
+def test_a_header_that_asks_for_more_than_is_done_here_is_refused(
+    client: TestClient, identity: SigningKey, header: dict[str, Any]
+) -> None:
+    answer = ask(client, "/me", identity.sign(header=header))
+    assert (answer.status_code, answer.json()["code"]) == (401, "token-invalid")
+
+
+def part(value: object) -> str:
+    raw = value if isinstance(value, bytes) else json.dumps(value).encode()
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+
+
+@pytest.mark.parametrize(
+    "token",
+    [
+        f"{part({'alg': 'none', 'kid': 'k1'})}.{part({'sub': 'u1'})}.",
+        f"{part({'alg': 'nOnE', 'kid': 'k1'})}.{part({'sub': 'u1'})}.",
+        f"{part({'alg': 'PS256', 'kid': 'k1'})}.{part({'sub': 'u1'})}.AAAA",
+        f"{part({'alg': ['ES256'], 'kid': 'k1'})}.{part({'sub': 'u1'})}.AAAA",
+        f"{part({'alg': 'ES256', 'kid': 'k1'})}.{part([])}.AAAA",
+        f"{part({'alg': 'ES256'})}.{part({})}.AAAA",
+        f"{part([])}.{part({})}.AAAA",
+        f"{part(b'[' * 4000)}.{part({})}.AAAA",
+        f"{part({'alg': 'ES256', 'kid': ['k1']})}.{part({})}.AAAA",
+        f"{part(bytes([255, 254]))}.{part({})}.AAAA",
+        "..",
+        "a.b",
+        "a.b.c.d.e",
+        "x" * 20_000,
+        "é.é.é",
+    ],
+)
+def test_what_is_no_token_of_ours_is_refused_and_makes_no_fetch(
+    client: TestClient, provider: IdentityProvider, identity: SigningKey, token: str
+) -> None:
+    ask(client, "/me", identity.sign())
+    before = provider.fetches["/jwks.json"]
+    answer = client.get("/me", headers={"Authorization": b"Bearer " + token.encode("latin-1")})
+    assert (answer.status_code, answer.json()["code"]) == (401, "token-invalid")
+    assert provider.fetches["/jwks.json"] == before
+
+
+def test_what_is_told_of_a_bad_token_holds_nothing_of_it(client: TestClient, identity: SigningKey) -> None:
+    marks = {"iss": "mark-iss", "aud": "mark-aud", "role": "mark-role", "sub": "mark\0sub", "jti": "mark\0j"}
+    tokens = [identity.sign(**{name: value}) for name, value in marks.items()]
+    tokens += [
+        identity.sign(header={"kid": "mark-kid"}),
+        identity.sign(header={"alg": "ES256", "crit": ["mark"]}),
+    ]
+    tokens += [f"mark{identity.sign()}", f"{identity.sign()}mark"]
+    for token in tokens:
+        answer = ask(client, "/me", token)
+        assert answer.status_code == 401
+        assert "mark" not in answer.text
+        assert not any(piece in answer.text for piece in token.split("."))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"exp": NOW + 86000},
+        {"exp": NOW + 600.5},
+        {"role": "device", "sub": "washer-1", "exp": NOW + 29 * 86400},
+        {"iat": None},
+        {"iat": NOW + 20},
+        {"nbf": NOW - 20.5},
+        {"branches": []},
+        {"branches": None},
+        {"sub": "auth0|김지수"},
+        {"aud": [AUDIENCE, "another"]},
+        {"jti": "4f0c"},
+    ],
+)
+def test_whatever_a_provider_may_rightly_say_is_taken(
+    client: TestClient, identity: SigningKey, changes: dict[str, Any]
+) -> None:
+    answer = ask(client, "/me", identity.sign(**changes))
+    assert answer.status_code == 200, answer.text
+
+
+async def test_the_caller_says_when_and_by_what_it_was_vouched_for(
+    jwks_url: str, identity: SigningKey
+) -> None:
+    authenticator = Authenticator(jwks_url, issuer=ISSUER, audience=AUDIENCE)
+    principal = await authenticator.check(identity.sign(iat=NOW - 5, jti="t1", exp=NOW + 60))
+    assert (principal.issued_at, principal.token_id, principal.expires_at) == (NOW - 5, "t1", NOW + 60)
+    assert authenticator.allows(principal)
+
+
+@pytest.mark.parametrize(("hours", "status"), [(99.0, 401), (101.0, 200)])
+def test_how_long_a_token_may_live_is_set_by_role(
+    jwks_url: str, identity: SigningKey, hours: float, status: int
+) -> None:
+    app = FastAPI()
+    app.state.authenticator = Authenticator(
+        jwks_url, issuer=ISSUER, audience=AUDIENCE, max_hours={"owner": hours}
+    )
+    install_problems(app)
+
+    @app.get("/me")
+    async def me(caller: Caller) -> str:
+        return caller.sub
+
+    with TestClient(app) as client:
+        answer = ask(client, "/me", identity.sign(exp=NOW + 100 * 3600))
+    assert answer.status_code == status
+
+
+def test_a_role_or_a_branch_that_is_not_ones_own_is_forbidden(
+    client: TestClient, identity: SigningKey
+) -> None:
+    assert ask(client, "/branches/b1", identity.sign()).text == '"in"'
+    assert ask(client, "/branches/b2", identity.sign()).json()["code"] == "branch-forbidden"
+    assert ask(client, "/branches/b1", identity.sign(role="helper")).json()["code"] == "role-forbidden"
 
 
 @pytest.mark.parametrize(

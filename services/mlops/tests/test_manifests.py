@@ -218,7 +218,11 @@ def test_without_its_keys_the_service_does_not_start_and_says_what_to_set(
 def test_a_training_job_gets_the_same_keys(
     make_settings: MakeSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings = make_settings(model_public_keys=[KEY.public.text, SigningKey.generate().public.text])
+    settings = make_settings(
+        model_public_keys=[KEY.public.text, SigningKey.generate().public.text],
+        rate_limits={"training-runs": {"person": "9/h"}},
+        token_max_hours={"owner": 8},
+    )
     for name, value in settings.as_environment().items():
         monkeypatch.setenv(name, value)
     assert Settings() == settings

@@ -1,6 +1,7 @@
 """Tastes and preferences over HTTP, on a real database."""
 
 import asyncio
+import base64
 import json
 import random
 from datetime import timedelta
@@ -197,7 +198,7 @@ async def test_bad_input_is_refused_and_nothing_is_kept(world: World) -> None:
     assert_problem(answer, 422, "invalid-request")
     long = world.customer("k" * 256)
     answer = await world.http.put("/customers/me/preference", json={"tags": {"a": 1}}, headers=long)
-    assert_problem(answer, 422, "subject-unusable")
+    assert_problem(answer, 401, "token-invalid")
     await world.likes("kim", quiet=1)
     answer = await world.http.get("/branches/matching", headers=customer, params={"cursor": "nonsense"})
     assert_problem(answer, 422, "invalid-cursor")
@@ -364,3 +365,16 @@ async def test_a_key_that_is_none_is_refused(world: World, key: str) -> None:
         headers={**world.owner("b1"), "Idempotency-Key": key.encode("latin-1")},
     )
     assert answer.status_code == 422, answer.text
+
+
+@pytest.mark.parametrize(
+    "cursor", [b'[0.5,"\\u0000"]', b'[0.5,"\\ud800"]', b'[1e999,"b1"]', b'[NaN,"b1"]', b"[" * 99]
+)
+async def test_a_cursor_that_was_not_given_out_is_refused(world: World, cursor: bytes) -> None:
+    await world.likes("ann", quiet=0.9)
+    answer = await world.http.get(
+        "/branches/matching",
+        headers=world.customer("ann"),
+        params={"cursor": base64.urlsafe_b64encode(cursor).decode()},
+    )
+    assert_problem(answer, 422, "invalid-cursor")

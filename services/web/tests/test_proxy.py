@@ -322,3 +322,20 @@ async def test_what_is_inside_stays_inside(path: str) -> None:
         answer = await client.send(httpx.Request("GET", url))
     assert answer.status_code == 404
     assert answer.json()["code"] == "not-found"
+
+
+async def test_services_hear_the_address_that_web_knows_not_the_one_that_was_said() -> None:
+    for trusted, expected in (("127.0.0.0/8", "203.0.113.7"), ("", "127.0.0.1")):
+        upstream = Upstream()
+        async with proxied(upstream, trusted_proxies=trusted) as client:
+            await client.get(
+                "/api/helper/tasks/echo/x",
+                headers={
+                    "X-Forwarded-For": "6.6.6.6, 203.0.113.7",
+                    "X-Real-IP": "6.6.6.6",
+                    "Forwarded": "for=6",
+                },
+            )
+        sent = upstream.seen[0]["headers"]
+        assert sent["x-forwarded-for"] == expected
+        assert {"x-real-ip", "forwarded"}.isdisjoint(sent)

@@ -8,6 +8,16 @@
   value: {{ $service }}
 - name: LAUNDRY_LOG_LEVEL
   value: {{ $root.Values.logLevel }}
+- name: LAUNDRY_TRUSTED_PROXIES
+  value: {{ join "," $root.Values.http.trustedProxies | quote }}
+- name: LAUNDRY_HTTP_CONNECTIONS
+  value: {{ $root.Values.http.connections | quote }}
+- name: LAUNDRY_HTTP_CONNECTIONS_PER_ADDRESS
+  value: {{ $root.Values.http.connectionsPerAddress | quote }}
+{{- if $facts.peers }}
+- name: LAUNDRY_PUBLIC_HTTPS
+  value: {{ ne $root.Values.ingress.tlsSecret "" | quote }}
+{{- end }}
 {{- if $facts.secret }}
 - name: LAUNDRY_JWKS_URL
   value: {{ required "set identity.jwksUrl" $root.Values.identity.jwksUrl | quote }}
@@ -15,6 +25,18 @@
   value: {{ required "set identity.issuer" $root.Values.identity.issuer | quote }}
 - name: LAUNDRY_JWT_AUDIENCE
   value: {{ $root.Values.identity.audience | quote }}
+{{- with $root.Values.identity.denyListUrl }}
+- name: LAUNDRY_DENY_LIST_URL
+  value: {{ . | quote }}
+{{- end }}
+{{- with $root.Values.identity.tokenMaxHours }}
+- name: LAUNDRY_TOKEN_MAX_HOURS
+  value: {{ toJson . | quote }}
+{{- end }}
+{{- with $root.Values.rateLimits }}
+- name: LAUNDRY_RATE_LIMITS
+  value: {{ toJson . | quote }}
+{{- end }}
 {{- end }}
 {{- if $facts.broker }}
 {{- include "laundry.fromSecret" (dict "name" "LAUNDRY_AMQP_URL" "secret" $secret "key" "amqp-url") | nindent 0 }}

@@ -14,6 +14,7 @@ from laundry_events.ladder import (
     PUT_OFF,
     bounded,
 )
+from laundry_events.moments import read_moment
 from laundry_events.suspects import DELIVERY_COUNT
 from laundry_events.topology import DELIVERY_LIMIT
 
@@ -115,7 +116,7 @@ class DeadLetter:
         death = self.death
         said = death.get("time") if death else self.headers.get("x-last-failed-at")
         try:
-            when = datetime.fromisoformat(said) if isinstance(said, str) else said
+            when = read_moment(said) if isinstance(said, str) else said
         except ValueError:
             return None
         if not isinstance(when, datetime):

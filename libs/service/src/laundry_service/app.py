@@ -2,22 +2,22 @@
 
 import asyncio
 import contextlib
-import socket
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 import structlog
-import uvicorn
 from fastapi import FastAPI
 
 from laundry_service.auth import Authenticator, Principal
 from laundry_service.body_limit import BodyLimit
 from laundry_service.caching import Caching
 from laundry_service.health import Check, health_router
+from laundry_service.limits import RateLimits
 from laundry_service.logging import configure_logging
+from laundry_service.openapi import document_problems
 from laundry_service.outages import install_outages
-from laundry_service.problems import PROBLEM_RESPONSES, install_problems
+from laundry_service.problems import install_problems
+from laundry_service.request_text import PlainAddress
 from laundry_service.settings import ServiceSettings
 from laundry_service.streams import Streams
 from laundry_service.tracing import configure_tracing, trace_requests
@@ -149,11 +149,12 @@ def make_app(
     configure_logging(settings.service_name, settings.log_level)
     configure_tracing(settings.service_name, version)
     consuming = Consuming(broker, able) if broker is not None else None
+    authenticator = Authenticator.of(settings)
     stopping = asyncio.Event()
 
     def still_welcome(principal: Principal) -> bool:
-        authenticator: Authenticator = app.state.authenticator
-        return authenticator.allows(principal)
+        found: Authenticator = app.state.authenticator
+        return found.allows(principal)
 
     streams = Streams(
         per_person=settings.streams_per_person,
@@ -163,7 +164,7 @@ def make_app(
         stopping=stopping,
         allows=still_welcome,
     )
-    running: list[Part] = [publisher] if publisher is not None else []
+    running: list[Part] = [authenticator, *([publisher] if publisher is not None else [])]
     running += [*parts, streams, *([consuming] if consuming is not None else [])]
 
     @contextlib.asynccontextmanager
@@ -187,14 +188,17 @@ def make_app(
             log.info("stopped")
 
     app = FastAPI(
-        title=title, version=version, description=description, lifespan=lifespan, responses=PROBLEM_RESPONSES
+        title=title, version=version, description=description, lifespan=lifespan, redirect_slashes=False
     )
     app.state.stopping = stopping
     app.state.streams = streams
-    app.state.authenticator = Authenticator(
-        settings.jwks_url, issuer=settings.jwt_issuer, audience=settings.jwt_audience
-    )
+    app.state.trusted_proxies = settings.trusted_proxies
+    app.state.authenticator = authenticator
+    app.state.rate_limits = RateLimits(settings.rate_limits)
     broker_checks: list[Check] = []
+    if settings.deny_list_url:
+        # Until it was read once nobody is let in; afterwards the last one counts while it is away.
+        broker_checks.append(Check("deny list", authenticator.knows_who_is_denied))
     if publisher is not None:
         broker_checks.append(Check("publisher", _connected(publisher), required=broker_required))
         # Only told: an alarm of the broker holds back every service alike.
@@ -208,6 +212,8 @@ def make_app(
     install_outages(app)
     app.add_middleware(BodyLimit, elsewhere=large_bodies)
     app.add_middleware(Caching)
+    app.add_middleware(PlainAddress)
+    document_problems(app)
     trace_requests(app)
     return app
 
@@ -217,38 +223,3 @@ def _connected(publisher: "Publisher") -> Callable[[], Awaitable[bool]]:
         return publisher.connected
 
     return probe
-
-
-class _Server(uvicorn.Server):
-    """Tells open streams to end before it waits for them."""
-
-    def __init__(self, config: uvicorn.Config, stopping: asyncio.Event) -> None:
-        super().__init__(config)
-        self._stopping = stopping
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        self._stopping.set()
-        await super().shutdown(sockets)
-
-
-def serve(app: FastAPI, settings: ServiceSettings) -> None:
-    """Serve until SIGTERM or SIGINT; requests and messages in hand are finished first.
-
-    ``app.state.stopping`` is set when the end begins: an endpoint that streams without end waits for it too.
-    """
-    config = uvicorn.Config(
-        app,
-        host=settings.host,
-        port=settings.port,
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        timeout_graceful_shutdown=int(settings.graceful_timeout_s),
-        timeout_keep_alive=30,
-    )
-    server = _Server(config, app.state.stopping)
-    # uvicorn raises the signal again once it has ended; it was obeyed by then.
-    with contextlib.suppress(KeyboardInterrupt):
-        server.run()
-    if not server.started:
-        sys.exit(3)

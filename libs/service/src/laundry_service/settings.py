@@ -1,24 +1,19 @@
 """Settings that every service has. Each service adds its own in one class of its ``settings.py``."""
 
 from importlib import metadata
+from typing import Annotated
 
 from pydantic import Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from laundry_service.auth.principal import Role
+from laundry_service.http_limits import HttpSettings
+from laundry_service.limits import Allowance, LimitName
 
 
-class ServiceSettings(BaseSettings):
+class ServiceSettings(HttpSettings):
     """Read from ``LAUNDRY_*`` environment variables; nothing secret has a default."""
 
-    # An error of the settings is logged, and the value that is wrong may be a secret.
-    model_config = SettingsConfigDict(
-        env_prefix="LAUNDRY_", extra="ignore", frozen=True, hide_input_in_errors=True
-    )
-
     service_name: str
-    host: str = "127.0.0.1"
-    port: int = Field(default=8000, ge=0, le=65535)
-    log_level: str = "INFO"
-    graceful_timeout_s: float = Field(default=15.0, gt=0)
     drills: bool = Field(default=False, description="Let messages with the header x-drill fail on purpose")
 
     streams_per_person: int = Field(
@@ -36,6 +31,23 @@ class ServiceSettings(BaseSettings):
     jwks_url: str = Field(description="Where the identity provider publishes its keys (RFC 7517)")
     jwt_issuer: str
     jwt_audience: str = "smart-fitness-laundry"
+    jwks_lifespan_s: float = Field(
+        default=120, gt=0, le=300, description="A key that the provider withdraws is refused after so long"
+    )
+    jwks_stale_s: float = Field(
+        default=1800, gt=0, le=86400, description="So long known keys count while the provider is away"
+    )
+    token_max_hours: dict[Role, Annotated[float, Field(gt=0)]] = Field(
+        default={}, description="JSON by role, how far off a token's end may be; else 24, a device's 720"
+    )
+    deny_list_url: str | None = Field(
+        default=None, description="Where the identity provider lists who is cut off before a token ends"
+    )
+    deny_list_every_s: float = Field(default=15, gt=0, le=30)
+    rate_limits: dict[LimitName, Allowance] = Field(
+        default={},
+        description='JSON replacing defaults: {"uploads": {"person": "120/m", "address": "600/m"}}',
+    )
 
 
 class DatabaseSettings(ServiceSettings):

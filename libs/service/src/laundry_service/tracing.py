@@ -1,12 +1,13 @@
 """OpenTelemetry: spans are made always, and exported where an OTLP endpoint is configured."""
 
 import os
+from typing import Any
 
 from fastapi import FastAPI
 from opentelemetry import trace
 from opentelemetry.instrumentation.fastapi import FastAPIInstrumentor
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
 
@@ -27,8 +28,29 @@ def configure_tracing(service: str, version: str) -> None:
     trace.set_tracer_provider(provider)
 
 
+# What a caller may put a token or a cookie into, should somebody let headers be captured.
+SECRET_HEADERS = ["authorization", "proxy-authorization", "cookie", "set-cookie", ".*token.*", ".*secret.*"]
+WITH_QUERY = ("http.url", "http.target", "url.full")
+
+
 def trace_requests(app: FastAPI) -> None:
     """Make a span of each request but the probes' and the broker's, whose path holds a secret."""
     FastAPIInstrumentor.instrument_app(
-        app, excluded_urls="livez,readyz,metrics,mqtt/auth", exclude_spans=["send", "receive"]
+        app,
+        excluded_urls="livez,readyz,mqtt/auth",
+        exclude_spans=["send", "receive"],
+        server_request_hook=_without_query,
+        http_capture_headers_sanitize_fields=SECRET_HEADERS,
     )
+
+
+def _without_query(span: trace.Span, _: dict[str, Any]) -> None:
+    """Leave out of a span what a caller wrote behind the question mark: by mistake that may be a token."""
+    if not span.is_recording() or not isinstance(span, ReadableSpan):
+        return
+    attributes = span.attributes or {}
+    for name in WITH_QUERY:
+        if name in attributes:
+            span.set_attribute(name, str(attributes[name]).partition("?")[0])
+    if "url.query" in attributes:
+        span.set_attribute("url.query", "")

@@ -99,7 +99,11 @@ def _add_upload(api: APIRouter, deps: Deps) -> None:
         response: Response,
         principal: Helper,
         idempotency_key: Annotated[
-            str | None, Header(description="The same key is the same task, however often it is sent")
+            str | None,
+            Header(
+                description="The same key is the same task, however often it is sent",
+                json_schema_extra={"pattern": f"^{KEY.pattern}$"},
+            ),
         ] = None,
     ) -> TaskBody:
         _check_key(idempotency_key)

@@ -1,5 +1,6 @@
 """Settings of MLOps."""
 
+import json
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -93,7 +94,9 @@ class Settings(DatabaseSettings, ObjectStoreSettings):
             if isinstance(value, SecretStr):
                 value = value.get_secret_value()
             if isinstance(value, tuple):
-                value = ",".join(value)
+                value = ",".join(str(each) for each in value)
+            if isinstance(value, dict):
+                value = json.dumps(self.model_dump(mode="json", include={name})[name])
             if value is not None:
                 found[f"{prefix}{name.upper()}"] = str(value)
         return found

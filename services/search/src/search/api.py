@@ -8,6 +8,7 @@ from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
 from laundry_events import new_id
 from laundry_events.events import BranchId
 from laundry_service.auth import Caller, Principal, require, require_branch
+from laundry_service.cursors import BadCursor, read_cursor, write_cursor
 from laundry_service.database import Database
 from laundry_service.problems import Problem
 from laundry_service.streams import CONNECTED, EVENT_STREAM, Changes, EventStream
@@ -21,11 +22,8 @@ from search.bodies import (
     TasteIn,
     TasteOut,
 )
-from search.cursors import BadCursor, read_cursor, write_cursor
 from search.model import KeyReused, NewPreference, Taste
 from search.stating import Stating
-
-MAX_SUBJECT = 255
 
 Customer = Annotated[Principal, Depends(require("customer"))]
 Owner = Annotated[Principal, Depends(require("owner"))]
@@ -40,8 +38,6 @@ def customers_router(database: Database) -> APIRouter:
     @router.put("")
     async def put(asked: TasteIn, customer: Customer) -> TasteOut:
         """Say what the caller likes, in place of what he said before."""
-        if len(customer.sub) > MAX_SUBJECT or "\x00" in customer.sub:
-            raise Problem(422, "subject-unusable", f"The token's sub exceeds {MAX_SUBJECT} characters.")
         async with database.transaction() as session:
             at = await repository.store_taste(session, customer.sub, asked.tags)
         return TasteOut(tags=asked.tags, updated_at=at)
@@ -84,7 +80,7 @@ def matching_router(database: Database, changes: Changes, *, threshold: float) -
         """Find the branches that suit the caller, best first, each with the sum behind its score."""
         taste = await _taste(database, customer)
         try:
-            after = None if cursor is None else read_cursor(cursor)
+            after = None if cursor is None else read_cursor(cursor, float, str)
         except BadCursor as error:
             raise Problem(
                 422, "invalid-cursor", "Use next_cursor of the page before, or leave it out."

@@ -13,6 +13,7 @@ from opentelemetry import propagate
 from prometheus_client import Counter
 from starlette.requests import ClientDisconnect
 
+from laundry_service.client_address import client_address
 from laundry_service.problems import Problem
 from laundry_service.seats import Seats
 from web.following import PassedEvents
@@ -79,7 +80,7 @@ class Proxy:
             raise Problem(404, "not-found", f"There is nothing at {request.url.path}.")
         if is_stream(raw_path):
             return PassedEvents(
-                self._seats, _address(request), lambda: self._sent(request, upstream, raw_path)
+                self._seats, client_address(request.scope), lambda: self._sent(request, upstream, raw_path)
             )
         return await self._sent(request, upstream, raw_path)
 
@@ -133,6 +134,7 @@ class Proxy:
         trace: dict[str, str] = {}
         propagate.inject(trace)
         headers += trace.items()
+        headers.append(("x-forwarded-for", client_address(request.scope)))
         url = f"{upstream.url}/{raw_path}"
         if query := request.scope["query_string"].decode("latin-1"):
             url += f"?{query}"
@@ -200,10 +202,6 @@ class Proxy:
                 yield piece
         finally:
             stopping.cancel()
-
-
-def _address(request: Request) -> str:
-    return request.client.host if request.client else "unknown"
 
 
 def _tells_events(answer: httpx.Response) -> bool:

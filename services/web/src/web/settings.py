@@ -1,19 +1,17 @@
 """What the web service is told from outside."""
 
 from pydantic import AnyHttpUrl, Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from laundry_service.http_limits import HttpSettings
 
 
-class WebSettings(BaseSettings):
+class WebSettings(HttpSettings):
     """Read from ``LAUNDRY_*``; there is no broker, database or key here, so nothing is secret."""
 
-    model_config = SettingsConfigDict(env_prefix="LAUNDRY_", extra="ignore", frozen=True)
-
     service_name: str = "web"
-    host: str = "127.0.0.1"
-    port: int = Field(default=8000, ge=0, le=65535)
-    log_level: str = "INFO"
-    graceful_timeout_s: float = Field(default=15.0, gt=0)
+    public_https: bool = Field(
+        default=False, description="Bind browsers to HTTPS though the proxy does not say X-Forwarded-Proto"
+    )
 
     helper_url: AnyHttpUrl
     notification_url: AnyHttpUrl

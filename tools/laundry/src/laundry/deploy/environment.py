@@ -4,9 +4,9 @@ import secrets
 from collections.abc import Callable
 from pathlib import Path
 
+from laundry.deploy.mirror import MOUNTED_MODE, mirror_identity, write_in_place
 from laundry.errors import LaundryError
 from laundry.files import write_json
-from laundry.identity import LocalIdentity
 from laundry.paths import StackPaths
 from laundry.servers.addresses import BrokerAddress, ObjectStoreAddress
 from laundry.servers.postgres import owner_of
@@ -19,8 +19,6 @@ from laundry_reading.signing import SigningKey
 BROKER_ADMIN = "laundry-admin"
 DATABASE_ADMIN = "laundry_admin"
 FOLDER_MODE = 0o700
-# Containers run as other users than the one who owns these files; the folder keeps everybody else out.
-MOUNTED_MODE = 0o644
 HOST_PORTS = {
     "WEB_PORT": 8080,
     "HELPER_PORT": 8001,
@@ -102,8 +100,7 @@ def write(paths: StackPaths, *, ports: dict[str, int] | None = None) -> Path:
     administrator = (BROKER_ADMIN, values["BROKER_ADMIN_PASSWORD"])
     document = definitions(passwords, administrator=administrator)
     write_json(folder / "definitions.json", document, mode=MOUNTED_MODE)
-    key_file = LocalIdentity(paths.identity).key_file
-    _write_text(folder / "es256.pem", key_file.read_text(), MOUNTED_MODE)
+    mirror_identity(paths)
     write_json(folder / "stack.json", _stack(values))
     return env_file
 
@@ -111,14 +108,7 @@ def write(paths: StackPaths, *, ports: dict[str, int] | None = None) -> Path:
 def _write_env(path: Path, values: dict[str, str]) -> None:
     lines = ["# Made by `laundry compose-env`, which keeps what is here. Ports may be changed."]
     lines += [f"{name}={value}" for name, value in values.items()]
-    _write_text(path, "\n".join([*lines, ""]), 0o600)
-
-
-def _write_text(path: Path, text: str, mode: int) -> None:
-    path.touch(0o600)
-    # In place: a running container's mount is the file itself, and would not follow a rename.
-    path.write_text(text)
-    path.chmod(mode)
+    write_in_place(path, "\n".join([*lines, ""]), 0o600)
 
 
 def _stack(values: dict[str, str]) -> dict[str, object]:
@@ -156,6 +146,8 @@ def _stack(values: dict[str, str]) -> dict[str, object]:
         database_urls=databases,
         owner_urls=owners,
         pids={},
+        # Read inside the containers' network only.
+        metrics_urls={},
     )
     assert document["s3"]["bucket"] == BUCKET
     return document

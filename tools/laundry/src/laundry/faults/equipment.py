@@ -45,8 +45,9 @@ async def break_washer(load: Load, client: httpx.AsyncClient) -> Alarm:
     """Report a fault of a washer never seen before, again and again until the monitoring takes it."""
     alarm = Alarm(f"washer-{secrets.token_hex(6)}", time.monotonic())
     body = _telemetry(load, alarm.equipment_id)
-    headers = load.stage.headers("device", load.branch, subject=alarm.equipment_id)
     while True:
+        # Signed anew each time: the key may be another by now.
+        headers = load.stage.headers("device", load.branch, subject=alarm.equipment_id)
         with suppress(httpx.HTTPError, OSError):
             answer = await client.post("/telemetry", json=body, headers=headers, timeout=REQUEST_S)
             if answer.status_code == 202:
@@ -70,9 +71,9 @@ async def break_mqtt_washer(load: Load) -> None:
     alarm = Alarm(f"mqtt-washer-{secrets.token_hex(6)}", time.monotonic())
     name = alarm.equipment_id
     body = json.dumps(_telemetry(load, name))
-    token = load.stage.identity.mint(role="device", branches=[load.branch], subject=name, seconds=3600)
     address = urlsplit(load.stage.document["mqtt_url"])
     while alarm.taken_at is None:
+        token = load.stage.identity.mint(role="device", branches=[load.branch], subject=name, seconds=3600)
         with suppress(aiomqtt.MqttError, OSError, TimeoutError):
             async with (
                 asyncio.timeout(2 * MQTT_S),

@@ -133,21 +133,27 @@ class Load:
             RuntimeError: the helper refuses it for good (4xx).
         """
         body, content_type = multipart(photo, self.branch)
-        headers = {
-            **self.stage.headers("helper", self.branch),
-            "Content-Type": content_type,
-            "Idempotency-Key": upload.key,
-        }
         while True:
             upload.tries += 1
+            signed_with = self.stage.identity.key_id
+            headers = {
+                **self.stage.headers("helper", self.branch),
+                "Content-Type": content_type,
+                "Idempotency-Key": upload.key,
+            }
             with suppress(httpx.HTTPError, OSError):
                 answer = await client.post("/tasks", content=body, headers=headers, timeout=REQUEST_S)
                 if answer.status_code in (200, 201):
                     self.ledger.accepted(upload, answer.json()["id"])
                     return
-                if 400 <= answer.status_code < 500 and answer.status_code not in (408, 409, 429):
+                passes = answer.status_code in (408, 409, 429) or self.signs_in_again(answer, signed_with)
+                if 400 <= answer.status_code < 500 and not passes:
                     raise RuntimeError(f"an upload was answered {answer.status_code}: {answer.text[:200]}")
             await asyncio.sleep(AGAIN_S)
+
+    def signs_in_again(self, answer: httpx.Response, signed_with: str) -> bool:
+        """Whether a token was refused whose key has been withdrawn since: with the next one it is taken."""
+        return answer.status_code == httpx.codes.UNAUTHORIZED and self.stage.identity.key_id != signed_with
 
     async def counted(self, work: Coroutine[Any, Any, Any]) -> None:
         """Do something that a pause waits for."""

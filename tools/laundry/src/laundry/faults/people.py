@@ -1,6 +1,7 @@
 """An owner who confirms readings and says what the branch is like, and customers whom that suits."""
 
 import asyncio
+from collections.abc import Callable
 from contextlib import suppress
 
 import httpx
@@ -36,6 +37,7 @@ async def confirm_readings(load: Load) -> None:
 async def _confirm(load: Load, client: httpx.AsyncClient, task_id: str, label: str) -> None:
     body = {"labels": [{"label": label, "count": 1}]}
     while True:
+        signed_with = load.stage.identity.key_id
         with suppress(httpx.HTTPError, OSError):
             answer = await client.post(
                 f"/tasks/{task_id}/confirmation", json=body, headers=_owner(load), timeout=REQUEST_S
@@ -48,7 +50,7 @@ async def _confirm(load: Load, client: httpx.AsyncClient, task_id: str, label: s
                 if not load.going or not load.confirming.is_set():
                     return
             else:
-                _check(answer)
+                _check(load, answer, signed_with)
         await asyncio.sleep(AGAIN_S)
 
 
@@ -71,30 +73,45 @@ async def _state(load: Load, search: httpx.AsyncClient, notification: httpx.Asyn
     customer = f"{load.customers}-{number}"
     # A tag that nobody else likes or offers: the preference suits this customer alone.
     tags = {f"faults-{load.stage.run}-{number}": 1.0}
-    as_customer = load.stage.headers("customer", subject=customer)
+
+    def as_customer() -> dict[str, str]:
+        return load.stage.headers("customer", subject=customer)
+
     device = {"token": customer, "platform": "android"}
-    await _until_taken(notification, "POST", "/devices", device, as_customer)
-    await _until_taken(search, "PUT", "/customers/me/preference", {"tags": tags}, as_customer)
+    await _until_taken(load, notification, "POST", "/devices", device, headers=as_customer)
+    await _until_taken(load, search, "PUT", "/customers/me/preference", {"tags": tags}, headers=as_customer)
     stated = {"tags": tags, "title": "Made for you", "text": "A branch for one customer."}
-    headers = {**_owner(load), "Idempotency-Key": customer}
     path = f"/branches/{load.branch}/preferences"
-    answer = await _until_taken(search, "POST", path, stated, headers)
+
+    def as_owner() -> dict[str, str]:
+        return {**_owner(load), "Idempotency-Key": customer}
+
+    answer = await _until_taken(load, search, "POST", path, stated, headers=as_owner)
     load.ledger.took_preference(answer.json()["id"], customer)
 
 
 async def _until_taken(
-    client: httpx.AsyncClient, method: str, path: str, body: object, headers: dict[str, str]
+    load: Load,
+    client: httpx.AsyncClient,
+    method: str,
+    path: str,
+    body: object,
+    *,
+    headers: Callable[[], dict[str, str]],
 ) -> httpx.Response:
     while True:
+        signed_with = load.stage.identity.key_id
         with suppress(httpx.HTTPError, OSError):
-            answer = await client.request(method, path, json=body, headers=headers, timeout=REQUEST_S)
+            answer = await client.request(method, path, json=body, headers=headers(), timeout=REQUEST_S)
             if answer.status_code in (200, 201):
                 return answer
-            _check(answer)
+            _check(load, answer, signed_with)
         await asyncio.sleep(AGAIN_S)
 
 
-def _check(answer: httpx.Response) -> None:
+def _check(load: Load, answer: httpx.Response, signed_with: str) -> None:
+    if load.signs_in_again(answer, signed_with):
+        return
     if 400 <= answer.status_code < 500 and answer.status_code not in PASSES:
         raise Refused(f"{answer.request.url.path} was answered {answer.status_code}: {answer.text[:200]}")
 

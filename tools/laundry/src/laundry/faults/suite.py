@@ -12,7 +12,18 @@ import httpx
 from aio_pika.exceptions import AMQPError
 
 from laundry.errors import LaundryError
-from laundry.faults import alarms, brokers, messages, network, processes, pushes, servers, storm, streams
+from laundry.faults import (
+    alarms,
+    brokers,
+    keys,
+    messages,
+    network,
+    processes,
+    pushes,
+    servers,
+    storm,
+    streams,
+)
 from laundry.faults.attempts import Attempts
 from laundry.faults.equipment import break_by_http, break_by_mqtt
 from laundry.faults.findings import Findings
@@ -24,7 +35,7 @@ from laundry_dead_letters.errors import DeadLetterError
 
 CATALOGUE: dict[str, Fault] = {
     fault.name: fault
-    for family in (processes, brokers, network, alarms, servers, pushes, storm, messages, streams)
+    for family in (processes, brokers, network, alarms, servers, pushes, storm, messages, keys, streams)
     for fault in family.FAULTS
 }
 OTHERS = (break_by_http, break_by_mqtt, confirm_readings, state_preferences)

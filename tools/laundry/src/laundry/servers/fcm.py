@@ -43,6 +43,11 @@ class Fcm:
         """Where the local identity's keys are."""
         return f"{self.address.url}/.well-known/jwks.json"
 
+    @property
+    def deny_list_url(self) -> str:
+        """Where the local identity says who is cut off."""
+        return f"{self.address.url}/.well-known/denied.json"
+
     def start(self, seconds: float = START_SECONDS) -> PushAddress:
         """Start and wait until it answers."""
         start_all(self.processes, seconds)

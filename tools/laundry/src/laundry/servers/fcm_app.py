@@ -2,10 +2,11 @@
 
 Beside it: ``GET /messages`` (what it took, newest last), ``DELETE /messages``, ``PUT /control`` (make it fail
 or slow for fault tests), ``DELETE /tokens/{token}`` (as if the app was uninstalled), and the local
-identity's JWKS.
+identity's JWKS and deny list.
 """
 
 import asyncio
+import hashlib
 import os
 from collections import deque
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from laundry.deny_list import LocalDenyList
 from laundry.identity import LocalIdentity
 
 KEPT_MESSAGES = 100_000
@@ -187,12 +189,25 @@ async def livez(_: Request) -> Response:
     return Response("ok")
 
 
+def _document(request: Request, content: Any, *, cached_s: int) -> Response:
+    answer = JSONResponse(content, headers={"Cache-Control": f"max-age={cached_s}"})
+    etag = f'"{hashlib.sha256(answer.body).hexdigest()[:32]}"'
+    answer.headers["ETag"] = etag
+    if request.headers.get("if-none-match") == etag:
+        return Response(status_code=304, headers={"ETag": etag})
+    return answer
+
+
 def make_app(identity: LocalIdentity) -> Starlette:
     """Return the server with its own empty memory."""
-    jwks = identity.jwks()
+    deny_list = LocalDenyList(identity.key_file.parent)
 
-    async def keys(_: Request) -> Response:
-        return JSONResponse(jwks, headers={"Cache-Control": "max-age=60"})
+    # Read at each request: the key is rotated, and people are cut off, while this runs.
+    async def keys(request: Request) -> Response:
+        return _document(request, identity.jwks(), cached_s=60)
+
+    async def denied(request: Request) -> Response:
+        return _document(request, deny_list.document(), cached_s=10)
 
     app = Starlette(
         routes=[
@@ -202,6 +217,7 @@ def make_app(identity: LocalIdentity) -> Starlette:
             Route("/tokens/{token:path}", unregister, methods=["DELETE"]),
             Route("/control", set_control, methods=["PUT"]),
             Route("/.well-known/jwks.json", keys),
+            Route("/.well-known/denied.json", denied),
             Route("/livez", livez),
         ]
     )

@@ -16,6 +16,15 @@ BUCKET = "laundry"
 # As in laundry_events.topology; importing that would cost the supervisor 80 MB. A test compares them.
 VHOST = "laundry"
 TELEMETRY_EXCHANGE = "laundry.telemetry"
+# One helper here uploads as a whole chain of branches would, from one address. What no benchmark does in bulk
+# keeps the limits of production.
+RATE_LIMITS = {
+    "uploads": {"person": "60000/m"},
+    "confirmations": {"person": "60000/m"},
+    "telemetry": {"person": "60000/m"},
+    "training-runs": {"person": "600/h"},
+    "other-changes": {"person": "6000/m"},
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +41,7 @@ class Surroundings:
     model_signing_key: str = field(repr=False)
     service_urls: Mapping[str, str]
     training: Mapping[str, str] = field(default_factory=dict)
+    deny_list_url: str | None = None
 
 
 def training_environment(data: Path | None, *, work: Path, python: Path) -> dict[str, str]:
@@ -56,7 +66,12 @@ def service_environment(
         "LAUNDRY_JWKS_URL": around.jwks_url,
         "LAUNDRY_JWT_ISSUER": ISSUER,
         "LAUNDRY_JWT_AUDIENCE": AUDIENCE,
+        "LAUNDRY_RATE_LIMITS": json.dumps(RATE_LIMITS),
+        # The services believe web; web, which anybody on this machine may call, believes nobody.
+        "LAUNDRY_TRUSTED_PROXIES": "" if service.name == "web" else "127.0.0.0/8,::1",
     }
+    if around.deny_list_url is not None:
+        found["LAUNDRY_DENY_LIST_URL"] = around.deny_list_url
     if service.broker:
         password = around.broker_passwords[service.login]
         # An operator rehearses dead letters here with messages that fail on purpose.

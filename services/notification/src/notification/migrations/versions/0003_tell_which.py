@@ -6,8 +6,8 @@ stay: replicas of the release before listen for them while a new one rolls out.
 
 from alembic import op
 
-revision = "0004"
-down_revision = "0003"
+revision = "0003"
+down_revision = "0002"
 
 # By statement, so that a message with thousands of customers is some dozens of notices. A payload has at most
 # 8,000 bytes; a hundred ids are 3,700.

@@ -1,0 +1,29 @@
+"""What containers see of the local identity: copies of its files, mounted one by one."""
+
+import json
+from pathlib import Path
+
+from laundry.deny_list import DENIED_FILE, LocalDenyList
+from laundry.identity import KEY_FILE, RETIRED_FILE, LocalIdentity
+from laundry.paths import StackPaths
+
+# Containers run as other users than the one who owns these files; the folder keeps everybody else out.
+MOUNTED_MODE = 0o644
+
+
+def mirror_identity(paths: StackPaths) -> None:
+    """Copy the identity's key, retired keys and deny list as they are now, if Compose was set up here."""
+    folder = paths.var / "compose"
+    if not folder.is_dir():
+        return
+    identity = LocalIdentity(paths.identity)
+    write_in_place(folder / KEY_FILE, identity.key_file.read_text())
+    write_in_place(folder / RETIRED_FILE, json.dumps(identity.jwks()["keys"][1:]))
+    write_in_place(folder / DENIED_FILE, json.dumps(LocalDenyList(paths.identity).document()))
+
+
+def write_in_place(path: Path, text: str, mode: int = MOUNTED_MODE) -> None:
+    """Write a file that a running container may have mounted: its mount would not follow a rename."""
+    path.touch(0o600)
+    path.write_text(text)
+    path.chmod(mode)
