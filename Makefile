@@ -18,7 +18,7 @@ DATA ?= ../shared/data
 DOCKER_COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
 COMPOSE = $(DOCKER_COMPOSE) --env-file var/compose.env
 
-.PHONY: help setup demo up down status test lint types format bench verify faults train-setup model contracts lock train-lock check-deploy clean \
+.PHONY: help setup demo up down status test lint types format fuzz bench verify faults train-setup model contracts lock train-lock check-deploy clean \
   compose-env compose-up compose-down
 
 help: ## Show this list
@@ -52,6 +52,10 @@ status: setup ## Show each process of the stack
 
 test: setup ## Run every test, with real servers (PYTEST_ARGS for more, WORKERS=0 for one process)
 	$(BIN)/pytest --numprocesses $(WORKERS) $(PYTEST_ARGS)
+
+fuzz: setup ## Ask every endpoint much more than the tests do (EXAMPLES=200 for each phase, SEED=number to repeat a run)
+	LAUNDRY_FUZZ_EXAMPLES=$(or $(EXAMPLES),100) $(if $(SEED),LAUNDRY_FUZZ_SEED=$(SEED)) \
+	  $(BIN)/pytest --numprocesses $(WORKERS) --timeout 3600 -k test_every_answer_is_as_documented services
 
 lint: setup types ## Check format, style and types
 	$(BIN)/ruff format --check .

@@ -133,14 +133,21 @@ async def test_every_process_answers_its_probes_and_the_status_says_so(
         "web_url",
     ):
         async with httpx.AsyncClient(base_url=stack[url], timeout=30) as client:
-            for path in ("/livez", "/metrics"):
-                assert (await client.get(path)).status_code == 200, (url, path)
+            assert (await client.get("/livez")).status_code == 200, url
+            # Nothing that is reached from outside tells of the inside.
+            assert (await client.get("/metrics")).status_code == 404, url
 
             async def ready(client: httpx.AsyncClient = client) -> bool:
                 # A check that takes two seconds on a busy machine counts as failed.
                 return (await client.get("/readyz")).status_code == 200
 
             await until(ready, within_s=60, what=f"readiness at {url}")
+    services = {name for name in stack["pids"] if not name.startswith(("rabbitmq", "postgres", "epmd"))}
+    assert set(stack["metrics_urls"]) <= services
+    assert {"helper", "web", "ai-consumer-1", "notification-faults"} <= set(stack["metrics_urls"])
+    async with httpx.AsyncClient(timeout=30) as client:
+        for url in stack["metrics_urls"].values():
+            assert "laundry_http_connections" in (await client.get(url)).text, url
 
 
 async def test_the_live_broker_is_as_planned(stack: dict[str, Any], stack_folder: Path) -> None:

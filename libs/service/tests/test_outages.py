@@ -5,6 +5,7 @@ import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import asyncpg
 import httpx
 import pytest
 from fastapi import FastAPI
@@ -12,7 +13,7 @@ from sqlalchemy import exc, text
 
 from laundry_service.database import Database
 from laundry_service.needs import needs_database
-from laundry_service.outages import install_outages, is_outage
+from laundry_service.outages import install_outages, is_outage, is_unstorable
 from laundry_service.problems import install_problems
 
 NOBODY_THERE = "postgresql+asyncpg://nobody:nothing@127.0.0.1:9/none"
@@ -145,3 +146,11 @@ def test_messages_are_held_for_an_outage_by_whatever_name_or_group() -> None:
     assert blames(ExceptionGroup("several at once", [KeyError("x"), outage]))
     assert not blames(named(KeyError("x")))
     assert not blames(ExceptionGroup("several at once", [KeyError("x")]))
+
+
+def test_a_value_that_the_database_refuses_is_no_outage_of_it() -> None:
+    refused = asyncpg.DataError("invalid input for query argument $1")
+    wrapped = ConnectionError("the audit cannot be read")
+    wrapped.__cause__ = refused
+    assert is_unstorable(wrapped)
+    assert not is_unstorable(ConnectionError("away"))

@@ -24,6 +24,7 @@ from laundry_service.objectstore import ObjectStore
 from laundry_testing.identity import FileIdentity
 from laundry_testing.messaging import Messaging, eventually
 from laundry_testing.models import KEY, colour_model, manifest_of, photo_of
+from laundry_testing.serving import metrics_text
 
 from .test_presence import told
 
@@ -68,7 +69,7 @@ async def test_a_replica_that_starts_serves_the_champion(replica: Replica, store
         await serves(client, "champion-2")
         body = (await client.get("/model")).json()
         assert (body["sha256"], body["labels"]) == (manifest.sha256, manifest.labels)
-        assert 'laundry_model_served{version="champion-2"} 1.0' in (await client.get("/metrics")).text
+        assert 'laundry_model_served{version="champion-2"} 1.0' in metrics_text()
 
 
 async def test_without_a_champion_the_shipped_model_serves(replica: Replica) -> None:
@@ -200,7 +201,7 @@ async def test_a_champion_that_we_did_not_sign_so_is_refused_before_its_file_is_
             await eventually(so_told, what=f"what it tells operators ({kind})")
             await serves(client, "shipped-1")
             assert (await client.get("/readyz")).status_code == 200
-            assert "laundry_model_refusing 1.0" in (await client.get("/metrics")).text
+            assert "laundry_model_refusing 1.0" in metrics_text()
         await crown(store, "champion-8", colour_model("champion-8"))
         await serves(client, "champion-8")
 
@@ -222,7 +223,7 @@ async def test_a_replica_takes_champions_of_the_old_and_of_the_new_key_while_key
     async with replica(champion_poll_s=0.2) as client:
         await eventually(lambda: _ready(client), what="readiness")
         await serves(client, "shipped-1")
-        assert "laundry_model_refusing 1.0" in (await client.get("/metrics")).text
+        assert "laundry_model_refusing 1.0" in metrics_text()
 
 
 def test_without_a_public_key_a_replica_does_not_start_and_says_what_to_set(
@@ -267,13 +268,13 @@ async def test_a_broken_champion_is_refused_and_the_old_one_goes_on(
                 return await _refused(client) > before
 
             await eventually(refused, what=f"the refusal ({kind})")
-            assert "laundry_model_refusing 1.0" in (await client.get("/metrics")).text
+            assert "laundry_model_refusing 1.0" in metrics_text()
             await serves(client, "shipped-1")
             assert (await client.get("/readyz")).status_code == 200
         # And a good one that follows is taken.
         await crown(store, "champion-8", colour_model("champion-8"))
         await serves(client, "champion-8")
-        assert "laundry_model_refusing 0.0" in (await client.get("/metrics")).text
+        assert "laundry_model_refusing 0.0" in metrics_text()
 
 
 async def test_only_who_runs_a_branch_or_the_system_may_ask_for_the_model(
@@ -302,5 +303,5 @@ async def _ready(client: httpx.AsyncClient) -> bool:
 
 
 async def _refused(client: httpx.AsyncClient) -> float:
-    lines = (await client.get("/metrics")).text.splitlines()
+    lines = metrics_text().splitlines()
     return float(next(line for line in lines if line.startswith("laundry_model_refused_total")).split()[1])

@@ -16,6 +16,7 @@ from laundry_events.events import TaskRead, TaskSubmitted
 from laundry_service.objectstore import ObjectStore
 from laundry_testing.messaging import Messaging, eventually
 from laundry_testing.models import colour_model, photo_of
+from laundry_testing.serving import metrics_text
 
 from .test_champion import crown
 
@@ -230,18 +231,18 @@ async def _checks(client: httpx.AsyncClient, passed: str) -> Any:
 
 
 async def _retried(client: httpx.AsyncClient) -> list[str]:
-    lines = (await client.get("/metrics")).text.splitlines()
+    lines = metrics_text().splitlines()
     return [line for line in lines if line.startswith("laundry_events_consumed_total") and "retried" in line]
 
 
 async def _samples(client: httpx.AsyncClient) -> dict[str, float]:
-    lines = (await client.get("/metrics")).text.splitlines()
+    lines = metrics_text().splitlines()
     pairs = (line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
     return {name: float(value) for name, value in pairs}
 
 
 async def _paused(client: httpx.AsyncClient) -> bool:
-    return 'laundry_consumer_paused{dependency="s3"} 1.0' in (await client.get("/metrics")).text
+    return 'laundry_consumer_paused{dependency="s3"} 1.0' in metrics_text()
 
 
 async def _ready(client: httpx.AsyncClient) -> bool:

@@ -25,6 +25,7 @@ from laundry_reading.storage import CHAMPION_KEY, manifest_key, model_key
 from laundry_service.objectstore import ObjectMissing, ObjectStore, ObjectStoreUnavailable
 from laundry_testing.messaging import Messaging, eventually
 from laundry_testing.models import KEY, colour_model, manifest_of, photo_of
+from laundry_testing.serving import metrics_text
 
 Replica = Callable[..., AbstractAsyncContextManager[httpx.AsyncClient]]
 TaskFor = Callable[..., TaskSubmitted]
@@ -202,7 +203,7 @@ async def test_a_shadow_that_is_broken_or_unlike_the_champion_does_not_read(
 
 async def counted(client: httpx.AsyncClient) -> dict[str, float]:
     found = {"yes": 0.0, "no": 0.0}
-    for line in (await client.get("/metrics")).text.splitlines():
+    for line in metrics_text().splitlines():
         for agrees in found:
             if line.startswith(f'laundry_shadow_readings_total{{agrees="{agrees}",version="shadow-2"}}'):
                 found[agrees] = float(line.split()[-1])

@@ -143,3 +143,42 @@ async def test_who_may_upload_where(alone: Service, bucket: Bucket) -> None:
     assert_problem(missing, 401, "token-missing")
     assert missing.headers["www-authenticate"] == "Bearer"
     await nothing_is_kept(alone, bucket)
+
+
+@pytest.mark.parametrize(
+    ("charset", "status"),
+    [
+        ("utf-8", 201),
+        ("UTF8", 201),
+        ('"euc-kr"', 201),
+        ("idna", 415),
+        ("unicode_escape", 415),
+        ("punycode", 415),
+        ("rot13", 415),
+        ("zlib", 415),
+        ("undefined", 415),
+        ("utf-7", 415),
+        ("no-such-charset", 415),
+        ("\xff", 415),
+    ],
+)
+async def test_a_form_is_in_an_encoding_of_text(alone: Service, charset: str, status: int) -> None:
+    form = (
+        b'--x\r\nContent-Disposition: form-data; name="branch_id"\r\n\r\nb1\r\n'
+        b'--x\r\nContent-Disposition: form-data; name="note"\r\n\r\n\\x..\xeb\xb9\xa8\r\n'
+        b'--x\r\nContent-Disposition: form-data; name="photo"; filename="a"\r\n'
+        b"Content-Type: image/jpeg\r\n\r\n" + picture() + b"\r\n--x--\r\n"
+    )
+    answer = await alone.http.post(
+        "/tasks/",
+        content=form,
+        headers={
+            **{
+                name.encode(): value.encode() for name, value in alone.identity.bearer("helper", "b1").items()
+            },
+            b"Content-Type": f"multipart/form-data; boundary=x; charset={charset}".encode("latin-1"),
+        },
+    )
+    assert answer.status_code == status, answer.text
+    if status == 415:
+        assert_problem(answer, 415, "charset-unsupported")

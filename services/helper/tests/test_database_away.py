@@ -15,7 +15,7 @@ from laundry_events.topology import PLAN
 from laundry_service.migrate import upgrade
 from laundry_testing.identity import FileIdentity
 from laundry_testing.messaging import Messaging, eventually
-from laundry_testing.serving import serving
+from laundry_testing.serving import metrics_text, serving
 
 from .conftest import MakeSettings, Service, reading
 
@@ -87,7 +87,7 @@ async def test_readings_wait_for_the_database(
         await reader.publish(reading(task))
 
         async def held() -> bool:
-            metrics = (await http.get("/metrics")).text
+            metrics = metrics_text()
             return 'laundry_consumer_paused{dependency="postgresql"} 1.0' in metrics
 
         await eventually(held, what="a pause")

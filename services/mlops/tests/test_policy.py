@@ -15,6 +15,7 @@ from laundry_events.events import ReadLabel, TaskConfirmed
 from laundry_service.database import Database
 from laundry_testing.identity import FileIdentity
 from laundry_testing.models import photo_of
+from laundry_testing.serving import metrics_text
 from mlops import repository
 from mlops.drift import ALARM, BEFORE, LEAST_SHARE, RECENT, Drift, drift_of, stability
 from mlops.policy import Policy, Rules, Since, due
@@ -142,7 +143,7 @@ async def _gauges(client: httpx.AsyncClient) -> dict[str, float]:
         'laundry_reading_drift{of="confidence"}': "confidence",
         "laundry_corrected_share": "corrected",
     }
-    pairs = [line.rsplit(" ", 1) for line in (await client.get("/metrics")).text.splitlines()]
+    pairs = [line.rsplit(" ", 1) for line in metrics_text().splitlines()]
     return {names[name]: float(value) for name, value in pairs if name in names}
 
 

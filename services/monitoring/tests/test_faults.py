@@ -63,13 +63,13 @@ def test_a_limit_fault_opens_exactly_when_every_value_since_long_enough_broke_it
     for look, verdict in zip(looks, judged(looks), strict=True):
         value = look.metrics.get(HOT.metric)
         if value is not None:
-            said.append((look.recorded_at, value))
+            said.append((look.happened_at, value))
         streak = []
         for at, earlier in reversed(said):
             if earlier <= HOT.value:
                 break
             streak.append(at)
-        long_enough = bool(streak) and look.recorded_at - streak[-1] >= LIMIT_FOR and value is not None
+        long_enough = bool(streak) and look.happened_at - streak[-1] >= LIMIT_FOR and value is not None
         opened = any(found.key == HOT.key for found in verdict.opened)
         assert opened == (long_enough and not was_open)
         was_open = HOT.key in verdict.state.open

@@ -1,5 +1,6 @@
 """What the broker is told about equipment that connects by MQTT."""
 
+import asyncio
 from typing import Any
 
 import httpx
@@ -8,18 +9,52 @@ from fastapi import FastAPI
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitoring.mqtt_auth import DeviceGate, mqtt_auth_router
+from laundry_service.auth import Principal
+from laundry_service.problems import Problem
+from monitoring.logins import NEVER, Login
+from monitoring.mqtt_auth import DeviceGate, chosen_by_broker, mqtt_auth_router
 from monitoring.telemetry import is_equipment_id
 
 VHOST, EXCHANGE = "laundry", "laundry.telemetry"
 SECRET = "a-secret-of-the-broker"
 
 
-async def _forget(_: str, __: frozenset[str]) -> None:
-    pass
+class Remembered:
+    """Logins in memory; ``dead`` devices may speak no more, ``held`` ones cannot be noted."""
+
+    def __init__(self) -> None:
+        self.noted: list[Login] = []
+        self.dead: set[str] = set()
+        self.held: set[str] = set()
+        self.machines: set[tuple[str, str]] = set()
+
+    async def note(self, login: Login) -> bool:
+        self.noted.append(login)
+        return login.equipment_id not in self.held
+
+    async def alive(self, equipment_id: str, client_id: str | None) -> bool:
+        return equipment_id not in self.dead
+
+    async def is_name(self, equipment_id: str) -> bool:
+        return equipment_id in {name for name, _ in self.machines}
+
+    async def is_namesakes(self, equipment_id: str, branch_id: str) -> bool:
+        return (equipment_id, branch_id) in self.machines
 
 
-GATE = DeviceGate(vhost=VHOST, exchange=EXCHANGE, note_login=_forget)
+class Tokens:
+    """An authenticator for which a token is who it names."""
+
+    def __init__(self, **known: Principal) -> None:
+        self.known = known
+
+    async def check(self, token: str) -> Principal:
+        if token not in self.known:
+            raise Problem(401, "token-invalid", "The token is not valid.")
+        return self.known[token]
+
+
+GATE = DeviceGate(vhost=VHOST, exchange=EXCHANGE, logins=Remembered())
 VHOSTS = ["laundry", "/", ""]
 EXCHANGES = ["laundry.telemetry", "laundry.events", "amq.topic", ""]
 WORDS = st.sampled_from([*VHOSTS, *EXCHANGES, "washer-1", "telemetry.washer-1", "telemetry.washer-2"])
@@ -35,14 +70,14 @@ def test_writing_to_the_telemetry_exchange_under_its_own_key_is_all_a_device_may
     right = is_equipment_id(form.get("username", "")) and said == {**OWN, "username": form.get("username")}
     assert GATE.resource(form) == (right and form.get("resource") == "exchange")
     own_key = form.get("routing_key") == f"telemetry.{form.get('username')}"
-    assert GATE.topic(form) == (right and form.get("resource") == "topic" and own_key)
+    assert GATE.is_own_topic(form) == (right and form.get("resource") == "topic" and own_key)
 
 
 def test_its_own_topic_is_allowed_and_its_subscription_is_not() -> None:
     assert GATE.vhost({"username": "washer-1", "vhost": VHOST})
     assert not GATE.vhost({"username": "washer-1", "vhost": "/"})
     assert GATE.resource({**OWN, "resource": "exchange"})
-    assert GATE.topic({**OWN, "resource": "topic", "routing_key": "telemetry.washer-1"})
+    assert GATE.is_own_topic({**OWN, "resource": "topic", "routing_key": "telemetry.washer-1"})
     queue = {"resource": "queue", "name": "mqtt-subscription-washer-1qos1"}
     for permission in ("configure", "read", "write"):
         assert not GATE.resource({**OWN, **queue, "permission": permission})
@@ -85,7 +120,7 @@ async def test_a_device_logs_in_with_its_own_valid_token_only(world: Any) -> Non
     async with world.replica(mqtt_auth_secret=SECRET) as service:
 
         async def login(username: str, password: str) -> str:
-            form = {"username": username, "password": password, "client_id": "c1", "vhost": VHOST}
+            form = {"username": username, "password": password, "client_id": username, "vhost": VHOST}
             return (await service.client.post(f"/mqtt/auth/{SECRET}/user", data=form)).text
 
         own = world.token("device", "b1", "b2", sub="washer-1")
@@ -96,3 +131,95 @@ async def test_a_device_logs_in_with_its_own_valid_token_only(world: Any) -> Non
         assert await login("washer-1", world.token("device", "b1", sub="washer-1", seconds=-60)) == "deny"
         assert await login("washer-1", world.token("operator", sub="washer-1")) == "deny"
         assert (await service.client.post("/mqtt/auth/user", data={})).status_code == 404
+
+
+def gate(**changes: Any) -> tuple[DeviceGate, Remembered]:
+    logins = Remembered()
+    return DeviceGate(vhost=VHOST, exchange=EXCHANGE, logins=logins, **changes), logins
+
+
+TOKENS: Any = Tokens(
+    mine=Principal("washer-1", "device", frozenset({"b1"}), expires_at=2e9, token_id="t1"),
+    theirs=Principal("washer-10", "device", frozenset({"b1"})),
+    owner=Principal("washer-1", "owner", frozenset({"b1"})),
+)
+
+
+@pytest.mark.parametrize(
+    ("client_id", "allowed"),
+    [
+        ("washer-1", True),
+        ("", True),
+        ("washer-1/b1", True),
+        ("washer-1/b1/left", True),
+        ("washer-1/spare", True),
+        ("washer-1/b2", False),
+        ("washer-1/b2/left", False),
+        ("washer-10", False),
+        ("MzQ5_aB-3kq0VwXyZ01234", True),
+        ("washer-of-the-third-fl", False),
+        ("washer-2", False),
+        ("washer-1-2", False),
+        ("washer-1:2", False),
+        ("Washer-1", False),
+        ("washer-1 ", False),
+        ("washer", False),
+        ("/washer-1", False),
+        (None, False),
+    ],
+)
+async def test_a_client_id_is_the_devices_own(client_id: str | None, allowed: bool) -> None:
+    asked, logins = gate()
+    logins.machines |= {("washer-1", "b2"), ("washer-of-the-third-fl", "b1")}
+    form = {"username": "washer-1", "password": "mine"}
+    if client_id is not None:
+        form["client_id"] = client_id
+    assert await asked.user(form, TOKENS) == allowed
+    assert bool(logins.noted) == allowed
+
+
+@given(st.text(max_size=20) | st.builds("{}/{}".format, st.just("washer-10"), st.text(max_size=5)))
+def test_no_client_id_is_that_of_two_devices(client_id: str) -> None:
+    asked, _ = gate()
+    branches = frozenset({"b1"})
+    own = [
+        name
+        for name in ("washer-1", "washer-10", "washer-1-0")
+        if not chosen_by_broker(client_id) and asyncio.run(asked._is_own(client_id, name, branches))
+    ]
+    assert len(own) <= 1
+
+
+async def test_a_login_is_remembered_with_the_end_of_its_token() -> None:
+    asked, logins = gate()
+    assert await asked.user({"username": "washer-1", "password": "mine", "client_id": ""}, TOKENS)
+    [login] = logins.noted
+    assert (login.branches, login.token_id) == (frozenset({"b1"}), "t1")
+    assert login.expires_at.timestamp() == 2e9
+    assert await asked.user({"username": "washer-10", "password": "theirs", "client_id": ""}, TOKENS)
+    assert logins.noted[-1].expires_at == NEVER
+
+
+async def test_whoever_is_not_the_device_or_sends_too_much_is_refused() -> None:
+    asked, logins = gate(wait=lambda device: 3.0 if device == "washer-10" else 0.0)
+    for username, password in (
+        ("washer-1", "theirs"),
+        ("washer-1", "owner"),
+        ("washer-1", "forged"),
+        ("washer-10", "theirs"),
+        (f"{VHOST}:washer-1", "mine"),
+        ("washer-1", ""),
+    ):
+        form = {"username": username, "password": password, "client_id": ""}
+        assert not await asked.user(form, TOKENS)
+    assert not logins.noted
+    logins.held.add("washer-1")
+    assert not await asked.user({"username": "washer-1", "password": "mine", "client_id": ""}, TOKENS)
+
+
+async def test_a_topic_is_denied_when_the_token_is_over() -> None:
+    asked, logins = gate()
+    form = {**OWN, "resource": "topic", "routing_key": "telemetry.washer-1"}
+    assert await asked.topic(form)
+    logins.dead.add("washer-1")
+    assert not await asked.topic(form)

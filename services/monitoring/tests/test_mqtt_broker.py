@@ -1,12 +1,16 @@
 """Equipment at a real broker that asks this service who may do what: the settings are those of the README."""
 
+import asyncio
+import contextlib
 import json
+import socket
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import aiomqtt
+import httpx
 import pytest
 
 from laundry.ports import free_port
@@ -15,7 +19,7 @@ from laundry.servers import choice, vhosts
 from laundry.servers.addresses import BrokerAddress
 from laundry.servers.choice import Kind
 from laundry_events.topology import TELEMETRY_EXCHANGE, VHOST
-from laundry_testing.messaging import Messaging, apply_plan
+from laundry_testing.messaging import Messaging, apply_plan, eventually
 
 pytestmark = pytest.mark.servers
 
@@ -30,14 +34,30 @@ class AskingBroker:
     asked_port: int
     messaging: Messaging
 
-    def client(self, username: str, password: str) -> aiomqtt.Client:
+    def client(
+        self, username: str, password: str, *, version: Any = aiomqtt.ProtocolVersion.V5, **options: Any
+    ) -> aiomqtt.Client:
         port = int(self.address.mqtt_url.rsplit(":", 1)[1])
-        version = aiomqtt.ProtocolVersion.V5
-        return aiomqtt.Client("127.0.0.1", port, username=username, password=password, protocol=version)
+        return aiomqtt.Client(
+            "127.0.0.1", port, username=username, password=password, protocol=version, **options
+        )
+
+    async def queues(self) -> list[str]:
+        """Names of all queues of the virtual host."""
+        login = (self.address.username, self.address.password)
+        async with httpx.AsyncClient(base_url=self.address.management_url, auth=login, timeout=10) as client:
+            answer = await client.get(f"/api/queues/{VHOST}")
+        return sorted(queue["name"] for queue in answer.json())
+
+    @staticmethod
+    async def cut(client: aiomqtt.Client) -> None:
+        """End a connection without a word, so that its will is published."""
+        client._client._sock.shutdown(socket.SHUT_RDWR)  # type: ignore[union-attr]
+        await asyncio.sleep(0)
 
 
-@pytest.fixture
-def asking_broker(rabbitmq: BrokerAddress, pytestconfig: pytest.Config, tmp_path: Path) -> Iterator[Any]:
+@pytest.fixture(scope="module")
+def started(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     if choice.choose(Kind(pytestconfig.getoption("--laundry-servers"))).kind is not Kind.NATIVE:
         pytest.skip("a broker in a container or elsewhere cannot ask a service on this host's loopback")
     port = free_port()
@@ -45,6 +65,8 @@ def asking_broker(rabbitmq: BrokerAddress, pytestconfig: pytest.Config, tmp_path
         f"mqtt.vhost = {VHOST}",
         f"mqtt.exchange = {TELEMETRY_EXCHANGE}",
         "mqtt.allow_anonymous = false",
+        "message_interceptors.incoming.set_header_timestamp.overwrite = true",
+        "mqtt.message_interceptors.incoming.set_client_id_annotation.enabled = true",
         "auth_backends.1 = internal",
         "auth_backends.2 = http",
         "auth_http.http_method = post",
@@ -53,15 +75,23 @@ def asking_broker(rabbitmq: BrokerAddress, pytestconfig: pytest.Config, tmp_path
         f"auth_http.{what}_path = http://127.0.0.1:{port}/mqtt/auth/{SECRET}/{what}"
         for what in ("user", "vhost", "resource", "topic")
     ]
-    broker = choice.broker(Kind.NATIVE, tmp_path / "rabbitmq", Quiet(), extra_config=config)
+    folder = tmp_path_factory.mktemp("asking") / "rabbitmq"
+    broker = choice.broker(Kind.NATIVE, folder, Quiet(), extra_config=config)
     try:
-        address = broker.start()
-        vhosts.create(address, VHOST)
-        apply_plan(address, VHOST)
-        url = address.amqp_url_for(address.username, address.password, VHOST)
-        yield AskingBroker(address, port, Messaging(url, VHOST, address))
+        yield broker.start(), port
     finally:
         broker.stop()
+
+
+@pytest.fixture
+def asking_broker(started: tuple[BrokerAddress, int]) -> Iterator[AskingBroker]:
+    """The broker of this module, with a virtual host that is made anew for each test."""
+    address, port = started
+    vhosts.create(address, VHOST)
+    apply_plan(address, VHOST)
+    url = address.amqp_url_for(address.username, address.password, VHOST)
+    yield AskingBroker(address, port, Messaging(url, VHOST, address))
+    vhosts.delete(address, VHOST)
 
 
 async def test_equipment_publishes_its_own_samples_and_can_do_nothing_else(
@@ -94,3 +124,106 @@ async def test_equipment_publishes_its_own_samples_and_can_do_nothing_else(
         dead = await messaging.take("telemetry.reported.dlq")
         assert dead.headers["x-original-routing-key"] == "telemetry.washer-1"
         assert await messaging.count("telemetry.reported.dlq") == 0
+
+
+V311, V5 = aiomqtt.ProtocolVersion.V311, aiomqtt.ProtocolVersion.V5
+
+
+async def publishes(client: aiomqtt.Client, topic: str, body: str = "{}", *, qos: int = 1) -> bool:
+    """Whether the broker acknowledges a message; if not, it has ended the connection or says no."""
+    try:
+        await client.publish(topic, body, qos=qos, timeout=5)
+    except aiomqtt.MqttError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("version", [V311, V5], ids=["3.1.1", "5"])
+async def test_no_device_ends_the_connection_of_another(
+    world: Any, asking_broker: AskingBroker, look: Any, version: Any
+) -> None:
+    messaging = asking_broker.messaging
+    victim, thief = (world.token("device", "b1", sub=name) for name in ("washer-1", "washer-10"))
+    async with world.replica(messaging.amqp_url, port=asking_broker.asked_port, mqtt_auth_secret=SECRET):
+        client = asking_broker.client("washer-1", victim, identifier="washer-1", version=version)
+        async with client as washer:
+            for stolen in ("washer-1", "washer-1/b1", "washer"):
+                with pytest.raises(aiomqtt.MqttError):
+                    async with asking_broker.client("washer-10", thief, identifier=stolen, version=version):
+                        pass
+            for own in ("washer-10", "washer-10/left"):
+                async with asking_broker.client("washer-10", thief, identifier=own, version=version) as other:
+                    sample = json.dumps({"samples": [look("washer-10", fault_code=f"E-{own}")]})
+                    assert await publishes(other, "telemetry/washer-10", sample)
+            # A vhost before the name is no way round.
+            with pytest.raises(aiomqtt.MqttError):
+                name = f"{VHOST}:washer-1"
+                async with asking_broker.client(name, thief, identifier="washer-1", version=version):
+                    pass
+            assert await publishes(washer, "telemetry/washer-1", json.dumps({"samples": [look()]}))
+        assert await messaging.count("telemetry.reported.dlq") == 0
+
+
+@pytest.mark.parametrize("version", [V311, V5], ids=["3.1.1", "5"])
+async def test_a_device_leaves_nothing_behind_and_speaks_for_no_other(
+    world: Any, asking_broker: AskingBroker, look: Any, version: Any
+) -> None:
+    messaging, token = asking_broker.messaging, world.token("device", "b1", sub="washer-1")
+    body = json.dumps({"samples": [look("washer-2", fault_code="E21")]})
+    kept: dict[str, Any] = {"clean_start": False} if version == V5 else {"clean_session": False}
+
+    def client(**options: Any) -> aiomqtt.Client:
+        return asking_broker.client("washer-1", token, identifier="washer-1", version=version, **options)
+
+    async with world.replica(messaging.amqp_url, port=asking_broker.asked_port, mqtt_auth_secret=SECRET):
+        queues = await asking_broker.queues()
+        will = aiomqtt.Will("telemetry/washer-2", body, qos=1)
+        with contextlib.suppress(aiomqtt.MqttError):
+            async with client(will=will, **kept) as washer:
+                await asking_broker.cut(washer)
+        async with client(keepalive=0, **kept) as washer:
+            assert await publishes(washer, "telemetry/washer-1", json.dumps({"samples": [look()]}))
+            with contextlib.suppress(aiomqtt.MqttError):
+                await washer.subscribe("telemetry/washer-1", qos=1, timeout=5)
+        for topic in ("telemetry/washer-2", "telemetry", "telemetry/washer-1/x", "equipment/fault", "$SYS/x"):
+            async with client() as washer:
+                assert not await publishes(washer, topic, body), topic
+        async with client() as washer:
+            # The broker takes no QoS 2: it makes 1 of it, or says so by ending the connection (MQTT 5).
+            sample = json.dumps({"samples": [look(at=1)]})
+            assert await publishes(washer, "telemetry/washer-1", sample, qos=2) == (version == V311)
+        assert await asking_broker.queues() == queues
+        await eventually(lambda: _samples(world, 1), what="its own sample")
+        assert await world.samples("washer-2") == 0
+
+
+async def test_when_the_token_is_over_the_device_is_not_heard_any_more(
+    world: Any, asking_broker: AskingBroker, look: Any
+) -> None:
+    messaging = asking_broker.messaging
+    async with world.replica(messaging.amqp_url, port=asking_broker.asked_port, mqtt_auth_secret=SECRET):
+        token, until = world.token("device", "b1", sub="washer-1", seconds=10), time.time() + 10
+        async with asking_broker.client("washer-1", token, identifier="washer-1") as washer:
+            assert await publishes(washer, "telemetry/washer-1", json.dumps({"samples": [look()]}))
+            await eventually(lambda: _samples(world, 1), what="the sample within its time")
+            await asyncio.sleep(until - time.time() + 0.2)
+            for idle in range(1, 8):
+                if not await publishes(
+                    washer, "telemetry/washer-1", json.dumps({"samples": [look(at=idle)]})
+                ):
+                    break
+                # The broker asks again when a connection was idle for a while.
+                await asyncio.sleep(2 * idle)
+            else:
+                raise AssertionError("the connection was never ended")
+            if idle > 1:
+                dead = await messaging.take("telemetry.reported.dlq")
+                assert dead.headers["x-dead-reason"] == "token-expired"
+        assert await world.samples("washer-1") == 1
+        with pytest.raises(aiomqtt.MqttError):
+            async with asking_broker.client("washer-1", token, identifier="washer-1"):
+                pass
+
+
+async def _samples(world: Any, number: int) -> bool:
+    return await world.samples("washer-1") >= number

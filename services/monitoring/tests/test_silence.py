@@ -12,7 +12,7 @@ from monitoring.tables import fault, sample, watch
 
 pytestmark = pytest.mark.servers
 
-QUICK = {"heartbeat_check_s": 0.1, "heartbeat_after_s": 30}
+QUICK = {"heartbeat_check_s": 0.1, "heartbeat_after_s": 30, "flap_quiet_s": 0}
 
 
 async def has_listened(world: Any, seconds: float) -> None:

@@ -1,8 +1,11 @@
 """POST /telemetry against a real database: what is taken, and what becomes of it."""
 
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+
+from laundry_testing.messaging import eventually
 
 pytestmark = pytest.mark.servers
 
@@ -10,7 +13,7 @@ pytestmark = pytest.mark.servers
 async def test_a_reported_code_makes_one_fault_until_it_clears(world: Any, service: Any, look: Any) -> None:
     answer = await service.post(look(fault_code="E21"))
     assert answer.status_code == 202, answer.text
-    assert answer.json() == {"accepted": 1, "duplicate": 0, "ignored": 0, "problems": []}
+    assert answer.json() == {"accepted": 1, "duplicate": 0, "ignored": 0, "refused": [], "problems": []}
     await service.post(look(at=1, fault_code="E21"))
     [event] = await world.events()
     assert event["equipment_id"] == "washer-1"
@@ -22,67 +25,172 @@ async def test_a_reported_code_makes_one_fault_until_it_clears(world: Any, servi
 
     await service.post(look(at=2))
     assert (await service.get("/equipment/washer-1")).json()["state"] == "ok"
-    await service.post(look(at=3, fault_code="E21"))
-    assert len(await world.events()) == 2
+    await service.post(look(at=3, fault_code="E22"))
+    assert [event["fault_code"] for event in await world.events()] == ["E21", "E22"]
 
 
 async def test_the_same_sample_again_has_no_second_effect(world: Any, service: Any, look: Any) -> None:
     once = look(fault_code="E21")
     await service.post(once)
-    again = await service.post(once, {**once, "fault_code": "E99"}, look(at=1, fault_code="E21"))
-    told = again.json()
+    told = (await service.post(once, look(at=1, fault_code="E21"), once)).json()
     assert (told["accepted"], told["duplicate"], told["ignored"]) == (1, 2, 0)
-    assert [(p["index"], p["code"]) for p in told["problems"]] == [(0, "duplicate"), (1, "duplicate")]
+    assert [(p["index"], p["code"]) for p in told["problems"]] == [(0, "duplicate"), (2, "duplicate")]
     assert len(await world.events()) == 1
     assert await world.samples("washer-1") == 2
 
 
-async def test_a_late_sample_neither_opens_nor_clears_a_fault(world: Any, service: Any, look: Any) -> None:
+async def test_another_code_of_the_same_moment_is_another_fault(world: Any, service: Any, look: Any) -> None:
+    await service.post(look())
     await service.post(look(fault_code="E21"))
+    await service.post(look(fault_code="E99"), look())
+    assert [event["fault_code"] for event in await world.events()] == ["E21", "E99"]
+    assert (await service.get("/equipment/washer-1")).json()["state"] == "faulty"
+
+
+async def test_a_late_sample_without_a_code_ends_no_fault(world: Any, service: Any, look: Any) -> None:
+    await service.post(look(at=-10, fault_code="E21"))
     told = (await service.post(look(at=-60))).json()
     assert (told["accepted"], told["ignored"]) == (0, 1)
     assert told["problems"][0]["code"] == "late"
     assert (await service.get("/equipment/washer-1")).json()["state"] == "faulty"
-
-    await service.post(look(at=10))
-    await service.post(look(at=5, fault_code="E22"))
-    shown = (await service.get("/equipment/washer-1")).json()
-    assert shown["state"] == "ok"
-    assert shown["last_sample"]["fault_code"] is None
-    assert len(await world.events()) == 1
-    assert await world.samples("washer-1") == 4
+    assert await world.samples("washer-1") == 2
 
 
-async def test_a_sample_older_than_a_day_is_ignored_and_said_so(world: Any, service: Any, look: Any) -> None:
-    told = (await service.post(look(at=-25 * 3600, fault_code="E21"), look())).json()
-    assert (told["accepted"], told["ignored"]) == (1, 1)
-    assert told["problems"] == [
-        {
-            "index": 0,
-            "code": "too-old",
-            "detail": "recorded_at is more than 24 h ago; such samples are not stored.",
-        }
+async def test_each_sample_is_taken_or_refused_for_itself(world: Any, service: Any, look: Any) -> None:
+    answer = await service.post(
+        look("washer-1", fault_code="E21"),
+        look("washer-2", metrics={"temperature_celsius": -127, "spin_rpm": 800}, fault_code="E21"),
+        look("washer-3", recorded_at="20261128"),
+        look("washer-4", recorded_at="20261128", fault_code="E21"),
+        look("washer 5", fault_code="E21"),
+        look("washer-6", metrics={"temperature_fahrenheit": 160}),
+        look("washer-7", fault_code="door open!"),
+        look("washer-8", at=7200, fault_code="E21"),
+    )
+    assert answer.status_code == 202
+    told = answer.json()
+    assert (told["accepted"], told["duplicate"], told["ignored"]) == (6, 0, 0)
+    assert [(p["index"], p["code"]) for p in told["refused"]] == [
+        (2, "invalid-request"),
+        (4, "invalid-request"),
     ]
-    assert await world.events() == []
-    assert await world.samples("washer-1") == 1
+    assert [(p["index"], p["code"]) for p in told["problems"]] == [
+        (1, "impossible-value"),
+        (3, "clock-unreadable"),
+        (5, "unknown-metric"),
+        (6, "fault-code-changed"),
+        (7, "recorded-in-future"),
+    ]
+    events = {event["equipment_id"]: event for event in await world.events()}
+    assert set(events) == {"washer-1", "washer-2", "washer-4", "washer-7", "washer-8"}
+    assert {name for name, event in events.items() if event["clock_off"]} == {"washer-4", "washer-8"}
+    assert events["washer-7"]["fault_code"] == "door_open_"
+    assert events["washer-8"]["recorded_at"] > events["washer-8"]["received_at"]
+    assert events["washer-4"]["recorded_at"] is None
+    shown = (await service.get("/equipment/washer-2")).json()
+    assert shown["last_sample"]["metrics"] == {"spin_rpm": 800}
 
 
-async def test_one_bad_sample_refuses_the_request_and_nothing_is_stored(
+@pytest.mark.parametrize(
+    "moment",
+    [
+        "0001-01-01T00:00:00Z",
+        "0001-01-01T00:00:00+14:00",
+        "9999-12-31T23:59:59Z",
+        "9999-12-31T23:59:59-14:00",
+    ],
+)
+async def test_the_ends_of_the_calendar_break_nothing(
+    world: Any, service: Any, look: Any, moment: str
+) -> None:
+    answer = await service.post(look(recorded_at=moment, fault_code="E21"))
+    assert (answer.status_code, answer.json()["accepted"]) == (202, 1)
+    assert (await service.get("/equipment/washer-1")).json()["state"] == "faulty"
+    await service.post(look(at=5))
+    assert (await service.get("/equipment/washer-1")).json()["state"] == "ok"
+
+
+async def test_a_request_of_which_nothing_can_be_taken_is_refused(
     world: Any, service: Any, look: Any
 ) -> None:
-    for changes, code in (
-        ({"at": 600}, "recorded-in-future"),
-        ({"metrics": {"temperature_celsius": 900}}, "impossible-value"),
-        ({"metrics": {"temperature_fahrenheit": 160}}, "unknown-metric"),
-        ({"recorded_at": "2026-03-01T12:00:00"}, "invalid-request"),
-    ):
-        refused = await service.post(look(fault_code="E21"), look("washer-2", **changes))
+    for changes in ({"recorded_at": "2026-03-01T12:00:00"}, {"branch_id": "B 1"}, {"kind": ""}):
+        refused = await service.post(look(**changes))
         assert refused.status_code == 422
         assert refused.headers["content-type"] == "application/problem+json"
-        assert refused.json()["code"] == code
-        assert refused.json()["problems"][0]["index"] == 1
+        assert refused.json()["code"] == "invalid-request"
+        assert refused.json()["problems"][0]["index"] == 0
     assert await world.events() == []
     assert (await service.get("/equipment")).json()["items"] == []
+
+
+async def _rang(world: Any, number: int) -> bool:
+    return len(await world.events()) >= number
+
+
+async def test_a_code_rings_though_its_clock_was_set_back(world: Any, look: Any) -> None:
+    async with world.replica(late_settle_s=0.5, ring_check_s=0.1) as service:
+        for name, back in (("washer-1", 2 * 3600), ("washer-2", 240), ("washer-3", 26 * 3600)):
+            await service.post(look(name))
+            told = (await service.post(look(name, at=-back, fault_code="E21"))).json()
+            assert told["accepted"] == 1
+            assert told["problems"][0]["code"] == "clock-back"
+            assert (await service.get(f"/equipment/{name}")).json()["state"] == "faulty"
+        await eventually(lambda: _rang(world, 3), what="the three faults")
+        events = await world.events()
+        assert all(event["clock_off"] and event["recorded_at"] < event["received_at"] for event in events)
+
+
+@pytest.mark.parametrize("order", ["as it happened", "newest first"])
+async def test_an_hour_that_comes_late_rings_only_what_is_true_at_its_end(
+    world: Any, look: Any, order: str
+) -> None:
+    async with world.replica(late_settle_s=2, ring_check_s=0.1) as service:
+        hour = [look(at=at, fault_code="E21" if -3000 <= at < -2400 else None) for at in range(-3600, -3, 4)]
+        also = [
+            look("washer-2", at=at, fault_code="E22" if at > -900 else None) for at in range(-3600, -600, 4)
+        ]
+        for samples in (hour, also):
+            ordered = samples if order == "as it happened" else samples[::-1]
+            for first in range(0, len(ordered), 100):
+                assert (await service.post(*ordered[first : first + 100])).status_code == 202
+        await eventually(lambda: _rang(world, 1), what="the fault that goes on")
+        [event] = await world.events()
+        assert (event["equipment_id"], event["fault_code"]) == ("washer-2", "E22")
+        lag = datetime.fromisoformat(event["received_at"]) - datetime.fromisoformat(event["recorded_at"])
+        assert lag > timedelta(minutes=9)
+        shown = (await service.get("/equipment/washer-1")).json()
+        assert shown["state"] == "ok"
+        assert {(f["fault_code"], f["told_at"]) for f in shown["recent_faults"]} == {("E21", None)}
+
+
+async def test_a_burst_of_codes_is_one_event_that_counts(world: Any, service: Any, look: Any) -> None:
+    await service.post(*(look(at=-n / 100, fault_code=f"E{n}") for n in range(500)))
+    [event] = await world.events()
+    assert event["count"] == 500
+    shown = (await service.get("/equipment/washer-1")).json()
+    assert len(shown["open_faults"]) == 9
+    [more] = [found for found in shown["open_faults"] if found["codes"]]
+    assert more["count"] == len(more["codes"]) == 492
+
+    await service.post(look("washer-2", fault_code="E1"))
+    assert [event["equipment_id"] for event in await world.events()] == ["washer-1", "washer-2"]
+    await service.post(look(at=1))
+    assert (await service.get("/equipment/washer-1")).json()["state"] == "ok"
+
+
+async def test_a_fault_that_comes_and_goes_rings_once_and_then_says_how_often(world: Any, look: Any) -> None:
+    async with world.replica(flap_quiet_s=3, ring_check_s=0.1) as service:
+        for turn in range(6):
+            await service.post(look(at=-10 + turn, fault_code=None if turn % 2 else "E21"))
+        await service.post(look(at=-3, fault_code="E21"))
+        assert len(await world.events()) == 1
+        [shown] = (await service.get("/equipment/washer-1")).json()["open_faults"]
+        assert shown["flapping"] and shown["told_at"] is None and shown["due_at"]
+        # Another fault of it, and the same of another machine, are no part of that.
+        await service.post(look(at=-2, fault_code="E99"), look("washer-2", fault_code="E21"))
+        assert len(await world.events()) == 3
+        await eventually(lambda: _rang(world, 4), what="the ring after the quiet time")
+        assert (await world.events())[-1]["count"] == 3
 
 
 async def test_malformed_and_oversized_bodies_are_refused(world: Any, service: Any, look: Any) -> None:
@@ -90,6 +198,7 @@ async def test_malformed_and_oversized_bodies_are_refused(world: Any, service: A
     for raw, status, code in (
         (b'{"samples": [', 400, "malformed-json"),
         (b'{"samples": [{"metrics": {"temperature_celsius": NaN}}]}', 422, "invalid-request"),
+        (b"[" * 5000, 400, "malformed-json"),
         (b" " * (1024 * 1024 + 1), 413, "telemetry-too-large"),
     ):
         refused = await service.client.post("/telemetry", content=raw, headers=bearer)
@@ -101,11 +210,14 @@ async def test_a_device_posts_only_as_itself_and_only_for_its_branch(
 ) -> None:
     device = world.token("device", "b1", sub="washer-1")
     assert (await service.post(look(), token=device)).status_code == 202
-    foreign = await service.post(look(at=1), look("washer-2"), token=device)
+    partly = (await service.post(look(at=1), look("washer-2"), token=device)).json()
+    assert (partly["accepted"], partly["refused"][0]["code"]) == (1, "equipment-forbidden")
+    foreign = await service.post(look("washer-2"), token=device)
     assert (foreign.status_code, foreign.json()["code"]) == (403, "equipment-forbidden")
     elsewhere = await service.post(look(at=1, branch_id="b2"), token=device)
     assert (elsewhere.status_code, elsewhere.json()["code"]) == (403, "branch-forbidden")
-    assert await world.samples("washer-1") == 1
+    assert await world.samples("washer-1") == 2
+    assert await world.samples("washer-2") == 0
 
 
 async def test_owners_post_nothing_and_strangers_nothing_at_all(world: Any, service: Any, look: Any) -> None:
@@ -115,21 +227,6 @@ async def test_owners_post_nothing_and_strangers_nothing_at_all(world: Any, serv
     assert (expired.status_code, expired.json()["code"]) == (401, "token-expired")
     missing = await service.client.post("/telemetry", json={"samples": [look()]})
     assert (missing.status_code, missing.json()["code"]) == (401, "token-missing")
-
-
-async def test_equipment_that_moves_takes_its_trouble_to_the_new_branch(
-    world: Any, service: Any, look: Any
-) -> None:
-    await service.post(look(fault_code="E21"))
-    await service.post(look(at=1, branch_id="b2", fault_code="E21"))
-    assert [event["branch_id"] for event in await world.events()] == ["b1", "b2"]
-    shown = (await service.get("/equipment/washer-1")).json()
-    assert (shown["branch_id"], len(shown["open_faults"])) == ("b2", 1)
-    assert {found["cleared_by"] for found in shown["recent_faults"]} == {None, "moved"}
-
-    # A late sample from the old branch does not take it back.
-    await service.post(look(at=0.5))
-    assert (await service.get("/equipment/washer-1")).json()["branch_id"] == "b2"
 
 
 async def test_a_limit_broken_for_a_while_is_one_fault_with_its_figures(
@@ -167,3 +264,22 @@ async def test_the_body_that_is_read_by_hand_is_described(service: Any) -> None:
     schema = described["requestBody"]["content"]["application/json"]["schema"]
     assert set(schema["properties"]["samples"]["items"]["properties"]) >= {"equipment_id", "metrics"}
     assert "$ref" not in str(schema)
+
+
+async def test_a_device_above_its_rate_is_told_when_to_come_back_and_others_are_not_held_up(
+    world: Any, look: Any
+) -> None:
+    async with world.replica(device_rate=10, device_burst=20) as service:
+        washer, dryer = (world.token("device", "b1", sub=name) for name in ("washer-1", "dryer-1"))
+        batch = [look(at=-n) for n in range(25)]
+        # One full batch is always possible, even beyond the burst.
+        assert (await service.post(*batch, token=washer)).status_code == 202
+        late = await service.post(look(at=1), token=washer)
+        assert (late.status_code, late.json()["code"]) == (429, "rate-exceeded")
+        assert 1 <= int(late.headers["retry-after"]) <= 3
+        assert (await service.post(look("dryer-1"), token=dryer)).status_code == 202
+        await eventually(lambda: _is_taken(service, washer, look), what="the device within its rate again")
+
+
+async def _is_taken(service: Any, token: str, look: Any) -> bool:
+    return (await service.post(look(at=1), token=token)).status_code == 202

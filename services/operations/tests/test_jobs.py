@@ -203,3 +203,17 @@ async def test_what_changes_nothing_is_in_no_audit(world: World) -> None:
     await world.post(f"/jobs/{plan['id']}/cancel", 409)
     await world.post(DISCARD, 409, queue=QUEUE, dry_run=False, plan=plan["id"], why="another action's plan")
     assert (await world.get("/audit"))["items"] == []
+
+
+async def test_what_no_database_can_hold_is_refused(world: World) -> None:
+    for asked in (
+        {"queue": QUEUE, "why": "a\x00b", "dry_run": False},
+        {"queue": "a\x00b"},
+        {"queue": QUEUE, "reason": "\x00"},
+        {"queue": QUEUE, "ids": ["\x00"]},
+        {"queue": QUEUE, "limit": 10**30},
+    ):
+        for path in (REDRIVE, DISCARD):
+            await world.post(path, 422, **asked)
+    answer = await world.http.get("/audit", headers=world.operator(), params={"cursor": 10**30})
+    assert answer.status_code == 422

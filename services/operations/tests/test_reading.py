@@ -3,6 +3,7 @@
 import pytest
 
 from laundry_testing.messaging import eventually
+from laundry_testing.serving import metrics_text
 
 from .conftest import DEAD, QUEUE, World, bury, holds
 
@@ -22,7 +23,7 @@ async def test_alerts_see_the_queues_in_the_metrics(world: World) -> None:
     await bury(world.messaging, "m1")
 
     async def told() -> bool:
-        metrics = (await world.http.get("/metrics")).text
+        metrics = metrics_text()
         return f'laundry_dead_letters{{queue="{QUEUE}"}} 1.0' in metrics
 
     await eventually(told, what="the dead letter in the metrics")

@@ -1,6 +1,7 @@
 """Tastes and preferences over HTTP, on a real database."""
 
 import asyncio
+import base64
 import json
 import random
 from datetime import timedelta
@@ -364,3 +365,16 @@ async def test_a_key_that_is_none_is_refused(world: World, key: str) -> None:
         headers={**world.owner("b1"), "Idempotency-Key": key.encode("latin-1")},
     )
     assert answer.status_code == 422, answer.text
+
+
+@pytest.mark.parametrize(
+    "cursor", [b'[0.5,"\\u0000"]', b'[0.5,"\\ud800"]', b'[1e999,"b1"]', b'[NaN,"b1"]', b"[" * 99]
+)
+async def test_a_cursor_that_was_not_given_out_is_refused(world: World, cursor: bytes) -> None:
+    await world.likes("ann", quiet=0.9)
+    answer = await world.http.get(
+        "/branches/matching",
+        headers=world.customer("ann"),
+        params={"cursor": base64.urlsafe_b64encode(cursor).decode()},
+    )
+    assert_problem(answer, 422, "invalid-cursor")

@@ -12,7 +12,6 @@ from pydantic import ValidationError
 from laundry_events.envelope import MAX_MESSAGE_BYTES, encode
 from laundry_events.events import PreferenceCreated, PreferenceMatch
 from search.bodies import TasteIn
-from search.cursors import BadCursor, read_cursor, write_cursor
 from search.matching import MAX_REASONS, suitability
 from search.splitting import TooLargeForAMessage, plan_parts, room_for_matches, size_of
 
@@ -132,21 +131,6 @@ def test_an_encoded_part_is_never_larger_than_a_message_may_be(
         assert len(body) <= MAX_MESSAGE_BYTES
         told += [match["customer_id"] for match in json.loads(body)["matches"]]
     assert told == [match.customer_id for match in repeated]
-
-
-@given(st.floats(0, 1).map(lambda score: round(score, 6)), st.from_regex(r"[a-z0-9-]{1,40}", fullmatch=True))
-def test_a_cursor_comes_back_as_it_went(score: float, branch: str) -> None:
-    assert read_cursor(write_cursor(score, branch)) == (score, branch)
-
-
-@given(st.text(max_size=50))
-def test_any_other_cursor_is_told_apart(cursor: str) -> None:
-    try:
-        score, branch = read_cursor(cursor)
-    except BadCursor:
-        return
-    assert 0 <= score <= 1
-    assert isinstance(branch, str)
 
 
 @pytest.mark.parametrize(

@@ -87,3 +87,19 @@ def test_the_service_worker_keeps_every_file() -> None:
     kept = set(re.findall(r'^  "(/static/[^"]+)",$', (STATIC / "sw.js").read_text(), re.MULTILINE))
     files = {f"/static/{file.relative_to(STATIC)}" for file in STATIC.rglob("*") if file.is_file()}
     assert kept == files - {"/static/sw.js", "/static/index.html"}
+
+
+async def test_browsers_are_bound_to_tls_only_where_it_is_spoken() -> None:
+    url = "http://127.0.0.1:9"
+    https = {"X-Forwarded-Proto": "https"}
+    async with serving(create_app(settings_for(url))) as client:
+        assert "strict-transport-security" not in (await client.get("/")).headers
+        # A page, a static file, an error and a service's answer alike.
+        for path in ("/", "/static/icon.svg", "/nothing", "/api/helper/tasks"):
+            answer = await client.get(path, headers=https)
+            assert answer.headers["strict-transport-security"] == "max-age=31536000", path
+    async with serving(create_app(settings_for(url, trusted_proxies=""))) as client:
+        assert "strict-transport-security" not in (await client.get("/", headers=https)).headers
+    async with serving(create_app(settings_for(url, public_https=True))) as client:
+        assert "strict-transport-security" in (await client.get("/")).headers
+        assert (await client.get("/metrics")).status_code == 404

@@ -1,5 +1,6 @@
 """Tokens of the local stack, its key's rotation, and whom it has cut off."""
 
+import json
 import subprocess
 import sys
 import time
@@ -189,3 +190,15 @@ def test_containers_see_the_same_where_compose_was_set_up(tmp_path: Path, run: A
     assert len(LocalIdentity(paths.identity).jwks()["keys"]) == 2
     assert run("withdraw-keys").exit_code == 0
     assert LocalIdentity(tmp_path / "compose").jwks() == LocalIdentity(paths.identity).jwks()
+
+
+def test_who_cut_somebody_off_and_why_is_in_the_audit(run: Any, tmp_path: Path) -> None:
+    assert run("deny", "--sub", "kim", "--reason", "phone stolen").exit_code == 0
+    assert run("allow", "--sub", "nobody-of-these").exit_code != 0
+    kept = [json.loads(line) for line in (tmp_path / "audit" / "acts.jsonl").read_text().splitlines()]
+    assert [(each["action"], each["object"], each["reason"], each["outcome"]) for each in kept] == [
+        ("token.deny", "sub kim", "phone stolen", "asked"),
+        ("token.deny", "sub kim", "phone stolen", "done"),
+        ("token.allow", "sub nobody-of-these", None, "asked"),
+        ("token.allow", "sub nobody-of-these", None, "failed"),
+    ]

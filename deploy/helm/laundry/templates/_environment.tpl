@@ -8,6 +8,16 @@
   value: {{ $service }}
 - name: LAUNDRY_LOG_LEVEL
   value: {{ $root.Values.logLevel }}
+- name: LAUNDRY_TRUSTED_PROXIES
+  value: {{ join "," $root.Values.http.trustedProxies | quote }}
+- name: LAUNDRY_HTTP_CONNECTIONS
+  value: {{ $root.Values.http.connections | quote }}
+- name: LAUNDRY_HTTP_CONNECTIONS_PER_ADDRESS
+  value: {{ $root.Values.http.connectionsPerAddress | quote }}
+{{- if $facts.peers }}
+- name: LAUNDRY_PUBLIC_HTTPS
+  value: {{ ne $root.Values.ingress.tlsSecret "" | quote }}
+{{- end }}
 {{- if $facts.secret }}
 - name: LAUNDRY_JWKS_URL
   value: {{ required "set identity.jwksUrl" $root.Values.identity.jwksUrl | quote }}

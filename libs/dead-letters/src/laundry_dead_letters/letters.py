@@ -21,6 +21,7 @@ from laundry_events.headers import (
     allowed,
     clean,
 )
+from laundry_events.moments import read_moment
 from laundry_events.suspects import DELIVERY_COUNT
 from laundry_events.topology import DELIVERY_LIMIT
 
@@ -122,7 +123,7 @@ class DeadLetter:
         death = self.death
         said = death.get("time") if death else self.headers.get("x-last-failed-at")
         try:
-            when = datetime.fromisoformat(said) if isinstance(said, str) else said
+            when = read_moment(said) if isinstance(said, str) else said
             if not isinstance(when, datetime):
                 return None
             return when.astimezone(UTC) if when.tzinfo else when.replace(tzinfo=UTC)

@@ -12,6 +12,7 @@ from laundry_events.errors import EventTooLarge, MalformedMessage, UnknownEvent
 from laundry_events.events import BY_TYPE, Event
 from laundry_events.headers import attribute
 from laundry_events.ids import new_id
+from laundry_events.moments import read_moment
 
 MAX_MESSAGE_BYTES = 64 * 1024
 CONTENT_TYPE = "application/json"
@@ -110,7 +111,7 @@ def read_meta(headers: Mapping[str, Any], *, queue: str, routing_key: str, redel
         raise MalformedMessage(f"CloudEvents {required['specversion']!r} is not 1.0")
     time_text = _text(headers, "time")
     try:
-        time = datetime.fromisoformat(time_text) if time_text else None
+        time = read_moment(time_text) if time_text else None
     except ValueError as error:
         raise MalformedMessage(f"cloudEvents_time is no RFC 3339 time: {time_text!r}") from error
     event_type = str(required["type"])

@@ -6,7 +6,9 @@ version; ``schemas/`` holds the committed JSON schema of every version and a tes
 
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
+
+from laundry_events.moments import Moment
 
 BranchId = Annotated[str, Field(pattern=r"^[a-z0-9-]{1,40}$")]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -68,7 +70,7 @@ class TaskSubmitted(Event):
     branch_id: BranchId
     helper_id: str
     photo: Photo
-    submitted_at: AwareDatetime
+    submitted_at: Moment
 
     @property
     def subject(self) -> str:
@@ -94,7 +96,7 @@ class TaskRead(Event):
     needs_review: bool = True
     multiple: bool = Field(default=False, description="It seems to show more than one garment")
     model_version: str
-    read_at: AwareDatetime
+    read_at: Moment
 
     @property
     def subject(self) -> str:
@@ -117,7 +119,7 @@ class TaskConfirmed(Event):
     labels: Annotated[list[CountedLabel], Field(min_length=1)]
     corrected: bool
     confirmed_by: str
-    confirmed_at: AwareDatetime
+    confirmed_at: Moment
 
     @property
     def subject(self) -> str:
@@ -140,11 +142,11 @@ class EquipmentFault(Event):
     metric: str | None = None
     value: float | None = None
     limit: float | None = None
-    detected_at: AwareDatetime
-    recorded_at: AwareDatetime | None = Field(
+    detected_at: Moment
+    recorded_at: Moment | None = Field(
         default=None, description="When it happened by the equipment's own clock"
     )
-    received_at: AwareDatetime | None = Field(default=None, description="When its report arrived here")
+    received_at: Moment | None = Field(default=None, description="When its report arrived here")
     clock_off: bool = Field(
         default=False, description="The equipment's clock is wrong, so recorded_at is not to be trusted"
     )
@@ -180,7 +182,7 @@ class PreferenceCreated(Event):
     matches: list[PreferenceMatch]
     part: Annotated[int, Field(ge=1)] = 1
     parts: Annotated[int, Field(ge=1)] = 1
-    created_at: AwareDatetime
+    created_at: Moment
 
     @property
     def subject(self) -> str:
@@ -199,7 +201,7 @@ class ModelPromoted(Event):
     sha256: Sha256
     previous_version: str | None = None
     promoted_by: str
-    promoted_at: AwareDatetime
+    promoted_at: Moment
 
     @property
     def subject(self) -> str:

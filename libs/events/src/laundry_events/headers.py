@@ -16,6 +16,12 @@ ATTEMPT = "x-attempt"
 PUT_OFF = "x-put-off"
 DELIVERIES = "x-deliveries"
 FIRST_FAILED_AT = "x-first-failed-at"
+ARRIVED_AT = "x-arrived-at"
+TAKEN_MS = "timestamp_in_ms"
+"""The broker's own word of when it took a message (``message_interceptors.incoming.set_header_timestamp``).
+Of a copy it is the moment of the copying, so the first one travels as ``ARRIVED_AT``.
+"""
+
 ORIGINAL_KEY = "x-original-routing-key"
 REDRIVEN = "x-redriven"
 DRILL = "x-drill"
@@ -49,6 +55,7 @@ TEXTS = {
     "baggage": 4_096,
     DRILL: 64,
     FIRST_FAILED_AT: 64,
+    ARRIVED_AT: 64,
     "x-last-failed-at": 64,
     "x-error-class": 256,
     "x-error-message": 4_096,

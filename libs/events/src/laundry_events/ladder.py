@@ -14,6 +14,7 @@ from typing import Any
 
 from laundry_events.errors import PermanentError
 from laundry_events.headers import (
+    ARRIVED_AT,
     ATTEMPT,
     DELIVERIES,
     FIRST_FAILED_AT,
@@ -21,6 +22,7 @@ from laundry_events.headers import (
     ORIGINAL_KEY,
     PUT_OFF,
     SHORT_BYTES,
+    TAKEN_MS,
     allowed,
     clean,
 )
@@ -47,7 +49,24 @@ def _digest(error: BaseException) -> str:
 
 def now() -> str:
     """Return the time as headers carry it (RFC 3339, UTC)."""
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return _text(datetime.now(UTC))
+
+
+def _text(moment: datetime) -> str:
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _arrived_at(headers: Mapping[str, Any], queue: str, routing_key: str) -> str:
+    """Return when the broker first took a message. An earlier copy's word counts as the original key does."""
+    if routing_key == queue and isinstance(said := headers.get(ARRIVED_AT), str):
+        return clean(said, 64)
+    taken = headers.get(TAKEN_MS)
+    if isinstance(taken, int) and not isinstance(taken, bool):
+        try:
+            return _text(datetime.fromtimestamp(taken / 1000, UTC))
+        except (ValueError, OverflowError, OSError):
+            pass
+    return now()
 
 
 def _original_key(headers: Mapping[str, Any], queue: str, routing_key: str) -> str:
@@ -67,6 +86,7 @@ def put_off(
 ) -> dict[str, Any]:
     """Return the headers of a copy that only waits its turn: no attempt is counted."""
     kept = allowed(headers, properties)
+    kept[ARRIVED_AT] = _arrived_at(headers, queue, routing_key)
     kept[PUT_OFF] = min(kept.get(PUT_OFF, 0) + 1, LARGEST_COUNT)
     kept[ORIGINAL_KEY] = _original_key(kept, queue, routing_key)
     return kept
@@ -102,6 +122,7 @@ def next_move(
             "x-service-version": service_version,
             "x-original-queue": queue,
             ORIGINAL_KEY: _original_key(kept, queue, routing_key),
+            ARRIVED_AT: _arrived_at(headers, queue, routing_key),
         }
     )
     permanent = isinstance(error, PermanentError)

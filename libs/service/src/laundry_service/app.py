@@ -2,23 +2,24 @@
 
 import asyncio
 import contextlib
-import socket
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 import structlog
-import uvicorn
 from fastapi import FastAPI
 
-from laundry_service.auth import Authenticator
+from laundry_service.auth import Authenticator, Principal
 from laundry_service.body_limit import BodyLimit
+from laundry_service.caching import Caching
 from laundry_service.health import Check, health_router
 from laundry_service.limits import RateLimits
 from laundry_service.logging import configure_logging
+from laundry_service.openapi import document_problems
 from laundry_service.outages import install_outages
-from laundry_service.problems import PROBLEM_RESPONSES, install_problems
+from laundry_service.problems import install_problems
+from laundry_service.request_text import PlainAddress
 from laundry_service.settings import ServiceSettings
+from laundry_service.streams import Streams
 from laundry_service.tracing import configure_tracing, trace_requests
 
 if TYPE_CHECKING:
@@ -124,7 +125,7 @@ def _raise_if_cancelled() -> None:
         raise asyncio.CancelledError
 
 
-def make_app(
+def make_app(  # noqa: PLR0915 - the order in which an app is put together
     settings: ServiceSettings,
     *,
     title: str,
@@ -153,8 +154,22 @@ def make_app(
     configure_tracing(settings.service_name, version)
     consuming = Consuming(broker, able) if broker is not None else None
     authenticator = Authenticator.of(settings)
+    stopping = asyncio.Event()
+
+    def still_welcome(principal: Principal) -> bool:
+        found: Authenticator = app.state.authenticator
+        return found.allows(principal)
+
+    streams = Streams(
+        per_person=settings.streams_per_person,
+        per_branch=settings.streams_per_branch,
+        in_all=settings.streams_at_most,
+        max_s=settings.stream_max_s,
+        stopping=stopping,
+        allows=still_welcome,
+    )
     running: list[Part] = [authenticator, *([publisher] if publisher is not None else [])]
-    running += [*parts, *([consuming] if consuming is not None else [])]
+    running += [*parts, streams, *([consuming] if consuming is not None else [])]
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -177,9 +192,10 @@ def make_app(
             log.info("stopped")
 
     app = FastAPI(
-        title=title, version=version, description=description, lifespan=lifespan, responses=PROBLEM_RESPONSES
+        title=title, version=version, description=description, lifespan=lifespan, redirect_slashes=False
     )
-    app.state.stopping = asyncio.Event()
+    app.state.stopping = stopping
+    app.state.streams = streams
     app.state.trusted_proxies = settings.trusted_proxies
     app.state.authenticator = authenticator
     app.state.rate_limits = RateLimits(settings.rate_limits)
@@ -200,6 +216,9 @@ def make_app(
     install_problems(app)
     install_outages(app)
     app.add_middleware(BodyLimit, elsewhere=large_bodies)
+    app.add_middleware(Caching)
+    app.add_middleware(PlainAddress)
+    document_problems(app)
     trace_requests(app)
     return app
 
@@ -209,38 +228,3 @@ def _connected(publisher: "Publisher") -> Callable[[], Awaitable[bool]]:
         return publisher.connected
 
     return probe
-
-
-class _Server(uvicorn.Server):
-    """Tells open streams to end before it waits for them."""
-
-    def __init__(self, config: uvicorn.Config, stopping: asyncio.Event) -> None:
-        super().__init__(config)
-        self._stopping = stopping
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        self._stopping.set()
-        await super().shutdown(sockets)
-
-
-def serve(app: FastAPI, settings: ServiceSettings) -> None:
-    """Serve until SIGTERM or SIGINT; requests and messages in hand are finished first.
-
-    ``app.state.stopping`` is set when the end begins: an endpoint that streams without end waits for it too.
-    """
-    config = uvicorn.Config(
-        app,
-        host=settings.host,
-        port=settings.port,
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        timeout_graceful_shutdown=int(settings.graceful_timeout_s),
-        timeout_keep_alive=30,
-    )
-    server = _Server(config, app.state.stopping)
-    # uvicorn raises the signal again once it has ended; it was obeyed by then.
-    with contextlib.suppress(KeyboardInterrupt):
-        server.run()
-    if not server.started:
-        sys.exit(3)

@@ -46,6 +46,16 @@ def client_address(scope: Scope) -> str:
     return resolve(peer[0] if peer else "", said, networks)
 
 
+def came_by_tls(scope: Scope) -> bool:
+    """Whether the caller spoke TLS, here or to a trusted proxy that says so (``X-Forwarded-Proto``)."""
+    if scope.get("scheme") == "https":
+        return True
+    networks = getattr(getattr(scope.get("app"), "state", None), "trusted_proxies", LOOPBACK)
+    peer = scope.get("client")
+    said = [value for name, value in scope.get("headers", ()) if name == b"x-forwarded-proto"]
+    return bool(said and peer and trusted(peer[0], networks)) and said[-1].strip().lower() == b"https"
+
+
 def resolve(peer: str, forwarded_for: Sequence[str], networks: Iterable[Network]) -> str:
     """Return the nearest address that is no trusted proxy; if all are, the farthest.
 

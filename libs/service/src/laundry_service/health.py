@@ -1,12 +1,11 @@
-"""Probes and metrics. Liveness never depends on another server; readiness checks what the work needs."""
+"""Probes. Liveness never depends on another server; readiness checks what the work needs."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter
 from fastapi.responses import JSONResponse
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 CHECK_TIMEOUT_S = 2.0
 
@@ -36,7 +35,7 @@ async def _run(check: Check) -> str:
 
 
 def health_router(checks: list[Check]) -> APIRouter:
-    """Make ``/livez``, ``/readyz`` and ``/metrics``."""
+    """Make ``/livez`` and ``/readyz``; ``metrics_port.py`` has the metrics."""
     router = APIRouter(include_in_schema=False)
 
     @router.get("/livez")
@@ -52,9 +51,5 @@ def health_router(checks: list[Check]) -> APIRouter:
             "checks": {check.name: result for check, result in zip(checks, results, strict=True)},
         }
         return JSONResponse(body, 200 if ready else 503)
-
-    @router.get("/metrics")
-    async def metrics() -> Response:
-        return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
     return router

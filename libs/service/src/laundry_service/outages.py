@@ -9,6 +9,8 @@ from fastapi.responses import JSONResponse
 from laundry_service.problems import Problem, problem_response
 
 RETRY_AFTER_S = 5
+# The class of SQLSTATEs of a value that cannot be stored.
+VALUE_REFUSED = "22"
 # SQLSTATEs of a server that is away, full, read-only, starting or going down: trying again can help.
 AWAY = ("08", "25006", "53", "57P")
 
@@ -42,6 +44,15 @@ def is_outage(error: BaseException) -> bool:
     return isinstance(error, (ConnectionError, TimeoutError))
 
 
+def is_unstorable(error: BaseException) -> bool:
+    """Whether a value was refused, by the driver or by the server: class 22, data exception.
+
+    The net below the checks of bodies, addresses and cursors: it is the request's fault, not ours.
+    """
+    said_by = (getattr(error, "orig", None), error.__cause__)
+    return any(str(getattr(each, "sqlstate", None) or "").startswith(VALUE_REFUSED) for each in said_by)
+
+
 def install_outages(app: FastAPI) -> None:
     """Answer 503 with Retry-After while the database is away; what was asked is not known to be done."""
 
@@ -55,6 +66,15 @@ def install_outages(app: FastAPI) -> None:
                 headers={"Retry-After": str(BUSY_AGAIN_S)},
             )
             return problem_response(busy, request.url.path)
+        if is_unstorable(error):
+            log.warning("the database refused a value", path=request.url.path, error=str(error)[:500])
+            refused = Problem(
+                422,
+                "value-unusable",
+                "A value of the request, or of its token, cannot be stored: text with a NUL, or a number or"
+                " time out of range.",
+            )
+            return problem_response(refused, request.url.path)
         if not is_outage(error):
             raise error
         log.warning("the database is away", path=request.url.path, error=str(error)[:500])

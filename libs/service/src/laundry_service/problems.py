@@ -1,5 +1,7 @@
 """Every error is an RFC 9457 problem document that says what to do."""
 
+import json
+import re
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
@@ -11,6 +13,8 @@ from fastapi.responses import JSONResponse
 from opentelemetry import trace
 from pydantic import BaseModel, ConfigDict
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.routing import Match
 
 from laundry_service.client_address import client_address
 from laundry_service.denials import STATUSES, denied
@@ -19,6 +23,7 @@ if TYPE_CHECKING:
     from laundry_service.auth.principal import Principal
 
 MEDIA_TYPE = "application/problem+json"
+METHODS = ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")
 
 log = structlog.get_logger(__name__)
 
@@ -80,7 +85,19 @@ def problem_response(problem: Problem, instance: str | None = None) -> JSONRespo
     context = trace.get_current_span().get_span_context()
     if context.is_valid:
         document["trace_id"] = format(context.trace_id, "032x")
-    return JSONResponse(document, problem.status, headers=problem.headers, media_type=MEDIA_TYPE)
+    # Said here too: the answer to a bug is made outside of every middleware.
+    headers = {"Cache-Control": "no-store", **problem.headers}
+    return ProblemResponse(document, problem.status, headers=headers, media_type=MEDIA_TYPE)
+
+
+class ProblemResponse(JSONResponse):
+    """Written so that whatever a caller sent can be quoted, be it no text or no number of JSON's."""
+
+    def render(self, content: Any) -> bytes:
+        """Write the document in UTF-8; half of a surrogate pair becomes a question mark."""
+        return json.dumps(content, ensure_ascii=False, separators=(",", ":"), default=str).encode(
+            errors="replace"
+        )
 
 
 def _errors(error: RequestValidationError) -> list[dict[str, str]]:
@@ -88,6 +105,31 @@ def _errors(error: RequestValidationError) -> list[dict[str, str]]:
         {"at": ".".join(str(part) for part in item["loc"]), "problem": str(item["msg"])}
         for item in error.errors()[:20]
     ]
+
+
+def _is_other_media_type(request: Request, error: RequestValidationError) -> bool:
+    """Whether a body was refused because it is not said to be JSON; an absent one is just missing."""
+    media_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
+    is_json = media_type == "application/json" or media_type.endswith("+json")
+    whole = any(
+        tuple(item["loc"]) == ("body",) and item["type"] not in {"missing", "json_invalid"}
+        for item in error.errors()
+    )
+    return whole and not is_json
+
+
+def _methods_at(app: FastAPI, request: Request) -> list[str]:
+    """Methods of the resource at an address: as documented, else those of every route that would answer."""
+    paths = app.openapi()["paths"]
+    for template in sorted(paths, key=lambda template: template.count("{")):
+        if re.fullmatch(re.sub(r"\{[^/]+\}", "[^/]+", template), request.url.path):
+            return sorted(method.upper() for method in paths[template] if method.upper() in METHODS)
+
+    def takes(method: str) -> bool:
+        scope = {**request.scope, "method": method}
+        return any(route.matches(scope)[0] is Match.FULL for route in app.routes)
+
+    return [method for method in METHODS if takes(method)]
 
 
 def path_template(scope: Mapping[str, Any]) -> str | None:
@@ -120,6 +162,11 @@ def install_problems(app: FastAPI) -> None:
     async def on_invalid(request: Request, error: RequestValidationError) -> JSONResponse:
         errors = _errors(error)
         first = errors[0] if errors else {"at": "body", "problem": "invalid"}
+        if _is_other_media_type(request, error):
+            problem = Problem(
+                415, "media-type-unsupported", "Send JSON, with the header Content-Type: application/json."
+            )
+            return problem_response(problem, request.url.path)
         malformed = any(item.get("type") == "json_invalid" for item in error.errors())
         problem = Problem(
             400 if malformed else 422,
@@ -132,9 +179,18 @@ def install_problems(app: FastAPI) -> None:
     @app.exception_handler(HTTPException)
     async def on_http(request: Request, error: HTTPException) -> JSONResponse:
         code = HTTPStatus(error.status_code).phrase.lower().replace(" ", "-")
-        problem = Problem(error.status_code, code, str(error.detail), headers=error.headers)
+        headers = dict(error.headers or {})
+        if error.status_code == 405:
+            # The framework tells those of the first route only.
+            headers["Allow"] = ", ".join(_methods_at(app, request))
+        problem = Problem(error.status_code, code, str(error.detail), headers=headers)
         _note(request, problem)
         return problem_response(problem, request.url.path)
+
+    @app.exception_handler(ClientDisconnect)
+    async def on_left(request: Request, _: ClientDisconnect) -> JSONResponse:
+        # Nobody reads this; it keeps those who leave, or are sent away, out of the log of bugs.
+        return problem_response(Problem(400, "caller-gone", "The request did not end."), request.url.path)
 
     @app.exception_handler(Exception)
     async def on_bug(request: Request, error: Exception) -> JSONResponse:
@@ -145,9 +201,3 @@ def install_problems(app: FastAPI) -> None:
             "Something broke here and was noted. Look whether it was done before you try again.",
         )
         return problem_response(problem, request.url.path)
-
-
-PROBLEM_RESPONSES: dict[int | str, dict[str, Any]] = {
-    "4XX": {"model": ProblemDocument, "description": "A problem document (RFC 9457)"},
-    "5XX": {"model": ProblemDocument, "description": "A problem document (RFC 9457)"},
-}

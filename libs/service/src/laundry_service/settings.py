@@ -5,29 +5,27 @@ from importlib import metadata
 from typing import Annotated
 
 from pydantic import Field, SecretStr, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from laundry_service.auth.principal import Role
-from laundry_service.client_address import LOOPBACK, Networks
+from laundry_service.http_limits import HttpSettings
 from laundry_service.limits import Allowance, LimitName
 
 
-class ServiceSettings(BaseSettings):
+class ServiceSettings(HttpSettings):
     """Read from ``LAUNDRY_*`` environment variables; nothing secret has a default."""
 
-    # An error of the settings is logged, and the value that is wrong may be a secret.
-    model_config = SettingsConfigDict(
-        env_prefix="LAUNDRY_", extra="ignore", frozen=True, hide_input_in_errors=True
-    )
-
     service_name: str
-    host: str = "127.0.0.1"
-    port: int = Field(default=8000, ge=0, le=65535)
-    log_level: str = "INFO"
-    graceful_timeout_s: float = Field(default=15.0, gt=0)
     drills: bool = Field(default=False, description="Let messages with the header x-drill fail on purpose")
-    trusted_proxies: Networks = Field(
-        default=LOOPBACK, description="Whose X-Forwarded-For is believed: web and what stands before it"
+
+    streams_per_person: int = Field(
+        default=6, ge=1, description="Event streams that one person may have open"
+    )
+    streams_per_branch: int = Field(default=1000, ge=1, description="The same of all who name one branch")
+    streams_at_most: int = Field(default=3000, ge=1, description="The same of this process in all")
+    stream_max_s: float = Field(
+        default=900.0,
+        gt=0,
+        description="An event stream ends then; the browser comes back with a fresh token",
     )
 
     letter_key: SecretStr | None = Field(

@@ -9,10 +9,18 @@ from contextlib import asynccontextmanager
 import httpx
 import uvicorn
 from fastapi import FastAPI
+from prometheus_client import generate_latest
 
+from laundry_service.http_limits import HttpSettings
+from laundry_service.server import server_config
 from laundry_testing.messaging import eventually
 
 START_TIMEOUT_S = 30.0
+
+
+def metrics_text() -> str:
+    """Return what the metrics port of this process would say."""
+    return generate_latest().decode()
 
 
 class _Server(uvicorn.Server):
@@ -23,17 +31,16 @@ class _Server(uvicorn.Server):
 
 
 @asynccontextmanager
-async def serving(app: FastAPI, *, port: int = 0, grace_s: int = 5) -> AsyncIterator[httpx.AsyncClient]:
-    """Serve an app with its lifespan on a free port.
+async def serving(
+    app: FastAPI, *, port: int = 0, grace_s: int = 5, settings: HttpSettings | None = None
+) -> AsyncIterator[httpx.AsyncClient]:
+    """Serve an app with its lifespan on a free port, within the limits of the settings.
 
     Yields:
         a client whose base URL is the app.
     """
     listener = socket.create_server(("127.0.0.1", port))
-    config = uvicorn.Config(
-        app, log_config=None, access_log=False, timeout_graceful_shutdown=grace_s, lifespan="on"
-    )
-    server = _Server(config)
+    server = _Server(server_config(app, settings or HttpSettings(graceful_timeout_s=grace_s)))
     running = asyncio.create_task(server.serve(sockets=[listener]), name="serving")
     try:
         await eventually(

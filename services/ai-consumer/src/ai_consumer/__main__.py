@@ -2,7 +2,7 @@
 
 from ai_consumer.app import create_app
 from ai_consumer.settings import Settings
-from laundry_service.app import serve
+from laundry_service.server import serve
 
 if __name__ == "__main__":
     settings = Settings()

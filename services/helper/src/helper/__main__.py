@@ -2,7 +2,7 @@
 
 from helper.app import create_app
 from helper.settings import Settings
-from laundry_service.app import serve
+from laundry_service.server import serve
 
 
 def main() -> None:

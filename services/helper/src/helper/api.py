@@ -4,21 +4,18 @@ import base64
 import binascii
 import re
 import uuid
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi.responses import StreamingResponse
-from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from helper import repository
 from helper.bodies import ConfirmationRequest, LabelList, TaskBody, TaskList
 from helper.problems import problem_of_photo
 from helper.receiving import Limits, file_field, receive_form, text_field, too_large
 from helper.settings import Settings
-from helper.stream import changed_tasks
 from helper.submitting import KeyReused, Submitting, Upload
 from helper.tasks import (
     AlreadyConfirmed,
@@ -34,10 +31,11 @@ from helper.tasks import (
 from laundry_events import Outbox
 from laundry_reading.photo import PhotoError
 from laundry_service.auth import Principal, require, require_branch
-from laundry_service.changes import Changes
+from laundry_service.caching import ASKED_AGAIN, is_known
 from laundry_service.database import Database
 from laundry_service.objectstore import ObjectMissing, ObjectStore
 from laundry_service.problems import Problem
+from laundry_service.streams import EVENT_STREAM, Changes, EventStream
 
 NOTE_CHARS = 500
 JSON_BYTES = 64 * 1024
@@ -101,7 +99,11 @@ def _add_upload(api: APIRouter, deps: Deps) -> None:
         response: Response,
         principal: Helper,
         idempotency_key: Annotated[
-            str | None, Header(description="The same key is the same task, however often it is sent")
+            str | None,
+            Header(
+                description="The same key is the same task, however often it is sent",
+                json_schema_extra={"pattern": f"^{KEY.pattern}$"},
+            ),
         ] = None,
     ) -> TaskBody:
         _check_key(idempotency_key)
@@ -158,14 +160,15 @@ def _add_lists(api: APIRouter, deps: Deps) -> None:
         return TaskList(items=[TaskBody.of(task) for task in page], next_cursor=more)
 
     @api.get(
-        "/tasks/stream", response_class=EventSourceResponse, summary="Changed tasks as server-sent events"
+        "/tasks/stream",
+        response_class=EventStream,
+        responses=EVENT_STREAM,
+        summary="Changed tasks as server-sent events",
     )
-    async def stream(request: Request, principal: Viewer) -> AsyncIterator[ServerSentEvent]:
-        stopping = request.app.state.stopping
-        async for event in changed_tasks(
-            deps.changes, deps.database, principal, stopping=stopping, max_s=settings.stream_max_s
-        ):
-            yield event
+    async def stream(request: Request, principal: Viewer) -> EventStream:
+        """Tell `ready` at once, then `task` with the whole task at each change."""
+        topics = None if principal.role == "operator" else principal.branches
+        return EventStream(request.app.state.streams, deps.changes, principal, topics=topics)
 
     @api.get("/labels", summary="What may be confirmed")
     async def labels(_: Viewer) -> LabelList:
@@ -188,9 +191,9 @@ def _add_task(api: APIRouter, deps: Deps) -> None:
     ) -> Response:
         task = await _visible(deps.database, principal, task_id)
         etag = f'"{task.photo.sha256}"'
-        # A photo never changes, but who may see it does: only the caller's own cache may keep it.
-        headers = {"ETag": etag, "Cache-Control": "private, max-age=86400, immutable"}
-        if if_none_match is not None and etag in if_none_match:
+        # A photo never changes, but who may see it does: a browser asks here before it shows its own.
+        headers = {"ETag": etag, "Cache-Control": ASKED_AGAIN}
+        if is_known(etag, if_none_match):
             return Response(status_code=304, headers=headers)
         try:
             content = await deps.store.stream(task.photo.key)

@@ -6,12 +6,12 @@ from helper.api import Deps, router
 from helper.housekeeping import forget
 from helper.problems import install_store_problems
 from helper.settings import Settings
+from helper.stream import changed_tasks
 from helper.submitting import Submitting
 from helper.subscribers import subscribe
 from helper.tables import TASKS_CHANNEL
 from laundry_events import EventConsumer, Outbox, Publisher, Relay, make_broker
 from laundry_service.app import make_app
-from laundry_service.changes import Changes
 from laundry_service.database import Database
 from laundry_service.health import Check
 from laundry_service.letters import letter_signer
@@ -19,6 +19,7 @@ from laundry_service.needs import needs_database
 from laundry_service.objectstore import ObjectStore
 from laundry_service.periodic import Periodic
 from laundry_service.settings import version_of
+from laundry_service.streams import Changes
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -42,7 +43,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         needs=[needs_database(database)],
     )
     subscribe(consumer, database, prefetch=settings.task_read_prefetch)
-    changes = Changes(database_url, TASKS_CHANNEL)
+    changes = Changes(database_url, TASKS_CHANNEL, changed_tasks(database))
     submitting = Submitting(
         database,
         store,

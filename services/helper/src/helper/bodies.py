@@ -2,10 +2,12 @@
 
 from typing import Annotated, Self
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from helper.tasks import Status, Task
 from laundry_events.events import CountedLabel, ReadLabel
+from laundry_events.moments import Moment
+from laundry_service.request_text import RequestBody
 
 
 class LabelBody(BaseModel):
@@ -17,7 +19,7 @@ class LabelBody(BaseModel):
     count: Annotated[int, Field(ge=1, le=999)] = 1
 
 
-class ConfirmationRequest(BaseModel):
+class ConfirmationRequest(RequestBody):
     """What the owner says the laundry is: the reading as it was, or corrected."""
 
     labels: Annotated[list[LabelBody], Field(min_length=1, max_length=50)]
@@ -42,7 +44,7 @@ class ReadingBody(BaseModel):
     needs_review: bool
     multiple: bool
     model_version: str
-    read_at: AwareDatetime
+    read_at: Moment
 
 
 class ConfirmationBody(BaseModel):
@@ -51,7 +53,7 @@ class ConfirmationBody(BaseModel):
     labels: list[CountedLabel]
     corrected: bool
     confirmed_by: str
-    confirmed_at: AwareDatetime
+    confirmed_at: Moment
 
 
 class TaskBody(BaseModel):
@@ -63,7 +65,7 @@ class TaskBody(BaseModel):
     note: str | None
     status: Status
     version: int
-    submitted_at: AwareDatetime
+    submitted_at: Moment
     photo: PhotoBody
     reading: ReadingBody | None
     unreadable_reason: str | None

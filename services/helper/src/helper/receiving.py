@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 
 from fastapi import Request
+from python_multipart.multipart import parse_options_header
 from starlette.datastructures import FormData, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect
@@ -15,6 +16,9 @@ from laundry_service.problems import Problem
 OVERHEAD_BYTES = 64 * 1024
 FIELD_BYTES = 16 * 1024
 MAX_FIELDS = 8
+CHARSETS = frozenset(
+    {"utf-8", "utf8", "us-ascii", "ascii", "iso-8859-1", "latin-1", "windows-1252", "euc-kr", "cp949"}
+)
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,7 @@ async def receive_form(request: Request, limits: Limits) -> FormData:
             "upload-not-multipart",
             "Send multipart/form-data with the photo as a file in the field 'photo', and 'branch_id'.",
         )
+    _check_charset(request.headers["content-type"])
     declared = request.headers.get("content-length", "")
     if declared.isdecimal() and int(declared) > limits.photo_bytes + OVERHEAD_BYTES:
         raise too_large(limits.photo_bytes)
@@ -63,6 +68,16 @@ async def receive_form(request: Request, limits: Limits) -> FormData:
         raise Problem(400, "upload-malformed", f"The multipart body is not valid: {error.message}") from error
     except ClientDisconnect as error:
         raise Problem(400, "upload-interrupted", "The upload ended too early. Send it again.") from error
+
+
+def _check_charset(content_type: str) -> None:
+    """Refuse what is no encoding of text: Python has more codecs than that, and some of them fail."""
+    said = parse_options_header(content_type)[1].get(b"charset", b"utf-8")
+    charset = said.decode("latin-1").strip().lower()
+    if charset.replace("_", "-") not in CHARSETS:
+        raise Problem(
+            415, "charset-unsupported", f"The form's charset {charset[:40]!r} is not known. Send it in UTF-8."
+        )
 
 
 def too_large(limit: int) -> Problem:

@@ -1,6 +1,6 @@
 """Run with ``python -m mlops``."""
 
-from laundry_service.app import serve
+from laundry_service.server import serve
 from mlops.app import create_app
 from mlops.settings import Settings
 

@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
+from laundry_service.request_text import RequestBody
 from mlops.repository import Row
 from mlops.runs import Kind, Status
 
@@ -56,7 +57,7 @@ class ModelPage(BaseModel):
     next_cursor: str | None
 
 
-class Override(BaseModel):
+class Override(RequestBody):
     """Why a model is promoted that judging did not find good; kept for good with the name of who says it."""
 
     override_reason: str | None = Field(default=None, min_length=10, max_length=500)
@@ -146,7 +147,7 @@ class ExamplePage(BaseModel):
     next_cursor: str | None
 
 
-class NewRun(BaseModel):
+class NewRun(RequestBody):
     """What to train: ``refit`` the last layer (seconds), or ``full``: fine-tune the network (minutes)."""
 
     kind: Kind

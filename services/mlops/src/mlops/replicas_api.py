@@ -19,6 +19,7 @@ from laundry_service.auth import Principal, require
 from laundry_service.database import Database
 from laundry_service.objectstore import ObjectStoreUnavailable
 from laundry_service.problems import Problem
+from laundry_service.request_text import RequestBody
 from mlops import repository
 from mlops.registry import BrokenModel, Registry
 from mlops.replicas import Replicas
@@ -49,7 +50,7 @@ class ReplicaPage(BaseModel):
     next_cursor: str | None = None
 
 
-class WantedShadow(BaseModel):
+class WantedShadow(RequestBody):
     """Of which share of the photos the model reads alongside."""
 
     share: float = Field(default=0.1, gt=0, le=1)

@@ -1,6 +1,6 @@
 """``python -m monitoring`` serves the monitoring service."""
 
-from laundry_service.app import serve
+from laundry_service.server import serve
 from monitoring.app import create_app
 from monitoring.settings import Settings
 

@@ -8,20 +8,22 @@ from laundry_events import EventConsumer, Publisher, Relay, make_broker
 from laundry_service.app import make_app
 from laundry_service.audit.heads import EVERY_S, head_teller
 from laundry_service.audit.http import audit_router, head_of
-from laundry_service.changes import Changes
 from laundry_service.database import Database
 from laundry_service.health import Check
 from laundry_service.letters import letter_signer
 from laundry_service.needs import needs_database
 from laundry_service.periodic import Periodic
 from laundry_service.settings import version_of
-from monitoring import repository
+from laundry_service.streams import Changes
 from monitoring.api import equipment_router, telemetry_router
+from monitoring.logins import Login, StoredLogins
 from monitoring.monitor import Monitor
 from monitoring.mqtt_auth import DeviceGate, mqtt_auth_router
 from monitoring.settings import Settings
+from monitoring.stream import changed_equipment
 from monitoring.subscribers import subscribe
 from monitoring.tables import CHANGES_CHANNEL
+from monitoring.traffic import Traffic
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -44,16 +46,19 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         signer=letter_signer(settings),
         needs=[needs_database(database)],
     )
-    changes = Changes(database_url, CHANGES_CHANNEL)
+    changes = Changes(database_url, CHANGES_CHANNEL, changed_equipment(database))
     monitor = Monitor(settings, database)
 
-    async def login_branches(equipment_id: str) -> frozenset[str] | None:
-        async with database.session() as session:
-            return await repository.login_branches(session, equipment_id)
+    traffic = Traffic(
+        rate=settings.device_rate,
+        burst=settings.device_burst,
+        dead_letters_h=settings.device_dead_letters_h,
+    )
 
-    async def note_login(equipment_id: str, branches: frozenset[str]) -> None:
-        async with database.transaction() as session:
-            await repository.store_login(session, equipment_id, branches)
+    def allows(login: Login) -> bool:
+        return bool(app.state.authenticator.allows(login.principal))
+
+    logins = StoredLogins(database, allows)
 
     async def hears_mqtt() -> bool:
         try:
@@ -65,7 +70,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         async with asyncio.timeout(30):
             await monitor.look_for_silence(hears_mqtt)
 
-    subscribe(consumer, monitor, login_branches, prefetch=settings.telemetry_prefetch)
+    async def ring() -> None:
+        async with asyncio.timeout(30):
+            await monitor.ring()
+
+    subscribe(consumer, monitor, logins.read, allows, traffic, prefetch=settings.telemetry_prefetch)
     app = make_app(
         settings,
         title="Monitoring",
@@ -76,6 +85,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             changes,
             Periodic("heartbeats", look_for_silence, every_s=settings.heartbeat_check_s),
             Periodic("audit-head", head_teller(head_of(database)), every_s=EVERY_S),
+            Periodic("rings", ring, every_s=settings.ring_check_s),
             Periodic("prune", monitor.prune, every_s=settings.prune_every_s),
         ],
         checks=[Check("database", database.ping)],
@@ -85,10 +95,12 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         on_close=[database.close],
         large_bodies=["/telemetry"],
     )
-    app.include_router(telemetry_router(monitor, max_bytes=settings.telemetry_max_bytes))
+    app.include_router(telemetry_router(monitor, traffic, max_bytes=settings.telemetry_max_bytes))
     app.include_router(audit_router(database, prefix="/equipment", tag="equipment"))
     app.include_router(equipment_router(database, changes, monitor))
     secret = settings.mqtt_auth_secret
-    gate = DeviceGate(vhost=settings.mqtt_vhost, exchange=settings.mqtt_exchange, note_login=note_login)
+    gate = DeviceGate(
+        vhost=settings.mqtt_vhost, exchange=settings.mqtt_exchange, logins=logins, wait=traffic.wait
+    )
     app.include_router(mqtt_auth_router(gate, secret=secret.get_secret_value() if secret else None))
     return app

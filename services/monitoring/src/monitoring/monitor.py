@@ -1,31 +1,36 @@
-"""Takes samples and looks for silence: the rules of ``faults`` on what the database remembers."""
+"""Takes samples, looks for silence and lets faults ring: the rules of ``judging`` on what is remembered."""
 
-from collections.abc import Awaitable, Callable, Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-import structlog
 from prometheus_client import Counter
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from laundry_events import Outbox, new_id
-from laundry_events.events import EquipmentFault
 from laundry_service.audit.acts import Act, Actor
 from laundry_service.audit.writing import write as write_act
 from laundry_service.database import Database
-from monitoring import repository
-from monitoring.faults import HEARTBEAT, Found, Key, Reading, State, observe, sorted_keys
-from monitoring.repository import Known, NewFault, Via
+from monitoring import fault_rows, repository
+from monitoring.clocks import Standing
+from monitoring.fault_rows import MachineKey
+from monitoring.judging import Judging, Look, Outcome
+from monitoring.repository import Heard, Known, Via, lock_machines
 from monitoring.settings import Settings
-from monitoring.telemetry import Sample, Trouble, check, is_equipment_id
+from monitoring.settling import Settlement, standings
+from monitoring.telemetry import Looked, Parsed, Sample, Trouble, is_equipment_id
+from monitoring.words import said_of
 
-SILENT_BATCH = 200
+BATCH = 200
+PAUSES_S = (0.02, 0.05, 0.1, 0.2, 0.4, 0.8)
+"""How long machines are left alone that somebody else holds, before they are tried again."""
+
+LOCK_NOT_AVAILABLE = "55P03"
 
 SAMPLES = Counter("laundry_telemetry_samples", "Samples by what became of them", ["via", "outcome"])
-OPENED = Counter("laundry_faults_opened", "Faults that began", ["cause", "kind"])
-CLEARED = Counter("laundry_faults_cleared", "Faults that are over", ["cause"])
-
-log = structlog.get_logger(__name__)
+PROBLEMS = Counter("laundry_telemetry_problems", "What was to be said of samples", ["via", "code"])
 
 
 @dataclass
@@ -35,7 +40,13 @@ class Taken:
     accepted: int = 0
     duplicate: int = 0
     ignored: int = 0
+    refused: list[Trouble] = field(default_factory=list)
     problems: list[Trouble] = field(default_factory=list)
+
+    @property
+    def taken(self) -> int:
+        """How many samples came in at all."""
+        return self.accepted + self.duplicate + self.ignored
 
 
 def _utc_now() -> datetime:
@@ -43,7 +54,7 @@ def _utc_now() -> datetime:
 
 
 class Monitor:
-    """The service's two doings. Both are safe in any number of replicas: rows are locked, in one order."""
+    """The service's doings, safe in any number of replicas: a machine's row is held while it is judged."""
 
     def __init__(
         self,
@@ -56,149 +67,154 @@ class Monitor:
         self._settings = settings
         self._database = database
         self._outbox = Outbox(settings.service_name)
-        self._metrics = settings.known_metrics
-        self._now = now
+        self._policy = settings.policy
+        self.known_metrics = settings.known_metrics
+        self.now = now
 
-    async def take(self, samples: Sequence[Sample], *, via: Via) -> Taken:
-        """Store samples and judge them, in one transaction with the faults and their events.
+    async def take(self, parsed: Parsed, *, via: Via, speaks_for: frozenset[str] | None = None) -> Taken:
+        """Store samples and judge them, each machine's in one transaction with its faults and their events.
 
-        Raises:
-            BadTelemetry: nothing was stored.
+        A machine whose row somebody holds for longer than a moment is refused (``busy``); the others are not.
+
+        Args:
+            speaks_for: the branches of the sender's token, if it is the machine's own.
         """
-        now = self._now()
-        check(samples, self._metrics, now=now)
-        taken = Taken()
-        fresh = self._sort_out(samples, taken, now)
-        if fresh:
-            async with self._database.transaction() as session:
-                await self._take_fresh(session, fresh, taken, via=via, now=now)
-        taken.problems.sort(key=lambda trouble: trouble.index)
-        for outcome in ("accepted", "duplicate", "ignored"):
-            SAMPLES.labels(via, outcome).inc(getattr(taken, outcome))
+        taken = Taken(refused=list(parsed.refused), problems=list(parsed.problems))
+        waiting: dict[MachineKey, list[Looked]] = {}
+        for look in parsed.looks:
+            waiting.setdefault((look.sample.branch_id, look.sample.equipment_id), []).append(look)
+        heard = Heard(via, speaks_for)
+        for pause in (*PAUSES_S, None):
+            for key in await self._take_free(waiting, taken, heard):
+                del waiting[key]
+            if not waiting or pause is None:
+                break
+            await asyncio.sleep(pause)
+        for looks in waiting.values():
+            detail = "This machine is busy just now; its sample was not stored. Send it again soon."
+            taken.refused += [Trouble(look.index, "busy", detail) for look in looks]
+        self._count(taken, via)
         return taken
 
-    def _sort_out(
-        self, samples: Sequence[Sample], taken: Taken, now: datetime
-    ) -> dict[tuple[str, datetime], tuple[int, Sample]]:
-        fresh: dict[tuple[str, datetime], tuple[int, Sample]] = {}
-        for index, sample in enumerate(samples):
-            key = (sample.equipment_id, sample.recorded_at)
-            if sample.recorded_at < now - self._settings.too_old:
-                taken.ignored += 1
-                hours = self._settings.too_old.total_seconds() / 3600
-                detail = f"recorded_at is more than {hours:.0f} h ago; such samples are not stored."
-                taken.problems.append(Trouble(index, "too-old", detail))
-            elif key in fresh:
-                self._count_duplicate(taken, index)
-            else:
-                fresh[key] = (index, sample)
+    def _count(self, taken: Taken, via: Via) -> None:
+        taken.problems.sort(key=lambda trouble: trouble.index)
+        taken.refused.sort(key=lambda trouble: trouble.index)
+        for outcome in ("accepted", "duplicate", "ignored"):
+            if amount := getattr(taken, outcome):
+                SAMPLES.labels(via, outcome).inc(amount)
+        if taken.refused:
+            SAMPLES.labels(via, "refused").inc(len(taken.refused))
+        for trouble in (*taken.problems, *taken.refused):
+            PROBLEMS.labels(via, trouble.code).inc()
+
+    async def _take_free(
+        self, waiting: Mapping[MachineKey, list[Looked]], taken: Taken, heard: Heard
+    ) -> Collection[MachineKey]:
+        """Take what can be taken without waiting for anybody. Returns whose samples were."""
+        if not waiting:
+            return ()
+        kinds = {key: looks[0].sample.kind for key, looks in waiting.items()}
+        done = Taken()
+        try:
+            async with self._database.transaction() as session:
+                known = await lock_machines(session, waiting, kinds)
+                looks = [look for key in known for look in waiting[key]]
+                # The rows are held: whoever was first is known, so the moment is taken now.
+                now = self.now()
+                fresh = await self._store(session, looks, done)
+                settlement = Settlement(session, self._outbox, now=now)
+                held = [(known[key], found) for key, found in fresh.items()]
+                await self._judge_all(settlement, held, done, now)
+                await settlement.write(heard)
+        except DBAPIError as error:
+            if getattr(error.orig, "sqlstate", None) != LOCK_NOT_AVAILABLE:
+                raise
+            return ()
+        taken.accepted += done.accepted
+        taken.duplicate += done.duplicate
+        taken.ignored += done.ignored
+        taken.problems += done.problems
+        return list(known)
+
+    async def _store(
+        self, session: AsyncSession, looks: Sequence[Looked], done: Taken
+    ) -> dict[MachineKey, list[Looked]]:
+        """Store samples; returns those that are no duplicates, by machine."""
+        stored = await repository.store_samples(session, (look.sample for look in looks))
+        fresh: dict[MachineKey, list[Looked]] = {}
+        for look in looks:
+            sample = look.sample
+            once = (sample.branch_id, sample.equipment_id, sample.recorded_at, sample.fault_code)
+            if once in stored:
+                stored.discard(once)
+                fresh.setdefault(once[:2], []).append(look)
+                continue
+            done.duplicate += 1
+            done.problems.append(said_of("duplicate", look.index))
         return fresh
 
-    def _count_duplicate(self, taken: Taken, index: int) -> None:
-        taken.duplicate += 1
-        detail = "A sample of this equipment and recorded_at is stored already; it has no second effect."
-        taken.problems.append(Trouble(index, "duplicate", detail))
-
-    async def _take_fresh(
-        self,
-        session: AsyncSession,
-        fresh: dict[tuple[str, datetime], tuple[int, Sample]],
-        taken: Taken,
-        *,
-        via: Via,
-        now: datetime,
+    async def _judge_all(
+        self, settlement: Settlement, held: Sequence[tuple[Known, list[Looked]]], done: Taken, now: datetime
     ) -> None:
-        known = await repository.lock_equipment(session, [sample for _, sample in fresh.values()])
-        stored = await repository.store_samples(session, (sample for _, sample in fresh.values()))
-        by_equipment: dict[str, list[tuple[int, Sample]]] = {}
-        for key, (index, sample) in fresh.items():
-            if key in stored:
-                by_equipment.setdefault(sample.equipment_id, []).append((index, sample))
+        for known, looks in held:
+            before = standings(known.machine)
+            kind = looks[-1].sample.kind
+            judging = Judging(known.machine, self._policy, now, new_id)
+            outcome = judging.take([_look(look) for look in looks], self._settings.limits_of(kind))
+            self._answer(looks, outcome, done, now)
+            newest = None if outcome.newest is None else looks[outcome.newest].sample
+            await settlement.note(known, before, outcome, kind=kind, newest=newest)
+
+    def _answer(self, looks: Sequence[Looked], outcome: Outcome, done: Taken, now: datetime) -> None:
+        for look, placed in zip(looks, outcome.placed, strict=True):
+            coded = look.sample.fault_code is not None
+            back = placed.standing is Standing.BACK
+            if back and not coded:
+                done.ignored += 1
+                done.problems.append(said_of("late", look.index))
+                continue
+            old = placed.clock_off and not look.clockless and look.sample.recorded_at < now
+            if old and not coded and not placed.set_back:
+                done.ignored += 1
             else:
-                self._count_duplicate(taken, index)
-        changed: list[str] = []
-        for equipment_id in sorted(by_equipment):
-            found = known[equipment_id]
-            newer: list[Sample] = []
-            for index, sample in sorted(by_equipment[equipment_id], key=lambda item: item[1].recorded_at):
-                if found.recorded_at is None or sample.recorded_at > found.recorded_at:
-                    taken.accepted += 1
-                    newer.append(sample)
-                    continue
-                taken.ignored += 1
-                detail = "Older than the newest sample that is known: kept as history, it changes no fault."
-                taken.problems.append(Trouble(index, "late", detail))
-            if not newer:
-                await repository.store_heard(session, equipment_id, via=via)
-            elif await self._judge(session, found, newer, via=via, now=now):
-                changed.append(equipment_id)
-        await repository.tell_change(session, changed)
+                done.accepted += 1
+            if look.sample.recorded_at > now and placed.clock_off:
+                ahead = (look.sample.recorded_at - now).total_seconds()
+                done.problems.append(said_of("recorded-in-future", look.index, ahead=ahead, now=now))
+            elif placed.clock_off and not look.clockless:
+                done.problems.append(said_of("clock-back" if back else "too-old", look.index))
 
-    async def _judge(
-        self, session: AsyncSession, known: Known, newer: Sequence[Sample], *, via: Via, now: datetime
-    ) -> bool:
-        """Apply the rules to samples in order; returns whether those who watch should hear of it."""
-        state, fault_ids = known.state, dict(known.fault_ids)
-        branch_id = known.branch_id
-        changed = known.recorded_at is None
-        for sample in newer:
-            if sample.branch_id != branch_id:
-                # The old branch is rid of it; trouble that goes on is a fault of the new branch.
-                for key in sorted_keys(state.open):
-                    await self._clear(session, fault_ids.pop(key), key, "moved", now)
-                state, branch_id, changed = State(), sample.branch_id, True
-            reading = Reading(sample.recorded_at, sample.fault_code, sample.metrics)
-            limits = self._settings.limits_of(sample.kind)
-            verdict = observe(state, reading, limits, limit_for=self._settings.limit_for)
-            for key, by in verdict.cleared:
-                await self._clear(session, fault_ids.pop(key), key, by, now)
-            for found in verdict.opened:
-                new = NewFault(new_id(), known.id, branch_id, found, now)
-                fault_ids[found.key] = await self._open(session, new, sample.kind)
-            changed = changed or bool(verdict.opened or verdict.cleared)
-            state = verdict.state
-        await repository.store_newest(session, newer[-1], state, via=via)
-        return changed
+    async def _revisit(
+        self, session: AsyncSession, keys: Collection[MachineKey], visit: Callable[[Judging], Outcome]
+    ) -> int:
+        """Judge machines that sent nothing. Returns how many of them nobody else held."""
+        held = await lock_machines(session, keys)
+        now = self.now()
+        settlement = Settlement(session, self._outbox, now=now)
+        for known in held.values():
+            before = standings(known.machine)
+            outcome = visit(Judging(known.machine, self._policy, now, new_id))
+            await settlement.note(known, before, outcome, kind=known.kind)
+        await settlement.write(None)
+        return len(held)
 
-    async def _open(self, session: AsyncSession, new: NewFault, kind: str) -> str:
-        await repository.open_fault(session, new)
-        found = new.found
-        await self._outbox.add(
-            session,
-            EquipmentFault(
-                fault_id=new.id,
-                equipment_id=new.equipment_id,
-                branch_id=new.branch_id,
-                kind=kind,
-                cause=found.key.cause,
-                fault_code=found.fault_code,
-                metric=found.metric,
-                value=found.value,
-                limit=found.limit,
-                detected_at=new.detected_at,
-            ),
-        )
-        OPENED.labels(found.key.cause, kind).inc()
-        log.warning(
-            "equipment fault",
-            fault_id=new.id,
-            equipment_id=new.equipment_id,
-            branch_id=new.branch_id,
-            cause=found.key.cause,
-            key=found.key.key,
-        )
-        return new.id
-
-    async def _clear(self, session: AsyncSession, fault_id: str, key: Key, by: str, now: datetime) -> None:
-        await repository.clear_fault(session, fault_id, by=by, now=now)
-        CLEARED.labels(key.cause).inc()
-        log.info("equipment fault cleared", fault_id=fault_id, cause=key.cause, by=by)
+    async def ring(self) -> int:
+        """Let those faults ring that had to wait and are still open. Returns of how many machines."""
+        total = 0
+        while True:
+            async with self._database.transaction() as session:
+                keys = await fault_rows.find_due(session, now=self.now(), limit=BATCH)
+                done = await self._revisit(session, keys, Judging.due) if keys else 0
+            total += done
+            if done < BATCH:
+                return total
 
     async def look_for_silence(self, hears_mqtt: Callable[[], Awaitable[bool]]) -> int:
         """Make a fault of each piece of equipment that fell silent. Returns how many.
 
         Silence counts only while we could hear: after an outage of this service (or of the broker, for
-        equipment that speaks MQTT) every piece of equipment has the whole time again.
+        equipment that speaks MQTT) every piece of equipment has the whole time again. One that is heard from
+        another branch with a token that names both has moved: it is forgotten here.
         """
         settings = self._settings
         after = timedelta(seconds=settings.heartbeat_after_s)
@@ -209,23 +225,24 @@ class Monitor:
             async with self._database.transaction() as session:
                 if not await repository.note_hearing(session, via, deaf_after=deaf_after):
                     return total
-                silent = await repository.lock_silent(session, via, after=after, limit=SILENT_BATCH)
-                now = self._now()
-                for row in silent:
-                    new = NewFault(new_id(), row.id, row.branch_id, Found(HEARTBEAT), now)
-                    await self._open(session, new, row.kind)
-                    await repository.count_fault(session, row.id)
-                await repository.tell_change(session, [row.id for row in silent])
-            total += len(silent)
-            if len(silent) < SILENT_BATCH:
+                silent = await repository.find_silent(session, via, after=after, limit=BATCH)
+                for key in (key for key, moved in silent.items() if moved):
+                    await repository.retire(session, key, by="moved", now=self.now())
+                still_here = [key for key, moved in silent.items() if not moved]
+                if still_here:
+                    total += await self._revisit(session, still_here, Judging.silence)
+            if len(silent) < BATCH:
                 return total
 
-    async def retire(self, equipment_id: str, *, by: Actor, reason: str | None = None) -> bool:
+    async def retire(
+        self, equipment_id: str, branch_id: str, *, by: Actor, reason: str | None = None
+    ) -> bool:
         """Forget a piece of equipment and clear its faults; false if there is none. It is audited."""
         if not is_equipment_id(equipment_id):
             return False
+        key = (branch_id, equipment_id)
         async with self._database.transaction() as session:
-            retired = await repository.retire(session, equipment_id, now=self._now())
+            retired = await repository.retire(session, key, by="retired", now=self.now())
             if retired:
                 await write_act(session, Act("equipment.retire", equipment_id, by, reason))
             return retired
@@ -245,3 +262,8 @@ class Monitor:
             total += gone
             if gone < 5000:
                 return total
+
+
+def _look(look: Looked) -> Look:
+    sample: Sample = look.sample
+    return Look(sample.recorded_at, sample.fault_code, sample.metrics, look.clockless)

@@ -6,8 +6,10 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from laundry_events.topology import TELEMETRY_EXCHANGE, VHOST
 from laundry_service.settings import DatabaseSettings
+from monitoring.damping import Rules
 from monitoring.faults import Limit
-from monitoring.telemetry import METRICS, TOO_OLD, Range
+from monitoring.judging import Policy
+from monitoring.metrics import METRICS, Range
 
 OTHER = "other"
 HYSTERESIS = 0.05
@@ -83,6 +85,27 @@ class Settings(DatabaseSettings):
     limit_for_s: float = Field(default=30, ge=0, description="How long a limit must stay broken")
     heartbeat_after_s: float = Field(default=120, gt=0, description="Silence that is a fault")
     heartbeat_check_s: float = Field(default=5, gt=0, description="How often silence is looked for")
+    open_faults_most: int = Field(
+        default=8,
+        ge=1,
+        le=100,
+        description="Codes of one machine that are faults of their own; more count as one",
+    )
+    late_settle_s: float = Field(default=5, ge=0, description="How long a fault that came late is held")
+    flap_quiet_s: float = Field(
+        default=60, ge=0, description="How long a fault is quiet after it rang; doubles as it comes again"
+    )
+    flap_quiet_most_s: float = Field(default=3600, ge=0, description="The longest quiet time")
+    rings_most: int = Field(default=8, ge=1, description="Rings that a calm machine has to spend")
+    ring_every_s: float = Field(default=300, gt=0, description="When a machine has another ring to spend")
+    ring_check_s: float = Field(
+        default=1, gt=0, description="How often faults that wait to ring are looked for"
+    )
+    device_rate: float = Field(default=20, gt=0, description="Samples a second that one device may send")
+    device_burst: int = Field(default=1000, ge=1, description="Samples that a device may send at once")
+    device_dead_letters_h: int = Field(
+        default=20, ge=1, description="Dead letters that one device makes in an hour; more are counted only"
+    )
     samples_kept_h: float = Field(default=7 * 24, ge=25, description="Older samples are deleted")
     faults_kept_days: float = Field(default=365, ge=1, description="Older cleared faults are deleted")
     prune_every_s: float = Field(default=600, gt=0)
@@ -115,9 +138,20 @@ class Settings(DatabaseSettings):
         return timedelta(seconds=self.limit_for_s)
 
     @property
-    def too_old(self) -> timedelta:
-        """Samples older than this are not taken; duplicates of what is newer are still known."""
-        return TOO_OLD
+    def policy(self) -> Policy:
+        """The figures that a machine is judged by."""
+        return Policy(
+            limit_for=self.limit_for,
+            most_codes=self.open_faults_most,
+            settle=timedelta(seconds=self.late_settle_s),
+            settle_at_most=timedelta(seconds=12 * self.late_settle_s),
+            damping=Rules(
+                rings=self.rings_most,
+                ring_every=timedelta(seconds=self.ring_every_s),
+                quiet=timedelta(seconds=self.flap_quiet_s),
+                longest=timedelta(seconds=max(self.flap_quiet_s, self.flap_quiet_most_s)),
+            ),
+        )
 
     def limits_of(self, kind: str) -> list[Limit]:
         """Return the limits of a kind of equipment; an unknown kind has those of ``other``."""

@@ -12,8 +12,9 @@ _moment = sa.DateTime(timezone=True)
 equipment = sa.Table(
     "equipment",
     metadata,
+    # Two branches may call a machine by one name: they are two machines.
+    sa.Column("branch_id", sa.Text, primary_key=True),
     sa.Column("id", sa.Text, primary_key=True),
-    sa.Column("branch_id", sa.Text, nullable=False),
     sa.Column("kind", sa.Text, nullable=False),
     sa.Column("first_seen_at", _moment, server_default=sa.func.now(), nullable=False),
     # The newest sample by the equipment's clock, and when it was heard of by the clock here.
@@ -26,21 +27,39 @@ equipment = sa.Table(
     sa.Column("heard_via", sa.Text, nullable=False, server_default="http"),
     sa.Column("broken_since", JSONB, nullable=False, server_default="{}"),
     sa.Column("open_faults", sa.Integer, nullable=False, server_default="0"),
+    # When the newest sample happened, as far as its clock is believed; and a run of older ones (``clocks``).
+    sa.Column("happened_at", _moment),
+    sa.Column("back_at", _moment),
+    sa.Column("back_since", _moment),
+    sa.Column("code_at", _moment),
+    sa.Column("damping", JSONB, nullable=False, server_default="{}"),
+    # The branches of the token that it was last heard with, if that was its own.
+    sa.Column("speaks_for", ARRAY(sa.Text)),
+    sa.Index("equipment_name", "id"),
     sa.Index("equipment_newest", "first_seen_at", "id"),
     sa.Index("equipment_branch", "branch_id", "first_seen_at", "id"),
     sa.Index("equipment_heard_at", "heard_at"),
 )
 
+# A sample is known by its machine, moment and code: a clock that counts seconds says one moment twice.
 sample = sa.Table(
     "sample",
     metadata,
-    sa.Column("equipment_id", sa.Text, primary_key=True),
-    sa.Column("recorded_at", _moment, primary_key=True),
     sa.Column("branch_id", sa.Text, nullable=False),
+    sa.Column("equipment_id", sa.Text, nullable=False),
+    sa.Column("recorded_at", _moment, nullable=False),
     sa.Column("fault_code", sa.Text),
     sa.Column("metrics", JSONB, nullable=False),
     sa.Column("received_at", _moment, server_default=sa.func.now(), nullable=False),
     sa.Index("sample_received_at", "received_at"),
+)
+sa.Index(
+    "sample_once",
+    sample.c.branch_id,
+    sample.c.equipment_id,
+    sample.c.recorded_at,
+    sa.func.coalesce(sample.c.fault_code, ""),
+    unique=True,
 )
 
 fault = sa.Table(
@@ -58,12 +77,28 @@ fault = sa.Table(
     sa.Column("detected_at", _moment, nullable=False),
     sa.Column("cleared_at", _moment),
     sa.Column("cleared_by", sa.Text),
+    sa.Column("recorded_at", _moment),
+    sa.Column("clock_off", sa.Boolean, nullable=False, server_default="false"),
+    sa.Column("count", sa.Integer, nullable=False, server_default="1"),
+    sa.Column("codes", ARRAY(sa.Text), nullable=False, server_default="{}"),
+    # When it may ring; none once it has, and with how many troubles it last did.
+    sa.Column("due_at", _moment),
+    sa.Column("rung_for", sa.Integer, nullable=False, server_default="1"),
+    sa.Column("rung_at", _moment),
+    sa.Column("flapping", sa.Boolean, nullable=False, server_default="false"),
+    sa.Column("unsure", sa.Boolean, nullable=False, server_default="false"),
     sa.Index("fault_of_equipment", "equipment_id", "detected_at"),
     sa.Index("fault_cleared_at", "cleared_at"),
+)
+sa.Index(
+    "fault_due",
+    fault.c.due_at,
+    postgresql_where=sa.and_(fault.c.due_at.is_not(None), fault.c.cleared_at.is_(None)),
 )
 # The database itself refuses a second open fault of one trouble, whatever the replicas think.
 sa.Index(
     "fault_open_once",
+    fault.c.branch_id,
     fault.c.equipment_id,
     fault.c.cause,
     fault.c.key,
@@ -80,7 +115,22 @@ watch = sa.Table(
     sa.Column("hearing_since", _moment, nullable=False),
 )
 
-# The branches that a device's token named when it last logged in to the broker: its messages carry no token.
+# Who logged in to the broker, with which token: its messages carry none. One row for each client id.
+device_login = sa.Table(
+    "device_login",
+    metadata,
+    sa.Column("equipment_id", sa.Text, primary_key=True),
+    sa.Column("client_id", sa.Text, primary_key=True),
+    sa.Column("branches", ARRAY(sa.Text), nullable=False),
+    sa.Column("expires_at", _moment, nullable=False),
+    sa.Column("token_id", sa.Text),
+    sa.Column("issued_at", _moment),
+    sa.Column("signed_by", sa.Text),
+    sa.Column("logged_in_at", _moment, server_default=sa.func.now(), nullable=False),
+    sa.Index("device_login_expires_at", "expires_at"),
+)
+
+# Those who ever logged in, with the branches of their last login: what the release before knew of it.
 mqtt_login = sa.Table(
     "mqtt_login",
     metadata,

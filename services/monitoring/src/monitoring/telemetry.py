@@ -1,18 +1,24 @@
-"""What equipment sends, and which of it can be believed: units, plausible values, clocks."""
+"""What equipment sends, and what of it can be believed. Each sample is judged alone.
+
+A body that is as it should be is read at once. One that is not is read sample by sample, and of each as much
+as can be: a fault code is never dropped for a sensor, a clock or a neighbour.
+"""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Annotated
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Annotated, Any
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic_core import from_json
 
 from laundry_events.events import BranchId
+from laundry_events.moments import HOW, Moment
+from monitoring.codes import read_code
+from monitoring.metrics import MAX_METRICS, Range, believable, readable
 
 MAX_SAMPLES = 500
-MAX_METRICS = 32
-FUTURE = timedelta(minutes=5)
-TOO_OLD = timedelta(hours=24)
+KIND_UNKNOWN = "other"
 
 # "reported" would make the routing key of the queue itself, "stream" is a path of the API.
 RESERVED_IDS = frozenset({"reported", "stream"})
@@ -30,8 +36,10 @@ FaultCode = Annotated[str, Field(pattern=r"^[A-Za-z0-9._:/-]{1,40}$", examples=[
 MetricName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
 Value = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 
-
 _equipment_id: TypeAdapter[str] = TypeAdapter(EquipmentId)
+_branch_id: TypeAdapter[str] = TypeAdapter(BranchId)
+_kind: TypeAdapter[str] = TypeAdapter(Kind)
+_moment: TypeAdapter[datetime] = TypeAdapter(Moment)
 
 
 def is_equipment_id(text: object) -> bool:
@@ -50,7 +58,7 @@ class Sample(BaseModel):
     equipment_id: EquipmentId
     branch_id: BranchId
     kind: Kind
-    recorded_at: Annotated[AwareDatetime, Field(strict=True, description="The equipment's clock, RFC 3339")]
+    recorded_at: Annotated[Moment, Field(description="The equipment's clock, RFC 3339")]
     fault_code: FaultCode | None = Field(default=None, description="Leave it out while nothing is wrong")
     metrics: Annotated[dict[MetricName, Value], Field(max_length=MAX_METRICS)] = Field(
         default={}, examples=[{"temperature_celsius": 71.5}]
@@ -63,33 +71,6 @@ class Telemetry(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True)
 
     samples: Annotated[list[Sample], Field(min_length=1, max_length=MAX_SAMPLES)]
-
-
-class Range(BaseModel):
-    """Values that a metric can have at all; outside, the sensor or the unit is wrong."""
-
-    model_config = ConfigDict(frozen=True)
-
-    min: float
-    max: float
-
-
-METRICS: Mapping[str, Range] = {
-    "temperature_celsius": Range(min=-40, max=300),
-    "humidity_percent": Range(min=0, max=100),
-    "vibration_mm_s": Range(min=0, max=500),
-    "spin_rpm": Range(min=0, max=3000),
-    "pressure_bar": Range(min=0, max=40),
-    "water_level_mm": Range(min=0, max=5000),
-    "water_flow_l_min": Range(min=0, max=1000),
-    "current_ampere": Range(min=0, max=400),
-    "voltage_volt": Range(min=0, max=1000),
-    "power_watt": Range(min=0, max=200_000),
-    "energy_kwh": Range(min=0, max=10_000_000),
-    "load_kg": Range(min=0, max=1000),
-    "cycle_s": Range(min=0, max=86_400),
-    "airflow_m3_h": Range(min=0, max=50_000),
-}
 
 
 @dataclass(frozen=True)
@@ -107,7 +88,7 @@ class Trouble:
 
 
 class BadTelemetry(Exception):
-    """Nothing of the request can be taken; every trouble that was found is told."""
+    """The request is no telemetry at all; every trouble that was found is told."""
 
     def __init__(self, code: str, detail: str, troubles: Sequence[Trouble] = ()) -> None:
         super().__init__(detail)
@@ -116,76 +97,123 @@ class BadTelemetry(Exception):
         self.troubles = tuple(troubles)
 
 
-def parse(body: bytes) -> list[Sample]:
+@dataclass(frozen=True)
+class Looked:
+    """A sample that can be judged.
+
+    Attributes:
+        index: its place in the request.
+        clockless: it said no readable time; ``recorded_at`` is when it arrived.
+    """
+
+    index: int
+    sample: Sample
+    clockless: bool = False
+
+
+@dataclass
+class Parsed:
+    """What a request said: what can be judged, what was refused, and what there is to say of either."""
+
+    looks: list[Looked] = field(default_factory=list)
+    refused: list[Trouble] = field(default_factory=list)
+    problems: list[Trouble] = field(default_factory=list)
+
+
+def parse(body: bytes, metrics: Mapping[str, Range], *, now: datetime) -> Parsed:
     """Read a telemetry document, as it comes by HTTP or MQTT.
 
+    Args:
+        metrics: those that are known, with the values they can have.
+        now: the time of a sample whose own cannot be read but that reports a fault.
+
     Raises:
-        BadTelemetry: ``malformed-json``, or ``invalid-request`` with the place.
+        BadTelemetry: ``malformed-json``, or ``invalid-request`` where there are no samples to look at.
     """
+    found = Parsed()
     try:
-        return Telemetry.model_validate_json(body).samples
-    except ValidationError as error:
-        found = error.errors(include_url=False, include_input=False, include_context=False)
-    if found[0]["type"] == "json_invalid":
-        raise BadTelemetry("malformed-json", f'Send JSON like {{"samples": [...]}}. {found[0]["msg"]}')
-    troubles = []
-    for item in found[:20]:
-        place = ".".join(str(part) for part in item["loc"]) or "body"
-        at = item["loc"][1] if len(item["loc"]) > 1 and isinstance(item["loc"][1], int) else 0
-        troubles.append(Trouble(at, "invalid-request", f"{place}: {item['msg']}"))
-    raise BadTelemetry("invalid-request", troubles[0].detail, troubles)
-
-
-def check(samples: Sequence[Sample], metrics: Mapping[str, Range], *, now: datetime) -> None:
-    """Refuse samples whose units, values or clock cannot be right.
-
-    Raises:
-        BadTelemetry: with the first trouble's code and all troubles.
-    """
-    troubles: list[Trouble] = []
+        samples = Telemetry.model_validate_json(body).samples
+    except ValidationError:
+        for index, item in enumerate(_items(body)):
+            _salvage(found, index, item, metrics, now)
+        return found
     for index, sample in enumerate(samples):
-        if not is_equipment_id(sample.equipment_id):
-            troubles.append(
-                Trouble(index, "invalid-request", f"{sample.equipment_id!r} cannot be an equipment id.")
-            )
-        if sample.recorded_at > now + FUTURE:
-            ahead = (sample.recorded_at - now).total_seconds()
-            troubles.append(
-                Trouble(
-                    index,
-                    "recorded-in-future",
-                    f"recorded_at is {ahead:.0f} s ahead of the time here ({_time(now)}); at most "
-                    f"{FUTURE.total_seconds():.0f} s is taken. Set the equipment's clock and send it again.",
-                )
-            )
-        troubles.extend(
-            Trouble(index, code, detail)
-            for name, value in sample.metrics.items()
-            for code, detail in _doubts(name, value, metrics)
+        if sample.equipment_id in RESERVED_IDS:
+            _refuse(found, index, f"{sample.equipment_id!r} cannot be an equipment id")
+            continue
+        good, doubts = believable(sample.metrics, metrics)
+        if doubts:
+            found.problems += [Trouble(index, code, detail) for code, detail in doubts]
+        taken = sample.model_copy(update={"metrics": good}) if doubts else sample
+        found.looks.append(Looked(index, taken))
+    return found
+
+
+def _items(body: bytes) -> list[Any]:
+    try:
+        document = from_json(body)
+    except ValueError as error:
+        raise BadTelemetry("malformed-json", f'Send JSON like {{"samples": [...]}}. {error}') from error
+    samples = document.get("samples") if isinstance(document, dict) else None
+    if not isinstance(samples, list) or not 1 <= len(samples) <= MAX_SAMPLES:
+        detail = f'samples: send {{"samples": [...]}} with 1 to {MAX_SAMPLES} samples'
+        raise BadTelemetry("invalid-request", detail, [Trouble(0, "invalid-request", detail)])
+    return samples
+
+
+def _refuse(found: Parsed, index: int, why: str) -> None:
+    found.refused.append(Trouble(index, "invalid-request", f"samples.{index}: {why}"))
+
+
+def _salvage(found: Parsed, index: int, item: Any, metrics: Mapping[str, Range], now: datetime) -> None:
+    """Read as much of a sample as can be."""
+    if not isinstance(item, dict):
+        _refuse(found, index, "a sample is an object")
+        return
+    problems: list[Trouble] = []
+
+    def note(code: str, detail: str) -> None:
+        problems.append(Trouble(index, code, detail))
+
+    equipment_id: Any = item.get("equipment_id")
+    branch_id = _read(_branch_id, item.get("branch_id"))
+    if not is_equipment_id(equipment_id) or branch_id is None:
+        what = "branch_id" if is_equipment_id(equipment_id) else "equipment_id"
+        _refuse(
+            found, index, f"{what} {item.get(what)!r:.80} cannot be one; whose sample it is, is not known"
         )
-    if troubles:
-        first = troubles[0]
-        raise BadTelemetry(first.code, f"samples.{first.index}: {first.detail}", troubles)
+        return
+    fault_code, spelt = read_code(item.get("fault_code"))
+    if spelt is not None:
+        note("fault-code-changed", spelt)
+    kind, recorded_at = _read(_kind, item.get("kind")), _read(_moment, item.get("recorded_at"))
+    if fault_code is None and (kind is None or recorded_at is None):
+        missing = "kind: a word like washer" if recorded_at is not None else f"recorded_at: {HOW}"
+        _refuse(found, index, missing)
+        return
+    if kind is None:
+        note(
+            "kind-unreadable", f"kind {item.get('kind')!r:.80} cannot be one; its limits are those of other."
+        )
+    if recorded_at is None:
+        note("clock-unreadable", f"recorded_at {item.get('recorded_at')!r:.80} is no moment: {HOW}.")
+    good, doubts = readable(item.get("metrics"), metrics)
+    for code, detail in doubts:
+        note(code, detail)
+    sample = Sample.model_construct(
+        equipment_id=equipment_id,
+        branch_id=branch_id,
+        kind=kind or KIND_UNKNOWN,
+        recorded_at=recorded_at or now,
+        fault_code=fault_code,
+        metrics=good,
+    )
+    found.problems += problems
+    found.looks.append(Looked(index, sample, clockless=recorded_at is None))
 
 
-def _doubts(name: str, value: float, metrics: Mapping[str, Range]) -> list[tuple[str, str]]:
-    known = metrics.get(name)
-    if known is None:
-        quantity = name.split("_", 1)[0]
-        same = [other for other in metrics if other.split("_", 1)[0] == quantity]
-        send = f"Send {' or '.join(same)}" if same else f"Send one of {', '.join(sorted(metrics))}"
-        what = "is in a unit that is not taken here" if same else "is not a known metric"
-        return [("unknown-metric", f"{name} {what}. {send}; the name carries the unit.")]
-    if not known.min <= value <= known.max:
-        return [
-            (
-                "impossible-value",
-                f"{name} = {value:g} cannot be: it lies between {known.min:g} and {known.max:g}. "
-                "Check the sensor and the unit.",
-            )
-        ]
-    return []
-
-
-def _time(moment: datetime) -> str:
-    return moment.isoformat(timespec="seconds").replace("+00:00", "Z")
+def _read(adapter: TypeAdapter[Any], said: object) -> Any:
+    try:
+        return adapter.validate_python(said)
+    except ValidationError:
+        return None

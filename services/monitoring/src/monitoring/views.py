@@ -1,8 +1,6 @@
 """What the API shows of equipment, and the queries that read it."""
 
-import base64
-import binascii
-import json
+import re
 from collections.abc import Collection
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
@@ -11,6 +9,7 @@ import sqlalchemy as sa
 from pydantic import AwareDatetime, BaseModel, Field, PlainSerializer
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from laundry_service.cursors import BadCursor, read_cursor, write_cursor
 from monitoring.tables import equipment, fault
 from monitoring.telemetry import is_equipment_id
 
@@ -48,6 +47,17 @@ class FaultView(BaseModel):
     cleared_by: str | None = Field(
         description="code-gone, within-limit, limit-removed, heard-again, moved or retired"
     )
+    recorded_at: Moment | None = Field(
+        default=None, description="When it began by the machine's clock; detected_at is when that arrived"
+    )
+    clock_off: bool = Field(default=False, description="recorded_at is not to be trusted")
+    count: int = Field(default=1, description="How many beginnings, or codes, it stands for")
+    codes: list[str] = Field(default=[], description="The codes, if it stands for several")
+    told_at: Moment | None = Field(
+        default=None, description="When people were last told of it; none while it is held, see due_at"
+    )
+    due_at: Moment | None = Field(default=None, description="When they will be told if it is still open")
+    flapping: bool = Field(default=False, description="It comes and goes, so that it is told less often")
 
 
 class EquipmentView(BaseModel):
@@ -75,24 +85,20 @@ class EquipmentPage(BaseModel):
     next_cursor: str | None
 
 
-class BadCursor(ValueError):
-    """The cursor is none of ours."""
+def _place(row: Any) -> str:
+    return write_cursor(row.first_seen_at, row.id, row.branch_id)
 
 
-def _cursor(row: Any) -> str:
-    text = json.dumps([row.first_seen_at.isoformat(), row.id])
-    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
-
-
-def _read_cursor(cursor: str) -> tuple[datetime, str]:
+def _read_cursor(cursor: str) -> tuple[datetime, str, str]:
     try:
-        moment, identifier = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
-        first_seen_at = datetime.fromisoformat(moment)
-    except (binascii.Error, ValueError, TypeError) as error:
-        raise BadCursor(cursor) from error
-    if first_seen_at.tzinfo is None or not is_equipment_id(identifier):
+        moment, identifier, branch_id = read_cursor(cursor, datetime, str, str)
+    except BadCursor:
+        # Those of the release before name no branch.
+        moment, identifier = read_cursor(cursor, datetime, str)
+        branch_id = ""
+    if not is_equipment_id(identifier) or not re.fullmatch("[a-z0-9-]{0,40}", branch_id):
         raise BadCursor(cursor)
-    return first_seen_at, identifier
+    return moment, identifier, branch_id
 
 
 def _fault(row: Any) -> FaultView:
@@ -106,6 +112,13 @@ def _fault(row: Any) -> FaultView:
         detected_at=row.detected_at,
         cleared_at=row.cleared_at,
         cleared_by=row.cleared_by,
+        recorded_at=row.recorded_at,
+        clock_off=row.clock_off,
+        count=row.count,
+        codes=row.codes,
+        told_at=row.rung_at,
+        due_at=None if row.cleared_at else row.due_at,
+        flapping=row.flapping,
     )
 
 
@@ -129,15 +142,19 @@ def _view(row: Any, open_faults: list[FaultView]) -> EquipmentView:
     )
 
 
-async def _open_faults(session: AsyncSession, ids: Collection[str]) -> dict[str, list[FaultView]]:
+async def _open_faults(
+    session: AsyncSession, keys: Collection[tuple[str, str]]
+) -> dict[tuple[str, str], list[FaultView]]:
     rows = await session.execute(
         sa.select(fault)
-        .where(fault.c.equipment_id.in_(ids), fault.c.cleared_at.is_(None))
+        .where(
+            sa.tuple_(fault.c.branch_id, fault.c.equipment_id).in_(list(keys)), fault.c.cleared_at.is_(None)
+        )
         .order_by(fault.c.detected_at, fault.c.id)
     )
-    found: dict[str, list[FaultView]] = {}
+    found: dict[tuple[str, str], list[FaultView]] = {}
     for row in rows:
-        found.setdefault(row.equipment_id, []).append(_fault(row))
+        found.setdefault((row.branch_id, row.equipment_id), []).append(_fault(row))
     return found
 
 
@@ -153,9 +170,10 @@ async def list_equipment(
     """Read one page. ``branches`` none means all.
 
     Raises:
-        BadCursor: the cursor is none of ours.
+        laundry_service.cursors.BadCursor: the cursor is none of ours.
     """
-    query = sa.select(equipment).order_by(equipment.c.first_seen_at.desc(), equipment.c.id.desc())
+    order = (equipment.c.first_seen_at, equipment.c.id, equipment.c.branch_id)
+    query = sa.select(equipment).order_by(*(column.desc() for column in order))
     if branches is not None:
         query = query.where(equipment.c.branch_id.in_(branches))
     if state is not None:
@@ -165,33 +183,59 @@ async def list_equipment(
     if kind is not None:
         query = query.where(equipment.c.kind == kind)
     if cursor is not None:
-        moment, identifier = _read_cursor(cursor)
+        moment, identifier, branch_id = _read_cursor(cursor)
         query = query.where(
-            sa.tuple_(equipment.c.first_seen_at, equipment.c.id)
-            < sa.tuple_(sa.literal(moment, equipment.c.first_seen_at.type), sa.literal(identifier))
+            sa.tuple_(*order)
+            < sa.tuple_(
+                sa.literal(moment, equipment.c.first_seen_at.type),
+                sa.literal(identifier),
+                sa.literal(branch_id),
+            )
         )
     rows = (await session.execute(query.limit(limit + 1))).all()
     shown = rows[:limit]
-    faults = await _open_faults(session, [row.id for row in shown])
+    faults = await _open_faults(session, [(row.branch_id, row.id) for row in shown])
     return EquipmentPage(
-        items=[_view(row, faults.get(row.id, [])) for row in shown],
-        next_cursor=_cursor(shown[-1]) if len(rows) > limit else None,
+        items=[_view(row, faults.get((row.branch_id, row.id), [])) for row in shown],
+        next_cursor=_place(shown[-1]) if len(rows) > limit else None,
     )
 
 
-async def find_equipment(session: AsyncSession, equipment_id: str) -> EquipmentDetail | None:
+async def branches_with(session: AsyncSession, equipment_id: str) -> list[str]:
+    """Return the branches that have a machine of this name."""
+    if not is_equipment_id(equipment_id):
+        return []
+    rows = await session.execute(
+        sa.select(equipment.c.branch_id).where(equipment.c.id == equipment_id).order_by(equipment.c.branch_id)
+    )
+    return list(rows.scalars())
+
+
+async def find_all(session: AsyncSession, ids: Collection[str]) -> list[EquipmentView]:
+    """Read all equipment of these names, in every branch."""
+    known = [id_ for id_ in ids if is_equipment_id(id_)]
+    rows = (await session.execute(sa.select(equipment).where(equipment.c.id.in_(known)))).all()
+    faults = await _open_faults(session, [(row.branch_id, row.id) for row in rows])
+    return [_view(row, faults.get((row.branch_id, row.id), [])) for row in rows]
+
+
+async def find_equipment(session: AsyncSession, equipment_id: str, branch_id: str) -> EquipmentDetail | None:
     """Read one piece of equipment with its newest faults."""
     if not is_equipment_id(equipment_id):
         return None
-    row = (await session.execute(sa.select(equipment).where(equipment.c.id == equipment_id))).one_or_none()
+    row = (
+        await session.execute(
+            sa.select(equipment).where(equipment.c.branch_id == branch_id, equipment.c.id == equipment_id)
+        )
+    ).one_or_none()
     if row is None:
         return None
     newest = await session.execute(
         sa.select(fault)
-        .where(fault.c.equipment_id == equipment_id)
+        .where(fault.c.branch_id == branch_id, fault.c.equipment_id == equipment_id)
         .order_by(fault.c.detected_at.desc(), fault.c.id.desc())
         .limit(RECENT_FAULTS)
     )
-    faults = (await _open_faults(session, [equipment_id])).get(equipment_id, [])
+    faults = (await _open_faults(session, [(branch_id, equipment_id)])).get((branch_id, equipment_id), [])
     view = _view(row, faults)
     return EquipmentDetail(**dict(view), recent_faults=[_fault(found) for found in newest])

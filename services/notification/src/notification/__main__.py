@@ -2,7 +2,7 @@
 
 import argparse
 
-from laundry_service.app import serve
+from laundry_service.server import serve
 from notification.app import create_app, create_faults_app
 from notification.settings import Settings
 

@@ -5,6 +5,7 @@ from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from laundry_service.request_text import RequestBody
 from notification.model import Kind, Notification, Platform, State
 from notification.texts import Language
 
@@ -19,7 +20,7 @@ Token = Annotated[
 ]
 
 
-class DeviceIn(BaseModel):
+class DeviceIn(RequestBody):
     """A device to register."""
 
     model_config = ConfigDict(extra="forbid")
@@ -28,7 +29,7 @@ class DeviceIn(BaseModel):
     platform: Platform
 
 
-class DeviceToken(BaseModel):
+class DeviceToken(RequestBody):
     """A device to forget."""
 
     model_config = ConfigDict(extra="forbid")

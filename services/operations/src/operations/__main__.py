@@ -1,6 +1,6 @@
 """``python -m operations``."""
 
-from laundry_service.app import serve
+from laundry_service.server import serve
 from operations.app import create_app
 from operations.settings import Settings
 

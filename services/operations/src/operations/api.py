@@ -1,8 +1,5 @@
 """HTTP: queues, dead letters and the audit, for operators only."""
 
-import base64
-import binascii
-import json
 import time
 from collections import defaultdict
 from collections.abc import Sequence
@@ -15,6 +12,7 @@ from laundry_dead_letters.errors import BrokerAway
 from laundry_dead_letters.work import exported
 from laundry_events.topology import PLAN, dead_queue
 from laundry_service.auth import Principal, require
+from laundry_service.cursors import MAX_INTEGER, BadCursor, read_cursor, write_cursor
 from laundry_service.problems import Problem
 from operations.bodies import AuditPage, GroupOut, LetterOut, LetterPage, LookedOut, QueueOut, QueuePage
 from operations.management import Management, ManagementAway
@@ -171,7 +169,7 @@ def audit_router(store: Store) -> APIRouter:
         _: Operator,
         queue: str | None = None,
         limit: Annotated[int, Query(ge=1, le=200)] = 50,
-        cursor: Annotated[int | None, Query(ge=0)] = None,
+        cursor: Annotated[int | None, Query(ge=0, le=MAX_INTEGER)] = None,
     ) -> AuditPage:
         """Read who did what to which dead letter, when and why, newest first."""
         name = None if queue is None else main_queue(queue)
@@ -209,16 +207,16 @@ def _groups(letters: Sequence[Head]) -> list[GroupOut]:
 
 
 def _cursor(letter: Head, index: int) -> str:
-    return base64.urlsafe_b64encode(json.dumps([letter.fingerprint, index]).encode()).decode()
+    return write_cursor(letter.fingerprint, index)
 
 
 def _after(letters: Sequence[Head], cursor: str) -> int:
     """Return the place behind the cursor's letter; where it stood, if it is gone."""
     try:
-        fingerprint, index = json.loads(base64.b64decode(cursor, altchars=b"-_", validate=True))
+        fingerprint, index = read_cursor(cursor, str, int)
         found = [place for place, letter in enumerate(letters) if letter.fingerprint == fingerprint]
-        return found[0] + 1 if found else max(0, int(index) - 1)
-    except (binascii.Error, ValueError, TypeError) as error:
+        return found[0] + 1 if found else max(0, index - 1)
+    except BadCursor as error:
         raise Problem(
             422, "invalid-cursor", "Use next_cursor of the page before, or leave it out."
         ) from error

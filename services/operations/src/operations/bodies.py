@@ -6,6 +6,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, Field
 
+from laundry_service.request_text import RequestBody
 from operations.jobs import Job
 from operations.reading import Head
 
@@ -100,7 +101,7 @@ class LetterPage(BaseModel):
     next_cursor: str | None
 
 
-class ActIn(BaseModel):
+class ActIn(RequestBody):
     """What shall be done with which dead letters."""
 
     queue: str

@@ -1,6 +1,6 @@
 """``python -m search``."""
 
-from laundry_service.app import serve
+from laundry_service.server import serve
 from search.app import create_app
 from search.settings import Settings
 

@@ -5,6 +5,7 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from laundry_service.request_text import RequestBody
 from search.matching import suitability
 from search.model import Preference, SuitableBranch, Tags
 
@@ -36,7 +37,7 @@ WeightedTags = Annotated[
 NO_CONTROL = r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f]*$"
 
 
-class TasteIn(BaseModel):
+class TasteIn(RequestBody):
     """What a customer likes, from 0 (no matter) to 1 (very much)."""
 
     model_config = ConfigDict(extra="forbid")
@@ -51,7 +52,7 @@ class TasteOut(BaseModel):
     updated_at: datetime
 
 
-class PreferenceIn(BaseModel):
+class PreferenceIn(RequestBody):
     """What a branch is like, and how it says so."""
 
     model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)

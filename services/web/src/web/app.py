@@ -6,9 +6,11 @@ from collections.abc import AsyncIterator
 
 from fastapi import FastAPI
 
+from laundry_service.caching import Caching
 from laundry_service.health import health_router
 from laundry_service.logging import configure_logging
 from laundry_service.problems import install_problems
+from laundry_service.request_text import PlainAddress
 from laundry_service.settings import version_of
 from laundry_service.tracing import configure_tracing, trace_requests
 from web import pages, proxy
@@ -44,13 +46,22 @@ def create_app(settings: WebSettings | None = None) -> FastAPI:
         yield
         await forwarder.close()
 
-    app = FastAPI(title="Smart Fitness Laundry pages", version=version, lifespan=lifespan, openapi_url=None)
+    app = FastAPI(
+        title="Smart Fitness Laundry pages",
+        version=version,
+        lifespan=lifespan,
+        openapi_url=None,
+        redirect_slashes=False,
+    )
     app.state.stopping = stopping
+    app.state.trusted_proxies = settings.trusted_proxies
     app.include_router(health_router([]))
     app.include_router(proxy.router(forwarder, upstreams))
     app.include_router(pages.router())
     app.mount("/static", pages.RevalidatedFiles(directory=pages.STATIC))
-    app.add_middleware(pages.SecurityHeaders)
+    app.add_middleware(PlainAddress)
+    app.add_middleware(pages.SecurityHeaders, public_https=settings.public_https)
+    app.add_middleware(Caching)
     install_problems(app)
     trace_requests(app)
     return app

@@ -25,7 +25,22 @@ HOP_BY_HOP = frozenset(
 )
 # Tokens travel as bearers, so a cookie is none of a service's business; the span made here is the parent of
 # theirs, so the caller's own trace headers end here; Host is the service's.
-NOT_FORWARDED = frozenset({"host", "cookie", "expect", "traceparent", "tracestate", "baggage"})
+NOT_FORWARDED = frozenset(
+    {
+        "host",
+        "cookie",
+        "expect",
+        "traceparent",
+        "tracestate",
+        "baggage",
+        # What callers say of where they come from; the proxy writes what it knows.
+        "forwarded",
+        "x-forwarded-for",
+        "x-forwarded-host",
+        "x-forwarded-proto",
+        "x-real-ip",
+    }
+)
 # The server of this process writes its own.
 NOT_RETURNED = frozenset({"server", "date", "set-cookie", "location"})
 
@@ -61,6 +76,11 @@ class Upstream:
         if path.startswith("/") and not path.startswith("//"):
             return f"{PREFIX}/{self.name}{path}"
         return None
+
+
+def is_stream(raw_path: str) -> bool:
+    """Whether a path (as sent, percent-encoded) is one of an event stream: those have no end of their own."""
+    return unquote(raw_path).rstrip("/").endswith("/stream")
 
 
 def forwarded(headers: Iterable[tuple[str, str]]) -> Headers:

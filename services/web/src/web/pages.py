@@ -9,6 +9,8 @@ from starlette.datastructures import MutableHeaders
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from laundry_service.client_address import came_by_tls
+
 STATIC = Path(__file__).parent / "static"
 
 # Scripts, styles and calls from here only, none inline; photos are shown from blobs. Trusted Types leave one
@@ -41,12 +43,17 @@ SECURITY_HEADERS = {
 REVALIDATE = {"Cache-Control": "no-cache"}
 
 
+# A year, and only for this host: what else lies below its domain is not ours to decide.
+HSTS = "max-age=31536000"
+
+
 class SecurityHeaders:
     """ASGI middleware that adds the security headers to every answer, the services' included."""
 
-    def __init__(self, app: ASGIApp) -> None:
-        """Wrap an app."""
+    def __init__(self, app: ASGIApp, *, public_https: bool = False) -> None:
+        """Wrap an app; browsers are bound to TLS where it is public over HTTPS, or a request came so."""
         self.app = app
+        self._public_https = public_https
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the call on and add to its answer."""
@@ -54,11 +61,17 @@ class SecurityHeaders:
             await self.app(scope, receive, send)
             return
 
+        by_tls = self._public_https or came_by_tls(scope)
+
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 for name, value in SECURITY_HEADERS.items():
                     headers[name] = value
+                # Only TLS may say this (RFC 6797 §7.2), so a service's own word ends here.
+                del headers["Strict-Transport-Security"]
+                if by_tls:
+                    headers["Strict-Transport-Security"] = HSTS
             await send(message)
 
         await self.app(scope, receive, send_with_headers)

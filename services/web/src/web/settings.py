@@ -1,19 +1,17 @@
 """What the web service is told from outside."""
 
 from pydantic import AnyHttpUrl, Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from laundry_service.http_limits import HttpSettings
 
 
-class WebSettings(BaseSettings):
+class WebSettings(HttpSettings):
     """Read from ``LAUNDRY_*``; there is no broker, database or key here, so nothing is secret."""
 
-    model_config = SettingsConfigDict(env_prefix="LAUNDRY_", extra="ignore", frozen=True)
-
     service_name: str = "web"
-    host: str = "127.0.0.1"
-    port: int = Field(default=8000, ge=0, le=65535)
-    log_level: str = "INFO"
-    graceful_timeout_s: float = Field(default=15.0, gt=0)
+    public_https: bool = Field(
+        default=False, description="Bind browsers to HTTPS though the proxy does not say X-Forwarded-Proto"
+    )
 
     helper_url: AnyHttpUrl
     notification_url: AnyHttpUrl
@@ -28,4 +26,6 @@ class WebSettings(BaseSettings):
         default=60.0, gt=0, description="The same on event streams, which say something every 15 s"
     )
     body_timeout_s: float = Field(default=30.0, gt=0, description="Longest wait for a caller's next bytes")
-    max_connections: int = Field(default=1000, ge=1, description="To all services; each open page holds some")
+    max_connections: int = Field(default=1000, ge=1, description="To all services, but for event streams")
+    streams_at_most: int = Field(default=2000, ge=1, description="Event streams that are passed on at once")
+    streams_per_address: int = Field(default=300, ge=1, description="The same of one client address")

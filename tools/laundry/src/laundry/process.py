@@ -49,6 +49,7 @@ class Process:
     niceness: int = 0
     port: int | None = None
     health_url: str | None = None
+    metrics_url: str | None = None
     child: subprocess.Popen[bytes] | None = field(default=None, repr=False)
     started_at: float = 0.0
     was_ready: bool = False

@@ -182,7 +182,7 @@ async def crowd(
             held = await _held(stage, filled)
         # What lies in the hands of those that stand still is read later, and not counted.
         expected = filled - PREFETCH * len(idle)
-        before = await consumed(client, "/metrics", READINGS)
+        before = await consumed(client, stage.document["metrics_urls"]["helper"], READINGS)
         began, used, all_used = datetime.now(UTC), stage.processor_s(CONSUMER), stage.processor_s("")
         reading = asyncio.create_task(_wait_read(stage, client, expected, branch, before))
         memory = asyncio.create_task(
@@ -272,7 +272,9 @@ async def _wait_read(
     advance = stage.say("reading", number)
     deadline, shown = time.monotonic() + READ_DEADLINE_S, 0
     while True:
-        done = min(number, int(await consumed(client, "/metrics", READINGS) - before))
+        done = min(
+            number, int(await consumed(client, stage.document["metrics_urls"]["helper"], READINGS) - before)
+        )
         advance(max(0, done - shown))
         shown = max(done, shown)
         late = time.monotonic() > deadline

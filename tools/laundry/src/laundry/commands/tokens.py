@@ -9,6 +9,7 @@ from typing import Annotated
 import jwt
 import typer
 
+from laundry.commands.audited import audited
 from laundry.deny_list import Entry, LocalDenyList
 from laundry.deploy.mirror import mirror_identity
 from laundry.errors import LaundryError
@@ -22,6 +23,7 @@ app = typer.Typer(invoke_without_command=True, help="Print a token; cut somebody
 
 Sub = Annotated[str | None, typer.Option(help="Who: the token's sub.")]
 Jti = Annotated[str | None, typer.Option(help="One token: its jti.")]
+Why = Annotated[str | None, typer.Option(help="Why; kept in the audit.")]
 
 
 @app.callback()
@@ -54,7 +56,7 @@ def token(
 
 
 @app.command()
-def deny(
+def deny(  # noqa: PLR0917 - options of a command
     sub: Sub = None,
     jti: Jti = None,
     from_token: Annotated[
@@ -64,6 +66,7 @@ def deny(
     issued_before: Annotated[
         str | None, typer.Option(help="Only tokens issued before: now, or 2026-12-01T09:00:00Z.")
     ] = None,
+    reason: Why = None,
 ) -> None:
     """Refuse a person, a device or one token, though the token has not ended."""
     ends = None if until is None else _moment(until)
@@ -72,17 +75,19 @@ def deny(
             raise LaundryError("Give --jti or --from-token, not both.")
         jti, ends = _read_token(ends)
     before = None if issued_before is None else _moment(issued_before)
-    entry = _list().deny(sub=sub, jti=jti, until=ends, issued_before=before)
-    mirror_identity(stack_paths())
+    with audited("token.deny", _whom(sub, jti), reason=reason):
+        entry = _list().deny(sub=sub, jti=jti, until=ends, issued_before=before)
+        mirror_identity(stack_paths())
     typer.echo(f"Denied: {_words(entry)}. {IN_FORCE}")
 
 
 @app.command()
-def allow(sub: Sub = None, jti: Jti = None) -> None:
+def allow(sub: Sub = None, jti: Jti = None, reason: Why = None) -> None:
     """Take somebody off the list again."""
-    if not _list().allow(sub=sub, jti=jti):
-        raise LaundryError("That is not on the list. See: laundry token denied")
-    mirror_identity(stack_paths())
+    with audited("token.allow", _whom(sub, jti), reason=reason):
+        if not _list().allow(sub=sub, jti=jti):
+            raise LaundryError("That is not on the list. See: laundry token denied")
+        mirror_identity(stack_paths())
     typer.echo(f"Allowed again. {IN_FORCE}")
 
 
@@ -100,21 +105,27 @@ def rotate_key(
     ] = False,
 ) -> None:
     """Sign with a new key; without --keep-old tokens of the old one are refused within two minutes."""
-    name = LocalIdentity(stack_paths().identity).rotate(keep_old=keep_old)
-    mirror_identity(stack_paths())
+    with audited("key.rotate", "signing key", kept_old=keep_old):
+        name = LocalIdentity(stack_paths().identity).rotate(keep_old=keep_old)
+        mirror_identity(stack_paths())
     typer.echo(f"Tokens are signed with {name} from now on.")
 
 
 @app.command("withdraw-keys")
 def withdraw_keys() -> None:
     """Publish no key but the newest: tokens of the others are refused within two minutes."""
-    number = LocalIdentity(stack_paths().identity).withdraw()
-    mirror_identity(stack_paths())
+    with audited("key.withdraw", "signing keys"):
+        number = LocalIdentity(stack_paths().identity).withdraw()
+        mirror_identity(stack_paths())
     typer.echo(f"{number} withdrawn.")
 
 
 def _list() -> LocalDenyList:
     return LocalDenyList(stack_paths().identity)
+
+
+def _whom(sub: str | None, jti: str | None) -> str:
+    return " ".join(f"{name} {value}" for name, value in (("sub", sub), ("jti", jti)) if value) or "nobody"
 
 
 def _words(entry: Entry) -> str:

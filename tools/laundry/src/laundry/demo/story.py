@@ -12,7 +12,6 @@ from typing import Any
 
 from laundry.demo.client import People, Person, Services, StoryFailed, until
 from laundry.demo.drill import run_drill
-from laundry.files import read_json
 from laundry.paths import StackPaths
 
 Say = Callable[[str], None]
@@ -88,12 +87,8 @@ class Story:
         )
 
     def _replicas(self) -> dict[str, str]:
-        notes = read_json(self.paths.processes_file) or {"processes": []}
-        return {
-            process["name"]: process["health_url"].rsplit("/", 1)[0] + "/metrics"
-            for process in notes["processes"]
-            if process["name"].startswith("ai-consumer") and process.get("health_url")
-        }
+        urls = self.services.stack["metrics_urls"]
+        return {name: url for name, url in urls.items() if name.startswith("ai-consumer")}
 
     async def shares(self) -> dict[str, float]:
         """How many photos each replica has read so far."""
@@ -142,7 +137,7 @@ class Story:
         wrong = min(readable, key=lambda task: task["reading"]["labels"][0]["confidence"])
         said = wrong["reading"]["labels"][0]["label"]
         truth = "shirt" if said != "shirt" else "t-shirt"
-        metrics = f"{self.services.stack['mlops_url']}/metrics"
+        metrics = self.services.stack["metrics_urls"]["mlops"]
         before = await self.services.consumed(metrics, "task.confirmed")
         path = f"/tasks/{wrong['id']}/confirmation"
         body = {"labels": [{"label": truth, "count": 1}]}

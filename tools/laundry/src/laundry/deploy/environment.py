@@ -147,6 +147,8 @@ def _stack(values: dict[str, str]) -> dict[str, object]:
         database_urls=databases,
         owner_urls=owners,
         pids={},
+        # Read inside the containers' network only.
+        metrics_urls={},
     )
     assert document["s3"]["bucket"] == BUCKET
     return document

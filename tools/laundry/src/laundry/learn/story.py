@@ -14,7 +14,6 @@ import httpx
 from laundry.bench.pictures import unique
 from laundry.demo.client import People, Person, Services, StoryFailed, until
 from laundry.demo.photos import sample_photos
-from laundry.files import read_json
 from laundry.learn.photos import Shot
 from laundry.paths import StackPaths
 
@@ -125,7 +124,7 @@ class Learning:
         self, tasks: Sequence[dict[str, Any]], labels: Sequence[str], who: Person, advance: Advance
     ) -> int:
         """Confirm or correct each task; returns how many were corrected. Waits until mlops has them all."""
-        metrics = f"{self.services.stack['mlops_url']}/metrics"
+        metrics = self.services.stack["metrics_urls"]["mlops"]
         before = await self.services.consumed(metrics, "task.confirmed")
         corrected = 0
         for task, label in zip(tasks, labels, strict=True):
@@ -165,12 +164,8 @@ class Learning:
         """Wait until every replica says that it serves a version; returns how many there are, and seconds."""
 
         async def asked() -> int:
-            notes = read_json(self.paths.processes_file) or {"processes": []}
-            urls = [
-                each["health_url"].rsplit("/", 1)[0] + "/metrics"
-                for each in notes["processes"]
-                if each["name"].startswith("ai-consumer") and each.get("health_url")
-            ]
+            known = self.services.stack["metrics_urls"]
+            urls = [url for name, url in known.items() if name.startswith("ai-consumer")]
             wanted = f'laundry_model_served{{version="{version}"}} 1'
             async with httpx.AsyncClient(timeout=5) as client:
                 for url in urls:

@@ -104,6 +104,7 @@ class Launch:
             database_urls=self.database_urls,
             owner_urls=self.owner_urls,
             pids={process.name: process.pid for process in self.processes if process.pid is not None},
+            metrics_urls={each.name: each.metrics_url for each in self.processes if each.metrics_url},
         )
 
     def _make_servers(self, kind: Kind) -> None:
@@ -221,17 +222,19 @@ class Launch:
 
 def service_process(service: Service, name: str, port: int, around: Surroundings, logs: Path) -> Process:
     """Return one service process that is not started yet; ready when its /readyz says so."""
-    url = f"http://127.0.0.1:{port}/readyz"
+    url, metrics_port = f"http://127.0.0.1:{port}/readyz", free_port()
     return Process(
         name=name,
         command=[sys.executable, "-m", service.module, *service.arguments],
-        environment=service_environment(service, name, port, around),
+        environment=service_environment(service, name, port, around)
+        | {"LAUNDRY_METRICS_PORT": str(metrics_port)},
         log_file=logs / f"{name}.log",
         ready=answers_ok(url),
         stop_seconds=20,
         niceness=service.niceness,
         port=port,
         health_url=url,
+        metrics_url=f"http://127.0.0.1:{metrics_port}/metrics",
     )
 
 
@@ -252,6 +255,9 @@ def _broker_config(monitoring_url: str | None) -> list[str]:
         f"mqtt.vhost = {VHOST}",
         f"mqtt.exchange = {TELEMETRY_EXCHANGE}",
         "mqtt.allow_anonymous = false",
+        # Each sample's message says when it came and from which client: devices' messages carry no token.
+        "message_interceptors.incoming.set_header_timestamp.overwrite = true",
+        "mqtt.message_interceptors.incoming.set_client_id_annotation.enabled = true",
     ]
     if monitoring_url is None:
         return config

@@ -24,6 +24,7 @@ def stack_document(
     database_urls: Mapping[str, str],
     owner_urls: Mapping[str, str],
     pids: Mapping[str, int],
+    metrics_urls: Mapping[str, str],
 ) -> dict[str, Any]:
     """Return the content of ``var/stack.json``; the broker's addresses are the administrator's."""
     login = f"{quote(broker.username, safe='')}:{quote(broker.password, safe='')}@"
@@ -44,6 +45,7 @@ def stack_document(
         "postgres_urls": dict(database_urls),
         "postgres_owner_urls": dict(owner_urls),
         "pids": dict(pids),
+        "metrics_urls": dict(metrics_urls),
     }
 
 

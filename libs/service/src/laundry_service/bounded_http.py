@@ -1,0 +1,430 @@
+"""uvicorn's HTTP/1.1 protocol with limits: it has none of its own for heads, slow callers or connections.
+
+One ``Guard`` watches all connections of a server: a look each second is cheaper than timers for each request.
+It leans on the insides of uvicorn's httptools protocol, so the range of its versions is pinned and the tests
+of every limit run on real sockets.
+"""
+
+import asyncio
+import contextlib
+import fcntl
+import ipaddress
+import json
+import socket
+import sys
+import termios
+from collections import Counter as Counts
+from http import HTTPStatus
+from typing import Any
+
+import httptools
+from prometheus_client import Counter, Gauge
+from uvicorn.config import Config
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.server import ServerState
+
+from laundry_service.client_address import trusted
+from laundry_service.http_limits import HttpSettings
+
+LOOK_EVERY_S = 1.0
+# How long the rest of a body is still taken, and dropped, after its request was answered.
+LINGER_S = 10.0
+# How long a refused caller may still send: closing at once would take the answer back (RFC 9112 §9.6).
+REFUSED_LINGER_S = 2.0
+MAX_ENDING = 200
+# Of what a connection sends; enough for 2 MB/s over 100 ms.
+KERNEL_BUFFER_BYTES = 256 * 1024
+# A chunk of one byte takes six; what a body wraps itself in beyond this is padding.
+MAX_WRAPPING = 8
+
+CONNECTIONS = Gauge("laundry_http_connections", "Open connections")
+REFUSED = Counter(
+    "laundry_http_refused_total", "Connections that were ended before their request was whole", ["reason"]
+)
+
+
+class Refusal(Exception):
+    """Why a connection ends.
+
+    Args:
+        reason: the metric's label, in kebab-case; the problem's code as well.
+        status: what is answered where the caller can still hear it.
+        detail: what is wrong and what to do.
+    """
+
+    def __init__(self, reason: str, status: int, detail: str) -> None:
+        super().__init__(detail)
+        self.reason = reason
+        self.status = status
+        self.detail = detail
+
+    def answer(self) -> bytes:
+        """Write the problem document as a whole HTTP/1.1 answer."""
+        phrase = HTTPStatus(self.status).phrase
+        body = json.dumps(
+            {
+                "type": f"urn:laundry:problem:{self.reason}",
+                "title": phrase,
+                "status": self.status,
+                "detail": self.detail,
+                "code": self.reason,
+                "instance": None,
+            }
+        ).encode()
+        retry = "retry-after: 5\r\n" if self.status in {429, 503} else ""
+        head = (
+            f"HTTP/1.1 {self.status} {phrase}\r\ncontent-type: application/problem+json\r\n"
+            f"content-length: {len(body)}\r\n{retry}connection: close\r\n\r\n"
+        )
+        return head.encode() + body
+
+
+class Guard:
+    """Knows every connection of one server, and ends those that ask too much."""
+
+    def __init__(self, settings: HttpSettings) -> None:
+        """Take the limits."""
+        self.limits = settings
+        self._open: dict[BoundedProtocol, None] = {}
+        self._ending: dict[BoundedProtocol, None] = {}
+        self._by_address: Counts[str] = Counts()
+        self._look: asyncio.TimerHandle | None = None
+
+    def admit(self, protocol: "BoundedProtocol") -> Refusal | None:
+        """Count a new connection; returns why it cannot stay."""
+        limits = self.limits
+        self._open[protocol] = None
+        CONNECTIONS.inc()
+        if self._look is None:
+            self._look = protocol.loop.call_later(LOOK_EVERY_S, self._tick, protocol.loop)
+        if protocol.origin:
+            self._by_address[protocol.origin] += 1
+            if self._by_address[protocol.origin] > limits.http_connections_per_address:
+                return Refusal(
+                    "too-many-connections",
+                    429,
+                    f"More than {limits.http_connections_per_address} connections are open from your address."
+                    " Close some.",
+                )
+        if len(self._open) > limits.http_connections and not self._make_room(protocol):
+            return Refusal("server-full", 503, "All connections are in use. Try again shortly.")
+        return None
+
+    def end(self, protocol: "BoundedProtocol") -> None:
+        """Let a refused connection linger, so that it can hear why; it takes nobody's place any more."""
+        self.leave(protocol)
+        if len(self._ending) < MAX_ENDING:
+            self._ending[protocol] = None
+        else:
+            protocol.transport.abort()
+
+    def leave(self, protocol: "BoundedProtocol") -> None:
+        """Forget a connection that ended."""
+        self._ending.pop(protocol, None)
+        if protocol in self._open:
+            del self._open[protocol]
+            CONNECTIONS.dec()
+            if protocol.origin:
+                self._by_address[protocol.origin] -= 1
+                if self._by_address[protocol.origin] <= 0:
+                    del self._by_address[protocol.origin]
+
+    def _make_room(self, newcomer: "BoundedProtocol") -> bool:
+        """End the oldest connection without a request in hand; first one that never asked anything."""
+        waiting = (each for each in self._open if each is not newcomer and each.waiting)
+        oldest = next((each for each in self._open if each is not newcomer and each.cycle is None), None)
+        oldest = oldest or next(waiting, None)
+        if oldest is None:
+            return False
+        REFUSED.labels("made-room").inc()
+        oldest.transport.abort()
+        self.leave(oldest)
+        return True
+
+    def _tick(self, loop: asyncio.AbstractEventLoop) -> None:
+        now = loop.time()
+        for protocol in [*self._open, *self._ending]:
+            protocol.look(now)
+        watched = self._open or self._ending
+        self._look = loop.call_later(LOOK_EVERY_S, self._tick, loop) if watched else None
+
+
+class BoundedProtocol(HttpToolsProtocol):
+    """One connection that keeps to the limits of its guard."""
+
+    guard: Guard
+
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        """Begin as a connection that has asked nothing yet."""
+        super().__init__(config, server_state, app_state, _loop)
+        self.limits = self.guard.limits
+        self.origin: str | None = None
+        # When the phase began: waiting for a request, its head, or its body.
+        self.since = self.loop.time()
+        self._in_head = self._in_body = False
+        self._head_bytes = 0
+        self._body_bytes = 0
+        self._wrapping = 0
+        self._last_body_at = 0.0
+        self._looked_at = self.since
+        self._unsent = 0
+        self._unsent_since = self._stuck_since = self.since
+        self._read_bytes = 0
+        self._refused: Refusal | None = None
+        self._refused_at = 0.0
+        self._answers_first = False
+
+    @property
+    def waiting(self) -> bool:
+        """Whether no request is in hand: the head is not whole, or the next one did not begin."""
+        return not self._in_body and (self.cycle is None or self.cycle.response_complete)
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Admit the connection or end it."""
+        super().connection_made(transport)
+        _bound_kernel_buffer(transport)
+        self.origin = self._origin()
+        if (refusal := self.guard.admit(self)) is not None:
+            self.refuse(refusal)
+
+    def _origin(self) -> str | None:
+        """Whose share of connections this one takes; none where a proxy stands for many."""
+        if self.client is None or trusted(self.client[0], self.limits.trusted_proxies):
+            return None
+        address = ipaddress.ip_address(self.client[0].partition("%")[0])
+        if address.version == 4:
+            return str(address)
+        return str(ipaddress.ip_network((address, 64), strict=False))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Leave the guard."""
+        self.guard.leave(self)
+        # What was asked but not begun is not done for nobody.
+        self.pipeline.clear()
+        super().connection_lost(exc)
+        self._unset_keepalive_if_required()
+
+    def data_received(self, data: bytes) -> None:
+        """Feed the parser, within the limits."""
+        if self._refused is not None or self.transport.is_closing():
+            return
+        self._unset_keepalive_if_required()
+        body_of, body_before = self.cycle if self._in_body else None, self._body_bytes
+        self._head_bytes += len(data)
+        try:
+            self.parser.feed_data(data)
+            if body_of is not None and body_of is self.cycle and self._in_body:
+                self._bound_wrapping(len(data) - (self._body_bytes - body_before))
+            elif self._in_head and self._head_bytes > self.limits.http_header_bytes + len(self.url):
+                raise self._too_large()
+        except Refusal as refusal:
+            self.refuse(refusal)
+        except httptools.HttpParserError as error:
+            cause = error.__context__
+            self.refuse(
+                cause
+                if isinstance(cause, Refusal)
+                else Refusal(
+                    "malformed-request", 400, "This is no HTTP/1.1 request. Send it as RFC 9112 says."
+                )
+            )
+        except httptools.HttpParserUpgrade:
+            # Nothing here speaks another protocol; RFC 9110 lets the server go on with this one.
+            pass
+
+    def _bound_wrapping(self, arrived: int) -> None:
+        self._wrapping += arrived
+        if self._wrapping > self.limits.http_header_bytes + MAX_WRAPPING * self._body_bytes:
+            raise Refusal(
+                "body-padded", 400, "Chunk extensions or trailers are too large. Send the body without them."
+            )
+
+    def _too_large(self) -> Refusal:
+        return Refusal(
+            "headers-too-large",
+            431,
+            f"The headers exceed {self.limits.http_header_bytes} bytes or {self.limits.http_headers} fields."
+            " Send fewer.",
+        )
+
+    def on_message_begin(self) -> None:
+        """Begin a request, unless too many wait already."""
+        if len(self.pipeline) >= self.limits.http_pipelined:
+            raise Refusal(
+                "too-many-pipelined", 429, "Too many requests wait on this connection. Wait for the answers."
+            )
+        super().on_message_begin()
+        self._in_head = True
+        self.since = self.loop.time()
+
+    def on_url(self, url: bytes) -> None:
+        """Take a piece of the target."""
+        super().on_url(url)
+        if len(self.url) > self.limits.http_request_line_bytes:
+            raise Refusal(
+                "uri-too-long",
+                414,
+                f"The request target exceeds {self.limits.http_request_line_bytes} bytes. Shorten it.",
+            )
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a header; one that comes after the body is dropped, as nobody asked for trailers."""
+        if self._in_body:
+            return
+        if len(self.headers) >= self.limits.http_headers:
+            raise self._too_large()
+        super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        """Start the request."""
+        size = sum(len(name) + len(value) + 4 for name, value in self.headers)
+        if size > self.limits.http_header_bytes:
+            raise self._too_large()
+        self._in_head, self._in_body = False, True
+        self._head_bytes = self._body_bytes = self._wrapping = 0
+        self.since = self._last_body_at = self._looked_at = self.loop.time()
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """Take a piece of a body."""
+        self._body_bytes += len(body)
+        self._last_body_at = self.loop.time()
+        # uvicorn stops reading at the high-water mark; one read more may be under way.
+        if len(self.cycle.body) > 16 * HIGH_WATER_LIMIT:
+            raise Refusal("body-too-early", 400, "The body comes before the answer that is waited for.")
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """Wait for the next request."""
+        self._in_body = False
+        self._head_bytes = 0
+        self.since = self.loop.time()
+        super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        """Go on with the next request, or end where one was refused meanwhile."""
+        if not self._in_body and not self._in_head:
+            self.since = self.loop.time()
+        super().on_response_complete()
+        if self._refused is not None:
+            self.transport.close()
+
+    def look(self, now: float) -> None:
+        """End the connection if it has taken too long."""
+        passed, self._looked_at = now - self._looked_at, now
+        if self._is_unread(now):
+            self.refuse(Refusal("answer-unread", 408, "The answer was not read in time."))
+        elif self._refused is not None:
+            if now - self._refused_at > REFUSED_LINGER_S and not self._answers_first:
+                self.transport.abort()
+        elif self._in_body:
+            if (refusal := self._body_overdue(now, passed)) is not None:
+                self.refuse(refusal)
+        elif self.waiting:
+            asking = self._in_head or self.cycle is None
+            limit = self.limits.http_header_timeout_s if asking else self.limits.http_idle_timeout_s
+            if now - self.since > limit and self._in_head:
+                self.refuse(
+                    Refusal("header-timeout", 408, f"The headers took over {limit:g} s. Send them faster.")
+                )
+            elif now - self.since > limit:
+                REFUSED.labels("silent").inc()
+                self.transport.close()
+
+    def _body_overdue(self, now: float, passed: float) -> Refusal | None:
+        limits = self.limits
+        if self.cycle.response_complete:
+            late = (
+                now - self._last_body_at > LINGER_S or now - self.since > LINGER_S + limits.http_body_idle_s
+            )
+            return Refusal("body-after-answer", 408, "It was answered already.") if late else None
+        if self.flow.read_paused:
+            # We do not read just now: that is no slowness of the caller.
+            self.since += passed
+            self._last_body_at += passed
+            return None
+        took = now - self.since
+        stalled = now - self._last_body_at > limits.http_body_idle_s
+        slow = took > limits.http_body_idle_s and self._body_bytes < took * limits.http_min_bytes_per_s
+        if stalled or slow:
+            return Refusal(
+                "body-timeout",
+                408,
+                f"The body stopped for {limits.http_body_idle_s:g} s or came slower than"
+                f" {limits.http_min_bytes_per_s:g} bytes a second. Send it again.",
+            )
+        return None
+
+    def _is_unread(self, now: float) -> bool:
+        """Whether the other side does not read what was written."""
+        unsent = self.transport.get_write_buffer_size()
+        if unsent:
+            # What the kernel holds shows a slow reader's progress long before it asks for more.
+            unsent += _unacknowledged(self.transport)
+        if unsent == 0 or self._unsent == 0:
+            self._unsent_since = self._stuck_since = now
+            self._read_bytes = 0
+        elif unsent < self._unsent:
+            self._stuck_since = now
+            self._read_bytes += self._unsent - unsent
+        self._unsent = unsent
+        took, patience = now - self._unsent_since, self.limits.http_body_idle_s
+        slow = took > patience and self._read_bytes < took * self.limits.http_min_bytes_per_s
+        return unsent > 0 and (slow or now - self._stuck_since > patience)
+
+    def refuse(self, refusal: Refusal) -> None:
+        """End the connection, and say why where an answer can still be heard as one."""
+        REFUSED.labels(refusal.reason).inc()
+        self._refused, self._refused_at = refusal, self.loop.time()
+        cycle = self.cycle
+        answering = cycle is not None and not cycle.response_complete
+        if refusal.reason == "answer-unread" or (self._in_body and (not answering or self.pipeline)):
+            self.transport.abort()
+        elif answering and not self._in_body:
+            # An earlier request is being answered: that goes first, and is the last.
+            self._answers_first = True
+            self.pipeline.clear()
+        elif answering and cycle.response_started:
+            self.transport.abort()
+        else:
+            if answering:
+                # Its endpoint hears that nobody is there; what it says goes nowhere.
+                cycle.disconnected = True
+                cycle.message_event.set()
+            self.flow.resume_reading()
+            self.transport.write(refusal.answer())
+            self.transport.write_eof()
+            self.guard.end(self)
+
+
+def _unacknowledged(transport: asyncio.Transport) -> int:
+    """Bytes in the kernel that the other side has not confirmed (tcp(7), SIOCOUTQ); 0 where nobody tells."""
+    held = bytearray(4)
+    try:
+        fcntl.ioctl(transport.get_extra_info("socket").fileno(), termios.TIOCOUTQ, held)
+    except (OSError, ValueError, AttributeError):
+        return 0
+    return int.from_bytes(held, sys.byteorder)
+
+
+def _bound_kernel_buffer(transport: asyncio.Transport) -> None:
+    """Keep the kernel from holding megabytes for who read quickly and then no more.
+
+    What arrives needs no such bound: its buffer grows only as it is read.
+    """
+    held = transport.get_extra_info("socket")
+    if held is not None:
+        with contextlib.suppress(OSError):
+            held.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, KERNEL_BUFFER_BYTES)
+
+
+def bounded_protocol(settings: HttpSettings) -> type[BoundedProtocol]:
+    """Make the protocol class of one server, for ``uvicorn.Config(http=...)``."""
+    return type("BoundedProtocol", (BoundedProtocol,), {"guard": Guard(settings)})

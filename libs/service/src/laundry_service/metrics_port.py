@@ -1,0 +1,93 @@
+"""Prometheus metrics on a port of their own, which no ingress leads to."""
+
+import asyncio
+import contextlib
+
+import structlog
+import uvicorn
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.types import Receive, Scope, Send
+from uvicorn.server import ServerState
+
+from laundry_service.bounded_http import BoundedProtocol, bounded_protocol
+from laundry_service.http_limits import HttpSettings
+
+# Scrapers are few; more connections than this are not theirs.
+CONNECTIONS = 32
+TRY_AGAIN_S = 5.0
+
+log = structlog.get_logger(__name__)
+
+
+async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+    """ASGI app: ``GET`` or ``HEAD /metrics``, and nothing else."""
+    status, body = 404, b"Only /metrics is here.\n"
+    if scope["path"] == "/metrics":
+        status, body = 405, b"Use GET.\n"
+        if scope["method"] in {"GET", "HEAD"}:
+            status, body = 200, generate_latest()
+    media_type = CONTENT_TYPE_LATEST if status == 200 else "text/plain; charset=utf-8"
+    headers = [(b"content-type", media_type.encode()), (b"content-length", str(len(body)).encode())]
+    if status == 405:
+        headers.append((b"allow", b"GET, HEAD"))
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+class MetricsPort:
+    """Answers ``/metrics`` in the process's own event loop; a port that is taken holds nothing up."""
+
+    def __init__(self, settings: HttpSettings) -> None:
+        """Take where to listen; port 0 means nowhere."""
+        self._host, self._port = settings.metrics_host, settings.metrics_port
+        bounds = settings.model_copy(
+            update={"http_connections": CONNECTIONS, "http_connections_per_address": CONNECTIONS}
+        )
+        self._protocol = bounded_protocol(bounds)
+        self._state = ServerState()
+        self._server: asyncio.Server | None = None
+        self._opening: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Listen, or try again in the background."""
+        if self._port and not await self._open():
+            self._opening = asyncio.create_task(self._keep_trying(), name="metrics port")
+
+    async def _open(self) -> bool:
+        config = uvicorn.Config(answer, log_config=None, access_log=False, ws="none", proxy_headers=False)
+        config.load()
+
+        def connection() -> BoundedProtocol:
+            return self._protocol(config, self._state, {})
+
+        loop = asyncio.get_running_loop()
+        try:
+            self._server = await loop.create_server(connection, self._host, self._port)
+        except OSError as error:
+            log.warning(
+                "no metrics: their port cannot be opened; free it or set LAUNDRY_METRICS_PORT to another",
+                host=self._host,
+                port=self._port,
+                error=str(error),
+                again_in_s=TRY_AGAIN_S,
+            )
+            return False
+        return True
+
+    async def _keep_trying(self) -> None:
+        while True:
+            await asyncio.sleep(TRY_AGAIN_S)
+            if await self._open():
+                log.info("metrics are there", port=self._port)
+                return
+
+    async def stop(self) -> None:
+        """Stop listening, and close what is open."""
+        if self._opening is not None:
+            self._opening.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._opening
+        if self._server is not None:
+            self._server.close()
+            for connection in list(self._state.connections):
+                connection.transport.close()

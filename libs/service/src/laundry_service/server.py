@@ -1,0 +1,90 @@
+"""The one server of every process: uvicorn with limits, streams that end first, metrics on their own port."""
+
+import asyncio
+import contextlib
+import resource
+import socket
+import sys
+
+import structlog
+import uvicorn
+from fastapi import FastAPI
+
+from laundry_service.bounded_http import bounded_protocol
+from laundry_service.http_limits import HttpSettings
+from laundry_service.metrics_port import MetricsPort
+
+# For what is no connection of a caller: logs, databases, the broker, other services.
+OTHER_FILES = 400
+
+log = structlog.get_logger(__name__)
+
+
+class Server(uvicorn.Server):
+    """Tells open streams to end before it waits for them."""
+
+    def __init__(self, app: FastAPI, settings: HttpSettings) -> None:
+        """Take an app; its ``state.stopping`` is set when the end begins."""
+        super().__init__(server_config(app, settings))
+        self._stopping: asyncio.Event = app.state.stopping
+        self._metrics = MetricsPort(settings)
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Open the metrics beside the app; they are there while it starts."""
+        await self._metrics.start()
+        await super().startup(sockets)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """End the streams, finish the rest."""
+        self._stopping.set()
+        await super().shutdown(sockets)
+        await self._metrics.stop()
+
+
+def server_config(app: FastAPI, settings: HttpSettings) -> uvicorn.Config:
+    """Configure uvicorn: bounded, silent about itself, believing no proxy's headers on its own."""
+    return uvicorn.Config(
+        app,
+        host=settings.host,
+        port=settings.port,
+        http=bounded_protocol(settings),
+        ws="none",
+        proxy_headers=False,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        lifespan="on",
+        timeout_graceful_shutdown=int(settings.graceful_timeout_s),
+        # Looked after by the protocol too, which also sees connections that never asked anything.
+        timeout_keep_alive=int(settings.http_idle_timeout_s) or 1,
+    )
+
+
+def serve(app: FastAPI, settings: HttpSettings) -> None:
+    """Serve until SIGTERM or SIGINT; requests and messages in hand are finished first.
+
+    ``app.state.stopping`` is set when the end begins: an endpoint that streams without end waits for it too.
+    """
+    _allow_files(settings.http_connections + OTHER_FILES)
+    server = Server(app, settings)
+    # uvicorn raises the signal again once it has ended; it was obeyed by then.
+    with contextlib.suppress(KeyboardInterrupt):
+        server.run()
+    if not server.started:
+        sys.exit(3)
+
+
+def _allow_files(wanted: int) -> None:
+    """Raise the limit of open files, or say that it is the tighter one."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return
+    can = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (can, hard))
+    if can < wanted:
+        log.warning(
+            "fewer files may be open than connections are allowed; raise `ulimit -Hn` or lower"
+            " LAUNDRY_HTTP_CONNECTIONS",
+            files=can,
+            wanted=wanted,
+        )

@@ -1,0 +1,23 @@
+"""Every answer to anything that may be asked is as documented, whoever asks."""
+
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+
+import httpx
+import pytest
+
+from laundry_testing.fuzzing import fuzz
+from laundry_testing.identity import FileIdentity
+
+Replica = Callable[..., AbstractAsyncContextManager[httpx.AsyncClient]]
+
+
+@pytest.mark.timeout(900)
+async def test_every_answer_is_as_documented(replica: Replica, identity: FileIdentity) -> None:
+    roles = ("operator", "owner", "helper", "customer", "device")
+    async with replica() as client:
+        await fuzz(
+            str(client.base_url),
+            (await client.get("/openapi.json")).json(),
+            [identity.bearer(role, "b1", "0", sub=f"{role}-1") for role in roles],
+        )
