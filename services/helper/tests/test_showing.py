@@ -57,7 +57,8 @@ async def test_others_get_a_picture_without_what_the_file_tells(alone: Service) 
             assert (answer.status_code, answer.headers["content-type"]) == (200, "image/jpeg")
             assert not [word for word in (b"SERIAL", b"N 37", b"mp42", b"Exif") if word in answer.content]
             assert max(size_of(answer.content)) == longest
-            assert answer.headers["cache-control"].startswith("private")
+            assert answer.headers["cache-control"] == "private, no-cache"
+            assert "Authorization" in answer.headers["vary"]
             assert answer.headers["x-content-type-options"] == "nosniff"
             assert answer.headers["etag"] == f'"{hashlib.sha256(answer.content).hexdigest()}"'
             again = await alone.get(path + query, headers=headers | {"If-None-Match": answer.headers["etag"]})

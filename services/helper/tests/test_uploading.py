@@ -60,6 +60,36 @@ async def test_a_task_is_told_to_the_broker(service: Service, messaging: Messagi
     assert event["photo"]["key"].endswith(f"{task['id']}.jpg")
 
 
+async def test_the_photo_comes_back_as_it_was(alone: Service) -> None:
+    photo = picture(2000, 1500, quality=97)
+    task = (await alone.upload(photo)).json()
+    original, headers = f"/tasks/{task['id']}/photo?size=original", alone.identity.bearer("operator")
+    answer = await alone.get(original, headers=headers)
+    assert (answer.status_code, answer.content) == (200, photo)
+    assert answer.headers["content-type"] == "image/jpeg"
+    assert answer.headers["cache-control"] == "private, no-cache"
+    assert "Authorization" in answer.headers["vary"]
+    etag = answer.headers["etag"]
+    assert etag == f'"{task["photo"]["sha256"]}"'
+    again = await alone.get(original, headers=headers | {"If-None-Match": etag})
+    assert (again.status_code, again.content) == (304, b"")
+    assert again.headers["cache-control"] == "private, no-cache"
+
+
+@pytest.mark.parametrize(("role", "branch", "status"), [("owner", "b2", 403), (None, None, 401)])
+async def test_a_photo_that_a_browser_keeps_is_shown_to_nobody_else(
+    alone: Service, role: str | None, branch: str | None, status: int
+) -> None:
+    task = (await alone.upload()).json()
+    known = {"If-None-Match": (await alone.get(f"/tasks/{task['id']}/photo")).headers["etag"]}
+    bearer = {"Authorization": "Bearer e30.e30.forged"}
+    if role is not None and branch is not None:
+        bearer = alone.identity.bearer(role, branch)
+    answer = await alone.get(f"/tasks/{task['id']}/photo", headers=bearer | known)
+    assert answer.status_code == status
+    assert answer.headers["cache-control"] == "no-store"
+
+
 async def test_racing_requests_make_one_task(alone: Service, bucket: Bucket) -> None:
     keyed = await asyncio.gather(*(alone.upload(key="k1") for _ in range(5)))
     unkeyed = await asyncio.gather(*(alone.upload() for _ in range(5)))

@@ -80,6 +80,41 @@ async def test_an_operator_retires_equipment_that_is_gone(world: Any, service: A
     assert len(await world.events()) == 2
 
 
+async def test_the_stream_tells_a_branch_what_it_has_no_more(world: Any, service: Any, look: Any) -> None:
+    told: asyncio.Queue[Any] = asyncio.Queue()
+
+    async def listen(branch: str) -> None:
+        bearer = world.bearer(world.token("owner", branch))
+        async with service.client.stream("GET", "/equipment/stream", headers=bearer, timeout=20) as answer:
+            event = ""
+            async for line in answer.aiter_lines():
+                if line.startswith("event: "):
+                    event = line.removeprefix("event: ")
+                elif line.startswith("data: "):
+                    told.put_nowait((branch, event, json.loads(line.removeprefix("data: ")).get("id")))
+
+    async with asyncio.timeout(60):
+        await service.post(look())
+        listening = [asyncio.create_task(listen(branch)) for branch in ("b1", "b2")]
+        assert {(await told.get())[:2] for _ in listening} == {("b1", "ready"), ("b2", "ready")}
+        # Another machine of the same name; those of one name are read together.
+        await service.post(look(at=1, branch_id="b2"))
+        assert {await told.get() for _ in listening} == {
+            ("b1", "equipment", "washer-1"),
+            ("b2", "equipment", "washer-1"),
+        }
+        gone = await service.client.delete(
+            "/equipment/washer-1", params={"branch_id": "b1"}, headers=world.bearer(world.operator)
+        )
+        assert gone.status_code == 204
+        assert {await told.get() for _ in listening} == {
+            ("b1", "gone", "washer-1"),
+            ("b2", "equipment", "washer-1"),
+        }
+        service.app.state.stopping.set()
+        await asyncio.gather(*listening)
+
+
 async def test_the_stream_tells_what_changes_in_any_replica(world: Any, service: Any, look: Any) -> None:
     bearer = world.bearer(world.token("owner", "b1"))
     told: asyncio.Queue[Any] = asyncio.Queue()

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from laundry_events import PermanentError
+from laundry_events import EventMeta, PermanentError
 from monitoring.logins import Login
 from monitoring.rates import Rates
-from monitoring.subscribers import branches_of
+from monitoring.subscribers import QUEUE, arrived_at, branches_of
 from monitoring.telemetry import Looked, Parsed, Sample
 from monitoring.traffic import Traffic
 
@@ -82,3 +82,22 @@ def test_a_login_remembers_what_the_deny_list_and_the_keys_ask_for() -> None:
     assert (kept.token_id, kept.issued_at, kept.key) == ("t-1", issued.timestamp(), "key-1")
     # Its end is asked of the moment when a message came.
     assert kept.expires_at == math.inf
+
+
+def _meta(routing_key: str, **headers: object) -> EventMeta:
+    return EventMeta("m", "", "", None, None, 0, QUEUE, routing_key, headers=headers)
+
+
+def test_a_message_that_is_tried_again_arrived_when_it_first_came() -> None:
+    came = NOW - timedelta(minutes=3)
+    first = _meta("telemetry.washer-1", timestamp_in_ms=int(came.timestamp() * 1000))
+    # The broker stamps a copy anew.
+    again = {"x-arrived-at": "2026-03-01T11:57:00Z", "timestamp_in_ms": int(NOW.timestamp() * 1000)}
+    assert arrived_at(first, NOW) == arrived_at(_meta(QUEUE, **again), NOW) == came
+
+
+def test_a_device_cannot_say_when_its_message_arrived() -> None:
+    for headers in ({"x-arrived-at": "2020-01-01T00:00:00Z"}, {"timestamp_in_ms": "1"}):
+        assert arrived_at(_meta("telemetry.washer-1", **headers), NOW) == NOW
+    for said in (None, "yesterday", 5, "2099-01-01T00:00:00Z"):
+        assert arrived_at(_meta(QUEUE, **{"x-arrived-at": said}), NOW) == NOW

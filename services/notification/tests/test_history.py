@@ -8,10 +8,9 @@ from typing import Any
 
 import httpx
 import pytest
-import sqlalchemy as sa
 
 from laundry_events import new_id
-from notification.model import Story, bucket_of
+from notification.model import Story
 from notification.repository import history
 from notification.texts import match_texts
 
@@ -106,13 +105,6 @@ async def test_a_stream_tells_of_a_fault_and_of_its_push(world: World) -> None:
             states.add(item["state"])
             if "sent" in states:
                 break
-
-
-async def test_the_database_names_the_buckets_that_streams_listen_for(alone: World) -> None:
-    named = sa.text("SELECT (('x' || substr(md5(:user), 1, 8))::bit(32)::bigint % 64)::text")
-    async with alone.database.session() as session:
-        for user in ("kim", "이영희", "user-7", "", "a" * 300):
-            assert (await session.execute(named, {"user": user})).scalar_one() == bucket_of(user)
 
 
 async def test_a_stream_is_only_ones_own(alone: World) -> None:

@@ -82,6 +82,9 @@ class OpenPage:
     def token(self, role: str, *, branches: tuple[str, ...] = ("b1",), sub: str | None = None) -> str:
         return self._identity.local.mint(role=role, branches=branches, subject=sub)
 
+    def expired(self) -> str:
+        return self._identity.local.mint(role="owner", branches=("b1",), subject="lee", seconds=-60)
+
     async def __call__(
         self,
         path: str = "/",

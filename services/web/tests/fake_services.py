@@ -12,13 +12,14 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 from PIL import Image, ImageDraw
 
 from laundry_events import new_id
-from laundry_service.problems import Problem, install_problems
+from laundry_service.problems import Problem, install_problems, problem_response
 
 from .fake_models import FakeModels
 
 LABELS = ["dress", "hat", "longsleeve", "outwear", "pants", "shirt", "shoes", "shorts", "skirt", "t-shirt"]
 
 Item = dict[str, Any]
+RESET: Item = {}
 Seen = tuple[str, float] | tuple[str, float, int]
 """What a reading says: label, confidence, and how many if not one."""
 
@@ -78,6 +79,8 @@ class FakeServices:
         self.refuse: dict[str, Problem] = {}
         self.lose_answers = 0
         self.streams_work = True
+        self.crowded = False
+        self.forged: set[str] = set()
         self.models_work = True
         self.models = FakeModels(LABELS)
         self.hold_uploads: asyncio.Event | None = None
@@ -203,6 +206,11 @@ class FakeServices:
         for queue in self.listeners[channel]:
             queue.put_nowait(dict(item))
 
+    def reset(self, channel: str) -> None:
+        """Tell the listeners that something was left out."""
+        for queue in self.listeners[channel]:
+            queue.put_nowait(RESET)
+
     def break_streams(self) -> None:
         """End the streams that are open, as a service that stops does."""
         for queues in self.listeners.values():
@@ -219,6 +227,9 @@ class FakeServices:
         @app.middleware("http")
         async def trouble(request: Request, call_next: Any) -> Response:
             self.requests.append((request.method, request.url.path))
+            if self.crowded and request.url.path.endswith("/stream"):
+                full = Problem(429, "too-many-streams", "Close a page.", headers={"Retry-After": "30"})
+                return problem_response(full)
             if request.headers.get("authorization", "").count(".") != 2:
                 return Response(status_code=401)
             return await call_next(request)  # type: ignore[no-any-return]
@@ -276,7 +287,9 @@ class FakeServices:
                 yield event
 
         @app.get("/labels")
-        async def labels() -> Item:
+        async def labels(authorization: Annotated[str, Header()] = "") -> Item:
+            if authorization.removeprefix("Bearer ") in self.forged:
+                raise Problem(401, "token-invalid", "The token is not valid.")
             return {"items": LABELS, "next_cursor": None}
 
         @app.get("/tasks/{task_id}")
@@ -351,7 +364,7 @@ class FakeServices:
                     return
                 if (changed := item.result()) is None:
                     return
-                yield ServerSentEvent(event=name, data=changed)
+                yield ServerSentEvent(event="reset" if changed is RESET else name, data=changed)
         finally:
             self.listeners[channel].discard(queue)
             stopping.cancel()

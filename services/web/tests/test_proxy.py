@@ -1,5 +1,6 @@
 import asyncio
 import hashlib
+import json
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -13,6 +14,7 @@ from starlette.requests import ClientDisconnect
 
 from laundry_testing.messaging import eventually
 from laundry_testing.serving import serving
+from web import following
 from web.app import create_app
 
 from .conftest import settings_for
@@ -78,6 +80,30 @@ class Upstream:
                     await asyncio.Event().wait()
                 finally:
                     self.left.append("stream")
+
+            return StreamingResponse(events(), media_type="text/event-stream")
+
+        @self.app.get("/tasks/odd")
+        async def odd() -> StreamingResponse:
+            async def events() -> AsyncIterator[str]:
+                try:
+                    yield ": here\n\n"
+                    await asyncio.Event().wait()
+                finally:
+                    self.left.append("odd")
+
+            return StreamingResponse(events(), media_type="text/event-stream")
+
+        @self.app.get("/tasks/loud/stream")
+        async def loud() -> StreamingResponse:
+            async def events() -> AsyncIterator[bytes]:
+                try:
+                    while True:
+                        yield b": " + b"x" * 1_000_000 + b"\n\n"
+                        # A server no longer waits once its caller has left.
+                        await asyncio.sleep(0)
+                finally:
+                    self.left.append("loud")
 
             return StreamingResponse(events(), media_type="text/event-stream")
 
@@ -206,6 +232,47 @@ async def test_stopping_ends_open_streams() -> None:
             app.state.stopping.set()
             async with asyncio.timeout(10):
                 assert [line async for line in lines] == [""]
+
+
+async def test_streams_take_no_connection_from_requests_and_are_counted_by_address() -> None:
+    """However many are tried, what else is asked is answered."""
+    upstream = Upstream()
+    async with (
+        asyncio.timeout(60),
+        proxied(upstream, max_connections=2, streams_per_address=5, read_timeout_s=5) as client,
+    ):
+        tries = [client.stream("GET", f"/api/helper/tasks/{name}") for name in ("stream", "s%74ream") * 10]
+        answers = await asyncio.gather(*(each.__aenter__() for each in tries))
+        assert sorted(answer.status_code for answer in answers) == [200] * 5 + [429] * 15
+        refused = next(answer for answer in answers if answer.status_code == 429)
+        assert int(refused.headers["retry-after"]) > 0
+        assert json.loads(await refused.aread())["code"] == "too-many-streams"
+        answer = await client.get("/api/helper/tasks/none")
+        assert answer.status_code == 404
+        await asyncio.gather(*(each.__aexit__(None, None, None) for each in tries))
+        await eventually(lambda: len(upstream.left) == 5, what="the streams end")
+        # Who left makes room.
+        async with client.stream("GET", "/api/helper/tasks/stream") as again:
+            assert again.status_code == 200
+
+
+async def test_a_stream_where_none_is_expected_holds_no_connection() -> None:
+    upstream = Upstream()
+    async with asyncio.timeout(60), proxied(upstream, max_connections=1) as client:
+        for _ in range(3):
+            assert (await client.get("/api/helper/tasks/odd")).status_code == 404
+        await eventually(lambda: upstream.left == ["odd"] * 3, what="they end")
+
+
+async def test_who_does_not_read_a_stream_loses_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(following, "SEND_S", 0.5)
+    upstream = Upstream()
+    async with asyncio.timeout(60), proxied(upstream) as client:
+        address = client.base_url
+        _, writer = await asyncio.open_connection(address.host, address.port, limit=1)
+        writer.write(b"GET /api/helper/tasks/loud/stream HTTP/1.1\r\nHost: x\r\n\r\n")
+        await eventually(lambda: upstream.left == ["loud"], what="the service's stream ends")
+        writer.close()
 
 
 async def test_half_an_answer_does_not_look_whole(caplog: pytest.LogCaptureFixture) -> None:

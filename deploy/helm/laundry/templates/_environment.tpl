@@ -41,6 +41,13 @@
 {{- if $facts.broker }}
 {{- include "laundry.fromSecret" (dict "name" "LAUNDRY_AMQP_URL" "secret" $secret "key" "amqp-url") | nindent 0 }}
 {{- end }}
+{{- if $facts.consumes }}
+{{- include "laundry.fromSecret" (dict "name" "LAUNDRY_LETTER_KEY" "secret" $secret "key" "letter-key" "optional" true) | nindent 0 }}
+{{- with $root.Values.letters.unsignedUntil }}
+- name: LAUNDRY_LETTERS_UNSIGNED_UNTIL
+  value: {{ . | quote }}
+{{- end }}
+{{- end }}
 {{- if $facts.database }}
 {{- include "laundry.fromSecret" (dict "name" "LAUNDRY_DATABASE_URL" "secret" $secret "key" "database-url") | nindent 0 }}
 {{- end }}

@@ -3,15 +3,19 @@
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
+from datetime import datetime
 from typing import Any
 
 import aio_pika
 from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage, AbstractQueue
 from aio_pika.exceptions import AMQPError, ChannelNotFoundEntity
+from aiormq.exceptions import ChannelAccessRefused
 
 from laundry_dead_letters.errors import BrokerAway, DeadLetterError
 from laundry_dead_letters.letters import DeadLetter
-from laundry_events.topology import REQUEUE_EXCHANGE, dead_queue
+from laundry_events import wire  # noqa: F401 - what lies there may be what no other client can decode
+from laundry_events.headers import short
+from laundry_events.topology import PLAN, REQUEUE_EXCHANGE, dead_queue
 
 TIMEOUT_S = 10.0
 KEPT = ("content_type", "content_encoding", "correlation_id", "type", "app_id", "timestamp")
@@ -113,15 +117,48 @@ class Broker:
         Raises:
             aio_pika.exceptions.DeliveryError: refused (queue full) or unroutable; the copy is not stored.
         """
-        exchange = await self._sending.get_exchange(REQUEUE_EXCHANGE, ensure=False)
+        await self._send(REQUEUE_EXCHANGE, letter.queue, letter, headers)
+
+    async def send_anew(self, letter: DeadLetter, headers: Mapping[str, Any]) -> None:
+        """Publish a copy where the message was published first, as if it had never been taken.
+
+        For a letter that its consumer did not sign, and would not take back. Only an administrator may.
+
+        Raises:
+            aio_pika.exceptions.DeliveryError: as ``send_back``.
+            DeadLetterError: this login may not publish there.
+        """
+        _, key = letter.origin
+        exchange = PLAN.queue(letter.queue).exchange
+        try:
+            await self._send(exchange, key, letter, headers)
+        except ChannelAccessRefused as error:
+            raise DeadLetterError(
+                f"This login may not publish to {exchange}: an administrator of the broker must send it anew."
+            ) from error
+
+    async def _send(self, to: str, key: str, letter: DeadLetter, headers: Mapping[str, Any]) -> None:
+        exchange = await self._sending.get_exchange(to, ensure=False)
         message = aio_pika.Message(
             letter.body,
             headers=dict(headers),
-            message_id=letter.message_id,
+            message_id=short(letter.message_id),
             delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
-            **letter.properties,
+            **_sendable(letter.properties),
         )
-        await exchange.publish(message, letter.queue, mandatory=True, timeout=TIMEOUT_S)
+        await exchange.publish(message, key, mandatory=True, timeout=TIMEOUT_S)
+
+
+def _sendable(properties: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the properties as they can be encoded again; a time before 1970 cannot."""
+    found: dict[str, Any] = {}
+    for name, value in properties.items():
+        if name == "timestamp":
+            if isinstance(value, datetime) and value.timestamp() >= 0:
+                found[name] = value
+        else:
+            found[name] = short(value)
+    return found
 
 
 @asynccontextmanager

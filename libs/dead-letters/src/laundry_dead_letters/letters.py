@@ -1,26 +1,34 @@
 """What a dead letter says about itself, and the headers with which it goes back to work."""
 
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from laundry_events.ladder import (
+from laundry_events.headers import (
     ATTEMPT,
     BROKER_HEADERS,
     DELIVERIES,
     FIRST_FAILED_AT,
+    LARGEST_COUNT,
+    ORIGINAL_KEY,
     PUT_OFF,
-    bounded,
+    REDRIVEN,
+    SHORT_BYTES,
+    SIGNATURE,
+    allowed,
+    clean,
 )
 from laundry_events.moments import read_moment
 from laundry_events.suspects import DELIVERY_COUNT
 from laundry_events.topology import DELIVERY_LIMIT
 
 UNSAID = "not-said"
-ORIGINAL_KEY = "x-original-routing-key"
-REDRIVEN = "x-redriven"
+WORD_BYTES = 256
+TEXT_BYTES = 4_096
+TRACE = re.compile(r"[0-9a-f]{2}-(?P<trace_id>[0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}.{0,100}")
 # Written by the consumer that gave up; a redriven message starts with a history of its own.
 HISTORY = (
     ATTEMPT,
@@ -32,10 +40,9 @@ HISTORY = (
     "x-last-failed-at",
     "x-error-",
     "x-service",
+    "x-body-",
     *BROKER_HEADERS,
 )
-# RabbitMQ would deliver the copy to these routing keys too; it is meant for one queue.
-MORE_RECIPIENTS = ("CC", "BCC")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,19 +74,19 @@ class DeadLetter:
         """Why it died, in one word."""
         death = self.death
         said = death.get("reason") if death else self.headers.get("x-dead-reason")
-        return str(said or UNSAID)
+        return clean(said or UNSAID, WORD_BYTES)
 
     @property
     def error_class(self) -> str:
         """The class of the last error; empty when the consumer could not say."""
-        return "" if self.death else str(self.headers.get("x-error-class", ""))
+        return "" if self.death else clean(self.headers.get("x-error-class", ""), WORD_BYTES)
 
     @property
     def error_message(self) -> str:
         """What the last error said; of a letter that the broker buried, what its note tells."""
         death = self.death
         if death is None:
-            return str(self.headers.get("x-error-message", ""))
+            return clean(self.headers.get("x-error-message", ""), TEXT_BYTES)
         if death.get("reason") != "delivery_limit":
             return ""
         return f"killed or lost its consumer {self.deliveries or DELIVERY_LIMIT + 1} times"
@@ -102,13 +109,13 @@ class DeadLetter:
         said = self.headers.get(FIRST_FAILED_AT)
         if said is None and self.death is not None and self.died_at is not None:
             return utc(self.died_at)
-        return str(said or "")
+        return clean(said or "", WORD_BYTES)
 
     @property
     def origin(self) -> tuple[str, str]:
         """The queue that it died in and the routing key that it was published with."""
         key = _key_at_death(self) or self.headers.get(ORIGINAL_KEY, self.queue)
-        return self.queue, str(key)
+        return self.queue, clean(key, SHORT_BYTES)
 
     @property
     def died_at(self) -> datetime | None:
@@ -117,29 +124,35 @@ class DeadLetter:
         said = death.get("time") if death else self.headers.get("x-last-failed-at")
         try:
             when = read_moment(said) if isinstance(said, str) else said
-        except ValueError:
+            if not isinstance(when, datetime):
+                return None
+            return when.astimezone(UTC) if when.tzinfo else when.replace(tzinfo=UTC)
+        except (ValueError, OverflowError):
+            # Also a time that is before the year 1 or behind 9999 in another zone.
             return None
-        if not isinstance(when, datetime):
-            return None
-        return when if when.tzinfo else when.replace(tzinfo=UTC)
 
     @property
     def redriven(self) -> int:
         """How often a person sent it back already."""
         count = self.headers.get(REDRIVEN, 0)
-        return count if isinstance(count, int) and count > 0 else 0
+        return count if isinstance(count, int) and 0 < count <= LARGEST_COUNT else 0
+
+    @property
+    def signed(self) -> bool:
+        """Whether it bears a signature of its consumer; only that consumer can tell whether it is good."""
+        return isinstance(self.headers.get(SIGNATURE), str)
 
     @property
     def trace_id(self) -> str | None:
         """The trace that it belongs to (W3C traceparent)."""
-        parts = str(self.headers.get("traceparent", "")).split("-")
-        return parts[1] if len(parts) == 4 else None
+        found = TRACE.fullmatch(str(self.headers.get("traceparent", "")))
+        return found["trace_id"] if found else None
 
     @property
     def fingerprint(self) -> str:
         """Tells this letter from every other in its queue."""
         said = f"{self.message_id}|{self.reason}|{self.died_at}|{self.redriven}|"
-        return hashlib.sha256(said.encode() + self.body).hexdigest()
+        return hashlib.sha256(said.encode(errors="backslashreplace") + self.body).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,22 +200,17 @@ def utc(when: datetime) -> str:
 
 def redriven_headers(letter: DeadLetter, act: Act, now: datetime) -> dict[str, Any]:
     """Return the headers of the copy that goes back: the event, a fresh retry budget, who and why."""
-    headers = bounded(
-        {
-            name: value
-            for name, value in letter.headers.items()
-            if not name.startswith(HISTORY) and name not in MORE_RECIPIENTS
-        }
-    )
+    kept = allowed(letter.headers)
+    headers = {name: value for name, value in kept.items() if not name.startswith(HISTORY)}
     key = _key_at_death(letter)
     if key is not None:
-        headers[ORIGINAL_KEY] = key
+        headers[ORIGINAL_KEY] = clean(key, SHORT_BYTES)
     headers.update(
         {
-            REDRIVEN: letter.redriven + 1,
-            "x-redriven-by": act.by,
+            REDRIVEN: min(letter.redriven + 1, LARGEST_COUNT),
+            "x-redriven-by": clean(act.by, 512),
             "x-redriven-at": utc(now),
-            "x-redrive-reason": act.why,
+            "x-redrive-reason": clean(act.why, 4_096),
         }
     )
     return headers

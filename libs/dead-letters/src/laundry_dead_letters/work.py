@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import json
+import math
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
@@ -106,18 +107,22 @@ async def redrive(
     audit: Audit,
     rate: float,
     stop: Callable[[], bool] = lambda: False,
+    anew: bool = False,
 ) -> None:
     """Send letters back to their queue, at most ``rate`` a second.
 
     Copy confirmed, then the record, then the ack: whatever stops this in between leaves the letter where it
     is. The next run finds a letter that has its record already and only removes it; one that was stopped
     between copy and record goes a second time with the same id, which the consumers' inboxes know.
+
+    With ``anew`` they go where they were published first instead, which takes an administrator's login.
     """
     await audit.check()
     began = time.monotonic()
 
     async def send(taken: Taken, now: datetime) -> None:
-        await broker.send_back(taken.letter, redriven_headers(taken.letter, act, now))
+        deliver = broker.send_anew if anew else broker.send_back
+        await deliver(taken.letter, redriven_headers(taken.letter, act, now))
 
     async def in_time() -> None:
         await asyncio.sleep(max(0.0, began + tally.here / rate - time.monotonic()))
@@ -205,6 +210,7 @@ def exported(letter: DeadLetter, *, body: bool = True) -> dict[str, Any]:
         "died_at": utc(letter.died_at) if letter.died_at else None,
         "redriven": letter.redriven,
         "trace_id": letter.trace_id,
+        "signed": letter.signed,
         "properties": plain(letter.properties),
         "headers": plain(letter.headers),
     }
@@ -219,13 +225,23 @@ def write_line(letter: DeadLetter, target: TextIO) -> None:
 
 
 def plain(value: Any) -> Any:
-    """Turn AMQP field values into JSON: times as RFC 3339, bytes as base64."""
+    """Turn AMQP field values into JSON: times as RFC 3339, bytes as base64, what is no JSON as text."""
     if isinstance(value, Mapping):
         return {str(name): plain(item) for name, item in value.items()}
     if isinstance(value, list | tuple):
         return [plain(item) for item in value]
     if isinstance(value, datetime):
-        return utc(value if value.tzinfo else value.replace(tzinfo=UTC))
+        return _plain_time(value)
     if isinstance(value, bytes | bytearray):
         return {"base64": base64.b64encode(value).decode()}
-    return value if value is None or isinstance(value, str | int | float | bool) else str(value)
+    known = (
+        value is None or isinstance(value, str | int) or (isinstance(value, float) and math.isfinite(value))
+    )
+    return value if known else str(value)
+
+
+def _plain_time(value: datetime) -> str:
+    try:
+        return utc(value if value.tzinfo else value.replace(tzinfo=UTC))
+    except OverflowError:
+        return value.isoformat()

@@ -8,7 +8,9 @@ from faststream.middlewares import AckPolicy
 from faststream.rabbit import RabbitBroker
 
 from laundry_events.connection import RECONNECT_S, EndingConnection, connection_url
+from laundry_events.copies import Copies
 from laundry_events.gate import Gate
+from laundry_events.in_hand import InHand
 from laundry_events.majority import MajorityWatch
 
 CANCEL_TIMEOUT_S = 2.0
@@ -18,6 +20,8 @@ class ConsumingBroker(RabbitBroker):
     """FastStream's broker, which leaves a node that is cut off and lets go of held messages when it stops."""
 
     gate: Gate | None = None
+    in_hand: InHand | None = None
+    copies: Copies | None = None
 
     def __init__(self, *arguments: Any, **keywords: Any) -> None:
         """Take what FastStream's takes."""
@@ -28,6 +32,11 @@ class ConsumingBroker(RabbitBroker):
     def paused_for(self) -> str | None:
         """Name of the server that consuming waits for, if any."""
         return self.gate.away if self.gate is not None else None
+
+    @property
+    def settles(self) -> bool:
+        """Whether messages that are taken come to an end, well or not."""
+        return self.in_hand is None or self.in_hand.settles
 
     async def start(self, *arguments: Any, **keywords: Any) -> None:
         """Connect and subscribe, also after a ``stop``: a first start fails while a queue is missing."""
@@ -46,6 +55,8 @@ class ConsumingBroker(RabbitBroker):
         if self.gate is not None:
             self.gate.release()
         await super().stop(*arguments, **keywords)
+        if self.copies is not None:
+            await self.copies.stop()
 
 
 async def _take_no_more(subscriber: Any) -> None:

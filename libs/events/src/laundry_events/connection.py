@@ -9,6 +9,8 @@ from aio_pika import RobustConnection
 from aiormq.abc import AbstractConnection
 from yarl import URL
 
+from laundry_events import wire  # noqa: F401 - no message may end a connection
+
 HEARTBEAT_S = 10
 RECONNECT_S = 1
 # The library waits for three heartbeats, each a second longer than agreed, and looks every half heartbeat: up

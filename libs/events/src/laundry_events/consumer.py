@@ -7,7 +7,7 @@ a message that cannot be decoded is dead-lettered with its reason like any other
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import structlog
 from aio_pika import IncomingMessage
@@ -16,41 +16,36 @@ from faststream.rabbit import Channel, QueueType, RabbitBroker, RabbitMessage, R
 from opentelemetry import context as otel_context
 from opentelemetry import propagate, trace
 from opentelemetry.trace import SpanKind, StatusCode
-from prometheus_client import Counter, Histogram
+from prometheus_client import Histogram
 
 from laundry_events.broker import ConsumingBroker
-from laundry_events.envelope import EventMeta, attempt_of, decode
+from laundry_events.copies import Copies
+from laundry_events.envelope import EventMeta, decode
 from laundry_events.errors import (
     BrokerUnavailable,
     ConsumerKilled,
     InterruptedHandling,
     NotNow,
+    NotSigned,
     PublishError,
 )
 from laundry_events.events import Event
+from laundry_events.failing import CONSUMED, FailurePath
 from laundry_events.gate import Gate, Need, Released, Trial
-from laundry_events.ladder import next_move, put_off
+from laundry_events.in_hand import InHand, held
 from laundry_events.publisher import Publisher
 from laundry_events.received import check_size, drill, meta_of, raw_meta, text_headers
+from laundry_events.signing import NOT_SIGNED, LetterSigner
 from laundry_events.suspects import BURY_AT, TRY_AT, Suspects, deaths_of
-from laundry_events.topology import (
-    DEAD_EXCHANGE,
-    PLAN,
-    RETRY_DELAYS_S,
-    RETRY_EXCHANGE,
-    Plan,
-    retry_queue,
-)
+from laundry_events.topology import PLAN, Plan
 
 E = TypeVar("E", bound=Event)
 Handler = Callable[[E, EventMeta], Awaitable[None]]
 RawHandler = Callable[[bytes, EventMeta], Awaitable[None]]
 Attempt = Callable[[IncomingMessage], Awaitable[None]]
 
-CONSUMED = Counter("laundry_events_consumed", "Messages by what became of them", ["queue", "outcome"])
 HANDLING = Histogram("laundry_events_handling_seconds", "Time in the handler", ["queue"])
 
-RETURN_PAUSE_S = 1.0
 HOLD_S = 600.0
 """Longest that a message is held; well below the half hour after which the broker takes it back."""
 
@@ -76,8 +71,11 @@ class EventConsumer:
         plan: Plan = PLAN,
         drills: bool = False,
         needs: Sequence[Need] = (),
+        signer: LetterSigner | None = None,
     ) -> None:
-        """Take the broker to consume with and the publisher that moves failed messages.
+        """Take the broker to consume with and the publisher whose login moves failed messages.
+
+        Copies of failed messages are signed by ``signer``, and only what it signed may come back.
 
         While one of ``needs`` is away, messages are held and no attempt of theirs is counted.
 
@@ -85,9 +83,12 @@ class EventConsumer:
         it says ``crash``: an operator can rehearse the ladder and the alerts on a system that is well.
         """
         self.broker = broker
-        self._publisher = publisher
-        self._service = service
-        self._service_version = service_version
+        self._signer = signer or LetterSigner(None)
+        self._in_hand = InHand()
+        copies = Copies(publisher)
+        self._failure = FailurePath(
+            copies, self._signer, self._in_hand, service=service, service_version=service_version
+        )
         self._plan = plan
         self._drills = drills
         # What is handled while the broker takes nothing would be handled in vain, each time anew.
@@ -97,6 +98,8 @@ class EventConsumer:
         self._gate = Gate((*needs, needs_broker))
         if isinstance(broker, ConsumingBroker):
             broker.gate = self._gate
+            broker.in_hand = self._in_hand
+            broker.copies = copies
 
     def on(self, queue: str, event: type[E], *, prefetch: int) -> Callable[[Handler[E]], Handler[E]]:
         """Subscribe a handler ``(event, meta)`` to a quorum queue; it runs up to ``prefetch`` at a time.
@@ -151,10 +154,17 @@ class EventConsumer:
 
     def _subscribe(self, queue: str, handler: RawHandler, *, prefetch: int, enveloped: bool) -> None:
         self._plan.queue(queue)
+        self._in_hand.watch(queue, window=prefetch)
+        self._signer.watch(queue)
         suspects = Suspects(queue)
         spec = RabbitQueue(queue, queue_type=QueueType.QUORUM, durable=True, declare=False)
 
         async def attempt(raw: IncomingMessage) -> None:
+            try:
+                self._signer.check(raw, queue)
+            except NotSigned:
+                NOT_SIGNED.labels(queue).inc()
+                raise
             check_size(raw.body)
             if self._drills and "x-drill" in raw.headers:
                 drill(raw.headers["x-drill"])
@@ -163,7 +173,15 @@ class EventConsumer:
 
         @self.broker.subscriber(spec, channel=Channel(prefetch_count=prefetch))
         async def receive(message: RabbitMessage) -> None:
-            await self._receive(message, queue, attempt, suspects)
+            with self._in_hand.taken(queue):
+                try:
+                    await self._receive(message, queue, attempt, suspects)
+                except Exception as error:
+                    if _is_gone(message.raw_message):
+                        # With its channel: the broker has it back.
+                        CONSUMED.labels(queue, "returned").inc()
+                    else:
+                        await self._failure.broke(message, queue, error)
 
     async def _receive(
         self, message: RabbitMessage, queue: str, attempt: Attempt, suspects: Suspects
@@ -184,7 +202,7 @@ class EventConsumer:
                     CONSUMED.labels(queue, "returned").inc()
                 except ConsumerKilled as error:
                     span.set_status(StatusCode.ERROR, str(error)[:200])
-                    await self._failed(message, queue, error)
+                    await self._failure.failed(message, queue, error)
         finally:
             HANDLING.labels(queue).observe(time.perf_counter() - started)
             otel_context.detach(token)
@@ -227,13 +245,13 @@ class EventConsumer:
                     return False
                 if trial is not None:
                     trial.end(False)
-                await self._put_off(message, queue)
+                await self._failure.put_off(message, queue)
             elif isinstance(error, NotNow | PublishError):
                 # Nothing is wrong with the message: what it leads to finds no room or no queue at the broker.
                 await self._give_back(message, queue, error)
             else:
                 trace.get_current_span().set_status(StatusCode.ERROR, str(error)[:200])
-                await self._failed(message, queue, error)
+                await self._failure.failed(message, queue, error)
         else:
             if trial is not None or self._gate.troubled:
                 self._gate.went_well(trial)
@@ -242,80 +260,25 @@ class EventConsumer:
         return True
 
     async def _wait_at_gate(self, raw: IncomingMessage, within_s: float) -> Trial | None:
-        trial = await self._gate.passes(within_s=within_s)
-        try:
-            _ = raw.channel
-        except ChannelInvalidStateError:
+        with held():
+            trial = await self._gate.passes(within_s=within_s)
+        if _is_gone(raw):
             if trial is not None:
                 trial.end()
-            raise ConnectionGone from None
+            raise ConnectionGone
         return trial
 
     async def _give_back(self, message: RabbitMessage, queue: str, error: Exception) -> None:
-        """Return a message to its queue as it is; a nack counts neither as an attempt nor as a delivery."""
-        if not isinstance(error, Released):
-            log.warning(
-                "a message goes back to its queue", error=f"{type(error).__qualname__}: {error}"[:500]
-            )
-            # Its next delivery would come at once.
-            await asyncio.sleep(RETURN_PAUSE_S)
-        await message.nack(requeue=True)
-        CONSUMED.labels(queue, "returned").inc()
+        await self._failure.give_back(message, queue, error)
 
-    async def _put_off(self, message: RabbitMessage, queue: str) -> None:
-        """Let others come first: a copy, without an attempt and without a count of deaths, joins the end."""
-        raw = message.raw_message
-        headers = put_off(raw.headers, queue=queue, routing_key=raw.routing_key or queue)
-        try:
-            await self._copy(raw, RETRY_EXCHANGE, retry_queue(queue, RETRY_DELAYS_S[-1]), headers)
-        except PublishError as error:
-            await self._give_back(message, queue, error)
-            return
-        await message.ack()
-        CONSUMED.labels(queue, "put-off").inc()
 
-    async def _copy(
-        self, raw: IncomingMessage, exchange: str, routing_key: str, headers: dict[str, Any]
-    ) -> None:
-        await self._publisher.send(
-            exchange,
-            routing_key,
-            body=raw.body,
-            headers=headers,
-            message_id=raw.message_id,
-            content_type=raw.content_type,
-        )
-
-    async def _failed(self, message: RabbitMessage, queue: str, error: Exception) -> None:
-        raw = message.raw_message
-        attempt = attempt_of(raw.headers)
-        move = next_move(
-            raw.headers,
-            queue=queue,
-            routing_key=raw.routing_key or queue,
-            attempt=attempt,
-            error=error,
-            service=self._service,
-            service_version=self._service_version,
-        )
-        outcome = "dead" if move.dead else "retried"
-        say = log.error if move.dead else log.warning
-        say(
-            f"message {outcome}",
-            attempt=attempt,
-            to=move.queue,
-            error_class=type(error).__qualname__,
-            error=str(error)[:500],
-        )
-        try:
-            exchange = DEAD_EXCHANGE if move.dead else RETRY_EXCHANGE
-            await self._copy(raw, exchange, move.queue, move.headers)
-        except PublishError as unpublished:
-            # Its copy is not stored, so the original must stay.
-            await self._give_back(message, queue, unpublished)
-            return
-        await message.ack()
-        CONSUMED.labels(queue, outcome).inc()
+def _is_gone(raw: IncomingMessage) -> bool:
+    """Whether the channel that delivered a message is closed."""
+    try:
+        _ = raw.channel
+    except ChannelInvalidStateError:
+        return True
+    return False
 
 
 async def _uncancelled(handling: Awaitable[None]) -> None:

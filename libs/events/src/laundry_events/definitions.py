@@ -18,6 +18,7 @@ from laundry_events.topology import (
     REQUEUE_EXCHANGE,
     RETRY_EXCHANGE,
     STREAM_MAX_AGE,
+    STREAM_SEGMENT_BYTES,
     TELEMETRY_EXCHANGE,
     VHOST,
     Plan,
@@ -63,15 +64,33 @@ def policies(plan: Plan = PLAN, *, vhost: str = VHOST) -> list[Definition]:
     safe = {"dead-letter-strategy": "at-least-once", "overflow": "reject-publish"}
     for queue in plan.queues:
         if queue.kind == "stream":
-            found.append(_policy(queue.name, vhost, {"max-age": STREAM_MAX_AGE}))
+            stream = {
+                "max-age": STREAM_MAX_AGE,
+                "max-length-bytes": queue.max_bytes,
+                # The broker drops whole segments only; its own size is larger than the limit.
+                "stream-max-segment-size-bytes": STREAM_SEGMENT_BYTES,
+            }
+            found.append(_policy(queue.name, vhost, stream))
             continue
         to_dead = {"dead-letter-exchange": DEAD_EXCHANGE, "dead-letter-routing-key": queue.dead}
-        main = {**safe, **to_dead, "delivery-limit": DELIVERY_LIMIT, "max-length": queue.max_length}
+        bytes_ = {"max-length-bytes": queue.max_bytes}
+        main = {
+            **safe,
+            **to_dead,
+            **bytes_,
+            "delivery-limit": DELIVERY_LIMIT,
+            "max-length": queue.max_length,
+        }
         found.append(_policy(queue.name, vhost, main))
         back = {"dead-letter-exchange": REQUEUE_EXCHANGE, "dead-letter-routing-key": queue.name}
         for name, delay_ms in queue.retries:
-            found.append(_policy(name, vhost, {**safe, **back, "message-ttl": delay_ms}))
-        dead = {"message-ttl": DEAD_LETTER_TTL_MS, "delivery-limit": -1, "overflow": "reject-publish"}
+            found.append(_policy(name, vhost, {**safe, **back, **bytes_, "message-ttl": delay_ms}))
+        dead = {
+            "message-ttl": DEAD_LETTER_TTL_MS,
+            "delivery-limit": -1,
+            "max-length-bytes": queue.dead_max_bytes,
+            "overflow": queue.dead_overflow,
+        }
         found.append(_policy(str(queue.dead), vhost, dead))
     return found
 

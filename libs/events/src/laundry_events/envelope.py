@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from laundry_events.errors import EventTooLarge, MalformedMessage, UnknownEvent
 from laundry_events.events import BY_TYPE, Event
+from laundry_events.headers import attribute
 from laundry_events.ids import new_id
 from laundry_events.moments import read_moment
 
@@ -82,10 +83,7 @@ def encode(event: Event, *, source: str, event_id: str | None = None) -> Outgoin
 
 
 def _text(headers: Mapping[str, Any], name: str) -> str | None:
-    value = headers.get(PREFIX + name, headers.get("cloudEvents:" + name))
-    if isinstance(value, bytes):
-        value = value.decode(errors="replace")
-    return None if value is None else str(value)
+    return attribute(headers.get(PREFIX + name, headers.get("cloudEvents:" + name)))
 
 
 def _version(headers: Mapping[str, Any], event_type: str) -> int:

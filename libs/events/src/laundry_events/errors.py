@@ -43,6 +43,12 @@ class ConsumerKilled(PermanentError):
     reason = "delivery_limit"
 
 
+class NotSigned(PermanentError):
+    """It came back to its queue, and its consumer never sent it away as it is: forged, changed, too old."""
+
+    reason = "redrive-not-signed"
+
+
 class NotNow(Exception):
     """Nothing is wrong with the message; this consumer cannot handle it just now, but another may."""
 
@@ -61,6 +67,10 @@ class BrokerUnavailable(PublishError):
 
 class Refused(PublishError):
     """The broker is there but this queue takes nothing now: other queues may, so go on with the others."""
+
+
+class NotTaken(PublishError):
+    """The broker or the library refuses this very message: sending it again as it is would end the same."""
 
 
 class Unroutable(PublishError):

@@ -12,23 +12,23 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from pamqp import encode
-
 from laundry_events.errors import PermanentError
+from laundry_events.headers import (
+    ARRIVED_AT,
+    ATTEMPT,
+    DELIVERIES,
+    FIRST_FAILED_AT,
+    LARGEST_COUNT,
+    ORIGINAL_KEY,
+    PUT_OFF,
+    SHORT_BYTES,
+    TAKEN_MS,
+    allowed,
+    clean,
+)
 from laundry_events.topology import RETRY_DELAYS_S, dead_queue, retry_queue
 
-ATTEMPT = "x-attempt"
-PUT_OFF = "x-put-off"
-DELIVERIES = "x-deliveries"
-FIRST_FAILED_AT = "x-first-failed-at"
 MESSAGE_CHARS = 1_000
-HEADER_BYTES = 64 * 1024
-"""All headers of a copy together. They travel in one frame, at most 128 KiB: the broker closes the connection
-of whoever sends more, and a stranger (equipment by MQTT) may have filled it to the brim.
-"""
-
-# The broker adds these when it moves a message; a copy starts its own history.
-BROKER_HEADERS = ("x-death", "x-first-death-", "x-last-death-", "x-delivery-count", "x-acquired-count")
 
 
 @dataclass(frozen=True)
@@ -47,37 +47,48 @@ def _digest(error: BaseException) -> str:
     return hashlib.sha256(f"{type(error).__qualname__}|{place}".encode()).hexdigest()[:16]
 
 
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+def now() -> str:
+    """Return the time as headers carry it (RFC 3339, UTC)."""
+    return _text(datetime.now(UTC))
 
 
-def _original_key(headers: Mapping[str, Any], queue: str, routing_key: str) -> Any:
+def _text(moment: datetime) -> str:
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _arrived_at(headers: Mapping[str, Any], queue: str, routing_key: str) -> str:
+    """Return when the broker first took a message. An earlier copy's word counts as the original key does."""
+    if routing_key == queue and isinstance(said := headers.get(ARRIVED_AT), str):
+        return clean(said, 64)
+    taken = headers.get(TAKEN_MS)
+    if isinstance(taken, int) and not isinstance(taken, bool):
+        try:
+            return _text(datetime.fromtimestamp(taken / 1000, UTC))
+        except (ValueError, OverflowError, OSError):
+            pass
+    return now()
+
+
+def _original_key(headers: Mapping[str, Any], queue: str, routing_key: str) -> str:
     """Return the key of the first publish. The header counts only on a message that came back to its queue:
     whoever publishes (equipment by MQTT) can set headers, but not the key that the broker checked.
     """
-    return headers.get("x-original-routing-key", routing_key) if routing_key == queue else routing_key
+    key = headers.get(ORIGINAL_KEY, routing_key) if routing_key == queue else routing_key
+    return clean(key, SHORT_BYTES)
 
 
-def bounded(headers: dict[str, Any]) -> dict[str, Any]:
-    """Leave out the largest headers where all together are too large; ours are small."""
-    sizes = {name: len(encode.field_table({name: value})) for name, value in headers.items()}
-    room, kept = HEADER_BYTES, {}
-    for name in sorted(sizes, key=sizes.__getitem__):
-        room -= sizes[name]
-        if room < 0:
-            break
-        kept[name] = headers[name]
-    if len(kept) < len(headers):
-        kept["x-headers-left-out"] = len(headers) - len(kept)
-    return kept
-
-
-def put_off(headers: Mapping[str, Any], *, queue: str, routing_key: str) -> dict[str, Any]:
+def put_off(
+    headers: Mapping[str, Any],
+    *,
+    queue: str,
+    routing_key: str,
+    properties: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
     """Return the headers of a copy that only waits its turn: no attempt is counted."""
-    kept = bounded({k: v for k, v in headers.items() if not k.startswith(BROKER_HEADERS)})
-    before = kept.get(PUT_OFF, 0)
-    kept[PUT_OFF] = (before if isinstance(before, int) else 0) + 1
-    kept["x-original-routing-key"] = _original_key(kept, queue, routing_key)
+    kept = allowed(headers, properties)
+    kept[ARRIVED_AT] = _arrived_at(headers, queue, routing_key)
+    kept[PUT_OFF] = min(kept.get(PUT_OFF, 0) + 1, LARGEST_COUNT)
+    kept[ORIGINAL_KEY] = _original_key(kept, queue, routing_key)
     return kept
 
 
@@ -90,36 +101,39 @@ def next_move(
     error: BaseException,
     service: str,
     service_version: str,
+    properties: Mapping[str, Any] | None = None,
 ) -> Move:
     """Decide about a message whose handling failed at ``attempt`` (1 for the first).
 
     A permanent error goes to the dead letters at once; any other waits 1, 2, then 4 s and goes there after
     the fourth failure. Either copy says why, where and when.
     """
-    kept = bounded({k: v for k, v in headers.items() if not k.startswith(BROKER_HEADERS)})
-    now = _now()
-    kept[FIRST_FAILED_AT] = kept.get(FIRST_FAILED_AT, now)
+    kept = allowed(headers, properties)
+    at = now()
+    kept[FIRST_FAILED_AT] = kept.get(FIRST_FAILED_AT, at)
     kept.update(
         {
-            "x-last-failed-at": now,
-            "x-error-class": type(error).__qualname__,
-            "x-error-message": str(error)[:MESSAGE_CHARS],
+            "x-last-failed-at": at,
+            "x-error-class": clean(type(error).__qualname__, 256),
+            # It may quote the message, and half of a surrogate pair cannot be encoded.
+            "x-error-message": clean(str(error)[:MESSAGE_CHARS], 4 * MESSAGE_CHARS),
             "x-error-digest": _digest(error),
             "x-service": service,
             "x-service-version": service_version,
             "x-original-queue": queue,
-            "x-original-routing-key": _original_key(kept, queue, routing_key),
+            ORIGINAL_KEY: _original_key(kept, queue, routing_key),
+            ARRIVED_AT: _arrived_at(headers, queue, routing_key),
         }
     )
     permanent = isinstance(error, PermanentError)
     if not permanent and attempt <= len(RETRY_DELAYS_S):
         kept[ATTEMPT] = attempt + 1
         return Move(False, retry_queue(queue, RETRY_DELAYS_S[attempt - 1]), kept)
-    kept[ATTEMPT] = attempt
-    kept["x-attempts"] = attempt
+    kept[ATTEMPT] = kept["x-attempts"] = min(attempt, LARGEST_COUNT)
     deaths = headers.get("x-delivery-count")
     if isinstance(deaths, int) and deaths > 0:
         # The last one ends here.
-        kept[DELIVERIES] = deaths + 1
-    kept["x-dead-reason"] = error.reason if isinstance(error, PermanentError) else "retries-exhausted"
+        kept[DELIVERIES] = min(deaths + 1, LARGEST_COUNT)
+    reason = error.reason if isinstance(error, PermanentError) else "retries-exhausted"
+    kept["x-dead-reason"] = clean(reason, 256)
     return Move(True, dead_queue(queue), kept)

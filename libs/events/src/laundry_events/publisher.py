@@ -8,7 +8,7 @@ configure and costs least.
 import asyncio
 import contextlib
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import aio_pika
@@ -38,6 +38,49 @@ BLOCKED = Gauge("laundry_publisher_blocked", "1 while an alarm of the broker hol
 PUBLISH_FAILED = Counter("laundry_events_publish_failed", "Publishes without a confirm", ["cause"])
 
 log = structlog.get_logger(__name__)
+
+
+@contextlib.contextmanager
+def publishing(exchange: str, routing_key: str) -> Iterator[None]:
+    """Turn what the library raises while something is published into errors of ours, and count.
+
+    Raises:
+        BrokerUnavailable, Refused, Unroutable: as ``Publisher.publish``.
+    """
+    try:
+        yield
+    except asyncio.CancelledError as error:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise
+        # The library cancels what waits on a channel that goes; nobody asked this task to end.
+        PUBLISH_FAILED.labels("unavailable").inc()
+        raise BrokerUnavailable(f"the connection went before {routing_key!r} was confirmed") from error
+    except aiormq.exceptions.PublishError as error:
+        PUBLISH_FAILED.labels("unroutable").inc()
+        raise Unroutable(f"no queue takes {routing_key!r} from {exchange!r}") from error
+    except aiormq.exceptions.DeliveryError as error:
+        PUBLISH_FAILED.labels("refused").inc()
+        raise Refused(f"the broker refused {routing_key!r}: its queue is full or has no majority") from error
+    except (TimeoutError, aiormq.exceptions.AMQPError, OSError, RuntimeError) as error:
+        PUBLISH_FAILED.labels("unavailable").inc()
+        raise BrokerUnavailable(
+            f"the broker did not confirm {routing_key!r}: {type(error).__name__} {error}"
+        ) from error
+    PUBLISHED.labels(exchange, routing_key).inc()
+
+
+def properties_of(
+    headers: Mapping[str, Any], *, message_id: str | None, content_type: str | None, app_id: str
+) -> Basic.Properties:
+    """Return the AMQP properties of what we publish; all of it is persistent."""
+    return Basic.Properties(
+        content_type=content_type,
+        delivery_mode=PERSISTENT,
+        headers=dict(headers),
+        message_id=message_id,
+        app_id=app_id,
+    )
 
 
 class Publisher:
@@ -116,6 +159,11 @@ class Publisher:
             self._connection = self._channel = None
 
     @property
+    def url(self) -> str:
+        """The broker's address with its login and the name of this connection."""
+        return self._url
+
+    @property
     def connected(self) -> bool:
         """Whether there is a connection right now."""
         return (
@@ -175,47 +223,25 @@ class Publisher:
         Raises:
             BrokerUnavailable, Refused, Unroutable: as ``publish``.
         """
-        properties = Basic.Properties(
-            content_type=content_type,
-            delivery_mode=PERSISTENT,
-            headers=dict(headers),
-            message_id=message_id,
-            app_id=self.source,
+        properties = properties_of(
+            headers, message_id=message_id, content_type=content_type, app_id=self.source
         )
         try:
-            channel = await self._open_channel()
-            await channel.basic_publish(
-                body,
-                exchange=exchange,
-                routing_key=routing_key,
-                properties=properties,
-                mandatory=True,
-                timeout=self.timeout_s,
-            )
-        except asyncio.CancelledError as error:
-            task = asyncio.current_task()
-            if task is not None and task.cancelling():
-                raise
-            # The library cancels what waits on a channel that goes; nobody asked this task to end.
-            PUBLISH_FAILED.labels("unavailable").inc()
-            raise BrokerUnavailable(f"the connection went before {routing_key!r} was confirmed") from error
-        except aiormq.exceptions.PublishError as error:
-            PUBLISH_FAILED.labels("unroutable").inc()
-            raise Unroutable(f"no queue takes {routing_key!r} from {exchange!r}") from error
-        except aiormq.exceptions.DeliveryError as error:
-            PUBLISH_FAILED.labels("refused").inc()
-            raise Refused(
-                f"the broker refused {routing_key!r}: its queue is full or has no majority"
-            ) from error
-        except (TimeoutError, aiormq.exceptions.AMQPError, OSError, RuntimeError) as error:
-            PUBLISH_FAILED.labels("unavailable").inc()
-            if isinstance(error, TimeoutError):
+            with publishing(exchange, routing_key):
+                channel = await self._open_channel()
+                await channel.basic_publish(
+                    body,
+                    exchange=exchange,
+                    routing_key=routing_key,
+                    properties=properties,
+                    mandatory=True,
+                    timeout=self.timeout_s,
+                )
+        except BrokerUnavailable as error:
+            if isinstance(error.__cause__, TimeoutError):
                 self._leave_if_stalled()
-            raise BrokerUnavailable(
-                f"the broker did not confirm {routing_key!r}: {type(error).__name__} {error}"
-            ) from error
+            raise
         self._heard_at = time.monotonic()
-        PUBLISHED.labels(exchange, routing_key).inc()
 
     def _leave_if_stalled(self) -> None:
         """Give up a connection over which nothing has been confirmed for long; the library makes another."""

@@ -25,6 +25,7 @@ import structlog
 from prometheus_client import Counter
 
 from laundry_events.gate import Released
+from laundry_events.in_hand import held
 from laundry_events.topology import DELIVERY_LIMIT
 
 SUSPECT_AT = 2
@@ -130,7 +131,8 @@ class Suspects:
 
     async def _when(self, condition: Callable[[], bool], within_s: float) -> None:
         try:
-            async with asyncio.timeout(within_s), self._changed:
-                await self._changed.wait_for(condition)
+            with held():
+                async with asyncio.timeout(within_s), self._changed:
+                    await self._changed.wait_for(condition)
         except TimeoutError:
             raise Released from None

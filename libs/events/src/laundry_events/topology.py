@@ -21,6 +21,8 @@ MAX_ATTEMPTS = 1 + len(RETRY_DELAYS_S)
 DELIVERY_LIMIT = 20
 DEAD_LETTER_TTL_MS = 7 * 24 * 3600 * 1000
 STREAM_MAX_AGE = "7D"
+MIB = 1024 * 1024
+STREAM_SEGMENT_BYTES = 16 * MIB
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,10 @@ class Queue:
     Attributes:
         keys: routing keys bound on ``exchange``.
         max_length: messages it holds before the broker refuses more (publishers then wait in their outbox).
+        max_bytes: bytes of bodies that it holds, and each of its retry queues too, before the same.
+        dead_max_bytes: bytes of dead letters that are kept.
+        strangers: whether anybody with one device can fill it. Then the oldest dead letters give way to newer
+            ones. Those of our own services must not: while they are full, what dies waits and is tried again.
         kind: ``stream`` for a broadcast that each reader reads for itself, else ``quorum``.
     """
 
@@ -47,6 +53,9 @@ class Queue:
     purpose: str
     exchange: str = EVENTS_EXCHANGE
     max_length: int = 1_000_000
+    max_bytes: int = 1024 * MIB
+    dead_max_bytes: int = 256 * MIB
+    strangers: bool = False
     kind: Literal["quorum", "stream"] = "quorum"
 
     @property
@@ -55,6 +64,17 @@ class Queue:
         if self.kind == "stream":
             return ()
         return tuple((retry_queue(self.name, delay), delay * 1000) for delay in RETRY_DELAYS_S)
+
+    @property
+    def dead_overflow(self) -> Literal["drop-head", "reject-publish"]:
+        """What the broker does when the dead letters are full."""
+        return "drop-head" if self.strangers else "reject-publish"
+
+    @property
+    def limits(self) -> dict[str, int]:
+        """Bytes that each of its queues may hold, by name."""
+        found = {self.name: self.max_bytes} | {name: self.max_bytes for name, _ in self.retries}
+        return found | ({self.dead: self.dead_max_bytes} if self.dead else {})
 
     @property
     def dead(self) -> str | None:
@@ -128,8 +148,18 @@ PLAN = Plan(
             "equipment samples by MQTT",
             exchange=TELEMETRY_EXCHANGE,
             max_length=100_000,
+            max_bytes=256 * MIB,
+            dead_max_bytes=64 * MIB,
+            strangers=True,
         ),
-        Queue("model.promoted", ("model.promoted",), "ai-consumer", "new champions", kind="stream"),
+        Queue(
+            "model.promoted",
+            ("model.promoted",),
+            "ai-consumer",
+            "new champions",
+            max_bytes=64 * MIB,
+            kind="stream",
+        ),
     ),
     services=(
         Service("helper", publishes=("task.submitted", "task.confirmed")),

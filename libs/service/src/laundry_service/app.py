@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Protocol
 import structlog
 from fastapi import FastAPI
 
-from laundry_service.auth import Authenticator
+from laundry_service.auth import Authenticator, Principal
 from laundry_service.body_limit import BodyLimit
+from laundry_service.caching import Caching
 from laundry_service.health import Check, health_router
 from laundry_service.limits import RateLimits
 from laundry_service.logging import configure_logging
@@ -18,6 +19,7 @@ from laundry_service.outages import install_outages
 from laundry_service.problems import install_problems
 from laundry_service.request_text import PlainAddress
 from laundry_service.settings import ServiceSettings
+from laundry_service.streams import Streams
 from laundry_service.tracing import configure_tracing, trace_requests
 
 if TYPE_CHECKING:
@@ -104,6 +106,10 @@ class Consuming:
         """Whether messages are handled, not held for a server that is away."""
         return self.broker.paused_for is None
 
+    async def settles(self) -> bool:
+        """Whether messages that are taken come to an end; if not, nobody should count on this process."""
+        return self.broker.settles
+
     async def healthy(self) -> bool:
         """Whether subscribers were started and the connection is up."""
         return self.started and await self.broker.ping(timeout=1.0)
@@ -119,7 +125,7 @@ def _raise_if_cancelled() -> None:
         raise asyncio.CancelledError
 
 
-def make_app(
+def make_app(  # noqa: PLR0915 - the order in which an app is put together
     settings: ServiceSettings,
     *,
     title: str,
@@ -148,8 +154,22 @@ def make_app(
     configure_tracing(settings.service_name, version)
     consuming = Consuming(broker, able) if broker is not None else None
     authenticator = Authenticator.of(settings)
+    stopping = asyncio.Event()
+
+    def still_welcome(principal: Principal) -> bool:
+        found: Authenticator = app.state.authenticator
+        return found.allows(principal)
+
+    streams = Streams(
+        per_person=settings.streams_per_person,
+        per_branch=settings.streams_per_branch,
+        in_all=settings.streams_at_most,
+        max_s=settings.stream_max_s,
+        stopping=stopping,
+        allows=still_welcome,
+    )
     running: list[Part] = [authenticator, *([publisher] if publisher is not None else [])]
-    running += [*parts, *([consuming] if consuming is not None else [])]
+    running += [*parts, streams, *([consuming] if consuming is not None else [])]
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -174,7 +194,8 @@ def make_app(
     app = FastAPI(
         title=title, version=version, description=description, lifespan=lifespan, redirect_slashes=False
     )
-    app.state.stopping = asyncio.Event()
+    app.state.stopping = stopping
+    app.state.streams = streams
     app.state.trusted_proxies = settings.trusted_proxies
     app.state.authenticator = authenticator
     app.state.rate_limits = RateLimits(settings.rate_limits)
@@ -188,12 +209,14 @@ def make_app(
         broker_checks.append(Check("publishing", publisher.unhindered, required=False))
     if consuming is not None:
         broker_checks.append(Check("consumer", consuming.healthy, required=broker_required))
+        broker_checks.append(Check("settling messages", consuming.settles))
         # Only told: the server that is waited for has a check of its own where readiness needs it.
         broker_checks.append(Check("taking messages", consuming.taking, required=False))
     app.include_router(health_router([*checks, *broker_checks]))
     install_problems(app)
     install_outages(app)
     app.add_middleware(BodyLimit, elsewhere=large_bodies)
+    app.add_middleware(Caching)
     app.add_middleware(PlainAddress)
     document_problems(app)
     trace_requests(app)

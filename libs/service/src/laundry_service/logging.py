@@ -1,5 +1,6 @@
 """Structured logs: one JSON object a line, with the trace and the event that it belongs to."""
 
+import io
 import logging
 import sys
 import time
@@ -54,6 +55,10 @@ def _add_trace(_: Any, __: str, entry: structlog.typing.EventDict) -> structlog.
     return entry
 
 
+# One list for the life of the process: loggers keep the one that they were first used with.
+_processors: list[structlog.typing.Processor] = []
+
+
 def configure_logging(service: str, level: str = "INFO") -> None:
     """Send our logs and those of the libraries to standard output as JSON."""
     shared: list[structlog.typing.Processor] = [
@@ -65,8 +70,9 @@ def configure_logging(service: str, level: str = "INFO") -> None:
         _add_trace,
         structlog.processors.StackInfoRenderer(),
     ]
+    _processors[:] = [*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter]
     structlog.configure(
-        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        processors=_processors,
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level)),
         cache_logger_on_first_use=True,
@@ -76,6 +82,9 @@ def configure_logging(service: str, level: str = "INFO") -> None:
         entry["service"] = service
         return entry
 
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # What a stranger sent may hold half a surrogate pair; for that no line should be lost.
+        sys.stdout.reconfigure(errors="backslashreplace")
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(

@@ -85,7 +85,9 @@ def problem_response(problem: Problem, instance: str | None = None) -> JSONRespo
     context = trace.get_current_span().get_span_context()
     if context.is_valid:
         document["trace_id"] = format(context.trace_id, "032x")
-    return ProblemResponse(document, problem.status, headers=problem.headers, media_type=MEDIA_TYPE)
+    # Said here too: the answer to a bug is made outside of every middleware.
+    headers = {"Cache-Control": "no-store", **problem.headers}
+    return ProblemResponse(document, problem.status, headers=headers, media_type=MEDIA_TYPE)
 
 
 class ProblemResponse(JSONResponse):

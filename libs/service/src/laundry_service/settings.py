@@ -1,9 +1,10 @@
 """Settings that every service has. Each service adds its own in one class of its ``settings.py``."""
 
+from datetime import datetime
 from importlib import metadata
 from typing import Annotated
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator
 
 from laundry_service.auth.principal import Role
 from laundry_service.http_limits import HttpSettings
@@ -15,6 +16,28 @@ class ServiceSettings(HttpSettings):
 
     service_name: str
     drills: bool = Field(default=False, description="Let messages with the header x-drill fail on purpose")
+
+    streams_per_person: int = Field(
+        default=6, ge=1, description="Event streams that one person may have open"
+    )
+    streams_per_branch: int = Field(default=1000, ge=1, description="The same of all who name one branch")
+    streams_at_most: int = Field(default=3000, ge=1, description="The same of this process in all")
+    stream_max_s: float = Field(
+        default=900.0,
+        gt=0,
+        description="An event stream ends then; the browser comes back with a fresh token",
+    )
+
+    letter_key: SecretStr | None = Field(
+        default=None,
+        description="Signs the dead letters and retries of this service's own queues, 32 characters or more; "
+        "two with a comma while one replaces the other, the first signs",
+    )
+    letters_unsigned_until: datetime | None = Field(
+        default=None,
+        description="Until then what comes back unsigned is taken too: seven days after an upgrade",
+    )
+
     amqp_url: SecretStr
     jwks_url: str = Field(description="Where the identity provider publishes its keys (RFC 7517)")
     jwt_issuer: str
@@ -36,6 +59,12 @@ class ServiceSettings(HttpSettings):
         default={},
         description='JSON replacing defaults: {"uploads": {"person": "120/m", "address": "600/m"}}',
     )
+
+    @field_validator("letter_key", "letters_unsigned_until", mode="before")
+    @classmethod
+    def _empty_is_none(cls, value: object) -> object:
+        """Compose passes on a variable that nobody set as an empty one."""
+        return None if value == "" else value
 
 
 class DatabaseSettings(ServiceSettings):

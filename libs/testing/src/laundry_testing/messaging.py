@@ -12,6 +12,7 @@ import httpx
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 
 from laundry.servers.addresses import BrokerAddress, amqp_url
+from laundry_events import wire  # noqa: F401 - a test may look at what a stranger sent
 from laundry_events.definitions import definitions
 from laundry_events.topology import PLAN
 

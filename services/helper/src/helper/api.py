@@ -4,13 +4,11 @@ import base64
 import binascii
 import re
 import uuid
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query, Request, Response
-from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from helper import repository
 from helper.access import Helper, Owner, Viewer, allowed, task_id_of, visible
@@ -20,7 +18,6 @@ from helper.problems import problem_of_photo
 from helper.receiving import Limits, file_field, receive_form, text_field, too_large
 from helper.settings import Settings
 from helper.showing import Showing
-from helper.stream import changed_tasks
 from helper.submitting import KeyReused, Submitting, Upload
 from helper.tasks import (
     AlreadyConfirmed,
@@ -35,10 +32,10 @@ from helper.tasks import (
 from laundry_events import Outbox
 from laundry_reading.errors import PhotoError
 from laundry_service.auth import require_branch
-from laundry_service.changes import Changes
 from laundry_service.database import Database
 from laundry_service.objectstore import ObjectStore
 from laundry_service.problems import Problem
+from laundry_service.streams import EVENT_STREAM, Changes, EventStream
 
 NOTE_CHARS = 500
 JSON_BYTES = 64 * 1024
@@ -163,14 +160,15 @@ def _add_lists(api: APIRouter, deps: Deps) -> None:
         return TaskList(items=[TaskBody.of(task) for task in page], next_cursor=more)
 
     @api.get(
-        "/tasks/stream", response_class=EventSourceResponse, summary="Changed tasks as server-sent events"
+        "/tasks/stream",
+        response_class=EventStream,
+        responses=EVENT_STREAM,
+        summary="Changed tasks as server-sent events",
     )
-    async def stream(request: Request, principal: Viewer) -> AsyncIterator[ServerSentEvent]:
-        stopping = request.app.state.stopping
-        async for event in changed_tasks(
-            deps.changes, deps.database, principal, stopping=stopping, max_s=settings.stream_max_s
-        ):
-            yield event
+    async def stream(request: Request, principal: Viewer) -> EventStream:
+        """Tell `ready` at once, then `task` with the whole task at each change."""
+        topics = None if principal.role == "operator" else principal.branches
+        return EventStream(request.app.state.streams, deps.changes, principal, topics=topics)
 
     @api.get("/labels", summary="What may be confirmed")
     async def labels(_: Viewer) -> LabelList:

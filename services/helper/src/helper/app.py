@@ -8,18 +8,20 @@ from helper.housekeeping import forget
 from helper.problems import install_store_problems
 from helper.settings import Settings
 from helper.showing import Showing
+from helper.stream import changed_tasks
 from helper.submitting import Submitting
 from helper.subscribers import subscribe
 from helper.tables import TASKS_CHANNEL
 from laundry_events import EventConsumer, Outbox, Publisher, Relay, make_broker
 from laundry_service.app import make_app
-from laundry_service.changes import Changes
 from laundry_service.database import Database
 from laundry_service.health import Check
+from laundry_service.letters import letter_signer
 from laundry_service.needs import needs_database
 from laundry_service.objectstore import ObjectStore
 from laundry_service.periodic import Periodic
 from laundry_service.settings import version_of
+from laundry_service.streams import Changes
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -39,10 +41,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         service=name,
         service_version=version,
         drills=settings.drills,
+        signer=letter_signer(settings),
         needs=[needs_database(database)],
     )
     subscribe(consumer, database, prefetch=settings.task_read_prefetch)
-    changes = Changes(database_url, TASKS_CHANNEL)
+    changes = Changes(database_url, TASKS_CHANNEL, changed_tasks(database))
     decoder = Decoder(
         processes=settings.decoder_processes,
         waiting=settings.decoder_waiting,

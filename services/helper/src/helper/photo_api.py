@@ -9,6 +9,7 @@ from helper.access import Viewer, visible
 from helper.showing import Showing
 from laundry_events.events import Photo
 from laundry_reading.errors import PhotoError
+from laundry_service.caching import ASKED_AGAIN, is_known
 from laundry_service.database import Database
 from laundry_service.objectstore import ObjectMissing, ObjectStore
 from laundry_service.problems import Problem
@@ -63,9 +64,9 @@ def add_photo(api: APIRouter, database: Database, store: ObjectStore, showing: S
 
 async def _sent(store: ObjectStore, photo: Photo, if_none_match: str | None) -> Response:
     etag = f'"{photo.sha256}"'
-    # A picture never changes, but who may see it does: only the caller's own cache may keep it.
-    headers = {"ETag": etag, "Cache-Control": "private, max-age=86400, immutable"}
-    if if_none_match is not None and etag in if_none_match:
+    # A picture never changes, but who may see it does: a browser asks here before it shows its own.
+    headers = {"ETag": etag, "Cache-Control": ASKED_AGAIN}
+    if is_known(etag, if_none_match):
         return Response(status_code=304, headers=headers)
     content = await store.stream(photo.key)
     headers |= {"Content-Length": str(photo.bytes), "X-Content-Type-Options": "nosniff"}

@@ -153,6 +153,12 @@ async def find(session: AsyncSession | AsyncConnection, task_id: str, *, lock: b
     return None if row is None else _task(row)
 
 
+async def find_all(connection: AsyncConnection, task_ids: Collection[str]) -> list[Task]:
+    """Find those of the tasks that there are."""
+    rows = await connection.execute(sa.select(tasks).where(tasks.c.id.in_(task_ids)))
+    return [_task(row) for row in rows]
+
+
 async def change(session: AsyncSession, task: Task) -> None:
     """Store a task that was found with ``lock`` and changed by the rules."""
     await session.execute(sa.update(tasks).where(tasks.c.id == task.id).values(_values(task)))

@@ -51,11 +51,6 @@ class Settings(DatabaseSettings, ObjectStoreSettings):
     )
     task_read_prefetch: int = Field(default=50, ge=1)
     housekeeping_every_s: float = Field(default=3600.0, gt=0)
-    stream_max_s: float = Field(
-        default=900.0,
-        gt=0,
-        description="An event stream ends then; the browser comes back with a fresh token",
-    )
 
     @field_validator("labels", mode="before")
     @classmethod

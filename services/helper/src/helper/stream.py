@@ -1,45 +1,33 @@
-"""Tells a listening page which tasks of its branches change."""
+"""Reads which tasks changed, once for all who listen."""
 
-import asyncio
-from collections.abc import AsyncIterator
-
-import structlog
-from fastapi.sse import ServerSentEvent
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 from helper import repository
 from helper.bodies import TaskBody
-from laundry_service.auth import Principal
-from laundry_service.changes import Changes
+from helper.tasks import Task
 from laundry_service.database import Database
+from laundry_service.streams import Audience, Change, change_of
 
-log = structlog.get_logger(__name__)
+
+def changed_tasks(database: Database) -> Callable[[Sequence[str], Audience], Awaitable[Iterable[Change]]]:
+    """Make what reads the tasks that payloads (``<id> <branch>``) name."""
+
+    async def look_up(payloads: Sequence[str], audience: Audience) -> Iterable[Change]:
+        named = dict(payload.split(" ", 1) for payload in payloads if " " in payload)
+        wanted = [task_id for task_id, branch_id in named.items() if audience.hears(branch_id)]
+        if not wanted:
+            return []
+        async with repository.single(database) as connection:
+            return [_told(task) for task in await repository.find_all(connection, wanted)]
+
+    return look_up
 
 
-async def changed_tasks(
-    changes: Changes,
-    database: Database,
-    principal: Principal,
-    *,
-    stopping: asyncio.Event,
-    max_s: float,
-) -> AsyncIterator[ServerSentEvent]:
-    """Yield ``ready`` at once, then a ``task`` event with the whole task for each change the caller may see.
-
-    Ends when the service stops, when the database hangs up, or after ``max_s``: the browser comes back by
-    itself, with a token that is checked anew. A page lists the tasks after each ``ready``, so that it
-    misses nothing.
-    """
-    async with changes.following(stopping, max_s=max_s) as payloads:
-        yield ServerSentEvent(event="ready", data={}, retry=2000)
-        async for change in payloads:
-            task_id, _, branch_id = change.partition(" ")
-            if not principal.may_see_branch(branch_id):
-                continue
-            try:
-                async with repository.single(database) as connection:
-                    task = await repository.find(connection, task_id)
-            except repository.DatabaseUnavailable as error:
-                log.warning("an event stream ends without its database", error=str(error))
-                return
-            if task is not None:
-                yield ServerSentEvent(event="task", id=f"{task.id}:{task.version}", data=TaskBody.of(task))
+def _told(task: Task) -> Change:
+    return change_of(
+        task.id,
+        task.branch_id,
+        event="task",
+        event_id=f"{task.id}:{task.version}",
+        data=TaskBody.of(task).model_dump_json(),
+    )

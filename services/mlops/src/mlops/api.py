@@ -1,23 +1,21 @@
 """HTTP: models and training runs."""
 
-import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Annotated
 
 import structlog
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi import Path as PathParam
-from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from laundry_reading.manifest import Manifest
 from laundry_service.audit.acts import Act, Actor, Reason
 from laundry_service.audit.writing import write as write_act
 from laundry_service.auth import Principal, require
-from laundry_service.changes import Changes
 from laundry_service.database import Database
 from laundry_service.objectstore import ObjectStoreUnavailable
 from laundry_service.problems import Problem
+from laundry_service.streams import EVENT_STREAM, Changes, EventStream
 from mlops import repository
 from mlops.bodies import (
     LogLine,
@@ -42,7 +40,6 @@ from mlops.registry import (
     NotGoodEnough,
     Registry,
 )
-from mlops.stream import changed_runs
 
 Reader = Annotated[Principal, Depends(require("owner", "operator", "helper"))]
 Operator = Annotated[Principal, Depends(require("operator"))]
@@ -189,12 +186,10 @@ def runs_router(database: Database, changes: Changes, needs: Needs) -> APIRouter
             next_cursor=rows[limit - 1]["id"] if len(rows) > limit else None,
         )
 
-    @routes.get("/stream", response_class=EventSourceResponse)
-    async def follow_runs(_: Operator, request: Request) -> AsyncIterator[ServerSentEvent]:
-        """Follow training runs: ``ready`` at once, then the whole run at each change (server-sent events)."""
-        stopping: asyncio.Event = request.app.state.stopping
-        async for event in changed_runs(changes, database, stopping=stopping):
-            yield event
+    @routes.get("/stream", response_class=EventStream, responses=EVENT_STREAM)
+    async def follow_runs(operator: Operator, request: Request) -> EventStream:
+        """Follow training runs: `ready` at once, then `training-run` with the whole run at each change."""
+        return EventStream(request.app.state.streams, changes, operator, topics=None)
 
     @routes.get("/{run_id}")
     async def get_run(run_id: Name, _: Operator) -> RunBody:

@@ -8,13 +8,14 @@ from laundry_events import EventConsumer, Outbox, Publisher, Relay, make_broker
 from laundry_service.app import make_app
 from laundry_service.audit.heads import EVERY_S, head_teller
 from laundry_service.audit.http import audit_router, head_of
-from laundry_service.changes import Changes
 from laundry_service.database import Database
 from laundry_service.health import Check
+from laundry_service.letters import letter_signer
 from laundry_service.needs import needs_database
 from laundry_service.objectstore import ObjectStore
 from laundry_service.periodic import Periodic
 from laundry_service.settings import version_of
+from laundry_service.streams import Changes
 from mlops.api import models_router, runs_router
 from mlops.examples_api import examples_router
 from mlops.full.needs import ClusterNeeds, LocalNeeds, Needs
@@ -28,6 +29,7 @@ from mlops.replicas import Replicas
 from mlops.replicas_api import replicas_router
 from mlops.runner import Runner
 from mlops.settings import Settings
+from mlops.stream import changed_runs
 from mlops.subscribers import subscribe
 from mlops.tables import RUNS_CHANNEL
 
@@ -55,7 +57,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             pause_hours=settings.retrain_pause_h,
         ),
     )
-    changes = Changes(database_url, RUNS_CHANNEL)
+    changes = Changes(database_url, RUNS_CHANNEL, changed_runs(database))
     publisher = Publisher(amqp_url, source=settings.service_name)
     relay = Relay(database_url, publisher)
     broker = make_broker(
@@ -67,6 +69,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         service=settings.service_name,
         service_version=VERSION,
         drills=settings.drills,
+        signer=letter_signer(settings),
         needs=[needs_database(database)],
     )
     subscribe(consumer, database, prefetch=settings.prefetch)

@@ -1,31 +1,28 @@
-"""Tells a listening page how training runs change."""
+"""Reads which training runs changed, once for all who listen."""
 
-import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 
-from fastapi.sse import ServerSentEvent
-
-from laundry_service.changes import Changes
 from laundry_service.database import Database
+from laundry_service.streams import Audience, Change, change_of
 from mlops import repository
 from mlops.bodies import run_body
 
-MAX_S = 900.0
 
+def changed_runs(database: Database) -> Callable[[Sequence[str], Audience], Awaitable[Iterable[Change]]]:
+    """Make what reads the runs that payloads (their ids) name."""
 
-async def changed_runs(
-    changes: Changes, database: Database, *, stopping: asyncio.Event, max_s: float = MAX_S
-) -> AsyncIterator[ServerSentEvent]:
-    """Yield ``ready`` at once, then a ``training-run`` event with the whole run for each change.
+    async def look_up(run_ids: Sequence[str], _: Audience) -> Iterable[Change]:
+        async with database.session() as session:
+            rows = await repository.get_runs(session, run_ids)
+        return [
+            change_of(
+                row["id"],
+                None,
+                event="training-run",
+                event_id=row["id"],
+                data=run_body(row).model_dump_json(),
+            )
+            for row in rows
+        ]
 
-    Ends when the service stops, when the database hangs up, or after ``max_s`` so that the token is checked
-    anew: the browser comes back by itself. A page lists the runs after each ``ready``, so that it misses
-    nothing.
-    """
-    async with changes.following(stopping, max_s=max_s) as payloads:
-        yield ServerSentEvent(event="ready", data={}, retry=2000)
-        async for run_id in payloads:
-            async with database.session() as session:
-                row = await repository.get_run(session, run_id)
-            if row is not None:
-                yield ServerSentEvent(event="training-run", id=run_id, data=run_body(row))
+    return look_up

@@ -1,21 +1,18 @@
 """HTTP: telemetry in, equipment out."""
 
-import json
 import math
-from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request
-from fastapi.sse import EventSourceResponse, ServerSentEvent
 from pydantic import BaseModel, Field
 
 from laundry_events.events import BranchId
 from laundry_service.audit.acts import Actor, Reason
 from laundry_service.auth import Principal, require, require_branch
-from laundry_service.changes import Changes
 from laundry_service.cursors import BadCursor
 from laundry_service.database import Database
 from laundry_service.problems import Problem
+from laundry_service.streams import EVENT_STREAM, Changes, EventStream
 from monitoring import views
 from monitoring.monitor import Monitor
 from monitoring.telemetry import BadTelemetry, Kind, Looked, Parsed, Telemetry, Trouble, parse
@@ -30,7 +27,9 @@ Viewer = Annotated[Principal, Depends(require("owner", "helper", "operator"))]
 def _telemetry_body() -> dict[str, Any]:
     """Describe the body for OpenAPI: it is read by hand, as MQTT messages are."""
     schema = Telemetry.model_json_schema()
-    schema["properties"]["samples"]["items"] = schema.pop("$defs")["Sample"]
+    sample = schema.pop("$defs")["Sample"]
+    other = {"description": "Anything else is no reason to refuse its neighbours: it is judged by itself."}
+    schema["properties"]["samples"]["items"] = {"anyOf": [sample, other]}
     return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
 
 
@@ -178,19 +177,14 @@ def equipment_router(database: Database, changes: Changes, monitor: Monitor) -> 
                 422, "cursor-invalid", "Use next_cursor of the page before, or leave cursor out."
             ) from error
 
-    @router.get("/stream", response_class=EventSourceResponse)
-    async def stream_equipment(request: Request, branches: Branches) -> AsyncIterator[ServerSentEvent]:
-        """Send each piece of equipment when it appears, moves, becomes faulty or is well again."""
-        async with changes.following(request.app.state.stopping) as payloads:
-            yield ServerSentEvent(event="ready", data={})
-            async for payload in payloads:
-                named = json.loads(payload)
-                name = named["id"] if isinstance(named, dict) else named
-                async with database.session() as session:
-                    found = await views.find_all(session, [str(name)])
-                for machine in found:
-                    if branches is None or machine.branch_id in branches:
-                        yield ServerSentEvent(event="equipment", data=machine)
+    @router.get("/stream", response_class=EventStream, responses=EVENT_STREAM)
+    async def stream_equipment(request: Request, principal: Viewer, branches: Branches) -> EventStream:
+        """Send each piece of equipment when it appears, moves, becomes faulty or is well again.
+
+        `ready` comes at once, `equipment` with the whole state at each change, and `gone` with `id` and
+        `branch_id` when a branch has it no more: it moved or was retired.
+        """
+        return EventStream(request.app.state.streams, changes, principal, topics=branches)
 
     @router.get("/{equipment_id}")
     async def show_equipment(

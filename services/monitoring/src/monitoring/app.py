@@ -8,17 +8,19 @@ from laundry_events import EventConsumer, Publisher, Relay, make_broker
 from laundry_service.app import make_app
 from laundry_service.audit.heads import EVERY_S, head_teller
 from laundry_service.audit.http import audit_router, head_of
-from laundry_service.changes import Changes
 from laundry_service.database import Database
 from laundry_service.health import Check
+from laundry_service.letters import letter_signer
 from laundry_service.needs import needs_database
 from laundry_service.periodic import Periodic
 from laundry_service.settings import version_of
+from laundry_service.streams import Changes
 from monitoring.api import equipment_router, telemetry_router
 from monitoring.logins import Login, StoredLogins
 from monitoring.monitor import Monitor
 from monitoring.mqtt_auth import DeviceGate, mqtt_auth_router
 from monitoring.settings import Settings
+from monitoring.stream import changed_equipment
 from monitoring.subscribers import subscribe
 from monitoring.tables import CHANGES_CHANNEL
 from monitoring.traffic import Traffic
@@ -41,9 +43,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         service=settings.service_name,
         service_version=version,
         drills=settings.drills,
+        signer=letter_signer(settings),
         needs=[needs_database(database)],
     )
-    changes = Changes(database_url, CHANGES_CHANNEL)
+    changes = Changes(database_url, CHANGES_CHANNEL, changed_equipment(database))
     monitor = Monitor(settings, database)
 
     traffic = Traffic(

@@ -7,15 +7,15 @@ import structlog
 from prometheus_client import Counter
 
 from laundry_events import EventConsumer, EventMeta, PermanentError
+from laundry_events.headers import ARRIVED_AT, ORIGINAL_KEY, TAKEN_MS
+from laundry_events.moments import read_moment
 from monitoring.logins import Login
 from monitoring.monitor import Monitor
 from monitoring.telemetry import BadTelemetry, Looked, Parsed, Trouble, parse
 from monitoring.traffic import Traffic
 
 QUEUE = "telemetry.reported"
-ORIGINAL_KEY = "x-original-routing-key"
 CLIENT_ID = "x-opt-mqtt-client-id"
-ARRIVED = "timestamp_in_ms"
 
 ReadLogins = Callable[[str, str | None], Awaitable[Collection[Login] | None]]
 Allows = Callable[[Login], bool]
@@ -53,14 +53,18 @@ def equipment_of(meta: EventMeta) -> str:
 
 
 def arrived_at(meta: EventMeta, now: datetime) -> datetime:
-    """When the broker took the message, if it says so. A device cannot: what it adds to a message is text."""
-    said = meta.headers.get(ARRIVED)
-    if not isinstance(said, int) or isinstance(said, bool):
-        return now
+    """When the broker first took the message, if it says so. A device cannot: what it adds is text, and the
+    word of a copy counts only on one that came back to its queue.
+    """
     try:
-        return min(now, datetime.fromtimestamp(said / 1000, UTC))
+        if meta.routing_key == QUEUE:
+            return min(now, read_moment(meta.headers.get(ARRIVED_AT)))
+        said = meta.headers.get(TAKEN_MS)
+        if isinstance(said, int) and not isinstance(said, bool):
+            return min(now, datetime.fromtimestamp(said / 1000, UTC))
     except (ValueError, OverflowError, OSError):
-        return now
+        pass
+    return now
 
 
 def client_of(meta: EventMeta) -> str | None:

@@ -1,30 +1,22 @@
 """HTTP: devices and the history."""
 
-import asyncio
 import contextlib
 from collections.abc import AsyncIterator
-from datetime import datetime, timedelta
 from typing import Annotated, cast
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
-from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from laundry_service.auth import Principal, require
-from laundry_service.changes import Changes
 from laundry_service.database import Database
 from laundry_service.problems import Problem
-from notification.model import KIND_FOR, Device, Kind, Notification, Recipient, bucket_of
+from laundry_service.streams import CONNECTED, EVENT_STREAM, Changes, EventStream, Subscription
+from notification.model import KIND_FOR, Device, Kind, Recipient
 from notification.one_at_a_time import OneAtATime
 from notification.repository import devices, history
 from notification.schemas import DeviceIn, DeviceOut, DeviceToken, NotificationOut, NotificationPage, Token
+from notification.stream import offer_newest, topics_of
 from notification.texts import language_of
-
-# A row that was changed but not committed when we last looked appears later with an older time.
-OVERLAP = timedelta(seconds=30)
-LOOK_AGAIN_S = 15.0
-# Between reading the list and following the stream nothing falls through.
-JUST_BEFORE = timedelta(seconds=5)
 
 User = Annotated[Principal, Depends(require("owner", "customer"))]
 AcceptLanguage = Annotated[str | None, Header(description="ko (default) or en")]
@@ -125,73 +117,22 @@ def history_router(database: Database, changes: Changes) -> APIRouter:
             next_cursor=found[limit - 1].id if len(found) > limit else None,
         )
 
-    @router.get("/stream", response_class=EventSourceResponse)
-    async def stream(
-        request: Request, user: User, accept_language: AcceptLanguage = None
-    ) -> AsyncIterator[ServerSentEvent]:
-        """Follow the caller's own notifications: each new one, and each change of its state."""
+    @router.get("/stream", response_class=EventStream, responses=EVENT_STREAM)
+    async def stream(request: Request, user: User, accept_language: AcceptLanguage = None) -> EventStream:
+        """Follow the caller's own notifications: `notification` for each new one and each new state."""
         await remember(user)
-        language = language_of(accept_language)
-        yield ServerSentEvent(comment="connected", retry=2000)
-        async for item in _follow(database, changes, user, request.app.state.stopping):
-            yield ServerSentEvent(
-                data=NotificationOut.of(item, language).model_dump(mode="json"),
-                event="notification",
-                id=item.id,
-            )
+
+        async def opening(subscription: Subscription) -> None:
+            await offer_newest(database, user, subscription)
+
+        return EventStream(
+            request.app.state.streams,
+            changes,
+            user,
+            topics=topics_of(user),
+            variant=language_of(accept_language),
+            greeting=CONNECTED,
+            opening=opening,
+        )
 
     return router
-
-
-async def _follow(
-    database: Database, changes: Changes, user: Principal, stopping: asyncio.Event
-) -> AsyncIterator[Notification]:
-    """Yield what changes for a user: wakes on the database's word, looks anyway now and then."""
-    mine = bucket_of(user.sub)
-    woken = asyncio.Event()
-    woken.set()
-
-    ended = asyncio.Event()
-
-    async def watch() -> None:
-        # Over when the database hangs up or after a while: the browser comes back with a fresh token.
-        async with changes.following() as buckets:
-            async for bucket in buckets:
-                if bucket == mine:
-                    woken.set()
-        ended.set()
-        woken.set()
-
-    async def end() -> None:
-        await stopping.wait()
-        woken.set()
-
-    async with database.session() as session:
-        since = await history.now(session) - JUST_BEFORE
-    sent: dict[str, datetime] = {}
-    tasks = [asyncio.create_task(watch()), asyncio.create_task(end())]
-    try:
-        while not (stopping.is_set() or ended.is_set()):
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(LOOK_AGAIN_S):
-                    await woken.wait()
-            woken.clear()
-            async with database.session() as session:
-                found = await history.changed_since(
-                    session,
-                    user_id=user.sub,
-                    kind=KIND_FOR[_role(user)],
-                    branches=_branches(user),
-                    since=since,
-                )
-            for item in found:
-                if sent.get(item.id) != item.changed_at:
-                    sent[item.id] = item.changed_at
-                    yield item
-            if found:
-                since = max(since, found[-1].changed_at - OVERLAP)
-                sent = {key: at for key, at in sent.items() if at > since}
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)

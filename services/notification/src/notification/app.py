@@ -11,12 +11,13 @@ from fastapi import FastAPI
 
 from laundry_events import EventConsumer, Publisher, make_broker
 from laundry_service.app import make_app
-from laundry_service.changes import Changes
 from laundry_service.database import Database
 from laundry_service.health import Check
+from laundry_service.letters import letter_signer
 from laundry_service.needs import needs_database
 from laundry_service.periodic import Periodic
 from laundry_service.settings import version_of
+from laundry_service.streams import Changes
 from notification.api import devices_router, history_router
 from notification.fault_sender import FaultSender
 from notification.faults import FaultAlerts
@@ -24,6 +25,7 @@ from notification.fcm import FirebasePusher
 from notification.housekeeping import EVERY_S, Housekeeping
 from notification.matches import Matches, MatchSender
 from notification.settings import Settings
+from notification.stream import changed_notifications, ids_of
 from notification.subscribers import subscribe_faults, subscribe_matches
 from notification.tables import CHANGES_CHANNEL
 
@@ -56,9 +58,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         service=SERVICE,
         service_version=VERSION,
         drills=settings.drills,
+        signer=letter_signer(settings),
         needs=[needs_database(database)],
     )
-    changes = Changes(database_url, CHANGES_CHANNEL)
+    changes = Changes(database_url, CHANGES_CHANNEL, changed_notifications(database), keys=ids_of)
     pusher = _pusher(settings)
     sender = MatchSender(
         database,
@@ -116,6 +119,7 @@ def create_faults_app(settings: Settings | None = None) -> FastAPI:
         service=SERVICE,
         service_version=VERSION,
         drills=settings.drills,
+        signer=letter_signer(settings),
         needs=[needs_database(database)],
     )
     sender = FaultSender(

@@ -1,12 +1,10 @@
 """The words of this service: kinds, states, and what is stored of them."""
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from notification.tables import CHANGE_BUCKETS
 from notification.texts import Language, Texts
 
 Kind = Literal["equipment_fault", "branch_match"]
@@ -89,8 +87,3 @@ class Delivery:
             "notification_id": self.notification_id,
             **self.data,
         }
-
-
-def bucket_of(user_id: str) -> str:
-    """Return the bucket of a user that the database names when one of his notifications changes."""
-    return str(int(hashlib.md5(user_id.encode(), usedforsecurity=False).hexdigest()[:8], 16) % CHANGE_BUCKETS)

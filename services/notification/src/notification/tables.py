@@ -3,8 +3,7 @@
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
-CHANGES_CHANNEL = "notification_changed"
-CHANGE_BUCKETS = 64
+CHANGES_CHANNEL = "notification_told"
 
 metadata = sa.MetaData()
 

@@ -88,7 +88,15 @@ def _queues(counts: dict[str, Counts], ages: Ages, now: float) -> list[QueueOut]
                 state=main.state,
                 waiting_for_retry=sum(counts[name].messages for name, _ in queue.retries if name in counts),
                 dead_letters=dead.messages if dead else 0,
-                warnings=warnings(main, dead, age=age, max_length=queue.max_length, stream=stream),
+                warnings=warnings(
+                    main,
+                    dead,
+                    age=age,
+                    max_length=queue.max_length,
+                    max_bytes=queue.max_bytes,
+                    dead_max_bytes=queue.dead_max_bytes,
+                    stream=stream,
+                ),
             )
         )
     return shown

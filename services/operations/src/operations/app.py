@@ -11,6 +11,7 @@ from laundry_service.periodic import Periodic
 from laundry_service.settings import version_of
 from operations import gauges
 from operations.api import audit_router, letters_router, queues_router
+from operations.following import JobNews
 from operations.jobs_api import acts_router, jobs_router
 from operations.management import Management, ManagementAway
 from operations.reading import Reading
@@ -32,6 +33,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     reading = Reading(amqp_url, store, scan=settings.scan)
     runner = Runner(amqp_url, store, reading, scan=settings.scan, step_s=settings.job_step_s)
 
+    news = JobNews(store)
+
     async def sample() -> None:
         try:
             queues = await management.queues()
@@ -50,6 +53,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         description="Queues, dead letters, and who did what to them. For operators only.",
         parts=[
             runner,
+            news,
             Periodic("samples", sample, every_s=settings.samples_every_s),
             Periodic("audit-head", head_teller(store.audit_head), every_s=EVERY_S),
         ],
@@ -59,6 +63,6 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.include_router(queues_router(management, ages))
     app.include_router(acts_router(store, reading, runner))
     app.include_router(letters_router(reading, store))
-    app.include_router(jobs_router(store, runner))
+    app.include_router(jobs_router(store, runner, news))
     app.include_router(audit_router(store))
     return app

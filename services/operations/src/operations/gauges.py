@@ -5,13 +5,16 @@ from collections.abc import Mapping
 from prometheus_client import Gauge
 
 from laundry_events.topology import PLAN
-from operations.warnings import Age, Ages, Counts
+from operations.warnings import Age, Ages, Counts, filled
 
 MESSAGES = Gauge("laundry_queue_messages", "Messages that a queue holds, taken ones with them", ["queue"])
 CONSUMERS = Gauge("laundry_queue_consumers", "Who takes messages from a queue", ["queue"])
 OLDEST = Gauge("laundry_queue_oldest_seconds", "About how old a queue's oldest message is", ["queue"])
 DEAD = Gauge("laundry_dead_letters", "Dead letters that wait for a person", ["queue"])
-ALL = (MESSAGES, CONSUMERS, OLDEST, DEAD)
+FILLED = Gauge(
+    "laundry_queue_filled_ratio", "How full a queue is by its nearest limit, 1 for full", ["queue"]
+)
+ALL = (MESSAGES, CONSUMERS, OLDEST, DEAD, FILLED)
 
 
 def show(counts: Mapping[str, Counts], ages: Ages, now: float) -> None:
@@ -26,6 +29,10 @@ def show(counts: Mapping[str, Counts], ages: Ages, now: float) -> None:
         OLDEST.labels(queue.name).set(age.seconds if age else 0.0)
         dead = counts.get(queue.dead)
         DEAD.labels(queue.name).set(dead.messages if dead else 0)
+        for name, max_bytes in queue.limits.items():
+            length = queue.max_length if name == queue.name else None
+            found = counts.get(name, Counts(name))
+            FILLED.labels(name).set(filled(found, max_bytes=max_bytes, max_length=length))
 
 
 def hide() -> None:

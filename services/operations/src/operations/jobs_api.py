@@ -1,26 +1,23 @@
 """HTTP: redrive and discard as jobs that can be previewed, watched, stopped and resumed."""
 
-import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
 from typing import Annotated
 from uuid import UUID, uuid4
 
 from fastapi import APIRouter, Query, Request, Response
-from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from laundry_dead_letters.errors import BrokerAway
 from laundry_service.audit.acts import Act, Actor, Reason
 from laundry_service.auth import Principal
 from laundry_service.problems import Problem
+from laundry_service.streams import EVENT_STREAM, EventStream, Subscription
 from operations.api import Operator, away, main_queue
 from operations.bodies import ActIn, JobOut, JobPage
-from operations.jobs import OPEN, Job, NewJob
+from operations.following import GREETING, JobNews, tell, topic_of
+from operations.jobs import Job, NewJob
 from operations.reading import QueueBusy, Reading
 from operations.repository import Store
 from operations.running import Runner
-
-STREAM_EVERY_S = 0.5
 
 
 def acts_router(store: Store, reading: Reading, runner: Runner) -> APIRouter:
@@ -76,7 +73,7 @@ def acts_router(store: Store, reading: Reading, runner: Runner) -> APIRouter:
     return router
 
 
-def jobs_router(store: Store, runner: Runner) -> APIRouter:
+def jobs_router(store: Store, runner: Runner, news: JobNews) -> APIRouter:
     """Make ``/jobs``."""
     router = APIRouter(prefix="/jobs", tags=["jobs"])
 
@@ -90,23 +87,26 @@ def jobs_router(store: Store, runner: Runner) -> APIRouter:
         """Read how far a job is."""
         return JobOut.of(await _job(store, id))
 
-    @router.get("/{id}/stream", response_class=EventSourceResponse)
+    @router.get("/{id}/stream", response_class=EventStream, responses=EVENT_STREAM)
     async def stream(
         request: Request,
-        _: Operator,
+        operator: Operator,
         id: UUID,  # noqa: A002 - its name in the path
-    ) -> AsyncIterator[ServerSentEvent]:
-        """Follow a job until it ends."""
-        stopping: asyncio.Event = request.app.state.stopping
-        last: JobOut | None = None
-        while not stopping.is_set():
-            job = JobOut.of(await _job(store, id))
-            if job != last:
-                yield ServerSentEvent(data=job.model_dump(mode="json"), event="job")
-                last = job
-            if job.state not in OPEN:
-                return
-            await asyncio.sleep(STREAM_EVERY_S)
+    ) -> EventStream:
+        """Follow a job until it ends: `job` with its whole state at once and at each change."""
+        await _job(store, id)
+
+        async def opening(subscription: Subscription) -> None:
+            tell(subscription, JobOut.of(await _job(store, id)))
+
+        return EventStream(
+            request.app.state.streams,
+            news,
+            operator,
+            topics=topic_of(id),
+            greeting=GREETING,
+            opening=opening,
+        )
 
     @router.post("/{id}/cancel")
     async def cancel(

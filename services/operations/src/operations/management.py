@@ -66,4 +66,5 @@ def _counts(item: Mapping[str, Any]) -> Counts:
         state=str(item.get("state", "unknown")),
         members=len(members),
         online=len(item.get("online") or members),
+        bytes=int(item.get("message_bytes", 0)),
     )

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from laundry_dead_letters.broker import connected
 from laundry_dead_letters.letters import DeadLetter, Selection
 from laundry_dead_letters.work import Bounds, Tally, look
+from laundry_events.headers import clean
 from operations.repository import Store
 
 FRESH_S = 2.0
@@ -60,7 +61,7 @@ def head(letter: DeadLetter) -> Head:
         reason=letter.reason,
         error_class=letter.error_class,
         error_message=letter.error_message[:300],
-        event_type=str(letter.headers.get("cloudEvents_type", "")),
+        event_type=clean(letter.headers.get("cloudEvents_type", ""), 200),
         died_at=letter.died_at,
         attempts=letter.attempts,
         redriven=letter.redriven,

@@ -164,6 +164,10 @@ class Store:
         rows = await self._rows(JOB + "WHERE id = $1", id_)
         return _job(rows[0]) if rows else None
 
+    async def jobs(self, ids: Sequence[UUID]) -> list[Job]:
+        """Find several; the ones that there are."""
+        return [_job(row) for row in await self._rows(JOB + "WHERE id = ANY($1)", list(ids))]
+
     async def begin(self, id_: UUID) -> tuple[bool, list[str] | None]:
         """Mark a job as running; returns whether it may run, and its targets if they are known."""
         rows = await self._rows(BEGIN, id_)

@@ -23,6 +23,7 @@ class Counts:
     state: str = "unknown"
     members: int = 1
     online: int = 1
+    bytes: int = 0
 
     @property
     def messages(self) -> int:
@@ -77,8 +78,21 @@ class Ages:
         return Age(max(0.0, now - earlier[-1]), "at_most")
 
 
+def filled(counts: Counts, *, max_bytes: int | None = None, max_length: int | None = None) -> float:
+    """Return how full a queue is by whichever limit is nearer, 1 for full."""
+    by_number = counts.messages / max_length if max_length else 0.0
+    return max(by_number, counts.bytes / max_bytes if max_bytes else 0.0)
+
+
 def warnings(
-    main: Counts, dead: Counts | None, *, age: Age | None, max_length: int, stream: bool
+    main: Counts,
+    dead: Counts | None,
+    *,
+    age: Age | None,
+    max_length: int,
+    stream: bool,
+    max_bytes: int | None = None,
+    dead_max_bytes: int | None = None,
 ) -> list[str]:
     """Return the codes of what a person should look at, the most urgent first."""
     found: list[str] = []
@@ -89,10 +103,12 @@ def warnings(
     if main.consumers == 0:
         found.append("no-consumers")
     if not stream:
-        if main.messages >= NEARLY_FULL * max_length:
+        if filled(main, max_length=max_length, max_bytes=max_bytes) >= NEARLY_FULL:
             found.append("nearly-full")
         if age is not None and age.seconds >= OLD_S:
             found.append("old-messages")
     if dead is not None and dead.messages:
         found.append("dead-letters")
+        if filled(dead, max_bytes=dead_max_bytes) >= NEARLY_FULL:
+            found.append("dead-letters-nearly-full")
     return found

@@ -1,19 +1,17 @@
 """HTTP: customers' tastes, branches' preferences, and what suits whom."""
 
-from collections.abc import AsyncIterator
 from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
-from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from laundry_events import new_id
 from laundry_events.events import BranchId
 from laundry_service.auth import Caller, Principal, require, require_branch
-from laundry_service.changes import Changes
 from laundry_service.cursors import BadCursor, read_cursor, write_cursor
 from laundry_service.database import Database
 from laundry_service.problems import Problem
+from laundry_service.streams import CONNECTED, EVENT_STREAM, Changes, EventStream
 from search import repository
 from search.bodies import (
     MatchOut,
@@ -97,27 +95,12 @@ def matching_router(database: Database, changes: Changes, *, threshold: float) -
             next_cursor=None if last is None else write_cursor(last.score, last.preference.branch_id),
         )
 
-    @router.get("/stream", response_class=EventSourceResponse)
-    async def stream(request: Request, customer: Customer) -> AsyncIterator[ServerSentEvent]:
-        """Hear at once of each new preference that suits the caller."""
-        async with changes.following(request.app.state.stopping) as payloads:
-            yield ServerSentEvent(comment="connected", retry=2000)
-            async for preference_id in payloads:
-                async with database.session() as session:
-                    taste = await repository.taste_of(session, customer.sub)
-                    found = await repository.suitable_branches(
-                        session,
-                        customer.sub,
-                        threshold=threshold,
-                        after=None,
-                        limit=1,
-                        only_preference=preference_id,
-                    )
-                for item in found:
-                    body = MatchOut.of(item, taste.tags if taste is not None else {})
-                    yield ServerSentEvent(
-                        data=body.model_dump(mode="json"), event="match", id=item.preference.id
-                    )
+    @router.get("/stream", response_class=EventStream, responses=EVENT_STREAM)
+    async def stream(request: Request, customer: Customer) -> EventStream:
+        """Hear at once of each new preference that suits the caller, as a `match` event."""
+        return EventStream(
+            request.app.state.streams, changes, customer, topics={customer.sub}, greeting=CONNECTED
+        )
 
     return router
 

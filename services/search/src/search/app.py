@@ -6,15 +6,16 @@ from fastapi import FastAPI
 
 from laundry_events import Outbox, Publisher, Relay
 from laundry_service.app import make_app
-from laundry_service.changes import Changes
 from laundry_service.database import Database
 from laundry_service.health import Check
 from laundry_service.periodic import Periodic
 from laundry_service.settings import version_of
+from laundry_service.streams import Changes
 from search.api import customers_router, matching_router, preferences_router
 from search.housekeeping import EVERY_S, Housekeeping
 from search.settings import Settings
 from search.stating import Stating
+from search.stream import new_matches
 from search.tables import PREFERENCES_CHANNEL
 
 SERVICE = "search"
@@ -27,7 +28,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     database_url = settings.database_url.get_secret_value()
     database = Database(database_url, pool=settings.database_pool)
     publisher = Publisher(settings.amqp_url.get_secret_value(), source=SERVICE)
-    changes = Changes(database_url, PREFERENCES_CHANNEL)
+    changes = Changes(
+        database_url, PREFERENCES_CHANNEL, new_matches(database, threshold=settings.match_threshold)
+    )
     stating = Stating(
         database, Outbox(SERVICE), threshold=settings.match_threshold, timeout_s=settings.match_timeout_s
     )

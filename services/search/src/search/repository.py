@@ -1,6 +1,6 @@
 """Every query of the search service. Each function works in its caller's transaction."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -182,6 +182,30 @@ async def preferences_of(
     return [Preference(**row) for row in found.mappings()]
 
 
+def _scored(threshold: float) -> sa.Select[Any]:
+    """Select customers and preferences that suit each other, with their score."""
+    common = sa.func.least(customer_tags.c.weight, preference_tags.c.weight)
+    exact = sa.func.least(
+        1.0, 2 * sa.func.sum(common) / (sa.func.min(customers.c.total) + preferences.c.total)
+    )
+    return (
+        sa.select(
+            preferences.c.id,
+            preferences.c.branch_id,
+            customers.c.id.label("customer_id"),
+            # Rounded, so that a cursor names a place exactly.
+            sa.func.round(sa.cast(exact, sa.Numeric), 6).label("score"),
+        )
+        .select_from(customers)
+        .join(customer_tags, customer_tags.c.customer_id == customers.c.id)
+        .join(preference_tags, preference_tags.c.tag == customer_tags.c.tag)
+        .join(preferences, preferences.c.id == preference_tags.c.preference_id)
+        .where(common > 0)
+        .group_by(preferences.c.id, customers.c.id)
+        .having(exact >= threshold)
+    )
+
+
 async def suitable_branches(
     session: AsyncSession,
     customer_id: str,
@@ -189,27 +213,9 @@ async def suitable_branches(
     threshold: float,
     after: tuple[float, str] | None,
     limit: int,
-    only_preference: str | None = None,
 ) -> list[SuitableBranch]:
     """Find the branches that suit a customer, best first; each by the preference that suits best."""
-    common = sa.func.least(customer_tags.c.weight, preference_tags.c.weight)
-    exact = sa.func.least(
-        1.0, 2 * sa.func.sum(common) / (sa.func.min(customers.c.total) + preferences.c.total)
-    )
-    # Rounded, so that a cursor names a place exactly.
-    score = sa.func.round(sa.cast(exact, sa.Numeric), 6).label("score")
-    scored = (
-        sa.select(preferences.c.id, preferences.c.branch_id, score)
-        .select_from(customers)
-        .join(customer_tags, customer_tags.c.customer_id == customers.c.id)
-        .join(preference_tags, preference_tags.c.tag == customer_tags.c.tag)
-        .join(preferences, preferences.c.id == preference_tags.c.preference_id)
-        .where(customers.c.id == customer_id, common > 0)
-        .group_by(preferences.c.id)
-        .having(exact >= threshold)
-    )
-    if only_preference is not None:
-        scored = scored.where(preferences.c.id == only_preference)
+    scored = _scored(threshold).where(customers.c.id == customer_id)
     candidates = scored.subquery()
     best = (
         sa.select(candidates)
@@ -229,6 +235,41 @@ async def suitable_branches(
         values = dict(row)
         result.append(SuitableBranch(float(values.pop("score")), Preference(**values)))
     return result
+
+
+async def suited_customers(
+    session: AsyncSession, preference_ids: Collection[str], customer_ids: Collection[str], *, threshold: float
+) -> list[tuple[str, SuitableBranch]]:
+    """Find which of these customers each of these preferences suits."""
+    scored = (
+        _scored(threshold)
+        .where(preferences.c.id.in_(preference_ids), customers.c.id.in_(customer_ids))
+        .subquery()
+    )
+    found = await session.execute(
+        sa.select(scored.c.customer_id, scored.c.score, *_preference_columns()).join(
+            preferences, preferences.c.id == scored.c.id
+        )
+    )
+    result = []
+    for row in found.mappings():
+        values = dict(row)
+        customer_id = values.pop("customer_id")
+        result.append((customer_id, SuitableBranch(float(values.pop("score")), Preference(**values))))
+    return result
+
+
+async def tastes_of(session: AsyncSession, customer_ids: Collection[str]) -> dict[str, Tags]:
+    """Read the tastes of several customers."""
+    found = await session.execute(
+        sa.select(customer_tags.c.customer_id, customer_tags.c.tag, customer_tags.c.weight).where(
+            customer_tags.c.customer_id.in_(customer_ids)
+        )
+    )
+    tastes: dict[str, Tags] = {}
+    for row in found:
+        tastes.setdefault(row.customer_id, {})[row.tag] = row.weight
+    return tastes
 
 
 async def forget_matches(session: AsyncSession, older_than: timedelta) -> int:

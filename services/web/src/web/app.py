@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 
 from fastapi import FastAPI
 
+from laundry_service.caching import Caching
 from laundry_service.health import health_router
 from laundry_service.logging import configure_logging
 from laundry_service.problems import install_problems
@@ -60,6 +61,7 @@ def create_app(settings: WebSettings | None = None) -> FastAPI:
     app.mount("/static", pages.RevalidatedFiles(directory=pages.STATIC))
     app.add_middleware(PlainAddress)
     app.add_middleware(pages.SecurityHeaders, public_https=settings.public_https)
+    app.add_middleware(Caching)
     install_problems(app)
     trace_requests(app)
     return app

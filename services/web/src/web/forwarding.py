@@ -78,6 +78,11 @@ class Upstream:
         return None
 
 
+def is_stream(raw_path: str) -> bool:
+    """Whether a path (as sent, percent-encoded) is one of an event stream: those have no end of their own."""
+    return unquote(raw_path).rstrip("/").endswith("/stream")
+
+
 def forwarded(headers: Iterable[tuple[str, str]]) -> Headers:
     """Return the request headers that a service may see."""
     return _without(headers, NOT_FORWARDED)

@@ -8,14 +8,16 @@ import anyio
 import httpx
 import structlog
 from fastapi import APIRouter, Request
-from fastapi.responses import StreamingResponse
+from fastapi.responses import Response, StreamingResponse
 from opentelemetry import propagate
 from prometheus_client import Counter
 from starlette.requests import ClientDisconnect
 
 from laundry_service.client_address import client_address
 from laundry_service.problems import Problem
-from web.forwarding import PREFIX, Upstream, forwarded, returned
+from laundry_service.seats import Seats
+from web.following import PassedEvents
+from web.forwarding import PREFIX, Upstream, forwarded, is_stream, returned
 from web.settings import WebSettings
 
 FAILURES = Counter(
@@ -31,6 +33,21 @@ RETRY_AFTER = {"Retry-After": "2"}
 log = structlog.get_logger(__name__)
 
 
+def _client(max_connections: int) -> httpx.AsyncClient:
+    client = httpx.AsyncClient(
+        limits=httpx.Limits(
+            max_connections=max_connections,
+            max_keepalive_connections=32,
+            # Shorter than the services' own 30 s: no request goes out on a connection just closed.
+            keepalive_expiry=15,
+        ),
+        trust_env=False,
+        follow_redirects=False,
+    )
+    client.headers.clear()
+    return client
+
+
 class Proxy:
     """The connections to the services. Event streams in hand end as soon as ``stopping`` is set."""
 
@@ -43,23 +60,17 @@ class Proxy:
         self._stream_timeout = httpx.Timeout(
             settings.stream_read_timeout_s, connect=settings.connect_timeout_s
         )
-        self._client = httpx.AsyncClient(
-            limits=httpx.Limits(
-                max_connections=settings.max_connections,
-                max_keepalive_connections=32,
-                # Shorter than the services' own 30 s: no request goes out on a connection just closed.
-                keepalive_expiry=15,
-            ),
-            trust_env=False,
-            follow_redirects=False,
-        )
-        self._client.headers.clear()
+        self._client = _client(settings.max_connections)
+        # However many streams are open, requests do not wait for one to end.
+        self._stream_client = _client(settings.streams_at_most)
+        self._seats = Seats({"address": settings.streams_per_address, "process": settings.streams_at_most})
 
     async def close(self) -> None:
         """Close the connections."""
         await self._client.aclose()
+        await self._stream_client.aclose()
 
-    async def forward(self, request: Request, upstream: Upstream, raw_path: str) -> StreamingResponse:
+    async def forward(self, request: Request, upstream: Upstream, raw_path: str) -> Response:
         """Send a request on and return the answer as soon as its headers are there.
 
         Raises:
@@ -69,9 +80,18 @@ class Proxy:
         if not upstream.admits(raw_path):
             raise Problem(404, "not-found", f"There is nothing at {request.url.path}.")
         self._check_length(request)
-        outgoing = self._outgoing(request, upstream, raw_path)
+        if is_stream(raw_path):
+            return PassedEvents(
+                self._seats, client_address(request.scope), lambda: self._sent(request, upstream, raw_path)
+            )
+        return await self._sent(request, upstream, raw_path)
+
+    async def _sent(self, request: Request, upstream: Upstream, raw_path: str) -> StreamingResponse:
+        following = is_stream(raw_path)
+        client = self._stream_client if following else self._client
+        outgoing = self._outgoing(client, request, upstream, raw_path, following=following)
         try:
-            answer = await self._client.send(outgoing, stream=True)
+            answer = await client.send(outgoing, stream=True)
         except httpx.TimeoutException as error:
             FAILURES.labels(upstream.name, "timeout").inc()
             log.warning("a service is silent", upstream=upstream.name, error=type(error).__name__)
@@ -92,6 +112,10 @@ class Proxy:
                 headers=RETRY_AFTER,
                 service=upstream.name,
             ) from error
+        if not following and _tells_events(answer):
+            # What has no end must not hold a connection that requests wait for.
+            await answer.aclose()
+            raise Problem(404, "not-found", f"There is nothing at {request.url.path}.")
         response = StreamingResponse(self._answer_body(answer, upstream), answer.status_code)
         response.raw_headers = [
             (name.encode("latin-1"), value.encode("latin-1"))
@@ -111,7 +135,15 @@ class Proxy:
                 max_bytes=self._max_body_bytes,
             )
 
-    def _outgoing(self, request: Request, upstream: Upstream, raw_path: str) -> httpx.Request:
+    def _outgoing(
+        self,
+        client: httpx.AsyncClient,
+        request: Request,
+        upstream: Upstream,
+        raw_path: str,
+        *,
+        following: bool,
+    ) -> httpx.Request:
         headers = forwarded(request.headers.items())
         trace: dict[str, str] = {}
         propagate.inject(trace)
@@ -121,13 +153,12 @@ class Proxy:
         if query := request.scope["query_string"].decode("latin-1"):
             url += f"?{query}"
         has_body = "content-length" in request.headers or "transfer-encoding" in request.headers
-        streaming = "text/event-stream" in request.headers.get("accept", "")
-        return self._client.build_request(
+        return client.build_request(
             request.method,
             url,
             headers=headers,
             content=self._request_body(request) if has_body else None,
-            timeout=self._stream_timeout if streaming else self._timeout,
+            timeout=self._stream_timeout if following else self._timeout,
         )
 
     async def _request_body(self, request: Request) -> AsyncIterator[bytes]:
@@ -151,7 +182,7 @@ class Proxy:
                 yield chunk
 
     async def _answer_body(self, answer: httpx.Response, upstream: Upstream) -> AsyncIterator[bytes]:
-        events = answer.headers.get("content-type", "").startswith("text/event-stream")
+        events = _tells_events(answer)
         chunks = answer.aiter_raw()
         try:
             async for chunk in self._until_stopping(chunks) if events else chunks:
@@ -187,13 +218,17 @@ class Proxy:
             stopping.cancel()
 
 
+def _tells_events(answer: httpx.Response) -> bool:
+    return str(answer.headers.get("content-type", "")).startswith("text/event-stream")
+
+
 def router(proxy: Proxy, upstreams: Sequence[Upstream]) -> APIRouter:
     """Make ``/api/<service>/<anything public>`` for every service."""
     routes = APIRouter(include_in_schema=False)
     by_name = {upstream.name: upstream for upstream in upstreams}
 
     @routes.api_route(PREFIX + "/{service}/{path:path}", methods=METHODS)
-    async def forward(request: Request, service: str) -> StreamingResponse:
+    async def forward(request: Request, service: str) -> Response:
         if (upstream := by_name.get(service)) is None:
             raise Problem(404, "not-found", f"There is no service {service[:40]!r} here.")
         # As it was sent: decoding and encoding again would change what %2F and friends mean.

@@ -29,4 +29,6 @@ class WebSettings(HttpSettings):
     max_body_bytes: int = Field(
         default=30_500_000, ge=1, description="Longest body that is asked for: the largest photo and its form"
     )
-    max_connections: int = Field(default=1000, ge=1, description="To all services; each open page holds some")
+    max_connections: int = Field(default=1000, ge=1, description="To all services, but for event streams")
+    streams_at_most: int = Field(default=2000, ge=1, description="Event streams that are passed on at once")
+    streams_per_address: int = Field(default=300, ge=1, description="The same of one client address")

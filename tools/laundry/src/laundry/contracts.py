@@ -14,6 +14,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from fastapi import FastAPI
+
 from laundry.paths import PROJECT
 from laundry_events.asyncapi import asyncapi
 from laundry_reading.signing import SigningKey
@@ -51,12 +53,17 @@ def _environment(values: dict[str, str]) -> Iterator[None]:
         os.environ.update(before)
 
 
-def openapi(package: str) -> dict[str, Any]:
-    """Return a service's OpenAPI document."""
+def app_of(package: str) -> FastAPI:
+    """Build a service's app, which would find no server if it were started."""
     name = package.replace("_", "-")
     with _environment({**NOWHERE, "LAUNDRY_SERVICE_NAME": name, "LAUNDRY_LOG_LEVEL": "WARNING"}):
-        document: dict[str, Any] = importlib.import_module(f"{package}.app").create_app().openapi()
-    return document
+        app: FastAPI = importlib.import_module(f"{package}.app").create_app()
+    return app
+
+
+def openapi(package: str) -> dict[str, Any]:
+    """Return a service's OpenAPI document."""
+    return app_of(package).openapi()
 
 
 def documents() -> dict[str, str]:

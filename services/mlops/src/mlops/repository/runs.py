@@ -31,6 +31,12 @@ async def get_run(session: AsyncSession, run_id: str) -> Row | None:
     return found.mappings().first()
 
 
+async def get_runs(session: AsyncSession, run_ids: Sequence[str]) -> Sequence[Row]:
+    """Find those of the training runs that there are."""
+    found = await session.execute(sa.select(training_runs).where(training_runs.c.id.in_(run_ids)))
+    return found.mappings().all()
+
+
 async def list_runs(session: AsyncSession, *, limit: int, before: str | None) -> Sequence[Row]:
     """List training runs, newest first."""
     query = sa.select(training_runs).order_by(training_runs.c.id.desc()).limit(limit)

@@ -1,7 +1,7 @@
 """Queries about users' notifications. Each works in its caller's transaction."""
 
 from collections.abc import Collection, Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import sqlalchemy as sa
@@ -116,23 +116,34 @@ async def history(
     return _read(found)
 
 
-async def changed_since(
+async def find_all(session: AsyncSession, ids: Collection[str], users: Collection[str]) -> list[Notification]:
+    """Read those of some notifications that are of some users."""
+    found = await session.execute(
+        sa.select(*COLUMNS).where(notifications.c.id.in_(ids), notifications.c.user_id.in_(users))
+    )
+    return _read(found)
+
+
+async def changed_lately(
     session: AsyncSession,
     *,
     user_id: str,
     kind: Kind,
     branches: Collection[str] | None,
-    since: datetime,
-    limit: int = 500,
+    within: timedelta,
+    limit: int = 100,
 ) -> list[Notification]:
-    """Read what is new or changed for a user since a moment, oldest change first."""
+    """Read what is new or changed for a user since a while, at most the newest of it, oldest change first."""
     found = await session.execute(
         sa.select(*COLUMNS)
-        .where(*_visible(user_id, kind, branches), notifications.c.changed_at > since)
-        .order_by(notifications.c.changed_at)
+        .where(
+            *_visible(user_id, kind, branches),
+            notifications.c.changed_at > sa.func.clock_timestamp() - within,
+        )
+        .order_by(notifications.c.changed_at.desc())
         .limit(limit)
     )
-    return _read(found)
+    return _read(found)[::-1]
 
 
 async def forget(
@@ -150,9 +161,3 @@ async def forget(
         sa.delete(fault_alerts).where(sa.or_(at_rest, ownerless)),
     ]
     return [(await session.execute(statement)).rowcount for statement in statements]  # type: ignore[attr-defined]
-
-
-async def now(session: AsyncSession) -> datetime:
-    """Read the database's clock, by which changes are timed."""
-    moment: datetime = (await session.execute(sa.select(sa.func.clock_timestamp()))).scalar_one()
-    return moment

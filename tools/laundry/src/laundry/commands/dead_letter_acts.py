@@ -55,6 +55,14 @@ def redrive(
             help="Why you send them back; required with --execute, kept with each.", show_default=False
         ),
     ] = None,
+    anew: Annotated[
+        bool,
+        typer.Option(
+            "--anew",
+            help="Publish them where they came from, for letters that no consumer signed; look at each "
+            "before. Needs an administrator's login.",
+        ),
+    ] = False,
     by: By = None,
     scan: Scan = 10_000,
     amqp_url: AmqpUrl = None,
@@ -70,6 +78,9 @@ def redrive(
     their queue, in order, with the time to live that they had; another dlq command started meanwhile sees
     fewer. Redriven letters join the end of their queue, behind newer messages. A letter that dies again
     meanwhile waits for the next run.
+
+    A consumer takes back only what it signed. A letter that the broker itself buried, or from before there
+    were keys, dies again as redrive-not-signed: look at it, and send it with --anew if it is genuine.
     """
     queues, selection = meant_queues(queue, ids), Selection(reason, frozenset(ids or ()))
     if dry_run:
@@ -89,7 +100,9 @@ def redrive(
                 if limit is not None and tally.done >= limit:
                     break
                 bounds = Bounds(scan, limit)
-                await work.redrive(broker, name, selection, bounds, tally, act=act, audit=audit, rate=rate)
+                await work.redrive(
+                    broker, name, selection, bounds, tally, act=act, audit=audit, rate=rate, anew=anew
+                )
 
     perform("sending back", send, amqp_url=amqp_url, tally=tally, done="sent back")
     console.print(f"[green]✓[/green] {tally.done:,} sent back, {tally.waiting - tally.done:,} left")

@@ -15,7 +15,7 @@ from laundry.errors import LaundryError
 from laundry.files import read_json
 from laundry.paths import stack_paths
 from laundry_events.definitions import definitions
-from laundry_events.topology import PLAN
+from laundry_events.topology import MIB, PLAN
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -52,6 +52,7 @@ def show(
         "retries",
         "dead letters",
         "at most",
+        "dead letters at most",
         title="Queues",
         title_justify="left",
     )
@@ -62,7 +63,12 @@ def show(
             f"{queue.exchange}: {', '.join(queue.keys)}",
             ", ".join(f"{delay // 1000} s" for _, delay in queue.retries) or "-",
             queue.dead or "-",
-            f"{queue.max_length:,}",
+            f"{queue.max_length:,}, {queue.max_bytes // MIB:,} MiB"
+            if queue.dead
+            else f"{queue.max_bytes // MIB:,} MiB",
+            f"{queue.dead_max_bytes // MIB:,} MiB{', then the oldest go' if queue.strangers else ''}"
+            if queue.dead
+            else "-",
         )
     out.print(queues)
     people = Table("service", "publishes", "consumes", title="Who may do what", title_justify="left")

@@ -11,7 +11,7 @@ from laundry.paths import StackPaths
 from laundry.servers.addresses import BrokerAddress, ObjectStoreAddress
 from laundry.servers.postgres import owner_of
 from laundry.stack.environment import BUCKET
-from laundry.stack.processes import AUDITED, SERVICES, broker_users, database_owners
+from laundry.stack.processes import AUDITED, SERVICES, broker_users, database_owners, letter_signers
 from laundry.stack.state import stack_document
 from laundry_events.definitions import definitions
 from laundry_reading.signing import SigningKey
@@ -45,10 +45,11 @@ def secret_makers() -> dict[str, Callable[[], str]]:
     """Return how each secret is made. Values need no quoting in an address, in JSON or in an env file."""
 
     def password() -> str:
-        return secrets.token_urlsafe(24)
+        return secrets.token_urlsafe(32)
 
     names = ["DATABASE_ADMIN_PASSWORD", "BROKER_ADMIN_PASSWORD", "MQTT_AUTH_SECRET"]
     names += [variable("BROKER_PASSWORD", user) for user in broker_users()]
+    names += [variable("LETTER_KEY", login) for login in letter_signers()]
     names += [variable("DATABASE_PASSWORD", owner) for owner in database_owners()]
     names += [variable("DATABASE_OWNER_PASSWORD", name) for name in AUDITED]
     return {

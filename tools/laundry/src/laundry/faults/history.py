@@ -20,6 +20,8 @@ WATCHED: Mapping[str, tuple[str, str, str, str]] = {
 CREATE = """
 CREATE TABLE faults_history (
     about text NOT NULL, what text NOT NULL, at timestamptz NOT NULL DEFAULT clock_timestamp());
+-- Made by the owner, written by the service's own login, whose statement fires the trigger.
+GRANT SELECT, INSERT ON faults_history TO PUBLIC;
 CREATE FUNCTION faults_note() RETURNS trigger LANGUAGE plpgsql AS
 $$ BEGIN INSERT INTO faults_history (about, what) VALUES ({about}, {what}); RETURN NULL; END $$;
 CREATE TRIGGER faults_note AFTER {change} ON {table} FOR EACH ROW EXECUTE FUNCTION faults_note();

@@ -12,7 +12,7 @@ from laundry_events.topology import PLAN
 
 SCAN = 20_000
 OWN = "faults-"
-"""What a fault publishes of its own, and nobody was promised, has an id that begins so."""
+"""What a fault publishes of its own, and nobody was promised, has an id, or a device, that begins so."""
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,7 @@ class Letter:
     Attributes:
         fingerprint: tells it from every other in its queue.
         task_id: the task that it is about, if it says.
+        origin: the routing key that it was published with first.
         attempts: 0 if the broker dead-lettered it and no consumer.
     """
 
@@ -31,11 +32,12 @@ class Letter:
     task_id: str | None
     attempts: int
     reason: str
+    origin: str = ""
 
     @property
     def own(self) -> bool:
         """Whether a fault published it to see it die."""
-        return (self.message_id or "").startswith(OWN)
+        return (self.message_id or "").startswith(OWN) or self.origin.startswith(f"telemetry.{OWN}")
 
 
 async def dead_letters(stage: Stage) -> list[Letter]:
@@ -54,7 +56,7 @@ async def dead_letters(stage: Stage) -> list[Letter]:
 
 def _known(queue: str, letter: DeadLetter) -> Letter:
     task_id = None
-    with suppress(ValueError, TypeError, AttributeError):
+    with suppress(ValueError, TypeError, AttributeError, RecursionError):
         task_id = json.loads(letter.body).get("task_id")
     attempts = letter.headers.get("x-attempts")
     return Letter(
@@ -64,4 +66,5 @@ def _known(queue: str, letter: DeadLetter) -> Letter:
         task_id=task_id if isinstance(task_id, str) else None,
         attempts=attempts if isinstance(attempts, int) else 0,
         reason=letter.reason,
+        origin=letter.origin[1],
     )

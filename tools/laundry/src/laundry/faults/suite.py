@@ -12,7 +12,19 @@ import httpx
 from aio_pika.exceptions import AMQPError
 
 from laundry.errors import LaundryError
-from laundry.faults import alarms, brokers, keys, messages, network, processes, pushes, servers, storm
+from laundry.faults import (
+    alarms,
+    brokers,
+    hostile,
+    keys,
+    messages,
+    network,
+    processes,
+    pushes,
+    servers,
+    storm,
+    streams,
+)
 from laundry.faults.attempts import Attempts
 from laundry.faults.equipment import break_by_http, break_by_mqtt
 from laundry.faults.findings import Findings
@@ -22,9 +34,22 @@ from laundry.faults.people import confirm_readings, state_preferences
 from laundry.faults.world import Fault, NotHere, Observation, World
 from laundry_dead_letters.errors import DeadLetterError
 
+FAMILIES = (processes, brokers, network, alarms, servers, pushes, storm, messages, hostile, keys, streams)
 CATALOGUE: dict[str, Fault] = {
     fault.name: fault
-    for family in (processes, brokers, network, alarms, servers, pushes, storm, messages, keys)
+    for family in (
+        processes,
+        brokers,
+        network,
+        alarms,
+        servers,
+        pushes,
+        storm,
+        messages,
+        hostile,
+        keys,
+        streams,
+    )
     for fault in family.FAULTS
 }
 OTHERS = (break_by_http, break_by_mqtt, confirm_readings, state_preferences)

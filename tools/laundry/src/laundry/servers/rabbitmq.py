@@ -19,6 +19,10 @@ PLUGINS = (
     "rabbitmq_prometheus",
     "rabbitmq_auth_backend_http",
 )
+MQTT_LOGIN_BYTES = 16 * 1024
+MQTT_PACKET_BYTES = 64 * 1024
+# Four times the largest event; with it go a copy's headers.
+MESSAGE_BYTES = 256 * 1024
 START_SECONDS = 90.0
 STARTED_LINE = b"Server startup complete"
 # No busy waiting of idle schedulers: on two cores it takes the processor from everyone else.
@@ -133,6 +137,10 @@ class RabbitMQ:
             "net_ticktime = 15",
             "cluster_formation.peer_discovery_backend = classic_config",
             "log.file.level = info",
+            # A stranger's packet, before and after its login, and what our own services may send.
+            f"mqtt.max_packet_size_unauthenticated = {MQTT_LOGIN_BYTES}",
+            f"mqtt.max_packet_size_authenticated = {MQTT_PACKET_BYTES}",
+            f"max_message_size = {MESSAGE_BYTES}",
         ]
         lines += [
             f"cluster_formation.classic_config.nodes.{number} = {name}"

@@ -42,6 +42,7 @@ class Surroundings:
     service_urls: Mapping[str, str]
     training: Mapping[str, str] = field(default_factory=dict)
     deny_list_url: str | None = None
+    letter_keys: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 def training_environment(data: Path | None, *, work: Path, python: Path) -> dict[str, str]:
@@ -76,6 +77,8 @@ def service_environment(
         password = around.broker_passwords[service.login]
         # An operator rehearses dead letters here with messages that fail on purpose.
         found["LAUNDRY_DRILLS"] = "true"
+        if service.consumes and service.login in around.letter_keys:
+            found["LAUNDRY_LETTER_KEY"] = around.letter_keys[service.login]
         found["LAUNDRY_AMQP_URL"] = around.broker.amqp_url_for(service.login, password, VHOST)
     if service.database:
         url = around.database_urls[service.login]

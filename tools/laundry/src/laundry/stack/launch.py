@@ -182,6 +182,7 @@ class Launch:
             deny_list_url=self.fcm.deny_list_url,
             model_folder=PROJECT / "models",
             model_signing_key=self.kept.model_signing_key,
+            letter_keys=self.kept.letters,
             service_urls=self.service_urls,
             training=training_environment(
                 self.options.training_data,

@@ -13,6 +13,7 @@ class Service:
     replicas: int = 1
     user: str = ""
     broker: bool = True
+    consumes: bool = False
     database: bool = False
     objects: bool = False
     models: bool = False
@@ -39,11 +40,12 @@ class Service:
 
 
 SERVICES = (
-    Service("helper", "helper", database=True, objects=True, url_key="helper_url"),
-    Service("ai-consumer", "ai_consumer", replicas=3, objects=True, models=True, niceness=19),
+    Service("helper", "helper", consumes=True, database=True, objects=True, url_key="helper_url"),
+    Service("ai-consumer", "ai_consumer", replicas=3, consumes=True, objects=True, models=True, niceness=19),
     Service(
         "mlops",
         "mlops",
+        consumes=True,
         database=True,
         objects=True,
         models=True,
@@ -51,11 +53,25 @@ SERVICES = (
         trains=True,
         url_key="mlops_url",
     ),
-    Service("monitoring", "monitoring", database=True, url_key="monitoring_url"),
+    Service("monitoring", "monitoring", consumes=True, database=True, url_key="monitoring_url"),
     Service("search", "search", database=True, url_key="search_url"),
-    Service("notification", "notification", ("api",), database=True, pushes=True, url_key="notification_url"),
     Service(
-        "notification-faults", "notification", ("faults",), user="notification", database=True, pushes=True
+        "notification",
+        "notification",
+        ("api",),
+        consumes=True,
+        database=True,
+        pushes=True,
+        url_key="notification_url",
+    ),
+    Service(
+        "notification-faults",
+        "notification",
+        ("faults",),
+        user="notification",
+        consumes=True,
+        database=True,
+        pushes=True,
     ),
     Service("operations", "operations", database=True, management=True, url_key="operations_url"),
     Service(
@@ -74,6 +90,11 @@ AUDITED = ("mlops", "monitoring", "operations")
 def database_owners(services: tuple[Service, ...] = SERVICES) -> dict[str, str]:
     """Return the package with the migrations of each database, by its name."""
     return {service.login: service.module for service in services if service.database}
+
+
+def letter_signers(services: tuple[Service, ...] = SERVICES) -> tuple[str, ...]:
+    """Return the logins whose processes consume; each signs its dead letters with a key of its own."""
+    return tuple(dict.fromkeys(service.login for service in services if service.consumes))
 
 
 def broker_users(services: tuple[Service, ...] = SERVICES) -> tuple[str, ...]:

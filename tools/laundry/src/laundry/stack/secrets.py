@@ -13,7 +13,7 @@ from laundry_reading.signing import SigningKey
 
 @dataclass(frozen=True, slots=True)
 class Secrets:
-    """What the stack's servers and services log in with, and what models are signed with."""
+    """What the stack's servers and services log in with, and what models and letters are signed with."""
 
     broker_admin: str
     database_admin: str
@@ -23,6 +23,7 @@ class Secrets:
     broker: dict[str, str]
     database: dict[str, str]
     database_owner: dict[str, str]
+    letters: dict[str, str]
 
 
 def load(paths: StackPaths, services: Sequence[str]) -> Secrets:
@@ -35,6 +36,7 @@ def load(paths: StackPaths, services: Sequence[str]) -> Secrets:
         "s3_secret_key": kept.get("s3_secret_key") or secrets.token_hex(20),
         "model_signing_key": kept.get("model_signing_key") or SigningKey.generate().text,
         "broker": {name: secrets.token_urlsafe(24) for name in services} | kept.get("broker", {}),
+        "letters": {name: secrets.token_urlsafe(32) for name in services} | kept.get("letters", {}),
         "database": {name: secrets.token_urlsafe(24) for name in services} | kept.get("database", {}),
         "database_owner": {name: secrets.token_urlsafe(24) for name in AUDITED}
         | kept.get("database_owner", {}),

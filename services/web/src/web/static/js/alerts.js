@@ -8,7 +8,12 @@ import { Live, Meanwhile } from "./live.js";
 import { ago, has, moment, t, word } from "./texts.js";
 
 const SHOWN = 20;
+const MOST_PAGES = 5;
 const SEEN_KEY = "laundry.alerts-seen";
+
+function keyOf(machine) {
+  return `${machine.branch_id}/${machine.id}`;
+}
 
 /** Equipment faults of the owner's branches: new ones on top of everything, all of them in a list. */
 export class Alerts {
@@ -17,8 +22,8 @@ export class Alerts {
   #trouble = h("div", {});
   #loaded = false;
 
-  /** `onCount(n)` is told how many were not seen yet. */
-  constructor(api, { onCount }) {
+  /** `onCount(n)` is told how many were not seen yet, `onState` how the live connection is. */
+  constructor(api, { onCount, onState }) {
     Object.assign(this, { api, onCount });
     this.seen = localStorage.getItem(`${SEEN_KEY}.${api.session.sub}`) ?? "";
     this.banner = h("div", { class: "banners" });
@@ -26,6 +31,7 @@ export class Alerts {
     this.live = new Live(api, "/api/notification/notifications/stream", {
       refresh: () => this.#refresh(),
       onChange: (notification) => this.#take(notification),
+      onState,
     }).start();
     this.#refresh().catch(() => {});
   }
@@ -128,12 +134,13 @@ export class Equipment {
   #trouble = h("div", {});
   #loaded = false;
 
-  constructor(api) {
+  constructor(api, { onState }) {
     this.api = api;
     this.element = h("div", {}, this.#trouble, this.#list);
     this.live = new Live(api, "/api/monitoring/equipment/stream", {
       refresh: () => this.#refresh(),
       onChange: (machine) => this.#take(machine),
+      onState,
     }).start();
     this.#refresh().catch(() => {});
   }
@@ -145,9 +152,10 @@ export class Equipment {
   async #refresh() {
     try {
       await this.#meanwhile.during(
-        () => this.api.page("/api/monitoring/equipment", { limit: 200 }),
-        ({ items }, changes) => {
-          this.#known = new Map([...items, ...changes.values()].map((machine) => [machine.id, machine]));
+        () => this.#fetchAll(),
+        (machines, changes) => {
+          this.#known = new Map(machines.map((machine) => [keyOf(machine), machine]));
+          for (const machine of changes.values()) this.#keep(machine);
         },
       );
       this.#loaded = true;
@@ -160,10 +168,27 @@ export class Equipment {
   }
 
   async #take(machine) {
-    if (!("state" in machine && "kind" in machine)) return this.#refresh().catch(() => {});
-    this.#meanwhile.note(machine);
-    this.#known.set(machine.id, machine);
+    if (!machine.gone && !("state" in machine && "kind" in machine)) return this.#refresh().catch(() => {});
+    this.#meanwhile.note(machine, keyOf(machine));
+    this.#keep(machine);
     this.#draw();
+  }
+
+  #keep(machine) {
+    if (machine.gone) this.#known.delete(keyOf(machine));
+    else this.#known.set(keyOf(machine), machine);
+  }
+
+  async #fetchAll() {
+    const machines = [];
+    let cursor = null;
+    for (let page = 0; page < MOST_PAGES; page += 1) {
+      const { items, next } = await this.api.page("/api/monitoring/equipment", { limit: 200, cursor });
+      machines.push(...items);
+      cursor = next;
+      if (!next) break;
+    }
+    return machines;
   }
 
   #draw() {

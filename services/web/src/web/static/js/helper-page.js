@@ -4,7 +4,7 @@ import { canHelp, explain, Problem } from "./api.js";
 import { h, put, say } from "./dom.js";
 import { connectionLine, trouble } from "./frame.js";
 import { icon } from "./icons.js";
-import { Live, supersedes } from "./live.js";
+import { Live, Meanwhile, supersedes } from "./live.js";
 import { labelsOf, stateLine } from "./reading.js";
 import { ago, counted, moment, percent, t } from "./texts.js";
 
@@ -12,11 +12,15 @@ import { ago, counted, moment, percent, t } from "./texts.js";
 // Any: the service names what it does not take. An iPhone asked for "image/*" sends its HEIC as JPEG, of less work.
 const ACCEPT = "image/*";
 const BRANCH_KEY = "laundry.branch";
+const PAGE = 20;
+const LARGEST_PAGE = 200;
+const MOST_PAGES = 5;
 const CLOCK_MS = 30000;
 const CLOCKS_APART_MS = 120000;
 
 export class HelperPage {
   #tasks = new Map();
+  #meanwhile = new Meanwhile();
   #rows = new Map();
   #next = null;
   #loaded = false;
@@ -144,10 +148,10 @@ export class HelperPage {
 
   async #refresh() {
     try {
-      const { items, next } = await this.api.page("/api/helper/tasks", { limit: 20 });
-      for (const task of items) this.#keep(task);
-      if (!this.#loaded) this.#next = next;
-      this.#loaded = true;
+      await this.#meanwhile.during(
+        () => this.#fetchAll(),
+        ({ items, next }, changes) => this.#takeList(items, next, changes),
+      );
       put(this.#above);
       this.#draw();
     } catch (problem) {
@@ -158,9 +162,34 @@ export class HelperPage {
     }
   }
 
+  /** As many as are shown: each of them may have changed while nobody told. */
+  async #fetchAll() {
+    const wanted = Math.max(PAGE, this.#tasks.size);
+    const items = [];
+    let next = null;
+    for (let page = 0; page < MOST_PAGES; page += 1) {
+      const limit = Math.min(LARGEST_PAGE, wanted - items.length);
+      const found = await this.api.page("/api/helper/tasks", { limit, cursor: next });
+      items.push(...found.items);
+      next = found.next;
+      if (!next || items.length >= wanted) break;
+    }
+    return { items, next };
+  }
+
+  #takeList(items, next, changes) {
+    // What lies beyond the list is not known any more; "more" fetches it.
+    const listed = new Set(items.map((task) => task.id));
+    const known = this.#tasks;
+    this.#tasks = new Map([...known].filter(([id]) => listed.has(id) || changes.has(id)));
+    for (const task of [...items, ...changes.values()]) this.#keep(task);
+    this.#next = next;
+    this.#loaded = true;
+  }
+
   async #more() {
     try {
-      const { items, next } = await this.api.page("/api/helper/tasks", { limit: 20, cursor: this.#next });
+      const { items, next } = await this.api.page("/api/helper/tasks", { limit: PAGE, cursor: this.#next });
       for (const task of items) this.#keep(task);
       this.#next = next;
       this.#draw();
@@ -183,6 +212,7 @@ export class HelperPage {
       }
     }
     const before = this.#tasks.get(task.id)?.status;
+    this.#meanwhile.note(task);
     this.#keep(task);
     this.#draw();
     if (before === task.status) return;
@@ -204,6 +234,7 @@ export class HelperPage {
     this.photos.adopt(task.id, item.blob);
     // The reading may have come through the stream before this answer did.
     this.#keep(task);
+    this.#meanwhile.note(this.#tasks.get(task.id));
     this.#draw();
     this.#showConnection();
     say(t("helper.sayRegistered"));

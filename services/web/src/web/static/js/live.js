@@ -1,13 +1,9 @@
 // A list that stays true by itself: fetched once, then told of changes, and fetched again after every gap.
 
-import { Problem } from "./api.js";
-import { readEvents } from "./events.js";
+import { SharedStream } from "./shared-stream.js";
 
-const FIRST_PAUSE_MS = 1000;
+const FIRST_PAUSE_MS = 2000;
 const LONGEST_PAUSE_MS = 15000;
-// The services send something every 15 s.
-const SILENCE_MS = 45000;
-const GREETING_MS = 2000;
 
 /** Whether to take an object over the one that is known: an answer may be overtaken by an event, and be older. */
 export function supersedes(next, known) {
@@ -17,136 +13,80 @@ export function supersedes(next, known) {
 /** What changes while a list is on its way: a list is as old as its asking, so these are newer than what it says. */
 export class Meanwhile {
   #open = new Set();
+  #asked = 0;
+  #applied = 0;
 
-  /** Fetch a list, then `apply(list, changes)` with a Map of the objects by id that were noted since it was asked for. */
+  /**
+   * Fetch a list, then `apply(list, changes)` with a Map of the objects by key that were noted since it was asked
+   * for. A list that was overtaken by one asked for later is left out: it is older than what is shown.
+   */
   async during(fetch, apply) {
     const changes = new Map();
+    const asked = ++this.#asked;
     this.#open.add(changes);
     try {
-      apply(await fetch(), changes);
+      const list = await fetch();
+      if (asked < this.#applied) return;
+      this.#applied = asked;
+      apply(list, changes);
     } finally {
       this.#open.delete(changes);
     }
   }
 
-  note(object) {
-    for (const changes of this.#open) changes.set(object.id, object);
+  note(object, key = object.id) {
+    for (const changes of this.#open) changes.set(key, object);
   }
 }
 
-/**
- * Follow a stream until `stop()`.
- *
- * While the stream is away, each attempt to reach it also refreshes the list, so that polling is what remains
- * when nothing but plain requests get through.
- */
+/** Follow a stream until `stop()`: the list is fetched as it begins, after every gap, and while it is away. */
 export class Live {
-  #stopped = new AbortController();
-  #wake = () => {};
-  #failures = 0;
+  #stopped = false;
+  #wanted = false;
+  #state = "live";
+  #fetching = false;
 
-  /** `refresh()` fetches the list, `onChange(object)` takes one changed object, `onState("live"|"away")`. */
+  /** `refresh()` fetches the list, `onChange(object)` takes one changed object, `onState("live"|"away"|"crowded")`. */
   constructor(api, path, { refresh, onChange, onState = () => {} }) {
-    Object.assign(this, { api, path, refresh, onChange, onState });
+    Object.assign(this, { refresh, onChange, onState });
+    this.stream = new SharedStream(api, path, (message) => this.#hear(message));
   }
 
   start() {
-    const { signal } = this.#stopped;
-    window.addEventListener("online", () => this.#wake(), { signal });
-    document.addEventListener("visibilitychange", () => document.hidden || this.#wake(), { signal });
-    this.#follow();
+    this.stream.start();
     return this;
   }
 
   stop() {
-    this.#stopped.abort();
-    this.#wake();
+    this.#stopped = true;
+    this.stream.stop();
   }
 
-  async #follow() {
-    while (!this.#stopped.signal.aborted) {
+  #hear(message) {
+    if (this.#stopped) return;
+    if (message.kind === "state") {
+      this.#state = message.state;
+      this.onState(message.state);
+    } else if (message.kind === "change") this.onChange(message.object);
+    else if (message.kind === "fetch") this.#fetch();
+  }
+
+  /** Until it succeeds: while a stream lives nobody says a second time that something is missing. */
+  async #fetch() {
+    this.#wanted = true;
+    if (this.#fetching) return;
+    this.#fetching = true;
+    for (let pause = FIRST_PAUSE_MS; this.#wanted && !this.#stopped; pause = Math.min(2 * pause, LONGEST_PAUSE_MS)) {
+      this.#wanted = false;
       try {
-        await this.#listen();
-        this.#failures = Math.max(this.#failures, 1);
-      } catch (error) {
-        if (this.#stopped.signal.aborted || (error instanceof Problem && error.status === 401)) return;
-        this.#failures += 1;
-        this.onState("away");
-        await this.#refreshed();
+        await this.refresh();
+      } catch (problem) {
+        // Where the stream is away too, its next attempt asks again.
+        if (problem?.status === 401 || this.#state !== "live") continue;
+        this.#wanted = true;
+        await new Promise((resolve) => setTimeout(resolve, pause * (0.5 + Math.random() / 2)));
       }
-      await this.#pause();
     }
-  }
-
-  async #listen() {
-    const ended = new AbortController();
-    const signal = AbortSignal.any([ended.signal, this.#stopped.signal]);
-    let watch = setTimeout(() => ended.abort(), SILENCE_MS);
-    let greeting;
-    try {
-      const response = await this.api.fetch(this.path, {
-        headers: { Accept: "text/event-stream" },
-        signal,
-        timeoutMs: 0,
-      });
-      if (!response.headers.get("Content-Type")?.startsWith("text/event-stream")) {
-        throw new Problem({ status: response.status, code: "no-stream" });
-      }
-      this.#failures = 0;
-      this.onState("live");
-      // A service greets once it listens; what changed before that is in the list fetched then.
-      let greeted = false;
-      const greet = () => {
-        if (greeted) return;
-        greeted = true;
-        this.#refreshed();
-      };
-      greeting = setTimeout(greet, GREETING_MS);
-      await readEvents(response, {
-        onEvent: (event) => this.#take(event),
-        onBytes: () => {
-          greet();
-          clearTimeout(watch);
-          watch = setTimeout(() => ended.abort(), SILENCE_MS);
-        },
-      });
-    } finally {
-      clearTimeout(watch);
-      clearTimeout(greeting);
-      ended.abort();
-    }
-  }
-
-  #take(event) {
-    let object;
-    try {
-      object = JSON.parse(event.data);
-    } catch {
-      return;
-    }
-    if (typeof object === "string") object = { id: object };
-    // A greeting names nothing.
-    if (object?.id) this.onChange(object);
-  }
-
-  async #refreshed() {
-    try {
-      await this.refresh();
-    } catch {
-      // The next attempt tries again; the page already says that it is away.
-    }
-  }
-
-  #pause() {
-    const longest = Math.min(FIRST_PAUSE_MS * 2 ** Math.max(this.#failures - 1, 0), LONGEST_PAUSE_MS);
-    // Not all phones of a branch at the same moment after a restart.
-    const pause = this.#failures === 0 ? 0 : longest * (0.5 + Math.random() / 2);
-    return new Promise((resolve) => {
-      const timer = setTimeout(resolve, pause);
-      this.#wake = () => {
-        clearTimeout(timer);
-        resolve();
-      };
-    });
+    this.#fetching = false;
   }
 }

@@ -1,14 +1,16 @@
 // Starts the pages: who is signed in decides which one is shown.
 
 import { Api } from "./api.js";
-import { put } from "./dom.js";
+import { h, put, say } from "./dom.js";
 import { frame } from "./frame.js";
 import { HelperPage } from "./helper-page.js";
+import { icon } from "./icons.js";
 import { OperatorPage } from "./operator-page.js";
 import { OwnerPage } from "./owner-page.js";
 import { openPhotoStore } from "./photo-store.js";
 import { Photos } from "./photos.js";
-import { keptSession, signIn, signOut, takeFromAddress } from "./session.js";
+import { askFirst } from "./model-card.js";
+import { keptSession, samePerson, sessionOf, signIn, signOut, takeFromAddress, tried, watchOtherTabs } from "./session.js";
 import { noPage, startPage } from "./start-page.js";
 import { chooseLanguage, t } from "./texts.js";
 import { UploadQueue } from "./upload-queue.js";
@@ -20,6 +22,7 @@ let store;
 let signedIn = null;
 let page = null;
 let notice = null;
+let taking = Promise.resolve();
 
 async function enter(session) {
   leave();
@@ -39,6 +42,11 @@ function leave() {
 /** The services no longer take the token. Photos that wait stay on the phone. */
 function expire(api) {
   if (signedIn?.api !== api) return;
+  if (keptSession()?.token !== api.session.token) {
+    // Another tab has signed in or out meanwhile: its word is newer.
+    followOtherTab();
+    return;
+  }
   const waiting = signedIn.queue?.items.length ?? 0;
   end(waiting ? { key: "start.expiredWaiting", values: { count: waiting } } : { key: "start.expired" });
 }
@@ -50,24 +58,75 @@ function leaveByChoice() {
 }
 
 function end(why) {
-  signOut();
+  signOut(signedIn?.session);
   leave();
   notice = why;
   show();
 }
 
+/** Sign in where nobody is. Returns whether it was a token. */
 async function take(token) {
-  const session = signIn(token);
+  const session = sessionOf(token.trim());
   if (!session) return false;
   if (session.expired) {
-    signOut();
     notice = { key: "start.expired" };
   } else {
     notice = null;
+    signIn(session.token);
     await enter(session);
   }
   show();
   return true;
+}
+
+/** A link was opened. Who is signed in stays so unless the link is good and he says yes. */
+async function takeLink(token) {
+  if (!signedIn) {
+    if (await take(token)) return;
+    notice = { key: "start.badToken" };
+    show();
+    return;
+  }
+  const now = signedIn.session;
+  const session = sessionOf(token.trim());
+  if (session?.token === now.token) return;
+  const found = session && !session.expired ? await tried(session) : "refused";
+  if (signedIn?.session !== now) return takeLink(token);
+  if (found !== "taken") {
+    notice = { key: found === "refused" ? "session.badLink" : "session.unchecked", values: { who: named(now) } };
+  } else if (samePerson(session, now) || (await askWhether(session, now))) {
+    notice = null;
+    signIn(session.token);
+    await enter(session);
+  } else {
+    return;
+  }
+  show();
+}
+
+function askWhether(session, now) {
+  const values = { who: named(session), now: named(now) };
+  return askFirst({
+    title: t("session.ask", { who: session.sub }),
+    text: t("session.askText", values),
+    yes: t("session.yes", { who: session.sub }),
+    no: t("session.no", { now: now.sub }),
+  });
+}
+
+/** A person in words: "kim (helper, b1)". */
+function named({ sub, role, branches }) {
+  const what = PAGES[role] ? t(`role.${role}`) : role;
+  return `${sub} (${[what, ...branches].join(", ")})`;
+}
+
+async function followOtherTab() {
+  const kept = keptSession();
+  if (kept?.token === signedIn?.session.token) return;
+  leave();
+  notice = null;
+  if (kept) await enter(kept);
+  show();
 }
 
 function show() {
@@ -87,7 +146,15 @@ function show() {
   const address = Page ? `/${session.role}` : "/";
   if (location.pathname !== address) history.replaceState(null, "", address);
   document.title = Page ? t(`${session.role}.documentTitle`) : t("frame.name");
-  put(app, ...frame({ session, onLanguage: speak, onSignOut: leaveByChoice }, content));
+  const line = session && notice && noticeLine(t(notice.key, notice.values));
+  put(app, ...frame({ session, onLanguage: speak, onSignOut: leaveByChoice }, line, content));
+}
+
+function noticeLine(text) {
+  say(text);
+  const close = h("button", { class: "quiet", type: "button", onclick: () => ((notice = null), line.remove()) }, t("alerts.gotIt"));
+  const line = h("div", { class: "notice" }, icon("alert"), h("span", {}, text), close);
+  return line;
 }
 
 function takeTyped(text) {
@@ -112,26 +179,26 @@ function keepPagesOnPhone() {
 }
 
 async function start() {
-  store = await openPhotoStore();
+  // Before anything that may take a while: an address is shown, shared and kept.
   const given = takeFromAddress();
+  store = await openPhotoStore();
   const kept = keptSession();
-  if (given !== null) {
-    if (!(await take(given))) {
-      notice = { key: "start.badToken" };
-      show();
-    }
-  } else if (kept && !(kept.expired && navigator.onLine)) {
+  if (kept && !(kept.expired && navigator.onLine)) {
     await enter(kept);
     show();
   } else {
     if (kept) notice = { key: "start.expired" };
     signOut();
-    show();
+    if (given === null) show();
   }
+  // One after the other: each may ask something.
+  const takeNext = (token) => (taking = taking.then(() => takeLink(token)));
+  if (given !== null) takeNext(given);
   window.addEventListener("hashchange", () => {
     const token = takeFromAddress();
-    if (token !== null) take(token);
+    if (token !== null) takeNext(token);
   });
+  watchOtherTabs(followOtherTab);
   keepPagesOnPhone();
 }
 

@@ -92,7 +92,7 @@ function confusion(rows, labels) {
 }
 
 /** Ask before an act. Resolves to null, or to {reason}; with `reason` (its label) one must be given. */
-export function askFirst({ title, text, yes, reason = null }) {
+export function askFirst({ title, text, yes, no = t("action.back"), reason = null }) {
   return new Promise((resolve) => {
     const field = reason && h("textarea", { id: "why", rows: 3, required: true, minlength: LEAST_REASON, maxlength: 500 });
     const form = h(
@@ -105,7 +105,7 @@ export function askFirst({ title, text, yes, reason = null }) {
       h(
         "div",
         { class: "answers" },
-        h("button", { class: "quiet", type: "button", onclick: () => dialog.close() }, t("action.back")),
+        h("button", { class: "quiet", type: "button", onclick: () => dialog.close() }, no),
         h("button", { class: "primary", type: "submit" }, yes),
       ),
     );

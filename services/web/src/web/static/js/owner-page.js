@@ -33,12 +33,15 @@ export class OwnerPage {
   #count = h("span", { class: "count-badge" });
   #alertCount = h("span", { class: "count-badge alarm", hidden: true });
   #connection = connectionLine();
-  #streamState = "live";
+  #states = new Map();
 
   constructor({ session, api, photos }) {
     Object.assign(this, { session, api, photos });
-    this.alerts = new Alerts(api, { onCount: (count) => this.#showAlertCount(count) });
-    this.equipment = new Equipment(api);
+    this.alerts = new Alerts(api, {
+      onCount: (count) => this.#showAlertCount(count),
+      onState: (state) => this.#showState("alerts", state),
+    });
+    this.equipment = new Equipment(api, { onState: (state) => this.#showState("equipment", state) });
     this.element = h(
       "div",
       { class: "owner" },
@@ -72,10 +75,7 @@ export class OwnerPage {
     this.live = new Live(this.api, "/api/helper/tasks/stream", {
       refresh: () => this.#refresh(),
       onChange: (task) => this.#onChange(task),
-      onState: (state) => {
-        this.#streamState = state;
-        this.#showConnection();
-      },
+      onState: (state) => this.#showState("tasks", state),
     }).start();
     this.#refresh().catch(() => {});
     this.#showConnection();
@@ -261,7 +261,14 @@ export class OwnerPage {
   }
 
   #showConnection() {
-    this.#connection.set(navigator.onLine ? this.#streamState : "offline");
+    const states = [...this.#states.values()];
+    const worst = ["away", "crowded"].find((state) => states.includes(state)) ?? "live";
+    this.#connection.set(navigator.onLine ? worst : "offline");
+  }
+
+  #showState(of, state) {
+    this.#states.set(of, state);
+    this.#showConnection();
   }
 
   #showAlertCount(count) {

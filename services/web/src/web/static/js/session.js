@@ -2,6 +2,7 @@
 // its own end: a phone that kills the page in a basement must be able to go on sending without a new sign-in.
 
 const KEY = "laundry.token";
+const TRY_MS = 10000;
 
 function claimsOf(token) {
   try {
@@ -48,6 +49,36 @@ export function signIn(token) {
   return session;
 }
 
-export function signOut() {
-  localStorage.removeItem(KEY);
+/** Forget a session; one that another tab has put in its place meanwhile stays. */
+export function signOut(session = keptSession()) {
+  if (session === null || keptSession()?.token === session.token) localStorage.removeItem(KEY);
+}
+
+/** Call `onChange()` when another tab signs in or out. */
+export function watchOtherTabs(onChange) {
+  window.addEventListener("storage", (event) => {
+    if (event.storageArea === localStorage && (event.key === KEY || event.key === null)) onChange();
+  });
+}
+
+/** Ask a service whether it takes a token: "taken", "refused", or "unknown" while nobody can be asked. */
+export async function tried(session) {
+  try {
+    const response = await fetch("/api/helper/labels", {
+      headers: { Authorization: `Bearer ${session.token}`, Accept: "application/json" },
+      cache: "no-store",
+      credentials: "omit",
+      signal: AbortSignal.timeout(TRY_MS),
+    });
+    // A role that may not see this is known all the same.
+    if (response.ok || response.status === 403) return "taken";
+    return response.status === 401 ? "refused" : "unknown";
+  } catch {
+    return "unknown";
+  }
+}
+
+/** Whether two sessions are of the same person in the same role. */
+export function samePerson(one, other) {
+  return one.sub === other.sub && one.role === other.role;
 }

@@ -18,6 +18,8 @@ export default {
   "connection.offlineWaiting": "You are offline. {count} photos are safe on this phone and are sent once there is a connection.",
   "connection.away": "Live updates are interrupted. Reconnecting, and looking from time to time meanwhile.",
 
+  "connection.crowded": "Too many pages are open for a live connection. This one checks now and then instead. Please close pages that you do not use.",
+
   "start.title": "One photo. The rest takes care of itself.",
   "start.lead": "Photograph the laundry; it is read by itself, and the branch owner confirms with one tap.",
   "start.helper": "Helpers",
@@ -37,6 +39,17 @@ export default {
   "start.expiredWaiting": "Your sign-in has ended. {count} unsent photos are safe on this phone and are sent after you sign in again.",
   "start.noPage": "There is no page for this role",
   "start.noPageText": "These pages are for helpers, branch owners and operators. Your role: {role}.",
+
+  "role.helper": "helper",
+  "role.owner": "branch owner",
+  "role.operator": "operator",
+
+  "session.ask": "Sign in as {who}?",
+  "session.askText": "The link that you opened is for {who}. You are signed in as {now}; photos of yours that wait stay on this phone and are sent when you sign in again.",
+  "session.yes": "Sign in as {who}",
+  "session.no": "Stay {now}",
+  "session.badLink": "That sign-in link is not valid. You are still signed in as {who}.",
+  "session.unchecked": "The sign-in link could not be checked just now, so you are still signed in as {who}. Open the link again in a moment.",
 
   "helper.documentTitle": "Register laundry · Smart Laundry",
   "helper.title": "Photograph the laundry",
@@ -244,6 +257,7 @@ export default {
   "dlq.warning.replica-offline": "A replica of the queue is offline",
   "dlq.warning.no-consumers": "Nobody consumes it",
   "dlq.warning.nearly-full": "Nearly full",
+  "dlq.warning.dead-letters-nearly-full": "Dead letters are nearly full",
   "dlq.warning.old-messages": "A message waits for over a minute",
   "dlq.warning.dead-letters": "Dead letters wait",
 };

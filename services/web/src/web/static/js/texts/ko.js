@@ -16,6 +16,8 @@ export default {
   "connection.offlineWaiting": "오프라인입니다. 사진 {count}장이 이 휴대폰에 안전하게 있고, 연결되면 보냅니다.",
   "connection.away": "실시간 연결이 끊겼습니다. 다시 연결하며 그동안 주기적으로 확인합니다.",
 
+  "connection.crowded": "열려 있는 화면이 너무 많아 실시간으로 연결할 수 없습니다. 대신 주기적으로 확인합니다. 쓰지 않는 화면을 닫아 주세요.",
+
   "start.title": "한 장 찍으면, 나머지는 알아서",
   "start.lead": "세탁물 사진을 올리면 종류를 읽고, 지점주가 한 번에 확인합니다.",
   "start.helper": "헬퍼",
@@ -34,6 +36,17 @@ export default {
   "start.expiredWaiting": "로그인이 만료되었습니다. 보내지 못한 사진 {count}장은 이 휴대폰에 안전하게 있고, 다시 로그인하면 보냅니다.",
   "start.noPage": "이 역할을 위한 화면은 없습니다",
   "start.noPageText": "이 화면은 헬퍼와 지점주, 운영자를 위한 것입니다. 지금 역할: {role}.",
+
+  "role.helper": "헬퍼",
+  "role.owner": "지점주",
+  "role.operator": "운영자",
+
+  "session.ask": "{who}(으)로 로그인할까요?",
+  "session.askText": "여신 링크의 사용자: {who}. 지금 로그인한 사용자: {now}. 아직 보내지 못한 내 사진은 이 휴대폰에 남아 있다가 다시 로그인하면 전송됩니다.",
+  "session.yes": "{who}(으)로 로그인",
+  "session.no": "{now}(으)로 계속",
+  "session.badLink": "유효하지 않은 로그인 링크입니다. 로그인은 그대로입니다: {who}.",
+  "session.unchecked": "지금은 로그인 링크를 확인할 수 없습니다. 로그인은 그대로입니다: {who}. 잠시 후 링크를 다시 여세요.",
 
   "helper.documentTitle": "세탁물 등록 · 스마트 세탁",
   "helper.title": "세탁물을 찍어 주세요",
@@ -238,6 +251,7 @@ export default {
   "dlq.warning.replica-offline": "큐 복제본 하나가 꺼져 있습니다",
   "dlq.warning.no-consumers": "소비자가 없습니다",
   "dlq.warning.nearly-full": "거의 가득 찼습니다",
+  "dlq.warning.dead-letters-nearly-full": "실패한 메시지 보관함이 거의 가득 찼습니다",
   "dlq.warning.old-messages": "1분 넘게 기다리는 메시지가 있습니다",
   "dlq.warning.dead-letters": "데드 레터가 있습니다",
 };

@@ -1,0 +1,67 @@
+"""What the broker itself refuses, whoever sends it: the same locally, in Compose and in the chart."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from laundry.faults.raw_mqtt import raw_mqtt
+from laundry.paths import PROJECT
+from laundry.servers.rabbitmq import MESSAGE_BYTES, MQTT_LOGIN_BYTES, MQTT_PACKET_BYTES
+from laundry_events import BrokerUnavailable, Publisher
+from laundry_events.topology import DEAD_EXCHANGE
+from laundry_testing.messaging import Messaging
+
+TOPIC = "telemetry/washer-1"
+HEAD = 2 + len(TOPIC) + 2 + 1
+"""Topic, packet id and the length of no properties."""
+
+LIMITS = {
+    "mqtt.max_packet_size_unauthenticated": MQTT_LOGIN_BYTES,
+    "mqtt.max_packet_size_authenticated": MQTT_PACKET_BYTES,
+    "max_message_size": MESSAGE_BYTES,
+}
+
+
+@pytest.mark.servers
+async def test_a_packet_of_equipment_is_at_most_64_kib(messaging: Messaging) -> None:
+    login = (f"{messaging.vhost}:{messaging.broker.username}", messaging.broker.password)
+    url = messaging.broker.mqtt_url
+    async with messaging.channel() as channel:
+        # Where the plugin publishes unless told otherwise: a packet that nobody takes is refused for that.
+        telemetry = await channel.get_exchange("laundry.telemetry")
+        await telemetry.bind(await channel.get_exchange("amq.topic"), "telemetry.*")
+    for size, taken in ((MQTT_PACKET_BYTES - HEAD, True), (MQTT_PACKET_BYTES - HEAD + 1, False)):
+        async with raw_mqtt(url, f"washer-{size}-{messaging.vhost}", *login) as device:
+            assert await device.publish(TOPIC, b"x" * size) is taken, size
+    assert await messaging.count("telemetry.reported") == 1
+
+
+@pytest.mark.servers
+async def test_a_login_of_equipment_is_at_most_16_kib(messaging: Messaging) -> None:
+    username, url = f"{messaging.vhost}:nobody", messaging.broker.mqtt_url
+    with pytest.raises(ConnectionError, match="may not log in"):
+        async with raw_mqtt(url, "washer", username, "x" * 8_000):
+            pass
+    with pytest.raises((ConnectionResetError, EOFError)):
+        async with raw_mqtt(url, "washer", username, "x" * MQTT_LOGIN_BYTES):
+            pass
+
+
+@pytest.mark.servers
+async def test_a_message_of_our_own_is_bounded_too(publisher: Publisher, messaging: Messaging) -> None:
+    async def send(size: int) -> None:
+        await publisher.send(DEAD_EXCHANGE, "task.read.dlq", body=b"x" * size, headers={}, message_id="m")
+
+    await send(MESSAGE_BYTES)
+    with pytest.raises(BrokerUnavailable, match="larger than"):
+        await send(MESSAGE_BYTES + 1)
+    assert await messaging.count("task.read.dlq") == 1
+
+
+@pytest.mark.parametrize(
+    "file", ["deploy/compose/rabbitmq.conf", "deploy/helm/laundry/templates/rabbitmq.yaml"]
+)
+def test_every_broker_has_the_same_limits(file: str) -> None:
+    said = dict(re.findall(r"^ *([a-z_.]+) = (\d+)$", (Path(PROJECT) / file).read_text(), re.MULTILINE))
+    assert {name: int(said[name]) for name in LIMITS} == LIMITS

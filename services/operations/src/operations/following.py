@@ -1,0 +1,89 @@
+"""Follows the jobs that somebody watches: one query for all of them, however many watch."""
+
+import asyncio
+import contextlib
+from collections.abc import Hashable, Iterable, Iterator
+from typing import Any
+from uuid import UUID
+
+import structlog
+from fastapi.sse import format_sse_event
+
+from laundry_service.streams import Audience, Change, Subscription
+from operations.bodies import JobOut
+from operations.jobs import OPEN
+from operations.repository import Store
+
+LOOK_EVERY_S = 0.5
+GREETING = format_sse_event(comment="connected", retry=2000)
+
+log = structlog.get_logger(__name__)
+
+
+class JobNews:
+    """Looks twice a second at what is followed; a part of the app. A topic is a job's id."""
+
+    def __init__(self, store: Store) -> None:
+        """Take the store."""
+        self._store = store
+        self._audience = Audience()
+        self._last: dict[Hashable, JobOut] = {}
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Begin to look."""
+        self._task = asyncio.create_task(self._run(), name="job-news")
+
+    async def stop(self) -> None:
+        """Stop looking."""
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+            self._task = None
+
+    @contextlib.contextmanager
+    def follow(self, topics: Iterable[Hashable] | None, *, variant: str = "") -> Iterator[Subscription]:
+        """Subscribe for the length of the block."""
+        subscription = Subscription(None if topics is None else frozenset(topics), variant=variant)
+        self._audience.add(subscription)
+        try:
+            yield subscription
+        finally:
+            self._audience.remove(subscription)
+
+    async def _run(self) -> None:
+        while True:
+            await asyncio.sleep(LOOK_EVERY_S)
+            followed: list[Any] = list(self._audience.topics)
+            self._last = {id_: job for id_, job in self._last.items() if id_ in self._audience.topics}
+            if not followed:
+                continue
+            try:
+                jobs = await self._store.jobs(followed)
+            except OSError as error:  # and its TimeoutError: the next look makes up for it
+                log.warning("jobs could not be read", error=f"{type(error).__name__}: {error}")
+                continue
+            for job in map(JobOut.of, jobs):
+                if job != self._last.get(job.id):
+                    self._last[job.id] = job
+                    for subscription in self._audience.of(told(job)):
+                        tell(subscription, job)
+
+
+def told(job: JobOut) -> Change:
+    """Write a job as an event."""
+    written = format_sse_event(event="job", data_str=job.model_dump_json())
+    return Change(job.id, job.id, lambda _: written)
+
+
+def tell(subscription: Subscription, job: JobOut) -> None:
+    """Tell a follower how far a job is; with its end the stream ends."""
+    subscription.offer(told(job))
+    if job.state not in OPEN:
+        subscription.finish()
+
+
+def topic_of(id_: UUID) -> frozenset[Hashable]:
+    """Name the topic of a job."""
+    return frozenset({id_})

@@ -1,0 +1,112 @@
+// One stream for all tabs of a browser: a browser opens six connections to a place over HTTP/1.1, for all its tabs
+// together. The tab that holds a Web Lock is connected and tells the others over a BroadcastChannel; when it
+// closes, the lock passes to the next. (A SharedWorker would do the same, but Chrome on Android has none.)
+
+import { Stream } from "./stream.js";
+import { language } from "./texts.js";
+
+// A tab that leads says something every 15 s; one that a phone put to sleep does not, and keeps its lock.
+const ASLEEP_MS = 40000;
+
+function shareable() {
+  return Boolean(navigator.locks && window.BroadcastChannel);
+}
+
+/** Tells what `Stream` tells, whichever tab has the connection. */
+export class SharedStream {
+  #stopped = new AbortController();
+  #name;
+  #channel = null;
+  #own = null;
+  #state = "live";
+  #watch;
+  #giveUp = () => {};
+
+  constructor(api, path, tell) {
+    Object.assign(this, { api, path, tell });
+    // Only tabs of one sign-in share, and of one language: the services write in it.
+    this.#name = `laundry-stream ${path} ${language()} ${api.session.token.slice(-32)}`;
+  }
+
+  start() {
+    if (shareable()) this.#share();
+    else this.#own = new Stream(this.api, this.path, this.tell).start();
+    return this;
+  }
+
+  stop() {
+    this.#stopped.abort();
+    clearTimeout(this.#watch);
+    this.#own?.stop();
+    this.#channel?.close();
+  }
+
+  #share() {
+    this.#channel = new BroadcastChannel(this.#name);
+    this.#channel.onmessage = ({ data }) => this.#hear(data);
+    this.#queue();
+    // Whoever leads answers with how it is.
+    this.#channel.postMessage({ kind: "hello" });
+  }
+
+  /** Wait for the lead and hold it until this tab ends or another takes it away, again and again. */
+  async #queue() {
+    const { signal } = this.#stopped;
+    let steal = false;
+    while (!signal.aborted) {
+      const waiting = new AbortController();
+      const options = steal ? { steal } : { signal: AbortSignal.any([waiting.signal, signal]) };
+      steal = false;
+      this.#giveUp = () => {
+        steal = true;
+        waiting.abort();
+      };
+      this.#expect();
+      try {
+        await navigator.locks.request(this.#name, options, () => this.#lead());
+      } catch {
+        // Given up, taken away while this tab slept, or this tab ends.
+      }
+      this.#own?.stop();
+      this.#own = null;
+    }
+  }
+
+  #lead() {
+    const { signal } = this.#stopped;
+    if (signal.aborted) return null;
+    clearTimeout(this.#watch);
+    this.#own = new Stream(this.api, this.path, (message) => {
+      if (signal.aborted) return;
+      this.#note(message);
+      this.#channel.postMessage(message);
+      this.tell(message);
+    }).start();
+    return new Promise((resolve) => signal.addEventListener("abort", resolve, { once: true }));
+  }
+
+  #hear(message) {
+    if (message.kind === "hello") {
+      if (!this.#own) return;
+      this.#channel.postMessage({ kind: "state", state: this.#state });
+      // Who comes later has missed the greeting.
+      this.#channel.postMessage({ kind: "fetch" });
+      return;
+    }
+    // What another tab says while this one leads is the last of one that lost the lead.
+    if (this.#own) return;
+    this.#expect();
+    this.#note(message);
+    this.tell(message);
+  }
+
+  #note(message) {
+    if (message.kind === "state") this.#state = message.state;
+  }
+
+  #expect() {
+    clearTimeout(this.#watch);
+    if (this.#own || this.#stopped.signal.aborted) return;
+    this.#watch = setTimeout(() => this.#giveUp(), ASLEEP_MS * (1 + Math.random() / 2));
+  }
+}

@@ -1,0 +1,128 @@
+// One connection to an event stream, taken up again whenever it ends.
+
+import { Problem } from "./api.js";
+import { readEvents } from "./events.js";
+
+const FIRST_PAUSE_MS = 1000;
+const LONGEST_PAUSE_MS = 15000;
+// The services send something every 15 s.
+const SILENCE_MS = 45000;
+const GREETING_MS = 2000;
+
+/**
+ * Follows a path until `stop()` and tells, as plain objects that also another tab can be sent:
+ * {kind: "state", state: "live" | "away" | "crowded"}, {kind: "alive"} for any sign of life,
+ * {kind: "fetch"} when what is known may be short of something, and {kind: "change", object}.
+ *
+ * While the stream is away, each attempt to reach it also tells to fetch, so that polling is what remains when
+ * nothing but plain requests get through.
+ */
+export class Stream {
+  #stopped = new AbortController();
+  #wake = () => {};
+  #failures = 0;
+
+  constructor(api, path, tell) {
+    Object.assign(this, { api, path, tell });
+  }
+
+  start() {
+    const { signal } = this.#stopped;
+    window.addEventListener("online", () => this.#wake(), { signal });
+    document.addEventListener("visibilitychange", () => document.hidden || this.#wake(), { signal });
+    this.#follow();
+    return this;
+  }
+
+  stop() {
+    this.#stopped.abort();
+    this.#wake();
+  }
+
+  async #follow() {
+    while (!this.#stopped.signal.aborted) {
+      try {
+        await this.#listen();
+        this.#failures = Math.max(this.#failures, 1);
+      } catch (error) {
+        if (this.#stopped.signal.aborted || (error instanceof Problem && error.status === 401)) return;
+        this.#failures += 1;
+        const crowded = error instanceof Problem && error.status === 429;
+        // More of the same is no help: from the start at the slowest pace.
+        if (crowded) this.#failures = Number.MAX_SAFE_INTEGER;
+        this.tell({ kind: "state", state: crowded ? "crowded" : "away" });
+        this.tell({ kind: "fetch" });
+      }
+      await this.#pause();
+    }
+  }
+
+  async #listen() {
+    const ended = new AbortController();
+    const signal = AbortSignal.any([ended.signal, this.#stopped.signal]);
+    let watch = setTimeout(() => ended.abort(), SILENCE_MS);
+    let greeting;
+    try {
+      const response = await this.api.fetch(this.path, {
+        headers: { Accept: "text/event-stream" },
+        signal,
+        timeoutMs: 0,
+      });
+      if (!response.headers.get("Content-Type")?.startsWith("text/event-stream")) {
+        throw new Problem({ status: response.status, code: "no-stream" });
+      }
+      this.#failures = 0;
+      this.tell({ kind: "state", state: "live" });
+      // A service greets once it listens; what changed before that is in the list fetched then.
+      let greeted = false;
+      const greet = () => {
+        if (greeted) return;
+        greeted = true;
+        this.tell({ kind: "fetch" });
+      };
+      greeting = setTimeout(greet, GREETING_MS);
+      await readEvents(response, {
+        onEvent: (event) => this.#take(event),
+        onBytes: () => {
+          greet();
+          this.tell({ kind: "alive" });
+          clearTimeout(watch);
+          watch = setTimeout(() => ended.abort(), SILENCE_MS);
+        },
+      });
+    } finally {
+      clearTimeout(watch);
+      clearTimeout(greeting);
+      ended.abort();
+    }
+  }
+
+  #take(event) {
+    if (event.type === "reset") {
+      this.tell({ kind: "fetch" });
+      return;
+    }
+    let object;
+    try {
+      object = JSON.parse(event.data);
+    } catch {
+      return;
+    }
+    if (typeof object === "string") object = { id: object };
+    // A greeting names nothing.
+    if (object?.id) this.tell({ kind: "change", object });
+  }
+
+  #pause() {
+    const longest = Math.min(FIRST_PAUSE_MS * 2 ** Math.max(this.#failures - 1, 0), LONGEST_PAUSE_MS);
+    // Not all phones of a branch at the same moment after a restart.
+    const pause = this.#failures === 0 ? 0 : longest * (0.5 + Math.random() / 2);
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, pause);
+      this.#wake = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
+  }
+}

@@ -1,0 +1,80 @@
+"""What may be kept of every answer: nothing, but where this table says so, and never for another caller."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from fastapi import FastAPI, Response
+
+from laundry.contracts import SERVICES, app_of, openapi
+from laundry_service.caching import ASKED_AGAIN
+from web.app import create_app as create_web
+from web.settings import WebSettings
+
+ROOT = Path(__file__).parents[2]
+# Where an endpoint says something itself; each has a test of its own of its real answer.
+EXCEPTIONS = {
+    # The photo of a task: asked for again each time with the caller's token.
+    "services/helper/src/helper/photo_api.py": {"ASKED_AGAIN"},
+    # Pages and scripts, the same for everybody: asked for again each time.
+    "services/web/src/web/pages.py": {"no-cache"},
+    "libs/service/src/laundry_service/problems.py": {"no-store"},
+    "libs/service/src/laundry_service/streams/response.py": {"no-store"},
+}
+WEB = ("/", "/helper", "/owner", "/operator", "/sw.js", "/static/js/main.js")
+
+
+def routes() -> Iterator[tuple[str, str]]:
+    for package in SERVICES:
+        for path, operations in openapi(package)["paths"].items():
+            if "get" in operations:
+                yield package, path
+
+
+@pytest.mark.parametrize(("package", "path"), list(routes()))
+async def test_no_cache_keeps_what_a_service_answers(package: str, path: str) -> None:
+    app = app_of(package)
+    _answer_ok(app, path)
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://service") as client:
+        filled = re.sub(r"{\w+}", "00000000-0000-0000-0000-000000000000", path)
+        refused = await client.get(filled)
+        answered = await client.get("/answered")
+    for answer in (refused, answered):
+        assert answer.headers["cache-control"] == "no-store", answer.text
+        assert "Authorization" in answer.headers["vary"]
+    assert answered.status_code == 200
+
+
+def _answer_ok(app: FastAPI, path: str) -> None:
+    """Add an endpoint that says nothing of caching, as every one of the service's own but the exceptions."""
+
+    @app.get("/answered")
+    async def answered() -> Response:
+        return Response(path)
+
+
+@pytest.mark.parametrize("path", [*WEB, "/api/helper/none", "/nothing"])
+async def test_pages_are_asked_for_again_and_the_rest_of_web_is_not_kept(path: str) -> None:
+    nowhere = "http://127.0.0.1:9"
+    names = ("helper", "notification", "monitoring", "mlops", "search", "operations")
+    app = create_web(WebSettings(**{f"{name}_url": nowhere for name in names}))
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://web") as client:
+        answer = await client.get(path)
+    assert answer.headers["cache-control"] == ("no-cache" if path in WEB else "no-store")
+    assert "Authorization" in answer.headers["vary"]
+
+
+def test_nobody_else_says_what_may_be_kept() -> None:
+    said: dict[str, set[str]] = {}
+    for folder in ("libs", "services"):
+        for file in (ROOT / folder).glob("*/src/**/*.py"):
+            name = str(file.relative_to(ROOT))
+            text = file.read_text()
+            if name.endswith("laundry_service/caching.py") or "cache-control" not in text.lower():
+                continue
+            said[name] = set(re.findall(r'"Cache-Control": "?(.+?)["},\n]', text))
+    assert said == EXCEPTIONS
+    assert ASKED_AGAIN == "private, no-cache"
