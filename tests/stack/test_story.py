@@ -13,7 +13,7 @@ import psutil
 import pytest
 from PIL import Image
 
-from laundry.demo.client import until
+from laundry.demo.client import StoryFailed, until
 from laundry.demo.photos import sample_photos
 from laundry.demo.story import Story
 from laundry_events.topology import EVENTS_EXCHANGE
@@ -60,30 +60,22 @@ async def test_a_message_that_keeps_failing_ends_in_its_dead_letter_queue(
     assert "task.submitted" in shown.stdout
 
 
-async def test_a_photo_that_cannot_be_read_is_an_outcome(story: Story) -> None:
+async def test_a_photo_that_nobody_can_read_is_refused_at_once_with_the_reason(story: Story) -> None:
     picture = io.BytesIO()
     Image.effect_noise((400, 300), 40).save(picture, "PNG")
     body = picture.getvalue()
     start = body.index(b"IDAT") + 4
     # The frame stays whole, so that only who unpacks the pixels finds the damage.
     broken = body[:start] + b"\0\0" + body[start + 2 :]
-    answer = await story.services.call(
-        "POST",
-        "helper",
-        "/tasks",
-        who=story.helper,
-        files={"photo": ("broken.png", broken, "image/png")},
-        data={"branch_id": story.branch},
-    )
-    task = answer.json()
-
-    async def settled() -> Any:
-        shown = await story.services.json("GET", "helper", f"/tasks/{task['id']}", who=story.helper)
-        return shown if shown["status"] != "submitted" else None
-
-    shown, _ = await until(settled, within_s=60, what="the outcome")
-    assert shown["status"] == "unreadable"
-    assert shown["reading"] is None
+    with pytest.raises(StoryFailed, match="answered 422.*photo-damaged"):
+        await story.services.call(
+            "POST",
+            "helper",
+            "/tasks",
+            who=story.helper,
+            files={"photo": ("broken.png", broken, "image/png")},
+            data={"branch_id": story.branch},
+        )
 
 
 async def test_a_restarted_consumer_gets_a_new_pid_and_loses_nothing(

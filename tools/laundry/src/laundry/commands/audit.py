@@ -123,7 +123,7 @@ def export(
                 out.write(json.dumps({"service": name, "head": str(head)}) + "\n")
     if file is not None:
         told = ", ".join(f"{name} {head}" for name, head in heads.items()) or "none"
-        console.print(f"[green]✓[/green] {file}; heads: {told}")
+        console.print(f"[green]✓[/green] {file}; heads: {told}", soft_wrap=True)
 
 
 @app.command("verify")
@@ -158,7 +158,8 @@ def check(
             bad = True
             continue
         kept[name] = str(found.head)
-        console.print(f"[green]✓[/green] {name}: {found.rows:,} rows, head {found.head}")
+        # A head is copied to be compared later, so it is never broken into two lines.
+        console.print(f"[green]✓[/green] {name}: {found.rows:,} rows, head {found.head}", soft_wrap=True)
         if not found.sealed:
             console.print(
                 f"  [yellow]The login of {name} owns its tables: a trigger alone guards this audit. Give the "
