@@ -67,7 +67,7 @@ async def test_a_photo_that_nobody_can_read_is_refused_at_once_with_the_reason(s
     start = body.index(b"IDAT") + 4
     # The frame stays whole, so that only who unpacks the pixels finds the damage.
     broken = body[:start] + b"\0\0" + body[start + 2 :]
-    with pytest.raises(StoryFailed, match="answered 422.*photo-damaged"):
+    with pytest.raises(StoryFailed, match=r"answered 422.*photo-damaged"):
         await story.services.call(
             "POST",
             "helper",
