@@ -95,6 +95,7 @@ class OpenPage:
         desktop: bool = False,
         dark: bool = False,
         sub: str | None = None,
+        script: str | None = None,
     ) -> Page:
         context = await self._stack.enter_async_context(
             _context(
@@ -107,6 +108,9 @@ class OpenPage:
                 color_scheme="dark" if dark else "light",
             )
         )
+        if script is not None:
+            # Before the page's own scripts: a browser that behaves differently.
+            await context.add_init_script(script)
         page = await context.new_page()
         page.on("console", self._listen)
         page.on("pageerror", lambda error: self.complaints.append(str(error)))

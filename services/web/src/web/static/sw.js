@@ -25,6 +25,7 @@ const PAGES = [
   "/static/js/frame.js",
   "/static/js/helper-page.js",
   "/static/js/icons.js",
+  "/static/js/kept.js",
   "/static/js/lineage.js",
   "/static/js/live.js",
   "/static/js/main.js",
@@ -32,6 +33,7 @@ const PAGES = [
   "/static/js/models-page.js",
   "/static/js/operator-page.js",
   "/static/js/owner-page.js",
+  "/static/js/patience.js",
   "/static/js/photos.js",
   "/static/js/photo-store.js",
   "/static/js/reading.js",
@@ -71,10 +73,11 @@ self.addEventListener("fetch", (event) => {
 });
 
 async function newest(request, key) {
-  const cache = await caches.open(CACHE);
-  const kept = await cache.match(key);
-  const fetched = fetch(request).then(async (response) => {
-    if (response.ok) await cache.put(key, response.clone());
+  const cache = await caches.open(CACHE).catch(() => null);
+  const kept = await cache?.match(key).catch(() => undefined);
+  const fetched = fetch(request).then((response) => {
+    // A phone without room shows what came, and keeps what it had.
+    if (response.ok) cache?.put(key, response.clone()).catch(() => {});
     return response;
   });
   if (!kept) return fetched;

@@ -4,6 +4,7 @@ import { explain } from "./api.js";
 import { h, put, say } from "./dom.js";
 import { trouble } from "./frame.js";
 import { icon } from "./icons.js";
+import { recall, remember } from "./kept.js";
 import { Live, Meanwhile } from "./live.js";
 import { ago, has, moment, t, word } from "./texts.js";
 
@@ -25,7 +26,7 @@ export class Alerts {
   /** `onCount(n)` is told how many were not seen yet, `onState` how the live connection is. */
   constructor(api, { onCount, onState }) {
     Object.assign(this, { api, onCount });
-    this.seen = localStorage.getItem(`${SEEN_KEY}.${api.session.sub}`) ?? "";
+    this.seen = recall(`${SEEN_KEY}.${api.session.sub}`) ?? "";
     this.banner = h("div", { class: "banners" });
     this.element = h("div", {}, this.#trouble, this.#list, h("p", { class: "hint" }, t("alerts.hint")));
     this.live = new Live(api, "/api/notification/notifications/stream", {
@@ -92,7 +93,7 @@ export class Alerts {
   #dismiss(id) {
     if (id > this.seen) {
       this.seen = id;
-      localStorage.setItem(`${SEEN_KEY}.${this.api.session.sub}`, id);
+      remember(`${SEEN_KEY}.${this.api.session.sub}`, id);
     }
     // Older ones were on the screen too.
     for (const banner of [...this.banner.children]) if (banner.dataset.id <= id) banner.remove();

@@ -4,6 +4,7 @@ import { canHelp, explain, Problem } from "./api.js";
 import { h, put, say } from "./dom.js";
 import { connectionLine, trouble } from "./frame.js";
 import { icon } from "./icons.js";
+import { recall, remember } from "./kept.js";
 import { Live, Meanwhile, supersedes } from "./live.js";
 import { labelsOf, stateLine } from "./reading.js";
 import { ago, counted, moment, percent, t } from "./texts.js";
@@ -27,14 +28,16 @@ export class HelperPage {
   #closed = new AbortController();
   #list = h("ol", { class: "loads" });
   #above = h("div", {});
+  #unkept = h("div", {});
+  #unread = h("div", {});
   #below = h("div", { class: "more" });
   #connection = connectionLine();
   #streamState = "live";
 
   constructor({ session, api, queue, photos }) {
     Object.assign(this, { session, api, queue, photos });
-    this.branch = session.branches.includes(localStorage.getItem(BRANCH_KEY))
-      ? localStorage.getItem(BRANCH_KEY)
+    this.branch = session.branches.includes(recall(BRANCH_KEY))
+      ? recall(BRANCH_KEY)
       : session.branches[0];
     this.element = h(
       "div",
@@ -69,11 +72,6 @@ export class HelperPage {
     this.queue.addEventListener("gone", () => this.#draw(), { signal });
     this.queue.addEventListener("registered", ({ detail }) => this.#onRegistered(detail), { signal });
     for (const name of ["online", "offline"]) window.addEventListener(name, () => this.#showConnection(), { signal });
-    window.addEventListener(
-      "beforeunload",
-      (event) => !this.queue.store.lasting && this.queue.items.length && event.preventDefault(),
-      { signal },
-    );
     const clock = setInterval(() => this.#tick(), CLOCK_MS);
     signal.addEventListener("abort", () => clearInterval(clock));
     this.live = new Live(this.api, "/api/helper/tasks/stream", {
@@ -105,7 +103,8 @@ export class HelperPage {
     return [
       branches.length > 1 && h("div", { class: "field" }, h("label", { for: "branch" }, t("helper.branch")), branch),
       h("div", { class: "field" }, h("label", { for: "note" }, t("helper.note")), this.note),
-      !this.queue.store.lasting && h("p", { class: "notice" }, icon("alert"), h("span", {}, t("helper.notLasting"))),
+      this.#unkept,
+      this.#unread,
       h(
         "div",
         { class: "shutter" },
@@ -127,23 +126,36 @@ export class HelperPage {
 
   #chooseBranch(name) {
     this.branch = name;
-    localStorage.setItem(BRANCH_KEY, name);
+    remember(BRANCH_KEY, name);
   }
 
   async #add(files) {
     const note = this.note.value.trim();
+    const branchId = this.branch;
+    const unread = [];
     this.note.value = "";
-    for (const file of files) {
+    put(this.#unread);
+    for (const [index, file] of files.entries()) {
       try {
-        await this.queue.add(file, { branchId: this.branch, note });
+        await this.queue.add(file, { branchId, note });
       } catch {
-        this.note.value = note;
-        put(this.#above, trouble({ text: t("helper.notKept") }));
-        return;
+        // Phones name many photos alike; the place among those chosen tells them apart.
+        unread.push(files.length > 1 ? `${file.name} (${index + 1}/${files.length})` : file.name);
       }
     }
-    put(this.#above);
-    say(t("helper.added", { count: files.length }));
+    const added = files.length - unread.length;
+    if (added) say(t("helper.added", { count: added }));
+    if (!unread.length) return;
+    // For when they are chosen again.
+    this.note.value ||= note;
+    const others = added > 0 && t("helper.unreadOthers", { count: added });
+    put(this.#unread, trouble({ text: [t("helper.unread", { names: unread.join(", ") }), others].filter(Boolean).join(" ") }));
+  }
+
+  #showUnkept() {
+    const reasons = this.queue.items.map((item) => item.unkept);
+    const reason = ["no-room", "no-store"].find((each) => reasons.includes(each));
+    put(this.#unkept, reason && h("p", { class: "notice" }, icon("alert"), h("span", {}, t(`helper.${reason}`))));
   }
 
   async #refresh() {
@@ -241,8 +253,10 @@ export class HelperPage {
   }
 
   #showConnection() {
-    const waiting = this.queue.items.filter((item) => item.state !== "refused").length;
-    if (!navigator.onLine) this.#connection.set("offline", t(waiting ? "connection.offlineWaiting" : "connection.offline", { count: waiting }));
+    const waiting = this.queue.items.filter((item) => item.state !== "refused");
+    const unkept = waiting.some((item) => item.unkept);
+    const key = unkept ? "connection.offlineUnkept" : waiting.length ? "connection.offlineWaiting" : "connection.offline";
+    if (!navigator.onLine) this.#connection.set("offline", t(key, { count: waiting.length }));
     else this.#connection.set(this.#streamState);
   }
 
@@ -261,6 +275,7 @@ export class HelperPage {
     for (const [key, row] of this.#rows) if (!wanted.has(row)) this.#rows.delete(key);
     arrange(this.#list, rows);
     for (const item of items) this.#showProgress(item);
+    this.#showUnkept();
     const empty = h("div", { class: "empty" }, icon("tub"), h("p", {}, t("helper.empty")), h("p", {}, t("helper.emptyText")));
     const more = h("button", { class: "secondary", type: "button", onclick: () => this.#more() }, t("action.more"));
     put(this.#below, this.#loaded && !rows.length && empty, this.#next && more);
@@ -336,7 +351,7 @@ export class HelperPage {
         ),
         refused && h("p", { class: "why" }, said.text),
         refused && said.detail && h("p", { class: "why detail", lang: "en" }, said.detail),
-        item.state === "waiting" && h("p", { class: "meta" }, t("upload.safe")),
+        item.state === "waiting" && h("p", { class: "meta" }, t(item.unkept ? "upload.unkept" : "upload.safe")),
         item.state === "sending" && h("progress", { max: 1, value: 0, "aria-label": t("upload.progress") }),
         item.state === "sending" && h("p", { class: "meta percent" }),
         refused && this.#itemActions(item),
@@ -364,7 +379,7 @@ export class HelperPage {
 }
 
 function version(of) {
-  return JSON.stringify([of.state, of.problem?.code, of.status, of.reading, of.confirmation]);
+  return JSON.stringify([of.state, of.unkept, of.problem?.code, of.status, of.reading, of.confirmation]);
 }
 
 /** Bring a list to an order with the fewest moves, so that focus and scrolling stay. */

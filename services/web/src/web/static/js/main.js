@@ -7,7 +7,7 @@ import { HelperPage } from "./helper-page.js";
 import { icon } from "./icons.js";
 import { OperatorPage } from "./operator-page.js";
 import { OwnerPage } from "./owner-page.js";
-import { openPhotoStore } from "./photo-store.js";
+import { PhotoStore } from "./photo-store.js";
 import { Photos } from "./photos.js";
 import { askFirst } from "./model-card.js";
 import { keptSession, samePerson, sessionOf, signIn, signOut, takeFromAddress, tried, watchOtherTabs } from "./session.js";
@@ -18,17 +18,17 @@ import { UploadQueue } from "./upload-queue.js";
 const PAGES = { helper: HelperPage, owner: OwnerPage, operator: OperatorPage };
 const app = document.getElementById("app");
 
-let store;
+const store = new PhotoStore();
 let signedIn = null;
 let page = null;
 let notice = null;
 let taking = Promise.resolve();
 
-async function enter(session) {
+function enter(session) {
   leave();
   const api = new Api(session, () => expire(api));
   signedIn = { session, api, photos: new Photos(api), queue: null };
-  if (session.role === "helper") signedIn.queue = await new UploadQueue(api, store).start();
+  if (session.role === "helper") signedIn.queue = new UploadQueue(api, store).start();
 }
 
 function leave() {
@@ -47,13 +47,15 @@ function expire(api) {
     followOtherTab();
     return;
   }
-  const waiting = signedIn.queue?.items.length ?? 0;
-  end(waiting ? { key: "start.expiredWaiting", values: { count: waiting } } : { key: "start.expired" });
+  const count = signedIn.queue?.items.length ?? 0;
+  const key = !count ? "start.expired" : store.atRisk ? "start.expiredUnkept" : "start.expiredWaiting";
+  end({ key, values: { count } });
 }
 
 function leaveByChoice() {
   const waiting = signedIn?.queue?.items.length ?? 0;
-  if (waiting && !confirm(t("helper.signOutWaiting", { count: waiting }))) return;
+  const question = store.atRisk ? "helper.signOutUnkept" : "helper.signOutWaiting";
+  if (waiting && !confirm(t(question, { count: waiting }))) return;
   end(null);
 }
 
@@ -65,16 +67,12 @@ function end(why) {
 }
 
 /** Sign in where nobody is. Returns whether it was a token. */
-async function take(token) {
+function take(token) {
   const session = sessionOf(token.trim());
   if (!session) return false;
-  if (session.expired) {
-    notice = { key: "start.expired" };
-  } else {
-    notice = null;
-    signIn(session.token);
-    await enter(session);
-  }
+  notice = null;
+  signIn(session.token);
+  enter(session);
   show();
   return true;
 }
@@ -82,7 +80,7 @@ async function take(token) {
 /** A link was opened. Who is signed in stays so unless the link is good and he says yes. */
 async function takeLink(token) {
   if (!signedIn) {
-    if (await take(token)) return;
+    if (take(token)) return;
     notice = { key: "start.badToken" };
     show();
     return;
@@ -90,14 +88,14 @@ async function takeLink(token) {
   const now = signedIn.session;
   const session = sessionOf(token.trim());
   if (session?.token === now.token) return;
-  const found = session && !session.expired ? await tried(session) : "refused";
+  const found = session ? await tried(session) : "refused";
   if (signedIn?.session !== now) return takeLink(token);
   if (found !== "taken") {
     notice = { key: found === "refused" ? "session.badLink" : "session.unchecked", values: { who: named(now) } };
   } else if (samePerson(session, now) || (await askWhether(session, now))) {
     notice = null;
     signIn(session.token);
-    await enter(session);
+    enter(session);
   } else {
     return;
   }
@@ -120,12 +118,12 @@ function named({ sub, role, branches }) {
   return `${sub} (${[what, ...branches].join(", ")})`;
 }
 
-async function followOtherTab() {
+function followOtherTab() {
   const kept = keptSession();
   if (kept?.token === signedIn?.session.token) return;
   leave();
   notice = null;
-  if (kept) await enter(kept);
+  if (kept) enter(kept);
   show();
 }
 
@@ -160,7 +158,7 @@ function noticeLine(text) {
 function takeTyped(text) {
   // Only what is no token at all can be told here; the rest the services tell.
   const looksRight = text.trim().split(".").length === 3;
-  if (looksRight) take(text).then((taken) => taken || show());
+  if (looksRight && !take(text)) show();
   return looksRight;
 }
 
@@ -170,7 +168,7 @@ function speak(language) {
 }
 
 function keepPagesOnPhone() {
-  if (!navigator.serviceWorker) return;
+  if (!("serviceWorker" in navigator)) return;
   const address = "/sw.js";
   const policy = window.trustedTypes?.createPolicy("laundry", { createScriptURL: () => address });
   navigator.serviceWorker.register(policy ? policy.createScriptURL("") : address).catch(() => {
@@ -178,16 +176,14 @@ function keepPagesOnPhone() {
   });
 }
 
-async function start() {
+function start() {
   // Before anything that may take a while: an address is shown, shared and kept.
   const given = takeFromAddress();
-  store = await openPhotoStore();
   const kept = keptSession();
-  if (kept && !(kept.expired && navigator.onLine)) {
-    await enter(kept);
+  if (kept) {
+    enter(kept);
     show();
   } else {
-    if (kept) notice = { key: "start.expired" };
     signOut();
     if (given === null) show();
   }
@@ -199,6 +195,7 @@ async function start() {
     if (token !== null) takeNext(token);
   });
   watchOtherTabs(followOtherTab);
+  window.addEventListener("beforeunload", (event) => store.atRisk && event.preventDefault());
   keepPagesOnPhone();
 }
 

@@ -1,7 +1,13 @@
 // Photos that no service has confirmed yet, kept on the phone across reloads, crashes and days without a signal.
 
+import { within } from "./patience.js";
+
 const NAME = "laundry";
 const STORE = "photos";
+const OPEN_MS = 4000;
+const READ_MS = 10000;
+// 30 MB onto a slow phone's disk, strictly.
+const WRITE_MS = 20000;
 
 function asked(request) {
   return new Promise((resolve, reject) => {
@@ -18,72 +24,139 @@ function finished(transaction) {
   });
 }
 
-class DatabaseStore {
-  lasting = true;
+async function asBytes({ blob, ...photo }) {
+  return { ...photo, bytes: await blob.arrayBuffer(), type: blob.type };
+}
 
-  constructor(database) {
-    this.database = database;
+function asBlob({ bytes, type, ...photo }) {
+  return photo.blob ? photo : { ...photo, blob: new Blob([bytes], { type }) };
+}
+
+/**
+ * A browser's database says what it can do only when it is written to, so each photo is judged by its own write: as
+ * a Blob, as bytes (a private session of WebKit takes only those), and else kept in memory, while the page is open.
+ */
+export class PhotoStore {
+  #opening = null;
+  #bytesOnly = false;
+  #memory = new Map();
+  #askedToPersist = false;
+
+  /** Whether closing the page would lose a photo. */
+  get atRisk() {
+    return this.#memory.size > 0;
   }
 
+  /** Keep a photo. Resolves to null once it is on the disk, or to why it is only in memory: "no-room", "no-store". */
   async put(photo) {
-    // Strict: told only once it is on the disk, because the person may then delete or lose the original.
-    const transaction = this.database.transaction(STORE, "readwrite", { durability: "strict" });
-    transaction.objectStore(STORE).put(photo);
-    await finished(transaction);
+    try {
+      await this.#write(photo);
+    } catch (error) {
+      this.#memory.set(photo.key, photo);
+      return error?.name === "QuotaExceededError" ? "no-room" : "no-store";
+    }
+    this.#memory.delete(photo.key);
+    this.#askToPersist();
+    return null;
   }
 
-  async get(key) {
-    return asked(this.database.transaction(STORE).objectStore(STORE).get(key));
+  /** Whether a photo is still to be sent: another tab may have done it. Who cannot be asked has not. */
+  async has(key) {
+    if (this.#memory.has(key)) return true;
+    try {
+      return (await this.#read((photos) => photos.count(key))) > 0;
+    } catch {
+      return true;
+    }
   }
 
   async remove(key) {
-    const transaction = this.database.transaction(STORE, "readwrite");
-    transaction.objectStore(STORE).delete(key);
-    await finished(transaction);
+    this.#memory.delete(key);
+    await this.#change((photos) => photos.delete(key));
   }
 
   /** All photos of a person, oldest first. */
   async of(sub) {
-    const all = await asked(this.database.transaction(STORE).objectStore(STORE).index("sub").getAll(sub));
+    const inMemory = [...this.#memory.values()].filter((photo) => photo.sub === sub);
+    // Nobody is kept waiting by this, so a database that is slow to open is waited for.
+    await this.#patiently().catch(() => {});
+    const onDisk = await this.#read((photos) => photos.index("sub").getAll(sub)).catch(() => []);
+    const known = new Set(inMemory.map((photo) => photo.key));
+    const all = [...inMemory, ...onDisk.filter((photo) => !known.has(photo.key)).map(asBlob)];
     return all.sort((a, b) => a.addedAt - b.addedAt);
   }
-}
 
-/** Where a browser gives no database (some private modes): kept only while the page is open, and said so. */
-class MemoryStore {
-  lasting = false;
-  #photos = new Map();
-
-  async put(photo) {
-    this.#photos.set(photo.key, photo);
+  /** Why a photo is only in memory cannot be told any more, but that it is. */
+  inMemory(key) {
+    return this.#memory.has(key);
   }
 
-  async get(key) {
-    return this.#photos.get(key);
+  async #write(photo) {
+    if (!this.#bytesOnly) {
+      try {
+        return await this.#change((photos) => photos.put(photo));
+      } catch (error) {
+        if (["QuotaExceededError", "TimeoutError"].includes(error?.name)) throw error;
+      }
+    }
+    const inBytes = await asBytes(photo);
+    await this.#change((photos) => photos.put(inBytes));
+    this.#bytesOnly = true;
   }
 
-  async remove(key) {
-    this.#photos.delete(key);
+  async #change(how) {
+    const database = await this.#database();
+    // Strict: told only once it is on the disk, because the person may then delete or lose the original.
+    const transaction = database.transaction(STORE, "readwrite", { durability: "strict" });
+    const done = finished(transaction);
+    // Where the request itself throws, nobody waits for the end.
+    done.catch(() => {});
+    how(transaction.objectStore(STORE));
+    await within(WRITE_MS, done);
   }
 
-  async of(sub) {
-    return [...this.#photos.values()].filter((photo) => photo.sub === sub);
+  async #read(how) {
+    const database = await this.#database();
+    return within(READ_MS, asked(how(database.transaction(STORE).objectStore(STORE))));
   }
-}
 
-export async function openPhotoStore() {
-  try {
+  #database() {
+    // One that opens later is there for the next photo.
+    return within(OPEN_MS, this.#patiently());
+  }
+
+  #patiently() {
+    this.#opening ??= this.#open().catch((error) => {
+      this.#opening = null;
+      throw error;
+    });
+    return this.#opening;
+  }
+
+  async #open() {
     const request = indexedDB.open(NAME, 1);
     request.onupgradeneeded = () => {
       request.result.createObjectStore(STORE, { keyPath: "key" }).createIndex("sub", "sub");
     };
     const database = await asked(request);
+    const closed = () => (this.#opening = null);
+    database.onclose = closed;
     // A newer page of ours in another tab must not be held up by this one.
-    database.onversionchange = () => database.close();
-    // So that the browser does not clear it when the phone runs out of room; it may refuse.
-    await navigator.storage?.persist?.().catch(() => false);
-    return new DatabaseStore(database);
-  } catch {
-    return new MemoryStore();
+    database.onversionchange = () => {
+      database.close();
+      closed();
+    };
+    return database;
+  }
+
+  /** So that the browser does not clear it when the phone runs out of room. It may ask the person, or refuse. */
+  #askToPersist() {
+    if (this.#askedToPersist) return;
+    this.#askedToPersist = true;
+    try {
+      navigator.storage?.persist?.().catch(() => {});
+    } catch {
+      // Then it is kept as long as the browser likes.
+    }
   }
 }

@@ -1,5 +1,7 @@
 // Who is signed in on this phone. The token stays on the device (and out of every address) until sign-out or
-// its own end: a phone that kills the page in a basement must be able to go on sending without a new sign-in.
+// a service refuses it: a phone that kills the page in a basement must be able to go on sending without a new sign-in.
+
+import { forget, recall, remember } from "./kept.js";
 
 const KEY = "laundry.token";
 const TRY_MS = 10000;
@@ -15,7 +17,10 @@ function claimsOf(token) {
   }
 }
 
-/** Read what a token says of its holder; the services check whether it is true. Null if it is no token. */
+/**
+ * Read what a token says of its holder; the services check whether it is true, and whether its time is over, which
+ * the clock of a phone cannot tell. Null if it is no token.
+ */
 export function sessionOf(token) {
   const claims = claimsOf(token);
   if (!claims) return null;
@@ -24,8 +29,6 @@ export function sessionOf(token) {
     sub: claims.sub,
     role: claims.role,
     branches: Array.isArray(claims.branches) ? claims.branches.map(String) : [],
-    expired: typeof claims.exp === "number" && claims.exp * 1000 <= Date.now(),
-    expiresAt: typeof claims.exp === "number" ? claims.exp * 1000 : Infinity,
   };
 }
 
@@ -38,26 +41,26 @@ export function takeFromAddress() {
 }
 
 export function keptSession() {
-  const token = localStorage.getItem(KEY);
+  const token = recall(KEY);
   return token ? sessionOf(token) : null;
 }
 
 /** Keep a token. Returns its session, or null (and keeps nothing) if it is none. */
 export function signIn(token) {
   const session = sessionOf(token.trim());
-  if (session) localStorage.setItem(KEY, session.token);
+  if (session) remember(KEY, session.token);
   return session;
 }
 
 /** Forget a session; one that another tab has put in its place meanwhile stays. */
 export function signOut(session = keptSession()) {
-  if (session === null || keptSession()?.token === session.token) localStorage.removeItem(KEY);
+  if (session === null || keptSession()?.token === session.token) forget(KEY);
 }
 
 /** Call `onChange()` when another tab signs in or out. */
 export function watchOtherTabs(onChange) {
   window.addEventListener("storage", (event) => {
-    if (event.storageArea === localStorage && (event.key === KEY || event.key === null)) onChange();
+    if (event.key === KEY || event.key === null) onChange();
   });
 }
 

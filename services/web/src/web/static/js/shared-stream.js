@@ -29,8 +29,13 @@ export class SharedStream {
   }
 
   start() {
-    if (shareable()) this.#share();
-    else this.#own = new Stream(this.api, this.path, this.tell).start();
+    try {
+      if (shareable()) this.#share();
+      else this.#alone();
+    } catch {
+      // Channels are there, but not for this page.
+      this.#alone();
+    }
     return this;
   }
 
@@ -39,6 +44,14 @@ export class SharedStream {
     clearTimeout(this.#watch);
     this.#own?.stop();
     this.#channel?.close();
+  }
+
+  #alone() {
+    if (this.#stopped.signal.aborted) return;
+    clearTimeout(this.#watch);
+    this.#channel?.close();
+    this.#channel = null;
+    this.#own = new Stream(this.api, this.path, this.tell).start();
   }
 
   #share() {
@@ -64,8 +77,9 @@ export class SharedStream {
       this.#expect();
       try {
         await navigator.locks.request(this.#name, options, () => this.#lead());
-      } catch {
-        // Given up, taken away while this tab slept, or this tab ends.
+      } catch (error) {
+        // Given up, taken away while this tab slept, or this tab ends; anything else: there are no locks for this page.
+        if (error?.name !== "AbortError") return this.#alone();
       }
       this.#own?.stop();
       this.#own = null;

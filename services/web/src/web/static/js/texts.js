@@ -1,5 +1,6 @@
 // The language, and everything that depends on it.
 
+import { recall, remember } from "./kept.js";
 import en from "./texts/en.js";
 import ko from "./texts/ko.js";
 import modelsEn from "./texts/models-en.js";
@@ -9,7 +10,7 @@ const KEY = "laundry.language";
 const TEXTS = { ko: { ...ko, ...modelsKo }, en: { ...en, ...modelsEn } };
 
 function preferred() {
-  const kept = localStorage.getItem(KEY);
+  const kept = recall(KEY);
   if (kept in TEXTS) return kept;
   return navigator.languages.map((tag) => tag.slice(0, 2)).find((tag) => tag in TEXTS) ?? "en";
 }
@@ -32,7 +33,7 @@ export function useLanguage(name) {
 }
 
 export function chooseLanguage(name) {
-  localStorage.setItem(KEY, name);
+  remember(KEY, name);
   useLanguage(name);
 }
 

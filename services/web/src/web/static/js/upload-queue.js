@@ -1,12 +1,16 @@
 // Sends the kept photos, one after the other, until a service has confirmed each or refused it for good.
 
 import { Problem, problemOf } from "./api.js";
+import { within } from "./patience.js";
 
 const FIRST_PAUSE_MS = 1000;
 const LONGEST_PAUSE_MS = 60000;
 // Nothing sent and nothing heard for this long: the connection is dead, whatever the phone says.
 const SILENCE_MS = 45000;
 const OTHER_TAB_MS = 3000;
+const LOCK_MS = 3000;
+// A photo that lies in a cloud is fetched by the phone first.
+const READ_MS = 60000;
 
 function newKey() {
   const bytes = crypto.getRandomValues(new Uint8Array(16));
@@ -20,7 +24,8 @@ function newKey() {
  * leaves the phone's store only when a task with it exists or the person throws it away.
  *
  * Tells by events: "changed" (detail: item), "registered" (detail: {item, task}), "gone" (detail: item).
- * An item: {key, branchId, note, blob, addedAt, state: "waiting"|"sending"|"refused", progress 0..1, problem}.
+ * An item: {key, branchId, note, blob, addedAt, state: "waiting"|"sending"|"refused", progress 0..1, problem,
+ * unkept: null|"no-room"|"no-store"}.
  */
 export class UploadQueue extends EventTarget {
   items = [];
@@ -36,15 +41,25 @@ export class UploadQueue extends EventTarget {
     this.store = store;
   }
 
-  async start() {
-    for (const photo of await this.store.of(this.api.session.sub)) {
-      this.items.push({ ...photo, state: photo.problem ? "refused" : "waiting", progress: 0 });
-    }
+  start() {
     const { signal } = this.#stopped;
     window.addEventListener("online", () => this.#hurry(), { signal });
     document.addEventListener("visibilitychange", () => document.hidden || this.#hurry(), { signal });
-    this.#run();
+    this.#load();
     return this;
+  }
+
+  async #load() {
+    const kept = await this.store.of(this.api.session.sub);
+    if (this.#stopped.signal.aborted) return;
+    const known = new Set(this.items.map((item) => item.key));
+    for (const photo of kept.filter(({ key }) => !known.has(key))) {
+      const unkept = this.store.inMemory(photo.key) ? "no-store" : null;
+      const item = { ...photo, state: photo.problem ? "refused" : "waiting", progress: 0, unkept };
+      this.items.push(item);
+      this.#tell("changed", item);
+    }
+    this.#run();
   }
 
   stop() {
@@ -52,7 +67,10 @@ export class UploadQueue extends EventTarget {
     clearTimeout(this.#timer);
   }
 
-  /** Keep a photo and send it. Resolves once it is safe on the phone. */
+  /**
+   * Keep a photo and send it. Resolves once it is kept, on the phone or else (`unkept`: why) in memory. Rejects if
+   * the file cannot be read.
+   */
   async add(file, { branchId, note }) {
     const photo = {
       key: newKey(),
@@ -60,13 +78,13 @@ export class UploadQueue extends EventTarget {
       branchId,
       note,
       // A copy: the file behind a picked photo can change or vanish.
-      blob: new Blob([await file.arrayBuffer()], { type: file.type }),
+      blob: new Blob([await within(READ_MS, file.arrayBuffer())], { type: file.type }),
       name: file.name || "photo",
       addedAt: Date.now(),
       problem: null,
     };
-    await this.store.put(photo);
-    const item = { ...photo, state: "waiting", progress: 0 };
+    const unkept = await this.store.put(photo);
+    const item = { ...photo, state: "waiting", progress: 0, unkept };
     this.items.push(item);
     this.#tell("changed", item);
     this.#run();
@@ -84,7 +102,7 @@ export class UploadQueue extends EventTarget {
   /** Throw a photo away that is not being sent. */
   async discard(item) {
     if (item.state === "sending") return;
-    await this.store.remove(item.key);
+    await this.#removeFromStore(item);
     this.#forget(item);
     this.#tell("gone", item);
   }
@@ -97,8 +115,14 @@ export class UploadQueue extends EventTarget {
     this.items = this.items.filter((other) => other !== item);
   }
 
-  async #keep({ state: _state, progress: _progress, ...photo }) {
-    await this.store.put(photo);
+  async #keep(item) {
+    const { state: _state, progress: _progress, unkept: _unkept, ...photo } = item;
+    item.unkept = await this.store.put(photo);
+  }
+
+  /** One that stays in a store which fails is sent again some day, and makes no second task. */
+  async #removeFromStore(item) {
+    await this.store.remove(item.key).catch(() => {});
   }
 
   #hurry() {
@@ -115,15 +139,36 @@ export class UploadQueue extends EventTarget {
     if (this.#running || this.#stopped.signal.aborted) return;
     this.#running = true;
     try {
-      if (!navigator.locks) return await this.#sendAll();
-      // Two open tabs share the store; only one sends.
-      const name = `laundry-upload-${this.api.session.sub}`;
-      await navigator.locks.request(name, { ifAvailable: true }, async (lock) => {
-        if (lock) await this.#sendAll();
+      const lead = await this.#lead();
+      try {
+        if (lead.mine) await this.#sendAll();
         else if (this.items.some((item) => item.state === "waiting")) this.#later(OTHER_TAB_MS);
-      });
+      } finally {
+        lead.release();
+      }
     } finally {
       this.#running = false;
+    }
+  }
+
+  /** Two open tabs share the store; only one sends. Without locks both may, which makes no second task. */
+  async #lead() {
+    const name = `laundry-upload-${this.api.session.sub}`;
+    let release;
+    const released = new Promise((resolve) => (release = resolve));
+    try {
+      const granted = new Promise((resolve, reject) => {
+        const hold = (lock) => {
+          resolve(Boolean(lock));
+          return lock && released;
+        };
+        navigator.locks.request(name, { ifAvailable: true }, hold).catch(reject);
+      });
+      return { mine: await within(LOCK_MS, granted), release };
+    } catch {
+      // A lock that comes late is let go at once.
+      release();
+      return { mine: true, release };
     }
   }
 
@@ -131,9 +176,9 @@ export class UploadQueue extends EventTarget {
     for (;;) {
       const item = this.items.find((each) => each.state === "waiting");
       if (!item || this.#stopped.signal.aborted) return;
-      const wait = this.nextTryAt - Date.now();
+      const wait = this.nextTryAt - performance.now();
       if (wait > 0) return this.#later(wait);
-      if (await this.store.get(item.key)) await this.#sendOne(item);
+      if (await this.store.has(item.key)) await this.#sendOne(item);
       else {
         // Another tab did.
         this.#forget(item);
@@ -148,7 +193,7 @@ export class UploadQueue extends EventTarget {
     try {
       const task = await this.#post(item);
       this.#failures = 0;
-      await this.store.remove(item.key);
+      await this.#removeFromStore(item);
       this.#forget(item);
       this.#tell("registered", { item, task });
     } catch (error) {
@@ -170,7 +215,7 @@ export class UploadQueue extends EventTarget {
     if (problem.passing) {
       const pause = Math.min(FIRST_PAUSE_MS * 2 ** this.#failures, LONGEST_PAUSE_MS);
       this.#failures += 1;
-      this.nextTryAt = Date.now() + Math.max((problem.retryAfterS ?? 0) * 1000, pause * (0.5 + Math.random() / 2));
+      this.nextTryAt = performance.now() + Math.max((problem.retryAfterS ?? 0) * 1000, pause * (0.5 + Math.random() / 2));
       // To the back, so that one photo a service stumbles over does not hold up the others.
       this.#forget(item);
       this.items.push(item);

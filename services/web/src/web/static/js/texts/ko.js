@@ -14,6 +14,7 @@ export default {
 
   "connection.offline": "오프라인입니다. 사진은 찍을 수 있고, 연결되면 보냅니다.",
   "connection.offlineWaiting": "오프라인입니다. 사진 {count}장이 이 휴대폰에 안전하게 있고, 연결되면 보냅니다.",
+  "connection.offlineUnkept": "오프라인입니다. 사진 {count}장이 이 화면에서 기다립니다. 닫지 않고 두면 연결될 때 보냅니다.",
   "connection.away": "실시간 연결이 끊겼습니다. 다시 연결하며 그동안 주기적으로 확인합니다.",
 
   "connection.crowded": "열려 있는 화면이 너무 많아 실시간으로 연결할 수 없습니다. 대신 주기적으로 확인합니다. 쓰지 않는 화면을 닫아 주세요.",
@@ -34,6 +35,7 @@ export default {
   "start.local": "이 컴퓨터의 시험 환경이라면 터미널에서:",
   "start.expired": "로그인이 만료되었습니다. 다시 로그인하세요.",
   "start.expiredWaiting": "로그인이 만료되었습니다. 보내지 못한 사진 {count}장은 이 휴대폰에 안전하게 있고, 다시 로그인하면 보냅니다.",
+  "start.expiredUnkept": "로그인이 만료되었습니다. 보내지 못한 사진 {count}장이 열려 있는 이 화면에만 있습니다. 닫지 말고 다시 로그인하세요.",
   "start.noPage": "이 역할을 위한 화면은 없습니다",
   "start.noPageText": "이 화면은 헬퍼와 지점주, 운영자를 위한 것입니다. 지금 역할: {role}.",
 
@@ -60,18 +62,23 @@ export default {
   "helper.empty": "아직 등록한 세탁물이 없습니다",
   "helper.emptyText": "첫 사진을 찍으면 여기에서 판독을 바로 볼 수 있습니다.",
   "helper.noBranch": "로그인에 지점이 없습니다. 관리자에게 지점을 추가해 달라고 하세요.",
-  "helper.notLasting": "이 브라우저는 사진을 저장해 두지 못합니다. 전송이 끝날 때까지 화면을 닫지 마세요.",
-  "helper.notKept": "사진을 휴대폰에 저장하지 못했습니다. 저장 공간을 비운 뒤 다시 골라 주세요.",
-  "helper.added": "사진 {count}장을 저장했고 전송합니다.",
+  "helper.no-store": "이 브라우저에서는 사진을 저장해 둘 수 없습니다. 사진은 이 화면에서 바로 보냅니다. 전송이 끝날 때까지 닫지 마세요.",
+  "helper.no-room": "휴대폰에 사진을 저장할 공간이 없습니다. 사진은 이 화면에서 바로 보냅니다. 전송이 끝날 때까지 닫지 마세요.",
+  "helper.unread": "휴대폰에서 읽지 못한 사진: {names}. 다시 고르거나 새로 찍어 주세요.",
+  "helper.unreadOthers": "나머지 {count}장은 보내고 있습니다.",
+  "helper.added": "사진 {count}장을 받아 전송합니다.",
   "helper.sayRegistered": "등록되었습니다.",
   "helper.sayRead": "판독되었습니다: {labels}.",
   "helper.sayUnreadable": "사진을 읽을 수 없습니다.",
   "helper.signOutWaiting": "아직 보내지 못한 사진이 {count}장 있습니다. 사진은 이 휴대폰에 남아 있다가 다시 로그인하면 전송됩니다. 로그아웃할까요?",
 
+  "helper.signOutUnkept": "아직 보내지 못한 사진 {count}장이 열려 있는 이 화면에만 있습니다. 화면을 닫기 전에 다시 로그인하면 전송됩니다. 로그아웃할까요?",
+
   "upload.waiting": "전송 대기 중",
   "upload.sending": "전송 중",
   "upload.refused": "등록되지 않았습니다",
   "upload.safe": "사진은 이 휴대폰에 안전하게 있습니다",
+  "upload.unkept": "사진은 열려 있는 이 화면에만 있습니다",
   "upload.progress": "전송 진행률",
 
   "photo.of": "세탁물 사진: {labels}",
