@@ -26,6 +26,9 @@ BLOB_PUT_FAILS = """
     return put.apply(this, arguments);
   };
 """
+BLOCKED = """
+  Object.defineProperty(window, "%s", {get() { throw new DOMException("no", "SecurityError"); }});
+"""
 PUT_FAILS = """
   IDBObjectStore.prototype.put = () => {
     throw new DOMException("no", "%s");
@@ -34,9 +37,7 @@ PUT_FAILS = """
 LIMITS = {
     "asks the person whether to persist": f"StorageManager.prototype.persist = {NEVER};",
     "database never opens": "IDBFactory.prototype.open = () => ({});",
-    "database is blocked": (
-        "Object.defineProperty(window, 'indexedDB', {get() { throw new DOMException('no', 'SecurityError'); }});"
-    ),
+    "database is blocked": BLOCKED % "indexedDB",
     "takes no blobs": BLOB_PUT_FAILS,
     "has no room": PUT_FAILS % "QuotaExceededError",
     "takes nothing": PUT_FAILS % "UnknownError",
@@ -45,9 +46,7 @@ LIMITS = {
     "denies channels": "window.BroadcastChannel = class { constructor() { throw new DOMException('no'); } };",
     "never registers the worker": f"ServiceWorkerContainer.prototype.register = {NEVER};",
     "denies the worker": f"ServiceWorkerContainer.prototype.register = {DENIED};",
-    "blocks cookies": (
-        "Object.defineProperty(window, 'localStorage', {get() { throw new DOMException('no', 'SecurityError'); }});"
-    ),
+    "blocks cookies": BLOCKED % "localStorage",
 }
 
 

@@ -16,9 +16,19 @@ function keyOf(machine) {
   return `${machine.branch_id}/${machine.id}`;
 }
 
+/** What is wrong with a machine, in words; empty if nothing is known. */
+function faultOf(machine) {
+  const [fault] = machine.open_faults ?? [];
+  if (!fault) return "";
+  const key = `cause.${fault.cause}`;
+  const what = fault.fault_code ?? (fault.metric && word("metric", fault.metric));
+  return [has(key) ? t(key) : fault.cause, what].filter(Boolean).join(" · ");
+}
+
 /** Equipment faults of the owner's branches: new ones on top of everything, all of them in a list. */
 export class Alerts {
   #known = new Map();
+  #faulty = null;
   #list = h("ol", { class: "alerts" });
   #trouble = h("div", {});
   #loaded = false;
@@ -43,6 +53,12 @@ export class Alerts {
 
   tick() {
     for (const time of this.#list.querySelectorAll("time")) time.textContent = ago(time.dateTime);
+  }
+
+  /** Show the machines that are in fault now, of which nobody may have been notified (without a phone, nobody is). */
+  showFaulty(machines) {
+    this.#faulty = machines;
+    this.#draw();
   }
 
   async #refresh() {
@@ -106,8 +122,11 @@ export class Alerts {
 
   #draw() {
     const newest = [...this.#known.values()].sort((a, b) => (a.id < b.id ? 1 : -1)).slice(0, SHOWN);
+    const faulty = this.#faulty ?? [];
     put(
       this.#list,
+      faulty.slice(0, SHOWN).map((machine) => this.#openRow(machine)),
+      faulty.length > SHOWN && h("li", { class: "nothing" }, t("alerts.moreOpen", { count: faulty.length - SHOWN })),
       newest.map((item) =>
         h(
           "li",
@@ -122,7 +141,24 @@ export class Alerts {
           ),
         ),
       ),
-      this.#loaded && !newest.length && h("li", { class: "nothing" }, t("alerts.none")),
+      this.#loaded && this.#faulty?.length === 0 && !newest.length && h("li", { class: "nothing" }, t("alerts.none")),
+    );
+  }
+
+  #openRow(machine) {
+    const since = machine.open_faults?.[0]?.detected_at;
+    const many = this.api.session.branches.length > 1;
+    return h(
+      "li",
+      { "data-state": "faulty" },
+      icon("alert"),
+      h(
+        "div",
+        {},
+        h("p", { class: "alert-title" }, t("alerts.open", { what: `${word("equipment", machine.kind)} ${machine.id}` })),
+        h("p", {}, faultOf(machine)),
+        h("p", { class: "meta" }, since && h("time", { datetime: since, title: moment(since) }, ago(since)), many && h("span", {}, machine.branch_id)),
+      ),
     );
   }
 }
@@ -135,8 +171,9 @@ export class Equipment {
   #trouble = h("div", {});
   #loaded = false;
 
-  constructor(api, { onState }) {
-    this.api = api;
+  /** `onFaulty(machines)` is told which are in fault, `onState` how the live connection is. */
+  constructor(api, { onFaulty, onState }) {
+    Object.assign(this, { api, onFaulty });
     this.element = h("div", {}, this.#trouble, this.#list);
     this.live = new Live(api, "/api/monitoring/equipment/stream", {
       refresh: () => this.#refresh(),
@@ -196,6 +233,7 @@ export class Equipment {
     const rank = (machine) => `${machine.state === "ok" ? 1 : 0} ${machine.branch_id} ${machine.id}`;
     const machines = [...this.#known.values()].sort((a, b) => (rank(a) < rank(b) ? -1 : 1));
     const many = this.api.session.branches.length > 1;
+    if (this.#loaded) this.onFaulty(machines.filter((machine) => machine.state !== "ok"));
     put(
       this.#list,
       machines.map((machine) =>
@@ -217,12 +255,8 @@ export class Equipment {
   }
 
   #condition(machine) {
-    const [fault] = machine.open_faults ?? [];
-    if (fault) {
-      const key = `cause.${fault.cause}`;
-      const what = fault.fault_code ?? (fault.metric && word("metric", fault.metric));
-      return h("span", {}, [has(key) ? t(key) : fault.cause, what].filter(Boolean).join(" · "));
-    }
+    const fault = faultOf(machine);
+    if (fault) return h("span", {}, fault);
     const heard = machine.last_sample?.received_at;
     return heard ? h("span", {}, t("equipment.heard", { time: ago(heard) })) : null;
   }

@@ -87,6 +87,10 @@ export class HelperPage {
     this.#draw();
   }
 
+  get title() {
+    return t("helper.documentTitle");
+  }
+
   close() {
     this.#closed.abort();
     this.live.stop();

@@ -143,7 +143,7 @@ function show() {
   }
   const address = Page ? `/${session.role}` : "/";
   if (location.pathname !== address) history.replaceState(null, "", address);
-  document.title = Page ? t(`${session.role}.documentTitle`) : t("frame.name");
+  document.title = page?.title ?? `${t(session ? "start.noPage" : "start.signIn")} · ${t("frame.name")}`;
   const line = session && notice && noticeLine(t(notice.key, notice.values));
   put(app, ...frame({ session, onLanguage: speak, onSignOut: leaveByChoice }, line, content));
 }

@@ -9,6 +9,7 @@ const VIEWS = { models: ModelsPage, queues: DeadLettersPage };
 
 export class OperatorPage {
   #page = null;
+  #name = "models";
   #stage = h("div");
   #buttons = {};
 
@@ -22,17 +23,23 @@ export class OperatorPage {
     this.#choose(asked in VIEWS ? asked : "models");
   }
 
+  get title() {
+    return t(`operator.${this.#name}.documentTitle`);
+  }
+
   close() {
     this.#page?.close();
   }
 
   #choose(name) {
     this.#page?.close();
+    this.#name = name;
     this.#page = new VIEWS[name](this.signedIn);
     for (const [each, button] of Object.entries(this.#buttons)) {
       if (each === name) button.setAttribute("aria-current", "page");
       else button.removeAttribute("aria-current");
     }
+    document.title = this.title;
     history.replaceState(null, "", `${location.pathname}?view=${name}`);
     put(this.#stage, this.#page.element);
   }

@@ -34,6 +34,7 @@ export class OwnerPage {
   #alertCount = h("span", { class: "count-badge alarm", hidden: true });
   #connection = connectionLine();
   #states = new Map();
+  #unseen = 0;
 
   constructor({ session, api, photos }) {
     Object.assign(this, { session, api, photos });
@@ -41,7 +42,10 @@ export class OwnerPage {
       onCount: (count) => this.#showAlertCount(count),
       onState: (state) => this.#showState("alerts", state),
     });
-    this.equipment = new Equipment(api, { onState: (state) => this.#showState("equipment", state) });
+    this.equipment = new Equipment(api, {
+      onFaulty: (machines) => this.alerts.showFaulty(machines),
+      onState: (state) => this.#showState("equipment", state),
+    });
     this.element = h(
       "div",
       { class: "owner" },
@@ -274,7 +278,13 @@ export class OwnerPage {
   #showAlertCount(count) {
     this.#alertCount.hidden = count === 0;
     this.#alertCount.textContent = String(count);
-    document.title = count ? `(${count}) ${t("alerts.title")} · ${t("owner.documentTitle")}` : t("owner.documentTitle");
+    this.#unseen = count;
+    document.title = this.title;
+  }
+
+  get title() {
+    const name = t("owner.documentTitle");
+    return this.#unseen ? `(${this.#unseen}) ${t("alerts.title")} · ${name}` : name;
   }
 
   #tick() {

@@ -127,6 +127,8 @@ export default {
 
   "alerts.title": "Equipment alerts",
   "alerts.none": "No alerts.",
+  "alerts.open": "{what} is in fault",
+  "alerts.moreOpen": "{count} more are in fault: see Equipment.",
   "alerts.gotIt": "Got it",
   "alerts.dismiss": "Got it: {title}",
   "alerts.hint": "They appear at once while this page is open. With the page closed, only the push on a registered phone reaches you.",
@@ -202,7 +204,8 @@ export default {
   "problem.504": "The service did not answer in time. Try again in a moment.",
   "problem.5xx": "Something went wrong at the service. Try again in a moment.",
 
-  "operator.documentTitle": "Models · Smart Laundry",
+  "operator.models.documentTitle": "Models · Smart Laundry",
+  "operator.queues.documentTitle": "Queues and dead letters · Smart Laundry",
   "operator.views": "Pages",
   "operator.models": "Models",
   "operator.queues": "Queues and dead letters",

@@ -120,6 +120,8 @@ export default {
 
   "alerts.title": "설비 알림",
   "alerts.none": "알림이 없습니다.",
+  "alerts.open": "{what} 고장 중",
+  "alerts.moreOpen": "{count}대가 더 고장 중입니다. 설비를 보세요.",
   "alerts.gotIt": "알겠습니다",
   "alerts.dismiss": "알겠습니다: {title}",
   "alerts.hint": "이 화면이 열려 있는 동안 바로 나타납니다. 화면을 닫아 두면 등록된 휴대폰의 푸시로만 받습니다.",
@@ -195,7 +197,8 @@ export default {
   "problem.504": "서비스가 제때 답하지 않았습니다. 잠시 후 다시 시도하세요.",
   "problem.5xx": "서비스에 문제가 생겼습니다. 잠시 후 다시 시도하세요.",
 
-  "operator.documentTitle": "모델 · 스마트 세탁",
+  "operator.models.documentTitle": "모델 · 스마트 세탁",
+  "operator.queues.documentTitle": "큐와 데드 레터 · 스마트 세탁",
   "operator.views": "화면",
   "operator.models": "모델",
   "operator.queues": "큐와 데드 레터",
