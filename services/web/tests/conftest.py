@@ -1,8 +1,6 @@
 """The web service in front of fake services, and a Chromium that looks at it."""
 
-import os
 import re
-import shutil
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -11,13 +9,14 @@ from typing import Any
 import httpx
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, async_playwright, expect
+from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, expect
 
 from laundry_testing.identity import FileIdentity
 from laundry_testing.serving import serving
 from web.app import create_app
 from web.settings import WebSettings
 
+from .browsers import ENGINES, Engines, Window, chromium_running
 from .fake_services import FakeServices
 
 PATIENCE_MS = 20_000
@@ -49,24 +48,25 @@ async def site(services: FakeServices) -> AsyncIterator[httpx.AsyncClient]:
         yield client
 
 
-def chromium() -> str:
-    """Find Chromium, or skip."""
-    path = os.environ.get("LAUNDRY_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
-    if path is None:
-        pytest.skip("Chromium is not installed (apt-get install chromium, or set LAUNDRY_CHROMIUM)")
-    return path
-
-
 @pytest_asyncio.fixture(loop_scope="session", scope="session")
 async def browser() -> AsyncIterator[Browser]:
     """One Chromium for all tests; each opens contexts of its own."""
-    path = chromium()
-    async with async_playwright() as playwright:
-        found = await playwright.chromium.launch(
-            executable_path=path, args=["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"]
-        )
+    async with chromium_running() as found:
         yield found
-        await found.close()
+
+
+@pytest_asyncio.fixture(loop_scope="session", scope="session")
+async def engines() -> AsyncIterator[Engines]:
+    """Every browser that people have."""
+    async with AsyncExitStack() as stack:
+        yield Engines(stack)
+
+
+@pytest_asyncio.fixture(loop_scope="session", params=list(ENGINES))
+async def window(engines: Engines, request: pytest.FixtureRequest) -> AsyncIterator[Window]:
+    """Open a window of each browser in turn."""
+    async with engines.window(request.param) as opened:
+        yield opened
 
 
 class OpenPage:

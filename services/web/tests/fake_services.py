@@ -109,8 +109,9 @@ class FakeServices:
         branch_id: str = "b1",
         minutes_ago: float = 0,
         note: str | None = None,
+        photo: bytes | None = None,
     ) -> Item:
-        photo = picture(kind, colour=colour)
+        photo = photo or picture(kind, colour=colour)
         task = self._new_task(photo, branch_id, "helper-1", note, minutes_ago)
         if status != "submitted":
             self.read(task["id"], labels, needs_review=needs_review, multiple=multiple)

@@ -105,7 +105,7 @@ export class HelperPage {
     );
     this.note = h("input", { id: "note", type: "text", maxlength: 500, autocomplete: "off", placeholder: t("helper.notePlaceholder") });
     return [
-      branches.length > 1 && h("div", { class: "field" }, h("label", { for: "branch" }, t("helper.branch")), branch),
+      branches.length > 1 && h("div", { class: "field" }, h("label", { for: "branch" }, t("helper.branch")), h("div", { class: "choice" }, branch)),
       h("div", { class: "field" }, h("label", { for: "note" }, t("helper.note")), this.note),
       this.#unkept,
       this.#unread,
