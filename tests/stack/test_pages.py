@@ -24,7 +24,10 @@ PATIENCE_MS = 60_000
 async def browser() -> AsyncIterator[Browser]:
     path = os.environ.get("LAUNDRY_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
     if path is None:
-        pytest.skip("Chromium is not installed (apt-get install chromium, or set LAUNDRY_CHROMIUM)")
+        missing = "Chromium is not installed (apt-get install chromium, or set LAUNDRY_CHROMIUM)"
+        if os.environ.get("CI"):
+            pytest.fail(missing)
+        pytest.skip(missing)
     async with async_playwright() as playwright:
         chromium = await playwright.chromium.launch(
             executable_path=path, args=["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"]

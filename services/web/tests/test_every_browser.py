@@ -170,7 +170,9 @@ def fill(services: FakeServices, count: int) -> None:
         )
         services.fault(f"{LONG[:-4]}-{number}")
     [model, *_] = services.models.models
-    services.models.models = [model | {"version": f"{LONG}-{number}"} for number in range(min(count, 50))]
+    services.models.models = [
+        model | {"version": f"{LONG}-{number}", "champion": number == 0} for number in range(min(count, 50))
+    ]
     for number in range(min(count, 12)):
         run = services.models.run("failed", error=LONG, requested_by=LONG, model_version=f"{LONG}-{number}")
         services.models.note(run["id"], LONG)
