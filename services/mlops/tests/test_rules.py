@@ -4,7 +4,6 @@ import hashlib
 from pathlib import Path
 
 import numpy as np
-import onnx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -12,7 +11,7 @@ from hypothesis import strategies as st
 from laundry_reading.manifest import Manifest
 from laundry_reading.model import Model
 from laundry_testing.models import LABELS as LABELS3
-from laundry_testing.models import colour_model, manifest_of, photo_of, ship
+from laundry_testing.models import averaged, colour_model, manifest_of, photo_of, ship
 from mlops.examples import FIRST_BRANCHES, HOLDOUT_SHARE, side_of, single_label
 from mlops.heldout import entry_of, held_out_of
 from mlops.refit import held_out
@@ -29,7 +28,7 @@ from mlops.refit.head import (
     whole,
 )
 from mlops.runs import STATUSES, may_become, sources_of
-from mlops.training.familiar import add_known
+from mlops.training.beside import Layer, add_inputs, add_layer
 
 LABELS = ("a", "b", "c")
 
@@ -171,7 +170,9 @@ def test_a_model_file_takes_another_last_layer_again_and_again(seed: int, temper
 
 
 def test_another_last_layer_leaves_the_layer_that_tells_strangers() -> None:
-    model = add_known(onnx.load_from_string(colour_model("m1")), np.array([3.0, -2.0, 1.0]), -0.5)
+    random = np.random.default_rng(7)
+    layer = Layer(random.normal(size=(6, 4)), random.normal(size=4), random.normal(size=4), np.zeros(1))
+    model = add_layer(add_inputs(averaged(colour_model("m1"))), layer, "known")
     image = np.random.default_rng(1).integers(0, 256, (2, 32, 32, 3), dtype=np.uint8)
     before = Model.load(model.SerializeToString())
     file = replace_head(model.SerializeToString(), Head(np.eye(3), np.zeros(3)), version="m2")

@@ -9,40 +9,14 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
 from laundry_reading.model import Model, session_options
-from laundry_testing.models import COLOURS, LABELS, SIZE, colour_model, seeing_several
+from laundry_testing.models import COLOURS, LABELS, SIZE, averaged, colour_model, seeing_several
+from mlops.training.beside import INPUTS, Layer, add_inputs, add_layer, hide_inputs, look, mean_of
 from mlops.training.compose import SINGLE, compose
 from mlops.training.piles import judge_piles, piles_to_judge
-from mlops.training.several import SPREAD, Layer, add_several, add_spread, choose_several_threshold
+from mlops.training.several import choose_several_threshold
 
 PHOTOS = np.stack([np.full((40, 40, 3), COLOURS[label], dtype=np.uint8) for label in LABELS])
 TARGETS = np.arange(len(LABELS))
-
-
-def averaged(file: bytes) -> onnx.ModelProto:
-    """The colour model with places averaged as the shipped one does it: a mean over a map, then a shape."""
-    model = onnx.load_from_string(file)
-    graph = model.graph
-    kept = [node for node in graph.node if node.output[0] not in {"colour", "features"}]
-    cast = next(node for node in kept if node.output[0] == "floats")
-    del graph.node[:]
-    graph.node.extend(
-        [
-            cast,
-            helper.make_node("Transpose", ["floats"], ["turned"], perm=[0, 3, 1, 2]),
-            helper.make_node("Mul", ["turned", "scale"], ["map"]),
-            helper.make_node("ReduceMean", ["map", "places"], ["mean"], keepdims=0),
-            helper.make_node("Reshape", ["mean", "shape"], ["features"]),
-            *(node for node in kept if node is not cast),
-        ]
-    )
-    graph.initializer.extend(
-        [
-            numpy_helper.from_array(np.array([2, 3], dtype=np.int64), "places"),
-            numpy_helper.from_array(np.array([-1, 3], dtype=np.int64), "shape"),
-        ]
-    )
-    onnx.checker.check_model(model)
-    return model
 
 
 def some_layer(seed: int) -> Layer:
@@ -54,23 +28,39 @@ def some_layer(seed: int) -> Layer:
 
 @settings(max_examples=20, deadline=None)
 @given(seed=st.integers(0, 10_000))
-def test_a_file_computes_the_layer_on_means_and_deviations(seed: int) -> None:
-    model = add_several(add_spread(averaged(colour_model("m1"))), some_layer(seed))
-    onnx.checker.check_model(model)
+def test_a_file_computes_the_layers_on_means_and_deviations(seed: int) -> None:
+    model = add_inputs(averaged(colour_model("m1")))
     photos = np.random.default_rng(seed).integers(0, 256, (3, SIZE, SIZE, 3), dtype=np.uint8)
-    told = Model.load(model.SerializeToString()).predict_all(photos).several
     places = photos.reshape(3, -1, 3) / 255
-    expected = some_layer(seed).chance(np.hstack([places.mean(axis=1), places.std(axis=1)]))
-    np.testing.assert_allclose(told, expected, atol=2e-4)
+    expected = np.hstack([places.mean(axis=1), places.std(axis=1)])
+    looked = look(model, photos)
+    np.testing.assert_allclose(looked.inputs, expected, atol=2e-4)
+    known, several = some_layer(seed), mean_of([some_layer(seed + 1), some_layer(seed + 2)])
+    model = hide_inputs(add_layer(add_layer(model, known, "known"), several, "several"))
+    onnx.checker.check_model(model)
+    told = Model.load(model.SerializeToString()).predict_all(photos)
+    np.testing.assert_allclose(told.known, known.chance(expected), atol=2e-4)
+    np.testing.assert_allclose(told.several, several.chance(expected), atol=2e-4)
+    np.testing.assert_allclose(told.probs, looked.probs, atol=1e-6)
 
 
-def test_the_deviation_of_a_plain_photo_is_nothing_and_leaves_the_file_when_it_was_used() -> None:
-    model = add_spread(averaged(colour_model("m1")))
+@settings(max_examples=20, deadline=None)
+@given(seeds=st.lists(st.integers(0, 10_000), min_size=1, max_size=5))
+def test_the_mean_of_layers_is_one_layer_whose_logit_is_their_mean(seeds: list[int]) -> None:
+    inputs = np.random.default_rng(0).normal(size=(7, 6))
+    layers = [some_layer(seed) for seed in seeds]
+    logits = [np.log(each.chance(inputs) / (1 - each.chance(inputs))) for each in layers]
+    expected = 1 / (1 + np.exp(-np.mean(logits, axis=0)))
+    np.testing.assert_allclose(mean_of(layers).chance(inputs), expected, atol=1e-6)
+
+
+def test_the_deviation_of_a_plain_photo_is_nothing_and_leaves_the_outputs_when_it_was_used() -> None:
+    model = add_inputs(averaged(colour_model("m1")))
 
     session = onnxruntime.InferenceSession(model.SerializeToString(), session_options())
     plain = np.full((1, SIZE, SIZE, 3), 255, dtype=np.uint8)
-    assert np.abs(session.run([SPREAD], {"image": plain})[0]).max() < 1e-3
-    outputs = {each.name for each in add_several(model, some_layer(1)).graph.output}
+    assert np.abs(session.run([INPUTS], {"image": plain})[0][:, 3:]).max() < 1e-3
+    outputs = {each.name for each in hide_inputs(add_layer(model, some_layer(1), "several")).graph.output}
     assert outputs == {"probs", "features", "several"}
 
 
@@ -78,7 +68,7 @@ def test_a_model_whose_features_are_no_mean_cannot_tell() -> None:
     model = onnx.load_from_string(colour_model("m1"))
     next(node for node in model.graph.node if node.output[0] == "features").op_type = "Add"
     with pytest.raises(ValueError, match="no mean"):
-        add_spread(model)
+        add_inputs(model)
 
 
 def test_who_sees_several_asks_a_person_however_sure_it_is() -> None:

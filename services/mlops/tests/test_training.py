@@ -11,17 +11,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
-import onnx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from laundry_reading.manifest import Manifest
 from laundry_reading.model import Model
-from laundry_testing.models import COLOURS, colour_model
+from laundry_testing.models import COLOURS, averaged, colour_model
 from mlops.refit.graph import read_head, replace_head
 from mlops.refit.head import Head
 from mlops.training import dataset
+from mlops.training.beside import Layer, add_inputs, add_layer, hide_inputs
 from mlops.training.card import write_card
 from mlops.training.evaluate import (
     calibration_error,
@@ -31,7 +31,7 @@ from mlops.training.evaluate import (
     log_loss,
     softmax,
 )
-from mlops.training.familiar import add_known, fit_known
+from mlops.training.familiar import DrawnScore
 from mlops.training.piles import PileScore
 
 MODELS = Path(__file__).parents[3] / "models"
@@ -90,20 +90,16 @@ def test_the_figures_are_counted_right() -> None:
     assert sum(map(sum, result.confusion)) == 200
 
 
-def test_other_things_are_told_from_the_classes_and_go_to_a_person() -> None:
-    random = np.random.default_rng(1)
-    features = np.concatenate([random.normal(1, 0.5, (300, 3)), random.normal(-1, 0.5, (60, 3))])
-    known = np.arange(360) < 300
-    weights, bias = fit_known(features, known, strength=1.0)
-    said = 1 / (1 + np.exp(-(features @ weights + bias)))
-    assert ((said > 0.5) == known).mean() > 0.97
-    with pytest.raises(ValueError, match="both"):
-        fit_known(features[:300], known[:300])
+def only_red() -> Layer:
+    """Tells red from the other colours by their means."""
+    first = np.zeros((6, 1))
+    first[:3, 0] = 20.0, -20.0, -20.0
+    return Layer(first, np.zeros(1), np.ones(1), np.full(1, -5.0))
 
 
 def test_a_file_tells_what_it_hardly_knows_and_keeps_telling_after_a_refit() -> None:
     # Of the colours only red is of the classes.
-    file = add_known(onnx.load_from_string(colour_model("m1")), np.array([20.0, -20.0, -20.0]), 0.0)
+    file = hide_inputs(add_layer(add_inputs(averaged(colour_model("m1"))), only_red(), "known"))
     first = Model.load(file.SerializeToString())
     head = read_head(file.SerializeToString())
     refitted = Model.load(
@@ -223,7 +219,9 @@ def test_the_card_tells_the_figures_it_was_given() -> None:
         right=0.71,
         found=0.72,
     )
-    card = write_card(manifest, result, [pile])
+    card = write_card(manifest, result, [pile], [DrawnScore("a drawn boat", 40, 0.85)])
+    assert "| a drawn boat | 40 | 85% |" in card
+    assert f"| other things, photos of held-out households | 50 | {result.other_reviewed:.0%} |" in card
     assert "| two on one | 30 | 83% | 90% | 7% |" in card
     assert "| two on one | 31% | 62% | 71% | 72% |" in card
     assert "laundry-9.9.9" in card

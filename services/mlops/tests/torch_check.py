@@ -1,16 +1,19 @@
 """Run by the interpreter that has torch: the shipped weights, and a fine-tuning that is broken off."""
 
+import shutil
 import sys
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
 import torch
 
 from laundry_reading.manifest import Manifest
-from laundry_reading.model import Model
+from laundry_reading.model import Model, session_options
 from mlops.heldout import entry_of
+from mlops.training.beside import HIDDEN, fit_layer
 from mlops.training.course import Course
-from mlops.training.publish import compute_logits
+from mlops.training.publish import NothingTrained, compute_logits, take_weights
 from mlops.training.refine import Material, load_network, refine
 from mlops.training.weights import BrokenWeights, unpack
 
@@ -74,4 +77,34 @@ assert not torch.equal(was["trunk.12.body.0.weight"], now["trunk.12.body.0.weigh
 for name in was:
     if "running" in name:
         assert torch.allclose(was[name], now[name]), name
+# A layer beside the last one finds what is so, its weights count, and its mean of seeds is one layer.
+inputs = np.concatenate([random.normal(1, 0.5, (300, 6)), random.normal(-1, 0.5, (60, 6))])
+truth = np.arange(360) < 300
+layer = fit_layer(inputs, truth, seeds=(1, 2), epochs=60)
+assert layer.first.shape == (6, 2 * HIDDEN), layer.first.shape
+assert ((layer.chance(inputs) > 0.5) == truth).mean() > 0.97
+doubtful = fit_layer(inputs, truth, np.where(truth, 1.0, 50.0), epochs=60)
+between = random.normal(0, 0.5, (200, 6))
+assert doubtful.chance(between).mean() < layer.chance(between).mean()
+for same in (truth | True, truth & False):
+    try:
+        fit_layer(inputs, same)
+        raise AssertionError("one kind of photo was enough")
+    except ValueError:
+        pass
+
+# Whoever finishes the network of a weights file gets that network, and no other's manifest is taken.
+plain, facts = take_weights(models / entry.file, size=size, work=work, run="again")
+assert {"arithmetic", "rounding_gap"}.isdisjoint(facts), facts
+assert facts["parameters"] == manifest.lineage["parameters"], facts
+session = onnxruntime.InferenceSession(plain.SerializeToString(), session_options())
+np.testing.assert_allclose(session.run(["probs"], {"image": pixels})[0].argmax(1), logits.argmax(1))
+shutil.copy(models / entry.file, work)
+(work / "manifest.json").write_text(manifest.to_json().replace(entry.sha256, "0" * 64))
+for foreign in (work / entry.file, work / "none.npz"):
+    try:
+        take_weights(foreign, size=size, work=work, run="x")
+        raise AssertionError("foreign weights were taken")
+    except NothingTrained:
+        pass
 print("fine")

@@ -70,6 +70,14 @@ def _arguments() -> argparse.Namespace:
         action="store_true",
         help="only quantise, calibrate and judge anew what the run has trained",
     )
+    parser.add_argument(
+        "--from-weights",
+        type=Path,
+        default=None,
+        metavar="FILE",
+        help="train no network: finish that of a weights file, which lies beside its manifest, in minutes "
+        "(for example models/laundry-0.7.0.weights.npz with --version 0.7.0 makes that file again)",
+    )
     return parser.parse_args()
 
 
@@ -79,7 +87,7 @@ def main() -> int:
     try:
         photos = dataset.read_photos(arguments.data)
         teacher = arguments.data / "teacher" / "laundry_ft160.onnx"
-        if not teacher.is_file():
+        if not (teacher.is_file() or arguments.from_weights):
             raise dataset.DataMissingError(f"No teacher: {teacher} does not exist (see --data).")  # noqa: TRY301
     except dataset.DataMissingError as error:
         console.print(f"[red]{error}[/red]")
@@ -102,6 +110,7 @@ class Pictures:
     """The photos as pixels [n, s, s, 3]: ``large`` to learn from, others as served; classes beside them."""
 
     targets: npt.NDArray[np.int64]
+    labels: list[str]
     large: npt.NDArray[np.uint8]
     served: npt.NDArray[np.uint8]
     held: list[dataset.Photo]
@@ -132,6 +141,7 @@ class Pictures:
         with console.status("Decoding photos…"):
             return cls(
                 np.array([photo.target for photo in training], dtype=np.int64),
+                [photo.label for photo in training],
                 load(training, SOURCE_SIZE),
                 load(training, INPUT_SIZE),
                 held,
@@ -142,28 +152,33 @@ class Pictures:
 
 
 def _run(arguments: argparse.Namespace, pictures: Pictures, teacher: Path) -> int:
+    from mlops.training.familiar import Photos  # noqa: PLC0415
     from mlops.training.finish import FinishError, Judges, finish  # noqa: PLC0415
-    from mlops.training.publish import NothingTrained, take_up  # noqa: PLC0415
+    from mlops.training.publish import NothingTrained, take_up, take_weights  # noqa: PLC0415
 
     try:
-        if arguments.finish_only:
+        if arguments.from_weights:
+            plain, facts = take_weights(
+                arguments.from_weights, size=INPUT_SIZE, work=arguments.work, run=arguments.run
+            )
+        elif arguments.finish_only:
             plain, facts = take_up(arguments.work, arguments.run)
         else:
             plain, facts = _train(arguments, pictures, teacher)
         facts["remark"] = arguments.remark or facts.get("remark", "")
-        known = pictures.targets != dataset.UNKNOWN
         judges = Judges(
             pictures.held_served,
             pictures.held_targets,
             [photo.household for photo in pictures.held],
             pictures.other_served,
-            training_pixels=pictures.served,
-            training_targets=pictures.targets,
             large=pictures.held_large,
-            training_large=pictures.large[known],
+            training=Photos(pictures.served, pictures.targets, pictures.labels, pictures.large),
         )
         version = arguments.version or f"{datetime.now(UTC):%Y%m%d-%H%M}"
-        trained = weights.recover(plain.SerializeToString())
+        if arguments.from_weights:
+            trained = weights.unpack(arguments.from_weights.read_bytes())
+        else:
+            trained = weights.recover(plain.SerializeToString())
         with console.status("Quantising, calibrating, judging…"):
             manifest, result = finish(plain, judges, facts, version=version, out=arguments.out)
     except (NothingTrained, FinishError, weights.BrokenWeights) as error:

@@ -8,10 +8,13 @@ from collections.abc import Sequence
 
 from laundry_reading.manifest import Manifest
 from mlops.training.evaluate import Evaluation
+from mlops.training.familiar import DrawnScore
 from mlops.training.piles import PileScore
 
 
-def write_card(manifest: Manifest, result: Evaluation, piles: Sequence[PileScore]) -> str:
+def write_card(
+    manifest: Manifest, result: Evaluation, piles: Sequence[PileScore], drawn: Sequence[DrawnScore]
+) -> str:
     """The card as Markdown, made from the manifest and the evaluation of that very file."""
     lineage, metrics = manifest.lineage, manifest.metrics
     labels = [score.label for score in result.classes]
@@ -64,9 +67,24 @@ def write_card(manifest: Manifest, result: Evaluation, piles: Sequence[PileScore
             for label, row in zip(labels, result.confusion, strict=True)
         ),
         "",
+        "## What is not laundry",
+        "",
+        "A small layer beside the last one tells whether a photo shows any of the classes, and shows it well enough to be "
+        "read. It learnt from photos of other things, from drawn pictures and corners of photos without a garment, and "
+        "from composed pictures in which a garment covers little. None of "
+        "the kinds below was learnt from, and nothing of a held-out household:",
+        "",
+        "| pictures of | number | sent to a person |",
+        "| --- | ---: | ---: |",
+        f"| other things, photos of held-out households | {result.other_photos} | {result.other_reviewed:.0%} |",
+        *(f"| {kind.name} | {kind.pictures} | {kind.reviewed:.0%} |" for kind in drawn),
+        "",
+        "Garments that cover little of the photo, or lie beside bare ground, are in the next table: the last column says "
+        "how many are accepted wrongly.",
+        "",
         "## More than one garment",
         "",
-        "A third small layer tells photos that seem to show several garments: they are marked `multiple` and go to a "
+        "Another such layer tells photos that seem to show several garments: they are marked `multiple` and go to a "
         "person, however sure the first guess is. Thirteen overlapping parts of such a photo are then read on their own, "
         "and those that look most like one garment make a list with counts, which the person corrects. No photos of real "
         "piles were at hand; these are composed of held-out photos, and the layer learnt from pictures composed of "
@@ -102,6 +120,13 @@ def write_card(manifest: Manifest, result: Evaluation, piles: Sequence[PileScore
         f"- **Training**: {lineage['epochs']} epochs, {lineage['minutes']:.0f} minutes on {lineage['threads']} cores, "
         "AdamW with a falling rate, moving average of the weights, mixup and cutmix, random frames, light and "
         "occlusion.",
+        *(
+            [
+                f"- **Network of** {lineage['network_of']}; the layers beside the last one, temperature and thresholds are new"
+            ]
+            if lineage.get("network_of", manifest.version) != manifest.version
+            else []
+        ),
         *([f"- **Remark**: {lineage['remark']}"] if lineage.get("remark") else []),
         "",
         "## Limits",
@@ -109,8 +134,10 @@ def write_card(manifest: Manifest, result: Evaluation, piles: Sequence[PileScore
         "- Its lists of several garments are a help to who counts, no count: see above. A heap of crumpled laundry was "
         "never seen by it.",
         "- No towels, no stains, no fabrics, no sizes: there were none in the photos.",
-        "- Polos, hoodies, blazers, undershirts and the like are none of its classes; it is unsure of many of them, "
-        "not of all, and names the nearest class of the rest with confidence.",
+        "- Polos, hoodies, blazers, undershirts and the like are none of its classes; it sends most of them to a person, "
+        "not all, and names the nearest class of the rest with confidence.",
+        "- What else is no laundry it knows from drawings alone: photos of rooms, food, animals or streets were never "
+        "tried.",
         "- The held-out photos also served to choose settings, the reading size and the rim that is left out among them, and the teacher had seen some of those "
         "households' photos. Expect a few points less on new households; the interval above says how much "
         "households differ.",

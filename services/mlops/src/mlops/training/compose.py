@@ -76,6 +76,14 @@ def compose(
     return Composed(np.stack(pictures), shown)
 
 
+def bare_ground(pixels: npt.NDArray[np.uint8], *, number: int, size: int, seed: int) -> npt.NDArray[np.uint8]:
+    """Corners of photos [m, s, s, 3], enlarged to pictures [number, size, size, 3]: they show no garment."""
+    random = np.random.default_rng(seed)
+    chosen = random.choice(len(pixels), number)
+    corners = [_ground(Image.fromarray(pixels[index]), random) for index in chosen]
+    return np.stack([np.asarray(each.resize((size, size), Image.Resampling.BILINEAR)) for each in corners])
+
+
 def _framed(photo: Image.Image, random: np.random.Generator) -> Image.Image:
     share = random.uniform(0.75, 1)
     width, height = int(photo.width * share), int(photo.height * share)

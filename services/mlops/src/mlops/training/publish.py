@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,19 @@ import numpy.typing as npt
 import onnx
 import torch
 
+from laundry_reading.manifest import Manifest
+from mlops.heldout import WEIGHTS_FIELD, entry_of
 from mlops.training.dataset import LABELS
 from mlops.training.export import export, middle
 from mlops.training.network import LaundryNet
+from mlops.training.refine import load_network
+from mlops.training.weights import unpack
 
 NETWORK_NAME = "residual network with squeeze-and-excitation"
+
+
+OF_FINISHING = {"arithmetic", "rounding_gap"}
+"""What a manifest tells of the finishing, not of the training."""
 
 
 class NothingTrained(Exception):
@@ -63,3 +72,24 @@ def take_up(work: Path, run: str) -> tuple[onnx.ModelProto, dict[str, Any]]:
     except OSError as error:
         raise NothingTrained(f"Train first: {error.filename} is not there.") from error
     return plain, facts
+
+
+def take_weights(file: Path, *, size: int, work: Path, run: str) -> tuple[onnx.ModelProto, dict[str, Any]]:
+    """Bring out the network of a weights file that lies beside its manifest, as if it had just been trained.
+
+    Raises:
+        NothingTrained: file or manifest is not there, or the manifest names other weights.
+        BrokenWeights: they are of no such network.
+    """
+    try:
+        data = file.read_bytes()
+        manifest = Manifest.from_json(file.with_name("manifest.json").read_bytes())
+    except (OSError, ValueError) as error:
+        raise NothingTrained(f"Weights beside their manifest are needed: {error}") from error
+    entry = entry_of(manifest, WEIGHTS_FIELD)
+    if entry is None or entry.sha256 != hashlib.sha256(data).hexdigest():
+        raise NothingTrained(f"{file.with_name('manifest.json')} is the manifest of other weights.")
+    facts = {name: fact for name, fact in manifest.lineage.items() if name not in OF_FINISHING}
+    facts["network_of"] = facts.get("network_of", manifest.version)
+    view = int(facts["view_size"])
+    return bring_out(load_network(unpack(data)), facts, size=size, view=view, work=work, run=run)

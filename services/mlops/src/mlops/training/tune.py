@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mlops.training import dataset
+from mlops.training.familiar import Photos
 from mlops.training.finish import FinishError, Judges, finish
 from mlops.training.order import (
     CACHE_FOLDER,
@@ -122,10 +123,13 @@ def _judges(folder: Path, order: Order, training: list[dataset.Photo], photos: l
         np.array([photo.target for photo in held], dtype=np.int64),
         [photo.household for photo in held],
         load(other, order.input_size),
-        training_pixels=load(training, order.input_size),
-        training_targets=targets,
         large=load(held, SOURCE_SIZE),
-        training_large=load(training, SOURCE_SIZE)[targets != dataset.UNKNOWN],
+        training=Photos(
+            load(training, order.input_size),
+            targets,
+            [photo.label for photo in training],
+            load(training, SOURCE_SIZE),
+        ),
     )
 
 

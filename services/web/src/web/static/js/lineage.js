@@ -27,6 +27,7 @@ const ORDER = [
   "teacher",
   "teacher_sha256",
   "network",
+  "network_of",
   "parameters",
   "view_size",
   "arithmetic",

@@ -98,6 +98,7 @@ export default {
   "lineage.teacher": "Teacher",
   "lineage.teacher_sha256": "Teacher, file (SHA-256)",
   "lineage.network": "Network",
+  "lineage.network_of": "Version whose network it is",
   "lineage.parameters": "Parameters",
   "lineage.view_size": "Side of the photo it sees (pixels)",
   "lineage.arithmetic": "Arithmetic",

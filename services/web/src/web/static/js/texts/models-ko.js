@@ -98,6 +98,7 @@ export default {
   "lineage.teacher": "가르친 모델",
   "lineage.teacher_sha256": "가르친 모델 파일 (SHA-256)",
   "lineage.network": "신경망",
+  "lineage.network_of": "신경망을 학습한 버전",
   "lineage.parameters": "매개변수",
   "lineage.view_size": "보는 사진의 한 변 (픽셀)",
   "lineage.arithmetic": "연산 방식",
