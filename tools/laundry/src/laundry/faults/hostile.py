@@ -13,6 +13,11 @@ from laundry.faults.letters import OWN, dead_letters
 from laundry.faults.world import Fault, NotHere, Observation, World
 
 OF_EACH = 5
+KEPT = 20
+"""Dead letters that monitoring keeps of one device in an hour (``LAUNDRY_DEVICE_DEAD_LETTERS_H``); others are
+counted only.
+"""
+
 DEAD_S = 30.0
 PUSH_S = 15.0
 EVERY_S = 0.05
@@ -62,13 +67,13 @@ async def hostile_device(world: World) -> list[Observation]:
         sending.cancel()
 
     async def died() -> bool:
-        return await _dead(world, device) == taken
+        return await _dead(world, device) == min(taken, KEPT)
 
     all_dead = await world.eventually(died, DEAD_S, every_s=0.5)
     dead = await _dead(world, device)
     return [
         Observation(f"{taken} malign messages were taken", taken >= len(MALIGN) * OF_EACH // 2),
-        Observation(f"{dead} of them are dead letters, with their reasons", all_dead),
+        Observation(f"{dead} of them are dead letters, as many as are kept of one device", all_dead),
         Observation(f"{len(late)} faults of others were pushed, the last after {max(late):.1f} s",
                     max(late) <= PUSH_S),
         Observation("photos were read on", await world.progress(15) is not None),
