@@ -25,7 +25,7 @@ from laundry_testing.serving import serving
 @pytest.fixture(autouse=True)
 def often(monkeypatch: pytest.MonkeyPatch) -> None:
     """Look oftener than each second, and let those who were refused linger less."""
-    monkeypatch.setattr("laundry_service.bounded_http.LOOK_EVERY_S", 0.1)
+    monkeypatch.setattr("laundry_service.guard.LOOK_EVERY_S", 0.1)
     monkeypatch.setattr("laundry_service.bounded_http.REFUSED_LINGER_S", 0.3)
 
 
