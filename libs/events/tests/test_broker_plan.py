@@ -4,11 +4,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from laundry import broker_plan
-from laundry.broker_plan import Target
-from laundry.errors import LaundryError
-from laundry.servers.addresses import BrokerAddress
+from laundry_events import broker_plan
+from laundry_events.broker_plan import Target
+from laundry_events.errors import PlanRefused
 from laundry_events.topology import PLAN, VHOST
+from laundry_servers.addresses import BrokerAddress
 
 pytestmark = pytest.mark.servers
 
@@ -66,5 +66,5 @@ def test_a_broker_without_the_plan_and_a_wrong_password_are_told_apart(rabbitmq:
     known = Target(rabbitmq.management_url, rabbitmq.username, rabbitmq.password)
     assert broker_plan.differences(known) == [f"the virtual host {VHOST} is missing"]
     stranger = Target(rabbitmq.management_url, rabbitmq.username, "wrong")
-    with pytest.raises(LaundryError, match="401"):
+    with pytest.raises(PlanRefused, match="401"):
         broker_plan.differences(stranger)

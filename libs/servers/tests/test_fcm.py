@@ -7,8 +7,8 @@ from typing import Any
 import httpx
 import pytest
 
-from laundry.identity import LocalIdentity
-from laundry.servers.fcm_app import make_app
+from laundry_servers.fcm_app import make_app
+from laundry_servers.identity import LocalIdentity
 
 SEND = "/v1/projects/laundry-local/messages:send"
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from laundry.servers import isolate
+from laundry_servers import isolate
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(180)]
 
@@ -19,12 +19,12 @@ pytestmark = [pytest.mark.servers, pytest.mark.timeout(180)]
 STARTER = """
 import json, os, sys
 from pathlib import Path
-from laundry.progress import Quiet
-from laundry.servers import isolate, rootfs
-from laundry.servers.fcm import Fcm
-from laundry.servers.objectstore import ObjectStore
-from laundry.servers.postgres import Postgres
-from laundry.servers.rabbitmq import RabbitMQ
+from laundry_servers.progress import Quiet
+from laundry_servers import isolate, rootfs
+from laundry_servers.fcm import Fcm
+from laundry_servers.objectstore import ObjectStore
+from laundry_servers.postgres import Postgres
+from laundry_servers.rabbitmq import RabbitMQ
 
 folder = Path(sys.argv[1])
 if sys.argv[2] == "chroot":

@@ -9,15 +9,15 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from laundry.errors import LaundryError
-from laundry.servers.postgres import Postgres
+from laundry_servers.errors import LaundryError
+from laundry_servers.postgres import Postgres
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(200)]
 
 PREPARE = """
 import sys
 from pathlib import Path
-from laundry.servers.postgres import Postgres
+from laundry_servers.postgres import Postgres
 Postgres(Path(sys.argv[1]), password="first", durable=False).prepare()
 """
 

@@ -18,13 +18,13 @@ from hypothesis import strategies as st
 from PIL import Image
 from rich.console import Console
 
-from laundry.bench.bare_reading import Bare
-from laundry.bench.figures import Figure, Report, percentile, show
-from laundry.bench.levelling import a_second, variance
-from laundry.bench.outage import Door
-from laundry.bench.pictures import BYTES, Pictures, multipart
-from laundry.bench.readings import Floor, Run, _figures, largest_until
-from laundry.bench.stage import Stage, held_still
+from laundry_lab.bench.bare_reading import Bare
+from laundry_lab.bench.figures import Figure, Report, percentile, show
+from laundry_lab.bench.levelling import a_second, variance
+from laundry_lab.bench.outage import Door
+from laundry_lab.bench.pictures import BYTES, Pictures, multipart
+from laundry_lab.bench.readings import Floor, Run, _figures, largest_until
+from laundry_lab.bench.stage import Stage, held_still
 from laundry_testing.messaging import eventually
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from laundry.faults.attempts import Attempts
+from laundry_lab.faults.attempts import Attempts
 
 
 def line(event: str, attempt: int, *, queue: str = "task.read", event_id: str = "e1") -> bytes:

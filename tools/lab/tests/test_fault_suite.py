@@ -11,13 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from laundry.faults import tools
-from laundry.faults.findings import Findings
-from laundry.faults.ledger import Ledger
-from laundry.faults.suite import CATALOGUE, Result, drawn
-from laundry.faults.tables import page, show, verdict
-from laundry.faults.tools import Tool
-from laundry.faults.world import Observation
+from laundry_lab.faults import tools
+from laundry_lab.faults.findings import Findings
+from laundry_lab.faults.ledger import Ledger
+from laundry_lab.faults.suite import CATALOGUE, Result, drawn
+from laundry_lab.faults.tables import page, show, verdict
+from laundry_lab.faults.tools import Tool
+from laundry_lab.faults.world import Observation
 
 QUIET = {"settled_s": 0.1}
 

@@ -6,12 +6,12 @@ from typing import Any, cast
 
 import pytest
 
-from laundry.bench.stage import Stage
-from laundry.faults.ledger import Ledger
-from laundry.faults.load import Load
-from laundry.faults.suite import CATALOGUE, Result
-from laundry.faults.tables import write
-from laundry.faults.world import Observation
+from laundry_lab.bench.stage import Stage
+from laundry_lab.faults.ledger import Ledger
+from laundry_lab.faults.load import Load
+from laundry_lab.faults.suite import CATALOGUE, Result
+from laundry_lab.faults.tables import write
+from laundry_lab.faults.world import Observation
 
 FAULT = CATALOGUE["duplicates"]
 SEEN, UNSEEN = Observation("it went on", True), Observation("it went on", False)

@@ -9,14 +9,14 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from laundry.errors import LaundryError
-from laundry.files import write_json
 from laundry.paths import StackPaths
-from laundry.process import Process
 from laundry.stack import changes
 from laundry.stack.restart import restart
-from laundry.verify.outcomes import Outcome, Verification
-from laundry.verify.picture import draw
+from laundry_lab.verify.outcomes import Outcome, Verification
+from laundry_lab.verify.picture import draw
+from laundry_servers.errors import LaundryError
+from laundry_servers.files import write_json
+from laundry_servers.process import Process
 
 
 @pytest.mark.parametrize(

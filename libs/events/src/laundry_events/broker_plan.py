@@ -7,8 +7,8 @@ from urllib.parse import quote
 
 import httpx
 
-from laundry.errors import LaundryError
 from laundry_events.definitions import definitions
+from laundry_events.errors import PlanRefused
 from laundry_events.topology import PLAN, VHOST
 
 TIMEOUT_SECONDS = 60.0
@@ -39,7 +39,7 @@ class Target:
 
 
 def apply(target: Target, passwords: Mapping[str, str] | None, *, nodes: int) -> None:
-    """Import the plan; with ``passwords`` also the services' users. Raises LaundryError."""
+    """Import the plan; with ``passwords`` also the services' users. Raises PlanRefused."""
     with target.client() as client:
         _checked(client.post("/api/definitions", json=definitions(passwords, nodes=nodes)))
         vhost, user = quote(VHOST, safe=""), quote(target.username, safe="")
@@ -108,7 +108,7 @@ def _compare(
 def _checked(answer: httpx.Response) -> httpx.Response:
     if answer.is_success:
         return answer
-    raise LaundryError(
+    raise PlanRefused(
         f"RabbitMQ's management API answered {answer.status_code} to {answer.request.method} "
         f"{answer.request.url.path}: {answer.text[:500]}"
     )

@@ -6,14 +6,14 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
-from laundry.errors import LaundryError
-from laundry.process import Process
-from laundry.progress import Progress
-from laundry.servers import containers, given, rootfs
-from laundry.servers.addresses import BrokerAddress, DatabaseAddress, ObjectStoreAddress
-from laundry.servers.objectstore import ObjectStore
-from laundry.servers.postgres import Postgres
-from laundry.servers.rabbitmq import RabbitMQ
+from laundry_servers import containers, given, rootfs
+from laundry_servers.addresses import BrokerAddress, DatabaseAddress, ObjectStoreAddress
+from laundry_servers.errors import LaundryError
+from laundry_servers.objectstore import ObjectStore
+from laundry_servers.postgres import Postgres
+from laundry_servers.process import Process
+from laundry_servers.progress import Progress
+from laundry_servers.rabbitmq import RabbitMQ
 
 
 class Kind(StrEnum):

@@ -8,11 +8,11 @@ from typing import Any
 
 import httpx
 
-from laundry.errors import LaundryError
-from laundry.ports import is_open
-from laundry.process import Process
-from laundry.servers.addresses import BrokerAddress, DatabaseAddress, ObjectStoreAddress
-from laundry.servers.rabbitmq import PLUGINS
+from laundry_servers.addresses import BrokerAddress, DatabaseAddress, ObjectStoreAddress
+from laundry_servers.errors import LaundryError
+from laundry_servers.ports import is_open
+from laundry_servers.process import Process
+from laundry_servers.rabbitmq import PLUGINS
 
 RABBITMQ_IMAGE = "rabbitmq:4.3-management"
 POSTGRES_IMAGE = "postgres:18"

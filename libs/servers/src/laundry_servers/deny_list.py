@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from laundry.errors import LaundryError
-from laundry.files import read_json, write_json
+from laundry_servers.errors import LaundryError
+from laundry_servers.files import read_json, write_json
 
 DENIED_FILE = "denied.json"
 LONGEST_NAME = 255

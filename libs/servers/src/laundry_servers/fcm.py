@@ -5,9 +5,9 @@ from pathlib import Path
 
 import httpx
 
-from laundry.ports import free_port
-from laundry.process import Process, base_environment, start_all
-from laundry.servers.addresses import PushAddress
+from laundry_servers.addresses import PushAddress
+from laundry_servers.ports import free_port
+from laundry_servers.process import Process, base_environment, start_all
 
 START_SECONDS = 30.0
 PROJECT_ID = "laundry-local"
@@ -23,7 +23,7 @@ class Fcm:
         environment["LAUNDRY_IDENTITY_DIR"] = str(identity_folder)
         self.process = Process(
             name="fcm",
-            command=[sys.executable, "-m", "laundry.servers.fcm_app"],
+            command=[sys.executable, "-m", "laundry_servers.fcm_app"],
             environment=environment,
             port=self.port,
             log_file=folder / "log" / "fcm.log",

@@ -22,8 +22,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from laundry.deny_list import LocalDenyList
-from laundry.identity import LocalIdentity
+from laundry_servers.deny_list import LocalDenyList
+from laundry_servers.identity import LocalIdentity
 
 KEPT_MESSAGES = 100_000
 # FCM refuses more: https://firebase.google.com/docs/cloud-messaging/customize-messages/set-message-type

@@ -4,9 +4,9 @@ import os
 from collections.abc import Mapping
 from urllib.parse import unquote, urlsplit
 
-from laundry.errors import LaundryError
-from laundry.process import Process
-from laundry.servers.addresses import BrokerAddress, DatabaseAddress, ObjectStoreAddress
+from laundry_servers.addresses import BrokerAddress, DatabaseAddress, ObjectStoreAddress
+from laundry_servers.errors import LaundryError
+from laundry_servers.process import Process
 
 VARIABLES = (
     "LAUNDRY_AMQP_URL",

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from laundry.ports import free_port, is_open
-from laundry.process import Process, base_environment
-from laundry.servers import isolate
+from laundry_servers import isolate
+from laundry_servers.ports import free_port, is_open
+from laundry_servers.process import Process, base_environment
 
 
 class Proxy:

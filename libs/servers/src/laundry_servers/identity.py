@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from jwt.algorithms import ECAlgorithm
 
-from laundry.files import read_json, write_json
+from laundry_servers.files import read_json, write_json
 
 ISSUER = "https://identity.laundry.localhost"
 AUDIENCE = "smart-fitness-laundry"

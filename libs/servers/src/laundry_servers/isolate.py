@@ -11,8 +11,8 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from laundry.errors import LaundryError
-from laundry.process import require_program
+from laundry_servers.errors import LaundryError
+from laundry_servers.process import require_program
 
 MERGED = ("bin", "lib", "lib64", "sbin")
 

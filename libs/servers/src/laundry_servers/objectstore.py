@@ -6,10 +6,10 @@ import signal
 import sysconfig
 from pathlib import Path
 
-from laundry.errors import LaundryError
-from laundry.ports import free_port, is_open
-from laundry.process import Process, base_environment, start_all
-from laundry.servers.addresses import ObjectStoreAddress
+from laundry_servers.addresses import ObjectStoreAddress
+from laundry_servers.errors import LaundryError
+from laundry_servers.ports import free_port, is_open
+from laundry_servers.process import Process, base_environment, start_all
 
 START_SECONDS = 30.0
 

@@ -12,10 +12,10 @@ from typing import Any
 
 import asyncpg
 
-from laundry.errors import LaundryError
-from laundry.ports import free_port
-from laundry.process import Process, base_environment, require_program, start_all
-from laundry.servers.addresses import DatabaseAddress
+from laundry_servers.addresses import DatabaseAddress
+from laundry_servers.errors import LaundryError
+from laundry_servers.ports import free_port
+from laundry_servers.process import Process, base_environment, require_program, start_all
 
 UNPRIVILEGED_UID = 65534
 START_SECONDS = 60.0

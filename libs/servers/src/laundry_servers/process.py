@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psutil
 
-from laundry.errors import LaundryError
+from laundry_servers.errors import LaundryError
 from laundry_service.priority import give_way
 
 POLL_SECONDS = 0.05

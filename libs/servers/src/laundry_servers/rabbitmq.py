@@ -8,10 +8,10 @@ from pathlib import Path
 
 import httpx
 
-from laundry.ports import free_port, free_ports, is_open
-from laundry.process import Process, base_environment, start_all, stop_all
-from laundry.servers import haproxy, isolate
-from laundry.servers.addresses import BrokerAddress
+from laundry_servers import haproxy, isolate
+from laundry_servers.addresses import BrokerAddress
+from laundry_servers.ports import free_port, free_ports, is_open
+from laundry_servers.process import Process, base_environment, start_all, stop_all
 
 PLUGINS = (
     "rabbitmq_management",

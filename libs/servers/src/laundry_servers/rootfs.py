@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from laundry.errors import LaundryError
-from laundry.process import require_program
-from laundry.progress import Progress
+from laundry_servers.errors import LaundryError
+from laundry_servers.process import require_program
+from laundry_servers.progress import Progress
 
 SUITE = "forky"
 PACKAGES = ("rabbitmq-server", "haproxy", "ca-certificates")

@@ -4,7 +4,7 @@ from urllib.parse import quote
 
 import httpx
 
-from laundry.servers.addresses import BrokerAddress
+from laundry_servers.addresses import BrokerAddress
 
 
 def create(broker: BrokerAddress, name: str) -> None:

@@ -8,8 +8,8 @@ from typing import Any
 
 import httpx
 
-from laundry.bench.figures import Figure, percentile
-from laundry.bench.stage import NotMeasured, Stage
+from laundry_lab.bench.figures import Figure, percentile
+from laundry_lab.bench.stage import NotMeasured, Stage
 
 FAULTS = 20
 PUSH_DEADLINE_S = 15.0

@@ -19,13 +19,13 @@ import asyncpg
 from aiormq.abc import DeliveredMessage
 from pamqp.commands import Basic
 
-from laundry.bench import bare_reading
-from laundry.bench.ground import Ground, own_ground
-from laundry.bench.hands import Hand, hand
-from laundry.bench.pictures import Pictures
-from laundry.bench.stage import NotMeasured, Stage, held_still
 from laundry_events.publisher import PERSISTENT
 from laundry_events.topology import EVENTS_EXCHANGE
+from laundry_lab.bench import bare_reading
+from laundry_lab.bench.ground import Ground, own_ground
+from laundry_lab.bench.hands import Hand, hand
+from laundry_lab.bench.pictures import Pictures
+from laundry_lab.bench.stage import NotMeasured, Stage, held_still
 
 TASKS, READINGS = "task.submitted", "task.read"
 # What a replica and the helper take ahead.

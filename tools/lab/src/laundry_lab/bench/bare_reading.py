@@ -16,9 +16,9 @@ from typing import Any
 import boto3
 from botocore.config import Config
 
-from laundry.bench.pictures import Pictures
-from laundry.bench.stage import NotMeasured, Stage
 from laundry.paths import PROJECT
+from laundry_lab.bench.pictures import Pictures
+from laundry_lab.bench.stage import NotMeasured, Stage
 
 ROUNDS = 16
 # What is in hand when a person interrupts is finished first, so it is little.

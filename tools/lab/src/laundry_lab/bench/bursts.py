@@ -3,11 +3,11 @@
 import asyncio
 from contextlib import AsyncExitStack
 
-from laundry.bench.figures import Figure
-from laundry.bench.ground import own_ground
-from laundry.bench.hands import hand
-from laundry.bench.levelling import a_second, variance
-from laundry.bench.stage import NotMeasured, Stage
+from laundry_lab.bench.figures import Figure
+from laundry_lab.bench.ground import own_ground
+from laundry_lab.bench.hands import hand
+from laundry_lab.bench.levelling import a_second, variance
+from laundry_lab.bench.stage import NotMeasured, Stage
 
 WORKERS, WORK_S = 3, 0.02
 BURST, EVERY_S, BURSTS = 480, 4.0, 6

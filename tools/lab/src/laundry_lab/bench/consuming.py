@@ -2,10 +2,10 @@
 
 import asyncio
 
-from laundry.bench.figures import Figure, percentile
-from laundry.bench.ground import Ground, own_ground
-from laundry.bench.hands import hand
-from laundry.bench.stage import NotMeasured, Stage
+from laundry_lab.bench.figures import Figure, percentile
+from laundry_lab.bench.ground import Ground, own_ground
+from laundry_lab.bench.hands import hand
+from laundry_lab.bench.stage import NotMeasured, Stage
 
 BYTES = 1024
 RATE, SECONDS = 200, 10

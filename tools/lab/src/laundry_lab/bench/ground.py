@@ -15,13 +15,13 @@ from alembic.operations import Operations
 from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from laundry.bench.stage import NotMeasured, Stage
-from laundry.files import read_json
-from laundry.servers import vhosts
-from laundry.servers.addresses import BrokerAddress, DatabaseAddress, amqp_url
-from laundry.servers.postgres import SUPERUSER, drop_database, ensure_database
 from laundry_events.definitions import definitions
 from laundry_events.tables import create_inbox, create_outbox
+from laundry_lab.bench.stage import NotMeasured, Stage
+from laundry_servers import vhosts
+from laundry_servers.addresses import BrokerAddress, DatabaseAddress, amqp_url
+from laundry_servers.files import read_json
+from laundry_servers.postgres import SUPERUSER, drop_database, ensure_database
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from typing import Any
 
 import psutil
 
-from laundry.bench.stage import NotMeasured
+from laundry_lab.bench.stage import NotMeasured
 
 READY_S = 30.0
 END_S = 30.0
@@ -79,11 +79,11 @@ class Hand:
 
 @asynccontextmanager
 async def hand(role: str, **order: Any) -> AsyncIterator[Hand]:
-    """Start a process in a role of ``laundry.bench.roles``, ready to work; it ends with the block."""
+    """Start a process in a role of ``laundry_lab.bench.roles``, ready to work; it ends with the block."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
-        "laundry.bench.roles",
+        "laundry_lab.bench.roles",
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         limit=LINE_BYTES,

@@ -5,12 +5,12 @@ from collections import defaultdict
 
 import aio_pika
 
-from laundry.bench.figures import Figure, percentile
-from laundry.bench.ground import Ground, own_ground
-from laundry.bench.hands import hand
-from laundry.bench.roles import QUEUE
-from laundry.bench.stage import NotMeasured, Stage
 from laundry_events.topology import MAX_ATTEMPTS, RETRY_DELAYS_S, dead_queue
+from laundry_lab.bench.figures import Figure, percentile
+from laundry_lab.bench.ground import Ground, own_ground
+from laundry_lab.bench.hands import hand
+from laundry_lab.bench.roles import QUEUE
+from laundry_lab.bench.stage import NotMeasured, Stage
 
 RATE, SECONDS = 20, 20
 GRACE_S = 20.0

@@ -17,11 +17,12 @@ from datetime import datetime
 
 import httpx
 
-from laundry.bench import synchronous
-from laundry.bench.figures import Figure, percentile
-from laundry.bench.pictures import multipart, small_photos, unique
-from laundry.bench.readings import read_times
-from laundry.bench.stage import NotMeasured, Stage, client_of
+from laundry.demo.photos import unique
+from laundry_lab.bench import synchronous
+from laundry_lab.bench.figures import Figure, percentile
+from laundry_lab.bench.pictures import multipart, small_photos
+from laundry_lab.bench.readings import read_times
+from laundry_lab.bench.stage import NotMeasured, Stage, client_of
 
 BURST = 200
 BURSTS = 6

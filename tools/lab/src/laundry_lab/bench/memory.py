@@ -3,10 +3,10 @@
 import asyncio
 import re
 
-from laundry.bench.figures import Figure
-from laundry.bench.stage import Stage
 from laundry.stack import report
 from laundry.stack.processes import SERVICES
+from laundry_lab.bench.figures import Figure
+from laundry_lab.bench.stage import Stage
 
 MB = 1e6
 SERVICE_MB, REPLICA_MB, WHOLE_MB = 150, 250, 1500

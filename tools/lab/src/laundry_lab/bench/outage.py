@@ -7,12 +7,12 @@ from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 
-from laundry.bench.figures import Figure
-from laundry.bench.ground import own_ground
-from laundry.bench.hands import hand
-from laundry.bench.outbox import empty, fewer, store, until
-from laundry.bench.stage import Stage
-from laundry.ports import free_port
+from laundry_lab.bench.figures import Figure
+from laundry_lab.bench.ground import own_ground
+from laundry_lab.bench.hands import hand
+from laundry_lab.bench.outbox import empty, fewer, store, until
+from laundry_lab.bench.stage import Stage
+from laundry_servers.ports import free_port
 
 AWAY_S = 20.0
 ROWS = 5000

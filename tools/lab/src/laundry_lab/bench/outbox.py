@@ -11,12 +11,12 @@ from typing import Any
 import aio_pika
 import asyncpg
 
-from laundry.bench.figures import Figure, percentile
-from laundry.bench.ground import Ground, own_ground
-from laundry.bench.hands import Hand, hand
-from laundry.bench.roles import QUEUE, event
-from laundry.bench.stage import NotMeasured, Stage
 from laundry_events.envelope import encode
+from laundry_lab.bench.figures import Figure, percentile
+from laundry_lab.bench.ground import Ground, own_ground
+from laundry_lab.bench.hands import Hand, hand
+from laundry_lab.bench.roles import QUEUE, event
+from laundry_lab.bench.stage import NotMeasured, Stage
 
 ROWS = 10_000
 IDLE_COMMITS = 300

@@ -6,14 +6,12 @@ from dataclasses import dataclass
 
 from PIL import Image
 
-from laundry.demo.photos import GARMENTS, draw_garment
+from laundry.demo.photos import GARMENTS, JPEG_COMMENT, UNIQUE_BYTES, draw_garment
 
 BYTES = 500_000
 QUALITIES = range(100, 4, -1)
-UNIQUE = 16
 SEGMENT = 65_533
 JPEG_START = b"\xff\xd8"
-COMMENT = b"\xff\xfe"
 
 
 @dataclass(frozen=True)
@@ -53,8 +51,10 @@ class Pictures:
         while room > 0:
             # A segment is its marker, its length and at least one byte; never leave less than that over.
             size = room if room <= SEGMENT else min(SEGMENT, room - 5)
-            comments += COMMENT + (size - 2).to_bytes(2)
-            comments += secrets.token_bytes(min(UNIQUE, size - 4)) + bytes(max(0, size - 4 - UNIQUE))
+            comments += JPEG_COMMENT + (size - 2).to_bytes(2)
+            comments += secrets.token_bytes(min(UNIQUE_BYTES, size - 4)) + bytes(
+                max(0, size - 4 - UNIQUE_BYTES)
+            )
             room -= size
         return JPEG_START + bytes(comments) + drawn[len(JPEG_START) :]
 
@@ -100,9 +100,3 @@ def small_photos() -> list[bytes]:
             image.resize((640, 480)).save(buffer, "JPEG", quality=75)
             drawn.append(buffer.getvalue())
     return drawn
-
-
-def unique(photo: bytes) -> bytes:
-    """Return the same picture in bytes that nobody sent before."""
-    mark = secrets.token_bytes(UNIQUE)
-    return photo[:2] + COMMENT + (len(mark) + 2).to_bytes(2) + mark + photo[2:]

@@ -12,14 +12,14 @@ import aio_pika
 import aiormq
 from pamqp.commands import Basic
 
-from laundry.bench.figures import Figure, percentile
-from laundry.bench.stage import Stage
 from laundry_events import EventConsumer, EventMeta, Publisher, make_broker
 from laundry_events.connection import connection_url
 from laundry_events.envelope import CONTENT_TYPE, encode
 from laundry_events.events import PreferenceCreated
 from laundry_events.publisher import PERSISTENT
 from laundry_events.topology import EVENTS_EXCHANGE, Plan, Queue
+from laundry_lab.bench.figures import Figure, percentile
+from laundry_lab.bench.stage import Stage
 
 EVENTS = 1000
 IN_FLIGHT = 256

@@ -11,12 +11,12 @@ from typing import Any
 
 import httpx
 
-from laundry.bench import alerts, bare_clients, bare_reading
-from laundry.bench.bare_reading import Bare
-from laundry.bench.figures import Figure
-from laundry.bench.pictures import LARGE, PHONE, SMALL, Pictures, multipart
-from laundry.bench.stage import NotMeasured, Stage, held_still
 from laundry.demo.client import consumed
+from laundry_lab.bench import alerts, bare_clients, bare_reading
+from laundry_lab.bench.bare_reading import Bare
+from laundry_lab.bench.figures import Figure
+from laundry_lab.bench.pictures import LARGE, PHONE, SMALL, Pictures, multipart
+from laundry_lab.bench.stage import NotMeasured, Stage, held_still
 
 PHOTOS = 600
 LANES = 8

@@ -1,6 +1,6 @@
 """What a process that helps to measure does.
 
-``python -m laundry.bench.roles`` reads its order from standard input, and ends when that does: it cannot
+``python -m laundry_lab.bench.roles`` reads its order from standard input, and ends when that does: it cannot
 outlive who started it.
 """
 
@@ -14,10 +14,10 @@ from typing import Any
 import uvloop
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from laundry.bench import bare_clients, synchronous
 from laundry_events import EventConsumer, EventMeta, Publisher, Relay, first_time, make_broker
 from laundry_events.envelope import OutgoingEvent
 from laundry_events.events import PreferenceCreated
+from laundry_lab.bench import bare_clients, synchronous
 from laundry_service.logging import configure_logging
 
 QUEUE = "preference.created"

@@ -13,11 +13,11 @@ from typing import Any
 import httpx
 import psutil
 
-from laundry.bench.figures import Figure
-from laundry.broker_plan import Target
-from laundry.identity import LocalIdentity
 from laundry.management import queue_totals
 from laundry.paths import StackPaths
+from laundry_events.broker_plan import Target
+from laundry_lab.bench.figures import Figure
+from laundry_servers.identity import LocalIdentity
 
 Advance = Callable[[float], None]
 Say = Callable[[str, float], Advance]

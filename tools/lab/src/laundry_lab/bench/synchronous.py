@@ -22,12 +22,12 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from laundry.bench import bare_reading
-from laundry.bench.ground import own_ground
-from laundry.bench.hands import hand
-from laundry.bench.pictures import multipart
-from laundry.bench.stage import NotMeasured, Stage, client_of
-from laundry.ports import free_port
+from laundry_lab.bench import bare_reading
+from laundry_lab.bench.ground import own_ground
+from laundry_lab.bench.hands import hand
+from laundry_lab.bench.pictures import multipart
+from laundry_lab.bench.stage import NotMeasured, Stage, client_of
+from laundry_servers.ports import free_port
 
 TABLE = "CREATE TABLE upload (id uuid PRIMARY KEY, key text NOT NULL, labels text NOT NULL)"
 INSERT = "INSERT INTO upload (id, key, labels) VALUES ($1, $2, $3)"

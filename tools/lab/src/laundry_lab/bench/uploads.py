@@ -12,10 +12,10 @@ import boto3
 import httpx
 from botocore.config import Config
 
-from laundry.bench.figures import Figure, percentile
-from laundry.bench.pictures import BYTES, Pictures, multipart
-from laundry.bench.stage import NotMeasured, Stage
 from laundry_events.relay import plain_dsn
+from laundry_lab.bench.figures import Figure, percentile
+from laundry_lab.bench.pictures import BYTES, Pictures, multipart
+from laundry_lab.bench.stage import NotMeasured, Stage
 
 RATE = 60
 SECONDS = 20

@@ -15,7 +15,12 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from laundry.bench import (
+from laundry.display import ConsoleProgress, console
+from laundry.management import target
+from laundry.paths import PROJECT, StackPaths, stack_paths
+from laundry.stack import detached, state
+from laundry.stack.launch import Options
+from laundry_lab.bench import (
     alerts,
     bursts,
     consuming,
@@ -29,16 +34,11 @@ from laundry.bench import (
     tripgen,
     uploads,
 )
-from laundry.bench.figures import Report, machine, show
-from laundry.bench.stage import Advance, Measure, NotMeasured, Say, Stage
-from laundry.display import ConsoleProgress, console
-from laundry.errors import LaundryError
-from laundry.identity import LocalIdentity
-from laundry.management import target
-from laundry.paths import PROJECT, StackPaths, stack_paths
-from laundry.servers.choice import Kind
-from laundry.stack import detached, state
-from laundry.stack.launch import Options
+from laundry_lab.bench.figures import Report, machine, show
+from laundry_lab.bench.stage import Advance, Measure, NotMeasured, Say, Stage
+from laundry_servers.choice import Kind
+from laundry_servers.errors import LaundryError
+from laundry_servers.identity import LocalIdentity
 
 out = Console(highlight=False)
 LONGEST_S = 300.0

@@ -12,21 +12,21 @@ import structlog
 import typer
 from rich.console import Console
 
-from laundry.bench.figures import machine
-from laundry.bench.stage import Stage
-from laundry.commands.bench import bars, running_or_started, stop
 from laundry.display import console
-from laundry.errors import LaundryError
-from laundry.faults import picture, suite, tables, tools
-from laundry.faults.findings import Findings
-from laundry.faults.ledger import Ledger
-from laundry.faults.load import Load
-from laundry.faults.suite import CATALOGUE, Result
-from laundry.faults.world import World
-from laundry.identity import LocalIdentity
 from laundry.management import target
 from laundry.paths import PROJECT, stack_paths
 from laundry.stack import state
+from laundry_lab.bench.figures import machine
+from laundry_lab.bench.stage import Stage
+from laundry_lab.commands.bench import bars, running_or_started, stop
+from laundry_lab.faults import picture, suite, tables, tools
+from laundry_lab.faults.findings import Findings
+from laundry_lab.faults.ledger import Ledger
+from laundry_lab.faults.load import Load
+from laundry_lab.faults.suite import CATALOGUE, Result
+from laundry_lab.faults.world import World
+from laundry_servers.errors import LaundryError
+from laundry_servers.identity import LocalIdentity
 
 out = Console(highlight=False)
 

@@ -12,18 +12,18 @@ import structlog
 import typer
 from rich.console import Console
 
-from laundry.bench.figures import machine
-from laundry.bench.stage import NotMeasured, Stage
-from laundry.commands.bench import bars, running_or_started, stop
 from laundry.display import console
-from laundry.errors import LaundryError
-from laundry.identity import LocalIdentity
 from laundry.management import target
 from laundry.paths import PROJECT, StackPaths, stack_paths
 from laundry.stack import state
-from laundry.verify import backlog, publishing, readings, rollout
-from laundry.verify.outcomes import Verification
-from laundry.verify.picture import draw
+from laundry_lab.bench.figures import machine
+from laundry_lab.bench.stage import NotMeasured, Stage
+from laundry_lab.commands.bench import bars, running_or_started, stop
+from laundry_lab.verify import backlog, publishing, readings, rollout
+from laundry_lab.verify.outcomes import Verification
+from laundry_lab.verify.picture import draw
+from laundry_servers.errors import LaundryError
+from laundry_servers.identity import LocalIdentity
 
 out = Console(highlight=False)
 LONGEST_S = 1500.0

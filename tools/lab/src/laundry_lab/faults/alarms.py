@@ -2,7 +2,7 @@
 
 import asyncio
 
-from laundry.faults.world import Fault, Observation, World
+from laundry_lab.faults.world import Fault, Observation, World
 
 ALARM_S = 8.0
 

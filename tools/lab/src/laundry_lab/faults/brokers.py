@@ -4,7 +4,7 @@ import asyncio
 import signal
 from functools import partial
 
-from laundry.faults.world import Fault, Observation, World
+from laundry_lab.faults.world import Fault, Observation, World
 
 RESUME_S = 30.0
 ALL_BACK_S = 60.0

@@ -2,10 +2,10 @@
 
 import asyncio
 
-from laundry.faults.tools import faketime_library
-from laundry.faults.world import NotHere, World
 from laundry.stack import changes
 from laundry.stack.restart import restart
+from laundry_lab.faults.tools import faketime_library
+from laundry_lab.faults.world import NotHere, World
 
 
 async def with_clock(world: World, name: str, offset: str | None) -> None:

@@ -7,9 +7,9 @@ from typing import Any
 
 import asyncpg
 
-from laundry.bench.stage import Stage
-from laundry.faults.history import REPEATED, WATCHED
-from laundry.faults.load import Load
+from laundry_lab.bench.stage import Stage
+from laundry_lab.faults.history import REPEATED, WATCHED
+from laundry_lab.faults.load import Load
 
 TASKS = "SELECT id::text, status FROM tasks WHERE branch_id = $1"
 EXAMPLES = "SELECT task_id FROM training_examples WHERE branch_id = $1"

@@ -5,9 +5,9 @@ import secrets
 import time
 from datetime import UTC, datetime
 
-from laundry.faults.effects import alerts_of
-from laundry.faults.load import AGAIN_S, REQUEST_S
-from laundry.faults.world import World
+from laundry_lab.faults.effects import alerts_of
+from laundry_lab.faults.load import AGAIN_S, REQUEST_S
+from laundry_lab.faults.world import World
 
 PUSH_S = 15.0
 POLL_S = 0.02

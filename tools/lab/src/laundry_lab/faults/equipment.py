@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 import aiomqtt
 import httpx
 
-from laundry.faults.ledger import Alarm
-from laundry.faults.load import AGAIN_S, REQUEST_S, Load
+from laundry_lab.faults.ledger import Alarm
+from laundry_lab.faults.load import AGAIN_S, REQUEST_S, Load
 
 BY_HTTP_EVERY_S = 2.0
 BY_MQTT_EVERY_S = 4.0

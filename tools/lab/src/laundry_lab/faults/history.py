@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager, suppress
 
 import asyncpg
 
-from laundry.bench.stage import Stage
+from laundry_lab.bench.stage import Stage
 
 REMOVED_S = 60.0
 # An UPDATE counts if it sets the status at all, also to what it was.

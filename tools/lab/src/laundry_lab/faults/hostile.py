@@ -5,12 +5,12 @@ import secrets
 import time
 from contextlib import suppress
 
-from laundry.faults import raw_mqtt
-from laundry.faults.effects import shown
-from laundry.faults.equipment import break_mqtt_washer, break_washer
-from laundry.faults.ledger import Alarm
-from laundry.faults.letters import OWN, dead_letters
-from laundry.faults.world import Fault, NotHere, Observation, World
+from laundry_lab.faults.effects import shown
+from laundry_lab.faults.equipment import break_mqtt_washer, break_washer
+from laundry_lab.faults.ledger import Alarm
+from laundry_lab.faults.letters import OWN, dead_letters
+from laundry_lab.faults.world import Fault, NotHere, Observation, World
+from laundry_servers import raw_mqtt
 
 OF_EACH = 5
 KEPT = 20

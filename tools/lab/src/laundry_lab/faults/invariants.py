@@ -9,14 +9,14 @@ from dataclasses import dataclass, field
 import asyncpg
 import httpx
 
-from laundry.bench.stage import Stage
-from laundry.faults.attempts import Attempts
-from laundry.faults.effects import look_at, rows
-from laundry.faults.findings import Findings
-from laundry.faults.letters import dead_letters
-from laundry.faults.load import Load
 from laundry.management import queue_totals
 from laundry_events.topology import PLAN
+from laundry_lab.bench.stage import Stage
+from laundry_lab.faults.attempts import Attempts
+from laundry_lab.faults.effects import look_at, rows
+from laundry_lab.faults.findings import Findings
+from laundry_lab.faults.letters import dead_letters
+from laundry_lab.faults.load import Load
 
 SETTLE_S = 90.0
 QUIET_S = 0.5

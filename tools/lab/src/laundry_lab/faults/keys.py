@@ -9,8 +9,8 @@ from urllib.parse import urlsplit
 import aiomqtt
 import httpx
 
-from laundry.deny_list import LocalDenyList
-from laundry.faults.world import Fault, Observation, World
+from laundry_lab.faults.world import Fault, Observation, World
+from laundry_servers.deny_list import LocalDenyList
 
 AT_ONCE_S = 10.0
 # The services' LAUNDRY_JWKS_LIFESPAN_S, and room for the slowest of them to ask.

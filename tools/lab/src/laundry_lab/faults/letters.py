@@ -4,11 +4,11 @@ import json
 from contextlib import suppress
 from dataclasses import dataclass
 
-from laundry.bench.stage import Stage
 from laundry_dead_letters.broker import connected
 from laundry_dead_letters.errors import DeadLetterError
 from laundry_dead_letters.letters import DeadLetter
 from laundry_events.topology import PLAN
+from laundry_lab.bench.stage import Stage
 
 SCAN = 20_000
 OWN = "faults-"

@@ -10,9 +10,10 @@ from typing import Any
 import asyncpg
 import httpx
 
-from laundry.bench.pictures import multipart, small_photos, unique
-from laundry.bench.stage import Stage
-from laundry.faults.ledger import Ledger, Upload
+from laundry.demo.photos import unique
+from laundry_lab.bench.pictures import multipart, small_photos
+from laundry_lab.bench.stage import Stage
+from laundry_lab.faults.ledger import Ledger, Upload
 
 AGAIN_S = 0.5
 ANSWERED_S = 90.0

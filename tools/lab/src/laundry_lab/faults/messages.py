@@ -11,10 +11,10 @@ from typing import Any
 import aio_pika
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 
-from laundry.faults.elsewhere import rings_elsewhere
-from laundry.faults.letters import OWN, dead_letters
-from laundry.faults.world import Fault, NotHere, Observation, World
 from laundry_events.topology import EVENTS_EXCHANGE, REQUEUE_EXCHANGE
+from laundry_lab.faults.elsewhere import rings_elsewhere
+from laundry_lab.faults.letters import OWN, dead_letters
+from laundry_lab.faults.world import Fault, NotHere, Observation, World
 
 WAITING = 100_000
 DEAD_S = 20.0

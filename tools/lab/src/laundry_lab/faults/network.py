@@ -13,8 +13,8 @@ import aio_pika
 import psutil
 from aio_pika.exceptions import AMQPError
 
-from laundry.faults.tools import IPTABLES
-from laundry.faults.world import Fault, NotHere, Observation, World, environment_of
+from laundry_lab.faults.tools import IPTABLES
+from laundry_lab.faults.world import Fault, NotHere, Observation, World, environment_of
 
 CHAIN = "LAUNDRY_FAULTS"
 NOTICED_S = 35.0

@@ -6,7 +6,7 @@ from contextlib import suppress
 
 import httpx
 
-from laundry.faults.load import AGAIN_S, REQUEST_S, Load
+from laundry_lab.faults.load import AGAIN_S, REQUEST_S, Load
 
 CONFIRM_EVERY_S = 1.0
 STATE_EVERY_S = 5.0

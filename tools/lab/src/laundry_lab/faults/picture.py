@@ -6,7 +6,7 @@ from pathlib import Path
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from laundry.faults.load import Load
+from laundry_lab.faults.load import Load
 
 INK, SECOND, SPAN, ALARM = "#1b4965", "#2a9d8f", "#ffb4a2", "#c1121f"
 WINDOW_S = 3.0

@@ -7,12 +7,13 @@ from contextlib import suppress
 
 import httpx
 
-from laundry.bench.pictures import multipart, small_photos, unique
-from laundry.faults.clocks import with_clock
-from laundry.faults.tools import FAKETIME
-from laundry.faults.world import CONSUMERS, Fault, NotHere, Observation, World
+from laundry.demo.photos import unique
 from laundry.stack.restart import restart, service_processes
 from laundry.stack.watch import LONGEST_DELAY_SECONDS
+from laundry_lab.bench.pictures import multipart, small_photos
+from laundry_lab.faults.clocks import with_clock
+from laundry_lab.faults.tools import FAKETIME
+from laundry_lab.faults.world import CONSUMERS, Fault, NotHere, Observation, World
 
 SLOW_DELETE = """
 CREATE FUNCTION faults_wait() RETURNS trigger LANGUAGE plpgsql AS

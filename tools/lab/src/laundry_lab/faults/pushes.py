@@ -4,9 +4,9 @@ import asyncio
 import time
 from typing import Any
 
-from laundry.faults.effects import shown
-from laundry.faults.equipment import break_washer
-from laundry.faults.world import Fault, Observation, World
+from laundry_lab.faults.effects import shown
+from laundry_lab.faults.equipment import break_washer
+from laundry_lab.faults.world import Fault, Observation, World
 
 PUSH_S = 15.0
 

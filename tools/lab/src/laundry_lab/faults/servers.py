@@ -7,9 +7,9 @@ from contextlib import asynccontextmanager, suppress
 
 import httpx
 
-from laundry.faults.letters import dead_letters
-from laundry.faults.messages import opened_channel, publish, tapped
-from laundry.faults.world import Fault, NotHere, Observation, World
+from laundry_lab.faults.letters import dead_letters
+from laundry_lab.faults.messages import opened_channel, publish, tapped
+from laundry_lab.faults.world import Fault, NotHere, Observation, World
 
 AWAY_S = 8.0
 # Longer than the whole ladder takes: whoever retries instead of holding has dead letters by then.

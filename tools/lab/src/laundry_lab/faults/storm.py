@@ -13,13 +13,13 @@ from urllib.parse import urlsplit
 import aiomqtt
 import httpx
 
-from laundry.faults.effects import alerts_of, rows
-from laundry.faults.elsewhere import failing, give_phone, rings_elsewhere
-from laundry.faults.load import REQUEST_S
-from laundry.faults.messages import opened_channel, publish
-from laundry.faults.world import Fault, Observation, World
 from laundry_events.envelope import encode
 from laundry_events.events import EquipmentFault
+from laundry_lab.faults.effects import alerts_of, rows
+from laundry_lab.faults.elsewhere import failing, give_phone, rings_elsewhere
+from laundry_lab.faults.load import REQUEST_S
+from laundry_lab.faults.messages import opened_channel, publish
+from laundry_lab.faults.world import Fault, Observation, World
 
 DEVICES = 10
 CODES = 50

@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from laundry.faults.equipment import break_washer
-from laundry.faults.world import Fault, Observation, World
+from laundry_lab.faults.equipment import break_washer
+from laundry_lab.faults.world import Fault, Observation, World
 
 FLOOD = 1000
 PER_PERSON = 6

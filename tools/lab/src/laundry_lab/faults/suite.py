@@ -11,8 +11,8 @@ import asyncpg
 import httpx
 from aio_pika.exceptions import AMQPError
 
-from laundry.errors import LaundryError
-from laundry.faults import (
+from laundry_dead_letters.errors import DeadLetterError
+from laundry_lab.faults import (
     alarms,
     brokers,
     hostile,
@@ -25,14 +25,14 @@ from laundry.faults import (
     storm,
     streams,
 )
-from laundry.faults.attempts import Attempts
-from laundry.faults.equipment import break_by_http, break_by_mqtt
-from laundry.faults.findings import Findings
-from laundry.faults.history import kept
-from laundry.faults.invariants import Court
-from laundry.faults.people import confirm_readings, state_preferences
-from laundry.faults.world import Fault, NotHere, Observation, World
-from laundry_dead_letters.errors import DeadLetterError
+from laundry_lab.faults.attempts import Attempts
+from laundry_lab.faults.equipment import break_by_http, break_by_mqtt
+from laundry_lab.faults.findings import Findings
+from laundry_lab.faults.history import kept
+from laundry_lab.faults.invariants import Court
+from laundry_lab.faults.people import confirm_readings, state_preferences
+from laundry_lab.faults.world import Fault, NotHere, Observation, World
+from laundry_servers.errors import LaundryError
 
 FAMILIES = (processes, brokers, network, alarms, servers, pushes, storm, messages, hostile, keys, streams)
 CATALOGUE: dict[str, Fault] = {

@@ -10,9 +10,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from laundry.faults.findings import Findings
-from laundry.faults.load import Load
-from laundry.faults.suite import Result
+from laundry_lab.faults.findings import Findings
+from laundry_lab.faults.load import Load
+from laundry_lab.faults.suite import Result
 
 COUNTS = ("accepted", "done", "dead", "pending", "lost", "doubled", "tries", "settled")
 

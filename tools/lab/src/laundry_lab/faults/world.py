@@ -16,11 +16,11 @@ import asyncpg
 import httpx
 import psutil
 
-from laundry.bench.stage import Stage
-from laundry.errors import LaundryError
-from laundry.faults.load import Load
-from laundry.faults.tools import Tool
 from laundry.stack import report, state
+from laundry_lab.bench.stage import Stage
+from laundry_lab.faults.load import Load
+from laundry_lab.faults.tools import Tool
+from laundry_servers.errors import LaundryError
 
 POLL_S = 0.05
 FLAP_S = 0.5

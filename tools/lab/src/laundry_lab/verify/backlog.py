@@ -11,12 +11,13 @@ from typing import Any
 import aio_pika
 import httpx
 
-from laundry.bench import alerts
-from laundry.bench.figures import percentile
-from laundry.bench.pictures import multipart, small_photos, unique
-from laundry.bench.stage import NotMeasured, Stage
+from laundry.demo.photos import unique
 from laundry.stack import state
-from laundry.verify.outcomes import Outcome, Verification
+from laundry_lab.bench import alerts
+from laundry_lab.bench.figures import percentile
+from laundry_lab.bench.pictures import multipart, small_photos
+from laundry_lab.bench.stage import NotMeasured, Stage
+from laundry_lab.verify.outcomes import Outcome, Verification
 
 QUEUE, CONSUMER = "task.submitted", "ai-consumer"
 WAITING = 10_000

@@ -5,7 +5,7 @@ from pathlib import Path
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from laundry.verify.outcomes import Series, Verification
+from laundry_lab.verify.outcomes import Series, Verification
 
 INK, SECOND, ALARM = "#1b4965", "#62b6cb", "#c1121f"
 

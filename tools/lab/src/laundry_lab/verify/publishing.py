@@ -2,11 +2,11 @@
 
 import time
 
-from laundry.bench.figures import percentile
-from laundry.bench.publishing import measured_event, measured_queue
-from laundry.bench.stage import Stage
-from laundry.verify.outcomes import Outcome, Verification
 from laundry_events import Publisher
+from laundry_lab.bench.figures import percentile
+from laundry_lab.bench.publishing import measured_event, measured_queue
+from laundry_lab.bench.stage import Stage
+from laundry_lab.verify.outcomes import Outcome, Verification
 
 EVENTS = 1000
 WARM_UP = 50

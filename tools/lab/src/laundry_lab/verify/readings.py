@@ -1,8 +1,8 @@
 """Readings a second by the replicas that run, of 500 KB photos."""
 
-from laundry.bench import readings
-from laundry.bench.stage import Stage
-from laundry.verify.outcomes import Outcome, Verification
+from laundry_lab.bench import readings
+from laundry_lab.bench.stage import Stage
+from laundry_lab.verify.outcomes import Outcome, Verification
 
 CLAUSE = "AI consumers in parallel"
 

@@ -6,12 +6,12 @@ import time
 import httpx
 import psutil
 
-from laundry.bench.figures import percentile
-from laundry.bench.pictures import Pictures, multipart
-from laundry.bench.stage import NotMeasured, Stage
 from laundry.stack import state
 from laundry.stack.restart import restart, service_processes
-from laundry.verify.outcomes import Outcome, Verification
+from laundry_lab.bench.figures import percentile
+from laundry_lab.bench.pictures import Pictures, multipart
+from laundry_lab.bench.stage import NotMeasured, Stage
+from laundry_lab.verify.outcomes import Outcome, Verification
 
 CHANGED, SETTING = "mlops", "LAUNDRY_REFIT_MIN_TRAINING"
 RATE = 10
