@@ -21,10 +21,10 @@ from rich.console import Console
 from laundry_lab.bench.bare_reading import Bare
 from laundry_lab.bench.figures import Figure, Report, percentile, show
 from laundry_lab.bench.levelling import a_second, variance
-from laundry_lab.bench.outage import Door
+from laundry_lab.bench.outage import Proxy
 from laundry_lab.bench.pictures import BYTES, Pictures, multipart
 from laundry_lab.bench.readings import Floor, Run, _figures, largest_until
-from laundry_lab.bench.stage import Stage, held_still
+from laundry_lab.bench.stage import Stage, suspended
 from laundry_testing.messaging import eventually
 
 
@@ -101,7 +101,7 @@ async def test_held_still_processes_go_on_whatever_happens() -> None:
     try:
         process = psutil.Process(child.pid)
         with pytest.raises(RuntimeError, match="in between"):
-            async with held_still([gone.pid, child.pid]):
+            async with suspended([gone.pid, child.pid]):
                 await eventually(lambda: process.status() == psutil.STATUS_STOPPED, what="the stop")
                 raise RuntimeError("in between")
         await eventually(lambda: process.status() != psutil.STATUS_STOPPED, what="the going on")
@@ -181,20 +181,20 @@ async def test_a_shut_door_refuses_and_ends_what_came_through() -> None:
         await reader.read()
 
     server = await asyncio.start_server(echo, "127.0.0.1", 0)
-    door = Door("127.0.0.1", server.sockets[0].getsockname()[1])
+    proxy = Proxy("127.0.0.1", server.sockets[0].getsockname()[1])
     async with asyncio.timeout(20):
-        await door.open()
-        reader, writer = await asyncio.open_connection("127.0.0.1", door.port)
+        await proxy.open()
+        reader, writer = await asyncio.open_connection("127.0.0.1", proxy.port)
         writer.write(b"hi")
         assert await reader.readexactly(2) == b"hi"
-        await door.shut()
+        await proxy.shut()
         with contextlib.suppress(ConnectionError):
             assert await reader.read() == b""
         with pytest.raises(ConnectionError):
-            await asyncio.open_connection("127.0.0.1", door.port)
-        await door.open()
-        _, again = await asyncio.open_connection("127.0.0.1", door.port)
+            await asyncio.open_connection("127.0.0.1", proxy.port)
+        await proxy.open()
+        _, again = await asyncio.open_connection("127.0.0.1", proxy.port)
         again.close()
         writer.close()
-        await door.shut()
+        await proxy.shut()
     server.close()

@@ -32,7 +32,7 @@ FCM_ERROR = "type.googleapis.com/google.firebase.fcm.v1.FcmError"
 
 
 class PushNotification(BaseModel):
-    """The part that the phone shows."""
+    """What the phone shows: title and text."""
 
     model_config = ConfigDict(extra="allow")
 

@@ -30,7 +30,7 @@ DEFAULT_MAX_HOURS = 24.0
 class LocalIdentity:
     """A signing key in ``folder`` (made when missing, readable by its owner only).
 
-    The folder is read anew when it changes: another process may rotate the key meanwhile.
+    The folder is read again when it changes: another process may have rotated the key.
     """
 
     def __init__(self, folder: Path) -> None:

@@ -43,7 +43,7 @@ class Process:
     stop_signal: signal.Signals = signal.SIGTERM
     stop_seconds: float = 10.0
     before_start: Callable[[], None] | None = None
-    # Asked at every start: what a person has changed meanwhile.
+    # Read at every start: settings that a person has changed since.
     changed_environment: Callable[[], Mapping[str, str]] = dict
     # Gives way to the others on few cores, as its own node's cores would in a cluster (0 to 19).
     niceness: int = 0

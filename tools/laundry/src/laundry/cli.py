@@ -1,4 +1,4 @@
-"""The ``laundry`` command."""
+"""The ``laundry`` command: its own commands, and those that installed packages add."""
 
 import importlib
 import sys

@@ -21,7 +21,7 @@ from laundry_lab.bench.pictures import Pictures
 from laundry_lab.bench.stage import NotMeasured, Stage
 
 ROUNDS = 16
-# What is in hand when a person interrupts is finished first, so it is little.
+# Photos that are being read at an interrupt are finished first, so there are few.
 PHOTOS = 5
 STAGES = ("fetch", "check", "decode", "model")
 

@@ -164,7 +164,7 @@ async def _one_after_another(stage: Stage, ours: Send, bare: Send) -> tuple[list
 
 @dataclass
 class _Pipelined:
-    """Events a second with many in flight, and this process's own part of the work."""
+    """Events a second with many in flight, and the processor time that this process spends on each."""
 
     events: int = 0
     seconds: float = 0.0

@@ -16,7 +16,7 @@ from laundry_lab.bench import alerts, bare_clients, bare_reading
 from laundry_lab.bench.bare_reading import Bare
 from laundry_lab.bench.figures import Figure
 from laundry_lab.bench.pictures import LARGE, PHONE, SMALL, Pictures, multipart
-from laundry_lab.bench.stage import NotMeasured, Stage, held_still
+from laundry_lab.bench.stage import NotMeasured, Stage, suspended
 
 PHOTOS = 600
 LANES = 8
@@ -176,11 +176,11 @@ async def crowd(
     pids = {name: pid for name, pid in stage.document["pids"].items() if name.startswith(CONSUMER)}
     idle = [pid for name, pid in pids.items() if name not in replicas]
     branch, pushes = stage.branch(f"read-{secrets.token_hex(3)}"), []
-    async with stage.client("helper") as client, held_still(idle):
-        async with held_still([pids[name] for name in replicas]):
+    async with stage.client("helper") as client, suspended(idle):
+        async with suspended([pids[name] for name in replicas]):
             filled = await _fill(stage, client, pictures, photos, branch)
             held = await _held(stage, filled)
-        # What lies in the hands of those that stand still is read later, and not counted.
+        # What the suspended replicas had prefetched is read later, and not counted.
         expected = filled - PREFETCH * len(idle)
         before = await consumed(client, stage.document["metrics_urls"]["helper"], READINGS)
         began, used, all_used = datetime.now(UTC), stage.processor_s(CONSUMER), stage.processor_s("")

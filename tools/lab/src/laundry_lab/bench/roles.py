@@ -173,7 +173,7 @@ ROLES = {
 
 
 async def main() -> None:
-    """Take the order, do the part, say what was seen."""
+    """Read the order from standard input, play the role, print what was seen."""
     reader = asyncio.StreamReader()
     await asyncio.get_running_loop().connect_read_pipe(
         lambda: asyncio.StreamReaderProtocol(reader), sys.stdin

@@ -109,14 +109,14 @@ async def client_of(url: str, *, connections: int = 64) -> AsyncIterator[httpx.A
 
 
 @asynccontextmanager
-async def held_still(pids: Iterable[int]) -> AsyncIterator[None]:
-    """Hold processes still, and let them go whatever happens."""
-    held = list(pids)
+async def suspended(pids: Iterable[int]) -> AsyncIterator[None]:
+    """Stop processes by SIGSTOP, and continue them whatever happens."""
+    stopped = list(pids)
     try:
-        _signal(held, signal.SIGSTOP)
+        _signal(stopped, signal.SIGSTOP)
         yield
     finally:
-        _signal(held, signal.SIGCONT)
+        _signal(stopped, signal.SIGCONT)
 
 
 def _signal(pids: Iterable[int], number: signal.Signals) -> None:

@@ -23,10 +23,10 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from laundry_lab.bench import bare_reading
-from laundry_lab.bench.ground import own_ground
-from laundry_lab.bench.hands import hand
 from laundry_lab.bench.pictures import multipart
+from laundry_lab.bench.scratch import scratch_space
 from laundry_lab.bench.stage import NotMeasured, Stage, client_of
+from laundry_lab.bench.workers import worker
 from laundry_servers.ports import free_port
 
 TABLE = "CREATE TABLE upload (id uuid PRIMARY KEY, key text NOT NULL, labels text NOT NULL)"
@@ -42,10 +42,10 @@ async def measure(stage: Stage, photo: Callable[[], bytes], number: int, *, lane
     """
     advance = stage.say("load levelling: the synchronous design", number)
     port, store = free_port(), stage.document["s3"]
-    async with own_ground(stage) as ground:
-        order = {"port": port, "database_url": ground.database_url, "store": store, "prefix": stage.run}
+    async with scratch_space(stage) as scratch:
+        order = {"port": port, "database_url": scratch.database_url, "store": store, "prefix": stage.run}
         async with (
-            hand("synchronous", **order) as service,
+            worker("synchronous", **order) as service,
             client_of(f"http://127.0.0.1:{port}") as client,
         ):
 

@@ -55,7 +55,7 @@ async def every(world: World) -> list[Observation]:
     accepts = await world.accepts(15)
     took = await world.progress(ALL_BACK_S)
     return [
-        Observation("uploads got their 201 meanwhile", accepts),
+        Observation("uploads still got their 201", accepts),
         Observation(f"reading resumed {took or 0:.1f} s after", took is not None),
     ]
 

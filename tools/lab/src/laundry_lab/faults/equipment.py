@@ -46,7 +46,7 @@ async def break_washer(load: Load, client: httpx.AsyncClient) -> Alarm:
     alarm = Alarm(f"washer-{secrets.token_hex(6)}", time.monotonic())
     body = _telemetry(load, alarm.equipment_id)
     while True:
-        # Signed anew each time: the key may be another by now.
+        # A new token each time: the key may have been rotated.
         headers = load.stage.headers("device", load.branch, subject=alarm.equipment_id)
         with suppress(httpx.HTTPError, OSError):
             answer = await client.post("/telemetry", json=body, headers=headers, timeout=REQUEST_S)

@@ -29,7 +29,7 @@ class Findings:
         unserved: queues in which something waits, or which nobody reads.
         most_attempts: of any message in this run, as dead letters and the services' logs tell.
         settled_s: seconds from the end of the fault until everything was quiet; None if it never was.
-        load: why a part of the load ended; then it showed nothing.
+        load: why a kind of load ended before its time; then its promises were not put to the test.
     """
 
     accepted: int = 0

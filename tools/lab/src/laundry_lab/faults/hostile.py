@@ -5,10 +5,10 @@ import secrets
 import time
 from contextlib import suppress
 
+from laundry_lab.faults.dead_letters import OWN, dead_letters
 from laundry_lab.faults.effects import shown
 from laundry_lab.faults.equipment import break_mqtt_washer, break_washer
 from laundry_lab.faults.ledger import Alarm
-from laundry_lab.faults.letters import OWN, dead_letters
 from laundry_lab.faults.world import Fault, NotHere, Observation, World
 from laundry_servers import raw_mqtt
 

@@ -105,5 +105,5 @@ class Ledger:
         self._file.write(json.dumps({"at": round(time.time(), 3), **line}) + "\n")
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the file; nothing can be noted after it."""
         self._file.close()

@@ -36,7 +36,7 @@ class Load:
 
     Attributes:
         confirming: whether owners confirm readings at present.
-        broken: why a part of the load ended.
+        broken: why a kind of load ended before its time.
     """
 
     stage: Stage

@@ -12,8 +12,8 @@ import aio_pika
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 
 from laundry_events.topology import EVENTS_EXCHANGE, REQUEUE_EXCHANGE
-from laundry_lab.faults.elsewhere import rings_elsewhere
-from laundry_lab.faults.letters import OWN, dead_letters
+from laundry_lab.faults.control_branch import control_branch_rings
+from laundry_lab.faults.dead_letters import OWN, dead_letters
 from laundry_lab.faults.world import Fault, NotHere, Observation, World
 
 WAITING = 100_000
@@ -185,7 +185,7 @@ async def crowd(world: World) -> list[Observation]:
                 lanes.create_task(lane(WAITING // 100))
         queue = await channel.declare_queue("task.confirmed", passive=True)
         waiting = int(queue.declaration_result.message_count or 0)
-        seconds = await rings_elsewhere(world, within_s=PUSH_S)
+        seconds = await control_branch_rings(world, within_s=PUSH_S)
         took = await world.progress(10)
         # All that was confirmed was taken before: what waits there is this fault's own.
         await queue.purge()

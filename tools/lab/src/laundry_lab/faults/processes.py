@@ -47,7 +47,7 @@ async def all_consumers(world: World) -> list[Observation]:
     # A process that dies again and again is started ever later, as a cluster would do.
     took = await world.progress(RESUMES_S)
     return [
-        Observation("uploads got their 201 meanwhile", accepts),
+        Observation("uploads still got their 201", accepts),
         Observation(
             f"reading resumed {took:.1f} s after"
             if took is not None
@@ -139,6 +139,6 @@ FAULTS = (
     Fault("all-consumers-kill", "processes", "uploads get 201; the queue waits", all_consumers, soak=False),
     Fault("relay-kill", "processes", "published again, had once", relay, soak=False),
     Fault("helper-kill", "processes", "the same key gives the same task", unanswered),
-    Fault("rolling-restart", "processes", "each finishes what is in hand", rolling_restart, soak=False),
+    Fault("rolling-restart", "processes", "each finishes what it has begun", rolling_restart, soak=False),
     Fault("clocks-apart", "processes", "no order depends on a clock", clocks, soak=False, tools=(FAKETIME,)),
 )

@@ -109,7 +109,7 @@ class Flood:
             self.statuses[0] += 1
 
     def close(self) -> None:
-        """Leave."""
+        """Disconnect from the stream."""
         for writer in self.writers:
             writer.transport.abort()
 

@@ -68,7 +68,7 @@ async def check(stage: Stage, found: Verification) -> None:
             100,
             at_most=False,
             note=f"{len(accepted):,} accepted; {killed} consumers killed with -9 while they read; the rest "
-            f"drained {'' if drained else 'in part '}in {seconds:.0f} s",
+            f"{'drained' if drained else 'not drained'} in {seconds:.0f} s",
         ),
         Outcome(KILL_CLAUSE, "lost or not read once", len(accepted) - read + wrong, "", 0),
         Outcome(KILL_CLAUSE, "dead letters", dead, "", 0),
@@ -94,7 +94,7 @@ async def _standing_still(stage: Stage) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def _watched(stage: Stage, found: Verification, began: float) -> AsyncIterator[None]:
-    """Note the queue's length every second meanwhile."""
+    """Record the queue's length every second while the block runs."""
 
     async def note() -> None:
         while True:

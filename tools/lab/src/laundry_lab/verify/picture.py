@@ -11,7 +11,7 @@ INK, SECOND, ALARM = "#1b4965", "#62b6cb", "#c1121f"
 
 
 def draw(found: Verification, path: Path) -> None:
-    """Write a PNG with what was measured; a part that was not measured says so."""
+    """Write a PNG with what was measured; a panel that was not measured says so."""
     figure = Figure(figsize=(13, 8), layout="constrained")
     axes = figure.subplots(2, 2)
     series = found.series

@@ -60,7 +60,7 @@ async def check(stage: Stage, found: Verification) -> None:
         Outcome(CLAUSE, "other services restarted", len(others), "", 0, note=", ".join(others)),
         Outcome(
             CLAUSE,
-            "uploads refused meanwhile",
+            "uploads refused",
             len(failed),
             "",
             0,

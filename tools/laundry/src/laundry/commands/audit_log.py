@@ -155,7 +155,7 @@ async def verify(service: str, url: str, anchors: Iterable[Head]) -> Verified:
     """Check one audit from its first row to its last."""
     checker = Checker()
     checker.expect(anchors)
-    # One snapshot: rows that come meanwhile are the next time's.
+    # One snapshot: rows that are added later are for the next time.
     async with (
         connected(service, url) as connection,
         connection.transaction(isolation="repeatable_read", readonly=True),

@@ -74,10 +74,10 @@ def redrive(
     only after the broker has confirmed the copy and the audit has the record; stop or kill this at any
     moment and run it again: nothing is lost, and a copy sent twice has one effect, by the consumers' inboxes.
 
-    Consumers may run meanwhile. Letters that are not meant are held while it runs and go back to the head of
-    their queue, in order, with the time to live that they had; another dlq command started meanwhile sees
-    fewer. Redriven letters join the end of their queue, behind newer messages. A letter that dies again
-    meanwhile waits for the next run.
+    Consumers may keep running. Letters that are not meant are held while it runs and go back to the head of
+    their queue, in order, with the time to live that they had; another dlq command that is started then
+    sees fewer. Redriven letters join the end of their queue, behind newer messages. A letter that dies again
+    before the end waits for the next run.
 
     A consumer takes back only what it signed. A letter that the broker itself buried, or from before there
     were keys, dies again as redrive-not-signed: look at it, and send it with --anew if it is genuine.

@@ -37,7 +37,9 @@ Reason = Annotated[
 ]
 Scan = Annotated[
     int,
-    typer.Option(min=1, help="Look at no more than so many messages in a queue; they are held meanwhile."),
+    typer.Option(
+        min=1, help="Look at no more than so many messages in a queue; they are held while the command runs."
+    ),
 ]
 AmqpUrl = Annotated[
     str | None,

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -15,8 +14,8 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from laundry.commands.running import running_stack
 from laundry.demo.client import People, Services, StoryFailed
-from laundry.display import ConsoleProgress, console
 from laundry.learn.photos import Shot, drawn, in_folders, of_household, split
 from laundry.learn.picture import draw
 from laundry.learn.story import (
@@ -28,10 +27,7 @@ from laundry.learn.story import (
     right,
     wrong_labels,
 )
-from laundry.paths import StackPaths, stack_paths
-from laundry.stack import detached, state
-from laundry.stack.launch import Options
-from laundry_servers.choice import Kind
+from laundry.paths import StackPaths
 from laundry_servers.errors import LaundryError
 from laundry_servers.identity import LocalIdentity
 
@@ -61,29 +57,10 @@ def learn(
     Exit status 0 only if further photos are read better than before, every photo under load was read, and
     careless labels were refused. Writes build/learn.json and build/learn.png.
     """
-    paths = stack_paths()
-    started_here = state.supervisor(paths) is None
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        document = _stack(paths, started_here)
-        good = asyncio.run(_tell(paths, document, (photos, data, household or HOUSEHOLDS), keep=keep))
-    finally:
-        if started_here:
-            from laundry.commands.stack import down  # noqa: PLC0415 - the commands import each other nowhere else
-
-            down(wipe=False)
+    with running_stack() as stack:
+        source = (photos, data, household or HOUSEHOLDS)
+        good = asyncio.run(_tell(stack.paths, stack.document, source, keep=keep))
     raise typer.Exit(int(not good))
-
-
-def _stack(paths: StackPaths, started_here: bool) -> dict[str, Any]:
-    if not started_here:
-        console.print("The stack runs already; the story is told on it.")
-        return state.running_stack(paths)
-    progress = ConsoleProgress()
-    try:
-        return detached.start(paths, Options(nodes=1, servers=Kind.AUTO), progress)
-    finally:
-        progress.close()
 
 
 @contextmanager

@@ -19,7 +19,7 @@ def restart(
         typer.Option("--set", metavar="NAME=VALUE", help="A setting it starts with; may repeat."),
     ] = None,
 ) -> None:
-    """Restart one service process as an update does: it finishes what is in hand, its successor takes over.
+    """Restart one service process as an update does: it finishes its work, then its successor takes over.
 
     What was changed with --set holds until the stack stops.
     """

@@ -115,7 +115,7 @@ def _follow(caller: Caller, run_id: str) -> None:
                 # Looked at after the run, so that nothing is missing once it has ended.
                 lines = caller.call("GET", "mlops", f"/training-runs/{run_id}/log")["items"]
             except httpx.TransportError:
-                # A run outlives the service, which is begun anew meanwhile.
+                # A run outlives the service, which is restarting just now.
                 if time.monotonic() - heard_at > AWAY_S:
                     raise
                 time.sleep(LOOK_EVERY_S)

@@ -1,4 +1,4 @@
-"""Sends one message that is bound to fail and watches it climb the ladder on the broker."""
+"""Sends one message that is bound to fail and follows it through its retries to the dead-letter queue."""
 
 import asyncio
 import time

@@ -69,7 +69,7 @@ def read_env(path: Path) -> dict[str, str]:
             continue
         name, separator, value = line.partition("=")
         if not separator:
-            raise LaundryError(f"{path}, line {number} is not NAME=value. Mend it, or remove the file.")
+            raise LaundryError(f"{path}, line {number} is not NAME=value. Correct it, or delete the file.")
         found[name.strip()] = value.strip()
     return found
 

@@ -21,7 +21,7 @@ from laundry_servers.progress import Progress
 def start(paths: StackPaths, options: Options, progress: Progress) -> dict[str, Any]:
     """Start a supervisor of its own session and wait until the stack is ready; return stack.json's content.
 
-    Ctrl-C meanwhile stops what was started. Raises LaundryError when the start failed.
+    Ctrl-C during the start stops what was started. Raises LaundryError when the start failed.
     """
     paths.logs.mkdir(parents=True, exist_ok=True)
     arguments = {

@@ -16,7 +16,7 @@ RESTART_SECONDS = 90.0
 
 
 def service_processes() -> tuple[str, ...]:
-    """Names of all service processes; servers are no part of an update."""
+    """Names of all service processes; an update never restarts servers."""
     return tuple(name for service in SERVICES for name in service.process_names)
 
 
