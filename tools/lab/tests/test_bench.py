@@ -19,12 +19,13 @@ from PIL import Image
 from rich.console import Console
 
 from laundry_lab.bench.bare_reading import Bare
-from laundry_lab.bench.figures import Figure, Report, percentile, show
+from laundry_lab.bench.figures import Figure, Report, show
 from laundry_lab.bench.levelling import a_second, variance
 from laundry_lab.bench.outage import Proxy
 from laundry_lab.bench.pictures import BYTES, Pictures, multipart
 from laundry_lab.bench.readings import Floor, Run, _figures, largest_until
 from laundry_lab.bench.stage import Stage, suspended
+from laundry_lab.report import percentile
 from laundry_testing.messaging import eventually
 
 
@@ -44,7 +45,7 @@ def test_nothing_measured_has_no_percentile() -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "at_most", "verdict"),
+    ("value", "at_most", "status"),
     [
         (99.9, True, "pass"),
         (100, True, "pass"),
@@ -55,8 +56,8 @@ def test_nothing_measured_has_no_percentile() -> None:
         (math.inf, False, "below"),
     ],
 )
-def test_a_verdict_is_honest(value: float, at_most: bool, verdict: str) -> None:
-    assert Figure("g", "n", value, "ms", 100, at_most=at_most).verdict == verdict
+def test_a_status_is_honest(value: float, at_most: bool, status: str) -> None:
+    assert Figure("g", "n", value, "ms", 100, at_most=at_most).status == status
 
 
 def test_the_report_tells_what_is_below_and_what_was_not_measured(tmp_path: Path) -> None:
@@ -156,7 +157,7 @@ def test_the_replica_that_was_largest_while_it_read_is_a_figure_with_a_target() 
     floor = Floor(Bare(200, {"model": 3}), clients_rate=125)
     figures = {figure.name: figure for figure in _figures("g", ["a", "b"], run, floor)}
     largest = figures["largest replica (PSS)"]
-    assert (largest.value, largest.verdict) == (251, "below")
+    assert (largest.value, largest.status) == (251, "below")
     assert figures["2 replicas"].value == 100
     assert figures["ours ÷ bare clients"].value == 0.8
     alone = {figure.name for figure in _figures("g", ["a", "b"], run, Floor(floor.bare, None))}

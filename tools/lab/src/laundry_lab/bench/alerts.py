@@ -8,8 +8,9 @@ from typing import Any
 
 import httpx
 
-from laundry_lab.bench.figures import Figure, percentile
+from laundry_lab.bench.figures import Figure
 from laundry_lab.bench.stage import NotMeasured, Stage
+from laundry_lab.report import percentile
 
 FAULTS = 20
 PUSH_DEADLINE_S = 15.0

@@ -2,10 +2,11 @@
 
 import asyncio
 
-from laundry_lab.bench.figures import Figure, percentile
+from laundry_lab.bench.figures import Figure
 from laundry_lab.bench.scratch import Scratch, scratch_space
 from laundry_lab.bench.stage import NotMeasured, Stage
 from laundry_lab.bench.workers import worker
+from laundry_lab.report import percentile
 
 BYTES = 1024
 RATE, SECONDS = 200, 10

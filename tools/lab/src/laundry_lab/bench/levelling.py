@@ -19,10 +19,11 @@ import httpx
 
 from laundry.demo.photos import unique
 from laundry_lab.bench import synchronous
-from laundry_lab.bench.figures import Figure, percentile
+from laundry_lab.bench.figures import Figure
 from laundry_lab.bench.pictures import multipart, small_photos
 from laundry_lab.bench.readings import read_times
 from laundry_lab.bench.stage import NotMeasured, Stage, client_of
+from laundry_lab.report import percentile
 
 BURST = 200
 BURSTS = 6

@@ -12,11 +12,12 @@ import aio_pika
 import asyncpg
 
 from laundry_events.envelope import encode
-from laundry_lab.bench.figures import Figure, percentile
+from laundry_lab.bench.figures import Figure
 from laundry_lab.bench.roles import QUEUE, event
 from laundry_lab.bench.scratch import Scratch, scratch_space
 from laundry_lab.bench.stage import NotMeasured, Stage
 from laundry_lab.bench.workers import Worker, worker
+from laundry_lab.report import percentile
 
 ROWS = 10_000
 IDLE_COMMITS = 300

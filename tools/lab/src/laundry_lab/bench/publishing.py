@@ -18,8 +18,9 @@ from laundry_events.envelope import CONTENT_TYPE, encode
 from laundry_events.events import PreferenceCreated
 from laundry_events.publisher import PERSISTENT
 from laundry_events.topology import EVENTS_EXCHANGE, Plan, Queue
-from laundry_lab.bench.figures import Figure, percentile
+from laundry_lab.bench.figures import Figure
 from laundry_lab.bench.stage import Stage
+from laundry_lab.report import percentile
 
 EVENTS = 1000
 IN_FLIGHT = 256

@@ -6,11 +6,12 @@ from collections import defaultdict
 import aio_pika
 
 from laundry_events.topology import MAX_ATTEMPTS, RETRY_DELAYS_S, dead_queue
-from laundry_lab.bench.figures import Figure, percentile
+from laundry_lab.bench.figures import Figure
 from laundry_lab.bench.roles import QUEUE
 from laundry_lab.bench.scratch import Scratch, scratch_space
 from laundry_lab.bench.stage import NotMeasured, Stage
 from laundry_lab.bench.workers import worker
+from laundry_lab.report import percentile
 
 RATE, SECONDS = 20, 20
 GRACE_S = 20.0

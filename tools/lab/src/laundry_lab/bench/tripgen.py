@@ -2,10 +2,11 @@
 
 from contextlib import AsyncExitStack
 
-from laundry_lab.bench.figures import Figure, percentile
+from laundry_lab.bench.figures import Figure
 from laundry_lab.bench.scratch import Scratch, scratch_space
 from laundry_lab.bench.stage import NotMeasured, Stage
 from laundry_lab.bench.workers import worker
+from laundry_lab.report import percentile
 
 SECONDS = 10
 WORK_S = 0.02

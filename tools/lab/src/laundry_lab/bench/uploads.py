@@ -13,9 +13,10 @@ import httpx
 from botocore.config import Config
 
 from laundry_events.relay import plain_dsn
-from laundry_lab.bench.figures import Figure, percentile
+from laundry_lab.bench.figures import Figure
 from laundry_lab.bench.pictures import BYTES, Pictures, multipart
 from laundry_lab.bench.stage import NotMeasured, Stage
+from laundry_lab.report import percentile
 
 RATE = 60
 SECONDS = 20

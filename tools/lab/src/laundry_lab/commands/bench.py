@@ -25,9 +25,10 @@ from laundry_lab.bench import (
     tripgen,
     uploads,
 )
-from laundry_lab.bench.figures import Report, machine, show
+from laundry_lab.bench.figures import Report, show
 from laundry_lab.bench.stage import Measure, NotMeasured, Stage
 from laundry_lab.commands.measuring import bars, measured_stack, selected
+from laundry_lab.report import machine
 from laundry_servers.identity import LocalIdentity
 
 out = Console(highlight=False)

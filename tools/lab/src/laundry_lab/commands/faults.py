@@ -12,7 +12,6 @@ from rich.console import Console
 from laundry.display import console
 from laundry.management import target
 from laundry.paths import PROJECT
-from laundry_lab.bench.figures import machine
 from laundry_lab.bench.stage import Stage
 from laundry_lab.commands.measuring import bars, measured_stack
 from laundry_lab.faults import picture, suite, tables, tools
@@ -21,6 +20,7 @@ from laundry_lab.faults.ledger import Ledger
 from laundry_lab.faults.load import Load
 from laundry_lab.faults.suite import CATALOGUE, Result
 from laundry_lab.faults.world import World
+from laundry_lab.report import machine
 from laundry_servers.errors import LaundryError
 from laundry_servers.identity import LocalIdentity
 

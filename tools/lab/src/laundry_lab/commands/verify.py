@@ -13,9 +13,9 @@ from laundry.display import console
 from laundry.management import target
 from laundry.paths import PROJECT, StackPaths
 from laundry.stack import state
-from laundry_lab.bench.figures import machine
 from laundry_lab.bench.stage import NotMeasured, Stage
 from laundry_lab.commands.measuring import bars, measured_stack, selected
+from laundry_lab.report import machine
 from laundry_lab.verify import backlog, publishing, readings, rollout
 from laundry_lab.verify.outcomes import Verification
 from laundry_lab.verify.picture import draw

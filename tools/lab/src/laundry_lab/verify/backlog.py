@@ -14,9 +14,9 @@ import httpx
 from laundry.demo.photos import unique
 from laundry.stack import state
 from laundry_lab.bench import alerts
-from laundry_lab.bench.figures import percentile
 from laundry_lab.bench.pictures import multipart, small_photos
 from laundry_lab.bench.stage import NotMeasured, Stage
+from laundry_lab.report import percentile
 from laundry_lab.verify.outcomes import Outcome, Verification
 
 QUEUE, CONSUMER = "task.submitted", "ai-consumer"

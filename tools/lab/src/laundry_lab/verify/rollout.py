@@ -8,9 +8,9 @@ import psutil
 
 from laundry.stack import state
 from laundry.stack.restart import restart, service_processes
-from laundry_lab.bench.figures import percentile
 from laundry_lab.bench.pictures import Pictures, multipart
 from laundry_lab.bench.stage import NotMeasured, Stage
+from laundry_lab.report import percentile
 from laundry_lab.verify.outcomes import Outcome, Verification
 
 CHANGED, SETTING = "mlops", "LAUNDRY_REFIT_MIN_TRAINING"
