@@ -54,7 +54,7 @@ class Fcm:
         return self.address
 
     def prepare(self) -> None:
-        """Nothing to prepare."""
+        """Do nothing: it keeps everything in memory."""
 
     def stop(self) -> None:
         """Stop it; what it took is forgotten."""

@@ -69,10 +69,10 @@ class ObjectStore:
         return self.address
 
     def prepare(self) -> None:
-        """Nothing to prepare."""
+        """Do nothing: rclone comes with this package."""
 
     def stop(self) -> None:
-        """Stop at once."""
+        """Stop at once; every object that was confirmed stays in the folder."""
         self.process.stop()
 
     def make_bucket(self, name: str) -> None:
