@@ -14,7 +14,7 @@ PROJECT_ID = "laundry-local"
 
 
 class Fcm:
-    """Answers like FCM HTTP v1 and keeps what it took for ``GET /messages``."""
+    """Answers like FCM HTTP v1 and keeps accepted messages for ``GET /messages``."""
 
     def __init__(self, folder: Path, *, identity_folder: Path) -> None:
         self.port = free_port()

@@ -42,7 +42,7 @@ def _claim(port: int) -> bool:
     """Take a free port for as long as this process lives; false if somebody has it."""
     claim = socket.socket(socket.AF_UNIX)
     try:
-        # A name in the kernel's abstract namespace, which is the network's as ports are, and needs no file.
+        # An abstract Unix socket: scoped to the network namespace like ports, and no file to clean up.
         claim.bind(f"\0laundry-port-{port}")
     except OSError:
         claim.close()

@@ -1,4 +1,4 @@
-"""How long-running work tells a person what it is doing."""
+"""Progress reporting of long-running work."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

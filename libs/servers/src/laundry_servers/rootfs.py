@@ -38,7 +38,7 @@ def root_path() -> Path:
 
 
 def is_built() -> bool:
-    """Whether the root file system is there, whole."""
+    """Whether the root file system is complete."""
     return root_path().is_dir()
 
 

@@ -20,7 +20,7 @@ def reaches(value: float, target: float, *, at_most: bool) -> bool:
 
 
 def percentile(values: Sequence[float], share: float) -> float:
-    """Return the nearest-rank percentile, e.g. ``share`` 0.95; of few values p99 is the largest.
+    """Return the nearest-rank percentile, e.g. ``share`` 0.95; with few values p99 is the maximum.
 
     Raises:
         ValueError: there are no values.

@@ -35,7 +35,7 @@ LATE = {
 
 
 class _Group(typer.core.TyperGroup):
-    """Shows errors a person can act on as a message, and Ctrl-C as what it is."""
+    """Shows errors that a person can act on as a message, and Ctrl-C as an interruption."""
 
     def list_commands(self, ctx: Any) -> list[str]:
         return [*super().list_commands(ctx), *LATE, *sorted(_added())]

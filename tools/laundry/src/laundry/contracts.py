@@ -24,7 +24,7 @@ FOLDER = PROJECT / "docs" / "api"
 SERVICES = ("helper", "ai_consumer", "mlops", "monitoring", "search", "notification", "operations")
 
 _KEY = SigningKey.generate()
-# Building an app reads its settings but asks no server; these addresses answer nobody.
+# Building an app reads settings but contacts no server; these addresses are never used.
 NOWHERE = {
     "LAUNDRY_AMQP_URL": "amqp://nobody:nothing@127.0.0.1:9/",
     "LAUNDRY_DATABASE_URL": "postgresql+asyncpg://nobody:nothing@127.0.0.1:9/none",
@@ -54,7 +54,7 @@ def _environment(values: dict[str, str]) -> Iterator[None]:
 
 
 def app_of(package: str) -> FastAPI:
-    """Build a service's app, which would find no server if it were started."""
+    """Build a service's app, with settings that name no real server."""
     name = package.replace("_", "-")
     with _environment({**NOWHERE, "LAUNDRY_SERVICE_NAME": name, "LAUNDRY_LOG_LEVEL": "WARNING"}):
         app: FastAPI = importlib.import_module(f"{package}.app").create_app()

@@ -1,4 +1,4 @@
-"""Progress for people (a live line in a terminal, else plain lines) and between processes (JSON lines)."""
+"""Progress output: a live line in a terminal, else plain lines; JSON lines between processes."""
 
 import json
 import sys
@@ -43,7 +43,7 @@ class ConsoleProgress:
         self._line("[red]✗[/red]", step, text.splitlines()[0] if text else "")
 
     def close(self) -> None:
-        """Take the spinner away."""
+        """Remove the spinner."""
         if self.status is not None:
             self.status.stop()
             self.status = None
@@ -68,11 +68,11 @@ class JsonLines:
 
     def __init__(self, target: TextIO) -> None:
         self.target = target
-        # Once nobody reads any more, what is left to say goes to a log, for people.
+        # Once nobody reads any more, remaining messages go to a log.
         self.plain = False
 
     def send(self, **content: Any) -> None:
-        """Write one line; a reader that went away is not missed."""
+        """Write one line; a closed reader is ignored."""
         line = f"{content.get('step', '')} {content.get('text', '')}" if self.plain else json.dumps(content)
         with suppress(BrokenPipeError, ValueError):
             self.target.write(line + "\n")

@@ -1,4 +1,4 @@
-"""A broker's management API: the local stack's, or one that is named."""
+"""A broker's management API: the local stack's, or a given one."""
 
 import os
 from typing import Any

@@ -1,8 +1,8 @@
-"""The least that reading behind a broker and a database costs: the bare loop with bare clients.
+"""The minimum cost of reading behind a broker and a database: the bare loop with bare clients.
 
-A queue tells each reader what to read (aiormq), and one taker stores what it hears (aiormq, asyncpg): quorum
+A queue tells each reader what to read (aiormq), and one process stores the results (aiormq, asyncpg): quorum
 queues, persistent, confirmed, acknowledged, one statement for each reading. No framework, no event contract,
-no retry, no inbox, no trace, no metrics. A reader does one photo after the other: with both cores full there
+no retry, no inbox, no trace, no metrics. A reader handles one photo at a time: with both cores busy there
 is nothing to gain by fetching ahead.
 """
 
@@ -28,7 +28,7 @@ from laundry_lab.bench.stage import NotMeasured, Stage, suspended
 from laundry_lab.bench.workers import Worker, worker
 
 TASKS, READINGS = "task.submitted", "task.read"
-# What a replica and the helper take ahead.
+# Prefetch of a replica and of the helper.
 READER_PREFETCH, TAKER_PREFETCH = 8, 50
 DEADLINE_S = 120.0
 
@@ -40,10 +40,10 @@ Say = Callable[..., None]
 
 
 async def measure(stage: Stage, pictures: Pictures, readers: int, photos: int) -> float:
-    """Return the readings a second, from a queue that is full at the beginning.
+    """Return readings per second, starting from a full queue.
 
     Raises:
-        NotMeasured: no virtual host or no database of its own could be made or used.
+        NotMeasured: a separate virtual host or database could not be created.
     """
     try:
         return await _measure(stage, pictures, readers, photos)
@@ -140,7 +140,7 @@ async def _publish(channel: aiormq.abc.AbstractChannel, key: str, body: bytes) -
 
 
 async def _fill(scratch: Scratch, keys: list[str], number: int) -> None:
-    """Let tasks of the size of ours wait."""
+    """Fill the queue with tasks of our usual size."""
     connection = await aiormq.connect(scratch.amqp_url)
     try:
         channel = await connection.channel(publisher_confirms=True, on_return_raises=True)

@@ -1,4 +1,4 @@
-"""Load levelling by the queue alone: bursts of messages, workers whose speed this machine does not limit."""
+"""Load levelling by the queue alone: bursts of messages, and workers that sleep rather than compute."""
 
 import asyncio
 from contextlib import AsyncExitStack
@@ -15,7 +15,7 @@ GROUP = "Load levelling by the queue, 1 KB messages"
 
 
 async def measure(stage: Stage) -> list[Figure]:
-    """Measure what a burst of messages looks like on both sides of a queue."""
+    """Measure bursts of messages on both sides of a queue."""
     bursts = stage.many(BURSTS, least=3)
     number = BURST * bursts
     advance = stage.say("load levelling: bursts of messages", 1)

@@ -63,7 +63,7 @@ async def _latency(stage: Stage, scratch: Scratch, *, inbox: bool) -> list[float
         seen = await consumer.end()
     advance(1)
     handled = zip(seen["seen"], seen["ended"], strict=True) if inbox else ((s, s[3]) for s in seen["seen"])
-    # The first of a connection pay for the pool's making.
+    # Skip the first messages, which pay for opening the pool.
     return [(at - sent) / 1e9 for (_, _, sent, _), at in handled][PREFETCH:]
 
 

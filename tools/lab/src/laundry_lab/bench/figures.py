@@ -1,4 +1,4 @@
-"""What was measured, beside what was aimed for."""
+"""Figures: what was measured, and its target."""
 
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -18,7 +18,7 @@ class Figure:
     """One measured value.
 
     Attributes:
-        target: what it is held against; none for a figure that is only told.
+        target: what it is compared with; None for information only.
         at_most: whether less is better.
     """
 

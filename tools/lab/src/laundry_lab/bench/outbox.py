@@ -68,7 +68,7 @@ async def _rates(stage: Stage) -> list[Figure]:
 
 
 async def _idle(stage: Stage) -> list[Figure]:
-    """One row now and then: from the return of its COMMIT to the broker's confirm."""
+    """Single rows: from the return of COMMIT to the broker's confirm."""
     number = stage.many(IDLE_COMMITS, least=30)
     advance = stage.say("outbox: single rows", 1)
     committed: dict[str, int] = {}

@@ -120,7 +120,7 @@ async def measured_queue(url: str, name: str, nodes: int) -> AsyncIterator[None]
 
 @asynccontextmanager
 async def _bare(url: str, event: Measured) -> AsyncIterator[Send]:
-    """Publish the same bytes with nothing of ours around them."""
+    """Publish the same bytes with bare aiormq."""
     outgoing = encode(event, source="/bench")
     connection = await aiormq.connect(connection_url(url, name="bench/bare"))
     try:
@@ -208,7 +208,7 @@ async def _all(send: Send, number: int) -> None:
 
 
 async def _consume(stage: Stage, url: str, name: str, publisher: Publisher) -> float:
-    """Take what was published back with the services' own consumer. Returns messages a second."""
+    """Consume what was published with the services' own consumer. Returns messages per second."""
     total = 2 * (50 + stage.many(EVENTS, least=50)) + 2 * BLOCKS * stage.many(EVENTS, least=IN_FLIGHT)
     advance = stage.say("consuming", total)
     plan = Plan(

@@ -1,4 +1,4 @@
-"""What a process that helps to measure does.
+"""The roles of worker processes.
 
 ``python -m laundry_lab.bench.roles`` reads its order from standard input, and ends when that does: it cannot
 outlive who started it.
@@ -44,7 +44,7 @@ def say(what: str, **more: Any) -> None:
 
 
 class TellingPublisher(Publisher):
-    """Notes when each event was confirmed, or holds on to what it is given."""
+    """Records when each event was confirmed, or never confirms."""
 
     def __init__(self, url: str, *, hold: bool) -> None:
         super().__init__(url, source="bench")
@@ -52,7 +52,7 @@ class TellingPublisher(Publisher):
         self._hold = hold
 
     async def send_event(self, outgoing: OutgoingEvent) -> None:
-        """Publish and note, or say that it was asked and never answer."""
+        """Publish and record, or report the call and never return."""
         if self._hold:
             say("claimed")
             await asyncio.Event().wait()

@@ -1,4 +1,4 @@
-"""What every measurement works with: the stack, people with tokens, a progress bar."""
+"""The context of every measurement: the stack, people with tokens, a progress bar."""
 
 import asyncio
 import os
@@ -47,7 +47,7 @@ class Stage:
         return {"Authorization": f"Bearer {token}"}
 
     def branch(self, name: str) -> str:
-        """Name a branch of this run, so that its tasks are told from all others."""
+        """Return a branch name unique to this run."""
         return f"bench-{name}-{self.run}"
 
     def many(self, number: int, *, least: int = 1) -> int:
@@ -97,7 +97,7 @@ Measure = Callable[[Stage], Awaitable[list[Figure]]]
 
 
 class NotMeasured(Exception):
-    """A measurement could not be made; the others go on."""
+    """A measurement could not be made; the others continue."""
 
 
 @asynccontextmanager

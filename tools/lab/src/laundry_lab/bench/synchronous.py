@@ -1,4 +1,4 @@
-"""The design without a broker: an upload is answered when its photo is stored, read and registered."""
+"""The synchronous design, without a broker: an upload is answered once its photo is read and registered."""
 
 import asyncio
 import functools
@@ -37,7 +37,7 @@ READERS = 3
 async def measure(stage: Stage, photo: Callable[[], bytes], number: int, *, lanes: int) -> float:
     """Answer ``number`` uploads from ``lanes`` clients. Returns how many a second.
 
-    One process takes uploads and three read, as in the stack. In its favour: it asks nobody who they are,
+    One process takes uploads and three read, as in the stack. In its favour: it authenticates nobody,
     looks at no photo before it is read, and keeps no events.
     """
     advance = stage.say("load levelling: the synchronous design", number)

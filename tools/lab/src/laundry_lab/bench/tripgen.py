@@ -1,4 +1,4 @@
-"""TripGen's load: large messages, few a second, several workers (DD-02's queue plan)."""
+"""TripGen's load: large messages, few per second, several workers (docs/requirements.md)."""
 
 from contextlib import AsyncExitStack
 

@@ -1,4 +1,4 @@
-"""``POST /tasks`` at a steady rate, beside what it cannot beat: one S3 PUT and one commit."""
+"""``POST /tasks`` at a steady rate, compared with its floor: one S3 PUT and one commit."""
 
 import asyncio
 import time

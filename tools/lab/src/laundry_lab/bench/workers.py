@@ -38,7 +38,7 @@ class Worker:
                 self.log_lines += 1
 
     async def hear(self, what: str, *, within_s: float = READY_S) -> dict[str, Any]:
-        """Wait until it says something. Raises NotMeasured."""
+        """Wait for its next report. Raises NotMeasured."""
         try:
             async with asyncio.timeout(within_s):
                 while True:
@@ -51,7 +51,7 @@ class Worker:
             ) from None
 
     async def end(self) -> dict[str, Any]:
-        """Ask it to stop and return what it saw. Raises NotMeasured."""
+        """Stop it and return its report. Raises NotMeasured."""
         assert self._process.stdin is not None
         self._process.stdin.close()
         return await self.hear("seen", within_s=END_S)
@@ -89,7 +89,7 @@ async def worker(role: str, **order: Any) -> AsyncIterator[Worker]:
         limit=LINE_BYTES,
     )
     assert process.stdin is not None
-    # By standard input: neither a command line nor an environment should show passwords.
+    # By standard input: passwords must not appear in a command line or an environment.
     process.stdin.write(json.dumps({"role": role, **order}).encode() + b"\n")
     found = Worker(process)
     try:

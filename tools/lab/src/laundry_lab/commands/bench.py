@@ -53,7 +53,7 @@ MEASURES: dict[str, Measure] = {
 
 def bench(
     only: Annotated[
-        list[str] | None, typer.Option(help=f"One of {', '.join(MEASURES)}; may repeat. Default: all.")
+        list[str] | None, typer.Option(help=f"One of {', '.join(MEASURES)}; may be repeated. Default: all.")
     ] = None,
     nodes: Annotated[int, typer.Option(help="RabbitMQ nodes, if the stack is started here: 1 or 3.")] = 1,
     scale: Annotated[
@@ -87,7 +87,7 @@ async def _run(stack: RunningStack, chosen: list[str], scale: float, report: Rep
         identity = LocalIdentity(stack.paths.identity)
         stage = Stage(stack.paths, stack.document, identity, say, target(), scale=scale)
         for name in chosen:
-            # What the one before left to do should not be measured with the next.
+            # Leftover work of one measurement must not affect the next.
             await asyncio.sleep(PAUSE_S)
             await _one(name, stage, report)
 

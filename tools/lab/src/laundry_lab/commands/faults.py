@@ -1,4 +1,4 @@
-"""``laundry faults``: break the running system on purpose and see that it keeps its promises."""
+"""``laundry faults``: inject faults into the running system and check that it keeps its promises."""
 
 import asyncio
 import random
@@ -29,7 +29,7 @@ out = Console(highlight=False)
 
 def faults(  # noqa: PLR0917 - options of a command
     only: Annotated[
-        list[str] | None, typer.Option(help="A fault, or a family; may repeat. Default: all.")
+        list[str] | None, typer.Option(help="A fault, or a family; may be repeated. Default: all.")
     ] = None,
     show_list: Annotated[bool, typer.Option("--list", help="Name the faults and leave.")] = False,
     soak: Annotated[float, typer.Option(min=0, help="Minutes of faults drawn at random instead.")] = 0,
@@ -39,7 +39,7 @@ def faults(  # noqa: PLR0917 - options of a command
     output: Annotated[Path, typer.Option(help="Folder for faults.json, faults.md and faults.png.")] = PROJECT
     / "build",
 ) -> None:
-    """Kill, cut off and confuse the running stack under load, and compare it with a ledger outside.
+    """Inject faults into the running stack under load, and compare it with an external ledger.
 
     Without a running stack three broker nodes are started for it. Exit status 0 if every promise held.
     """

@@ -34,7 +34,7 @@ CHECKS: dict[str, Callable[[Stage, Verification], Awaitable[None]]] = {
 
 def verify(
     only: Annotated[
-        list[str] | None, typer.Option(help=f"One of {', '.join(CHECKS)}; may repeat. Default: all.")
+        list[str] | None, typer.Option(help=f"One of {', '.join(CHECKS)}; may be repeated. Default: all.")
     ] = None,
     nodes: Annotated[int, typer.Option(help="RabbitMQ nodes, if the stack is started here: 3, or 1.")] = 3,
     scale: Annotated[
@@ -81,7 +81,7 @@ async def _run(paths: StackPaths, chosen: list[str], scale: float, found: Verifi
 
 
 def _single(group: BaseExceptionGroup) -> list[BaseException]:
-    """Return the errors of a group and of the groups in it."""
+    """Flatten an exception group."""
     return [
         single
         for error in group.exceptions

@@ -64,5 +64,5 @@ FAULTS = (
     Fault("leader-kill", "brokers", "a follower leads within seconds", leader),
     Fault("rolling-brokers", "brokers", "nobody notices", rolling, minimum_nodes=3, soak=False),
     Fault("majority-gone", "brokers", "uploads get 201; all goes on after", majority, minimum_nodes=3),
-    Fault("all-brokers-kill", "brokers", "uploads get 201; all goes on after", every),
+    Fault("all-brokers-kill", "brokers", "uploads get 201; everything resumes afterwards", every),
 )

@@ -36,7 +36,7 @@ class Letter:
 
     @property
     def own(self) -> bool:
-        """Whether a fault published it to see it die."""
+        """Whether a fault meant it to die."""
         return (self.message_id or "").startswith(OWN) or self.origin.startswith(f"telemetry.{OWN}")
 
 

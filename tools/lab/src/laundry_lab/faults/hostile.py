@@ -1,4 +1,4 @@
-"""A device with a token of its own that wishes everybody ill."""
+"""A malicious device with a valid token."""
 
 import asyncio
 import secrets
@@ -54,7 +54,7 @@ MALIGN: dict[str, tuple[bytes, bytes]] = {
 
 
 async def hostile_device(world: World) -> list[Observation]:
-    """Send every malign message that MQTT 5 allows, while other machines break."""
+    """Send every malicious message that MQTT 5 allows, while other machines break."""
     device = f"{OWN}hostile-{secrets.token_hex(4)}"
     url = world.stage.document.get("mqtt_url")
     if not url:

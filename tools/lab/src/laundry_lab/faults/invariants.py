@@ -1,4 +1,4 @@
-"""Compares the ledger with the system's own stores after every fault, whatever it was."""
+"""Compares the ledger with the system's stores after every fault."""
 
 import asyncio
 import time
@@ -75,7 +75,7 @@ class Invariants:
             "confirmations": len(ledger.confirmed),
             "preferences": len(ledger.stated),
         }
-        # A photo whose sender never got an answer may be a task; one that was never sent may not.
+        # A photo whose sender never got an answer may be a task; one never sent may not.
         found.strange = max(0, len(effects.tasks.keys() - promised) - len(ledger.unanswered))
         # Which of them the waiting messages are about is not asked: none may wait.
         if len(nowhere) > found.pending:
@@ -94,7 +94,7 @@ class Invariants:
         found.most_attempts = max((letter.attempts for letter in letters), default=0)
         found.most_attempts = max(found.most_attempts, await asyncio.to_thread(self.attempts.most))
         found.unserved = await unserved(stage)
-        # What died as it should is not the next fault's doing.
+        # Expected dead letters must not be blamed on the next fault.
         self._older |= {letter.fingerprint for letter in letters if letter.own}
         return found
 

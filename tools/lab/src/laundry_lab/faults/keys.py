@@ -1,4 +1,4 @@
-"""A signing key that is stolen and withdrawn, and somebody who is cut off, while all others go on."""
+"""A stolen signing key is withdrawn and a person is denied, while everybody else carries on."""
 
 import asyncio
 import time

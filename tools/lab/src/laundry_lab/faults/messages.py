@@ -1,4 +1,4 @@
-"""Messages that come twice, kill their reader, cannot be read, are too many, or are of another release."""
+"""Duplicates, poison, malformed messages, floods, and messages of other releases."""
 
 import asyncio
 import json
@@ -92,7 +92,7 @@ async def twice(world: World) -> list[Observation]:
 
 
 def _as_if_new(key: str, body: bytes) -> bytes:
-    """Change a body so that no version and no key but the message's id tells that it was taken before."""
+    """Change a body so that only the message id shows that it is a duplicate."""
     document = json.loads(body)
     if key in ("task.read", "task.confirmed"):
         document["task_version"] += 1000
@@ -104,7 +104,7 @@ def _as_if_new(key: str, body: bytes) -> bytes:
 
 
 async def _dies(world: World, bad: list[tuple[str, bytes, Headers]]) -> list[Observation]:
-    """Publish messages that nobody can take: each is a dead letter after one attempt, the queue goes on."""
+    """Publish messages that cannot be handled: each dies after one attempt, and the queue continues."""
     ids = [f"{OWN}{secrets.token_hex(8)}" for _ in bad]
     async with opened_channel(world) as channel:
         for identifier, (key, body, headers) in zip(ids, bad, strict=True):
@@ -206,7 +206,7 @@ async def _confirmations_taken(world: World) -> AsyncIterator[None]:
         return count == len(world.load.ledger.confirmed)
 
     if not await world.eventually(taken, TAKEN_S):
-        raise NotHere("confirmations of before were not taken: their queue cannot be cleared")
+        raise NotHere("earlier confirmations were not consumed: their queue cannot be cleared")
     yield
 
 

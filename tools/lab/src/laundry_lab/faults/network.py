@@ -1,4 +1,4 @@
-"""Packets that are really dropped, by the machine's own packet filter."""
+"""Real packet loss, by the machine's packet filter."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""Processes that die at the worst moment, and updates that ask them to end."""
+"""Processes killed at the worst moment, and rolling updates."""
 
 import asyncio
 import hashlib
@@ -137,7 +137,7 @@ async def clocks(world: World) -> list[Observation]:
 FAULTS = (
     Fault("consumer-kill", "processes", "the others read on; the broker redelivers", one_consumer),
     Fault("all-consumers-kill", "processes", "uploads get 201; the queue waits", all_consumers, soak=False),
-    Fault("relay-kill", "processes", "published again, had once", relay, soak=False),
+    Fault("relay-kill", "processes", "published again, one effect", relay, soak=False),
     Fault("helper-kill", "processes", "the same key gives the same task", unanswered),
     Fault("rolling-restart", "processes", "each finishes what it has begun", rolling_restart, soak=False),
     Fault("clocks-apart", "processes", "no order depends on a clock", clocks, soak=False, tools=(FAKETIME,)),

@@ -1,4 +1,4 @@
-"""A push service that refuses, is away, hangs, or has forgotten a phone."""
+"""FCM refuses, is down, hangs, or has forgotten a phone."""
 
 import asyncio
 import time

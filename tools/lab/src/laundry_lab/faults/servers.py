@@ -1,4 +1,4 @@
-"""PostgreSQL and S3: away, restarted, slow, or answering with errors."""
+"""PostgreSQL and S3: down, restarted, slow, or answering with errors."""
 
 import asyncio
 import signal
@@ -141,7 +141,7 @@ async def _retried(world: World) -> int:
 
 
 FAULTS = (
-    Fault("postgres-away", "servers", "nothing is promised; all goes on after", postgres_away),
+    Fault("postgres-away", "servers", "nothing is promised; everything resumes afterwards", postgres_away),
     Fault("postgres-restart", "servers", "reconnected within seconds", postgres_restarted),
     Fault("postgres-slow", "servers", "slower, nothing lost", postgres_slow),
     Fault("s3-away", "servers", "photos are held, none is retried", objects_away),

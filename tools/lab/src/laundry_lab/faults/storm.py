@@ -1,4 +1,4 @@
-"""Ten devices that storm: every other branch's fault rings at once, and no phone is drowned."""
+"""A storm of ten devices: other branches' faults still ring at once, and no phone is flooded."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""One helper opens live streams without end and reads none; everybody else's page stays live."""
+"""One helper opens endless live streams and reads none; everybody else's page stays live."""
 
 import asyncio
 import contextlib

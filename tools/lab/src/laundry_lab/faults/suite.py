@@ -70,7 +70,7 @@ EXPECTED = (
 
 @dataclass
 class Result:
-    """One fault and what became of the system.
+    """One fault and its result.
 
     Attributes:
         skipped: why it could not be made here; then nothing was shown.

@@ -1,4 +1,4 @@
-"""Ten thousand tasks waiting: faults still reach owners, and killed consumers lose nothing."""
+"""With ten thousand tasks waiting, faults still reach owners and killed consumers lose nothing."""
 
 import asyncio
 import os
@@ -77,7 +77,7 @@ async def check(stage: Stage, found: Verification) -> None:
 
 @asynccontextmanager
 async def _standing_still(stage: Stage) -> AsyncIterator[None]:
-    """Stop the readers as a hang would; they go on whatever happens."""
+    """Pause the readers (SIGSTOP) for the duration of the block."""
 
     def tell(number: signal.Signals) -> None:
         for name, pid in state.running_stack(stage.paths)["pids"].items():

@@ -1,4 +1,4 @@
-"""What the plan asks, what we aim for, and what was found."""
+"""Outcomes: what the plan asks, what we aim for, and what was measured."""
 
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -22,7 +22,7 @@ class Outcome:
     """One clause of the plan.
 
     Attributes:
-        asked: what DD-02 wants; ``aimed``: what this project wants of itself, never less.
+        asked: DD-02's target; ``aimed``: the project's own target, never weaker.
         at_most: whether less is better.
     """
 

@@ -1,4 +1,4 @@
-"""MLOps is changed and restarted; nobody else is, and the helper serves all the while."""
+"""MLOps is changed and restarted; nothing else is, and the helper keeps serving."""
 
 import asyncio
 import time
@@ -21,7 +21,7 @@ CLAUSE = "MLOps changed and restarted"
 
 
 async def check(stage: Stage, found: Verification) -> None:
-    """Upload at a steady rate while MLOps gets another setting, and look who was restarted."""
+    """Upload at a steady rate while MLOps gets another setting, and check which processes restarted."""
     demanded = 4_000 + stage.document["pids"][CHANGED] % 1000
     before = _starts(stage)
     began = time.monotonic()
@@ -50,7 +50,7 @@ async def check(stage: Stage, found: Verification) -> None:
     found.outcomes += [
         Outcome(
             CLAUSE,
-            "mlops is another process that obeys the change",
+            "mlops is a new process that follows the change",
             float(changed and before[CHANGED] != after.get(CHANGED)),
             "",
             1,

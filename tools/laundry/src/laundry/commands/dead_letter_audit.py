@@ -1,4 +1,4 @@
-"""Where the ``laundry dlq`` commands keep and find the audit: the stack's table, else a file."""
+"""Where the ``laundry dlq`` commands keep the audit: the stack's table, else a file."""
 
 import os
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""``laundry demo``: start what is not running, tell the story, show what came of it."""
+"""``laundry demo``: start the stack if necessary, tell the story, show the results."""
 
 import asyncio
 import signal

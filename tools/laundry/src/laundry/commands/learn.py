@@ -1,4 +1,4 @@
-"""``laundry learn``: corrections of a household never seen make the model better, on the running stack."""
+"""``laundry learn``: corrections of unseen households improve the model, on the running stack."""
 
 import asyncio
 import json
@@ -94,7 +94,7 @@ async def _tell(paths: StackPaths, document: dict[str, Any], source: Source, *, 
             out.print(f"[bold]{escape(whose)}[/bold]: {len(learnt)} to correct, {len(further)} further ones")
             if await story.taught_before():
                 out.print(
-                    "[yellow]This stack has examples of before, which teach and judge too; on a fresh one "
+                    "[yellow]This stack already has examples, which train and judge too; on a fresh one "
                     "(laundry down --wipe) only these photos do.[/yellow]"
                 )
             await _household(story, champion, learnt, further)

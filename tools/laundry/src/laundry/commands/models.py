@@ -1,4 +1,4 @@
-"""``laundry models``: which models there are, which of them reads, and the keys that sign them."""
+"""``laundry models``: the models, the champion, and the keys that sign models."""
 
 from typing import Annotated, Any
 
@@ -69,7 +69,7 @@ def rollback(sub: Sub = "operator-1") -> None:
 
 @app.command()
 def keygen() -> None:
-    """Make a key pair that signs models, at random; it is printed and kept nowhere."""
+    """Make a random key pair for signing models; it is printed and not stored."""
     key = SigningKey.generate()
     with audited("models.keygen", key.public.id):
         pass

@@ -1,4 +1,4 @@
-"""``laundry runs``: training runs, what they say, and how to end them."""
+"""``laundry runs``: start, follow and cancel training runs."""
 
 import time
 from enum import StrEnum
@@ -38,7 +38,7 @@ def _caller(sub: str) -> Caller:
 
 @app.command("list")
 def list_runs(sub: Sub = "operator-1") -> None:
-    """List the newest runs with what became of them."""
+    """List the newest runs and their results."""
     with _caller(sub) as caller:
         runs = caller.call("GET", "mlops", "/training-runs?limit=50")["items"]
     if not runs:
@@ -86,7 +86,7 @@ def follow(run: Run, sub: Sub = "operator-1") -> None:
 
 @app.command()
 def log(run: Run, sub: Sub = "operator-1") -> None:
-    """Print what a run said of itself."""
+    """Print a run's log."""
     with _caller(sub) as caller:
         lines = caller.call("GET", "mlops", f"/training-runs/{run}/log")["items"]
     for line in lines:

@@ -89,7 +89,7 @@ def apply(
         ),
     ] = None,
 ) -> None:
-    """Declare everything that is missing and bring policies and permissions to the plan."""
+    """Declare everything that is missing, and update policies and permissions."""
     target = management.target(management_url)
     known: dict[str, str] | None
     if passwords is not None:

@@ -22,7 +22,7 @@ PATIENCE_S = 60
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """What the dead letter says of its life."""
+    """What the dead letter says about its attempts."""
 
     queue: str
     attempts: int

@@ -1,4 +1,4 @@
-"""What Compose is given: passwords and keys made here once, the broker's definitions, the local identity."""
+"""Prepares Compose: passwords and keys, the broker's definitions, the local identity."""
 
 import secrets
 from collections.abc import Callable

@@ -60,7 +60,7 @@ def start(paths: StackPaths, options: Options, progress: Progress) -> dict[str, 
 
 
 def main() -> None:
-    """Be the supervisor in the background."""
+    """Run the supervisor in the background."""
     asked = json.loads(sys.argv[1])
     options = Options(
         nodes=asked["nodes"],
@@ -73,7 +73,7 @@ def main() -> None:
 
     def ready(document: dict[str, object]) -> None:
         lines.send(event="ready", document=document)
-        # From here on nobody reads: what the supervisor has to say goes to its log.
+        # From here on nobody reads the output: the supervisor logs instead.
         os.dup2(2, 1)
         lines.plain = True
 

@@ -1,4 +1,4 @@
-"""The environment that each service process gets: its own addresses and secrets, nobody else's."""
+"""The environment of each service process: only its own addresses and secrets."""
 
 import json
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ BUCKET = "laundry"
 # As in laundry_events.topology; importing that would cost the supervisor 80 MB. A test compares them.
 VHOST = "laundry"
 TELEMETRY_EXCHANGE = "laundry.telemetry"
-# One helper here uploads as a whole chain of branches would, from one address. What no benchmark does in bulk
+# Here one helper uploads as much as a whole chain, from one address. What no benchmark does in bulk
 # keeps the limits of production.
 RATE_LIMITS = {
     "uploads": {"person": "60000/m"},
@@ -29,7 +29,7 @@ RATE_LIMITS = {
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """Everything that the services may need to know of each other and of the servers."""
+    """Addresses and secrets of all services and servers."""
 
     broker: BrokerAddress
     broker_passwords: Mapping[str, str] = field(repr=False)
@@ -68,7 +68,7 @@ def service_environment(
         "LAUNDRY_JWT_ISSUER": ISSUER,
         "LAUNDRY_JWT_AUDIENCE": AUDIENCE,
         "LAUNDRY_RATE_LIMITS": json.dumps(RATE_LIMITS),
-        # The services believe web; web, which anybody on this machine may call, believes nobody.
+        # The services trust web's X-Forwarded-For; web, which anybody here may call, trusts nobody's.
         "LAUNDRY_TRUSTED_PROXIES": "" if service.name == "web" else "127.0.0.0/8,::1",
     }
     if around.deny_list_url is not None:
