@@ -3,9 +3,11 @@
 import json
 import sys
 import time
-from contextlib import suppress
-from typing import Any, TextIO
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, Protocol, TextIO
 
+from rich import progress as bars
 from rich.console import Console
 from rich.markup import escape
 from rich.status import Status
@@ -93,6 +95,29 @@ class JsonLines:
     def failed(self, step: str, text: str) -> None:
         """Tell that a step failed."""
         self.send(event="failed", step=step, text=text)
+
+
+class Advance(Protocol):
+    """Moves a progress bar on."""
+
+    def __call__(self, steps: float = 1) -> None:
+        """Count ``steps`` of the bar's total as done."""
+
+
+@contextmanager
+def bar(title: str, total: float, target: Console, *, percent: bool = False) -> Iterator[Advance]:
+    """Show a progress bar while the block runs; without a terminal, one line when it begins."""
+    columns = (
+        bars.TextColumn("  {task.description}"),
+        bars.BarColumn(30),
+        bars.TaskProgressColumn() if percent else bars.MofNCompleteColumn(),
+        bars.TimeElapsedColumn(),
+    )
+    with bars.Progress(*columns, console=target, transient=True, disable=not target.is_terminal) as progress:
+        if not target.is_terminal:
+            target.print(f"  {title} …")
+        task = progress.add_task(title, total=total)
+        yield lambda steps=1: progress.advance(task, steps)
 
 
 def replay(line: str, progress: Progress) -> dict[str, Any]:

@@ -5,19 +5,18 @@ import signal
 import sys
 import time
 from collections.abc import Awaitable, Callable
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from laundry.commands.running import RunningStack, running_stack
 from laundry.demo.client import People, Person, Services, StoryFailed
 from laundry.demo.story import Story, photos_for
+from laundry.display import bar
 from laundry.paths import StackPaths
 from laundry_servers.errors import LaundryError
 from laundry_servers.identity import LocalIdentity
@@ -50,14 +49,6 @@ def demo(
     raise typer.Exit(int(failed))
 
 
-@contextmanager
-def _bar(title: str, total: int) -> Any:
-    columns = (TextColumn("  {task.description}"), BarColumn(24), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=out, transient=True, disable=not out.is_terminal) as progress:
-        task = progress.add_task(title, total=total)
-        yield lambda: progress.advance(task)
-
-
 async def _tell(
     paths: StackPaths, document: dict[str, Any], folder: Path | None, count: int, ready_s: float
 ) -> bool:
@@ -72,9 +63,9 @@ async def _tell(
 
         async def upload_and_read() -> None:
             before = await story.shares()
-            with _bar("uploading", len(pictures)) as advance:
+            with bar("uploading", len(pictures), out) as advance:
                 await story.upload(pictures, advance)
-            with _bar("reading", len(pictures)) as advance:
+            with bar("reading", len(pictures), out) as advance:
                 await story.wait_for_readings(before, advance)
 
         chapters: list[tuple[str, Callable[[], Awaitable[None]]]] = [
