@@ -8,7 +8,7 @@ import pytest
 
 from laundry_events import EventConsumer, Publisher, in_hand, make_broker
 from laundry_service.app import Consuming, make_app
-from laundry_service.letters import letter_signer
+from laundry_service.messaging.signing import letter_signer
 from laundry_service.settings import ServiceSettings
 
 

@@ -2,7 +2,7 @@
 
 import logging
 
-from laundry_service.logging import Seldom
+from laundry_service.telemetry.logging import Seldom
 
 
 def record(name: str, line: int, text: str, *args: object) -> logging.LogRecord:

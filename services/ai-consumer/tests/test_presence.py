@@ -22,7 +22,7 @@ from laundry_reading.manifest import Manifest
 from laundry_reading.replicas import REPLICAS_PREFIX, SHADOW_KEY, Serving, Shadow
 from laundry_reading.signing import SigningKey
 from laundry_reading.storage import CHAMPION_KEY, manifest_key, model_key
-from laundry_service.objectstore import ObjectMissing, ObjectStore, ObjectStoreUnavailable
+from laundry_service.storage.object_store import ObjectMissing, ObjectStore, ObjectStoreUnavailable
 from laundry_testing.messaging import Messaging, eventually
 from laundry_testing.models import KEY, colour_model, manifest_of, photo_of
 from laundry_testing.serving import metrics_text

@@ -17,7 +17,7 @@ from laundry_events.envelope import encode
 from laundry_events.events import ReadLabel
 from laundry_events.tables import inbox
 from laundry_events.topology import EVENTS_EXCHANGE
-from laundry_service.database import Database
+from laundry_service.storage.database import Database
 from laundry_testing.messaging import Messaging, eventually
 
 from .conftest import Service, assert_problem, picture, reading

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.types import Message
 
 from helper.receiving import Limits, receive_form
-from laundry_service.problems import Problem
+from laundry_service.http.problems import Problem
 
 BODY = (
     b'--edge\r\nContent-Disposition: form-data; name="photo"; filename="p.jpg"\r\n'

@@ -8,19 +8,20 @@ from typing import TYPE_CHECKING, Protocol
 import structlog
 from fastapi import FastAPI
 
-from laundry_service.auth import Authenticator, Principal
-from laundry_service.body_limit import BodyLimit
-from laundry_service.caching import Caching
-from laundry_service.health import Check, health_router
-from laundry_service.limits import RateLimits
-from laundry_service.logging import configure_logging
-from laundry_service.openapi import document_problems
-from laundry_service.outages import install_outages
-from laundry_service.problems import install_problems
-from laundry_service.request_text import PlainAddress
+from laundry_service.auth.authenticator import Authenticator
+from laundry_service.auth.principal import Principal
+from laundry_service.http.body_limit import BodyLimit
+from laundry_service.http.caching import Caching
+from laundry_service.http.health import Check, health_router
+from laundry_service.http.openapi import document_problems
+from laundry_service.http.problems import install_problems
+from laundry_service.http.validation import PlainAddress
+from laundry_service.limits.rates import RateLimits
 from laundry_service.settings import ServiceSettings
-from laundry_service.streams import Streams
-from laundry_service.tracing import configure_tracing, trace_requests
+from laundry_service.storage.outages import install_outages
+from laundry_service.streams.response import Streams
+from laundry_service.telemetry.logging import configure_logging
+from laundry_service.telemetry.tracing import configure_tracing, trace_requests
 
 if TYPE_CHECKING:
     from laundry_events import Publisher

@@ -10,9 +10,9 @@ import structlog
 import uvicorn
 from fastapi import FastAPI
 
-from laundry_service.bounded_http import bounded_protocol
-from laundry_service.http_limits import HttpSettings
-from laundry_service.metrics_port import MetricsPort
+from laundry_service.http.protocol import bounded_protocol
+from laundry_service.http.settings import HttpSettings
+from laundry_service.telemetry.metrics_server import MetricsPort
 
 # For what is no connection of a caller: logs, databases, the broker, other services.
 OTHER_FILES = 400

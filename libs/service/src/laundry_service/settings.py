@@ -7,8 +7,8 @@ from typing import Annotated
 from pydantic import Field, SecretStr, field_validator
 
 from laundry_service.auth.principal import Role
-from laundry_service.http_limits import HttpSettings
-from laundry_service.limits import Allowance, LimitName
+from laundry_service.http.settings import HttpSettings
+from laundry_service.limits.rates import Allowance, LimitName
 
 
 class ServiceSettings(HttpSettings):

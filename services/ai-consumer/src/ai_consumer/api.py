@@ -6,8 +6,8 @@ from fastapi import APIRouter, Depends
 from pydantic import BaseModel
 
 from ai_consumer.champion import Champion
-from laundry_service.auth import require
-from laundry_service.problems import Problem
+from laundry_service.auth.callers import require
+from laundry_service.http.problems import Problem
 
 
 class ServedModel(BaseModel):

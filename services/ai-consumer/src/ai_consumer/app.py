@@ -12,11 +12,11 @@ from ai_consumer.subscribers import subscribe
 from laundry_events import EventConsumer, Publisher, make_broker
 from laundry_reading.signing import TrustedKeys
 from laundry_service.app import make_app
-from laundry_service.health import Check
-from laundry_service.letters import letter_signer
-from laundry_service.needs import needs_object_store
-from laundry_service.objectstore import ObjectStore
+from laundry_service.http.health import Check
+from laundry_service.messaging.dependencies import needs_object_store
+from laundry_service.messaging.signing import letter_signer
 from laundry_service.settings import version_of
+from laundry_service.storage.object_store import ObjectStore
 
 VERSION = version_of("ai-consumer")
 

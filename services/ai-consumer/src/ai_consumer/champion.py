@@ -15,7 +15,7 @@ from laundry_reading.manifest import Manifest
 from laundry_reading.model import Model, ModelError
 from laundry_reading.signing import NotTrusted, TrustedKeys
 from laundry_reading.storage import CHAMPION_KEY, MAX_MANIFEST_BYTES, MAX_MODEL_BYTES, model_key
-from laundry_service.objectstore import ObjectMissing, ObjectStore, ObjectStoreUnavailable
+from laundry_service.storage.object_store import ObjectMissing, ObjectStore, ObjectStoreUnavailable
 
 SERVED = Gauge("laundry_model_served", "1 for the model version that this replica serves", ["version"])
 SWAPS = Counter("laundry_model_swaps", "Times that another model was taken into service")

@@ -10,7 +10,7 @@ from prometheus_client import Counter
 from laundry_events.events import Picture, Pictures, TaskSubmitted
 from laundry_reading.errors import PhotoError
 from laundry_reading.pictures import EXTENSION, MEDIA_TYPE, Made, make_pictures
-from laundry_service.objectstore import ObjectStore, ObjectStoreUnavailable
+from laundry_service.storage.object_store import ObjectStore, ObjectStoreUnavailable
 
 MADE = Counter("laundry_pictures_made", "Photos whose pictures were made with their reading", ["outcome"])
 

@@ -17,7 +17,7 @@ from laundry_events.events import TaskRead, TaskSubmitted
 from laundry_reading.errors import PhotoError
 from laundry_reading.model import Model
 from laundry_reading.photo import MAX_BYTES
-from laundry_service.objectstore import ObjectMissing, ObjectStore
+from laundry_service.storage.object_store import ObjectMissing, ObjectStore
 
 READ = Counter("laundry_photos_read", "Photos by outcome", ["outcome"])
 READING = Histogram(

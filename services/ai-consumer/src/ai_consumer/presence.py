@@ -11,7 +11,7 @@ import structlog
 from ai_consumer.champion import Champion
 from ai_consumer.shadow import ShadowReader
 from laundry_reading.replicas import EVERY_S, Refused, Serving
-from laundry_service.objectstore import ObjectStore, ObjectStoreUnavailable
+from laundry_service.storage.object_store import ObjectStore, ObjectStoreUnavailable
 
 LOOK_EVERY_S = 1.0
 LEAVE_WITHIN_S = 2.0

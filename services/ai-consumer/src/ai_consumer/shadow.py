@@ -19,7 +19,7 @@ from laundry_reading.model import Model, ModelError
 from laundry_reading.replicas import SHADOW_KEY, Shadow, Shadowed
 from laundry_reading.signing import NotTrusted, TrustedKeys
 from laundry_reading.storage import MAX_MANIFEST_BYTES, MAX_MODEL_BYTES, manifest_key, model_key
-from laundry_service.objectstore import ObjectMissing, ObjectStore, ObjectStoreUnavailable
+from laundry_service.storage.object_store import ObjectMissing, ObjectStore, ObjectStoreUnavailable
 
 READ = Counter(
     "laundry_shadow_readings",

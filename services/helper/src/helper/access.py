@@ -7,9 +7,10 @@ from fastapi import Depends
 
 from helper import repository
 from helper.tasks import Task
-from laundry_service.auth import Principal, require, require_branch
-from laundry_service.database import Database
-from laundry_service.problems import Problem
+from laundry_service.auth.callers import require, require_branch
+from laundry_service.auth.principal import Principal
+from laundry_service.http.problems import Problem
+from laundry_service.storage.database import Database
 
 Helper = Annotated[Principal, Depends(require("helper"))]
 Owner = Annotated[Principal, Depends(require("owner"))]

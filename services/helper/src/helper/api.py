@@ -31,11 +31,12 @@ from helper.tasks import (
 )
 from laundry_events import Outbox
 from laundry_reading.errors import PhotoError
-from laundry_service.auth import require_branch
-from laundry_service.database import Database
-from laundry_service.objectstore import ObjectStore
-from laundry_service.problems import Problem
-from laundry_service.streams import EVENT_STREAM, Changes, EventStream
+from laundry_service.auth.callers import require_branch
+from laundry_service.http.problems import Problem
+from laundry_service.storage.database import Database
+from laundry_service.storage.object_store import ObjectStore
+from laundry_service.streams.changes import Changes
+from laundry_service.streams.response import EVENT_STREAM, EventStream
 
 NOTE_CHARS = 500
 JSON_BYTES = 64 * 1024

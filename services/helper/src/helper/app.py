@@ -15,13 +15,13 @@ from helper.tables import TASKS_CHANNEL
 from laundry_events import EventConsumer, Outbox, Publisher, Relay, make_broker
 from laundry_service.app import make_app
 from laundry_service.background.periodic import Periodic
-from laundry_service.database import Database
-from laundry_service.health import Check
-from laundry_service.letters import letter_signer
-from laundry_service.needs import needs_database
-from laundry_service.objectstore import ObjectStore
+from laundry_service.http.health import Check
+from laundry_service.messaging.dependencies import needs_database
+from laundry_service.messaging.signing import letter_signer
 from laundry_service.settings import version_of
-from laundry_service.streams import Changes
+from laundry_service.storage.database import Database
+from laundry_service.storage.object_store import ObjectStore
+from laundry_service.streams.changes import Changes
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:

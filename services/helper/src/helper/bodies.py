@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from helper.tasks import Status, Task
 from laundry_events.events import CountedLabel, ReadLabel
 from laundry_events.moments import Moment
-from laundry_service.request_text import RequestBody
+from laundry_service.http.validation import RequestBody
 
 
 class LabelBody(BaseModel):

@@ -4,7 +4,7 @@ import structlog
 
 from helper import repository
 from laundry_events.inbox import forget_old
-from laundry_service.database import Database
+from laundry_service.storage.database import Database
 
 log = structlog.get_logger(__name__)
 

@@ -9,10 +9,10 @@ from helper.access import Viewer, visible
 from helper.showing import Showing
 from laundry_events.events import Photo
 from laundry_reading.errors import PhotoError
-from laundry_service.caching import ASKED_AGAIN, is_known
-from laundry_service.database import Database
-from laundry_service.objectstore import ObjectMissing, ObjectStore
-from laundry_service.problems import Problem
+from laundry_service.http.caching import ASKED_AGAIN, is_known
+from laundry_service.http.problems import Problem
+from laundry_service.storage.database import Database
+from laundry_service.storage.object_store import ObjectMissing, ObjectStore
 
 Size = Literal["display", "thumbnail", "original"]
 

@@ -19,8 +19,8 @@ from laundry_reading.errors import (
     UnsupportedEncoding,
     UnsupportedFormat,
 )
-from laundry_service.objectstore import ObjectStoreUnavailable
-from laundry_service.problems import Problem, problem_response
+from laundry_service.http.problems import Problem, problem_response
+from laundry_service.storage.object_store import ObjectStoreUnavailable
 
 PHOTO_PROBLEMS: dict[type[PhotoError], tuple[int, str]] = {
     EmptyPhoto: (422, "photo-empty"),

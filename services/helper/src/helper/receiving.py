@@ -11,7 +11,7 @@ from starlette.formparsers import MultiPartException
 from starlette.requests import ClientDisconnect
 
 from helper.forms import EncodedPart, FormCutOff, FormParser, SeveralFiles
-from laundry_service.problems import Problem
+from laundry_service.http.problems import Problem
 
 # Boundaries, part headers and the small fields beside the photo.
 OVERHEAD_BYTES = 64 * 1024

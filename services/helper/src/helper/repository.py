@@ -17,7 +17,7 @@ from helper.tasks import Confirmation, Outcome, Reading, Status, Task
 from laundry_events.envelope import OutgoingEvent
 from laundry_events.events import CountedLabel, Photo, Pictures, ReadLabel, TaskRead
 from laundry_events.tables import inbox, outbox
-from laundry_service.database import Database
+from laundry_service.storage.database import Database
 
 # SQLSTATE classes of a server that is away, full or going down: trying again can help.
 AWAY = ("08", "53", "57")

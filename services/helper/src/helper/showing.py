@@ -19,8 +19,8 @@ from laundry_events import new_id
 from laundry_events.events import Picture, Pictures
 from laundry_reading.photo import MAX_BYTES
 from laundry_reading.pictures import EXTENSION, MEDIA_TYPE, Made
-from laundry_service.database import Database
-from laundry_service.objectstore import ObjectMissing, ObjectStore, ObjectStoreUnavailable
+from laundry_service.storage.database import Database
+from laundry_service.storage.object_store import ObjectMissing, ObjectStore, ObjectStoreUnavailable
 
 MADE = Counter("laundry_helper_pictures_made", "Photos whose pictures were made because somebody asked")
 

@@ -17,8 +17,8 @@ from laundry_events import new_id
 from laundry_events.envelope import encode
 from laundry_events.events import Photo
 from laundry_reading.photo import PhotoInfo, inspect_photo
-from laundry_service.database import Database
-from laundry_service.objectstore import ObjectStore, ObjectStoreUnavailable
+from laundry_service.storage.database import Database
+from laundry_service.storage.object_store import ObjectStore, ObjectStoreUnavailable
 
 # Up to here a photo is in memory and checked on the event loop (about a millisecond);
 # a bigger one is on disk and gets a thread.

@@ -9,7 +9,7 @@ from helper import repository
 from helper.tasks import outcome_of, take_reading
 from laundry_events import EventConsumer, EventMeta, PermanentError, first_time
 from laundry_events.events import TaskRead
-from laundry_service.database import Database
+from laundry_service.storage.database import Database
 
 READ = Counter("laundry_helper_readings", "Readings by what became of them", ["outcome"])
 

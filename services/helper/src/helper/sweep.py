@@ -16,8 +16,8 @@ from pathlib import PurePosixPath
 
 from helper import repository
 from helper.settings import Settings
-from laundry_service.database import Database
-from laundry_service.objectstore import ObjectStore, ObjectStoreUnavailable
+from laundry_service.storage.database import Database
+from laundry_service.storage.object_store import ObjectStore, ObjectStoreUnavailable
 
 PREFIXES = ("photos/", "pictures/")
 AT_ONCE = 500

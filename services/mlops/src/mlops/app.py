@@ -9,13 +9,13 @@ from laundry_service.app import make_app
 from laundry_service.audit.heads import EVERY_S, head_teller
 from laundry_service.audit.http import audit_router, head_of
 from laundry_service.background.periodic import Periodic
-from laundry_service.database import Database
-from laundry_service.health import Check
-from laundry_service.letters import letter_signer
-from laundry_service.needs import needs_database
-from laundry_service.objectstore import ObjectStore
+from laundry_service.http.health import Check
+from laundry_service.messaging.dependencies import needs_database
+from laundry_service.messaging.signing import letter_signer
 from laundry_service.settings import version_of
-from laundry_service.streams import Changes
+from laundry_service.storage.database import Database
+from laundry_service.storage.object_store import ObjectStore
+from laundry_service.streams.changes import Changes
 from mlops.api import models_router, runs_router
 from mlops.examples_api import examples_router
 from mlops.full.needs import ClusterNeeds, LocalNeeds, Needs

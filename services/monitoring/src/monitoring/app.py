@@ -9,12 +9,12 @@ from laundry_service.app import make_app
 from laundry_service.audit.heads import EVERY_S, head_teller
 from laundry_service.audit.http import audit_router, head_of
 from laundry_service.background.periodic import Periodic
-from laundry_service.database import Database
-from laundry_service.health import Check
-from laundry_service.letters import letter_signer
-from laundry_service.needs import needs_database
+from laundry_service.http.health import Check
+from laundry_service.messaging.dependencies import needs_database
+from laundry_service.messaging.signing import letter_signer
 from laundry_service.settings import version_of
-from laundry_service.streams import Changes
+from laundry_service.storage.database import Database
+from laundry_service.streams.changes import Changes
 from monitoring.api import equipment_router, telemetry_router
 from monitoring.logins import Login, StoredLogins
 from monitoring.monitor import Monitor

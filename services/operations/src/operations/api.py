@@ -11,9 +11,10 @@ from fastapi import APIRouter, Depends, Query
 from laundry_dead_letters.errors import BrokerAway
 from laundry_dead_letters.work import exported
 from laundry_events.topology import PLAN, dead_queue
-from laundry_service.auth import Principal, require
-from laundry_service.cursors import MAX_INTEGER, BadCursor, read_cursor, write_cursor
-from laundry_service.problems import Problem
+from laundry_service.auth.callers import require
+from laundry_service.auth.principal import Principal
+from laundry_service.http.cursors import MAX_INTEGER, BadCursor, read_cursor, write_cursor
+from laundry_service.http.problems import Problem
 from operations.bodies import AuditPage, GroupOut, LetterOut, LetterPage, LookedOut, QueueOut, QueuePage
 from operations.management import Management, ManagementAway
 from operations.reading import Head, QueueBusy, Reading, Snapshot

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, Field
 
-from laundry_service.request_text import RequestBody
+from laundry_service.http.validation import RequestBody
 from operations.jobs import Job
 from operations.reading import Head
 

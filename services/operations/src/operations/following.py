@@ -9,7 +9,8 @@ from uuid import UUID
 import structlog
 from fastapi.sse import format_sse_event
 
-from laundry_service.streams import Audience, Change, Subscription
+from laundry_service.streams.changes import Audience
+from laundry_service.streams.subscription import Change, Subscription
 from operations.bodies import JobOut
 from operations.jobs import OPEN
 from operations.repository import Store

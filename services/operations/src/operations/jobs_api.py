@@ -8,9 +8,10 @@ from fastapi import APIRouter, Query, Request, Response
 
 from laundry_dead_letters.errors import BrokerAway
 from laundry_service.audit.acts import Act, Actor, Reason
-from laundry_service.auth import Principal
-from laundry_service.problems import Problem
-from laundry_service.streams import EVENT_STREAM, EventStream, Subscription
+from laundry_service.auth.principal import Principal
+from laundry_service.http.problems import Problem
+from laundry_service.streams.response import EVENT_STREAM, EventStream
+from laundry_service.streams.subscription import Subscription
 from operations.api import Operator, away, main_queue
 from operations.bodies import ActIn, JobOut, JobPage
 from operations.following import GREETING, JobNews, tell, topic_of

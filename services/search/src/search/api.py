@@ -7,11 +7,13 @@ from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
 
 from laundry_events import new_id
 from laundry_events.events import BranchId
-from laundry_service.auth import Caller, Principal, require, require_branch
-from laundry_service.cursors import BadCursor, read_cursor, write_cursor
-from laundry_service.database import Database
-from laundry_service.problems import Problem
-from laundry_service.streams import CONNECTED, EVENT_STREAM, Changes, EventStream
+from laundry_service.auth.callers import Caller, require, require_branch
+from laundry_service.auth.principal import Principal
+from laundry_service.http.cursors import BadCursor, read_cursor, write_cursor
+from laundry_service.http.problems import Problem
+from laundry_service.storage.database import Database
+from laundry_service.streams.changes import Changes
+from laundry_service.streams.response import CONNECTED, EVENT_STREAM, EventStream
 from search import repository
 from search.bodies import (
     MatchOut,

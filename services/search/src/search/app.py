@@ -7,10 +7,10 @@ from fastapi import FastAPI
 from laundry_events import Outbox, Publisher, Relay
 from laundry_service.app import make_app
 from laundry_service.background.periodic import Periodic
-from laundry_service.database import Database
-from laundry_service.health import Check
+from laundry_service.http.health import Check
 from laundry_service.settings import version_of
-from laundry_service.streams import Changes
+from laundry_service.storage.database import Database
+from laundry_service.streams.changes import Changes
 from search.api import customers_router, matching_router, preferences_router
 from search.housekeeping import EVERY_S, Housekeeping
 from search.settings import Settings

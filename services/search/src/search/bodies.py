@@ -5,7 +5,7 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from laundry_service.request_text import RequestBody
+from laundry_service.http.validation import RequestBody
 from search.matching import suitability
 from search.model import Preference, SuitableBranch, Tags
 

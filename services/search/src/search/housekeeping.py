@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import structlog
 
-from laundry_service.database import Database
+from laundry_service.storage.database import Database
 from search import repository
 
 EVERY_S = 3600.0

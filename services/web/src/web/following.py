@@ -8,7 +8,7 @@ import structlog
 from fastapi.responses import Response, StreamingResponse
 from starlette.types import Message, Receive, Scope, Send
 
-from laundry_service.seats import NoSeat, Seats
+from laundry_service.limits.streams import NoSeat, Seats
 
 SEND_S = 20.0
 

@@ -13,9 +13,9 @@ from opentelemetry import propagate
 from prometheus_client import Counter
 from starlette.requests import ClientDisconnect
 
-from laundry_service.client_address import client_address
-from laundry_service.problems import Problem
-from laundry_service.seats import Seats
+from laundry_service.http.client_address import client_address
+from laundry_service.http.problems import Problem
+from laundry_service.limits.streams import Seats
 from web.following import PassedEvents
 from web.forwarding import PREFIX, Upstream, forwarded, is_stream, returned
 from web.settings import WebSettings

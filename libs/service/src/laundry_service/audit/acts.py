@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from fastapi import Query
 from opentelemetry import trace
 
-from laundry_service.auth import Principal
+from laundry_service.auth.principal import Principal
 
 COLUMNS = ("at", "by", "via", "action", "object", "record")
 MAX_TEXT = 500

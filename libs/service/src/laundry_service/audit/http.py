@@ -9,8 +9,9 @@ from pydantic import BaseModel
 from sqlalchemy import text
 
 from laundry_service.audit.heads import HEAD
-from laundry_service.auth import Principal, require
-from laundry_service.database import Database
+from laundry_service.auth.callers import require
+from laundry_service.auth.principal import Principal
+from laundry_service.storage.database import Database
 
 NEWEST = text("""
 SELECT number, record::text AS record FROM audit

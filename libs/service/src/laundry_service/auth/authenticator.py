@@ -21,7 +21,7 @@ from laundry_service.auth.deny_list import DenyListFollower
 from laundry_service.auth.key_set import TrustedKey
 from laundry_service.auth.keys import KeysUnavailable, ProviderKeys, UnknownKey
 from laundry_service.auth.principal import Principal, Role
-from laundry_service.problems import Problem
+from laundry_service.http.problems import Problem
 
 if TYPE_CHECKING:
     from laundry_service.settings import ServiceSettings

@@ -8,9 +8,9 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from laundry_service.auth.authenticator import CHALLENGE, Authenticator
 from laundry_service.auth.principal import Principal, Role
-from laundry_service.client_address import client_address
-from laundry_service.limits import RateLimits
-from laundry_service.problems import Problem, path_template
+from laundry_service.http.client_address import client_address
+from laundry_service.http.problems import Problem, path_template
+from laundry_service.limits.rates import RateLimits
 
 _bearer = HTTPBearer(auto_error=False, description="A JWT with the claims sub, role and branches")
 

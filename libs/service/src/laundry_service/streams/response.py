@@ -13,9 +13,9 @@ from prometheus_client import Counter
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from laundry_service.auth import Principal
-from laundry_service.problems import Problem
-from laundry_service.seats import NoSeat, Seats
+from laundry_service.auth.principal import Principal
+from laundry_service.http.problems import Problem
+from laundry_service.limits.streams import NoSeat, Seats
 from laundry_service.streams.subscription import NotListening, Subscription
 
 TICK_S = 1.0

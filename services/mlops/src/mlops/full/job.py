@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from laundry_reading.storage import MAX_MODEL_BYTES
-from laundry_service.database import Database
-from laundry_service.objectstore import ObjectMissing, ObjectStore, ObjectStoreUnavailable
+from laundry_service.storage.database import Database
+from laundry_service.storage.object_store import ObjectMissing, ObjectStore, ObjectStoreUnavailable
 from mlops.curation import Fate, weights
 from mlops.full.contest import (
     Candidate,

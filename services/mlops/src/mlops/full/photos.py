@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from laundry_reading.photo import PhotoError
 from laundry_reading.preprocess import decode_for_model
-from laundry_service.objectstore import ObjectMissing
+from laundry_service.storage.object_store import ObjectMissing
 from mlops.curation import Fate
 from mlops.refit import held_out
 from mlops.refit.examples import Eyes

@@ -5,7 +5,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from laundry_service.database import Database
+from laundry_service.storage.database import Database
 from mlops import repository
 from mlops.settings import Settings
 from mlops.training.order import CACHE_FOLDER, CHECKPOINT_FILE, OUT_FOLDER, PHOTOS_FOLDER, WEIGHTS_FILE, Order

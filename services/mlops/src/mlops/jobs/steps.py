@@ -3,8 +3,8 @@
 from typing import Protocol
 
 from laundry_events import Outbox
-from laundry_service.database import Database
-from laundry_service.objectstore import ObjectStore
+from laundry_service.storage.database import Database
+from laundry_service.storage.object_store import ObjectStore
 from mlops.jobs.patience import PatientStore
 from mlops.manifests import Manifests
 from mlops.refit.run import Run

@@ -10,8 +10,8 @@ import numpy as np
 from laundry_reading.manifest import Manifest
 from laundry_reading.model import Model, ModelError
 from laundry_reading.storage import MAX_MODEL_BYTES
-from laundry_service.database import Database
-from laundry_service.objectstore import ObjectMissing, ObjectStore
+from laundry_service.storage.database import Database
+from laundry_service.storage.object_store import ObjectMissing, ObjectStore
 from mlops import repository
 from mlops.curation import Care, Fate, Opinion, care
 from mlops.heldout import Entry, entry_of

@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 import numpy as np
 
 from laundry_reading.model import Model
-from laundry_service.database import Database
-from laundry_service.objectstore import ObjectStore
+from laundry_service.storage.database import Database
+from laundry_service.storage.object_store import ObjectStore
 from mlops.refit.choose import Chosen, Taught, choose, contest
 from mlops.refit.cost import compare_costs, weigh
 from mlops.refit.examples import Lesson

@@ -18,7 +18,7 @@ from laundry.bench import bare_clients, synchronous
 from laundry_events import EventConsumer, EventMeta, Publisher, Relay, first_time, make_broker
 from laundry_events.envelope import OutgoingEvent
 from laundry_events.events import PreferenceCreated
-from laundry_service.logging import configure_logging
+from laundry_service.telemetry.logging import configure_logging
 
 QUEUE = "preference.created"
 SERVICE = "notification"

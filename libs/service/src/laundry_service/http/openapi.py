@@ -4,7 +4,7 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from laundry_service.problems import MEDIA_TYPE, ProblemDocument
+from laundry_service.http.problems import MEDIA_TYPE, ProblemDocument
 
 SCHEMA = "#/components/schemas/ProblemDocument"
 # Written by the framework for every body and parameter; here that is a problem document too.

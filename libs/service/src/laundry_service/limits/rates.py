@@ -14,7 +14,7 @@ from throttled import MemoryStore, Quota, RateLimiterType, Throttled
 from throttled.exceptions import DataError
 from throttled.rate_limiter import quota_parser
 
-from laundry_service.problems import Problem
+from laundry_service.http.problems import Problem
 
 if TYPE_CHECKING:
     from laundry_service.auth.principal import Principal

@@ -6,7 +6,7 @@ from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from laundry_service.problems import Problem, problem_response
+from laundry_service.http.problems import Problem, problem_response
 
 MAX_BODY_BYTES = 64 * 1024
 

@@ -6,7 +6,7 @@ import structlog
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 
-from laundry_service.problems import Problem, problem_response
+from laundry_service.http.problems import Problem, problem_response
 
 RETRY_AFTER_S = 5
 # The class of SQLSTATEs of a value that cannot be stored.

@@ -9,8 +9,8 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.types import Receive, Scope, Send
 from uvicorn.server import ServerState
 
-from laundry_service.bounded_http import BoundedProtocol, bounded_protocol
-from laundry_service.http_limits import HttpSettings
+from laundry_service.http.protocol import BoundedProtocol, bounded_protocol
+from laundry_service.http.settings import HttpSettings
 
 # Scrapers are few; more connections than this are not theirs.
 CONNECTIONS = 32

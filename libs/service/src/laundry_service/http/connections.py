@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 from prometheus_client import Counter, Gauge
 
-from laundry_service.http_limits import HttpSettings
+from laundry_service.http.settings import HttpSettings
 
 if TYPE_CHECKING:
-    from laundry_service.bounded_http import BoundedProtocol
+    from laundry_service.http.protocol import BoundedProtocol
 
 LOOK_EVERY_S = 1.0
 MAX_ENDING = 200

@@ -1,9 +1,9 @@
 """The servers that a consumer's messages need, as ``laundry_events`` wants to know them."""
 
 from laundry_events import Need
-from laundry_service.database import Database
-from laundry_service.objectstore import ObjectStore, ObjectStoreUnavailable
-from laundry_service.outages import is_outage
+from laundry_service.storage.database import Database
+from laundry_service.storage.object_store import ObjectStore, ObjectStoreUnavailable
+from laundry_service.storage.outages import is_outage
 
 
 def needs_database(database: Database) -> Need:

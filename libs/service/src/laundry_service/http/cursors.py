@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from laundry_service.request_text import is_storable
+from laundry_service.http.validation import is_storable
 
 MAX_CHARS = 500
 MAX_INTEGER = 2**63 - 1

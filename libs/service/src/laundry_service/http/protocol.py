@@ -19,9 +19,9 @@ from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
-from laundry_service.client_address import trusted
-from laundry_service.guard import REFUSED, Guard, Refusal
-from laundry_service.http_limits import HttpSettings
+from laundry_service.http.client_address import trusted
+from laundry_service.http.connections import REFUSED, Guard, Refusal
+from laundry_service.http.settings import HttpSettings
 
 # How long the rest of a body is still taken, and dropped, after its request was answered.
 LINGER_S = 10.0

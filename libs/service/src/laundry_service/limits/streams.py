@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from prometheus_client import Counter as Metric
 from prometheus_client import Gauge
 
-from laundry_service.problems import Problem
+from laundry_service.http.problems import Problem
 
 RETRY_AFTER_S = 30
 

@@ -16,8 +16,8 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.routing import Match
 
-from laundry_service.client_address import client_address
-from laundry_service.denials import STATUSES, denied
+from laundry_service.auth.denials import STATUSES, denied
+from laundry_service.http.client_address import client_address
 
 if TYPE_CHECKING:
     from laundry_service.auth.principal import Principal

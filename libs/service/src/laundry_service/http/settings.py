@@ -3,7 +3,7 @@
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from laundry_service.client_address import LOOPBACK, Networks
+from laundry_service.http.client_address import LOOPBACK, Networks
 
 
 class HttpSettings(BaseSettings):

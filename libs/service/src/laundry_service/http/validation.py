@@ -11,7 +11,7 @@ from urllib.parse import unquote_to_bytes
 from pydantic import BaseModel, model_validator
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from laundry_service.problems import Problem, problem_response
+from laundry_service.http.problems import Problem, problem_response
 
 # JSON's numbers have no bounds; those of a database and of other readers do.
 MAX_INTEGER = 2**63 - 1
