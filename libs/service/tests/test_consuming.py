@@ -6,9 +6,12 @@ from typing import Any
 import httpx
 import pytest
 
-from laundry_events import EventConsumer, Publisher, in_hand, make_broker
-from laundry_service.app import Consuming, make_app
+from laundry_events import in_hand, make_broker
+from laundry_events.broker import ConsumingBroker
+from laundry_service.app import make_app
+from laundry_service.messaging.consuming import Consuming
 from laundry_service.messaging.signing import letter_signer
+from laundry_service.messaging.wiring import Messaging
 from laundry_service.settings import ServiceSettings
 
 
@@ -70,14 +73,17 @@ async def test_a_start_that_is_under_way_is_given_up_and_cleared_away() -> None:
 async def test_a_consumer_that_settles_nothing_is_not_ready_and_one_that_is_held_is(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    broker = make_broker("amqp://nobody:nothing@127.0.0.1:9/", service="tests")
-    EventConsumer(broker, Publisher("amqp://127.0.0.1:9/", source="tests"), service="t", service_version="1")
-    assert broker.in_hand is not None
-    broker.in_hand.watch("q", window=1)
     settings = ServiceSettings(
         service_name="tests", amqp_url="amqp://127.0.0.1:9/", jwks_url="http://127.0.0.1:9/", jwt_issuer="x"
     )
-    app = make_app(settings, title="t", version="1", description="t", broker=broker, broker_required=False)
+    messaging = Messaging(settings, service="tests", version="1")
+    broker = messaging.consumer.broker
+    assert isinstance(broker, ConsumingBroker)
+    assert broker.in_hand is not None
+    broker.in_hand.watch("q", window=1)
+    app = make_app(
+        settings, title="t", version="1", description="t", messaging=messaging, ready_without_broker=True
+    )
     transport = httpx.ASGITransport(app)
     monkeypatch.setattr(in_hand, "STUCK_S", 0.0)
     async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:

@@ -157,7 +157,7 @@ async def service(database_url: str) -> AsyncIterator[httpx.AsyncClient]:
         title="Tests",
         version="1",
         description="",
-        on_close=[database.close],
+        database=database,
     )
     made.include_router(routes(database))
     async with serving(made) as client:

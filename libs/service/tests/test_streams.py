@@ -64,7 +64,7 @@ async def world_of(
         **limits,
     )
     changes = Changes(database_url, "machines", machines.look_up)
-    app = make_app(settings, title="Machines", version="0", description="", parts=[changes])
+    app = make_app(settings, title="Machines", version="0", description="", background=[changes])
 
     @app.get("/stream", response_class=EventStream, responses=EVENT_STREAM)
     async def stream(request: Request, caller: Caller) -> EventStream:

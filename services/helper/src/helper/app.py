@@ -12,12 +12,12 @@ from helper.stream import changed_tasks
 from helper.submitting import Submitting
 from helper.subscribers import subscribe
 from helper.tables import TASKS_CHANNEL
-from laundry_events import EventConsumer, Outbox, Publisher, Relay, make_broker
+from laundry_events import Outbox
 from laundry_service.app import make_app
 from laundry_service.background.periodic import Periodic
 from laundry_service.http.health import Check
 from laundry_service.messaging.dependencies import needs_database
-from laundry_service.messaging.signing import letter_signer
+from laundry_service.messaging.wiring import Messaging
 from laundry_service.settings import version_of
 from laundry_service.storage.database import Database
 from laundry_service.storage.object_store import ObjectStore
@@ -28,31 +28,15 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     """Make the helper's app from its settings (default: the environment)."""
     settings = settings or Settings()
     name, version = settings.service_name, version_of("helper")
-    database_url = settings.database_url.get_secret_value()
-    amqp_url = settings.amqp_url.get_secret_value()
-    database = Database(database_url, pool=settings.database_pool)
+    database = Database(settings.database_url.get_secret_value(), pool=settings.database_pool)
     store = ObjectStore(settings)
-    outbox = Outbox(name)
-    publisher = Publisher(amqp_url, source=name)
-    broker = make_broker(amqp_url, service=name, graceful_timeout_s=settings.graceful_timeout_s)
-    consumer = EventConsumer(
-        broker,
-        publisher,
-        service=name,
-        service_version=version,
-        drills=settings.drills,
-        signer=letter_signer(settings),
-        needs=[needs_database(database)],
-    )
-    subscribe(consumer, database, prefetch=settings.task_read_prefetch)
-    changes = Changes(database_url, TASKS_CHANNEL, changed_tasks(database))
     decoder = Decoder(
         processes=settings.decoder_processes,
         waiting=settings.decoder_waiting,
         patience_s=settings.decoder_patience_s,
         idle_s=settings.decoder_idle_s,
     )
-    showing = Showing(database, store, decoder)
+    changes = Changes(database.url, TASKS_CHANNEL, changed_tasks(database))
     submitting = Submitting(
         database,
         store,
@@ -62,13 +46,25 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         max_pixels=settings.photo_max_pixels,
         same_photo_s=settings.same_photo_s,
     )
+    showing = Showing(database, store, decoder)
+    messaging = Messaging(
+        settings,
+        service=name,
+        version=version,
+        relays_outbox_of=database,
+        depends_on=[needs_database(database)],
+    )
+    subscribe(messaging.consumer, database, prefetch=settings.task_read_prefetch)
     app = make_app(
         settings,
         title="Laundry helper",
         version=version,
         description="Photos in, tasks listed, readings confirmed.",
-        parts=[
-            Relay(database_url, publisher),
+        database=database,
+        messaging=messaging,
+        # Uploads go on without the broker; the outbox drains when it is back.
+        ready_without_broker=True,
+        background=[
             changes,
             Periodic(
                 "housekeeping",
@@ -77,14 +73,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
                 at_once=False,
             ),
         ],
-        checks=[Check("database", database.ping), Check("photo store", store.ping, required=False)],
-        publisher=publisher,
-        broker=broker,
-        # Uploads go on without the broker; the outbox drains when it is back.
-        broker_required=False,
-        on_close=[decoder.close, database.close, store.close],
+        checks=[Check("photo store", store.ping, required=False)],
+        routers=[router(Deps(settings, database, store, Outbox(name), submitting, showing, changes))],
+        on_close=[decoder.close, store.close],
         large_bodies=["/tasks"],
     )
     install_store_problems(app)
-    app.include_router(router(Deps(settings, database, store, outbox, submitting, showing, changes)))
     return app

@@ -46,23 +46,24 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             ages.observe(counts, now)
         gauges.show(queues, ages, now)
 
-    app = make_app(
+    return make_app(
         settings,
         title="Operations",
         version=VERSION,
         description="Queues, dead letters, and who did what to them. For operators only.",
-        parts=[
+        background=[
             runner,
             news,
             Periodic("samples", sample, every_s=settings.samples_every_s),
             Periodic("audit-head", head_teller(store.audit_head), every_s=EVERY_S),
         ],
         checks=[Check("database", store.ping)],
+        routers=[
+            queues_router(management, ages),
+            acts_router(store, reading, runner),
+            letters_router(reading, store),
+            jobs_router(store, runner, news),
+            audit_router(store),
+        ],
         on_close=[store.close],
     )
-    app.include_router(queues_router(management, ages))
-    app.include_router(acts_router(store, reading, runner))
-    app.include_router(letters_router(reading, store))
-    app.include_router(jobs_router(store, runner, news))
-    app.include_router(audit_router(store))
-    return app

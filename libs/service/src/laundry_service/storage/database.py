@@ -24,6 +24,7 @@ class Database:
             lock_timeout_s: a statement that waits longer than this for a row that somebody holds fails: those
                 who want that row do not keep the pool from all others. ``None``: it waits.
         """
+        self.url = url
         locks = {} if lock_timeout_s is None else {"lock_timeout": f"{lock_timeout_s * 1000:.0f}"}
         # No overflow: connections beyond the pool would be opened and thrown away again and again under load,
         # and opening one costs more than waiting for one.
