@@ -18,7 +18,7 @@ from laundry_service.http.problems import Problem
 from laundry_service.limits.streams import Seats
 from web.following import PassedEvents
 from web.forwarding import PREFIX, Upstream, forwarded, is_stream, returned
-from web.settings import WebSettings
+from web.settings import ProxySettings
 
 FAILURES = Counter(
     "laundry_web_upstream_failures_total",
@@ -51,7 +51,7 @@ def _client(max_connections: int) -> httpx.AsyncClient:
 class Proxy:
     """The connections to the services. Event streams in hand end as soon as ``stopping`` is set."""
 
-    def __init__(self, settings: WebSettings, stopping: asyncio.Event) -> None:
+    def __init__(self, settings: ProxySettings, stopping: asyncio.Event) -> None:
         """Take timeouts and limits from the settings. Nothing connects yet."""
         self._stopping = stopping
         self._body_timeout_s = settings.body_timeout_s

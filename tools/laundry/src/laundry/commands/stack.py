@@ -18,6 +18,7 @@ from laundry.paths import StackPaths, stack_paths
 from laundry.stack import detached, leftovers, report, state
 from laundry.stack.launch import Options
 from laundry.stack.supervisor import Supervisor
+from laundry_catalogue import documented_services
 from laundry_servers import choice, rootfs
 from laundry_servers.choice import Kind
 from laundry_servers.errors import LaundryError
@@ -172,12 +173,7 @@ def _where_to_go(paths: StackPaths, document: dict[str, Any]) -> None:
     rows = {
         "pages": document.get("web_url"),
         "operator's page": _page(document.get("web_url"), "/operator?view=queues"),
-        "helper API": _docs(document.get("helper_url")),
-        "monitoring API": _docs(document.get("monitoring_url")),
-        "search API": _docs(document.get("search_url")),
-        "notification API": _docs(document.get("notification_url")),
-        "mlops API": _docs(document.get("mlops_url")),
-        "operations API": _docs(document.get("operations_url")),
+        **{f"{each.name} API": _docs(document.get(each.url_key)) for each in documented_services()},
         "pushes taken": f"{document['fcm_url']}/messages",
         "RabbitMQ": document["management_urls"][0].split("@")[-1],
         "addresses and passwords": str(paths.stack_file),
