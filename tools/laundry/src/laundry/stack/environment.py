@@ -62,15 +62,18 @@ def service_environment(
         "LAUNDRY_INSTANCE": instance,
         "LAUNDRY_HOST": "127.0.0.1",
         "LAUNDRY_PORT": str(port),
-        "LAUNDRY_JWKS_URL": around.jwks_url,
-        "LAUNDRY_JWT_ISSUER": ISSUER,
-        "LAUNDRY_JWT_AUDIENCE": AUDIENCE,
-        "LAUNDRY_RATE_LIMITS": json.dumps(RATE_LIMITS),
         # The services believe web; web, which anybody on this machine may call, believes nobody.
         "LAUNDRY_TRUSTED_PROXIES": "" if service.edge else "127.0.0.0/8,::1",
     }
-    if around.deny_list_url is not None:
-        found["LAUNDRY_DENY_LIST_URL"] = around.deny_list_url
+    if not service.edge:
+        found |= {
+            "LAUNDRY_JWKS_URL": around.jwks_url,
+            "LAUNDRY_JWT_ISSUER": ISSUER,
+            "LAUNDRY_JWT_AUDIENCE": AUDIENCE,
+            "LAUNDRY_RATE_LIMITS": json.dumps(RATE_LIMITS),
+        }
+        if around.deny_list_url is not None:
+            found["LAUNDRY_DENY_LIST_URL"] = around.deny_list_url
     if Need.BROKER in service.needs:
         password = around.broker_passwords[service.name]
         # An operator rehearses dead letters here with messages that fail on purpose.
