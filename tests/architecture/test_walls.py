@@ -30,7 +30,7 @@ RULES = [
     "monitoring/telemetry.py",
     "notification/model.py",
     "notification/texts.py",
-    "operations/warnings.py",
+    "operations/queue_health.py",
     "search/matching.py",
     "search/splitting.py",
 ]

@@ -3,7 +3,7 @@
 from prometheus_client import REGISTRY
 
 from operations import gauges
-from operations.warnings import Age, Ages, Counts, warnings
+from operations.queue_health import Age, Ages, Counts, warnings
 
 
 def test_the_head_came_after_the_last_sample_that_did_not_count_it() -> None:

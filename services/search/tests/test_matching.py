@@ -17,8 +17,8 @@ from laundry_events.tables import outbox
 from laundry_testing.messaging import Messaging
 from laundry_testing.serving import serving
 from search.app import create_app
-from search.housekeeping import Housekeeping
 from search.matching import suitability
+from search.service.housekeeping import Housekeeping
 from search.tables import customer_tags, customers, matches, preferences
 
 from .conftest import WORDS, MakeSettings, World, assert_problem

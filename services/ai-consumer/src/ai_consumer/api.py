@@ -5,7 +5,7 @@ from datetime import datetime
 from fastapi import APIRouter, Depends
 from pydantic import BaseModel
 
-from ai_consumer.champion import Champion
+from ai_consumer.service.champion import Champion
 from laundry_service.auth.callers import require
 from laundry_service.http.problems import Problem
 

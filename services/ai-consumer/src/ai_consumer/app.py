@@ -3,11 +3,11 @@
 from fastapi import FastAPI
 
 from ai_consumer.api import router
-from ai_consumer.champion import Champion
-from ai_consumer.pipeline import Pipeline
-from ai_consumer.presence import Presence, replica_name
+from ai_consumer.service.champion import Champion
+from ai_consumer.service.pipeline import Pipeline
+from ai_consumer.service.presence import Presence, replica_name
+from ai_consumer.service.shadow import ShadowReader
 from ai_consumer.settings import Settings
-from ai_consumer.shadow import ShadowReader
 from ai_consumer.subscribers import subscribe
 from laundry_reading.signing import TrustedKeys
 from laundry_service.app import make_app

@@ -2,14 +2,14 @@
 
 from fastapi import FastAPI
 
-from helper.api import Deps, router
+from helper.api.problems import install_store_problems
+from helper.api.tasks import Deps, router
 from helper.decoder import Decoder
-from helper.housekeeping import forget
-from helper.problems import install_store_problems
+from helper.service.housekeeping import forget
+from helper.service.pictures import Showing
+from helper.service.submission import Submitting
 from helper.settings import Settings
-from helper.showing import Showing
 from helper.stream import changed_tasks
-from helper.submitting import Submitting
 from helper.subscribers import subscribe
 from helper.tables import TASKS_CHANNEL
 from laundry_events import Outbox

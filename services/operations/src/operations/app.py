@@ -9,16 +9,16 @@ from laundry_service.audit.heads import EVERY_S, head_teller
 from laundry_service.background.periodic import Periodic
 from laundry_service.http.health import Check
 from laundry_service.settings import version_of
-from operations import gauges
-from operations.api import audit_router, letters_router, queues_router
-from operations.following import JobNews
-from operations.jobs_api import acts_router, jobs_router
+from operations.api.jobs import acts_router, jobs_router
+from operations.api.letters import audit_router, letters_router, queues_router
 from operations.management import Management, ManagementAway
-from operations.reading import Reading
+from operations.queue_health import Ages
 from operations.repository import Store
-from operations.running import Runner
+from operations.service import sampling
+from operations.service.jobs import Runner
+from operations.service.letters import Reading
 from operations.settings import Settings
-from operations.warnings import Ages
+from operations.stream import JobNews
 
 SERVICE = "operations"
 VERSION = version_of(SERVICE)
@@ -39,12 +39,12 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         try:
             queues = await management.queues()
         except ManagementAway:
-            gauges.hide()
+            sampling.hide()
             raise
         now = time.monotonic()
         for counts in queues.values():
             ages.observe(counts, now)
-        gauges.show(queues, ages, now)
+        sampling.show(queues, ages, now)
 
     return make_app(
         settings,

@@ -9,7 +9,7 @@ from typing import Any
 from urllib.error import HTTPError
 from urllib.parse import quote, unquote, urlsplit
 
-from operations.warnings import Counts
+from operations.queue_health import Counts
 
 TIMEOUT_S = 5.0
 

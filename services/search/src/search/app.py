@@ -11,10 +11,10 @@ from laundry_service.messaging.wiring import Messaging
 from laundry_service.settings import version_of
 from laundry_service.storage.database import Database
 from laundry_service.streams.changes import Changes
-from search.api import customers_router, matching_router, preferences_router
-from search.housekeeping import EVERY_S, Housekeeping
+from search.api.preferences import customers_router, matching_router, preferences_router
+from search.service.housekeeping import EVERY_S, Housekeeping
+from search.service.preferences import Stating
 from search.settings import Settings
-from search.stating import Stating
 from search.stream import new_matches
 from search.tables import PREFERENCES_CHANNEL
 

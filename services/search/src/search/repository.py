@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from laundry_events.events import PreferenceMatch
 from search.matching import MAX_REASONS
-from search.model import NewPreference, Preference, SuitableBranch, Tags, Taste
+from search.preferences import NewPreference, Preference, SuitableBranch, Tags, Taste
 from search.tables import customer_tags, customers, matches, preference_tags, preferences
 
 STREAMED_ROWS = 1_000

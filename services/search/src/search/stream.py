@@ -6,8 +6,8 @@ from laundry_service.storage.database import Database
 from laundry_service.streams.changes import Audience
 from laundry_service.streams.subscription import Change, change_of
 from search import repository
-from search.bodies import MatchOut
-from search.model import SuitableBranch, Tags
+from search.preferences import SuitableBranch, Tags
+from search.schemas import MatchOut
 
 
 def new_matches(

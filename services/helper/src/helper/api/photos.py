@@ -5,8 +5,8 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Header, Query, Response
 from fastapi.responses import StreamingResponse
 
-from helper.access import Viewer, visible
-from helper.showing import Showing
+from helper.api.permissions import Viewer, visible
+from helper.service.pictures import Showing
 from laundry_events.events import Photo
 from laundry_reading.errors import PhotoError
 from laundry_service.http.caching import ASKED_AGAIN, is_known

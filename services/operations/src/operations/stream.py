@@ -11,9 +11,9 @@ from fastapi.sse import format_sse_event
 
 from laundry_service.streams.changes import Audience
 from laundry_service.streams.subscription import Change, Subscription
-from operations.bodies import JobOut
 from operations.jobs import OPEN
 from operations.repository import Store
+from operations.schemas import JobOut
 
 LOOK_EVERY_S = 0.5
 GREETING = format_sse_event(comment="connected", retry=2000)

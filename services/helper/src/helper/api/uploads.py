@@ -10,7 +10,7 @@ from starlette.datastructures import FormData, UploadFile
 from starlette.formparsers import MultiPartException
 from starlette.requests import ClientDisconnect
 
-from helper.forms import EncodedPart, FormCutOff, FormParser, SeveralFiles
+from helper.api.multipart import EncodedPart, FormCutOff, FormParser, SeveralFiles
 from laundry_service.http.problems import Problem
 
 # Boundaries, part headers and the small fields beside the photo.

@@ -12,7 +12,7 @@ from laundry_events import Outbox
 from laundry_events.events import PreferenceCreated, PreferenceMatch
 from laundry_service.storage.database import Database
 from search import repository
-from search.model import KeyReused, NewPreference, Preference, says_the_same
+from search.preferences import KeyReused, NewPreference, Preference, says_the_same
 from search.splitting import plan_parts, room_for_matches, size_of
 
 MANY_PARTS = 999_999

@@ -12,13 +12,13 @@ from laundry_service.auth.principal import Principal
 from laundry_service.http.problems import Problem
 from laundry_service.streams.response import EVENT_STREAM, EventStream
 from laundry_service.streams.subscription import Subscription
-from operations.api import Operator, away, main_queue
-from operations.bodies import ActIn, JobOut, JobPage
-from operations.following import GREETING, JobNews, tell, topic_of
+from operations.api.letters import Operator, away, main_queue
 from operations.jobs import Job, NewJob
-from operations.reading import QueueBusy, Reading
 from operations.repository import Store
-from operations.running import Runner
+from operations.schemas import ActIn, JobOut, JobPage
+from operations.service.jobs import Runner
+from operations.service.letters import QueueBusy, Reading
+from operations.stream import GREETING, JobNews, tell, topic_of
 
 
 def acts_router(store: Store, reading: Reading, runner: Runner) -> APIRouter:

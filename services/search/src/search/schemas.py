@@ -7,7 +7,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from laundry_service.http.validation import RequestBody
 from search.matching import suitability
-from search.model import Preference, SuitableBranch, Tags
+from search.preferences import Preference, SuitableBranch, Tags
 
 MAX_TAGS = 32
 

@@ -16,8 +16,8 @@ from laundry_dead_letters.errors import BrokerAway, DeadLetterError
 from laundry_dead_letters.letters import Act, Selection
 from laundry_dead_letters.work import Bounds, Tally
 from operations.jobs import Job, first_of_each_queue
-from operations.reading import Reading, head
 from operations.repository import Store
+from operations.service.letters import Reading, head
 
 LOOK_EVERY_S = 1.0
 WAIT_S = 10.0

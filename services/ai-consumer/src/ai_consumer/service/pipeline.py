@@ -9,10 +9,10 @@ from datetime import UTC, datetime
 import structlog
 from prometheus_client import Counter, Histogram
 
-from ai_consumer.champion import Champion
-from ai_consumer.pictures import made_pictures
 from ai_consumer.reading import PhotoMismatch, PhotoMissing, read_task, unreadable
-from ai_consumer.shadow import ShadowReader
+from ai_consumer.service.champion import Champion
+from ai_consumer.service.pictures import made_pictures
+from ai_consumer.service.shadow import ShadowReader
 from laundry_events.events import TaskRead, TaskSubmitted
 from laundry_reading.errors import PhotoError
 from laundry_reading.model import Model

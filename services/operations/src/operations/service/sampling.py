@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from prometheus_client import Gauge
 
 from laundry_events.topology import PLAN
-from operations.warnings import Age, Ages, Counts, filled
+from operations.queue_health import Age, Ages, Counts, filled
 
 MESSAGES = Gauge("laundry_queue_messages", "Messages that a queue holds, taken ones with them", ["queue"])
 CONSUMERS = Gauge("laundry_queue_consumers", "Who takes messages from a queue", ["queue"])

@@ -15,7 +15,8 @@ from laundry_service.storage.database import Database
 from laundry_service.streams.changes import Changes
 from laundry_service.streams.response import CONNECTED, EVENT_STREAM, EventStream
 from search import repository
-from search.bodies import (
+from search.preferences import KeyReused, NewPreference, Taste
+from search.schemas import (
     MatchOut,
     MatchPage,
     PreferenceIn,
@@ -24,8 +25,7 @@ from search.bodies import (
     TasteIn,
     TasteOut,
 )
-from search.model import KeyReused, NewPreference, Taste
-from search.stating import Stating
+from search.service.preferences import Stating
 
 Customer = Annotated[Principal, Depends(require("customer"))]
 Owner = Annotated[Principal, Depends(require("owner"))]

@@ -11,14 +11,14 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Header, Query, Request, Response
 
 from helper import repository
-from helper.access import Helper, Owner, Viewer, allowed, task_id_of, visible
-from helper.bodies import ConfirmationRequest, LabelList, TaskBody, TaskList
-from helper.photo_api import add_photo
-from helper.problems import problem_of_photo
-from helper.receiving import Limits, file_field, receive_form, text_field, too_large
+from helper.api.permissions import Helper, Owner, Viewer, allowed, task_id_of, visible
+from helper.api.photos import add_photo
+from helper.api.problems import problem_of_photo
+from helper.api.uploads import Limits, file_field, receive_form, text_field, too_large
+from helper.schemas import ConfirmationRequest, LabelList, TaskBody, TaskList
+from helper.service.pictures import Showing
+from helper.service.submission import KeyReused, Submitting, Upload
 from helper.settings import Settings
-from helper.showing import Showing
-from helper.submitting import KeyReused, Submitting, Upload
 from helper.tasks import (
     AlreadyConfirmed,
     NotReadYet,

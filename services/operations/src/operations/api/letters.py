@@ -15,11 +15,11 @@ from laundry_service.auth.callers import require
 from laundry_service.auth.principal import Principal
 from laundry_service.http.cursors import MAX_INTEGER, BadCursor, read_cursor, write_cursor
 from laundry_service.http.problems import Problem
-from operations.bodies import AuditPage, GroupOut, LetterOut, LetterPage, LookedOut, QueueOut, QueuePage
 from operations.management import Management, ManagementAway
-from operations.reading import Head, QueueBusy, Reading, Snapshot
+from operations.queue_health import Ages, Counts, warnings
 from operations.repository import Store
-from operations.warnings import Ages, Counts, warnings
+from operations.schemas import AuditPage, GroupOut, LetterOut, LetterPage, LookedOut, QueueOut, QueuePage
+from operations.service.letters import Head, QueueBusy, Reading, Snapshot
 
 Operator = Annotated[Principal, Depends(require("operator"))]
 QUEUES = {queue.name: queue for queue in PLAN.queues if queue.dead}

@@ -8,8 +8,8 @@ import time
 
 import structlog
 
-from ai_consumer.champion import Champion
-from ai_consumer.shadow import ShadowReader
+from ai_consumer.service.champion import Champion
+from ai_consumer.service.shadow import ShadowReader
 from laundry_reading.replicas import EVERY_S, Refused, Serving
 from laundry_service.storage.object_store import ObjectStore, ObjectStoreUnavailable
 

@@ -13,7 +13,7 @@ from functools import partial
 import structlog
 from prometheus_client import Counter
 
-from ai_consumer.champion import Champion
+from ai_consumer.service.champion import Champion
 from laundry_events.events import TaskRead
 from laundry_reading.model import Model, ModelError
 from laundry_reading.replicas import SHADOW_KEY, Shadow, Shadowed

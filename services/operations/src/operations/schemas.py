@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 
 from laundry_service.http.validation import RequestBody
 from operations.jobs import Job
-from operations.reading import Head
+from operations.service.letters import Head
 
 
 class QueueOut(BaseModel):
