@@ -10,7 +10,7 @@ import pytest_asyncio
 import sqlalchemy as sa
 
 from helper import repository
-from helper.subscribers import TASK_READ
+from helper.service.readings import TASK_READ
 from helper.tasks import outcome_of, take_reading
 from laundry_events import Publisher, first_time
 from laundry_events.envelope import encode

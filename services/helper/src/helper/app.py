@@ -2,12 +2,17 @@
 
 from fastapi import FastAPI
 
+from helper.api.confirmation import confirmation_router
+from helper.api.photos import photos_router
 from helper.api.problems import install_store_problems
-from helper.api.tasks import Deps, router
+from helper.api.submission import submission_router
+from helper.api.tasks import tasks_router
+from helper.api.uploads import Limits
 from helper.decoder import Decoder
+from helper.service.confirmation import Confirmations
 from helper.service.housekeeping import forget
-from helper.service.pictures import Showing
-from helper.service.submission import Submitting
+from helper.service.pictures import PictureService
+from helper.service.submission import Submissions
 from helper.settings import Settings
 from helper.stream import changed_tasks
 from helper.subscribers import subscribe
@@ -37,7 +42,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         idle_s=settings.decoder_idle_s,
     )
     changes = Changes(database.url, TASKS_CHANNEL, changed_tasks(database))
-    submitting = Submitting(
+    submissions = Submissions(
         database,
         store,
         decoder,
@@ -46,7 +51,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         max_pixels=settings.photo_max_pixels,
         same_photo_s=settings.same_photo_s,
     )
-    showing = Showing(database, store, decoder)
+    limits = Limits(settings.photo_max_bytes, settings.upload_idle_s, settings.upload_total_s)
     messaging = Messaging(
         settings,
         service=name,
@@ -74,7 +79,12 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             ),
         ],
         checks=[Check("photo store", store.ping, required=False)],
-        routers=[router(Deps(settings, database, store, Outbox(name), submitting, showing, changes))],
+        routers=[
+            submission_router(submissions, limits),
+            tasks_router(database, changes, settings.labels),
+            photos_router(database, store, PictureService(database, store, decoder)),
+            confirmation_router(Confirmations(database, Outbox(name), settings.labels)),
+        ],
         on_close=[decoder.close, store.close],
         large_bodies=["/tasks"],
     )

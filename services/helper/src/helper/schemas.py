@@ -1,5 +1,6 @@
-"""What goes over HTTP."""
+"""The bodies of HTTP requests and answers."""
 
+import re
 from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -8,6 +9,10 @@ from helper.tasks import Status, Task
 from laundry_events.events import CountedLabel, ReadLabel
 from laundry_events.moments import Moment
 from laundry_service.http.validation import RequestBody
+
+BRANCH = re.compile(r"[a-z0-9-]{1,40}")
+REPLAYED = "Idempotent-Replay"
+"""A header: an earlier request did what this one asks."""
 
 
 class LabelBody(BaseModel):

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Header, Query, Response
 from fastapi.responses import StreamingResponse
 
 from helper.api.permissions import Viewer, visible
-from helper.service.pictures import Showing
+from helper.service.pictures import PictureService
 from laundry_events.events import Photo
 from laundry_reading.errors import PhotoError
 from laundry_service.http.caching import ASKED_AGAIN, is_known
@@ -17,8 +17,9 @@ from laundry_service.storage.object_store import ObjectMissing, ObjectStore
 Size = Literal["display", "thumbnail", "original"]
 
 
-def add_photo(api: APIRouter, database: Database, store: ObjectStore, showing: Showing) -> None:
-    """Add the endpoint of a task's photo."""
+def photos_router(database: Database, store: ObjectStore, pictures: PictureService) -> APIRouter:
+    """Make the endpoint of a task's photo."""
+    api = APIRouter(tags=["tasks"])
 
     @api.get(
         "/tasks/{task_id}/photo",
@@ -48,18 +49,20 @@ def add_photo(api: APIRouter, database: Database, store: ObjectStore, showing: S
             except ObjectMissing as error:
                 raise _photo_missing() from error
         try:
-            pictures = await showing.pictures(task)
+            made = await pictures.of(task)
             try:
-                return await _sent(store, getattr(pictures, size), if_none_match)
+                return await _sent(store, getattr(made, size), if_none_match)
             except ObjectMissing:
-                pictures = await showing.again(task)
-                return await _sent(store, getattr(pictures, size), if_none_match)
+                made = await pictures.remade(task)
+                return await _sent(store, getattr(made, size), if_none_match)
         except ObjectMissing as error:
             raise _photo_missing() from error
         except PhotoError as error:
             raise Problem(
                 422, "photo-not-showable", f"There is no picture of this photo. {error}", reason=error.code
             ) from error
+
+    return api
 
 
 async def _sent(store: ObjectStore, photo: Photo, if_none_match: str | None) -> Response:

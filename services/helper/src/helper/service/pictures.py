@@ -38,7 +38,7 @@ class _Waiting:
     number: int = 0
 
 
-class Showing:
+class PictureService:
     """Finds a task's pictures, or makes them."""
 
     def __init__(self, database: Database, store: ObjectStore, decoder: Decoder) -> None:
@@ -49,7 +49,7 @@ class Showing:
         self._room = asyncio.Semaphore(AT_ONCE)
         self._waiting: dict[str, _Waiting] = {}
 
-    async def pictures(self, task: Task) -> Pictures:
+    async def of(self, task: Task) -> Pictures:
         """Return the pictures of a task.
 
         Raises:
@@ -59,8 +59,8 @@ class Showing:
         """
         return task.pictures or await self._made_once(task)
 
-    async def again(self, task: Task) -> Pictures:
-        """Make pictures that are noted and gone from the store. Raises as ``pictures`` does."""
+    async def remade(self, task: Task) -> Pictures:
+        """Make pictures that are noted and gone from the store. Raises as ``of`` does."""
         return await self._made_once(task)
 
     async def _made_once(self, task: Task) -> Pictures:

@@ -56,7 +56,7 @@ class Upload:
     idempotency_key: str | None
 
 
-class Submitting:
+class Submissions:
     """Registers uploads as tasks."""
 
     def __init__(
