@@ -32,6 +32,7 @@ RULES = [
     "notification/texts.py",
     "operations/queue_health.py",
     "search/matching.py",
+    "search/preferences.py",
     "search/splitting.py",
 ]
 

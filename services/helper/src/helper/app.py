@@ -1,5 +1,7 @@
 """Wires the helper service together."""
 
+from functools import partial
+
 from fastapi import FastAPI
 
 from helper.api.confirmation import confirmation_router
@@ -73,7 +75,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             changes,
             Periodic(
                 "housekeeping",
-                lambda: forget(database),
+                partial(forget, database),
                 every_s=settings.housekeeping_every_s,
                 at_once=False,
             ),

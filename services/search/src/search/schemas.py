@@ -1,8 +1,9 @@
-"""Bodies of requests and answers."""
+"""The bodies of HTTP requests and answers."""
 
 from datetime import datetime
 from typing import Annotated, Self
 
+from fastapi import Query
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from laundry_service.http.validation import RequestBody
@@ -10,6 +11,9 @@ from search.matching import suitability
 from search.preferences import Preference, SuitableBranch, Tags
 
 MAX_TAGS = 32
+
+Limit = Annotated[int, Query(ge=1, le=100)]
+"""A query parameter: how many items a page has at most."""
 
 Tag = Annotated[
     str,

@@ -1,4 +1,4 @@
-"""Deletes old matches, once an hour: who was matched with what need not be known for ever."""
+"""Deletes old matches: who was matched with what need not be known for ever."""
 
 from datetime import timedelta
 
@@ -12,16 +12,9 @@ EVERY_S = 3600.0
 log = structlog.get_logger(__name__)
 
 
-class Housekeeping:
-    """Several replicas doing it at once do no harm."""
-
-    def __init__(self, database: Database, *, matches: timedelta) -> None:
-        """Take how long matches are kept."""
-        self._database = database
-        self._matches = matches
-
-    async def tidy(self) -> None:
-        """Delete now."""
-        async with self._database.transaction() as session:
-            gone = await repository.forget_matches(session, self._matches)
-        log.info("housekeeping", matches=gone)
+async def forget_old_matches(database: Database, older_than: timedelta) -> int:
+    """Delete matches that are old; returns how many. What one replica has deleted another finds gone."""
+    async with database.transaction() as session:
+        gone = await repository.forget_matches(session, older_than)
+    log.info("housekeeping", matches=gone)
+    return gone

@@ -27,7 +27,7 @@ MATCHED = Counter("laundry_customers_matched", "Customers matched with a branch'
 log = structlog.get_logger(__name__)
 
 
-class Stating:
+class Preferences:
     """Stores a preference, its matches and its events in one transaction."""
 
     def __init__(self, database: Database, outbox: Outbox, *, threshold: float, timeout_s: float) -> None:
