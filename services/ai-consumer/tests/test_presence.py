@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from ai_consumer import presence
+from ai_consumer.service import presence
 from ai_consumer.service.presence import Presence
 from ai_consumer.service.shadow import falls_to
 from laundry_events import Publisher

@@ -1,4 +1,4 @@
-"""What goes over HTTP."""
+"""The bodies of HTTP requests and answers."""
 
 from datetime import datetime
 from typing import Any, Literal
@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 
 from laundry_service.http.validation import RequestBody
 from operations.jobs import Job
-from operations.service.letters import Head
+from operations.service.letters import LetterSummary
 
 
 class QueueOut(BaseModel):
@@ -54,7 +54,7 @@ class LetterOut(BaseModel):
     bytes: int
 
     @classmethod
-    def of(cls, letter: Head) -> "LetterOut":
+    def of(cls, letter: LetterSummary) -> "LetterOut":
         """Write a letter out."""
         return cls(
             queue=letter.queue,

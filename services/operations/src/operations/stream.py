@@ -1,14 +1,13 @@
 """Follows the jobs that somebody watches: one query for all of them, however many watch."""
 
-import asyncio
 import contextlib
 from collections.abc import Hashable, Iterable, Iterator
 from typing import Any
 from uuid import UUID
 
-import structlog
 from fastapi.sse import format_sse_event
 
+from laundry_service.background.task import BackgroundTask
 from laundry_service.streams.changes import Audience
 from laundry_service.streams.subscription import Change, Subscription
 from operations.jobs import OPEN
@@ -18,10 +17,8 @@ from operations.schemas import JobOut
 LOOK_EVERY_S = 0.5
 GREETING = format_sse_event(comment="connected", retry=2000)
 
-log = structlog.get_logger(__name__)
 
-
-class JobNews:
+class JobChanges:
     """Looks twice a second at what is followed; a part of the app. A topic is a job's id."""
 
     def __init__(self, store: Store) -> None:
@@ -29,19 +26,21 @@ class JobNews:
         self._store = store
         self._audience = Audience()
         self._last: dict[Hashable, JobOut] = {}
-        self._task: asyncio.Task[None] | None = None
+        self._looking = BackgroundTask(
+            "job-changes",
+            self._look,
+            every_s=LOOK_EVERY_S,
+            at_once=False,
+            waiting="jobs could not be read",
+        )
 
     async def start(self) -> None:
         """Begin to look."""
-        self._task = asyncio.create_task(self._run(), name="job-news")
+        await self._looking.start()
 
     async def stop(self) -> None:
         """Stop looking."""
-        if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
-            self._task = None
+        await self._looking.stop()
 
     @contextlib.contextmanager
     def follow(self, topics: Iterable[Hashable] | None, *, variant: str = "") -> Iterator[Subscription]:
@@ -53,23 +52,16 @@ class JobNews:
         finally:
             self._audience.remove(subscription)
 
-    async def _run(self) -> None:
-        while True:
-            await asyncio.sleep(LOOK_EVERY_S)
-            followed: list[Any] = list(self._audience.topics)
-            self._last = {id_: job for id_, job in self._last.items() if id_ in self._audience.topics}
-            if not followed:
-                continue
-            try:
-                jobs = await self._store.jobs(followed)
-            except OSError as error:  # and its TimeoutError: the next look makes up for it
-                log.warning("jobs could not be read", error=f"{type(error).__name__}: {error}")
-                continue
-            for job in map(JobOut.of, jobs):
-                if job != self._last.get(job.id):
-                    self._last[job.id] = job
-                    for subscription in self._audience.of(told(job)):
-                        tell(subscription, job)
+    async def _look(self) -> None:
+        followed: list[Any] = list(self._audience.topics)
+        self._last = {id_: job for id_, job in self._last.items() if id_ in self._audience.topics}
+        if not followed:
+            return
+        for job in map(JobOut.of, await self._store.jobs(followed)):
+            if job != self._last.get(job.id):
+                self._last[job.id] = job
+                for subscription in self._audience.of(told(job)):
+                    tell(subscription, job)
 
 
 def told(job: JobOut) -> Change:

@@ -5,7 +5,6 @@
 """
 
 import asyncio
-import contextvars
 import math
 import random
 import time
@@ -21,6 +20,7 @@ from prometheus_client import Counter, Gauge
 from laundry_service.auth.claims import MAX_SUBJECT, MAX_TOKEN_ID
 from laundry_service.auth.principal import Principal
 from laundry_service.auth.remote import Malformed, Remote, Unavailable
+from laundry_service.background.task import BackgroundTask
 
 MAX_BYTES = 2 * 1024 * 1024
 MAX_ENTRIES = 20_000
@@ -136,23 +136,21 @@ class DenyListFollower:
         self._list: DenyList | None = None
         self._known = asyncio.Event()
         self._confirmed_at = self._began_at = time.monotonic()
-        self._task: asyncio.Task[None] | None = None
+        self._following = BackgroundTask("deny list", self._follow, every_s=every_s)
 
     async def start(self) -> None:
         """Follow the list from now on."""
         AGE.set_function(lambda: time.monotonic() - self._confirmed_at)
-        self._follow()
+        await self._begin()
 
     async def stop(self) -> None:
         """Ask no more."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        await self._following.stop()
 
     async def known(self) -> bool:
         """Whether the list was read at all; waits a moment for the first time."""
         if not self._known.is_set():
-            self._follow()
+            await self._begin()
             try:
                 async with asyncio.timeout(WAIT_S):
                     await self._known.wait()
@@ -164,15 +162,14 @@ class DenyListFollower:
         """Whether a caller is cut off, as far as is known."""
         return self._list is not None and self._list.covers(principal, self._clock())
 
-    def _follow(self) -> None:
-        if self._task is None or self._task.done():
-            self._task = asyncio.create_task(self._run(), name="deny list", context=contextvars.Context())
+    async def _begin(self) -> None:
+        if not self._following.started:
+            await self._following.start()
 
-    async def _run(self) -> None:
-        while True:
-            await self._fetch()
-            every_s = self._every_s if self._list is not None else min(FIRST_EVERY_S, self._every_s)
-            await asyncio.sleep(every_s * random.uniform(0.8, 1))  # noqa: S311 - replicas spread out
+    async def _follow(self) -> float:
+        await self._fetch()
+        every_s = self._every_s if self._list is not None else min(FIRST_EVERY_S, self._every_s)
+        return every_s * random.uniform(0.8, 1)  # noqa: S311 - replicas spread out
 
     async def _fetch(self) -> None:
         began_at = time.monotonic()

@@ -15,6 +15,7 @@ from prometheus_client import Counter, Gauge
 
 from laundry_service.auth.key_set import KeySet, TrustedKey
 from laundry_service.auth.remote import Remote, Unavailable
+from laundry_service.background.task import BackgroundTask
 
 MAX_BYTES = 256 * 1024
 # The longest that a request waits for the provider.
@@ -69,19 +70,21 @@ class ProviderKeys:
         # Fetches for unknown keys are counted by the moment at which all of them are paid for.
         self._sought_until = -math.inf
         self._fetch: asyncio.Task[None] | None = None
-        self._renewal: asyncio.Task[None] | None = None
+        self._renewal = BackgroundTask(
+            "identity keys", self._renew, every_s=min(LOOK_EVERY_S, lifespan_s / 4)
+        )
 
     async def start(self) -> None:
         """Renew the keys from now on before they grow old, so that no request waits for that."""
         AGE.set_function(lambda: time.monotonic() - max(self._confirmed_at, self._began_at))
-        self._renewal = asyncio.create_task(self._renew_on(), name="identity keys")
+        await self._renewal.start()
 
     async def stop(self) -> None:
         """Fetch no more."""
-        ended = [task for task in (self._renewal, self._fetch) if task is not None]
-        for task in ended:
-            task.cancel()
-        await asyncio.gather(*ended, return_exceptions=True)
+        await self._renewal.stop()
+        if self._fetch is not None:
+            self._fetch.cancel()
+            await asyncio.gather(self._fetch, return_exceptions=True)
 
     async def find(self, key_id: str, algorithm: str, *, seek: bool = True) -> tuple[TrustedKey, ...]:
         """Return the keys of that id for that algorithm; waits ``WAIT_S`` at most.
@@ -192,8 +195,6 @@ class ProviderKeys:
         self._confirmed_at, self._failures, self._not_before = began_at, 0, -math.inf
         FETCHES.labels("ok").inc()
 
-    async def _renew_on(self) -> None:
-        while True:
-            if time.monotonic() - self._confirmed_at >= self._lifespan_s / 2:
-                self._begin()
-            await asyncio.sleep(min(LOOK_EVERY_S, self._lifespan_s / 4))
+    async def _renew(self) -> None:
+        if time.monotonic() - self._confirmed_at >= self._lifespan_s / 2:
+            self._begin()

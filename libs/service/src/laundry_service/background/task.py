@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import contextvars
+import math
 from collections.abc import Awaitable, Callable
 
 import structlog
@@ -36,6 +38,7 @@ class BackgroundTask:
 
         Args:
             turn: does what there is to do; returns the seconds until the next turn, None for ``every_s``.
+            every_s: the pause between turns; ``math.inf`` waits until somebody wakes it.
             retry_s: the pause after a turn that failed; ``every_s`` if not given.
             at_once: whether the first turn is at the start, or after one pause.
             expected: errors of servers that are away.
@@ -62,10 +65,16 @@ class BackgroundTask:
         """Whether ``stop`` was called: a long turn may end early."""
         return self._stopping
 
+    @property
+    def started(self) -> bool:
+        """Whether it was started and not stopped since."""
+        return self._task is not None
+
     async def start(self) -> None:
         """Begin in the background."""
         self._stopping = False
-        self._task = asyncio.create_task(self._run(), name=self._name)
+        # In a context of its own: what goes on beside belongs to no request's trace.
+        self._task = asyncio.create_task(self._run(), name=self._name, context=contextvars.Context())
 
     async def stop(self) -> None:
         """Take no more turns; end the one in hand, at the latest after ``finish_within_s``."""
@@ -107,7 +116,7 @@ class BackgroundTask:
 
     async def _pause(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout(None if math.isinf(seconds) else seconds):
                 await self._wake.wait()
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import math
 from collections.abc import Awaitable, Callable, Hashable, Iterable, Iterator, KeysView, Sequence
 from typing import Any
 
@@ -10,6 +11,7 @@ import structlog
 from prometheus_client import Counter
 
 from laundry_events.relay import plain_dsn
+from laundry_service.background.task import BackgroundTask
 from laundry_service.streams.subscription import QUEUE_SIZE, Change, NotListening, Subscription
 
 START_S = 2.0
@@ -118,27 +120,28 @@ class Changes:
         self._at_most = at_most
         self.audience = Audience()
         self._waiting: dict[str, None] = {}
-        self._wake = asyncio.Event()
         self._listening = False
         self._tried = asyncio.Event()
-        self._tasks: list[asyncio.Task[None]] = []
+        self._failed = 0
+        self._delivering = BackgroundTask(
+            f"deliver-{channel}", self._deliver, every_s=math.inf, retry_s=PAUSE_S
+        )
+        self._hearing: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Begin to listen, in the background from the moment that the database heard us or did not answer."""
-        self._tasks = [
-            asyncio.create_task(self._listen(), name=f"listen-{self._channel}"),
-            asyncio.create_task(self._deliver(), name=f"deliver-{self._channel}"),
-        ]
+        self._hearing = asyncio.create_task(self._listen(), name=f"listen-{self._channel}")
+        await self._delivering.start()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(START_S):
                 await self._tried.wait()
 
     async def stop(self) -> None:
         """Stop listening."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        self._tasks = []
+        if self._hearing is not None:
+            self._hearing.cancel()
+            await asyncio.gather(self._hearing, return_exceptions=True)
+        await self._delivering.stop()
 
     @contextlib.contextmanager
     def follow(self, topics: Iterable[Hashable] | None, *, variant: str = "") -> Iterator[Subscription]:
@@ -205,7 +208,7 @@ class Changes:
             self._waiting[key] = None
         if len(self._waiting) > WAITING:
             self._reset_all("changes come faster than they can be read")
-        self._wake.set()
+        self._delivering.wake()
 
     def _reset_all(self, why: str) -> None:
         log.warning("all listeners are told to fetch anew", channel=self._channel, why=why)
@@ -214,35 +217,32 @@ class Changes:
         for subscription in self.audience.everybody():
             subscription.reset()
 
-    async def _deliver(self) -> None:
-        failed = 0
-        while True:
-            await self._wake.wait()
-            batch = [key for key, _ in zip(self._waiting, range(BATCH), strict=False)]
-            for key in batch:
-                del self._waiting[key]
-            if not batch:
-                self._wake.clear()
-                continue
-            try:
-                LOOK_UPS.labels(self._channel).inc()
-                changes = await self._look_up(batch, self.audience)
-                await self._hand_out(changes)
-                failed = 0
-            except Exception as error:
-                failed += 1
-                log.warning(
-                    "changes could not be read",
-                    channel=self._channel,
-                    error=f"{type(error).__name__}: {error}",
-                )
-                if failed >= TRIES:
-                    failed = 0
-                    self._reset_all("changes cannot be read")
-                elif self._listening:
-                    self._waiting = {**dict.fromkeys(batch), **self._waiting}
-                    self._wake.set()
-                await asyncio.sleep(PAUSE_S)
+    async def _deliver(self) -> float:
+        """Tell of what waits, a batch of it; returns when to go on."""
+        batch = [key for key, _ in zip(self._waiting, range(BATCH), strict=False)]
+        for key in batch:
+            del self._waiting[key]
+        if not batch:
+            return math.inf
+        try:
+            LOOK_UPS.labels(self._channel).inc()
+            changes = await self._look_up(batch, self.audience)
+            await self._hand_out(changes)
+        except Exception as error:
+            self._failed += 1
+            log.warning(
+                "changes could not be read", channel=self._channel, error=f"{type(error).__name__}: {error}"
+            )
+            if self._failed >= TRIES:
+                self._failed = 0
+                self._reset_all("changes cannot be read")
+            elif self._listening:
+                self._waiting = {**dict.fromkeys(batch), **self._waiting}
+            # A pause that no further change cuts short.
+            await asyncio.sleep(PAUSE_S)
+        else:
+            self._failed = 0
+        return 0.0
 
     async def _hand_out(self, changes: Iterable[Change]) -> None:
         offered = 0

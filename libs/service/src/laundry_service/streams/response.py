@@ -14,6 +14,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from laundry_service.auth.principal import Principal
+from laundry_service.background.task import BackgroundTask
 from laundry_service.http.problems import Problem
 from laundry_service.limits.streams import NoSeat, Seats
 from laundry_service.streams.subscription import NotListening, Subscription
@@ -93,22 +94,21 @@ class Streams:
         self._allows = allows
         self._open: dict[Subscription, Principal] = {}
         self._spoke: dict[Subscription, float] = {}
-        self._tasks: list[asyncio.Task[None]] = []
+        self._watching = BackgroundTask("streams", self._watch, every_s=TICK_S, at_once=False)
+        self._ending: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Watch over the streams from now on."""
-        self._tasks = [
-            asyncio.create_task(self._watch(), name="streams"),
-            asyncio.create_task(self._end_when_stopping(), name="streams-end"),
-        ]
+        await self._watching.start()
+        self._ending = asyncio.create_task(self._end_when_stopping(), name="streams-end")
 
     async def stop(self) -> None:
         """End all streams."""
         self._end_all()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        self._tasks = []
+        await self._watching.stop()
+        if self._ending is not None:
+            self._ending.cancel()
+            await asyncio.gather(self._ending, return_exceptions=True)
 
     @property
     def rest_s(self) -> float:
@@ -137,14 +137,12 @@ class Streams:
             ENDED.labels(subscription.ended or "broken").inc()
 
     async def _watch(self) -> None:
-        while True:
-            await asyncio.sleep(TICK_S)
-            now = time.monotonic()
-            for subscription, principal in list(self._open.items()):
-                if not self._allows(principal):
-                    subscription.end("denied")
-                elif now - self._spoke.get(subscription, now) >= PING_EVERY_S:
-                    subscription.ping()
+        now = time.monotonic()
+        for subscription, principal in list(self._open.items()):
+            if not self._allows(principal):
+                subscription.end("denied")
+            elif now - self._spoke.get(subscription, now) >= PING_EVERY_S:
+                subscription.ping()
 
     async def _end_when_stopping(self) -> None:
         await self._stopping.wait()

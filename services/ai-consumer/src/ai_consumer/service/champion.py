@@ -15,6 +15,7 @@ from laundry_reading.manifest import Manifest
 from laundry_reading.model import Model, ModelError
 from laundry_reading.signing import NotTrusted, TrustedKeys
 from laundry_reading.storage import CHAMPION_KEY, MAX_MANIFEST_BYTES, MAX_MODEL_BYTES, model_key
+from laundry_service.background.task import BackgroundTask
 from laundry_service.storage.object_store import ObjectMissing, ObjectStore, ObjectStoreUnavailable
 
 SERVED = Gauge("laundry_model_served", "1 for the model version that this replica serves", ["version"])
@@ -61,27 +62,29 @@ class Champion:
         self._store = store
         self._trusted = trusted
         self._model_dir = model_dir
-        self._poll_s = poll_s
         self._served: Served | None = None
         self._refused: Refusal | None = None
         self._able = asyncio.Event()
         self._looked = asyncio.Event()
-        self._wake = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
+        self._following = BackgroundTask(
+            "champion",
+            self._follow,
+            every_s=poll_s,
+            retry_s=min(RETRY_S, poll_s),
+            expected=(ObjectStoreUnavailable,),
+            waiting="cannot look for the champion",
+            failed="looking for the champion failed",
+        )
 
     async def start(self) -> None:
         """Load the shipped model, then look for the champion in the background."""
         log.info("models must be signed", trusted=self._trusted.ids)
         await self._load_shipped()
-        self._task = asyncio.create_task(self._run(), name="champion")
+        await self._following.start()
 
     async def stop(self) -> None:
         """Stop looking."""
-        if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
-            self._task = None
+        await self._following.stop()
 
     @property
     def served(self) -> Served | None:
@@ -117,7 +120,7 @@ class Champion:
 
     def look_again(self) -> None:
         """Look for a new champion now."""
-        self._wake.set()
+        self._following.wake()
 
     async def ready(self) -> bool:
         """Whether a model is in service and the champion was looked for."""
@@ -136,22 +139,9 @@ class Champion:
             return
         self._serve(model, manifest)
 
-    async def _run(self) -> None:
-        while True:
-            self._wake.clear()
-            pause_s = self._poll_s
-            try:
-                await self._look()
-                self._looked.set()
-            except ObjectStoreUnavailable as error:
-                log.warning("cannot look for the champion", error=str(error))
-                pause_s = min(RETRY_S, self._poll_s)
-            except Exception:
-                log.exception("looking for the champion failed")
-                pause_s = min(RETRY_S, self._poll_s)
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(pause_s):
-                    await self._wake.wait()
+    async def _follow(self) -> None:
+        await self._look()
+        self._looked.set()
 
     async def _look(self) -> None:
         try:

@@ -11,6 +11,7 @@ import structlog
 from ai_consumer.service.champion import Champion
 from ai_consumer.service.shadow import ShadowReader
 from laundry_reading.replicas import EVERY_S, Refused, Serving
+from laundry_service.background.task import BackgroundTask
 from laundry_service.storage.object_store import ObjectStore, ObjectStoreUnavailable
 
 LOOK_EVERY_S = 1.0
@@ -42,24 +43,24 @@ class Presence:
         self._shadow = shadow
         self._name = name
         self._every_s = every_s
-        self._leaving = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
+        self._told: Serving | None = None
+        self._told_at = 0.0
+        self._well = True
+        # A word that is on its way is waited for: it would be there again after it was taken back.
+        self._telling = BackgroundTask(
+            "presence", self._tell, every_s=LOOK_EVERY_S, finish_within_s=LEAVE_WITHIN_S
+        )
 
     async def start(self) -> None:
         """Begin to tell."""
-        self._task = asyncio.create_task(self._run(), name="presence")
+        self._told = None
+        await self._telling.start()
 
     async def stop(self) -> None:
         """Stop, and take the word back: a replica that left in order is missed by nobody."""
-        if self._task is None:
+        if not self._telling.started:
             return
-        # A word that is on its way is waited for: it would be there again after it was taken back.
-        self._leaving.set()
-        await asyncio.wait({self._task}, timeout=LEAVE_WITHIN_S)
-        self._task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await self._task
-        self._task = None
+        await self._telling.stop()
         with contextlib.suppress(ObjectStoreUnavailable, TimeoutError):
             async with asyncio.timeout(LEAVE_WITHIN_S):
                 await self._store.delete(self.serving().key)
@@ -76,22 +77,17 @@ class Presence:
             shadow=self._shadow.tally,
         )
 
-    async def _run(self) -> None:
-        told: Serving | None = None
-        told_at, well = 0.0, True
-        while not self._leaving.is_set():
-            now = self.serving()
-            # Counts alone are told with the next regular word.
-            changed = told is None or now.model_copy(update={"shadow": told.shadow}) != told
-            if changed or time.monotonic() - told_at >= self._every_s:
-                try:
-                    body = now.model_dump_json().encode()
-                    await self._store.put(now.key, body, media_type="application/json")
-                    told, told_at, well = now, time.monotonic(), True
-                except ObjectStoreUnavailable as error:
-                    if well:
-                        log.warning("cannot say what this replica serves", error=str(error))
-                    well = False
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(LOOK_EVERY_S):
-                    await self._leaving.wait()
+    async def _tell(self) -> None:
+        now, told = self.serving(), self._told
+        # Counts alone are told with the next regular word.
+        changed = told is None or now.model_copy(update={"shadow": told.shadow}) != told
+        if not changed and time.monotonic() - self._told_at < self._every_s:
+            return
+        try:
+            body = now.model_dump_json().encode()
+            await self._store.put(now.key, body, media_type="application/json")
+            self._told, self._told_at, self._well = now, time.monotonic(), True
+        except ObjectStoreUnavailable as error:
+            if self._well:
+                log.warning("cannot say what this replica serves", error=str(error))
+            self._well = False

@@ -5,7 +5,6 @@ takes time that is left: one photo at a time, after the champion's reading, and 
 """
 
 import asyncio
-import contextlib
 import hashlib
 from concurrent.futures import Executor
 from functools import partial
@@ -19,6 +18,7 @@ from laundry_reading.model import Model, ModelError
 from laundry_reading.replicas import SHADOW_KEY, Shadow, Shadowed
 from laundry_reading.signing import NotTrusted, TrustedKeys
 from laundry_reading.storage import MAX_MANIFEST_BYTES, MAX_MODEL_BYTES, manifest_key, model_key
+from laundry_service.background.task import BackgroundTask
 from laundry_service.storage.object_store import ObjectMissing, ObjectStore, ObjectStoreUnavailable
 
 READ = Counter(
@@ -48,25 +48,27 @@ class ShadowReader:
         self._store = store
         self._trusted = trusted
         self._champion = champion
-        self._poll_s = poll_s
         self._wanted: Shadow | None = None
         self._model: Model | None = None
         self._tally: Shadowed | None = None
         self._busy = False
         self._failed: Shadow | None = None
-        self._task: asyncio.Task[None] | None = None
+        self._following = BackgroundTask(
+            "shadow",
+            self.look,
+            every_s=poll_s,
+            expected=(ObjectStoreUnavailable,),
+            waiting=None,  # the champion's own look says so already
+            failed="looking for a shadow failed",
+        )
 
     async def start(self) -> None:
         """Begin to look for a shadow."""
-        self._task = asyncio.create_task(self._run(), name="shadow")
+        await self._following.start()
 
     async def stop(self) -> None:
         """Stop looking."""
-        if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
-            self._task = None
+        await self._following.stop()
 
     @property
     def tally(self) -> Shadowed | None:
@@ -104,16 +106,6 @@ class ShadowReader:
         tally = self._tally
         if tally is not None and tally.version == version:
             self._tally = Shadowed(version=version, photos=tally.photos + 1, agreed=tally.agreed + agrees)
-
-    async def _run(self) -> None:
-        while True:
-            try:
-                await self.look()
-            except ObjectStoreUnavailable:
-                pass  # the champion's own look says so already
-            except Exception:
-                log.exception("looking for a shadow failed")
-            await asyncio.sleep(self._poll_s)
 
     async def look(self) -> None:
         """Look once which model shall read alongside; one that is broken or unlike the champion does not."""

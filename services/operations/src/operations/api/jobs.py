@@ -1,6 +1,5 @@
 """HTTP: redrive and discard as jobs that can be previewed, watched, stopped and resumed."""
 
-from collections import Counter
 from typing import Annotated
 from uuid import UUID, uuid4
 
@@ -12,16 +11,18 @@ from laundry_service.auth.principal import Principal
 from laundry_service.http.problems import Problem
 from laundry_service.streams.response import EVENT_STREAM, EventStream
 from laundry_service.streams.subscription import Subscription
-from operations.api.letters import Operator, away, main_queue
+from operations.api.permissions import Operator
+from operations.api.problems import away, main_queue
 from operations.jobs import Job, NewJob
 from operations.repository import Store
 from operations.schemas import ActIn, JobOut, JobPage
-from operations.service.jobs import Runner
-from operations.service.letters import QueueBusy, Reading
-from operations.stream import GREETING, JobNews, tell, topic_of
+from operations.service.jobs import JobRunner
+from operations.service.letters import LetterReader, QueueBusy
+from operations.service.planning import plan
+from operations.stream import GREETING, JobChanges, tell, topic_of
 
 
-def acts_router(store: Store, reading: Reading, runner: Runner) -> APIRouter:
+def acts_router(store: Store, letters: LetterReader, runner: JobRunner) -> APIRouter:
     """Make ``POST /dead-letters/redrive`` and ``/discard``."""
     router = APIRouter(prefix="/dead-letters", tags=["dead letters"])
 
@@ -29,7 +30,11 @@ def acts_router(store: Store, reading: Reading, runner: Runner) -> APIRouter:
         queue = main_queue(asked.queue)
         why = asked.why.strip()
         if asked.dry_run:
-            job = await _plan(action, queue, asked, operator, reading)
+            wanted = _new(uuid4(), action, queue, asked, operator)
+            try:
+                job = await plan(wanted, letters)
+            except (BrokerAway, QueueBusy) as error:
+                raise away(error) from error
             await store.add(job, state="planned")
             return JobOut.of(await _job(store, job.id))
         if not why:
@@ -74,7 +79,7 @@ def acts_router(store: Store, reading: Reading, runner: Runner) -> APIRouter:
     return router
 
 
-def jobs_router(store: Store, runner: Runner, news: JobNews) -> APIRouter:
+def jobs_router(store: Store, runner: JobRunner, changes: JobChanges) -> APIRouter:
     """Make ``/jobs``."""
     router = APIRouter(prefix="/jobs", tags=["jobs"])
 
@@ -102,7 +107,7 @@ def jobs_router(store: Store, runner: Runner, news: JobNews) -> APIRouter:
 
         return EventStream(
             request.app.state.streams,
-            news,
+            changes,
             operator,
             topics=topic_of(id),
             greeting=GREETING,
@@ -148,42 +153,7 @@ async def _job(store: Store, id_: UUID) -> Job:
     return job
 
 
-async def _plan(action: str, queue: str, asked: ActIn, operator: Principal, reading: Reading) -> NewJob:
-    reading.forget(queue)
-    try:
-        [snapshot] = await reading.snapshots([queue])
-    except (BrokerAway, QueueBusy) as error:
-        raise away(error) from error
-    ids = set(asked.ids)
-    meant = [
-        letter
-        for letter in snapshot.letters
-        if (asked.reason is None or asked.reason in (letter.reason, letter.error_class))
-        and (not ids or ids & {letter.id, letter.fingerprint})
-    ][: asked.limit]
-    groups = Counter((letter.reason, letter.error_class, letter.redriven) for letter in meant)
-    preview = {
-        "waiting": snapshot.waiting,
-        "looked_at": len(snapshot.letters),
-        "groups": [
-            {"reason": reason, "error_class": error or None, "redriven": redriven, "count": count}
-            for (reason, error, redriven), count in groups.most_common()
-        ],
-    }
-    targets = tuple(letter.fingerprint for letter in meant)
-    return _new(uuid4(), action, queue, asked, operator, targets=targets, preview=preview)
-
-
-def _new(
-    id_: UUID,
-    action: str,
-    queue: str,
-    asked: ActIn,
-    operator: Principal,
-    *,
-    targets: tuple[str, ...] | None = None,
-    preview: dict[str, object] | None = None,
-) -> NewJob:
+def _new(id_: UUID, action: str, queue: str, asked: ActIn, operator: Principal) -> NewJob:
     return NewJob(
         id=id_,
         action=action,
@@ -194,6 +164,4 @@ def _new(
         rate=asked.rate,
         why=asked.why.strip(),
         by=operator.sub,
-        targets=targets,
-        preview=preview,
     )

@@ -15,9 +15,10 @@ from laundry_dead_letters.broker import Broker, connected
 from laundry_dead_letters.errors import BrokerAway, DeadLetterError
 from laundry_dead_letters.letters import Act, Selection
 from laundry_dead_letters.work import Bounds, Tally
+from laundry_service.background.task import BackgroundTask
 from operations.jobs import Job, first_of_each_queue
 from operations.repository import Store
-from operations.service.letters import Reading, head
+from operations.service.letters import LetterReader, summary_of
 
 LOOK_EVERY_S = 1.0
 WAIT_S = 10.0
@@ -27,49 +28,48 @@ LOOKS_FOR_MISSING = 3
 log = structlog.get_logger(__name__)
 
 
-class Runner:
+class JobRunner:
     """A part of the app; each replica has one, and a queue's lock says whose turn it is."""
 
-    def __init__(self, amqp_url: str, store: Store, reading: Reading, *, scan: int, step_s: float) -> None:
+    def __init__(
+        self, amqp_url: str, store: Store, letters: LetterReader, *, scan: int, step_s: float
+    ) -> None:
         self._urls = [amqp_url]
         self._store = store
-        self._reading = reading
+        self._letters = letters
         self._scan = scan
         self._step_s = step_s
-        self._wake = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
+        self._jobs = BackgroundTask(
+            "jobs",
+            self._begin_jobs,
+            every_s=LOOK_EVERY_S,
+            waiting="cannot look for jobs",
+            failed="looking for jobs failed",
+        )
         self._running: dict[UUID, asyncio.Task[None]] = {}
 
     async def start(self) -> None:
         """Begin to look for jobs."""
-        self._task = asyncio.create_task(self._run(), name="jobs")
+        await self._jobs.start()
 
     async def stop(self) -> None:
         """Stop; letters in hand go back and jobs go on when this or another replica next looks."""
-        tasks = [task for task in (self._task, *self._running.values()) if task is not None]
+        await self._jobs.stop()
+        tasks = list(self._running.values())
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def wake(self) -> None:
         """Look now."""
-        self._wake.set()
+        self._jobs.wake()
 
-    async def _run(self) -> None:
-        while True:
-            try:
-                for job in first_of_each_queue(await self._store.open_jobs()):
-                    if job.id not in self._running:
-                        task = asyncio.create_task(self._carry_out(job), name=f"job-{job.id}")
-                        self._running[job.id] = task
-                        task.add_done_callback(partial(self._forget, job.id))
-            except (OSError, TimeoutError) as error:
-                log.warning("cannot look for jobs", error=f"{type(error).__name__}: {error}")
-            except Exception:
-                log.exception("looking for jobs failed")
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), LOOK_EVERY_S)
-            self._wake.clear()
+    async def _begin_jobs(self) -> None:
+        for job in first_of_each_queue(await self._store.open_jobs()):
+            if job.id not in self._running:
+                task = asyncio.create_task(self._carry_out(job), name=f"job-{job.id}")
+                self._running[job.id] = task
+                task.add_done_callback(partial(self._forget, job.id))
 
     def _forget(self, id_: UUID, _: asyncio.Task[None]) -> None:
         self._running.pop(id_, None)
@@ -106,7 +106,7 @@ class Runner:
                     if targets is None:
                         targets = await self._choose(job, broker)
                     here = await self._step(job, targets, broker)
-            self._reading.forget(job.queue)
+            self._letters.forget(job.queue)
             empty_handed = 0 if here else empty_handed + 1
             now = await self._store.job(job.id)
             if now is None or now.state != "running":
@@ -125,7 +125,7 @@ class Runner:
             Selection(job.reason, frozenset(job.ids)),
             Bounds(self._scan, job.at_most),
             Tally(),
-            handle=lambda letter: found.append(head(letter).fingerprint),
+            handle=lambda letter: found.append(summary_of(letter).fingerprint),
         )
         await self._store.set_targets(job.id, found)
         return found

@@ -1,4 +1,4 @@
-"""Looks at dead letters for many readers at once: one walk serves all who ask within two seconds."""
+"""Reads dead letters for many callers at once: one walk serves all who ask within two seconds."""
 
 import asyncio
 import time
@@ -24,7 +24,7 @@ class QueueBusy(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Head:
+class LetterSummary:
     """What is kept of a letter for lists: not its body, which may be 64 KiB."""
 
     queue: str
@@ -47,14 +47,14 @@ class Snapshot:
 
     queue: str
     waiting: int
-    letters: tuple[Head, ...]
+    letters: tuple[LetterSummary, ...]
     as_of: datetime
     taken_at: float
 
 
-def head(letter: DeadLetter) -> Head:
+def summary_of(letter: DeadLetter) -> LetterSummary:
     """Cut a letter down to what lists show."""
-    return Head(
+    return LetterSummary(
         queue=letter.queue,
         id=letter.message_id or letter.fingerprint,
         fingerprint=letter.fingerprint,
@@ -70,7 +70,7 @@ def head(letter: DeadLetter) -> Head:
     )
 
 
-class Reading:
+class LetterReader:
     """Reads queue by queue, and never while a job or another replica has the queue in hand."""
 
     def __init__(self, amqp_url: str, store: Store, *, scan: int) -> None:
@@ -89,7 +89,7 @@ class Reading:
         return [await self._snapshot(queue) for queue in queues]
 
     def forget(self, queue: str) -> None:
-        """Look anew the next time: something was done to the queue."""
+        """Look again the next time: something was done to the queue."""
         self._kept.pop(queue, None)
 
     async def _snapshot(self, queue: str) -> Snapshot:
@@ -97,7 +97,7 @@ class Reading:
             kept = self._kept.get(queue)
             if kept is not None and time.monotonic() - kept.taken_at < FRESH_S:
                 return kept
-            found: list[Head] = []
+            found: list[LetterSummary] = []
             tally = Tally()
             async with self._store.holding(queue, wait_s=WAIT_S) as got:
                 if not got:
@@ -111,7 +111,7 @@ class Reading:
                         Selection(),
                         Bounds(self._scan, seconds=LOOK_S),
                         tally,
-                        handle=lambda letter: found.append(head(letter)),
+                        handle=lambda letter: found.append(summary_of(letter)),
                     )
             snapshot = Snapshot(queue, tally.waiting, tuple(found), datetime.now(UTC), time.monotonic())
             self._kept[queue] = snapshot

@@ -1,10 +1,12 @@
 """The queues' counts as metrics, so that alerts need no exporter at the broker."""
 
+import time
 from collections.abc import Mapping
 
 from prometheus_client import Gauge
 
 from laundry_events.topology import PLAN
+from operations.management import Management, ManagementAway
 from operations.queue_health import Age, Ages, Counts, filled
 
 MESSAGES = Gauge("laundry_queue_messages", "Messages that a queue holds, taken ones with them", ["queue"])
@@ -39,3 +41,27 @@ def hide() -> None:
     """Show nothing while the broker does not answer: what was true then is not known to be true now."""
     for gauge in ALL:
         gauge.clear()
+
+
+class QueueSampler:
+    """Looks at every queue now and then, for the metrics and for how old messages are."""
+
+    def __init__(self, management: Management, ages: Ages) -> None:
+        self._management = management
+        self._ages = ages
+
+    async def sample(self) -> None:
+        """Look once.
+
+        Raises:
+            ManagementAway: no node answers; the metrics show nothing until one does.
+        """
+        try:
+            queues = await self._management.queues()
+        except ManagementAway:
+            hide()
+            raise
+        now = time.monotonic()
+        for counts in queues.values():
+            self._ages.observe(counts, now)
+        show(queues, self._ages, now)
