@@ -9,7 +9,7 @@ import pytest
 from laundry_events import in_hand, make_broker
 from laundry_events.broker import ConsumingBroker
 from laundry_service.app import make_app
-from laundry_service.messaging.consuming import Consuming
+from laundry_service.messaging.lifecycle import ConsumerLifecycle
 from laundry_service.messaging.signing import letter_signer
 from laundry_service.messaging.wiring import Messaging
 from laundry_service.settings import ServiceSettings
@@ -35,9 +35,9 @@ class Faststream:
         pass
 
 
-def consuming(faststream: Faststream) -> tuple[Consuming, list[str]]:
+def consuming(faststream: Faststream) -> tuple[ConsumerLifecycle, list[str]]:
     broker: Any = make_broker("amqp://nobody:nothing@127.0.0.1:9/", service="tests")
-    part, stopped = Consuming(broker), []
+    part, stopped = ConsumerLifecycle(broker), []
 
     async def stop() -> None:
         stopped.append("broker")

@@ -15,7 +15,7 @@ from laundry_service.http.caching import Caching
 from laundry_service.http.health import Check, health_router
 from laundry_service.http.openapi import document_problems
 from laundry_service.http.problems import install_problems
-from laundry_service.http.validation import PlainAddress
+from laundry_service.http.validation import UrlValidation
 from laundry_service.limits.rates import RateLimits
 from laundry_service.settings import ServiceSettings
 from laundry_service.storage.outages import install_outages
@@ -129,7 +129,7 @@ def make_app(
     install_outages(app)
     app.add_middleware(BodyLimit, elsewhere=large_bodies)
     app.add_middleware(Caching)
-    app.add_middleware(PlainAddress)
+    app.add_middleware(UrlValidation)
     document_problems(app)
     trace_requests(app)
     for router in routers:

@@ -12,7 +12,7 @@ from fastapi import FastAPI
 
 from laundry_service.http.protocol import bounded_protocol
 from laundry_service.http.settings import HttpSettings
-from laundry_service.telemetry.metrics_server import MetricsPort
+from laundry_service.telemetry.metrics_server import MetricsServer
 
 # For what is no connection of a caller: logs, databases, the broker, other services.
 OTHER_FILES = 400
@@ -27,7 +27,7 @@ class Server(uvicorn.Server):
         """Take an app; its ``state.stopping`` is set when the end begins."""
         super().__init__(server_config(app, settings))
         self._stopping: asyncio.Event = app.state.stopping
-        self._metrics = MetricsPort(settings)
+        self._metrics = MetricsServer(settings)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Open the metrics beside the app; they are there while it starts."""

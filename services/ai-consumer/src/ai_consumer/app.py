@@ -34,7 +34,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         service=settings.service_name,
         version=VERSION,
         depends_on=[needs_object_store(store)],
-        consumes_after=champion.able,
+        consumes_after=champion.loaded,
     )
     subscribe(messaging.consumer, messaging.publisher, pipeline, champion, prefetch=settings.prefetch)
     return make_app(

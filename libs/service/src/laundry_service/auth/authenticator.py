@@ -31,9 +31,9 @@ LIFESPAN_S = 120.0
 STALE_S = 1800.0
 DENY_LIST_EVERY_S = 15.0
 
-# A phone sends the same token with each request: its signature is believed so long, and of so many tokens.
-BELIEVED_S = 60.0
-BELIEVED_TOKENS = 4096
+# A phone sends the same token with each request: a verified one is cached for so long, and so many of them.
+TOKEN_CACHE_S = 60.0
+CACHED_TOKENS = 4096
 # What PyJWT raises, in words that hold nothing of the token.
 REASONS: tuple[tuple[type[Exception], str], ...] = (
     (jwt.InvalidSignatureError, "its signature is not by the key that it names"),
@@ -77,7 +77,7 @@ class Authenticator:
         self._issuer = issuer
         self._audience = audience
         self._max_hours = max_hours
-        self._believed: dict[bytes, tuple[float, Header, Principal]] = {}
+        self._verified_tokens: dict[bytes, tuple[float, Header, Principal]] = {}
 
     @classmethod
     def of(cls, settings: "ServiceSettings") -> "Authenticator":
@@ -161,7 +161,7 @@ class Authenticator:
             raise invalid(f"it is longer than {MAX_TOKEN_BYTES} bytes")
         # Not the token itself: what is kept here must be of no use to anybody who reads the memory.
         name = hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
-        until, header, principal = self._believed.get(name, (-math.inf, None, None))
+        until, header, principal = self._verified_tokens.get(name, (-math.inf, None, None))
         if header is not None and principal is not None and time.time() < until:
             found = await self._keys.find(header.key_id, header.algorithm, seek=seek)
             if principal.key in {key.fingerprint for key in found}:
@@ -169,9 +169,13 @@ class Authenticator:
         header = _header(token)
         keys = await self._keys.find(header.key_id, header.algorithm, seek=seek)
         principal = self._verified(token, header, keys)
-        if len(self._believed) >= BELIEVED_TOKENS:
-            self._believed.clear()
-        self._believed[name] = (min(principal.expires_at, time.time() + BELIEVED_S), header, principal)
+        if len(self._verified_tokens) >= CACHED_TOKENS:
+            self._verified_tokens.clear()
+        self._verified_tokens[name] = (
+            min(principal.expires_at, time.time() + TOKEN_CACHE_S),
+            header,
+            principal,
+        )
         return principal
 
     def _verified(self, token: str, header: Header, keys: tuple[TrustedKey, ...]) -> Principal:

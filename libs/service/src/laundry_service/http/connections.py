@@ -61,7 +61,7 @@ class Refusal(Exception):
         return head.encode() + body
 
 
-class Guard:
+class ConnectionLimiter:
     """Knows every connection of one server, and ends those that ask too much."""
 
     def __init__(self, settings: HttpSettings) -> None:

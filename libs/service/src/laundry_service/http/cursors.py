@@ -18,20 +18,20 @@ MAX_INTEGER = 2**63 - 1
 # What PostgreSQL and each driver's way to UTC can take.
 EARLIEST, LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)
 
-Part = str | int | float | UUID | datetime
+CursorValue = str | int | float | UUID | datetime
 
 
 class BadCursor(ValueError):
     """The cursor is not one that was given out."""
 
 
-def write_cursor(*parts: Part) -> str:
+def write_cursor(*parts: CursorValue) -> str:
     """Name a place."""
     plain = [part.isoformat() if isinstance(part, datetime) else part for part in parts]
     return base64.urlsafe_b64encode(json.dumps(plain, default=str).encode()).decode().rstrip("=")
 
 
-def read_cursor(cursor: str, *kinds: type[Part]) -> tuple[Any, ...]:
+def read_cursor(cursor: str, *kinds: type[CursorValue]) -> tuple[Any, ...]:
     """Read a place.
 
     Args:
@@ -60,7 +60,7 @@ def _parts(cursor: str) -> list[Any]:
     return found
 
 
-def _read(value: Any, kind: type[Part]) -> Part:
+def _read(value: Any, kind: type[CursorValue]) -> CursorValue:
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if number and kind in (int, float):
         whole = isinstance(value, int)

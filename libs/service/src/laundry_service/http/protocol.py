@@ -20,7 +20,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from laundry_service.http.client_address import trusted
-from laundry_service.http.connections import REFUSED, Guard, Refusal
+from laundry_service.http.connections import REFUSED, ConnectionLimiter, Refusal
 from laundry_service.http.settings import HttpSettings
 
 # How long the rest of a body is still taken, and dropped, after its request was answered.
@@ -34,9 +34,9 @@ MAX_WRAPPING = 8
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    """One connection that keeps to the limits of its guard."""
+    """One connection that keeps to the limits that its server sets."""
 
-    guard: Guard
+    limiter: ConnectionLimiter
 
     def __init__(
         self,
@@ -47,7 +47,7 @@ class BoundedProtocol(HttpToolsProtocol):
     ) -> None:
         """Begin as a connection that has asked nothing yet."""
         super().__init__(config, server_state, app_state, _loop)
-        self.limits = self.guard.limits
+        self.limits = self.limiter.limits
         self.origin: str | None = None
         # When the phase began: waiting for a request, its head, or its body.
         self.since = self.loop.time()
@@ -74,7 +74,7 @@ class BoundedProtocol(HttpToolsProtocol):
         super().connection_made(transport)
         _bound_kernel_buffer(transport)
         self.origin = self._origin()
-        if (refusal := self.guard.admit(self)) is not None:
+        if (refusal := self.limiter.admit(self)) is not None:
             self.refuse(refusal)
 
     def _origin(self) -> str | None:
@@ -87,8 +87,8 @@ class BoundedProtocol(HttpToolsProtocol):
         return str(ipaddress.ip_network((address, 64), strict=False))
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Leave the guard."""
-        self.guard.leave(self)
+        """Free the place of the connection."""
+        self.limiter.leave(self)
         # What was asked but not begun is not done for nobody.
         self.pipeline.clear()
         super().connection_lost(exc)
@@ -284,7 +284,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self.flow.resume_reading()
             self.transport.write(refusal.answer())
             self.transport.write_eof()
-            self.guard.end(self)
+            self.limiter.end(self)
 
 
 def _unacknowledged(transport: asyncio.Transport) -> int:
@@ -310,4 +310,4 @@ def _bound_kernel_buffer(transport: asyncio.Transport) -> None:
 
 def bounded_protocol(settings: HttpSettings) -> type[BoundedProtocol]:
     """Make the protocol class of one server, for ``uvicorn.Config(http=...)``."""
-    return type("BoundedProtocol", (BoundedProtocol,), {"guard": Guard(settings)})
+    return type("BoundedProtocol", (BoundedProtocol,), {"limiter": ConnectionLimiter(settings)})

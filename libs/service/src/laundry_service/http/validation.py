@@ -1,7 +1,7 @@
 """Text from outside that a database, an event or a log can hold: UTF-8, and no NUL.
 
 PostgreSQL stores neither a NUL nor half of a surrogate pair; JSON can say both. Bodies inherit from
-``RequestBody``; ``PlainAddress`` looks at paths and queries.
+``RequestBody``; ``UrlValidation`` looks at paths and queries.
 """
 
 import math
@@ -51,7 +51,7 @@ class RequestBody(BaseModel):
         return value
 
 
-class PlainAddress:
+class UrlValidation:
     """ASGI middleware: an address is UTF-8 without NUL, and the same with a slash at its end.
 
     A redirect to the address without the slash would lose the body of an upload.

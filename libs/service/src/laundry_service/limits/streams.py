@@ -23,7 +23,7 @@ _WORDS = {
 }
 
 
-class NoSeat(Exception):
+class TooManyStreams(Exception):
     """A limit is reached. ``limit`` is its name."""
 
     def __init__(self, limit: str) -> None:
@@ -41,8 +41,8 @@ class NoSeat(Exception):
         )
 
 
-class Seats:
-    """Counts what is open against limits by name: ``Seats({"person": 6, "process": 3000})``."""
+class StreamLimiter:
+    """Counts what is open against limits by name: ``StreamLimiter({"person": 6, "process": 3000})``."""
 
     def __init__(self, at_most: Mapping[str, int]) -> None:
         """Take each limit's name and how many of one holder may be open."""
@@ -50,20 +50,20 @@ class Seats:
         self._taken: Counter[tuple[str, str]] = Counter()
 
     @contextlib.contextmanager
-    def taken(self, holders: Iterable[tuple[str, str]]) -> Iterator[None]:
-        """Hold a seat for the length of the block.
+    def slot(self, holders: Iterable[tuple[str, str]]) -> Iterator[None]:
+        """Hold a slot for the length of the block.
 
         Args:
             holders: under which limits it counts, and for whom: ``("person", "kim")``.
 
         Raises:
-            NoSeat: one of them has as many as it may.
+            TooManyStreams: one of them has as many as it may.
         """
         holders = list(holders)
         for limit, who in holders:
             if self._taken[limit, who] >= self._at_most[limit]:
                 REFUSED.labels(limit).inc()
-                raise NoSeat(limit)
+                raise TooManyStreams(limit)
         self._taken.update(holders)
         OPEN.inc()
         try:

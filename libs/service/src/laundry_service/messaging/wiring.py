@@ -10,7 +10,7 @@ from laundry_service.settings import ServiceSettings
 
 if TYPE_CHECKING:
     from laundry_events import EventConsumer, Need, Relay
-    from laundry_service.messaging.consuming import Consuming
+    from laundry_service.messaging.lifecycle import ConsumerLifecycle
     from laundry_service.storage.database import Database
 
 
@@ -49,18 +49,18 @@ class Messaging:
         self._url = settings.amqp_url.get_secret_value()
         self.publisher = Publisher(self._url, source=service)
         self.relay = None if relays_outbox_of is None else _relay(relays_outbox_of, self.publisher)
-        self.consuming: Consuming | None = None
+        self.consuming: ConsumerLifecycle | None = None
 
     @cached_property
     def consumer(self) -> "EventConsumer":
         """What subscribers register with."""
         from laundry_events import EventConsumer, make_broker  # noqa: PLC0415 - 20 MB of FastStream
-        from laundry_service.messaging.consuming import Consuming  # noqa: PLC0415
+        from laundry_service.messaging.lifecycle import ConsumerLifecycle  # noqa: PLC0415
         from laundry_service.messaging.signing import letter_signer  # noqa: PLC0415
 
         settings = self._settings
         broker = make_broker(self._url, service=self._process, graceful_timeout_s=settings.graceful_timeout_s)
-        self.consuming = Consuming(broker, after=self._consumes_after)
+        self.consuming = ConsumerLifecycle(broker, after=self._consumes_after)
         return EventConsumer(
             broker,
             self.publisher,
@@ -77,7 +77,7 @@ class Messaging:
         return [self.publisher] if self.relay is None else [self.publisher, self.relay]
 
     @property
-    def receivers(self) -> list["Consuming"]:
+    def receivers(self) -> list["ConsumerLifecycle"]:
         """What consumes, to be started last; empty if nothing subscribed."""
         return [] if self.consuming is None else [self.consuming]
 

@@ -16,7 +16,7 @@ from starlette.types import Receive, Scope, Send
 from laundry_service.auth.principal import Principal
 from laundry_service.background.task import BackgroundTask
 from laundry_service.http.problems import Problem
-from laundry_service.limits.streams import NoSeat, Seats
+from laundry_service.limits.streams import StreamLimiter, TooManyStreams
 from laundry_service.streams.subscription import NotListening, Subscription
 
 TICK_S = 1.0
@@ -88,7 +88,7 @@ class Streams:
         allows: Callable[[Principal], bool],
     ) -> None:
         """Take the limits, how long one stream may last, and what says whether a caller is still welcome."""
-        self.seats = Seats({"person": per_person, "branch": per_branch, "process": in_all})
+        self.limiter = StreamLimiter({"person": per_person, "branch": per_branch, "process": in_all})
         self.max_s = max_s
         self._stopping = stopping
         self._allows = allows
@@ -201,14 +201,14 @@ class EventStream(Response):
         """Answer."""
         try:
             with (
-                self._streams.seats.taken(self._holders()),
+                self._streams.limiter.slot(self._holders()),
                 self._source.follow(self._topics, variant=self._variant) as subscription,
                 self._streams.watched(subscription, self._principal),
             ):
                 if self._opening is not None:
                     await self._opening(subscription)
                 await self._run(subscription, receive, send)
-        except NoSeat as error:
+        except TooManyStreams as error:
             raise error.problem() from error
         except NotListening as error:
             raise _not_listening() from error

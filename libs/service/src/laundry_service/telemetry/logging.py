@@ -12,7 +12,7 @@ import structlog
 from opentelemetry import trace
 
 
-class Seldom(logging.Filter):
+class RateLimitFilter(logging.Filter):
     """Lets libraries say the same thing once a minute.
 
     While the broker is away each connection tells of every attempt, two lines a second.
@@ -97,7 +97,7 @@ def configure_logging(service: str, level: str = "INFO") -> None:
             ],
         )
     )
-    handler.addFilter(Seldom("aio_pika", "aiormq"))
+    handler.addFilter(RateLimitFilter("aio_pika", "aiormq"))
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level)

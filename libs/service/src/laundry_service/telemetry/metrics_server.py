@@ -35,7 +35,7 @@ async def answer(scope: Scope, receive: Receive, send: Send) -> None:
     await send({"type": "http.response.body", "body": body})
 
 
-class MetricsPort:
+class MetricsServer:
     """Answers ``/metrics`` in the process's own event loop; a port that is taken holds nothing up."""
 
     def __init__(self, settings: HttpSettings) -> None:

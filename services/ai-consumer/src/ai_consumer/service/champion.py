@@ -64,7 +64,7 @@ class Champion:
         self._model_dir = model_dir
         self._served: Served | None = None
         self._refused: Refusal | None = None
-        self._able = asyncio.Event()
+        self._loaded = asyncio.Event()
         self._looked = asyncio.Event()
         self._following = BackgroundTask(
             "champion",
@@ -112,11 +112,11 @@ class Champion:
             raise NoModelYet("this replica has no model yet")
         return self._served.model
 
-    async def able(self) -> None:
+    async def loaded(self) -> None:
         """Wait until there is a model; from then on there always is one."""
         if self._served is None:
             log.error("this replica has no model, so it takes no photos", folder=str(self._model_dir))
-        await self._able.wait()
+        await self._loaded.wait()
 
     def look_again(self) -> None:
         """Look for a new champion now."""
@@ -201,7 +201,7 @@ class Champion:
         before = self._served
         # One assignment: a reading in progress keeps the model that it began with.
         self._served = Served(model, manifest, datetime.now(UTC))
-        self._able.set()
+        self._loaded.set()
         SERVED.clear()
         SERVED.labels(model.version).set(1)
         SWAPS.inc()

@@ -8,7 +8,7 @@ import structlog
 from fastapi.responses import Response, StreamingResponse
 from starlette.types import Message, Receive, Scope, Send
 
-from laundry_service.limits.streams import NoSeat, Seats
+from laundry_service.limits.streams import StreamLimiter, TooManyStreams
 
 SEND_S = 20.0
 
@@ -16,18 +16,18 @@ log = structlog.get_logger(__name__)
 
 
 class PassedEvents(Response):
-    """An event stream of a service, passed on while there is a seat for it.
+    """An event stream of a service, passed on while a slot is free.
 
     Raises:
         Problem: 429 beyond a limit, or what opening the stream raises; before anything is sent.
     """
 
     def __init__(
-        self, seats: Seats, address: str, open_stream: Callable[[], Awaitable[StreamingResponse]]
+        self, limiter: StreamLimiter, address: str, open_stream: Callable[[], Awaitable[StreamingResponse]]
     ) -> None:
         """Take whose it is and what opens it."""
         super().__init__()
-        self._seats = seats
+        self._limiter = limiter
         self._holders = [("address", address), ("process", "")]
         self._open_stream = open_stream
 
@@ -39,13 +39,13 @@ class PassedEvents(Response):
                 await send(message)
 
         try:
-            with self._seats.taken(self._holders):
+            with self._limiter.slot(self._holders):
                 response = await self._open_stream()
                 try:
                     await response(scope, receive, send_in_time)
                 finally:
                     await cast("AsyncGenerator[bytes]", response.body_iterator).aclose()
-        except NoSeat as error:
+        except TooManyStreams as error:
             raise error.problem() from error
         except TimeoutError:
             # The server closes a connection whose answer was not finished.

@@ -15,7 +15,7 @@ CLOSE_S = 5.0
 log = structlog.get_logger(__name__)
 
 
-class Consuming:
+class ConsumerLifecycle:
     """The FastStream app as a part: starts in the background, so that a missing broker stops nothing else."""
 
     def __init__(self, broker: ConsumingBroker, after: Callable[[], Awaitable[object]] | None = None) -> None:
