@@ -206,7 +206,7 @@ def make_app(  # noqa: PLR0915 - the order in which an app is put together
     if publisher is not None:
         broker_checks.append(Check("publisher", _connected(publisher), required=broker_required))
         # Only told: an alarm of the broker holds back every service alike.
-        broker_checks.append(Check("publishing", publisher.unhindered, required=False))
+        broker_checks.append(Check("publishing", publisher.can_publish, required=False))
     if consuming is not None:
         broker_checks.append(Check("consumer", consuming.healthy, required=broker_required))
         broker_checks.append(Check("settling messages", consuming.settles))

@@ -13,8 +13,8 @@ from laundry_events import EventConsumer, Publisher, make_broker
 from laundry_reading.signing import TrustedKeys
 from laundry_service.app import make_app
 from laundry_service.health import Check
-from laundry_service.letters import letter_signer
-from laundry_service.needs import needs_object_store
+from laundry_service.letters import message_signer
+from laundry_service.needs import object_store_dependency
 from laundry_service.objectstore import ObjectStore
 from laundry_service.settings import version_of
 
@@ -41,8 +41,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         service=settings.service_name,
         service_version=VERSION,
         drills=settings.drills,
-        signer=letter_signer(settings),
-        needs=[needs_object_store(store)],
+        signer=message_signer(settings),
+        dependencies=[object_store_dependency(store)],
     )
     subscribe(consumer, publisher, pipeline, champion, prefetch=settings.prefetch)
     app = make_app(

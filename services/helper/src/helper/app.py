@@ -16,8 +16,8 @@ from laundry_events import EventConsumer, Outbox, Publisher, Relay, make_broker
 from laundry_service.app import make_app
 from laundry_service.database import Database
 from laundry_service.health import Check
-from laundry_service.letters import letter_signer
-from laundry_service.needs import needs_database
+from laundry_service.letters import message_signer
+from laundry_service.needs import database_dependency
 from laundry_service.objectstore import ObjectStore
 from laundry_service.periodic import Periodic
 from laundry_service.settings import version_of
@@ -41,8 +41,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         service=name,
         service_version=version,
         drills=settings.drills,
-        signer=letter_signer(settings),
-        needs=[needs_database(database)],
+        signer=message_signer(settings),
+        dependencies=[database_dependency(database)],
     )
     subscribe(consumer, database, prefetch=settings.task_read_prefetch)
     changes = Changes(database_url, TASKS_CHANNEL, changed_tasks(database))

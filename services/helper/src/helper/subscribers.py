@@ -7,7 +7,7 @@ from prometheus_client import Counter
 
 from helper import repository
 from helper.tasks import outcome_of, take_reading
-from laundry_events import EventConsumer, EventMeta, PermanentError, first_time
+from laundry_events import EventConsumer, EventMeta, PermanentError, claim_once
 from laundry_events.events import TaskRead
 from laundry_service.database import Database
 
@@ -33,7 +33,7 @@ def subscribe(consumer: EventConsumer, database: Database, *, prefetch: int) -> 
                 return
         # Delivered before, overtaken, or unknown: under a lock, to tell which.
         async with repository.transaction(database) as session:
-            if not await first_time(session, TASK_READ, meta.id):
+            if not await claim_once(session, TASK_READ, meta.id):
                 READ.labels("repeated").inc()
                 return
             task = await repository.find(session, task_id, lock=True)

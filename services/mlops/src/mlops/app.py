@@ -10,8 +10,8 @@ from laundry_service.audit.heads import EVERY_S, head_teller
 from laundry_service.audit.http import audit_router, head_of
 from laundry_service.database import Database
 from laundry_service.health import Check
-from laundry_service.letters import letter_signer
-from laundry_service.needs import needs_database
+from laundry_service.letters import message_signer
+from laundry_service.needs import database_dependency
 from laundry_service.objectstore import ObjectStore
 from laundry_service.periodic import Periodic
 from laundry_service.settings import version_of
@@ -69,8 +69,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         service=settings.service_name,
         service_version=VERSION,
         drills=settings.drills,
-        signer=letter_signer(settings),
-        needs=[needs_database(database)],
+        signer=message_signer(settings),
+        dependencies=[database_dependency(database)],
     )
     subscribe(consumer, database, prefetch=settings.prefetch)
     app = make_app(

@@ -13,8 +13,8 @@ from laundry_events import EventConsumer, Publisher, make_broker
 from laundry_service.app import make_app
 from laundry_service.database import Database
 from laundry_service.health import Check
-from laundry_service.letters import letter_signer
-from laundry_service.needs import needs_database
+from laundry_service.letters import message_signer
+from laundry_service.needs import database_dependency
 from laundry_service.periodic import Periodic
 from laundry_service.settings import version_of
 from laundry_service.streams import Changes
@@ -58,8 +58,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         service=SERVICE,
         service_version=VERSION,
         drills=settings.drills,
-        signer=letter_signer(settings),
-        needs=[needs_database(database)],
+        signer=message_signer(settings),
+        dependencies=[database_dependency(database)],
     )
     changes = Changes(database_url, CHANGES_CHANNEL, changed_notifications(database), keys=ids_of)
     pusher = _pusher(settings)
@@ -119,8 +119,8 @@ def create_faults_app(settings: Settings | None = None) -> FastAPI:
         service=SERVICE,
         service_version=VERSION,
         drills=settings.drills,
-        signer=letter_signer(settings),
-        needs=[needs_database(database)],
+        signer=message_signer(settings),
+        dependencies=[database_dependency(database)],
     )
     sender = FaultSender(
         database,

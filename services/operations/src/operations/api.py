@@ -8,8 +8,8 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query
 
+from laundry_dead_letters.actions import exported
 from laundry_dead_letters.errors import BrokerAway
-from laundry_dead_letters.work import exported
 from laundry_events.topology import PLAN, dead_queue
 from laundry_service.auth import Principal, require
 from laundry_service.cursors import MAX_INTEGER, BadCursor, read_cursor, write_cursor

@@ -28,9 +28,9 @@ from laundry.commands.dead_letter_options import (
 )
 from laundry.display import console
 from laundry.errors import LaundryError
+from laundry_dead_letters.actions import Bounds, Summary, Tally, exported, look, summarise, write_line
 from laundry_dead_letters.broker import Broker
-from laundry_dead_letters.letters import DeadLetter, Selection, utc
-from laundry_dead_letters.work import Bounds, Summary, Tally, exported, look, summarise, write_line
+from laundry_dead_letters.dead_letter import DeadLetter, Selection, utc
 from laundry_events.topology import PLAN, dead_queue
 
 app = typer.Typer(
