@@ -22,12 +22,12 @@ from laundry.commands.dead_letter_options import (
     visible,
 )
 from laundry.display import console
-from laundry.errors import LaundryError
 from laundry_dead_letters import actions
 from laundry_dead_letters.actions import Bounds, Tally
 from laundry_dead_letters.broker import Broker
 from laundry_dead_letters.dead_letter import DeadLetter, OperatorAction, Selection
 from laundry_events.topology import dead_queue
+from laundry_servers.errors import LaundryError
 
 
 @dataclass(frozen=True, slots=True)
