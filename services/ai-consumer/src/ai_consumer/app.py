@@ -12,7 +12,7 @@ from ai_consumer.subscribers import subscribe
 from laundry_reading.signing import TrustedKeys
 from laundry_service.app import make_app
 from laundry_service.http.health import Check
-from laundry_service.messaging.dependencies import needs_object_store
+from laundry_service.messaging.dependencies import object_store_dependency
 from laundry_service.messaging.wiring import Messaging
 from laundry_service.settings import version_of
 from laundry_service.storage.object_store import ObjectStore
@@ -33,7 +33,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         settings,
         service=settings.service_name,
         version=VERSION,
-        depends_on=[needs_object_store(store)],
+        depends_on=[object_store_dependency(store)],
         consumes_after=champion.loaded,
     )
     subscribe(messaging.consumer, messaging.publisher, pipeline, champion, prefetch=settings.prefetch)

@@ -23,7 +23,7 @@ from laundry_events import Outbox
 from laundry_service.app import make_app
 from laundry_service.background.periodic import Periodic
 from laundry_service.http.health import Check
-from laundry_service.messaging.dependencies import needs_database
+from laundry_service.messaging.dependencies import database_dependency
 from laundry_service.messaging.wiring import Messaging
 from laundry_service.settings import version_of
 from laundry_service.storage.database import Database
@@ -59,7 +59,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         service=name,
         version=version,
         relays_outbox_of=database,
-        depends_on=[needs_database(database)],
+        depends_on=[database_dependency(database)],
     )
     subscribe(messaging.consumer, database, prefetch=settings.task_read_prefetch)
     app = make_app(

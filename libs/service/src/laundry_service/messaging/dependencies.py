@@ -1,14 +1,14 @@
 """The servers that a consumer's messages need, as ``laundry_events`` wants to know them."""
 
-from laundry_events import Need
+from laundry_events import Dependency
 from laundry_service.storage.database import Database
 from laundry_service.storage.object_store import ObjectStore, ObjectStoreUnavailable
 from laundry_service.storage.outages import is_outage
 
 
-def needs_database(database: Database) -> Need:
+def database_dependency(database: Database) -> Dependency:
     """Hold messages while the service's PostgreSQL is away."""
-    return Need("postgresql", _comes_from_outage, database.ping)
+    return Dependency("postgresql", _comes_from_outage, database.ping)
 
 
 def _comes_from_outage(error: BaseException) -> bool:
@@ -21,6 +21,6 @@ def _comes_from_outage(error: BaseException) -> bool:
     return False
 
 
-def needs_object_store(store: ObjectStore) -> Need:
+def object_store_dependency(store: ObjectStore) -> Dependency:
     """Hold messages while S3 is away."""
-    return Need("s3", lambda error: isinstance(error, ObjectStoreUnavailable), store.ping)
+    return Dependency("s3", lambda error: isinstance(error, ObjectStoreUnavailable), store.ping)

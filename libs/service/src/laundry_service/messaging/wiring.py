@@ -9,7 +9,7 @@ from laundry_service.http.health import Check
 from laundry_service.settings import ServiceSettings
 
 if TYPE_CHECKING:
-    from laundry_events import EventConsumer, Need, Relay
+    from laundry_events import Dependency, EventConsumer, Relay
     from laundry_service.messaging.lifecycle import ConsumerLifecycle
     from laundry_service.storage.database import Database
 
@@ -28,7 +28,7 @@ class Messaging:
         version: str,
         process: str | None = None,
         relays_outbox_of: "Database | None" = None,
-        depends_on: Sequence["Need"] = (),
+        depends_on: Sequence["Dependency"] = (),
         consumes_after: Callable[[], Awaitable[object]] | None = None,
     ) -> None:
         """Take what connects. Nothing connects yet.
@@ -56,7 +56,7 @@ class Messaging:
         """What subscribers register with."""
         from laundry_events import EventConsumer, make_broker  # noqa: PLC0415 - 20 MB of FastStream
         from laundry_service.messaging.lifecycle import ConsumerLifecycle  # noqa: PLC0415
-        from laundry_service.messaging.signing import letter_signer  # noqa: PLC0415
+        from laundry_service.messaging.signing import message_signer  # noqa: PLC0415
 
         settings = self._settings
         broker = make_broker(self._url, service=self._process, graceful_timeout_s=settings.graceful_timeout_s)
@@ -67,8 +67,8 @@ class Messaging:
             service=self._service,
             service_version=self._version,
             drills=settings.drills,
-            signer=letter_signer(settings),
-            needs=self._depends_on,
+            signer=message_signer(settings),
+            dependencies=self._depends_on,
         )
 
     @property
@@ -97,7 +97,7 @@ class Messaging:
         checks = [
             Check("publisher", self._publisher_is_connected, required=required),
             # Only told: an alarm of the broker holds back every service alike.
-            Check("publishing", self.publisher.unhindered, required=False),
+            Check("publishing", self.publisher.can_publish, required=False),
         ]
         if self.consuming is not None:
             checks += [

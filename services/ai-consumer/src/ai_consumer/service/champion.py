@@ -10,7 +10,7 @@ import structlog
 from prometheus_client import Counter, Gauge
 from pydantic import ValidationError
 
-from laundry_events import NotNow
+from laundry_events import RequeueMessage
 from laundry_reading.manifest import Manifest
 from laundry_reading.model import Model, ModelError
 from laundry_reading.signing import NotTrusted, TrustedKeys
@@ -45,7 +45,7 @@ class Refusal:
     why: str
 
 
-class NoModelYet(NotNow):
+class NoModelYet(RequeueMessage):
     """This replica has no model; another may have one."""
 
 

@@ -6,7 +6,7 @@ import structlog
 
 from helper import repository
 from helper.tasks import outcome_of, take_reading
-from laundry_events import first_time
+from laundry_events import claim_once
 from laundry_events.events import TaskRead
 from laundry_service.storage.database import Database
 
@@ -42,7 +42,7 @@ async def store_reading(database: Database, event: TaskRead, message_id: str) ->
             return outcome.status
     # Delivered before, overtaken, or unknown: under a lock, to tell which.
     async with repository.transaction(database) as session:
-        if not await first_time(session, TASK_READ, message_id):
+        if not await claim_once(session, TASK_READ, message_id):
             return "repeated"
         task = await repository.find(session, task_id, lock=True)
         if task is None or task.branch_id != event.branch_id:

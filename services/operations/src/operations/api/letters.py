@@ -6,8 +6,8 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 
+from laundry_dead_letters.actions import exported
 from laundry_dead_letters.errors import BrokerAway
-from laundry_dead_letters.work import exported
 from laundry_service.http.cursors import BadCursor, read_cursor, write_cursor
 from laundry_service.http.problems import Problem
 from operations.api.permissions import Operator

@@ -10,11 +10,11 @@ from uuid import UUID
 import structlog
 from aio_pika.exceptions import AMQPError, DeliveryError
 
-from laundry_dead_letters import work
+from laundry_dead_letters import actions
+from laundry_dead_letters.actions import Bounds, Tally
 from laundry_dead_letters.broker import Broker, connected
+from laundry_dead_letters.dead_letter import OperatorAction, Selection
 from laundry_dead_letters.errors import BrokerAway, DeadLetterError
-from laundry_dead_letters.letters import Act, Selection
-from laundry_dead_letters.work import Bounds, Tally
 from laundry_service.background.task import BackgroundTask
 from operations.jobs import Job, first_of_each_queue
 from operations.repository import Store
@@ -119,7 +119,7 @@ class JobRunner:
 
     async def _choose(self, job: Job, broker: Broker) -> list[str]:
         found: list[str] = []
-        await work.look(
+        await actions.look(
             broker,
             job.queue,
             Selection(job.reason, frozenset(job.ids)),
@@ -133,14 +133,14 @@ class JobRunner:
     async def _step(self, job: Job, targets: Sequence[str], broker: Broker) -> int:
         until = time.monotonic() + self._step_s
         tally = Tally()
-        treat = work.redrive if job.action == "redrive" else work.discard
+        treat = actions.redrive if job.action == "redrive" else actions.discard
         await treat(
             broker,
             job.queue,
             Selection(only=frozenset(targets)),
             Bounds(self._scan),
             tally,
-            act=Act(job.action, job.by, job.why, run=str(job.id), via="api"),
+            act=OperatorAction(job.action, job.by, job.why, run=str(job.id), via="api"),
             audit=await self._store.audit(),
             rate=job.rate,
             stop=lambda: bool(tally.done) and time.monotonic() > until,

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from laundry_dead_letters.actions import Bounds, Tally, look
 from laundry_dead_letters.broker import connected
-from laundry_dead_letters.letters import DeadLetter, Selection
-from laundry_dead_letters.work import Bounds, Tally, look
+from laundry_dead_letters.dead_letter import DeadLetter, Selection
 from laundry_events.headers import clean
 from operations.repository import Store
 

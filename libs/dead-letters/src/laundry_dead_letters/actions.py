@@ -12,8 +12,8 @@ from datetime import UTC, datetime
 from typing import Any, TextIO
 
 from laundry_dead_letters.audit import Audit
-from laundry_dead_letters.broker import Broker, Taken
-from laundry_dead_letters.letters import Act, DeadLetter, Selection, redriven_headers, utc
+from laundry_dead_letters.broker import Broker, HeldLetter
+from laundry_dead_letters.dead_letter import DeadLetter, OperatorAction, Selection, redriven_headers, utc
 
 
 @dataclass(slots=True)
@@ -70,7 +70,7 @@ async def look(
 ) -> None:
     """Hand every letter that is meant to ``handle``; all of them stay where they are."""
     until = None if bounds.seconds is None else time.monotonic() + bounds.seconds
-    async with broker.walk(queue, scan=bounds.scan) as walk:
+    async with broker.browse(queue, scan=bounds.scan) as walk:
         tally.waiting += walk.waiting
         async for taken in walk:
             tally.looked_at += 1
@@ -93,7 +93,7 @@ async def summarise(broker: Broker, queue: str, bounds: Bounds, tally: Tally) ->
     return summary
 
 
-Deed = Callable[[Taken, datetime], Awaitable[None]]
+Deed = Callable[[HeldLetter, datetime], Awaitable[None]]
 
 
 async def redrive(
@@ -103,7 +103,7 @@ async def redrive(
     bounds: Bounds,
     tally: Tally,
     *,
-    act: Act,
+    act: OperatorAction,
     audit: Audit,
     rate: float,
     stop: Callable[[], bool] = lambda: False,
@@ -120,8 +120,8 @@ async def redrive(
     await audit.check()
     began = time.monotonic()
 
-    async def send(taken: Taken, now: datetime) -> None:
-        deliver = broker.send_anew if anew else broker.send_back
+    async def send(taken: HeldLetter, now: datetime) -> None:
+        deliver = broker.publish_at_origin if anew else broker.requeue
         await deliver(taken.letter, redriven_headers(taken.letter, act, now))
 
     async def in_time() -> None:
@@ -140,7 +140,7 @@ async def discard(
     bounds: Bounds,
     tally: Tally,
     *,
-    act: Act,
+    act: OperatorAction,
     audit: Audit,
     rate: float = 1000.0,
     stop: Callable[[], bool] = lambda: False,
@@ -149,7 +149,7 @@ async def discard(
     await audit.check()
     began = time.monotonic()
 
-    async def nothing(_: Taken, __: datetime) -> None:
+    async def nothing(_: HeldLetter, __: datetime) -> None:
         return
 
     async def in_time() -> None:
@@ -168,13 +168,13 @@ async def _treat(
     bounds: Bounds,
     tally: Tally,
     *,
-    act: Act,
+    act: OperatorAction,
     audit: Audit,
     stop: Callable[[], bool],
     wait: Callable[[], Awaitable[None]],
     deed: Deed,
 ) -> None:
-    async with broker.walk(queue, scan=bounds.scan) as walk:
+    async with broker.browse(queue, scan=bounds.scan) as walk:
         tally.waiting += walk.waiting
         async for taken in walk:
             tally.looked_at += 1

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from laundry_events import PermanentError
-from laundry_events.ladder import next_move, put_off
+from laundry_events.retry import defer, next_move
 
 
 def fail(headers: dict[str, Any], attempt: int, error: Exception) -> Any:
@@ -35,16 +35,14 @@ def test_a_failing_message_waits_1_2_and_4_seconds_and_then_dies() -> None:
 def test_a_copy_keeps_the_moment_when_the_broker_first_took_the_message() -> None:
     first = fail({"timestamp_in_ms": 1_772_366_220_000}, 1, RuntimeError("away")).headers
     # The broker stamps the copy anew, and a put-off counts no attempt but keeps the word.
-    again = put_off(
-        first | {"timestamp_in_ms": 1_900_000_000_000}, queue="task.read", routing_key="task.read"
-    )
+    again = defer(first | {"timestamp_in_ms": 1_900_000_000_000}, queue="task.read", routing_key="task.read")
     assert first["x-arrived-at"] == again["x-arrived-at"] == "2026-03-01T11:57:00.000Z"
     for forged in (
         {"x-arrived-at": "2020-01-01T00:00:00Z"},
         {"timestamp_in_ms": "1"},
         {"timestamp_in_ms": 10**30},
     ):
-        copy = put_off(forged, queue="telemetry.reported", routing_key="telemetry.washer-1")
+        copy = defer(forged, queue="telemetry.reported", routing_key="telemetry.washer-1")
         assert copy["x-arrived-at"] > "2026-03"
 
 

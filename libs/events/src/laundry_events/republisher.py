@@ -20,7 +20,7 @@ from aiormq.abc import AbstractChannel
 from yarl import URL
 
 from laundry_events import wire  # noqa: F401 - odd frames are decoded
-from laundry_events.errors import BrokerUnavailable, NotTaken
+from laundry_events.errors import BrokerUnavailable, Unpublishable
 from laundry_events.publisher import Publisher, properties_of, publishing
 
 CHANNELS = 8
@@ -29,7 +29,7 @@ TIMEOUT_S = 5.0
 log = structlog.get_logger(__name__)
 
 
-class Copies:
+class Republisher:
     """A connection that is made when the first copy is to be sent, and made anew when it went."""
 
     def __init__(self, publisher: Publisher) -> None:
@@ -54,7 +54,7 @@ class Copies:
         """Publish one copy and wait for the confirm.
 
         Raises:
-            NotTaken: the broker or the library refuses this very message.
+            Unpublishable: the broker or the library refuses this very message.
             BrokerUnavailable, Refused, Unroutable: as ``Publisher.publish``.
         """
         properties = properties_of(
@@ -73,10 +73,12 @@ class Copies:
                         )
             except BrokerUnavailable as error:
                 if _refused(error.__cause__):
-                    raise NotTaken(f"{routing_key!r} takes no such message: {error.__cause__}") from error
+                    raise Unpublishable(
+                        f"{routing_key!r} takes no such message: {error.__cause__}"
+                    ) from error
                 raise
             except (TypeError, ValueError, struct.error) as error:
-                raise NotTaken(f"it cannot be encoded: {type(error).__name__} {error}") from error
+                raise Unpublishable(f"it cannot be encoded: {type(error).__name__} {error}") from error
 
     async def stop(self) -> None:
         """Close the connection, if there is one."""

@@ -10,11 +10,11 @@ from typing import Any
 from laundry_events.headers import (
     ATTEMPT,
     BROKER_HEADERS,
+    DEFERRED,
     DELIVERIES,
     FIRST_FAILED_AT,
     LARGEST_COUNT,
     ORIGINAL_KEY,
-    PUT_OFF,
     REDRIVEN,
     SHORT_BYTES,
     SIGNATURE,
@@ -22,7 +22,7 @@ from laundry_events.headers import (
     clean,
 )
 from laundry_events.moments import read_moment
-from laundry_events.suspects import DELIVERY_COUNT
+from laundry_events.poison import DELIVERY_COUNT
 from laundry_events.topology import DELIVERY_LIMIT
 
 UNSAID = "not-said"
@@ -35,7 +35,7 @@ HISTORY = (
     "x-attempts",
     "x-dead-",
     FIRST_FAILED_AT,
-    PUT_OFF,
+    DEFERRED,
     DELIVERIES,
     "x-last-failed-at",
     "x-error-",
@@ -178,7 +178,7 @@ class Selection:
 
 
 @dataclass(frozen=True, slots=True)
-class Act:
+class OperatorAction:
     """A person's decision about dead letters.
 
     Attributes:
@@ -198,7 +198,7 @@ def utc(when: datetime) -> str:
     return when.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def redriven_headers(letter: DeadLetter, act: Act, now: datetime) -> dict[str, Any]:
+def redriven_headers(letter: DeadLetter, act: OperatorAction, now: datetime) -> dict[str, Any]:
     """Return the headers of the copy that goes back: the event, a fresh retry budget, who and why."""
     kept = allowed(letter.headers)
     headers = {name: value for name, value in kept.items() if not name.startswith(HISTORY)}

@@ -21,7 +21,7 @@ from prometheus_client import Counter, Gauge
 FIRST_PAUSE_S = 0.25
 LONGEST_PAUSE_S = 5.0
 PROBE_TIMEOUT_S = 5.0
-ENOUGH = 5
+FAILURES_TO_OPEN = 5
 
 PAUSED = Gauge("laundry_consumer_paused", "1 while messages are held since a server is away", ["dependency"])
 OUTAGES = Counter("laundry_consumer_outages", "How often messages had to be held", ["dependency"])
@@ -35,7 +35,7 @@ async def cannot_be_asked() -> bool:
 
 
 @dataclass(frozen=True)
-class Need:
+class Dependency:
     """A server without which no message of a consumer can be handled.
 
     Attributes:
@@ -51,16 +51,16 @@ class Need:
     name: str
     blames: Callable[[BaseException], bool]
     probe: Callable[[], Awaitable[bool]] = cannot_be_asked
-    enough: int = ENOUGH
+    enough: int = FAILURES_TO_OPEN
     parts: Callable[[BaseException], Iterable[str]] | None = None
     answers: Callable[[], int] | None = None
 
 
-class Released(Exception):
+class HoldEnded(Exception):
     """The consumer stops, or a message was held for long enough; what it held goes back to the queue."""
 
 
-class Trial:
+class HalfOpenProbe:
     """One message that is let through a shut gate to see whether the server is well."""
 
     def __init__(self) -> None:
@@ -80,7 +80,7 @@ class _Failures:
     of: set[str] = field(default_factory=set)
 
 
-class Gate:
+class CircuitBreaker:
     """Open while all needs are well. One for all queues of a consumer.
 
     Attributes:
@@ -88,19 +88,19 @@ class Gate:
         troubled: whether a success should be told with ``went_well``.
     """
 
-    def __init__(self, needs: Sequence[Need]) -> None:
+    def __init__(self, dependencies: Sequence[Dependency]) -> None:
         """Take what the consumer's handlers need; nothing is asked until a handler fails."""
-        self._needs = tuple(needs)
+        self._dependencies = tuple(dependencies)
         self.shut = False
         self.troubled = False
         self._released = False
-        self._away: Need | None = None
+        self._away: Dependency | None = None
         self._failures: dict[str, _Failures] = {}
-        self._line: deque[asyncio.Future[Trial | None]] = deque()
+        self._line: deque[asyncio.Future[HalfOpenProbe | None]] = deque()
         self._somebody = asyncio.Event()
         self._watching: asyncio.Task[None] | None = None
         self._asking: dict[str, asyncio.Task[bool]] = {}
-        for need in self._needs:
+        for need in self._dependencies:
             PAUSED.labels(need.name).set(0)
 
     @property
@@ -108,24 +108,24 @@ class Gate:
         """Name of the server that is waited for, if any."""
         return self._away.name if self._away is not None else None
 
-    async def passes(self, *, within_s: float) -> Trial | None:
+    async def passes(self, *, within_s: float) -> HalfOpenProbe | None:
         """Wait until the gate is open, or until it is this message's turn to be the trial.
 
         Returns:
             the trial, whose end the caller must tell.
 
         Raises:
-            Released: the consumer stops, or the gate stayed shut for ``within_s`` seconds.
+            HoldEnded: the consumer stops, or the gate stayed shut for ``within_s`` seconds.
         """
-        trial: Trial | None = None
+        trial: HalfOpenProbe | None = None
         if self.shut and not self._released:
             trial = await self._in_line(within_s)
         if self._released:
-            raise Released
+            raise HoldEnded
         return trial
 
-    async def _in_line(self, within_s: float) -> Trial | None:
-        place: asyncio.Future[Trial | None] = asyncio.get_running_loop().create_future()
+    async def _in_line(self, within_s: float) -> HalfOpenProbe | None:
+        place: asyncio.Future[HalfOpenProbe | None] = asyncio.get_running_loop().create_future()
         self._line.append(place)
         self._somebody.set()
         try:
@@ -138,7 +138,7 @@ class Gate:
             if not place.done():
                 self._line.remove(place)
         if not place.done():
-            raise Released
+            raise HoldEnded
         return place.result()
 
     async def shuts_for(self, error: BaseException, *, message: str = "") -> bool:
@@ -147,7 +147,7 @@ class Gate:
         Args:
             message: names the message, so that one that fails again and again is no outage.
         """
-        for need in self._needs:
+        for need in self._dependencies:
             if not need.blames(error):
                 continue
             if self._away is need:
@@ -160,9 +160,9 @@ class Gate:
                 return True
         return False
 
-    def went_well(self, trial: Trial | None = None) -> None:
+    def went_well(self, trial: HalfOpenProbe | None = None) -> None:
         """Hear that a handler succeeded: who was blamed is well again, if the handler needed it."""
-        for need in self._needs:
+        for need in self._dependencies:
             failures = self._failures.get(need.name)
             if failures is not None and (need.answers is None or need.answers() > failures.answered):
                 del self._failures[need.name]
@@ -188,7 +188,7 @@ class Gate:
             PAUSED.labels(self._away.name).set(0)
             self._away = None
 
-    def _fails_for_all(self, need: Need, error: BaseException, message: str) -> bool:
+    def _fails_for_all(self, need: Dependency, error: BaseException, message: str) -> bool:
         answered = need.answers() if need.answers is not None else 0
         failures = self._failures.get(need.name)
         if failures is None or failures.answered != answered:
@@ -197,11 +197,11 @@ class Gate:
         self.troubled = True
         return self._fails_in_a_row(need)
 
-    def _fails_in_a_row(self, need: Need) -> bool:
+    def _fails_in_a_row(self, need: Dependency) -> bool:
         failures = self._failures.get(need.name)
         return failures is not None and len(failures.of) >= need.enough
 
-    def _shut(self, need: Need) -> None:
+    def _shut(self, need: Dependency) -> None:
         if self._away is not None or self._released:
             return
         self._away = need
@@ -211,7 +211,7 @@ class Gate:
         log.error("consuming is paused: a server that every message needs is away", dependency=need.name)
         self._watching = asyncio.create_task(self._watch(need), name=f"probe-{need.name}")
 
-    async def _watch(self, need: Need) -> None:
+    async def _watch(self, need: Dependency) -> None:
         pause_s = FIRST_PAUSE_S
         began = asyncio.get_running_loop().time()
         while True:
@@ -226,7 +226,7 @@ class Gate:
         log.info("consuming goes on", dependency=need.name, paused_s=seconds)
         self._let_go()
 
-    async def _one_gets_through(self, need: Need) -> bool:
+    async def _one_gets_through(self, need: Dependency) -> bool:
         """Let messages try, one after the other, until one shows how the server is; needless after an outage
         that the probe saw.
         """
@@ -235,7 +235,7 @@ class Gate:
                 self._somebody.clear()
                 await self._somebody.wait()
                 continue
-            trial = Trial()
+            trial = HalfOpenProbe()
             self._line.popleft().set_result(trial)
             well = await trial.outcome
             if well is not None:
@@ -246,7 +246,7 @@ class Gate:
         while self._line:
             self._line.popleft().set_result(None)
 
-    async def _ask_once(self, need: Need) -> bool:
+    async def _ask_once(self, need: Dependency) -> bool:
         """Ask together with all others that ask just now: a window full of failures is one question."""
         asking = self._asking.get(need.name)
         if asking is None:
@@ -254,7 +254,7 @@ class Gate:
             asking.add_done_callback(lambda _: self._asking.pop(need.name, None))
         return await asyncio.shield(asking)
 
-    async def _ask(self, need: Need) -> bool:
+    async def _ask(self, need: Dependency) -> bool:
         with contextlib.suppress(Exception):
             async with asyncio.timeout(PROBE_TIMEOUT_S):
                 return await need.probe()

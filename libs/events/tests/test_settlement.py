@@ -17,16 +17,16 @@ from laundry_events import (
     EventMeta,
     PermanentError,
     Publisher,
-    in_hand,
+    in_flight,
     make_broker,
 )
 from laundry_events.broker import ConsumingBroker
-from laundry_events.copies import Copies
 from laundry_events.envelope import MAX_MESSAGE_BYTES
-from laundry_events.errors import NotTaken, Unroutable
+from laundry_events.errors import Unpublishable, Unroutable
 from laundry_events.events import TaskRead
-from laundry_events.failing import FailurePath
-from laundry_events.in_hand import InHand, held
+from laundry_events.in_flight import InFlight, held
+from laundry_events.republisher import Republisher
+from laundry_events.settlement import Settlement
 from laundry_events.topology import DEAD_EXCHANGE, PLAN, TELEMETRY_EXCHANGE
 from laundry_testing.messaging import Messaging, eventually
 
@@ -52,8 +52,8 @@ async def broker(messaging: Messaging) -> AsyncIterator[ConsumingBroker]:
 
 
 @pytest_asyncio.fixture
-async def copies(publisher: Publisher) -> AsyncIterator[Copies]:
-    copies = Copies(publisher)
+async def copies(publisher: Publisher) -> AsyncIterator[Republisher]:
+    copies = Republisher(publisher)
     yield copies
     await copies.stop()
 
@@ -77,7 +77,7 @@ async def limit(messaging: Messaging, queue: str, **definition: Any) -> None:
         await eventually(in_force, what=f"the limit of {queue}")
 
 
-async def to_dead(copies: Copies, headers: dict[str, Any], body: bytes = b"{}") -> None:
+async def to_dead(copies: Republisher, headers: dict[str, Any], body: bytes = b"{}") -> None:
     await copies.send(
         DEAD_EXCHANGE, f"{READ}.dlq", body=body, headers=headers, message_id="m", content_type=None
     )
@@ -85,14 +85,14 @@ async def to_dead(copies: Copies, headers: dict[str, Any], body: bytes = b"{}") 
 
 @pytest.mark.servers
 async def test_a_copy_that_is_refused_takes_nobody_along(
-    copies: Copies, publisher: Publisher, messaging: Messaging
+    copies: Republisher, publisher: Publisher, messaging: Messaging
 ) -> None:
     bad: list[dict[str, Any]] = [{"CC": "x"}, {"BCC": 5}, {"n": b"\xff"}, {"n": 2**70}, {"n": "\ud800"}]
     sent = [to_dead(copies, {"number": number}) for number in range(20)]
     sent += [to_dead(copies, headers) for headers in bad]
     events = [publisher.publish(reading(f"t{number}")) for number in range(20)]
     results = await asyncio.gather(*sent, *events, return_exceptions=True)
-    assert [type(result) for result in results[20 : 20 + len(bad)]] == [NotTaken] * len(bad)
+    assert [type(result) for result in results[20 : 20 + len(bad)]] == [Unpublishable] * len(bad)
     assert not [each for each in (*results[:20], *results[20 + len(bad) :]) if isinstance(each, Exception)]
     assert await messaging.count(f"{READ}.dlq") == 20
     with pytest.raises(Unroutable):
@@ -100,7 +100,9 @@ async def test_a_copy_that_is_refused_takes_nobody_along(
 
 
 @pytest.mark.servers
-async def test_a_connection_of_copies_that_goes_is_made_anew(copies: Copies, messaging: Messaging) -> None:
+async def test_a_connection_of_copies_that_goes_is_made_anew(
+    copies: Republisher, messaging: Messaging
+) -> None:
     await to_dead(copies, {})
     assert copies._connection is not None
     await copies._connection.close()
@@ -109,7 +111,7 @@ async def test_a_connection_of_copies_that_goes_is_made_anew(copies: Copies, mes
 
 
 async def test_without_a_broker_a_copy_fails_as_unavailable() -> None:
-    copies = Copies(Publisher("amqp://nobody:nothing@127.0.0.1:9/", source="tests"))
+    copies = Republisher(Publisher("amqp://nobody:nothing@127.0.0.1:9/", source="tests"))
     with pytest.raises(BrokerUnavailable):
         await to_dead(copies, {})
     await copies.stop()
@@ -119,16 +121,16 @@ async def test_without_a_broker_a_copy_fails_as_unavailable() -> None:
 async def test_what_the_broker_takes_in_no_copy_is_stored_in_a_form_of_ours(
     broker: ConsumingBroker, publisher: Publisher, messaging: Messaging, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    send, refused = Copies.send, 0
+    send, refused = Republisher.send, 0
 
-    async def picky(self: Copies, exchange: str, key: str, **what: Any) -> None:
+    async def picky(self: Republisher, exchange: str, key: str, **what: Any) -> None:
         nonlocal refused
         if len(what["body"]) > MAX_MESSAGE_BYTES or "x-foreign-headers" in what["headers"]:
             refused += 1
-            raise NotTaken("PRECONDITION_FAILED")
+            raise Unpublishable("PRECONDITION_FAILED")
         await send(self, exchange, key, **what)
 
-    monkeypatch.setattr(Copies, "send", picky)
+    monkeypatch.setattr(Republisher, "send", picky)
 
     @consume(broker, publisher).on_raw(TELEMETRY, prefetch=5)
     async def handle(body: bytes, meta: EventMeta) -> None:
@@ -151,10 +153,10 @@ async def test_what_the_broker_takes_in_no_copy_is_stored_in_a_form_of_ours(
 async def test_a_failure_of_our_own_code_leaves_nothing_unacknowledged(
     broker: ConsumingBroker, publisher: Publisher, messaging: Messaging, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def broken(self: FailurePath, *_: Any) -> None:
+    async def broken(self: Settlement, *_: Any) -> None:
         raise TypeError("nobody thought of this")
 
-    monkeypatch.setattr(FailurePath, "failed", broken)
+    monkeypatch.setattr(Settlement, "failed", broken)
 
     @consume(broker, publisher).on_raw(TELEMETRY, prefetch=1)
     async def handle(body: bytes, meta: EventMeta) -> None:
@@ -210,7 +212,7 @@ async def test_dead_letters_that_one_device_fills_stop_nobody(
     broker: ConsumingBroker, publisher: Publisher, messaging: Messaging
 ) -> None:
     dead, bytes_, flood = f"{TELEMETRY}.dlq", 200_000, 60
-    assert PLAN.queue(TELEMETRY).strangers
+    assert PLAN.queue(TELEMETRY).untrusted
     await limit(messaging, dead, **{"max-length-bytes": bytes_})
     seen: list[bytes] = []
 
@@ -264,12 +266,12 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr(in_hand, "time", clock)
+    monkeypatch.setattr(in_flight, "time", clock)
     return clock
 
 
 def test_the_oldest_message_in_hand_is_shown_and_held_ones_apart(clock: Clock) -> None:
-    hands = InHand()
+    hands = InFlight()
     hands.watch("q", window=5)
     with hands.taken("q"):
         clock.now += 70
@@ -285,14 +287,14 @@ def test_the_oldest_message_in_hand_is_shown_and_held_ones_apart(clock: Clock) -
 def test_a_consumer_whose_window_is_stuck_settles_nothing_and_one_stuck_message_is_no_such_case(
     clock: Clock,
 ) -> None:
-    hands = InHand()
+    hands = InFlight()
     hands.watch("q", window=2)
     with hands.taken("q"):
-        clock.now += in_hand.STUCK_S + 1
+        clock.now += in_flight.STUCK_S + 1
         assert hands.settles
         with hands.taken("q"):
             assert hands.settles
-            clock.now += in_hand.STUCK_S + 1
+            clock.now += in_flight.STUCK_S + 1
             assert not hands.settles
             with held():
                 assert hands.settles
@@ -300,17 +302,17 @@ def test_a_consumer_whose_window_is_stuck_settles_nothing_and_one_stuck_message_
 
 
 def test_a_failed_message_that_only_goes_back_is_noticed_until_it_no_longer_does(clock: Clock) -> None:
-    hands = InHand()
+    hands = InFlight()
     hands.watch("q", window=2)
-    for _ in range(int(in_hand.STUCK_S) + 2):
+    for _ in range(int(in_flight.STUCK_S) + 2):
         hands.unsettled("q")
         clock.now += 1
     assert not hands.settles
-    assert hands.returning_s("q") > in_hand.STUCK_S
-    clock.now += in_hand.OVER_S + 1
+    assert hands.returning_s("q") > in_flight.STUCK_S
+    clock.now += in_flight.OVER_S + 1
     assert hands.settles
     hands.unsettled("q")
-    clock.now += in_hand.OVER_S - 1
+    clock.now += in_flight.OVER_S - 1
     assert hands.returning_s("q") > 0
     hands.settled("q")
     assert hands.returning_s("q") == 0

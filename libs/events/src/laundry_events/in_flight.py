@@ -22,7 +22,7 @@ OLDEST = Gauge(
     ["queue", "state"],
 )
 UNSETTLED = Counter(
-    "laundry_events_unsettled", "Copies of messages that were not stored as usual", ["queue", "cause"]
+    "laundry_events_unsettled", "Republisher of messages that were not stored as usual", ["queue", "cause"]
 )
 
 
@@ -45,7 +45,7 @@ class _Queue:
 _current: ContextVar[_Hand | None] = ContextVar("laundry_in_hand", default=None)
 
 
-class InHand:
+class InFlight:
     """One for all queues of a consumer."""
 
     def __init__(self) -> None:

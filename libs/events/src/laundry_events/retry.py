@@ -16,11 +16,11 @@ from laundry_events.errors import PermanentError
 from laundry_events.headers import (
     ARRIVED_AT,
     ATTEMPT,
+    DEFERRED,
     DELIVERIES,
     FIRST_FAILED_AT,
     LARGEST_COUNT,
     ORIGINAL_KEY,
-    PUT_OFF,
     SHORT_BYTES,
     TAKEN_MS,
     allowed,
@@ -77,7 +77,7 @@ def _original_key(headers: Mapping[str, Any], queue: str, routing_key: str) -> s
     return clean(key, SHORT_BYTES)
 
 
-def put_off(
+def defer(
     headers: Mapping[str, Any],
     *,
     queue: str,
@@ -87,7 +87,7 @@ def put_off(
     """Return the headers of a copy that only waits its turn: no attempt is counted."""
     kept = allowed(headers, properties)
     kept[ARRIVED_AT] = _arrived_at(headers, queue, routing_key)
-    kept[PUT_OFF] = min(kept.get(PUT_OFF, 0) + 1, LARGEST_COUNT)
+    kept[DEFERRED] = min(kept.get(DEFERRED, 0) + 1, LARGEST_COUNT)
     kept[ORIGINAL_KEY] = _original_key(kept, queue, routing_key)
     return kept
 

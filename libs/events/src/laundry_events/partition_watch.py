@@ -16,7 +16,7 @@ from aio_pika.abc import AbstractRobustConnection
 from aiormq.abc import AbstractChannel, AbstractConnection
 from prometheus_client import Counter
 
-from laundry_events.connection import leave
+from laundry_events.connection import abandon
 from laundry_events.topology import ALIVE_EXCHANGE, ALIVE_KEY, RETRY_EXCHANGE
 
 LOOK_EVERY_S = 5.0
@@ -37,7 +37,7 @@ LEFT = Counter("laundry_consumer_nodes_left", "Connections given up since their 
 log = structlog.get_logger(__name__)
 
 
-class MajorityWatch:
+class PartitionWatch:
     """Asks now and then, and closes the connection if no answer comes; the library makes another."""
 
     def __init__(self, connection: Callable[[], AbstractRobustConnection | None]) -> None:
@@ -49,7 +49,7 @@ class MajorityWatch:
     def start(self) -> None:
         """Begin, in the background."""
         if self._task is None or self._task.done():
-            self._task = asyncio.create_task(self._run(), name="majority-watch")
+            self._task = asyncio.create_task(self._run(), name="partition-watch")
 
     async def stop(self) -> None:
         """End."""
@@ -86,7 +86,7 @@ class MajorityWatch:
                 log.warning(
                     "the broker's node is cut off or takes no writes; connecting anew", silent_s=patience_s
                 )
-                await leave(connection, "its node takes no writes")
+                await abandon(connection, "its node takes no writes")
 
     def _present(self) -> AbstractConnection | None:
         robust = self._of()

@@ -14,10 +14,9 @@ import structlog
 from faststream.rabbit import RabbitMessage
 from prometheus_client import Counter
 
-from laundry_events.copies import Copies
+from laundry_events.circuit_breaker import HoldEnded
 from laundry_events.envelope import MAX_MESSAGE_BYTES, attempt_of
-from laundry_events.errors import NotSigned, NotTaken, PublishError, Refused
-from laundry_events.gate import Released
+from laundry_events.errors import NotSigned, PublishError, Refused, Unpublishable
 from laundry_events.headers import (
     ATTEMPT,
     FIRST_FAILED_AT,
@@ -30,9 +29,10 @@ from laundry_events.headers import (
     short,
 )
 from laundry_events.ids import new_id
-from laundry_events.in_hand import UNSETTLED, InHand, held
-from laundry_events.ladder import Move, next_move, now, put_off
-from laundry_events.signing import LetterSigner
+from laundry_events.in_flight import UNSETTLED, InFlight, held
+from laundry_events.republisher import Republisher
+from laundry_events.retry import Move, defer, next_move, now
+from laundry_events.signing import MessageSigner
 from laundry_events.topology import DEAD_EXCHANGE, RETRY_DELAYS_S, RETRY_EXCHANGE, dead_queue, retry_queue
 
 OWN_WORDS = frozenset(
@@ -54,16 +54,22 @@ RETURN_PAUSE_S = 1.0
 log = structlog.get_logger(__name__)
 
 
-class FailurePath:
+class Settlement:
     """Moves messages to retry and dead-letter queues, or back."""
 
     def __init__(
-        self, copies: Copies, signer: LetterSigner, in_hand: InHand, *, service: str, service_version: str
+        self,
+        copies: Republisher,
+        signer: MessageSigner,
+        in_flight: InFlight,
+        *,
+        service: str,
+        service_version: str,
     ) -> None:
         """Take what publishes and signs copies, and who is told of what cannot be settled."""
         self._copies = copies
         self._signer = signer
-        self._in_hand = in_hand
+        self._in_flight = in_flight
         self._service = service
         self._service_version = service_version
 
@@ -91,15 +97,15 @@ class FailurePath:
         )
         await self._settle(message, queue, move)
 
-    async def put_off(self, message: RabbitMessage, queue: str) -> None:
+    async def defer(self, message: RabbitMessage, queue: str) -> None:
         """Let others come first: a copy, without an attempt and without a count of deaths, joins the end."""
-        headers = self._put_off_headers(message.raw_message, queue)
+        headers = self._deferred_headers(message.raw_message, queue)
         move = Move(False, retry_queue(queue, RETRY_DELAYS_S[-1]), headers)
         await self._settle(message, queue, move, outcome="put-off")
 
     async def give_back(self, message: RabbitMessage, queue: str, error: Exception) -> None:
         """Return a message to its queue as it is; a nack counts neither as an attempt nor as a delivery."""
-        if not isinstance(error, Released):
+        if not isinstance(error, HoldEnded):
             log.warning(
                 "a message goes back to its queue",
                 error=clean(f"{type(error).__qualname__}: {error}"[:500], 2_000),
@@ -126,7 +132,7 @@ class FailurePath:
         try:
             await self._copy_reformed(raw, queue, headers, reason="unsettled", error=error)
         except Exception as unpublished:
-            self._in_hand.unsettled(queue)
+            self._in_flight.unsettled(queue)
             await self.give_back(message, queue, unpublished)
             return
         await message.ack()
@@ -141,11 +147,11 @@ class FailurePath:
             outcome = await self._stored(raw, queue, move) or outcome or ("dead" if move.dead else "retried")
         except PublishError as unpublished:
             UNSETTLED.labels(queue, type(unpublished).__name__).inc()
-            if isinstance(unpublished, NotTaken):
-                self._in_hand.unsettled(queue)
+            if isinstance(unpublished, Unpublishable):
+                self._in_flight.unsettled(queue)
             await self.give_back(message, queue, unpublished)
             return
-        self._in_hand.settled(queue)
+        self._in_flight.settled(queue)
         await message.ack()
         CONSUMED.labels(queue, outcome).inc()
 
@@ -157,7 +163,7 @@ class FailurePath:
         """
         try:
             await self._copy(raw, queue, move)
-        except NotTaken as error:
+        except Unpublishable as error:
             log.exception("the broker takes no copy of a message; it is stored in another form")
             UNSETTLED.labels(queue, "reformed").inc()
             await self._copy_reformed(raw, queue, move.headers, reason="copy-refused", error=error)
@@ -168,13 +174,13 @@ class FailurePath:
             # It must neither spin nor stand in the way of those behind it.
             log.warning("the dead letters are full; a message waits for room", full=move.queue)
             UNSETTLED.labels(queue, "dead-letters-full").inc()
-            headers = self._put_off_headers(raw, queue)
+            headers = self._deferred_headers(raw, queue)
             await self._copy(raw, queue, Move(False, retry_queue(queue, RETRY_DELAYS_S[-1]), headers))
             return "put-off"
         return None
 
-    def _put_off_headers(self, raw: Any, queue: str) -> dict[str, Any]:
-        return put_off(
+    def _deferred_headers(self, raw: Any, queue: str) -> dict[str, Any]:
+        return defer(
             raw.headers,
             queue=queue,
             routing_key=raw.routing_key or queue,

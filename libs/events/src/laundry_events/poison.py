@@ -7,10 +7,11 @@ chance that is another after each death: an innocent message is done whenever it
 and to be behind it sixteen times in a row has a chance of one in 65,000. Nacks and retries do not count as
 deaths (measured on RabbitMQ 4.3: kill, close of channel or connection, and reject do, nack does not).
 
-A connection that flaps counts as well. A message that is held meanwhile would be buried for it, so from
-``TRY_AT`` on it is tried though the gate is shut: one that its consumer survives is no killer, and goes on
-as a copy without a count. From ``BURY_AT`` on the consumer buries a message itself, with all that it knows;
-what the broker buries says only how often it was delivered.
+A connection that flaps counts as well. A message that is held meanwhile would be dead-lettered for it, so
+from ``HANDLE_ANYWAY_AT`` on it is handled although the circuit breaker is open: one that its consumer
+survives is no killer, and goes on as a copy without a count. From ``DEAD_LETTER_AT`` on the consumer
+dead-letters a message itself, with all that it knows; what the broker dead-letters says only how often it was
+delivered.
 """
 
 import asyncio
@@ -24,13 +25,13 @@ from typing import Any
 import structlog
 from prometheus_client import Counter
 
-from laundry_events.gate import Released
-from laundry_events.in_hand import held
+from laundry_events.circuit_breaker import HoldEnded
+from laundry_events.in_flight import held
 from laundry_events.topology import DELIVERY_LIMIT
 
-SUSPECT_AT = 2
-TRY_AT = DELIVERY_LIMIT // 2
-BURY_AT = DELIVERY_LIMIT - 2
+ISOLATE_AT = 2
+HANDLE_ANYWAY_AT = DELIVERY_LIMIT // 2
+DEAD_LETTER_AT = DELIVERY_LIMIT - 2
 DELIVERY_COUNT = "x-delivery-count"
 # The broker sends a window in one go; its suspects are put in order once they are here.
 SETTLE_S = 0.1
@@ -42,13 +43,13 @@ SUSPECTED = Counter(
 log = structlog.get_logger(__name__)
 
 
-def deaths_of(headers: Mapping[str, Any]) -> int:
+def failed_deliveries(headers: Mapping[str, Any]) -> int:
     """How many consumers have ended with this message in hand, as the broker counts."""
     count = headers.get(DELIVERY_COUNT, 0)
     return count if isinstance(count, int) else 0
 
 
-class Suspects:
+class PoisonIsolation:
     """Who may be handled when, for one queue."""
 
     def __init__(self, queue: str) -> None:
@@ -85,9 +86,9 @@ class Suspects:
         """Wait until a message may be handled: together with others, or alone if it is a suspect.
 
         Raises:
-            Released: its turn did not come within so many seconds.
+            HoldEnded: its turn did not come within so many seconds.
         """
-        if deaths >= SUSPECT_AT:
+        if deaths >= ISOLATE_AT:
             await self._wait_to_be_alone(message_id, deaths, within_s)
             log.warning(
                 "a message that consumers died with is handled alone", queue=self._queue, deaths=deaths
@@ -135,4 +136,4 @@ class Suspects:
                 async with asyncio.timeout(within_s), self._changed:
                     await self._changed.wait_for(condition)
         except TimeoutError:
-            raise Released from None
+            raise HoldEnded from None
