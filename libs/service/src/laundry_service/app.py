@@ -1,4 +1,4 @@
-"""Puts a service together: one FastAPI app whose lifespan runs the FastStream app and what belongs to it."""
+"""Assembles a service: one FastAPI app whose lifespan runs the FastStream app and its background parts."""
 
 import asyncio
 import contextlib
@@ -34,10 +34,10 @@ class Component(Protocol):
     """Something that is started and stopped with the app: a relay, a change listener, a background task."""
 
     async def start(self) -> None:
-        """Begin; must not wait for servers that may be away."""
+        """Start; must not wait for servers that may be unavailable."""
 
     async def stop(self) -> None:
-        """Finish what is in hand and end."""
+        """Finish work in progress and stop."""
 
 
 def make_app(
@@ -64,7 +64,7 @@ def make_app(
         background: started in order before requests are taken, stopped in reverse.
         checks: what else readiness looks at.
         on_close: run after everything stopped (clients and processes to close).
-        large_bodies: paths whose endpoints bound their bodies themselves; any other takes 64 KiB.
+        large_bodies: paths whose endpoints limit their bodies themselves; all others accept 64 KiB.
     """
     configure_logging(settings.service_name, settings.log_level)
     configure_tracing(settings.service_name, version)
@@ -120,7 +120,7 @@ def make_app(
     app.state.rate_limits = RateLimits(settings.rate_limits)
     looked_at = [*([Check("database", database.ping)] if database is not None else []), *checks]
     if settings.deny_list_url:
-        # Until it was read once nobody is let in; afterwards the last one counts while it is away.
+        # Nobody is let in before the first read; afterwards the last list counts while it is unavailable.
         looked_at.append(Check("deny list", authenticator.knows_who_is_denied))
     if messaging is not None:
         looked_at += messaging.checks(required=not ready_without_broker)

@@ -1,4 +1,4 @@
-"""Wires the AI consumer together."""
+"""Builds the AI consumer's app."""
 
 from fastapi import FastAPI
 

@@ -1,4 +1,4 @@
-"""What this service does with messages."""
+"""The service's message handlers."""
 
 from prometheus_client import Counter, Histogram
 

@@ -1,4 +1,4 @@
-"""Wires the helper service together."""
+"""Builds the helper's app."""
 
 from functools import partial
 

@@ -1,4 +1,4 @@
-"""Reads which tasks changed, once for all who listen."""
+"""Looks up changed tasks, once for all listeners."""
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 

@@ -1,4 +1,4 @@
-"""Puts the operations service together."""
+"""Builds the operations app."""
 
 from fastapi import FastAPI
 

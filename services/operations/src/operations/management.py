@@ -1,4 +1,4 @@
-"""What the broker's management API says of the queues."""
+"""Reads the queues from the broker's management API."""
 
 import asyncio
 import base64

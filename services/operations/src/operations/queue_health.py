@@ -57,7 +57,7 @@ class Ages:
         """Note a sample; only samples whose count differs are kept."""
         samples = self._samples.setdefault(counts.name, deque(maxlen=KEPT_SAMPLES))
         if samples and counts.published < samples[-1][1]:
-            samples.clear()  # the node's counters began anew
+            samples.clear()  # the node's counters were reset
         if len(samples) > 1 and samples[-1][1] == samples[-2][1] == counts.published:
             samples[-1] = (now, counts.published)
         else:

@@ -55,7 +55,7 @@ class LetterOut(BaseModel):
 
     @classmethod
     def of(cls, letter: LetterSummary) -> "LetterOut":
-        """Write a letter out."""
+        """Make the body of a letter."""
         return cls(
             queue=letter.queue,
             id=letter.id,
@@ -73,7 +73,7 @@ class LetterOut(BaseModel):
 
 
 class GroupOut(BaseModel):
-    """Letters of one queue that died of the same."""
+    """Letters of one queue that died for the same reason."""
 
     queue: str
     reason: str
@@ -102,7 +102,7 @@ class LetterPage(BaseModel):
 
 
 class ActIn(RequestBody):
-    """What shall be done with which dead letters."""
+    """What to do with which dead letters."""
 
     queue: str
     reason: str | None = Field(default=None, max_length=200, description="A reason or an error class")
@@ -138,7 +138,7 @@ class JobOut(BaseModel):
 
     @classmethod
     def of(cls, job: Job) -> "JobOut":
-        """Write a job out."""
+        """Make the body of a job."""
         values = {name: getattr(job, name) for name in cls.model_fields if name != "limit"}
         return cls(**{**values, "ids": list(job.ids)}, limit=job.at_most)
 

@@ -1,4 +1,4 @@
-"""Follows the jobs that somebody watches: one query for all of them, however many watch."""
+"""Follows watched jobs: one query for all of them, however many listeners there are."""
 
 import contextlib
 from collections.abc import Hashable, Iterable, Iterator
@@ -35,7 +35,7 @@ class JobChanges:
         )
 
     async def start(self) -> None:
-        """Begin to look."""
+        """Start polling."""
         await self._looking.start()
 
     async def stop(self) -> None:

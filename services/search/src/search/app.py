@@ -1,4 +1,4 @@
-"""Puts the search service together."""
+"""Builds the search app."""
 
 from datetime import timedelta
 from functools import partial

@@ -1,4 +1,4 @@
-"""What is stored of preferences, and what matching finds."""
+"""Preferences as stored, and the results of matching."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -45,7 +45,7 @@ class KeyReused(Exception):
 
 
 def says_the_same(known: Preference, new: NewPreference) -> bool:
-    """Whether what repeats a key is what was said with it."""
+    """Whether a repeated key comes with the same preference."""
     return (known.title, known.text, known.tags) == (new.title, new.text, new.tags)
 
 

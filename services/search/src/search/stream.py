@@ -1,4 +1,4 @@
-"""Reads which listening customers a new preference suits, once for all of them."""
+"""Looks up which listening customers a new preference suits, once for all of them."""
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 

@@ -1,6 +1,6 @@
-"""Cursors of pages: opaque to clients, and checked when they come back as anything else from outside is.
+"""Pagination cursors: opaque to clients, and validated like any other input when they come back.
 
-A cursor is the place of the last item that was shown: a few values that the next query compares with.
+A cursor is the position of the last item shown: a few values that the next query compares with.
 """
 
 import base64
@@ -26,13 +26,13 @@ class BadCursor(ValueError):
 
 
 def write_cursor(*parts: CursorValue) -> str:
-    """Name a place."""
+    """Encode a position as a cursor."""
     plain = [part.isoformat() if isinstance(part, datetime) else part for part in parts]
     return base64.urlsafe_b64encode(json.dumps(plain, default=str).encode()).decode().rstrip("=")
 
 
 def read_cursor(cursor: str, *kinds: type[CursorValue]) -> tuple[Any, ...]:
-    """Read a place.
+    """Decode and check a cursor.
 
     Args:
         cursor: what a client sent.

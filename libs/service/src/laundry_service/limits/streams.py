@@ -1,4 +1,4 @@
-"""How many streams may be open: in all, and for each person, branch or address, so that none takes all."""
+"""Limits on open streams: in total, and per person, branch or address."""
 
 import contextlib
 from collections import Counter
@@ -24,14 +24,14 @@ _WORDS = {
 
 
 class TooManyStreams(Exception):
-    """A limit is reached. ``limit`` is its name."""
+    """A limit is reached; ``limit`` is its name."""
 
     def __init__(self, limit: str) -> None:
         super().__init__(limit)
         self.limit = limit
 
     def problem(self) -> Problem:
-        """Say so to the caller."""
+        """Return the 429 for the caller."""
         return Problem(
             429,
             "too-many-streams",

@@ -1,4 +1,4 @@
-"""The servers that a consumer's messages need, as ``laundry_events`` wants to know them."""
+"""The dependencies of a consumer, as ``laundry_events`` expects them."""
 
 from laundry_events import Dependency
 from laundry_service.storage.database import Database
@@ -12,7 +12,7 @@ def database_dependency(database: Database) -> Dependency:
 
 
 def _comes_from_outage(error: BaseException) -> bool:
-    """Whether an outage is the error or what led to it: services give it names of their own."""
+    """Whether an outage is the error or one of its causes: services wrap it in their own errors."""
     found: BaseException | None = error
     while found is not None:
         if is_outage(found):

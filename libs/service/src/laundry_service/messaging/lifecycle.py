@@ -1,4 +1,4 @@
-"""The start and the end of consuming: FastStream's app as a part of the service's own."""
+"""Starts and stops consuming: the FastStream app as a component of the service's app."""
 
 import asyncio
 import contextlib
@@ -16,7 +16,7 @@ log = structlog.get_logger(__name__)
 
 
 class ConsumerLifecycle:
-    """The FastStream app as a part: starts in the background, so that a missing broker stops nothing else."""
+    """Starts the FastStream app in the background, so that a missing broker delays nothing else."""
 
     def __init__(self, broker: ConsumingBroker, after: Callable[[], Awaitable[object]] | None = None) -> None:
         """Take the broker with its subscribers registered; ``after`` returns once messages can be handled."""
@@ -34,7 +34,7 @@ class ConsumerLifecycle:
     async def _start(self) -> None:
         pause_s = 0.5
         if self._after is not None:
-            # Until then they are for the other replicas.
+            # Until then messages are left to the other replicas.
             await self._after()
         while True:
             self._begun = True
@@ -54,7 +54,7 @@ class ConsumerLifecycle:
                 return
 
     async def stop(self) -> None:
-        """Take no more, finish what is in hand within the graceful timeout, close."""
+        """Stop taking messages, finish those in flight within the graceful timeout, close."""
         if self._task is not None:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -72,11 +72,11 @@ class ConsumerLifecycle:
             reraise_own_cancellation()
 
     async def taking(self) -> bool:
-        """Whether messages are handled, not held for a server that is away."""
+        """Whether messages are handled rather than held for a dependency that is down."""
         return self.broker.paused_for is None
 
     async def settles(self) -> bool:
-        """Whether messages that are taken come to an end; if not, nobody should count on this process."""
+        """Whether messages are being settled; if not, this process is not ready."""
         return self.broker.settles
 
     async def healthy(self) -> bool:

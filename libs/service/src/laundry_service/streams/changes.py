@@ -1,4 +1,4 @@
-"""What changed in any replica: heard by PostgreSQL's NOTIFY, looked up once, told to all whom it concerns."""
+"""Changes in any replica: received by NOTIFY, looked up once, sent to every interested listener."""
 
 import asyncio
 import contextlib
@@ -21,7 +21,7 @@ WAITING = 10_000
 TRIES = 3
 PAUSE_S = 0.5
 SLICE = 100
-# Where a connection breaks without a word nothing is heard, and nothing says so.
+# A connection that breaks silently delivers nothing and raises nothing.
 PROBE_EVERY_S = 10.0
 PROBE_S = 5.0
 
@@ -32,7 +32,7 @@ log = structlog.get_logger(__name__)
 
 
 class Audience:
-    """Who listens, by topic."""
+    """The listeners, by topic."""
 
     def __init__(self) -> None:
         self._by_topic: dict[Hashable, set[Subscription]] = {}
@@ -44,15 +44,15 @@ class Audience:
 
     @property
     def topics(self) -> KeysView[Hashable]:
-        """The topics that somebody follows by name."""
+        """The topics with at least one listener."""
         return self._by_topic.keys()
 
     def hears(self, topic: Hashable) -> bool:
-        """Whether anybody follows a topic."""
+        """Whether a topic has a listener."""
         return bool(self._all) or topic in self._by_topic
 
     def add(self, subscription: Subscription) -> None:
-        """Let somebody listen."""
+        """Add a listener."""
         self._everybody.add(subscription)
         if subscription.topics is None:
             self._all.add(subscription)
@@ -61,7 +61,7 @@ class Audience:
             self._by_topic.setdefault(topic, set()).add(subscription)
 
     def remove(self, subscription: Subscription) -> None:
-        """Forget somebody."""
+        """Remove a listener."""
         self._everybody.discard(subscription)
         self._all.discard(subscription)
         for topic in subscription.topics or ():
@@ -71,13 +71,13 @@ class Audience:
                     del self._by_topic[topic]
 
     def of(self, change: Change) -> list[Subscription]:
-        """Return whom a change concerns."""
+        """Return the listeners of a change."""
         if change.topic is None:
             return list(self._everybody)
         return [*self._by_topic.get(change.topic, ()), *self._all]
 
     def everybody(self) -> list[Subscription]:
-        """Return all who listen."""
+        """Return all listeners."""
         return list(self._everybody)
 
 
@@ -89,10 +89,10 @@ def _whole(payload: str) -> Iterable[str]:
 
 
 class Changes:
-    """Listens on one NOTIFY channel, reads what changed, and hands it to all whom it concerns.
+    """Listens on one NOTIFY channel, reads what changed, and passes it to the interested listeners.
 
     One query answers for a change however many listen, and for all changes that came during the query before.
-    If they come faster than they can be read, or cannot be read, the listeners are told to fetch anew. When
+    If they come faster than they can be read, or cannot be read, the listeners are told to refetch. When
     the database hangs up, every stream ends: what changes meanwhile is not heard, and any client knows what
     an end means.
     """
@@ -111,7 +111,7 @@ class Changes:
         Args:
             look_up: is given each key once and who listens; may leave out what nobody hears.
             keys: what a payload (at most 8,000 bytes) names; the payload itself unless told otherwise.
-            at_most: how many changes may wait for one listener before he is told to fetch anew.
+            at_most: how many changes may be pending for a listener before it is told to refetch.
         """
         self._dsn = plain_dsn(database_url)
         self._channel = channel
@@ -129,7 +129,7 @@ class Changes:
         self._hearing: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Begin to listen, in the background from the moment that the database heard us or did not answer."""
+        """Start listening; returns once the database has confirmed it or timed out."""
         self._hearing = asyncio.create_task(self._listen(), name=f"listen-{self._channel}")
         await self._delivering.start()
         with contextlib.suppress(TimeoutError):
@@ -145,10 +145,10 @@ class Changes:
 
     @contextlib.contextmanager
     def follow(self, topics: Iterable[Hashable] | None, *, variant: str = "") -> Iterator[Subscription]:
-        """Subscribe for the length of the block: whatever changes from its beginning on is told.
+        """Subscribe for the duration of the block; every change from its start on is delivered.
 
         Raises:
-            NotListening: the database is not heard.
+            NotListening: there is no LISTEN connection at the moment.
         """
         if not self._listening:
             raise NotListening

@@ -1,4 +1,4 @@
-"""The answer that is an event stream, and what all streams of a process share: limits, ends, pings."""
+"""The event-stream response, and what all streams of a process share: limits, ends, pings."""
 
 import asyncio
 import contextlib
@@ -21,9 +21,9 @@ from laundry_service.streams.subscription import NotListening, Subscription
 
 TICK_S = 1.0
 PING_EVERY_S = 15.0
-# Who reads nothing for so long has his stream ended.
+# A stream whose reader reads nothing for this long is ended.
 SEND_S = 20.0
-# With many streams open each speaks more seldom, so that all of them together stay a small part of the work.
+# With many streams open each sends less often, so that their total cost stays small.
 SENDS_PER_S = 2000
 REST_FROM_S = 0.02
 RETRY_MS = 2000
@@ -98,7 +98,7 @@ class Streams:
         self._ending: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Watch over the streams from now on."""
+        """Start watching the streams."""
         await self._watching.start()
         self._ending = asyncio.create_task(self._end_when_stopping(), name="streams-end")
 
@@ -112,7 +112,7 @@ class Streams:
 
     @property
     def rest_s(self) -> float:
-        """How long a stream lets changes gather after it spoke."""
+        """How long a stream batches changes after sending, in seconds."""
         return len(self._open) / SENDS_PER_S
 
     def spoke(self, subscription: Subscription) -> None:
@@ -154,7 +154,7 @@ class Streams:
 
 
 class EventStream(Response):
-    """Tells one caller what changes, until he leaves, his token ends, or the service does.
+    """Streams changes to one caller until they disconnect, their token expires, or the service stops.
 
     Raises:
         Problem: 429 beyond a limit, 503 while the database is not heard; before anything is sent.

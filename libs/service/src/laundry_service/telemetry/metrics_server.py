@@ -1,4 +1,4 @@
-"""Prometheus metrics on a port of their own, which no ingress leads to."""
+"""Prometheus metrics on a separate port, which no ingress exposes."""
 
 import asyncio
 import math
@@ -36,7 +36,7 @@ async def answer(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 class MetricsServer:
-    """Answers ``/metrics`` in the process's own event loop; a port that is taken holds nothing up."""
+    """Serves ``/metrics`` in the process's own event loop; a port in use delays nothing else."""
 
     def __init__(self, settings: HttpSettings) -> None:
         """Take where to listen; port 0 means nowhere."""

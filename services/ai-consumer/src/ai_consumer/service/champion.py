@@ -1,4 +1,4 @@
-"""Keeps the model that this replica serves equal to the champion, swapping it between two readings."""
+"""Keeps the served model equal to the champion, swapping it between two readings."""
 
 import asyncio
 import contextlib
@@ -39,7 +39,7 @@ class Served:
 
 @dataclass(frozen=True)
 class Refusal:
-    """A champion that is not taken, and why."""
+    """A champion that was refused, and why."""
 
     version: str
     why: str
@@ -50,15 +50,15 @@ class NoModelYet(RequeueMessage):
 
 
 class Champion:
-    """The served model. The manifest in the object store is the truth; events only make us look at once.
+    """The served model. The object store's manifest is the truth; events only trigger a check.
 
-    Looking also happens every ``poll_s``: an event told while the connection was down is not told again.
+    It is also checked every ``poll_s``: an event missed while disconnected does not come again.
     A champion that none of our keys signed, or whose files are broken, is refused and the model in service
     goes on. The model that ships with the code is trusted as the code is.
     """
 
     def __init__(self, store: ObjectStore, trusted: TrustedKeys, model_dir: Path, *, poll_s: float) -> None:
-        """Take where champions are, who may sign them, and the folder of the shipped model."""
+        """Follow the champion in ``store`` if its signature is ``trusted``; start with the shipped model."""
         self._store = store
         self._trusted = trusted
         self._model_dir = model_dir
@@ -172,7 +172,7 @@ class Champion:
         self._serve(model, manifest)
 
     def _unlike(self, model: Model, manifest: Manifest) -> str | None:
-        """Say in what a whole file is not the model that is wanted here, if in anything."""
+        """Say why an intact file is not a usable model here, or None."""
         if model.version != manifest.version:
             return f"its file says that it is {model.version}"
         if list(model.labels) != manifest.labels or model.input_size != manifest.input_size:

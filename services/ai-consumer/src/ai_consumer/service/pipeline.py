@@ -1,4 +1,4 @@
-"""From a submitted task to its reading: fetch, read in one worker thread, tell."""
+"""From a submitted task to its reading: fetch, read in one worker thread, publish."""
 
 import asyncio
 import contextlib
@@ -38,7 +38,7 @@ class Pipeline:
     def __init__(
         self, store: ObjectStore, champion: Champion, shadow: ShadowReader, *, photos_in_memory: int
     ) -> None:
-        """Take where photos lie, what reads them, and what may read alongside."""
+        """Read photos from ``store`` with the champion, and a share of them with the shadow."""
         self._shadow = shadow
         self._store = store
         self._champion = champion
@@ -92,7 +92,7 @@ class Pipeline:
             yield
 
     async def close(self) -> None:
-        """Let the reading in hand end."""
+        """Wait for the current reading to finish."""
         await asyncio.to_thread(self._worker.shutdown, wait=True)
 
     async def _fetch(self, task: TaskSubmitted) -> bytes:

@@ -1,4 +1,4 @@
-"""Says what this replica serves, where MLOps looks: one small object, written anew when something changed."""
+"""Publishes what this replica serves: one small object in the store, rewritten on each change."""
 
 import asyncio
 import contextlib
@@ -26,7 +26,7 @@ def replica_name(port: int) -> str:
 
 
 class Presence:
-    """Best effort: a store that is away delays what is said, never a reading."""
+    """Best effort: an unavailable store delays the report, never a reading."""
 
     def __init__(
         self,
@@ -46,7 +46,7 @@ class Presence:
         self._told: Serving | None = None
         self._told_at = 0.0
         self._well = True
-        # A word that is on its way is waited for: it would be there again after it was taken back.
+        # Wait for a write in progress: it would recreate the object after its deletion.
         self._telling = BackgroundTask(
             "presence", self._tell, every_s=LOOK_EVERY_S, finish_within_s=LEAVE_WITHIN_S
         )
@@ -57,7 +57,7 @@ class Presence:
         await self._telling.start()
 
     async def stop(self) -> None:
-        """Stop, and take the word back: a replica that left in order is missed by nobody."""
+        """Stop and delete the object, so that a replica that shut down cleanly is not missed."""
         if not self._telling.started:
             return
         await self._telling.stop()
@@ -79,7 +79,7 @@ class Presence:
 
     async def _tell(self) -> None:
         now, told = self.serving(), self._told
-        # Counts alone are told with the next regular word.
+        # Changed counts alone wait for the next regular report.
         changed = told is None or now.model_copy(update={"shadow": told.shadow}) != told
         if not changed and time.monotonic() - self._told_at < self._every_s:
             return

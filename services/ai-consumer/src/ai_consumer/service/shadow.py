@@ -1,4 +1,4 @@
-"""A challenger that reads a share of the photos alongside the champion. Nobody is shown what it says.
+"""The shadow: a challenger that reads a share of the photos alongside the champion, unseen by users.
 
 Agreement is counted, for the metrics and for the operator's page; tasks know nothing of it. It only ever
 takes time that is left: one photo at a time, after the champion's reading, and none while another waits.
@@ -76,7 +76,7 @@ class ShadowReader:
         return self._tally
 
     def offer(self, photo: bytes, read: TaskRead, worker: Executor) -> None:
-        """Let the shadow read a photo that the champion has read, later and on the same worker."""
+        """Queue a photo that the champion has read for the shadow, on the same worker."""
         model, wanted = self._model, self._wanted
         if model is None or wanted is None or not falls_to(read.task_id, wanted.share):
             return
@@ -108,7 +108,7 @@ class ShadowReader:
             self._tally = Shadowed(version=version, photos=tally.photos + 1, agreed=tally.agreed + agrees)
 
     async def look(self) -> None:
-        """Look once which model shall read alongside; one that is broken or unlike the champion does not."""
+        """Check once which model should be the shadow; a broken or incompatible one is refused."""
         try:
             wanted = Shadow.model_validate_json(
                 await self._store.get(SHADOW_KEY, max_bytes=MAX_MANIFEST_BYTES)

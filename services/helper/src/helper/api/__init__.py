@@ -1,1 +1,1 @@
-"""HTTP: the endpoints, who may call them, and what they answer to what goes wrong."""
+"""HTTP: the endpoints, who may call them, and their problem documents."""

@@ -1,4 +1,4 @@
-"""Parses a multipart form as RFC 2046 and browsers write it: more than its parser takes by itself."""
+"""Parses multipart forms as RFC 2046 allows and browsers write them, beyond what the parser accepts."""
 
 import re
 from collections.abc import AsyncGenerator
@@ -7,7 +7,7 @@ from python_multipart.multipart import parse_options_header
 from starlette.datastructures import FormData, Headers, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
-# RFC 7578 forbids it, clients send it all the same: what names a file makes the part one.
+# RFC 7578 forbids it but clients send it: any file name makes the part a file.
 _ENCODED_NAME = re.compile(rb";\s*filename\*\s*=", re.I)
 _PLAIN_NAME = re.compile(rb";\s*filename\s*=", re.I)
 _AS_IT_IS = frozenset({"", "binary", "8bit", "7bit"})
@@ -20,7 +20,7 @@ class FormCutOff(Exception):
 
 
 class EncodedPart(Exception):
-    """A part is coded for the mail of the nineties (RFC 7578 §4.7 forbids it)."""
+    """A part has a Content-Transfer-Encoding (RFC 7578 §4.7 forbids it)."""
 
 
 class SeveralFiles(Exception):

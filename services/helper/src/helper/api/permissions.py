@@ -1,4 +1,4 @@
-"""Who may call what, and see which task."""
+"""Authorisation: who may call what, and see which task."""
 
 import uuid
 from typing import Annotated
@@ -28,7 +28,7 @@ async def visible(database: Database, principal: Principal, task_id: str) -> Tas
 
 
 def allowed(principal: Principal, task: Task | None, task_id: str) -> Task:
-    """Return what was found if the caller may see it.
+    """Return the task if the caller may see it.
 
     Raises:
         Problem: 404 or 403.

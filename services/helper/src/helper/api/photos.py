@@ -67,7 +67,7 @@ def photos_router(database: Database, store: ObjectStore, pictures: PictureServi
 
 async def _sent(store: ObjectStore, photo: Photo, if_none_match: str | None) -> Response:
     etag = f'"{photo.sha256}"'
-    # A picture never changes, but who may see it does: a browser asks here before it shows its own.
+    # A picture never changes, but who may see it does: browsers must revalidate.
     headers = {"ETag": etag, "Cache-Control": ASKED_AGAIN}
     if is_known(etag, if_none_match):
         return Response(status_code=304, headers=headers)

@@ -1,4 +1,4 @@
-"""Receives an upload with a bound on its bytes and on its patience; nothing over the bound is kept."""
+"""Receives an upload within limits on size and time; nothing over a limit is kept."""
 
 import asyncio
 from collections.abc import AsyncGenerator

@@ -1,1 +1,1 @@
-"""The use cases: what the service does for those who call it, and beside that."""
+"""The use cases and background tasks: everything that changes data."""

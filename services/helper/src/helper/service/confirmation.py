@@ -1,4 +1,4 @@
-"""The owner confirms what the model read, or corrects it: a fact, and an example to learn from."""
+"""The owner confirms or corrects a reading; the result becomes a training example."""
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -11,7 +11,7 @@ from laundry_service.storage.database import Database
 
 
 class Confirmations:
-    """Stores what an owner says of a task together with the event that tells of it."""
+    """Stores confirmations with their events, in one transaction."""
 
     def __init__(self, database: Database, outbox: Outbox, known_labels: Sequence[str]) -> None:
         self._database = database
@@ -30,14 +30,14 @@ class Confirmations:
 
         Args:
             by: the owner's subject.
-            check: returns what was found if the caller may confirm it, else raises.
+            check: returns the task if the caller may confirm it, else raises.
 
         Returns:
             the task, and whether the same labels were confirmed before.
 
         Raises:
             UnknownLabels, RepeatedLabels, NotReadYet, AlreadyConfirmed.
-            DatabaseUnavailable: not known to be confirmed; sending it again is safe.
+            DatabaseUnavailable: it may not be confirmed; sending it again is safe.
         """
         check_labels(labels, self._known_labels)
         async with repository.transaction(self._database) as session:

@@ -1,4 +1,4 @@
-"""Forgets what is no longer asked for: expired submission keys and old inbox notes."""
+"""Deletes expired submission keys and old inbox rows."""
 
 import structlog
 
@@ -10,7 +10,7 @@ log = structlog.get_logger(__name__)
 
 
 async def forget(database: Database) -> tuple[int, int]:
-    """Delete expired submission keys and old inbox notes; returns how many of each.
+    """Delete expired submission keys and old inbox rows; returns how many of each.
 
     What one replica has deleted the other finds gone.
 

@@ -1,7 +1,7 @@
-"""What pages are shown of a photo: pictures made of it, never the file that a phone sent.
+"""What pages show of a photo: renditions of it, never the original file.
 
-The reader makes them while it has time. For tasks from before, for what was read in a rush, and for photos
-that could not be read they are made when the first asks.
+The reader makes them when it has time. For older tasks, for photos read under load, and for those
+that could not be read, they are made on first request.
 """
 
 import asyncio
@@ -32,7 +32,7 @@ log = structlog.get_logger(__name__)
 
 @dataclass
 class _Waiting:
-    """Those who wait for the same task's pictures."""
+    """Requests waiting for the same task's pictures."""
 
     turn: asyncio.Lock
     number: int = 0

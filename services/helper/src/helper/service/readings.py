@@ -1,4 +1,4 @@
-"""A photo's reading arrives: it has its effect on the task once, however often it is delivered."""
+"""Stores a photo's reading in its task, once however often it is delivered."""
 
 import uuid
 
@@ -23,15 +23,15 @@ class UnknownTask(Exception):
 
 
 async def store_reading(database: Database, event: TaskRead, message_id: str) -> str:
-    """Take a reading into its task.
+    """Store a reading in its task.
 
     Returns:
-        the task's new status, ``repeated`` for a message that had its effect before, or ``late`` for a
-        reading of a task that has changed since.
+        the task's new status, ``repeated`` for a duplicate message, or ``late`` if the task has changed since
+        it was read.
 
     Raises:
         UnknownTask.
-        DatabaseUnavailable: it is not known to be stored.
+        DatabaseUnavailable: it may not be stored.
     """
     task_id = _task_id(event)
     outcome = outcome_of(event)
@@ -40,7 +40,7 @@ async def store_reading(database: Database, event: TaskRead, message_id: str) ->
             connection, task_id, event, outcome, consumer=TASK_READ, message_id=message_id
         ):
             return outcome.status
-    # Delivered before, overtaken, or unknown: under a lock, to tell which.
+    # A duplicate, outdated or unknown: decided under a lock.
     async with repository.transaction(database) as session:
         if not await claim_once(session, TASK_READ, message_id):
             return "repeated"

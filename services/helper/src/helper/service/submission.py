@@ -1,4 +1,4 @@
-"""Takes a photo in: checked, stored, then registered. 201 means that both stores have it."""
+"""Takes an upload: check, store, then register. 201 means that both stores have it."""
 
 import asyncio
 import contextlib
@@ -25,7 +25,7 @@ from laundry_service.storage.object_store import ObjectStore, ObjectStoreUnavail
 SMALL_BYTES = 1024 * 1024
 BIG_AT_ONCE = 2
 
-# Uploads between arrival and answer; the others wait with their photo in the spool, so that a rush costs time
+# Uploads processed at once; the others wait with their photo in the spool, so that a rush costs time
 # and not memory. A few more than the stores' own connections keep those busy.
 AT_ONCE = 16
 
@@ -74,7 +74,7 @@ class Submissions:
 
         Args:
             source: the service that speaks.
-            same_photo_s: so long the same photo without a key is the same task.
+            same_photo_s: for this many seconds the same photo without a key is the same task.
         """
         self._database = database
         self._store = store
@@ -146,7 +146,7 @@ class Submissions:
         return inspect_photo(data, max_bytes=self._max_bytes, max_pixels=self._max_pixels)
 
     async def _sure(self, data: bytes, info: PhotoInfo) -> PhotoInfo:
-        """Have decoded what only decoding tells: 201 means that it can be read."""
+        """Decode the photo where only that shows whether it is sound: 201 means that it can be read."""
         if info.sure:
             return info
         return await self._decoder.check(data, max_bytes=self._max_bytes, max_pixels=self._max_pixels)

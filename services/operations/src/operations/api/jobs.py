@@ -120,7 +120,7 @@ def jobs_router(store: Store, runner: JobRunner, changes: JobChanges) -> APIRout
         id: UUID,  # noqa: A002 - its name in the path
         reason: Reason = None,
     ) -> JobOut:
-        """Stop a job within seconds; what it has not done yet stays where it is."""
+        """Stop a job within seconds; letters not yet handled stay where they are."""
         if not await store.end(id, "cancelled", act=_act("cancel", id, operator, reason)):
             raise Problem(409, "job-finished", f"That job is {(await _job(store, id)).state} already.")
         return JobOut.of(await _job(store, id))
@@ -131,7 +131,7 @@ def jobs_router(store: Store, runner: JobRunner, changes: JobChanges) -> APIRout
         id: UUID,  # noqa: A002 - its name in the path
         reason: Reason = None,
     ) -> JobOut:
-        """Let a failed or cancelled job go on with what is left, in the caller's name from now on."""
+        """Resume a failed or cancelled job, in the caller's name from now on."""
         resumed = _act("resume", id, operator, reason)
         if not await store.again(id, by=operator.sub, why=reason, act=resumed):
             raise Problem(409, "job-not-stopped", f"That job is {(await _job(store, id)).state}.")

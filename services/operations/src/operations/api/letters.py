@@ -18,7 +18,7 @@ from operations.service.letters import LetterReader, LetterSummary, QueueBusy, S
 
 
 def letters_router(letters: LetterReader, store: Store) -> APIRouter:
-    """Make what reads ``/dead-letters``."""
+    """Make the endpoints that read ``/dead-letters``."""
     router = APIRouter(prefix="/dead-letters", tags=["dead letters"])
 
     @router.get("")
@@ -106,7 +106,7 @@ def _cursor(letter: LetterSummary, index: int) -> str:
 
 
 def _after(letters: Sequence[LetterSummary], cursor: str) -> int:
-    """Return the place behind the cursor's letter; where it stood, if it is gone."""
+    """Return the position after the cursor's letter, or where it was if it is gone."""
     try:
         fingerprint, index = read_cursor(cursor, str, int)
         found = [place for place, letter in enumerate(letters) if letter.fingerprint == fingerprint]

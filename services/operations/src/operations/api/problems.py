@@ -1,4 +1,4 @@
-"""What several endpoints answer when a queue is unknown, held or cannot be reached."""
+"""Problems that several endpoints share: a queue that is unknown, held or unreachable."""
 
 from laundry_events.topology import PLAN, dead_queue
 from laundry_service.http.problems import Problem
@@ -9,7 +9,7 @@ AGAIN = {"Retry-After": "5"}
 
 
 def main_queue(name: str) -> str:
-    """Return the main queue that is meant. Raises Problem."""
+    """Return the named main queue. Raises Problem."""
     for queue in QUEUES:
         if name in (queue, dead_queue(queue)):
             return queue
@@ -17,7 +17,7 @@ def main_queue(name: str) -> str:
 
 
 def away(error: Exception) -> Problem:
-    """Say that the broker, or one queue of it, cannot be looked at now."""
+    """Make the problem for a broker, or a queue, that cannot be read now."""
     if isinstance(error, QueueBusy):
         return Problem(
             503, "queue-busy", "Others are at work on this queue. Try again in a moment.", headers=AGAIN

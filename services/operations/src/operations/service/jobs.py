@@ -1,4 +1,4 @@
-"""Carries jobs out, a few seconds of a queue at a time, and goes on where a process that died left off."""
+"""Runs jobs, a few seconds of a queue at a time, and resumes where a dead process left off."""
 
 import asyncio
 import contextlib
@@ -22,7 +22,7 @@ from operations.service.letters import LetterReader, summary_of
 
 LOOK_EVERY_S = 1.0
 WAIT_S = 10.0
-# A letter that another program looks at just now is back in a moment.
+# A letter held by another reader comes back in a moment.
 LOOKS_FOR_MISSING = 3
 
 log = structlog.get_logger(__name__)
@@ -49,11 +49,11 @@ class JobRunner:
         self._running: dict[UUID, asyncio.Task[None]] = {}
 
     async def start(self) -> None:
-        """Begin to look for jobs."""
+        """Start looking for jobs."""
         await self._jobs.start()
 
     async def stop(self) -> None:
-        """Stop; letters in hand go back and jobs go on when this or another replica next looks."""
+        """Stop; held letters go back, and jobs continue when this or another replica next looks."""
         await self._jobs.stop()
         tasks = list(self._running.values())
         for task in tasks:

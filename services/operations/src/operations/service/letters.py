@@ -14,7 +14,7 @@ from operations.repository import Store
 
 FRESH_S = 2.0
 WAIT_S = 8.0
-# Somebody waits for the answer; what was looked at until then is said.
+# A request waits for the answer; whatever was read by then is returned.
 LOOK_S = 3.0
 FIND_S = 15.0
 
@@ -53,7 +53,7 @@ class Snapshot:
 
 
 def summary_of(letter: DeadLetter) -> LetterSummary:
-    """Cut a letter down to what lists show."""
+    """Reduce a letter to what lists show."""
     return LetterSummary(
         queue=letter.queue,
         id=letter.message_id or letter.fingerprint,

@@ -1,4 +1,4 @@
-"""Plans what is to be done with dead letters: exactly those that a person saw, and a preview of them."""
+"""Plans a job on dead letters: exactly those that the operator saw, with a preview."""
 
 from collections import Counter
 from dataclasses import replace
@@ -8,7 +8,7 @@ from operations.service.letters import LetterReader
 
 
 async def plan(job: NewJob, letters: LetterReader) -> NewJob:
-    """Choose the letters that a job is about, as they wait there now.
+    """Choose the dead letters of a job among those that are waiting now.
 
     Raises:
         BrokerAway, QueueBusy, DeadLetterError

@@ -38,23 +38,23 @@ def show(counts: Mapping[str, Counts], ages: Ages, now: float) -> None:
 
 
 def hide() -> None:
-    """Show nothing while the broker does not answer: what was true then is not known to be true now."""
+    """Remove the gauges while the broker does not answer: old values may no longer be true."""
     for gauge in ALL:
         gauge.clear()
 
 
 class QueueSampler:
-    """Looks at every queue now and then, for the metrics and for how old messages are."""
+    """Samples every queue, for the metrics and for the age of messages."""
 
     def __init__(self, management: Management, ages: Ages) -> None:
         self._management = management
         self._ages = ages
 
     async def sample(self) -> None:
-        """Look once.
+        """Take one sample.
 
         Raises:
-            ManagementAway: no node answers; the metrics show nothing until one does.
+            ManagementAway: no node answers; the gauges are removed until one does.
         """
         try:
             queues = await self._management.queues()

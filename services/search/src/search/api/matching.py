@@ -25,7 +25,7 @@ def matching_router(database: Database, changes: Changes, *, threshold: float) -
         limit: Limit = 20,
         cursor: Annotated[str | None, Query(max_length=200)] = None,
     ) -> MatchPage:
-        """Find the branches that suit the caller, best first, each with the sum behind its score."""
+        """Find the branches that suit the caller, best first, each with the parts of its score."""
         taste = await taste_of(database, customer)
         try:
             after = None if cursor is None else read_cursor(cursor, float, str)
@@ -45,7 +45,7 @@ def matching_router(database: Database, changes: Changes, *, threshold: float) -
 
     @router.get("/stream", response_class=EventStream, responses=EVENT_STREAM)
     async def stream(request: Request, customer: Customer) -> EventStream:
-        """Hear at once of each new preference that suits the caller, as a `match` event."""
+        """Stream each new preference that suits the caller, as a `match` event."""
         return EventStream(
             request.app.state.streams, changes, customer, topics={customer.sub}, greeting=CONNECTED
         )

@@ -43,7 +43,7 @@ def preferences_router(database: Database, preferences: Preferences) -> APIRoute
             ),
         ] = None,
     ) -> PreferenceOut:
-        """Say what the branch is like. Customers whom it suits are found at once and hear of it."""
+        """State what the branch is like. Matching customers are found immediately and notified."""
         require_branch(owner, branch_id)
         new = NewPreference(
             id=new_id(),
@@ -80,7 +80,7 @@ def preferences_router(database: Database, preferences: Preferences) -> APIRoute
         limit: Limit = 20,
         cursor: Annotated[UUID | None, Query(description="next_cursor of the page before")] = None,
     ) -> PreferencePage:
-        """Read what a branch stated, newest first. Customers may read of every branch."""
+        """List a branch's preferences, newest first. Customers may read those of every branch."""
         _may_read(caller, branch_id)
         async with database.session() as session:
             found = await repository.preferences_of(

@@ -18,7 +18,7 @@ def tastes_router(database: Database, tastes: Tastes) -> APIRouter:
 
     @router.put("")
     async def put(asked: TasteIn, customer: Customer) -> TasteOut:
-        """Say what the caller likes, in place of what he said before."""
+        """Replace the caller's taste."""
         return TasteOut(tags=asked.tags, updated_at=await tastes.state(customer.sub, asked.tags))
 
     @router.get("")
@@ -29,14 +29,14 @@ def tastes_router(database: Database, tastes: Tastes) -> APIRouter:
 
     @router.delete("", status_code=204)
     async def delete(customer: Customer) -> None:
-        """Forget the caller's taste: he is matched no more."""
+        """Delete the caller's taste; they are no longer matched."""
         await tastes.forget(customer.sub)
 
     return router
 
 
 async def taste_of(database: Database, customer: Principal) -> Taste:
-    """Return what the caller likes. Raises Problem: 404, nothing was said."""
+    """Return the caller's taste. Raises Problem: 404 if there is none."""
     async with database.session() as session:
         taste = await repository.taste_of(session, customer.sub)
     if taste is None:

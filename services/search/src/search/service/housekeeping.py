@@ -1,4 +1,4 @@
-"""Deletes old matches: who was matched with what need not be known for ever."""
+"""Deletes old matches: they need not be kept for ever."""
 
 from datetime import timedelta
 
@@ -13,7 +13,7 @@ log = structlog.get_logger(__name__)
 
 
 async def forget_old_matches(database: Database, older_than: timedelta) -> int:
-    """Delete matches that are old; returns how many. What one replica has deleted another finds gone."""
+    """Delete old matches; returns how many. Several replicas may do so at once."""
     async with database.transaction() as session:
         gone = await repository.forget_matches(session, older_than)
     log.info("housekeeping", matches=gone)

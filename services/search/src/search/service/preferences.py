@@ -1,4 +1,4 @@
-"""An owner states what his branch is like; every customer whom it suits is found and told of, in one step."""
+"""An owner states what the branch is like; matching customers are found and announced in one transaction."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -31,14 +31,14 @@ class Preferences:
     """Stores a preference, its matches and its events in one transaction."""
 
     def __init__(self, database: Database, outbox: Outbox, *, threshold: float, timeout_s: float) -> None:
-        """Take where to store, the outbox, and from which score a branch suits a customer."""
+        """Match from score ``threshold`` on."""
         self._database = database
         self._outbox = outbox
         self._threshold = threshold
         self._timeout_s = timeout_s
 
     async def state(self, new: NewPreference) -> tuple[Preference, bool]:
-        """Store, match and announce. Without a customer whom it suits, nothing is announced.
+        """Store, match and announce. Without a match, nothing is announced.
 
         Returns:
             the preference, and whether it is new (not so with an idempotency key that was used before).
@@ -67,7 +67,7 @@ class Preferences:
         return stored, True
 
     async def _announce(self, session: AsyncSession, new: NewPreference) -> int:
-        """Add the events to the outbox: one pass counts the parts, one fills them."""
+        """Add the events to the outbox: the first pass counts the parts, the second fills them."""
         empty = PreferenceCreated(
             preference_id=new.id,
             branch_id=new.branch_id,
