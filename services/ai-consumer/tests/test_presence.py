@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from ai_consumer import presence
-from ai_consumer.presence import Presence
-from ai_consumer.shadow import falls_to
+from ai_consumer.service import presence
+from ai_consumer.service.presence import Presence
+from ai_consumer.service.shadow import falls_to
 from laundry_events import Publisher
 from laundry_events.events import TaskRead, TaskSubmitted
 from laundry_reading.manifest import Manifest

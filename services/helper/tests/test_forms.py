@@ -7,7 +7,7 @@ from starlette.datastructures import FormData, UploadFile
 from starlette.requests import Request
 from starlette.types import Message
 
-from helper.receiving import Limits, file_field, receive_form, text_field
+from helper.api.uploads import Limits, file_field, receive_form, text_field
 from laundry_service.http.problems import Problem
 
 PHOTO = b"\xff\xd8 photo \r\n--not-the-edge\r\n \xff\xd9"

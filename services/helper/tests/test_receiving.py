@@ -8,7 +8,7 @@ from starlette.datastructures import UploadFile
 from starlette.requests import Request
 from starlette.types import Message
 
-from helper.receiving import Limits, receive_form
+from helper.api.uploads import Limits, receive_form
 from laundry_service.http.problems import Problem
 
 BODY = (

@@ -49,7 +49,7 @@ class NotSigned(PermanentError):
     reason = "redrive-not-signed"
 
 
-class NotNow(Exception):
+class RequeueMessage(Exception):
     """Nothing is wrong with the message; this consumer cannot handle it just now, but another may."""
 
 
@@ -69,7 +69,7 @@ class Refused(PublishError):
     """The broker is there but this queue takes nothing now: other queues may, so go on with the others."""
 
 
-class NotTaken(PublishError):
+class Unpublishable(PublishError):
     """The broker or the library refuses this very message: sending it again as it is would end the same."""
 
 

@@ -1,4 +1,4 @@
-"""Puts a service together: one FastAPI app whose lifespan runs the FastStream app and what belongs to it."""
+"""Assembles a service: one FastAPI app whose lifespan runs the FastStream app and its background parts."""
 
 import asyncio
 import contextlib
@@ -15,7 +15,7 @@ from laundry_service.http.caching import Caching
 from laundry_service.http.health import Check, health_router
 from laundry_service.http.openapi import document_problems
 from laundry_service.http.problems import install_problems
-from laundry_service.http.validation import PlainAddress
+from laundry_service.http.validation import UrlValidation
 from laundry_service.limits.rates import RateLimits
 from laundry_service.settings import ServiceSettings
 from laundry_service.storage.outages import install_outages
@@ -34,10 +34,10 @@ class Component(Protocol):
     """Something that is started and stopped with the app: a relay, a change listener, a background task."""
 
     async def start(self) -> None:
-        """Begin; must not wait for servers that may be away."""
+        """Start; must not wait for servers that may be unavailable."""
 
     async def stop(self) -> None:
-        """Finish what is in hand and end."""
+        """Finish work in progress and stop."""
 
 
 def make_app(
@@ -64,7 +64,7 @@ def make_app(
         background: started in order before requests are taken, stopped in reverse.
         checks: what else readiness looks at.
         on_close: run after everything stopped (clients and processes to close).
-        large_bodies: paths whose endpoints bound their bodies themselves; any other takes 64 KiB.
+        large_bodies: paths whose endpoints limit their bodies themselves; all others accept 64 KiB.
     """
     configure_logging(settings.service_name, settings.log_level)
     configure_tracing(settings.service_name, version)
@@ -120,7 +120,7 @@ def make_app(
     app.state.rate_limits = RateLimits(settings.rate_limits)
     looked_at = [*([Check("database", database.ping)] if database is not None else []), *checks]
     if settings.deny_list_url:
-        # Until it was read once nobody is let in; afterwards the last one counts while it is away.
+        # Nobody is let in before the first read; afterwards the last list counts while it is unavailable.
         looked_at.append(Check("deny list", authenticator.knows_who_is_denied))
     if messaging is not None:
         looked_at += messaging.checks(required=not ready_without_broker)
@@ -129,7 +129,7 @@ def make_app(
     install_outages(app)
     app.add_middleware(BodyLimit, elsewhere=large_bodies)
     app.add_middleware(Caching)
-    app.add_middleware(PlainAddress)
+    app.add_middleware(UrlValidation)
     document_problems(app)
     trace_requests(app)
     for router in routers:

@@ -63,7 +63,7 @@ class ServiceSettings(HttpSettings):
     @field_validator("letter_key", "letters_unsigned_until", mode="before")
     @classmethod
     def _empty_is_none(cls, value: object) -> object:
-        """Compose passes on a variable that nobody set as an empty one."""
+        """Compose passes an unset variable as an empty one."""
         return None if value == "" else value
 
 

@@ -1,18 +1,18 @@
-"""Wires the AI consumer together."""
+"""Builds the AI consumer's app."""
 
 from fastapi import FastAPI
 
 from ai_consumer.api import router
-from ai_consumer.champion import Champion
-from ai_consumer.pipeline import Pipeline
-from ai_consumer.presence import Presence, replica_name
+from ai_consumer.service.champion import Champion
+from ai_consumer.service.pipeline import Pipeline
+from ai_consumer.service.presence import Presence, replica_name
+from ai_consumer.service.shadow import ShadowReader
 from ai_consumer.settings import Settings
-from ai_consumer.shadow import ShadowReader
 from ai_consumer.subscribers import subscribe
 from laundry_reading.signing import TrustedKeys
 from laundry_service.app import make_app
 from laundry_service.http.health import Check
-from laundry_service.messaging.dependencies import needs_object_store
+from laundry_service.messaging.dependencies import object_store_dependency
 from laundry_service.messaging.wiring import Messaging
 from laundry_service.settings import version_of
 from laundry_service.storage.object_store import ObjectStore
@@ -33,8 +33,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         settings,
         service=settings.service_name,
         version=VERSION,
-        depends_on=[needs_object_store(store)],
-        consumes_after=champion.able,
+        depends_on=[object_store_dependency(store)],
+        consumes_after=champion.loaded,
     )
     subscribe(messaging.consumer, messaging.publisher, pipeline, champion, prefetch=settings.prefetch)
     return make_app(

@@ -1,22 +1,29 @@
-"""Wires the helper service together."""
+"""Builds the helper's app."""
+
+from functools import partial
 
 from fastapi import FastAPI
 
-from helper.api import Deps, router
+from helper.api.confirmation import confirmation_router
+from helper.api.photos import photos_router
+from helper.api.problems import install_store_problems
+from helper.api.submission import submission_router
+from helper.api.tasks import tasks_router
+from helper.api.uploads import Limits
 from helper.decoder import Decoder
-from helper.housekeeping import forget
-from helper.problems import install_store_problems
+from helper.service.confirmation import Confirmations
+from helper.service.housekeeping import forget
+from helper.service.pictures import PictureService
+from helper.service.submission import Submissions
 from helper.settings import Settings
-from helper.showing import Showing
 from helper.stream import changed_tasks
-from helper.submitting import Submitting
 from helper.subscribers import subscribe
 from helper.tables import TASKS_CHANNEL
 from laundry_events import Outbox
 from laundry_service.app import make_app
 from laundry_service.background.periodic import Periodic
 from laundry_service.http.health import Check
-from laundry_service.messaging.dependencies import needs_database
+from laundry_service.messaging.dependencies import database_dependency
 from laundry_service.messaging.wiring import Messaging
 from laundry_service.settings import version_of
 from laundry_service.storage.database import Database
@@ -37,7 +44,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         idle_s=settings.decoder_idle_s,
     )
     changes = Changes(database.url, TASKS_CHANNEL, changed_tasks(database))
-    submitting = Submitting(
+    submissions = Submissions(
         database,
         store,
         decoder,
@@ -46,13 +53,13 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         max_pixels=settings.photo_max_pixels,
         same_photo_s=settings.same_photo_s,
     )
-    showing = Showing(database, store, decoder)
+    limits = Limits(settings.photo_max_bytes, settings.upload_idle_s, settings.upload_total_s)
     messaging = Messaging(
         settings,
         service=name,
         version=version,
         relays_outbox_of=database,
-        depends_on=[needs_database(database)],
+        depends_on=[database_dependency(database)],
     )
     subscribe(messaging.consumer, database, prefetch=settings.task_read_prefetch)
     app = make_app(
@@ -68,13 +75,18 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             changes,
             Periodic(
                 "housekeeping",
-                lambda: forget(database),
+                partial(forget, database),
                 every_s=settings.housekeeping_every_s,
                 at_once=False,
             ),
         ],
         checks=[Check("photo store", store.ping, required=False)],
-        routers=[router(Deps(settings, database, store, Outbox(name), submitting, showing, changes))],
+        routers=[
+            submission_router(submissions, limits),
+            tasks_router(database, changes, settings.labels),
+            photos_router(database, store, PictureService(database, store, decoder)),
+            confirmation_router(Confirmations(database, Outbox(name), settings.labels)),
+        ],
         on_close=[decoder.close, store.close],
         large_bodies=["/tasks"],
     )

@@ -1,9 +1,9 @@
-"""Reads which tasks changed, once for all who listen."""
+"""Looks up changed tasks, once for all listeners."""
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 from helper import repository
-from helper.bodies import TaskBody
+from helper.schemas import TaskBody
 from helper.tasks import Task
 from laundry_service.storage.database import Database
 from laundry_service.streams.changes import Audience

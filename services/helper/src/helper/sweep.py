@@ -3,7 +3,7 @@
 An upload that dies between its photo and its task leaves the photo behind; nobody was told 201 for it.
 Pictures for showing are left behind by a reading that came too late, or by who made them when another had. It
 is run by a person, not by a timer: against a database that was restored from an older backup it would find
-photos that are missed.
+photos that are still needed.
 """
 
 import argparse

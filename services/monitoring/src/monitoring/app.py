@@ -8,7 +8,7 @@ from laundry_service.app import make_app
 from laundry_service.audit.heads import EVERY_S, head_teller
 from laundry_service.audit.http import audit_router, head_of
 from laundry_service.background.periodic import Periodic
-from laundry_service.messaging.dependencies import needs_database
+from laundry_service.messaging.dependencies import database_dependency
 from laundry_service.messaging.wiring import Messaging
 from laundry_service.settings import version_of
 from laundry_service.storage.database import Database
@@ -34,7 +34,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         service=settings.service_name,
         version=version,
         relays_outbox_of=database,
-        depends_on=[needs_database(database)],
+        depends_on=[database_dependency(database)],
     )
     changes = Changes(database.url, CHANGES_CHANNEL, changed_equipment(database))
     monitor = Monitor(settings, database)

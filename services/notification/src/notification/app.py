@@ -11,7 +11,7 @@ from fastapi import FastAPI
 
 from laundry_service.app import make_app
 from laundry_service.background.periodic import Periodic
-from laundry_service.messaging.dependencies import needs_database
+from laundry_service.messaging.dependencies import database_dependency
 from laundry_service.messaging.wiring import Messaging
 from laundry_service.settings import version_of
 from laundry_service.storage.database import Database
@@ -54,7 +54,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     settings = settings or Settings()
     zone = ZoneInfo(settings.time_zone)
     database = _database(settings)
-    messaging = Messaging(settings, service=SERVICE, version=VERSION, depends_on=[needs_database(database)])
+    messaging = Messaging(
+        settings, service=SERVICE, version=VERSION, depends_on=[database_dependency(database)]
+    )
     changes = Changes(database.url, CHANGES_CHANNEL, changed_notifications(database), keys=ids_of)
     pusher = _pusher(settings)
     sender = MatchSender(
@@ -104,7 +106,7 @@ def create_faults_app(settings: Settings | None = None) -> FastAPI:
         service=SERVICE,
         version=VERSION,
         process="notification-faults",
-        depends_on=[needs_database(database)],
+        depends_on=[database_dependency(database)],
     )
     sender = FaultSender(
         database,

@@ -15,9 +15,9 @@ import structlog
 from prometheus_client import Counter
 
 from laundry_events import EventMeta
-from laundry_events.errors import MalformedMessage, NotNow
+from laundry_events.errors import MalformedMessage, RequeueMessage
 from laundry_events.events import EquipmentFault
-from laundry_events.inbox import first_times
+from laundry_events.inbox import claim_each_once
 from laundry_service.storage.database import Database
 from laundry_service.storage.outages import is_contention, is_outage
 from notification.fault_texts import fault_texts
@@ -58,7 +58,7 @@ class FaultAlerts:
 
         Raises:
             MalformedMessage: it has text that cannot be stored.
-            NotNow: somebody holds a row that it needs; nothing was stored.
+            RequeueMessage: somebody holds a row that it needs; nothing was stored.
         """
         if any(isinstance(value, str) and "\0" in value for value in fault.model_dump().values()):
             raise MalformedMessage("a text of the fault has the character NUL")
@@ -116,13 +116,13 @@ class FaultAlerts:
         self._apart = {each: until for each, until in self._apart.items() if until > now}
         self._apart[branch] = now + APART_S
         log.warning("a branch's faults wait for a row that somebody holds", branch=branch)
-        held_up = NotNow(f"a row that faults of {branch} need is held by somebody else")
+        held_up = RequeueMessage(f"a row that faults of {branch} need is held by somebody else")
         held_up.__cause__ = error
         return [held_up] * len(stories)
 
     async def _store(self, stories: Sequence[Story]) -> None:
         async with self._database.transaction() as session:
-            new = await first_times(session, CONSUMER, {story.event_id for story in stories})
+            new = await claim_each_once(session, CONSUMER, {story.event_id for story in stories})
             fresh = {story.event_id: story for story in stories if story.event_id in new}
             again = {story.about for story in stories if story.event_id not in new}
             if fresh:

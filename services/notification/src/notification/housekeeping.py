@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import structlog
 
-from laundry_events.inbox import forget_old
+from laundry_events.inbox import delete_expired
 from laundry_service.storage.database import Database
 from notification.repository import history
 
@@ -34,5 +34,5 @@ class Housekeeping:
                 stale_device=self._stale_device,
                 owner_known=self._owner_known,
             )
-            inbox = await forget_old(session)
+            inbox = await delete_expired(session)
         log.info("housekeeping", rows=list(rows), inbox=inbox)

@@ -9,8 +9,8 @@ import structlog
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from laundry_events import EventMeta, first_time
-from laundry_events.errors import NotNow
+from laundry_events import EventMeta, claim_once
+from laundry_events.errors import RequeueMessage
 from laundry_events.events import PreferenceCreated, PreferenceMatch
 from laundry_service.storage.database import Database
 from laundry_service.storage.outages import is_contention
@@ -45,11 +45,11 @@ class Matches:
         """Store one notification for each matched customer who does not have it yet.
 
         Raises:
-            NotNow: somebody holds a row of one of them; nothing was stored.
+            RequeueMessage: somebody holds a row of one of them; nothing was stored.
         """
         try:
             async with self._database.transaction() as session:
-                if not await first_time(session, CONSUMER, meta.id):
+                if not await claim_once(session, CONSUMER, meta.id):
                     return
                 told: dict[str, str] = {}
                 for group in _same_reasons(preference.matches):
@@ -58,7 +58,9 @@ class Matches:
                 await self._put_on_their_way(session, told)
         except DBAPIError as error:
             if is_contention(error):
-                raise NotNow("a row that this recommendation needs is held by somebody else") from error
+                raise RequeueMessage(
+                    "a row that this recommendation needs is held by somebody else"
+                ) from error
             raise
 
     async def _put_on_their_way(self, session: AsyncSession, told: dict[str, str]) -> None:

@@ -1,6 +1,7 @@
-"""Puts the search service together."""
+"""Builds the search app."""
 
 from datetime import timedelta
+from functools import partial
 
 from fastapi import FastAPI
 
@@ -11,10 +12,13 @@ from laundry_service.messaging.wiring import Messaging
 from laundry_service.settings import version_of
 from laundry_service.storage.database import Database
 from laundry_service.streams.changes import Changes
-from search.api import customers_router, matching_router, preferences_router
-from search.housekeeping import EVERY_S, Housekeeping
+from search.api.matching import matching_router
+from search.api.preferences import preferences_router
+from search.api.tastes import tastes_router
+from search.service.housekeeping import EVERY_S, forget_old_matches
+from search.service.preferences import Preferences
+from search.service.tastes import Tastes
 from search.settings import Settings
-from search.stating import Stating
 from search.stream import new_matches
 from search.tables import PREFERENCES_CHANNEL
 
@@ -29,10 +33,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     changes = Changes(
         database.url, PREFERENCES_CHANNEL, new_matches(database, threshold=settings.match_threshold)
     )
-    stating = Stating(
+    preferences = Preferences(
         database, Outbox(SERVICE), threshold=settings.match_threshold, timeout_s=settings.match_timeout_s
     )
-    housekeeping = Housekeeping(database, matches=timedelta(days=settings.matches_kept_days))
+    keep = timedelta(days=settings.matches_kept_days)
     return make_app(
         settings,
         title="Search",
@@ -41,10 +45,15 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         database=database,
         messaging=Messaging(settings, service=SERVICE, version=VERSION, relays_outbox_of=database),
         ready_without_broker=True,
-        background=[changes, Periodic("housekeeping", housekeeping.tidy, every_s=EVERY_S, at_once=False)],
+        background=[
+            changes,
+            Periodic(
+                "housekeeping", partial(forget_old_matches, database, keep), every_s=EVERY_S, at_once=False
+            ),
+        ],
         routers=[
-            customers_router(database),
+            tastes_router(database, Tastes(database)),
             matching_router(database, changes, threshold=settings.match_threshold),
-            preferences_router(database, stating),
+            preferences_router(database, preferences),
         ],
     )

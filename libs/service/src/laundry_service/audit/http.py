@@ -32,7 +32,7 @@ class AuditPage(BaseModel):
 
 
 def head_of(database: Database) -> Callable[[], Awaitable[Sequence[Any] | None]]:
-    """Ask a database how far its audit is."""
+    """Read the head of an audit."""
 
     async def fetch() -> Sequence[Any] | None:
         async with database.single() as connection:
@@ -42,7 +42,7 @@ def head_of(database: Database) -> Callable[[], Awaitable[Sequence[Any] | None]]
 
 
 def audit_router(database: Database, *, prefix: str, tag: str) -> APIRouter:
-    """Make ``<prefix>/audit``; it comes before whatever takes a name in its place."""
+    """Make ``<prefix>/audit``; include it before routes with a path parameter in that place."""
     router = APIRouter(prefix=prefix, tags=[tag])
 
     @router.get("/audit")

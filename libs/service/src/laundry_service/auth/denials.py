@@ -1,4 +1,4 @@
-"""Who was refused: a line in the log and a count, whichever door it was.
+"""Denials: a log line and a counter, whether by HTTP or MQTT.
 
 Neither ever holds a token or a part of one.
 """
@@ -20,7 +20,7 @@ DENIALS = Counter(
 )
 STATUSES = frozenset({401, 403, 429})
 NOBODY = "none"
-# Of each code: so many lines at once, then one a second. Whoever floods a door must not fill the disk.
+# Per code: a burst of lines, then one a second. A flood of denials must not fill the disk.
 LINES_AT_ONCE = 20
 LINES_A_SECOND = 1.0
 MAX_CODES = 50
@@ -38,7 +38,7 @@ class _Lines:
 
 
 class LineBudget:
-    """Says which denials are still told in full."""
+    """Decides which denials are still logged in full."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         """Take the clock, in seconds."""
@@ -46,7 +46,7 @@ class LineBudget:
         self._codes: dict[str, _Lines] = {}
 
     def take(self, code: str) -> int | None:
-        """Return how many lines of this code were left out since the last one; none to leave this out too."""
+        """Return how many lines of this code were suppressed since the last one; None to suppress this."""
         if code not in self._codes and len(self._codes) >= MAX_CODES:
             code = NOBODY
         now = self._clock()
@@ -77,7 +77,7 @@ def denied(
 
     Args:
         code: the problem's code: a word of ours, never something that was sent.
-        via: the door: ``http`` or ``mqtt``.
+        via: ``http`` or ``mqtt``.
         principal: who it was, if the token was good.
         claimed: who it said it was, if nothing proves it; told unless it may be a secret in its place.
         path: the path's template; the path itself may hold a secret.

@@ -1,4 +1,4 @@
-"""No request may fill the memory: bodies are bounded while they arrive, before asking who sends them."""
+"""Bounds request bodies while they arrive, before the caller is authenticated."""
 
 from collections.abc import Collection
 

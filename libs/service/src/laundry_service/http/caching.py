@@ -1,10 +1,10 @@
-"""What may be kept of an answer: nothing, unless its endpoint says so, and never for another caller."""
+"""Response caching: nothing is cached unless the endpoint says so, and never for another caller."""
 
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 NOT_KEPT = "no-store"
-# Kept by the browser, but shown only after asking again with the caller's own token: then 304 is enough.
+# Cached by the browser, but revalidated with the caller's own token before use; a 304 suffices.
 ASKED_AGAIN = "private, no-cache"
 
 
@@ -16,7 +16,7 @@ class Caching:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the call on and complete the headers of its answer."""
+        """Call the app and complete the headers of its answer."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return

@@ -1,6 +1,6 @@
-"""From which address a request comes, when proxies stand before us: only those that we trust are believed.
+"""The client address of a request behind proxies: only trusted proxies are believed.
 
-A proxy appends to ``X-Forwarded-For`` the address that spoke to it. What stands further to the left was said
+A proxy appends to ``X-Forwarded-For`` the address that connected to it. Anything further to the left was sent
 by that address itself, which may be anybody.
 """
 
@@ -16,7 +16,7 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 LOOPBACK: tuple[Network, ...] = (ipaddress.IPv4Network("127.0.0.0/8"), ipaddress.IPv6Network("::1/128"))
-# An address that is believed is never looked for further left than this.
+# No more entries than this are examined, from the right.
 MAX_HOPS = 16
 
 
@@ -35,7 +35,7 @@ def trusted(peer: str, networks: Iterable[Network]) -> bool:
 
 
 def client_address(scope: Scope) -> str:
-    """Return the address of whom a request comes from, e.g. ``203.0.113.7``; ``unknown`` where there is none.
+    """Return the client address of a request, e.g. ``203.0.113.7``; ``unknown`` where there is none.
 
     The app's ``state.trusted_proxies`` (``LAUNDRY_TRUSTED_PROXIES``; loopback if unset) says whose
     ``X-Forwarded-For`` is believed.

@@ -1,6 +1,6 @@
-"""Every connection of one server: how many there may be, of whom, and why one ends.
+"""All connections of one server: how many are allowed, per address, and why one is ended.
 
-One look each second at all of them is cheaper than timers for each request.
+Checking all of them once a second is cheaper than a timer per request.
 """
 
 import asyncio
@@ -61,8 +61,8 @@ class Refusal(Exception):
         return head.encode() + body
 
 
-class Guard:
-    """Knows every connection of one server, and ends those that ask too much."""
+class ConnectionLimiter:
+    """Tracks every connection of one server, and ends those that exceed a limit."""
 
     def __init__(self, settings: HttpSettings) -> None:
         """Take the limits."""
@@ -93,7 +93,7 @@ class Guard:
         return None
 
     def end(self, protocol: "BoundedProtocol") -> None:
-        """Let a refused connection linger, so that it can hear why; it takes nobody's place any more."""
+        """Let a refused connection linger so that it can read why; it no longer counts."""
         self.leave(protocol)
         if len(self._ending) < MAX_ENDING:
             self._ending[protocol] = None

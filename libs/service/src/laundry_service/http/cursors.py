@@ -1,6 +1,6 @@
-"""Cursors of pages: opaque to clients, and checked when they come back as anything else from outside is.
+"""Pagination cursors: opaque to clients, and validated like any other input when they come back.
 
-A cursor is the place of the last item that was shown: a few values that the next query compares with.
+A cursor is the position of the last item shown: a few values that the next query compares with.
 """
 
 import base64
@@ -18,21 +18,21 @@ MAX_INTEGER = 2**63 - 1
 # What PostgreSQL and each driver's way to UTC can take.
 EARLIEST, LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)
 
-Part = str | int | float | UUID | datetime
+CursorValue = str | int | float | UUID | datetime
 
 
 class BadCursor(ValueError):
     """The cursor is not one that was given out."""
 
 
-def write_cursor(*parts: Part) -> str:
-    """Name a place."""
+def write_cursor(*parts: CursorValue) -> str:
+    """Encode a position as a cursor."""
     plain = [part.isoformat() if isinstance(part, datetime) else part for part in parts]
     return base64.urlsafe_b64encode(json.dumps(plain, default=str).encode()).decode().rstrip("=")
 
 
-def read_cursor(cursor: str, *kinds: type[Part]) -> tuple[Any, ...]:
-    """Read a place.
+def read_cursor(cursor: str, *kinds: type[CursorValue]) -> tuple[Any, ...]:
+    """Decode and check a cursor.
 
     Args:
         cursor: what a client sent.
@@ -60,7 +60,7 @@ def _parts(cursor: str) -> list[Any]:
     return found
 
 
-def _read(value: Any, kind: type[Part]) -> Part:
+def _read(value: Any, kind: type[CursorValue]) -> CursorValue:
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if number and kind in (int, float):
         whole = isinstance(value, int)

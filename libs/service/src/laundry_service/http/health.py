@@ -12,10 +12,10 @@ CHECK_TIMEOUT_S = 2.0
 
 @dataclass(frozen=True)
 class Check:
-    """One thing to look at.
+    """One health check.
 
     Attributes:
-        probe: raises or returns false when the thing is not well.
+        probe: raises or returns False on failure.
         required: if not, a failure is shown but the service stays ready (uploads go on without a broker).
     """
 

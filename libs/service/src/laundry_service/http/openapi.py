@@ -1,4 +1,4 @@
-"""The OpenAPI document says what is true: every problem that an operation can answer, in its media type."""
+"""Completes the OpenAPI document: every problem that an operation can answer, in its media type."""
 
 from typing import Any
 
@@ -26,7 +26,7 @@ WHY = {
 
 
 def document_problems(app: FastAPI) -> None:
-    """Let an app's ``openapi()`` tell of its problems."""
+    """Let an app's ``openapi()`` document its problems."""
     framework = app.openapi
 
     def openapi() -> dict[str, Any]:

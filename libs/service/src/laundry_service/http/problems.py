@@ -42,7 +42,7 @@ class ProblemDocument(BaseModel):
 
 
 class Problem(Exception):
-    """Raise it anywhere below an endpoint to answer with a problem document.
+    """Raise this anywhere below an endpoint to answer with a problem document.
 
     Args:
         status: the HTTP status.
@@ -85,13 +85,13 @@ def problem_response(problem: Problem, instance: str | None = None) -> JSONRespo
     context = trace.get_current_span().get_span_context()
     if context.is_valid:
         document["trace_id"] = format(context.trace_id, "032x")
-    # Said here too: the answer to a bug is made outside of every middleware.
+    # Set here too: the answer to an unhandled error bypasses every middleware.
     headers = {"Cache-Control": "no-store", **problem.headers}
     return ProblemResponse(document, problem.status, headers=headers, media_type=MEDIA_TYPE)
 
 
 class ProblemResponse(JSONResponse):
-    """Written so that whatever a caller sent can be quoted, be it no text or no number of JSON's."""
+    """Can quote whatever a caller sent, even lone surrogates and non-finite numbers."""
 
     def render(self, content: Any) -> bytes:
         """Write the document in UTF-8; half of a surrogate pair becomes a question mark."""
@@ -119,7 +119,7 @@ def _is_other_media_type(request: Request, error: RequestValidationError) -> boo
 
 
 def _methods_at(app: FastAPI, request: Request) -> list[str]:
-    """Methods of the resource at an address: as documented, else those of every route that would answer."""
+    """Methods of the resource at a path: those documented, else those of every matching route."""
     paths = app.openapi()["paths"]
     for template in sorted(paths, key=lambda template: template.count("{")):
         if re.fullmatch(re.sub(r"\{[^/]+\}", "[^/]+", template), request.url.path):
@@ -134,7 +134,7 @@ def _methods_at(app: FastAPI, request: Request) -> list[str]:
 
 def path_template(scope: Mapping[str, Any]) -> str | None:
     """Return the path of a request as its endpoint declares it; none before one is found."""
-    # An endpoint of a router that another router includes knows its own part of the path only.
+    # An endpoint of an included router knows only its own part of the path.
     whole = (scope.get("fastapi") or {}).get("effective_route_context")
     path = getattr(whole, "path", None) or getattr(scope.get("route"), "path", None)
     return path if isinstance(path, str) else None
@@ -181,7 +181,7 @@ def install_problems(app: FastAPI) -> None:
         code = HTTPStatus(error.status_code).phrase.lower().replace(" ", "-")
         headers = dict(error.headers or {})
         if error.status_code == 405:
-            # The framework tells those of the first route only.
+            # The framework lists those of the first route only.
             headers["Allow"] = ", ".join(_methods_at(app, request))
         problem = Problem(error.status_code, code, str(error.detail), headers=headers)
         _note(request, problem)
@@ -189,7 +189,7 @@ def install_problems(app: FastAPI) -> None:
 
     @app.exception_handler(ClientDisconnect)
     async def on_left(request: Request, _: ClientDisconnect) -> JSONResponse:
-        # Nobody reads this; it keeps those who leave, or are sent away, out of the log of bugs.
+        # Nobody reads this; it keeps disconnects out of the error log.
         return problem_response(Problem(400, "caller-gone", "The request did not end."), request.url.path)
 
     @app.exception_handler(Exception)

@@ -1,6 +1,6 @@
-"""uvicorn's HTTP/1.1 protocol with limits: it has none of its own for heads, slow callers or connections.
+"""uvicorn's HTTP/1.1 protocol with limits on heads, slow callers and connections, which it lacks.
 
-It leans on the insides of uvicorn's httptools protocol, so the range of its versions is pinned and the tests
+It relies on internals of uvicorn's httptools protocol, so the version range is pinned and the tests
 of every limit run on real sockets.
 """
 
@@ -20,23 +20,23 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from laundry_service.http.client_address import trusted
-from laundry_service.http.connections import REFUSED, Guard, Refusal
+from laundry_service.http.connections import REFUSED, ConnectionLimiter, Refusal
 from laundry_service.http.settings import HttpSettings
 
-# How long the rest of a body is still taken, and dropped, after its request was answered.
+# How long the rest of a body is drained after its request was answered.
 LINGER_S = 10.0
-# How long a refused caller may still send: closing at once would take the answer back (RFC 9112 §9.6).
+# How long a refused caller may still send: closing at once could discard the answer (RFC 9112 §9.6).
 REFUSED_LINGER_S = 2.0
 # Of what a connection sends; enough for 2 MB/s over 100 ms.
 KERNEL_BUFFER_BYTES = 256 * 1024
-# A chunk of one byte takes six; what a body wraps itself in beyond this is padding.
+# A chunk of one byte takes six; framing beyond that is padding.
 MAX_WRAPPING = 8
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    """One connection that keeps to the limits of its guard."""
+    """One connection that keeps to the limits that its server sets."""
 
-    guard: Guard
+    limiter: ConnectionLimiter
 
     def __init__(
         self,
@@ -45,9 +45,9 @@ class BoundedProtocol(HttpToolsProtocol):
         app_state: dict[str, Any],
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
-        """Begin as a connection that has asked nothing yet."""
+        """Start as a connection without a request."""
         super().__init__(config, server_state, app_state, _loop)
-        self.limits = self.guard.limits
+        self.limits = self.limiter.limits
         self.origin: str | None = None
         # When the phase began: waiting for a request, its head, or its body.
         self.since = self.loop.time()
@@ -74,11 +74,11 @@ class BoundedProtocol(HttpToolsProtocol):
         super().connection_made(transport)
         _bound_kernel_buffer(transport)
         self.origin = self._origin()
-        if (refusal := self.guard.admit(self)) is not None:
+        if (refusal := self.limiter.admit(self)) is not None:
             self.refuse(refusal)
 
     def _origin(self) -> str | None:
-        """Whose share of connections this one takes; none where a proxy stands for many."""
+        """The address that this connection counts against; None for a trusted proxy."""
         if self.client is None or trusted(self.client[0], self.limits.trusted_proxies):
             return None
         address = ipaddress.ip_address(self.client[0].partition("%")[0])
@@ -87,9 +87,9 @@ class BoundedProtocol(HttpToolsProtocol):
         return str(ipaddress.ip_network((address, 64), strict=False))
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Leave the guard."""
-        self.guard.leave(self)
-        # What was asked but not begun is not done for nobody.
+        """Free the place of the connection."""
+        self.limiter.leave(self)
+        # Requests not yet started are dropped: nobody is there to read the answer.
         self.pipeline.clear()
         super().connection_lost(exc)
         self._unset_keepalive_if_required()
@@ -119,7 +119,7 @@ class BoundedProtocol(HttpToolsProtocol):
                 )
             )
         except httptools.HttpParserUpgrade:
-            # Nothing here speaks another protocol; RFC 9110 lets the server go on with this one.
+            # No upgrade is supported here; RFC 9110 lets the server continue with HTTP/1.1.
             pass
 
     def _bound_wrapping(self, arrived: int) -> None:
@@ -138,7 +138,7 @@ class BoundedProtocol(HttpToolsProtocol):
         )
 
     def on_message_begin(self) -> None:
-        """Begin a request, unless too many wait already."""
+        """Begin a request, unless too many are waiting."""
         if len(self.pipeline) >= self.limits.http_pipelined:
             raise Refusal(
                 "too-many-pipelined", 429, "Too many requests wait on this connection. Wait for the answers."
@@ -148,7 +148,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self.since = self.loop.time()
 
     def on_url(self, url: bytes) -> None:
-        """Take a piece of the target."""
+        """Add a piece of the request target."""
         super().on_url(url)
         if len(self.url) > self.limits.http_request_line_bytes:
             raise Refusal(
@@ -158,7 +158,7 @@ class BoundedProtocol(HttpToolsProtocol):
             )
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Take a header; one that comes after the body is dropped, as nobody asked for trailers."""
+        """Add a header; trailers are dropped."""
         if self._in_body:
             return
         if len(self.headers) >= self.limits.http_headers:
@@ -176,7 +176,7 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
-        """Take a piece of a body."""
+        """Add a piece of the body."""
         self._body_bytes += len(body)
         self._last_body_at = self.loop.time()
         # uvicorn stops reading at the high-water mark; one read more may be under way.
@@ -192,7 +192,7 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
-        """Go on with the next request, or end where one was refused meanwhile."""
+        """Continue with the next request, or end if one was refused meanwhile."""
         if not self._in_body and not self._in_head:
             self.since = self.loop.time()
         super().on_response_complete()
@@ -229,7 +229,7 @@ class BoundedProtocol(HttpToolsProtocol):
             )
             return Refusal("body-after-answer", 408, "It was answered already.") if late else None
         if self.flow.read_paused:
-            # We do not read just now: that is no slowness of the caller.
+            # Reading is paused on our side: the caller is not slow.
             self.since += passed
             self._last_body_at += passed
             return None
@@ -246,7 +246,7 @@ class BoundedProtocol(HttpToolsProtocol):
         return None
 
     def _is_unread(self, now: float) -> bool:
-        """Whether the other side does not read what was written."""
+        """Whether the peer does not read what was written."""
         unsent = self.transport.get_write_buffer_size()
         if unsent:
             # What the kernel holds shows a slow reader's progress long before it asks for more.
@@ -278,17 +278,17 @@ class BoundedProtocol(HttpToolsProtocol):
             self.transport.abort()
         else:
             if answering:
-                # Its endpoint hears that nobody is there; what it says goes nowhere.
+                # Its endpoint sees a disconnect; what it still writes is dropped.
                 cycle.disconnected = True
                 cycle.message_event.set()
             self.flow.resume_reading()
             self.transport.write(refusal.answer())
             self.transport.write_eof()
-            self.guard.end(self)
+            self.limiter.end(self)
 
 
 def _unacknowledged(transport: asyncio.Transport) -> int:
-    """Bytes in the kernel that the other side has not confirmed (tcp(7), SIOCOUTQ); 0 where nobody tells."""
+    """Bytes in the kernel that the peer has not acknowledged (tcp(7), SIOCOUTQ); 0 where unknown."""
     held = bytearray(4)
     try:
         fcntl.ioctl(transport.get_extra_info("socket").fileno(), termios.TIOCOUTQ, held)
@@ -298,7 +298,7 @@ def _unacknowledged(transport: asyncio.Transport) -> int:
 
 
 def _bound_kernel_buffer(transport: asyncio.Transport) -> None:
-    """Keep the kernel from holding megabytes for who read quickly and then no more.
+    """Keep the kernel from buffering megabytes for a peer that read quickly and then stopped.
 
     What arrives needs no such bound: its buffer grows only as it is read.
     """
@@ -310,4 +310,4 @@ def _bound_kernel_buffer(transport: asyncio.Transport) -> None:
 
 def bounded_protocol(settings: HttpSettings) -> type[BoundedProtocol]:
     """Make the protocol class of one server, for ``uvicorn.Config(http=...)``."""
-    return type("BoundedProtocol", (BoundedProtocol,), {"guard": Guard(settings)})
+    return type("BoundedProtocol", (BoundedProtocol,), {"limiter": ConnectionLimiter(settings)})

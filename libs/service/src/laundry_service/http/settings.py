@@ -1,4 +1,4 @@
-"""What one caller may take of a server before anybody knows who it is: the numbers only."""
+"""Limits on what a caller may use before authentication: the settings."""
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -7,7 +7,7 @@ from laundry_service.http.client_address import LOOPBACK, Networks
 
 
 class HttpSettings(BaseSettings):
-    """Settings of whatever answers HTTP: where it listens, whom it believes and what it bears."""
+    """Settings of every HTTP server: where it listens, which proxies it trusts, and its limits."""
 
     # An error of the settings is logged, and the value that is wrong may be a secret.
     model_config = SettingsConfigDict(

@@ -1,7 +1,7 @@
-"""Text from outside that a database, an event or a log can hold: UTF-8, and no NUL.
+"""Restricts incoming text to what a database, an event or a log can hold: UTF-8 without NUL.
 
 PostgreSQL stores neither a NUL nor half of a surrogate pair; JSON can say both. Bodies inherit from
-``RequestBody``; ``PlainAddress`` looks at paths and queries.
+``RequestBody``; ``UrlValidation`` looks at paths and queries.
 """
 
 import math
@@ -41,7 +41,7 @@ def why_not_storable(value: Any, depth: int = 0) -> str | None:
 
 
 class RequestBody(BaseModel):
-    """What every JSON body from outside inherits: nothing in it is more than a database can take."""
+    """Base of every JSON request body: rejects values that the database cannot store."""
 
     @model_validator(mode="before")
     @classmethod
@@ -51,8 +51,8 @@ class RequestBody(BaseModel):
         return value
 
 
-class PlainAddress:
-    """ASGI middleware: an address is UTF-8 without NUL, and the same with a slash at its end.
+class UrlValidation:
+    """ASGI middleware: paths and queries are UTF-8 without NUL, and a trailing slash is ignored.
 
     A redirect to the address without the slash would lose the body of an upload.
     """
@@ -62,7 +62,7 @@ class PlainAddress:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Refuse an address that is none, else pass the request on."""
+        """Refuse a path or query that is not valid text, else pass the request on."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return

@@ -1,7 +1,7 @@
-"""How often one person, one device and one address may do something.
+"""Rate limits per person, per device and per address.
 
 Counted in the memory of each replica: N replicas let through up to N times as much. What that costs in memory
-is bounded; under a flood of names those that were seen least lately are forgotten.
+is bounded; under a flood of names the least recently seen are forgotten.
 """
 
 import ipaddress
@@ -30,7 +30,7 @@ LimitName = Literal[
     "forged-tokens",
 ]
 FORGED: LimitName = "forged-tokens"
-# Names that are remembered of each kind, at about 400 bytes each.
+# Names remembered per kind, at about 400 bytes each.
 MAX_NAMES = 20_000
 UNKNOWN = "unknown"
 IPV6_PREFIX = 64
@@ -63,7 +63,7 @@ Rate = Annotated[str, AfterValidator(_checked)]
 
 
 class Allowance(BaseModel):
-    """Rates such as ``120/m``: so many at once, and again over each minute. None means without a limit."""
+    """Rates such as ``120/m``: a burst of 120, refilled over a minute. None means unlimited."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -71,7 +71,7 @@ class Allowance(BaseModel):
     address: Rate | None = None
 
 
-# What people and machines do, with room; behind one address there is a whole branch.
+# Ordinary use with headroom; a whole branch may share one address.
 DEFAULTS: Mapping[LimitName, Allowance] = {
     "uploads": Allowance(person="120/m", address="1200/m"),
     "confirmations": Allowance(person="600/m", address="6000/m"),
@@ -85,12 +85,12 @@ DEFAULTS: Mapping[LimitName, Allowance] = {
 
 
 class RateLimits:
-    """Counts what is done, by person and by address, and refuses what is too much."""
+    """Counts requests by person and by address, and refuses what exceeds the limits."""
 
     def __init__(
         self, allowances: Mapping[LimitName, Allowance] | None = None, *, max_names: int = MAX_NAMES
     ) -> None:
-        """Take what differs from the defaults."""
+        """Override the defaults with ``allowances``."""
         # Apart, so that a flood of addresses makes no person's count forgotten.
         persons, addresses, forgers = (MemoryStore(options={"MAX_SIZE": max_names}) for _ in range(3))
         found = {**DEFAULTS, **(allowances or {})}
@@ -114,7 +114,7 @@ class RateLimits:
             if method in READING:
                 return
             name = "other-changes"
-        # The person's first: what one person does too much must not use up the address of the others.
+        # The person's limit first: one person's excess must not use up the shared address's limit.
         _take(self._persons[name], f"{name}:{principal.role}:{principal.sub}", name, "you")
         _take(self._addresses[name], f"{name}:{grouped(address)}", name, "your address")
 
@@ -133,7 +133,7 @@ class RateLimits:
 
 
 def grouped(address: str) -> str:
-    """Return what an address is counted under: a customer of a provider has at least a /64 of IPv6."""
+    """Return the key an address is counted under; for IPv6 its /64, the least a customer gets."""
     try:
         # Without the zone of a link-local address, which is a name of this machine's own.
         found = ipaddress.ip_address(address.partition("%")[0])
@@ -149,7 +149,7 @@ def grouped(address: str) -> str:
 def _throttle(rate: str | None, store: MemoryStore) -> Throttled | None:
     if rate is None:
         return None
-    # GCRA: one number a name, and no edge of a window to wait for.
+    # GCRA: one number per name, and no window edges.
     return Throttled(using=RateLimiterType.GCRA.value, quota=_parse(rate), store=store)
 
 

@@ -1,4 +1,4 @@
-"""How many streams may be open: in all, and for each person, branch or address, so that none takes all."""
+"""Limits on open streams: in total, and per person, branch or address."""
 
 import contextlib
 from collections import Counter
@@ -23,15 +23,15 @@ _WORDS = {
 }
 
 
-class NoSeat(Exception):
-    """A limit is reached. ``limit`` is its name."""
+class TooManyStreams(Exception):
+    """A limit is reached; ``limit`` is its name."""
 
     def __init__(self, limit: str) -> None:
         super().__init__(limit)
         self.limit = limit
 
     def problem(self) -> Problem:
-        """Say so to the caller."""
+        """Return the 429 for the caller."""
         return Problem(
             429,
             "too-many-streams",
@@ -41,8 +41,8 @@ class NoSeat(Exception):
         )
 
 
-class Seats:
-    """Counts what is open against limits by name: ``Seats({"person": 6, "process": 3000})``."""
+class StreamLimiter:
+    """Counts what is open against limits by name: ``StreamLimiter({"person": 6, "process": 3000})``."""
 
     def __init__(self, at_most: Mapping[str, int]) -> None:
         """Take each limit's name and how many of one holder may be open."""
@@ -50,20 +50,20 @@ class Seats:
         self._taken: Counter[tuple[str, str]] = Counter()
 
     @contextlib.contextmanager
-    def taken(self, holders: Iterable[tuple[str, str]]) -> Iterator[None]:
-        """Hold a seat for the length of the block.
+    def slot(self, holders: Iterable[tuple[str, str]]) -> Iterator[None]:
+        """Hold a slot for the length of the block.
 
         Args:
             holders: under which limits it counts, and for whom: ``("person", "kim")``.
 
         Raises:
-            NoSeat: one of them has as many as it may.
+            TooManyStreams: one of them has as many as it may.
         """
         holders = list(holders)
         for limit, who in holders:
             if self._taken[limit, who] >= self._at_most[limit]:
                 REFUSED.labels(limit).inc()
-                raise NoSeat(limit)
+                raise TooManyStreams(limit)
         self._taken.update(holders)
         OPEN.inc()
         try:

@@ -1,18 +1,18 @@
-"""The servers that a consumer's messages need, as ``laundry_events`` wants to know them."""
+"""The dependencies of a consumer, as ``laundry_events`` expects them."""
 
-from laundry_events import Need
+from laundry_events import Dependency
 from laundry_service.storage.database import Database
 from laundry_service.storage.object_store import ObjectStore, ObjectStoreUnavailable
 from laundry_service.storage.outages import is_outage
 
 
-def needs_database(database: Database) -> Need:
+def database_dependency(database: Database) -> Dependency:
     """Hold messages while the service's PostgreSQL is away."""
-    return Need("postgresql", _comes_from_outage, database.ping)
+    return Dependency("postgresql", _comes_from_outage, database.ping)
 
 
 def _comes_from_outage(error: BaseException) -> bool:
-    """Whether an outage is the error or what led to it: services give it names of their own."""
+    """Whether an outage is the error or one of its causes: services wrap it in their own errors."""
     found: BaseException | None = error
     while found is not None:
         if is_outage(found):
@@ -21,6 +21,6 @@ def _comes_from_outage(error: BaseException) -> bool:
     return False
 
 
-def needs_object_store(store: ObjectStore) -> Need:
+def object_store_dependency(store: ObjectStore) -> Dependency:
     """Hold messages while S3 is away."""
-    return Need("s3", lambda error: isinstance(error, ObjectStoreUnavailable), store.ping)
+    return Dependency("s3", lambda error: isinstance(error, ObjectStoreUnavailable), store.ping)

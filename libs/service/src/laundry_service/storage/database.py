@@ -26,14 +26,14 @@ class Database:
         """
         self.url = url
         locks = {} if lock_timeout_s is None else {"lock_timeout": f"{lock_timeout_s * 1000:.0f}"}
-        # No overflow: connections beyond the pool would be opened and thrown away again and again under load,
+        # No overflow: connections beyond the pool would be opened and closed constantly under load,
         # and opening one costs more than waiting for one.
         self.engine: AsyncEngine = create_async_engine(
             url,
             pool_size=pool,
             max_overflow=0,
             pool_timeout=10,
-            # An error names its statement, not the tokens and names that were in it.
+            # Errors show the statement but not its parameters, which may hold tokens or names.
             hide_parameters=True,
             connect_args={"timeout": 5, "command_timeout": 30, "server_settings": locks},
         )
@@ -46,15 +46,15 @@ class Database:
         return self._sessions.begin()
 
     def session(self) -> AsyncSession:
-        """Open a session to read with."""
+        """Open a session for reading."""
         return self._sessions()
 
     def single(self) -> AbstractAsyncContextManager[AsyncConnection]:
-        """Open a connection where each statement is its own transaction: one round trip, not three."""
+        """Open an autocommit connection: one round trip per statement instead of three."""
         return self._autocommit.connect()
 
     async def ping(self) -> bool:
-        """Ask the database something."""
+        """Run a trivial query, as a health check."""
         async with self.single() as connection:
             await connection.execute(text("SELECT 1"))
         return True
@@ -66,6 +66,6 @@ class Database:
 
 def _replace_closed(connection: Any, _record: Any, _proxy: Any) -> None:
     # The driver knows at once when the server hangs up, so a restarted database costs no failed request;
-    # asking the server before each use would cost three round trips more.
+    # a ping before each use would cost three more round trips.
     if connection.driver_connection.is_closed():
         raise DisconnectionError

@@ -1,7 +1,8 @@
 """Photos and models in S3, without blocking the event loop.
 
-Whole objects go by a URL that boto3 signs and urllib3 requests: a third of the processor time of boto3's own
-``get_object`` (0.8 ms against 2.2 for a photo of 500 KB), and every photo is stored once and fetched once.
+Whole objects are transferred through a URL that boto3 signs and urllib3 requests: a third of the processor
+time of boto3's own ``get_object`` (0.8 ms against 2.2 for a photo of 500 KB), and every photo is stored once
+and fetched once.
 """
 
 import asyncio
@@ -38,7 +39,7 @@ MISSING = {"404", "NoSuchKey", "NotFound"}
 SIGNATURE = re.compile(r"\?X-Amz-\S*")
 CODE = re.compile(rb"<Code>(\w+)</Code>")
 
-# It tells of each retry with the whole URL.
+# It logs each retry with the whole signed URL.
 logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
 
 
@@ -54,7 +55,7 @@ class ObjectStore:
     """A bucket. Every call has a timeout; only what comes back within a second is retried here."""
 
     def __init__(self, settings: ObjectStoreSettings, *, threads: int = 8) -> None:
-        """Take the address, the bucket and the keys from the settings."""
+        """Connect to the bucket named in the settings."""
         self.bucket = settings.s3_bucket
         self._client: Any = boto3.client(
             "s3",
@@ -93,7 +94,7 @@ class ObjectStore:
         try:
             return await asyncio.get_running_loop().run_in_executor(self._threads, work)
         except (urllib3.exceptions.HTTPError, BotoCoreError, OSError) as error:
-            # Not chained: urllib3's errors may tell the whole URL, which is a key for as long as it is good.
+            # Not chained: urllib3's errors may contain the signed URL, which grants access while it is valid.
             raise ObjectStoreUnavailable(_without_signature(error)) from None
 
     def _sign(self, name: str, key: str, **more: str) -> str:
@@ -117,7 +118,7 @@ class ObjectStore:
         """Store an object.
 
         Raises:
-            ObjectStoreUnavailable: it is not known to be stored.
+            ObjectStoreUnavailable: it may not be stored.
         """
         await self._in_thread(lambda: self._put(key, body, media_type))
 
@@ -140,11 +141,11 @@ class ObjectStore:
             async with asyncio.timeout(GET_S):
                 return await self._in_thread(lambda: self._get_whole(key, max_bytes))
         except TimeoutError:
-            # The thread goes on until its socket is silent for long enough, or all is read.
+            # The thread continues until its socket times out, or everything is read.
             raise ObjectStoreUnavailable(f"get: {key} was not fetched within {GET_S:g} s") from None
 
     def _get_whole(self, key: str, max_bytes: int) -> bytes:
-        """Ask again when the answer breaks off: urllib3 retries no body, and objects are written anew."""
+        """Retry when the answer breaks off: urllib3 does not retry bodies."""
         for pause in BROKEN_OFF_PAUSES_S:
             try:
                 return self._get(key, max_bytes)
@@ -206,7 +207,7 @@ class ObjectStore:
         await self._call("delete_object", Bucket=self.bucket, Key=key)
 
     async def ping(self) -> bool:
-        """Ask for the bucket."""
+        """Check that the bucket is reachable."""
         await self._call("head_bucket", Bucket=self.bucket)
         return True
 

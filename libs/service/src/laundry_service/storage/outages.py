@@ -1,4 +1,4 @@
-"""A database that is away is no bug of ours: the caller hears 503 and may try again."""
+"""A database outage is not a bug: the caller gets 503 and may try again."""
 
 import sys
 
@@ -14,7 +14,7 @@ VALUE_REFUSED = "22"
 # SQLSTATEs of a server that is away, full, read-only, starting or going down: trying again can help.
 AWAY = ("08", "25006", "53", "57P")
 
-# SQLSTATEs of two who want the same rows: waited too long for a lock, a deadlock, a lost race.
+# SQLSTATEs of contention: lock timeout, deadlock, serialization failure.
 CONTENTION = ("55P03", "40P01", "40001")
 BUSY_AGAIN_S = 1
 
@@ -22,7 +22,7 @@ log = structlog.get_logger(__name__)
 
 
 def is_contention(error: BaseException) -> bool:
-    """Whether the database is well and only the rows that were asked for are held by somebody else."""
+    """Whether the database is fine and only the requested rows are locked by somebody else."""
     state = getattr(getattr(error, "orig", error), "sqlstate", None)
     return state in CONTENTION
 
@@ -36,7 +36,7 @@ def is_outage(error: BaseException) -> bool:
 
         if isinstance(error, exc.DBAPIError):
             lost = isinstance(error, (exc.OperationalError, exc.InterfaceError))
-            # A server that starts refuses the login, which the driver takes for no lost connection.
+            # A starting server refuses the login, which the driver does not report as a lost connection.
             state = str(getattr(error.orig, "sqlstate", None) or "")
             return error.connection_invalidated or lost or state.startswith(AWAY)
         if isinstance(error, exc.TimeoutError):
@@ -47,7 +47,7 @@ def is_outage(error: BaseException) -> bool:
 def is_unstorable(error: BaseException) -> bool:
     """Whether a value was refused, by the driver or by the server: class 22, data exception.
 
-    The net below the checks of bodies, addresses and cursors: it is the request's fault, not ours.
+    A safety net below the checks of bodies, paths and cursors: the request is at fault, not the service.
     """
     said_by = (getattr(error, "orig", None), error.__cause__)
     return any(str(getattr(each, "sqlstate", None) or "").startswith(VALUE_REFUSED) for each in said_by)

@@ -12,10 +12,10 @@ import structlog
 from opentelemetry import trace
 
 
-class Seldom(logging.Filter):
-    """Lets libraries say the same thing once a minute.
+class RateLimitFilter(logging.Filter):
+    """Rate-limits repeated log lines of libraries to one a minute.
 
-    While the broker is away each connection tells of every attempt, two lines a second.
+    While the broker is down, each connection logs every attempt: two lines a second.
     """
 
     def __init__(
@@ -29,7 +29,7 @@ class Seldom(logging.Filter):
         self._left_out: Counter[tuple[str, int]] = Counter()
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether a record is told; one that is also says how many were not."""
+        """Whether to emit a record; an emitted one also says how many were suppressed."""
         if record.name.partition(".")[0] not in self._libraries:
             return True
         # Texts differ by addresses and times; where they come from does not.
@@ -55,7 +55,7 @@ def _add_trace(_: Any, __: str, entry: structlog.typing.EventDict) -> structlog.
     return entry
 
 
-# One list for the life of the process: loggers keep the one that they were first used with.
+# One list for the life of the process: loggers keep the processors they were first used with.
 _processors: list[structlog.typing.Processor] = []
 
 
@@ -83,7 +83,7 @@ def configure_logging(service: str, level: str = "INFO") -> None:
         return entry
 
     if isinstance(sys.stdout, io.TextIOWrapper):
-        # What a stranger sent may hold half a surrogate pair; for that no line should be lost.
+        # Untrusted text may hold a lone surrogate; that must not lose the line.
         sys.stdout.reconfigure(errors="backslashreplace")
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(
@@ -97,7 +97,7 @@ def configure_logging(service: str, level: str = "INFO") -> None:
             ],
         )
     )
-    handler.addFilter(Seldom("aio_pika", "aiormq"))
+    handler.addFilter(RateLimitFilter("aio_pika", "aiormq"))
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level)

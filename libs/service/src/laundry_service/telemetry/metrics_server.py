@@ -1,7 +1,7 @@
-"""Prometheus metrics on a port of their own, which no ingress leads to."""
+"""Prometheus metrics on a separate port, which no ingress exposes."""
 
 import asyncio
-import contextlib
+import math
 
 import structlog
 import uvicorn
@@ -9,6 +9,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.types import Receive, Scope, Send
 from uvicorn.server import ServerState
 
+from laundry_service.background.task import BackgroundTask
 from laundry_service.http.protocol import BoundedProtocol, bounded_protocol
 from laundry_service.http.settings import HttpSettings
 
@@ -34,8 +35,8 @@ async def answer(scope: Scope, receive: Receive, send: Send) -> None:
     await send({"type": "http.response.body", "body": body})
 
 
-class MetricsPort:
-    """Answers ``/metrics`` in the process's own event loop; a port that is taken holds nothing up."""
+class MetricsServer:
+    """Serves ``/metrics`` in the process's own event loop; a port in use delays nothing else."""
 
     def __init__(self, settings: HttpSettings) -> None:
         """Take where to listen; port 0 means nowhere."""
@@ -46,12 +47,12 @@ class MetricsPort:
         self._protocol = bounded_protocol(bounds)
         self._state = ServerState()
         self._server: asyncio.Server | None = None
-        self._opening: asyncio.Task[None] | None = None
+        self._opening = BackgroundTask("metrics port", self._try_again, every_s=TRY_AGAIN_S, at_once=False)
 
     async def start(self) -> None:
         """Listen, or try again in the background."""
         if self._port and not await self._open():
-            self._opening = asyncio.create_task(self._keep_trying(), name="metrics port")
+            await self._opening.start()
 
     async def _open(self) -> bool:
         config = uvicorn.Config(answer, log_config=None, access_log=False, ws="none", proxy_headers=False)
@@ -74,19 +75,15 @@ class MetricsPort:
             return False
         return True
 
-    async def _keep_trying(self) -> None:
-        while True:
-            await asyncio.sleep(TRY_AGAIN_S)
-            if await self._open():
-                log.info("metrics are there", port=self._port)
-                return
+    async def _try_again(self) -> float:
+        if not await self._open():
+            return TRY_AGAIN_S
+        log.info("metrics are there", port=self._port)
+        return math.inf
 
     async def stop(self) -> None:
         """Stop listening, and close what is open."""
-        if self._opening is not None:
-            self._opening.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._opening
+        await self._opening.stop()
         if self._server is not None:
             self._server.close()
             for connection in list(self._state.connections):

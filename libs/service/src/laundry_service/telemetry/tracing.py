@@ -28,7 +28,7 @@ def configure_tracing(service: str, version: str) -> None:
     trace.set_tracer_provider(provider)
 
 
-# What a caller may put a token or a cookie into, should somebody let headers be captured.
+# Headers that may hold a token or a cookie, in case header capture is enabled.
 SECRET_HEADERS = ["authorization", "proxy-authorization", "cookie", "set-cookie", ".*token.*", ".*secret.*"]
 WITH_QUERY = ("http.url", "http.target", "url.full")
 
@@ -45,7 +45,7 @@ def trace_requests(app: FastAPI) -> None:
 
 
 def _without_query(span: trace.Span, _: dict[str, Any]) -> None:
-    """Leave out of a span what a caller wrote behind the question mark: by mistake that may be a token."""
+    """Remove the query string from a span: it may hold a token by mistake."""
     if not span.is_recording() or not isinstance(span, ReadableSpan):
         return
     attributes = span.attributes or {}

@@ -14,7 +14,7 @@ from typing import Any
 import uvloop
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from laundry_events import EventConsumer, EventMeta, Publisher, Relay, first_time, make_broker
+from laundry_events import EventConsumer, EventMeta, Publisher, Relay, claim_once, make_broker
 from laundry_events.envelope import OutgoingEvent
 from laundry_events.events import PreferenceCreated
 from laundry_lab.bench import bare_clients, synchronous
@@ -129,7 +129,7 @@ async def consume(order: dict[str, Any], end: asyncio.Event) -> dict[str, Any]:
             raise RuntimeError("asked to fail")
         if engine is not None:
             async with engine.begin() as connection:
-                await first_time(connection, "bench", meta.id)
+                await claim_once(connection, "bench", meta.id)
         if work_s:
             await asyncio.sleep(work_s)
         ended.append(time.monotonic_ns())

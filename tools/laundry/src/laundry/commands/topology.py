@@ -67,7 +67,7 @@ def show(
             f"{queue.max_length:,}, {queue.max_bytes // MIB:,} MiB"
             if queue.dead
             else f"{queue.max_bytes // MIB:,} MiB",
-            f"{queue.dead_max_bytes // MIB:,} MiB{', then the oldest go' if queue.strangers else ''}"
+            f"{queue.dead_max_bytes // MIB:,} MiB{', then the oldest go' if queue.untrusted else ''}"
             if queue.dead
             else "-",
         )
