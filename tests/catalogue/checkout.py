@@ -17,9 +17,10 @@ from laundry.demo.client import People, Services
 from laundry_servers.identity import LocalIdentity
 
 ROOT = Path(__file__).parents[2]
-LEFT_OUT = shutil.ignore_patterns(
-    ".git", ".venv*", "var", "build", "dist", "node_modules", "__pycache__", "*.pyc", "*.egg-info",
-    ".*_cache", ".hypothesis", "uv.lock",
+NOT_COPIED = shutil.ignore_patterns(".git", ".venv*", "var", "build", "dist", "node_modules", ".hypothesis")
+NOT_COMPARED = shutil.ignore_patterns(
+    ".git", ".venv*", "var", "build", "dist", "node_modules", ".hypothesis", "__pycache__", ".*_cache",
+    "*.egg-info", "uv.lock",
 )  # fmt: skip
 
 
@@ -32,7 +33,8 @@ class Checkout:
     @classmethod
     def of(cls, source: Path, target: Path) -> "Checkout":
         """Copy a repository, and give the copy an interpreter that finds its packages before ours."""
-        shutil.copytree(source, target, ignore=LEFT_OUT, symlinks=True)
+        # With what was compiled and checked: files keep their times, so it holds for the copy too.
+        shutil.copytree(source, target, ignore=NOT_COPIED, symlinks=True)
         made = cls(target)
         venv.create(target / ".venv", symlinks=True)
         made.install()
@@ -63,7 +65,12 @@ class Checkout:
         done = subprocess.run(
             [str(self.root / ".venv" / "bin" / "python"), "-m", *arguments],
             cwd=self.root,
-            env={**inherited, **(environment or {})},
+            # Programs that come with what is installed here, such as rclone.
+            env={
+                **inherited,
+                "PATH": f"{inherited['PATH']}:{Path(sys.prefix) / 'bin'}",
+                **(environment or {}),
+            },
             capture_output=True,
             text=True,
             timeout=timeout_s,
@@ -94,7 +101,7 @@ class Checkout:
 def _files(root: Path) -> set[str]:
     found: set[str] = set()
     for folder, folders, files in os.walk(root):
-        ignored = LEFT_OUT(folder, [*folders, *files])
+        ignored = NOT_COMPARED(folder, [*folders, *files])
         folders[:] = [name for name in folders if name not in ignored]
         found |= {str((Path(folder) / name).relative_to(root)) for name in files if name not in ignored}
     return found

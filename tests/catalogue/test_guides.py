@@ -1,5 +1,6 @@
-"""A new service is its folder, the catalogue and the topology: everything else follows, and it works."""
+"""What the guides say is all there is to do: a new service and a new event are made in a copy, and work."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -7,11 +8,14 @@ import yaml
 
 from laundry.deploy import tools
 from laundry_servers.addresses import BrokerAddress, DatabaseAddress, ObjectStoreAddress
+from laundry_testing.messaging import eventually
+from tests.catalogue import guides
 from tests.catalogue.checkout import ROOT, Checkout
-from tests.catalogue.conftest import NAME
 
 pytestmark = pytest.mark.timeout(400)
 
+NAME = "worn-machines"
+GUIDE = ROOT / "docs" / "how-to" / "add-an-event.md"
 BY_HAND = {
     "libs/catalogue/src/laundry_catalogue/services.py",
     "libs/events/src/laundry_events/topology.py",
@@ -28,9 +32,39 @@ MADE = {
     f"docs/api/{NAME}.openapi.json",
 }
 """What ``make contracts`` writes."""
+SCHEMA = "libs/events/src/laundry_events/schemas/EquipmentRetired.v1.json"
+"""What ``make contracts`` writes, besides what a new service had it write."""
+PRODUCER, CONSUMER = "services/monitoring/", f"services/{NAME}/"
+SAMPLE = {
+    "equipment_id": "washer-1",
+    "branch_id": "b1",
+    "kind": "washer",
+    "recorded_at": "2026-05-01T12:00:00Z",
+    "fault_code": "E21",
+    "metrics": {},
+}
 
 
-def test_nothing_else_is_touched(with_service: Checkout) -> None:
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that every user may enter: PostgreSQL does not run as root."""
+    folder = tmp_path_factory.mktemp("checkouts")
+    for part in (folder, folder.parent):
+        part.chmod(0o755)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def with_service(folder: Path) -> Checkout:
+    """A copy with one service more."""
+    checkout = Checkout.of(ROOT, folder / "with-service")
+    checkout.run("laundry.cli", "new", "service", NAME)
+    checkout.install()
+    checkout.contracts()
+    return checkout
+
+
+def test_a_service_touches_its_folder_the_catalogue_and_the_topology(with_service: Checkout) -> None:
     changed = with_service.changed_from(ROOT)
     assert {name for name in changed if not name.startswith(f"services/{NAME}/")} == BY_HAND | MADE
     for name in BY_HAND:
@@ -39,7 +73,7 @@ def test_nothing_else_is_touched(with_service: Checkout) -> None:
         assert all(line in lines for line in before), f"{name}: a line was changed or moved"
 
 
-def test_it_passes_lint_and_types(with_service: Checkout) -> None:
+def test_the_service_passes_lint_and_types(with_service: Checkout) -> None:
     sources = [f"services/{NAME}", *sorted(BY_HAND)]
     with_service.run("ruff", "format", "--check", *sources)
     with_service.run("ruff", "check", *sources)
@@ -81,7 +115,7 @@ def test_the_chart_deploys_it(with_service: Checkout) -> None:
 
 
 @pytest.mark.servers
-def test_its_own_tests_pass(
+def test_the_service_passes_its_own_tests(
     with_service: Checkout,
     rabbitmq: BrokerAddress,
     postgres: DatabaseAddress,
@@ -98,3 +132,60 @@ def test_its_own_tests_pass(
     }
     done = with_service.run("pytest", "-n0", "-q", f"services/{NAME}", environment=given, timeout_s=200)
     assert " passed" in done.stdout and "skipped" not in done.stdout
+
+
+@pytest.fixture(scope="module")
+def with_event(with_service: Checkout) -> Checkout:
+    """A copy with one service and one event more."""
+    checkout = Checkout.of(with_service.root, with_service.root.parent / "with-event")
+    guides.apply(GUIDE, checkout.root)
+    checkout.run("laundry_events.schemas")
+    return checkout
+
+
+def test_an_event_touches_itself_the_topology_and_both_sides(
+    with_service: Checkout, with_event: Checkout
+) -> None:
+    changed = with_event.changed_from(with_service.root) - {SCHEMA}
+    both_sides = {name for name in changed if name.startswith((PRODUCER, CONSUMER))}
+    assert changed - both_sides == {
+        "libs/events/src/laundry_events/events.py",
+        "libs/events/src/laundry_events/topology.py",
+        "libs/events/tests/messages/EquipmentRetired.v1.json",
+    }
+    assert len([name for name in both_sides if name.startswith(PRODUCER)]) == 1
+
+
+def test_the_event_passes_lint_types_and_the_promise(with_service: Checkout, with_event: Checkout) -> None:
+    changed = with_event.changed_from(with_service.root)
+    sources = sorted(name for name in changed if name.endswith(".py"))
+    with_event.run("ruff", "format", "--check", *sources)
+    with_event.run("ruff", "check", *sources)
+    with_event.run("mypy", "libs/events/src", f"{PRODUCER}src", f"{CONSUMER}src", timeout_s=300)
+    tests = ("libs/events/tests/test_schemas.py", "libs/catalogue/tests")
+    with_event.run("pytest", "-n0", "-q", "-p", "no:randomly", *tests)
+
+
+@pytest.mark.servers
+async def test_a_running_stack_counts_a_fault_and_forgets_a_retired_machine(with_event: Checkout) -> None:
+    async with with_event.stack("monitoring", NAME) as (services, people):
+        washer, owner = people.person("device", "washer-1", "b1"), people.person("owner", "owner-1", "b1")
+        operator = people.person("operator", "operator-1")
+        at = f"/{NAME}?branch_id=b1"
+
+        async def machines() -> list[dict[str, Any]]:
+            items: list[dict[str, Any]] = (await services.json("GET", "worn_machines", at, who=owner))[
+                "items"
+            ]
+            return items
+
+        await services.call("POST", "monitoring", "/telemetry", who=washer, json={"samples": [SAMPLE]})
+        (machine,) = await eventually(machines, what="the machine that failed")
+        assert (machine["equipment_id"], machine["faults"]) == ("washer-1", 1)
+
+        await services.call("DELETE", "monitoring", "/equipment/washer-1?branch_id=b1", who=operator)
+
+        async def forgotten() -> bool:
+            return await machines() == []
+
+        await eventually(forgotten, what="the retired machine's end")
