@@ -22,6 +22,7 @@ from laundry_events import (
     partition_watch,
 )
 from laundry_events.events import TaskRead
+from laundry_events.topology import PLAN
 from laundry_testing.messaging import Messaging, apply_plan, eventually
 
 pytestmark = pytest.mark.servers
@@ -92,7 +93,7 @@ def reading(task_id: str) -> TaskRead:
 async def taking(url: str, publisher: Publisher) -> AsyncIterator[list[str]]:
     """Consume readings; gives the ids of the tasks that were taken."""
     broker = make_broker(url, service="tests", graceful_timeout_s=1)
-    consumer = EventConsumer(broker, publisher, service="tests", service_version="1")
+    consumer = EventConsumer(broker, publisher, PLAN, service="tests", service_version="1")
     got: list[str] = []
 
     @consumer.on("task.read", TaskRead, prefetch=5)
@@ -143,7 +144,7 @@ async def test_a_handler_whose_own_call_was_cancelled_has_failed_like_any_other(
     messaging: Messaging, publisher: Publisher
 ) -> None:
     broker = make_broker(messaging.amqp_url, service="tests", graceful_timeout_s=1)
-    consumer = EventConsumer(broker, publisher, service="tests", service_version="1")
+    consumer = EventConsumer(broker, publisher, PLAN, service="tests", service_version="1")
     attempts: list[int] = []
 
     @consumer.on("task.read", TaskRead, prefetch=5)
@@ -273,7 +274,7 @@ async def test_a_consumer_that_the_broker_cancels_subscribes_again(
 
 async def test_a_message_that_is_too_large_dies_at_once(messaging: Messaging, publisher: Publisher) -> None:
     broker = make_broker(messaging.amqp_url, service="tests", graceful_timeout_s=1)
-    consumer = EventConsumer(broker, publisher, service="tests", service_version="1")
+    consumer = EventConsumer(broker, publisher, PLAN, service="tests", service_version="1")
 
     @consumer.on("task.read", TaskRead, prefetch=5)
     async def take(event: TaskRead, meta: EventMeta) -> None:

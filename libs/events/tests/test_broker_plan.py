@@ -18,7 +18,7 @@ def target(rabbitmq: BrokerAddress) -> Iterator[Target]:
     """A broker that follows the plan, in the plan's own virtual host; users are of the whole broker."""
     found = Target(rabbitmq.management_url, rabbitmq.username, rabbitmq.password)
     passwords = {service.name: f"password-of-{service.name}" for service in PLAN.services}
-    broker_plan.apply(found, passwords, nodes=1)
+    broker_plan.apply(found, PLAN, passwords, nodes=1)
     yield found
     with found.client() as client:
         client.delete(f"/api/vhosts/{VHOST}").raise_for_status()
@@ -27,9 +27,9 @@ def target(rabbitmq: BrokerAddress) -> Iterator[Target]:
 
 
 def test_a_broker_with_the_plan_agrees_with_it_however_often_it_is_applied(target: Target) -> None:
-    assert broker_plan.differences(target) == []
-    broker_plan.apply(target, None, nodes=1)
-    assert broker_plan.differences(target) == []
+    assert broker_plan.differences(target, PLAN) == []
+    broker_plan.apply(target, PLAN, None, nodes=1)
+    assert broker_plan.differences(target, PLAN) == []
 
 
 def test_every_departure_is_found_and_mended(target: Target) -> None:
@@ -46,7 +46,7 @@ def test_every_departure_is_found_and_mended(target: Target) -> None:
         policy["definition"]["max-length"] = 1
         change("PUT", f"/api/policies/{VHOST}/equipment.fault", **policy)
         change("DELETE", "/api/users/helper")
-    found = "\n".join(broker_plan.differences(target))
+    found = "\n".join(broker_plan.differences(target, PLAN))
     for expected in (
         "queues: task.read.dlq is missing",
         "bindings: laundry.events / task.read / task.read is missing",
@@ -58,13 +58,13 @@ def test_every_departure_is_found_and_mended(target: Target) -> None:
         assert expected in found, found
     with target.client() as client:
         client.delete(f"/api/queues/{VHOST}/stray").raise_for_status()
-    broker_plan.apply(target, {service.name: "other-password" for service in PLAN.services}, nodes=1)
-    assert broker_plan.differences(target) == []
+    broker_plan.apply(target, PLAN, {service.name: "other-password" for service in PLAN.services}, nodes=1)
+    assert broker_plan.differences(target, PLAN) == []
 
 
 def test_a_broker_without_the_plan_and_a_wrong_password_are_told_apart(rabbitmq: BrokerAddress) -> None:
     known = Target(rabbitmq.management_url, rabbitmq.username, rabbitmq.password)
-    assert broker_plan.differences(known) == [f"the virtual host {VHOST} is missing"]
+    assert broker_plan.differences(known, PLAN) == [f"the virtual host {VHOST} is missing"]
     stranger = Target(rabbitmq.management_url, rabbitmq.username, "wrong")
     with pytest.raises(PlanRefused, match="401"):
-        broker_plan.differences(stranger)
+        broker_plan.differences(stranger, PLAN)

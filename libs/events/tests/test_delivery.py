@@ -19,7 +19,8 @@ from laundry_events import (
 )
 from laundry_events.envelope import encode
 from laundry_events.events import ModelPromoted, TaskRead
-from laundry_events.topology import EVENTS_EXCHANGE, TELEMETRY_EXCHANGE
+from laundry_events.plan import EVENTS_EXCHANGE
+from laundry_events.topology import PLAN, TELEMETRY_EXCHANGE
 from laundry_testing.messaging import Messaging, eventually
 
 pytestmark = pytest.mark.servers
@@ -41,7 +42,7 @@ def reading(task_id: str = "t1") -> TaskRead:
 @pytest_asyncio.fixture
 async def consumer(messaging: Messaging, publisher: Publisher) -> AsyncIterator[EventConsumer]:
     broker = make_broker(messaging.amqp_url, service="tests", graceful_timeout_s=2)
-    yield EventConsumer(broker, publisher, service="tests", service_version="1")
+    yield EventConsumer(broker, publisher, PLAN, service="tests", service_version="1")
     await broker.stop()
 
 
@@ -115,7 +116,7 @@ async def test_a_drill_fails_only_where_drills_are_allowed(
 ) -> None:
     seen: list[str] = []
     broker = make_broker(messaging.amqp_url, service="tests", graceful_timeout_s=2)
-    consumer = EventConsumer(broker, publisher, service="tests", service_version="1", drills=drills)
+    consumer = EventConsumer(broker, publisher, PLAN, service="tests", service_version="1", drills=drills)
 
     @consumer.on("task.read", TaskRead, prefetch=5)
     async def handle(event: TaskRead, meta: EventMeta) -> None:
@@ -218,7 +219,7 @@ async def test_a_broadcast_reaches_every_reader(messaging: Messaging, publisher:
 
     for number in range(3):
         broker = make_broker(messaging.amqp_url, service=f"reader-{number}")
-        reader(number, EventConsumer(broker, publisher, service="tests", service_version="1"))
+        reader(number, EventConsumer(broker, publisher, PLAN, service="tests", service_version="1"))
         await broker.start()
         brokers.append(broker)
     await publisher.publish(

@@ -23,6 +23,7 @@ from laundry_events.broker import ConsumingBroker
 from laundry_events.circuit_breaker import FAILURES_TO_OPEN, CircuitBreaker, HoldEnded
 from laundry_events.events import TaskRead
 from laundry_events.poison import DEAD_LETTER_AT, HANDLE_ANYWAY_AT, ISOLATE_AT
+from laundry_events.topology import PLAN
 from laundry_testing.messaging import Messaging, eventually
 
 pytestmark = pytest.mark.servers
@@ -107,7 +108,9 @@ async def broker(messaging: Messaging) -> AsyncIterator[ConsumingBroker]:
 def consume(
     broker: ConsumingBroker, publisher: Publisher, *, dependencies: Sequence[Dependency] = ()
 ) -> EventConsumer:
-    return EventConsumer(broker, publisher, service="tests", service_version="1", dependencies=dependencies)
+    return EventConsumer(
+        broker, publisher, PLAN, service="tests", service_version="1", dependencies=dependencies
+    )
 
 
 async def test_suspects_wait_at_the_gate_together_and_not_one_behind_the_other(

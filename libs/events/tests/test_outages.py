@@ -11,6 +11,7 @@ from laundry_events import Dependency, EventConsumer, EventMeta, Publisher, Refu
 from laundry_events.broker import ConsumingBroker
 from laundry_events.circuit_breaker import CircuitBreaker, HoldEnded
 from laundry_events.events import TaskRead
+from laundry_events.topology import PLAN
 from laundry_testing.messaging import Messaging, eventually
 
 PREFETCH = 4
@@ -64,7 +65,9 @@ async def broker(messaging: Messaging) -> AsyncIterator[ConsumingBroker]:
 
 @pytest_asyncio.fixture
 async def consumer(broker: ConsumingBroker, publisher: Publisher, server: Server) -> EventConsumer:
-    return EventConsumer(broker, publisher, service="tests", service_version="1", dependencies=[server.need])
+    return EventConsumer(
+        broker, publisher, PLAN, service="tests", service_version="1", dependencies=[server.need]
+    )
 
 
 @pytest.mark.servers

@@ -9,9 +9,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from laundry_events import Outbox, Publisher, Refused, Relay, claim_once
 from laundry_events.inbox import claim_each_once, delete_expired
+from laundry_events.plan import EVENTS_EXCHANGE
 from laundry_events.relay import WAITING
 from laundry_events.tables import inbox, outbox
-from laundry_events.topology import EVENTS_EXCHANGE
 from laundry_testing.messaging import Messaging, eventually
 
 from .outbox_helpers import is_empty, limit_queue, reading, store, waiting

@@ -22,9 +22,9 @@ from structlog.testing import capture_logs
 from laundry_events import Publisher, Refused, Relay, outbox_rows
 from laundry_events.envelope import MAX_MESSAGE_BYTES, OutgoingEvent
 from laundry_events.outbox_rows import UnpublishableRow
+from laundry_events.plan import EVENTS_EXCHANGE
 from laundry_events.relay import WAITING, plain_dsn
 from laundry_events.tables import improve_outbox, outbox
-from laundry_events.topology import EVENTS_EXCHANGE
 from laundry_testing.messaging import Messaging, eventually
 
 from .outbox_helpers import is_empty, limit_queue, store, store_raw, waiting

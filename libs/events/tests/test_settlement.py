@@ -25,9 +25,10 @@ from laundry_events.envelope import MAX_MESSAGE_BYTES
 from laundry_events.errors import Unpublishable, Unroutable
 from laundry_events.events import TaskRead
 from laundry_events.in_flight import InFlight, held
+from laundry_events.plan import DEAD_EXCHANGE
 from laundry_events.republisher import Republisher
 from laundry_events.settlement import Settlement
-from laundry_events.topology import DEAD_EXCHANGE, PLAN, TELEMETRY_EXCHANGE
+from laundry_events.topology import PLAN, TELEMETRY_EXCHANGE
 from laundry_testing.messaging import Messaging, eventually
 
 TELEMETRY, READ = "telemetry.reported", "task.read"
@@ -59,7 +60,7 @@ async def copies(publisher: Publisher) -> AsyncIterator[Republisher]:
 
 
 def consume(broker: ConsumingBroker, publisher: Publisher) -> EventConsumer:
-    return EventConsumer(broker, publisher, service="tests", service_version="1")
+    return EventConsumer(broker, publisher, PLAN, service="tests", service_version="1")
 
 
 async def limit(messaging: Messaging, queue: str, **definition: Any) -> None:

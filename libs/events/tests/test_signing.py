@@ -24,8 +24,9 @@ from laundry_events.envelope import encode
 from laundry_events.errors import NotSigned
 from laundry_events.events import TaskRead
 from laundry_events.headers import SIGNATURE
+from laundry_events.plan import DEAD_EXCHANGE, REQUEUE_EXCHANGE
 from laundry_events.signing import MessageSigner
-from laundry_events.topology import DEAD_EXCHANGE, PLAN, REQUEUE_EXCHANGE, TELEMETRY_EXCHANGE
+from laundry_events.topology import PLAN, TELEMETRY_EXCHANGE
 from laundry_testing.messaging import Messaging, eventually
 
 KEY, OTHER = "k" * 32, "o" * 32
@@ -159,7 +160,7 @@ async def helper(messaging: Messaging, publisher: Publisher) -> AsyncIterator[He
     helper = Helper()
     broker = make_broker(messaging.amqp_url, service="tests", graceful_timeout_s=2)
     consumer = EventConsumer(
-        broker, publisher, service="tests", service_version="1", signer=MessageSigner(KEY)
+        broker, publisher, PLAN, service="tests", service_version="1", signer=MessageSigner(KEY)
     )
 
     @consumer.on(QUEUE, TaskRead, prefetch=5)

@@ -7,6 +7,7 @@ import httpx
 import pytest
 
 from laundry_events import EventConsumer, Publisher, in_flight, make_broker
+from laundry_events.topology import PLAN
 from laundry_service.app import Consuming, make_app
 from laundry_service.letters import message_signer
 from laundry_service.settings import ServiceSettings
@@ -71,7 +72,9 @@ async def test_a_consumer_that_settles_nothing_is_not_ready_and_one_that_is_held
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     broker = make_broker("amqp://nobody:nothing@127.0.0.1:9/", service="tests")
-    EventConsumer(broker, Publisher("amqp://127.0.0.1:9/", source="tests"), service="t", service_version="1")
+    EventConsumer(
+        broker, Publisher("amqp://127.0.0.1:9/", source="tests"), PLAN, service="t", service_version="1"
+    )
     assert broker.in_flight is not None
     broker.in_flight.watch("q", window=1)
     settings = ServiceSettings(

@@ -15,7 +15,8 @@ from laundry_dead_letters.dead_letter import DeadLetter
 from laundry_dead_letters.errors import BrokerAway, DeadLetterError
 from laundry_events import wire  # noqa: F401 - what lies there may be what no other client can decode
 from laundry_events.headers import short
-from laundry_events.topology import PLAN, REQUEUE_EXCHANGE, dead_queue
+from laundry_events.plan import REQUEUE_EXCHANGE, dead_queue
+from laundry_events.topology import PLAN
 
 TIMEOUT_S = 10.0
 KEPT = ("content_type", "content_encoding", "correlation_id", "type", "app_id", "timestamp")

@@ -22,8 +22,8 @@ from laundry_events.headers import (
     clean,
 )
 from laundry_events.moments import read_moment
+from laundry_events.plan import DELIVERY_LIMIT
 from laundry_events.poison import DELIVERY_COUNT
-from laundry_events.topology import DELIVERY_LIMIT
 
 UNSAID = "not-said"
 WORD_BYTES = 256

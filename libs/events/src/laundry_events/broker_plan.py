@@ -9,7 +9,7 @@ import httpx
 
 from laundry_events.definitions import definitions
 from laundry_events.errors import PlanRefused
-from laundry_events.topology import PLAN, VHOST
+from laundry_events.plan import Plan
 
 TIMEOUT_SECONDS = 60.0
 # Enough to find an entry again; the rest is compared.
@@ -38,25 +38,26 @@ class Target:
         )
 
 
-def apply(target: Target, passwords: Mapping[str, str] | None, *, nodes: int) -> None:
+def apply(target: Target, plan: Plan, passwords: Mapping[str, str] | None, *, nodes: int) -> None:
     """Import the plan; with ``passwords`` also the services' users. Raises PlanRefused."""
     with target.client() as client:
-        _checked(client.post("/api/definitions", json=definitions(passwords, nodes=nodes)))
-        vhost, user = quote(VHOST, safe=""), quote(target.username, safe="")
+        _checked(client.post("/api/definitions", json=definitions(plan, passwords, nodes=nodes)))
+        vhost, user = quote(plan.vhost, safe=""), quote(target.username, safe="")
         grant = {"configure": ".*", "write": ".*", "read": ".*"}
         _checked(client.put(f"/api/permissions/{vhost}/{user}", json=grant))
 
 
-def differences(target: Target) -> list[str]:
+def differences(target: Target, plan: Plan) -> list[str]:
     """Return what the broker lacks, has besides or has otherwise than planned; empty when it agrees."""
     with target.client() as client:
         nodes = len(_checked(client.get("/api/nodes")).json())
         known = {user["name"] for user in _checked(client.get("/api/users")).json()}
-        planned = definitions(dict.fromkeys(_planned_users(), "unused"), nodes=nodes)
-        vhost = quote(VHOST, safe="")
+        users = [service.name for service in plan.services]
+        planned = definitions(plan, dict.fromkeys(users, "unused"), nodes=nodes)
+        vhost = quote(plan.vhost, safe="")
         if client.get(f"/api/vhosts/{vhost}").status_code == 404:
-            return [f"the virtual host {VHOST} is missing"]
-        found: list[str] = [f"the user {name} is missing" for name in _planned_users() if name not in known]
+            return [f"the virtual host {plan.vhost} is missing"]
+        found: list[str] = [f"the user {name} is missing" for name in users if name not in known]
         for kind, identity in IDENTITY.items():
             path = (
                 f"/api/vhosts/{vhost}/{kind.replace('_', '-')}"
@@ -68,10 +69,6 @@ def differences(target: Target) -> list[str]:
             present = [entry for entry in present if not _is_builtin(kind, entry, target.username)]
             found += _compare(kind, identity, planned[kind], present)
     return found
-
-
-def _planned_users() -> list[str]:
-    return [service.name for service in PLAN.services]
 
 
 def _is_builtin(kind: str, entry: dict[str, Any], administrator: str) -> bool:

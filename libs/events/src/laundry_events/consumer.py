@@ -29,15 +29,15 @@ from laundry_events.errors import (
     PublishError,
     RequeueMessage,
 )
-from laundry_events.events import Event
+from laundry_events.event import Event
 from laundry_events.in_flight import InFlight, held
+from laundry_events.plan import Plan
 from laundry_events.poison import DEAD_LETTER_AT, HANDLE_ANYWAY_AT, PoisonIsolation, failed_deliveries
 from laundry_events.publisher import Publisher
 from laundry_events.received import check_size, drill, meta_of, raw_meta, text_headers
 from laundry_events.republisher import Republisher
 from laundry_events.settlement import CONSUMED, Settlement
 from laundry_events.signing import NOT_SIGNED, MessageSigner
-from laundry_events.topology import PLAN, Plan
 
 E = TypeVar("E", bound=Event)
 Handler = Callable[[E, EventMeta], Awaitable[None]]
@@ -65,10 +65,10 @@ class EventConsumer:
         self,
         broker: RabbitBroker,
         publisher: Publisher,
+        plan: Plan,
         *,
         service: str,
         service_version: str,
-        plan: Plan = PLAN,
         drills: bool = False,
         dependencies: Sequence[Dependency] = (),
         signer: MessageSigner | None = None,

@@ -4,7 +4,7 @@ from sqlalchemy import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from laundry_events.envelope import encode
-from laundry_events.events import Event
+from laundry_events.event import Event
 from laundry_events.tables import outbox
 
 

@@ -17,7 +17,7 @@ from aiormq.abc import AbstractChannel, AbstractConnection
 from prometheus_client import Counter
 
 from laundry_events.connection import abandon
-from laundry_events.topology import ALIVE_EXCHANGE, ALIVE_KEY, RETRY_EXCHANGE
+from laundry_events.plan import ALIVE_EXCHANGE, ALIVE_KEY, RETRY_EXCHANGE
 
 LOOK_EVERY_S = 5.0
 STALLED_S = 8.0

@@ -27,7 +27,7 @@ from prometheus_client import Counter
 
 from laundry_events.circuit_breaker import HoldEnded
 from laundry_events.in_flight import held
-from laundry_events.topology import DELIVERY_LIMIT
+from laundry_events.plan import DELIVERY_LIMIT
 
 ISOLATE_AT = 2
 HANDLE_ANYWAY_AT = DELIVERY_LIMIT // 2

@@ -22,8 +22,8 @@ from prometheus_client import Counter, Gauge
 from laundry_events.connection import RECONNECT_S, CancellableConnection, abandon, connection_url
 from laundry_events.envelope import CONTENT_TYPE, OutgoingEvent, encode
 from laundry_events.errors import BrokerUnavailable, Refused, Unroutable
-from laundry_events.events import Event
-from laundry_events.topology import EVENTS_EXCHANGE
+from laundry_events.event import Event
+from laundry_events.plan import EVENTS_EXCHANGE
 
 PERSISTENT = 2
 STALLED_S = 8.0

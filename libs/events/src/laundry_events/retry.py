@@ -26,7 +26,7 @@ from laundry_events.headers import (
     allowed,
     clean,
 )
-from laundry_events.topology import RETRY_DELAYS_S, dead_queue, retry_queue
+from laundry_events.plan import DEFAULT_RETRY_DELAYS_S, dead_queue, retry_queue
 
 MESSAGE_CHARS = 1_000
 
@@ -126,9 +126,9 @@ def next_move(
         }
     )
     permanent = isinstance(error, PermanentError)
-    if not permanent and attempt <= len(RETRY_DELAYS_S):
+    if not permanent and attempt <= len(DEFAULT_RETRY_DELAYS_S):
         kept[ATTEMPT] = attempt + 1
-        return Move(False, retry_queue(queue, RETRY_DELAYS_S[attempt - 1]), kept)
+        return Move(False, retry_queue(queue, DEFAULT_RETRY_DELAYS_S[attempt - 1]), kept)
     kept[ATTEMPT] = kept["x-attempts"] = min(attempt, LARGEST_COUNT)
     deaths = headers.get("x-delivery-count")
     if isinstance(deaths, int) and deaths > 0:

@@ -10,7 +10,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from laundry_events.events import EVENTS, Event
+from laundry_events.event import Event
+from laundry_events.events import EVENTS
 
 SCHEMAS = Path(__file__).parent / "schemas"
 PROSE = frozenset({"title", "description", "default", "examples"})

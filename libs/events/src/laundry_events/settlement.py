@@ -30,10 +30,10 @@ from laundry_events.headers import (
 )
 from laundry_events.ids import new_id
 from laundry_events.in_flight import UNSETTLED, InFlight, held
+from laundry_events.plan import DEAD_EXCHANGE, DEFAULT_RETRY_DELAYS_S, RETRY_EXCHANGE, dead_queue, retry_queue
 from laundry_events.republisher import Republisher
 from laundry_events.retry import Move, defer, next_move, now
 from laundry_events.signing import MessageSigner
-from laundry_events.topology import DEAD_EXCHANGE, RETRY_DELAYS_S, RETRY_EXCHANGE, dead_queue, retry_queue
 
 OWN_WORDS = frozenset(
     {
@@ -100,7 +100,7 @@ class Settlement:
     async def defer(self, message: RabbitMessage, queue: str) -> None:
         """Let others come first: a copy, without an attempt and without a count of deaths, joins the end."""
         headers = self._deferred_headers(message.raw_message, queue)
-        move = Move(False, retry_queue(queue, RETRY_DELAYS_S[-1]), headers)
+        move = Move(False, retry_queue(queue, DEFAULT_RETRY_DELAYS_S[-1]), headers)
         await self._settle(message, queue, move, outcome="put-off")
 
     async def give_back(self, message: RabbitMessage, queue: str, error: Exception) -> None:
@@ -175,7 +175,7 @@ class Settlement:
             log.warning("the dead letters are full; a message waits for room", full=move.queue)
             UNSETTLED.labels(queue, "dead-letters-full").inc()
             headers = self._deferred_headers(raw, queue)
-            await self._copy(raw, queue, Move(False, retry_queue(queue, RETRY_DELAYS_S[-1]), headers))
+            await self._copy(raw, queue, Move(False, retry_queue(queue, DEFAULT_RETRY_DELAYS_S[-1]), headers))
             return "put-off"
         return None
 

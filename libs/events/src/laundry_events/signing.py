@@ -19,7 +19,7 @@ from prometheus_client import Counter
 
 from laundry_events.errors import NotSigned
 from laundry_events.headers import ATTRIBUTE, DRILL, ORIGINAL_KEY, SIGNATURE, allowed
-from laundry_events.topology import REQUEUE_EXCHANGE
+from laundry_events.plan import REQUEUE_EXCHANGE
 
 VERSION = "v1"
 SHORTEST_KEY = 32

@@ -10,6 +10,7 @@ from ai_consumer.settings import Settings
 from ai_consumer.shadow import ShadowReader
 from ai_consumer.subscribers import subscribe
 from laundry_events import EventConsumer, Publisher, make_broker
+from laundry_events.topology import PLAN
 from laundry_reading.signing import TrustedKeys
 from laundry_service.app import make_app
 from laundry_service.health import Check
@@ -38,6 +39,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     consumer = EventConsumer(
         broker,
         publisher,
+        PLAN,
         service=settings.service_name,
         service_version=VERSION,
         drills=settings.drills,

@@ -13,6 +13,7 @@ from helper.submitting import Submitting
 from helper.subscribers import subscribe
 from helper.tables import TASKS_CHANNEL
 from laundry_events import EventConsumer, Outbox, Publisher, Relay, make_broker
+from laundry_events.topology import PLAN
 from laundry_service.app import make_app
 from laundry_service.background.periodic import Periodic
 from laundry_service.database import Database
@@ -38,6 +39,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     consumer = EventConsumer(
         broker,
         publisher,
+        PLAN,
         service=name,
         service_version=version,
         drills=settings.drills,

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from fastapi import FastAPI
 
 from laundry_events import EventConsumer, Outbox, Publisher, Relay, make_broker
+from laundry_events.topology import PLAN
 from laundry_service.app import make_app
 from laundry_service.audit.heads import EVERY_S, head_teller
 from laundry_service.audit.http import audit_router, head_of
@@ -66,6 +67,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     consumer = EventConsumer(
         broker,
         publisher,
+        PLAN,
         service=settings.service_name,
         service_version=VERSION,
         drills=settings.drills,

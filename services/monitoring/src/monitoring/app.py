@@ -5,6 +5,7 @@ import asyncio
 from fastapi import FastAPI
 
 from laundry_events import EventConsumer, Publisher, Relay, make_broker
+from laundry_events.topology import PLAN
 from laundry_service.app import make_app
 from laundry_service.audit.heads import EVERY_S, head_teller
 from laundry_service.audit.http import audit_router, head_of
@@ -40,6 +41,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     consumer = EventConsumer(
         broker,
         publisher,
+        PLAN,
         service=settings.service_name,
         service_version=version,
         drills=settings.drills,

@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 from fastapi import FastAPI
 
 from laundry_events import EventConsumer, Publisher, make_broker
+from laundry_events.topology import PLAN
 from laundry_service.app import make_app
 from laundry_service.background.periodic import Periodic
 from laundry_service.database import Database
@@ -55,6 +56,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     consumer = EventConsumer(
         broker,
         publisher,
+        PLAN,
         service=SERVICE,
         service_version=VERSION,
         drills=settings.drills,
@@ -116,6 +118,7 @@ def create_faults_app(settings: Settings | None = None) -> FastAPI:
     consumer = EventConsumer(
         broker,
         publisher,
+        PLAN,
         service=SERVICE,
         service_version=VERSION,
         drills=settings.drills,

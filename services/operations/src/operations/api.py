@@ -10,7 +10,8 @@ from fastapi import APIRouter, Depends, Query
 
 from laundry_dead_letters.actions import exported
 from laundry_dead_letters.errors import BrokerAway
-from laundry_events.topology import PLAN, dead_queue
+from laundry_events.plan import dead_queue
+from laundry_events.topology import PLAN
 from laundry_service.auth import Principal, require
 from laundry_service.cursors import MAX_INTEGER, BadCursor, read_cursor, write_cursor
 from laundry_service.problems import Problem

@@ -18,6 +18,8 @@ from fastapi import FastAPI
 
 from laundry.paths import PROJECT
 from laundry_events.asyncapi import asyncapi
+from laundry_events.events import EVENTS
+from laundry_events.topology import PLAN
 from laundry_reading.signing import SigningKey
 
 FOLDER = PROJECT / "docs" / "api"
@@ -69,7 +71,9 @@ def openapi(package: str) -> dict[str, Any]:
 def documents() -> dict[str, str]:
     """Return every document by its file name, as it is committed."""
     made = {f"{package.replace('_', '-')}.openapi.json": openapi(package) for package in SERVICES}
-    made["events.asyncapi.json"] = asyncapi(metadata.version("laundry-events"))
+    made["events.asyncapi.json"] = asyncapi(
+        PLAN, EVENTS, title="Smart Fitness Laundry events", version=metadata.version("laundry-events")
+    )
     return {
         name: json.dumps(document, indent=2, ensure_ascii=False, sort_keys=True) + "\n"
         for name, document in made.items()

@@ -14,7 +14,8 @@ from laundry.display import console
 from laundry.paths import stack_paths
 from laundry_events import broker_plan
 from laundry_events.definitions import definitions
-from laundry_events.topology import MIB, PLAN
+from laundry_events.plan import MIB
+from laundry_events.topology import PLAN
 from laundry_servers.errors import LaundryError
 from laundry_servers.files import read_json
 
@@ -39,7 +40,7 @@ def show(
 ) -> None:
     """Show the plan: every queue with its retries, dead letters, who publishes and who consumes."""
     if as_json:
-        typer.echo(json.dumps(definitions(), indent=2))
+        typer.echo(json.dumps(definitions(PLAN), indent=2))
         return
     out = Console()
     exchanges = Table("exchange", "purpose", title="Exchanges", title_justify="left")
@@ -98,7 +99,7 @@ def apply(
         known = None if management_url else (read_json(stack_paths().secrets_file) or {}).get("broker")
     nodes = len(_nodes(target))
     with audited("topology.apply", target.management_url, on_stack=management_url is None, users=bool(known)):
-        broker_plan.apply(target, known, nodes=nodes)
+        broker_plan.apply(target, PLAN, known, nodes=nodes)
     users = "with the services' users" if known else "without users: give --passwords to make them"
     console.print(f"[green]✓[/green] applied to {target.management_url} ({nodes} nodes), {users}")
 
@@ -107,7 +108,7 @@ def apply(
 def verify(management_url: BrokerOption = None) -> None:
     """Compare the broker with the plan; exit status 1 and a list when they differ."""
     target = management.target(management_url)
-    found = broker_plan.differences(target)
+    found = broker_plan.differences(target, PLAN)
     for difference in found:
         typer.echo(difference)
     if found:
