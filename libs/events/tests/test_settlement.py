@@ -157,7 +157,7 @@ async def test_a_failure_of_our_own_code_leaves_nothing_unacknowledged(
     async def broken(self: Settlement, *_: Any) -> None:
         raise TypeError("nobody thought of this")
 
-    monkeypatch.setattr(Settlement, "failed", broken)
+    monkeypatch.setattr(Settlement, "settle", broken)
 
     @consume(broker, publisher).on_raw(TELEMETRY, prefetch=1)
     async def handle(body: bytes, meta: EventMeta) -> None:

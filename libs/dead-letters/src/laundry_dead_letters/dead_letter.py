@@ -12,6 +12,7 @@ from laundry_events.headers import (
     BROKER_HEADERS,
     DEFERRED,
     DELIVERIES,
+    DELIVERY_COUNT,
     FIRST_FAILED_AT,
     LARGEST_COUNT,
     ORIGINAL_KEY,
@@ -23,7 +24,6 @@ from laundry_events.headers import (
 )
 from laundry_events.moments import read_moment
 from laundry_events.plan import DELIVERY_LIMIT
-from laundry_events.poison import DELIVERY_COUNT
 
 UNSAID = "not-said"
 WORD_BYTES = 256

@@ -19,9 +19,9 @@ CANCEL_TIMEOUT_S = 2.0
 class ConsumingBroker(RabbitBroker):
     """FastStream's broker, which leaves a node that is cut off and lets go of held messages when it stops."""
 
-    gate: CircuitBreaker | None = None
+    breaker: CircuitBreaker | None = None
     in_flight: InFlight | None = None
-    copies: Republisher | None = None
+    republisher: Republisher | None = None
 
     def __init__(self, *arguments: Any, **keywords: Any) -> None:
         """Take what FastStream's takes."""
@@ -31,7 +31,7 @@ class ConsumingBroker(RabbitBroker):
     @property
     def paused_for(self) -> str | None:
         """Name of the server that consuming waits for, if any."""
-        return self.gate.away if self.gate is not None else None
+        return self.breaker.away if self.breaker is not None else None
 
     @property
     def settles(self) -> bool:
@@ -40,8 +40,8 @@ class ConsumingBroker(RabbitBroker):
 
     async def start(self, *arguments: Any, **keywords: Any) -> None:
         """Connect and subscribe, also after a ``stop``: a first start fails while a queue is missing."""
-        if self.gate is not None:
-            self.gate.hold_again()
+        if self.breaker is not None:
+            self.breaker.reset()
         # Before: to subscribe at a node that is cut off would never end.
         self._watch.start()
         await super().start(*arguments, **keywords)
@@ -52,11 +52,11 @@ class ConsumingBroker(RabbitBroker):
         async with asyncio.TaskGroup() as cancelling:
             for subscriber in self.subscribers:
                 cancelling.create_task(_take_no_more(subscriber))
-        if self.gate is not None:
-            self.gate.release()
+        if self.breaker is not None:
+            self.breaker.release()
         await super().stop(*arguments, **keywords)
-        if self.copies is not None:
-            await self.copies.stop()
+        if self.republisher is not None:
+            await self.republisher.stop()
 
 
 async def _take_no_more(subscriber: Any) -> None:

@@ -15,6 +15,9 @@ from typing import Any
 ATTEMPT = "x-attempt"
 DEFERRED = "x-put-off"
 DELIVERIES = "x-deliveries"
+DELIVERY_COUNT = "x-delivery-count"
+"""The broker's count of deliveries that ended without an answer; of a dead letter, it is ``DELIVERIES``."""
+
 FIRST_FAILED_AT = "x-first-failed-at"
 ARRIVED_AT = "x-arrived-at"
 TAKEN_MS = "timestamp_in_ms"
@@ -31,7 +34,7 @@ LEFT_OUT = "x-headers-left-out"
 UNDECODED = "x-undecoded"
 
 # The broker adds these when it moves a message; a copy starts its own history.
-BROKER_HEADERS = ("x-death", "x-first-death-", "x-last-death-", "x-delivery-count", "x-acquired-count")
+BROKER_HEADERS = ("x-death", "x-first-death-", "x-last-death-", DELIVERY_COUNT, "x-acquired-count")
 
 SHORT_BYTES = 255
 """Longest text of an AMQP property."""
