@@ -4,12 +4,15 @@ import asyncio
 import contextlib
 from typing import Any
 
+from aio_pika import RobustConnection
 from faststream.middlewares import AckPolicy
 from faststream.rabbit import RabbitBroker
+from faststream.rabbit.subscriber.usecase import RabbitSubscriber
 
 from laundry_events.circuit_breaker import CircuitBreaker
 from laundry_events.connection import RECONNECT_S, CancellableConnection, connection_url
 from laundry_events.in_flight import InFlight
+from laundry_events.libraries import UnsupportedLibrary, require
 from laundry_events.partition_watch import PartitionWatch
 from laundry_events.republisher import Republisher
 
@@ -24,9 +27,19 @@ class ConsumingBroker(RabbitBroker):
     republisher: Republisher | None = None
 
     def __init__(self, *arguments: Any, **keywords: Any) -> None:
-        """Take what FastStream's takes."""
+        """Take what FastStream's takes.
+
+        Raises:
+            UnsupportedLibrary: this release of FastStream is not as it must be.
+        """
         super().__init__(*arguments, **keywords)
-        self._watch = PartitionWatch(lambda: self._connection)
+        require("faststream", RabbitSubscriber, "_queue_obj", "_consumer_tag")
+        if not isinstance(getattr(self, "_connection_kwargs", None), dict):
+            raise UnsupportedLibrary("faststream", "keeps no arguments of its connection")
+        # FastStream hands these to aio-pika as they are, but takes no connection class itself.
+        self._connection_kwargs = {**self._connection_kwargs, "connection_class": CancellableConnection}
+        self._connected: RobustConnection | None = None
+        self._watch = PartitionWatch(lambda: self._connected)
 
     @property
     def paused_for(self) -> str | None:
@@ -37,6 +50,19 @@ class ConsumingBroker(RabbitBroker):
     def settles(self) -> bool:
         """Whether messages that are taken come to an end, well or not."""
         return self.in_flight is None or self.in_flight.settles
+
+    async def connect(self) -> RobustConnection:
+        """Connect, so that whoever gives up ends the attempt.
+
+        Raises:
+            UnsupportedLibrary: FastStream connects in another way than it is told to.
+        """
+        connection = await super().connect()
+        if not isinstance(connection, CancellableConnection):
+            await self.stop()
+            raise UnsupportedLibrary("faststream", f"connects with {type(connection).__name__}")
+        self._connected = connection
+        return connection
 
     async def start(self, *arguments: Any, **keywords: Any) -> None:
         """Connect and subscribe, also after a ``stop``: a first start fails while a queue is missing."""
@@ -55,6 +81,7 @@ class ConsumingBroker(RabbitBroker):
         if self.breaker is not None:
             self.breaker.release()
         await super().stop(*arguments, **keywords)
+        self._connected = None
         if self.republisher is not None:
             await self.republisher.stop()
 
@@ -65,7 +92,7 @@ async def _take_no_more(subscriber: Any) -> None:
     FastStream cancels only after it has waited for what is in hand. Until then the broker would deliver more,
     and what is unacked when the channel closes counts as a delivery that killed its consumer.
     """
-    queue, tag = getattr(subscriber, "_queue_obj", None), getattr(subscriber, "_consumer_tag", None)
+    queue, tag = subscriber._queue_obj, subscriber._consumer_tag
     if queue is None or tag is None:
         return
     subscriber._consumer_tag = None
@@ -75,8 +102,15 @@ async def _take_no_more(subscriber: Any) -> None:
 
 
 def make_broker(url: str, *, service: str, graceful_timeout_s: float = 15.0) -> ConsumingBroker:
-    """Make the FastStream broker that a service consumes with (its publisher has a connection apart)."""
-    broker = ConsumingBroker(
+    """Make the FastStream broker that a service consumes with (its publisher has a connection apart).
+
+    Args:
+        graceful_timeout_s: how long a stop waits for what is being handled.
+
+    Raises:
+        UnsupportedLibrary: the installed FastStream is none that can be used.
+    """
+    return ConsumingBroker(
         connection_url(url, name=f"{service}/consume"),
         ack_policy=AckPolicy.MANUAL,
         graceful_timeout=graceful_timeout_s,
@@ -88,9 +122,6 @@ def make_broker(url: str, *, service: str, graceful_timeout_s: float = 15.0) -> 
         apply_types=False,
         logger=None,
     )
-    # FastStream hands these to aio-pika as they are, but takes no connection class itself.
-    broker._connection_kwargs = {**broker._connection_kwargs, "connection_class": CancellableConnection}
-    return broker
 
 
 async def _undecoded(message: Any) -> Any:

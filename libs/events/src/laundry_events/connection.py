@@ -10,11 +10,13 @@ from aiormq.abc import AbstractConnection
 from yarl import URL
 
 from laundry_events import wire  # noqa: F401 - no message may end a connection
+from laundry_events.libraries import require
 
 HEARTBEAT_S = 10
 RECONNECT_S = 1
 # The library waits for three heartbeats, each a second longer than agreed, and looks every half heartbeat: up
 # to 39 s. A half-open connection is to be replaced within 35 s.
+require("aiormq", aiormq.connection.Connection, "HEARTBEAT_GRACE_MULTIPLIER")
 aiormq.connection.Connection.HEARTBEAT_GRACE_MULTIPLIER = 2.4  # type: ignore[assignment]
 
 

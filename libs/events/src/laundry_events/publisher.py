@@ -15,7 +15,7 @@ import aio_pika
 import aiormq
 import structlog
 from aio_pika.abc import AbstractRobustConnection
-from aiormq.abc import AbstractChannel
+from aiormq.abc import AbstractChannel, AbstractConnection
 from pamqp.commands import Basic
 from prometheus_client import Counter, Gauge
 
@@ -174,9 +174,7 @@ class Publisher:
     def blocked(self) -> bool:
         """Whether the broker holds this connection back, for want of memory or disk."""
         transport = self._connection.transport if self._connection is not None else None
-        # The library waits for this event before it writes, logs when it changes, and shows it nowhere.
-        unblocked = getattr(getattr(transport, "connection", None), "_Connection__connection_unblocked", None)
-        return self.connected and isinstance(unblocked, asyncio.Event) and not unblocked.is_set()
+        return self.connected and transport is not None and not _is_ready(transport.connection)
 
     async def can_publish(self) -> bool:
         """Whether what is published leaves at once, as a health check."""
@@ -260,3 +258,18 @@ class Publisher:
             raise ConnectionError("not connected")
         async with asyncio.timeout(self.timeout_s):
             return await self._channel.get_underlay_channel()
+
+
+def _is_ready(connection: AbstractConnection) -> bool:
+    """Whether what is written to a connection leaves at once.
+
+    The library shows this nowhere, but lets one wait for it: a wait that does not end at its first step would
+    be a long one.
+    """
+    waiting = connection.ready()
+    try:
+        waiting.send(None)
+    except StopIteration:
+        return True
+    waiting.close()
+    return False

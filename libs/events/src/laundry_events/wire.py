@@ -11,6 +11,7 @@ What had to be changed to be read is said in the header ``x-undecoded``: the pro
 
 import base64
 import threading
+from importlib.metadata import version
 from typing import Any, Final
 
 import aiormq.connection
@@ -18,13 +19,14 @@ import pamqp.frame
 from pamqp import commands, decode, header
 
 from laundry_events.headers import UNDECODED
+from laundry_events.libraries import UnsupportedLibrary
 
 DEEPEST = 8
 """Tables and lists within each other; what lies deeper stays bytes. Python's own stack ends near 1,000."""
 
 CHANGED = (
-    "this release of pamqp or aiormq decodes frames otherwise than laundry_events.wire knows, and a message "
-    "with an odd header would end its connection: adapt that module, or use the releases of requirements.lock"
+    f"(with aiormq {version('aiormq')}) decodes frames in another way than laundry_events.wire knows: "
+    "a message with an odd header would end its connection"
 )
 
 FIXED: Final = {
@@ -159,7 +161,7 @@ def install() -> None:
     """Replace pamqp's decoders; repeating it changes nothing.
 
     Raises:
-        RuntimeError: pamqp or aiormq decode in another way than this module knows.
+        UnsupportedLibrary: pamqp or aiormq decode in another way than this module knows.
     """
     decode.METHODS.update({"shortstr": _short_string, "table": _table, "timestamp": _timestamp})
     decode.TABLE_MAPPING.update({b"F": _table, b"A": _list, b"T": _timestamp})
@@ -188,9 +190,9 @@ def _check() -> None:
             and UNDECODED in unreadable.properties.headers
         )
     except Exception as error:
-        raise RuntimeError(CHANGED) from error
+        raise UnsupportedLibrary("pamqp", CHANGED) from error
     if not known:
-        raise RuntimeError(CHANGED)
+        raise UnsupportedLibrary("pamqp", CHANGED)
 
 
 def _long(payload: bytes) -> bytes:
