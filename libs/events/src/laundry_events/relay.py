@@ -34,7 +34,9 @@ LONGEST_PAUSE_S = 5.0
 AWAY_PAUSE_S = 0.5
 TELL_EVERY_S = 60.0
 STRAGGLERS_S = 1.0
-"""So long nothing more may be confirmed before a batch ends without the rest of it."""
+"""So long nothing more may be confirmed before a batch ends without the rest of it; or twice as long as the
+slowest confirm of the batch took: a broker that is slow for all is no queue that is silent.
+"""
 
 log = structlog.get_logger(__name__)
 
@@ -212,13 +214,14 @@ class Relay:
     async def _publish(self, rows: Sequence[asyncpg.Record]) -> list[BaseException | None]:
         """Publish rows at the same time; those whose queue is silent do not hold up the others for long."""
         tasks = [asyncio.create_task(self._publish_row(row)) for row in rows]
-        waiting: set[asyncio.Task[None]] = set(tasks)
-        confirmed = moved = False
+        waiting: set[asyncio.Task[float]] = set(tasks)
+        slowest_s, moved = 0.0, False
         try:
-            while waiting and (moved or not confirmed):
-                done, waiting = await asyncio.wait(waiting, timeout=STRAGGLERS_S)
+            while waiting and (moved or not slowest_s):
+                done, waiting = await asyncio.wait(waiting, timeout=max(STRAGGLERS_S, 2 * slowest_s))
                 moved = bool(done)
-                confirmed = confirmed or any(_error_of(task) is None for task in done)
+                took = [task.result() for task in done if _error_of(task) is None]
+                slowest_s = max(slowest_s, *took) if took else slowest_s
         finally:
             for task in waiting:
                 task.cancel()
@@ -229,8 +232,11 @@ class Relay:
             for task in tasks
         ]
 
-    async def _publish_row(self, row: asyncpg.Record) -> None:
+    async def _publish_row(self, row: asyncpg.Record) -> float:
+        """Publish a row; returns how many seconds its confirm took."""
+        began = asyncio.get_running_loop().time()
         await self._publisher.send_event(outbox_rows.outgoing(row))
+        return asyncio.get_running_loop().time() - began
 
     async def _report(self, connection: Connection) -> None:
         state = await outbox_rows.state(connection)
@@ -271,7 +277,7 @@ class Relay:
                 await self._stopping.wait()
 
 
-def _error_of(task: "asyncio.Task[None]") -> BaseException | None:
+def _error_of(task: "asyncio.Task[float]") -> BaseException | None:
     return asyncio.CancelledError() if task.cancelled() else task.exception()
 
 
