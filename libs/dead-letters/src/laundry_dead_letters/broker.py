@@ -102,14 +102,14 @@ class Broker:
                 f"The broker has no queue {name}. Make it: laundry topology apply"
             ) from error
         waiting = int(source.declaration_result.message_count or 0)
-        walk = QueueBrowser(queue, source, waiting, min(waiting, scan))
+        browser = QueueBrowser(queue, source, waiting, min(waiting, scan))
         try:
-            yield walk
+            yield browser
         finally:
             # A connection that is gone has returned them already.
             with suppress(AMQPError, OSError, TimeoutError, RuntimeError):
                 async with asyncio.timeout(TIMEOUT_S):
-                    await walk.put_back()
+                    await browser.put_back()
                     await channel.close()
 
     async def requeue(self, letter: DeadLetter, headers: Mapping[str, Any]) -> None:
