@@ -53,11 +53,11 @@ class Messaging:
             yield channel
 
     @asynccontextmanager
-    async def user(self, service: str) -> AsyncIterator[str]:
+    async def user(self, service: str, plan: Plan = PLAN) -> AsyncIterator[str]:
         """Make a user with a service's own rights here, for a while; gives its address."""
         name, password = f"{service}-{self.vhost}", secrets.token_hex(16)
         document = definitions(
-            PLAN, dict.fromkeys((each.name for each in PLAN.services), password), vhost=self.vhost
+            plan, dict.fromkeys((each.name for each in plan.services), password), vhost=self.vhost
         )
         own = {
             kind: [{**each, "user": name} for each in document[kind] if each["user"] == service]
