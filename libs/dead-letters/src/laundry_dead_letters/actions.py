@@ -1,4 +1,4 @@
-"""What an operator does with dead letters, a queue at a time, in an order that a crash cannot harm."""
+"""What an operator does with dead letters, one queue at a time, in a crash-safe order."""
 
 import asyncio
 import base64
@@ -30,7 +30,7 @@ class Bounds:
 
 @dataclass(slots=True)
 class Tally:
-    """What was done so far; whoever is interrupted can still tell. ``tell`` hears of every letter.
+    """Progress so far, readable even after an interruption. ``tell`` is called for every letter.
 
     ``here`` counts what was done in the queue at hand, for the rate.
     """
@@ -68,7 +68,7 @@ Handle = Callable[[DeadLetter], None]
 async def look(
     broker: Broker, queue: str, selection: Selection, bounds: Bounds, tally: Tally, *, handle: Handle
 ) -> None:
-    """Hand every letter that is meant to ``handle``; all of them stay where they are."""
+    """Pass every selected letter to ``handle``; all stay in their queue."""
     until = None if bounds.seconds is None else time.monotonic() + bounds.seconds
     async with broker.browse(queue, scan=bounds.scan) as browser:
         tally.waiting += browser.waiting
@@ -204,7 +204,7 @@ def exported(letter: DeadLetter, *, body: bool = True) -> dict[str, Any]:
 
 
 def write_line(letter: DeadLetter, target: TextIO) -> None:
-    """Write a letter as one JSON line."""
+    """Write a letter as a line of JSON."""
     target.write(json.dumps(exported(letter), ensure_ascii=False) + "\n")
 
 

@@ -1,7 +1,7 @@
 """Typed events and their broker: publishing by an outbox, consuming with retries, dead letters and an inbox.
 
 ``__init__.pyi`` lists what is public. Each name is imported when it is first asked for: who only publishes,
-or only reads the plan, does not pay tens of megabytes for the rest.
+or only reads the plan, does not pay the tens of megabytes that the rest costs.
 """
 
 import ast

@@ -1,4 +1,4 @@
-"""Bring a broker to the declared topology, and compare it with the topology."""
+"""Apply the declared topology to a broker, and compare the two."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -32,7 +32,7 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True)
 class Dependency:
-    """A server without which no message of a consumer can be handled.
+    """A dependency without which no message of a consumer can be handled.
 
     Attributes:
         name: what people call it, e.g. ``s3``.
@@ -46,7 +46,7 @@ class Dependency:
 
 
 class HoldEnded(Exception):
-    """The consumer stops, or a message was held for long enough; what it held goes back to the queue."""
+    """The consumer is stopping, or a message was held long enough; it goes back to the queue."""
 
 
 class HalfOpenProbe:
@@ -56,7 +56,7 @@ class HalfOpenProbe:
         self.outcome: asyncio.Future[bool | None] = asyncio.get_running_loop().create_future()
 
     def end(self, well: bool | None = None) -> None:
-        """Say what it showed; ``None`` for nothing. The first word counts."""
+        """Report the result, ``None`` for no result. Only the first report counts."""
         if not self.outcome.done():
             self.outcome.set_result(well)
 
@@ -70,7 +70,7 @@ class CircuitBreaker:
     """
 
     def __init__(self, dependencies: Sequence[Dependency]) -> None:
-        """Take what the consumer's handlers need; nothing is asked until a handler fails."""
+        """Watch what the handlers depend on; nothing is probed until a handler fails."""
         self._dependencies = tuple(dependencies)
         self.open = False
         self._stopping = False
@@ -85,7 +85,7 @@ class CircuitBreaker:
 
     @property
     def away(self) -> str | None:
-        """Name of the server that is waited for, if any."""
+        """Name of the dependency being waited for, or None."""
         return self._away.name if self._away is not None else None
 
     @property
@@ -154,7 +154,7 @@ class CircuitBreaker:
             probe.end(True)
 
     def release(self) -> None:
-        """Let everything go that is held, since the consumer stops."""
+        """Release everything held, because the consumer is stopping."""
         self._stopping = self.open = True
         if self._watching is not None:
             self._watching.cancel()
@@ -221,7 +221,7 @@ class CircuitBreaker:
             self._waiting.popleft().set_result(None)
 
     async def _ping_once(self, dependency: Dependency) -> bool:
-        """Ask together with all others that ask just now: a window full of failures is one question."""
+        """Share one probe among all who ask at the same time: a window full of failures is one probe."""
         ping = self._pings.get(dependency.name)
         if ping is None:
             ping = self._pings[dependency.name] = asyncio.create_task(self._ping(dependency))

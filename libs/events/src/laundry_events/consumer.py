@@ -35,7 +35,7 @@ log = structlog.get_logger(__name__)
 
 
 class EventConsumer:
-    """Subscribes handlers to the plan's queues."""
+    """Subscribes handlers to the queues of the plan."""
 
     def __init__(
         self,
@@ -49,7 +49,7 @@ class EventConsumer:
         dependencies: Sequence[Dependency] = (),
         signer: MessageSigner | None = None,
     ) -> None:
-        """Take the broker to consume with and the publisher whose login moves failed messages.
+        """Consume on ``broker``; failed messages are moved with the publisher's login.
 
         Args:
             dependencies: while one of them is away, messages are held and no attempt of theirs is counted.
@@ -96,7 +96,7 @@ class EventConsumer:
         return subscribe
 
     def on_raw(self, queue: str, *, prefetch: int) -> Callable[[RawHandler], RawHandler]:
-        """Subscribe a handler ``(body, meta)`` for messages that are no CloudEvents (MQTT samples)."""
+        """Subscribe a handler ``(body, meta)`` for messages that are not CloudEvents (MQTT samples)."""
 
         def subscribe(handler: RawHandler) -> RawHandler:
             self._subscribe(queue, handler, prefetch=prefetch, enveloped=False)
@@ -105,8 +105,8 @@ class EventConsumer:
         return subscribe
 
     def on_stream(self, stream: str, event: type[E]) -> Callable[[Handler[E]], Handler[E]]:
-        """Subscribe a handler to a stream from its present end. Failures are logged, never retried:
-        whoever reads a stream has another source of truth to catch up from.
+        """Subscribe a handler to a stream, starting at its current end. Failures are logged, never retried:
+        readers of a stream catch up from another source of truth.
         """
 
         def subscribe(handler: Handler[E]) -> Handler[E]:

@@ -32,13 +32,14 @@ def _any_of(names: list[str]) -> str:
 
 
 def _hashed(password: str) -> str:
-    """Hash as RabbitMQ does (rabbit_password_hashing_sha256): a definitions file holds no clear password."""
+    """Hash as RabbitMQ does (rabbit_password_hashing_sha256), so that definitions hold no plain-text
+    password."""
     salt = secrets.token_bytes(4)
     return base64.b64encode(salt + hashlib.sha256(salt + password.encode()).digest()).decode()
 
 
 def queues(plan: Plan, *, vhost: str, nodes: int = 1) -> list[Definition]:
-    """Return every queue with only its type and group size: the rest are policies, which may change."""
+    """Return every queue with only its type and group size; everything else is a policy, which may change."""
     found: list[Definition] = []
     for queue in plan.queues:
         if queue.kind == "stream":
@@ -56,7 +57,7 @@ def _queue(name: str, vhost: str, arguments: dict[str, Any]) -> Definition:
 
 
 def policies(plan: Plan, *, vhost: str) -> list[Definition]:
-    """Return one policy for each queue: limits, dead-lettering, and what happens when it is full."""
+    """Return one policy per queue: limits, dead-lettering and overflow behaviour."""
     found: list[Definition] = []
     safe = {"dead-letter-strategy": "at-least-once", "overflow": "reject-publish"}
     for queue in plan.queues:
@@ -64,7 +65,7 @@ def policies(plan: Plan, *, vhost: str) -> list[Definition]:
             stream = {
                 "max-age": STREAM_MAX_AGE,
                 "max-length-bytes": queue.max_bytes,
-                # The broker drops whole segments only; its own size is larger than the limit.
+                # The broker drops whole segments only, and its default segment is larger than the limit.
                 "stream-max-segment-size-bytes": STREAM_SEGMENT_BYTES,
             }
             found.append(_policy(queue.name, vhost, stream))
@@ -105,8 +106,8 @@ def _policy(queue: str, vhost: str, definition: dict[str, Any]) -> Definition:
 
 
 def bindings(plan: Plan, *, vhost: str) -> list[Definition]:
-    """Return every binding: events and returns to main queues, waits to retry queues, the dead to theirs;
-    and the one that carries nothing (``partition_watch``).
+    """Return every binding: events and redeliveries to main queues, retries to retry queues, dead letters to
+    theirs, and the one that carries nothing (``partition_watch``).
     """
     found: list[Definition] = [
         _binding(ALIVE_EXCHANGE, RETRY_EXCHANGE, ALIVE_KEY, vhost, destination_type="exchange")
@@ -201,9 +202,9 @@ def definitions(
 
     Args:
         vhost: another virtual host than the plan's.
-        passwords: clear passwords by service; users and permissions are left out where none is given.
-        administrator: name and clear password of one more user who may do everything; a broker that imports
-            definitions when it first boots makes no user by itself. Only with ``passwords``.
+        passwords: plain-text passwords by service; without one, that user and its permissions are left out.
+        administrator: name and plain-text password of one more user with all rights; a broker that imports
+            definitions at first boot creates no default user. Only with ``passwords``.
         nodes: the size of the cluster, which is the size of every queue's Raft group.
 
     Raises:

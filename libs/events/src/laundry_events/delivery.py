@@ -15,7 +15,7 @@ from laundry_events.plan import Queue
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Delivery:
-    """A message in hand, and the queue that it came from."""
+    """A message in flight, and the queue that it came from."""
 
     message: RabbitMessage
     queue: Queue
@@ -37,7 +37,7 @@ class Delivery:
 
     @property
     def name(self) -> str:
-        """What tells it from others in hand; equipment gives its messages no id."""
+        """What tells it from others in flight; equipment gives its messages no id."""
         return self.raw.message_id or str(self.raw.delivery_tag)
 
     @property
@@ -52,7 +52,7 @@ class Delivery:
 
     @property
     def failed_deliveries(self) -> int:
-        """How many consumers ended, or lost their connection, with it in hand."""
+        """How many consumers ended, or lost their connection, with it in flight."""
         return failed_deliveries(self.headers)
 
     @property

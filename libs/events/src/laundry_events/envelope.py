@@ -34,7 +34,7 @@ class OutgoingEvent:
 
 @dataclass(frozen=True)
 class EventMeta:
-    """What is known of a message besides its body."""
+    """What is known about a message apart from its body."""
 
     id: str
     type: str
@@ -55,11 +55,11 @@ def dataschema(event: type[Event]) -> str:
 
 
 def encode(event: Event, *, source: str, event_id: str | None = None) -> OutgoingEvent:
-    """Encode an event with its CloudEvents headers and the trace that is current here.
+    """Encode an event with its CloudEvents headers and the current trace context.
 
     Args:
-        source: the service that speaks, as ``cloudEvents_source`` (a URI reference, e.g. ``/helper``).
-        event_id: a fixed id where the same fact may be told twice (a replayed reading); else a new one.
+        source: the publishing service, as ``cloudEvents_source`` (a URI reference, e.g. ``/helper``).
+        event_id: a fixed id where the same fact may be published twice (a replayed reading); else a new one.
 
     Raises:
         EventTooLarge: the body and its headers exceed 64 KiB.
@@ -131,7 +131,7 @@ def read_meta(headers: Mapping[str, Any], *, queue: str, routing_key: str, redel
 
 
 def attempt_of(headers: Mapping[str, Any]) -> int:
-    """Return which attempt this delivery is, 1 for the first (header ``x-attempt``)."""
+    """Return the attempt number of this delivery, 1 for the first (header ``x-attempt``)."""
     value = headers.get("x-attempt", 1)
     return value if isinstance(value, int) and value >= 1 else 1
 
@@ -141,7 +141,7 @@ def decode(body: bytes, meta: EventMeta, expected: type[E]) -> E:
 
     Raises:
         UnknownEvent: another type or a version that this reader does not know.
-        MalformedMessage: no JSON, or JSON that is not this event.
+        MalformedMessage: not JSON, or JSON that is not this event.
     """
     if meta.type != expected.event_type:
         raise UnknownEvent(f"{meta.queue} takes {expected.event_type}, not {meta.type[:100]!r}")

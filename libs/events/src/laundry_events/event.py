@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict
 
 
 class Part(BaseModel):
-    """A piece of an event's body."""
+    """A nested object in an event's body."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 

@@ -1,4 +1,4 @@
-"""The events that services tell each other: past tense, typed, versioned (DD-02 §4.4.2.2.1).
+"""The events that services exchange: past tense, typed, versioned (DD-02 §4.4.2.2.1).
 
 Readers ignore fields they do not know, so a producer may add optional ones. Anything else is a new
 version; ``schemas/`` holds the committed JSON schema of every version and a test guards the promise.
@@ -18,7 +18,7 @@ Count = Annotated[int, Field(ge=1, le=999)]
 
 
 class Photo(Part):
-    """Where a photo lies and what it must be; the bytes never travel in a message."""
+    """Where a photo is stored and its hash and size; the bytes never travel in a message."""
 
     key: Annotated[str, Field(min_length=1, max_length=512)]
     sha256: Sha256

@@ -1,9 +1,9 @@
 """What a copy of a message may carry: an allow-list, in types that every broker takes.
 
-A message goes wrong by what a stranger put into it, so nothing of a stranger's is repeated as it came: the
+A message may fail because of what a stranger put into it, so nothing foreign is copied verbatim: the
 broker acts on some headers (``CC`` and ``BCC`` add recipients), refuses others by closing the channel, and a
-value may be of a type that cannot be encoded at all. What is not ours is told to people as text, in one
-header.
+value may be of a type that cannot be encoded at all. Foreign headers are kept for people to read, as text in
+one header.
 """
 
 import json
@@ -41,7 +41,7 @@ SHORT_BYTES = 255
 
 FOREIGN_CHARS = 16 * 1024
 """All foreign headers together. With our own they travel in one frame, at most 128 KiB: the broker closes the
-connection of whoever sends more.
+connection of a client that sends more.
 """
 
 VALUE_CHARS = 1_000
@@ -89,19 +89,19 @@ PROPERTIES = (
 
 
 def clean(text: object, most_bytes: int) -> str:
-    """Return text that can be encoded as UTF-8 in so many bytes, cut where it is longer."""
+    """Return text that fits into this many bytes of UTF-8, truncated if longer."""
     return str(text).encode(errors="backslashreplace")[:most_bytes].decode(errors="ignore")
 
 
 def attribute(value: object) -> str | None:
-    """Return a CloudEvents attribute as text, or None for what is none (RFC 8259 has more types than it)."""
+    """Return a CloudEvents attribute as text, or None if it is of a type that CloudEvents does not have."""
     if isinstance(value, bytes | bytearray):
         value = bytes(value).decode(errors="replace")
     return str(value) if isinstance(value, str | int | float) else None
 
 
 def allowed(headers: Mapping[str, Any], properties: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """Return what a copy carries: our own headers, and everything foreign as one text.
+    """Return the headers of a copy: our own, and everything foreign as one text.
 
     Args:
         properties: AMQP properties that the copy does not have, told among the foreign.
@@ -146,7 +146,7 @@ def _fits(text: str, most_bytes: int) -> bool:
 
 
 def _tell(foreign: Mapping[str, Any], kept: dict[str, Any]) -> None:
-    """Add foreign headers as JSON, the smallest first; count those that are not there whole."""
+    """Add foreign headers as JSON, the smallest first; count those left out or truncated."""
     said = _said_before(kept)
     room, left_out = FOREIGN_CHARS - len(json.dumps(said)), 0
     shown = {clean(name, SHORT_BYTES): printable(value) for name, value in foreign.items()}
@@ -166,7 +166,8 @@ def _tell(foreign: Mapping[str, Any], kept: dict[str, Any]) -> None:
 
 
 def _said_before(kept: dict[str, Any]) -> dict[str, Any]:
-    """Return what an earlier copy told; what a stranger wrote into its place only if it looks the same."""
+    """Return the foreign headers recorded by an earlier copy; a stranger's text in their place only if it
+    has the same form."""
     try:
         told = json.loads(kept.get(FOREIGN, "{}"))
     except (ValueError, RecursionError):

@@ -14,7 +14,7 @@ RETENTION = timedelta(days=14)
 
 
 async def claim_once(session: AsyncSession | AsyncConnection, consumer: str, message_id: str) -> bool:
-    """Note a message in the caller's transaction; false means its effect was had before.
+    """Claim a message in the caller's transaction; False means it was already handled.
 
     Args:
         consumer: which effect this is, e.g. ``helper.task-read``; each has the message once.
@@ -31,12 +31,12 @@ async def claim_once(session: AsyncSession | AsyncConnection, consumer: str, mes
 async def claim_each_once(
     session: AsyncSession | AsyncConnection, consumer: str, message_ids: Collection[str]
 ) -> set[str]:
-    """Note many messages in the caller's transaction; returns those whose effect was not had before."""
+    """Claim many messages in the caller's transaction; returns those not handled before."""
     if not message_ids:
         return set()
     noted = await session.execute(
         insert(inbox)
-        # In one order: two readers of the same messages wait for each other and never in a circle.
+        # Sorted: two readers of the same messages may wait for each other but never deadlock.
         .values([{"consumer": consumer, "message_id": each} for each in sorted(set(message_ids))])
         .on_conflict_do_nothing()
         .returning(inbox.c.message_id)
@@ -68,7 +68,7 @@ def claim_parameters(consumer: str, message_id: str) -> dict[str, str]:
 
 
 async def delete_expired(session: AsyncSession | AsyncConnection) -> int:
-    """Delete notes older than the retention; returns how many."""
+    """Delete claims older than the retention; returns how many."""
     gone = await session.execute(
         sa.delete(inbox).where(inbox.c.received_at < sa.func.now() - RETENTION).returning(inbox.c.message_id)
     )

@@ -11,9 +11,9 @@ class UnsupportedLibrary(RuntimeError):
     """An installed release of a library is none that this package knows how to use."""
 
     def __init__(self, library: str, what: str) -> None:
-        """Take the name of the library's distribution, and what of it is not as it was."""
-        mend = "adapt laundry_events, or use the release of requirements.lock"
-        super().__init__(f"{library} {version(library)} {what}: {mend}")
+        """Name the library's distribution, and what of it is not as it was."""
+        remedy = "adapt laundry_events, or use the release of requirements.lock"
+        super().__init__(f"{library} {version(library)} {what}: {remedy}")
 
 
 def require(library: str, owner: type, *names: str) -> None:

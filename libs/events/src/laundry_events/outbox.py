@@ -1,4 +1,4 @@
-"""The outbox: an event is stored in the transaction of the fact it tells, and published after the commit."""
+"""The outbox: an event is stored in the transaction of the change it announces and published after commit."""
 
 from typing import Any
 
@@ -16,13 +16,13 @@ class Outbox:
     """Adds events to the outbox of one service."""
 
     def __init__(self, source: str) -> None:
-        """Take the name of the service that speaks."""
+        """Publish in the name of ``source``."""
         self.source = source
 
     async def add(
         self, session: AsyncSession | AsyncConnection, event: Event, *, event_id: str | None = None
     ) -> str:
-        """Store an event in the caller's transaction, with the trace that is current here.
+        """Store an event in the caller's transaction, with the current trace context.
 
         Returns:
             the event's id.

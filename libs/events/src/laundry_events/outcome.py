@@ -8,14 +8,14 @@ it raised, and attempts are left               Retry       copy to the next retr
 it raised at the last attempt                  DeadLetter  copy and its reason to ``<queue>.dlq``, acknowledge
 it raised ``PermanentError``, or the message   DeadLetter  the same, at once
 is not one of ours
-18 consumers died with it in hand              DeadLetter  the same, without handling it
+18 consumers died with it in flight            DeadLetter  the same, without handling it
 it raised ``RequeueMessage``, or could not     Requeue     after a pause back to the queue, no attempt counted
 publish
 a server that every message needs is away      (none yet)  nothing: it is held and handled again afterwards
 the same, but this was the half-open probe,    Defer       copy that lets others go first, no attempt counted,
-or 10 consumers died with it in hand                       acknowledge
+or 10 consumers died with it in flight                     acknowledge
 the consumer stops, or held it for 10 minutes  Requeue     at once back to the queue
-its connection was lost meanwhile              Lost        nothing: somebody else has it by now
+its connection was lost meanwhile              Lost        nothing: another consumer has it by now
 ============================================== =========== ===================================================
 
 A copy is confirmed by the broker before the original is acknowledged: a crash in between leaves two, which

@@ -114,11 +114,11 @@ class Queue:
 
 @dataclass(frozen=True)
 class Service:
-    """What one service may do at the broker.
+    """What one service may do on the broker.
 
     Attributes:
         operates: it reads every dead-letter queue, sends letters back to every main queue, and sees the
-            state of all queues in the management API; it never touches a living message.
+            state of all queues in the management API; it never touches a message in a main queue.
     """
 
     name: str
@@ -128,7 +128,7 @@ class Service:
 
 @dataclass(frozen=True)
 class Plan:
-    """Everything the broker holds."""
+    """Everything declared on the broker."""
 
     queues: tuple[Queue, ...]
     services: tuple[Service, ...]
@@ -148,10 +148,10 @@ class Plan:
 
 
 def retry_queue(queue: str, delay_s: int) -> str:
-    """Name the queue where a failed message waits ``delay_s`` seconds."""
+    """Return the name of the queue where a failed message waits ``delay_s`` seconds."""
     return f"{queue}.retry.{delay_s}s"
 
 
 def dead_queue(queue: str) -> str:
-    """Name the queue where dead letters of ``queue`` wait for a person."""
+    """Return the name of the dead-letter queue of ``queue``."""
     return f"{queue}.dlq"

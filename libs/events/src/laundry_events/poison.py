@@ -1,16 +1,17 @@
-"""Tells a poison message, which kills its consumer, from the innocent ones that were in hand with it.
+"""Tells a poison message, which kills its consumer, from the innocent ones that were in flight with it.
 
-When a consumer dies, the broker raises the delivery count of everything it had in hand and dead-letters what
-reaches the limit (``plan.DELIVERY_LIMIT``). A message that kills its process would so take its whole prefetch
-window along. So what was in hand at two deaths or more is handled in isolation, one message at a time, and in
-an order of chance that is another after each death: an innocent message is done whenever it comes before the
-guilty one, and to be behind it sixteen times in a row has a chance of one in 65,000. Nacks and retries do
-not count as deaths (measured on RabbitMQ 4.3: a kill, a closed channel or connection, and a reject do).
+When a consumer dies, the broker raises the delivery count of everything it had in flight and dead-letters
+what reaches the limit (``plan.DELIVERY_LIMIT``). A message that kills its process would so take its whole
+prefetch window along. So what was in flight at two deaths or more is handled in isolation, one message at a
+time, and in an order of chance that is another after each death: an innocent message is done whenever it
+comes before the guilty one, and to be behind it sixteen times in a row has a chance of one in 65,000. Nacks
+and retries do not count as deaths (measured on RabbitMQ 4.3: a kill, a closed channel or connection, and a
+reject do).
 
 A connection that flaps counts as well. A message that is held meanwhile would be dead-lettered for it, so
 from ``HANDLE_ANYWAY_AT`` on it is handled although the circuit breaker is open: one that its consumer
-survives is no poison, and goes on as a copy without a count. From ``DEAD_LETTER_AT`` on the consumer
-dead-letters a message itself, with all that it knows; the broker could only say how often it was delivered.
+survives is no poison, and goes on as a copy without a count. From ``DEAD_LETTER_AT`` on the consumer dead-
+letters a message itself, with all that it knows; the broker could only say how often it was delivered.
 """
 
 import asyncio
@@ -54,7 +55,7 @@ class PoisonIsolation:
         """Wait, on entering, until a message may be handled: with others, or alone if it may be poison.
 
         Raises:
-            HoldEnded: its turn did not come within so many seconds.
+            HoldEnded: its turn did not come within that many seconds.
         """
         return Turn(self, message_id, failed_deliveries, within_s)
 
@@ -111,7 +112,7 @@ class PoisonIsolation:
         finally:
             self._waiting.remove(place)
             if not self._alone:
-                # Who gave up may have been the next in line.
+                # The waiter that gave up may have been next in line.
                 await self._tell()
 
     async def _until(self, condition: Callable[[], bool], within_s: float) -> None:

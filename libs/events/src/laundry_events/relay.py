@@ -1,9 +1,9 @@
-"""Carries the outbox to the broker.
+"""Relays the outbox to the broker.
 
 One transaction claims a batch with ``FOR UPDATE SKIP LOCKED``, publishes it pipelined, and deletes what was
 confirmed. The row lock is the lease and dies with the process, so a killed relay delays its rows by no more
-than the next one's poll. A row that cannot be published is put off and holds up no other; a routing key whose
-queue takes nothing is tried apart, on a connection of its own, until it does.
+than the next one's poll. A row that cannot be published is deferred and blocks no other; a routing key whose
+queue accepts nothing is retried separately, on its own connection, until it does.
 """
 
 import asyncio
@@ -58,7 +58,7 @@ class Relay:
         poll_s: float = 1.0,
         state_every_s: float = 5.0,
     ) -> None:
-        """Take the service's database and its publisher. ``poll_s`` is the net below LISTEN/NOTIFY."""
+        """Relay from this database with this publisher. ``poll_s`` is the fallback for LISTEN/NOTIFY."""
         self._dsn = plain_dsn(database_url)
         self._publisher = publisher
         self._batch = batch
@@ -71,12 +71,12 @@ class Relay:
         self._told_at: dict[tuple[str, type[BaseException]], float] = {}
 
     async def start(self) -> None:
-        """Begin to relay in the background."""
+        """Start relaying in the background."""
         self._stopping.clear()
         self._task = asyncio.create_task(self._run(), name="outbox-relay")
 
     async def stop(self, grace_s: float = 5.0) -> None:
-        """Finish the batch in hand, then stop."""
+        """Finish the batch in flight, then stop."""
         self._stopping.set()
         self._wake.set()
         running = [task for task in (self._task, *self._apart.values()) if task is not None]
@@ -108,7 +108,7 @@ class Relay:
                 await self._pause(pause_s)
                 pause_s = min(pause_s * 2, 10)
             except Exception:
-                # A relay that ended would leave every later row unpublished with nobody the wiser.
+                # If the relay ended, every later row would silently stay unpublished.
                 log.exception("outbox relay failed", again_in_s=pause_s)
                 await self._pause(pause_s)
                 pause_s = min(pause_s * 2, 10)
@@ -133,7 +133,7 @@ class Relay:
                 else:
                     log.info("the broker is back; the outbox drains")
             if away:
-                # Not woken by what is stored meanwhile: a busy service would look all the time.
+                # Not woken by new rows: a busy service would poll all the time.
                 await self._pause(AWAY_PAUSE_S)
                 continue
             claimed, failed = await self._drain_once(connection, self._batch)
@@ -143,7 +143,7 @@ class Relay:
                 await self._sleep(self._poll_s)
 
     async def _relay_apart(self, key: str) -> None:
-        """Try the rows of a key that failed, one and then ever more, until its queue takes them again.
+        """Retry the rows of a failed key, one and then ever more, until its queue accepts them again.
 
         One row in flight tells which is at fault where a refusal closes the channel of all.
         """
@@ -183,7 +183,7 @@ class Relay:
     async def _drain_once(
         self, connection: Connection, limit: int, *, key: str | None = None
     ) -> tuple[int, set[str]]:
-        """Relay one batch: of one key, or of all that are not tried apart.
+        """Relay one batch: of one key, or of all keys that are not retried separately.
 
         Returns:
             how many rows were claimed, and the routing keys of which the broker took not all.
@@ -198,7 +198,7 @@ class Relay:
             failed = [(row, error) for row, error in outcomes if error is not None]
             if done:
                 await outbox_rows.remove(connection, done)
-            # What found no connection is as due as before. One that was tried alone goes behind the others.
+            # Without a connection a row stays due. One that was tried alone goes behind the others.
             behind = [
                 (row, error)
                 for row, error in failed
@@ -212,7 +212,7 @@ class Relay:
         return len(rows), {row["routing_key"] for row, error in failed if isinstance(error, PublishError)}
 
     async def _publish(self, rows: Sequence[asyncpg.Record]) -> list[BaseException | None]:
-        """Publish rows at the same time; those whose queue is silent do not hold up the others for long."""
+        """Publish rows concurrently; a silent queue does not delay the others for long."""
         tasks = [asyncio.create_task(self._publish_row(row)) for row in rows]
         waiting: set[asyncio.Task[float]] = set(tasks)
         slowest_s, moved = 0.0, False
@@ -246,7 +246,7 @@ class Relay:
         DEAD_ROWS.set(state.dead)
 
     def _tell(self, behind: Sequence[tuple[asyncpg.Record, BaseException]]) -> None:
-        """Log what was put off: at most a line a minute for each key and kind of failure."""
+        """Log deferred rows: at most one line a minute per key and kind of failure."""
         kinds: dict[tuple[str, type[BaseException]], list[tuple[asyncpg.Record, BaseException]]] = {}
         for row, error in behind:
             kinds.setdefault((row["routing_key"], type(error)), []).append((row, error))

@@ -44,7 +44,7 @@ class Copy:
 
 
 def _digest(error: BaseException) -> str:
-    """Name the place of a failure, so that equal ones group: the frames without values or line contents."""
+    """Fingerprint a traceback so that equal failures group: its frames, without values or source lines."""
     frames = traceback.extract_tb(error.__traceback__)
     place = "|".join(f"{frame.filename.rsplit('/', 1)[-1]}:{frame.name}:{frame.lineno}" for frame in frames)
     return hashlib.sha256(f"{type(error).__qualname__}|{place}".encode()).hexdigest()[:16]
@@ -60,7 +60,7 @@ def _text(moment: datetime) -> str:
 
 
 def _arrived_at(headers: Mapping[str, Any], queue: str, routing_key: str) -> str:
-    """Return when the broker first took a message. An earlier copy's word counts as the original key does."""
+    """Return when the broker first accepted a message; a copy's header is trusted as for the original key."""
     if routing_key == queue and isinstance(said := headers.get(ARRIVED_AT), str):
         return clean(said, 64)
     taken = headers.get(TAKEN_MS)
@@ -135,7 +135,7 @@ def failed_copy(
     kept[ATTEMPT] = kept["x-attempts"] = min(attempt, LARGEST_COUNT)
     deaths = headers.get(DELIVERY_COUNT)
     if isinstance(deaths, int) and deaths > 0:
-        # The last one ends here.
+        # The last attempt.
         kept[DELIVERIES] = min(deaths + 1, LARGEST_COUNT)
     reason = error.reason if isinstance(error, PermanentError) else "retries-exhausted"
     kept["x-dead-reason"] = clean(reason, 256)

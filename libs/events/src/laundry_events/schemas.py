@@ -30,7 +30,7 @@ def schema_of(event: type[Event]) -> Schema:
 
 
 def path_of(event: type[Event], folder: Path = SCHEMAS) -> Path:
-    """Say where the schema of an event version is committed."""
+    """Return the path of an event version's committed schema."""
     return folder / f"{event.event_type}.v{event.version}.json"
 
 

@@ -1,8 +1,8 @@
 """Carries out an outcome at the broker: where a copy goes on, the original is acknowledged after it.
 
-Nothing here trusts what failed. A copy carries only what ``headers`` allows; one that the broker does not
-take all the same is stored in a form of ours that it does; and where even that cannot be done, the message
-goes back, with a line in the log, a count, and a consumer that says not ready.
+Nothing here trusts the failed message. A copy carries only what ``headers`` allows; one that the broker still
+rejects is stored in a safe form of our own; and if even that is impossible, the message
+is returned to its queue, with a log line, a metric, and a consumer that reports not ready.
 """
 
 import asyncio
@@ -68,7 +68,7 @@ class Settlement:
         service: str,
         service_version: str,
     ) -> None:
-        """Take what publishes and signs copies, and who is told of what cannot be settled."""
+        """Publish and sign copies with these; report what cannot be settled to ``in_flight``."""
         self._republisher = republisher
         self._signer = signer
         self._in_flight = in_flight
@@ -190,7 +190,7 @@ class Settlement:
         except Refused:
             if copy.exchange != DEAD_EXCHANGE:
                 raise
-            # It must neither spin nor stand in the way of those behind it.
+            # It must neither spin nor block the messages behind it.
             log.warning("the dead letters are full; a message waits for room", full=copy.queue)
             UNSETTLED.labels(queue, "dead-letters-full").inc()
             copy = self._deferred(delivery)
@@ -198,7 +198,7 @@ class Settlement:
         return copy.counted
 
     async def _publish_copy(self, delivery: Delivery, copy: Copy) -> None:
-        # The library would make up an id, which no signature could name.
+        # The library would generate an id that no signature covers.
         message_id = short(delivery.raw.message_id) or new_id()
         headers = dict(copy.headers)
         if self._trusts(delivery):
@@ -215,7 +215,7 @@ class Settlement:
         )
 
     def _trusts(self, delivery: Delivery) -> bool:
-        """Whether a message came as it may: a forged one must not get a signature by failing."""
+        """Whether a message may be signed: a forged one must not gain a signature by failing."""
         try:
             self._signer.check(delivery.raw, delivery.queue.name)
         except NotSigned:
@@ -225,7 +225,7 @@ class Settlement:
     async def _publish_reformed(
         self, delivery: Delivery, headers: Mapping[str, Any], *, reason: str, error: Exception
     ) -> None:
-        """Store as a dead letter what can be stored in any case: our own words, and the body cut to size."""
+        """Store a dead letter that can always be stored: our own headers, and the body truncated."""
         before = headers.get("x-error-message")
         said = f"{type(error).__name__}: {error}" + (f"; before: {before}" if before else "")
         await self._republisher.send(

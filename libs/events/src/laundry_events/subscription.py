@@ -48,7 +48,7 @@ tracer = trace.get_tracer("laundry_events")
 
 
 class ConnectionLost(Exception):
-    """The broker took the message back while it was held; somebody has it by now."""
+    """The broker took the message back while it was held; another consumer has it by now."""
 
 
 class Subscription:
@@ -66,7 +66,7 @@ class Subscription:
         in_flight: InFlight,
         settlement: Settlement,
     ) -> None:
-        """Take the handler and what is shared with the consumer's other queues.
+        """Handle the messages of ``queue`` with ``handler``; the rest is shared by the consumer's queues.
 
         Args:
             enveloped: whether its messages are CloudEvents.
@@ -98,7 +98,9 @@ class Subscription:
     async def _process(self, delivery: Delivery) -> None:
         """Wait until it may be handled, handle it, settle it; again if a server was away meanwhile."""
         if delivery.failed_deliveries >= DEAD_LETTER_AT:
-            deaths = f"{delivery.failed_deliveries} consumers died, or lost their connection, with it in hand"
+            deaths = (
+                f"{delivery.failed_deliveries} consumers died, or lost their connection, with it in flight"
+            )
             await self._settlement.settle(delivery, DeadLetter(ConsumerKilled(deaths)))
             return
         until = time.monotonic() + HOLD_S
@@ -196,9 +198,9 @@ def _drill(kind: object) -> None:
 
 
 async def _uncancelled(handling: Awaitable[None]) -> None:
-    """Await a handler; a library's cancellation inside it is a failure like any other.
+    """Await a handler; a cancellation raised by a library inside it counts as an ordinary failure.
 
-    It would pass every ``except Exception`` and leave the message unacknowledged while the channel lives.
+    Otherwise it would bypass ``except Exception`` and leave the message unacked as long as the channel lives.
     """
     try:
         await handling

@@ -1,6 +1,6 @@
 """Removes from a broker what its plan no longer has, as far as nothing is lost by it.
 
-A queue goes only while it is empty and nobody consumes from it, a retry or dead-letter queue only if its main
+A queue goes only while it is empty and has no consumer, a retry or dead-letter queue only if its main
 queue goes too or is still planned, a policy only with its queue. Rights of users stay: they may be another
 system's, and a person decides about them.
 """

@@ -1,10 +1,10 @@
 """Decodes AMQP frames that pamqp refuses, so that no message can end the connection which delivers it.
 
-A name of a header that is no UTF-8, a time beyond the year 9999 or tables within tables without end are all
-legal at the broker, and MQTT equipment may send the first. pamqp raises for them, aiormq then drops the
-connection, and everything in hand counts one more death for what one message did. There is no setting for it,
-but pamqp looks its decoders up in two tables and reads properties through one method: these are replaced,
-once, when this module is imported. Whoever opens a connection imports it (``connection`` does).
+A header name that is not UTF-8, a time after the year 9999 and endlessly nested tables are all legal at the
+broker, and MQTT equipment may send the first. pamqp raises for them, aiormq then drops the connection, and
+everything in flight counts one more death for what one message did. There is no setting for it, but pamqp
+looks its decoders up in two tables and reads properties through one method: these are replaced, once, when
+this module is imported. Whoever opens a connection imports it (``connection`` does).
 
 What had to be changed to be read is said in the header ``x-undecoded``: the properties as they came, base64.
 """
@@ -38,7 +38,7 @@ Table = dict[str, Any]
 
 
 class _Reading(threading.local):
-    """What the decoders tell of the frame at hand."""
+    """What the decoders found in the current frame."""
 
     depth = 0
     changed = False
@@ -132,19 +132,19 @@ def _read(self: header.ContentHeader, data: bytes) -> None:
     try:
         _read_properties(self, data)
         properties = self.properties
-        mended = _mend(properties)
+        repaired = _repair(properties)
     except Exception:
         if len(data) < 12:
             raise
         # The size stands in front and was read; without it the next frame could not be told from this one.
         properties = self.properties = commands.Basic.Properties()
-        mended = True
-    if mended or _reading.changed:
+        repaired = True
+    if repaired or _reading.changed:
         properties.headers = {**(properties.headers or {}), UNDECODED: base64.b64encode(raw).decode()}
 
 
-def _mend(properties: commands.Basic.Properties) -> bool:
-    """Take out what aio-pika would raise for when it makes a message of this; true if there was anything."""
+def _repair(properties: commands.Basic.Properties) -> bool:
+    """Remove what would make aio-pika raise when it builds the message; True if anything was removed."""
     found = False
     if properties.delivery_mode not in (None, 1, 2):
         properties.delivery_mode, found = None, True
