@@ -34,9 +34,7 @@ async def test_the_example_ships_its_order(messaging: Messaging, engine: AsyncEn
         assert await messaging.count(queue) == 0
 
 
-def test_the_example_is_short_and_its_plan_is_declared_by_itself() -> None:
-    [code] = CODE.findall(README.read_text())
-    assert len([line for line in code.splitlines() if line.strip()]) <= 30
+def test_the_examples_plan_is_declared_by_itself() -> None:
     document = definitions(example()["PLAN"], nodes=1)
     names = {queue["name"] for queue in document["queues"]}
     assert names == {"order.placed", "order.placed.dlq"} | {f"order.placed.retry.{n}s" for n in (1, 5, 30)}
