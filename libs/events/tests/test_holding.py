@@ -1,17 +1,13 @@
 """Messages that wait: for their turn, through broken connections, for a server that only seems well."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-import pytest_asyncio
 
 from laundry_events import (
     BrokerUnavailable,
     Dependency,
-    EventConsumer,
     EventMeta,
     Publisher,
     RequeueMessage,
@@ -26,8 +22,9 @@ from laundry_events.events import TaskRead
 from laundry_events.outcome import Outcome, Requeue
 from laundry_events.poison import DEAD_LETTER_AT, HANDLE_ANYWAY_AT, ISOLATE_AT
 from laundry_events.settlement import Settlement
-from laundry_events.topology import PLAN
 from laundry_testing.messaging import Messaging, eventually
+
+from .consuming import consume, reading
 
 pytestmark = pytest.mark.servers
 QUEUE = "task.read"
@@ -59,17 +56,6 @@ class Server:
         self.done.append((event.task_id, meta.attempt))
 
 
-def reading(task_id: str) -> TaskRead:
-    return TaskRead(
-        task_id=task_id,
-        task_version=1,
-        branch_id="b1",
-        outcome="read",
-        model_version="m1",
-        read_at=datetime.now(UTC),
-    )
-
-
 async def publish(publisher: Publisher, count: int) -> set[str]:
     return {await publisher.publish(reading(f"t{number}"), event_id=f"m{number}") for number in range(count)}
 
@@ -99,19 +85,6 @@ async def empty(messaging: Messaging, *queues: str) -> bool:
 @pytest.fixture
 def server() -> Server:
     return Server()
-
-
-@pytest_asyncio.fixture
-async def broker(messaging: Messaging) -> AsyncIterator[ConsumingBroker]:
-    broker = make_broker(messaging.amqp_url, service="tests", graceful_timeout_s=10)
-    yield broker
-    await broker.stop()
-
-
-def consume(broker: ConsumingBroker, publisher: Publisher, *dependencies: Dependency) -> EventConsumer:
-    return EventConsumer(
-        broker, publisher, PLAN, service="tests", service_version="1", dependencies=dependencies
-    )
 
 
 async def test_what_may_be_poison_waits_at_the_circuit_breaker_together_and_not_one_behind_the_other(

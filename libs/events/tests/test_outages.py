@@ -1,18 +1,16 @@
 """A server that every message needs goes away and comes back: nothing climbs the ladder meanwhile."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from datetime import UTC, datetime
 
 import pytest
-import pytest_asyncio
 
-from laundry_events import Dependency, EventConsumer, EventMeta, Publisher, Refused, make_broker
+from laundry_events import Dependency, EventConsumer, EventMeta, Publisher, Refused
 from laundry_events.broker import ConsumingBroker
 from laundry_events.circuit_breaker import CircuitBreaker, HoldEnded
 from laundry_events.events import TaskRead
-from laundry_events.topology import PLAN
 from laundry_testing.messaging import Messaging, eventually
+
+from .consuming import consume, reading
 
 PREFETCH = 4
 
@@ -40,34 +38,20 @@ class Server:
             raise ServerAway
 
 
-def reading(task_id: str) -> TaskRead:
-    return TaskRead(
-        task_id=task_id,
-        task_version=1,
-        branch_id="b1",
-        outcome="read",
-        model_version="m1",
-        read_at=datetime.now(UTC),
-    )
-
-
 @pytest.fixture
 def server() -> Server:
     return Server()
 
 
-@pytest_asyncio.fixture
-async def broker(messaging: Messaging) -> AsyncIterator[ConsumingBroker]:
-    broker = make_broker(messaging.amqp_url, service="tests", graceful_timeout_s=60)
-    yield broker
-    await broker.stop()
+@pytest.fixture
+def graceful_timeout_s() -> float:
+    """Longer than any test may take: what is held must not make a stop wait."""
+    return 60
 
 
-@pytest_asyncio.fixture
-async def consumer(broker: ConsumingBroker, publisher: Publisher, server: Server) -> EventConsumer:
-    return EventConsumer(
-        broker, publisher, PLAN, service="tests", service_version="1", dependencies=[server.dependency]
-    )
+@pytest.fixture
+def consumer(broker: ConsumingBroker, publisher: Publisher, server: Server) -> EventConsumer:
+    return consume(broker, publisher, server.dependency)
 
 
 @pytest.mark.servers

@@ -24,7 +24,8 @@ from laundry_events.relay import WAITING
 from laundry_events.tables import inbox, outbox
 from laundry_testing.messaging import Messaging, eventually
 
-from .outbox_helpers import is_empty, limit_queue, reading, store, waiting
+from .consuming import reading
+from .outbox_helpers import is_empty, limit_queue, store, waiting
 
 pytestmark = pytest.mark.servers
 

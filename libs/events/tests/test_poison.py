@@ -6,16 +6,16 @@ import signal
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from laundry_events import Publisher
 from laundry_events.delivery import failed_deliveries
-from laundry_events.events import TaskRead
 from laundry_events.poison import DEAD_LETTER_AT, ISOLATE_AT, PoisonIsolation
 from laundry_testing.messaging import Messaging, eventually
+
+from .consuming import reading
 
 SCRIPT = Path(__file__).with_name("crashing_consumer.py")
 INNOCENT = 9
@@ -38,17 +38,6 @@ async def crashing(url: str, done: Path) -> AsyncIterator[asyncio.subprocess.Pro
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         await process.communicate()
-
-
-def reading(task_id: str) -> TaskRead:
-    return TaskRead(
-        task_id=task_id,
-        task_version=1,
-        branch_id="b1",
-        outcome="read",
-        model_version="m1",
-        read_at=datetime.now(UTC),
-    )
 
 
 # Twenty deaths, each with a connection anew.

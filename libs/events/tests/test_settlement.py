@@ -3,7 +3,6 @@
 import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Callable
-from datetime import UTC, datetime
 from typing import Any
 
 import httpx
@@ -13,12 +12,10 @@ from prometheus_client import REGISTRY
 
 from laundry_events import (
     BrokerUnavailable,
-    EventConsumer,
     EventMeta,
     PermanentError,
     Publisher,
     in_flight,
-    make_broker,
 )
 from laundry_events.broker import ConsumingBroker
 from laundry_events.envelope import MAX_MESSAGE_BYTES
@@ -31,25 +28,9 @@ from laundry_events.settlement import Settlement
 from laundry_events.topology import PLAN, TELEMETRY_EXCHANGE
 from laundry_testing.messaging import Messaging, eventually
 
+from .consuming import consume, reading
+
 TELEMETRY, READ = "telemetry.reported", "task.read"
-
-
-def reading(task_id: str) -> TaskRead:
-    return TaskRead(
-        task_id=task_id,
-        task_version=1,
-        branch_id="b1",
-        outcome="read",
-        model_version="m1",
-        read_at=datetime.now(UTC),
-    )
-
-
-@pytest_asyncio.fixture
-async def broker(messaging: Messaging) -> AsyncIterator[ConsumingBroker]:
-    broker = make_broker(messaging.amqp_url, service="tests", graceful_timeout_s=2)
-    yield broker
-    await broker.stop()
 
 
 @pytest_asyncio.fixture
@@ -57,10 +38,6 @@ async def copies(publisher: Publisher) -> AsyncIterator[Republisher]:
     copies = Republisher(publisher)
     yield copies
     await copies.stop()
-
-
-def consume(broker: ConsumingBroker, publisher: Publisher) -> EventConsumer:
-    return EventConsumer(broker, publisher, PLAN, service="tests", service_version="1")
 
 
 async def limit(messaging: Messaging, queue: str, **definition: Any) -> None:

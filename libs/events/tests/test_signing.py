@@ -29,6 +29,8 @@ from laundry_events.signing import MessageSigner
 from laundry_events.topology import PLAN, TELEMETRY_EXCHANGE
 from laundry_testing.messaging import Messaging, eventually
 
+from .consuming import reading
+
 KEY, OTHER = "k" * 32, "o" * 32
 QUEUE, DEAD = "task.read", "task.read.dlq"
 HEADERS = {"cloudEvents_id": "e1", "x-original-routing-key": QUEUE, "x-attempt": 2, "x-error-class": "E"}
@@ -133,17 +135,6 @@ def test_no_two_messages_share_a_signature(one: list[tuple[str, str]], two: list
         signer.sign(QUEUE, headers, b"", None)
         found.append((unsigned, headers[SIGNATURE]))
     assert (found[0][0] == found[1][0]) == (found[0][1] == found[1][1])
-
-
-def reading(task_id: str) -> TaskRead:
-    return TaskRead(
-        task_id=task_id,
-        task_version=1,
-        branch_id="b1",
-        outcome="read",
-        model_version="m1",
-        read_at=datetime.now(UTC),
-    )
 
 
 class Helper:
