@@ -67,7 +67,7 @@ class Relay:
         self._wake = asyncio.Event()
         self._stopping = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
-        self._apart: dict[str, asyncio.Task[None]] = {}
+        self._separate: dict[str, asyncio.Task[None]] = {}
         self._told_at: dict[tuple[str, type[BaseException]], float] = {}
 
     async def start(self) -> None:
@@ -79,7 +79,7 @@ class Relay:
         """Finish the batch in flight, then stop."""
         self._stopping.set()
         self._wake.set()
-        running = [task for task in (self._task, *self._apart.values()) if task is not None]
+        running = [task for task in (self._task, *self._separate.values()) if task is not None]
         if not running:
             return
         _, late = await asyncio.wait(running, timeout=grace_s)
@@ -88,7 +88,7 @@ class Relay:
         if late:
             await asyncio.wait(late)
         self._task = None
-        self._apart.clear()
+        self._separate.clear()
 
     def wake(self) -> None:
         """Look at the outbox now: a transaction has committed in this process."""
@@ -137,12 +137,12 @@ class Relay:
                 await self._pause(AWAY_PAUSE_S)
                 continue
             claimed, failed = await self._drain_once(connection, self._batch)
-            for key in failed - self._apart.keys():
-                self._apart[key] = asyncio.create_task(self._relay_apart(key), name=f"outbox-apart {key}")
+            for key in failed - self._separate.keys():
+                self._separate[key] = asyncio.create_task(self._relay_separately(key), name=f"outbox-relay {key}")
             if claimed < self._batch:
                 await self._sleep(self._poll_s)
 
-    async def _relay_apart(self, key: str) -> None:
+    async def _relay_separately(self, key: str) -> None:
         """Retry the rows of a failed key, one and then ever more, until its queue accepts them again.
 
         One row in flight tells which is at fault where a refusal closes the channel of all.
@@ -174,7 +174,7 @@ class Relay:
         except Exception:
             log.exception("rows that wait for their queue could not be tried", routing_key=key)
         finally:
-            self._apart.pop(key, None)
+            self._separate.pop(key, None)
             APART.dec()
             self._wake.set()
             if connection is not None:
@@ -189,7 +189,7 @@ class Relay:
             how many rows were claimed, and the routing keys of which the broker took not all.
         """
         async with connection.transaction():
-            rows = await outbox_rows.claim(connection, limit, key=key, without=self._apart)
+            rows = await outbox_rows.claim(connection, limit, key=key, without=self._separate)
             if not rows:
                 return 0, set()
             results = await self._publish(rows)
