@@ -30,8 +30,9 @@ RULES = [
     "monitoring/telemetry.py",
     "notification/model.py",
     "notification/texts.py",
-    "operations/warnings.py",
+    "operations/queue_health.py",
     "search/matching.py",
+    "search/preferences.py",
     "search/splitting.py",
 ]
 

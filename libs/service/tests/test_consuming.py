@@ -6,10 +6,12 @@ from typing import Any
 import httpx
 import pytest
 
-from laundry_events import EventConsumer, Publisher, in_flight, make_broker
-from laundry_events.topology import PLAN
-from laundry_service.app import Consuming, make_app
-from laundry_service.letters import message_signer
+from laundry_events import in_flight, make_broker
+from laundry_events.broker import ConsumingBroker
+from laundry_service.app import make_app
+from laundry_service.messaging.lifecycle import ConsumerLifecycle
+from laundry_service.messaging.signing import message_signer
+from laundry_service.messaging.wiring import Messaging
 from laundry_service.settings import ServiceSettings
 
 
@@ -33,9 +35,9 @@ class Faststream:
         pass
 
 
-def consuming(faststream: Faststream) -> tuple[Consuming, list[str]]:
+def consuming(faststream: Faststream) -> tuple[ConsumerLifecycle, list[str]]:
     broker: Any = make_broker("amqp://nobody:nothing@127.0.0.1:9/", service="tests")
-    part, stopped = Consuming(broker), []
+    part, stopped = ConsumerLifecycle(broker), []
 
     async def stop() -> None:
         stopped.append("broker")
@@ -71,16 +73,17 @@ async def test_a_start_that_is_under_way_is_given_up_and_cleared_away() -> None:
 async def test_a_consumer_that_settles_nothing_is_not_ready_and_one_that_is_held_is(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    broker = make_broker("amqp://nobody:nothing@127.0.0.1:9/", service="tests")
-    EventConsumer(
-        broker, Publisher("amqp://127.0.0.1:9/", source="tests"), PLAN, service="t", service_version="1"
-    )
-    assert broker.in_flight is not None
-    broker.in_flight.watch("q", window=1)
     settings = ServiceSettings(
         service_name="tests", amqp_url="amqp://127.0.0.1:9/", jwks_url="http://127.0.0.1:9/", jwt_issuer="x"
     )
-    app = make_app(settings, title="t", version="1", description="t", broker=broker, broker_required=False)
+    messaging = Messaging(settings, service="tests", version="1")
+    broker = messaging.consumer.broker
+    assert isinstance(broker, ConsumingBroker)
+    assert broker.in_flight is not None
+    broker.in_flight.watch("q", window=1)
+    app = make_app(
+        settings, title="t", version="1", description="t", messaging=messaging, ready_without_broker=True
+    )
     transport = httpx.ASGITransport(app)
     monkeypatch.setattr(in_flight, "STUCK_S", 0.0)
     async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:

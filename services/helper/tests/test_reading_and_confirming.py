@@ -10,14 +10,14 @@ import pytest_asyncio
 import sqlalchemy as sa
 
 from helper import repository
-from helper.subscribers import TASK_READ
+from helper.service.readings import TASK_READ
 from helper.tasks import outcome_of, take_reading
 from laundry_events import Publisher, claim_once
 from laundry_events.envelope import encode
 from laundry_events.events import ReadLabel
 from laundry_events.plan import EVENTS_EXCHANGE
 from laundry_events.tables import inbox
-from laundry_service.database import Database
+from laundry_service.storage.database import Database
 from laundry_testing.messaging import Messaging, eventually
 
 from .conftest import Service, assert_problem, picture, reading

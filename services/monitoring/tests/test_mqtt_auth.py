@@ -9,8 +9,8 @@ from fastapi import FastAPI
 from hypothesis import given
 from hypothesis import strategies as st
 
-from laundry_service.auth import Principal
-from laundry_service.problems import Problem
+from laundry_service.auth.principal import Principal
+from laundry_service.http.problems import Problem
 from monitoring.logins import NEVER, Login
 from monitoring.mqtt_auth import DeviceGate, chosen_by_broker, mqtt_auth_router
 from monitoring.telemetry import is_equipment_id

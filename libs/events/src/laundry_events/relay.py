@@ -138,7 +138,9 @@ class Relay:
                 continue
             claimed, failed = await self._drain_once(connection, self._batch)
             for key in failed - self._separate.keys():
-                self._separate[key] = asyncio.create_task(self._relay_separately(key), name=f"outbox-relay {key}")
+                self._separate[key] = asyncio.create_task(
+                    self._relay_separately(key), name=f"outbox-relay {key}"
+                )
             if claimed < self._batch:
                 await self._sleep(self._poll_s)
 

@@ -57,7 +57,7 @@ class Reading:
 
 @dataclass(frozen=True)
 class Seen:
-    """What a model says of n photos.
+    """A model's output for n photos.
 
     Attributes:
         probs: probability of each class, [n, labels].
@@ -211,7 +211,7 @@ def session_options() -> ort.SessionOptions:
     options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.enable_cpu_mem_arena = (
-        False  # the arena keeps its largest batch for ever; costs nothing measurable here
+        False  # the arena never shrinks below its largest batch; disabling it costs nothing measurable
     )
     options.log_severity_level = 3
     return options

@@ -2,7 +2,7 @@
 
 from laundry_events import EventConsumer, EventMeta, claim_once
 from laundry_events.events import TaskConfirmed
-from laundry_service.database import Database
+from laundry_service.storage.database import Database
 from mlops import repository
 
 

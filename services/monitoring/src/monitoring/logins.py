@@ -14,8 +14,8 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from laundry_service.auth import Principal
-from laundry_service.database import Database
+from laundry_service.auth.principal import Principal
+from laundry_service.storage.database import Database
 from monitoring.tables import device_login, equipment, mqtt_login
 
 LOCK_NOT_AVAILABLE = "55P03"

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from laundry_events import Outbox, new_id
 from laundry_service.audit.acts import Act, Actor
 from laundry_service.audit.writing import write as write_act
-from laundry_service.database import Database
+from laundry_service.storage.database import Database
 from monitoring import fault_rows, repository
 from monitoring.clocks import Standing
 from monitoring.fault_rows import MachineKey

@@ -19,9 +19,10 @@ import structlog
 from fastapi import APIRouter, Request
 from fastapi.responses import PlainTextResponse
 
-from laundry_service.auth import Authenticator, Principal
-from laundry_service.denials import denied
-from laundry_service.problems import Problem
+from laundry_service.auth.authenticator import Authenticator
+from laundry_service.auth.denials import denied
+from laundry_service.auth.principal import Principal
+from laundry_service.http.problems import Problem
 from monitoring.logins import NEVER, Login
 from monitoring.telemetry import is_equipment_id
 

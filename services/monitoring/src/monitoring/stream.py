@@ -6,8 +6,9 @@ A payload is JSON: an id, or ``{"id", "left"}`` for equipment that a branch has 
 import json
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 
-from laundry_service.database import Database
-from laundry_service.streams import Audience, Change, change_of
+from laundry_service.storage.database import Database
+from laundry_service.streams.changes import Audience
+from laundry_service.streams.subscription import Change, change_of
 from monitoring import views
 from monitoring.views import EquipmentView
 

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from pydantic import AwareDatetime, BaseModel, Field, PlainSerializer
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from laundry_service.cursors import BadCursor, read_cursor, write_cursor
+from laundry_service.http.cursors import BadCursor, read_cursor, write_cursor
 from monitoring.tables import equipment, fault
 from monitoring.telemetry import is_equipment_id
 
@@ -170,7 +170,7 @@ async def list_equipment(
     """Read one page. ``branches`` none means all.
 
     Raises:
-        laundry_service.cursors.BadCursor: the cursor is none of ours.
+        laundry_service.http.cursors.BadCursor: the cursor is none of ours.
     """
     order = (equipment.c.first_seen_at, equipment.c.id, equipment.c.branch_id)
     query = sa.select(equipment).order_by(*(column.desc() for column in order))

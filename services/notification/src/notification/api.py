@@ -7,10 +7,13 @@ from uuid import UUID
 
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 
-from laundry_service.auth import Principal, require
-from laundry_service.database import Database
-from laundry_service.problems import Problem
-from laundry_service.streams import CONNECTED, EVENT_STREAM, Changes, EventStream, Subscription
+from laundry_service.auth.callers import require
+from laundry_service.auth.principal import Principal
+from laundry_service.http.problems import Problem
+from laundry_service.storage.database import Database
+from laundry_service.streams.changes import Changes
+from laundry_service.streams.response import CONNECTED, EVENT_STREAM, EventStream
+from laundry_service.streams.subscription import Subscription
 from notification.model import KIND_FOR, Device, Kind, Recipient
 from notification.one_at_a_time import OneAtATime
 from notification.repository import devices, history

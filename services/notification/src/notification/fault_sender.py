@@ -17,7 +17,7 @@ from prometheus_client import Counter, Gauge, Histogram
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from laundry_service.database import Database
+from laundry_service.storage.database import Database
 from notification.bursts import Burst, Told, burst_of, rings, shown, summary
 from notification.fault_texts import burst_texts
 from notification.outage import Outage

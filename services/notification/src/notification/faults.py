@@ -18,8 +18,8 @@ from laundry_events import EventMeta
 from laundry_events.errors import MalformedMessage, RequeueMessage
 from laundry_events.events import EquipmentFault
 from laundry_events.inbox import claim_each_once
-from laundry_service.database import Database
-from laundry_service.outages import is_contention, is_outage
+from laundry_service.storage.database import Database
+from laundry_service.storage.outages import is_contention, is_outage
 from notification.fault_texts import fault_texts
 from notification.group_commit import GroupCommit
 from notification.model import Story

@@ -5,7 +5,7 @@ from datetime import timedelta
 import structlog
 
 from laundry_events.inbox import delete_expired
-from laundry_service.database import Database
+from laundry_service.storage.database import Database
 from notification.repository import history
 
 EVERY_S = 3600.0

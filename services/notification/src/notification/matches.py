@@ -12,8 +12,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from laundry_events import EventMeta, claim_once
 from laundry_events.errors import RequeueMessage
 from laundry_events.events import PreferenceCreated, PreferenceMatch
-from laundry_service.database import Database
-from laundry_service.outages import is_contention
+from laundry_service.storage.database import Database
+from laundry_service.storage.outages import is_contention
 from notification.model import Delivery, Story
 from notification.push import Push, Pusher, Verdict
 from notification.repository import deliveries, devices, history

@@ -6,9 +6,10 @@ from typing import cast
 
 from fastapi.sse import format_sse_event
 
-from laundry_service.auth import Principal
-from laundry_service.database import Database
-from laundry_service.streams import Audience, Change, Subscription
+from laundry_service.auth.principal import Principal
+from laundry_service.storage.database import Database
+from laundry_service.streams.changes import Audience
+from laundry_service.streams.subscription import Change, Subscription
 from notification.model import KIND_FOR, Notification, Recipient
 from notification.repository import history
 from notification.schemas import NotificationOut

@@ -19,7 +19,7 @@ from laundry_events.envelope import OutgoingEvent
 from laundry_events.events import PreferenceCreated
 from laundry_events.topology import PLAN
 from laundry_lab.bench import bare_clients, synchronous
-from laundry_service.logging import configure_logging
+from laundry_service.telemetry.logging import configure_logging
 
 QUEUE = "preference.created"
 SERVICE = "notification"
