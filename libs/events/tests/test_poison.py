@@ -6,15 +6,16 @@ import signal
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from laundry_events import Publisher
-from laundry_events.events import TaskRead
-from laundry_events.poison import DEAD_LETTER_AT, ISOLATE_AT, PoisonIsolation, failed_deliveries
+from laundry_events.delivery import failed_deliveries
+from laundry_events.poison import DEAD_LETTER_AT, ISOLATE_AT, PoisonIsolation
 from laundry_testing.messaging import Messaging, eventually
+
+from .consuming import reading
 
 SCRIPT = Path(__file__).with_name("crashing_consumer.py")
 INNOCENT = 9
@@ -37,17 +38,6 @@ async def crashing(url: str, done: Path) -> AsyncIterator[asyncio.subprocess.Pro
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         await process.communicate()
-
-
-def reading(task_id: str) -> TaskRead:
-    return TaskRead(
-        task_id=task_id,
-        task_version=1,
-        branch_id="b1",
-        outcome="read",
-        model_version="m1",
-        read_at=datetime.now(UTC),
-    )
 
 
 # Twenty deaths, each with a connection anew.
@@ -82,12 +72,12 @@ async def test_a_poisonous_message_dies_alone(
     assert deaths <= DEAD_LETTER_AT
 
 
-async def test_suspects_are_alone_and_fresh_messages_are_not() -> None:
-    suspects, together, most, alone = PoisonIsolation("q"), 0, 0, []
+async def test_what_may_be_poison_is_alone_and_fresh_messages_are_not() -> None:
+    isolation, together, most, alone = PoisonIsolation("q"), 0, 0, []
 
     async def handle(name: str, deaths: int) -> None:
         nonlocal together, most
-        async with suspects.turn(name, deaths, within_s=20):
+        async with isolation.turn(name, deaths, within_s=20):
             together += 1
             most = max(most, together)
             if deaths >= ISOLATE_AT:
@@ -109,10 +99,10 @@ async def test_suspects_are_alone_and_fresh_messages_are_not() -> None:
 
 async def test_their_order_is_another_after_each_death() -> None:
     async def order(deaths: int) -> tuple[str, ...]:
-        suspects, seen = PoisonIsolation("q"), []
+        isolation, seen = PoisonIsolation("q"), []
 
         async def handle(name: str) -> None:
-            async with suspects.turn(name, deaths, within_s=20):
+            async with isolation.turn(name, deaths, within_s=20):
                 seen.append(name)
 
         await asyncio.gather(*(handle(f"m{number}") for number in range(6)))
@@ -125,10 +115,10 @@ async def test_their_order_is_another_after_each_death() -> None:
 
 async def test_the_order_of_messages_without_an_id_is_left_to_chance() -> None:
     async def order() -> tuple[int, ...]:
-        suspects, seen = PoisonIsolation("q"), []
+        isolation, seen = PoisonIsolation("q"), []
 
         async def handle(number: int) -> None:
-            async with suspects.turn(None, ISOLATE_AT, within_s=20):
+            async with isolation.turn(None, ISOLATE_AT, within_s=20):
                 seen.append(number)
 
         await asyncio.gather(*(handle(number) for number in range(6)))
@@ -138,17 +128,17 @@ async def test_the_order_of_messages_without_an_id_is_left_to_chance() -> None:
     assert len(set(orders)) > 1
 
 
-async def test_a_suspect_whose_handler_fails_or_is_cancelled_makes_room() -> None:
-    suspects = PoisonIsolation("q")
+async def test_a_message_in_isolation_whose_handler_fails_or_is_cancelled_makes_room() -> None:
+    isolation = PoisonIsolation("q")
     with pytest.raises(RuntimeError):
-        async with suspects.turn("a", 5, within_s=20):
+        async with isolation.turn("a", 5, within_s=20):
             raise RuntimeError
-    waiting = asyncio.create_task(suspects.turn("b", 5, within_s=20).__aenter__())
+    waiting = asyncio.create_task(isolation.turn("b", 5, within_s=20).__aenter__())
     await asyncio.sleep(0)
     waiting.cancel()
     with suppress(asyncio.CancelledError):
         await waiting
-    async with asyncio.timeout(5), suspects.turn("c", 0, within_s=20):
+    async with asyncio.timeout(5), isolation.turn("c", 0, within_s=20):
         pass
 
 

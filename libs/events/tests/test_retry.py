@@ -1,19 +1,26 @@
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from laundry_events import PermanentError
-from laundry_events.retry import defer, next_move
+from laundry_events.outcome import after_failure
+from laundry_events.plan import Queue
+from laundry_events.retry import Copy, deferred_copy, failed_copy
+from laundry_events.topology import PLAN
+
+READ = PLAN.queue("task.read")
+TELEMETRY = PLAN.queue("telemetry.reported")
 
 
-def fail(headers: dict[str, Any], attempt: int, error: Exception) -> Any:
-    return next_move(
+def fail(headers: dict[str, Any], attempt: int, error: Exception, queue: Queue = READ) -> Copy:
+    return failed_copy(
         headers,
-        queue="task.read",
-        routing_key="task.read",
+        after_failure(error, attempt=attempt, max_attempts=queue.max_attempts),
+        queue=queue,
+        routing_key=queue.name,
         attempt=attempt,
-        error=error,
         service="helper",
         service_version="1",
     )
@@ -23,9 +30,9 @@ def test_a_failing_message_waits_1_2_and_4_seconds_and_then_dies() -> None:
     headers: dict[str, Any] = {"cloudEvents_id": "e1"}
     seen = []
     for attempt in (1, 2, 3, 4):
-        move = fail(headers, attempt, RuntimeError("away"))
-        seen.append(move.queue)
-        headers = move.headers
+        copy = fail(headers, attempt, RuntimeError("away"))
+        seen.append(copy.queue)
+        headers = copy.headers
     assert seen == ["task.read.retry.1s", "task.read.retry.2s", "task.read.retry.4s", "task.read.dlq"]
     assert headers["x-attempts"] == 4
     assert headers["x-dead-reason"] == "retries-exhausted"
@@ -34,22 +41,45 @@ def test_a_failing_message_waits_1_2_and_4_seconds_and_then_dies() -> None:
 
 def test_a_copy_keeps_the_moment_when_the_broker_first_took_the_message() -> None:
     first = fail({"timestamp_in_ms": 1_772_366_220_000}, 1, RuntimeError("away")).headers
-    # The broker stamps the copy anew, and a put-off counts no attempt but keeps the word.
-    again = defer(first | {"timestamp_in_ms": 1_900_000_000_000}, queue="task.read", routing_key="task.read")
+    # The broker stamps the copy again, and deferring counts no attempt but keeps the word.
+    later = first | {"timestamp_in_ms": 1_900_000_000_000}
+    again = deferred_copy(later, queue=READ, routing_key="task.read").headers
     assert first["x-arrived-at"] == again["x-arrived-at"] == "2026-03-01T11:57:00.000Z"
     for forged in (
         {"x-arrived-at": "2020-01-01T00:00:00Z"},
         {"timestamp_in_ms": "1"},
         {"timestamp_in_ms": 10**30},
     ):
-        copy = defer(forged, queue="telemetry.reported", routing_key="telemetry.washer-1")
-        assert copy["x-arrived-at"] > "2026-03"
+        copy = deferred_copy(forged, queue=TELEMETRY, routing_key="telemetry.washer-1")
+        assert copy.headers["x-arrived-at"] > "2026-03"
+
+
+def test_a_queue_with_delays_of_its_own_keeps_to_them() -> None:
+    patient = Queue("q", ("q",), "c", "p", retry_delays_s=(10, 60))
+    waits = [fail({}, attempt, RuntimeError(), patient).queue for attempt in (1, 2, 3)]
+    assert waits == ["q.retry.10s", "q.retry.60s", "q.dlq"]
+    assert (patient.max_attempts, patient.retries) == (3, (("q.retry.10s", 10_000), ("q.retry.60s", 60_000)))
+
+
+@pytest.mark.parametrize(
+    ("delays", "queue"), [((1, 2, 4), "q.retry.4s"), ((1, 3, 60), "q.retry.3s"), ((10, 60), "q.retry.10s")]
+)
+def test_what_is_deferred_waits_some_seconds_whatever_its_queues_delays(
+    delays: tuple[int, ...], queue: str
+) -> None:
+    assert Queue("q", ("q",), "c", "p", retry_delays_s=delays).defer_queue == queue
+
+
+@pytest.mark.parametrize("delays", [(), (0, 1), (-1,), (2, 2)])
+def test_delays_that_name_no_queue_of_their_own_are_refused(delays: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match="retry delays"):
+        Queue("q", ("q",), "c", "p", retry_delays_s=delays)
 
 
 @given(attempt=st.integers(min_value=1, max_value=10))
 def test_a_permanent_error_dies_at_once_with_its_reason(attempt: int) -> None:
-    move = fail({}, attempt, PermanentError("never", reason="nonsense"))
-    assert (move.dead, move.queue, move.headers["x-dead-reason"]) == (True, "task.read.dlq", "nonsense")
+    copy = fail({}, attempt, PermanentError("never", reason="nonsense"))
+    assert (copy.queue, copy.headers["x-dead-reason"]) == ("task.read.dlq", "nonsense")
 
 
 def test_a_dead_letter_says_why_where_and_when() -> None:

@@ -3,7 +3,6 @@
 import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Callable
-from datetime import UTC, datetime
 from typing import Any
 
 import httpx
@@ -13,42 +12,25 @@ from prometheus_client import REGISTRY
 
 from laundry_events import (
     BrokerUnavailable,
-    EventConsumer,
     EventMeta,
     PermanentError,
     Publisher,
     in_flight,
-    make_broker,
 )
 from laundry_events.broker import ConsumingBroker
 from laundry_events.envelope import MAX_MESSAGE_BYTES
 from laundry_events.errors import Unpublishable, Unroutable
 from laundry_events.events import TaskRead
 from laundry_events.in_flight import InFlight, held
+from laundry_events.plan import DEAD_EXCHANGE
 from laundry_events.republisher import Republisher
 from laundry_events.settlement import Settlement
-from laundry_events.topology import DEAD_EXCHANGE, PLAN, TELEMETRY_EXCHANGE
+from laundry_events.topology import PLAN, TELEMETRY_EXCHANGE
 from laundry_testing.messaging import Messaging, eventually
 
+from .consuming import consume, reading
+
 TELEMETRY, READ = "telemetry.reported", "task.read"
-
-
-def reading(task_id: str) -> TaskRead:
-    return TaskRead(
-        task_id=task_id,
-        task_version=1,
-        branch_id="b1",
-        outcome="read",
-        model_version="m1",
-        read_at=datetime.now(UTC),
-    )
-
-
-@pytest_asyncio.fixture
-async def broker(messaging: Messaging) -> AsyncIterator[ConsumingBroker]:
-    broker = make_broker(messaging.amqp_url, service="tests", graceful_timeout_s=2)
-    yield broker
-    await broker.stop()
 
 
 @pytest_asyncio.fixture
@@ -56,10 +38,6 @@ async def copies(publisher: Publisher) -> AsyncIterator[Republisher]:
     copies = Republisher(publisher)
     yield copies
     await copies.stop()
-
-
-def consume(broker: ConsumingBroker, publisher: Publisher) -> EventConsumer:
-    return EventConsumer(broker, publisher, service="tests", service_version="1")
 
 
 async def limit(messaging: Messaging, queue: str, **definition: Any) -> None:
@@ -156,7 +134,7 @@ async def test_a_failure_of_our_own_code_leaves_nothing_unacknowledged(
     async def broken(self: Settlement, *_: Any) -> None:
         raise TypeError("nobody thought of this")
 
-    monkeypatch.setattr(Settlement, "failed", broken)
+    monkeypatch.setattr(Settlement, "settle", broken)
 
     @consume(broker, publisher).on_raw(TELEMETRY, prefetch=1)
     async def handle(body: bytes, meta: EventMeta) -> None:

@@ -24,9 +24,12 @@ from laundry_events.envelope import encode
 from laundry_events.errors import NotSigned
 from laundry_events.events import TaskRead
 from laundry_events.headers import SIGNATURE
+from laundry_events.plan import DEAD_EXCHANGE, REQUEUE_EXCHANGE
 from laundry_events.signing import MessageSigner
-from laundry_events.topology import DEAD_EXCHANGE, PLAN, REQUEUE_EXCHANGE, TELEMETRY_EXCHANGE
+from laundry_events.topology import PLAN, TELEMETRY_EXCHANGE
 from laundry_testing.messaging import Messaging, eventually
+
+from .consuming import reading
 
 KEY, OTHER = "k" * 32, "o" * 32
 QUEUE, DEAD = "task.read", "task.read.dlq"
@@ -134,17 +137,6 @@ def test_no_two_messages_share_a_signature(one: list[tuple[str, str]], two: list
     assert (found[0][0] == found[1][0]) == (found[0][1] == found[1][1])
 
 
-def reading(task_id: str) -> TaskRead:
-    return TaskRead(
-        task_id=task_id,
-        task_version=1,
-        branch_id="b1",
-        outcome="read",
-        model_version="m1",
-        read_at=datetime.now(UTC),
-    )
-
-
 class Helper:
     """A consumer with a key; what it handles, and whether it fails."""
 
@@ -159,7 +151,7 @@ async def helper(messaging: Messaging, publisher: Publisher) -> AsyncIterator[He
     helper = Helper()
     broker = make_broker(messaging.amqp_url, service="tests", graceful_timeout_s=2)
     consumer = EventConsumer(
-        broker, publisher, service="tests", service_version="1", signer=MessageSigner(KEY)
+        broker, publisher, PLAN, service="tests", service_version="1", signer=MessageSigner(KEY)
     )
 
     @consumer.on(QUEUE, TaskRead, prefetch=5)

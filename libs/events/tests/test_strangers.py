@@ -24,10 +24,10 @@ from laundry_dead_letters.broker import connected
 from laundry_dead_letters.dead_letter import UNSAID, DeadLetter, OperatorAction, Selection
 from laundry_events import EventConsumer, EventMeta, PermanentError, Publisher, make_broker
 from laundry_events.envelope import encode
+from laundry_events.event import Event
 from laundry_events.events import (
     CountedLabel,
     EquipmentFault,
-    Event,
     ModelPromoted,
     Photo,
     PreferenceCreated,
@@ -35,8 +35,9 @@ from laundry_events.events import (
     TaskRead,
     TaskSubmitted,
 )
+from laundry_events.plan import DEAD_EXCHANGE, DEFAULT_RETRY_DELAYS_S, dead_queue
 from laundry_events.signing import MessageSigner
-from laundry_events.topology import DEAD_EXCHANGE, PLAN, RETRY_DELAYS_S, TELEMETRY_EXCHANGE, dead_queue
+from laundry_events.topology import PLAN, TELEMETRY_EXCHANGE
 from laundry_servers.raw_mqtt import raw_mqtt, user_property
 from laundry_testing.messaging import Messaging, eventually
 
@@ -193,7 +194,7 @@ async def laundry(messaging: Messaging, publisher: Publisher) -> AsyncIterator[L
         await telemetry.bind(await channel.get_exchange("amq.topic"), "telemetry.*")
     broker = make_broker(messaging.amqp_url, service="tests", graceful_timeout_s=2)
     consumer = EventConsumer(
-        broker, publisher, service="tests", service_version="1", drills=True, signer=MessageSigner(KEY)
+        broker, publisher, PLAN, service="tests", service_version="1", drills=True, signer=MessageSigner(KEY)
     )
     for queue, sample in SAMPLES.items():
 
@@ -277,7 +278,7 @@ async def test_any_message_on_any_queue_dies_alone_and_can_be_handled(
             queue_name, took = await send()
             laundry.took[queue_name] += took
         # As long as the ladder is, so that good ones pass what waits on it too.
-        await asyncio.sleep(sum(RETRY_DELAYS_S))
+        await asyncio.sleep(sum(DEFAULT_RETRY_DELAYS_S))
     assert max(laundry.late_s) < PROMISED_S * ROOM
     assert laundry.took.total() > len(sends) / 3, "the broker takes most of it"
     assert laundry.took[TELEMETRY] >= 5

@@ -15,8 +15,8 @@ from helper.tasks import outcome_of, take_reading
 from laundry_events import Publisher, claim_once
 from laundry_events.envelope import encode
 from laundry_events.events import ReadLabel
+from laundry_events.plan import EVENTS_EXCHANGE
 from laundry_events.tables import inbox
-from laundry_events.topology import EVENTS_EXCHANGE
 from laundry_service.storage.database import Database
 from laundry_testing.messaging import Messaging, eventually
 

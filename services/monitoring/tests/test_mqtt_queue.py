@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from laundry_events.topology import REQUEUE_EXCHANGE, TELEMETRY_EXCHANGE
+from laundry_events.plan import REQUEUE_EXCHANGE
+from laundry_events.topology import TELEMETRY_EXCHANGE
 from laundry_testing.messaging import Messaging, eventually
 from monitoring.tables import device_login, equipment, mqtt_login
 

@@ -5,7 +5,7 @@ import asyncio
 import aio_pika
 import pytest
 
-from laundry_events.topology import DEAD_EXCHANGE
+from laundry_events.plan import DEAD_EXCHANGE
 from laundry_testing.messaging import Messaging
 from operations.service import letters as reader
 

@@ -23,8 +23,9 @@ from laundry_dead_letters.dead_letter import DeadLetter, OperatorAction, Selecti
 from laundry_events import EventConsumer, EventMeta, PermanentError, Publisher, claim_once, make_broker
 from laundry_events.envelope import encode
 from laundry_events.events import TaskRead
+from laundry_events.plan import DEAD_EXCHANGE
 from laundry_events.tables import create_inbox
-from laundry_events.topology import DEAD_EXCHANGE
+from laundry_events.topology import PLAN
 from laundry_testing.messaging import Messaging, eventually
 
 ACT = OperatorAction("redrive", "tester", "the database is back")
@@ -183,7 +184,7 @@ async def test_a_redriven_message_is_handled_once_and_shows_when_it_dies_again(
     publisher = Publisher(messaging.amqp_url, source="tests")
     await publisher.wait_connected()
     service = make_broker(messaging.amqp_url, service="tests", graceful_timeout_s=2)
-    consumer = EventConsumer(service, publisher, service="tests", service_version="1")
+    consumer = EventConsumer(service, publisher, PLAN, service="tests", service_version="1")
     calls: list[EventMeta] = []
 
     @consumer.on(QUEUE, TaskRead, prefetch=5)
@@ -264,7 +265,7 @@ async def test_killed_between_copy_and_ack_nothing_is_lost_and_the_effect_is_one
     publisher = Publisher(messaging.amqp_url, source="tests")
     await publisher.wait_connected()
     service = make_broker(messaging.amqp_url, service="tests", graceful_timeout_s=2)
-    consumer = EventConsumer(service, publisher, service="tests", service_version="1")
+    consumer = EventConsumer(service, publisher, PLAN, service="tests", service_version="1")
     delivered: list[str] = []
     effects: list[str] = []
 

@@ -1,4 +1,4 @@
-"""What an operator does with dead letters, a queue at a time, in an order that a crash cannot harm."""
+"""What an operator does with dead letters, one queue at a time, in a crash-safe order."""
 
 import asyncio
 import base64
@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Any, TextIO
 
 from laundry_dead_letters.audit import Audit
-from laundry_dead_letters.broker import Broker, HeldLetter
+from laundry_dead_letters.broker import Broker
 from laundry_dead_letters.dead_letter import DeadLetter, OperatorAction, Selection, redriven_headers, utc
 
 
@@ -30,7 +30,7 @@ class Bounds:
 
 @dataclass(slots=True)
 class Tally:
-    """What was done so far; whoever is interrupted can still tell. ``tell`` hears of every letter.
+    """Progress so far, readable even after an interruption. ``tell`` is called for every letter.
 
     ``here`` counts what was done in the queue at hand, for the rate.
     """
@@ -68,14 +68,14 @@ Handle = Callable[[DeadLetter], None]
 async def look(
     broker: Broker, queue: str, selection: Selection, bounds: Bounds, tally: Tally, *, handle: Handle
 ) -> None:
-    """Hand every letter that is meant to ``handle``; all of them stay where they are."""
+    """Pass every selected letter to ``handle``; all stay in their queue."""
     until = None if bounds.seconds is None else time.monotonic() + bounds.seconds
-    async with broker.browse(queue, scan=bounds.scan) as walk:
-        tally.waiting += walk.waiting
-        async for taken in walk:
+    async with broker.browse(queue, scan=bounds.scan) as browser:
+        tally.waiting += browser.waiting
+        async for held in browser:
             tally.looked_at += 1
-            if selection.takes(taken.letter):
-                handle(taken.letter)
+            if selection.takes(held.letter):
+                handle(held.letter)
                 tally.done += 1
             tally.tell(tally)
             if bounds.limit is not None and tally.done >= bounds.limit:
@@ -91,9 +91,6 @@ async def summarise(broker: Broker, queue: str, bounds: Bounds, tally: Tally) ->
     await look(broker, queue, Selection(), bounds, tally, handle=summary.add)
     summary.waiting = tally.waiting - before
     return summary
-
-
-Deed = Callable[[HeldLetter, datetime], Awaitable[None]]
 
 
 async def redrive(
@@ -117,19 +114,13 @@ async def redrive(
 
     With ``anew`` they go where they were published first instead, which takes an administrator's login.
     """
-    await audit.check()
-    began = time.monotonic()
+    deliver = broker.publish_at_origin if anew else broker.requeue
 
-    async def send(taken: HeldLetter, now: datetime) -> None:
-        deliver = broker.publish_at_origin if anew else broker.requeue
-        await deliver(taken.letter, redriven_headers(taken.letter, act, now))
+    async def send(letter: DeadLetter, now: datetime) -> None:
+        await deliver(letter, redriven_headers(letter, act, now))
 
-    async def in_time() -> None:
-        await asyncio.sleep(max(0.0, began + tally.here / rate - time.monotonic()))
-
-    tally.here = 0
-    await _treat(
-        broker, queue, selection, bounds, tally, act=act, audit=audit, stop=stop, wait=in_time, deed=send
+    await _remove(
+        broker, queue, selection, bounds, tally, act=act, audit=audit, rate=rate, stop=stop, first=send
     )
 
 
@@ -145,23 +136,11 @@ async def discard(
     rate: float = 1000.0,
     stop: Callable[[], bool] = lambda: False,
 ) -> None:
-    """Remove letters for good, each after its audit record is safe."""
-    await audit.check()
-    began = time.monotonic()
-
-    async def nothing(_: HeldLetter, __: datetime) -> None:
-        return
-
-    async def in_time() -> None:
-        await asyncio.sleep(max(0.0, began + tally.here / rate - time.monotonic()))
-
-    tally.here = 0
-    await _treat(
-        broker, queue, selection, bounds, tally, act=act, audit=audit, stop=stop, wait=in_time, deed=nothing
-    )
+    """Remove letters for good, at most ``rate`` a second, each after its audit record is safe."""
+    await _remove(broker, queue, selection, bounds, tally, act=act, audit=audit, rate=rate, stop=stop)
 
 
-async def _treat(
+async def _remove(
     broker: Broker,
     queue: str,
     selection: Selection,
@@ -170,24 +149,29 @@ async def _treat(
     *,
     act: OperatorAction,
     audit: Audit,
+    rate: float,
     stop: Callable[[], bool],
-    wait: Callable[[], Awaitable[None]],
-    deed: Deed,
+    first: Callable[[DeadLetter, datetime], Awaitable[None]] | None = None,
 ) -> None:
-    async with broker.browse(queue, scan=bounds.scan) as walk:
-        tally.waiting += walk.waiting
-        async for taken in walk:
+    """Do what comes ``first`` with each letter that is meant, record it, and take it off its queue."""
+    await audit.check()
+    began = time.monotonic()
+    tally.here = 0
+    async with broker.browse(queue, scan=bounds.scan) as browser:
+        tally.waiting += browser.waiting
+        async for held in browser:
             tally.looked_at += 1
             tally.tell(tally)
-            if selection.takes(taken.letter):
-                await wait()
+            if selection.takes(held.letter):
+                await asyncio.sleep(max(0.0, began + tally.here / rate - time.monotonic()))
                 now = datetime.now(UTC)
                 # Without an id two letters that look alike may be two effects: those are never taken for one.
-                known = taken.letter.message_id is not None and await audit.has(taken.letter, act.action)
+                known = held.letter.message_id is not None and await audit.has(held.letter, act.action)
                 if not known:
-                    await deed(taken, now)
-                    await audit.write(taken.letter, act, now)
-                await taken.remove()
+                    if first is not None:
+                        await first(held.letter, now)
+                    await audit.write(held.letter, act, now)
+                await held.remove()
                 tally.here += 1
                 tally.done += 1
                 tally.tell(tally)
@@ -220,7 +204,7 @@ def exported(letter: DeadLetter, *, body: bool = True) -> dict[str, Any]:
 
 
 def write_line(letter: DeadLetter, target: TextIO) -> None:
-    """Write a letter as one JSON line."""
+    """Write a letter as a line of JSON."""
     target.write(json.dumps(exported(letter), ensure_ascii=False) + "\n")
 
 

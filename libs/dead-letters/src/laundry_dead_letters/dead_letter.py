@@ -1,4 +1,4 @@
-"""What a dead letter says about itself, and the headers with which it goes back to work."""
+"""What a dead letter says about itself, and the headers that it is sent back with."""
 
 import hashlib
 import re
@@ -12,6 +12,7 @@ from laundry_events.headers import (
     BROKER_HEADERS,
     DEFERRED,
     DELIVERIES,
+    DELIVERY_COUNT,
     FIRST_FAILED_AT,
     LARGEST_COUNT,
     ORIGINAL_KEY,
@@ -22,8 +23,7 @@ from laundry_events.headers import (
     clean,
 )
 from laundry_events.moments import read_moment
-from laundry_events.poison import DELIVERY_COUNT
-from laundry_events.topology import DELIVERY_LIMIT
+from laundry_events.plan import DELIVERY_LIMIT
 
 UNSAID = "not-said"
 WORD_BYTES = 256
@@ -62,7 +62,8 @@ class DeadLetter:
 
     @property
     def death(self) -> Mapping[str, Any] | None:
-        """The broker's own note, when the broker and not a consumer dead-lettered it (delivery limit)."""
+        """The broker's ``x-death`` entry, when the broker and not a consumer dead-lettered it (delivery
+        limit)."""
         notes = self.headers.get("x-death")
         for note in notes if isinstance(notes, list) else ():
             if isinstance(note, Mapping) and note.get("queue") == self.queue:
@@ -83,7 +84,7 @@ class DeadLetter:
 
     @property
     def error_message(self) -> str:
-        """What the last error said; of a letter that the broker buried, what its note tells."""
+        """The last error's message; for a letter that the broker dead-lettered, what its note says."""
         death = self.death
         if death is None:
             return clean(self.headers.get("x-error-message", ""), TEXT_BYTES)
@@ -93,7 +94,7 @@ class DeadLetter:
 
     @property
     def deliveries(self) -> int | None:
-        """How often consumers died or were lost with it, if any did."""
+        """How many consumers died or lost their connection with it in flight."""
         count = self.headers.get(DELIVERY_COUNT if self.death else DELIVERIES)
         return count if isinstance(count, int) else None
 
@@ -105,7 +106,7 @@ class DeadLetter:
 
     @property
     def first_failed_at(self) -> str:
-        """When it failed first, as far as it says (RFC 3339); empty if it does not."""
+        """When it first failed (RFC 3339); empty if unknown."""
         said = self.headers.get(FIRST_FAILED_AT)
         if said is None and self.death is not None and self.died_at is not None:
             return utc(self.died_at)
@@ -119,7 +120,7 @@ class DeadLetter:
 
     @property
     def died_at(self) -> datetime | None:
-        """When it came here, as far as it says."""
+        """When it was dead-lettered, if known."""
         death = self.death
         said = death.get("time") if death else self.headers.get("x-last-failed-at")
         try:
@@ -133,7 +134,7 @@ class DeadLetter:
 
     @property
     def redriven(self) -> int:
-        """How often a person sent it back already."""
+        """How often it has been redriven already."""
         count = self.headers.get(REDRIVEN, 0)
         return count if isinstance(count, int) and 0 < count <= LARGEST_COUNT else 0
 
@@ -150,14 +151,14 @@ class DeadLetter:
 
     @property
     def fingerprint(self) -> str:
-        """Tells this letter from every other in its queue."""
+        """Distinguishes this letter from every other in its queue."""
         said = f"{self.message_id}|{self.reason}|{self.died_at}|{self.redriven}|"
         return hashlib.sha256(said.encode(errors="backslashreplace") + self.body).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Which dead letters are meant; each condition that is left empty lets every letter pass.
+    """Which dead letters are selected; an empty condition matches every letter.
 
     Attributes:
         reason: the reason or the class of the error.
@@ -169,7 +170,7 @@ class Selection:
     only: frozenset[str] | None = None
 
     def takes(self, letter: DeadLetter) -> bool:
-        """Say whether a letter is meant."""
+        """Whether a letter is selected."""
         return (
             (self.reason is None or self.reason in (letter.reason, letter.error_class))
             and (not self.ids or letter.message_id in self.ids)
@@ -179,7 +180,7 @@ class Selection:
 
 @dataclass(frozen=True, slots=True)
 class OperatorAction:
-    """A person's decision about dead letters.
+    """A person's decision on what to do with dead letters.
 
     Attributes:
         run: names one execution of it, which a crash may divide into several.
@@ -199,7 +200,7 @@ def utc(when: datetime) -> str:
 
 
 def redriven_headers(letter: DeadLetter, act: OperatorAction, now: datetime) -> dict[str, Any]:
-    """Return the headers of the copy that goes back: the event, a fresh retry budget, who and why."""
+    """Return the headers of a redriven copy: the event's, a fresh retry budget, who sent it and why."""
     kept = allowed(letter.headers)
     headers = {name: value for name, value in kept.items() if not name.startswith(HISTORY)}
     key = _key_at_death(letter)

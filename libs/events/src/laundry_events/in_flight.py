@@ -1,4 +1,4 @@
-"""What a consumer has in hand, how long, and whether it can settle it: for metrics and readiness."""
+"""What a consumer has in flight, for how long, and whether it can settle it: for metrics and readiness."""
 
 import time
 from collections.abc import Iterator
@@ -9,16 +9,16 @@ from dataclasses import dataclass, field
 from prometheus_client import Counter, Gauge
 
 STUCK_S = 120.0
-"""After so long the consumer says not ready: if its whole window is in hand, so that it takes nothing more
-(one message that waits for a locked row is that row's trouble), or if failed messages still cannot move on.
+"""After this long the consumer reports not ready: if its whole window is in flight, so that it takes nothing
+more (one message that waits for a locked row is no such case), or if failed messages still cannot move on.
 """
 
 OVER_S = 30.0
-"""A failure to settle that did not happen again for so long is over: another consumer has the message."""
+"""A failure to settle that did not recur for this long is over: another consumer has the message."""
 
 OLDEST = Gauge(
     "laundry_consumer_oldest_unacked_seconds",
-    "Age of the oldest message in hand: handled, held for a server or its turn, or returning",
+    "Age of the oldest message in flight: handled, held for a server or its turn, or returning",
     ["queue", "state"],
 )
 UNSETTLED = Counter(
@@ -28,7 +28,7 @@ UNSETTLED = Counter(
 
 @dataclass(eq=False)
 class _Hand:
-    """One message in hand."""
+    """One message in flight."""
 
     since: float
     held: int = 0
@@ -52,7 +52,7 @@ class InFlight:
         self._queues: dict[str, _Queue] = {}
 
     def watch(self, queue: str, *, window: int) -> None:
-        """Show a queue's gauges from now on; at most ``window`` of its messages are in hand at a time."""
+        """Show a queue's gauges from now on; at most ``window`` of its messages are in flight at a time."""
         self._queues.setdefault(queue, _Queue()).window = window
         OLDEST.labels(queue, "handled").set_function(lambda: self.oldest_s(queue, held=False))
         OLDEST.labels(queue, "held").set_function(lambda: self.oldest_s(queue, held=True))
@@ -60,7 +60,7 @@ class InFlight:
 
     @contextmanager
     def taken(self, queue: str) -> Iterator[None]:
-        """Note that a message is in hand until the block ends."""
+        """Count a message as in flight until the block ends."""
         hands = self._queues.setdefault(queue, _Queue()).hands
         hand = _Hand(time.monotonic())
         hands.add(hand)
@@ -72,23 +72,24 @@ class InFlight:
             hands.discard(hand)
 
     def unsettled(self, queue: str) -> None:
-        """Note that a failed message could not be moved on, for a reason that is this consumer's own."""
+        """Note that a failed message could not be moved, for a reason on the consumer's side."""
         found, now = self._queues.setdefault(queue, _Queue()), time.monotonic()
         if found.unsettled_since is None or now - found.unsettled_at > OVER_S:
             found.unsettled_since = now
         found.unsettled_at = now
 
     def settled(self, queue: str) -> None:
-        """Note that a failed message was moved on: there is nothing in the way."""
+        """Note that a failed message was moved: nothing is blocked."""
         self._queues.setdefault(queue, _Queue()).unsettled_since = None
 
     def oldest_s(self, queue: str, *, held: bool) -> float:
-        """Return the age of the oldest message in hand, 0 if there is none."""
+        """Return the age in seconds of the oldest message in flight, 0 if there is none."""
         since = [hand.since for hand in self._queues[queue].hands if bool(hand.held) is held]
         return time.monotonic() - min(since) if since else 0.0
 
     def returning_s(self, queue: str) -> float:
-        """Return for how long failed messages have only gone back to their queue, 0 if they do not."""
+        """Return for how many seconds failed messages have only been returned to their queue, 0 if none
+        are."""
         found, now = self._queues[queue], time.monotonic()
         if found.unsettled_since is None or now - found.unsettled_at > OVER_S:
             return 0.0
@@ -96,7 +97,7 @@ class InFlight:
 
     @property
     def settles(self) -> bool:
-        """Whether messages come to an end here; held ones wait for somebody else."""
+        """Whether messages are being settled; held ones wait for a dependency and do not count."""
         return not any(self._stands(queue) for queue in self._queues)
 
     def _stands(self, queue: str) -> bool:
@@ -107,7 +108,7 @@ class InFlight:
 
 @contextmanager
 def held() -> Iterator[None]:
-    """Tell that the message at hand waits for something outside of it until the block ends."""
+    """Mark the current message as held until the block ends."""
     hand = _current.get()
     if hand is not None:
         hand.held += 1

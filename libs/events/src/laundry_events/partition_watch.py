@@ -1,6 +1,6 @@
-"""Whether the node that a consumer is connected to still belongs to a majority; if not, it is left.
+"""Watches whether the consumer's node is partitioned from the majority, and leaves it if so.
 
-A node that is cut off from the others keeps its clients. It delivers nothing and tells nobody, and what a
+A node that is cut off from the others keeps its clients. It delivers nothing and reports nothing, and what a
 consumer may ask for without a write (its queue's consumers, its messages) a deposed leader answers as before.
 Repeating a binding is a write to the metadata store, which only a majority takes, and changes nothing; unlike
 a probe that is published it puts no queue there and is not held back by an alarm, which would hold back the
@@ -17,7 +17,7 @@ from aiormq.abc import AbstractChannel, AbstractConnection
 from prometheus_client import Counter
 
 from laundry_events.connection import abandon
-from laundry_events.topology import ALIVE_EXCHANGE, ALIVE_KEY, RETRY_EXCHANGE
+from laundry_events.plan import ALIVE_EXCHANGE, ALIVE_KEY, RETRY_EXCHANGE
 
 LOOK_EVERY_S = 5.0
 STALLED_S = 8.0
@@ -38,10 +38,10 @@ log = structlog.get_logger(__name__)
 
 
 class PartitionWatch:
-    """Asks now and then, and closes the connection if no answer comes; the library makes another."""
+    """Probes periodically, and closes the connection if no answer comes; the library then reconnects."""
 
     def __init__(self, connection: Callable[[], AbstractRobustConnection | None]) -> None:
-        """Take what tells the connection that is consumed with, None while there is none."""
+        """Watch the connection that ``connection`` returns, None while there is none."""
         self._of = connection
         self._task: asyncio.Task[None] | None = None
         self._channel: AbstractChannel | None = None
@@ -52,7 +52,7 @@ class PartitionWatch:
             self._task = asyncio.create_task(self._run(), name="partition-watch")
 
     async def stop(self) -> None:
-        """End."""
+        """Stop watching; the connection stays as it is."""
         task, self._task = self._task, None
         if task is not None:
             task.cancel()
@@ -96,7 +96,7 @@ class PartitionWatch:
         return None if connection.is_closed else connection
 
     async def _answers(self, connection: AbstractConnection, within_s: float) -> bool | None:
-        """Ask once: false if no answer comes, None if the connection went meanwhile.
+        """Probe once: False if no answer comes, None if the connection was lost meanwhile.
 
         Raises:
             aiormq.exceptions.ChannelNotFoundEntity, aiormq.exceptions.ChannelAccessRefused: the broker has an
@@ -118,7 +118,7 @@ class PartitionWatch:
                 raise
             return None  # the library cancels what waits on a channel that goes
         except Exception as error:
-            # It throws many kinds into what waits; whether there is another connection is looked at next.
+            # It raises many kinds of errors into waiters; the loop then checks for a new connection.
             log.debug("the broker could not be asked", error=f"{type(error).__name__}: {error}"[:300])
             return None
         self._channel = channel

@@ -1,9 +1,9 @@
 """Publishes the copies of failed messages, apart from everything else and from each other.
 
-The broker answers a publish that it does not take by closing the channel, and fails all that is under way on
-it. What failed once is the likeliest to do so. So copies have a connection of their own, not the one that the
-outbox is relayed on, and each has a channel to itself while it is under way: a refused one takes nobody
-along.
+The broker rejects a publish by closing the channel, which fails everything else in flight on
+it. A message that has failed once is the likeliest to be rejected. So copies have their own connection, not
+the one that the outbox is relayed on, and each has a channel to itself while in flight: a rejected copy
+takes no other message along.
 """
 
 import asyncio
@@ -30,10 +30,10 @@ log = structlog.get_logger(__name__)
 
 
 class Republisher:
-    """A connection that is made when the first copy is to be sent, and made anew when it went."""
+    """A connection opened for the first copy, and reopened if it is lost."""
 
     def __init__(self, publisher: Publisher) -> None:
-        """Take the publisher whose broker and login it uses."""
+        """Use the broker address and login of ``publisher``."""
         self.source = publisher.source
         self._url = str(URL(publisher.url).update_query(name=f"{publisher.source}/copies"))
         self._connection: AbstractConnection | None = None
@@ -91,12 +91,12 @@ class Republisher:
 
     @contextlib.asynccontextmanager
     async def _channel(self) -> AsyncIterator[AbstractChannel]:
-        """Lend a channel; one on which anything went wrong is not lent again."""
+        """Lend a channel; one that saw an error is not reused."""
         channel = await self._take()
         try:
             yield channel
         except (aiormq.exceptions.DeliveryError, aiormq.exceptions.PublishError):
-            # An answer like any other: the channel is well.
+            # An ordinary answer: the channel is still usable.
             self._free.append(channel)
             raise
         except BaseException:
@@ -124,7 +124,7 @@ class Republisher:
 
 
 def _refused(error: BaseException | None) -> bool:
-    """Whether the broker closed a channel or connection for what was sent on it."""
+    """Whether the broker closed a channel or connection because of what was sent on it."""
     return isinstance(
         error,
         aiormq.exceptions.ChannelPreconditionFailed

@@ -1,8 +1,8 @@
-"""What becomes of a failed message: 1 s → 2 s → 4 s, then its dead-letter queue (DD-02 §4.4.2.2.1).
+"""The copies of failed messages: which queue they wait in, and what their headers say.
 
-RabbitMQ 4.3's own delayed retry grows linearly, so the ladder is three queues whose messages expire back
-into their main queue. A message moves by copy, confirm, then ack: a crash in between leaves two copies,
-which the inbox makes one effect, and never none.
+Each queue of the plan has its own delays (``Queue.retry_delays_s``; 1, 2 and 4 s unless it says otherwise)
+and a retry queue for each, whose messages expire back into their main queue. RabbitMQ 4.3's own delayed
+retry grows linearly, and its waiting messages are neither ready nor unacknowledged in the metrics.
 """
 
 import hashlib
@@ -18,6 +18,7 @@ from laundry_events.headers import (
     ATTEMPT,
     DEFERRED,
     DELIVERIES,
+    DELIVERY_COUNT,
     FIRST_FAILED_AT,
     LARGEST_COUNT,
     ORIGINAL_KEY,
@@ -26,22 +27,24 @@ from laundry_events.headers import (
     allowed,
     clean,
 )
-from laundry_events.topology import RETRY_DELAYS_S, dead_queue, retry_queue
+from laundry_events.outcome import DeadLetter, Retry
+from laundry_events.plan import DEAD_EXCHANGE, RETRY_EXCHANGE, Queue, dead_queue, retry_queue
 
 MESSAGE_CHARS = 1_000
 
 
 @dataclass(frozen=True)
-class Move:
-    """Where a failed message goes next, with the headers that its copy carries."""
+class Copy:
+    """Where a copy of a message goes, with which headers, and how it is counted (label ``outcome``)."""
 
-    dead: bool
+    exchange: str
     queue: str
     headers: dict[str, Any]
+    counted: str
 
 
 def _digest(error: BaseException) -> str:
-    """Name the place of a failure, so that equal ones group: the frames without values or line contents."""
+    """Fingerprint a traceback so that equal failures group: its frames, without values or source lines."""
     frames = traceback.extract_tb(error.__traceback__)
     place = "|".join(f"{frame.filename.rsplit('/', 1)[-1]}:{frame.name}:{frame.lineno}" for frame in frames)
     return hashlib.sha256(f"{type(error).__qualname__}|{place}".encode()).hexdigest()[:16]
@@ -57,7 +60,7 @@ def _text(moment: datetime) -> str:
 
 
 def _arrived_at(headers: Mapping[str, Any], queue: str, routing_key: str) -> str:
-    """Return when the broker first took a message. An earlier copy's word counts as the original key does."""
+    """Return when the broker first accepted a message; a copy's header is trusted as for the original key."""
     if routing_key == queue and isinstance(said := headers.get(ARRIVED_AT), str):
         return clean(said, 64)
     taken = headers.get(TAKEN_MS)
@@ -77,37 +80,37 @@ def _original_key(headers: Mapping[str, Any], queue: str, routing_key: str) -> s
     return clean(key, SHORT_BYTES)
 
 
-def defer(
+def deferred_copy(
     headers: Mapping[str, Any],
     *,
-    queue: str,
+    queue: Queue,
     routing_key: str,
     properties: Mapping[str, Any] | None = None,
-) -> dict[str, Any]:
-    """Return the headers of a copy that only waits its turn: no attempt is counted."""
+) -> Copy:
+    """Return a copy that lets others come first: no attempt is counted."""
     kept = allowed(headers, properties)
-    kept[ARRIVED_AT] = _arrived_at(headers, queue, routing_key)
+    kept[ARRIVED_AT] = _arrived_at(headers, queue.name, routing_key)
     kept[DEFERRED] = min(kept.get(DEFERRED, 0) + 1, LARGEST_COUNT)
-    kept[ORIGINAL_KEY] = _original_key(kept, queue, routing_key)
-    return kept
+    kept[ORIGINAL_KEY] = _original_key(kept, queue.name, routing_key)
+    return Copy(RETRY_EXCHANGE, queue.defer_queue, kept, "put-off")
 
 
-def next_move(
+def failed_copy(
     headers: Mapping[str, Any],
+    outcome: Retry | DeadLetter,
     *,
-    queue: str,
+    queue: Queue,
     routing_key: str,
     attempt: int,
-    error: BaseException,
     service: str,
     service_version: str,
     properties: Mapping[str, Any] | None = None,
-) -> Move:
-    """Decide about a message whose handling failed at ``attempt`` (1 for the first).
+) -> Copy:
+    """Return the copy of a message whose handling failed at ``attempt`` (1 for the first).
 
-    A permanent error goes to the dead letters at once; any other waits 1, 2, then 4 s and goes there after
-    the fourth failure. Either copy says why, where and when.
+    It says why, where and when; a dead letter also how often it was tried and delivered.
     """
+    error = outcome.error
     kept = allowed(headers, properties)
     at = now()
     kept[FIRST_FAILED_AT] = kept.get(FIRST_FAILED_AT, at)
@@ -120,20 +123,20 @@ def next_move(
             "x-error-digest": _digest(error),
             "x-service": service,
             "x-service-version": service_version,
-            "x-original-queue": queue,
-            ORIGINAL_KEY: _original_key(kept, queue, routing_key),
-            ARRIVED_AT: _arrived_at(headers, queue, routing_key),
+            "x-original-queue": queue.name,
+            ORIGINAL_KEY: _original_key(kept, queue.name, routing_key),
+            ARRIVED_AT: _arrived_at(headers, queue.name, routing_key),
         }
     )
-    permanent = isinstance(error, PermanentError)
-    if not permanent and attempt <= len(RETRY_DELAYS_S):
+    if isinstance(outcome, Retry):
         kept[ATTEMPT] = attempt + 1
-        return Move(False, retry_queue(queue, RETRY_DELAYS_S[attempt - 1]), kept)
+        delay = queue.retry_delays_s[attempt - 1]
+        return Copy(RETRY_EXCHANGE, retry_queue(queue.name, delay), kept, "retried")
     kept[ATTEMPT] = kept["x-attempts"] = min(attempt, LARGEST_COUNT)
-    deaths = headers.get("x-delivery-count")
+    deaths = headers.get(DELIVERY_COUNT)
     if isinstance(deaths, int) and deaths > 0:
-        # The last one ends here.
+        # The last attempt.
         kept[DELIVERIES] = min(deaths + 1, LARGEST_COUNT)
     reason = error.reason if isinstance(error, PermanentError) else "retries-exhausted"
     kept["x-dead-reason"] = clean(reason, 256)
-    return Move(True, dead_queue(queue), kept)
+    return Copy(DEAD_EXCHANGE, dead_queue(queue.name), kept, "dead")

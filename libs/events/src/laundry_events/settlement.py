@@ -1,8 +1,8 @@
-"""What becomes of a message whose handling failed: a copy goes on, then the original is acknowledged.
+"""Carries out an outcome at the broker: where a copy goes on, the original is acknowledged after it.
 
-Nothing here trusts what failed. A copy carries only what ``headers`` allows; one that the broker does not
-take all the same is stored in a form of ours that it does; and where even that cannot be done, the message
-goes back, with a line in the log, a count, and a consumer that says not ready.
+Nothing here trusts the failed message. A copy carries only what ``headers`` allows; one that the broker still
+rejects is stored in a safe form of our own; and if even that is impossible, the message
+is returned to its queue, with a log line, a metric, and a consumer that reports not ready.
 """
 
 import asyncio
@@ -11,10 +11,11 @@ from collections.abc import Mapping
 from typing import Any
 
 import structlog
-from faststream.rabbit import RabbitMessage
+from opentelemetry import trace
+from opentelemetry.trace import StatusCode
 from prometheus_client import Counter
 
-from laundry_events.circuit_breaker import HoldEnded
+from laundry_events.delivery import Delivery
 from laundry_events.envelope import MAX_MESSAGE_BYTES, attempt_of
 from laundry_events.errors import NotSigned, PublishError, Refused, Unpublishable
 from laundry_events.headers import (
@@ -30,10 +31,11 @@ from laundry_events.headers import (
 )
 from laundry_events.ids import new_id
 from laundry_events.in_flight import UNSETTLED, InFlight, held
+from laundry_events.outcome import Ack, DeadLetter, Defer, Lost, Outcome, Requeue, Retry
+from laundry_events.plan import DEAD_EXCHANGE, dead_queue
 from laundry_events.republisher import Republisher
-from laundry_events.retry import Move, defer, next_move, now
+from laundry_events.retry import Copy, deferred_copy, failed_copy, now
 from laundry_events.signing import MessageSigner
-from laundry_events.topology import DEAD_EXCHANGE, RETRY_DELAYS_S, RETRY_EXCHANGE, dead_queue, retry_queue
 
 OWN_WORDS = frozenset(
     {
@@ -48,180 +50,188 @@ OWN_WORDS = frozenset(
 )
 CONSUMED = Counter("laundry_events_consumed", "Messages by what became of them", ["queue", "outcome"])
 
-RETURN_PAUSE_S = 1.0
-"""Before a message goes back: its next delivery comes at once."""
+REQUEUE_PAUSE_S = 1.0
+"""Before a message goes back to its queue: its next delivery comes at once."""
 
 log = structlog.get_logger(__name__)
 
 
 class Settlement:
-    """Moves messages to retry and dead-letter queues, or back."""
+    """Tells the broker what became of a delivery. One for all queues of a consumer."""
 
     def __init__(
         self,
-        copies: Republisher,
+        republisher: Republisher,
         signer: MessageSigner,
         in_flight: InFlight,
         *,
         service: str,
         service_version: str,
     ) -> None:
-        """Take what publishes and signs copies, and who is told of what cannot be settled."""
-        self._copies = copies
+        """Publish and sign copies with these; report what cannot be settled to ``in_flight``."""
+        self._republisher = republisher
         self._signer = signer
         self._in_flight = in_flight
         self._service = service
         self._service_version = service_version
 
-    async def failed(self, message: RabbitMessage, queue: str, error: Exception) -> None:
-        """Move a message up the ladder or to the dead letters."""
-        raw = message.raw_message
-        attempt = attempt_of(raw.headers)
-        move = next_move(
-            raw.headers,
-            queue=queue,
-            routing_key=raw.routing_key or queue,
-            attempt=attempt,
-            error=error,
-            service=self._service,
-            service_version=self._service_version,
-            properties=foreign_properties(raw),
-        )
-        say = log.error if move.dead else log.warning
-        say(
-            "message dead" if move.dead else "message retried",
-            attempt=attempt,
-            to=move.queue,
-            error_class=type(error).__qualname__,
-            error=clean(str(error)[:500], 2_000),
-        )
-        await self._settle(message, queue, move)
+    async def settle(self, delivery: Delivery, outcome: Outcome) -> None:
+        """Do at the broker what an outcome says, and count it."""
+        match outcome:
+            case Ack():
+                await self._acknowledge(delivery, "ok")
+            case Retry() | DeadLetter():
+                await self._move_on(delivery, self._failed(delivery, outcome))
+            case Defer():
+                await self._move_on(delivery, self._deferred(delivery))
+            case Requeue(error):
+                await self._requeue(delivery, error)
+            case Lost():
+                CONSUMED.labels(delivery.queue.name, "returned").inc()
 
-    async def defer(self, message: RabbitMessage, queue: str) -> None:
-        """Let others come first: a copy, without an attempt and without a count of deaths, joins the end."""
-        headers = self._deferred_headers(message.raw_message, queue)
-        move = Move(False, retry_queue(queue, RETRY_DELAYS_S[-1]), headers)
-        await self._settle(message, queue, move, outcome="put-off")
-
-    async def give_back(self, message: RabbitMessage, queue: str, error: Exception) -> None:
-        """Return a message to its queue as it is; a nack counts neither as an attempt nor as a delivery."""
-        if not isinstance(error, HoldEnded):
-            log.warning(
-                "a message goes back to its queue",
-                error=clean(f"{type(error).__qualname__}: {error}"[:500], 2_000),
-            )
-            with held():
-                await asyncio.sleep(RETURN_PAUSE_S)
-        await message.nack(requeue=True)
-        CONSUMED.labels(queue, "returned").inc()
-
-    async def broke(self, message: RabbitMessage, queue: str, error: Exception) -> None:
-        """Settle a message on which the consumer's own code failed, so that nothing stays unacked unsaid."""
+    async def rescue(self, delivery: Delivery, error: Exception) -> None:
+        """Settle a message on which the consumer's own code failed, so that nothing stays unacknowledged."""
+        queue = delivery.queue.name
         log.exception("a message could not be settled as usual", queue=queue)
         UNSETTLED.labels(queue, type(error).__name__).inc()
-        raw = message.raw_message
-        if raw.processed:
+        if delivery.is_settled:
             return
         headers = {
             "x-error-class": clean(type(error).__qualname__, 256),
             "x-service": self._service,
             "x-service-version": self._service_version,
             "x-original-queue": queue,
-            ORIGINAL_KEY: clean(raw.routing_key or queue, SHORT_BYTES),
+            ORIGINAL_KEY: clean(delivery.routing_key, SHORT_BYTES),
         }
         try:
-            await self._copy_reformed(raw, queue, headers, reason="unsettled", error=error)
+            await self._publish_reformed(delivery, headers, reason="unsettled", error=error)
         except Exception as unpublished:
             self._in_flight.unsettled(queue)
-            await self.give_back(message, queue, unpublished)
+            await self._requeue(delivery, unpublished)
             return
-        await message.ack()
-        CONSUMED.labels(queue, "reformed").inc()
+        await self._acknowledge(delivery, "reformed")
 
-    async def _settle(
-        self, message: RabbitMessage, queue: str, move: Move, *, outcome: str | None = None
-    ) -> None:
-        """Send the copy, then acknowledge the original; give it back where no copy can be stored."""
-        raw = message.raw_message
+    async def _acknowledge(self, delivery: Delivery, counted: str) -> None:
+        await delivery.message.ack()
+        CONSUMED.labels(delivery.queue.name, counted).inc()
+
+    async def _requeue(self, delivery: Delivery, error: Exception | None) -> None:
+        """Return a message as it is; a nack counts neither as an attempt nor as a failed delivery."""
+        if error is not None:
+            log.warning(
+                "a message goes back to its queue",
+                error=clean(f"{type(error).__qualname__}: {error}"[:500], 2_000),
+            )
+            with held():
+                await asyncio.sleep(REQUEUE_PAUSE_S)
+        await delivery.message.nack(requeue=True)
+        CONSUMED.labels(delivery.queue.name, "returned").inc()
+
+    def _failed(self, delivery: Delivery, outcome: Retry | DeadLetter) -> Copy:
+        error = outcome.error
+        trace.get_current_span().set_status(StatusCode.ERROR, str(error)[:200])
+        copy = failed_copy(
+            delivery.headers,
+            outcome,
+            queue=delivery.queue,
+            routing_key=delivery.routing_key,
+            attempt=delivery.attempt,
+            service=self._service,
+            service_version=self._service_version,
+            properties=foreign_properties(delivery.raw),
+        )
+        dead = isinstance(outcome, DeadLetter)
+        say = log.error if dead else log.warning
+        say(
+            "message dead" if dead else "message retried",
+            attempt=delivery.attempt,
+            to=copy.queue,
+            error_class=type(error).__qualname__,
+            error=clean(str(error)[:500], 2_000),
+        )
+        return copy
+
+    def _deferred(self, delivery: Delivery) -> Copy:
+        return deferred_copy(
+            delivery.headers,
+            queue=delivery.queue,
+            routing_key=delivery.routing_key,
+            properties=foreign_properties(delivery.raw),
+        )
+
+    async def _move_on(self, delivery: Delivery, copy: Copy) -> None:
+        """Publish the copy, then acknowledge the original; requeue it where no copy can be stored."""
+        queue = delivery.queue.name
         try:
-            outcome = await self._stored(raw, queue, move) or outcome or ("dead" if move.dead else "retried")
+            counted = await self._publish(delivery, copy)
         except PublishError as unpublished:
             UNSETTLED.labels(queue, type(unpublished).__name__).inc()
             if isinstance(unpublished, Unpublishable):
                 self._in_flight.unsettled(queue)
-            await self.give_back(message, queue, unpublished)
+            await self._requeue(delivery, unpublished)
             return
         self._in_flight.settled(queue)
-        await message.ack()
-        CONSUMED.labels(queue, outcome).inc()
+        await self._acknowledge(delivery, counted)
 
-    async def _stored(self, raw: Any, queue: str, move: Move) -> str | None:
-        """Store a copy, in another form or place if need be; then return what became of it.
+    async def _publish(self, delivery: Delivery, copy: Copy) -> str:
+        """Store a copy, in another form or place if need be; returns how it is counted.
 
         Raises:
             PublishError: no copy is stored.
         """
+        queue = delivery.queue.name
         try:
-            await self._copy(raw, queue, move)
+            await self._publish_copy(delivery, copy)
         except Unpublishable as error:
             log.exception("the broker takes no copy of a message; it is stored in another form")
             UNSETTLED.labels(queue, "reformed").inc()
-            await self._copy_reformed(raw, queue, move.headers, reason="copy-refused", error=error)
+            await self._publish_reformed(delivery, copy.headers, reason="copy-refused", error=error)
             return "reformed"
         except Refused:
-            if not move.dead:
+            if copy.exchange != DEAD_EXCHANGE:
                 raise
-            # It must neither spin nor stand in the way of those behind it.
-            log.warning("the dead letters are full; a message waits for room", full=move.queue)
+            # It must neither spin nor block the messages behind it.
+            log.warning("the dead letters are full; a message waits for room", full=copy.queue)
             UNSETTLED.labels(queue, "dead-letters-full").inc()
-            headers = self._deferred_headers(raw, queue)
-            await self._copy(raw, queue, Move(False, retry_queue(queue, RETRY_DELAYS_S[-1]), headers))
-            return "put-off"
-        return None
+            copy = self._deferred(delivery)
+            await self._publish_copy(delivery, copy)
+        return copy.counted
 
-    def _deferred_headers(self, raw: Any, queue: str) -> dict[str, Any]:
-        return defer(
-            raw.headers,
-            queue=queue,
-            routing_key=raw.routing_key or queue,
-            properties=foreign_properties(raw),
-        )
-
-    async def _copy(self, raw: Any, queue: str, move: Move) -> None:
-        # The library would make up an id, which no signature could name.
-        message_id = short(raw.message_id) or new_id()
-        headers = dict(move.headers)
-        if self._trusts(raw, queue):
-            self._signer.sign(queue, headers, raw.body, message_id)
+    async def _publish_copy(self, delivery: Delivery, copy: Copy) -> None:
+        # The library would generate an id that no signature covers.
+        message_id = short(delivery.raw.message_id) or new_id()
+        headers = dict(copy.headers)
+        if self._trusts(delivery):
+            self._signer.sign(delivery.queue.name, headers, delivery.body, message_id)
         else:
             headers.pop(SIGNATURE, None)
-        await self._copies.send(
-            DEAD_EXCHANGE if move.dead else RETRY_EXCHANGE,
-            move.queue,
-            body=raw.body,
+        await self._republisher.send(
+            copy.exchange,
+            copy.queue,
+            body=delivery.body,
             headers=headers,
             message_id=message_id,
-            content_type=short(raw.content_type),
+            content_type=short(delivery.raw.content_type),
         )
 
-    def _trusts(self, raw: Any, queue: str) -> bool:
-        """Whether a message came as it may: a forged one must not get a signature by failing."""
+    def _trusts(self, delivery: Delivery) -> bool:
+        """Whether a message may be signed: a forged one must not gain a signature by failing."""
         try:
-            self._signer.check(raw, queue)
+            self._signer.check(delivery.raw, delivery.queue.name)
         except NotSigned:
             return False
         return True
 
-    async def _copy_reformed(
-        self, raw: Any, queue: str, headers: Mapping[str, Any], *, reason: str, error: Exception
+    async def _publish_reformed(
+        self, delivery: Delivery, headers: Mapping[str, Any], *, reason: str, error: Exception
     ) -> None:
-        """Store as a dead letter what can be stored in any case: our own words, and the body cut to size."""
+        """Store a dead letter that can always be stored: our own headers, and the body truncated."""
         before = headers.get("x-error-message")
         said = f"{type(error).__name__}: {error}" + (f"; before: {before}" if before else "")
-        await self._copies.send(
+        await self._republisher.send(
             DEAD_EXCHANGE,
-            dead_queue(queue),
-            body=raw.body[:MAX_MESSAGE_BYTES],
+            dead_queue(delivery.queue.name),
+            body=delivery.body[:MAX_MESSAGE_BYTES],
             headers={
                 **{name: value for name, value in headers.items() if name in OWN_WORDS},
                 ATTEMPT: attempt_of(headers),
@@ -229,8 +239,8 @@ class Settlement:
                 "x-dead-reason": reason,
                 "x-error-message": clean(said, 4_000),
                 "x-last-failed-at": now(),
-                "x-body-bytes": min(len(raw.body), LARGEST_COUNT),
-                "x-body-sha256": hashlib.sha256(raw.body).hexdigest(),
+                "x-body-bytes": min(len(delivery.body), LARGEST_COUNT),
+                "x-body-sha256": hashlib.sha256(delivery.body).hexdigest(),
             },
             message_id=new_id(),
             content_type=None,

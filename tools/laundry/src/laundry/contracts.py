@@ -16,6 +16,8 @@ from fastapi import FastAPI
 from laundry.paths import PROJECT
 from laundry_catalogue import Service, documented_services
 from laundry_events.asyncapi import asyncapi
+from laundry_events.events import EVENTS
+from laundry_events.topology import PLAN
 from laundry_reading.signing import SigningKey
 
 FOLDER = PROJECT / "docs" / "api"
@@ -66,7 +68,9 @@ def openapi(service: Service) -> dict[str, Any]:
 def documents() -> dict[str, str]:
     """Return every document by its file name, as it is committed."""
     made = {f"{service.name}.openapi.json": openapi(service) for service in documented_services()}
-    made["events.asyncapi.json"] = asyncapi(metadata.version("laundry-events"))
+    made["events.asyncapi.json"] = asyncapi(
+        PLAN, EVENTS, title="Smart Fitness Laundry events", version=metadata.version("laundry-events")
+    )
     return {
         name: json.dumps(document, indent=2, ensure_ascii=False, sort_keys=True) + "\n"
         for name, document in made.items()

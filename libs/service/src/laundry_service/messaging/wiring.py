@@ -5,6 +5,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from laundry_events import Publisher
+from laundry_events.topology import PLAN
 from laundry_service.http.health import Check
 from laundry_service.settings import ServiceSettings
 
@@ -64,6 +65,7 @@ class Messaging:
         return EventConsumer(
             broker,
             self.publisher,
+            PLAN,
             service=self._service,
             service_version=self._version,
             drills=settings.drills,

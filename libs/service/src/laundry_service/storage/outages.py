@@ -1,5 +1,7 @@
 """A database outage is not a bug: the caller gets 503 and may try again."""
 
+import errno
+import socket
 import sys
 
 import structlog
@@ -11,8 +13,9 @@ from laundry_service.http.problems import Problem, problem_response
 RETRY_AFTER_S = 5
 # The class of SQLSTATEs of a value that cannot be stored.
 VALUE_REFUSED = "22"
-# SQLSTATEs of a server that is away, full, read-only, starting or going down: trying again can help.
-AWAY = ("08", "25006", "53", "57P")
+# SQLSTATEs of a server that is away, full, read-only, too slow, starting or going down: trying again helps.
+AWAY = ("08", "25006", "53", "57")
+UNREACHABLE = (errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN, errno.ENETDOWN)
 
 # SQLSTATEs of contention: lock timeout, deadlock, serialization failure.
 CONTENTION = ("55P03", "40P01", "40001")
@@ -31,17 +34,29 @@ def is_outage(error: BaseException) -> bool:
     """Whether an error means that the database cannot be reached, rather than that a query is wrong."""
     if isinstance(error, BaseExceptionGroup):
         return any(is_outage(each) for each in error.exceptions)
+    # A server that starts refuses the login, which the driver takes for no lost connection.
+    if str(getattr(getattr(error, "orig", error), "sqlstate", None) or "").startswith(AWAY):
+        return True
+    if isinstance(error, OSError) and error.errno in UNREACHABLE:
+        return True
+    return isinstance(error, ConnectionError | TimeoutError | socket.gaierror) or _connection_lost(error)
+
+
+def _connection_lost(error: BaseException) -> bool:
+    """Whether the driver, or the pool, says that there is no connection."""
     if "sqlalchemy" in sys.modules:
         from sqlalchemy import exc  # noqa: PLC0415 - a service without it need not load it (20 MB)
 
         if isinstance(error, exc.DBAPIError):
-            lost = isinstance(error, (exc.OperationalError, exc.InterfaceError))
-            # A starting server refuses the login, which the driver does not report as a lost connection.
-            state = str(getattr(error.orig, "sqlstate", None) or "")
-            return error.connection_invalidated or lost or state.startswith(AWAY)
+            lost = isinstance(error, exc.OperationalError | exc.InterfaceError)
+            return error.connection_invalidated or lost
         if isinstance(error, exc.TimeoutError):
             return True
-    return isinstance(error, (ConnectionError, TimeoutError))
+    if "asyncpg" in sys.modules:
+        from asyncpg import InterfaceError  # noqa: PLC0415 - as above
+
+        return isinstance(error, InterfaceError)
+    return False
 
 
 def is_unstorable(error: BaseException) -> bool:
@@ -86,7 +101,7 @@ def install_outages(app: FastAPI) -> None:
         )
         return problem_response(problem, request.url.path)
 
-    kinds: list[type[Exception]] = [ConnectionError, TimeoutError]
+    kinds: list[type[Exception]] = [OSError]
     if "sqlalchemy" in sys.modules:
         from sqlalchemy import exc  # noqa: PLC0415
 

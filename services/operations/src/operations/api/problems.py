@@ -1,6 +1,7 @@
 """Problems that several endpoints share: a queue that is unknown, held or unreachable."""
 
-from laundry_events.topology import PLAN, dead_queue
+from laundry_events.plan import dead_queue
+from laundry_events.topology import PLAN
 from laundry_service.http.problems import Problem
 from operations.service.letters import QueueBusy
 

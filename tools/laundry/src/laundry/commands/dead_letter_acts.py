@@ -26,7 +26,7 @@ from laundry_dead_letters import actions
 from laundry_dead_letters.actions import Bounds, Tally
 from laundry_dead_letters.broker import Broker
 from laundry_dead_letters.dead_letter import DeadLetter, OperatorAction, Selection
-from laundry_events.topology import dead_queue
+from laundry_events.plan import dead_queue
 from laundry_servers.errors import LaundryError
 
 

@@ -30,7 +30,8 @@ from laundry.display import console
 from laundry_dead_letters.actions import Bounds, Summary, Tally, exported, look, summarise, write_line
 from laundry_dead_letters.broker import Broker
 from laundry_dead_letters.dead_letter import DeadLetter, Selection, utc
-from laundry_events.topology import PLAN, dead_queue
+from laundry_events.plan import dead_queue
+from laundry_events.topology import PLAN
 from laundry_servers.errors import LaundryError
 
 app = typer.Typer(

@@ -9,6 +9,7 @@ from laundry.marks import replaced
 from laundry.paths import PROJECT
 from laundry_catalogue import SERVICES, Need, Process, Service
 from laundry_events.definitions import definitions
+from laundry_events.topology import PLAN
 
 CHART = PROJECT / "deploy" / "helm" / "laundry"
 DEFINITIONS_FILE = CHART / "files" / "definitions.json"
@@ -34,7 +35,7 @@ SECRET_KEYS: dict[Need, tuple[str, ...]] = {
 
 def definitions_text() -> str:
     """Return the plan for a cluster of three as the chart carries it: without users."""
-    return json.dumps(definitions(nodes=NODES), indent=1) + "\n"
+    return json.dumps(definitions(PLAN, nodes=NODES), indent=1) + "\n"
 
 
 def services_text(services: Iterable[Service] = SERVICES) -> str:

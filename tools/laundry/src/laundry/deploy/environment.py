@@ -10,6 +10,7 @@ from laundry.stack.environment import BUCKET
 from laundry.stack.state import stack_document
 from laundry_catalogue import SERVICES, audited, broker_users, database_owners, letter_signers, variable
 from laundry_events.definitions import definitions
+from laundry_events.topology import PLAN
 from laundry_reading.signing import SigningKey
 from laundry_servers.addresses import BrokerAddress, ObjectStoreAddress
 from laundry_servers.errors import LaundryError
@@ -87,7 +88,7 @@ def write(paths: StackPaths, *, ports: dict[str, int] | None = None) -> Path:
     _write_env(env_file, values)
     passwords = {user: values[variable("BROKER_PASSWORD_{}", user)] for user in broker_users()}
     administrator = (BROKER_ADMIN, values["BROKER_ADMIN_PASSWORD"])
-    document = definitions(passwords, administrator=administrator)
+    document = definitions(PLAN, passwords, administrator=administrator)
     write_json(folder / "definitions.json", document, mode=MOUNTED_MODE)
     mirror_identity(paths)
     write_json(folder / "stack.json", _stack(values))
