@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from monitoring.metrics import METRICS
+from monitoring.equipment_metrics import METRICS
 from monitoring.settings import Settings
 from monitoring.telemetry import parse
 

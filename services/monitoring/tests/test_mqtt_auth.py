@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from laundry_service.auth import Principal
 from laundry_service.problems import Problem
-from monitoring.logins import NEVER, Login
-from monitoring.mqtt_auth import DeviceGate, chosen_by_broker, mqtt_auth_router
+from monitoring.api.mqtt_auth import DeviceGate, chosen_by_broker, mqtt_auth_router
+from monitoring.service.device_logins import NEVER, Login
 from monitoring.telemetry import is_equipment_id
 
 VHOST, EXCHANGE = "laundry", "laundry.telemetry"

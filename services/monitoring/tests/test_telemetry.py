@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from monitoring.codes import MAX_CODE, read_code
-from monitoring.metrics import METRICS, believable
+from monitoring.equipment_metrics import METRICS, believable
+from monitoring.fault_codes import MAX_CODE, read_code
 from monitoring.settings import LIMITS, Bounds, Settings
 from monitoring.telemetry import BadTelemetry, Parsed, is_equipment_id, parse
 

@@ -6,7 +6,7 @@ import pytest
 import sqlalchemy as sa
 
 from laundry_events.tables import inbox
-from notification.housekeeping import Housekeeping
+from notification.service.housekeeping import Housekeeping
 from notification.tables import devices, fault_alerts, match_quota, notifications, owner_branches
 
 from .conftest import World

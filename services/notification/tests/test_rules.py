@@ -11,12 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from notification.bursts import Summary
+from notification.alert_grouping import Summary
 from notification.fault_texts import burst_texts, fault_texts
 from notification.fcm import message_of, read_error
-from notification.matches import LONGEST_PAUSE_S as LONGEST_MATCH_PAUSE_S
-from notification.matches import later
 from notification.push import LONGEST_ASKED_S, LONGEST_PAUSE_S, Push, Verdict, next_pause
+from notification.service.recommendations import LONGEST_PAUSE_S as LONGEST_MATCH_PAUSE_S
+from notification.service.recommendations import later
 from notification.settings import Settings
 from notification.texts import BODY_BYTES, TITLE_BYTES, clip, language_of, match_texts
 

@@ -15,15 +15,15 @@ from laundry_service.needs import needs_database
 from laundry_service.periodic import Periodic
 from laundry_service.settings import version_of
 from laundry_service.streams import Changes
-from monitoring.api import equipment_router, telemetry_router
-from monitoring.logins import Login, StoredLogins
-from monitoring.monitor import Monitor
-from monitoring.mqtt_auth import DeviceGate, mqtt_auth_router
+from monitoring.api.mqtt_auth import DeviceGate, mqtt_auth_router
+from monitoring.api.stream import changed_equipment
+from monitoring.api.telemetry import equipment_router, telemetry_router
+from monitoring.device_limits import Traffic
+from monitoring.service.device_logins import Login, StoredLogins
+from monitoring.service.telemetry_intake import Monitor
 from monitoring.settings import Settings
-from monitoring.stream import changed_equipment
 from monitoring.subscribers import subscribe
 from monitoring.tables import CHANGES_CHANNEL
-from monitoring.traffic import Traffic
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:

@@ -6,10 +6,10 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from laundry_events.topology import TELEMETRY_EXCHANGE, VHOST
 from laundry_service.settings import DatabaseSettings
-from monitoring.damping import Rules
-from monitoring.faults import Limit
-from monitoring.judging import Policy
-from monitoring.metrics import METRICS, Range
+from monitoring.alert_damping import Rules
+from monitoring.equipment_metrics import METRICS, Range
+from monitoring.fault_detection import Policy
+from monitoring.fault_rules import Limit
 
 OTHER = "other"
 HYSTERESIS = 0.05

@@ -9,10 +9,10 @@ from prometheus_client import Counter
 from laundry_events import EventConsumer, EventMeta, PermanentError
 from laundry_events.headers import ARRIVED_AT, ORIGINAL_KEY, TAKEN_MS
 from laundry_events.moments import read_moment
-from monitoring.logins import Login
-from monitoring.monitor import Monitor
+from monitoring.device_limits import Traffic
+from monitoring.service.device_logins import Login
+from monitoring.service.telemetry_intake import Monitor
 from monitoring.telemetry import BadTelemetry, Looked, Parsed, Trouble, parse
-from monitoring.traffic import Traffic
 
 QUEUE = "telemetry.reported"
 CLIENT_ID = "x-opt-mqtt-client-id"

@@ -14,8 +14,8 @@ from pydantic_core import from_json
 
 from laundry_events.events import BranchId
 from laundry_events.moments import HOW, Moment
-from monitoring.codes import read_code
-from monitoring.metrics import MAX_METRICS, Range, believable, readable
+from monitoring.equipment_metrics import MAX_METRICS, Range, believable, readable
+from monitoring.fault_codes import read_code
 
 MAX_SAMPLES = 500
 KIND_UNKNOWN = "other"

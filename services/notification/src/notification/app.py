@@ -18,14 +18,14 @@ from laundry_service.needs import needs_database
 from laundry_service.periodic import Periodic
 from laundry_service.settings import version_of
 from laundry_service.streams import Changes
-from notification.api import devices_router, history_router
-from notification.fault_sender import FaultSender
-from notification.faults import FaultAlerts
+from notification.api.devices import devices_router, history_router
+from notification.api.stream import changed_notifications, ids_of
 from notification.fcm import FirebasePusher
-from notification.housekeeping import EVERY_S, Housekeeping
-from notification.matches import Matches, MatchSender
+from notification.service.fault_intake import FaultAlerts
+from notification.service.fault_sender import FaultSender
+from notification.service.housekeeping import EVERY_S, Housekeeping
+from notification.service.recommendations import Matches, MatchSender
 from notification.settings import Settings
-from notification.stream import changed_notifications, ids_of
 from notification.subscribers import subscribe_faults, subscribe_matches
 from notification.tables import CHANGES_CHANNEL
 

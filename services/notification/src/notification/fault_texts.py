@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from laundry_events.events import EquipmentFault
-from notification.bursts import NAMED, Summary
+from notification.alert_grouping import NAMED, Summary
 from notification.texts import LANGUAGES, Texts, text_of
 
 LATE = timedelta(minutes=2)

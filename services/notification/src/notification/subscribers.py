@@ -2,8 +2,8 @@
 
 from laundry_events import EventConsumer, EventMeta
 from laundry_events.events import EquipmentFault, PreferenceCreated
-from notification.faults import FaultAlerts
-from notification.matches import Matches, MatchSender
+from notification.service.fault_intake import FaultAlerts
+from notification.service.recommendations import Matches, MatchSender
 
 
 def subscribe_faults(consumer: EventConsumer, alerts: FaultAlerts, *, prefetch: int) -> None:

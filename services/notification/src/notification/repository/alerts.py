@@ -12,12 +12,12 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from notification.bursts import MINUTE, Burst, Told, quiet_until
+from notification.alert_grouping import MINUTE, Burst, Told, quiet_until
+from notification.push_scheduling import Waiting
 from notification.repository.devices import forget_devices
 from notification.repository.history import settle
 from notification.tables import deliveries, fault_alerts, notifications
 from notification.texts import Language, Texts
-from notification.turns import Waiting
 
 Write = Callable[[AsyncSession], Awaitable[None]]
 

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import structlog
 
-from monitoring.rates import Rates
 from monitoring.telemetry import Parsed
+from monitoring.token_buckets import Rates
 
 HONOURED_S = 60.0
 """A code that was taken from a device above its rate is not taken again before this."""

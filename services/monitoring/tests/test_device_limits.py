@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from laundry_events import EventMeta, PermanentError
-from monitoring.logins import Login
-from monitoring.rates import Rates
+from monitoring.device_limits import Traffic
+from monitoring.service.device_logins import Login
 from monitoring.subscribers import QUEUE, arrived_at, branches_of
 from monitoring.telemetry import Looked, Parsed, Sample
-from monitoring.traffic import Traffic
+from monitoring.token_buckets import Rates
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 

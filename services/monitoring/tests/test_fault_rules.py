@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitoring.faults import HEARTBEAT, Key, Limit, Reading, State, Verdict, observe
+from monitoring.fault_rules import HEARTBEAT, Key, Limit, Reading, State, Verdict, observe
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 HOT = Limit("temperature_celsius", "max", 95, 90)

@@ -2,8 +2,8 @@
 
 from datetime import datetime
 
-from monitoring.clocks import FUTURE, TOO_OLD
 from monitoring.telemetry import Trouble
+from monitoring.timeline import FUTURE, TOO_OLD
 
 _DETAILS = {
     "duplicate": "This sample (equipment, recorded_at and code) is stored already; it has no second effect.",

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitoring.damping import Rules
-from monitoring.faults import HEARTBEAT, MORE, Key
-from monitoring.judging import Judging, Look, Machine, Outcome, Policy
+from monitoring.alert_damping import Rules
+from monitoring.fault_detection import Judging, Look, Machine, Outcome, Policy
+from monitoring.fault_rules import HEARTBEAT, MORE, Key
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
 POLICY = Policy(limit_for=timedelta(seconds=30))

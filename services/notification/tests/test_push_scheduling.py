@@ -5,7 +5,7 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from notification.turns import Waiting, in_turn
+from notification.push_scheduling import Waiting, in_turn
 
 
 def choose(waiting: list[Waiting], **changes: int) -> list[Waiting]:

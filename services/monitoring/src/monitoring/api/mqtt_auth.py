@@ -22,7 +22,7 @@ from fastapi.responses import PlainTextResponse
 from laundry_service.auth import Authenticator, Principal
 from laundry_service.denials import denied
 from laundry_service.problems import Problem
-from monitoring.logins import NEVER, Login
+from monitoring.service.device_logins import NEVER, Login
 from monitoring.telemetry import is_equipment_id
 
 MAX_FORM_BYTES = 16 * 1024

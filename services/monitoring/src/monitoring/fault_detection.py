@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from monitoring.clocks import Placed, Standing, Timeline, place
-from monitoring.damping import BURST, Damping, Rules, begins, may_ring_at, rings
-from monitoring.faults import HEARTBEAT, MORE, Found, Key, Limit, Reading, State, observe, observe_code
+from monitoring.alert_damping import BURST, Damping, Rules, begins, may_ring_at, rings
+from monitoring.fault_rules import HEARTBEAT, MORE, Found, Key, Limit, Reading, State, observe, observe_code
+from monitoring.timeline import Placed, Standing, Timeline, place
 
 STEP = 10
 """A fault that counts rings again when it stands for so many times as many as at its last ring."""

@@ -8,10 +8,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from laundry_events import Outbox
 from laundry_events.events import EquipmentFault
-from monitoring import repository
-from monitoring.fault_rows import Changes, MachineKey, Standings
-from monitoring.judging import Machine, Outcome, Ring
-from monitoring.repository import Heard, Judged, Known
+from monitoring.fault_detection import Machine, Outcome, Ring
+from monitoring.repository import equipment as repository
+from monitoring.repository.equipment import Heard, Judged, Known
+from monitoring.repository.faults import Changes, MachineKey, Standings
 from monitoring.telemetry import Sample
 
 OPENED = Counter("laundry_faults_opened", "Faults that began", ["cause", "kind"])

@@ -11,11 +11,11 @@ from laundry_service.auth import Principal, require
 from laundry_service.database import Database
 from laundry_service.problems import Problem
 from laundry_service.streams import CONNECTED, EVENT_STREAM, Changes, EventStream, Subscription
+from notification.api.keyed_locks import OneAtATime
+from notification.api.stream import offer_newest, topics_of
 from notification.model import KIND_FOR, Device, Kind, Recipient
-from notification.one_at_a_time import OneAtATime
 from notification.repository import devices, history
 from notification.schemas import DeviceIn, DeviceOut, DeviceToken, NotificationOut, NotificationPage, Token
-from notification.stream import offer_newest, topics_of
 from notification.texts import language_of
 
 User = Annotated[Principal, Depends(require("owner", "customer"))]

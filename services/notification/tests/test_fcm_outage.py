@@ -1,6 +1,6 @@
 """Who must fail before FCM as a whole is said to be away."""
 
-from notification.outage import FIRST_TRIES_AWAY, LONGEST_PAUSE_S, Outage
+from notification.fcm_outage import FIRST_TRIES_AWAY, LONGEST_PAUSE_S, Outage
 
 
 class Clock:

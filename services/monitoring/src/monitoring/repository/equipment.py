@@ -10,14 +10,14 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from monitoring import fault_rows
-from monitoring.clocks import Timeline
-from monitoring.damping import Damping, Quiet
-from monitoring.fault_rows import MachineKey
-from monitoring.faults import HEARTBEAT, Key, State
-from monitoring.judging import Machine
+from monitoring.alert_damping import Damping, Quiet
+from monitoring.fault_detection import Machine
+from monitoring.fault_rules import HEARTBEAT, Key, State
+from monitoring.repository import faults as fault_rows
+from monitoring.repository.faults import MachineKey
 from monitoring.tables import CHANGES_CHANNEL, device_login, equipment, fault, sample, watch
 from monitoring.telemetry import Sample
+from monitoring.timeline import Timeline
 
 Via = Literal["http", "mqtt"]
 LOCK_TIMEOUT = "1s"

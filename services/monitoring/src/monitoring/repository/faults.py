@@ -8,8 +8,8 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from monitoring.faults import Found, Key
-from monitoring.judging import Fault, Outcome
+from monitoring.fault_detection import Fault, Outcome
+from monitoring.fault_rules import Found, Key
 from monitoring.tables import fault
 
 MachineKey = tuple[str, str]

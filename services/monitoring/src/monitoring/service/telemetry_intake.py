@@ -13,15 +13,16 @@ from laundry_events import Outbox, new_id
 from laundry_service.audit.acts import Act, Actor
 from laundry_service.audit.writing import write as write_act
 from laundry_service.database import Database
-from monitoring import fault_rows, repository
-from monitoring.clocks import Standing
-from monitoring.fault_rows import MachineKey
-from monitoring.judging import Judging, Look, Outcome
-from monitoring.repository import Heard, Known, Via, lock_machines
+from monitoring.fault_detection import Judging, Look, Outcome
+from monitoring.repository import equipment as repository
+from monitoring.repository import faults as fault_rows
+from monitoring.repository.equipment import Heard, Known, Via, lock_machines
+from monitoring.repository.faults import MachineKey
+from monitoring.sample_issues import said_of
+from monitoring.service.recording import Settlement, standings
 from monitoring.settings import Settings
-from monitoring.settling import Settlement, standings
 from monitoring.telemetry import Looked, Parsed, Sample, Trouble, is_equipment_id
-from monitoring.words import said_of
+from monitoring.timeline import Standing
 
 BATCH = 200
 PAUSES_S = (0.02, 0.05, 0.1, 0.2, 0.4, 0.8)

@@ -18,12 +18,12 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from laundry_service.database import Database
-from notification.bursts import Burst, Told, burst_of, rings, shown, summary
+from notification.alert_grouping import Burst, Told, burst_of, rings, shown, summary
 from notification.fault_texts import burst_texts
-from notification.outage import Outage
+from notification.fcm_outage import Outage
 from notification.push import URGENT_TTL, Answer, Push, Pusher, Verdict, next_pause
+from notification.push_scheduling import Waiting, in_turn
 from notification.repository import alerts
-from notification.turns import Waiting, in_turn
 
 POLL_S = 1.0
 CROWDED_S = 0.25

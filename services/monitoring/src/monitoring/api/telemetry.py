@@ -13,11 +13,11 @@ from laundry_service.cursors import BadCursor
 from laundry_service.database import Database
 from laundry_service.problems import Problem
 from laundry_service.streams import EVENT_STREAM, Changes, EventStream
-from monitoring import views
-from monitoring.monitor import Monitor
+from monitoring.device_limits import Traffic
+from monitoring.repository import equipment_views as views
+from monitoring.repository.equipment_views import EquipmentDetail, EquipmentPage, EquipmentState
+from monitoring.service.telemetry_intake import Monitor
 from monitoring.telemetry import BadTelemetry, Kind, Looked, Parsed, Telemetry, Trouble, parse
-from monitoring.traffic import Traffic
-from monitoring.views import EquipmentDetail, EquipmentPage, EquipmentState
 
 Sender = Annotated[Principal, Depends(require("device", "operator"))]
 Operator = Annotated[Principal, Depends(require("operator"))]

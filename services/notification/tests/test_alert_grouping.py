@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from notification.bursts import (
+from notification.alert_grouping import (
     FOLD,
     GAPS,
     LONGEST,

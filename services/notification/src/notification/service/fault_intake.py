@@ -21,9 +21,9 @@ from laundry_events.inbox import first_times
 from laundry_service.database import Database
 from laundry_service.outages import is_contention, is_outage
 from notification.fault_texts import fault_texts
-from notification.group_commit import GroupCommit
 from notification.model import Story
 from notification.repository import faults as queries
+from notification.service.group_commit import GroupCommit
 
 CONSUMER = "notification.equipment-fault"
 TOGETHER = 200

@@ -8,8 +8,8 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 from laundry_service.database import Database
 from laundry_service.streams import Audience, Change, change_of
-from monitoring import views
-from monitoring.views import EquipmentView
+from monitoring.repository import equipment_views as views
+from monitoring.repository.equipment_views import EquipmentView
 
 
 def changed_equipment(database: Database) -> Callable[[Sequence[str], Audience], Awaitable[Iterable[Change]]]:
