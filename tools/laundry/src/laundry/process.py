@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 
 from laundry.errors import LaundryError
-from laundry_service.priority import give_way
+from laundry_service.background.priority import give_way
 
 POLL_SECONDS = 0.05
 # A server that is still starting may not listen to its stop signal; nothing depends on it yet either.
