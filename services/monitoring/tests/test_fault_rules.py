@@ -5,7 +5,16 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitoring.fault_rules import HEARTBEAT, Key, Limit, Reading, State, Verdict, observe
+from monitoring.fault_rules import (
+    HEARTBEAT,
+    Clearing,
+    FaultKey,
+    FaultState,
+    Limit,
+    Observation,
+    Transition,
+    evaluate,
+)
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 HOT = Limit("temperature_celsius", "max", 95, 90)
@@ -20,117 +29,117 @@ STEPS = st.lists(
 )
 
 
-def reading(seconds: float, code: str | None = None, **metrics: float | None) -> Reading:
+def observation(seconds: float, code: str | None = None, **metrics: float | None) -> Observation:
     known = {name: value for name, value in metrics.items() if value is not None}
-    return Reading(START + timedelta(seconds=seconds), code, known)
+    return Observation(START + timedelta(seconds=seconds), code, known)
 
 
-def readings(steps: list[tuple[float, str | None, float | None, float | None]]) -> list[Reading]:
+def observations(steps: list[tuple[float, str | None, float | None, float | None]]) -> list[Observation]:
     seconds, found = 0.0, []
     for step, code, temperature, pressure in steps:
         seconds += step
-        found.append(reading(seconds, code, temperature_celsius=temperature, pressure_bar=pressure))
+        found.append(observation(seconds, code, temperature_celsius=temperature, pressure_bar=pressure))
     return found
 
 
-def judged(looks: list[Reading], state: State | None = None) -> list[Verdict]:
-    state, verdicts = state or State(), []
-    for look in looks:
-        verdict = observe(state, look, [HOT, LOW], limit_for=LIMIT_FOR)
-        verdicts.append(verdict)
-        state = verdict.state
-    return verdicts
+def evaluated(observed: list[Observation], state: FaultState | None = None) -> list[Transition]:
+    state, transitions = state or FaultState(), []
+    for each in observed:
+        transition = evaluate(state, each, [HOT, LOW], limit_for=LIMIT_FOR)
+        transitions.append(transition)
+        state = transition.state
+    return transitions
 
 
 @given(STEPS)
 def test_a_fault_opens_only_when_closed_and_clears_only_when_open(steps: list) -> None:
-    is_open: set[Key] = set()
-    for verdict in judged(readings(steps)):
-        for key, _ in verdict.cleared:
+    is_open: set[FaultKey] = set()
+    for transition in evaluated(observations(steps)):
+        for key in [each.key for each in transition.cleared]:
             assert key in is_open
             is_open.remove(key)
-        for found in verdict.opened:
-            assert found.key not in is_open
-            is_open.add(found.key)
-        assert verdict.state.open == is_open
+        for details in transition.opened:
+            assert details.key not in is_open
+            is_open.add(details.key)
+        assert transition.state.open == is_open
 
 
 @given(STEPS)
 def test_a_limit_fault_opens_exactly_when_every_value_since_long_enough_broke_it(steps: list) -> None:
-    looks = readings(steps)
-    said: list[tuple[datetime, float]] = []
+    observed = observations(steps)
+    values: list[tuple[datetime, float]] = []
     was_open = False
-    for look, verdict in zip(looks, judged(looks), strict=True):
-        value = look.metrics.get(HOT.metric)
+    for each, transition in zip(observed, evaluated(observed), strict=True):
+        value = each.metrics.get(HOT.metric)
         if value is not None:
-            said.append((look.happened_at, value))
+            values.append((each.happened_at, value))
         streak = []
-        for at, earlier in reversed(said):
+        for at, earlier in reversed(values):
             if earlier <= HOT.value:
                 break
             streak.append(at)
-        long_enough = bool(streak) and look.happened_at - streak[-1] >= LIMIT_FOR and value is not None
-        opened = any(found.key == HOT.key for found in verdict.opened)
+        long_enough = bool(streak) and each.happened_at - streak[-1] >= LIMIT_FOR and value is not None
+        opened = any(details.key == HOT.key for details in transition.opened)
         assert opened == (long_enough and not was_open)
-        was_open = HOT.key in verdict.state.open
+        was_open = HOT.key in transition.state.open
 
 
 @given(STEPS)
 def test_an_open_limit_fault_stays_until_a_value_is_inside_by_the_margin(steps: list) -> None:
-    state = State(open=frozenset({HOT.key}))
-    for look in readings(steps):
-        verdict = observe(state, look, [HOT], limit_for=LIMIT_FOR)
-        value = look.metrics.get(HOT.metric)
-        over = (HOT.key, "within-limit") in verdict.cleared
+    state = FaultState(open=frozenset({HOT.key}))
+    for each in observations(steps):
+        transition = evaluate(state, each, [HOT], limit_for=LIMIT_FOR)
+        value = each.metrics.get(HOT.metric)
+        over = Clearing(HOT.key, "within-limit") in transition.cleared
         assert over == (value is not None and value <= HOT.clear)
         if over:
             return
-        state = verdict.state
+        state = transition.state
 
 
 @given(STEPS, st.sampled_from([None, "E1"]))
 def test_codes_open_once_and_all_clear_with_a_sample_without_one(steps: list, first: str | None) -> None:
-    state = State(open=frozenset({Key("fault_code", first)}) if first else frozenset())
-    for look in readings(steps):
+    state = FaultState(open=frozenset({FaultKey("fault_code", first)}) if first else frozenset())
+    for each in observations(steps):
         before = {key.key for key in state.open if key.cause == "fault_code"}
-        verdict = observe(state, look, [], limit_for=LIMIT_FOR)
-        opened = {found.fault_code for found in verdict.opened}
-        if look.fault_code is None:
+        transition = evaluate(state, each, [], limit_for=LIMIT_FOR)
+        opened = {details.fault_code for details in transition.opened}
+        if each.fault_code is None:
             assert not opened
-            assert {key.key for key, _ in verdict.cleared} == before
+            assert {each.key.key for each in transition.cleared} == before
         else:
-            assert opened == {look.fault_code} - before
-            assert not verdict.cleared
-        state = verdict.state
+            assert opened == {each.fault_code} - before
+            assert not transition.cleared
+        state = transition.state
 
 
 @given(STEPS)
 def test_the_first_newer_sample_ends_silence(steps: list) -> None:
-    looks = readings(steps)
-    verdicts = judged(looks, State(open=frozenset({HEARTBEAT})))
-    for number, verdict in enumerate(verdicts):
-        assert ((HEARTBEAT, "heard-again") in verdict.cleared) == (number == 0)
+    observed = observations(steps)
+    transitions = evaluated(observed, FaultState(open=frozenset({HEARTBEAT})))
+    for number, transition in enumerate(transitions):
+        assert (Clearing(HEARTBEAT, "heard-again") in transition.cleared) == (number == 0)
 
 
 def test_an_edge_value_breaks_nothing_and_one_sample_alone_is_no_while() -> None:
-    edge, alone = judged([reading(0, temperature_celsius=95), reading(1, temperature_celsius=300)])
+    edge, alone = evaluated([observation(0, temperature_celsius=95), observation(1, temperature_celsius=300)])
     assert not edge.opened
     assert not alone.opened
     assert edge.state.broken_since == {}
 
 
 def test_a_value_below_its_minimum_is_a_fault_with_its_figures() -> None:
-    _, late = judged([reading(0, pressure_bar=0.4), reading(30, pressure_bar=0.2)])
+    _, late = evaluated([observation(0, pressure_bar=0.4), observation(30, pressure_bar=0.2)])
     [found] = late.opened
     assert (found.metric, found.value, found.limit) == ("pressure_bar", 0.2, 0.5)
 
 
 def test_a_limit_that_settings_no_longer_have_clears() -> None:
-    verdict = observe(State(open=frozenset({HOT.key})), reading(0), [LOW], limit_for=LIMIT_FOR)
-    assert verdict.cleared == ((HOT.key, "limit-removed"),)
-    assert verdict.state.open == frozenset()
+    transition = evaluate(FaultState(open=frozenset({HOT.key})), observation(0), [LOW], limit_for=LIMIT_FOR)
+    assert transition.cleared == (Clearing(HOT.key, "limit-removed"),)
+    assert transition.state.open == frozenset()
 
 
 def test_without_a_while_the_first_broken_sample_is_a_fault() -> None:
-    verdict = observe(State(), reading(0, temperature_celsius=96), [HOT], limit_for=timedelta(0))
-    assert [found.key for found in verdict.opened] == [HOT.key]
+    transition = evaluate(FaultState(), observation(0, temperature_celsius=96), [HOT], limit_for=timedelta(0))
+    assert [details.key for details in transition.opened] == [HOT.key]

@@ -1,97 +1,111 @@
-"""How often one machine may ring. Pure rules.
+"""How often one machine may alert people. Pure rules.
 
-A fault that comes again soon after it rang waits out a quiet time, which doubles with each ring and is short
-again after a calm. Beside that, a machine has a few rings to spend, and gets another every few minutes: a
-calm machine's new fault rings at once, whatever others do. What waits rings later, if it is still true then,
-and says for how many it stands.
+A fault that returns soon after its alert waits out a quiet period, which doubles with each alert and is short
+again once the machine has been calm. Besides, a machine has a few alerts to spend and gets another every few
+minutes: a calm machine's new fault alerts at once, whatever other machines do. What waits alerts later, if it
+is still open by then, and says how many faults it stands for.
 """
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-REMEMBERED = 32
-BURST = 3
-"""As many faults of one machine ring one by one at a time; more of them ring as one."""
+MAX_QUIET_PERIODS = 32
+MAX_SINGLE_ALERTS = 3
+"""So many faults of one machine that are due together alert one by one; more share one alert."""
 
 
 @dataclass(frozen=True)
-class Rules:
-    """The figures.
+class DampingPolicy:
+    """The limits on a machine's alerts.
 
     Attributes:
-        rings: rings that a calm machine has to spend.
-        ring_every: when another comes.
-        quiet: the first quiet time of a fault that rang; zero for none.
-        longest: the longest quiet time.
+        max_alerts: what a calm machine has to spend.
+        refill_every: when it gets another.
+        quiet: the first quiet period of a fault; zero for none.
+        longest_quiet: quiet periods grow to this.
     """
 
-    rings: int = 8
-    ring_every: timedelta = timedelta(minutes=5)
+    max_alerts: int = 8
+    refill_every: timedelta = timedelta(minutes=5)
     quiet: timedelta = timedelta(seconds=60)
-    longest: timedelta = timedelta(hours=1)
+    longest_quiet: timedelta = timedelta(hours=1)
 
     @property
-    def most_in_an_hour(self) -> int:
-        """No machine rings more often in any hour."""
-        return self.rings + int(timedelta(hours=1) / self.ring_every) + 1
+    def max_alerts_an_hour(self) -> int:
+        """No machine alerts more often in any hour."""
+        return self.max_alerts + int(timedelta(hours=1) / self.refill_every) + 1
 
 
 @dataclass(frozen=True)
-class Quiet:
-    """What is remembered of a fault that rang.
+class QuietPeriod:
+    """What is remembered of a fault after its alert.
 
     Attributes:
-        until: before this it does not ring again.
-        lasts: how long that quiet time is.
-        unrung: how often it has begun since it rang.
+        until: it does not alert again before this.
+        duration: how long this period is.
+        suppressed: how often the fault has begun since its alert.
     """
 
     until: datetime
-    lasts: timedelta
-    unrung: int = 0
+    duration: timedelta
+    suppressed: int = 0
 
 
 @dataclass(frozen=True)
-class Damping:
-    """What is remembered of a machine's rings: how many are spent, as of when, and which are quiet."""
+class DampingState:
+    """What is remembered of a machine's alerts: how many are spent as of when, and which faults are quiet."""
 
     spent: float = 0.0
     as_of: datetime | None = None
-    quiet: Mapping[str, Quiet] = field(default_factory=dict)
+    quiet: Mapping[str, QuietPeriod] = field(default_factory=dict)
 
 
-def begins(damping: Damping, fault: str, now: datetime) -> tuple[Damping, datetime, int]:
-    """A fault begins: when it may ring, and how many beginnings that ring will stand for."""
-    known = damping.quiet.get(fault)
+@dataclass(frozen=True)
+class AlertPlan:
+    """When a fault may alert, and how many of its beginnings that alert stands for."""
+
+    due_at: datetime
+    count: int
+
+
+def plan_alert(state: DampingState, fault: str, now: datetime) -> tuple[DampingState, AlertPlan]:
+    """Plan the alert of a fault that begins now."""
+    known = state.quiet.get(fault)
     if known is None:
-        return damping, now, 1
-    known = replace(known, unrung=known.unrung + 1)
-    return replace(damping, quiet={**damping.quiet, fault: known}), max(now, known.until), known.unrung
+        return state, AlertPlan(now, 1)
+    known = replace(known, suppressed=known.suppressed + 1)
+    plan = AlertPlan(max(now, known.until), known.suppressed)
+    return replace(state, quiet={**state.quiet, fault: known}), plan
 
 
-def may_ring_at(damping: Damping, now: datetime, rules: Rules) -> datetime:
-    """When the machine has a ring to spend: now, unless it has spent them all."""
-    lacks = _spent(damping, now, rules) + 1 - rules.rings
-    return now if lacks <= 0 else now + lacks * rules.ring_every
+def next_alert_at(state: DampingState, now: datetime, policy: DampingPolicy) -> datetime:
+    """When the machine has an alert to spend: now, unless it has spent them all."""
+    missing = _spent(state, now, policy) + 1 - policy.max_alerts
+    return now if missing <= 0 else now + missing * policy.refill_every
 
 
-def rings(damping: Damping, faults: Iterable[str], now: datetime, rules: Rules) -> Damping:
-    """One ring is spent, for one or several faults; each of them is quiet from now."""
-    quiet = dict(damping.quiet)
+def spend_alert(
+    state: DampingState, faults: Iterable[str], now: datetime, policy: DampingPolicy
+) -> DampingState:
+    """Spend one alert, on one or several faults; each of them is quiet from now on."""
+    quiet = dict(state.quiet)
     for fault in faults:
-        quiet[fault] = _quiet(quiet.get(fault), now, rules)
-    kept = sorted(quiet.items(), key=lambda item: item[1].until)[-REMEMBERED:]
-    alive = {name: known for name, known in kept if now < known.until + known.lasts}
-    return Damping(_spent(damping, now, rules) + 1, now, alive)
+        quiet[fault] = _next_quiet_period(quiet.get(fault), now, policy)
+    latest = sorted(quiet.items(), key=lambda item: item[1].until)[-MAX_QUIET_PERIODS:]
+    remembered = {name: known for name, known in latest if now < known.until + known.duration}
+    return DampingState(_spent(state, now, policy) + 1, now, remembered)
 
 
-def _spent(damping: Damping, now: datetime, rules: Rules) -> float:
-    back = 0.0 if damping.as_of is None else max(0.0, (now - damping.as_of) / rules.ring_every)
-    return max(0.0, damping.spent - back)
+def _spent(state: DampingState, now: datetime, policy: DampingPolicy) -> float:
+    refilled = 0.0 if state.as_of is None else max(0.0, (now - state.as_of) / policy.refill_every)
+    return max(0.0, state.spent - refilled)
 
 
-def _quiet(known: Quiet | None, now: datetime, rules: Rules) -> Quiet:
-    again = known is not None and now < known.until + known.lasts
-    lasts = min(known.lasts * 2, rules.longest) if known is not None and again else rules.quiet
-    return Quiet(now + lasts, lasts)
+def _next_quiet_period(known: QuietPeriod | None, now: datetime, policy: DampingPolicy) -> QuietPeriod:
+    returned = known is not None and now < known.until + known.duration
+    if known is not None and returned:
+        duration = min(known.duration * 2, policy.longest_quiet)
+    else:
+        duration = policy.quiet
+    return QuietPeriod(now + duration, duration)

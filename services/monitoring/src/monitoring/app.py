@@ -8,6 +8,7 @@ from laundry_events import EventConsumer, Publisher, Relay, make_broker
 from laundry_service.app import make_app
 from laundry_service.audit.heads import EVERY_S, head_teller
 from laundry_service.audit.http import audit_router, head_of
+from laundry_service.auth import Principal
 from laundry_service.background.periodic import Periodic
 from laundry_service.database import Database
 from laundry_service.health import Check
@@ -15,13 +16,17 @@ from laundry_service.letters import letter_signer
 from laundry_service.needs import needs_database
 from laundry_service.settings import version_of
 from laundry_service.streams import Changes
-from monitoring.api.mqtt_auth import DeviceGate, mqtt_auth_router
-from monitoring.api.stream import changed_equipment
-from monitoring.api.telemetry import equipment_router, telemetry_router
-from monitoring.device_limits import Traffic
-from monitoring.service.device_logins import Login, StoredLogins
-from monitoring.service.telemetry_intake import Monitor
+from monitoring.api.equipment import equipment_router
+from monitoring.api.mqtt_auth import mqtt_auth_router
+from monitoring.api.telemetry import telemetry_router
+from monitoring.device_limits import DeviceLimits
+from monitoring.service.device_logins import DeviceLogins
+from monitoring.service.equipment_monitor import EquipmentMonitor
+from monitoring.service.mqtt_authorization import MqttAuthorizer
+from monitoring.service.mqtt_intake import MqttIntake
+from monitoring.service.telemetry_intake import TelemetryIntake
 from monitoring.settings import Settings
+from monitoring.stream import changed_equipment
 from monitoring.subscribers import subscribe
 from monitoring.tables import CHANGES_CHANNEL
 
@@ -47,20 +52,21 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         needs=[needs_database(database)],
     )
     changes = Changes(database_url, CHANGES_CHANNEL, changed_equipment(database))
-    monitor = Monitor(settings, database)
-
-    traffic = Traffic(
+    intake = TelemetryIntake(settings, database)
+    monitor = EquipmentMonitor(settings, database)
+    limits = DeviceLimits(
         rate=settings.device_rate,
         burst=settings.device_burst,
         dead_letters_h=settings.device_dead_letters_h,
     )
 
-    def allows(login: Login) -> bool:
-        return bool(app.state.authenticator.allows(login.principal))
+    def is_allowed(principal: Principal) -> bool:
+        return bool(app.state.authenticator.allows(principal))
 
-    logins = StoredLogins(database, allows)
+    logins = DeviceLogins(database, is_allowed)
+    subscribe(consumer, MqttIntake(intake, logins, limits), prefetch=settings.telemetry_prefetch)
 
-    async def hears_mqtt() -> bool:
+    async def mqtt_connected() -> bool:
         try:
             return await broker.ping(timeout=1.0)
         except Exception:  # not connected yet, in whichever way
@@ -68,13 +74,12 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     async def look_for_silence() -> None:
         async with asyncio.timeout(30):
-            await monitor.look_for_silence(hears_mqtt)
+            await monitor.look_for_silence(mqtt_connected)
 
-    async def ring() -> None:
+    async def alert_due() -> None:
         async with asyncio.timeout(30):
-            await monitor.ring()
+            await monitor.alert_due()
 
-    subscribe(consumer, monitor, logins.read, allows, traffic, prefetch=settings.telemetry_prefetch)
     app = make_app(
         settings,
         title="Monitoring",
@@ -85,7 +90,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             changes,
             Periodic("heartbeats", look_for_silence, every_s=settings.heartbeat_check_s),
             Periodic("audit-head", head_teller(head_of(database)), every_s=EVERY_S),
-            Periodic("rings", ring, every_s=settings.ring_check_s),
+            Periodic("rings", alert_due, every_s=settings.ring_check_s),
             Periodic("prune", monitor.prune, every_s=settings.prune_every_s),
         ],
         checks=[Check("database", database.ping)],
@@ -95,12 +100,12 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         on_close=[database.close],
         large_bodies=["/telemetry"],
     )
-    app.include_router(telemetry_router(monitor, traffic, max_bytes=settings.telemetry_max_bytes))
+    app.include_router(telemetry_router(intake, limits, max_bytes=settings.telemetry_max_bytes))
     app.include_router(audit_router(database, prefix="/equipment", tag="equipment"))
     app.include_router(equipment_router(database, changes, monitor))
     secret = settings.mqtt_auth_secret
-    gate = DeviceGate(
-        vhost=settings.mqtt_vhost, exchange=settings.mqtt_exchange, logins=logins, wait=traffic.wait
+    authorizer = MqttAuthorizer(
+        vhost=settings.mqtt_vhost, exchange=settings.mqtt_exchange, logins=logins, wait_s=limits.wait_s
     )
-    app.include_router(mqtt_auth_router(gate, secret=secret.get_secret_value() if secret else None))
+    app.include_router(mqtt_auth_router(authorizer, secret=secret.get_secret_value() if secret else None))
     return app

@@ -1,4 +1,4 @@
-"""What one device may do to the others by sending much: its rate, its dead letters, its log lines."""
+"""What one device may cost the others: its rate of samples, its dead letters, its log lines."""
 
 import time
 from collections import OrderedDict
@@ -7,18 +7,18 @@ from dataclasses import replace
 
 import structlog
 
-from monitoring.telemetry import Parsed
-from monitoring.token_buckets import Rates
+from monitoring.telemetry import ParsedTelemetry
+from monitoring.token_buckets import TokenBuckets
 
-HONOURED_S = 60.0
+CODE_ACCEPTED_FOR_S = 60.0
 """A code that was taken from a device above its rate is not taken again before this."""
 
-REMEMBERED = 20_000
+MAX_ACCEPTED_CODES = 20_000
 
 log = structlog.get_logger(__name__)
 
 
-class Traffic:
+class DeviceLimits:
     """Counts for each device. Each replica counts for itself."""
 
     def __init__(
@@ -31,57 +31,58 @@ class Traffic:
     ) -> None:
         """Take samples a second, samples at once, and dead letters an hour."""
         self._clock = clock
-        self._samples = Rates(per_second=rate, burst=burst)
-        self._letters = Rates(per_second=dead_letters_h / 3600, burst=dead_letters_h)
-        self._codes = Rates(per_second=1, burst=20)
-        self._lines = Rates(per_second=1 / 60, burst=1)
-        self._honoured: OrderedDict[tuple[str, str], float] = OrderedDict()
+        self._samples = TokenBuckets(per_second=rate, burst=burst)
+        self._dead_letters = TokenBuckets(per_second=dead_letters_h / 3600, burst=dead_letters_h)
+        self._codes = TokenBuckets(per_second=1, burst=20)
+        self._log_lines = TokenBuckets(per_second=1 / 60, burst=1)
+        self._accepted: OrderedDict[tuple[str, str], float] = OrderedDict()
 
-    def wait(self, device: str) -> float:
+    def wait_s(self, device: str) -> float:
         """Seconds until the device is within its rate again; zero if it is."""
-        return self._samples.wait(device, self._clock())
+        return self._samples.wait_s(device, self._clock())
 
     def spend(self, device: str, samples: int) -> None:
         """Count what a device sent."""
         self._samples.spend(device, samples, self._clock())
 
-    def essence(self, device: str, parsed: Parsed) -> Parsed:
-        """Return what is taken of a message above the rate: fault codes, each once in a while."""
-        if self.says(device):
+    def fault_codes_only(self, device: str, parsed: ParsedTelemetry) -> ParsedTelemetry:
+        """Return what is taken of a message above the rate: fault codes, each at most once a minute."""
+        if self.may_log(device):
             log.warning("a device sends more than its rate", equipment_id=device)
-        looks = [
-            look
-            for look in parsed.looks
-            if look.sample.fault_code is not None and self._honours(device, look.sample.fault_code)
+        samples = [
+            each
+            for each in parsed.samples
+            if each.sample.fault_code is not None and self._accepts_code(device, each.sample.fault_code)
         ]
-        return replace(parsed, looks=looks, refused=[], problems=[])
+        return replace(parsed, samples=samples, refused=[], problems=[])
 
-    def _honours(self, device: str, code: str) -> bool:
+    def _accepts_code(self, device: str, code: str) -> bool:
         now = self._clock()
-        if now - self._honoured.get((device, code), -HONOURED_S) < HONOURED_S:
+        if now - self._accepted.get((device, code), -CODE_ACCEPTED_FOR_S) < CODE_ACCEPTED_FOR_S:
             return False
-        if self._codes.wait(device, now) > 0:
+        if not _take_one(self._codes, device, now):
             return False
-        self._codes.spend(device, 1, now)
-        self._honoured[device, code] = now
-        self._honoured.move_to_end((device, code))
-        if len(self._honoured) > REMEMBERED:
-            self._honoured.popitem(last=False)
+        self._accepted[device, code] = now
+        self._accepted.move_to_end((device, code))
+        if len(self._accepted) > MAX_ACCEPTED_CODES:
+            self._accepted.popitem(last=False)
         return True
 
-    def may_bury(self, device: str) -> bool:
+    def may_dead_letter(self, device: str) -> bool:
         """Whether another message of the device may become a dead letter."""
-        return self._once(self._letters, device, "a device's further dead letters are dropped")
+        if _take_one(self._dead_letters, device, self._clock()):
+            return True
+        if self.may_log(device):
+            log.warning("a device's further dead letters are dropped", equipment_id=device)
+        return False
 
-    def says(self, device: str) -> bool:
-        """Whether another line about the device belongs into the log."""
-        return self._once(self._lines, device, None)
+    def may_log(self, device: str) -> bool:
+        """Whether another line about the device belongs in the log."""
+        return _take_one(self._log_lines, device, self._clock())
 
-    def _once(self, rates: Rates, device: str, else_say: str | None) -> bool:
-        now = self._clock()
-        if rates.wait(device, now) > 0:
-            if else_say is not None and self.says(device):
-                log.warning(else_say, equipment_id=device)
-            return False
-        rates.spend(device, 1, now)
-        return True
+
+def _take_one(buckets: TokenBuckets, device: str, now: float) -> bool:
+    if buckets.wait_s(device, now) > 0:
+        return False
+    buckets.spend(device, 1, now)
+    return True

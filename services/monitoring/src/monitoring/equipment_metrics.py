@@ -1,19 +1,33 @@
 """The quantities that equipment measures: their units and the values that they can have. Pure rules.
 
-A value that cannot be is left out with a word on it. It says nothing against the rest of its sample.
+A value that cannot be right is left out, with an issue that says so. The rest of its sample counts.
 """
 
 import math
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from pydantic import BaseModel, ConfigDict
 
 MAX_METRICS = 32
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 
-Doubt = tuple[str, str]
-"""A stable word in kebab-case, and what is wrong and what to send instead."""
+
+@dataclass(frozen=True)
+class MetricIssue:
+    """Why a value was left out: a stable word in kebab-case, and what is wrong and what to send instead."""
+
+    code: str
+    detail: str
+
+
+@dataclass(frozen=True)
+class MetricReading:
+    """The values that can be right, and why the others cannot."""
+
+    values: Mapping[str, float] = field(default_factory=dict)
+    issues: tuple[MetricIssue, ...] = ()
 
 
 class Range(BaseModel):
@@ -43,37 +57,40 @@ METRICS: Mapping[str, Range] = {
 }
 
 
-def believable(
-    said: Mapping[str, float], metrics: Mapping[str, Range]
-) -> tuple[Mapping[str, float], list[Doubt]]:
-    """Return the values that can be, and why the others cannot."""
-    doubts = [doubt for name, value in said.items() for doubt in _doubts(name, value, metrics)]
-    if not doubts:
-        return said, []
-    return {name: value for name, value in said.items() if not _doubts(name, value, metrics)}, doubts
+def check_metrics(values: Mapping[str, float], metrics: Mapping[str, Range]) -> MetricReading:
+    """Leave out the values that cannot be right."""
+    issues = {name: _issue(name, value, metrics) for name, value in values.items()}
+    found = tuple(issue for issue in issues.values() if issue is not None)
+    if not found:
+        return MetricReading(values)
+    return MetricReading({name: value for name, value in values.items() if issues[name] is None}, found)
 
 
-def readable(said: object, metrics: Mapping[str, Range]) -> tuple[dict[str, float], list[Doubt]]:
-    """Read metrics of any shape: the values that can be, and why the others cannot."""
-    if said is None:
-        return {}, []
-    if not isinstance(said, dict):
-        return {}, [("metrics-unreadable", 'metrics: send an object like {"temperature_celsius": 71.5}.')]
-    doubts: list[Doubt] = []
+def read_metrics(value: object, metrics: Mapping[str, Range]) -> MetricReading:
+    """Read metrics of any shape."""
+    if value is None:
+        return MetricReading()
+    if not isinstance(value, dict):
+        detail = 'metrics: send an object like {"temperature_celsius": 71.5}.'
+        return MetricReading(issues=(MetricIssue("metrics-unreadable", detail),))
+    issues: list[MetricIssue] = []
     numbers: dict[str, float] = {}
-    for name, value in said.items():
-        number = _number(value)
+    for name, item in value.items():
+        number = _number(item)
         if not _NAME.fullmatch(name):
-            doubts.append(("unknown-metric", f"{name!r:.80} is no name of a metric; {_known(metrics)}"))
+            detail = f"{name!r:.80} is no name of a metric; {_known(metrics)}"
+            issues.append(MetricIssue("unknown-metric", detail))
         elif number is None:
-            doubts.append(("value-unreadable", f"{name} = {value!r:.80} is no number; send one like 71.5."))
+            detail = f"{name} = {item!r:.80} is no number; send one like 71.5."
+            issues.append(MetricIssue("value-unreadable", detail))
         else:
             numbers[name] = number
     if len(numbers) > MAX_METRICS:
-        doubts.append(("too-many-metrics", f"At most {MAX_METRICS} metrics are taken of a sample."))
+        detail = f"At most {MAX_METRICS} metrics are taken of a sample."
+        issues.append(MetricIssue("too-many-metrics", detail))
         numbers = dict(list(numbers.items())[:MAX_METRICS])
-    good, others = believable(numbers, metrics)
-    return dict(good), [*doubts[:MAX_METRICS], *others]
+    checked = check_metrics(numbers, metrics)
+    return MetricReading(checked.values, (*issues[:MAX_METRICS], *checked.issues))
 
 
 def _number(value: object) -> float | None:
@@ -86,23 +103,21 @@ def _number(value: object) -> float | None:
     return number if math.isfinite(number) else None
 
 
-def _doubts(name: str, value: float, metrics: Mapping[str, Range]) -> list[Doubt]:
+def _issue(name: str, value: float, metrics: Mapping[str, Range]) -> MetricIssue | None:
     known = metrics.get(name)
     if known is None:
         quantity = name.split("_", 1)[0]
         same = [other for other in metrics if other.split("_", 1)[0] == quantity]
         send = f"Send {' or '.join(same)}" if same else _known(metrics)
         what = "is in a unit that is not taken here" if same else "is not a known metric"
-        return [("unknown-metric", f"{name} {what}. {send}; the name carries the unit.")]
+        return MetricIssue("unknown-metric", f"{name} {what}. {send}; the name carries the unit.")
     if not known.min <= value <= known.max:
-        return [
-            (
-                "impossible-value",
-                f"{name} = {value:g} cannot be: it lies between {known.min:g} and {known.max:g}. "
-                "Check the sensor and the unit.",
-            )
-        ]
-    return []
+        detail = (
+            f"{name} = {value:g} cannot be right: it lies between {known.min:g} and {known.max:g}. "
+            "Check the sensor and the unit."
+        )
+        return MetricIssue("impossible-value", detail)
+    return None
 
 
 def _known(metrics: Mapping[str, Range]) -> str:

@@ -1,8 +1,8 @@
 """When equipment is faulty, and when it no longer is. Pure rules: no clock, no database, no framework.
 
-A fault is a reported code, a limit broken for a while, or a heartbeat missed (DD-02 DG-05). Each has a key;
-while a key is open the same trouble is the same fault, and only its clearing lets it be told again. Codes
-beyond so many at once are one fault together, which counts them.
+A fault is a reported code, a limit broken for a while, or a missed heartbeat (DD-02 DG-05). Each has a key:
+while a key is open the same trouble is the same fault, and it can only begin again once it has cleared. Codes
+above a maximum at once are one fault together, the overflow, which counts them.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,17 +15,20 @@ Side = Literal["max", "min"]
 
 
 @dataclass(frozen=True)
-class Key:
+class FaultKey:
     """What makes two sightings the same fault: the code, or the metric and its side."""
 
     cause: Cause
     key: str
 
+    def __str__(self) -> str:
+        return f"{self.cause}/{self.key}"
 
-HEARTBEAT = Key("heartbeat", "")
-MORE = Key("fault_code", "+more")
-"""All codes beyond those that are faults of their own; no code is spelt like this."""
-MOST_CODES = 500
+
+HEARTBEAT = FaultKey("heartbeat", "")
+OVERFLOW = FaultKey("fault_code", "+more")
+"""All codes above the maximum; no code is spelled like this."""
+MAX_OVERFLOW_CODES = 500
 
 
 @dataclass(frozen=True)
@@ -43,9 +46,9 @@ class Limit:
     clear: float
 
     @property
-    def key(self) -> Key:
+    def key(self) -> FaultKey:
         """The fault that breaking this limit makes."""
-        return Key("limit", f"{self.metric}:{self.side}")
+        return FaultKey("limit", f"{self.metric}:{self.side}")
 
     def broken_by(self, value: float) -> bool:
         """Whether a value is beyond the limit."""
@@ -57,7 +60,7 @@ class Limit:
 
 
 @dataclass(frozen=True)
-class Reading:
+class Observation:
     """What a sample says that matters to the rules."""
 
     happened_at: datetime
@@ -66,30 +69,30 @@ class Reading:
 
 
 @dataclass(frozen=True)
-class State:
-    """What must be remembered of a piece of equipment between two samples.
+class FaultState:
+    """What must be remembered of a machine's faults between two samples.
 
     Attributes:
         open: the faults that are open.
         broken_since: when each limit was first broken, for those that every sample since has broken.
-        more: the codes that ``MORE`` stands for, in the order of their coming.
+        overflow_codes: the codes that ``OVERFLOW`` stands for, in the order in which they came.
         code_at: when the newest report of a code happened, while one is open.
-        unsure: open faults that were reported from before what is known, so that they may be over already or
-            the clock was set back: any sample without a code ends them.
+        unconfirmed: open faults that were reported out of order, so that they may be over already or the
+            clock was set back: any sample without a code ends them.
     """
 
-    open: frozenset[Key] = frozenset()
-    broken_since: Mapping[Key, datetime] = field(default_factory=dict)
-    more: tuple[str, ...] = ()
+    open: frozenset[FaultKey] = frozenset()
+    broken_since: Mapping[FaultKey, datetime] = field(default_factory=dict)
+    overflow_codes: tuple[str, ...] = ()
     code_at: datetime | None = None
-    unsure: frozenset[Key] = frozenset()
+    unconfirmed: frozenset[FaultKey] = frozenset()
 
 
 @dataclass(frozen=True)
-class Found:
-    """A fault that began."""
+class FaultDetails:
+    """A fault that began: its key and the code or figures that show it."""
 
-    key: Key
+    key: FaultKey
     fault_code: str | None = None
     metric: str | None = None
     value: float | None = None
@@ -97,87 +100,104 @@ class Found:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Clearing:
+    """A fault that is over, and why: ``code-gone``, ``within-limit``, ``limit-removed``, ``heard-again``."""
+
+    key: FaultKey
+    reason: str
+
+
+@dataclass(frozen=True)
+class Transition:
     """What a sample changes."""
 
-    state: State
-    opened: tuple[Found, ...] = ()
-    cleared: tuple[tuple[Key, str], ...] = ()
+    state: FaultState
+    opened: tuple[FaultDetails, ...] = ()
+    cleared: tuple[Clearing, ...] = ()
 
 
-def observe(
-    state: State, reading: Reading, limits: Sequence[Limit], *, limit_for: timedelta, most_codes: int = 8
-) -> Verdict:
-    """Judge the newest sample of a piece of equipment.
+def evaluate(
+    state: FaultState,
+    observed: Observation,
+    limits: Sequence[Limit],
+    *,
+    limit_for: timedelta,
+    max_codes: int = 8,
+) -> Transition:
+    """Apply the newest sample of a machine.
 
-    Codes: see ``observe_code``.
+    Codes: see ``evaluate_code``.
     Limits: one opens when samples ``limit_for`` apart, and all between, break it; it clears at ``clear``.
     Heartbeat: any sample clears it. A sample without a metric says nothing about its limits.
 
     Args:
         state: as the samples before left it.
         limits: those of this kind of equipment.
-        most_codes: how many codes are faults of their own at a time.
+        max_codes: how many codes are faults of their own at a time.
     """
-    verdict = observe_code(state, reading, most_codes=most_codes)
-    opened, cleared, broken_since = _judge_limits(state, reading, limits, limit_for)
-    return _changed(
-        replace(verdict.state, broken_since=broken_since),
-        (*verdict.opened, *opened),
-        (*verdict.cleared, *cleared),
+    by_code = evaluate_code(state, observed, max_codes=max_codes)
+    by_limits = _evaluate_limits(state, observed, limits, limit_for)
+    return _transition(
+        replace(by_code.state, broken_since=by_limits.state.broken_since),
+        (*by_code.opened, *by_limits.opened),
+        (*by_code.cleared, *by_limits.cleared),
     )
 
 
-def observe_code(state: State, reading: Reading, *, most_codes: int = 8) -> Verdict:
-    """Judge only what a sample says by its code and by its coming at all.
+def evaluate_code(state: FaultState, observed: Observation, *, max_codes: int = 8) -> Transition:
+    """Apply only a sample's code and the fact that it came at all.
 
-    A code that is not open opens, beyond ``most_codes`` as one of ``MORE``. A sample that reports none ends
-    all, unless it happened before the newest report of one. Another code does not end the first, since a
+    A code that is not open opens, above ``max_codes`` as part of ``OVERFLOW``. A sample without a code ends
+    them all, unless it happened before the newest report of one. Another code does not end the first, since a
     machine with two troubles reports them in turn.
     """
-    heard: tuple[tuple[Key, str], ...] = ((HEARTBEAT, "heard-again"),) if HEARTBEAT in state.open else ()
+    heard = (Clearing(HEARTBEAT, "heard-again"),) if HEARTBEAT in state.open else ()
     codes = [key for key in sorted_keys(state.open) if key.cause == "fault_code"]
-    at = reading.happened_at
-    if reading.fault_code is None:
-        ends = state.code_at is None or at >= state.code_at
-        over = [key for key in codes if ends or key in state.unsure]
+    at = observed.happened_at
+    if observed.fault_code is None:
+        is_newest = state.code_at is None or at >= state.code_at
+        over = [key for key in codes if is_newest or key in state.unconfirmed]
         left = state if len(over) < len(codes) else replace(state, code_at=None)
-        if MORE in over:
-            left = replace(left, more=())
-        return _changed(left, (), (*heard, *((key, "code-gone") for key in over)))
+        if OVERFLOW in over:
+            left = replace(left, overflow_codes=())
+        return _transition(left, (), (*heard, *(Clearing(key, "code-gone") for key in over)))
     newest = at if state.code_at is None or not codes else max(at, state.code_at)
-    opened, more = _opens(state, reading.fault_code, codes, most_codes)
-    return _changed(replace(state, code_at=newest, more=more), opened, heard)
+    opened, overflow = _open_code(state, observed.fault_code, codes, max_codes)
+    return _transition(replace(state, code_at=newest, overflow_codes=overflow), opened, heard)
 
 
-def _opens(
-    state: State, code: str, codes: Sequence[Key], most_codes: int
-) -> tuple[tuple[Found, ...], tuple[str, ...]]:
-    key = Key("fault_code", code)
-    if key in codes or code in state.more:
-        return (), state.more
-    if len([known for known in codes if known != MORE]) < most_codes:
-        return (Found(key, fault_code=code),), state.more
-    more = (*state.more, code) if len(state.more) < MOST_CODES else state.more
-    return (() if MORE in codes else (Found(MORE, fault_code=code),)), more
+def _open_code(
+    state: FaultState, code: str, codes: Sequence[FaultKey], max_codes: int
+) -> tuple[tuple[FaultDetails, ...], tuple[str, ...]]:
+    key = FaultKey("fault_code", code)
+    overflow = state.overflow_codes
+    if key in codes or code in overflow:
+        return (), overflow
+    if len([known for known in codes if known != OVERFLOW]) < max_codes:
+        return (FaultDetails(key, fault_code=code),), overflow
+    if len(overflow) < MAX_OVERFLOW_CODES:
+        overflow = (*overflow, code)
+    return (() if OVERFLOW in codes else (FaultDetails(OVERFLOW, fault_code=code),)), overflow
 
 
-def _changed(state: State, opened: tuple[Found, ...], cleared: tuple[tuple[Key, str], ...]) -> Verdict:
-    gone = {key for key, _ in cleared}
-    still_open = (state.open - gone) | {found.key for found in opened}
-    return Verdict(replace(state, open=still_open, unsure=state.unsure - gone), opened, cleared)
+def _transition(
+    state: FaultState, opened: tuple[FaultDetails, ...], cleared: tuple[Clearing, ...]
+) -> Transition:
+    gone = {clearing.key for clearing in cleared}
+    still_open = (state.open - gone) | {details.key for details in opened}
+    return Transition(replace(state, open=still_open, unconfirmed=state.unconfirmed - gone), opened, cleared)
 
 
-def _judge_limits(
-    state: State, reading: Reading, limits: Sequence[Limit], limit_for: timedelta
-) -> tuple[list[Found], list[tuple[Key, str]], dict[Key, datetime]]:
+def _evaluate_limits(
+    state: FaultState, observed: Observation, limits: Sequence[Limit], limit_for: timedelta
+) -> Transition:
     known = {limit.key for limit in limits}
-    gone = [key for key in sorted_keys(state.open) if key.cause == "limit" and key not in known]
-    opened: list[Found] = []
-    cleared = [(key, "limit-removed") for key in gone]
-    broken_since: dict[Key, datetime] = {}
+    removed = [key for key in sorted_keys(state.open) if key.cause == "limit" and key not in known]
+    opened: list[FaultDetails] = []
+    cleared = [Clearing(key, "limit-removed") for key in removed]
+    broken_since: dict[FaultKey, datetime] = {}
     for limit in limits:
-        value = reading.metrics.get(limit.metric)
+        value = observed.metrics.get(limit.metric)
         since = state.broken_since.get(limit.key)
         if value is None:
             if since is not None:
@@ -185,16 +205,16 @@ def _judge_limits(
             continue
         is_open = limit.key in state.open
         if is_open and limit.cleared_by(value):
-            cleared.append((limit.key, "within-limit"))
+            cleared.append(Clearing(limit.key, "within-limit"))
         if not limit.broken_by(value):
             continue
-        since = since or reading.happened_at
+        since = since or observed.happened_at
         broken_since[limit.key] = since
-        if not is_open and reading.happened_at - since >= limit_for:
-            opened.append(Found(limit.key, metric=limit.metric, value=value, limit=limit.value))
-    return opened, cleared, broken_since
+        if not is_open and observed.happened_at - since >= limit_for:
+            opened.append(FaultDetails(limit.key, metric=limit.metric, value=value, limit=limit.value))
+    return Transition(replace(state, broken_since=broken_since), tuple(opened), tuple(cleared))
 
 
-def sorted_keys(keys: frozenset[Key]) -> list[Key]:
+def sorted_keys(keys: frozenset[FaultKey]) -> list[FaultKey]:
     """Return keys in one order everywhere, so that rows are locked in one order too."""
     return sorted(keys, key=lambda key: (key.cause, key.key))

@@ -1,37 +1,50 @@
-"""What is said of samples that are taken but not as they came."""
+"""What the sender is told of a sample that was refused, or taken but not as it came."""
 
+from dataclasses import dataclass
 from datetime import datetime
+from typing import Literal
 
-from monitoring.telemetry import Trouble
-from monitoring.timeline import FUTURE, TOO_OLD
+from monitoring.timeline import MAX_AGE, MAX_AHEAD
 
-_DETAILS = {
+TakenAs = Literal["duplicate", "late", "clock-back", "too-old"]
+
+_DETAILS: dict[TakenAs, str] = {
     "duplicate": "This sample (equipment, recorded_at and code) is stored already; it has no second effect.",
-    "late": "Older than the newest sample that is known: kept as history, it changes no fault.",
-    "clock-back": "recorded_at lies before the newest sample that is known; the fault code counts all the "
-    "same, with a word that the clock may be wrong. Set the equipment's clock.",
-    "too-old": f"recorded_at is more than {TOO_OLD.total_seconds() / 3600:.0f} h ago: taken, with a word "
-    "that the clock may be wrong. Set the equipment's clock.",
+    "late": "Older than the newest known sample: kept as history, it changes no fault.",
+    "clock-back": "recorded_at lies before the newest known sample; the fault code counts all the same, "
+    "marked as from a clock that may be wrong. Set the equipment's clock.",
+    "too-old": f"recorded_at is more than {MAX_AGE.total_seconds() / 3600:.0f} h ago: taken, "
+    "marked as from a clock that may be wrong. Set the equipment's clock.",
 }
 
 
-def said_of(code: str, index: int, *, ahead: float = 0.0, now: datetime | None = None) -> Trouble:
-    """Word what is to be said of a sample.
+@dataclass(frozen=True)
+class SampleIssue:
+    """Something about one sample of a request.
 
-    Args:
-        ahead: for ``recorded-in-future``, by how many seconds.
-        now: the time here.
+    Attributes:
+        index: the sample's place in the request.
+        code: a stable word in kebab-case.
+        detail: what is wrong and what to send instead.
     """
-    if code == "recorded-in-future" and now is not None:
-        return Trouble(
-            index,
-            code,
-            f"recorded_at is {ahead:.0f} s ahead of the time here ({_time(now)}); more than "
-            f"{FUTURE.total_seconds():.0f} s is a wrong clock. It counts from its arrival. "
-            "Set the equipment's clock.",
-        )
-    return Trouble(index, code, _DETAILS[code])
+
+    index: int
+    code: str
+    detail: str
 
 
-def _time(moment: datetime) -> str:
-    return moment.isoformat(timespec="seconds").replace("+00:00", "Z")
+def issue_of(code: TakenAs, index: int) -> SampleIssue:
+    """Say that a sample was taken, but not as it came."""
+    return SampleIssue(index, code, _DETAILS[code])
+
+
+def recorded_in_future(index: int, *, recorded_at: datetime, now: datetime) -> SampleIssue:
+    """Say that the clock of a sample is ahead of the service's."""
+    here = now.isoformat(timespec="seconds").replace("+00:00", "Z")
+    return SampleIssue(
+        index,
+        "recorded-in-future",
+        f"recorded_at is {(recorded_at - now).total_seconds():.0f} s ahead of the time here ({here}); more "
+        f"than {MAX_AHEAD.total_seconds():.0f} s is a wrong clock. It counts from its arrival. "
+        "Set the equipment's clock.",
+    )

@@ -1,31 +1,31 @@
-"""When a sample happened, as far as its machine's clock can be believed. Pure rules.
+"""When a sample happened, as far as its machine's clock can be trusted. Pure rules.
 
 A sample cannot come from the future, so it happened when it says or when it arrived, whichever is earlier.
-One that happened before the newest that is known is either late or from a clock that was set back; one alone
-does not tell which. A clock that was set back goes on from there: what comes in that order for a minute, with
-nothing of the old time between, is taken for the machine's time from then on.
+One older than the newest known sample is either late or from a clock that was set back, and one alone does
+not tell which. A clock that was set back keeps running: samples that arrive in order for a minute, with none
+of the old time between them, set the machine's time from then on.
 """
 
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import Enum
 
-FUTURE = timedelta(minutes=5)
-TOO_OLD = timedelta(hours=24)
-LATE = timedelta(minutes=2)
-SET_BACK_FOR = timedelta(seconds=60)
+MAX_AHEAD = timedelta(minutes=5)
+MAX_AGE = timedelta(hours=24)
+LATE_AFTER = timedelta(minutes=2)
+SET_BACK_AFTER = timedelta(seconds=60)
 
 
-class Standing(Enum):
-    """Where a sample stands among those that are known.
+class Order(Enum):
+    """Where a sample stands among the known ones.
 
-    ``CURRENT`` is the newest and fresh; ``LATE`` is the newest, but it was kept for a while on its way;
-    ``BACK`` happened before the newest that is known.
+    ``CURRENT`` is the newest and fresh; ``LATE`` is the newest, but was held up on its way;
+    ``OUT_OF_ORDER`` happened before the newest known one.
     """
 
     CURRENT = "current"
     LATE = "late"
-    BACK = "back"
+    OUT_OF_ORDER = "out-of-order"
 
 
 @dataclass(frozen=True)
@@ -34,45 +34,46 @@ class Timeline:
 
     Attributes:
         newest: when the newest sample happened.
-        back_at: when the last of a run of samples happened that all lie before the newest, if one goes on.
-        back_since: when that run began, by the clock here.
+        out_of_order_at: when the last sample of a run happened that lies wholly before the newest; ``None``
+            while there is no such run.
+        out_of_order_since: when that run began, by the service's clock.
     """
 
     newest: datetime | None = None
-    back_at: datetime | None = None
-    back_since: datetime | None = None
+    out_of_order_at: datetime | None = None
+    out_of_order_since: datetime | None = None
 
 
 @dataclass(frozen=True)
-class Placed:
-    """Where one sample stands.
+class SampleTime:
+    """When one sample happened.
 
     Attributes:
-        clock_off: its time is not to be trusted.
-        set_back: with it the machine's time is taken to have been set back.
+        clock_off: the machine's clock is wrong, or may be.
+        clock_set_back: this sample shows that the machine's clock was set back.
     """
 
     happened_at: datetime
-    standing: Standing
+    order: Order
     clock_off: bool = False
-    set_back: bool = False
+    clock_set_back: bool = False
 
 
-def is_off(recorded_at: datetime, now: datetime) -> bool:
+def is_clock_off(recorded_at: datetime, now: datetime) -> bool:
     """Whether a time alone shows that its clock is wrong."""
-    return not now - TOO_OLD <= recorded_at <= now + FUTURE
+    return not now - MAX_AGE <= recorded_at <= now + MAX_AHEAD
 
 
-def place(timeline: Timeline, recorded_at: datetime, now: datetime) -> tuple[Timeline, Placed]:
-    """Place a sample that arrives now; samples of one delivery come in their own order."""
+def place_sample(timeline: Timeline, recorded_at: datetime, now: datetime) -> tuple[Timeline, SampleTime]:
+    """Place a sample that arrives now; the samples of one delivery are placed in their own order."""
     happened_at = min(recorded_at, now)
-    off = is_off(recorded_at, now)
-    standing = Standing.LATE if now - happened_at > LATE else Standing.CURRENT
+    off = is_clock_off(recorded_at, now)
+    order = Order.LATE if now - happened_at > LATE_AFTER else Order.CURRENT
     if timeline.newest is None or happened_at >= timeline.newest:
-        return Timeline(happened_at), Placed(happened_at, standing, off)
-    goes_on = timeline.back_at is not None and happened_at >= timeline.back_at
-    since = timeline.back_since if goes_on and timeline.back_since is not None else now
-    if now - since >= SET_BACK_FOR:
-        return Timeline(happened_at), Placed(happened_at, standing, clock_off=True, set_back=True)
-    went = replace(timeline, back_at=happened_at, back_since=since)
-    return went, Placed(happened_at, Standing.BACK, clock_off=True)
+        return Timeline(happened_at), SampleTime(happened_at, order, off)
+    continues = timeline.out_of_order_at is not None and happened_at >= timeline.out_of_order_at
+    since = timeline.out_of_order_since if continues and timeline.out_of_order_since is not None else now
+    if now - since >= SET_BACK_AFTER:
+        return Timeline(happened_at), SampleTime(happened_at, order, clock_off=True, clock_set_back=True)
+    run = replace(timeline, out_of_order_at=happened_at, out_of_order_since=since)
+    return run, SampleTime(happened_at, Order.OUT_OF_ORDER, clock_off=True)

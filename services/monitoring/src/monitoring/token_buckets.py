@@ -1,13 +1,13 @@
-"""How much one device may send: a token bucket each. Pure rules, with what they remember of the devices.
+"""How much one device may send: a token bucket for each. Pure rules, with what they remember of the devices.
 
-A device that sends more than its rate spends what it has saved up; a request may overdraw it once, so that a
-full batch is always possible. Each replica counts for itself.
+A device that sends more than its rate spends what it has saved up; a request may overdraw the bucket once, so
+that a full batch is always possible. Each replica counts for itself.
 """
 
 from collections import OrderedDict
 from dataclasses import dataclass
 
-REMEMBERED = 20_000
+MAX_BUCKETS = 20_000
 
 
 @dataclass
@@ -18,8 +18,8 @@ class Bucket:
     as_of: float
 
 
-class Rates:
-    """The buckets of all devices. A device that was not heard of for long has a full one."""
+class TokenBuckets:
+    """The buckets of all devices. A device that has not been heard for long has a full one."""
 
     def __init__(self, *, per_second: float, burst: float) -> None:
         """Take how fast a bucket fills and how much it holds."""
@@ -27,8 +27,8 @@ class Rates:
         self._burst = burst
         self._buckets: OrderedDict[str, Bucket] = OrderedDict()
 
-    def wait(self, device: str, now: float) -> float:
-        """Seconds until the device may send; zero if it may now. ``now`` is of a clock that only goes on."""
+    def wait_s(self, device: str, now: float) -> float:
+        """Seconds until the device may send; zero if it may now. ``now`` is of a monotonic clock."""
         left = self._left(device, now)
         return 0.0 if left >= 1 else (1 - left) / self._per_second
 
@@ -36,7 +36,7 @@ class Rates:
         """Take from the bucket what was sent; nobody owes more than a bucket holds."""
         self._buckets[device] = Bucket(max(-self._burst, self._left(device, now) - amount), now)
         self._buckets.move_to_end(device)
-        if len(self._buckets) > REMEMBERED:
+        if len(self._buckets) > MAX_BUCKETS:
             self._buckets.popitem(last=False)
 
     def _left(self, device: str, now: float) -> float:

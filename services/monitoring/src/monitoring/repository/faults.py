@@ -1,4 +1,4 @@
-"""The rows of faults: those that are open, and what becomes of them."""
+"""Queries about open faults and what becomes of them. Each works in its caller's transaction."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -8,36 +8,31 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from monitoring.fault_detection import Fault, Outcome
-from monitoring.fault_rules import Found, Key
+from monitoring.fault_rules import FaultDetails, FaultKey
+from monitoring.machine import Fault, MachineKey, OpenFault, Outcome
 from monitoring.tables import fault
-
-MachineKey = tuple[str, str]
-"""A machine's branch and its name there."""
-
-Standings = Mapping[str, tuple[Fault, bool]]
-"""Open faults of a machine by their ids, each with whether it may be over already."""
 
 
 @dataclass(frozen=True)
 class OpenFaults:
     """The open faults of one machine, and which of them may be over already."""
 
-    faults: dict[Key, Fault] = field(default_factory=dict)
-    unsure: frozenset[Key] = frozenset()
+    faults: dict[FaultKey, Fault] = field(default_factory=dict)
+    unconfirmed: frozenset[FaultKey] = frozenset()
 
 
 def _fault(row: Any) -> Fault:
+    key = FaultKey(row.cause, row.key)
     return Fault(
         id=row.id,
-        found=Found(Key(row.cause, row.key), row.fault_code, row.metric, row.value, row.limit_value),
+        details=FaultDetails(key, row.fault_code, row.metric, row.value, row.limit_value),
         detected_at=row.detected_at,
         recorded_at=row.recorded_at,
         clock_off=row.clock_off,
         count=row.count,
         codes=tuple(row.codes),
-        due_at=row.due_at,
-        rung_for=row.rung_for,
+        alert_due_at=row.due_at,
+        alerted_count=row.rung_for,
         flapping=row.flapping,
     )
 
@@ -49,108 +44,118 @@ async def read_open(session: AsyncSession, keys: Collection[MachineKey]) -> dict
             sa.tuple_(fault.c.branch_id, fault.c.equipment_id).in_(list(keys)), fault.c.cleared_at.is_(None)
         )
     )
-    found: dict[MachineKey, dict[Key, Fault]] = {}
-    unsure: dict[MachineKey, set[Key]] = {}
+    found: dict[MachineKey, dict[FaultKey, Fault]] = {}
+    unconfirmed: dict[MachineKey, set[FaultKey]] = {}
     for row in rows:
-        machine, key = (row.branch_id, row.equipment_id), Key(row.cause, row.key)
+        machine, key = MachineKey(row.branch_id, row.equipment_id), FaultKey(row.cause, row.key)
         found.setdefault(machine, {})[key] = _fault(row)
         if row.unsure:
-            unsure.setdefault(machine, set()).add(key)
-    return {key: OpenFaults(faults, frozenset(unsure.get(key, ()))) for key, faults in found.items()}
+            unconfirmed.setdefault(machine, set()).add(key)
+    return {key: OpenFaults(faults, frozenset(unconfirmed.get(key, ()))) for key, faults in found.items()}
 
 
 @dataclass
-class Changes:
+class FaultChanges:
     """What is to be written of the faults of some machines, at one moment."""
 
     now: datetime
-    new: list[dict[str, Any]] = field(default_factory=list)
-    changed: list[dict[str, Any]] = field(default_factory=list)
+    _new: list[dict[str, Any]] = field(default_factory=list)
+    _changed: list[dict[str, Any]] = field(default_factory=list)
 
-    def note(self, key: MachineKey, before: Standings, after: Standings, outcome: Outcome) -> None:
-        """Note how a machine's faults differ from ``before``."""
-        rung = {ring.fault.id for ring in outcome.rung}
-        for fault_id, (found, by) in outcome.ended.items():
-            row = _row(found, unsure=False) | {"cleared_at": self.now, "cleared_by": by}
-            rung_at = self.now if fault_id in rung else None
-            self._add(row, found, rung_at, None if fault_id in before else key)
-        for fault_id, (found, unsure) in after.items():
-            if before.get(fault_id) == (found, unsure) and fault_id not in rung:
-                continue
-            row = _row(found, unsure=unsure) | {"cleared_at": None, "cleared_by": None}
-            rung_at = self.now if fault_id in rung else None
-            self._add(row, found, rung_at, None if fault_id in before else key)
-
-    def _add(
-        self, row: dict[str, Any], found: Fault, rung_at: datetime | None, begins_at: MachineKey | None
+    def add(
+        self,
+        key: MachineKey,
+        before: Mapping[str, OpenFault],
+        after: Mapping[str, OpenFault],
+        outcome: Outcome,
     ) -> None:
-        if begins_at is None:
-            changed = {f"new_{name}": value for name, value in row.items()}
-            self.changed.append(changed | {"its_id": found.id, "rung_now": rung_at})
+        """Add how a machine's faults differ from ``before``."""
+        alerted = {alert.fault.id for alert in outcome.alerts}
+        for fault_id, ended in outcome.ended.items():
+            row = _columns(ended.fault, unconfirmed=False)
+            row |= {"cleared_at": self.now, "cleared_by": ended.reason}
+            self._add(row, ended.fault, fault_id in alerted, None if fault_id in before else key)
+        for fault_id, open_fault in after.items():
+            if before.get(fault_id) == open_fault and fault_id not in alerted:
+                continue
+            row = _columns(open_fault.fault, unconfirmed=open_fault.unconfirmed)
+            row |= {"cleared_at": None, "cleared_by": None}
+            self._add(row, open_fault.fault, fault_id in alerted, None if fault_id in before else key)
+
+    def _add(self, row: dict[str, Any], changed: Fault, alerted: bool, new_of: MachineKey | None) -> None:
+        alerted_at = self.now if alerted else None
+        if new_of is None:
+            values = {f"new_{name}": value for name, value in row.items()}
+            self._changed.append(values | {"its_id": changed.id, "alerted_at": alerted_at})
             return
-        branch_id, equipment_id = begins_at
-        self.new.append(
+        details = changed.details
+        self._new.append(
             row
             | {
-                "id": found.id,
-                "branch_id": branch_id,
-                "equipment_id": equipment_id,
-                "cause": found.found.key.cause,
-                "key": found.found.key.key,
-                "fault_code": found.found.fault_code,
-                "metric": found.found.metric,
-                "value": found.found.value,
-                "limit_value": found.found.limit,
-                "detected_at": found.detected_at,
-                "recorded_at": found.recorded_at,
-                "clock_off": found.clock_off,
-                "rung_at": rung_at,
+                "id": changed.id,
+                "branch_id": new_of.branch_id,
+                "equipment_id": new_of.equipment_id,
+                "cause": details.key.cause,
+                "key": details.key.key,
+                "fault_code": details.fault_code,
+                "metric": details.metric,
+                "value": details.value,
+                "limit_value": details.limit,
+                "detected_at": changed.detected_at,
+                "recorded_at": changed.recorded_at,
+                "clock_off": changed.clock_off,
+                "rung_at": alerted_at,
             }
         )
 
     async def write(self, session: AsyncSession) -> None:
-        """Write all, what ended first: the same trouble may have begun anew."""
+        """Write all, what ended first: the same trouble may have begun again."""
         connection = await session.connection()
-        if self.changed:
-            ordered = sorted(self.changed, key=lambda row: (row["new_cleared_at"] is None, row["its_id"]))
+        if self._changed:
+            ordered = sorted(self._changed, key=lambda row: (row["new_cleared_at"] is None, row["its_id"]))
             await connection.execute(_UPDATE, ordered)
-        if self.new:
-            await connection.execute(sa.insert(fault), self.new)
+        if self._new:
+            await connection.execute(sa.insert(fault), self._new)
 
 
 _CHANGING = ("cleared_at", "cleared_by", "count", "codes", "due_at", "rung_for", "flapping", "unsure")
+_ALERTED_AT = sa.bindparam("alerted_at", type_=fault.c.rung_at.type)
 _UPDATE = (
     sa.update(fault)
     .where(fault.c.id == sa.bindparam("its_id"))
     .values(
         {name: sa.bindparam(f"new_{name}") for name in _CHANGING}
-        | {"rung_at": sa.func.coalesce(sa.bindparam("rung_now", type_=fault.c.rung_at.type), fault.c.rung_at)}
+        | {"rung_at": sa.func.coalesce(_ALERTED_AT, fault.c.rung_at)}
     )
 )
 
 
-def _row(found: Fault, *, unsure: bool) -> dict[str, Any]:
+def _columns(changed: Fault, *, unconfirmed: bool) -> dict[str, Any]:
     return {
-        "count": found.count,
-        "codes": list(found.codes),
-        "due_at": found.due_at,
-        "rung_for": found.rung_for,
-        "flapping": found.flapping,
-        "unsure": unsure,
+        "count": changed.count,
+        "codes": list(changed.codes),
+        "due_at": changed.alert_due_at,
+        "rung_for": changed.alerted_count,
+        "flapping": changed.flapping,
+        "unsure": unconfirmed,
     }
 
 
-async def end_all(session: AsyncSession, key: MachineKey, *, by: str, now: datetime) -> None:
+async def end_all(session: AsyncSession, key: MachineKey, *, reason: str, now: datetime) -> None:
     """End every open fault of a machine."""
     await session.execute(
         sa.update(fault)
-        .where(fault.c.branch_id == key[0], fault.c.equipment_id == key[1], fault.c.cleared_at.is_(None))
-        .values(cleared_at=now, cleared_by=by)
+        .where(
+            fault.c.branch_id == key.branch_id,
+            fault.c.equipment_id == key.equipment_id,
+            fault.c.cleared_at.is_(None),
+        )
+        .values(cleared_at=now, cleared_by=reason)
     )
 
 
 async def find_due(session: AsyncSession, *, now: datetime, limit: int) -> Sequence[MachineKey]:
-    """Find machines with a fault whose time to ring has come, those that wait longest first."""
+    """Find machines with a fault whose time to alert has come, the longest waiting first."""
     rows = await session.execute(
         sa.select(fault.c.branch_id, fault.c.equipment_id)
         .where(fault.c.due_at <= now, fault.c.cleared_at.is_(None))
@@ -158,4 +163,4 @@ async def find_due(session: AsyncSession, *, now: datetime, limit: int) -> Seque
         .order_by(sa.func.min(fault.c.due_at))
         .limit(limit)
     )
-    return [(row.branch_id, row.equipment_id) for row in rows]
+    return [MachineKey(row.branch_id, row.equipment_id) for row in rows]
