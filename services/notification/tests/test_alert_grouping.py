@@ -8,19 +8,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from notification.alert_grouping import (
-    FOLD,
-    GAPS,
-    LONGEST,
+    JOIN_WITHIN,
+    MAX_DURATION,
+    MAX_NAMES_BYTES,
     MINUTE,
-    NAMES_BYTES,
-    RINGS_A_MINUTE,
-    Burst,
-    Told,
-    burst_of,
-    quiet_until,
-    rings,
-    shown,
-    summary,
+    SOUNDS_A_MINUTE,
+    UPDATE_INTERVALS,
+    AlertGroup,
+    GroupedFault,
+    group_for,
+    summarise,
 )
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -28,9 +25,11 @@ ONE_PUSH = timedelta(milliseconds=20)
 PUSHES_A_MINUTE = 16
 
 
-def a_told(number: int, *, equipment: str = "washer-1", count: int = 1, waiting: bool = True) -> Told:
+def a_fault(
+    number: int, *, equipment: str = "washer-1", count: int = 1, waiting: bool = True
+) -> GroupedFault:
     moment = START + timedelta(seconds=number)
-    return Told(f"n{number}", f"e{number}", equipment, "washer", moment, count, waiting)
+    return GroupedFault(f"n{number}", f"e{number}", equipment, "washer", moment, count, waiting)
 
 
 @dataclass
@@ -49,34 +48,33 @@ class Shown:
 class Phone:
     """What the sender does with one phone, by the rules alone."""
 
-    bursts: dict[str, Burst] = field(default_factory=dict)
-    waiting: dict[str, list[Told]] = field(default_factory=lambda: defaultdict(list))
-    counted: dict[str, list[Told]] = field(default_factory=lambda: defaultdict(list))
+    groups: dict[str, AlertGroup] = field(default_factory=dict)
+    waiting: dict[str, list[GroupedFault]] = field(default_factory=lambda: defaultdict(list))
+    counted: dict[str, list[GroupedFault]] = field(default_factory=lambda: defaultdict(list))
     rang: dict[str, list[datetime]] = field(default_factory=lambda: defaultdict(list))
     pushes: list[Shown] = field(default_factory=list)
 
     def due(self, branch: str, since: datetime) -> datetime:
-        burst = self.bursts.get(branch)
-        quiet = None if burst is None else quiet_until(burst)
+        group = self.groups.get(branch)
+        quiet = None if group is None else group.next_update_at()
         return since if quiet is None else max(since, quiet)
 
     def push(self, branch: str, now: datetime) -> None:
         told = self.waiting.pop(branch)
-        burst = burst_of(self.bursts.get(branch), tag=f"{branch} {told[0].event_id}", now=now)
-        ringing = rings(
-            burst,
+        group = group_for(self.groups.get(branch), tag=f"{branch} {told[0].event_id}", now=now)
+        ringing = group.makes_sound(
             now,
             of_branch=self.rang[branch],
             of_phone=[each for times in self.rang.values() for each in times],
         )
-        of = self.counted[burst.tag]
+        of = self.counted[group.tag]
         of[:] = [replace(each, waiting=False) for each in of] + told
-        says = summary(of)
+        says = summarise(of)
         names = [each.event_id for each in told]
-        self.pushes.append(Shown(now, branch, burst.tag, says.faults, names, ringing))
+        self.pushes.append(Shown(now, branch, group.tag, says.faults, names, ringing))
         if ringing:
             self.rang[branch].append(now)
-        self.bursts[branch] = shown(burst, now)
+        self.groups[branch] = group.after_push(now)
 
 
 def play(arrivals: list[tuple[float, str, int]]) -> tuple[Phone, dict[str, datetime]]:
@@ -95,7 +93,7 @@ def play(arrivals: list[tuple[float, str, int]]) -> tuple[Phone, dict[str, datet
         if arrives is not None and (first_due is None or arrives <= max(first_due[0], now)):
             _, branch, count = coming.pop(0)
             now = max(now, arrives)
-            fault = a_told(number, equipment=f"w{number % 7}", count=count)
+            fault = a_fault(number, equipment=f"w{number % 7}", count=count)
             came[fault.event_id] = arrives
             phone.waiting[branch].append(fault)
             number += 1
@@ -117,7 +115,7 @@ def test_every_fault_is_told_once_and_soon(arrivals: list[tuple[float, str, int]
     phone, came = play(arrivals)
     told = {event: push.at for push in phone.pushes for event in push.told}
     assert sorted(event for push in phone.pushes for event in push.told) == sorted(came)
-    assert max(told[event] - came[event] for event in came) <= GAPS[-1] + 10 * ONE_PUSH
+    assert max(told[event] - came[event] for event in came) <= UPDATE_INTERVALS[-1] + 10 * ONE_PUSH
 
 
 @given(ARRIVALS)
@@ -131,10 +129,10 @@ def test_the_last_alerts_say_the_true_number(arrivals: list[tuple[float, str, in
 def test_a_lone_fault_rings_at_once(arrivals: list[tuple[float, str, int]]) -> None:
     phone, came = play(arrivals)
     for push in phone.pushes:
-        before = [each for each in phone.pushes if each.at < push.at and push.at - each.at <= LONGEST]
+        before = [each for each in phone.pushes if each.at < push.at and push.at - each.at <= MAX_DURATION]
         if not before:
             assert push.rang
-        if not [each for each in before if each.branch == push.branch and push.at - each.at < FOLD]:
+        if not [each for each in before if each.branch == push.branch and push.at - each.at < JOIN_WITHIN]:
             assert push.at - came[push.told[0]] <= 10 * ONE_PUSH
 
 
@@ -143,7 +141,7 @@ def test_a_phone_is_not_drowned(arrivals: list[tuple[float, str, int]]) -> None:
     phone, _ = play(arrivals)
     for push in phone.pushes:
         minute = [each for each in phone.pushes if timedelta() <= each.at - push.at < MINUTE]
-        assert sum(each.rang for each in minute) <= RINGS_A_MINUTE
+        assert sum(each.rang for each in minute) <= SOUNDS_A_MINUTE
         for branch in {each.branch for each in minute}:
             assert sum(each.branch == branch for each in minute) <= PUSHES_A_MINUTE
 
@@ -166,14 +164,14 @@ def test_a_thousand_machines_that_flap_twice_are_a_handful_of_pushes() -> None:
 
 
 def test_an_alert_that_was_never_shown_keeps_its_tag_however_long_it_takes() -> None:
-    burst = Burst("first", START)
-    assert burst_of(burst, tag="second", now=START + timedelta(hours=1)) is burst
+    group = AlertGroup("first", START)
+    assert group_for(group, tag="second", now=START + timedelta(hours=1)) is group
 
 
 @given(st.lists(st.text("abc가", min_size=1, max_size=80), min_size=1, max_size=60))
 def test_names_are_listed_as_far_as_there_is_room(names: list[str]) -> None:
-    of = summary([a_told(number, equipment=name) for number, name in enumerate(names)])
-    assert len(of.listed.encode()) <= NAMES_BYTES
+    of = summarise([a_fault(number, equipment=name) for number, name in enumerate(names)])
+    assert len(of.listed.encode()) <= MAX_NAMES_BYTES
     assert of.names[0] == names[-1]
     assert set(of.names) == set(names)
     assert ",".join(of.names).startswith(of.listed)
@@ -181,8 +179,8 @@ def test_names_are_listed_as_far_as_there_is_room(names: list[str]) -> None:
 
 def test_what_the_phone_has_not_heard_of_is_named_first() -> None:
     faults = [
-        a_told(1, equipment="new-1"),
-        a_told(2, equipment="old", waiting=False),
-        a_told(3, equipment="new-2"),
+        a_fault(1, equipment="new-1"),
+        a_fault(2, equipment="old", waiting=False),
+        a_fault(3, equipment="new-2"),
     ]
-    assert summary(faults).names == ("new-2", "new-1", "old")
+    assert summarise(faults).names == ("new-2", "new-1", "old")

@@ -5,35 +5,38 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from notification.push_scheduling import Waiting, in_turn
+from notification.push_scheduling import Capacity, DueAlert, choose_fairly
 
 
-def choose(waiting: list[Waiting], **changes: int) -> list[Waiting]:
-    room = {"first_tries": 10, "retries": 10, "per_branch": 10, **changes}
-    return in_turn(waiting, busy_phones=(), busy_branches={}, **room)
+def choose(waiting: list[DueAlert], **changes: int) -> list[DueAlert]:
+    capacity = Capacity(changes.get("first_tries", 10), changes.get("retries", 10))
+    per_branch = changes.get("per_branch", 10)
+    return choose_fairly(waiting, busy_phones=(), busy_branches={}, capacity=capacity, per_branch=per_branch)
 
 
 def test_a_branch_with_one_fault_comes_second_and_not_last() -> None:
-    storm = [Waiting(f"storm-{number}", "storm", 0) for number in range(50)]
-    chosen = choose([*storm, Waiting("calm", "calm", 0)], first_tries=4)
+    storm = [DueAlert(f"storm-{number}", "storm", 0) for number in range(50)]
+    chosen = choose([*storm, DueAlert("calm", "calm", 0)], first_tries=4)
     assert [each.branch_id for each in chosen] == ["storm", "calm", "storm", "storm"]
 
 
 def test_a_branch_has_no_more_in_hand_than_its_share() -> None:
-    storm = [Waiting(f"storm-{number}", "storm", 0) for number in range(50)]
+    storm = [DueAlert(f"storm-{number}", "storm", 0) for number in range(50)]
     assert len(choose(storm, per_branch=3)) == 3
-    held = in_turn(storm, busy_phones=(), busy_branches={"storm": 3}, first_tries=9, retries=9, per_branch=3)
+    held = choose_fairly(
+        storm, busy_phones=(), busy_branches={"storm": 3}, capacity=Capacity(9, 9), per_branch=3
+    )
     assert held == []
 
 
 def test_phones_that_do_not_answer_leave_room_for_those_that_may() -> None:
-    hanging = [Waiting(f"hanging-{number}", f"b{number}", 3) for number in range(50)]
-    chosen = choose([*hanging, Waiting("fresh", "b0", 0)], retries=2)
+    hanging = [DueAlert(f"hanging-{number}", f"b{number}", 3) for number in range(50)]
+    chosen = choose([*hanging, DueAlert("fresh", "b0", 0)], retries=2)
     assert Counter(each.failures for each in chosen) == {3: 2, 0: 1}
 
 
 WAITING = st.builds(
-    Waiting, st.sampled_from("pqrstuvw"), st.sampled_from(["b1", "b2", "b3", "b4"]), st.integers(0, 2)
+    DueAlert, st.sampled_from("pqrstuvw"), st.sampled_from(["b1", "b2", "b3", "b4"]), st.integers(0, 2)
 )
 
 
@@ -46,19 +49,18 @@ WAITING = st.builds(
     st.integers(1, 4),
 )
 def test_nobody_gets_more_than_his_turn(
-    waiting: list[Waiting],
+    waiting: list[DueAlert],
     busy: set[str],
     branches: dict[str, int],
     first: int,
     again: int,
     per_branch: int,
 ) -> None:
-    chosen = in_turn(
+    chosen = choose_fairly(
         waiting,
         busy_phones=busy,
         busy_branches=branches,
-        first_tries=first,
-        retries=again,
+        capacity=Capacity(first, again),
         per_branch=per_branch,
     )
     tokens = [each.token for each in chosen]

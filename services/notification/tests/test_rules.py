@@ -11,12 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from notification.alert_grouping import Summary
-from notification.fault_texts import burst_texts, fault_texts
+from notification.alert_grouping import GroupSummary
+from notification.fault_texts import fault_texts, group_texts
 from notification.fcm import message_of, read_error
-from notification.push import LONGEST_ASKED_S, LONGEST_PAUSE_S, Push, Verdict, next_pause
-from notification.service.recommendations import LONGEST_PAUSE_S as LONGEST_MATCH_PAUSE_S
-from notification.service.recommendations import later
+from notification.push import FAULT_BACKOFF, RECOMMENDATION_BACKOFF, Push, PushStatus
 from notification.settings import Settings
 from notification.texts import BODY_BYTES, TITLE_BYTES, clip, language_of, match_texts
 
@@ -137,12 +135,12 @@ def test_a_fault_tells_when_it_was_and_when_we_heard_of_it(
     ("of", "korean", "english"),
     [
         (
-            Summary(("washer-3",), "washer", 1, NOON_UTC),
+            GroupSummary(("washer-3",), "washer", 1, NOON_UTC),
             ("세탁기 washer-3 고장 (E21)", "b1 지점 · 3월 1일 21:05 감지. 장비를 멈추고 확인해 주세요."),
             ("Washer washer-3 failed (E21)", "Branch b1 · detected 1 Mar 21:05. Stop it and have a look."),
         ),
         (
-            Summary(("washer-3",), "washer", 20, NOON_UTC),
+            GroupSummary(("washer-3",), "washer", 20, NOON_UTC),
             (
                 "세탁기 washer-3 고장 (E21) · 모두 20건",
                 "b1 지점 · 3월 1일 21:05 감지. 장비를 멈추고 확인해 주세요.",
@@ -153,7 +151,7 @@ def test_a_fault_tells_when_it_was_and_when_we_heard_of_it(
             ),
         ),
         (
-            Summary(("washer-3", "washer-1", "washer-2"), "washer", 3, NOON_UTC),
+            GroupSummary(("washer-3", "washer-1", "washer-2"), "washer", 3, NOON_UTC),
             (
                 "세탁기 3대 고장",
                 "b1 지점 · 3월 1일 21:05부터 washer-3, washer-1, washer-2. "
@@ -166,7 +164,7 @@ def test_a_fault_tells_when_it_was_and_when_we_heard_of_it(
             ),
         ),
         (
-            Summary(tuple(f"m{n}" for n in range(1_200)), None, 1_300, NOON_UTC),
+            GroupSummary(tuple(f"m{n}" for n in range(1_200)), None, 1_300, NOON_UTC),
             (
                 "장비 1,200대 고장",
                 "b1 지점 · 3월 1일 21:05부터 m0, m1, m2, m3, m4 외 1,195대. 고장은 모두 1,300건. "
@@ -181,10 +179,10 @@ def test_a_fault_tells_when_it_was_and_when_we_heard_of_it(
     ],
 )
 def test_many_faults_are_one_alert_that_counts(
-    of: Summary, korean: tuple[str, str], english: tuple[str, str]
+    of: GroupSummary, korean: tuple[str, str], english: tuple[str, str]
 ) -> None:
     newest = fault_texts(a_fault(detected_at=NOON_UTC), SEOUL)
-    texts = burst_texts(newest, of, "b1", SEOUL)
+    texts = group_texts(newest, of, "b1", SEOUL)
     assert (texts["ko"]["title"], texts["ko"]["body"]) == korean
     assert (texts["en"]["title"], texts["en"]["body"]) == english
 
@@ -198,18 +196,18 @@ def test_a_recommendation_fits_into_a_push(title: str, text: str, reasons: list[
 
 @given(st.integers(1, 1000), st.none() | st.floats(0, 1e6))
 def test_faults_back_off_to_half_a_minute_and_as_asked(failures: int, asked: float | None) -> None:
-    pause = next_pause(failures, asked)
-    assert 0 < pause <= max(LONGEST_PAUSE_S, min(asked or 0, LONGEST_ASKED_S))
-    assert pause >= min(asked or 0, LONGEST_ASKED_S)
+    pause = FAULT_BACKOFF.delay_s(failures, asked)
+    assert 0 < pause <= max(FAULT_BACKOFF.longest_s, min(asked or 0, FAULT_BACKOFF.longest_asked_s))
+    assert pause >= min(asked or 0, FAULT_BACKOFF.longest_asked_s)
 
 
 def test_the_first_tries_of_a_fault_fit_into_its_fifteen_seconds() -> None:
-    assert sum(next_pause(failures, None) for failures in range(1, 6)) < 10
+    assert sum(FAULT_BACKOFF.delay_s(failures, None) for failures in range(1, 6)) < 10
 
 
-@given(st.integers(0, 1000), st.none() | st.floats(0, 1e6))
-def test_recommendations_back_off_up_to_ten_minutes(attempts: int, retry_after: float | None) -> None:
-    assert 2 <= later(attempts, retry_after) <= LONGEST_MATCH_PAUSE_S
+@given(st.integers(1, 1000), st.none() | st.floats(0, 1e6))
+def test_recommendations_back_off_up_to_ten_minutes(failures: int, retry_after: float | None) -> None:
+    assert 2 <= RECOMMENDATION_BACKOFF.delay_s(failures, retry_after) <= 600
 
 
 def response(status: int, retry_after: str | None = None) -> httpx.Response:
@@ -217,34 +215,32 @@ def response(status: int, retry_after: str | None = None) -> httpx.Response:
 
 
 @pytest.mark.parametrize(
-    ("error", "verdict", "wait"),
+    ("error", "status", "wait"),
     [
-        (messaging.UnregisteredError("gone"), Verdict.GONE, None),
-        (messaging.SenderIdMismatchError("another project's"), Verdict.REFUSED, None),
-        (exceptions.InvalidArgumentError("bad"), Verdict.REFUSED, None),
-        (exceptions.NotFoundError("no such project"), Verdict.LATER, None),
-        (exceptions.UnauthenticatedError("expired"), Verdict.LATER, None),
-        (messaging.QuotaExceededError("slow", http_response=response(429, "7")), Verdict.LATER, 7.0),
-        (exceptions.UnavailableError("away", http_response=response(503, "soon")), Verdict.LATER, None),
-        (exceptions.UnavailableError("away", http_response=response(503)), Verdict.LATER, None),
-        (exceptions.UnknownError("?"), Verdict.LATER, None),
+        (messaging.UnregisteredError("gone"), PushStatus.GONE, None),
+        (messaging.SenderIdMismatchError("another project's"), PushStatus.REFUSED, None),
+        (exceptions.InvalidArgumentError("bad"), PushStatus.REFUSED, None),
+        (exceptions.NotFoundError("no such project"), PushStatus.LATER, None),
+        (exceptions.UnauthenticatedError("expired"), PushStatus.LATER, None),
+        (messaging.QuotaExceededError("slow", http_response=response(429, "7")), PushStatus.LATER, 7.0),
+        (exceptions.UnavailableError("away", http_response=response(503, "soon")), PushStatus.LATER, None),
+        (exceptions.UnavailableError("away", http_response=response(503)), PushStatus.LATER, None),
+        (exceptions.UnknownError("?"), PushStatus.LATER, None),
     ],
 )
-def test_what_an_answer_of_fcm_means(error: Exception, verdict: Verdict, wait: float | None) -> None:
-    answer = read_error(error)
-    assert (answer.verdict, answer.retry_after_s) == (verdict, wait)
-    assert type(error).__name__ in str(answer.error)
+def test_what_an_answer_of_fcm_means(error: Exception, status: PushStatus, wait: float | None) -> None:
+    result = read_error(error)
+    assert (result.status, result.retry_after_s) == (status, wait)
+    assert type(error).__name__ in str(result.error)
 
 
 @pytest.mark.parametrize(
-    ("urgent", "rings", "sound", "silent"),
-    [(True, True, True, False), (True, False, False, True), (False, False, False, False)],
+    ("urgent", "sound", "silent"),
+    [(True, True, False), (True, False, True), (False, False, False)],
     ids=["rings", "updates", "recommends"],
 )
-def test_an_alert_that_is_only_updated_makes_no_sound(
-    urgent: bool, rings: bool, sound: bool, silent: bool
-) -> None:
-    push = Push("n", "token", {"title": "t", "body": "b"}, {"kind": "k"}, "tag", urgent=urgent, rings=rings)
+def test_an_alert_that_is_only_updated_makes_no_sound(urgent: bool, sound: bool, silent: bool) -> None:
+    push = Push("n", "token", {"title": "t", "body": "b"}, {"kind": "k"}, "tag", urgent=urgent, sound=sound)
     sent = message_of(push)
     assert sent.android.notification.default_sound is sound
     assert sent.android.notification.tag == sent.webpush.notification.tag == "tag"

@@ -1,8 +1,8 @@
-"""When a phone may hear of a branch again, and what it is told: many faults become one alert that counts.
+"""How faults are grouped into alerts: when a phone may be updated, and what it is told. Pure rules.
 
-A lone fault is told at once. What follows within a minute joins the same alert, which is updated after 1, 2,
-4 and then every 5 seconds, always with the number of all faults so far: a storm costs a phone some dozen
-updates a minute, and no fault waits for long. Each branch has an alert of its own on a phone.
+A lone fault alerts at once. What follows within a minute joins the same alert, which is updated after 1, 2, 4
+and then every 5 seconds, always with the number of all faults so far: a storm costs a phone about a dozen
+updates a minute, and no fault waits for long. On a phone each branch has its own alert.
 """
 
 from collections import Counter
@@ -10,20 +10,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-GAPS = tuple(timedelta(seconds=seconds) for seconds in (1, 2, 4, 5))
-FOLD = timedelta(seconds=60)
-LONGEST = timedelta(minutes=10)
-"""A burst that goes on longer becomes a second alert: the first may have been wiped away."""
-RING_EVERY = timedelta(seconds=15)
-RINGS_A_MINUTE = 10
+UPDATE_INTERVALS = tuple(timedelta(seconds=seconds) for seconds in (1, 2, 4, 5))
+JOIN_WITHIN = timedelta(seconds=60)
+MAX_DURATION = timedelta(minutes=10)
+"""A group that goes on longer gets a second alert: the first may have been wiped away."""
+SOUND_EVERY = timedelta(seconds=15)
+SOUNDS_A_MINUTE = 10
 MINUTE = timedelta(minutes=1)
-NAMED = 5
-NAMES_BYTES = 1_000
+NAMES_IN_TEXT = 5
+MAX_NAMES_BYTES = 1_000
 
 
 @dataclass(frozen=True)
-class Burst:
-    """One alert on one phone.
+class AlertGroup:
+    """Faults that one alert on one phone tells.
 
     Attributes:
         tag: by which the phone knows that an update replaces the alert.
@@ -36,53 +36,49 @@ class Burst:
     pushed_at: datetime | None = None
     pushes: int = 0
 
+    def is_open(self, now: datetime) -> bool:
+        """Whether a fault of now is told by updating this alert."""
+        if self.pushed_at is None:
+            return True
+        return now - self.pushed_at < JOIN_WITHIN and now - self.began_at < MAX_DURATION
 
-def burst_of(burst: Burst | None, *, tag: str, now: datetime) -> Burst:
-    """Return the burst that faults which wait now belong to: the one that runs, or a new one."""
-    if burst is not None and runs(burst, now):
-        return burst
-    return Burst(tag, now)
+    def after_push(self, now: datetime) -> "AlertGroup":
+        """Return the group after the phone's service took its alert."""
+        return AlertGroup(self.tag, self.began_at, now, self.pushes + 1)
+
+    def next_update_at(self) -> datetime | None:
+        """Return when the alert may be updated next; ``None``: at once."""
+        if self.pushed_at is None:
+            return None
+        return self.pushed_at + UPDATE_INTERVALS[min(self.pushes, len(UPDATE_INTERVALS)) - 1]
+
+    def makes_sound(
+        self, now: datetime, *, of_branch: Sequence[datetime], of_phone: Sequence[datetime]
+    ) -> bool:
+        """Whether this alert makes a sound, or is only shown.
+
+        Args:
+            of_branch: when the phone made a sound for this branch lately.
+            of_phone: when it did for any branch lately.
+        """
+        if sum(now - each < MINUTE for each in of_phone) >= SOUNDS_A_MINUTE:
+            return False
+        return self.pushes == 0 or all(now - each >= SOUND_EVERY for each in of_branch)
 
 
-def runs(burst: Burst, now: datetime) -> bool:
-    """Whether a fault of now is told by updating this alert."""
-    if burst.pushed_at is None:
-        return True
-    return now - burst.pushed_at < FOLD and now - burst.began_at < LONGEST
-
-
-def shown(burst: Burst, now: datetime) -> Burst:
-    """Return the burst after the phone's service took its alert."""
-    return Burst(burst.tag, burst.began_at, now, burst.pushes + 1)
-
-
-def quiet_until(burst: Burst) -> datetime | None:
-    """Return when the alert may be updated next; ``None``: at once."""
-    if burst.pushed_at is None:
-        return None
-    return burst.pushed_at + GAPS[min(burst.pushes, len(GAPS)) - 1]
-
-
-def rings(
-    burst: Burst, now: datetime, *, of_branch: Sequence[datetime], of_phone: Sequence[datetime]
-) -> bool:
-    """Whether this alert makes a sound, or is only shown.
-
-    Args:
-        of_branch: when the phone rang for this branch lately.
-        of_phone: when it rang for any branch lately.
-    """
-    if sum(now - each < MINUTE for each in of_phone) >= RINGS_A_MINUTE:
-        return False
-    return burst.pushes == 0 or all(now - each >= RING_EVERY for each in of_branch)
+def group_for(current: AlertGroup | None, *, tag: str, now: datetime) -> AlertGroup:
+    """Return the group that faults of now belong to: the current one while it is open, or a new one."""
+    if current is not None and current.is_open(now):
+        return current
+    return AlertGroup(tag, now)
 
 
 @dataclass(frozen=True)
-class Told:
+class GroupedFault:
     """One fault as an alert counts it.
 
     Attributes:
-        count: troubles that the fault stands for.
+        count: faults that it stands for.
         waiting: whether the phone has not been told of it yet.
     """
 
@@ -96,7 +92,7 @@ class Told:
 
 
 @dataclass(frozen=True)
-class Summary:
+class GroupSummary:
     """What one alert says.
 
     Attributes:
@@ -112,14 +108,14 @@ class Summary:
 
     @property
     def machines(self) -> int:
-        """How many pieces of equipment."""
+        """How many pieces of equipment are faulty."""
         return len(self.names)
 
     @property
     def listed(self) -> str:
         """As many names as a push has room for, with commas."""
         listed: list[str] = []
-        room = NAMES_BYTES
+        room = MAX_NAMES_BYTES
         for name in self.names:
             room -= len(name.encode()) + 1
             if room < 0:
@@ -128,14 +124,14 @@ class Summary:
         return ",".join(listed)
 
 
-def summary(faults: Sequence[Told]) -> Summary:
-    """Sum up the faults of a burst, of which there is one at least, given oldest first."""
+def summarise(faults: Sequence[GroupedFault]) -> GroupSummary:
+    """Sum up the faults of a group, at least one, given oldest first."""
     # What the phone has not been told of comes first: the list may be cut.
     newest_first = [
         fault for waiting in (True, False) for fault in reversed(faults) if fault.waiting is waiting
     ]
     kinds = Counter(fault.equipment_kind for fault in faults)
-    return Summary(
+    return GroupSummary(
         names=tuple(dict.fromkeys(fault.equipment_id for fault in newest_first)),
         kind=next(iter(kinds)) if len(kinds) == 1 else None,
         faults=sum(fault.count for fault in faults),

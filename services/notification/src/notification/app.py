@@ -1,4 +1,4 @@
-"""Puts the service's two processes together.
+"""Builds the apps of the service's two processes.
 
 ``api``: HTTP, recommendations and their pushes. ``faults``: nothing but ``equipment.fault``, so that nothing
 else can delay a fault (DD-02 §4.4.2.2.1: a queue of its own for the event that is urgent).
@@ -18,15 +18,18 @@ from laundry_service.letters import letter_signer
 from laundry_service.needs import needs_database
 from laundry_service.settings import version_of
 from laundry_service.streams import Changes
-from notification.api.devices import devices_router, history_router
-from notification.api.stream import changed_notifications, ids_of
+from notification.api.devices import devices_router
+from notification.api.notifications import notifications_router
 from notification.fcm import FirebasePusher
-from notification.service.fault_intake import FaultAlerts
+from notification.repository.retention import Retention
+from notification.service.fault_intake import FaultIntake
 from notification.service.fault_sender import FaultSender
 from notification.service.housekeeping import EVERY_S, Housekeeping
-from notification.service.recommendations import Matches, MatchSender
+from notification.service.recommendation_intake import RecommendationIntake
+from notification.service.recommendation_sender import RecommendationSender
 from notification.settings import Settings
-from notification.subscribers import subscribe_faults, subscribe_matches
+from notification.stream import changed_notifications, ids_of
+from notification.subscribers import subscribe_faults, subscribe_preferences
 from notification.tables import CHANGES_CHANNEL
 
 SERVICE = "notification"
@@ -63,21 +66,21 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     changes = Changes(database_url, CHANGES_CHANNEL, changed_notifications(database), keys=ids_of)
     pusher = _pusher(settings)
-    sender = MatchSender(
+    sender = RecommendationSender(
         database,
         pusher,
         per_second=settings.match_pushes_per_second,
         attempts=settings.match_push_attempts,
         attempt_s=settings.fcm_attempt_timeout_s,
     )
-    matches = Matches(database, pushes_per_day=settings.match_pushes_per_day, zone=zone)
-    subscribe_matches(consumer, matches, sender, prefetch=settings.match_prefetch)
-    housekeeping = Housekeeping(
-        database,
+    intake = RecommendationIntake(database, pushes_per_day=settings.match_pushes_per_day, zone=zone)
+    subscribe_preferences(consumer, intake, sender, prefetch=settings.match_prefetch)
+    kept = Retention(
         history=timedelta(days=settings.history_days),
         stale_device=timedelta(days=settings.device_stale_days),
         owner_known=timedelta(days=settings.owner_known_days),
     )
+    housekeeping = Housekeeping(database, kept)
     app = make_app(
         settings,
         title="Notification",
@@ -96,12 +99,12 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         on_close=[database.close],
     )
     app.include_router(devices_router(database, at_most=settings.max_devices_per_user))
-    app.include_router(history_router(database, changes))
+    app.include_router(notifications_router(database, changes))
     return app
 
 
 def create_faults_app(settings: Settings | None = None) -> FastAPI:
-    """Make the ``faults`` process: probes, the one consumer, and who pushes what it stored."""
+    """Make the ``faults`` process: probes, the one consumer, and the sender of what it stored."""
     settings = settings or Settings()
     url = settings.amqp_url.get_secret_value()
     zone = ZoneInfo(settings.time_zone)
@@ -130,10 +133,10 @@ def create_faults_app(settings: Settings | None = None) -> FastAPI:
         per_branch=settings.fault_pushes_per_branch,
         zone=zone,
     )
-    alerts = FaultAlerts(
+    intake = FaultIntake(
         database, zone=zone, owner_known=timedelta(days=settings.owner_known_days), wake=sender.wake
     )
-    subscribe_faults(consumer, alerts, prefetch=settings.fault_prefetch)
+    subscribe_faults(consumer, intake, prefetch=settings.fault_prefetch)
     return make_app(
         settings,
         title="Notification: faults",

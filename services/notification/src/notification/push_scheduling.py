@@ -1,4 +1,4 @@
-"""Whose push goes next: branches in turn, one push of a phone at a time, retries never before first tries."""
+"""Which push goes next: branches in turn, one push of a phone at a time, retries never before first tries."""
 
 from collections import defaultdict, deque
 from collections.abc import Collection, Mapping, Sequence
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Waiting:
+class DueAlert:
     """A phone's alert of one branch that is due.
 
     Attributes:
@@ -18,51 +18,59 @@ class Waiting:
     failures: int
 
 
-def in_turn(
-    waiting: Sequence[Waiting],
+@dataclass(frozen=True)
+class Capacity:
+    """How many more pushes may be in flight.
+
+    First tries and retries are counted separately, so that phones which do not answer leave room for others.
+    """
+
+    first_tries: int
+    retries: int
+
+
+def choose_fairly(
+    due: Sequence[DueAlert],
     *,
     busy_phones: Collection[str],
     busy_branches: Mapping[str, int],
-    first_tries: int,
-    retries: int,
+    capacity: Capacity,
     per_branch: int,
-) -> list[Waiting]:
-    """Choose what is sent now, one of each branch after the other.
+) -> list[DueAlert]:
+    """Choose what is sent now, one alert of each branch after the other.
 
     Args:
-        waiting: the longest due first.
-        busy_phones: phones with a push in hand.
-        busy_branches: how many pushes of a branch are in hand.
-        first_tries, retries: how many more of each may be in hand; apart, so that phones which do not answer
-            leave room for those that may.
-        per_branch: how many of one branch may be in hand.
+        due: the longest due first.
+        busy_phones: phones with a push in flight.
+        busy_branches: how many pushes of a branch are in flight.
+        per_branch: how many of one branch may be in flight.
     """
     phones = set(busy_phones)
-    left = {True: first_tries, False: retries}
+    left = {True: capacity.first_tries, False: capacity.retries}
     in_hand = defaultdict(int, busy_branches)
-    by_branch: dict[str, deque[Waiting]] = {}
-    for each in waiting:
+    by_branch: dict[str, deque[DueAlert]] = {}
+    for each in due:
         by_branch.setdefault(each.branch_id, deque()).append(each)
-    chosen: list[Waiting] = []
-    turns = deque(by_branch)
-    while turns and any(left.values()):
-        branch = turns.popleft()
+    chosen: list[DueAlert] = []
+    branches = deque(by_branch)
+    while branches and any(left.values()):
+        branch = branches.popleft()
         if in_hand[branch] >= per_branch:
             continue
-        next_one = _next(by_branch[branch], phones, left)
-        if next_one is None:
+        alert = _next(by_branch[branch], phones, left)
+        if alert is None:
             continue
-        left[next_one.failures == 0] -= 1
-        phones.add(next_one.token)
+        left[alert.failures == 0] -= 1
+        phones.add(alert.token)
         in_hand[branch] += 1
-        chosen.append(next_one)
-        turns.append(branch)
+        chosen.append(alert)
+        branches.append(branch)
     return chosen
 
 
-def _next(line: deque[Waiting], phones: Collection[str], left: Mapping[bool, int]) -> Waiting | None:
-    while line:
-        each = line.popleft()
-        if each.token not in phones and left[each.failures == 0] > 0:
-            return each
+def _next(queue: deque[DueAlert], phones: Collection[str], left: Mapping[bool, int]) -> DueAlert | None:
+    while queue:
+        alert = queue.popleft()
+        if alert.token not in phones and left[alert.failures == 0] > 0:
+            return alert
     return None

@@ -1,4 +1,4 @@
-"""One change of a thing at a time: fifty who ask for the same one do not take every connection."""
+"""One change of a resource at a time: fifty requests for the same one do not use up the database pool."""
 
 import asyncio
 import contextlib
@@ -7,27 +7,27 @@ from collections.abc import AsyncIterator
 from laundry_service.problems import Problem
 
 WAIT_S = 10.0
-IN_LINE = 100
+MAX_WAITING = 100
 RETRY_AFTER_S = 2
 
 
-class OneAtATime:
-    """Locks by key within this process; the database's own locks hold replicas apart."""
+class KeyedLocks:
+    """Locks by key within this process; the database's own locks serialise replicas."""
 
     def __init__(self) -> None:
         self._locks: dict[str, asyncio.Lock] = {}
-        self._in_line: dict[str, int] = {}
+        self._waiting: dict[str, int] = {}
 
     @contextlib.asynccontextmanager
-    async def of(self, key: str) -> AsyncIterator[None]:
-        """Enter when it is this one's turn.
+    async def hold(self, key: str) -> AsyncIterator[None]:
+        """Wait for the lock of a key and hold it.
 
         Raises:
-            Problem: 503, there are too many before, or it took too long.
+            Problem: 503, too many are waiting, or it took too long.
         """
-        if self._in_line.get(key, 0) >= IN_LINE:
+        if self._waiting.get(key, 0) >= MAX_WAITING:
             raise _busy()
-        self._in_line[key] = self._in_line.get(key, 0) + 1
+        self._waiting[key] = self._waiting.get(key, 0) + 1
         lock = self._locks.setdefault(key, asyncio.Lock())
         try:
             try:
@@ -40,9 +40,9 @@ class OneAtATime:
             finally:
                 lock.release()
         finally:
-            self._in_line[key] -= 1
-            if not self._in_line[key]:
-                del self._in_line[key], self._locks[key]
+            self._waiting[key] -= 1
+            if not self._waiting[key]:
+                del self._waiting[key], self._locks[key]
 
 
 def _busy() -> Problem:

@@ -1,12 +1,10 @@
-"""Deletes what is past its time, once an hour."""
-
-from datetime import timedelta
+"""Deletes expired rows, once an hour."""
 
 import structlog
 
 from laundry_events.inbox import forget_old
 from laundry_service.database import Database
-from notification.repository import history
+from notification.repository.retention import Retention, delete_expired
 
 EVERY_S = 3600.0
 
@@ -14,25 +12,16 @@ log = structlog.get_logger(__name__)
 
 
 class Housekeeping:
-    """Several replicas doing it at once do no harm."""
+    """Does no harm if several replicas do it at once."""
 
-    def __init__(
-        self, database: Database, *, history: timedelta, stale_device: timedelta, owner_known: timedelta
-    ) -> None:
-        """Take how long each thing is kept."""
+    def __init__(self, database: Database, kept: Retention) -> None:
+        """Take how long things are kept."""
         self._database = database
-        self._history = history
-        self._stale_device = stale_device
-        self._owner_known = owner_known
+        self._kept = kept
 
     async def tidy(self) -> None:
-        """Delete now."""
+        """Delete what has expired by now."""
         async with self._database.transaction() as session:
-            rows = await history.forget(
-                session,
-                history=self._history,
-                stale_device=self._stale_device,
-                owner_known=self._owner_known,
-            )
+            rows = await delete_expired(session, self._kept)
             inbox = await forget_old(session)
-        log.info("housekeeping", rows=list(rows), inbox=inbox)
+        log.info("housekeeping", rows=rows, inbox=inbox)
