@@ -39,8 +39,9 @@ RULES = [
     "notification/push.py",
     "notification/push_scheduling.py",
     "notification/texts.py",
-    "operations/warnings.py",
+    "operations/queue_health.py",
     "search/matching.py",
+    "search/preferences.py",
     "search/splitting.py",
 ]
 

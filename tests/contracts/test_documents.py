@@ -3,7 +3,7 @@
 import json
 
 from laundry.contracts import FOLDER, outdated
-from laundry_service.limits import ENDPOINTS
+from laundry_service.limits.rates import ENDPOINTS
 
 
 def test_the_committed_documents_are_those_of_the_code() -> None:

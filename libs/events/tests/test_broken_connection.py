@@ -18,8 +18,8 @@ from laundry_events import (
     EventMeta,
     Publisher,
     connection,
-    majority,
     make_broker,
+    partition_watch,
 )
 from laundry_events.events import TaskRead
 from laundry_testing.messaging import Messaging, apply_plan, eventually
@@ -162,7 +162,7 @@ async def test_a_handler_whose_own_call_was_cancelled_has_failed_like_any_other(
 @pytest.fixture
 def short_heartbeat(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(connection, "HEARTBEAT_S", 1)
-    monkeypatch.setattr(majority, "LOOK_EVERY_S", 1000)
+    monkeypatch.setattr(partition_watch, "LOOK_EVERY_S", 1000)
     yield
 
 
@@ -180,22 +180,22 @@ async def test_a_consumer_notices_a_dead_connection_by_its_heartbeat(
 
 @pytest.fixture
 def short_patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(majority, "LOOK_EVERY_S", 0.2)
-    monkeypatch.setattr(majority, "OLDER_PLAN_S", 0.2)
-    monkeypatch.setattr(majority, "STALLED_S", 2.0)
+    monkeypatch.setattr(partition_watch, "LOOK_EVERY_S", 0.2)
+    monkeypatch.setattr(partition_watch, "OLDER_PLAN_S", 0.2)
+    monkeypatch.setattr(partition_watch, "STALLED_S", 2.0)
 
 
 def note_answers(monkeypatch: pytest.MonkeyPatch) -> list[bool | None]:
     answers: list[bool | None] = []
-    ask = majority.MajorityWatch._answers
+    ask = partition_watch.PartitionWatch._answers
 
     async def noted(
-        watch: majority.MajorityWatch, connection: AbstractConnection, within_s: float
+        watch: partition_watch.PartitionWatch, connection: AbstractConnection, within_s: float
     ) -> bool | None:
         answers.append(await ask(watch, connection, within_s))
         return answers[-1]
 
-    monkeypatch.setattr(majority.MajorityWatch, "_answers", noted)
+    monkeypatch.setattr(partition_watch.PartitionWatch, "_answers", noted)
     return answers
 
 

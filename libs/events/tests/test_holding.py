@@ -10,19 +10,19 @@ import pytest_asyncio
 
 from laundry_events import (
     BrokerUnavailable,
+    Dependency,
     EventConsumer,
     EventMeta,
-    Need,
-    NotNow,
     Publisher,
+    RequeueMessage,
     Unroutable,
     consumer,
     make_broker,
 )
 from laundry_events.broker import ConsumingBroker
+from laundry_events.circuit_breaker import FAILURES_TO_OPEN, CircuitBreaker, HoldEnded
 from laundry_events.events import TaskRead
-from laundry_events.gate import ENOUGH, Gate, Released
-from laundry_events.suspects import BURY_AT, SUSPECT_AT, TRY_AT
+from laundry_events.poison import DEAD_LETTER_AT, HANDLE_ANYWAY_AT, ISOLATE_AT
 from laundry_testing.messaging import Messaging, eventually
 
 pytestmark = pytest.mark.servers
@@ -45,8 +45,8 @@ class Server:
         return self.pings
 
     @property
-    def need(self) -> Need:
-        return Need("store", lambda error: isinstance(error, Refuses), self.ping)
+    def need(self) -> Dependency:
+        return Dependency("store", lambda error: isinstance(error, Refuses), self.ping)
 
     async def handle(self, event: TaskRead, meta: EventMeta) -> None:
         self.tried.append(event.task_id)
@@ -104,8 +104,10 @@ async def broker(messaging: Messaging) -> AsyncIterator[ConsumingBroker]:
     await broker.stop()
 
 
-def consume(broker: ConsumingBroker, publisher: Publisher, *, needs: Sequence[Need] = ()) -> EventConsumer:
-    return EventConsumer(broker, publisher, service="tests", service_version="1", needs=needs)
+def consume(
+    broker: ConsumingBroker, publisher: Publisher, *, dependencies: Sequence[Dependency] = ()
+) -> EventConsumer:
+    return EventConsumer(broker, publisher, service="tests", service_version="1", dependencies=dependencies)
 
 
 async def test_suspects_wait_at_the_gate_together_and_not_one_behind_the_other(
@@ -125,9 +127,9 @@ async def test_suspects_wait_at_the_gate_together_and_not_one_behind_the_other(
 
     monkeypatch.setattr(EventConsumer, "_give_back", noted)
     sent = await publish(publisher, 4)
-    await lose_connections(messaging, 4, times=SUSPECT_AT)
+    await lose_connections(messaging, 4, times=ISOLATE_AT)
     server.well = server.pings = False
-    consume(broker, publisher, needs=[server.need]).on(QUEUE, TaskRead, prefetch=4)(server.handle)
+    consume(broker, publisher, dependencies=[server.need]).on(QUEUE, TaskRead, prefetch=4)(server.handle)
     await broker.start()
     await eventually(lambda: returned == sent, what="the return of each within its own time")
     monkeypatch.setattr(consumer, "HOLD_S", 20)
@@ -139,10 +141,10 @@ async def test_a_message_that_is_held_outlives_any_number_of_lost_connections(
     publisher: Publisher, messaging: Messaging, server: Server
 ) -> None:
     sent = await publish(publisher, 2)
-    await lose_connections(messaging, 2, times=TRY_AT)
+    await lose_connections(messaging, 2, times=HANDLE_ANYWAY_AT)
     server.well = server.pings = False
     broker = make_broker(messaging.amqp_url, service="tests", graceful_timeout_s=10)
-    consume(broker, publisher, needs=[server.need]).on(QUEUE, TaskRead, prefetch=2)(server.handle)
+    consume(broker, publisher, dependencies=[server.need]).on(QUEUE, TaskRead, prefetch=2)(server.handle)
     await broker.start()
     # They were tried though the server is away, and wait on as copies that nobody died with: for four
     # seconds, so the copies are taken as they come.
@@ -164,14 +166,14 @@ async def test_who_dies_with_its_consumers_is_buried_by_the_last_one_with_all_th
     broker: ConsumingBroker, publisher: Publisher, messaging: Messaging, server: Server
 ) -> None:
     await publish(publisher, 1)
-    await lose_connections(messaging, 1, times=BURY_AT)
+    await lose_connections(messaging, 1, times=DEAD_LETTER_AT)
     consume(broker, publisher).on(QUEUE, TaskRead, prefetch=2)(server.handle)
     await broker.start()
     dead = await messaging.take(f"{QUEUE}.dlq")
     assert server.tried == []
     assert dead.headers["x-dead-reason"] == "delivery_limit"
     assert dead.headers["x-error-class"] == "ConsumerKilled"
-    assert dead.headers["x-deliveries"] == BURY_AT + 1
+    assert dead.headers["x-deliveries"] == DEAD_LETTER_AT + 1
     assert dead.headers["x-original-queue"] == QUEUE
     assert "x-delivery-count" not in dead.headers
 
@@ -180,9 +182,11 @@ async def test_a_server_that_answers_pings_only_costs_a_few_messages_one_attempt
     broker: ConsumingBroker, publisher: Publisher, messaging: Messaging, server: Server
 ) -> None:
     server.well = False
-    count = 4 * ENOUGH
+    count = 4 * FAILURES_TO_OPEN
     await publish(publisher, count)
-    consume(broker, publisher, needs=[server.need]).on(QUEUE, TaskRead, prefetch=ENOUGH)(server.handle)
+    consume(broker, publisher, dependencies=[server.need]).on(QUEUE, TaskRead, prefetch=FAILURES_TO_OPEN)(
+        server.handle
+    )
     await broker.start()
     await eventually(lambda: broker.paused_for == "store", what="the pause")
     tried = len(server.tried)
@@ -191,22 +195,22 @@ async def test_a_server_that_answers_pings_only_costs_a_few_messages_one_attempt
     await eventually(lambda: len(server.done) == count, what="every message")
     assert broker.paused_for is None
     assert max(attempt for _, attempt in server.done) <= 2
-    assert sum(attempt > 1 for _, attempt in server.done) < ENOUGH
+    assert sum(attempt > 1 for _, attempt in server.done) < FAILURES_TO_OPEN
     assert await empty(messaging, f"{QUEUE}.dlq")
 
 
 async def test_a_window_full_of_bad_messages_does_not_hold_up_the_good_one_behind(
     broker: ConsumingBroker, publisher: Publisher, messaging: Messaging, server: Server
 ) -> None:
-    server.bad = {f"t{number}" for number in range(ENOUGH)}
-    await publish(publisher, ENOUGH + 1)
-    consume(broker, publisher, needs=[server.need]).on(QUEUE, TaskRead, prefetch=1)(server.handle)
+    server.bad = {f"t{number}" for number in range(FAILURES_TO_OPEN)}
+    await publish(publisher, FAILURES_TO_OPEN + 1)
+    consume(broker, publisher, dependencies=[server.need]).on(QUEUE, TaskRead, prefetch=1)(server.handle)
     await broker.start()
     await eventually(lambda: server.done, within_s=60, what="the good one")
-    assert server.done == [(f"t{ENOUGH}", 1)]
+    assert server.done == [(f"t{FAILURES_TO_OPEN}", 1)]
 
 
-@pytest.mark.parametrize("error", [Unroutable("no binding"), NotNow("not yet")])
+@pytest.mark.parametrize("error", [Unroutable("no binding"), RequeueMessage("not yet")])
 async def test_what_is_not_the_messages_fault_sends_it_back_without_an_attempt(
     broker: ConsumingBroker, publisher: Publisher, messaging: Messaging, error: Exception
 ) -> None:
@@ -230,7 +234,7 @@ async def test_while_the_broker_takes_nothing_no_message_is_handled_twice_in_vai
 ) -> None:
     hindered, asked, tried, done = True, 0, 0, 0
 
-    async def unhindered() -> bool:
+    async def can_publish() -> bool:
         nonlocal asked
         asked += 1
         return not hindered
@@ -242,7 +246,7 @@ async def test_while_the_broker_takes_nothing_no_message_is_handled_twice_in_vai
             raise BrokerUnavailable("an alarm")
         done += 1
 
-    monkeypatch.setattr(publisher, "unhindered", unhindered)
+    monkeypatch.setattr(publisher, "can_publish", can_publish)
     consume(broker, publisher).on(QUEUE, TaskRead, prefetch=1)(handle)
     await broker.start()
     await publish(publisher, 1)
@@ -252,24 +256,26 @@ async def test_while_the_broker_takes_nothing_no_message_is_handled_twice_in_vai
     await eventually(lambda: done == 1, what="the message")
 
 
-async def failing(gate: Gate, *names: str) -> list[bool]:
+async def failing(gate: CircuitBreaker, *names: str) -> list[bool]:
     return [await gate.shuts_for(Refuses(), message=name) for name in names]
 
 
 async def test_one_message_that_fails_often_is_no_outage_and_a_success_in_between_ends_a_row() -> None:
-    gate = Gate([Server().need])
-    assert await failing(gate, *["same"] * 3 * ENOUGH) == [False] * 3 * ENOUGH
-    assert await failing(gate, *(f"a{number}" for number in range(ENOUGH - 2))) == [False] * (ENOUGH - 2)
+    gate = CircuitBreaker([Server().need])
+    assert await failing(gate, *["same"] * 3 * FAILURES_TO_OPEN) == [False] * 3 * FAILURES_TO_OPEN
+    assert await failing(gate, *(f"a{number}" for number in range(FAILURES_TO_OPEN - 2))) == [False] * (
+        FAILURES_TO_OPEN - 2
+    )
     gate.went_well()
     assert not gate.troubled
-    assert not any(await failing(gate, *(f"b{number}" for number in range(ENOUGH - 1))))
+    assert not any(await failing(gate, *(f"b{number}" for number in range(FAILURES_TO_OPEN - 1))))
     assert await failing(gate, "last") == [True]
     gate.release()
 
 
 async def test_only_one_at_a_time_is_the_trial_and_who_leaves_makes_room() -> None:
-    gate = Gate([Server().need])
-    await failing(gate, *(f"m{number}" for number in range(ENOUGH)))
+    gate = CircuitBreaker([Server().need])
+    await failing(gate, *(f"m{number}" for number in range(FAILURES_TO_OPEN)))
     waiting = [asyncio.create_task(gate.passes(within_s=20)) for _ in range(3)]
     async with asyncio.timeout(20):
         done, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
@@ -290,9 +296,9 @@ async def test_only_one_at_a_time_is_the_trial_and_who_leaves_makes_room() -> No
 
 async def test_a_success_that_did_not_need_the_server_opens_nothing() -> None:
     answers = 0
-    need = Need("fcm", lambda error: isinstance(error, Refuses), answers=lambda: answers)
-    gate = Gate([need])
-    assert (await failing(gate, *(f"m{number}" for number in range(ENOUGH))))[-1]
+    need = Dependency("fcm", lambda error: isinstance(error, Refuses), answers=lambda: answers)
+    gate = CircuitBreaker([need])
+    assert (await failing(gate, *(f"m{number}" for number in range(FAILURES_TO_OPEN))))[-1]
     async with asyncio.timeout(20):
         gate.went_well(await gate.passes(within_s=20))
         assert gate.shut
@@ -300,6 +306,6 @@ async def test_a_success_that_did_not_need_the_server_opens_nothing() -> None:
         answers += 1
         gate.went_well(second)
         assert await gate.passes(within_s=20) is None
-    with pytest.raises(Released):
+    with pytest.raises(HoldEnded):
         gate.release()
         await gate.passes(within_s=1)

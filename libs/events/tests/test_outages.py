@@ -7,10 +7,10 @@ from datetime import UTC, datetime
 import pytest
 import pytest_asyncio
 
-from laundry_events import EventConsumer, EventMeta, Need, Publisher, Refused, make_broker
+from laundry_events import Dependency, EventConsumer, EventMeta, Publisher, Refused, make_broker
 from laundry_events.broker import ConsumingBroker
+from laundry_events.circuit_breaker import CircuitBreaker, HoldEnded
 from laundry_events.events import TaskRead
-from laundry_events.gate import Gate, Released
 from laundry_testing.messaging import Messaging, eventually
 
 PREFETCH = 4
@@ -26,7 +26,7 @@ class Server:
     def __init__(self) -> None:
         self.there = True
         self.asked = 0
-        self.need = Need("store", lambda error: isinstance(error, ServerAway), self.probe)
+        self.need = Dependency("store", lambda error: isinstance(error, ServerAway), self.probe)
 
     async def probe(self) -> bool:
         self.asked += 1
@@ -64,7 +64,7 @@ async def broker(messaging: Messaging) -> AsyncIterator[ConsumingBroker]:
 
 @pytest_asyncio.fixture
 async def consumer(broker: ConsumingBroker, publisher: Publisher, server: Server) -> EventConsumer:
-    return EventConsumer(broker, publisher, service="tests", service_version="1", needs=[server.need])
+    return EventConsumer(broker, publisher, service="tests", service_version="1", dependencies=[server.need])
 
 
 @pytest.mark.servers
@@ -179,30 +179,30 @@ async def test_a_result_that_finds_no_room_sends_its_message_back_not_up_the_lad
 async def test_a_window_full_of_failures_asks_the_server_once() -> None:
     server = Server()
     server.there = False
-    gate = Gate([server.need])
+    gate = CircuitBreaker([server.need])
     answers = await asyncio.gather(*(gate.shuts_for(ServerAway()) for _ in range(50)))
     assert all(answers)
     assert server.asked == 1
     assert not await gate.shuts_for(ValueError())
     gate.release()
-    with pytest.raises(Released):
+    with pytest.raises(HoldEnded):
         await gate.passes(within_s=1)
 
 
 async def test_who_waits_too_long_hears_of_it() -> None:
     server = Server()
     server.there = False
-    gate = Gate([server.need])
+    gate = CircuitBreaker([server.need])
     assert await gate.shuts_for(ServerAway())
-    with pytest.raises(Released):
+    with pytest.raises(HoldEnded):
         await gate.passes(within_s=0.05)
     gate.release()
 
 
 async def test_a_second_server_is_waited_for_after_the_first() -> None:
     first, second = Server(), Server()
-    other = Need("other", lambda error: isinstance(error, KeyError), second.probe)
-    gate = Gate([first.need, other])
+    other = Dependency("other", lambda error: isinstance(error, KeyError), second.probe)
+    gate = CircuitBreaker([first.need, other])
     first.there = second.there = False
     assert await gate.shuts_for(ServerAway())
     assert await gate.shuts_for(KeyError())

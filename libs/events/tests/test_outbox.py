@@ -7,8 +7,8 @@ from opentelemetry import context, propagate
 from sqlalchemy import select, text, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from laundry_events import Outbox, Publisher, Refused, Relay, first_time
-from laundry_events.inbox import first_times, forget_old
+from laundry_events import Outbox, Publisher, Refused, Relay, claim_once
+from laundry_events.inbox import claim_each_once, delete_expired
 from laundry_events.relay import WAITING
 from laundry_events.tables import inbox, outbox
 from laundry_events.topology import EVENTS_EXCHANGE
@@ -151,15 +151,15 @@ async def test_the_trace_of_the_request_travels_through_the_outbox(
 
 async def test_a_message_has_its_effect_once_per_consumer(engine: AsyncEngine) -> None:
     async with engine.begin() as connection:
-        assert await first_time(connection, "helper", "m1")
-        assert not await first_time(connection, "helper", "m1")
-        assert await first_time(connection, "mlops", "m1")
+        assert await claim_once(connection, "helper", "m1")
+        assert not await claim_once(connection, "helper", "m1")
+        assert await claim_once(connection, "mlops", "m1")
 
 
 async def test_many_messages_are_noted_at_once_and_each_has_its_effect_once(engine: AsyncEngine) -> None:
     async def deliver(*ids: str) -> set[str]:
         async with engine.begin() as connection:
-            return await first_times(connection, "helper", ids)
+            return await claim_each_once(connection, "helper", ids)
 
     assert await deliver() == set()
     assert await deliver("m1", "m2", "m1") == {"m1", "m2"}
@@ -171,24 +171,24 @@ async def test_many_messages_are_noted_at_once_and_each_has_its_effect_once(engi
 async def test_of_two_racing_deliveries_one_has_the_effect(engine: AsyncEngine) -> None:
     async def deliver() -> bool:
         async with engine.begin() as connection:
-            return await first_time(connection, "helper", "m1")
+            return await claim_once(connection, "helper", "m1")
 
     assert sorted(await asyncio.gather(*(deliver() for _ in range(8)))) == [False] * 7 + [True]
 
 
 async def test_an_effect_that_is_rolled_back_leaves_no_note(engine: AsyncEngine) -> None:
     async with engine.connect() as connection:
-        assert await first_time(connection, "helper", "m1")
+        assert await claim_once(connection, "helper", "m1")
         await connection.rollback()
     async with engine.begin() as connection:
-        assert await first_time(connection, "helper", "m1")
+        assert await claim_once(connection, "helper", "m1")
 
 
 async def test_notes_are_forgotten_after_any_dead_letter_is_gone(engine: AsyncEngine) -> None:
     async with engine.begin() as connection:
-        await first_time(connection, "helper", "old")
-        await first_time(connection, "helper", "young")
+        await claim_once(connection, "helper", "old")
+        await claim_once(connection, "helper", "young")
         old = text("UPDATE inbox SET received_at = now() - interval '15 days' WHERE message_id = 'old'")
         await connection.execute(old)
-        assert await forget_old(connection) == 1
+        assert await delete_expired(connection) == 1
         assert (await connection.execute(select(inbox.c.message_id))).scalars().all() == ["young"]

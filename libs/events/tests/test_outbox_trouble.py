@@ -272,7 +272,7 @@ async def test_the_oldest_first_and_what_was_put_off_in_its_turn(
     connection = await asyncpg.connect(plain_dsn(database_url))
     try:
         ids = [row["id"] for row in await outbox_rows.claim(connection, 3)]
-        await outbox_rows.put_off(connection, [(ids[0], "full")])
+        await outbox_rows.defer(connection, [(ids[0], "full")])
         assert [row["id"] for row in await outbox_rows.claim(connection, 3)] == ids[1:]
         await connection.execute("UPDATE outbox SET next_attempt_at = now() WHERE attempts > 0")
         assert [row["id"] for row in await outbox_rows.claim(connection, 3)] == [*ids[1:], ids[0]]

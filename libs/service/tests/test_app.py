@@ -4,6 +4,7 @@ import httpx
 
 from laundry_events import Publisher
 from laundry_service.app import make_app
+from laundry_service.messaging.wiring import Messaging
 from laundry_service.settings import ServiceSettings
 
 
@@ -24,8 +25,9 @@ async def test_a_broker_with_an_alarm_is_told_and_takes_nobody_out_of_service() 
     settings = ServiceSettings(
         service_name="tests", amqp_url=url, jwks_url="http://127.0.0.1:9/jwks", jwt_issuer="tests"
     )
-    publisher = BlockedPublisher(url, source="tests")
-    app = make_app(settings, title="Tests", version="1", description="", publisher=publisher)
+    messaging = Messaging(settings, service="tests", version="1")
+    messaging.publisher = BlockedPublisher(url, source="tests")
+    app = make_app(settings, title="Tests", version="1", description="", messaging=messaging)
     transport = httpx.ASGITransport(app)
     async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
         answer = await client.get("/readyz")

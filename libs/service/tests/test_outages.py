@@ -11,10 +11,10 @@ import pytest
 from fastapi import FastAPI
 from sqlalchemy import exc, text
 
-from laundry_service.database import Database
-from laundry_service.needs import needs_database
-from laundry_service.outages import install_outages, is_outage, is_unstorable
-from laundry_service.problems import install_problems
+from laundry_service.http.problems import install_problems
+from laundry_service.messaging.dependencies import database_dependency
+from laundry_service.storage.database import Database
+from laundry_service.storage.outages import install_outages, is_outage, is_unstorable
 
 NOBODY_THERE = "postgresql+asyncpg://nobody:nothing@127.0.0.1:9/none"
 
@@ -123,7 +123,7 @@ async def test_a_database_that_only_reads_is_an_outage(database_url: str) -> Non
             await session.execute(text("CREATE TABLE t (id int)"))
     assert await database.ping()
     await database.close()
-    assert needs_database(database).blames(caught.value)
+    assert database_dependency(database).blames(caught.value)
     assert (await answer_to(caught.value)).status_code == 503
 
 
@@ -139,7 +139,7 @@ def named(error: Exception) -> Exception:
 
 
 def test_messages_are_held_for_an_outage_by_whatever_name_or_group() -> None:
-    blames = needs_database(Database(NOBODY_THERE)).blames
+    blames = database_dependency(Database(NOBODY_THERE)).blames
     outage = exc.OperationalError("SELECT", {}, Exception("terminating connection"))
     assert blames(outage)
     assert blames(named(outage))

@@ -9,9 +9,9 @@ from fastapi import FastAPI
 from hypothesis import given
 from hypothesis import strategies as st
 
-from laundry_service.auth import Principal
-from laundry_service.problems import Problem
-from monitoring.api.mqtt_auth import mqtt_auth_router
+from laundry_service.auth.principal import Principal
+from laundry_service.http.problems import Problem
+from monitoring.api.mqtt_auth import may_log_in, mqtt_auth_router
 from monitoring.device_login import NEVER, DeviceLogin, chosen_by_broker
 from monitoring.service.mqtt_authorization import MqttAuthorizer
 from monitoring.telemetry import is_equipment_id
@@ -172,7 +172,7 @@ async def test_a_client_id_is_the_devices_own(client_id: str | None, allowed: bo
     form = {"username": "washer-1", "password": "mine"}
     if client_id is not None:
         form["client_id"] = client_id
-    assert await asked.user(form, TOKENS) == allowed
+    assert await may_log_in(asked, form, TOKENS) == allowed
     assert bool(logins.recorded) == allowed
 
 
@@ -190,11 +190,11 @@ def test_no_client_id_is_that_of_two_devices(client_id: str) -> None:
 
 async def test_a_login_is_remembered_with_the_end_of_its_token() -> None:
     asked, logins = authorizer()
-    assert await asked.user({"username": "washer-1", "password": "mine", "client_id": ""}, TOKENS)
+    assert await may_log_in(asked, {"username": "washer-1", "password": "mine", "client_id": ""}, TOKENS)
     [login] = logins.recorded
     assert (login.branches, login.token_id) == (frozenset({"b1"}), "t1")
     assert login.expires_at.timestamp() == 2e9
-    assert await asked.user({"username": "washer-10", "password": "theirs", "client_id": ""}, TOKENS)
+    assert await may_log_in(asked, {"username": "washer-10", "password": "theirs", "client_id": ""}, TOKENS)
     assert logins.recorded[-1].expires_at == NEVER
 
 
@@ -209,10 +209,10 @@ async def test_whoever_is_not_the_device_or_sends_too_much_is_refused() -> None:
         ("washer-1", ""),
     ):
         form = {"username": username, "password": password, "client_id": ""}
-        assert not await asked.user(form, TOKENS)
+        assert not await may_log_in(asked, form, TOKENS)
     assert not logins.recorded
     logins.held.add("washer-1")
-    assert not await asked.user({"username": "washer-1", "password": "mine", "client_id": ""}, TOKENS)
+    assert not await may_log_in(asked, {"username": "washer-1", "password": "mine", "client_id": ""}, TOKENS)
 
 
 async def test_a_topic_is_denied_when_the_token_is_over() -> None:

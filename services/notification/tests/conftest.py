@@ -13,8 +13,8 @@ import sqlalchemy as sa
 
 from laundry_events import Publisher, new_id
 from laundry_events.events import EquipmentFault, PreferenceCreated, PreferenceMatch
-from laundry_service.database import Database
 from laundry_service.migrate import upgrade
+from laundry_service.storage.database import Database
 from laundry_testing.identity import FileIdentity
 from laundry_testing.messaging import Messaging, eventually
 from laundry_testing.plugin import LocalFcm

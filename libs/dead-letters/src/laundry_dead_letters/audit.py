@@ -9,10 +9,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
 
-from laundry_dead_letters.letters import Act, DeadLetter, utc
+from laundry_dead_letters.dead_letter import DeadLetter, OperatorAction, utc
 
 
-def record_of(letter: DeadLetter, act: Act, now: datetime) -> dict[str, Any]:
+def record_of(letter: DeadLetter, act: OperatorAction, now: datetime) -> dict[str, Any]:
     """Return the record of one act on one letter, as it is kept and shown everywhere."""
     return {
         "at": utc(now),
@@ -42,7 +42,7 @@ class Audit(Protocol):
     async def has(self, letter: DeadLetter, action: str) -> bool:
         """Whether this very letter was treated so already: then only its removal is still to be done."""
 
-    async def write(self, letter: DeadLetter, act: Act, now: datetime) -> None:
+    async def write(self, letter: DeadLetter, act: OperatorAction, now: datetime) -> None:
         """Keep one record for good. Raises OSError."""
 
 
@@ -53,7 +53,7 @@ class FileAudit:
         self.path = path
         self._known: set[tuple[str, str]] | None = None
 
-    async def write(self, letter: DeadLetter, act: Act, now: datetime) -> None:
+    async def write(self, letter: DeadLetter, act: OperatorAction, now: datetime) -> None:
         """Append one record and wait until the disk has it. Raises OSError."""
         await asyncio.to_thread(self._append, record_of(letter, act, now))
 

@@ -11,8 +11,8 @@ from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMe
 from aio_pika.exceptions import AMQPError, ChannelNotFoundEntity
 from aiormq.exceptions import ChannelAccessRefused
 
+from laundry_dead_letters.dead_letter import DeadLetter
 from laundry_dead_letters.errors import BrokerAway, DeadLetterError
-from laundry_dead_letters.letters import DeadLetter
 from laundry_events import wire  # noqa: F401 - what lies there may be what no other client can decode
 from laundry_events.headers import short
 from laundry_events.topology import PLAN, REQUEUE_EXCHANGE, dead_queue
@@ -21,7 +21,7 @@ TIMEOUT_S = 10.0
 KEPT = ("content_type", "content_encoding", "correlation_id", "type", "app_id", "timestamp")
 
 
-class Taken:
+class HeldLetter:
     """A letter that this connection holds; the queue keeps it until ``remove``."""
 
     def __init__(self, message: AbstractIncomingMessage, queue: str) -> None:
@@ -40,7 +40,7 @@ class Taken:
         await self.message.ack()
 
 
-class Walk:
+class QueueBrowser:
     """Goes over a dead-letter queue, oldest first, up to what waited there at the start.
 
     The bound is what keeps a letter that dies again meanwhile from being met twice.
@@ -55,10 +55,10 @@ class Walk:
         self._held: AbstractIncomingMessage | None = None
         self._latest: AbstractIncomingMessage | None = None
 
-    def __aiter__(self) -> "Walk":
+    def __aiter__(self) -> "QueueBrowser":
         return self
 
-    async def __anext__(self) -> Taken:
+    async def __anext__(self) -> HeldLetter:
         if self._taken >= self.bound:
             raise StopAsyncIteration
         if self._latest is not None and not self._latest.processed:
@@ -68,7 +68,7 @@ class Walk:
             raise StopAsyncIteration
         self._taken += 1
         self._latest = message
-        return Taken(message, self._queue)
+        return HeldLetter(message, self._queue)
 
     async def put_back(self) -> None:
         """Give everything that was not removed back to the queue, in one step so that the order stays."""
@@ -86,7 +86,7 @@ class Broker:
         self._sending = sending
 
     @asynccontextmanager
-    async def walk(self, queue: str, *, scan: int) -> AsyncIterator[Walk]:
+    async def browse(self, queue: str, *, scan: int) -> AsyncIterator[QueueBrowser]:
         """Open the dead letters of a main queue for reading; at the end those not removed go back.
 
         Raises:
@@ -101,7 +101,7 @@ class Broker:
                 f"The broker has no queue {name}. Make it: laundry topology apply"
             ) from error
         waiting = int(source.declaration_result.message_count or 0)
-        walk = Walk(queue, source, waiting, min(waiting, scan))
+        walk = QueueBrowser(queue, source, waiting, min(waiting, scan))
         try:
             yield walk
         finally:
@@ -111,7 +111,7 @@ class Broker:
                     await walk.put_back()
                     await channel.close()
 
-    async def send_back(self, letter: DeadLetter, headers: Mapping[str, Any]) -> None:
+    async def requeue(self, letter: DeadLetter, headers: Mapping[str, Any]) -> None:
         """Publish a copy to the letter's own queue and wait for the broker's confirm.
 
         Raises:
@@ -119,13 +119,13 @@ class Broker:
         """
         await self._send(REQUEUE_EXCHANGE, letter.queue, letter, headers)
 
-    async def send_anew(self, letter: DeadLetter, headers: Mapping[str, Any]) -> None:
+    async def publish_at_origin(self, letter: DeadLetter, headers: Mapping[str, Any]) -> None:
         """Publish a copy where the message was published first, as if it had never been taken.
 
         For a letter that its consumer did not sign, and would not take back. Only an administrator may.
 
         Raises:
-            aio_pika.exceptions.DeliveryError: as ``send_back``.
+            aio_pika.exceptions.DeliveryError: as ``requeue``.
             DeadLetterError: this login may not publish there.
         """
         _, key = letter.origin

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from laundry_events.broker import make_broker
+    from laundry_events.circuit_breaker import Dependency
     from laundry_events.consumer import EventConsumer
     from laundry_events.envelope import EventMeta
     from laundry_events.errors import (
@@ -16,38 +17,37 @@ if TYPE_CHECKING:
         DrillError,
         EventTooLarge,
         MalformedMessage,
-        NotNow,
         PermanentError,
         PublishError,
         Refused,
+        RequeueMessage,
         UnknownEvent,
         Unroutable,
     )
-    from laundry_events.gate import Need
     from laundry_events.ids import new_id
-    from laundry_events.inbox import first_time
+    from laundry_events.inbox import claim_once
     from laundry_events.outbox import Outbox
     from laundry_events.publisher import Publisher
     from laundry_events.relay import Relay
 
 __all__ = [
     "BrokerUnavailable",
+    "Dependency",
     "DrillError",
     "EventConsumer",
     "EventMeta",
     "EventTooLarge",
     "MalformedMessage",
-    "Need",
-    "NotNow",
     "Outbox",
     "PermanentError",
     "PublishError",
     "Publisher",
     "Refused",
     "Relay",
+    "RequeueMessage",
     "UnknownEvent",
     "Unroutable",
-    "first_time",
+    "claim_once",
     "make_broker",
     "new_id",
 ]
@@ -59,8 +59,8 @@ _HOME = {
     "EventMeta": "envelope",
     "EventTooLarge": "errors",
     "MalformedMessage": "errors",
-    "Need": "gate",
-    "NotNow": "errors",
+    "Dependency": "circuit_breaker",
+    "RequeueMessage": "errors",
     "Outbox": "outbox",
     "PermanentError": "errors",
     "PublishError": "errors",
@@ -69,7 +69,7 @@ _HOME = {
     "Relay": "relay",
     "UnknownEvent": "errors",
     "Unroutable": "errors",
-    "first_time": "inbox",
+    "claim_once": "inbox",
     "make_broker": "broker",
     "new_id": "ids",
 }

@@ -7,11 +7,11 @@ from typing import Any
 from faststream.middlewares import AckPolicy
 from faststream.rabbit import RabbitBroker
 
-from laundry_events.connection import RECONNECT_S, EndingConnection, connection_url
-from laundry_events.copies import Copies
-from laundry_events.gate import Gate
-from laundry_events.in_hand import InHand
-from laundry_events.majority import MajorityWatch
+from laundry_events.circuit_breaker import CircuitBreaker
+from laundry_events.connection import RECONNECT_S, CancellableConnection, connection_url
+from laundry_events.in_flight import InFlight
+from laundry_events.partition_watch import PartitionWatch
+from laundry_events.republisher import Republisher
 
 CANCEL_TIMEOUT_S = 2.0
 
@@ -19,14 +19,14 @@ CANCEL_TIMEOUT_S = 2.0
 class ConsumingBroker(RabbitBroker):
     """FastStream's broker, which leaves a node that is cut off and lets go of held messages when it stops."""
 
-    gate: Gate | None = None
-    in_hand: InHand | None = None
-    copies: Copies | None = None
+    gate: CircuitBreaker | None = None
+    in_flight: InFlight | None = None
+    copies: Republisher | None = None
 
     def __init__(self, *arguments: Any, **keywords: Any) -> None:
         """Take what FastStream's takes."""
         super().__init__(*arguments, **keywords)
-        self._watch = MajorityWatch(lambda: self._connection)
+        self._watch = PartitionWatch(lambda: self._connection)
 
     @property
     def paused_for(self) -> str | None:
@@ -36,7 +36,7 @@ class ConsumingBroker(RabbitBroker):
     @property
     def settles(self) -> bool:
         """Whether messages that are taken come to an end, well or not."""
-        return self.in_hand is None or self.in_hand.settles
+        return self.in_flight is None or self.in_flight.settles
 
     async def start(self, *arguments: Any, **keywords: Any) -> None:
         """Connect and subscribe, also after a ``stop``: a first start fails while a queue is missing."""
@@ -89,7 +89,7 @@ def make_broker(url: str, *, service: str, graceful_timeout_s: float = 15.0) -> 
         logger=None,
     )
     # FastStream hands these to aio-pika as they are, but takes no connection class itself.
-    broker._connection_kwargs = {**broker._connection_kwargs, "connection_class": EndingConnection}
+    broker._connection_kwargs = {**broker._connection_kwargs, "connection_class": CancellableConnection}
     return broker
 
 

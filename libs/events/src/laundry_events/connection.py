@@ -36,7 +36,7 @@ def connection_url(url: str, *, name: str) -> str:
     return str(URL(url).update_query(settings))
 
 
-class EndingConnection(RobustConnection):
+class CancellableConnection(RobustConnection):
     """A robust connection whose first attempt can be given up.
 
     The library connects in a task of its own that outlives a cancelled ``connect`` and answers its own
@@ -52,7 +52,7 @@ class EndingConnection(RobustConnection):
             raise
 
 
-async def leave(connection: AbstractConnection, why: str) -> None:
+async def abandon(connection: AbstractConnection, why: str) -> None:
     """Close a connection that answers no more; a robust one is then made anew."""
     with contextlib.suppress(Exception):
         async with asyncio.timeout(RECONNECT_S):

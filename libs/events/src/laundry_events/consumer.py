@@ -19,24 +19,24 @@ from opentelemetry.trace import SpanKind, StatusCode
 from prometheus_client import Histogram
 
 from laundry_events.broker import ConsumingBroker
-from laundry_events.copies import Copies
+from laundry_events.circuit_breaker import CircuitBreaker, Dependency, HalfOpenProbe, HoldEnded
 from laundry_events.envelope import EventMeta, decode
 from laundry_events.errors import (
     BrokerUnavailable,
     ConsumerKilled,
     InterruptedHandling,
-    NotNow,
     NotSigned,
     PublishError,
+    RequeueMessage,
 )
 from laundry_events.events import Event
-from laundry_events.failing import CONSUMED, FailurePath
-from laundry_events.gate import Gate, Need, Released, Trial
-from laundry_events.in_hand import InHand, held
+from laundry_events.in_flight import InFlight, held
+from laundry_events.poison import DEAD_LETTER_AT, HANDLE_ANYWAY_AT, PoisonIsolation, failed_deliveries
 from laundry_events.publisher import Publisher
 from laundry_events.received import check_size, drill, meta_of, raw_meta, text_headers
-from laundry_events.signing import NOT_SIGNED, LetterSigner
-from laundry_events.suspects import BURY_AT, TRY_AT, Suspects, deaths_of
+from laundry_events.republisher import Republisher
+from laundry_events.settlement import CONSUMED, Settlement
+from laundry_events.signing import NOT_SIGNED, MessageSigner
 from laundry_events.topology import PLAN, Plan
 
 E = TypeVar("E", bound=Event)
@@ -70,12 +70,12 @@ class EventConsumer:
         service_version: str,
         plan: Plan = PLAN,
         drills: bool = False,
-        needs: Sequence[Need] = (),
-        signer: LetterSigner | None = None,
+        dependencies: Sequence[Dependency] = (),
+        signer: MessageSigner | None = None,
     ) -> None:
         """Take the broker to consume with and the publisher whose login moves failed messages.
 
-        Copies of failed messages are signed by ``signer``, and only what it signed may come back.
+        Republisher of failed messages are signed by ``signer``, and only what it signed may come back.
 
         While one of ``needs`` is away, messages are held and no attempt of theirs is counted.
 
@@ -83,22 +83,22 @@ class EventConsumer:
         it says ``crash``: an operator can rehearse the ladder and the alerts on a system that is well.
         """
         self.broker = broker
-        self._signer = signer or LetterSigner(None)
-        self._in_hand = InHand()
-        copies = Copies(publisher)
-        self._failure = FailurePath(
-            copies, self._signer, self._in_hand, service=service, service_version=service_version
+        self._signer = signer or MessageSigner(None)
+        self._in_flight = InFlight()
+        copies = Republisher(publisher)
+        self._failure = Settlement(
+            copies, self._signer, self._in_flight, service=service, service_version=service_version
         )
         self._plan = plan
         self._drills = drills
         # What is handled while the broker takes nothing would be handled in vain, each time anew.
-        needs_broker = Need(
-            "broker", lambda error: isinstance(error, BrokerUnavailable), publisher.unhindered
+        broker_dependency = Dependency(
+            "broker", lambda error: isinstance(error, BrokerUnavailable), publisher.can_publish
         )
-        self._gate = Gate((*needs, needs_broker))
+        self._gate = CircuitBreaker((*dependencies, broker_dependency))
         if isinstance(broker, ConsumingBroker):
             broker.gate = self._gate
-            broker.in_hand = self._in_hand
+            broker.in_flight = self._in_flight
             broker.copies = copies
 
     def on(self, queue: str, event: type[E], *, prefetch: int) -> Callable[[Handler[E]], Handler[E]]:
@@ -154,9 +154,9 @@ class EventConsumer:
 
     def _subscribe(self, queue: str, handler: RawHandler, *, prefetch: int, enveloped: bool) -> None:
         self._plan.queue(queue)
-        self._in_hand.watch(queue, window=prefetch)
+        self._in_flight.watch(queue, window=prefetch)
         self._signer.watch(queue)
-        suspects = Suspects(queue)
+        suspects = PoisonIsolation(queue)
         spec = RabbitQueue(queue, queue_type=QueueType.QUORUM, durable=True, declare=False)
 
         async def attempt(raw: IncomingMessage) -> None:
@@ -173,7 +173,7 @@ class EventConsumer:
 
         @self.broker.subscriber(spec, channel=Channel(prefetch_count=prefetch))
         async def receive(message: RabbitMessage) -> None:
-            with self._in_hand.taken(queue):
+            with self._in_flight.taken(queue):
                 try:
                     await self._receive(message, queue, attempt, suspects)
                 except Exception as error:
@@ -184,7 +184,7 @@ class EventConsumer:
                         await self._failure.broke(message, queue, error)
 
     async def _receive(
-        self, message: RabbitMessage, queue: str, attempt: Attempt, suspects: Suspects
+        self, message: RabbitMessage, queue: str, attempt: Attempt, suspects: PoisonIsolation
     ) -> None:
         raw = message.raw_message
         token = otel_context.attach(propagate.extract(text_headers(raw)))
@@ -196,7 +196,7 @@ class EventConsumer:
             ):
                 try:
                     await self._handle(message, queue, attempt, suspects)
-                except Released as error:
+                except HoldEnded as error:
                     await self._give_back(message, queue, error)
                 except ConnectionGone:
                     CONSUMED.labels(queue, "returned").inc()
@@ -207,11 +207,13 @@ class EventConsumer:
             HANDLING.labels(queue).observe(time.perf_counter() - started)
             otel_context.detach(token)
 
-    async def _handle(self, message: RabbitMessage, queue: str, attempt: Attempt, suspects: Suspects) -> None:
+    async def _handle(
+        self, message: RabbitMessage, queue: str, attempt: Attempt, suspects: PoisonIsolation
+    ) -> None:
         """Handle a message, again if it failed for a server that was away meanwhile."""
         raw = message.raw_message
-        deaths = deaths_of(raw.headers)
-        if deaths >= BURY_AT:
+        deaths = failed_deliveries(raw.headers)
+        if deaths >= DEAD_LETTER_AT:
             raise ConsumerKilled(f"{deaths} consumers died, or lost their connection, with it in hand")
         settled = False
         until = time.monotonic() + HOLD_S
@@ -224,7 +226,7 @@ class EventConsumer:
                     await suspects.tell()
         while not settled:
             trial = None
-            if self._gate.shut and deaths < TRY_AT:
+            if self._gate.shut and deaths < HANDLE_ANYWAY_AT:
                 trial = await self._wait_at_gate(raw, until - time.monotonic())
             try:
                 async with suspects.turn(raw.message_id, deaths, within_s=until - time.monotonic()):
@@ -234,19 +236,21 @@ class EventConsumer:
                 if trial is not None:
                     trial.end()
 
-    async def _try(self, message: RabbitMessage, queue: str, attempt: Attempt, trial: Trial | None) -> bool:
+    async def _try(
+        self, message: RabbitMessage, queue: str, attempt: Attempt, trial: HalfOpenProbe | None
+    ) -> bool:
         """Handle a message once and settle it; false if it must wait."""
         raw = message.raw_message
         try:
             await _uncancelled(attempt(raw))
         except Exception as error:
             if await self._gate.shuts_for(error, message=raw.message_id or str(raw.delivery_tag)):
-                if trial is None and deaths_of(raw.headers) < TRY_AT:
+                if trial is None and failed_deliveries(raw.headers) < HANDLE_ANYWAY_AT:
                     return False
                 if trial is not None:
                     trial.end(False)
-                await self._failure.put_off(message, queue)
-            elif isinstance(error, NotNow | PublishError):
+                await self._failure.defer(message, queue)
+            elif isinstance(error, RequeueMessage | PublishError):
                 # Nothing is wrong with the message: what it leads to finds no room or no queue at the broker.
                 await self._give_back(message, queue, error)
             else:
@@ -259,7 +263,7 @@ class EventConsumer:
             CONSUMED.labels(queue, "ok").inc()
         return True
 
-    async def _wait_at_gate(self, raw: IncomingMessage, within_s: float) -> Trial | None:
+    async def _wait_at_gate(self, raw: IncomingMessage, within_s: float) -> HalfOpenProbe | None:
         with held():
             trial = await self._gate.passes(within_s=within_s)
         if _is_gone(raw):

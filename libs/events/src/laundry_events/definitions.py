@@ -109,7 +109,7 @@ def _policy(queue: str, vhost: str, definition: dict[str, Any]) -> Definition:
 
 def bindings(plan: Plan = PLAN, *, vhost: str = VHOST) -> list[Definition]:
     """Return every binding: events and returns to main queues, waits to retry queues, the dead to theirs;
-    and the one that carries nothing (``majority``).
+    and the one that carries nothing (``partition_watch``).
     """
     found: list[Definition] = [
         _binding(ALIVE_EXCHANGE, RETRY_EXCHANGE, ALIVE_KEY, vhost, destination_type="exchange")

@@ -49,7 +49,7 @@ class NotSigned(PermanentError):
     reason = "redrive-not-signed"
 
 
-class NotNow(Exception):
+class RequeueMessage(Exception):
     """Nothing is wrong with the message; this consumer cannot handle it just now, but another may."""
 
 
@@ -69,9 +69,13 @@ class Refused(PublishError):
     """The broker is there but this queue takes nothing now: other queues may, so go on with the others."""
 
 
-class NotTaken(PublishError):
+class Unpublishable(PublishError):
     """The broker or the library refuses this very message: sending it again as it is would end the same."""
 
 
 class Unroutable(PublishError):
     """The broker has no queue for this message: the topology is not applied or the key is wrong."""
+
+
+class PlanRefused(Exception):
+    """The broker's management API would not show or take the plan; the message holds its answer."""

@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any
 
 ATTEMPT = "x-attempt"
-PUT_OFF = "x-put-off"
+DEFERRED = "x-put-off"
 DELIVERIES = "x-deliveries"
 FIRST_FAILED_AT = "x-first-failed-at"
 ARRIVED_AT = "x-arrived-at"
@@ -48,7 +48,7 @@ ATTRIBUTE = re.compile(r"cloudEvents[_:][a-z0-9]{1,20}")
 ATTRIBUTE_BYTES = 2_048
 ALL_ATTRIBUTES_BYTES = 32 * 1024
 LARGEST_COUNT = 1_000_000
-COUNTS = frozenset({ATTEMPT, "x-attempts", PUT_OFF, DELIVERIES, REDRIVEN, LEFT_OUT, "x-body-bytes"})
+COUNTS = frozenset({ATTEMPT, "x-attempts", DEFERRED, DELIVERIES, REDRIVEN, LEFT_OUT, "x-body-bytes"})
 TEXTS = {
     "traceparent": 128,
     "tracestate": 1_024,

@@ -13,7 +13,7 @@ from laundry_events.tables import inbox
 RETENTION = timedelta(days=14)
 
 
-async def first_time(session: AsyncSession | AsyncConnection, consumer: str, message_id: str) -> bool:
+async def claim_once(session: AsyncSession | AsyncConnection, consumer: str, message_id: str) -> bool:
     """Note a message in the caller's transaction; false means its effect was had before.
 
     Args:
@@ -28,7 +28,7 @@ async def first_time(session: AsyncSession | AsyncConnection, consumer: str, mes
     return noted.first() is not None
 
 
-async def first_times(
+async def claim_each_once(
     session: AsyncSession | AsyncConnection, consumer: str, message_ids: Collection[str]
 ) -> set[str]:
     """Note many messages in the caller's transaction; returns those whose effect was not had before."""
@@ -44,7 +44,7 @@ async def first_times(
     return set(noted.scalars())
 
 
-async def forget_old(session: AsyncSession | AsyncConnection) -> int:
+async def delete_expired(session: AsyncSession | AsyncConnection) -> int:
     """Delete notes older than the retention; returns how many."""
     gone = await session.execute(
         delete(inbox).where(inbox.c.received_at < func.now() - RETENTION).returning(inbox.c.message_id)

@@ -35,7 +35,7 @@ WHERE routing_key = $2 AND next_attempt_at <= now()
 ORDER BY next_attempt_at, id LIMIT $1 FOR UPDATE SKIP LOCKED
 """
 DELETE = "DELETE FROM outbox WHERE id = ANY($1::bigint[])"
-PUT_OFF = """
+DEFERRED = """
 UPDATE outbox SET attempts = attempts + 1, last_error = failed.error,
        next_attempt_at = now() + make_interval(secs => least(60, power(2, least(attempts + 1, 6))))
 FROM unnest($1::bigint[], $2::text[]) AS failed (id, error) WHERE outbox.id = failed.id
@@ -103,9 +103,9 @@ async def remove(connection: Connection, ids: Sequence[int]) -> None:
     await connection.execute(DELETE, ids)
 
 
-async def put_off(connection: Connection, errors: Sequence[tuple[int, str]]) -> None:
+async def defer(connection: Connection, errors: Sequence[tuple[int, str]]) -> None:
     """Let rows wait 2 s, then twice as long after each failure, at most a minute."""
-    await connection.execute(PUT_OFF, [i for i, _ in errors], [error[:ERROR_CHARS] for _, error in errors])
+    await connection.execute(DEFERRED, [i for i, _ in errors], [error[:ERROR_CHARS] for _, error in errors])
 
 
 async def state(connection: Connection) -> State:

@@ -19,7 +19,7 @@ from aiormq.abc import AbstractChannel
 from pamqp.commands import Basic
 from prometheus_client import Counter, Gauge
 
-from laundry_events.connection import RECONNECT_S, EndingConnection, connection_url, leave
+from laundry_events.connection import RECONNECT_S, CancellableConnection, abandon, connection_url
 from laundry_events.envelope import CONTENT_TYPE, OutgoingEvent, encode
 from laundry_events.errors import BrokerUnavailable, Refused, Unroutable
 from laundry_events.events import Event
@@ -98,7 +98,7 @@ class Publisher:
         self._channel: aio_pika.abc.AbstractRobustChannel | None = None
         self._starting: asyncio.Task[None] | None = None
         self._heard_at = 0.0
-        self._leaving: asyncio.Task[None] | None = None
+        self._abandoning: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Begin to connect in the background."""
@@ -118,7 +118,7 @@ class Publisher:
 
     async def _connect_once(self) -> None:
         connection = await aio_pika.connect_robust(
-            self._url, timeout=self.timeout_s, connection_class=EndingConnection
+            self._url, timeout=self.timeout_s, connection_class=CancellableConnection
         )
         try:
             async with asyncio.timeout(self.timeout_s):
@@ -178,7 +178,7 @@ class Publisher:
         unblocked = getattr(getattr(transport, "connection", None), "_Connection__connection_unblocked", None)
         return self.connected and isinstance(unblocked, asyncio.Event) and not unblocked.is_set()
 
-    async def unhindered(self) -> bool:
+    async def can_publish(self) -> bool:
         """Whether what is published leaves at once, as a health check."""
         return self.connected and not self.blocked
 
@@ -239,11 +239,11 @@ class Publisher:
                 )
         except BrokerUnavailable as error:
             if isinstance(error.__cause__, TimeoutError):
-                self._leave_if_stalled()
+                self._abandon_if_stalled()
             raise
         self._heard_at = time.monotonic()
 
-    def _leave_if_stalled(self) -> None:
+    def _abandon_if_stalled(self) -> None:
         """Give up a connection over which nothing has been confirmed for long; the library makes another."""
         transport = self._connection.transport if self._connection is not None else None
         silent_s = time.monotonic() - self._heard_at
@@ -251,8 +251,8 @@ class Publisher:
             return
         self._heard_at = time.monotonic()
         log.warning("the broker confirms nothing; connecting anew", silent_s=round(silent_s, 1))
-        self._leaving = asyncio.create_task(
-            leave(transport.connection, "nothing was confirmed"), name="publisher-leave"
+        self._abandoning = asyncio.create_task(
+            abandon(transport.connection, "nothing was confirmed"), name="publisher-abandon"
         )
 
     async def _open_channel(self) -> AbstractChannel:

@@ -22,7 +22,7 @@ from laundry_events.publisher import Publisher
 from laundry_events.tables import OUTBOX_CHANNEL
 
 RELAYED = Counter("laundry_outbox_relayed", "Outbox rows published and deleted")
-PUT_OFF_ROWS = Counter("laundry_outbox_put_off", "Outbox rows that the broker would not take")
+DEFERRED_ROWS = Counter("laundry_outbox_put_off", "Outbox rows that the broker would not take")
 WAITING = Gauge("laundry_outbox_waiting", "Rows in the outbox (an estimate above 10,000)")
 OLDEST = Gauge("laundry_outbox_oldest_seconds", "Age of the oldest row in the outbox")
 BYTES = Gauge("laundry_outbox_bytes", "Size of the outbox with its indexes and what vacuum will clear")
@@ -123,9 +123,9 @@ class Relay:
             if clock() - looked_at > self._state_every_s:
                 looked_at = clock()
                 await self._report(connection)
-            unhindered = await self._publisher.unhindered()
-            if away == unhindered:
-                away = not unhindered
+            can_publish = await self._publisher.can_publish()
+            if away == can_publish:
+                away = not can_publish
                 if away:
                     log.warning("the broker takes nothing; the outbox waits")
                 else:
@@ -155,7 +155,7 @@ class Relay:
                     # Keys that failed together must not be tried together for ever: one may close the
                     # channel of all.
                     await self._pause(pause_s * random.uniform(0.5, 1))  # noqa: S311 - nothing secret
-                if not await self._publisher.unhindered():
+                if not await self._publisher.can_publish():
                     limit, pause_s = 1, AWAY_PAUSE_S
                     continue
                 connection = connection or await outbox_rows.connect(self._dsn)
@@ -203,9 +203,9 @@ class Relay:
                 if not isinstance(error, BrokerUnavailable) or (limit == 1 and self._publisher.connected)
             ]
             if behind:
-                await outbox_rows.put_off(connection, [(row["id"], _text(error)) for row, error in behind])
+                await outbox_rows.defer(connection, [(row["id"], _text(error)) for row, error in behind])
         RELAYED.inc(len(done))
-        PUT_OFF_ROWS.inc(len(behind))
+        DEFERRED_ROWS.inc(len(behind))
         self._tell(behind)
         return len(rows), {row["routing_key"] for row, error in failed if isinstance(error, PublishError)}
 

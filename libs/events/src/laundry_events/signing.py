@@ -30,7 +30,7 @@ NOT_SIGNED = Counter("laundry_letters_not_signed", "Messages that came back and 
 log = structlog.get_logger(__name__)
 
 
-class LetterSigner:
+class MessageSigner:
     """Signs and checks for one service; without a key it does neither."""
 
     def __init__(self, keys: str | Sequence[str] | None, *, unsigned_until: datetime | None = None) -> None:

@@ -42,7 +42,7 @@ class Queue:
         max_length: messages it holds before the broker refuses more (publishers then wait in their outbox).
         max_bytes: bytes of bodies that it holds, and each of its retry queues too, before the same.
         dead_max_bytes: bytes of dead letters that are kept.
-        strangers: whether anybody with one device can fill it. Then the oldest dead letters give way to newer
+        untrusted: whether anybody with one device can fill it. Then the oldest dead letters give way to newer
             ones. Those of our own services must not: while they are full, what dies waits and is tried again.
         kind: ``stream`` for a broadcast that each reader reads for itself, else ``quorum``.
     """
@@ -55,7 +55,7 @@ class Queue:
     max_length: int = 1_000_000
     max_bytes: int = 1024 * MIB
     dead_max_bytes: int = 256 * MIB
-    strangers: bool = False
+    untrusted: bool = False
     kind: Literal["quorum", "stream"] = "quorum"
 
     @property
@@ -68,7 +68,7 @@ class Queue:
     @property
     def dead_overflow(self) -> Literal["drop-head", "reject-publish"]:
         """What the broker does when the dead letters are full."""
-        return "drop-head" if self.strangers else "reject-publish"
+        return "drop-head" if self.untrusted else "reject-publish"
 
     @property
     def limits(self) -> dict[str, int]:
@@ -150,7 +150,7 @@ PLAN = Plan(
             max_length=100_000,
             max_bytes=256 * MIB,
             dead_max_bytes=64 * MIB,
-            strangers=True,
+            untrusted=True,
         ),
         Queue(
             "model.promoted",

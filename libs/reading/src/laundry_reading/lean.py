@@ -1,4 +1,4 @@
-"""A photo without what no picture needs: what metadata holds, or how it is broken, can then do no harm."""
+"""A photo stripped to its picture, so that broken or hostile metadata can do no harm."""
 
 from __future__ import annotations
 

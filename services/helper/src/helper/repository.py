@@ -17,7 +17,7 @@ from helper.tasks import Confirmation, Outcome, Reading, Status, Task
 from laundry_events.envelope import OutgoingEvent
 from laundry_events.events import CountedLabel, Photo, Pictures, ReadLabel, TaskRead
 from laundry_events.tables import inbox, outbox
-from laundry_service.database import Database
+from laundry_service.storage.database import Database
 
 # SQLSTATE classes of a server that is away, full or going down: trying again can help.
 AWAY = ("08", "53", "57")
@@ -39,7 +39,7 @@ async def transaction(database: Database) -> AsyncIterator[AsyncSession]:
     """Open a transaction that commits at the end of the block.
 
     Raises:
-        DatabaseUnavailable: it is not known to be committed.
+        DatabaseUnavailable: it may not be committed.
     """
     with _told_when_away() as progress:
         async with database.transaction() as session:
@@ -52,7 +52,7 @@ async def single(database: Database) -> AsyncIterator[AsyncConnection]:
     """Open a connection for one statement, which commits by itself.
 
     Raises:
-        DatabaseUnavailable: it is not known to be committed.
+        DatabaseUnavailable: it may not be committed.
     """
     with _told_when_away() as progress:
         async with database.single() as connection:
@@ -154,7 +154,7 @@ async def find(session: AsyncSession | AsyncConnection, task_id: str, *, lock: b
 
 
 async def find_all(connection: AsyncConnection, task_ids: Collection[str]) -> list[Task]:
-    """Find those of the tasks that there are."""
+    """Find the tasks that exist among these ids."""
     rows = await connection.execute(sa.select(tasks).where(tasks.c.id.in_(task_ids)))
     return [_task(row) for row in rows]
 
@@ -221,7 +221,7 @@ async def take_once(
     consumer: str,
     message_id: str,
 ) -> bool:
-    """Store a reading and note its message, if the task is as it was read and the message was not noted.
+    """Store a reading and claim its message, unless the task has changed or the message was claimed before.
 
     All in one statement, which is its own transaction (``single``): one round trip, where a look at the task
     takes another and a transaction with a lock five. Of two deliveries at once the second waits for the

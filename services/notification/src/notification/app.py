@@ -9,19 +9,18 @@ from zoneinfo import ZoneInfo
 
 from fastapi import FastAPI
 
-from laundry_events import EventConsumer, Publisher, make_broker
 from laundry_service.app import make_app
 from laundry_service.background.periodic import Periodic
-from laundry_service.database import Database
-from laundry_service.health import Check
-from laundry_service.letters import letter_signer
-from laundry_service.needs import needs_database
+from laundry_service.messaging.dependencies import database_dependency
+from laundry_service.messaging.wiring import Messaging
 from laundry_service.settings import version_of
-from laundry_service.streams import Changes
+from laundry_service.storage.database import Database
+from laundry_service.streams.changes import Changes
 from notification.api.devices import devices_router
 from notification.api.notifications import notifications_router
 from notification.fcm import FirebasePusher
 from notification.repository.retention import Retention
+from notification.service.device_registry import DeviceRegistry
 from notification.service.fault_intake import FaultIntake
 from notification.service.fault_sender import FaultSender
 from notification.service.housekeeping import EVERY_S, Housekeeping
@@ -46,25 +45,23 @@ def _pusher(settings: Settings) -> FirebasePusher:
     )
 
 
+def _database(settings: Settings) -> Database:
+    return Database(
+        settings.database_url.get_secret_value(),
+        pool=settings.database_pool,
+        lock_timeout_s=settings.lock_timeout_s,
+    )
+
+
 def create_app(settings: Settings | None = None) -> FastAPI:
     """Make the ``api`` process."""
     settings = settings or Settings()
-    url = settings.amqp_url.get_secret_value()
-    database_url = settings.database_url.get_secret_value()
     zone = ZoneInfo(settings.time_zone)
-    database = Database(database_url, pool=settings.database_pool, lock_timeout_s=settings.lock_timeout_s)
-    publisher = Publisher(url, source=SERVICE)
-    broker = make_broker(url, service=SERVICE, graceful_timeout_s=settings.graceful_timeout_s)
-    consumer = EventConsumer(
-        broker,
-        publisher,
-        service=SERVICE,
-        service_version=VERSION,
-        drills=settings.drills,
-        signer=letter_signer(settings),
-        needs=[needs_database(database)],
+    database = _database(settings)
+    messaging = Messaging(
+        settings, service=SERVICE, version=VERSION, depends_on=[database_dependency(database)]
     )
-    changes = Changes(database_url, CHANGES_CHANNEL, changed_notifications(database), keys=ids_of)
+    changes = Changes(database.url, CHANGES_CHANNEL, changed_notifications(database), keys=ids_of)
     pusher = _pusher(settings)
     sender = RecommendationSender(
         database,
@@ -74,56 +71,47 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         attempt_s=settings.fcm_attempt_timeout_s,
     )
     intake = RecommendationIntake(database, pushes_per_day=settings.match_pushes_per_day, zone=zone)
-    subscribe_preferences(consumer, intake, sender, prefetch=settings.match_prefetch)
+    subscribe_preferences(messaging.consumer, intake, sender, prefetch=settings.match_prefetch)
     kept = Retention(
         history=timedelta(days=settings.history_days),
         stale_device=timedelta(days=settings.device_stale_days),
         owner_known=timedelta(days=settings.owner_known_days),
     )
     housekeeping = Housekeeping(database, kept)
-    app = make_app(
+    registry = DeviceRegistry(database, max_devices=settings.max_devices_per_user)
+    return make_app(
         settings,
         title="Notification",
         version=VERSION,
         description="Devices of owners and customers, and what they were told.",
-        parts=[
+        database=database,
+        messaging=messaging,
+        ready_without_broker=True,
+        background=[
             changes,
             pusher,
             sender,
             Periodic("housekeeping", housekeeping.tidy, every_s=EVERY_S, at_once=False),
         ],
-        checks=[Check("database", database.ping)],
-        publisher=publisher,
-        broker=broker,
-        broker_required=False,
-        on_close=[database.close],
+        routers=[
+            devices_router(registry),
+            notifications_router(database, registry, changes),
+        ],
     )
-    app.include_router(devices_router(database, at_most=settings.max_devices_per_user))
-    app.include_router(notifications_router(database, changes))
-    return app
 
 
 def create_faults_app(settings: Settings | None = None) -> FastAPI:
     """Make the ``faults`` process: probes, the one consumer, and the sender of what it stored."""
     settings = settings or Settings()
-    url = settings.amqp_url.get_secret_value()
     zone = ZoneInfo(settings.time_zone)
-    database = Database(
-        settings.database_url.get_secret_value(),
-        pool=settings.database_pool,
-        lock_timeout_s=settings.lock_timeout_s,
-    )
-    publisher = Publisher(url, source=SERVICE)
-    broker = make_broker(url, service="notification-faults", graceful_timeout_s=settings.graceful_timeout_s)
+    database = _database(settings)
     pusher = _pusher(settings)
-    consumer = EventConsumer(
-        broker,
-        publisher,
+    messaging = Messaging(
+        settings,
         service=SERVICE,
-        service_version=VERSION,
-        drills=settings.drills,
-        signer=letter_signer(settings),
-        needs=[needs_database(database)],
+        version=VERSION,
+        process="notification-faults",
+        depends_on=[database_dependency(database)],
     )
     sender = FaultSender(
         database,
@@ -136,15 +124,13 @@ def create_faults_app(settings: Settings | None = None) -> FastAPI:
     intake = FaultIntake(
         database, zone=zone, owner_known=timedelta(days=settings.owner_known_days), wake=sender.wake
     )
-    subscribe_faults(consumer, intake, prefetch=settings.fault_prefetch)
+    subscribe_faults(messaging.consumer, intake, prefetch=settings.fault_prefetch)
     return make_app(
         settings,
         title="Notification: faults",
         version=VERSION,
         description="Pushes equipment faults to owners; probes only.",
-        parts=[pusher, sender, Periodic("fault-metrics", sender.measure, every_s=MEASURE_EVERY_S)],
-        checks=[Check("database", database.ping)],
-        publisher=publisher,
-        broker=broker,
-        on_close=[database.close],
+        database=database,
+        messaging=messaging,
+        background=[pusher, sender, Periodic("fault-metrics", sender.measure, every_s=MEASURE_EVERY_S)],
     )

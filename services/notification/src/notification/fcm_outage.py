@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import structlog
 
-from laundry_events.gate import OUTAGES, PAUSED
+from laundry_events.circuit_breaker import OUTAGES, PAUSED
 from notification.push_scheduling import Capacity
 
 OWNERS = 3

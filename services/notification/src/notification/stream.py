@@ -6,8 +6,9 @@ from typing import NamedTuple, cast
 
 from fastapi.sse import format_sse_event
 
-from laundry_service.database import Database
-from laundry_service.streams import Audience, Change, Subscription
+from laundry_service.storage.database import Database
+from laundry_service.streams.changes import Audience
+from laundry_service.streams.subscription import Change, Subscription
 from notification.model import KIND_FOR, Kind, Notification, Reader
 from notification.repository import history
 from notification.schemas import NotificationOut

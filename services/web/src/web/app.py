@@ -6,13 +6,13 @@ from collections.abc import AsyncIterator
 
 from fastapi import FastAPI
 
-from laundry_service.caching import Caching
-from laundry_service.health import health_router
-from laundry_service.logging import configure_logging
-from laundry_service.problems import install_problems
-from laundry_service.request_text import PlainAddress
+from laundry_service.http.caching import Caching
+from laundry_service.http.health import health_router
+from laundry_service.http.problems import install_problems
+from laundry_service.http.validation import UrlValidation
 from laundry_service.settings import version_of
-from laundry_service.tracing import configure_tracing, trace_requests
+from laundry_service.telemetry.logging import configure_logging
+from laundry_service.telemetry.tracing import configure_tracing, trace_requests
 from web import pages, proxy
 from web.forwarding import Upstream
 from web.settings import WebSettings
@@ -59,7 +59,7 @@ def create_app(settings: WebSettings | None = None) -> FastAPI:
     app.include_router(proxy.router(forwarder, upstreams))
     app.include_router(pages.router())
     app.mount("/static", pages.RevalidatedFiles(directory=pages.STATIC))
-    app.add_middleware(PlainAddress)
+    app.add_middleware(UrlValidation)
     app.add_middleware(pages.SecurityHeaders, public_https=settings.public_https)
     app.add_middleware(Caching)
     install_problems(app)

@@ -13,10 +13,10 @@ from opentelemetry import propagate
 from prometheus_client import Counter
 from starlette.requests import ClientDisconnect
 
-from laundry_service.client_address import client_address
-from laundry_service.problems import Problem
-from laundry_service.seats import Seats
-from web.following import PassedEvents
+from laundry_service.http.client_address import client_address
+from laundry_service.http.problems import Problem
+from laundry_service.limits.streams import StreamLimiter
+from web.event_streams import PassedEvents
 from web.forwarding import PREFIX, Upstream, forwarded, is_stream, returned
 from web.settings import WebSettings
 
@@ -63,7 +63,9 @@ class Proxy:
         self._client = _client(settings.max_connections)
         # However many streams are open, requests do not wait for one to end.
         self._stream_client = _client(settings.streams_at_most)
-        self._seats = Seats({"address": settings.streams_per_address, "process": settings.streams_at_most})
+        self._limiter = StreamLimiter(
+            {"address": settings.streams_per_address, "process": settings.streams_at_most}
+        )
 
     async def close(self) -> None:
         """Close the connections."""
@@ -82,7 +84,7 @@ class Proxy:
         self._check_length(request)
         if is_stream(raw_path):
             return PassedEvents(
-                self._seats, client_address(request.scope), lambda: self._sent(request, upstream, raw_path)
+                self._limiter, client_address(request.scope), lambda: self._sent(request, upstream, raw_path)
             )
         return await self._sent(request, upstream, raw_path)
 

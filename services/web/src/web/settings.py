@@ -2,7 +2,7 @@
 
 from pydantic import AnyHttpUrl, Field
 
-from laundry_service.http_limits import HttpSettings
+from laundry_service.http.settings import HttpSettings
 
 
 class WebSettings(HttpSettings):

@@ -63,7 +63,7 @@ def create(op: Any) -> None:
 
 
 def guard(op: Any) -> None:
-    """Let triggers chain what is added to the table from now on, and refuse every change."""
+    """Add triggers that chain every new row and reject every change."""
     for statement in (HASH, CHAIN, REFUSE, *TRIGGERS):
         op.execute(statement)
 

@@ -8,11 +8,13 @@ from fastapi import APIRouter, Depends, Query, Request
 
 from laundry_events.events import BranchId
 from laundry_service.audit.acts import Actor, Reason
-from laundry_service.auth import Principal, require, require_branch
-from laundry_service.cursors import BadCursor, read_cursor, write_cursor
-from laundry_service.database import Database
-from laundry_service.problems import Problem
-from laundry_service.streams import EVENT_STREAM, Changes, EventStream
+from laundry_service.auth.callers import require, require_branch
+from laundry_service.auth.principal import Principal
+from laundry_service.http.cursors import BadCursor, read_cursor, write_cursor
+from laundry_service.http.problems import Problem
+from laundry_service.storage.database import Database
+from laundry_service.streams.changes import Changes
+from laundry_service.streams.response import EVENT_STREAM, EventStream
 from monitoring.machine import MachineKey
 from monitoring.repository import equipment
 from monitoring.repository.equipment import EquipmentState, PageStart

@@ -10,8 +10,10 @@ from urllib.parse import parse_qsl
 from fastapi import APIRouter, Request
 from fastapi.responses import PlainTextResponse
 
-from laundry_service.problems import Problem
-from monitoring.service.mqtt_authorization import MqttAuthorizer, refuse
+from laundry_service.auth.authenticator import Authenticator
+from laundry_service.http.problems import Problem
+from monitoring.service.mqtt_authorization import Form, MqttAuthorizer, refuse
+from monitoring.telemetry import is_equipment_id
 
 MAX_FORM_BYTES = 16 * 1024
 QUESTIONS = frozenset({"user", "vhost", "resource", "topic"})
@@ -38,6 +40,18 @@ async def _form(request: Request) -> dict[str, str]:
     return dict(pairs) if len({name for name, _ in pairs}) == len(pairs) else {}
 
 
+async def may_log_in(authorizer: MqttAuthorizer, form: Form, authenticator: Authenticator) -> bool:
+    """Whether the password is a device's own valid token, and the client id its own."""
+    username = form.get("username", "")
+    if not is_equipment_id(username) or not form.get("password"):
+        return refuse("login-invalid", username)
+    try:
+        principal = await authenticator.check(form["password"])
+    except Problem as problem:
+        return refuse(problem.code, username, problem.principal)
+    return await authorizer.log_in(principal, username, form.get("client_id"))
+
+
 def mqtt_auth_router(authorizer: MqttAuthorizer, *, secret: str | None) -> APIRouter:
     """Make ``POST /mqtt/auth/[<secret>/]user|vhost|resource|topic``.
 
@@ -48,7 +62,7 @@ def mqtt_auth_router(authorizer: MqttAuthorizer, *, secret: str | None) -> APIRo
     async def answer(question: str, request: Request) -> PlainTextResponse:
         form = await _form(request)
         if question == "user":
-            allowed = await authorizer.user(form, request.app.state.authenticator)
+            allowed = await may_log_in(authorizer, form, request.app.state.authenticator)
         elif question == "topic":
             allowed = await authorizer.topic(form)
         else:

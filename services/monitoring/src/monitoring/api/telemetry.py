@@ -6,8 +6,9 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request
 
-from laundry_service.auth import Principal, require
-from laundry_service.problems import Problem
+from laundry_service.auth.callers import require
+from laundry_service.auth.principal import Principal
+from laundry_service.http.problems import Problem
 from monitoring.device_limits import DeviceLimits
 from monitoring.machine import Contact
 from monitoring.sample_issues import SampleIssue

@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 import structlog
 from sqlalchemy.exc import DBAPIError
 
-from laundry_service.auth import Principal
-from laundry_service.database import Database
-from laundry_service.outages import is_contention
+from laundry_service.auth.principal import Principal
+from laundry_service.storage.database import Database
+from laundry_service.storage.outages import is_contention
 from monitoring.device_login import DeviceLogin, logins_of_client
 from monitoring.repository import equipment
 from monitoring.repository.logins import read_logins, store_login

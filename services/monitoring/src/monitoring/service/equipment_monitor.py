@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from laundry_events import Outbox, new_id
 from laundry_service.audit.acts import Act, Actor
 from laundry_service.audit.writing import write as write_act
-from laundry_service.database import Database
+from laundry_service.storage.database import Database
 from monitoring.fault_detection import FaultDetector
 from monitoring.machine import MachineKey, Outcome, Via
 from monitoring.repository import faults, machines, retention, silence

@@ -9,9 +9,8 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Protocol
 
-from laundry_service.auth import Authenticator, Principal
-from laundry_service.denials import denied
-from laundry_service.problems import Problem
+from laundry_service.auth.denials import denied
+from laundry_service.auth.principal import Principal
 from monitoring.device_login import NEVER, DeviceLogin, chosen_by_broker
 from monitoring.telemetry import is_equipment_id
 
@@ -44,15 +43,8 @@ class MqttAuthorizer:
         self._logins = logins
         self._wait_s = wait_s
 
-    async def user(self, form: Form, authenticator: Authenticator) -> bool:
-        """Whether the password is a device's own valid token, and the client id its own."""
-        username, client_id = form.get("username", ""), form.get("client_id")
-        if not is_equipment_id(username) or not form.get("password"):
-            return refuse("login-invalid", username)
-        try:
-            principal = await authenticator.check(form["password"])
-        except Problem as problem:
-            return refuse(problem.code, username, problem.principal)
+    async def log_in(self, principal: Principal, username: str, client_id: str | None) -> bool:
+        """Whether a device may log in with this token, which is valid, and with this client id."""
         code = await self._objection(principal, username, client_id)
         if code is None and client_id is not None:
             login = DeviceLogin(

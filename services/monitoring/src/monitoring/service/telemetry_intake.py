@@ -10,8 +10,8 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from laundry_events import Outbox, new_id
-from laundry_service.database import Database
-from laundry_service.outages import is_contention
+from laundry_service.storage.database import Database
+from laundry_service.storage.outages import is_contention
 from monitoring.fault_detection import FaultDetector
 from monitoring.machine import Contact, MachineKey, Outcome, Report, Via
 from monitoring.repository.machines import LockedMachine, lock_machines

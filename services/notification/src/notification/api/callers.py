@@ -4,7 +4,8 @@ from typing import Annotated, cast
 
 from fastapi import Depends, Header
 
-from laundry_service.auth import Principal, require
+from laundry_service.auth.callers import require
+from laundry_service.auth.principal import Principal
 from notification.model import KIND_FOR, Reader, Role
 
 User = Annotated[Principal, Depends(require("owner", "customer"))]

@@ -6,19 +6,18 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 
-from laundry_service.auth import Principal
-from laundry_service.database import Database
-from laundry_service.problems import Problem
+from laundry_service.auth.principal import Principal
+from laundry_service.http.problems import Problem
 from notification.api.callers import AcceptLanguage, User, role_of
 from notification.api.keyed_locks import KeyedLocks
 from notification.model import Device
-from notification.repository import devices
 from notification.schemas import DeviceIn, DeviceOut, DeviceToken, Token
+from notification.service.device_registry import DeviceRegistry
 from notification.texts import language_of
 
 
-def devices_router(database: Database, *, at_most: int) -> APIRouter:
-    """Make the endpoints. A user has ``at_most`` devices."""
+def devices_router(registry: DeviceRegistry) -> APIRouter:
+    """Make the endpoints."""
     router = APIRouter(prefix="/devices", tags=["devices"])
     locks = KeyedLocks()
 
@@ -40,11 +39,9 @@ def devices_router(database: Database, *, at_most: int) -> APIRouter:
             language=language_of(accept_language),
             branches=tuple(sorted(user.branches)) if user.role == "owner" else (),
         )
-        async with _alone(asked.token, user), database.transaction() as session:
-            new = await devices.register_device(session, device, at_most=at_most)
-            if user.role == "owner":
-                await devices.record_owner_seen(session, user.sub, user.branches)
-        response.status_code = 201 if new else 200
+        async with _alone(asked.token, user):
+            is_new = await registry.register(device)
+        response.status_code = 201 if is_new else 200
         return DeviceOut(
             token=device.token,
             platform=device.platform,
@@ -60,7 +57,7 @@ def devices_router(database: Database, *, at_most: int) -> APIRouter:
         named = asked.token if asked is not None else token
         if named is None:
             raise Problem(422, "token-needed", 'Name the device: {"token": "..."} or ?token=...')
-        async with _alone(named, user), database.transaction() as session:
-            await devices.delete_device(session, token=named, user_id=user.sub)
+        async with _alone(named, user):
+            await registry.unregister(named, user.sub)
 
     return router

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 
-from laundry_service.problems import Problem
+from laundry_service.http.problems import Problem
 
 WAIT_S = 10.0
 MAX_WAITING = 100

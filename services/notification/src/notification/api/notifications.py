@@ -5,25 +5,22 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query, Request
 
-from laundry_service.auth import Principal
-from laundry_service.database import Database
-from laundry_service.streams import CONNECTED, EVENT_STREAM, Changes, EventStream, Subscription
+from laundry_service.storage.database import Database
+from laundry_service.streams.changes import Changes
+from laundry_service.streams.response import CONNECTED, EVENT_STREAM, EventStream
+from laundry_service.streams.subscription import Subscription
 from notification.api.callers import AcceptLanguage, User, reader_of
 from notification.model import Kind
-from notification.repository import devices, history
+from notification.repository import history
 from notification.schemas import NotificationOut, NotificationPage
+from notification.service.device_registry import DeviceRegistry
 from notification.stream import offer_newest, topics_of
 from notification.texts import language_of
 
 
-def notifications_router(database: Database, changes: Changes) -> APIRouter:
+def notifications_router(database: Database, registry: DeviceRegistry, changes: Changes) -> APIRouter:
     """Make the endpoints."""
     router = APIRouter(prefix="/notifications", tags=["notifications"])
-
-    async def record_seen(user: Principal) -> None:
-        if user.role == "owner":
-            async with database.transaction() as session:
-                await devices.record_owner_seen(session, user.sub, user.branches)
 
     @router.get("")
     async def list_notifications(
@@ -34,8 +31,8 @@ def notifications_router(database: Database, changes: Changes) -> APIRouter:
         accept_language: AcceptLanguage = None,
     ) -> NotificationPage:
         """Read the caller's own notifications, newest first."""
-        await record_seen(user)
         reader = reader_of(user)
+        await registry.record_seen(reader)
         if kind is not None and kind != reader.kind:
             return NotificationPage(items=[], next_cursor=None)
         before = None if cursor is None else str(cursor)
@@ -50,8 +47,8 @@ def notifications_router(database: Database, changes: Changes) -> APIRouter:
     @router.get("/stream", response_class=EventStream, responses=EVENT_STREAM)
     async def stream(request: Request, user: User, accept_language: AcceptLanguage = None) -> EventStream:
         """Follow the caller's own notifications: `notification` for each new one and each new state."""
-        await record_seen(user)
         reader = reader_of(user)
+        await registry.record_seen(reader)
 
         async def opening(subscription: Subscription) -> None:
             await offer_newest(database, reader, subscription)

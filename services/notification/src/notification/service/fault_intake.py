@@ -15,11 +15,11 @@ import structlog
 from prometheus_client import Counter
 
 from laundry_events import EventMeta
-from laundry_events.errors import MalformedMessage, NotNow
+from laundry_events.errors import MalformedMessage, RequeueMessage
 from laundry_events.events import EquipmentFault
-from laundry_events.inbox import first_times
-from laundry_service.database import Database
-from laundry_service.outages import is_contention, is_outage
+from laundry_events.inbox import claim_each_once
+from laundry_service.storage.database import Database
+from laundry_service.storage.outages import is_contention, is_outage
 from notification.fault_texts import fault_texts
 from notification.model import Announcement
 from notification.repository import faults
@@ -61,7 +61,7 @@ class FaultIntake:
 
         Raises:
             MalformedMessage: it has text that cannot be stored.
-            NotNow: somebody else holds a row that it needs; nothing was stored.
+            RequeueMessage: somebody else holds a row that it needs; nothing was stored.
         """
         if any(isinstance(value, str) and "\0" in value for value in fault.model_dump().values()):
             raise MalformedMessage("a text of the fault has the character NUL")
@@ -118,13 +118,13 @@ class FaultIntake:
         self._separate = {each: until for each, until in self._separate.items() if until > now}
         self._separate[branch] = now + SEPARATE_FOR_S
         log.warning("a branch's faults wait for a row that somebody holds", branch=branch)
-        held_up = NotNow(f"a row that faults of {branch} need is held by somebody else")
+        held_up = RequeueMessage(f"a row that faults of {branch} need is held by somebody else")
         held_up.__cause__ = error
         return [held_up] * len(announcements)
 
     async def _store(self, announcements: Sequence[Announcement]) -> None:
         async with self._database.transaction() as session:
-            new = await first_times(session, CONSUMER, {each.event_id for each in announcements})
+            new = await claim_each_once(session, CONSUMER, {each.event_id for each in announcements})
             fresh = {each.event_id: each for each in announcements if each.event_id in new}
             repeated = {each.subject for each in announcements if each.event_id not in new}
             if fresh:

@@ -17,7 +17,7 @@ import structlog
 from prometheus_client import Counter, Gauge, Histogram
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from laundry_service.database import Database
+from laundry_service.storage.database import Database
 from notification.alert_grouping import AlertGroup, GroupedFault, GroupSummary, group_for, summarise
 from notification.fault_texts import group_texts
 from notification.fcm_outage import FcmOutage

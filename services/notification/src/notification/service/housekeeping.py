@@ -2,8 +2,8 @@
 
 import structlog
 
-from laundry_events.inbox import forget_old
-from laundry_service.database import Database
+from laundry_events.inbox import delete_expired as delete_expired_inbox
+from laundry_service.storage.database import Database
 from notification.repository.retention import Retention, delete_expired
 
 EVERY_S = 3600.0
@@ -23,5 +23,5 @@ class Housekeeping:
         """Delete what has expired by now."""
         async with self._database.transaction() as session:
             rows = await delete_expired(session, self._kept)
-            inbox = await forget_old(session)
+            inbox = await delete_expired_inbox(session)
         log.info("housekeeping", rows=rows, inbox=inbox)

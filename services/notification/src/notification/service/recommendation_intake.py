@@ -6,11 +6,11 @@ from zoneinfo import ZoneInfo
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from laundry_events import EventMeta, first_time
-from laundry_events.errors import NotNow
+from laundry_events import EventMeta, claim_once
+from laundry_events.errors import RequeueMessage
 from laundry_events.events import PreferenceCreated, PreferenceMatch
-from laundry_service.database import Database
-from laundry_service.outages import is_contention
+from laundry_service.storage.database import Database
+from laundry_service.storage.outages import is_contention
 from notification.model import Announcement
 from notification.repository import deliveries, devices, history
 from notification.texts import match_texts
@@ -32,11 +32,11 @@ class RecommendationIntake:
         """Store one notification for each matched customer who does not have it yet.
 
         Raises:
-            NotNow: somebody else holds a row of one of them; nothing was stored.
+            RequeueMessage: somebody else holds a row of one of them; nothing was stored.
         """
         try:
             async with self._database.transaction() as session:
-                if not await first_time(session, CONSUMER, meta.id):
+                if not await claim_once(session, CONSUMER, meta.id):
                     return
                 added: dict[str, str] = {}
                 for group in _same_reasons(preference.matches):
@@ -46,7 +46,9 @@ class RecommendationIntake:
                 await self._queue_pushes(session, added)
         except DBAPIError as error:
             if is_contention(error):
-                raise NotNow("a row that this recommendation needs is held by somebody else") from error
+                raise RequeueMessage(
+                    "a row that this recommendation needs is held by somebody else"
+                ) from error
             raise
 
     async def _queue_pushes(self, session: AsyncSession, added: dict[str, str]) -> None:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 import structlog
 
-from laundry_service.database import Database
+from laundry_service.storage.database import Database
 from notification.model import Delivery
 from notification.push import RECOMMENDATION_BACKOFF, Push, Pusher, PushStatus
 from notification.repository import deliveries
