@@ -1,4 +1,4 @@
-"""The quantities that equipment measures: their units and the values that they can have. Pure rules.
+"""The metrics of equipment: their units and plausible ranges. Pure rules.
 
 A value that cannot be right is left out, with an issue that says so. The rest of its sample counts.
 """
@@ -31,7 +31,7 @@ class MetricReading:
 
 
 class Range(BaseModel):
-    """Values that a metric can have at all; outside, the sensor or the unit is wrong."""
+    """The plausible range of a metric; outside, the sensor or the unit is wrong."""
 
     model_config = ConfigDict(frozen=True)
 

@@ -200,7 +200,7 @@ class FaultDetector:
                 self._replace(replace(fault, alert_due_at=None, alerted_count=fault.count))
 
     def _replace(self, fault: Fault) -> None:
-        """Put a changed fault where it was."""
+        """Replace a fault by its changed version."""
         open_one = self.machine.faults.get(fault.details.key)
         if open_one is not None and open_one.id == fault.id:
             self.machine.faults[fault.details.key] = fault

@@ -1,4 +1,4 @@
-"""When equipment is faulty, and when it no longer is. Pure rules: no clock, no database, no framework.
+"""When equipment becomes faulty and when it recovers. Pure rules: no clock, no database, no framework.
 
 A fault is a reported code, a limit broken for a while, or a missed heartbeat (DD-02 DG-05). Each has a key:
 while a key is open the same trouble is the same fault, and it can only begin again once it has cleared. Codes
@@ -16,7 +16,7 @@ Side = Literal["max", "min"]
 
 @dataclass(frozen=True)
 class FaultKey:
-    """What makes two sightings the same fault: the code, or the metric and its side."""
+    """Identity of a fault: the code, or the metric and which of its limits."""
 
     cause: Cause
     key: str
@@ -47,7 +47,7 @@ class Limit:
 
     @property
     def key(self) -> FaultKey:
-        """The fault that breaking this limit makes."""
+        """The key of the fault raised by breaking this limit."""
         return FaultKey("limit", f"{self.metric}:{self.side}")
 
     def broken_by(self, value: float) -> bool:
@@ -61,7 +61,7 @@ class Limit:
 
 @dataclass(frozen=True)
 class Observation:
-    """What a sample says that matters to the rules."""
+    """The part of a sample that the rules need."""
 
     happened_at: datetime
     fault_code: str | None = None
@@ -216,5 +216,5 @@ def _evaluate_limits(
 
 
 def sorted_keys(keys: frozenset[FaultKey]) -> list[FaultKey]:
-    """Return keys in one order everywhere, so that rows are locked in one order too."""
+    """Return keys in a fixed order, so that rows are locked in a fixed order."""
     return sorted(keys, key=lambda key: (key.cause, key.key))

@@ -21,7 +21,7 @@ class MachineKey(NamedTuple):
 
 @dataclass(frozen=True)
 class Contact:
-    """How a machine was heard.
+    """How a machine's samples arrived.
 
     Attributes:
         token_branches: the branches of its own token; ``None`` if somebody else spoke for it.

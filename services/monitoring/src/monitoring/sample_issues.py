@@ -20,7 +20,7 @@ _DETAILS: dict[TakenAs, str] = {
 
 @dataclass(frozen=True)
 class SampleIssue:
-    """Something about one sample of a request.
+    """A problem with one sample of a request.
 
     Attributes:
         index: the sample's place in the request.

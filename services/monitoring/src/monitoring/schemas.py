@@ -19,7 +19,7 @@ Moment = Annotated[AwareDatetime, PlainSerializer(_rfc3339, return_type=str)]
 
 
 class SampleProblem(BaseModel):
-    """What is to be said of one sample of the request."""
+    """A remark on one sample of the request."""
 
     index: int
     code: str
@@ -32,7 +32,7 @@ class SampleProblem(BaseModel):
 
 
 class TelemetryTaken(BaseModel):
-    """What became of each sample; the three counts and what is refused add up to how many were sent."""
+    """The outcome per sample; the three counts and the refused ones add up to the number sent."""
 
     accepted: int
     duplicate: int

@@ -13,13 +13,13 @@ CLIENT_ID = "x-opt-mqtt-client-id"
 
 
 def equipment_of(meta: EventMeta) -> str:
-    """Return whom the broker let publish this: the last word of the routing key.
+    """Return the equipment that the broker let publish this: the last word of the routing key.
 
     A message that comes back from a retry queue or a redrive has the queue's name as its routing key; only
     then does the header count, which a device could otherwise set itself.
 
     Raises:
-        PermanentError: the routing key is no equipment's.
+        PermanentError: the routing key does not name equipment.
     """
     key = meta.routing_key
     if key == QUEUE:

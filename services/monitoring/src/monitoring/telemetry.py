@@ -52,7 +52,7 @@ def is_equipment_id(text: object) -> bool:
 
 
 class Sample(BaseModel):
-    """One look at one piece of equipment."""
+    """One sample of one piece of equipment."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 

@@ -1,6 +1,6 @@
 """When a sample happened, as far as its machine's clock can be trusted. Pure rules.
 
-A sample cannot come from the future, so it happened when it says or when it arrived, whichever is earlier.
+A sample cannot come from the future, so its time is the stated or the arrival time, whichever is earlier.
 One older than the newest known sample is either late or from a clock that was set back, and one alone does
 not tell which. A clock that was set back keeps running: samples that arrive in order for a minute, with none
 of the old time between them, set the machine's time from then on.
@@ -30,7 +30,7 @@ class Order(Enum):
 
 @dataclass(frozen=True)
 class Timeline:
-    """What is remembered of a machine's times.
+    """What is remembered about a machine's clock.
 
     Attributes:
         newest: when the newest sample happened.

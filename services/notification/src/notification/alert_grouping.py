@@ -26,7 +26,7 @@ class AlertGroup:
     """Faults that one alert on one phone tells.
 
     Attributes:
-        tag: by which the phone knows that an update replaces the alert.
+        tag: tells the phone which alert an update replaces.
         pushed_at: when it was last shown; ``None`` if it never was.
         pushes: how often it was shown.
     """
@@ -37,7 +37,7 @@ class AlertGroup:
     pushes: int = 0
 
     def is_open(self, now: datetime) -> bool:
-        """Whether a fault of now is told by updating this alert."""
+        """Whether a new fault is told by updating this alert."""
         if self.pushed_at is None:
             return True
         return now - self.pushed_at < JOIN_WITHIN and now - self.began_at < MAX_DURATION
@@ -75,7 +75,7 @@ def group_for(current: AlertGroup | None, *, tag: str, now: datetime) -> AlertGr
 
 @dataclass(frozen=True)
 class GroupedFault:
-    """One fault as an alert counts it.
+    """One fault, as counted in an alert.
 
     Attributes:
         count: faults that it stands for.
@@ -113,7 +113,7 @@ class GroupSummary:
 
     @property
     def listed(self) -> str:
-        """As many names as a push has room for, with commas."""
+        """As many names as fit into a push, comma-separated."""
         listed: list[str] = []
         room = MAX_NAMES_BYTES
         for name in self.names:
@@ -126,7 +126,7 @@ class GroupSummary:
 
 def summarise(faults: Sequence[GroupedFault]) -> GroupSummary:
     """Sum up the faults of a group, at least one, given oldest first."""
-    # What the phone has not been told of comes first: the list may be cut.
+    # Untold faults first: the list may be cut.
     newest_first = [
         fault for waiting in (True, False) for fault in reversed(faults) if fault.waiting is waiting
     ]

@@ -96,7 +96,7 @@ class FirebasePusher:
             return
         with contextlib.suppress(Exception):
             await self._service._async_client.aclose()
-        # The client closes itself with an event loop of its own, which must not run inside ours.
+        # The client closes itself on its own event loop, which must not run inside ours.
         await asyncio.to_thread(firebase_admin.delete_app, self._app)
         self._app = None
 

@@ -92,7 +92,7 @@ class Delivery:
 
     @property
     def push_data(self) -> dict[str, str]:
-        """What an app gets besides the text, to open the right page."""
+        """The data an app gets with the text, to open the right page."""
         return {
             "kind": self.kind,
             "event_id": self.event_id,

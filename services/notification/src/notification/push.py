@@ -1,7 +1,7 @@
 """What a push is, what FCM's answer means for it, and when to try again.
 
 The library's own retry is not used: its blocking send waits for ``Retry-After`` four times over and its
-asynchronous one gives up a 429 at once, and a fault has 15 s (DD-02 DG-05).
+asynchronous one gives up on a 429 at once, and a fault has 15 s (DD-02 DG-05).
 """
 
 import random
@@ -49,7 +49,7 @@ class PushResult:
     """What FCM's answer means.
 
     Attributes:
-        status: ``gone``: the token is dead; ``refused``: never to be taken; ``later``: try again.
+        status: ``gone``: the token is dead; ``refused``: will never be accepted; ``later``: try again.
         retry_after_s: how long FCM asks to wait.
     """
 
@@ -59,7 +59,7 @@ class PushResult:
 
 
 class Pusher(Protocol):
-    """Sends one push; never raises for what FCM or the network does."""
+    """Sends one push; never raises for FCM or network errors."""
 
     async def push(self, push: Push) -> PushResult:
         """Make one request."""

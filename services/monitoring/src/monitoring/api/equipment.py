@@ -67,10 +67,10 @@ def equipment_router(database: Database, changes: Changes, monitor: EquipmentMon
 
     @router.get("/stream", response_class=EventStream, responses=EVENT_STREAM)
     async def stream_equipment(request: Request, principal: Viewer, branches: Branches) -> EventStream:
-        """Send each piece of equipment when it appears, moves, becomes faulty or is well again.
+        """Stream each piece of equipment when it appears, moves, becomes faulty or recovers.
 
         `ready` comes at once, `equipment` with the whole state at each change, and `gone` with `id` and
-        `branch_id` when a branch has it no more: it moved or was retired.
+        `branch_id` when it leaves a branch: it moved or was retired.
         """
         return EventStream(request.app.state.streams, changes, principal, topics=branches)
 
@@ -78,7 +78,8 @@ def equipment_router(database: Database, changes: Changes, monitor: EquipmentMon
     async def show_equipment(
         equipment_id: str, principal: Viewer, branch_id: InBranch = None
     ) -> EquipmentDetail:
-        """Show one piece of equipment with its newest faults. A name that several branches use needs one."""
+        """Show one piece of equipment with its newest faults. A name used in several branches needs
+        `branch_id`."""
         async with database.session() as session:
             branches = await equipment.branches_with(session, equipment_id)
             key = MachineKey(_one_branch(principal, branches, branch_id), equipment_id)
@@ -93,7 +94,7 @@ def equipment_router(database: Database, changes: Changes, monitor: EquipmentMon
     async def retire_equipment(
         equipment_id: str, principal: Operator, branch_id: InBranch = None, reason: Reason = None
     ) -> None:
-        """Forget equipment that is gone: its silence is no fault. A new sample makes it known again."""
+        """Retire equipment: its silence is then not a fault. A new sample registers it again."""
         async with database.session() as session:
             branches = await equipment.branches_with(session, equipment_id)
         key = MachineKey(_one_branch(principal, branches, branch_id), equipment_id)
@@ -125,12 +126,12 @@ def _read_cursor(cursor: str) -> PageStart:
 
 
 def _unknown() -> Problem:
-    # The same answer for another branch's equipment: nobody can probe for names.
+    # The same answer for another branch's equipment, so that names cannot be probed.
     return Problem(404, "equipment-unknown", "Your branches have no such equipment.")
 
 
 def _one_branch(principal: Principal, branches: list[str], branch_id: str | None) -> str:
-    """Return the branch whose machine is meant."""
+    """Return the branch of the machine in question."""
     visible = [b for b in branches if principal.may_see_branch(b) and branch_id in (None, b)]
     if not visible:
         raise _unknown()

@@ -47,7 +47,7 @@ def _too_fast(wait_s: float) -> Problem:
 
 
 def _all_refused(refused: list[SampleIssue]) -> Problem:
-    """Say why nothing of a request was taken."""
+    """Make the problem for a request of which nothing was accepted."""
     first, codes = refused[0], {issue.code for issue in refused}
     status, headers = 422, {}
     if codes <= {"equipment-forbidden", "branch-forbidden"}:
@@ -75,7 +75,7 @@ def telemetry_router(intake: TelemetryIntake, limits: DeviceLimits, *, max_bytes
 
     @router.post("/telemetry", status_code=202, openapi_extra=_telemetry_body())
     async def take_telemetry(request: Request, principal: Sender) -> TelemetryTaken:
-        """Take 1 to 500 samples, each for itself. A device sends its own. 202 where any sample was taken."""
+        """Accept 1 to 500 samples, each on its own. A device sends only its own. 202 if any was accepted."""
         device = principal.sub if principal.role == "device" else None
         if device is not None and (wait_s := limits.wait_s(device)) > 0:
             raise _too_fast(wait_s)

@@ -15,7 +15,7 @@ from monitoring.tables import fault
 
 @dataclass(frozen=True)
 class OpenFaults:
-    """The open faults of one machine, and which of them may be over already."""
+    """The open faults of one machine, and which of them may already be over."""
 
     faults: dict[FaultKey, Fault] = field(default_factory=dict)
     unconfirmed: frozenset[FaultKey] = frozenset()
@@ -56,7 +56,7 @@ async def read_open(session: AsyncSession, keys: Collection[MachineKey]) -> dict
 
 @dataclass
 class FaultChanges:
-    """What is to be written of the faults of some machines, at one moment."""
+    """Pending changes to the faults of some machines."""
 
     now: datetime
     _new: list[dict[str, Any]] = field(default_factory=list)

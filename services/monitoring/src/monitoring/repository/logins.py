@@ -12,7 +12,7 @@ MAX_LOGINS = 16
 
 
 async def store_login(session: AsyncSession, login: DeviceLogin) -> None:
-    """Remember a login. A row that somebody holds is not waited for longer than a second.
+    """Store a login. A locked row is waited for at most a second.
 
     Raises:
         DBAPIError: somebody holds it (``lock_not_available``).
@@ -76,5 +76,5 @@ async def read_logins(session: AsyncSession, equipment_id: str) -> list[DeviceLo
         sa.select(mqtt_login.c.branches).where(mqtt_login.c.equipment_id == equipment_id)
     )
     branches = last.scalar_one_or_none()
-    # A login that the release before took.
+    # A login stored by the previous release.
     return [] if branches is None else [DeviceLogin(equipment_id, "", frozenset(branches), NEVER)]

@@ -67,7 +67,7 @@ def _machine(row: Any, found: OpenFaults) -> LockedMachine:
         code_at=row.code_at,
         unconfirmed=found.unconfirmed,
     )
-    # A row of the release before has only what its machine said.
+    # Rows of the previous release have only the time that the machine stated.
     newest = row.happened_at or row.recorded_at
     return LockedMachine(
         key=MachineKey(row.branch_id, row.id),
@@ -99,7 +99,7 @@ async def lock_machines(
     locked = {MachineKey(row.branch_id, row.id): row for row in rows}
     missing = sorted(set(wanted) - locked.keys())
     if kinds is not None and missing:
-        # Another transaction may be registering the same machine: that is awaited, but not for long.
+        # Another transaction may be registering the same machine: wait briefly for that.
         await session.execute(sa.text(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'"))
         new = [{"branch_id": key.branch_id, "id": key.equipment_id, "kind": kinds[key]} for key in missing]
         registered = await session.execute(

@@ -28,13 +28,13 @@ class SilentMachine:
 
 
 async def note_listening(session: AsyncSession, via: Sequence[Via], *, deaf_after: timedelta) -> bool:
-    """Note that samples can be heard by these ways now.
+    """Record that samples can currently arrive by these channels.
 
     If nobody has noted it for more than ``deaf_after``, listening starts over. The rows stay locked until the
     transaction ends.
 
     Returns:
-        false if another replica holds them: it is looking.
+        False if another replica holds them: it is checking.
     """
     await session.execute(
         insert(watch)

@@ -64,7 +64,7 @@ class DeviceLogins:
         try:
             logins = await self.of_client(equipment_id, client_id)
         except (DBAPIError, OSError, TimeoutError) as error:
-            # Without the database nothing can be known; to end every connection would help nobody.
+            # Without the database nothing is known; ending every connection would help nobody.
             log.warning("a login cannot be looked up", error=type(error).__name__)
             return True
         now = datetime.now(UTC)

@@ -47,8 +47,8 @@ class EquipmentMonitor:
         """Make a fault of each piece of equipment that fell silent; returns how many.
 
         Silence counts only while we could hear: after an outage of this service (or of the broker, for
-        equipment that speaks MQTT) every piece of equipment has the whole time again. One that is heard from
-        another branch with a token that names both has moved: it is forgotten here.
+        equipment that uses MQTT) every piece of equipment gets the full interval again. One that is heard
+        from another branch with a token that names both has moved: it is forgotten here.
         """
         settings = self._settings
         after = timedelta(seconds=settings.heartbeat_after_s)

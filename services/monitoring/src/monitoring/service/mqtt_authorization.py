@@ -19,7 +19,7 @@ Form = Mapping[str, str]
 
 
 class Logins(Protocol):
-    """Where logins are remembered."""
+    """Where logins are stored."""
 
     async def record(self, login: DeviceLogin) -> bool:
         """Remember a login; false if that is not possible just now."""
@@ -80,7 +80,7 @@ class MqttAuthorizer:
         if client_id == username:
             return True
         if chosen_by_broker(client_id):
-            # A machine may have a name that looks like it; whoever takes that on purpose is refused.
+            # A machine's name may look like that; choosing it deliberately is refused.
             return not await self._logins.equipment_exists(client_id)
         own, slash, words = client_id.partition("/")
         branch = words.partition("/")[0]

@@ -23,7 +23,7 @@ log = structlog.get_logger(__name__)
 
 
 class EquipmentBusy(Exception):
-    """Somebody holds the machine's row; the message is tried again."""
+    """The machine's row is locked; the message is retried."""
 
 
 @dataclass(frozen=True)

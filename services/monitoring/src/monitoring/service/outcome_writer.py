@@ -26,7 +26,7 @@ class OutcomeWriter:
     """Collects what one transaction comes to, of all machines that it holds, and writes it at once."""
 
     def __init__(self, session: AsyncSession, outbox: Outbox, *, now: datetime) -> None:
-        """Take the transaction and its moment."""
+        """Collect results for ``session`` at time ``now``."""
         self._session = session
         self._outbox = outbox
         self._now = now

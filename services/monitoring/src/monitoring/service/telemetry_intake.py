@@ -32,7 +32,7 @@ PROBLEMS = Counter("laundry_telemetry_problems", "What was to be said of samples
 
 @dataclass
 class IntakeResult:
-    """What became of the samples of one request."""
+    """The outcome of one request's samples."""
 
     accepted: int = 0
     duplicate: int = 0
@@ -74,7 +74,7 @@ class TelemetryIntake:
     """Safe in any number of replicas: a machine's row is held while its faults are detected."""
 
     def __init__(self, settings: Settings, database: Database, *, now: Clock = utc_now) -> None:
-        """Take the limits and the database. ``now`` is the clock that samples are held against."""
+        """Judge by these limits. ``now`` is the clock that samples are compared with."""
         self._settings = settings
         self._database = database
         self._outbox = Outbox(settings.service_name)
@@ -115,7 +115,7 @@ class TelemetryIntake:
         try:
             async with self._database.transaction() as session:
                 locked = await lock_machines(session, waiting, kinds)
-                # The rows are held: whoever was first is known, so the moment is taken now.
+                # The rows are locked, so the order is fixed; take the time now.
                 now = self.now()
                 fresh = await self._store(session, [each for key in locked for each in waiting[key]], done)
                 writer = OutcomeWriter(session, self._outbox, now=now)

@@ -30,7 +30,7 @@ def devices_router(registry: DeviceRegistry) -> APIRouter:
     async def register(
         asked: DeviceIn, user: User, response: Response, accept_language: AcceptLanguage = None
     ) -> DeviceOut:
-        """Register the caller's device. Again is fine: it renews the branches and the language."""
+        """Register the caller's device. Repeating it renews the branches and the language."""
         device = Device(
             token=asked.token,
             user_id=user.sub,
@@ -53,7 +53,7 @@ def devices_router(registry: DeviceRegistry) -> APIRouter:
     async def unregister(
         user: User, asked: DeviceToken | None = None, token: Annotated[Token | None, Query()] = None
     ) -> None:
-        """Forget the caller's device, named in the body or the query. One that is not his is left alone."""
+        """Unregister the caller's device, named in the body or the query. Somebody else's is left alone."""
         named = asked.token if asked is not None else token
         if named is None:
             raise Problem(422, "token-needed", 'Name the device: {"token": "..."} or ?token=...')

@@ -99,7 +99,7 @@ async def make_due_again(session: AsyncSession, alert: DueAlert) -> None:
 
 
 async def back_off(session: AsyncSession, alert: DueAlert, *, pause: timedelta, error: str | None) -> None:
-    """Let this phone wait after a try that failed."""
+    """Back off this phone after a failed try."""
     await session.execute(
         sa.update(fault_alerts)
         .where(*is_alert(alert))

@@ -1,4 +1,4 @@
-"""Pushes the faults that wait in the database: branches in turn, one alert for each phone and branch.
+"""Pushes the faults stored in the database: branches in turn, one alert per phone and branch.
 
 The alert's row is leased, the push is made, then its outcome is recorded. The leases of a process
 that dies expire; what it had pushed but not recorded is pushed again with the same tag, which the phone shows
@@ -51,7 +51,7 @@ class PreparedPush:
     """A push and what it tells.
 
     Attributes:
-        told: the faults that the phone has not been told of before.
+        told: the faults that are new to the phone.
         total: how many faults the alert counts.
     """
 

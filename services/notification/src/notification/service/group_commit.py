@@ -1,4 +1,4 @@
-"""One transaction for all that waits: a thousand messages cost a handful of commits, a lone one no delay."""
+"""Group commit: a thousand messages cost a handful of commits, and a single one is not delayed."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -9,13 +9,13 @@ Commit = Callable[[Sequence[T]], Awaitable[Sequence[BaseException | None]]]
 
 
 class GroupCommit(Generic[T]):
-    """Hands what was added while the last commit ran to the next one, lane by lane."""
+    """Batches what arrives during a commit into the next one, per lane."""
 
     def __init__(self, commit: Commit[T], *, at_most: int) -> None:
-        """Take what commits several items.
+        """Commit batches with ``commit``.
 
         Args:
-            commit: returns for each item, in order, the error that is its own; raises what is everybody's.
+            commit: returns each item's own error, in order; raises errors that concern all.
             at_most: items in one commit.
         """
         self._commit = commit
