@@ -68,12 +68,12 @@ def test_above_its_rate_a_devices_codes_are_taken_each_once_in_a_while() -> None
     moment = [0.0]
     limits = DeviceLimits(rate=20, burst=10, dead_letters_h=2, clock=lambda: moment[0])
     taken = limits.fault_codes_only("washer-1", _parsed(None, "E1", "E1", "E2", None)).samples
-    assert [look.sample.fault_code for look in taken] == ["E1", "E2"]
+    assert [each.sample.fault_code for each in taken] == ["E1", "E2"]
     assert not limits.fault_codes_only("washer-1", _parsed("E1", "E2", None)).samples
     assert limits.fault_codes_only("washer-2", _parsed("E1")).samples
     moment[0] = 61
     assert [
-        look.sample.fault_code for look in limits.fault_codes_only("washer-1", _parsed("E1")).samples
+        each.sample.fault_code for each in limits.fault_codes_only("washer-1", _parsed("E1")).samples
     ] == ["E1"]
     flood = limits.fault_codes_only("washer-1", _parsed(*(f"F{n}" for n in range(500)))).samples
     assert len(flood) <= 20

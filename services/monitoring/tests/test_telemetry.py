@@ -19,7 +19,7 @@ from monitoring.telemetry import InvalidTelemetry, ParsedTelemetry, is_equipment
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
-def look(equipment_id: Any = "washer-1", **changes: Any) -> dict[str, Any]:
+def a_sample(equipment_id: Any = "washer-1", **changes: Any) -> dict[str, Any]:
     return {
         "equipment_id": equipment_id,
         "branch_id": "b1",
@@ -45,7 +45,7 @@ def refused(raw: bytes) -> InvalidTelemetry:
 
 
 def test_a_good_sample_is_read_and_whole_numbers_are_fine() -> None:
-    parsed = read(body(look(metrics={"spin_rpm": 1200}, later_field=1)))
+    parsed = read(body(a_sample(metrics={"spin_rpm": 1200}, later_field=1)))
     [taken] = parsed.samples
     assert taken.sample.metrics == {"spin_rpm": 1200.0}
     assert taken.sample.fault_code is None
@@ -63,7 +63,7 @@ def test_what_is_no_json_is_malformed(raw: bytes) -> None:
 
 @pytest.mark.parametrize(
     "raw",
-    [b"[]", b"null", b"{}", b'{"samples": []}', b'{"samples": {}}', b"1", body(*[look()] * 501)],
+    [b"[]", b"null", b"{}", b'{"samples": []}', b'{"samples": {}}', b"1", body(*[a_sample()] * 501)],
 )
 def test_what_has_no_samples_is_refused(raw: bytes) -> None:
     error = refused(raw)
@@ -92,7 +92,7 @@ def test_what_has_no_samples_is_refused(raw: bytes) -> None:
     ],
 )
 def test_a_sample_that_nothing_can_be_made_of_is_refused_alone(changes: dict[str, Any]) -> None:
-    parsed = read(body(look(), look(**changes), 1, look("dryer-1")))  # type: ignore[arg-type]
+    parsed = read(body(a_sample(), a_sample(**changes), 1, a_sample("dryer-1")))  # type: ignore[arg-type]
     assert [taken.index for taken in parsed.samples] == [0, 3]
     assert [issue.index for issue in parsed.refused] == [1, 2]
     assert parsed.refused[0].detail.startswith("samples.1: ")
@@ -120,18 +120,18 @@ def test_a_sample_that_nothing_can_be_made_of_is_refused_alone(changes: dict[str
     ],
 )
 def test_a_code_is_taken_whatever_stands_beside_it(changes: dict[str, Any], word: str) -> None:
-    parsed = read(body(look("dryer-1"), look(fault_code="E21", **changes)))
+    parsed = read(body(a_sample("dryer-1"), a_sample(fault_code="E21", **changes)))
     assert [taken.sample.fault_code for taken in parsed.samples] == [None, "E21"]
     assert [(issue.index, issue.code) for issue in parsed.problems] == [(1, word)]
     assert parsed.samples[1].sample.metrics == {} or "metrics" not in changes
 
 
 def test_null_metrics_are_none_and_the_33rd_is_one_too_many() -> None:
-    assert not read(body(look(metrics=None))).problems
+    assert not read(body(a_sample(metrics=None))).problems
     many = {f"m{n}_s": 1 for n in range(33)}
-    [taken] = read(body(look(metrics=many))).samples
+    [taken] = read(body(a_sample(metrics=many))).samples
     assert len(taken.sample.metrics) == 0
-    words = {issue.code for issue in read(body(look(metrics=many))).problems}
+    words = {issue.code for issue in read(body(a_sample(metrics=many))).problems}
     assert words == {"too-many-metrics", "unknown-metric"}
 
 
@@ -178,17 +178,19 @@ def test_two_codes_stay_two(one: str, other: str) -> None:
     ],
 )
 def test_codes_as_machines_spell_them(said: Any, code: str) -> None:
-    [taken] = read(body(look(fault_code=said))).samples
+    [taken] = read(body(a_sample(fault_code=said))).samples
     assert taken.sample.fault_code == code
 
 
 def test_another_unit_is_left_out_with_the_name_to_send() -> None:
-    [issue] = read(body(look(), look(metrics={"temperature_fahrenheit": 160.0, "spin_rpm": 5}))).problems
+    [issue] = read(
+        body(a_sample(), a_sample(metrics={"temperature_fahrenheit": 160.0, "spin_rpm": 5}))
+    ).problems
     assert (issue.index, issue.code) == (1, "unknown-metric")
     assert "temperature_celsius" in issue.detail
-    [issue] = read(body(look(metrics={"happiness_percent": 60}))).problems
+    [issue] = read(body(a_sample(metrics={"happiness_percent": 60}))).problems
     assert "vibration_mm_s" in issue.detail
-    [issue] = read(body(look(metrics={"temperature_celsius": 900}))).problems
+    [issue] = read(body(a_sample(metrics={"temperature_celsius": 900}))).problems
     assert "300" in issue.detail
 
 
@@ -207,9 +209,11 @@ def test_any_json_is_answered_sample_by_sample(items: list[Any]) -> None:
     assert sorted(indices) == list(range(len(items)))
 
 
-@given(st.lists(st.dictionaries(st.sampled_from(sorted(look())), JSON, max_size=3), min_size=1, max_size=4))
+@given(
+    st.lists(st.dictionaries(st.sampled_from(sorted(a_sample())), JSON, max_size=3), min_size=1, max_size=4)
+)
 def test_a_code_of_a_machine_that_is_named_is_never_dropped(changes: list[dict[str, Any]]) -> None:
-    items = [{**look(), **change, "fault_code": f"E{n}"} for n, change in enumerate(changes)]
+    items = [{**a_sample(), **change, "fault_code": f"E{n}"} for n, change in enumerate(changes)]
     parsed = read(json.dumps({"samples": items}).encode())
     for n, item in enumerate(items):
         named = is_equipment_id(item["equipment_id"]) and re.fullmatch(

@@ -29,7 +29,7 @@ class DeviceLimits:
         dead_letters_h: int,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Take samples a second, samples at once, and dead letters an hour."""
+        """Allow ``rate`` samples a second, ``burst`` at once, and ``dead_letters_h`` dead letters an hour."""
         self._clock = clock
         self._samples = TokenBuckets(per_second=rate, burst=burst)
         self._dead_letters = TokenBuckets(per_second=dead_letters_h / 3600, burst=dead_letters_h)

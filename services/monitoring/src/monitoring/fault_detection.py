@@ -33,7 +33,7 @@ class FaultDetector:
     def __init__(
         self, machine: MachineState, policy: DetectionPolicy, now: datetime, new_id: Callable[[], str]
     ) -> None:
-        """Take what is remembered; ``now`` is when its samples arrived."""
+        """Start from what is remembered; ``now`` is when the machine's samples arrived."""
         self.machine = machine
         self.outcome = Outcome()
         self._policy = policy

@@ -27,7 +27,7 @@ class SampleProblem(BaseModel):
 
     @classmethod
     def of_all(cls, issues: Sequence[SampleIssue]) -> list[Self]:
-        """Show issues of samples."""
+        """Make the remarks on a request's samples."""
         return [cls(index=issue.index, code=issue.code, detail=issue.detail) for issue in issues]
 
 
@@ -78,7 +78,7 @@ class FaultView(BaseModel):
 
     @classmethod
     def of(cls, fault: StoredFault) -> Self:
-        """Show a fault."""
+        """Make the view of a stored fault."""
         return cls(
             id=fault.id,
             cause=fault.cause,
@@ -112,7 +112,7 @@ class EquipmentView(BaseModel):
 
     @classmethod
     def of(cls, equipment: StoredEquipment) -> Self:
-        """Show a piece of equipment."""
+        """Make the view of stored equipment."""
         return cls(
             id=equipment.key.equipment_id,
             branch_id=equipment.key.branch_id,

@@ -56,7 +56,7 @@ def client_of(meta: EventMeta) -> str | None:
 
 
 def subscribe(consumer: EventConsumer, intake: MqttIntake, *, prefetch: int) -> None:
-    """Take samples from the queue."""
+    """Subscribe to ``telemetry.reported``, where MQTT messages arrive."""
 
     @consumer.on_raw(QUEUE, prefetch=prefetch)
     async def take_samples(body: bytes, meta: EventMeta) -> None:

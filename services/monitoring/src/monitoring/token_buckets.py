@@ -22,7 +22,7 @@ class TokenBuckets:
     """The buckets of all devices. A device that has not been heard for long has a full one."""
 
     def __init__(self, *, per_second: float, burst: float) -> None:
-        """Take how fast a bucket fills and how much it holds."""
+        """Refill each bucket by ``per_second``, up to ``burst``."""
         self._per_second = per_second
         self._burst = burst
         self._buckets: OrderedDict[str, Bucket] = OrderedDict()
@@ -33,7 +33,7 @@ class TokenBuckets:
         return 0.0 if left >= 1 else (1 - left) / self._per_second
 
     def spend(self, device: str, amount: float, now: float) -> None:
-        """Take from the bucket what was sent; nobody owes more than a bucket holds."""
+        """Take what was sent from the bucket; no device owes more than a bucket holds."""
         self._buckets[device] = Bucket(max(-self._burst, self._left(device, now) - amount), now)
         self._buckets.move_to_end(device)
         if len(self._buckets) > MAX_BUCKETS:

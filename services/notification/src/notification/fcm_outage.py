@@ -29,7 +29,7 @@ class FcmOutage:
     """
 
     def __init__(self, clock: Callable[[], float]) -> None:
-        """Take a monotonic clock, in seconds."""
+        """Measure pauses by ``clock``, which is monotonic and in seconds."""
         self._clock = clock
         self._owners: set[str] = set()
         self._branches: set[str] = set()

@@ -62,7 +62,7 @@ class Pusher(Protocol):
     """Sends one push; never raises for FCM or network errors."""
 
     async def push(self, push: Push) -> PushResult:
-        """Make one request."""
+        """Make one request and classify the answer."""
 
 
 @dataclass(frozen=True)

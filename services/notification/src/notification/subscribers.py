@@ -8,7 +8,7 @@ from notification.service.recommendation_sender import RecommendationSender
 
 
 def subscribe_faults(consumer: EventConsumer, intake: FaultIntake, *, prefetch: int) -> None:
-    """Subscribe to ``equipment.fault``."""
+    """Subscribe to ``equipment.fault``, the only queue of the ``faults`` process."""
 
     @consumer.on("equipment.fault", EquipmentFault, prefetch=prefetch)
     async def on_fault(event: EquipmentFault, meta: EventMeta) -> None:
@@ -18,7 +18,7 @@ def subscribe_faults(consumer: EventConsumer, intake: FaultIntake, *, prefetch: 
 def subscribe_preferences(
     consumer: EventConsumer, intake: RecommendationIntake, sender: RecommendationSender, *, prefetch: int
 ) -> None:
-    """Subscribe to ``preference.created``."""
+    """Subscribe to ``preference.created``; what it stores is sent at once."""
 
     @consumer.on("preference.created", PreferenceCreated, prefetch=prefetch)
     async def on_preference(event: PreferenceCreated, meta: EventMeta) -> None:

@@ -103,7 +103,7 @@ fault_alerts = sa.Table(
     sa.Column("leased_until", sa.DateTime(timezone=True)),
     sa.Column("failures", sa.Integer, nullable=False, server_default="0"),
     sa.Column("last_error", sa.Text),
-    # The burst that the phone shows now.
+    # The alert group that the phone shows now.
     sa.Column("tag", sa.Text),
     sa.Column("began_at", sa.DateTime(timezone=True)),
     sa.Column("pushed_at", sa.DateTime(timezone=True)),

@@ -1,4 +1,4 @@
-"""``POST /telemetry``."""
+"""``POST /telemetry``: samples in."""
 
 import math
 from collections.abc import Sequence
@@ -70,7 +70,7 @@ async def _body(request: Request, limit: int) -> bytes:
 
 
 def telemetry_router(intake: TelemetryIntake, limits: DeviceLimits, *, max_bytes: int) -> APIRouter:
-    """Make the endpoint."""
+    """Make the endpoint; a body has at most ``max_bytes``."""
     router = APIRouter(tags=["telemetry"])
 
     @router.post("/telemetry", status_code=202, openapi_extra=_telemetry_body())

@@ -43,7 +43,7 @@ class StoredFault:
 
     @classmethod
     def of(cls, row: Any) -> Self:
-        """Read a row."""
+        """Make it from a row with these columns."""
         return cls(**{name: getattr(row, name) for name in cls.__dataclass_fields__})
 
 

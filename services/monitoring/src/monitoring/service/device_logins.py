@@ -35,7 +35,7 @@ class DeviceLogins:
     """Logins in the database."""
 
     def __init__(self, database: Database, is_allowed: Callable[[Principal], bool]) -> None:
-        """Take the database and who says whether a token has been denied since."""
+        """Ask ``is_allowed`` whether a token has been denied since its login."""
         self._database = database
         self._is_allowed = is_allowed
 

@@ -25,7 +25,6 @@ class EquipmentMonitor:
     """Safe in any number of replicas: a machine's row is held while its faults are detected."""
 
     def __init__(self, settings: Settings, database: Database, *, now: Clock = utc_now) -> None:
-        """Take the settings and the database."""
         self._settings = settings
         self._database = database
         self._outbox = Outbox(settings.service_name)

@@ -37,7 +37,7 @@ class MqttAuthorizer:
     def __init__(
         self, *, vhost: str, exchange: str, logins: Logins, wait_s: Callable[[str], float] = lambda _: 0.0
     ) -> None:
-        """Take where telemetry goes, who remembers logins, and how long a device that sent too much waits."""
+        """Let devices publish to ``exchange``; ``wait_s`` says how long one above its rate has to wait."""
         self._vhost = vhost
         self._exchange = exchange
         self._logins = logins

@@ -1,4 +1,4 @@
-"""Takes a message that a device published by MQTT: its rate, its logins, then its samples."""
+"""Accepts a message that a device published by MQTT: checks its rate and its login, stores its samples."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -42,16 +42,15 @@ class DeviceMessage:
 
 
 class MqttIntake:
-    """Takes the good samples of a message; if any is refused, the message becomes a dead letter whole."""
+    """Accepts the good samples of a message; if any is refused, the whole message becomes a dead letter."""
 
     def __init__(self, intake: TelemetryIntake, logins: DeviceLogins, limits: DeviceLimits) -> None:
-        """Take where samples go, who logged in, and what one device may send."""
         self._intake = intake
         self._logins = logins
         self._limits = limits
 
     async def take(self, message: DeviceMessage) -> None:
-        """Take a message. A sample delivered twice is a duplicate like any other.
+        """Accept a message. A sample delivered twice is a duplicate like any other.
 
         Raises:
             PermanentError: samples of it were refused.

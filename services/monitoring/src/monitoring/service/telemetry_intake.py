@@ -1,4 +1,4 @@
-"""Takes samples: stores them, detects faults, and writes all of a machine in one transaction."""
+"""Accepts samples: stores them and detects faults, all of a machine in one transaction."""
 
 import asyncio
 from collections.abc import Collection, Mapping, Sequence

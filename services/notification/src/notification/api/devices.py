@@ -17,7 +17,7 @@ from notification.texts import language_of
 
 
 def devices_router(registry: DeviceRegistry) -> APIRouter:
-    """Make the endpoints."""
+    """Make the endpoints that register and forget devices."""
     router = APIRouter(prefix="/devices", tags=["devices"])
     locks = KeyedLocks()
 

@@ -19,7 +19,7 @@ from notification.texts import language_of
 
 
 def notifications_router(database: Database, registry: DeviceRegistry, changes: Changes) -> APIRouter:
-    """Make the endpoints."""
+    """Make the endpoints that list and follow notifications."""
     router = APIRouter(prefix="/notifications", tags=["notifications"])
 
     @router.get("")

@@ -44,7 +44,7 @@ class FaultIntake:
     def __init__(
         self, database: Database, *, zone: ZoneInfo, owner_known: timedelta, wake: Callable[[], None]
     ) -> None:
-        """Take the zone of the times in texts, how long owners are remembered, and what wakes the sender."""
+        """Word times in ``zone``; remember owners for ``owner_known``; call ``wake`` after each commit."""
         self._database = database
         self._zone = zone
         self._owner_known = owner_known

@@ -81,7 +81,7 @@ class FaultSender(PushLoop[DueAlert]):
         per_branch: int,
         zone: ZoneInfo,
     ) -> None:
-        """Take how to push, how long that may take, and how many at once, in all and of one branch."""
+        """Push ``at_once`` at most, ``per_branch`` of one branch; one push takes ``attempt_s`` at most."""
         super().__init__(
             "fault-sender",
             waiting="faults wait for the database",

@@ -15,7 +15,6 @@ class Housekeeping:
     """Does no harm if several replicas do it at once."""
 
     def __init__(self, database: Database, kept: Retention) -> None:
-        """Take how long things are kept."""
         self._database = database
         self._kept = kept
 

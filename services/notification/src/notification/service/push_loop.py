@@ -19,13 +19,13 @@ log = structlog.get_logger(__name__)
 
 
 class PushLoop(ABC, Generic[T]):
-    """Starts pushes in turns. What they are for stays leased in the database until their outcome is recorded.
+    """Starts pushes in turns; each stays leased in the database until its outcome is recorded.
 
     A push that fails itself is logged: its lease expires, and it is made again.
     """
 
     def __init__(self, name: str, *, waiting: str, failed: str, push_waiting: str, push_failed: str) -> None:
-        """Take what the log says of turns and pushes that wait for the database, or fail."""
+        """Name the task, and what the log says of turns and pushes that wait for the database, or fail."""
         self._task = BackgroundTask(
             name,
             self._turn,

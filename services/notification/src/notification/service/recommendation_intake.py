@@ -23,7 +23,7 @@ class RecommendationIntake:
     """Stores recommendations and queues their pushes, which ``RecommendationSender`` makes."""
 
     def __init__(self, database: Database, *, pushes_per_day: int, zone: ZoneInfo) -> None:
-        """Take how many a customer's phone shows a day, and where that day begins."""
+        """Show a customer ``pushes_per_day`` at most; the day begins in ``zone``."""
         self._database = database
         self._pushes_per_day = pushes_per_day
         self._zone = zone

@@ -30,7 +30,7 @@ class RecommendationSender(PushLoop[Delivery]):
     def __init__(
         self, database: Database, pusher: Pusher, *, per_second: float, attempts: int, attempt_s: float
     ) -> None:
-        """Take how to push, how fast, and how often to try."""
+        """Start ``per_second`` pushes, and try each up to ``attempts`` times of ``attempt_s`` at most."""
         super().__init__(
             "match-sender",
             waiting="recommendations wait for the database",
