@@ -8,7 +8,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 # These move into the rooms next; the list only becomes shorter.
-NOT_YET = {"mlops", "monitoring", "notification"}
+NOT_YET = {"mlops"}
 SERVICES = {
     path.parents[2].name: path.parent
     for path in ROOT.glob("services/*/src/*/app.py")

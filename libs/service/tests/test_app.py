@@ -1,5 +1,8 @@
 """What a service says of its broker."""
 
+import subprocess
+import sys
+
 import httpx
 
 from laundry_events import Publisher
@@ -33,3 +36,24 @@ async def test_a_broker_with_an_alarm_is_told_and_takes_nobody_out_of_service() 
         answer = await client.get("/readyz")
     assert answer.status_code == 200
     assert answer.json()["checks"] == {"publisher": "ok", "publishing": "failed"}
+
+
+def test_a_service_that_consumes_nothing_does_not_load_faststream() -> None:
+    program = """
+import sys
+from laundry_service.app import make_app
+from laundry_service.messaging.wiring import Messaging
+from laundry_service.settings import ServiceSettings
+
+nowhere = "http://127.0.0.1:9/"
+settings = ServiceSettings(service_name="tests", amqp_url=nowhere, jwks_url=nowhere, jwt_issuer="tests")
+messaging = Messaging(settings, service="tests", version="1")
+make_app(settings, title="Tests", version="1", description="", messaging=messaging)
+print("faststream" in sys.modules)
+messaging.consumer
+print("faststream" in sys.modules)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], check=True, capture_output=True, text=True, timeout=60
+    )
+    assert [line for line in done.stdout.split() if line in {"True", "False"}] == ["False", "True"]

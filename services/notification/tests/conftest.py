@@ -139,7 +139,7 @@ class World:
         return items
 
     async def count(self, table: sa.Table, *conditions: sa.ColumnElement[bool]) -> int:
-        """Count rows."""
+        """Count the rows that meet the conditions."""
         async with self.database.session() as session:
             found = await session.execute(sa.select(sa.func.count()).select_from(table).where(*conditions))
             return found.scalar_one()
@@ -219,7 +219,7 @@ async def world(
     publisher: Publisher,
     tuned: dict[str, Any],
 ) -> AsyncIterator[World]:
-    """Both processes, consuming."""
+    """The service's two processes, both consuming."""
     settings = make_settings(amqp_url=messaging.amqp_url, **tuned)
     async with serving(create_app(settings)) as http, serving(create_faults_app(settings)):
         for queue in ("equipment.fault", "preference.created"):

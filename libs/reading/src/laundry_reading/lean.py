@@ -57,5 +57,5 @@ class Lean:
 
     @property
     def pixels(self) -> int:
-        """Width x height."""
+        """How many pixels the picture has: width times height."""
         return self.width * self.height

@@ -14,7 +14,7 @@ import onnxruntime as ort
 
 from laundry_reading.preprocess import PREPROCESS_VERSION, decode_for_model
 from laundry_reading.priors import BranchPriors
-from laundry_reading.several import count_garments, parts_of
+from laundry_reading.several import count_garments, crops_of
 
 Floats = npt.NDArray[np.float32]
 
@@ -155,7 +155,7 @@ class Model:
             larger: the same photo, decoded to twice the size that the model reads, [2 s, 2 s, 3].
         """
         # One by one: on one thread a batch is no faster, and needs more memory.
-        seen = [self.predict_all(part[np.newaxis]) for part in parts_of(larger, self.input_size)]
+        seen = [self.predict_all(crop[np.newaxis]) for crop in crops_of(larger, self.input_size)]
         probs = self.priors.applied(np.concatenate([each.probs for each in seen]), branch_id)
         found = count_garments(probs, np.concatenate([each.several for each in seen]))
         labels = [Label(self.labels[f.index], round(f.confidence, 4), f.count) for f in found]

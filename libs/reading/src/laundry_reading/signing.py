@@ -139,7 +139,7 @@ class SigningKey:
 
     @property
     def public(self) -> PublicKey:
-        """The other half."""
+        """The public key that checks what this key signs."""
         return PublicKey(self._key.public_key().public_bytes_raw())
 
     def seal(self, manifest: Manifest, purpose: Purpose) -> bytes:

@@ -43,7 +43,7 @@ def main() -> None:
 
 
 def message(told: dict[str, Any], *parts: bytes) -> bytes:
-    """Write a message."""
+    """Frame a message: its length, JSON, and the binary parts that it names."""
     text = json.dumps(told | {"parts": [len(part) for part in parts]}).encode()
     return b"".join([struct.pack(">I", len(text)), text, *parts])
 

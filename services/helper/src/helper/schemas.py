@@ -78,7 +78,7 @@ class TaskBody(BaseModel):
 
     @classmethod
     def of(cls, task: Task) -> Self:
-        """Show a task."""
+        """Make the body of a task; keys of stored objects are left out."""
         photo, reading, confirmation = task.photo, task.reading, task.confirmation
         return cls(
             id=task.id,

@@ -1,4 +1,4 @@
-"""Puts the service's two processes together.
+"""Builds the apps of the service's two processes.
 
 ``api``: HTTP, recommendations and their pushes. ``faults``: nothing but ``equipment.fault``, so that nothing
 else can delay a fault (DD-02 §4.4.2.2.1: a queue of its own for the event that is urgent).
@@ -16,15 +16,19 @@ from laundry_service.messaging.wiring import Messaging
 from laundry_service.settings import version_of
 from laundry_service.storage.database import Database
 from laundry_service.streams.changes import Changes
-from notification.api import devices_router, history_router
-from notification.fault_sender import FaultSender
-from notification.faults import FaultAlerts
+from notification.api.devices import devices_router
+from notification.api.notifications import notifications_router
 from notification.fcm import FirebasePusher
-from notification.housekeeping import EVERY_S, Housekeeping
-from notification.matches import Matches, MatchSender
+from notification.repository.retention import Retention
+from notification.service.device_registry import DeviceRegistry
+from notification.service.fault_intake import FaultIntake
+from notification.service.fault_sender import FaultSender
+from notification.service.housekeeping import EVERY_S, Housekeeping
+from notification.service.recommendation_intake import RecommendationIntake
+from notification.service.recommendation_sender import RecommendationSender
 from notification.settings import Settings
 from notification.stream import changed_notifications, ids_of
-from notification.subscribers import subscribe_faults, subscribe_matches
+from notification.subscribers import subscribe_faults, subscribe_preferences
 from notification.tables import CHANGES_CHANNEL
 
 SERVICE = "notification"
@@ -59,21 +63,22 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     changes = Changes(database.url, CHANGES_CHANNEL, changed_notifications(database), keys=ids_of)
     pusher = _pusher(settings)
-    sender = MatchSender(
+    sender = RecommendationSender(
         database,
         pusher,
         per_second=settings.match_pushes_per_second,
         attempts=settings.match_push_attempts,
         attempt_s=settings.fcm_attempt_timeout_s,
     )
-    matches = Matches(database, pushes_per_day=settings.match_pushes_per_day, zone=zone)
-    subscribe_matches(messaging.consumer, matches, sender, prefetch=settings.match_prefetch)
-    housekeeping = Housekeeping(
-        database,
+    intake = RecommendationIntake(database, pushes_per_day=settings.match_pushes_per_day, zone=zone)
+    subscribe_preferences(messaging.consumer, intake, sender, prefetch=settings.match_prefetch)
+    kept = Retention(
         history=timedelta(days=settings.history_days),
         stale_device=timedelta(days=settings.device_stale_days),
         owner_known=timedelta(days=settings.owner_known_days),
     )
+    housekeeping = Housekeeping(database, kept)
+    registry = DeviceRegistry(database, max_devices=settings.max_devices_per_user)
     return make_app(
         settings,
         title="Notification",
@@ -89,14 +94,14 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             Periodic("housekeeping", housekeeping.tidy, every_s=EVERY_S, at_once=False),
         ],
         routers=[
-            devices_router(database, at_most=settings.max_devices_per_user),
-            history_router(database, changes),
+            devices_router(registry),
+            notifications_router(database, registry, changes),
         ],
     )
 
 
 def create_faults_app(settings: Settings | None = None) -> FastAPI:
-    """Make the ``faults`` process: probes, the one consumer, and who pushes what it stored."""
+    """Make the ``faults`` process: probes, the one consumer, and the sender of what it stored."""
     settings = settings or Settings()
     zone = ZoneInfo(settings.time_zone)
     database = _database(settings)
@@ -116,10 +121,10 @@ def create_faults_app(settings: Settings | None = None) -> FastAPI:
         per_branch=settings.fault_pushes_per_branch,
         zone=zone,
     )
-    alerts = FaultAlerts(
+    intake = FaultIntake(
         database, zone=zone, owner_known=timedelta(days=settings.owner_known_days), wake=sender.wake
     )
-    subscribe_faults(messaging.consumer, alerts, prefetch=settings.fault_prefetch)
+    subscribe_faults(messaging.consumer, intake, prefetch=settings.fault_prefetch)
     return make_app(
         settings,
         title="Notification: faults",

@@ -38,7 +38,7 @@ class DeviceToken(RequestBody):
 
 
 class DeviceOut(BaseModel):
-    """A registered device."""
+    """A registered device, with the language and the branches of its pushes."""
 
     token: str
     platform: Platform

@@ -80,7 +80,7 @@ class Store:
         return self._opened
 
     async def close(self) -> None:
-        """Close the pool."""
+        """Close the pool, within ``CONNECT_S``."""
         if self._opened is not None:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(CONNECT_S):
@@ -91,7 +91,7 @@ class Store:
         return bool(await self._value("SELECT 1") == 1)
 
     async def audit(self) -> TableAudit:
-        """Return the audit."""
+        """Return the audit of dead letters, on this pool."""
         return TableAudit(await self._pool())
 
     async def audit_head(self) -> Any:
@@ -160,7 +160,7 @@ class Store:
         return [_job(row) for row in await self._rows(NEWEST, limit)]
 
     async def job(self, id_: UUID) -> Job | None:
-        """Find one."""
+        """Return a job, None if there is none with this id."""
         rows = await self._rows(JOB + "WHERE id = $1", id_)
         return _job(rows[0]) if rows else None
 

@@ -22,7 +22,6 @@ class JobChanges:
     """Looks twice a second at what is followed; a part of the app. A topic is a job's id."""
 
     def __init__(self, store: Store) -> None:
-        """Take the store."""
         self._store = store
         self._audience = Audience()
         self._last: dict[Hashable, JobOut] = {}
@@ -35,11 +34,11 @@ class JobChanges:
         )
 
     async def start(self) -> None:
-        """Start polling."""
+        """Poll the watched jobs in the background from now on."""
         await self._looking.start()
 
     async def stop(self) -> None:
-        """Stop looking."""
+        """Stop polling; listeners hear nothing more."""
         await self._looking.stop()
 
     @contextlib.contextmanager

@@ -68,7 +68,7 @@ class Proxy:
         )
 
     async def close(self) -> None:
-        """Close the connections."""
+        """Close the connections to the services."""
         await self._client.aclose()
         await self._stream_client.aclose()
 

@@ -69,7 +69,7 @@ def guard(op: Any) -> None:
 
 
 def drop(op: Any) -> None:
-    """Undo ``create``."""
+    """Remove the table, its triggers and their functions: the reverse of ``create``."""
     op.execute("DROP TABLE audit")
     for function in ("audit_chain()", "audit_refuse()", "audit_hash(text, bigint, text)"):
         op.execute(f"DROP FUNCTION {function}")

@@ -100,7 +100,7 @@ class Authenticator:
             await self._denied.start()
 
     async def stop(self) -> None:
-        """Stop fetching."""
+        """Stop refreshing; what was fetched last stays in use."""
         await self._keys.stop()
         if self._denied is not None:
             await self._denied.stop()

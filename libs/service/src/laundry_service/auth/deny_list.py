@@ -139,12 +139,12 @@ class DenyListFollower:
         self._following = BackgroundTask("deny list", self._follow, every_s=every_s)
 
     async def start(self) -> None:
-        """Start polling."""
+        """Poll the list in the background from now on."""
         AGE.set_function(lambda: time.monotonic() - self._confirmed_at)
         await self._begin()
 
     async def stop(self) -> None:
-        """Stop polling."""
+        """Stop polling; the last list stays in use."""
         await self._following.stop()
 
     async def known(self) -> bool:

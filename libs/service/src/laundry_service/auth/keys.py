@@ -80,7 +80,7 @@ class ProviderKeys:
         await self._renewal.start()
 
     async def stop(self) -> None:
-        """Stop fetching."""
+        """Cancel the refreshing and any fetch in progress."""
         await self._renewal.stop()
         if self._fetch is not None:
             self._fetch.cancel()

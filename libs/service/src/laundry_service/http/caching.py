@@ -12,7 +12,6 @@ class Caching:
     """ASGI middleware: ``no-store`` where an endpoint says nothing, ``Vary: Authorization`` everywhere."""
 
     def __init__(self, app: ASGIApp) -> None:
-        """Wrap an app."""
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -65,7 +65,6 @@ class ConnectionLimiter:
     """Tracks every connection of one server, and ends those that exceed a limit."""
 
     def __init__(self, settings: HttpSettings) -> None:
-        """Take the limits."""
         self.limits = settings
         self._open: dict[BoundedProtocol, None] = {}
         self._ending: dict[BoundedProtocol, None] = {}

@@ -72,7 +72,7 @@ class Problem(Exception):
 
 
 def problem_response(problem: Problem, instance: str | None = None) -> JSONResponse:
-    """Render a problem."""
+    """Render a problem as ``application/problem+json``, with the trace id of the request."""
     document: dict[str, Any] = {
         "type": f"urn:laundry:problem:{problem.code}",
         "title": HTTPStatus(problem.status).phrase,

@@ -166,7 +166,7 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        """Start the request."""
+        """Start the request, unless its head exceeds a limit."""
         size = sum(len(name) + len(value) + 4 for name, value in self.headers)
         if size > self.limits.http_header_bytes:
             raise self._too_large()

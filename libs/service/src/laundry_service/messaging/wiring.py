@@ -54,7 +54,7 @@ class Messaging:
 
     @cached_property
     def consumer(self) -> "EventConsumer":
-        """Registers subscribers."""
+        """Where a service registers its subscribers; made, with its connection, at first use."""
         from laundry_events import EventConsumer, make_broker  # noqa: PLC0415 - 20 MB of FastStream
         from laundry_service.messaging.lifecycle import ConsumerLifecycle  # noqa: PLC0415
         from laundry_service.messaging.signing import message_signer  # noqa: PLC0415

@@ -60,7 +60,7 @@ class Database:
         return True
 
     async def close(self) -> None:
-        """Close the pool."""
+        """Close every connection of the pool."""
         await self.engine.dispose()
 
 

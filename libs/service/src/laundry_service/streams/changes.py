@@ -52,7 +52,7 @@ class Audience:
         return bool(self._all) or topic in self._by_topic
 
     def add(self, subscription: Subscription) -> None:
-        """Add a listener."""
+        """Add a listener under each of its topics."""
         self._everybody.add(subscription)
         if subscription.topics is None:
             self._all.add(subscription)
@@ -61,7 +61,7 @@ class Audience:
             self._by_topic.setdefault(topic, set()).add(subscription)
 
     def remove(self, subscription: Subscription) -> None:
-        """Remove a listener."""
+        """Remove a listener; one that is not there is fine."""
         self._everybody.discard(subscription)
         self._all.discard(subscription)
         for topic in subscription.topics or ():
@@ -77,7 +77,7 @@ class Audience:
         return [*self._by_topic.get(change.topic, ()), *self._all]
 
     def everybody(self) -> list[Subscription]:
-        """Return all listeners."""
+        """Return all listeners, whatever their topics."""
         return list(self._everybody)
 
 
@@ -137,7 +137,7 @@ class Changes:
                 await self._tried.wait()
 
     async def stop(self) -> None:
-        """Stop listening."""
+        """Close the LISTEN connection and deliver nothing more."""
         if self._hearing is not None:
             self._hearing.cancel()
             await asyncio.gather(self._hearing, return_exceptions=True)

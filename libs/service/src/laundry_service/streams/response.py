@@ -103,7 +103,7 @@ class Streams:
         self._ending = asyncio.create_task(self._end_when_stopping(), name="streams-end")
 
     async def stop(self) -> None:
-        """End all streams."""
+        """End all streams; their clients come back to another replica."""
         self._end_all()
         await self._watching.stop()
         if self._ending is not None:
@@ -198,7 +198,7 @@ class EventStream(Response):
         self._opening = opening
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer."""
+        """Send the greeting, then each change, until the stream ends."""
         try:
             with (
                 self._streams.limiter.slot(self._holders()),

@@ -83,7 +83,7 @@ class Champion:
         await self._following.start()
 
     async def stop(self) -> None:
-        """Stop looking."""
+        """Stop following; the served model stays in service."""
         await self._following.stop()
 
     @property

@@ -52,7 +52,7 @@ class Presence:
         )
 
     async def start(self) -> None:
-        """Begin to tell."""
+        """Report in the background: now, on each change, and every ``every_s``."""
         self._told = None
         await self._telling.start()
 
@@ -66,7 +66,7 @@ class Presence:
                 await self._store.delete(self.serving().key)
 
     def serving(self) -> Serving:
-        """Describe this replica."""
+        """Return what this replica serves and refuses now."""
         served, refused = self._champion.served, self._champion.refused
         return Serving(
             replica=self._name,

@@ -67,7 +67,7 @@ class ShadowReader:
         await self._following.start()
 
     async def stop(self) -> None:
-        """Stop looking."""
+        """Stop checking for a shadow; the one that reads goes on until the process ends."""
         await self._following.stop()
 
     @property

@@ -12,7 +12,7 @@ from operations.schemas import AuditPage
 
 
 def audit_router(store: Store) -> APIRouter:
-    """Make ``/audit``."""
+    """Make the endpoint ``/audit``."""
     router = APIRouter(prefix="/audit", tags=["audit"])
 
     @router.get("")

@@ -80,7 +80,7 @@ def acts_router(store: Store, letters: LetterReader, runner: JobRunner) -> APIRo
 
 
 def jobs_router(store: Store, runner: JobRunner, changes: JobChanges) -> APIRouter:
-    """Make ``/jobs``."""
+    """Make the endpoints below ``/jobs``."""
     router = APIRouter(prefix="/jobs", tags=["jobs"])
 
     @router.get("")

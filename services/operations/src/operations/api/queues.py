@@ -15,7 +15,7 @@ from operations.schemas import QueueOut, QueuePage
 
 
 def queues_router(management: Management, ages: Ages) -> APIRouter:
-    """Make ``/queues``."""
+    """Make the endpoint ``/queues``."""
     router = APIRouter(prefix="/queues", tags=["queues"])
 
     @router.get("")

@@ -61,7 +61,7 @@ class JobRunner:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def wake(self) -> None:
-        """Look now."""
+        """Look for jobs now, without waiting for the next poll."""
         self._jobs.wake()
 
     async def _begin_jobs(self) -> None:

@@ -16,7 +16,7 @@ from search.schemas import Limit, MatchOut, MatchPage
 
 
 def matching_router(database: Database, changes: Changes, *, threshold: float) -> APIRouter:
-    """Make ``/branches/matching``."""
+    """Make the endpoints below ``/branches/matching``."""
     router = APIRouter(prefix="/branches/matching", tags=["matching"])
 
     @router.get("")

@@ -21,7 +21,7 @@ Branch = Annotated[BranchId, Path(description="The branch's id")]
 
 
 def preferences_router(database: Database, preferences: Preferences) -> APIRouter:
-    """Make ``/branches/{branch_id}/preferences``."""
+    """Make the endpoints below ``/branches/{branch_id}/preferences``."""
     router = APIRouter(prefix="/branches/{branch_id}/preferences", tags=["branches"])
 
     @router.post(

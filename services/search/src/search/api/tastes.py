@@ -13,7 +13,7 @@ from search.service.tastes import Tastes
 
 
 def tastes_router(database: Database, tastes: Tastes) -> APIRouter:
-    """Make ``/customers/me/preference``."""
+    """Make the endpoints of ``/customers/me/preference``."""
     router = APIRouter(prefix="/customers/me/preference", tags=["customers"])
 
     @router.put("")
