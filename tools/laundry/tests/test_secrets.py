@@ -8,7 +8,7 @@ from pathlib import Path
 
 from laundry.paths import StackPaths
 from laundry.stack import environment, secrets
-from laundry.stack.processes import SERVICES
+from laundry_catalogue import SERVICES
 from laundry_reading.signing import PublicKey, SigningKey
 from laundry_servers import files
 from laundry_servers.addresses import BrokerAddress, ObjectStoreAddress
@@ -41,7 +41,7 @@ def test_a_stack_from_before_models_were_signed_gets_a_key_and_keeps_its_passwor
 
 def test_only_mlops_gets_the_key_that_signs_models(tmp_path: Path) -> None:
     key = SigningKey.generate()
-    logins = {service.login: "postgresql://x" for service in SERVICES}
+    logins = {service.name: "postgresql://x" for service in SERVICES}
     around = environment.Surroundings(
         broker=BrokerAddress("amqp://a:b@h", ["amqp://a:b@h"], ["http://h"], "mqtt://h", "a", "b"),
         broker_passwords=logins,
@@ -54,7 +54,8 @@ def test_only_mlops_gets_the_key_that_signs_models(tmp_path: Path) -> None:
         service_urls={service.name: "http://h" for service in SERVICES},
     )
     for service in SERVICES:
-        given = environment.service_environment(service, service.name, 1, around)
+        process = service.processes[0]
+        given = environment.service_environment(service, process, process.name, 1, around)
         assert (key.text in given.values()) == (service.name == "mlops")
         trusted = key.public.text if service.name in ("mlops", "ai-consumer") else None
         assert given.get("LAUNDRY_MODEL_PUBLIC_KEYS") == trusted

@@ -1,4 +1,4 @@
-"""What is written down of a running stack, and the table of its processes."""
+"""What is written down of a running stack."""
 
 import os
 from pathlib import Path
@@ -6,9 +6,7 @@ from pathlib import Path
 import pytest
 
 from laundry.paths import StackPaths
-from laundry.stack import environment, state
-from laundry.stack.processes import SERVICES, broker_users, database_owners
-from laundry_events import topology
+from laundry.stack import state
 from laundry_servers import files
 from laundry_servers.errors import LaundryError
 
@@ -25,13 +23,3 @@ def test_a_reused_process_id_is_not_taken_for_the_supervisor(tmp_path: Path) -> 
     assert state.supervisor(paths) is None
     with pytest.raises(LaundryError, match="laundry up"):
         state.running_stack(paths)
-
-
-def test_the_table_of_processes_fits_the_topology() -> None:
-    assert topology.VHOST == environment.VHOST
-    assert topology.TELEMETRY_EXCHANGE == environment.TELEMETRY_EXCHANGE
-    assert set(broker_users()) == {service.name for service in topology.PLAN.services}
-    assert database_owners()["notification"] == "notification"
-    names = [name for service in SERVICES for name in service.process_names]
-    assert len(names) == len(set(names))
-    assert {"ai-consumer-1", "ai-consumer-2", "ai-consumer-3", "notification-faults"} <= set(names)

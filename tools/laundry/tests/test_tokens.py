@@ -17,9 +17,10 @@ from laundry.stack import environment
 from laundry_servers import identity as local
 from laundry_servers.deny_list import LocalDenyList
 from laundry_servers.identity import LocalIdentity
-from laundry_service.auth import Principal, claims
+from laundry_service.auth import claims
 from laundry_service.auth.deny_list import DenyList
-from laundry_service.limits import Allowance, LimitName, RateLimits
+from laundry_service.auth.principal import Principal
+from laundry_service.limits.rates import Allowance, LimitName, RateLimits
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from typing import Any
 import aio_pika
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 
-from laundry_events.topology import EVENTS_EXCHANGE, REQUEUE_EXCHANGE
+from laundry_events.plan import EVENTS_EXCHANGE, REQUEUE_EXCHANGE
 from laundry_lab.faults.control_branch import control_branch_rings
 from laundry_lab.faults.dead_letters import OWN, dead_letters
 from laundry_lab.faults.world import Fault, NotHere, Observation, World
