@@ -133,7 +133,7 @@ def test_commands_exist() -> None:
 def test_settings_and_metrics_exist() -> None:
     code = "\n".join(
         path.read_text(encoding="utf-8")
-        for pattern in ("*/*/src/**/*.py", "*/*/tests/*.py", "*.yml", "conftest.py", "deploy/**/*.yaml")
+        for pattern in ("*/*/src/**/*.py", "*/*/tests/**/*.py", "*.yml", "conftest.py", "deploy/**/*.yaml")
         for path in ROOT.glob(pattern)
     )
     fields = set(re.findall(r"^    (\w+): ", code, re.MULTILINE))
