@@ -92,14 +92,14 @@ train-setup: ## Make .venv-train, which has torch: for `make model` and for full
 model: setup train-setup ## Train the shipped model from scratch (DATA=folder of photos; two hours on 2 cores)
 	$(TRAIN)/bin/python -m laundry_training --data "$(DATA)" $(TRAIN_ARGS)
 
-contracts: setup ## Write event schemas, AsyncAPI and OpenAPI documents from the code
+contracts: setup ## Write what is made from the code: event schemas, API documents, Compose's and the chart's services
 	$(BIN)/python -m laundry_events.schemas
-	$(BIN)/python -m laundry.contracts
-	$(BIN)/python -m laundry.deploy.chart
+	$(BIN)/python -m laundry.generated
 
 lock: setup ## Resolve the dependencies again into requirements.lock
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
-	  --group dev pyproject.toml $(foreach p,$(PACKAGES),--no-emit-package $(shell sed -n 's/^name = "\(.*\)"/\1/p' $(p)/pyproject.toml)) \
+	  --group pyproject.toml:dev $(addsuffix /pyproject.toml,$(PACKAGES)) \
+	  $(foreach p,$(PACKAGES),--no-emit-package $(shell sed -n 's/^name = "\(.*\)"/\1/p' $(p)/pyproject.toml)) \
 	  -o requirements.lock
 
 train-lock: setup ## Resolve the dependencies of training again, with hashes

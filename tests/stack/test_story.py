@@ -16,7 +16,7 @@ from PIL import Image
 from laundry.demo.client import StoryFailed, until
 from laundry.demo.photos import sample_photos
 from laundry.demo.story import Story
-from laundry_events.topology import EVENTS_EXCHANGE
+from laundry_events.plan import EVENTS_EXCHANGE
 from tests.stack.conftest import laundry
 
 pytestmark = [pytest.mark.stack, pytest.mark.servers, pytest.mark.timeout(420)]

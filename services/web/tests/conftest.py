@@ -11,10 +11,11 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, expect
 
+from laundry_catalogue import proxied_services
 from laundry_testing.identity import FileIdentity
 from laundry_testing.serving import serving
 from web.app import create_app
-from web.settings import WebSettings
+from web.settings import ProxySettings, WebSettings
 
 from .browsers import ENGINES, Engines, Window, chromium_running
 from .fake_services import FakeServices
@@ -26,10 +27,9 @@ DESKTOP = {"width": 1280, "height": 800}
 EXPECTED_ON_CONSOLE = re.compile(r"Failed to load resource|net::ERR_")
 
 
-def settings_for(url: str, **changes: Any) -> WebSettings:
+def settings_for(url: str, **changes: Any) -> ProxySettings:
     """All services at one address."""
-    names = ("helper", "notification", "monitoring", "mlops", "search", "operations")
-    return WebSettings(**{f"{name}_url": url for name in names} | changes)
+    return WebSettings(**{service.url_key: url for service in proxied_services()} | changes)
 
 
 @pytest_asyncio.fixture(loop_scope="session")

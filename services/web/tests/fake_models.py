@@ -8,7 +8,7 @@ from fastapi import FastAPI
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from laundry_events import new_id
-from laundry_service.problems import Problem
+from laundry_service.http.problems import Problem
 
 Item = dict[str, Any]
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from fastapi import FastAPI, Request
 
-from laundry_service.problems import Problem
+from laundry_service.http.problems import Problem
 
 Item = dict[str, Any]
 ZERO = {"unacked": 0, "publish_rate": 0.0, "deliver_rate": 0.0, "oldest_age_s": 3.0, "waiting_for_retry": 1}

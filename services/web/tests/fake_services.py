@@ -14,7 +14,7 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 from PIL import Image, ImageDraw
 
 from laundry_events import new_id
-from laundry_service.problems import Problem, install_problems, problem_response
+from laundry_service.http.problems import Problem, install_problems, problem_response
 
 from .fake_models import FakeModels
 

@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from laundry_service.problems import Problem
+from laundry_service.http.problems import Problem
 from laundry_testing.identity import FileIdentity
 from laundry_testing.messaging import eventually
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Page, expect
 
-from laundry_service.problems import Problem
+from laundry_service.http.problems import Problem
 from laundry_testing.messaging import eventually
 
 from .conftest import OpenPage

@@ -18,9 +18,8 @@ from hypothesis import strategies as st
 
 from laundry.paths import StackPaths
 from laundry.stack import environment, secrets, state
-from laundry.stack.processes import SERVICES, broker_users, database_owners
 from laundry.stack.watch import LONGEST_DELAY_SECONDS, Watch
-from laundry_events import topology
+from laundry_catalogue import SERVICES
 from laundry_reading.signing import PublicKey, SigningKey
 from laundry_servers import choice, files, ports, rootfs
 from laundry_servers import given as given_servers
@@ -230,7 +229,7 @@ def test_a_stack_from_before_models_were_signed_gets_a_key_and_keeps_its_passwor
 
 def test_only_mlops_gets_the_key_that_signs_models(tmp_path: Path) -> None:
     key = SigningKey.generate()
-    logins = {service.login: "postgresql://x" for service in SERVICES}
+    logins = {service.name: "postgresql://x" for service in SERVICES}
     around = environment.Surroundings(
         broker=BrokerAddress("amqp://a:b@h", ["amqp://a:b@h"], ["http://h"], "mqtt://h", "a", "b"),
         broker_passwords=logins,
@@ -243,7 +242,8 @@ def test_only_mlops_gets_the_key_that_signs_models(tmp_path: Path) -> None:
         service_urls={service.name: "http://h" for service in SERVICES},
     )
     for service in SERVICES:
-        given = environment.service_environment(service, service.name, 1, around)
+        process = service.processes[0]
+        given = environment.service_environment(service, process, process.name, 1, around)
         assert (key.text in given.values()) == (service.name == "mlops")
         trusted = key.public.text if service.name in ("mlops", "ai-consumer") else None
         assert given.get("LAUNDRY_MODEL_PUBLIC_KEYS") == trusted
@@ -286,16 +286,6 @@ def test_a_reused_process_id_is_not_taken_for_the_supervisor(tmp_path: Path) -> 
     assert state.supervisor(paths) is None
     with pytest.raises(LaundryError, match="laundry up"):
         state.running_stack(paths)
-
-
-def test_the_table_of_processes_fits_the_topology() -> None:
-    assert topology.VHOST == environment.VHOST
-    assert topology.TELEMETRY_EXCHANGE == environment.TELEMETRY_EXCHANGE
-    assert set(broker_users()) == {service.name for service in topology.PLAN.services}
-    assert database_owners()["notification"] == "notification"
-    names = [name for service in SERVICES for name in service.process_names]
-    assert len(names) == len(set(names))
-    assert {"ai-consumer-1", "ai-consumer-2", "ai-consumer-3", "notification-faults"} <= set(names)
 
 
 BUILDER = """

@@ -22,9 +22,10 @@ from laundry_servers.deny_list import LocalDenyList
 from laundry_servers.errors import LaundryError
 from laundry_servers.fcm_app import make_app
 from laundry_servers.identity import AUDIENCE, ISSUER, LocalIdentity
-from laundry_service.auth import Principal, claims
+from laundry_service.auth import claims
 from laundry_service.auth.deny_list import DenyList
-from laundry_service.limits import Allowance, LimitName, RateLimits
+from laundry_service.auth.principal import Principal
+from laundry_service.limits.rates import Allowance, LimitName, RateLimits
 
 JWKS, DENIED = "/.well-known/jwks.json", "/.well-known/denied.json"
 

@@ -13,6 +13,7 @@ from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 
 from laundry_events import wire  # noqa: F401 - a test may look at what a stranger sent
 from laundry_events.definitions import definitions
+from laundry_events.plan import Plan
 from laundry_events.topology import PLAN
 from laundry_servers.addresses import BrokerAddress, amqp_url
 
@@ -52,11 +53,11 @@ class Messaging:
             yield channel
 
     @asynccontextmanager
-    async def user(self, service: str) -> AsyncIterator[str]:
+    async def user(self, service: str, plan: Plan = PLAN) -> AsyncIterator[str]:
         """Make a user with a service's own rights here, for a while; gives its address."""
         name, password = f"{service}-{self.vhost}", secrets.token_hex(16)
         document = definitions(
-            dict.fromkeys((each.name for each in PLAN.services), password), vhost=self.vhost
+            plan, dict.fromkeys((each.name for each in plan.services), password), vhost=self.vhost
         )
         own = {
             kind: [{**each, "user": name} for each in document[kind] if each["user"] == service]
@@ -114,10 +115,13 @@ class Messaging:
             return int(declared.declaration_result.consumer_count or 0)
 
 
-def apply_plan(broker: BrokerAddress, vhost: str) -> None:
-    """Declare the whole plan in a virtual host. Raises httpx.HTTPError."""
+def apply_plan(broker: BrokerAddress, vhost: str, plan: Plan = PLAN) -> None:
+    """Declare a whole plan in a virtual host. Raises httpx.HTTPError."""
     login = (broker.username, broker.password)
     answer = httpx.post(
-        f"{broker.management_url}/api/definitions", json=definitions(vhost=vhost), auth=login, timeout=30
+        f"{broker.management_url}/api/definitions",
+        json=definitions(plan, vhost=vhost),
+        auth=login,
+        timeout=30,
     )
     answer.raise_for_status()

@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
-from laundry_service.request_text import RequestBody
+from laundry_service.http.validation import RequestBody
 from mlops.repository import Row
 from mlops.runs import Kind, Status
 

@@ -12,7 +12,7 @@ _moment = sa.DateTime(timezone=True)
 equipment = sa.Table(
     "equipment",
     metadata,
-    # Two branches may call a machine by one name: they are two machines.
+    # Two branches may use the same name for different machines.
     sa.Column("branch_id", sa.Text, primary_key=True),
     sa.Column("id", sa.Text, primary_key=True),
     sa.Column("kind", sa.Text, nullable=False),
@@ -22,7 +22,7 @@ equipment = sa.Table(
     sa.Column("received_at", _moment),
     sa.Column("fault_code", sa.Text),
     sa.Column("metrics", JSONB, nullable=False, server_default="{}"),
-    # Any sample but a duplicate is a sign of life, also one that is late.
+    # Any sample except a duplicate is a sign of life, even a late one.
     sa.Column("heard_at", _moment, server_default=sa.func.now(), nullable=False),
     sa.Column("heard_via", sa.Text, nullable=False, server_default="http"),
     sa.Column("broken_since", JSONB, nullable=False, server_default="{}"),
@@ -41,7 +41,7 @@ equipment = sa.Table(
     sa.Index("equipment_heard_at", "heard_at"),
 )
 
-# A sample is known by its machine, moment and code: a clock that counts seconds says one moment twice.
+# Identity of a sample: machine, time and code; a clock with second resolution repeats times.
 sample = sa.Table(
     "sample",
     metadata,
@@ -95,7 +95,7 @@ sa.Index(
     fault.c.due_at,
     postgresql_where=sa.and_(fault.c.due_at.is_not(None), fault.c.cleared_at.is_(None)),
 )
-# The database itself refuses a second open fault of one trouble, whatever the replicas think.
+# The database enforces one open fault per trouble, whatever the replicas think.
 sa.Index(
     "fault_open_once",
     fault.c.branch_id,
@@ -106,7 +106,7 @@ sa.Index(
     postgresql_where=fault.c.cleared_at.is_(None),
 )
 
-# Since when samples could be heard by each way: silence while we were deaf is nobody's fault.
+# Since when each channel has been listening: silence while we were not does not count.
 watch = sa.Table(
     "watch",
     metadata,

@@ -99,11 +99,11 @@ fault_alerts = sa.Table(
     sa.Column("branch_id", sa.Text, primary_key=True),
     # Null while nothing waits.
     sa.Column("due_at", sa.DateTime(timezone=True)),
-    # Until then the process that took it is pushing it; one that died leaves it to the others.
+    # Lease: until then one process is pushing it; if that dies, others take over.
     sa.Column("leased_until", sa.DateTime(timezone=True)),
     sa.Column("failures", sa.Integer, nullable=False, server_default="0"),
     sa.Column("last_error", sa.Text),
-    # The burst that the phone shows now.
+    # The alert group that the phone shows now.
     sa.Column("tag", sa.Text),
     sa.Column("began_at", sa.DateTime(timezone=True)),
     sa.Column("pushed_at", sa.DateTime(timezone=True)),

@@ -16,7 +16,7 @@ from laundry_servers.errors import LaundryError
 
 INTERRUPTED = 130
 STACK, USE, BROKER, DEPLOY = "The stack", "Using it", "The broker", "Containers and clusters"
-LAB = "Measuring and breaking it"
+LAB, DEVELOP = "Measuring and breaking it", "Changing it"
 # Packages that are installed beside this one add their commands under this name.
 ENTRY_POINTS = "laundry.commands"
 # Where the lab is not installed, its commands say so.
@@ -30,6 +30,7 @@ LATE = {
     "topology": ("laundry.commands.topology", "app", BROKER),
     "audit": ("laundry.commands.audit", "app", USE),
     "dlq": ("laundry.commands.dead_letters", "app", BROKER),
+    "new": ("laundry.commands.new", "app", DEVELOP),
 }
 
 

@@ -3,7 +3,7 @@
 from fastapi import APIRouter
 from pydantic import BaseModel
 
-from laundry_service.database import Database
+from laundry_service.storage.database import Database
 from mlops import repository
 from mlops.api.models import Cursor, Limit, Operator
 from mlops.schemas import ExampleBody, ExamplePage

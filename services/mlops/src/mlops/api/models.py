@@ -11,11 +11,13 @@ from fastapi import Path as PathParam
 from laundry_reading.manifest import Manifest
 from laundry_service.audit.acts import Act, Actor, Reason
 from laundry_service.audit.writing import write as write_act
-from laundry_service.auth import Principal, require
-from laundry_service.database import Database
-from laundry_service.objectstore import ObjectStoreUnavailable
-from laundry_service.problems import Problem
-from laundry_service.streams import EVENT_STREAM, Changes, EventStream
+from laundry_service.auth.callers import require
+from laundry_service.auth.principal import Principal
+from laundry_service.http.problems import Problem
+from laundry_service.storage.database import Database
+from laundry_service.storage.object_store import ObjectStoreUnavailable
+from laundry_service.streams.changes import Changes
+from laundry_service.streams.response import EVENT_STREAM, EventStream
 from mlops import repository
 from mlops.full.requirements import Needs, say
 from mlops.schemas import (

@@ -15,11 +15,12 @@ from laundry_reading.manifest import Manifest
 from laundry_reading.replicas import Refused, Shadow, Shadowed
 from laundry_service.audit.acts import Act, Actor, Reason
 from laundry_service.audit.writing import write as write_act
-from laundry_service.auth import Principal, require
-from laundry_service.database import Database
-from laundry_service.objectstore import ObjectStoreUnavailable
-from laundry_service.problems import Problem
-from laundry_service.request_text import RequestBody
+from laundry_service.auth.callers import require
+from laundry_service.auth.principal import Principal
+from laundry_service.http.problems import Problem
+from laundry_service.http.validation import RequestBody
+from laundry_service.storage.database import Database
+from laundry_service.storage.object_store import ObjectStoreUnavailable
 from mlops import repository
 from mlops.replicas import Replicas
 from mlops.service.registry import BrokenModel, Registry

@@ -14,8 +14,8 @@ from laundry_learning.judging import figures
 from laundry_learning.sandbox.client import Looker, TooManyDeaths, Unseen
 from laundry_learning.sandbox.launcher import starter_of
 from laundry_reading.storage import MAX_MODEL_BYTES
-from laundry_service.database import Database
-from laundry_service.objectstore import ObjectMissing, ObjectStore, ObjectStoreUnavailable
+from laundry_service.storage.database import Database
+from laundry_service.storage.object_store import ObjectMissing, ObjectStore, ObjectStoreUnavailable
 from mlops.full.comparison import (
     Candidate,
     compete,

@@ -16,7 +16,7 @@ from laundry_learning.holdout import HeldOut, Kept
 from laundry_learning.sandbox.client import TooManyDeaths, Unseen
 from laundry_reading.photo import PhotoError
 from laundry_reading.preprocess import decode_for_model
-from laundry_service.objectstore import ObjectMissing
+from laundry_service.storage.object_store import ObjectMissing
 from mlops.jobs.training_set import Eyes
 from mlops.repository import Row
 from mlops.runs import RunError

@@ -13,8 +13,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from laundry_learning.curation import Care, Fate
 from laundry_learning.judging import Verdict
 from laundry_reading.manifest import Manifest
-from laundry_service.database import Database
-from laundry_service.objectstore import ObjectStoreUnavailable
+from laundry_service.storage.database import Database
+from laundry_service.storage.object_store import ObjectStoreUnavailable
 from mlops import repository
 from mlops.launching.launcher import BEGIN_ANEW
 from mlops.runs import BeginAnew, RunError

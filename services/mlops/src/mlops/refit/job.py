@@ -13,8 +13,8 @@ from laundry_learning.graph import replace_head, replace_priors
 from laundry_learning.judging import figures
 from laundry_learning.sandbox.launcher import starter_of
 from laundry_reading.model import Model
-from laundry_service.database import Database
-from laundry_service.objectstore import ObjectStore
+from laundry_service.storage.database import Database
+from laundry_service.storage.object_store import ObjectStore
 from mlops.jobs.champion import Champion, Groundwork, holdout_of, taught_by, words_of_careless
 from mlops.jobs.run import Run
 from mlops.jobs.training_set import Lesson

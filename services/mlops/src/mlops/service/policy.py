@@ -9,7 +9,7 @@ import structlog
 from prometheus_client import Gauge
 from sqlalchemy.exc import SQLAlchemyError
 
-from laundry_service.database import Database
+from laundry_service.storage.database import Database
 from mlops import repository
 from mlops.drift import BEFORE, RECENT, Drift, drift_of
 

@@ -14,7 +14,7 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
 from laundry_events.relay import plain_dsn
-from laundry_service.database import Database
+from laundry_service.storage.database import Database
 from mlops import repository
 from mlops.launching.launcher import Ended, Job, Launcher, LaunchError
 from mlops.repository import Row

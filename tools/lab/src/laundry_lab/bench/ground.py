@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from laundry_events.definitions import definitions
 from laundry_events.tables import create_inbox, create_outbox
+from laundry_events.topology import PLAN
 from laundry_lab.bench.stage import NotMeasured, Stage
 from laundry_servers import vhosts
 from laundry_servers.addresses import BrokerAddress, DatabaseAddress, amqp_url
@@ -79,7 +80,7 @@ def _administrator(stage: Stage) -> DatabaseAddress:
 def _apply_plan(stage: Stage, vhost: str) -> None:
     nodes = len(stage.document["amqp_urls"])
     with stage.broker.client() as client:
-        client.post("/api/definitions", json=definitions(vhost=vhost, nodes=nodes)).raise_for_status()
+        client.post("/api/definitions", json=definitions(PLAN, vhost=vhost, nodes=nodes)).raise_for_status()
 
 
 async def _make_tables(database_url: str) -> None:

@@ -5,13 +5,15 @@ from collections import defaultdict
 
 import aio_pika
 
-from laundry_events.topology import MAX_ATTEMPTS, RETRY_DELAYS_S, dead_queue
+from laundry_events.plan import dead_queue
+from laundry_events.topology import PLAN
 from laundry_lab.bench.figures import Figure, percentile
 from laundry_lab.bench.ground import Ground, own_ground
 from laundry_lab.bench.hands import hand
 from laundry_lab.bench.roles import QUEUE
 from laundry_lab.bench.stage import NotMeasured, Stage
 
+PLANNED = PLAN.queue(QUEUE)
 RATE, SECONDS = 20, 20
 GRACE_S = 20.0
 GROUP = f"Retry ladder, {RATE} failures/s"
@@ -37,7 +39,7 @@ async def measure(stage: Stage) -> list[Figure]:
     for identifier, attempt, _, at_ns in seen:
         attempts[identifier].setdefault(attempt, at_ns)
     found = []
-    for step, delay in enumerate(RETRY_DELAYS_S, 1):
+    for step, delay in enumerate(PLANNED.retry_delays_s, 1):
         late = [
             (tried[step + 1] - tried[step]) / 1e9 - delay
             for tried in attempts.values()
@@ -48,16 +50,16 @@ async def measure(stage: Stage) -> list[Figure]:
             Figure(GROUP, f"step of {delay} s: late p50", percentile(late, 0.5) * 1000, "ms", note=note),
             Figure(GROUP, f"step of {delay} s: late p99", percentile(late, 0.99) * 1000, "ms", 30),
         ]
-    wrong = sum(set(tried) != set(range(1, MAX_ATTEMPTS + 1)) for tried in attempts.values())
+    wrong = sum(set(tried) != set(range(1, PLANNED.max_attempts + 1)) for tried in attempts.values())
     return [
         *found,
-        Figure(GROUP, f"not tried {MAX_ATTEMPTS} times", wrong + number - len(attempts), "", 0),
-        Figure(GROUP, "handled more often", len(seen) - MAX_ATTEMPTS * number, "", 0),
+        Figure(GROUP, f"not tried {PLANNED.max_attempts} times", wrong + number - len(attempts), "", 0),
+        Figure(GROUP, "handled more often", len(seen) - PLANNED.max_attempts * number, "", 0),
         Figure(GROUP, "not among the dead letters", number - len(dead), "", 0, note=f"of {number}"),
         Figure(
             GROUP,
             "dead letters with another x-attempts",
-            sum(made != MAX_ATTEMPTS for made in dead.values()),
+            sum(made != PLANNED.max_attempts for made in dead.values()),
             "",
             0,
         ),

@@ -16,8 +16,8 @@ from laundry_events import EventConsumer, EventMeta, Publisher, make_broker
 from laundry_events.connection import connection_url
 from laundry_events.envelope import CONTENT_TYPE, encode
 from laundry_events.events import PreferenceCreated
+from laundry_events.plan import EVENTS_EXCHANGE, Plan, Queue
 from laundry_events.publisher import PERSISTENT
-from laundry_events.topology import EVENTS_EXCHANGE, Plan, Queue
 from laundry_lab.bench.figures import Figure, percentile
 from laundry_lab.bench.stage import Stage
 
@@ -214,7 +214,7 @@ async def _consume(stage: Stage, url: str, name: str, publisher: Publisher) -> f
         exchanges=(), queues=(Queue(name, (Measured.routing_key,), "bench", "measuring"),), services=()
     )
     broker = make_broker(url, service="bench", graceful_timeout_s=5)
-    consumer = EventConsumer(broker, publisher, service="bench", service_version="0", plan=plan)
+    consumer = EventConsumer(broker, publisher, plan, service="bench", service_version="0")
     times: list[float] = []
     done = asyncio.Event()
 

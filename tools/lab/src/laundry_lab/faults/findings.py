@@ -3,9 +3,11 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from laundry_events.topology import MAX_ATTEMPTS
+from laundry_events.topology import PLAN
 
 NAMED = 3
+
+MAX_ATTEMPTS = max(queue.max_attempts for queue in PLAN.queues)
 
 
 @dataclass

@@ -5,8 +5,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from laundry_dead_letters.broker import connected
+from laundry_dead_letters.dead_letter import DeadLetter
 from laundry_dead_letters.errors import DeadLetterError
-from laundry_dead_letters.letters import DeadLetter
 from laundry_events.topology import PLAN
 from laundry_lab.bench.stage import Stage
 
@@ -48,7 +48,7 @@ async def dead_letters(stage: Stage) -> list[Letter]:
             if queue.kind == "stream":
                 continue
             with suppress(DeadLetterError):
-                async with broker.walk(queue.name, scan=SCAN) as letters:
+                async with broker.browse(queue.name, scan=SCAN) as letters:
                     async for taken in letters:
                         found.append(_known(queue.name, taken.letter))
     return found

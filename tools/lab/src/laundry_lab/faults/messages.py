@@ -11,7 +11,7 @@ from typing import Any
 import aio_pika
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 
-from laundry_events.topology import EVENTS_EXCHANGE, REQUEUE_EXCHANGE
+from laundry_events.plan import EVENTS_EXCHANGE, REQUEUE_EXCHANGE
 from laundry_lab.faults.elsewhere import rings_elsewhere
 from laundry_lab.faults.letters import OWN, dead_letters
 from laundry_lab.faults.world import Fault, NotHere, Observation, World

@@ -8,8 +8,9 @@ from contextlib import suppress
 import httpx
 
 from laundry.demo.photos import unique
-from laundry.stack.restart import restart, service_processes
+from laundry.stack.restart import restart
 from laundry.stack.watch import LONGEST_DELAY_SECONDS
+from laundry_catalogue import process_names
 from laundry_lab.bench.pictures import multipart, small_photos
 from laundry_lab.faults.clocks import with_clock
 from laundry_lab.faults.tools import FAKETIME
@@ -112,7 +113,7 @@ async def unanswered(world: World) -> list[Observation]:
 
 async def rolling_restart(world: World) -> list[Observation]:
     """Update every service process, one after another."""
-    names = [name for name in service_processes() if name in world.pids]
+    names = [name for name in process_names() if name in world.pids]
     before = world.pids
     for name in names:
         await asyncio.to_thread(restart, world.stage.paths, name)

@@ -7,7 +7,8 @@ import httpx
 import psutil
 
 from laundry.stack import state
-from laundry.stack.restart import restart, service_processes
+from laundry.stack.restart import restart
+from laundry_catalogue import process_names
 from laundry_lab.bench.figures import percentile
 from laundry_lab.bench.pictures import Pictures, multipart
 from laundry_lab.bench.stage import NotMeasured, Stage
@@ -74,7 +75,7 @@ async def check(stage: Stage, found: Verification) -> None:
 def _starts(stage: Stage) -> dict[str, tuple[int, float]]:
     """Return process id and start time of each service process."""
     pids = state.running_stack(stage.paths)["pids"]
-    return {name: (pids[name], psutil.Process(pids[name]).create_time()) for name in service_processes()}
+    return {name: (pids[name], psutil.Process(pids[name]).create_time()) for name in process_names()}
 
 
 async def _upload(

@@ -13,7 +13,7 @@ import asyncpg
 
 from laundry.paths import stack_paths
 from laundry.stack import state
-from laundry.stack.processes import AUDITED
+from laundry_catalogue import audited
 from laundry_servers.errors import LaundryError
 from laundry_service.audit.chain import Checker, Head, Row
 
@@ -73,10 +73,10 @@ class Wanted:
 
 def addresses(services: Iterable[str] | None) -> dict[str, str]:
     """Return the databases to look at, by service. Raises LaundryError."""
-    chosen = list(services or AUDITED)
-    unknown = sorted(set(chosen) - set(AUDITED))
+    chosen = list(services or audited())
+    unknown = sorted(set(chosen) - set(audited()))
     if unknown:
-        raise LaundryError(f"{', '.join(unknown)} keeps no audit. These do: {', '.join(AUDITED)}.")
+        raise LaundryError(f"{', '.join(unknown)} keeps no audit. These do: {', '.join(audited())}.")
     named = os.environ.get(VARIABLE)
     try:
         urls: dict[str, str] = (

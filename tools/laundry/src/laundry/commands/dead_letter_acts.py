@@ -22,11 +22,11 @@ from laundry.commands.dead_letter_options import (
     visible,
 )
 from laundry.display import console
-from laundry_dead_letters import work
+from laundry_dead_letters import actions
+from laundry_dead_letters.actions import Bounds, Tally
 from laundry_dead_letters.broker import Broker
-from laundry_dead_letters.letters import Act, DeadLetter, Selection
-from laundry_dead_letters.work import Bounds, Tally
-from laundry_events.topology import dead_queue
+from laundry_dead_letters.dead_letter import DeadLetter, OperatorAction, Selection
+from laundry_events.plan import dead_queue
 from laundry_servers.errors import LaundryError
 
 
@@ -91,7 +91,7 @@ def redrive(
         return
     if not reason_text:
         raise LaundryError('Say why they are sent back: --reason-text "..."')
-    act = Act("redrive", person(by), reason_text, run=str(uuid4()))
+    act = OperatorAction("redrive", person(by), reason_text, run=str(uuid4()))
     tally = Tally()
 
     async def send(broker: Broker, tally: Tally) -> None:
@@ -100,7 +100,7 @@ def redrive(
                 if limit is not None and tally.done >= limit:
                     break
                 bounds = Bounds(scan, limit)
-                await work.redrive(
+                await actions.redrive(
                     broker, name, selection, bounds, tally, act=act, audit=audit, rate=rate, anew=anew
                 )
 
@@ -138,7 +138,7 @@ def discard(
     if not yes and not typer.confirm(f"Discard {len(found):,} dead letters?"):
         console.print("Nothing was discarded.")
         raise typer.Exit(1)
-    act = Act("discard", person(by), reason_text, run=str(uuid4()))
+    act = OperatorAction("discard", person(by), reason_text, run=str(uuid4()))
     agreed = Selection(only=frozenset(seen.fingerprint for seen in found))
     tally = Tally()
 
@@ -148,7 +148,7 @@ def discard(
                 if tally.done >= len(found):
                     break
                 bounds = Bounds(scan, len(found))
-                await work.discard(broker, name, agreed, bounds, tally, act=act, audit=audit)
+                await actions.discard(broker, name, agreed, bounds, tally, act=act, audit=audit)
 
     perform("discarding", remove, amqp_url=amqp_url, tally=tally, done="discarded")
     console.print(f"[green]✓[/green] {tally.done:,} discarded; see: laundry dlq audit")
@@ -166,7 +166,7 @@ def _preview(
 
     async def look(broker: Broker, tally: Tally) -> None:
         for name in queues:
-            await work.look(broker, name, selection, bounds, tally, handle=note)
+            await actions.look(broker, name, selection, bounds, tally, handle=note)
             if bounds.limit is not None and tally.done >= bounds.limit:
                 break
 

@@ -15,9 +15,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from laundry.display import console
 from laundry.paths import stack_paths
 from laundry.stack import state
+from laundry_dead_letters.actions import Tally
 from laundry_dead_letters.broker import Broker, connected
 from laundry_dead_letters.errors import DeadLetterError
-from laundry_dead_letters.work import Tally
 from laundry_events.topology import PLAN
 from laundry_servers.errors import LaundryError
 

@@ -14,7 +14,8 @@ from laundry.demo.client import StoryFailed
 from laundry_events.envelope import encode
 from laundry_events.events import Photo, TaskSubmitted
 from laundry_events.ids import new_id
-from laundry_events.topology import EVENTS_EXCHANGE, PLAN
+from laundry_events.plan import EVENTS_EXCHANGE
+from laundry_events.topology import PLAN
 
 QUEUE = "task.submitted"
 PATIENCE_S = 60

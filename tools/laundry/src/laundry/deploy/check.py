@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from laundry import generated
 from laundry.deploy import chart, environment, tools
 from laundry.paths import PROJECT, StackPaths
 from laundry_servers.errors import LaundryError
@@ -49,7 +50,7 @@ def run(*, fetch: bool) -> Iterator[Outcome]:
     checks: list[tuple[str, Callable[[], str]]] = [
         ("Dockerfile", check_dockerfile),
         ("Compose", check_compose),
-        ("Broker definitions in the chart", check_definitions),
+        ("What is made from the catalogue and the plan", check_generated),
         ("Chart", lambda: check_chart(fetch=fetch)),
         ("Kubernetes objects", lambda: check_objects(fetch=fetch)),
         ("Alerts", check_alerts),
@@ -96,11 +97,16 @@ def check_compose() -> str:
     return f"{' '.join(tool.command)} config accepts docker-compose.yml"
 
 
-def check_definitions() -> str:
-    """Compare the chart's copy with the plan."""
-    if chart.DEFINITIONS_FILE.read_text() != chart.definitions_text():
-        raise LaundryError(f"{chart.DEFINITIONS_FILE} is not what the plan says. Run: make contracts")
-    return "as the plan says"
+def check_generated() -> str:
+    """Compare Compose's and the chart's services, queues and Secrets with the catalogue and the topology."""
+    stale = [
+        str(path.relative_to(PROJECT))
+        for path, text in generated.deployment_files()
+        if path.read_text() != text
+    ]
+    if stale:
+        raise LaundryError(f"{', '.join(stale)}: not what the code says. Run: make contracts")
+    return "as the code says"
 
 
 def check_chart(*, fetch: bool) -> str:

@@ -13,6 +13,7 @@ from laundry.display import JsonLines, replay
 from laundry.paths import StackPaths, stack_paths
 from laundry.stack.launch import Options
 from laundry.stack.supervisor import Supervisor
+from laundry_catalogue import service
 from laundry_servers.choice import Kind
 from laundry_servers.errors import LaundryError
 from laundry_servers.progress import Progress
@@ -29,6 +30,7 @@ def start(paths: StackPaths, options: Options, progress: Progress) -> dict[str, 
         "servers": options.servers.value,
         "fresh": options.fresh,
         "training_data": str(options.training_data) if options.training_data else None,
+        "services": [each.name for each in options.services],
     }
     with (paths.logs / "supervisor.log").open("ab") as log:
         child = subprocess.Popen(  # noqa: S603
@@ -67,6 +69,7 @@ def main() -> None:
         servers=Kind(asked["servers"]),
         fresh=asked["fresh"],
         training_data=Path(asked["training_data"]) if asked["training_data"] else None,
+        services=tuple(service(name) for name in asked["services"]),
     )
     paths = stack_paths()
     lines = JsonLines(sys.stdout)
