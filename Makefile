@@ -64,7 +64,7 @@ lint: setup types ## Check format, style and types
 types: setup
 	$(BIN)/mypy $(SOURCES)
 
-format: setup ## Format the code and mend what can be mended
+format: setup ## Format the code and fix what can be fixed automatically
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
@@ -74,7 +74,7 @@ bench: setup ## Measure the figures of the design and compare them with their ta
 verify: setup ## Verify what DD-02 asks, on three nodes: pass or fail (about 5 minutes)
 	$(BIN)/laundry verify
 
-faults: setup ## Break a three-node stack in every way under load; a ledger outside tells what was lost (SOAK=minutes for random faults, SEED=number for the same ones)
+faults: setup ## Break a three-node stack in every way under load; an outside ledger shows what was lost (SOAK=minutes for random faults, SEED=number for the same ones)
 	$(BIN)/laundry faults $(if $(SOAK),--soak $(SOAK)) $(if $(SEED),--seed $(SEED))
 
 train-setup: ## Make .venv-train, which has torch: for `make model` and for full training runs
@@ -96,13 +96,13 @@ contracts: setup ## Write what is made from the code: event schemas, API documen
 	$(BIN)/python -m laundry_events.schemas
 	$(BIN)/python -m laundry.generated
 
-lock: setup ## Resolve the dependencies anew into requirements.lock
+lock: setup ## Resolve the dependencies again into requirements.lock
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 	  --group pyproject.toml:dev $(addsuffix /pyproject.toml,$(PACKAGES)) \
 	  $(foreach p,$(PACKAGES),--no-emit-package $(shell sed -n 's/^name = "\(.*\)"/\1/p' $(p)/pyproject.toml)) \
 	  -o requirements.lock
 
-train-lock: setup ## Resolve what training needs anew, with hashes
+train-lock: setup ## Resolve the dependencies of training again, with hashes
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 	  --no-emit-index-url --no-emit-find-links -c requirements.lock tools/training/training-requirements.in \
 	  | $(BIN)/python tools/training/lock_training.py

@@ -1,4 +1,4 @@
-"""What may be kept of every answer: nothing, but where this table says so, and never for another caller."""
+"""What may be cached of every answer: nothing but what this table names, and never for another caller."""
 
 import re
 from collections.abc import Iterator
@@ -15,11 +15,11 @@ from web.app import create_app as create_web
 from web.settings import WebSettings
 
 ROOT = Path(__file__).parents[2]
-# Where an endpoint says something itself; each has a test of its own of its real answer.
+# Endpoints that set caching headers themselves; each has its own test of its real answer.
 EXCEPTIONS = {
-    # The photo of a task: asked for again each time with the caller's token.
+    # The photo of a task: revalidated each time with the caller's token.
     "services/helper/src/helper/api/photos.py": {"ASKED_AGAIN"},
-    # Pages and scripts, the same for everybody: asked for again each time.
+    # Pages and scripts, the same for everybody: revalidated each time.
     "services/web/src/web/pages.py": {"no-cache"},
     "libs/service/src/laundry_service/http/problems.py": {"no-store"},
     "libs/service/src/laundry_service/streams/response.py": {"no-store"},
@@ -50,7 +50,7 @@ async def test_no_cache_keeps_what_a_service_answers(name: str, path: str) -> No
 
 
 def _answer_ok(app: FastAPI, path: str) -> None:
-    """Add an endpoint that says nothing of caching, as every one of the service's own but the exceptions."""
+    """Add an endpoint that sets no caching headers, like all of the service's but the exceptions."""
 
     @app.get("/answered")
     async def answered() -> Response:

@@ -88,7 +88,7 @@ def test_a_full_training_needs_its_photos_and_no_secret_of_its_own() -> None:
 def test_who_trains_and_looks_at_photos_is_given_no_secret() -> None:
     text = TEMPLATES["_training.tpl"]
     run, sandbox = text[text.index("containers:") : text.index("\n      volumes:")].split("- name: sandbox\n")
-    # No environment at all, and no folder but its own and those that it works on.
+    # No environment at all, and no folders but its own and those it works on.
     for word in ("env:", "envFrom", "secretKeyRef", "fromSecret", "laundry.environment", "configMapRef"):
         assert word not in sandbox, word
     assert re.findall(r"- name: (\S+)\n\s+mountPath: (\S+)", sandbox) == [
@@ -98,7 +98,7 @@ def test_who_trains_and_looks_at_photos_is_given_no_secret() -> None:
         ("work", "/work"),
     ]
     assert 'ternary "mlops-training" "mlops" $full' in sandbox
-    # Who holds the secrets has no torch and no login to the broker, and asks the other container.
+    # The container with the secrets has no torch and no broker login, and asks the other container.
     assert "mlops-training" not in run
     assert "LAUNDRY_SANDBOX_SOCKET" in run
     assert '(merge (dict "broker" false) $facts)' in run
