@@ -92,17 +92,17 @@ faults: setup ## Break a three-node stack in every way under load; a ledger outs
 train-setup: ## Make .venv-train, which has torch: for `make model` and for full training runs
 	@test -x $(TRAIN)/bin/python || $(PYTHON) -m venv $(TRAIN)
 	@$(TRAIN)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes \
-	  -r services/mlops/training-requirements-cpu.txt 2> $(TRAIN)/cpu.log \
+	  -r tools/training/training-requirements-cpu.txt 2> $(TRAIN)/cpu.log \
 	  || echo "No index here has torch for processors alone (see $(TRAIN)/cpu.log): the usual one is taken, with 3 GB more."
 	$(TRAIN)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes \
-	  -r services/mlops/training-requirements.txt
+	  -r tools/training/training-requirements.txt
 	@$(TRAIN)/bin/python -c "import sys; from importlib.metadata import version; sys.exit('+cpu' not in version('torch'))" \
 	  || $(TRAIN)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes \
-	  -r services/mlops/training-requirements-cuda.txt
-	$(TRAIN)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -e libs/reading -e services/mlops
+	  -r tools/training/training-requirements-cuda.txt
+	$(TRAIN)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -e libs/reading -e libs/learning -e tools/training
 
 model: setup train-setup ## Train the shipped model from scratch (DATA=folder of photos; two hours on 2 cores)
-	$(TRAIN)/bin/python -m mlops.training --data "$(DATA)" $(TRAIN_ARGS)
+	$(TRAIN)/bin/python -m laundry_training --data "$(DATA)" $(TRAIN_ARGS)
 
 contracts: setup ## Write event schemas, AsyncAPI and OpenAPI documents from the code
 	$(BIN)/python -m laundry_events.schemas
@@ -116,8 +116,8 @@ lock: setup ## Resolve the dependencies anew into requirements.lock
 
 train-lock: setup ## Resolve what training needs anew, with hashes
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
-	  --no-emit-index-url --no-emit-find-links -c requirements.lock services/mlops/training-requirements.in \
-	  | $(BIN)/python services/mlops/lock_training.py
+	  --no-emit-index-url --no-emit-find-links -c requirements.lock tools/training/training-requirements.in \
+	  | $(BIN)/python tools/training/lock_training.py
 
 compose-env: setup ## Make passwords and broker definitions for Compose (var/compose.env; kept if there)
 	$(BIN)/laundry compose-env

@@ -12,8 +12,8 @@ import pytest
 import yaml
 
 from laundry.deploy import chart, check
-from laundry.errors import LaundryError
 from laundry.stack.processes import SERVICES, database_owners
+from laundry_servers.errors import LaundryError
 from tests.deploy.test_compose import IN_THE_IMAGE, settings_of
 
 VALUES: dict[str, Any] = yaml.safe_load((chart.CHART / "values.yaml").read_text())
@@ -98,7 +98,7 @@ def test_who_trains_and_looks_at_photos_is_given_no_secret() -> None:
 
 
 def test_what_training_installs_is_known_by_its_hash_and_names_no_index() -> None:
-    folder = chart.PROJECT / "services" / "mlops"
+    folder = chart.PROJECT / "tools" / "training"
     for name in (
         "training-requirements.txt",
         "training-requirements-cuda.txt",

@@ -23,7 +23,7 @@ from laundry_testing.plugin import Bucket
 from laundry_testing.serving import serving
 from mlops.app import create_app
 from mlops.manifests import Manifests
-from mlops.registry import Registry
+from mlops.service.registry import Registry
 from mlops.settings import Settings
 
 MakeSettings = Callable[..., Settings]

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
+from laundry_learning import dataset, weights
+from laundry_learning.fine_tuning.contract import CHECKPOINT_FILE, OUT_FOLDER, Line, Order
 from laundry_testing.models import colour_model, manifest_of, ship
-from mlops.training import dataset, weights
-from mlops.training.order import CHECKPOINT_FILE, OUT_FOLDER, Line, Order
 
 RIGHT = {"t-shirt": 0, "pants": 1, "shoes": 2}
 CONFUSED = {"t-shirt": 0, "pants": 2, "shoes": 1}

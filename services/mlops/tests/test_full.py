@@ -16,6 +16,9 @@ import pytest
 
 from laundry_events import new_id
 from laundry_events.events import TaskConfirmed
+from laundry_learning import dataset
+from laundry_learning import holdout as held_out
+from laundry_learning.artifacts import FIELDS, entry_of
 from laundry_reading.manifest import Manifest
 from laundry_reading.model import Model
 from laundry_reading.storage import MAX_MODEL_BYTES, model_key
@@ -26,13 +29,10 @@ from laundry_testing.messaging import eventually
 from laundry_testing.models import LABELS, photo_of
 from mlops import repository
 from mlops.full.job import Full
-from mlops.heldout import FIELDS, entry_of
-from mlops.jobs.launch import BEGIN_ANEW
-from mlops.refit import held_out
-from mlops.refit.run import Run
-from mlops.registry import Registry
+from mlops.jobs.run import Run
+from mlops.launching.launcher import BEGIN_ANEW
+from mlops.service.registry import Registry
 from mlops.settings import Settings
-from mlops.training import dataset
 
 pytestmark = pytest.mark.servers
 
@@ -66,7 +66,7 @@ def training(photos: Path, tmp_path: Path, fake_trainer: ModuleType) -> Callable
     def settings(mode: str) -> dict[str, Any]:
         python = tmp_path / "python"
         python.write_text(
-            f'#!/bin/sh\n[ "$1" = -c ] && exit 0\n[ "$2" = mlops.training.tune ] || exit 9\n'
+            f'#!/bin/sh\n[ "$1" = -c ] && exit 0\n[ "$2" = laundry_training.tune ] || exit 9\n'
             f'exec "{sys.executable}" "{fake_trainer.__file__}" {mode} "$3"\n'
         )
         python.chmod(0o755)

@@ -1,39 +1,33 @@
 """The parts of a full run that need neither torch nor servers."""
 
-import os
 import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from laundry_reading.manifest import Manifest
+from laundry_learning.challenger import Taught
+from laundry_learning.curation import Fate
+from laundry_learning.fine_tuning.recipe import Course
+from laundry_learning.graph import read_head, replace_priors
+from laundry_learning.head import whole
+from laundry_learning.holdout import HeldOut
+from laundry_learning.priors import PRIOR_PHOTOS
+from laundry_learning.weights import write
 from laundry_reading.model import Model
 from laundry_reading.priors import BranchPriors
 from laundry_testing.models import colour_model, manifest_of, ship
-from mlops.curation import Fate
-from mlops.full.contest import Candidate, compete, knowing_branches, knowing_what_was_known
+from mlops.full.comparison import Candidate, compete, knowing_branches, knowing_what_was_known
 from mlops.full.job import ASIDE
-from mlops.full.needs import lacking_modules, lacking_photos, lacking_weights, say
 from mlops.full.photos import ASIDE_LEAST, find_frozen, stand_aside
-from mlops.full.trainer import environment
-from mlops.heldout import entry_of
-from mlops.refit.choose import Taught
-from mlops.refit.examples import Lesson
-from mlops.refit.graph import read_head, replace_priors
-from mlops.refit.groundwork import Champion, care_of_judges
-from mlops.refit.head import whole
-from mlops.refit.held_out import HeldOut
-from mlops.refit.priors import PRIOR_PHOTOS
+from mlops.full.requirements import lacking_modules, lacking_photos, lacking_weights, say
+from mlops.jobs.champion import Champion, care_of_judges
+from mlops.jobs.training_set import Lesson
 from mlops.runs import RunError
-from mlops.training.course import Course, draw_order
-from mlops.training.order import Correction, Line, Order
-from mlops.training.weights import BrokenWeights, pack, recover, unpack, write
 
 ONLY_FIRST = BranchPriors({"b1": [8, 0.125, 0.125]}, labels=3)
 MODELS = Path(__file__).parents[3] / "models"
@@ -66,8 +60,11 @@ async def test_an_interpreter_is_asked_for_what_it_lacks(tmp_path: Path) -> None
     assert "laundry_reading" not in " ".join(await lacking_modules(Path(sys.executable)))
 
 
-def test_the_service_and_its_job_never_import_torch() -> None:
-    code = "import sys, mlops.app, mlops.full.job; sys.exit('torch' in sys.modules)"
+def test_the_service_and_its_jobs_import_nothing_of_the_training() -> None:
+    code = (
+        "import sys, mlops.app, mlops.full.job, mlops.refit.job; "
+        "sys.exit(bool({'torch', 'laundry_training'} & sys.modules.keys()))"
+    )
     assert subprocess.run([sys.executable, "-c", code], timeout=60, check=False).returncode == 0
 
 
@@ -170,14 +167,6 @@ def test_who_labels_carelessly_in_a_branch_that_judges_is_told_too() -> None:
     assert {owner: each.careless for owner, each in found.items()} == {"good": False, "bad": True}
 
 
-def test_the_trainer_gets_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("LAUNDRY_DATABASE_URL", "postgresql://secret")
-    found = environment(3)
-    assert set(found) <= {*os.environ, "PYTHONUNBUFFERED", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"}
-    assert not [name for name in found if name.startswith("LAUNDRY")]
-    assert found["OMP_NUM_THREADS"] == "3"
-
-
 @settings(deadline=None, max_examples=80)
 @given(groups=st.lists(st.integers(0, 60), max_size=150), salt=st.integers(0, 10**6))
 def test_pictures_stand_aside_whole_and_only_if_enough_do(groups: list[int], salt: int) -> None:
@@ -192,110 +181,6 @@ def test_pictures_stand_aside_whole_and_only_if_enough_do(groups: list[int], sal
 def test_of_many_examples_about_a_fifth_stands_aside() -> None:
     aside = stand_aside([f"e{number}" for number in range(2000)], list(range(2000)))
     assert 300 < sum(aside) < 500
-
-
-@settings(deadline=None, max_examples=80)
-@given(
-    photos=st.integers(0, 400),
-    shares=st.lists(st.floats(0.01, 1), max_size=200),
-    repeats=st.floats(0.5, 6),
-    seed=st.integers(0, 99),
-)
-def test_an_epoch_shows_every_photo_once_and_corrections_within_bounds(
-    photos: int, shares: list[float], repeats: float, seed: int
-) -> None:
-    course = Course(epochs=1, rate=1e-3, view=96, repeats=repeats)
-    order = draw_order(np.random.default_rng(seed), photos, np.array(shares), course)
-    times = np.bincount(order, minlength=photos + len(shares))
-    assert (times[:photos] == 1).all()
-    assert (times[photos:] <= np.ceil(np.array(shares) * repeats + 1e-9)).all()
-    expected = min(float(np.sum(shares)) * repeats, photos)
-    assert times[photos:].sum() <= expected + len(shares)
-
-
-def test_many_corrections_fill_no_more_than_half_of_an_epoch() -> None:
-    order = draw_order(
-        np.random.default_rng(0), 500, np.ones(4000), Course(epochs=1, rate=1e-3, view=96, repeats=3)
-    )
-    assert 0.45 < (order >= 500).mean() < 0.55
-
-
-def order(**changes: object) -> Order:
-    values: dict[str, object] = {
-        "version": "1",
-        "data": Path("/data"),
-        "input_size": 108,
-        "view_size": 96,
-        "epochs": 2,
-        "rate": 0.1,
-        "threads": 1,
-        "photos": 0,
-        "corrections": [Correction(photo="a" * 64, target=1, weight=0.1)],
-        "forbidden": ["b" * 64],
-        "facts": {"examples_left_out": {"photo missing": 2}},
-    }
-    return Order.model_validate(values | changes)
-
-
-def test_an_order_is_the_same_work_whatever_it_is_called(tmp_path: Path) -> None:
-    order().save(tmp_path)
-    kept = Order.load(tmp_path)
-    assert kept == order()
-    assert kept.same_work(order(version="2"))
-    for change in ({"epochs": 3}, {"corrections": []}, {"facts": {}}):
-        assert not kept.same_work(order(**change))
-
-
-@given(text=st.text() | st.sampled_from(['{"done": 2}', "[]", "null", '{"done": "x"}']))
-def test_other_output_of_the_trainer_is_no_news(text: str) -> None:
-    line = Line.read(text)
-    assert line is None or line == Line()
-    assert Line.read('{"done": 0.5, "note": "hm"}') == Line(done=0.5, note="hm")
-
-
-def test_weights_come_back_as_they_were_but_for_rounding() -> None:
-    random = np.random.default_rng(0)
-    state = {
-        "a.weight": random.normal(size=(4, 3, 3, 3)).astype(np.float32),
-        "a.bias": random.normal(size=4).astype(np.float32),
-        "seen": np.array(7, dtype=np.int64),
-    }
-    back = unpack(pack(state))
-    assert set(back) == set(state)
-    assert back["a.weight"].dtype == np.float32
-    np.testing.assert_allclose(back["a.weight"], state["a.weight"], rtol=1e-3)
-    np.testing.assert_array_equal(back["a.bias"], state["a.bias"])
-    assert back["seen"] == 7
-    for broken in (b"", pack({"a.bias": np.array([np.nan])}), pack(state)[:-40]):
-        with pytest.raises(BrokenWeights):
-            unpack(broken)
-
-
-def test_weights_are_named_in_the_manifest_beside_what_is_there(
-    tmp_path: Path, fake_trainer: ModuleType
-) -> None:
-    fake_trainer.put(tmp_path, "m-1", fake_trainer.RIGHT)
-    manifest = Manifest.from_json((tmp_path / "manifest.json").read_bytes())
-    entry = entry_of(manifest, "weights")
-    assert entry is not None
-    assert entry.key == "models/m-1/laundry-m-1.weights.npz"
-    assert entry.matches((tmp_path / entry.file).read_bytes())
-
-
-def test_the_shipped_model_has_weights_to_start_from() -> None:
-    manifest = Manifest.from_json((MODELS / "manifest.json").read_bytes())
-    entry = entry_of(manifest, "weights")
-    assert entry is not None
-    data = (MODELS / entry.file).read_bytes()
-    assert entry.matches(data)
-    state = unpack(data)
-    assert state["head.weight"].shape == (len(manifest.labels), 256)
-    assert sum(each.size for name, each in state.items() if name.endswith("weight")) > 2_000_000
-
-
-def test_weights_are_taken_out_of_a_model_in_floats_only(fake_trainer: ModuleType) -> None:
-    with pytest.raises(BrokenWeights, match="make model"):
-        recover(fake_trainer.model("m-1", fake_trainer.RIGHT))
 
 
 def test_a_champion_that_does_not_tell_who_judges_it_cannot_be_challenged(tmp_path: Path) -> None:

@@ -16,12 +16,12 @@ from laundry_service.database import Database
 from laundry_testing.messaging import eventually
 from laundry_testing.serving import serving
 from mlops import repository
-from mlops.full.needs import ClusterNeeds
-from mlops.jobs.cluster import Cluster, Unreachable
-from mlops.jobs.kubernetes import RUN_LABEL, KubernetesJobs, fill, name_of
-from mlops.jobs.launch import Ended, LaunchError
-from mlops.jobs.outcome import why
-from mlops.runner import Runner
+from mlops.full.requirements import ClusterNeeds
+from mlops.launching.cluster import Cluster, Unreachable
+from mlops.launching.kubernetes import RUN_LABEL, KubernetesJobs, fill, name_of
+from mlops.launching.launcher import Ended, LaunchError
+from mlops.launching.outcome import why
+from mlops.service.runner import Runner
 
 TEMPLATE: dict[str, Any] = {
     "apiVersion": "batch/v1",

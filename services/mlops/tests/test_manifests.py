@@ -17,8 +17,9 @@ from laundry_service.objectstore import ObjectMissing, ObjectStore, ObjectStoreU
 from laundry_testing.identity import FileIdentity
 from laundry_testing.messaging import eventually
 from laundry_testing.models import KEY, colour_model, manifest_of, ship
-from mlops import keeper, repository
-from mlops.registry import BrokenModel, Registry
+from mlops import repository
+from mlops.service import reconciler as keeper
+from mlops.service.registry import BrokenModel, Registry
 from mlops.settings import Settings
 
 pytestmark = pytest.mark.servers

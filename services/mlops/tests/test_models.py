@@ -19,7 +19,7 @@ from laundry_testing.identity import FileIdentity
 from laundry_testing.messaging import Messaging, eventually
 from laundry_testing.models import KEY, LABELS, colour_model, manifest_of, ship
 from mlops import repository
-from mlops.registry import Registry
+from mlops.service.registry import Registry
 
 pytestmark = pytest.mark.servers
 

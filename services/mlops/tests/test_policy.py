@@ -18,7 +18,7 @@ from laundry_testing.models import photo_of
 from laundry_testing.serving import metrics_text
 from mlops import repository
 from mlops.drift import ALARM, BEFORE, LEAST_SHARE, RECENT, Drift, drift_of, stability
-from mlops.policy import Policy, Rules, Since, due
+from mlops.service.policy import Policy, Rules, Since, due
 
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
 RULES = Rules(after_corrections=20, every_hours=24, on_drift=True, pause_hours=6)

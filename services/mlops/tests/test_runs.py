@@ -15,6 +15,7 @@ import sqlalchemy as sa
 
 from laundry_events import new_id
 from laundry_events.events import TaskConfirmed
+from laundry_learning import holdout as held_out
 from laundry_reading.model import Model
 from laundry_reading.signing import TrustedKeys
 from laundry_reading.storage import CHAMPION_KEY, MAX_MANIFEST_BYTES, manifest_key, model_key
@@ -24,11 +25,10 @@ from laundry_testing.identity import FileIdentity
 from laundry_testing.messaging import eventually
 from laundry_testing.models import KEY, LABELS, colour_model, photo_of, ship
 from mlops import repository
-from mlops.jobs.processes import Processes
-from mlops.refit import examples as seeing
-from mlops.refit import held_out
-from mlops.runner import GAVE_UP, RUNNER_LOCK, Runner
+from mlops.jobs import training_set as seeing
+from mlops.launching.processes import Processes
 from mlops.runs import MOST_ATTEMPTS, RunError
+from mlops.service.runner import GAVE_UP, RUNNER_LOCK, Runner
 
 pytestmark = pytest.mark.servers
 

@@ -18,17 +18,17 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from laundry_learning import dataset
+from laundry_learning import holdout as held_out
+from laundry_learning.fine_tuning.contract import SOURCE_SIZE
+from laundry_learning.near_duplicates import picture_hash
 from laundry_reading.manifest import Manifest
 from laundry_reading.model import Model, Seen
 from laundry_reading.preprocess import decode_for_model
 from laundry_service.database import Database
 from laundry_service.objectstore import ObjectStore
 from mlops.full import photos as full_run
-from mlops.refit import held_out
-from mlops.refit.examples import Eyes
-from mlops.refit.likeness import picture_hash
-from mlops.training import dataset
-from mlops.training.order import SOURCE_SIZE
+from mlops.jobs.training_set import Eyes
 
 MODELS = Path(__file__).parents[3] / "models"
 ORIENTATION = 0x0112

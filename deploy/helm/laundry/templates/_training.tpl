@@ -71,7 +71,7 @@ spec:
         - name: sandbox
           image: {{ include "laundry.image" (dict "root" $root "image" (ternary "mlops-training" "mlops" $full)) }}
           imagePullPolicy: {{ $root.Values.image.pullPolicy }}
-          command: [python, -m, mlops.sandbox.serve, /exchange/sandbox.sock]
+          command: [python, -m, laundry_learning.sandbox.server, /exchange/sandbox.sock]
           securityContext:
             {{- include "laundry.containerSecurity" $root | nindent 12 }}
           resources:

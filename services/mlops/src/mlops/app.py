@@ -8,28 +8,28 @@ from laundry_events import EventConsumer, Outbox, Publisher, Relay, make_broker
 from laundry_service.app import make_app
 from laundry_service.audit.heads import EVERY_S, head_teller
 from laundry_service.audit.http import audit_router, head_of
+from laundry_service.background.periodic import Periodic
 from laundry_service.database import Database
 from laundry_service.health import Check
 from laundry_service.letters import letter_signer
 from laundry_service.needs import needs_database
 from laundry_service.objectstore import ObjectStore
-from laundry_service.periodic import Periodic
 from laundry_service.settings import version_of
 from laundry_service.streams import Changes
-from mlops.api import models_router, runs_router
-from mlops.examples_api import examples_router
-from mlops.full.needs import ClusterNeeds, LocalNeeds, Needs
-from mlops.jobs.launch import Launcher
-from mlops.jobs.processes import Processes
-from mlops.keeper import Keeper
+from mlops.api.examples import examples_router
+from mlops.api.models import models_router, runs_router
+from mlops.api.replicas import replicas_router
+from mlops.api.stream import changed_runs
+from mlops.full.requirements import ClusterNeeds, LocalNeeds, Needs
+from mlops.launching.launcher import Launcher
+from mlops.launching.processes import Processes
 from mlops.manifests import Manifests
-from mlops.policy import Policy, Rules
-from mlops.registry import Registry
 from mlops.replicas import Replicas
-from mlops.replicas_api import replicas_router
-from mlops.runner import Runner
+from mlops.service.policy import Policy, Rules
+from mlops.service.reconciler import Keeper
+from mlops.service.registry import Registry
+from mlops.service.runner import Runner
 from mlops.settings import Settings
-from mlops.stream import changed_runs
 from mlops.subscribers import subscribe
 from mlops.tables import RUNS_CHANNEL
 
@@ -113,8 +113,8 @@ def _training(settings: Settings) -> tuple[Launcher, Needs, list[Callable[[], Aw
     if templates is None:
         raise LookupError("LAUNDRY_TRAINING_JOBS=kubernetes needs LAUNDRY_TRAINING_JOB_TEMPLATES.")
     # Imported where it is needed: elsewhere it would only cost memory.
-    from mlops.jobs.cluster import Cluster  # noqa: PLC0415
-    from mlops.jobs.kubernetes import KubernetesJobs  # noqa: PLC0415
+    from mlops.launching.cluster import Cluster  # noqa: PLC0415
+    from mlops.launching.kubernetes import KubernetesJobs  # noqa: PLC0415
 
     cluster = Cluster.of_this_pod()
     return KubernetesJobs(cluster, templates), ClusterNeeds(templates), [cluster.close]

@@ -46,7 +46,7 @@ class Settings(DatabaseSettings, ObjectStoreSettings):
     )
     training_python: Path | None = Field(
         default=None,
-        description="Interpreter that has torch (services/mlops/training-requirements.txt); "
+        description="Interpreter that has torch (tools/training/training-requirements.txt); "
         "default: the service's own",
     )
     training_work: Path | None = Field(
@@ -62,8 +62,8 @@ class Settings(DatabaseSettings, ObjectStoreSettings):
 
     sandbox_socket: Path | None = Field(
         default=None,
-        description="Where `mlops.sandbox.serve` starts processes for photos and the trainer, in a container "
-        "beside the run's; default: the run starts them itself",
+        description="Where `laundry_learning.sandbox.server` starts processes for photos and the trainer, in "
+        "a container beside the run's; default: the run starts them itself",
     )
 
     retrain_after_corrections: int = Field(

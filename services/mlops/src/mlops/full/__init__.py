@@ -1,5 +1,5 @@
 """A full run: the whole network is fine-tuned on the training photos and the corrections, in minutes.
 
 The job (``python -m mlops.full``) does everything that needs the servers and never imports torch; the
-trainer (``mlops.training.tune``) is a process of its own that knows a folder and nothing else.
+trainer (``laundry_training.tune``) is a process of its own that knows a folder and nothing else.
 """

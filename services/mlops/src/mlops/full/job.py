@@ -5,35 +5,35 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
+from laundry_learning import dataset
+from laundry_learning.artifacts import entry_of
+from laundry_learning.cost import Cost, weigh
+from laundry_learning.curation import Fate, weights
+from laundry_learning.fine_tuning.contract import Correction, Order
+from laundry_learning.judging import figures
+from laundry_learning.sandbox.client import Looker, TooManyDeaths, Unseen
+from laundry_learning.sandbox.launcher import starter_of
 from laundry_reading.storage import MAX_MODEL_BYTES
 from laundry_service.database import Database
 from laundry_service.objectstore import ObjectMissing, ObjectStore, ObjectStoreUnavailable
-from mlops.curation import Fate, weights
-from mlops.full.contest import (
+from mlops.full.comparison import (
     Candidate,
     compete,
     knowing_branches,
     knowing_what_was_known,
     read_candidate,
 )
-from mlops.full.foreign import Folder
-from mlops.full.needs import LocalNeeds, interpreter, say
 from mlops.full.photos import Frozen, find_frozen, lay_out, stand_aside
+from mlops.full.requirements import LocalNeeds, interpreter, say
 from mlops.full.trainer import train
-from mlops.full.workshop import Workshop
-from mlops.heldout import entry_of
-from mlops.refit.cost import Cost, weigh
-from mlops.refit.examples import Eyes, Lesson
-from mlops.refit.groundwork import Champion, Groundwork, taught_by, words_of_careless
-from mlops.refit.judge import figures
-from mlops.refit.run import Run
-from mlops.registry import Registry
+from mlops.full.untrusted import Folder
+from mlops.full.workdir import Workshop
+from mlops.jobs.champion import Champion, Groundwork, taught_by, words_of_careless
+from mlops.jobs.run import Run
+from mlops.jobs.training_set import Eyes, Lesson
 from mlops.runs import BeginAnew, RunError, StoreAway
-from mlops.sandbox.looker import Looker, TooManyDeaths, Unseen
-from mlops.sandbox.start import starter_of
+from mlops.service.registry import Registry
 from mlops.settings import Settings
-from mlops.training import dataset
-from mlops.training.order import Correction, Order
 
 SEEN, LAID_OUT, TRAINED, READ = 0.05, 0.1, 0.85, 0.95
 ASIDE = Fate("judging", "stands aside to judge what this run gains")
@@ -58,7 +58,7 @@ class Full:
         """Fetch, sort out, fine-tune, read the judges anew, judge, store, decide.
 
         Raises:
-            RunError, BeginAnew, mlops.refit.run.NotRunning: how it can end otherwise.
+            RunError, BeginAnew, mlops.jobs.run.NotRunning: how it can end otherwise.
         """
         await self._workshop.open(self._database)
         try:

@@ -8,18 +8,18 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from laundry_learning import dataset
+from laundry_learning import holdout as held_out
+from laundry_learning.curation import Fate
+from laundry_learning.fine_tuning.contract import SOURCE_SIZE
+from laundry_learning.holdout import HeldOut, Kept
+from laundry_learning.sandbox.client import TooManyDeaths, Unseen
 from laundry_reading.photo import PhotoError
 from laundry_reading.preprocess import decode_for_model
 from laundry_service.objectstore import ObjectMissing
-from mlops.curation import Fate
-from mlops.refit import held_out
-from mlops.refit.examples import Eyes
-from mlops.refit.held_out import HeldOut, Kept
+from mlops.jobs.training_set import Eyes
 from mlops.repository import Row
 from mlops.runs import RunError
-from mlops.sandbox.looker import TooManyDeaths, Unseen
-from mlops.training import dataset
-from mlops.training.order import SOURCE_SIZE
 
 ASIDE_SHARE = 5
 """Of the new examples' pictures every such one stands aside, to judge what the run gains."""
@@ -61,7 +61,7 @@ def find_frozen(data: Path, held: HeldOut | None, *, most: int = 0) -> Frozen:
     if held is None or not held.order:
         raise RunError(
             "The champion does not tell which photos judge it, so nothing else can be judged by the same. "
-            "`python -m mlops.refit.held_out` writes them beside a shipped model."
+            "`python -m laundry_learning.holdout` writes them beside a shipped model."
         )
     try:
         photos = dataset.read_photos(data)

@@ -6,12 +6,9 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+from laundry_learning.fine_tuning.contract import REFUSED, Line
+from laundry_learning.sandbox.launcher import EXIT, Shut, Starter
 from mlops.runs import BeginAnew, RunError
-from mlops.sandbox.start import EXIT, Shut, Starter
-from mlops.sandbox.surroundings import environment
-from mlops.training.order import REFUSED, Line
-
-__all__ = ["environment", "train"]
 
 Progress = Callable[[float], Awaitable[None]]
 Note = Callable[[str], Awaitable[None]]

@@ -1,1 +1,1 @@
-"""Where a training run's process lives: beside the service, or as a Job of the cluster."""
+"""What the process of any training run does, whichever kind it is."""

@@ -7,19 +7,19 @@ from datetime import UTC, datetime
 
 import numpy as np
 
+from laundry_learning.challenger import Chosen, Taught, choose, contest
+from laundry_learning.cost import compare_costs, weigh
+from laundry_learning.graph import replace_head, replace_priors
+from laundry_learning.judging import figures
+from laundry_learning.sandbox.launcher import starter_of
 from laundry_reading.model import Model
 from laundry_service.database import Database
 from laundry_service.objectstore import ObjectStore
-from mlops.refit.choose import Chosen, Taught, choose, contest
-from mlops.refit.cost import compare_costs, weigh
-from mlops.refit.examples import Lesson
-from mlops.refit.graph import replace_head, replace_priors
-from mlops.refit.groundwork import Champion, Groundwork, holdout_of, taught_by, words_of_careless
-from mlops.refit.judge import figures
-from mlops.refit.run import Run
-from mlops.registry import Registry
+from mlops.jobs.champion import Champion, Groundwork, holdout_of, taught_by, words_of_careless
+from mlops.jobs.run import Run
+from mlops.jobs.training_set import Lesson
 from mlops.runs import RunError
-from mlops.sandbox.start import starter_of
+from mlops.service.registry import Registry
 from mlops.settings import Settings
 
 LARGEST_GAP = 0.01
@@ -45,7 +45,7 @@ class Refit:
         """Fetch, sort out, fit, judge, store, decide.
 
         Raises:
-            RunError, ObjectStoreUnavailable, mlops.refit.run.NotRunning: how it can end otherwise.
+            RunError, ObjectStoreUnavailable, mlops.jobs.run.NotRunning: how it can end otherwise.
         """
         champion = await self._ground.champion()
         manifest, file = champion.manifest, champion.file

@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from laundry_events import new_id
 from laundry_events.events import TaskConfirmed
-from mlops.curation import Fate
+from laundry_learning.curation import Fate
 from mlops.examples import side_of
 from mlops.repository.models import Row
 from mlops.tables import (

@@ -1,0 +1,163 @@
+"""From sorted examples to a challenger that was judged. Knows no server and no framework."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import compress
+
+import numpy as np
+
+from laundry_learning.curation import Care, Opinion, care, weights
+from laundry_learning.head import Examples, Floats, Head, Ints, cross_fit, fit, temperature_of, warm
+from laundry_learning.judging import Photos, Thresholds, Verdict, judge
+from laundry_learning.priors import applied_to_all, applied_without_own, branch_priors, taught_mix
+from laundry_learning.statistics import Bools
+from laundry_reading.priors import BranchPriors
+
+PULLS = (16.0, 64.0)
+"""How strongly a challenger is drawn back to the trained model; a more cautious one is tried if one fails.
+
+By ``laundry_training.measure_refits``: with 1 and 4 too much of what other branches need is forgotten, above
+64 too little is learnt.
+"""
+
+
+@dataclass(frozen=True)
+class Taught:
+    """Examples that may teach.
+
+    Attributes:
+        features, targets: [n, d] and [n].
+        groups: number of the branch's picture [n]; one group is never split between teachers and judges.
+        owners: who labelled.
+        branches: whose photo it is.
+        new: which of them the champion has not learnt from.
+    """
+
+    features: Floats
+    targets: Ints
+    groups: Ints
+    owners: Sequence[str]
+    branches: Sequence[str]
+    new: Bools
+
+    def some(self, chosen: Bools) -> "Taught":
+        """Return those that are chosen."""
+        return Taught(
+            self.features[chosen],
+            self.targets[chosen],
+            self.groups[chosen],
+            list(compress(self.owners, chosen)),
+            list(compress(self.branches, chosen)),
+            self.new[chosen],
+        )
+
+
+@dataclass(frozen=True)
+class Holdout:
+    """The frozen holdout: features [n, d], class numbers [n], households [n]."""
+
+    features: Floats
+    targets: Ints
+    households: Ints
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """A challenger with its verdict, how it was drawn, who labelled how, and which examples taught it."""
+
+    head: Head
+    priors: BranchPriors
+    verdict: Verdict
+    pull: float
+    care: dict[str, Care]
+    used: Bools
+
+
+def look_for_careless(
+    base: Head,
+    champion: Head,
+    taught: Taught,
+    rehearsal: Examples | None,
+    champion_priors: BranchPriors | None = None,
+) -> dict[str, Care]:
+    """Tell how careful each person's new labels are."""
+    told = cross_fit(base, _weighed(taught), taught.groups, rehearsal)
+    championed = _read(champion, champion_priors, taught)
+    opinions = [
+        Opinion(float(t[label]), float(c[label]), corrects=int(c.argmax()) != label)
+        for t, c, label in zip(told, championed, taught.targets.tolist(), strict=True)
+    ]
+    return care(taught.owners, opinions, taught.new.tolist())
+
+
+def choose(
+    base: Head,
+    champion: Head,
+    taught: Taught,
+    *,
+    rehearsal: Examples | None,
+    holdout: Holdout | None,
+    labels: Sequence[str],
+    found: dict[str, Care],
+    threshold: float,
+    champion_priors: BranchPriors | None = None,
+) -> Chosen:
+    """Fit a challenger and judge it; if it fails a more cautious one is tried.
+
+    ``base`` is the head of the trained model that all refits go back to: examples that the champion has
+    learnt already do not count twice. ``found`` is what ``look_for_careless`` told; they teach nothing.
+    ``threshold`` accepts readings, of both. ``champion_priors`` are those that the champion reads with, if
+    it knows of any.
+    """
+    used = np.array(
+        [not (new and found[owner].careless) for owner, new in zip(taught.owners, taught.new, strict=True)]
+    )
+    kept = taught.some(used)
+    new = kept.some(kept.new)
+    examples = _weighed(kept)
+    mix = taught_mix(examples, rehearsal, labels=len(labels))
+    priors = branch_priors(kept.branches, kept.targets, mix)
+    before = _read(champion, champion_priors, new)
+    first: Chosen | None = None
+    for pull in PULLS:
+        said = cross_fit(base, examples, kept.groups, rehearsal, pull=pull)
+        temperature = temperature_of(said, kept.targets)
+        said = warm(said, temperature)
+        head = fit(base, examples, rehearsal, pull=pull).warmed(temperature)
+        after = applied_without_own(said, kept.branches, kept.targets, kept.groups, mix)
+        corrections = Photos(before, after[kept.new], new.targets, new.groups)
+        verdict = judge(
+            holdout=contest(champion, head, holdout),
+            corrections=corrections,
+            labels=labels,
+            thresholds=Thresholds(threshold, threshold),
+            branches=new.branches,
+            by_loss=True,
+        )
+        chosen = Chosen(head, priors, verdict, pull, found, used)
+        if verdict.good:
+            return chosen
+        first = first or chosen
+    assert first is not None
+    return first
+
+
+def contest(champion: Head, challenger: Head, holdout: Holdout | None) -> Photos | None:
+    """Let two heads read the frozen holdout."""
+    if holdout is None or not len(holdout.targets):
+        return None
+    return Photos(
+        champion.probabilities(holdout.features),
+        challenger.probabilities(holdout.features),
+        holdout.targets,
+        holdout.households,
+    )
+
+
+def _read(champion: Head, priors: BranchPriors | None, taught: Taught) -> Floats:
+    said = champion.probabilities(taught.features)
+    return said if priors is None else applied_to_all(priors, said, taught.branches)
+
+
+def _weighed(taught: Taught) -> Examples:
+    return Examples(taught.features, taught.targets, np.array(weights(taught.owners)))

@@ -1,0 +1,55 @@
+"""What a shut-in process is given: an environment without secrets, and folders that it cannot do without."""
+
+import os
+import sys
+from pathlib import Path
+
+from laundry_learning.sandbox.enter import Rules
+
+PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH")
+"""Of this process's environment: what any program needs. Everything else stays here."""
+
+SYSTEM = (
+    "/usr", "/lib", "/lib64", "/bin", "/proc", "/sys/devices", "/sys/bus/pci", "/sys/fs/cgroup",
+    "/etc/ld.so.cache", "/etc/localtime", "/dev/urandom", "/dev/null", "/dev/zero",
+)  # fmt: skip
+"""Programs, libraries, and what tells of processors. In /proc Landlock hides what other processes hold."""
+
+DEVICES = ("/dev/null", "/dev/shm")  # noqa: S108
+LOOKER_MEMORY = 4 * 2**30
+LOOKER_FILES = 2**20
+TRAINER_FILES = 4 * 2**30
+
+
+def environment(threads: int) -> dict[str, str]:
+    """Return the environment: what any program needs, and how many threads it may use."""
+    kept = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
+    return {
+        **kept,
+        "PYTHONUNBUFFERED": "1",
+        "OMP_NUM_THREADS": str(threads),
+        "OPENBLAS_NUM_THREADS": str(threads),
+    }
+
+
+def looking() -> Rules:
+    """Return the rules of who looks at photos: it writes nowhere."""
+    return Rules((*SYSTEM, *_code()), DEVICES[:1], LOOKER_FILES, LOOKER_MEMORY)
+
+
+def training(python: Path, folder: Path, data: Path) -> Rules:
+    """Return the rules of the trainer: it reads the training photos and writes into its run's folder."""
+    own = {
+        str(place) for each in (python.absolute(), python.resolve()) for place in (each.parent.parent, each)
+    }
+    read = (*SYSTEM, *_code(), *sorted(own - {"/"}), str(data))
+    return Rules(read, (*DEVICES, str(folder)), TRAINER_FILES)
+
+
+def _code() -> list[str]:
+    places = {sys.prefix, sys.base_prefix}
+    for each in filter(None, sys.path):
+        path = Path(each)
+        # A source tree is installed by naming its src.
+        places.add(str(path.parent if path.name == "src" else path))
+    return sorted(place for place in places if Path(place).exists() and place != "/")

@@ -1,0 +1,106 @@
+"""Starts confined processes for the container beside this one.
+
+``python -m laundry_learning.sandbox.server SOCKET`` has no secret. It ends with the process that holds it:
+that connection is its life.
+"""
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+
+from laundry_learning.sandbox.environment import looking, training
+from laundry_learning.sandbox.launcher import LINE_BYTES, look_command, start, train_command
+
+NOBODY_CAME_S = 300.0
+PIECE = 2**16
+
+
+class Server:
+    """Answers on a socket until nobody holds it any more."""
+
+    def __init__(self) -> None:
+        self.held = asyncio.Event()
+        self.over = asyncio.Event()
+        self._going: set[asyncio.Task[None]] = set()
+
+    async def take(self, source: asyncio.StreamReader, out: asyncio.StreamWriter) -> None:
+        """Do what one connection asks for."""
+        try:
+            wish = json.loads(await source.readline())
+            if wish["task"] == "hold":
+                self.held.set()
+                await source.read()
+                self.over.set()
+            elif wish["task"] == "look":
+                process = await start(looking(), *look_command(), threads=1)
+                await self._pass_on(process, source, out)
+            elif wish["task"] == "train":
+                folder, data = Path(wish["folder"]), Path(wish["data"])
+                python = Path(sys.executable)
+                program = train_command(python, folder)
+                rules = training(python, folder, data)
+                process = await start(
+                    rules,
+                    *program,
+                    threads=int(wish["threads"]),
+                    errors=asyncio.subprocess.STDOUT,
+                    scratch=str(folder),
+                )
+                code = await self._pass_on(process, source, out)
+                out.write(json.dumps({"exit": code}).encode() + b"\n")
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            print(f"a wish could not be granted: {type(error).__name__}: {error}", file=sys.stderr)
+        finally:
+            with contextlib.suppress(OSError):
+                await out.drain()
+            out.close()
+
+    async def _pass_on(
+        self, process: asyncio.subprocess.Process, source: asyncio.StreamReader, out: asyncio.StreamWriter
+    ) -> int:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        stdin, stdout = process.stdin, process.stdout
+
+        async def there() -> None:
+            with contextlib.suppress(OSError):
+                while piece := await source.read(PIECE):
+                    stdin.write(piece)
+                    await stdin.drain()
+            # Whoever asked is gone.
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+
+        asking = asyncio.create_task(there())
+        try:
+            with contextlib.suppress(OSError):
+                while piece := await stdout.read(PIECE):
+                    out.write(piece)
+                    await out.drain()
+            return await process.wait()
+        finally:
+            asking.cancel()
+            if process.returncode is None:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+                await process.wait()
+
+
+async def serve(path: Path) -> None:
+    """Serve until who holds it ends, or nobody comes."""
+    server = Server()
+    await asyncio.to_thread(path.unlink, missing_ok=True)
+    async with await asyncio.start_unix_server(server.take, path, limit=LINE_BYTES):
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(NOBODY_CAME_S):
+                await server.held.wait()
+        if server.held.is_set():
+            await server.over.wait()
+
+
+if __name__ == "__main__":
+    asyncio.run(serve(Path(sys.argv[1])))

@@ -1,0 +1,155 @@
+"""Who takes over: the gate and its statistics, without servers."""
+
+from math import comb
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from laundry_learning.cost import Cost, weigh
+from laundry_learning.judging import Photos, Thresholds, Verdict, check_other_things, judge
+from laundry_learning.statistics import calibration_error, household_interval, worse_by_chance
+
+LABELS = ("a", "b", "c")
+SAME = Thresholds(0.6, 0.6)
+
+
+def told(targets: np.ndarray, wrong: set[int], sure: float = 0.8) -> np.ndarray:
+    guesses = targets.copy()
+    guesses[list(wrong)] = (guesses[list(wrong)] + 1) % 3
+    probs = np.full((len(targets), 3), (1 - sure) / 2)
+    probs[np.arange(len(targets)), guesses] = sure
+    return probs
+
+
+def photos(champion: set[int], challenger: set[int], count: int = 300, sure: float = 0.8) -> Photos:
+    """Photos of 30 households; the sets name those that each gets wrong."""
+    targets = np.arange(count) % 3
+    return Photos(told(targets, champion), told(targets, challenger, sure), targets, np.arange(count) // 10)
+
+
+def failed(verdict: Verdict) -> list[str]:
+    return [check["name"] for check in verdict.checks if not check["passed"]]
+
+
+GAIN = photos(set(range(20)), set(range(12)), count=60)
+
+
+@pytest.mark.parametrize(
+    ("holdout", "corrections", "expected"),
+    [
+        (photos(set(range(30)), set(range(30))), GAIN, []),
+        (photos(set(range(30)), set(range(33))), GAIN, []),
+        # Ten more are wrong of which none was before: chance brings that once in a thousand times.
+        (photos(set(range(30)), set(range(40))), GAIN, ["holdout accuracy"]),
+        # All lost ones are of one class: few over all, but nothing that class can spare.
+        (photos(set(), {0, 3, 6, 9, 12}), GAIN, ["holdout accuracy", "classes"]),
+        (photos({1, 2, 4}, {0, 3, 6}), GAIN, []),
+        (photos(set(range(60)), set(range(60)), sure=0.97), GAIN, ["calibration"]),
+        (photos(set(range(30)), set(range(30))), photos({1}, {1, 2}, count=60), ["own gain"]),
+        (photos(set(range(30)), set(range(30))), photos({1}, {1}, count=60), ["own gain"]),
+    ],
+    ids=[
+        "better",
+        "a hair worse on the holdout",
+        "worse",
+        "one class lost",
+        "others wrong",
+        "too sure",
+        "gains nothing",
+        "the same",
+    ],
+)
+def test_who_takes_over(holdout: Photos, corrections: Photos, expected: list[str]) -> None:
+    verdict = judge(holdout=holdout, corrections=corrections, labels=LABELS, thresholds=SAME)
+    assert set(expected) <= set(failed(verdict))
+    assert verdict.good is not bool(expected)
+    assert verdict.reasons[-1] == ("not promoted" if expected else "promoted: every check passed")
+
+
+@pytest.mark.parametrize(
+    ("wrong_now", "surer", "good"),
+    [
+        ({1, 2}, 0.95, True),
+        ({1, 2, 3}, 0.95, True),
+        ({1, 2}, 0.7, False),
+        (set(range(1, 9)), 0.95, False),
+    ],
+    ids=["surer", "surer, one fewer right", "less sure", "far fewer right"],
+)
+def test_a_last_layer_may_gain_by_what_it_is_sure_of(wrong_now: set[int], surer: float, good: bool) -> None:
+    before = photos({1, 2}, {1, 2}, count=60, sure=0.8)
+    after = photos({1, 2}, wrong_now, count=60, sure=surer)
+    corrections = Photos(before.challenger, after.challenger, before.targets, before.households)
+    checked = judge(holdout=None, corrections=corrections, labels=LABELS, thresholds=SAME, by_loss=True)
+    assert checked.good is good
+
+
+def test_a_model_that_accepts_more_wrong_readings_does_not_take_over() -> None:
+    # As many are right, and the wrong ones are no surer; but the threshold lets them all through.
+    same = photos(set(range(60)), set(range(60)), sure=0.8)
+    checked = {
+        threshold: judge(holdout=same, corrections=GAIN, labels=LABELS, thresholds=Thresholds(0.9, threshold))
+        for threshold in (0.9, 0.7)
+    }
+    assert "accepted" not in failed(checked[0.9])
+    assert "accepted" in failed(checked[0.7])
+
+
+@pytest.mark.parametrize(("reviewed", "good"), [(0.7, True), (0.62, True), (0.55, False)])
+def test_a_model_that_takes_other_things_for_garments_does_not_take_over(reviewed: float, good: bool) -> None:
+    verdict = Verdict()
+    check_other_things(verdict, 0.7, reviewed)
+    assert verdict.good is good
+
+
+def test_a_branch_that_loses_is_named_though_all_together_gain() -> None:
+    branches = ["well"] * 30 + ["badly"] * 30
+    verdict = judge(
+        holdout=None,
+        corrections=photos({1, 2, 3, 4}, {40, 41}, count=60),
+        labels=LABELS,
+        thresholds=SAME,
+        branches=branches,
+    )
+    assert verdict.good
+    (gain,) = (check for check in verdict.checks if check["name"] == "own gain")
+    assert "fewer right in badly (0 won, 2 lost)" in gain["text"]
+    assert gain["figures"]["branches"] == {"well": [4, 0], "badly": [0, 2]}
+
+
+@pytest.mark.parametrize(
+    ("challenger", "good"),
+    [(Cost(5_000_000, 5.0), True), (Cost(11_000_000, 5.0), False), (Cost(1, 9.0), False)],
+)
+def test_a_model_too_large_or_too_slow_does_not_take_over(challenger: Cost, good: bool) -> None:
+    verdict = Verdict()
+    weigh(verdict, Cost(5_000_000, 5.0), challenger)
+    assert verdict.good is good
+
+
+@given(st.integers(0, 30), st.integers(0, 30))
+def test_the_paired_test_is_the_exact_binomial_tail(lost: int, won: int) -> None:
+    p = worse_by_chance(lost, won)
+    assert 0 < p <= 1
+    # Either at least so many are lost, or at least one more is won than was.
+    other = sum(comb(lost + won, k) for k in range(lost)) / 2 ** (lost + won)
+    assert p + other == pytest.approx(1)
+    assert worse_by_chance(lost + 1, won) < p or lost + won == 0
+
+
+def test_households_that_differ_widen_the_interval() -> None:
+    households = np.repeat(np.arange(10), 10)
+    by_household = np.repeat([0.0, 1.0] * 5, 10)
+    by_photo = np.tile([0.0, 1.0], 50)
+    wide, narrow = (household_interval(each, households) for each in (by_household, by_photo))
+    assert wide[1] - wide[0] > 2 * (narrow[1] - narrow[0])
+
+
+def test_calibration_error_is_the_gap_of_confidence_and_accuracy() -> None:
+    targets = np.zeros(100, dtype=np.int64)
+    probs = np.tile([0.8, 0.2], (100, 1))
+    assert calibration_error(probs, targets) == pytest.approx(0.2)
+    targets[::5] = 1
+    assert calibration_error(probs, targets) == pytest.approx(0)

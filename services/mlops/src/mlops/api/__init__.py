@@ -1,0 +1,1 @@
+"""HTTP: the endpoints of models, training runs, examples and replicas."""

@@ -1,0 +1,28 @@
+"""Reads which training runs changed, once for all who listen."""
+
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+
+from laundry_service.database import Database
+from laundry_service.streams import Audience, Change, change_of
+from mlops import repository
+from mlops.schemas import run_body
+
+
+def changed_runs(database: Database) -> Callable[[Sequence[str], Audience], Awaitable[Iterable[Change]]]:
+    """Make what reads the runs that payloads (their ids) name."""
+
+    async def look_up(run_ids: Sequence[str], _: Audience) -> Iterable[Change]:
+        async with database.session() as session:
+            rows = await repository.get_runs(session, run_ids)
+        return [
+            change_of(
+                row["id"],
+                None,
+                event="training-run",
+                event_id=row["id"],
+                data=run_body(row).model_dump_json(),
+            )
+            for row in rows
+        ]
+
+    return look_up

@@ -1,0 +1,43 @@
+"""Opens what every kind of run works with, and closes it again."""
+
+from typing import Protocol
+
+from laundry_events import Outbox
+from laundry_learning.sandbox.launcher import Beside, starter_of
+from laundry_service.database import Database
+from laundry_service.objectstore import ObjectStore
+from mlops.jobs.retrying_store import PatientStore
+from mlops.jobs.run import Run
+from mlops.manifests import Manifests
+from mlops.service.registry import Registry
+from mlops.settings import Settings
+
+
+class Steps(Protocol):
+    """The steps of one run, of some kind."""
+
+    def __init__(
+        self, run: Run, settings: Settings, database: Database, store: ObjectStore, registry: Registry
+    ) -> None: ...
+
+    async def run(self) -> None:
+        """Take them to the end; what it raises, ``run`` notes."""
+
+
+async def take(kind: type[Steps], run_id: str, settings: Settings) -> int:
+    """Take a run's steps and note how it ended. Returns the exit code."""
+    database = Database(settings.database_url.get_secret_value(), pool=2)
+    store = PatientStore(settings, threads=4)
+    manifests = Manifests(store, settings.model_signing_key, settings.model_public_keys)
+    registry = Registry(database, store, Outbox(settings.service_name), manifests)
+    run = Run(run_id, database, registry)
+    try:
+        async with run:
+            starter = starter_of(settings.sandbox_socket)
+            if isinstance(starter, Beside):
+                await starter.hold()
+            await kind(run, settings, database, store, registry).run()
+    finally:
+        await store.close()
+        await database.close()
+    return run.exit_code

@@ -1,0 +1,168 @@
+"""What every kind of run tells of itself: progress, log, and how it ended."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Any, Self
+
+import structlog
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from laundry_learning.curation import Care, Fate
+from laundry_learning.judging import Verdict
+from laundry_reading.manifest import Manifest
+from laundry_service.database import Database
+from laundry_service.objectstore import ObjectStoreUnavailable
+from mlops import repository
+from mlops.launching.launcher import BEGIN_ANEW
+from mlops.runs import BeginAnew, RunError
+from mlops.service.registry import Registry
+
+REPORT_EVERY_S = 0.5
+
+log = structlog.get_logger(__name__)
+
+
+class NotRunning(Exception):
+    """The run was cancelled or given up meanwhile: nothing of it is kept."""
+
+
+class Run:
+    """``async with run:`` notes why it failed; ``exit_code`` is 1 for our fault, 75 to begin anew."""
+
+    def __init__(self, run_id: str, database: Database, registry: Registry) -> None:
+        """Take the run's id and where it is noted."""
+        self.id = run_id
+        self.exit_code = 0
+        self._database = database
+        self._registry = registry
+        self._reported = 0.0
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        if error is None:
+            return True
+        if isinstance(error, NotRunning):
+            log.info("the run is not wanted any more", run_id=self.id)
+            return True
+        if isinstance(error, BeginAnew):
+            log.warning("the run is to be begun anew", run_id=self.id, error=str(error))
+            await self.note(str(error))
+            self.exit_code = BEGIN_ANEW
+            return True
+        if isinstance(error, RunError | ObjectStoreUnavailable):
+            log.warning("the run fails", run_id=self.id, error=str(error))
+            await self._fail(str(error))
+            return True
+        if isinstance(error, Exception):
+            log.error("the run fails unexpectedly", run_id=self.id, exc_info=error)
+            await self._fail(f"Unexpected: {type(error).__name__}: {error}"[:500])
+            self.exit_code = 1
+            return True
+        return False
+
+    async def note(self, text: str) -> None:
+        """Add a line to the log that an operator reads."""
+        log.info("training run", run_id=self.id, note=text)
+        async with self._database.transaction() as session:
+            await repository.note(session, self.id, text)
+
+    async def note_care(self, care: Mapping[str, Care]) -> None:
+        """Keep how each person labels."""
+        told = {owner: {**asdict(each), "careless": each.careless} for owner, each in care.items()}
+        async with self._database.transaction() as session:
+            await repository.note_care(session, self.id, told)
+
+    async def report(self, progress: float) -> None:
+        """Note how far the run is, 0..1, not too often.
+
+        Raises:
+            NotRunning: it was cancelled.
+        """
+        if time.monotonic() - self._reported < REPORT_EVERY_S:
+            return
+        self._reported = time.monotonic()
+        async with self._database.transaction() as session:
+            if not await repository.report_progress(session, self.id, progress):
+                raise NotRunning
+
+    async def finish_without_model(self, fates: Mapping[str, Fate], reason: str) -> None:
+        """End well without a model."""
+        async with self._database.transaction() as session:
+            await repository.note_roles(session, self.id, fates)
+            await repository.note(session, self.id, reason)
+            await self._succeed(session, None, promoted=False, reasons=[reason], checks=[])
+
+    async def finish(
+        self,
+        judged_against: str,
+        manifest: Manifest,
+        verdict: Verdict,
+        fates: Mapping[str, Fate],
+        *,
+        source: str,
+    ) -> None:
+        """Register the model with its verdict, and make it champion if that is good."""
+        kept: dict[str, Any] = {
+            "good": verdict.good,
+            "against": judged_against,
+            "reasons": verdict.reasons,
+            "checks": verdict.checks,
+        }
+        async with self._database.transaction() as session:
+            await repository.lock_promotions(session)
+            champion = await repository.get_champion(session)
+            promoted, reasons = verdict.good, verdict.reasons
+            if promoted and (champion is None or champion["version"] != judged_against):
+                promoted = False
+                reasons = [*reasons[:-1], "not promoted: another model became the champion meanwhile"]
+            await repository.add_model(session, manifest, source=source, run_id=self.id, verdict=kept)
+            await repository.note_roles(session, self.id, fates)
+            for reason in reasons:
+                await repository.note(session, self.id, reason)
+            if promoted:
+                await repository.make_champion(
+                    session,
+                    manifest.version,
+                    kind="run",
+                    promoted_by=f"training-run:{self.id}",
+                    promoted_at=datetime.now(UTC),
+                )
+            await self._succeed(
+                session, manifest.version, promoted=promoted, reasons=reasons, checks=verdict.checks
+            )
+        if promoted:
+            try:
+                await self._registry.announce()
+            except ObjectStoreUnavailable as error:
+                log.warning("the promotion waits for the service to announce it", error=str(error))
+
+    async def _succeed(
+        self,
+        session: AsyncSession,
+        version: str | None,
+        *,
+        promoted: bool,
+        reasons: list[str],
+        checks: list[dict[str, Any]],
+    ) -> None:
+        if not await repository.move_run(
+            session,
+            self.id,
+            "succeeded",
+            progress=1.0,
+            model_version=version,
+            decision={"promoted": promoted, "reasons": reasons, "checks": checks},
+        ):
+            raise NotRunning
+
+    async def _fail(self, error: str) -> None:
+        async with self._database.transaction() as session:
+            if await repository.move_run(session, self.id, "failed", error=error):
+                await repository.note(session, self.id, error)

@@ -1,0 +1,89 @@
+"""Jobs as processes beside the service, which they never outlive."""
+
+import asyncio
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+
+from mlops.launching.launcher import BEGIN_ANEW, Ended, Job, LaunchError
+
+KILL_AFTER_S = 5.0
+NOT_FOR_JOBS = ("LAUNDRY_AMQP_URL",)
+"""A run speaks to no broker."""
+
+ONE_CORE = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+
+
+def job_command(run_id: str, kind: str) -> Sequence[str]:
+    """The command of a run's process; it reads the same environment as the service."""
+    return (sys.executable, "-m", f"mlops.{kind}", run_id)
+
+
+class Processes:
+    """Starts processes."""
+
+    outlive = False
+
+    def __init__(
+        self,
+        environment: Mapping[str, str] | None = None,
+        command: Callable[[str, str], Sequence[str]] = job_command,
+    ) -> None:
+        """Take what is added to this process's environment."""
+        self._environment = environment or {}
+        self._command = command
+
+    async def launch(self, run_id: str, kind: str, attempt: int) -> Job:
+        """Start a process; as ``Launcher``."""
+        try:
+            # The job ends when its standard input does: it never outlives this process.
+            return ProcessJob(
+                await asyncio.create_subprocess_exec(
+                    *self._command(run_id, kind),
+                    stdin=asyncio.subprocess.PIPE,
+                    # So that its low priority counts against other services too, where sessions share cores.
+                    start_new_session=True,
+                    env={
+                        name: value
+                        for name, value in {**os.environ, **self._environment, **ONE_CORE}.items()
+                        if name not in NOT_FOR_JOBS
+                    },
+                )
+            )
+        except OSError as error:
+            raise LaunchError(f"The training process cannot be started: {error}") from error
+
+    async def find(self, run_id: str, kind: str, attempt: int) -> Job | None:
+        """Find nothing: a process never outlives who started it."""
+        return None
+
+
+class ProcessJob:
+    """A process."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self._process = process
+
+    async def wait(self) -> Ended:
+        """Wait for its end."""
+        code = await self._process.wait()
+        if code == 0:
+            return Ended()
+        if code < 0:
+            # Killed, by a person or for want of memory: the steps done are kept, so trying again is cheap.
+            return Ended(lost=f"the training process was killed by signal {-code}")
+        if code == BEGIN_ANEW:
+            return Ended(lost="the training process lost what it needs")
+        return Ended(error=f"The training process ended unexpectedly (exit code {code}).")
+
+    async def end(self) -> None:
+        """Ask it to end, then insist."""
+        if self._process.returncode is not None:
+            return
+        self._process.terminate()
+        try:
+            async with asyncio.timeout(KILL_AFTER_S):
+                await self._process.wait()
+        except TimeoutError:
+            self._process.kill()
+            await self._process.wait()

@@ -1,0 +1,309 @@
+"""The models, and which of them is the champion.
+
+The database says who the champion is; the signed manifest in the object store tells the replicas. A
+promotion is first committed here as pending, then its manifest is written, and only then the event leaves
+through the outbox: whoever hears of a champion finds its manifest. A crash in between leaves the promotion
+pending, and announcing again has no second effect.
+"""
+
+import asyncio
+import hashlib
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+import structlog
+from pydantic import ValidationError
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from laundry_events import Outbox
+from laundry_events.events import ModelPromoted
+from laundry_learning.artifacts import FIELDS, entry_of
+from laundry_reading.manifest import Manifest
+from laundry_reading.storage import MAX_MODEL_BYTES, manifest_key, model_key
+from laundry_service.audit.acts import Act, Actor
+from laundry_service.audit.writing import write as write_act
+from laundry_service.database import Database
+from laundry_service.objectstore import ObjectMissing, ObjectStore
+from mlops import repository
+from mlops.manifests import Manifests
+from mlops.repository import Row
+
+log = structlog.get_logger(__name__)
+
+
+class NoSuchModel(Exception):
+    """There is no model of this version."""
+
+
+class AlreadyChampion(Exception):
+    """The model is the champion already."""
+
+
+class NotGoodEnough(Exception):
+    """Judging did not find the model good enough to replace the champion; the text says why."""
+
+
+class NoFormerModel(Exception):
+    """There is nothing to roll back to."""
+
+
+class BrokenModel(Exception):
+    """The model's file is missing or is not what its manifest says."""
+
+
+class Registry:
+    """Registers models, promotes them and announces promotions."""
+
+    def __init__(self, database: Database, store: ObjectStore, outbox: Outbox, manifests: Manifests) -> None:
+        """Take the database of the models, the store of their files and who signs their manifests."""
+        self._database = database
+        self._store = store
+        self._outbox = outbox
+        self._manifests = manifests
+
+    async def register_shipped(self, folder: Path) -> None:
+        """Make the model that ships with the code known, and champion if there is none.
+
+        Raises:
+            BrokenModel: the folder holds no whole model.
+            ObjectStoreUnavailable: try again later.
+        """
+        manifest, file, beside = await asyncio.to_thread(_read_shipped, folder)
+        async with self._database.session() as session:
+            _same_file(await repository.get_model(session, manifest.version), manifest)
+        await self.upload(manifest, file, beside=beside)
+        async with self._database.transaction() as session:
+            await repository.lock_promotions(session)
+            if await repository.add_model(session, manifest, source="shipped"):
+                log.info("the shipped model is registered", version=manifest.version)
+            else:
+                await repository.refresh_manifest(session, manifest)
+            _same_file(await repository.get_model(session, manifest.version), manifest)
+            if await repository.get_champion(session) is None:
+                await repository.make_champion(
+                    session,
+                    manifest.version,
+                    kind="shipped",
+                    promoted_by="shipped",
+                    promoted_at=datetime.now(UTC),
+                )
+
+    async def upload(
+        self, manifest: Manifest, file: bytes, *, beside: Mapping[str, bytes] | None = None
+    ) -> None:
+        """Store a model's file, what belongs beside it (by key) and then its signed manifest, unless they are
+        there.
+
+        Raises:
+            BrokenModel: another model of this version is stored.
+            ObjectStoreUnavailable: try again later.
+        """
+        if await self._manifests.has(manifest):
+            return
+        # The manifest is written last: where there is none of ours, the file may be missing or cut off.
+        stored = await self._manifests.stored(manifest.version)
+        if stored is not None and stored.sha256 != manifest.sha256:
+            raise BrokenModel(f"Another model of the version {manifest.version} is stored already.")
+        await self._store.put(model_key(manifest), file, media_type="application/octet-stream")
+        for beside_key, content in (beside or {}).items():
+            await self._store.put(beside_key, content, media_type="application/octet-stream")
+        await self._manifests.keep(manifest)
+
+    async def fetch(self, manifest: Manifest) -> bytes:
+        """Fetch a model's file and check its hash.
+
+        Raises:
+            BrokenModel: it is missing or not what the manifest says.
+            ObjectStoreUnavailable: try again later.
+        """
+        try:
+            file = await self._store.get(model_key(manifest), max_bytes=MAX_MODEL_BYTES)
+        except (ObjectMissing, ValueError) as error:
+            raise BrokenModel(f"The file of {manifest.version} cannot be used: {error}") from error
+        found = await asyncio.to_thread(lambda: hashlib.sha256(file).hexdigest())
+        if found != manifest.sha256:
+            raise BrokenModel(f"The file of {manifest.version} has sha256 {found}, not {manifest.sha256}.")
+        return file
+
+    async def promote(self, version: str, *, promoted_by: str, override_reason: str | None = None) -> Row:
+        """Make a model the champion; ``announce`` tells the replicas.
+
+        Only a model that was judged good against this very champion, or that served before, may be promoted
+        without ``override_reason``, which is kept with the name of who gave it.
+
+        Raises:
+            NoSuchModel, AlreadyChampion, NotGoodEnough, BrokenModel: nothing has changed.
+            ObjectStoreUnavailable: nothing has changed; try again later.
+        """
+        async with self._database.session() as session:
+            model = await repository.get_model(session, version)
+        if model is None:
+            raise NoSuchModel(version)
+        await self.fetch(Manifest.model_validate(model["manifest"]))
+        async with self._database.transaction() as session:
+            await repository.lock_promotions(session)
+            champion = await repository.get_champion(session)
+            if champion is not None and champion["version"] == version:
+                raise AlreadyChampion(version)
+            why_not = None
+            if champion is not None and not await repository.served_before(session, version):
+                why_not = why_not_promoted(model, champion)
+            if why_not is not None and override_reason is None:
+                raise NotGoodEnough(why_not)
+            await repository.make_champion(
+                session,
+                version,
+                kind="person",
+                promoted_by=promoted_by,
+                promoted_at=datetime.now(UTC),
+                override_reason=override_reason if why_not is not None else None,
+            )
+            promoted = await repository.get_model(session, version)
+            details = {"previous": champion["version"] if champion else None, "against_the_verdict": why_not}
+            who = Actor(promoted_by, "operator")
+            await write_act(session, Act("model.promote", version, who, override_reason, details=details))
+        log.info("a model is promoted", version=version, promoted_by=promoted_by, overridden=why_not)
+        return promoted or model
+
+    async def roll_back(self, *, promoted_by: str, reason: str | None = None) -> Row:
+        """Make the model champion that was it before the present one; ``announce`` tells the replicas.
+
+        Raises:
+            NoFormerModel, BrokenModel: nothing has changed.
+            ObjectStoreUnavailable: nothing has changed; try again later.
+        """
+        async with self._database.session() as session:
+            former = await repository.former_champion(session)
+        if former is None:
+            raise NoFormerModel
+        await self.fetch(Manifest.model_validate(former["manifest"]))
+        async with self._database.transaction() as session:
+            await repository.lock_promotions(session)
+            same = await repository.former_champion(session)
+            if same is None or same["version"] != former["version"]:
+                raise NoFormerModel
+            await repository.make_champion(
+                session,
+                former["version"],
+                kind="rollback",
+                promoted_by=promoted_by,
+                promoted_at=datetime.now(UTC),
+            )
+            promoted = await repository.get_model(session, former["version"])
+            who = Actor(promoted_by, "operator")
+            await write_act(session, Act("model.rollback", former["version"], who, reason))
+        log.info("rolled back to a model", version=former["version"], promoted_by=promoted_by)
+        return promoted or former
+
+    async def announce(self) -> int:
+        """Write the champion's manifest and let the events of pending promotions leave.
+
+        Returns:
+            how many promotions were announced.
+
+        Raises:
+            ObjectStoreUnavailable: they stay pending.
+        """
+        async with self._database.transaction() as session:
+            if not await repository.pending_promotions(session):
+                return 0
+            await repository.lock_promotions(session)
+            pending = await repository.pending_promotions(session)
+            champion = await repository.get_champion(session)
+            if not pending or champion is None:
+                return 0
+            manifest = Manifest.model_validate(champion["manifest"])
+            await self._manifests.tell_champion(manifest)
+            for promotion in pending:
+                await self._tell(session, promotion)
+            await repository.mark_announced(session, [promotion["id"] for promotion in pending])
+        log.info("promotions are announced", champion=champion["version"], count=len(pending))
+        return len(pending)
+
+    async def repair(self) -> None:
+        """Announce the champion again if the manifest in the store is not the champion's, signed by our key.
+
+        Raises:
+            ObjectStoreUnavailable: try again later.
+        """
+        async with self._database.session() as session:
+            champion = await repository.get_champion(session)
+        if champion is None or await self._is_told(champion):
+            return
+        async with self._database.transaction() as session:
+            await repository.lock_promotions(session)
+            # A promotion that waits for its announcement writes the manifest anyway.
+            if await repository.pending_promotions(session):
+                return
+            champion = await repository.get_champion(session)
+            if champion is not None and not await self._is_told(champion):
+                log.warning("the champion's manifest is mended", champion=champion["version"])
+                await repository.announce_again(session)
+
+    async def _is_told(self, champion: Row) -> bool:
+        return await self._manifests.has_champion(Manifest.model_validate(champion["manifest"]))
+
+    async def sign(self, model: Row) -> bool:
+        """Write a model's manifest anew unless it is right and signed by our key; returns whether it was.
+
+        It may be from before there were signatures, of a former key, lost or changed.
+
+        Raises:
+            ObjectStoreUnavailable: try again later.
+        """
+        manifest = Manifest.model_validate(model["manifest"])
+        if await self._manifests.has(manifest):
+            return False
+        await self._manifests.keep(manifest)
+        return True
+
+    async def _tell(self, session: AsyncSession, promotion: Row) -> None:
+        await self._outbox.add(
+            session,
+            ModelPromoted(
+                model_version=promotion["version"],
+                manifest_key=manifest_key(promotion["version"]),
+                sha256=promotion["sha256"],
+                previous_version=promotion["previous_version"],
+                promoted_by=promotion["promoted_by"],
+                promoted_at=promotion["promoted_at"],
+            ),
+        )
+
+
+def why_not_promoted(model: Row, champion: Row) -> str | None:
+    """Say why a model that never served may not replace the champion; None if it may."""
+    verdict = model["verdict"]
+    if verdict is None:
+        return (
+            f"{model['version']} was never judged against the champion {champion['version']}. "
+            "A training run judges what it makes."
+        )
+    if verdict["against"] != champion["version"]:
+        return (
+            f"{model['version']} was judged against {verdict['against']}, and {champion['version']} is the "
+            "champion now. Start a new run."
+        )
+    if not verdict["good"]:
+        failed = "; ".join(check["text"] for check in verdict["checks"] if not check["passed"])
+        return f"{model['version']} did not pass: {failed}."
+    return None
+
+
+def _same_file(known: Row | None, manifest: Manifest) -> None:
+    if known is not None and known["sha256"] != manifest.sha256:
+        raise BrokenModel(f"The shipped model {manifest.version} has another hash than the registered one.")
+
+
+def _read_shipped(folder: Path) -> tuple[Manifest, bytes, dict[str, bytes]]:
+    try:
+        manifest = Manifest.from_json((folder / "manifest.json").read_bytes())
+        file = (folder / manifest.file).read_bytes()
+        entries = [entry for field in FIELDS if (entry := entry_of(manifest, field)) is not None]
+        beside = {entry.key: (folder / entry.file).read_bytes() for entry in entries}
+    except (OSError, ValidationError) as error:
+        raise BrokenModel(f"There is no whole model in {folder}: {error}") from error
+    if hashlib.sha256(file).hexdigest() != manifest.sha256:
+        raise BrokenModel(f"The file {manifest.file} in {folder} is not what its manifest says.")
+    return manifest, file, beside
