@@ -3,7 +3,7 @@
 import asyncio
 from contextlib import suppress
 
-from laundry.ports import free_port
+from laundry_servers.ports import free_port
 
 PIECE = 65536
 
