@@ -9,7 +9,6 @@ from sqlalchemy.engine import make_url
 from helper.app import create_app
 from laundry_events import Publisher
 from laundry_events.topology import PLAN
-from laundry_servers.ports import free_port
 from laundry_service.migrate import upgrade
 from laundry_testing.cable import Cable
 from laundry_testing.identity import FileIdentity

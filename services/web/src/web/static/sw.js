@@ -22,6 +22,7 @@ const PAGES = [
   "/static/js/confirm-card.js",
   "/static/js/dead-letters-page.js",
   "/static/js/dom.js",
+  "/static/js/done-list.js",
   "/static/js/equipment.js",
   "/static/js/events.js",
   "/static/js/frame.js",
@@ -35,6 +36,8 @@ const PAGES = [
   "/static/js/main.js",
   "/static/js/model-card.js",
   "/static/js/models-page.js",
+  "/static/js/models-rows.js",
+  "/static/js/operations-rows.js",
   "/static/js/operator-page.js",
   "/static/js/owner-page.js",
   "/static/js/patience.js",
@@ -52,6 +55,8 @@ const PAGES = [
   "/static/js/texts/models-en.js",
   "/static/js/texts/models-ko.js",
   "/static/js/upload-queue.js",
+  "/static/js/upload.js",
+  "/static/js/waiting-strip.js",
 ];
 
 const worker = /** @type {ServiceWorkerGlobalScope} */ (/** @type {unknown} */ (self));

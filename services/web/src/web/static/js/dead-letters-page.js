@@ -3,6 +3,7 @@
 import { explain } from "./api.js";
 import { h, put, say } from "./dom.js";
 import { trouble } from "./frame.js";
+import { auditRows, queueRow } from "./operations-rows.js";
 import { ago, t } from "./texts.js";
 
 const LOOK_MS = 4000;
@@ -272,26 +273,7 @@ export class DeadLettersPage {
       if (pages[0].status === "rejected") throw pages[0].reason;
       /** @type {AuditRecord[]} */
       const all = pages.flatMap((page) => (page.status === "fulfilled" ? page.value.items : []));
-      const items = all.sort((a, b) => (a.at < b.at ? 1 : a.at > b.at ? -1 : 0)).slice(0, 20);
-      put(
-        this.#audit,
-        items.length
-          ? items.map((record) =>
-              h(
-                "li",
-                {},
-                h("strong", {}, record.by),
-                ` ${t(`dlq.did.${record.action}`)} `,
-                h("code", {}, record.id ?? record.object ?? "–"),
-                h(
-                  "span",
-                  { class: "meta" },
-                  ` ${[record.queue, ago(record.at), record.reason].filter(Boolean).join(" · ")}`,
-                ),
-              ),
-            )
-          : h("li", { class: "meta" }, t("dlq.noAudit")),
-      );
+      put(this.#audit, ...auditRows(all));
     } catch (problem) {
       this.#complain(problem);
     }
@@ -304,34 +286,4 @@ export class DeadLettersPage {
  */
 function section(key, ...content) {
   return h("section", {}, h("h2", {}, t(key)), ...content);
-}
-
-/** @param {BrokerQueue} queue */
-function queueRow(queue) {
-  const figures = [
-    ["ready", queue.ready],
-    ["unacked", queue.unacked],
-    ["retry", queue.waiting_for_retry],
-    ["dead", queue.dead_letters],
-    ["consumers", queue.consumers],
-    ["in", `${queue.publish_rate.toFixed(1)}/s`],
-    ["out", `${queue.deliver_rate.toFixed(1)}/s`],
-    [
-      "oldest",
-      queue.oldest_age_s === null
-        ? "–"
-        : `${queue.oldest_age_bound === "at_least" ? "≥" : "≤"} ${Math.round(queue.oldest_age_s)} s`,
-    ],
-  ];
-  return h(
-    "li",
-    { class: "queue", "data-queue": queue.name },
-    h("h3", {}, queue.name),
-    queue.warnings.map((code) => h("p", { class: "again" }, t(`dlq.warning.${code}`))),
-    h(
-      "dl",
-      {},
-      figures.map(([name, value]) => h("div", {}, h("dt", {}, t(`dlq.figure.${name}`)), h("dd", {}, String(value)))),
-    ),
-  );
 }

@@ -6,8 +6,9 @@ import { connectionLine, trouble } from "./frame.js";
 import { icon } from "./icons.js";
 import { Live, Meanwhile } from "./live.js";
 import { askFirst, modelCard } from "./model-card.js";
+import { ownerRow, promotionRow, replicaRow } from "./models-rows.js";
 import { goesOn, RunCard } from "./run-card.js";
-import { ago, moment, t } from "./texts.js";
+import { t } from "./texts.js";
 
 const RUNS = "/api/mlops/training-runs";
 const SHOWN = 20;
@@ -250,72 +251,4 @@ function keepingOpen(root, draw) {
 function section(key, ...content) {
   const id = key.replace(".", "-");
   return h("section", { "aria-labelledby": id }, h("h2", { id }, t(key)), ...content);
-}
-
-/** @param {Replica} replica */
-function replicaRow(replica) {
-  const alongside = replica.shadow;
-  return h(
-    "li",
-    { "data-in-step": String(replica.in_step) },
-    h(
-      "p",
-      {},
-      icon(replica.in_step ? "check" : "alert"),
-      h("strong", {}, replica.version ?? t("models.noModel")),
-      !replica.in_step && h("span", { class: "careless" }, t("models.notInStep")),
-    ),
-    h("p", { class: "meta" }, `${replica.replica} · ${t("models.seen", { when: ago(replica.seen_at) })}`),
-    replica.refused &&
-      h(
-        "p",
-        { class: "note" },
-        t("models.refuses", { version: replica.refused.version }),
-        " ",
-        h("span", { lang: "en" }, replica.refused.why),
-      ),
-    alongside &&
-      h(
-        "p",
-        { class: "meta" },
-        t("models.alongside", { version: alongside.version, agreed: alongside.agreed, photos: alongside.photos }),
-      ),
-  );
-}
-
-/** @param {Promotion} promotion */
-function promotionRow(promotion) {
-  return h(
-    "li",
-    {},
-    h("p", {}, h("strong", {}, promotion.version), ` ${t(`promotion.${promotion.kind}`)}`),
-    h("p", { class: "meta" }, `${promotion.promoted_by} · ${moment(promotion.promoted_at)}`),
-    promotion.override_reason && h("p", { class: "note" }, `${t("models.overridden")} ${promotion.override_reason}`),
-  );
-}
-
-/** @param {Labeller} owner */
-function ownerRow(owner) {
-  return h(
-    "li",
-    {},
-    h(
-      "p",
-      {},
-      h("strong", {}, owner.confirmed_by),
-      owner.careless && h("span", { class: "careless" }, icon("alert"), t("models.careless")),
-    ),
-    h("p", { class: "meta" }, t("models.labels", { count: owner.labels, corrected: owner.corrected })),
-    owner.new_labels !== null &&
-      h(
-        "p",
-        { class: "meta" },
-        t("models.contradicted", {
-          labels: owner.new_labels,
-          corrections: owner.corrections ?? "–",
-          contradicted: owner.contradicted,
-          contrary: owner.contrary,
-        }),
-      ),
-  );
 }

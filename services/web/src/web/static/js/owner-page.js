@@ -4,17 +4,18 @@ import { Alerts } from "./alerts.js";
 import { explain } from "./api.js";
 import { ConfirmCard } from "./confirm-card.js";
 import { h, put, say } from "./dom.js";
+import { DoneList } from "./done-list.js";
 import { Equipment } from "./equipment.js";
 import { connectionLine, trouble } from "./frame.js";
 import { icon } from "./icons.js";
 import { Live, Meanwhile, supersedes } from "./live.js";
-import { guessOf, labelsOf } from "./reading.js";
+import { labelsOf } from "./reading.js";
 import { counted, t } from "./texts.js";
+import { WaitingStrip } from "./waiting-strip.js";
 
 const CLOCK_MS = 30000;
 const PAGE = 100;
 const MOST_PAGES = 5;
-const DONE_SHOWN = 5;
 const WAITING = ["read", "unreadable"];
 
 export class OwnerPage {
@@ -23,8 +24,6 @@ export class OwnerPage {
   /** @type {Set<string>} */
   #confirmed = new Set();
   #meanwhile = new Meanwhile();
-  /** @type {Task[]} */
-  #done = [];
   /** @type {ConfirmCard | null} */
   #card = null;
   /** @type {string[] | null} */
@@ -33,11 +32,8 @@ export class OwnerPage {
   #more = false;
   #closed = new AbortController();
   #stage = h("div", { class: "stage" });
-  #strip = h("ol", { class: "strip" });
-  /** @type {Map<string, {row: HTMLElement, button: HTMLElement}>} */
-  #thumbs = new Map();
-  #last = h("div", { class: "done last" });
-  #doneList = h("ol", { class: "done" });
+  #strip;
+  #done;
   #count = h("span", { class: "count-badge" });
   #alertCount = h("span", { class: "count-badge alarm", hidden: true });
   #connection = connectionLine();
@@ -50,6 +46,8 @@ export class OwnerPage {
     this.session = session;
     this.api = api;
     this.photos = photos;
+    this.#strip = new WaitingStrip(photos, (id) => this.#choose(id));
+    this.#done = new DoneList(photos);
     this.alerts = new Alerts(api, {
       onCount: (count) => this.#showAlertCount(count),
       onState: (state) => this.#showState("alerts", state),
@@ -68,10 +66,10 @@ export class OwnerPage {
         h("h1", { id: "waiting-title" }, t("owner.waiting"), this.#count),
         this.#connection.element,
         !session.branches.length && trouble({ text: t("owner.noBranch") }),
-        this.#last,
+        this.#done.latest,
         this.#stage,
-        this.#strip,
-        this.#doneList,
+        this.#strip.element,
+        this.#done.before,
       ),
       h(
         "aside",
@@ -199,7 +197,14 @@ export class OwnerPage {
     // What is under the thumb stays there, whatever else arrives.
     if (!now) this.#showCard(tasks[0]);
     else if (!this.#card?.inHand && JSON.stringify(now) !== JSON.stringify(shown)) this.#showCard(now);
-    this.#drawStrip(tasks);
+    this.#strip.draw(tasks, this.#card?.task.id);
+  }
+
+  /** @param {string} id */
+  #choose(id) {
+    this.#showCard(this.#waiting.get(id));
+    this.#strip.draw(this.#ordered(), id);
+    this.#stage.scrollIntoView({ block: "nearest" });
   }
 
   /** @param {Task | undefined} task */
@@ -222,64 +227,6 @@ export class OwnerPage {
     put(this.#stage, this.#card.element);
   }
 
-  /** @param {Task[]} tasks */
-  #drawStrip(tasks) {
-    this.#strip.hidden = tasks.length < 2;
-    const current = this.#card?.task.id;
-    const kept = this.#thumbs;
-    this.#thumbs = new Map(tasks.map((task) => [task.id, kept.get(task.id) ?? this.#thumb(task)]));
-    for (const [id, { button }] of this.#thumbs) button.setAttribute("aria-current", String(id === current));
-    put(this.#strip, ...[...this.#thumbs.values()].map(({ row }) => row));
-  }
-
-  /** @param {Task} task */
-  #thumb(task) {
-    const best = guessOf(task);
-    const alt = best.length ? counted(best) : t("photo.unread");
-    const choose = () => {
-      this.#showCard(this.#waiting.get(task.id) ?? task);
-      this.#drawStrip(this.#ordered());
-      this.#stage.scrollIntoView({ block: "nearest" });
-    };
-    const care = task.status === "unreadable" || task.reading?.needs_review;
-    const button = h(
-      "button",
-      { type: "button", class: "thumb", "aria-label": alt, "data-care": String(Boolean(care)), onclick: choose },
-      this.photos.view(task.id, { alt: "" }),
-    );
-    return { row: h("li", { "data-id": task.id }, button), button };
-  }
-
-  /** The latest above the next card, where the eyes are; the ones before it below. */
-  #drawDone() {
-    const [latest, ...before] = this.#done;
-    put(this.#last, latest && this.#doneRow("div", latest));
-    put(
-      this.#doneList,
-      before.map((task) => this.#doneRow("li", task)),
-    );
-  }
-
-  /**
-   * @param {"div" | "li"} tag
-   * @param {Task} task
-   */
-  #doneRow(tag, task) {
-    const labels = counted(labelsOf(task));
-    return h(
-      tag,
-      { class: "done-row", "data-id": task.id },
-      this.photos.view(task.id, { alt: t("photo.of", { labels }) }),
-      h("p", {}, labels),
-      h(
-        "p",
-        { class: "state", "data-tone": "good" },
-        icon("check"),
-        t(task.confirmation?.corrected ? "owner.doneCorrected" : "owner.done"),
-      ),
-    );
-  }
-
   /**
    * @param {Task} task
    * @param {Garment[]} labels
@@ -297,8 +244,7 @@ export class OwnerPage {
     }
     this.#waiting.delete(task.id);
     this.#confirmed.add(task.id);
-    this.#done = [after, ...this.#done.filter((other) => other.id !== after.id)].slice(0, DONE_SHOWN);
-    this.#drawDone();
+    this.#done.add(after);
     say(t("owner.sayDone", { labels: counted(labelsOf(after)), count: this.#waiting.size }));
     this.#draw();
     document.getElementById("content")?.focus({ preventScroll: true });

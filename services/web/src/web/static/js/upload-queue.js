@@ -1,13 +1,12 @@
 // Sends the kept photos, one after the other, until a service has confirmed each or refused it for good.
 
-import { Problem, problemOf } from "./api.js";
+import { Problem } from "./api.js";
 import { now } from "./clock.js";
 import { within } from "./patience.js";
+import { upload } from "./upload.js";
 
 const FIRST_PAUSE_MS = 1000;
 const LONGEST_PAUSE_MS = 60000;
-// Nothing sent and nothing heard for this long: the connection is dead, whatever the phone says.
-const SILENCE_MS = 45000;
 const OTHER_TAB_MS = 3000;
 const LOCK_MS = 3000;
 // A photo that lies in a cloud is fetched by the phone first.
@@ -232,7 +231,13 @@ export class UploadQueue extends EventTarget {
     Object.assign(item, { state: "sending", progress: 0 });
     this.#tell("changed", item);
     try {
-      const task = await this.#post(item);
+      const task = await upload(item, this.api.headers(), {
+        signal: this.#stopped.signal,
+        onProgress: (progress) => {
+          item.progress = progress;
+          this.#tell("changed", item);
+        },
+      });
       this.#failures = 0;
       await this.#removeFromStore(item);
       this.#forget(item);
@@ -271,63 +276,5 @@ export class UploadQueue extends EventTarget {
       await this.#keep(item);
     }
     this.#tell("changed", item);
-  }
-
-  /**
-   * Send a photo: by XMLHttpRequest, since fetch does not tell how much of an upload has gone out.
-   *
-   * @param {UploadItem} item
-   * @returns {Promise<Task>}
-   */
-  #post(item) {
-    return new Promise((resolve, reject) => {
-      const request = new XMLHttpRequest();
-      let watch = 0;
-      const alive = () => {
-        clearTimeout(watch);
-        watch = setTimeout(() => request.abort(), SILENCE_MS);
-      };
-      /**
-       * @template Value
-       * @param {(value: Value) => void} settle
-       * @param {Value} value
-       */
-      const end = (settle, value) => {
-        clearTimeout(watch);
-        settle(value);
-      };
-      this.#stopped.signal.addEventListener("abort", () => request.abort(), { once: true });
-      request.open("POST", "/api/helper/tasks");
-      const headers = this.api.headers({ Accept: "application/json", "Idempotency-Key": item.key });
-      for (const [name, value] of Object.entries(headers)) request.setRequestHeader(name, value);
-      request.upload.onprogress = (event) => {
-        alive();
-        item.progress = event.total ? event.loaded / event.total : 0;
-        this.#tell("changed", item);
-      };
-      request.onprogress = alive;
-      request.onerror = () => end(reject, new Problem({ code: "no-connection" }));
-      request.onabort = () => end(reject, new Problem({ code: "silence" }));
-      request.onload = () => {
-        if (request.status < 200 || request.status > 299) {
-          end(reject, problemOf(request.status, request.responseText, request.getResponseHeader("Retry-After")));
-          return;
-        }
-        try {
-          const task = JSON.parse(request.responseText);
-          if (!task?.id) throw new TypeError("no task");
-          end(resolve, task);
-        } catch {
-          // Something other than the service said yes: not a confirmation.
-          end(reject, new Problem({ code: "no-connection" }));
-        }
-      };
-      const form = new FormData();
-      form.set("branch_id", item.branchId);
-      if (item.note) form.set("note", item.note);
-      form.set("photo", item.blob, item.name);
-      alive();
-      request.send(form);
-    });
   }
 }
