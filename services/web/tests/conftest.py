@@ -94,8 +94,8 @@ class OpenPage:
             )
         )
         if script is not None:
-            # Before the page's own scripts: a browser that behaves differently.
-            await context.add_init_script(script)
+            # Before the page's own scripts: a browser that behaves differently, but for its own empty page.
+            await context.add_init_script(f"if (isSecureContext) {{ {script} }}")
         page = await context.new_page()
         signed_in = f"#token={self.token(role, branches=branches, sub=sub)}" if role else ""
         await page.goto(f"{path}{signed_in}")
