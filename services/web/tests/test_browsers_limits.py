@@ -36,7 +36,7 @@ PUT_FAILS = """
   };
 """
 LIMITS = {
-    "asks the person whether to persist": f"StorageManager.prototype.persist = {NEVER};",
+    "asks the person whether to persist": f"if (window.StorageManager) StorageManager.prototype.persist = {NEVER};",
     "database never opens": f"{HURRY} IDBFactory.prototype.open = () => ({{}});",
     "database is blocked": BLOCKED % "indexedDB",
     "takes no blobs": BLOB_PUT_FAILS,

@@ -70,7 +70,7 @@ async def test_a_tab_that_fell_asleep_with_the_connection_is_relieved(
         """(token) => {
           for (const path of ["helper/tasks", "notification/notifications", "monitoring/equipment"]) {
             const name = `laundry-stream /api/${path}/stream en ${token.slice(-32)}`;
-            navigator.locks.request(name, () => new Promise(() => {}));
+            navigator.locks.request(name, () => new Promise(() => {})).catch(() => {});
           }
         }""",
         token,

@@ -35,11 +35,19 @@
   // These are called by what stands in them.
   const NAMED_BY_CONTENT = ["button", "heading"];
 
+  // What stands in blocks of their own are words of their own.
+  const content = (node) => {
+    if (node.nodeType === Node.TEXT_NODE) return node.data;
+    const inside = [...node.childNodes].map(content).join("");
+    const inline = node.nodeType !== Node.ELEMENT_NODE || getComputedStyle(node).display === "inline";
+    return inline ? inside : ` ${inside} `;
+  };
+
   const nameOf = (element, role) =>
     given(element) ||
     plain(labelled(element)) ||
     plain(element.getAttribute("alt")) ||
-    (NAMED_BY_CONTENT.includes(role) ? plain(element.textContent) : "");
+    (NAMED_BY_CONTENT.includes(role) ? plain(content(element)) : "");
 
   const within = (roots, selector) => {
     const all = new Set(roots.flatMap((root) => [...root.querySelectorAll(selector)]));
@@ -81,16 +89,28 @@
     property: asked === null ? null : (element[asked] ?? null),
   });
 
-  /** The one element that a person could click now, or null; it is brought into view. */
-  const clickable = (steps) => {
+  /**
+   * The one element that a person could click now, or null: in view, at rest and not behind another. Whether it was
+   * clicked stands in `window.wasClicked` then.
+   */
+  const clickable = async (steps) => {
     const found = find(steps).filter(shown);
     if (found.length > 1) throw new Error(`${found.length} elements are meant`);
     const [element] = found;
     if (!element || element.matches(":disabled")) return null;
     element.scrollIntoView({ block: "center", inline: "nearest", behavior: "instant" });
+    const before = element.getBoundingClientRect();
+    await new Promise((resolve) => setTimeout(resolve, 30));
     const { x, y, width, height } = element.getBoundingClientRect();
+    if (!element.isConnected || x !== before.x || y !== before.y) return null;
     const top = document.elementFromPoint(x + width / 2, y + height / 2);
-    return top && (element.contains(top) || top.contains(element)) ? element : null;
+    if (!top || !(element.contains(top) || top.contains(element))) return null;
+    window.wasClicked = false;
+    const note = () => {
+      window.wasClicked = true;
+    };
+    element.addEventListener("click", note, { once: true, capture: true });
+    return element;
   };
 
   return { find, describe, clickable };

@@ -132,7 +132,7 @@ class FirefoxTab:
         return json.loads(answer["value"]) if "value" in answer else None
 
     async def element(self, body: str) -> Any:
-        answer = await self._evaluate(f"(() => {{ {body} }})()")
+        answer = await self._evaluate(f"(async () => {{ {body} }})()")
         return {"sharedId": answer["sharedId"]} if "sharedId" in answer else None
 
     async def click(self, element: Any) -> bool:
@@ -142,9 +142,13 @@ class FirefoxTab:
             {"type": "pointerDown", "button": 0},
             {"type": "pointerUp", "button": 0},
         ]
-        await self._ask(
-            "input.performActions", actions=[{"type": "pointer", "id": "mouse", "actions": actions}]
-        )
+        mouse = {"type": "pointer", "id": "mouse", "actions": actions}
+        try:
+            await self._ask("input.performActions", actions=[mouse])
+        except AssertionError as error:
+            if any(gone in str(error) for gone in ("out of bounds", "no such node", "no such element")):
+                return False
+            raise
         return True
 
     async def choose(self, element: Any, files: Sequence[Path]) -> None:

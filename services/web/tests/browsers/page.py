@@ -33,10 +33,10 @@ class Tab(Protocol):
         """Run the body of an asynchronous function and return what it returns, which is JSON."""
 
     async def element(self, body: str) -> Any:
-        """Run the body of a function that returns an element or null; return what the protocol calls it."""
+        """Run the body of an asynchronous function that returns an element or null; return its reference."""
 
     async def click(self, element: Any) -> bool:
-        """Click as a mouse does; False if something is in the way."""
+        """Click as a mouse does; False if the element is gone or covered by now."""
 
     async def choose(self, element: Any, files: Sequence[Path]) -> None:
         """Choose files as a person does."""
@@ -119,7 +119,9 @@ class OtherLocator(Queries):
         async with _patience(f"a click on {self.steps}"):
             while True:
                 element = await self.tab.element(f"{FINDER} return clickable({json.dumps(self.steps)})")
-                if element is not None and await self.tab.click(element):
+                clicked = element is not None and await self.tab.click(element)
+                # What moves at the last moment is missed.
+                if clicked and await self.tab.run("return window.wasClicked"):
                     return
                 await asyncio.sleep(LOOK_EVERY_S)
 

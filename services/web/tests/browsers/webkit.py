@@ -195,14 +195,20 @@ class WebKitTab:
         return answer[0]
 
     async def element(self, body: str) -> Any:
-        found = await self._ask("execute/sync", script=body, args=[])
+        script = f"""
+          const done = arguments[0];
+          const work = async () => {{ {body} }};
+          work().then((found) => done(found ?? null), (error) => done(String(error)));
+        """
+        found = await self._ask("execute/async", script=script, args=[])
+        assert found is None or isinstance(found, dict), found
         return found[ELEMENT] if found else None
 
     async def click(self, element: Any) -> bool:
         try:
             await self._ask(f"element/{element}/click")
         except AssertionError as error:
-            if "stale element" in str(error) or "intercepted" in str(error):
+            if any(gone in str(error) for gone in ("stale element", "intercepted", "no such element")):
                 return False
             raise
         return True
