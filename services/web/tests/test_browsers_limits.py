@@ -35,8 +35,9 @@ PUT_FAILS = """
     throw new DOMException("no", "%s");
   };
 """
+ASKS = f"if (window.StorageManager) StorageManager.prototype.persist = {NEVER};"
 LIMITS = {
-    "asks the person whether to persist": f"if (window.StorageManager) StorageManager.prototype.persist = {NEVER};",
+    "asks the person whether to persist": ASKS,
     "database never opens": f"{HURRY} IDBFactory.prototype.open = () => ({{}});",
     "database is blocked": BLOCKED % "indexedDB",
     "takes no blobs": BLOB_PUT_FAILS,
