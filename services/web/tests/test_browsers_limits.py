@@ -8,7 +8,6 @@ import pytest
 from playwright.async_api import Page
 
 from laundry_service.http.problems import Problem
-from laundry_testing.identity import FileIdentity
 from laundry_testing.messaging import eventually
 
 from .browsers import HURRY, expect
