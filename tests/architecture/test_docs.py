@@ -97,7 +97,9 @@ def is_there(folder: Path, names: list[str]) -> bool:
         elif (folder / f"{name}.py").is_file():
             return place + 1 >= len(names) - 1
         else:
-            text = (folder / "__init__.py").read_text(encoding="utf-8")
+            # What is imported late stands in the stub.
+            stub = folder / "__init__.pyi"
+            text = (stub if stub.is_file() else folder / "__init__.py").read_text(encoding="utf-8")
             return place == len(names) - 1 and any(
                 name in (getattr(node, "name", None), getattr(node, "value", None))
                 for node in ast.walk(ast.parse(text))
