@@ -51,8 +51,8 @@ def test_the_champion_is_judged_by_what_it_reads_in_the_branch() -> None:
             threshold=0.6,
             champion_priors=known,
         )
-        (gain,) = (check for check in chosen.verdict.checks if check["name"] == "own gain")
-        return gain["figures"]["log_loss_change"], found["owner"].corrections
+        (gain,) = (check for check in chosen.verdict.checks if check.name == "own gain")
+        return gain.figures["log_loss_change"], found["owner"].corrections
 
     without, with_them = of_corrections(None), of_corrections(priors)
     assert without[0] < with_them[0], "a champion that knows the branch is harder to surpass"

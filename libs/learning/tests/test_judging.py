@@ -1,5 +1,6 @@
 """Who takes over: the gate and its statistics, without servers."""
 
+import json
 from math import comb
 
 import numpy as np
@@ -7,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from laundry_learning.cost import Cost, weigh
-from laundry_learning.judging import Photos, Thresholds, Verdict, check_other_things, judge
+from laundry_learning.cost import Cost, check_cost
+from laundry_learning.judging import Photos, Thresholds, Verdict, check_other_things, judge, metrics_of
 from laundry_learning.statistics import calibration_error, household_interval, worse_by_chance
 
 LABELS = ("a", "b", "c")
@@ -30,7 +31,7 @@ def photos(champion: set[int], challenger: set[int], count: int = 300, sure: flo
 
 
 def failed(verdict: Verdict) -> list[str]:
-    return [check["name"] for check in verdict.checks if not check["passed"]]
+    return [check.name for check in verdict.checks if not check.passed]
 
 
 GAIN = photos(set(range(20)), set(range(12)), count=60)
@@ -99,9 +100,7 @@ def test_a_model_that_accepts_more_wrong_readings_does_not_take_over() -> None:
 
 @pytest.mark.parametrize(("reviewed", "good"), [(0.7, True), (0.62, True), (0.55, False)])
 def test_a_model_that_takes_other_things_for_garments_does_not_take_over(reviewed: float, good: bool) -> None:
-    verdict = Verdict()
-    check_other_things(verdict, 0.7, reviewed)
-    assert verdict.good is good
+    assert check_other_things(0.7, reviewed).passed is good
 
 
 def test_a_branch_that_loses_is_named_though_all_together_gain() -> None:
@@ -114,9 +113,9 @@ def test_a_branch_that_loses_is_named_though_all_together_gain() -> None:
         branches=branches,
     )
     assert verdict.good
-    (gain,) = (check for check in verdict.checks if check["name"] == "own gain")
-    assert "fewer right in badly (0 won, 2 lost)" in gain["text"]
-    assert gain["figures"]["branches"] == {"well": [4, 0], "badly": [0, 2]}
+    (gain,) = (check for check in verdict.checks if check.name == "own gain")
+    assert "fewer right in badly (0 won, 2 lost)" in gain.text
+    assert gain.figures["branches"] == {"well": [4, 0], "badly": [0, 2]}
 
 
 @pytest.mark.parametrize(
@@ -124,9 +123,7 @@ def test_a_branch_that_loses_is_named_though_all_together_gain() -> None:
     [(Cost(5_000_000, 5.0), True), (Cost(11_000_000, 5.0), False), (Cost(1, 9.0), False)],
 )
 def test_a_model_too_large_or_too_slow_does_not_take_over(challenger: Cost, good: bool) -> None:
-    verdict = Verdict()
-    weigh(verdict, Cost(5_000_000, 5.0), challenger)
-    assert verdict.good is good
+    assert check_cost(Cost(5_000_000, 5.0), challenger).passed is good
 
 
 @given(st.integers(0, 30), st.integers(0, 30))
@@ -153,3 +150,16 @@ def test_calibration_error_is_the_gap_of_confidence_and_accuracy() -> None:
     assert calibration_error(probs, targets) == pytest.approx(0.2)
     targets[::5] = 1
     assert calibration_error(probs, targets) == pytest.approx(0)
+
+
+def test_the_metrics_of_a_manifest_keep_their_names() -> None:
+    said = np.array([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4]])
+    holdout = Photos(said, said, np.array([0, 1, 1]), np.array([0, 0, 1]))
+    figures = (
+        '{"photos": 3, "top1": 0.6667, "log_loss": 0.4149, "calibration_error": 0.3, "classes": [{"label": '
+        '"hat", "photos": 1, "recall": 1.0, "precision": 0.5}, {"label": "shoes", "photos": 2, "recall": 0.5, '
+        '"precision": 1.0}], "confusion": [[1, 0], [1, 1]]'
+    )
+    assert json.dumps(metrics_of(holdout, ("hat", "shoes"))) == (
+        f'{{"judged_on": "the frozen holdout", {figures[1:]}, "champion": {figures}}}}}'
+    )

@@ -74,16 +74,16 @@ async def test_a_phones_heic_and_a_large_png_are_seen_behind_the_doors(starter: 
 async def test_photos_are_seen_as_a_replica_sees_them(starter: Starter) -> None:
     model = colour_model("m-1")
     async with Looker(starter, model) as looker:
-        features, likeness = await looker.features(PHOTO)
+        seen = await looker.features(PHOTO)
         pixels = await looker.pixels(PHOTO, 160)
         head = await looker.head(model, labels=len(LABELS))
         first, second = await looker.costs(model, model)
         with pytest.raises(Unseen, match="not an image"):
             await looker.features(b"not a photo")
         # It goes on after one that it refused.
-        assert (await looker.features(PHOTO)) == (features, likeness)
+        assert (await looker.features(PHOTO)) == seen
     assert np.array_equal(pixels, decode_for_model(PHOTO, 160))
-    assert (len(likeness), len(features)) == (32, 2 * 3)
+    assert (len(seen.picture_hash), len(seen.features)) == (32, 2 * 3)
     own = read_head(model)
     assert np.allclose(head.weights, own.weights)
     assert np.allclose(head.bias, own.bias)

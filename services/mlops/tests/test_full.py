@@ -19,7 +19,6 @@ from laundry_events.events import TaskConfirmed
 from laundry_learning import dataset
 from laundry_learning import holdout as held_out
 from laundry_learning.artifacts import FIELDS, entry_of
-from laundry_reading.manifest import Manifest
 from laundry_reading.model import Model
 from laundry_reading.storage import MAX_MODEL_BYTES, model_key
 from laundry_service.database import Database
@@ -114,7 +113,7 @@ async def ended(client: httpx.AsyncClient, run: str, headers: dict[str, str]) ->
 
 
 async def log_of(client: httpx.AsyncClient, run: str, headers: dict[str, str]) -> list[str]:
-    return [line["text"] for line in (await client.get(f"{run}/log", headers=headers)).json()["items"]]
+    return [line.text for line in (await client.get(f"{run}/log", headers=headers)).json()["items"]]
 
 
 async def test_a_better_network_takes_over_with_all_that_belongs_beside_it(
@@ -152,7 +151,7 @@ async def test_a_better_network_takes_over_with_all_that_belongs_beside_it(
     async with database.session() as session:
         row = await repository.get_model(session, run["model_version"])
     assert row is not None
-    manifest = Manifest.model_validate(row["manifest"])
+    manifest = row.manifest
     file = await store.get(model_key(manifest), max_bytes=MAX_MODEL_BYTES)
     assert len(Model.load(file, sha256=manifest.sha256).priors) == model["lineage"]["branches_known"] == 1
     for field in FIELDS:
@@ -238,7 +237,7 @@ async def test_a_store_that_goes_away_after_the_training_costs_another_attempt_n
     async with service(**training("good")) as client:
         await ready(client)
     async with database.transaction() as session:
-        run_id = (await repository.add_run(session, "full", requested_by="op"))["id"]
+        run_id = (await repository.add_run(session, "full", requested_by="op")).id
 
     async def attempt() -> Run:
         async with database.transaction() as session:
@@ -259,14 +258,14 @@ async def test_a_store_that_goes_away_after_the_training_costs_another_attempt_n
     assert (workshop / "out" / "manifest.json").is_file()
     async with database.transaction() as session:
         await repository.move_run(session, run_id, "queued")
-        said = [line["text"] for line in await repository.run_log(session, run_id)]
+        said = [line.text for line in await repository.run_log(session, run_id)]
     assert "the object store stayed away: put: the object store answered 503" in said
     assert (await attempt()).exit_code == 0
     assert not workshop.exists()
     async with database.session() as session:
         run = await repository.get_run(session, run_id)
     assert run is not None
-    assert run["status"] == "succeeded"
+    assert run.status == "succeeded"
 
 
 async def test_cancelling_ends_the_trainer_too(

@@ -3,7 +3,9 @@
 import subprocess
 import sys
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,6 +23,7 @@ from laundry_learning.weights import write
 from laundry_reading.model import Model
 from laundry_reading.priors import BranchPriors
 from laundry_testing.models import colour_model, manifest_of, ship
+from mlops.examples import Example
 from mlops.full.comparison import Candidate, compete, knowing_branches, knowing_what_was_known
 from mlops.full.job import ASIDE
 from mlops.full.photos import ASIDE_LEAST, find_frozen, stand_aside
@@ -66,6 +69,24 @@ def test_the_service_and_its_jobs_import_nothing_of_the_training() -> None:
         "sys.exit(bool({'torch', 'laundry_training'} & sys.modules.keys()))"
     )
     assert subprocess.run([sys.executable, "-c", code], timeout=60, check=False).returncode == 0
+
+
+def example(example_id: str, **changes: Any) -> Example:
+    values: dict[str, Any] = {
+        "id": example_id,
+        "task_id": example_id,
+        "branch_id": "b1",
+        "side": "learning",
+        "photo_key": "photos/1",
+        "photo_sha256": "a" * 64,
+        "read_labels": [],
+        "model_version": None,
+        "labels": [],
+        "corrected": False,
+        "confirmed_by": "owner-1",
+        "confirmed_at": datetime(2026, 5, 1, tzinfo=UTC),
+    }
+    return Example(**values | changes)
 
 
 def fitted(version: str, **lineage: object) -> Candidate:
@@ -117,21 +138,21 @@ def test_champion_and_network_are_judged_as_they_read_the_branch() -> None:
     champion, candidate = fitted("m1"), fitted("m2")
     known = replace(candidate, model=Model.load(replace_priors(candidate.file, ONLY_FIRST)))
     # The features say nothing; the branch sends the first kind only.
-    examples = [{"id": f"e{n}", "branch_id": "b1", "side": "learning"} for n in range(12)]
+    examples = [example(f"e{n}", branch_id="b1") for n in range(12)]
     lesson = Lesson(
-        examples,  # type: ignore[arg-type]
+        examples,
         np.zeros((12, 3)),
         np.zeros(12, dtype=np.int64),
         np.arange(12),
-        {each["id"]: ASIDE for each in examples},
+        {each.id: ASIDE for each in examples},
     )
 
     def gained(of_champion: Candidate, of_candidate: Candidate) -> float:
         verdict, _ = compete(
-            serving(of_champion), of_candidate, lesson, {each["id"]: np.zeros(3) for each in examples}
+            serving(of_champion), of_candidate, lesson, {each.id: np.zeros(3) for each in examples}
         )
-        (gain,) = (check for check in verdict.checks if check["name"] == "own gain")
-        return -float(gain["figures"]["log_loss_change"])
+        (gain,) = (check for check in verdict.checks if check.name == "own gain")
+        return -float(gain.figures["log_loss_change"])
 
     assert gained(champion, known) > 0.5
     assert gained(champion, candidate) == pytest.approx(0)
@@ -153,15 +174,15 @@ def test_who_labels_carelessly_in_a_branch_that_judges_is_told_too() -> None:
     right = champion.head.probabilities(seen).argmax(axis=1)
     wrong = (right + 1) % 3
     examples = [
-        {"id": f"e{n}", "branch_id": "b9", "side": "holdout", "confirmed_by": "good" if n < 30 else "bad"}
+        example(f"e{n}", branch_id="b9", side="holdout", confirmed_by="good" if n < 30 else "bad")
         for n in range(60)
     ]
     lesson = Lesson(
-        examples,  # type: ignore[arg-type]
+        examples,
         seen,
         np.concatenate([right[:30], wrong[30:]]),
         np.arange(60),
-        {each["id"]: Fate("judging") for each in examples},
+        {each.id: Fate("judging") for each in examples},
     )
     found = care_of_judges(champion, lesson)
     assert {owner: each.careless for owner, each in found.items()} == {"good": False, "bad": True}

@@ -245,12 +245,12 @@ async def state_of(database: Database, run_id: str) -> tuple[str, str | None, in
     async with database.session() as session:
         run = await repository.get_run(session, run_id)
     assert run is not None
-    return run["status"], run["error"], run["attempts"]
+    return run.status, run.error, run.attempts
 
 
 async def queued(database: Database) -> str:
     async with database.transaction() as session:
-        return str((await repository.add_run(session, "refit", requested_by="op"))["id"])
+        return (await repository.add_run(session, "refit", requested_by="op")).id
 
 
 @pytest.mark.servers

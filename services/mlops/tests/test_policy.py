@@ -2,23 +2,25 @@
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from math import log
-from typing import Any
 
 import httpx
 import numpy as np
 import pytest
 
 from laundry_events import new_id
-from laundry_events.events import ReadLabel, TaskConfirmed
+from laundry_events.events import CountedLabel, ReadLabel, TaskConfirmed
 from laundry_service.database import Database
 from laundry_testing.identity import FileIdentity
 from laundry_testing.models import photo_of
 from laundry_testing.serving import metrics_text
 from mlops import repository
 from mlops.drift import ALARM, BEFORE, LEAST_SHARE, RECENT, Drift, drift_of, stability
-from mlops.service.policy import Policy, Rules, Since, due
+from mlops.examples import ConfirmedReading
+from mlops.retraining import Rules, Since, due
+from mlops.service.policy import Policy
 
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
 RULES = Rules(after_corrections=20, every_hours=24, on_drift=True, pause_hours=6)
@@ -43,19 +45,19 @@ def test_when_a_run_is_due(since: Since, drift: Drift | None, expected: str | No
     assert due(never, since, drift, NOW) is None
 
 
-def readings(count: int, mix: list[float], sure: float, seed: int) -> list[dict[str, Any]]:
+def readings(count: int, mix: list[float], sure: float, seed: int) -> list[ConfirmedReading]:
     random = np.random.default_rng(seed)
     return [
-        {
-            "read_labels": [
-                {
-                    "label": f"l{random.choice(3, p=mix)}",
-                    "confidence": float(np.clip(random.normal(sure, 0.1), 0, 1)),
-                }
+        ConfirmedReading(
+            read_labels=[
+                ReadLabel(
+                    label=f"l{random.choice(3, p=mix)}",
+                    confidence=float(np.clip(random.normal(sure, 0.1), 0, 1)),
+                )
             ],
-            "labels": [{"label": "l0", "count": 1}],
-            "corrected": False,
-        }
+            labels=[CountedLabel(label="l0")],
+            corrected=False,
+        )
         for _ in range(count)
     ]
 
@@ -73,8 +75,8 @@ def test_drift_is_told_from_chance() -> None:
     assert dark.confidence > ALARM > dark.classes
     assert drift_of(before[:RECENT]) is None
     # Lists of several kinds are no first guesses, however many of them come.
-    kinds = [{"label": label, "count": 1} for label in ("l0", "l1")]
-    piles = [each | {"labels": kinds} for each in readings(999, [0, 0, 1], 0.9, 5)]
+    kinds = [CountedLabel(label=label) for label in ("l0", "l1")]
+    piles = [replace(each, labels=kinds) for each in readings(999, [0, 0, 1], 0.9, 5)]
     assert drift_of([*piles, *readings(RECENT, [0.6, 0.3, 0.1], 0.8, 2), *before]) == same
     assert stability(["a"], ["a"]) == 0
 
@@ -154,7 +156,7 @@ async def test_failures_are_counted_since_a_run_last_succeeded(database: Databas
         async with database.transaction() as session:
             run = await repository.add_run(session, "refit", requested_by="op")
             if status != "cancelled":
-                assert await repository.move_run(session, run["id"], "running")
-            assert await repository.move_run(session, run["id"], status)
+                assert await repository.move_run(session, run.id, "running")
+            assert await repository.move_run(session, run.id, status)
             counts.append(await repository.failures_in_a_row(session))
     assert counts == [1, 2, 2, 3, 0, 1]

@@ -192,7 +192,7 @@ async def test_a_store_that_goes_away_in_the_middle_fails_the_run_and_keeps_what
         await eyes.see(examples, nothing)
     async with database.session() as session:
         kept = await repository.stored_features(
-            session, "backbone-1", [each["photo_sha256"] for each in examples]
+            session, "backbone-1", [each.photo_sha256 for each in examples]
         )
     assert len(kept) == 8
     # Back again, only the rest is fetched.
@@ -232,7 +232,7 @@ async def status_of(database: Database, run_id: str) -> tuple[str, str | None]:
     async with database.session() as session:
         run = await repository.get_run(session, run_id)
     assert run is not None
-    return run["status"], run["error"]
+    return run.status, run.error
 
 
 async def reaches(database: Database, run_id: str, status: str) -> None:
@@ -244,7 +244,7 @@ async def reaches(database: Database, run_id: str, status: str) -> None:
 
 async def queued(database: Database) -> str:
     async with database.transaction() as session:
-        return str((await repository.add_run(session, "refit", requested_by="op"))["id"])
+        return (await repository.add_run(session, "refit", requested_by="op")).id
 
 
 async def test_a_process_that_takes_too_long_or_ends_oddly_is_a_failed_run(
@@ -269,9 +269,9 @@ async def test_a_run_whose_process_is_killed_is_begun_anew_but_not_for_ever(
     await runner.stop()
     async with database.session() as session:
         run = await repository.get_run(session, run_id)
-        said = [line["text"] for line in await repository.run_log(session, run_id)]
+        said = [line.text for line in await repository.run_log(session, run_id)]
     assert run is not None
-    assert (run["attempts"], run["error"]) == (MOST_ATTEMPTS, GAVE_UP)
+    assert (run.attempts, run.error) == (MOST_ATTEMPTS, GAVE_UP)
     assert said == ["the training process was killed by signal 9; it is begun anew"] * (MOST_ATTEMPTS - 1)
 
 
@@ -288,7 +288,7 @@ async def test_a_run_left_behind_by_a_dead_service_is_taken_up_again(
         async def again(attempt: int = attempt) -> bool:
             async with database.session() as session:
                 run = await repository.get_run(session, left)
-            return run is not None and (run["status"], run["attempts"]) == ("running", attempt)
+            return run is not None and (run.status, run.attempts) == ("running", attempt)
 
         await eventually(again, what=f"attempt {attempt}")
         if attempt == 2:

@@ -132,7 +132,7 @@ def test_all_who_look_at_a_photo_see_the_same_pixels_and_the_same_features(
         assert np.array_equal(corrected, served_large)
 
         model.shown.clear()
-        features, likeness = eyes._features(photo)
+        seen = eyes._features(photo)
         reading = model.read(photo)
         # What comes after these are parts of a photo that seems to show several garments.
         (refit, felt), (served, said) = model.shown[:2]
@@ -140,8 +140,8 @@ def test_all_who_look_at_a_photo_see_the_same_pixels_and_the_same_features(
         assert np.array_equal(served, refit)
         for field in ("probs", "features", "known", "several"):
             assert np.array_equal(getattr(felt, field), getattr(said, field)), field
-        assert features == said.features[0].astype(np.float16).tobytes()
-        assert likeness == picture_hash(pixels)
+        assert seen.features == said.features[0].astype(np.float16).tobytes()
+        assert seen.picture_hash == picture_hash(pixels)
         probs = model.priors.applied(said.probs[0], None)
         whole = model.interpret(probs, float(said.known[0]), float(said.several[0]))
         if whole.multiple:
@@ -151,4 +151,5 @@ def test_all_who_look_at_a_photo_see_the_same_pixels_and_the_same_features(
     # The photos that judge a model, of which one is as good as eight.
     photo = photos[seed % 8]
     judged = held_out._look(model, [held_out.Kept(photo, 0)], judge=True)
-    assert eyes._features(photo) == (judged["features"].tobytes(), judged["hashes"].tobytes())
+    seen = eyes._features(photo)
+    assert (seen.features, seen.picture_hash) == (judged["features"].tobytes(), judged["hashes"].tobytes())

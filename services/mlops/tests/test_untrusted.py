@@ -12,7 +12,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from laundry_learning import weights
-from laundry_learning.fine_tuning.contract import Order
+from laundry_learning.fine_tuning.contract import Facts, Order
 from laundry_reading.manifest import Manifest
 from laundry_reading.storage import MAX_MODEL_BYTES
 from laundry_testing.models import LABELS, colour_model, manifest_of
@@ -196,7 +196,11 @@ def make_order(tmp_path: Path) -> Callable[..., Order]:
     def make(version: str) -> Order:
         return Order(
             version=version, data=tmp_path, input_size=32, view_size=32, epochs=1, rate=0.1, threads=1,
-            photos=0, corrections=[], forbidden=[], facts={},
+            photos=0, corrections=[], forbidden=[], facts=Facts(
+                run_id="1", base_version="m-1", base_sha256="a" * 64, started_from="m-1",
+                holdout_sha256="b" * 64, epochs=1, rate=0.1, most_photos=0, examples_learnt=0,
+                examples_judging=0, examples_left_out={}, examples_sha256="c" * 64,
+            ),
         )  # fmt: skip
 
     return make

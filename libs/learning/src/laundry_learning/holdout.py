@@ -130,8 +130,8 @@ async def looked_at(looks: "Looks", photos: Iterable[Kept], *, judge: bool) -> d
     """Have photos looked at by a shut-in process, as ``write`` does in this one. Raises Unseen."""
     found = []
     for each in photos:
-        features, likeness = await looks.features(each.photo)
-        found.append(_Looked(each, np.frombuffer(features, dtype=np.float16), likeness))
+        seen = await looks.features(each.photo)
+        found.append(_Looked(each, np.frombuffer(seen.features, dtype=np.float16), seen.picture_hash))
     return _gathered(found, judge=judge)
 
 

@@ -17,18 +17,22 @@ from laundry_service.periodic import Periodic
 from laundry_service.settings import version_of
 from laundry_service.streams import Changes
 from mlops.api.examples import examples_router
-from mlops.api.models import models_router, runs_router
+from mlops.api.models import models_router
 from mlops.api.replicas import replicas_router
+from mlops.api.runs import runs_router
 from mlops.api.stream import changed_runs
 from mlops.full.requirements import ClusterNeeds, LocalNeeds, Needs
 from mlops.launching.launcher import Launcher
 from mlops.launching.processes import Processes
 from mlops.manifests import Manifests
 from mlops.replicas import Replicas
-from mlops.service.policy import Policy, Rules
+from mlops.retraining import Rules
+from mlops.service.policy import Policy
 from mlops.service.reconciler import Keeper
 from mlops.service.registry import Registry
 from mlops.service.runner import Runner
+from mlops.service.runs import Runs
+from mlops.service.shadow import Shadowing
 from mlops.settings import Settings
 from mlops.subscribers import subscribe
 from mlops.tables import RUNS_CHANNEL
@@ -98,9 +102,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         on_close=[database.close, store.close, *close_launcher],
     )
     app.include_router(audit_router(database, prefix="/models", tag="models"))
-    app.include_router(replicas_router(database, registry, Replicas(store)))
+    replicas = Replicas(store)
+    app.include_router(replicas_router(database, replicas, Shadowing(database, registry, replicas)))
     app.include_router(models_router(database, registry))
-    app.include_router(runs_router(database, changes, needs))
+    app.include_router(runs_router(database, changes, Runs(database, needs)))
     app.include_router(examples_router(database))
     return app
 

@@ -234,7 +234,7 @@ def _draw(ground: Ground, learnt: Ints, judged: Ints, labels: Ints) -> Outcome:
     taken = [ground.accepted(said, judged) for said in (before, after)]
     return Outcome(
         promoted=chosen.verdict.good,
-        failed=tuple(check["name"] for check in chosen.verdict.checks if not check["passed"]),
+        failed=tuple(check.name for check in chosen.verdict.checks if not check.passed),
         photos=len(judged),
         right=(int(hits[0].sum()), int(hits[1].sum())),
         accepted=(int(taken[0].sum()), int(taken[1].sum())),

@@ -91,7 +91,7 @@ def _work(folder: Path, order: Order) -> None:
     )
     tell(Line(done=FITTED, note="exporting, quantising and calibrating"))
     facts = {
-        **order.facts,
+        **order.facts.model_dump(),
         "training_photos": len(training),
         "training_known": int((targets != dataset.UNKNOWN).sum()),
         "corrections": len(order.corrections),

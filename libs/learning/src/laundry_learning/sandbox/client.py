@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import structlog
 
+from laundry_learning.features import PhotoFeatures
 from laundry_learning.head import Head
 from laundry_learning.sandbox.launcher import Shut, Starter
 from laundry_learning.sandbox.worker import ANSWER, EDGE, LENGTH, REFUSAL, SHAPE, SIZE
@@ -36,8 +37,8 @@ class TooManyDeaths(Exception):
 class Looks(Protocol):
     """Looks at photos."""
 
-    async def features(self, photo: bytes) -> tuple[bytes, bytes]:
-        """What the model sees of a photo (float16) and its picture hash. Raises Unseen."""
+    async def features(self, photo: bytes) -> PhotoFeatures:
+        """What the model sees of a photo. Raises Unseen."""
 
     async def pixels(self, photo: bytes, edge: int) -> npt.NDArray[np.uint8]:
         """A photo as a square [edge, edge, 3]. Raises Unseen."""
@@ -63,7 +64,7 @@ class Looker:
     ) -> None:
         await self._end()
 
-    async def features(self, photo: bytes) -> tuple[bytes, bytes]:
+    async def features(self, photo: bytes) -> PhotoFeatures:
         """As ``Looks.features``."""
         answer = await self._ask("F", photo, LOOK_S, most=HASH_BYTES + 2 * FEATURES_MOST)
         likeness, seen = answer[:HASH_BYTES], answer[HASH_BYTES:]
@@ -73,7 +74,7 @@ class Looker:
         if not np.isfinite(np.frombuffer(seen, dtype=np.float16)).all():
             raise Unseen("what was seen are no numbers")
         self._width = width
-        return seen, likeness
+        return PhotoFeatures(seen, likeness)
 
     async def pixels(self, photo: bytes, edge: int) -> npt.NDArray[np.uint8]:
         """As ``Looks.pixels``."""

@@ -15,6 +15,7 @@ from laundry_learning.graph import replace_priors
 from laundry_learning.head import Examples, Floats, Head
 from laundry_learning.holdout import HeldOut
 from laundry_learning.judging import Photos, Thresholds, Verdict, check_gain, check_other_things, judge
+from laundry_learning.lineage import other_reviewed_of, training_known_of
 from laundry_learning.priors import applied_to_all, branch_priors, mix_of
 from laundry_learning.sandbox.client import Looker, TooManyDeaths, Unseen
 from laundry_learning.sandbox.launcher import Starter
@@ -108,7 +109,8 @@ def knowing_branches(
     own = weights(taught.owners)
     targets, shares = taught.targets, np.array(own)
     if rehearsal is not None and len(rehearsal.targets):
-        known = int(candidate.manifest.lineage.get("training_known", len(rehearsal.targets)))
+        known = training_known_of(candidate.manifest)
+        known = len(rehearsal.targets) if known is None else known
         shares = wanted_times(known, shares, course)
         targets = np.concatenate([targets, rehearsal.targets])
         shares = np.concatenate([shares, rehearsal.weights * (known / rehearsal.weights.sum())])
@@ -147,12 +149,12 @@ def compete(
         seen: these as the candidate sees them, by id.
     """
     assert champion.held is not None
-    places = [place for place in lesson.of("judging") if lesson.examples[place]["id"] in seen]
-    stands = [place for place in places if lesson.examples[place]["side"] == "holdout"]
-    aside = [place for place in places if lesson.examples[place]["side"] != "holdout"]
-    branches = sorted({lesson.examples[place]["branch_id"] for place in stands})
+    places = [place for place in lesson.of("judging") if lesson.examples[place].id in seen]
+    stands = [place for place in places if lesson.examples[place].side == "holdout"]
+    aside = [place for place in places if lesson.examples[place].side != "holdout"]
+    branches = sorted({lesson.examples[place].branch_id for place in stands})
     first = int(champion.held.households.max()) + 1
-    own = [first + branches.index(lesson.examples[place]["branch_id"]) for place in stands]
+    own = [first + branches.index(lesson.examples[place].branch_id) for place in stands]
     shipped = Photos(
         champion.head.probabilities(champion.held.features),
         candidate.head.probabilities(candidate.held.features),
@@ -161,8 +163,8 @@ def compete(
     )
 
     def said_of(places: list[int], households: list[int]) -> Photos:
-        features = np.stack([seen[lesson.examples[place]["id"]] for place in places])
-        of = [lesson.examples[place]["branch_id"] for place in places]
+        features = np.stack([seen[lesson.examples[place].id] for place in places])
+        of = [lesson.examples[place].branch_id for place in places]
         return Photos(
             applied_to_all(champion.model.priors, champion.head.probabilities(lesson.features[places]), of),
             applied_to_all(candidate.model.priors, candidate.head.probabilities(features), of),
@@ -177,15 +179,14 @@ def compete(
         corrections=corrections,
         labels=champion.model.labels,
         thresholds=Thresholds(champion.model.threshold, candidate.model.threshold),
-        branches=[lesson.examples[place]["branch_id"] for place in aside],
+        branches=[lesson.examples[place].branch_id for place in aside],
     )
-    before, after = (
-        each.metrics.get("other_reviewed") for each in (champion.root_manifest, candidate.manifest)
-    )
+    before, after = other_reviewed_of(champion.root_manifest), other_reviewed_of(candidate.manifest)
     if before is not None and after is not None:
-        check_other_things(verdict, float(before), float(after))
+        verdict = verdict.also(check_other_things(before, after))
     if corrections is None:
-        check_gain(verdict, "own gain", holdout, "frozen holdout, as too few new examples could stand aside")
+        gain = check_gain(holdout, "frozen holdout, as too few new examples could stand aside")
+        verdict = verdict.also(gain)
     return verdict, holdout
 
 

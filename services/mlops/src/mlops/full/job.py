@@ -1,16 +1,18 @@
 """One full run from its queued row to its decision."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
 from laundry_learning import dataset
 from laundry_learning.artifacts import entry_of
-from laundry_learning.cost import Cost, weigh
-from laundry_learning.curation import Fate, weights
-from laundry_learning.fine_tuning.contract import Correction, Order
-from laundry_learning.judging import figures
+from laundry_learning.cost import Cost, check_cost
+from laundry_learning.curation import Care, Fate, weights
+from laundry_learning.fine_tuning.contract import Correction, Facts, Order
+from laundry_learning.judging import metrics_of
+from laundry_learning.lineage import view_size_of
 from laundry_learning.sandbox.client import Looker, TooManyDeaths, Unseen
 from laundry_learning.sandbox.launcher import starter_of
 from laundry_reading.storage import MAX_MODEL_BYTES
@@ -28,7 +30,7 @@ from mlops.full.requirements import LocalNeeds, interpreter, say
 from mlops.full.trainer import train
 from mlops.full.untrusted import Folder
 from mlops.full.workdir import Workshop
-from mlops.jobs.champion import Champion, Groundwork, taught_by, words_of_careless
+from mlops.jobs.champion import Champion, Groundwork, checks_of_careless, taught_by
 from mlops.jobs.run import Run
 from mlops.jobs.training_set import Eyes, Lesson
 from mlops.runs import BeginAnew, RunError, StoreAway
@@ -85,7 +87,7 @@ class Full:
             most=self._settings.refit_max_examples,
             until=self._run.id,
         )
-        careless = await self._sort_out(champion, lesson)
+        care = await self._sort_out(champion, lesson)
         order = self._workshop.put(self._order(champion, lesson, data), start)
         await self._run.note(f"fine-tuning {champion.root_manifest.version} into {order.version}")
         await train(
@@ -100,7 +102,7 @@ class Full:
         await self._run.note("reading the photos that judge with the new model")
         candidate = await self._read(frozen, champion, lesson, order)
         await self._run.report(READ)
-        await self._judge(champion, candidate, lesson, careless)
+        await self._judge(champion, candidate, lesson, care)
 
     async def _requirements(self, champion: Champion) -> tuple[Path, bytes]:
         """Return the folder of photos and the weights to start from."""
@@ -120,12 +122,12 @@ class Full:
             )
         return data, start
 
-    async def _sort_out(self, champion: Champion, lesson: Lesson) -> list[str]:
+    async def _sort_out(self, champion: Champion, lesson: Lesson) -> dict[str, Care]:
         """Leave out careless labels, let some stand aside, and lay out the photos that teach."""
         taught = taught_by(lesson, champion.learnt)
         care = await self._ground.leave_out_careless(champion, lesson, taught)
-        new = [p for p in lesson.of("learnt") if lesson.examples[p]["id"] not in champion.learnt]
-        ids = [lesson.examples[place]["id"] for place in new]
+        new = [p for p in lesson.of("learnt") if lesson.examples[p].id not in champion.learnt]
+        ids = [lesson.examples[place].id for place in new]
         for example, aside in zip(ids, stand_aside(ids, lesson.groups[new].tolist()), strict=True):
             if aside:
                 lesson.fates[example] = ASIDE
@@ -134,41 +136,40 @@ class Full:
             eyes = Eyes(self._database, self._store, None, champion.backbone, looker)
             report = self._share(SEEN, LAID_OUT)
             lesson.fates.update(await lay_out(eyes, teaching, self._workshop.photos, report))
-        return words_of_careless(care)
+        return care
 
     def _order(self, champion: Champion, lesson: Lesson, data: Path) -> Order:
         places, root, settings = lesson.of("learnt"), champion.root_manifest, self._settings
-        shares = weights([lesson.examples[place]["confirmed_by"] for place in places])
+        shares = weights([lesson.examples[place].confirmed_by for place in places])
         return Order(
             version=f"{datetime.now(UTC):%Y%m%d-%H%M%S}-full",
             data=data.absolute(),
             input_size=root.input_size,
-            view_size=int(root.lineage.get("view_size", root.input_size)),
+            view_size=view_size_of(root),
             epochs=settings.training_epochs,
             rate=settings.training_rate,
             threads=settings.training_threads,
             photos=settings.training_photos,
             corrections=[
                 Correction(
-                    photo=lesson.examples[place]["photo_sha256"],
+                    photo=lesson.examples[place].photo_sha256,
                     target=int(lesson.targets[place]),
                     weight=share,
                 )
                 for place, share in zip(places, shares, strict=True)
             ],
             forbidden=list(champion.held.order if champion.held else ()),
-            facts={
-                "kind": "full",
-                "run_id": self._run.id,
-                "base_version": champion.manifest.version,
-                "base_sha256": champion.manifest.sha256,
-                "started_from": root.version,
-                "holdout_sha256": dataset.holdout_sha256(),
-                "epochs": settings.training_epochs,
-                "rate": settings.training_rate,
-                "most_photos": settings.training_photos,
-                **lesson.lineage(),
-            },
+            facts=Facts(
+                run_id=self._run.id,
+                base_version=champion.manifest.version,
+                base_sha256=champion.manifest.sha256,
+                started_from=root.version,
+                holdout_sha256=dataset.holdout_sha256(),
+                epochs=settings.training_epochs,
+                rate=settings.training_rate,
+                most_photos=settings.training_photos,
+                **asdict(lesson.counts()),
+            ),
         )
 
     async def _read(self, frozen: Frozen, champion: Champion, lesson: Lesson, order: Order) -> Candidate:
@@ -178,7 +179,7 @@ class Full:
         return knowing_branches(candidate, taught, champion.rehearsal, order.course)
 
     async def _judge(
-        self, champion: Champion, candidate: Candidate, lesson: Lesson, careless: list[str]
+        self, champion: Champion, candidate: Candidate, lesson: Lesson, care: Mapping[str, Care]
     ) -> None:
         judging = [lesson.examples[place] for place in lesson.of("judging")]
         async with Looker(self._starter, candidate.file) as looker:
@@ -186,24 +187,14 @@ class Full:
             seen, unusable = await eyes.see(judging, self._share(READ, 1.0))
             costs = await self._costs(looker, champion.file, candidate.file)
         lesson.fates.update(unusable)
-        if not any(each.example["side"] == "learning" for each in seen):
+        if not any(each.example.side == "learning" for each in seen):
             candidate = knowing_what_was_known(candidate, champion)
-        labels = champion.model.labels
         verdict, holdout = compete(
-            champion, candidate, lesson, {each.example["id"]: each.features for each in seen}
+            champion, candidate, lesson, {each.example.id: each.photo.array() for each in seen}
         )
-        for words in careless:
-            verdict.add("care", f"left out: {words}", passed=True)
-        weigh(verdict, *costs)
+        verdict = verdict.also(*checks_of_careless(care), check_cost(*costs))
         manifest = candidate.manifest.model_copy(
-            update={
-                "metrics": {
-                    **candidate.manifest.metrics,
-                    "judged_on": "the frozen holdout",
-                    **figures(holdout.challenger, holdout.targets, labels),
-                    "champion": figures(holdout.champion, holdout.targets, labels),
-                }
-            }
+            update={"metrics": {**candidate.manifest.metrics, **metrics_of(holdout, champion.model.labels)}}
         )
         await self._registry.upload(manifest, candidate.file, beside=candidate.beside)
         await self._run.finish(champion.manifest.version, manifest, verdict, lesson.fates, source="full")

@@ -17,8 +17,8 @@ from laundry_learning.sandbox.client import TooManyDeaths, Unseen
 from laundry_reading.photo import PhotoError
 from laundry_reading.preprocess import decode_for_model
 from laundry_service.objectstore import ObjectMissing
+from mlops.examples import Example
 from mlops.jobs.training_set import Eyes
-from mlops.repository import Row
 from mlops.runs import RunError
 
 ASIDE_SHARE = 5
@@ -103,7 +103,9 @@ def _drawn(example: str) -> bool:
     return hashlib.sha256(f"aside-1:{example}".encode()).digest()[0] % ASIDE_SHARE == 0
 
 
-async def lay_out(eyes: Eyes, examples: Sequence[Row], folder: Path, progress: Progress) -> dict[str, Fate]:
+async def lay_out(
+    eyes: Eyes, examples: Sequence[Example], folder: Path, progress: Progress
+) -> dict[str, Fate]:
     """Decode the photos of examples into files for the trainer; returns what cannot be used, by id.
 
     Raises:
@@ -111,19 +113,19 @@ async def lay_out(eyes: Eyes, examples: Sequence[Row], folder: Path, progress: P
     """
     unusable: dict[str, Fate] = {}
     for number, example in enumerate(examples):
-        path = folder / f"{example['photo_sha256']}.npy"
+        path = folder / f"{example.photo_sha256}.npy"
         if not path.is_file():
             try:
-                photo = await eyes.fetch(example["photo_key"])
+                photo = await eyes.fetch(example.photo_key)
                 if eyes.looks is None:
-                    _decode(photo, example["photo_sha256"], path)
+                    _decode(photo, example.photo_sha256, path)
                 else:
-                    _check(photo, example["photo_sha256"])
+                    _check(photo, example.photo_sha256)
                     _lay(await eyes.looks.pixels(photo, SOURCE_SIZE), path)
             except TooManyDeaths as error:
                 raise RunError(f"The photos cannot be looked at: {error}.") from error
             except (ObjectMissing, ValueError, PhotoError, Unseen):
-                unusable[example["id"]] = Fate("left out", "photo missing, changed or unreadable")
+                unusable[example.id] = Fate("left out", "photo missing, changed or unreadable")
         await progress((number + 1) / len(examples))
     return unusable
 

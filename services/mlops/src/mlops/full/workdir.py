@@ -54,7 +54,7 @@ class Workshop:
         for other in (each for each in self.root.glob(f"{NAME}*") if each.is_dir()):
             async with database.session() as session:
                 run = await repository.get_run(session, other.name.removeprefix(NAME))
-            if run is not None and run["status"] in ENDED:
+            if run is not None and run.status in ENDED:
                 _remove(other)
 
     def put(self, order: Order, weights: bytes) -> Order:

@@ -14,6 +14,8 @@ from laundry_learning.curation import Care, Fate, Opinion, care
 from laundry_learning.graph import NoLinearHead, read_head
 from laundry_learning.head import Examples, Head
 from laundry_learning.holdout import HeldOut
+from laundry_learning.judging import Check
+from laundry_learning.lineage import first_version_of
 from laundry_learning.sandbox.client import Looker
 from laundry_learning.sandbox.launcher import Here, Starter
 from laundry_reading.manifest import Manifest
@@ -83,22 +85,23 @@ class Groundwork:
             row = await repository.get_champion(session)
             if row is None:
                 raise RunError("There is no champion to train on. Register a model first.")
-            manifest = Manifest.model_validate(row["manifest"])
-            first = await repository.get_model(session, str(manifest.lineage.get("first_version", "")))
+            manifest = row.manifest
+            first = first_version_of(manifest)
+            root = await repository.get_model(session, first) if first else None
             learnt = await repository.learnt_by(session, manifest.version)
-        root_manifest = Manifest.model_validate(first["manifest"]) if first else manifest
+        root_manifest = root.manifest if root else manifest
         try:
             file = await self._registry.fetch(manifest)
-            root = await self._registry.fetch(root_manifest) if first else file
+            root_file = await self._registry.fetch(root_manifest) if root else file
             model = await asyncio.to_thread(Model.load, file, sha256=manifest.sha256)
             head = await asyncio.to_thread(read_head, file)
-            base = await asyncio.to_thread(read_head, root)
+            base = await asyncio.to_thread(read_head, root_file)
         except BrokenModel as error:
             raise RunError(str(error)) from error
         except (ModelError, NoLinearHead) as error:
             raise RunError(f"The champion {manifest.version} cannot be trained on: {error}") from error
         held, rehearsal = await self._shipped(manifest)
-        return Champion(manifest, file, root_manifest, root, model, head, base, held, rehearsal, learnt)
+        return Champion(manifest, file, root_manifest, root_file, model, head, base, held, rehearsal, learnt)
 
     async def _shipped(self, manifest: Manifest) -> tuple[HeldOut | None, Examples | None]:
         try:
@@ -151,15 +154,15 @@ class Groundwork:
         for place in lesson.of("judging"):
             self._leave_out(lesson, place, judges)
         for place in lesson.of("learnt"):
-            if lesson.examples[place]["id"] not in champion.learnt:
+            if lesson.examples[place].id not in champion.learnt:
                 self._leave_out(lesson, place, learnt)
         return learnt
 
     @staticmethod
     def _leave_out(lesson: Lesson, place: int, found: Mapping[str, Care]) -> None:
-        own = found.get(lesson.examples[place]["confirmed_by"])
+        own = found.get(lesson.examples[place].confirmed_by)
         if own is not None and own.careless:
-            lesson.fates[lesson.examples[place]["id"]] = Fate("left out", own.words)
+            lesson.fates[lesson.examples[place].id] = Fate("left out", own.words)
 
 
 def care_of_judges(champion: Champion, lesson: Lesson) -> dict[str, Care]:
@@ -175,7 +178,7 @@ def care_of_judges(champion: Champion, lesson: Lesson) -> dict[str, Care]:
         Opinion(float(row[label]), float(row[label]), corrects=int(row.argmax()) != label)
         for row, label in zip(said, lesson.targets[places].tolist(), strict=True)
     ]
-    owners = [lesson.examples[place]["confirmed_by"] for place in places]
+    owners = [lesson.examples[place].confirmed_by for place in places]
     return care(owners, opinions, [True] * len(places))
 
 
@@ -186,21 +189,26 @@ def taught_by(lesson: Lesson, learnt: set[str]) -> Taught:
         lesson.features[places],
         lesson.targets[places],
         lesson.groups[places],
-        [lesson.examples[place]["confirmed_by"] for place in places],
-        [lesson.examples[place]["branch_id"] for place in places],
-        np.array([lesson.examples[place]["id"] not in learnt for place in places], dtype=np.bool_),
+        [lesson.examples[place].confirmed_by for place in places],
+        [lesson.examples[place].branch_id for place in places],
+        np.array([lesson.examples[place].id not in learnt for place in places], dtype=np.bool_),
     )
 
 
-def words_of_careless(care: dict[str, Care]) -> list[str]:
+def words_of_careless(care: Mapping[str, Care]) -> list[str]:
     """Say whose labels are careless."""
     return sorted({each.words for each in care.values() if each.careless})
 
 
+def checks_of_careless(care: Mapping[str, Care]) -> list[Check]:
+    """Say in a verdict whose labels were left out."""
+    return [Check(name="care", passed=True, text=f"left out: {words}") for words in words_of_careless(care)]
+
+
 def holdout_of(lesson: Lesson, held: HeldOut | None) -> Holdout | None:
     """Put the shipped judges and the branches that stand aside together."""
-    places = [place for place in lesson.of("judging") if lesson.examples[place]["side"] == "holdout"]
-    branches = [lesson.examples[place]["branch_id"] for place in places]
+    places = [place for place in lesson.of("judging") if lesson.examples[place].side == "holdout"]
+    branches = [lesson.examples[place].branch_id for place in places]
     known = sorted(set(branches))
     first = 0 if held is None else int(held.households.max()) + 1
     own = np.array([first + known.index(branch) for branch in branches], dtype=np.int64)

@@ -2,10 +2,9 @@
 
 import time
 from collections.abc import Mapping
-from dataclasses import asdict
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import structlog
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -17,7 +16,8 @@ from laundry_service.database import Database
 from laundry_service.objectstore import ObjectStoreUnavailable
 from mlops import repository
 from mlops.launching.launcher import BEGIN_ANEW
-from mlops.runs import BeginAnew, RunError
+from mlops.models import Judgement, Source
+from mlops.runs import BeginAnew, Decision, RunError
 from mlops.service.registry import Registry
 
 REPORT_EVERY_S = 0.5
@@ -75,9 +75,8 @@ class Run:
 
     async def note_care(self, care: Mapping[str, Care]) -> None:
         """Keep how each person labels."""
-        told = {owner: {**asdict(each), "careless": each.careless} for owner, each in care.items()}
         async with self._database.transaction() as session:
-            await repository.note_care(session, self.id, told)
+            await repository.note_care(session, self.id, care)
 
     async def report(self, progress: float) -> None:
         """Note how far the run is, 0..1, not too often.
@@ -97,7 +96,7 @@ class Run:
         async with self._database.transaction() as session:
             await repository.note_roles(session, self.id, fates)
             await repository.note(session, self.id, reason)
-            await self._succeed(session, None, promoted=False, reasons=[reason], checks=[])
+            await self._succeed(session, Decision(promoted=False, reasons=[reason]))
 
     async def finish(
         self,
@@ -106,23 +105,21 @@ class Run:
         verdict: Verdict,
         fates: Mapping[str, Fate],
         *,
-        source: str,
+        source: Source,
     ) -> None:
         """Register the model with its verdict, and make it champion if that is good."""
-        kept: dict[str, Any] = {
-            "good": verdict.good,
-            "against": judged_against,
-            "reasons": verdict.reasons,
-            "checks": verdict.checks,
-        }
+        checks = list(verdict.checks)
+        judgement = Judgement(
+            good=verdict.good, against=judged_against, reasons=verdict.reasons, checks=checks
+        )
         async with self._database.transaction() as session:
             await repository.lock_promotions(session)
             champion = await repository.get_champion(session)
             promoted, reasons = verdict.good, verdict.reasons
-            if promoted and (champion is None or champion["version"] != judged_against):
+            if promoted and (champion is None or champion.version != judged_against):
                 promoted = False
                 reasons = [*reasons[:-1], "not promoted: another model became the champion meanwhile"]
-            await repository.add_model(session, manifest, source=source, run_id=self.id, verdict=kept)
+            await repository.add_model(session, manifest, source=source, run_id=self.id, verdict=judgement)
             await repository.note_roles(session, self.id, fates)
             for reason in reasons:
                 await repository.note(session, self.id, reason)
@@ -134,9 +131,8 @@ class Run:
                     promoted_by=f"training-run:{self.id}",
                     promoted_at=datetime.now(UTC),
                 )
-            await self._succeed(
-                session, manifest.version, promoted=promoted, reasons=reasons, checks=verdict.checks
-            )
+            decision = Decision(promoted=promoted, reasons=reasons, checks=checks)
+            await self._succeed(session, decision, model_version=manifest.version)
         if promoted:
             try:
                 await self._registry.announce()
@@ -144,21 +140,10 @@ class Run:
                 log.warning("the promotion waits for the service to announce it", error=str(error))
 
     async def _succeed(
-        self,
-        session: AsyncSession,
-        version: str | None,
-        *,
-        promoted: bool,
-        reasons: list[str],
-        checks: list[dict[str, Any]],
+        self, session: AsyncSession, decision: Decision, *, model_version: str | None = None
     ) -> None:
         if not await repository.move_run(
-            session,
-            self.id,
-            "succeeded",
-            progress=1.0,
-            model_version=version,
-            decision={"promoted": promoted, "reasons": reasons, "checks": checks},
+            session, self.id, "succeeded", decision=decision, model_version=model_version
         ):
             raise NotRunning
 

@@ -10,8 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from laundry_learning.curation import Candidate, Fate, sort_out
+from laundry_learning.features import PhotoFeatures
 from laundry_learning.head import Floats, Ints
 from laundry_learning.holdout import HeldOut
+from laundry_learning.lineage import ExampleCounts
 from laundry_learning.near_duplicates import groups, hashes_of, near, picture_hash
 from laundry_learning.sandbox.client import Looks, TooManyDeaths, Unseen
 from laundry_learning.statistics import Bools
@@ -21,8 +23,7 @@ from laundry_reading.preprocess import decode_for_model
 from laundry_service.database import Database
 from laundry_service.objectstore import ObjectMissing, ObjectStore, ObjectStoreUnavailable
 from mlops import repository
-from mlops.examples import single_label
-from mlops.repository import Row
+from mlops.examples import Example, single_label
 from mlops.runs import RunError, StoreAway
 
 AT_ONCE = 4
@@ -39,9 +40,8 @@ class Unusable(Exception):
 class Seen:
     """An example and what the model sees of its photo."""
 
-    example: Row
-    features: Floats
-    hash: bytes
+    example: Example
+    photo: PhotoFeatures
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Lesson:
         fates: by example id, of all that were looked at.
     """
 
-    examples: Sequence[Row]
+    examples: Sequence[Example]
     features: Floats
     targets: Ints
     groups: Ints
@@ -61,24 +61,18 @@ class Lesson:
 
     def of(self, role: str) -> list[int]:
         """Return the places of the examples with a role."""
-        return [i for i, each in enumerate(self.examples) if self.fates[each["id"]].role == role]
+        return [i for i, each in enumerate(self.examples) if self.fates[each.id].role == role]
 
     @property
     def digest(self) -> str:
         """Hash of what taught."""
-        used = (f"{self.examples[i]['id']}:{self.targets[i]}" for i in self.of("learnt"))
+        used = (f"{self.examples[i].id}:{self.targets[i]}" for i in self.of("learnt"))
         return hashlib.sha256("\n".join(used).encode()).hexdigest()
 
-    def lineage(self) -> dict[str, object]:
+    def counts(self) -> ExampleCounts:
         """Return what a manifest tells of the examples."""
-        return {
-            "examples_learnt": len(self.of("learnt")),
-            "examples_judging": len(self.of("judging")),
-            "examples_left_out": dict(
-                Counter(fate.reason for fate in self.fates.values() if fate.role == "left out")
-            ),
-            "examples_sha256": self.digest,
-        }
+        why = Counter(str(fate.reason) for fate in self.fates.values() if fate.role == "left out")
+        return ExampleCounts(len(self.of("learnt")), len(self.of("judging")), dict(why), self.digest)
 
 
 class Eyes:
@@ -103,7 +97,9 @@ class Eyes:
         self._model = model
         self._backbone = backbone
 
-    async def see(self, examples: Sequence[Row], progress: Progress) -> tuple[list[Seen], dict[str, Fate]]:
+    async def see(
+        self, examples: Sequence[Example], progress: Progress
+    ) -> tuple[list[Seen], dict[str, Fate]]:
         """See the photos of examples, a few at a time; also tell which cannot be used.
 
         Raises:
@@ -111,12 +107,12 @@ class Eyes:
         """
         async with self._database.session() as session:
             known = await repository.stored_features(
-                session, self._backbone, [each["photo_sha256"] for each in examples]
+                session, self._backbone, [each.photo_sha256 for each in examples]
             )
-        seen: dict[str, tuple[bytes, bytes]] = dict(known)
-        fresh: dict[str, tuple[bytes, bytes]] = {}
+        seen: dict[str, PhotoFeatures] = dict(known)
+        fresh: dict[str, PhotoFeatures] = {}
         fates: dict[str, Fate] = {}
-        missing = list({e["photo_sha256"]: e for e in examples if e["photo_sha256"] not in seen}.values())
+        missing = list({e.photo_sha256: e for e in examples if e.photo_sha256 not in seen}.values())
         # One thread: it uses one core, and each further one would keep a heap of its own.
         with ThreadPoolExecutor(1, thread_name_prefix="see") as worker:
             for start in range(0, len(missing), AT_ONCE):
@@ -124,9 +120,9 @@ class Eyes:
                 results = await asyncio.gather(*(self._look(each, worker) for each in some))
                 for example, result in zip(some, results, strict=True):
                     if isinstance(result, Unusable):
-                        fates[example["photo_sha256"]] = Fate("left out", str(result))
+                        fates[example.photo_sha256] = Fate("left out", str(result))
                     else:
-                        fresh[example["photo_sha256"]] = result
+                        fresh[example.photo_sha256] = result
                 if len(fresh) >= KEPT_EVERY:
                     # A run that is begun anew goes on from here.
                     await self._keep(fresh)
@@ -134,23 +130,19 @@ class Eyes:
                 await progress((start + len(some)) / len(missing))
         await self._keep(fresh)
         seen |= fresh
-        found = [
-            Seen(each, np.frombuffer(seen[sha][0], dtype=np.float16).astype(np.float64), seen[sha][1])
-            for each in examples
-            if (sha := each["photo_sha256"]) in seen
-        ]
-        return found, {e["id"]: fates[e["photo_sha256"]] for e in examples if e["photo_sha256"] in fates}
+        found = [Seen(each, seen[each.photo_sha256]) for each in examples if each.photo_sha256 in seen]
+        return found, {e.id: fates[e.photo_sha256] for e in examples if e.photo_sha256 in fates}
 
-    async def _keep(self, fresh: dict[str, tuple[bytes, bytes]]) -> None:
+    async def _keep(self, fresh: dict[str, PhotoFeatures]) -> None:
         async with self._database.transaction() as session:
             await repository.store_features(session, self._backbone, fresh)
 
-    async def _look(self, example: Row, worker: ThreadPoolExecutor) -> tuple[bytes, bytes] | Unusable:
+    async def _look(self, example: Example, worker: ThreadPoolExecutor) -> PhotoFeatures | Unusable:
         try:
-            photo = await self.fetch(example["photo_key"])
+            photo = await self.fetch(example.photo_key)
         except (ObjectMissing, ValueError):
             return Unusable("photo missing")
-        if hashlib.sha256(photo).hexdigest() != example["photo_sha256"]:
+        if hashlib.sha256(photo).hexdigest() != example.photo_sha256:
             return Unusable("photo changed")
         try:
             if self.looks is not None:
@@ -163,11 +155,11 @@ class Eyes:
         except (PhotoError, ModelError, Unseen):
             return Unusable("photo unreadable")
 
-    def _features(self, photo: bytes) -> tuple[bytes, bytes]:
+    def _features(self, photo: bytes) -> PhotoFeatures:
         assert self._model is not None
         pixels = decode_for_model(photo, self._model.input_size)
         _, seen = self._model.predict(pixels[np.newaxis])
-        return seen[0].astype(np.float16).tobytes(), picture_hash(pixels)
+        return PhotoFeatures(seen[0].astype(np.float16).tobytes(), picture_hash(pixels))
 
     async def fetch(self, key: str) -> bytes:
         """Fetch a photo.
@@ -190,24 +182,24 @@ def make_lesson(
 ) -> Lesson:
     """Sort examples out: which teach, which judge, which are left out."""
     examples = [each.example for each in seen]
-    features = np.stack([each.features for each in seen]) if seen else np.zeros((0, 1))
-    hashes = hashes_of([each.hash for each in seen])
+    features = np.stack([each.photo.array() for each in seen]) if seen else np.zeros((0, 1))
+    hashes = hashes_of([each.photo.picture_hash for each in seen])
     pictures = groups(hashes, features)
     shipped: Bools = np.zeros(len(seen), dtype=np.bool_)
     if held is not None and seen:
         shipped = near(hashes, features, held.hashes, held.features[: len(held.hashes)]).max(
             axis=1, initial=False
         )
-    targets = [single_label(each["labels"], labels) for each in examples]
+    targets = [single_label(each.labels, labels) for each in examples]
     candidates = [
         Candidate(
-            id=example["id"],
+            id=example.id,
             target=target,
             group=int(picture),
-            owner=example["confirmed_by"],
-            confirmed_at=example["confirmed_at"],
-            judges=example["side"] == "holdout",
-            held_out=bool(is_shipped) or (held is not None and example["photo_sha256"] in held.photos),
+            owner=example.confirmed_by,
+            confirmed_at=example.confirmed_at,
+            judges=example.side == "holdout",
+            held_out=bool(is_shipped) or (held is not None and example.photo_sha256 in held.photos),
         )
         for example, target, picture, is_shipped in zip(examples, targets, pictures, shipped, strict=True)
     ]

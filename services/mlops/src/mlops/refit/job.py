@@ -3,19 +3,28 @@
 import asyncio
 import hashlib
 from collections import Counter
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import numpy as np
 
 from laundry_learning.challenger import Chosen, Taught, choose, contest
-from laundry_learning.cost import compare_costs, weigh
+from laundry_learning.cost import check_cost, compare_costs
 from laundry_learning.graph import replace_head, replace_priors
-from laundry_learning.judging import figures
+from laundry_learning.judging import metrics_of
+from laundry_learning.lineage import RefitLineage, first_version_of
 from laundry_learning.sandbox.launcher import starter_of
 from laundry_reading.model import Model
 from laundry_service.database import Database
 from laundry_service.objectstore import ObjectStore
-from mlops.jobs.champion import Champion, Groundwork, holdout_of, taught_by, words_of_careless
+from mlops.jobs.champion import (
+    Champion,
+    Groundwork,
+    checks_of_careless,
+    holdout_of,
+    taught_by,
+    words_of_careless,
+)
 from mlops.jobs.run import Run
 from mlops.jobs.training_set import Lesson
 from mlops.runs import RunError
@@ -58,8 +67,8 @@ class Refit:
             return
         version = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-refit"
         candidate = await asyncio.to_thread(self._export, file, chosen, version)
-        verdict = chosen.verdict
-        weigh(verdict, *await asyncio.to_thread(compare_costs, file, candidate))
+        costs = await asyncio.to_thread(compare_costs, file, candidate)
+        verdict = chosen.verdict.also(check_cost(*costs))
         holdout = contest(champion.head, chosen.head, holdout_of(lesson, champion.held))
         new = manifest.model_copy(
             update={
@@ -67,12 +76,8 @@ class Refit:
                 "file": f"laundry-{version}.onnx",
                 "sha256": hashlib.sha256(candidate).hexdigest(),
                 "file_bytes": len(candidate),
-                "metrics": {
-                    "judged_on": "the frozen holdout",
-                    **(figures(holdout.challenger, holdout.targets, labels) if holdout else {}),
-                    "champion": figures(holdout.champion, holdout.targets, labels) if holdout else None,
-                },
-                "lineage": self._lineage(champion, lesson, chosen),
+                "metrics": metrics_of(holdout, labels),
+                "lineage": self._lineage(champion, lesson, chosen).as_json(),
                 "created_at": datetime.now(UTC).replace(microsecond=0),
             }
         )
@@ -84,7 +89,7 @@ class Refit:
         self._check_enough(taught, lesson)
         care = await self._ground.leave_out_careless(champion, lesson, taught)
         careless = words_of_careless(care)
-        remaining = [place for place in lesson.of("learnt") if lesson.examples[place]["id"] not in learnt]
+        remaining = [place for place in lesson.of("learnt") if lesson.examples[place].id not in learnt]
         if not remaining:
             why = "the champion has learnt from every usable example already"
             if careless:
@@ -109,9 +114,7 @@ class Refit:
             f"fitted on {int(chosen.used.sum())} examples, pull {chosen.pull:g}; "
             f"knows what {len(chosen.priors)} branches send"
         )
-        for words in careless:
-            chosen.verdict.add("care", f"left out: {words}", passed=True)
-        return chosen
+        return replace(chosen, verdict=chosen.verdict.also(*checks_of_careless(care)))
 
     def _check_enough(self, taught: Taught, lesson: Lesson) -> None:
         need, kinds = self._settings.refit_min_training, len(set(taught.targets.tolist()))
@@ -139,19 +142,18 @@ class Refit:
             raise RunError(f"The new file differs from what was fitted by {gap:.3f} in a probability.")
         return candidate
 
-    def _lineage(self, champion: Champion, lesson: Lesson, chosen: Chosen) -> dict[str, object]:
+    def _lineage(self, champion: Champion, lesson: Lesson, chosen: Chosen) -> RefitLineage:
         base = champion.manifest
-        return {
-            "kind": "refit",
-            "run_id": self._run.id,
-            "base_version": base.version,
-            "base_sha256": base.sha256,
-            "first_version": base.lineage.get("first_version", base.version),
-            "first_sha256": champion.backbone,
-            **lesson.lineage(),
-            "pull_towards_first": chosen.pull,
-            "branches_known": len(chosen.priors),
-        }
+        return RefitLineage(
+            run_id=self._run.id,
+            base_version=base.version,
+            base_sha256=base.sha256,
+            first_version=first_version_of(base) or base.version,
+            first_sha256=champion.backbone,
+            examples=lesson.counts(),
+            pull_towards_first=chosen.pull,
+            branches_known=len(chosen.priors),
+        )
 
     async def _seeing(self, share: float) -> None:
         await self._run.report(share * SEEN)

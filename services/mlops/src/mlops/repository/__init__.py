@@ -2,7 +2,7 @@
 
 from mlops.repository.examples import (
     branch_sides,
-    latest_roles,
+    latest_uses,
     learnt_by,
     list_examples,
     newest_examples,
@@ -13,7 +13,6 @@ from mlops.repository.examples import (
     stored_features,
 )
 from mlops.repository.models import (
-    Row,
     add_model,
     announce_again,
     former_champion,
@@ -49,7 +48,6 @@ from mlops.repository.runs import (
 )
 
 __all__ = [
-    "Row",
     "add_model",
     "add_run",
     "announce_again",
@@ -63,7 +61,7 @@ __all__ = [
     "get_run",
     "get_runs",
     "latest_care",
-    "latest_roles",
+    "latest_uses",
     "learnt_by",
     "list_examples",
     "list_models",

@@ -1,9 +1,8 @@
-"""When to retrain without being asked: enough new corrections, a schedule, or drift."""
+"""Queues a training run when one is due, without being asked."""
 
 import asyncio
 import contextlib
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import structlog
 from prometheus_client import Gauge
@@ -11,7 +10,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from laundry_service.database import Database
 from mlops import repository
-from mlops.drift import BEFORE, RECENT, Drift, drift_of
+from mlops.drift import BEFORE, RECENT, drift_of
+from mlops.retraining import Rules, due
 
 LOOK_EVERY_S = 15.0
 DRIFT = Gauge(
@@ -22,40 +22,6 @@ FAILURES = Gauge("laundry_training_failures_in_a_row", "Training runs that faile
 WAITING = Gauge("laundry_new_corrections", "Corrections since the last training run was asked for")
 
 log = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True)
-class Rules:
-    """When a run is due; 0 turns a rule off."""
-
-    after_corrections: int
-    every_hours: float
-    on_drift: bool
-    pause_hours: float
-
-
-@dataclass(frozen=True)
-class Since:
-    """What came since the last run was asked for, whoever asked."""
-
-    examples: int
-    corrections: int
-    last_run_at: datetime | None
-
-
-def due(rules: Rules, since: Since, drift: Drift | None, now: datetime) -> str | None:
-    """Say why a run is due, in the word that its ``requested_by`` carries; None if none is."""
-    if not since.examples:
-        return None
-    if rules.after_corrections and since.corrections >= rules.after_corrections:
-        return "policy:corrections"
-    waited = None if since.last_run_at is None else now - since.last_run_at
-    if rules.every_hours and (waited is None or waited >= timedelta(hours=rules.every_hours)):
-        return "policy:schedule"
-    rested = waited is None or waited >= timedelta(hours=rules.pause_hours)
-    if rules.on_drift and drift is not None and drift.alarming and rested:
-        return "policy:drift"
-    return None
 
 
 class Policy:
@@ -84,9 +50,8 @@ class Policy:
         async with self._database.transaction() as session:
             # One replica at a time decides, and sees what the one before decided.
             await repository.lock_policy(session)
-            rows = await repository.newest_readings(session, limit=RECENT + BEFORE)
-            since = Since(**await repository.since_last_run(session))
-            drift = drift_of([dict(row) for row in rows])
+            since = await repository.since_last_run(session)
+            drift = drift_of(await repository.newest_readings(session, limit=RECENT + BEFORE))
             WAITING.set(since.corrections)
             FAILURES.set(await repository.failures_in_a_row(session))
             if drift is not None:

@@ -99,7 +99,7 @@ class Keeper:
                 models = await repository.list_models(session, limit=PAGE, before=before)
             for model in models:
                 written += await self._registry.sign(model)
-                before = model["id"]
+                before = model.id
             self._signed = len(models) < PAGE
         if written:
             log.info("manifests are signed", count=written)

@@ -17,8 +17,7 @@ from laundry_events.relay import plain_dsn
 from laundry_service.database import Database
 from mlops import repository
 from mlops.launching.launcher import Ended, Job, Launcher, LaunchError
-from mlops.repository import Row
-from mlops.runs import MOST_ATTEMPTS
+from mlops.runs import MOST_ATTEMPTS, TrainingRun
 from mlops.tables import RUNS_CHANNEL
 
 RUNNER_LOCK = 0x1A0D31
@@ -102,30 +101,30 @@ class Runner:
             abandoned = await repository.open_runs(session, "running")
         for run in abandoned:
             try:
-                job = await self._launcher.find(run["id"], run["kind"], run["attempts"])
+                job = await self._launcher.find(run.id, run.kind, run.attempts)
             except LaunchError as error:
-                await self._fail(run["id"], str(error))
+                await self._fail(run.id, str(error))
                 continue
             if job is None:
-                await self._again(run["id"], "the service stopped while this run was going on")
+                await self._again(run.id, "the service stopped while this run was going on")
             else:
-                log.info("a training run's job is found again", run_id=run["id"])
-                await self._attend(run["id"], job)
+                log.info("a training run's job is found again", run_id=run.id)
+                await self._attend(run.id, job)
 
     async def _again(self, run_id: str, why: str) -> None:
         """Queue a run whose process is gone anew, unless that happened too often."""
         async with self._database.transaction() as session:
             run = await repository.get_run(session, run_id)
-            if run is None or run["status"] != "running":
+            if run is None or run.status != "running":
                 return
-            if run["attempts"] >= MOST_ATTEMPTS:
+            if run.attempts >= MOST_ATTEMPTS:
                 await repository.move_run(session, run_id, "failed", error=GAVE_UP)
             elif await repository.move_run(session, run_id, "queued"):
                 await repository.note(session, run_id, f"{why}; it is begun anew")
-        log.warning("a training run lost its process", run_id=run_id, why=why, attempts=run["attempts"])
+        log.warning("a training run lost its process", run_id=run_id, why=why, attempts=run.attempts)
 
-    async def _run_one(self, run: Row) -> None:
-        run_id, kind, attempt = run["id"], run["kind"], run["attempts"] + 1
+    async def _run_one(self, run: TrainingRun) -> None:
+        run_id, kind, attempt = run.id, run.kind, run.attempts + 1
         async with self._database.transaction() as session:
             if not await repository.move_run(session, run_id, "running"):
                 return
@@ -169,7 +168,7 @@ class Runner:
                     self._wake.clear()
                     async with self._database.session() as session:
                         run = await repository.get_run(session, run_id)
-                    if run is not None and run["status"] == "cancelled":
+                    if run is not None and run.status == "cancelled":
                         await job.end()
                         return Ended()
         finally:
