@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from laundry_learning.fine_tuning.contract import Correction, Line, Order
-from laundry_learning.fine_tuning.recipe import Course, draw_order
+from laundry_learning.fine_tuning.recipe import Recipe, draw_order
 
 
 @settings(deadline=None, max_examples=80)
@@ -20,8 +20,8 @@ from laundry_learning.fine_tuning.recipe import Course, draw_order
 def test_an_epoch_shows_every_photo_once_and_corrections_within_bounds(
     photos: int, shares: list[float], repeats: float, seed: int
 ) -> None:
-    course = Course(epochs=1, rate=1e-3, view=96, repeats=repeats)
-    order = draw_order(np.random.default_rng(seed), photos, np.array(shares), course)
+    recipe = Recipe(epochs=1, rate=1e-3, view=96, repeats=repeats)
+    order = draw_order(np.random.default_rng(seed), photos, np.array(shares), recipe)
     times = np.bincount(order, minlength=photos + len(shares))
     assert (times[:photos] == 1).all()
     assert (times[photos:] <= np.ceil(np.array(shares) * repeats + 1e-9)).all()
@@ -31,7 +31,7 @@ def test_an_epoch_shows_every_photo_once_and_corrections_within_bounds(
 
 def test_many_corrections_fill_no_more_than_half_of_an_epoch() -> None:
     order = draw_order(
-        np.random.default_rng(0), 500, np.ones(4000), Course(epochs=1, rate=1e-3, view=96, repeats=3)
+        np.random.default_rng(0), 500, np.ones(4000), Recipe(epochs=1, rate=1e-3, view=96, repeats=3)
     )
     assert 0.45 < (order >= 500).mean() < 0.55
 

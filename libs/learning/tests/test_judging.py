@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from laundry_learning.cost import Cost, check_cost
-from laundry_learning.judging import Photos, Thresholds, Verdict, check_other_things, judge, metrics_of
+from laundry_learning.judging import Predictions, Thresholds, Verdict, check_other_things, judge, metrics_of
 from laundry_learning.statistics import calibration_error, household_interval, worse_by_chance
 
 LABELS = ("a", "b", "c")
@@ -24,10 +24,12 @@ def told(targets: np.ndarray, wrong: set[int], sure: float = 0.8) -> np.ndarray:
     return probs
 
 
-def photos(champion: set[int], challenger: set[int], count: int = 300, sure: float = 0.8) -> Photos:
+def photos(champion: set[int], challenger: set[int], count: int = 300, sure: float = 0.8) -> Predictions:
     """Photos of 30 households; the sets name those that each gets wrong."""
     targets = np.arange(count) % 3
-    return Photos(told(targets, champion), told(targets, challenger, sure), targets, np.arange(count) // 10)
+    return Predictions(
+        told(targets, champion), told(targets, challenger, sure), targets, np.arange(count) // 10
+    )
 
 
 def failed(verdict: Verdict) -> list[str]:
@@ -62,7 +64,7 @@ GAIN = photos(set(range(20)), set(range(12)), count=60)
         "the same",
     ],
 )
-def test_who_takes_over(holdout: Photos, corrections: Photos, expected: list[str]) -> None:
+def test_who_takes_over(holdout: Predictions, corrections: Predictions, expected: list[str]) -> None:
     verdict = judge(holdout=holdout, corrections=corrections, labels=LABELS, thresholds=SAME)
     assert set(expected) <= set(failed(verdict))
     assert verdict.good is not bool(expected)
@@ -82,7 +84,7 @@ def test_who_takes_over(holdout: Photos, corrections: Photos, expected: list[str
 def test_a_last_layer_may_gain_by_what_it_is_sure_of(wrong_now: set[int], surer: float, good: bool) -> None:
     before = photos({1, 2}, {1, 2}, count=60, sure=0.8)
     after = photos({1, 2}, wrong_now, count=60, sure=surer)
-    corrections = Photos(before.challenger, after.challenger, before.targets, before.households)
+    corrections = Predictions(before.challenger, after.challenger, before.targets, before.households)
     checked = judge(holdout=None, corrections=corrections, labels=LABELS, thresholds=SAME, by_loss=True)
     assert checked.good is good
 
@@ -154,11 +156,11 @@ def test_calibration_error_is_the_gap_of_confidence_and_accuracy() -> None:
 
 def test_the_metrics_of_a_manifest_keep_their_names() -> None:
     said = np.array([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4]])
-    holdout = Photos(said, said, np.array([0, 1, 1]), np.array([0, 0, 1]))
+    holdout = Predictions(said, said, np.array([0, 1, 1]), np.array([0, 0, 1]))
     figures = (
-        '{"photos": 3, "top1": 0.6667, "log_loss": 0.4149, "calibration_error": 0.3, "classes": [{"label": '
-        '"hat", "photos": 1, "recall": 1.0, "precision": 0.5}, {"label": "shoes", "photos": 2, "recall": 0.5, '
-        '"precision": 1.0}], "confusion": [[1, 0], [1, 1]]'
+        '{"photos": 3, "top1": 0.6667, "log_loss": 0.4149, "calibration_error": 0.3, "classes": ['
+        '{"label": "hat", "photos": 1, "recall": 1.0, "precision": 0.5}, {"label": "shoes", "photos": 2, '
+        '"recall": 0.5, "precision": 1.0}], "confusion": [[1, 0], [1, 1]]'
     )
     assert json.dumps(metrics_of(holdout, ("hat", "shoes"))) == (
         f'{{"judged_on": "the frozen holdout", {figures[1:]}, "champion": {figures}}}}}'

@@ -19,7 +19,7 @@ from laundry_testing.serving import metrics_text
 from mlops import repository
 from mlops.drift import ALARM, BEFORE, LEAST_SHARE, RECENT, Drift, drift_of, stability
 from mlops.examples import ConfirmedReading
-from mlops.retraining import Rules, Since, due
+from mlops.retraining import NewExamples, Rules, due
 from mlops.service.policy import Policy
 
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
@@ -30,19 +30,19 @@ CALM, STORM = Drift(0.01, 0.02, 0.1), Drift(0.01, 0.4, 0.5)
 @pytest.mark.parametrize(
     ("since", "drift", "expected"),
     [
-        (Since(0, 0, None), STORM, None),
-        (Since(30, 19, NOW), CALM, None),
-        (Since(30, 20, NOW), CALM, "policy:corrections"),
-        (Since(1, 0, NOW - timedelta(hours=24)), None, "policy:schedule"),
-        (Since(1, 0, NOW - timedelta(hours=7)), STORM, "policy:drift"),
-        (Since(1, 0, NOW - timedelta(hours=5)), STORM, None),
+        (NewExamples(0, 0, None), STORM, None),
+        (NewExamples(30, 19, NOW), CALM, None),
+        (NewExamples(30, 20, NOW), CALM, "policy:corrections"),
+        (NewExamples(1, 0, NOW - timedelta(hours=24)), None, "policy:schedule"),
+        (NewExamples(1, 0, NOW - timedelta(hours=7)), STORM, "policy:drift"),
+        (NewExamples(1, 0, NOW - timedelta(hours=5)), STORM, None),
     ],
     ids=["nothing new", "too few", "enough corrections", "a day ago", "drift", "drift, but just tried"],
 )
-def test_when_a_run_is_due(since: Since, drift: Drift | None, expected: str | None) -> None:
-    assert due(RULES, since, drift, NOW) == expected
+def test_when_a_run_is_due(new: NewExamples, drift: Drift | None, expected: str | None) -> None:
+    assert due(RULES, new, drift, NOW) == expected
     never = Rules(after_corrections=0, every_hours=0, on_drift=False, pause_hours=6)
-    assert due(never, since, drift, NOW) is None
+    assert due(never, new, drift, NOW) is None
 
 
 def readings(count: int, mix: list[float], sure: float, seed: int) -> list[ConfirmedReading]:

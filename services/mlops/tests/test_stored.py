@@ -11,7 +11,7 @@ from mlops.examples import LabelCount
 from mlops.models import Judgement
 from mlops.repository.examples import EXAMPLE, USE
 from mlops.repository.models import MODEL
-from mlops.repository.runs import CARE, RUN
+from mlops.repository.runs import QUALITY, RUN
 from mlops.schemas import example_body, model_body, owner_body, run_body
 
 AT = datetime(2026, 5, 1, 12, 30, tzinfo=UTC)
@@ -106,8 +106,8 @@ def test_an_example_is_shown_as_it_was() -> None:
 
 def test_how_a_person_labels_is_shown_as_a_run_found_it() -> None:
     kept = {"o1": {"labels": 4, "corrections": 2, "contradicted": 1, "contrary": 0, "careless": False}}
-    care = CARE.validate_python(kept)
-    assert owner_body(LabelCount("o1", 9, 3), care["o1"]).model_dump_json() == (
+    quality = QUALITY.validate_python(kept)
+    assert owner_body(LabelCount("o1", 9, 3), quality["o1"]).model_dump_json() == (
         '{"confirmed_by":"o1","labels":9,"corrected":3,"new_labels":4,"corrections":2,"contradicted":1,'
         '"contrary":0,"careless":false}'
     )

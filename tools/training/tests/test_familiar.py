@@ -9,9 +9,9 @@ from PIL import Image, ImageDraw
 from laundry_reading.manifest import Manifest
 from laundry_reading.model import Model
 from laundry_testing.models import COLOURS, LABELS, SIZE, averaged, colour_model
-from laundry_training.beside import add_inputs, look
+from laundry_training.beside import activations_of, add_inputs
 from laundry_training.compose import bare_ground
-from laundry_training.familiar import NO_GARMENT, SMALL, Photos, judge_drawn, lesson_of, weigh
+from laundry_training.familiar import NO_GARMENT, SMALL, Photos, judge_drawn, layer_examples_of, weigh
 from laundry_training.never_learnt import NEVER_LEARNT
 from laundry_training.no_garment import LEARNT, draw
 
@@ -83,15 +83,15 @@ def test_a_lesson_doubts_what_shows_no_garment_and_what_is_read_wrong() -> None:
     photos = np.stack([*PHOTOS, PHOTOS[0], PHOTOS[1]])
     served = np.stack([np.asarray(Image.fromarray(photo).resize((SIZE, SIZE))) for photo in photos])
     training = Photos(served, targets, labels, photos)
-    lesson = lesson_of(model, training, look(model, served), share=0.02)
+    layer_examples = layer_examples_of(model, training, activations_of(model, served), share=0.02)
 
-    assert len(lesson.inputs) == len(lesson.known) == len(lesson.weights)
-    assert lesson.known[:5].tolist() == [True, True, True, True, False]
-    np.testing.assert_array_equal(lesson.weights[:5], weigh(targets, labels))
-    empty = lesson.weights == NO_GARMENT
+    assert len(layer_examples.inputs) == len(layer_examples.known) == len(layer_examples.weights)
+    assert layer_examples.known[:5].tolist() == [True, True, True, True, False]
+    np.testing.assert_array_equal(layer_examples.weights[:5], weigh(targets, labels))
+    empty = layer_examples.weights == NO_GARMENT
     assert empty.sum() == 48 + 24
-    assert not lesson.known[empty].any()
-    small = lesson.known[lesson.weights == SMALL]
+    assert not layer_examples.known[empty].any()
+    small = layer_examples.known[layer_examples.weights == SMALL]
     others, garments = small[:12], small[12:]
     assert not others.any()
     assert len(garments) == 50 + 20

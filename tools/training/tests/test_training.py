@@ -160,8 +160,8 @@ def test_households_are_held_out_whole_and_the_draw_is_repeatable(sizes: list[in
 def test_the_frozen_households_are_read_without_their_comments(tmp_path: Path) -> None:
     file = tmp_path / "households.txt"
     file.write_text("# heading\n12\n\n7 # kept\n")
-    assert dataset.read_holdout(file) == {"12", "7"}
-    assert len(dataset.read_holdout()) >= 20
+    assert dataset.holdout_households(file) == {"12", "7"}
+    assert len(dataset.holdout_households()) >= 20
 
 
 def test_photos_are_listed_with_their_classes(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ metadata:
     {{- include "laundry.labels" $names | nindent 4 }}
     laundry/job: training
 spec:
-  # mlops begins anew what is worth it, so that a run's log tells of each attempt.
+  # mlops starts again what is worth it, so that a run's log tells of each attempt.
   backoffLimit: 0
   activeDeadlineSeconds: {{ $training.deadlineSeconds }}
   ttlSecondsAfterFinished: {{ $training.keepSeconds }}
@@ -66,8 +66,8 @@ spec:
             - name: work
               mountPath: /work
             {{- end }}
-        # Decodes photos, trains, and runs what came of it; it is given no secret, and the container above believes
-        # nothing that it says without a look.
+        # Decodes photos, trains, and runs what came of it; it is given no secret, and the container above checks
+        # all that it says.
         - name: sandbox
           image: {{ include "laundry.image" (dict "root" $root "image" (ternary "mlops-training" "mlops" $full)) }}
           imagePullPolicy: {{ $root.Values.image.pullPolicy }}

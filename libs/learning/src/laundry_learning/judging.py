@@ -40,7 +40,7 @@ MOST_NAMED = 5
 
 
 @dataclass(frozen=True)
-class Photos:
+class Predictions:
     """What two models say of the same photos.
 
     Attributes:
@@ -98,8 +98,8 @@ class Verdict:
 
 def judge(
     *,
-    holdout: Photos | None,
-    corrections: Photos | None,
+    holdout: Predictions | None,
+    corrections: Predictions | None,
     labels: Sequence[str],
     thresholds: Thresholds,
     branches: Sequence[str] = (),
@@ -137,14 +137,14 @@ def judge(
     return Verdict(tuple(checks))
 
 
-def _hits(photos: Photos) -> tuple[Bools, Bools]:
+def _hits(photos: Predictions) -> tuple[Bools, Bools]:
     return (
         photos.champion.argmax(axis=1) == photos.targets,
         photos.challenger.argmax(axis=1) == photos.targets,
     )
 
 
-def _holdout_accuracy(photos: Photos) -> Check:
+def _holdout_accuracy(photos: Predictions) -> Check:
     before, after = _hits(photos)
     lost, won = int((before & ~after).sum()), int((~before & after).sum())
     chance = worse_by_chance(lost, won)
@@ -168,7 +168,7 @@ def _holdout_accuracy(photos: Photos) -> Check:
     )
 
 
-def _classes(photos: Photos, labels: Sequence[str]) -> Check:
+def _classes(photos: Predictions, labels: Sequence[str]) -> Check:
     before, after = _hits(photos)
     worse = []
     for index, label in enumerate(labels):
@@ -185,7 +185,7 @@ def _classes(photos: Photos, labels: Sequence[str]) -> Check:
     )
 
 
-def _calibration(photos: Photos) -> Check:
+def _calibration(photos: Predictions) -> Check:
     change = log_losses(photos.challenger, photos.targets) - log_losses(photos.champion, photos.targets)
     before = calibration_error(photos.champion, photos.targets)
     after = calibration_error(photos.challenger, photos.targets)
@@ -202,8 +202,8 @@ def _calibration(photos: Photos) -> Check:
     )
 
 
-def _accepted(photos: Photos, thresholds: Thresholds) -> Check:
-    """Check what nobody would look at, by confidence alone: all these photos are of the classes."""
+def _accepted(photos: Predictions, thresholds: Thresholds) -> Check:
+    """Check the readings that no person would see, by confidence alone: all photos are of the classes."""
     hits = _hits(photos)
     sure = (
         photos.champion.max(axis=1) >= thresholds.champion,
@@ -237,13 +237,13 @@ def check_other_things(champion: float, challenger: float) -> Check:
 
 
 def check_gain(
-    photos: Photos, whose: str, how: str = "", *, branches: Sequence[str] = (), by_loss: bool = False
+    photos: Predictions, whose: str, how: str = "", *, branches: Sequence[str] = (), by_loss: bool = False
 ) -> Check:
     """Check that a challenger is better on photos that neither learnt from; tell which branches lose.
 
     Either more are right, and surer; or, ``by_loss``, they are surer and not fewer right than chance
     explains. The loss tells sooner: of some ninety photos a handful are wrong at all. It is enough for a last
-    layer, which every refit fits anew from the trained model's; not for a network, on which all that follows
+    layer, which every refit fits again from the trained model's; not for a network, on which all that follows
     builds.
     """
     before, after = _hits(photos)
@@ -328,7 +328,7 @@ def figures_of(probs: Floats, targets: Ints, labels: Sequence[str]) -> Figures:
     )
 
 
-def metrics_of(holdout: Photos | None, labels: Sequence[str]) -> dict[str, JsonValue]:
+def metrics_of(holdout: Predictions | None, labels: Sequence[str]) -> dict[str, JsonValue]:
     """Return the metrics of a judged model's manifest, with the champion's on the same photos."""
     if holdout is None:
         return {"judged_on": "the frozen holdout", "champion": None}

@@ -21,14 +21,14 @@ from mlops.api.models import models_router
 from mlops.api.replicas import replicas_router
 from mlops.api.runs import runs_router
 from mlops.api.stream import changed_runs
-from mlops.full.requirements import ClusterNeeds, LocalNeeds, Needs
+from mlops.full.requirements import ClusterRequirements, LocalRequirements, Requirements
 from mlops.launching.launcher import Launcher
 from mlops.launching.processes import Processes
 from mlops.manifests import Manifests
 from mlops.replicas import Replicas
 from mlops.retraining import Rules
 from mlops.service.policy import Policy
-from mlops.service.reconciler import Keeper
+from mlops.service.reconciler import Reconciler
 from mlops.service.registry import Registry
 from mlops.service.runner import Runner
 from mlops.service.runs import Runs
@@ -49,8 +49,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     store = ObjectStore(settings, threads=4)
     manifests = Manifests(store, settings.model_signing_key, settings.model_public_keys)
     registry = Registry(database, store, Outbox(settings.service_name), manifests)
-    keeper = Keeper(registry, database, settings.model_dir, signed_by=manifests.signed_by)
-    launcher, needs, close_launcher = _training(settings)
+    reconciler = Reconciler(registry, database, settings.model_dir, signed_by=manifests.signed_by)
+    launcher, requirements, close_launcher = _training(settings)
     runner = Runner(database, database_url, launcher, timeout_s=settings.run_timeout_s)
     policy = Policy(
         database,
@@ -85,7 +85,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         parts=[
             relay,
             changes,
-            keeper,
+            reconciler,
             runner,
             policy,
             Periodic("audit-head", head_teller(head_of(database)), every_s=EVERY_S),
@@ -94,7 +94,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             Check("database", database.ping),
             # Confirmations are stored and models listed without it; what needs it says so.
             Check("object-store", store.ping, required=False),
-            Check("registry", keeper.ready),
+            Check("registry", reconciler.ready),
         ],
         publisher=publisher,
         broker=broker,
@@ -105,16 +105,16 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     replicas = Replicas(store)
     app.include_router(replicas_router(database, replicas, Shadowing(database, registry, replicas)))
     app.include_router(models_router(database, registry))
-    app.include_router(runs_router(database, changes, Runs(database, needs)))
+    app.include_router(runs_router(database, changes, Runs(database, requirements)))
     app.include_router(examples_router(database))
     return app
 
 
-def _training(settings: Settings) -> tuple[Launcher, Needs, list[Callable[[], Awaitable[None]]]]:
+def _training(settings: Settings) -> tuple[Launcher, Requirements, list[Callable[[], Awaitable[None]]]]:
     """Choose where training runs; also what is to be closed in the end."""
     templates = settings.training_job_templates
     if settings.training_jobs == "process":
-        return Processes(settings.as_environment()), LocalNeeds(settings), []
+        return Processes(settings.as_environment()), LocalRequirements(settings), []
     if templates is None:
         raise LookupError("LAUNDRY_TRAINING_JOBS=kubernetes needs LAUNDRY_TRAINING_JOB_TEMPLATES.")
     # Imported where it is needed: elsewhere it would only cost memory.
@@ -122,4 +122,4 @@ def _training(settings: Settings) -> tuple[Launcher, Needs, list[Callable[[], Aw
     from mlops.launching.kubernetes import KubernetesJobs  # noqa: PLC0415
 
     cluster = Cluster.of_this_pod()
-    return KubernetesJobs(cluster, templates), ClusterNeeds(templates), [cluster.close]
+    return KubernetesJobs(cluster, templates), ClusterRequirements(templates), [cluster.close]

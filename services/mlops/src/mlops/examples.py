@@ -63,8 +63,8 @@ class LabelCount:
     corrected: int
 
 
-class StoredCare(BaseModel):
-    """How a person labels, as a run found and kept it (``laundry_learning.curation.Care``)."""
+class StoredLabelQuality(BaseModel):
+    """How a person labels, as a run found and kept it (``laundry_learning.curation.LabelQuality``)."""
 
     model_config = ConfigDict(frozen=True)
 

@@ -17,7 +17,7 @@ class Rules:
 
 
 @dataclass(frozen=True)
-class Since:
+class NewExamples:
     """What came since the last run was asked for, whoever asked."""
 
     examples: int
@@ -25,13 +25,13 @@ class Since:
     last_run_at: datetime | None
 
 
-def due(rules: Rules, since: Since, drift: Drift | None, now: datetime) -> str | None:
+def due(rules: Rules, new: NewExamples, drift: Drift | None, now: datetime) -> str | None:
     """Say why a run is due, in the word that its ``requested_by`` carries; None if none is."""
-    if not since.examples:
+    if not new.examples:
         return None
-    if rules.after_corrections and since.corrections >= rules.after_corrections:
+    if rules.after_corrections and new.corrections >= rules.after_corrections:
         return "policy:corrections"
-    waited = None if since.last_run_at is None else now - since.last_run_at
+    waited = None if new.last_run_at is None else now - new.last_run_at
     if rules.every_hours and (waited is None or waited >= timedelta(hours=rules.every_hours)):
         return "policy:schedule"
     rested = waited is None or waited >= timedelta(hours=rules.pause_hours)

@@ -24,7 +24,7 @@ _MAY_BECOME: dict[Status, tuple[Status, ...]] = {
 
 
 MOST_ATTEMPTS = 3
-"""A run whose process dies is begun anew until it was tried so often."""
+"""A run whose process dies is started again, so many times in all."""
 
 
 class Decision(BaseModel):
@@ -67,12 +67,12 @@ class RunError(Exception):
     """A training run cannot succeed; the text says why and what would help."""
 
 
-class StoreAway(RunError):
+class StoreUnavailable(RunError):
     """The object store stayed away for longer than a run waits."""
 
 
-class BeginAnew(Exception):
-    """A training run lost what it needs through nobody's fault and goes on where it was when tried again."""
+class RunInterrupted(Exception):
+    """A training run lost what it needs; started again it goes on where it was."""
 
 
 def may_become(status: Status, target: Status) -> bool:

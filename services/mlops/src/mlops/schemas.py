@@ -10,7 +10,7 @@ from laundry_events.events import CountedLabel, ReadLabel
 from laundry_learning.curation import Role
 from laundry_reading.replicas import Refused, Shadow, Shadowed
 from laundry_service.request_text import RequestBody
-from mlops.examples import Example, ExampleUse, LabelCount, Side, StoredCare
+from mlops.examples import Example, ExampleUse, LabelCount, Side, StoredLabelQuality
 from mlops.models import Judgement, Promotion, PromotionKind, RegisteredModel
 from mlops.runs import Decision, Kind, LogLine, Status, TrainingRun
 
@@ -204,16 +204,16 @@ def example_body(example: Example, use: ExampleUse | None) -> ExampleBody:
     return found if use is None else found.model_copy(update=asdict(use))
 
 
-def owner_body(count: LabelCount, care: StoredCare | None) -> OwnerBody:
+def owner_body(count: LabelCount, quality: StoredLabelQuality | None) -> OwnerBody:
     """Show how much a person labelled, and how well if a run looked."""
-    care = care or StoredCare()
+    quality = quality or StoredLabelQuality()
     return OwnerBody(
         confirmed_by=count.confirmed_by,
         labels=count.labels,
         corrected=count.corrected,
-        new_labels=care.labels,
-        corrections=care.corrections,
-        contradicted=care.contradicted,
-        contrary=care.contrary,
-        careless=care.careless,
+        new_labels=quality.labels,
+        corrections=quality.corrections,
+        contradicted=quality.contradicted,
+        contrary=quality.contrary,
+        careless=quality.careless,
     )

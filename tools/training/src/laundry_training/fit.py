@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from laundry_training.augment import hide_part, mix, relight, take
 from laundry_training.network import LaundryNet
-from laundry_training.teacher import Lessons
+from laundry_training.teacher import TeacherTargets
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Pupil:
 
     pixels: npt.NDArray[np.uint8]
     targets: npt.NDArray[np.int64]
-    lessons: Lessons | None
+    teacher_targets: TeacherTargets | None
 
 
 Report = Callable[[dict[str, Any]], None]
@@ -99,7 +99,7 @@ def fit(
         start: the network of an earlier round; None is random weights.
     """
     torch.manual_seed(plan.seed)
-    told = pupil.lessons.features.shape[-1] if pupil.lessons is not None else 1
+    told = pupil.teacher_targets.features.shape[-1] if pupil.teacher_targets is not None else 1
     student = Student(labels, told)
     if start is not None:
         student.net.load_state_dict(start.state_dict())
@@ -165,13 +165,13 @@ def _loss(
     numbers = chosen.numpy()
     pixels = torch.from_numpy(pupil.pixels[numbers])
     targets = torch.from_numpy(pupil.targets[numbers])
-    lessons = pupil.lessons
-    if lessons is None:
+    teacher_targets = pupil.teacher_targets
+    if teacher_targets is None:
         raise ValueError("no lessons")
-    view = torch.randint(0, lessons.frames.shape[1], (len(chosen),)).numpy()
-    frames = torch.from_numpy(lessons.frames[numbers, view])
-    said = torch.from_numpy(lessons.probs[numbers, view])
-    saw = torch.from_numpy(lessons.features[numbers, view].astype(np.float32))
+    view = torch.randint(0, teacher_targets.frames.shape[1], (len(chosen),)).numpy()
+    frames = torch.from_numpy(teacher_targets.frames[numbers, view])
+    said = torch.from_numpy(teacher_targets.probs[numbers, view])
+    saw = torch.from_numpy(teacher_targets.features[numbers, view].astype(np.float32))
     x = take(pixels, frames, size)
     mirrored = torch.rand(len(chosen)) < 0.5
     x[mirrored] = x[mirrored].flip(3)

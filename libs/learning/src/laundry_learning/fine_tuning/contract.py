@@ -12,7 +12,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from laundry_learning.fine_tuning.recipe import Course
+from laundry_learning.fine_tuning.recipe import Recipe
 
 ORDER_FILE = "order.json"
 WEIGHTS_FILE = "weights.npz"
@@ -81,9 +81,9 @@ class Order(BaseModel):
     facts: Facts
 
     @property
-    def course(self) -> Course:
+    def recipe(self) -> Recipe:
         """How the fine-tuning goes."""
-        return Course(epochs=self.epochs, rate=self.rate, view=self.view_size)
+        return Recipe(epochs=self.epochs, rate=self.rate, view=self.view_size)
 
     def save(self, folder: Path) -> None:
         """Write it into the folder."""

@@ -12,8 +12,8 @@ import signal
 import sys
 from pathlib import Path
 
-from laundry_learning.sandbox.environment import looking, training
-from laundry_learning.sandbox.launcher import LINE_BYTES, look_command, start, train_command
+from laundry_learning.sandbox.environment import trainer_confinement, worker_confinement
+from laundry_learning.sandbox.launcher import LINE_BYTES, start, trainer_command, worker_command
 
 NOBODY_CAME_S = 300.0
 PIECE = 2**16
@@ -36,15 +36,15 @@ class Server:
                 await source.read()
                 self.over.set()
             elif wish["task"] == "look":
-                process = await start(looking(), *look_command(), threads=1)
+                process = await start(worker_confinement(), *worker_command(), threads=1)
                 await self._pass_on(process, source, out)
             elif wish["task"] == "train":
                 folder, data = Path(wish["folder"]), Path(wish["data"])
                 python = Path(sys.executable)
-                program = train_command(python, folder)
-                rules = training(python, folder, data)
+                program = trainer_command(python, folder)
+                confinement = trainer_confinement(python, folder, data)
                 process = await start(
-                    rules,
+                    confinement,
                     *program,
                     threads=int(wish["threads"]),
                     errors=asyncio.subprocess.STDOUT,

@@ -28,7 +28,7 @@ def examples_router(database: Database) -> APIRouter:
         """List who labelled how much, and how well that agrees with everything else."""
         async with database.session() as session:
             counts = await repository.owners(session)
-            care = await repository.latest_care(session)
-        return OwnerPage(items=[owner_body(count, care.get(count.confirmed_by)) for count in counts])
+            quality = await repository.latest_label_quality(session)
+        return OwnerPage(items=[owner_body(count, quality.get(count.confirmed_by)) for count in counts])
 
     return routes

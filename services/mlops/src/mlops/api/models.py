@@ -107,7 +107,7 @@ def _refusals(version: str) -> Iterator[None]:
         ) from error
     except BrokenModel as error:
         raise Problem(
-            409, "model-broken", f"{error} It is not promoted. Train or register the model anew."
+            409, "model-broken", f"{error} It is not promoted. Train or register the model again."
         ) from error
     except ObjectStoreUnavailable as error:
         raise Problem(

@@ -25,7 +25,7 @@ GOES_ON = (CHECKPOINT_FILE, CACHE_FOLDER, OUT_FOLDER)
 ENDED = ("succeeded", "failed", "cancelled")
 
 
-class Workshop:
+class WorkDir:
     """A run's folder."""
 
     def __init__(self, settings: Settings, run_id: str) -> None:

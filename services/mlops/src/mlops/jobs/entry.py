@@ -31,7 +31,7 @@ def main(kind: str, steps: type[Steps]) -> int:
     arguments = [each for each in sys.argv[1:] if each != ALONE]
     if len(arguments) != 1:
         sys.exit(f"usage: python -m mlops.{kind} <run id> [{ALONE}]")
-    keep_to_itself()
+    forbid_tracing()
     give_way(NICENESS)
     settings = JobSettings()
     configure_logging(f"{settings.service_name}-{kind}", settings.log_level)
@@ -40,7 +40,7 @@ def main(kind: str, steps: type[Steps]) -> int:
     return asyncio.run(take(steps, arguments[0], settings))
 
 
-def keep_to_itself() -> None:
+def forbid_tracing() -> None:
     """Show this process's memory and environment, which hold secrets, to no other of its user."""
     ctypes.CDLL(None).prctl(SET_DUMPABLE, 0, 0, 0, 0)
 

@@ -9,15 +9,15 @@ from typing import Self
 import structlog
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from laundry_learning.curation import Care, Fate
+from laundry_learning.curation import Assignment, LabelQuality
 from laundry_learning.judging import Verdict
 from laundry_reading.manifest import Manifest
 from laundry_service.database import Database
 from laundry_service.objectstore import ObjectStoreUnavailable
 from mlops import repository
-from mlops.launching.launcher import BEGIN_ANEW
+from mlops.launching.launcher import RETRY_LATER
 from mlops.models import Judgement, Source
-from mlops.runs import BeginAnew, Decision, RunError
+from mlops.runs import Decision, RunError, RunInterrupted
 from mlops.service.registry import Registry
 
 REPORT_EVERY_S = 0.5
@@ -30,7 +30,7 @@ class NotRunning(Exception):
 
 
 class Run:
-    """``async with run:`` notes why it failed; ``exit_code`` is 1 for our fault, 75 to begin anew."""
+    """``async with run:`` notes why it failed; ``exit_code`` is 1 for our fault, 75 to be started again."""
 
     def __init__(self, run_id: str, database: Database, registry: Registry) -> None:
         """Take the run's id and where it is noted."""
@@ -51,10 +51,10 @@ class Run:
         if isinstance(error, NotRunning):
             log.info("the run is not wanted any more", run_id=self.id)
             return True
-        if isinstance(error, BeginAnew):
-            log.warning("the run is to be begun anew", run_id=self.id, error=str(error))
+        if isinstance(error, RunInterrupted):
+            log.warning("the run is to be started again", run_id=self.id, error=str(error))
             await self.note(str(error))
-            self.exit_code = BEGIN_ANEW
+            self.exit_code = RETRY_LATER
             return True
         if isinstance(error, RunError | ObjectStoreUnavailable):
             log.warning("the run fails", run_id=self.id, error=str(error))
@@ -73,10 +73,10 @@ class Run:
         async with self._database.transaction() as session:
             await repository.note(session, self.id, text)
 
-    async def note_care(self, care: Mapping[str, Care]) -> None:
+    async def note_label_quality(self, quality: Mapping[str, LabelQuality]) -> None:
         """Keep how each person labels."""
         async with self._database.transaction() as session:
-            await repository.note_care(session, self.id, care)
+            await repository.note_label_quality(session, self.id, quality)
 
     async def report(self, progress: float) -> None:
         """Note how far the run is, 0..1, not too often.
@@ -91,10 +91,10 @@ class Run:
             if not await repository.report_progress(session, self.id, progress):
                 raise NotRunning
 
-    async def finish_without_model(self, fates: Mapping[str, Fate], reason: str) -> None:
+    async def finish_without_model(self, assignments: Mapping[str, Assignment], reason: str) -> None:
         """End well without a model."""
         async with self._database.transaction() as session:
-            await repository.note_roles(session, self.id, fates)
+            await repository.note_roles(session, self.id, assignments)
             await repository.note(session, self.id, reason)
             await self._succeed(session, Decision(promoted=False, reasons=[reason]))
 
@@ -103,7 +103,7 @@ class Run:
         judged_against: str,
         manifest: Manifest,
         verdict: Verdict,
-        fates: Mapping[str, Fate],
+        assignments: Mapping[str, Assignment],
         *,
         source: Source,
     ) -> None:
@@ -120,7 +120,7 @@ class Run:
                 promoted = False
                 reasons = [*reasons[:-1], "not promoted: another model became the champion meanwhile"]
             await repository.add_model(session, manifest, source=source, run_id=self.id, verdict=judgement)
-            await repository.note_roles(session, self.id, fates)
+            await repository.note_roles(session, self.id, assignments)
             for reason in reasons:
                 await repository.note(session, self.id, reason)
             if promoted:

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from laundry_learning.curation import Candidate, Fate, sort_out
-from laundry_learning.features import PhotoFeatures
+from laundry_learning.curation import Assignment, CandidateExample, assign_roles
+from laundry_learning.features import PhotoFeatures, PhotoReader
 from laundry_learning.head import Floats, Ints
-from laundry_learning.holdout import HeldOut
+from laundry_learning.holdout import FrozenHoldout
 from laundry_learning.lineage import ExampleCounts
-from laundry_learning.near_duplicates import groups, hashes_of, near, picture_hash
-from laundry_learning.sandbox.client import Looks, TooManyDeaths, Unseen
+from laundry_learning.near_duplicates import groups, hashes_of, near_duplicates, picture_hash
+from laundry_learning.sandbox.client import TooManyCrashes, Unreadable
 from laundry_learning.statistics import Bools
 from laundry_reading.model import Model, ModelError
 from laundry_reading.photo import MAX_BYTES, PhotoError
@@ -24,7 +24,7 @@ from laundry_service.database import Database
 from laundry_service.objectstore import ObjectMissing, ObjectStore, ObjectStoreUnavailable
 from mlops import repository
 from mlops.examples import Example, single_label
-from mlops.runs import RunError, StoreAway
+from mlops.runs import RunError, StoreUnavailable
 
 AT_ONCE = 4
 KEPT_EVERY = 64
@@ -37,7 +37,7 @@ class Unusable(Exception):
 
 
 @dataclass(frozen=True)
-class Seen:
+class ExtractedExample:
     """An example and what the model sees of its photo."""
 
     example: Example
@@ -45,23 +45,23 @@ class Seen:
 
 
 @dataclass(frozen=True)
-class Lesson:
+class TrainingSet:
     """Examples whose photos were seen, and what becomes of every example.
 
     Attributes:
         features: [n, d] of the usable ones; ``targets``, ``groups``: class and picture numbers [n].
-        fates: by example id, of all that were looked at.
+        assignments: by example id, of all that were read.
     """
 
     examples: Sequence[Example]
     features: Floats
     targets: Ints
     groups: Ints
-    fates: dict[str, Fate]
+    assignments: dict[str, Assignment]
 
     def of(self, role: str) -> list[int]:
         """Return the places of the examples with a role."""
-        return [i for i, each in enumerate(self.examples) if self.fates[each.id].role == role]
+        return [i for i, each in enumerate(self.examples) if self.assignments[each.id].role == role]
 
     @property
     def digest(self) -> str:
@@ -71,11 +71,15 @@ class Lesson:
 
     def counts(self) -> ExampleCounts:
         """Return what a manifest tells of the examples."""
-        why = Counter(str(fate.reason) for fate in self.fates.values() if fate.role == "left out")
+        why = Counter(
+            str(assignment.reason)
+            for assignment in self.assignments.values()
+            if assignment.role == "left out"
+        )
         return ExampleCounts(len(self.of("learnt")), len(self.of("judging")), dict(why), self.digest)
 
 
-class Eyes:
+class FeatureExtractor:
     """Sees photos with a model; what it saw once it keeps in the database."""
 
     def __init__(
@@ -84,26 +88,26 @@ class Eyes:
         store: ObjectStore,
         model: Model | None,
         backbone: str,
-        looks: Looks | None = None,
+        reader: PhotoReader | None = None,
     ) -> None:
         """Take a model whose part before the last layer is called ``backbone``.
 
         Args:
-            looks: a shut-in process that looks at photos with this model; without, this one does.
+            reader: a confined process that reads photos with this model; without, this one does.
         """
-        self.looks = looks
+        self.reader = reader
         self._database = database
         self._store = store
         self._model = model
         self._backbone = backbone
 
-    async def see(
+    async def extract(
         self, examples: Sequence[Example], progress: Progress
-    ) -> tuple[list[Seen], dict[str, Fate]]:
+    ) -> tuple[list[ExtractedExample], dict[str, Assignment]]:
         """See the photos of examples, a few at a time; also tell which cannot be used.
 
         Raises:
-            StoreAway: the photos cannot be reached.
+            StoreUnavailable: the photos cannot be reached.
         """
         async with self._database.session() as session:
             known = await repository.stored_features(
@@ -111,7 +115,7 @@ class Eyes:
             )
         seen: dict[str, PhotoFeatures] = dict(known)
         fresh: dict[str, PhotoFeatures] = {}
-        fates: dict[str, Fate] = {}
+        assignments: dict[str, Assignment] = {}
         missing = list({e.photo_sha256: e for e in examples if e.photo_sha256 not in seen}.values())
         # One thread: it uses one core, and each further one would keep a heap of its own.
         with ThreadPoolExecutor(1, thread_name_prefix="see") as worker:
@@ -120,18 +124,20 @@ class Eyes:
                 results = await asyncio.gather(*(self._look(each, worker) for each in some))
                 for example, result in zip(some, results, strict=True):
                     if isinstance(result, Unusable):
-                        fates[example.photo_sha256] = Fate("left out", str(result))
+                        assignments[example.photo_sha256] = Assignment("left out", str(result))
                     else:
                         fresh[example.photo_sha256] = result
                 if len(fresh) >= KEPT_EVERY:
-                    # A run that is begun anew goes on from here.
+                    # A run that is started again goes on from here.
                     await self._keep(fresh)
                     seen, fresh = seen | fresh, {}
                 await progress((start + len(some)) / len(missing))
         await self._keep(fresh)
         seen |= fresh
-        found = [Seen(each, seen[each.photo_sha256]) for each in examples if each.photo_sha256 in seen]
-        return found, {e.id: fates[e.photo_sha256] for e in examples if e.photo_sha256 in fates}
+        found = [
+            ExtractedExample(each, seen[each.photo_sha256]) for each in examples if each.photo_sha256 in seen
+        ]
+        return found, {e.id: assignments[e.photo_sha256] for e in examples if e.photo_sha256 in assignments}
 
     async def _keep(self, fresh: dict[str, PhotoFeatures]) -> None:
         async with self._database.transaction() as session:
@@ -145,14 +151,14 @@ class Eyes:
         if hashlib.sha256(photo).hexdigest() != example.photo_sha256:
             return Unusable("photo changed")
         try:
-            if self.looks is not None:
-                return await self.looks.features(photo)
+            if self.reader is not None:
+                return await self.reader.features(photo)
             return await asyncio.get_running_loop().run_in_executor(worker, self._features, photo)
-        except TooManyDeaths as error:
+        except TooManyCrashes as error:
             raise RunError(
                 f"The photos cannot be looked at: {error}. The service's log says more."
             ) from error
-        except (PhotoError, ModelError, Unseen):
+        except (PhotoError, ModelError, Unreadable):
             return Unusable("photo unreadable")
 
     def _features(self, photo: bytes) -> PhotoFeatures:
@@ -166,20 +172,23 @@ class Eyes:
 
         Raises:
             ObjectMissing, ValueError: it is not there, or larger than any photo may be.
-            StoreAway: the photos cannot be reached.
+            StoreUnavailable: the photos cannot be reached.
         """
         try:
             return await self._store.get(key, max_bytes=MAX_BYTES)
         except ObjectStoreUnavailable as error:
-            raise StoreAway(
+            raise StoreUnavailable(
                 "The photos cannot be reached: the object store is away. What was seen so far is kept; start "
                 "the run again when the store is back."
             ) from error
 
 
-def make_lesson(
-    seen: Sequence[Seen], unusable: dict[str, Fate], labels: Sequence[str], held: HeldOut | None
-) -> Lesson:
+def build_training_set(
+    seen: Sequence[ExtractedExample],
+    unusable: dict[str, Assignment],
+    labels: Sequence[str],
+    held: FrozenHoldout | None,
+) -> TrainingSet:
     """Sort examples out: which teach, which judge, which are left out."""
     examples = [each.example for each in seen]
     features = np.stack([each.photo.array() for each in seen]) if seen else np.zeros((0, 1))
@@ -187,12 +196,12 @@ def make_lesson(
     pictures = groups(hashes, features)
     shipped: Bools = np.zeros(len(seen), dtype=np.bool_)
     if held is not None and seen:
-        shipped = near(hashes, features, held.hashes, held.features[: len(held.hashes)]).max(
+        shipped = near_duplicates(hashes, features, held.hashes, held.features[: len(held.hashes)]).max(
             axis=1, initial=False
         )
     targets = [single_label(each.labels, labels) for each in examples]
     candidates = [
-        Candidate(
+        CandidateExample(
             id=example.id,
             target=target,
             group=int(picture),
@@ -203,11 +212,13 @@ def make_lesson(
         )
         for example, target, picture, is_shipped in zip(examples, targets, pictures, shipped, strict=True)
     ]
-    fates = {each.id: fate for each, fate in zip(candidates, sort_out(candidates), strict=True)}
-    return Lesson(
+    assignments = {
+        each.id: assignment for each, assignment in zip(candidates, assign_roles(candidates), strict=True)
+    }
+    return TrainingSet(
         examples,
         features,
         np.array([-1 if target is None else target for target in targets], dtype=np.int64),
         pictures,
-        {**unusable, **fates},
+        {**unusable, **assignments},
     )

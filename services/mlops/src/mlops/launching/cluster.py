@@ -1,7 +1,7 @@
 """The few calls of a cluster's API that training needs: jobs, and why their pods ended.
 
-Plain HTTPS with the token of the pod's service account, which is read anew for each call because the
-cluster replaces it from time to time.
+Plain HTTPS with the token of the pod's service account, which is read for each call because the cluster
+replaces it from time to time.
 """
 
 import json

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from mlops.launching.launcher import BEGIN_ANEW, Ended
+from mlops.launching.launcher import RETRY_LATER, JobOutcome
 
 Object = dict[str, Any]
 End = Literal["well", "late", "badly"]
@@ -27,29 +27,29 @@ def end_of(job: Object) -> End | None:
     return None
 
 
-def too_late(job: Object) -> Ended:
+def too_late(job: Object) -> JobOutcome:
     """Tell of a job that ran into its deadline."""
     seconds = job.get("spec", {}).get("activeDeadlineSeconds", "its")
-    return Ended(
+    return JobOutcome(
         error=f"DeadlineExceeded: the job took longer than {seconds} s and was ended. If its pod never ran, "
         "its events say why (`kubectl describe`); else raise training.deadlineSeconds."
     )
 
 
-def why(job: Object, pods: Sequence[Object] | None) -> Ended:
+def why(job: Object, pods: Sequence[Object] | None) -> JobOutcome:
     """Tell why a job failed.
 
     Args:
-        pods: its pods; None where they may not be looked at.
+        pods: its pods; None where the Role does not let them be listed.
     """
     if pods is None:
         messages = [c.get("message", "") for c in job.get("status", {}).get("conditions") or []]
-        return Ended(
+        return JobOutcome(
             error=f"The job failed: {' '.join(filter(None, messages)) or 'no reason is given'} (its pods "
             "cannot be looked at; the mlops Role lacks `pods: list`)."
         )
     if not pods:
-        return Ended(lost="the job's pod is gone, with its node or for another that matters more")
+        return JobOutcome(lost="the job's pod is gone, with its node or for another that matters more")
     newest = max(pods, key=lambda each: str(each.get("metadata", {}).get("creationTimestamp", "")))
     status = newest.get("status", {})
     ends = [
@@ -58,13 +58,15 @@ def why(job: Object, pods: Sequence[Object] | None) -> Ended:
         if (ended := container.get("state", {}).get("terminated"))
     ]
     if any(ended.get("reason") == "OOMKilled" for ended in ends):
-        return Ended(
+        return JobOutcome(
             error="OOMKilled: the job needed more memory than its limit. Raise it (the chart's "
             "training.<kind>.resources.limits.memory); trying again would end the same."
         )
     taken = _taken_away(status)
     if taken is not None:
-        return Ended(lost=f"{taken}: the cluster took the job's pod away ({status.get('message', '')})"[:300])
+        return JobOutcome(
+            lost=f"{taken}: the cluster took the job's pod away ({status.get('message', '')})"[:300]
+        )
     return _by_code(next((int(ended["exitCode"]) for ended in ends if ended.get("exitCode")), None))
 
 
@@ -77,11 +79,11 @@ def _taken_away(status: Object) -> str | None:
     return None
 
 
-def _by_code(code: int | None) -> Ended:
+def _by_code(code: int | None) -> JobOutcome:
     if code is None:
-        return Ended(lost="the job's pod ended without a word")
-    if code == BEGIN_ANEW:
-        return Ended(lost="the training process lost what it needs")
+        return JobOutcome(lost="the job's pod ended without a word")
+    if code == RETRY_LATER:
+        return JobOutcome(lost="the training process lost what it needs")
     if code > SIGNALLED:
-        return Ended(lost=f"the training process was killed by signal {code - SIGNALLED}")
-    return Ended(error=f"The training process ended unexpectedly (exit code {code}).")
+        return JobOutcome(lost=f"the training process was killed by signal {code - SIGNALLED}")
+    return JobOutcome(error=f"The training process ended unexpectedly (exit code {code}).")

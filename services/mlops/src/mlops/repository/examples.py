@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from laundry_events import new_id
 from laundry_events.events import TaskConfirmed
-from laundry_learning.curation import Fate
+from laundry_learning.curation import Assignment
 from laundry_learning.features import PhotoFeatures
 from mlops.examples import Example, ExampleUse, LabelCount, side_of
 from mlops.repository.rows import read, read_all
@@ -155,11 +155,11 @@ async def store_features(session: AsyncSession, backbone: str, seen: Mapping[str
     await session.execute(insert(photo_features).values(rows).on_conflict_do_nothing())
 
 
-async def note_roles(session: AsyncSession, run_id: str, fates: Mapping[str, Fate]) -> None:
+async def note_roles(session: AsyncSession, run_id: str, assignments: Mapping[str, Assignment]) -> None:
     """Keep what a run made of each example."""
     rows = [
-        {"run_id": run_id, "example_id": example_id, "role": fate.role, "reason": fate.reason}
-        for example_id, fate in fates.items()
+        {"run_id": run_id, "example_id": example_id, "role": assignment.role, "reason": assignment.reason}
+        for example_id, assignment in assignments.items()
     ]
     for start in range(0, len(rows), 1000):
         await session.execute(

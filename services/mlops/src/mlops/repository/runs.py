@@ -9,10 +9,10 @@ from pydantic import TypeAdapter
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from laundry_events import new_id
-from laundry_learning.curation import Care
-from mlops.examples import ConfirmedReading, StoredCare
+from laundry_learning.curation import LabelQuality
+from mlops.examples import ConfirmedReading, StoredLabelQuality
 from mlops.repository.rows import read, read_all, read_first
-from mlops.retraining import Since
+from mlops.retraining import NewExamples
 from mlops.runs import Decision, Kind, LogLine, Status, TrainingRun, sources_of
 from mlops.tables import example_branches, training_examples, training_run_log, training_runs
 
@@ -21,7 +21,7 @@ POLICY_LOCK = 0x1A0D33
 RUN = TypeAdapter(TrainingRun)
 LINE = TypeAdapter(LogLine)
 READING = TypeAdapter(ConfirmedReading)
-CARE = TypeAdapter(dict[str, StoredCare])
+QUALITY = TypeAdapter(dict[str, StoredLabelQuality])
 
 
 async def add_run(session: AsyncSession, kind: Kind, *, requested_by: str) -> TrainingRun:
@@ -119,7 +119,7 @@ async def any_open_run(session: AsyncSession) -> bool:
     return (await session.execute(query)).first() is not None
 
 
-async def since_last_run(session: AsyncSession) -> Since:
+async def since_last_run(session: AsyncSession) -> NewExamples:
     """Count examples and corrections of branches that teach since a run was last asked for."""
     last = (await session.execute(sa.select(sa.func.max(training_runs.c.created_at)))).scalar_one()
     columns = training_examples.c
@@ -133,7 +133,7 @@ async def since_last_run(session: AsyncSession) -> Since:
     if last is not None:
         query = query.where(columns.created_at > last)
     counted = (await session.execute(query)).one()
-    return Since(counted.examples, counted.corrections, last)
+    return NewExamples(counted.examples, counted.corrections, last)
 
 
 async def failures_in_a_row(session: AsyncSession) -> int:
@@ -170,14 +170,14 @@ async def run_log(session: AsyncSession, run_id: str) -> list[LogLine]:
     return read_all(LINE, reversed((await session.execute(query)).mappings().all()))
 
 
-async def note_care(session: AsyncSession, run_id: str, care: Mapping[str, Care]) -> None:
+async def note_label_quality(session: AsyncSession, run_id: str, care: Mapping[str, LabelQuality]) -> None:
     """Keep how each person labels, as a run saw it."""
     kept = {owner: {**asdict(each), "careless": each.careless} for owner, each in care.items()}
     await session.execute(sa.update(training_runs).where(training_runs.c.id == run_id).values(care=kept))
 
 
-async def latest_care(session: AsyncSession) -> dict[str, StoredCare]:
+async def latest_label_quality(session: AsyncSession) -> dict[str, StoredLabelQuality]:
     """Return how each person labels, as the newest run that looked saw it."""
     query = sa.select(training_runs.c.care).where(training_runs.c.care.is_not(None))
     found = await session.execute(query.order_by(training_runs.c.id.desc()).limit(1))
-    return CARE.validate_python(found.scalar() or {})
+    return QUALITY.validate_python(found.scalar() or {})

@@ -50,19 +50,19 @@ class Policy:
         async with self._database.transaction() as session:
             # One replica at a time decides, and sees what the one before decided.
             await repository.lock_policy(session)
-            since = await repository.since_last_run(session)
+            new = await repository.since_last_run(session)
             drift = drift_of(await repository.newest_readings(session, limit=RECENT + BEFORE))
-            WAITING.set(since.corrections)
+            WAITING.set(new.corrections)
             FAILURES.set(await repository.failures_in_a_row(session))
             if drift is not None:
                 DRIFT.labels("classes").set(drift.classes)
                 DRIFT.labels("confidence").set(drift.confidence)
                 CORRECTED.set(drift.corrected)
-            why = due(self._rules, since, drift, datetime.now(UTC))
+            why = due(self._rules, new, drift, datetime.now(UTC))
             if why is None or await repository.any_open_run(session):
                 return None
             await repository.add_run(session, "refit", requested_by=why)
-        log.info("a training run is due", why=why, corrections=since.corrections)
+        log.info("a training run is due", why=why, corrections=new.corrections)
         return why
 
     async def _run(self) -> None:

@@ -1,4 +1,6 @@
-"""Keeps promises: shipped model known, manifests right and signed, promotions announced, the inbox short."""
+"""Reconciles what lies in the store with the registry: the shipped model is known, manifests are right and
+signed, promotions announced; and keeps the inbox short.
+"""
 
 import asyncio
 import contextlib
@@ -24,7 +26,7 @@ PAGE = 100
 log = structlog.get_logger(__name__)
 
 
-class Keeper:
+class Reconciler:
     """Works in the background until it has succeeded, since database and object store may be away."""
 
     def __init__(self, registry: Registry, database: Database, model_dir: Path, *, signed_by: str) -> None:
@@ -41,7 +43,7 @@ class Keeper:
     async def start(self) -> None:
         """Begin."""
         log.info("models are signed", key=self._signed_by)
-        self._task = asyncio.create_task(self._run(), name="registry-keeper")
+        self._task = asyncio.create_task(self._run(), name="registry-reconciler")
 
     async def stop(self) -> None:
         """Stop."""

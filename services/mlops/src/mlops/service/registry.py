@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from laundry_events import Outbox
 from laundry_events.events import ModelPromoted
-from laundry_learning.artifacts import FIELDS, entry_of
+from laundry_learning.artifacts import FIELDS, artifact_of
 from laundry_reading.manifest import Manifest
 from laundry_reading.storage import MAX_MODEL_BYTES, manifest_key, model_key
 from laundry_service.audit.acts import Act, Actor
@@ -246,7 +246,7 @@ class Registry:
         return await self._manifests.has_champion(champion.manifest)
 
     async def sign(self, model: RegisteredModel) -> bool:
-        """Write a model's manifest anew unless it is right and signed by our key; returns whether it was.
+        """Write a model's manifest again unless it is right and signed by our key; returns whether it did.
 
         It may be from before there were signatures, of a former key, lost or changed.
 
@@ -281,7 +281,7 @@ def _read_shipped(folder: Path) -> tuple[Manifest, bytes, dict[str, bytes]]:
     try:
         manifest = Manifest.from_json((folder / "manifest.json").read_bytes())
         file = (folder / manifest.file).read_bytes()
-        entries = [entry for field in FIELDS if (entry := entry_of(manifest, field)) is not None]
+        entries = [entry for field in FIELDS if (entry := artifact_of(manifest, field)) is not None]
         beside = {entry.key: (folder / entry.file).read_bytes() for entry in entries}
     except (OSError, ValidationError) as error:
         raise BrokenModel(f"There is no whole model in {folder}: {error}") from error

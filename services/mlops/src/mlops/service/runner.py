@@ -2,7 +2,7 @@
 
 A lock that belongs to a database connection says which replica runs them. It is freed when that replica
 dies, so whoever gets it knows that a run which is still called running was abandoned: its job is found
-again where jobs outlive the service, else it is begun anew.
+again where jobs outlive the service, else the run is started again.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from laundry_events.relay import plain_dsn
 from laundry_service.database import Database
 from mlops import repository
-from mlops.launching.launcher import Ended, Job, Launcher, LaunchError
+from mlops.launching.launcher import Job, JobOutcome, Launcher, LaunchError
 from mlops.runs import MOST_ATTEMPTS, TrainingRun
 from mlops.tables import RUNS_CHANNEL
 
@@ -47,7 +47,7 @@ class Runner:
         self._task = asyncio.create_task(self._run(), name="training-runner")
 
     async def stop(self) -> None:
-        """Stop; the run in hand is left to whoever leads next, begun anew unless its job outlives this."""
+        """Stop; the run in hand is left to whoever leads next, started again unless its job outlives this."""
         if self._task is not None:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -112,7 +112,7 @@ class Runner:
                 await self._attend(run.id, job)
 
     async def _again(self, run_id: str, why: str) -> None:
-        """Queue a run whose process is gone anew, unless that happened too often."""
+        """Queue a run again whose process is gone, unless that happened too often."""
         async with self._database.transaction() as session:
             run = await repository.get_run(session, run_id)
             if run is None or run.status != "running":
@@ -120,7 +120,7 @@ class Runner:
             if run.attempts >= MOST_ATTEMPTS:
                 await repository.move_run(session, run_id, "failed", error=GAVE_UP)
             elif await repository.move_run(session, run_id, "queued"):
-                await repository.note(session, run_id, f"{why}; it is begun anew")
+                await repository.note(session, run_id, f"{why}; it is started again")
         log.warning("a training run lost its process", run_id=run_id, why=why, attempts=run.attempts)
 
     async def _run_one(self, run: TrainingRun) -> None:
@@ -152,7 +152,7 @@ class Runner:
             await self._again(run_id, ended.lost)
         log.info("a training run ended", run_id=run_id, error=ended.error, lost=ended.lost)
 
-    async def _watch(self, job: Job, run_id: str) -> Ended:
+    async def _watch(self, job: Job, run_id: str) -> JobOutcome:
         """Wait for the job's end, and end it if it takes too long or is not wanted any more."""
         waiting = asyncio.ensure_future(job.wait())
         deadline = asyncio.get_running_loop().time() + self._timeout_s
@@ -163,14 +163,14 @@ class Runner:
                     return waiting.result()
                 if asyncio.get_running_loop().time() > deadline:
                     await job.end()
-                    return Ended(error=f"The run took longer than {self._timeout_s:g} s and was ended.")
+                    return JobOutcome(error=f"The run took longer than {self._timeout_s:g} s and was ended.")
                 if self._wake.is_set():
                     self._wake.clear()
                     async with self._database.session() as session:
                         run = await repository.get_run(session, run_id)
                     if run is not None and run.status == "cancelled":
                         await job.end()
-                        return Ended()
+                        return JobOutcome()
         finally:
             waiting.cancel()
 

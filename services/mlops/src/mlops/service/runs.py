@@ -4,7 +4,7 @@ from laundry_service.audit.acts import Act, Actor
 from laundry_service.audit.writing import write as write_act
 from laundry_service.database import Database
 from mlops import repository
-from mlops.full.requirements import Needs, say
+from mlops.full.requirements import Requirements, explain
 from mlops.runs import Kind, TrainingRun
 
 
@@ -23,10 +23,10 @@ class TrainingUnavailable(Exception):
 class Runs:
     """Queues training runs and cancels them."""
 
-    def __init__(self, database: Database, needs: Needs) -> None:
+    def __init__(self, database: Database, requirements: Requirements) -> None:
         """Take where runs are kept, and what tells whether a full run could go on."""
         self._database = database
-        self._needs = needs
+        self._requirements = requirements
 
     async def start(self, kind: Kind, by: Actor, reason: str | None) -> TrainingRun:
         """Queue a run; they go on one after another.
@@ -62,6 +62,6 @@ class Runs:
             root = await repository.get_root(session)
         if root is None:
             raise TrainingUnavailable("There is no champion to train on. Register a model first.")
-        lacking = await self._needs.lacking(root.manifest)
+        lacking = await self._requirements.lacking(root.manifest)
         if lacking:
-            raise TrainingUnavailable(say(lacking))
+            raise TrainingUnavailable(explain(lacking))
