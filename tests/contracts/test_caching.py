@@ -73,7 +73,10 @@ def test_nobody_else_says_what_may_be_kept() -> None:
         for file in (ROOT / folder).glob("*/src/**/*.py"):
             name = str(file.relative_to(ROOT))
             text = file.read_text()
-            if name.endswith("laundry_service/caching.py") or "cache-control" not in text.lower():
+            # Stand-ins for FCM and the identity provider answer with headers of their own.
+            if name.endswith("laundry_service/caching.py") or name.startswith("libs/servers/"):
+                continue
+            if "cache-control" not in text.lower():
                 continue
             said[name] = set(re.findall(r'"Cache-Control": "?(.+?)["},\n]', text))
     assert said == EXCEPTIONS

@@ -12,8 +12,8 @@ import pytest
 import yaml
 
 from laundry.deploy import chart, check
-from laundry.errors import LaundryError
 from laundry.stack.processes import SERVICES, database_owners
+from laundry_servers.errors import LaundryError
 from tests.deploy.test_compose import IN_THE_IMAGE, settings_of
 
 VALUES: dict[str, Any] = yaml.safe_load((chart.CHART / "values.yaml").read_text())

@@ -14,11 +14,11 @@ import yaml
 from pydantic_settings import BaseSettings
 
 from laundry.deploy import environment
-from laundry.errors import LaundryError
-from laundry.identity import LocalIdentity
 from laundry.paths import PROJECT, StackPaths
 from laundry.stack.processes import SERVICES, Service, broker_users, database_owners
 from laundry_reading.signing import PublicKey, SigningKey
+from laundry_servers.errors import LaundryError
+from laundry_servers.identity import LocalIdentity
 
 TEXT = (PROJECT / "docker-compose.yml").read_text()
 COMPOSE: dict[str, Any] = yaml.safe_load(TEXT)

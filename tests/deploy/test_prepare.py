@@ -10,8 +10,8 @@ from collections.abc import Iterator
 import asyncpg
 import pytest
 
-from laundry.servers.addresses import DatabaseAddress, ObjectStoreAddress
-from laundry.servers.postgres import drop_database
+from laundry_servers.addresses import DatabaseAddress, ObjectStoreAddress
+from laundry_servers.postgres import drop_database
 from laundry_testing import s3
 
 pytestmark = pytest.mark.servers

@@ -12,9 +12,9 @@ import pytest_asyncio
 
 from laundry.demo.client import People, Services
 from laundry.demo.story import Story
-from laundry.files import read_json
-from laundry.identity import LocalIdentity
 from laundry.paths import StackPaths
+from laundry_servers.files import read_json
+from laundry_servers.identity import LocalIdentity
 
 LAUNDRY = [sys.executable, "-m", "laundry.cli"]
 

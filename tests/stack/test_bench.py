@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from laundry.bench import bare_clients
-from laundry.bench.pictures import SMALL, Pictures
-from laundry.bench.stage import Stage
-from laundry.identity import LocalIdentity
 from laundry.management import target
 from laundry.paths import StackPaths
+from laundry_lab.bench import bare_clients
+from laundry_lab.bench.pictures import SMALL, Pictures
+from laundry_lab.bench.stage import Stage
+from laundry_servers.identity import LocalIdentity
 
 pytestmark = [pytest.mark.stack, pytest.mark.servers, pytest.mark.timeout(120)]
 

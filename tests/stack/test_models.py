@@ -16,13 +16,13 @@ import pytest
 from botocore.exceptions import IncompleteReadError, ResponseStreamingError
 
 from laundry.demo.client import People, Services, StoryFailed, until
-from laundry.files import read_json
 from laundry.learn.photos import Shot, drawn
 from laundry.learn.story import ENDED, Learning
 from laundry.paths import StackPaths
-from laundry.servers.addresses import ObjectStoreAddress
 from laundry_reading.signing import FIELD, SigningKey, TrustedKeys
 from laundry_reading.storage import CHAMPION_KEY
+from laundry_servers.addresses import ObjectStoreAddress
+from laundry_servers.files import read_json
 from laundry_testing import s3
 from tests.stack.conftest import laundry
 

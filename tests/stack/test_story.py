@@ -81,8 +81,8 @@ async def test_a_photo_that_nobody_can_read_is_refused_at_once_with_the_reason(s
 async def test_a_restarted_consumer_gets_a_new_pid_and_loses_nothing(
     story: Story, stack: dict[str, Any], stack_folder: Path
 ) -> None:
-    from laundry.files import read_json
     from laundry.paths import StackPaths
+    from laundry_servers.files import read_json
 
     await story.upload(sample_photos(4, seed=hash(story.mark)), lambda: None)
     old = read_json(StackPaths(stack_folder).stack_file)

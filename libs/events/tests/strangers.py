@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pamqp import commands
 from pamqp.body import ContentBody
 
-from laundry.faults import raw_mqtt
+from laundry_servers import raw_mqtt
 
 TIMEOUT_S = 10.0
 FLAGS = commands.Basic.Properties.flags

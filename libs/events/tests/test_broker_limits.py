@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from laundry.faults.raw_mqtt import raw_mqtt
-from laundry.paths import PROJECT
-from laundry.servers.rabbitmq import MESSAGE_BYTES, MQTT_LOGIN_BYTES, MQTT_PACKET_BYTES
 from laundry_events import BrokerUnavailable, Publisher
 from laundry_events.topology import DEAD_EXCHANGE
+from laundry_servers.rabbitmq import MESSAGE_BYTES, MQTT_LOGIN_BYTES, MQTT_PACKET_BYTES
+from laundry_servers.raw_mqtt import raw_mqtt
 from laundry_testing.messaging import Messaging
 
+PROJECT = Path(__file__).parents[3]
 TOPIC = "telemetry/washer-1"
 HEAD = 2 + len(TOPIC) + 2 + 1
 """Topic, packet id and the length of no properties."""
@@ -63,5 +63,5 @@ async def test_a_message_of_our_own_is_bounded_too(publisher: Publisher, messagi
     "file", ["deploy/compose/rabbitmq.conf", "deploy/helm/laundry/templates/rabbitmq.yaml"]
 )
 def test_every_broker_has_the_same_limits(file: str) -> None:
-    said = dict(re.findall(r"^ *([a-z_.]+) = (\d+)$", (Path(PROJECT) / file).read_text(), re.MULTILINE))
+    said = dict(re.findall(r"^ *([a-z_.]+) = (\d+)$", (PROJECT / file).read_text(), re.MULTILINE))
     assert {name: int(said[name]) for name in LIMITS} == LIMITS

@@ -18,7 +18,6 @@ import pytest_asyncio
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from laundry.faults.raw_mqtt import raw_mqtt, user_property
 from laundry_dead_letters.audit import FileAudit
 from laundry_dead_letters.broker import connected
 from laundry_dead_letters.letters import UNSAID, Act, DeadLetter, Selection
@@ -38,6 +37,7 @@ from laundry_events.events import (
 )
 from laundry_events.signing import LetterSigner
 from laundry_events.topology import DEAD_EXCHANGE, PLAN, RETRY_DELAYS_S, TELEMETRY_EXCHANGE, dead_queue
+from laundry_servers.raw_mqtt import raw_mqtt, user_property
 from laundry_testing.messaging import Messaging, eventually
 
 from .strangers import PACKETS, Packet, Stranger, raw_amqp, strangers

@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from laundry.servers.addresses import DatabaseAddress
-from laundry.servers.postgres import drop_database, ensure_database
+from laundry_servers.addresses import DatabaseAddress
+from laundry_servers.postgres import drop_database, ensure_database
 from laundry_service.audit.acts import COLUMNS, Act, Actor, row_of
 from laundry_service.audit.chain import NOTHING, START, Checker, Head, Row, hash_of
 from laundry_service.audit.heads import head_teller

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from laundry_service.priority import give_way
+from laundry_service.background.priority import give_way
 
 GROUP = re.compile(r"nice (-?\d+)$")
 WAITING = [sys.executable, "-c", "input()"]

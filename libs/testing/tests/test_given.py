@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from laundry.servers.addresses import BrokerAddress, DatabaseAddress, ObjectStoreAddress
+from laundry_servers.addresses import BrokerAddress, DatabaseAddress, ObjectStoreAddress
 
 pytestmark = pytest.mark.servers
 

@@ -6,7 +6,7 @@ import jwt
 import pytest
 from aio_pika import DeliveryMode, Message, connect
 
-from laundry.servers.addresses import BrokerAddress
+from laundry_servers.addresses import BrokerAddress
 from laundry_testing.plugin import Bucket, LocalFcm, Vhost
 from laundry_testing.s3 import client
 

@@ -13,9 +13,9 @@ import pytest_asyncio
 
 from ai_consumer.app import create_app
 from ai_consumer.settings import Settings
-from laundry.ports import free_port
 from laundry_events import Publisher, new_id
 from laundry_events.events import Photo, TaskSubmitted
+from laundry_servers.ports import free_port
 from laundry_service.objectstore import ObjectStore
 from laundry_testing.identity import FileIdentity
 from laundry_testing.messaging import Messaging

@@ -9,9 +9,9 @@ import pytest_asyncio
 from sqlalchemy.engine import make_url
 
 from helper.app import create_app
-from laundry.ports import free_port
 from laundry_events import Publisher
 from laundry_events.topology import PLAN
+from laundry_servers.ports import free_port
 from laundry_service.migrate import upgrade
 from laundry_testing.identity import FileIdentity
 from laundry_testing.messaging import Messaging, eventually

@@ -13,9 +13,9 @@ import sqlalchemy as sa
 import uvicorn
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from laundry.identity import AUDIENCE, ISSUER
-from laundry.ports import free_port
 from laundry_events.tables import outbox
+from laundry_servers.identity import AUDIENCE, ISSUER
+from laundry_servers.ports import free_port
 from laundry_service.migrate import upgrade
 from laundry_testing.messaging import eventually
 from laundry_testing.plugin import LocalFcm

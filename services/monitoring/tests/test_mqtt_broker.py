@@ -13,12 +13,12 @@ import aiomqtt
 import httpx
 import pytest
 
-from laundry.ports import free_port
-from laundry.progress import Quiet
-from laundry.servers import choice, vhosts
-from laundry.servers.addresses import BrokerAddress
-from laundry.servers.choice import Kind
 from laundry_events.topology import TELEMETRY_EXCHANGE, VHOST
+from laundry_servers import choice, vhosts
+from laundry_servers.addresses import BrokerAddress
+from laundry_servers.choice import Kind
+from laundry_servers.ports import free_port
+from laundry_servers.progress import Quiet
 from laundry_testing.messaging import Messaging, apply_plan, eventually
 
 pytestmark = pytest.mark.servers

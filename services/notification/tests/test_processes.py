@@ -12,8 +12,8 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from laundry.ports import free_port
 from laundry_events import Publisher
+from laundry_servers.ports import free_port
 from laundry_testing.identity import FileIdentity
 from laundry_testing.messaging import Messaging, eventually
 from laundry_testing.plugin import LocalFcm

@@ -9,7 +9,7 @@ from collections import Counter
 import httpx
 import pytest
 
-from laundry.ports import free_port
+from laundry_servers.ports import free_port
 from laundry_service.migrate import upgrade
 from laundry_testing.identity import FileIdentity
 from laundry_testing.messaging import Messaging, eventually

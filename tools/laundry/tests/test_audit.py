@@ -13,8 +13,8 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from laundry.cli import app
-from laundry.servers.addresses import DatabaseAddress
-from laundry.servers.postgres import drop_database, ensure_database
+from laundry_servers.addresses import DatabaseAddress
+from laundry_servers.postgres import drop_database, ensure_database
 from laundry_service.audit.acts import COLUMNS, Act, Actor, row_of
 from laundry_service.migrate import upgrade
 

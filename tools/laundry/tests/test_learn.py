@@ -16,11 +16,11 @@ from rich.console import Console
 
 from laundry.commands import learn
 from laundry.demo.client import StoryFailed
-from laundry.errors import LaundryError
 from laundry.learn import story as chapters
 from laundry.learn.photos import LEAST, Shot, in_folders, of_household, split
 from laundry.learn.picture import SIZE, draw
 from laundry.learn.story import Learning, Report, check_reader, count_households, right, wrong_labels
+from laundry_servers.errors import LaundryError
 
 LABELS = ["dress", "pants", "shirt"]
 KINDS = st.tuples(st.sampled_from(["7", "45", "125"]), st.sampled_from(LABELS))

@@ -16,20 +16,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from laundry import files, ports
-from laundry.errors import LaundryError
-from laundry.identity import AUDIENCE, ISSUER, LocalIdentity
 from laundry.paths import StackPaths
-from laundry.process import Process
-from laundry.servers import choice, rootfs
-from laundry.servers import given as given_servers
-from laundry.servers.addresses import BrokerAddress, ObjectStoreAddress, amqp_url
-from laundry.servers.choice import Kind
 from laundry.stack import environment, secrets, state
 from laundry.stack.processes import SERVICES, broker_users, database_owners
 from laundry.stack.watch import LONGEST_DELAY_SECONDS, Watch
 from laundry_events import topology
 from laundry_reading.signing import PublicKey, SigningKey
+from laundry_servers import choice, files, ports, rootfs
+from laundry_servers import given as given_servers
+from laundry_servers.addresses import BrokerAddress, ObjectStoreAddress, amqp_url
+from laundry_servers.choice import Kind
+from laundry_servers.errors import LaundryError
+from laundry_servers.identity import AUDIENCE, ISSUER, LocalIdentity
+from laundry_servers.process import Process
 
 
 def sleeper(folder: Path, *arguments: str) -> Process:
@@ -122,7 +121,7 @@ def test_ports_are_free_distinct_and_never_given_twice() -> None:
 
 
 def test_a_port_that_another_process_was_given_is_not_given_again_before_it_is_bound() -> None:
-    code = "from laundry.ports import free_port; print(free_port(), flush=True); input()"
+    code = "from laundry_servers.ports import free_port; print(free_port(), flush=True); input()"
     other = subprocess.Popen(
         [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
@@ -301,8 +300,8 @@ def test_the_table_of_processes_fits_the_topology() -> None:
 
 BUILDER = """
 import time
-from laundry.progress import Quiet
-from laundry.servers import rootfs
+from laundry_servers.progress import Quiet
+from laundry_servers import rootfs
 
 def build(target, progress):
     with (target.parent / "builds").open("a") as file:

@@ -13,15 +13,15 @@ import jwt
 import pytest
 from typer.testing import CliRunner, Result
 
-from laundry import identity as local
 from laundry.cli import app
-from laundry.deny_list import LocalDenyList
 from laundry.deploy.mirror import mirror_identity
-from laundry.errors import LaundryError
-from laundry.identity import AUDIENCE, ISSUER, LocalIdentity
 from laundry.paths import StackPaths
-from laundry.servers.fcm_app import make_app
 from laundry.stack import environment
+from laundry_servers import identity as local
+from laundry_servers.deny_list import LocalDenyList
+from laundry_servers.errors import LaundryError
+from laundry_servers.fcm_app import make_app
+from laundry_servers.identity import AUDIENCE, ISSUER, LocalIdentity
 from laundry_service.auth import Principal, claims
 from laundry_service.auth.deny_list import DenyList
 from laundry_service.limits import Allowance, LimitName, RateLimits
@@ -124,7 +124,7 @@ def test_an_entry_that_is_over_leaves_by_itself(tmp_path: Path) -> None:
         denied.deny()
 
 
-DENY = "import sys; from pathlib import Path; from laundry.deny_list import LocalDenyList as L; "
+DENY = "import sys; from pathlib import Path; from laundry_servers.deny_list import LocalDenyList as L; "
 DENY += "[L(Path(sys.argv[1])).deny(sub=f'{sys.argv[2]}-{n}') for n in range(20)]"
 
 

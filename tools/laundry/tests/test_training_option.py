@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from laundry.commands.stack import up
-from laundry.errors import LaundryError
 from laundry.stack.environment import training_environment
 from laundry.stack.processes import SERVICES
+from laundry_servers.errors import LaundryError
 
 
 def test_without_photos_nothing_is_passed_on(tmp_path: Path) -> None:

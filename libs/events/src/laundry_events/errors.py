@@ -75,3 +75,7 @@ class NotTaken(PublishError):
 
 class Unroutable(PublishError):
     """The broker has no queue for this message: the topology is not applied or the key is wrong."""
+
+
+class PlanRefused(Exception):
+    """The broker's management API would not show or take the plan; the message holds its answer."""

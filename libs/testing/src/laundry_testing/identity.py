@@ -9,7 +9,7 @@ from typing import Any
 
 import jwt
 
-from laundry.identity import AUDIENCE, ISSUER, LocalIdentity
+from laundry_servers.identity import AUDIENCE, ISSUER, LocalIdentity
 
 
 class FileIdentity:

@@ -11,10 +11,10 @@ import aio_pika
 import httpx
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 
-from laundry.servers.addresses import BrokerAddress, amqp_url
 from laundry_events import wire  # noqa: F401 - a test may look at what a stranger sent
 from laundry_events.definitions import definitions
 from laundry_events.topology import PLAN
+from laundry_servers.addresses import BrokerAddress, amqp_url
 
 DEADLINE_S = 40.0
 """For what takes a second at most on a machine with nothing else to do."""

@@ -17,13 +17,13 @@ from typing import Any
 
 import pytest
 
-from laundry.identity import LocalIdentity
-from laundry.progress import Quiet
-from laundry.servers import choice, rootfs, vhosts
-from laundry.servers.addresses import BrokerAddress, DatabaseAddress, ObjectStoreAddress
-from laundry.servers.choice import Choice, Kind
-from laundry.servers.fcm import PROJECT_ID, Fcm
-from laundry.servers.postgres import drop_database, ensure_database
+from laundry_servers import choice, rootfs, vhosts
+from laundry_servers.addresses import BrokerAddress, DatabaseAddress, ObjectStoreAddress
+from laundry_servers.choice import Choice, Kind
+from laundry_servers.fcm import PROJECT_ID, Fcm
+from laundry_servers.identity import LocalIdentity
+from laundry_servers.postgres import drop_database, ensure_database
+from laundry_servers.progress import Quiet
 from laundry_testing.identity import FileIdentity
 from laundry_testing.messaging import Messaging, apply_plan
 from laundry_testing.s3 import empty_and_delete_bucket, make_bucket

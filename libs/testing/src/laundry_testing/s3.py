@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import boto3
 from botocore.config import Config
 
-from laundry.servers.addresses import ObjectStoreAddress
+from laundry_servers.addresses import ObjectStoreAddress
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

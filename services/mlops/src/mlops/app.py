@@ -8,12 +8,12 @@ from laundry_events import EventConsumer, Outbox, Publisher, Relay, make_broker
 from laundry_service.app import make_app
 from laundry_service.audit.heads import EVERY_S, head_teller
 from laundry_service.audit.http import audit_router, head_of
+from laundry_service.background.periodic import Periodic
 from laundry_service.database import Database
 from laundry_service.health import Check
 from laundry_service.letters import letter_signer
 from laundry_service.needs import needs_database
 from laundry_service.objectstore import ObjectStore
-from laundry_service.periodic import Periodic
 from laundry_service.settings import version_of
 from laundry_service.streams import Changes
 from mlops.api.examples import examples_router

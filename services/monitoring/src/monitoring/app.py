@@ -8,11 +8,11 @@ from laundry_events import EventConsumer, Publisher, Relay, make_broker
 from laundry_service.app import make_app
 from laundry_service.audit.heads import EVERY_S, head_teller
 from laundry_service.audit.http import audit_router, head_of
+from laundry_service.background.periodic import Periodic
 from laundry_service.database import Database
 from laundry_service.health import Check
 from laundry_service.letters import letter_signer
 from laundry_service.needs import needs_database
-from laundry_service.periodic import Periodic
 from laundry_service.settings import version_of
 from laundry_service.streams import Changes
 from monitoring.api import equipment_router, telemetry_router

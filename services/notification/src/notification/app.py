@@ -11,11 +11,11 @@ from fastapi import FastAPI
 
 from laundry_events import EventConsumer, Publisher, make_broker
 from laundry_service.app import make_app
+from laundry_service.background.periodic import Periodic
 from laundry_service.database import Database
 from laundry_service.health import Check
 from laundry_service.letters import letter_signer
 from laundry_service.needs import needs_database
-from laundry_service.periodic import Periodic
 from laundry_service.settings import version_of
 from laundry_service.streams import Changes
 from notification.api import devices_router, history_router

@@ -6,8 +6,8 @@ from fastapi import FastAPI
 
 from laundry_service.app import make_app
 from laundry_service.audit.heads import EVERY_S, head_teller
+from laundry_service.background.periodic import Periodic
 from laundry_service.health import Check
-from laundry_service.periodic import Periodic
 from laundry_service.settings import version_of
 from operations import gauges
 from operations.api import audit_router, letters_router, queues_router

@@ -6,9 +6,9 @@ from fastapi import FastAPI
 
 from laundry_events import Outbox, Publisher, Relay
 from laundry_service.app import make_app
+from laundry_service.background.periodic import Periodic
 from laundry_service.database import Database
 from laundry_service.health import Check
-from laundry_service.periodic import Periodic
 from laundry_service.settings import version_of
 from laundry_service.streams import Changes
 from search.api import customers_router, matching_router, preferences_router

@@ -1,1 +1,1 @@
-"""The laundry command: native servers, the local stack, tokens, dead letters, benchmarks"""
+"""The laundry command: the local stack, the demo, tokens, dead letters, deployment."""

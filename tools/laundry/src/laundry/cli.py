@@ -2,6 +2,7 @@
 
 import importlib
 import sys
+from importlib import metadata
 from typing import Any
 
 import httpx
@@ -10,19 +11,22 @@ from click.exceptions import Abort
 
 from laundry.commands import deploy, equipment, photos, restart, stack, tokens
 from laundry.display import fail
-from laundry.errors import LaundryError
+from laundry_events.errors import PlanRefused
+from laundry_servers.errors import LaundryError
 
 INTERRUPTED = 130
 STACK, USE, BROKER, DEPLOY = "The stack", "Using it", "The broker", "Containers and clusters"
+LAB = "Measuring and breaking it"
+# Packages that are installed beside this one add their commands under this name.
+ENTRY_POINTS = "laundry.commands"
+# Where the lab is not installed, its commands say so.
+LAB_COMMANDS = ("bench", "faults", "verify")
 # Loaded only when used: importing the event library takes a second, and most commands need none of it.
 LATE = {
     "demo": ("laundry.commands.demo", "demo", USE),
     "learn": ("laundry.commands.learn", "learn", USE),
     "models": ("laundry.commands.models", "app", USE),
     "runs": ("laundry.commands.runs", "app", USE),
-    "verify": ("laundry.commands.verify", "verify", USE),
-    "faults": ("laundry.commands.faults", "faults", USE),
-    "bench": ("laundry.commands.bench", "bench", USE),
     "topology": ("laundry.commands.topology", "app", BROKER),
     "audit": ("laundry.commands.audit", "app", USE),
     "dlq": ("laundry.commands.dead_letters", "app", BROKER),
@@ -33,13 +37,23 @@ class _Group(typer.core.TyperGroup):
     """Shows errors a person can act on as a message, and Ctrl-C as what it is."""
 
     def list_commands(self, ctx: Any) -> list[str]:
-        return [*super().list_commands(ctx), *LATE]
+        return [*super().list_commands(ctx), *LATE, *sorted(_added())]
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        if cmd_name not in LATE:
-            return super().get_command(ctx, cmd_name)
-        module, attribute, panel = LATE[cmd_name]
-        found = getattr(importlib.import_module(module), attribute)
+        if own := super().get_command(ctx, cmd_name):
+            return own
+        if cmd_name in LATE:
+            module, attribute, panel = LATE[cmd_name]
+            found = getattr(importlib.import_module(module), attribute)
+        elif cmd_name in (added := _added()):
+            panel, found = LAB, added[cmd_name].load()
+        elif cmd_name in LAB_COMMANDS:
+            raise LaundryError(
+                f"laundry {cmd_name} is part of the lab, which is not installed here. "
+                "Install it beside this command, from the repository: pip install -e tools/lab"
+            )
+        else:
+            return None
         if not isinstance(found, typer.Typer):
             single = typer.Typer(add_completion=False)
             single.command()(found)
@@ -51,7 +65,7 @@ class _Group(typer.core.TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
-        except LaundryError as error:
+        except (LaundryError, PlanRefused) as error:
             fail(str(error))
         except httpx.TransportError as error:
             fail(f"No answer from {_address(error)} ({type(error).__name__}). See: laundry status")
@@ -59,6 +73,10 @@ class _Group(typer.core.TyperGroup):
             fail("Interrupted.")
             sys.exit(INTERRUPTED)
         sys.exit(1)
+
+
+def _added() -> dict[str, metadata.EntryPoint]:
+    return {each.name: each for each in metadata.entry_points(group=ENTRY_POINTS)}
 
 
 def _address(error: httpx.TransportError) -> str:

@@ -4,10 +4,10 @@ from typing import Any
 
 import httpx
 
-from laundry.errors import LaundryError
-from laundry.identity import LocalIdentity
 from laundry.paths import StackPaths
 from laundry.stack import state
+from laundry_servers.errors import LaundryError
+from laundry_servers.identity import LocalIdentity
 
 TIMEOUT = httpx.Timeout(60, connect=5)
 

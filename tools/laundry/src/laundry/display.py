@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.status import Status
 
-from laundry.progress import Progress
+from laundry_servers.progress import Progress
 
 console = Console(stderr=True, highlight=False)
 

@@ -6,11 +6,11 @@ from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 import httpx
 
-from laundry.broker_plan import Target
-from laundry.errors import LaundryError
 from laundry.paths import stack_paths
 from laundry.stack import state
+from laundry_events.broker_plan import Target
 from laundry_events.topology import VHOST
+from laundry_servers.errors import LaundryError
 
 VARIABLE = "LAUNDRY_MANAGEMENT_URL"
 TIMEOUT_SECONDS = 30.0

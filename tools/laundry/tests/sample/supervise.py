@@ -5,10 +5,10 @@ from pathlib import Path
 
 from laundry.display import ConsoleProgress
 from laundry.paths import StackPaths
-from laundry.servers.choice import Kind
 from laundry.stack.launch import Options
 from laundry.stack.processes import Service
 from laundry.stack.supervisor import AlreadyRunningError, Supervisor
+from laundry_servers.choice import Kind
 
 SERVICES = (
     Service("helper", "stand_in", database=True, objects=True, url_key="helper_url"),

@@ -8,8 +8,8 @@ import threading
 
 from pydantic import SecretStr
 
+from laundry_service.background.priority import give_way
 from laundry_service.logging import configure_logging
-from laundry_service.priority import give_way
 from mlops.jobs.job import Steps, take
 from mlops.settings import Settings
 

@@ -18,9 +18,9 @@ from rich.table import Table
 from laundry.commands.audit_log import Entry, Wanted, addresses, entries, verify
 from laundry.commands.dead_letter_options import visible
 from laundry.display import console
-from laundry.errors import LaundryError
-from laundry.files import read_json, write_json
 from laundry.paths import stack_paths
+from laundry_servers.errors import LaundryError
+from laundry_servers.files import read_json, write_json
 from laundry_service.audit.chain import Head
 
 app = typer.Typer(

@@ -11,10 +11,10 @@ from typing import Any
 
 import asyncpg
 
-from laundry.errors import LaundryError
 from laundry.paths import stack_paths
 from laundry.stack import state
 from laundry.stack.processes import AUDITED
+from laundry_servers.errors import LaundryError
 from laundry_service.audit.chain import Checker, Head, Row
 
 VARIABLE = "LAUNDRY_AUDIT_DATABASE_URLS"

@@ -12,10 +12,10 @@ from typing import Any
 import asyncpg
 
 from laundry.commands.dead_letter_options import person
-from laundry.errors import LaundryError
-from laundry.files import read_json
 from laundry.paths import stack_paths
 from laundry.stack import state
+from laundry_servers.errors import LaundryError
+from laundry_servers.files import read_json
 from laundry_service.audit.acts import COLUMNS, Act, Actor, row_of
 
 INSERT = f"INSERT INTO audit ({', '.join(COLUMNS)}) VALUES ($1, $2, $3, $4, $5, $6)"  # noqa: S608

@@ -22,12 +22,12 @@ from laundry.commands.dead_letter_options import (
     visible,
 )
 from laundry.display import console
-from laundry.errors import LaundryError
 from laundry_dead_letters import work
 from laundry_dead_letters.broker import Broker
 from laundry_dead_letters.letters import Act, DeadLetter, Selection
 from laundry_dead_letters.work import Bounds, Tally
 from laundry_events.topology import dead_queue
+from laundry_servers.errors import LaundryError
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,11 +8,11 @@ from typing import Any
 
 import asyncpg
 
-from laundry.errors import LaundryError
 from laundry.paths import stack_paths
 from laundry.stack import state
 from laundry_dead_letters.audit import FileAudit
 from laundry_dead_letters.table import TableAudit
+from laundry_servers.errors import LaundryError
 
 VARIABLE = "LAUNDRY_AUDIT_DATABASE_URL"
 TIMEOUT_SECONDS = 10.0

@@ -13,13 +13,13 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from laundry.display import console
-from laundry.errors import LaundryError
 from laundry.paths import stack_paths
 from laundry.stack import state
 from laundry_dead_letters.broker import Broker, connected
 from laundry_dead_letters.errors import DeadLetterError
 from laundry_dead_letters.work import Tally
 from laundry_events.topology import PLAN
+from laundry_servers.errors import LaundryError
 
 T = TypeVar("T")
 CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")

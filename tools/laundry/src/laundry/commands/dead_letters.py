@@ -27,11 +27,11 @@ from laundry.commands.dead_letter_options import (
     visible,
 )
 from laundry.display import console
-from laundry.errors import LaundryError
 from laundry_dead_letters.broker import Broker
 from laundry_dead_letters.letters import DeadLetter, Selection, utc
 from laundry_dead_letters.work import Bounds, Summary, Tally, exported, look, summarise, write_line
 from laundry_events.topology import PLAN, dead_queue
+from laundry_servers.errors import LaundryError
 
 app = typer.Typer(
     no_args_is_help=True,

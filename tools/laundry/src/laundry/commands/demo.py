@@ -18,12 +18,12 @@ from rich.table import Table
 from laundry.demo.client import People, Person, Services, StoryFailed
 from laundry.demo.story import Story, photos_for
 from laundry.display import ConsoleProgress, console
-from laundry.errors import LaundryError
-from laundry.identity import LocalIdentity
 from laundry.paths import StackPaths, stack_paths
-from laundry.servers.choice import Kind
 from laundry.stack import detached, state
 from laundry.stack.launch import Options
+from laundry_servers.choice import Kind
+from laundry_servers.errors import LaundryError
+from laundry_servers.identity import LocalIdentity
 
 out = Console(highlight=False)
 

@@ -7,8 +7,8 @@ from rich.console import Console
 from rich.markup import escape
 
 from laundry.display import console
-from laundry.errors import LaundryError
 from laundry.paths import stack_paths
+from laundry_servers.errors import LaundryError
 
 
 def compose_env(

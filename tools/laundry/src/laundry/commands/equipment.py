@@ -6,8 +6,8 @@ from typing import Annotated
 import typer
 
 from laundry.client import Caller
-from laundry.errors import LaundryError
 from laundry.paths import stack_paths
+from laundry_servers.errors import LaundryError
 
 
 def fault(

@@ -17,8 +17,6 @@ from rich.table import Table
 
 from laundry.demo.client import People, Services, StoryFailed
 from laundry.display import ConsoleProgress, console
-from laundry.errors import LaundryError
-from laundry.identity import LocalIdentity
 from laundry.learn.photos import Shot, drawn, in_folders, of_household, split
 from laundry.learn.picture import draw
 from laundry.learn.story import (
@@ -31,9 +29,11 @@ from laundry.learn.story import (
     wrong_labels,
 )
 from laundry.paths import StackPaths, stack_paths
-from laundry.servers.choice import Kind
 from laundry.stack import detached, state
 from laundry.stack.launch import Options
+from laundry_servers.choice import Kind
+from laundry_servers.errors import LaundryError
+from laundry_servers.identity import LocalIdentity
 
 out = Console(highlight=False)
 Source = tuple[Path | None, Path, list[str]]

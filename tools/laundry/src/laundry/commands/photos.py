@@ -11,8 +11,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from laundry.client import Caller
 from laundry.display import console
-from laundry.errors import LaundryError
 from laundry.paths import stack_paths
+from laundry_servers.errors import LaundryError
 
 TRIES = 3
 POLL_SECONDS = 0.2

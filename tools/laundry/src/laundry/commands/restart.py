@@ -7,9 +7,9 @@ import typer
 
 from laundry.commands.audited import audited
 from laundry.display import ConsoleProgress
-from laundry.errors import LaundryError
 from laundry.paths import stack_paths
 from laundry.stack import restart as restarting
+from laundry_servers.errors import LaundryError
 
 
 def restart(

@@ -11,8 +11,8 @@ from rich.table import Table
 
 from laundry.client import Caller
 from laundry.commands.learn import out
-from laundry.errors import LaundryError
 from laundry.paths import stack_paths
+from laundry_servers.errors import LaundryError
 
 ENDED = ("succeeded", "failed", "cancelled")
 LOOK_EVERY_S = 0.5

@@ -14,13 +14,13 @@ from rich.console import Console
 from rich.table import Table
 
 from laundry.display import ConsoleProgress, console
-from laundry.errors import LaundryError
 from laundry.paths import StackPaths, stack_paths
-from laundry.servers import choice, rootfs
-from laundry.servers.choice import Kind
 from laundry.stack import detached, leftovers, report, state
 from laundry.stack.launch import Options
 from laundry.stack.supervisor import Supervisor
+from laundry_servers import choice, rootfs
+from laundry_servers.choice import Kind
+from laundry_servers.errors import LaundryError
 
 STOP_SECONDS = 90.0
 ServersOption = Annotated[

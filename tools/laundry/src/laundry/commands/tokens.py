@@ -10,11 +10,11 @@ import jwt
 import typer
 
 from laundry.commands.audited import audited
-from laundry.deny_list import Entry, LocalDenyList
 from laundry.deploy.mirror import mirror_identity
-from laundry.errors import LaundryError
-from laundry.identity import ROLES, LocalIdentity, max_hours
 from laundry.paths import stack_paths
+from laundry_servers.deny_list import Entry, LocalDenyList
+from laundry_servers.errors import LaundryError
+from laundry_servers.identity import ROLES, LocalIdentity, max_hours
 
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 IN_FORCE = "In force within a minute, in every service, on open streams and for MQTT."

@@ -8,14 +8,15 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from laundry import broker_plan, management
+from laundry import management
 from laundry.commands.audited import audited
 from laundry.display import console
-from laundry.errors import LaundryError
-from laundry.files import read_json
 from laundry.paths import stack_paths
+from laundry_events import broker_plan
 from laundry_events.definitions import definitions
 from laundry_events.topology import MIB, PLAN
+from laundry_servers.errors import LaundryError
+from laundry_servers.files import read_json
 
 app = typer.Typer(
     no_args_is_help=True,

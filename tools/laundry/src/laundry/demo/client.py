@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 
-from laundry.identity import LocalIdentity
+from laundry_servers.identity import LocalIdentity
 
 POLL_S = 0.05
 

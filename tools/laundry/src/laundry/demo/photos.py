@@ -2,12 +2,15 @@
 
 import io
 import random
+import secrets
 from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFilter
 
 SIZE = (1600, 1200)
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
+JPEG_COMMENT = b"\xff\xfe"
+UNIQUE_BYTES = 16
 
 Point = tuple[float, float]
 Outline = list[Point]
@@ -113,3 +116,9 @@ def photos_in(folder: Path, *, most: int) -> list[tuple[str, bytes]]:
         raise FileNotFoundError(f"{folder} holds no photo ({', '.join(sorted(SUFFIXES))})")
     step = max(1, len(found) // most)
     return [(path.name, path.read_bytes()) for path in found[::step][:most]]
+
+
+def unique(photo: bytes) -> bytes:
+    """Return the same JPEG in bytes that nobody sent before."""
+    mark = secrets.token_bytes(UNIQUE_BYTES)
+    return photo[:2] + JPEG_COMMENT + (len(mark) + 2).to_bytes(2) + mark + photo[2:]

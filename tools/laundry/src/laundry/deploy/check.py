@@ -9,8 +9,8 @@ from enum import StrEnum
 from pathlib import Path
 
 from laundry.deploy import chart, environment, tools
-from laundry.errors import LaundryError
 from laundry.paths import PROJECT, StackPaths
+from laundry_servers.errors import LaundryError
 
 DOCKERFILE = PROJECT / "deploy" / "docker" / "Dockerfile"
 KUBERNETES_VERSIONS = ("1.30.0", "1.34.0")

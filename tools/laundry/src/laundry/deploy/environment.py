@@ -5,16 +5,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 from laundry.deploy.mirror import MOUNTED_MODE, mirror_identity, write_in_place
-from laundry.errors import LaundryError
-from laundry.files import write_json
 from laundry.paths import StackPaths
-from laundry.servers.addresses import BrokerAddress, ObjectStoreAddress
-from laundry.servers.postgres import owner_of
 from laundry.stack.environment import BUCKET
 from laundry.stack.processes import AUDITED, SERVICES, broker_users, database_owners, letter_signers
 from laundry.stack.state import stack_document
 from laundry_events.definitions import definitions
 from laundry_reading.signing import SigningKey
+from laundry_servers.addresses import BrokerAddress, ObjectStoreAddress
+from laundry_servers.errors import LaundryError
+from laundry_servers.files import write_json
+from laundry_servers.postgres import owner_of
 
 BROKER_ADMIN = "laundry-admin"
 DATABASE_ADMIN = "laundry_admin"

@@ -3,9 +3,9 @@
 import json
 from pathlib import Path
 
-from laundry.deny_list import DENIED_FILE, LocalDenyList
-from laundry.identity import KEY_FILE, RETIRED_FILE, LocalIdentity
 from laundry.paths import StackPaths
+from laundry_servers.deny_list import DENIED_FILE, LocalDenyList
+from laundry_servers.identity import KEY_FILE, RETIRED_FILE, LocalIdentity
 
 # Containers run as other users than the one who owns these files; the folder keeps everybody else out.
 MOUNTED_MODE = 0o644

@@ -15,8 +15,8 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 from pydantic import TypeAdapter, ValidationError
 
-from laundry.servers.addresses import DatabaseAddress
-from laundry.servers.postgres import ensure_database, owner_of
+from laundry_servers.addresses import DatabaseAddress
+from laundry_servers.postgres import ensure_database, owner_of
 
 Passwords = TypeAdapter(dict[str, str])
 

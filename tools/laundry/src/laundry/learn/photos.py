@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from laundry.demo.photos import GARMENTS, SUFFIXES, draw_garment
-from laundry.errors import LaundryError
+from laundry_servers.errors import LaundryError
 
 DRAWN_EACH = 12
 FURTHER_SHARE = 1 / 3

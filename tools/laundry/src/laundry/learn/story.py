@@ -11,9 +11,8 @@ from typing import Any
 
 import httpx
 
-from laundry.bench.pictures import unique
 from laundry.demo.client import People, Person, Services, StoryFailed, until
-from laundry.demo.photos import sample_photos
+from laundry.demo.photos import sample_photos, unique
 from laundry.learn.photos import Shot
 from laundry.paths import StackPaths
 

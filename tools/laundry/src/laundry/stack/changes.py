@@ -1,7 +1,7 @@
 """Settings changed on the running stack: taken at a process's next start, forgotten when the stack stops."""
 
-from laundry.files import read_json, write_json
 from laundry.paths import StackPaths
+from laundry_servers.files import read_json, write_json
 
 
 def of_process(paths: StackPaths, name: str) -> dict[str, str]:

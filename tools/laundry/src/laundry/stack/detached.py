@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from laundry.display import JsonLines, replay
-from laundry.errors import LaundryError
 from laundry.paths import StackPaths, stack_paths
-from laundry.progress import Progress
-from laundry.servers.choice import Kind
 from laundry.stack.launch import Options
 from laundry.stack.supervisor import Supervisor
+from laundry_servers.choice import Kind
+from laundry_servers.errors import LaundryError
+from laundry_servers.progress import Progress
 
 
 def start(paths: StackPaths, options: Options, progress: Progress) -> dict[str, Any]:

@@ -5,12 +5,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from laundry.identity import AUDIENCE, ISSUER
-from laundry.process import base_environment
-from laundry.servers.addresses import BrokerAddress, ObjectStoreAddress
-from laundry.servers.fcm import PROJECT_ID
 from laundry.stack.processes import Service
 from laundry_reading.signing import SigningKey
+from laundry_servers.addresses import BrokerAddress, ObjectStoreAddress
+from laundry_servers.fcm import PROJECT_ID
+from laundry_servers.identity import AUDIENCE, ISSUER
+from laundry_servers.process import base_environment
 
 BUCKET = "laundry"
 # As in laundry_events.topology; importing that would cost the supervisor 80 MB. A test compares them.

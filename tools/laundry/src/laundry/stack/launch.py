@@ -10,15 +10,7 @@ from pathlib import Path
 
 import httpx
 
-from laundry.identity import LocalIdentity
 from laundry.paths import PROJECT, StackPaths
-from laundry.ports import free_port
-from laundry.process import POLL_SECONDS, Process
-from laundry.progress import Progress, step
-from laundry.servers import choice
-from laundry.servers.choice import Broker, Choice, Database, Kind, Objects
-from laundry.servers.fcm import Fcm
-from laundry.servers.postgres import owner_of
 from laundry.stack import changes, secrets, state
 from laundry.stack.environment import (
     BUCKET,
@@ -31,6 +23,14 @@ from laundry.stack.environment import (
 from laundry.stack.preparation import Preparation, make_databases
 from laundry.stack.processes import AUDITED, SERVICES, Service, broker_users, database_owners
 from laundry.stack.secrets import Secrets
+from laundry_servers import choice
+from laundry_servers.choice import Broker, Choice, Database, Kind, Objects
+from laundry_servers.fcm import Fcm
+from laundry_servers.identity import LocalIdentity
+from laundry_servers.ports import free_port
+from laundry_servers.postgres import owner_of
+from laundry_servers.process import POLL_SECONDS, Process
+from laundry_servers.progress import Progress, step
 
 SERVER_SECONDS = 120.0
 SERVICE_SECONDS = 180.0

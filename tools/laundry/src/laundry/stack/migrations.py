@@ -9,7 +9,7 @@ import json
 import sys
 from typing import Any
 
-from laundry import broker_plan
+from laundry_events import broker_plan
 from laundry_service import migrate
 
 

@@ -7,10 +7,10 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from laundry.errors import LaundryError
-from laundry.process import base_environment, require_program
-from laundry.servers.addresses import BrokerAddress, DatabaseAddress
-from laundry.servers.postgres import ensure_database, owner_of
+from laundry_servers.addresses import BrokerAddress, DatabaseAddress
+from laundry_servers.errors import LaundryError
+from laundry_servers.postgres import ensure_database, owner_of
+from laundry_servers.process import base_environment, require_program
 
 SECONDS = 180.0
 LOG_LINES = 20

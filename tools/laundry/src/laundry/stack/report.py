@@ -8,10 +8,10 @@ from typing import Any
 import httpx
 import psutil
 
-from laundry.files import read_json
 from laundry.paths import StackPaths
-from laundry.ports import is_open
 from laundry.stack import state
+from laundry_servers.files import read_json
+from laundry_servers.ports import is_open
 
 
 @dataclass(frozen=True, slots=True)

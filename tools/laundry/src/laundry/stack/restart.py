@@ -5,11 +5,11 @@ import signal
 import time
 from contextlib import suppress
 
-from laundry.errors import LaundryError
 from laundry.paths import StackPaths
-from laundry.process import POLL_SECONDS
 from laundry.stack import changes, report, state
 from laundry.stack.processes import SERVICES
+from laundry_servers.errors import LaundryError
+from laundry_servers.process import POLL_SECONDS
 
 SETTING_PREFIXES = ("LAUNDRY_", "OTEL_")
 RESTART_SECONDS = 90.0

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from laundry.files import read_json, write_json
 from laundry.paths import StackPaths
 from laundry.stack.processes import AUDITED
 from laundry_reading.signing import SigningKey
+from laundry_servers.files import read_json, write_json
 
 
 @dataclass(frozen=True, slots=True)

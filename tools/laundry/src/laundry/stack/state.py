@@ -8,12 +8,12 @@ from urllib.parse import quote
 
 import psutil
 
-from laundry.errors import LaundryError
-from laundry.files import read_json, write_json
 from laundry.paths import StackPaths
-from laundry.process import Process
-from laundry.servers.addresses import BrokerAddress, ObjectStoreAddress, amqp_url
 from laundry.stack.environment import BUCKET, VHOST
+from laundry_servers.addresses import BrokerAddress, ObjectStoreAddress, amqp_url
+from laundry_servers.errors import LaundryError
+from laundry_servers.files import read_json, write_json
+from laundry_servers.process import Process
 
 
 def stack_document(

@@ -7,14 +7,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from laundry.errors import LaundryError
-from laundry.files import write_json
 from laundry.paths import StackPaths
-from laundry.process import Process, stop_all
-from laundry.progress import Progress, step
 from laundry.stack import leftovers, orphans, state
 from laundry.stack.launch import Launch, Options
 from laundry.stack.watch import Watch
+from laundry_servers.errors import LaundryError
+from laundry_servers.files import write_json
+from laundry_servers.process import Process, stop_all
+from laundry_servers.progress import Progress, step
 
 LOOK_SECONDS = 0.2
 REAP_SECONDS = 5.0

@@ -1,0 +1,147 @@
+"""Which way the real servers come: given by address, as containers, or as native processes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Protocol
+
+from laundry_servers import containers, given, rootfs
+from laundry_servers.addresses import BrokerAddress, DatabaseAddress, ObjectStoreAddress
+from laundry_servers.errors import LaundryError
+from laundry_servers.objectstore import ObjectStore
+from laundry_servers.postgres import Postgres
+from laundry_servers.process import Process
+from laundry_servers.progress import Progress
+from laundry_servers.rabbitmq import RabbitMQ
+
+
+class Kind(StrEnum):
+    """A way to come by servers; ``auto`` takes the first of the others that is possible."""
+
+    AUTO = "auto"
+    GIVEN = "given"
+    DOCKER = "docker"
+    NATIVE = "native"
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The way taken, and why."""
+
+    kind: Kind
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.kind.value} ({self.reason})"
+
+
+class _Server(Protocol):
+    # Native processes for a supervisor to watch; empty for the other ways.
+    processes: list[Process]
+
+    def prepare(self) -> None: ...
+
+    def stop(self) -> None: ...
+
+
+class Broker(_Server, Protocol):
+    """A RabbitMQ that can be started."""
+
+    @property
+    def address(self) -> BrokerAddress:
+        """Where it is reached."""
+
+    def start(self, seconds: float = ...) -> BrokerAddress:
+        """Start and wait until it is ready."""
+
+
+class Database(_Server, Protocol):
+    """A PostgreSQL that can be started."""
+
+    @property
+    def address(self) -> DatabaseAddress:
+        """Where it is reached."""
+
+    def start(self, seconds: float = ...) -> DatabaseAddress:
+        """Start and wait until it is ready."""
+
+
+class Objects(_Server, Protocol):
+    """An S3 that can be started."""
+
+    @property
+    def address(self) -> ObjectStoreAddress:
+        """Where it is reached."""
+
+    def start(self, seconds: float = ...) -> ObjectStoreAddress:
+        """Start and wait until it is ready."""
+
+    def make_bucket(self, name: str) -> None:
+        """Make a bucket if it is not there."""
+
+
+def choose(wanted: Kind = Kind.AUTO) -> Choice:
+    """Return the way asked for, or the first possible of given, docker, native. Raises LaundryError."""
+    absent = given.missing()
+    if wanted is Kind.GIVEN and absent:
+        raise LaundryError(f"--servers given needs these variables: {', '.join(absent)}")
+    if wanted is Kind.DOCKER and not containers.engine_answers():
+        raise LaundryError("--servers docker: no Docker engine answers. Start one, or use --servers native.")
+    if wanted is not Kind.AUTO:
+        return Choice(wanted, "as asked")
+    if not absent:
+        return Choice(Kind.GIVEN, "addresses in the environment")
+    if containers.engine_answers():
+        return Choice(Kind.DOCKER, "a Docker engine answers")
+    return Choice(Kind.NATIVE, "no addresses given, no Docker engine answers")
+
+
+def broker(
+    kind: Kind,
+    folder: Path,
+    progress: Progress,
+    *,
+    nodes: int = 1,
+    password: str | None = None,
+    statistics_milliseconds: int = 5000,
+    extra_config: Sequence[str] = (),
+) -> Broker:
+    """Return a broker that is not started yet."""
+    config = "\n".join(extra_config)
+    if kind is Kind.GIVEN:
+        return given.GivenRabbitMQ()
+    if kind is Kind.DOCKER:
+        if nodes > 1:
+            raise LaundryError(
+                "A cluster of several nodes runs with --servers native (or given), not with docker."
+            )
+        return containers.RabbitMQContainer(password=password, extra_config=config)
+    return RabbitMQ(
+        rootfs.ensure(progress),
+        folder,
+        nodes=nodes,
+        password=password,
+        statistics_milliseconds=statistics_milliseconds,
+        extra_config=config,
+    )
+
+
+def database(kind: Kind, folder: Path, *, password: str | None = None, durable: bool = True) -> Database:
+    """Return a database server that is not started yet."""
+    if kind is Kind.GIVEN:
+        return given.GivenPostgres()
+    if kind is Kind.DOCKER:
+        return containers.PostgresContainer(password=password)
+    return Postgres(folder, password=password, durable=durable)
+
+
+def object_store(
+    kind: Kind, folder: Path, *, access_key: str | None = None, secret_key: str | None = None
+) -> Objects:
+    """Return an S3 service that is not started yet."""
+    if kind is Kind.GIVEN:
+        return given.GivenObjectStore()
+    if kind is Kind.DOCKER:
+        return containers.ObjectStoreContainer(access_key=access_key, secret_key=secret_key)
+    return ObjectStore(folder, access_key=access_key, secret_key=secret_key)

@@ -1,0 +1,118 @@
+"""Servers that somebody else runs; their addresses come from the environment."""
+
+import os
+from collections.abc import Mapping
+from urllib.parse import unquote, urlsplit
+
+from laundry_servers.addresses import BrokerAddress, DatabaseAddress, ObjectStoreAddress
+from laundry_servers.errors import LaundryError
+from laundry_servers.process import Process
+
+VARIABLES = (
+    "LAUNDRY_AMQP_URL",
+    "LAUNDRY_MANAGEMENT_URL",
+    "LAUNDRY_POSTGRES_URL",
+    "LAUNDRY_S3_ENDPOINT_URL",
+    "LAUNDRY_S3_ACCESS_KEY",
+    "LAUNDRY_S3_SECRET_KEY",
+)
+
+
+def missing(environment: Mapping[str, str] = os.environ) -> list[str]:
+    """Return the variables that are not set."""
+    return [name for name in VARIABLES if not environment.get(name)]
+
+
+def _value(name: str) -> str:
+    value = os.environ.get(name)
+    if not value:
+        raise LaundryError(f"--servers given needs {name} in the environment (and {', '.join(VARIABLES)}).")
+    return value
+
+
+class _Given:
+    """Nothing is started or stopped."""
+
+    def __init__(self) -> None:
+        self.processes: list[Process] = []
+
+    def prepare(self) -> None:
+        """Nothing to prepare."""
+
+    def stop(self) -> None:
+        """Leave it running: it is not ours."""
+
+
+class GivenRabbitMQ(_Given):
+    """A broker; LAUNDRY_AMQP_URL names an administrator, several URLs are separated by commas."""
+
+    @property
+    def address(self) -> BrokerAddress:
+        """Where it is reached."""
+        urls = _value("LAUNDRY_AMQP_URL").split(",")
+        parts = urlsplit(urls[0])
+        return BrokerAddress(
+            amqp_url=urls[0],
+            amqp_urls=urls,
+            management_urls=_value("LAUNDRY_MANAGEMENT_URL").rstrip("/").split(","),
+            mqtt_url=os.environ.get("LAUNDRY_MQTT_URL", f"mqtt://{parts.hostname}:1883"),
+            username=unquote(parts.username or ""),
+            password=unquote(parts.password or ""),
+        )
+
+    def start(self, seconds: float = 0) -> BrokerAddress:
+        """Return the address."""
+        del seconds
+        return self.address
+
+
+class GivenPostgres(_Given):
+    """A database server; LAUNDRY_POSTGRES_URL names a superuser."""
+
+    @property
+    def address(self) -> DatabaseAddress:
+        """Where it is reached."""
+        parts = urlsplit(_value("LAUNDRY_POSTGRES_URL"))
+        user, password = unquote(parts.username or ""), unquote(parts.password or "")
+        return DatabaseAddress(parts.hostname or "127.0.0.1", parts.port or 5432, user, password)
+
+    def start(self, seconds: float = 0) -> DatabaseAddress:
+        """Return the address."""
+        del seconds
+        return self.address
+
+
+class GivenObjectStore(_Given):
+    """An S3 service."""
+
+    @property
+    def address(self) -> ObjectStoreAddress:
+        """Where it is reached."""
+        return ObjectStoreAddress(
+            _value("LAUNDRY_S3_ENDPOINT_URL").rstrip("/"),
+            _value("LAUNDRY_S3_ACCESS_KEY"),
+            _value("LAUNDRY_S3_SECRET_KEY"),
+        )
+
+    def start(self, seconds: float = 0) -> ObjectStoreAddress:
+        """Return the address."""
+        del seconds
+        return self.address
+
+    def make_bucket(self, name: str) -> None:
+        """Make a bucket if it is not there."""
+        import boto3  # noqa: PLC0415 - slow to import, needed here only
+        from botocore.exceptions import ClientError  # noqa: PLC0415
+
+        address = self.address
+        client = boto3.client(
+            "s3",
+            endpoint_url=address.endpoint_url,
+            aws_access_key_id=address.access_key,
+            aws_secret_access_key=address.secret_key,
+            region_name=os.environ.get("LAUNDRY_S3_REGION", "us-east-1"),
+        )
+        try:
+            client.head_bucket(Bucket=name)
+        except ClientError:
+            client.create_bucket(Bucket=name)

@@ -1,0 +1,244 @@
+"""RabbitMQ 4.3 as native processes: one node, or a cluster behind HAProxy."""
+
+import os
+import secrets
+import shutil
+from contextlib import suppress
+from pathlib import Path
+
+import httpx
+
+from laundry_servers import haproxy, isolate
+from laundry_servers.addresses import BrokerAddress
+from laundry_servers.ports import free_port, free_ports, is_open
+from laundry_servers.process import Process, base_environment, start_all, stop_all
+
+PLUGINS = (
+    "rabbitmq_management",
+    "rabbitmq_mqtt",
+    "rabbitmq_prometheus",
+    "rabbitmq_auth_backend_http",
+)
+MQTT_LOGIN_BYTES = 16 * 1024
+MQTT_PACKET_BYTES = 64 * 1024
+# Four times the largest event; with it go a copy's headers.
+MESSAGE_BYTES = 256 * 1024
+START_SECONDS = 90.0
+STARTED_LINE = b"Server startup complete"
+# No busy waiting of idle schedulers: on two cores it takes the processor from everyone else.
+ERLANG_ARGUMENTS = "-kernel inet_dist_use_interface {127,0,0,1} +sbwt none +sbwtdcpu none +sbwtdio none"
+
+
+class RabbitMQ:
+    """Brokers in ``folder``: data, logs and configuration live there and survive a restart."""
+
+    def __init__(
+        self,
+        root: Path,
+        folder: Path,
+        *,
+        nodes: int = 1,
+        username: str = "laundry-admin",
+        password: str | None = None,
+        statistics_milliseconds: int = 5000,
+        extra_config: str = "",
+    ) -> None:
+        self.root = root
+        self.folder = folder
+        self.username = username
+        self.password = password or secrets.token_urlsafe(24)
+        self.statistics_milliseconds = statistics_milliseconds
+        self.extra_config = extra_config
+        self.node_names = [f"rmq{number}@localhost" for number in range(1, nodes + 1)]
+        self.epmd_port = free_port()
+        self.amqp_ports = free_ports(nodes)
+        self.dist_ports = free_ports(nodes)
+        self.management_ports = free_ports(nodes)
+        self.mqtt_ports = free_ports(nodes)
+        self.prometheus_ports = free_ports(nodes)
+        self._prepare()
+        self.processes = [self._epmd(), *(self._node(index) for index in range(nodes))]
+        self.proxy: haproxy.Proxy | None = None
+        if nodes > 1:
+            self.proxy = haproxy.Proxy(root, folder, amqp=self.amqp_ports, mqtt=self.mqtt_ports)
+            self.processes.append(self.proxy.process)
+
+    @property
+    def address(self) -> BrokerAddress:
+        """Where it is reached, as the administrator."""
+        front = self.proxy.amqp_port if self.proxy else self.amqp_ports[0]
+        mqtt = self.proxy.mqtt_port if self.proxy else self.mqtt_ports[0]
+        login = f"{self.username}:{self.password}"
+        return BrokerAddress(
+            amqp_url=f"amqp://{login}@127.0.0.1:{front}/%2F",
+            amqp_urls=[f"amqp://{login}@127.0.0.1:{port}/%2F" for port in self.amqp_ports],
+            management_urls=[f"http://127.0.0.1:{port}" for port in self.management_ports],
+            mqtt_url=f"mqtt://127.0.0.1:{mqtt}",
+            username=self.username,
+            password=self.password,
+            prometheus_urls=[f"http://127.0.0.1:{port}/metrics" for port in self.prometheus_ports],
+        )
+
+    def start(self, seconds: float = START_SECONDS) -> BrokerAddress:
+        """Start every node and wait until the cluster is whole."""
+        start_all(self.processes, seconds)
+        return self.address
+
+    def prepare(self) -> None:
+        """Nothing more to prepare: the root file system and the configuration are there."""
+
+    def stop(self) -> None:
+        """Stop every node; the name daemon last, the nodes need it to leave."""
+        stop_all(self.processes[1:])
+        stop_all(self.processes[:1])
+
+    @property
+    def made_file(self) -> Path:
+        """Is there once the cluster was whole for the first time."""
+        return self.folder / "made"
+
+    def _prepare(self) -> None:
+        # A first start that was broken off may leave an administrator without rights, which no later start
+        # mends. Such a broker was never ready, so nobody has left anything there.
+        if not self.made_file.exists():
+            shutil.rmtree(self.folder / "data", ignore_errors=True)
+        home = self.folder / "home"
+        home.mkdir(parents=True, exist_ok=True)
+        cookie = home / ".erlang.cookie"
+        if not cookie.exists():
+            cookie.touch(0o600)
+            cookie.write_text(secrets.token_hex(20))
+        cookie.chmod(0o400)
+        (self.folder / "enabled_plugins").write_text(f"[{','.join(PLUGINS)}].\n")
+        for index in range(len(self.node_names)):
+            config = self._config_file(index)
+            config.touch(0o600)
+            config.write_text(self._config(index))
+
+    def _config_file(self, index: int) -> Path:
+        return self.folder / f"rabbitmq-{index + 1}.conf"
+
+    def _config(self, index: int) -> str:
+        lines = [
+            f"listeners.tcp.1 = 127.0.0.1:{self.amqp_ports[index]}",
+            "management.tcp.ip = 127.0.0.1",
+            f"management.tcp.port = {self.management_ports[index]}",
+            f"mqtt.listeners.tcp.1 = 127.0.0.1:{self.mqtt_ports[index]}",
+            "prometheus.tcp.ip = 127.0.0.1",
+            f"prometheus.tcp.port = {self.prometheus_ports[index]}",
+            # The first user of a new database; with it no user "guest" is ever made.
+            f"default_user = {self.username}",
+            f"default_pass = {self.password}",
+            "default_user_tags.administrator = true",
+            "default_queue_type = quorum",
+            f"collect_statistics_interval = {self.statistics_milliseconds}",
+            "disk_free_limit.absolute = 200MB",
+            # A node whose packets are lost is given up after this many seconds; until then its queues wait.
+            "net_ticktime = 15",
+            "cluster_formation.peer_discovery_backend = classic_config",
+            "log.file.level = info",
+            # A stranger's packet, before and after its login, and what our own services may send.
+            f"mqtt.max_packet_size_unauthenticated = {MQTT_LOGIN_BYTES}",
+            f"mqtt.max_packet_size_authenticated = {MQTT_PACKET_BYTES}",
+            f"max_message_size = {MESSAGE_BYTES}",
+        ]
+        lines += [
+            f"cluster_formation.classic_config.nodes.{number} = {name}"
+            for number, name in enumerate(self.node_names, start=1)
+        ]
+        return "\n".join([*lines, self.extra_config, ""])
+
+    def _environment(self, index: int) -> dict[str, str]:
+        return {
+            "RUNNING_UNDER_SYSTEMD": "true",  # the start script then execs: SIGTERM reaches the server itself
+            "PATH": "/usr/bin:/bin:/usr/sbin:/sbin",
+            "HOME": str(self.folder / "home"),
+            "LANG": "C.UTF-8",
+            "LAUNDRY_STACK": os.environ.get("LAUNDRY_STACK", ""),
+            "ERL_EPMD_PORT": str(self.epmd_port),
+            "ERL_EPMD_ADDRESS": "127.0.0.1",
+            "RABBITMQ_NODENAME": self.node_names[index],
+            "RABBITMQ_DIST_PORT": str(self.dist_ports[index]),
+            "RABBITMQ_MNESIA_BASE": str(self.folder / "data"),
+            "RABBITMQ_LOG_BASE": str(self.folder / "log"),
+            "RABBITMQ_ENABLED_PLUGINS_FILE": str(self.folder / "enabled_plugins"),
+            "RABBITMQ_CONFIG_FILE": str(self._config_file(index)),
+            "RABBITMQ_GENERATED_CONFIG_DIR": str(self.folder / f"generated-{index + 1}"),
+            "RABBITMQ_CONF_ENV_FILE": "/dev/null",
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": ERLANG_ARGUMENTS,
+        }
+
+    def _inside(self, arguments: list[str], environment: dict[str, str]) -> list[str]:
+        return isolate.command(self.root, arguments, environment=environment, folders=[self.folder])
+
+    def _epmd(self) -> Process:
+        # In the foreground and ours: a node that finds none would leave a daemon behind.
+        arguments = ["/usr/bin/epmd", "-address", "127.0.0.1", "-port", str(self.epmd_port)]
+        return Process(
+            name="epmd",
+            command=self._inside(arguments, {"PATH": "/usr/bin:/bin", "HOME": str(self.folder / "home")}),
+            environment=base_environment(),
+            log_file=self.folder / "log" / "epmd.log",
+            ready=lambda: is_open(self.epmd_port),
+            payload="epmd",
+            port=self.epmd_port,
+            stop_seconds=2,
+        )
+
+    def _node(self, index: int) -> Process:
+        log_file = self.folder / "log" / f"rabbitmq-{index + 1}.out"
+        server_log = self.folder / "log" / f"{self.node_names[index]}.log"
+        ready = _NodeReady(self, index, server_log)
+        return Process(
+            name=f"rabbitmq-{index + 1}",
+            command=self._inside(["/usr/lib/rabbitmq/bin/rabbitmq-server"], self._environment(index)),
+            environment=base_environment(),
+            log_file=log_file,
+            ready=ready,
+            before_start=ready.skip_older_lines,
+            payload="beam.smp",
+            stop_seconds=20,
+            port=self.amqp_ports[index],
+        )
+
+    def cluster_is_whole(self, index: int) -> bool:
+        """Whether the node at ``index`` answers and sees every node running."""
+        with suppress(httpx.HTTPError, ValueError):
+            answer = httpx.get(
+                f"http://127.0.0.1:{self.management_ports[index]}/api/nodes",
+                auth=(self.username, self.password),
+                timeout=5,
+            )
+            if answer.status_code == 200:
+                return sum(bool(node.get("running")) for node in answer.json()) >= len(self.node_names)
+        return False
+
+
+class _NodeReady:
+    """A node is ready when its start is logged and its management API sees the whole cluster.
+
+    The log is read from where it ended before, so a restart is not taken for ready by an older line.
+    """
+
+    def __init__(self, server: RabbitMQ, index: int, log: Path) -> None:
+        self.server, self.index, self.log = server, index, log
+        self.offset = 0
+
+    def skip_older_lines(self) -> None:
+        """Count only what is logged from now on."""
+        self.offset = self.log.stat().st_size if self.log.exists() else 0
+
+    def __call__(self) -> bool:
+        if not self.log.exists():
+            return False
+        with self.log.open("rb") as file:
+            file.seek(self.offset)
+            started = STARTED_LINE in file.read()
+        ready = (
+            started
+            and is_open(self.server.amqp_ports[self.index])
+            and self.server.cluster_is_whole(self.index)
+        )
+        if ready:
+            self.server.made_file.touch()
+        return ready

@@ -1,0 +1,122 @@
+"""A supervised loop in the background: wake, take a turn, wait."""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+
+import structlog
+
+log = structlog.get_logger(__name__)
+
+# What a turn raises while a server that it needs is away.
+OUTAGES: tuple[type[Exception], ...] = (OSError, TimeoutError)
+
+
+class BackgroundTask:
+    """Takes one turn after another until it is stopped, whatever a turn raises.
+
+    A loop that ended with its first error would leave all later work undone without a word. An expected error
+    is one warning, any other one is logged with its traceback; the next turn comes after ``retry_s``.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        turn: Callable[[], Awaitable[float | None]],
+        *,
+        every_s: float,
+        retry_s: float | None = None,
+        at_once: bool = True,
+        expected: tuple[type[Exception], ...] = OUTAGES,
+        waiting: str | None = "a background task waits for a server",
+        failed: str = "a background task failed",
+        finish_within_s: float | None = 0,
+    ) -> None:
+        """Take the turn and its rhythm.
+
+        Args:
+            turn: does what there is to do; returns the seconds until the next turn, None for ``every_s``.
+            retry_s: the pause after a turn that failed; ``every_s`` if not given.
+            at_once: whether the first turn is at the start, or after one pause.
+            expected: errors of servers that are away.
+            waiting: what the log says of an expected error; None where somebody else says it already.
+            failed: what the log says of any other error.
+            finish_within_s: how long ``stop`` lets the turn in hand go on before it is cancelled; None for as
+                long as it takes.
+        """
+        self._name = name
+        self._turn = turn
+        self._every_s = every_s
+        self._retry_s = every_s if retry_s is None else retry_s
+        self._at_once = at_once
+        self._expected = expected
+        self._waiting = waiting
+        self._failed = failed
+        self._finish_within_s = finish_within_s
+        self._wake = asyncio.Event()
+        self._stopping = False
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def stopping(self) -> bool:
+        """Whether ``stop`` was called: a long turn may end early."""
+        return self._stopping
+
+    async def start(self) -> None:
+        """Begin in the background."""
+        self._stopping = False
+        self._task = asyncio.create_task(self._run(), name=self._name)
+
+    async def stop(self) -> None:
+        """Take no more turns; end the one in hand, at the latest after ``finish_within_s``."""
+        task, self._task = self._task, None
+        self._stopping = True
+        self._wake.set()
+        if task is None:
+            return
+        if self._finish_within_s != 0:
+            await asyncio.wait({task}, timeout=self._finish_within_s)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    def wake(self) -> None:
+        """Take the next turn now, or right after the one in hand."""
+        self._wake.set()
+
+    async def _run(self) -> None:
+        if not self._at_once:
+            await self._pause(self._every_s)
+        while not self._stopping:
+            self._wake.clear()
+            pause_s = await self._supervised()
+            if pause_s > 0 and not self._stopping:
+                await self._pause(pause_s)
+
+    async def _supervised(self) -> float:
+        try:
+            pause_s = await self._turn()
+        except self._expected as error:
+            if self._waiting is not None:
+                log.warning(self._waiting, task=self._name, error=f"{type(error).__name__}: {error}"[:300])
+            return self._retry_s
+        except (Exception, asyncio.CancelledError):
+            reraise_own_cancellation()
+            log.exception(self._failed, task=self._name)
+            return self._retry_s
+        return self._every_s if pause_s is None else pause_s
+
+    async def _pause(self, seconds: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._wake.wait()
+
+
+def reraise_own_cancellation() -> None:
+    """Go on with a cancellation that somebody asked of this task.
+
+    The AMQP library throws one into whatever waits on a connection that goes; that is a failure like any
+    other.
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError

@@ -1,0 +1,1 @@
+"""The lab: what it measures, breaks and verifies on a running stack."""

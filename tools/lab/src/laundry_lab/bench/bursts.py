@@ -1,0 +1,71 @@
+"""Load levelling by the queue alone: bursts of messages, workers whose speed this machine does not limit."""
+
+import asyncio
+from contextlib import AsyncExitStack
+
+from laundry_lab.bench.figures import Figure
+from laundry_lab.bench.ground import own_ground
+from laundry_lab.bench.hands import hand
+from laundry_lab.bench.levelling import a_second, variance
+from laundry_lab.bench.stage import NotMeasured, Stage
+
+WORKERS, WORK_S = 3, 0.02
+BURST, EVERY_S, BURSTS = 480, 4.0, 6
+GROUP = "Load levelling by the queue, 1 KB messages"
+
+
+async def measure(stage: Stage) -> list[Figure]:
+    """Measure what a burst of messages looks like on both sides of a queue."""
+    bursts = stage.many(BURSTS, least=3)
+    number = BURST * bursts
+    advance = stage.say("load levelling: bursts of messages", 1)
+    async with own_ground(stage) as ground, AsyncExitStack() as stack:
+        order = {"amqp_url": ground.amqp_url, "prefetch": 1, "work_s": WORK_S}
+        workers = [await stack.enter_async_context(hand("consume", **order)) for _ in range(WORKERS)]
+        sending = {"amqp_url": ground.amqp_url, "number": number, "burst": BURST, "every_s": EVERY_S}
+        publisher = await stack.enter_async_context(hand("publish", rate=0, bytes=1024, **sending))
+        told = await publisher.hear("published", within_s=bursts * EVERY_S + 60)
+        if told["failed"]:
+            raise NotMeasured(f"load levelling: {told['failed']} of {number} messages were not confirmed")
+        # What waits is a backlog of one burst at most.
+        await asyncio.sleep(2 * EVERY_S)
+        seen = [await worker.end() for worker in workers]
+    advance(1)
+    sent = {identifier: at / 1e9 for one in seen for identifier, _, at, _ in one["seen"]}
+    ended = [at / 1e9 for one in seen for at in one["ended"]]
+    if not sent or not ended:
+        raise NotMeasured("load levelling: nothing was handled")
+    began, span = min(sent.values()), bursts * EVERY_S
+    into, out = (a_second([at - began for at in times], span) for times in (list(sent.values()), ended))
+    one_after_another = WORKERS / WORK_S
+    accepted = _in_a_burst(sorted(sent.values()))
+    return [
+        Figure(
+            GROUP,
+            "variance of input ÷ variance of output",
+            variance(into) / variance(out) if variance(out) else float("inf"),
+            "×",
+            5,
+            at_most=False,
+            note=f"{bursts} bursts of {BURST}, one each {EVERY_S:.0f} s; "
+            f"{WORKERS} workers of {WORK_S * 1000:.0f} ms",
+        ),
+        Figure(GROUP, "input: standard deviation", variance(into) ** 0.5, "/s"),
+        Figure(GROUP, "output: standard deviation", variance(out) ** 0.5, "/s"),
+        Figure(GROUP, "lost", number - len(sent), "", 0, note=f"of {number}"),
+        Figure(
+            GROUP,
+            "taken in a burst ÷ the work inside the request",
+            accepted / one_after_another,
+            "×",
+            1.5,
+            at_most=False,
+            note=f"{accepted:.0f}/s against {one_after_another:.0f}/s that the workers can do; 256 in flight",
+        ),
+    ]
+
+
+def _in_a_burst(sent: list[float]) -> float:
+    """Return how many messages a second the first burst had."""
+    first = sent[:BURST]
+    return (len(first) - 1) / (first[-1] - first[0]) if len(first) > 1 else 0.0

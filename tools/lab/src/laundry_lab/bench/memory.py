@@ -1,0 +1,30 @@
+"""Memory of every process at rest, as its share of what is really used (PSS)."""
+
+import asyncio
+import re
+
+from laundry.stack import report
+from laundry.stack.processes import SERVICES
+from laundry_lab.bench.figures import Figure
+from laundry_lab.bench.stage import Stage
+
+MB = 1e6
+SERVICE_MB, REPLICA_MB, WHOLE_MB = 150, 250, 1500
+REPLICA = re.compile(r"ai-consumer(-\d+)?$")
+GROUP = "Memory at rest (PSS)"
+
+
+async def measure(stage: Stage) -> list[Figure]:
+    """Look at every process of the stack."""
+    looked = await asyncio.to_thread(report.look, stage.paths)
+    services = {name for service in SERVICES for name in service.process_names}
+    found = []
+    for process in looked.processes:
+        target: float | None = None
+        if REPLICA.match(process.name):
+            target = REPLICA_MB
+        elif process.name in services:
+            target = SERVICE_MB
+        found.append(Figure(GROUP, process.name, process.pss_bytes / MB, "MB", target))
+    total = sum(process.pss_bytes for process in looked.processes) / MB
+    return [*found, Figure(GROUP, "the whole stack", total, "MB", WHOLE_MB)]

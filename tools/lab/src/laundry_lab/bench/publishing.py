@@ -1,0 +1,234 @@
+"""Publishing and consuming through ``laundry_events``, on a quorum queue made for the run."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import aio_pika
+import aiormq
+from pamqp.commands import Basic
+
+from laundry_events import EventConsumer, EventMeta, Publisher, make_broker
+from laundry_events.connection import connection_url
+from laundry_events.envelope import CONTENT_TYPE, encode
+from laundry_events.events import PreferenceCreated
+from laundry_events.publisher import PERSISTENT
+from laundry_events.topology import EVENTS_EXCHANGE, Plan, Queue
+from laundry_lab.bench.figures import Figure, percentile
+from laundry_lab.bench.stage import Stage
+
+EVENTS = 1000
+IN_FLIGHT = 256
+BLOCKS = 5
+CONSUME_DEADLINE_S = 60.0
+PUBLISH, CONSUME = "Publish, 1 KB, confirmed", "Consume, 1 KB, whole path"
+
+Send = Callable[[], Awaitable[None]]
+
+
+class Measured(PreferenceCreated):
+    """An event of the usual size that no service subscribes to."""
+
+    routing_key = "bench.measured"
+
+
+async def measure(stage: Stage) -> list[Figure]:
+    """Measure the publisher one after another and pipelined, beside bare aiormq, then one consumer."""
+    url = stage.document["amqp_urls"][0]
+    nodes = len(stage.document["amqp_urls"])
+    where = f"quorum queue on {nodes} node{'s' if nodes > 1 else ''}"
+    publisher = Publisher(url, source="bench")
+    event = measured_event()
+    name = f"bench.{stage.run}"
+    async with measured_queue(url, name, nodes), _bare(url, event) as bare:
+        try:
+            await publisher.wait_connected(10)
+
+            async def publish() -> None:
+                await publisher.publish(event)
+
+            alone, bare_alone = await _one_after_another(stage, publish, bare)
+            ours, bares = await _pipelined(stage, publish, bare)
+            consumed = await _consume(stage, url, name, publisher)
+        finally:
+            await publisher.stop()
+    mean, bare_mean = sum(alone) / len(alone), sum(bare_alone) / len(bare_alone)
+    size = len(event.model_dump_json())
+    return [
+        Figure(
+            PUBLISH,
+            "one after another: mean",
+            mean * 1000,
+            "ms",
+            2.2,
+            note=f"{len(alone)} × {size} B, {where}",
+        ),
+        Figure(PUBLISH, "one after another: p50", percentile(alone, 0.5) * 1000, "ms"),
+        Figure(PUBLISH, "one after another: p99", percentile(alone, 0.99) * 1000, "ms", 3),
+        Figure(PUBLISH, "bare aiormq: mean", bare_mean * 1000, "ms", note="the same body, no encoding"),
+        Figure(PUBLISH, f"{IN_FLIGHT} in flight", ours.rate, "/s"),
+        Figure(PUBLISH, f"bare aiormq, {IN_FLIGHT} in flight", bares.rate, "/s"),
+        Figure(
+            PUBLISH,
+            "ours ÷ bare",
+            ours.rate / bares.rate,
+            "×",
+            0.8,
+            at_most=False,
+            note="blocks of each in turn",
+        ),
+        Figure(PUBLISH, "processor time of one", ours.processor_us, "µs", note="of this process"),
+        Figure(PUBLISH, "processor time of a bare one", bares.processor_us, "µs"),
+        Figure(
+            CONSUME, "one process", consumed, "/s", 2500, at_most=False, note="decode, handle, ack; no inbox"
+        ),
+    ]
+
+
+def measured_event() -> Measured:
+    """Return an event of about 1 KB."""
+    return Measured(
+        preference_id="01900000-0000-7000-8000-000000000001",
+        branch_id="bench",
+        title="A measured event",
+        text="x" * 600,
+        tags={f"tag-{number}": 0.5 for number in range(10)},
+        matches=[],
+        created_at=datetime.now(UTC),
+    )
+
+
+@asynccontextmanager
+async def measured_queue(url: str, name: str, nodes: int) -> AsyncIterator[None]:
+    """Make a quorum queue for what is measured, and remove it whatever happens."""
+    connection = await aio_pika.connect(url, timeout=10)
+    async with connection:
+        channel = await connection.channel()
+        arguments: Any = {"x-queue-type": "quorum", "x-quorum-initial-group-size": nodes}
+        queue = await channel.declare_queue(name, durable=True, arguments=arguments, timeout=10)
+        try:
+            await queue.bind(EVENTS_EXCHANGE, Measured.routing_key, timeout=10)
+            yield
+        finally:
+            await queue.delete(if_unused=False, if_empty=False, timeout=30)
+
+
+@asynccontextmanager
+async def _bare(url: str, event: Measured) -> AsyncIterator[Send]:
+    """Publish the same bytes with nothing of ours around them."""
+    outgoing = encode(event, source="/bench")
+    connection = await aiormq.connect(connection_url(url, name="bench/bare"))
+    try:
+        channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
+        properties = Basic.Properties(
+            content_type=CONTENT_TYPE,
+            delivery_mode=PERSISTENT,
+            headers=dict(outgoing.headers),
+            message_id=outgoing.id,
+        )
+
+        async def send() -> None:
+            await channel.basic_publish(
+                outgoing.body,
+                exchange=EVENTS_EXCHANGE,
+                routing_key=Measured.routing_key,
+                properties=properties,
+                mandatory=True,
+                timeout=10,
+            )
+
+        yield send
+    finally:
+        await connection.close()
+
+
+async def _one_after_another(stage: Stage, ours: Send, bare: Send) -> tuple[list[float], list[float]]:
+    number = stage.many(EVENTS, least=50)
+    advance = stage.say("publishing one after another", number)
+    taken: tuple[list[float], list[float]] = ([], [])
+    for send in (ours, bare):
+        for _ in range(50):
+            await send()
+    for _ in range(number):
+        for send, into in zip((ours, bare), taken, strict=True):
+            began = time.perf_counter()
+            await send()
+            into.append(time.perf_counter() - began)
+        advance(1)
+    return taken
+
+
+@dataclass
+class _Pipelined:
+    """Events a second with many in flight, and this process's own part of the work."""
+
+    events: int = 0
+    seconds: float = 0.0
+    processor_s: float = 0.0
+
+    @property
+    def rate(self) -> float:
+        return self.events / self.seconds
+
+    @property
+    def processor_us(self) -> float:
+        return 1e6 * self.processor_s / self.events
+
+
+async def _pipelined(stage: Stage, ours: Send, bare: Send) -> tuple[_Pipelined, _Pipelined]:
+    number = stage.many(EVENTS, least=IN_FLIGHT)
+    advance = stage.say(f"publishing, {IN_FLIGHT} in flight", 2 * BLOCKS)
+    found = (_Pipelined(), _Pipelined())
+    for _ in range(BLOCKS):
+        for send, into in zip((ours, bare), found, strict=True):
+            began, used = time.perf_counter(), time.process_time()
+            await _all(send, number)
+            into.events += number
+            into.seconds += time.perf_counter() - began
+            into.processor_s += time.process_time() - used
+            advance(1)
+    return found
+
+
+async def _all(send: Send, number: int) -> None:
+    left = iter(range(number))
+
+    async def lane() -> None:
+        for _ in left:
+            await send()
+
+    async with asyncio.TaskGroup() as lanes:
+        for _ in range(IN_FLIGHT):
+            lanes.create_task(lane())
+
+
+async def _consume(stage: Stage, url: str, name: str, publisher: Publisher) -> float:
+    """Take what was published back with the services' own consumer. Returns messages a second."""
+    total = 2 * (50 + stage.many(EVENTS, least=50)) + 2 * BLOCKS * stage.many(EVENTS, least=IN_FLIGHT)
+    advance = stage.say("consuming", total)
+    plan = Plan(
+        exchanges=(), queues=(Queue(name, (Measured.routing_key,), "bench", "measuring"),), services=()
+    )
+    broker = make_broker(url, service="bench", graceful_timeout_s=5)
+    consumer = EventConsumer(broker, publisher, service="bench", service_version="0", plan=plan)
+    times: list[float] = []
+    done = asyncio.Event()
+
+    @consumer.on(name, PreferenceCreated, prefetch=200)
+    async def take(_: PreferenceCreated, __: EventMeta) -> None:
+        times.append(time.perf_counter())
+        advance(1)
+        if len(times) >= total:
+            done.set()
+
+    try:
+        await broker.start()
+        async with asyncio.timeout(CONSUME_DEADLINE_S):
+            await done.wait()
+    finally:
+        await broker.stop()
+    return (len(times) - 1) / (times[-1] - times[0])

@@ -1,0 +1,197 @@
+"""What a process that helps to measure does.
+
+``python -m laundry_lab.bench.roles`` reads its order from standard input, and ends when that does: it cannot
+outlive who started it.
+"""
+
+import asyncio
+import json
+import sys
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+import uvloop
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from laundry_events import EventConsumer, EventMeta, Publisher, Relay, first_time, make_broker
+from laundry_events.envelope import OutgoingEvent
+from laundry_events.events import PreferenceCreated
+from laundry_lab.bench import bare_clients, synchronous
+from laundry_service.logging import configure_logging
+
+QUEUE = "preference.created"
+SERVICE = "notification"
+
+
+def event(size: int) -> PreferenceCreated:
+    """Return an event of about ``size`` bytes that says when it was made, in nanoseconds of this machine."""
+    return PreferenceCreated(
+        preference_id="01900000-0000-7000-8000-000000000001",
+        branch_id="bench",
+        title=str(time.monotonic_ns()),
+        text="x" * max(0, size - 550),
+        tags={f"tag-{number}": 0.5 for number in range(10)},
+        matches=[],
+        created_at=datetime.now(UTC),
+    )
+
+
+def say(what: str, **more: Any) -> None:
+    """Tell the measuring process."""
+    sys.stdout.write(json.dumps({"said": what, **more}) + "\n")
+    sys.stdout.flush()
+
+
+class TellingPublisher(Publisher):
+    """Notes when each event was confirmed, or holds on to what it is given."""
+
+    def __init__(self, url: str, *, hold: bool) -> None:
+        super().__init__(url, source="bench")
+        self.confirmed: list[tuple[str, int]] = []
+        self._hold = hold
+
+    async def send_event(self, outgoing: OutgoingEvent) -> None:
+        """Publish and note, or say that it was asked and never answer."""
+        if self._hold:
+            say("claimed")
+            await asyncio.Event().wait()
+        await super().send_event(outgoing)
+        self.confirmed.append((outgoing.id, time.monotonic_ns()))
+
+
+async def relay(order: dict[str, Any], end: asyncio.Event) -> dict[str, Any]:
+    """Relay an outbox as a service does."""
+    publisher = TellingPublisher(order["amqp_url"], hold=order.get("hold", False))
+    await publisher.start()
+    if order.get("connected", True):
+        await publisher.wait_connected()
+    parts = Relay(order["database_url"], publisher)
+    await parts.start()
+    say("ready")
+    await end.wait()
+    await parts.stop(grace_s=1)
+    await publisher.stop()
+    return {"confirmed": publisher.confirmed}
+
+
+async def publish(order: dict[str, Any], end: asyncio.Event) -> dict[str, Any]:
+    """Publish at a steady rate or in bursts; an event that is late delays none that follow."""
+    publisher = Publisher(order["amqp_url"], source="bench")
+    await publisher.wait_connected()
+    say("ready")
+    running: set[asyncio.Task[str]] = set()
+    failed = 0
+
+    def done(task: "asyncio.Task[str]") -> None:
+        nonlocal failed
+        running.discard(task)
+        failed += task.cancelled() or task.exception() is not None
+
+    began = time.monotonic()
+    burst, every_s = order.get("burst", 0), order.get("every_s", 0.0)
+    for number in range(order["number"]):
+        if end.is_set():
+            break
+        if burst:
+            await asyncio.sleep(max(0.0, began + number // burst * every_s - time.monotonic()))
+        if order["rate"]:
+            await asyncio.sleep(max(0.0, began + number / order["rate"] - time.monotonic()))
+        elif len(running) >= 256:
+            await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+        task = asyncio.create_task(publisher.publish(event(order["bytes"])))
+        running.add(task)
+        task.add_done_callback(done)
+    while running:
+        await asyncio.wait(running)
+    say("published", failed=failed, seconds=time.monotonic() - began)
+    await end.wait()
+    await publisher.stop()
+    return {}
+
+
+async def consume(order: dict[str, Any], end: asyncio.Event) -> dict[str, Any]:
+    """Consume as a service does: with an inbox or without, with work of some length, or failing always."""
+    publisher = Publisher(order["amqp_url"], source=SERVICE)
+    await publisher.wait_connected()
+    broker = make_broker(order["amqp_url"], service=SERVICE, graceful_timeout_s=5)
+    consumer = EventConsumer(broker, publisher, service=SERVICE, service_version="0")
+    database_url = order.get("database_url")
+    engine = create_async_engine(database_url, pool_size=5) if database_url else None
+    number, work_s, fail = order.get("number", 0), order.get("work_s", 0.0), order.get("fail", False)
+    seen: list[tuple[str, int, int, int]] = []
+    ended: list[int] = []
+
+    @consumer.on(QUEUE, PreferenceCreated, prefetch=order["prefetch"])
+    async def take(found: PreferenceCreated, meta: EventMeta) -> None:
+        seen.append((meta.id, meta.attempt, int(found.title), time.monotonic_ns()))
+        if fail:
+            raise RuntimeError("asked to fail")
+        if engine is not None:
+            async with engine.begin() as connection:
+                await first_time(connection, "bench", meta.id)
+        if work_s:
+            await asyncio.sleep(work_s)
+        ended.append(time.monotonic_ns())
+        if len(ended) == number:
+            say("all")
+
+    await broker.start()
+    say("ready")
+    await end.wait()
+    await broker.stop()
+    await publisher.stop()
+    if engine is not None:
+        await engine.dispose()
+    return {"seen": seen, "ended": ended}
+
+
+async def upload(order: dict[str, Any], end: asyncio.Event) -> dict[str, Any]:
+    """Take uploads and read them before the answer."""
+    await synchronous.serve(order, end, lambda: say("ready"))
+    return {}
+
+
+async def bare_read(order: dict[str, Any], end: asyncio.Event) -> dict[str, Any]:
+    """Read photos that a queue names, through bare clients."""
+    return await bare_clients.read(order, end, say)
+
+
+async def bare_take(order: dict[str, Any], end: asyncio.Event) -> dict[str, Any]:
+    """Store readings, through bare clients."""
+    return await bare_clients.take(order, end, say)
+
+
+ROLES = {
+    "relay": relay,
+    "publish": publish,
+    "consume": consume,
+    "synchronous": upload,
+    "bare-read": bare_read,
+    "bare-take": bare_take,
+}
+
+
+async def main() -> None:
+    """Take the order, do the part, say what was seen."""
+    reader = asyncio.StreamReader()
+    await asyncio.get_running_loop().connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(reader), sys.stdin
+    )
+    order = json.loads(await reader.readline())
+    configure_logging("bench", order.get("log_level", "CRITICAL"))
+    end = asyncio.Event()
+
+    async def wait_end() -> None:
+        await reader.read()
+        end.set()
+
+    waiting = asyncio.create_task(wait_end())
+    found = await ROLES[order["role"]](order, end)
+    say("seen", **found)
+    await waiting
+
+
+if __name__ == "__main__":
+    # The loop that the services run on.
+    uvloop.run(main())

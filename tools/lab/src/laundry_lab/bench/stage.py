@@ -1,0 +1,126 @@
+"""What every measurement works with: the stack, people with tokens, a progress bar."""
+
+import asyncio
+import os
+import secrets
+import signal
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+import psutil
+
+from laundry.management import queue_totals
+from laundry.paths import StackPaths
+from laundry_events.broker_plan import Target
+from laundry_lab.bench.figures import Figure
+from laundry_servers.identity import LocalIdentity
+
+Advance = Callable[[float], None]
+Say = Callable[[str, float], Advance]
+
+
+@dataclass
+class Stage:
+    """The running stack as the measurements see it.
+
+    Attributes:
+        say: begins a progress bar with a title and a total; returns how to move it on.
+        scale: how much of each measurement is done; 1 is the whole.
+    """
+
+    paths: StackPaths
+    document: dict[str, Any]
+    identity: LocalIdentity
+    say: Say
+    broker: Target
+    scale: float = 1.0
+    run: str = field(default_factory=lambda: secrets.token_hex(4))
+
+    def headers(self, role: str, *branches: str, subject: str | None = None) -> dict[str, str]:
+        """Return the headers of a person of this run."""
+        subject = subject or f"bench-{role}-{self.run}"
+        token = self.identity.mint(role=role, branches=branches, subject=subject, seconds=3600)
+        return {"Authorization": f"Bearer {token}"}
+
+    def branch(self, name: str) -> str:
+        """Name a branch of this run, so that its tasks are told from all others."""
+        return f"bench-{name}-{self.run}"
+
+    def many(self, number: int, *, least: int = 1) -> int:
+        """Scale a number of repetitions."""
+        return max(least, round(number * self.scale))
+
+    @asynccontextmanager
+    async def client(self, service: str) -> AsyncIterator[httpx.AsyncClient]:
+        """Open a client of a service."""
+        async with client_of(self.document[f"{service}_url"]) as client:
+            yield client
+
+    def processor_s(self, *names: str) -> float:
+        """Return the processor time that processes whose names begin so have used, with their children."""
+        used = 0.0
+        for name, pid in self.document["pids"].items():
+            if name.startswith(names):
+                with suppress(psutil.Error):
+                    root = psutil.Process(pid)
+                    for process in [root, *root.children(recursive=True)]:
+                        times = process.cpu_times()
+                        used += times.user + times.system
+        return used
+
+    def memory_mb(self, name: str) -> float:
+        """Return a process's share of memory (PSS), MB; 0 if it is gone."""
+        with suppress(psutil.Error):
+            return float(psutil.Process(self.document["pids"][name]).memory_full_info().pss) / 1e6
+        return 0.0
+
+    async def waiting(self, queue: str) -> int:
+        """Return how many messages a queue holds, ready or being worked on."""
+        totals = await asyncio.to_thread(queue_totals, self.broker)
+        return int(totals[queue]["messages"])
+
+    async def until_empty(self, queue: str, *, within_s: float) -> bool:
+        """Wait until a queue is empty; false if it is not in time."""
+        deadline = time.monotonic() + within_s
+        while await self.waiting(queue):
+            if time.monotonic() > deadline:
+                return False
+            await asyncio.sleep(0.25)
+        return True
+
+
+Measure = Callable[[Stage], Awaitable[list[Figure]]]
+
+
+class NotMeasured(Exception):
+    """A measurement could not be made; the others go on."""
+
+
+@asynccontextmanager
+async def client_of(url: str, *, connections: int = 64) -> AsyncIterator[httpx.AsyncClient]:
+    """Open a client that keeps its connections."""
+    limits = httpx.Limits(max_connections=connections, max_keepalive_connections=connections)
+    async with httpx.AsyncClient(base_url=url, timeout=30, limits=limits) as client:
+        yield client
+
+
+@asynccontextmanager
+async def held_still(pids: Iterable[int]) -> AsyncIterator[None]:
+    """Hold processes still, and let them go whatever happens."""
+    held = list(pids)
+    try:
+        _signal(held, signal.SIGSTOP)
+        yield
+    finally:
+        _signal(held, signal.SIGCONT)
+
+
+def _signal(pids: Iterable[int], number: signal.Signals) -> None:
+    for pid in pids:
+        # One that ended is being started again, with another id.
+        with suppress(ProcessLookupError):
+            os.kill(pid, number)

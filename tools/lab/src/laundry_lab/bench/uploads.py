@@ -1,0 +1,169 @@
+"""``POST /tasks`` at a steady rate, beside what it cannot beat: one S3 PUT and one commit."""
+
+import asyncio
+import time
+import uuid
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import asyncpg
+import boto3
+import httpx
+from botocore.config import Config
+
+from laundry_events.relay import plain_dsn
+from laundry_lab.bench.figures import Figure, percentile
+from laundry_lab.bench.pictures import BYTES, Pictures, multipart
+from laundry_lab.bench.stage import NotMeasured, Stage
+
+RATE = 60
+SECONDS = 20
+THREADS = 16
+GRACE_S = 30.0
+TABLE = "bench_floor"
+GROUP = f"POST /tasks, {BYTES // 1000} KB, {RATE}/s"
+
+Once = Callable[[], Awaitable[None]]
+
+
+async def measure(stage: Stage) -> list[Figure]:
+    """Measure uploads and their floor in turns of a second, in one run and from one process."""
+    seconds = stage.many(SECONDS, least=2)
+    pictures = await asyncio.to_thread(Pictures)
+    advance = stage.say("uploads and their floor", 2 * seconds)
+    uploads: list[float] = []
+    floor: list[float] = []
+    async with stage.client("helper") as client, _Floor(stage, pictures) as bare:
+        upload = _uploader(stage, client, pictures)
+        for warm_up in (upload, bare.once):
+            await asyncio.gather(*(warm_up() for _ in range(8)))
+        errors: list[str] = []
+        used, own = stage.processor_s("helper"), time.process_time()
+        running: set[asyncio.Task[None]] = set()
+        for second in range(2 * seconds):
+            once, into = (upload, uploads) if second % 2 == 0 else (bare.once, floor)
+            await _second(once, into, errors, running)
+            advance(1)
+        _, late = await asyncio.wait(running, timeout=GRACE_S) if running else (set(), set())
+        for task in late:
+            task.cancel()
+        used, own = stage.processor_s("helper") - used, time.process_time() - own
+    lost = len(late) + len(errors)
+    note = f"{len(uploads)} uploads, {lost} failed" + (f", first: {errors[0]}" if errors else "")
+    if not uploads or not floor:
+        raise NotMeasured(f"uploads: {note}")
+    ratio = percentile(uploads, 0.5) / percentile(floor, 0.5)
+    return [
+        Figure(GROUP, "p50", percentile(uploads, 0.5) * 1000, "ms", note=note),
+        Figure(GROUP, "p95", percentile(uploads, 0.95) * 1000, "ms", 100),
+        Figure(GROUP, "p99", percentile(uploads, 0.99) * 1000, "ms"),
+        Figure(
+            GROUP, "floor p50", percentile(floor, 0.5) * 1000, "ms", note="one S3 PUT + one INSERT, commit"
+        ),
+        Figure(GROUP, "floor p95", percentile(floor, 0.95) * 1000, "ms"),
+        Figure(GROUP, "p50 ÷ floor p50", ratio, "×", 1.5, note="seconds of each in turn"),
+        Figure(GROUP, "failed", lost, "", 0),
+        Figure(GROUP, "helper's processor time of one", 1000 * used / len(uploads), "ms"),
+        Figure(
+            GROUP,
+            "this client's of one or its floor",
+            1000 * own / (len(uploads) + len(floor)),
+            "ms",
+            note="the same cores serve both",
+        ),
+    ]
+
+
+async def _second(once: Once, into: list[float], errors: list[str], running: set[asyncio.Task[None]]) -> None:
+    """Begin ``RATE`` calls evenly over a second. A call that is slow delays none that follow, and a call
+    that begins late counts from when it was due.
+    """
+    began = time.perf_counter()
+    for number in range(RATE):
+        due = began + number / RATE
+        await asyncio.sleep(max(0.0, due - time.perf_counter()))
+        task = asyncio.create_task(_timed(once, due, into, errors))
+        running.add(task)
+        task.add_done_callback(running.discard)
+    await asyncio.sleep(max(0.0, began + 1 - time.perf_counter()))
+
+
+async def _timed(once: Once, due: float, into: list[float], errors: list[str]) -> None:
+    try:
+        await once()
+    except Exception as error:  # whatever it is, it is one that failed
+        errors.append(f"{type(error).__name__}: {error}"[:200])
+    else:
+        into.append(time.perf_counter() - due)
+
+
+def _uploader(stage: Stage, client: httpx.AsyncClient, pictures: Pictures) -> Once:
+    branch = stage.branch("upload")
+    headers = stage.headers("helper", branch)
+
+    async def once() -> None:
+        body, content_type = multipart(pictures.photo(), branch)
+        answer = await client.post("/tasks", content=body, headers={**headers, "Content-Type": content_type})
+        if answer.status_code != 201:
+            raise NotMeasured(f"{answer.status_code} {answer.text[:150]}")
+
+    return once
+
+
+class _Floor:
+    """One S3 PUT, then one INSERT in a transaction, as lean as a client of Python can."""
+
+    def __init__(self, stage: Stage, pictures: Pictures) -> None:
+        self._stage = stage
+        self._pictures = pictures
+        store = stage.document["s3"]
+        self._bucket = store["bucket"]
+        self._s3: Any = boto3.client(
+            "s3",
+            endpoint_url=store["endpoint_url"],
+            aws_access_key_id=store["access_key"],
+            aws_secret_access_key=store["secret_key"],
+            region_name="us-east-1",
+            config=Config(
+                max_pool_connections=THREADS,
+                connect_timeout=5,
+                read_timeout=20,
+                s3={"addressing_style": "path"},
+                request_checksum_calculation="when_required",
+                response_checksum_validation="when_required",
+            ),
+        )
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="floor")
+        self._keys: list[str] = []
+        self._pool: Any = None
+
+    async def __aenter__(self) -> "_Floor":
+        url = plain_dsn(self._stage.document["postgres_urls"]["helper"])
+        self._pool = await asyncpg.create_pool(url, min_size=8, max_size=8, command_timeout=20)
+        await self._pool.execute(f"DROP TABLE IF EXISTS {TABLE}")
+        await self._pool.execute(
+            f"CREATE TABLE {TABLE} (id uuid PRIMARY KEY, key text NOT NULL, at timestamptz DEFAULT now())"
+        )
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._pool.execute(f"DROP TABLE IF EXISTS {TABLE}")
+        await self._pool.close()
+        await asyncio.to_thread(self._delete)
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    async def once(self) -> None:
+        """Store one photo and one row."""
+        photo, key = self._pictures.photo(), f"bench/{self._stage.run}/{uuid.uuid4()}.jpg"
+        self._keys.append(key)
+        await asyncio.get_running_loop().run_in_executor(self._threads, self._put, key, photo)
+        async with self._pool.acquire() as connection:
+            await connection.execute(f"INSERT INTO {TABLE} (id, key) VALUES ($1, $2)", uuid.uuid4(), key)  # noqa: S608
+
+    def _put(self, key: str, photo: bytes) -> None:
+        self._s3.put_object(Bucket=self._bucket, Key=key, Body=photo, ContentType="image/jpeg")
+
+    def _delete(self) -> None:
+        for key in self._keys:
+            self._s3.delete_object(Bucket=self._bucket, Key=key)

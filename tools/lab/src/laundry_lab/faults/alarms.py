@@ -1,0 +1,52 @@
+"""Resource alarms: the broker takes nothing more until it has room again."""
+
+import asyncio
+
+from laundry_lab.faults.world import Fault, Observation, World
+
+ALARM_S = 8.0
+
+
+async def _alarm(world: World, raise_it: tuple[str, ...], end_it: tuple[str, ...]) -> list[Observation]:
+    # On one node; the alarm blocks publishers on every node.
+    broker = world.brokers[0]
+    try:
+        await world.rabbitmqctl(broker, *raise_it)
+        blocked = await world.eventually(lambda: _blocked(world), 10)
+        accepts = await world.accepts(ALARM_S)
+        seen = await world.metric("helper", "laundry_publisher_blocked{") + await world.metric(
+            "helper", "laundry_publisher_blocked "
+        )
+        await asyncio.sleep(1)
+    finally:
+        await world.rabbitmqctl(broker, *end_it)
+    took = await world.progress(30)
+    return [
+        Observation("publishers were blocked", blocked),
+        Observation("the helper's metrics said so", seen > 0),
+        Observation("uploads got their 201 meanwhile", accepts),
+        Observation(f"reading resumed {took or 0:.1f} s after", took is not None),
+    ]
+
+
+async def _blocked(world: World) -> bool:
+    nodes = await world.management("/api/nodes")
+    return any(node.get("mem_alarm") or node.get("disk_free_alarm") for node in nodes)
+
+
+async def memory(world: World) -> list[Observation]:
+    """Set the memory limit below what the broker uses."""
+    return await _alarm(
+        world, ("set_vm_memory_high_watermark", "absolute", "10MB"), ("set_vm_memory_high_watermark", "0.6")
+    )
+
+
+async def disk(world: World) -> list[Observation]:
+    """Demand more free disk than there is."""
+    return await _alarm(world, ("set_disk_free_limit", "100000000000000"), ("set_disk_free_limit", "200MB"))
+
+
+FAULTS = (
+    Fault("memory-alarm", "alarms", "uploads get 201; blocked is visible", memory),
+    Fault("disk-alarm", "alarms", "uploads get 201; blocked is visible", disk),
+)

@@ -1,0 +1,68 @@
+"""Broker nodes that die, one or all of them."""
+
+import asyncio
+import signal
+from functools import partial
+
+from laundry_lab.faults.world import Fault, Observation, World
+
+RESUME_S = 30.0
+ALL_BACK_S = 60.0
+"""For a broker that has to start first."""
+
+
+async def leader(world: World) -> list[Observation]:
+    """Kill the node that leads task.submitted."""
+    name = await world.leader("task.submitted")
+    world.kill(name)
+    # The only node has no follower: it has to start again.
+    took = await world.progress(RESUME_S if len(world.brokers) > 1 else ALL_BACK_S)
+    return [Observation(f"reading resumed {took or 0:.1f} s after {name} died", took is not None)]
+
+
+async def rolling(world: World) -> list[Observation]:
+    """Restart the nodes one after another, as an upgrade does."""
+    observed = []
+    for name in world.brokers:
+        before = world.pid(name)
+        world.send(signal.SIGTERM, name)
+        gone = await world.eventually(partial(_other, world, name, before), 30)
+        await world.healthy()
+        observed.append(Observation(f"{name} restarted", gone))
+    return observed
+
+
+async def _other(world: World, name: str, before: int) -> bool:
+    return world.pids.get(name, before) != before
+
+
+async def majority(world: World) -> list[Observation]:
+    """Take two of three nodes away for 15 seconds: no queue has a majority."""
+    holding = asyncio.create_task(world.hold_down(world.brokers[:2], 15))
+    await asyncio.sleep(3)
+    accepts = await world.accepts(10)
+    await holding
+    took = await world.progress(ALL_BACK_S)
+    return [
+        Observation("uploads got their 201 without a broker", accepts),
+        Observation(f"reading resumed {took or 0:.1f} s after they came back", took is not None),
+    ]
+
+
+async def every(world: World) -> list[Observation]:
+    """Kill every node at once."""
+    world.kill(*world.brokers)
+    accepts = await world.accepts(15)
+    took = await world.progress(ALL_BACK_S)
+    return [
+        Observation("uploads got their 201 meanwhile", accepts),
+        Observation(f"reading resumed {took or 0:.1f} s after", took is not None),
+    ]
+
+
+FAULTS = (
+    Fault("leader-kill", "brokers", "a follower leads within seconds", leader),
+    Fault("rolling-brokers", "brokers", "nobody notices", rolling, minimum_nodes=3, soak=False),
+    Fault("majority-gone", "brokers", "uploads get 201; all goes on after", majority, minimum_nodes=3),
+    Fault("all-brokers-kill", "brokers", "uploads get 201; all goes on after", every),
+)

@@ -1,0 +1,172 @@
+"""Compares the ledger with the system's own stores after every fault, whatever it was."""
+
+import asyncio
+import time
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+import asyncpg
+import httpx
+
+from laundry.management import queue_totals
+from laundry_events.topology import PLAN
+from laundry_lab.bench.stage import Stage
+from laundry_lab.faults.attempts import Attempts
+from laundry_lab.faults.effects import look_at, rows
+from laundry_lab.faults.findings import Findings
+from laundry_lab.faults.letters import dead_letters
+from laundry_lab.faults.load import Load
+
+SETTLE_S = 90.0
+QUIET_S = 0.5
+SEEN_S = 20.0
+"""Within it what was promised is done, once no queue is said to hold anything."""
+
+PHOTO_QUEUES = ("task.submitted", "task.read")
+PHOTOS = "SELECT count(*) AS waiting FROM outbox WHERE routing_key = 'task.submitted'"
+OUTBOX = "SELECT to_regclass('outbox') IS NOT NULL AS there"
+WAITING = "SELECT count(*) AS waiting FROM outbox"
+AWAY = (httpx.HTTPError, OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
+
+
+@dataclass
+class Court:
+    """Judges after each fault, and tells each breach once: with the fault that made it."""
+
+    stage: Stage
+    load: Load
+    attempts: Attempts
+    _older: set[str] = field(default_factory=set)
+    _told: set[str] = field(default_factory=set)
+
+    async def open(self) -> None:
+        """Look at the dead letters of before: they are nobody's doing in this run."""
+        self._older = {letter.fingerprint for letter in await dead_letters(self.stage)}
+
+    async def look(self, *, kills: bool = False) -> Findings:
+        """Compare, once everything is quiet.
+
+        Args:
+            kills: whether messages that the fault published itself may have died.
+        """
+        stage, ledger = self.stage, self.load.ledger
+        began = time.monotonic()
+        found = Findings(settled_s=await settle(stage), waited_s=SETTLE_S, load=list(self.load.broken))
+        promised, quiet_at = ledger.accepted_ids, time.monotonic()
+        while True:
+            effects = await look_at(stage, self.load)
+            letters = [one for one in await dead_letters(stage) if one.fingerprint not in self._older]
+            done = {name for name in promised if effects.tasks.get(name, "submitted") != "submitted"}
+            dead = {letter.task_id for letter in letters if letter.task_id in promised} - done
+            nowhere = promised - done - dead
+            missed = {f"lost {name}" for name in nowhere} | {f"silent {name}" for name in effects.silent}
+            done_waiting = found.settled_s is None or time.monotonic() - quiet_at > SEEN_S
+            if done_waiting or not missed - self._told:
+                break
+            # A broker whose queues have other leaders now counts what waits as nothing for a few seconds.
+            await asyncio.sleep(0.5)
+            found.settled_s = time.monotonic() - began
+        found.accepted, found.done, found.dead = len(promised), len(done), len(dead)
+        found.pending = await photos_waiting(stage)
+        found.promises = {
+            "photos": len(promised),
+            "faults": len(ledger.alarms),
+            "confirmations": len(ledger.confirmed),
+            "preferences": len(ledger.stated),
+        }
+        # A photo whose sender never got an answer may be a task; one that was never sent may not.
+        found.strange = max(0, len(effects.tasks.keys() - promised) - len(ledger.unanswered))
+        # Which of them the waiting messages are about is not asked: none may wait.
+        if len(nowhere) > found.pending:
+            found.lost = self._new("lost", nowhere)
+        found.killed = self._new(
+            "killed",
+            (
+                f"{letter.message_id} in {letter.queue} ({letter.reason})"
+                for letter in letters
+                if not (kills and letter.own)
+            ),
+        )
+        found.doubled = self._new("doubled", effects.doubled)
+        found.silent = self._new("silent", effects.silent)
+        found.repeated = self._new("repeated", effects.repeated)
+        found.most_attempts = max((letter.attempts for letter in letters), default=0)
+        found.most_attempts = max(found.most_attempts, await asyncio.to_thread(self.attempts.most))
+        found.unserved = await unserved(stage)
+        # What died as it should is not the next fault's doing.
+        self._older |= {letter.fingerprint for letter in letters if letter.own}
+        return found
+
+    def _new(self, kind: str, names: Iterable[str]) -> list[str]:
+        fresh = sorted({name for name in names if f"{kind} {name}" not in self._told})
+        self._told |= {f"{kind} {name}" for name in fresh}
+        return fresh
+
+
+async def settle(stage: Stage) -> float | None:
+    """Wait until no queue but the dead letters and no outbox holds anything; None if it never was so."""
+    began = time.monotonic()
+    quiet_since: float | None = None
+    while time.monotonic() - began < SETTLE_S:
+        quiet = False
+        with suppress(*AWAY):
+            quiet = not await _waiting(stage) and not await _outboxes(stage)
+        if not quiet:
+            quiet_since = None
+        elif quiet_since is None:
+            quiet_since = time.monotonic()
+        elif time.monotonic() - quiet_since >= QUIET_S:
+            return quiet_since - began
+        await asyncio.sleep(0.25)
+    return None
+
+
+async def photos_waiting(stage: Stage) -> int:
+    """Count what is under way between a photo and its reading: in queues, retry queues and the outbox."""
+    waiting = await _waiting(stage)
+    queues = [PLAN.queue(name) for name in PHOTO_QUEUES]
+    names = [name for queue in queues for name in (queue.name, *(retry for retry, _ in queue.retries))]
+    in_outbox = int((await rows(stage, "helper", PHOTOS))[0]["waiting"])
+    return in_outbox + sum(waiting.get(name, 0) for name in names)
+
+
+async def unserved(stage: Stage) -> list[str]:
+    """Name queues where messages wait, and main queues without a reader."""
+    broker = stage.broker
+    unread: list[str] = []
+    waiting: dict[str, int] = {}
+    async with httpx.AsyncClient(
+        base_url=broker.management_url, auth=(broker.username, broker.password), timeout=10
+    ) as client:
+        for _ in range(20):
+            unread = []
+            for queue in PLAN.queues:
+                if queue.kind == "stream":
+                    continue
+                answer = await client.get(f"/api/queues/laundry/{queue.name}")
+                answer.raise_for_status()
+                if not answer.json().get("consumer_details"):
+                    unread.append(queue.name)
+            waiting = await _waiting(stage)
+            if not unread and not waiting:
+                return []
+            # The list of consumers is a statistic, seconds old.
+            await asyncio.sleep(0.5)
+    return sorted({*unread, *waiting})
+
+
+async def _waiting(stage: Stage) -> dict[str, int]:
+    totals = await asyncio.to_thread(queue_totals, stage.broker)
+    living = [queue for queue in PLAN.queues if queue.kind != "stream"]
+    names = [name for queue in living for name in (queue.name, *(retry for retry, _ in queue.retries))]
+    return {name: totals[name]["messages"] for name in names if totals[name]["messages"]}
+
+
+async def _outboxes(stage: Stage) -> int:
+    total = 0
+    for service in stage.document["postgres_urls"]:
+        async with asyncio.timeout(5):
+            if (await rows(stage, service, OUTBOX))[0]["there"]:
+                total += int((await rows(stage, service, WAITING))[0]["waiting"])
+    return total

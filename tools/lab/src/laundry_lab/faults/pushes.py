@@ -1,0 +1,77 @@
+"""A push service that refuses, is away, hangs, or has forgotten a phone."""
+
+import asyncio
+import time
+from typing import Any
+
+from laundry_lab.faults.effects import shown
+from laundry_lab.faults.equipment import break_washer
+from laundry_lab.faults.world import Fault, Observation, World
+
+PUSH_S = 15.0
+
+
+async def _misbehave(world: World, control: dict[str, Any], seconds: float) -> list[Observation]:
+    """Let FCM misbehave for a while; the alerts of that time must still be shown within 15 s."""
+    async with world.stage.client("fcm") as fcm:
+        world.load.ledger.said(f"FCM: {control}")
+        (await fcm.put("/control", json=control)).raise_for_status()
+        try:
+            async with world.stage.client("monitoring") as client:
+                alarm = await break_washer(world.load, client)
+            await asyncio.sleep(seconds)
+        finally:
+            (await fcm.put("/control", json={})).raise_for_status()
+
+    async def there() -> bool:
+        return alarm.equipment_id in await shown(world.stage, world.load.phone)
+
+    in_time = await world.eventually(there, PUSH_S - (time.monotonic() - (alarm.taken_at or 0)) + 1)
+    late = time.monotonic() - (alarm.taken_at or 0)
+    return [Observation(f"the alert came {late:.1f} s after its fault", in_time)]
+
+
+async def too_many(world: World) -> list[Observation]:
+    """429 with Retry-After."""
+    return await _misbehave(world, {"status": 429, "retry_after_seconds": 2}, 4)
+
+
+async def unavailable(world: World) -> list[Observation]:
+    """503."""
+    return await _misbehave(world, {"status": 503}, 4)
+
+
+async def hanging(world: World) -> list[Observation]:
+    """No answer for longer than anybody waits."""
+    return await _misbehave(world, {"delay_seconds": 30}, 4)
+
+
+async def unregistered(world: World) -> list[Observation]:
+    """A phone that is gone: its device is removed, the owner's other phone still gets the alert."""
+    gone = f"dead-{world.load.phone}-{time.monotonic_ns()}"
+    headers = world.stage.headers("owner", world.load.branch)
+    async with world.stage.client("notification") as client:
+        asked = {"token": gone, "platform": "android"}
+        (await client.post("/devices", json=asked, headers=headers)).raise_for_status()
+    async with world.stage.client("monitoring") as client:
+        alarm = await break_washer(world.load, client)
+
+    async def there() -> bool:
+        return alarm.equipment_id in await shown(world.stage, world.load.phone)
+
+    async def removed() -> bool:
+        query = "SELECT count(*) FROM devices WHERE token = $1"
+        return int(await world.database("notification", query, gone)) == 0
+
+    return [
+        Observation("the other phone got the alert", await world.eventually(there, PUSH_S)),
+        Observation("the device was removed", await world.eventually(removed, PUSH_S)),
+    ]
+
+
+FAULTS = (
+    Fault("fcm-429", "push", "tried again after Retry-After, within 15 s", too_many),
+    Fault("fcm-503", "push", "tried again, within 15 s", unavailable),
+    Fault("fcm-hangs", "push", "given up and tried again, within 15 s", hanging),
+    Fault("fcm-unregistered", "push", "the device is removed", unregistered),
+)

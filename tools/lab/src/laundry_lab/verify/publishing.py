@@ -1,0 +1,47 @@
+"""One thousand events published one after another, each confirmed by a majority of the nodes."""
+
+import time
+
+from laundry_events import Publisher
+from laundry_lab.bench.figures import percentile
+from laundry_lab.bench.publishing import measured_event, measured_queue
+from laundry_lab.bench.stage import Stage
+from laundry_lab.verify.outcomes import Outcome, Verification
+
+EVENTS = 1000
+WARM_UP = 50
+CLAUSE = "Publish 1,000 events"
+
+
+async def check(stage: Stage, found: Verification) -> None:
+    """Publish through ``laundry_events`` onto a quorum queue of all nodes."""
+    urls = stage.document["amqp_urls"]
+    number = stage.many(EVENTS, least=100)
+    advance = stage.say("publishing", number)
+    publisher = Publisher(urls[0], source="verify")
+    event, taken = measured_event(), []
+    async with measured_queue(urls[0], f"verify.{stage.run}", len(urls)):
+        try:
+            await publisher.wait_connected(10)
+            for _ in range(WARM_UP):
+                await publisher.publish(event)
+            for _ in range(number):
+                began = time.perf_counter()
+                await publisher.publish(event)
+                taken.append(time.perf_counter() - began)
+                advance(1)
+        finally:
+            await publisher.stop()
+    found.series.publish_s = taken
+    found.outcomes += [
+        Outcome(
+            CLAUSE,
+            "mean",
+            1000 * sum(taken) / len(taken),
+            "ms",
+            10,
+            5,
+            note=f"{len(taken)} events of 1 KB, confirmed, quorum of {len(urls)} nodes",
+        ),
+        Outcome(CLAUSE, "p99", 1000 * percentile(taken, 0.99), "ms", 100, 10),
+    ]
