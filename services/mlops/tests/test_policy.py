@@ -91,13 +91,13 @@ async def test_enough_corrections_queue_one_run_and_an_operator_sees_why(
     rules = Rules(after_corrections=3, every_hours=0, on_drift=True, pause_hours=1)
     policy = Policy(database, rules)
     for number, label in enumerate(("pants", "shoes", "t-shirt", "shoes")):
-        assert await policy.look() is None
+        assert await policy.check() is None
         async with database.transaction() as session:
             event = confirmed(photo_of(label, size=(48, 36), seed=number), label)
             await repository.store_example(session, event, event_id=new_id())
-    assert await policy.look() == "policy:corrections"
+    assert await policy.check() == "policy:corrections"
     # Asked for once: what was there then does not count again.
-    assert await policy.look() is None
+    assert await policy.check() is None
     async with service(retrain_after_corrections=0) as client:
         operator = identity.bearer("operator")
         page = (await client.get("/examples?limit=3", headers=operator)).json()
@@ -128,11 +128,11 @@ async def test_the_gauges_that_alerts_watch_show_the_drift_of_stored_examples(
     policy = Policy(database, rules)
     async with service(retrain_after_corrections=0, retrain_on_drift=False) as client:
         await store(2 * RECENT)
-        await policy.look()
+        await policy.check()
         assert await _gauges(client) == {"classes": 0, "confidence": 0, "corrected": 0}
         await store(RECENT // 2)
         await store(RECENT // 2, read_labels=[ReadLabel(label="shoes", confidence=0.4)], corrected=True)
-        await policy.look()
+        await policy.check()
         shown = await _gauges(client)
     # What was always one class and one confidence is now half another, which nothing was before.
     moved = pytest.approx((0.5 - 1) * log(0.5) + (0.5 - LEAST_SHARE) * log(0.5 / LEAST_SHARE))

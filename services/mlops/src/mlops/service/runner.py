@@ -14,6 +14,7 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
 from laundry_events.relay import plain_dsn
+from laundry_service.background.task import BackgroundTask
 from laundry_service.database import Database
 from mlops import repository
 from mlops.launching.launcher import Job, JobOutcome, Launcher, LaunchError
@@ -28,63 +29,46 @@ GAVE_UP = f"The run was begun {MOST_ATTEMPTS} times and lost each time; the log 
 log = structlog.get_logger(__name__)
 
 
-class Runner:
-    """Waits for queued runs and runs them."""
+class Runner(BackgroundTask):
+    """Waits for queued runs and runs them, while it leads.
+
+    ``stop`` leaves the run in hand to whoever leads next: it is started again unless its job outlives this.
+    """
 
     def __init__(
         self, database: Database, database_url: str, launcher: Launcher, *, timeout_s: float
     ) -> None:
         """Take the database, who starts jobs, and how long a run may take."""
+        super().__init__(
+            "training-runner",
+            self._connect_and_lead,
+            every_s=POLL_S,
+            expected=(OSError, asyncpg.PostgresError, asyncpg.InterfaceError, SQLAlchemyError),
+            waiting="the training runner lost its database",
+            failed="the training runner failed",
+        )
         self._database = database
         self._dsn = plain_dsn(database_url)
         self._launcher = launcher
         self._timeout_s = timeout_s
-        self._wake = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
+        self._changed = asyncio.Event()
 
-    async def start(self) -> None:
-        """Begin to wait for runs in the background."""
-        self._task = asyncio.create_task(self._run(), name="training-runner")
-
-    async def stop(self) -> None:
-        """Stop; the run in hand is left to whoever leads next, started again unless its job outlives this."""
-        if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
-            self._task = None
-
-    async def _run(self) -> None:
-        while True:
-            connection: asyncpg.Connection[Any] | None = None
-            try:
-                connection = await asyncpg.connect(self._dsn, timeout=5, command_timeout=30)
-                await connection.add_listener(RUNS_CHANNEL, lambda *_: self._wake.set())
-                await self._lead(connection)
-            except (
-                OSError,
-                TimeoutError,
-                asyncpg.PostgresError,
-                asyncpg.InterfaceError,
-                SQLAlchemyError,
-            ) as error:
-                log.warning(
-                    "the training runner lost its database", error=f"{type(error).__name__}: {error}"[:300]
-                )
-            except Exception:
-                log.exception("the training runner failed")
-            finally:
-                if connection is not None and not connection.is_closed():
-                    with contextlib.suppress(Exception):
-                        await connection.close(timeout=2)
-            await asyncio.sleep(POLL_S)
+    async def _connect_and_lead(self) -> None:
+        connection = await asyncpg.connect(self._dsn, timeout=5, command_timeout=30)
+        try:
+            await connection.add_listener(RUNS_CHANNEL, lambda *_: self._changed.set())
+            await self._lead(connection)
+        finally:
+            if not connection.is_closed():
+                with contextlib.suppress(Exception):
+                    await connection.close(timeout=2)
 
     async def _lead(self, connection: "asyncpg.Connection[Any]") -> None:
         # Waits here for as long as another replica leads.
         await connection.execute(f"SELECT pg_advisory_lock({RUNNER_LOCK})", timeout=LEAD_WAIT_S)
         await self._take_up_abandoned()
         while True:
-            self._wake.clear()
+            self._changed.clear()
             # Also tells when the connection, and with it the lock, is gone.
             await connection.execute("SELECT 1")
             async with self._database.session() as session:
@@ -94,7 +78,7 @@ class Runner:
                 continue
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(POLL_S):
-                    await self._wake.wait()
+                    await self._changed.wait()
 
     async def _take_up_abandoned(self) -> None:
         async with self._database.session() as session:
@@ -164,8 +148,8 @@ class Runner:
                 if asyncio.get_running_loop().time() > deadline:
                     await job.end()
                     return JobOutcome(error=f"The run took longer than {self._timeout_s:g} s and was ended.")
-                if self._wake.is_set():
-                    self._wake.clear()
+                if self._changed.is_set():
+                    self._changed.clear()
                     async with self._database.session() as session:
                         run = await repository.get_run(session, run_id)
                     if run is not None and run.status == "cancelled":
