@@ -20,6 +20,7 @@ from mlops.full.requirements import ClusterRequirements
 from mlops.launching.cluster import Cluster, Unreachable
 from mlops.launching.kubernetes import RUN_LABEL, KubernetesJobs, fill, name_of
 from mlops.launching.launcher import JobOutcome, LaunchError
+from mlops.launching.objects import JobState
 from mlops.launching.outcome import why
 from mlops.service.runner import Runner
 
@@ -140,7 +141,7 @@ async def test_why_a_job_failed_is_told_apart(
 
 def test_without_a_right_to_pods_the_job_itself_tells() -> None:
     conditions = [{"type": "Failed", "status": "True", "message": "backoff limit reached"}]
-    ended = why({"status": {"conditions": conditions}}, None)
+    ended = why(JobState.model_validate({"status": {"conditions": conditions}}), None)
     assert "backoff limit reached" in str(ended.error)
     assert "pods: list" in str(ended.error)
 

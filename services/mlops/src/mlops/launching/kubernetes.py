@@ -13,6 +13,7 @@ import structlog
 from mlops.jobs.entry import ALONE
 from mlops.launching.cluster import Cluster, Exists, Missing, Object, Refused, Unreachable
 from mlops.launching.launcher import Job, JobOutcome, LaunchError
+from mlops.launching.objects import JobState, PodState
 from mlops.launching.outcome import end_of, too_late, why
 
 RETRY_FOR_S = 60.0
@@ -116,7 +117,7 @@ class KubernetesJob:
                 pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
             await asyncio.sleep(pause_s)
 
-    async def _ended(self, job: Object) -> JobOutcome | None:
+    async def _ended(self, job: JobState) -> JobOutcome | None:
         end = end_of(job)
         if end is None:
             return None
@@ -125,7 +126,7 @@ class KubernetesJob:
         if end == "late":
             return too_late(job)
         try:
-            pods: list[Object] | None = await self._cluster.pods_of(self._name)
+            pods: list[PodState] | None = await self._cluster.pods_of(self._name)
         except Refused:
             pods = None
         return why(job, pods)
