@@ -110,7 +110,7 @@ async def test_a_photo_that_kills_who_looks_at_it_is_left_out_and_the_next_is_se
         with pytest.raises(Unreadable, match="ended the process"):
             await reader.pixels(PHOTO, 32)
         assert (await reader.pixels(PHOTO, 32)).shape == (32, 32, 3)
-    monkeypatch.setattr(client, "MOST_DEATHS", 3)
+    monkeypatch.setattr(client, "MOST_CRASHES", 3)
     fragile.deaths = 9
     async with SandboxClient(fragile) as reader:
         for _ in range(2):

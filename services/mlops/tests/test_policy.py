@@ -28,7 +28,7 @@ CALM, STORM = Drift(0.01, 0.02, 0.1), Drift(0.01, 0.4, 0.5)
 
 
 @pytest.mark.parametrize(
-    ("since", "drift", "expected"),
+    ("new", "drift", "expected"),
     [
         (NewExamples(0, 0, None), STORM, None),
         (NewExamples(30, 19, NOW), CALM, None),

@@ -197,7 +197,7 @@ def _train(
 ) -> tuple[onnx.ModelProto, dict[str, Any]]:
     import torch  # noqa: PLC0415
 
-    from laundry_training.fit import Plan, Pupil, fit  # noqa: PLC0415
+    from laundry_training.fit import EpochReport, Plan, Pupil, fit  # noqa: PLC0415
     from laundry_training.network import LaundryNet  # noqa: PLC0415
     from laundry_training.publish import NothingTrained, bring_out, compute_logits  # noqa: PLC0415
     from laundry_training.teacher import ask_teacher  # noqa: PLC0415
@@ -209,11 +209,11 @@ def _train(
         guesses = compute_logits(net, pictures.held_served, VIEW_SIZE).argmax(axis=1)
         return float((guesses == held_targets).mean())
 
-    def report(news: dict[str, Any]) -> None:
-        judged = "" if news["accuracy"] is None else f"  held-out top-1 {news['accuracy']:.1%}"
+    def report(news: EpochReport) -> None:
+        judged = "" if news.accuracy is None else f"  held-out top-1 {news.accuracy:.1%}"
         console.print(
-            f"{datetime.now(UTC):%H:%M:%S} epoch {news['epoch']:3d}  {news['used']:6.1%} of the plan  "
-            f"{news['size']} px  loss {news['loss']:.3f}{judged}"
+            f"{datetime.now(UTC):%H:%M:%S} epoch {news.epoch:3d}  {news.used:6.1%} of the plan  "
+            f"{news.size} px  loss {news.loss:.3f}{judged}"
         )
 
     net: LaundryNet | None = None

@@ -59,14 +59,32 @@ class Plan:
 
 @dataclass(frozen=True)
 class Pupil:
-    """What is learnt from: pixels [n, s, s, 3], class numbers [n] (-1: none), the teacher's lessons."""
+    """What is learnt from: pixels [n, s, s, 3], class numbers [n] (-1: none), and what the teacher says."""
 
     pixels: npt.NDArray[np.uint8]
     targets: npt.NDArray[np.int64]
     teacher_targets: TeacherTargets | None
 
 
-Report = Callable[[dict[str, Any]], None]
+@dataclass(frozen=True)
+class EpochReport:
+    """How the training stands after an epoch.
+
+    Attributes:
+        loss: mean of its batches; ``size``: edge of what was shown, pixels.
+        used: share 0..1 of the plan that is used up; ``spent``: seconds so far.
+        accuracy: share 0..1 of the held-out photos guessed right, None where it was not measured.
+    """
+
+    epoch: int
+    loss: float
+    size: int
+    used: float
+    spent: float
+    accuracy: float | None
+
+
+Report = Callable[[EpochReport], None]
 Judge = Callable[[LaundryNet], float]
 
 
@@ -147,14 +165,14 @@ def fit(
         spent += time.monotonic() - began
         _save(checkpoint, student, average, optimizer, epoch=epoch, spent=spent, step=step, plan=plan)
         report(
-            {
-                "epoch": epoch,
-                "loss": float(np.mean(losses)),
-                "size": size,
-                "used": max(epoch / plan.epochs, spent / (60 * plan.minutes)),
-                "spent": spent,
-                "accuracy": judge(average) if epoch % plan.judge_every == 0 else None,
-            }
+            EpochReport(
+                epoch=epoch,
+                loss=float(np.mean(losses)),
+                size=size,
+                used=max(epoch / plan.epochs, spent / (60 * plan.minutes)),
+                spent=spent,
+                accuracy=judge(average) if epoch % plan.judge_every == 0 else None,
+            )
         )
     return average
 

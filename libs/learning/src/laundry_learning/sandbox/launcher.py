@@ -6,9 +6,9 @@ import json
 import os
 import signal
 import sys
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 from laundry_learning.sandbox.enter import Confinement
 from laundry_learning.sandbox.environment import environment, trainer_confinement, worker_confinement
@@ -35,6 +35,25 @@ class ConfinedProcess:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
         await self.process.wait()
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a run's process asks of the container beside it, one line of JSON.
+
+    ``hold`` keeps the container alive for as long as the connection; ``look`` starts the worker, and ``train``
+    the trainer, which alone has a folder, data and threads.
+    """
+
+    task: Literal["hold", "look", "train"]
+    folder: str = ""
+    data: str = ""
+    threads: int = 1
+
+    @classmethod
+    def read(cls, line: bytes) -> "Request":
+        """Read a line. Raises ValueError, TypeError."""
+        return cls(**json.loads(line))
 
 
 class Sandbox(Protocol):
@@ -107,19 +126,17 @@ class SidecarSandbox:
 
     async def start_worker(self) -> ConfinedProcess:
         """As ``Sandbox.start_worker``."""
-        return await self._ask({"task": "look"})
+        return await self._ask(Request("look"))
 
     async def start_trainer(self, python: Path, folder: Path, data: Path, *, threads: int) -> ConfinedProcess:
         """As ``Sandbox.start_trainer``."""
-        return await self._ask(
-            {"task": "train", "folder": str(folder), "data": str(data), "threads": threads}
-        )
+        return await self._ask(Request("train", str(folder), str(data), threads))
 
     async def hold(self) -> None:
         """Let the other container go on for as long as this process lives."""
-        self._held = (await self._ask({"task": "hold"})).out
+        self._held = (await self._ask(Request("hold"))).out
 
-    async def _ask(self, wish: dict[str, object]) -> ConfinedProcess:
+    async def _ask(self, request: Request) -> ConfinedProcess:
         deadline = asyncio.get_running_loop().time() + CONNECT_S
         while True:
             try:
@@ -130,7 +147,7 @@ class SidecarSandbox:
                 if asyncio.get_running_loop().time() > deadline:
                     raise
                 await asyncio.sleep(0.2)
-        out.write(json.dumps(wish).encode() + b"\n")
+        out.write(json.dumps(asdict(request)).encode() + b"\n")
         await out.drain()
         return ConfinedProcess(source, out)
 
