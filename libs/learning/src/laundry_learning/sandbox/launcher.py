@@ -41,7 +41,7 @@ class ConfinedProcess:
 class Request:
     """What a run's process asks of the container beside it, one line of JSON.
 
-    ``hold`` keeps the container alive for as long as the connection; ``look`` starts the worker, and ``train``
+    ``hold`` keeps the container alive as long as the connection; ``look`` starts the worker, and ``train``
     the trainer, which alone has a folder, data and threads.
     """
 
