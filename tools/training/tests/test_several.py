@@ -10,7 +10,15 @@ from onnx import TensorProto, helper, numpy_helper
 
 from laundry_reading.model import Model, session_options
 from laundry_testing.models import COLOURS, LABELS, SIZE, averaged, colour_model, seeing_several
-from laundry_training.beside import INPUTS, Layer, activations_of, add_inputs, add_layer, hide_inputs, mean_of
+from laundry_training.auxiliary_heads import (
+    INPUTS,
+    Layer,
+    activations_of,
+    add_inputs,
+    add_layer,
+    hide_inputs,
+    mean_of,
+)
 from laundry_training.compose import SINGLE, compose
 from laundry_training.piles import judge_piles, piles_to_judge
 from laundry_training.several import choose_several_threshold

@@ -21,7 +21,7 @@ from laundry_learning.head import Head
 from laundry_reading.manifest import Manifest
 from laundry_reading.model import Model
 from laundry_testing.models import COLOURS, averaged, colour_model
-from laundry_training.beside import Layer, add_inputs, add_layer, hide_inputs
+from laundry_training.auxiliary_heads import Layer, add_inputs, add_layer, hide_inputs
 from laundry_training.card import write_card
 from laundry_training.evaluate import (
     calibration_error,
@@ -31,7 +31,7 @@ from laundry_training.evaluate import (
     log_loss,
     softmax,
 )
-from laundry_training.familiar import DrawnScore
+from laundry_training.out_of_distribution import DrawnScore
 from laundry_training.piles import PileScore
 
 MODELS = Path(__file__).parents[3] / "models"

@@ -13,7 +13,7 @@ from laundry_learning.fine_tuning.recipe import Recipe
 from laundry_learning.weights import BrokenWeights, unpack
 from laundry_reading.manifest import Manifest
 from laundry_reading.model import Model, session_options
-from laundry_training.beside import HIDDEN, fit_layer
+from laundry_training.auxiliary_heads import HIDDEN, fit_layer
 from laundry_training.publish import NothingTrained, compute_logits, take_weights
 from laundry_training.refine import Material, load_network, refine
 

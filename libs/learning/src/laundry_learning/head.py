@@ -83,7 +83,7 @@ def log_losses(probs: Floats, targets: Ints) -> Floats:
 
 
 def log_loss(probs: Floats, targets: Ints) -> float:
-    """Mean of ``log_losses``."""
+    """Mean negative logarithm of the probability given to the truth, nats."""
     return float(log_losses(probs, targets).mean())
 
 

@@ -16,7 +16,7 @@ from mlops.runs import Decision, Kind, LogLine, Status, TrainingRun
 
 
 class ModelBody(BaseModel):
-    """A model."""
+    """A model with what it was made from, how good it is, and what judging it found."""
 
     version: str
     champion: bool
@@ -70,7 +70,7 @@ class LogPage(BaseModel):
 
 
 class RunBody(BaseModel):
-    """A training run."""
+    """A training run, its progress 0..1, and what came of it."""
 
     id: str
     kind: Kind
@@ -174,7 +174,7 @@ class WantedShadow(RequestBody):
 
 
 def model_body(model: RegisteredModel) -> ModelBody:
-    """Show a model."""
+    """Show a model, with metrics and lineage from its manifest."""
     return ModelBody(
         version=model.version,
         champion=model.champion,
@@ -189,7 +189,7 @@ def model_body(model: RegisteredModel) -> ModelBody:
 
 
 def promotion_body(promotion: Promotion) -> PromotionBody:
-    """Show a promotion."""
+    """Show who promoted a model, how, and whether the replicas were told."""
     return PromotionBody(**asdict(promotion))
 
 

@@ -152,8 +152,8 @@ class Pictures:
 
 
 def _run(arguments: argparse.Namespace, pictures: Pictures, teacher: Path) -> int:
-    from laundry_training.familiar import Photos  # noqa: PLC0415
     from laundry_training.finish import FinishError, Judges, finish  # noqa: PLC0415
+    from laundry_training.out_of_distribution import Photos  # noqa: PLC0415
     from laundry_training.publish import NothingTrained, take_up, take_weights  # noqa: PLC0415
 
     try:

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 
 from laundry_reading.manifest import Manifest
 from laundry_training.evaluate import Evaluation
-from laundry_training.familiar import DrawnScore
 from laundry_training.lineage import TrainingLineage
+from laundry_training.out_of_distribution import DrawnScore
 from laundry_training.piles import PileScore
 
 

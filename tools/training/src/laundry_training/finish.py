@@ -21,11 +21,11 @@ from laundry_learning.graph import read_head, replace_head
 from laundry_learning.head import Head
 from laundry_reading.manifest import Manifest
 from laundry_reading.model import Model, Seen
-from laundry_training.beside import activations_of, add_inputs, add_layer, hide_inputs
+from laundry_training.auxiliary_heads import activations_of, add_inputs, add_layer, hide_inputs
 from laundry_training.card import write_card
 from laundry_training.evaluate import Evaluation, choose_threshold, evaluate, fit_temperature
 from laundry_training.export import seal
-from laundry_training.familiar import Photos, fit_known, judge_drawn, layer_examples_of
+from laundry_training.out_of_distribution import Photos, fit_known, judge_drawn, layer_examples_of
 from laundry_training.piles import judge_piles, piles_to_judge, piles_to_learn
 from laundry_training.quantise import quantise
 from laundry_training.several import choose_several_threshold, fit_several

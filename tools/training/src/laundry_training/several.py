@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 import onnx
 
-from laundry_training.beside import Floats, Layer, activations_of, fit_layer
+from laundry_training.auxiliary_heads import Floats, Layer, activations_of, fit_layer
 from laundry_training.piles import Piles
 
 EPOCHS = 30

@@ -27,8 +27,8 @@ from laundry_learning.fine_tuning.contract import (
     Order,
 )
 from laundry_learning.weights import BrokenWeights, recover, unpack, write
-from laundry_training.familiar import Photos
 from laundry_training.finish import FinishError, Judges, finish
+from laundry_training.out_of_distribution import Photos
 
 FITTED = 0.85
 """Share of the way when the fitting ends and the export begins."""

@@ -57,7 +57,7 @@ class Request:
 
 
 class Sandbox(Protocol):
-    """Starts confined processes."""
+    """Where confined processes are started: on this machine, or in a container of their own."""
 
     async def start_worker(self) -> ConfinedProcess:
         """Start the worker that reads photos and models. Raises OSError."""

@@ -56,7 +56,7 @@ def models_router(database: Database, registry: Registry) -> APIRouter:
 
     @routes.get("/{version}")
     async def get_model(version: Name, _: Reader) -> ModelBody:
-        """Show one model."""
+        """Show one model with its metrics, lineage and verdict."""
         async with database.session() as session:
             model = await repository.get_model(session, version)
         if model is None:

@@ -1,4 +1,4 @@
-"""HTTP: training runs."""
+"""HTTP: start, cancel and follow training runs."""
 
 from fastapi import APIRouter, Request, Response
 

@@ -26,7 +26,7 @@ ENDED = ("succeeded", "failed", "cancelled")
 
 
 class WorkDir:
-    """A run's folder."""
+    """The folder that a run shares with its trainer: order, photos, checkpoint, and the new model."""
 
     def __init__(self, settings: Settings, run_id: str) -> None:
         """Take where folders of runs are."""
@@ -76,7 +76,7 @@ class WorkDir:
         return order
 
     def close(self) -> None:
-        """Remove the folder."""
+        """Remove the folder and the order that is kept beside it."""
         _remove(self.folder)
 
 

@@ -75,7 +75,7 @@ class Cluster:
         return cls(f"https://{f'[{host}]' if ':' in host else host}:{port}")
 
     async def close(self) -> None:
-        """Close connections."""
+        """Close the connections to the API."""
         await self._client.aclose()
 
     async def create_job(self, job: Object) -> None:

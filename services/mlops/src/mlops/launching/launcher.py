@@ -20,7 +20,7 @@ class LaunchError(Exception):
 
 
 class Job(Protocol):
-    """A run's job."""
+    """A run's job, wherever it goes on; it may be waited for again."""
 
     async def wait(self) -> JobOutcome:
         """Wait for its end; may be cancelled and asked again."""
@@ -30,7 +30,7 @@ class Job(Protocol):
 
 
 class Launcher(Protocol):
-    """Starts jobs."""
+    """Starts jobs, and finds those that outlived the process that started them."""
 
     @property
     def outlive(self) -> bool:

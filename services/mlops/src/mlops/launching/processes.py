@@ -20,7 +20,7 @@ def job_command(run_id: str, kind: str) -> Sequence[str]:
 
 
 class Processes:
-    """Starts processes."""
+    """Starts each run as a child process of low priority."""
 
     outlive = False
 
@@ -59,7 +59,7 @@ class Processes:
 
 
 class ProcessJob:
-    """A process."""
+    """A run as a child process; it ends with its standard input."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process

@@ -59,7 +59,7 @@ async def get_model(session: AsyncSession, version: str) -> RegisteredModel | No
 
 
 async def get_champion(session: AsyncSession) -> RegisteredModel | None:
-    """Find the champion."""
+    """Find the model that serves, None before any is registered."""
     return read_first(MODEL, await session.execute(sa.select(models).where(models.c.champion)))
 
 

@@ -17,10 +17,10 @@ import onnx
 
 from laundry_learning.dataset import UNKNOWN
 from laundry_reading.model import Model
-from laundry_training.beside import Activations, Floats, Layer, activations_of, fit_layer
+from laundry_training.auxiliary_heads import Activations, Floats, Layer, activations_of, fit_layer
 from laundry_training.compose import Composed, Layout, bare_ground, compose
-from laundry_training.never_learnt import NEVER_LEARNT
 from laundry_training.no_garment import LEARNT, draw
+from laundry_training.unseen_kinds import UNSEEN
 
 Pixels = npt.NDArray[np.uint8]
 Ints = npt.NDArray[np.int64]
@@ -135,7 +135,7 @@ def fit_known(examples: LayerExamples) -> Layer:
 def judge_drawn(model: Model, large: Pixels, number: int = JUDGED) -> list[DrawnScore]:
     """Read pictures without a garment: kinds never learnt from, and corners of held-out photos ``large``."""
     size = model.input_size
-    kinds = {name: draw({name: kind}, number, size, seed=2) for name, kind in NEVER_LEARNT.items()}
+    kinds = {name: draw({name: kind}, number, size, seed=2) for name, kind in UNSEEN.items()}
     kinds["corners of held-out photos"] = bare_ground(large, number=number, size=size, seed=6)
     return [DrawnScore(name, number, _reviewed(model, pictures)) for name, pictures in kinds.items()]
 
