@@ -113,7 +113,7 @@ async def ended(client: httpx.AsyncClient, run: str, headers: dict[str, str]) ->
 
 
 async def log_of(client: httpx.AsyncClient, run: str, headers: dict[str, str]) -> list[str]:
-    return [line.text for line in (await client.get(f"{run}/log", headers=headers)).json()["items"]]
+    return [line["text"] for line in (await client.get(f"{run}/log", headers=headers)).json()["items"]]
 
 
 async def test_a_better_network_takes_over_with_all_that_belongs_beside_it(
