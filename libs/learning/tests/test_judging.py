@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from laundry_learning.cost import Cost, check_cost
-from laundry_learning.judging import Predictions, Thresholds, Verdict, check_other_things, judge, metrics_of
+from laundry_learning.judging import Predictions, Thresholds, Verdict, check_other_things, judge
+from laundry_learning.metrics import metrics_of
 from laundry_learning.statistics import calibration_error, household_interval, worse_by_chance
 
 LABELS = ("a", "b", "c")

@@ -11,8 +11,8 @@ from laundry_learning.artifacts import artifact_of
 from laundry_learning.cost import Cost, check_cost
 from laundry_learning.curation import Assignment, LabelQuality, weights
 from laundry_learning.fine_tuning.contract import Correction, Facts, Order
-from laundry_learning.judging import metrics_of
 from laundry_learning.lineage import view_size_of
+from laundry_learning.metrics import metrics_of
 from laundry_learning.sandbox.client import SandboxClient, TooManyCrashes, Unreadable
 from laundry_learning.sandbox.launcher import sandbox_of
 from laundry_reading.storage import MAX_MODEL_BYTES

@@ -11,8 +11,8 @@ import numpy as np
 from laundry_learning.challenger import Challenger, TrainingData, compare_heads, fit_challenger
 from laundry_learning.cost import check_cost, compare_costs
 from laundry_learning.graph import replace_head, replace_priors
-from laundry_learning.judging import metrics_of
 from laundry_learning.lineage import RefitLineage, first_version_of
+from laundry_learning.metrics import metrics_of
 from laundry_learning.sandbox.launcher import sandbox_of
 from laundry_reading.model import Model
 from laundry_service.database import Database
