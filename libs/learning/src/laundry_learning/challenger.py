@@ -80,7 +80,7 @@ def assess_labels(
     rehearsal: Examples | None,
     champion_priors: BranchPriors | None = None,
 ) -> dict[str, LabelQuality]:
-    """Tell how careful each person's new labels are."""
+    """Assess each person's new labels by a model of all others and by the champion."""
     told = cross_fit(base, _weighed(taught), taught.groups, rehearsal)
     championed = _read(champion, champion_priors, taught)
     opinions = [
@@ -105,9 +105,9 @@ def fit_challenger(
     """Fit a challenger and judge it; if it fails a more cautious one is tried.
 
     ``base`` is the head of the trained model that all refits go back to: examples that the champion has
-    learnt already do not count twice. ``found`` is what ``assess_labels`` told; they teach nothing.
+    learnt already do not count twice. ``found`` is what ``assess_labels`` says: careless labels teach nothing.
     ``threshold`` accepts readings, of both. ``champion_priors`` are those that the champion reads with, if
-    it knows of any.
+    any.
     """
     used = np.array(
         [not (new and found[owner].careless) for owner, new in zip(taught.owners, taught.new, strict=True)]
@@ -143,7 +143,7 @@ def fit_challenger(
 
 
 def compare_heads(champion: Head, challenger: Head, holdout: HoldoutData | None) -> Predictions | None:
-    """Let two heads read the frozen holdout."""
+    """Return both heads' predictions for the frozen holdout, None if there is none."""
     if holdout is None or not len(holdout.targets):
         return None
     return Predictions(

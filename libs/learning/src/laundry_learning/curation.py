@@ -51,14 +51,14 @@ class CandidateExample:
 
 @dataclass(frozen=True)
 class Assignment:
-    """What becomes of an example, and why it is left out if it is."""
+    """The role of an example, and the reason if it is left out."""
 
     role: Role
     reason: str | None = None
 
 
 def assign_roles(candidates: Sequence[CandidateExample]) -> list[Assignment]:
-    """Decide what becomes of each example, before label quality is assessed."""
+    """Assign each example its role, before label quality is assessed."""
     groups: dict[int, list[CandidateExample]] = defaultdict(list)
     for each in candidates:
         if each.target is not None:
@@ -83,7 +83,7 @@ def _assignment(each: CandidateExample, same: Sequence[CandidateExample]) -> Ass
 
 @dataclass(frozen=True)
 class LabelQuality:
-    """How a person's new labels agree with the rest.
+    """How well a person's new labels agree with all others.
 
     Attributes:
         corrections: labels that are not the champion's first guess.
@@ -118,7 +118,7 @@ class LabelQuality:
 
 @dataclass(frozen=True)
 class LabelEvidence:
-    """What is thought of one label.
+    """What two models say of one label.
 
     Attributes:
         told: probability that a model which had not seen the example gives it.

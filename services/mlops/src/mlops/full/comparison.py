@@ -1,4 +1,4 @@
-"""Champion against candidate: other networks, so each brings its own features of the same photos."""
+"""Champion against candidate: two networks, each with its own features of the same photos."""
 
 import hashlib
 from collections.abc import Mapping
@@ -37,7 +37,7 @@ from mlops.runs import RunError
 
 @dataclass(frozen=True)
 class Candidate:
-    """A new network, whole as a shipped one: ``beside`` is what belongs beside its file, by key."""
+    """A new network, complete as a shipped one: ``beside`` are the files beside the model's, by key."""
 
     manifest: Manifest
     file: bytes
@@ -50,9 +50,9 @@ class Candidate:
 async def read_candidate(
     folder: OutputFolder, version: str, champion: Champion, holdout_photos: HoldoutPhotos, sandbox: Sandbox
 ) -> Candidate:
-    """Read what the trainer gave back and let the judging photos be seen with it.
+    """Read what the trainer gave back, and the holdout's features with it.
 
-    It is taken for hostile: nothing of it runs in this process.
+    It is not trusted: nothing of it runs in this process.
 
     Raises:
         RunError: it is not whole, not what it says, or cannot be judged against the champion.
@@ -102,7 +102,7 @@ def read_output(folder: OutputFolder, version: str) -> tuple[Manifest, bytes, Mo
     beside = folder.read(weights.file, most=MAX_MODEL_BYTES)
     if weights.version != version or not weights.matches(beside):
         raise Rejected("the weights are not the file that the manifest names")
-    # Of whom it descends is not the trainer's to say, nor what else a manifest may tell.
+    # The trainer does not decide what it descends from, nor what else a manifest may hold.
     known = {name: getattr(manifest, name) for name in Manifest.model_fields}
     lineage = {name: value for name, value in manifest.lineage.items() if not name.startswith("first_")}
     manifest = Manifest.model_validate({**known, "lineage": lineage, WEIGHTS_FIELD: weights.model_dump()})
@@ -112,7 +112,7 @@ def read_output(folder: OutputFolder, version: str) -> tuple[Manifest, bytes, Mo
 def knowing_branches(
     candidate: Candidate, taught: TrainingData, rehearsal: Examples | None, recipe: Recipe
 ) -> Candidate:
-    """Return the candidate as one that knows what the branches send whose photos taught it.
+    """Return the candidate with priors of the branches whose photos taught it.
 
     An epoch has every training photo once (their classes are as those of the rehearsal, which was drawn from
     them) and corrections more often.
@@ -131,7 +131,7 @@ def knowing_branches(
 
 
 def knowing_what_was_known(candidate: Candidate, champion: Champion) -> Candidate:
-    """Return the candidate as one that knows of branches what the champion knows, which has been judged.
+    """Return the candidate with the champion's priors of branches, which have been judged.
 
     For a run that no new example judges; the next refit that has some to learn takes up what all tell.
     """
@@ -154,7 +154,7 @@ def _with_priors(candidate: Candidate, priors: BranchPriors) -> Candidate:
 def compare(
     champion: Champion, candidate: Candidate, training_set: TrainingSet, seen: Mapping[str, Floats]
 ) -> tuple[Verdict, Predictions]:
-    """Judge the candidate; also returns what both say of the frozen holdout.
+    """Judge the candidate; also returns both models' predictions for the frozen holdout.
 
     Args:
         training_set: examples as the champion sees them; those with the role ``judging`` judge.

@@ -80,7 +80,7 @@ class Full:
         data, start = await self._requirements(champion)
         most = self._settings.training_photos
         holdout_photos = await asyncio.to_thread(find_holdout_photos, data, champion.held, most=most)
-        # Those confirmed since it was asked for are not taken: started again, it must find the same work.
+        # None that was confirmed later than the run was asked for: started again, it must find the same work.
         training_set = await self._preparation.extract(
             champion,
             self._share(0, SEEN),
@@ -123,7 +123,7 @@ class Full:
         return data, start
 
     async def _sort_out(self, champion: Champion, training_set: TrainingSet) -> dict[str, LabelQuality]:
-        """Leave out careless labels, let some stand aside, and lay out the photos that teach."""
+        """Leave out careless labels, hold some examples out, and decode the photos that teach."""
         taught = taught_by(training_set, champion.learnt)
         quality = await self._preparation.leave_out_careless(champion, training_set, taught)
         new = [p for p in training_set.of("learnt") if training_set.examples[p].id not in champion.learnt]

@@ -21,17 +21,17 @@ from mlops.jobs.training_set import FeatureExtractor
 from mlops.runs import RunError
 
 ASIDE_SHARE = 5
-"""Of the new examples' pictures every such one stands aside, to judge what the run gains."""
+"""One in so many of the new examples' pictures is held out, to judge what the run gains."""
 
 ASIDE_LEAST = 8
-"""With fewer standing aside all of them teach, and the frozen holdout tells the gain."""
+"""With fewer held out all of them teach, and the frozen holdout shows the gain."""
 
 Progress = Callable[[float], Awaitable[None]]
 
 
 @dataclass(frozen=True)
 class HoldoutPhotos:
-    """The very photos that judge the champion, in the order in which it keeps them, and some to rehearse."""
+    """The photos that judge the champion, in the order of its holdout, and those to rehearse."""
 
     data: Path
     judges: Sequence[dataset.Photo]
@@ -47,7 +47,7 @@ class HoldoutPhotos:
 
 
 def find_holdout_photos(data: Path, held: FrozenHoldout | None, *, most: int = 0) -> HoldoutPhotos:
-    """Find the photos that judge the champion among the training's.
+    """Find the photos that judge the champion in the training's folder.
 
     Args:
         data: folder of the training photos.
@@ -85,7 +85,7 @@ def find_holdout_photos(data: Path, held: FrozenHoldout | None, *, most: int = 0
 
 
 def stand_aside(ids: Sequence[str], groups: Sequence[int]) -> list[bool]:
-    """Say which of the new examples judge instead of teaching; of one picture all or none.
+    """Decide which of the new examples judge instead of teaching; those of one picture stay together.
 
     Args:
         ids: of the new examples.
@@ -105,7 +105,7 @@ def _drawn(example: str) -> bool:
 async def lay_out(
     extractor: FeatureExtractor, examples: Sequence[Example], folder: Path, progress: Progress
 ) -> dict[str, Assignment]:
-    """Decode the photos of examples into files for the trainer; returns what cannot be used, by id.
+    """Decode the photos of examples into files for the trainer; returns those that cannot be used, by id.
 
     Raises:
         RunError: the photos cannot be reached.

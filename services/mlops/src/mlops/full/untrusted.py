@@ -1,5 +1,5 @@
-"""What the trainer gives back is taken for hostile: its files are plain and bounded, and its model's graph is
-looked through before anything runs it. Nothing here runs it.
+"""Checks what the trainer gives back, which is not trusted: plain files of bounded size, and the model's
+graph before anything runs it. Nothing here runs it.
 """
 
 import json
@@ -29,12 +29,12 @@ OPERATORS = frozenset({
 
 
 class Rejected(Exception):
-    """It is not what the trainer was to give back; the text says why."""
+    """It is not what a trainer may give back; the text says why."""
 
 
 @dataclass(frozen=True)
 class ModelFacts:
-    """What a model says of itself, as ``laundry_reading.model.Model`` has it."""
+    """A model's own metadata, by the names of ``laundry_reading.model.Model``."""
 
     version: str
     labels: tuple[str, ...]
@@ -80,7 +80,7 @@ class OutputFolder:
 
 
 def facts_of(file: bytes, manifest: Manifest) -> ModelFacts:
-    """Look a model through: size, operators, shapes, and that it says of itself what its manifest says.
+    """Check a model: size, operators, shapes, and that its metadata agree with its manifest.
 
     Raises:
         Rejected: it is another model than a run may bring.

@@ -1,4 +1,4 @@
-"""What every kind of run does first: the champion, the examples as it sees them, and which may teach."""
+"""What every kind of run prepares first: the champion, the features of the examples and their roles."""
 
 import asyncio
 import hashlib
@@ -52,12 +52,12 @@ class Champion:
 
     @property
     def backbone(self) -> str:
-        """Name of the part before the last layer."""
+        """The network before the last layer, which refits share: the sha256 of the root's file."""
         return hashlib.sha256(self.root).hexdigest()
 
 
 class Preparation:
-    """Fetches the champion, sees the examples and sorts them out."""
+    """Fetches the champion, extracts the examples' features with it and assigns their roles."""
 
     def __init__(
         self,
@@ -120,7 +120,7 @@ class Preparation:
     async def extract(
         self, champion: Champion, progress: Progress, *, most: int, until: str | None = None
     ) -> TrainingSet:
-        """See the photos of the newest examples (until an id) with the champion and sort them out.
+        """Extract the features of the newest examples (up to an id) with the champion and assign their roles.
 
         Raises:
             RunError: the photos cannot be reached.
@@ -141,7 +141,7 @@ class Preparation:
     async def leave_out_careless(
         self, champion: Champion, training_set: TrainingSet, taught: TrainingData
     ) -> dict[str, LabelQuality]:
-        """Tell how careful each person's new labels are; the careless ones will teach, and judge, nothing."""
+        """Assess each person's new labels; careless ones neither teach nor judge."""
         judges = quality_of_judges(champion, training_set)
         learnt: dict[str, LabelQuality] = {}
         if len(taught.targets):
@@ -169,7 +169,7 @@ class Preparation:
 
 
 def quality_of_judges(champion: Champion, training_set: TrainingSet) -> dict[str, LabelQuality]:
-    """Tell how careful the labels of branches that judge are, by what the champion holds for impossible.
+    """Assess the labels of held-out branches by what the champion holds for impossible.
 
     They teach nothing, so nothing else can tell.
     """
@@ -186,7 +186,7 @@ def quality_of_judges(champion: Champion, training_set: TrainingSet) -> dict[str
 
 
 def taught_by(training_set: TrainingSet, learnt: set[str]) -> TrainingData:
-    """Gather the examples that may teach, as the champion sees them."""
+    """Return the features and labels of the examples that may teach."""
     places = training_set.of("learnt")
     return TrainingData(
         training_set.features[places],
@@ -199,7 +199,7 @@ def taught_by(training_set: TrainingSet, learnt: set[str]) -> TrainingData:
 
 
 def careless_summaries(quality: Mapping[str, LabelQuality]) -> list[str]:
-    """Say whose labels are careless."""
+    """Say whose labels are careless, each summary once."""
     return sorted({each.summary for each in quality.values() if each.careless})
 
 
@@ -212,7 +212,7 @@ def careless_checks(quality: Mapping[str, LabelQuality]) -> list[Check]:
 
 
 def holdout_of(training_set: TrainingSet, held: FrozenHoldout | None) -> HoldoutData | None:
-    """Put the shipped judges and the branches that stand aside together."""
+    """Join the holdout that ships with the model and the held-out branches."""
     places = [place for place in training_set.of("judging") if training_set.examples[place].side == "holdout"]
     branches = [training_set.examples[place].branch_id for place in places]
     known = sorted(set(branches))

@@ -1,4 +1,4 @@
-"""What the process of any run does around the run itself."""
+"""The entry point of a run's process, whichever kind it is."""
 
 import asyncio
 import ctypes
@@ -21,13 +21,13 @@ SET_DUMPABLE = 4
 
 
 class JobSettings(Settings):
-    """What the process of a run reads: it speaks to no broker, so it needs no login there."""
+    """The settings of a run's process, which needs no login at the broker."""
 
     amqp_url: SecretStr = SecretStr("")
 
 
 def main(kind: str, steps: type[Steps]) -> int:
-    """Run the run. Returns the exit code: 0 also for a run that failed with its reason noted."""
+    """Run the steps of a run. Returns the exit code: 0 also for one that failed with its reason recorded."""
     arguments = [each for each in sys.argv[1:] if each != ALONE]
     if len(arguments) != 1:
         sys.exit(f"usage: python -m mlops.{kind} <run id> [{ALONE}]")
@@ -41,7 +41,7 @@ def main(kind: str, steps: type[Steps]) -> int:
 
 
 def forbid_tracing() -> None:
-    """Show this process's memory and environment, which hold secrets, to no other of its user."""
+    """Hide this process's memory and environment, which hold secrets, from other processes of its user."""
     ctypes.CDLL(None).prctl(SET_DUMPABLE, 0, 0, 0, 0)
 
 

@@ -1,4 +1,4 @@
-"""Opens what every kind of run works with, and closes it again."""
+"""Opens the database and the store for a run, runs its steps, and closes them again."""
 
 from typing import Protocol
 
@@ -21,11 +21,11 @@ class Steps(Protocol):
     ) -> None: ...
 
     async def run(self) -> None:
-        """Take them to the end; what it raises, ``run`` notes."""
+        """Take all steps; how it ends otherwise, by an exception, ``Run`` records."""
 
 
 async def take(kind: type[Steps], run_id: str, settings: Settings) -> int:
-    """Take a run's steps and note how it ended. Returns the exit code."""
+    """Run the steps of a run and record how it ended. Returns the exit code."""
     database = Database(settings.database_url.get_secret_value(), pool=2)
     store = RetryingStore(settings, threads=4)
     manifests = Manifests(store, settings.model_signing_key, settings.model_public_keys)

@@ -1,4 +1,4 @@
-"""What every kind of run tells of itself: progress, log, and how it ended."""
+"""What every kind of run records of itself: progress, log, and how it ended."""
 
 import time
 from collections.abc import Mapping
@@ -26,7 +26,7 @@ log = structlog.get_logger(__name__)
 
 
 class NotRunning(Exception):
-    """The run was cancelled or given up meanwhile: nothing of it is kept."""
+    """The run was cancelled or given up: nothing of it is kept."""
 
 
 class Run:
@@ -52,7 +52,7 @@ class Run:
             log.info("the run is not wanted any more", run_id=self.id)
             return True
         if isinstance(error, RunInterrupted):
-            log.warning("the run is to be started again", run_id=self.id, error=str(error))
+            log.warning("the run is to be begun anew", run_id=self.id, error=str(error))
             await self.note(str(error))
             self.exit_code = RETRY_LATER
             return True

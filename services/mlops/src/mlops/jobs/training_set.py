@@ -1,4 +1,4 @@
-"""From stored examples to what the last layer sees of their photos."""
+"""From stored examples to the features of their photos, and what each example is used for."""
 
 import asyncio
 import hashlib
@@ -33,12 +33,12 @@ Progress = Callable[[float], Awaitable[None]]
 
 
 class Unusable(Exception):
-    """A photo that cannot teach; the text says why."""
+    """A photo that cannot be used; the text says why."""
 
 
 @dataclass(frozen=True)
 class ExtractedExample:
-    """An example and what the model sees of its photo."""
+    """An example with the features of its photo."""
 
     example: Example
     photo: PhotoFeatures
@@ -46,7 +46,7 @@ class ExtractedExample:
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """Examples whose photos were seen, and what becomes of every example.
+    """Examples with the features of their photos, and the role of every example.
 
     Attributes:
         features: [n, d] of the usable ones; ``targets``, ``groups``: class and picture numbers [n].
@@ -60,12 +60,12 @@ class TrainingSet:
     assignments: dict[str, Assignment]
 
     def of(self, role: str) -> list[int]:
-        """Return the places of the examples with a role."""
+        """Return the positions of the examples with a role."""
         return [i for i, each in enumerate(self.examples) if self.assignments[each.id].role == role]
 
     @property
     def digest(self) -> str:
-        """Hash of what taught."""
+        """Hash of the examples that taught and their classes."""
         used = (f"{self.examples[i].id}:{self.targets[i]}" for i in self.of("learnt"))
         return hashlib.sha256("\n".join(used).encode()).hexdigest()
 
@@ -80,7 +80,7 @@ class TrainingSet:
 
 
 class FeatureExtractor:
-    """Sees photos with a model; what it saw once it keeps in the database."""
+    """Extracts the features of photos with a model; the database keeps them, so that each is read once."""
 
     def __init__(
         self,
@@ -104,7 +104,7 @@ class FeatureExtractor:
     async def extract(
         self, examples: Sequence[Example], progress: Progress
     ) -> tuple[list[ExtractedExample], dict[str, Assignment]]:
-        """See the photos of examples, a few at a time; also tell which cannot be used.
+        """Extract the features of examples, a few at a time; also return which cannot be used.
 
         Raises:
             StoreUnavailable: the photos cannot be reached.
@@ -189,7 +189,7 @@ def build_training_set(
     labels: Sequence[str],
     held: FrozenHoldout | None,
 ) -> TrainingSet:
-    """Sort examples out: which teach, which judge, which are left out."""
+    """Assign each example its role: it teaches, it judges, or it is left out."""
     examples = [each.example for each in seen]
     features = np.stack([each.photo.array() for each in seen]) if seen else np.zeros((0, 1))
     hashes = hashes_of([each.photo.picture_hash for each in seen])
