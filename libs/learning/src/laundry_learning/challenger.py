@@ -105,7 +105,7 @@ def fit_challenger(
     """Fit a challenger and judge it; if it fails a more cautious one is tried.
 
     ``base`` is the head of the trained model that all refits go back to: examples that the champion has
-    learnt already do not count twice. ``found`` is what ``assess_labels`` says: careless labels teach nothing.
+    learnt already do not count twice. ``found`` is from ``assess_labels``: careless labels teach nothing.
     ``threshold`` accepts readings, of both. ``champion_priors`` are those that the champion reads with, if
     any.
     """
