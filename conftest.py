@@ -1,4 +1,4 @@
-"""How the tests share two cores: a file's tests stay together, and all that need the stack share one."""
+"""How tests share two cores: a file's tests stay together, and all that need the stack share one."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, settings
 
 ROOT = Path(__file__).parent
 
-# How long an example takes tells how busy the machine is, and nothing of the code.
+# How long an example takes depends on the machine's load, not on the code.
 settings.register_profile("laundry", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("laundry")
 

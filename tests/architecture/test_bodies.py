@@ -1,4 +1,4 @@
-"""Every JSON body from outside is checked in the one place for it."""
+"""Every JSON request body is validated by the one base class for it."""
 
 import ast
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 SERVICES = sorted((Path(__file__).parents[2] / "services").glob("*/src/*"))
-# Read by hand: each sample is judged alone, as those that come by MQTT.
+# Parsed by hand: each sample is judged on its own, as over MQTT.
 BY_HAND = {"monitoring"}
 
 

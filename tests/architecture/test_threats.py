@@ -1,4 +1,4 @@
-"""The threat model names tests that exist: a promise that nothing shows is none."""
+"""The threat model names tests that exist: a promise that no test shows is not one."""
 
 import ast
 import re

@@ -1,4 +1,4 @@
-"""What may be kept of every answer: nothing, but where this table says so, and never for another caller."""
+"""What may be cached of every answer: nothing but what this table names, and never for another caller."""
 
 import re
 from collections.abc import Iterator
@@ -8,34 +8,35 @@ import httpx
 import pytest
 from fastapi import FastAPI, Response
 
-from laundry.contracts import SERVICES, app_of, openapi
-from laundry_service.caching import ASKED_AGAIN
+from laundry.contracts import app_of, openapi
+from laundry_catalogue import documented_services, proxied_services, service
+from laundry_service.http.caching import ASKED_AGAIN
 from web.app import create_app as create_web
 from web.settings import WebSettings
 
 ROOT = Path(__file__).parents[2]
-# Where an endpoint says something itself; each has a test of its own of its real answer.
+# Endpoints that set caching headers themselves; each has its own test of its real answer.
 EXCEPTIONS = {
-    # The photo of a task: asked for again each time with the caller's token.
-    "services/helper/src/helper/photo_api.py": {"ASKED_AGAIN"},
-    # Pages and scripts, the same for everybody: asked for again each time.
+    # The photo of a task: revalidated each time with the caller's token.
+    "services/helper/src/helper/api/photos.py": {"ASKED_AGAIN"},
+    # Pages and scripts, the same for everybody: revalidated each time.
     "services/web/src/web/pages.py": {"no-cache"},
-    "libs/service/src/laundry_service/problems.py": {"no-store"},
+    "libs/service/src/laundry_service/http/problems.py": {"no-store"},
     "libs/service/src/laundry_service/streams/response.py": {"no-store"},
 }
 WEB = ("/", "/helper", "/owner", "/operator", "/sw.js", "/static/js/main.js")
 
 
 def routes() -> Iterator[tuple[str, str]]:
-    for package in SERVICES:
-        for path, operations in openapi(package)["paths"].items():
+    for each in documented_services():
+        for path, operations in openapi(each)["paths"].items():
             if "get" in operations:
-                yield package, path
+                yield each.name, path
 
 
-@pytest.mark.parametrize(("package", "path"), list(routes()))
-async def test_no_cache_keeps_what_a_service_answers(package: str, path: str) -> None:
-    app = app_of(package)
+@pytest.mark.parametrize(("name", "path"), list(routes()))
+async def test_no_cache_keeps_what_a_service_answers(name: str, path: str) -> None:
+    app = app_of(service(name))
     _answer_ok(app, path)
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://service") as client:
@@ -49,7 +50,7 @@ async def test_no_cache_keeps_what_a_service_answers(package: str, path: str) ->
 
 
 def _answer_ok(app: FastAPI, path: str) -> None:
-    """Add an endpoint that says nothing of caching, as every one of the service's own but the exceptions."""
+    """Add an endpoint that sets no caching headers, like all of the service's but the exceptions."""
 
     @app.get("/answered")
     async def answered() -> Response:
@@ -59,8 +60,7 @@ def _answer_ok(app: FastAPI, path: str) -> None:
 @pytest.mark.parametrize("path", [*WEB, "/api/helper/none", "/nothing"])
 async def test_pages_are_asked_for_again_and_the_rest_of_web_is_not_kept(path: str) -> None:
     nowhere = "http://127.0.0.1:9"
-    names = ("helper", "notification", "monitoring", "mlops", "search", "operations")
-    app = create_web(WebSettings(**{f"{name}_url": nowhere for name in names}))
+    app = create_web(WebSettings(**{each.url_key: nowhere for each in proxied_services()}))
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://web") as client:
         answer = await client.get(path)
     assert answer.headers["cache-control"] == ("no-cache" if path in WEB else "no-store")
@@ -74,7 +74,7 @@ def test_nobody_else_says_what_may_be_kept() -> None:
             name = str(file.relative_to(ROOT))
             text = file.read_text()
             # Stand-ins for FCM and the identity provider answer with headers of their own.
-            if name.endswith("laundry_service/caching.py") or name.startswith("libs/servers/"):
+            if name.endswith("laundry_service/http/caching.py") or name.startswith("libs/servers/"):
                 continue
             if "cache-control" not in text.lower():
                 continue

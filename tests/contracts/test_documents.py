@@ -1,12 +1,13 @@
-"""What clients are built from is what the code does."""
+"""What clients and deployments are built from is what the code says."""
 
 import json
 
-from laundry.contracts import FOLDER, outdated
-from laundry_service.limits import ENDPOINTS
+from laundry.contracts import FOLDER
+from laundry.generated import outdated
+from laundry_service.limits.rates import ENDPOINTS
 
 
-def test_the_committed_documents_are_those_of_the_code() -> None:
+def test_the_committed_files_are_those_of_the_code() -> None:
     assert outdated() == [], "run `make contracts` and look at the difference"
 
 

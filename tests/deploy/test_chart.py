@@ -11,8 +11,8 @@ import jsonschema
 import pytest
 import yaml
 
-from laundry.deploy import chart, check
-from laundry.stack.processes import SERVICES, database_owners
+from laundry.deploy import chart, check, tools
+from laundry_catalogue import SERVICES, Need, database_owners, url_variable
 from laundry_servers.errors import LaundryError
 from tests.deploy.test_compose import IN_THE_IMAGE, settings_of
 
@@ -22,35 +22,21 @@ SCHEMA: dict[str, Any] = json.loads((chart.CHART / "values.schema.json").read_te
 TEMPLATES = {file.name: file.read_text() for file in (chart.CHART / "templates").iterdir()}
 
 
-def defined(name: str) -> Any:
-    found = re.search(
-        rf'{{{{- define "{re.escape(name)}" -}}}}\n(.*?){{{{- end -}}}}', TEMPLATES["_helpers.tpl"], re.DOTALL
-    )
-    assert found is not None, f"the chart does not define {name}"
-    return yaml.safe_load(found[1])
+FACTS: dict[str, dict[str, Any]] = yaml.safe_load(chart.SERVICES_FILE.read_text())
 
 
-FACTS: dict[str, dict[str, Any]] = defined("laundry.facts")
-
-
-def test_every_process_of_the_stack_is_in_the_chart() -> None:
-    assert FACTS.keys() == VALUES["services"].keys() == {service.name for service in SERVICES}
-    for service in SERVICES:
-        facts = FACTS[service.name]
-        assert bool(facts.get("broker")) == service.broker
-        assert bool(facts.get("database")) == service.database
-        assert bool(facts.get("objects")) == service.objects
-        assert bool(facts.get("models")) == service.models
-        assert bool(facts.get("signs")) == service.signs
-        assert bool(facts.get("push")) == service.pushes
-        assert bool(facts.get("management")) == service.management
-        assert bool(facts.get("peers")) == bool(service.peers)
-        assert bool(facts.get("trains")) == service.trains
-        assert bool(facts.get("port")) == bool(service.url_key)
-        assert facts.get("process") == (service.arguments[0] if service.arguments else None)
-        assert facts.get("secret") == (service.login if service.broker else None)
-    assert defined("laundry.databases") == list(database_owners())
+def test_every_process_of_the_catalogue_is_in_the_chart() -> None:
+    names = {process.name for service in SERVICES for process in service.processes}
+    assert FACTS.keys() == VALUES["services"].keys() == names
     assert VALUES["services"]["ai-consumer"]["replicas"] == 3
+
+
+def test_the_templates_ask_for_all_that_the_catalogue_says_and_for_nothing_else() -> None:
+    asked = {fact for text in TEMPLATES.values() for fact in re.findall(r"\$facts\.(\w+)", text)}
+    said = {fact for facts in FACTS.values() for fact in facts}
+    # Said of no service today.
+    assert asked == said | {"environment"}
+    assert {str(need) for need in Need} <= said
 
 
 def test_templates_set_what_the_settings_ask_for() -> None:
@@ -61,11 +47,33 @@ def test_templates_set_what_the_settings_ask_for() -> None:
             fields[variable] = fields.get(variable, False) or field.is_required()
     text = "".join(TEMPLATES[name] for name in ("services.yaml", "_environment.tpl", "_training.tpl"))
     named = set(re.findall(r"\bLAUNDRY_[A-Z0-9_]+\b", text))
-    peers = re.search(r"range \$peer := list ([^}]*) }}\s*- name: LAUNDRY_{{ upper \$peer }}_URL", text)
-    assert peers is not None
-    named |= {f"LAUNDRY_{peer.upper()}_URL" for peer in re.findall(r'"(\w+)"', peers[1])}
+    named |= {url_variable(peer) for facts in FACTS.values() for peer in facts.get("peers", ())}
     assert named - {"LAUNDRY_"} <= fields.keys(), "variables that no service reads"
     assert {name for name, required in fields.items() if required} <= named | IN_THE_IMAGE
+
+
+def test_a_pod_gets_what_its_settings_ask_for() -> None:
+    helm = tools.helm(fetch=False)
+    if helm is None:
+        pytest.skip("helm is not installed; `laundry check-deploy --fetch` puts it into the cache folder")
+    values = str(chart.CHART / "ci" / "values.yaml")
+    done = helm.run(["template", "laundry", str(chart.CHART), "--values", values])
+    assert done.returncode == 0, done.stderr
+    pods = {
+        each["metadata"]["name"]: each["spec"]["template"]["spec"]["containers"][0]
+        for each in yaml.safe_load_all(done.stdout)
+        if each["kind"] == "Deployment"
+    }
+    for service in SERVICES:
+        fields = settings_of(service).model_fields
+        required = {f"LAUNDRY_{name.upper()}" for name, field in fields.items() if field.is_required()}
+        for process in service.processes:
+            container = pods.pop(f"laundry-{process.name}")
+            given = {variable["name"] for variable in container["env"]}
+            assert given <= {f"LAUNDRY_{name.upper()}" for name in fields}, "variables that it does not read"
+            assert required <= given | IN_THE_IMAGE
+            assert container["resources"]["limits"]["memory"] == process.resources.memory_limit
+    assert not pods
 
 
 def test_a_full_training_needs_its_photos_and_no_secret_of_its_own() -> None:
@@ -80,7 +88,7 @@ def test_a_full_training_needs_its_photos_and_no_secret_of_its_own() -> None:
 def test_who_trains_and_looks_at_photos_is_given_no_secret() -> None:
     text = TEMPLATES["_training.tpl"]
     run, sandbox = text[text.index("containers:") : text.index("\n      volumes:")].split("- name: sandbox\n")
-    # No environment at all, and no folder but its own and those that it works on.
+    # No environment at all, and no folders but its own and those it works on.
     for word in ("env:", "envFrom", "secretKeyRef", "fromSecret", "laundry.environment", "configMapRef"):
         assert word not in sandbox, word
     assert re.findall(r"- name: (\S+)\n\s+mountPath: (\S+)", sandbox) == [
@@ -90,7 +98,7 @@ def test_who_trains_and_looks_at_photos_is_given_no_secret() -> None:
         ("work", "/work"),
     ]
     assert 'ternary "mlops-training" "mlops" $full' in sandbox
-    # Who holds the secrets has no torch and no login to the broker, and asks the other container.
+    # The container with the secrets has no torch and no broker login, and asks the other container.
     assert "mlops-training" not in run
     assert "LAUNDRY_SANDBOX_SOCKET" in run
     assert '(merge (dict "broker" false) $facts)' in run

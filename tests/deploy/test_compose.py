@@ -15,7 +15,7 @@ from pydantic_settings import BaseSettings
 
 from laundry.deploy import environment
 from laundry.paths import PROJECT, StackPaths
-from laundry.stack.processes import SERVICES, Service, broker_users, database_owners
+from laundry_catalogue import SERVICES, Need, Process, Service, broker_users, database_owners, variable
 from laundry_reading.signing import PublicKey, SigningKey
 from laundry_servers.errors import LaundryError
 from laundry_servers.identity import LocalIdentity
@@ -28,49 +28,56 @@ IN_THE_IMAGE = {"LAUNDRY_HOST", "LAUNDRY_PORT", "LAUNDRY_MODEL_DIR", "LAUNDRY_PA
 ONCE = {"prepare", *(f"migrate-{owner}" for owner in database_owners())}
 
 
+PROCESSES = [
+    pytest.param(service, process, id=process.name) for service in SERVICES for process in service.processes
+]
+
+
 def settings_of(service: Service) -> type[BaseSettings]:
-    module = importlib.import_module(f"{service.module}.settings")
+    """The class of a service's settings from which no other of them inherits."""
+    module = importlib.import_module(f"{service.package}.settings")
     classes = [
         found
         for found in vars(module).values()
         if isinstance(found, type) and issubclass(found, BaseSettings) and found.__module__ == module.__name__
     ]
-    assert len(classes) == 1, f"{service.module}.settings holds {len(classes)} settings classes"
-    return classes[0]
+    last = [each for each in classes if not any(each in other.__bases__ for other in classes)]
+    assert len(last) == 1, f"{service.package}.settings holds {len(last)} settings classes"
+    return last[0]
 
 
-@pytest.mark.parametrize("service", SERVICES, ids=lambda service: service.name)
-def test_every_process_of_the_stack_has_its_container(service: Service) -> None:
-    container = CONTAINERS[service.name]
-    assert container.get("deploy", {}).get("replicas", 1) == service.replicas
-    if service.arguments:
-        assert container["command"] == ["python", "-m", service.module, *service.arguments]
+@pytest.mark.parametrize(("service", "process"), PROCESSES)
+def test_every_process_of_the_catalogue_has_its_container(service: Service, process: Process) -> None:
+    container = CONTAINERS[process.name]
+    assert container.get("deploy", {}).get("replicas", 1) == process.replicas
+    if process.arguments:
+        assert container["command"] == ["python", "-m", service.package, *process.arguments]
     else:
         assert "command" not in container
-        assert container["build"]["args"]["PACKAGE"] == service.module
+        assert container["build"]["args"]["PACKAGE"] == service.package
 
 
-@pytest.mark.parametrize("service", SERVICES, ids=lambda service: service.name)
-def test_a_container_gets_what_its_settings_ask_for(service: Service) -> None:
+@pytest.mark.parametrize(("service", "process"), PROCESSES)
+def test_a_container_gets_what_its_settings_ask_for(service: Service, process: Process) -> None:
     fields = settings_of(service).model_fields
     known = {f"LAUNDRY_{name.upper()}" for name in fields}
-    given = {name for name in CONTAINERS[service.name]["environment"] if name.startswith("LAUNDRY_")}
+    given = {name for name in CONTAINERS[process.name]["environment"] if name.startswith("LAUNDRY_")}
     assert given <= known, "variables that the service does not read"
     required = {f"LAUNDRY_{name.upper()}" for name, field in fields.items() if field.is_required()}
     assert required <= given | IN_THE_IMAGE
 
 
-@pytest.mark.parametrize("service", SERVICES, ids=lambda service: service.name)
-def test_a_container_has_only_its_own_logins(service: Service) -> None:
-    environment_text = json.dumps(CONTAINERS[service.name]["environment"])
+@pytest.mark.parametrize(("service", "process"), PROCESSES)
+def test_a_container_has_only_its_own_logins(service: Service, process: Process) -> None:
+    environment_text = json.dumps(CONTAINERS[process.name]["environment"])
     passwords = set(re.findall(r"(?:BROKER|DATABASE)_PASSWORD_\w+", environment_text))
-    own = service.login.upper().replace("-", "_")
-    expected = {f"BROKER_PASSWORD_{own}"} if service.broker else set()
-    expected |= {f"DATABASE_PASSWORD_{own}"} if service.database else set()
+    own = service.name.upper().replace("-", "_")
+    expected = {f"BROKER_PASSWORD_{own}"} if Need.BROKER in service.needs else set()
+    expected |= {f"DATABASE_PASSWORD_{own}"} if Need.DATABASE in service.needs else set()
     assert passwords == expected
     assert "ADMIN" not in environment_text
-    assert ("MODEL_SIGNING_KEY" in environment_text) == service.signs
-    assert ("MODEL_PUBLIC_KEYS" in environment_text) == service.models
+    assert ("MODEL_SIGNING_KEY" in environment_text) == (Need.SIGNING in service.needs)
+    assert ("MODEL_PUBLIC_KEYS" in environment_text) == (Need.MODELS in service.needs)
 
 
 def test_every_database_is_migrated_before_its_service_starts() -> None:
@@ -150,7 +157,7 @@ def test_the_broker_gets_users_whose_hashes_fit_the_passwords(tmp_path: Path) ->
     assert not [name for name in environment.secret_makers() if values[name] in text], "a clear password"
     document = json.loads(text)
     users = {user["name"]: user for user in document["users"]}
-    passwords = {user: values[environment.variable("BROKER_PASSWORD", user)] for user in broker_users()}
+    passwords = {user: values[variable("BROKER_PASSWORD_{}", user)] for user in broker_users()}
     passwords[environment.BROKER_ADMIN] = values["BROKER_ADMIN_PASSWORD"]
     assert users.keys() == passwords.keys()
     for name, password in passwords.items():
@@ -173,5 +180,5 @@ def test_clients_find_the_containers_as_they_find_the_stack(tmp_path: Path) -> N
     environment.write(StackPaths(tmp_path), ports={"HELPER_PORT": 9101})
     document = json.loads((tmp_path / "compose" / "stack.json").read_text())
     assert document["helper_url"] == "http://127.0.0.1:9101"
-    assert {service.url_key for service in SERVICES if service.url_key} <= document.keys()
+    assert {service.url_key for service in SERVICES if service.port} <= document.keys()
     assert {"fcm_url", "amqp_urls", "management_urls", "s3", "postgres_urls", "pids"} <= document.keys()

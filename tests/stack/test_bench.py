@@ -1,4 +1,4 @@
-"""What the measurements compare with does real work too."""
+"""The baselines that measurements are compared with do real work too."""
 
 import asyncio
 from pathlib import Path
@@ -29,7 +29,7 @@ async def test_bare_clients_read_every_photo_and_leave_nothing_behind(
             return {each["name"] for each in client.get("/api/vhosts").raise_for_status().json()}
 
     before = await asyncio.to_thread(vhosts)
-    # Of forty photos, each stored exactly once, or it would wait for the last one until it gives up.
+    # Forty photos, each stored exactly once, or it would wait for the last one until it times out.
     rate = await bare_clients.measure(stage, await asyncio.to_thread(Pictures, SMALL), 1, 400)
     assert rate > 1
     assert await asyncio.to_thread(vhosts) == before

@@ -1,6 +1,6 @@
 """A new model reaches every replica and no other service notices (DD-02 DG-03); a forged one reaches none.
 
-Whatever happens to who trains it meanwhile: a run outlives the service that runs it.
+Whatever happens to the training process meanwhile: a run outlives the service that runs it.
 """
 
 import asyncio
@@ -39,7 +39,7 @@ async def teach(story: Learning, shots: list[Shot]) -> None:
 
 
 def lives(folder: Any) -> dict[str, tuple[int, float]]:
-    """Process ids with their starts: neither is ever the same for another life."""
+    """Process ids with start times, which identify a process even if its id is reused."""
     document = read_json(StackPaths(folder).stack_file)
     assert document is not None
     return {
@@ -79,7 +79,7 @@ async def test_a_model_is_learnt_served_by_all_and_taken_back_without_anybody_el
 
 
 def jobs_of(run_id: str) -> list[psutil.Process]:
-    """Find the processes of a run, whoever is their parent by now."""
+    """Find the processes of a run, whatever their parent is by now."""
     found = []
     for process in psutil.process_iter():
         with suppress(psutil.Error):
@@ -91,7 +91,7 @@ def jobs_of(run_id: str) -> list[psutil.Process]:
 
 @contextmanager
 def halted(processes: list[psutil.Process]) -> Iterator[None]:
-    """Halt processes, and let those go on that are still there afterwards."""
+    """Pause processes; those that still exist afterwards continue."""
     try:
         for process in processes:
             with suppress(psutil.NoSuchProcess):
@@ -104,7 +104,7 @@ def halted(processes: list[psutil.Process]) -> Iterator[None]:
 
 
 async def kill_mlops_in_a_run(story: Learning, folder: Path) -> tuple[str, list[psutil.Process]]:
-    """Kill mlops while a run is at work; returns the run's id and its processes of then."""
+    """Kill mlops during a run; returns the run's id and its processes at that time."""
 
     async def ask(path: str) -> Any:
         return await story.services.json("GET", "mlops", path, who=story.operator)
@@ -116,12 +116,12 @@ async def kill_mlops_in_a_run(story: Learning, folder: Path) -> tuple[str, list[
         path = f"/training-runs/{run['id']}"
 
         async def at_work(path: str = path) -> bool:
-            # What is first in its log the job itself has written.
+            # The first line of its log was written by the job itself.
             return bool((await ask(f"{path}/log"))["items"]) or (await ask(path))["status"] in ENDED
 
         await until(at_work, within_s=60, what="a run at work")
         jobs = jobs_of(run["id"])
-        # While its process is halted the run cannot end between this look at it and the kill.
+        # While its process is paused the run cannot end between this check and the kill.
         with halted(jobs):
             if jobs and (await ask(path))["status"] == "running":
                 document = read_json(StackPaths(folder).stack_file)
@@ -135,12 +135,12 @@ async def test_a_run_whose_service_is_killed_is_begun_anew_and_its_process_is_go
     services: Services, people: People, stack_folder: Path
 ) -> None:
     story = Learning(services, people, StackPaths(stack_folder), ["1"])
-    # Others than those above: what a run has seen once, or a champion has learnt, is no work.
+    # Other photos than above: features already extracted, or already learnt, would be no work.
     await teach(story, drawn(3, first=4))
     run_id, jobs = await kill_mlops_in_a_run(story, stack_folder)
 
     async def ended() -> Any:
-        with suppress(StoryFailed):  # mlops is only just being started again
+        with suppress(StoryFailed):  # mlops is still restarting
             run = await services.json("GET", "mlops", f"/training-runs/{run_id}", who=story.operator)
             return run if run["status"] in ENDED else None
 
@@ -152,7 +152,7 @@ async def test_a_run_whose_service_is_killed_is_begun_anew_and_its_process_is_go
     assert len(again) == 1, said
     assert said[again[0]].startswith("the service stopped while this run was going on")
     afterwards = said[again[0] + 1 :]
-    # Had the first process gone on too, it would have found and told the same.
+    # Had the first process continued too, it would have logged the same.
     assert len(set(afterwards)) == len(afterwards) > 0, said
 
     async def gone() -> bool:
@@ -205,17 +205,17 @@ async def test_who_can_write_to_the_bucket_does_not_decide_what_replicas_serve(
         except StoryFailed as error:
             if "answered 503" not in str(error):
                 raise
-            return []  # what a replica says is being written anew just now
+            return []  # the replica's report is being rewritten right now
         items: list[dict[str, Any]] = page["items"]
         return items
 
-    # As it was written before models were signed, and as anybody could write it.
+    # As written before models were signed, and as anybody could write it.
     document = json.loads(told())
     del document[FIELD]
     unsigned = json.dumps(document).encode()
 
     async def refused_by_all() -> bool:
-        if told() != unsigned:  # mlops mends it once a minute
+        if told() != unsigned:  # mlops corrects it once a minute
             bucket.put_object(Bucket=address["bucket"], Key=CHAMPION_KEY, Body=unsigned)
         seen = await replicas()
         return len(seen) == 3 and all(

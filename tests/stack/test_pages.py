@@ -16,7 +16,7 @@ from laundry.demo.story import Story
 
 pytestmark = [pytest.mark.stack, pytest.mark.servers, pytest.mark.browser, pytest.mark.timeout(420)]
 
-# The models read, and the broker carries, while the rest of the stack runs on the same two cores.
+# Reading and messaging share two cores with the rest of the stack.
 PATIENCE_MS = 60_000
 
 
@@ -66,7 +66,7 @@ async def test_photo_reading_confirmation_and_fault_on_the_pages(
     await expect(load).to_have_attribute("data-status", "read")
     await expect(load.get_by_role("img")).to_be_visible()
 
-    # The owner's page has been open all the while and shows it by itself.
+    # The owner's page has been open all along and shows it without a reload.
     card = owner.locator(".confirm-card")
     await expect(card.get_by_role("img")).to_be_visible()
     await card.get_by_role("button", name="Yes, ").click()

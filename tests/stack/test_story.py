@@ -16,7 +16,7 @@ from PIL import Image
 from laundry.demo.client import StoryFailed, until
 from laundry.demo.photos import sample_photos
 from laundry.demo.story import Story
-from laundry_events.topology import EVENTS_EXCHANGE
+from laundry_events.plan import EVENTS_EXCHANGE
 from tests.stack.conftest import laundry
 
 pytestmark = [pytest.mark.stack, pytest.mark.servers, pytest.mark.timeout(420)]
@@ -65,7 +65,7 @@ async def test_a_photo_that_nobody_can_read_is_refused_at_once_with_the_reason(s
     Image.effect_noise((400, 300), 40).save(picture, "PNG")
     body = picture.getvalue()
     start = body.index(b"IDAT") + 4
-    # The frame stays whole, so that only who unpacks the pixels finds the damage.
+    # The structure stays intact, so that only decoding the pixels finds the damage.
     broken = body[:start] + b"\0\0" + body[start + 2 :]
     with pytest.raises(StoryFailed, match=r"answered 422.*photo-damaged"):
         await story.services.call(
@@ -126,7 +126,7 @@ async def test_every_process_answers_its_probes_and_the_status_says_so(
     ):
         async with httpx.AsyncClient(base_url=stack[url], timeout=30) as client:
             assert (await client.get("/livez")).status_code == 200, url
-            # Nothing that is reached from outside tells of the inside.
+            # Nothing reachable from outside reveals internals.
             assert (await client.get("/metrics")).status_code == 404, url
 
             async def ready(client: httpx.AsyncClient = client) -> bool:

@@ -10,13 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pamqp import encode
 
+from laundry_dead_letters.actions import Summary, exported, write_line
 from laundry_dead_letters.audit import record_of
 from laundry_dead_letters.broker import _sendable
-from laundry_dead_letters.letters import Act, DeadLetter, Selection, redriven_headers
-from laundry_dead_letters.work import Summary, exported, write_line
+from laundry_dead_letters.dead_letter import DeadLetter, OperatorAction, Selection, redriven_headers
 from laundry_events.headers import FOREIGN, SIGNATURE
 
-ACT = Act("redrive", "op\ud800", "why\ud800\0" * 900)
+ACT = OperatorAction("redrive", "op\ud800", "why\ud800\0" * 900)
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
 TIMES = st.datetimes() | st.datetimes(timezones=st.timezones()) | st.just("0001-01-01T00:00:00+14:00")
 VALUES = st.recursive(

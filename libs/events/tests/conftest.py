@@ -8,7 +8,8 @@ from alembic.operations import Operations
 from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from laundry_events import Publisher
+from laundry_events import Publisher, make_broker
+from laundry_events.broker import ConsumingBroker
 from laundry_events.tables import create_inbox, create_outbox
 from laundry_testing.messaging import Messaging
 
@@ -19,6 +20,19 @@ async def publisher(messaging: Messaging) -> AsyncIterator[Publisher]:
     await publisher.wait_connected()
     yield publisher
     await publisher.stop()
+
+
+@pytest.fixture
+def graceful_timeout_s() -> float:
+    """How long a stop waits for what is handled; a module may say otherwise."""
+    return 5
+
+
+@pytest_asyncio.fixture
+async def broker(messaging: Messaging, graceful_timeout_s: float) -> AsyncIterator[ConsumingBroker]:
+    broker = make_broker(messaging.amqp_url, service="tests", graceful_timeout_s=graceful_timeout_s)
+    yield broker
+    await broker.stop()
 
 
 def create_tables(connection: Connection) -> None:

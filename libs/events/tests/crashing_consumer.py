@@ -11,13 +11,14 @@ from pathlib import Path
 
 from laundry_events import EventConsumer, EventMeta, Publisher, make_broker
 from laundry_events.events import TaskRead
+from laundry_events.topology import PLAN
 
 
 async def consume(url: str, done: Path, prefetch: int) -> None:
     publisher = Publisher(url, source="crashing")
     await publisher.wait_connected()
     broker = make_broker(url, service="crashing", graceful_timeout_s=2)
-    consumer = EventConsumer(broker, publisher, service="crashing", service_version="1")
+    consumer = EventConsumer(broker, publisher, PLAN, service="crashing", service_version="1")
 
     @consumer.on("task.read", TaskRead, prefetch=prefetch)
     async def handle(event: TaskRead, meta: EventMeta) -> None:

@@ -1,6 +1,5 @@
 """What tests of the outbox share: rows stored as a service would, and how many are left."""
 
-from datetime import UTC, datetime
 from typing import Any
 
 import httpx
@@ -8,20 +7,10 @@ from sqlalchemy import func, insert, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from laundry_events import Outbox
-from laundry_events.events import TaskRead
 from laundry_events.tables import outbox
 from laundry_testing.messaging import Messaging
 
-
-def reading(task_id: str) -> TaskRead:
-    return TaskRead(
-        task_id=task_id,
-        task_version=1,
-        branch_id="b1",
-        outcome="read",
-        model_version="m1",
-        read_at=datetime.now(UTC),
-    )
+from .consuming import reading
 
 
 async def waiting(engine: AsyncEngine) -> int:

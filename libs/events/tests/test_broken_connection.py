@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
 from urllib.parse import urlsplit, urlunsplit
 
 import pytest
@@ -14,15 +13,16 @@ from aiormq.abc import AbstractConnection
 
 from laundry_events import (
     BrokerUnavailable,
-    EventConsumer,
     EventMeta,
     Publisher,
     connection,
-    majority,
     make_broker,
+    partition_watch,
 )
 from laundry_events.events import TaskRead
 from laundry_testing.messaging import Messaging, apply_plan, eventually
+
+from .consuming import consume, reading
 
 pytestmark = pytest.mark.servers
 
@@ -77,22 +77,11 @@ async def wire(messaging: Messaging) -> AsyncIterator[Wire]:
         yield wire
 
 
-def reading(task_id: str) -> TaskRead:
-    return TaskRead(
-        task_id=task_id,
-        task_version=1,
-        branch_id="b1",
-        outcome="read",
-        model_version="m1",
-        read_at=datetime.now(UTC),
-    )
-
-
 @asynccontextmanager
 async def taking(url: str, publisher: Publisher) -> AsyncIterator[list[str]]:
     """Consume readings; gives the ids of the tasks that were taken."""
     broker = make_broker(url, service="tests", graceful_timeout_s=1)
-    consumer = EventConsumer(broker, publisher, service="tests", service_version="1")
+    consumer = consume(broker, publisher)
     got: list[str] = []
 
     @consumer.on("task.read", TaskRead, prefetch=5)
@@ -143,7 +132,7 @@ async def test_a_handler_whose_own_call_was_cancelled_has_failed_like_any_other(
     messaging: Messaging, publisher: Publisher
 ) -> None:
     broker = make_broker(messaging.amqp_url, service="tests", graceful_timeout_s=1)
-    consumer = EventConsumer(broker, publisher, service="tests", service_version="1")
+    consumer = consume(broker, publisher)
     attempts: list[int] = []
 
     @consumer.on("task.read", TaskRead, prefetch=5)
@@ -162,7 +151,7 @@ async def test_a_handler_whose_own_call_was_cancelled_has_failed_like_any_other(
 @pytest.fixture
 def short_heartbeat(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(connection, "HEARTBEAT_S", 1)
-    monkeypatch.setattr(majority, "LOOK_EVERY_S", 1000)
+    monkeypatch.setattr(partition_watch, "LOOK_EVERY_S", 1000)
     yield
 
 
@@ -180,22 +169,22 @@ async def test_a_consumer_notices_a_dead_connection_by_its_heartbeat(
 
 @pytest.fixture
 def short_patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(majority, "LOOK_EVERY_S", 0.2)
-    monkeypatch.setattr(majority, "OLDER_PLAN_S", 0.2)
-    monkeypatch.setattr(majority, "STALLED_S", 2.0)
+    monkeypatch.setattr(partition_watch, "LOOK_EVERY_S", 0.2)
+    monkeypatch.setattr(partition_watch, "OLDER_PLAN_S", 0.2)
+    monkeypatch.setattr(partition_watch, "STALLED_S", 2.0)
 
 
 def note_answers(monkeypatch: pytest.MonkeyPatch) -> list[bool | None]:
     answers: list[bool | None] = []
-    ask = majority.MajorityWatch._answers
+    ask = partition_watch.PartitionWatch._answers
 
     async def noted(
-        watch: majority.MajorityWatch, connection: AbstractConnection, within_s: float
+        watch: partition_watch.PartitionWatch, connection: AbstractConnection, within_s: float
     ) -> bool | None:
         answers.append(await ask(watch, connection, within_s))
         return answers[-1]
 
-    monkeypatch.setattr(majority.MajorityWatch, "_answers", noted)
+    monkeypatch.setattr(partition_watch.PartitionWatch, "_answers", noted)
     return answers
 
 
@@ -273,7 +262,7 @@ async def test_a_consumer_that_the_broker_cancels_subscribes_again(
 
 async def test_a_message_that_is_too_large_dies_at_once(messaging: Messaging, publisher: Publisher) -> None:
     broker = make_broker(messaging.amqp_url, service="tests", graceful_timeout_s=1)
-    consumer = EventConsumer(broker, publisher, service="tests", service_version="1")
+    consumer = consume(broker, publisher)
 
     @consumer.on("task.read", TaskRead, prefetch=5)
     async def take(event: TaskRead, meta: EventMeta) -> None:

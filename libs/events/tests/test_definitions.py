@@ -5,10 +5,11 @@ import pytest
 
 from laundry_events.definitions import definitions
 from laundry_events.events import EVENTS
-from laundry_events.topology import ALIVE_EXCHANGE, EVENTS_EXCHANGE, PLAN, RETRY_EXCHANGE
+from laundry_events.plan import ALIVE_EXCHANGE, EVENTS_EXCHANGE, RETRY_EXCHANGE
+from laundry_events.topology import PLAN
 
 PASSWORDS = {service.name: "secret" for service in PLAN.services}
-DOCUMENT = definitions(PASSWORDS, nodes=3)
+DOCUMENT = definitions(PLAN, PASSWORDS, nodes=3)
 QUEUES = {queue["name"]: queue for queue in DOCUMENT["queues"]}
 
 
@@ -97,4 +98,4 @@ def test_no_clear_password_is_written() -> None:
 
 def test_a_service_without_a_password_is_an_error() -> None:
     with pytest.raises(ValueError, match="helper"):
-        definitions({**PASSWORDS, "helper": ""})
+        definitions(PLAN, {**PASSWORDS, "helper": ""})

@@ -1,12 +1,11 @@
 """Publishing and consuming on a real broker: what is confirmed, retried and dead-lettered."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-import pytest_asyncio
 
 from laundry_events import (
     BrokerUnavailable,
@@ -17,32 +16,23 @@ from laundry_events import (
     Unroutable,
     make_broker,
 )
+from laundry_events.broker import ConsumingBroker
 from laundry_events.envelope import encode
 from laundry_events.events import ModelPromoted, TaskRead
-from laundry_events.topology import EVENTS_EXCHANGE, TELEMETRY_EXCHANGE
+from laundry_events.plan import EVENTS_EXCHANGE
+from laundry_events.topology import TELEMETRY_EXCHANGE
 from laundry_testing.messaging import Messaging, eventually
+
+from .consuming import consume, reading
 
 pytestmark = pytest.mark.servers
 
 Start = Callable[[EventConsumer], Awaitable[None]]
 
 
-def reading(task_id: str = "t1") -> TaskRead:
-    return TaskRead(
-        task_id=task_id,
-        task_version=1,
-        branch_id="b1",
-        outcome="read",
-        model_version="m1",
-        read_at=datetime.now(UTC),
-    )
-
-
-@pytest_asyncio.fixture
-async def consumer(messaging: Messaging, publisher: Publisher) -> AsyncIterator[EventConsumer]:
-    broker = make_broker(messaging.amqp_url, service="tests", graceful_timeout_s=2)
-    yield EventConsumer(broker, publisher, service="tests", service_version="1")
-    await broker.stop()
+@pytest.fixture
+def consumer(broker: ConsumingBroker, publisher: Publisher) -> EventConsumer:
+    return consume(broker, publisher)
 
 
 async def test_a_published_event_reaches_its_handler_with_its_id(
@@ -115,7 +105,7 @@ async def test_a_drill_fails_only_where_drills_are_allowed(
 ) -> None:
     seen: list[str] = []
     broker = make_broker(messaging.amqp_url, service="tests", graceful_timeout_s=2)
-    consumer = EventConsumer(broker, publisher, service="tests", service_version="1", drills=drills)
+    consumer = consume(broker, publisher, drills=drills)
 
     @consumer.on("task.read", TaskRead, prefetch=5)
     async def handle(event: TaskRead, meta: EventMeta) -> None:
@@ -218,7 +208,7 @@ async def test_a_broadcast_reaches_every_reader(messaging: Messaging, publisher:
 
     for number in range(3):
         broker = make_broker(messaging.amqp_url, service=f"reader-{number}")
-        reader(number, EventConsumer(broker, publisher, service="tests", service_version="1"))
+        reader(number, consume(broker, publisher))
         await broker.start()
         brokers.append(broker)
     await publisher.publish(

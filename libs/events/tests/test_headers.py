@@ -12,8 +12,11 @@ from pamqp import encode
 from pamqp.commands import Basic
 
 from laundry_events.headers import COUNTS, FOREIGN, LARGEST_COUNT, LEFT_OUT, TEXTS, allowed, short
-from laundry_events.ladder import next_move, put_off
+from laundry_events.outcome import Retry
+from laundry_events.plan import Queue
+from laundry_events.retry import deferred_copy, failed_copy
 
+QUEUE = Queue("q", ("k",), "s", "tests")
 FRAME_BYTES = 128 * 1024
 
 SCALARS = st.one_of(
@@ -41,6 +44,10 @@ NAMES = st.one_of(
 HEADERS = st.dictionaries(NAMES, VALUES, max_size=12)
 
 
+def deferred(headers: dict[str, Any], properties: dict[str, Any] | None = None) -> dict[str, Any]:
+    return deferred_copy(headers, queue=QUEUE, routing_key="q", properties=properties).headers
+
+
 def is_allowed(name: str) -> bool:
     return name in COUNTS or name in TEXTS or name.startswith(("cloudEvents_", "cloudEvents:"))
 
@@ -51,13 +58,13 @@ def test_whatever_came_a_copy_has_only_allowed_headers_and_can_be_encoded(
 ) -> None:
     copies = [
         allowed(headers, properties),
-        put_off(headers, queue="q", routing_key="q", properties=properties),
-        next_move(
+        deferred(headers, properties=properties),
+        failed_copy(
             headers,
-            queue="q",
+            Retry(ValueError("\ud800")),
+            queue=QUEUE,
             routing_key="k",
             attempt=1,
-            error=ValueError("\ud800"),
             service="s",
             service_version="1",
             properties=properties,
@@ -82,7 +89,7 @@ def test_whatever_came_a_copy_has_only_allowed_headers_and_can_be_encoded(
 )
 def test_a_copy_fits_into_a_frame_whatever_a_stranger_sent(headers: dict[str, Any]) -> None:
     ours = {"cloudEvents_id": "e1", "traceparent": "00-1-2-01", "x-first-failed-at": "2026-01-01T00:00:00Z"}
-    copied = put_off({**ours, **headers}, queue="q", routing_key="q")
+    copied = deferred({**ours, **headers})
     properties = Basic.Properties(headers=copied, message_id="m" * 255, content_type="c" * 255)
     assert len(properties.marshal()) < FRAME_BYTES
     assert {"traceparent", "x-first-failed-at"} <= copied.keys()
@@ -119,11 +126,11 @@ def test_a_person_can_read_what_was_foreign() -> None:
 @pytest.mark.parametrize("value", [-1, LARGEST_COUNT + 1, 2**63, True, "1", 1.0, None, timedelta(1)])
 def test_a_count_that_is_none_is_foreign(value: Any) -> None:
     assert set(allowed({"x-put-off": value})) <= {FOREIGN, LEFT_OUT}
-    assert put_off({"x-put-off": value}, queue="q", routing_key="q")["x-put-off"] == 1
+    assert deferred({"x-put-off": value})["x-put-off"] == 1
 
 
 def test_counts_stay_where_they_end() -> None:
-    assert put_off({"x-put-off": LARGEST_COUNT}, queue="q", routing_key="q")["x-put-off"] == LARGEST_COUNT
+    assert deferred({"x-put-off": LARGEST_COUNT})["x-put-off"] == LARGEST_COUNT
 
 
 @given(st.text(max_size=400) | st.just("\ud800" * 300))

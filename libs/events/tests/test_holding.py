@@ -1,29 +1,30 @@
 """Messages that wait: for their turn, through broken connections, for a server that only seems well."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-import pytest_asyncio
 
 from laundry_events import (
     BrokerUnavailable,
-    EventConsumer,
+    Dependency,
     EventMeta,
-    Need,
-    NotNow,
     Publisher,
+    RequeueMessage,
     Unroutable,
-    consumer,
     make_broker,
+    subscription,
 )
 from laundry_events.broker import ConsumingBroker
+from laundry_events.circuit_breaker import FAILURES_TO_OPEN, CircuitBreaker
+from laundry_events.delivery import Delivery
 from laundry_events.events import TaskRead
-from laundry_events.gate import ENOUGH, Gate, Released
-from laundry_events.suspects import BURY_AT, SUSPECT_AT, TRY_AT
+from laundry_events.outcome import Outcome, Requeue
+from laundry_events.poison import DEAD_LETTER_AT, HANDLE_ANYWAY_AT, ISOLATE_AT
+from laundry_events.settlement import Settlement
 from laundry_testing.messaging import Messaging, eventually
+
+from .consuming import consume, reading
 
 pytestmark = pytest.mark.servers
 QUEUE = "task.read"
@@ -45,25 +46,14 @@ class Server:
         return self.pings
 
     @property
-    def need(self) -> Need:
-        return Need("store", lambda error: isinstance(error, Refuses), self.ping)
+    def dependency(self) -> Dependency:
+        return Dependency("store", lambda error: isinstance(error, Refuses), self.ping)
 
     async def handle(self, event: TaskRead, meta: EventMeta) -> None:
         self.tried.append(event.task_id)
         if not self.well or event.task_id in self.bad:
             raise Refuses("403")
         self.done.append((event.task_id, meta.attempt))
-
-
-def reading(task_id: str) -> TaskRead:
-    return TaskRead(
-        task_id=task_id,
-        task_version=1,
-        branch_id="b1",
-        outcome="read",
-        model_version="m1",
-        read_at=datetime.now(UTC),
-    )
 
 
 async def publish(publisher: Publisher, count: int) -> set[str]:
@@ -97,40 +87,30 @@ def server() -> Server:
     return Server()
 
 
-@pytest_asyncio.fixture
-async def broker(messaging: Messaging) -> AsyncIterator[ConsumingBroker]:
-    broker = make_broker(messaging.amqp_url, service="tests", graceful_timeout_s=10)
-    yield broker
-    await broker.stop()
-
-
-def consume(broker: ConsumingBroker, publisher: Publisher, *, needs: Sequence[Need] = ()) -> EventConsumer:
-    return EventConsumer(broker, publisher, service="tests", service_version="1", needs=needs)
-
-
-async def test_suspects_wait_at_the_gate_together_and_not_one_behind_the_other(
+async def test_what_may_be_poison_waits_at_the_circuit_breaker_together_and_not_one_behind_the_other(
     broker: ConsumingBroker,
     publisher: Publisher,
     messaging: Messaging,
     server: Server,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(consumer, "HOLD_S", 0.5)
+    monkeypatch.setattr(subscription, "HOLD_S", 0.5)
     returned: set[str | None] = set()
-    give_back = EventConsumer._give_back
+    settle = Settlement.settle
 
-    async def noted(self: EventConsumer, message: Any, queue: str, error: Exception) -> None:
-        returned.add(message.raw_message.message_id)
-        await give_back(self, message, queue, error)
+    async def noted(self: Settlement, delivery: Delivery, outcome: Outcome) -> None:
+        if isinstance(outcome, Requeue):
+            returned.add(delivery.raw.message_id)
+        await settle(self, delivery, outcome)
 
-    monkeypatch.setattr(EventConsumer, "_give_back", noted)
+    monkeypatch.setattr(Settlement, "settle", noted)
     sent = await publish(publisher, 4)
-    await lose_connections(messaging, 4, times=SUSPECT_AT)
+    await lose_connections(messaging, 4, times=ISOLATE_AT)
     server.well = server.pings = False
-    consume(broker, publisher, needs=[server.need]).on(QUEUE, TaskRead, prefetch=4)(server.handle)
+    consume(broker, publisher, server.dependency).on(QUEUE, TaskRead, prefetch=4)(server.handle)
     await broker.start()
     await eventually(lambda: returned == sent, what="the return of each within its own time")
-    monkeypatch.setattr(consumer, "HOLD_S", 20)
+    monkeypatch.setattr(subscription, "HOLD_S", 20)
     server.well = server.pings = True
     await eventually(lambda: len(server.done) == 4, what="every message")
 
@@ -139,10 +119,10 @@ async def test_a_message_that_is_held_outlives_any_number_of_lost_connections(
     publisher: Publisher, messaging: Messaging, server: Server
 ) -> None:
     sent = await publish(publisher, 2)
-    await lose_connections(messaging, 2, times=TRY_AT)
+    await lose_connections(messaging, 2, times=HANDLE_ANYWAY_AT)
     server.well = server.pings = False
     broker = make_broker(messaging.amqp_url, service="tests", graceful_timeout_s=10)
-    consume(broker, publisher, needs=[server.need]).on(QUEUE, TaskRead, prefetch=2)(server.handle)
+    consume(broker, publisher, server.dependency).on(QUEUE, TaskRead, prefetch=2)(server.handle)
     await broker.start()
     # They were tried though the server is away, and wait on as copies that nobody died with: for four
     # seconds, so the copies are taken as they come.
@@ -164,14 +144,14 @@ async def test_who_dies_with_its_consumers_is_buried_by_the_last_one_with_all_th
     broker: ConsumingBroker, publisher: Publisher, messaging: Messaging, server: Server
 ) -> None:
     await publish(publisher, 1)
-    await lose_connections(messaging, 1, times=BURY_AT)
+    await lose_connections(messaging, 1, times=DEAD_LETTER_AT)
     consume(broker, publisher).on(QUEUE, TaskRead, prefetch=2)(server.handle)
     await broker.start()
     dead = await messaging.take(f"{QUEUE}.dlq")
     assert server.tried == []
     assert dead.headers["x-dead-reason"] == "delivery_limit"
     assert dead.headers["x-error-class"] == "ConsumerKilled"
-    assert dead.headers["x-deliveries"] == BURY_AT + 1
+    assert dead.headers["x-deliveries"] == DEAD_LETTER_AT + 1
     assert dead.headers["x-original-queue"] == QUEUE
     assert "x-delivery-count" not in dead.headers
 
@@ -180,33 +160,35 @@ async def test_a_server_that_answers_pings_only_costs_a_few_messages_one_attempt
     broker: ConsumingBroker, publisher: Publisher, messaging: Messaging, server: Server
 ) -> None:
     server.well = False
-    count = 4 * ENOUGH
+    count = 4 * FAILURES_TO_OPEN
     await publish(publisher, count)
-    consume(broker, publisher, needs=[server.need]).on(QUEUE, TaskRead, prefetch=ENOUGH)(server.handle)
+    consume(broker, publisher, server.dependency).on(QUEUE, TaskRead, prefetch=FAILURES_TO_OPEN)(
+        server.handle
+    )
     await broker.start()
     await eventually(lambda: broker.paused_for == "store", what="the pause")
     tried = len(server.tried)
-    await eventually(lambda: len(server.tried) >= tried + 3, what="trials")
+    await eventually(lambda: len(server.tried) >= tried + 3, what="probes")
     server.well = True
     await eventually(lambda: len(server.done) == count, what="every message")
     assert broker.paused_for is None
     assert max(attempt for _, attempt in server.done) <= 2
-    assert sum(attempt > 1 for _, attempt in server.done) < ENOUGH
+    assert sum(attempt > 1 for _, attempt in server.done) < FAILURES_TO_OPEN
     assert await empty(messaging, f"{QUEUE}.dlq")
 
 
 async def test_a_window_full_of_bad_messages_does_not_hold_up_the_good_one_behind(
     broker: ConsumingBroker, publisher: Publisher, messaging: Messaging, server: Server
 ) -> None:
-    server.bad = {f"t{number}" for number in range(ENOUGH)}
-    await publish(publisher, ENOUGH + 1)
-    consume(broker, publisher, needs=[server.need]).on(QUEUE, TaskRead, prefetch=1)(server.handle)
+    server.bad = {f"t{number}" for number in range(FAILURES_TO_OPEN)}
+    await publish(publisher, FAILURES_TO_OPEN + 1)
+    consume(broker, publisher, server.dependency).on(QUEUE, TaskRead, prefetch=1)(server.handle)
     await broker.start()
     await eventually(lambda: server.done, within_s=60, what="the good one")
-    assert server.done == [(f"t{ENOUGH}", 1)]
+    assert server.done == [(f"t{FAILURES_TO_OPEN}", 1)]
 
 
-@pytest.mark.parametrize("error", [Unroutable("no binding"), NotNow("not yet")])
+@pytest.mark.parametrize("error", [Unroutable("no binding"), RequeueMessage("not yet")])
 async def test_what_is_not_the_messages_fault_sends_it_back_without_an_attempt(
     broker: ConsumingBroker, publisher: Publisher, messaging: Messaging, error: Exception
 ) -> None:
@@ -230,7 +212,7 @@ async def test_while_the_broker_takes_nothing_no_message_is_handled_twice_in_vai
 ) -> None:
     hindered, asked, tried, done = True, 0, 0, 0
 
-    async def unhindered() -> bool:
+    async def can_publish() -> bool:
         nonlocal asked
         asked += 1
         return not hindered
@@ -242,7 +224,7 @@ async def test_while_the_broker_takes_nothing_no_message_is_handled_twice_in_vai
             raise BrokerUnavailable("an alarm")
         done += 1
 
-    monkeypatch.setattr(publisher, "unhindered", unhindered)
+    monkeypatch.setattr(publisher, "can_publish", can_publish)
     consume(broker, publisher).on(QUEUE, TaskRead, prefetch=1)(handle)
     await broker.start()
     await publish(publisher, 1)
@@ -252,54 +234,39 @@ async def test_while_the_broker_takes_nothing_no_message_is_handled_twice_in_vai
     await eventually(lambda: done == 1, what="the message")
 
 
-async def failing(gate: Gate, *names: str) -> list[bool]:
-    return [await gate.shuts_for(Refuses(), message=name) for name in names]
+async def failing(breaker: CircuitBreaker, *names: str) -> list[bool]:
+    return [await breaker.opens_for(Refuses(), message=name) for name in names]
 
 
 async def test_one_message_that_fails_often_is_no_outage_and_a_success_in_between_ends_a_row() -> None:
-    gate = Gate([Server().need])
-    assert await failing(gate, *["same"] * 3 * ENOUGH) == [False] * 3 * ENOUGH
-    assert await failing(gate, *(f"a{number}" for number in range(ENOUGH - 2))) == [False] * (ENOUGH - 2)
-    gate.went_well()
-    assert not gate.troubled
-    assert not any(await failing(gate, *(f"b{number}" for number in range(ENOUGH - 1))))
-    assert await failing(gate, "last") == [True]
-    gate.release()
+    breaker = CircuitBreaker([Server().dependency])
+    assert await failing(breaker, *["same"] * 3 * FAILURES_TO_OPEN) == [False] * 3 * FAILURES_TO_OPEN
+    assert await failing(breaker, *(f"a{number}" for number in range(FAILURES_TO_OPEN - 2))) == [False] * (
+        FAILURES_TO_OPEN - 2
+    )
+    breaker.succeeded()
+    assert not breaker.has_failures
+    assert not any(await failing(breaker, *(f"b{number}" for number in range(FAILURES_TO_OPEN - 1))))
+    assert await failing(breaker, "last") == [True]
+    breaker.release()
 
 
-async def test_only_one_at_a_time_is_the_trial_and_who_leaves_makes_room() -> None:
-    gate = Gate([Server().need])
-    await failing(gate, *(f"m{number}" for number in range(ENOUGH)))
-    waiting = [asyncio.create_task(gate.passes(within_s=20)) for _ in range(3)]
+async def test_only_one_at_a_time_is_the_probe_and_who_leaves_makes_room() -> None:
+    breaker = CircuitBreaker([Server().dependency])
+    await failing(breaker, *(f"m{number}" for number in range(FAILURES_TO_OPEN)))
+    waiting = [asyncio.create_task(breaker.wait(within_s=20)) for _ in range(3)]
     async with asyncio.timeout(20):
         done, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
         (first,) = done
-        trial = first.result()
-        assert trial is not None
-        trial.end(False)
+        probe = first.result()
+        assert probe is not None
+        probe.end(False)
         waiting.remove(first)
         done, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
         (second,) = done
-        assert gate.shut
-        gate.went_well(second.result())
+        assert breaker.open
+        breaker.succeeded(second.result())
         waiting.remove(second)
         assert await waiting[0] is None
-    assert not gate.shut
-    assert gate.away is None
-
-
-async def test_a_success_that_did_not_need_the_server_opens_nothing() -> None:
-    answers = 0
-    need = Need("fcm", lambda error: isinstance(error, Refuses), answers=lambda: answers)
-    gate = Gate([need])
-    assert (await failing(gate, *(f"m{number}" for number in range(ENOUGH))))[-1]
-    async with asyncio.timeout(20):
-        gate.went_well(await gate.passes(within_s=20))
-        assert gate.shut
-        second = await gate.passes(within_s=20)
-        answers += 1
-        gate.went_well(second)
-        assert await gate.passes(within_s=20) is None
-    with pytest.raises(Released):
-        gate.release()
-        await gate.passes(within_s=1)
+    assert not breaker.open
+    assert breaker.away is None

@@ -5,9 +5,11 @@ from datetime import UTC, datetime
 import pytest
 from aio_pika.exceptions import ChannelNotFoundEntity
 
-from laundry_events import EventConsumer, EventMeta, Publisher, make_broker
+from laundry_events import EventMeta, Publisher, make_broker
 from laundry_events.events import TaskRead
 from laundry_testing.messaging import Messaging, apply_plan, eventually
+
+from .consuming import consume
 
 QUEUE = "task.read"
 
@@ -18,7 +20,7 @@ async def test_a_start_that_failed_does_not_keep_messages_from_being_handled(
 ) -> None:
     handled: list[str] = []
     broker = make_broker(messaging.amqp_url, service="tests", graceful_timeout_s=5)
-    consumer = EventConsumer(broker, publisher, service="tests", service_version="1")
+    consumer = consume(broker, publisher)
 
     @consumer.on(QUEUE, TaskRead, prefetch=4)
     async def take(event: TaskRead, meta: EventMeta) -> None:

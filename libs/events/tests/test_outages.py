@@ -1,17 +1,16 @@
 """A server that every message needs goes away and comes back: nothing climbs the ladder meanwhile."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from datetime import UTC, datetime
 
 import pytest
-import pytest_asyncio
 
-from laundry_events import EventConsumer, EventMeta, Need, Publisher, Refused, make_broker
+from laundry_events import Dependency, EventConsumer, EventMeta, Publisher, Refused
 from laundry_events.broker import ConsumingBroker
+from laundry_events.circuit_breaker import CircuitBreaker, HoldEnded
 from laundry_events.events import TaskRead
-from laundry_events.gate import Gate, Released
 from laundry_testing.messaging import Messaging, eventually
+
+from .consuming import consume, reading
 
 PREFETCH = 4
 
@@ -26,7 +25,7 @@ class Server:
     def __init__(self) -> None:
         self.there = True
         self.asked = 0
-        self.need = Need("store", lambda error: isinstance(error, ServerAway), self.probe)
+        self.dependency = Dependency("store", lambda error: isinstance(error, ServerAway), self.probe)
 
     async def probe(self) -> bool:
         self.asked += 1
@@ -39,32 +38,20 @@ class Server:
             raise ServerAway
 
 
-def reading(task_id: str) -> TaskRead:
-    return TaskRead(
-        task_id=task_id,
-        task_version=1,
-        branch_id="b1",
-        outcome="read",
-        model_version="m1",
-        read_at=datetime.now(UTC),
-    )
-
-
 @pytest.fixture
 def server() -> Server:
     return Server()
 
 
-@pytest_asyncio.fixture
-async def broker(messaging: Messaging) -> AsyncIterator[ConsumingBroker]:
-    broker = make_broker(messaging.amqp_url, service="tests", graceful_timeout_s=60)
-    yield broker
-    await broker.stop()
+@pytest.fixture
+def graceful_timeout_s() -> float:
+    """Longer than any test may take: what is held must not make a stop wait."""
+    return 60
 
 
-@pytest_asyncio.fixture
-async def consumer(broker: ConsumingBroker, publisher: Publisher, server: Server) -> EventConsumer:
-    return EventConsumer(broker, publisher, service="tests", service_version="1", needs=[server.need])
+@pytest.fixture
+def consumer(broker: ConsumingBroker, publisher: Publisher, server: Server) -> EventConsumer:
+    return consume(broker, publisher, server.dependency)
 
 
 @pytest.mark.servers
@@ -179,38 +166,38 @@ async def test_a_result_that_finds_no_room_sends_its_message_back_not_up_the_lad
 async def test_a_window_full_of_failures_asks_the_server_once() -> None:
     server = Server()
     server.there = False
-    gate = Gate([server.need])
-    answers = await asyncio.gather(*(gate.shuts_for(ServerAway()) for _ in range(50)))
+    breaker = CircuitBreaker([server.dependency])
+    answers = await asyncio.gather(*(breaker.opens_for(ServerAway()) for _ in range(50)))
     assert all(answers)
     assert server.asked == 1
-    assert not await gate.shuts_for(ValueError())
-    gate.release()
-    with pytest.raises(Released):
-        await gate.passes(within_s=1)
+    assert not await breaker.opens_for(ValueError())
+    breaker.release()
+    with pytest.raises(HoldEnded):
+        await breaker.wait(within_s=1)
 
 
 async def test_who_waits_too_long_hears_of_it() -> None:
     server = Server()
     server.there = False
-    gate = Gate([server.need])
-    assert await gate.shuts_for(ServerAway())
-    with pytest.raises(Released):
-        await gate.passes(within_s=0.05)
-    gate.release()
+    breaker = CircuitBreaker([server.dependency])
+    assert await breaker.opens_for(ServerAway())
+    with pytest.raises(HoldEnded):
+        await breaker.wait(within_s=0.05)
+    breaker.release()
 
 
 async def test_a_second_server_is_waited_for_after_the_first() -> None:
     first, second = Server(), Server()
-    other = Need("other", lambda error: isinstance(error, KeyError), second.probe)
-    gate = Gate([first.need, other])
+    other = Dependency("other", lambda error: isinstance(error, KeyError), second.probe)
+    breaker = CircuitBreaker([first.dependency, other])
     first.there = second.there = False
-    assert await gate.shuts_for(ServerAway())
-    assert await gate.shuts_for(KeyError())
-    assert gate.away == "store"
+    assert await breaker.opens_for(ServerAway())
+    assert await breaker.opens_for(KeyError())
+    assert breaker.away == "store"
     first.there = True
-    await gate.passes(within_s=10)
-    assert await gate.shuts_for(KeyError())
-    assert gate.away == "other"
+    await breaker.wait(within_s=10)
+    assert await breaker.opens_for(KeyError())
+    assert breaker.away == "other"
     second.there = True
-    await gate.passes(within_s=10)
-    gate.release()
+    await breaker.wait(within_s=10)
+    breaker.release()

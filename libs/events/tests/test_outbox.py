@@ -3,18 +3,29 @@
 import asyncio
 
 import pytest
+import sqlalchemy as sa
 from opentelemetry import context, propagate
 from sqlalchemy import select, text, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from laundry_events import Outbox, Publisher, Refused, Relay, first_time
-from laundry_events.inbox import first_times, forget_old
+from laundry_events import Outbox, Publisher, Refused, Relay, claim_once
+from laundry_events.envelope import encode
+from laundry_events.events import TaskRead
+from laundry_events.inbox import (
+    claim_each_once,
+    claim_parameters,
+    claim_with,
+    delete_expired,
+    unclaimed,
+)
+from laundry_events.outbox import add_parameters, add_with
+from laundry_events.plan import EVENTS_EXCHANGE
 from laundry_events.relay import WAITING
 from laundry_events.tables import inbox, outbox
-from laundry_events.topology import EVENTS_EXCHANGE
 from laundry_testing.messaging import Messaging, eventually
 
-from .outbox_helpers import is_empty, limit_queue, reading, store, waiting
+from .consuming import reading
+from .outbox_helpers import is_empty, limit_queue, store, waiting
 
 pytestmark = pytest.mark.servers
 
@@ -151,15 +162,15 @@ async def test_the_trace_of_the_request_travels_through_the_outbox(
 
 async def test_a_message_has_its_effect_once_per_consumer(engine: AsyncEngine) -> None:
     async with engine.begin() as connection:
-        assert await first_time(connection, "helper", "m1")
-        assert not await first_time(connection, "helper", "m1")
-        assert await first_time(connection, "mlops", "m1")
+        assert await claim_once(connection, "helper", "m1")
+        assert not await claim_once(connection, "helper", "m1")
+        assert await claim_once(connection, "mlops", "m1")
 
 
 async def test_many_messages_are_noted_at_once_and_each_has_its_effect_once(engine: AsyncEngine) -> None:
     async def deliver(*ids: str) -> set[str]:
         async with engine.begin() as connection:
-            return await first_times(connection, "helper", ids)
+            return await claim_each_once(connection, "helper", ids)
 
     assert await deliver() == set()
     assert await deliver("m1", "m2", "m1") == {"m1", "m2"}
@@ -171,24 +182,58 @@ async def test_many_messages_are_noted_at_once_and_each_has_its_effect_once(engi
 async def test_of_two_racing_deliveries_one_has_the_effect(engine: AsyncEngine) -> None:
     async def deliver() -> bool:
         async with engine.begin() as connection:
-            return await first_time(connection, "helper", "m1")
+            return await claim_once(connection, "helper", "m1")
 
     assert sorted(await asyncio.gather(*(deliver() for _ in range(8)))) == [False] * 7 + [True]
 
 
 async def test_an_effect_that_is_rolled_back_leaves_no_note(engine: AsyncEngine) -> None:
     async with engine.connect() as connection:
-        assert await first_time(connection, "helper", "m1")
+        assert await claim_once(connection, "helper", "m1")
         await connection.rollback()
     async with engine.begin() as connection:
-        assert await first_time(connection, "helper", "m1")
+        assert await claim_once(connection, "helper", "m1")
 
 
 async def test_notes_are_forgotten_after_any_dead_letter_is_gone(engine: AsyncEngine) -> None:
     async with engine.begin() as connection:
-        await first_time(connection, "helper", "old")
-        await first_time(connection, "helper", "young")
+        await claim_once(connection, "helper", "old")
+        await claim_once(connection, "helper", "young")
         old = text("UPDATE inbox SET received_at = now() - interval '15 days' WHERE message_id = 'old'")
         await connection.execute(old)
-        assert await forget_old(connection) == 1
+        assert await delete_expired(connection) == 1
         assert (await connection.execute(select(inbox.c.message_id))).scalars().all() == ["young"]
+
+
+def statement() -> sa.Select[tuple[str]]:
+    """Release a thing, note the message and tell of it: all or nothing, in one round trip."""
+    things = sa.table("things", sa.column("name", sa.Text), sa.column("held", sa.Boolean))
+    released = (
+        sa.update(things)
+        .where(things.c.name == sa.bindparam("thing"), things.c.held, unclaimed())
+        .values(held=False)
+        .returning(things.c.name)
+        .cte("released")
+    )
+    return sa.select(released.c.name).add_cte(claim_with(released)).add_cte(add_with(released))
+
+
+async def test_one_statement_has_an_effect_notes_its_message_and_tells_of_it(engine: AsyncEngine) -> None:
+    async def run(thing: str, message_id: str) -> bool:
+        told = encode(reading(thing), source="/tests")
+        parameters = {"thing": thing, **claim_parameters("helper", message_id), **add_parameters(told)}
+        async with engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
+            return (await connection.execute(statement(), parameters)).first() is not None
+
+    async with engine.begin() as connection:
+        await connection.execute(text("CREATE TABLE things (name text, held boolean)"))
+        await connection.execute(text("INSERT INTO things VALUES ('a', true), ('b', true)"))
+    assert await run("a", "m1")
+    assert not await run("b", "m1"), "this message had its effect"
+    assert not await run("a", "m2"), "nothing to do: the message is not noted, and nothing is told"
+    assert await run("b", "m2")
+    async with engine.connect() as connection:
+        rows = await connection.execute(select(outbox.c.routing_key, outbox.c.body).order_by(outbox.c.id))
+        assert [TaskRead.model_validate_json(body).task_id for _, body in rows] == ["a", "b"]
+        noted = await connection.execute(select(inbox.c.message_id).order_by(inbox.c.message_id))
+        assert noted.scalars().all() == ["m1", "m2"]

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import sys
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -19,12 +20,12 @@ from sqlalchemy import Connection, func, inspect, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 from structlog.testing import capture_logs
 
-from laundry_events import Publisher, Refused, Relay, outbox_rows
+from laundry_events import Publisher, Refused, Relay, outbox_rows, relay
 from laundry_events.envelope import MAX_MESSAGE_BYTES, OutgoingEvent
 from laundry_events.outbox_rows import UnpublishableRow
+from laundry_events.plan import EVENTS_EXCHANGE
 from laundry_events.relay import WAITING, plain_dsn
 from laundry_events.tables import improve_outbox, outbox
-from laundry_events.topology import EVENTS_EXCHANGE
 from laundry_testing.messaging import Messaging, eventually
 
 from .outbox_helpers import is_empty, limit_queue, store, store_raw, waiting
@@ -61,6 +62,58 @@ async def test_rows_that_no_broker_can_be_given_hold_up_no_other(
     await eventually(told, what="each poisonous row kept with its reason")
     assert await messaging.count("task.read") == 0
     await relay.stop()
+
+
+class SlowPublisher(Publisher):
+    """Confirms each key after a time of its own; a key without one is never confirmed."""
+
+    def __init__(self, confirms_s: dict[str, float]) -> None:
+        super().__init__("amqp://nobody@127.0.0.1:9/", source="tests")
+        self.confirms_s = confirms_s
+        self.sent: Counter[str] = Counter()
+
+    @property
+    def connected(self) -> bool:
+        return True
+
+    async def can_publish(self) -> bool:
+        return True
+
+    async def send_event(self, outgoing: OutgoingEvent) -> None:
+        self.sent[outgoing.routing_key] += 1
+        await asyncio.sleep(self.confirms_s.get(outgoing.routing_key, 60))
+
+
+@pytest.mark.servers
+async def test_a_broker_that_confirms_slowly_puts_no_key_apart(
+    engine: AsyncEngine, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(relay, "STRAGGLERS_S", 0.5)
+    slow = SlowPublisher({"first": 1.0, "last": 2.5})
+    for key in slow.confirms_s:
+        await store_raw(engine, 3, routing_key=key)
+    relaying = Relay(database_url, slow)
+    await relaying.start()
+    await eventually(lambda: is_empty(engine), what="an empty outbox")
+    assert slow.sent == {"first": 3, "last": 3}, "each row is published once"
+    await relaying.stop()
+
+
+@pytest.mark.servers
+async def test_a_key_that_is_never_confirmed_holds_up_no_other_for_long(
+    engine: AsyncEngine, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(relay, "STRAGGLERS_S", 0.2)
+    silent = SlowPublisher({"quick": 0.01})
+    await store_raw(engine, 3, routing_key="silent")
+    await store_raw(engine, 3, routing_key="quick")
+    relaying = Relay(database_url, silent)
+    await relaying.start()
+    async with asyncio.timeout(20):
+        while await waiting(engine) > 3:
+            await asyncio.sleep(0.05)
+    assert silent.sent["quick"] == 3
+    await relaying.stop(grace_s=0.1)
 
 
 json_values = st.recursive(
@@ -272,7 +325,7 @@ async def test_the_oldest_first_and_what_was_put_off_in_its_turn(
     connection = await asyncpg.connect(plain_dsn(database_url))
     try:
         ids = [row["id"] for row in await outbox_rows.claim(connection, 3)]
-        await outbox_rows.put_off(connection, [(ids[0], "full")])
+        await outbox_rows.defer(connection, [(ids[0], "full")])
         assert [row["id"] for row in await outbox_rows.claim(connection, 3)] == ids[1:]
         await connection.execute("UPDATE outbox SET next_attempt_at = now() WHERE attempts > 0")
         assert [row["id"] for row in await outbox_rows.claim(connection, 3)] == [*ids[1:], ids[0]]

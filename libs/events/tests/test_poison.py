@@ -6,15 +6,16 @@ import signal
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from laundry_events import Publisher
-from laundry_events.events import TaskRead
-from laundry_events.suspects import BURY_AT, SUSPECT_AT, Suspects, deaths_of
+from laundry_events.delivery import failed_deliveries
+from laundry_events.poison import DEAD_LETTER_AT, ISOLATE_AT, PoisonIsolation
 from laundry_testing.messaging import Messaging, eventually
+
+from .consuming import reading
 
 SCRIPT = Path(__file__).with_name("crashing_consumer.py")
 INNOCENT = 9
@@ -39,17 +40,6 @@ async def crashing(url: str, done: Path) -> AsyncIterator[asyncio.subprocess.Pro
         await process.communicate()
 
 
-def reading(task_id: str) -> TaskRead:
-    return TaskRead(
-        task_id=task_id,
-        task_version=1,
-        branch_id="b1",
-        outcome="read",
-        model_version="m1",
-        read_at=datetime.now(UTC),
-    )
-
-
 # Twenty deaths, each with a connection anew.
 @pytest.mark.timeout(400)
 @pytest.mark.servers
@@ -72,34 +62,34 @@ async def test_a_poisonous_message_dies_alone(
     assert dead.message_id == poison
     assert dead.headers["x-dead-reason"] == "delivery_limit"
     assert dead.headers["x-error-class"] == "ConsumerKilled"
-    assert dead.headers["x-deliveries"] == BURY_AT + 1
+    assert dead.headers["x-deliveries"] == DEAD_LETTER_AT + 1
     for name in ("x-error-message", "x-error-digest", "x-first-failed-at", "x-last-failed-at", "x-attempts"):
         assert dead.headers[name]
     assert (dead.headers["x-service"], dead.headers["x-service-version"]) == ("crashing", "1")
     assert dead.headers["x-original-queue"] == dead.headers["x-original-routing-key"] == "task.read"
     assert await messaging.count("task.read.dlq") == 0, "nobody followed it"
     deaths = (await process.stdout.read()).count(b"died") if process.stdout else 0
-    assert deaths <= BURY_AT
+    assert deaths <= DEAD_LETTER_AT
 
 
-async def test_suspects_are_alone_and_fresh_messages_are_not() -> None:
-    suspects, together, most, alone = Suspects("q"), 0, 0, []
+async def test_what_may_be_poison_is_alone_and_fresh_messages_are_not() -> None:
+    isolation, together, most, alone = PoisonIsolation("q"), 0, 0, []
 
     async def handle(name: str, deaths: int) -> None:
         nonlocal together, most
-        async with suspects.turn(name, deaths, within_s=20):
+        async with isolation.turn(name, deaths, within_s=20):
             together += 1
             most = max(most, together)
-            if deaths >= SUSPECT_AT:
+            if deaths >= ISOLATE_AT:
                 alone.append(together)
             await asyncio.sleep(0.01)
             together -= 1
 
     async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
         for number in range(8):
-            tasks.create_task(handle(f"fresh{number}", number % SUSPECT_AT))
+            tasks.create_task(handle(f"fresh{number}", number % ISOLATE_AT))
         for number in range(6):
-            tasks.create_task(handle(f"suspect{number}", SUSPECT_AT + number))
+            tasks.create_task(handle(f"suspect{number}", ISOLATE_AT + number))
         await asyncio.sleep(0.05)
         for number in range(8):
             tasks.create_task(handle(f"late{number}", 0))
@@ -109,26 +99,26 @@ async def test_suspects_are_alone_and_fresh_messages_are_not() -> None:
 
 async def test_their_order_is_another_after_each_death() -> None:
     async def order(deaths: int) -> tuple[str, ...]:
-        suspects, seen = Suspects("q"), []
+        isolation, seen = PoisonIsolation("q"), []
 
         async def handle(name: str) -> None:
-            async with suspects.turn(name, deaths, within_s=20):
+            async with isolation.turn(name, deaths, within_s=20):
                 seen.append(name)
 
         await asyncio.gather(*(handle(f"m{number}") for number in range(6)))
         return tuple(seen)
 
-    orders = await asyncio.gather(*(order(deaths) for deaths in range(SUSPECT_AT, SUSPECT_AT + 8)))
+    orders = await asyncio.gather(*(order(deaths) for deaths in range(ISOLATE_AT, ISOLATE_AT + 8)))
     assert len(set(orders)) == len(orders)
-    assert await order(SUSPECT_AT) == orders[0], "the same death gives the same order"
+    assert await order(ISOLATE_AT) == orders[0], "the same death gives the same order"
 
 
 async def test_the_order_of_messages_without_an_id_is_left_to_chance() -> None:
     async def order() -> tuple[int, ...]:
-        suspects, seen = Suspects("q"), []
+        isolation, seen = PoisonIsolation("q"), []
 
         async def handle(number: int) -> None:
-            async with suspects.turn(None, SUSPECT_AT, within_s=20):
+            async with isolation.turn(None, ISOLATE_AT, within_s=20):
                 seen.append(number)
 
         await asyncio.gather(*(handle(number) for number in range(6)))
@@ -138,17 +128,17 @@ async def test_the_order_of_messages_without_an_id_is_left_to_chance() -> None:
     assert len(set(orders)) > 1
 
 
-async def test_a_suspect_whose_handler_fails_or_is_cancelled_makes_room() -> None:
-    suspects = Suspects("q")
+async def test_a_message_in_isolation_whose_handler_fails_or_is_cancelled_makes_room() -> None:
+    isolation = PoisonIsolation("q")
     with pytest.raises(RuntimeError):
-        async with suspects.turn("a", 5, within_s=20):
+        async with isolation.turn("a", 5, within_s=20):
             raise RuntimeError
-    waiting = asyncio.create_task(suspects.turn("b", 5, within_s=20).__aenter__())
+    waiting = asyncio.create_task(isolation.turn("b", 5, within_s=20).__aenter__())
     await asyncio.sleep(0)
     waiting.cancel()
     with suppress(asyncio.CancelledError):
         await waiting
-    async with asyncio.timeout(5), suspects.turn("c", 0, within_s=20):
+    async with asyncio.timeout(5), isolation.turn("c", 0, within_s=20):
         pass
 
 
@@ -156,4 +146,4 @@ async def test_a_suspect_whose_handler_fails_or_is_cancelled_makes_room() -> Non
     ("headers", "deaths"), [({}, 0), ({"x-delivery-count": 3}, 3), ({"x-delivery-count": "x"}, 0)]
 )
 def test_the_brokers_count_is_read(headers: dict[str, object], deaths: int) -> None:
-    assert deaths_of(headers) == deaths
+    assert failed_deliveries(headers) == deaths

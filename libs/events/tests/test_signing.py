@@ -14,19 +14,22 @@ from aio_pika.exceptions import AMQPError
 from hypothesis import given
 from hypothesis import strategies as st
 
+from laundry_dead_letters.actions import Bounds, Tally, redrive
 from laundry_dead_letters.audit import FileAudit
 from laundry_dead_letters.broker import connected
+from laundry_dead_letters.dead_letter import OperatorAction, Selection
 from laundry_dead_letters.errors import DeadLetterError
-from laundry_dead_letters.letters import Act, Selection
-from laundry_dead_letters.work import Bounds, Tally, redrive
 from laundry_events import EventConsumer, EventMeta, PermanentError, Publisher, make_broker
 from laundry_events.envelope import encode
 from laundry_events.errors import NotSigned
 from laundry_events.events import TaskRead
 from laundry_events.headers import SIGNATURE
-from laundry_events.signing import LetterSigner
-from laundry_events.topology import DEAD_EXCHANGE, PLAN, REQUEUE_EXCHANGE, TELEMETRY_EXCHANGE
+from laundry_events.plan import DEAD_EXCHANGE, REQUEUE_EXCHANGE
+from laundry_events.signing import MessageSigner
+from laundry_events.topology import PLAN, TELEMETRY_EXCHANGE
 from laundry_testing.messaging import Messaging, eventually
+
+from .consuming import reading
 
 KEY, OTHER = "k" * 32, "o" * 32
 QUEUE, DEAD = "task.read", "task.read.dlq"
@@ -51,7 +54,7 @@ def back(headers: dict[str, Any], body: bytes = b"{}", message_id: str | None = 
     )
 
 
-def signed(signer: LetterSigner) -> dict[str, Any]:
+def signed(signer: MessageSigner) -> dict[str, Any]:
     headers = dict(HEADERS)
     signer.sign(QUEUE, headers, b"{}", "m1")
     return headers
@@ -59,13 +62,13 @@ def signed(signer: LetterSigner) -> dict[str, Any]:
 
 def test_what_was_signed_comes_back_whoever_sent_it_and_how_often() -> None:
     headers = {
-        **signed(LetterSigner(KEY)),
+        **signed(MessageSigner(KEY)),
         "x-attempt": 1,
         "x-redriven": 3,
         "x-redriven-by": "op",
         "CC": ["x"],
     }
-    LetterSigner(KEY).check(back(headers), QUEUE)
+    MessageSigner(KEY).check(back(headers), QUEUE)
 
 
 @pytest.mark.parametrize(
@@ -83,66 +86,55 @@ def test_what_was_signed_comes_back_whoever_sent_it_and_how_often() -> None:
     ],
 )
 def test_what_was_changed_is_not_taken(headers: dict[str, Any], changed: dict[str, Any]) -> None:
-    signer = LetterSigner(KEY)
+    signer = MessageSigner(KEY)
     with pytest.raises(NotSigned):
         signer.check(back({**signed(signer), **headers}, **changed), QUEUE)
 
 
 def test_a_letter_of_one_queue_is_none_of_another() -> None:
-    signer = LetterSigner(KEY)
+    signer = MessageSigner(KEY)
     with pytest.raises(NotSigned):
         signer.check(back(signed(signer)), "task.submitted")
 
 
 def test_keys_are_changed_without_a_break() -> None:
-    old = signed(LetterSigner(OTHER))
-    LetterSigner(f"{KEY},{OTHER}").check(back(old), QUEUE)
+    old = signed(MessageSigner(OTHER))
+    MessageSigner(f"{KEY},{OTHER}").check(back(old), QUEUE)
     with pytest.raises(NotSigned):
-        LetterSigner(KEY).check(back(old), QUEUE)
-    assert signed(LetterSigner(f"{KEY}, {OTHER}"))[SIGNATURE] == signed(LetterSigner(KEY))[SIGNATURE]
+        MessageSigner(KEY).check(back(old), QUEUE)
+    assert signed(MessageSigner(f"{KEY}, {OTHER}"))[SIGNATURE] == signed(MessageSigner(KEY))[SIGNATURE]
 
 
 def test_unsigned_ones_are_taken_until_the_time_that_is_set_but_no_wrong_ones() -> None:
     now = datetime.now(UTC)
-    before = LetterSigner(KEY, unsigned_until=now + timedelta(days=1))
+    before = MessageSigner(KEY, unsigned_until=now + timedelta(days=1))
     before.check(back(dict(HEADERS)), QUEUE)
     with pytest.raises(NotSigned):
         before.check(back({**HEADERS, SIGNATURE: "v1:0"}), QUEUE)
     with pytest.raises(NotSigned):
-        LetterSigner(KEY, unsigned_until=now - timedelta(seconds=1)).check(back(dict(HEADERS)), QUEUE)
+        MessageSigner(KEY, unsigned_until=now - timedelta(seconds=1)).check(back(dict(HEADERS)), QUEUE)
 
 
 def test_what_came_the_usual_way_needs_no_signature_and_without_a_key_nothing_does() -> None:
-    LetterSigner(KEY).check(back({}, exchange=TELEMETRY_EXCHANGE), QUEUE)
-    LetterSigner(None).check(back({}), QUEUE)
-    assert SIGNATURE not in signed(LetterSigner(""))
+    MessageSigner(KEY).check(back({}, exchange=TELEMETRY_EXCHANGE), QUEUE)
+    MessageSigner(None).check(back({}), QUEUE)
+    assert SIGNATURE not in signed(MessageSigner(""))
 
 
 def test_a_short_key_is_refused() -> None:
     with pytest.raises(ValueError, match="32"):
-        LetterSigner("short")
+        MessageSigner("short")
 
 
 @given(ATTRIBUTES, ATTRIBUTES)
 def test_no_two_messages_share_a_signature(one: list[tuple[str, str]], two: list[tuple[str, str]]) -> None:
-    signer, found = LetterSigner(KEY), []
+    signer, found = MessageSigner(KEY), []
     for attributes in (one, two):
         headers: dict[str, Any] = {f"cloudEvents_{name}": value for name, value in attributes}
         unsigned = dict(headers)
         signer.sign(QUEUE, headers, b"", None)
         found.append((unsigned, headers[SIGNATURE]))
     assert (found[0][0] == found[1][0]) == (found[0][1] == found[1][1])
-
-
-def reading(task_id: str) -> TaskRead:
-    return TaskRead(
-        task_id=task_id,
-        task_version=1,
-        branch_id="b1",
-        outcome="read",
-        model_version="m1",
-        read_at=datetime.now(UTC),
-    )
 
 
 class Helper:
@@ -159,7 +151,7 @@ async def helper(messaging: Messaging, publisher: Publisher) -> AsyncIterator[He
     helper = Helper()
     broker = make_broker(messaging.amqp_url, service="tests", graceful_timeout_s=2)
     consumer = EventConsumer(
-        broker, publisher, service="tests", service_version="1", signer=LetterSigner(KEY)
+        broker, publisher, PLAN, service="tests", service_version="1", signer=MessageSigner(KEY)
     )
 
     @consumer.on(QUEUE, TaskRead, prefetch=5)
@@ -176,7 +168,7 @@ async def helper(messaging: Messaging, publisher: Publisher) -> AsyncIterator[He
 async def send_back(
     url: str, audit: FileAudit, selection: Selection | None = None, *, anew: bool = False
 ) -> int:
-    tally, act = Tally(), Act("redrive", "tester", "again")
+    tally, act = Tally(), OperatorAction("redrive", "tester", "again")
     async with connected([url]) as broker:
         await redrive(
             broker,

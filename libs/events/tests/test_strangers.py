@@ -18,16 +18,16 @@ import pytest_asyncio
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from laundry_dead_letters.actions import Bounds, Tally, discard, exported, look, redrive, summarise
 from laundry_dead_letters.audit import FileAudit
 from laundry_dead_letters.broker import connected
-from laundry_dead_letters.letters import UNSAID, Act, DeadLetter, Selection
-from laundry_dead_letters.work import Bounds, Tally, discard, exported, look, redrive, summarise
+from laundry_dead_letters.dead_letter import UNSAID, DeadLetter, OperatorAction, Selection
 from laundry_events import EventConsumer, EventMeta, PermanentError, Publisher, make_broker
 from laundry_events.envelope import encode
+from laundry_events.event import Event
 from laundry_events.events import (
     CountedLabel,
     EquipmentFault,
-    Event,
     ModelPromoted,
     Photo,
     PreferenceCreated,
@@ -35,8 +35,9 @@ from laundry_events.events import (
     TaskRead,
     TaskSubmitted,
 )
-from laundry_events.signing import LetterSigner
-from laundry_events.topology import DEAD_EXCHANGE, PLAN, RETRY_DELAYS_S, TELEMETRY_EXCHANGE, dead_queue
+from laundry_events.plan import DEAD_EXCHANGE, DEFAULT_RETRY_DELAYS_S, dead_queue
+from laundry_events.signing import MessageSigner
+from laundry_events.topology import PLAN, TELEMETRY_EXCHANGE
 from laundry_servers.raw_mqtt import raw_mqtt, user_property
 from laundry_testing.messaging import Messaging, eventually
 
@@ -193,7 +194,7 @@ async def laundry(messaging: Messaging, publisher: Publisher) -> AsyncIterator[L
         await telemetry.bind(await channel.get_exchange("amq.topic"), "telemetry.*")
     broker = make_broker(messaging.amqp_url, service="tests", graceful_timeout_s=2)
     consumer = EventConsumer(
-        broker, publisher, service="tests", service_version="1", drills=True, signer=LetterSigner(KEY)
+        broker, publisher, PLAN, service="tests", service_version="1", drills=True, signer=MessageSigner(KEY)
     )
     for queue, sample in SAMPLES.items():
 
@@ -277,7 +278,7 @@ async def test_any_message_on_any_queue_dies_alone_and_can_be_handled(
             queue_name, took = await send()
             laundry.took[queue_name] += took
         # As long as the ladder is, so that good ones pass what waits on it too.
-        await asyncio.sleep(sum(RETRY_DELAYS_S))
+        await asyncio.sleep(sum(DEFAULT_RETRY_DELAYS_S))
     assert max(laundry.late_s) < PROMISED_S * ROOM
     assert laundry.took.total() > len(sends) / 3, "the broker takes most of it"
     assert laundry.took[TELEMETRY] >= 5
@@ -305,7 +306,7 @@ async def handled_by_people(laundry: Laundry, audit: FileAudit) -> None:
     await eventually(laundry.all_died, what="every letter in its place")
     async with connected([laundry.messaging.amqp_url]) as broker:
         for queue in QUEUES:
-            tally, act = Tally(), Act("redrive", "tester", "again")
+            tally, act = Tally(), OperatorAction("redrive", "tester", "again")
             await redrive(
                 broker, queue.name, Selection(), Bounds(), tally, act=act, audit=audit, rate=1000
             )  # fmt: skip
@@ -321,7 +322,7 @@ async def handled_by_people(laundry: Laundry, audit: FileAudit) -> None:
     await eventually(laundry.all_died, what="every letter in its place")
     async with connected([laundry.messaging.amqp_url]) as broker:
         for queue in QUEUES:
-            tally, act = Tally(), Act("discard", "tester", "seen")
+            tally, act = Tally(), OperatorAction("discard", "tester", "seen")
             await discard(broker, queue.name, Selection(), Bounds(), tally, act=act, audit=audit)
             assert tally.done == laundry.dead(queue.name)
             assert await laundry.messaging.count(str(queue.dead)) == 0

@@ -12,7 +12,7 @@ from PIL import Image
 
 from laundry_reading.model import Model, Reading
 from laundry_reading.priors import BranchPriors
-from laundry_reading.several import PARTS, count_garments, parts_of
+from laundry_reading.several import CROPS, count_garments, crops_of
 from laundry_testing.models import COLOURS, LABELS, SIZE, colour_model, seeing_several
 
 QUARTERS = ((0, 0), (2, 0), (0, 2), (2, 2))
@@ -95,12 +95,12 @@ def test_what_a_branch_sends_counts_for_each_garment() -> None:
 def test_parts_show_their_own_ground_only(edge: int) -> None:
     picture = np.zeros((edge, edge, 3), dtype=np.uint8)
     picture[: edge // 2, : edge // 2, 0] = 200
-    parts = parts_of(picture, SIZE)
-    assert parts.shape == (len(PARTS), SIZE, SIZE, 3)
+    parts = crops_of(picture, SIZE)
+    assert parts.shape == (len(CROPS), SIZE, SIZE, 3)
     seen = {
-        (part.left, part.top): cut.mean()
-        for part, cut in zip(PARTS, parts, strict=True)
-        if (part.wide, part.high) == (2, 2)
+        (crop.left, crop.top): cut.mean()
+        for crop, cut in zip(CROPS, parts, strict=True)
+        if (crop.wide, crop.high) == (2, 2)
     }
     assert seen[0, 0] == pytest.approx(200 / 3, abs=2)
     assert all(seen[corner] < 2 for corner in QUARTERS[1:])
@@ -110,9 +110,9 @@ def test_parts_show_their_own_ground_only(edge: int) -> None:
 @given(st.integers(0, 2**32 - 1), st.floats(0.01, 5))
 def test_no_ground_is_counted_twice_and_nothing_unsure(seed: int, spread: float) -> None:
     random = np.random.default_rng(seed)
-    logits = random.normal(0, spread, (len(PARTS), len(LABELS)))
+    logits = random.normal(0, spread, (len(CROPS), len(LABELS)))
     probs = (np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)).astype(np.float32)
-    several = random.uniform(0, 1, len(PARTS)).astype(np.float32)
+    several = random.uniform(0, 1, len(CROPS)).astype(np.float32)
     garments = count_garments(probs, several)
     total = sum(each.count for each in garments)
     # Four quarters are the most that share no ground.

@@ -9,9 +9,11 @@ from typing import Any
 import asyncpg
 
 from laundry_events.relay import plain_dsn
-from laundry_service.auth import Principal
-from laundry_service.problems import Problem
-from laundry_service.streams import Audience, Change, Changes, EventStream, Streams, change_of
+from laundry_service.auth.principal import Principal
+from laundry_service.http.problems import Problem
+from laundry_service.streams.changes import Audience, Changes
+from laundry_service.streams.response import EventStream, Streams
+from laundry_service.streams.subscription import Change, change_of
 
 Key = tuple[str, int]
 

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from laundry_service.app import make_app
-from laundry_service.auth import Caller
+from laundry_service.auth.callers import Caller
 from laundry_service.settings import ServiceSettings
 from laundry_testing.provider import AUDIENCE, ISSUER, IdentityProvider, SigningKey, reply
 from laundry_testing.serving import serving

@@ -1,9 +1,13 @@
 """What a service says of its broker."""
 
+import subprocess
+import sys
+
 import httpx
 
 from laundry_events import Publisher
 from laundry_service.app import make_app
+from laundry_service.messaging.wiring import Messaging
 from laundry_service.settings import ServiceSettings
 
 
@@ -24,10 +28,32 @@ async def test_a_broker_with_an_alarm_is_told_and_takes_nobody_out_of_service() 
     settings = ServiceSettings(
         service_name="tests", amqp_url=url, jwks_url="http://127.0.0.1:9/jwks", jwt_issuer="tests"
     )
-    publisher = BlockedPublisher(url, source="tests")
-    app = make_app(settings, title="Tests", version="1", description="", publisher=publisher)
+    messaging = Messaging(settings, service="tests", version="1")
+    messaging.publisher = BlockedPublisher(url, source="tests")
+    app = make_app(settings, title="Tests", version="1", description="", messaging=messaging)
     transport = httpx.ASGITransport(app)
     async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
         answer = await client.get("/readyz")
     assert answer.status_code == 200
     assert answer.json()["checks"] == {"publisher": "ok", "publishing": "failed"}
+
+
+def test_a_service_that_consumes_nothing_does_not_load_faststream() -> None:
+    program = """
+import sys
+from laundry_service.app import make_app
+from laundry_service.messaging.wiring import Messaging
+from laundry_service.settings import ServiceSettings
+
+nowhere = "http://127.0.0.1:9/"
+settings = ServiceSettings(service_name="tests", amqp_url=nowhere, jwks_url=nowhere, jwt_issuer="tests")
+messaging = Messaging(settings, service="tests", version="1")
+make_app(settings, title="Tests", version="1", description="", messaging=messaging)
+print("faststream" in sys.modules)
+messaging.consumer
+print("faststream" in sys.modules)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], check=True, capture_output=True, text=True, timeout=60
+    )
+    assert [line for line in done.stdout.split() if line in {"True", "False"}] == ["False", "True"]

@@ -16,9 +16,11 @@ from fastapi.testclient import TestClient
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from laundry_service.auth import Authenticator, Caller, Principal, require, require_branch
+from laundry_service.auth.authenticator import Authenticator
+from laundry_service.auth.callers import Caller, require, require_branch
 from laundry_service.auth.claims import MAX_TOKEN_BYTES
-from laundry_service.problems import Problem, install_problems
+from laundry_service.auth.principal import Principal
+from laundry_service.http.problems import Problem, install_problems
 from laundry_testing.provider import AUDIENCE, ISSUER, IdentityProvider, SigningKey
 
 

@@ -4,8 +4,8 @@ import pytest
 from fastapi import FastAPI, Request
 from fastapi.testclient import TestClient
 
-from laundry_service.body_limit import BodyLimit
-from laundry_service.problems import install_problems
+from laundry_service.http.body_limit import BodyLimit
+from laundry_service.http.problems import install_problems
 
 
 @pytest.fixture

@@ -16,8 +16,8 @@ from fastapi import FastAPI, Request, Response
 from fastapi.responses import StreamingResponse
 from prometheus_client import REGISTRY
 
-from laundry_service.http_limits import HttpSettings
-from laundry_service.problems import install_problems
+from laundry_service.http.problems import install_problems
+from laundry_service.http.settings import HttpSettings
 from laundry_testing.messaging import eventually
 from laundry_testing.serving import serving
 
@@ -25,8 +25,8 @@ from laundry_testing.serving import serving
 @pytest.fixture(autouse=True)
 def often(monkeypatch: pytest.MonkeyPatch) -> None:
     """Look oftener than each second, and let those who were refused linger less."""
-    monkeypatch.setattr("laundry_service.guard.LOOK_EVERY_S", 0.1)
-    monkeypatch.setattr("laundry_service.bounded_http.REFUSED_LINGER_S", 0.3)
+    monkeypatch.setattr("laundry_service.http.connections.LOOK_EVERY_S", 0.1)
+    monkeypatch.setattr("laundry_service.http.protocol.REFUSED_LINGER_S", 0.3)
 
 
 QUICK = {"http_header_timeout_s": 0.5, "http_idle_timeout_s": 0.5, "http_body_idle_s": 0.5}
@@ -282,7 +282,7 @@ async def test_a_slow_phone_is_not_cut_off() -> None:
 
 
 async def test_a_body_that_goes_on_after_its_answer_ends(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("laundry_service.bounded_http.LINGER_S", 0.5)
+    monkeypatch.setattr("laundry_service.http.protocol.LINGER_S", 0.5)
     async with served(**QUICK) as server:
         caller = await server.caller()
         await caller.send(b"POST /refused HTTP/1.1\r\nHost: x\r\nContent-Length: 100000000\r\n\r\n")

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from laundry_service.client_address import LOOPBACK, client_address, resolve, trusted
+from laundry_service.http.client_address import LOOPBACK, client_address, resolve, trusted
 from laundry_service.settings import ServiceSettings
 
 INGRESS = (*LOOPBACK, ipaddress.ip_network("10.0.0.0/8"))

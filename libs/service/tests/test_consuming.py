@@ -6,9 +6,12 @@ from typing import Any
 import httpx
 import pytest
 
-from laundry_events import EventConsumer, Publisher, in_hand, make_broker
-from laundry_service.app import Consuming, make_app
-from laundry_service.letters import letter_signer
+from laundry_events import in_flight, make_broker
+from laundry_events.broker import ConsumingBroker
+from laundry_service.app import make_app
+from laundry_service.messaging.lifecycle import ConsumerLifecycle
+from laundry_service.messaging.signing import message_signer
+from laundry_service.messaging.wiring import Messaging
 from laundry_service.settings import ServiceSettings
 
 
@@ -32,9 +35,9 @@ class Faststream:
         pass
 
 
-def consuming(faststream: Faststream) -> tuple[Consuming, list[str]]:
+def consuming(faststream: Faststream) -> tuple[ConsumerLifecycle, list[str]]:
     broker: Any = make_broker("amqp://nobody:nothing@127.0.0.1:9/", service="tests")
-    part, stopped = Consuming(broker), []
+    part, stopped = ConsumerLifecycle(broker), []
 
     async def stop() -> None:
         stopped.append("broker")
@@ -70,27 +73,30 @@ async def test_a_start_that_is_under_way_is_given_up_and_cleared_away() -> None:
 async def test_a_consumer_that_settles_nothing_is_not_ready_and_one_that_is_held_is(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    broker = make_broker("amqp://nobody:nothing@127.0.0.1:9/", service="tests")
-    EventConsumer(broker, Publisher("amqp://127.0.0.1:9/", source="tests"), service="t", service_version="1")
-    assert broker.in_hand is not None
-    broker.in_hand.watch("q", window=1)
     settings = ServiceSettings(
         service_name="tests", amqp_url="amqp://127.0.0.1:9/", jwks_url="http://127.0.0.1:9/", jwt_issuer="x"
     )
-    app = make_app(settings, title="t", version="1", description="t", broker=broker, broker_required=False)
+    messaging = Messaging(settings, service="tests", version="1")
+    broker = messaging.consumer.broker
+    assert isinstance(broker, ConsumingBroker)
+    assert broker.in_flight is not None
+    broker.in_flight.watch("q", window=1)
+    app = make_app(
+        settings, title="t", version="1", description="t", messaging=messaging, ready_without_broker=True
+    )
     transport = httpx.ASGITransport(app)
-    monkeypatch.setattr(in_hand, "STUCK_S", 0.0)
+    monkeypatch.setattr(in_flight, "STUCK_S", 0.0)
     async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
 
         async def ready() -> tuple[int, str]:
             answer = await client.get("/readyz")
             return answer.status_code, answer.json()["checks"]["settling messages"]
 
-        with broker.in_hand.taken("q"):
+        with broker.in_flight.taken("q"):
             assert await ready() == (503, "failed")
-            with in_hand.held():
+            with in_flight.held():
                 assert await ready() == (200, "ok")
-        monkeypatch.setattr(in_hand, "STUCK_S", 60.0)
+        monkeypatch.setattr(in_flight, "STUCK_S", 60.0)
         assert await ready() == (200, "ok")
 
 
@@ -98,6 +104,6 @@ async def test_a_consumer_that_settles_nothing_is_not_ready_and_one_that_is_held
 def test_an_empty_key_is_none_and_a_short_one_is_refused(empty: str | None) -> None:
     given = {"service_name": "t", "amqp_url": "amqp://x/", "jwks_url": "http://x/", "jwt_issuer": "x"}
     settings = ServiceSettings(**given, letter_key=empty, letters_unsigned_until=empty)
-    assert letter_signer(settings)._keys == []
+    assert message_signer(settings)._keys == []
     with pytest.raises(ValueError, match="32"):
-        letter_signer(ServiceSettings(**given, letter_key="short"))
+        message_signer(ServiceSettings(**given, letter_key="short"))

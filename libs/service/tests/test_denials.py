@@ -14,12 +14,14 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from prometheus_client import REGISTRY
 
-from laundry_service import denials
-from laundry_service.auth import Authenticator, Caller, Principal, require, require_branch
-from laundry_service.denials import LINES_AT_ONCE, LineBudget, denied
-from laundry_service.limits import Allowance, RateLimits
-from laundry_service.problems import install_problems
-from laundry_service.tracing import trace_requests
+from laundry_service.auth import denials
+from laundry_service.auth.authenticator import Authenticator
+from laundry_service.auth.callers import Caller, require, require_branch
+from laundry_service.auth.denials import LINES_AT_ONCE, LineBudget, denied
+from laundry_service.auth.principal import Principal
+from laundry_service.http.problems import install_problems
+from laundry_service.limits.rates import Allowance, RateLimits
+from laundry_service.telemetry.tracing import trace_requests
 from laundry_testing.provider import AUDIENCE, ISSUER, IdentityProvider, SigningKey
 
 KEY = SigningKey("k1")

@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
-from laundry_service.auth import Authenticator, Principal
+from laundry_service.auth.authenticator import Authenticator
 from laundry_service.auth.deny_list import MAX_BYTES, MAX_ENTRIES, DenyList
+from laundry_service.auth.principal import Principal
 from laundry_service.auth.remote import Malformed
-from laundry_service.problems import Problem
+from laundry_service.http.problems import Problem
 from laundry_testing.provider import AUDIENCE, ISSUER, IdentityProvider, SigningKey, reply
 
 KEY = SigningKey("k1")

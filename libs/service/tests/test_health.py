@@ -4,7 +4,7 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
-from laundry_service.health import Check, health_router
+from laundry_service.http.health import Check, health_router
 
 
 async def well() -> bool:
@@ -25,7 +25,7 @@ async def silent() -> bool:
 
 
 def ready(monkeypatch: pytest.MonkeyPatch, *checks: Check) -> tuple[int, dict[str, str]]:
-    monkeypatch.setattr("laundry_service.health.CHECK_TIMEOUT_S", 0.05)
+    monkeypatch.setattr("laundry_service.http.health.CHECK_TIMEOUT_S", 0.05)
     app = FastAPI()
     app.include_router(health_router(list(checks)))
     with TestClient(app) as client:

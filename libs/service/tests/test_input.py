@@ -18,10 +18,10 @@ from pydantic import Field
 from sqlalchemy.dialects.postgresql import JSONB
 
 from laundry_service.app import make_app
-from laundry_service.cursors import BadCursor, read_cursor, write_cursor
-from laundry_service.database import Database
-from laundry_service.request_text import RequestBody, is_storable, why_not_storable
+from laundry_service.http.cursors import BadCursor, read_cursor, write_cursor
+from laundry_service.http.validation import RequestBody, is_storable, why_not_storable
 from laundry_service.settings import ServiceSettings
+from laundry_service.storage.database import Database
 from laundry_testing.serving import serving
 
 MOMENTS = st.datetimes(datetime(1970, 1, 2), datetime(9998, 12, 30), timezones=st.just(UTC))
@@ -157,7 +157,7 @@ async def service(database_url: str) -> AsyncIterator[httpx.AsyncClient]:
         title="Tests",
         version="1",
         description="",
-        on_close=[database.close],
+        database=database,
     )
     made.include_router(routes(database))
     async with serving(made) as client:

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
-from laundry_service.auth import Authenticator
+from laundry_service.auth.authenticator import Authenticator
 from laundry_service.auth.key_set import KeySet
 from laundry_service.auth.keys import MAX_BYTES, SEEK_BURST, WAIT_S
-from laundry_service.problems import Problem
+from laundry_service.http.problems import Problem
 from laundry_testing.provider import AUDIENCE, ISSUER, IdentityProvider, SigningKey, reply
 
 LIFESPAN_S, STALE_S = 120.0, 1800.0

@@ -9,9 +9,11 @@ import pytest
 from fastapi import APIRouter, Depends, FastAPI
 from pydantic import ValidationError
 
-from laundry_service.auth import Authenticator, Caller, Principal, require
-from laundry_service.limits import DEFAULTS, UNKNOWN, Allowance, RateLimits, grouped
-from laundry_service.problems import Problem, install_problems
+from laundry_service.auth.authenticator import Authenticator
+from laundry_service.auth.callers import Caller, require
+from laundry_service.auth.principal import Principal
+from laundry_service.http.problems import Problem, install_problems
+from laundry_service.limits.rates import DEFAULTS, UNKNOWN, Allowance, RateLimits, grouped
 from laundry_service.settings import ServiceSettings
 from laundry_testing.provider import AUDIENCE, ISSUER, IdentityProvider, SigningKey
 from laundry_testing.serving import serving

@@ -10,7 +10,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from laundry_service.http_limits import HttpSettings
+from laundry_service.http.settings import HttpSettings
 from laundry_service.server import Server
 from laundry_testing.messaging import eventually
 
@@ -68,7 +68,7 @@ async def test_a_port_that_is_taken_holds_nothing_up_and_is_taken_later(
     capsys: pytest.CaptureFixture[str],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr("laundry_service.metrics_port.TRY_AGAIN_S", 0.1)
+    monkeypatch.setattr("laundry_service.telemetry.metrics_server.TRY_AGAIN_S", 0.1)
     taken = socket.create_server(("127.0.0.1", 0))
     metrics_port = taken.getsockname()[1]
     async with running(unused_tcp_port, metrics_port) as client:

@@ -10,9 +10,9 @@ import pytest_asyncio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from laundry_service import objectstore
-from laundry_service.objectstore import ObjectMissing, ObjectStore, ObjectStoreUnavailable, _refusal
 from laundry_service.settings import ObjectStoreSettings
+from laundry_service.storage import object_store
+from laundry_service.storage.object_store import ObjectMissing, ObjectStore, ObjectStoreUnavailable, _refusal
 from laundry_testing.plugin import Bucket
 
 JPEG = "image/jpeg"
@@ -136,7 +136,7 @@ async def test_an_answer_that_breaks_off_is_asked_for_again() -> None:
 
 
 async def test_a_store_that_answers_by_a_trickle_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(objectstore, "GET_S", 0.3)
+    monkeypatch.setattr(object_store, "GET_S", 0.3)
     given_up = asyncio.Event()
 
     async def trickle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -1,6 +1,8 @@
 """An outage of the database is told from a bug."""
 
 import asyncio
+import errno
+import socket
 import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,10 +13,10 @@ import pytest
 from fastapi import FastAPI
 from sqlalchemy import exc, text
 
-from laundry_service.database import Database
-from laundry_service.needs import needs_database
-from laundry_service.outages import install_outages, is_outage, is_unstorable
-from laundry_service.problems import install_problems
+from laundry_service.http.problems import install_problems
+from laundry_service.messaging.dependencies import database_dependency
+from laundry_service.storage.database import Database
+from laundry_service.storage.outages import install_outages, is_outage, is_unstorable
 
 NOBODY_THERE = "postgresql+asyncpg://nobody:nothing@127.0.0.1:9/none"
 
@@ -50,6 +52,8 @@ async def test_a_database_that_is_not_there_is_503_with_a_time_to_wait() -> None
         exc.TimeoutError("no connection of the pool came free"),
         TimeoutError(),
         ConnectionResetError(),
+        socket.gaierror("no such host"),
+        OSError(errno.EHOSTUNREACH, "no route to host"),
     ],
 )
 async def test_lost_and_late_connections_are_outages(error: Exception) -> None:
@@ -62,6 +66,16 @@ class Refusal(Exception):
     def __init__(self, sqlstate: str) -> None:
         super().__init__(sqlstate)
         self.sqlstate = sqlstate
+
+
+@pytest.mark.parametrize("state", ["08006", "25006", "53300", "57014", "57P01"])
+def test_a_server_that_is_away_full_or_too_slow_is_an_outage_whoever_raises(state: str) -> None:
+    assert is_outage(Refusal(state))
+    assert is_outage(exc.DBAPIError("UPDATE", {}, Refusal(state)))
+
+
+def test_a_driver_whose_connection_is_closed_tells_of_an_outage() -> None:
+    assert is_outage(asyncpg.InterfaceError("connection is closed"))
 
 
 @pytest.mark.parametrize("state", ["55P03", "40P01", "40001"])
@@ -123,7 +137,7 @@ async def test_a_database_that_only_reads_is_an_outage(database_url: str) -> Non
             await session.execute(text("CREATE TABLE t (id int)"))
     assert await database.ping()
     await database.close()
-    assert needs_database(database).blames(caught.value)
+    assert database_dependency(database).blamed_for(caught.value)
     assert (await answer_to(caught.value)).status_code == 503
 
 
@@ -139,7 +153,7 @@ def named(error: Exception) -> Exception:
 
 
 def test_messages_are_held_for_an_outage_by_whatever_name_or_group() -> None:
-    blames = needs_database(Database(NOBODY_THERE)).blames
+    blames = database_dependency(Database(NOBODY_THERE)).blamed_for
     outage = exc.OperationalError("SELECT", {}, Exception("terminating connection"))
     assert blames(outage)
     assert blames(named(outage))

@@ -12,10 +12,12 @@ import pytest_asyncio
 from fastapi import FastAPI, Request
 
 from laundry_service.app import make_app
-from laundry_service.auth import Caller
+from laundry_service.auth.callers import Caller
 from laundry_service.settings import ServiceSettings
-from laundry_service.streams import EVENT_STREAM, Change, Changes, EventStream, Subscription, response
-from laundry_service.streams.subscription import RESET
+from laundry_service.streams import response
+from laundry_service.streams.changes import Changes
+from laundry_service.streams.response import EVENT_STREAM, EventStream
+from laundry_service.streams.subscription import RESET, Change, Subscription
 from laundry_testing.identity import FileIdentity
 from laundry_testing.messaging import eventually
 from laundry_testing.serving import serving
@@ -62,7 +64,7 @@ async def world_of(
         **limits,
     )
     changes = Changes(database_url, "machines", machines.look_up)
-    app = make_app(settings, title="Machines", version="0", description="", parts=[changes])
+    app = make_app(settings, title="Machines", version="0", description="", background=[changes])
 
     @app.get("/stream", response_class=EventStream, responses=EVENT_STREAM)
     async def stream(request: Request, caller: Caller) -> EventStream:

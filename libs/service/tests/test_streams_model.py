@@ -9,8 +9,10 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
-from laundry_service.auth import Principal
-from laundry_service.streams import Changes, Streams, changes, response
+from laundry_service.auth.principal import Principal
+from laundry_service.streams import changes, response
+from laundry_service.streams.changes import Changes
+from laundry_service.streams.response import Streams
 
 from .streaming import Client, Machines
 

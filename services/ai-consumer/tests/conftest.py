@@ -16,7 +16,7 @@ from ai_consumer.settings import Settings
 from laundry_events import Publisher, new_id
 from laundry_events.events import Photo, TaskSubmitted
 from laundry_servers.ports import free_port
-from laundry_service.objectstore import ObjectStore
+from laundry_service.storage.object_store import ObjectStore
 from laundry_testing.identity import FileIdentity
 from laundry_testing.messaging import Messaging
 from laundry_testing.models import KEY, ship

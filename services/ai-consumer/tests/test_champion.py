@@ -20,7 +20,7 @@ from laundry_events.events import ModelPromoted, TaskRead, TaskSubmitted
 from laundry_reading.manifest import Manifest
 from laundry_reading.signing import SigningKey
 from laundry_reading.storage import CHAMPION_KEY, manifest_key, model_key
-from laundry_service.objectstore import ObjectStore
+from laundry_service.storage.object_store import ObjectStore
 from laundry_testing.identity import FileIdentity
 from laundry_testing.messaging import Messaging, eventually
 from laundry_testing.models import KEY, colour_model, manifest_of, photo_of

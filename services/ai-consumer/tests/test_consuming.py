@@ -17,7 +17,7 @@ from laundry_events import Publisher
 from laundry_events.envelope import encode
 from laundry_events.events import TaskRead, TaskSubmitted
 from laundry_reading.photo import MAX_BYTES
-from laundry_service.objectstore import ObjectStore
+from laundry_service.storage.object_store import ObjectStore
 from laundry_testing.messaging import Messaging, eventually
 from laundry_testing.models import colour_model, photo_of
 from laundry_testing.serving import metrics_text

@@ -13,16 +13,16 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from ai_consumer import presence
-from ai_consumer.presence import Presence
-from ai_consumer.shadow import falls_to
+from ai_consumer.service import presence
+from ai_consumer.service.presence import Presence
+from ai_consumer.service.shadow import falls_to
 from laundry_events import Publisher
 from laundry_events.events import TaskRead, TaskSubmitted
 from laundry_reading.manifest import Manifest
 from laundry_reading.replicas import REPLICAS_PREFIX, SHADOW_KEY, Serving, Shadow
 from laundry_reading.signing import SigningKey
 from laundry_reading.storage import CHAMPION_KEY, manifest_key, model_key
-from laundry_service.objectstore import ObjectMissing, ObjectStore, ObjectStoreUnavailable
+from laundry_service.storage.object_store import ObjectMissing, ObjectStore, ObjectStoreUnavailable
 from laundry_testing.messaging import Messaging, eventually
 from laundry_testing.models import KEY, colour_model, manifest_of, photo_of
 from laundry_testing.serving import metrics_text

@@ -7,8 +7,8 @@ from starlette.datastructures import FormData, UploadFile
 from starlette.requests import Request
 from starlette.types import Message
 
-from helper.receiving import Limits, file_field, receive_form, text_field
-from laundry_service.problems import Problem
+from helper.api.uploads import Limits, file_field, receive_form, text_field
+from laundry_service.http.problems import Problem
 
 PHOTO = b"\xff\xd8 photo \r\n--not-the-edge\r\n \xff\xd9"
 LIMITS = Limits(photo_bytes=300_000, idle_s=5, total_s=10)

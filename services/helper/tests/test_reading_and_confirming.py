@@ -10,14 +10,14 @@ import pytest_asyncio
 import sqlalchemy as sa
 
 from helper import repository
-from helper.subscribers import TASK_READ
+from helper.service.readings import TASK_READ
 from helper.tasks import outcome_of, take_reading
-from laundry_events import Publisher, first_time
+from laundry_events import Publisher, claim_once
 from laundry_events.envelope import encode
 from laundry_events.events import ReadLabel
+from laundry_events.plan import EVENTS_EXCHANGE
 from laundry_events.tables import inbox
-from laundry_events.topology import EVENTS_EXCHANGE
-from laundry_service.database import Database
+from laundry_service.storage.database import Database
 from laundry_testing.messaging import Messaging, eventually
 
 from .conftest import Service, assert_problem, picture, reading
@@ -229,7 +229,7 @@ async def test_a_message_that_was_noted_has_no_effect_again(service: Service, da
     shown = (await service.upload()).json()
     async with repository.transaction(database) as session:
         before = await repository.find(session, shown["id"], lock=True)
-        assert await first_time(session, TASK_READ, "read-1")
+        assert await claim_once(session, TASK_READ, "read-1")
     assert before is not None
     event = reading(shown)
     async with repository.single(database) as connection:

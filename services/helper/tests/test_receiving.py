@@ -8,8 +8,8 @@ from starlette.datastructures import UploadFile
 from starlette.requests import Request
 from starlette.types import Message
 
-from helper.receiving import Limits, receive_form
-from laundry_service.problems import Problem
+from helper.api.uploads import Limits, receive_form
+from laundry_service.http.problems import Problem
 
 BODY = (
     b'--edge\r\nContent-Disposition: form-data; name="photo"; filename="p.jpg"\r\n'

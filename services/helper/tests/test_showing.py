@@ -14,8 +14,8 @@ from helper.app import create_app
 from helper.sweep import orphans
 from laundry_events import Publisher
 from laundry_events.events import Picture, Pictures
-from laundry_service.database import Database
-from laundry_service.objectstore import ObjectStore
+from laundry_service.storage.database import Database
+from laundry_service.storage.object_store import ObjectStore
 from laundry_testing.plugin import Bucket
 from laundry_testing.s3 import client
 from laundry_testing.serving import serving

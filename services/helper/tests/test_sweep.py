@@ -5,8 +5,8 @@ from datetime import timedelta
 import pytest
 
 from helper.sweep import orphans
-from laundry_service.database import Database
-from laundry_service.objectstore import ObjectStore
+from laundry_service.storage.database import Database
+from laundry_service.storage.object_store import ObjectStore
 
 from .conftest import MakeSettings, Service
 

@@ -9,9 +9,9 @@ import pytest
 
 from helper import repository
 from helper.app import create_app
-from helper.housekeeping import forget
+from helper.service.housekeeping import forget
 from laundry_events.relay import plain_dsn
-from laundry_service.database import Database
+from laundry_service.storage.database import Database
 from laundry_testing.identity import FileIdentity
 from laundry_testing.messaging import Messaging
 from laundry_testing.plugin import Bucket

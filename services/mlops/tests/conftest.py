@@ -13,9 +13,9 @@ import pytest_asyncio
 
 from laundry_events import Outbox, Publisher, new_id
 from laundry_events.events import CountedLabel, Photo, ReadLabel, TaskConfirmed
-from laundry_service.database import Database
 from laundry_service.migrate import upgrade
-from laundry_service.objectstore import ObjectStore
+from laundry_service.storage.database import Database
+from laundry_service.storage.object_store import ObjectStore
 from laundry_testing.identity import FileIdentity
 from laundry_testing.messaging import Messaging
 from laundry_testing.models import KEY, ship

@@ -8,8 +8,8 @@ import pytest
 from sqlalchemy import text
 
 from laundry_service.audit.acts import Act, Actor
-from laundry_service.database import Database
-from laundry_service.objectstore import ObjectStoreUnavailable
+from laundry_service.storage.database import Database
+from laundry_service.storage.object_store import ObjectStoreUnavailable
 from laundry_testing.identity import FileIdentity
 from laundry_testing.messaging import eventually
 from laundry_testing.models import colour_model, manifest_of

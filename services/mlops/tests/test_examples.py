@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from laundry_events import Publisher
 from laundry_events.envelope import encode
 from laundry_events.events import CountedLabel, TaskConfirmed
-from laundry_service.database import Database
+from laundry_service.storage.database import Database
 from laundry_testing.messaging import Messaging, eventually
 from mlops.tables import training_examples
 

@@ -21,8 +21,8 @@ from laundry_learning.artifacts import FIELDS, artifact_of
 from laundry_learning.holdout import STORY_HOUSEHOLDS, photos_from, write_beside
 from laundry_reading.model import Model
 from laundry_reading.storage import MAX_MODEL_BYTES, model_key
-from laundry_service.database import Database
-from laundry_service.objectstore import ObjectStore, ObjectStoreUnavailable
+from laundry_service.storage.database import Database
+from laundry_service.storage.object_store import ObjectStore, ObjectStoreUnavailable
 from laundry_testing.identity import FileIdentity
 from laundry_testing.messaging import eventually
 from laundry_testing.models import LABELS, photo_of

@@ -12,7 +12,7 @@ import pytest
 import pytest_asyncio
 
 from laundry_reading.manifest import Manifest
-from laundry_service.database import Database
+from laundry_service.storage.database import Database
 from laundry_testing.messaging import eventually
 from laundry_testing.serving import serving
 from mlops import repository

@@ -12,8 +12,8 @@ from pydantic import ValidationError
 from laundry_reading.manifest import Manifest
 from laundry_reading.signing import NotTrusted, Purpose, SigningKey, TrustedKeys
 from laundry_reading.storage import CHAMPION_KEY, MAX_MANIFEST_BYTES, manifest_key, model_key
-from laundry_service.database import Database
-from laundry_service.objectstore import ObjectMissing, ObjectStore, ObjectStoreUnavailable
+from laundry_service.storage.database import Database
+from laundry_service.storage.object_store import ObjectMissing, ObjectStore, ObjectStoreUnavailable
 from laundry_testing.identity import FileIdentity
 from laundry_testing.messaging import eventually
 from laundry_testing.models import KEY, colour_model, manifest_of, ship

@@ -14,8 +14,8 @@ from laundry_learning.judging import Check
 from laundry_reading.manifest import Manifest
 from laundry_reading.signing import TrustedKeys
 from laundry_reading.storage import CHAMPION_KEY, MAX_MANIFEST_BYTES, model_key
-from laundry_service.database import Database
-from laundry_service.objectstore import ObjectStore, ObjectStoreUnavailable
+from laundry_service.storage.database import Database
+from laundry_service.storage.object_store import ObjectStore, ObjectStoreUnavailable
 from laundry_testing.identity import FileIdentity
 from laundry_testing.messaging import Messaging, eventually
 from laundry_testing.models import KEY, LABELS, colour_model, manifest_of, ship

@@ -12,7 +12,7 @@ import pytest
 
 from laundry_events import new_id
 from laundry_events.events import CountedLabel, ReadLabel, TaskConfirmed
-from laundry_service.database import Database
+from laundry_service.storage.database import Database
 from laundry_testing.identity import FileIdentity
 from laundry_testing.models import photo_of
 from laundry_testing.serving import metrics_text

@@ -10,8 +10,8 @@ import pytest
 from laundry_reading.replicas import REPLICAS_PREFIX, SHADOW_KEY, Refused, Serving, Shadow, Shadowed
 from laundry_reading.signing import TrustedKeys
 from laundry_reading.storage import MAX_MANIFEST_BYTES, manifest_key, model_key
-from laundry_service.database import Database
-from laundry_service.objectstore import ObjectMissing, ObjectStore
+from laundry_service.storage.database import Database
+from laundry_service.storage.object_store import ObjectMissing, ObjectStore
 from laundry_testing.identity import FileIdentity
 from laundry_testing.messaging import eventually
 from laundry_testing.models import KEY, colour_model, manifest_of

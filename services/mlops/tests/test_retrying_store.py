@@ -5,7 +5,7 @@ from typing import IO, Any
 
 import pytest
 
-from laundry_service.objectstore import ObjectMissing, ObjectStore, ObjectStoreUnavailable
+from laundry_service.storage.object_store import ObjectMissing, ObjectStore, ObjectStoreUnavailable
 from mlops.jobs import retrying_store
 from mlops.jobs.retrying_store import RetryingStore
 

@@ -19,8 +19,8 @@ from laundry_learning.holdout import LabelledPhoto, write_beside
 from laundry_reading.model import Model
 from laundry_reading.signing import TrustedKeys
 from laundry_reading.storage import CHAMPION_KEY, MAX_MANIFEST_BYTES, manifest_key, model_key
-from laundry_service.database import Database
-from laundry_service.objectstore import ObjectStore, ObjectStoreUnavailable
+from laundry_service.storage.database import Database
+from laundry_service.storage.object_store import ObjectStore, ObjectStoreUnavailable
 from laundry_testing.identity import FileIdentity
 from laundry_testing.messaging import eventually
 from laundry_testing.models import KEY, LABELS, colour_model, photo_of, ship

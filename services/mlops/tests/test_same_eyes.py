@@ -25,8 +25,8 @@ from laundry_learning.near_duplicates import picture_hash
 from laundry_reading.manifest import Manifest
 from laundry_reading.model import Model, Seen
 from laundry_reading.preprocess import decode_for_model
-from laundry_service.database import Database
-from laundry_service.objectstore import ObjectStore
+from laundry_service.storage.database import Database
+from laundry_service.storage.object_store import ObjectStore
 from mlops.full import photos as full_run
 from mlops.jobs.training_set import FeatureExtractor
 

@@ -140,7 +140,7 @@ async def service(world: World) -> AsyncIterator[Replica]:
 
 
 @pytest.fixture
-def look() -> Callable[..., dict[str, Any]]:
+def a_sample() -> Callable[..., dict[str, Any]]:
     """Make a sample; ``at`` is in seconds from now."""
     started = datetime.now(UTC)
 

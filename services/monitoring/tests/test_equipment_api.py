@@ -10,8 +10,10 @@ import pytest
 pytestmark = pytest.mark.servers
 
 
-async def test_people_see_their_branches_only(world: Any, service: Any, look: Any) -> None:
-    await service.post(look("washer-1"), look("dryer-1", kind="dryer", branch_id="b2", fault_code="D1"))
+async def test_people_see_their_branches_only(world: Any, service: Any, a_sample: Any) -> None:
+    await service.post(
+        a_sample("washer-1"), a_sample("dryer-1", kind="dryer", branch_id="b2", fault_code="D1")
+    )
     owner = world.token("owner", "b1")
     listed = (await service.get("/equipment", token=owner)).json()
     assert [item["id"] for item in listed["items"]] == ["washer-1"]
@@ -26,10 +28,10 @@ async def test_people_see_their_branches_only(world: Any, service: Any, look: An
     assert (await service.get("/equipment/stream", token=owner, branch_id="b2")).status_code == 403
 
 
-async def test_lists_are_filtered_and_paged(world: Any, service: Any, look: Any) -> None:
+async def test_lists_are_filtered_and_paged(world: Any, service: Any, a_sample: Any) -> None:
     for number in range(5):
-        await service.post(look(f"washer-{number}", fault_code="E1" if number == 3 else None))
-    await service.post(look("dryer-1", kind="dryer"))
+        await service.post(a_sample(f"washer-{number}", fault_code="E1" if number == 3 else None))
+    await service.post(a_sample("dryer-1", kind="dryer"))
 
     seen, cursor = [], None
     while True:
@@ -60,8 +62,8 @@ async def test_lists_are_filtered_and_paged(world: Any, service: Any, look: Any)
         assert odd_id.json()["code"] == ("not-found" if "%00" in path else "equipment-unknown")
 
 
-async def test_an_operator_retires_equipment_that_is_gone(world: Any, service: Any, look: Any) -> None:
-    await service.post(look(fault_code="E1"))
+async def test_an_operator_retires_equipment_that_is_gone(world: Any, service: Any, a_sample: Any) -> None:
+    await service.post(a_sample(fault_code="E1"))
     owner = world.bearer(world.token("owner", "b1"))
     assert (await service.client.delete("/equipment/washer-1", headers=owner)).status_code == 403
     operator = world.bearer(world.operator)
@@ -76,11 +78,11 @@ async def test_an_operator_retires_equipment_that_is_gone(world: Any, service: A
     ]
     assert (await service.client.get("/equipment/audit", headers=owner)).status_code == 403
     # It comes back as new: the same trouble is told again.
-    await service.post(look(at=1, fault_code="E1"))
+    await service.post(a_sample(at=1, fault_code="E1"))
     assert len(await world.events()) == 2
 
 
-async def test_the_stream_tells_a_branch_what_it_has_no_more(world: Any, service: Any, look: Any) -> None:
+async def test_the_stream_tells_a_branch_what_it_has_no_more(world: Any, service: Any, a_sample: Any) -> None:
     told: asyncio.Queue[Any] = asyncio.Queue()
 
     async def listen(branch: str) -> None:
@@ -94,11 +96,11 @@ async def test_the_stream_tells_a_branch_what_it_has_no_more(world: Any, service
                     told.put_nowait((branch, event, json.loads(line.removeprefix("data: ")).get("id")))
 
     async with asyncio.timeout(60):
-        await service.post(look())
+        await service.post(a_sample())
         listening = [asyncio.create_task(listen(branch)) for branch in ("b1", "b2")]
         assert {(await told.get())[:2] for _ in listening} == {("b1", "ready"), ("b2", "ready")}
         # Another machine of the same name; those of one name are read together.
-        await service.post(look(at=1, branch_id="b2"))
+        await service.post(a_sample(at=1, branch_id="b2"))
         assert {await told.get() for _ in listening} == {
             ("b1", "equipment", "washer-1"),
             ("b2", "equipment", "washer-1"),
@@ -115,7 +117,7 @@ async def test_the_stream_tells_a_branch_what_it_has_no_more(world: Any, service
         await asyncio.gather(*listening)
 
 
-async def test_the_stream_tells_what_changes_in_any_replica(world: Any, service: Any, look: Any) -> None:
+async def test_the_stream_tells_what_changes_in_any_replica(world: Any, service: Any, a_sample: Any) -> None:
     bearer = world.bearer(world.token("owner", "b1"))
     told: asyncio.Queue[Any] = asyncio.Queue()
 
@@ -132,11 +134,11 @@ async def test_the_stream_tells_what_changes_in_any_replica(world: Any, service:
     listening = asyncio.create_task(listen())
     assert await asyncio.wait_for(told.get(), 20) == ("ready", {})
     async with world.replica() as other:
-        await other.post(look("washer-9", branch_id="b2", fault_code="E1"))
-        await other.post(look(fault_code="E21"))
+        await other.post(a_sample("washer-9", branch_id="b2", fault_code="E1"))
+        await other.post(a_sample(fault_code="E21"))
     event, shown = await asyncio.wait_for(told.get(), 20)
     assert (event, shown["id"], shown["state"]) == ("equipment", "washer-1", "faulty")
-    await service.post(look(at=1))
+    await service.post(a_sample(at=1))
     _, shown = await asyncio.wait_for(told.get(), 20)
     assert shown["state"] == "ok"
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from monitoring.metrics import METRICS
+from monitoring.equipment_metrics import METRICS
 from monitoring.settings import Settings
 from monitoring.telemetry import parse
 
@@ -31,17 +31,17 @@ def test_the_figures_are_those_of_the_settings() -> None:
 
 
 @pytest.mark.servers
-async def test_the_examples_are_answered_as_they_say(world: Any, service: Any, look: Any) -> None:
+async def test_the_examples_are_answered_as_they_say(world: Any, service: Any, a_sample: Any) -> None:
     [example] = SAMPLE["samples"]
-    taken = await service.post({**example, "recorded_at": look()["recorded_at"]})
+    taken = await service.post({**example, "recorded_at": a_sample()["recorded_at"]})
     assert taken.status_code == 202
     assert taken.json() == {"accepted": 1, "duplicate": 0, "ignored": 0, "refused": [], "problems": []}
     [event] = await world.events()
     assert (event["equipment_id"], event["fault_code"]) == ("washer-7", "E21")
 
     token = world.token("device", "b1", sub="washer-1")
-    cold = look(at=-1, metrics={"temperature_celsius": -127})
-    told = (await service.post(look(at=-2), look(branch_id="b2"), cold, token=token)).json()
+    cold = a_sample(at=-1, metrics={"temperature_celsius": -127})
+    told = (await service.post(a_sample(at=-2), a_sample(branch_id="b2"), cold, token=token)).json()
     assert {name: told[name] for name in ("accepted", "duplicate", "ignored")} == {
         name: ANSWER[name] for name in ("accepted", "duplicate", "ignored")
     }
@@ -52,25 +52,25 @@ async def test_the_examples_are_answered_as_they_say(world: Any, service: Any, l
 
 
 @pytest.mark.servers
-async def test_each_word_that_it_explains_is_answered(world: Any, service: Any, look: Any) -> None:
+async def test_each_word_that_it_explains_is_answered(world: Any, service: Any, a_sample: Any) -> None:
     said: set[str] = set()
     for sample in (
-        look(at=-20),
-        look(at=-30),
-        look(at=-30),
-        look(at=-40, fault_code="E1"),
-        look(at=3600, fault_code="E1"),
-        look("washer-2", at=-26 * 3600, fault_code="E1"),
-        look(fault_code="E1", recorded_at="20261128"),
-        look(fault_code="E 1"),
-        look(fault_code="E1", kind=""),
-        look(at=1, metrics={"temperature_celsius": 900, "warmth_k": 1}),
-        look(at=2, metrics={"temperature_celsius": "hot"}),
-        look(at=3, metrics=[1]),
-        look(at=4, metrics={f"m{n}_s": 1 for n in range(40)}),
-        look(at=5, recorded_at="20261128"),
+        a_sample(at=-20),
+        a_sample(at=-30),
+        a_sample(at=-30),
+        a_sample(at=-40, fault_code="E1"),
+        a_sample(at=3600, fault_code="E1"),
+        a_sample("washer-2", at=-26 * 3600, fault_code="E1"),
+        a_sample(fault_code="E1", recorded_at="20261128"),
+        a_sample(fault_code="E 1"),
+        a_sample(fault_code="E1", kind=""),
+        a_sample(at=1, metrics={"temperature_celsius": 900, "warmth_k": 1}),
+        a_sample(at=2, metrics={"temperature_celsius": "hot"}),
+        a_sample(at=3, metrics=[1]),
+        a_sample(at=4, metrics={f"m{n}_s": 1 for n in range(40)}),
+        a_sample(at=5, recorded_at="20261128"),
     ):
-        answer = (await service.post(look("dryer-1", at=len(said)), sample)).json()
+        answer = (await service.post(a_sample("dryer-1", at=len(said)), sample)).json()
         said |= {problem["code"] for problem in [*answer["problems"], *answer["refused"]]}
     explained = {
         word

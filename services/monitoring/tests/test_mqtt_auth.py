@@ -9,10 +9,11 @@ from fastapi import FastAPI
 from hypothesis import given
 from hypothesis import strategies as st
 
-from laundry_service.auth import Principal
-from laundry_service.problems import Problem
-from monitoring.logins import NEVER, Login
-from monitoring.mqtt_auth import DeviceGate, chosen_by_broker, mqtt_auth_router
+from laundry_service.auth.principal import Principal
+from laundry_service.http.problems import Problem
+from monitoring.api.mqtt_auth import may_log_in, mqtt_auth_router
+from monitoring.device_login import NEVER, DeviceLogin, chosen_by_broker
+from monitoring.service.mqtt_authorization import MqttAuthorizer
 from monitoring.telemetry import is_equipment_id
 
 VHOST, EXCHANGE = "laundry", "laundry.telemetry"
@@ -20,26 +21,23 @@ SECRET = "a-secret-of-the-broker"
 
 
 class Remembered:
-    """Logins in memory; ``dead`` devices may speak no more, ``held`` ones cannot be noted."""
+    """Logins in memory; ``dead`` devices may speak no more, ``held`` ones cannot be recorded."""
 
     def __init__(self) -> None:
-        self.noted: list[Login] = []
+        self.recorded: list[DeviceLogin] = []
         self.dead: set[str] = set()
         self.held: set[str] = set()
         self.machines: set[tuple[str, str]] = set()
 
-    async def note(self, login: Login) -> bool:
-        self.noted.append(login)
+    async def record(self, login: DeviceLogin) -> bool:
+        self.recorded.append(login)
         return login.equipment_id not in self.held
 
-    async def alive(self, equipment_id: str, client_id: str | None) -> bool:
+    async def may_publish(self, equipment_id: str, client_id: str | None) -> bool:
         return equipment_id not in self.dead
 
-    async def is_name(self, equipment_id: str) -> bool:
-        return equipment_id in {name for name, _ in self.machines}
-
-    async def is_namesakes(self, equipment_id: str, branch_id: str) -> bool:
-        return (equipment_id, branch_id) in self.machines
+    async def equipment_exists(self, equipment_id: str, branch_id: str | None = None) -> bool:
+        return any(name == equipment_id and branch_id in {None, branch} for name, branch in self.machines)
 
 
 class Tokens:
@@ -54,7 +52,7 @@ class Tokens:
         return self.known[token]
 
 
-GATE = DeviceGate(vhost=VHOST, exchange=EXCHANGE, logins=Remembered())
+AUTHORIZER = MqttAuthorizer(vhost=VHOST, exchange=EXCHANGE, logins=Remembered())
 VHOSTS = ["laundry", "/", ""]
 EXCHANGES = ["laundry.telemetry", "laundry.events", "amq.topic", ""]
 WORDS = st.sampled_from([*VHOSTS, *EXCHANGES, "washer-1", "telemetry.washer-1", "telemetry.washer-2"])
@@ -68,19 +66,19 @@ OWN = {"username": "washer-1", "vhost": VHOST, "name": EXCHANGE, "permission": "
 def test_writing_to_the_telemetry_exchange_under_its_own_key_is_all_a_device_may(form: dict) -> None:
     said = {name: form.get(name) for name in OWN}
     right = is_equipment_id(form.get("username", "")) and said == {**OWN, "username": form.get("username")}
-    assert GATE.resource(form) == (right and form.get("resource") == "exchange")
+    assert AUTHORIZER.resource(form) == (right and form.get("resource") == "exchange")
     own_key = form.get("routing_key") == f"telemetry.{form.get('username')}"
-    assert GATE.is_own_topic(form) == (right and form.get("resource") == "topic" and own_key)
+    assert AUTHORIZER.is_own_topic(form) == (right and form.get("resource") == "topic" and own_key)
 
 
 def test_its_own_topic_is_allowed_and_its_subscription_is_not() -> None:
-    assert GATE.vhost({"username": "washer-1", "vhost": VHOST})
-    assert not GATE.vhost({"username": "washer-1", "vhost": "/"})
-    assert GATE.resource({**OWN, "resource": "exchange"})
-    assert GATE.is_own_topic({**OWN, "resource": "topic", "routing_key": "telemetry.washer-1"})
+    assert AUTHORIZER.vhost({"username": "washer-1", "vhost": VHOST})
+    assert not AUTHORIZER.vhost({"username": "washer-1", "vhost": "/"})
+    assert AUTHORIZER.resource({**OWN, "resource": "exchange"})
+    assert AUTHORIZER.is_own_topic({**OWN, "resource": "topic", "routing_key": "telemetry.washer-1"})
     queue = {"resource": "queue", "name": "mqtt-subscription-washer-1qos1"}
     for permission in ("configure", "read", "write"):
-        assert not GATE.resource({**OWN, **queue, "permission": permission})
+        assert not AUTHORIZER.resource({**OWN, **queue, "permission": permission})
 
 
 @pytest.mark.parametrize("name", ["reported", "stream", "a.b", "a/b", "#", "*", "", "a" * 65, "한글"])
@@ -90,7 +88,7 @@ def test_names_that_would_mean_something_else_in_a_topic_are_no_equipment(name: 
 
 async def ask(secret: str | None, path: str, *, client: str = "127.0.0.1", body: str = "") -> httpx.Response:
     app = FastAPI()
-    app.include_router(mqtt_auth_router(GATE, secret=secret))
+    app.include_router(mqtt_auth_router(AUTHORIZER, secret=secret))
     transport = httpx.ASGITransport(app, client=(client, 1), raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://test") as http:
         return await http.post(path, content=body)
@@ -133,9 +131,9 @@ async def test_a_device_logs_in_with_its_own_valid_token_only(world: Any) -> Non
         assert (await service.client.post("/mqtt/auth/user", data={})).status_code == 404
 
 
-def gate(**changes: Any) -> tuple[DeviceGate, Remembered]:
+def authorizer(**changes: Any) -> tuple[MqttAuthorizer, Remembered]:
     logins = Remembered()
-    return DeviceGate(vhost=VHOST, exchange=EXCHANGE, logins=logins, **changes), logins
+    return MqttAuthorizer(vhost=VHOST, exchange=EXCHANGE, logins=logins, **changes), logins
 
 
 TOKENS: Any = Tokens(
@@ -169,39 +167,39 @@ TOKENS: Any = Tokens(
     ],
 )
 async def test_a_client_id_is_the_devices_own(client_id: str | None, allowed: bool) -> None:
-    asked, logins = gate()
+    asked, logins = authorizer()
     logins.machines |= {("washer-1", "b2"), ("washer-of-the-third-fl", "b1")}
     form = {"username": "washer-1", "password": "mine"}
     if client_id is not None:
         form["client_id"] = client_id
-    assert await asked.user(form, TOKENS) == allowed
-    assert bool(logins.noted) == allowed
+    assert await may_log_in(asked, form, TOKENS) == allowed
+    assert bool(logins.recorded) == allowed
 
 
 @given(st.text(max_size=20) | st.builds("{}/{}".format, st.just("washer-10"), st.text(max_size=5)))
 def test_no_client_id_is_that_of_two_devices(client_id: str) -> None:
-    asked, _ = gate()
+    asked, _ = authorizer()
     branches = frozenset({"b1"})
     own = [
         name
         for name in ("washer-1", "washer-10", "washer-1-0")
-        if not chosen_by_broker(client_id) and asyncio.run(asked._is_own(client_id, name, branches))
+        if not chosen_by_broker(client_id) and asyncio.run(asked.owns_client_id(client_id, name, branches))
     ]
     assert len(own) <= 1
 
 
 async def test_a_login_is_remembered_with_the_end_of_its_token() -> None:
-    asked, logins = gate()
-    assert await asked.user({"username": "washer-1", "password": "mine", "client_id": ""}, TOKENS)
-    [login] = logins.noted
+    asked, logins = authorizer()
+    assert await may_log_in(asked, {"username": "washer-1", "password": "mine", "client_id": ""}, TOKENS)
+    [login] = logins.recorded
     assert (login.branches, login.token_id) == (frozenset({"b1"}), "t1")
     assert login.expires_at.timestamp() == 2e9
-    assert await asked.user({"username": "washer-10", "password": "theirs", "client_id": ""}, TOKENS)
-    assert logins.noted[-1].expires_at == NEVER
+    assert await may_log_in(asked, {"username": "washer-10", "password": "theirs", "client_id": ""}, TOKENS)
+    assert logins.recorded[-1].expires_at == NEVER
 
 
 async def test_whoever_is_not_the_device_or_sends_too_much_is_refused() -> None:
-    asked, logins = gate(wait=lambda device: 3.0 if device == "washer-10" else 0.0)
+    asked, logins = authorizer(wait_s=lambda device: 3.0 if device == "washer-10" else 0.0)
     for username, password in (
         ("washer-1", "theirs"),
         ("washer-1", "owner"),
@@ -211,14 +209,14 @@ async def test_whoever_is_not_the_device_or_sends_too_much_is_refused() -> None:
         ("washer-1", ""),
     ):
         form = {"username": username, "password": password, "client_id": ""}
-        assert not await asked.user(form, TOKENS)
-    assert not logins.noted
+        assert not await may_log_in(asked, form, TOKENS)
+    assert not logins.recorded
     logins.held.add("washer-1")
-    assert not await asked.user({"username": "washer-1", "password": "mine", "client_id": ""}, TOKENS)
+    assert not await may_log_in(asked, {"username": "washer-1", "password": "mine", "client_id": ""}, TOKENS)
 
 
 async def test_a_topic_is_denied_when_the_token_is_over() -> None:
-    asked, logins = gate()
+    asked, logins = authorizer()
     form = {**OWN, "resource": "topic", "routing_key": "telemetry.washer-1"}
     assert await asked.topic(form)
     logins.dead.add("washer-1")

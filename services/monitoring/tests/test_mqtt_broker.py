@@ -95,7 +95,7 @@ def asking_broker(started: tuple[BrokerAddress, int]) -> Iterator[AskingBroker]:
 
 
 async def test_equipment_publishes_its_own_samples_and_can_do_nothing_else(
-    world: Any, asking_broker: AskingBroker, look: Any
+    world: Any, asking_broker: AskingBroker, a_sample: Any
 ) -> None:
     messaging, token = asking_broker.messaging, world.token("device", "b1", sub="washer-1")
     async with world.replica(messaging.amqp_url, port=asking_broker.asked_port, mqtt_auth_secret=SECRET):
@@ -103,13 +103,13 @@ async def test_equipment_publishes_its_own_samples_and_can_do_nothing_else(
             async with asking_broker.client("washer-2", token):
                 pass
         async with asking_broker.client("washer-1", token) as washer:
-            samples = json.dumps({"samples": [look(fault_code="E21")]})
+            samples = json.dumps({"samples": [a_sample(fault_code="E21")]})
             await washer.publish("telemetry/washer-1", samples, qos=1, timeout=10)
             event = json.loads((await messaging.take("equipment.fault")).body)
             assert (event["equipment_id"], event["fault_code"]) == ("washer-1", "E21")
 
             # Its token does not name the branch, which only the login told.
-            samples = json.dumps({"samples": [look(at=1, branch_id="b2")]})
+            samples = json.dumps({"samples": [a_sample(at=1, branch_id="b2")]})
             await washer.publish("telemetry/washer-1", samples, qos=1, timeout=10)
             dead = await messaging.take("telemetry.reported.dlq")
             assert dead.headers["x-dead-reason"] == "branch-forbidden"
@@ -140,7 +140,7 @@ async def publishes(client: aiomqtt.Client, topic: str, body: str = "{}", *, qos
 
 @pytest.mark.parametrize("version", [V311, V5], ids=["3.1.1", "5"])
 async def test_no_device_ends_the_connection_of_another(
-    world: Any, asking_broker: AskingBroker, look: Any, version: Any
+    world: Any, asking_broker: AskingBroker, a_sample: Any, version: Any
 ) -> None:
     messaging = asking_broker.messaging
     victim, thief = (world.token("device", "b1", sub=name) for name in ("washer-1", "washer-10"))
@@ -153,23 +153,23 @@ async def test_no_device_ends_the_connection_of_another(
                         pass
             for own in ("washer-10", "washer-10/left"):
                 async with asking_broker.client("washer-10", thief, identifier=own, version=version) as other:
-                    sample = json.dumps({"samples": [look("washer-10", fault_code=f"E-{own}")]})
+                    sample = json.dumps({"samples": [a_sample("washer-10", fault_code=f"E-{own}")]})
                     assert await publishes(other, "telemetry/washer-10", sample)
             # A vhost before the name is no way round.
             with pytest.raises(aiomqtt.MqttError):
                 name = f"{VHOST}:washer-1"
                 async with asking_broker.client(name, thief, identifier="washer-1", version=version):
                     pass
-            assert await publishes(washer, "telemetry/washer-1", json.dumps({"samples": [look()]}))
+            assert await publishes(washer, "telemetry/washer-1", json.dumps({"samples": [a_sample()]}))
         assert await messaging.count("telemetry.reported.dlq") == 0
 
 
 @pytest.mark.parametrize("version", [V311, V5], ids=["3.1.1", "5"])
 async def test_a_device_leaves_nothing_behind_and_speaks_for_no_other(
-    world: Any, asking_broker: AskingBroker, look: Any, version: Any
+    world: Any, asking_broker: AskingBroker, a_sample: Any, version: Any
 ) -> None:
     messaging, token = asking_broker.messaging, world.token("device", "b1", sub="washer-1")
-    body = json.dumps({"samples": [look("washer-2", fault_code="E21")]})
+    body = json.dumps({"samples": [a_sample("washer-2", fault_code="E21")]})
     kept: dict[str, Any] = {"clean_start": False} if version == V5 else {"clean_session": False}
 
     def client(**options: Any) -> aiomqtt.Client:
@@ -182,7 +182,7 @@ async def test_a_device_leaves_nothing_behind_and_speaks_for_no_other(
             async with client(will=will, **kept) as washer:
                 await asking_broker.cut(washer)
         async with client(keepalive=0, **kept) as washer:
-            assert await publishes(washer, "telemetry/washer-1", json.dumps({"samples": [look()]}))
+            assert await publishes(washer, "telemetry/washer-1", json.dumps({"samples": [a_sample()]}))
             with contextlib.suppress(aiomqtt.MqttError):
                 await washer.subscribe("telemetry/washer-1", qos=1, timeout=5)
         for topic in ("telemetry/washer-2", "telemetry", "telemetry/washer-1/x", "equipment/fault", "$SYS/x"):
@@ -190,7 +190,7 @@ async def test_a_device_leaves_nothing_behind_and_speaks_for_no_other(
                 assert not await publishes(washer, topic, body), topic
         async with client() as washer:
             # The broker takes no QoS 2: it makes 1 of it, or says so by ending the connection (MQTT 5).
-            sample = json.dumps({"samples": [look(at=1)]})
+            sample = json.dumps({"samples": [a_sample(at=1)]})
             assert await publishes(washer, "telemetry/washer-1", sample, qos=2) == (version == V311)
         assert await asking_broker.queues() == queues
         await eventually(lambda: _samples(world, 1), what="its own sample")
@@ -198,18 +198,18 @@ async def test_a_device_leaves_nothing_behind_and_speaks_for_no_other(
 
 
 async def test_when_the_token_is_over_the_device_is_not_heard_any_more(
-    world: Any, asking_broker: AskingBroker, look: Any
+    world: Any, asking_broker: AskingBroker, a_sample: Any
 ) -> None:
     messaging = asking_broker.messaging
     async with world.replica(messaging.amqp_url, port=asking_broker.asked_port, mqtt_auth_secret=SECRET):
         token, until = world.token("device", "b1", sub="washer-1", seconds=10), time.time() + 10
         async with asking_broker.client("washer-1", token, identifier="washer-1") as washer:
-            assert await publishes(washer, "telemetry/washer-1", json.dumps({"samples": [look()]}))
+            assert await publishes(washer, "telemetry/washer-1", json.dumps({"samples": [a_sample()]}))
             await eventually(lambda: _samples(world, 1), what="the sample within its time")
             await asyncio.sleep(until - time.time() + 0.2)
             for idle in range(1, 8):
                 if not await publishes(
-                    washer, "telemetry/washer-1", json.dumps({"samples": [look(at=idle)]})
+                    washer, "telemetry/washer-1", json.dumps({"samples": [a_sample(at=idle)]})
                 ):
                     break
                 # The broker asks again when a connection was idle for a while.

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from laundry_events.topology import REQUEUE_EXCHANGE, TELEMETRY_EXCHANGE
+from laundry_events.plan import REQUEUE_EXCHANGE
+from laundry_events.topology import TELEMETRY_EXCHANGE
 from laundry_testing.messaging import Messaging, eventually
 from monitoring.tables import device_login, equipment, mqtt_login
 
@@ -23,18 +24,18 @@ async def publish(messaging: Messaging, equipment_id: str, *samples: Any, **opti
 
 
 async def test_a_sample_by_mqtt_becomes_an_event_at_the_broker(
-    world: Any, messaging: Messaging, look: Any
+    world: Any, messaging: Messaging, a_sample: Any
 ) -> None:
     async with world.replica(messaging.amqp_url) as service:
-        await publish(messaging, "washer-1", look(fault_code="E21"))
+        await publish(messaging, "washer-1", a_sample(fault_code="E21"))
         message = await messaging.take("equipment.fault")
         event = json.loads(message.body)
         assert (event["equipment_id"], event["fault_code"]) == ("washer-1", "E21")
         assert message.headers["cloudEvents_type"] == "EquipmentFault"
 
         # Delivered again, it is a duplicate: no second event, no dead letter.
-        await publish(messaging, "washer-1", look(fault_code="E21"))
-        await publish(messaging, "washer-1", look(at=1))
+        await publish(messaging, "washer-1", a_sample(fault_code="E21"))
+        await publish(messaging, "washer-1", a_sample(at=1))
         await eventually(lambda: _state_is(service, "washer-1", "ok"), what="the fault's clearing")
         assert len(await world.faults("washer-1")) == 1
         assert await messaging.count("telemetry.reported.dlq") == 0
@@ -46,7 +47,7 @@ async def _state_is(service: Any, equipment_id: str, state: str) -> bool:
 
 
 async def test_what_cannot_be_taken_goes_to_the_dead_letters_with_its_reason(
-    world: Any, messaging: Messaging, look: Any
+    world: Any, messaging: Messaging, a_sample: Any
 ) -> None:
     async with world.replica(messaging.amqp_url) as service:
         await world.execute(sa.insert(mqtt_login).values(equipment_id="washer-9", branches=["b9"]))
@@ -54,19 +55,19 @@ async def test_what_cannot_be_taken_goes_to_the_dead_letters_with_its_reason(
         assert await _dead_reason(messaging) == "malformed-json"
         await messaging.publish_raw(TELEMETRY_EXCHANGE, "telemetry.washer-1", b'{"samples": [{}]}')
         assert await _dead_reason(messaging) == "invalid-request"
-        await publish(messaging, "washer-1", look("washer-2"))
+        await publish(messaging, "washer-1", a_sample("washer-2"))
         assert await _dead_reason(messaging) == "equipment-forbidden"
         # What is good of a message is taken, and the whole of it kept.
-        await publish(messaging, "washer-1", look(kind=""), look(fault_code="E21"))
+        await publish(messaging, "washer-1", a_sample(kind=""), a_sample(fault_code="E21"))
         assert await _dead_reason(messaging) == "invalid-request"
         await eventually(lambda: _state_is(service, "washer-1", "faulty"), what="the good sample beside it")
         # What is taken with a word is no dead letter.
-        await publish(messaging, "washer-1", look(at=3600))
-        await publish(messaging, "washer-1", look(at=1, metrics={"temperature_fahrenheit": 160}))
-        await publish(messaging, "washer-9", look("washer-9", branch_id="b1"))
+        await publish(messaging, "washer-1", a_sample(at=3600))
+        await publish(messaging, "washer-1", a_sample(at=1, metrics={"temperature_fahrenheit": 160}))
+        await publish(messaging, "washer-9", a_sample("washer-9", branch_id="b1"))
         assert await _dead_reason(messaging) == "branch-forbidden"
 
-        await publish(messaging, "washer-9", look("washer-9", branch_id="b9"))
+        await publish(messaging, "washer-9", a_sample("washer-9", branch_id="b9"))
         await eventually(lambda: _state_is(service, "washer-9", "ok"), what="the good sample")
         assert await messaging.count("telemetry.reported.dlq") == 0
 
@@ -78,21 +79,21 @@ async def _dead_reason(messaging: Messaging) -> Any:
 
 
 async def test_a_device_cannot_speak_for_another_by_a_header(
-    world: Any, messaging: Messaging, look: Any
+    world: Any, messaging: Messaging, a_sample: Any
 ) -> None:
     forged = {"x-original-routing-key": "telemetry.washer-2"}
     async with world.replica(messaging.amqp_url):
-        await publish(messaging, "washer-1", look("washer-2", fault_code="E1"), headers=forged)
+        await publish(messaging, "washer-1", a_sample("washer-2", fault_code="E1"), headers=forged)
         message = await messaging.take("telemetry.reported.dlq")
         assert message.headers["x-dead-reason"] == "equipment-forbidden"
         assert message.headers["x-original-routing-key"] == "telemetry.washer-1"
 
 
 async def test_a_redriven_message_is_known_by_its_first_routing_key(
-    world: Any, messaging: Messaging, look: Any
+    world: Any, messaging: Messaging, a_sample: Any
 ) -> None:
     async with world.replica(messaging.amqp_url) as service:
-        body = json.dumps({"samples": [look()]}).encode()
+        body = json.dumps({"samples": [a_sample()]}).encode()
         headers = {"x-original-routing-key": "telemetry.washer-1"}
         await messaging.publish_raw(REQUEUE_EXCHANGE, QUEUE, body, headers=headers)
         await eventually(lambda: _state_is(service, "washer-1", "ok"), what="the sample")
@@ -111,34 +112,34 @@ def _login(equipment_id: str, *branches: str, seconds: float = 600, client_id: s
 
 
 async def test_what_comes_after_the_tokens_end_is_refused_and_what_came_before_is_not(
-    world: Any, messaging: Messaging, look: Any
+    world: Any, messaging: Messaging, a_sample: Any
 ) -> None:
     async with world.replica(messaging.amqp_url) as service:
         await world.execute(_login("washer-1", "b1", seconds=-10))
-        await publish(messaging, "washer-1", look(fault_code="E21"))
+        await publish(messaging, "washer-1", a_sample(fault_code="E21"))
         assert await _dead_reason(messaging) == "token-expired"
         before = int((datetime.now(UTC) - timedelta(seconds=20)).timestamp() * 1000)
         await publish(
-            messaging, "washer-1", look(at=1, fault_code="E21"), headers={"timestamp_in_ms": before}
+            messaging, "washer-1", a_sample(at=1, fault_code="E21"), headers={"timestamp_in_ms": before}
         )
         await eventually(lambda: _state_is(service, "washer-1", "faulty"), what="the sample of before")
         # A device can add text to its messages, but no number.
-        await publish(messaging, "washer-1", look(at=2), headers={"timestamp_in_ms": str(before)})
+        await publish(messaging, "washer-1", a_sample(at=2), headers={"timestamp_in_ms": str(before)})
         assert await _dead_reason(messaging) == "token-expired"
 
 
 async def test_machines_of_one_name_speak_each_with_its_own_login(
-    world: Any, messaging: Messaging, look: Any
+    world: Any, messaging: Messaging, a_sample: Any
 ) -> None:
     async with world.replica(messaging.amqp_url) as service:
         for branch in ("b1", "b2"):
             await world.execute(_login("washer-1", branch, client_id=f"washer-1/{branch}"))
         for branch in ("b1", "b2"):
             headers = {"x-opt-mqtt-client-id": f"washer-1/{branch}"}
-            await publish(messaging, "washer-1", look(branch_id=branch), headers=headers)
+            await publish(messaging, "washer-1", a_sample(branch_id=branch), headers=headers)
         await eventually(lambda: _listed(service, 2), what="the two machines")
         headers = {"x-opt-mqtt-client-id": "washer-1/b1"}
-        await publish(messaging, "washer-1", look(at=1, branch_id="b2"), headers=headers)
+        await publish(messaging, "washer-1", a_sample(at=1, branch_id="b2"), headers=headers)
         assert await _dead_reason(messaging) == "branch-forbidden"
 
 
@@ -147,38 +148,38 @@ async def _listed(service: Any, number: int) -> bool:
 
 
 async def test_one_device_fills_neither_the_dead_letters_nor_the_database_and_its_fault_still_rings(
-    world: Any, messaging: Messaging, look: Any
+    world: Any, messaging: Messaging, a_sample: Any
 ) -> None:
     settings = {"device_dead_letters_h": 3, "device_rate": 0.01, "device_burst": 50}
     async with world.replica(messaging.amqp_url, **settings) as service:
         for _ in range(40):
             await messaging.publish_raw(TELEMETRY_EXCHANGE, "telemetry.washer-1", b"{")
         for n in range(60):
-            await publish(messaging, "washer-1", look(at=n / 100 - 10))
-        await publish(messaging, "washer-1", look(fault_code="E21"))
+            await publish(messaging, "washer-1", a_sample(at=n / 100 - 10))
+        await publish(messaging, "washer-1", a_sample(fault_code="E21"))
         await eventually(lambda: _state_is(service, "washer-1", "faulty"), what="its fault")
-        await publish(messaging, "washer-2", look("washer-2"))
+        await publish(messaging, "washer-2", a_sample("washer-2"))
         await eventually(lambda: _state_is(service, "washer-2", "ok"), what="another device's sample")
         assert await messaging.count("telemetry.reported.dlq") == 3
         assert await world.samples("washer-1") <= 12
 
 
 async def test_a_row_that_is_held_holds_up_its_own_machine_alone(
-    world: Any, messaging: Messaging, look: Any
+    world: Any, messaging: Messaging, a_sample: Any
 ) -> None:
     async with world.replica(messaging.amqp_url) as service:
-        await service.post(look("washer-1"), look("washer-2"))
+        await service.post(a_sample("washer-1"), a_sample("washer-2"))
         async with world.engine.begin() as holder:
             await holder.execute(sa.select(equipment).where(equipment.c.id == "washer-1").with_for_update())
-            await publish(messaging, "washer-1", look(at=1, fault_code="E21"))
+            await publish(messaging, "washer-1", a_sample(at=1, fault_code="E21"))
             began = time.monotonic()
-            told = await service.post(look("washer-1", at=2), look("washer-2", at=2, fault_code="E1"))
+            told = await service.post(a_sample("washer-1", at=2), a_sample("washer-2", at=2, fault_code="E1"))
             assert time.monotonic() - began < 10
             assert told.status_code == 202
             assert (told.json()["accepted"], told.json()["refused"][0]["code"]) == (1, "busy")
-            alone = await service.post(look("washer-1", at=2))
+            alone = await service.post(a_sample("washer-1", at=2))
             assert (alone.status_code, alone.json()["code"]) == (503, "busy")
             assert alone.headers["retry-after"]
-            await publish(messaging, "washer-3", look("washer-3", fault_code="E1"))
+            await publish(messaging, "washer-3", a_sample("washer-3", fault_code="E1"))
             await eventually(lambda: _state_is(service, "washer-3", "faulty"), what="another machine's fault")
         await eventually(lambda: _state_is(service, "washer-1", "faulty"), what="the fault, tried again")

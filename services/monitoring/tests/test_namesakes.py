@@ -18,10 +18,10 @@ pytestmark = pytest.mark.servers
 QUICK = {"heartbeat_check_s": 0.1, "heartbeat_after_s": 30, "flap_quiet_s": 0}
 
 
-async def test_one_name_in_two_branches_is_two_machines(world: Any, service: Any, look: Any) -> None:
+async def test_one_name_in_two_branches_is_two_machines(world: Any, service: Any, a_sample: Any) -> None:
     for turn in range(10):
-        await service.post(look(at=turn - 20, branch_id="b1", fault_code="E21"))
-        await service.post(look(at=turn - 20, branch_id="b2"))
+        await service.post(a_sample(at=turn - 20, branch_id="b1", fault_code="E21"))
+        await service.post(a_sample(at=turn - 20, branch_id="b2"))
     [event] = await world.events()
     assert event["branch_id"] == "b1"
     listed = (await service.get("/equipment")).json()["items"]
@@ -69,13 +69,15 @@ async def _silent_in_b1(world: Any) -> None:
     )
 
 
-async def test_a_machine_that_is_heard_elsewhere_with_its_own_token_has_moved(world: Any, look: Any) -> None:
+async def test_a_machine_that_is_heard_elsewhere_with_its_own_token_has_moved(
+    world: Any, a_sample: Any
+) -> None:
     async with world.replica(**QUICK) as service:
         token = world.token("device", "b1", "b2", sub="washer-1")
-        await service.post(look(branch_id="b1", at=-5, fault_code="E21"), token=token)
-        await service.post(look(branch_id="b2", at=-4, fault_code="E21"), token=token)
+        await service.post(a_sample(branch_id="b1", at=-5, fault_code="E21"), token=token)
+        await service.post(a_sample(branch_id="b2", at=-4, fault_code="E21"), token=token)
         assert [event["branch_id"] for event in await world.events()] == ["b1", "b2"]
-        await eventually(lambda: _long_heard(world), what="the first look for silence")
+        await eventually(lambda: _long_heard(world), what="the first a_sample for silence")
         await _silent_in_b1(world)
         await eventually(lambda: _only_in(service, "b2"), what="the move")
         assert [event["cause"] for event in await world.events()] == ["fault_code", "fault_code"]
@@ -87,12 +89,12 @@ async def _only_in(service: Any, branch: str) -> bool:
     return [machine["branch_id"] for machine in listed] == [branch]
 
 
-async def test_a_namesake_that_falls_silent_is_a_fault_whoever_else_speaks(world: Any, look: Any) -> None:
+async def test_a_namesake_that_falls_silent_is_a_fault_whoever_else_speaks(world: Any, a_sample: Any) -> None:
     async with world.replica(**QUICK) as service:
         for branch in ("b1", "b2"):
             token = world.token("device", branch, sub="washer-1")
-            await service.post(look(branch_id=branch), token=token)
-        await eventually(lambda: _long_heard(world), what="the first look for silence")
+            await service.post(a_sample(branch_id=branch), token=token)
+        await eventually(lambda: _long_heard(world), what="the first a_sample for silence")
         await _silent_in_b1(world)
         await eventually(world.events, what="the silence")
         [event] = await world.events()
@@ -122,7 +124,7 @@ LOGIN = (
 )
 
 
-async def test_the_release_before_goes_on_beside_this_one(world: Any, service: Any, look: Any) -> None:
+async def test_the_release_before_goes_on_beside_this_one(world: Any, service: Any, a_sample: Any) -> None:
     async def before(*statements: str, **values: Any) -> None:
         async with world.engine.begin() as connection:
             for statement in statements:
@@ -132,13 +134,13 @@ async def test_the_release_before_goes_on_beside_this_one(world: Any, service: A
     said = {"id": "washer-1", "branch": "b1", "code": "E1", "faults": 1, "fault": "f1"}
     await before(REGISTER, SAMPLE, NEWEST, FAULT, LOGIN, **said)
     # Its fault is known here and not told again, and what it left open ends here.
-    await service.post(look(at=1, fault_code="E1"))
+    await service.post(a_sample(at=1, fault_code="E1"))
     assert await world.events() == []
     assert (await service.get("/equipment/washer-1")).json()["state"] == "faulty"
-    await service.post(look(at=2))
+    await service.post(a_sample(at=2))
     assert (await service.get("/equipment/washer-1")).json()["state"] == "ok"
     # A machine of this release, and its namesake elsewhere, can be spoken of there.
-    await service.post(look(at=3, branch_id="b2"))
+    await service.post(a_sample(at=3, branch_id="b2"))
     await before(REGISTER, SAMPLE, NEWEST, **{**said, "branch": "b2", "code": None, "faults": 0})
     await before(REGISTER, SAMPLE, NEWEST, **{**said, "branch": "b3", "code": None, "faults": 0})
     listed = (await service.get("/equipment")).json()["items"]
@@ -157,7 +159,7 @@ async def _downgrade(world: Any, revision: str) -> None:
         await connection.run_sync(run)
 
 
-async def test_what_was_known_survives_the_way_here_and_back(world: Any, look: Any) -> None:
+async def test_what_was_known_survives_the_way_here_and_back(world: Any, a_sample: Any) -> None:
     await _downgrade(world, "0003")
     for statement in (REGISTER, SAMPLE, NEWEST, FAULT, LOGIN):
         values = {"id": "washer-1", "branch": "b1", "code": "E1", "faults": 1, "fault": "f1"}
@@ -167,7 +169,7 @@ async def test_what_was_known_survives_the_way_here_and_back(world: Any, look: A
     async with world.replica() as service:
         [shown] = (await service.get("/equipment")).json()["items"]
         assert (shown["branch_id"], shown["id"], shown["state"]) == ("b1", "washer-1", "faulty")
-        await service.post(look(at=1, branch_id="b2", fault_code="E1"), look(at=1, fault_code="E1"))
+        await service.post(a_sample(at=1, branch_id="b2", fault_code="E1"), a_sample(at=1, fault_code="E1"))
         assert [event["branch_id"] for event in await world.events()] == ["b2"]
     await _downgrade(world, "0003")
     async with world.engine.connect() as connection:

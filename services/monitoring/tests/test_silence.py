@@ -18,7 +18,7 @@ QUICK = {"heartbeat_check_s": 0.1, "heartbeat_after_s": 30, "flap_quiet_s": 0}
 async def has_listened(world: Any, seconds: float) -> None:
     """Let the service have heard for as long already."""
     since = sa.func.now() - timedelta(seconds=seconds)
-    await eventually(lambda: _has_looked(world), what="the first look for silence")
+    await eventually(lambda: _has_looked(world), what="the first a_sample for silence")
     await world.execute(sa.update(watch).values(hearing_since=since))
 
 
@@ -31,9 +31,9 @@ async def causes(world: Any) -> list[str]:
     return [event["cause"] for event in await world.events()]
 
 
-async def test_silence_is_one_fault_until_a_sample_comes(world: Any, look: Any) -> None:
+async def test_silence_is_one_fault_until_a_sample_comes(world: Any, a_sample: Any) -> None:
     async with world.replica(**QUICK) as first, world.replica(**QUICK):
-        await first.post(look(), look("washer-2"))
+        await first.post(a_sample(), a_sample("washer-2"))
         await has_listened(world, 3600)
         await world.heard_ago("washer-1", 31)
         await eventually(world.events, what="the heartbeat fault")
@@ -44,7 +44,7 @@ async def test_silence_is_one_fault_until_a_sample_comes(world: Any, look: Any) 
         await eventually(lambda: _looked_later(world, looked, 1.0), what="more looks")
         assert await causes(world) == ["heartbeat"]
 
-        await first.post(look(at=1))
+        await first.post(a_sample(at=1))
         assert (await first.get("/equipment/washer-1")).json()["state"] == "ok"
         await world.heard_ago("washer-1", 31)
         await eventually(lambda: _count(world, 2), what="the second silence")
@@ -63,9 +63,9 @@ async def _count(world: Any, number: int) -> bool:
     return len(await world.events()) == number
 
 
-async def test_nobody_is_silent_because_the_service_was_away(world: Any, look: Any) -> None:
+async def test_nobody_is_silent_because_the_service_was_away(world: Any, a_sample: Any) -> None:
     async with world.replica(**QUICK) as service:
-        await service.post(look())
+        await service.post(a_sample())
         await has_listened(world, 7200)
     hour_ago = sa.func.now() - timedelta(hours=1)
     await world.execute(sa.update(watch).values(looked_at=hour_ago))
@@ -79,10 +79,10 @@ async def test_nobody_is_silent_because_the_service_was_away(world: Any, look: A
 
 
 async def test_equipment_that_speaks_by_mqtt_is_not_silent_while_the_broker_is_away(
-    world: Any, look: Any
+    world: Any, a_sample: Any
 ) -> None:
     async with world.replica(**QUICK) as service:
-        await service.post(look(), look("washer-2"))
+        await service.post(a_sample(), a_sample("washer-2"))
         await world.execute(sa.text("UPDATE equipment SET heard_via = 'mqtt' WHERE id = 'washer-1'"))
         await has_listened(world, 3600)
         await world.heard_ago("washer-1", 3600)
@@ -91,24 +91,24 @@ async def test_equipment_that_speaks_by_mqtt_is_not_silent_while_the_broker_is_a
         assert [event["equipment_id"] for event in await world.events()] == ["washer-2"]
 
 
-async def test_a_fault_and_a_broken_limit_are_remembered_over_a_restart(world: Any, look: Any) -> None:
+async def test_a_fault_and_a_broken_limit_are_remembered_over_a_restart(world: Any, a_sample: Any) -> None:
     hot = {"temperature_celsius": 99}
     async with world.replica() as before:
-        await before.post(look(at=-60, fault_code="E21", metrics=hot))
+        await before.post(a_sample(at=-60, fault_code="E21", metrics=hot))
     async with world.replica() as after:
         assert (await after.get("/equipment/washer-1")).json()["state"] == "faulty"
-        await after.post(look(at=-20, fault_code="E21", metrics=hot))
+        await after.post(a_sample(at=-20, fault_code="E21", metrics=hot))
         assert await causes(world) == ["fault_code", "limit"]
-        await after.post(look(at=-10))
+        await after.post(a_sample(at=-10))
         assert (await after.get("/equipment/washer-1")).json()["state"] == "ok"
 
 
-async def test_replicas_that_take_the_same_samples_make_one_fault(world: Any, look: Any) -> None:
+async def test_replicas_that_take_the_same_samples_make_one_fault(world: Any, a_sample: Any) -> None:
     async with world.replica() as first, world.replica() as second:
         replicas = [first, second]
         for at in range(5):
             burst = [
-                [look(f"washer-{n}", at=at + wave / 10, fault_code=f"E{at}") for n in order]
+                [a_sample(f"washer-{n}", at=at + wave / 10, fault_code=f"E{at}") for n in order]
                 for wave in range(3)
                 for order in (range(8), reversed(range(8)))
             ]
@@ -123,9 +123,11 @@ async def test_replicas_that_take_the_same_samples_make_one_fault(world: Any, lo
         assert len({(event["equipment_id"], event["fault_code"]) for event in events}) == 5 * 8
 
 
-async def test_old_samples_and_faults_are_pruned_and_open_faults_stay(world: Any, look: Any) -> None:
+async def test_old_samples_and_faults_are_pruned_and_open_faults_stay(world: Any, a_sample: Any) -> None:
     async with world.replica(prune_every_s=0.1) as service:
-        await service.post(look(at=-3, fault_code="E1"), look(at=-2), look(at=-1, fault_code="E2"))
+        await service.post(
+            a_sample(at=-3, fault_code="E1"), a_sample(at=-2), a_sample(at=-1, fault_code="E2")
+        )
         old = sa.func.now() - timedelta(days=400)
         await world.execute(sa.update(sample).values(received_at=old))
         await world.execute(sa.update(fault).where(fault.c.cleared_at.is_not(None)).values(cleared_at=old))

@@ -1,4 +1,4 @@
-"""What is believed of a sample."""
+"""What is taken of a sample."""
 
 import json
 import re
@@ -11,15 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from monitoring.codes import MAX_CODE, read_code
-from monitoring.metrics import METRICS, believable
+from monitoring.equipment_metrics import METRICS, check_metrics
+from monitoring.fault_codes import MAX_CODE, read_code
 from monitoring.settings import LIMITS, Bounds, Settings
-from monitoring.telemetry import BadTelemetry, Parsed, is_equipment_id, parse
+from monitoring.telemetry import InvalidTelemetry, ParsedTelemetry, is_equipment_id, parse
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
-def look(equipment_id: Any = "washer-1", **changes: Any) -> dict[str, Any]:
+def a_sample(equipment_id: Any = "washer-1", **changes: Any) -> dict[str, Any]:
     return {
         "equipment_id": equipment_id,
         "branch_id": "b1",
@@ -34,19 +34,19 @@ def body(*samples: dict[str, Any]) -> bytes:
     return json.dumps({"samples": samples}).encode()
 
 
-def read(raw: bytes) -> Parsed:
+def read(raw: bytes) -> ParsedTelemetry:
     return parse(raw, METRICS, now=NOW)
 
 
-def refused(raw: bytes) -> BadTelemetry:
-    with pytest.raises(BadTelemetry) as caught:
+def refused(raw: bytes) -> InvalidTelemetry:
+    with pytest.raises(InvalidTelemetry) as caught:
         read(raw)
     return caught.value
 
 
 def test_a_good_sample_is_read_and_whole_numbers_are_fine() -> None:
-    parsed = read(body(look(metrics={"spin_rpm": 1200}, later_field=1)))
-    [taken] = parsed.looks
+    parsed = read(body(a_sample(metrics={"spin_rpm": 1200}, later_field=1)))
+    [taken] = parsed.samples
     assert taken.sample.metrics == {"spin_rpm": 1200.0}
     assert taken.sample.fault_code is None
     assert not parsed.problems and not parsed.refused
@@ -63,7 +63,7 @@ def test_what_is_no_json_is_malformed(raw: bytes) -> None:
 
 @pytest.mark.parametrize(
     "raw",
-    [b"[]", b"null", b"{}", b'{"samples": []}', b'{"samples": {}}', b"1", body(*[look()] * 501)],
+    [b"[]", b"null", b"{}", b'{"samples": []}', b'{"samples": {}}', b"1", body(*[a_sample()] * 501)],
 )
 def test_what_has_no_samples_is_refused(raw: bytes) -> None:
     error = refused(raw)
@@ -92,9 +92,9 @@ def test_what_has_no_samples_is_refused(raw: bytes) -> None:
     ],
 )
 def test_a_sample_that_nothing_can_be_made_of_is_refused_alone(changes: dict[str, Any]) -> None:
-    parsed = read(body(look(), look(**changes), 1, look("dryer-1")))  # type: ignore[arg-type]
-    assert [taken.index for taken in parsed.looks] == [0, 3]
-    assert [trouble.index for trouble in parsed.refused] == [1, 2]
+    parsed = read(body(a_sample(), a_sample(**changes), 1, a_sample("dryer-1")))  # type: ignore[arg-type]
+    assert [taken.index for taken in parsed.samples] == [0, 3]
+    assert [issue.index for issue in parsed.refused] == [1, 2]
     assert parsed.refused[0].detail.startswith("samples.1: ")
 
 
@@ -120,18 +120,18 @@ def test_a_sample_that_nothing_can_be_made_of_is_refused_alone(changes: dict[str
     ],
 )
 def test_a_code_is_taken_whatever_stands_beside_it(changes: dict[str, Any], word: str) -> None:
-    parsed = read(body(look("dryer-1"), look(fault_code="E21", **changes)))
-    assert [taken.sample.fault_code for taken in parsed.looks] == [None, "E21"]
-    assert [(trouble.index, trouble.code) for trouble in parsed.problems] == [(1, word)]
-    assert parsed.looks[1].sample.metrics == {} or "metrics" not in changes
+    parsed = read(body(a_sample("dryer-1"), a_sample(fault_code="E21", **changes)))
+    assert [taken.sample.fault_code for taken in parsed.samples] == [None, "E21"]
+    assert [(issue.index, issue.code) for issue in parsed.problems] == [(1, word)]
+    assert parsed.samples[1].sample.metrics == {} or "metrics" not in changes
 
 
 def test_null_metrics_are_none_and_the_33rd_is_one_too_many() -> None:
-    assert not read(body(look(metrics=None))).problems
+    assert not read(body(a_sample(metrics=None))).problems
     many = {f"m{n}_s": 1 for n in range(33)}
-    [taken] = read(body(look(metrics=many))).looks
+    [taken] = read(body(a_sample(metrics=many))).samples
     assert len(taken.sample.metrics) == 0
-    words = {trouble.code for trouble in read(body(look(metrics=many))).problems}
+    words = {issue.code for issue in read(body(a_sample(metrics=many))).problems}
     assert words == {"too-many-metrics", "unknown-metric"}
 
 
@@ -144,7 +144,8 @@ JSON = st.recursive(
 
 @given(JSON)
 def test_what_stands_where_a_code_belongs_is_a_code_unless_it_is_empty(said: Any) -> None:
-    code, word = read_code(said)
+    read = read_code(said)
+    code, word = read.code, read.remark
     empty = said is None or said is False or (isinstance(said, str) and not said.strip()) or said in ([], {})
     assert (code is None) == empty
     plain = isinstance(said, str) and re.fullmatch(r"[A-Za-z0-9._:/-]{1,40}", said) is not None
@@ -153,7 +154,7 @@ def test_what_stands_where_a_code_belongs_is_a_code_unless_it_is_empty(said: Any
     if code is not None:
         assert 1 <= len(code) <= MAX_CODE
         assert code.isprintable() and not re.search(r"[^\w.:/-]", code)
-        assert read_code(code)[0] == code
+        assert read_code(code).code == code
 
 
 @given(
@@ -162,7 +163,7 @@ def test_what_stands_where_a_code_belongs_is_a_code_unless_it_is_empty(said: Any
 def test_two_codes_stay_two(one: str, other: str) -> None:
     plain = [unicodedata.normalize("NFKC", text).strip() for text in (one, other)]
     if plain[0] != plain[1] and not re.search(r"[^\w.:/-]", "".join(plain)):
-        assert read_code(one)[0] != read_code(other)[0]
+        assert read_code(one).code != read_code(other).code
 
 
 @pytest.mark.parametrize(
@@ -177,52 +178,56 @@ def test_two_codes_stay_two(one: str, other: str) -> None:
     ],
 )
 def test_codes_as_machines_spell_them(said: Any, code: str) -> None:
-    [taken] = read(body(look(fault_code=said))).looks
+    [taken] = read(body(a_sample(fault_code=said))).samples
     assert taken.sample.fault_code == code
 
 
 def test_another_unit_is_left_out_with_the_name_to_send() -> None:
-    [trouble] = read(body(look(), look(metrics={"temperature_fahrenheit": 160.0, "spin_rpm": 5}))).problems
-    assert (trouble.index, trouble.code) == (1, "unknown-metric")
-    assert "temperature_celsius" in trouble.detail
-    [trouble] = read(body(look(metrics={"happiness_percent": 60}))).problems
-    assert "vibration_mm_s" in trouble.detail
-    [trouble] = read(body(look(metrics={"temperature_celsius": 900}))).problems
-    assert "300" in trouble.detail
+    [issue] = read(
+        body(a_sample(), a_sample(metrics={"temperature_fahrenheit": 160.0, "spin_rpm": 5}))
+    ).problems
+    assert (issue.index, issue.code) == (1, "unknown-metric")
+    assert "temperature_celsius" in issue.detail
+    [issue] = read(body(a_sample(metrics={"happiness_percent": 60}))).problems
+    assert "vibration_mm_s" in issue.detail
+    [issue] = read(body(a_sample(metrics={"temperature_celsius": 900}))).problems
+    assert "300" in issue.detail
 
 
 @given(st.sampled_from(sorted(METRICS)), st.floats(allow_nan=False, allow_infinity=False))
 def test_a_value_is_taken_exactly_when_it_lies_in_its_range(name: str, value: float) -> None:
-    good, doubts = believable({name: value, "spin_rpm" if name != "spin_rpm" else "load_kg": 1}, METRICS)
-    assert (name in good) == (METRICS[name].min <= value <= METRICS[name].max)
-    assert len(good) + len(doubts) == 2
+    checked = check_metrics({name: value, "spin_rpm" if name != "spin_rpm" else "load_kg": 1}, METRICS)
+    assert (name in checked.values) == (METRICS[name].min <= value <= METRICS[name].max)
+    assert len(checked.values) + len(checked.issues) == 2
 
 
 @given(st.lists(JSON, min_size=1, max_size=5))
 def test_any_json_is_answered_sample_by_sample(items: list[Any]) -> None:
     raw = json.dumps({"samples": items}, allow_nan=True).encode()
     parsed = read(raw)
-    indices = [taken.index for taken in parsed.looks] + [trouble.index for trouble in parsed.refused]
+    indices = [taken.index for taken in parsed.samples] + [issue.index for issue in parsed.refused]
     assert sorted(indices) == list(range(len(items)))
 
 
-@given(st.lists(st.dictionaries(st.sampled_from(sorted(look())), JSON, max_size=3), min_size=1, max_size=4))
+@given(
+    st.lists(st.dictionaries(st.sampled_from(sorted(a_sample())), JSON, max_size=3), min_size=1, max_size=4)
+)
 def test_a_code_of_a_machine_that_is_named_is_never_dropped(changes: list[dict[str, Any]]) -> None:
-    items = [{**look(), **change, "fault_code": f"E{n}"} for n, change in enumerate(changes)]
+    items = [{**a_sample(), **change, "fault_code": f"E{n}"} for n, change in enumerate(changes)]
     parsed = read(json.dumps({"samples": items}).encode())
     for n, item in enumerate(items):
         named = is_equipment_id(item["equipment_id"]) and re.fullmatch(
             "[a-z0-9-]{1,40}", str(item["branch_id"])
         )
         if named and isinstance(item["branch_id"], str):
-            assert [t.sample.fault_code for t in parsed.looks if t.index == n] == [f"E{n}"]
+            assert [t.sample.fault_code for t in parsed.samples if t.index == n] == [f"E{n}"]
 
 
 @given(st.binary(max_size=200))
 def test_no_bytes_break_the_parser(raw: bytes) -> None:
     try:
         read(raw)
-    except BadTelemetry as error:
+    except InvalidTelemetry as error:
         assert error.code in {"malformed-json", "invalid-request"}
 
 

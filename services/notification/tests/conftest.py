@@ -13,8 +13,8 @@ import sqlalchemy as sa
 
 from laundry_events import Publisher, new_id
 from laundry_events.events import EquipmentFault, PreferenceCreated, PreferenceMatch
-from laundry_service.database import Database
 from laundry_service.migrate import upgrade
+from laundry_service.storage.database import Database
 from laundry_testing.identity import FileIdentity
 from laundry_testing.messaging import Messaging, eventually
 from laundry_testing.plugin import LocalFcm
@@ -139,7 +139,7 @@ class World:
         return items
 
     async def count(self, table: sa.Table, *conditions: sa.ColumnElement[bool]) -> int:
-        """Count rows."""
+        """Count the rows that meet the conditions."""
         async with self.database.session() as session:
             found = await session.execute(sa.select(sa.func.count()).select_from(table).where(*conditions))
             return found.scalar_one()
@@ -219,7 +219,7 @@ async def world(
     publisher: Publisher,
     tuned: dict[str, Any],
 ) -> AsyncIterator[World]:
-    """Both processes, consuming."""
+    """The service's two processes, both consuming."""
     settings = make_settings(amqp_url=messaging.amqp_url, **tuned)
     async with serving(create_app(settings)) as http, serving(create_faults_app(settings)):
         for queue in ("equipment.fault", "preference.created"):

@@ -9,8 +9,8 @@ import pytest
 import sqlalchemy as sa
 
 from laundry_events import new_id
-from laundry_events.gate import PAUSED
-from laundry_service.database import Database
+from laundry_events.circuit_breaker import PAUSED
+from laundry_service.storage.database import Database
 from laundry_testing.messaging import eventually
 from laundry_testing.serving import serving
 from notification.app import create_faults_app

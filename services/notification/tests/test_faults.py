@@ -8,7 +8,7 @@ import pytest
 import sqlalchemy as sa
 
 from laundry_events import new_id
-from laundry_events.gate import PAUSED
+from laundry_events.circuit_breaker import PAUSED
 from laundry_testing.messaging import eventually
 from notification.fcm import PUSHES
 from notification.tables import deliveries, devices, notifications

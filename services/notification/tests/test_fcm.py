@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from laundry_testing.plugin import LocalFcm
 from notification.fcm import FirebasePusher
-from notification.push import Push, Verdict
+from notification.push import Push, PushStatus
 
 from .conftest import Phones
 
@@ -105,7 +105,7 @@ async def test_a_service_account_gets_one_token_for_many_pushes(
     device = f"phone-{secrets.token_hex(8)}"
     async with pushing(tokens.file) as pusher:
         for _ in range(3):
-            assert (await pusher.push(a_push(device))).verdict is Verdict.SENT
+            assert (await pusher.push(a_push(device))).status is PushStatus.SENT
     assert len(await phones.got(device)) == 3
     assert [claims["iss"] for claims in tokens.asked] == ["pusher@a-project"]
     assert "https://www.googleapis.com/auth/firebase" in tokens.asked[0]["scope"].split()
@@ -117,14 +117,14 @@ async def test_without_an_access_token_a_push_waits_for_later(
     tokens.close()
     async with pushing(tokens.file, timeout_s=3) as pusher:
         answer = await pusher.push(a_push("phone"))
-    assert answer.verdict is Verdict.LATER
+    assert answer.status is PushStatus.LATER
 
 
 async def test_an_fcm_that_does_not_answer_in_time(pushing: Making, phones: Phones) -> None:
     await phones.control(delay_seconds=5, times=1)
     async with pushing(timeout_s=0.3) as pusher:
         answer = await pusher.push(a_push("phone"))
-    assert (answer.verdict, answer.error) == (Verdict.LATER, "no answer within 0.3 s")
+    assert (answer.status, answer.error) == (PushStatus.LATER, "no answer within 0.3 s")
 
 
 async def test_an_fcm_that_is_not_there(phones: Phones) -> None:
@@ -134,21 +134,21 @@ async def test_an_fcm_that_is_not_there(phones: Phones) -> None:
     await pusher.start()
     answer = await pusher.push(a_push("phone"))
     await pusher.stop()
-    assert answer.verdict is Verdict.LATER
+    assert answer.status is PushStatus.LATER
 
 
 async def test_each_answer_comes_at_the_first_try(pushing: Making, phones: Phones) -> None:
     """The client's own retries are off: one request, one verdict, and what FCM asks to wait."""
     async with pushing() as pusher:
         await phones.uninstall("gone-phone")
-        assert (await pusher.push(a_push("gone-phone"))).verdict is Verdict.GONE
+        assert (await pusher.push(a_push("gone-phone"))).status is PushStatus.GONE
         await phones.control(status=503, retry_after_seconds=7, times=1)
         answer = await pusher.push(a_push("phone"))
-        assert (answer.verdict, answer.retry_after_s) == (Verdict.LATER, 7)
+        assert (answer.status, answer.retry_after_s) == (PushStatus.LATER, 7)
         await phones.control(status=429, retry_after_seconds=9, times=1)
         answer = await pusher.push(a_push("phone"))
-        assert (answer.verdict, answer.retry_after_s) == (Verdict.LATER, 9)
+        assert (answer.status, answer.retry_after_s) == (PushStatus.LATER, 9)
         await phones.control(status=400, times=1)
-        assert (await pusher.push(a_push("phone"))).verdict is Verdict.REFUSED
+        assert (await pusher.push(a_push("phone"))).status is PushStatus.REFUSED
         huge = Push("n1", "phone", {"title": "t", "body": "x" * 5000}, {"kind": "k"}, "e1", urgent=False)
-        assert (await pusher.push(huge)).verdict is Verdict.REFUSED
+        assert (await pusher.push(huge)).status is PushStatus.REFUSED

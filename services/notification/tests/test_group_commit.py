@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from notification.group_commit import GroupCommit
+from notification.service.group_commit import GroupCommit
 
 
 class Store:

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from laundry_events import new_id
-from notification.model import Story
+from notification.model import Announcement
 from notification.repository import history
 from notification.texts import match_texts
 
@@ -21,9 +21,9 @@ pytestmark = pytest.mark.servers
 
 async def tell(world: World, *users: str, kind: Any = "equipment_fault", branch: str = "b1") -> None:
     texts = match_texts(branch_id=branch, title="제목", text="text", reasons=["quiet"])
-    story = Story(kind, f"test:{new_id()}", new_id(), branch, texts, {})
+    announcement = Announcement(kind, f"test:{new_id()}", new_id(), branch, texts, {})
     async with world.database.transaction() as session:
-        await history.tell(session, story, users)
+        await history.add_notifications(session, announcement, users)
 
 
 async def test_pages_newest_first_without_gap_or_repeat(alone: World) -> None:

@@ -6,7 +6,8 @@ import pytest
 import sqlalchemy as sa
 
 from laundry_events.tables import inbox
-from notification.housekeeping import Housekeeping
+from notification.repository.retention import Retention
+from notification.service.housekeeping import Housekeeping
 from notification.tables import devices, fault_alerts, match_quota, notifications, owner_branches
 
 from .conftest import World
@@ -59,13 +60,10 @@ async def test_only_the_old_goes(alone: World) -> None:
             )
             day = sa.func.current_date() - (0 if user == "new" else 3)
             await session.execute(sa.insert(match_quota).values(day=day, user_id=user, pushes=1))
-    keeping = Housekeeping(
-        alone.database,
-        history=timedelta(days=90),
-        stale_device=timedelta(days=270),
-        owner_known=timedelta(days=90),
+    kept = Retention(
+        history=timedelta(days=90), stale_device=timedelta(days=270), owner_known=timedelta(days=90)
     )
-    await keeping.tidy()
+    await Housekeeping(alone.database, kept).tidy()
     async with alone.database.session() as session:
         for column in (
             notifications.c.user_id,

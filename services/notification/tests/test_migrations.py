@@ -3,8 +3,8 @@
 import pytest
 import sqlalchemy as sa
 
-from laundry_service.database import Database
 from laundry_service.migrate import upgrade
+from laundry_service.storage.database import Database
 
 pytestmark = pytest.mark.servers
 

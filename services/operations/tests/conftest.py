@@ -12,7 +12,8 @@ import pytest_asyncio
 from laundry_events.definitions import permissions, topic_permissions
 from laundry_events.envelope import encode
 from laundry_events.events import TaskRead
-from laundry_events.topology import DEAD_EXCHANGE
+from laundry_events.plan import DEAD_EXCHANGE
+from laundry_events.topology import PLAN
 from laundry_service.migrate import upgrade
 from laundry_testing.identity import FileIdentity
 from laundry_testing.messaging import Messaging, eventually
@@ -103,10 +104,10 @@ async def operator_url(messaging: Messaging) -> AsyncIterator[str]:
             (await admin.put(path, json=body)).raise_for_status()
 
         await put(f"/api/users/{name}", {"password": "not-secret", "tags": "management"})
-        for found in permissions():
+        for found in permissions(PLAN, vhost=messaging.vhost):
             if found["user"] == "operations":
                 await put(f"/api/permissions/{vhost}/{name}", found)
-        for found in topic_permissions():
+        for found in topic_permissions(PLAN, vhost=messaging.vhost):
             if found["user"] == "operations":
                 await put(f"/api/topic-permissions/{vhost}/{name}", found)
         yield f"amqp://{name}:not-secret@{urlsplit(messaging.amqp_url).netloc.split('@')[-1]}/{vhost}"

@@ -5,9 +5,9 @@ import asyncio
 import aio_pika
 import pytest
 
-from laundry_events.topology import DEAD_EXCHANGE
+from laundry_events.plan import DEAD_EXCHANGE
 from laundry_testing.messaging import Messaging
-from operations import reading
+from operations.service import letters as reader
 
 from .conftest import DEAD, FAILED, QUEUE, World, holds
 
@@ -18,7 +18,7 @@ NUMBER = 300
 async def test_what_takes_too_long_is_counted_in_part_and_nothing_is_lost(
     world: World, messaging: Messaging, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reading, "LOOK_S", 0.0)
+    monkeypatch.setattr(reader, "LOOK_S", 0.0)
     async with messaging.channel() as channel:
         exchange = await channel.get_exchange(DEAD_EXCHANGE, ensure=False)
         letters = [

@@ -2,8 +2,8 @@
 
 from prometheus_client import REGISTRY
 
-from operations import gauges
-from operations.warnings import Age, Ages, Counts, warnings
+from operations.queue_health import Age, Ages, Counts, warnings
+from operations.service import sampling
 
 
 def test_the_head_came_after_the_last_sample_that_did_not_count_it() -> None:
@@ -46,12 +46,12 @@ def test_metrics_show_the_last_look_and_nothing_while_the_broker_is_away() -> No
     ages = Ages()
     read = Counts("task.read", ready=3, unacked=2, consumers=4, published=9)
     ages.observe(read, 0)
-    gauges.show({"task.read": read, "task.read.dlq": Counts("task.read.dlq", ready=7)}, ages, 60)
+    sampling.show({"task.read": read, "task.read.dlq": Counts("task.read.dlq", ready=7)}, ages, 60)
     assert value("laundry_queue_messages") == 5
     assert value("laundry_queue_consumers") == 4
     assert value("laundry_queue_oldest_seconds") == 60
     assert value("laundry_dead_letters") == 7
     assert value("laundry_queue_consumers", "equipment.fault") == 0, "a queue that is missing"
     assert value("laundry_queue_consumers", "model.promoted") is None, "replicas read a stream when they like"
-    gauges.hide()
+    sampling.hide()
     assert value("laundry_queue_consumers") is None

@@ -11,8 +11,8 @@ import pytest_asyncio
 import sqlalchemy as sa
 
 from laundry_events.tables import outbox
-from laundry_service.database import Database
 from laundry_service.migrate import upgrade
+from laundry_service.storage.database import Database
 from laundry_testing.identity import FileIdentity
 from laundry_testing.serving import serving
 from search.app import create_app

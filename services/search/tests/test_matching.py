@@ -17,8 +17,8 @@ from laundry_events.tables import outbox
 from laundry_testing.messaging import Messaging
 from laundry_testing.serving import serving
 from search.app import create_app
-from search.housekeeping import Housekeeping
 from search.matching import suitability
+from search.service.housekeeping import forget_old_matches
 from search.tables import customer_tags, customers, matches, preferences
 
 from .conftest import WORDS, MakeSettings, World, assert_problem
@@ -318,7 +318,7 @@ async def test_old_matches_are_forgotten(world: World) -> None:
             .where(preferences.c.id == old["id"])
             .values(created_at=sa.func.now() - timedelta(days=31))
         )
-    await Housekeeping(world.database, matches=timedelta(days=30)).tidy()
+    await forget_old_matches(world.database, timedelta(days=30))
     assert await world.count(matches) == 1
     assert await world.count(preferences) == 2
 

@@ -11,8 +11,8 @@ from pydantic import ValidationError
 
 from laundry_events.envelope import MAX_MESSAGE_BYTES, encode
 from laundry_events.events import PreferenceCreated, PreferenceMatch
-from search.bodies import TasteIn
 from search.matching import MAX_REASONS, suitability
+from search.schemas import TasteIn
 from search.splitting import TooLargeForAMessage, plan_parts, room_for_matches, size_of
 
 TAGS = st.sampled_from(["quiet", "sauna", "pool", "late", "조용한", "parking", "yoga", "24h"])

@@ -4,7 +4,7 @@ from typing import Any
 
 from fastapi import FastAPI, Request
 
-from laundry_service.problems import Problem
+from laundry_service.http.problems import Problem
 
 Item = dict[str, Any]
 ZERO = {"unacked": 0, "publish_rate": 0.0, "deliver_rate": 0.0, "oldest_age_s": 3.0, "waiting_for_retry": 1}
@@ -15,7 +15,8 @@ class FakeOperations:
 
     def __init__(self, app: FastAPI, *, letters: int) -> None:
         self.letters = letters
-        self.why = {"reason": "retries-exhausted", "error_class": "RuntimeError"}
+        self.why: Item = {"reason": "retries-exhausted", "error_class": "RuntimeError"}
+        self.text = "the database is away"
         self.away = False
         self.asked: list[tuple[str, Item]] = []
         self.records: list[Item] = []
@@ -55,12 +56,12 @@ class FakeOperations:
             "id": id.replace("f", "m"),
             "reason": "retries-exhausted",
             "error_class": "RuntimeError",
-            "error_message": "the database is away",
+            "error_message": self.text,
             "attempts": 4,
             "trace_id": "0123456789abcdef",
             "redriven": 1,
             "headers": {"x-dead-reason": "retries-exhausted"},
-            "body": '{"task_id": "t1"}',
+            "body": f'{{"task_id": "t1", "note": "{self.text}"}}',
         }
 
     async def act(self, action: str, request: Request) -> Item:

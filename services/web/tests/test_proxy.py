@@ -14,7 +14,7 @@ from starlette.requests import ClientDisconnect
 
 from laundry_testing.messaging import eventually
 from laundry_testing.serving import serving
-from web import following
+from web import event_streams
 from web.app import create_app
 
 from .conftest import settings_for
@@ -265,7 +265,7 @@ async def test_a_stream_where_none_is_expected_holds_no_connection() -> None:
 
 
 async def test_who_does_not_read_a_stream_loses_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(following, "SEND_S", 0.5)
+    monkeypatch.setattr(event_streams, "SEND_S", 0.5)
     upstream = Upstream()
     async with asyncio.timeout(60), proxied(upstream) as client:
         address = client.base_url

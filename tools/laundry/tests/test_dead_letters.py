@@ -16,18 +16,19 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from typer.testing import CliRunner
 
 from laundry.cli import app
+from laundry_dead_letters.actions import Bounds, Tally, exported, look, redrive, summarise
 from laundry_dead_letters.audit import FileAudit
 from laundry_dead_letters.broker import connected
-from laundry_dead_letters.letters import Act, DeadLetter, Selection, redriven_headers
-from laundry_dead_letters.work import Bounds, Tally, exported, look, redrive, summarise
-from laundry_events import EventConsumer, EventMeta, PermanentError, Publisher, first_time, make_broker
+from laundry_dead_letters.dead_letter import DeadLetter, OperatorAction, Selection, redriven_headers
+from laundry_events import EventConsumer, EventMeta, PermanentError, Publisher, claim_once, make_broker
 from laundry_events.envelope import encode
 from laundry_events.events import TaskRead
+from laundry_events.plan import DEAD_EXCHANGE
 from laundry_events.tables import create_inbox
-from laundry_events.topology import DEAD_EXCHANGE
+from laundry_events.topology import PLAN
 from laundry_testing.messaging import Messaging, eventually
 
-ACT = Act("redrive", "tester", "the database is back")
+ACT = OperatorAction("redrive", "tester", "the database is back")
 QUEUE, DEAD = "task.read", "task.read.dlq"
 FAILED = {
     "x-attempt": 4,
@@ -183,7 +184,7 @@ async def test_a_redriven_message_is_handled_once_and_shows_when_it_dies_again(
     publisher = Publisher(messaging.amqp_url, source="tests")
     await publisher.wait_connected()
     service = make_broker(messaging.amqp_url, service="tests", graceful_timeout_s=2)
-    consumer = EventConsumer(service, publisher, service="tests", service_version="1")
+    consumer = EventConsumer(service, publisher, PLAN, service="tests", service_version="1")
     calls: list[EventMeta] = []
 
     @consumer.on(QUEUE, TaskRead, prefetch=5)
@@ -237,7 +238,7 @@ class Killed(BaseException):
 
 
 class KilledBeforeRecord(FileAudit):
-    async def write(self, letter: DeadLetter, act: Act, now: datetime) -> None:
+    async def write(self, letter: DeadLetter, act: OperatorAction, now: datetime) -> None:
         raise Killed
 
 
@@ -264,14 +265,14 @@ async def test_killed_between_copy_and_ack_nothing_is_lost_and_the_effect_is_one
     publisher = Publisher(messaging.amqp_url, source="tests")
     await publisher.wait_connected()
     service = make_broker(messaging.amqp_url, service="tests", graceful_timeout_s=2)
-    consumer = EventConsumer(service, publisher, service="tests", service_version="1")
+    consumer = EventConsumer(service, publisher, PLAN, service="tests", service_version="1")
     delivered: list[str] = []
     effects: list[str] = []
 
     @consumer.on(QUEUE, TaskRead, prefetch=1)
     async def handle(event: TaskRead, meta: EventMeta) -> None:
         async with engine.begin() as connection:
-            if await first_time(connection, "tests", meta.id):
+            if await claim_once(connection, "tests", meta.id):
                 effects.append(meta.id)
         delivered.append(meta.id)
 

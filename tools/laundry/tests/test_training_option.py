@@ -6,7 +6,7 @@ import pytest
 
 from laundry.commands.stack import up
 from laundry.stack.environment import training_environment
-from laundry.stack.processes import SERVICES
+from laundry_catalogue import SERVICES, Need
 from laundry_servers.errors import LaundryError
 
 
@@ -29,4 +29,4 @@ def test_a_folder_without_the_table_of_photos_is_refused_before_anything_starts(
 
 
 def test_only_mlops_hears_of_training() -> None:
-    assert [service.name for service in SERVICES if service.trains] == ["mlops"]
+    assert [service.name for service in SERVICES if Need.TRAINING in service.needs] == ["mlops"]

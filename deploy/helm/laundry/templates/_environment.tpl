@@ -3,7 +3,7 @@
 {{- $root := .root -}}
 {{- $service := .service -}}
 {{- $facts := .facts -}}
-{{- $secret := printf "%s-%s" $root.Values.secretPrefix (default "" $facts.secret) -}}
+{{- $secret := printf "%s-%s" $root.Values.secretPrefix $facts.service -}}
 - name: LAUNDRY_SERVICE_NAME
   value: {{ $service }}
 - name: LAUNDRY_LOG_LEVEL
@@ -14,11 +14,10 @@
   value: {{ $root.Values.http.connections | quote }}
 - name: LAUNDRY_HTTP_CONNECTIONS_PER_ADDRESS
   value: {{ $root.Values.http.connectionsPerAddress | quote }}
-{{- if $facts.peers }}
+{{- if $facts.edge }}
 - name: LAUNDRY_PUBLIC_HTTPS
   value: {{ ne $root.Values.ingress.tlsSecret "" | quote }}
-{{- end }}
-{{- if $facts.secret }}
+{{- else }}
 - name: LAUNDRY_JWKS_URL
   value: {{ required "set identity.jwksUrl" $root.Values.identity.jwksUrl | quote }}
 - name: LAUNDRY_JWT_ISSUER
@@ -67,7 +66,7 @@
 - name: LAUNDRY_MODEL_PUBLIC_KEYS
   value: {{ join "," $root.Values.models.publicKeys | required "set models.publicKeys (laundry models keygen makes a key pair)" | quote }}
 {{- end }}
-{{- if $facts.signs }}
+{{- if $facts.signing }}
 {{- include "laundry.fromSecret" (dict "name" "LAUNDRY_MODEL_SIGNING_KEY" "secret" $secret "key" "model-signing-key") | nindent 0 }}
 {{- end }}
 {{- if $facts.mqtt }}
@@ -86,10 +85,12 @@
   value: {{ . | quote }}
 {{- end }}
 {{- end }}
-{{- if $facts.peers }}
-{{- range $peer := list "helper" "mlops" "monitoring" "notification" "operations" "search" }}
-- name: LAUNDRY_{{ upper $peer }}_URL
+{{- range $peer := $facts.peers }}
+- name: LAUNDRY_{{ $peer | replace "-" "_" | upper }}_URL
   value: http://{{ include "laundry.name" (dict "root" $root "service" $peer) }}:8000
 {{- end }}
+{{- range $name, $value := $facts.environment }}
+- name: {{ $name }}
+  value: {{ $value | quote }}
 {{- end }}
 {{- end -}}

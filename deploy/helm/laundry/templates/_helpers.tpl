@@ -25,22 +25,9 @@ app.kubernetes.io/managed-by: {{ .root.Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
 {{- end -}}
 
-{{/* What each service is; how many and how large is in the values. */}}
+{{/* What each process is, from the catalogue; how many and how large is in the values. */}}
 {{- define "laundry.facts" -}}
-helper:              {image: helper, secret: helper, port: true, broker: true, consumes: true, database: true, objects: true}
-ai-consumer:         {image: ai-consumer, secret: ai-consumer, broker: true, consumes: true, objects: true, models: true}
-mlops:               {image: mlops, secret: mlops, port: true, broker: true, consumes: true, database: true, objects: true, models: true, signs: true, trains: true}
-monitoring:          {image: monitoring, secret: monitoring, port: true, broker: true, consumes: true, database: true, mqtt: true}
-search:              {image: search, secret: search, port: true, broker: true, database: true}
-notification:        {image: notification, secret: notification, port: true, broker: true, consumes: true, database: true, push: true, process: api}
-notification-faults: {image: notification, secret: notification, broker: true, consumes: true, database: true, push: true, process: faults}
-operations:          {image: operations, secret: operations, port: true, broker: true, database: true, management: true}
-web:                 {image: web, port: true, peers: true}
-{{- end -}}
-
-{{/* Databases, and the package that holds each one's migrations. */}}
-{{- define "laundry.databases" -}}
-[helper, mlops, monitoring, search, notification, operations]
+{{ .Files.Get "files/services.yaml" }}
 {{- end -}}
 
 {{- define "laundry.brokerHost" -}}

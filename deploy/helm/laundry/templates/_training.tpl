@@ -14,7 +14,7 @@ metadata:
     {{- include "laundry.labels" $names | nindent 4 }}
     laundry/job: training
 spec:
-  # mlops starts again what is worth it, so that a run's log tells of each attempt.
+  # mlops restarts what is worth it, so that a run's log records each attempt.
   backoffLimit: 0
   activeDeadlineSeconds: {{ $training.deadlineSeconds }}
   ttlSecondsAfterFinished: {{ $training.keepSeconds }}
@@ -66,8 +66,8 @@ spec:
             - name: work
               mountPath: /work
             {{- end }}
-        # Decodes photos, trains, and runs what came of it; it is given no secret, and the container above checks
-        # all that it says.
+        # Decodes photos, trains, and runs the result; it gets no secret, and the container above trusts
+        # none of its answers unchecked.
         - name: sandbox
           image: {{ include "laundry.image" (dict "root" $root "image" (ternary "mlops-training" "mlops" $full)) }}
           imagePullPolicy: {{ $root.Values.image.pullPolicy }}

@@ -1,1 +1,1 @@
-"""Dead letters and what an operator does about them; the command line and the operations service share it."""
+"""Dead letters and what an operator does with them; shared by the command line and the operations service."""

@@ -1,4 +1,4 @@
-"""Who did what to which dead letter: one format of record, kept in a table or in a file."""
+"""The audit of dead letters: one record format, kept in a table or in a file."""
 
 import asyncio
 import hashlib
@@ -9,10 +9,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
 
-from laundry_dead_letters.letters import Act, DeadLetter, utc
+from laundry_dead_letters.dead_letter import DeadLetter, OperatorAction, utc
 
 
-def record_of(letter: DeadLetter, act: Act, now: datetime) -> dict[str, Any]:
+def record_of(letter: DeadLetter, act: OperatorAction, now: datetime) -> dict[str, Any]:
     """Return the record of one act on one letter, as it is kept and shown everywhere."""
     return {
         "at": utc(now),
@@ -34,16 +34,16 @@ def record_of(letter: DeadLetter, act: Act, now: datetime) -> dict[str, Any]:
 
 
 class Audit(Protocol):
-    """Where records are kept. One is safe there before the letter that it tells of leaves its queue."""
+    """Where records are kept. A record is durable before its dead letter leaves the queue."""
 
     async def check(self) -> None:
         """Find out before anything is done whether it can be recorded. Raises OSError."""
 
     async def has(self, letter: DeadLetter, action: str) -> bool:
-        """Whether this very letter was treated so already: then only its removal is still to be done."""
+        """Whether this letter was already treated so; then it only remains to remove it."""
 
-    async def write(self, letter: DeadLetter, act: Act, now: datetime) -> None:
-        """Keep one record for good. Raises OSError."""
+    async def write(self, letter: DeadLetter, act: OperatorAction, now: datetime) -> None:
+        """Store one record durably. Raises OSError."""
 
 
 class FileAudit:
@@ -53,12 +53,12 @@ class FileAudit:
         self.path = path
         self._known: set[tuple[str, str]] | None = None
 
-    async def write(self, letter: DeadLetter, act: Act, now: datetime) -> None:
+    async def write(self, letter: DeadLetter, act: OperatorAction, now: datetime) -> None:
         """Append one record and wait until the disk has it. Raises OSError."""
         await asyncio.to_thread(self._append, record_of(letter, act, now))
 
     async def has(self, letter: DeadLetter, action: str) -> bool:
-        """Look into the records that were there when this was first asked."""
+        """Search the records that existed when this was first called."""
         if self._known is None:
             self._known = {
                 (str(record.get("action")), str(record.get("fingerprint"))) for record in self.records()
@@ -88,7 +88,7 @@ class FileAudit:
         return file
 
     def records(self) -> Iterator[dict[str, Any]]:
-        """Read every record, oldest first; a line that a crash cut short is passed over."""
+        """Read every record, oldest first; a line truncated by a crash is skipped."""
         if not self.path.exists():
             return
         with self.path.open(encoding="utf-8", errors="replace") as lines:

@@ -1,4 +1,4 @@
-"""Reading dead-letter queues without emptying them, and sending a letter back to work."""
+"""Reads dead-letter queues without emptying them, and sends letters back to their queue."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -11,17 +11,18 @@ from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMe
 from aio_pika.exceptions import AMQPError, ChannelNotFoundEntity
 from aiormq.exceptions import ChannelAccessRefused
 
+from laundry_dead_letters.dead_letter import DeadLetter
 from laundry_dead_letters.errors import BrokerAway, DeadLetterError
-from laundry_dead_letters.letters import DeadLetter
 from laundry_events import wire  # noqa: F401 - what lies there may be what no other client can decode
 from laundry_events.headers import short
-from laundry_events.topology import PLAN, REQUEUE_EXCHANGE, dead_queue
+from laundry_events.plan import REQUEUE_EXCHANGE, dead_queue
+from laundry_events.topology import PLAN
 
 TIMEOUT_S = 10.0
 KEPT = ("content_type", "content_encoding", "correlation_id", "type", "app_id", "timestamp")
 
 
-class Taken:
+class HeldLetter:
     """A letter that this connection holds; the queue keeps it until ``remove``."""
 
     def __init__(self, message: AbstractIncomingMessage, queue: str) -> None:
@@ -36,12 +37,12 @@ class Taken:
         )
 
     async def remove(self) -> None:
-        """Take the letter off its queue for good."""
+        """Remove the letter from its queue for good."""
         await self.message.ack()
 
 
-class Walk:
-    """Goes over a dead-letter queue, oldest first, up to what waited there at the start.
+class QueueBrowser:
+    """Walks a dead-letter queue, oldest first, up to the number of letters present at the start.
 
     The bound is what keeps a letter that dies again meanwhile from being met twice.
     """
@@ -55,10 +56,10 @@ class Walk:
         self._held: AbstractIncomingMessage | None = None
         self._latest: AbstractIncomingMessage | None = None
 
-    def __aiter__(self) -> "Walk":
+    def __aiter__(self) -> "QueueBrowser":
         return self
 
-    async def __anext__(self) -> Taken:
+    async def __anext__(self) -> HeldLetter:
         if self._taken >= self.bound:
             raise StopAsyncIteration
         if self._latest is not None and not self._latest.processed:
@@ -68,10 +69,10 @@ class Walk:
             raise StopAsyncIteration
         self._taken += 1
         self._latest = message
-        return Taken(message, self._queue)
+        return HeldLetter(message, self._queue)
 
     async def put_back(self) -> None:
-        """Give everything that was not removed back to the queue, in one step so that the order stays."""
+        """Return everything that was not removed to the queue, in one step so that the order is kept."""
         for message in (self._latest, self._held):
             if message is not None and not message.processed:
                 await message.nack(multiple=True, requeue=True)
@@ -79,15 +80,15 @@ class Walk:
 
 
 class Broker:
-    """An operator's connection."""
+    """An operator's connection to the broker."""
 
     def __init__(self, connection: AbstractConnection, sending: AbstractChannel) -> None:
         self._connection = connection
         self._sending = sending
 
     @asynccontextmanager
-    async def walk(self, queue: str, *, scan: int) -> AsyncIterator[Walk]:
-        """Open the dead letters of a main queue for reading; at the end those not removed go back.
+    async def browse(self, queue: str, *, scan: int) -> AsyncIterator[QueueBrowser]:
+        """Open the dead letters of a main queue; those not removed go back at the end.
 
         Raises:
             DeadLetterError: the broker has no such queue.
@@ -101,17 +102,17 @@ class Broker:
                 f"The broker has no queue {name}. Make it: laundry topology apply"
             ) from error
         waiting = int(source.declaration_result.message_count or 0)
-        walk = Walk(queue, source, waiting, min(waiting, scan))
+        browser = QueueBrowser(queue, source, waiting, min(waiting, scan))
         try:
-            yield walk
+            yield browser
         finally:
-            # A connection that is gone has returned them already.
+            # A lost connection has returned them already.
             with suppress(AMQPError, OSError, TimeoutError, RuntimeError):
                 async with asyncio.timeout(TIMEOUT_S):
-                    await walk.put_back()
+                    await browser.put_back()
                     await channel.close()
 
-    async def send_back(self, letter: DeadLetter, headers: Mapping[str, Any]) -> None:
+    async def requeue(self, letter: DeadLetter, headers: Mapping[str, Any]) -> None:
         """Publish a copy to the letter's own queue and wait for the broker's confirm.
 
         Raises:
@@ -119,13 +120,13 @@ class Broker:
         """
         await self._send(REQUEUE_EXCHANGE, letter.queue, letter, headers)
 
-    async def send_anew(self, letter: DeadLetter, headers: Mapping[str, Any]) -> None:
-        """Publish a copy where the message was published first, as if it had never been taken.
+    async def publish_at_origin(self, letter: DeadLetter, headers: Mapping[str, Any]) -> None:
+        """Publish a copy to the exchange where the message was first published, as a new message.
 
         For a letter that its consumer did not sign, and would not take back. Only an administrator may.
 
         Raises:
-            aio_pika.exceptions.DeliveryError: as ``send_back``.
+            aio_pika.exceptions.DeliveryError: as ``requeue``.
             DeadLetterError: this login may not publish there.
         """
         _, key = letter.origin

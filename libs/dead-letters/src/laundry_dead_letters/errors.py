@@ -1,4 +1,4 @@
-"""What can go wrong that a person can act on."""
+"""Errors that a person can act on."""
 
 
 class DeadLetterError(Exception):

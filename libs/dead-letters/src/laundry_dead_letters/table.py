@@ -10,7 +10,7 @@ from typing import Any
 import asyncpg
 
 from laundry_dead_letters.audit import record_of
-from laundry_dead_letters.letters import Act, DeadLetter
+from laundry_dead_letters.dead_letter import DeadLetter, OperatorAction
 
 CHECK = "SELECT has_table_privilege('audit', 'INSERT')"
 HAS = "SELECT EXISTS (SELECT FROM audit WHERE action = $1 AND fingerprint = $2)"
@@ -40,7 +40,7 @@ class TableAudit:
         """Ask for a record of this letter."""
         return bool(await self._fetchval(HAS, action, letter.fingerprint))
 
-    async def write(self, letter: DeadLetter, act: Act, now: datetime) -> None:
+    async def write(self, letter: DeadLetter, act: OperatorAction, now: datetime) -> None:
         """Insert one record; it is committed when this returns."""
         record = record_of(letter, act, now)
         await self._fetchval(

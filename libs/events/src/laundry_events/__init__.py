@@ -1,85 +1,26 @@
-"""Typed events, the broker topology and reliable publishing and consuming.
+"""Typed events and their broker: publishing by an outbox, consuming with retries, dead letters and an inbox.
 
-Each name is imported when it is first asked for: who only publishes, or only reads the plan, does not pay
-tens of megabytes for the rest.
+``__init__.pyi`` lists what is public. Each name is imported when it is first asked for: who only publishes,
+or only reads the plan, does not pay the tens of megabytes that the rest costs.
 """
 
+import ast
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
-if TYPE_CHECKING:
-    from laundry_events.broker import make_broker
-    from laundry_events.consumer import EventConsumer
-    from laundry_events.envelope import EventMeta
-    from laundry_events.errors import (
-        BrokerUnavailable,
-        DrillError,
-        EventTooLarge,
-        MalformedMessage,
-        NotNow,
-        PermanentError,
-        PublishError,
-        Refused,
-        UnknownEvent,
-        Unroutable,
-    )
-    from laundry_events.gate import Need
-    from laundry_events.ids import new_id
-    from laundry_events.inbox import first_time
-    from laundry_events.outbox import Outbox
-    from laundry_events.publisher import Publisher
-    from laundry_events.relay import Relay
-
-__all__ = [
-    "BrokerUnavailable",
-    "DrillError",
-    "EventConsumer",
-    "EventMeta",
-    "EventTooLarge",
-    "MalformedMessage",
-    "Need",
-    "NotNow",
-    "Outbox",
-    "PermanentError",
-    "PublishError",
-    "Publisher",
-    "Refused",
-    "Relay",
-    "UnknownEvent",
-    "Unroutable",
-    "first_time",
-    "make_broker",
-    "new_id",
-]
-
-_HOME = {
-    "BrokerUnavailable": "errors",
-    "DrillError": "errors",
-    "EventConsumer": "consumer",
-    "EventMeta": "envelope",
-    "EventTooLarge": "errors",
-    "MalformedMessage": "errors",
-    "Need": "gate",
-    "NotNow": "errors",
-    "Outbox": "outbox",
-    "PermanentError": "errors",
-    "PublishError": "errors",
-    "Publisher": "publisher",
-    "Refused": "errors",
-    "Relay": "relay",
-    "UnknownEvent": "errors",
-    "Unroutable": "errors",
-    "first_time": "inbox",
-    "make_broker": "broker",
-    "new_id": "ids",
+_HOMES = {
+    name.name: statement.module
+    for statement in ast.parse(Path(__file__).with_suffix(".pyi").read_text()).body
+    if isinstance(statement, ast.ImportFrom) and statement.module
+    for name in statement.names
 }
+__all__ = list(_HOMES)
 
 
 def __getattr__(name: str) -> Any:
-    """Import a public name from its module."""
-    home = _HOME.get(name)
-    if home is None:
+    if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    found = getattr(import_module(f"laundry_events.{home}"), name)
+    found = getattr(import_module(_HOMES[name]), name)
     globals()[name] = found
     return found

@@ -1,11 +1,12 @@
 """The AsyncAPI 3 document of the whole system, generated from the plan and the events."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from laundry_events.envelope import CONTENT_TYPE, PREFIX
-from laundry_events.events import EVENTS, Event
+from laundry_events.event import Event
+from laundry_events.plan import EVENTS_EXCHANGE, Plan, Queue
 from laundry_events.schemas import schema_of
-from laundry_events.topology import MAX_ATTEMPTS, PLAN, RETRY_DELAYS_S, Plan, Queue
 
 REF = "#/components/schemas/"
 
@@ -45,8 +46,8 @@ def _channel(queue: Queue, event: type[Event] | None) -> dict[str, Any]:
         "x-routing-keys": list(queue.keys),
     }
     if queue.dead:
-        channel["x-retry-delays-seconds"] = list(RETRY_DELAYS_S)
-        channel["x-max-attempts"] = MAX_ATTEMPTS
+        channel["x-retry-delays-seconds"] = list(queue.retry_delays_s)
+        channel["x-max-attempts"] = queue.max_attempts
         channel["x-dead-letter-queue"] = queue.dead
     if event is not None:
         channel["messages"] = {event.event_type: {"$ref": f"#/components/messages/{event.event_type}"}}
@@ -71,11 +72,11 @@ def _renamed(value: Any) -> Any:
     return [_renamed(item) for item in value] if isinstance(value, list) else value
 
 
-def asyncapi(version: str, plan: Plan = PLAN) -> dict[str, Any]:
+def asyncapi(plan: Plan, events: Sequence[type[Event]], *, title: str, version: str) -> dict[str, Any]:
     """Return the document: channels are queues, operations are who publishes and who consumes."""
-    by_key = {event.routing_key: event for event in EVENTS}
+    by_key = {event.routing_key: event for event in events}
     schemas: dict[str, Any] = {}
-    for event in EVENTS:
+    for event in events:
         schemas[event.event_type] = _hoisted(schema_of(event), schemas)
     operations: dict[str, Any] = {}
     for service in plan.services:
@@ -92,15 +93,16 @@ def asyncapi(version: str, plan: Plan = PLAN) -> dict[str, Any]:
     return {
         "asyncapi": "3.0.0",
         "info": {
-            "title": "Smart Fitness Laundry events",
+            "title": title,
             "version": version,
-            "description": "CloudEvents 1.0 in binary style on AMQP 0-9-1; topic exchange laundry.events.",
+            "description": "CloudEvents 1.0 in binary style on AMQP 0-9-1; topic exchange "
+            f"{EVENTS_EXCHANGE}.",
         },
         "defaultContentType": CONTENT_TYPE,
         "channels": {queue.name: _channel(queue, by_key.get(queue.keys[0])) for queue in plan.queues},
         "operations": operations,
         "components": {
-            "messages": {event.event_type: _message(event) for event in EVENTS},
+            "messages": {event.event_type: _message(event) for event in events},
             "schemas": schemas,
         },
     }

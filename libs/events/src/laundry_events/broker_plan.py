@@ -1,4 +1,4 @@
-"""Bring a broker to the declared topology, and compare it with the topology."""
+"""Apply the declared topology to a broker, and compare the two."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ import httpx
 
 from laundry_events.definitions import definitions
 from laundry_events.errors import PlanRefused
-from laundry_events.topology import PLAN, VHOST
+from laundry_events.plan import Plan
 
 TIMEOUT_SECONDS = 60.0
 # Enough to find an entry again; the rest is compared.
@@ -38,40 +38,77 @@ class Target:
         )
 
 
-def apply(target: Target, passwords: Mapping[str, str] | None, *, nodes: int) -> None:
+def apply(target: Target, plan: Plan, passwords: Mapping[str, str] | None, *, nodes: int) -> None:
     """Import the plan; with ``passwords`` also the services' users. Raises PlanRefused."""
     with target.client() as client:
-        _checked(client.post("/api/definitions", json=definitions(passwords, nodes=nodes)))
-        vhost, user = quote(VHOST, safe=""), quote(target.username, safe="")
+        checked(client.post("/api/definitions", json=definitions(plan, passwords, nodes=nodes)))
+        vhost, user = quote(plan.vhost, safe=""), quote(target.username, safe="")
         grant = {"configure": ".*", "write": ".*", "read": ".*"}
-        _checked(client.put(f"/api/permissions/{vhost}/{user}", json=grant))
+        checked(client.put(f"/api/permissions/{vhost}/{user}", json=grant))
 
 
-def differences(target: Target) -> list[str]:
-    """Return what the broker lacks, has besides or has otherwise than planned; empty when it agrees."""
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One thing that a broker lacks, has besides or has otherwise than planned.
+
+    Attributes:
+        kind: as the management API calls it, e.g. ``queues``.
+        name: what tells it from others of its kind.
+        found: the broker's own entry, if it has one.
+        planned: the plan's entry, if it has one.
+    """
+
+    kind: str
+    name: tuple[str, ...]
+    found: dict[str, Any] | None = None
+    planned: dict[str, Any] | None = None
+
+    @property
+    def surplus(self) -> bool:
+        """Whether only the broker has it."""
+        return self.planned is None
+
+    @property
+    def changes(self) -> list[str]:
+        """Say what is otherwise than planned, field by field."""
+        if self.found is None or self.planned is None:
+            return []
+        pairs = ((field, _actual(self.found, field, value), value) for field, value in self.planned.items())
+        return [
+            f"{field} is {actual!r}, planned {value!r}"
+            for field, actual, value in pairs
+            if actual != value and not (field == "arguments" and not value)
+        ]
+
+    def __str__(self) -> str:
+        what = f"{self.kind}: {' / '.join(self.name)}"
+        if self.found is None:
+            return f"{what} is missing"
+        return f"{what} is not in the plan" if self.surplus else f"{what}: {'; '.join(self.changes)}"
+
+
+def differences(target: Target, plan: Plan) -> list[Difference]:
+    """Return where the broker departs from the plan; empty when it agrees. Raises PlanRefused."""
     with target.client() as client:
-        nodes = len(_checked(client.get("/api/nodes")).json())
-        known = {user["name"] for user in _checked(client.get("/api/users")).json()}
-        planned = definitions(dict.fromkeys(_planned_users(), "unused"), nodes=nodes)
-        vhost = quote(VHOST, safe="")
+        nodes = len(checked(client.get("/api/nodes")).json())
+        known = {user["name"] for user in checked(client.get("/api/users")).json()}
+        users = [service.name for service in plan.services]
+        planned = definitions(plan, dict.fromkeys(users, "unused"), nodes=nodes)
+        vhost = quote(plan.vhost, safe="")
         if client.get(f"/api/vhosts/{vhost}").status_code == 404:
-            return [f"the virtual host {VHOST} is missing"]
-        found: list[str] = [f"the user {name} is missing" for name in _planned_users() if name not in known]
+            return [Difference("vhosts", (plan.vhost,), planned={})]
+        found = [Difference("users", (name,), planned={}) for name in users if name not in known]
         for kind, identity in IDENTITY.items():
             path = (
                 f"/api/vhosts/{vhost}/{kind.replace('_', '-')}"
                 if kind.endswith("permissions")
                 else f"/api/{kind}/{vhost}"
             )
-            present = _checked(client.get(path)).json()
+            present = checked(client.get(path)).json()
             # The administrator's own grant, and what RabbitMQ makes by itself, are no part of the plan.
             present = [entry for entry in present if not _is_builtin(kind, entry, target.username)]
             found += _compare(kind, identity, planned[kind], present)
     return found
-
-
-def _planned_users() -> list[str]:
-    return [service.name for service in PLAN.services]
 
 
 def _is_builtin(kind: str, entry: dict[str, Any], administrator: str) -> bool:
@@ -86,26 +123,27 @@ def _is_builtin(kind: str, entry: dict[str, Any], administrator: str) -> bool:
 
 def _compare(
     kind: str, identity: tuple[str, ...], planned: list[dict[str, Any]], present: list[dict[str, Any]]
-) -> list[str]:
-    def key(entry: dict[str, Any]) -> tuple[str, ...]:
-        return tuple(str(entry.get(name, "")) for name in identity)
+) -> list[Difference]:
+    def by_name(entries: list[dict[str, Any]]) -> dict[tuple[str, ...], dict[str, Any]]:
+        return {tuple(str(entry.get(name, "")) for name in identity): entry for entry in entries}
 
-    wanted, there = {key(entry): entry for entry in planned}, {key(entry): entry for entry in present}
-    found = [f"{kind}: {' / '.join(name)} is missing" for name in wanted.keys() - there.keys()]
-    found += [f"{kind}: {' / '.join(name)} is not in the plan" for name in there.keys() - wanted.keys()]
-    for name in wanted.keys() & there.keys():
-        for field, value in wanted[name].items():
-            if field == "arguments" and not value:
-                continue
-            actual = there[name].get(field)
-            if field == "arguments" and isinstance(actual, dict):
-                actual = {argument: actual.get(argument) for argument in value}
-            if actual != value:
-                found.append(f"{kind}: {' / '.join(name)}: {field} is {actual!r}, planned {value!r}")
-    return sorted(found)
+    wanted, there = by_name(planned), by_name(present)
+    all_ = (
+        Difference(kind, name, there.get(name), wanted.get(name))
+        for name in sorted(wanted.keys() | there.keys())
+    )
+    return [each for each in all_ if each.found is None or each.surplus or each.changes]
 
 
-def _checked(answer: httpx.Response) -> httpx.Response:
+def _actual(found: dict[str, Any], field: str, planned: Any) -> Any:
+    actual = found.get(field)
+    if field == "arguments" and isinstance(actual, dict):
+        return {argument: actual.get(argument) for argument in planned}
+    return actual
+
+
+def checked(answer: httpx.Response) -> httpx.Response:
+    """Return a successful answer. Raises PlanRefused for any other."""
     if answer.is_success:
         return answer
     raise PlanRefused(

@@ -1,4 +1,4 @@
-"""How every client of ours connects: quick to notice a dead peer, patient while the broker is away."""
+"""How our clients connect: quick to notice a dead peer, patient while the broker is unavailable."""
 
 import asyncio
 import contextlib
@@ -10,11 +10,13 @@ from aiormq.abc import AbstractConnection
 from yarl import URL
 
 from laundry_events import wire  # noqa: F401 - no message may end a connection
+from laundry_events.libraries import require
 
 HEARTBEAT_S = 10
 RECONNECT_S = 1
 # The library waits for three heartbeats, each a second longer than agreed, and looks every half heartbeat: up
 # to 39 s. A half-open connection is to be replaced within 35 s.
+require("aiormq", aiormq.connection.Connection, "HEARTBEAT_GRACE_MULTIPLIER")
 aiormq.connection.Connection.HEARTBEAT_GRACE_MULTIPLIER = 2.4  # type: ignore[assignment]
 
 
@@ -25,7 +27,7 @@ def connection_url(url: str, *, name: str) -> str:
     ``fail_fast=0`` keeps trying when the broker is not there yet.
 
     Args:
-        name: how the connection is called in the management pages, e.g. ``helper/publish``.
+        name: the connection's name in the management UI, e.g. ``helper/publish``.
     """
     settings = {
         "heartbeat": str(HEARTBEAT_S),
@@ -36,15 +38,15 @@ def connection_url(url: str, *, name: str) -> str:
     return str(URL(url).update_query(settings))
 
 
-class EndingConnection(RobustConnection):
-    """A robust connection whose first attempt can be given up.
+class CancellableConnection(RobustConnection):
+    """A robust connection whose first attempt can be cancelled.
 
     The library connects in a task of its own that outlives a cancelled ``connect`` and answers its own
     cancellation by trying again: a process that stops while the broker is away would never end.
     """
 
     async def connect(self, timeout: Any = None) -> None:  # noqa: ASYNC109 - the library's own parameter
-        """Connect; whoever gives up ends the attempt."""
+        """Connect; cancelling the caller also ends the attempt."""
         try:
             await super().connect(timeout)
         except BaseException:
@@ -52,8 +54,8 @@ class EndingConnection(RobustConnection):
             raise
 
 
-async def leave(connection: AbstractConnection, why: str) -> None:
-    """Close a connection that answers no more; a robust one is then made anew."""
+async def abandon(connection: AbstractConnection, why: str) -> None:
+    """Close a connection that no longer responds; the robust connection then reconnects."""
     with contextlib.suppress(Exception):
         async with asyncio.timeout(RECONNECT_S):
             await connection.close(ConnectionError(why))

@@ -7,20 +7,17 @@ import secrets
 from collections.abc import Mapping
 from typing import Any
 
-from laundry_events.topology import (
+from laundry_events.plan import (
     ALIVE_EXCHANGE,
     ALIVE_KEY,
     DEAD_EXCHANGE,
     DEAD_LETTER_TTL_MS,
     DELIVERY_LIMIT,
     EVENTS_EXCHANGE,
-    PLAN,
     REQUEUE_EXCHANGE,
     RETRY_EXCHANGE,
     STREAM_MAX_AGE,
     STREAM_SEGMENT_BYTES,
-    TELEMETRY_EXCHANGE,
-    VHOST,
     Plan,
     Queue,
     Service,
@@ -35,13 +32,14 @@ def _any_of(names: list[str]) -> str:
 
 
 def _hashed(password: str) -> str:
-    """Hash as RabbitMQ does (rabbit_password_hashing_sha256): a definitions file holds no clear password."""
+    """Hash as RabbitMQ does (rabbit_password_hashing_sha256), so that definitions hold no plain-text
+    password."""
     salt = secrets.token_bytes(4)
     return base64.b64encode(salt + hashlib.sha256(salt + password.encode()).digest()).decode()
 
 
-def queues(plan: Plan = PLAN, *, vhost: str = VHOST, nodes: int = 1) -> list[Definition]:
-    """Return every queue with only its type and group size: the rest are policies, which may change."""
+def queues(plan: Plan, *, vhost: str, nodes: int = 1) -> list[Definition]:
+    """Return every queue with only its type and group size; everything else is a policy, which may change."""
     found: list[Definition] = []
     for queue in plan.queues:
         if queue.kind == "stream":
@@ -58,8 +56,8 @@ def _queue(name: str, vhost: str, arguments: dict[str, Any]) -> Definition:
     return {"name": name, "vhost": vhost, "durable": True, "auto_delete": False, "arguments": arguments}
 
 
-def policies(plan: Plan = PLAN, *, vhost: str = VHOST) -> list[Definition]:
-    """Return one policy for each queue: limits, dead-lettering, and what happens when it is full."""
+def policies(plan: Plan, *, vhost: str) -> list[Definition]:
+    """Return one policy per queue: limits, dead-lettering and overflow behaviour."""
     found: list[Definition] = []
     safe = {"dead-letter-strategy": "at-least-once", "overflow": "reject-publish"}
     for queue in plan.queues:
@@ -67,7 +65,7 @@ def policies(plan: Plan = PLAN, *, vhost: str = VHOST) -> list[Definition]:
             stream = {
                 "max-age": STREAM_MAX_AGE,
                 "max-length-bytes": queue.max_bytes,
-                # The broker drops whole segments only; its own size is larger than the limit.
+                # The broker drops whole segments only, and its default segment is larger than the limit.
                 "stream-max-segment-size-bytes": STREAM_SEGMENT_BYTES,
             }
             found.append(_policy(queue.name, vhost, stream))
@@ -107,9 +105,9 @@ def _policy(queue: str, vhost: str, definition: dict[str, Any]) -> Definition:
     }
 
 
-def bindings(plan: Plan = PLAN, *, vhost: str = VHOST) -> list[Definition]:
-    """Return every binding: events and returns to main queues, waits to retry queues, the dead to theirs;
-    and the one that carries nothing (``majority``).
+def bindings(plan: Plan, *, vhost: str) -> list[Definition]:
+    """Return every binding: events and redeliveries to main queues, retries to retry queues, dead letters to
+    theirs, and the one that carries nothing (``partition_watch``).
     """
     found: list[Definition] = [
         _binding(ALIVE_EXCHANGE, RETRY_EXCHANGE, ALIVE_KEY, vhost, destination_type="exchange")
@@ -141,7 +139,7 @@ def _consumed(plan: Plan, service: Service) -> list[Queue]:
     return [queue for queue in plan.consumed_by(service.name) if queue.kind == "quorum"]
 
 
-def permissions(plan: Plan = PLAN, *, vhost: str = VHOST) -> list[Definition]:
+def permissions(plan: Plan, *, vhost: str) -> list[Definition]:
     """Return what each service may touch: its queues to read, named exchanges to write, and to repeat the
     binding that tells whether its node is cut off.
     """
@@ -166,7 +164,7 @@ def permissions(plan: Plan = PLAN, *, vhost: str = VHOST) -> list[Definition]:
     return found
 
 
-def topic_permissions(plan: Plan = PLAN, *, vhost: str = VHOST) -> list[Definition]:
+def topic_permissions(plan: Plan, *, vhost: str) -> list[Definition]:
     """Return which routing keys a service may use on each exchange."""
     found: list[Definition] = []
     for service in plan.services:
@@ -176,8 +174,9 @@ def topic_permissions(plan: Plan = PLAN, *, vhost: str = VHOST) -> list[Definiti
             RETRY_EXCHANGE: [name for queue in consumed for name, _ in queue.retries],
             DEAD_EXCHANGE: [str(queue.dead) for queue in consumed],
             REQUEUE_EXCHANGE: [q.name for q in plan.queues if q.dead] if service.operates else [],
-            TELEMETRY_EXCHANGE: [],
         }
+        for other in dict.fromkeys(queue.exchange for queue in plan.queues):
+            allowed.setdefault(other, [])
         found.extend(
             {
                 "user": service.name,
@@ -192,24 +191,26 @@ def topic_permissions(plan: Plan = PLAN, *, vhost: str = VHOST) -> list[Definiti
 
 
 def definitions(
+    plan: Plan,
     passwords: Mapping[str, str] | None = None,
     *,
-    plan: Plan = PLAN,
-    vhost: str = VHOST,
+    vhost: str | None = None,
     nodes: int = 1,
     administrator: tuple[str, str] | None = None,
 ) -> Definition:
     """Return the whole plan as a RabbitMQ definitions document.
 
     Args:
-        passwords: clear passwords by service; users and permissions are left out where none is given.
-        administrator: name and clear password of one more user who may do everything; a broker that imports
-            definitions when it first boots makes no user by itself. Only with ``passwords``.
+        vhost: another virtual host than the plan's.
+        passwords: plain-text passwords by service; without one, that user and its permissions are left out.
+        administrator: name and plain-text password of one more user with all rights; a broker that imports
+            definitions at first boot creates no default user. Only with ``passwords``.
         nodes: the size of the cluster, which is the size of every queue's Raft group.
 
     Raises:
         ValueError: a service of the plan has no password.
     """
+    vhost = vhost or plan.vhost
     document: Definition = {
         "vhosts": [{"name": vhost, "default_queue_type": "quorum"}],
         "exchanges": [

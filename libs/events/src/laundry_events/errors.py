@@ -1,4 +1,4 @@
-"""What can go wrong between an event and its effect, by what should happen next."""
+"""What can go wrong between an event and its effect, grouped by what should happen next."""
 
 
 class PermanentError(Exception):
@@ -16,13 +16,13 @@ class PermanentError(Exception):
 
 
 class MalformedMessage(PermanentError):
-    """The message is no CloudEvent of ours: headers are missing or the body does not parse."""
+    """The message is not one of our CloudEvents: headers are missing or the body does not parse."""
 
     reason = "malformed"
 
 
 class InterruptedHandling(Exception):
-    """Something cancelled what a handler waited for, though nobody asked the handler to end."""
+    """Something the handler awaited was cancelled, although nobody cancelled the handler."""
 
 
 class UnknownEvent(PermanentError):
@@ -38,23 +38,23 @@ class EventTooLarge(PermanentError):
 
 
 class ConsumerKilled(PermanentError):
-    """The message was in hand at so many deaths of consumers that it is their most likely cause."""
+    """The message was in flight at so many consumer crashes that it is their most likely cause."""
 
     reason = "delivery_limit"
 
 
 class NotSigned(PermanentError):
-    """It came back to its queue, and its consumer never sent it away as it is: forged, changed, too old."""
+    """It came back to its queue without a valid signature of its consumer: forged, changed or too old."""
 
     reason = "redrive-not-signed"
 
 
-class NotNow(Exception):
+class RequeueMessage(Exception):
     """Nothing is wrong with the message; this consumer cannot handle it just now, but another may."""
 
 
 class DrillError(Exception):
-    """A message that was sent to fail did fail: a rehearsal of retries, dead letters and their alerts."""
+    """A message sent to fail did fail: a drill for retries, dead letters and their alerts."""
 
 
 class PublishError(Exception):
@@ -66,11 +66,12 @@ class BrokerUnavailable(PublishError):
 
 
 class Refused(PublishError):
-    """The broker is there but this queue takes nothing now: other queues may, so go on with the others."""
+    """The broker is up but this queue accepts nothing at the moment; other queues may, so carry on with
+    those."""
 
 
-class NotTaken(PublishError):
-    """The broker or the library refuses this very message: sending it again as it is would end the same."""
+class Unpublishable(PublishError):
+    """The broker or the library rejects this particular message; resending it unchanged would fail again."""
 
 
 class Unroutable(PublishError):

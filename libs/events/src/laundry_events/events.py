@@ -1,13 +1,14 @@
-"""The events that services tell each other: past tense, typed, versioned (DD-02 §4.4.2.2.1).
+"""The events that services exchange: past tense, typed, versioned (DD-02 §4.4.2.2.1).
 
 Readers ignore fields they do not know, so a producer may add optional ones. Anything else is a new
 version; ``schemas/`` holds the committed JSON schema of every version and a test guards the promise.
 """
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from laundry_events.event import Event, Part
 from laundry_events.moments import Moment
 
 BranchId = Annotated[str, Field(pattern=r"^[a-z0-9-]{1,40}$")]
@@ -16,27 +17,8 @@ Confidence = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1, le=999)]
 
 
-class Part(BaseModel):
-    """A piece of an event's body."""
-
-    model_config = ConfigDict(extra="ignore", frozen=True)
-
-
-class Event(Part):
-    """An event's body. Its name, version and routing key belong to the class."""
-
-    event_type: ClassVar[str]
-    version: ClassVar[int] = 1
-    routing_key: ClassVar[str]
-
-    @property
-    def subject(self) -> str:
-        """The id of the thing this event is about (CloudEvents ``subject``)."""
-        raise NotImplementedError
-
-
 class Photo(Part):
-    """Where a photo lies and what it must be; the bytes never travel in a message."""
+    """Where a photo is stored and its hash and size; the bytes never travel in a message."""
 
     key: Annotated[str, Field(min_length=1, max_length=512)]
     sha256: Sha256
@@ -131,7 +113,7 @@ class TaskConfirmed(Event):
     task_version: Annotated[int, Field(ge=1)]
     branch_id: BranchId
     photo: Photo
-    read_labels: list[ReadLabel] = []
+    read_labels: list[ReadLabel] = []  # noqa: RUF012 - Pydantic copies it
     model_version: str | None = None
     labels: Annotated[list[CountedLabel], Field(min_length=1)]
     corrected: bool
@@ -235,17 +217,11 @@ EVENTS: tuple[type[Event], ...] = (
     ModelPromoted,
 )
 
-BY_TYPE: dict[str, dict[int, type[Event]]] = {}
-for _event in EVENTS:
-    BY_TYPE.setdefault(_event.event_type, {})[_event.version] = _event
-
 __all__ = [
-    "BY_TYPE",
     "EVENTS",
     "BranchId",
     "CountedLabel",
     "EquipmentFault",
-    "Event",
     "ModelPromoted",
     "Photo",
     "Picture",

@@ -1,9 +1,9 @@
 """What a copy of a message may carry: an allow-list, in types that every broker takes.
 
-A message goes wrong by what a stranger put into it, so nothing of a stranger's is repeated as it came: the
+A message may fail because of what a stranger put into it, so nothing foreign is copied verbatim: the
 broker acts on some headers (``CC`` and ``BCC`` add recipients), refuses others by closing the channel, and a
-value may be of a type that cannot be encoded at all. What is not ours is told to people as text, in one
-header.
+value may be of a type that cannot be encoded at all. Foreign headers are kept for people to read, as text in
+one header.
 """
 
 import json
@@ -13,8 +13,11 @@ from datetime import datetime
 from typing import Any
 
 ATTEMPT = "x-attempt"
-PUT_OFF = "x-put-off"
+DEFERRED = "x-put-off"
 DELIVERIES = "x-deliveries"
+DELIVERY_COUNT = "x-delivery-count"
+"""The broker's count of deliveries that ended without an answer; of a dead letter, it is ``DELIVERIES``."""
+
 FIRST_FAILED_AT = "x-first-failed-at"
 ARRIVED_AT = "x-arrived-at"
 TAKEN_MS = "timestamp_in_ms"
@@ -31,14 +34,14 @@ LEFT_OUT = "x-headers-left-out"
 UNDECODED = "x-undecoded"
 
 # The broker adds these when it moves a message; a copy starts its own history.
-BROKER_HEADERS = ("x-death", "x-first-death-", "x-last-death-", "x-delivery-count", "x-acquired-count")
+BROKER_HEADERS = ("x-death", "x-first-death-", "x-last-death-", DELIVERY_COUNT, "x-acquired-count")
 
 SHORT_BYTES = 255
 """Longest text of an AMQP property."""
 
 FOREIGN_CHARS = 16 * 1024
 """All foreign headers together. With our own they travel in one frame, at most 128 KiB: the broker closes the
-connection of whoever sends more.
+connection of a client that sends more.
 """
 
 VALUE_CHARS = 1_000
@@ -48,7 +51,7 @@ ATTRIBUTE = re.compile(r"cloudEvents[_:][a-z0-9]{1,20}")
 ATTRIBUTE_BYTES = 2_048
 ALL_ATTRIBUTES_BYTES = 32 * 1024
 LARGEST_COUNT = 1_000_000
-COUNTS = frozenset({ATTEMPT, "x-attempts", PUT_OFF, DELIVERIES, REDRIVEN, LEFT_OUT, "x-body-bytes"})
+COUNTS = frozenset({ATTEMPT, "x-attempts", DEFERRED, DELIVERIES, REDRIVEN, LEFT_OUT, "x-body-bytes"})
 TEXTS = {
     "traceparent": 128,
     "tracestate": 1_024,
@@ -86,19 +89,19 @@ PROPERTIES = (
 
 
 def clean(text: object, most_bytes: int) -> str:
-    """Return text that can be encoded as UTF-8 in so many bytes, cut where it is longer."""
+    """Return text that fits into this many bytes of UTF-8, truncated if longer."""
     return str(text).encode(errors="backslashreplace")[:most_bytes].decode(errors="ignore")
 
 
 def attribute(value: object) -> str | None:
-    """Return a CloudEvents attribute as text, or None for what is none (RFC 8259 has more types than it)."""
+    """Return a CloudEvents attribute as text, or None if it is of a type that CloudEvents does not have."""
     if isinstance(value, bytes | bytearray):
         value = bytes(value).decode(errors="replace")
     return str(value) if isinstance(value, str | int | float) else None
 
 
 def allowed(headers: Mapping[str, Any], properties: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """Return what a copy carries: our own headers, and everything foreign as one text.
+    """Return the headers of a copy: our own, and everything foreign as one text.
 
     Args:
         properties: AMQP properties that the copy does not have, told among the foreign.
@@ -143,7 +146,7 @@ def _fits(text: str, most_bytes: int) -> bool:
 
 
 def _tell(foreign: Mapping[str, Any], kept: dict[str, Any]) -> None:
-    """Add foreign headers as JSON, the smallest first; count those that are not there whole."""
+    """Add foreign headers as JSON, the smallest first; count those left out or truncated."""
     said = _said_before(kept)
     room, left_out = FOREIGN_CHARS - len(json.dumps(said)), 0
     shown = {clean(name, SHORT_BYTES): printable(value) for name, value in foreign.items()}
@@ -163,7 +166,8 @@ def _tell(foreign: Mapping[str, Any], kept: dict[str, Any]) -> None:
 
 
 def _said_before(kept: dict[str, Any]) -> dict[str, Any]:
-    """Return what an earlier copy told; what a stranger wrote into its place only if it looks the same."""
+    """Return the foreign headers recorded by an earlier copy; a stranger's text in their place only if it
+    has the same form."""
     try:
         told = json.loads(kept.get(FOREIGN, "{}"))
     except (ValueError, RecursionError):

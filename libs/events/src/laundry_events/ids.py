@@ -1,4 +1,4 @@
-"""Identifiers: time-ordered, so that an index on them stays compact."""
+"""Time-ordered identifiers, so that an index on them stays compact."""
 
 import uuid_utils
 

@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from datetime import timedelta
 
-from sqlalchemy import delete, func
+import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
@@ -13,8 +13,8 @@ from laundry_events.tables import inbox
 RETENTION = timedelta(days=14)
 
 
-async def first_time(session: AsyncSession | AsyncConnection, consumer: str, message_id: str) -> bool:
-    """Note a message in the caller's transaction; false means its effect was had before.
+async def claim_once(session: AsyncSession | AsyncConnection, consumer: str, message_id: str) -> bool:
+    """Claim a message in the caller's transaction; False means it was already handled.
 
     Args:
         consumer: which effect this is, e.g. ``helper.task-read``; each has the message once.
@@ -28,15 +28,15 @@ async def first_time(session: AsyncSession | AsyncConnection, consumer: str, mes
     return noted.first() is not None
 
 
-async def first_times(
+async def claim_each_once(
     session: AsyncSession | AsyncConnection, consumer: str, message_ids: Collection[str]
 ) -> set[str]:
-    """Note many messages in the caller's transaction; returns those whose effect was not had before."""
+    """Claim many messages in the caller's transaction; returns those not handled before."""
     if not message_ids:
         return set()
     noted = await session.execute(
         insert(inbox)
-        # In one order: two readers of the same messages wait for each other and never in a circle.
+        # Sorted: two readers of the same messages may wait for each other but never deadlock.
         .values([{"consumer": consumer, "message_id": each} for each in sorted(set(message_ids))])
         .on_conflict_do_nothing()
         .returning(inbox.c.message_id)
@@ -44,9 +44,32 @@ async def first_times(
     return set(noted.scalars())
 
 
-async def forget_old(session: AsyncSession | AsyncConnection) -> int:
-    """Delete notes older than the retention; returns how many."""
+_CONSUMER = sa.bindparam("inbox_consumer", type_=sa.Text)
+_MESSAGE = sa.bindparam("inbox_message_id", type_=sa.Text)
+
+
+def unclaimed() -> sa.ColumnElement[bool]:
+    """Return the condition of a statement that a message had no effect yet (``claim_parameters``)."""
+    return ~sa.exists().where(inbox.c.consumer == _CONSUMER, inbox.c.message_id == _MESSAGE)
+
+
+def claim_with(rows: sa.FromClause) -> sa.CTE:
+    """Return the part of a statement that notes a message if there are ``rows``: one round trip for both.
+
+    Add it to the statement that makes ``rows`` (``add_cte``), one row at most, where ``unclaimed`` holds.
+    """
+    row = sa.select(_CONSUMER, _MESSAGE).select_from(rows)
+    return insert(inbox).from_select([inbox.c.consumer, inbox.c.message_id], row).cte("inbox_claimed")
+
+
+def claim_parameters(consumer: str, message_id: str) -> dict[str, str]:
+    """Return the parameters of ``unclaimed`` and ``claim_with``."""
+    return {"inbox_consumer": consumer, "inbox_message_id": message_id}
+
+
+async def delete_expired(session: AsyncSession | AsyncConnection) -> int:
+    """Delete claims older than the retention; returns how many."""
     gone = await session.execute(
-        delete(inbox).where(inbox.c.received_at < func.now() - RETENTION).returning(inbox.c.message_id)
+        sa.delete(inbox).where(inbox.c.received_at < sa.func.now() - RETENTION).returning(inbox.c.message_id)
     )
     return len(gone.all())

@@ -1,4 +1,4 @@
-"""A moment as people and machines may write it: RFC 3339, with its zone, and in no other form.
+"""Timestamps as people and machines may write them: RFC 3339 with a zone, and nothing else.
 
 The usual parsers are generous. To them ``20261128`` is a second of August 1970, or a day in no zone.
 """

@@ -1,7 +1,7 @@
-"""The relay's queries: claim due rows, remove what is published, put off what is not, tell how much waits.
+"""The relay's queries: claim due rows, delete published ones, defer the others, report the backlog.
 
-Every query goes by an index whatever waits: a million rows in front of a queue that takes none neither slow
-the claim of another queue's rows nor make the look at the outbox's state a scan.
+Every query uses an index however long the backlog: a million rows for a queue that accepts none neither slow
+the claim of another queue's rows nor turn the state query into a scan.
 """
 
 import json
@@ -35,7 +35,7 @@ WHERE routing_key = $2 AND next_attempt_at <= now()
 ORDER BY next_attempt_at, id LIMIT $1 FOR UPDATE SKIP LOCKED
 """
 DELETE = "DELETE FROM outbox WHERE id = ANY($1::bigint[])"
-PUT_OFF = """
+DEFERRED = """
 UPDATE outbox SET attempts = attempts + 1, last_error = failed.error,
        next_attempt_at = now() + make_interval(secs => least(60, power(2, least(attempts + 1, 6))))
 FROM unnest($1::bigint[], $2::text[]) AS failed (id, error) WHERE outbox.id = failed.id
@@ -69,7 +69,7 @@ Connection: TypeAlias = "asyncpg.Connection[Any]"
 
 
 class UnpublishableRow(Exception):
-    """A row that no broker can be given: it is put off and told of, and holds up no other."""
+    """A row that must not be sent to a broker: it is deferred and reported, and blocks no other."""
 
 
 @dataclass(frozen=True)
@@ -103,13 +103,13 @@ async def remove(connection: Connection, ids: Sequence[int]) -> None:
     await connection.execute(DELETE, ids)
 
 
-async def put_off(connection: Connection, errors: Sequence[tuple[int, str]]) -> None:
-    """Let rows wait 2 s, then twice as long after each failure, at most a minute."""
-    await connection.execute(PUT_OFF, [i for i, _ in errors], [error[:ERROR_CHARS] for _, error in errors])
+async def defer(connection: Connection, errors: Sequence[tuple[int, str]]) -> None:
+    """Defer rows by 2 s, doubling with each failure up to a minute."""
+    await connection.execute(DEFERRED, [i for i, _ in errors], [error[:ERROR_CHARS] for _, error in errors])
 
 
 async def state(connection: Connection) -> State:
-    """Look at the outbox as a whole, at a cost that does not grow with it."""
+    """Read the state of the outbox at a cost that does not grow with its size."""
     row = await connection.fetchrow(STATE, COUNTED_EXACTLY + 1)
     if row is None:
         raise asyncpg.InterfaceError("the outbox told nothing of its state")
@@ -119,7 +119,7 @@ async def state(connection: Connection) -> State:
 
 
 def outgoing(row: asyncpg.Record) -> OutgoingEvent:
-    """Read a row as an event.
+    """Decode a row into an event.
 
     Raises:
         UnpublishableRow: its headers, names or size are none that the broker may be given; some of these

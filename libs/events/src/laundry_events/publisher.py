@@ -15,15 +15,15 @@ import aio_pika
 import aiormq
 import structlog
 from aio_pika.abc import AbstractRobustConnection
-from aiormq.abc import AbstractChannel
+from aiormq.abc import AbstractChannel, AbstractConnection
 from pamqp.commands import Basic
 from prometheus_client import Counter, Gauge
 
-from laundry_events.connection import RECONNECT_S, EndingConnection, connection_url, leave
+from laundry_events.connection import RECONNECT_S, CancellableConnection, abandon, connection_url
 from laundry_events.envelope import CONTENT_TYPE, OutgoingEvent, encode
 from laundry_events.errors import BrokerUnavailable, Refused, Unroutable
-from laundry_events.events import Event
-from laundry_events.topology import EVENTS_EXCHANGE
+from laundry_events.event import Event
+from laundry_events.plan import EVENTS_EXCHANGE
 
 PERSISTENT = 2
 STALLED_S = 8.0
@@ -53,7 +53,7 @@ def publishing(exchange: str, routing_key: str) -> Iterator[None]:
         task = asyncio.current_task()
         if task is not None and task.cancelling():
             raise
-        # The library cancels what waits on a channel that goes; nobody asked this task to end.
+        # The library cancels what waits on a channel that goes; this task was not asked to end.
         PUBLISH_FAILED.labels("unavailable").inc()
         raise BrokerUnavailable(f"the connection went before {routing_key!r} was confirmed") from error
     except aiormq.exceptions.PublishError as error:
@@ -89,7 +89,7 @@ class Publisher:
     def __init__(
         self, url: str, *, source: str, timeout_s: float = 5.0, stalled_s: float = STALLED_S
     ) -> None:
-        """Take the broker's URL and the name of the service that speaks."""
+        """Publish to the broker at ``url`` as the service ``source``; times are in seconds."""
         self.source = source
         self.timeout_s = timeout_s
         self.stalled_s = stalled_s
@@ -98,10 +98,10 @@ class Publisher:
         self._channel: aio_pika.abc.AbstractRobustChannel | None = None
         self._starting: asyncio.Task[None] | None = None
         self._heard_at = 0.0
-        self._leaving: asyncio.Task[None] | None = None
+        self._abandoning: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Begin to connect in the background."""
+        """Start connecting in the background."""
         BLOCKED.set_function(lambda: float(self.blocked))
         if self._starting is None:
             self._starting = asyncio.create_task(self._connect(), name="publisher-connect")
@@ -111,14 +111,14 @@ class Publisher:
             try:
                 await self._connect_once()
             except Exception as error:
-                # Once there is a channel the library restores it; until then nobody but us tries again.
+                # Once there is a channel the library restores it; until then only we retry.
                 log.warning("the publisher cannot connect yet", error=f"{type(error).__name__}: {error}")
                 await asyncio.sleep(RECONNECT_S)
         log.info("publisher connected", source=self.source)
 
     async def _connect_once(self) -> None:
         connection = await aio_pika.connect_robust(
-            self._url, timeout=self.timeout_s, connection_class=EndingConnection
+            self._url, timeout=self.timeout_s, connection_class=CancellableConnection
         )
         try:
             async with asyncio.timeout(self.timeout_s):
@@ -172,14 +172,12 @@ class Publisher:
 
     @property
     def blocked(self) -> bool:
-        """Whether the broker holds this connection back, for want of memory or disk."""
+        """Whether the broker is blocking this connection because of a memory or disk alarm."""
         transport = self._connection.transport if self._connection is not None else None
-        # The library waits for this event before it writes, logs when it changes, and shows it nowhere.
-        unblocked = getattr(getattr(transport, "connection", None), "_Connection__connection_unblocked", None)
-        return self.connected and isinstance(unblocked, asyncio.Event) and not unblocked.is_set()
+        return self.connected and transport is not None and not _is_ready(transport.connection)
 
-    async def unhindered(self) -> bool:
-        """Whether what is published leaves at once, as a health check."""
+    async def can_publish(self) -> bool:
+        """Whether publishing is unobstructed, as a health check."""
         return self.connected and not self.blocked
 
     async def publish(self, event: Event, *, event_id: str | None = None) -> str:
@@ -239,20 +237,20 @@ class Publisher:
                 )
         except BrokerUnavailable as error:
             if isinstance(error.__cause__, TimeoutError):
-                self._leave_if_stalled()
+                self._abandon_if_stalled()
             raise
         self._heard_at = time.monotonic()
 
-    def _leave_if_stalled(self) -> None:
-        """Give up a connection over which nothing has been confirmed for long; the library makes another."""
+    def _abandon_if_stalled(self) -> None:
+        """Drop a connection on which nothing has been confirmed for too long; the library then reconnects."""
         transport = self._connection.transport if self._connection is not None else None
         silent_s = time.monotonic() - self._heard_at
         if transport is None or not self.connected or self.blocked or silent_s < self.stalled_s:
             return
         self._heard_at = time.monotonic()
         log.warning("the broker confirms nothing; connecting anew", silent_s=round(silent_s, 1))
-        self._leaving = asyncio.create_task(
-            leave(transport.connection, "nothing was confirmed"), name="publisher-leave"
+        self._abandoning = asyncio.create_task(
+            abandon(transport.connection, "nothing was confirmed"), name="publisher-abandon"
         )
 
     async def _open_channel(self) -> AbstractChannel:
@@ -260,3 +258,18 @@ class Publisher:
             raise ConnectionError("not connected")
         async with asyncio.timeout(self.timeout_s):
             return await self._channel.get_underlay_channel()
+
+
+def _is_ready(connection: AbstractConnection) -> bool:
+    """Whether what is written to a connection leaves at once.
+
+    The library shows this nowhere, but lets one wait for it: a wait that does not end at its first step would
+    be a long one.
+    """
+    waiting = connection.ready()
+    try:
+        waiting.send(None)
+    except StopIteration:
+        return True
+    waiting.close()
+    return False

@@ -1,9 +1,9 @@
-"""Carries the outbox to the broker.
+"""Relays the outbox to the broker.
 
 One transaction claims a batch with ``FOR UPDATE SKIP LOCKED``, publishes it pipelined, and deletes what was
 confirmed. The row lock is the lease and dies with the process, so a killed relay delays its rows by no more
-than the next one's poll. A row that cannot be published is put off and holds up no other; a routing key whose
-queue takes nothing is tried apart, on a connection of its own, until it does.
+than the next one's poll. A row that cannot be published is deferred and blocks no other; a routing key whose
+queue accepts nothing is retried separately, on its own connection, until it does.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ from laundry_events.publisher import Publisher
 from laundry_events.tables import OUTBOX_CHANNEL
 
 RELAYED = Counter("laundry_outbox_relayed", "Outbox rows published and deleted")
-PUT_OFF_ROWS = Counter("laundry_outbox_put_off", "Outbox rows that the broker would not take")
+DEFERRED_ROWS = Counter("laundry_outbox_put_off", "Outbox rows that the broker would not take")
 WAITING = Gauge("laundry_outbox_waiting", "Rows in the outbox (an estimate above 10,000)")
 OLDEST = Gauge("laundry_outbox_oldest_seconds", "Age of the oldest row in the outbox")
 BYTES = Gauge("laundry_outbox_bytes", "Size of the outbox with its indexes and what vacuum will clear")
@@ -34,7 +34,9 @@ LONGEST_PAUSE_S = 5.0
 AWAY_PAUSE_S = 0.5
 TELL_EVERY_S = 60.0
 STRAGGLERS_S = 1.0
-"""So long nothing more may be confirmed before a batch ends without the rest of it."""
+"""So long nothing more may be confirmed before a batch ends without the rest of it; or twice as long as the
+slowest confirm of the batch took: a broker that is slow for all is no queue that is silent.
+"""
 
 log = structlog.get_logger(__name__)
 
@@ -56,7 +58,7 @@ class Relay:
         poll_s: float = 1.0,
         state_every_s: float = 5.0,
     ) -> None:
-        """Take the service's database and its publisher. ``poll_s`` is the net below LISTEN/NOTIFY."""
+        """Relay from this database with this publisher. ``poll_s`` is the fallback for LISTEN/NOTIFY."""
         self._dsn = plain_dsn(database_url)
         self._publisher = publisher
         self._batch = batch
@@ -65,19 +67,19 @@ class Relay:
         self._wake = asyncio.Event()
         self._stopping = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
-        self._apart: dict[str, asyncio.Task[None]] = {}
+        self._separate: dict[str, asyncio.Task[None]] = {}
         self._told_at: dict[tuple[str, type[BaseException]], float] = {}
 
     async def start(self) -> None:
-        """Begin to relay in the background."""
+        """Start relaying in the background."""
         self._stopping.clear()
         self._task = asyncio.create_task(self._run(), name="outbox-relay")
 
     async def stop(self, grace_s: float = 5.0) -> None:
-        """Finish the batch in hand, then stop."""
+        """Finish the batch in flight, then stop."""
         self._stopping.set()
         self._wake.set()
-        running = [task for task in (self._task, *self._apart.values()) if task is not None]
+        running = [task for task in (self._task, *self._separate.values()) if task is not None]
         if not running:
             return
         _, late = await asyncio.wait(running, timeout=grace_s)
@@ -86,7 +88,7 @@ class Relay:
         if late:
             await asyncio.wait(late)
         self._task = None
-        self._apart.clear()
+        self._separate.clear()
 
     def wake(self) -> None:
         """Look at the outbox now: a transaction has committed in this process."""
@@ -106,7 +108,7 @@ class Relay:
                 await self._pause(pause_s)
                 pause_s = min(pause_s * 2, 10)
             except Exception:
-                # A relay that ended would leave every later row unpublished with nobody the wiser.
+                # If the relay ended, every later row would silently stay unpublished.
                 log.exception("outbox relay failed", again_in_s=pause_s)
                 await self._pause(pause_s)
                 pause_s = min(pause_s * 2, 10)
@@ -123,25 +125,27 @@ class Relay:
             if clock() - looked_at > self._state_every_s:
                 looked_at = clock()
                 await self._report(connection)
-            unhindered = await self._publisher.unhindered()
-            if away == unhindered:
-                away = not unhindered
+            can_publish = await self._publisher.can_publish()
+            if away == can_publish:
+                away = not can_publish
                 if away:
                     log.warning("the broker takes nothing; the outbox waits")
                 else:
                     log.info("the broker is back; the outbox drains")
             if away:
-                # Not woken by what is stored meanwhile: a busy service would look all the time.
+                # Not woken by new rows: a busy service would poll all the time.
                 await self._pause(AWAY_PAUSE_S)
                 continue
             claimed, failed = await self._drain_once(connection, self._batch)
-            for key in failed - self._apart.keys():
-                self._apart[key] = asyncio.create_task(self._relay_apart(key), name=f"outbox-apart {key}")
+            for key in failed - self._separate.keys():
+                self._separate[key] = asyncio.create_task(
+                    self._relay_separately(key), name=f"outbox-relay {key}"
+                )
             if claimed < self._batch:
                 await self._sleep(self._poll_s)
 
-    async def _relay_apart(self, key: str) -> None:
-        """Try the rows of a key that failed, one and then ever more, until its queue takes them again.
+    async def _relay_separately(self, key: str) -> None:
+        """Retry the rows of a failed key, one and then ever more, until its queue accepts them again.
 
         One row in flight tells which is at fault where a refusal closes the channel of all.
         """
@@ -155,7 +159,7 @@ class Relay:
                     # Keys that failed together must not be tried together for ever: one may close the
                     # channel of all.
                     await self._pause(pause_s * random.uniform(0.5, 1))  # noqa: S311 - nothing secret
-                if not await self._publisher.unhindered():
+                if not await self._publisher.can_publish():
                     limit, pause_s = 1, AWAY_PAUSE_S
                     continue
                 connection = connection or await outbox_rows.connect(self._dsn)
@@ -172,7 +176,7 @@ class Relay:
         except Exception:
             log.exception("rows that wait for their queue could not be tried", routing_key=key)
         finally:
-            self._apart.pop(key, None)
+            self._separate.pop(key, None)
             APART.dec()
             self._wake.set()
             if connection is not None:
@@ -181,13 +185,13 @@ class Relay:
     async def _drain_once(
         self, connection: Connection, limit: int, *, key: str | None = None
     ) -> tuple[int, set[str]]:
-        """Relay one batch: of one key, or of all that are not tried apart.
+        """Relay one batch: of one key, or of all keys that are not retried separately.
 
         Returns:
             how many rows were claimed, and the routing keys of which the broker took not all.
         """
         async with connection.transaction():
-            rows = await outbox_rows.claim(connection, limit, key=key, without=self._apart)
+            rows = await outbox_rows.claim(connection, limit, key=key, without=self._separate)
             if not rows:
                 return 0, set()
             results = await self._publish(rows)
@@ -196,29 +200,30 @@ class Relay:
             failed = [(row, error) for row, error in outcomes if error is not None]
             if done:
                 await outbox_rows.remove(connection, done)
-            # What found no connection is as due as before. One that was tried alone goes behind the others.
+            # Without a connection a row stays due. One that was tried alone goes behind the others.
             behind = [
                 (row, error)
                 for row, error in failed
                 if not isinstance(error, BrokerUnavailable) or (limit == 1 and self._publisher.connected)
             ]
             if behind:
-                await outbox_rows.put_off(connection, [(row["id"], _text(error)) for row, error in behind])
+                await outbox_rows.defer(connection, [(row["id"], _text(error)) for row, error in behind])
         RELAYED.inc(len(done))
-        PUT_OFF_ROWS.inc(len(behind))
+        DEFERRED_ROWS.inc(len(behind))
         self._tell(behind)
         return len(rows), {row["routing_key"] for row, error in failed if isinstance(error, PublishError)}
 
     async def _publish(self, rows: Sequence[asyncpg.Record]) -> list[BaseException | None]:
-        """Publish rows at the same time; those whose queue is silent do not hold up the others for long."""
+        """Publish rows concurrently; a silent queue does not delay the others for long."""
         tasks = [asyncio.create_task(self._publish_row(row)) for row in rows]
-        waiting: set[asyncio.Task[None]] = set(tasks)
-        confirmed = moved = False
+        waiting: set[asyncio.Task[float]] = set(tasks)
+        slowest_s, moved = 0.0, False
         try:
-            while waiting and (moved or not confirmed):
-                done, waiting = await asyncio.wait(waiting, timeout=STRAGGLERS_S)
+            while waiting and (moved or not slowest_s):
+                done, waiting = await asyncio.wait(waiting, timeout=max(STRAGGLERS_S, 2 * slowest_s))
                 moved = bool(done)
-                confirmed = confirmed or any(_error_of(task) is None for task in done)
+                took = [task.result() for task in done if _error_of(task) is None]
+                slowest_s = max(slowest_s, *took) if took else slowest_s
         finally:
             for task in waiting:
                 task.cancel()
@@ -229,8 +234,11 @@ class Relay:
             for task in tasks
         ]
 
-    async def _publish_row(self, row: asyncpg.Record) -> None:
+    async def _publish_row(self, row: asyncpg.Record) -> float:
+        """Publish a row; returns how many seconds its confirm took."""
+        began = asyncio.get_running_loop().time()
         await self._publisher.send_event(outbox_rows.outgoing(row))
+        return asyncio.get_running_loop().time() - began
 
     async def _report(self, connection: Connection) -> None:
         state = await outbox_rows.state(connection)
@@ -240,7 +248,7 @@ class Relay:
         DEAD_ROWS.set(state.dead)
 
     def _tell(self, behind: Sequence[tuple[asyncpg.Record, BaseException]]) -> None:
-        """Log what was put off: at most a line a minute for each key and kind of failure."""
+        """Log deferred rows: at most one line a minute per key and kind of failure."""
         kinds: dict[tuple[str, type[BaseException]], list[tuple[asyncpg.Record, BaseException]]] = {}
         for row, error in behind:
             kinds.setdefault((row["routing_key"], type(error)), []).append((row, error))
@@ -271,7 +279,7 @@ class Relay:
                 await self._stopping.wait()
 
 
-def _error_of(task: "asyncio.Task[None]") -> BaseException | None:
+def _error_of(task: "asyncio.Task[float]") -> BaseException | None:
     return asyncio.CancelledError() if task.cancelled() else task.exception()
 
 

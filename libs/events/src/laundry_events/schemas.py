@@ -10,7 +10,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from laundry_events.events import EVENTS, Event
+from laundry_events.event import Event
+from laundry_events.events import EVENTS
 
 SCHEMAS = Path(__file__).parent / "schemas"
 PROSE = frozenset({"title", "description", "default", "examples"})
@@ -29,7 +30,7 @@ def schema_of(event: type[Event]) -> Schema:
 
 
 def path_of(event: type[Event], folder: Path = SCHEMAS) -> Path:
-    """Say where the schema of an event version is committed."""
+    """Return the path of an event version's committed schema."""
     return folder / f"{event.event_type}.v{event.version}.json"
 
 

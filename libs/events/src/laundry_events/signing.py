@@ -19,7 +19,7 @@ from prometheus_client import Counter
 
 from laundry_events.errors import NotSigned
 from laundry_events.headers import ATTRIBUTE, DRILL, ORIGINAL_KEY, SIGNATURE, allowed
-from laundry_events.topology import REQUEUE_EXCHANGE
+from laundry_events.plan import REQUEUE_EXCHANGE
 
 VERSION = "v1"
 SHORTEST_KEY = 32
@@ -30,14 +30,14 @@ NOT_SIGNED = Counter("laundry_letters_not_signed", "Messages that came back and 
 log = structlog.get_logger(__name__)
 
 
-class LetterSigner:
+class MessageSigner:
     """Signs and checks for one service; without a key it does neither."""
 
     def __init__(self, keys: str | Sequence[str] | None, *, unsigned_until: datetime | None = None) -> None:
-        """Take the keys, separated by commas: the first signs, each is good for checking.
+        """Use these comma-separated keys: the first signs, all of them verify.
 
         Args:
-            unsigned_until: till then an unsigned message is taken too. Dead letters from before there was a
+            unsigned_until: until then unsigned messages are accepted too. Letters from before there was a
                 key live for seven days at most.
 
         Raises:
@@ -58,11 +58,11 @@ class LetterSigner:
             headers[SIGNATURE] = _signature(self._keys[0], queue, headers, body, message_id)
 
     def watch(self, queue: str) -> None:
-        """Show a queue's count from now on: an increase is told from what was never counted."""
+        """Create a queue's counter, so that a first increase is visible to alerts."""
         NOT_SIGNED.labels(queue)
 
     def check(self, raw: Any, queue: str) -> None:
-        """Let pass what came the usual way, and what came back with a signature of ours.
+        """Accept messages that came the usual way, and returned ones that bear our signature.
 
         Args:
             raw: the delivered message.

@@ -60,7 +60,7 @@ def create_outbox(op: Any) -> None:
 
 
 def improve_outbox(op: Any) -> None:
-    """Bring an outbox that an older ``create_outbox`` made to the present one. Safe to repeat."""
+    """Upgrade an outbox that an older ``create_outbox`` made. Safe to repeat."""
     op.execute("CREATE INDEX IF NOT EXISTS outbox_due ON outbox (routing_key, next_attempt_at, id)")
     op.execute(_VACUUM)
 

@@ -1,16 +1,17 @@
 """Decodes AMQP frames that pamqp refuses, so that no message can end the connection which delivers it.
 
-A name of a header that is no UTF-8, a time beyond the year 9999 or tables within tables without end are all
-legal at the broker, and MQTT equipment may send the first. pamqp raises for them, aiormq then drops the
-connection, and everything in hand counts one more death for what one message did. There is no setting for it,
-but pamqp looks its decoders up in two tables and reads properties through one method: these are replaced,
-once, when this module is imported. Whoever opens a connection imports it (``connection`` does).
+A header name that is not UTF-8, a time after the year 9999 and endlessly nested tables are all legal at the
+broker, and MQTT equipment may send the first. pamqp raises for them, aiormq then drops the connection, and
+everything in flight counts one more death for what one message did. There is no setting for it, but pamqp
+looks its decoders up in two tables and reads properties through one method: these are replaced, once, when
+this module is imported. Whoever opens a connection imports it (``connection`` does).
 
 What had to be changed to be read is said in the header ``x-undecoded``: the properties as they came, base64.
 """
 
 import base64
 import threading
+from importlib.metadata import version
 from typing import Any, Final
 
 import aiormq.connection
@@ -18,13 +19,14 @@ import pamqp.frame
 from pamqp import commands, decode, header
 
 from laundry_events.headers import UNDECODED
+from laundry_events.libraries import UnsupportedLibrary
 
 DEEPEST = 8
 """Tables and lists within each other; what lies deeper stays bytes. Python's own stack ends near 1,000."""
 
 CHANGED = (
-    "this release of pamqp or aiormq decodes frames otherwise than laundry_events.wire knows, and a message "
-    "with an odd header would end its connection: adapt that module, or use the releases of requirements.lock"
+    f"(with aiormq {version('aiormq')}) decodes frames in another way than laundry_events.wire knows: "
+    "a message with an odd header would end its connection"
 )
 
 FIXED: Final = {
@@ -36,7 +38,7 @@ Table = dict[str, Any]
 
 
 class _Reading(threading.local):
-    """What the decoders tell of the frame at hand."""
+    """What the decoders found in the current frame."""
 
     depth = 0
     changed = False
@@ -130,19 +132,19 @@ def _read(self: header.ContentHeader, data: bytes) -> None:
     try:
         _read_properties(self, data)
         properties = self.properties
-        mended = _mend(properties)
+        repaired = _repair(properties)
     except Exception:
         if len(data) < 12:
             raise
         # The size stands in front and was read; without it the next frame could not be told from this one.
         properties = self.properties = commands.Basic.Properties()
-        mended = True
-    if mended or _reading.changed:
+        repaired = True
+    if repaired or _reading.changed:
         properties.headers = {**(properties.headers or {}), UNDECODED: base64.b64encode(raw).decode()}
 
 
-def _mend(properties: commands.Basic.Properties) -> bool:
-    """Take out what aio-pika would raise for when it makes a message of this; true if there was anything."""
+def _repair(properties: commands.Basic.Properties) -> bool:
+    """Remove what would make aio-pika raise when it builds the message; True if anything was removed."""
     found = False
     if properties.delivery_mode not in (None, 1, 2):
         properties.delivery_mode, found = None, True
@@ -159,7 +161,7 @@ def install() -> None:
     """Replace pamqp's decoders; repeating it changes nothing.
 
     Raises:
-        RuntimeError: pamqp or aiormq decode in another way than this module knows.
+        UnsupportedLibrary: pamqp or aiormq decode in another way than this module knows.
     """
     decode.METHODS.update({"shortstr": _short_string, "table": _table, "timestamp": _timestamp})
     decode.TABLE_MAPPING.update({b"F": _table, b"A": _list, b"T": _timestamp})
@@ -188,9 +190,9 @@ def _check() -> None:
             and UNDECODED in unreadable.properties.headers
         )
     except Exception as error:
-        raise RuntimeError(CHANGED) from error
+        raise UnsupportedLibrary("pamqp", CHANGED) from error
     if not known:
-        raise RuntimeError(CHANGED)
+        raise UnsupportedLibrary("pamqp", CHANGED)
 
 
 def _long(payload: bytes) -> bytes:

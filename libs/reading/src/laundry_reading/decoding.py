@@ -44,7 +44,7 @@ def read_photo(data: bytes, *, max_pixels: int = MOST_PIXELS) -> Photo:
     try:
         photo = Photo(*read_heif(data)) if kind == "HEIF" else Photo(_READERS[kind](data))
     except (IndexError, KeyError, ValueError, struct.error) as error:
-        # Of some bytes nobody has thought.
+        # Some damaged files fail in ways nobody foresaw.
         raise damaged() from error
     check_pixels(photo.lean.format, photo.lean.width, photo.lean.height, max_pixels)
     return photo

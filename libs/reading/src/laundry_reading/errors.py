@@ -1,4 +1,4 @@
-"""Why a photo is not taken. Each has a code for machines, a way out for people, and what it is about."""
+"""Why a photo is refused. Each has a stable code, advice for people, and the facts it names."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class EmptyPhoto(PhotoError):
 
 
 class NotAnImage(PhotoError):
-    """The bytes are no image that anybody knows."""
+    """The bytes are not a known image format."""
 
     code = "not_an_image"
 

@@ -1,4 +1,4 @@
-"""The one thing in EXIF that a picture needs: how it is to be turned. Whatever is broken means "as it is"."""
+"""The one thing needed from EXIF: the orientation. Anything broken means "as stored"."""
 
 from __future__ import annotations
 

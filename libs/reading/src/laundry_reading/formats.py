@@ -1,4 +1,4 @@
-"""What a file is, by its first bytes; and what to do instead where it is not taken."""
+"""Detects a file's format by its first bytes, with advice where it is not accepted."""
 
 from __future__ import annotations
 

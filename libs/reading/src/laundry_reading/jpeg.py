@@ -280,7 +280,7 @@ def is_whole(lean: Lean) -> bool:
     if not lean.by_rows:
         return _has_every_scan(lean.data) and decodes_without_complaint(lean.data)
     try:
-        # Its decoder looks some bytes ahead; if these do not suffice, Pillow misses the rest.
+        # The decoder reads some bytes ahead; without them Pillow misses the rest.
         data = lean.data.removesuffix(_END) + bytes(4)
         with Image.open(io.BytesIO(data), formats=("JPEG",)) as image:
             image.draft("RGB", (max(1, lean.width // 8), max(1, lean.height // 8)))

@@ -1,4 +1,4 @@
-"""A photo without what no picture needs: what metadata holds, or how it is broken, can then do no harm."""
+"""A photo stripped to its picture, so that broken or hostile metadata can do no harm."""
 
 from __future__ import annotations
 
@@ -57,5 +57,5 @@ class Lean:
 
     @property
     def pixels(self) -> int:
-        """Width x height."""
+        """How many pixels the picture has: width times height."""
         return self.width * self.height

@@ -1,4 +1,4 @@
-"""What is known about a model file: who checks a model, checks it against this."""
+"""What is known about a model file; models are checked against it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 
 class Manifest(BaseModel):
-    """A model's passport, kept beside it as `manifest.json`; unknown fields are kept when it is passed on."""
+    """A model's manifest, stored beside it as `manifest.json`; unknown fields are preserved."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
 

@@ -14,7 +14,7 @@ import onnxruntime as ort
 
 from laundry_reading.preprocess import PREPROCESS_VERSION, decode_for_model
 from laundry_reading.priors import BranchPriors
-from laundry_reading.several import count_garments, parts_of
+from laundry_reading.several import count_garments, crops_of
 
 Floats = npt.NDArray[np.float32]
 
@@ -57,7 +57,7 @@ class Reading:
 
 @dataclass(frozen=True)
 class Seen:
-    """What a model says of n photos.
+    """A model's output for n photos.
 
     Attributes:
         probs: probability of each class, [n, labels].
@@ -155,7 +155,7 @@ class Model:
             larger: the same photo, decoded to twice the size that the model reads, [2 s, 2 s, 3].
         """
         # One by one: on one thread a batch is no faster, and needs more memory.
-        seen = [self.predict_all(part[np.newaxis]) for part in parts_of(larger, self.input_size)]
+        seen = [self.predict_all(crop[np.newaxis]) for crop in crops_of(larger, self.input_size)]
         probs = self.priors.applied(np.concatenate([each.probs for each in seen]), branch_id)
         found = count_garments(probs, np.concatenate([each.several for each in seen]))
         labels = [Label(self.labels[f.index], round(f.confidence, 4), f.count) for f in found]
@@ -211,7 +211,7 @@ def session_options() -> ort.SessionOptions:
     options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.enable_cpu_mem_arena = (
-        False  # the arena keeps its largest batch for ever; costs nothing measurable here
+        False  # the arena never shrinks below its largest batch; disabling it costs nothing measurable
     )
     options.log_severity_level = 3
     return options

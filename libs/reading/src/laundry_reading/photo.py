@@ -1,4 +1,4 @@
-"""What a photo is, told by its bytes: whatever its name or sender says, and however its metadata is broken.
+"""What a photo is, judged by its bytes alone, not by name, sender or metadata.
 
 ``inspect_photo`` looks at the structure. ``check_photo`` says in advance what a reading will say: the upload
 asks it, so that no photo is taken that cannot be read.

@@ -1,4 +1,5 @@
-"""PNG: its header, palette and pixels. Checksums are made anew; what the pixels are worth, decoding tells."""
+"""PNG: its header, palette and pixels. Checksums are recomputed; only decoding shows whether the pixels are
+sound."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What each replica says it reads with, in the object store: who writes it and who reads it agree here.
+"""What each replica says it serves, in the object store; writer and reader share this format.
 
 A replica needs no address, no database and no right at the broker to be seen: it keeps one small object, and
 the store's own clock tells how long ago it was written.

@@ -1,8 +1,8 @@
-"""Signed manifests: who can write to the bucket does not thereby decide what replicas load.
+"""Signed manifests: write access to the bucket does not decide what replicas load.
 
 A manifest in the object store carries a DSSE envelope (github.com/secure-systems-lab/dsse) of itself in its
 field ``dsse``: Ed25519 over the very bytes that are then used, so nothing depends on how JSON is written
-again. The fields around it say the same once more, for people and for readers of before; they must not
+again. The fields around it repeat the same for people and for older readers; they must not
 differ.
 """
 
@@ -139,7 +139,7 @@ class SigningKey:
 
     @property
     def public(self) -> PublicKey:
-        """The other half."""
+        """The public key that checks what this key signs."""
         return PublicKey(self._key.public_key().public_bytes_raw())
 
     def seal(self, manifest: Manifest, purpose: Purpose) -> bytes:

@@ -1,6 +1,6 @@
 """Decodes photos in a process of its own: `python -m laundry_reading.worker`.
 
-What decodes what strangers send can crash, hang or take memory. Here that ends one photo and no service.
+Decoders of untrusted input can crash, hang or exhaust memory. Here that fails one photo, not the service.
 
 Each message is a length (four bytes, big endian), as much JSON, and the bytes that the JSON announces.
 """
@@ -43,7 +43,7 @@ def main() -> None:
 
 
 def message(told: dict[str, Any], *parts: bytes) -> bytes:
-    """Write a message."""
+    """Frame a message: its length, JSON, and the binary parts that it names."""
     text = json.dumps(told | {"parts": [len(part) for part in parts]}).encode()
     return b"".join([struct.pack(">I", len(text)), text, *parts])
 

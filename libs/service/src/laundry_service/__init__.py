@@ -1,1 +1,1 @@
-"""What every service shares around its rules: settings, logging, HTTP, auth, health, metrics"""
+"""What every service shares around its domain: settings, logging, HTTP, auth, health, metrics"""

@@ -1,4 +1,4 @@
-"""Puts a service together: one FastAPI app whose lifespan runs the FastStream app and what belongs to it."""
+"""Assembles a service: one FastAPI app whose lifespan runs the FastStream app and its background parts."""
 
 import asyncio
 import contextlib
@@ -6,153 +6,68 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 import structlog
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 
-from laundry_service.auth import Authenticator, Principal
-from laundry_service.body_limit import BodyLimit
-from laundry_service.caching import Caching
-from laundry_service.health import Check, health_router
-from laundry_service.limits import RateLimits
-from laundry_service.logging import configure_logging
-from laundry_service.openapi import document_problems
-from laundry_service.outages import install_outages
-from laundry_service.problems import install_problems
-from laundry_service.request_text import PlainAddress
+from laundry_service.auth.authenticator import Authenticator
+from laundry_service.auth.principal import Principal
+from laundry_service.http.body_limit import BodyLimit
+from laundry_service.http.caching import Caching
+from laundry_service.http.health import Check, health_router
+from laundry_service.http.openapi import document_problems
+from laundry_service.http.problems import install_problems
+from laundry_service.http.validation import UrlValidation
+from laundry_service.limits.rates import RateLimits
 from laundry_service.settings import ServiceSettings
-from laundry_service.streams import Streams
-from laundry_service.tracing import configure_tracing, trace_requests
+from laundry_service.storage.outages import install_outages
+from laundry_service.streams.response import Streams
+from laundry_service.telemetry.logging import configure_logging
+from laundry_service.telemetry.tracing import configure_tracing, trace_requests
 
 if TYPE_CHECKING:
-    from laundry_events import Publisher
-    from laundry_events.broker import ConsumingBroker
+    from laundry_service.messaging.wiring import Messaging
+    from laundry_service.storage.database import Database
 
 log = structlog.get_logger(__name__)
 
 
-CLOSE_S = 5.0
-
-
-class Part(Protocol):
-    """Something with a life of its own: a relay, a change listener, a periodic job."""
+class Component(Protocol):
+    """Something that is started and stopped with the app: a relay, a change listener, a background task."""
 
     async def start(self) -> None:
-        """Begin; must not wait for servers that may be away."""
+        """Start; must not wait for servers that may be unavailable."""
 
     async def stop(self) -> None:
-        """Finish what is in hand and end."""
+        """Finish work in progress and stop."""
 
 
-class Consuming:
-    """The FastStream app as a part: starts in the background, so that a missing broker stops nothing else."""
-
-    def __init__(
-        self, broker: "ConsumingBroker", able: Callable[[], Awaitable[object]] | None = None
-    ) -> None:
-        """Take the broker with its subscribers registered, and what returns once messages can be handled."""
-        from faststream import FastStream  # noqa: PLC0415 - who consumes nothing need not hold it
-
-        self.broker = broker
-        self._able = able
-        self.faststream = FastStream(broker)
-        self.started = False
-        self._begun = False
-        self._task: asyncio.Task[None] | None = None
-
-    async def start(self) -> None:
-        """Begin to connect and subscribe."""
-        self._task = asyncio.create_task(self._start(), name="consume")
-
-    async def _start(self) -> None:
-        pause_s = 0.5
-        if self._able is not None:
-            # Until then they are for the other replicas.
-            await self._able()
-        while True:
-            self._begun = True
-            try:
-                await self.faststream.start()
-            except (Exception, asyncio.CancelledError) as error:
-                _raise_if_cancelled()
-                log.warning(
-                    "cannot consume yet", error=f"{type(error).__name__}: {error}", again_in_s=pause_s
-                )
-                await self._clear_away()
-                await asyncio.sleep(pause_s)
-                pause_s = min(pause_s * 2, 5)
-            else:
-                self.started = True
-                log.info("consuming")
-                return
-
-    async def stop(self) -> None:
-        """Take no more, finish what is in hand within the graceful timeout, close."""
-        if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
-        if self.started:
-            await self.faststream.stop()
-        elif self._begun:
-            await self._clear_away(within_s=CLOSE_S)
-
-    async def _clear_away(self, within_s: float | None = None) -> None:
-        try:
-            async with asyncio.timeout(within_s):
-                await self.broker.stop()
-        except (Exception, asyncio.CancelledError):
-            _raise_if_cancelled()
-
-    async def taking(self) -> bool:
-        """Whether messages are handled, not held for a server that is away."""
-        return self.broker.paused_for is None
-
-    async def settles(self) -> bool:
-        """Whether messages that are taken come to an end; if not, nobody should count on this process."""
-        return self.broker.settles
-
-    async def healthy(self) -> bool:
-        """Whether subscribers were started and the connection is up."""
-        return self.started and await self.broker.ping(timeout=1.0)
-
-
-def _raise_if_cancelled() -> None:
-    """Go on with a cancellation that somebody asked for.
-
-    The AMQP library throws one into what waits on a connection that goes; that is a failure like any other.
-    """
-    task = asyncio.current_task()
-    if task is not None and task.cancelling():
-        raise asyncio.CancelledError
-
-
-def make_app(  # noqa: PLR0915 - the order in which an app is put together
+def make_app(
     settings: ServiceSettings,
     *,
     title: str,
     version: str,
     description: str,
-    parts: Sequence[Part] = (),
+    database: "Database | None" = None,
+    messaging: "Messaging | None" = None,
+    ready_without_broker: bool = False,
+    background: Sequence[Component] = (),
     checks: Sequence[Check] = (),
-    publisher: "Publisher | None" = None,
-    broker: "ConsumingBroker | None" = None,
-    broker_required: bool = True,
-    able: Callable[[], Awaitable[object]] | None = None,
+    routers: Sequence[APIRouter] = (),
     on_close: Sequence[Callable[[], Awaitable[None]]] = (),
     large_bodies: Sequence[str] = (),
 ) -> FastAPI:
     """Make a service's app with logging, tracing, auth, problems, probes and metrics.
 
     Args:
-        parts: started in order before requests are taken, stopped in reverse.
-        publisher, broker: started here; the consumer stops first, the publisher last.
-        broker_required: whether readiness needs the broker (not where the service stores and relays).
-        able: returns once this process can handle messages; none is taken before.
-        on_close: run after everything stopped (pools to close).
-        large_bodies: paths whose endpoints bound their bodies themselves; any other takes 64 KiB.
+        database: the service is ready only with it; its pool is closed at the end.
+        messaging: publishes, relays and consumes; the consumer stops first, the publisher last.
+        ready_without_broker: for a service that stores and relays: it answers without the broker.
+        background: started in order before requests are taken, stopped in reverse.
+        checks: what else readiness looks at.
+        on_close: run after everything stopped (clients and processes to close).
+        large_bodies: paths whose endpoints limit their bodies themselves; all others accept 64 KiB.
     """
     configure_logging(settings.service_name, settings.log_level)
     configure_tracing(settings.service_name, version)
-    consuming = Consuming(broker, able) if broker is not None else None
     authenticator = Authenticator.of(settings)
     stopping = asyncio.Event()
 
@@ -168,25 +83,29 @@ def make_app(  # noqa: PLR0915 - the order in which an app is put together
         stopping=stopping,
         allows=still_welcome,
     )
-    running: list[Part] = [authenticator, *([publisher] if publisher is not None else [])]
-    running += [*parts, streams, *([consuming] if consuming is not None else [])]
+    components: list[Component] = [authenticator, *background, streams]
+    if messaging is not None:
+        # What is received and what runs beside may still publish while it ends.
+        components[1:1] = messaging.senders
+        components += messaging.receivers
+    closing = [*on_close, *([database.close] if database is not None else [])]
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        started: list[Part] = []
+        started: list[Component] = []
         try:
-            for part in running:
-                await part.start()
-                started.append(part)
+            for component in components:
+                await component.start()
+                started.append(component)
             log.info("started", version=version)
             yield
         finally:
-            for part in reversed(started):
+            for component in reversed(started):
                 try:
-                    await part.stop()
+                    await component.stop()
                 except Exception:
-                    log.exception("a part did not stop cleanly", part=type(part).__name__)
-            for close in on_close:
+                    log.exception("a part did not stop cleanly", part=type(component).__name__)
+            for close in closing:
                 with contextlib.suppress(Exception):
                     await close()
             log.info("stopped")
@@ -199,32 +118,20 @@ def make_app(  # noqa: PLR0915 - the order in which an app is put together
     app.state.trusted_proxies = settings.trusted_proxies
     app.state.authenticator = authenticator
     app.state.rate_limits = RateLimits(settings.rate_limits)
-    broker_checks: list[Check] = []
+    looked_at = [*([Check("database", database.ping)] if database is not None else []), *checks]
     if settings.deny_list_url:
-        # Until it was read once nobody is let in; afterwards the last one counts while it is away.
-        broker_checks.append(Check("deny list", authenticator.knows_who_is_denied))
-    if publisher is not None:
-        broker_checks.append(Check("publisher", _connected(publisher), required=broker_required))
-        # Only told: an alarm of the broker holds back every service alike.
-        broker_checks.append(Check("publishing", publisher.unhindered, required=False))
-    if consuming is not None:
-        broker_checks.append(Check("consumer", consuming.healthy, required=broker_required))
-        broker_checks.append(Check("settling messages", consuming.settles))
-        # Only told: the server that is waited for has a check of its own where readiness needs it.
-        broker_checks.append(Check("taking messages", consuming.taking, required=False))
-    app.include_router(health_router([*checks, *broker_checks]))
+        # Nobody is let in before the first read; afterwards the last list counts while it is unavailable.
+        looked_at.append(Check("deny list", authenticator.knows_who_is_denied))
+    if messaging is not None:
+        looked_at += messaging.checks(required=not ready_without_broker)
+    app.include_router(health_router(looked_at))
     install_problems(app)
     install_outages(app)
     app.add_middleware(BodyLimit, elsewhere=large_bodies)
     app.add_middleware(Caching)
-    app.add_middleware(PlainAddress)
+    app.add_middleware(UrlValidation)
     document_problems(app)
     trace_requests(app)
+    for router in routers:
+        app.include_router(router)
     return app
-
-
-def _connected(publisher: "Publisher") -> Callable[[], Awaitable[bool]]:
-    async def probe() -> bool:
-        return publisher.connected
-
-    return probe

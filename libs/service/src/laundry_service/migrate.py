@@ -74,7 +74,7 @@ def _upgrade(connection: sa.Connection, package: str, revision: str) -> None:
 
 
 def run_env() -> None:
-    """Be the body of every service's ``migrations/env.py``."""
+    """The body of every service's ``migrations/env.py``."""
     from alembic import context  # noqa: PLC0415 - only there while alembic runs
 
     connection = context.config.attributes["connection"]

@@ -1,4 +1,4 @@
-"""The one server of every process: uvicorn with limits, streams that end first, metrics on their own port."""
+"""The HTTP server of every process: uvicorn with limits, streams that end first, and a metrics port."""
 
 import asyncio
 import contextlib
@@ -10,27 +10,27 @@ import structlog
 import uvicorn
 from fastapi import FastAPI
 
-from laundry_service.bounded_http import bounded_protocol
-from laundry_service.http_limits import HttpSettings
-from laundry_service.metrics_port import MetricsPort
+from laundry_service.http.protocol import bounded_protocol
+from laundry_service.http.settings import HttpSettings
+from laundry_service.telemetry.metrics_server import MetricsServer
 
-# For what is no connection of a caller: logs, databases, the broker, other services.
+# Reserved for files that are not client connections: logs, databases, the broker, other services.
 OTHER_FILES = 400
 
 log = structlog.get_logger(__name__)
 
 
 class Server(uvicorn.Server):
-    """Tells open streams to end before it waits for them."""
+    """Ends open streams before it waits for requests to finish."""
 
     def __init__(self, app: FastAPI, settings: HttpSettings) -> None:
         """Take an app; its ``state.stopping`` is set when the end begins."""
         super().__init__(server_config(app, settings))
         self._stopping: asyncio.Event = app.state.stopping
-        self._metrics = MetricsPort(settings)
+        self._metrics = MetricsServer(settings)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Open the metrics beside the app; they are there while it starts."""
+        """Open the metrics port beside the app, already during startup."""
         await self._metrics.start()
         await super().startup(sockets)
 
@@ -67,7 +67,7 @@ def serve(app: FastAPI, settings: HttpSettings) -> None:
     """
     _allow_files(settings.http_connections + OTHER_FILES)
     server = Server(app, settings)
-    # uvicorn raises the signal again once it has ended; it was obeyed by then.
+    # uvicorn re-raises the signal after it has stopped; it has been handled by then.
     with contextlib.suppress(KeyboardInterrupt):
         server.run()
     if not server.started:
@@ -75,7 +75,7 @@ def serve(app: FastAPI, settings: HttpSettings) -> None:
 
 
 def _allow_files(wanted: int) -> None:
-    """Raise the limit of open files, or say that it is the tighter one."""
+    """Raise the limit of open files, or log that it is too low."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY or soft >= wanted:
         return

@@ -7,8 +7,8 @@ from typing import Annotated
 from pydantic import Field, SecretStr, field_validator
 
 from laundry_service.auth.principal import Role
-from laundry_service.http_limits import HttpSettings
-from laundry_service.limits import Allowance, LimitName
+from laundry_service.http.settings import HttpSettings
+from laundry_service.limits.rates import Allowance, LimitName
 
 
 class ServiceSettings(HttpSettings):
@@ -63,7 +63,7 @@ class ServiceSettings(HttpSettings):
     @field_validator("letter_key", "letters_unsigned_until", mode="before")
     @classmethod
     def _empty_is_none(cls, value: object) -> object:
-        """Compose passes on a variable that nobody set as an empty one."""
+        """Compose passes an unset variable as an empty one."""
         return None if value == "" else value
 
 

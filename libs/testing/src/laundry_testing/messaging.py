@@ -1,4 +1,4 @@
-"""A broker with the whole plan applied, for one test, and what a test asks of it."""
+"""A broker with the whole plan applied, for one test."""
 
 import asyncio
 import secrets
@@ -13,6 +13,7 @@ from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 
 from laundry_events import wire  # noqa: F401 - a test may look at what a stranger sent
 from laundry_events.definitions import definitions
+from laundry_events.plan import Plan
 from laundry_events.topology import PLAN
 from laundry_servers.addresses import BrokerAddress, amqp_url
 
@@ -52,11 +53,11 @@ class Messaging:
             yield channel
 
     @asynccontextmanager
-    async def user(self, service: str) -> AsyncIterator[str]:
-        """Make a user with a service's own rights here, for a while; gives its address."""
+    async def user(self, service: str, plan: Plan = PLAN) -> AsyncIterator[str]:
+        """Create a user with a service's rights for the duration of the block; yields its URL."""
         name, password = f"{service}-{self.vhost}", secrets.token_hex(16)
         document = definitions(
-            dict.fromkeys((each.name for each in PLAN.services), password), vhost=self.vhost
+            plan, dict.fromkeys((each.name for each in plan.services), password), vhost=self.vhost
         )
         own = {
             kind: [{**each, "user": name} for each in document[kind] if each["user"] == service]
@@ -80,7 +81,7 @@ class Messaging:
         headers: Mapping[str, Any] | None = None,
         message_id: str | None = None,
     ) -> None:
-        """Publish bytes as a stranger would."""
+        """Publish raw bytes."""
         async with self.channel() as channel:
             target = await channel.get_exchange(exchange, ensure=False)
             message = aio_pika.Message(
@@ -89,7 +90,7 @@ class Messaging:
             await target.publish(message, routing_key, timeout=10)
 
     async def take(self, queue: str, *, within_s: float = DEADLINE_S) -> AbstractIncomingMessage:
-        """Take the next message of a queue off it; fail if none comes."""
+        """Consume the next message of a queue; fail if none comes."""
         async with self.channel() as channel:
             source = await channel.get_queue(queue, ensure=False)
 
@@ -114,10 +115,13 @@ class Messaging:
             return int(declared.declaration_result.consumer_count or 0)
 
 
-def apply_plan(broker: BrokerAddress, vhost: str) -> None:
-    """Declare the whole plan in a virtual host. Raises httpx.HTTPError."""
+def apply_plan(broker: BrokerAddress, vhost: str, plan: Plan = PLAN) -> None:
+    """Declare a whole plan in a virtual host. Raises httpx.HTTPError."""
     login = (broker.username, broker.password)
     answer = httpx.post(
-        f"{broker.management_url}/api/definitions", json=definitions(vhost=vhost), auth=login, timeout=30
+        f"{broker.management_url}/api/definitions",
+        json=definitions(plan, vhost=vhost),
+        auth=login,
+        timeout=30,
     )
     answer.raise_for_status()

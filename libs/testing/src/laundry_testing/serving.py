@@ -11,7 +11,7 @@ import uvicorn
 from fastapi import FastAPI
 from prometheus_client import generate_latest
 
-from laundry_service.http_limits import HttpSettings
+from laundry_service.http.settings import HttpSettings
 from laundry_service.server import server_config
 from laundry_testing.messaging import eventually
 

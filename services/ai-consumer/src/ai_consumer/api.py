@@ -1,23 +1,11 @@
-"""Which model this replica serves."""
-
-from datetime import datetime
+"""``/model``: which model this replica serves."""
 
 from fastapi import APIRouter, Depends
-from pydantic import BaseModel
 
-from ai_consumer.champion import Champion
-from laundry_service.auth import require
-from laundry_service.problems import Problem
-
-
-class ServedModel(BaseModel):
-    """The model in service in this replica."""
-
-    version: str
-    sha256: str
-    labels: list[str]
-    threshold: float
-    since: datetime
+from ai_consumer.schemas import ServedModel
+from ai_consumer.service.champion import Champion
+from laundry_service.auth.callers import require
+from laundry_service.http.problems import Problem
 
 
 def router(champion: Champion) -> APIRouter:

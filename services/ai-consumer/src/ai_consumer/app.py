@@ -1,22 +1,21 @@
-"""Wires the AI consumer together."""
+"""Builds the AI consumer's app."""
 
 from fastapi import FastAPI
 
 from ai_consumer.api import router
-from ai_consumer.champion import Champion
-from ai_consumer.pipeline import Pipeline
-from ai_consumer.presence import Presence, replica_name
+from ai_consumer.service.champion import Champion
+from ai_consumer.service.pipeline import Pipeline
+from ai_consumer.service.presence import Presence, replica_name
+from ai_consumer.service.shadow import ShadowReader
 from ai_consumer.settings import Settings
-from ai_consumer.shadow import ShadowReader
 from ai_consumer.subscribers import subscribe
-from laundry_events import EventConsumer, Publisher, make_broker
 from laundry_reading.signing import TrustedKeys
 from laundry_service.app import make_app
-from laundry_service.health import Check
-from laundry_service.letters import letter_signer
-from laundry_service.needs import needs_object_store
-from laundry_service.objectstore import ObjectStore
+from laundry_service.http.health import Check
+from laundry_service.messaging.dependencies import object_store_dependency
+from laundry_service.messaging.wiring import Messaging
 from laundry_service.settings import version_of
+from laundry_service.storage.object_store import ObjectStore
 
 VERSION = version_of("ai-consumer")
 
@@ -30,32 +29,22 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     shadow = ShadowReader(store, trusted, champion, poll_s=settings.champion_poll_s)
     presence = Presence(store, champion, shadow, name=replica_name(settings.port))
     pipeline = Pipeline(store, champion, shadow, photos_in_memory=settings.photos_in_memory)
-    amqp_url = settings.amqp_url.get_secret_value()
-    publisher = Publisher(amqp_url, source=settings.service_name)
-    broker = make_broker(
-        amqp_url, service=settings.service_name, graceful_timeout_s=settings.graceful_timeout_s
-    )
-    consumer = EventConsumer(
-        broker,
-        publisher,
+    messaging = Messaging(
+        settings,
         service=settings.service_name,
-        service_version=VERSION,
-        drills=settings.drills,
-        signer=letter_signer(settings),
-        needs=[needs_object_store(store)],
+        version=VERSION,
+        depends_on=[object_store_dependency(store)],
+        consumes_after=champion.loaded,
     )
-    subscribe(consumer, publisher, pipeline, champion, prefetch=settings.prefetch)
-    app = make_app(
+    subscribe(messaging.consumer, messaging.publisher, pipeline, champion, prefetch=settings.prefetch)
+    return make_app(
         settings,
         title="AI consumer",
         version=VERSION,
         description="Reads the photos of submitted tasks with the champion model.",
-        parts=[champion, shadow, presence],
+        messaging=messaging,
+        background=[champion, shadow, presence],
         checks=[Check("model", champion.ready), Check("object-store", store.ping)],
-        publisher=publisher,
-        broker=broker,
-        able=champion.able,
+        routers=[router(champion)],
         on_close=[pipeline.close, store.close],
     )
-    app.include_router(router(champion))
-    return app

@@ -1,10 +1,10 @@
-"""What this service does with messages."""
+"""The service's message handlers."""
 
 from prometheus_client import Counter, Histogram
 
-from ai_consumer.champion import Champion
-from ai_consumer.pipeline import Pipeline
 from ai_consumer.reading import reading_id
+from ai_consumer.service.champion import Champion
+from ai_consumer.service.pipeline import Pipeline
 from laundry_events import EventConsumer, EventMeta, Publisher
 from laundry_events.events import ModelPromoted, TaskRead, TaskSubmitted
 

@@ -1,59 +1,50 @@
-"""Wires the helper service together."""
+"""Builds the helper's app."""
+
+from functools import partial
 
 from fastapi import FastAPI
 
-from helper.api import Deps, router
+from helper.api.confirmation import confirmation_router
+from helper.api.photos import photos_router
+from helper.api.problems import install_store_problems
+from helper.api.submission import submission_router
+from helper.api.tasks import tasks_router
+from helper.api.uploads import Limits
 from helper.decoder import Decoder
-from helper.housekeeping import forget
-from helper.problems import install_store_problems
+from helper.service.confirmation import Confirmations
+from helper.service.housekeeping import forget
+from helper.service.pictures import PictureService
+from helper.service.submission import Submissions
 from helper.settings import Settings
-from helper.showing import Showing
 from helper.stream import changed_tasks
-from helper.submitting import Submitting
 from helper.subscribers import subscribe
 from helper.tables import TASKS_CHANNEL
-from laundry_events import EventConsumer, Outbox, Publisher, Relay, make_broker
+from laundry_events import Outbox
 from laundry_service.app import make_app
 from laundry_service.background.periodic import Periodic
-from laundry_service.database import Database
-from laundry_service.health import Check
-from laundry_service.letters import letter_signer
-from laundry_service.needs import needs_database
-from laundry_service.objectstore import ObjectStore
+from laundry_service.http.health import Check
+from laundry_service.messaging.dependencies import database_dependency
+from laundry_service.messaging.wiring import Messaging
 from laundry_service.settings import version_of
-from laundry_service.streams import Changes
+from laundry_service.storage.database import Database
+from laundry_service.storage.object_store import ObjectStore
+from laundry_service.streams.changes import Changes
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
     """Make the helper's app from its settings (default: the environment)."""
     settings = settings or Settings()
     name, version = settings.service_name, version_of("helper")
-    database_url = settings.database_url.get_secret_value()
-    amqp_url = settings.amqp_url.get_secret_value()
-    database = Database(database_url, pool=settings.database_pool)
+    database = Database(settings.database_url.get_secret_value(), pool=settings.database_pool)
     store = ObjectStore(settings)
-    outbox = Outbox(name)
-    publisher = Publisher(amqp_url, source=name)
-    broker = make_broker(amqp_url, service=name, graceful_timeout_s=settings.graceful_timeout_s)
-    consumer = EventConsumer(
-        broker,
-        publisher,
-        service=name,
-        service_version=version,
-        drills=settings.drills,
-        signer=letter_signer(settings),
-        needs=[needs_database(database)],
-    )
-    subscribe(consumer, database, prefetch=settings.task_read_prefetch)
-    changes = Changes(database_url, TASKS_CHANNEL, changed_tasks(database))
     decoder = Decoder(
         processes=settings.decoder_processes,
         waiting=settings.decoder_waiting,
         patience_s=settings.decoder_patience_s,
         idle_s=settings.decoder_idle_s,
     )
-    showing = Showing(database, store, decoder)
-    submitting = Submitting(
+    changes = Changes(database.url, TASKS_CHANNEL, changed_tasks(database))
+    submissions = Submissions(
         database,
         store,
         decoder,
@@ -62,29 +53,42 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         max_pixels=settings.photo_max_pixels,
         same_photo_s=settings.same_photo_s,
     )
+    limits = Limits(settings.photo_max_bytes, settings.upload_idle_s, settings.upload_total_s)
+    messaging = Messaging(
+        settings,
+        service=name,
+        version=version,
+        relays_outbox_of=database,
+        depends_on=[database_dependency(database)],
+    )
+    subscribe(messaging.consumer, database, prefetch=settings.task_read_prefetch)
     app = make_app(
         settings,
         title="Laundry helper",
         version=version,
         description="Photos in, tasks listed, readings confirmed.",
-        parts=[
-            Relay(database_url, publisher),
+        database=database,
+        messaging=messaging,
+        # Uploads go on without the broker; the outbox drains when it is back.
+        ready_without_broker=True,
+        background=[
             changes,
             Periodic(
                 "housekeeping",
-                lambda: forget(database),
+                partial(forget, database),
                 every_s=settings.housekeeping_every_s,
                 at_once=False,
             ),
         ],
-        checks=[Check("database", database.ping), Check("photo store", store.ping, required=False)],
-        publisher=publisher,
-        broker=broker,
-        # Uploads go on without the broker; the outbox drains when it is back.
-        broker_required=False,
-        on_close=[decoder.close, database.close, store.close],
+        checks=[Check("photo store", store.ping, required=False)],
+        routers=[
+            submission_router(submissions, limits),
+            tasks_router(database, changes, settings.labels),
+            photos_router(database, store, PictureService(database, store, decoder)),
+            confirmation_router(Confirmations(database, Outbox(name), settings.labels)),
+        ],
+        on_close=[decoder.close, store.close],
         large_bodies=["/tasks"],
     )
     install_store_problems(app)
-    app.include_router(router(Deps(settings, database, store, outbox, submitting, showing, changes)))
     return app

@@ -1,4 +1,4 @@
-"""Has photos decoded by processes apart, so that none of them can hang, crash or fill this one."""
+"""Decodes photos in separate processes, so that no photo can hang, crash or exhaust this one."""
 
 import asyncio
 import contextlib
@@ -25,11 +25,11 @@ log = structlog.get_logger(__name__)
 
 
 class DecoderBusy(Exception):
-    """More photos wait to be decoded than can be in a few seconds: try again later."""
+    """Too many photos are waiting to be decoded: try again later."""
 
 
 class Decoder:
-    """A few processes, started when the first photo needs one and ended when none did for a while."""
+    """A small pool of processes, started on demand and ended when idle."""
 
     def __init__(self, *, processes: int, waiting: int, patience_s: float, idle_s: float) -> None:
         """Take how many there may be, how many photos may wait, and how long one may take."""
@@ -89,7 +89,7 @@ class Decoder:
             async with asyncio.timeout(self._patience_s):
                 answer = await process.ask(order)
         except TimeoutError as error:
-            # A photo that takes too much work ends its process: this one got too little done.
+            # A photo that takes too much work ends its process; here the process made too little progress.
             ENDED.labels("late").inc()
             log.warning("a decoder was not done in time")
             await process.end()
@@ -100,7 +100,7 @@ class Decoder:
             await process.end()
             raise DamagedPhoto("The photo cannot be decoded. Send it as an ordinary JPEG.") from error
         except BaseException:
-            # Its answer would be taken for the next one's.
+            # Its late answer would be mistaken for the next photo's.
             await process.end()
             raise
         if self._closed:
@@ -127,7 +127,7 @@ class _Process:
             stdin=pipe,
             stdout=pipe,
             limit=2**20,
-            # Nothing of ours: no address, no password.
+            # Nothing of our environment: no addresses, no passwords.
             env={name: value for name, value in os.environ.items() if name in SURROUNDINGS},
         )
         started = cls(process)

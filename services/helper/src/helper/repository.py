@@ -5,22 +5,17 @@ from collections.abc import AsyncIterator, Collection, Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
-import asyncpg
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from helper.tables import submissions, tasks
 from helper.tasks import Confirmation, Outcome, Reading, Status, Task
+from laundry_events import inbox, outbox
 from laundry_events.envelope import OutgoingEvent
 from laundry_events.events import CountedLabel, Photo, Pictures, ReadLabel, TaskRead
-from laundry_events.tables import inbox, outbox
-from laundry_service.database import Database
-
-# SQLSTATE classes of a server that is away, full or going down: trying again can help.
-AWAY = ("08", "53", "57")
+from laundry_service.storage.database import Database
+from laundry_service.storage.outages import is_outage
 
 
 class DatabaseUnavailable(Exception):
@@ -39,7 +34,7 @@ async def transaction(database: Database) -> AsyncIterator[AsyncSession]:
     """Open a transaction that commits at the end of the block.
 
     Raises:
-        DatabaseUnavailable: it is not known to be committed.
+        DatabaseUnavailable: it may not be committed.
     """
     with _told_when_away() as progress:
         async with database.transaction() as session:
@@ -52,7 +47,7 @@ async def single(database: Database) -> AsyncIterator[AsyncConnection]:
     """Open a connection for one statement, which commits by itself.
 
     Raises:
-        DatabaseUnavailable: it is not known to be committed.
+        DatabaseUnavailable: it may not be committed.
     """
     with _told_when_away() as progress:
         async with database.single() as connection:
@@ -65,15 +60,11 @@ def _told_when_away() -> Iterator[list[str]]:
     progress: list[str] = []
     try:
         yield progress
-    except (PoolTimeout, OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-        raise DatabaseUnavailable(f"{type(error).__name__}: {error}", in_doubt=bool(progress)) from error
-    except DBAPIError as error:
-        state = str(getattr(error.orig, "sqlstate", None) or "")
-        if error.connection_invalidated or state.startswith(AWAY) or isinstance(error, sa.exc.InterfaceError):
-            raise DatabaseUnavailable(
-                f"{type(error.orig).__name__}: {error.orig}", in_doubt=bool(progress)
-            ) from error
-        raise
+    except Exception as error:
+        if not is_outage(error):
+            raise
+        cause = getattr(error, "orig", error)
+        raise DatabaseUnavailable(f"{type(cause).__name__}: {cause}", in_doubt=bool(progress)) from error
 
 
 def _add_statement() -> sa.Insert:
@@ -90,22 +81,12 @@ def _add_statement() -> sa.Insert:
         .returning(submissions.c.task_id)
         .cte("claimed")
     )
-    told = (
-        sa.insert(outbox)
-        .from_select(
-            ["event_id", "routing_key", "headers", "body"],
-            sa.select(
-                *(sa.bindparam(c.name, type_=c.type) for c in (outbox.c.event_id, outbox.c.routing_key)),
-                *(sa.bindparam(c.name, type_=c.type) for c in (outbox.c.headers, outbox.c.body)),
-            ).select_from(claimed),
-        )
-        .cte("told")
-    )
     columns = [tasks.c[name] for name in ("branch_id", "helper_id", "note", "status", "version")]
     columns += [tasks.c[name] for name in ("submitted_at", "photo_key", "photo_sha256")]
     columns += [tasks.c[name] for name in ("photo_bytes", "photo_media_type")]
     row = sa.select(claimed.c.task_id, *(sa.bindparam(c.name, type_=c.type) for c in columns))
-    return sa.insert(tasks).from_select([tasks.c.id, *columns], row).returning(tasks.c.id).add_cte(told)
+    stored = sa.insert(tasks).from_select([tasks.c.id, *columns], row).returning(tasks.c.id)
+    return stored.add_cte(outbox.add_with(claimed))
 
 
 ADD = _add_statement()
@@ -131,10 +112,7 @@ async def add(
         **_values(task),
         "key": key,
         "expires_at": expires_at,
-        "event_id": event.id,
-        "routing_key": event.routing_key,
-        "headers": event.headers,
-        "body": event.body,
+        **outbox.add_parameters(event),
     }
     if (await connection.execute(ADD, parameters)).first() is not None:
         return None
@@ -154,7 +132,7 @@ async def find(session: AsyncSession | AsyncConnection, task_id: str, *, lock: b
 
 
 async def find_all(connection: AsyncConnection, task_ids: Collection[str]) -> list[Task]:
-    """Find those of the tasks that there are."""
+    """Find the tasks that exist among these ids."""
     rows = await connection.execute(sa.select(tasks).where(tasks.c.id.in_(task_ids)))
     return [_task(row) for row in rows]
 
@@ -181,8 +159,6 @@ def _kept(new: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
 
 
 def _take_once_statement() -> sa.Select[Any]:
-    consumer, message = (sa.bindparam(name, type_=sa.Text) for name in ("in_consumer", "in_message"))
-    had = sa.exists().where(inbox.c.consumer == consumer, inbox.c.message_id == message)
     changed = (
         sa.update(tasks)
         .where(
@@ -190,7 +166,7 @@ def _take_once_statement() -> sa.Select[Any]:
             tasks.c.branch_id == sa.bindparam("of_branch", type_=sa.Text),
             tasks.c.version == sa.bindparam("seen_version", type_=sa.Integer),
             tasks.c.status != "confirmed",
-            ~had,
+            inbox.unclaimed(),
         )
         .values({name: sa.bindparam(f"new_{name}", type_=tasks.c[name].type) for name in _TAKEN})
         .values(
@@ -200,12 +176,7 @@ def _take_once_statement() -> sa.Select[Any]:
         .returning(tasks.c.id)
         .cte("changed")
     )
-    noted = (
-        insert(inbox)
-        .from_select(["consumer", "message_id"], sa.select(consumer, message).select_from(changed))
-        .cte("noted")
-    )
-    return sa.select(changed.c.id).add_cte(noted)
+    return sa.select(changed.c.id).add_cte(inbox.claim_with(changed))
 
 
 TAKE_ONCE = _take_once_statement()
@@ -221,7 +192,7 @@ async def take_once(
     consumer: str,
     message_id: str,
 ) -> bool:
-    """Store a reading and note its message, if the task is as it was read and the message was not noted.
+    """Store a reading and claim its message, unless the task has changed or the message was claimed before.
 
     All in one statement, which is its own transaction (``single``): one round trip, where a look at the task
     takes another and a transaction with a lock five. Of two deliveries at once the second waits for the
@@ -236,8 +207,7 @@ async def take_once(
         "of_branch": event.branch_id,
         # No task has a version beyond; a message may say any.
         "seen_version": min(event.task_version, LARGEST_VERSION),
-        "in_consumer": consumer,
-        "in_message": message_id,
+        **inbox.claim_parameters(consumer, message_id),
         "new_status": outcome.status,
         **{f"new_{name}": value for name, value in values.items()},
         "new_pictures": _plain_pictures(outcome.pictures),

@@ -1,12 +1,13 @@
-"""Reads which tasks changed, once for all who listen."""
+"""Looks up changed tasks, once for all listeners."""
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 from helper import repository
-from helper.bodies import TaskBody
+from helper.schemas import TaskBody
 from helper.tasks import Task
-from laundry_service.database import Database
-from laundry_service.streams import Audience, Change, change_of
+from laundry_service.storage.database import Database
+from laundry_service.streams.changes import Audience
+from laundry_service.streams.subscription import Change, change_of
 
 
 def changed_tasks(database: Database) -> Callable[[Sequence[str], Audience], Awaitable[Iterable[Change]]]:

@@ -3,7 +3,7 @@
 An upload that dies between its photo and its task leaves the photo behind; nobody was told 201 for it.
 Pictures for showing are left behind by a reading that came too late, or by who made them when another had. It
 is run by a person, not by a timer: against a database that was restored from an older backup it would find
-photos that are missed.
+photos that are still needed.
 """
 
 import argparse
@@ -16,8 +16,8 @@ from pathlib import PurePosixPath
 
 from helper import repository
 from helper.settings import Settings
-from laundry_service.database import Database
-from laundry_service.objectstore import ObjectStore, ObjectStoreUnavailable
+from laundry_service.storage.database import Database
+from laundry_service.storage.object_store import ObjectStore, ObjectStoreUnavailable
 
 PREFIXES = ("photos/", "pictures/")
 AT_ONCE = 500

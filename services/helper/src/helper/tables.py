@@ -1,4 +1,4 @@
-"""The helper's tables."""
+"""The helper's tables; ``migrations`` has their history."""
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import JSONB

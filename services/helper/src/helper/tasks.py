@@ -19,7 +19,7 @@ Status = Literal["submitted", "read", "unreadable", "confirmed"]
 
 
 class UnknownLabels(Exception):
-    """A label is none of the model's classes."""
+    """A label is not one of the model's classes."""
 
     def __init__(self, unknown: Sequence[str], allowed: Sequence[str]) -> None:
         super().__init__(f"unknown: {', '.join(unknown)}")
@@ -32,7 +32,7 @@ class RepeatedLabels(Exception):
 
 
 class NotReadYet(Exception):
-    """The photo was not read yet, so there is nothing to confirm."""
+    """The photo has not been read yet, so there is nothing to confirm."""
 
 
 class AlreadyConfirmed(Exception):
@@ -79,7 +79,7 @@ class Task:
 
     @property
     def stored(self) -> list[str]:
-        """The keys of all that lies in the object store for it: who deletes a task deletes these."""
+        """The keys of everything stored for the task; deleting a task means deleting these."""
         made = [] if self.pictures is None else [self.pictures.display.key, self.pictures.thumbnail.key]
         return [self.photo.key, *made]
 
@@ -122,7 +122,7 @@ def _counts(labels: Iterable[ReadLabel | CountedLabel]) -> dict[str, int]:
 
 
 def is_correction(labels: Collection[CountedLabel], reading: Reading | None) -> bool:
-    """Whether the owner says something else than the model, in labels or counts; order does not matter.
+    """Whether the owner differs from the model, in labels or counts; order does not matter.
 
     A reading lists guesses, best first, of what one photo shows: to agree is to confirm the best of them, or
     the list as it stands. Of several garments it lists each, and only the whole list agrees.
@@ -165,7 +165,7 @@ class Outcome:
 
 
 def outcome_of(event: TaskRead) -> Outcome:
-    """Tell what a model made of a photo."""
+    """Return the outcome of reading a photo."""
     if event.outcome == "unreadable":
         return Outcome("unreadable", None, event.reason or "unreadable", event.pictures)
     reading = Reading(
@@ -175,7 +175,7 @@ def outcome_of(event: TaskRead) -> Outcome:
 
 
 def take_reading(task: Task, event: TaskRead) -> Task:
-    """Take what a model read.
+    """Apply a model's reading to a task.
 
     Returns:
         the changed task; the very same object if the reading comes too late: the task has changed since
@@ -195,7 +195,7 @@ def take_reading(task: Task, event: TaskRead) -> Task:
 
 
 def submitted(task: Task) -> TaskSubmitted:
-    """Tell that a task was submitted."""
+    """Make the TaskSubmitted event of a task."""
     return TaskSubmitted(
         task_id=task.id,
         task_version=task.version,
@@ -207,7 +207,7 @@ def submitted(task: Task) -> TaskSubmitted:
 
 
 def confirmed(task: Task) -> TaskConfirmed:
-    """Tell that a task was confirmed: an example to learn from."""
+    """Make the TaskConfirmed event of a task."""
     if task.confirmation is None:
         raise ValueError("the task is not confirmed")
     return TaskConfirmed(

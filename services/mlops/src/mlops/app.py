@@ -4,18 +4,18 @@ from collections.abc import Awaitable, Callable
 
 from fastapi import FastAPI
 
-from laundry_events import EventConsumer, Outbox, Publisher, Relay, make_broker
+from laundry_events import Outbox
 from laundry_service.app import make_app
 from laundry_service.audit.heads import EVERY_S, head_teller
 from laundry_service.audit.http import audit_router, head_of
 from laundry_service.background.periodic import Periodic
-from laundry_service.database import Database
-from laundry_service.health import Check
-from laundry_service.letters import letter_signer
-from laundry_service.needs import needs_database
-from laundry_service.objectstore import ObjectStore
+from laundry_service.http.health import Check
+from laundry_service.messaging.dependencies import database_dependency
+from laundry_service.messaging.wiring import Messaging
 from laundry_service.settings import version_of
-from laundry_service.streams import Changes
+from laundry_service.storage.database import Database
+from laundry_service.storage.object_store import ObjectStore
+from laundry_service.streams.changes import Changes
 from mlops.api.examples import examples_router
 from mlops.api.models import models_router
 from mlops.api.replicas import replicas_router
@@ -43,15 +43,13 @@ VERSION = version_of("mlops")
 def create_app(settings: Settings | None = None) -> FastAPI:
     """Make the app; settings come from the environment unless given."""
     settings = settings or Settings()
-    database_url = settings.database_url.get_secret_value()
-    amqp_url = settings.amqp_url.get_secret_value()
-    database = Database(database_url, pool=settings.database_pool)
+    database = Database(settings.database_url.get_secret_value(), pool=settings.database_pool)
     store = ObjectStore(settings, threads=4)
     manifests = Manifests(store, settings.model_signing_key, settings.model_public_keys)
     registry = Registry(database, store, Outbox(settings.service_name), manifests)
     reconciler = Reconciler(registry, database, settings.model_dir, signed_by=manifests.signed_by)
     launcher, requirements, close_launcher = _training(settings)
-    runner = Runner(database, database_url, launcher, timeout_s=settings.run_timeout_s)
+    runner = Runner(database, database.url, launcher, timeout_s=settings.run_timeout_s)
     policy = Policy(
         database,
         Rules(
@@ -61,29 +59,25 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             pause_hours=settings.retrain_pause_h,
         ),
     )
-    changes = Changes(database_url, RUNS_CHANNEL, changed_runs(database))
-    publisher = Publisher(amqp_url, source=settings.service_name)
-    relay = Relay(database_url, publisher)
-    broker = make_broker(
-        amqp_url, service=settings.service_name, graceful_timeout_s=settings.graceful_timeout_s
-    )
-    consumer = EventConsumer(
-        broker,
-        publisher,
+    replicas = Replicas(store)
+    changes = Changes(database.url, RUNS_CHANNEL, changed_runs(database))
+    messaging = Messaging(
+        settings,
         service=settings.service_name,
-        service_version=VERSION,
-        drills=settings.drills,
-        signer=letter_signer(settings),
-        needs=[needs_database(database)],
+        version=VERSION,
+        relays_outbox_of=database,
+        depends_on=[database_dependency(database)],
     )
-    subscribe(consumer, database, prefetch=settings.prefetch)
-    app = make_app(
+    subscribe(messaging.consumer, database, prefetch=settings.prefetch)
+    return make_app(
         settings,
         title="MLOps",
         version=VERSION,
         description="Collects confirmations as examples, keeps the models, retrains, judges and promotes.",
-        parts=[
-            relay,
+        database=database,
+        messaging=messaging,
+        ready_without_broker=True,
+        background=[
             changes,
             reconciler,
             runner,
@@ -91,23 +85,19 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             Periodic("audit-head", head_teller(head_of(database)), every_s=EVERY_S),
         ],
         checks=[
-            Check("database", database.ping),
             # Confirmations are stored and models listed without it; what needs it says so.
             Check("object-store", store.ping, required=False),
             Check("registry", reconciler.ready),
         ],
-        publisher=publisher,
-        broker=broker,
-        broker_required=False,
-        on_close=[database.close, store.close, *close_launcher],
+        routers=[
+            audit_router(database, prefix="/models", tag="models"),
+            replicas_router(database, replicas, Shadowing(database, registry, replicas)),
+            models_router(database, registry),
+            runs_router(database, changes, Runs(database, requirements)),
+            examples_router(database),
+        ],
+        on_close=[store.close, *close_launcher],
     )
-    app.include_router(audit_router(database, prefix="/models", tag="models"))
-    replicas = Replicas(store)
-    app.include_router(replicas_router(database, replicas, Shadowing(database, registry, replicas)))
-    app.include_router(models_router(database, registry))
-    app.include_router(runs_router(database, changes, Runs(database, requirements)))
-    app.include_router(examples_router(database))
-    return app
 
 
 def _training(settings: Settings) -> tuple[Launcher, Requirements, list[Callable[[], Awaitable[None]]]]:

@@ -7,7 +7,7 @@ from pydantic import SecretStr
 from laundry_reading.manifest import Manifest
 from laundry_reading.signing import NotTrusted, Purpose, SigningKey, TrustedKeys
 from laundry_reading.storage import CHAMPION_KEY, MAX_MANIFEST_BYTES, manifest_key
-from laundry_service.objectstore import ObjectMissing, ObjectStore
+from laundry_service.storage.object_store import ObjectMissing, ObjectStore
 
 
 class Manifests:

@@ -13,7 +13,7 @@ from laundry_reading.replicas import (
     Serving,
     Shadow,
 )
-from laundry_service.objectstore import ObjectMissing, ObjectStore
+from laundry_service.storage.object_store import ObjectMissing, ObjectStore
 
 MOST = 200
 FORGOTTEN_AFTER = timedelta(hours=1)

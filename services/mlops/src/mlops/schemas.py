@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 from laundry_events.events import CountedLabel, ReadLabel
 from laundry_learning.curation import Role
 from laundry_reading.replicas import Refused, Shadow, Shadowed
-from laundry_service.request_text import RequestBody
+from laundry_service.http.validation import RequestBody
 from mlops.examples import Example, ExampleUse, LabelCount, Side, StoredLabelQuality
 from mlops.models import Judgement, Promotion, PromotionKind, RegisteredModel
 from mlops.runs import Decision, Kind, LogLine, Status, TrainingRun

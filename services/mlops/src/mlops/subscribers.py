@@ -1,8 +1,8 @@
 """What MLOps does with messages."""
 
-from laundry_events import EventConsumer, EventMeta, first_time
+from laundry_events import EventConsumer, EventMeta, claim_once
 from laundry_events.events import TaskConfirmed
-from laundry_service.database import Database
+from laundry_service.storage.database import Database
 from mlops import repository
 
 
@@ -12,5 +12,5 @@ def subscribe(consumer: EventConsumer, database: Database, *, prefetch: int) -> 
     @consumer.on("task.confirmed", TaskConfirmed, prefetch=prefetch)
     async def on_confirmed(event: TaskConfirmed, meta: EventMeta) -> None:
         async with database.transaction() as session:
-            if await first_time(session, "mlops.task-confirmed", meta.id):
+            if await claim_once(session, "mlops.task-confirmed", meta.id):
                 await repository.store_example(session, event, event_id=meta.id)

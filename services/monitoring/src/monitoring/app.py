@@ -1,106 +1,94 @@
-"""Wires the monitoring service together."""
+"""Builds the monitoring app."""
 
 import asyncio
 
 from fastapi import FastAPI
 
-from laundry_events import EventConsumer, Publisher, Relay, make_broker
 from laundry_service.app import make_app
 from laundry_service.audit.heads import EVERY_S, head_teller
 from laundry_service.audit.http import audit_router, head_of
+from laundry_service.auth.principal import Principal
 from laundry_service.background.periodic import Periodic
-from laundry_service.database import Database
-from laundry_service.health import Check
-from laundry_service.letters import letter_signer
-from laundry_service.needs import needs_database
+from laundry_service.messaging.dependencies import database_dependency
+from laundry_service.messaging.wiring import Messaging
 from laundry_service.settings import version_of
-from laundry_service.streams import Changes
-from monitoring.api import equipment_router, telemetry_router
-from monitoring.logins import Login, StoredLogins
-from monitoring.monitor import Monitor
-from monitoring.mqtt_auth import DeviceGate, mqtt_auth_router
+from laundry_service.storage.database import Database
+from laundry_service.streams.changes import Changes
+from monitoring.api.equipment import equipment_router
+from monitoring.api.mqtt_auth import mqtt_auth_router
+from monitoring.api.telemetry import telemetry_router
+from monitoring.device_limits import DeviceLimits
+from monitoring.service.device_logins import DeviceLogins
+from monitoring.service.equipment_monitor import EquipmentMonitor
+from monitoring.service.mqtt_authorization import MqttAuthorizer
+from monitoring.service.mqtt_intake import MqttIntake
+from monitoring.service.telemetry_intake import TelemetryIntake
 from monitoring.settings import Settings
 from monitoring.stream import changed_equipment
 from monitoring.subscribers import subscribe
 from monitoring.tables import CHANGES_CHANNEL
-from monitoring.traffic import Traffic
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
     """Make the app; settings come from the environment unless given."""
     settings = settings or Settings()
     version = version_of("monitoring")
-    database_url = settings.database_url.get_secret_value()
-    amqp_url = settings.amqp_url.get_secret_value()
-    database = Database(database_url, pool=settings.database_pool)
-    publisher = Publisher(amqp_url, source=settings.service_name)
-    broker = make_broker(
-        amqp_url, service=settings.service_name, graceful_timeout_s=settings.graceful_timeout_s
-    )
-    consumer = EventConsumer(
-        broker,
-        publisher,
+    database = Database(settings.database_url.get_secret_value(), pool=settings.database_pool)
+    messaging = Messaging(
+        settings,
         service=settings.service_name,
-        service_version=version,
-        drills=settings.drills,
-        signer=letter_signer(settings),
-        needs=[needs_database(database)],
+        version=version,
+        relays_outbox_of=database,
+        depends_on=[database_dependency(database)],
     )
-    changes = Changes(database_url, CHANGES_CHANNEL, changed_equipment(database))
-    monitor = Monitor(settings, database)
-
-    traffic = Traffic(
+    changes = Changes(database.url, CHANGES_CHANNEL, changed_equipment(database))
+    intake = TelemetryIntake(settings, database)
+    monitor = EquipmentMonitor(settings, database)
+    limits = DeviceLimits(
         rate=settings.device_rate,
         burst=settings.device_burst,
         dead_letters_h=settings.device_dead_letters_h,
     )
 
-    def allows(login: Login) -> bool:
-        return bool(app.state.authenticator.allows(login.principal))
+    def is_allowed(principal: Principal) -> bool:
+        return bool(app.state.authenticator.allows(principal))
 
-    logins = StoredLogins(database, allows)
-
-    async def hears_mqtt() -> bool:
-        try:
-            return await broker.ping(timeout=1.0)
-        except Exception:  # not connected yet, in whichever way
-            return False
+    logins = DeviceLogins(database, is_allowed)
+    subscribe(messaging.consumer, MqttIntake(intake, logins, limits), prefetch=settings.telemetry_prefetch)
+    authorizer = MqttAuthorizer(
+        vhost=settings.mqtt_vhost, exchange=settings.mqtt_exchange, logins=logins, wait_s=limits.wait_s
+    )
+    secret = settings.mqtt_auth_secret
 
     async def look_for_silence() -> None:
         async with asyncio.timeout(30):
-            await monitor.look_for_silence(hears_mqtt)
+            await monitor.look_for_silence(messaging.connected)
 
-    async def ring() -> None:
+    async def alert_due() -> None:
         async with asyncio.timeout(30):
-            await monitor.ring()
+            await monitor.alert_due()
 
-    subscribe(consumer, monitor, logins.read, allows, traffic, prefetch=settings.telemetry_prefetch)
     app = make_app(
         settings,
         title="Monitoring",
         version=version,
         description="Equipment telemetry in, faults out.",
-        parts=[
-            Relay(database_url, publisher),
+        database=database,
+        messaging=messaging,
+        ready_without_broker=True,
+        background=[
             changes,
             Periodic("heartbeats", look_for_silence, every_s=settings.heartbeat_check_s),
             Periodic("audit-head", head_teller(head_of(database)), every_s=EVERY_S),
-            Periodic("rings", ring, every_s=settings.ring_check_s),
+            Periodic("rings", alert_due, every_s=settings.ring_check_s),
             Periodic("prune", monitor.prune, every_s=settings.prune_every_s),
         ],
-        checks=[Check("database", database.ping)],
-        publisher=publisher,
-        broker=broker,
-        broker_required=False,
-        on_close=[database.close],
+        routers=[
+            telemetry_router(intake, limits, max_bytes=settings.telemetry_max_bytes),
+            audit_router(database, prefix="/equipment", tag="equipment"),
+            equipment_router(database, changes, monitor),
+            mqtt_auth_router(authorizer, secret=secret.get_secret_value() if secret else None),
+        ],
         large_bodies=["/telemetry"],
     )
-    app.include_router(telemetry_router(monitor, traffic, max_bytes=settings.telemetry_max_bytes))
-    app.include_router(audit_router(database, prefix="/equipment", tag="equipment"))
-    app.include_router(equipment_router(database, changes, monitor))
-    secret = settings.mqtt_auth_secret
-    gate = DeviceGate(
-        vhost=settings.mqtt_vhost, exchange=settings.mqtt_exchange, logins=logins, wait=traffic.wait
-    )
-    app.include_router(mqtt_auth_router(gate, secret=secret.get_secret_value() if secret else None))
     return app

@@ -6,10 +6,10 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from laundry_events.topology import TELEMETRY_EXCHANGE, VHOST
 from laundry_service.settings import DatabaseSettings
-from monitoring.damping import Rules
-from monitoring.faults import Limit
-from monitoring.judging import Policy
-from monitoring.metrics import METRICS, Range
+from monitoring.alert_damping import DampingPolicy
+from monitoring.equipment_metrics import METRICS, Range
+from monitoring.fault_rules import Limit
+from monitoring.machine import DetectionPolicy
 
 OTHER = "other"
 HYSTERESIS = 0.05
@@ -74,7 +74,7 @@ LIMITS: dict[str, KindLimits] = {
 
 
 class Settings(DatabaseSettings):
-    """What the monitoring service can be told."""
+    """Settings of the monitoring service."""
 
     limits: dict[str, KindLimits] = Field(
         default={}, description="JSON by kind, replacing the defaults of the kinds it names"
@@ -133,23 +133,18 @@ class Settings(DatabaseSettings):
         return {**METRICS, **self.metrics}
 
     @property
-    def limit_for(self) -> timedelta:
-        """How long a limit must stay broken."""
-        return timedelta(seconds=self.limit_for_s)
-
-    @property
-    def policy(self) -> Policy:
-        """The figures that a machine is judged by."""
-        return Policy(
-            limit_for=self.limit_for,
-            most_codes=self.open_faults_most,
-            settle=timedelta(seconds=self.late_settle_s),
-            settle_at_most=timedelta(seconds=12 * self.late_settle_s),
-            damping=Rules(
-                rings=self.rings_most,
-                ring_every=timedelta(seconds=self.ring_every_s),
+    def policy(self) -> DetectionPolicy:
+        """The settings by which faults are detected."""
+        return DetectionPolicy(
+            limit_for=timedelta(seconds=self.limit_for_s),
+            max_codes=self.open_faults_most,
+            late_hold=timedelta(seconds=self.late_settle_s),
+            longest_late_hold=timedelta(seconds=12 * self.late_settle_s),
+            damping=DampingPolicy(
+                max_alerts=self.rings_most,
+                refill_every=timedelta(seconds=self.ring_every_s),
                 quiet=timedelta(seconds=self.flap_quiet_s),
-                longest=timedelta(seconds=max(self.flap_quiet_s, self.flap_quiet_most_s)),
+                longest_quiet=timedelta(seconds=max(self.flap_quiet_s, self.flap_quiet_most_s)),
             ),
         )
 

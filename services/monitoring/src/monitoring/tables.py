@@ -12,17 +12,17 @@ _moment = sa.DateTime(timezone=True)
 equipment = sa.Table(
     "equipment",
     metadata,
-    # Two branches may call a machine by one name: they are two machines.
+    # Two branches may use the same name for different machines.
     sa.Column("branch_id", sa.Text, primary_key=True),
     sa.Column("id", sa.Text, primary_key=True),
     sa.Column("kind", sa.Text, nullable=False),
     sa.Column("first_seen_at", _moment, server_default=sa.func.now(), nullable=False),
-    # The newest sample by the equipment's clock, and when it was heard of by the clock here.
+    # The newest sample: the equipment's own time, and when it arrived.
     sa.Column("recorded_at", _moment),
     sa.Column("received_at", _moment),
     sa.Column("fault_code", sa.Text),
     sa.Column("metrics", JSONB, nullable=False, server_default="{}"),
-    # Any sample but a duplicate is a sign of life, also one that is late.
+    # Any sample except a duplicate is a sign of life, even a late one.
     sa.Column("heard_at", _moment, server_default=sa.func.now(), nullable=False),
     sa.Column("heard_via", sa.Text, nullable=False, server_default="http"),
     sa.Column("broken_since", JSONB, nullable=False, server_default="{}"),
@@ -33,7 +33,7 @@ equipment = sa.Table(
     sa.Column("back_since", _moment),
     sa.Column("code_at", _moment),
     sa.Column("damping", JSONB, nullable=False, server_default="{}"),
-    # The branches of the token that it was last heard with, if that was its own.
+    # The branches of its own token, if it was last heard with that.
     sa.Column("speaks_for", ARRAY(sa.Text)),
     sa.Index("equipment_name", "id"),
     sa.Index("equipment_newest", "first_seen_at", "id"),
@@ -41,7 +41,7 @@ equipment = sa.Table(
     sa.Index("equipment_heard_at", "heard_at"),
 )
 
-# A sample is known by its machine, moment and code: a clock that counts seconds says one moment twice.
+# Identity of a sample: machine, time and code; a clock with second resolution repeats times.
 sample = sa.Table(
     "sample",
     metadata,
@@ -81,7 +81,7 @@ fault = sa.Table(
     sa.Column("clock_off", sa.Boolean, nullable=False, server_default="false"),
     sa.Column("count", sa.Integer, nullable=False, server_default="1"),
     sa.Column("codes", ARRAY(sa.Text), nullable=False, server_default="{}"),
-    # When it may ring; none once it has, and with how many troubles it last did.
+    # When it may alert people; null once it has. And its count at that alert.
     sa.Column("due_at", _moment),
     sa.Column("rung_for", sa.Integer, nullable=False, server_default="1"),
     sa.Column("rung_at", _moment),
@@ -95,7 +95,7 @@ sa.Index(
     fault.c.due_at,
     postgresql_where=sa.and_(fault.c.due_at.is_not(None), fault.c.cleared_at.is_(None)),
 )
-# The database itself refuses a second open fault of one trouble, whatever the replicas think.
+# The database enforces one open fault per trouble, whatever the replicas think.
 sa.Index(
     "fault_open_once",
     fault.c.branch_id,
@@ -106,7 +106,7 @@ sa.Index(
     postgresql_where=fault.c.cleared_at.is_(None),
 )
 
-# Since when samples could be heard by each way: silence while we were deaf is nobody's fault.
+# Since when each channel has been listening: silence while we were not does not count.
 watch = sa.Table(
     "watch",
     metadata,
@@ -115,7 +115,7 @@ watch = sa.Table(
     sa.Column("hearing_since", _moment, nullable=False),
 )
 
-# Who logged in to the broker, with which token: its messages carry none. One row for each client id.
+# Logins to the broker and their tokens: messages carry no token. One row per client id.
 device_login = sa.Table(
     "device_login",
     metadata,

@@ -1,7 +1,7 @@
-"""What equipment sends, and what of it can be believed. Each sample is judged alone.
+"""What equipment sends, and what of it is taken. Each sample is judged by itself.
 
-A body that is as it should be is read at once. One that is not is read sample by sample, and of each as much
-as can be: a fault code is never dropped for a sensor, a clock or a neighbour.
+A well-formed body is read at once. Any other is read sample by sample, and of each as much as possible: a
+fault code is never dropped because of a sensor, a clock or another sample.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,8 +14,9 @@ from pydantic_core import from_json
 
 from laundry_events.events import BranchId
 from laundry_events.moments import HOW, Moment
-from monitoring.codes import read_code
-from monitoring.metrics import MAX_METRICS, Range, believable, readable
+from monitoring.equipment_metrics import MAX_METRICS, Range, check_metrics, read_metrics
+from monitoring.fault_codes import read_code
+from monitoring.sample_issues import SampleIssue
 
 MAX_SAMPLES = 500
 KIND_UNKNOWN = "other"
@@ -51,7 +52,7 @@ def is_equipment_id(text: object) -> bool:
 
 
 class Sample(BaseModel):
-    """One look at one piece of equipment."""
+    """One sample of one piece of equipment."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
@@ -73,147 +74,157 @@ class Telemetry(BaseModel):
     samples: Annotated[list[Sample], Field(min_length=1, max_length=MAX_SAMPLES)]
 
 
-@dataclass(frozen=True)
-class Trouble:
-    """Something about one sample of a request.
+class InvalidTelemetry(Exception):
+    """The request holds no samples that could be looked at.
 
     Attributes:
         code: a stable word in kebab-case.
         detail: what is wrong and what to send instead.
     """
 
-    index: int
-    code: str
-    detail: str
-
-
-class BadTelemetry(Exception):
-    """The request is no telemetry at all; every trouble that was found is told."""
-
-    def __init__(self, code: str, detail: str, troubles: Sequence[Trouble] = ()) -> None:
+    def __init__(self, code: str, detail: str, issues: Sequence[SampleIssue] = ()) -> None:
         super().__init__(detail)
         self.code = code
         self.detail = detail
-        self.troubles = tuple(troubles)
+        self.issues = tuple(issues)
 
 
 @dataclass(frozen=True)
-class Looked:
-    """A sample that can be judged.
+class IndexedSample:
+    """A sample that can be evaluated.
 
     Attributes:
         index: its place in the request.
-        clockless: it said no readable time; ``recorded_at`` is when it arrived.
+        clock_unreadable: its own time could not be read; ``recorded_at`` is when it arrived.
     """
 
     index: int
     sample: Sample
-    clockless: bool = False
+    clock_unreadable: bool = False
 
 
 @dataclass
-class Parsed:
-    """What a request said: what can be judged, what was refused, and what there is to say of either."""
+class ParsedTelemetry:
+    """What a request holds: samples to evaluate, those refused, and issues of those that are taken."""
 
-    looks: list[Looked] = field(default_factory=list)
-    refused: list[Trouble] = field(default_factory=list)
-    problems: list[Trouble] = field(default_factory=list)
+    samples: list[IndexedSample] = field(default_factory=list)
+    refused: list[SampleIssue] = field(default_factory=list)
+    problems: list[SampleIssue] = field(default_factory=list)
+
+    def refuse_unauthorised(self, sender: str | None, branches: frozenset[str] | None) -> None:
+        """Refuse the samples for which the sender may not speak.
+
+        Args:
+            sender: the equipment that sent it; ``None`` if the sender may send for any.
+            branches: those that its token names; ``None`` for all.
+        """
+        allowed: list[IndexedSample] = []
+        for each in self.samples:
+            sample = each.sample
+            if sender is not None and sample.equipment_id != sender:
+                code = "equipment-forbidden"
+                why = f"a device sends samples of itself only: {sender!r} sent one of {sample.equipment_id!r}"
+            elif branches is not None and sample.branch_id not in branches:
+                code, why = "branch-forbidden", f"the token does not name the branch {sample.branch_id!r}"
+            else:
+                allowed.append(each)
+                continue
+            self.refused.append(SampleIssue(each.index, code, f"samples.{each.index}: {why}."))
+        self.samples = allowed
 
 
-def parse(body: bytes, metrics: Mapping[str, Range], *, now: datetime) -> Parsed:
+def parse(body: bytes, metrics: Mapping[str, Range], *, now: datetime) -> ParsedTelemetry:
     """Read a telemetry document, as it comes by HTTP or MQTT.
 
     Args:
-        metrics: those that are known, with the values they can have.
+        metrics: the known ones, with the values they can have.
         now: the time of a sample whose own cannot be read but that reports a fault.
 
     Raises:
-        BadTelemetry: ``malformed-json``, or ``invalid-request`` where there are no samples to look at.
+        InvalidTelemetry: ``malformed-json``, or ``invalid-request`` where there are no samples to look at.
     """
-    found = Parsed()
+    parsed = ParsedTelemetry()
     try:
         samples = Telemetry.model_validate_json(body).samples
     except ValidationError:
         for index, item in enumerate(_items(body)):
-            _salvage(found, index, item, metrics, now)
-        return found
+            _read_leniently(parsed, index, item, metrics, now)
+        return parsed
     for index, sample in enumerate(samples):
         if sample.equipment_id in RESERVED_IDS:
-            _refuse(found, index, f"{sample.equipment_id!r} cannot be an equipment id")
+            _refuse(parsed, index, f"{sample.equipment_id!r} cannot be an equipment id")
             continue
-        good, doubts = believable(sample.metrics, metrics)
-        if doubts:
-            found.problems += [Trouble(index, code, detail) for code, detail in doubts]
-        taken = sample.model_copy(update={"metrics": good}) if doubts else sample
-        found.looks.append(Looked(index, taken))
-    return found
+        checked = check_metrics(sample.metrics, metrics)
+        parsed.problems += [SampleIssue(index, issue.code, issue.detail) for issue in checked.issues]
+        taken = sample.model_copy(update={"metrics": checked.values}) if checked.issues else sample
+        parsed.samples.append(IndexedSample(index, taken))
+    return parsed
 
 
 def _items(body: bytes) -> list[Any]:
     try:
         document = from_json(body)
     except ValueError as error:
-        raise BadTelemetry("malformed-json", f'Send JSON like {{"samples": [...]}}. {error}') from error
+        raise InvalidTelemetry("malformed-json", f'Send JSON like {{"samples": [...]}}. {error}') from error
     samples = document.get("samples") if isinstance(document, dict) else None
     if not isinstance(samples, list) or not 1 <= len(samples) <= MAX_SAMPLES:
         detail = f'samples: send {{"samples": [...]}} with 1 to {MAX_SAMPLES} samples'
-        raise BadTelemetry("invalid-request", detail, [Trouble(0, "invalid-request", detail)])
+        raise InvalidTelemetry("invalid-request", detail, [SampleIssue(0, "invalid-request", detail)])
     return samples
 
 
-def _refuse(found: Parsed, index: int, why: str) -> None:
-    found.refused.append(Trouble(index, "invalid-request", f"samples.{index}: {why}"))
+def _refuse(parsed: ParsedTelemetry, index: int, why: str) -> None:
+    parsed.refused.append(SampleIssue(index, "invalid-request", f"samples.{index}: {why}"))
 
 
-def _salvage(found: Parsed, index: int, item: Any, metrics: Mapping[str, Range], now: datetime) -> None:
-    """Read as much of a sample as can be."""
+def _read_leniently(
+    parsed: ParsedTelemetry, index: int, item: Any, metrics: Mapping[str, Range], now: datetime
+) -> None:
+    """Read as much of a sample as possible."""
     if not isinstance(item, dict):
-        _refuse(found, index, "a sample is an object")
+        _refuse(parsed, index, "a sample is an object")
         return
-    problems: list[Trouble] = []
+    problems: list[SampleIssue] = []
 
     def note(code: str, detail: str) -> None:
-        problems.append(Trouble(index, code, detail))
+        problems.append(SampleIssue(index, code, detail))
 
     equipment_id: Any = item.get("equipment_id")
-    branch_id = _read(_branch_id, item.get("branch_id"))
+    branch_id = _valid(_branch_id, item.get("branch_id"))
     if not is_equipment_id(equipment_id) or branch_id is None:
         what = "branch_id" if is_equipment_id(equipment_id) else "equipment_id"
-        _refuse(
-            found, index, f"{what} {item.get(what)!r:.80} cannot be one; whose sample it is, is not known"
-        )
+        _refuse(parsed, index, f"{item.get(what)!r:.80} is no {what}: the sample cannot be assigned")
         return
-    fault_code, spelt = read_code(item.get("fault_code"))
-    if spelt is not None:
-        note("fault-code-changed", spelt)
-    kind, recorded_at = _read(_kind, item.get("kind")), _read(_moment, item.get("recorded_at"))
-    if fault_code is None and (kind is None or recorded_at is None):
+    fault_code = read_code(item.get("fault_code"))
+    if fault_code.remark is not None:
+        note("fault-code-changed", fault_code.remark)
+    kind, recorded_at = _valid(_kind, item.get("kind")), _valid(_moment, item.get("recorded_at"))
+    if fault_code.code is None and (kind is None or recorded_at is None):
         missing = "kind: a word like washer" if recorded_at is not None else f"recorded_at: {HOW}"
-        _refuse(found, index, missing)
+        _refuse(parsed, index, missing)
         return
     if kind is None:
-        note(
-            "kind-unreadable", f"kind {item.get('kind')!r:.80} cannot be one; its limits are those of other."
-        )
+        note("kind-unreadable", f"{item.get('kind')!r:.80} is no kind; the limits of other apply.")
     if recorded_at is None:
         note("clock-unreadable", f"recorded_at {item.get('recorded_at')!r:.80} is no moment: {HOW}.")
-    good, doubts = readable(item.get("metrics"), metrics)
-    for code, detail in doubts:
-        note(code, detail)
+    read = read_metrics(item.get("metrics"), metrics)
+    for issue in read.issues:
+        note(issue.code, issue.detail)
     sample = Sample.model_construct(
         equipment_id=equipment_id,
         branch_id=branch_id,
         kind=kind or KIND_UNKNOWN,
         recorded_at=recorded_at or now,
-        fault_code=fault_code,
-        metrics=good,
+        fault_code=fault_code.code,
+        metrics=dict(read.values),
     )
-    found.problems += problems
-    found.looks.append(Looked(index, sample, clockless=recorded_at is None))
+    parsed.problems += problems
+    parsed.samples.append(IndexedSample(index, sample, clock_unreadable=recorded_at is None))
 
 
-def _read(adapter: TypeAdapter[Any], said: object) -> Any:
+def _valid(adapter: TypeAdapter[Any], value: object) -> Any:
+    """Return the value if the adapter takes it, else ``None``."""
     try:
-        return adapter.validate_python(said)
+        return adapter.validate_python(value)
     except ValidationError:
         return None

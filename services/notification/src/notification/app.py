@@ -1,4 +1,4 @@
-"""Puts the service's two processes together.
+"""Builds the apps of the service's two processes.
 
 ``api``: HTTP, recommendations and their pushes. ``faults``: nothing but ``equipment.fault``, so that nothing
 else can delay a fault (DD-02 §4.4.2.2.1: a queue of its own for the event that is urgent).
@@ -9,24 +9,26 @@ from zoneinfo import ZoneInfo
 
 from fastapi import FastAPI
 
-from laundry_events import EventConsumer, Publisher, make_broker
 from laundry_service.app import make_app
 from laundry_service.background.periodic import Periodic
-from laundry_service.database import Database
-from laundry_service.health import Check
-from laundry_service.letters import letter_signer
-from laundry_service.needs import needs_database
+from laundry_service.messaging.dependencies import database_dependency
+from laundry_service.messaging.wiring import Messaging
 from laundry_service.settings import version_of
-from laundry_service.streams import Changes
-from notification.api import devices_router, history_router
-from notification.fault_sender import FaultSender
-from notification.faults import FaultAlerts
+from laundry_service.storage.database import Database
+from laundry_service.streams.changes import Changes
+from notification.api.devices import devices_router
+from notification.api.notifications import notifications_router
 from notification.fcm import FirebasePusher
-from notification.housekeeping import EVERY_S, Housekeeping
-from notification.matches import Matches, MatchSender
+from notification.repository.retention import Retention
+from notification.service.device_registry import DeviceRegistry
+from notification.service.fault_intake import FaultIntake
+from notification.service.fault_sender import FaultSender
+from notification.service.housekeeping import EVERY_S, Housekeeping
+from notification.service.recommendation_intake import RecommendationIntake
+from notification.service.recommendation_sender import RecommendationSender
 from notification.settings import Settings
 from notification.stream import changed_notifications, ids_of
-from notification.subscribers import subscribe_faults, subscribe_matches
+from notification.subscribers import subscribe_faults, subscribe_preferences
 from notification.tables import CHANGES_CHANNEL
 
 SERVICE = "notification"
@@ -43,84 +45,73 @@ def _pusher(settings: Settings) -> FirebasePusher:
     )
 
 
+def _database(settings: Settings) -> Database:
+    return Database(
+        settings.database_url.get_secret_value(),
+        pool=settings.database_pool,
+        lock_timeout_s=settings.lock_timeout_s,
+    )
+
+
 def create_app(settings: Settings | None = None) -> FastAPI:
     """Make the ``api`` process."""
     settings = settings or Settings()
-    url = settings.amqp_url.get_secret_value()
-    database_url = settings.database_url.get_secret_value()
     zone = ZoneInfo(settings.time_zone)
-    database = Database(database_url, pool=settings.database_pool, lock_timeout_s=settings.lock_timeout_s)
-    publisher = Publisher(url, source=SERVICE)
-    broker = make_broker(url, service=SERVICE, graceful_timeout_s=settings.graceful_timeout_s)
-    consumer = EventConsumer(
-        broker,
-        publisher,
-        service=SERVICE,
-        service_version=VERSION,
-        drills=settings.drills,
-        signer=letter_signer(settings),
-        needs=[needs_database(database)],
+    database = _database(settings)
+    messaging = Messaging(
+        settings, service=SERVICE, version=VERSION, depends_on=[database_dependency(database)]
     )
-    changes = Changes(database_url, CHANGES_CHANNEL, changed_notifications(database), keys=ids_of)
+    changes = Changes(database.url, CHANGES_CHANNEL, changed_notifications(database), keys=ids_of)
     pusher = _pusher(settings)
-    sender = MatchSender(
+    sender = RecommendationSender(
         database,
         pusher,
         per_second=settings.match_pushes_per_second,
         attempts=settings.match_push_attempts,
         attempt_s=settings.fcm_attempt_timeout_s,
     )
-    matches = Matches(database, pushes_per_day=settings.match_pushes_per_day, zone=zone)
-    subscribe_matches(consumer, matches, sender, prefetch=settings.match_prefetch)
-    housekeeping = Housekeeping(
-        database,
+    intake = RecommendationIntake(database, pushes_per_day=settings.match_pushes_per_day, zone=zone)
+    subscribe_preferences(messaging.consumer, intake, sender, prefetch=settings.match_prefetch)
+    kept = Retention(
         history=timedelta(days=settings.history_days),
         stale_device=timedelta(days=settings.device_stale_days),
         owner_known=timedelta(days=settings.owner_known_days),
     )
-    app = make_app(
+    housekeeping = Housekeeping(database, kept)
+    registry = DeviceRegistry(database, max_devices=settings.max_devices_per_user)
+    return make_app(
         settings,
         title="Notification",
         version=VERSION,
         description="Devices of owners and customers, and what they were told.",
-        parts=[
+        database=database,
+        messaging=messaging,
+        ready_without_broker=True,
+        background=[
             changes,
             pusher,
             sender,
             Periodic("housekeeping", housekeeping.tidy, every_s=EVERY_S, at_once=False),
         ],
-        checks=[Check("database", database.ping)],
-        publisher=publisher,
-        broker=broker,
-        broker_required=False,
-        on_close=[database.close],
+        routers=[
+            devices_router(registry),
+            notifications_router(database, registry, changes),
+        ],
     )
-    app.include_router(devices_router(database, at_most=settings.max_devices_per_user))
-    app.include_router(history_router(database, changes))
-    return app
 
 
 def create_faults_app(settings: Settings | None = None) -> FastAPI:
-    """Make the ``faults`` process: probes, the one consumer, and who pushes what it stored."""
+    """Make the ``faults`` process: probes, the one consumer, and the sender of what it stored."""
     settings = settings or Settings()
-    url = settings.amqp_url.get_secret_value()
     zone = ZoneInfo(settings.time_zone)
-    database = Database(
-        settings.database_url.get_secret_value(),
-        pool=settings.database_pool,
-        lock_timeout_s=settings.lock_timeout_s,
-    )
-    publisher = Publisher(url, source=SERVICE)
-    broker = make_broker(url, service="notification-faults", graceful_timeout_s=settings.graceful_timeout_s)
+    database = _database(settings)
     pusher = _pusher(settings)
-    consumer = EventConsumer(
-        broker,
-        publisher,
+    messaging = Messaging(
+        settings,
         service=SERVICE,
-        service_version=VERSION,
-        drills=settings.drills,
-        signer=letter_signer(settings),
-        needs=[needs_database(database)],
+        version=VERSION,
+        process="notification-faults",
+        depends_on=[database_dependency(database)],
     )
     sender = FaultSender(
         database,
@@ -130,18 +121,16 @@ def create_faults_app(settings: Settings | None = None) -> FastAPI:
         per_branch=settings.fault_pushes_per_branch,
         zone=zone,
     )
-    alerts = FaultAlerts(
+    intake = FaultIntake(
         database, zone=zone, owner_known=timedelta(days=settings.owner_known_days), wake=sender.wake
     )
-    subscribe_faults(consumer, alerts, prefetch=settings.fault_prefetch)
+    subscribe_faults(messaging.consumer, intake, prefetch=settings.fault_prefetch)
     return make_app(
         settings,
         title="Notification: faults",
         version=VERSION,
         description="Pushes equipment faults to owners; probes only.",
-        parts=[pusher, sender, Periodic("fault-metrics", sender.measure, every_s=MEASURE_EVERY_S)],
-        checks=[Check("database", database.ping)],
-        publisher=publisher,
-        broker=broker,
-        on_close=[database.close],
+        database=database,
+        messaging=messaging,
+        background=[pusher, sender, Periodic("fault-metrics", sender.measure, every_s=MEASURE_EVERY_S)],
     )

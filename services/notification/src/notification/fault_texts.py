@@ -1,10 +1,10 @@
-"""How a fault is told, alone or as one of many, in Korean and English."""
+"""The texts of faults, alone or grouped, in Korean and English."""
 
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from laundry_events.events import EquipmentFault
-from notification.bursts import NAMED, Summary
+from notification.alert_grouping import NAMES_IN_TEXT, GroupSummary
 from notification.texts import LANGUAGES, Texts, text_of
 
 LATE = timedelta(minutes=2)
@@ -23,7 +23,7 @@ METRICS: dict[str, tuple[str, str, str]] = {
 
 
 def fault_texts(fault: EquipmentFault, zone: ZoneInfo) -> Texts:
-    """Tell a fault: what failed and how in the title, where, when and what to do in the body."""
+    """Describe a fault: what failed and how in the title, where, when and what to do in the body."""
     kind_ko, kind_en, _ = KINDS.get(fault.kind, (fault.kind, fault.kind.capitalize(), ""))
     how_ko, how_en = _how(fault)
     more_ko, more_en = _more(fault.count - 1)
@@ -40,34 +40,34 @@ def fault_texts(fault: EquipmentFault, zone: ZoneInfo) -> Texts:
     }
 
 
-def burst_texts(newest: Texts, of: Summary, branch_id: str, zone: ZoneInfo) -> Texts:
-    """Tell many faults of a branch as one alert that counts; one alone is told as it is."""
-    if of.faults == 1:
+def group_texts(newest: Texts, summary: GroupSummary, branch_id: str, zone: ZoneInfo) -> Texts:
+    """Describe the faults of a branch as one alert that counts; a lone one keeps its own text."""
+    if summary.faults == 1:
         return newest
-    if of.machines == 1:
+    if summary.machines == 1:
         return {
-            "ko": text_of(f"{newest['ko']['title']} · 모두 {of.faults:,}건", newest["ko"]["body"]),
-            "en": text_of(f"{newest['en']['title']} · {of.faults:,} faults", newest["en"]["body"]),
+            "ko": text_of(f"{newest['ko']['title']} · 모두 {summary.faults:,}건", newest["ko"]["body"]),
+            "en": text_of(f"{newest['en']['title']} · {summary.faults:,} faults", newest["en"]["body"]),
         }
-    kind_ko, _, kinds_en = KINDS.get(of.kind or "", ("장비", "", "machines"))
-    named = ", ".join(of.names[:NAMED])
-    others = of.machines - NAMED
+    kind_ko, _, kinds_en = KINDS.get(summary.kind or "", ("장비", "", "machines"))
+    named = ", ".join(summary.names[:NAMES_IN_TEXT])
+    others = summary.machines - NAMES_IN_TEXT
     others_ko, others_en = (f" 외 {others:,}대", f" and {others:,} more") if others > 0 else ("", "")
     all_ko, all_en = (
-        (f" 고장은 모두 {of.faults:,}건.", f" {of.faults:,} faults in all.")
-        if of.faults != of.machines
+        (f" 고장은 모두 {summary.faults:,}건.", f" {summary.faults:,} faults in all.")
+        if summary.faults != summary.machines
         else ("", "")
     )
     latest = {language: newest[language]["title"] for language in LANGUAGES}
     return {
         "ko": text_of(
-            f"{kind_ko} {of.machines:,}대 고장",
-            f"{branch_id} 지점 · {_ko(of.since, zone)}부터 {named}{others_ko}.{all_ko}"
+            f"{kind_ko} {summary.machines:,}대 고장",
+            f"{branch_id} 지점 · {_ko(summary.since, zone)}부터 {named}{others_ko}.{all_ko}"
             f" 최근: {latest['ko']}. 장비를 멈추고 확인해 주세요.",
         ),
         "en": text_of(
-            f"{of.machines:,} {kinds_en} in trouble",
-            f"Branch {branch_id} · since {_en(of.since, zone)}: {named}{others_en}.{all_en}"
+            f"{summary.machines:,} {kinds_en} in trouble",
+            f"Branch {branch_id} · since {_en(summary.since, zone)}: {named}{others_en}.{all_en}"
             f" Latest: {latest['en']}. Stop them and have a look.",
         ),
     }
@@ -83,22 +83,22 @@ def _en(moment: datetime, zone: ZoneInfo) -> str:
 
 
 def _when(fault: EquipmentFault, zone: ZoneInfo) -> tuple[str, str]:
-    """Say when it was: one time, or both where the equipment said another time than its report came."""
-    said, came = fault.recorded_at, fault.received_at or fault.detected_at
+    """Say when it was: one time, or two if the equipment's own time is not when its report came."""
+    recorded, received = fault.recorded_at, fault.received_at or fault.detected_at
     if fault.clock_off:
-        if said is None:
+        if recorded is None:
             return (
-                f"{_ko(came, zone)} 접수(기기 시계가 맞지 않음)",
-                f"reported {_en(came, zone)} (its clock is off)",
+                f"{_ko(received, zone)} 접수(기기 시계가 맞지 않음)",
+                f"reported {_en(received, zone)} (its clock is off)",
             )
         return (
-            f"{_ko(came, zone)} 접수(기기 시계가 맞지 않음, 기기 시각 {_ko(said, zone)})",
-            f"reported {_en(came, zone)} (its clock is off: it says {_en(said, zone)})",
+            f"{_ko(received, zone)} 접수(기기 시계가 맞지 않음, 기기 시각 {_ko(recorded, zone)})",
+            f"reported {_en(received, zone)} (its clock is off: it says {_en(recorded, zone)})",
         )
-    if said is not None and came - said >= LATE:
+    if recorded is not None and received - recorded >= LATE:
         return (
-            f"{_ko(said, zone)} 발생, {_ko(came, zone)}에 늦게 접수",
-            f"since {_en(said, zone)}, reported late at {_en(came, zone)}",
+            f"{_ko(recorded, zone)} 발생, {_ko(received, zone)}에 늦게 접수",
+            f"since {_en(recorded, zone)}, reported late at {_en(received, zone)}",
         )
     return f"{_ko(fault.detected_at, zone)} 감지", f"detected {_en(fault.detected_at, zone)}"
 

@@ -17,7 +17,7 @@ from google.oauth2.credentials import Credentials as TokenCredentials
 from prometheus_client import Counter, Histogram
 
 from laundry_events import new_id
-from notification.push import URGENT_TTL, Answer, Push, Verdict
+from notification.push import URGENT_TTL, Push, PushResult, PushStatus
 
 LOCAL_PROJECT = "laundry-local"
 GOOGLE_URL = messaging._MessagingService.FCM_URL
@@ -34,12 +34,12 @@ class LocalCredential(credentials.Base):  # type: ignore[misc]
     """A fixed token for a local server, which checks only that there is one. Google would refuse it."""
 
     def get_credential(self) -> Any:
-        """Return the token."""
+        """Return the fixed token."""
         return TokenCredentials(token="local")  # type: ignore[no-untyped-call]  # noqa: S106
 
 
 class FirebasePusher:
-    """A firebase-admin app of its own, without the client's retries: who sends decides when to try again."""
+    """A separate firebase-admin app, without the client's retries: the sender decides when to try again."""
 
     def __init__(
         self,
@@ -49,7 +49,7 @@ class FirebasePusher:
         project_id: str | None,
         attempt_timeout_s: float,
     ) -> None:
-        """Take where to send and as whom.
+        """Configure where to send and as whom.
 
         Args:
             url: a local server; ``None`` is Google's.
@@ -66,7 +66,7 @@ class FirebasePusher:
         self._refreshing = asyncio.Lock()
 
     async def start(self) -> None:
-        """Read the credentials and open the client. Raises at once where they are not usable."""
+        """Read the credentials and open the client. Raises immediately if they are unusable."""
         credential: Any = (
             LocalCredential()
             if self._credentials_file is None
@@ -76,7 +76,7 @@ class FirebasePusher:
         if self._project_id is not None:
             options["projectId"] = self._project_id
         self._app = firebase_admin.initialize_app(credential, options, name=f"notification-{new_id()}")
-        # Read once by the service that the next line makes.
+        # Read once, by the messaging service that the next line makes.
         messaging._MessagingService.FCM_URL = (
             GOOGLE_URL if self._url is None else self._url.rstrip("/") + SEND_PATH
         )
@@ -91,35 +91,35 @@ class FirebasePusher:
         await replaced.aclose()
 
     async def stop(self) -> None:
-        """Close the client."""
+        """Close the client and its connections."""
         if self._app is None:
             return
         with contextlib.suppress(Exception):
             await self._service._async_client.aclose()
-        # The client closes itself with an event loop of its own, which must not run inside ours.
+        # The client closes itself on its own event loop, which must not run inside ours.
         await asyncio.to_thread(firebase_admin.delete_app, self._app)
         self._app = None
 
-    async def push(self, push: Push) -> Answer:
-        """Send one message and say what FCM's answer means for it."""
+    async def push(self, push: Push) -> PushResult:
+        """Send one message and classify FCM's answer."""
         with PUSH_SECONDS.time():
-            answer = await self._push(push)
-        PUSHES.labels(answer.verdict).inc()
-        return answer
+            result = await self._push(push)
+        PUSHES.labels(result.status).inc()
+        return result
 
-    async def _push(self, push: Push) -> Answer:
+    async def _push(self, push: Push) -> PushResult:
         try:
             async with asyncio.timeout(self._timeout_s):
                 await self._authorise()
                 batch = await messaging.send_each_async([message_of(push)], app=self._app)
         except TimeoutError:
-            return Answer(Verdict.LATER, f"no answer within {self._timeout_s:g} s")
+            return PushResult(PushStatus.LATER, f"no answer within {self._timeout_s:g} s")
         except (exceptions.FirebaseError, GoogleAuthError) as error:
-            return Answer(Verdict.LATER, f"{type(error).__name__}: {error}"[:500])
+            return PushResult(PushStatus.LATER, f"{type(error).__name__}: {error}"[:500])
         except ValueError as error:
-            return Answer(Verdict.REFUSED, f"the message cannot be encoded: {error}"[:500])
+            return PushResult(PushStatus.REFUSED, f"the message cannot be encoded: {error}"[:500])
         response = batch.responses[0]
-        return Answer(Verdict.SENT) if response.success else read_error(response.exception)
+        return PushResult(PushStatus.SENT) if response.success else read_error(response.exception)
 
     async def _authorise(self) -> None:
         """Refresh the access token off the event loop: the client would block it for the round trip."""
@@ -130,15 +130,15 @@ class FirebasePusher:
                 await asyncio.to_thread(self._credential.refresh, AuthRequest())
 
 
-def read_error(error: Exception) -> Answer:
-    """Say what an error of the client means for the device and the message."""
-    said = f"{type(error).__name__}: {error}"[:500]
+def read_error(error: Exception) -> PushResult:
+    """Classify a client error: what it means for the device and the message."""
+    described = f"{type(error).__name__}: {error}"[:500]
     if isinstance(error, messaging.UnregisteredError):
-        return Answer(Verdict.GONE, said)
-    # A token of another project says that our credentials are wrong, not that the phone is gone.
+        return PushResult(PushStatus.GONE, described)
+    # A token of another project means that our credentials are wrong, not that the phone is gone.
     if isinstance(error, messaging.SenderIdMismatchError | exceptions.InvalidArgumentError):
-        return Answer(Verdict.REFUSED, said)
-    return Answer(Verdict.LATER, said, retry_after_s=_retry_after_s(error))
+        return PushResult(PushStatus.REFUSED, described)
+    return PushResult(PushStatus.LATER, described, retry_after_s=_retry_after_s(error))
 
 
 def _retry_after_s(error: Exception) -> float | None:
@@ -159,7 +159,7 @@ def message_of(push: Push) -> Any:
     title, body = push.text["title"], push.text["body"]
     ttl = URGENT_TTL if push.urgent else CALM_TTL
     with warnings.catch_warnings():
-        # Phones register with tokens still; the library would rather have installation ids.
+        # Phones still register with tokens; the library prefers installation ids.
         warnings.simplefilter("ignore", DeprecationWarning)
         return messaging.Message(
             token=push.token,
@@ -168,7 +168,7 @@ def message_of(push: Push) -> Any:
             android=messaging.AndroidConfig(
                 priority="high" if push.urgent else "normal",
                 ttl=ttl,
-                notification=messaging.AndroidNotification(tag=push.tag, default_sound=push.rings),
+                notification=messaging.AndroidNotification(tag=push.tag, default_sound=push.sound),
             ),
             apns=messaging.APNSConfig(
                 headers={
@@ -176,7 +176,7 @@ def message_of(push: Push) -> Any:
                     "apns-priority": "10" if push.urgent else "5",
                 },
                 payload=messaging.APNSPayload(
-                    messaging.Aps(sound="default" if push.rings else None, thread_id=push.data["kind"])
+                    messaging.Aps(sound="default" if push.sound else None, thread_id=push.data["kind"])
                 ),
             ),
             webpush=messaging.WebpushConfig(
@@ -188,8 +188,8 @@ def message_of(push: Push) -> Any:
                     title=title,
                     body=body,
                     tag=push.tag,
-                    renotify=push.rings,
-                    silent=push.urgent and not push.rings,
+                    renotify=push.sound,
+                    silent=push.urgent and not push.sound,
                 ),
             ),
         )

@@ -1,4 +1,4 @@
-"""The words of this service: kinds, states, and what is stored of them."""
+"""What this service stores and sends: devices, announcements, notifications and deliveries."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,13 +9,13 @@ from notification.texts import Language, Texts
 
 Kind = Literal["equipment_fault", "branch_match"]
 Platform = Literal["android", "ios", "web"]
-Recipient = Literal["owner", "customer"]
+Role = Literal["owner", "customer"]
 State = Literal["pending", "sent", "failed", "no_device", "suppressed", "expired"]
 # Failed deliveries are tried again if the message comes again (a redrive); refused and expired ones never.
 DeliveryState = Literal["pending", "sent", "failed", "refused", "expired"]
 
 # An owner is told of faults, a customer of branches; a person with both roles reads each with that token.
-KIND_FOR: Mapping[Recipient, Kind] = {"owner": "equipment_fault", "customer": "branch_match"}
+KIND_FOR: Mapping[Role, Kind] = {"owner": "equipment_fault", "customer": "branch_match"}
 
 
 @dataclass(frozen=True)
@@ -24,26 +24,39 @@ class Device:
 
     token: str
     user_id: str
-    role: Recipient
+    role: Role
     platform: Platform
     language: Language
     branches: tuple[str, ...]
 
 
 @dataclass(frozen=True)
-class Story:
-    """Something to tell: one notification for each user whom it concerns.
+class Announcement:
+    """Something to tell users: each whom it concerns gets one notification of it.
 
     Attributes:
-        about: what it is about; a user is told of it once, however often the event comes.
+        subject: what it is about; a user is told of it once, however often the event comes.
     """
 
     kind: Kind
-    about: str
+    subject: str
     event_id: str
     branch_id: str
     texts: Texts
     data: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Reader:
+    """Whose notifications are read.
+
+    Attributes:
+        branches: only those of these branches; ``None`` for all.
+    """
+
+    user_id: str
+    kind: Kind
+    branches: frozenset[str] | None
 
 
 @dataclass(frozen=True)
@@ -79,7 +92,7 @@ class Delivery:
 
     @property
     def push_data(self) -> dict[str, str]:
-        """What an app gets besides the text, to open the right page."""
+        """The data an app gets with the text, to open the right page."""
         return {
             "kind": self.kind,
             "event_id": self.event_id,

@@ -1,7 +1,7 @@
-"""What a push is, and what FCM's answer means for it.
+"""What a push is, what FCM's answer means for it, and when to try again.
 
 The library's own retry is not used: its blocking send waits for ``Retry-After`` four times over and its
-asynchronous one gives up a 429 at once, and a fault has 15 s (DD-02 DG-05).
+asynchronous one gives up on a 429 at once, and a fault has 15 s (DD-02 DG-05).
 """
 
 import random
@@ -12,15 +12,12 @@ from typing import Protocol
 
 from notification.texts import Text
 
-FIRST_PAUSE_S = 0.25
-LONGEST_PAUSE_S = 30.0
-LONGEST_ASKED_S = 60.0
 URGENT_TTL = timedelta(hours=1)
-"""How long a fault may ring a phone: FCM keeps it so long for one that is off, and we send none later."""
+"""How long a fault may alert a phone: FCM keeps it this long for one that is off, and none is sent later."""
 
 
-class Verdict(StrEnum):
-    """What became of one push request."""
+class PushStatus(StrEnum):
+    """What became of one push request; ``PushResult`` explains each."""
 
     SENT = "sent"
     GONE = "gone"
@@ -35,7 +32,7 @@ class Push:
     Attributes:
         tag: equal tags show as one alert on the phone, so that sending again is harmless.
         urgent: wakes a sleeping phone.
-        rings: makes a sound; else it is shown only.
+        sound: makes a sound; else it is shown only.
     """
 
     notification_id: str
@@ -44,36 +41,56 @@ class Push:
     data: dict[str, str]
     tag: str
     urgent: bool
-    rings: bool = False
+    sound: bool = False
 
 
 @dataclass(frozen=True)
-class Answer:
-    """FCM's answer.
+class PushResult:
+    """What FCM's answer means.
 
     Attributes:
-        verdict: ``gone``: the token is dead; ``refused``: never to be taken; ``later``: try again.
+        status: ``gone``: the token is dead; ``refused``: will never be accepted; ``later``: try again.
         retry_after_s: how long FCM asks to wait.
     """
 
-    verdict: Verdict
+    status: PushStatus
     error: str | None = None
     retry_after_s: float | None = None
 
 
 class Pusher(Protocol):
-    """Sends one push; never raises for what FCM or the network does."""
+    """Sends one push; never raises for FCM or network errors."""
 
-    async def push(self, push: Push) -> Answer:
-        """Try once."""
+    async def push(self, push: Push) -> PushResult:
+        """Make one request and classify the answer."""
 
 
-def next_pause(failures: int, retry_after_s: float | None) -> float:
-    """Return the seconds until a fault's next try on this phone: 0.25, 0.5, 1, ... at most 30, with jitter.
+@dataclass(frozen=True)
+class Backoff:
+    """How long to wait between the tries of a push: twice as long each time, or as long as FCM asks.
 
-    Args:
-        failures: tries in a row that failed, 1 or more.
-        retry_after_s: how long FCM asked to wait; honoured up to a minute.
+    Attributes:
+        first_s, longest_s: the first pause, and the longest.
+        longest_asked_s: FCM's wish is honoured up to this.
+        jitter: each pause is shorter by a random share up to this.
     """
-    backoff = min(FIRST_PAUSE_S * 2.0 ** min(failures - 1, 20), LONGEST_PAUSE_S)
-    return max(backoff * random.uniform(0.75, 1.0), min(retry_after_s or 0.0, LONGEST_ASKED_S))  # noqa: S311
+
+    first_s: float
+    longest_s: float
+    longest_asked_s: float
+    jitter: float = 0.0
+
+    def delay_s(self, failures: int, retry_after_s: float | None) -> float:
+        """Return the seconds until the next try.
+
+        Args:
+            failures: tries in a row that failed, 1 or more.
+            retry_after_s: how long FCM asked to wait.
+        """
+        backoff = min(self.first_s * 2.0 ** min(failures - 1, 20), self.longest_s)
+        spread = random.uniform(1 - self.jitter, 1.0)  # noqa: S311
+        return max(backoff * spread, min(retry_after_s or 0.0, self.longest_asked_s))
+
+
+FAULT_BACKOFF = Backoff(first_s=0.25, longest_s=30, longest_asked_s=60, jitter=0.25)
+RECOMMENDATION_BACKOFF = Backoff(first_s=2, longest_s=600, longest_asked_s=600)

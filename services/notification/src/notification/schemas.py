@@ -5,7 +5,7 @@ from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from laundry_service.request_text import RequestBody
+from laundry_service.http.validation import RequestBody
 from notification.model import Kind, Notification, Platform, State
 from notification.texts import Language
 
@@ -38,7 +38,7 @@ class DeviceToken(RequestBody):
 
 
 class DeviceOut(BaseModel):
-    """A registered device."""
+    """A registered device, with the language and the branches of its pushes."""
 
     token: str
     platform: Platform

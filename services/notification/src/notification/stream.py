@@ -1,21 +1,29 @@
-"""Reads which notifications changed, once for all who listen."""
+"""Looks up changed notifications, once for all listeners."""
 
-from collections.abc import Awaitable, Callable, Collection, Hashable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Sequence
 from datetime import timedelta
-from typing import cast
+from typing import NamedTuple, cast
 
 from fastapi.sse import format_sse_event
 
-from laundry_service.auth import Principal
-from laundry_service.database import Database
-from laundry_service.streams import Audience, Change, Subscription
-from notification.model import KIND_FOR, Notification, Recipient
+from laundry_service.storage.database import Database
+from laundry_service.streams.changes import Audience
+from laundry_service.streams.subscription import Change, Subscription
+from notification.model import KIND_FOR, Kind, Notification, Reader
 from notification.repository import history
 from notification.schemas import NotificationOut
 from notification.texts import Language
 
-# Who listed just before he began to listen hears of what came in between.
+# Covers changes between a client's list and the start of its stream.
 JUST_BEFORE = timedelta(seconds=5)
+
+
+class Topic(NamedTuple):
+    """What a listener hears of: a user's notifications of one kind, and of one branch if that matters."""
+
+    user_id: str
+    kind: Kind
+    branch_id: str | None
 
 
 def ids_of(payload: str) -> Iterable[str]:
@@ -23,12 +31,10 @@ def ids_of(payload: str) -> Iterable[str]:
     return payload.split()
 
 
-def topics_of(user: Principal) -> frozenset[Hashable]:
-    """Name what a user may hear of: an owner's are of the branches in his token, a customer's of any."""
-    kind = KIND_FOR[cast("Recipient", user.role)]
-    if user.role == "owner":
-        return frozenset((user.sub, kind, branch) for branch in user.branches)
-    return frozenset({(user.sub, kind, None)})
+def topics_of(reader: Reader) -> frozenset[Hashable]:
+    """Return what a user may hear of."""
+    branches = [None] if reader.branches is None else reader.branches
+    return frozenset(Topic(reader.user_id, reader.kind, branch) for branch in branches)
 
 
 def changed_notifications(
@@ -37,28 +43,24 @@ def changed_notifications(
     """Make what reads the notifications of those who listen."""
 
     async def look_up(ids: Sequence[str], audience: Audience) -> Iterable[Change]:
-        users = {cast("tuple[str, str, str | None]", topic)[0] for topic in audience.topics}
+        users = {cast("Topic", topic).user_id for topic in audience.topics}
         async with database.session() as session:
-            found = await history.find_all(session, ids, users)
-        return [_told(item) for item in found]
+            found = await history.find_by_ids(session, ids, users)
+        return [_change(item) for item in found]
 
     return look_up
 
 
-async def offer_newest(database: Database, user: Principal, subscription: Subscription) -> None:
-    """Tell what changed in the last seconds before a user began to listen."""
-    role = cast("Recipient", user.role)
-    branches: Collection[str] | None = user.branches if role == "owner" else None
+async def offer_newest(database: Database, reader: Reader, subscription: Subscription) -> None:
+    """Send what changed in the last seconds before a user started to listen."""
     async with database.session() as session:
-        found = await history.changed_lately(
-            session, user_id=user.sub, kind=KIND_FOR[role], branches=branches, within=JUST_BEFORE
-        )
+        found = await history.changed_within(session, reader, JUST_BEFORE)
     for item in found:
-        subscription.offer(_told(item))
+        subscription.offer(_change(item))
 
 
-def _told(item: Notification) -> Change:
-    topic = (item.user_id, item.kind, item.branch_id if item.kind == KIND_FOR["owner"] else None)
+def _change(item: Notification) -> Change:
+    topic = Topic(item.user_id, item.kind, item.branch_id if item.kind == KIND_FOR["owner"] else None)
 
     def render(language: str) -> bytes:
         data = NotificationOut.of(item, cast("Language", language)).model_dump_json()

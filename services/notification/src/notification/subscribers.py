@@ -1,25 +1,26 @@
-"""Which handler takes which queue."""
+"""Which handler takes which event."""
 
 from laundry_events import EventConsumer, EventMeta
 from laundry_events.events import EquipmentFault, PreferenceCreated
-from notification.faults import FaultAlerts
-from notification.matches import Matches, MatchSender
+from notification.service.fault_intake import FaultIntake
+from notification.service.recommendation_intake import RecommendationIntake
+from notification.service.recommendation_sender import RecommendationSender
 
 
-def subscribe_faults(consumer: EventConsumer, alerts: FaultAlerts, *, prefetch: int) -> None:
-    """Take ``equipment.fault``."""
+def subscribe_faults(consumer: EventConsumer, intake: FaultIntake, *, prefetch: int) -> None:
+    """Subscribe to ``equipment.fault``, the only queue of the ``faults`` process."""
 
     @consumer.on("equipment.fault", EquipmentFault, prefetch=prefetch)
     async def on_fault(event: EquipmentFault, meta: EventMeta) -> None:
-        await alerts.handle(event, meta)
+        await intake.handle(event, meta)
 
 
-def subscribe_matches(
-    consumer: EventConsumer, matches: Matches, sender: MatchSender, *, prefetch: int
+def subscribe_preferences(
+    consumer: EventConsumer, intake: RecommendationIntake, sender: RecommendationSender, *, prefetch: int
 ) -> None:
-    """Take ``preference.created``."""
+    """Subscribe to ``preference.created``; what it stores is sent at once."""
 
     @consumer.on("preference.created", PreferenceCreated, prefetch=prefetch)
     async def on_preference(event: PreferenceCreated, meta: EventMeta) -> None:
-        await matches.handle(event, meta)
+        await intake.handle(event, meta)
         sender.wake()

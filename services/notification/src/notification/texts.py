@@ -23,7 +23,7 @@ Texts = dict[Language, Text]
 
 
 def language_of(accept_language: str | None) -> Language:
-    """Choose by an ``Accept-Language`` header (RFC 9110 §12.5.4); Korean where it names neither."""
+    """Choose by an ``Accept-Language`` header (RFC 9110 §12.5.4); Korean if it names neither."""
     best: tuple[float, Language] = (0.0, DEFAULT_LANGUAGE)
     for item in (accept_language or "").split(","):
         tag, _, parameter = item.strip().partition(";")
@@ -47,7 +47,7 @@ def clip(text: str, max_bytes: int) -> str:
 
 
 def text_of(title: str, body: str) -> Text:
-    """Put a text together, cut to what a push has room for."""
+    """Build a text, cut to what fits into a push."""
     return {"title": clip(title, TITLE_BYTES), "body": clip(body, BODY_BYTES)}
 
 

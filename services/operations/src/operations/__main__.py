@@ -1,4 +1,4 @@
-"""``python -m operations``."""
+"""Runs the operations service: ``python -m operations``."""
 
 from laundry_service.server import serve
 from operations.app import create_app

@@ -1,4 +1,4 @@
-"""What an operator asked to be done with dead letters."""
+"""Jobs on dead letters that an operator asked for."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -50,14 +50,14 @@ class Job:
 
     @property
     def missing(self) -> int | None:
-        """Letters that were gone when the job came to them: someone else treated them, or they expired."""
+        """Letters that were gone when the job reached them: handled by someone else, or expired."""
         if self.state != "succeeded" or self.total is None:
             return None
         return self.total - self.done
 
 
 def first_of_each_queue(jobs: Iterable[Job]) -> list[Job]:
-    """Return the jobs that may run now: a queue's jobs go one after another."""
+    """Return the jobs that may run now: a queue's jobs run one after another."""
     first: dict[str, Job] = {}
     for job in jobs:
         first.setdefault(job.queue, job)

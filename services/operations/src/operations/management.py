@@ -1,4 +1,4 @@
-"""What the broker's management API says of the queues."""
+"""Reads the queues from the broker's management API."""
 
 import asyncio
 import base64
@@ -9,7 +9,7 @@ from typing import Any
 from urllib.error import HTTPError
 from urllib.parse import quote, unquote, urlsplit
 
-from operations.warnings import Counts
+from operations.queue_health import Counts
 
 TIMEOUT_S = 5.0
 

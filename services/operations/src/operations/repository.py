@@ -80,22 +80,22 @@ class Store:
         return self._opened
 
     async def close(self) -> None:
-        """Close the pool."""
+        """Close the pool, within ``CONNECT_S``."""
         if self._opened is not None:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(CONNECT_S):
                     await self._opened.close()
 
     async def ping(self) -> bool:
-        """Ask the database something."""
+        """Run a trivial query, as a health check."""
         return bool(await self._value("SELECT 1") == 1)
 
     async def audit(self) -> TableAudit:
-        """Return the audit."""
+        """Return the audit of dead letters, on this pool."""
         return TableAudit(await self._pool())
 
     async def audit_head(self) -> Any:
-        """Say how far the audit is."""
+        """Return the head of the audit."""
         rows = await self._rows(HEAD)
         return rows[0] if rows else None
 
@@ -160,7 +160,7 @@ class Store:
         return [_job(row) for row in await self._rows(NEWEST, limit)]
 
     async def job(self, id_: UUID) -> Job | None:
-        """Find one."""
+        """Return a job, None if there is none with this id."""
         rows = await self._rows(JOB + "WHERE id = $1", id_)
         return _job(rows[0]) if rows else None
 
@@ -186,7 +186,7 @@ class Store:
         await self._value(NOTE, id_, error)
 
     async def again(self, id_: UUID, *, by: str, why: str | None, act: Act) -> bool:
-        """Let a failed or cancelled job go on; from now on it is carried out for who says so."""
+        """Resume a failed or cancelled job, now on behalf of ``by``."""
         return bool(await self._audited(act, AGAIN, id_, by, why))
 
     async def _audited(self, act: Act | None, query: str, *values: Any) -> list[Any]:

@@ -1,4 +1,4 @@
-"""``python -m search``."""
+"""Runs the search service: ``python -m search``."""
 
 from laundry_service.server import serve
 from search.app import create_app

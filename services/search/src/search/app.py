@@ -1,20 +1,24 @@
-"""Puts the search service together."""
+"""Builds the search app."""
 
 from datetime import timedelta
+from functools import partial
 
 from fastapi import FastAPI
 
-from laundry_events import Outbox, Publisher, Relay
+from laundry_events import Outbox
 from laundry_service.app import make_app
 from laundry_service.background.periodic import Periodic
-from laundry_service.database import Database
-from laundry_service.health import Check
+from laundry_service.messaging.wiring import Messaging
 from laundry_service.settings import version_of
-from laundry_service.streams import Changes
-from search.api import customers_router, matching_router, preferences_router
-from search.housekeeping import EVERY_S, Housekeeping
+from laundry_service.storage.database import Database
+from laundry_service.streams.changes import Changes
+from search.api.matching import matching_router
+from search.api.preferences import preferences_router
+from search.api.tastes import tastes_router
+from search.service.housekeeping import EVERY_S, forget_old_matches
+from search.service.preferences import Preferences
+from search.service.tastes import Tastes
 from search.settings import Settings
-from search.stating import Stating
 from search.stream import new_matches
 from search.tables import PREFERENCES_CHANNEL
 
@@ -25,32 +29,31 @@ VERSION = version_of(SERVICE)
 def create_app(settings: Settings | None = None) -> FastAPI:
     """Make the app. It publishes through its outbox and consumes nothing."""
     settings = settings or Settings()
-    database_url = settings.database_url.get_secret_value()
-    database = Database(database_url, pool=settings.database_pool)
-    publisher = Publisher(settings.amqp_url.get_secret_value(), source=SERVICE)
+    database = Database(settings.database_url.get_secret_value(), pool=settings.database_pool)
     changes = Changes(
-        database_url, PREFERENCES_CHANNEL, new_matches(database, threshold=settings.match_threshold)
+        database.url, PREFERENCES_CHANNEL, new_matches(database, threshold=settings.match_threshold)
     )
-    stating = Stating(
+    preferences = Preferences(
         database, Outbox(SERVICE), threshold=settings.match_threshold, timeout_s=settings.match_timeout_s
     )
-    housekeeping = Housekeeping(database, matches=timedelta(days=settings.matches_kept_days))
-    app = make_app(
+    keep = timedelta(days=settings.matches_kept_days)
+    return make_app(
         settings,
         title="Search",
         version=VERSION,
         description="Customers' tastes, branches' preferences, and what suits whom.",
-        parts=[
-            Relay(database_url, publisher),
+        database=database,
+        messaging=Messaging(settings, service=SERVICE, version=VERSION, relays_outbox_of=database),
+        ready_without_broker=True,
+        background=[
             changes,
-            Periodic("housekeeping", housekeeping.tidy, every_s=EVERY_S, at_once=False),
+            Periodic(
+                "housekeeping", partial(forget_old_matches, database, keep), every_s=EVERY_S, at_once=False
+            ),
         ],
-        checks=[Check("database", database.ping)],
-        publisher=publisher,
-        broker_required=False,
-        on_close=[database.close],
+        routers=[
+            tastes_router(database, Tastes(database)),
+            matching_router(database, changes, threshold=settings.match_threshold),
+            preferences_router(database, preferences),
+        ],
     )
-    app.include_router(customers_router(database))
-    app.include_router(matching_router(database, changes, threshold=settings.match_threshold))
-    app.include_router(preferences_router(database, stating))
-    return app

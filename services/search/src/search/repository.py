@@ -10,14 +10,14 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from laundry_events.events import PreferenceMatch
 from search.matching import MAX_REASONS
-from search.model import NewPreference, Preference, SuitableBranch, Tags, Taste
+from search.preferences import NewPreference, Preference, SuitableBranch, Tags, Taste
 from search.tables import customer_tags, customers, matches, preference_tags, preferences
 
 STREAMED_ROWS = 1_000
 
 
 async def store_taste(session: AsyncSession, customer_id: str, tags: Tags) -> datetime:
-    """Store a customer's taste in place of any earlier one; returns when."""
+    """Store a customer's taste, replacing any earlier one; returns the time."""
     values = {"total": sum(tags.values()), "updated_at": sa.func.now()}
     stored = await session.execute(
         insert(customers)
@@ -56,7 +56,7 @@ async def forget_taste(session: AsyncSession, customer_id: str) -> None:
 
 
 async def store_preference(session: AsyncSession, new: NewPreference) -> bool:
-    """Store a preference; false if its idempotency key was used for one before."""
+    """Store a preference; False if its idempotency key was used before."""
     stored = await session.execute(
         insert(preferences)
         .values(

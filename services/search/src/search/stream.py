@@ -1,12 +1,13 @@
-"""Reads which listening customers a new preference suits, once for all of them."""
+"""Looks up which listening customers a new preference suits, once for all of them."""
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 
-from laundry_service.database import Database
-from laundry_service.streams import Audience, Change, change_of
+from laundry_service.storage.database import Database
+from laundry_service.streams.changes import Audience
+from laundry_service.streams.subscription import Change, change_of
 from search import repository
-from search.bodies import MatchOut
-from search.model import SuitableBranch, Tags
+from search.preferences import SuitableBranch, Tags
+from search.schemas import MatchOut
 
 
 def new_matches(

@@ -6,37 +6,28 @@ from collections.abc import AsyncIterator
 
 from fastapi import FastAPI
 
-from laundry_service.caching import Caching
-from laundry_service.health import health_router
-from laundry_service.logging import configure_logging
-from laundry_service.problems import install_problems
-from laundry_service.request_text import PlainAddress
+from laundry_catalogue import proxied_services
+from laundry_service.http.caching import Caching
+from laundry_service.http.health import health_router
+from laundry_service.http.problems import install_problems
+from laundry_service.http.validation import UrlValidation
 from laundry_service.settings import version_of
-from laundry_service.tracing import configure_tracing, trace_requests
+from laundry_service.telemetry.logging import configure_logging
+from laundry_service.telemetry.tracing import configure_tracing, trace_requests
 from web import pages, proxy
 from web.forwarding import Upstream
-from web.settings import WebSettings
-
-# The first path segments of what each service offers to people and devices.
-PUBLIC_RESOURCES = {
-    "helper": {"labels", "tasks"},
-    "notification": {"devices", "notifications"},
-    "monitoring": {"equipment", "telemetry"},
-    "mlops": {"models", "training-runs", "examples"},
-    "search": {"branches", "customers"},
-    "operations": {"audit", "dead-letters", "jobs", "queues"},
-}
+from web.settings import ProxySettings, WebSettings
 
 
-def create_app(settings: WebSettings | None = None) -> FastAPI:
+def create_app(settings: ProxySettings | None = None) -> FastAPI:
     """Make the app; without settings they are read from the environment."""
     settings = settings or WebSettings()
     version = version_of("web")
     configure_logging(settings.service_name, settings.log_level)
     configure_tracing(settings.service_name, version)
     upstreams = [
-        Upstream(name, str(getattr(settings, f"{name}_url")).rstrip("/"), frozenset(resources))
-        for name, resources in PUBLIC_RESOURCES.items()
+        Upstream(service.name, settings.url_of(service), frozenset(service.proxied))
+        for service in proxied_services()
     ]
     stopping = asyncio.Event()
     forwarder = proxy.Proxy(settings, stopping)
@@ -59,7 +50,7 @@ def create_app(settings: WebSettings | None = None) -> FastAPI:
     app.include_router(proxy.router(forwarder, upstreams))
     app.include_router(pages.router())
     app.mount("/static", pages.RevalidatedFiles(directory=pages.STATIC))
-    app.add_middleware(PlainAddress)
+    app.add_middleware(UrlValidation)
     app.add_middleware(pages.SecurityHeaders, public_https=settings.public_https)
     app.add_middleware(Caching)
     install_problems(app)

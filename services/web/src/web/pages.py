@@ -9,7 +9,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from laundry_service.client_address import came_by_tls
+from laundry_service.http.client_address import came_by_tls
 
 STATIC = Path(__file__).parent / "static"
 

@@ -13,12 +13,12 @@ from opentelemetry import propagate
 from prometheus_client import Counter
 from starlette.requests import ClientDisconnect
 
-from laundry_service.client_address import client_address
-from laundry_service.problems import Problem
-from laundry_service.seats import Seats
-from web.following import PassedEvents
+from laundry_service.http.client_address import client_address
+from laundry_service.http.problems import Problem
+from laundry_service.limits.streams import StreamLimiter
+from web.event_streams import PassedEvents
 from web.forwarding import PREFIX, Upstream, forwarded, is_stream, returned
-from web.settings import WebSettings
+from web.settings import ProxySettings
 
 FAILURES = Counter(
     "laundry_web_upstream_failures_total",
@@ -51,7 +51,7 @@ def _client(max_connections: int) -> httpx.AsyncClient:
 class Proxy:
     """The connections to the services. Event streams in hand end as soon as ``stopping`` is set."""
 
-    def __init__(self, settings: WebSettings, stopping: asyncio.Event) -> None:
+    def __init__(self, settings: ProxySettings, stopping: asyncio.Event) -> None:
         """Take timeouts and limits from the settings. Nothing connects yet."""
         self._stopping = stopping
         self._body_timeout_s = settings.body_timeout_s
@@ -63,10 +63,12 @@ class Proxy:
         self._client = _client(settings.max_connections)
         # However many streams are open, requests do not wait for one to end.
         self._stream_client = _client(settings.streams_at_most)
-        self._seats = Seats({"address": settings.streams_per_address, "process": settings.streams_at_most})
+        self._limiter = StreamLimiter(
+            {"address": settings.streams_per_address, "process": settings.streams_at_most}
+        )
 
     async def close(self) -> None:
-        """Close the connections."""
+        """Close the connections to the services."""
         await self._client.aclose()
         await self._stream_client.aclose()
 
@@ -82,7 +84,7 @@ class Proxy:
         self._check_length(request)
         if is_stream(raw_path):
             return PassedEvents(
-                self._seats, client_address(request.scope), lambda: self._sent(request, upstream, raw_path)
+                self._limiter, client_address(request.scope), lambda: self._sent(request, upstream, raw_path)
             )
         return await self._sent(request, upstream, raw_path)
 

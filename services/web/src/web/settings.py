@@ -1,24 +1,20 @@
 """What the web service is told from outside."""
 
-from pydantic import AnyHttpUrl, Field
+from typing import Any
 
-from laundry_service.http_limits import HttpSettings
+from pydantic import AnyHttpUrl, Field, create_model
+
+from laundry_catalogue import Service, proxied_services
+from laundry_service.http.settings import HttpSettings
 
 
-class WebSettings(HttpSettings):
+class ProxySettings(HttpSettings):
     """Read from ``LAUNDRY_*``; there is no broker, database or key here, so nothing is secret."""
 
     service_name: str = "web"
     public_https: bool = Field(
         default=False, description="Bind browsers to HTTPS though the proxy does not say X-Forwarded-Proto"
     )
-
-    helper_url: AnyHttpUrl
-    notification_url: AnyHttpUrl
-    monitoring_url: AnyHttpUrl
-    mlops_url: AnyHttpUrl
-    search_url: AnyHttpUrl
-    operations_url: AnyHttpUrl
 
     connect_timeout_s: float = Field(default=3.0, gt=0)
     read_timeout_s: float = Field(default=30.0, gt=0, description="Longest wait for a service's next bytes")
@@ -32,3 +28,13 @@ class WebSettings(HttpSettings):
     max_connections: int = Field(default=1000, ge=1, description="To all services, but for event streams")
     streams_at_most: int = Field(default=2000, ge=1, description="Event streams that are passed on at once")
     streams_per_address: int = Field(default=300, ge=1, description="The same of one client address")
+
+    def url_of(self, service: Service) -> str:
+        """Return the address of a service that is proxied, without a trailing slash."""
+        return str(getattr(self, service.url_key)).rstrip("/")
+
+
+_ADDRESSES: dict[str, Any] = {service.url_key: (AnyHttpUrl, ...) for service in proxied_services()}
+
+WebSettings = create_model("WebSettings", __base__=ProxySettings, __module__=__name__, **_ADDRESSES)
+"""With the address of every proxied service: ``LAUNDRY_HELPER_URL`` and so on, all of them required."""

@@ -6,13 +6,18 @@ from pathlib import Path
 from laundry.display import ConsoleProgress
 from laundry.paths import StackPaths
 from laundry.stack.launch import Options
-from laundry.stack.processes import Service
 from laundry.stack.supervisor import AlreadyRunningError, Supervisor
+from laundry_catalogue import Need, Process, Service
 from laundry_servers.choice import Kind
 
 SERVICES = (
-    Service("helper", "stand_in", database=True, objects=True, url_key="helper_url"),
-    Service("mlops", "stand_in", ("--with-child",), user="helper", database=True, url_key="mlops_url"),
+    Service(
+        name="helper",
+        package="stand_in",
+        needs=frozenset({Need.DATABASE, Need.OBJECTS}),
+        port=8001,
+        processes=(Process(name="helper"), Process(name="mlops", arguments=("--with-child",))),
+    ),
 )
 
 if __name__ == "__main__":

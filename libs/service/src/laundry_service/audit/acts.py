@@ -1,4 +1,4 @@
-"""What a person did, and its record."""
+"""What a person did, and the audit record of it."""
 
 import json
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from fastapi import Query
 from opentelemetry import trace
 
-from laundry_service.auth import Principal
+from laundry_service.auth.principal import Principal
 
 COLUMNS = ("at", "by", "via", "action", "object", "record")
 MAX_TEXT = 500
@@ -28,20 +28,20 @@ Reason = Annotated[
 
 @dataclass(frozen=True)
 class Actor:
-    """Who acts: the subject and the role of a token, or the name of a user of this machine."""
+    """The acting person: subject and role of a token, or a local user name."""
 
     by: str
     role: str
 
     @classmethod
     def of(cls, principal: Principal) -> "Actor":
-        """Take who a token names."""
+        """Make the actor that a token names."""
         return cls(principal.sub, principal.role)
 
 
 @dataclass(frozen=True)
 class Act:
-    """What was done.
+    """One audited act.
 
     Attributes:
         action: a verb with its object, e.g. ``equipment.retire``.
@@ -76,18 +76,18 @@ class Act:
 
 
 def plain(said: str) -> str:
-    """Make a stranger's text fit for the database, which takes neither NUL nor half a character."""
+    """Make untrusted text storable: PostgreSQL accepts neither NUL nor lone surrogates."""
     return said.replace("\0", "\ufffd").encode("utf-8", "replace").decode()[:MAX_TEXT]
 
 
 def current_trace() -> str | None:
-    """Name the trace of the request in hand."""
+    """Return the trace id of the current request."""
     context = trace.get_current_span().get_span_context()
     return f"{context.trace_id:032x}" if context.is_valid else None
 
 
 def row_of(act: Act, now: datetime) -> dict[str, Any]:
-    """Return the columns of an act's row; number and hashes are the table's own matter."""
+    """Return the columns of an act's row; the table's trigger adds number and hashes."""
     record = act.record(now)
     columns = {name: record[name] for name in ("by", "via", "action", "object")}
     return {"at": now, **columns, "record": json.dumps(record, ensure_ascii=False)}

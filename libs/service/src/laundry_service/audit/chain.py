@@ -16,7 +16,7 @@ START = "0" * 64
 
 @dataclass(frozen=True)
 class Head:
-    """The newest row: with it a shortened audit is told from a whole one."""
+    """The newest row; comparing against it reveals a truncated audit."""
 
     number: int
     hash: str
@@ -58,7 +58,7 @@ def hash_of(previous: str, number: int, record: str) -> str:
 
 
 class Checker:
-    """Takes rows oldest first and remembers what is wrong with them."""
+    """Checks rows, oldest first, and collects what is wrong with them."""
 
     def __init__(self) -> None:
         self.head = NOTHING
@@ -67,7 +67,7 @@ class Checker:
         self._anchors: dict[int, str] = {}
 
     def expect(self, anchors: Iterable[Head]) -> None:
-        """Demand rows that were seen before; call it before the rows are taken."""
+        """Require rows that were seen before; call this before ``take``."""
         self._anchors |= {each.number: each.hash for each in anchors if each != NOTHING}
 
     def take(self, row: Row) -> None:
@@ -88,7 +88,7 @@ class Checker:
         self.head = Head(row.number, row.hash)
 
     def end(self) -> list[str]:
-        """Return what is wrong, after the last row; empty if all is well."""
+        """Return all findings after the last row; empty if there are none."""
         missing = sorted(number for number in self._anchors if number > self.head.number)
         if missing:
             self.faults.append(

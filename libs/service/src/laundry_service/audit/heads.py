@@ -1,4 +1,4 @@
-"""Tells the log how far the audit is: whoever keeps logs elsewhere can show that its end was not cut off."""
+"""Logs the audit's head: logs kept elsewhere can then prove that its end was not cut off."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
@@ -12,7 +12,7 @@ log = structlog.get_logger(__name__)
 
 
 def head_teller(fetch: Callable[[], Awaitable[Sequence[Any] | None]]) -> Callable[[], Awaitable[None]]:
-    """Make what logs the head when it is another than the last time.
+    """Return a job that logs the head whenever it has changed.
 
     Args:
         fetch: asks the database for ``HEAD``'s row, None if there is none.

@@ -9,8 +9,9 @@ from pydantic import BaseModel
 from sqlalchemy import text
 
 from laundry_service.audit.heads import HEAD
-from laundry_service.auth import Principal, require
-from laundry_service.database import Database
+from laundry_service.auth.callers import require
+from laundry_service.auth.principal import Principal
+from laundry_service.storage.database import Database
 
 NEWEST = text("""
 SELECT number, record::text AS record FROM audit
@@ -31,7 +32,7 @@ class AuditPage(BaseModel):
 
 
 def head_of(database: Database) -> Callable[[], Awaitable[Sequence[Any] | None]]:
-    """Ask a database how far its audit is."""
+    """Read the head of an audit."""
 
     async def fetch() -> Sequence[Any] | None:
         async with database.single() as connection:
@@ -41,7 +42,7 @@ def head_of(database: Database) -> Callable[[], Awaitable[Sequence[Any] | None]]
 
 
 def audit_router(database: Database, *, prefix: str, tag: str) -> APIRouter:
-    """Make ``<prefix>/audit``; it comes before whatever takes a name in its place."""
+    """Make ``<prefix>/audit``; include it before routes with a path parameter in that place."""
     router = APIRouter(prefix=prefix, tags=[tag])
 
     @router.get("/audit")

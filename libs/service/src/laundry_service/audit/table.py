@@ -63,13 +63,13 @@ def create(op: Any) -> None:
 
 
 def guard(op: Any) -> None:
-    """Let triggers chain what is added to the table from now on, and refuse every change."""
+    """Add triggers that chain every new row and reject every change."""
     for statement in (HASH, CHAIN, REFUSE, *TRIGGERS):
         op.execute(statement)
 
 
 def drop(op: Any) -> None:
-    """Undo ``create``."""
+    """Remove the table, its triggers and their functions: the reverse of ``create``."""
     op.execute("DROP TABLE audit")
     for function in ("audit_chain()", "audit_refuse()", "audit_hash(text, bigint, text)"):
         op.execute(f"DROP FUNCTION {function}")

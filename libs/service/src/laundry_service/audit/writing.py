@@ -13,6 +13,6 @@ INSERT = text(f"INSERT INTO audit ({', '.join(COLUMNS)}) VALUES (:{', :'.join(CO
 async def write(session: AsyncSession, act: Act) -> None:
     """Add a record to the audit in the caller's transaction: it is there if, and only if, the act is.
 
-    Last in a transaction: from here to the commit nobody else can add a row.
+    Call it last in a transaction: nobody else can add a row until the commit.
     """
     await session.execute(INSERT, row_of(act, datetime.now(UTC)))

@@ -1,4 +1,4 @@
-"""Checks tokens: a signature by one of the provider's keys, the claims, and that nobody is cut off."""
+"""Checks tokens: the signature, the claims, and the deny list."""
 
 import hashlib
 import math
@@ -21,7 +21,7 @@ from laundry_service.auth.deny_list import DenyListFollower
 from laundry_service.auth.key_set import TrustedKey
 from laundry_service.auth.keys import KeysUnavailable, ProviderKeys, UnknownKey
 from laundry_service.auth.principal import Principal, Role
-from laundry_service.problems import Problem
+from laundry_service.http.problems import Problem
 
 if TYPE_CHECKING:
     from laundry_service.settings import ServiceSettings
@@ -31,10 +31,10 @@ LIFESPAN_S = 120.0
 STALE_S = 1800.0
 DENY_LIST_EVERY_S = 15.0
 
-# A phone sends the same token with each request: its signature is believed so long, and of so many tokens.
-BELIEVED_S = 60.0
-BELIEVED_TOKENS = 4096
-# What PyJWT raises, in words that hold nothing of the token.
+# A phone sends the same token with each request: a verified one is cached for so long, and so many of them.
+TOKEN_CACHE_S = 60.0
+CACHED_TOKENS = 4096
+# What PyJWT raises, in words that reveal nothing of the token.
 REASONS: tuple[tuple[type[Exception], str], ...] = (
     (jwt.InvalidSignatureError, "its signature is not by the key that it names"),
     (jwt.InvalidAudienceError, "it is for another product (aud)"),
@@ -44,7 +44,7 @@ REASONS: tuple[tuple[type[Exception], str], ...] = (
 
 
 class Authenticator:
-    """Says who sends a token, and whether what was begun for somebody may go on."""
+    """Says who a token belongs to, and whether work begun on their behalf may continue."""
 
     def __init__(
         self,
@@ -63,10 +63,10 @@ class Authenticator:
 
         Args:
             timeout_s: of one fetch; requests wait less.
-            lifespan_s: keys older than this are confirmed before they count.
-            stale_s: keys that could not be confirmed for so long count no more.
+            lifespan_s: keys older than this are refreshed before use.
+            stale_s: keys that could not be refreshed for this long are no longer used.
             max_hours: how far off a token's ``exp`` may be, by role.
-            deny_list_url: where the list of who is cut off is; none means that there is no such list.
+            deny_list_url: the deny list's address; None means that there is none.
         """
         self._keys = ProviderKeys(jwks_url, lifespan_s=lifespan_s, stale_s=stale_s, timeout_s=timeout_s)
         self._denied = (
@@ -77,7 +77,7 @@ class Authenticator:
         self._issuer = issuer
         self._audience = audience
         self._max_hours = max_hours
-        self._believed: dict[bytes, tuple[float, Header, Principal]] = {}
+        self._verified_tokens: dict[bytes, tuple[float, Header, Principal]] = {}
 
     @classmethod
     def of(cls, settings: "ServiceSettings") -> "Authenticator":
@@ -94,26 +94,26 @@ class Authenticator:
         )
 
     async def start(self) -> None:
-        """Keep keys and deny list fresh from now on."""
+        """Start refreshing the keys and the deny list."""
         await self._keys.start()
         if self._denied is not None:
             await self._denied.start()
 
     async def stop(self) -> None:
-        """Fetch no more."""
+        """Stop refreshing; what was fetched last stays in use."""
         await self._keys.stop()
         if self._denied is not None:
             await self._denied.stop()
 
     async def knows_who_is_denied(self) -> bool:
-        """Whether the deny list, if there is one, was read."""
+        """Whether the deny list, if any, has been read."""
         return self._denied is None or await self._denied.known()
 
     async def check(self, token: str, *, seek: bool = True) -> Principal:
-        """Check a token and read who it names.
+        """Check a token and return its principal.
 
         Args:
-            seek: whether the provider may be asked about a key that is not known.
+            seek: whether an unknown key may trigger a fetch from the provider.
 
         Raises:
             Problem: 401 for a token that is not valid or whose bearer is cut off, 503 while the keys or the
@@ -146,7 +146,7 @@ class Authenticator:
         return principal
 
     def allows(self, principal: Principal) -> bool:
-        """Whether what was begun for this caller may go on: asked again and again while it lasts.
+        """Whether work begun for this caller may continue; called repeatedly while it lasts.
 
         False after the token's end, once its bearer is on the deny list, and once its key is withdrawn.
         """
@@ -159,9 +159,9 @@ class Authenticator:
     async def _check(self, token: str, *, seek: bool) -> Principal:
         if len(token) > MAX_TOKEN_BYTES:
             raise invalid(f"it is longer than {MAX_TOKEN_BYTES} bytes")
-        # Not the token itself: what is kept here must be of no use to anybody who reads the memory.
+        # Not the token itself: what is cached must be useless to anybody who reads the memory.
         name = hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
-        until, header, principal = self._believed.get(name, (-math.inf, None, None))
+        until, header, principal = self._verified_tokens.get(name, (-math.inf, None, None))
         if header is not None and principal is not None and time.time() < until:
             found = await self._keys.find(header.key_id, header.algorithm, seek=seek)
             if principal.key in {key.fingerprint for key in found}:
@@ -169,9 +169,13 @@ class Authenticator:
         header = _header(token)
         keys = await self._keys.find(header.key_id, header.algorithm, seek=seek)
         principal = self._verified(token, header, keys)
-        if len(self._believed) >= BELIEVED_TOKENS:
-            self._believed.clear()
-        self._believed[name] = (min(principal.expires_at, time.time() + BELIEVED_S), header, principal)
+        if len(self._verified_tokens) >= CACHED_TOKENS:
+            self._verified_tokens.clear()
+        self._verified_tokens[name] = (
+            min(principal.expires_at, time.time() + TOKEN_CACHE_S),
+            header,
+            principal,
+        )
         return principal
 
     def _verified(self, token: str, header: Header, keys: tuple[TrustedKey, ...]) -> Principal:

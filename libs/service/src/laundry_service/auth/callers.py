@@ -1,4 +1,4 @@
-"""FastAPI dependencies: who calls, and whether they may."""
+"""FastAPI dependencies: who is calling, and whether they may."""
 
 from collections.abc import Awaitable, Callable
 from typing import Annotated
@@ -8,9 +8,9 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from laundry_service.auth.authenticator import CHALLENGE, Authenticator
 from laundry_service.auth.principal import Principal, Role
-from laundry_service.client_address import client_address
-from laundry_service.limits import RateLimits
-from laundry_service.problems import Problem, path_template
+from laundry_service.http.client_address import client_address
+from laundry_service.http.problems import Problem, path_template
+from laundry_service.limits.rates import RateLimits
 
 _bearer = HTTPBearer(auto_error=False, description="A JWT with the claims sub, role and branches")
 
@@ -18,14 +18,14 @@ _bearer = HTTPBearer(auto_error=False, description="A JWT with the claims sub, r
 async def current_principal(
     request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
 ) -> Principal:
-    """FastAPI dependency: the caller of this request, else 401; 429 for who asks too much."""
+    """FastAPI dependency: the caller of this request, else 401; 429 beyond the rate limit."""
     if credentials is None:
         raise Problem(401, "token-missing", "Send a token: Authorization: Bearer <JWT>.", headers=CHALLENGE)
     authenticator: Authenticator = request.app.state.authenticator
     limits: RateLimits | None = getattr(request.app.state, "rate_limits", None)
     address = client_address(request.scope)
-    # Whoever sent too many forged tokens makes us ask the provider for keys no more; the others behind the
-    # same address go on with theirs.
+    # An address that sent too many forged tokens triggers no more key fetches; others behind the
+    # same address are still served.
     forging = limits is not None and limits.forging(address)
     try:
         principal = await authenticator.check(credentials.credentials, seek=not forging)
@@ -43,9 +43,9 @@ Caller = Annotated[Principal, Depends(current_principal)]
 
 
 def require(*roles: Role) -> Callable[[Principal], Awaitable[Principal]]:
-    """Make a dependency for these roles only: ``Annotated[Principal, Depends(require("owner"))]``."""
+    """Make a dependency that allows these roles only: ``Annotated[Principal, Depends(require("owner"))]``."""
 
-    # Not a plain function: those are sent to a thread, for every request.
+    # Not a plain function: FastAPI runs those in a thread, on every request.
     async def check(principal: Caller) -> Principal:
         if principal.role not in roles:
             raise Problem(

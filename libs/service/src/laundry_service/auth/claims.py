@@ -1,4 +1,4 @@
-"""What a token must say. Rules only: whoever calls has checked who signed it."""
+"""The rules for a token's claims; the caller has already verified the signature."""
 
 import re
 import unicodedata
@@ -26,11 +26,11 @@ MAX_HOURS: Mapping[Role, float] = {"device": 30 * 24.0}
 
 
 class TokenRefused(Exception):
-    """A token that is not taken.
+    """A token that is not accepted.
 
     Attributes:
         code: ``token-invalid``, ``token-expired`` or ``token-lives-too-long``.
-        detail: why, for its bearer; holds nothing of the token.
+        detail: why, for the bearer; contains nothing of the token.
     """
 
     def __init__(self, code: str, detail: str) -> None:
@@ -40,20 +40,20 @@ class TokenRefused(Exception):
 
 
 def invalid(why: str) -> TokenRefused:
-    """Make the refusal of a token that no provider of ours would sign."""
+    """Refuse a token that our provider would never have signed."""
     return TokenRefused("token-invalid", f"The token is not valid: {why}.")
 
 
 @dataclass(frozen=True)
 class Header:
-    """What a token says of its signature."""
+    """The header of a token."""
 
     key_id: str
     algorithm: str
 
 
 def check_header(header: Mapping[str, Any]) -> Header:
-    """Read which key signed a token.
+    """Read which key and algorithm signed a token.
 
     Raises:
         TokenRefused: for an algorithm that is not ours, no key id, or an extension that must be understood.
@@ -75,7 +75,7 @@ def check_claims(
     max_hours: Mapping[Role, float] = MAX_HOURS,
     key: str | None = None,
 ) -> Principal:
-    """Read who a token names, and whether it is good now.
+    """Read the principal that a token names, and whether it is valid now.
 
     Args:
         now: Unix seconds.
@@ -118,7 +118,7 @@ def check_claims(
 
 
 def is_name(value: object, longest: int) -> bool:
-    """Whether a value is a text that may stand in logs, columns and headers."""
+    """Whether a value is text that is safe in logs, columns and headers."""
     if not isinstance(value, str) or not 0 < len(value) <= longest or value != value.strip():
         return False
     # Control, format and unassigned characters, lone surrogates, line and paragraph separators.

@@ -5,7 +5,6 @@
 """
 
 import asyncio
-import contextvars
 import math
 import random
 import time
@@ -21,10 +20,11 @@ from prometheus_client import Counter, Gauge
 from laundry_service.auth.claims import MAX_SUBJECT, MAX_TOKEN_ID
 from laundry_service.auth.principal import Principal
 from laundry_service.auth.remote import Malformed, Remote, Unavailable
+from laundry_service.background.task import BackgroundTask
 
 MAX_BYTES = 2 * 1024 * 1024
 MAX_ENTRIES = 20_000
-# While it has never been read, a request waits so long for it.
+# How long a request waits while the list has never been read.
 WAIT_S = 2.5
 FIRST_EVERY_S = 1.0
 
@@ -37,7 +37,7 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True)
 class Entry:
-    """One denial; moments are Unix seconds.
+    """One entry; times are Unix seconds.
 
     Attributes:
         until: none means until it leaves the list.
@@ -48,7 +48,7 @@ class Entry:
     issued_before: float = math.inf
 
     def covers(self, principal: Principal, now: float) -> bool:
-        """Whether it denies a caller whom it names."""
+        """Whether the entry applies to a caller that it names."""
         issued_at = -math.inf if principal.issued_at is None else principal.issued_at
         return now < self.until and issued_at < self.issued_before
 
@@ -57,7 +57,7 @@ class DenyList:
     """Entries by the subject or the token id that they name."""
 
     def __init__(self, document: object = None) -> None:
-        """Read a document; an entry that cannot be read is passed over, the others count.
+        """Parse a document; an unreadable entry is skipped, the others count.
 
         Raises:
             Malformed: it is no list of denials, or too long.
@@ -119,7 +119,7 @@ def _moment(entry: dict[str, Any], name: str) -> float:
 
 
 class DenyListFollower:
-    """Asks for the list every ``every_s`` seconds; the last good one counts while it is away."""
+    """Polls the list every ``every_s`` seconds; the last good one counts while it is unavailable."""
 
     def __init__(
         self,
@@ -129,30 +129,28 @@ class DenyListFollower:
         timeout_s: float,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """Take the list's address. Nothing is fetched yet."""
+        """Follow the list at ``url``. Nothing is fetched yet."""
         self._remote = Remote(url, DenyList, max_bytes=MAX_BYTES, timeout_s=timeout_s)
         self._every_s = every_s
         self._clock = clock
         self._list: DenyList | None = None
         self._known = asyncio.Event()
         self._confirmed_at = self._began_at = time.monotonic()
-        self._task: asyncio.Task[None] | None = None
+        self._following = BackgroundTask("deny list", self._follow, every_s=every_s)
 
     async def start(self) -> None:
-        """Follow the list from now on."""
+        """Poll the list in the background from now on."""
         AGE.set_function(lambda: time.monotonic() - self._confirmed_at)
-        self._follow()
+        await self._begin()
 
     async def stop(self) -> None:
-        """Ask no more."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        """Stop polling; the last list stays in use."""
+        await self._following.stop()
 
     async def known(self) -> bool:
-        """Whether the list was read at all; waits a moment for the first time."""
+        """Whether the list has been read; waits briefly for the first read."""
         if not self._known.is_set():
-            self._follow()
+            await self._begin()
             try:
                 async with asyncio.timeout(WAIT_S):
                     await self._known.wait()
@@ -164,21 +162,20 @@ class DenyListFollower:
         """Whether a caller is cut off, as far as is known."""
         return self._list is not None and self._list.covers(principal, self._clock())
 
-    def _follow(self) -> None:
-        if self._task is None or self._task.done():
-            self._task = asyncio.create_task(self._run(), name="deny list", context=contextvars.Context())
+    async def _begin(self) -> None:
+        if not self._following.started:
+            await self._following.start()
 
-    async def _run(self) -> None:
-        while True:
-            await self._fetch()
-            every_s = self._every_s if self._list is not None else min(FIRST_EVERY_S, self._every_s)
-            await asyncio.sleep(every_s * random.uniform(0.8, 1))  # noqa: S311 - replicas spread out
+    async def _follow(self) -> float:
+        await self._fetch()
+        every_s = self._every_s if self._list is not None else min(FIRST_EVERY_S, self._every_s)
+        return every_s * random.uniform(0.8, 1)  # noqa: S311 - replicas spread out
 
     async def _fetch(self) -> None:
         began_at = time.monotonic()
         try:
             found = await self._remote.fetch()
-        # Whatever it is: nobody must stop asking.
+        # Whatever it is: polling must not end.
         except Exception as error:
             FETCHES.labels("failed").inc()
             log.warning(

@@ -15,7 +15,7 @@ from laundry_service.auth.remote import Malformed
 
 MAX_KEYS = 100
 MIN_RSA_BITS = 2048
-# By what a key is, what it may sign: an RSA key named ES256 fits nothing.
+# The algorithm must fit the key type: an RSA key named ES256 is useless.
 ALGORITHM_OF = {("EC", "P-256"): "ES256", ("RSA", None): "RS256", ("OKP", "Ed25519"): "EdDSA"}
 PUBLIC_PARTS = {"kty", "crv", "x", "y", "n", "e"}
 
@@ -26,7 +26,7 @@ class TrustedKey:
     """One public key, good for one algorithm."""
 
     def __init__(self, key: jwt.PyJWK) -> None:
-        """Take a key that was looked at."""
+        """Wrap a key that was checked."""
         self.key = key
         der = key.key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
         self.fingerprint = hashlib.sha256(der).hexdigest()
@@ -36,7 +36,7 @@ class KeySet:
     """Keys by id and algorithm. Two keys may share an id while one replaces the other: both are tried."""
 
     def __init__(self, document: object) -> None:
-        """Read a JWKS document; keys that are not for this are passed over and logged.
+        """Parse a JWKS document; unusable keys are skipped and logged.
 
         Raises:
             Malformed: it is no JWKS document, or has too many keys.

@@ -1,7 +1,7 @@
-"""The identity provider's keys, as of at most a few minutes ago.
+"""The identity provider's keys, never older than a few minutes.
 
 A key that the provider withdraws is refused here within the lifespan. While the provider is away the known
-keys serve on, up to a bound; a key that nobody knows yet is asked for at once, but seldom.
+keys stay in use, up to a limit; an unknown key triggers an immediate fetch, rate-limited.
 """
 
 import asyncio
@@ -15,11 +15,12 @@ from prometheus_client import Counter, Gauge
 
 from laundry_service.auth.key_set import KeySet, TrustedKey
 from laundry_service.auth.remote import Remote, Unavailable
+from laundry_service.background.task import BackgroundTask
 
 MAX_BYTES = 256 * 1024
-# The longest that a request waits for the provider.
+# How long a request waits for the provider at most.
 WAIT_S = 2.5
-# Fetches for keys that nobody knows: so many at once, then one in so many seconds.
+# Fetches for unknown keys: a burst, then one per interval.
 SEEK_BURST = 5
 SEEK_EVERY_S = 5.0
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 30.0
@@ -36,10 +37,10 @@ class UnknownKey(Exception):
 
 
 class KeysUnavailable(Exception):
-    """Whether the provider publishes that key is not known.
+    """It is unknown whether the provider publishes that key.
 
     Attributes:
-        retry_after_s: when it is worth asking again.
+        retry_after_s: when to ask again.
     """
 
     def __init__(self, why: str, retry_after_s: float) -> None:
@@ -48,14 +49,14 @@ class KeysUnavailable(Exception):
 
 
 class ProviderKeys:
-    """Fetches the keys: one fetch at a time, whoever waits for it; on the event loop, in no thread."""
+    """Fetches the keys: one fetch at a time, shared by all waiters, on the event loop."""
 
     def __init__(self, url: str, *, lifespan_s: float, stale_s: float, timeout_s: float) -> None:
         """Take the JWKS address.
 
         Args:
-            lifespan_s: keys older than this are confirmed before they count.
-            stale_s: keys that could not be confirmed for so long count no more.
+            lifespan_s: keys older than this are refreshed before use.
+            stale_s: keys that could not be refreshed for this long are no longer used.
             timeout_s: of one fetch.
         """
         self._remote = Remote(url, KeySet, max_bytes=MAX_BYTES, timeout_s=timeout_s)
@@ -69,19 +70,21 @@ class ProviderKeys:
         # Fetches for unknown keys are counted by the moment at which all of them are paid for.
         self._sought_until = -math.inf
         self._fetch: asyncio.Task[None] | None = None
-        self._renewal: asyncio.Task[None] | None = None
+        self._renewal = BackgroundTask(
+            "identity keys", self._renew, every_s=min(LOOK_EVERY_S, lifespan_s / 4)
+        )
 
     async def start(self) -> None:
-        """Renew the keys from now on before they grow old, so that no request waits for that."""
+        """Start refreshing the keys before they expire, so that no request waits for it."""
         AGE.set_function(lambda: time.monotonic() - max(self._confirmed_at, self._began_at))
-        self._renewal = asyncio.create_task(self._renew_on(), name="identity keys")
+        await self._renewal.start()
 
     async def stop(self) -> None:
-        """Fetch no more."""
-        ended = [task for task in (self._renewal, self._fetch) if task is not None]
-        for task in ended:
-            task.cancel()
-        await asyncio.gather(*ended, return_exceptions=True)
+        """Cancel the refreshing and any fetch in progress."""
+        await self._renewal.stop()
+        if self._fetch is not None:
+            self._fetch.cancel()
+            await asyncio.gather(self._fetch, return_exceptions=True)
 
     async def find(self, key_id: str, algorithm: str, *, seek: bool = True) -> tuple[TrustedKey, ...]:
         """Return the keys of that id for that algorithm; waits ``WAIT_S`` at most.
@@ -91,7 +94,7 @@ class ProviderKeys:
 
         Raises:
             UnknownKey: there is none.
-            KeysUnavailable: the provider does not say.
+            KeysUnavailable: the provider cannot be reached.
         """
         asked_at = time.monotonic()
         await self._confirm()
@@ -103,7 +106,7 @@ class ProviderKeys:
         return found
 
     def trusts(self, fingerprint: str) -> bool:
-        """Whether a key is among those that count."""
+        """Whether a key is currently trusted."""
         return self._keys is not None and self._counts() and fingerprint in self._keys.fingerprints
 
     def _counts(self) -> bool:
@@ -113,7 +116,7 @@ class ProviderKeys:
         return () if self._keys is None else self._keys.find(key_id, algorithm)
 
     async def _confirm(self) -> None:
-        """See that the keys are not too old.
+        """Make sure that the keys are not too old.
 
         Raises:
             KeysUnavailable: they are, and the provider does not answer.
@@ -122,14 +125,14 @@ class ProviderKeys:
         if age_s < self._lifespan_s / 2:
             return
         fetch = self._begin()
-        # Once it has failed nobody waits for it as long as the known keys count.
+        # After a failure nobody waits for a fetch while the known keys are still usable.
         if fetch is not None and age_s >= self._lifespan_s and (not self._failures or not self._counts()):
             await asyncio.wait({fetch}, timeout=WAIT_S)
         if not self._counts():
             raise KeysUnavailable("the keys cannot be fetched", self._not_before - time.monotonic())
 
     async def _seek(self, key_id: str, algorithm: str, asked_at: float) -> tuple[TrustedKey, ...]:
-        """Ask the provider for a key that is not known: by a fetch that began after this was asked."""
+        """Fetch an unknown key, with a fetch that starts after this call."""
         while not (found := self._known(key_id, algorithm)) and self._confirmed_at < asked_at:
             now = time.monotonic()
             left_s = asked_at + WAIT_S - now
@@ -171,11 +174,11 @@ class ProviderKeys:
         began_at = time.monotonic()
         try:
             keys = await self._remote.fetch()
-        # Whatever it is: without a note of the failure the next request would try at once.
+        # Whatever it is: unless the failure is recorded, the next request would retry at once.
         except Exception as error:
             self._failures += 1
             pause_s = min(FIRST_PAUSE_S * 2 ** min(self._failures - 1, 10), LONGEST_PAUSE_S)
-            # Replicas that failed together do not come back together.
+            # Jitter: replicas that failed together do not retry together.
             self._not_before = time.monotonic() + pause_s * random.uniform(0.75, 1)  # noqa: S311
             FETCHES.labels("failed").inc()
             log.warning(
@@ -192,8 +195,6 @@ class ProviderKeys:
         self._confirmed_at, self._failures, self._not_before = began_at, 0, -math.inf
         FETCHES.labels("ok").inc()
 
-    async def _renew_on(self) -> None:
-        while True:
-            if time.monotonic() - self._confirmed_at >= self._lifespan_s / 2:
-                self._begin()
-            await asyncio.sleep(min(LOOK_EVERY_S, self._lifespan_s / 4))
+    async def _renew(self) -> None:
+        if time.monotonic() - self._confirmed_at >= self._lifespan_s / 2:
+            self._begin()

@@ -1,4 +1,4 @@
-"""Who is calling, as the identity provider vouches for."""
+"""The caller, as vouched for by the identity provider."""
 
 import math
 from dataclasses import dataclass, field

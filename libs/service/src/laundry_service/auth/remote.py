@@ -1,4 +1,4 @@
-"""A small JSON document of the identity provider, fetched over HTTP again and again."""
+"""A small JSON document of the identity provider, polled over HTTP."""
 
 import asyncio
 import json
@@ -12,7 +12,7 @@ Content = TypeVar("Content")
 
 
 class Unavailable(Exception):
-    """The document cannot be had; the text says why, for the log."""
+    """The document cannot be fetched; the message says why, for the log."""
 
 
 class Malformed(ValueError):
@@ -20,9 +20,9 @@ class Malformed(ValueError):
 
 
 class Remote(Generic[Content]):
-    """Fetches one address; what has not changed (ETag) is not sent again.
+    """Fetches one address, with conditional requests (ETag).
 
-    No redirect is followed: whoever can make one would choose the keys.
+    Redirects are not followed: whoever controls one would choose the keys.
     """
 
     def __init__(self, url: str, read: Callable[[Any], Content], *, max_bytes: int, timeout_s: float) -> None:
@@ -54,7 +54,7 @@ class Remote(Generic[Content]):
 
     async def _fetch(self) -> Content | None:
         if self._url.startswith("https:") and self._tls is False:
-            # Reading the machine's certificates takes long enough to be felt by others.
+            # Loading the CA bundle blocks the event loop for noticeably long.
             self._tls = await asyncio.to_thread(httpx.create_ssl_context)
         headers = {"Accept": "application/json", "Accept-Encoding": "identity"}
         if self._etag is not None:

@@ -1,1 +1,1 @@
-"""Work beside requests and messages: supervised loops, periodic jobs, and the priority they run at."""
+"""Work in the background: supervised loops, periodic jobs, and the priority they run at."""

@@ -1,4 +1,4 @@
-"""A job that runs again and again in the background; its failures are logged and tried again."""
+"""A periodic background job; failures are logged and the job runs again."""
 
 from collections.abc import Awaitable, Callable
 
@@ -8,7 +8,7 @@ from laundry_service.background.task import BackgroundTask
 class Periodic(BackgroundTask):
     """Calls ``job`` every ``every_s`` seconds; every replica does.
 
-    The first time is at once, or after one interval with ``at_once=False``. A job may be cancelled at any
+    The first run is immediate, or after one interval with ``at_once=False``. A job may be cancelled at any
     await: what it has not committed is rolled back.
     """
 

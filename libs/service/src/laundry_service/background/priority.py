@@ -1,4 +1,4 @@
-"""Lets background work give way on few cores, also where niceness alone does nothing."""
+"""Lowers the priority of background work, also where niceness alone has no effect."""
 
 import os
 import time
@@ -19,7 +19,7 @@ def give_way(niceness: int, pid: int | None = None) -> None:
     the process's own niceness counts.
 
     Args:
-        niceness: 0 to 19; a process that gives way more already goes on doing so.
+        niceness: 0 to 19; a process with a lower priority already keeps it.
         pid: of which process, before it has threads; default: this one.
     """
     who = os.getpid() if pid is None else pid

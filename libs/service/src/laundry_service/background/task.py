@@ -2,21 +2,23 @@
 
 import asyncio
 import contextlib
+import contextvars
+import math
 from collections.abc import Awaitable, Callable
 
 import structlog
 
 log = structlog.get_logger(__name__)
 
-# What a turn raises while a server that it needs is away.
+# What a turn raises while a server that it needs is down.
 OUTAGES: tuple[type[Exception], ...] = (OSError, TimeoutError)
 
 
 class BackgroundTask:
     """Takes one turn after another until it is stopped, whatever a turn raises.
 
-    A loop that ended with its first error would leave all later work undone without a word. An expected error
-    is one warning, any other one is logged with its traceback; the next turn comes after ``retry_s``.
+    A loop that ended at its first error would silently leave all later work undone. An expected error is
+    logged as a warning, any other with its traceback; the next turn follows after ``retry_s``.
     """
 
     def __init__(
@@ -32,16 +34,17 @@ class BackgroundTask:
         failed: str = "a background task failed",
         finish_within_s: float | None = 0,
     ) -> None:
-        """Take the turn and its rhythm.
+        """Describe the loop; ``start`` runs it.
 
         Args:
-            turn: does what there is to do; returns the seconds until the next turn, None for ``every_s``.
+            turn: one round of work; returns the seconds until the next turn, None for ``every_s``.
+            every_s: the pause between turns; ``math.inf`` waits for ``wake``.
             retry_s: the pause after a turn that failed; ``every_s`` if not given.
             at_once: whether the first turn is at the start, or after one pause.
-            expected: errors of servers that are away.
-            waiting: what the log says of an expected error; None where somebody else says it already.
-            failed: what the log says of any other error.
-            finish_within_s: how long ``stop`` lets the turn in hand go on before it is cancelled; None for as
+            expected: errors of servers that are down.
+            waiting: the log event of an expected error; None where it is logged elsewhere.
+            failed: the log event of any other error.
+            finish_within_s: how long ``stop`` waits for the current turn before it cancels it; None: for as
                 long as it takes.
         """
         self._name = name
@@ -62,13 +65,19 @@ class BackgroundTask:
         """Whether ``stop`` was called: a long turn may end early."""
         return self._stopping
 
+    @property
+    def started(self) -> bool:
+        """Whether it was started and not stopped since."""
+        return self._task is not None
+
     async def start(self) -> None:
         """Begin in the background."""
         self._stopping = False
-        self._task = asyncio.create_task(self._run(), name=self._name)
+        # In a context of its own: background work belongs to no request's trace.
+        self._task = asyncio.create_task(self._run(), name=self._name, context=contextvars.Context())
 
     async def stop(self) -> None:
-        """Take no more turns; end the one in hand, at the latest after ``finish_within_s``."""
+        """Take no more turns; the current one ends within ``finish_within_s``."""
         task, self._task = self._task, None
         self._stopping = True
         self._wake.set()
@@ -80,7 +89,7 @@ class BackgroundTask:
         await asyncio.gather(task, return_exceptions=True)
 
     def wake(self) -> None:
-        """Take the next turn now, or right after the one in hand."""
+        """Take the next turn now, or right after the current one."""
         self._wake.set()
 
     async def _run(self) -> None:
@@ -107,15 +116,15 @@ class BackgroundTask:
 
     async def _pause(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout(None if math.isinf(seconds) else seconds):
                 await self._wake.wait()
 
 
 def reraise_own_cancellation() -> None:
-    """Go on with a cancellation that somebody asked of this task.
+    """Re-raise a cancellation that was requested of this task.
 
-    The AMQP library throws one into whatever waits on a connection that goes; that is a failure like any
-    other.
+    The AMQP library also throws CancelledError into whatever waits on a connection that closes; that is an
+    ordinary failure.
     """
     task = asyncio.current_task()
     if task is not None and task.cancelling():

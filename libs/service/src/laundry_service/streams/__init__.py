@@ -1,30 +1,6 @@
-"""Server-sent events: each change arrives, or the client is told to fetch anew.
+"""Server-sent events: every change arrives, or the client is told to refetch.
 
 What a client does: open the stream; list once it greets; take each change over what is known; list again
-after each ``reset``; when the stream ends, come back after a pause and begin anew. What changes while a list
+after each ``reset``; when the stream ends, reconnect after a pause. What changes while a list
 is on its way is newer than the list.
 """
-
-from laundry_service.streams.changes import Audience, Changes
-from laundry_service.streams.response import (
-    CONNECTED,
-    EVENT_STREAM,
-    EventStream,
-    Source,
-    Streams,
-)
-from laundry_service.streams.subscription import Change, NotListening, Subscription, change_of
-
-__all__ = [
-    "CONNECTED",
-    "EVENT_STREAM",
-    "Audience",
-    "Change",
-    "Changes",
-    "EventStream",
-    "NotListening",
-    "Source",
-    "Streams",
-    "Subscription",
-    "change_of",
-]

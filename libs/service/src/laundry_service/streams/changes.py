@@ -1,7 +1,8 @@
-"""What changed in any replica: heard by PostgreSQL's NOTIFY, looked up once, told to all whom it concerns."""
+"""Changes in any replica: received by NOTIFY, looked up once, sent to every interested listener."""
 
 import asyncio
 import contextlib
+import math
 from collections.abc import Awaitable, Callable, Hashable, Iterable, Iterator, KeysView, Sequence
 from typing import Any
 
@@ -10,6 +11,7 @@ import structlog
 from prometheus_client import Counter
 
 from laundry_events.relay import plain_dsn
+from laundry_service.background.task import BackgroundTask
 from laundry_service.streams.subscription import QUEUE_SIZE, Change, NotListening, Subscription
 
 START_S = 2.0
@@ -19,7 +21,7 @@ WAITING = 10_000
 TRIES = 3
 PAUSE_S = 0.5
 SLICE = 100
-# Where a connection breaks without a word nothing is heard, and nothing says so.
+# A connection that breaks silently delivers nothing and raises nothing.
 PROBE_EVERY_S = 10.0
 PROBE_S = 5.0
 
@@ -30,7 +32,7 @@ log = structlog.get_logger(__name__)
 
 
 class Audience:
-    """Who listens, by topic."""
+    """The listeners, by topic."""
 
     def __init__(self) -> None:
         self._by_topic: dict[Hashable, set[Subscription]] = {}
@@ -42,15 +44,15 @@ class Audience:
 
     @property
     def topics(self) -> KeysView[Hashable]:
-        """The topics that somebody follows by name."""
+        """The topics with at least one listener."""
         return self._by_topic.keys()
 
     def hears(self, topic: Hashable) -> bool:
-        """Whether anybody follows a topic."""
+        """Whether a topic has a listener."""
         return bool(self._all) or topic in self._by_topic
 
     def add(self, subscription: Subscription) -> None:
-        """Let somebody listen."""
+        """Add a listener under each of its topics."""
         self._everybody.add(subscription)
         if subscription.topics is None:
             self._all.add(subscription)
@@ -59,7 +61,7 @@ class Audience:
             self._by_topic.setdefault(topic, set()).add(subscription)
 
     def remove(self, subscription: Subscription) -> None:
-        """Forget somebody."""
+        """Remove a listener; one that is not there is fine."""
         self._everybody.discard(subscription)
         self._all.discard(subscription)
         for topic in subscription.topics or ():
@@ -69,13 +71,13 @@ class Audience:
                     del self._by_topic[topic]
 
     def of(self, change: Change) -> list[Subscription]:
-        """Return whom a change concerns."""
+        """Return the listeners of a change."""
         if change.topic is None:
             return list(self._everybody)
         return [*self._by_topic.get(change.topic, ()), *self._all]
 
     def everybody(self) -> list[Subscription]:
-        """Return all who listen."""
+        """Return all listeners, whatever their topics."""
         return list(self._everybody)
 
 
@@ -87,10 +89,10 @@ def _whole(payload: str) -> Iterable[str]:
 
 
 class Changes:
-    """Listens on one NOTIFY channel, reads what changed, and hands it to all whom it concerns.
+    """Listens on one NOTIFY channel, reads what changed, and passes it to the interested listeners.
 
     One query answers for a change however many listen, and for all changes that came during the query before.
-    If they come faster than they can be read, or cannot be read, the listeners are told to fetch anew. When
+    If they come faster than they can be read, or cannot be read, the listeners are told to refetch. When
     the database hangs up, every stream ends: what changes meanwhile is not heard, and any client knows what
     an end means.
     """
@@ -109,7 +111,7 @@ class Changes:
         Args:
             look_up: is given each key once and who listens; may leave out what nobody hears.
             keys: what a payload (at most 8,000 bytes) names; the payload itself unless told otherwise.
-            at_most: how many changes may wait for one listener before he is told to fetch anew.
+            at_most: how many changes may be pending for a listener before it is told to refetch.
         """
         self._dsn = plain_dsn(database_url)
         self._channel = channel
@@ -118,34 +120,35 @@ class Changes:
         self._at_most = at_most
         self.audience = Audience()
         self._waiting: dict[str, None] = {}
-        self._wake = asyncio.Event()
         self._listening = False
         self._tried = asyncio.Event()
-        self._tasks: list[asyncio.Task[None]] = []
+        self._failed = 0
+        self._delivering = BackgroundTask(
+            f"deliver-{channel}", self._deliver, every_s=math.inf, retry_s=PAUSE_S
+        )
+        self._hearing: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Begin to listen, in the background from the moment that the database heard us or did not answer."""
-        self._tasks = [
-            asyncio.create_task(self._listen(), name=f"listen-{self._channel}"),
-            asyncio.create_task(self._deliver(), name=f"deliver-{self._channel}"),
-        ]
+        """Start listening; returns once the database has confirmed it or timed out."""
+        self._hearing = asyncio.create_task(self._listen(), name=f"listen-{self._channel}")
+        await self._delivering.start()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(START_S):
                 await self._tried.wait()
 
     async def stop(self) -> None:
-        """Stop listening."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        self._tasks = []
+        """Close the LISTEN connection and deliver nothing more."""
+        if self._hearing is not None:
+            self._hearing.cancel()
+            await asyncio.gather(self._hearing, return_exceptions=True)
+        await self._delivering.stop()
 
     @contextlib.contextmanager
     def follow(self, topics: Iterable[Hashable] | None, *, variant: str = "") -> Iterator[Subscription]:
-        """Subscribe for the length of the block: whatever changes from its beginning on is told.
+        """Subscribe for the duration of the block; every change from its start on is delivered.
 
         Raises:
-            NotListening: the database is not heard.
+            NotListening: there is no LISTEN connection at the moment.
         """
         if not self._listening:
             raise NotListening
@@ -205,7 +208,7 @@ class Changes:
             self._waiting[key] = None
         if len(self._waiting) > WAITING:
             self._reset_all("changes come faster than they can be read")
-        self._wake.set()
+        self._delivering.wake()
 
     def _reset_all(self, why: str) -> None:
         log.warning("all listeners are told to fetch anew", channel=self._channel, why=why)
@@ -214,35 +217,32 @@ class Changes:
         for subscription in self.audience.everybody():
             subscription.reset()
 
-    async def _deliver(self) -> None:
-        failed = 0
-        while True:
-            await self._wake.wait()
-            batch = [key for key, _ in zip(self._waiting, range(BATCH), strict=False)]
-            for key in batch:
-                del self._waiting[key]
-            if not batch:
-                self._wake.clear()
-                continue
-            try:
-                LOOK_UPS.labels(self._channel).inc()
-                changes = await self._look_up(batch, self.audience)
-                await self._hand_out(changes)
-                failed = 0
-            except Exception as error:
-                failed += 1
-                log.warning(
-                    "changes could not be read",
-                    channel=self._channel,
-                    error=f"{type(error).__name__}: {error}",
-                )
-                if failed >= TRIES:
-                    failed = 0
-                    self._reset_all("changes cannot be read")
-                elif self._listening:
-                    self._waiting = {**dict.fromkeys(batch), **self._waiting}
-                    self._wake.set()
-                await asyncio.sleep(PAUSE_S)
+    async def _deliver(self) -> float:
+        """Tell of what waits, a batch of it; returns when to go on."""
+        batch = [key for key, _ in zip(self._waiting, range(BATCH), strict=False)]
+        for key in batch:
+            del self._waiting[key]
+        if not batch:
+            return math.inf
+        try:
+            LOOK_UPS.labels(self._channel).inc()
+            changes = await self._look_up(batch, self.audience)
+            await self._hand_out(changes)
+        except Exception as error:
+            self._failed += 1
+            log.warning(
+                "changes could not be read", channel=self._channel, error=f"{type(error).__name__}: {error}"
+            )
+            if self._failed >= TRIES:
+                self._failed = 0
+                self._reset_all("changes cannot be read")
+            elif self._listening:
+                self._waiting = {**dict.fromkeys(batch), **self._waiting}
+            # A pause that no further change cuts short.
+            await asyncio.sleep(PAUSE_S)
+        else:
+            self._failed = 0
+        return 0.0
 
     async def _hand_out(self, changes: Iterable[Change]) -> None:
         offered = 0

@@ -1,4 +1,4 @@
-"""The answer that is an event stream, and what all streams of a process share: limits, ends, pings."""
+"""The event-stream response, and what all streams of a process share: limits, ends, pings."""
 
 import asyncio
 import contextlib
@@ -13,16 +13,17 @@ from prometheus_client import Counter
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from laundry_service.auth import Principal
-from laundry_service.problems import Problem
-from laundry_service.seats import NoSeat, Seats
+from laundry_service.auth.principal import Principal
+from laundry_service.background.task import BackgroundTask
+from laundry_service.http.problems import Problem
+from laundry_service.limits.streams import StreamLimiter, TooManyStreams
 from laundry_service.streams.subscription import NotListening, Subscription
 
 TICK_S = 1.0
 PING_EVERY_S = 15.0
-# Who reads nothing for so long has his stream ended.
+# A stream whose reader reads nothing for this long is ended.
 SEND_S = 20.0
-# With many streams open each speaks more seldom, so that all of them together stay a small part of the work.
+# With many streams open each sends less often, so that their total cost stays small.
 SENDS_PER_S = 2000
 REST_FROM_S = 0.02
 RETRY_MS = 2000
@@ -87,32 +88,31 @@ class Streams:
         allows: Callable[[Principal], bool],
     ) -> None:
         """Take the limits, how long one stream may last, and what says whether a caller is still welcome."""
-        self.seats = Seats({"person": per_person, "branch": per_branch, "process": in_all})
+        self.limiter = StreamLimiter({"person": per_person, "branch": per_branch, "process": in_all})
         self.max_s = max_s
         self._stopping = stopping
         self._allows = allows
         self._open: dict[Subscription, Principal] = {}
         self._spoke: dict[Subscription, float] = {}
-        self._tasks: list[asyncio.Task[None]] = []
+        self._watching = BackgroundTask("streams", self._watch, every_s=TICK_S, at_once=False)
+        self._ending: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Watch over the streams from now on."""
-        self._tasks = [
-            asyncio.create_task(self._watch(), name="streams"),
-            asyncio.create_task(self._end_when_stopping(), name="streams-end"),
-        ]
+        """Start watching the streams."""
+        await self._watching.start()
+        self._ending = asyncio.create_task(self._end_when_stopping(), name="streams-end")
 
     async def stop(self) -> None:
-        """End all streams."""
+        """End all streams; their clients come back to another replica."""
         self._end_all()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        self._tasks = []
+        await self._watching.stop()
+        if self._ending is not None:
+            self._ending.cancel()
+            await asyncio.gather(self._ending, return_exceptions=True)
 
     @property
     def rest_s(self) -> float:
-        """How long a stream lets changes gather after it spoke."""
+        """How long a stream batches changes after sending, in seconds."""
         return len(self._open) / SENDS_PER_S
 
     def spoke(self, subscription: Subscription) -> None:
@@ -137,14 +137,12 @@ class Streams:
             ENDED.labels(subscription.ended or "broken").inc()
 
     async def _watch(self) -> None:
-        while True:
-            await asyncio.sleep(TICK_S)
-            now = time.monotonic()
-            for subscription, principal in list(self._open.items()):
-                if not self._allows(principal):
-                    subscription.end("denied")
-                elif now - self._spoke.get(subscription, now) >= PING_EVERY_S:
-                    subscription.ping()
+        now = time.monotonic()
+        for subscription, principal in list(self._open.items()):
+            if not self._allows(principal):
+                subscription.end("denied")
+            elif now - self._spoke.get(subscription, now) >= PING_EVERY_S:
+                subscription.ping()
 
     async def _end_when_stopping(self) -> None:
         await self._stopping.wait()
@@ -156,7 +154,7 @@ class Streams:
 
 
 class EventStream(Response):
-    """Tells one caller what changes, until he leaves, his token ends, or the service does.
+    """Streams changes to one caller until they disconnect, their token expires, or the service stops.
 
     Raises:
         Problem: 429 beyond a limit, 503 while the database is not heard; before anything is sent.
@@ -200,17 +198,17 @@ class EventStream(Response):
         self._opening = opening
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer."""
+        """Send the greeting, then each change, until the stream ends."""
         try:
             with (
-                self._streams.seats.taken(self._holders()),
+                self._streams.limiter.slot(self._holders()),
                 self._source.follow(self._topics, variant=self._variant) as subscription,
                 self._streams.watched(subscription, self._principal),
             ):
                 if self._opening is not None:
                     await self._opening(subscription)
                 await self._run(subscription, receive, send)
-        except NoSeat as error:
+        except TooManyStreams as error:
             raise error.problem() from error
         except NotListening as error:
             raise _not_listening() from error

@@ -1,4 +1,4 @@
-"""What one listener still has to be told: bounded, newest states only, and never short in silence."""
+"""The pending changes of one listener: bounded, newest states only, never dropped silently."""
 
 import asyncio
 import contextlib
@@ -13,7 +13,7 @@ PING = b": ping\n\n"
 
 
 class NotListening(Exception):
-    """The database is not heard at the moment: who followed now would miss what changes."""
+    """There is no LISTEN connection at the moment: a new listener would miss changes."""
 
 
 class Change:
@@ -50,7 +50,7 @@ def change_of(
 class Subscription:
     """The changes that wait for one listener.
 
-    Too many, and they are dropped for one ``reset``: a list that is asked for after it holds them all.
+    If there are too many they are replaced by one ``reset``; a list fetched after it contains them all.
     """
 
     def __init__(
@@ -80,13 +80,13 @@ class Subscription:
         self._wake.set()
 
     def reset(self) -> None:
-        """Tell the listener to fetch anew, in place of all that waits."""
+        """Replace everything pending by one ``reset``."""
         self._waiting.clear()
         self._reset = True
         self._wake.set()
 
     def ping(self) -> None:
-        """Show a sign of life if there is nothing else to say."""
+        """Send a keep-alive if nothing else is pending."""
         self._ping = True
         self._wake.set()
 
@@ -96,7 +96,7 @@ class Subscription:
         self._wake.set()
 
     def end(self, reason: str) -> None:
-        """End now; what waits is not told any more."""
+        """End now; pending changes are dropped."""
         if self.ended is None:
             self.ended = reason
         self._end.set()
@@ -132,7 +132,7 @@ class Subscription:
         return b"".join(pieces)
 
     async def rest(self, seconds: float) -> None:
-        """Let changes gather for a while, or until the end."""
+        """Batch changes for a while, or until the end."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._end.wait()

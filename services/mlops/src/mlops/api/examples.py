@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter
 
-from laundry_service.database import Database
+from laundry_service.storage.database import Database
 from mlops import repository
 from mlops.api.parameters import Cursor, Limit, Operator
 from mlops.schemas import ExamplePage, OwnerPage, example_body, owner_body

@@ -7,9 +7,9 @@ import structlog
 from fastapi import APIRouter, Response
 
 from laundry_service.audit.acts import Reason
-from laundry_service.database import Database
-from laundry_service.objectstore import ObjectStoreUnavailable
-from laundry_service.problems import Problem
+from laundry_service.http.problems import Problem
+from laundry_service.storage.database import Database
+from laundry_service.storage.object_store import ObjectStoreUnavailable
 from mlops import repository
 from mlops.api.parameters import Cursor, Limit, Name, Operator, Reader
 from mlops.schemas import ModelBody, ModelPage, Override, PromotionPage, model_body, promotion_body

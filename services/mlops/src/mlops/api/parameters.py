@@ -5,7 +5,8 @@ from typing import Annotated
 from fastapi import Depends, Query
 from fastapi import Path as PathParam
 
-from laundry_service.auth import Principal, require
+from laundry_service.auth.callers import require
+from laundry_service.auth.principal import Principal
 
 Reader = Annotated[Principal, Depends(require("owner", "operator", "helper"))]
 Operator = Annotated[Principal, Depends(require("operator"))]

@@ -7,9 +7,9 @@ from fastapi import APIRouter, Response
 
 from laundry_reading.replicas import Shadow
 from laundry_service.audit.acts import Actor, Reason
-from laundry_service.database import Database
-from laundry_service.objectstore import ObjectStoreUnavailable
-from laundry_service.problems import Problem
+from laundry_service.http.problems import Problem
+from laundry_service.storage.database import Database
+from laundry_service.storage.object_store import ObjectStoreUnavailable
 from mlops import repository
 from mlops.api.models import no_model
 from mlops.api.parameters import Name, Operator

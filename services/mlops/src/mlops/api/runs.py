@@ -3,9 +3,10 @@
 from fastapi import APIRouter, Request, Response
 
 from laundry_service.audit.acts import Actor, Reason
-from laundry_service.database import Database
-from laundry_service.problems import Problem
-from laundry_service.streams import EVENT_STREAM, Changes, EventStream
+from laundry_service.http.problems import Problem
+from laundry_service.storage.database import Database
+from laundry_service.streams.changes import Changes
+from laundry_service.streams.response import EVENT_STREAM, EventStream
 from mlops import repository
 from mlops.api.parameters import Cursor, Limit, Name, Operator
 from mlops.schemas import LogPage, NewRun, RunBody, RunPage, run_body

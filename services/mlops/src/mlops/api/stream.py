@@ -2,8 +2,9 @@
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 
-from laundry_service.database import Database
-from laundry_service.streams import Audience, Change, change_of
+from laundry_service.storage.database import Database
+from laundry_service.streams.changes import Audience
+from laundry_service.streams.subscription import Change, change_of
 from mlops import repository
 from mlops.schemas import run_body
 

@@ -16,8 +16,8 @@ from laundry_learning.metrics import metrics_of
 from laundry_learning.sandbox.client import SandboxClient, TooManyCrashes, Unreadable
 from laundry_learning.sandbox.launcher import sandbox_of
 from laundry_reading.storage import MAX_MODEL_BYTES
-from laundry_service.database import Database
-from laundry_service.objectstore import ObjectMissing, ObjectStore, ObjectStoreUnavailable
+from laundry_service.storage.database import Database
+from laundry_service.storage.object_store import ObjectMissing, ObjectStore, ObjectStoreUnavailable
 from mlops.full.comparison import (
     Candidate,
     compare,

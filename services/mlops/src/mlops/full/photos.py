@@ -15,7 +15,7 @@ from laundry_learning.holdout import FrozenHoldout, LabelledPhoto, choose_photos
 from laundry_learning.sandbox.client import TooManyCrashes, Unreadable
 from laundry_reading.photo import PhotoError
 from laundry_reading.preprocess import decode_for_model
-from laundry_service.objectstore import ObjectMissing
+from laundry_service.storage.object_store import ObjectMissing
 from mlops.examples import Example
 from mlops.jobs.training_set import FeatureExtractor
 from mlops.runs import RunError

@@ -13,7 +13,7 @@ from laundry_learning.fine_tuning.contract import (
     WEIGHTS_FILE,
     Order,
 )
-from laundry_service.database import Database
+from laundry_service.storage.database import Database
 from mlops import repository
 from mlops.settings import Settings
 

@@ -20,8 +20,8 @@ from laundry_learning.sandbox.launcher import LocalSandbox, Sandbox
 from laundry_reading.manifest import Manifest
 from laundry_reading.model import Model, ModelError
 from laundry_reading.storage import MAX_MODEL_BYTES
-from laundry_service.database import Database
-from laundry_service.objectstore import ObjectMissing, ObjectStore
+from laundry_service.storage.database import Database
+from laundry_service.storage.object_store import ObjectMissing, ObjectStore
 from mlops import repository
 from mlops.jobs.run import Run
 from mlops.jobs.training_set import FeatureExtractor, Progress, TrainingSet, build_training_set

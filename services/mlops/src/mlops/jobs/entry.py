@@ -9,7 +9,7 @@ import threading
 from pydantic import SecretStr
 
 from laundry_service.background.priority import give_way
-from laundry_service.logging import configure_logging
+from laundry_service.telemetry.logging import configure_logging
 from mlops.jobs.job import Steps, take
 from mlops.settings import Settings
 

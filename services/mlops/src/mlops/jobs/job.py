@@ -4,8 +4,8 @@ from typing import Protocol
 
 from laundry_events import Outbox
 from laundry_learning.sandbox.launcher import SidecarSandbox, sandbox_of
-from laundry_service.database import Database
-from laundry_service.objectstore import ObjectStore
+from laundry_service.storage.database import Database
+from laundry_service.storage.object_store import ObjectStore
 from mlops.jobs.retrying_store import RetryingStore
 from mlops.jobs.run import Run
 from mlops.manifests import Manifests

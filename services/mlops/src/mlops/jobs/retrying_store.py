@@ -6,7 +6,7 @@ from typing import IO, TypeVar
 
 import structlog
 
-from laundry_service.objectstore import ObjectStore, ObjectStoreUnavailable
+from laundry_service.storage.object_store import ObjectStore, ObjectStoreUnavailable
 
 T = TypeVar("T")
 

@@ -12,8 +12,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from laundry_learning.curation import Assignment, LabelQuality
 from laundry_learning.judging import Verdict
 from laundry_reading.manifest import Manifest
-from laundry_service.database import Database
-from laundry_service.objectstore import ObjectStoreUnavailable
+from laundry_service.storage.database import Database
+from laundry_service.storage.object_store import ObjectStoreUnavailable
 from mlops import repository
 from mlops.launching.launcher import RETRY_LATER
 from mlops.models import Judgement, Source

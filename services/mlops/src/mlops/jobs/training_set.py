@@ -20,8 +20,8 @@ from laundry_learning.statistics import Bools
 from laundry_reading.model import Model, ModelError
 from laundry_reading.photo import MAX_BYTES, PhotoError
 from laundry_reading.preprocess import decode_for_model
-from laundry_service.database import Database
-from laundry_service.objectstore import ObjectMissing, ObjectStore, ObjectStoreUnavailable
+from laundry_service.storage.database import Database
+from laundry_service.storage.object_store import ObjectMissing, ObjectStore, ObjectStoreUnavailable
 from mlops import repository
 from mlops.examples import Example, single_label
 from mlops.runs import RunError, StoreUnavailable

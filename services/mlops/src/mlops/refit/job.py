@@ -15,8 +15,8 @@ from laundry_learning.lineage import RefitLineage, first_version_of
 from laundry_learning.metrics import metrics_of
 from laundry_learning.sandbox.launcher import sandbox_of
 from laundry_reading.model import Model
-from laundry_service.database import Database
-from laundry_service.objectstore import ObjectStore
+from laundry_service.storage.database import Database
+from laundry_service.storage.object_store import ObjectStore
 from mlops.jobs.champion import (
     Champion,
     Preparation,

@@ -7,7 +7,7 @@ from prometheus_client import Gauge
 from sqlalchemy.exc import SQLAlchemyError
 
 from laundry_service.background.task import BackgroundTask
-from laundry_service.database import Database
+from laundry_service.storage.database import Database
 from mlops import repository
 from mlops.drift import BEFORE, RECENT, drift_of
 from mlops.retraining import Rules, due

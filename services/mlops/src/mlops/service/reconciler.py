@@ -9,10 +9,10 @@ from pathlib import Path
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
-from laundry_events.inbox import forget_old
+from laundry_events.inbox import delete_expired
 from laundry_service.background.task import BackgroundTask
-from laundry_service.database import Database
-from laundry_service.objectstore import ObjectStoreUnavailable
+from laundry_service.storage.database import Database
+from laundry_service.storage.object_store import ObjectStoreUnavailable
 from mlops import repository
 from mlops.service.registry import BrokenModel, Registry
 
@@ -70,7 +70,7 @@ class Reconciler(BackgroundTask):
         if now - self._forgot_at < FORGET_EVERY_S:
             return
         async with self._database.transaction() as session:
-            await forget_old(session)
+            await delete_expired(session)
         self._forgot_at = now
 
     async def _repair(self) -> None:

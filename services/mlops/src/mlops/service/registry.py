@@ -23,8 +23,8 @@ from laundry_reading.manifest import Manifest
 from laundry_reading.storage import MAX_MODEL_BYTES, manifest_key, model_key
 from laundry_service.audit.acts import Act, Actor
 from laundry_service.audit.writing import write as write_act
-from laundry_service.database import Database
-from laundry_service.objectstore import ObjectMissing, ObjectStore
+from laundry_service.storage.database import Database
+from laundry_service.storage.object_store import ObjectMissing, ObjectStore
 from mlops import repository
 from mlops.manifests import Manifests
 from mlops.models import PendingPromotion, RegisteredModel, why_not_promoted

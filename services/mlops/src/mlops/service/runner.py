@@ -15,7 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from laundry_events.relay import plain_dsn
 from laundry_service.background.task import BackgroundTask
-from laundry_service.database import Database
+from laundry_service.storage.database import Database
 from mlops import repository
 from mlops.launching.launcher import Job, JobOutcome, Launcher, LaunchError
 from mlops.runs import MOST_ATTEMPTS, TrainingRun

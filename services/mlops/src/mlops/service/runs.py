@@ -2,7 +2,7 @@
 
 from laundry_service.audit.acts import Act, Actor
 from laundry_service.audit.writing import write as write_act
-from laundry_service.database import Database
+from laundry_service.storage.database import Database
 from mlops import repository
 from mlops.full.requirements import Requirements, explain
 from mlops.runs import Kind, TrainingRun

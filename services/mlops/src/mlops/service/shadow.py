@@ -7,8 +7,8 @@ from functools import partial
 from laundry_reading.replicas import Shadow
 from laundry_service.audit.acts import Act, Actor
 from laundry_service.audit.writing import write as write_act
-from laundry_service.database import Database
-from laundry_service.objectstore import ObjectStoreUnavailable
+from laundry_service.storage.database import Database
+from laundry_service.storage.object_store import ObjectStoreUnavailable
 from mlops import repository
 from mlops.replicas import Replicas
 from mlops.service.registry import AlreadyChampion, NoSuchModel, Registry

@@ -1,6 +1,6 @@
-"""Queries about pushes on their way to devices. Each works in its caller's transaction."""
+"""Queries of deliveries to devices. Each works in its caller's transaction."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from datetime import date, datetime, timedelta
 from typing import Any
 
@@ -8,26 +8,20 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from notification.model import Delivery, DeliveryState, Kind
+from notification.model import Delivery, DeliveryState
 from notification.repository.devices import forget_devices
-from notification.repository.history import set_state, settle
+from notification.repository.history import derive_states, set_states
 from notification.tables import deliveries, devices, match_quota, notifications
 
 
-async def add_match_deliveries(session: AsyncSession, told: Mapping[str, str]) -> int:
-    """Put the push of each new notification on its way to the customer's devices."""
-    return await _add_deliveries(session, "branch_match", devices.c.role == "customer", told)
-
-
-async def _add_deliveries(
-    session: AsyncSession, kind: Kind, wanted: sa.ColumnElement[bool], told: Mapping[str, str]
-) -> int:
-    if not told:
-        return 0
+async def add_match_deliveries(session: AsyncSession, notification_ids: Collection[str]) -> None:
+    """Queue the pushes of new notifications to their customers' devices."""
+    if not notification_ids:
+        return
     source = (
-        sa.select(notifications.c.id, devices.c.token, sa.literal(kind))
+        sa.select(notifications.c.id, devices.c.token, sa.literal("branch_match"))
         .join(devices, devices.c.user_id == notifications.c.user_id)
-        .where(notifications.c.id.in_(told.values()), wanted)
+        .where(notifications.c.id.in_(notification_ids), devices.c.role == "customer")
         .order_by(devices.c.token)
     )
     added = await session.execute(
@@ -36,9 +30,7 @@ async def _add_deliveries(
         .on_conflict_do_nothing()
         .returning(deliveries.c.notification_id)
     )
-    reached = set(added.scalars())
-    await set_state(session, reached, "pending")
-    return len(reached)
+    await set_states(session, set(added.scalars()), "pending")
 
 
 async def take_quota(session: AsyncSession, users: Collection[str], *, day: date, limit: int) -> set[str]:
@@ -82,7 +74,7 @@ def _delivery_columns() -> sa.Select[Any]:
 async def lease_match_deliveries(
     session: AsyncSession, *, first_tries: int, retries: int, lease: timedelta
 ) -> list[Delivery]:
-    """Take recommendations that are due; no replica takes them again before the lease has run out.
+    """Lease recommendations that are due; no replica leases them again before the lease expires.
 
     Args:
         first_tries, retries: at most so many of each, so that phones which do not answer leave room.
@@ -126,35 +118,41 @@ def _due(name: str, which: sa.ColumnElement[bool], limit: int) -> sa.CTE:
     )
 
 
-async def mark(
-    session: AsyncSession,
-    delivery: Delivery,
-    state: DeliveryState,
-    *,
-    error: str | None = None,
-    again_in: timedelta | None = None,
-) -> None:
-    """Note what became of a delivery, then what that makes of its notification."""
-    values: dict[str, Any] = {
+def outcome_columns(state: DeliveryState, error: str | None) -> dict[str, Any]:
+    """Return the columns of a delivery after one more try."""
+    columns: dict[str, Any] = {
         "state": state,
         "attempts": deliveries.c.attempts + 1,
         "last_error": error,
     }
     if state == "sent":
-        values["sent_at"] = sa.func.clock_timestamp()
-    if again_in is not None:
-        values["next_attempt_at"] = sa.func.clock_timestamp() + again_in
+        columns["sent_at"] = sa.func.clock_timestamp()
+    return columns
+
+
+async def record_outcome(
+    session: AsyncSession,
+    delivery: Delivery,
+    state: DeliveryState,
+    *,
+    error: str | None = None,
+    retry_in: timedelta | None = None,
+) -> None:
+    """Record what became of a delivery, and derive the state of its notification."""
+    values = outcome_columns(state, error)
+    if retry_in is not None:
+        values["next_attempt_at"] = sa.func.clock_timestamp() + retry_in
     await session.execute(
         sa.update(deliveries)
         .where(deliveries.c.notification_id == delivery.notification_id, deliveries.c.token == delivery.token)
         .values(**values)
     )
-    await settle(session, [delivery.notification_id])
+    await derive_states(session, [delivery.notification_id])
 
 
-async def mark_gone(
+async def remove_device(
     session: AsyncSession, delivery: Delivery, *, error: str | None, sent_after: datetime
 ) -> None:
     """Delete the device of a delivery whose token is dead; the delivery goes with it."""
     await forget_devices(session, [delivery.token], registered_before=sent_after)
-    await mark(session, delivery, "refused", error=error)
+    await record_outcome(session, delivery, "refused", error=error)

@@ -1,29 +1,36 @@
-"""Queries about devices and the owners who were seen. Each works in its caller's transaction."""
+"""Queries of devices and of owners who were seen. Each works in its caller's transaction."""
 
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from notification.model import Device
-from notification.repository.history import settle
+from notification.repository.history import derive_states
 from notification.tables import deliveries, devices, fault_alerts, owner_branches
 
-RENEWED = timedelta(hours=1)
-
+SEEN_RENEWED_AFTER = timedelta(hours=1)
 
 LOCK = sa.text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))")
 
 
-async def hold(session: AsyncSession, token: str, user_id: str) -> tuple[str, str] | None:
-    """Let nobody else change this token's device, or the devices of its user and of this one, until the end.
+class Holder(NamedTuple):
+    """Who has a token now."""
 
-    First the token, then the users in one order: no two registrations wait for each other in a circle.
+    user_id: str
+    role: str
+
+
+async def lock_device(session: AsyncSession, token: str, user_id: str) -> Holder | None:
+    """Lock a token's device, and all devices of its holder and of this user, until the transaction ends.
+
+    The token comes first, then the users in a fixed order, so that registrations cannot deadlock.
 
     Returns:
-        who has the token now: user and role.
+        who has the token now.
     """
     await session.execute(LOCK, {"name": f"device:{token}"})
     found = await session.execute(
@@ -32,17 +39,17 @@ async def hold(session: AsyncSession, token: str, user_id: str) -> tuple[str, st
     row = found.first()
     for user in sorted({user_id} | ({row.user_id} if row else set())):
         await session.execute(LOCK, {"name": f"devices-of:{user}"})
-    return (row.user_id, row.role) if row else None
+    return Holder(row.user_id, row.role) if row else None
 
 
 async def register_device(session: AsyncSession, device: Device, *, at_most: int) -> bool:
-    """Store a device; a token that another user had moves to this one, without what was on its way to him.
+    """Store a device; a token that another user had moves to this one, without the pushes that waited for it.
 
     Returns:
         whether the token is new to this user. Beyond ``at_most`` the least recently registered one goes.
     """
-    before = await hold(session, device.token, device.user_id)
-    same = before == (device.user_id, device.role)
+    before = await lock_device(session, device.token, device.user_id)
+    same = before == Holder(device.user_id, device.role)
     if before is not None and not same:
         await forget_devices(session, [device.token])
     values = {
@@ -70,8 +77,8 @@ async def register_device(session: AsyncSession, device: Device, *, at_most: int
 
 async def delete_device(session: AsyncSession, *, token: str, user_id: str) -> bool:
     """Delete a device if it is this user's."""
-    before = await hold(session, token, user_id)
-    if before is None or before[0] != user_id:
+    before = await lock_device(session, token, user_id)
+    if before is None or before.user_id != user_id:
         return False
     await forget_devices(session, [token])
     return True
@@ -80,7 +87,7 @@ async def delete_device(session: AsyncSession, *, token: str, user_id: str) -> b
 async def forget_devices(
     session: AsyncSession, tokens: Sequence[str], *, registered_before: datetime | None = None
 ) -> None:
-    """Delete devices with all that was on its way to them; what reaches nobody else then is settled.
+    """Delete devices with their deliveries, and derive the states of the notifications concerned.
 
     Args:
         registered_before: leave one alone that registered later.
@@ -90,33 +97,33 @@ async def forget_devices(
     old: list[sa.ColumnElement[bool]] = [devices.c.token.in_(tokens)]
     if registered_before is not None:
         old.append(devices.c.registered_at < registered_before)
-    # The alerts' rows first, as everybody does who locks both.
+    # The alerts' rows first, as wherever both are locked.
     await session.execute(
         sa.delete(fault_alerts).where(fault_alerts.c.token.in_(sa.select(devices.c.token).where(*old)))
     )
     held = await session.execute(sa.select(devices.c.token).where(*old).with_for_update())
     going = list(held.scalars())
-    cut_off = await session.execute(
+    removed = await session.execute(
         sa.delete(deliveries)
         .where(deliveries.c.token.in_(going))
         .returning(deliveries.c.notification_id, deliveries.c.state)
     )
-    waited = {str(row.notification_id) for row in cut_off if row.state != "sent"}
+    unsent = {str(row.notification_id) for row in removed if row.state != "sent"}
     await session.execute(sa.delete(devices).where(devices.c.token.in_(going)))
-    await settle(session, waited)
+    await derive_states(session, unsent)
 
 
-async def see_owner(session: AsyncSession, user_id: str, branches: Collection[str]) -> None:
-    """Remember that an owner came with these branches; at most one write an hour for each.
+async def record_owner_seen(session: AsyncSession, user_id: str, branches: Collection[str]) -> None:
+    """Record that an owner was seen with these branches; at most one write an hour for each.
 
-    It waits for nobody: a row that somebody else holds is being renewed, or will be the next time.
+    It never waits: a locked row is being renewed, or will be the next time.
     """
     if not branches:
         return
     seen = await session.execute(
-        sa.select(owner_branches.c.branch_id, owner_branches.c.seen_at < sa.func.now() - RENEWED).where(
-            owner_branches.c.user_id == user_id, owner_branches.c.branch_id.in_(branches)
-        )
+        sa.select(
+            owner_branches.c.branch_id, owner_branches.c.seen_at < sa.func.now() - SEEN_RENEWED_AFTER
+        ).where(owner_branches.c.user_id == user_id, owner_branches.c.branch_id.in_(branches))
     )
     stale: dict[str, bool] = {branch: old for branch, old in seen.all()}  # noqa: C416 - rows, not pairs
     unknown = sorted(set(branches) - stale.keys())

@@ -1,7 +1,7 @@
 """Queries that store faults, many at once. Each works in its caller's transaction.
 
-Rows are written in one order, alerts before deliveries: replicas that store at once, and whoever finishes a
-push meanwhile, wait for each other and never in a circle.
+Rows are written in a fixed order, alerts before deliveries: replicas that store at the same time, and whoever
+finishes a push meanwhile, may wait for each other but never deadlock.
 """
 
 import json
@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from laundry_events import new_id
-from notification.model import Story
+from notification.model import Announcement
 
 OWNERS = sa.text("""
 SELECT wanted.branch_id, devices.user_id
@@ -22,7 +22,7 @@ UNION
 SELECT branch_id, user_id FROM owner_branches
 WHERE branch_id = ANY(CAST(:branches AS text[])) AND seen_at > now() - CAST(:seen_within AS interval)
 """)
-TELL = sa.text("""
+ADD = sa.text("""
 INSERT INTO notifications (id, user_id, kind, about, event_id, branch_id, texts, data, state)
 SELECT one.id, one.user_id, 'equipment_fault', story.about, story.event_id, story.branch_id, story.texts,
     story.data,
@@ -40,41 +40,41 @@ ORDER BY story.about, one.user_id
 ON CONFLICT ON CONSTRAINT notifications_once DO NOTHING
 RETURNING id
 """)
-REACHED = """
+PHONES = """
 FROM notifications
 JOIN devices ON devices.user_id = notifications.user_id AND devices.role = 'owner'
     AND devices.branches @> ARRAY[notifications.branch_id]
 WHERE notifications.id = ANY(CAST(:ids AS uuid[]))
 """
-WAKE = """
+MAKE_DUE = """
 ON CONFLICT (token, branch_id) DO UPDATE
 SET due_at = coalesce(fault_alerts.due_at, greatest(clock_timestamp(), fault_alerts.quiet_until))
 """
-RING = sa.text(f"""
+ADD_ALERTS = sa.text(f"""
 INSERT INTO fault_alerts (token, branch_id, due_at)
-SELECT DISTINCT devices.token, notifications.branch_id, now() {REACHED}
+SELECT DISTINCT devices.token, notifications.branch_id, now() {PHONES}
 ORDER BY 1, 2
-{WAKE}
+{MAKE_DUE}
 """)
-DELIVER = sa.text(f"""
+ADD_DELIVERIES = sa.text(f"""
 INSERT INTO deliveries (notification_id, token, kind)
-SELECT notifications.id, devices.token, 'equipment_fault' {REACHED}
+SELECT notifications.id, devices.token, 'equipment_fault' {PHONES}
 ORDER BY devices.token, notifications.id
 ON CONFLICT DO NOTHING
 """)
-MISSING = """
+UNDELIVERED = """
 FROM deliveries
 JOIN notifications ON notifications.id = deliveries.notification_id
 WHERE deliveries.kind = 'equipment_fault' AND deliveries.state = ANY(CAST(:states AS text[]))
 """
-RING_MISSING = sa.text(f"""
+REQUEUE_ALERTS = sa.text(f"""
 INSERT INTO fault_alerts (token, branch_id, due_at)
-SELECT DISTINCT deliveries.token, notifications.branch_id, now() {MISSING}
+SELECT DISTINCT deliveries.token, notifications.branch_id, now() {UNDELIVERED}
     AND notifications.about = ANY(CAST(:abouts AS text[]))
 ORDER BY 1, 2
-{WAKE}
+{MAKE_DUE}
 """)
-REVIVE = sa.text("""
+REQUEUE_DELIVERIES = sa.text("""
 WITH revived AS (
     UPDATE deliveries SET state = 'pending'
     FROM notifications
@@ -99,18 +99,18 @@ async def owners_of(
     return owners
 
 
-async def tell_faults(
-    session: AsyncSession, stories: Sequence[Story], owners: Mapping[str, Collection[str]]
+async def add_notifications(
+    session: AsyncSession, announcements: Sequence[Announcement], owners: Mapping[str, Collection[str]]
 ) -> list[str]:
-    """Write each story into the history of each owner of its branch who does not have it.
+    """Add each announcement to the history of each owner of its branch who does not have it yet.
 
     Returns:
         the ids of the new notifications.
     """
     rows = [
         (new_id(), user, number)
-        for number, story in enumerate(stories)
-        for user in sorted(owners[story.branch_id])
+        for number, each in enumerate(announcements)
+        for user in sorted(owners[each.branch_id])
     ]
     if not rows:
         return []
@@ -118,30 +118,30 @@ async def tell_faults(
     documents = [
         {
             "number": number,
-            "about": story.about,
-            "event_id": story.event_id,
-            "branch_id": story.branch_id,
-            "texts": story.texts,
-            "data": story.data,
+            "about": each.subject,
+            "event_id": each.event_id,
+            "branch_id": each.branch_id,
+            "texts": each.texts,
+            "data": each.data,
         }
-        for number, story in enumerate(stories)
+        for number, each in enumerate(announcements)
     ]
-    told = await session.execute(
-        TELL, {"ids": ids, "users": users, "numbers": numbers, "stories": json.dumps(documents)}
+    added = await session.execute(
+        ADD, {"ids": ids, "users": users, "numbers": numbers, "stories": json.dumps(documents)}
     )
-    return [str(each) for each in told.scalars()]
+    return [str(each) for each in added.scalars()]
 
 
-async def ring(session: AsyncSession, notifications: Collection[str]) -> None:
-    """Put new notifications on their way to the phones that their owners have for the branch."""
-    if notifications:
-        asked = {"ids": list(notifications)}
-        await session.execute(RING, asked)
-        await session.execute(DELIVER, asked)
+async def queue_pushes(session: AsyncSession, notification_ids: Collection[str]) -> None:
+    """Queue new notifications for the phones that their owners have for the branch."""
+    if notification_ids:
+        asked = {"ids": list(notification_ids)}
+        await session.execute(ADD_ALERTS, asked)
+        await session.execute(ADD_DELIVERIES, asked)
 
 
-async def ring_missing(session: AsyncSession, abouts: Collection[str]) -> None:
-    """Put what was told before, but did not reach a phone, on its way again."""
-    asked = {"abouts": sorted(abouts), "states": UNSENT}
-    await session.execute(RING_MISSING, asked)
-    await session.execute(REVIVE, {"abouts": asked["abouts"]})
+async def requeue_undelivered(session: AsyncSession, subjects: Collection[str]) -> None:
+    """Queue again what was stored before but did not reach a phone."""
+    asked = {"abouts": sorted(subjects), "states": UNSENT}
+    await session.execute(REQUEUE_ALERTS, asked)
+    await session.execute(REQUEUE_DELIVERIES, {"abouts": asked["abouts"]})

@@ -1,10 +1,10 @@
-"""Memory of every process at rest, as its share of what is really used (PSS)."""
+"""Memory of every idle process, as proportional set size (PSS)."""
 
 import asyncio
 import re
 
 from laundry.stack import report
-from laundry.stack.processes import SERVICES
+from laundry_catalogue import process_names
 from laundry_lab.bench.figures import Figure
 from laundry_lab.bench.stage import Stage
 
@@ -17,7 +17,7 @@ GROUP = "Memory at rest (PSS)"
 async def measure(stage: Stage) -> list[Figure]:
     """Look at every process of the stack."""
     looked = await asyncio.to_thread(report.look, stage.paths)
-    services = {name for service in SERVICES for name in service.process_names}
+    services = set(process_names())
     found = []
     for process in looked.processes:
         target: float | None = None

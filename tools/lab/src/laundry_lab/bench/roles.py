@@ -1,4 +1,4 @@
-"""What a process that helps to measure does.
+"""The roles of worker processes.
 
 ``python -m laundry_lab.bench.roles`` reads its order from standard input, and ends when that does: it cannot
 outlive who started it.
@@ -14,11 +14,12 @@ from typing import Any
 import uvloop
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from laundry_events import EventConsumer, EventMeta, Publisher, Relay, first_time, make_broker
+from laundry_events import EventConsumer, EventMeta, Publisher, Relay, claim_once, make_broker
 from laundry_events.envelope import OutgoingEvent
 from laundry_events.events import PreferenceCreated
+from laundry_events.topology import PLAN
 from laundry_lab.bench import bare_clients, synchronous
-from laundry_service.logging import configure_logging
+from laundry_service.telemetry.logging import configure_logging
 
 QUEUE = "preference.created"
 SERVICE = "notification"
@@ -44,7 +45,7 @@ def say(what: str, **more: Any) -> None:
 
 
 class TellingPublisher(Publisher):
-    """Notes when each event was confirmed, or holds on to what it is given."""
+    """Records when each event was confirmed, or never confirms."""
 
     def __init__(self, url: str, *, hold: bool) -> None:
         super().__init__(url, source="bench")
@@ -52,7 +53,7 @@ class TellingPublisher(Publisher):
         self._hold = hold
 
     async def send_event(self, outgoing: OutgoingEvent) -> None:
-        """Publish and note, or say that it was asked and never answer."""
+        """Publish and record, or report the call and never return."""
         if self._hold:
             say("claimed")
             await asyncio.Event().wait()
@@ -115,7 +116,7 @@ async def consume(order: dict[str, Any], end: asyncio.Event) -> dict[str, Any]:
     publisher = Publisher(order["amqp_url"], source=SERVICE)
     await publisher.wait_connected()
     broker = make_broker(order["amqp_url"], service=SERVICE, graceful_timeout_s=5)
-    consumer = EventConsumer(broker, publisher, service=SERVICE, service_version="0")
+    consumer = EventConsumer(broker, publisher, PLAN, service=SERVICE, service_version="0")
     database_url = order.get("database_url")
     engine = create_async_engine(database_url, pool_size=5) if database_url else None
     number, work_s, fail = order.get("number", 0), order.get("work_s", 0.0), order.get("fail", False)
@@ -129,7 +130,7 @@ async def consume(order: dict[str, Any], end: asyncio.Event) -> dict[str, Any]:
             raise RuntimeError("asked to fail")
         if engine is not None:
             async with engine.begin() as connection:
-                await first_time(connection, "bench", meta.id)
+                await claim_once(connection, "bench", meta.id)
         if work_s:
             await asyncio.sleep(work_s)
         ended.append(time.monotonic_ns())
@@ -173,7 +174,7 @@ ROLES = {
 
 
 async def main() -> None:
-    """Take the order, do the part, say what was seen."""
+    """Read the order from standard input, play the role, print what was seen."""
     reader = asyncio.StreamReader()
     await asyncio.get_running_loop().connect_read_pipe(
         lambda: asyncio.StreamReaderProtocol(reader), sys.stdin

@@ -1,4 +1,4 @@
-"""``laundry dlq redrive|discard``: what a person decides about dead letters."""
+"""``laundry dlq redrive|discard``: acting on dead letters."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -22,17 +22,17 @@ from laundry.commands.dead_letter_options import (
     visible,
 )
 from laundry.display import console
-from laundry_dead_letters import work
+from laundry_dead_letters import actions
+from laundry_dead_letters.actions import Bounds, Tally
 from laundry_dead_letters.broker import Broker
-from laundry_dead_letters.letters import Act, DeadLetter, Selection
-from laundry_dead_letters.work import Bounds, Tally
-from laundry_events.topology import dead_queue
+from laundry_dead_letters.dead_letter import DeadLetter, OperatorAction, Selection
+from laundry_events.plan import dead_queue
 from laundry_servers.errors import LaundryError
 
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """What is kept of a letter until a person has agreed: not its body, which may be 64 KiB."""
+    """What is kept of a letter until a person confirms: not its body, which may be 64 KiB."""
 
     fingerprint: str
     group: tuple[str, str, str, int]
@@ -44,7 +44,7 @@ def redrive(
     ids: Ids = None,
     reason: Reason = None,
     limit: Limit = None,
-    rate: Annotated[float, typer.Option(min=0.1, help="At most so many a second.")] = 100.0,
+    rate: Annotated[float, typer.Option(min=0.1, help="At most this many per second.")] = 100.0,
     dry_run: Annotated[
         bool,
         typer.Option("--dry-run/--execute", " /--yes", help="Show what would happen, or do it."),
@@ -72,14 +72,15 @@ def redrive(
     Without --execute it only shows what would happen. A letter keeps its id, event headers and trace, gets
     four attempts again, and carries who sent it back, when, why and how often. It leaves the dead letters
     only after the broker has confirmed the copy and the audit has the record; stop or kill this at any
-    moment and run it again: nothing is lost, and a copy sent twice has one effect, by the consumers' inboxes.
+    moment and run it again: nothing is lost, and a copy sent twice has one effect, thanks to the consumers'
+    inboxes.
 
-    Consumers may run meanwhile. Letters that are not meant are held while it runs and go back to the head of
-    their queue, in order, with the time to live that they had; another dlq command started meanwhile sees
-    fewer. Redriven letters join the end of their queue, behind newer messages. A letter that dies again
-    meanwhile waits for the next run.
+    Consumers may keep running. Letters that are not meant are held while it runs and go back to the head of
+    their queue, in order, with the time to live that they had; another dlq command that is started then
+    sees fewer. Redriven letters join the end of their queue, behind newer messages. A letter that dies again
+    before the end waits for the next run.
 
-    A consumer takes back only what it signed. A letter that the broker itself buried, or from before there
+    A consumer takes back only what it signed. A letter that the broker dead-lettered, or from before there
     were keys, dies again as redrive-not-signed: look at it, and send it with --anew if it is genuine.
     """
     queues, selection = meant_queues(queue, ids), Selection(reason, frozenset(ids or ()))
@@ -91,7 +92,7 @@ def redrive(
         return
     if not reason_text:
         raise LaundryError('Say why they are sent back: --reason-text "..."')
-    act = Act("redrive", person(by), reason_text, run=str(uuid4()))
+    act = OperatorAction("redrive", person(by), reason_text, run=str(uuid4()))
     tally = Tally()
 
     async def send(broker: Broker, tally: Tally) -> None:
@@ -100,7 +101,7 @@ def redrive(
                 if limit is not None and tally.done >= limit:
                     break
                 bounds = Bounds(scan, limit)
-                await work.redrive(
+                await actions.redrive(
                     broker, name, selection, bounds, tally, act=act, audit=audit, rate=rate, anew=anew
                 )
 
@@ -124,8 +125,8 @@ def discard(
 ) -> None:
     """Remove dead letters for good. It shows them and asks; export them first if in doubt.
 
-    Each one leaves only after its audit record is safe. Only letters that were shown are removed, none
-    that came in while you thought. Those not meant go back to the head of their queue, in order, with the
+    Each is removed only after its audit record is durable. Only letters that were shown are removed, none
+    that arrived meanwhile. Those not selected go back to the head of their queue, in order, with the
     time to live that they had.
     """
     if not reason_text:
@@ -138,7 +139,7 @@ def discard(
     if not yes and not typer.confirm(f"Discard {len(found):,} dead letters?"):
         console.print("Nothing was discarded.")
         raise typer.Exit(1)
-    act = Act("discard", person(by), reason_text, run=str(uuid4()))
+    act = OperatorAction("discard", person(by), reason_text, run=str(uuid4()))
     agreed = Selection(only=frozenset(seen.fingerprint for seen in found))
     tally = Tally()
 
@@ -148,7 +149,7 @@ def discard(
                 if tally.done >= len(found):
                     break
                 bounds = Bounds(scan, len(found))
-                await work.discard(broker, name, agreed, bounds, tally, act=act, audit=audit)
+                await actions.discard(broker, name, agreed, bounds, tally, act=act, audit=audit)
 
     perform("discarding", remove, amqp_url=amqp_url, tally=tally, done="discarded")
     console.print(f"[green]✓[/green] {tally.done:,} discarded; see: laundry dlq audit")
@@ -166,7 +167,7 @@ def _preview(
 
     async def look(broker: Broker, tally: Tally) -> None:
         for name in queues:
-            await work.look(broker, name, selection, bounds, tally, handle=note)
+            await actions.look(broker, name, selection, bounds, tally, handle=note)
             if bounds.limit is not None and tally.done >= bounds.limit:
                 break
 

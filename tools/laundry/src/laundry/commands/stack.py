@@ -18,6 +18,7 @@ from laundry.paths import StackPaths, stack_paths
 from laundry.stack import detached, leftovers, report, state
 from laundry.stack.launch import Options
 from laundry.stack.supervisor import Supervisor
+from laundry_catalogue import SERVICES, Service, documented_services
 from laundry_servers import choice, rootfs
 from laundry_servers.choice import Kind
 from laundry_servers.errors import LaundryError
@@ -33,6 +34,7 @@ ServersOption = Annotated[
 
 
 def up(
+    *,
     detach: Annotated[bool, typer.Option("--detach", "-d", help="Return once everything is ready.")] = False,
     nodes: Annotated[int, typer.Option(help="RabbitMQ nodes: 1, or 3 for a cluster.")] = 1,
     servers: ServersOption = Kind.AUTO,
@@ -43,6 +45,10 @@ def up(
             help="Folder of the training photos (clothing/photos.csv), for full training runs; `make "
             "train-setup` makes the interpreter for them."
         ),
+    ] = None,
+    only: Annotated[
+        list[str] | None,
+        typer.Option("--only", metavar="SERVICE", help="Start this service, with the servers; may repeat."),
     ] = None,
 ) -> None:
     """Start every server and service; stays in the foreground until Ctrl-C unless --detach."""
@@ -56,6 +62,7 @@ def up(
         servers=servers,
         fresh=fresh,
         training_data=training_data.resolve() if training_data else None,
+        services=_chosen(only or []),
     )
     began = time.monotonic()
 
@@ -74,10 +81,22 @@ def up(
         progress.close()
 
 
+def _chosen(names: list[str]) -> tuple[Service, ...]:
+    """Return the services of these names in the catalogue's order; all if none is named."""
+    known = {each.name for each in SERVICES}
+    if unknown := sorted(set(names) - known):
+        raise LaundryError(f"--only: no service {', '.join(unknown)}. There are: {', '.join(sorted(known))}.")
+    chosen = tuple(each for each in SERVICES if not names or each.name in names)
+    for each in chosen:
+        if missing := set(each.peers) - {other.name for other in chosen}:
+            raise LaundryError(f"--only: {each.name} calls {', '.join(sorted(missing))}: name these too.")
+    return chosen
+
+
 def down(
     wipe: Annotated[bool, typer.Option("--wipe", help="Also delete the stack's data and passwords.")] = False,
 ) -> None:
-    """Stop the stack; also ends what a crashed one left behind."""
+    """Stop the stack; also ends leftovers of a crashed one."""
     paths, progress = stack_paths(), ConsoleProgress()
     running = state.supervisor(paths)
     if running is not None:
@@ -102,13 +121,13 @@ def _stop(supervisor: psutil.Process) -> None:
     with suppress(psutil.NoSuchProcess):
         supervisor.send_signal(signal.SIGTERM)
         if not _ended(supervisor, STOP_SECONDS):
-            # Its children die with it; the caller sweeps the rest.
+            # Its children die with it; the caller cleans up the rest.
             supervisor.kill()
             _ended(supervisor, 5)
 
 
 def _ended(process: psutil.Process, seconds: float) -> bool:
-    """Wait for a process that is not our child; one that nobody has waited for yet has ended too."""
+    """Wait for a process that is not our child; a zombie counts as ended."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if not process.is_running() or process.status() == psutil.STATUS_ZOMBIE:
@@ -172,12 +191,7 @@ def _where_to_go(paths: StackPaths, document: dict[str, Any]) -> None:
     rows = {
         "pages": document.get("web_url"),
         "operator's page": _page(document.get("web_url"), "/operator?view=queues"),
-        "helper API": _docs(document.get("helper_url")),
-        "monitoring API": _docs(document.get("monitoring_url")),
-        "search API": _docs(document.get("search_url")),
-        "notification API": _docs(document.get("notification_url")),
-        "mlops API": _docs(document.get("mlops_url")),
-        "operations API": _docs(document.get("operations_url")),
+        **{f"{each.name} API": _docs(document.get(each.url_key)) for each in documented_services()},
         "pushes taken": f"{document['fcm_url']}/messages",
         "RabbitMQ": document["management_urls"][0].split("@")[-1],
         "addresses and passwords": str(paths.stack_file),
@@ -199,7 +213,7 @@ def _page(url: str | None, path: str) -> str | None:
 
 
 def prepare(servers: ServersOption = Kind.AUTO) -> None:
-    """Make now what the native servers need (once for a machine), so that nothing waits for it later."""
+    """Prepare what the native servers need, once per machine, ahead of the first start."""
     taken, progress = choice.choose(servers), ConsoleProgress()
     try:
         if taken.kind is Kind.NATIVE:

@@ -1,6 +1,7 @@
 """``laundry topology``: the broker's plan, shown, applied and compared."""
 
 import json
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,7 +15,9 @@ from laundry.display import console
 from laundry.paths import stack_paths
 from laundry_events import broker_plan
 from laundry_events.definitions import definitions
-from laundry_events.topology import MIB, PLAN
+from laundry_events.plan import MIB
+from laundry_events.surplus import remove_surplus
+from laundry_events.topology import PLAN
 from laundry_servers.errors import LaundryError
 from laundry_servers.files import read_json
 
@@ -39,7 +42,7 @@ def show(
 ) -> None:
     """Show the plan: every queue with its retries, dead letters, who publishes and who consumes."""
     if as_json:
-        typer.echo(json.dumps(definitions(), indent=2))
+        typer.echo(json.dumps(definitions(PLAN), indent=2))
         return
     out = Console()
     exchanges = Table("exchange", "purpose", title="Exchanges", title_justify="left")
@@ -67,7 +70,7 @@ def show(
             f"{queue.max_length:,}, {queue.max_bytes // MIB:,} MiB"
             if queue.dead
             else f"{queue.max_bytes // MIB:,} MiB",
-            f"{queue.dead_max_bytes // MIB:,} MiB{', then the oldest go' if queue.strangers else ''}"
+            f"{queue.dead_max_bytes // MIB:,} MiB{', then the oldest go' if queue.untrusted else ''}"
             if queue.dead
             else "-",
         )
@@ -88,8 +91,15 @@ def apply(
             exists=True, dir_okay=False, help='JSON {"service": "password"} for the users of another broker.'
         ),
     ] = None,
+    yes: Annotated[
+        bool,
+        typer.Option("--yes", help="Remove what is empty and not in the plan without asking."),
+    ] = False,
 ) -> None:
-    """Declare everything that is missing and bring policies and permissions to the plan."""
+    """Declare everything that is missing, and update policies and permissions.
+
+    What the plan no longer has is shown, and removed if it is empty.
+    """
     target = management.target(management_url)
     known: dict[str, str] | None
     if passwords is not None:
@@ -98,18 +108,47 @@ def apply(
         known = None if management_url else (read_json(stack_paths().secrets_file) or {}).get("broker")
     nodes = len(_nodes(target))
     with audited("topology.apply", target.management_url, on_stack=management_url is None, users=bool(known)):
-        broker_plan.apply(target, known, nodes=nodes)
+        broker_plan.apply(target, PLAN, known, nodes=nodes)
     users = "with the services' users" if known else "without users: give --passwords to make them"
     console.print(f"[green]✓[/green] applied to {target.management_url} ({nodes} nodes), {users}")
+    _remove_surplus(target, yes=yes, on_stack=management_url is None)
+
+
+def _remove_surplus(target: broker_plan.Target, *, yes: bool, on_stack: bool) -> None:
+    surplus = [each for each in broker_plan.differences(target, PLAN) if each.surplus]
+    if not surplus:
+        return
+    for each in surplus:
+        console.print(f"[red]-[/red] {each}")
+    if not yes and not (sys.stdin.isatty() and typer.confirm("Remove what of this is empty?")):
+        console.print("All of it is left. Remove what is empty: laundry topology apply --yes")
+        return
+    with audited("topology.remove", target.management_url, on_stack=on_stack, things=len(surplus)):
+        outcome = remove_surplus(target, PLAN, surplus)
+    for each, why in outcome.left:
+        console.print(f"[yellow]left[/yellow] {each.kind}: {' / '.join(each.name)}: {why}")
+    console.print(f"[green]✓[/green] {len(outcome.removed)} removed, {len(outcome.left)} left")
+
+
+@app.command()
+def plan(management_url: BrokerOption = None) -> None:
+    """Show what ``apply`` would do: + is made, ~ is changed, - is not in the plan."""
+    target = management.target(management_url)
+    found = broker_plan.differences(target, PLAN)
+    for each in found:
+        sign = "-" if each.surplus else "~" if each.changes else "+"
+        typer.echo(f"{sign} {each}")
+    if not found:
+        console.print(f"[green]✓[/green] nothing to do: {target.management_url} agrees with the plan")
 
 
 @app.command()
 def verify(management_url: BrokerOption = None) -> None:
     """Compare the broker with the plan; exit status 1 and a list when they differ."""
     target = management.target(management_url)
-    found = broker_plan.differences(target)
+    found = broker_plan.differences(target, PLAN)
     for difference in found:
-        typer.echo(difference)
+        typer.echo(str(difference))
     if found:
         raise LaundryError(f"{len(found)} differences. Bring the broker to the plan: laundry topology apply")
     console.print(f"[green]✓[/green] {target.management_url} agrees with the plan")

@@ -1,4 +1,4 @@
-"""Sends one message that is bound to fail and watches it climb the ladder on the broker."""
+"""Sends one message that is bound to fail and follows it through its retries to the dead-letter queue."""
 
 import asyncio
 import time
@@ -14,7 +14,8 @@ from laundry.demo.client import StoryFailed
 from laundry_events.envelope import encode
 from laundry_events.events import Photo, TaskSubmitted
 from laundry_events.ids import new_id
-from laundry_events.topology import EVENTS_EXCHANGE, PLAN
+from laundry_events.plan import EVENTS_EXCHANGE
+from laundry_events.topology import PLAN
 
 QUEUE = "task.submitted"
 PATIENCE_S = 60
@@ -22,7 +23,7 @@ PATIENCE_S = 60
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """What the dead letter says of its life."""
+    """What the dead letter says about its attempts."""
 
     queue: str
     attempts: int

@@ -1,4 +1,4 @@
-"""Checks of the deployment files that this machine can make; each says whether it ran."""
+"""Checks of the deployment files; each says whether this machine could run it."""
 
 import json
 import re
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from laundry import generated
 from laundry.deploy import chart, environment, tools
 from laundry.paths import PROJECT, StackPaths
 from laundry_servers.errors import LaundryError
@@ -37,7 +38,7 @@ class Outcome:
 
 
 class Skipped(Exception):
-    """This machine cannot make the check; the message says what is missing."""
+    """The check cannot run on this machine; the message says what is missing."""
 
 
 JOB_TEMPLATES = 2
@@ -49,7 +50,7 @@ def run(*, fetch: bool) -> Iterator[Outcome]:
     checks: list[tuple[str, Callable[[], str]]] = [
         ("Dockerfile", check_dockerfile),
         ("Compose", check_compose),
-        ("Broker definitions in the chart", check_definitions),
+        ("What is made from the catalogue and the plan", check_generated),
         ("Chart", lambda: check_chart(fetch=fetch)),
         ("Kubernetes objects", lambda: check_objects(fetch=fetch)),
         ("Alerts", check_alerts),
@@ -64,7 +65,7 @@ def run(*, fetch: bool) -> Iterator[Outcome]:
 
 
 def check_dockerfile(path: Path = DOCKERFILE) -> str:
-    """Look for what a build would not complain about."""
+    """Check what a build would not complain about."""
     text = path.read_text()
     instructions = re.sub(r"\\\n", " ", text)
     final = instructions[instructions.rindex("\nFROM ") :]
@@ -96,11 +97,16 @@ def check_compose() -> str:
     return f"{' '.join(tool.command)} config accepts docker-compose.yml"
 
 
-def check_definitions() -> str:
-    """Compare the chart's copy with the plan."""
-    if chart.DEFINITIONS_FILE.read_text() != chart.definitions_text():
-        raise LaundryError(f"{chart.DEFINITIONS_FILE} is not what the plan says. Run: make contracts")
-    return "as the plan says"
+def check_generated() -> str:
+    """Compare Compose's and the chart's services, queues and Secrets with the catalogue and the topology."""
+    stale = [
+        str(path.relative_to(PROJECT))
+        for path, text in generated.deployment_files()
+        if path.read_text() != text
+    ]
+    if stale:
+        raise LaundryError(f"{', '.join(stale)}: not what the code says. Run: make contracts")
+    return "as the code says"
 
 
 def check_chart(*, fetch: bool) -> str:
@@ -155,7 +161,7 @@ def _jobs_in_config(rendered: str) -> list[str]:
 
 
 def check_alerts(folder: Path = ALERT_TESTS) -> str:
-    """Let promtool fire the alerts of the chart on made-up series."""
+    """Run promtool's rule tests: each alert of the chart fires on synthetic series."""
     found = tools.promtool()
     if found is None:
         raise Skipped("promtool is not installed (Debian: apt-get install prometheus)")

@@ -1,4 +1,4 @@
-"""What Compose is given: passwords and keys made here once, the broker's definitions, the local identity."""
+"""Prepares Compose: passwords and keys, the broker's definitions, the local identity."""
 
 import secrets
 from collections.abc import Callable
@@ -7,9 +7,10 @@ from pathlib import Path
 from laundry.deploy.mirror import MOUNTED_MODE, mirror_identity, write_in_place
 from laundry.paths import StackPaths
 from laundry.stack.environment import BUCKET
-from laundry.stack.processes import AUDITED, SERVICES, broker_users, database_owners, letter_signers
 from laundry.stack.state import stack_document
+from laundry_catalogue import SERVICES, audited, broker_users, database_owners, letter_signers, variable
 from laundry_events.definitions import definitions
+from laundry_events.topology import PLAN
 from laundry_reading.signing import SigningKey
 from laundry_servers.addresses import BrokerAddress, ObjectStoreAddress
 from laundry_servers.errors import LaundryError
@@ -19,26 +20,14 @@ from laundry_servers.postgres import owner_of
 BROKER_ADMIN = "laundry-admin"
 DATABASE_ADMIN = "laundry_admin"
 FOLDER_MODE = 0o700
-HOST_PORTS = {
-    "WEB_PORT": 8080,
-    "HELPER_PORT": 8001,
-    "MONITORING_PORT": 8002,
-    "SEARCH_PORT": 8003,
-    "NOTIFICATION_PORT": 8004,
-    "MLOPS_PORT": 8005,
+HOST_PORTS = {service.port_variable: service.port for service in SERVICES if service.port is not None} | {
     "FCM_PORT": 8006,
-    "OPERATIONS_PORT": 8007,
     "AMQP_PORT": 5672,
     "MANAGEMENT_PORT": 15672,
     "MQTT_PORT": 1883,
     "DATABASE_PORT": 5432,
     "S3_PORT": 9000,
 }
-
-
-def variable(kind: str, name: str) -> str:
-    """Return the name of a variable that belongs to one service, e.g. ``BROKER_PASSWORD_AI_CONSUMER``."""
-    return f"{kind}_{name.upper().replace('-', '_')}"
 
 
 def secret_makers() -> dict[str, Callable[[], str]]:
@@ -48,10 +37,10 @@ def secret_makers() -> dict[str, Callable[[], str]]:
         return secrets.token_urlsafe(32)
 
     names = ["DATABASE_ADMIN_PASSWORD", "BROKER_ADMIN_PASSWORD", "MQTT_AUTH_SECRET"]
-    names += [variable("BROKER_PASSWORD", user) for user in broker_users()]
-    names += [variable("LETTER_KEY", login) for login in letter_signers()]
-    names += [variable("DATABASE_PASSWORD", owner) for owner in database_owners()]
-    names += [variable("DATABASE_OWNER_PASSWORD", name) for name in AUDITED]
+    names += [variable("BROKER_PASSWORD_{}", user) for user in broker_users()]
+    names += [variable("LETTER_KEY_{}", login) for login in letter_signers()]
+    names += [variable("DATABASE_PASSWORD_{}", owner) for owner in database_owners()]
+    names += [variable("DATABASE_OWNER_PASSWORD_{}", name) for name in audited()]
     return {
         **dict.fromkeys(names, password),
         "S3_ACCESS_KEY": lambda: secrets.token_hex(10).upper(),
@@ -69,7 +58,7 @@ def read_env(path: Path) -> dict[str, str]:
             continue
         name, separator, value = line.partition("=")
         if not separator:
-            raise LaundryError(f"{path}, line {number} is not NAME=value. Mend it, or remove the file.")
+            raise LaundryError(f"{path}, line {number} is not NAME=value. Correct it, or delete the file.")
         found[name.strip()] = value.strip()
     return found
 
@@ -97,9 +86,9 @@ def write(paths: StackPaths, *, ports: dict[str, int] | None = None) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(FOLDER_MODE)
     _write_env(env_file, values)
-    passwords = {user: values[variable("BROKER_PASSWORD", user)] for user in broker_users()}
+    passwords = {user: values[variable("BROKER_PASSWORD_{}", user)] for user in broker_users()}
     administrator = (BROKER_ADMIN, values["BROKER_ADMIN_PASSWORD"])
-    document = definitions(passwords, administrator=administrator)
+    document = definitions(PLAN, passwords, administrator=administrator)
     write_json(folder / "definitions.json", document, mode=MOUNTED_MODE)
     mirror_identity(paths)
     write_json(folder / "stack.json", _stack(values))
@@ -129,16 +118,16 @@ def _stack(values: dict[str, str]) -> dict[str, object]:
         username=BROKER_ADMIN,
         password=values["BROKER_ADMIN_PASSWORD"],
     )
-    urls = {s.url_key: address(f"{s.login.upper()}_PORT") for s in SERVICES if s.url_key}
+    urls = {each.url_key: address(each.port_variable) for each in SERVICES if each.port is not None}
     databases = {
-        owner: f"postgresql://{owner}:{values[variable('DATABASE_PASSWORD', owner)]}"
+        owner: f"postgresql://{owner}:{values[variable('DATABASE_PASSWORD_{}', owner)]}"
         f"@{host}:{values['DATABASE_PORT']}/{owner}"
         for owner in database_owners()
     }
     owners = {
-        name: f"postgresql://{owner_of(name)}:{values[variable('DATABASE_OWNER_PASSWORD', name)]}"
+        name: f"postgresql://{owner_of(name)}:{values[variable('DATABASE_OWNER_PASSWORD_{}', name)]}"
         f"@{host}:{values['DATABASE_PORT']}/{name}"
-        for name in AUDITED
+        for name in audited()
     }
     document = stack_document(
         urls={**urls, "fcm_url": address("FCM_PORT")},

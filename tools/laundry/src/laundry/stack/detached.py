@@ -13,6 +13,7 @@ from laundry.display import JsonLines, replay
 from laundry.paths import StackPaths, stack_paths
 from laundry.stack.launch import Options
 from laundry.stack.supervisor import Supervisor
+from laundry_catalogue import service
 from laundry_servers.choice import Kind
 from laundry_servers.errors import LaundryError
 from laundry_servers.progress import Progress
@@ -21,7 +22,7 @@ from laundry_servers.progress import Progress
 def start(paths: StackPaths, options: Options, progress: Progress) -> dict[str, Any]:
     """Start a supervisor of its own session and wait until the stack is ready; return stack.json's content.
 
-    Ctrl-C meanwhile stops what was started. Raises LaundryError when the start failed.
+    Ctrl-C during the start stops what was started. Raises LaundryError when the start failed.
     """
     paths.logs.mkdir(parents=True, exist_ok=True)
     arguments = {
@@ -29,6 +30,7 @@ def start(paths: StackPaths, options: Options, progress: Progress) -> dict[str, 
         "servers": options.servers.value,
         "fresh": options.fresh,
         "training_data": str(options.training_data) if options.training_data else None,
+        "services": [each.name for each in options.services],
     }
     with (paths.logs / "supervisor.log").open("ab") as log:
         child = subprocess.Popen(  # noqa: S603
@@ -60,20 +62,21 @@ def start(paths: StackPaths, options: Options, progress: Progress) -> dict[str, 
 
 
 def main() -> None:
-    """Be the supervisor in the background."""
+    """Run the supervisor in the background."""
     asked = json.loads(sys.argv[1])
     options = Options(
         nodes=asked["nodes"],
         servers=Kind(asked["servers"]),
         fresh=asked["fresh"],
         training_data=Path(asked["training_data"]) if asked["training_data"] else None,
+        services=tuple(service(name) for name in asked["services"]),
     )
     paths = stack_paths()
     lines = JsonLines(sys.stdout)
 
     def ready(document: dict[str, object]) -> None:
         lines.send(event="ready", document=document)
-        # From here on nobody reads: what the supervisor has to say goes to its log.
+        # From here on nobody reads the output: the supervisor logs instead.
         os.dup2(2, 1)
         lines.plain = True
 

@@ -1,11 +1,12 @@
-"""The environment that each service process gets: its own addresses and secrets, nobody else's."""
+"""The environment of each service process: only its own addresses and secrets."""
 
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from laundry.stack.processes import Service
+from laundry_catalogue import Need, Process, Service, url_variable
+from laundry_events.topology import VHOST
 from laundry_reading.signing import SigningKey
 from laundry_servers.addresses import BrokerAddress, ObjectStoreAddress
 from laundry_servers.fcm import PROJECT_ID
@@ -13,10 +14,7 @@ from laundry_servers.identity import AUDIENCE, ISSUER
 from laundry_servers.process import base_environment
 
 BUCKET = "laundry"
-# As in laundry_events.topology; importing that would cost the supervisor 80 MB. A test compares them.
-VHOST = "laundry"
-TELEMETRY_EXCHANGE = "laundry.telemetry"
-# One helper here uploads as a whole chain of branches would, from one address. What no benchmark does in bulk
+# Here one helper uploads as much as a whole chain, from one address. What no benchmark does in bulk
 # keeps the limits of production.
 RATE_LIMITS = {
     "uploads": {"person": "60000/m"},
@@ -29,7 +27,7 @@ RATE_LIMITS = {
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """Everything that the services may need to know of each other and of the servers."""
+    """Addresses and secrets of all services and servers."""
 
     broker: BrokerAddress
     broker_passwords: Mapping[str, str] = field(repr=False)
@@ -54,53 +52,57 @@ def training_environment(data: Path | None, *, work: Path, python: Path) -> dict
 
 
 def service_environment(
-    service: Service, process_name: str, port: int, around: Surroundings
+    service: Service, process: Process, instance: str, port: int, around: Surroundings
 ) -> dict[str, str]:
-    """Return the whole environment of one process."""
+    """Return the whole environment of one process; ``instance`` is the name of this replica of it."""
     found = base_environment()
     found |= {
         "PYTHONUNBUFFERED": "1",
-        "LAUNDRY_SERVICE_NAME": service.name,
-        "LAUNDRY_INSTANCE": process_name,
+        "LAUNDRY_SERVICE_NAME": process.name,
+        "LAUNDRY_INSTANCE": instance,
         "LAUNDRY_HOST": "127.0.0.1",
         "LAUNDRY_PORT": str(port),
-        "LAUNDRY_JWKS_URL": around.jwks_url,
-        "LAUNDRY_JWT_ISSUER": ISSUER,
-        "LAUNDRY_JWT_AUDIENCE": AUDIENCE,
-        "LAUNDRY_RATE_LIMITS": json.dumps(RATE_LIMITS),
-        # The services believe web; web, which anybody on this machine may call, believes nobody.
-        "LAUNDRY_TRUSTED_PROXIES": "" if service.name == "web" else "127.0.0.0/8,::1",
+        # The services trust web's X-Forwarded-For; web, which anybody here may call, trusts nobody's.
+        "LAUNDRY_TRUSTED_PROXIES": "" if service.edge else "127.0.0.0/8,::1",
     }
-    if around.deny_list_url is not None:
-        found["LAUNDRY_DENY_LIST_URL"] = around.deny_list_url
-    if service.broker:
-        password = around.broker_passwords[service.login]
+    if not service.edge:
+        found |= {
+            "LAUNDRY_JWKS_URL": around.jwks_url,
+            "LAUNDRY_JWT_ISSUER": ISSUER,
+            "LAUNDRY_JWT_AUDIENCE": AUDIENCE,
+            "LAUNDRY_RATE_LIMITS": json.dumps(RATE_LIMITS),
+        }
+        if around.deny_list_url is not None:
+            found["LAUNDRY_DENY_LIST_URL"] = around.deny_list_url
+    if Need.BROKER in service.needs:
+        password = around.broker_passwords[service.name]
         # An operator rehearses dead letters here with messages that fail on purpose.
         found["LAUNDRY_DRILLS"] = "true"
-        if service.consumes and service.login in around.letter_keys:
-            found["LAUNDRY_LETTER_KEY"] = around.letter_keys[service.login]
-        found["LAUNDRY_AMQP_URL"] = around.broker.amqp_url_for(service.login, password, VHOST)
-    if service.database:
-        url = around.database_urls[service.login]
+        if Need.CONSUMES in service.needs and service.name in around.letter_keys:
+            found["LAUNDRY_LETTER_KEY"] = around.letter_keys[service.name]
+        found["LAUNDRY_AMQP_URL"] = around.broker.amqp_url_for(service.name, password, VHOST)
+    if Need.DATABASE in service.needs:
+        url = around.database_urls[service.name]
         found["LAUNDRY_DATABASE_URL"] = url.replace("postgresql://", "postgresql+asyncpg://", 1)
-    if service.objects:
+    if Need.OBJECTS in service.needs:
         found |= {
             "LAUNDRY_S3_ENDPOINT_URL": around.objects.endpoint_url,
             "LAUNDRY_S3_BUCKET": BUCKET,
             "LAUNDRY_S3_ACCESS_KEY": around.objects.access_key,
             "LAUNDRY_S3_SECRET_KEY": around.objects.secret_key,
         }
-    if service.models:
+    if Need.MODELS in service.needs:
         found["LAUNDRY_MODEL_DIR"] = str(around.model_folder)
         found["LAUNDRY_MODEL_PUBLIC_KEYS"] = SigningKey.parse(around.model_signing_key).public.text
-    if service.signs:
+    if Need.SIGNING in service.needs:
         found["LAUNDRY_MODEL_SIGNING_KEY"] = around.model_signing_key
-    if service.trains:
+    if Need.TRAINING in service.needs:
         found |= around.training
-    if service.pushes:
+    if Need.PUSH in service.needs:
         found |= {"LAUNDRY_FCM_URL": around.fcm_url, "LAUNDRY_FCM_PROJECT_ID": PROJECT_ID}
-    if service.management:
+    if Need.MANAGEMENT in service.needs:
         found["LAUNDRY_MANAGEMENT_URLS"] = json.dumps(around.broker.management_urls)
     for peer in service.peers:
-        found[f"LAUNDRY_{peer.upper()}_URL"] = around.service_urls[peer]
+        found[url_variable(peer)] = around.service_urls[peer]
+    found.update(service.environment)
     return found

@@ -14,15 +14,15 @@ from laundry.paths import PROJECT, StackPaths
 from laundry.stack import changes, secrets, state
 from laundry.stack.environment import (
     BUCKET,
-    TELEMETRY_EXCHANGE,
-    VHOST,
     Surroundings,
     service_environment,
     training_environment,
 )
 from laundry.stack.preparation import Preparation, make_databases
-from laundry.stack.processes import AUDITED, SERVICES, Service, broker_users, database_owners
 from laundry.stack.secrets import Secrets
+from laundry_catalogue import SERVICES, Service, audited, broker_users, database_owners, process_names
+from laundry_catalogue import Process as ServiceProcess
+from laundry_events.topology import TELEMETRY_EXCHANGE, VHOST
 from laundry_servers import choice
 from laundry_servers.choice import Broker, Choice, Database, Kind, Objects
 from laundry_servers.fcm import Fcm
@@ -49,7 +49,7 @@ class Options:
 
 @dataclass(slots=True)
 class Launch:
-    """A stack on its way up. Native processes appear in ``processes`` as they are started."""
+    """A starting stack. Native processes appear in ``processes`` as they are started."""
 
     paths: StackPaths
     options: Options
@@ -78,11 +78,11 @@ class Launch:
         self.kept = secrets.load(self.paths, list(users))
         self.taken = choice.choose(self.options.servers)
         self.progress.finished("Servers", str(self.taken))
-        ports = {name: free_port() for service in self.options.services for name in service.process_names}
+        ports = {name: free_port() for name in process_names(self.options.services)}
         self.service_urls = {
-            service.name: f"http://127.0.0.1:{ports[service.process_names[0]]}"
+            service.name: f"http://127.0.0.1:{ports[service.processes[0].instances[0]]}"
             for service in self.options.services
-            if service.url_key
+            if service.port is not None
         }
         self._make_servers(self.taken.kind)
         preparation = Preparation(self.paths.logs)
@@ -95,7 +95,7 @@ class Launch:
         urls = {
             service.url_key: self.service_urls[service.name]
             for service in self.options.services
-            if service.url_key
+            if service.port is not None
         }
         return state.stack_document(
             urls={**urls, "fcm_url": self.fcm.address.url},
@@ -111,7 +111,7 @@ class Launch:
         data, kept = self.paths.data, self.kept
         self.broker = choice.broker(
             kind,
-            # A cluster of another size is another cluster: its nodes would refuse each other's data.
+            # Data of a cluster of another size cannot be reused.
             data / f"rabbitmq-{self.options.nodes}",
             self.progress,
             nodes=self.options.nodes,
@@ -128,7 +128,7 @@ class Launch:
 
     def _start_servers(self) -> None:
         servers: list[tuple[str, Broker | Database | Objects]] = [
-            # The slowest first: the others are made while it starts.
+            # The slowest first: the others start meanwhile.
             ("RabbitMQ", self.broker),
             ("PostgreSQL", self.database),
             ("S3", self.objects),
@@ -152,11 +152,11 @@ class Launch:
         owners = database_owners(self.options.services)
         with step(self.progress, "Databases, bucket, topology, migrations"):
             passwords = {name: self.kept.database[name] for name in owners}
-            audited = {name: self.kept.database_owner[name] for name in AUDITED if name in owners}
+            owned = {name: self.kept.database_owner[name] for name in audited(self.options.services)}
             address = self.database.address
-            self.database_urls = make_databases(address, passwords, audited)
+            self.database_urls = make_databases(address, passwords, owned)
             self.owner_urls = {
-                name: address.url(name, owner_of(name), password) for name, password in audited.items()
+                name: address.url(name, owner_of(name), password) for name, password in owned.items()
             }
             self.objects.make_bucket(BUCKET)
             preparation.carry_out(
@@ -165,7 +165,7 @@ class Launch:
                 self.options.nodes,
                 {
                     package: (self.owner_urls[name], name)
-                    if name in audited
+                    if name in owned
                     else (self.database_urls[name], None)
                     for name, package in owners.items()
                 },
@@ -191,9 +191,10 @@ class Launch:
             ),
         )
         made = [
-            service_process(service, name, ports[name], around, self.paths.logs)
+            service_process(service, kind, name=name, port=ports[name], around=around, logs=self.paths.logs)
             for service in self.options.services
-            for name in service.process_names
+            for kind in service.processes
+            for name in kind.instances
         ]
         for process in made:
             process.changed_environment = partial(changes.of_process, self.paths, process.name)
@@ -220,18 +221,20 @@ class Launch:
             self.changed()
 
 
-def service_process(service: Service, name: str, port: int, around: Surroundings, logs: Path) -> Process:
+def service_process(
+    service: Service, kind: ServiceProcess, *, name: str, port: int, around: Surroundings, logs: Path
+) -> Process:
     """Return one service process that is not started yet; ready when its /readyz says so."""
     url, metrics_port = f"http://127.0.0.1:{port}/readyz", free_port()
     return Process(
         name=name,
-        command=[sys.executable, "-m", service.module, *service.arguments],
-        environment=service_environment(service, name, port, around)
+        command=[sys.executable, "-m", service.package, *kind.arguments],
+        environment=service_environment(service, kind, name, port, around)
         | {"LAUNDRY_METRICS_PORT": str(metrics_port)},
         log_file=logs / f"{name}.log",
         ready=answers_ok(url),
         stop_seconds=20,
-        niceness=service.niceness,
+        niceness=kind.niceness,
         port=port,
         health_url=url,
         metrics_url=f"http://127.0.0.1:{metrics_port}/metrics",

@@ -10,13 +10,14 @@ import sys
 from typing import Any
 
 from laundry_events import broker_plan
+from laundry_events.topology import PLAN
 from laundry_service import migrate
 
 
 async def carry_out(order: dict[str, Any]) -> None:
     """Apply the topology beside the migrations. Raises the first error, with what it concerns."""
     target = broker_plan.Target(**order["target"])
-    topology = asyncio.to_thread(broker_plan.apply, target, order["passwords"], nodes=order["nodes"])
+    topology = asyncio.to_thread(broker_plan.apply, target, PLAN, order["passwords"], nodes=order["nodes"])
     async with asyncio.TaskGroup() as group:
         group.create_task(topology)
         group.create_task(_migrate(order["migrations"]))
@@ -34,5 +35,5 @@ async def _migrate(databases: dict[str, tuple[str, str | None]]) -> None:
 
 if __name__ == "__main__":
     asked = sys.stdin.read()
-    if asked:  # nothing: whoever started us gave up before
+    if asked:  # EOF: the parent gave up
         asyncio.run(carry_out(json.loads(asked)))

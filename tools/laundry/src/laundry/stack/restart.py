@@ -1,4 +1,4 @@
-"""Ending one service process of the running stack as an update would, until its successor is ready."""
+"""Restarts one service process of the running stack, as an update would."""
 
 import os
 import signal
@@ -7,17 +7,12 @@ from contextlib import suppress
 
 from laundry.paths import StackPaths
 from laundry.stack import changes, report, state
-from laundry.stack.processes import SERVICES
+from laundry_catalogue import process_names
 from laundry_servers.errors import LaundryError
 from laundry_servers.process import POLL_SECONDS
 
 SETTING_PREFIXES = ("LAUNDRY_", "OTEL_")
 RESTART_SECONDS = 90.0
-
-
-def service_processes() -> tuple[str, ...]:
-    """Names of all service processes; servers are no part of an update."""
-    return tuple(name for service in SERVICES for name in service.process_names)
 
 
 def restart(paths: StackPaths, name: str, settings: dict[str, str] | None = None) -> int:
@@ -27,8 +22,9 @@ def restart(paths: StackPaths, name: str, settings: dict[str, str] | None = None
         LaundryError: no such process, a setting that no service reads, or no ready successor in time.
     """
     pids = state.running_stack(paths)["pids"]
-    if name not in service_processes() or name not in pids:
-        raise LaundryError(f"No service process {name!r}. There are: {', '.join(service_processes())}.")
+    # Servers are no part of an update.
+    if name not in process_names() or name not in pids:
+        raise LaundryError(f"No service process {name!r}. There are: {', '.join(process_names())}.")
     for key in settings or {}:
         if not key.startswith(SETTING_PREFIXES):
             raise LaundryError(f"{key}: settings begin with {' or '.join(SETTING_PREFIXES)}.")

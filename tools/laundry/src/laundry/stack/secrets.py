@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from laundry.paths import StackPaths
-from laundry.stack.processes import AUDITED
+from laundry_catalogue import audited
 from laundry_reading.signing import SigningKey
 from laundry_servers.files import read_json, write_json
 
@@ -38,7 +38,7 @@ def load(paths: StackPaths, services: Sequence[str]) -> Secrets:
         "broker": {name: secrets.token_urlsafe(24) for name in services} | kept.get("broker", {}),
         "letters": {name: secrets.token_urlsafe(32) for name in services} | kept.get("letters", {}),
         "database": {name: secrets.token_urlsafe(24) for name in services} | kept.get("database", {}),
-        "database_owner": {name: secrets.token_urlsafe(24) for name in AUDITED}
+        "database_owner": {name: secrets.token_urlsafe(24) for name in audited()}
         | kept.get("database_owner", {}),
     }
     if made != kept:

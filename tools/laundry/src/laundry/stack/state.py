@@ -9,7 +9,8 @@ from urllib.parse import quote
 import psutil
 
 from laundry.paths import StackPaths
-from laundry.stack.environment import BUCKET, VHOST
+from laundry.stack.environment import BUCKET
+from laundry_events.topology import VHOST
 from laundry_servers.addresses import BrokerAddress, ObjectStoreAddress, amqp_url
 from laundry_servers.errors import LaundryError
 from laundry_servers.files import read_json, write_json

@@ -1,0 +1,27 @@
+# The public surface: each name once, with the module that it lives in.
+from laundry_events.broker import make_broker as make_broker
+from laundry_events.circuit_breaker import Dependency as Dependency
+from laundry_events.consumer import EventConsumer as EventConsumer
+from laundry_events.envelope import EventMeta as EventMeta
+from laundry_events.errors import BrokerUnavailable as BrokerUnavailable
+from laundry_events.errors import DrillError as DrillError
+from laundry_events.errors import EventTooLarge as EventTooLarge
+from laundry_events.errors import MalformedMessage as MalformedMessage
+from laundry_events.errors import PermanentError as PermanentError
+from laundry_events.errors import PublishError as PublishError
+from laundry_events.errors import Refused as Refused
+from laundry_events.errors import RequeueMessage as RequeueMessage
+from laundry_events.errors import UnknownEvent as UnknownEvent
+from laundry_events.errors import Unroutable as Unroutable
+from laundry_events.event import Event as Event
+from laundry_events.ids import new_id as new_id
+from laundry_events.inbox import claim_each_once as claim_each_once
+from laundry_events.inbox import claim_once as claim_once
+from laundry_events.outbox import Outbox as Outbox
+from laundry_events.plan import Exchange as Exchange
+from laundry_events.plan import Plan as Plan
+from laundry_events.plan import Queue as Queue
+from laundry_events.plan import Service as Service
+from laundry_events.publisher import Publisher as Publisher
+from laundry_events.relay import Relay as Relay
+from laundry_events.signing import MessageSigner as MessageSigner

@@ -1,0 +1,27 @@
+"""What is used of FastStream and aiormq beyond their public interface, checked before a service starts.
+
+A name that an upgrade moves would be missed in silence: a node that is cut off would be kept, a stop would
+count deaths. So it is looked for where it is used, and a service that does not find it does not start.
+"""
+
+from importlib.metadata import version
+
+
+class UnsupportedLibrary(RuntimeError):
+    """An installed release of a library is none that this package knows how to use."""
+
+    def __init__(self, library: str, what: str) -> None:
+        """Name the library's distribution, and what of it is not as it was."""
+        remedy = "adapt laundry_events, or use the release of requirements.lock"
+        super().__init__(f"{library} {version(library)} {what}: {remedy}")
+
+
+def require(library: str, owner: type, *names: str) -> None:
+    """Check that a library's class still has some attributes.
+
+    Raises:
+        UnsupportedLibrary: it lacks one.
+    """
+    missing = [name for name in names if not hasattr(owner, name)]
+    if missing:
+        raise UnsupportedLibrary(library, f"has no {owner.__name__}.{' and no '.join(missing)}")

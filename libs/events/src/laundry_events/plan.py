@@ -1,0 +1,157 @@
+"""What a broker holds, as types: exchanges, queues with their retries, and who may publish and consume.
+
+Declarations, policies, users and permissions (``definitions``), subscriptions (``consumer``) and the AsyncAPI
+document follow from one ``Plan``. The laundry's own is in ``topology``.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+EVENTS_EXCHANGE = "laundry.events"
+RETRY_EXCHANGE = "laundry.retry"
+REQUEUE_EXCHANGE = "laundry.requeue"
+DEAD_EXCHANGE = "laundry.dead"
+ALIVE_EXCHANGE = "laundry.alive"
+ALIVE_KEY = "alive"
+
+DEFAULT_RETRY_DELAYS_S = (1, 2, 4)
+DEFER_AT_MOST_S = 4
+DELIVERY_LIMIT = 20
+DEAD_LETTER_TTL_MS = 7 * 24 * 3600 * 1000
+STREAM_MAX_AGE = "7D"
+MIB = 1024 * 1024
+STREAM_SEGMENT_BYTES = 16 * MIB
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """A durable topic exchange."""
+
+    name: str
+    purpose: str
+
+
+CORE_EXCHANGES = (
+    Exchange(EVENTS_EXCHANGE, "every event, by its dotted type"),
+    Exchange(RETRY_EXCHANGE, "failed messages on their way into a retry queue"),
+    Exchange(REQUEUE_EXCHANGE, "messages whose wait is over, back to their own queue"),
+    Exchange(DEAD_EXCHANGE, "dead letters"),
+    Exchange(ALIVE_EXCHANGE, "nothing: to repeat its binding tells whether a node is cut off"),
+)
+"""What publishing, retries and dead letters go through."""
+
+
+@dataclass(frozen=True)
+class Queue:
+    """A main queue; its retry and dead-letter queues follow from it.
+
+    Attributes:
+        keys: routing keys bound on ``exchange``.
+        max_length: messages it holds before the broker refuses more (publishers then wait in their outbox).
+        max_bytes: bytes of bodies that it holds, and each of its retry queues too, before the same.
+        dead_max_bytes: bytes of dead letters that are kept.
+        untrusted: whether anybody with one device can fill it. Then the oldest dead letters give way to newer
+            ones. Those of our own services must not: while they are full, what dies waits and is tried again.
+        retry_delays_s: whole seconds that a failed message waits before each further attempt; at least one
+            delay, each its own queue. After the last attempt it is a dead letter.
+        kind: ``stream`` for a broadcast that each reader reads for itself, else ``quorum``.
+
+    Raises:
+        ValueError: the delays are none, not above 0, or name one twice.
+    """
+
+    name: str
+    keys: tuple[str, ...]
+    consumer: str
+    purpose: str
+    exchange: str = EVENTS_EXCHANGE
+    max_length: int = 1_000_000
+    max_bytes: int = 1024 * MIB
+    dead_max_bytes: int = 256 * MIB
+    untrusted: bool = False
+    retry_delays_s: tuple[int, ...] = DEFAULT_RETRY_DELAYS_S
+    kind: Literal["quorum", "stream"] = "quorum"
+
+    def __post_init__(self) -> None:
+        delays = self.retry_delays_s
+        if not delays or min(delays) < 1 or len(set(delays)) < len(delays):
+            raise ValueError(f"{self.name}: retry delays are different whole seconds above 0, not {delays}")
+
+    @property
+    def retries(self) -> tuple[tuple[str, int], ...]:
+        """Names and delays in milliseconds of the retry queues, in order."""
+        if self.kind == "stream":
+            return ()
+        return tuple((retry_queue(self.name, delay), delay * 1000) for delay in self.retry_delays_s)
+
+    @property
+    def max_attempts(self) -> int:
+        """How often a message is handled before it is a dead letter; a stream's only once."""
+        return 1 + len(self.retries)
+
+    @property
+    def defer_queue(self) -> str:
+        """Where a message waits that lets others come first: the longest wait of at most 4 s, if any."""
+        short = [delay for delay in self.retry_delays_s if delay <= DEFER_AT_MOST_S]
+        return retry_queue(self.name, max(short) if short else min(self.retry_delays_s))
+
+    @property
+    def dead_overflow(self) -> Literal["drop-head", "reject-publish"]:
+        """What the broker does when the dead letters are full."""
+        return "drop-head" if self.untrusted else "reject-publish"
+
+    @property
+    def limits(self) -> dict[str, int]:
+        """Bytes that each of its queues may hold, by name."""
+        found = {self.name: self.max_bytes} | {name: self.max_bytes for name, _ in self.retries}
+        return found | ({self.dead: self.dead_max_bytes} if self.dead else {})
+
+    @property
+    def dead(self) -> str | None:
+        """The dead-letter queue's name; a stream has none."""
+        return None if self.kind == "stream" else dead_queue(self.name)
+
+
+@dataclass(frozen=True)
+class Service:
+    """What one service may do on the broker.
+
+    Attributes:
+        operates: it reads every dead-letter queue, sends letters back to every main queue, and sees the
+            state of all queues in the management API; it never touches a message in a main queue.
+    """
+
+    name: str
+    publishes: tuple[str, ...] = ()
+    operates: bool = False
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything declared on the broker."""
+
+    queues: tuple[Queue, ...]
+    services: tuple[Service, ...]
+    exchanges: tuple[Exchange, ...] = CORE_EXCHANGES
+    vhost: str = "/"
+
+    def queue(self, name: str) -> Queue:
+        """Find a main queue. Raises ``KeyError`` with the known names."""
+        for queue in self.queues:
+            if queue.name == name:
+                return queue
+        raise KeyError(f"no queue {name!r} in the plan; there are {[q.name for q in self.queues]}")
+
+    def consumed_by(self, service: str) -> tuple[Queue, ...]:
+        """The queues that a service reads."""
+        return tuple(queue for queue in self.queues if queue.consumer == service)
+
+
+def retry_queue(queue: str, delay_s: int) -> str:
+    """Return the name of the queue where a failed message waits ``delay_s`` seconds."""
+    return f"{queue}.retry.{delay_s}s"
+
+
+def dead_queue(queue: str) -> str:
+    """Return the name of the dead-letter queue of ``queue``."""
+    return f"{queue}.dlq"

@@ -1,0 +1,59 @@
+"""The example of the README works as it stands there, and names what is public."""
+
+import asyncio
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+import laundry_events
+from laundry_events.definitions import definitions
+from laundry_testing.messaging import Messaging, apply_plan
+
+CODE = re.compile(r"```python\n(.*?)```", re.S)
+README = Path(__file__).parent.parent / "README.md"
+
+
+def example() -> dict[str, Any]:
+    [code] = CODE.findall(README.read_text())
+    found: dict[str, Any] = {"__name__": "example"}
+    exec(compile(code, str(README), "exec"), found)
+    return found
+
+
+@pytest.mark.servers
+async def test_the_example_ships_its_order(messaging: Messaging, engine: AsyncEngine) -> None:
+    found = example()
+    await asyncio.to_thread(apply_plan, messaging.broker, messaging.vhost, found["PLAN"])
+    url = engine.url.render_as_string(hide_password=False)
+    async with asyncio.timeout(60):
+        assert await found["main"](messaging.amqp_url, url) == "42"
+    for queue in ("order.placed", "order.placed.dlq", "order.placed.retry.30s"):
+        assert await messaging.count(queue) == 0
+
+
+def test_the_examples_plan_is_declared_by_itself() -> None:
+    document = definitions(example()["PLAN"], nodes=1)
+    names = {queue["name"] for queue in document["queues"]}
+    assert names == {"order.placed", "order.placed.dlq"} | {f"order.placed.retry.{n}s" for n in (1, 5, 30)}
+    assert document["vhosts"][0]["name"] == "/"
+
+
+def test_each_public_name_is_listed_once_and_there() -> None:
+    listed = laundry_events.__all__
+    assert len(listed) == len(set(listed)) > 20
+    assert all(getattr(laundry_events, name) is not None for name in listed)
+    with pytest.raises(AttributeError, match="nothing_of_ours"):
+        _ = laundry_events.nothing_of_ours
+
+
+def test_nothing_but_the_events_and_the_topology_knows_the_laundry() -> None:
+    """What others replace is imported by no module that they keep."""
+    folder = Path(laundry_events.__file__).parent
+    own = {"events.py", "topology.py"}
+    tools = {"schemas.py"}  # a program that writes the laundry's schemas
+    knows = re.compile(r"laundry_events\.(events|topology)\b|import (events|topology)\b")
+    found = {path.name for path in folder.glob("*.py") if knows.search(path.read_text())}
+    assert found - own - tools == set()

@@ -1,0 +1,1 @@
+"""How much one caller may ask for: requests by rate, event streams by number."""

@@ -1,0 +1,1 @@
+"""Where data lies: PostgreSQL, the object store, and how to tell that one of them is away."""

@@ -1,0 +1,71 @@
+"""A service's own PostgreSQL."""
+
+from contextlib import AbstractAsyncContextManager
+from typing import Any
+
+from sqlalchemy import event, text
+from sqlalchemy.exc import DisconnectionError
+from sqlalchemy.ext.asyncio import (
+    AsyncConnection,
+    AsyncEngine,
+    AsyncSession,
+    async_sessionmaker,
+    create_async_engine,
+)
+
+
+class Database:
+    """The engine and its sessions: ``async with database.transaction() as session``."""
+
+    def __init__(self, url: str, *, pool: int = 10, lock_timeout_s: float | None = None) -> None:
+        """Take a ``postgresql+asyncpg://`` URL. Nothing connects yet.
+
+        Args:
+            lock_timeout_s: a statement that waits longer than this for a row that somebody holds fails: those
+                who want that row do not keep the pool from all others. ``None``: it waits.
+        """
+        self.url = url
+        locks = {} if lock_timeout_s is None else {"lock_timeout": f"{lock_timeout_s * 1000:.0f}"}
+        # No overflow: connections beyond the pool would be opened and closed constantly under load,
+        # and opening one costs more than waiting for one.
+        self.engine: AsyncEngine = create_async_engine(
+            url,
+            pool_size=pool,
+            max_overflow=0,
+            pool_timeout=10,
+            # Errors show the statement but not its parameters, which may hold tokens or names.
+            hide_parameters=True,
+            connect_args={"timeout": 5, "command_timeout": 30, "server_settings": locks},
+        )
+        event.listen(self.engine.sync_engine, "checkout", _replace_closed)
+        self._sessions = async_sessionmaker(self.engine, expire_on_commit=False)
+        self._autocommit = self.engine.execution_options(isolation_level="AUTOCOMMIT")
+
+    def transaction(self) -> AbstractAsyncContextManager[AsyncSession]:
+        """Open a session that commits at the end of the block and rolls back on an error."""
+        return self._sessions.begin()
+
+    def session(self) -> AsyncSession:
+        """Open a session for reading."""
+        return self._sessions()
+
+    def single(self) -> AbstractAsyncContextManager[AsyncConnection]:
+        """Open an autocommit connection: one round trip per statement instead of three."""
+        return self._autocommit.connect()
+
+    async def ping(self) -> bool:
+        """Run a trivial query, as a health check."""
+        async with self.single() as connection:
+            await connection.execute(text("SELECT 1"))
+        return True
+
+    async def close(self) -> None:
+        """Close every connection of the pool."""
+        await self.engine.dispose()
+
+
+def _replace_closed(connection: Any, _record: Any, _proxy: Any) -> None:
+    # The driver knows at once when the server hangs up, so a restarted database costs no failed request;
+    # a ping before each use would cost three more round trips.
+    if connection.driver_connection.is_closed():
+        raise DisconnectionError

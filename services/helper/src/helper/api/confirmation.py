@@ -1,0 +1,54 @@
+"""``POST /tasks/{task_id}/confirmation``: the branch's owner says what the laundry is."""
+
+from fastapi import APIRouter, Response
+
+from helper.api.permissions import Owner, allowed, task_id_of
+from helper.schemas import REPLAYED, ConfirmationRequest, TaskBody
+from helper.service.confirmation import Confirmations
+from helper.tasks import AlreadyConfirmed, NotReadYet, RepeatedLabels, UnknownLabels
+from laundry_service.http.problems import Problem
+
+JSON_BYTES = 64 * 1024
+
+
+def confirmation_router(confirmations: Confirmations) -> APIRouter:
+    """Make the endpoint that confirms."""
+    api = APIRouter(tags=["tasks"])
+
+    @api.post(
+        "/tasks/{task_id}/confirmation", summary="Confirm or correct a reading", max_body_size=JSON_BYTES
+    )
+    async def confirmation(
+        response: Response, principal: Owner, task_id: str, body: ConfirmationRequest
+    ) -> TaskBody:
+        try:
+            task, repeated = await confirmations.confirm(
+                task_id_of(task_id),
+                body.counted(),
+                by=principal.sub,
+                check=lambda found: allowed(principal, found, task_id),
+            )
+        except UnknownLabels as error:
+            raise Problem(
+                422,
+                "unknown-label",
+                f"Not known: {', '.join(error.unknown)}. Choose from: {', '.join(error.allowed)}.",
+                allowed=list(error.allowed),
+            ) from error
+        except RepeatedLabels as error:
+            raise Problem(
+                422, "repeated-label", "A label is named twice. Name it once, with its whole count."
+            ) from error
+        except NotReadYet as error:
+            raise Problem(
+                409, "task-not-read", "The photo was not read yet. Wait for the reading, then confirm."
+            ) from error
+        except AlreadyConfirmed as error:
+            raise Problem(
+                409, "already-confirmed", "The task was confirmed with other labels. Fetch it to see them."
+            ) from error
+        if repeated:
+            response.headers[REPLAYED] = "true"
+        return TaskBody.of(task)
+
+    return api

@@ -1,0 +1,106 @@
+"""Parses multipart forms as RFC 2046 allows and browsers write them, beyond what the parser accepts."""
+
+import re
+from collections.abc import AsyncGenerator
+
+from python_multipart.multipart import parse_options_header
+from starlette.datastructures import FormData, Headers, UploadFile
+from starlette.formparsers import MultiPartException, MultiPartParser
+
+# RFC 7578 forbids it but clients send it: any file name makes the part a file.
+_ENCODED_NAME = re.compile(rb";\s*filename\*\s*=", re.I)
+_PLAIN_NAME = re.compile(rb";\s*filename\s*=", re.I)
+_AS_IT_IS = frozenset({"", "binary", "8bit", "7bit"})
+_MAX_FILES = 4
+_PREAMBLE_BYTES = 8 * 1024
+
+
+class FormCutOff(Exception):
+    """The form has no closing boundary, so its last part may be cut off."""
+
+
+class EncodedPart(Exception):
+    """A part has a Content-Transfer-Encoding (RFC 7578 §4.7 forbids it)."""
+
+
+class SeveralFiles(Exception):
+    """More than one file was sent."""
+
+
+class FormParser(MultiPartParser):
+    """Takes one file and some text fields; a file input that nobody filled counts for nothing."""
+
+    def __init__(
+        self, headers: Headers, stream: AsyncGenerator[bytes, None], *, max_fields: int, max_part_size: int
+    ) -> None:
+        """Take what ``MultiPartParser`` does."""
+        super().__init__(
+            headers,
+            _from_first_boundary(stream, headers),
+            max_files=_MAX_FILES,
+            max_fields=max_fields,
+            max_part_size=max_part_size,
+        )
+        self._ended = False
+
+    def on_headers_finished(self) -> None:
+        """Look at a part's headers before its bytes come."""
+        part = self._current_part
+        said = part.content_disposition or b""
+        if _ENCODED_NAME.search(said) and not _PLAIN_NAME.search(said):
+            part.content_disposition = said + b'; filename="photo"'
+        coded = dict(part.item_headers).get(b"content-transfer-encoding", b"").decode("latin-1")
+        if coded.strip().lower() not in _AS_IT_IS:
+            raise EncodedPart(coded.strip()[:40])
+        super().on_headers_finished()
+
+    def on_end(self) -> None:
+        """Note that the closing boundary came."""
+        self._ended = True
+
+    async def parse(self) -> FormData:
+        """Parse the whole form; the caller closes it.
+
+        Raises:
+            FormCutOff, EncodedPart, SeveralFiles.
+            MultiPartException: it is no such form.
+        """
+        form = await super().parse()
+        kept = _without_empty_inputs(form)
+        if self._ended and kept is not None:
+            return kept
+        await form.close()
+        raise FormCutOff if not self._ended else SeveralFiles
+
+
+def _without_empty_inputs(form: FormData) -> FormData | None:
+    """Return what was filled in; None if several files were."""
+    items = form.multi_items()
+    files = [value for _, value in items if isinstance(value, UploadFile)]
+    filled = [file for file in files if file.size or file.filename]
+    if len(filled) > 1:
+        return None
+    # One that nobody filled is an empty photo only where it is all there is.
+    kept = filled or files[:1]
+    return FormData([(name, v) for name, v in items if not isinstance(v, UploadFile) or v in kept])
+
+
+async def _from_first_boundary(
+    stream: AsyncGenerator[bytes, None], headers: Headers
+) -> AsyncGenerator[bytes, None]:
+    """Leave out what stands before the first boundary: it is for readers without MIME."""
+    _, parameters = parse_options_header(headers["content-type"])
+    edge = re.escape(parameters.get(b"boundary", b""))
+    first = re.compile(rb"(?:^|\r\n)(--" + edge + rb"(?:--)?[ \t]*\r\n)")
+    begun = b""
+    async for chunk in stream:
+        begun += chunk
+        if (found := first.search(begun)) is not None:
+            yield begun[found.start(1) :]
+            break
+        if len(begun) > _PREAMBLE_BYTES:
+            raise MultiPartException("Its boundary is not at its beginning.")
+    else:
+        raise MultiPartException("Its boundary is not in it.") if begun else FormCutOff
+    async for chunk in stream:
+        yield chunk

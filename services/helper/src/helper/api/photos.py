@@ -1,0 +1,82 @@
+"""A task's photo over HTTP: a picture of it for all who may see the task, the file for operators."""
+
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Header, Query, Response
+from fastapi.responses import StreamingResponse
+
+from helper.api.permissions import Viewer, visible
+from helper.service.pictures import PictureService
+from laundry_events.events import Photo
+from laundry_reading.errors import PhotoError
+from laundry_service.http.caching import ASKED_AGAIN, is_known
+from laundry_service.http.problems import Problem
+from laundry_service.storage.database import Database
+from laundry_service.storage.object_store import ObjectMissing, ObjectStore
+
+Size = Literal["display", "thumbnail", "original"]
+
+
+def photos_router(database: Database, store: ObjectStore, pictures: PictureService) -> APIRouter:
+    """Make the endpoint of a task's photo."""
+    api = APIRouter(tags=["tasks"])
+
+    @api.get(
+        "/tasks/{task_id}/photo",
+        response_class=StreamingResponse,
+        responses={200: {"content": {"image/*": {}}}, 304: {"description": "The picture that you have"}},
+        summary="Fetch a picture of a task's photo; the file itself is for operators",
+    )
+    async def photo(
+        principal: Viewer,
+        task_id: str,
+        size: Annotated[
+            Size, Query(description="Longest side 1600 or 320; or the file as it was sent")
+        ] = "display",
+        if_none_match: Annotated[str | None, Header()] = None,
+    ) -> Response:
+        task = await visible(database, principal, task_id)
+        if size == "original":
+            if principal.role != "operator":
+                raise Problem(
+                    403,
+                    "original-forbidden",
+                    "The file may tell where and with what it was taken: it is for operators only. Ask for "
+                    "size=display.",
+                )
+            try:
+                return await _sent(store, task.photo, if_none_match)
+            except ObjectMissing as error:
+                raise _photo_missing() from error
+        try:
+            made = await pictures.of(task)
+            try:
+                return await _sent(store, getattr(made, size), if_none_match)
+            except ObjectMissing:
+                made = await pictures.remade(task)
+                return await _sent(store, getattr(made, size), if_none_match)
+        except ObjectMissing as error:
+            raise _photo_missing() from error
+        except PhotoError as error:
+            raise Problem(
+                422, "photo-not-showable", f"There is no picture of this photo. {error}", reason=error.code
+            ) from error
+
+    return api
+
+
+async def _sent(store: ObjectStore, photo: Photo, if_none_match: str | None) -> Response:
+    etag = f'"{photo.sha256}"'
+    # A picture never changes, but who may see it does: browsers must revalidate.
+    headers = {"ETag": etag, "Cache-Control": ASKED_AGAIN}
+    if is_known(etag, if_none_match):
+        return Response(status_code=304, headers=headers)
+    content = await store.stream(photo.key)
+    headers |= {"Content-Length": str(photo.bytes), "X-Content-Type-Options": "nosniff"}
+    return StreamingResponse(content, headers=headers, media_type=photo.media_type)
+
+
+def _photo_missing() -> Problem:
+    return Problem(
+        404, "photo-missing", "The photo of this task is no longer in the store. Tell the operator."
+    )

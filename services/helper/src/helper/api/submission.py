@@ -1,0 +1,110 @@
+"""``POST /tasks``: a photo is submitted."""
+
+import re
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Header, Request, Response
+
+from helper.api.permissions import Helper
+from helper.api.problems import problem_of_photo
+from helper.api.uploads import Limits, file_field, receive_form, text_field, too_large
+from helper.schemas import BRANCH, REPLAYED, TaskBody
+from helper.service.submission import KeyReused, Submissions, Upload
+from laundry_reading.errors import PhotoError
+from laundry_service.auth.callers import require_branch
+from laundry_service.http.problems import Problem
+
+NOTE_CHARS = 500
+KEY = re.compile(r"[\x21-\x7e]{1,200}")
+
+UPLOAD_BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["photo", "branch_id"],
+                    "properties": {
+                        "photo": {
+                            "type": "string",
+                            "format": "binary",
+                            "description": "JPEG, PNG, WebP, HEIC or AVIF",
+                        },
+                        "branch_id": {"type": "string", "pattern": "^[a-z0-9-]{1,40}$"},
+                        "note": {"type": "string", "maxLength": NOTE_CHARS},
+                    },
+                }
+            }
+        },
+    }
+}
+
+
+def submission_router(submissions: Submissions, limits: Limits) -> APIRouter:
+    """Make the endpoint that takes photos."""
+    api = APIRouter(tags=["tasks"])
+
+    @api.post("/tasks", status_code=201, openapi_extra=UPLOAD_BODY, summary="Submit a photo")
+    async def submit(
+        request: Request,
+        response: Response,
+        principal: Helper,
+        idempotency_key: Annotated[
+            str | None,
+            Header(
+                description="The same key is the same task, however often it is sent",
+                json_schema_extra={"pattern": f"^{KEY.pattern}$"},
+            ),
+        ] = None,
+    ) -> TaskBody:
+        _check_key(idempotency_key)
+        form = await receive_form(request, limits)
+        try:
+            photo = file_field(form, "photo")
+            branch_id, note = _branch(text_field(form, "branch_id")), _note(text_field(form, "note"))
+            require_branch(principal, branch_id)
+            size = photo.size or 0
+            if size > limits.photo_bytes:
+                raise too_large(limits.photo_bytes)
+            upload = Upload(photo.file, size, branch_id, principal.sub, note, idempotency_key)
+            task, replayed = await submissions.submit(upload)
+        except PhotoError as error:
+            raise problem_of_photo(error) from error
+        except KeyReused as error:
+            raise Problem(
+                422,
+                "idempotency-key-reused",
+                "This Idempotency-Key was used for another photo, branch or note. Send a new key.",
+            ) from error
+        finally:
+            await form.close()
+        response.headers["Location"] = f"/tasks/{task.id}"
+        if replayed:
+            response.headers[REPLAYED] = "true"
+        return TaskBody.of(task)
+
+    return api
+
+
+def _branch(text: str | None) -> str:
+    if text is None or not BRANCH.fullmatch(text):
+        raise Problem(
+            422,
+            "branch-invalid",
+            "Send the field 'branch_id': 1 to 40 lower-case letters, digits and hyphens.",
+        )
+    return text
+
+
+def _note(text: str | None) -> str | None:
+    if text is not None and len(text) > NOTE_CHARS:
+        raise Problem(422, "note-too-long", f"A note has at most {NOTE_CHARS} characters.")
+    return text or None
+
+
+def _check_key(key: str | None) -> None:
+    if key is not None and not KEY.fullmatch(key):
+        raise Problem(
+            400, "idempotency-key-invalid", "An Idempotency-Key is 1 to 200 visible ASCII characters."
+        )

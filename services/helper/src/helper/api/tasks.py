@@ -1,0 +1,79 @@
+"""Tasks as lists, as a stream of changes and one by one, and what may be confirmed."""
+
+import base64
+import binascii
+import uuid
+from collections.abc import Sequence
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request
+
+from helper import repository
+from helper.api.permissions import Viewer, visible
+from helper.schemas import BRANCH, LabelList, TaskBody, TaskList
+from helper.tasks import Status
+from laundry_service.auth.callers import require_branch
+from laundry_service.http.problems import Problem
+from laundry_service.storage.database import Database
+from laundry_service.streams.changes import Changes
+from laundry_service.streams.response import EVENT_STREAM, EventStream
+
+
+def tasks_router(database: Database, changes: Changes, known_labels: Sequence[str]) -> APIRouter:
+    """Make the endpoints that only read."""
+    api = APIRouter(tags=["tasks"])
+
+    @api.get("/tasks", summary="List tasks, newest first")
+    async def listed(
+        principal: Viewer,
+        status: Annotated[list[Status] | None, Query(description="May be repeated")] = None,
+        branch_id: Annotated[str | None, Query(pattern=f"^{BRANCH.pattern}$")] = None,
+        limit: Annotated[int, Query(ge=1, le=200)] = 50,
+        cursor: Annotated[str | None, Query(max_length=100)] = None,
+    ) -> TaskList:
+        branches = None if principal.role == "operator" else principal.branches
+        if branch_id is not None:
+            require_branch(principal, branch_id)
+            branches = frozenset({branch_id})
+        before = None if cursor is None else _read_cursor(cursor)
+        async with repository.single(database) as connection:
+            found = await repository.newest(
+                connection, branches=branches, statuses=status or [], before=before, limit=limit + 1
+            )
+        page = found[:limit]
+        more = _cursor(page[-1].id) if len(found) > limit else None
+        return TaskList(items=[TaskBody.of(task) for task in page], next_cursor=more)
+
+    @api.get(
+        "/tasks/stream",
+        response_class=EventStream,
+        responses=EVENT_STREAM,
+        summary="Changed tasks as server-sent events",
+    )
+    async def stream(request: Request, principal: Viewer) -> EventStream:
+        """Tell `ready` at once, then `task` with the whole task at each change."""
+        topics = None if principal.role == "operator" else principal.branches
+        return EventStream(request.app.state.streams, changes, principal, topics=topics)
+
+    @api.get("/labels", summary="What may be confirmed")
+    async def labels(_: Viewer) -> LabelList:
+        return LabelList(items=list(known_labels))
+
+    @api.get("/tasks/{task_id}", summary="Show a task")
+    async def show(principal: Viewer, task_id: str) -> TaskBody:
+        return TaskBody.of(await visible(database, principal, task_id))
+
+    return api
+
+
+def _cursor(task_id: str) -> str:
+    return base64.urlsafe_b64encode(uuid.UUID(task_id).bytes).decode().rstrip("=")
+
+
+def _read_cursor(text: str) -> str:
+    try:
+        return str(uuid.UUID(bytes=base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))))
+    except (ValueError, binascii.Error) as error:
+        raise Problem(
+            422, "cursor-invalid", "Send the next_cursor of the page before, or none for the newest."
+        ) from error

@@ -1,0 +1,122 @@
+"""The bodies of HTTP requests and answers."""
+
+import re
+from typing import Annotated, Self
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from helper.tasks import Status, Task
+from laundry_events.events import CountedLabel, ReadLabel
+from laundry_events.moments import Moment
+from laundry_service.http.validation import RequestBody
+
+BRANCH = re.compile(r"[a-z0-9-]{1,40}")
+REPLAYED = "Idempotent-Replay"
+"""A header: an earlier request did what this one asks."""
+
+
+class LabelBody(BaseModel):
+    """One kind of garment and how many of it."""
+
+    model_config = ConfigDict(strict=True)
+
+    label: Annotated[str, Field(min_length=1, max_length=80, examples=["t-shirt"])]
+    count: Annotated[int, Field(ge=1, le=999)] = 1
+
+
+class ConfirmationRequest(RequestBody):
+    """What the owner says the laundry is: the reading as it was, or corrected."""
+
+    labels: Annotated[list[LabelBody], Field(min_length=1, max_length=50)]
+
+    def counted(self) -> list[CountedLabel]:
+        """Return the labels as the events carry them."""
+        return [CountedLabel(label=item.label, count=item.count) for item in self.labels]
+
+
+class PhotoBody(BaseModel):
+    """A photo's facts; its bytes are at ``/tasks/{id}/photo``."""
+
+    media_type: str
+    bytes: int
+    sha256: str
+
+
+class ReadingBody(BaseModel):
+    """What the model saw."""
+
+    labels: list[ReadLabel]
+    needs_review: bool
+    multiple: bool
+    model_version: str
+    read_at: Moment
+
+
+class ConfirmationBody(BaseModel):
+    """What the owner said."""
+
+    labels: list[CountedLabel]
+    corrected: bool
+    confirmed_by: str
+    confirmed_at: Moment
+
+
+class TaskBody(BaseModel):
+    """One load of laundry."""
+
+    id: str
+    branch_id: str
+    helper_id: str
+    note: str | None
+    status: Status
+    version: int
+    submitted_at: Moment
+    photo: PhotoBody
+    reading: ReadingBody | None
+    unreadable_reason: str | None
+    confirmation: ConfirmationBody | None
+
+    @classmethod
+    def of(cls, task: Task) -> Self:
+        """Make the body of a task; keys of stored objects are left out."""
+        photo, reading, confirmation = task.photo, task.reading, task.confirmation
+        return cls(
+            id=task.id,
+            branch_id=task.branch_id,
+            helper_id=task.helper_id,
+            note=task.note,
+            status=task.status,
+            version=task.version,
+            submitted_at=task.submitted_at,
+            photo=PhotoBody(media_type=photo.media_type, bytes=photo.bytes, sha256=photo.sha256),
+            reading=reading
+            and ReadingBody(
+                labels=list(reading.labels),
+                needs_review=reading.needs_review,
+                multiple=reading.multiple,
+                model_version=reading.model_version,
+                read_at=reading.read_at,
+            ),
+            unreadable_reason=task.unreadable_reason,
+            confirmation=confirmation
+            and ConfirmationBody(
+                labels=list(confirmation.labels),
+                corrected=confirmation.corrected,
+                confirmed_by=confirmation.confirmed_by,
+                confirmed_at=confirmation.confirmed_at,
+            ),
+        )
+
+
+class TaskList(BaseModel):
+    """Tasks, newest first; ``next_cursor`` leads to the older ones."""
+
+    items: list[TaskBody]
+    next_cursor: str | None
+
+
+class LabelList(BaseModel):
+    """What may be confirmed."""
+
+    items: list[str]
+    next_cursor: None = None

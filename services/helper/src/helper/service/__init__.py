@@ -1,0 +1,1 @@
+"""The use cases and background tasks: everything that changes data."""

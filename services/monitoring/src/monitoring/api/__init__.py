@@ -1,0 +1,1 @@
+"""HTTP: telemetry in, equipment out, and the questions of the broker."""

@@ -1,0 +1,1 @@
+"""Every query of the monitoring service, by what it is about."""

@@ -1,0 +1,1 @@
+"""HTTP: devices and the history."""

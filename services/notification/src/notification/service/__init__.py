@@ -1,0 +1,1 @@
+"""Use cases: storing what users are to be told, and pushing it."""

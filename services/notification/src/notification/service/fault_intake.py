@@ -1,0 +1,172 @@
+"""Faults come in: they are stored for the owners of the branch, and ``FaultSender`` pushes them.
+
+What arrives together is stored together: a thousand faults of one branch take a handful of transactions, so
+that the next branch's fault behind them in the queue is not delayed.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from itertools import groupby
+from zoneinfo import ZoneInfo
+
+import structlog
+from prometheus_client import Counter
+
+from laundry_events import EventMeta
+from laundry_events.errors import MalformedMessage, RequeueMessage
+from laundry_events.events import EquipmentFault
+from laundry_events.inbox import claim_each_once
+from laundry_service.storage.database import Database
+from laundry_service.storage.outages import is_contention, is_outage
+from notification.fault_texts import fault_texts
+from notification.model import Announcement
+from notification.repository import faults
+from notification.service.group_commit import GroupCommit
+
+CONSUMER = "notification.equipment-fault"
+MAX_TOGETHER = 200
+SEPARATE_FOR_S = 30.0
+SEPARATE_AT_ONCE = 3
+
+UNHEARD = Counter("laundry_faults_unheard", "Faults of a branch that has no known owner")
+
+log = structlog.get_logger(__name__)
+
+Outcomes = Sequence[BaseException | None]
+"""For each announcement its own error, if it could not be stored."""
+
+
+class FaultIntake:
+    """Stores faults and queues their pushes; wakes the sender after the commit."""
+
+    def __init__(
+        self, database: Database, *, zone: ZoneInfo, owner_known: timedelta, wake: Callable[[], None]
+    ) -> None:
+        """Word times in ``zone``; remember owners for ``owner_known``; call ``wake`` after each commit."""
+        self._database = database
+        self._zone = zone
+        self._owner_known = owner_known
+        self._wake = wake
+        self._commits = GroupCommit(self._commit, at_most=MAX_TOGETHER)
+        # Branches with a locked row, until when: their faults are stored separately for a while.
+        self._separate: dict[str, float] = {}
+        self._separate_slots = asyncio.Semaphore(SEPARATE_AT_ONCE)
+
+    async def handle(self, fault: EquipmentFault, meta: EventMeta) -> None:
+        """Store a notification for each owner of the branch and a delivery for each of their phones.
+
+        A fault that was stored before is queued again for the phones that it did not reach.
+
+        Raises:
+            MalformedMessage: it has text that cannot be stored.
+            RequeueMessage: a row that it needs is locked; nothing was stored.
+        """
+        if any(isinstance(value, str) and "\0" in value for value in fault.model_dump().values()):
+            raise MalformedMessage("a text of the fault has the character NUL")
+        announcement = announcement_of(fault, meta.id, self._zone)
+        lane = fault.branch_id if self._is_separate(fault.branch_id) else ""
+        await self._commits.add(announcement, lane=lane)
+        self._wake()
+
+    def _is_separate(self, branch: str) -> bool:
+        return self._separate.get(branch, 0.0) > time.monotonic()
+
+    async def _commit(self, announcements: Sequence[Announcement]) -> Outcomes:
+        if self._is_separate(announcements[0].branch_id):
+            async with self._separate_slots:
+                return await self._store_or_divide(announcements)
+        return await self._store_or_divide(announcements)
+
+    async def _store_or_divide(self, announcements: Sequence[Announcement]) -> Outcomes:
+        """Store all in one transaction; if one branch or fault makes it fail, store the others without it."""
+        try:
+            await self._store(announcements)
+        except Exception as error:
+            if is_outage(error):
+                raise
+            branches = {each.branch_id for each in announcements}
+            if len(branches) == 1 and is_contention(error):
+                return self._held_up(announcements, error)
+            if len(announcements) == 1:
+                return [error]
+            log.warning("faults are stored apart", error=f"{type(error).__name__}: {error}"[:300])
+            return await self._store_groups(announcements, _divide(announcements))
+        return [None] * len(announcements)
+
+    async def _store_groups(
+        self, announcements: Sequence[Announcement], groups: Sequence[Sequence[int]]
+    ) -> Outcomes:
+        outcomes: list[BaseException | None] = [None] * len(announcements)
+        slots = asyncio.Semaphore(SEPARATE_AT_ONCE)
+
+        async def store(group: Sequence[int]) -> None:
+            async with slots:
+                parts = await self._store_or_divide([announcements[index] for index in group])
+            for index, part in zip(group, parts, strict=True):
+                outcomes[index] = part
+
+        for ended in await asyncio.gather(*(store(group) for group in groups), return_exceptions=True):
+            if isinstance(ended, BaseException):
+                raise ended
+        return outcomes
+
+    def _held_up(self, announcements: Sequence[Announcement], error: Exception) -> Outcomes:
+        branch = announcements[0].branch_id
+        now = time.monotonic()
+        self._separate = {each: until for each, until in self._separate.items() if until > now}
+        self._separate[branch] = now + SEPARATE_FOR_S
+        log.warning("a branch's faults wait for a row that somebody holds", branch=branch)
+        held_up = RequeueMessage(f"a row that faults of {branch} need is locked")
+        held_up.__cause__ = error
+        return [held_up] * len(announcements)
+
+    async def _store(self, announcements: Sequence[Announcement]) -> None:
+        async with self._database.transaction() as session:
+            new = await claim_each_once(session, CONSUMER, {each.event_id for each in announcements})
+            fresh = {each.event_id: each for each in announcements if each.event_id in new}
+            repeated = {each.subject for each in announcements if each.event_id not in new}
+            if fresh:
+                branches = {each.branch_id for each in fresh.values()}
+                owners = await faults.owners_of(session, branches, seen_within=self._owner_known)
+                added = await faults.add_notifications(session, list(fresh.values()), owners)
+                await faults.queue_pushes(session, added)
+            if repeated:
+                await faults.requeue_undelivered(session, repeated)
+        for each in fresh.values():
+            if not owners[each.branch_id]:
+                UNHEARD.inc()
+                log.warning("a fault has nobody to tell", branch=each.branch_id, fault=each.subject)
+
+
+def _divide(announcements: Sequence[Announcement]) -> list[list[int]]:
+    """Divide into branches, or one branch into single faults; returns indices."""
+    by_branch = sorted(range(len(announcements)), key=lambda index: announcements[index].branch_id)
+    groups = [
+        list(group) for _, group in groupby(by_branch, key=lambda index: announcements[index].branch_id)
+    ]
+    return groups if len(groups) > 1 else [[index] for index in by_branch]
+
+
+def announcement_of(fault: EquipmentFault, event_id: str, zone: ZoneInfo) -> Announcement:
+    """Return a fault's texts and the data that an app needs to open the right page."""
+    data = {
+        "fault_id": fault.fault_id,
+        "equipment_id": fault.equipment_id,
+        "equipment_kind": fault.kind,
+        "cause": fault.cause,
+        "fault_code": fault.fault_code or "",
+        "detected_at": fault.detected_at.isoformat().replace("+00:00", "Z"),
+        "count": str(fault.count),
+    }
+    if fault.received_at is not None:
+        data["received_at"] = fault.received_at.isoformat().replace("+00:00", "Z")
+    return Announcement(
+        kind="equipment_fault",
+        subject=f"fault:{fault.fault_id}",
+        event_id=event_id,
+        branch_id=fault.branch_id,
+        texts=fault_texts(fault, zone),
+        data=data,
+    )

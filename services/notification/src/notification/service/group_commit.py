@@ -1,0 +1,53 @@
+"""Group commit: a thousand messages cost a handful of commits, and a single one is not delayed."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+Commit = Callable[[Sequence[T]], Awaitable[Sequence[BaseException | None]]]
+
+
+class GroupCommit(Generic[T]):
+    """Batches what arrives during a commit into the next one, per lane."""
+
+    def __init__(self, commit: Commit[T], *, at_most: int) -> None:
+        """Commit batches with ``commit``.
+
+        Args:
+            commit: returns each item's own error, in order; raises errors that concern all.
+            at_most: items in one commit.
+        """
+        self._commit = commit
+        self._at_most = at_most
+        self._waiting: dict[str, list[tuple[T, asyncio.Future[None]]]] = {}
+        self._running: set[asyncio.Task[None]] = set()
+
+    async def add(self, item: T, *, lane: str = "") -> None:
+        """Return once the item is committed, or raise its error. Lanes never wait for each other."""
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if lane in self._waiting:
+            self._waiting[lane].append((item, done))
+        else:
+            self._waiting[lane] = [(item, done)]
+            task = asyncio.create_task(self._work(lane), name=f"commit-{lane}")
+            self._running.add(task)
+            task.add_done_callback(self._running.discard)
+        await done
+
+    async def _work(self, lane: str) -> None:
+        while group := self._waiting[lane][: self._at_most]:
+            del self._waiting[lane][: self._at_most]
+            outcomes: Sequence[BaseException | None]
+            try:
+                outcomes = await self._commit([item for item, _ in group])
+            except Exception as error:
+                outcomes = [error] * len(group)
+            for (_, done), outcome in zip(group, outcomes, strict=True):
+                if done.done():
+                    continue
+                if outcome is None:
+                    done.set_result(None)
+                else:
+                    done.set_exception(outcome)
+        del self._waiting[lane]

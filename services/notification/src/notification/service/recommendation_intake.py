@@ -1,0 +1,80 @@
+"""Recommendations come in: each matching customer hears of a branch once, and of few branches a day."""
+
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from laundry_events import EventMeta, claim_once
+from laundry_events.errors import RequeueMessage
+from laundry_events.events import PreferenceCreated, PreferenceMatch
+from laundry_service.storage.database import Database
+from laundry_service.storage.outages import is_contention
+from notification.model import Announcement
+from notification.repository import deliveries, devices, history
+from notification.texts import match_texts
+
+CONSUMER = "notification.preference-created"
+REASONS_TOLD = 3
+
+
+class RecommendationIntake:
+    """Stores recommendations and queues their pushes, which ``RecommendationSender`` makes."""
+
+    def __init__(self, database: Database, *, pushes_per_day: int, zone: ZoneInfo) -> None:
+        """Show a customer ``pushes_per_day`` at most; the day begins in ``zone``."""
+        self._database = database
+        self._pushes_per_day = pushes_per_day
+        self._zone = zone
+
+    async def handle(self, preference: PreferenceCreated, meta: EventMeta) -> None:
+        """Store one notification for each matched customer who does not have it yet.
+
+        Raises:
+            RequeueMessage: a row of one of them is locked; nothing was stored.
+        """
+        try:
+            async with self._database.transaction() as session:
+                if not await claim_once(session, CONSUMER, meta.id):
+                    return
+                added: dict[str, str] = {}
+                for group in _same_reasons(preference.matches):
+                    announcement = _announcement(preference, group[0].reasons, meta.id)
+                    customers = {match.customer_id for match in group}
+                    added |= await history.add_notifications(session, announcement, customers)
+                await self._queue_pushes(session, added)
+        except DBAPIError as error:
+            if is_contention(error):
+                raise RequeueMessage("a row that this recommendation needs is locked") from error
+            raise
+
+    async def _queue_pushes(self, session: AsyncSession, added: dict[str, str]) -> None:
+        reachable = await devices.customers_with_device(session, added)
+        today = datetime.now(self._zone).date()
+        chosen = await deliveries.take_quota(session, reachable, day=today, limit=self._pushes_per_day)
+        await deliveries.add_match_deliveries(session, {added[user] for user in chosen})
+        suppressed = [added[user] for user in reachable - chosen]
+        await history.set_states(session, suppressed, "suppressed")
+
+
+def _same_reasons(matches: list[PreferenceMatch]) -> list[list[PreferenceMatch]]:
+    """Group matches with identical texts: one statement writes each group."""
+    groups: dict[tuple[str, ...], list[PreferenceMatch]] = {}
+    for match in matches:
+        groups.setdefault(tuple(match.reasons[:REASONS_TOLD]), []).append(match)
+    return list(groups.values())
+
+
+def _announcement(preference: PreferenceCreated, reasons: list[str], event_id: str) -> Announcement:
+    told = reasons[:REASONS_TOLD]
+    return Announcement(
+        kind="branch_match",
+        subject=f"preference:{preference.preference_id}",
+        event_id=event_id,
+        branch_id=preference.branch_id,
+        texts=match_texts(
+            branch_id=preference.branch_id, title=preference.title, text=preference.text, reasons=told
+        ),
+        data={"preference_id": preference.preference_id, "reasons": ",".join(told)},
+    )

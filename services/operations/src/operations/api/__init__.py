@@ -1,0 +1,1 @@
+"""HTTP: the endpoints, who may call them, and their problem documents."""

@@ -1,0 +1,52 @@
+"""The local stack gives each process what its settings ask for, and nobody else's logins."""
+
+from pathlib import Path
+
+import pytest
+
+from laundry.stack.environment import Surroundings, service_environment
+from laundry_catalogue import SERVICES, Need, Process, Service
+from laundry_reading.signing import SigningKey
+from laundry_servers.addresses import BrokerAddress, ObjectStoreAddress
+from tests.deploy.test_compose import PROCESSES, settings_of
+
+NAMES = [service.name for service in SERVICES]
+AROUND = Surroundings(
+    broker=BrokerAddress("amqp://a:b@h", ["amqp://a:b@h"], ["http://h"], "mqtt://h", "a", "b"),
+    broker_passwords={name: f"broker-{name}" for name in NAMES},
+    database_urls={name: f"postgresql://{name}:database-{name}@h/{name}" for name in NAMES},
+    objects=ObjectStoreAddress("http://s3", "access", "secret"),
+    fcm_url="http://fcm",
+    jwks_url="http://identity",
+    model_folder=Path("models"),
+    model_signing_key=SigningKey.generate().text,
+    service_urls={name: f"http://{name}" for name in NAMES},
+    letter_keys={name: f"letters-{name}" for name in NAMES},
+)
+
+
+@pytest.mark.parametrize(("service", "process"), PROCESSES)
+def test_a_process_gets_what_its_settings_ask_for(service: Service, process: Process) -> None:
+    given = service_environment(service, process, process.instances[0], 8000, AROUND)
+    fields = settings_of(service).model_fields
+    known = {f"LAUNDRY_{name.upper()}" for name in fields}
+    # Read by the server and by the logs, before there are settings.
+    known |= {"LAUNDRY_INSTANCE"}
+    assert {name for name in given if name.startswith("LAUNDRY_")} <= known, "variables that it does not read"
+    required = {f"LAUNDRY_{name.upper()}" for name, field in fields.items() if field.is_required()}
+    assert required <= given.keys()
+
+
+@pytest.mark.parametrize(("service", "process"), PROCESSES)
+def test_a_process_has_only_its_own_logins(service: Service, process: Process) -> None:
+    text = "\n".join(service_environment(service, process, process.instances[0], 8000, AROUND).values())
+    for need, secret in (
+        (Need.BROKER, f"broker-{service.name}"),
+        (Need.DATABASE, f"database-{service.name}"),
+        (Need.CONSUMES, f"letters-{service.name}"),
+        (Need.OBJECTS, "access"),
+        (Need.SIGNING, AROUND.model_signing_key),
+    ):
+        assert (secret in text) == (need in service.needs), need
+    others = [name for name in NAMES if not service.name.startswith(name) and name != service.name]
+    assert not [name for name in others if f"broker-{name}" in text or f"database-{name}" in text]

@@ -1,0 +1,99 @@
+"""Worker processes of a measurement: each stands in for one service, apart from the process that measures."""
+
+import asyncio
+import json
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+import psutil
+
+from laundry_lab.bench.stage import NotMeasured
+
+READY_S = 30.0
+END_S = 30.0
+LINE_BYTES = 64 * 1024 * 1024
+
+
+class Worker:
+    """One worker process, which reports what it saw as lines of JSON."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self._process = process
+        self.said: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        self.log_lines = 0
+        self._reading = asyncio.create_task(self._read())
+
+    async def _read(self) -> None:
+        assert self._process.stdout is not None
+        async for line in self._process.stdout:
+            try:
+                found = json.loads(line)
+            except ValueError:
+                found = None
+            if isinstance(found, dict) and "said" in found:
+                self.said.put_nowait(found)
+            else:
+                self.log_lines += 1
+
+    async def hear(self, what: str, *, within_s: float = READY_S) -> dict[str, Any]:
+        """Wait for its next report. Raises NotMeasured."""
+        try:
+            async with asyncio.timeout(within_s):
+                while True:
+                    found = await self.said.get()
+                    if found["said"] == what:
+                        return found
+        except TimeoutError:
+            raise NotMeasured(
+                f"a process of the measurement did not say {what!r} in {within_s:.0f} s"
+            ) from None
+
+    async def end(self) -> dict[str, Any]:
+        """Stop it and return its report. Raises NotMeasured."""
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        return await self.hear("seen", within_s=END_S)
+
+    @property
+    def pid(self) -> int:
+        """Process id, for signals and measurements."""
+        return self._process.pid
+
+    @property
+    def processor_s(self) -> float:
+        """Processor time that it has used."""
+        with suppress(psutil.Error):
+            times = psutil.Process(self._process.pid).cpu_times()
+            return float(times.user + times.system)
+        return 0.0
+
+    async def kill(self) -> None:
+        """End it as a crash would."""
+        with suppress(ProcessLookupError):
+            self._process.kill()
+        await self._process.wait()
+        await self._reading
+
+
+@asynccontextmanager
+async def worker(role: str, **order: Any) -> AsyncIterator[Worker]:
+    """Start a process in a role of ``laundry_lab.bench.roles``, ready to work; it ends with the block."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "laundry_lab.bench.roles",
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        limit=LINE_BYTES,
+    )
+    assert process.stdin is not None
+    # By standard input: passwords must not appear in a command line or an environment.
+    process.stdin.write(json.dumps({"role": role, **order}).encode() + b"\n")
+    found = Worker(process)
+    try:
+        await found.hear("ready")
+        yield found
+    finally:
+        await found.kill()

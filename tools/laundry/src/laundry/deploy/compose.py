@@ -1,0 +1,179 @@
+"""What docker-compose.yml and the Dockerfile say of each service, made from the catalogue."""
+
+import textwrap
+from collections.abc import Iterable, Iterator
+
+from laundry.marks import replaced
+from laundry.paths import PROJECT
+from laundry_catalogue import (
+    SERVICES,
+    Need,
+    Process,
+    Resources,
+    Service,
+    audited,
+    database_owners,
+    url_variable,
+    variable,
+)
+from laundry_events.topology import VHOST
+from laundry_servers.postgres import owner_of
+
+FILE = PROJECT / "docker-compose.yml"
+DOCKERFILE = PROJECT / "deploy" / "docker" / "Dockerfile"
+WIDTH = 120
+USUAL = Resources()
+# What `laundry compose-env` makes has no default: Compose then says what to do.
+MISSING = ":?run make compose-env first"
+
+
+def text(present: str, services: Iterable[Service] = SERVICES) -> str:
+    """Return docker-compose.yml with the parts of these services."""
+    services = tuple(services)
+    present = replaced(present, "databases", _lines(_passwords(services), indent=6))
+    blocks = [*_migrations(services)]
+    blocks += [_container(service, process) for service in services for process in service.processes]
+    return replaced(present, "services", "\n\n".join(_lines(block, indent=2) for block in blocks))
+
+
+def dockerfile_text(present: str, services: Iterable[Service] = SERVICES) -> str:
+    """Return the Dockerfile; it gives the shipped model to those who read or judge with it."""
+    holders = "|".join(service.name for service in services if Need.MODELS in service.needs)
+    part = (
+        "RUN --mount=type=bind,target=/context \\\n"
+        f'    case "${{SERVICE}}" in {holders}) cp -r /context/models /opt/models ;; esac'
+    )
+    return replaced(present, "models", part)
+
+
+def _lines(lines: Iterable[str], *, indent: int) -> str:
+    return "\n".join(" " * indent + line for line in lines)
+
+
+def _given(name: str) -> str:
+    return f"${{{name}{MISSING}}}"
+
+
+def _passwords(services: tuple[Service, ...]) -> Iterator[str]:
+    yield "LAUNDRY_DATABASE_PASSWORDS: >-"
+    yield from _object(
+        {name: _given(variable("DATABASE_PASSWORD_{}", name)) for name in database_owners(services)}
+    )
+    yield "# Owners of the databases with an audit, which the services' own logins may only append to."
+    yield "LAUNDRY_DATABASE_OWNER_PASSWORDS: >-"
+    yield from _object(
+        {name: _given(variable("DATABASE_OWNER_PASSWORD_{}", name)) for name in audited(services)}
+    )
+
+
+def _object(values: dict[str, str]) -> Iterator[str]:
+    """Write a JSON object as a folded block, one entry a line."""
+    entries = [f'"{name}": "{value}"' for name, value in values.items()]
+    for number, entry in enumerate(entries):
+        opening, closing = "{" if number == 0 else "", "}" if number == len(entries) - 1 else ","
+        yield f"  {opening}{entry}{closing}"
+
+
+def _image(service: Service) -> str:
+    return f"image: laundry/{service.name}:${{LAUNDRY_VERSION:-0.1.0}}"
+
+
+def _migrations(services: tuple[Service, ...]) -> Iterator[list[str]]:
+    for service in services:
+        if Need.DATABASE not in service.needs:
+            continue
+        lines = [
+            f"migrate-{service.name}:",
+            "  <<: *migration",
+            f"  {_image(service)}",
+            f"  command: [python, -m, laundry_service.migrate, {service.package}]",
+            "  environment:",
+            f"    LAUNDRY_DATABASE_URL: {_database_url(service.name, service.name, 'DATABASE_PASSWORD_{}')}",
+        ]
+        if Need.AUDIT in service.needs:
+            owner = _database_url(service.name, owner_of(service.name), "DATABASE_OWNER_PASSWORD_{}")
+            lines.append(f"    LAUNDRY_DATABASE_OWNER_URL: {owner}")
+        yield lines
+
+
+def _database_url(name: str, login: str, password: str) -> str:
+    return f"postgresql+asyncpg://{login}:{_given(variable(password, name))}@postgres:5432/{name}"
+
+
+def _container(service: Service, process: Process) -> list[str]:
+    lines = [f"# {line}" for line in textwrap.wrap(process.note, WIDTH - 4)]
+    lines += [f"{process.name}:", "  <<: *service", f"  {_image(service)}"]
+    if process.name == service.name:
+        lines += [
+            "  build:",
+            "    context: .",
+            "    dockerfile: deploy/docker/Dockerfile",
+            f"    args: {{ SERVICE: {service.name}, PACKAGE: {service.package} }}",
+        ]
+    if process.arguments:
+        lines.append(f"  command: [{', '.join(['python', '-m', service.package, *process.arguments])}]")
+    if waits_for := _waits_for(service):
+        lines.append("  depends_on:")
+        lines += [f"    {name}: {{ condition: service_{how} }}" for name, how in waits_for.items()]
+    lines.append("  environment:")
+    lines += [f"    {line}" for line in _environment(service, process)]
+    if service.port is not None and process.name == service.name:
+        lines.append(f'  ports: ["${{BIND:-127.0.0.1}}:${{{service.port_variable}:-{service.port}}}:8000"]')
+    lines += [f"  {line}" for line in _size(process)]
+    return lines
+
+
+def _waits_for(service: Service) -> dict[str, str]:
+    found: dict[str, str] = {}
+    if Need.DATABASE in service.needs:
+        found[f"migrate-{service.name}"] = "completed_successfully"
+    elif Need.OBJECTS in service.needs:
+        found["prepare"] = "completed_successfully"
+    if Need.BROKER in service.needs and service.waits_for_broker:
+        found["rabbitmq"] = "healthy"
+    if not service.edge:
+        found["fcm"] = "healthy"
+    return found | dict.fromkeys(service.peers, "healthy")
+
+
+def _environment(service: Service, process: Process) -> Iterator[str]:
+    shared = {
+        "identity": not service.edge,
+        "edge": service.edge,
+        "objects": Need.OBJECTS in service.needs,
+        "models": Need.MODELS in service.needs,
+        "push": Need.PUSH in service.needs,
+    }
+    merged = [f"*{name}" for name, wanted in shared.items() if wanted]
+    yield f"<<: {merged[0]}" if len(merged) == 1 else f"<<: [{', '.join(merged)}]"
+    yield f"LAUNDRY_SERVICE_NAME: {process.name}"
+    if Need.BROKER in service.needs:
+        password = _given(variable("BROKER_PASSWORD_{}", service.name))
+        yield f"LAUNDRY_AMQP_URL: amqp://{service.name}:{password}@rabbitmq:5672/{VHOST}"
+    if Need.CONSUMES in service.needs:
+        yield f"LAUNDRY_LETTER_KEY: {_given(variable('LETTER_KEY_{}', service.name))}"
+        yield "LAUNDRY_LETTERS_UNSIGNED_UNTIL: ${LETTERS_UNSIGNED_UNTIL:-}"
+    if Need.DATABASE in service.needs:
+        yield f"LAUNDRY_DATABASE_URL: {_database_url(service.name, service.name, 'DATABASE_PASSWORD_{}')}"
+    if Need.SIGNING in service.needs:
+        yield f"LAUNDRY_MODEL_SIGNING_KEY: {_given('MODEL_SIGNING_KEY')}"
+    if Need.MQTT in service.needs:
+        yield f"LAUNDRY_MQTT_AUTH_SECRET: {_given('MQTT_AUTH_SECRET')}"
+    if Need.MANAGEMENT in service.needs:
+        yield "LAUNDRY_MANAGEMENT_URLS: '[\"http://rabbitmq:15672\"]'"
+    for peer in service.peers:
+        yield f"{url_variable(peer)}: http://{peer}:8000"
+    for name, value in service.environment.items():
+        yield f'{name}: "{value}"'
+
+
+def _size(process: Process) -> Iterator[str]:
+    own = process.resources
+    if process.replicas == 1 and own.container_memory == USUAL.container_memory:
+        return
+    yield "deploy:"
+    if process.replicas > 1:
+        yield f"  replicas: {process.replicas}"
+    yield "  resources:"
+    yield from (f"    # {line}" for line in textwrap.wrap(own.limit_note, WIDTH - 10))
+    yield f'    limits: {{ cpus: "1.0", memory: {own.container_memory} }}'

@@ -1,0 +1,1 @@
+"""New services, made from a template that works."""
