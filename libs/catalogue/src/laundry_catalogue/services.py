@@ -21,9 +21,9 @@ BACKENDS = (
                     memory="160Mi",
                     memory_limit="1Gi",
                     container_memory="1G",
-                    request_note="On a full node requests are weights: uploads must not wait for readings. "
-                    "30 a second each want 250m of both.",
-                    limit_note="Two processes beside it decode what is no JPEG and make pictures when asked: "
+                    request_note="On a busy node requests are weights: uploads must not wait for readings. "
+                    "30 a second each need 250m of both.",
+                    limit_note="Two child processes decode what is not a JPEG and make pictures on request: "
                     "up to 300 MB each.",
                 ),
             ),
@@ -43,7 +43,7 @@ BACKENDS = (
                     memory="256Mi",
                     memory_limit="640Mi",
                     container_memory="768M",
-                    limit_note="The largest picture that is taken adds 230 MB while it is decoded.",
+                    limit_note="The largest accepted picture adds 230 MB while it is decoded.",
                 ),
             ),
         ),
@@ -62,8 +62,8 @@ BACKENDS = (
                     memory="192Mi",
                     memory_limit="320Mi",
                     container_memory="1G",
-                    limit_note="A training run shares it in Compose, and with training.jobs: process: "
-                    "give it 1Gi then.",
+                    limit_note="In Compose, and with training.jobs: process, a run shares this limit; "
+                    "raise it to 1Gi then.",
                 ),
             ),
         ),
@@ -93,7 +93,7 @@ BACKENDS = (
             Process(
                 name="notification-faults",
                 arguments=("faults",),
-                note="Faults have a process and a connection of their own: nothing else can delay them.",
+                note="Faults have their own process and connection, so that nothing else can delay them.",
             ),
         ),
     ),

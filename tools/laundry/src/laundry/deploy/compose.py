@@ -59,7 +59,7 @@ def _passwords(services: tuple[Service, ...]) -> Iterator[str]:
     yield from _object(
         {name: _given(variable("DATABASE_PASSWORD_{}", name)) for name in database_owners(services)}
     )
-    yield "# Of the databases that keep an audit, which the services' own logins may only add to."
+    yield "# Owners of the databases with an audit, which the services' own logins may only append to."
     yield "LAUNDRY_DATABASE_OWNER_PASSWORDS: >-"
     yield from _object(
         {name: _given(variable("DATABASE_OWNER_PASSWORD_{}", name)) for name in audited(services)}
