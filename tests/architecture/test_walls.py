@@ -1,82 +1,194 @@
-"""The walls between rooms: services know each other only through events, rules know no framework."""
+"""The walls between packages and between a service's rooms, held against every import of the code.
 
-import ast
-from collections.abc import Iterator
+Packages and modules are found by where they lie, so whatever is added is held to the rules at once.
+"""
+
+import re
+import sys
+import tomllib
+from collections.abc import Iterable
+from importlib import metadata
 from pathlib import Path
+from typing import Any
 
+import grimp
 import pytest
+from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[2]
-SERVICES = {path.parents[2].name: path.parent for path in ROOT.glob("services/*/src/*/__init__.py")}
-PACKAGES = {path.parent.name for path in ROOT.glob("*/*/src/*/__init__.py")}
-LIBRARIES = {path.parent.name for path in ROOT.glob("libs/*/src/*/__init__.py")} - {"laundry_testing"}
+FOLDERS = ("libs", "services", "tools")
+HOMES = {
+    init.parent.name: init.parents[2]
+    for folder in FOLDERS
+    for init in ROOT.glob(f"{folder}/*/src/*/__init__.py")
+}
+"""Each package's folder, which holds its pyproject.toml."""
+LIBRARIES, SERVICES, TOOLS = (
+    {name for name, home in HOMES.items() if home.parent.name == folder} for folder in FOLDERS
+)
+GRAPH = grimp.build_graph(*HOMES, include_external_packages=True, cache_dir=None)
+AT_RUN = grimp.build_graph(
+    *HOMES, include_external_packages=True, exclude_type_checking_imports=True, cache_dir=None
+)
+
+# From the top: each may import what stands below it, and nothing beside it.
+LAYERS = (
+    {"laundry_lab"},
+    {*SERVICES, *TOOLS} - {"laundry_lab"},
+    {"laundry_testing"},
+    {"laundry_catalogue", "laundry_dead_letters", "laundry_learning", "laundry_servers"},
+    {"laundry_service"},
+    {"laundry_events", "laundry_reading"},
+)
 
 FRAMEWORKS = {
-    "aio_pika", "alembic", "asyncpg", "boto3", "botocore", "fastapi", "faststream", "firebase_admin",
-    "httpx", "laundry_service", "sqlalchemy", "starlette", "uvicorn",
+    "aio_pika", "aiormq", "alembic", "asyncpg", "boto3", "botocore", "fastapi", "faststream",
+    "firebase_admin", "httpx", "laundry_service", "prometheus_client", "sqlalchemy", "starlette", "uvicorn",
 }  # fmt: skip
-RULES = [
-    "ai-consumer/reading.py",
-    "helper/tasks.py",
-    "mlops/examples.py",
-    "mlops/runs.py",
-    "monitoring/timeline.py",
-    "monitoring/fault_codes.py",
-    "monitoring/alert_damping.py",
-    "monitoring/fault_rules.py",
-    "monitoring/device_limits.py",
-    "monitoring/device_login.py",
-    "monitoring/fault_detection.py",
-    "monitoring/equipment_metrics.py",
-    "monitoring/token_buckets.py",
-    "monitoring/machine.py",
-    "monitoring/sample_issues.py",
-    "monitoring/telemetry.py",
-    "notification/alert_grouping.py",
-    "notification/fault_texts.py",
-    "notification/fcm_outage.py",
-    "notification/model.py",
-    "notification/push.py",
-    "notification/push_scheduling.py",
-    "notification/texts.py",
-    "operations/queue_health.py",
-    "search/matching.py",
-    "search/preferences.py",
-    "search/splitting.py",
-]
+# The rooms of a service that speak with the world. Whatever stands outside them is a rule of the business.
+ROOMS = {
+    "__main__", "api", "app", "migrations", "repository", "schemas", "service", "settings", "stream",
+    "subscribers", "tables",
+}  # fmt: skip
+# Programs that mlops starts as processes or jobs of their own.
+PROGRAMS = {"mlops.full", "mlops.jobs", "mlops.refit"}
+# Single modules that stand for something outside their service.
+ADAPTERS = {
+    "helper.decoder",  # a process for pictures
+    "helper.sweep",
+    "mlops.launching.cluster",
+    "mlops.launching.kubernetes",
+    "mlops.manifests",  # object store
+    "mlops.replicas",
+    "notification.fcm",
+    "notification.fcm_outage",
+    "web.event_streams",
+    "web.pages",
+    "web.proxy",
+}
 
 
-def imported(path: Path) -> Iterator[str]:
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            yield from (name.name.split(".")[0] for name in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
-            yield node.module.split(".")[0]
+def imports(package: str) -> set[str]:
+    """What the modules of a package import themselves, as dotted names."""
+    modules = {package, *GRAPH.find_descendants(package)}
+    return {each for module in modules for each in GRAPH.find_modules_directly_imported_by(module)}
 
 
-@pytest.mark.parametrize("service", SERVICES)
-def test_a_service_imports_no_other_package_of_ours_but_the_libraries(service: str) -> None:
-    own = SERVICES[service].name
-    foreign = PACKAGES - LIBRARIES - {own}
-    for path in SERVICES[service].rglob("*.py"):
-        assert not foreign & set(imported(path)), path.relative_to(ROOT)
+def tops(names: Iterable[str]) -> set[str]:
+    return {name.split(".")[0] for name in names}
 
 
-@pytest.mark.parametrize("library", sorted(LIBRARIES))
-def test_a_library_imports_no_service(library: str) -> None:
-    (folder,) = ROOT.glob(f"libs/*/src/{library}")
-    for path in folder.rglob("*.py"):
-        assert not (PACKAGES - LIBRARIES) & set(imported(path)), path.relative_to(ROOT)
+def test_packages_stand_in_layers() -> None:
+    broken = GRAPH.find_illegal_dependencies_for_layers(
+        layers=[grimp.Layer(*layer, independent=True) for layer in LAYERS]
+    )
+    assert not broken, "\n".join(
+        f"{each.importer} imports {each.imported}: {sorted(route.heads)} -> {sorted(route.tails)}"
+        for each in broken
+        for route in each.routes
+    )
 
 
-@pytest.mark.parametrize("module", RULES)
-def test_rules_import_no_framework(module: str) -> None:
-    service, name = module.split("/")
-    assert not FRAMEWORKS & set(imported(SERVICES[service] / name))
+def test_every_package_has_its_layer() -> None:
+    assert set().union(*LAYERS) == HOMES.keys()
+
+
+@pytest.mark.parametrize("service", sorted(SERVICES))
+def test_nobody_imports_a_service(service: str) -> None:
+    assert not {package for package in HOMES.keys() - {service} if service in tops(imports(package))}
+
+
+def canonical(distribution: str) -> str:
+    return re.sub(r"[-_.]+", "-", distribution).lower()
+
+
+PROJECTS: dict[str, dict[str, Any]] = {
+    package: tomllib.loads((home / "pyproject.toml").read_text())["project"]
+    for package, home in HOMES.items()
+}
+OURS = {canonical(project["name"]): project for project in PROJECTS.values()}
+DISTRIBUTIONS = {
+    module: {canonical(name) for name in names} for module, names in metadata.packages_distributions().items()
+} | {package: {canonical(project["name"])} for package, project in PROJECTS.items()}
+
+
+def required(distribution: str) -> list[str]:
+    if distribution in OURS:
+        return list(OURS[distribution].get("dependencies", []))
+    try:
+        return metadata.requires(distribution) or []
+    except metadata.PackageNotFoundError:  # for another system, or for the training alone
+        return []
+
+
+def carried(package: str) -> set[str]:
+    """The distributions of an environment that is made for this package alone."""
+    further = [
+        line for file in HOMES[package].glob("*requirements.in") for line in file.read_text().splitlines()
+    ]
+    left = [Requirement(line) for line in further if line and not line.startswith(("#", "-"))]
+    left.append(Requirement(PROJECTS[package]["name"]))
+    seen: dict[str, set[str]] = {}
+    while left:
+        wanted = left.pop()
+        name = canonical(wanted.name)
+        fresh = {"", *wanted.extras} - seen.setdefault(name, set())
+        seen[name] |= fresh
+        for each in map(Requirement, required(name) if fresh else []):
+            if each.marker is None or any(each.marker.evaluate({"extra": extra}) for extra in fresh):
+                left.append(each)
+    return set(seen)
+
+
+@pytest.mark.parametrize("package", sorted(HOMES))
+def test_an_environment_has_what_its_package_imports(package: str) -> None:
+    there = carried(package)
+    foreign = tops(imports(package)) - sys.stdlib_module_names - {package}
+    missing = {module for module in foreign if not DISTRIBUTIONS.get(module, {canonical(module)}) & there}
+    assert not missing, f"name them in {HOMES[package].relative_to(ROOT)}/pyproject.toml"
+
+
+@pytest.mark.parametrize("package", sorted(HOMES.keys() - {"laundry_lab"}))
+def test_only_the_lab_carries_what_draws_and_loads(package: str) -> None:
+    assert not {"matplotlib", "aiomqtt", "laundry-lab"} & carried(package)
+
+
+@pytest.mark.parametrize("package", sorted(SERVICES))
+def test_no_service_carries_a_tool_or_what_trains(package: str) -> None:
+    tools = {canonical(PROJECTS[tool]["name"]) for tool in TOOLS}
+    assert not {"torch", "laundry-servers", "laundry-testing", *tools} & carried(package)
+
+
+def rules(service: str) -> list[str]:
+    """The modules of a service that stand in none of the rooms, are no program of its own and no adapter."""
+    return sorted(
+        module
+        for module in GRAPH.find_descendants(service)
+        if module.split(".")[1] not in ROOMS
+        and ".".join(module.split(".")[:2]) not in PROGRAMS
+        and module not in ADAPTERS
+    )
+
+
+def frameworks_behind(module: str) -> list[str]:
+    """The frameworks that a module needs to be imported, whether itself or through others."""
+    return sorted(each for each in AT_RUN.find_upstream_modules(module) if tops([each]) & FRAMEWORKS)
+
+
+@pytest.mark.parametrize("service", sorted(SERVICES))
+def test_rules_reach_no_framework(service: str) -> None:
+    found = {module: reached[0] for module in rules(service) if (reached := frameworks_behind(module))}
+    chains = [AT_RUN.find_shortest_chain(*pair) or () for pair in found.items()]
+    assert not found, "move into one of ROOMS: " + ", ".join(" -> ".join(chain) for chain in chains)
+
+
+@pytest.mark.parametrize("adapter", sorted(ADAPTERS))
+def test_an_adapter_reaches_a_framework(adapter: str) -> None:
+    assert frameworks_behind(adapter), "it is free of frameworks: no exception needed"
 
 
 def test_nobody_publishes_around_the_library() -> None:
-    for service, folder in SERVICES.items():
-        for path in folder.rglob("*.py"):
+    for service in SERVICES:
+        for path in (HOMES[service] / "src").rglob("*.py"):
             text = path.read_text()
             assert "basic_publish" not in text and "broker.publish" not in text, (service, path.name)

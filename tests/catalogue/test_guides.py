@@ -1,5 +1,6 @@
 """What the guides say is all there is to do: a new service and a new event are made in a copy, and work."""
 
+import runpy
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,8 @@ import pytest
 import yaml
 
 from laundry.deploy import tools
+from laundry_events.definitions import definitions
+from laundry_events.topology import PLAN
 from laundry_servers.addresses import BrokerAddress, DatabaseAddress, ObjectStoreAddress
 from laundry_testing.messaging import eventually
 from tests.catalogue import guides
@@ -15,7 +18,7 @@ from tests.catalogue.checkout import ROOT, Checkout
 pytestmark = pytest.mark.timeout(400)
 
 NAME = "worn-machines"
-GUIDE = ROOT / "docs" / "how-to" / "add-an-event.md"
+GUIDES = ROOT / "docs" / "how-to"
 BY_HAND = {
     "libs/catalogue/src/laundry_catalogue/services.py",
     "libs/events/src/laundry_events/topology.py",
@@ -134,11 +137,24 @@ def test_the_service_passes_its_own_tests(
     assert " passed" in done.stdout and "skipped" not in done.stdout
 
 
+def test_the_waits_of_one_queue_are_changed_and_no_other(tmp_path: Path) -> None:
+    name = "libs/events/src/laundry_events/topology.py"
+    (tmp_path / name).parent.mkdir(parents=True)
+    (tmp_path / name).write_text((ROOT / name).read_text())
+    assert guides.apply(GUIDES / "change-the-retries.md", tmp_path) == {name}
+    changed = runpy.run_path(str(tmp_path / name))["PLAN"]
+    waits = {queue.name: [delay_ms for _, delay_ms in queue.retries] for queue in changed.queues}
+    before = {queue.name: [delay_ms for _, delay_ms in queue.retries] for queue in PLAN.queues}
+    assert waits == before | {"preference.created": [5_000, 30_000, 300_000]}
+    declared = {each["name"] for each in definitions(changed)["queues"]}
+    assert "preference.created.retry.300s" in declared and "preference.created.retry.1s" not in declared
+
+
 @pytest.fixture(scope="module")
 def with_event(with_service: Checkout) -> Checkout:
     """A copy with one service and one event more."""
     checkout = Checkout.of(with_service.root, with_service.root.parent / "with-event")
-    guides.apply(GUIDE, checkout.root)
+    guides.apply(GUIDES / "add-an-event.md", checkout.root)
     checkout.run("laundry_events.schemas")
     return checkout
 

@@ -1,4 +1,4 @@
-"""Whoever starts servers may be killed at any moment; nothing must stay behind."""
+"""The process that starts servers may be killed at any moment; nothing may stay behind."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""A PostgreSQL whose making was broken off is made anew."""
+"""A PostgreSQL data folder whose creation was interrupted is created again."""
 
 import asyncio
 import subprocess

@@ -20,6 +20,7 @@ from laundry_service.audit.acts import COLUMNS, Act, Actor, row_of
 from laundry_service.audit.chain import NOTHING, START, Checker, Head, Row, hash_of
 from laundry_service.audit.heads import head_teller
 from laundry_service.migrate import upgrade
+from laundry_service.telemetry.logging import configure_logging
 
 OWNER, SERVICE = ("laundry_test_owner", "owner"), ("laundry_test_service", "service")
 INSERT = f"INSERT INTO audit ({', '.join(COLUMNS)}) VALUES ($1, $2, $3, $4, $5, $6)"
@@ -266,6 +267,8 @@ def test_a_head_that_is_none_is_refused(text: str) -> None:
 async def test_the_head_is_told_once_for_each_that_is_new() -> None:
     heads: list[tuple[int, str] | None] = [None, (1, "a"), (1, "a"), (2, "b")]
     tell = head_teller(lambda: asyncio.sleep(0, heads.pop(0)))
+    # Whatever level the app of another test has set.
+    configure_logging("tests")
     with capture_logs() as logs:
         for _ in range(4):
             await tell()

@@ -1,8 +1,6 @@
 """PostgreSQL goes away with readings in the queue: they wait for it and none loses an attempt."""
 
-import asyncio
 from collections.abc import AsyncIterator
-from contextlib import suppress
 
 import pytest
 import pytest_asyncio
@@ -11,8 +9,8 @@ from sqlalchemy.engine import make_url
 from helper.app import create_app
 from laundry_events import Publisher
 from laundry_events.topology import PLAN
-from laundry_servers.ports import free_port
 from laundry_service.migrate import upgrade
+from laundry_testing.cable import Cable
 from laundry_testing.identity import FileIdentity
 from laundry_testing.messaging import Messaging, eventually
 from laundry_testing.serving import metrics_text, serving
@@ -22,46 +20,11 @@ from .conftest import MakeSettings, Service, reading
 pytestmark = pytest.mark.servers
 
 
-class Cable:
-    """The way to PostgreSQL, to be pulled out and put back."""
-
-    def __init__(self, host: str, port: int) -> None:
-        self._target = (host, port)
-        self._ends: set[asyncio.StreamWriter] = set()
-        self._server: asyncio.Server | None = None
-        # None that a connection of somebody else can take while the cable is pulled.
-        self.port = free_port()
-
-    async def plug(self) -> None:
-        self._server = await asyncio.start_server(self._carry, "127.0.0.1", self.port)
-
-    async def pull(self) -> None:
-        assert self._server is not None
-        self._server.close()
-        for end in self._ends:
-            end.transport.abort()
-
-    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        far_reader, far_writer = await asyncio.open_connection(*self._target)
-        ends = {writer, far_writer}
-        self._ends |= ends
-        with suppress(OSError):
-            await asyncio.gather(_pump(reader, far_writer), _pump(far_reader, writer))
-        self._ends -= ends
-
-
-async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    while data := await reader.read(65536):
-        writer.write(data)
-        await writer.drain()
-    writer.close()
-
-
 @pytest_asyncio.fixture
 async def cable(database_url: str) -> AsyncIterator[Cable]:
     url = make_url(database_url)
-    cable = Cable(url.host or "127.0.0.1", url.port or 5432)
-    await cable.plug()
+    cable = Cable()
+    await cable.plug(url.host or "127.0.0.1", url.port or 5432)
     yield cable
     await cable.pull()
 

@@ -6,8 +6,10 @@ async () => {
   const shown = (element) => element.checkVisibility() && !element.closest(".unseen, .skip");
   const controls = [...document.querySelectorAll("button, select, label.button, input:not([type=file])")].filter(shown);
   const name = (element) =>
-    element.getAttribute("aria-label") || element.innerText?.trim() || element.labels?.[0]?.innerText.trim()
-    || element.querySelector("img")?.alt;
+    element.getAttribute("aria-label") ||
+    element.innerText?.trim() ||
+    element.labels?.[0]?.innerText.trim() ||
+    element.querySelector("img")?.alt;
   const small = controls.filter((element) => {
     const box = element.getBoundingClientRect();
     return box.width < 44 || box.height < 44;
@@ -57,4 +59,4 @@ async () => {
     cut: controls.filter(cutOff).map((element) => element.outerHTML.slice(0, 120)),
     sideways: document.documentElement.scrollWidth - document.documentElement.clientWidth,
   };
-}
+};

@@ -1,15 +1,15 @@
-"""The web service in front of fake services, and a Chromium that looks at it."""
+"""The web service in front of fake services, and the browsers that look at it."""
 
-import re
+import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, expect
+from playwright.async_api import Page
 
 from laundry_catalogue import proxied_services
 from laundry_testing.identity import FileIdentity
@@ -17,14 +17,11 @@ from laundry_testing.serving import serving
 from web.app import create_app
 from web.settings import ProxySettings, WebSettings
 
-from .browsers import ENGINES, Engines, Window, chromium_running
-from .fake_services import FakeServices
+from .browsers import DESKTOP, ENGINES, PHONE, Engine
+from .browsers.site import Site, served
+from .fake_services import FakeServices, picture
 
-PATIENCE_MS = 20_000
-PHONE = {"width": 390, "height": 844}
-DESKTOP = {"width": 1280, "height": 800}
-# What a browser says of a request that a test made fail; anything else there is a fault of the pages.
-EXPECTED_ON_CONSOLE = re.compile(r"Failed to load resource|net::ERR_")
+AUDIT = Path(__file__).with_name("audit.js").read_text()
 
 
 def settings_for(url: str, **changes: Any) -> ProxySettings:
@@ -48,32 +45,22 @@ async def site(services: FakeServices) -> AsyncIterator[httpx.AsyncClient]:
         yield client
 
 
-@pytest_asyncio.fixture(loop_scope="session", scope="session")
-async def browser() -> AsyncIterator[Browser]:
-    """One Chromium for all tests; each opens contexts of its own."""
-    async with chromium_running() as found:
+@pytest_asyncio.fixture(
+    loop_scope="session",
+    scope="session",
+    params=[pytest.param(name, marks=pytest.mark.xdist_group(f"pages in {name}")) for name in ENGINES],
+)
+async def engine(request: pytest.FixtureRequest) -> AsyncIterator[Engine]:
+    """Each browser that people have, in turn; one process for all tests."""
+    async with ENGINES[request.param]() as found:
         yield found
-
-
-@pytest_asyncio.fixture(loop_scope="session", scope="session")
-async def engines() -> AsyncIterator[Engines]:
-    """Every browser that people have."""
-    async with AsyncExitStack() as stack:
-        yield Engines(stack)
-
-
-@pytest_asyncio.fixture(loop_scope="session", params=list(ENGINES))
-async def window(engines: Engines, request: pytest.FixtureRequest) -> AsyncIterator[Window]:
-    """Open a window of each browser in turn."""
-    async with engines.window(request.param) as opened:
-        yield opened
 
 
 class OpenPage:
     """Opens pages, each in a browser context of its own, signed in by link."""
 
-    def __init__(self, browser: Browser, site: str, identity: FileIdentity, stack: AsyncExitStack) -> None:
-        self._browser = browser
+    def __init__(self, engine: Engine, site: Site, identity: FileIdentity, stack: AsyncExitStack) -> None:
+        self._engine = engine
         self._site = site
         self._identity = identity
         self._stack = stack
@@ -98,70 +85,49 @@ class OpenPage:
         script: str | None = None,
     ) -> Page:
         context = await self._stack.enter_async_context(
-            _context(
-                self._browser,
-                base_url=self._site,
+            self._engine.context(
+                self._site,
                 viewport=DESKTOP if desktop else PHONE,
-                device_scale_factor=1,
-                has_touch=not desktop,
                 locale=locale,
-                color_scheme="dark" if dark else "light",
+                dark=dark,
+                complaints=self.complaints,
             )
         )
         if script is not None:
-            # Before the page's own scripts: a browser that behaves differently.
-            await context.add_init_script(script)
+            # Before the page's own scripts: a browser that behaves differently, but for its own empty page.
+            await context.add_init_script(f"if (isSecureContext) {{ {script} }}")
         page = await context.new_page()
-        page.on("console", self._listen)
-        page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        await page.goto(path)
+        signed_in = f"#token={self.token(role, branches=branches, sub=sub)}" if role else ""
+        await page.goto(f"{path}{signed_in}")
         for _ in range(5):
             if await page.locator("#content").count():
                 break
             # The machine's network changed (a bridge came or went), which breaks off loading everywhere.
-            await page.wait_for_timeout(300)
+            await asyncio.sleep(0.3)
             await page.reload()
-        if role is not None:
-            await page.goto(f"{path}#token={self.token(role, branches=branches, sub=sub)}")
         return page
-
-    def _listen(self, message: ConsoleMessage) -> None:
-        if message.type in ("error", "warning") and not EXPECTED_ON_CONSOLE.search(message.text):
-            self.complaints.append(message.text)
 
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def open_page(
-    browser: Browser, site: httpx.AsyncClient, identity: FileIdentity
+    engine: Engine, services: FakeServices, identity: FileIdentity
 ) -> AsyncIterator[OpenPage]:
     """Open pages; afterwards nothing unexpected may stand on their consoles."""
-    async with AsyncExitStack() as stack:
-        opener = OpenPage(browser, str(site.base_url), identity, stack)
+    async with served(create_app(settings_for(services.url))) as site, AsyncExitStack() as stack:
+        opener = OpenPage(engine, site, identity, stack)
         yield opener
     assert opener.complaints == []
 
 
-@pytest.fixture(autouse=True)
-def patience() -> None:
-    """Wait longer than Playwright's 5 s, because other tests may have both cores."""
-    expect.set_options(timeout=PATIENCE_MS)
-
-
-@asynccontextmanager
-async def _context(browser: Browser, **options: Any) -> AsyncIterator[BrowserContext]:
-    context = await browser.new_context(**options)
-    context.set_default_timeout(PATIENCE_MS)
-    try:
-        yield context
-    finally:
-        await context.close()
+async def shortcomings(page: Page) -> dict[str, Any]:
+    """What keeps people from using a page: nothing, if all is well (``audit.js``)."""
+    found: dict[str, Any] = await page.evaluate(AUDIT)
+    return {name: what for name, what in found.items() if what}
 
 
 @pytest.fixture
 def photo_file(tmp_path: Path) -> Path:
     """A photo as a phone has it."""
-    from .fake_services import picture
-
     file = tmp_path / "IMG_0001.jpg"
     file.write_bytes(picture())
     return file

@@ -59,9 +59,9 @@ class FakeModels:
         self.logs: dict[str, list[Item]] = {}
         self.logs_work = True
         self.lacking: str | None = None
-        self.models = [self._model("m-2", good=False), self._model("m-1", champion=True), self._model("m-0")]
+        self.models = [self.model("m-2", good=False), self.model("m-1", champion=True), self.model("m-0")]
 
-    def _model(self, version: str, *, champion: bool = False, good: bool | None = None) -> Item:
+    def model(self, version: str, *, champion: bool = False, good: bool | None = None) -> Item:
         size = len(self.labels)
         matrix = [
             [9 if row == column else (row + column) % 2 for column in range(size)] for row in range(size)

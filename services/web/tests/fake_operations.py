@@ -15,7 +15,8 @@ class FakeOperations:
 
     def __init__(self, app: FastAPI, *, letters: int) -> None:
         self.letters = letters
-        self.why = {"reason": "retries-exhausted", "error_class": "RuntimeError"}
+        self.why: Item = {"reason": "retries-exhausted", "error_class": "RuntimeError"}
+        self.text = "the database is away"
         self.away = False
         self.asked: list[tuple[str, Item]] = []
         self.records: list[Item] = []
@@ -55,12 +56,12 @@ class FakeOperations:
             "id": id.replace("f", "m"),
             "reason": "retries-exhausted",
             "error_class": "RuntimeError",
-            "error_message": "the database is away",
+            "error_message": self.text,
             "attempts": 4,
             "trace_id": "0123456789abcdef",
             "redriven": 1,
             "headers": {"x-dead-reason": "retries-exhausted"},
-            "body": '{"task_id": "t1"}',
+            "body": f'{{"task_id": "t1", "note": "{self.text}"}}',
         }
 
     async def act(self, action: str, request: Request) -> Item:

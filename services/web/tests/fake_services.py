@@ -120,7 +120,7 @@ class FakeServices:
     def _new_task(
         self, photo: bytes, branch_id: str, helper_id: str, note: str | None, minutes_ago: float = 0
     ) -> Item:
-        task = {
+        task: Item = {
             "id": new_id(),
             "branch_id": branch_id,
             "helper_id": helper_id,
@@ -168,16 +168,31 @@ class FakeServices:
             }
         self.tell("tasks", task)
 
-    def fault(self, equipment_id: str = "washer-3", kind: str = "washer") -> Item:
+    def fault(
+        self,
+        equipment_id: str = "washer-3",
+        kind: str = "washer",
+        *,
+        notified: bool = True,
+        minutes_ago: float = 0,
+    ) -> Item:
+        """Let a machine fail; return it. Who has registered no phone is not notified."""
         machine = self.add_equipment(equipment_id, kind)
-        machine |= {
-            "state": "faulty",
-            "open_faults": [
-                {"id": new_id(), "cause": "fault_code", "fault_code": "E42", "detected_at": now()}
-            ],
-        }
+        since = now(minutes_ago)
+        fault = {"id": new_id(), "cause": "fault_code", "fault_code": "E42"}
+        machine |= {"state": "faulty", "open_faults": [{**fault, "detected_at": since, "told_at": since}]}
         self.tell("equipment", machine)
-        notification = {
+        if notified:
+            self.notify(equipment_id)
+        return machine
+
+    def repair(self, equipment_id: str) -> None:
+        machine = self.equipment[equipment_id]
+        machine |= {"state": "ok", "open_faults": []}
+        self.tell("equipment", machine)
+
+    def notify(self, equipment_id: str) -> None:
+        notification: Item = {
             "id": new_id(),
             "kind": "equipment_fault",
             "title": {"ko": f"세탁기 {equipment_id} 고장 (E42)", "en": f"Washer {equipment_id} failed (E42)"},
@@ -193,7 +208,6 @@ class FakeServices:
         }
         self.notifications[notification["id"]] = notification
         self.tell("notifications", notification)
-        return notification
 
     def add_equipment(self, equipment_id: str, kind: str = "washer") -> Item:
         machine = self.equipment.setdefault(

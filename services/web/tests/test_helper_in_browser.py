@@ -3,11 +3,12 @@ import re
 from pathlib import Path
 
 import pytest
-from playwright.async_api import Page, expect
+from playwright.async_api import Page
 
 from laundry_service.http.problems import Problem
 from laundry_testing.messaging import eventually
 
+from .browsers import HURRY, expect
 from .conftest import OpenPage
 from .fake_services import FakeServices
 
@@ -88,7 +89,7 @@ async def test_lost_answer_makes_no_second_task(
     open_page: OpenPage, services: FakeServices, photo_file: Path
 ) -> None:
     services.lose_answers = 2
-    page = await open_page("/", role="helper", locale="en-US")
+    page = await open_page("/", role="helper", locale="en-US", script=HURRY)
     await pick(page, photo_file)
     await eventually(lambda: len(services.uploads) == 3, what="the photo is sent until it is confirmed")
     await expect(page.locator(".load")).to_have_count(1)
@@ -118,24 +119,21 @@ async def test_refused_photo_says_why_and_stays_until_the_person_decides(
     await expect(page.locator(".load")).to_have_count(1)
 
 
-@pytest.mark.parametrize(
-    ("status", "code", "said"),
-    [
+async def test_what_is_wrong_with_the_file_is_not_tried_again(
+    open_page: OpenPage, services: FakeServices, photo_file: Path
+) -> None:
+    page = await open_page("/", role="helper")
+    for status, code, said in (
         (415, "photo-not-an-image", "사진이 아닙니다. 다른 파일을 고르세요."),
         (415, "photo-is-jpeg-xl", "JPEG XL은 받지 않습니다"),
         (422, "photo-truncated", "온전한 사진을 고르거나"),
-    ],
-)
-async def test_what_is_wrong_with_the_file_is_not_tried_again(
-    open_page: OpenPage, services: FakeServices, photo_file: Path, status: int, code: str, said: str
-) -> None:
-    services.refuse["upload"] = Problem(status, code, "In English.")
-    page = await open_page("/", role="helper")
-    await page.get_by_label("앨범에서").set_input_files(photo_file)
-    await expect(page.get_by_text(said).last).to_be_visible()
-    await expect(page.get_by_role("button", name="다시 시도")).to_have_count(0)
-    await page.get_by_role("button", name="버리기").click()
-    await expect(page.locator(".load")).to_have_count(0)
+    ):
+        services.refuse["upload"] = Problem(status, code, "In English.")
+        await page.get_by_label("앨범에서").set_input_files(photo_file)
+        await expect(page.locator(".load").get_by_text(said)).to_be_visible()
+        await expect(page.get_by_role("button", name="다시 시도")).to_have_count(0)
+        await page.get_by_role("button", name="버리기").click()
+        await expect(page.locator(".load")).to_have_count(0)
 
 
 async def test_a_line_too_slow_is_told_and_the_person_decides(
@@ -189,12 +187,12 @@ async def test_list_goes_on_when_streams_are_away_and_catches_up_when_they_are_b
     open_page: OpenPage, services: FakeServices
 ) -> None:
     services.streams_work = False
-    page = await open_page("/", role="helper", locale="en-US")
+    page = await open_page("/", role="helper", locale="en-US", script=HURRY)
     await expect(page.get_by_text("Live updates are interrupted")).to_be_visible()
     services.add_task("read", labels=[("hat", 0.9)])
     await expect(page.locator(".load")).to_have_count(1)
     services.streams_work = True
-    await expect(page.get_by_text("Live updates are interrupted")).to_be_hidden(timeout=30_000)
+    await expect(page.get_by_text("Live updates are interrupted")).to_be_hidden()
     # A stream that ends (a service that is replaced) is taken up again, and what happened meanwhile is there.
     services.break_streams()
     services.add_task("read", labels=[("shoes", 0.9)])

@@ -1,15 +1,11 @@
-from pathlib import Path
-
 import pytest
-from playwright.async_api import expect
 
 from laundry_testing.messaging import eventually
 
-from .conftest import OpenPage
+from .browsers import expect
+from .conftest import OpenPage, shortcomings
 from .fake_models import LACKING
 from .fake_services import FakeServices
-
-AUDIT = Path(__file__).with_name("audit.js")
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
@@ -172,5 +168,4 @@ async def test_the_models_page_can_be_used_by_everybody(
         await part.click()
     await expect(page.get_by_text("looks at 90 examples")).to_be_visible()
     await expect(page.get_by_text("기록이 없습니다")).to_be_visible()
-    found = await page.evaluate(AUDIT.read_text())
-    assert found == {"small": [], "nameless": [], "pale": [], "cut": [], "sideways": 0}
+    assert await shortcomings(page) == {}

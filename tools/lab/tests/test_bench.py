@@ -19,12 +19,13 @@ from PIL import Image
 from rich.console import Console
 
 from laundry_lab.bench.bare_reading import Bare
-from laundry_lab.bench.figures import Figure, Report, percentile, show
+from laundry_lab.bench.figures import Figure, Report, show
 from laundry_lab.bench.levelling import a_second, variance
-from laundry_lab.bench.outage import Door
+from laundry_lab.bench.outage import Proxy
 from laundry_lab.bench.pictures import BYTES, Pictures, multipart
 from laundry_lab.bench.readings import Floor, Run, _figures, largest_until
-from laundry_lab.bench.stage import Stage, held_still
+from laundry_lab.bench.stage import Stage, suspended
+from laundry_lab.report import percentile
 from laundry_testing.messaging import eventually
 
 
@@ -44,7 +45,7 @@ def test_nothing_measured_has_no_percentile() -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "at_most", "verdict"),
+    ("value", "at_most", "status"),
     [
         (99.9, True, "pass"),
         (100, True, "pass"),
@@ -55,8 +56,8 @@ def test_nothing_measured_has_no_percentile() -> None:
         (math.inf, False, "below"),
     ],
 )
-def test_a_verdict_is_honest(value: float, at_most: bool, verdict: str) -> None:
-    assert Figure("g", "n", value, "ms", 100, at_most=at_most).verdict == verdict
+def test_a_status_is_honest(value: float, at_most: bool, status: str) -> None:
+    assert Figure("g", "n", value, "ms", 100, at_most=at_most).status == status
 
 
 def test_the_report_tells_what_is_below_and_what_was_not_measured(tmp_path: Path) -> None:
@@ -101,7 +102,7 @@ async def test_held_still_processes_go_on_whatever_happens() -> None:
     try:
         process = psutil.Process(child.pid)
         with pytest.raises(RuntimeError, match="in between"):
-            async with held_still([gone.pid, child.pid]):
+            async with suspended([gone.pid, child.pid]):
                 await eventually(lambda: process.status() == psutil.STATUS_STOPPED, what="the stop")
                 raise RuntimeError("in between")
         await eventually(lambda: process.status() != psutil.STATUS_STOPPED, what="the going on")
@@ -156,7 +157,7 @@ def test_the_replica_that_was_largest_while_it_read_is_a_figure_with_a_target() 
     floor = Floor(Bare(200, {"model": 3}), clients_rate=125)
     figures = {figure.name: figure for figure in _figures("g", ["a", "b"], run, floor)}
     largest = figures["largest replica (PSS)"]
-    assert (largest.value, largest.verdict) == (251, "below")
+    assert (largest.value, largest.status) == (251, "below")
     assert figures["2 replicas"].value == 100
     assert figures["ours ÷ bare clients"].value == 0.8
     alone = {figure.name for figure in _figures("g", ["a", "b"], run, Floor(floor.bare, None))}
@@ -181,20 +182,20 @@ async def test_a_shut_door_refuses_and_ends_what_came_through() -> None:
         await reader.read()
 
     server = await asyncio.start_server(echo, "127.0.0.1", 0)
-    door = Door("127.0.0.1", server.sockets[0].getsockname()[1])
+    proxy = Proxy("127.0.0.1", server.sockets[0].getsockname()[1])
     async with asyncio.timeout(20):
-        await door.open()
-        reader, writer = await asyncio.open_connection("127.0.0.1", door.port)
+        await proxy.open()
+        reader, writer = await asyncio.open_connection("127.0.0.1", proxy.port)
         writer.write(b"hi")
         assert await reader.readexactly(2) == b"hi"
-        await door.shut()
+        await proxy.shut()
         with contextlib.suppress(ConnectionError):
             assert await reader.read() == b""
         with pytest.raises(ConnectionError):
-            await asyncio.open_connection("127.0.0.1", door.port)
-        await door.open()
-        _, again = await asyncio.open_connection("127.0.0.1", door.port)
+            await asyncio.open_connection("127.0.0.1", proxy.port)
+        await proxy.open()
+        _, again = await asyncio.open_connection("127.0.0.1", proxy.port)
         again.close()
         writer.close()
-        await door.shut()
+        await proxy.shut()
     server.close()

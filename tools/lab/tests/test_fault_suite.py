@@ -15,7 +15,7 @@ from laundry_lab.faults import tools
 from laundry_lab.faults.findings import Findings
 from laundry_lab.faults.ledger import Ledger
 from laundry_lab.faults.suite import CATALOGUE, Result, drawn
-from laundry_lab.faults.tables import page, show, verdict
+from laundry_lab.faults.tables import conclusion, page, show
 from laundry_lab.faults.tools import Tool
 from laundry_lab.faults.world import Observation
 
@@ -91,7 +91,7 @@ def test_every_fault_has_a_line_of_80_columns_and_only_broken_ones_say_more(tmp_
 def test_the_last_line_says_whether_it_was_shown(
     results: list[Result], end: Findings | None, word: str
 ) -> None:
-    assert word in verdict(results, end)
+    assert word in conclusion(results, end)
 
 
 def test_one_key_is_one_task_and_one_customer_one_preference(tmp_path: Path) -> None:

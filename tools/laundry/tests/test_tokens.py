@@ -1,14 +1,11 @@
 """Tokens of the local stack, its key's rotation, and whom it has cut off."""
 
 import json
-import subprocess
-import sys
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Any, get_args
 
-import httpx
 import jwt
 import pytest
 from typer.testing import CliRunner, Result
@@ -19,15 +16,11 @@ from laundry.paths import StackPaths
 from laundry.stack import environment
 from laundry_servers import identity as local
 from laundry_servers.deny_list import LocalDenyList
-from laundry_servers.errors import LaundryError
-from laundry_servers.fcm_app import make_app
-from laundry_servers.identity import AUDIENCE, ISSUER, LocalIdentity
+from laundry_servers.identity import LocalIdentity
 from laundry_service.auth import claims
 from laundry_service.auth.deny_list import DenyList
 from laundry_service.auth.principal import Principal
 from laundry_service.limits.rates import Allowance, LimitName, RateLimits
-
-JWKS, DENIED = "/.well-known/jwks.json", "/.well-known/denied.json"
 
 
 @pytest.fixture
@@ -114,65 +107,6 @@ def test_a_found_token_is_denied_without_standing_on_a_command_line(run: Any, tm
 def test_a_denial_that_says_nothing_is_refused(run: Any, tmp_path: Path, arguments: tuple[str, ...]) -> None:
     assert run("deny", *arguments).exit_code == 1
     assert not LocalDenyList(tmp_path / "identity").entries()
-
-
-def test_an_entry_that_is_over_leaves_by_itself(tmp_path: Path) -> None:
-    denied = LocalDenyList(tmp_path)
-    denied.deny(sub="kim", until=datetime.now(UTC) - timedelta(seconds=1))
-    denied.deny(sub="lee", until=datetime.now(UTC) + timedelta(hours=1))
-    assert [entry["sub"] for entry in denied.entries()] == ["lee"]
-    with pytest.raises(LaundryError):
-        denied.deny()
-
-
-DENY = "import sys; from pathlib import Path; from laundry_servers.deny_list import LocalDenyList as L; "
-DENY += "[L(Path(sys.argv[1])).deny(sub=f'{sys.argv[2]}-{n}') for n in range(20)]"
-
-
-def test_two_commands_at_once_lose_nothing(tmp_path: Path) -> None:
-    running = [subprocess.Popen([sys.executable, "-c", DENY, str(tmp_path), str(each)]) for each in range(4)]
-    assert [process.wait(60) for process in running] == [0] * 4
-    assert len(LocalDenyList(tmp_path).entries()) == 80
-
-
-async def test_the_local_provider_serves_what_the_command_changed(tmp_path: Path) -> None:
-    identity = LocalIdentity(tmp_path)
-    transport = httpx.ASGITransport(app=make_app(LocalIdentity(tmp_path)))
-    async with httpx.AsyncClient(transport=transport, base_url="http://fcm") as client:
-        old = identity.mint(role="owner", branches=[])
-        assert verified(await served(client, JWKS), old)
-        identity.rotate(keep_old=True)
-        new = identity.mint(role="owner", branches=[])
-        keys = await served(client, JWKS)
-        assert verified(keys, old) and verified(keys, new)
-        assert all("d" not in key for key in keys["keys"])
-        assert identity.withdraw() == 1
-        keys = await served(client, JWKS)
-        assert verified(keys, new) and not verified(keys, old)
-        identity.rotate()
-        assert not verified(await served(client, JWKS), new)
-        assert verified(await served(client, JWKS), LocalIdentity(tmp_path).mint(role="owner", branches=[]))
-
-        assert await served(client, DENIED) == {"denied": []}
-        etag = (await client.get(DENIED)).headers["etag"]
-        assert (await client.get(DENIED, headers={"If-None-Match": etag})).status_code == 304
-        LocalDenyList(tmp_path).deny(sub="kim")
-        answer = await client.get(DENIED, headers={"If-None-Match": etag})
-        assert answer.json() == {"denied": [{"sub": "kim"}]}
-
-
-async def served(client: httpx.AsyncClient, path: str) -> dict[str, Any]:
-    found: dict[str, Any] = (await client.get(path)).raise_for_status().json()
-    return found
-
-
-def verified(keys: dict[str, Any], token: str) -> bool:
-    """Whether one of the keys signed it."""
-    for key in keys["keys"]:
-        if key["kid"] == jwt.get_unverified_header(token)["kid"]:
-            jwt.decode(token, jwt.PyJWK(key), algorithms=["ES256"], audience=AUDIENCE, issuer=ISSUER)
-            return True
-    return False
 
 
 def test_containers_see_the_same_where_compose_was_set_up(tmp_path: Path, run: Any) -> None:

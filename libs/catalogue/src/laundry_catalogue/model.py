@@ -80,7 +80,7 @@ class Process:
         arguments: what follows ``python -m <package>``.
         replicas: how many run on one machine.
         cluster_replicas: how many run in a cluster, unless its values say otherwise.
-        niceness: how far it stands back for the others where all share one machine, 0 to 19.
+        niceness: the priority of its processes where all share one machine: 0, or up to 19 to give way.
         note: why it is a process of its own.
     """
 
@@ -112,7 +112,7 @@ class Service:
         port: where Compose publishes its HTTP on this machine; None if nobody calls it.
         proxied: first path segments of its HTTP that people and devices may reach as ``/api/<name>/…``.
         peers: services that it calls; it gets their addresses as ``LAUNDRY_<PEER>_URL``.
-        edge: it faces the network outside: no identity of its own is checked, no API is documented.
+        edge: it faces the network outside; it checks no token itself and has no API document.
         waits_for_broker: Compose starts it only once the broker answers.
         environment: variables with the same value everywhere, such as ``{"LAUNDRY_MATCH_THRESHOLD": "0.5"}``.
         processes: the first answers at the service's address; one of the service's name unless given.
@@ -138,17 +138,19 @@ class Service:
         """Fill in what follows from the name and from the topology."""
         if not KEBAB.fullmatch(self.name):
             raise ValueError(f"a service's name is in kebab-case, not {self.name!r}")
-        if given := self.needs & OF_THE_TOPOLOGY:
-            raise ValueError(f"{self.name}: {', '.join(given)} is said by the topology")
-        if Need.AUDIT in self.needs and Need.DATABASE not in self.needs:
-            raise ValueError(f"{self.name}: an audit needs a database")
-        if self.proxied and self.port is None:
-            raise ValueError(f"{self.name}: what is proxied needs a port")
         found: set[Need] = set()
         if self.name in {each.name for each in PLAN.services}:
             found.add(Need.BROKER)
         if PLAN.consumed_by(self.name):
             found.add(Need.CONSUMES)
+        if unfounded := self.needs & OF_THE_TOPOLOGY - found:
+            raise ValueError(
+                f"{self.name}: {', '.join(unfounded)} is for the topology to say, which does not"
+            )
+        if Need.AUDIT in self.needs and Need.DATABASE not in self.needs:
+            raise ValueError(f"{self.name}: an audit needs a database")
+        if self.proxied and self.port is None:
+            raise ValueError(f"{self.name}: what is proxied needs a port")
         object.__setattr__(self, "needs", self.needs | found)
         object.__setattr__(self, "package", self.package or self.name.replace("-", "_"))
         object.__setattr__(self, "processes", self.processes or (Process(name=self.name),))

@@ -49,7 +49,7 @@ class DatabaseAddress:
 
 @dataclass(frozen=True, slots=True)
 class ObjectStoreAddress:
-    """An S3 service."""
+    """An S3 service with the keys of an administrator."""
 
     endpoint_url: str
     access_key: str

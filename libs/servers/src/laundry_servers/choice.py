@@ -1,4 +1,4 @@
-"""Which way the real servers come: given by address, as containers, or as native processes."""
+"""Chooses how real servers are provided: by address, as containers, or as native processes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from laundry_servers.rabbitmq import RabbitMQ
 
 
 class Kind(StrEnum):
-    """A way to come by servers; ``auto`` takes the first of the others that is possible."""
+    """How servers are provided; ``auto`` takes the first possible of the others."""
 
     AUTO = "auto"
     GIVEN = "given"
@@ -27,7 +27,7 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """The way taken, and why."""
+    """The chosen kind, and why."""
 
     kind: Kind
     reason: str

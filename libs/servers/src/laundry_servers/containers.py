@@ -62,13 +62,16 @@ class _Container:
                 raise LaundryError(f"The container {self.image} was not ready in {seconds:.0f} s:\n{logs}")
             time.sleep(0.2)
 
+    def prepare(self) -> None:
+        """Do nothing: the image has everything."""
+
     def stop(self) -> None:
         """Stop and remove the container."""
         self.container.stop()
 
 
 class RabbitMQContainer(_Container):
-    """One RabbitMQ node."""
+    """One RabbitMQ node with the plugins that the laundry uses."""
 
     def __init__(self, *, password: str | None = None, extra_config: str = "") -> None:
         super().__init__(RABBITMQ_IMAGE, (5672, 15672, 15692, 1883))
@@ -101,9 +104,6 @@ class RabbitMQContainer(_Container):
             prometheus_urls=[f"http://{host}:{self.port(15692)}/metrics"],
         )
 
-    def prepare(self) -> None:
-        """Nothing to prepare."""
-
     def start(self, seconds: float = START_SECONDS) -> BrokerAddress:
         """Start and wait until the management API answers."""
         self.run(self._answers, seconds)
@@ -118,7 +118,7 @@ class RabbitMQContainer(_Container):
 
 
 class PostgresContainer(_Container):
-    """One PostgreSQL server."""
+    """One PostgreSQL server, its data gone with the container."""
 
     def __init__(self, *, password: str | None = None) -> None:
         super().__init__(POSTGRES_IMAGE, (5432,))
@@ -129,9 +129,6 @@ class PostgresContainer(_Container):
     def address(self) -> DatabaseAddress:
         """Where it is reached, as the superuser."""
         return DatabaseAddress(self.host(), self.port(5432), self.username, self.password)
-
-    def prepare(self) -> None:
-        """Nothing to prepare."""
 
     def start(self, seconds: float = START_SECONDS) -> DatabaseAddress:
         """Start and wait until it answers."""
@@ -145,7 +142,7 @@ class PostgresContainer(_Container):
 
 
 class ObjectStoreContainer(_Container):
-    """One S3 service."""
+    """One S3 service, its objects gone with the container."""
 
     def __init__(self, *, access_key: str | None = None, secret_key: str | None = None) -> None:
         super().__init__(S3_IMAGE, (8080,))
@@ -158,9 +155,6 @@ class ObjectStoreContainer(_Container):
     def address(self) -> ObjectStoreAddress:
         """Where it is reached."""
         return ObjectStoreAddress(f"http://{self.host()}:{self.port(8080)}", self.access_key, self.secret_key)
-
-    def prepare(self) -> None:
-        """Nothing to prepare."""
 
     def start(self, seconds: float = START_SECONDS) -> ObjectStoreAddress:
         """Start and wait until it accepts connections."""

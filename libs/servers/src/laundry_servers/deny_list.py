@@ -1,4 +1,4 @@
-"""Whom the local identity provider has cut off: a file that it serves beside its keys.
+"""The local identity provider's deny list: a file that it serves beside its keys.
 
 The form is the one that the services read (``laundry_service.auth.deny_list``).
 """
@@ -61,7 +61,7 @@ class LocalDenyList:
         return entry
 
     def allow(self, *, sub: str | None = None, jti: str | None = None) -> int:
-        """Take somebody off; returns how many entries that ended. Raises LaundryError like ``deny``."""
+        """Remove somebody; returns how many entries were removed. Raises LaundryError like ``deny``."""
         _named(sub, jti)
         with self._changing():
             others = self._others(sub, jti)

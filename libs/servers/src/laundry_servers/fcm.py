@@ -14,7 +14,7 @@ PROJECT_ID = "laundry-local"
 
 
 class Fcm:
-    """Answers like FCM HTTP v1 and keeps what it took for ``GET /messages``."""
+    """Answers like FCM HTTP v1 and keeps accepted messages for ``GET /messages``."""
 
     def __init__(self, folder: Path, *, identity_folder: Path) -> None:
         self.port = free_port()
@@ -54,7 +54,7 @@ class Fcm:
         return self.address
 
     def prepare(self) -> None:
-        """Nothing to prepare."""
+        """Do nothing: it keeps everything in memory."""
 
     def stop(self) -> None:
         """Stop it; what it took is forgotten."""

@@ -32,7 +32,7 @@ FCM_ERROR = "type.googleapis.com/google.firebase.fcm.v1.FcmError"
 
 
 class PushNotification(BaseModel):
-    """The part that the phone shows."""
+    """What the phone shows: title and text."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -51,7 +51,7 @@ class Message(BaseModel):
 
 
 class SendRequest(BaseModel):
-    """Body of ``messages:send``."""
+    """Body of FCM's ``messages:send``: a message, and whether it is only to be validated."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -164,7 +164,7 @@ async def list_messages(request: Request) -> Response:
 
 
 async def forget_messages(request: Request) -> Response:
-    """Empty the list."""
+    """Empty the list of pushes that were taken."""
     request.app.state.fcm.messages.clear()
     return Response(status_code=204)
 

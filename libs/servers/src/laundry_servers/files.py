@@ -1,4 +1,4 @@
-"""Small files that others read while we write them."""
+"""Atomic writes of small files that others read."""
 
 import json
 import os

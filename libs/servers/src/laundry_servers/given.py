@@ -37,7 +37,7 @@ class _Given:
         self.processes: list[Process] = []
 
     def prepare(self) -> None:
-        """Nothing to prepare."""
+        """Do nothing: whoever gave the address has prepared it."""
 
     def stop(self) -> None:
         """Leave it running: it is not ours."""
@@ -61,7 +61,7 @@ class GivenRabbitMQ(_Given):
         )
 
     def start(self, seconds: float = 0) -> BrokerAddress:
-        """Return the address."""
+        """Return the address at once: the server runs already."""
         del seconds
         return self.address
 
@@ -77,13 +77,13 @@ class GivenPostgres(_Given):
         return DatabaseAddress(parts.hostname or "127.0.0.1", parts.port or 5432, user, password)
 
     def start(self, seconds: float = 0) -> DatabaseAddress:
-        """Return the address."""
+        """Return the address at once: the server runs already."""
         del seconds
         return self.address
 
 
 class GivenObjectStore(_Given):
-    """An S3 service."""
+    """An S3 service whose address and keys are in the environment."""
 
     @property
     def address(self) -> ObjectStoreAddress:
@@ -95,7 +95,7 @@ class GivenObjectStore(_Given):
         )
 
     def start(self, seconds: float = 0) -> ObjectStoreAddress:
-        """Return the address."""
+        """Return the address at once: the server runs already."""
         del seconds
         return self.address
 

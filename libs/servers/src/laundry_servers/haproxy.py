@@ -1,4 +1,4 @@
-"""HAProxy before a RabbitMQ cluster: one address for clients, dead nodes left out at once."""
+"""HAProxy in front of a RabbitMQ cluster: one address for clients, dead nodes skipped at once."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -46,7 +46,7 @@ def _config(listeners: dict[str, tuple[int, Sequence[int]]]) -> str:
         "  option redispatch",
     ]
     for name, (port, backends) in listeners.items():
-        # Not by the fewest connections: whoever leaves a node that is cut off would be sent back to it.
+        # Not leastconn: a client that leaves a partitioned node would be sent straight back to it.
         lines += [f"listen {name}", f"  bind 127.0.0.1:{port}", "  balance roundrobin"]
         lines += [
             f"  server rabbitmq-{number} 127.0.0.1:{backend} check inter 500 fall 2 rise 2"

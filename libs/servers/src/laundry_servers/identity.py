@@ -1,4 +1,4 @@
-"""The local stack's identity provider: an ES256 key made here, its JWKS, and tokens signed with it.
+"""The local stack's identity provider: an ES256 key, its JWKS, and tokens signed with it.
 
 Production configures a JWKS address of its own provider; this key is never used there.
 """
@@ -30,7 +30,7 @@ DEFAULT_MAX_HOURS = 24.0
 class LocalIdentity:
     """A signing key in ``folder`` (made when missing, readable by its owner only).
 
-    The folder is read anew when it changes: another process may rotate the key meanwhile.
+    The folder is read again when it changes: another process may have rotated the key.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -87,7 +87,7 @@ class LocalIdentity:
         pem = ec.generate_private_key(ec.SECP256R1()).private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )
-        # Made aside and renamed: a second process never reads half a key, nor overwrites the first one's.
+        # Written aside and renamed: another process never reads half a key or overwrites this one.
         draft = self.key_file.with_suffix(f".{uuid.uuid4().hex}")
         draft.touch(0o600)
         draft.write_bytes(pem)

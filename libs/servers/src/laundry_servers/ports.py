@@ -12,7 +12,7 @@ def free_ports(count: int) -> list[int]:
     """Return distinct free ports below the kernel's ephemeral range, never one that was given already.
 
     The kernel could hand a port of that range to an outgoing connection before the server binds it, which
-    takes a broker seconds. Another stack that starts meanwhile is not given it either.
+    takes a broker seconds. Nor is it given to another stack that is starting at the same time.
     """
     ephemeral = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
     candidates = list(range(LOWEST, ephemeral) if ephemeral > LOWEST + 5000 else range(LOWEST, 65000))
@@ -42,7 +42,7 @@ def _claim(port: int) -> bool:
     """Take a free port for as long as this process lives; false if somebody has it."""
     claim = socket.socket(socket.AF_UNIX)
     try:
-        # A name in the kernel's abstract namespace, which is the network's as ports are, and needs no file.
+        # An abstract Unix socket: scoped to the network namespace like ports, and no file to clean up.
         claim.bind(f"\0laundry-port-{port}")
     except OSError:
         claim.close()

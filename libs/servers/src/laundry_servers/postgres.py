@@ -83,8 +83,8 @@ class Postgres:
     def prepare(self) -> None:
         """Run initdb where there is no data yet."""
         if not (self.data / "PG_VERSION").exists():
-            # Made aside and renamed: initdb writes PG_VERSION first and the password late, and one that is
-            # broken off would leave a folder that looks made.
+            # Made aside and renamed: initdb writes PG_VERSION first and the password late, and an
+            # interrupted one would leave a folder that looks complete.
             self._make(Path(tempfile.mkdtemp(prefix=DRAFT, dir=self.folder)))
         for left in self.folder.glob(f"{DRAFT}*"):
             shutil.rmtree(left, ignore_errors=True)
@@ -173,7 +173,7 @@ async def ensure_database(
 
     Args:
         owner: role and password of who owns the database and its tables instead of ``role``, which then can
-            neither change tables nor take rights back. What ``role`` owned is handed over.
+            neither change tables nor revoke rights. What ``role`` owned is transferred.
     """
     connection = await asyncpg.connect(address.url(), timeout=10)
     try:

@@ -16,7 +16,7 @@ from laundry_servers.errors import LaundryError
 from laundry_service.background.priority import give_way
 
 POLL_SECONDS = 0.05
-# A server that is still starting may not listen to its stop signal; nothing depends on it yet either.
+# A starting server may ignore its stop signal; nothing depends on it yet.
 UNREADY_STOP_SECONDS = 3.0
 LOG_TAIL_LINES = 15
 
@@ -43,9 +43,9 @@ class Process:
     stop_signal: signal.Signals = signal.SIGTERM
     stop_seconds: float = 10.0
     before_start: Callable[[], None] | None = None
-    # Asked at every start: what a person has changed meanwhile.
+    # Read at every start: settings that a person has changed since.
     changed_environment: Callable[[], Mapping[str, str]] = dict
-    # Gives way to the others on few cores, as its own node's cores would in a cluster (0 to 19).
+    # Niceness (0 to 19): gives way on few cores, as a separate node would in a cluster.
     niceness: int = 0
     port: int | None = None
     health_url: str | None = None
@@ -137,7 +137,7 @@ class Process:
                 os.killpg(self.child.pid, signal.SIGKILL)
 
     def end_remains(self) -> None:
-        """End what a process that has ended left in its group.
+        """Kill what an ended process left in its process group.
 
         A wrapper that is killed within a moment of its start has not yet told the kernel that its child is to
         die with it; that child would hold the ports of whatever is started next.
@@ -163,7 +163,7 @@ class Process:
         return self.stop_seconds if self.was_ready else min(self.stop_seconds, UNREADY_STOP_SECONDS)
 
     def stop(self) -> None:
-        """Ask, wait, then kill."""
+        """Send the stop signal, wait, then kill."""
         self.ask_to_stop()
         self.wait_stopped(time.monotonic() + self.patience)
 
@@ -212,7 +212,7 @@ def require_program(name: str, *, package: str) -> str:
 
 
 def base_environment() -> dict[str, str]:
-    """Return the few variables that children inherit; no others of the caller reach them."""
+    """Return the few environment variables that children inherit."""
     names = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "SSL_CERT_FILE", "LAUNDRY_STACK")
     found = {name: os.environ[name] for name in names if name in os.environ}
     found.update({name: value for name, value in os.environ.items() if name.startswith("OTEL_")})

@@ -1,4 +1,4 @@
-"""How long-running work tells a person what it is doing."""
+"""Progress reporting of long-running work."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,32 +9,32 @@ class Progress(Protocol):
     """Takes the steps of a long work as they happen."""
 
     def started(self, step: str) -> None:
-        """A step began."""
+        """Tell that a step has begun."""
 
     def note(self, step: str, text: str) -> None:
-        """A running step has something new to tell."""
+        """Tell what a running step does just now."""
 
     def finished(self, step: str, text: str = "") -> None:
-        """A step is done."""
+        """Tell that a step is done, with its outcome."""
 
     def failed(self, step: str, text: str) -> None:
-        """A step failed."""
+        """Tell that a step failed, and why."""
 
 
 class Quiet:
     """Progress that nobody watches."""
 
     def started(self, step: str) -> None:
-        """Say nothing."""
+        """Drop the step: nobody watches."""
 
     def note(self, step: str, text: str) -> None:
-        """Say nothing."""
+        """Drop the text: nobody watches."""
 
     def finished(self, step: str, text: str = "") -> None:
-        """Say nothing."""
+        """Drop the outcome: nobody watches."""
 
     def failed(self, step: str, text: str) -> None:
-        """Say nothing."""
+        """Drop the failure: nobody watches."""
 
 
 @contextmanager

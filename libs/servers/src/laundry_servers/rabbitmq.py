@@ -94,12 +94,12 @@ class RabbitMQ:
 
     @property
     def made_file(self) -> Path:
-        """Is there once the cluster was whole for the first time."""
+        """Exists once the cluster has been complete for the first time."""
         return self.folder / "made"
 
     def _prepare(self) -> None:
-        # A first start that was broken off may leave an administrator without rights, which no later start
-        # mends. Such a broker was never ready, so nobody has left anything there.
+        # An interrupted first start may leave an administrator without rights, which no later start
+        # repairs. Such a broker was never ready, so it holds no data.
         if not self.made_file.exists():
             shutil.rmtree(self.folder / "data", ignore_errors=True)
         home = self.folder / "home"
@@ -133,11 +133,11 @@ class RabbitMQ:
             "default_queue_type = quorum",
             f"collect_statistics_interval = {self.statistics_milliseconds}",
             "disk_free_limit.absolute = 200MB",
-            # A node whose packets are lost is given up after this many seconds; until then its queues wait.
+            # An unreachable node is considered down after this many seconds; until then its queues wait.
             "net_ticktime = 15",
             "cluster_formation.peer_discovery_backend = classic_config",
             "log.file.level = info",
-            # A stranger's packet, before and after its login, and what our own services may send.
+            # Size limits: MQTT packets before and after login, and messages of our own services.
             f"mqtt.max_packet_size_unauthenticated = {MQTT_LOGIN_BYTES}",
             f"mqtt.max_packet_size_authenticated = {MQTT_PACKET_BYTES}",
             f"max_message_size = {MESSAGE_BYTES}",
@@ -215,7 +215,7 @@ class RabbitMQ:
 
 
 class _NodeReady:
-    """A node is ready when its start is logged and its management API sees the whole cluster.
+    """A node is ready when its log says so and its management API sees the whole cluster.
 
     The log is read from where it ended before, so a restart is not taken for ready by an older line.
     """

@@ -1,4 +1,4 @@
-"""An MQTT 5 client that sends any bytes where the standard wants text: no client library does."""
+"""An MQTT 5 client that can send arbitrary bytes where the standard requires text."""
 
 import asyncio
 from collections.abc import AsyncIterator

@@ -21,7 +21,7 @@ LEFT_OUT = ("/usr/share/man/*", "/usr/share/locale/*", "/usr/share/doc/*", "/usr
 RABBITMQ_VERSION = "4.3."
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 BUILD_SECONDS = 900
-# The recipe's digest names the folder, so a changed recipe is built anew, never mixed up with an older one.
+# The recipe's digest names the folder, so a changed recipe is built afresh, never mixed up with an older one.
 RECIPE = hashlib.sha256(repr((SUITE, PACKAGES, LEFT_OUT, 1)).encode()).hexdigest()[:10]
 STEP = "RabbitMQ root file system"
 
@@ -38,7 +38,7 @@ def root_path() -> Path:
 
 
 def is_built() -> bool:
-    """Whether the root file system is there, whole."""
+    """Whether the root file system is complete."""
     return root_path().is_dir()
 
 

@@ -1,4 +1,4 @@
-"""Asks a running service everything that its OpenAPI document allows and forbids (Schemathesis, all checks).
+"""Fuzzes a running service from its OpenAPI document (Schemathesis, all checks).
 
 A few examples with a fixed seed in every test run; ``make fuzz EXAMPLES=200`` goes deeper, with another seed
 each time unless ``SEED`` names one.
@@ -14,7 +14,7 @@ EXAMPLES = "LAUNDRY_FUZZ_EXAMPLES"
 SEED = "LAUNDRY_FUZZ_SEED"
 FEW = 2
 REQUEST_TIMEOUT_S = 20
-# What no document can say beforehand: another's branch, what is over, what was said twice.
+# What no document can state: someone else's branch, ended things, duplicates.
 FINE = ["2xx", "401", "403", "404", "409", "422", "429", "503"]
 
 Headers = Mapping[str, str]
@@ -23,7 +23,7 @@ Headers = Mapping[str, str]
 async def fuzz(
     url: str, document: Mapping[str, Any], callers: Sequence[Headers], *, without: Sequence[str] = ()
 ) -> None:
-    """Ask as each caller; fails with every answer that is not as documented, and the request that shows it.
+    """Fuzz as each caller; fails with every undocumented answer and the request that caused it.
 
     Args:
         url: where the service answers.
@@ -52,7 +52,7 @@ def _run(
     thorough: bool,
     without: Sequence[str],
 ) -> dict[str, str]:
-    # Heavy, and only for this.
+    # Imported here: heavy, and used by this only.
     import schemathesis  # noqa: PLC0415
     from schemathesis.config import SchemathesisConfig  # noqa: PLC0415
     from schemathesis.engine import events, from_schema  # noqa: PLC0415

@@ -1,4 +1,4 @@
-"""A broker with the whole plan applied, for one test, and what a test asks of it."""
+"""A broker with the whole plan applied, for one test."""
 
 import asyncio
 import secrets
@@ -54,7 +54,7 @@ class Messaging:
 
     @asynccontextmanager
     async def user(self, service: str, plan: Plan = PLAN) -> AsyncIterator[str]:
-        """Make a user with a service's own rights here, for a while; gives its address."""
+        """Create a user with a service's rights for the duration of the block; yields its URL."""
         name, password = f"{service}-{self.vhost}", secrets.token_hex(16)
         document = definitions(
             plan, dict.fromkeys((each.name for each in plan.services), password), vhost=self.vhost
@@ -81,7 +81,7 @@ class Messaging:
         headers: Mapping[str, Any] | None = None,
         message_id: str | None = None,
     ) -> None:
-        """Publish bytes as a stranger would."""
+        """Publish raw bytes."""
         async with self.channel() as channel:
             target = await channel.get_exchange(exchange, ensure=False)
             message = aio_pika.Message(
@@ -90,7 +90,7 @@ class Messaging:
             await target.publish(message, routing_key, timeout=10)
 
     async def take(self, queue: str, *, within_s: float = DEADLINE_S) -> AbstractIncomingMessage:
-        """Take the next message of a queue off it; fail if none comes."""
+        """Consume the next message of a queue; fail if none comes."""
         async with self.channel() as channel:
             source = await channel.get_queue(queue, ensure=False)
 

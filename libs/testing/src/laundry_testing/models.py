@@ -150,7 +150,7 @@ def manifest_of(
 
 
 def ship(folder: Path, version: str, data: bytes | None = None) -> Manifest:
-    """Lay a model and its manifest into a folder, as the project ships its own."""
+    """Write a model and its manifest into a folder, as the shipped one is."""
     data = data if data is not None else colour_model(version)
     manifest = manifest_of(version, data)
     folder.mkdir(parents=True, exist_ok=True)

@@ -112,7 +112,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Let a worker of a divided run (pytest-xdist) tell what it started."""
+    """Let a pytest-xdist worker report which servers it started."""
     output = getattr(session.config, "workeroutput", None)
     if output is not None:
         output["laundry_servers"] = session.config.stash.get(STARTED, [])
@@ -120,7 +120,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any) -> None:
-    """Take a worker's word for the summary."""
+    """Collect a worker's report for the summary."""
     told = getattr(node, "workeroutput", {}).get("laundry_servers", [])
     if told:
         _choice(node.config)

@@ -1,4 +1,4 @@
-"""An identity provider that does what a test asks of it: rotates keys, hangs, redirects, answers rubbish."""
+"""An identity provider that misbehaves on request: rotates keys, hangs, redirects, answers garbage."""
 
 import json
 import threading

@@ -1,4 +1,4 @@
-"""Buckets for tests."""
+"""Buckets of the tests' own, made and deleted through boto3."""
 
 from typing import TYPE_CHECKING
 
@@ -24,7 +24,7 @@ def client(store: ObjectStoreAddress) -> "S3Client":
 
 
 def make_bucket(store: ObjectStoreAddress, name: str) -> None:
-    """Make a bucket."""
+    """Make an empty bucket of this name."""
     client(store).create_bucket(Bucket=name)
 
 

@@ -45,8 +45,8 @@ class FaultDetector:
     def take(self, reports: Sequence[Report], limits: Sequence[Limit]) -> Outcome:
         """Evaluate the samples of one delivery, in the order in which they happened.
 
-        Of two at one moment the one with a code counts as the later: which was, nobody knows, and a fault
-        must not be lost.
+        Of two samples with the same time the one with a code counts as the later: their order is unknown,
+        and a fault must not be lost.
         """
         times: dict[int, SampleTime] = {}
         for index in sorted(range(len(reports)), key=lambda i: self._order(reports[i])):

@@ -24,7 +24,7 @@ class Contact:
     """How a machine's samples arrived.
 
     Attributes:
-        token_branches: the branches of its own token; ``None`` if somebody else spoke for it.
+        token_branches: the branches of its own token; ``None`` if another sender spoke for it.
     """
 
     via: Via

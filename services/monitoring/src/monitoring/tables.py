@@ -17,7 +17,7 @@ equipment = sa.Table(
     sa.Column("id", sa.Text, primary_key=True),
     sa.Column("kind", sa.Text, nullable=False),
     sa.Column("first_seen_at", _moment, server_default=sa.func.now(), nullable=False),
-    # The newest sample by the equipment's clock, and when it was heard of by the clock here.
+    # The newest sample: the equipment's own time, and when it arrived.
     sa.Column("recorded_at", _moment),
     sa.Column("received_at", _moment),
     sa.Column("fault_code", sa.Text),
@@ -33,7 +33,7 @@ equipment = sa.Table(
     sa.Column("back_since", _moment),
     sa.Column("code_at", _moment),
     sa.Column("damping", JSONB, nullable=False, server_default="{}"),
-    # The branches of the token that it was last heard with, if that was its own.
+    # The branches of its own token, if it was last heard with that.
     sa.Column("speaks_for", ARRAY(sa.Text)),
     sa.Index("equipment_name", "id"),
     sa.Index("equipment_newest", "first_seen_at", "id"),
@@ -81,7 +81,7 @@ fault = sa.Table(
     sa.Column("clock_off", sa.Boolean, nullable=False, server_default="false"),
     sa.Column("count", sa.Integer, nullable=False, server_default="1"),
     sa.Column("codes", ARRAY(sa.Text), nullable=False, server_default="{}"),
-    # When it may ring; none once it has, and with how many troubles it last did.
+    # When it may alert people; null once it has. And its count at that alert.
     sa.Column("due_at", _moment),
     sa.Column("rung_for", sa.Integer, nullable=False, server_default="1"),
     sa.Column("rung_at", _moment),
@@ -115,7 +115,7 @@ watch = sa.Table(
     sa.Column("hearing_since", _moment, nullable=False),
 )
 
-# Who logged in to the broker, with which token: its messages carry none. One row for each client id.
+# Logins to the broker and their tokens: messages carry no token. One row per client id.
 device_login = sa.Table(
     "device_login",
     metadata,

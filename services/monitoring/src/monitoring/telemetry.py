@@ -115,7 +115,7 @@ class ParsedTelemetry:
         """Refuse the samples for which the sender may not speak.
 
         Args:
-            sender: the equipment that sent it; ``None`` if somebody else may send for any.
+            sender: the equipment that sent it; ``None`` if the sender may send for any.
             branches: those that its token names; ``None`` for all.
         """
         allowed: list[IndexedSample] = []
@@ -193,7 +193,7 @@ def _read_leniently(
     branch_id = _valid(_branch_id, item.get("branch_id"))
     if not is_equipment_id(equipment_id) or branch_id is None:
         what = "branch_id" if is_equipment_id(equipment_id) else "equipment_id"
-        _refuse(parsed, index, f"{item.get(what)!r:.80} is no {what}, so nobody knows whose sample it is")
+        _refuse(parsed, index, f"{item.get(what)!r:.80} is no {what}: the sample cannot be assigned")
         return
     fault_code = read_code(item.get("fault_code"))
     if fault_code.remark is not None:

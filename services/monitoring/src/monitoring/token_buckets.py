@@ -19,7 +19,7 @@ class Bucket:
 
 
 class TokenBuckets:
-    """The buckets of all devices. A device that has not been heard for long has a full one."""
+    """The buckets of all devices. A device that has been silent for long has a full one."""
 
     def __init__(self, *, per_second: float, burst: float) -> None:
         """Refill each bucket by ``per_second``, up to ``burst``."""

@@ -13,7 +13,7 @@ from typing import Protocol
 from notification.texts import Text
 
 URGENT_TTL = timedelta(hours=1)
-"""How long a fault may ring a phone: FCM keeps it so long for one that is off, and we send none later."""
+"""How long a fault may alert a phone: FCM keeps it this long for one that is off, and none is sent later."""
 
 
 class PushStatus(StrEnum):

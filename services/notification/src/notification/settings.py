@@ -35,7 +35,7 @@ class Settings(DatabaseSettings):
     match_push_attempts: int = Field(default=14, ge=1, description="They take about an hour")
 
     lock_timeout_s: float = Field(
-        default=2.0, gt=0, description="How long a statement waits for a row that somebody else holds"
+        default=2.0, gt=0, description="How long a statement waits for a locked row"
     )
     max_devices_per_user: int = Field(default=10, ge=1, description="The least recently registered one goes")
     time_zone: str = Field(default="Asia/Seoul", description="For the times in texts and the customers' day")

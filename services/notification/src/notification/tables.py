@@ -74,7 +74,7 @@ deliveries = sa.Table(
     _now("next_attempt_at"),
     sa.Column("last_error", sa.Text),
     sa.Column("sent_at", sa.DateTime(timezone=True)),
-    # The alert of its phone that tells it, by the alert's tag; null while it has been told by none.
+    # The tag of the phone's alert that tells it; null while none does.
     sa.Column("alert", sa.Text),
     sa.Index("deliveries_token", "token"),
     sa.Index("deliveries_alert", "token", "alert", postgresql_where=sa.text("alert IS NOT NULL")),
@@ -91,7 +91,7 @@ deliveries = sa.Table(
 )
 
 # What a phone shows of a branch's faults, and when it is next told: one row however many faults there are.
-# No foreign key: a fault that is stored should wait for nobody who changes the device.
+# No foreign key: storing a fault must not wait for a change of the device.
 fault_alerts = sa.Table(
     "fault_alerts",
     metadata,

@@ -13,7 +13,7 @@ TIMEOUT = httpx.Timeout(60, connect=5)
 
 
 class Caller:
-    """Calls services by the key that ``var/stack.json`` has for them, without ``_url``."""
+    """Calls services by their key in ``var/stack.json``, without ``_url``."""
 
     def __init__(self, paths: StackPaths, *, role: str, branches: list[str], subject: str) -> None:
         self.stack: dict[str, Any] = state.running_stack(paths)

@@ -23,7 +23,7 @@ from laundry_reading.signing import SigningKey
 FOLDER = PROJECT / "docs" / "api"
 
 _KEY = SigningKey.generate()
-# Building an app reads its settings but asks no server; these addresses answer nobody.
+# Building an app reads settings but contacts no server; these addresses are never used.
 NOWHERE = {
     "LAUNDRY_AMQP_URL": "amqp://nobody:nothing@127.0.0.1:9/",
     "LAUNDRY_DATABASE_URL": "postgresql+asyncpg://nobody:nothing@127.0.0.1:9/none",
@@ -53,7 +53,7 @@ def _environment(values: dict[str, str]) -> Iterator[None]:
 
 
 def app_of(service: Service) -> FastAPI:
-    """Build a service's app, which would find no server if it were started."""
+    """Build a service's app, with settings that name no real server."""
     named = {"LAUNDRY_SERVICE_NAME": service.name, "LAUNDRY_LOG_LEVEL": "ERROR"}
     with _environment({**NOWHERE, **named, **service.environment}):
         app: FastAPI = importlib.import_module(f"{service.package}.app").create_app()

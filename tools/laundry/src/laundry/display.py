@@ -1,11 +1,13 @@
-"""Progress for people (a live line in a terminal, else plain lines) and between processes (JSON lines)."""
+"""Progress output: a live line in a terminal, else plain lines; JSON lines between processes."""
 
 import json
 import sys
 import time
-from contextlib import suppress
-from typing import Any, TextIO
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, Protocol, TextIO
 
+from rich import progress as bars
 from rich.console import Console
 from rich.markup import escape
 from rich.status import Status
@@ -43,7 +45,7 @@ class ConsoleProgress:
         self._line("[red]✗[/red]", step, text.splitlines()[0] if text else "")
 
     def close(self) -> None:
-        """Take the spinner away."""
+        """Remove the spinner."""
         if self.status is not None:
             self.status.stop()
             self.status = None
@@ -68,11 +70,11 @@ class JsonLines:
 
     def __init__(self, target: TextIO) -> None:
         self.target = target
-        # Once nobody reads any more, what is left to say goes to a log, for people.
+        # Once nobody reads any more, remaining messages go to a log.
         self.plain = False
 
     def send(self, **content: Any) -> None:
-        """Write one line; a reader that went away is not missed."""
+        """Write one line; a closed reader is ignored."""
         line = f"{content.get('step', '')} {content.get('text', '')}" if self.plain else json.dumps(content)
         with suppress(BrokenPipeError, ValueError):
             self.target.write(line + "\n")
@@ -93,6 +95,29 @@ class JsonLines:
     def failed(self, step: str, text: str) -> None:
         """Tell that a step failed."""
         self.send(event="failed", step=step, text=text)
+
+
+class Advance(Protocol):
+    """Moves a progress bar on."""
+
+    def __call__(self, steps: float = 1) -> None:
+        """Count ``steps`` of the bar's total as done."""
+
+
+@contextmanager
+def bar(title: str, total: float, target: Console, *, percent: bool = False) -> Iterator[Advance]:
+    """Show a progress bar while the block runs; without a terminal, one line when it begins."""
+    columns = (
+        bars.TextColumn("  {task.description}"),
+        bars.BarColumn(30),
+        bars.TaskProgressColumn() if percent else bars.MofNCompleteColumn(),
+        bars.TimeElapsedColumn(),
+    )
+    with bars.Progress(*columns, console=target, transient=True, disable=not target.is_terminal) as progress:
+        if not target.is_terminal:
+            target.print(f"  {title} …")
+        task = progress.add_task(title, total=total)
+        yield lambda steps=1: progress.advance(task, steps)
 
 
 def replay(line: str, progress: Progress) -> dict[str, Any]:

@@ -1,10 +1,8 @@
-"""A broker's management API: the local stack's, or one that is named."""
+"""A broker's management API: the local stack's, or a given one."""
 
 import os
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
-
-import httpx
 
 from laundry.paths import stack_paths
 from laundry.stack import state
@@ -13,7 +11,6 @@ from laundry_events.topology import VHOST
 from laundry_servers.errors import LaundryError
 
 VARIABLE = "LAUNDRY_MANAGEMENT_URL"
-TIMEOUT_SECONDS = 30.0
 
 
 def target(url: str | None = None) -> Target:
@@ -31,9 +28,7 @@ def target(url: str | None = None) -> Target:
 
 def queue_totals(broker: Target) -> dict[str, dict[str, Any]]:
     """Return each queue with its current counts (not the statistics, which are seconds old)."""
-    with httpx.Client(
-        base_url=broker.management_url, auth=(broker.username, broker.password), timeout=TIMEOUT_SECONDS
-    ) as client:
+    with broker.client() as client:
         parameters = {"disable_stats": "true", "enable_queue_totals": "true"}
         answer = client.get(f"/api/queues/{quote(VHOST, safe='')}", params=parameters)
         answer.raise_for_status()

@@ -1,4 +1,4 @@
-"""Where the project keeps what it makes while it runs."""
+"""Paths of everything a running stack writes."""
 
 import os
 from dataclasses import dataclass

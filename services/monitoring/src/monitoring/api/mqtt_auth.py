@@ -12,6 +12,7 @@ from fastapi.responses import PlainTextResponse
 
 from laundry_service.auth.authenticator import Authenticator
 from laundry_service.http.problems import Problem
+from monitoring.api.request_body import read_body
 from monitoring.service.mqtt_authorization import Form, MqttAuthorizer, refuse
 from monitoring.telemetry import is_equipment_id
 
@@ -27,11 +28,9 @@ def _is_this_host(request: Request) -> bool:
 
 
 async def _form(request: Request) -> dict[str, str]:
-    body = bytearray()
-    async for piece in request.stream():
-        body += piece
-        if len(body) > MAX_FORM_BYTES:
-            return {}
+    body = await read_body(request, max_bytes=MAX_FORM_BYTES)
+    if body is None:
+        return {}
     try:
         pairs = parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=20)
     except ValueError:

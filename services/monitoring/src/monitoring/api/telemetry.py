@@ -9,6 +9,7 @@ from fastapi import APIRouter, Depends, Request
 from laundry_service.auth.callers import require
 from laundry_service.auth.principal import Principal
 from laundry_service.http.problems import Problem
+from monitoring.api.request_body import read_body
 from monitoring.device_limits import DeviceLimits
 from monitoring.machine import Contact
 from monitoring.sample_issues import SampleIssue
@@ -58,17 +59,6 @@ def _all_refused(refused: list[SampleIssue]) -> Problem:
     return Problem(status, first.code, first.detail, headers=headers, problems=_problems(refused))
 
 
-async def _body(request: Request, limit: int) -> bytes:
-    body = bytearray()
-    async for piece in request.stream():
-        body += piece
-        if len(body) > limit:
-            raise Problem(
-                413, "telemetry-too-large", f"At most {limit} bytes are taken. Send fewer samples at once."
-            )
-    return bytes(body)
-
-
 def telemetry_router(intake: TelemetryIntake, limits: DeviceLimits, *, max_bytes: int) -> APIRouter:
     """Make the endpoint; a body has at most ``max_bytes``."""
     router = APIRouter(tags=["telemetry"])
@@ -79,7 +69,13 @@ def telemetry_router(intake: TelemetryIntake, limits: DeviceLimits, *, max_bytes
         device = principal.sub if principal.role == "device" else None
         if device is not None and (wait_s := limits.wait_s(device)) > 0:
             raise _too_fast(wait_s)
-        body = await _body(request, max_bytes)
+        body = await read_body(request, max_bytes=max_bytes)
+        if body is None:
+            raise Problem(
+                413,
+                "telemetry-too-large",
+                f"At most {max_bytes} bytes are taken. Send fewer samples at once.",
+            )
         try:
             parsed = parse(body, intake.known_metrics, now=intake.now())
         except InvalidTelemetry as error:

@@ -15,7 +15,7 @@ async def store_login(session: AsyncSession, login: DeviceLogin) -> None:
     """Store a login. A locked row is waited for at most a second.
 
     Raises:
-        DBAPIError: somebody holds it (``lock_not_available``).
+        DBAPIError: it is still locked then (``lock_not_available``).
     """
     await session.execute(sa.text("SET LOCAL lock_timeout = '1s'"))
     values = {

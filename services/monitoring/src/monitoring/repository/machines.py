@@ -85,7 +85,7 @@ def _machine(row: Any, found: OpenFaults) -> LockedMachine:
 async def lock_machines(
     session: AsyncSession, wanted: Collection[MachineKey], kinds: Mapping[MachineKey, str] | None = None
 ) -> dict[MachineKey, LockedMachine]:
-    """Lock the machines that nobody else holds; with ``kinds``, register those not met before.
+    """Lock the machines whose rows are not locked; with ``kinds``, register the unknown ones.
 
     It never waits for a row, so one that is held for long delays no other, and no two replicas each hold what
     the other wants.
@@ -147,7 +147,7 @@ _STORE_REMEMBERED, _STORE_HEARD, _STORE_NEWEST = (_update(each) for each in (_RE
 async def store_machines(
     session: AsyncSession, evaluated: Sequence[EvaluatedMachine], contact: Contact | None
 ) -> None:
-    """Write what detection leaves behind. ``contact`` is ``None`` if the machines said nothing."""
+    """Write what detection leaves behind. ``contact`` is ``None`` if the machines sent nothing."""
     newer: list[dict[str, Any]] = []
     others: list[dict[str, Any]] = []
     for each in evaluated:

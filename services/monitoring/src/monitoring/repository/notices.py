@@ -23,7 +23,7 @@ class Notices:
 
 
 async def notify_changed(session: AsyncSession, keys: Iterable[MachineKey]) -> None:
-    """Tell that machines changed; whoever listens reads all machines of the same name."""
+    """Announce that machines changed; listeners read all machines of the same name."""
     names = sorted({key.equipment_id for key in keys})
     if names:
         connection = await session.connection()
@@ -32,7 +32,7 @@ async def notify_changed(session: AsyncSession, keys: Iterable[MachineKey]) -> N
 
 
 async def notify_gone(session: AsyncSession, key: MachineKey) -> None:
-    """Tell that a branch no longer has a machine."""
+    """Announce that a branch no longer has a machine."""
     payload = json.dumps({"id": key.equipment_id, "left": key.branch_id})
     await session.execute(sa.select(sa.func.pg_notify(CHANGES_CHANNEL, payload)))
 

@@ -25,7 +25,7 @@ async def prune(session: AsyncSession, *, samples: timedelta, faults: timedelta,
     for table, old in (
         (sample, sample.c.received_at < sa.func.now() - samples),
         (fault, fault.c.cleared_at < sa.func.now() - faults),
-        # A machine that flaps leaves many faults of which nobody was told.
+        # A machine that flaps leaves many faults that alerted nobody.
         (fault, sa.and_(fault.c.cleared_at < sa.func.now() - samples, fault.c.rung_for == 0)),
         # The last login of a device stays: without one it would be taken for a gateway.
         (device_login, sa.and_(device_login.c.expires_at < sa.func.now() - samples, superseded)),

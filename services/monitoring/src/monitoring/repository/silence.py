@@ -1,5 +1,6 @@
-"""Queries about silence: since when samples could be heard, and who sends none. Each works in its caller's
-transaction.
+"""Queries about silence: since when the service has been listening, and which machines send nothing.
+
+Each works in its caller's transaction.
 """
 
 from collections.abc import Sequence
@@ -30,8 +31,8 @@ class SilentMachine:
 async def note_listening(session: AsyncSession, via: Sequence[Via], *, deaf_after: timedelta) -> bool:
     """Record that samples can currently arrive by these channels.
 
-    If nobody has noted it for more than ``deaf_after``, listening starts over. The rows stay locked until the
-    transaction ends.
+    If it was last recorded more than ``deaf_after`` ago, listening starts over. The rows stay locked until
+    the transaction ends.
 
     Returns:
         False if another replica holds them: it is checking.
@@ -98,7 +99,7 @@ async def find_silent(
         )
         .order_by(equipment.c.branch_id, equipment.c.id)
         .limit(limit)
-        # A row that somebody holds is being heard.
+        # A locked row belongs to a machine that is being heard.
         .with_for_update(of=equipment, skip_locked=True)
     )
     return [SilentMachine(MachineKey(row.branch_id, row.id), row.moved) for row in rows]

@@ -49,7 +49,7 @@ class DeviceLogins:
             return logins_of_client(await read_logins(session, equipment_id), client_id)
 
     async def record(self, login: DeviceLogin) -> bool:
-        """Remember a login; false while somebody holds its row."""
+        """Store a login; False while its row is locked."""
         try:
             async with self._database.transaction() as session:
                 await store_login(session, login)

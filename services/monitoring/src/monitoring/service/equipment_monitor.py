@@ -74,7 +74,7 @@ class EquipmentMonitor:
         keys: Collection[MachineKey],
         detect: Callable[[FaultDetector], Outcome],
     ) -> int:
-        """Detect faults of machines that sent nothing; returns how many of them nobody else held."""
+        """Detect faults of machines that sent nothing; returns how many were not locked."""
         locked = await machines.lock_machines(session, keys)
         now = self._now()
         writer = OutcomeWriter(session, self._outbox, now=now)
@@ -86,7 +86,7 @@ class EquipmentMonitor:
         return len(locked)
 
     async def retire(self, key: MachineKey, *, by: Actor, reason: str | None = None) -> bool:
-        """Forget a piece of equipment and clear its faults; false if there is none. It is audited."""
+        """Delete a piece of equipment and clear its faults; False if there is none. It is audited."""
         if not is_equipment_id(key.equipment_id):
             return False
         async with self._database.transaction() as session:

@@ -22,7 +22,7 @@ class Logins(Protocol):
     """Where logins are stored."""
 
     async def record(self, login: DeviceLogin) -> bool:
-        """Remember a login; false if that is not possible just now."""
+        """Store a login; False if that is not possible just now."""
 
     async def may_publish(self, equipment_id: str, client_id: str | None) -> bool:
         """Whether a connected device may still publish."""

@@ -54,7 +54,7 @@ class MqttIntake:
 
         Raises:
             PermanentError: samples of it were refused.
-            EquipmentBusy: somebody holds the machine's row.
+            EquipmentBusy: the machine's row is locked.
         """
         try:
             await self._take(message)

@@ -59,7 +59,7 @@ class OutcomeWriter:
             self._changed.append(machine.key)
 
     async def write(self, contact: Contact | None) -> None:
-        """Write everything; ``contact`` is ``None`` if the machines said nothing."""
+        """Write everything; ``contact`` is ``None`` if the machines sent nothing."""
         await self._faults.write(self._session)
         await machines.store_machines(self._session, self._machines, contact)
         await notices.notify_changed(self._session, self._changed)

@@ -24,7 +24,7 @@ from monitoring.telemetry import IndexedSample, ParsedTelemetry
 from monitoring.timeline import Order, SampleTime
 
 PAUSES_S = (0.02, 0.05, 0.1, 0.2, 0.4, 0.8)
-"""How long machines that somebody else holds are left alone before they are tried again."""
+"""The pauses before machines with a locked row are tried again."""
 
 SAMPLES = Counter("laundry_telemetry_samples", "Samples by what became of them", ["via", "outcome"])
 PROBLEMS = Counter("laundry_telemetry_problems", "What was to be said of samples", ["via", "code"])
@@ -85,7 +85,7 @@ class TelemetryIntake:
     async def take(self, parsed: ParsedTelemetry, contact: Contact) -> IntakeResult:
         """Store samples and detect faults, each machine's in one transaction with their events.
 
-        A machine whose row somebody holds for longer than a moment is refused (``busy``); the others are not.
+        A machine whose row stays locked for more than a moment is refused (``busy``); the others are not.
         """
         result = IntakeResult(refused=list(parsed.refused), problems=list(parsed.problems))
         waiting: dict[MachineKey, list[IndexedSample]] = {}
@@ -107,7 +107,7 @@ class TelemetryIntake:
     async def _take_free(
         self, waiting: Mapping[MachineKey, list[IndexedSample]], result: IntakeResult, contact: Contact
     ) -> Collection[MachineKey]:
-        """Take the samples of machines that nobody else holds; returns which machines those are."""
+        """Take the samples of machines whose rows are not locked; returns which machines those are."""
         if not waiting:
             return ()
         kinds = {key: samples[0].sample.kind for key, samples in waiting.items()}

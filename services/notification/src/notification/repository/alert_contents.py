@@ -1,7 +1,7 @@
 """Queries of what a fault alert tells: the faults of its group, and what became of them.
 
-Each works in its caller's transaction. Whoever stores a fault and whoever ends a push lock the alert's row
-first, so that neither misses what the other adds.
+Each works in its caller's transaction. Storing a fault and ending a push both lock the alert's row first, so
+that neither misses what the other adds.
 """
 
 from collections.abc import Collection, Sequence
@@ -16,6 +16,7 @@ from notification.alert_grouping import MINUTE, AlertGroup, GroupedFault
 from notification.model import DeliveryState
 from notification.push_scheduling import DueAlert
 from notification.repository.alert_queue import NO_LEASE, is_alert
+from notification.repository.deliveries import outcome_columns
 from notification.repository.history import derive_states
 from notification.tables import deliveries, fault_alerts, notifications
 from notification.texts import Language, Texts
@@ -139,17 +140,10 @@ async def record_outcome(
     error: str | None = None,
 ) -> None:
     """Record what became of faults on a phone, and derive the states of their notifications."""
-    values: dict[str, Any] = {
-        "state": state,
-        "attempts": deliveries.c.attempts + 1,
-        "last_error": error,
-    }
-    if state == "sent":
-        values["sent_at"] = sa.func.clock_timestamp()
     await session.execute(
         sa.update(deliveries)
         .where(*_deliveries_of(alert, told), deliveries.c.state == "pending")
-        .values(**values)
+        .values(**outcome_columns(state, error))
     )
     await derive_states(session, told)
 

@@ -118,6 +118,18 @@ def _due(name: str, which: sa.ColumnElement[bool], limit: int) -> sa.CTE:
     )
 
 
+def outcome_columns(state: DeliveryState, error: str | None) -> dict[str, Any]:
+    """Return the columns of a delivery after one more try."""
+    columns: dict[str, Any] = {
+        "state": state,
+        "attempts": deliveries.c.attempts + 1,
+        "last_error": error,
+    }
+    if state == "sent":
+        columns["sent_at"] = sa.func.clock_timestamp()
+    return columns
+
+
 async def record_outcome(
     session: AsyncSession,
     delivery: Delivery,
@@ -127,13 +139,7 @@ async def record_outcome(
     retry_in: timedelta | None = None,
 ) -> None:
     """Record what became of a delivery, and derive the state of its notification."""
-    values: dict[str, Any] = {
-        "state": state,
-        "attempts": deliveries.c.attempts + 1,
-        "last_error": error,
-    }
-    if state == "sent":
-        values["sent_at"] = sa.func.clock_timestamp()
+    values = outcome_columns(state, error)
     if retry_in is not None:
         values["next_attempt_at"] = sa.func.clock_timestamp() + retry_in
     await session.execute(

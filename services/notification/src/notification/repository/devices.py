@@ -116,7 +116,7 @@ async def forget_devices(
 async def record_owner_seen(session: AsyncSession, user_id: str, branches: Collection[str]) -> None:
     """Record that an owner was seen with these branches; at most one write an hour for each.
 
-    It never waits: a row that somebody else holds is being renewed, or will be the next time.
+    It never waits: a locked row is being renewed, or will be the next time.
     """
     if not branches:
         return

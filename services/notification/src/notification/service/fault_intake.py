@@ -61,7 +61,7 @@ class FaultIntake:
 
         Raises:
             MalformedMessage: it has text that cannot be stored.
-            RequeueMessage: somebody else holds a row that it needs; nothing was stored.
+            RequeueMessage: a row that it needs is locked; nothing was stored.
         """
         if any(isinstance(value, str) and "\0" in value for value in fault.model_dump().values()):
             raise MalformedMessage("a text of the fault has the character NUL")
@@ -118,7 +118,7 @@ class FaultIntake:
         self._separate = {each: until for each, until in self._separate.items() if until > now}
         self._separate[branch] = now + SEPARATE_FOR_S
         log.warning("a branch's faults wait for a row that somebody holds", branch=branch)
-        held_up = RequeueMessage(f"a row that faults of {branch} need is held by somebody else")
+        held_up = RequeueMessage(f"a row that faults of {branch} need is locked")
         held_up.__cause__ = error
         return [held_up] * len(announcements)
 

@@ -26,7 +26,7 @@ class PushLoop(ABC, Generic[T]):
 
     def __init__(self, name: str, *, waiting: str, failed: str, push_waiting: str, push_failed: str) -> None:
         """Name the task, and what the log says of turns and pushes that wait for the database, or fail."""
-        self._task = BackgroundTask(
+        self._loop = BackgroundTask(
             name,
             self._turn,
             every_s=POLL_S,
@@ -41,21 +41,21 @@ class PushLoop(ABC, Generic[T]):
 
     async def start(self) -> None:
         """Start sending in the background."""
-        await self._task.start()
+        await self._loop.start()
 
     async def stop(self) -> None:
         """Finish the pushes in flight; what is leased but unsent is taken up when its lease expires."""
-        await self._task.stop()
+        await self._loop.stop()
         if self._in_flight:
             await asyncio.wait(self._in_flight)
 
     def wake(self) -> None:
         """Look for pushes now."""
-        self._task.wake()
+        self._loop.wake()
 
     @property
     def _stopping(self) -> bool:
-        return self._task.stopping
+        return self._loop.stopping
 
     @abstractmethod
     async def _turn(self) -> float | None:

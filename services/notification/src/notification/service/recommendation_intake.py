@@ -32,7 +32,7 @@ class RecommendationIntake:
         """Store one notification for each matched customer who does not have it yet.
 
         Raises:
-            RequeueMessage: somebody else holds a row of one of them; nothing was stored.
+            RequeueMessage: a row of one of them is locked; nothing was stored.
         """
         try:
             async with self._database.transaction() as session:
@@ -46,9 +46,7 @@ class RecommendationIntake:
                 await self._queue_pushes(session, added)
         except DBAPIError as error:
             if is_contention(error):
-                raise RequeueMessage(
-                    "a row that this recommendation needs is held by somebody else"
-                ) from error
+                raise RequeueMessage("a row that this recommendation needs is locked") from error
             raise
 
     async def _queue_pushes(self, session: AsyncSession, added: dict[str, str]) -> None:

@@ -18,19 +18,26 @@ const PAGES = [
   "/static/icon.svg",
   "/static/js/alerts.js",
   "/static/js/api.js",
+  "/static/js/clock.js",
   "/static/js/confirm-card.js",
   "/static/js/dead-letters-page.js",
   "/static/js/dom.js",
+  "/static/js/done-list.js",
+  "/static/js/equipment.js",
   "/static/js/events.js",
   "/static/js/frame.js",
   "/static/js/helper-page.js",
   "/static/js/icons.js",
+  "/static/js/intake.js",
   "/static/js/kept.js",
   "/static/js/lineage.js",
   "/static/js/live.js",
+  "/static/js/loads.js",
   "/static/js/main.js",
   "/static/js/model-card.js",
   "/static/js/models-page.js",
+  "/static/js/models-rows.js",
+  "/static/js/operations-rows.js",
   "/static/js/operator-page.js",
   "/static/js/owner-page.js",
   "/static/js/patience.js",
@@ -48,30 +55,41 @@ const PAGES = [
   "/static/js/texts/models-en.js",
   "/static/js/texts/models-ko.js",
   "/static/js/upload-queue.js",
+  "/static/js/upload.js",
+  "/static/js/waiting-strip.js",
 ];
 
-self.addEventListener("install", (event) => {
+const worker = /** @type {ServiceWorkerGlobalScope} */ (/** @type {unknown} */ (self));
+
+worker.addEventListener("install", (event) => {
   event.waitUntil(
     caches
       .open(CACHE)
       .then((cache) => cache.addAll(PAGES))
-      .then(() => self.skipWaiting()),
+      .then(() => worker.skipWaiting()),
   );
 });
 
-self.addEventListener("activate", (event) => {
-  event.waitUntil(self.clients.claim());
+worker.addEventListener("activate", (event) => {
+  event.waitUntil(worker.clients.claim());
 });
 
-self.addEventListener("fetch", (event) => {
+worker.addEventListener("fetch", (event) => {
   const url = new URL(event.request.url);
   const page = event.request.mode === "navigate" && ["/", "/helper", "/owner", "/operator"].includes(url.pathname);
   const part = url.pathname.startsWith("/static/");
-  if (event.request.method !== "GET" || url.origin !== self.location.origin || !(page || part)) return;
+  if (event.request.method !== "GET" || url.origin !== worker.location.origin || !(page || part)) return;
   // All pages are one document.
   event.respondWith(newest(event.request, page ? "/" : url.pathname));
 });
 
+/**
+ * The newest answer, or what was kept, if that does not come in time.
+ *
+ * @param {Request} request
+ * @param {string} key what it is kept under
+ * @returns {Promise<Response>}
+ */
 async function newest(request, key) {
   const cache = await caches.open(CACHE).catch(() => null);
   const kept = await cache?.match(key).catch(() => undefined);

@@ -1,1 +1,1 @@
-"""The figures of the design, measured against a running stack and compared with their targets."""
+"""Benchmarks: the design's figures, measured on a running stack and compared with their targets."""

@@ -1,4 +1,4 @@
-"""From the sample that tells of a fault to the push that reaches the phone's service."""
+"""Latency from a fault's sample to the push that FCM receives."""
 
 import asyncio
 import secrets
@@ -8,8 +8,9 @@ from typing import Any
 
 import httpx
 
-from laundry_lab.bench.figures import Figure, percentile
+from laundry_lab.bench.figures import Figure
 from laundry_lab.bench.stage import NotMeasured, Stage
+from laundry_lab.report import percentile
 
 FAULTS = 20
 PUSH_DEADLINE_S = 15.0
@@ -18,12 +19,12 @@ GROUP = "Fault → push, nothing else to do"
 
 
 async def measure(stage: Stage) -> list[Figure]:
-    """Measure faults one after another on a stack that is at rest."""
+    """Measure faults one after another on an idle stack."""
     return figures(GROUP, await times(stage, "fault → push"), p99_ms=1000)
 
 
 def figures(group: str, seconds: list[float], *, p99_ms: float) -> list[Figure]:
-    """Return the figures of pushes that took these seconds."""
+    """Make the figures of these push latencies, in seconds."""
     mean = sum(seconds) / len(seconds)
     return [
         Figure(
@@ -36,7 +37,7 @@ def figures(group: str, seconds: list[float], *, p99_ms: float) -> list[Figure]:
 async def times(stage: Stage, title: str, *, faults: int = FAULTS) -> list[float]:
     """Break equipment ``faults`` times, one after another, and wait for each push. Returns seconds.
 
-    Each is of a branch of its own: what follows a fault of the same branch is told by updating its alert.
+    Each in its own branch: a further fault of the same branch would only update its alert.
 
     Raises:
         NotMeasured: a push did not come within 15 s, which DD-02 promises.
@@ -62,7 +63,7 @@ async def _once(stage: Stage, notification: httpx.AsyncClient, monitoring: httpx
     try:
         began = await _break(stage, monitoring, equipment, branch)
         push = await _pushed(stage, device)
-        # What the run broke should not be silent for ever after.
+        # Equipment the run registered must not raise silence faults afterwards.
         await monitoring.delete(f"/equipment/{equipment}", headers=stage.headers("operator"))
     finally:
         await notification.delete("/devices", params={"token": device}, headers=owner)

@@ -1,8 +1,8 @@
-"""The least that reading behind a broker and a database costs: the bare loop with bare clients.
+"""The minimum cost of reading behind a broker and a database: the bare loop with bare clients.
 
-A queue tells each reader what to read (aiormq), and one taker stores what it hears (aiormq, asyncpg): quorum
+A queue tells each reader what to read (aiormq), and one process stores the results (aiormq, asyncpg): quorum
 queues, persistent, confirmed, acknowledged, one statement for each reading. No framework, no event contract,
-no retry, no inbox, no trace, no metrics. A reader does one photo after the other: with both cores full there
+no retry, no inbox, no trace, no metrics. A reader handles one photo at a time: with both cores busy there
 is nothing to gain by fetching ahead.
 """
 
@@ -22,13 +22,13 @@ from pamqp.commands import Basic
 from laundry_events.plan import EVENTS_EXCHANGE
 from laundry_events.publisher import PERSISTENT
 from laundry_lab.bench import bare_reading
-from laundry_lab.bench.ground import Ground, own_ground
-from laundry_lab.bench.hands import Hand, hand
 from laundry_lab.bench.pictures import Pictures
-from laundry_lab.bench.stage import NotMeasured, Stage, held_still
+from laundry_lab.bench.scratch import Scratch, scratch_space
+from laundry_lab.bench.stage import NotMeasured, Stage, suspended
+from laundry_lab.bench.workers import Worker, worker
 
 TASKS, READINGS = "task.submitted", "task.read"
-# What a replica and the helper take ahead.
+# Prefetch of a replica and of the helper.
 READER_PREFETCH, TAKER_PREFETCH = 8, 50
 DEADLINE_S = 120.0
 
@@ -40,10 +40,10 @@ Say = Callable[..., None]
 
 
 async def measure(stage: Stage, pictures: Pictures, readers: int, photos: int) -> float:
-    """Return the readings a second, from a queue that is full at the beginning.
+    """Return readings per second, starting from a full queue.
 
     Raises:
-        NotMeasured: no virtual host or no database of its own could be made or used.
+        NotMeasured: a separate virtual host or database could not be created.
     """
     try:
         return await _measure(stage, pictures, readers, photos)
@@ -57,19 +57,19 @@ async def _measure(stage: Stage, pictures: Pictures, readers: int, photos: int) 
     store = stage.document["s3"]
     async with (
         bare_reading.stored(store, pictures) as keys,
-        own_ground(stage) as ground,
-        AsyncExitStack() as hands,
+        scratch_space(stage) as scratch,
+        AsyncExitStack() as running,
     ):
-        await _make_table(ground)
-        order = {"amqp_url": ground.amqp_url, "store": dict(store), "keys": keys}
-        reading: list[Hand] = [
-            await hands.enter_async_context(hand("bare-read", **order)) for _ in range(readers)
+        await _make_table(scratch)
+        order = {"amqp_url": scratch.amqp_url, "store": dict(store), "keys": keys}
+        reading: list[Worker] = [
+            await running.enter_async_context(worker("bare-read", **order)) for _ in range(readers)
         ]
-        taker = await hands.enter_async_context(
-            hand("bare-take", amqp_url=ground.amqp_url, database_url=ground.database_url, number=number)
+        taker = await running.enter_async_context(
+            worker("bare-take", amqp_url=scratch.amqp_url, database_url=scratch.database_url, number=number)
         )
-        async with held_still([one.pid for one in reading]):
-            await _fill(ground, keys, number)
+        async with suspended([one.pid for one in reading]):
+            await _fill(scratch, keys, number)
         began = time.time()
         last = (await taker.hear("all", within_s=DEADLINE_S))["last"]
     advance(1)
@@ -77,7 +77,7 @@ async def _measure(stage: Stage, pictures: Pictures, readers: int, photos: int) 
 
 
 async def read(order: dict[str, Any], end: asyncio.Event, say: Say) -> dict[str, Any]:
-    """Read what the queue names: a replica's part."""
+    """Read the photos that the queue names, as a replica of the ai-consumer does."""
     model, loop = bare_reading.model_file(), asyncio.get_running_loop()
     with ThreadPoolExecutor(1) as worker:
         await loop.run_in_executor(worker, bare_reading.read, model, order["store"], order["keys"])
@@ -100,7 +100,7 @@ async def read(order: dict[str, Any], end: asyncio.Event, say: Say) -> dict[str,
 
 
 async def take(order: dict[str, Any], end: asyncio.Event, say: Say) -> dict[str, Any]:
-    """Store what was read: the helper's part. Says when the last of ``number`` was read."""
+    """Store readings as the helper does; says when the last of ``number`` was read."""
     number, times = order["number"], dict[str, float]()
     async with asyncpg.create_pool(order["database_url"], min_size=5, max_size=5) as pool:
         connection = await aiormq.connect(order["amqp_url"])
@@ -139,9 +139,9 @@ async def _publish(channel: aiormq.abc.AbstractChannel, key: str, body: bytes) -
     )
 
 
-async def _fill(ground: Ground, keys: list[str], number: int) -> None:
-    """Let tasks of the size of ours wait."""
-    connection = await aiormq.connect(ground.amqp_url)
+async def _fill(scratch: Scratch, keys: list[str], number: int) -> None:
+    """Fill the queue with tasks of our usual size."""
+    connection = await aiormq.connect(scratch.amqp_url)
     try:
         channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
         for task in range(number):
@@ -155,8 +155,8 @@ async def _fill(ground: Ground, keys: list[str], number: int) -> None:
         await connection.close()
 
 
-async def _make_table(ground: Ground) -> None:
-    connection = await asyncpg.connect(ground.database_url, timeout=10)
+async def _make_table(scratch: Scratch) -> None:
+    connection = await asyncpg.connect(scratch.database_url, timeout=10)
     try:
         await connection.execute(TABLE)
     finally:

@@ -1,4 +1,4 @@
-"""The ceiling of reading: fetch, decode and model in as many processes, with no broker and nobody to tell."""
+"""The upper bound of reading: fetch, decode and model in as many processes, without a broker."""
 
 import asyncio
 import functools
@@ -21,14 +21,14 @@ from laundry_lab.bench.pictures import Pictures
 from laundry_lab.bench.stage import NotMeasured, Stage
 
 ROUNDS = 16
-# What is in hand when a person interrupts is finished first, so it is little.
+# Photos that are being read at an interrupt are finished first, so there are few.
 PHOTOS = 5
 STAGES = ("fetch", "check", "decode", "model")
 
 
 @dataclass(frozen=True)
 class Bare:
-    """What reading costs at least.
+    """The minimum cost of reading.
 
     Attributes:
         rate: photos a second of all processes together.
@@ -75,7 +75,7 @@ async def measure(stage: Stage, pictures: Pictures, processes: int) -> Bare:
 
 @asynccontextmanager
 async def stored(store: Mapping[str, str], pictures: Pictures) -> AsyncIterator[list[str]]:
-    """Put photos into the store, and delete them whatever happens. Gives their keys."""
+    """Store photos for the duration of the block. Yields their keys."""
     folder = f"bench/bare-{secrets.token_hex(4)}"
     keys = [f"{folder}/{pictures.kind.bytes}-{number}.jpg" for number in range(PHOTOS)]
     try:

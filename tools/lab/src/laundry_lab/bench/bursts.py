@@ -1,13 +1,13 @@
-"""Load levelling by the queue alone: bursts of messages, workers whose speed this machine does not limit."""
+"""Load levelling by the queue alone: bursts of messages, and workers that sleep rather than compute."""
 
 import asyncio
 from contextlib import AsyncExitStack
 
 from laundry_lab.bench.figures import Figure
-from laundry_lab.bench.ground import own_ground
-from laundry_lab.bench.hands import hand
 from laundry_lab.bench.levelling import a_second, variance
+from laundry_lab.bench.scratch import scratch_space
 from laundry_lab.bench.stage import NotMeasured, Stage
+from laundry_lab.bench.workers import worker
 
 WORKERS, WORK_S = 3, 0.02
 BURST, EVERY_S, BURSTS = 480, 4.0, 6
@@ -15,15 +15,15 @@ GROUP = "Load levelling by the queue, 1 KB messages"
 
 
 async def measure(stage: Stage) -> list[Figure]:
-    """Measure what a burst of messages looks like on both sides of a queue."""
+    """Measure bursts of messages on both sides of a queue."""
     bursts = stage.many(BURSTS, least=3)
     number = BURST * bursts
     advance = stage.say("load levelling: bursts of messages", 1)
-    async with own_ground(stage) as ground, AsyncExitStack() as stack:
-        order = {"amqp_url": ground.amqp_url, "prefetch": 1, "work_s": WORK_S}
-        workers = [await stack.enter_async_context(hand("consume", **order)) for _ in range(WORKERS)]
-        sending = {"amqp_url": ground.amqp_url, "number": number, "burst": BURST, "every_s": EVERY_S}
-        publisher = await stack.enter_async_context(hand("publish", rate=0, bytes=1024, **sending))
+    async with scratch_space(stage) as scratch, AsyncExitStack() as stack:
+        order = {"amqp_url": scratch.amqp_url, "prefetch": 1, "work_s": WORK_S}
+        workers = [await stack.enter_async_context(worker("consume", **order)) for _ in range(WORKERS)]
+        sending = {"amqp_url": scratch.amqp_url, "number": number, "burst": BURST, "every_s": EVERY_S}
+        publisher = await stack.enter_async_context(worker("publish", rate=0, bytes=1024, **sending))
         told = await publisher.hear("published", within_s=bursts * EVERY_S + 60)
         if told["failed"]:
             raise NotMeasured(f"load levelling: {told['failed']} of {number} messages were not confirmed")

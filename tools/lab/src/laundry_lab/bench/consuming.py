@@ -2,10 +2,11 @@
 
 import asyncio
 
-from laundry_lab.bench.figures import Figure, percentile
-from laundry_lab.bench.ground import Ground, own_ground
-from laundry_lab.bench.hands import hand
+from laundry_lab.bench.figures import Figure
+from laundry_lab.bench.scratch import Scratch, scratch_space
 from laundry_lab.bench.stage import NotMeasured, Stage
+from laundry_lab.bench.workers import worker
+from laundry_lab.report import percentile
 
 BYTES = 1024
 RATE, SECONDS = 200, 10
@@ -18,9 +19,9 @@ async def measure(stage: Stage) -> list[Figure]:
     """Measure latency at a steady rate, then how fast a backlog is consumed."""
     found: list[Figure] = []
     for inbox in (False, True):
-        async with own_ground(stage) as ground:
-            taken = await _latency(stage, ground, inbox=inbox)
-            rate = await _backlog(stage, ground, inbox=inbox)
+        async with scratch_space(stage) as scratch:
+            taken = await _latency(stage, scratch, inbox=inbox)
+            rate = await _backlog(stage, scratch, inbox=inbox)
         kind = "with an inbox row" if inbox else "whole path"
         note = "INSERT and COMMIT on one of 5 connections" if inbox else "publish() called → handler called"
         target = None if inbox else 8
@@ -41,18 +42,20 @@ async def measure(stage: Stage) -> list[Figure]:
     return found
 
 
-def _order(ground: Ground, *, inbox: bool) -> dict[str, str]:
-    url = ground.database_url.replace("postgresql://", "postgresql+asyncpg://", 1)
-    return {"amqp_url": ground.amqp_url, **({"database_url": url} if inbox else {})}
+def _order(scratch: Scratch, *, inbox: bool) -> dict[str, str]:
+    url = scratch.database_url.replace("postgresql://", "postgresql+asyncpg://", 1)
+    return {"amqp_url": scratch.amqp_url, **({"database_url": url} if inbox else {})}
 
 
-async def _latency(stage: Stage, ground: Ground, *, inbox: bool) -> list[float]:
+async def _latency(stage: Stage, scratch: Scratch, *, inbox: bool) -> list[float]:
     """Seconds from publish to the handler, or to its committed inbox row."""
     number = stage.many(RATE * SECONDS, least=RATE)
     advance = stage.say(f"consuming at {RATE}/s{', inbox' if inbox else ''}", 1)
-    publishing = {"amqp_url": ground.amqp_url, "bytes": BYTES, "rate": RATE}
-    async with hand("consume", prefetch=PREFETCH, number=number, **_order(ground, inbox=inbox)) as consumer:
-        async with hand("publish", number=number, **publishing) as publisher:
+    publishing = {"amqp_url": scratch.amqp_url, "bytes": BYTES, "rate": RATE}
+    async with worker(
+        "consume", prefetch=PREFETCH, number=number, **_order(scratch, inbox=inbox)
+    ) as consumer:
+        async with worker("publish", number=number, **publishing) as publisher:
             told = await publisher.hear("published", within_s=60)
             if told["failed"]:
                 raise NotMeasured(f"consuming: {told['failed']} of {number} events were not confirmed")
@@ -60,19 +63,19 @@ async def _latency(stage: Stage, ground: Ground, *, inbox: bool) -> list[float]:
         seen = await consumer.end()
     advance(1)
     handled = zip(seen["seen"], seen["ended"], strict=True) if inbox else ((s, s[3]) for s in seen["seen"])
-    # The first of a connection pay for the pool's making.
+    # Skip the first messages, which pay for opening the pool.
     return [(at - sent) / 1e9 for (_, _, sent, _), at in handled][PREFETCH:]
 
 
-async def _backlog(stage: Stage, ground: Ground, *, inbox: bool) -> float:
+async def _backlog(stage: Stage, scratch: Scratch, *, inbox: bool) -> float:
     """Messages a second once everything waits already."""
     number = stage.many(BACKLOG, least=200)
     advance = stage.say(f"consuming a backlog{', inbox' if inbox else ''}", 1)
-    order = {"amqp_url": ground.amqp_url, "bytes": BYTES, "rate": 0, "number": number}
-    async with hand("publish", **order) as publisher:
+    order = {"amqp_url": scratch.amqp_url, "bytes": BYTES, "rate": 0, "number": number}
+    async with worker("publish", **order) as publisher:
         await publisher.hear("published", within_s=60)
     await asyncio.sleep(0.5)
-    async with hand("consume", prefetch=200, number=number, **_order(ground, inbox=inbox)) as consumer:
+    async with worker("consume", prefetch=200, number=number, **_order(scratch, inbox=inbox)) as consumer:
         await consumer.hear("all", within_s=60)
         ended = (await consumer.end())["ended"]
     advance(1)

@@ -1,8 +1,8 @@
-"""Load levelling (DD-02's BSS): bursts of uploads come out of the readers as a steady stream.
+"""Load levelling (BSS, docs/requirements.md): bursts of uploads leave the readers as a steady stream.
 
 Uploads arrive in bursts with pauses between, whether or not earlier ones were answered; what cannot be taken
 and read at once waits. Counted are whole seconds: uploads that arrived (and were answered 201) against photos
-read (``read_at``), over the same span.
+read (``read_at``), over the same interval.
 """
 
 import asyncio
@@ -19,10 +19,11 @@ import httpx
 
 from laundry.demo.photos import unique
 from laundry_lab.bench import synchronous
-from laundry_lab.bench.figures import Figure, percentile
+from laundry_lab.bench.figures import Figure
 from laundry_lab.bench.pictures import multipart, small_photos
 from laundry_lab.bench.readings import read_times
 from laundry_lab.bench.stage import NotMeasured, Stage, client_of
+from laundry_lab.report import percentile
 
 BURST = 200
 BURSTS = 6
@@ -57,7 +58,7 @@ class Uploads:
         await asyncio.gather(*(lane() for _ in range(LANES)))
 
     async def arrive(self, size: int, *, within_s: float) -> None:
-        """Begin ``size`` uploads evenly over a time, answered or not; returns when all are answered."""
+        """Start ``size`` uploads evenly over a period, answered or not; returns when all are answered."""
         began = time.time()
 
         async def later(number: int) -> None:
@@ -172,7 +173,7 @@ async def _one_burst(once: Uploads, size: int) -> tuple[float, float]:
 
 
 def a_second(moments: Sequence[float], span: float) -> list[int]:
-    """Count what happened in each whole second of a span."""
+    """Count events per whole second of an interval."""
     counted = Counter(int(at) for at in moments if at >= 0)
     return [counted[second] for second in range(int(span))]
 

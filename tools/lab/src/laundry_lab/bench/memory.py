@@ -1,4 +1,4 @@
-"""Memory of every process at rest, as its share of what is really used (PSS)."""
+"""Memory of every idle process, as proportional set size (PSS)."""
 
 import asyncio
 import re

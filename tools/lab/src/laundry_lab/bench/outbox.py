@@ -12,11 +12,12 @@ import aio_pika
 import asyncpg
 
 from laundry_events.envelope import encode
-from laundry_lab.bench.figures import Figure, percentile
-from laundry_lab.bench.ground import Ground, own_ground
-from laundry_lab.bench.hands import Hand, hand
+from laundry_lab.bench.figures import Figure
 from laundry_lab.bench.roles import QUEUE, event
+from laundry_lab.bench.scratch import Scratch, scratch_space
 from laundry_lab.bench.stage import NotMeasured, Stage
+from laundry_lab.bench.workers import Worker, worker
+from laundry_lab.report import percentile
 
 ROWS = 10_000
 IDLE_COMMITS = 300
@@ -48,12 +49,12 @@ async def _rates(stage: Stage) -> list[Figure]:
     found = []
     for relays, what in ((1, "one relay"), (2, "two relays share")):
         advance = stage.say(f"outbox: {what}", 1)
-        async with own_ground(stage) as ground, _database(ground) as database:
-            async with _relays(ground, relays) as hands:
-                used = sum(one.processor_s for one in hands)
+        async with scratch_space(stage) as scratch, _database(scratch) as database:
+            async with _relays(scratch, relays) as running:
+                used = sum(one.processor_s for one in running)
                 seconds = await _drained(database, number)
-                used = sum(one.processor_s for one in hands) - used
-            taken = await _take(ground, number)
+                used = sum(one.processor_s for one in running) - used
+            taken = await _take(scratch, number)
         advance(1)
         target = 2000 if relays == 1 else None
         note = f"{number} rows in one commit → the last is gone"
@@ -67,11 +68,15 @@ async def _rates(stage: Stage) -> list[Figure]:
 
 
 async def _idle(stage: Stage) -> list[Figure]:
-    """One row now and then: from the return of its COMMIT to the broker's confirm."""
+    """Single rows: from the return of COMMIT to the broker's confirm."""
     number = stage.many(IDLE_COMMITS, least=30)
     advance = stage.say("outbox: single rows", 1)
     committed: dict[str, int] = {}
-    async with own_ground(stage) as ground, _database(ground) as database, _relays(ground, 1) as (relay,):
+    async with (
+        scratch_space(stage) as scratch,
+        _database(scratch) as database,
+        _relays(scratch, 1) as (relay,),
+    ):
         for turn in range(-10, number):
             await store(database, 1, name=f"idle{turn}")
             if turn >= 0:
@@ -91,42 +96,46 @@ async def _idle(stage: Stage) -> list[Figure]:
 async def _killed_with_rows_in_hand(stage: Stage) -> list[Figure]:
     """A relay that holds a batch, unconfirmed, is killed while another has nothing to do."""
     kills = stage.many(KILLS, least=2)
-    advance = stage.say("outbox: relays killed with a batch in hand", kills)
+    advance = stage.say("outbox: relays killed in the middle of a batch", kills)
     taken_over: list[float] = []
-    anew: list[float] = []
+    restarted: list[float] = []
     for turn in range(kills):
-        async with own_ground(stage) as ground, _database(ground) as database:
+        async with scratch_space(stage) as scratch, _database(scratch) as database:
             for another in (True, False):
                 await database.execute(DROP)
-                async with hand("relay", hold=True, **_order(ground)) as holder:
+                async with worker("relay", hold=True, **_order(scratch)) as holder:
                     await store(database, BATCH, name=f"held{turn}")
                     await holder.hear("claimed")
                     if another:
-                        async with hand("relay", **_order(ground)):
+                        async with worker("relay", **_order(scratch)):
                             taken_over.append(await _after_kill(holder, database))
                     else:
-                        anew.append(await _restarted(holder, ground, database))
+                        restarted.append(await _restarted(holder, scratch, database))
         advance(1)
     note = f"kill -9 → its {BATCH} rows published and gone, slowest of {kills}"
     return [
         Figure(GROUP, "killed, another goes on", max(taken_over), "s", 2, note=note),
         Figure(
-            GROUP, "killed, its restart goes on", max(anew), "s", note="with the start of the new process"
+            GROUP,
+            "killed, its restart goes on",
+            max(restarted),
+            "s",
+            note="with the start of the new process",
         ),
     ]
 
 
-async def _after_kill(holder: Hand, database: "asyncpg.Connection[Any]") -> float:
+async def _after_kill(holder: Worker, database: "asyncpg.Connection[Any]") -> float:
     began = time.perf_counter()
     await holder.kill()
     await until(lambda: empty(database), "the killed relay's rows published")
     return time.perf_counter() - began
 
 
-async def _restarted(holder: Hand, ground: Ground, database: "asyncpg.Connection[Any]") -> float:
+async def _restarted(holder: Worker, scratch: Scratch, database: "asyncpg.Connection[Any]") -> float:
     began = time.perf_counter()
     await holder.kill()
-    async with hand("relay", **_order(ground)):
+    async with worker("relay", **_order(scratch)):
         await until(lambda: empty(database), "the killed relay's rows published")
         return time.perf_counter() - began
 
@@ -135,13 +144,13 @@ async def _killed_under_load(stage: Stage) -> list[Figure]:
     """Two relays share; one is killed when half is done."""
     number = stage.many(ROWS, least=1000)
     advance = stage.say("outbox: a relay killed under load", 1)
-    async with own_ground(stage) as ground, _database(ground) as database:
-        async with _relays(ground, 2) as hands:
+    async with scratch_space(stage) as scratch, _database(scratch) as database:
+        async with _relays(scratch, 2) as running:
             await store(database, number)
             await until(lambda: fewer(database, number // 2), "half of the rows published")
-            await hands[0].kill()
+            await running[0].kill()
             await until(lambda: empty(database), "all rows published")
-        taken = await _take(ground, number)
+        taken = await _take(scratch, number)
     advance(1)
     return [
         Figure(GROUP, "killed under load: lost", number - len(taken), "", 0, note=f"of {number} rows"),
@@ -151,30 +160,30 @@ async def _killed_under_load(stage: Stage) -> list[Figure]:
             _twice(taken),
             "",
             BATCH,
-            note="at most the batch in hand; the inbox makes it one effect",
+            note="at most the batch that it was publishing; the inbox makes it one effect",
         ),
     ]
 
 
 @asynccontextmanager
-async def _database(ground: Ground) -> "AsyncIterator[asyncpg.Connection[Any]]":
-    connection = await asyncpg.connect(ground.database_url, timeout=10, command_timeout=60)
+async def _database(scratch: Scratch) -> "AsyncIterator[asyncpg.Connection[Any]]":
+    connection = await asyncpg.connect(scratch.database_url, timeout=10, command_timeout=60)
     try:
         yield connection
     finally:
         await connection.close(timeout=5)
 
 
-def _order(ground: Ground) -> dict[str, str]:
-    return {"amqp_url": ground.amqp_url, "database_url": ground.database_url}
+def _order(scratch: Scratch) -> dict[str, str]:
+    return {"amqp_url": scratch.amqp_url, "database_url": scratch.database_url}
 
 
 @asynccontextmanager
-async def _relays(ground: Ground, number: int) -> AsyncIterator[list[Hand]]:
+async def _relays(scratch: Scratch, number: int) -> AsyncIterator[list[Worker]]:
     if number == 0:
         yield []
         return
-    async with hand("relay", **_order(ground)) as one, _relays(ground, number - 1) as others:
+    async with worker("relay", **_order(scratch)) as one, _relays(scratch, number - 1) as others:
         yield [one, *others]
 
 
@@ -212,10 +221,10 @@ async def until(condition: Callable[[], Awaitable[bool]], what: str) -> None:
         raise NotMeasured(f"outbox: not {what} within {DEADLINE_S:.0f} s") from None
 
 
-async def _take(ground: Ground, number: int) -> Counter[str]:
+async def _take(scratch: Scratch, number: int) -> Counter[str]:
     """Take everything off the queue; how often each id was there."""
     found: Counter[str] = Counter()
-    connection = await aio_pika.connect(ground.amqp_url, timeout=10)
+    connection = await aio_pika.connect(scratch.amqp_url, timeout=10)
     async with connection:
         channel = await connection.channel()
         queue = await channel.get_queue(QUEUE, ensure=False)

@@ -1,4 +1,4 @@
-"""Photos of one size whose bytes never repeat: nothing is recognised as sent before."""
+"""Photos of one size whose bytes never repeat, so that none is taken for a duplicate."""
 
 import io
 import secrets
@@ -60,7 +60,7 @@ class Pictures:
 
 
 def _below(photo: bytes, limit: int, pixels: tuple[int, int]) -> bytes:
-    """Store a picture as large as the limit allows, so that its bytes are picture and not filling."""
+    """Encode a picture as large as the limit allows, so that its bytes are image data rather than padding."""
     with Image.open(io.BytesIO(photo)) as image:
         image.load()
         sized = image if image.size == pixels else image.resize(pixels, Image.Resampling.BICUBIC)

@@ -18,8 +18,9 @@ from laundry_events.envelope import CONTENT_TYPE, encode
 from laundry_events.events import PreferenceCreated
 from laundry_events.plan import EVENTS_EXCHANGE, Plan, Queue
 from laundry_events.publisher import PERSISTENT
-from laundry_lab.bench.figures import Figure, percentile
+from laundry_lab.bench.figures import Figure
 from laundry_lab.bench.stage import Stage
+from laundry_lab.report import percentile
 
 EVENTS = 1000
 IN_FLIGHT = 256
@@ -119,7 +120,7 @@ async def measured_queue(url: str, name: str, nodes: int) -> AsyncIterator[None]
 
 @asynccontextmanager
 async def _bare(url: str, event: Measured) -> AsyncIterator[Send]:
-    """Publish the same bytes with nothing of ours around them."""
+    """Publish the same bytes with bare aiormq."""
     outgoing = encode(event, source="/bench")
     connection = await aiormq.connect(connection_url(url, name="bench/bare"))
     try:
@@ -164,7 +165,7 @@ async def _one_after_another(stage: Stage, ours: Send, bare: Send) -> tuple[list
 
 @dataclass
 class _Pipelined:
-    """Events a second with many in flight, and this process's own part of the work."""
+    """Events a second with many in flight, and the processor time that this process spends on each."""
 
     events: int = 0
     seconds: float = 0.0
@@ -207,7 +208,7 @@ async def _all(send: Send, number: int) -> None:
 
 
 async def _consume(stage: Stage, url: str, name: str, publisher: Publisher) -> float:
-    """Take what was published back with the services' own consumer. Returns messages a second."""
+    """Consume what was published with the services' own consumer. Returns messages per second."""
     total = 2 * (50 + stage.many(EVENTS, least=50)) + 2 * BLOCKS * stage.many(EVENTS, least=IN_FLIGHT)
     advance = stage.say("consuming", total)
     plan = Plan(

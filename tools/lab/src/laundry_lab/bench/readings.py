@@ -1,4 +1,4 @@
-"""Readings a second by the AI consumers that run, taken from when each task was read."""
+"""Readings per second by the running AI consumers, from each task's ``read_at``."""
 
 import asyncio
 import math
@@ -16,28 +16,28 @@ from laundry_lab.bench import alerts, bare_clients, bare_reading
 from laundry_lab.bench.bare_reading import Bare
 from laundry_lab.bench.figures import Figure
 from laundry_lab.bench.pictures import LARGE, PHONE, SMALL, Pictures, multipart
-from laundry_lab.bench.stage import NotMeasured, Stage, held_still
+from laundry_lab.bench.stage import NotMeasured, Stage, suspended
 
 PHOTOS = 600
 LANES = 8
-# Stopped consumers send no heartbeats; after 20 s the broker would give them up.
+# Paused consumers send no heartbeats; the broker drops them after 20 s.
 FILL_S = 12.0
 OUTBOX_S = 3.0
 READ_DEADLINE_S = 120.0
-# Some crowds are read in two or three seconds; a look costs half a millisecond for each replica.
+# Some batches are read in two or three seconds; a sample costs half a millisecond per replica.
 LOOK_EVERY_S = 1.0
 REPLICA_MB = 250
 CONSUMER = "ai-consumer"
 QUEUE = "task.submitted"
 READINGS = "task.read"
-# What each consumer takes ahead (LAUNDRY_PREFETCH of the AI consumer).
+# Prefetch of each consumer (LAUNDRY_PREFETCH of the AI consumer).
 PREFETCH = 8
 GROUP = f"AI readings, {PHONE.name} photos"
 
 
 @dataclass(frozen=True)
 class Run:
-    """What came of one crowd of photos.
+    """Results of one batch of photos.
 
     Attributes:
         replica_ms, others_ms: processor time of a reading in the replicas, and in every other process.
@@ -176,11 +176,11 @@ async def crowd(
     pids = {name: pid for name, pid in stage.document["pids"].items() if name.startswith(CONSUMER)}
     idle = [pid for name, pid in pids.items() if name not in replicas]
     branch, pushes = stage.branch(f"read-{secrets.token_hex(3)}"), []
-    async with stage.client("helper") as client, held_still(idle):
-        async with held_still([pids[name] for name in replicas]):
+    async with stage.client("helper") as client, suspended(idle):
+        async with suspended([pids[name] for name in replicas]):
             filled = await _fill(stage, client, pictures, photos, branch)
             held = await _held(stage, filled)
-        # What lies in the hands of those that stand still is read later, and not counted.
+        # What the suspended replicas had prefetched is read later, and not counted.
         expected = filled - PREFETCH * len(idle)
         before = await consumed(client, stage.document["metrics_urls"]["helper"], READINGS)
         began, used, all_used = datetime.now(UTC), stage.processor_s(CONSUMER), stage.processor_s("")
@@ -215,7 +215,7 @@ async def crowd(
 async def largest_until(
     done: asyncio.Future[Any], look: Callable[[], float], *, every_s: float = LOOK_EVERY_S
 ) -> float:
-    """Look at once and then from time to time until something is done; returns the largest that was seen."""
+    """Sample now and then periodically until something is done; returns the largest sample."""
     largest = -math.inf
     while True:
         # In a thread, since the kernel counts pages as long as it takes.

@@ -1,4 +1,4 @@
-"""What a process that helps to measure does.
+"""The roles of worker processes.
 
 ``python -m laundry_lab.bench.roles`` reads its order from standard input, and ends when that does: it cannot
 outlive who started it.
@@ -45,7 +45,7 @@ def say(what: str, **more: Any) -> None:
 
 
 class TellingPublisher(Publisher):
-    """Notes when each event was confirmed, or holds on to what it is given."""
+    """Records when each event was confirmed, or never confirms."""
 
     def __init__(self, url: str, *, hold: bool) -> None:
         super().__init__(url, source="bench")
@@ -53,7 +53,7 @@ class TellingPublisher(Publisher):
         self._hold = hold
 
     async def send_event(self, outgoing: OutgoingEvent) -> None:
-        """Publish and note, or say that it was asked and never answer."""
+        """Publish and record, or report the call and never return."""
         if self._hold:
             say("claimed")
             await asyncio.Event().wait()
@@ -174,7 +174,7 @@ ROLES = {
 
 
 async def main() -> None:
-    """Take the order, do the part, say what was seen."""
+    """Read the order from standard input, play the role, print what was seen."""
     reader = asyncio.StreamReader()
     await asyncio.get_running_loop().connect_read_pipe(
         lambda: asyncio.StreamReaderProtocol(reader), sys.stdin

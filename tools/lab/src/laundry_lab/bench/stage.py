@@ -1,4 +1,4 @@
-"""What every measurement works with: the stack, people with tokens, a progress bar."""
+"""The context of every measurement: the stack, people with tokens, a progress bar."""
 
 import asyncio
 import os
@@ -47,7 +47,7 @@ class Stage:
         return {"Authorization": f"Bearer {token}"}
 
     def branch(self, name: str) -> str:
-        """Name a branch of this run, so that its tasks are told from all others."""
+        """Return a branch name unique to this run."""
         return f"bench-{name}-{self.run}"
 
     def many(self, number: int, *, least: int = 1) -> int:
@@ -97,7 +97,7 @@ Measure = Callable[[Stage], Awaitable[list[Figure]]]
 
 
 class NotMeasured(Exception):
-    """A measurement could not be made; the others go on."""
+    """A measurement could not be made; the others continue."""
 
 
 @asynccontextmanager
@@ -109,14 +109,14 @@ async def client_of(url: str, *, connections: int = 64) -> AsyncIterator[httpx.A
 
 
 @asynccontextmanager
-async def held_still(pids: Iterable[int]) -> AsyncIterator[None]:
-    """Hold processes still, and let them go whatever happens."""
-    held = list(pids)
+async def suspended(pids: Iterable[int]) -> AsyncIterator[None]:
+    """Stop processes by SIGSTOP, and continue them whatever happens."""
+    stopped = list(pids)
     try:
-        _signal(held, signal.SIGSTOP)
+        _signal(stopped, signal.SIGSTOP)
         yield
     finally:
-        _signal(held, signal.SIGCONT)
+        _signal(stopped, signal.SIGCONT)
 
 
 def _signal(pids: Iterable[int], number: signal.Signals) -> None:

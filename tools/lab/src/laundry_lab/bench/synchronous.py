@@ -1,4 +1,4 @@
-"""The design without a broker: an upload is answered when its photo is stored, read and registered."""
+"""The synchronous design, without a broker: an upload is answered once its photo is read and registered."""
 
 import asyncio
 import functools
@@ -23,10 +23,10 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from laundry_lab.bench import bare_reading
-from laundry_lab.bench.ground import own_ground
-from laundry_lab.bench.hands import hand
 from laundry_lab.bench.pictures import multipart
+from laundry_lab.bench.scratch import scratch_space
 from laundry_lab.bench.stage import NotMeasured, Stage, client_of
+from laundry_lab.bench.workers import worker
 from laundry_servers.ports import free_port
 
 TABLE = "CREATE TABLE upload (id uuid PRIMARY KEY, key text NOT NULL, labels text NOT NULL)"
@@ -37,15 +37,15 @@ READERS = 3
 async def measure(stage: Stage, photo: Callable[[], bytes], number: int, *, lanes: int) -> float:
     """Answer ``number`` uploads from ``lanes`` clients. Returns how many a second.
 
-    One process takes uploads and three read, as in the stack. In its favour: it asks nobody who they are,
+    One process takes uploads and three read, as in the stack. In its favour: it authenticates nobody,
     looks at no photo before it is read, and keeps no events.
     """
     advance = stage.say("load levelling: the synchronous design", number)
     port, store = free_port(), stage.document["s3"]
-    async with own_ground(stage) as ground:
-        order = {"port": port, "database_url": ground.database_url, "store": store, "prefix": stage.run}
+    async with scratch_space(stage) as scratch:
+        order = {"port": port, "database_url": scratch.database_url, "store": store, "prefix": stage.run}
         async with (
-            hand("synchronous", **order) as service,
+            worker("synchronous", **order) as service,
             client_of(f"http://127.0.0.1:{port}") as client,
         ):
 

@@ -1,11 +1,12 @@
-"""TripGen's load: large messages, few a second, several workers (DD-02's queue plan)."""
+"""TripGen's load: large messages, few per second, several workers (docs/requirements.md)."""
 
 from contextlib import AsyncExitStack
 
-from laundry_lab.bench.figures import Figure, percentile
-from laundry_lab.bench.ground import Ground, own_ground
-from laundry_lab.bench.hands import hand
+from laundry_lab.bench.figures import Figure
+from laundry_lab.bench.scratch import Scratch, scratch_space
 from laundry_lab.bench.stage import NotMeasured, Stage
+from laundry_lab.bench.workers import worker
+from laundry_lab.report import percentile
 
 SECONDS = 10
 WORK_S = 0.02
@@ -19,9 +20,9 @@ GROUP = "TripGen's load: queued"
 async def measure(stage: Stage) -> list[Figure]:
     """Measure how long messages wait for a worker."""
     found: list[Figure] = []
-    async with own_ground(stage) as ground:
+    async with scratch_space(stage) as scratch:
         for rate, size, workers in LOADS:
-            queued = await _queued(stage, ground, rate, size, workers)
+            queued = await _queued(stage, scratch, rate, size, workers)
             what = f"{rate}/s of {size // KB} KB, {workers} workers"
             note = f"publish() called → handler called; each works {WORK_S * 1000:.0f} ms at one message"
             found += [
@@ -34,18 +35,18 @@ async def measure(stage: Stage) -> list[Figure]:
     return found
 
 
-async def _queued(stage: Stage, ground: Ground, rate: int, size: int, workers: int) -> list[float]:
+async def _queued(stage: Stage, scratch: Scratch, rate: int, size: int, workers: int) -> list[float]:
     number = stage.many(rate * SECONDS, least=rate)
     advance = stage.say(f"TripGen's load: {rate}/s of {size // KB} KB, {workers} workers", 1)
     async with AsyncExitStack() as stack:
         consumers = [
             await stack.enter_async_context(
-                hand("consume", amqp_url=ground.amqp_url, prefetch=1, work_s=WORK_S)
+                worker("consume", amqp_url=scratch.amqp_url, prefetch=1, work_s=WORK_S)
             )
             for _ in range(workers)
         ]
-        order = {"amqp_url": ground.amqp_url, "number": number, "rate": rate, "bytes": size}
-        publisher = await stack.enter_async_context(hand("publish", **order))
+        order = {"amqp_url": scratch.amqp_url, "number": number, "rate": rate, "bytes": size}
+        publisher = await stack.enter_async_context(worker("publish", **order))
         told = await publisher.hear("published", within_s=60)
         if told["failed"]:
             raise NotMeasured(f"TripGen's load: {told['failed']} of {number} messages were not confirmed")

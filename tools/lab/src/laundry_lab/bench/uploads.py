@@ -1,4 +1,4 @@
-"""``POST /tasks`` at a steady rate, beside what it cannot beat: one S3 PUT and one commit."""
+"""``POST /tasks`` at a steady rate, compared with its floor: one S3 PUT and one commit."""
 
 import asyncio
 import time
@@ -13,9 +13,10 @@ import httpx
 from botocore.config import Config
 
 from laundry_events.relay import plain_dsn
-from laundry_lab.bench.figures import Figure, percentile
+from laundry_lab.bench.figures import Figure
 from laundry_lab.bench.pictures import BYTES, Pictures, multipart
 from laundry_lab.bench.stage import NotMeasured, Stage
+from laundry_lab.report import percentile
 
 RATE = 60
 SECONDS = 20

@@ -1,24 +1,21 @@
 """``laundry verify``: DD-02's verification plan, pass or fail."""
 
 import asyncio
-import logging
-import signal
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Annotated
 
 import httpx
-import structlog
 import typer
 from rich.console import Console
 
 from laundry.display import console
 from laundry.management import target
-from laundry.paths import PROJECT, StackPaths, stack_paths
+from laundry.paths import PROJECT, StackPaths
 from laundry.stack import state
-from laundry_lab.bench.figures import machine
 from laundry_lab.bench.stage import NotMeasured, Stage
-from laundry_lab.commands.bench import bars, running_or_started, stop
+from laundry_lab.commands.measuring import bars, measured_stack, selected
+from laundry_lab.report import machine
 from laundry_lab.verify import backlog, publishing, readings, rollout
 from laundry_lab.verify.outcomes import Verification
 from laundry_lab.verify.picture import draw
@@ -37,11 +34,11 @@ CHECKS: dict[str, Callable[[Stage, Verification], Awaitable[None]]] = {
 
 def verify(
     only: Annotated[
-        list[str] | None, typer.Option(help=f"One of {', '.join(CHECKS)}; may repeat. Default: all.")
+        list[str] | None, typer.Option(help=f"One of {', '.join(CHECKS)}; may be repeated. Default: all.")
     ] = None,
     nodes: Annotated[int, typer.Option(help="RabbitMQ nodes, if the stack is started here: 3, or 1.")] = 3,
     scale: Annotated[
-        float, typer.Option(min=0.01, max=1, help="Part of the repetitions; 1 is what the plan asks.")
+        float, typer.Option(min=0.01, max=1, help="Share of the repetitions; the plan asks for 1.")
     ] = 1.0,
     output: Annotated[Path, typer.Option(help="Folder for verify.json and verify.png.")] = PROJECT / "build",
 ) -> None:
@@ -49,45 +46,32 @@ def verify(
 
     Takes about 10 minutes. Exit status 0 if everything was measured and holds.
     """
-    chosen = only or list(CHECKS)
-    unknown = sorted(set(chosen) - set(CHECKS))
-    if unknown:
-        raise LaundryError(f"--only is one of {', '.join(CHECKS)}, not {', '.join(unknown)}.")
-    if nodes not in (1, 3):
-        raise LaundryError("--nodes is 1 or 3: quorum queues need an odd number to agree.")
-    paths = stack_paths()
-    started_here = state.supervisor(paths) is None
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
+    chosen = selected(only, list(CHECKS))
     found = Verification({**machine(), "scale": scale})
-    try:
-        document = running_or_started(paths, nodes, started_here)
-        found.surroundings["nodes"] = len(document["amqp_urls"])
-        if len(document["amqp_urls"]) != 3:
+    with measured_stack(nodes) as stack:
+        found.surroundings["nodes"] = len(stack.document["amqp_urls"])
+        if len(stack.document["amqp_urls"]) != 3:
             console.print("[yellow]The plan is about three nodes; this stack has one.[/yellow]")
-        asyncio.run(_run(paths, chosen, scale, found))
-    finally:
-        if found.outcomes or found.failures:
-            found.write(output / "verify.json")
-            draw(found, output / "verify.png")
-            found.show(out)
-            out.print(f"written to {output / 'verify.json'} and {output / 'verify.png'}")
-        if started_here:
-            stop()
+        try:
+            asyncio.run(_run(stack.paths, chosen, scale, found))
+        finally:
+            if found.outcomes or found.failures:
+                found.write(output / "verify.json")
+                draw(found, output / "verify.png")
+                found.show(out)
+                out.print(f"written to {output / 'verify.json'} and {output / 'verify.png'}")
     raise typer.Exit(0 if found.passed else 1)
 
 
 async def _run(paths: StackPaths, chosen: list[str], scale: float, found: Verification) -> None:
     with bars() as say:
-        for name, check in CHECKS.items():
-            if name not in chosen:
-                continue
+        for name in chosen:
             # Processes that were killed have other ids now.
             document = state.running_stack(paths)
             stage = Stage(paths, document, LocalIdentity(paths.identity), say, target(), scale=scale)
             try:
                 async with asyncio.timeout(LONGEST_S):
-                    await check(stage, found)
+                    await CHECKS[name](stage, found)
             except* (NotMeasured, LaundryError) as group:
                 found.failures += [f"{name}: {error}" for error in _single(group)]
             except* TimeoutError:
@@ -97,7 +81,7 @@ async def _run(paths: StackPaths, chosen: list[str], scale: float, found: Verifi
 
 
 def _single(group: BaseExceptionGroup) -> list[BaseException]:
-    """Return the errors of a group and of the groups in it."""
+    """Flatten an exception group."""
     return [
         single
         for error in group.exceptions

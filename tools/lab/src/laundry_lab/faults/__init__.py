@@ -1,1 +1,1 @@
-"""Faults done to a whole running system, and a ledger outside it that tells whether anything was lost."""
+"""Fault injection on a whole running system, with an external ledger that shows whether anything was lost."""

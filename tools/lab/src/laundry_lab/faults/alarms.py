@@ -24,7 +24,7 @@ async def _alarm(world: World, raise_it: tuple[str, ...], end_it: tuple[str, ...
     return [
         Observation("publishers were blocked", blocked),
         Observation("the helper's metrics said so", seen > 0),
-        Observation("uploads got their 201 meanwhile", accepts),
+        Observation("uploads still got their 201", accepts),
         Observation(f"reading resumed {took or 0:.1f} s after", took is not None),
     ]
 

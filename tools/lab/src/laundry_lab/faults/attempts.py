@@ -1,4 +1,4 @@
-"""Attempts as the services' logs tell them: a message that was handled in the end shows none any more."""
+"""Counts attempts from the services' logs: a message that finally succeeded no longer carries its count."""
 
 import json
 from collections import defaultdict
@@ -11,7 +11,7 @@ class Attempts:
     """Counts failed attempts of every message since it was made."""
 
     def __init__(self, folder: Path) -> None:
-        """Take the folder of logs; what they hold already is of before."""
+        """Read the logs in ``folder``, from their current end."""
         self._folder = folder
         self._read = {file: file.stat().st_size for file in folder.glob("*.log")}
         self._failed: dict[tuple[str, str], set[int]] = defaultdict(set)

@@ -55,7 +55,7 @@ async def every(world: World) -> list[Observation]:
     accepts = await world.accepts(15)
     took = await world.progress(ALL_BACK_S)
     return [
-        Observation("uploads got their 201 meanwhile", accepts),
+        Observation("uploads still got their 201", accepts),
         Observation(f"reading resumed {took or 0:.1f} s after", took is not None),
     ]
 
@@ -64,5 +64,5 @@ FAULTS = (
     Fault("leader-kill", "brokers", "a follower leads within seconds", leader),
     Fault("rolling-brokers", "brokers", "nobody notices", rolling, minimum_nodes=3, soak=False),
     Fault("majority-gone", "brokers", "uploads get 201; all goes on after", majority, minimum_nodes=3),
-    Fault("all-brokers-kill", "brokers", "uploads get 201; all goes on after", every),
+    Fault("all-brokers-kill", "brokers", "uploads get 201; everything resumes afterwards", every),
 )

@@ -1,4 +1,4 @@
-"""Readers that live at another time, by libfaketime."""
+"""Readers with a shifted clock, by libfaketime."""
 
 import asyncio
 

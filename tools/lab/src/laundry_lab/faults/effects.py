@@ -1,4 +1,4 @@
-"""What the services and the phones have of what was promised, asked of each store by itself."""
+"""Checks each store by itself for the effects that were promised."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -23,7 +23,7 @@ ON_ITS_WAY = ("sent", "pending")
 
 @dataclass(frozen=True)
 class Effects:
-    """What became of the promises; every list names breaches.
+    """The state of the promises; every list names breaches.
 
     Attributes:
         tasks: state of each task by its id.

@@ -1,4 +1,4 @@
-"""Washers that break: one tells the monitoring by HTTP, another the broker by MQTT; neither gives up."""
+"""Washers that break: one reports by HTTP, another by MQTT; neither gives up."""
 
 import asyncio
 import json
@@ -42,11 +42,11 @@ async def break_by_mqtt(load: Load) -> None:
 
 
 async def break_washer(load: Load, client: httpx.AsyncClient) -> Alarm:
-    """Report a fault of a washer never seen before, again and again until the monitoring takes it."""
+    """Report a fault of a new washer, repeatedly until monitoring accepts it."""
     alarm = Alarm(f"washer-{secrets.token_hex(6)}", time.monotonic())
     body = _telemetry(load, alarm.equipment_id)
     while True:
-        # Signed anew each time: the key may be another by now.
+        # A new token each time: the key may have been rotated.
         headers = load.stage.headers("device", load.branch, subject=alarm.equipment_id)
         with suppress(httpx.HTTPError, OSError):
             answer = await client.post("/telemetry", json=body, headers=headers, timeout=REQUEST_S)
@@ -57,7 +57,7 @@ async def break_washer(load: Load, client: httpx.AsyncClient) -> Alarm:
 
 
 def quieten(loop: asyncio.AbstractEventLoop) -> None:
-    """Say nothing of connections that a broker closes on a client that has left: faults make dozens."""
+    """Silence log lines about connections closed by the broker: faults cause dozens."""
 
     def heard(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         if not isinstance(context.get("exception"), aiomqtt.MqttError):

@@ -1,4 +1,4 @@
-"""What must hold after every fault, and how a breach is said."""
+"""The invariants after every fault, and the wording of breaches."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ MAX_ATTEMPTS = max(queue.max_attempts for queue in PLAN.queues)
 
 @dataclass
 class Findings:
-    """What the ledger and the system say about each other once nothing is under way any more.
+    """The comparison of ledger and system, once nothing is in flight any more.
 
     Counts are of the whole run; lists name what is new since the fault before, so that each breach stands
     with the fault that made it.
@@ -22,16 +22,16 @@ class Findings:
         done: those of them that are read, by the helper's table.
         dead: those that are not, and have a dead letter of this run.
         pending: photos and readings in queues and outboxes, counted there.
-        strange: tasks that nobody was promised.
-        lost: promised photos that are nowhere: not read, not dead, and nothing waits.
-        killed: dead letters that no fault published to see them die.
-        doubled: effects that were had more than once.
-        silent: promises other than photos without their effect: alerts, examples, recommendations.
+        strange: tasks that were never promised.
+        lost: promised photos that are neither read nor dead, with nothing pending.
+        killed: dead letters other than those a fault meant to die.
+        doubled: effects that happened more than once.
+        silent: other promises without their effect: alerts, examples, recommendations.
         repeated: alerts and recommendations that came twice.
-        unserved: queues in which something waits, or which nobody reads.
+        unserved: queues with waiting messages or without a consumer.
         most_attempts: of any message in this run, as dead letters and the services' logs tell.
         settled_s: seconds from the end of the fault until everything was quiet; None if it never was.
-        load: why a part of the load ended; then it showed nothing.
+        load: why a kind of load ended before its time; then its promises were not put to the test.
     """
 
     accepted: int = 0
@@ -53,7 +53,7 @@ class Findings:
 
     @property
     def problems(self) -> list[str]:
-        """Every invariant that does not hold, in words."""
+        """Describe every broken invariant."""
         found = [f"the load ended: {why}" for why in self.load]
         if self.settled_s is None:
             found.append(f"not quiet within {self.waited_s:.0f} s")

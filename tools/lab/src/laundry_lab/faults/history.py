@@ -1,6 +1,6 @@
-"""Counts effects where they are had: triggers that write down each change, there only while faults are made.
+"""Counts effects in the database, with triggers that record each change while faults are injected.
 
-The services' own tables cannot tell: an effect that comes a second time leaves the same row behind.
+The services' own tables cannot show this: a repeated effect leaves the same row.
 """
 
 import asyncio
@@ -40,7 +40,7 @@ FROM faults_history GROUP BY 1, 2 HAVING count(*) > 1
 
 @asynccontextmanager
 async def kept(stage: Stage) -> AsyncIterator[None]:
-    """Write down every effect until the block ends; also takes away what a killed run left behind."""
+    """Record every effect until the block ends; also removes leftovers of a killed run."""
     for service, (table, change, about, what) in WATCHED.items():
         await _execute(stage, service, DROP.format(table=table))
         await _execute(stage, service, CREATE.format(table=table, change=change, about=about, what=what))

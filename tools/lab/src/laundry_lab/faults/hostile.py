@@ -1,14 +1,14 @@
-"""A device with a token of its own that wishes everybody ill."""
+"""A malicious device with a valid token."""
 
 import asyncio
 import secrets
 import time
 from contextlib import suppress
 
+from laundry_lab.faults.dead_letters import OWN, dead_letters
 from laundry_lab.faults.effects import shown
 from laundry_lab.faults.equipment import break_mqtt_washer, break_washer
 from laundry_lab.faults.ledger import Alarm
-from laundry_lab.faults.letters import OWN, dead_letters
 from laundry_lab.faults.world import Fault, NotHere, Observation, World
 from laundry_servers import raw_mqtt
 
@@ -54,7 +54,7 @@ MALIGN: dict[str, tuple[bytes, bytes]] = {
 
 
 async def hostile_device(world: World) -> list[Observation]:
-    """Send every malign message that MQTT 5 allows, while other machines break."""
+    """Send every malicious message that MQTT 5 allows, while other machines break."""
     device = f"{OWN}hostile-{secrets.token_hex(4)}"
     url = world.stage.document.get("mqtt_url")
     if not url:

@@ -1,4 +1,4 @@
-"""Compares the ledger with the system's own stores after every fault, whatever it was."""
+"""Compares the ledger with the system's stores after every fault."""
 
 import asyncio
 import time
@@ -13,9 +13,9 @@ from laundry.management import queue_totals
 from laundry_events.topology import PLAN
 from laundry_lab.bench.stage import Stage
 from laundry_lab.faults.attempts import Attempts
+from laundry_lab.faults.dead_letters import dead_letters
 from laundry_lab.faults.effects import look_at, rows
 from laundry_lab.faults.findings import Findings
-from laundry_lab.faults.letters import dead_letters
 from laundry_lab.faults.load import Load
 
 SETTLE_S = 90.0
@@ -31,8 +31,8 @@ AWAY = (httpx.HTTPError, OSError, TimeoutError, asyncpg.PostgresError, asyncpg.I
 
 
 @dataclass
-class Court:
-    """Judges after each fault, and tells each breach once: with the fault that made it."""
+class Invariants:
+    """What must hold after every fault; each breach is reported once, with the fault that caused it."""
 
     stage: Stage
     load: Load
@@ -40,12 +40,12 @@ class Court:
     _older: set[str] = field(default_factory=set)
     _told: set[str] = field(default_factory=set)
 
-    async def open(self) -> None:
-        """Look at the dead letters of before: they are nobody's doing in this run."""
+    async def begin(self) -> None:
+        """Remember the dead letters that are there already: none of them counts against this run."""
         self._older = {letter.fingerprint for letter in await dead_letters(self.stage)}
 
-    async def look(self, *, kills: bool = False) -> Findings:
-        """Compare, once everything is quiet.
+    async def check(self, *, kills: bool = False) -> Findings:
+        """Wait until the queues are empty, then compare what was promised with what the stores hold.
 
         Args:
             kills: whether messages that the fault published itself may have died.
@@ -75,7 +75,7 @@ class Court:
             "confirmations": len(ledger.confirmed),
             "preferences": len(ledger.stated),
         }
-        # A photo whose sender never got an answer may be a task; one that was never sent may not.
+        # A photo whose sender never got an answer may be a task; one never sent may not.
         found.strange = max(0, len(effects.tasks.keys() - promised) - len(ledger.unanswered))
         # Which of them the waiting messages are about is not asked: none may wait.
         if len(nowhere) > found.pending:
@@ -94,7 +94,7 @@ class Court:
         found.most_attempts = max((letter.attempts for letter in letters), default=0)
         found.most_attempts = max(found.most_attempts, await asyncio.to_thread(self.attempts.most))
         found.unserved = await unserved(stage)
-        # What died as it should is not the next fault's doing.
+        # Expected dead letters must not be blamed on the next fault.
         self._older |= {letter.fingerprint for letter in letters if letter.own}
         return found
 

@@ -1,4 +1,4 @@
-"""A signing key that is stolen and withdrawn, and somebody who is cut off, while all others go on."""
+"""A stolen signing key is withdrawn and a person is denied, while everybody else carries on."""
 
 import asyncio
 import time
@@ -40,10 +40,10 @@ class Somebody:
         )
 
 
-async def let_in(world: World, who: Somebody) -> dict[str, bool]:
-    """Try every door with somebody's tokens; says of each whether it opened."""
+async def admitted(world: World, who: Somebody) -> dict[str, bool]:
+    """Say of every service, and of the broker's MQTT login, whether it accepts somebody's tokens."""
     branch = world.load.branch
-    doors = {
+    requests = {
         "helper": ("/labels", who.owner),
         "monitoring": ("/equipment", who.owner),
         "search": (f"/branches/{branch}/preferences", who.owner),
@@ -52,7 +52,7 @@ async def let_in(world: World, who: Somebody) -> dict[str, bool]:
         "operations": ("/audit", who.operator),
     }
 
-    async def door(service: str, path: str, token: str) -> bool:
+    async def takes(service: str, path: str, token: str) -> bool:
         async with world.stage.client(service) as client:
             answer = await client.get(path, headers={"Authorization": f"Bearer {token}"})
         if answer.status_code not in (200, 401):
@@ -62,9 +62,9 @@ async def let_in(world: World, who: Somebody) -> dict[str, bool]:
         return answer.status_code == httpx.codes.OK
 
     found = await asyncio.gather(
-        *(door(service, *how) for service, how in doors.items()), _logs_in(world, who)
+        *(takes(service, *request) for service, request in requests.items()), _logs_in(world, who)
     )
-    return dict(zip([*doors, "mqtt"], found, strict=True))
+    return dict(zip([*requests, "mqtt"], found, strict=True))
 
 
 async def _logs_in(world: World, who: Somebody) -> bool:
@@ -109,16 +109,16 @@ async def withdrawn_key(world: World) -> list[Observation]:
     stage = world.stage
     name = f"faults-thief-{stage.run}"
     stolen = Somebody.of(world, name)
-    before = all((await let_in(world, stolen)).values())
+    before = all((await admitted(world, stolen)).values())
     stage.identity.rotate()
     world.load.ledger.said("rotated the key and withdrew the old one")
     fresh = Somebody.of(world, f"faults-honest-{stage.run}")
 
     async def all_in(who: Somebody) -> bool:
-        return all((await let_in(world, who)).values())
+        return all((await admitted(world, who)).values())
 
     async def all_out(who: Somebody) -> bool:
-        return not any((await let_in(world, who)).values())
+        return not any((await admitted(world, who)).values())
 
     taken = await _seconds(world, AT_ONCE_S, lambda: all_in(fresh))
     refused = await _seconds(world, WITHDRAWN_S, lambda: all_out(stolen), every_s=1)
@@ -126,7 +126,7 @@ async def withdrawn_key(world: World) -> list[Observation]:
     again = Somebody.of(world, name)
     deny_list = LocalDenyList(stage.paths.identity)
     try:
-        anew = await all_in(again)
+        signed_in = await all_in(again)
         deny_list.deny(sub=name)
         world.load.ledger.said(f"denied {name}")
         denied = await _seconds(world, DENIED_S, lambda: all_out(again), every_s=1)
@@ -135,14 +135,14 @@ async def withdrawn_key(world: World) -> list[Observation]:
         deny_list.allow(sub=name)
     allowed = await _seconds(world, DENIED_S, lambda: all_in(again), every_s=1)
     return [
-        Observation("every door took the tokens before", before),
-        _seen("the new key was taken by every door", taken),
-        _seen("the withdrawn key was refused by every door", refused),
-        Observation("uploads got their 201 meanwhile", uploads),
-        Observation("a new sign-in was taken", anew),
-        _seen("the subject on the deny list was refused by every door", denied),
-        Observation("nobody else was", others),
-        _seen("it was taken again once it left the list", allowed),
+        Observation("every service accepted the tokens before", before),
+        _seen("every service accepted the new key", taken),
+        _seen("every service refused the withdrawn key", refused),
+        Observation("uploads still got their 201", uploads),
+        Observation("a new sign-in was accepted", signed_in),
+        _seen("every service refused the subject on the deny list", denied),
+        Observation("nobody else was refused", others),
+        _seen("it was accepted again once it left the list", allowed),
     ]
 
 

@@ -1,4 +1,4 @@
-"""What the clients were promised. It asks nobody: only answers that came over HTTP are in it."""
+"""The ledger of promises: only what clients were answered, never what the system says about itself."""
 
 import json
 import time
@@ -34,7 +34,7 @@ class Alarm:
 
 @dataclass
 class Ledger:
-    """Everything that was asked and answered, also written line by line to ``path``.
+    """Everything that was requested and answered, also appended line by line to ``path``.
 
     Attributes:
         confirmed: tasks whose confirmation was answered 200.
@@ -83,7 +83,7 @@ class Ledger:
         self._write({"preference": preference_id, "customer": customer})
 
     def said(self, text: str) -> None:
-        """Note what was done to the system."""
+        """Record a fault."""
         self._write({"did": text})
 
     @property
@@ -98,12 +98,12 @@ class Ledger:
 
     @property
     def unanswered(self) -> list[Upload]:
-        """Photos that nobody has been told anything about."""
+        """Photos that were never answered."""
         return [each for each in self.uploads.values() if each.task_id is None]
 
     def _write(self, line: dict[str, Any]) -> None:
         self._file.write(json.dumps({"at": round(time.time(), 3), **line}) + "\n")
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the file; nothing can be noted after it."""
         self._file.close()

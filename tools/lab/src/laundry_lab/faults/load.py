@@ -1,4 +1,4 @@
-"""Continuous load on all services, of people and machines that do not give up, and what comes of it."""
+"""Continuous load on all services, from clients that do not give up, and its results."""
 
 import asyncio
 import time
@@ -32,11 +32,11 @@ class Point:
 
 @dataclass
 class Load:
-    """Uploads at a steady rate, whatever happens to the system; whoever else there is comes as ``others``.
+    """Uploads at a steady rate, whatever happens to the system; further load comes as ``others``.
 
     Attributes:
         confirming: whether owners confirm readings at present.
-        broken: why a part of the load ended.
+        broken: why a kind of load ended before its time.
     """
 
     stage: Stage
@@ -104,7 +104,7 @@ class Load:
 
     @asynccontextmanager
     async def paused(self) -> AsyncIterator[None]:
-        """Begin nothing new, wait until everything that was begun is answered, and go on after the block.
+        """Pause the load, wait until every open request is answered, and resume after the block.
 
         Raises:
             TimeoutError: somebody is still not answered.

@@ -1,4 +1,4 @@
-"""Messages that come twice, kill their reader, cannot be read, are too many, or are of another release."""
+"""Duplicates, poison, malformed messages, floods, and messages of other releases."""
 
 import asyncio
 import json
@@ -12,8 +12,8 @@ import aio_pika
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 
 from laundry_events.plan import EVENTS_EXCHANGE, REQUEUE_EXCHANGE
-from laundry_lab.faults.elsewhere import rings_elsewhere
-from laundry_lab.faults.letters import OWN, dead_letters
+from laundry_lab.faults.control_branch import control_branch_rings
+from laundry_lab.faults.dead_letters import OWN, dead_letters
 from laundry_lab.faults.world import Fault, NotHere, Observation, World
 
 WAITING = 100_000
@@ -92,7 +92,7 @@ async def twice(world: World) -> list[Observation]:
 
 
 def _as_if_new(key: str, body: bytes) -> bytes:
-    """Change a body so that no version and no key but the message's id tells that it was taken before."""
+    """Change a body so that only the message id shows that it is a duplicate."""
     document = json.loads(body)
     if key in ("task.read", "task.confirmed"):
         document["task_version"] += 1000
@@ -104,7 +104,7 @@ def _as_if_new(key: str, body: bytes) -> bytes:
 
 
 async def _dies(world: World, bad: list[tuple[str, bytes, Headers]]) -> list[Observation]:
-    """Publish messages that nobody can take: each is a dead letter after one attempt, the queue goes on."""
+    """Publish messages that cannot be handled: each dies after one attempt, and the queue continues."""
     ids = [f"{OWN}{secrets.token_hex(8)}" for _ in bad]
     async with opened_channel(world) as channel:
         for identifier, (key, body, headers) in zip(ids, bad, strict=True):
@@ -185,7 +185,7 @@ async def crowd(world: World) -> list[Observation]:
                 lanes.create_task(lane(WAITING // 100))
         queue = await channel.declare_queue("task.confirmed", passive=True)
         waiting = int(queue.declaration_result.message_count or 0)
-        seconds = await rings_elsewhere(world, within_s=PUSH_S)
+        seconds = await control_branch_rings(world, within_s=PUSH_S)
         took = await world.progress(10)
         # All that was confirmed was taken before: what waits there is this fault's own.
         await queue.purge()
@@ -206,7 +206,7 @@ async def _confirmations_taken(world: World) -> AsyncIterator[None]:
         return count == len(world.load.ledger.confirmed)
 
     if not await world.eventually(taken, TAKEN_S):
-        raise NotHere("confirmations of before were not taken: their queue cannot be cleared")
+        raise NotHere("earlier confirmations were not consumed: their queue cannot be cleared")
     yield
 
 

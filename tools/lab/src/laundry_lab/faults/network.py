@@ -1,4 +1,4 @@
-"""Packets that are really dropped, by the machine's own packet filter."""
+"""Real packet loss, by the machine's packet filter."""
 
 import asyncio
 import os
@@ -20,7 +20,7 @@ CHAIN = "LAUNDRY_FAULTS"
 NOTICED_S = 35.0
 PARTED_S = 45.0
 LEFT_S = 15.0
-"""After it a consumer has left the node that is cut off, once; what it had in hand is done."""
+"""Within it a consumer has left the node that is cut off, once, and what it had begun is finished."""
 
 WENT_ON_S = 110.0
 """By then it has, however often it was sent back there within reason: some 14 s each."""
@@ -79,7 +79,7 @@ async def partition(world: World) -> list[Observation]:
         for connection in process.net_connections("tcp"):
             if connection.raddr and connection.raddr.port in others:
                 rules += _both_ways(connection.laddr.port)
-    # The two others are connected already; only the one that is cut off would try anew.
+    # The two others are connected already; only the one that is cut off would try again.
     rules += [("-p", "tcp", "--syn", "--dport", str(port)) for port in others]
     async with _measuring(world) as serves, dropping(world, rules):
         began = time.monotonic()
@@ -91,12 +91,12 @@ async def partition(world: World) -> list[Observation]:
     healed = await world.healthy()
     went_on = await world.progress(40)
     return [
-        Observation("uploads got their 201 meanwhile", accepts),
+        Observation("uploads still got their 201", accepts),
         Observation(
             f"the two others served again after {took:.1f} s" if took else "the two others did not serve",
             took is not None,
         ),
-        Observation("photos were read and their readings taken meanwhile", read is not None),
+        Observation("photos were still read and their readings stored", read is not None),
         Observation(f"reading went on {went_on or 0:.1f} s after", went_on is not None),
         Observation(f"whole again {healed:.1f} s after", True),
     ]

@@ -1,4 +1,4 @@
-"""An owner who confirms readings and says what the branch is like, and customers whom that suits."""
+"""Load: an owner who confirms readings and states preferences, and matching customers."""
 
 import asyncio
 from collections.abc import Callable
@@ -46,7 +46,7 @@ async def _confirm(load: Load, client: httpx.AsyncClient, task_id: str, label: s
                 load.ledger.took_confirmation(task_id)
                 return
             if answer.status_code == 409 and answer.json().get("code") == "task-not-read":
-                # Nobody promised anything yet: who waits for a reading does not hold up a pause.
+                # Nothing is promised yet: waiting for a reading does not delay a pause.
                 if not load.going or not load.confirming.is_set():
                     return
             else:

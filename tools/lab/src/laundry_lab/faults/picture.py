@@ -1,4 +1,4 @@
-"""A picture of a run: what was accepted and read, what waited, and which fault was when."""
+"""The plot of a run: accepted and read photos, backlog, and faults over time."""
 
 from collections.abc import Sequence
 from pathlib import Path

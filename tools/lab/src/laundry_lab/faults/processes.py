@@ -1,4 +1,4 @@
-"""Processes that die at the worst moment, and updates that ask them to end."""
+"""Processes killed at the worst moment, and rolling updates."""
 
 import asyncio
 import hashlib
@@ -48,7 +48,7 @@ async def all_consumers(world: World) -> list[Observation]:
     # A process that dies again and again is started ever later, as a cluster would do.
     took = await world.progress(RESUMES_S)
     return [
-        Observation("uploads got their 201 meanwhile", accepts),
+        Observation("uploads still got their 201", accepts),
         Observation(
             f"reading resumed {took:.1f} s after"
             if took is not None
@@ -138,8 +138,8 @@ async def clocks(world: World) -> list[Observation]:
 FAULTS = (
     Fault("consumer-kill", "processes", "the others read on; the broker redelivers", one_consumer),
     Fault("all-consumers-kill", "processes", "uploads get 201; the queue waits", all_consumers, soak=False),
-    Fault("relay-kill", "processes", "published again, had once", relay, soak=False),
+    Fault("relay-kill", "processes", "published again, one effect", relay, soak=False),
     Fault("helper-kill", "processes", "the same key gives the same task", unanswered),
-    Fault("rolling-restart", "processes", "each finishes what is in hand", rolling_restart, soak=False),
+    Fault("rolling-restart", "processes", "each finishes what it has begun", rolling_restart, soak=False),
     Fault("clocks-apart", "processes", "no order depends on a clock", clocks, soak=False, tools=(FAKETIME,)),
 )

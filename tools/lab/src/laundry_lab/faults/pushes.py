@@ -1,4 +1,4 @@
-"""A push service that refuses, is away, hangs, or has forgotten a phone."""
+"""FCM refuses, is down, hangs, or has forgotten a phone."""
 
 import asyncio
 import time
@@ -32,12 +32,12 @@ async def _misbehave(world: World, control: dict[str, Any], seconds: float) -> l
 
 
 async def too_many(world: World) -> list[Observation]:
-    """429 with Retry-After."""
+    """Let FCM answer 429 with Retry-After: no push may be sent sooner, none may be lost."""
     return await _misbehave(world, {"status": 429, "retry_after_seconds": 2}, 4)
 
 
 async def unavailable(world: World) -> list[Observation]:
-    """503."""
+    """Let FCM answer 503: every push is retried until it is taken."""
     return await _misbehave(world, {"status": 503}, 4)
 
 

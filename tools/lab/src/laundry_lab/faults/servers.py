@@ -1,4 +1,4 @@
-"""PostgreSQL and S3: away, restarted, slow, or answering with errors."""
+"""PostgreSQL and S3: down, restarted, slow, or answering with errors."""
 
 import asyncio
 import signal
@@ -7,12 +7,12 @@ from contextlib import asynccontextmanager, suppress
 
 import httpx
 
-from laundry_lab.faults.letters import dead_letters
+from laundry_lab.faults.dead_letters import dead_letters
 from laundry_lab.faults.messages import opened_channel, publish, tapped
 from laundry_lab.faults.world import Fault, NotHere, Observation, World
 
 AWAY_S = 8.0
-# Longer than the whole ladder takes: whoever retries instead of holding has dead letters by then.
+# Longer than all retries take: whoever retries instead of holding has dead letters by then.
 DATABASE_AWAY_S = 26.0
 SLOW_S = 12.0
 BACK_S = 30.0
@@ -22,7 +22,7 @@ FLAPS, FLAPS_WITHIN_S = 3, 20.0
 
 
 async def postgres_away(world: World) -> list[Observation]:
-    """Keep PostgreSQL dead for a while: readings that come meanwhile are held, not given up."""
+    """Keep PostgreSQL dead for a while: readings that come in the meantime are held, not given up."""
     # No photo can be registered without it, so no new reading would come: those of before come once more.
     readings = await tapped(world, ("task.read",), 10)
     died = len(await dead_letters(world.stage))
@@ -40,8 +40,8 @@ async def postgres_away(world: World) -> list[Observation]:
     await holding
     took = await world.progress(BACK_S)
     return [
-        Observation(f"{len(readings)} readings that came meanwhile were held", held),
-        Observation(f"its reader's connection was cut {cut} times meanwhile", cut >= FLAPS),
+        Observation(f"{len(readings)} readings that came in the meantime were held", held),
+        Observation(f"its reader's connection was cut {cut} times", cut >= FLAPS),
         Observation(f"reading resumed {took or 0:.1f} s after", took is not None),
         Observation("nothing died of it", len(await dead_letters(world.stage)) <= died),
     ]
@@ -71,8 +71,8 @@ async def objects_away(world: World) -> list[Observation]:
     took = await world.progress(BACK_S)
     return [
         Observation(f"reading resumed {took or 0:.1f} s after", took is not None),
-        Observation(f"readers' connections were cut {cut} times meanwhile", cut >= FLAPS),
-        Observation("no photo was sent up the ladder", await _retried(world) == retried),
+        Observation(f"readers' connections were cut {cut} times", cut >= FLAPS),
+        Observation("no photo was retried", await _retried(world) == retried),
     ]
 
 
@@ -131,7 +131,7 @@ async def _failing(world: World, host: str, port: int) -> AsyncIterator[list[int
 
 
 async def _retried(world: World) -> int:
-    """Return how many photos wait on a step of the ladder or have died."""
+    """Return how many photos have been sent to a retry queue so far."""
     found = await world.management("/api/queues/laundry?columns=name,message_stats.publish")
     return sum(
         (each.get("message_stats") or {}).get("publish", 0)
@@ -141,10 +141,10 @@ async def _retried(world: World) -> int:
 
 
 FAULTS = (
-    Fault("postgres-away", "servers", "nothing is promised; all goes on after", postgres_away),
+    Fault("postgres-away", "servers", "nothing is promised; everything resumes afterwards", postgres_away),
     Fault("postgres-restart", "servers", "reconnected within seconds", postgres_restarted),
     Fault("postgres-slow", "servers", "slower, nothing lost", postgres_slow),
-    Fault("s3-away", "servers", "photos are held, none climbs the ladder", objects_away),
+    Fault("s3-away", "servers", "photos are held, none is retried", objects_away),
     Fault("s3-slow", "servers", "slower, nothing lost", objects_slow),
     Fault("s3-500", "servers", "photos are held or retried, none lost", objects_failing, soak=False),
 )

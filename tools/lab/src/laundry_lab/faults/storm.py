@@ -1,4 +1,4 @@
-"""Ten devices that storm: every other branch's fault rings at once, and no phone is drowned."""
+"""A storm of ten devices: other branches' faults still ring at once, and no phone is flooded."""
 
 import asyncio
 import json
@@ -15,8 +15,8 @@ import httpx
 
 from laundry_events.envelope import encode
 from laundry_events.events import EquipmentFault
+from laundry_lab.faults.control_branch import control_branch_rings, failing, give_phone
 from laundry_lab.faults.effects import alerts_of, rows
-from laundry_lab.faults.elsewhere import failing, give_phone, rings_elsewhere
 from laundry_lab.faults.load import REQUEST_S
 from laundry_lab.faults.messages import opened_channel, publish
 from laundry_lab.faults.world import Fault, Observation, World
@@ -54,7 +54,7 @@ async def storm(world: World) -> list[Observation]:
     events = asyncio.create_task(_publish(world, uncapped, EVENTS))
     try:
         await asyncio.sleep(1)
-        took = [await rings_elsewhere(world) for _ in range(ROUNDS)]
+        took = [await control_branch_rings(world) for _ in range(ROUNDS)]
         await events
     finally:
         for task in (*storming, events):

@@ -1,4 +1,4 @@
-"""One helper opens live streams without end and reads none; everybody else's page stays live."""
+"""One helper opens endless live streams and reads none; everybody else's page stays live."""
 
 import asyncio
 import contextlib
@@ -109,7 +109,7 @@ class Flood:
             self.statuses[0] += 1
 
     def close(self) -> None:
-        """Leave."""
+        """Disconnect from the stream."""
         for writer in self.writers:
             writer.transport.abort()
 

@@ -1,4 +1,4 @@
-"""Runs faults one after another, or drawn at random, and judges each by the ledger."""
+"""Runs faults one after another, or drawn at random, and compares the system with the ledger after each."""
 
 import asyncio
 import random
@@ -29,7 +29,7 @@ from laundry_lab.faults.attempts import Attempts
 from laundry_lab.faults.equipment import break_by_http, break_by_mqtt
 from laundry_lab.faults.findings import Findings
 from laundry_lab.faults.history import kept
-from laundry_lab.faults.invariants import Court
+from laundry_lab.faults.invariants import Invariants
 from laundry_lab.faults.people import confirm_readings, state_preferences
 from laundry_lab.faults.world import Fault, NotHere, Observation, World
 from laundry_servers.errors import LaundryError
@@ -70,7 +70,7 @@ EXPECTED = (
 
 @dataclass
 class Result:
-    """One fault and what became of the system.
+    """One fault and its result.
 
     Attributes:
         skipped: why it could not be made here; then nothing was shown.
@@ -98,27 +98,27 @@ class Result:
 
 
 @asynccontextmanager
-async def loaded(world: World) -> AsyncIterator[Court]:
+async def loaded(world: World) -> AsyncIterator[Invariants]:
     """Load the system with everything that it is for, and watch every effect."""
-    court = Court(world.stage, world.load, Attempts(world.stage.paths.logs))
+    invariants = Invariants(world.stage, world.load, Attempts(world.stage.paths.logs))
     async with kept(world.stage):
-        await court.open()
+        await invariants.begin()
         async with world.load.running(OTHERS):
             await asyncio.sleep(WARM_UP_S)
-            yield court
+            yield invariants
 
 
 async def run(
     world: World, chosen: Sequence[Fault], say: Callable[[str], None], done: Callable[[Result], None]
 ) -> None:
     """Make each fault under load and compare after each; ``done`` is called with each result."""
-    async with loaded(world) as court:
+    async with loaded(world) as invariants:
         for fault in chosen:
             say(fault.name)
-            done(await _one(world, court, fault))
+            done(await _one(world, invariants, fault))
 
 
-async def _one(world: World, court: Court, fault: Fault) -> Result:
+async def _one(world: World, invariants: Invariants, fault: Fault) -> Result:
     nodes = len(world.brokers)
     if nodes < fault.minimum_nodes:
         return Result(fault, 0, [], skipped=f"needs {fault.minimum_nodes} broker nodes, there is {nodes}")
@@ -126,7 +126,7 @@ async def _one(world: World, court: Court, fault: Fault) -> Result:
     if result.skipped is None:
         try:
             await world.healthy()
-            result.findings = await _compare(world, court, kills=fault.kills)
+            result.findings = await _compare(world, invariants, kills=fault.kills)
         except EXPECTED as error:
             result.error = result.error or f"{type(error).__name__}: {error}"
     return result
@@ -148,10 +148,10 @@ async def _make(world: World, fault: Fault) -> Result:
     return result
 
 
-async def _compare(world: World, court: Court, *, kills: bool = False) -> Findings:
-    """Let the load pause, so that what is promised stands still, then look."""
+async def _compare(world: World, invariants: Invariants, *, kills: bool = False) -> Findings:
+    """Let the load pause, so that nothing new is promised, then check."""
     async with world.load.paused():
-        return await court.look(kills=kills)
+        return await invariants.check(kills=kills)
 
 
 def drawn(seed: int, nodes: int) -> Iterator[tuple[Fault, float]]:
@@ -174,7 +174,7 @@ async def soak(
     Returns:
         what the ledger says at the end.
     """
-    async with loaded(world) as court:
+    async with loaded(world) as invariants:
         until = time.monotonic() + 60 * minutes
         for fault, pause_s in drawn(seed, len(world.stage.document["amqp_urls"])):
             if time.monotonic() >= until:
@@ -183,4 +183,4 @@ async def soak(
             done(await _make(world, fault))
             await asyncio.sleep(pause_s)
         await world.healthy()
-        return await _compare(world, court)
+        return await _compare(world, invariants)

@@ -1,4 +1,4 @@
-"""Results for people, programs and eyes: a table, JSON, a picture."""
+"""The results as a table in the terminal, as Markdown and as JSON."""
 
 import json
 from collections.abc import Sequence
@@ -25,12 +25,12 @@ def table(results: Sequence[Result]) -> Table:
         found.add_column(name, justify="right", no_wrap=True)
     found.add_column("", no_wrap=True)
     for each in results:
-        style = {"holds": "green", "FAILS": "red", "skip": "yellow"}[_verdict(each)]
-        found.add_row(each.fault.name, *_cells(each), f"[{style}]{_verdict(each)}[/{style}]")
+        style = {"holds": "green", "FAILS": "red", "skip": "yellow"}[_status(each)]
+        found.add_row(each.fault.name, *_cells(each), f"[{style}]{_status(each)}[/{style}]")
     return found
 
 
-def _verdict(result: Result) -> str:
+def _status(result: Result) -> str:
     if result.skipped is not None:
         return "skip"
     return "holds" if result.holds else "FAILS"
@@ -59,7 +59,7 @@ def page(path: Path, results: Sequence[Result], end: Findings | None) -> None:
     for each in results:
         seen = each.skipped or "; ".join(one.text for one in each.observed)
         broken = f" **{'; '.join(each.problems)}**" if each.problems else ""
-        cells = [each.fault.name, each.fault.correct, seen + broken, *_cells(each), _verdict(each)]
+        cells = [each.fault.name, each.fault.correct, seen + broken, *_cells(each), _status(each)]
         lines.append("| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |")
     if end is not None:
         lines += ["", f"At the end: {'; '.join(end.problems) or 'every promise was kept'}."]
@@ -99,7 +99,7 @@ def write(
 
 
 def show(console: Console, results: Sequence[Result], end: Findings | None) -> None:
-    """Print the table, what was seen where a promise broke, and the verdict."""
+    """Print the table, what was seen where a promise broke, and what was promised."""
     console.print(table(results))
     for each in results:
         if not each.holds:
@@ -114,7 +114,7 @@ def show(console: Console, results: Sequence[Result], end: Findings | None) -> N
             console.print(f"  - {escape(text)}")
 
 
-def verdict(results: Sequence[Result], end: Findings | None) -> str:
+def conclusion(results: Sequence[Result], end: Findings | None) -> str:
     """Say in one line whether every promise held."""
     skipped = sum(each.skipped is not None for each in results)
     failed = sum(not each.holds for each in results) - skipped

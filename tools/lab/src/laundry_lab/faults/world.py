@@ -1,4 +1,4 @@
-"""The running system as a fault sees it: processes by name, brokers, servers, and the load that goes on."""
+"""The running system as a fault sees it: processes by name, brokers, servers, and the load."""
 
 import asyncio
 import os
@@ -29,7 +29,7 @@ CONSUMERS = ("ai-consumer-1", "ai-consumer-2", "ai-consumer-3")
 
 
 class NotHere(Exception):
-    """This fault cannot be made on this machine; the text says what is missing."""
+    """This fault cannot be injected on this machine; the message says what is missing."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class Fault:
 
 @dataclass
 class World:
-    """Everything that faults are done to."""
+    """The system under test."""
 
     stage: Stage
     load: Load
@@ -106,11 +106,11 @@ class World:
         return sent
 
     def kill(self, *names: str) -> list[int]:
-        """End processes as the kernel would, without a word."""
+        """Kill processes (SIGKILL)."""
         return self.send(signal.SIGKILL, *names)
 
     async def hold_down(self, names: Sequence[str], seconds: float) -> None:
-        """Keep processes dead for a while: whoever starts them again starts them in vain."""
+        """Keep processes dead for a while, killing every restart."""
         until = time.monotonic() + seconds
         killed: dict[str, int] = {}
         while time.monotonic() < until:
@@ -124,7 +124,7 @@ class World:
 
     @asynccontextmanager
     async def stopped(self, *names: str) -> AsyncIterator[None]:
-        """Let processes hang, with their children; they go on whatever happens."""
+        """Pause processes and their children (SIGSTOP); they continue after the block."""
         held = [p for name in names for p in self.family(name)]
         self.load.ledger.said(f"SIGSTOP {' '.join(names)}")
         try:

@@ -1,4 +1,4 @@
-"""Ten thousand tasks waiting: faults still reach owners, and killed consumers lose nothing."""
+"""With ten thousand tasks waiting, faults still reach owners and killed consumers lose nothing."""
 
 import asyncio
 import os
@@ -14,9 +14,9 @@ import httpx
 from laundry.demo.photos import unique
 from laundry.stack import state
 from laundry_lab.bench import alerts
-from laundry_lab.bench.figures import percentile
 from laundry_lab.bench.pictures import multipart, small_photos
 from laundry_lab.bench.stage import NotMeasured, Stage
+from laundry_lab.report import percentile
 from laundry_lab.verify.outcomes import Outcome, Verification
 
 QUEUE, CONSUMER = "task.submitted", "ai-consumer"
@@ -68,7 +68,7 @@ async def check(stage: Stage, found: Verification) -> None:
             100,
             at_most=False,
             note=f"{len(accepted):,} accepted; {killed} consumers killed with -9 while they read; the rest "
-            f"drained {'' if drained else 'in part '}in {seconds:.0f} s",
+            f"{'drained' if drained else 'not drained'} in {seconds:.0f} s",
         ),
         Outcome(KILL_CLAUSE, "lost or not read once", len(accepted) - read + wrong, "", 0),
         Outcome(KILL_CLAUSE, "dead letters", dead, "", 0),
@@ -77,7 +77,7 @@ async def check(stage: Stage, found: Verification) -> None:
 
 @asynccontextmanager
 async def _standing_still(stage: Stage) -> AsyncIterator[None]:
-    """Stop the readers as a hang would; they go on whatever happens."""
+    """Pause the readers (SIGSTOP) for the duration of the block."""
 
     def tell(number: signal.Signals) -> None:
         for name, pid in state.running_stack(stage.paths)["pids"].items():
@@ -94,7 +94,7 @@ async def _standing_still(stage: Stage) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def _watched(stage: Stage, found: Verification, began: float) -> AsyncIterator[None]:
-    """Note the queue's length every second meanwhile."""
+    """Record the queue's length every second while the block runs."""
 
     async def note() -> None:
         while True:

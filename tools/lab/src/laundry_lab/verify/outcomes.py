@@ -1,18 +1,16 @@
-"""What the plan asks, what we aim for, and what was found."""
+"""Outcomes: what the plan asks, what we aim for, and what was measured."""
 
-import json
-import math
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
-Verdict = Literal["pass", "asked", "fail"]
-SIGNS: dict[Verdict, str] = {
+from laundry_lab.report import bound, grouped_table, number, print_failures, reaches, rounded, write_report
+
+OutcomeStatus = Literal["pass", "asked", "fail"]
+SIGNS: dict[OutcomeStatus, str] = {
     "pass": "[green]pass[/green]",
     "asked": "[green]pass[/green] [yellow](aim missed)[/yellow]",
     "fail": "[red]fail[/red]",
@@ -24,7 +22,7 @@ class Outcome:
     """One clause of the plan.
 
     Attributes:
-        asked: what DD-02 wants; ``aimed``: what this project wants of itself, never less.
+        asked: DD-02's target; ``aimed``: the project's own target, never weaker.
         at_most: whether less is better.
     """
 
@@ -38,16 +36,14 @@ class Outcome:
     note: str = ""
 
     @property
-    def verdict(self) -> Verdict:
+    def status(self) -> OutcomeStatus:
         """``fail`` if what was asked is missed; ``asked`` if only the aim is."""
         if not self._reaches(self.asked):
             return "fail"
         return "pass" if self.aimed is None or self._reaches(self.aimed) else "asked"
 
     def _reaches(self, target: float) -> bool:
-        if not math.isfinite(self.value):
-            return False
-        return self.value <= target if self.at_most else self.value >= target
+        return reaches(self.value, target, at_most=self.at_most)
 
 
 @dataclass
@@ -75,66 +71,44 @@ class Verification:
     @property
     def passed(self) -> bool:
         """Whether everything was measured and reaches what was asked."""
-        return not self.failures and bool(self.outcomes) and all(o.verdict != "fail" for o in self.outcomes)
+        return not self.failures and bool(self.outcomes) and all(o.status != "fail" for o in self.outcomes)
 
     def write(self, path: Path) -> None:
         """Write everything as JSON."""
-        document = {
-            "began_at": self.began_at.isoformat(timespec="seconds").replace("+00:00", "Z"),
-            "passed": self.passed,
-            "surroundings": self.surroundings,
-            "outcomes": [
-                {
-                    **asdict(each),
-                    "value": round(each.value, 4) if math.isfinite(each.value) else None,
-                    "verdict": each.verdict,
-                }
-                for each in self.outcomes
-            ],
-            "failures": self.failures,
-            "series": asdict(self.series),
-        }
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+        outcomes = [
+            {**asdict(each), "value": rounded(each.value), "verdict": each.status} for each in self.outcomes
+        ]
+        write_report(
+            path,
+            self.began_at,
+            self.surroundings,
+            passed=self.passed,
+            outcomes=outcomes,
+            failures=self.failures,
+            series=asdict(self.series),
+        )
 
     def show(self, console: Console) -> None:
-        """Print the outcomes as a table with a verdict."""
-        table = Table(title="DD-02 §4.4.2.4", title_justify="left")
-        table.add_column("what", overflow="fold")
-        for name in ("measured", "asked", "aimed"):
-            table.add_column(name, justify="right")
-        table.add_column("")
-        table.add_column("note", overflow="fold", style="dim")
-        clause = None
-        for each in self.outcomes:
-            if each.clause != clause:
-                if clause is not None:
-                    table.add_section()
-                clause = each.clause
-                table.add_row(f"[bold]{escape(clause)}[/bold]")
-            sign = "≤" if each.at_most else "≥"
-            table.add_row(
-                f"  {escape(each.what)}",
-                f"{_text(each.value)} {each.unit}".rstrip(),
-                f"{sign} {_text(each.asked)}",
-                "" if each.aimed is None else f"{sign} {_text(each.aimed)}",
-                SIGNS[each.verdict],
-                escape(each.note),
+        """Print the outcomes as a table, and whether everything holds."""
+        rows = [
+            (
+                each.clause,
+                [
+                    each.what,
+                    f"{number(each.value)} {each.unit}".rstrip(),
+                    bound(each.asked, at_most=each.at_most),
+                    bound(each.aimed, at_most=each.at_most),
+                    SIGNS[each.status],
+                    each.note,
+                ],
             )
-        console.print(table)
-        for failure in self.failures:
-            console.print(f"[red]not measured:[/red] {escape(failure)}")
-        missed = sum(each.verdict == "fail" for each in self.outcomes)
+            for each in self.outcomes
+        ]
+        console.print(grouped_table("DD-02 §4.4.2.4", ["asked", "aimed"], rows))
+        print_failures(console, self.failures)
+        missed = sum(each.status == "fail" for each in self.outcomes)
         console.print(
             "[green]Everything that DD-02 asks holds.[/green]"
             if self.passed
             else f"[red]{missed} of {len(self.outcomes)} missed, {len(self.failures)} not measured.[/red]"
         )
-
-
-def _text(value: float) -> str:
-    if not math.isfinite(value):
-        return "none"
-    if value == int(value) or abs(value) >= 100:
-        return f"{value:,.0f}"
-    return f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"

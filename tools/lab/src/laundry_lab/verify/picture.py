@@ -11,7 +11,7 @@ INK, SECOND, ALARM = "#1b4965", "#62b6cb", "#c1121f"
 
 
 def draw(found: Verification, path: Path) -> None:
-    """Write a PNG with what was measured; a part that was not measured says so."""
+    """Write a PNG with what was measured; a panel that was not measured says so."""
     figure = Figure(figsize=(13, 8), layout="constrained")
     axes = figure.subplots(2, 2)
     series = found.series
@@ -19,8 +19,8 @@ def draw(found: Verification, path: Path) -> None:
     _push(axes[0][1], series)
     _backlog(axes[1][0], series)
     _uploads(axes[1][1], series)
-    verdict = "everything asked holds" if found.passed else "not everything asked holds"
-    figure.suptitle(f"DD-02 §4.4.2.4, {found.began_at:%Y-%m-%d %H:%M} UTC: {verdict}")
+    conclusion = "everything asked holds" if found.passed else "not everything asked holds"
+    figure.suptitle(f"DD-02 §4.4.2.4, {found.began_at:%Y-%m-%d %H:%M} UTC: {conclusion}")
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=110)
 

@@ -3,9 +3,9 @@
 import time
 
 from laundry_events import Publisher
-from laundry_lab.bench.figures import percentile
 from laundry_lab.bench.publishing import measured_event, measured_queue
 from laundry_lab.bench.stage import Stage
+from laundry_lab.report import percentile
 from laundry_lab.verify.outcomes import Outcome, Verification
 
 EVENTS = 1000

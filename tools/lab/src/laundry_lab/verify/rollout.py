@@ -1,4 +1,4 @@
-"""MLOps is changed and restarted; nobody else is, and the helper serves all the while."""
+"""MLOps is changed and restarted; nothing else is, and the helper keeps serving."""
 
 import asyncio
 import time
@@ -9,9 +9,9 @@ import psutil
 from laundry.stack import state
 from laundry.stack.restart import restart
 from laundry_catalogue import process_names
-from laundry_lab.bench.figures import percentile
 from laundry_lab.bench.pictures import Pictures, multipart
 from laundry_lab.bench.stage import NotMeasured, Stage
+from laundry_lab.report import percentile
 from laundry_lab.verify.outcomes import Outcome, Verification
 
 CHANGED, SETTING = "mlops", "LAUNDRY_REFIT_MIN_TRAINING"
@@ -22,7 +22,7 @@ CLAUSE = "MLOps changed and restarted"
 
 
 async def check(stage: Stage, found: Verification) -> None:
-    """Upload at a steady rate while MLOps gets another setting, and look who was restarted."""
+    """Upload at a steady rate while MLOps gets another setting, and check which processes restarted."""
     demanded = 4_000 + stage.document["pids"][CHANGED] % 1000
     before = _starts(stage)
     began = time.monotonic()
@@ -51,7 +51,7 @@ async def check(stage: Stage, found: Verification) -> None:
     found.outcomes += [
         Outcome(
             CLAUSE,
-            "mlops is another process that obeys the change",
+            "mlops is a new process that follows the change",
             float(changed and before[CHANGED] != after.get(CHANGED)),
             "",
             1,
@@ -61,7 +61,7 @@ async def check(stage: Stage, found: Verification) -> None:
         Outcome(CLAUSE, "other services restarted", len(others), "", 0, note=", ".join(others)),
         Outcome(
             CLAUSE,
-            "uploads refused meanwhile",
+            "uploads refused",
             len(failed),
             "",
             0,

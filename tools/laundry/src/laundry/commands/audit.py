@@ -1,4 +1,4 @@
-"""``laundry audit``: who did what, when and why, in every service; and whether nobody changed the record."""
+"""``laundry audit``: who did what, when and why, in every service, and whether the record is intact."""
 
 import asyncio
 import csv
@@ -97,7 +97,7 @@ def export(
     as_csv: Annotated[bool, typer.Option("--csv", help="A table in place of JSON lines.")] = False,
     follow: Annotated[bool, typer.Option("--follow", help="Go on with what comes, until Ctrl-C.")] = False,
 ) -> None:
-    """Write records with their hashes, a JSON object on each line, and at the end each audit's head.
+    """Write records with their hashes as JSON lines, and each audit's head at the end.
 
     Keep the file where who runs the database cannot write: `laundry audit verify --against FILE` then tells
     whether what was exported is still there.
@@ -131,16 +131,16 @@ def check(
     service: Service = None,
     against: Annotated[
         Path | None,
-        typer.Option(exists=True, dir_okay=False, help="An export of before.", show_default=False),
+        typer.Option(exists=True, dir_okay=False, help="An earlier export.", show_default=False),
     ] = None,
     head: Annotated[
         list[str] | None,
-        typer.Option(help="A head of before, SERVICE=NUMBER:HASH; may repeat.", show_default=False),
+        typer.Option(help="A head seen before, SERVICE=NUMBER:HASH; may be repeated.", show_default=False),
     ] = None,
 ) -> None:
     """Check every hash of the chains: finds what was changed, removed, moved or cut off.
 
-    What was cut off at the end shows against a head that was seen before: of an export, of the service's log
+    A truncated end shows against a head seen before: of an export, of the service's log
     (`audit head`), or of the last time this was run here, which it remembers.
     """
     urls, memory = addresses(service), stack_paths().var / "audit" / "heads.json"
@@ -199,7 +199,7 @@ def _target(file: Path | None) -> Iterator[IO[str]]:
         yield sys.stdout
         return
     try:
-        # "x": an export of before is evidence.
+        # "x": an earlier export is evidence and must not be overwritten.
         with file.open("x", encoding="utf-8", newline="") as out:
             file.chmod(0o600)
             yield out

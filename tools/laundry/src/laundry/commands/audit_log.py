@@ -51,7 +51,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Wanted:
-    """Which records are meant; what is left empty lets every one pass."""
+    """Which records are selected; an empty condition matches all."""
 
     since: datetime | None = None
     until: datetime | None = None
@@ -60,7 +60,7 @@ class Wanted:
     object: str | None = None
 
     def takes(self, record: dict[str, Any]) -> bool:
-        """Say whether a record is meant."""
+        """Whether a record is selected."""
         at = datetime.fromisoformat(record["at"])
         return (
             (self.since is None or at >= self.since)
@@ -142,7 +142,7 @@ async def entries(urls: dict[str, str], after: dict[str, int] | None = None) -> 
 
 @dataclass(frozen=True)
 class Verified:
-    """What became of checking one audit. ``sealed``: the service's own login could not change it."""
+    """The result of checking one audit. ``sealed``: the service's own login cannot change it."""
 
     service: str
     rows: int
@@ -155,7 +155,7 @@ async def verify(service: str, url: str, anchors: Iterable[Head]) -> Verified:
     """Check one audit from its first row to its last."""
     checker = Checker()
     checker.expect(anchors)
-    # One snapshot: rows that come meanwhile are the next time's.
+    # One snapshot: rows that are added later are for the next time.
     async with (
         connected(service, url) as connection,
         connection.transaction(isolation="repeatable_read", readonly=True),

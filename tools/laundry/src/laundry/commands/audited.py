@@ -1,4 +1,4 @@
-"""What a person does with this command to the stack itself, kept in the audit before and after it is done."""
+"""Audits what a person does to the stack with this command, before and after the act."""
 
 import asyncio
 import json
@@ -27,12 +27,12 @@ FILE = "acts.jsonl"
 def audited(
     action: str, what: str, *, reason: str | None = None, on_stack: bool = True, **details: Any
 ) -> Iterator[None]:
-    """Keep an act in the audit: as asked before it is done, as done or failed after it.
+    """Record an act in the audit: as asked before it, as done or failed after it.
 
     Where no stack runs, or ``on_stack`` is false as another system is acted on, the audit is a file.
 
     Raises:
-        LaundryError: it cannot be kept; then nothing is done.
+        LaundryError: it cannot be recorded; then nothing is done.
     """
     actor = Actor(person(None), "shell")
     act = Act(action, what, actor, reason, outcome="asked", via="cli", details=details)
@@ -54,7 +54,7 @@ def _keep(act: Act, *, on_stack: bool) -> None:
             asyncio.run(_insert(url, act))
     except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         raise LaundryError(
-            f"Without a record nothing is done, and the audit cannot be kept: {type(error).__name__} {error}"
+            f"The audit cannot be written, so nothing was done: {type(error).__name__} {error}"
         ) from error
 
 

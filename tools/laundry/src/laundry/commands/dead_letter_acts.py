@@ -1,4 +1,4 @@
-"""``laundry dlq redrive|discard``: what a person decides about dead letters."""
+"""``laundry dlq redrive|discard``: acting on dead letters."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ from laundry_servers.errors import LaundryError
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """What is kept of a letter until a person has agreed: not its body, which may be 64 KiB."""
+    """What is kept of a letter until a person confirms: not its body, which may be 64 KiB."""
 
     fingerprint: str
     group: tuple[str, str, str, int]
@@ -44,7 +44,7 @@ def redrive(
     ids: Ids = None,
     reason: Reason = None,
     limit: Limit = None,
-    rate: Annotated[float, typer.Option(min=0.1, help="At most so many a second.")] = 100.0,
+    rate: Annotated[float, typer.Option(min=0.1, help="At most this many per second.")] = 100.0,
     dry_run: Annotated[
         bool,
         typer.Option("--dry-run/--execute", " /--yes", help="Show what would happen, or do it."),
@@ -72,14 +72,15 @@ def redrive(
     Without --execute it only shows what would happen. A letter keeps its id, event headers and trace, gets
     four attempts again, and carries who sent it back, when, why and how often. It leaves the dead letters
     only after the broker has confirmed the copy and the audit has the record; stop or kill this at any
-    moment and run it again: nothing is lost, and a copy sent twice has one effect, by the consumers' inboxes.
+    moment and run it again: nothing is lost, and a copy sent twice has one effect, thanks to the consumers'
+    inboxes.
 
-    Consumers may run meanwhile. Letters that are not meant are held while it runs and go back to the head of
-    their queue, in order, with the time to live that they had; another dlq command started meanwhile sees
-    fewer. Redriven letters join the end of their queue, behind newer messages. A letter that dies again
-    meanwhile waits for the next run.
+    Consumers may keep running. Letters that are not meant are held while it runs and go back to the head of
+    their queue, in order, with the time to live that they had; another dlq command that is started then
+    sees fewer. Redriven letters join the end of their queue, behind newer messages. A letter that dies again
+    before the end waits for the next run.
 
-    A consumer takes back only what it signed. A letter that the broker itself buried, or from before there
+    A consumer takes back only what it signed. A letter that the broker dead-lettered, or from before there
     were keys, dies again as redrive-not-signed: look at it, and send it with --anew if it is genuine.
     """
     queues, selection = meant_queues(queue, ids), Selection(reason, frozenset(ids or ()))
@@ -124,8 +125,8 @@ def discard(
 ) -> None:
     """Remove dead letters for good. It shows them and asks; export them first if in doubt.
 
-    Each one leaves only after its audit record is safe. Only letters that were shown are removed, none
-    that came in while you thought. Those not meant go back to the head of their queue, in order, with the
+    Each is removed only after its audit record is durable. Only letters that were shown are removed, none
+    that arrived meanwhile. Those not selected go back to the head of their queue, in order, with the
     time to live that they had.
     """
     if not reason_text:

@@ -1,4 +1,4 @@
-"""Where the ``laundry dlq`` commands keep and find the audit: the stack's table, else a file."""
+"""Where the ``laundry dlq`` commands keep the audit: the stack's table, else a file."""
 
 import os
 from collections.abc import AsyncIterator
@@ -26,7 +26,7 @@ def audit_path() -> Path:
 def database_url(amqp_url: str | None) -> str | None:
     """Return the operations service's database: the one that is named, else the running stack's.
 
-    A broker that was named by hand is not the stack's, and its acts are none of the stack's audit.
+    A broker that an option names is not the stack's, and its acts are none of the stack's audit.
     """
     named = os.environ.get(VARIABLE)
     if named or amqp_url:

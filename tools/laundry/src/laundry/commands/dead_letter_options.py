@@ -29,15 +29,17 @@ QueueArgument = Annotated[
 ]
 Ids = Annotated[
     list[str] | None,
-    typer.Option("--id", help="Only the message with this id; may repeat.", show_default=False),
+    typer.Option("--id", help="Only the message with this id; may be repeated.", show_default=False),
 ]
 Reason = Annotated[
     str | None,
-    typer.Option(help="Only what died of this reason or error class, as list shows.", show_default=False),
+    typer.Option(help="Only letters with this reason or error class, as shown by list.", show_default=False),
 ]
 Scan = Annotated[
     int,
-    typer.Option(min=1, help="Look at no more than so many messages in a queue; they are held meanwhile."),
+    typer.Option(
+        min=1, help="Look at no more than so many messages in a queue; they are held while the command runs."
+    ),
 ]
 AmqpUrl = Annotated[
     str | None,
@@ -54,12 +56,12 @@ By = Annotated[
     typer.Option("--by", help="Who decides; the operating system's user if not given.", show_default=False),
 ]
 Limit = Annotated[
-    int | None, typer.Option("--limit", min=1, help="At most so many, oldest first.", show_default=False)
+    int | None, typer.Option("--limit", min=1, help="At most this many, oldest first.", show_default=False)
 ]
 
 
 def meant_queues(queue: str | None, ids: Sequence[str] | None) -> list[str]:
-    """Return the main queues that are meant: the named one, or all when messages are named by id."""
+    """Return the selected main queues: the named one, or all when messages are selected by id."""
     names = {planned.name: planned.dead for planned in PLAN.queues if planned.dead}
     if queue is None:
         if ids:
@@ -72,12 +74,12 @@ def meant_queues(queue: str | None, ids: Sequence[str] | None) -> list[str]:
 
 
 def visible(value: object) -> str:
-    """Make text from a message fit to be shown: a stranger's control codes would steer the terminal."""
+    """Escape text from a message for display: control codes could manipulate the terminal."""
     return escape(CONTROLS.sub("\N{REPLACEMENT CHARACTER}", str(value)))
 
 
 def person(by: str | None) -> str:
-    """Return who acts. The environment's idea of the user counts for nothing, except whom sudo names."""
+    """Return the acting user. Environment variables are ignored, except the user that sudo names."""
     if by:
         return by
     try:
@@ -96,7 +98,7 @@ def perform(
     tally: Tally | None = None,
     done: str | None = None,
 ) -> T:
-    """Run ``work`` with the broker and a progress bar; whatever stops it, say what was done until then.
+    """Run ``work`` with the broker and a progress bar; if it stops early, report what was done.
 
     Args:
         done: the participle for what ``work`` does to letters, when it changes anything ("sent back").

@@ -63,7 +63,7 @@ def list_queues(
             typer.echo(json.dumps(_summary_document(summary)))
         return
     table = Table("dead-letter queue", "messages", "oldest", "reasons", "redriven before")
-    # Names and reasons are typed again in the next command.
+    # Never truncated: names and reasons are needed in the next command.
     for named in (table.columns[0], table.columns[3]):
         named.overflow = "fold"
     for summary in summaries:
@@ -124,18 +124,18 @@ def export(
     ] = None,
     ids: Ids = None,
     reason: Reason = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="At most so many.", show_default=False)] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="At most this many.", show_default=False)] = None,
     scan: Scan = 10_000,
     amqp_url: AmqpUrl = None,
 ) -> None:
-    """Write dead letters to a file, a JSON object on each line, body in base64. None is removed."""
+    """Write dead letters to a file as JSON lines, bodies in base64. None is removed."""
     queues, selection = meant_queues(queue, ids), Selection(reason, frozenset(ids or ()))
     name = queue if queue in queues else "dead-letters"
     target = file or Path(f"{name}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.jsonl")
     if target.exists():
         raise LaundryError(f"{target} exists already. Name another: --file")
     target.parent.mkdir(parents=True, exist_ok=True)
-    # Only the owner may read it (messages name people), and a file that is there is whole.
+    # Readable by its owner only (messages name people), and never partially written.
     descriptor, part = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
     tally = Tally()
     try:

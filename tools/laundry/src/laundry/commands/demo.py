@@ -1,27 +1,23 @@
-"""``laundry demo``: start what is not running, tell the story, show what came of it."""
+"""``laundry demo``: start the stack if necessary, tell the story, show the results."""
 
 import asyncio
 import signal
 import sys
 import time
 from collections.abc import Awaitable, Callable
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from laundry.commands.running import RunningStack, running_stack
 from laundry.demo.client import People, Person, Services, StoryFailed
 from laundry.demo.story import Story, photos_for
-from laundry.display import ConsoleProgress, console
-from laundry.paths import StackPaths, stack_paths
-from laundry.stack import detached, state
-from laundry.stack.launch import Options
-from laundry_servers.choice import Kind
+from laundry.display import bar
+from laundry.paths import StackPaths
 from laundry_servers.errors import LaundryError
 from laundry_servers.identity import LocalIdentity
 
@@ -43,46 +39,14 @@ def demo(
 
     Exit status 0 only if all of it happened.
     """
-    paths, began = stack_paths(), time.monotonic()
-    started_here = state.supervisor(paths) is None
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    failed = True
-    try:
-        document = _stack(paths, started_here)
+    began = time.monotonic()
+    with running_stack() as stack:
         ready_s = time.monotonic() - began
-        failed = not asyncio.run(_tell(paths, document, photos, count, ready_s))
+        failed = not asyncio.run(_tell(stack.paths, stack.document, photos, count, ready_s))
         stays = sys.stdin.isatty() and sys.stdout.isatty() if stay is None else stay
         if stays:
-            _look_around(paths, document, started_here)
-    finally:
-        if started_here:
-            _stop(paths)
+            _look_around(stack)
     raise typer.Exit(int(failed))
-
-
-def _stack(paths: StackPaths, started_here: bool) -> dict[str, Any]:
-    if not started_here:
-        console.print("The stack runs already; the story is told on it.")
-        return state.running_stack(paths)
-    progress = ConsoleProgress()
-    try:
-        return detached.start(paths, Options(nodes=1, servers=Kind.AUTO), progress)
-    finally:
-        progress.close()
-
-
-def _stop(paths: StackPaths) -> None:
-    from laundry.commands.stack import down  # noqa: PLC0415 - the commands import each other nowhere else
-
-    down(wipe=False)
-
-
-@contextmanager
-def _bar(title: str, total: int) -> Any:
-    columns = (TextColumn("  {task.description}"), BarColumn(24), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=out, transient=True, disable=not out.is_terminal) as progress:
-        task = progress.add_task(title, total=total)
-        yield lambda: progress.advance(task)
 
 
 async def _tell(
@@ -99,9 +63,9 @@ async def _tell(
 
         async def upload_and_read() -> None:
             before = await story.shares()
-            with _bar("uploading", len(pictures)) as advance:
+            with bar("uploading", len(pictures), out) as advance:
                 await story.upload(pictures, advance)
-            with _bar("reading", len(pictures)) as advance:
+            with bar("reading", len(pictures), out) as advance:
                 await story.wait_for_readings(before, advance)
 
         chapters: list[tuple[str, Callable[[], Awaitable[None]]]] = [
@@ -152,9 +116,10 @@ def _addresses(document: dict[str, Any], helper: Person, owner: Person) -> None:
         out.print(f"  {role}: {web}/{role}#token={who.token}", soft_wrap=True)
 
 
-def _look_around(paths: StackPaths, document: dict[str, Any], started_here: bool) -> None:
-    out.print(f"\nRabbitMQ: {document['management_urls'][0].split('@')[-1]} (login in {paths.stack_file})")
-    ends = "ends and stops everything" if started_here else "ends; the stack stays up"
+def _look_around(stack: RunningStack) -> None:
+    address = stack.document["management_urls"][0].split("@")[-1]
+    out.print(f"\nRabbitMQ: {address} (login in {stack.paths.stack_file})")
+    ends = "ends and stops everything" if stack.started_here else "ends; the stack stays up"
     out.print(f"Look around as long as you like. Ctrl-C {ends}.")
     try:
         signal.pause()

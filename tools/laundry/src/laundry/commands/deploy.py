@@ -13,7 +13,7 @@ from laundry_servers.errors import LaundryError
 
 def compose_env(
     port: Annotated[
-        list[str] | None, typer.Option(help="A host port, e.g. WEB_PORT=8090; may repeat.")
+        list[str] | None, typer.Option(help="A host port, e.g. WEB_PORT=8090; may be repeated.")
     ] = None,
 ) -> None:
     """Write var/compose.env (random passwords, kept if there) and the files that Compose mounts."""

@@ -1,4 +1,4 @@
-"""``laundry fault``: equipment that reports a fault."""
+"""``laundry equipment``: what a machine in a branch would report."""
 
 from datetime import UTC, datetime
 from typing import Annotated
@@ -9,7 +9,15 @@ from laundry.client import Caller
 from laundry.paths import stack_paths
 from laundry_servers.errors import LaundryError
 
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="Report telemetry as a machine would.")
 
+
+@app.callback()
+def group() -> None:
+    """Keep ``fault`` a command of its own, however many there are."""
+
+
+@app.command()
 def fault(
     equipment: Annotated[str, typer.Argument(help="The equipment's id, for example washer-1.")],
     branch: Annotated[str, typer.Option(help="The branch where it stands.")],

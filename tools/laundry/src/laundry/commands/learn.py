@@ -1,10 +1,7 @@
-"""``laundry learn``: corrections of a household never seen make the model better, on the running stack."""
+"""``laundry learn``: corrections of unseen households improve the model, on the running stack."""
 
 import asyncio
 import json
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,15 +9,14 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from laundry.commands.running import running_stack
 from laundry.demo.client import People, Services, StoryFailed
-from laundry.display import ConsoleProgress, console
+from laundry.display import bar
 from laundry.learn.photos import Shot, drawn, in_folders, of_household, split
 from laundry.learn.picture import draw
 from laundry.learn.story import (
-    Advance,
     Learning,
     Report,
     check_reader,
@@ -28,10 +24,7 @@ from laundry.learn.story import (
     right,
     wrong_labels,
 )
-from laundry.paths import StackPaths, stack_paths
-from laundry.stack import detached, state
-from laundry.stack.launch import Options
-from laundry_servers.choice import Kind
+from laundry.paths import StackPaths
 from laundry_servers.errors import LaundryError
 from laundry_servers.identity import LocalIdentity
 
@@ -61,39 +54,10 @@ def learn(
     Exit status 0 only if further photos are read better than before, every photo under load was read, and
     careless labels were refused. Writes build/learn.json and build/learn.png.
     """
-    paths = stack_paths()
-    started_here = state.supervisor(paths) is None
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        document = _stack(paths, started_here)
-        good = asyncio.run(_tell(paths, document, (photos, data, household or HOUSEHOLDS), keep=keep))
-    finally:
-        if started_here:
-            from laundry.commands.stack import down  # noqa: PLC0415 - the commands import each other nowhere else
-
-            down(wipe=False)
+    with running_stack() as stack:
+        source = (photos, data, household or HOUSEHOLDS)
+        good = asyncio.run(_tell(stack.paths, stack.document, source, keep=keep))
     raise typer.Exit(int(not good))
-
-
-def _stack(paths: StackPaths, started_here: bool) -> dict[str, Any]:
-    if not started_here:
-        console.print("The stack runs already; the story is told on it.")
-        return state.running_stack(paths)
-    progress = ConsoleProgress()
-    try:
-        return detached.start(paths, Options(nodes=1, servers=Kind.AUTO), progress)
-    finally:
-        progress.close()
-
-
-@contextmanager
-def _bar(title: str, total: float) -> Iterator[Advance]:
-    columns = (TextColumn("  {task.description}"), BarColumn(30), TaskProgressColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=out, transient=True, disable=not out.is_terminal) as progress:
-        if not out.is_terminal:
-            out.print(f"  {title} …")
-        task = progress.add_task(title, total=total)
-        yield lambda steps: progress.advance(task, steps)
 
 
 def _choose(source: Source, labels: list[str]) -> tuple[list[Shot], str]:
@@ -117,7 +81,7 @@ async def _tell(paths: StackPaths, document: dict[str, Any], source: Source, *, 
             out.print(f"[bold]{escape(whose)}[/bold]: {len(learnt)} to correct, {len(further)} further ones")
             if await story.taught_before():
                 out.print(
-                    "[yellow]This stack has examples of before, which teach and judge too; on a fresh one "
+                    "[yellow]This stack already has examples, which train and judge too; on a fresh one "
                     "(laundry down --wipe) only these photos do.[/yellow]"
                 )
             await _household(story, champion, learnt, further)
@@ -137,15 +101,15 @@ async def _household(
     report = story.report
     report.champion_before = champion["version"]
     report.photos_learnt, report.photos_further = len(learnt), len(further)
-    with _bar("reading the further photos with the present model", len(further)) as advance:
+    with bar("reading the further photos with the present model", len(further), out) as advance:
         tasks = await story.read(further, None, advance)
     check_reader(tasks, report.champion_before)
     report.further_before = count_households(report, "before", tasks, further)
-    with _bar("uploading and reading the photos to correct", len(learnt)) as advance:
+    with bar("uploading and reading the photos to correct", len(learnt), out) as advance:
         tasks = await story.read(learnt, None, advance)
     report.right_at_first = right(tasks, learnt)
     readable = [(task, shot) for task, shot in zip(tasks, learnt, strict=True) if task["reading"]]
-    with _bar("the owner confirms, and corrects what is wrong", len(readable)) as advance:
+    with bar("the owner confirms, and corrects what is wrong", len(readable), out) as advance:
         report.corrected = await story.confirm(
             [task for task, _ in readable], [shot.label for _, shot in readable], story.owner, advance
         )
@@ -153,7 +117,7 @@ async def _household(
     stop = asyncio.Event()
     load = asyncio.create_task(story.keep_uploading(stop))
     try:
-        with _bar("retraining and judging, while photos keep coming", 1.0) as advance:
+        with bar("retraining and judging, while photos keep coming", 1.0, out, percent=True) as advance:
             report.run, report.run_s = await story.retrain(advance)
         if report.run["decision"]["promoted"]:
             version = report.run["model_version"]
@@ -169,7 +133,7 @@ async def _household(
 async def _better(story: Learning, further: list[Shot]) -> None:
     report = story.report
     report.champion_after = report.run["model_version"]
-    with _bar("reading the further photos with the new model", len(further)) as advance:
+    with bar("reading the further photos with the new model", len(further), out) as advance:
         tasks = await story.read(further, None, advance)
     check_reader(tasks, report.champion_after)
     report.further_after = count_households(report, "after", tasks, further)
@@ -182,12 +146,12 @@ async def _better(story: Learning, further: list[Shot]) -> None:
 
 
 async def _careless(story: Learning, further: list[Shot], labels: list[str]) -> None:
-    with _bar("somebody confirms without looking", 2 * len(further)) as advance:
+    with bar("somebody confirms without looking", 2 * len(further), out) as advance:
         tasks = await story.read(further, story.bad, advance)
         readable = [(task, shot) for task, shot in zip(tasks, further, strict=True) if task["reading"]]
         wrong = wrong_labels([shot for _, shot in readable], labels)
         await story.confirm([task for task, _ in readable], wrong, story.careless, advance)
-    with _bar("retraining with that", 1.0) as advance:
+    with bar("retraining with that", 1.0, out, percent=True) as advance:
         story.report.bad_run, _ = await story.retrain(advance)
     for reason in story.report.bad_run["decision"]["reasons"]:
         out.print(f"  · {escape(reason)}")

@@ -1,4 +1,4 @@
-"""``laundry models``: which models there are, which of them reads, and the keys that sign them."""
+"""``laundry models``: the models, the champion, and the keys that sign models."""
 
 from typing import Annotated, Any
 
@@ -69,7 +69,7 @@ def rollback(sub: Sub = "operator-1") -> None:
 
 @app.command()
 def keygen() -> None:
-    """Make a key pair that signs models, at random; it is printed and kept nowhere."""
+    """Make a random key pair for signing models; it is printed and not stored."""
     key = SigningKey.generate()
     with audited("models.keygen", key.public.id):
         pass
@@ -84,9 +84,9 @@ Secret of mlops). Signatures name this key {key.public.id}.
 To replace a key that is in use, in this order:
 1. add the new public key to LAUNDRY_MODEL_PUBLIC_KEYS, behind the old one and a comma, of every ai-consumer
    and of mlops, and restart them: both keys count now;
-2. give mlops the new LAUNDRY_MODEL_SIGNING_KEY and restart it: it signs every manifest anew;
+2. give mlops the new LAUNDRY_MODEL_SIGNING_KEY and restart it: it signs every manifest again;
 3. take the old public key away everywhere and restart.
-If somebody else knows the old key, do it in one step: until mlops has signed anew, replicas go on with the
-model that they have, and restarted ones with the shipped one.""",
+If somebody else knows the old key, do it in one step: until mlops has signed them again, replicas go on with
+the model that they have, and restarted ones with the shipped one.""",
         err=True,
     )

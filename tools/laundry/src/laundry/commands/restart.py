@@ -1,4 +1,4 @@
-"""``laundry restart``: update one service of the running stack and leave the others alone."""
+"""``laundry restart``: restart one process of the running stack, as an update does."""
 
 import time
 from typing import Annotated
@@ -16,12 +16,12 @@ def restart(
     process: Annotated[str, typer.Argument(help="The process, for example mlops or ai-consumer-1.")],
     settings: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="NAME=VALUE", help="A setting it starts with; may repeat."),
+        typer.Option("--set", metavar="NAME=VALUE", help="A setting it starts with; may be repeated."),
     ] = None,
 ) -> None:
-    """Restart one service process as an update does: it finishes what is in hand, its successor takes over.
+    """Restart one service process as an update does: it finishes its work, then its successor takes over.
 
-    What was changed with --set holds until the stack stops.
+    Settings changed with --set apply until the stack stops.
     """
     changed = dict(_setting(text) for text in settings or [])
     progress, began = ConsoleProgress(), time.monotonic()

@@ -1,4 +1,4 @@
-"""``laundry runs``: training runs, what they say, and how to end them."""
+"""``laundry runs``: start, follow and cancel training runs."""
 
 import time
 from enum import StrEnum
@@ -38,7 +38,7 @@ def _caller(sub: str) -> Caller:
 
 @app.command("list")
 def list_runs(sub: Sub = "operator-1") -> None:
-    """List the newest runs with what became of them."""
+    """List the newest runs and their results."""
     with _caller(sub) as caller:
         runs = caller.call("GET", "mlops", "/training-runs?limit=50")["items"]
     if not runs:
@@ -86,7 +86,7 @@ def follow(run: Run, sub: Sub = "operator-1") -> None:
 
 @app.command()
 def log(run: Run, sub: Sub = "operator-1") -> None:
-    """Print what a run said of itself."""
+    """Print a run's log."""
     with _caller(sub) as caller:
         lines = caller.call("GET", "mlops", f"/training-runs/{run}/log")["items"]
     for line in lines:
@@ -115,7 +115,7 @@ def _follow(caller: Caller, run_id: str) -> None:
                 # Looked at after the run, so that nothing is missing once it has ended.
                 lines = caller.call("GET", "mlops", f"/training-runs/{run_id}/log")["items"]
             except httpx.TransportError:
-                # A run outlives the service, which is begun anew meanwhile.
+                # A run outlives the service, which is restarting just now.
                 if time.monotonic() - heard_at > AWAY_S:
                     raise
                 time.sleep(LOOK_EVERY_S)

@@ -96,7 +96,7 @@ def _chosen(names: list[str]) -> tuple[Service, ...]:
 def down(
     wipe: Annotated[bool, typer.Option("--wipe", help="Also delete the stack's data and passwords.")] = False,
 ) -> None:
-    """Stop the stack; also ends what a crashed one left behind."""
+    """Stop the stack; also ends leftovers of a crashed one."""
     paths, progress = stack_paths(), ConsoleProgress()
     running = state.supervisor(paths)
     if running is not None:
@@ -121,13 +121,13 @@ def _stop(supervisor: psutil.Process) -> None:
     with suppress(psutil.NoSuchProcess):
         supervisor.send_signal(signal.SIGTERM)
         if not _ended(supervisor, STOP_SECONDS):
-            # Its children die with it; the caller sweeps the rest.
+            # Its children die with it; the caller cleans up the rest.
             supervisor.kill()
             _ended(supervisor, 5)
 
 
 def _ended(process: psutil.Process, seconds: float) -> bool:
-    """Wait for a process that is not our child; one that nobody has waited for yet has ended too."""
+    """Wait for a process that is not our child; a zombie counts as ended."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if not process.is_running() or process.status() == psutil.STATUS_ZOMBIE:
@@ -213,7 +213,7 @@ def _page(url: str | None, path: str) -> str | None:
 
 
 def prepare(servers: ServersOption = Kind.AUTO) -> None:
-    """Make now what the native servers need (once for a machine), so that nothing waits for it later."""
+    """Prepare what the native servers need, once per machine, ahead of the first start."""
     taken, progress = choice.choose(servers), ConsoleProgress()
     try:
         if taken.kind is Kind.NATIVE:

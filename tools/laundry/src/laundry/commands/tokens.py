@@ -1,4 +1,4 @@
-"""``laundry token``: access tokens for the local stack, and whose are refused."""
+"""``laundry token``: access tokens of the local stack, and its deny list."""
 
 import math
 import re
@@ -31,7 +31,7 @@ def token(
     context: typer.Context,
     role: Annotated[str | None, typer.Option(help=f"One of {', '.join(ROLES)}. Required.")] = None,
     branch: Annotated[
-        list[str] | None, typer.Option(help="A branch the token is good for; may repeat.")
+        list[str] | None, typer.Option(help="A branch the token is good for; may be repeated.")
     ] = None,
     sub: Annotated[str | None, typer.Option(help="Who it names; for a device, the equipment's id.")] = None,
     hours: Annotated[float, typer.Option(min=0.001, help="How long it is valid.")] = 12.0,
@@ -68,7 +68,7 @@ def deny(  # noqa: PLR0917 - options of a command
     ] = None,
     reason: Why = None,
 ) -> None:
-    """Refuse a person, a device or one token, though the token has not ended."""
+    """Refuse a person, a device or one token before the token expires."""
     ends = None if until is None else _moment(until)
     if from_token:
         if jti is not None:
@@ -83,7 +83,7 @@ def deny(  # noqa: PLR0917 - options of a command
 
 @app.command()
 def allow(sub: Sub = None, jti: Jti = None, reason: Why = None) -> None:
-    """Take somebody off the list again."""
+    """Remove somebody from the deny list."""
     with audited("token.allow", _whom(sub, jti), reason=reason):
         if not _list().allow(sub=sub, jti=jti):
             raise LaundryError("That is not on the list. See: laundry token denied")
@@ -93,7 +93,7 @@ def allow(sub: Sub = None, jti: Jti = None, reason: Why = None) -> None:
 
 @app.command()
 def denied() -> None:
-    """Show who is cut off, one a line."""
+    """Show the deny list, one entry per line."""
     for entry in _list().entries():
         typer.echo(_words(entry))
 
@@ -101,7 +101,7 @@ def denied() -> None:
 @app.command("rotate-key")
 def rotate_key(
     keep_old: Annotated[
-        bool, typer.Option("--keep-old", help="Publish the old key on, so that its tokens stay good.")
+        bool, typer.Option("--keep-old", help="Keep publishing the old key, so that its tokens stay valid.")
     ] = False,
 ) -> None:
     """Sign with a new key; without --keep-old tokens of the old one are refused within two minutes."""
@@ -113,7 +113,7 @@ def rotate_key(
 
 @app.command("withdraw-keys")
 def withdraw_keys() -> None:
-    """Publish no key but the newest: tokens of the others are refused within two minutes."""
+    """Withdraw all keys but the newest: tokens signed by them are refused within two minutes."""
     with audited("key.withdraw", "signing keys"):
         number = LocalIdentity(stack_paths().identity).withdraw()
         mirror_identity(stack_paths())
@@ -152,7 +152,7 @@ def _moment(text: str) -> datetime:
 
 def _read_token(until: datetime | None) -> tuple[str, datetime | None]:
     """Return the id of the token on standard input, and when it ends. Raises LaundryError."""
-    # By standard input: a command line is seen by everybody on the machine.
+    # By standard input: command lines are visible to everybody on the machine.
     try:
         claims = jwt.decode(sys.stdin.read(65_536).strip(), options={"verify_signature": False})
         jti, ends = claims["jti"], claims["exp"]

@@ -96,7 +96,7 @@ def apply(
         typer.Option("--yes", help="Remove what is empty and not in the plan without asking."),
     ] = False,
 ) -> None:
-    """Declare everything that is missing and bring policies and permissions to the plan.
+    """Declare everything that is missing, and update policies and permissions.
 
     What the plan no longer has is shown, and removed if it is empty.
     """

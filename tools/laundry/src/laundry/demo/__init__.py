@@ -1,1 +1,1 @@
-"""The demo: a story told live against the running stack, through the addresses that any client has."""
+"""The demo: a story played live on the running stack, through its public addresses."""

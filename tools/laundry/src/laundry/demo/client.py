@@ -1,4 +1,4 @@
-"""What an outside client does: it knows the addresses in ``var/stack.json`` and has tokens, no more."""
+"""An outside client: it knows the addresses in ``var/stack.json`` and has tokens, nothing else."""
 
 import asyncio
 import time
@@ -14,7 +14,7 @@ POLL_S = 0.05
 
 
 class StoryFailed(Exception):
-    """Something of the story did not happen; the message says what was expected and what came."""
+    """Part of the story did not happen; the message says what was expected and what was seen."""
 
 
 @dataclass(frozen=True, slots=True)

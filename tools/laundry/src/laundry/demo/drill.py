@@ -1,4 +1,4 @@
-"""Sends one message that is bound to fail and watches it climb the ladder on the broker."""
+"""Sends one message that is bound to fail and follows it through its retries to the dead-letter queue."""
 
 import asyncio
 import time
@@ -23,7 +23,7 @@ PATIENCE_S = 60
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """What the dead letter says of its life."""
+    """What the dead letter says about its attempts."""
 
     queue: str
     attempts: int

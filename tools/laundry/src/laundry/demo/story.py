@@ -1,4 +1,4 @@
-"""The chapters of the demo. Each does one thing through the public addresses and says what came of it."""
+"""The chapters of the demo. Each does one thing through the public addresses and reports the result."""
 
 import asyncio
 import secrets

@@ -1,4 +1,4 @@
-"""Checks of the deployment files that this machine can make; each says whether it ran."""
+"""Checks of the deployment files; each says whether this machine could run it."""
 
 import json
 import re
@@ -38,7 +38,7 @@ class Outcome:
 
 
 class Skipped(Exception):
-    """This machine cannot make the check; the message says what is missing."""
+    """The check cannot run on this machine; the message says what is missing."""
 
 
 JOB_TEMPLATES = 2
@@ -65,7 +65,7 @@ def run(*, fetch: bool) -> Iterator[Outcome]:
 
 
 def check_dockerfile(path: Path = DOCKERFILE) -> str:
-    """Look for what a build would not complain about."""
+    """Check what a build would not complain about."""
     text = path.read_text()
     instructions = re.sub(r"\\\n", " ", text)
     final = instructions[instructions.rindex("\nFROM ") :]
@@ -161,7 +161,7 @@ def _jobs_in_config(rendered: str) -> list[str]:
 
 
 def check_alerts(folder: Path = ALERT_TESTS) -> str:
-    """Let promtool fire the alerts of the chart on made-up series."""
+    """Run promtool's rule tests: each alert of the chart fires on synthetic series."""
     found = tools.promtool()
     if found is None:
         raise Skipped("promtool is not installed (Debian: apt-get install prometheus)")

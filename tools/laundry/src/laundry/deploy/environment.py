@@ -1,4 +1,4 @@
-"""What Compose is given: passwords and keys made here once, the broker's definitions, the local identity."""
+"""Prepares Compose: passwords and keys, the broker's definitions, the local identity."""
 
 import secrets
 from collections.abc import Callable
@@ -58,7 +58,7 @@ def read_env(path: Path) -> dict[str, str]:
             continue
         name, separator, value = line.partition("=")
         if not separator:
-            raise LaundryError(f"{path}, line {number} is not NAME=value. Mend it, or remove the file.")
+            raise LaundryError(f"{path}, line {number} is not NAME=value. Correct it, or delete the file.")
         found[name.strip()] = value.strip()
     return found
 

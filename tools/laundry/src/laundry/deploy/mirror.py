@@ -1,4 +1,4 @@
-"""What containers see of the local identity: copies of its files, mounted one by one."""
+"""The local identity's files as containers see them: copies, mounted one by one."""
 
 import json
 from pathlib import Path

@@ -1,1 +1,1 @@
-"""``laundry learn``: what corrections of a household never seen bring, shown on the running stack."""
+"""``laundry learn``: what corrections of unseen households bring, shown on the running stack."""

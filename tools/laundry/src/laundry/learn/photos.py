@@ -65,7 +65,7 @@ def of_household(data: Path, household: str, labels: Sequence[str]) -> list[Shot
 
 
 def drawn(each: int = DRAWN_EACH, *, first: int = 0) -> list[Shot]:
-    """Draw garments, which the model has never seen the like of: so many of each, from a number on."""
+    """Draw garments of a kind that the model has never seen: ``each`` of every class."""
     return [
         Shot(f"{label}-{seed}.jpg", label, draw_garment(label, seed=7000 + seed))
         for label in GARMENTS

@@ -1,4 +1,4 @@
-"""The picture of the story: how many further photos are read right, before and after."""
+"""The plot of the story: further photos read correctly, before and after."""
 
 from pathlib import Path
 

@@ -201,7 +201,7 @@ class Learning:
                 self.report.load_models[version] = self.report.load_models.get(version, 0) + 1
 
     async def roll_back(self) -> str:
-        """Put the former champion back."""
+        """Roll back to the former champion."""
         model = await self.services.json("POST", "mlops", "/models/rollback", who=self.operator)
         await self.served_by_all(model["version"])
         return str(model["version"])

@@ -22,7 +22,7 @@ from laundry_servers.progress import Progress
 def start(paths: StackPaths, options: Options, progress: Progress) -> dict[str, Any]:
     """Start a supervisor of its own session and wait until the stack is ready; return stack.json's content.
 
-    Ctrl-C meanwhile stops what was started. Raises LaundryError when the start failed.
+    Ctrl-C during the start stops what was started. Raises LaundryError when the start failed.
     """
     paths.logs.mkdir(parents=True, exist_ok=True)
     arguments = {
@@ -62,7 +62,7 @@ def start(paths: StackPaths, options: Options, progress: Progress) -> dict[str, 
 
 
 def main() -> None:
-    """Be the supervisor in the background."""
+    """Run the supervisor in the background."""
     asked = json.loads(sys.argv[1])
     options = Options(
         nodes=asked["nodes"],
@@ -76,7 +76,7 @@ def main() -> None:
 
     def ready(document: dict[str, object]) -> None:
         lines.send(event="ready", document=document)
-        # From here on nobody reads: what the supervisor has to say goes to its log.
+        # From here on nobody reads the output: the supervisor logs instead.
         os.dup2(2, 1)
         lines.plain = True
 

@@ -1,4 +1,4 @@
-"""The environment that each service process gets: its own addresses and secrets, nobody else's."""
+"""The environment of each service process: only its own addresses and secrets."""
 
 import json
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from laundry_servers.identity import AUDIENCE, ISSUER
 from laundry_servers.process import base_environment
 
 BUCKET = "laundry"
-# One helper here uploads as a whole chain of branches would, from one address. What no benchmark does in bulk
+# Here one helper uploads as much as a whole chain, from one address. What no benchmark does in bulk
 # keeps the limits of production.
 RATE_LIMITS = {
     "uploads": {"person": "60000/m"},
@@ -27,7 +27,7 @@ RATE_LIMITS = {
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """Everything that the services may need to know of each other and of the servers."""
+    """Addresses and secrets of all services and servers."""
 
     broker: BrokerAddress
     broker_passwords: Mapping[str, str] = field(repr=False)
@@ -62,7 +62,7 @@ def service_environment(
         "LAUNDRY_INSTANCE": instance,
         "LAUNDRY_HOST": "127.0.0.1",
         "LAUNDRY_PORT": str(port),
-        # The services believe web; web, which anybody on this machine may call, believes nobody.
+        # The services trust web's X-Forwarded-For; web, which anybody here may call, trusts nobody's.
         "LAUNDRY_TRUSTED_PROXIES": "" if service.edge else "127.0.0.0/8,::1",
     }
     if not service.edge:

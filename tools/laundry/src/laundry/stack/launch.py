@@ -49,7 +49,7 @@ class Options:
 
 @dataclass(slots=True)
 class Launch:
-    """A stack on its way up. Native processes appear in ``processes`` as they are started."""
+    """A starting stack. Native processes appear in ``processes`` as they are started."""
 
     paths: StackPaths
     options: Options
@@ -111,7 +111,7 @@ class Launch:
         data, kept = self.paths.data, self.kept
         self.broker = choice.broker(
             kind,
-            # A cluster of another size is another cluster: its nodes would refuse each other's data.
+            # Data of a cluster of another size cannot be reused.
             data / f"rabbitmq-{self.options.nodes}",
             self.progress,
             nodes=self.options.nodes,
@@ -128,7 +128,7 @@ class Launch:
 
     def _start_servers(self) -> None:
         servers: list[tuple[str, Broker | Database | Objects]] = [
-            # The slowest first: the others are made while it starts.
+            # The slowest first: the others start meanwhile.
             ("RabbitMQ", self.broker),
             ("PostgreSQL", self.database),
             ("S3", self.objects),

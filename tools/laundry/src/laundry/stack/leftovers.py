@@ -1,4 +1,4 @@
-"""Processes of a stack whose supervisor is gone, found by a mark in their environment."""
+"""Leftover processes of a dead supervisor, found by a mark in their environment."""
 
 import os
 import time

@@ -35,5 +35,5 @@ async def _migrate(databases: dict[str, tuple[str, str | None]]) -> None:
 
 if __name__ == "__main__":
     asked = sys.stdin.read()
-    if asked:  # nothing: whoever started us gave up before
+    if asked:  # EOF: the parent gave up
         asyncio.run(carry_out(json.loads(asked)))

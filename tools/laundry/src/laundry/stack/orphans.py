@@ -1,4 +1,4 @@
-"""Grandchildren whose parent ended: the supervisor takes them in, so that none lingers as a zombie."""
+"""Adopts orphaned grandchildren, so that none lingers as a zombie."""
 
 import ctypes
 import os

@@ -1,4 +1,4 @@
-"""What must be true before the services start: databases, the bucket, the topology, the migrations."""
+"""Preparation before the services start: databases, the bucket, the topology, the migrations."""
 
 import asyncio
 import json
@@ -84,7 +84,7 @@ class Preparation:
             },
         }
         try:
-            # By standard input: neither a command line nor an environment should show passwords.
+            # By standard input: passwords must not appear in a command line or an environment.
             self.child.communicate(json.dumps(order).encode(), timeout=SECONDS)
         except subprocess.TimeoutExpired:
             self.child.kill()

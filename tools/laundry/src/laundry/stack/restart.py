@@ -1,4 +1,4 @@
-"""Ending one service process of the running stack as an update would, until its successor is ready."""
+"""Restarts one service process of the running stack, as an update would."""
 
 import os
 import signal

@@ -102,14 +102,14 @@ class Supervisor:
 
     def _stop(self) -> None:
         _kill_on_next_signal(self.launch.processes)
-        # Clients must not find a stack that is going away.
+        # Clients must not find a stack that is stopping.
         self.paths.stack_file.unlink(missing_ok=True)
         with step(self.progress, "Stopping"):
             services = [p for p in self.launch.processes if p.health_url and p.name != "fcm"]
             names = {process.name for process in services}
             servers = [p for p in self.launch.processes if p.name not in names]
             stop_all(services)
-            # The name daemon last: the broker's nodes say goodbye to it.
+            # epmd last: the broker's nodes unregister from it.
             stop_all([process for process in servers if process.name != "epmd"])
             stop_all([process for process in servers if process.name == "epmd"])
             for server in self.launch.started:

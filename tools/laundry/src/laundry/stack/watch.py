@@ -1,4 +1,4 @@
-"""Keep processes running: one that ends is started again, later each time it ends soon."""
+"""Keeps processes running: one that ends is restarted, with backoff if it ends quickly."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -35,7 +35,7 @@ class Watch:
         self.watched = [Watched(process) for process in self.processes]
 
     def look(self, now: float | None = None) -> None:
-        """Notice what ended and start what is due; ``now`` is in seconds of ``time.monotonic``."""
+        """Restart ended processes that are due; ``now`` is in seconds of ``time.monotonic``."""
         now = time.monotonic() if now is None else now
         for each in self.watched:
             if each.process.running:

@@ -1,41 +1,43 @@
 // What goes wrong with the equipment, as it happens.
 
 import { explain } from "./api.js";
+import { now } from "./clock.js";
 import { h, put, say } from "./dom.js";
+import { faultOf, nameOf } from "./equipment.js";
 import { trouble } from "./frame.js";
 import { icon } from "./icons.js";
 import { recall, remember } from "./kept.js";
-import { Live, Meanwhile } from "./live.js";
-import { ago, has, moment, t, word } from "./texts.js";
+import { Live } from "./live.js";
+import { ago, moment, t } from "./texts.js";
 
 const SHOWN = 20;
-const MOST_PAGES = 5;
+// A notification follows its fault, and says more.
+const NOTIFIED_WITHIN_MS = 5000;
+const CLOCKS_APART_MS = 60000;
 const SEEN_KEY = "laundry.alerts-seen";
-
-function keyOf(machine) {
-  return `${machine.branch_id}/${machine.id}`;
-}
-
-/** What is wrong with a machine, in words; empty if nothing is known. */
-function faultOf(machine) {
-  const [fault] = machine.open_faults ?? [];
-  if (!fault) return "";
-  const key = `cause.${fault.cause}`;
-  const what = fault.fault_code ?? (fault.metric && word("metric", fault.metric));
-  return [has(key) ? t(key) : fault.cause, what].filter(Boolean).join(" · ");
-}
 
 /** Equipment faults of the owner's branches: new ones on top of everything, all of them in a list. */
 export class Alerts {
+  /** @type {Map<string, AppNotification>} */
   #known = new Map();
+  /** @type {Map<string, {element: HTMLElement, ofFault: boolean}>} */
+  #banners = new Map();
+  /** @type {Machine[] | null} */
   #faulty = null;
   #list = h("ol", { class: "alerts" });
   #trouble = h("div", {});
   #loaded = false;
+  #later = 0;
 
-  /** `onCount(n)` is told how many were not seen yet, `onState` how the live connection is. */
+  /**
+   * `onCount(n)` is told how many were not seen yet, `onState` how the live connection is.
+   *
+   * @param {import("./api.js").Api} api
+   * @param {{onCount(count: number): void, onState(state: StreamState): void}} to
+   */
   constructor(api, { onCount, onState }) {
-    Object.assign(this, { api, onCount });
+    this.api = api;
+    this.onCount = onCount;
     this.seen = recall(`${SEEN_KEY}.${api.session.sub}`) ?? "";
     this.banner = h("div", { class: "banners" });
     this.element = h("div", {}, this.#trouble, this.#list, h("p", { class: "hint" }, t("alerts.hint")));
@@ -48,6 +50,7 @@ export class Alerts {
   }
 
   close() {
+    clearTimeout(this.#later);
     this.live.stop();
   }
 
@@ -55,10 +58,15 @@ export class Alerts {
     for (const time of this.#list.querySelectorAll("time")) time.textContent = ago(time.dateTime);
   }
 
-  /** Show the machines that are in fault now, of which nobody may have been notified (without a phone, nobody is). */
+  /**
+   * Show the machines that are in fault now, of which nobody may have been notified (without a phone, nobody is).
+   *
+   * @param {Machine[]} machines
+   */
   showFaulty(machines) {
     this.#faulty = machines;
     this.#draw();
+    this.#announceFaults();
   }
 
   async #refresh() {
@@ -68,18 +76,26 @@ export class Alerts {
       this.#loaded = true;
       put(this.#trouble);
       this.#draw();
+      this.#announceFaults();
     } catch (problem) {
-      if (!this.#loaded) put(this.#trouble, trouble(explain(problem), () => this.#refresh().catch(() => {})));
+      if (!this.#loaded)
+        put(
+          this.#trouble,
+          trouble(explain(problem), () => this.#refresh().catch(() => {})),
+        );
       throw problem;
     }
   }
 
+  /** @param {AppNotification} notification */
   async #take(notification) {
     if ("title" in notification && "kind" in notification) this.#add(notification);
     else return this.#refresh().catch(() => {});
     this.#draw();
+    this.#announceFaults();
   }
 
+  /** @param {AppNotification} notification */
   #add(notification) {
     if (notification.kind !== "equipment_fault") return;
     const fresh = !this.#known.has(notification.id);
@@ -88,36 +104,79 @@ export class Alerts {
     if (fresh && notification.id > this.seen) this.#announce(notification);
   }
 
-  #announce(notification) {
+  /** A banner for each open fault that no notification tells of; a notification that comes takes its place. */
+  #announceFaults() {
+    if (!this.#loaded || !this.#faulty) return;
+    clearTimeout(this.#later);
+    const untold = this.#faulty.filter((machine) => this.#isUntold(machine)).slice(0, SHOWN);
+    const wanted = new Map(untold.map((machine) => [machine.open_faults[0].id, machine]));
+    for (const [id, { ofFault }] of this.#banners) if (!wanted.delete(id) && ofFault) this.#takeDown(id);
+    let wait = Infinity;
+    for (const [id, machine] of wanted) {
+      const left = toldAt(machine.open_faults[0]) + NOTIFIED_WITHIN_MS - now();
+      if (left > 0) wait = Math.min(wait, left, NOTIFIED_WITHIN_MS);
+      else
+        this.#announce(
+          { id, title: t("alerts.open", { what: nameOf(machine) }), body: faultOf(machine) },
+          { ofFault: true },
+        );
+    }
+    if (wait < Infinity) this.#later = setTimeout(() => this.#announceFaults(), wait);
+    this.#count();
+  }
+
+  /** @param {Machine} machine */
+  #isUntold(machine) {
+    const [fault] = machine.open_faults ?? [];
+    const told = fault && toldAt(fault);
+    // One that comes and goes is held back, here too.
+    if (!told || fault.id <= this.seen) return false;
+    /** @param {AppNotification} notification */
+    const since = (notification) => Date.parse(notification.created_at) > told - CLOCKS_APART_MS;
+    return ![...this.#known.values()].some((each) => each.branch_id === machine.branch_id && since(each));
+  }
+
+  /**
+   * @param {{id: string, title: string, body: string}} alert
+   */
+  #announce({ id, title, body }, { ofFault = false } = {}) {
     const banner = h(
       "div",
-      { class: "banner", "data-id": notification.id },
+      { class: "banner" },
       icon("alert"),
-      h("div", {}, h("p", { class: "banner-title" }, notification.title), h("p", {}, notification.body)),
+      h("div", {}, h("p", { class: "banner-title" }, title), h("p", {}, body)),
       h(
         "button",
-        { type: "button", "aria-label": t("alerts.dismiss", { title: notification.title }), onclick: () => this.#dismiss(notification.id) },
+        { type: "button", "aria-label": t("alerts.dismiss", { title }), onclick: () => this.#dismiss(id) },
         t("alerts.gotIt"),
       ),
     );
+    this.#banners.set(id, { element: banner, ofFault });
     this.banner.prepend(banner);
-    say(`${t("alerts.title")}: ${notification.title}. ${notification.body}`, { urgent: true });
+    say(`${t("alerts.title")}: ${title}. ${body}`, { urgent: true });
     navigator.vibrate?.([180, 90, 180]);
     this.#count();
   }
 
+  /** @param {string} id */
   #dismiss(id) {
     if (id > this.seen) {
       this.seen = id;
       remember(`${SEEN_KEY}.${this.api.session.sub}`, id);
     }
     // Older ones were on the screen too.
-    for (const banner of [...this.banner.children]) if (banner.dataset.id <= id) banner.remove();
+    for (const each of this.#banners.keys()) if (each <= id) this.#takeDown(each);
     this.#count();
   }
 
   #count() {
-    this.onCount(this.banner.children.length);
+    this.onCount(this.#banners.size);
+  }
+
+  /** @param {string} id */
+  #takeDown(id) {
+    this.#banners.get(id)?.element.remove();
+    this.#banners.delete(id);
   }
 
   #draw() {
@@ -137,7 +196,11 @@ export class Alerts {
             {},
             h("p", { class: "alert-title" }, item.title),
             h("p", {}, item.body),
-            h("p", { class: "meta" }, h("time", { datetime: item.created_at, title: moment(item.created_at) }, ago(item.created_at))),
+            h(
+              "p",
+              { class: "meta" },
+              h("time", { datetime: item.created_at, title: moment(item.created_at) }, ago(item.created_at)),
+            ),
           ),
         ),
       ),
@@ -145,6 +208,7 @@ export class Alerts {
     );
   }
 
+  /** @param {Machine} machine */
   #openRow(machine) {
     const since = machine.open_faults?.[0]?.detected_at;
     const many = this.api.session.branches.length > 1;
@@ -155,109 +219,24 @@ export class Alerts {
       h(
         "div",
         {},
-        h("p", { class: "alert-title" }, t("alerts.open", { what: `${word("equipment", machine.kind)} ${machine.id}` })),
+        h("p", { class: "alert-title" }, t("alerts.open", { what: nameOf(machine) })),
         h("p", {}, faultOf(machine)),
-        h("p", { class: "meta" }, since && h("time", { datetime: since, title: moment(since) }, ago(since)), many && h("span", {}, machine.branch_id)),
+        h(
+          "p",
+          { class: "meta" },
+          since && h("time", { datetime: since, title: moment(since) }, ago(since)),
+          many && h("span", {}, machine.branch_id),
+        ),
       ),
     );
   }
 }
 
-/** The machines of the owner's branches and how they are. */
-export class Equipment {
-  #known = new Map();
-  #meanwhile = new Meanwhile();
-  #list = h("ul", { class: "equipment" });
-  #trouble = h("div", {});
-  #loaded = false;
-
-  /** `onFaulty(machines)` is told which are in fault, `onState` how the live connection is. */
-  constructor(api, { onFaulty, onState }) {
-    Object.assign(this, { api, onFaulty });
-    this.element = h("div", {}, this.#trouble, this.#list);
-    this.live = new Live(api, "/api/monitoring/equipment/stream", {
-      refresh: () => this.#refresh(),
-      onChange: (machine) => this.#take(machine),
-      onState,
-    }).start();
-    this.#refresh().catch(() => {});
-  }
-
-  close() {
-    this.live.stop();
-  }
-
-  async #refresh() {
-    try {
-      await this.#meanwhile.during(
-        () => this.#fetchAll(),
-        (machines, changes) => {
-          this.#known = new Map(machines.map((machine) => [keyOf(machine), machine]));
-          for (const machine of changes.values()) this.#keep(machine);
-        },
-      );
-      this.#loaded = true;
-      put(this.#trouble);
-      this.#draw();
-    } catch (problem) {
-      if (!this.#loaded) put(this.#trouble, trouble(explain(problem), () => this.#refresh().catch(() => {})));
-      throw problem;
-    }
-  }
-
-  async #take(machine) {
-    if (!machine.gone && !("state" in machine && "kind" in machine)) return this.#refresh().catch(() => {});
-    this.#meanwhile.note(machine, keyOf(machine));
-    this.#keep(machine);
-    this.#draw();
-  }
-
-  #keep(machine) {
-    if (machine.gone) this.#known.delete(keyOf(machine));
-    else this.#known.set(keyOf(machine), machine);
-  }
-
-  async #fetchAll() {
-    const machines = [];
-    let cursor = null;
-    for (let page = 0; page < MOST_PAGES; page += 1) {
-      const { items, next } = await this.api.page("/api/monitoring/equipment", { limit: 200, cursor });
-      machines.push(...items);
-      cursor = next;
-      if (!next) break;
-    }
-    return machines;
-  }
-
-  #draw() {
-    const rank = (machine) => `${machine.state === "ok" ? 1 : 0} ${machine.branch_id} ${machine.id}`;
-    const machines = [...this.#known.values()].sort((a, b) => (rank(a) < rank(b) ? -1 : 1));
-    const many = this.api.session.branches.length > 1;
-    if (this.#loaded) this.onFaulty(machines.filter((machine) => machine.state !== "ok"));
-    put(
-      this.#list,
-      machines.map((machine) =>
-        h(
-          "li",
-          { "data-state": machine.state },
-          icon("machine"),
-          h(
-            "div",
-            {},
-            h("p", { class: "machine" }, word("equipment", machine.kind), h("span", {}, machine.id)),
-            h("p", { class: "meta" }, this.#condition(machine), many && h("span", {}, machine.branch_id)),
-          ),
-          h("p", { class: "lamp" }, t(machine.state === "ok" ? "equipment.ok" : "equipment.faulty")),
-        ),
-      ),
-      this.#loaded && !machines.length && h("li", { class: "nothing" }, t("equipment.none")),
-    );
-  }
-
-  #condition(machine) {
-    const fault = faultOf(machine);
-    if (fault) return h("span", {}, fault);
-    const heard = machine.last_sample?.received_at;
-    return heard ? h("span", {}, t("equipment.heard", { time: ago(heard) })) : null;
-  }
+/**
+ * When people were told of a fault, in milliseconds; 0 while it is held back.
+ *
+ * @param {Fault} fault
+ */
+function toldAt(fault) {
+  return Date.parse(fault.told_at ?? "") || 0;
 }

@@ -1,5 +1,6 @@
 // Calls to the services, and their problem documents in the reader's language.
 
+import { setClock } from "./clock.js";
 import { has, language, t } from "./texts.js";
 
 const TIMEOUT_MS = 20000;
@@ -13,9 +14,13 @@ const TELLING = ["training-unavailable"];
 
 /** Anything that went wrong with a call: the document of a service, or no answer at all (status 0). */
 export class Problem extends Error {
+  /** @param {Partial<Refusal>} refusal */
   constructor({ status = 0, code = "", detail = "", retryAfterS = null }) {
     super(detail || code || `status ${status}`);
-    Object.assign(this, { status, code, detail, retryAfterS });
+    this.status = status;
+    this.code = code;
+    this.detail = detail;
+    this.retryAfterS = retryAfterS;
   }
 
   /** Whether the same call may work later. */
@@ -25,8 +30,15 @@ export class Problem extends Error {
   }
 }
 
-/** Read a problem out of an answer; one that is no document still makes a problem. */
+/**
+ * Read a problem out of an answer; one that is no document still makes a problem.
+ *
+ * @param {number} status
+ * @param {string} text
+ * @param {string | null} retryAfter
+ */
 export function problemOf(status, text, retryAfter) {
+  /** @type {{code?: string, detail?: string}} */
   let document = {};
   try {
     document = JSON.parse(text) ?? {};
@@ -42,12 +54,20 @@ export function problemOf(status, text, retryAfter) {
   });
 }
 
-/** Whether sending a refused photo again could help: what is wrong with the file itself stays wrong. */
+/**
+ * Whether sending a refused photo again could help: what is wrong with the file itself stays wrong.
+ *
+ * @param {Refusal} problem
+ */
 export function canHelp(problem) {
   return !problem.code.startsWith("photo-");
 }
 
-/** What to tell a person: {text, detail}, where detail is the service's own words, if they add anything. */
+/**
+ * What to tell a person: {text, detail}, where detail is the service's own words, if they add anything.
+ *
+ * @param {Refusal} problem
+ */
 export function explain(problem) {
   const byCode = `problem.${problem.code}`;
   const byStatus = `problem.${problem.status}`;
@@ -57,19 +77,33 @@ export function explain(problem) {
 }
 
 export class Api {
-  /** `onRefused` is called when the token is no longer taken. */
+  /**
+   * `onRefused` is called when the token is no longer taken.
+   *
+   * @param {Session} session
+   * @param {() => void} onRefused
+   */
   constructor(session, onRefused) {
     this.session = session;
     this.onRefused = onRefused;
   }
 
+  /** @param {Record<string, string>} more */
   headers(more = {}) {
     return { Authorization: `Bearer ${this.session.token}`, "Accept-Language": language(), ...more };
   }
 
-  /** Fetch and check. The caller reads the body. Throws Problem. */
+  /**
+   * Fetch and check. The caller reads the body. Throws Problem.
+   *
+   * @param {string} path
+   * @param {{method?: string, body?: string, headers?: Record<string, string>, signal?: AbortSignal,
+   *   cache?: RequestCache, timeoutMs?: number}} options where no `timeoutMs` is a limit of its own
+   * @returns {Promise<Response>}
+   */
   async fetch(path, { method = "GET", body, headers = {}, signal, cache, timeoutMs = TIMEOUT_MS } = {}) {
-    const limits = [signal, timeoutMs && AbortSignal.timeout(timeoutMs)].filter(Boolean);
+    const limits = timeoutMs ? [AbortSignal.timeout(timeoutMs)] : [];
+    if (signal) limits.push(signal);
     let response;
     try {
       response = await fetch(path, {
@@ -89,11 +123,20 @@ export class Api {
     throw problemOf(response.status, await response.text().catch(() => ""), response.headers.get("Retry-After"));
   }
 
+  /**
+   * Ask for JSON, and send some.
+   *
+   * @param {string} path
+   * @param {{json?: object, method?: string, signal?: AbortSignal}} options
+   * @returns {Promise<any>}
+   */
   async json(path, { json, ...options } = {}) {
     const sent = json === undefined ? {} : { body: JSON.stringify(json) };
+    /** @type {Record<string, string>} */
     const headers = { Accept: "application/json", ...(json && { "Content-Type": "application/json" }) };
     // A browser's cache lets the same question wait for the answer to the one before it.
     const response = await this.fetch(path, { ...options, ...sent, headers, cache: "no-store" });
+    setClock(response.headers.get("Date"));
     try {
       return await response.json();
     } catch {
@@ -101,12 +144,16 @@ export class Api {
     }
   }
 
-  /** One page of a list: {items, next}. A query value may be a list. */
-  async page(path, { limit = 50, cursor = null, ...query } = {}) {
-    const parameters = new URLSearchParams({ limit, ...(cursor && { cursor }) });
-    for (const [name, values] of Object.entries(query)) {
-      for (const value of [values].flat()) parameters.append(name, value);
-    }
+  /**
+   * One page of a list. A query value may be a list.
+   *
+   * @param {string} path
+   * @param {{limit?: number, cursor?: string | null, status?: string[]}} query
+   * @returns {Promise<{items: any[], next: string | null}>}
+   */
+  async page(path, { limit = 50, cursor = null, status = [] } = {}) {
+    const parameters = new URLSearchParams({ limit: String(limit), ...(cursor && { cursor }) });
+    for (const each of status) parameters.append("status", each);
     const body = await this.json(`${path}?${parameters}`);
     return { items: body.items ?? [], next: body.next_cursor ?? null };
   }

@@ -12,19 +12,32 @@ const SETTLE_MS = 450;
 const MOST = 999;
 
 export class ConfirmCard {
+  /** @type {Map<string, number>} */
   #draft = new Map();
   #actions = h("div", { class: "confirm-actions" });
   #reading = h("div", { class: "confirm-reading" });
   #busy = false;
 
-  /** `labels()` promises the known labels; `send(labels)` confirms and throws Problem. */
+  /**
+   * `labels()` promises the known labels; `send(labels)` confirms and throws Problem.
+   *
+   * @param {Task} task
+   * @param {{photos: import("./photos.js").Photos, labels(): Promise<string[]>,
+   *   send(labels: Garment[]): Promise<void>, manyBranches: boolean}} options
+   */
   constructor(task, { photos, labels, send, manyBranches }) {
-    Object.assign(this, { task, labels, send });
+    this.task = task;
+    this.labels = labels;
+    this.send = send;
     const best = guessOf(task);
     const alt = best.length ? t("photo.of", { labels: counted(best) }) : t("photo.unread");
     this.element = h(
       "article",
-      { class: "confirm-card", "data-id": task.id, "aria-label": t("owner.cardName", { time: moment(task.submitted_at) }) },
+      {
+        class: "confirm-card",
+        "data-id": task.id,
+        "aria-label": t("owner.cardName", { time: moment(task.submitted_at) }),
+      },
       photos.view(task.id, { alt, large: true }),
       h(
         "div",
@@ -56,7 +69,7 @@ export class ConfirmCard {
 
   /** Several garments are counted by hand: what the reader found is often not quite all, or not quite that. */
   get #offersOneTap() {
-    return guessOf(this.task).length > 0 && !this.task.reading.multiple;
+    return guessOf(this.task).length > 0 && !this.task.reading?.multiple;
   }
 
   #showReading() {
@@ -66,7 +79,7 @@ export class ConfirmCard {
     this.element.dataset.mode = "reading";
     put(
       this.#reading,
-      careLabel(best, { title: t("owner.readAs"), sure: !this.task.reading.needs_review }),
+      careLabel(best, { title: t("owner.readAs"), sure: !this.task.reading?.needs_review }),
       others.length > 0 &&
         h(
           "div",
@@ -92,21 +105,31 @@ export class ConfirmCard {
       icon("check"),
       h("span", {}, t("owner.confirm", { labels: counted(best) })),
     );
-    const correct = h("button", { class: "secondary", type: "button", onclick: () => this.#correct(best) }, icon("pencil"), t("owner.correct"));
+    const correct = h(
+      "button",
+      { class: "secondary", type: "button", onclick: () => this.#correct(best) },
+      icon("pencil"),
+      t("owner.correct"),
+    );
     put(this.#actions, confirm, correct);
     setTimeout(() => confirm.removeAttribute("disabled"), SETTLE_MS);
   }
 
+  /** @param {Garment[]} labels */
   async #correct(labels) {
     this.element.dataset.mode = "correcting";
     this.#draft = new Map(labels.map(({ label, count }) => [label, count ?? 1]));
     put(this.#reading, h("p", { class: "loading" }, t("owner.loadingLabels")));
     put(this.#actions);
+    /** @type {string[]} */
     let known;
     try {
       known = await this.labels();
     } catch (problem) {
-      put(this.#reading, trouble(explain(problem), () => this.#correct(labels)));
+      put(
+        this.#reading,
+        trouble(explain(problem), () => this.#correct(labels)),
+      );
       this.#draft.clear();
       if (this.#offersOneTap) put(this.#actions, this.#backButton());
       return;
@@ -115,11 +138,16 @@ export class ConfirmCard {
     this.#showCorrection([...new Set([...likely, ...known, ...this.#draft.keys()])]);
   }
 
-  /** Of several garments: those that the reader found, or its one best guess. */
+  /**
+   * Of several garments: those that the reader found, or its one best guess.
+   *
+   * @returns {Garment[]}
+   */
   get #found() {
     return this.task.reading?.multiple ? this.task.reading.labels : [];
   }
 
+  /** @param {string[]} known */
   #showCorrection(known) {
     const chosen = h("ul", { class: "chosen" });
     const save = h("button", { class: "primary", type: "button", onclick: () => this.#confirm(this.#drafted()) });
@@ -132,20 +160,32 @@ export class ConfirmCard {
     const chips = new Map(
       known.map((label) => [
         label,
-        h("button", { class: "chip", type: "button", "aria-pressed": "false", onclick: () => toggle(label) }, word("label", label)),
+        h(
+          "button",
+          { class: "chip", type: "button", "aria-pressed": "false", onclick: () => toggle(label) },
+          word("label", label),
+        ),
       ]),
     );
+    /** @param {string} label */
     const toggle = (label) => {
       if (!this.#draft.delete(label)) this.#draft.set(label, 1);
       draw();
     };
     const draw = () => {
       for (const [label, chip] of chips) chip.setAttribute("aria-pressed", String(this.#draft.has(label)));
-      put(chosen, [...this.#draft].map(([label, count]) => this.#stepper(label, count)));
+      put(
+        chosen,
+        [...this.#draft].map(([label, count]) => this.#stepper(label, count)),
+      );
       chosen.hidden = this.#draft.size === 0;
       begin.hidden = this.#draft.size > 0 || pieces(this.#found) < 2;
       save.toggleAttribute("disabled", this.#draft.size === 0);
-      put(save, icon("check"), h("span", {}, this.#draft.size ? t("owner.save", { labels: counted(this.#drafted()) }) : t("owner.choose")));
+      put(
+        save,
+        icon("check"),
+        h("span", {}, this.#draft.size ? t("owner.save", { labels: counted(this.#drafted()) }) : t("owner.choose")),
+      );
     };
     put(
       this.#reading,
@@ -173,25 +213,50 @@ export class ConfirmCard {
     return [...this.#draft].map(([label, count]) => ({ label, count }));
   }
 
+  /**
+   * @param {string} label
+   * @param {number} count
+   */
   #stepper(label, count) {
     const name = word("label", label);
     const number = h("output", { "aria-live": "polite" }, String(count));
+    /** @param {number} by */
     const change = (by) => {
-      const next = Math.min(MOST, Math.max(1, this.#draft.get(label) + by));
+      const next = Math.min(MOST, Math.max(1, (this.#draft.get(label) ?? 0) + by));
       this.#draft.set(label, next);
       number.value = String(next);
-      put(this.#actions.querySelector(".primary span"), t("owner.save", { labels: counted(this.#drafted()) }));
+      const said = this.#actions.querySelector(".primary span");
+      if (said) put(said, t("owner.save", { labels: counted(this.#drafted()) }));
     };
     return h(
       "li",
       {},
       h("span", { class: "garment" }, name),
-      h("button", { class: "quiet icon-only", type: "button", "aria-label": t("owner.less", { label: name }), onclick: () => change(-1) }, icon("minus")),
+      h(
+        "button",
+        {
+          class: "quiet icon-only",
+          type: "button",
+          "aria-label": t("owner.less", { label: name }),
+          onclick: () => change(-1),
+        },
+        icon("minus"),
+      ),
       number,
-      h("button", { class: "quiet icon-only", type: "button", "aria-label": t("owner.more", { label: name }), onclick: () => change(1) }, icon("plus")),
+      h(
+        "button",
+        {
+          class: "quiet icon-only",
+          type: "button",
+          "aria-label": t("owner.more", { label: name }),
+          onclick: () => change(1),
+        },
+        icon("plus"),
+      ),
     );
   }
 
+  /** @param {Garment[]} labels */
   async #confirm(labels) {
     if (this.#busy) return;
     this.#busy = true;
@@ -211,6 +276,7 @@ export class ConfirmCard {
   }
 }
 
+/** @param {Garment[]} labels */
 function pieces(labels) {
   return labels.reduce((sum, { count }) => sum + (count ?? 1), 0);
 }

@@ -3,6 +3,7 @@
 import { explain } from "./api.js";
 import { h, put, say } from "./dom.js";
 import { trouble } from "./frame.js";
+import { auditRows, queueRow } from "./operations-rows.js";
 import { ago, t } from "./texts.js";
 
 const LOOK_MS = 4000;
@@ -13,7 +14,8 @@ const AUDITS = [`${API}/audit`, "/api/mlops/models/audit", "/api/monitoring/equi
 
 export class DeadLettersPage {
   #closed = false;
-  #timer = null;
+  #timer = 0;
+  /** @type {string | null} */
   #dead = null;
   #error = h("div");
   #queues = h("ul", { class: "queues" }, h("li", { class: "meta" }, t("dlq.loading")));
@@ -22,6 +24,7 @@ export class DeadLettersPage {
   #letter = h("div", { class: "dead-letter" });
   #audit = h("ol", { class: "dead-audit" });
 
+  /** @param {SignedIn} signedIn */
   constructor({ api }) {
     this.api = api;
     this.element = h(
@@ -45,6 +48,7 @@ export class DeadLettersPage {
   /** The counts now and every few seconds; letters are read only when their number changed. */
   async #look() {
     try {
+      /** @type {{items: BrokerQueue[]}} */
       const { items } = await this.api.json(`${API}/queues`);
       if (this.#closed) return;
       put(this.#error);
@@ -60,11 +64,13 @@ export class DeadLettersPage {
     if (!this.#closed) this.#timer = setTimeout(() => this.#look(), LOOK_MS);
   }
 
+  /** @param {import("./api.js").Problem} problem */
   #complain(problem) {
     if (!this.#closed) put(this.#error, trouble(explain(problem)));
   }
 
   async #showGroups() {
+    /** @type {{groups: DeadLetterGroup[], items: DeadLetter[], queues: Array<{queue: string, waiting: number, looked_at: number}>}} */
     const { groups, items, queues } = await this.api.json(`${API}/dead-letters?limit=200`);
     if (this.#closed) return;
     if (!groups.length) {
@@ -74,11 +80,25 @@ export class DeadLettersPage {
     const parts = queues.filter((queue) => queue.looked_at < queue.waiting);
     put(
       this.#groups,
-      parts.map((queue) => h("p", { class: "hint" }, t("dlq.sample", { queue: queue.queue, seen: queue.looked_at, all: queue.waiting }))),
-      groups.map((group) => this.#group(group, items.filter((item) => item.queue === group.queue && item.reason === group.reason && item.error_class === group.error_class))),
+      parts.map((queue) =>
+        h("p", { class: "hint" }, t("dlq.sample", { queue: queue.queue, seen: queue.looked_at, all: queue.waiting })),
+      ),
+      groups.map((group) =>
+        this.#group(
+          group,
+          items.filter(
+            (item) =>
+              item.queue === group.queue && item.reason === group.reason && item.error_class === group.error_class,
+          ),
+        ),
+      ),
     );
   }
 
+  /**
+   * @param {DeadLetterGroup} group
+   * @param {DeadLetter[]} letters
+   */
   #group(group, letters) {
     const why = group.error_class ? `${group.reason} · ${group.error_class}` : group.reason;
     // The narrower of both is meant: exhausted retries have many error classes, but refusals for many reasons share one.
@@ -94,7 +114,15 @@ export class DeadLettersPage {
         "div",
         { class: "dead-buttons" },
         ["redrive", "discard"].map((action) =>
-          h("button", { type: "button", class: "secondary", onclick: () => this.#preview(action, { queue: group.queue, reason }) }, t(`dlq.preview.${action}`)),
+          h(
+            "button",
+            {
+              type: "button",
+              class: "secondary",
+              onclick: () => this.#preview(action, { queue: group.queue, reason }),
+            },
+            t(`dlq.preview.${action}`),
+          ),
         ),
       ),
       h(
@@ -117,45 +145,69 @@ export class DeadLettersPage {
     );
   }
 
+  /** @param {DeadLetter} letter */
   async #showLetter({ queue, fingerprint }) {
     put(this.#letter, h("p", { class: "meta" }, t("dlq.loading")));
     try {
-      const letter = await this.api.json(`${API}/dead-letters/${encodeURIComponent(queue)}/${encodeURIComponent(fingerprint)}`);
+      const letter = await this.api.json(
+        `${API}/dead-letters/${encodeURIComponent(queue)}/${encodeURIComponent(fingerprint)}`,
+      );
       const rows = [
         ["dlq.why", [letter.reason, letter.error_class, letter.error_message].filter(Boolean).join(" · ")],
         ["dlq.attempts", letter.attempts ?? "–"],
         ["dlq.trace", letter.trace_id ?? "–"],
         ["dlq.redriven", t("dlq.again", { count: letter.redriven })],
       ];
-      put(
-        this.#letter,
+      const opened = h(
+        "article",
+        { class: "dead-group", tabindex: "-1" },
+        h("h3", {}, letter.id),
         h(
-          "article",
-          { class: "dead-group", tabindex: "-1" },
-          h("h3", {}, letter.id),
-          h("dl", {}, rows.map(([key, value]) => h("div", {}, h("dt", {}, t(key)), h("dd", {}, String(value))))),
-          h("h4", {}, t("dlq.headers")),
-          h("pre", { tabindex: "0" }, Object.entries(letter.headers).map(([name, value]) => `${name}: ${JSON.stringify(value)}\n`).join("")),
-          h("h4", {}, t("dlq.body")),
-          h("pre", { tabindex: "0" }, letter.body),
-          h(
-            "div",
-            { class: "dead-buttons" },
-            ["redrive", "discard"].map((action) =>
-              h("button", { type: "button", class: "secondary", onclick: () => this.#preview(action, { queue, ids: [fingerprint] }) }, t(`dlq.preview.${action}`)),
+          "dl",
+          {},
+          rows.map(([key, value]) => h("div", {}, h("dt", {}, t(key)), h("dd", {}, String(value)))),
+        ),
+        h("h4", {}, t("dlq.headers")),
+        h(
+          "pre",
+          { tabindex: "0" },
+          Object.entries(letter.headers)
+            .map(([name, value]) => `${name}: ${JSON.stringify(value)}\n`)
+            .join(""),
+        ),
+        h("h4", {}, t("dlq.body")),
+        h("pre", { tabindex: "0" }, letter.body),
+        h(
+          "div",
+          { class: "dead-buttons" },
+          ["redrive", "discard"].map((action) =>
+            h(
+              "button",
+              {
+                type: "button",
+                class: "secondary",
+                onclick: () => this.#preview(action, { queue, ids: [fingerprint] }),
+              },
+              t(`dlq.preview.${action}`),
             ),
           ),
         ),
       );
-      this.#letter.firstChild.focus();
+      put(this.#letter, opened);
+      opened.focus();
     } catch (problem) {
       put(this.#letter, trouble(explain(problem)));
     }
   }
 
+  /**
+   * @param {string} action
+   * @param {{queue: string, reason?: string, ids?: string[]}} which
+   */
   async #preview(action, which) {
     put(this.#act, h("p", { class: "meta" }, t("dlq.loading")));
     try {
+      /** @type {{id: string, total: number, preview: {groups: Array<{redriven: number, count: number}>}}} */
       const plan = await this.api.json(`${API}/dead-letters/${action}`, { method: "POST", json: which });
       const why = h("input", { id: "dead-why", required: true, maxlength: 500, autocomplete: "off" });
       const again = plan.preview.groups.filter((group) => group.redriven).reduce((sum, group) => sum + group.count, 0);
@@ -188,6 +240,10 @@ export class DeadLettersPage {
     }
   }
 
+  /**
+   * @param {string} action
+   * @param {object} body
+   */
   async #execute(action, body) {
     try {
       let job = await this.api.json(`${API}/dead-letters/${action}`, { method: "POST", json: body });
@@ -215,44 +271,19 @@ export class DeadLettersPage {
       // Each service keeps its own; one that is away does not hide the others'.
       const pages = await Promise.allSettled(AUDITS.map((path) => this.api.json(`${path}?limit=20`)));
       if (pages[0].status === "rejected") throw pages[0].reason;
-      const items = pages
-        .flatMap((page) => page.value?.items ?? [])
-        .sort((a, b) => (a.at < b.at ? 1 : a.at > b.at ? -1 : 0))
-        .slice(0, 20);
-      put(
-        this.#audit,
-        items.length
-          ? items.map((record) =>
-              h("li", {}, h("strong", {}, record.by), ` ${t(`dlq.did.${record.action}`)} `, h("code", {}, record.id ?? record.object ?? "–"), h("span", { class: "meta" }, ` ${[record.queue, ago(record.at), record.reason].filter(Boolean).join(" · ")}`)),
-            )
-          : h("li", { class: "meta" }, t("dlq.noAudit")),
-      );
+      /** @type {AuditRecord[]} */
+      const all = pages.flatMap((page) => (page.status === "fulfilled" ? page.value.items : []));
+      put(this.#audit, ...auditRows(all));
     } catch (problem) {
       this.#complain(problem);
     }
   }
 }
 
+/**
+ * @param {string} key
+ * @param {Children} content
+ */
 function section(key, ...content) {
   return h("section", {}, h("h2", {}, t(key)), ...content);
-}
-
-function queueRow(queue) {
-  const figures = [
-    ["ready", queue.ready],
-    ["unacked", queue.unacked],
-    ["retry", queue.waiting_for_retry],
-    ["dead", queue.dead_letters],
-    ["consumers", queue.consumers],
-    ["in", `${queue.publish_rate.toFixed(1)}/s`],
-    ["out", `${queue.deliver_rate.toFixed(1)}/s`],
-    ["oldest", queue.oldest_age_s === null ? "–" : `${queue.oldest_age_bound === "at_least" ? "≥" : "≤"} ${Math.round(queue.oldest_age_s)} s`],
-  ];
-  return h(
-    "li",
-    { class: "queue", "data-queue": queue.name },
-    h("h3", {}, queue.name),
-    queue.warnings.map((code) => h("p", { class: "again" }, t(`dlq.warning.${code}`))),
-    h("dl", {}, figures.map(([name, value]) => h("div", {}, h("dt", {}, t(`dlq.figure.${name}`)), h("dd", {}, String(value))))),
-  );
 }

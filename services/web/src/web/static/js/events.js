@@ -4,21 +4,28 @@
 export class EventParser {
   #rest = "";
   #skipNewline = false;
+  /** @type {string[]} */
   #data = [];
   #type = "";
   #id = "";
 
-  /** Take a chunk; return the events that it completed. */
+  /**
+   * Take a chunk; return the events that it completed.
+   *
+   * @param {string} chunk
+   * @returns {StreamEvent[]}
+   */
   push(chunk) {
     if (chunk === "") return [];
     // A chunk may end between the two characters of a CRLF.
     const text = this.#skipNewline && chunk.startsWith("\n") ? chunk.slice(1) : chunk;
     this.#skipNewline = chunk.endsWith("\r");
     const lines = (this.#rest + text).split(/\r\n|\n|\r/);
-    this.#rest = lines.pop();
-    return lines.map((line) => this.#line(line)).filter(Boolean);
+    this.#rest = lines.pop() ?? "";
+    return lines.map((line) => this.#line(line)).filter((event) => event !== null);
   }
 
+  /** @param {string} line */
   #line(line) {
     if (line === "") return this.#dispatch();
     const colon = line.indexOf(":");
@@ -40,8 +47,14 @@ export class EventParser {
   }
 }
 
-/** Read a response to its end, calling `onEvent` for each event and `onBytes` for any sign of life. */
+/**
+ * Read a response to its end, calling `onEvent` for each event and `onBytes` for any sign of life.
+ *
+ * @param {Response} response
+ * @param {{onEvent(event: StreamEvent): void, onBytes(): void}} to
+ */
 export async function readEvents(response, { onEvent, onBytes }) {
+  if (!response.body) return;
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
   const parser = new EventParser();
   try {

@@ -4,7 +4,12 @@ import { h, put } from "./dom.js";
 import { icon } from "./icons.js";
 import { language, t } from "./texts.js";
 
-/** Make the frame around a page's content. */
+/**
+ * Make the frame around a page's content.
+ *
+ * @param {{session: Session | null, onLanguage(name: string): void, onSignOut(): void}} options
+ * @param {Children} content
+ */
 export function frame({ session, onLanguage, onSignOut }, ...content) {
   const other = language() === "ko" ? "en" : "ko";
   return [
@@ -38,7 +43,12 @@ export function connectionLine() {
   const line = h("p", { class: "connection", role: "status", hidden: true });
   return {
     element: line,
-    /** "live", "away" (a service is), or "offline" (the phone is). */
+    /**
+     * "live", "away" (a service is), "crowded" (too many are open), or "offline" (the phone is).
+     *
+     * @param {StreamState | "offline"} state
+     * @param {string | null} words
+     */
     set(state, words = null) {
       line.hidden = state === "live";
       line.dataset.state = state;
@@ -47,7 +57,12 @@ export function connectionLine() {
   };
 }
 
-/** An error that stays until the next attempt: words for people, the service's own words below. */
+/**
+ * An error that stays until the next attempt: words for people, the service's own words below.
+ *
+ * @param {{text: string, detail?: string}} said
+ * @param {() => void} [onRetry]
+ */
 export function trouble({ text, detail }, onRetry) {
   return h(
     "div",

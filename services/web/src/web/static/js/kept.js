@@ -1,10 +1,16 @@
 // Small things kept across visits. Where a browser gives no storage (cookies blocked, some private modes) even
 // looking at it throws: they are then kept while the page is open.
 
+/** @type {Map<string, string>} */
 const memory = new Map();
 
+/**
+ * @param {string} key
+ * @returns {string | null}
+ */
 export function recall(key) {
-  if (memory.has(key)) return memory.get(key);
+  const remembered = memory.get(key);
+  if (remembered !== undefined) return remembered;
   try {
     return localStorage.getItem(key);
   } catch {
@@ -12,6 +18,10 @@ export function recall(key) {
   }
 }
 
+/**
+ * @param {string} key
+ * @param {string} value
+ */
 export function remember(key, value) {
   try {
     localStorage.setItem(key, value);
@@ -21,6 +31,7 @@ export function remember(key, value) {
   }
 }
 
+/** @param {string} key */
 export function forget(key) {
   memory.delete(key);
   try {

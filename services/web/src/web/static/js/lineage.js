@@ -40,7 +40,11 @@ const ORDER = [
   "remark",
 ];
 
-/** The lineage of a model as a part that opens, or null where none is told. */
+/**
+ * The lineage of a model as a part that opens, or null where none is told.
+ *
+ * @param {Model} model
+ */
 export function lineageOf({ version, lineage }) {
   const told = Object.keys(lineage ?? {}).filter((key) => lineage[key] !== null && lineage[key] !== "");
   const keys = told.sort((one, other) => rank(one) - rank(other) || (one < other ? -1 : 1));
@@ -49,25 +53,42 @@ export function lineageOf({ version, lineage }) {
     "details",
     { "data-id": `${version} lineage` },
     h("summary", {}, t("models.lineage")),
-    h("dl", { class: "lineage" }, keys.map((key) => entry(key, lineage[key]))),
+    h(
+      "dl",
+      { class: "lineage" },
+      keys.map((key) => entry(key, lineage[key])),
+    ),
   );
 }
 
+/** @param {string} key */
 function rank(key) {
   const place = ORDER.indexOf(key);
   return place < 0 ? ORDER.length : place;
 }
 
+/**
+ * @param {string} key
+ * @param {any} value
+ */
 function entry(key, value) {
   const name = has(`lineage.${key}`) ? t(`lineage.${key}`) : h("code", { lang: "en" }, breakable(key));
   return h("div", {}, h("dt", {}, name), h("dd", {}, key === "kind" ? word("run.kind", value) : shown(value)));
 }
 
-/** A key that a narrow column breaks between its words. */
+/**
+ * A key that a narrow column breaks between its words.
+ *
+ * @param {string} key
+ */
 function breakable(key) {
   return key.split(/(?<=_)/).flatMap((part) => [part, h("wbr")]);
 }
 
+/**
+ * @param {any} value
+ * @returns {Node | string}
+ */
 function shown(value) {
   if (value === null) return "–";
   if (typeof value === "number") return number(value);
@@ -77,7 +98,11 @@ function shown(value) {
   return h("code", { title: text }, `${text.slice(0, SHOWN_OF_HASH)}…`);
 }
 
-/** What is inside of a value, a line each: "reason: count". */
+/**
+ * What is inside of a value, a line each: "reason: count".
+ *
+ * @param {object} value
+ */
 function parts(value) {
   const inside = Object.entries(value);
   if (!inside.length) return t("lineage.nothing");

@@ -5,13 +5,19 @@ import { SharedStream } from "./shared-stream.js";
 const FIRST_PAUSE_MS = 2000;
 const LONGEST_PAUSE_MS = 15000;
 
-/** Whether to take an object over the one that is known: an answer may be overtaken by an event, and be older. */
+/**
+ * Whether to take an object over the one that is known: an answer may be overtaken by an event, and be older.
+ *
+ * @param {{version?: number}} next
+ * @param {{version?: number} | undefined} known
+ */
 export function supersedes(next, known) {
   return !known || (next.version ?? 0) >= (known.version ?? 0);
 }
 
 /** What changes while a list is on its way: a list is as old as its asking, so these are newer than what it says. */
 export class Meanwhile {
+  /** @type {Set<Map<string, any>>} */
   #open = new Set();
   #asked = 0;
   #applied = 0;
@@ -19,8 +25,13 @@ export class Meanwhile {
   /**
    * Fetch a list, then `apply(list, changes)` with a Map of the objects by key that were noted since it was asked
    * for. A list that was overtaken by one asked for later is left out: it is older than what is shown.
+   *
+   * @template List
+   * @param {() => Promise<List>} fetch
+   * @param {(list: List, changes: Map<string, any>) => void} apply
    */
   async during(fetch, apply) {
+    /** @type {Map<string, any>} */
     const changes = new Map();
     const asked = ++this.#asked;
     this.#open.add(changes);
@@ -34,6 +45,7 @@ export class Meanwhile {
     }
   }
 
+  /** @param {any} object */
   note(object, key = object.id) {
     for (const changes of this.#open) changes.set(key, object);
   }
@@ -43,12 +55,21 @@ export class Meanwhile {
 export class Live {
   #stopped = false;
   #wanted = false;
+  /** @type {StreamState} */
   #state = "live";
   #fetching = false;
 
-  /** `refresh()` fetches the list, `onChange(object)` takes one changed object, `onState("live"|"away"|"crowded")`. */
+  /**
+   * `refresh()` fetches the list, `onChange(object)` takes one changed object, `onState` is told how it is.
+   *
+   * @param {import("./api.js").Api} api
+   * @param {string} path
+   * @param {{refresh(): Promise<void>, onChange(object: any): void, onState?: (state: StreamState) => void}} to
+   */
   constructor(api, path, { refresh, onChange, onState = () => {} }) {
-    Object.assign(this, { refresh, onChange, onState });
+    this.refresh = refresh;
+    this.onChange = onChange;
+    this.onState = onState;
     this.stream = new SharedStream(api, path, (message) => this.#hear(message));
   }
 
@@ -62,6 +83,7 @@ export class Live {
     this.stream.stop();
   }
 
+  /** @param {StreamMessage} message */
   #hear(message) {
     if (this.#stopped) return;
     if (message.kind === "state") {

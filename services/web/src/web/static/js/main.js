@@ -1,34 +1,49 @@
 // Starts the pages: who is signed in decides which one is shown.
 
 import { Api } from "./api.js";
-import { h, put, say } from "./dom.js";
+import { h, put, say, the } from "./dom.js";
 import { frame } from "./frame.js";
 import { HelperPage } from "./helper-page.js";
 import { icon } from "./icons.js";
+import { askFirst } from "./model-card.js";
 import { OperatorPage } from "./operator-page.js";
 import { OwnerPage } from "./owner-page.js";
 import { PhotoStore } from "./photo-store.js";
 import { Photos } from "./photos.js";
-import { askFirst } from "./model-card.js";
-import { keptSession, samePerson, sessionOf, signIn, signOut, takeFromAddress, tried, watchOtherTabs } from "./session.js";
+import {
+  keptSession,
+  samePerson,
+  sessionOf,
+  signIn,
+  signOut,
+  takeFromAddress,
+  tried,
+  watchOtherTabs,
+} from "./session.js";
 import { noPage, startPage } from "./start-page.js";
 import { chooseLanguage, t } from "./texts.js";
 import { UploadQueue } from "./upload-queue.js";
 
+/** @type {Record<string, new (signedIn: SignedIn) => ShownPage>} */
 const PAGES = { helper: HelperPage, owner: OwnerPage, operator: OperatorPage };
-const app = document.getElementById("app");
+const app = the("app");
 
 const store = new PhotoStore();
+/** @type {SignedIn | null} */
 let signedIn = null;
+/** @type {ShownPage | null} */
 let page = null;
+/** @type {{key: string, values?: Values} | null} */
 let notice = null;
+/** @type {Promise<void>} */
 let taking = Promise.resolve();
 
+/** @param {Session} session */
 function enter(session) {
   leave();
   const api = new Api(session, () => expire(api));
-  signedIn = { session, api, photos: new Photos(api), queue: null };
-  if (session.role === "helper") signedIn.queue = new UploadQueue(api, store).start();
+  const queue = session.role === "helper" ? new UploadQueue(api, store).start() : null;
+  signedIn = { session, api, photos: new Photos(api), queue };
 }
 
 function leave() {
@@ -39,7 +54,11 @@ function leave() {
   signedIn = null;
 }
 
-/** The services no longer take the token. Photos that wait stay on the phone. */
+/**
+ * The services no longer take the token. Photos that wait stay on the phone.
+ *
+ * @param {Api} api
+ */
 function expire(api) {
   if (signedIn?.api !== api) return;
   if (keptSession()?.token !== api.session.token) {
@@ -59,6 +78,7 @@ function leaveByChoice() {
   end(null);
 }
 
+/** @param {{key: string, values?: Values} | null} why */
 function end(why) {
   signOut(signedIn?.session);
   leave();
@@ -66,7 +86,11 @@ function end(why) {
   show();
 }
 
-/** Sign in where nobody is. Returns whether it was a token. */
+/**
+ * Sign in where nobody is. Returns whether it was a token.
+ *
+ * @param {string} token
+ */
 function take(token) {
   const session = sessionOf(token.trim());
   if (!session) return false;
@@ -77,7 +101,12 @@ function take(token) {
   return true;
 }
 
-/** A link was opened. Who is signed in stays so unless the link is good and he says yes. */
+/**
+ * A link was opened. Who is signed in stays so unless the link is good and he says yes.
+ *
+ * @param {string} token
+ * @returns {Promise<void>}
+ */
 async function takeLink(token) {
   if (!signedIn) {
     if (take(token)) return;
@@ -90,7 +119,7 @@ async function takeLink(token) {
   if (session?.token === now.token) return;
   const found = session ? await tried(session) : "refused";
   if (signedIn?.session !== now) return takeLink(token);
-  if (found !== "taken") {
+  if (!session || found !== "taken") {
     notice = { key: found === "refused" ? "session.badLink" : "session.unchecked", values: { who: named(now) } };
   } else if (samePerson(session, now) || (await askWhether(session, now))) {
     notice = null;
@@ -102,6 +131,10 @@ async function takeLink(token) {
   show();
 }
 
+/**
+ * @param {Session} session
+ * @param {Session} now
+ */
 function askWhether(session, now) {
   const values = { who: named(session), now: named(now) };
   return askFirst({
@@ -112,7 +145,11 @@ function askWhether(session, now) {
   });
 }
 
-/** A person in words: "kim (helper, b1)". */
+/**
+ * A person in words: "kim (helper, b1)".
+ *
+ * @param {Session} session
+ */
 function named({ sub, role, branches }) {
   const what = PAGES[role] ? t(`role.${role}`) : role;
   return `${sub} (${[what, ...branches].join(", ")})`;
@@ -133,7 +170,7 @@ function show() {
   const session = signedIn?.session ?? null;
   const Page = session && PAGES[session.role];
   let content;
-  if (Page) {
+  if (Page && signedIn) {
     page = new Page(signedIn);
     content = page.element;
   } else if (session) {
@@ -148,13 +185,19 @@ function show() {
   put(app, ...frame({ session, onLanguage: speak, onSignOut: leaveByChoice }, line, content));
 }
 
+/** @param {string} text */
 function noticeLine(text) {
   say(text);
-  const close = h("button", { class: "quiet", type: "button", onclick: () => ((notice = null), line.remove()) }, t("alerts.gotIt"));
+  const forget = () => {
+    notice = null;
+    line.remove();
+  };
+  const close = h("button", { class: "quiet", type: "button", onclick: forget }, t("alerts.gotIt"));
   const line = h("div", { class: "notice" }, icon("alert"), h("span", {}, text), close);
   return line;
 }
 
+/** @param {string} text */
 function takeTyped(text) {
   // Only what is no token at all can be told here; the rest the services tell.
   const looksRight = text.trim().split(".").length === 3;
@@ -162,6 +205,7 @@ function takeTyped(text) {
   return looksRight;
 }
 
+/** @param {string} language */
 function speak(language) {
   chooseLanguage(language);
   show();
@@ -188,7 +232,10 @@ function start() {
     if (given === null) show();
   }
   // One after the other: each may ask something.
-  const takeNext = (token) => (taking = taking.then(() => takeLink(token)));
+  /** @param {string} token */
+  const takeNext = (token) => {
+    taking = taking.then(() => takeLink(token));
+  };
   if (given !== null) takeNext(given);
   window.addEventListener("hashchange", () => {
     const token = takeFromAddress();

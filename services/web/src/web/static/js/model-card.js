@@ -7,7 +7,12 @@ import { ago, percent, t, word } from "./texts.js";
 
 const LEAST_REASON = 10;
 
-/** Show a model; `action` is a button below it. */
+/**
+ * Show a model; `action` is a button below it.
+ *
+ * @param {Model} model
+ * @param {{action: HTMLElement, open?: boolean}} options
+ */
 export function modelCard(model, { action, open = false }) {
   const { metrics } = model;
   return h(
@@ -33,7 +38,13 @@ export function modelCard(model, { action, open = false }) {
             "li",
             { "data-passed": String(check.passed) },
             icon(check.passed ? "check" : "close"),
-            h("span", {}, h("strong", {}, t(check.passed ? "models.passed" : "models.failed")), " ", h("span", { lang: "en" }, check.text)),
+            h(
+              "span",
+              {},
+              h("strong", {}, t(check.passed ? "models.passed" : "models.failed")),
+              " ",
+              h("span", { lang: "en" }, check.text),
+            ),
           ),
         ),
       ),
@@ -49,15 +60,25 @@ export function modelCard(model, { action, open = false }) {
   );
 }
 
+/**
+ * @param {string} key
+ * @param {string | number} value
+ */
 function figure(key, value) {
   return h("div", {}, h("dt", {}, t(key)), h("dd", {}, String(value)));
 }
 
+/** @param {number | undefined} value */
 function share(value) {
   return typeof value === "number" ? percent(value) : "–";
 }
 
-/** A table that is its own picture: the more of a class a cell holds, the darker it is. */
+/**
+ * A table that is its own picture: the more of a class a cell holds, the darker it is.
+ *
+ * @param {number[][]} rows
+ * @param {string[]} labels
+ */
 function confusion(rows, labels) {
   const names = labels.map((label) => word("label", label));
   return h(
@@ -67,12 +88,24 @@ function confusion(rows, labels) {
       "table",
       {},
       h("caption", {}, t("models.confusionText")),
-      h("thead", {}, h("tr", {}, h("td"), names.map((name) => h("th", { scope: "col" }, h("span", {}, name))))),
+      h(
+        "thead",
+        {},
+        h(
+          "tr",
+          {},
+          h("td"),
+          names.map((name) => h("th", { scope: "col" }, h("span", {}, name))),
+        ),
+      ),
       h(
         "tbody",
         {},
         rows.map((cells, row) => {
-          const sum = Math.max(1, cells.reduce((a, b) => a + b, 0));
+          const sum = Math.max(
+            1,
+            cells.reduce((a, b) => a + b, 0),
+          );
           return h(
             "tr",
             {},
@@ -91,10 +124,17 @@ function confusion(rows, labels) {
   );
 }
 
-/** Ask before an act. Resolves to null, or to {reason}; with `reason` (its label) one must be given. */
+/**
+ * Ask before an act. Resolves to null, or to {reason}; with `reason` (its label) one must be given.
+ *
+ * @param {{title: string, text: string, yes: string, no?: string, reason?: string | null}} words
+ * @returns {Promise<{reason: string} | null>}
+ */
 export function askFirst({ title, text, yes, no = t("action.back"), reason = null }) {
   return new Promise((resolve) => {
-    const field = reason && h("textarea", { id: "why", rows: 3, required: true, minlength: LEAST_REASON, maxlength: 500 });
+    const field =
+      reason && h("textarea", { id: "why", rows: 3, required: true, minlength: LEAST_REASON, maxlength: 500 });
+    const dialog = h("dialog", { class: "ask", "aria-labelledby": "ask-title" });
     const form = h(
       "form",
       { method: "dialog" },
@@ -109,7 +149,8 @@ export function askFirst({ title, text, yes, no = t("action.back"), reason = nul
         h("button", { class: "primary", type: "submit" }, yes),
       ),
     );
-    const dialog = h("dialog", { class: "ask", "aria-labelledby": "ask-title" }, form);
+    dialog.append(form);
+    /** @type {{reason: string} | null} */
     let answer = null;
     form.addEventListener("submit", () => {
       answer = { reason: field ? field.value.trim() : "" };

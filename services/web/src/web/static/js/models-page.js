@@ -6,16 +6,20 @@ import { connectionLine, trouble } from "./frame.js";
 import { icon } from "./icons.js";
 import { Live, Meanwhile } from "./live.js";
 import { askFirst, modelCard } from "./model-card.js";
-import { RunCard, goesOn } from "./run-card.js";
-import { ago, moment, t } from "./texts.js";
+import { ownerRow, promotionRow, replicaRow } from "./models-rows.js";
+import { goesOn, RunCard } from "./run-card.js";
+import { t } from "./texts.js";
 
 const RUNS = "/api/mlops/training-runs";
 const SHOWN = 20;
 const REPLICAS_EVERY_MS = 5000;
 
 export class ModelsPage {
+  /** @type {Map<string, TrainingRun>} */
   #runs = new Map();
+  /** @type {Map<string, RunCard>} */
   #cards = new Map();
+  /** @type {Model[]} */
   #models = [];
   #meanwhile = new Meanwhile();
   #error = h("div");
@@ -28,12 +32,17 @@ export class ModelsPage {
   #owners = h("ol", { class: "labellers" });
   #connection = connectionLine();
 
+  /** @param {SignedIn} signedIn */
   constructor({ api }) {
     this.api = api;
     const starts = h(
       "div",
       { class: "starts" },
-      h("button", { class: "primary", type: "button", onclick: () => this.#act(RUNS, { kind: "refit" }) }, t("models.refit")),
+      h(
+        "button",
+        { class: "primary", type: "button", onclick: () => this.#act(RUNS, { kind: "refit" }) },
+        t("models.refit"),
+      ),
       h("button", { class: "secondary", type: "button", onclick: () => this.#trainFully() }, t("models.full")),
     );
     this.element = h(
@@ -70,7 +79,7 @@ export class ModelsPage {
         this.#runs = new Map(items.map((run) => [run.id, run]));
         for (const [id, run] of changes) this.#runs.set(id, run);
         this.#arrangeRuns();
-        for (const [id, card] of this.#cards) card.show(this.#runs.get(id));
+        for (const [id, run] of this.#runs) this.#cards.get(id)?.show(run);
       },
     );
     await this.#refreshModels();
@@ -97,9 +106,13 @@ export class ModelsPage {
     put(this.#error);
     keepingOpen(this.element, () => this.#showModels());
     put(this.#promotions, promotions.items.map(promotionRow));
-    put(this.#owners, owners.items.length ? owners.items.map(ownerRow) : h("li", { class: "meta" }, t("models.noLabels")));
+    put(
+      this.#owners,
+      owners.items.length ? owners.items.map(ownerRow) : h("li", { class: "meta" }, t("models.noLabels")),
+    );
   }
 
+  /** @param {TrainingRun} run */
   #onRun(run) {
     this.#meanwhile.note(run);
     const before = this.#runs.get(run.id);
@@ -117,13 +130,15 @@ export class ModelsPage {
     const runs = [...this.#runs.values()].sort((a, b) => (a.id < b.id ? 1 : -1)).slice(0, SHOWN);
     this.#cards = new Map(runs.map((run) => [run.id, this.#cards.get(run.id) ?? this.#newCard(run)]));
     const wanted = runs.length ? [...this.#cards.values()].map((card) => card.element) : [this.#noRuns];
-    for (const element of [...this.#runList.children]) if (!wanted.includes(element)) element.remove();
+    const kept = new Set(/** @type {Element[]} */ (wanted));
+    for (const element of [...this.#runList.children]) if (!kept.has(element)) element.remove();
     wanted.forEach((element, place) => {
       const now = this.#runList.children[place];
       if (now !== element) this.#runList.insertBefore(element, now ?? null);
     });
   }
 
+  /** @param {TrainingRun} run */
   #newCard(run) {
     const card = new RunCard(this.api, { id: run.id, onCancel: () => this.#act(`${RUNS}/${run.id}/cancellation`) });
     card.show(run);
@@ -132,15 +147,27 @@ export class ModelsPage {
 
   #showModels() {
     const champion = this.#models.find((model) => model.champion);
-    const back = h("button", { class: "secondary", type: "button", onclick: () => this.#rollBack() }, icon("retry"), t("models.rollback"));
-    put(this.#champion, champion ? modelCard(champion, { action: back, open: true }) : h("p", { class: "meta" }, t("models.none")));
+    const back = h(
+      "button",
+      { class: "secondary", type: "button", onclick: () => this.#rollBack() },
+      icon("retry"),
+      t("models.rollback"),
+    );
+    put(
+      this.#champion,
+      champion ? modelCard(champion, { action: back, open: true }) : h("p", { class: "meta" }, t("models.none")),
+    );
     put(
       this.#modelList,
       this.#models
         .filter((model) => !model.champion)
         .map((model) =>
           modelCard(model, {
-            action: h("button", { class: "secondary", type: "button", onclick: () => this.#promote(model) }, t("models.promote", { version: model.version })),
+            action: h(
+              "button",
+              { class: "secondary", type: "button", onclick: () => this.#promote(model) },
+              t("models.promote", { version: model.version }),
+            ),
           }),
         ),
     );
@@ -159,6 +186,7 @@ export class ModelsPage {
     }
   }
 
+  /** @param {Model} model */
   async #promote(model) {
     const good = model.verdict?.good === true;
     const answer = await askFirst({
@@ -168,11 +196,20 @@ export class ModelsPage {
       reason: good ? null : t("models.reason"),
     });
     if (answer) {
-      await this.#act(`/api/mlops/models/${encodeURIComponent(model.version)}/promotion`, good ? {} : { override_reason: answer.reason });
+      await this.#act(
+        `/api/mlops/models/${encodeURIComponent(model.version)}/promotion`,
+        good ? {} : { override_reason: answer.reason },
+      );
     }
   }
 
-  /** Ask a service to do something; `again` is what a person may try after a refusal. */
+  /**
+   * Ask a service to do something; `again` is what a person may try after a refusal.
+   *
+   * @param {string} path
+   * @param {object} json
+   * @param {() => void} [again]
+   */
   async #act(path, json = {}, again = undefined) {
     try {
       await this.api.json(path, { method: "POST", json });
@@ -183,61 +220,35 @@ export class ModelsPage {
     }
   }
 
+  /**
+   * @param {import("./api.js").Problem} problem
+   * @param {() => void} again
+   */
   #complain(problem, again = () => this.#refresh().catch((another) => this.#complain(another))) {
     put(this.#error, trouble(explain(problem), again));
     this.#error.scrollIntoView({ block: "nearest" });
   }
 }
 
-/** Draw anew, but leave open what a reader opened, and closed what he closed. */
+/**
+ * Draw again, but leave open what a reader opened, and closed what he closed.
+ *
+ * @param {HTMLElement} root
+ * @param {() => void} draw
+ */
 function keepingOpen(root, draw) {
-  const parts = () => [...root.querySelectorAll("details[data-id]")];
+  /** @returns {HTMLDetailsElement[]} */
+  const parts = () => [...root.querySelectorAll("details")].filter((part) => part.dataset.id);
   const before = new Map(parts().map((part) => [part.dataset.id, part.open]));
   draw();
   for (const part of parts()) part.open = before.get(part.dataset.id) ?? part.open;
 }
 
+/**
+ * @param {string} key
+ * @param {Children} content
+ */
 function section(key, ...content) {
   const id = key.replace(".", "-");
-  return h("section", { "aria-labelledby": id }, h("h2", { id }, t(key)), content);
+  return h("section", { "aria-labelledby": id }, h("h2", { id }, t(key)), ...content);
 }
-
-function replicaRow(replica) {
-  const alongside = replica.shadow;
-  return h(
-    "li",
-    { "data-in-step": String(replica.in_step) },
-    h(
-      "p",
-      {},
-      icon(replica.in_step ? "check" : "alert"),
-      h("strong", {}, replica.version ?? t("models.noModel")),
-      !replica.in_step && h("span", { class: "careless" }, t("models.notInStep")),
-    ),
-    h("p", { class: "meta" }, `${replica.replica} · ${t("models.seen", { when: ago(replica.seen_at) })}`),
-    replica.refused && h("p", { class: "note" }, t("models.refuses", { version: replica.refused.version }), " ", h("span", { lang: "en" }, replica.refused.why)),
-    alongside && h("p", { class: "meta" }, t("models.alongside", { version: alongside.version, agreed: alongside.agreed, photos: alongside.photos })),
-  );
-}
-
-function promotionRow(promotion) {
-  return h(
-    "li",
-    {},
-    h("p", {}, h("strong", {}, promotion.version), ` ${t(`promotion.${promotion.kind}`)}`),
-    h("p", { class: "meta" }, `${promotion.promoted_by} · ${moment(promotion.promoted_at)}`),
-    promotion.override_reason && h("p", { class: "note" }, `${t("models.overridden")} ${promotion.override_reason}`),
-  );
-}
-
-function ownerRow(owner) {
-  return h(
-    "li",
-    {},
-    h("p", {}, h("strong", {}, owner.confirmed_by), owner.careless && h("span", { class: "careless" }, icon("alert"), t("models.careless"))),
-    h("p", { class: "meta" }, t("models.labels", { count: owner.labels, corrected: owner.corrected })),
-    owner.new_labels !== null &&
-      h("p", { class: "meta" }, t("models.contradicted", { labels: owner.new_labels, corrections: owner.corrections ?? "–", contradicted: owner.contradicted, contrary: owner.contrary })),
-  );
-}
-

@@ -5,22 +5,35 @@ import { h, put } from "./dom.js";
 import { ModelsPage } from "./models-page.js";
 import { t } from "./texts.js";
 
+/** @type {Record<string, new (signedIn: SignedIn) => {element: HTMLElement, close(): void}>} */
 const VIEWS = { models: ModelsPage, queues: DeadLettersPage };
 
 export class OperatorPage {
+  /** @type {{element: HTMLElement, close(): void} | null} */
   #page = null;
   #name = "models";
   #stage = h("div");
+  /** @type {Record<string, HTMLButtonElement>} */
   #buttons = {};
 
+  /** @param {SignedIn} signedIn */
   constructor(signedIn) {
     this.signedIn = signedIn;
     for (const name of Object.keys(VIEWS)) {
-      this.#buttons[name] = h("button", { type: "button", class: "quiet", onclick: () => this.#choose(name) }, t(`operator.${name}`));
+      this.#buttons[name] = h(
+        "button",
+        { type: "button", class: "quiet", onclick: () => this.#choose(name) },
+        t(`operator.${name}`),
+      );
     }
-    this.element = h("div", { class: "operator" }, h("nav", { class: "views", "aria-label": t("operator.views") }, Object.values(this.#buttons)), this.#stage);
+    this.element = h(
+      "div",
+      { class: "operator" },
+      h("nav", { class: "views", "aria-label": t("operator.views") }, Object.values(this.#buttons)),
+      this.#stage,
+    );
     const asked = new URLSearchParams(location.search).get("view");
-    this.#choose(asked in VIEWS ? asked : "models");
+    this.#choose(asked !== null && asked in VIEWS ? asked : "models");
   }
 
   get title() {
@@ -31,6 +44,7 @@ export class OperatorPage {
     this.#page?.close();
   }
 
+  /** @param {string} name */
   #choose(name) {
     this.#page?.close();
     this.#name = name;

@@ -1,43 +1,53 @@
 // The owner's page: what waits for a yes, and what is broken.
 
-import { Alerts, Equipment } from "./alerts.js";
+import { Alerts } from "./alerts.js";
 import { explain } from "./api.js";
 import { ConfirmCard } from "./confirm-card.js";
 import { h, put, say } from "./dom.js";
+import { DoneList } from "./done-list.js";
+import { Equipment } from "./equipment.js";
 import { connectionLine, trouble } from "./frame.js";
 import { icon } from "./icons.js";
 import { Live, Meanwhile, supersedes } from "./live.js";
-import { guessOf, labelsOf } from "./reading.js";
+import { labelsOf } from "./reading.js";
 import { counted, t } from "./texts.js";
+import { WaitingStrip } from "./waiting-strip.js";
 
 const CLOCK_MS = 30000;
 const PAGE = 100;
 const MOST_PAGES = 5;
-const DONE_SHOWN = 5;
 const WAITING = ["read", "unreadable"];
 
 export class OwnerPage {
+  /** @type {Map<string, Task>} */
   #waiting = new Map();
+  /** @type {Set<string>} */
   #confirmed = new Set();
   #meanwhile = new Meanwhile();
-  #done = [];
+  /** @type {ConfirmCard | null} */
   #card = null;
+  /** @type {string[] | null} */
   #labels = null;
   #loaded = false;
   #more = false;
   #closed = new AbortController();
   #stage = h("div", { class: "stage" });
-  #strip = h("ol", { class: "strip" });
-  #last = h("div", { class: "done last" });
-  #doneList = h("ol", { class: "done" });
+  #strip;
+  #done;
   #count = h("span", { class: "count-badge" });
   #alertCount = h("span", { class: "count-badge alarm", hidden: true });
   #connection = connectionLine();
+  /** @type {Map<string, StreamState>} */
   #states = new Map();
   #unseen = 0;
 
+  /** @param {SignedIn} signedIn */
   constructor({ session, api, photos }) {
-    Object.assign(this, { session, api, photos });
+    this.session = session;
+    this.api = api;
+    this.photos = photos;
+    this.#strip = new WaitingStrip(photos, (id) => this.#choose(id));
+    this.#done = new DoneList(photos);
     this.alerts = new Alerts(api, {
       onCount: (count) => this.#showAlertCount(count),
       onState: (state) => this.#showState("alerts", state),
@@ -56,18 +66,33 @@ export class OwnerPage {
         h("h1", { id: "waiting-title" }, t("owner.waiting"), this.#count),
         this.#connection.element,
         !session.branches.length && trouble({ text: t("owner.noBranch") }),
-        this.#last,
+        this.#done.latest,
         this.#stage,
-        this.#strip,
-        this.#doneList,
+        this.#strip.element,
+        this.#done.before,
       ),
       h(
         "aside",
         { class: "watch" },
-        h("section", { "aria-labelledby": "alerts-title" }, h("h2", { id: "alerts-title" }, t("alerts.title"), this.#alertCount), this.alerts.element),
-        h("section", { "aria-labelledby": "equipment-title" }, h("h2", { id: "equipment-title" }, t("equipment.title")), this.equipment.element),
+        h(
+          "section",
+          { "aria-labelledby": "alerts-title" },
+          h("h2", { id: "alerts-title" }, t("alerts.title"), this.#alertCount),
+          this.alerts.element,
+        ),
+        h(
+          "section",
+          { "aria-labelledby": "equipment-title" },
+          h("h2", { id: "equipment-title" }, t("equipment.title")),
+          this.equipment.element,
+        ),
       ),
     );
+    this.live = new Live(api, "/api/helper/tasks/stream", {
+      refresh: () => this.#refresh(),
+      onChange: (task) => this.#onChange(task),
+      onState: (state) => this.#showState("tasks", state),
+    });
     this.#wire();
   }
 
@@ -76,11 +101,7 @@ export class OwnerPage {
     for (const name of ["online", "offline"]) window.addEventListener(name, () => this.#showConnection(), { signal });
     const clock = setInterval(() => this.#tick(), CLOCK_MS);
     signal.addEventListener("abort", () => clearInterval(clock));
-    this.live = new Live(this.api, "/api/helper/tasks/stream", {
-      refresh: () => this.#refresh(),
-      onChange: (task) => this.#onChange(task),
-      onState: (state) => this.#showState("tasks", state),
-    }).start();
+    this.live.start();
     this.#refresh().catch(() => {});
     this.#showConnection();
   }
@@ -108,12 +129,17 @@ export class OwnerPage {
         },
       );
     } catch (problem) {
-      if (!this.#loaded) put(this.#stage, trouble(explain(problem), () => this.#refresh().catch(() => {})));
+      if (!this.#loaded)
+        put(
+          this.#stage,
+          trouble(explain(problem), () => this.#refresh().catch(() => {})),
+        );
       throw problem;
     }
   }
 
   async #list() {
+    /** @type {Map<string, Task>} */
     const found = new Map();
     let cursor = null;
     for (let page = 0; page < MOST_PAGES; page += 1) {
@@ -125,14 +151,21 @@ export class OwnerPage {
     return { found, more: cursor !== null };
   }
 
-  /** A list that was on its way while a task was confirmed still has it as waiting. */
+  /**
+   * A list that was on its way while a task was confirmed still has it as waiting.
+   *
+   * @param {Task} task
+   */
   #waits(task) {
     return WAITING.includes(task.status) && !this.#confirmed.has(task.id);
   }
 
+  /** @param {Task | {id: string}} changed */
   async #onChange(changed) {
-    let task = changed;
-    if (!("status" in changed && "photo" in changed)) {
+    /** @type {Task} */
+    let task;
+    if ("status" in changed && "photo" in changed) task = changed;
+    else {
       try {
         task = await this.api.json(`/api/helper/tasks/${encodeURIComponent(changed.id)}`);
       } catch {
@@ -151,6 +184,7 @@ export class OwnerPage {
 
   /** Who needs a person first: unreadable and unsure ones, then the longest waiting. */
   #ordered() {
+    /** @param {Task} task */
     const rank = (task) => `${task.reading && !task.reading.needs_review ? 1 : 0} ${task.submitted_at} ${task.id}`;
     return [...this.#waiting.values()].sort((a, b) => (rank(a) < rank(b) ? -1 : 1));
   }
@@ -162,14 +196,26 @@ export class OwnerPage {
     const now = shown && this.#waiting.get(shown.id);
     // What is under the thumb stays there, whatever else arrives.
     if (!now) this.#showCard(tasks[0]);
-    else if (!this.#card.inHand && JSON.stringify(now) !== JSON.stringify(shown)) this.#showCard(now);
-    this.#drawStrip(tasks);
+    else if (!this.#card?.inHand && JSON.stringify(now) !== JSON.stringify(shown)) this.#showCard(now);
+    this.#strip.draw(tasks, this.#card?.task.id);
   }
 
+  /** @param {string} id */
+  #choose(id) {
+    this.#showCard(this.#waiting.get(id));
+    this.#strip.draw(this.#ordered(), id);
+    this.#stage.scrollIntoView({ block: "nearest" });
+  }
+
+  /** @param {Task | undefined} task */
   #showCard(task) {
     if (!task) {
       this.#card = null;
-      if (this.#loaded) put(this.#stage, h("div", { class: "empty" }, icon("check"), h("p", {}, t("owner.empty")), h("p", {}, t("owner.emptyText"))));
+      if (this.#loaded)
+        put(
+          this.#stage,
+          h("div", { class: "empty" }, icon("check"), h("p", {}, t("owner.empty")), h("p", {}, t("owner.emptyText"))),
+        );
       return;
     }
     this.#card = new ConfirmCard(task, {
@@ -181,54 +227,10 @@ export class OwnerPage {
     put(this.#stage, this.#card.element);
   }
 
-  #drawStrip(tasks) {
-    this.#strip.hidden = tasks.length < 2;
-    const kept = new Map([...this.#strip.children].map((row) => [row.dataset.id, row]));
-    const current = this.#card?.task.id;
-    put(
-      this.#strip,
-      tasks.map((task) => {
-        const row = kept.get(task.id) ?? this.#thumb(task);
-        row.firstChild.setAttribute("aria-current", String(task.id === current));
-        return row;
-      }),
-    );
-  }
-
-  #thumb(task) {
-    const best = guessOf(task);
-    const alt = best.length ? counted(best) : t("photo.unread");
-    const choose = () => {
-      this.#showCard(this.#waiting.get(task.id) ?? task);
-      this.#drawStrip(this.#ordered());
-      this.#stage.scrollIntoView({ block: "nearest" });
-    };
-    const care = task.status === "unreadable" || task.reading?.needs_review;
-    return h(
-      "li",
-      { "data-id": task.id },
-      h("button", { type: "button", class: "thumb", "aria-label": alt, "data-care": String(Boolean(care)), onclick: choose }, this.photos.view(task.id, { alt: "" })),
-    );
-  }
-
-  /** The latest above the next card, where the eyes are; the ones before it below. */
-  #drawDone() {
-    const [latest, ...before] = this.#done;
-    put(this.#last, latest && this.#doneRow("div", latest));
-    put(this.#doneList, before.map((task) => this.#doneRow("li", task)));
-  }
-
-  #doneRow(tag, task) {
-    const labels = counted(labelsOf(task));
-    return h(
-      tag,
-      { class: "done-row", "data-id": task.id },
-      this.photos.view(task.id, { alt: t("photo.of", { labels }) }),
-      h("p", {}, labels),
-      h("p", { class: "state", "data-tone": "good" }, icon("check"), t(task.confirmation?.corrected ? "owner.doneCorrected" : "owner.done")),
-    );
-  }
-
+  /**
+   * @param {Task} task
+   * @param {Garment[]} labels
+   */
   async #send(task, labels) {
     const path = `/api/helper/tasks/${encodeURIComponent(task.id)}`;
     let after;
@@ -242,39 +244,55 @@ export class OwnerPage {
     }
     this.#waiting.delete(task.id);
     this.#confirmed.add(task.id);
-    this.#done = [after, ...this.#done.filter((other) => other.id !== after.id)].slice(0, DONE_SHOWN);
-    this.#drawDone();
+    this.#done.add(after);
     say(t("owner.sayDone", { labels: counted(labelsOf(after)), count: this.#waiting.size }));
     this.#draw();
     document.getElementById("content")?.focus({ preventScroll: true });
     const top = this.element.querySelector(".waiting");
-    if (top.getBoundingClientRect().top < 0) top.scrollIntoView();
+    if (top && top.getBoundingClientRect().top < 0) top.scrollIntoView();
   }
 
-  /** The labels of the model that reads now; where that cannot be asked, those that a confirmation may hold. */
+  /**
+   * The labels of the model that reads now; where that cannot be asked, those that a confirmation may hold.
+   *
+   * @returns {Promise<string[]>}
+   */
   async #knownLabels() {
-    if (this.#labels) return this.#labels;
+    const labels =
+      this.#labels ?? (await this.#labelsOfTheChampion()) ?? (await this.api.json("/api/helper/labels")).items;
+    this.#labels = labels;
+    return labels;
+  }
+
+  /** @returns {Promise<string[] | null>} */
+  async #labelsOfTheChampion() {
     try {
       const { items } = await this.api.page("/api/mlops/models");
-      this.#labels = items.find((model) => model.champion)?.labels ?? null;
+      return items.find((model) => model.champion)?.labels ?? null;
     } catch {
       // The next source may answer.
+      return null;
     }
-    this.#labels ??= (await this.api.json("/api/helper/labels")).items;
-    return this.#labels;
   }
 
   #showConnection() {
     const states = [...this.#states.values()];
-    const worst = ["away", "crowded"].find((state) => states.includes(state)) ?? "live";
+    /** @type {StreamState[]} */
+    const bad = ["away", "crowded"];
+    const worst = bad.find((state) => states.includes(state)) ?? "live";
     this.#connection.set(navigator.onLine ? worst : "offline");
   }
 
+  /**
+   * @param {string} of
+   * @param {StreamState} state
+   */
   #showState(of, state) {
     this.#states.set(of, state);
     this.#showConnection();
   }
 
+  /** @param {number} count */
   #showAlertCount(count) {
     this.#alertCount.hidden = count === 0;
     this.#alertCount.textContent = String(count);

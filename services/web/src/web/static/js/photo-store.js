@@ -9,6 +9,11 @@ const READ_MS = 10000;
 // 30 MB onto a slow phone's disk, strictly.
 const WRITE_MS = 20000;
 
+/**
+ * @template Result
+ * @param {IDBRequest<Result>} request
+ * @returns {Promise<Result>}
+ */
 function asked(request) {
   return new Promise((resolve, reject) => {
     request.onsuccess = () => resolve(request.result);
@@ -16,6 +21,10 @@ function asked(request) {
   });
 }
 
+/**
+ * @param {IDBTransaction} transaction
+ * @returns {Promise<void>}
+ */
 function finished(transaction) {
   return new Promise((resolve, reject) => {
     transaction.oncomplete = () => resolve();
@@ -24,10 +33,15 @@ function finished(transaction) {
   });
 }
 
+/** @param {KeptPhoto} photo */
 async function asBytes({ blob, ...photo }) {
   return { ...photo, bytes: await blob.arrayBuffer(), type: blob.type };
 }
 
+/**
+ * @param {any} photo as it lies in the database
+ * @returns {KeptPhoto}
+ */
 function asBlob({ bytes, type, ...photo }) {
   return photo.blob ? photo : { ...photo, blob: new Blob([bytes], { type }) };
 }
@@ -37,8 +51,10 @@ function asBlob({ bytes, type, ...photo }) {
  * a Blob, as bytes (a private session of WebKit takes only those), and else kept in memory, while the page is open.
  */
 export class PhotoStore {
+  /** @type {Promise<IDBDatabase> | null} */
   #opening = null;
   #bytesOnly = false;
+  /** @type {Map<string, KeptPhoto>} */
   #memory = new Map();
   #askedToPersist = false;
 
@@ -47,7 +63,12 @@ export class PhotoStore {
     return this.#memory.size > 0;
   }
 
-  /** Keep a photo. Resolves to null once it is on the disk, or to why it is only in memory: "no-room", "no-store". */
+  /**
+   * Keep a photo. Resolves to null once it is on the disk, or to why it is only in memory.
+   *
+   * @param {KeptPhoto} photo
+   * @returns {Promise<Unkept | null>}
+   */
   async put(photo) {
     try {
       await this.#write(photo);
@@ -60,7 +81,11 @@ export class PhotoStore {
     return null;
   }
 
-  /** Whether a photo is still to be sent: another tab may have done it. Who cannot be asked has not. */
+  /**
+   * Whether a photo is still to be sent: another tab may have done it. Who cannot be asked has not.
+   *
+   * @param {string} key
+   */
   async has(key) {
     if (this.#memory.has(key)) return true;
     try {
@@ -70,27 +95,38 @@ export class PhotoStore {
     }
   }
 
+  /** @param {string} key */
   async remove(key) {
     this.#memory.delete(key);
     await this.#change((photos) => photos.delete(key));
   }
 
-  /** All photos of a person, oldest first. */
+  /**
+   * All photos of a person, oldest first.
+   *
+   * @param {string} sub
+   * @returns {Promise<KeptPhoto[]>}
+   */
   async of(sub) {
     const inMemory = [...this.#memory.values()].filter((photo) => photo.sub === sub);
     // Nobody is kept waiting by this, so a database that is slow to open is waited for.
-    await this.#patiently().catch(() => {});
+    await this.#patiently().catch(() => null);
     const onDisk = await this.#read((photos) => photos.index("sub").getAll(sub)).catch(() => []);
     const known = new Set(inMemory.map((photo) => photo.key));
     const all = [...inMemory, ...onDisk.filter((photo) => !known.has(photo.key)).map(asBlob)];
     return all.sort((a, b) => a.addedAt - b.addedAt);
   }
 
-  /** Why a photo is only in memory cannot be told any more, but that it is. */
+  /**
+   * Why a photo is only in memory cannot be told any more, but that it is.
+   *
+   * @param {string} key
+   */
   inMemory(key) {
     return this.#memory.has(key);
   }
 
+  /** @param {KeptPhoto} photo */
   async #write(photo) {
     if (!this.#bytesOnly) {
       try {
@@ -104,6 +140,7 @@ export class PhotoStore {
     this.#bytesOnly = true;
   }
 
+  /** @param {(photos: IDBObjectStore) => IDBRequest} how */
   async #change(how) {
     const database = await this.#database();
     // Strict: told only once it is on the disk, because the person may then delete or lose the original.
@@ -115,6 +152,10 @@ export class PhotoStore {
     await within(WRITE_MS, done);
   }
 
+  /**
+   * @template Result
+   * @param {(photos: IDBObjectStore) => IDBRequest<Result>} how
+   */
   async #read(how) {
     const database = await this.#database();
     return within(READ_MS, asked(how(database.transaction(STORE).objectStore(STORE))));
@@ -139,7 +180,9 @@ export class PhotoStore {
       request.result.createObjectStore(STORE, { keyPath: "key" }).createIndex("sub", "sub");
     };
     const database = await asked(request);
-    const closed = () => (this.#opening = null);
+    const closed = () => {
+      this.#opening = null;
+    };
     database.onclose = closed;
     // A newer page of ours in another tab must not be held up by this one.
     database.onversionchange = () => {

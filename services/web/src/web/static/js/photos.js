@@ -10,29 +10,45 @@ const TRIES = 4;
 const PAUSE_MS = 1000;
 const THUMBNAIL_PX = 240;
 
-/** A small copy: twenty phone photos in full size would fill a phone's memory. */
+/**
+ * A small copy: twenty phone photos in full size would fill a phone's memory.
+ *
+ * @param {Blob} blob
+ * @returns {Promise<Blob>}
+ */
 async function thumbnail(blob) {
   const bitmap = await createImageBitmap(blob);
   const scale = Math.min(1, THUMBNAIL_PX / Math.min(bitmap.width, bitmap.height));
   const canvas = h("canvas", { width: Math.round(bitmap.width * scale), height: Math.round(bitmap.height * scale) });
-  canvas.getContext("2d").drawImage(bitmap, 0, 0, canvas.width, canvas.height);
+  canvas.getContext("2d")?.drawImage(bitmap, 0, 0, canvas.width, canvas.height);
   bitmap.close();
   return new Promise((resolve) => canvas.toBlob((small) => resolve(small ?? blob), "image/jpeg", 0.85));
 }
 
 export class Photos {
+  /** @type {Map<string, string>} */
   #urls = new Map();
   #active = 0;
+  /** @type {Array<(value?: unknown) => void>} */
   #queue = [];
+  /** @type {WeakMap<Element, {id: string, alt: string, large: boolean}>} */
   #views = new WeakMap();
+  /** @type {Map<string, Promise<void>>} */
   #adopting = new Map();
   #observer = new IntersectionObserver((entries) => this.#seen(entries), { rootMargin: "200px" });
 
+  /** @param {import("./api.js").Api} api */
   constructor(api) {
     this.api = api;
   }
 
-  /** Take a photo that is on this phone anyway for a task's, so that it is not fetched. */
+  /**
+   * Take a photo that is on this phone anyway for a task's, so that it is not fetched.
+   *
+   * @param {string} id
+   * @param {Blob} blob
+   * @returns {Promise<void>}
+   */
   adopt(id, blob) {
     const key = `small ${id}`;
     if (this.#urls.has(key)) return Promise.resolve();
@@ -45,7 +61,12 @@ export class Photos {
     return adopted;
   }
 
-  /** Make a view of a task's photo: a frame at once, the picture when it is needed and there. */
+  /**
+   * Make a view of a task's photo: a frame at once, the picture when it is needed and there.
+   *
+   * @param {string} id
+   * @param {{alt: string, large?: boolean}} options
+   */
   view(id, { alt, large = false }) {
     const frame = h("span", { class: large ? "photo large" : "photo", "data-state": "empty" });
     this.#views.set(frame, { id, alt, large });
@@ -53,7 +74,13 @@ export class Photos {
     return frame;
   }
 
-  /** Make a view of a photo that is only on this phone yet. */
+  /**
+   * Make a view of a photo that is only on this phone yet.
+   *
+   * @param {string} key
+   * @param {Blob} blob
+   * @param {{alt: string}} options
+   */
   viewOf(key, blob, { alt }) {
     const frame = h("span", { class: "photo", "data-state": "loading" });
     this.adopt(key, blob).then(() => this.#show(frame, this.#urls.get(`small ${key}`), alt));
@@ -66,16 +93,20 @@ export class Photos {
     this.#urls.clear();
   }
 
+  /** @param {IntersectionObserverEntry[]} entries */
   #seen(entries) {
     for (const { target, isIntersecting } of entries) {
       if (!isIntersecting) continue;
       this.#observer.unobserve(target);
-      this.#load(target);
+      if (target instanceof HTMLElement) this.#load(target);
     }
   }
 
+  /** @param {HTMLElement} frame */
   async #load(frame) {
-    const { id, alt, large } = this.#views.get(frame);
+    const view = this.#views.get(frame);
+    if (!view) return;
+    const { id, alt, large } = view;
     this.#views.delete(frame);
     frame.dataset.state = "loading";
     const key = `${large ? "large" : "small"} ${id}`;
@@ -88,13 +119,23 @@ export class Photos {
     }
   }
 
+  /**
+   * @param {string} id
+   * @param {string} key
+   * @param {boolean} large
+   */
   async #fetch(id, key, large) {
     if (this.#urls.has(key)) return;
     const response = await this.#picture(id, large ? "display" : "thumbnail");
     this.#remember(key, URL.createObjectURL(await response.blob()));
   }
 
-  /** A picture that nobody has asked for may have to be made first, behind those of others. */
+  /**
+   * A picture that nobody has asked for may have to be made first, behind those of others.
+   *
+   * @param {string} id
+   * @param {string} size
+   */
   async #picture(id, size) {
     for (let tries = 1; ; tries += 1) {
       try {
@@ -106,6 +147,11 @@ export class Photos {
     }
   }
 
+  /**
+   * @param {HTMLElement} frame
+   * @param {string | undefined} url
+   * @param {string} alt
+   */
   #show(frame, url, alt) {
     if (!url) {
       frame.dataset.state = "missing";
@@ -121,16 +167,24 @@ export class Photos {
     frame.replaceChildren(image);
   }
 
+  /**
+   * @param {string} key
+   * @param {string} url
+   */
   #remember(key, url) {
     this.#urls.set(key, url);
     const size = key.split(" ")[0];
     const alike = [...this.#urls.keys()].filter((other) => other.startsWith(`${size} `));
     if (alike.length <= (size === "large" ? LARGE_KEPT : KEPT)) return;
     const [oldest] = alike;
-    URL.revokeObjectURL(this.#urls.get(oldest));
+    URL.revokeObjectURL(this.#urls.get(oldest) ?? "");
     this.#urls.delete(oldest);
   }
 
+  /**
+   * @template Result
+   * @param {() => Promise<Result>} work
+   */
   async #turn(work) {
     if (this.#active >= AT_ONCE) await new Promise((resolve) => this.#queue.push(resolve));
     this.#active += 1;

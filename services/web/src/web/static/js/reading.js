@@ -4,7 +4,12 @@ import { h } from "./dom.js";
 import { icon } from "./icons.js";
 import { has, percent, t, word } from "./texts.js";
 
-/** A reading sewn in like a care label: each garment with its count and how sure the reader is. */
+/**
+ * A reading sewn in like a care label: each garment with its count and how sure the reader is.
+ *
+ * @param {Guess[]} labels
+ * @param {{title: string, sure?: boolean}} options
+ */
 export function careLabel(labels, { title, sure = true }) {
   return h(
     "div",
@@ -26,15 +31,21 @@ export function careLabel(labels, { title, sure = true }) {
   );
 }
 
+/** @param {number} share */
 function confidence(share) {
   return h(
     "span",
     { class: "confidence" },
-    h("span", { class: "thread", "aria-hidden": "true" }, h("span", { style: { "inline-size": `${Math.round(share * 100)}%` } })),
+    h(
+      "span",
+      { class: "thread", "aria-hidden": "true" },
+      h("span", { style: { "inline-size": `${Math.round(share * 100)}%` } }),
+    ),
     h("span", {}, t("reading.confidence", { share: percent(share) })),
   );
 }
 
+/** @type {Record<string, {name: string, icon: string, tone: string}>} */
 const STATES = {
   submitted: { name: "submitted", icon: "clock", tone: "calm" },
   read: { name: "read", icon: "eye", tone: "good" },
@@ -44,18 +55,27 @@ const STATES = {
   confirmed: { name: "confirmed", icon: "check", tone: "good" },
 };
 
-/** The state of a task as a person sees it. */
+/**
+ * The state of a task as a person sees it.
+ *
+ * @param {Task} task
+ */
 export function stateOf(task) {
   return STATES[nameOf(task)] ?? STATES.submitted;
 }
 
+/** @param {Task} task */
 function nameOf(task) {
   if (task.status !== "read" || !task.reading) return task.status;
   if (task.reading.multiple) return "multiple";
   return task.reading.needs_review ? "review" : "read";
 }
 
-/** `forOwner`: said to who has to act on it. */
+/**
+ * The state of a task in words; `forOwner`: said to who has to act on it.
+ *
+ * @param {Task} task
+ */
 export function stateLine(task, { forOwner = false } = {}) {
   const state = stateOf(task);
   const key = `state.${state.name}`;
@@ -66,15 +86,26 @@ export function stateLine(task, { forOwner = false } = {}) {
 /**
  * The labels that count now: what a person said, else the reader's best guess. A reading of one garment lists its
  * guesses best first, the others are what else it could be; one of several lists garments.
+ *
+ * @param {Task} task
+ * @returns {Garment[]}
  */
 export function labelsOf(task) {
   return task.confirmation?.labels ?? guessOf(task);
 }
 
+/**
+ * @param {Task} task
+ * @returns {Guess[]}
+ */
 export function guessOf(task) {
   return task.reading?.labels.slice(0, task.reading.multiple ? undefined : 1) ?? [];
 }
 
+/**
+ * @param {Task} task
+ * @returns {Guess[]}
+ */
 export function alternativesOf(task) {
-  return task.reading?.multiple ? [] : task.reading?.labels.slice(1) ?? [];
+  return task.reading?.multiple ? [] : (task.reading?.labels.slice(1) ?? []);
 }

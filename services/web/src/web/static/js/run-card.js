@@ -8,7 +8,11 @@ import { ago, clock, moment, percent, t } from "./texts.js";
 const OPEN = ["queued", "running"];
 const NEARLY_PX = 8;
 
-/** Whether a run may still change by itself. */
+/**
+ * Whether a run may still change by itself.
+ *
+ * @param {{status: string}} run
+ */
 export function goesOn(run) {
   return OPEN.includes(run.status);
 }
@@ -18,31 +22,42 @@ export class RunCard {
   #facts = h("div", { class: "run-facts" });
   #meta = h("span", { class: "meta" });
   #bar = h("progress", { max: 1 });
+  /** @type {string | null} */
   #outcome = null;
   #log;
 
+  /**
+   * @param {import("./api.js").Api} api
+   * @param {{id: string, onCancel(): void}} options
+   */
   constructor(api, { id, onCancel }) {
     this.onCancel = onCancel;
     this.#log = new RunLog(api, id);
     this.element = h("li", { class: "run", "data-run": id }, this.#facts, this.#log.element);
   }
 
+  /** @param {TrainingRun} run */
   show(run) {
     this.element.dataset.state = run.status;
     this.#meta.textContent = `${t(`run.kind.${run.kind}`)} · ${run.requested_by} · ${ago(run.created_at)}`;
     this.#bar.value = run.progress;
     this.#bar.setAttribute("aria-label", t("models.progress", { share: percent(run.progress) }));
     const outcome = JSON.stringify([run.status, run.error, run.decision]);
-    if (outcome !== this.#outcome) put(this.#facts, this.#parts(run));
+    if (outcome !== this.#outcome) put(this.#facts, ...this.#parts(run));
     this.#outcome = outcome;
     this.#log.refresh();
   }
 
+  /**
+   * @param {TrainingRun} run
+   * @returns {Children}
+   */
   #parts({ status, error, decision }) {
     return [
       h("div", { class: "run-head" }, h("strong", {}, t(`run.${status}`)), this.#meta),
       status === "running" && this.#bar,
-      goesOn({ status }) && h("button", { class: "secondary", type: "button", onclick: this.onCancel }, t("models.cancel")),
+      goesOn({ status }) &&
+        h("button", { class: "secondary", type: "button", onclick: this.onCancel }, t("models.cancel")),
       error && h("p", { class: "detail", lang: "en" }, error),
       decision && h("p", {}, t(decision.promoted ? "run.promoted" : "run.notPromoted")),
       decision &&
@@ -50,7 +65,11 @@ export class RunCard {
           "details",
           {},
           h("summary", {}, t("models.reasons")),
-          h("ul", { class: "reasons", lang: "en" }, decision.reasons.map((reason) => h("li", {}, reason))),
+          h(
+            "ul",
+            { class: "reasons", lang: "en" },
+            decision.reasons.map((reason) => h("li", {}, reason)),
+          ),
         ),
     ];
   }
@@ -58,13 +77,22 @@ export class RunCard {
 
 /** What a run said of itself: fetched when it is opened, and at each change of the run while it is open. */
 class RunLog {
+  /** @type {LogLine[]} */
   #known = [];
   #lines = h("ol", { lang: "en" });
-  #box = h("div", { class: "log", tabindex: "0", role: "log", "aria-label": t("models.log"), hidden: true }, this.#lines);
+  #box = h(
+    "div",
+    { class: "log", tabindex: "0", role: "log", "aria-label": t("models.log"), hidden: true },
+    this.#lines,
+  );
   #state = h("div", {}, h("p", { class: "meta" }, t("models.loading")));
   #loading = false;
   #stale = false;
 
+  /**
+   * @param {import("./api.js").Api} api
+   * @param {string} id
+   */
   constructor(api, id) {
     this.api = api;
     this.path = `/api/mlops/training-runs/${encodeURIComponent(id)}/log`;
@@ -90,12 +118,16 @@ class RunLog {
         this.#show(items);
       }
     } catch (problem) {
-      put(this.#state, trouble(explain(problem), () => this.refresh()));
+      put(
+        this.#state,
+        trouble(explain(problem), () => this.refresh()),
+      );
     } finally {
       this.#loading = false;
     }
   }
 
+  /** @param {LogLine[]} items */
   #show(items) {
     put(this.#state, !items.length && h("p", { class: "meta" }, t("models.noLog")));
     this.#box.hidden = !items.length;
@@ -110,10 +142,15 @@ class RunLog {
   }
 }
 
+/**
+ * @param {LogLine} line
+ * @param {LogLine | undefined} other
+ */
 function isSame(line, other) {
-  return line.text === other?.text && line.created_at === other.created_at;
+  return line.text === other?.text && line.created_at === other?.created_at;
 }
 
+/** @param {LogLine} line */
 function logLine({ created_at: at, text }) {
   return h("li", {}, h("time", { datetime: at, title: moment(at) }, clock(at)), h("span", {}, text));
 }

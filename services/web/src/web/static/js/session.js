@@ -6,10 +6,11 @@ import { forget, recall, remember } from "./kept.js";
 const KEY = "laundry.token";
 const TRY_MS = 10000;
 
+/** @param {string} token */
 function claimsOf(token) {
   try {
     const body = token.split(".")[1].replaceAll("-", "+").replaceAll("_", "/");
-    const bytes = Uint8Array.from(atob(body), (character) => character.codePointAt(0));
+    const bytes = Uint8Array.from(atob(body), (character) => character.charCodeAt(0));
     const claims = JSON.parse(new TextDecoder().decode(bytes));
     return typeof claims.sub === "string" && typeof claims.role === "string" ? claims : null;
   } catch {
@@ -20,6 +21,9 @@ function claimsOf(token) {
 /**
  * Read what a token says of its holder; the services check whether it is true, and whether its time is over, which
  * the clock of a phone cannot tell. Null if it is no token.
+ *
+ * @param {string} token
+ * @returns {Session | null}
  */
 export function sessionOf(token) {
   const claims = claimsOf(token);
@@ -45,7 +49,11 @@ export function keptSession() {
   return token ? sessionOf(token) : null;
 }
 
-/** Keep a token. Returns its session, or null (and keeps nothing) if it is none. */
+/**
+ * Keep a token. Returns its session, or null (and keeps nothing) if it is none.
+ *
+ * @param {string} token
+ */
 export function signIn(token) {
   const session = sessionOf(token.trim());
   if (session) remember(KEY, session.token);
@@ -57,14 +65,22 @@ export function signOut(session = keptSession()) {
   if (session === null || keptSession()?.token === session.token) forget(KEY);
 }
 
-/** Call `onChange()` when another tab signs in or out. */
+/**
+ * Call `onChange()` when another tab signs in or out.
+ *
+ * @param {() => void} onChange
+ */
 export function watchOtherTabs(onChange) {
   window.addEventListener("storage", (event) => {
     if (event.key === KEY || event.key === null) onChange();
   });
 }
 
-/** Ask a service whether it takes a token: "taken", "refused", or "unknown" while nobody can be asked. */
+/**
+ * Ask a service whether it takes a token: "taken", "refused", or "unknown" while nobody can be asked.
+ *
+ * @param {Session} session
+ */
 export async function tried(session) {
   try {
     const response = await fetch("/api/helper/labels", {
@@ -81,7 +97,12 @@ export async function tried(session) {
   }
 }
 
-/** Whether two sessions are of the same person in the same role. */
+/**
+ * Whether two sessions are of the same person in the same role.
+ *
+ * @param {Session} one
+ * @param {Session} other
+ */
 export function samePerson(one, other) {
   return one.sub === other.sub && one.role === other.role;
 }

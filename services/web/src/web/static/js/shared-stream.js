@@ -16,14 +16,24 @@ function shareable() {
 export class SharedStream {
   #stopped = new AbortController();
   #name;
+  /** @type {BroadcastChannel | null} */
   #channel = null;
+  /** @type {Stream | null} */
   #own = null;
+  /** @type {StreamState} */
   #state = "live";
-  #watch;
+  #watch = 0;
   #giveUp = () => {};
 
+  /**
+   * @param {import("./api.js").Api} api
+   * @param {string} path
+   * @param {(message: StreamMessage) => void} tell
+   */
   constructor(api, path, tell) {
-    Object.assign(this, { api, path, tell });
+    this.api = api;
+    this.path = path;
+    this.tell = tell;
     // Only tabs of one sign-in share, and of one language: the services write in it.
     this.#name = `laundry-stream ${path} ${language()} ${api.session.token.slice(-32)}`;
   }
@@ -93,18 +103,19 @@ export class SharedStream {
     this.#own = new Stream(this.api, this.path, (message) => {
       if (signal.aborted) return;
       this.#note(message);
-      this.#channel.postMessage(message);
+      this.#channel?.postMessage(message);
       this.tell(message);
     }).start();
     return new Promise((resolve) => signal.addEventListener("abort", resolve, { once: true }));
   }
 
+  /** @param {StreamMessage} message */
   #hear(message) {
     if (message.kind === "hello") {
       if (!this.#own) return;
-      this.#channel.postMessage({ kind: "state", state: this.#state });
+      this.#channel?.postMessage({ kind: "state", state: this.#state });
       // Who comes later has missed the greeting.
-      this.#channel.postMessage({ kind: "fetch" });
+      this.#channel?.postMessage({ kind: "fetch" });
       return;
     }
     // What another tab says while this one leads is the last of one that lost the lead.
@@ -114,6 +125,7 @@ export class SharedStream {
     this.tell(message);
   }
 
+  /** @param {StreamMessage} message */
   #note(message) {
     if (message.kind === "state") this.#state = message.state;
   }

@@ -4,7 +4,12 @@ import { h, say } from "./dom.js";
 import { icon } from "./icons.js";
 import { t } from "./texts.js";
 
-/** `notice` is a text key for why somebody is here again, `onToken(text)` returns whether it was a token. */
+/**
+ * The page of who is not signed in: `notice` is a text key for why somebody is here again, `onToken(text)` returns
+ * whether it was a token.
+ *
+ * @param {{notice: string | undefined, noticeValues: Values, onToken(text: string): boolean}} options
+ */
 export function startPage({ notice, noticeValues, onToken }) {
   const field = h("textarea", {
     id: "token",
@@ -18,6 +23,7 @@ export function startPage({ notice, noticeValues, onToken }) {
   });
   const error = h("p", { class: "field-error", id: "token-error", role: "alert" });
 
+  /** @param {SubmitEvent} event */
   function submit(event) {
     event.preventDefault();
     if (onToken(field.value)) return;
@@ -58,7 +64,11 @@ export function startPage({ notice, noticeValues, onToken }) {
   );
 }
 
-/** For a role that has no page. */
+/**
+ * For a role that has no page.
+ *
+ * @param {{session: Session, onSignOut(): void}} options
+ */
 export function noPage({ session, onSignOut }) {
   return h(
     "div",

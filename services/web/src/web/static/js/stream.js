@@ -22,8 +22,15 @@ export class Stream {
   #wake = () => {};
   #failures = 0;
 
+  /**
+   * @param {import("./api.js").Api} api
+   * @param {string} path
+   * @param {(message: StreamMessage) => void} tell
+   */
   constructor(api, path, tell) {
-    Object.assign(this, { api, path, tell });
+    this.api = api;
+    this.path = path;
+    this.tell = tell;
   }
 
   start() {
@@ -61,7 +68,7 @@ export class Stream {
     const ended = new AbortController();
     const signal = AbortSignal.any([ended.signal, this.#stopped.signal]);
     let watch = setTimeout(() => ended.abort(), SILENCE_MS);
-    let greeting;
+    let greeting = 0;
     try {
       const response = await this.api.fetch(this.path, {
         headers: { Accept: "text/event-stream" },
@@ -97,6 +104,7 @@ export class Stream {
     }
   }
 
+  /** @param {StreamEvent} event */
   #take(event) {
     if (event.type === "reset") {
       this.tell({ kind: "fetch" });
@@ -121,7 +129,7 @@ export class Stream {
       const timer = setTimeout(resolve, pause);
       this.#wake = () => {
         clearTimeout(timer);
-        resolve();
+        resolve(undefined);
       };
     });
   }

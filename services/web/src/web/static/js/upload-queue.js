@@ -1,12 +1,12 @@
 // Sends the kept photos, one after the other, until a service has confirmed each or refused it for good.
 
-import { Problem, problemOf } from "./api.js";
+import { Problem } from "./api.js";
+import { now } from "./clock.js";
 import { within } from "./patience.js";
+import { upload } from "./upload.js";
 
 const FIRST_PAUSE_MS = 1000;
 const LONGEST_PAUSE_MS = 60000;
-// Nothing sent and nothing heard for this long: the connection is dead, whatever the phone says.
-const SILENCE_MS = 45000;
 const OTHER_TAB_MS = 3000;
 const LOCK_MS = 3000;
 // A photo that lies in a cloud is fetched by the phone first.
@@ -24,10 +24,9 @@ function newKey() {
  * leaves the phone's store only when a task with it exists or the person throws it away.
  *
  * Tells by events: "changed" (detail: item), "registered" (detail: {item, task}), "gone" (detail: item).
- * An item: {key, branchId, note, blob, addedAt, state: "waiting"|"sending"|"refused", progress 0..1, problem,
- * unkept: null|"no-room"|"no-store"}.
  */
 export class UploadQueue extends EventTarget {
+  /** @type {UploadItem[]} */
   items = [];
   nextTryAt = 0;
   #failures = 0;
@@ -35,10 +34,25 @@ export class UploadQueue extends EventTarget {
   #timer = 0;
   #stopped = new AbortController();
 
+  /**
+   * @param {import("./api.js").Api} api
+   * @param {import("./photo-store.js").PhotoStore} store
+   */
   constructor(api, store) {
     super();
     this.api = api;
     this.store = store;
+  }
+
+  /**
+   * Call `listener(detail)` at each event of a type.
+   *
+   * @param {string} type
+   * @param {(detail: any) => void} listener
+   * @param {{signal: AbortSignal}} options
+   */
+  on(type, listener, options) {
+    this.addEventListener(type, (event) => event instanceof CustomEvent && listener(event.detail), options);
   }
 
   start() {
@@ -55,6 +69,7 @@ export class UploadQueue extends EventTarget {
     const known = new Set(this.items.map((item) => item.key));
     for (const photo of kept.filter(({ key }) => !known.has(key))) {
       const unkept = this.store.inMemory(photo.key) ? "no-store" : null;
+      /** @type {UploadItem} */
       const item = { ...photo, state: photo.problem ? "refused" : "waiting", progress: 0, unkept };
       this.items.push(item);
       this.#tell("changed", item);
@@ -70,6 +85,9 @@ export class UploadQueue extends EventTarget {
   /**
    * Keep a photo and send it. Resolves once it is kept, on the phone or else (`unkept`: why) in memory. Rejects if
    * the file cannot be read.
+   *
+   * @param {File} file
+   * @param {{branchId: string, note: string}} where
    */
   async add(file, { branchId, note }) {
     const photo = {
@@ -80,10 +98,11 @@ export class UploadQueue extends EventTarget {
       // A copy: the file behind a picked photo can change or vanish.
       blob: new Blob([await within(READ_MS, file.arrayBuffer())], { type: file.type }),
       name: file.name || "photo",
-      addedAt: Date.now(),
+      addedAt: now(),
       problem: null,
     };
     const unkept = await this.store.put(photo);
+    /** @type {UploadItem} */
     const item = { ...photo, state: "waiting", progress: 0, unkept };
     this.items.push(item);
     this.#tell("changed", item);
@@ -91,7 +110,11 @@ export class UploadQueue extends EventTarget {
     return item;
   }
 
-  /** Try a refused photo again. */
+  /**
+   * Try a refused photo again.
+   *
+   * @param {UploadItem} item
+   */
   async retry(item) {
     Object.assign(item, { state: "waiting", problem: null });
     await this.#keep(item);
@@ -99,7 +122,11 @@ export class UploadQueue extends EventTarget {
     this.#hurry();
   }
 
-  /** Throw a photo away that is not being sent. */
+  /**
+   * Throw a photo away that is not being sent.
+   *
+   * @param {UploadItem} item
+   */
   async discard(item) {
     if (item.state === "sending") return;
     await this.#removeFromStore(item);
@@ -107,20 +134,30 @@ export class UploadQueue extends EventTarget {
     this.#tell("gone", item);
   }
 
+  /**
+   * @param {string} type
+   * @param {unknown} detail
+   */
   #tell(type, detail) {
     this.dispatchEvent(new CustomEvent(type, { detail }));
   }
 
+  /** @param {UploadItem} item */
   #forget(item) {
     this.items = this.items.filter((other) => other !== item);
   }
 
+  /** @param {UploadItem} item */
   async #keep(item) {
     const { state: _state, progress: _progress, unkept: _unkept, ...photo } = item;
     item.unkept = await this.store.put(photo);
   }
 
-  /** One that stays in a store which fails is sent again some day, and makes no second task. */
+  /**
+   * One that stays in a store which fails is sent again some day, and makes no second task.
+   *
+   * @param {UploadItem} item
+   */
   async #removeFromStore(item) {
     await this.store.remove(item.key).catch(() => {});
   }
@@ -130,6 +167,7 @@ export class UploadQueue extends EventTarget {
     this.#run();
   }
 
+  /** @param {number} pauseMs */
   #later(pauseMs) {
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => this.#run(), pauseMs);
@@ -154,10 +192,11 @@ export class UploadQueue extends EventTarget {
   /** Two open tabs share the store; only one sends. Without locks both may, which makes no second task. */
   async #lead() {
     const name = `laundry-upload-${this.api.session.sub}`;
-    let release;
-    const released = new Promise((resolve) => (release = resolve));
+    /** @type {PromiseWithResolvers<void>} */
+    const { promise: released, resolve: release } = Promise.withResolvers();
     try {
       const granted = new Promise((resolve, reject) => {
+        /** @param {Lock | null} lock */
         const hold = (lock) => {
           resolve(Boolean(lock));
           return lock && released;
@@ -187,11 +226,18 @@ export class UploadQueue extends EventTarget {
     }
   }
 
+  /** @param {UploadItem} item */
   async #sendOne(item) {
     Object.assign(item, { state: "sending", progress: 0 });
     this.#tell("changed", item);
     try {
-      const task = await this.#post(item);
+      const task = await upload(item, this.api.headers(), {
+        signal: this.#stopped.signal,
+        onProgress: (progress) => {
+          item.progress = progress;
+          this.#tell("changed", item);
+        },
+      });
       this.#failures = 0;
       await this.#removeFromStore(item);
       this.#forget(item);
@@ -203,6 +249,10 @@ export class UploadQueue extends EventTarget {
     }
   }
 
+  /**
+   * @param {UploadItem} item
+   * @param {Problem} problem
+   */
   async #failed(item, problem) {
     item.state = "waiting";
     if (problem.status === 401) {
@@ -215,7 +265,8 @@ export class UploadQueue extends EventTarget {
     if (problem.passing) {
       const pause = Math.min(FIRST_PAUSE_MS * 2 ** this.#failures, LONGEST_PAUSE_MS);
       this.#failures += 1;
-      this.nextTryAt = performance.now() + Math.max((problem.retryAfterS ?? 0) * 1000, pause * (0.5 + Math.random() / 2));
+      this.nextTryAt =
+        performance.now() + Math.max((problem.retryAfterS ?? 0) * 1000, pause * (0.5 + Math.random() / 2));
       // To the back, so that one photo a service stumbles over does not hold up the others.
       this.#forget(item);
       this.items.push(item);
@@ -225,53 +276,5 @@ export class UploadQueue extends EventTarget {
       await this.#keep(item);
     }
     this.#tell("changed", item);
-  }
-
-  /** XMLHttpRequest, since fetch does not tell how much of an upload has gone out. */
-  #post(item) {
-    return new Promise((resolve, reject) => {
-      const request = new XMLHttpRequest();
-      let watch;
-      const alive = () => {
-        clearTimeout(watch);
-        watch = setTimeout(() => request.abort(), SILENCE_MS);
-      };
-      const end = (settle, value) => {
-        clearTimeout(watch);
-        settle(value);
-      };
-      this.#stopped.signal.addEventListener("abort", () => request.abort(), { once: true });
-      request.open("POST", "/api/helper/tasks");
-      const headers = this.api.headers({ Accept: "application/json", "Idempotency-Key": item.key });
-      for (const [name, value] of Object.entries(headers)) request.setRequestHeader(name, value);
-      request.upload.onprogress = (event) => {
-        alive();
-        item.progress = event.total ? event.loaded / event.total : 0;
-        this.#tell("changed", item);
-      };
-      request.onprogress = alive;
-      request.onerror = () => end(reject, new Problem({ code: "no-connection" }));
-      request.onabort = () => end(reject, new Problem({ code: "silence" }));
-      request.onload = () => {
-        if (request.status < 200 || request.status > 299) {
-          end(reject, problemOf(request.status, request.responseText, request.getResponseHeader("Retry-After")));
-          return;
-        }
-        try {
-          const task = JSON.parse(request.responseText);
-          if (!task?.id) throw new TypeError("no task");
-          end(resolve, task);
-        } catch {
-          // Something other than the service said yes: not a confirmation.
-          end(reject, new Problem({ code: "no-connection" }));
-        }
-      };
-      const form = new FormData();
-      form.set("branch_id", item.branchId);
-      if (item.note) form.set("note", item.note);
-      form.set("photo", item.blob, item.name);
-      alive();
-      request.send(form);
-    });
   }
 }

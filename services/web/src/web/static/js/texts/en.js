@@ -14,13 +14,18 @@ export default {
   "labels.counted": "{count} × {label}",
 
   "connection.offline": "You are offline. Take photos; they are sent once there is a connection.",
-  "connection.offlineWaiting.one": "You are offline. {count} photo is safe on this phone and is sent once there is a connection.",
-  "connection.offlineWaiting": "You are offline. {count} photos are safe on this phone and are sent once there is a connection.",
-  "connection.offlineUnkept.one": "You are offline. {count} photo waits on this page: leave it open, and the photo is sent once there is a connection.",
-  "connection.offlineUnkept": "You are offline. {count} photos wait on this page: leave it open, and they are sent once there is a connection.",
+  "connection.offlineWaiting.one":
+    "You are offline. {count} photo is safe on this phone and is sent once there is a connection.",
+  "connection.offlineWaiting":
+    "You are offline. {count} photos are safe on this phone and are sent once there is a connection.",
+  "connection.offlineUnkept.one":
+    "You are offline. {count} photo waits on this page: leave it open, and the photo is sent once there is a connection.",
+  "connection.offlineUnkept":
+    "You are offline. {count} photos wait on this page: leave it open, and they are sent once there is a connection.",
   "connection.away": "Live updates are interrupted. Reconnecting, and looking from time to time meanwhile.",
 
-  "connection.crowded": "Too many pages are open for a live connection. This one checks now and then instead. Please close pages that you do not use.",
+  "connection.crowded":
+    "Too many pages are open for a live connection. This one checks now and then instead. Please close pages that you do not use.",
 
   "start.title": "One photo. The rest takes care of itself.",
   "start.lead": "Photograph the laundry; it is read by itself, and the branch owner confirms with one tap.",
@@ -34,12 +39,16 @@ export default {
   "start.signInText": "Open the link that your manager sent you. Without one, paste your sign-in token.",
   "start.token": "Sign-in token",
   "start.go": "Start",
-  "start.badToken": "That is no sign-in token. Make sure that you copied all of it: long text in three parts with two dots.",
+  "start.badToken":
+    "That is no sign-in token. Make sure that you copied all of it: long text in three parts with two dots.",
   "start.local": "On a trial stack on this computer, get one in a terminal:",
   "start.expired": "Your sign-in has ended. Please sign in again.",
-  "start.expiredWaiting.one": "Your sign-in has ended. {count} unsent photo is safe on this phone and is sent after you sign in again.",
-  "start.expiredWaiting": "Your sign-in has ended. {count} unsent photos are safe on this phone and are sent after you sign in again.",
-  "start.expiredUnkept": "Your sign-in has ended. Unsent photos ({count}) are on this open page only: leave it open, and sign in again.",
+  "start.expiredWaiting.one":
+    "Your sign-in has ended. {count} unsent photo is safe on this phone and is sent after you sign in again.",
+  "start.expiredWaiting":
+    "Your sign-in has ended. {count} unsent photos are safe on this phone and are sent after you sign in again.",
+  "start.expiredUnkept":
+    "Your sign-in has ended. Unsent photos ({count}) are on this open page only: leave it open, and sign in again.",
   "start.noPage": "There is no page for this role",
   "start.noPageText": "These pages are for helpers, branch owners and operators. Your role: {role}.",
 
@@ -48,11 +57,13 @@ export default {
   "role.operator": "operator",
 
   "session.ask": "Sign in as {who}?",
-  "session.askText": "The link that you opened is for {who}. You are signed in as {now}; photos of yours that wait stay on this phone and are sent when you sign in again.",
+  "session.askText":
+    "The link that you opened is for {who}. You are signed in as {now}; photos of yours that wait stay on this phone and are sent when you sign in again.",
   "session.yes": "Sign in as {who}",
   "session.no": "Stay {now}",
   "session.badLink": "That sign-in link is not valid. You are still signed in as {who}.",
-  "session.unchecked": "The sign-in link could not be checked just now, so you are still signed in as {who}. Open the link again in a moment.",
+  "session.unchecked":
+    "The sign-in link could not be checked just now, so you are still signed in as {who}. Open the link again in a moment.",
 
   "helper.documentTitle": "Register laundry · Smart Laundry",
   "helper.title": "Photograph the laundry",
@@ -66,8 +77,10 @@ export default {
   "helper.empty": "Nothing registered yet",
   "helper.emptyText": "Take the first photo and watch its reading arrive here.",
   "helper.noBranch": "Your sign-in names no branch. Ask your manager to add one.",
-  "helper.no-store": "This browser does not let the page keep photos. They are sent from this page: leave it open until they are.",
-  "helper.no-room": "This phone has no room to keep photos. They are sent from this page: leave it open until they are.",
+  "helper.no-store":
+    "This browser does not let the page keep photos. They are sent from this page: leave it open until they are.",
+  "helper.no-room":
+    "This phone has no room to keep photos. They are sent from this page: leave it open until they are.",
   "helper.unread": "Could not be read from the phone: {names}. Choose again, or take the photo anew.",
   "helper.unreadOthers.one": "The other photo is being sent.",
   "helper.unreadOthers": "The {count} other photos are being sent.",
@@ -76,10 +89,13 @@ export default {
   "helper.sayRegistered": "Registered.",
   "helper.sayRead": "Read: {labels}.",
   "helper.sayUnreadable": "The photo cannot be read.",
-  "helper.signOutWaiting.one": "{count} photo is not sent yet. It stays on this phone and is sent when you sign in again. Sign out?",
-  "helper.signOutWaiting": "{count} photos are not sent yet. They stay on this phone and are sent when you sign in again. Sign out?",
+  "helper.signOutWaiting.one":
+    "{count} photo is not sent yet. It stays on this phone and is sent when you sign in again. Sign out?",
+  "helper.signOutWaiting":
+    "{count} photos are not sent yet. They stay on this phone and are sent when you sign in again. Sign out?",
 
-  "helper.signOutUnkept": "Photos that are not sent yet ({count}) are on this open page only. They are sent if you sign in again before it is closed. Sign out?",
+  "helper.signOutUnkept":
+    "Photos that are not sent yet ({count}) are on this open page only. They are sent if you sign in again before it is closed. Sign out?",
 
   "upload.waiting": "Waiting to be sent",
   "upload.sending": "Sending",
@@ -131,7 +147,8 @@ export default {
   "alerts.moreOpen": "{count} more are in fault: see Equipment.",
   "alerts.gotIt": "Got it",
   "alerts.dismiss": "Got it: {title}",
-  "alerts.hint": "They appear at once while this page is open. With the page closed, only the push on a registered phone reaches you.",
+  "alerts.hint":
+    "They appear at once while this page is open. With the page closed, only the push on a registered phone reaches you.",
   "equipment.title": "Equipment",
   "equipment.none": "No equipment has sent anything yet.",
   "equipment.ok": "OK",
@@ -180,12 +197,17 @@ export default {
   "problem.photo-is-svg": "That is a drawing (SVG). Choose a photo.",
   "problem.photo-is-pdf": "That is a document (PDF). Choose a photo.",
   "problem.photo-is-video": "That is a video. Take a photo of the laundry.",
-  "problem.photo-encoding-unsupported": "This is a rare kind of JPEG that browsers do not show. Save it as an ordinary JPEG or PNG and choose that.",
-  "problem.photo-truncated": "The file of the photo is cut off: its end is missing. Choose the whole photo or take it again.",
+  "problem.photo-encoding-unsupported":
+    "This is a rare kind of JPEG that browsers do not show. Save it as an ordinary JPEG or PNG and choose that.",
+  "problem.photo-truncated":
+    "The file of the photo is cut off: its end is missing. Choose the whole photo or take it again.",
   "problem.photo-damaged": "The file of the photo is damaged. Take it again.",
-  "problem.photo-too-large": "The photo is too large. At most 30 MB are taken. Choose a lower resolution in the camera.",
-  "problem.photo-too-many-pixels": "The photo has too many pixels for its kind of file. Choose a lower resolution in the camera, or save it as an ordinary JPEG.",
-  "problem.upload-too-slow": "The connection is too slow for this photo. Send it where the connection is better, or take it at a lower resolution.",
+  "problem.photo-too-large":
+    "The photo is too large. At most 30 MB are taken. Choose a lower resolution in the camera.",
+  "problem.photo-too-many-pixels":
+    "The photo has too many pixels for its kind of file. Choose a lower resolution in the camera, or save it as an ordinary JPEG.",
+  "problem.upload-too-slow":
+    "The connection is too slow for this photo. Send it where the connection is better, or take it at a lower resolution.",
   "problem.branch-forbidden": "You may not upload for this branch. Ask your manager.",
   "problem.role-forbidden": "Your role may not do this.",
   "problem.unknown-label": "One of the choices is not known any more. Reload the page and choose again.",

@@ -14,10 +14,12 @@ export default {
 
   "connection.offline": "오프라인입니다. 사진은 찍을 수 있고, 연결되면 보냅니다.",
   "connection.offlineWaiting": "오프라인입니다. 사진 {count}장이 이 휴대폰에 안전하게 있고, 연결되면 보냅니다.",
-  "connection.offlineUnkept": "오프라인입니다. 사진 {count}장이 이 화면에서 기다립니다. 닫지 않고 두면 연결될 때 보냅니다.",
+  "connection.offlineUnkept":
+    "오프라인입니다. 사진 {count}장이 이 화면에서 기다립니다. 닫지 않고 두면 연결될 때 보냅니다.",
   "connection.away": "실시간 연결이 끊겼습니다. 다시 연결하며 그동안 주기적으로 확인합니다.",
 
-  "connection.crowded": "열려 있는 화면이 너무 많아 실시간으로 연결할 수 없습니다. 대신 주기적으로 확인합니다. 쓰지 않는 화면을 닫아 주세요.",
+  "connection.crowded":
+    "열려 있는 화면이 너무 많아 실시간으로 연결할 수 없습니다. 대신 주기적으로 확인합니다. 쓰지 않는 화면을 닫아 주세요.",
 
   "start.title": "한 장 찍으면, 나머지는 알아서",
   "start.lead": "세탁물 사진을 올리면 종류를 읽고, 지점주가 한 번에 확인합니다.",
@@ -34,8 +36,10 @@ export default {
   "start.badToken": "로그인 토큰이 아닙니다. 점(.) 두 개로 나뉜 긴 글자를 모두 복사했는지 확인하세요.",
   "start.local": "이 컴퓨터의 시험 환경이라면 터미널에서:",
   "start.expired": "로그인이 만료되었습니다. 다시 로그인하세요.",
-  "start.expiredWaiting": "로그인이 만료되었습니다. 보내지 못한 사진 {count}장은 이 휴대폰에 안전하게 있고, 다시 로그인하면 보냅니다.",
-  "start.expiredUnkept": "로그인이 만료되었습니다. 보내지 못한 사진 {count}장이 열려 있는 이 화면에만 있습니다. 닫지 말고 다시 로그인하세요.",
+  "start.expiredWaiting":
+    "로그인이 만료되었습니다. 보내지 못한 사진 {count}장은 이 휴대폰에 안전하게 있고, 다시 로그인하면 보냅니다.",
+  "start.expiredUnkept":
+    "로그인이 만료되었습니다. 보내지 못한 사진 {count}장이 열려 있는 이 화면에만 있습니다. 닫지 말고 다시 로그인하세요.",
   "start.noPage": "이 역할을 위한 화면은 없습니다",
   "start.noPageText": "이 화면은 헬퍼와 지점주, 운영자를 위한 것입니다. 지금 역할: {role}.",
 
@@ -44,11 +48,13 @@ export default {
   "role.operator": "운영자",
 
   "session.ask": "{who}(으)로 로그인할까요?",
-  "session.askText": "여신 링크의 사용자: {who}. 지금 로그인한 사용자: {now}. 아직 보내지 못한 내 사진은 이 휴대폰에 남아 있다가 다시 로그인하면 전송됩니다.",
+  "session.askText":
+    "여신 링크의 사용자: {who}. 지금 로그인한 사용자: {now}. 아직 보내지 못한 내 사진은 이 휴대폰에 남아 있다가 다시 로그인하면 전송됩니다.",
   "session.yes": "{who}(으)로 로그인",
   "session.no": "{now}(으)로 계속",
   "session.badLink": "유효하지 않은 로그인 링크입니다. 로그인은 그대로입니다: {who}.",
-  "session.unchecked": "지금은 로그인 링크를 확인할 수 없습니다. 로그인은 그대로입니다: {who}. 잠시 후 링크를 다시 여세요.",
+  "session.unchecked":
+    "지금은 로그인 링크를 확인할 수 없습니다. 로그인은 그대로입니다: {who}. 잠시 후 링크를 다시 여세요.",
 
   "helper.documentTitle": "세탁물 등록 · 스마트 세탁",
   "helper.title": "세탁물을 찍어 주세요",
@@ -62,17 +68,21 @@ export default {
   "helper.empty": "아직 등록한 세탁물이 없습니다",
   "helper.emptyText": "첫 사진을 찍으면 여기에서 판독을 바로 볼 수 있습니다.",
   "helper.noBranch": "로그인에 지점이 없습니다. 관리자에게 지점을 추가해 달라고 하세요.",
-  "helper.no-store": "이 브라우저에서는 사진을 저장해 둘 수 없습니다. 사진은 이 화면에서 바로 보냅니다. 전송이 끝날 때까지 닫지 마세요.",
-  "helper.no-room": "휴대폰에 사진을 저장할 공간이 없습니다. 사진은 이 화면에서 바로 보냅니다. 전송이 끝날 때까지 닫지 마세요.",
+  "helper.no-store":
+    "이 브라우저에서는 사진을 저장해 둘 수 없습니다. 사진은 이 화면에서 바로 보냅니다. 전송이 끝날 때까지 닫지 마세요.",
+  "helper.no-room":
+    "휴대폰에 사진을 저장할 공간이 없습니다. 사진은 이 화면에서 바로 보냅니다. 전송이 끝날 때까지 닫지 마세요.",
   "helper.unread": "휴대폰에서 읽지 못한 사진: {names}. 다시 고르거나 새로 찍어 주세요.",
   "helper.unreadOthers": "나머지 {count}장은 보내고 있습니다.",
   "helper.added": "사진 {count}장을 받아 전송합니다.",
   "helper.sayRegistered": "등록되었습니다.",
   "helper.sayRead": "판독되었습니다: {labels}.",
   "helper.sayUnreadable": "사진을 읽을 수 없습니다.",
-  "helper.signOutWaiting": "아직 보내지 못한 사진이 {count}장 있습니다. 사진은 이 휴대폰에 남아 있다가 다시 로그인하면 전송됩니다. 로그아웃할까요?",
+  "helper.signOutWaiting":
+    "아직 보내지 못한 사진이 {count}장 있습니다. 사진은 이 휴대폰에 남아 있다가 다시 로그인하면 전송됩니다. 로그아웃할까요?",
 
-  "helper.signOutUnkept": "아직 보내지 못한 사진 {count}장이 열려 있는 이 화면에만 있습니다. 화면을 닫기 전에 다시 로그인하면 전송됩니다. 로그아웃할까요?",
+  "helper.signOutUnkept":
+    "아직 보내지 못한 사진 {count}장이 열려 있는 이 화면에만 있습니다. 화면을 닫기 전에 다시 로그인하면 전송됩니다. 로그아웃할까요?",
 
   "upload.waiting": "전송 대기 중",
   "upload.sending": "전송 중",
@@ -173,12 +183,15 @@ export default {
   "problem.photo-is-svg": "그림 파일(SVG)입니다. 사진을 고르세요.",
   "problem.photo-is-pdf": "문서 파일(PDF)입니다. 사진을 고르세요.",
   "problem.photo-is-video": "동영상입니다. 세탁물을 사진으로 찍어 주세요.",
-  "problem.photo-encoding-unsupported": "브라우저가 보여 주지 못하는 드문 방식의 JPEG입니다. 일반 JPEG나 PNG로 저장해서 고르세요.",
+  "problem.photo-encoding-unsupported":
+    "브라우저가 보여 주지 못하는 드문 방식의 JPEG입니다. 일반 JPEG나 PNG로 저장해서 고르세요.",
   "problem.photo-truncated": "사진 파일의 끝부분이 없습니다. 온전한 사진을 고르거나 다시 찍어 주세요.",
   "problem.photo-damaged": "사진 파일이 손상되었습니다. 다시 찍어 주세요.",
   "problem.photo-too-large": "사진이 너무 큽니다. 30 MB까지 받습니다. 카메라에서 더 낮은 해상도를 고르세요.",
-  "problem.photo-too-many-pixels": "이 형식으로는 해상도가 너무 높습니다. 카메라에서 더 낮은 해상도를 고르거나 일반 JPEG로 저장하세요.",
-  "problem.upload-too-slow": "연결이 느려서 이 사진을 보내지 못했습니다. 연결이 더 좋은 곳에서 보내거나 더 낮은 해상도로 찍어 주세요.",
+  "problem.photo-too-many-pixels":
+    "이 형식으로는 해상도가 너무 높습니다. 카메라에서 더 낮은 해상도를 고르거나 일반 JPEG로 저장하세요.",
+  "problem.upload-too-slow":
+    "연결이 느려서 이 사진을 보내지 못했습니다. 연결이 더 좋은 곳에서 보내거나 더 낮은 해상도로 찍어 주세요.",
   "problem.branch-forbidden": "이 지점에 올릴 권한이 없습니다. 관리자에게 문의하세요.",
   "problem.role-forbidden": "이 역할로는 할 수 없는 일입니다.",
   "problem.unknown-label": "모르는 종류가 들어 있습니다. 화면을 새로 열고 다시 고르세요.",

@@ -18,10 +18,12 @@ export default {
   "models.labellers": "Who labels, and how carefully",
   "models.labellersText": "Careless labels teach nothing until a person has looked.",
   "models.refit": "Learn from corrections",
-  "models.refitText": "Learning from corrections takes seconds, training the whole network minutes. A new model takes over only if every check passes.",
+  "models.refitText":
+    "Learning from corrections takes seconds, training the whole network minutes. A new model takes over only if every check passes.",
   "models.full": "Train the whole network",
   "models.fullAsk": "Train the whole network?",
-  "models.fullText": "It takes minutes, and other runs wait meanwhile. The new model takes over only if every check passes.",
+  "models.fullText":
+    "It takes minutes, and other runs wait meanwhile. The new model takes over only if every check passes.",
   "models.fullYes": "Start the training",
   "models.noRuns": "No run yet",
   "models.noLabels": "Nobody has confirmed anything yet",
@@ -46,7 +48,8 @@ export default {
   "models.overridden": "Against the verdict:",
   "models.careless": "careless",
   "models.labels": "{count} labels, {corrected} of them corrections",
-  "models.contradicted": "Of {labels} new ones {corrections} correct the model, {contradicted} contradict the rest, {contrary} are impossible to the model",
+  "models.contradicted":
+    "Of {labels} new ones {corrections} correct the model, {contradicted} contradict the rest, {contrary} are impossible to the model",
   "models.reads": "in service",
   "models.source.shipped": "shipped",
   "models.source.refit": "refitted",

@@ -46,7 +46,8 @@ export default {
   "models.overridden": "판정과 다르게:",
   "models.careless": "소홀함",
   "models.labels": "확인 {count}건, 그중 고침 {corrected}건",
-  "models.contradicted": "새 {labels}건 중 {corrections}건은 모델을 고침, {contradicted}건은 나머지와 어긋남, {contrary}건은 모델로는 있을 수 없음",
+  "models.contradicted":
+    "새 {labels}건 중 {corrections}건은 모델을 고침, {contradicted}건은 나머지와 어긋남, {contrary}건은 모델로는 있을 수 없음",
   "models.reads": "사용 중",
   "models.source.shipped": "기본 제공",
   "models.source.refit": "재학습",

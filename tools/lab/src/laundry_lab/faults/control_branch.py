@@ -1,4 +1,4 @@
-"""A branch that has no part in the trouble: its owner's phone must ring as if there were none."""
+"""The control: a branch that the fault does not concern, whose owner's phone must ring as always."""
 
 import asyncio
 import secrets
@@ -13,7 +13,7 @@ PUSH_S = 15.0
 POLL_S = 0.02
 
 
-async def rings_elsewhere(world: World, *, within_s: float = PUSH_S) -> float | None:
+async def control_branch_rings(world: World, *, within_s: float = PUSH_S) -> float | None:
     """Break a washer of a branch of its own; returns the seconds until its owner's phone rings.
 
     Returns:

@@ -1,4 +1,4 @@
-"""How late the steps of the retry ladder are while many messages fail."""
+"""How late retries are made while many messages fail."""
 
 import asyncio
 from collections import defaultdict
@@ -7,32 +7,33 @@ import aio_pika
 
 from laundry_events.plan import dead_queue
 from laundry_events.topology import PLAN
-from laundry_lab.bench.figures import Figure, percentile
-from laundry_lab.bench.ground import Ground, own_ground
-from laundry_lab.bench.hands import hand
+from laundry_lab.bench.figures import Figure
 from laundry_lab.bench.roles import QUEUE
+from laundry_lab.bench.scratch import Scratch, scratch_space
 from laundry_lab.bench.stage import NotMeasured, Stage
+from laundry_lab.bench.workers import worker
+from laundry_lab.report import percentile
 
 PLANNED = PLAN.queue(QUEUE)
 RATE, SECONDS = 20, 20
 GRACE_S = 20.0
-GROUP = f"Retry ladder, {RATE} failures/s"
+GROUP = f"Retries, {RATE} failures/s"
 
 
 async def measure(stage: Stage) -> list[Figure]:
     """Publish events whose handling always fails, and see when each attempt is made."""
     number = stage.many(RATE * SECONDS, least=RATE)
-    advance = stage.say("failing messages on the ladder", 1)
+    advance = stage.say("failing messages and their retries", 1)
     async with (
-        own_ground(stage) as ground,
-        hand("consume", amqp_url=ground.amqp_url, prefetch=50, fail=True) as consumer,
+        scratch_space(stage) as scratch,
+        worker("consume", amqp_url=scratch.amqp_url, prefetch=50, fail=True) as consumer,
     ):
-        order = {"amqp_url": ground.amqp_url, "number": number, "rate": RATE, "bytes": 1024}
-        async with hand("publish", **order) as publisher:
+        order = {"amqp_url": scratch.amqp_url, "number": number, "rate": RATE, "bytes": 1024}
+        async with worker("publish", **order) as publisher:
             told = await publisher.hear("published", within_s=120)
             if told["failed"]:
-                raise NotMeasured(f"ladder: {told['failed']} of {number} events were not confirmed")
-        dead = await _dead(ground, number)
+                raise NotMeasured(f"retries: {told['failed']} of {number} events were not confirmed")
+        dead = await _dead(scratch, number)
         seen = (await consumer.end())["seen"]
     advance(1)
     attempts: dict[str, dict[int, int]] = defaultdict(dict)
@@ -47,8 +48,8 @@ async def measure(stage: Stage) -> list[Figure]:
         ]
         note = "handler failed → handler called again, less the delay" if step == 1 else ""
         found += [
-            Figure(GROUP, f"step of {delay} s: late p50", percentile(late, 0.5) * 1000, "ms", note=note),
-            Figure(GROUP, f"step of {delay} s: late p99", percentile(late, 0.99) * 1000, "ms", 30),
+            Figure(GROUP, f"after {delay} s: late p50", percentile(late, 0.5) * 1000, "ms", note=note),
+            Figure(GROUP, f"after {delay} s: late p99", percentile(late, 0.99) * 1000, "ms", 30),
         ]
     wrong = sum(set(tried) != set(range(1, PLANNED.max_attempts + 1)) for tried in attempts.values())
     return [
@@ -66,10 +67,10 @@ async def measure(stage: Stage) -> list[Figure]:
     ]
 
 
-async def _dead(ground: Ground, number: int) -> dict[str, int]:
-    """Read the dead letters until all are there; attempts by id."""
+async def _dead(scratch: Scratch, number: int) -> dict[str, int]:
+    """Read the dead letters until all are there; returns the attempts of each by its id."""
     found: dict[str, int] = {}
-    connection = await aio_pika.connect(ground.amqp_url, timeout=10)
+    connection = await aio_pika.connect(scratch.amqp_url, timeout=10)
     try:
         async with connection, asyncio.timeout(GRACE_S):
             channel = await connection.channel()

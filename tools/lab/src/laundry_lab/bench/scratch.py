@@ -1,4 +1,4 @@
-"""A virtual host and a database of a measurement's own, on the stack's real servers; gone afterwards."""
+"""A scratch virtual host and database for one measurement, on the stack's servers; dropped afterwards."""
 
 import asyncio
 import os
@@ -26,16 +26,16 @@ from laundry_servers.postgres import SUPERUSER, drop_database, ensure_database
 
 
 @dataclass(frozen=True, slots=True)
-class Ground:
-    """The whole plan in a virtual host, an outbox and an inbox in a database."""
+class Scratch:
+    """A virtual host with the whole plan, and a database with an outbox and an inbox."""
 
     amqp_url: str = field(repr=False)
     database_url: str = field(repr=False)
 
 
 @asynccontextmanager
-async def own_ground(stage: Stage) -> AsyncIterator[Ground]:
-    """Make both, and remove them whatever happens.
+async def scratch_space(stage: Stage) -> AsyncIterator[Scratch]:
+    """Make both, and drop them whatever happens.
 
     Raises:
         NotMeasured: the database server's administrator is not known here.
@@ -52,7 +52,7 @@ async def own_ground(stage: Stage) -> AsyncIterator[Ground]:
         try:
             await _make_tables(database)
             here = amqp_url(url, username=target.username, password=target.password, vhost=name)
-            yield Ground(here, database)
+            yield Scratch(here, database)
         finally:
             await drop_database(administrator, name)
             await _drop_role(administrator, name)
@@ -70,7 +70,7 @@ def _administrator(stage: Stage) -> DatabaseAddress:
     kept: dict[str, Any] = read_json(stage.paths.secrets_file) or {}
     if "database_admin" not in kept:
         raise NotMeasured(
-            "a database of its own cannot be made: name an administrator in LAUNDRY_POSTGRES_URL, "
+            "no scratch database can be made: name an administrator in LAUNDRY_POSTGRES_URL, "
             "or measure on the stack of `laundry up`"
         )
     parts = urlsplit(next(iter(stage.document["postgres_urls"].values())))

@@ -1,4 +1,4 @@
-"""Dead letters as the fault suite sees them: who died, after how many attempts, and whose fault it was."""
+"""Dead letters as the suite sees them: which message, after how many attempts, whether a fault sent it."""
 
 import json
 from contextlib import suppress
@@ -36,7 +36,7 @@ class Letter:
 
     @property
     def own(self) -> bool:
-        """Whether a fault published it to see it die."""
+        """Whether a fault meant it to die."""
         return (self.message_id or "").startswith(OWN) or self.origin.startswith(f"telemetry.{OWN}")
 
 

@@ -1,4 +1,4 @@
-"""Processes that do a service's part in a measurement, apart from the one that measures."""
+"""Worker processes of a measurement: each stands in for one service, apart from the process that measures."""
 
 import asyncio
 import json
@@ -16,8 +16,8 @@ END_S = 30.0
 LINE_BYTES = 64 * 1024 * 1024
 
 
-class Hand:
-    """One such process; it says what it saw as JSON, a line at a time."""
+class Worker:
+    """One worker process, which reports what it saw as lines of JSON."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
@@ -38,7 +38,7 @@ class Hand:
                 self.log_lines += 1
 
     async def hear(self, what: str, *, within_s: float = READY_S) -> dict[str, Any]:
-        """Wait until it says something. Raises NotMeasured."""
+        """Wait for its next report. Raises NotMeasured."""
         try:
             async with asyncio.timeout(within_s):
                 while True:
@@ -51,14 +51,14 @@ class Hand:
             ) from None
 
     async def end(self) -> dict[str, Any]:
-        """Ask it to stop and return what it saw. Raises NotMeasured."""
+        """Stop it and return its report. Raises NotMeasured."""
         assert self._process.stdin is not None
         self._process.stdin.close()
         return await self.hear("seen", within_s=END_S)
 
     @property
     def pid(self) -> int:
-        """Its process id."""
+        """Process id, for signals and measurements."""
         return self._process.pid
 
     @property
@@ -78,7 +78,7 @@ class Hand:
 
 
 @asynccontextmanager
-async def hand(role: str, **order: Any) -> AsyncIterator[Hand]:
+async def worker(role: str, **order: Any) -> AsyncIterator[Worker]:
     """Start a process in a role of ``laundry_lab.bench.roles``, ready to work; it ends with the block."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
@@ -89,9 +89,9 @@ async def hand(role: str, **order: Any) -> AsyncIterator[Hand]:
         limit=LINE_BYTES,
     )
     assert process.stdin is not None
-    # By standard input: neither a command line nor an environment should show passwords.
+    # By standard input: passwords must not appear in a command line or an environment.
     process.stdin.write(json.dumps({"role": role, **order}).encode() + b"\n")
-    found = Hand(process)
+    found = Worker(process)
     try:
         await found.hear("ready")
         yield found

@@ -1,0 +1,40 @@
+"""The three engines that people have, driven alike, in Playwright's words."""
+
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Protocol
+
+from playwright.async_api import BrowserContext
+from playwright.async_api import expect as expect_in_chromium
+
+from . import chromium, firefox, webkit
+from .page import PATIENCE_MS, Expectation, OtherLocator, OtherPage
+from .site import Site
+
+PHONE = {"width": 390, "height": 844}
+DESKTOP = {"width": 1280, "height": 800}
+# For what comes after a pause: all of a page's pauses of a second and more are a tenth of that.
+HURRY = """
+  const wait = setTimeout;
+  window.setTimeout = (job, ms, ...more) => wait(job, ms >= 1000 ? ms / 10 : ms, ...more);
+"""
+
+expect_in_chromium.set_options(timeout=PATIENCE_MS)
+
+
+class Engine(Protocol):
+    """A running browser."""
+
+    def context(
+        self, site: Site, *, viewport: dict[str, int], locale: str, dark: bool, complaints: list[str]
+    ) -> AbstractAsyncContextManager[BrowserContext]:
+        """Open a context that holds nothing of another; ``complaints`` takes what its console says."""
+
+
+ENGINES: dict[str, Any] = {"chromium": chromium.running, "firefox": firefox.running, "webkit": webkit.running}
+
+
+def expect(actual: Any) -> Any:
+    """Wait until something of a page is so: Playwright's ``expect``, in every engine."""
+    if isinstance(actual, OtherPage | OtherLocator):
+        return Expectation(actual)
+    return expect_in_chromium(actual)

@@ -1,0 +1,152 @@
+"""No page is wider than the screen, whatever stands on it; and its title tells which it is."""
+
+from typing import Any
+
+import pytest
+from playwright.async_api import Page
+
+from .browsers import expect
+from .conftest import OpenPage
+from .fake_operations import FakeOperations
+from .fake_services import FakeServices, picture
+
+pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
+
+WIDTHS = (1280, 390, 320)
+HEIGHT = 844
+# Of the longest that the services take, and nowhere to break.
+LONG = "Gangnam-station-underground-arcade-laundry-and-dry-cleaning-room"
+BRANCHES = (LONG, "b2")
+LANGUAGES = {"en": "English", "ko": "한국어"}
+ALERTS = {"ko": "설비 알림", "en": "Equipment alerts"}
+COUNTS = (0, 1, 12, 200)
+TITLES = {
+    "/": {"ko": "로그인 · 스마트 세탁", "en": "Sign in · Smart Laundry"},
+    "/helper": {"ko": "세탁물 등록 · 스마트 세탁", "en": "Register laundry · Smart Laundry"},
+    "/owner": {"ko": "확인 · 스마트 세탁", "en": "Confirm · Smart Laundry"},
+    "/operator?view=models": {"ko": "모델 · 스마트 세탁", "en": "Models · Smart Laundry"},
+    "/operator?view=queues": {
+        "ko": "큐와 데드 레터 · 스마트 세탁",
+        "en": "Queues and dead letters · Smart Laundry",
+    },
+}
+# What each shows many of, how many at first, and what stands there once it knows that there are none.
+LISTS = {
+    "/": (".sign-in", 1, ""),
+    "/helper": (".load", 20, ".empty"),
+    "/owner": (".strip li", 200, ".empty"),
+    "/operator?view=models": (".model", 50, ".replicas li"),
+    "/operator?view=queues": (".dead-letters li", 200, ".empty"),
+}
+
+
+def fill(services: FakeServices, operations: FakeOperations, count: int) -> None:
+    """Let there be so many of everything, with the longest names."""
+    photo = picture(size=(90, 120))
+    for number in range(len(services.tasks), count):
+        services.add_task(
+            "read",
+            labels=[(LONG, 0.5), ("dress", 0.3)],
+            needs_review=number % 2 == 0,
+            note=LONG * 3,
+            branch_id=LONG,
+            photo=photo,
+        )
+        services.fault(f"{LONG[:-4]}-{number}")
+    operations.letters = count
+    operations.why = {"reason": "retries-exhausted", "error_class": LONG}
+    [model, *_] = services.models.models or [services.models.model("m-0", champion=True)]
+    services.models.models = [
+        model | {"version": f"{LONG}-{number}", "champion": number == 0} for number in range(min(count, 50))
+    ]
+    for number in range(len(services.models.runs), min(count, 20)):
+        run = services.models.run("failed", error=LONG, requested_by=LONG, model_version=f"{LONG}-{number}")
+        services.models.note(run["id"], LONG)
+
+
+async def wider(page: Page) -> list[Any]:
+    """At which widths the page scrolls sideways, and because of what."""
+    found = []
+    for width in WIDTHS:
+        await page.set_viewport_size({"width": width, "height": HEIGHT})
+        sideways = await page.evaluate(
+            """() => {
+              const { scrollWidth } = document.documentElement;
+              if (scrollWidth <= innerWidth) return null;
+              const beyond = (each) => {
+                const range = document.createRange();
+                range.selectNodeContents(each);
+                return range.getBoundingClientRect().right > innerWidth + 1;
+              };
+              return [innerWidth, scrollWidth, [...document.querySelectorAll("body *")].filter(beyond)
+                .slice(-5).map((each) => each.outerHTML.slice(0, 100))];
+            }"""
+        )
+        found += [sideways] if sideways else []
+    return found
+
+
+async def open_everything(page: Page) -> None:
+    """Open each part of a page that can be opened."""
+    await page.evaluate(
+        "() => { for (const each of document.querySelectorAll('details')) each.open = true; }"
+    )
+
+
+@pytest.mark.parametrize("path", TITLES)
+async def test_no_page_is_wider_than_the_screen_and_each_title_tells_the_view(
+    open_page: OpenPage, services: FakeServices, path: str
+) -> None:
+    operations = FakeOperations(services.app, letters=0)
+    role = path[1:].partition("?")[0] or None
+    fill(services, operations, 0)
+    page = await open_page(path, role=role, locale="ko-KR", branches=BRANCHES)
+    selector, most, nothing = LISTS[path]
+    language = "ko"
+    for count in COUNTS if role else (1,):
+        fill(services, operations, count)
+        for _ in range(2):
+            language = "en" if language == "ko" else "ko"
+            # This draws the whole page, with all of its lists.
+            await page.get_by_role("button", name=LANGUAGES[language]).click()
+            await expect(page.locator(selector)).to_have_count(min(count, most))
+            if not count:
+                await expect(page.locator(nothing).first).to_be_visible()
+            title = TITLES[path][language]
+            if path == "/owner" and count:
+                await expect(page.locator(".banner")).to_have_count(count)
+                title = f"({count}) {ALERTS[language]} · {title}"
+            await expect(page).to_have_title(title)
+            assert await wider(page) == [], (count, language)
+            await open_everything(page)
+            assert await wider(page) == [], (count, language, "opened")
+            if path == "/owner" and count:
+                await page.get_by_role(
+                    "button", name="Correct" if language == "en" else "고치기"
+                ).first.click()
+                await expect(page.locator("[data-mode=correcting] .chip").first).to_be_visible()
+                assert await wider(page) == [], (count, language, "correcting")
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+async def test_no_dead_letter_and_no_question_is_wider_than_the_screen(
+    open_page: OpenPage, services: FakeServices, language: str
+) -> None:
+    operations = FakeOperations(services.app, letters=2)
+    operations.text = LONG * 4
+    fill(services, operations, 2)
+    page = await open_page("/operator?view=queues", role="operator", locale=language, sub=LONG)
+    await open_everything(page)
+    await page.locator(".dead-letters button").first.click()
+    await expect(page.locator(".dead-letter dl")).to_be_visible()
+    await page.locator(".dead-letter .dead-buttons button").first.click()
+    await expect(page.locator("#dead-why")).to_be_visible()
+    assert await wider(page) == [], "an opened dead letter"
+    await page.goto("/operator?view=models")
+    await page.locator(".model .secondary").last.click()
+    await expect(page.locator("dialog")).to_be_visible()
+    assert await wider(page) == [], "the question before a promotion"
+    await page.goto("about:blank")
+    await page.goto(f"/#token={open_page.token('helper', branches=BRANCHES, sub=f'{LONG}-2')}")
+    await expect(page.locator("dialog")).to_be_visible()
+    assert await wider(page) == [], "the question before a sign-in"

@@ -1,0 +1,50 @@
+"""What the lab's commands share: which measures were asked for, a stack to measure on, progress bars."""
+
+import logging
+import time
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+
+import structlog
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from laundry.commands.running import RunningStack, running_stack
+from laundry.display import console
+from laundry_lab.bench.stage import Advance, Say
+from laundry_servers.errors import LaundryError
+
+
+def selected(only: Collection[str] | None, known: Collection[str]) -> list[str]:
+    """Return the measures that ``--only`` names, in the order of ``known``; without it all.
+
+    Raises:
+        LaundryError: one of them is not known.
+    """
+    unknown = sorted(set(only or ()) - set(known))
+    if unknown:
+        raise LaundryError(f"--only is one of {', '.join(known)}, not {', '.join(unknown)}.")
+    return [name for name in known if not only or name in only]
+
+
+@contextmanager
+def measured_stack(nodes: int) -> Iterator[RunningStack]:
+    """Use the running stack, or start one for the block; the clients of the measurement log warnings only."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
+    with running_stack(nodes=nodes) as stack:
+        yield stack
+
+
+@contextmanager
+def bars() -> Iterator[Say]:
+    """Show one bar after another; without a terminal, a line when each begins."""
+    columns = (TextColumn("  {task.description}"), BarColumn(30), MofNCompleteColumn(), TimeElapsedColumn())
+    began = time.monotonic()
+    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+
+        def say(title: str, total: float) -> Advance:
+            if not console.is_terminal:
+                console.print(f"  {time.monotonic() - began:6.1f} s  {title}")
+            task = progress.add_task(title, total=total)
+            return lambda steps: progress.advance(task, steps)
+
+        yield say

@@ -1,0 +1,42 @@
+"""The one command: what it offers of its own, what installed packages add, what is missing without them."""
+
+from importlib import metadata
+
+import pytest
+from typer.testing import CliRunner
+
+from laundry import cli
+
+
+@pytest.fixture
+def without_the_lab(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(metadata, "entry_points", lambda **_: ())
+
+
+def test_the_lab_adds_its_commands() -> None:
+    shown = CliRunner().invoke(cli.app, ["--help"]).output
+    assert all(name in shown for name in ("up", "demo", "dlq", *cli.LAB_COMMANDS))
+    assert "not installed" not in shown
+    assert CliRunner().invoke(cli.app, ["bench", "--help"]).exit_code == 0
+
+
+@pytest.mark.usefixtures("without_the_lab")
+def test_without_the_lab_everything_else_works_and_its_commands_say_what_to_install() -> None:
+    shown = CliRunner().invoke(cli.app, ["--help"])
+    assert shown.exit_code == 0
+    assert "pip install -e tools/lab" in " ".join(shown.output.split())
+    for name in cli.LAB_COMMANDS:
+        asked = CliRunner().invoke(cli.app, [name])
+        assert asked.exit_code == 1
+        assert "pip install -e tools/lab" in " ".join(asked.output.split())
+    assert CliRunner().invoke(cli.app, ["topology", "show"]).exit_code == 0
+
+
+def test_a_command_that_nobody_has_is_refused() -> None:
+    assert CliRunner().invoke(cli.app, ["bleach"]).exit_code == 2
+
+
+@pytest.mark.parametrize("command", [["equipment", "fault"], ["fault"]])
+def test_a_machines_fault_is_reported_under_both_names(command: list[str]) -> None:
+    shown = CliRunner().invoke(cli.app, [*command, "--help"])
+    assert shown.exit_code == 0 and "--clear" in shown.output

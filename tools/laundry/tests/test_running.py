@@ -1,0 +1,63 @@
+"""A command that needs a stack uses the running one, or starts one and stops it whatever happens."""
+
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from laundry.commands import running
+from laundry.stack.launch import Options
+from laundry_servers.errors import LaundryError
+
+DOCUMENT = {"web_url": "http://127.0.0.1:1"}
+
+
+@pytest.fixture(autouse=True)
+def own_signals() -> Iterator[None]:
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, before)
+
+
+@pytest.fixture
+def happened(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
+    found: list[str] = []
+
+    def start(paths: Any, options: Options, progress: Any) -> dict[str, Any]:
+        found.append(f"start {options.nodes}")
+        return DOCUMENT
+
+    monkeypatch.setenv("LAUNDRY_VAR_DIR", str(tmp_path))
+    monkeypatch.setattr(running.detached, "start", start)
+    monkeypatch.setattr(running, "down", lambda *, wipe: found.append(f"down {wipe}"))
+    return found
+
+
+def test_a_stack_that_was_started_here_is_stopped_and_keeps_its_data(happened: list[str]) -> None:
+    with running.running_stack(nodes=3) as stack:
+        assert stack.started_here and stack.document == DOCUMENT
+        assert happened == ["start 3"]
+    assert happened == ["start 3", "down False"]
+
+
+def test_it_is_stopped_too_when_the_command_fails(happened: list[str]) -> None:
+    with pytest.raises(KeyboardInterrupt), running.running_stack():
+        signal.raise_signal(signal.SIGTERM)
+    assert happened == ["start 1", "down False"]
+
+
+def test_a_running_stack_is_used_and_left_alone(happened: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(running.state, "supervisor", lambda _: object())
+    monkeypatch.setattr(running.state, "running_stack", lambda _: DOCUMENT)
+    with running.running_stack() as stack:
+        assert not stack.started_here
+    assert happened == []
+
+
+@pytest.mark.parametrize("nodes", [0, 2, 4])
+def test_a_cluster_that_could_not_agree_is_refused(happened: list[str], nodes: int) -> None:
+    with pytest.raises(LaundryError, match="1 or 3"), running.running_stack(nodes=nodes):
+        pass
+    assert happened == []
