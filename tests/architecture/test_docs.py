@@ -97,11 +97,10 @@ def is_there(folder: Path, names: list[str]) -> bool:
         elif (folder / f"{name}.py").is_file():
             return place + 1 >= len(names) - 1
         else:
-            # What is imported late stands in the stub.
-            stub = folder / "__init__.pyi"
-            text = (stub if stub.is_file() else folder / "__init__.py").read_text(encoding="utf-8")
+            texts = [path.read_text(encoding="utf-8") for path in folder.glob("__init__.py*")]
             return place == len(names) - 1 and any(
                 name in (getattr(node, "name", None), getattr(node, "value", None))
+                for text in texts
                 for node in ast.walk(ast.parse(text))
             )
     return True
