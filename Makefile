@@ -40,6 +40,7 @@ $(STAMP): requirements.lock $(addsuffix /pyproject.toml,$(PACKAGES))
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
 	$(BIN)/uv pip install --quiet --python $(BIN)/python -r requirements.lock
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps $(addprefix -e ./,$(PACKAGES))
+	$(BIN)/python -m laundry.stack.bytecode
 	@touch $@
 
 demo: setup ## Start everything and tell the whole story live (PHOTOS=folder for your own photos)
