@@ -94,7 +94,8 @@ def names(target: Target, kind: str) -> set[str]:
 
 def test_retries_that_the_plan_no_longer_has_go_when_they_are_empty(target: Target) -> None:
     other = with_delays("task.read", 1, 10)
-    broker_plan.apply(target, other, None, nodes=1)
+    # With the users, whose rights name the retry queues.
+    broker_plan.apply(target, other, {service.name: "a-password" for service in PLAN.services}, nodes=1)
     found = broker_plan.differences(target, other)
     surplus = {" / ".join(each.name) for each in found if each.kind == "queues"}
     assert surplus == {"task.read.retry.2s", "task.read.retry.4s"}
