@@ -1,6 +1,5 @@
 """The web service in front of fake services, and the browsers that look at it."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -17,7 +16,8 @@ from laundry_testing.serving import serving
 from web.app import create_app
 from web.settings import ProxySettings, WebSettings
 
-from .browsers import DESKTOP, ENGINES, PHONE, Engine
+from .browsers import DESKTOP, ENGINES, PHONE, Engine, expect
+from .browsers.page import PATIENCE_MS
 from .browsers.site import Site, served
 from .fake_services import FakeServices, picture
 
@@ -99,12 +99,12 @@ class OpenPage:
         page = await context.new_page()
         signed_in = f"#token={self.token(role, branches=branches, sub=sub)}" if role else ""
         await page.goto(f"{path}{signed_in}")
-        for _ in range(5):
-            if await page.locator("#content").count():
-                break
+        try:
+            await expect(page.locator("#content")).to_have_count(1, timeout=PATIENCE_MS / 4)
+        except AssertionError:
             # The machine's network changed (a bridge came or went), which breaks off loading everywhere.
-            await asyncio.sleep(0.3)
             await page.reload()
+            await page.goto(f"{path}{signed_in}")
         return page
 
 

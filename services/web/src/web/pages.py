@@ -21,7 +21,8 @@ CONTENT_SECURITY_POLICY = "; ".join(
         "script-src 'self'",
         "style-src 'self'",
         "img-src 'self' blob:",
-        "connect-src 'self'",
+        # WebKit asks this, too, before it shows a photo on a page that has a service worker.
+        "connect-src 'self' blob:",
         "manifest-src 'self'",
         "worker-src 'self'",
         "base-uri 'none'",
