@@ -144,14 +144,14 @@ async def test_a_run_whose_service_is_killed_is_begun_anew_and_its_process_is_go
             run = await services.json("GET", "mlops", f"/training-runs/{run_id}", who=story.operator)
             return run if run["status"] in ENDED else None
 
-    run, _ = await until(ended, within_s=90, what="the end of the run that was begun anew")
+    run, _ = await until(ended, within_s=90, what="the end of the run that was started again")
     assert (run["status"], run["attempts"]) == ("succeeded", 2), run
     log = await services.json("GET", "mlops", f"/training-runs/{run_id}/log", who=story.operator)
     said = [line["text"] for line in log["items"]]
-    anew = [place for place, text in enumerate(said) if "begun anew" in text]
-    assert len(anew) == 1, said
-    assert said[anew[0]].startswith("the service stopped while this run was going on")
-    afterwards = said[anew[0] + 1 :]
+    again = [place for place, text in enumerate(said) if "started again" in text]
+    assert len(again) == 1, said
+    assert said[again[0]].startswith("the service stopped while this run was going on")
+    afterwards = said[again[0] + 1 :]
     # Had the first process continued too, it would have logged the same.
     assert len(set(afterwards)) == len(afterwards) > 0, said
 

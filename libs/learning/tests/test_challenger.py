@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from laundry_learning.challenger import Holdout, Taught, choose, look_for_careless
+from laundry_learning.challenger import HoldoutData, TrainingData, assess_labels, fit_challenger
 from laundry_learning.curation import (
-    Care,
+    LabelQuality,
 )
 from laundry_learning.head import Head, whole
 from laundry_learning.judging import Verdict
@@ -26,9 +26,9 @@ CHAMPION = Head(np.eye(3, 5) * 2, np.zeros(3))
 REHEARSAL = whole(*clouds(600, 0.0, seed=11))
 
 
-def taught_of(features: np.ndarray, labels: np.ndarray, owner: str = "owner") -> Taught:
+def taught_of(features: np.ndarray, labels: np.ndarray, owner: str = "owner") -> TrainingData:
     count = len(labels)
-    return Taught(
+    return TrainingData(
         features, labels, np.arange(count), [owner] * count, ["b1"] * count, np.ones(count, dtype=bool)
     )
 
@@ -39,8 +39,8 @@ def test_the_champion_is_judged_by_what_it_reads_in_the_branch() -> None:
     priors = BranchPriors({"b1": [8, 0.125, 0.125], "b2": [0.125, 8, 0.125]}, labels=3)
 
     def of_corrections(known: BranchPriors | None) -> tuple[int, int]:
-        found = look_for_careless(CHAMPION, CHAMPION, taught_of(features, labels), REHEARSAL, known)
-        chosen = choose(
+        found = assess_labels(CHAMPION, CHAMPION, taught_of(features, labels), REHEARSAL, known)
+        chosen = fit_challenger(
             CHAMPION,
             CHAMPION,
             taught_of(features, labels),
@@ -51,8 +51,8 @@ def test_the_champion_is_judged_by_what_it_reads_in_the_branch() -> None:
             threshold=0.6,
             champion_priors=known,
         )
-        (gain,) = (check for check in chosen.verdict.checks if check["name"] == "own gain")
-        return gain["figures"]["log_loss_change"], found["owner"].corrections
+        (gain,) = (check for check in chosen.verdict.checks if check.name == "own gain")
+        return gain.figures["log_loss_change"], found["owner"].corrections
 
     without, with_them = of_corrections(None), of_corrections(priors)
     assert without[0] < with_them[0], "a champion that knows the branch is harder to surpass"
@@ -64,14 +64,14 @@ def test_what_a_branch_made_of_a_guess_is_no_correction() -> None:
     features = np.tile(np.eye(3, 5)[1] * 0.3, (20, 1))
     agreed = taught_of(features, np.zeros(20, dtype=np.int64))
     known = BranchPriors({"b1": [8, 1, 1]}, labels=3)
-    alone, here = (look_for_careless(CHAMPION, CHAMPION, agreed, REHEARSAL, each) for each in (None, known))
+    alone, here = (assess_labels(CHAMPION, CHAMPION, agreed, REHEARSAL, each) for each in (None, known))
     assert (alone["owner"].corrections, here["owner"].corrections) == (20, 0)
 
 
 def test_careless_labels_say_nothing_of_what_a_branch_sends() -> None:
     features, truth = clouds(60, 0.0, seed=5)
     random = np.random.default_rng(6).integers(0, 3, 60)
-    both = Taught(
+    both = TrainingData(
         np.vstack([features, features + 0.01]),
         np.concatenate([truth, random]),
         np.arange(120),
@@ -80,10 +80,10 @@ def test_careless_labels_say_nothing_of_what_a_branch_sends() -> None:
         np.ones(120, dtype=bool),
     )
     found = {
-        "careful": Care(labels=60, corrections=5, contradicted=0, contrary=0),
-        "careless": Care(labels=60, corrections=40, contradicted=30, contrary=30),
+        "careful": LabelQuality(labels=60, corrections=5, contradicted=0, contrary=0),
+        "careless": LabelQuality(labels=60, corrections=40, contradicted=30, contrary=30),
     }
-    chosen = choose(
+    chosen = fit_challenger(
         CHAMPION,
         CHAMPION,
         both,
@@ -101,11 +101,11 @@ def test_careless_labels_say_nothing_of_what_a_branch_sends() -> None:
 def learn(features: np.ndarray, labels: np.ndarray) -> tuple[Verdict, Head, bool]:
     taught = taught_of(features, labels)
     judges, truth = clouds(600, 0.0, seed=12)
-    holdout = Holdout(judges, truth, np.arange(600) // 10)
-    found = look_for_careless(CHAMPION, CHAMPION, taught, REHEARSAL)
+    holdout = HoldoutData(judges, truth, np.arange(600) // 10)
+    found = assess_labels(CHAMPION, CHAMPION, taught, REHEARSAL)
     if found["owner"].careless:
         return Verdict(), CHAMPION, True
-    chosen = choose(
+    chosen = fit_challenger(
         CHAMPION,
         CHAMPION,
         taught,

@@ -16,17 +16,17 @@ from laundry_learning.curation import (
     MOST_OF_ONE_OWNER,
     REPEATED,
     SEVERAL_KINDS,
-    Candidate,
-    Opinion,
-    care,
-    sort_out,
+    CandidateExample,
+    LabelEvidence,
+    assess,
+    assign_roles,
     weights,
 )
 
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
 
 
-def example(number: int, **changes: Any) -> Candidate:
+def example(number: int, **changes: Any) -> CandidateExample:
     values: dict[str, Any] = {
         "id": f"e{number}",
         "target": 1,
@@ -36,7 +36,7 @@ def example(number: int, **changes: Any) -> Candidate:
         "judges": False,
         "held_out": False,
     }
-    return Candidate(**(values | changes))
+    return CandidateExample(**(values | changes))
 
 
 def test_what_becomes_of_each_example() -> None:
@@ -52,12 +52,12 @@ def test_what_becomes_of_each_example() -> None:
         example(8, group=88),
         example(9, group=88, judges=True),
     ]
-    fates = sort_out(candidates)
-    assert [fate.role for fate in fates] == [
+    assignments = assign_roles(candidates)
+    assert [assignment.role for assignment in assignments] == [
         *("learnt", "left out", "left out", "left out", "left out", "left out", "learnt"),
         *("judging", "left out", "judging"),
     ]
-    assert [fate.reason for fate in fates if fate.reason] == [
+    assert [assignment.reason for assignment in assignments if assignment.reason] == [
         *(SEVERAL_KINDS, HELD_OUT_PHOTO, CONTRADICTED, CONTRADICTED, REPEATED, HELD_OUT_BRANCH)
     ]
 
@@ -72,25 +72,35 @@ def test_nothing_that_judges_teaches(drawn: list[tuple[int, int, bool, bool]]) -
         example(n, group=group, target=target, judges=judges, held_out=held)
         for n, (group, target, judges, held) in enumerate(drawn)
     ]
-    fates = sort_out(candidates)
-    taught = {each.group for each, fate in zip(candidates, fates, strict=True) if fate.role == "learnt"}
-    judging = {each.group for each, fate in zip(candidates, fates, strict=True) if fate.role == "judging"}
+    assignments = assign_roles(candidates)
+    taught = {
+        each.group
+        for each, assignment in zip(candidates, assignments, strict=True)
+        if assignment.role == "learnt"
+    }
+    judging = {
+        each.group
+        for each, assignment in zip(candidates, assignments, strict=True)
+        if assignment.role == "judging"
+    }
     assert not taught & judging
     roles = [
-        (each.group, fate.role)
-        for each, fate in zip(candidates, fates, strict=True)
-        if fate.role != "left out"
+        (each.group, assignment.role)
+        for each, assignment in zip(candidates, assignments, strict=True)
+        if assignment.role != "left out"
     ]
     assert len(roles) == len(set(roles)), "one picture counts once"
     assert not [
-        e for e, fate in zip(candidates, fates, strict=True) if e.held_out and fate.role != "left out"
+        e
+        for e, assignment in zip(candidates, assignments, strict=True)
+        if e.held_out and assignment.role != "left out"
     ]
 
 
-RIGHT = Opinion(0.9, 0.9, corrects=False)
-MENDED = Opinion(0.4, 0.2, corrects=True)
-ODD = Opinion(0.001, 0.1, corrects=True)
-CONTRARY = Opinion(0.5, 0.001, corrects=True)
+RIGHT = LabelEvidence(0.9, 0.9, corrects=False)
+MENDED = LabelEvidence(0.4, 0.2, corrects=True)
+ODD = LabelEvidence(0.001, 0.1, corrects=True)
+CONTRARY = LabelEvidence(0.5, 0.001, corrects=True)
 
 
 @pytest.mark.parametrize(
@@ -109,15 +119,15 @@ CONTRARY = Opinion(0.5, 0.001, corrects=True)
     ],
 )
 def test_careless_is_whose_corrections_contradict_often_enough_to_tell(
-    labels: list[Opinion], careless: bool
+    labels: list[LabelEvidence], careless: bool
 ) -> None:
     others = [RIGHT] * 30
     owners = ["person"] * len(labels) + ["other"] * len(others)
-    found = care(owners, labels + others, [True] * len(owners))
+    found = assess(owners, labels + others, [True] * len(owners))
     assert (found["person"].careless, found["other"].careless) == (careless, False)
-    assert f"{labels.count(ODD)} contradict" in found["person"].words
+    assert f"{labels.count(ODD)} contradict" in found["person"].summary
     # What the champion has learnt already is not looked at again.
-    assert care(owners, labels + others, [False] * len(owners)) == {}
+    assert assess(owners, labels + others, [False] * len(owners)) == {}
 
 
 def test_nobody_counts_for_more_than_his_share() -> None:

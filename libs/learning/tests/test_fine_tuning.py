@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from laundry_learning.fine_tuning.contract import Correction, Line, Order
-from laundry_learning.fine_tuning.recipe import Course, draw_order
+from laundry_learning.fine_tuning.recipe import Recipe, draw_order
 
 
 @settings(deadline=None, max_examples=80)
@@ -20,8 +20,8 @@ from laundry_learning.fine_tuning.recipe import Course, draw_order
 def test_an_epoch_shows_every_photo_once_and_corrections_within_bounds(
     photos: int, shares: list[float], repeats: float, seed: int
 ) -> None:
-    course = Course(epochs=1, rate=1e-3, view=96, repeats=repeats)
-    order = draw_order(np.random.default_rng(seed), photos, np.array(shares), course)
+    recipe = Recipe(epochs=1, rate=1e-3, view=96, repeats=repeats)
+    order = draw_order(np.random.default_rng(seed), photos, np.array(shares), recipe)
     times = np.bincount(order, minlength=photos + len(shares))
     assert (times[:photos] == 1).all()
     assert (times[photos:] <= np.ceil(np.array(shares) * repeats + 1e-9)).all()
@@ -31,9 +31,25 @@ def test_an_epoch_shows_every_photo_once_and_corrections_within_bounds(
 
 def test_many_corrections_fill_no_more_than_half_of_an_epoch() -> None:
     order = draw_order(
-        np.random.default_rng(0), 500, np.ones(4000), Course(epochs=1, rate=1e-3, view=96, repeats=3)
+        np.random.default_rng(0), 500, np.ones(4000), Recipe(epochs=1, rate=1e-3, view=96, repeats=3)
     )
     assert 0.45 < (order >= 500).mean() < 0.55
+
+
+FACTS = {
+    "run_id": "r1",
+    "base_version": "m2",
+    "base_sha256": "c" * 64,
+    "started_from": "m1",
+    "holdout_sha256": "d" * 64,
+    "epochs": 2,
+    "rate": 0.1,
+    "most_photos": 0,
+    "examples_learnt": 3,
+    "examples_judging": 0,
+    "examples_left_out": {"photo missing": 2},
+    "examples_sha256": "e" * 64,
+}
 
 
 def order(**changes: object) -> Order:
@@ -48,7 +64,7 @@ def order(**changes: object) -> Order:
         "photos": 0,
         "corrections": [Correction(photo="a" * 64, target=1, weight=0.1)],
         "forbidden": ["b" * 64],
-        "facts": {"examples_left_out": {"photo missing": 2}},
+        "facts": FACTS,
     }
     return Order.model_validate(values | changes)
 
@@ -58,7 +74,7 @@ def test_an_order_is_the_same_work_whatever_it_is_called(tmp_path: Path) -> None
     kept = Order.load(tmp_path)
     assert kept == order()
     assert kept.same_work(order(version="2"))
-    for change in ({"epochs": 3}, {"corrections": []}, {"facts": {}}):
+    for change in ({"epochs": 3}, {"corrections": []}, {"facts": {**FACTS, "examples_learnt": 4}}):
         assert not kept.same_work(order(**change))
 
 

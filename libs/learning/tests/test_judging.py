@@ -1,5 +1,6 @@
 """Who takes over: the gate and its statistics, without servers."""
 
+import json
 from math import comb
 
 import numpy as np
@@ -7,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from laundry_learning.cost import Cost, weigh
-from laundry_learning.judging import Photos, Thresholds, Verdict, check_other_things, judge
+from laundry_learning.cost import Cost, check_cost
+from laundry_learning.judging import Predictions, Thresholds, Verdict, check_other_things, judge
+from laundry_learning.metrics import metrics_of
 from laundry_learning.statistics import calibration_error, household_interval, worse_by_chance
 
 LABELS = ("a", "b", "c")
@@ -23,14 +25,16 @@ def told(targets: np.ndarray, wrong: set[int], sure: float = 0.8) -> np.ndarray:
     return probs
 
 
-def photos(champion: set[int], challenger: set[int], count: int = 300, sure: float = 0.8) -> Photos:
+def photos(champion: set[int], challenger: set[int], count: int = 300, sure: float = 0.8) -> Predictions:
     """Photos of 30 households; the sets name those that each gets wrong."""
     targets = np.arange(count) % 3
-    return Photos(told(targets, champion), told(targets, challenger, sure), targets, np.arange(count) // 10)
+    return Predictions(
+        told(targets, champion), told(targets, challenger, sure), targets, np.arange(count) // 10
+    )
 
 
 def failed(verdict: Verdict) -> list[str]:
-    return [check["name"] for check in verdict.checks if not check["passed"]]
+    return [check.name for check in verdict.checks if not check.passed]
 
 
 GAIN = photos(set(range(20)), set(range(12)), count=60)
@@ -61,7 +65,7 @@ GAIN = photos(set(range(20)), set(range(12)), count=60)
         "the same",
     ],
 )
-def test_who_takes_over(holdout: Photos, corrections: Photos, expected: list[str]) -> None:
+def test_who_takes_over(holdout: Predictions, corrections: Predictions, expected: list[str]) -> None:
     verdict = judge(holdout=holdout, corrections=corrections, labels=LABELS, thresholds=SAME)
     assert set(expected) <= set(failed(verdict))
     assert verdict.good is not bool(expected)
@@ -81,7 +85,7 @@ def test_who_takes_over(holdout: Photos, corrections: Photos, expected: list[str
 def test_a_last_layer_may_gain_by_what_it_is_sure_of(wrong_now: set[int], surer: float, good: bool) -> None:
     before = photos({1, 2}, {1, 2}, count=60, sure=0.8)
     after = photos({1, 2}, wrong_now, count=60, sure=surer)
-    corrections = Photos(before.challenger, after.challenger, before.targets, before.households)
+    corrections = Predictions(before.challenger, after.challenger, before.targets, before.households)
     checked = judge(holdout=None, corrections=corrections, labels=LABELS, thresholds=SAME, by_loss=True)
     assert checked.good is good
 
@@ -99,9 +103,7 @@ def test_a_model_that_accepts_more_wrong_readings_does_not_take_over() -> None:
 
 @pytest.mark.parametrize(("reviewed", "good"), [(0.7, True), (0.62, True), (0.55, False)])
 def test_a_model_that_takes_other_things_for_garments_does_not_take_over(reviewed: float, good: bool) -> None:
-    verdict = Verdict()
-    check_other_things(verdict, 0.7, reviewed)
-    assert verdict.good is good
+    assert check_other_things(0.7, reviewed).passed is good
 
 
 def test_a_branch_that_loses_is_named_though_all_together_gain() -> None:
@@ -114,9 +116,9 @@ def test_a_branch_that_loses_is_named_though_all_together_gain() -> None:
         branches=branches,
     )
     assert verdict.good
-    (gain,) = (check for check in verdict.checks if check["name"] == "own gain")
-    assert "fewer right in badly (0 won, 2 lost)" in gain["text"]
-    assert gain["figures"]["branches"] == {"well": [4, 0], "badly": [0, 2]}
+    (gain,) = (check for check in verdict.checks if check.name == "own gain")
+    assert "fewer right in badly (0 won, 2 lost)" in gain.text
+    assert gain.figures["branches"] == {"well": [4, 0], "badly": [0, 2]}
 
 
 @pytest.mark.parametrize(
@@ -124,9 +126,7 @@ def test_a_branch_that_loses_is_named_though_all_together_gain() -> None:
     [(Cost(5_000_000, 5.0), True), (Cost(11_000_000, 5.0), False), (Cost(1, 9.0), False)],
 )
 def test_a_model_too_large_or_too_slow_does_not_take_over(challenger: Cost, good: bool) -> None:
-    verdict = Verdict()
-    weigh(verdict, Cost(5_000_000, 5.0), challenger)
-    assert verdict.good is good
+    assert check_cost(Cost(5_000_000, 5.0), challenger).passed is good
 
 
 @given(st.integers(0, 30), st.integers(0, 30))
@@ -153,3 +153,16 @@ def test_calibration_error_is_the_gap_of_confidence_and_accuracy() -> None:
     assert calibration_error(probs, targets) == pytest.approx(0.2)
     targets[::5] = 1
     assert calibration_error(probs, targets) == pytest.approx(0)
+
+
+def test_the_metrics_of_a_manifest_keep_their_names() -> None:
+    said = np.array([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4]])
+    holdout = Predictions(said, said, np.array([0, 1, 1]), np.array([0, 0, 1]))
+    figures = (
+        '{"photos": 3, "top1": 0.6667, "log_loss": 0.4149, "calibration_error": 0.3, "classes": ['
+        '{"label": "hat", "photos": 1, "recall": 1.0, "precision": 0.5}, {"label": "shoes", "photos": 2, '
+        '"recall": 0.5, "precision": 1.0}], "confusion": [[1, 0], [1, 1]]'
+    )
+    assert json.dumps(metrics_of(holdout, ("hat", "shoes"))) == (
+        f'{{"judged_on": "the frozen holdout", {figures[1:]}, "champion": {figures}}}}}'
+    )

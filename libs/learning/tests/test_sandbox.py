@@ -17,10 +17,10 @@ import pytest_asyncio
 from PIL import Image
 
 from laundry_learning.graph import read_head
-from laundry_learning.sandbox import client as looking
-from laundry_learning.sandbox.client import Looker, TooManyDeaths, Unseen
+from laundry_learning.sandbox import client
+from laundry_learning.sandbox.client import SandboxClient, TooManyCrashes, Unreadable
 from laundry_learning.sandbox.environment import environment
-from laundry_learning.sandbox.launcher import Here, Starter
+from laundry_learning.sandbox.launcher import LocalSandbox, Sandbox
 from laundry_reading.preprocess import decode_for_model
 from laundry_testing.models import LABELS, colour_model, photo_of
 from laundry_testing.sandboxes import ALLOWED, SECRETS, beside
@@ -29,10 +29,10 @@ PHOTO = photo_of("pants", size=(40, 40), seed=1)
 
 
 @pytest_asyncio.fixture(params=["here", "beside"])
-async def starter(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Starter]:
+async def sandbox(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Sandbox]:
     """Both ways to start: beside this process, and by the server in another container."""
     if request.param == "here":
-        yield Here()
+        yield LocalSandbox()
         return
     async with beside(tmp_path) as started:
         yield started
@@ -41,25 +41,25 @@ async def starter(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterat
 async def test_who_looks_at_photos_has_no_secret_in_its_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in SECRETS.items():
         monkeypatch.setenv(name, value)
-    shut = await Here().look()
-    assert shut.process is not None
+    confined = await LocalSandbox().start_worker()
+    assert confined.process is not None
     try:
         # Behind ``enter`` the program is another one, in the same process.
         def environment() -> set[str]:
-            raw = Path(f"/proc/{shut.process.pid}/environ").read_bytes()
+            raw = Path(f"/proc/{confined.process.pid}/environ").read_bytes()
             return {each.partition(b"=")[0].decode() for each in raw.split(b"\0") if each}
 
         assert environment() <= ALLOWED
     finally:
-        await shut.end()
-    assert shut.process.returncode == -signal.SIGKILL
+        await confined.end()
+    assert confined.process.returncode == -signal.SIGKILL
 
 
-async def test_a_phones_heic_and_a_large_png_are_seen_behind_the_doors(starter: Starter) -> None:
+async def test_a_phones_heic_and_a_large_png_are_seen_behind_the_doors(sandbox: Sandbox) -> None:
     pillow_heif.register_heif_opener()
     picture = Image.new("RGB", (320, 240), (90, 120, 200))
     large = Image.new("L", (6500, 5000), 90)
-    async with Looker(starter) as looker:
+    async with SandboxClient(sandbox) as reader:
         for image, kind, options in (
             (picture, "HEIF", {}),
             (picture, "AVIF", {}),
@@ -67,23 +67,23 @@ async def test_a_phones_heic_and_a_large_png_are_seen_behind_the_doors(starter: 
         ):
             file = io.BytesIO()
             image.save(file, kind, **options)
-            pixels = await looker.pixels(file.getvalue(), 32)
+            pixels = await reader.pixels(file.getvalue(), 32)
             assert np.abs(pixels.astype(int) - (90 if kind == "PNG" else [90, 120, 200])).max() < 6
 
 
-async def test_photos_are_seen_as_a_replica_sees_them(starter: Starter) -> None:
+async def test_photos_are_seen_as_a_replica_sees_them(sandbox: Sandbox) -> None:
     model = colour_model("m-1")
-    async with Looker(starter, model) as looker:
-        features, likeness = await looker.features(PHOTO)
-        pixels = await looker.pixels(PHOTO, 160)
-        head = await looker.head(model, labels=len(LABELS))
-        first, second = await looker.costs(model, model)
-        with pytest.raises(Unseen, match="not an image"):
-            await looker.features(b"not a photo")
+    async with SandboxClient(sandbox, model) as reader:
+        seen = await reader.features(PHOTO)
+        pixels = await reader.pixels(PHOTO, 160)
+        head = await reader.head(model, labels=len(LABELS))
+        first, second = await reader.costs(model, model)
+        with pytest.raises(Unreadable, match="not an image"):
+            await reader.features(b"not a photo")
         # It goes on after one that it refused.
-        assert (await looker.features(PHOTO)) == (features, likeness)
+        assert (await reader.features(PHOTO)) == seen
     assert np.array_equal(pixels, decode_for_model(PHOTO, 160))
-    assert (len(likeness), len(features)) == (32, 2 * 3)
+    assert (len(seen.picture_hash), len(seen.features)) == (32, 2 * 3)
     own = read_head(model)
     assert np.allclose(head.weights, own.weights)
     assert np.allclose(head.bias, own.bias)
@@ -93,31 +93,31 @@ async def test_photos_are_seen_as_a_replica_sees_them(starter: Starter) -> None:
 async def test_a_photo_that_kills_who_looks_at_it_is_left_out_and_the_next_is_seen(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    class Fragile(Here):
+    class Fragile(LocalSandbox):
         deaths = 0
 
-        async def look(self) -> Any:
-            shut = await super().look()
+        async def start_worker(self) -> Any:
+            confined = await super().start_worker()
             if self.deaths:
                 self.deaths -= 1
-                assert shut.process is not None
-                os.kill(shut.process.pid, signal.SIGKILL)
-            return shut
+                assert confined.process is not None
+                os.kill(confined.process.pid, signal.SIGKILL)
+            return confined
 
     fragile = Fragile()
     fragile.deaths = 1
-    async with Looker(fragile) as looker:
-        with pytest.raises(Unseen, match="ended the process"):
-            await looker.pixels(PHOTO, 32)
-        assert (await looker.pixels(PHOTO, 32)).shape == (32, 32, 3)
-    monkeypatch.setattr(looking, "MOST_DEATHS", 3)
+    async with SandboxClient(fragile) as reader:
+        with pytest.raises(Unreadable, match="ended the process"):
+            await reader.pixels(PHOTO, 32)
+        assert (await reader.pixels(PHOTO, 32)).shape == (32, 32, 3)
+    monkeypatch.setattr(client, "MOST_CRASHES", 3)
     fragile.deaths = 9
-    async with Looker(fragile) as looker:
+    async with SandboxClient(fragile) as reader:
         for _ in range(2):
-            with pytest.raises(Unseen):
-                await looker.pixels(PHOTO, 32)
-        with pytest.raises(TooManyDeaths):
-            await looker.pixels(PHOTO, 32)
+            with pytest.raises(Unreadable):
+                await reader.pixels(PHOTO, 32)
+        with pytest.raises(TooManyCrashes):
+            await reader.pixels(PHOTO, 32)
 
 
 @pytest.mark.parametrize(
@@ -132,8 +132,8 @@ async def test_a_photo_that_kills_who_looks_at_it_is_left_out_and_the_next_is_se
     ids=["endless", "out of turn", "no numbers", "nothing", "half a number"],
 )
 async def test_an_answer_that_is_none_is_not_believed(answer: bytes) -> None:
-    class Liar(Here):
-        async def look(self) -> Any:
+    class Liar(LocalSandbox):
+        async def start_worker(self) -> Any:
             code = (
                 f"import sys; sys.stdin.buffer.read(6); sys.stdout.buffer.write({answer!r}); "
                 "sys.stdout.flush(); sys.stdin.buffer.read()"
@@ -146,11 +146,11 @@ async def test_an_answer_that_is_none_is_not_believed(answer: bytes) -> None:
                 stdout=subprocess.PIPE,
                 start_new_session=True,
             )
-            return looking.Shut(process.stdout, process.stdin, process)
+            return client.ConfinedProcess(process.stdout, process.stdin, process)
 
-    async with Looker(Liar()) as looker:
-        with pytest.raises(Unseen):
-            await looker.features(PHOTO)
+    async with SandboxClient(Liar()) as reader:
+        with pytest.raises(Unreadable):
+            await reader.features(PHOTO)
 
 
 def test_the_trainer_gets_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from laundry_learning.artifacts import entry_of
+from laundry_learning.artifacts import artifact_of
 from laundry_learning.weights import BrokenWeights, pack, recover, unpack, write
 from laundry_reading.manifest import Manifest
 from laundry_testing.models import colour_model, ship
@@ -35,7 +35,7 @@ def test_weights_are_named_in_the_manifest_beside_what_is_there(tmp_path: Path) 
     ship(tmp_path, "m-1")
     write(tmp_path, {"head.weight": np.full((2, 2), 0.5)})
     manifest = Manifest.from_json((tmp_path / "manifest.json").read_bytes())
-    entry = entry_of(manifest, "weights")
+    entry = artifact_of(manifest, "weights")
     assert entry is not None
     assert entry.key == "models/m-1/laundry-m-1.weights.npz"
     assert entry.matches((tmp_path / entry.file).read_bytes())
@@ -43,7 +43,7 @@ def test_weights_are_named_in_the_manifest_beside_what_is_there(tmp_path: Path) 
 
 def test_the_shipped_model_has_weights_to_start_from() -> None:
     manifest = Manifest.from_json((MODELS / "manifest.json").read_bytes())
-    entry = entry_of(manifest, "weights")
+    entry = artifact_of(manifest, "weights")
     assert entry is not None
     data = (MODELS / entry.file).read_bytes()
     assert entry.matches(data)

@@ -14,8 +14,8 @@ from laundry_testing.identity import FileIdentity
 from laundry_testing.messaging import eventually
 from laundry_testing.models import colour_model, manifest_of
 from mlops import repository
-from mlops.api.replicas import change_with_audit
 from mlops.service.registry import Registry
+from mlops.service.shadow import change_with_audit
 
 pytestmark = pytest.mark.servers
 Service = Callable[..., AbstractAsyncContextManager[httpx.AsyncClient]]

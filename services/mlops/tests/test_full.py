@@ -17,9 +17,8 @@ import pytest
 from laundry_events import new_id
 from laundry_events.events import TaskConfirmed
 from laundry_learning import dataset
-from laundry_learning import holdout as held_out
-from laundry_learning.artifacts import FIELDS, entry_of
-from laundry_reading.manifest import Manifest
+from laundry_learning.artifacts import FIELDS, artifact_of
+from laundry_learning.holdout import STORY_HOUSEHOLDS, photos_from, write_beside
 from laundry_reading.model import Model
 from laundry_reading.storage import MAX_MODEL_BYTES, model_key
 from laundry_service.storage.database import Database
@@ -30,7 +29,7 @@ from laundry_testing.models import LABELS, photo_of
 from mlops import repository
 from mlops.full.job import Full
 from mlops.jobs.run import Run
-from mlops.launching.launcher import BEGIN_ANEW
+from mlops.launching.launcher import RETRY_LATER
 from mlops.service.registry import Registry
 from mlops.settings import Settings
 
@@ -46,7 +45,7 @@ def photos(tmp_path: Path) -> Path:
     """Training photos: of households that are held out, and of others."""
     folder = tmp_path / "data" / "clothing"
     folder.mkdir(parents=True)
-    held = sorted(dataset.read_holdout() - set(held_out.STORY_HOUSEHOLDS))[:5]
+    held = sorted(dataset.holdout_households() - set(STORY_HOUSEHOLDS))[:5]
     with (folder / "photos.csv").open("w", newline="") as file:
         table = csv.writer(file)
         table.writerow(["path", "sender_id", "label", "kids"])
@@ -61,7 +60,7 @@ def photos(tmp_path: Path) -> Path:
 def training(photos: Path, tmp_path: Path, fake_trainer: ModuleType) -> Callable[[str], dict[str, Any]]:
     """Settings of a service that trains with the stand-in, and the shipped model that it starts from."""
     fake_trainer.put(tmp_path / "models", "confused-1", fake_trainer.CONFUSED)
-    held_out.write(tmp_path / "models", *held_out.from_data(photos))
+    write_beside(tmp_path / "models", *photos_from(photos))
 
     def settings(mode: str) -> dict[str, Any]:
         python = tmp_path / "python"
@@ -152,11 +151,11 @@ async def test_a_better_network_takes_over_with_all_that_belongs_beside_it(
     async with database.session() as session:
         row = await repository.get_model(session, run["model_version"])
     assert row is not None
-    manifest = Manifest.model_validate(row["manifest"])
+    manifest = row.manifest
     file = await store.get(model_key(manifest), max_bytes=MAX_MODEL_BYTES)
     assert len(Model.load(file, sha256=manifest.sha256).priors) == model["lineage"]["branches_known"] == 1
     for field in FIELDS:
-        entry = entry_of(manifest, field)
+        entry = artifact_of(manifest, field)
         assert entry is not None
         assert entry.matches(await store.get(entry.key, max_bytes=MAX_MODEL_BYTES))
     assert again.status_code == 201
@@ -238,7 +237,7 @@ async def test_a_store_that_goes_away_after_the_training_costs_another_attempt_n
     async with service(**training("good")) as client:
         await ready(client)
     async with database.transaction() as session:
-        run_id = (await repository.add_run(session, "full", requested_by="op"))["id"]
+        run_id = (await repository.add_run(session, "full", requested_by="op")).id
 
     async def attempt() -> Run:
         async with database.transaction() as session:
@@ -252,21 +251,21 @@ async def test_a_store_that_goes_away_after_the_training_costs_another_attempt_n
         raise ObjectStoreUnavailable("put: the object store answered 503")
 
     assert settings.training_work is not None
-    workshop = settings.training_work / f"run-{run_id}"
+    workdir = settings.training_work / f"run-{run_id}"
     with monkeypatch.context() as broken:
         broken.setattr(registry, "upload", away)
-        assert (await attempt()).exit_code == BEGIN_ANEW
-    assert (workshop / "out" / "manifest.json").is_file()
+        assert (await attempt()).exit_code == RETRY_LATER
+    assert (workdir / "out" / "manifest.json").is_file()
     async with database.transaction() as session:
         await repository.move_run(session, run_id, "queued")
-        said = [line["text"] for line in await repository.run_log(session, run_id)]
+        said = [line.text for line in await repository.run_log(session, run_id)]
     assert "the object store stayed away: put: the object store answered 503" in said
     assert (await attempt()).exit_code == 0
-    assert not workshop.exists()
+    assert not workdir.exists()
     async with database.session() as session:
         run = await repository.get_run(session, run_id)
     assert run is not None
-    assert run["status"] == "succeeded"
+    assert run.status == "succeeded"
 
 
 async def test_cancelling_ends_the_trainer_too(

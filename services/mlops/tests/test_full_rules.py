@@ -3,30 +3,33 @@
 import subprocess
 import sys
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from laundry_learning.challenger import Taught
-from laundry_learning.curation import Fate
-from laundry_learning.fine_tuning.recipe import Course
+from laundry_learning.challenger import TrainingData
+from laundry_learning.curation import Assignment
+from laundry_learning.fine_tuning.recipe import Recipe
 from laundry_learning.graph import read_head, replace_priors
 from laundry_learning.head import whole
-from laundry_learning.holdout import HeldOut
+from laundry_learning.holdout import FrozenHoldout
 from laundry_learning.priors import PRIOR_PHOTOS
 from laundry_learning.weights import write
 from laundry_reading.model import Model
 from laundry_reading.priors import BranchPriors
 from laundry_testing.models import colour_model, manifest_of, ship
-from mlops.full.comparison import Candidate, compete, knowing_branches, knowing_what_was_known
+from mlops.examples import Example
+from mlops.full.comparison import Candidate, compare, knowing_branches, knowing_what_was_known
 from mlops.full.job import ASIDE
-from mlops.full.photos import ASIDE_LEAST, find_frozen, stand_aside
-from mlops.full.requirements import lacking_modules, lacking_photos, lacking_weights, say
-from mlops.jobs.champion import Champion, care_of_judges
-from mlops.jobs.training_set import Lesson
+from mlops.full.photos import ASIDE_LEAST, find_holdout_photos, stand_aside
+from mlops.full.requirements import explain, lacking_modules, lacking_photos, lacking_weights
+from mlops.jobs.champion import Champion, quality_of_judges
+from mlops.jobs.training_set import TrainingSet
 from mlops.runs import RunError
 
 ONLY_FIRST = BranchPriors({"b1": [8, 0.125, 0.125]}, labels=3)
@@ -46,7 +49,7 @@ async def test_what_is_missing_is_said_with_the_way_to_get_it(tmp_path: Path) ->
     assert lacking_photos(tmp_path) == []
     assert "cannot be run" in (await lacking_modules(tmp_path / "nowhere"))[0]
     assert "not usable" in (await lacking_modules(Path("/bin/false")))[0]
-    assert say([weights]).startswith("A full training cannot run here. The model bare-1")
+    assert explain([weights]).startswith("A full training cannot run here. The model bare-1")
 
 
 async def test_an_interpreter_is_asked_for_what_it_lacks(tmp_path: Path) -> None:
@@ -68,11 +71,29 @@ def test_the_service_and_its_jobs_import_nothing_of_the_training() -> None:
     assert subprocess.run([sys.executable, "-c", code], timeout=60, check=False).returncode == 0
 
 
+def example(example_id: str, **changes: Any) -> Example:
+    values: dict[str, Any] = {
+        "id": example_id,
+        "task_id": example_id,
+        "branch_id": "b1",
+        "side": "learning",
+        "photo_key": "photos/1",
+        "photo_sha256": "a" * 64,
+        "read_labels": [],
+        "model_version": None,
+        "labels": [],
+        "corrected": False,
+        "confirmed_by": "owner-1",
+        "confirmed_at": datetime(2026, 5, 1, tzinfo=UTC),
+    }
+    return Example(**values | changes)
+
+
 def fitted(version: str, **lineage: object) -> Candidate:
     """A candidate of three classes, as if trained."""
     data = colour_model(version)
     manifest = manifest_of(version, data).model_copy(update={"lineage": lineage})
-    held = HeldOut(
+    held = FrozenHoldout(
         np.zeros((6, 3)), np.arange(6) % 3, np.arange(6), np.zeros((6, 32), np.uint8), (), frozenset()
     )
     return Candidate(manifest, data, {}, Model.load(data), read_head(data), held)
@@ -80,7 +101,7 @@ def fitted(version: str, **lineage: object) -> Candidate:
 
 def test_a_network_knows_its_branches_by_the_mix_of_its_epochs() -> None:
     # 900 photos of three kinds alike; 100 corrections, all of one kind, are seen three times an epoch.
-    taught = Taught(
+    taught = TrainingData(
         np.zeros((100, 3)),
         np.ones(100, dtype=np.int64),
         np.arange(100),
@@ -90,7 +111,7 @@ def test_a_network_knows_its_branches_by_the_mix_of_its_epochs() -> None:
     )
     rehearsal = whole(np.zeros((30, 3)), np.arange(30) % 3)
     before = fitted("m1", training_known=900)
-    after = knowing_branches(before, taught, rehearsal, Course(epochs=1, rate=0.1, view=96))
+    after = knowing_branches(before, taught, rehearsal, Recipe(epochs=1, rate=0.1, view=96))
     assert after.manifest.lineage["branches_known"] == len(after.model.priors) == 2
     assert Model.load(after.file, sha256=after.manifest.sha256).version == "m1"
     assert after.manifest.file_bytes == len(after.file)
@@ -99,7 +120,7 @@ def test_a_network_knows_its_branches_by_the_mix_of_its_epochs() -> None:
     assert after.model.priors.applied(shares, "b1") == pytest.approx(sent, rel=1e-3)
     # No example that teaches, no branch that is known.
     nothing = knowing_branches(
-        before, taught.some(np.zeros(100, dtype=bool)), rehearsal, Course(epochs=1, rate=0.1, view=96)
+        before, taught.some(np.zeros(100, dtype=bool)), rehearsal, Recipe(epochs=1, rate=0.1, view=96)
     )
     assert len(nothing.model.priors) == 0
 
@@ -117,21 +138,21 @@ def test_champion_and_network_are_judged_as_they_read_the_branch() -> None:
     champion, candidate = fitted("m1"), fitted("m2")
     known = replace(candidate, model=Model.load(replace_priors(candidate.file, ONLY_FIRST)))
     # The features say nothing; the branch sends the first kind only.
-    examples = [{"id": f"e{n}", "branch_id": "b1", "side": "learning"} for n in range(12)]
-    lesson = Lesson(
-        examples,  # type: ignore[arg-type]
+    examples = [example(f"e{n}", branch_id="b1") for n in range(12)]
+    training_set = TrainingSet(
+        examples,
         np.zeros((12, 3)),
         np.zeros(12, dtype=np.int64),
         np.arange(12),
-        {each["id"]: ASIDE for each in examples},
+        {each.id: ASIDE for each in examples},
     )
 
     def gained(of_champion: Candidate, of_candidate: Candidate) -> float:
-        verdict, _ = compete(
-            serving(of_champion), of_candidate, lesson, {each["id"]: np.zeros(3) for each in examples}
+        verdict, _ = compare(
+            serving(of_champion), of_candidate, training_set, {each.id: np.zeros(3) for each in examples}
         )
-        (gain,) = (check for check in verdict.checks if check["name"] == "own gain")
-        return -float(gain["figures"]["log_loss_change"])
+        (gain,) = (check for check in verdict.checks if check.name == "own gain")
+        return -float(gain.figures["log_loss_change"])
 
     assert gained(champion, known) > 0.5
     assert gained(champion, candidate) == pytest.approx(0)
@@ -153,17 +174,17 @@ def test_who_labels_carelessly_in_a_branch_that_judges_is_told_too() -> None:
     right = champion.head.probabilities(seen).argmax(axis=1)
     wrong = (right + 1) % 3
     examples = [
-        {"id": f"e{n}", "branch_id": "b9", "side": "holdout", "confirmed_by": "good" if n < 30 else "bad"}
+        example(f"e{n}", branch_id="b9", side="holdout", confirmed_by="good" if n < 30 else "bad")
         for n in range(60)
     ]
-    lesson = Lesson(
-        examples,  # type: ignore[arg-type]
+    training_set = TrainingSet(
+        examples,
         seen,
         np.concatenate([right[:30], wrong[30:]]),
         np.arange(60),
-        {each["id"]: Fate("judging") for each in examples},
+        {each.id: Assignment("judging") for each in examples},
     )
-    found = care_of_judges(champion, lesson)
+    found = quality_of_judges(champion, training_set)
     assert {owner: each.careless for owner, each in found.items()} == {"good": False, "bad": True}
 
 
@@ -185,4 +206,4 @@ def test_of_many_examples_about_a_fifth_stands_aside() -> None:
 
 def test_a_champion_that_does_not_tell_who_judges_it_cannot_be_challenged(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="does not tell which photos judge it"):
-        find_frozen(tmp_path, None)
+        find_holdout_photos(tmp_path, None)

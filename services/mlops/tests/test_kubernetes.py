@@ -16,10 +16,11 @@ from laundry_service.storage.database import Database
 from laundry_testing.messaging import eventually
 from laundry_testing.serving import serving
 from mlops import repository
-from mlops.full.requirements import ClusterNeeds
+from mlops.full.requirements import ClusterRequirements
 from mlops.launching.cluster import Cluster, Unreachable
 from mlops.launching.kubernetes import RUN_LABEL, KubernetesJobs, fill, name_of
-from mlops.launching.launcher import Ended, LaunchError
+from mlops.launching.launcher import JobOutcome, LaunchError
+from mlops.launching.objects import JobState
 from mlops.launching.outcome import why
 from mlops.service.runner import Runner
 
@@ -78,7 +79,7 @@ async def api(fake: Any) -> AsyncIterator[str]:
 async def jobs(fake: Any, account: Path, templates: Path) -> AsyncIterator[KubernetesJobs]:
     async with api(fake) as url:
         cluster = Cluster(url, account)
-        yield KubernetesJobs(cluster, templates, patience_s=6)
+        yield KubernetesJobs(cluster, templates, retry_for_s=6)
         await cluster.close()
 
 
@@ -99,9 +100,9 @@ async def test_a_job_is_created_watched_and_ends_well(fake: Any, jobs: Kubernete
     waiting = asyncio.create_task(job.wait())
     await eventually(lambda: fake.watches == 1, what="a watch")
     await fake.end(name, "Complete")
-    assert await waiting == Ended()
+    assert await waiting == JobOutcome()
     # Who asks later is told at once.
-    assert await job.wait() == Ended()
+    assert await job.wait() == JobOutcome()
 
 
 @pytest.mark.parametrize(
@@ -140,7 +141,7 @@ async def test_why_a_job_failed_is_told_apart(
 
 def test_without_a_right_to_pods_the_job_itself_tells() -> None:
     conditions = [{"type": "Failed", "status": "True", "message": "backoff limit reached"}]
-    ended = why({"status": {"conditions": conditions}}, None)
+    ended = why(JobState.model_validate({"status": {"conditions": conditions}}), None)
     assert "backoff limit reached" in str(ended.error)
     assert "pods: list" in str(ended.error)
 
@@ -170,7 +171,7 @@ async def test_an_answer_that_is_lost_makes_no_second_job(fake: Any, jobs: Kuber
     job = await jobs.launch(RUN, "refit", 1)
     assert len(fake.created) == 1
     await fake.end(fake.created[0], "Complete")
-    assert await job.wait() == Ended()
+    assert await job.wait() == JobOutcome()
 
 
 async def test_a_cluster_that_stays_silent_fails_the_launch_and_never_the_search(
@@ -194,7 +195,7 @@ async def test_watches_that_break_and_a_silent_cluster_are_waited_out(
     fake.cut_watches = False
     fake.failures.extend([500, 503])
     await fake.end(fake.created[0], "Complete")
-    assert await asyncio.wait_for(waiting, 30) == Ended()
+    assert await asyncio.wait_for(waiting, 30) == JobOutcome()
 
 
 async def test_a_replaced_token_is_taken(fake: Any, jobs: KubernetesJobs, account: Path) -> None:
@@ -204,7 +205,7 @@ async def test_a_replaced_token_is_taken(fake: Any, jobs: KubernetesJobs, accoun
     await eventually(lambda: fake.strangers > 0, what="the old token's refusal")
     (account / "token").write_text("second")
     await fake.end(fake.created[0], "Complete")
-    assert await asyncio.wait_for(waiting, 30) == Ended()
+    assert await asyncio.wait_for(waiting, 30) == JobOutcome()
 
 
 async def test_a_job_that_somebody_deletes_is_begun_anew(fake: Any, jobs: KubernetesJobs) -> None:
@@ -228,10 +229,10 @@ async def test_ending_deletes_the_job_with_its_pods_and_may_be_repeated(
 
 
 async def test_a_full_run_needs_weights_and_a_template(templates: Path, shipped: Manifest) -> None:
-    needs = ClusterNeeds(templates)
-    assert len(await needs.lacking(shipped)) == 1
+    requirements = ClusterRequirements(templates)
+    assert len(await requirements.lacking(shipped)) == 1
     (templates / "full.json").unlink()
-    assert "training.full.enabled" in (await needs.lacking(shipped))[1]
+    assert "training.full.enabled" in (await requirements.lacking(shipped))[1]
 
 
 @pytest.fixture
@@ -245,12 +246,12 @@ async def state_of(database: Database, run_id: str) -> tuple[str, str | None, in
     async with database.session() as session:
         run = await repository.get_run(session, run_id)
     assert run is not None
-    return run["status"], run["error"], run["attempts"]
+    return run.status, run.error, run.attempts
 
 
 async def queued(database: Database) -> str:
     async with database.transaction() as session:
-        return str((await repository.add_run(session, "refit", requested_by="op"))["id"])
+        return (await repository.add_run(session, "refit", requested_by="op")).id
 
 
 @pytest.mark.servers

@@ -18,7 +18,7 @@ from laundry_testing.identity import FileIdentity
 from laundry_testing.messaging import eventually
 from laundry_testing.models import KEY, colour_model, manifest_of, ship
 from mlops import repository
-from mlops.service import reconciler as keeper
+from mlops.service import reconciler
 from mlops.service.registry import BrokenModel, Registry
 from mlops.settings import Settings
 
@@ -127,8 +127,8 @@ async def test_a_former_champion_that_somebody_puts_back_is_replaced_while_the_s
     identity: FileIdentity,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(keeper, "REPAIR_EVERY_S", 0.0)
-    monkeypatch.setattr(keeper, "POLL_S", 0.2)
+    monkeypatch.setattr(reconciler, "REPAIR_EVERY_S", 0.0)
+    monkeypatch.setattr(reconciler, "POLL_S", 0.2)
     async with service() as client:
         await ready(client)
         await told(store, "shipped-1")

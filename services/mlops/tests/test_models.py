@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from laundry_events.events import ModelPromoted
+from laundry_learning.judging import Check
 from laundry_reading.manifest import Manifest
 from laundry_reading.signing import TrustedKeys
 from laundry_reading.storage import CHAMPION_KEY, MAX_MANIFEST_BYTES, model_key
@@ -19,6 +20,7 @@ from laundry_testing.identity import FileIdentity
 from laundry_testing.messaging import Messaging, eventually
 from laundry_testing.models import KEY, LABELS, colour_model, manifest_of, ship
 from mlops import repository
+from mlops.models import Judgement
 from mlops.service.registry import Registry
 
 pytestmark = pytest.mark.servers
@@ -42,8 +44,8 @@ async def add(
     database: Database, registry: Registry, version: str, *, good: bool = True, against: str = "shipped-1"
 ) -> Manifest:
     """Register a further model, as a training run does."""
-    check = {"name": "classes", "passed": good, "text": "pants loses 9 of its 20", "figures": {}}
-    verdict = {"good": good, "against": against, "reasons": ["because"], "checks": [check]}
+    check = Check(name="classes", passed=good, text="pants loses 9 of its 20")
+    verdict = Judgement(good=good, against=against, reasons=["because"], checks=[check])
     data = colour_model(version)
     manifest = manifest_of(version, data)
     await registry.upload(manifest, data)

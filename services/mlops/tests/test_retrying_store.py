@@ -6,18 +6,18 @@ from typing import IO, Any
 import pytest
 
 from laundry_service.storage.object_store import ObjectMissing, ObjectStore, ObjectStoreUnavailable
-from mlops.jobs import retrying_store as patience
-from mlops.jobs.retrying_store import PatientStore
+from mlops.jobs import retrying_store
+from mlops.jobs.retrying_store import RetryingStore
 
 
 @pytest.fixture
-def store(monkeypatch: pytest.MonkeyPatch) -> PatientStore:
-    monkeypatch.setattr(patience, "PAUSES_S", (0.0, 0.0))
-    return PatientStore.__new__(PatientStore)
+def store(monkeypatch: pytest.MonkeyPatch) -> RetryingStore:
+    monkeypatch.setattr(retrying_store, "PAUSES_S", (0.0, 0.0))
+    return RetryingStore.__new__(RetryingStore)
 
 
 async def test_what_comes_back_in_time_is_not_missed(
-    store: PatientStore, monkeypatch: pytest.MonkeyPatch
+    store: RetryingStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sent: list[bytes] = []
 
@@ -37,7 +37,7 @@ async def test_what_comes_back_in_time_is_not_missed(
 
 
 async def test_what_stays_away_is_said_and_what_is_missing_is_not_asked_for_again(
-    store: PatientStore, monkeypatch: pytest.MonkeyPatch
+    store: RetryingStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[str] = []
 

@@ -2,6 +2,7 @@
 
 import pytest
 
+from laundry_events.events import CountedLabel
 from mlops.examples import FIRST_BRANCHES, HOLDOUT_SHARE, side_of, single_label
 from mlops.runs import STATUSES, may_become, sources_of
 
@@ -18,7 +19,7 @@ LABELS = ("a", "b", "c")
     ],
 )
 def test_only_photos_of_one_known_kind_teach(labels: list[str], number: int | None) -> None:
-    assert single_label([{"label": each, "count": 3} for each in labels], LABELS) == number
+    assert single_label([CountedLabel(label=each, count=3) for each in labels], LABELS) == number
 
 
 def test_a_branch_stands_aside_for_ever_but_not_among_the_first() -> None:

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 
 from laundry_events import new_id
 from laundry_events.events import TaskConfirmed
-from laundry_learning import holdout as held_out
+from laundry_learning.holdout import LabelledPhoto, write_beside
 from laundry_reading.model import Model
 from laundry_reading.signing import TrustedKeys
 from laundry_reading.storage import CHAMPION_KEY, MAX_MANIFEST_BYTES, manifest_key, model_key
@@ -80,9 +80,9 @@ async def test_a_refit_learns_from_corrections_and_its_model_takes_over(
     confused = np.eye(3, dtype=np.float32)[[0, 2, 1]] * 4
     ship(tmp_path / "models", "confused-1", colour_model("confused-1", weights=confused))
     # Held-out photos of another light ship with it; none of them may be forgotten.
-    held_out.write(
+    write_beside(
         tmp_path / "models",
-        [held_out.Kept(photo_of(label, seed=700), LABELS.index(label)) for label in LABELS],
+        [LabelledPhoto(photo_of(label, seed=700), LABELS.index(label)) for label in LABELS],
     )
     operator = identity.bearer("operator", sub="ml-1")
     async with service() as client:
@@ -183,21 +183,21 @@ async def test_a_store_that_goes_away_in_the_middle_fails_the_run_and_keeps_what
     monkeypatch.setattr(store, "get", get)
     async with database.session() as session:
         examples = await repository.newest_examples(session, limit=100)
-    eyes = seeing.Eyes(database, store, Model.load(colour_model("m")), "backbone-1")
+    extractor = seeing.FeatureExtractor(database, store, Model.load(colour_model("m")), "backbone-1")
 
     async def nothing(share: float) -> None:
         pass
 
     with pytest.raises(RunError, match="object store is away"):
-        await eyes.see(examples, nothing)
+        await extractor.extract(examples, nothing)
     async with database.session() as session:
         kept = await repository.stored_features(
-            session, "backbone-1", [each["photo_sha256"] for each in examples]
+            session, "backbone-1", [each.photo_sha256 for each in examples]
         )
     assert len(kept) == 8
     # Back again, only the rest is fetched.
     asked = 4
-    seen, unusable = await eyes.see(examples, nothing)
+    seen, unusable = await extractor.extract(examples, nothing)
     assert (len(seen), unusable, asked) == (12, {}, 8)
 
 
@@ -232,7 +232,7 @@ async def status_of(database: Database, run_id: str) -> tuple[str, str | None]:
     async with database.session() as session:
         run = await repository.get_run(session, run_id)
     assert run is not None
-    return run["status"], run["error"]
+    return run.status, run.error
 
 
 async def reaches(database: Database, run_id: str, status: str) -> None:
@@ -244,7 +244,7 @@ async def reaches(database: Database, run_id: str, status: str) -> None:
 
 async def queued(database: Database) -> str:
     async with database.transaction() as session:
-        return str((await repository.add_run(session, "refit", requested_by="op"))["id"])
+        return (await repository.add_run(session, "refit", requested_by="op")).id
 
 
 async def test_a_process_that_takes_too_long_or_ends_oddly_is_a_failed_run(
@@ -269,10 +269,10 @@ async def test_a_run_whose_process_is_killed_is_begun_anew_but_not_for_ever(
     await runner.stop()
     async with database.session() as session:
         run = await repository.get_run(session, run_id)
-        said = [line["text"] for line in await repository.run_log(session, run_id)]
+        said = [line.text for line in await repository.run_log(session, run_id)]
     assert run is not None
-    assert (run["attempts"], run["error"]) == (MOST_ATTEMPTS, GAVE_UP)
-    assert said == ["the training process was killed by signal 9; it is begun anew"] * (MOST_ATTEMPTS - 1)
+    assert (run.attempts, run.error) == (MOST_ATTEMPTS, GAVE_UP)
+    assert said == ["the training process was killed by signal 9; it is started again"] * (MOST_ATTEMPTS - 1)
 
 
 async def test_a_run_left_behind_by_a_dead_service_is_taken_up_again(
@@ -288,7 +288,7 @@ async def test_a_run_left_behind_by_a_dead_service_is_taken_up_again(
         async def again(attempt: int = attempt) -> bool:
             async with database.session() as session:
                 run = await repository.get_run(session, left)
-            return run is not None and (run["status"], run["attempts"]) == ("running", attempt)
+            return run is not None and (run.status, run.attempts) == ("running", attempt)
 
         await eventually(again, what=f"attempt {attempt}")
         if attempt == 2:

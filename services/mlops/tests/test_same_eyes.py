@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from laundry_learning import dataset
-from laundry_learning import holdout as held_out
 from laundry_learning.fine_tuning.contract import SOURCE_SIZE
+from laundry_learning.holdout import LabelledPhoto, _extract_here
 from laundry_learning.near_duplicates import picture_hash
 from laundry_reading.manifest import Manifest
 from laundry_reading.model import Model, Seen
@@ -28,7 +28,7 @@ from laundry_reading.preprocess import decode_for_model
 from laundry_service.storage.database import Database
 from laundry_service.storage.object_store import ObjectStore
 from mlops.full import photos as full_run
-from mlops.jobs.training_set import Eyes
+from mlops.jobs.training_set import FeatureExtractor
 
 MODELS = Path(__file__).parents[3] / "models"
 ORIENTATION = 0x0112
@@ -121,7 +121,7 @@ def test_all_who_look_at_a_photo_see_the_same_pixels_and_the_same_features(
         make_photo(encoding, width, height, orientation, seed)
         for orientation, (width, height) in enumerate(sizes, start=1)
     ]
-    eyes = Eyes(cast(Database, None), cast(ObjectStore, None), model, "backbone")
+    extractor = FeatureExtractor(cast(Database, None), cast(ObjectStore, None), model, "backbone")
     with tempfile.TemporaryDirectory() as name:
         trained = trained_on(photos, model.input_size, Path(name))
         tuned = trained_on(photos, SOURCE_SIZE, Path(name))
@@ -132,7 +132,7 @@ def test_all_who_look_at_a_photo_see_the_same_pixels_and_the_same_features(
         assert np.array_equal(corrected, served_large)
 
         model.shown.clear()
-        features, likeness = eyes._features(photo)
+        seen = extractor._features(photo)
         reading = model.read(photo)
         # What comes after these are parts of a photo that seems to show several garments.
         (refit, felt), (served, said) = model.shown[:2]
@@ -140,8 +140,8 @@ def test_all_who_look_at_a_photo_see_the_same_pixels_and_the_same_features(
         assert np.array_equal(served, refit)
         for field in ("probs", "features", "known", "several"):
             assert np.array_equal(getattr(felt, field), getattr(said, field)), field
-        assert features == said.features[0].astype(np.float16).tobytes()
-        assert likeness == picture_hash(pixels)
+        assert seen.features == said.features[0].astype(np.float16).tobytes()
+        assert seen.picture_hash == picture_hash(pixels)
         probs = model.priors.applied(said.probs[0], None)
         whole = model.interpret(probs, float(said.known[0]), float(said.several[0]))
         if whole.multiple:
@@ -150,5 +150,6 @@ def test_all_who_look_at_a_photo_see_the_same_pixels_and_the_same_features(
 
     # The photos that judge a model, of which one is as good as eight.
     photo = photos[seed % 8]
-    judged = held_out._look(model, [held_out.Kept(photo, 0)], judge=True)
-    assert eyes._features(photo) == (judged["features"].tobytes(), judged["hashes"].tobytes())
+    judged = _extract_here(model, [LabelledPhoto(photo, 0)], judge=True)
+    seen = extractor._features(photo)
+    assert (seen.features, seen.picture_hash) == (judged["features"].tobytes(), judged["hashes"].tobytes())

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from laundry_learning.sandbox import landlock
-from laundry_learning.sandbox.launcher import Here, Starter
+from laundry_learning.sandbox.launcher import LocalSandbox, Sandbox
 from laundry_testing.sandboxes import ALLOWED, SECRETS, beside
 from mlops.full.trainer import train
-from mlops.runs import BeginAnew, RunError
+from mlops.runs import RunError, RunInterrupted
 
 confined = pytest.mark.skipif(landlock.version() < 4, reason="this kernel has no Landlock that shuts TCP")
 
@@ -70,7 +70,7 @@ def folder(tmp_path: Path) -> Path:
     return made
 
 
-async def run(starter: Starter, python: Path, folder: Path, data: Path) -> list[str]:
+async def run(sandbox: Sandbox, python: Path, folder: Path, data: Path) -> list[str]:
     said: list[str] = []
 
     async def note(text: str) -> None:
@@ -79,7 +79,7 @@ async def run(starter: Starter, python: Path, folder: Path, data: Path) -> list[
     async def nothing(_: float) -> None:
         pass
 
-    await train(starter, python, folder, data, threads=1, progress=nothing, note=note)
+    await train(sandbox, python, folder, data, threads=1, progress=nothing, note=note)
     return said
 
 
@@ -95,7 +95,7 @@ async def test_the_trainer_reaches_its_folder_and_nothing_else(
     with socket.create_server(("127.0.0.1", 0)) as server:
         python = as_trainer(REACH, elsewhere / "stack.json", server.getsockname()[1], os.getpid())
         (data := tmp_path / "data").mkdir()
-        [said] = await run(Here(), _alone(python, tmp_path), folder, data)
+        [said] = await run(LocalSandbox(), _alone(python, tmp_path), folder, data)
     found: dict[str, Any] = json.loads(said)
     assert set(found.pop("environment")) <= ALLOWED
     assert (found.pop("core"), found.pop("session"), found.pop("writing here")) == (0, True, "reached")
@@ -118,18 +118,18 @@ async def test_a_trainer_that_is_killed_or_fails_is_told_apart(
     as_trainer: Callable[..., Path], folder: Path, tmp_path: Path
 ) -> None:
     python = as_trainer("import os; os.kill(os.getpid(), 9)")
-    with pytest.raises(BeginAnew, match="signal 9"):
-        await run(Here(), python, folder, tmp_path)
+    with pytest.raises(RunInterrupted, match="signal 9"):
+        await run(LocalSandbox(), python, folder, tmp_path)
     python = as_trainer("raise OSError('disk is full')")
     with pytest.raises(RunError, match="disk is full"):
-        await run(Here(), python, folder, tmp_path)
+        await run(LocalSandbox(), python, folder, tmp_path)
     python = as_trainer("print('x' * 3_000_000)")
     with pytest.raises(RunError, match="too long"):
-        await run(Here(), python, folder, tmp_path)
+        await run(LocalSandbox(), python, folder, tmp_path)
 
 
 async def test_the_trainer_of_the_other_container_says_how_it_ended(folder: Path, tmp_path: Path) -> None:
     # There is no order in the folder, and no torch here.
-    async with beside(tmp_path) as starter:
+    async with beside(tmp_path) as sandbox:
         with pytest.raises(RunError, match=r"exit code 1.*(torch|order\.json)"):
-            await run(starter, Path(sys.executable), folder, tmp_path)
+            await run(sandbox, Path(sys.executable), folder, tmp_path)

@@ -12,13 +12,13 @@ import pytest
 from onnx import TensorProto, helper
 
 from laundry_learning import weights
-from laundry_learning.fine_tuning.contract import Order
+from laundry_learning.fine_tuning.contract import Facts, Order
 from laundry_reading.manifest import Manifest
 from laundry_reading.storage import MAX_MODEL_BYTES
 from laundry_testing.models import LABELS, colour_model, manifest_of
-from mlops.full.comparison import given
-from mlops.full.untrusted import Folder, Foreign, facts_of
-from mlops.full.workdir import Workshop
+from mlops.full.comparison import read_output
+from mlops.full.untrusted import OutputFolder, Rejected, facts_of
+from mlops.full.workdir import WorkDir
 
 
 def put(folder: Path, file: bytes, version: str = "v-1", **changes: Any) -> None:
@@ -82,7 +82,7 @@ def test_a_model_that_no_run_may_bring_is_refused_with_the_reason(
     tmp_path: Path, file: bytes, told: str
 ) -> None:
     manifest = manifest_of("v-1", file or b"x").model_copy(update={"file_bytes": len(file)})
-    with pytest.raises(Foreign, match=told):
+    with pytest.raises(Rejected, match=told):
         facts_of(file, manifest)
 
 
@@ -97,7 +97,7 @@ def test_what_is_whole_is_taken_and_says_only_what_it_may(tmp_path: Path) -> Non
         "lineage": {"first_version": "another", "kind": "full"},
     }
     path.write_text(json.dumps(said))
-    manifest, model, facts, beside = given(Folder(tmp_path / "out"), "v-1")
+    manifest, model, facts, beside = read_output(OutputFolder(tmp_path / "out"), "v-1")
     assert (model, facts.labels, facts.input_size) == (file, LABELS, 32)
     assert list(beside) == [f"models/v-1/{said['weights']['file']}"]
     assert set(manifest.model_extra or {}) == {"weights"}
@@ -163,31 +163,31 @@ def other_weights(out: Path) -> None:
 def test_a_file_that_is_not_what_it_seems_is_refused(tmp_path: Path, change: Callable[[Path], None]) -> None:
     out = tmp_path / "out"
     put(out, colour_model("v-1"))
-    given(Folder(out), "v-1")
+    read_output(OutputFolder(out), "v-1")
     change(out)
-    with pytest.raises(Foreign):
-        given(Folder(out), "v-1")
-    with pytest.raises(Foreign):
-        Folder(out).read("../secret", most=100)
+    with pytest.raises(Rejected):
+        read_output(OutputFolder(out), "v-1")
+    with pytest.raises(Rejected):
+        OutputFolder(out).read("../secret", most=100)
 
 
 def test_a_run_is_not_talked_into_another_order(tmp_path: Path, make_order: Callable[..., Order]) -> None:
     class Settings:
         training_work = tmp_path
 
-    workshop = Workshop(Settings(), "1")  # type: ignore[arg-type]
-    workshop.photos.mkdir(parents=True)
-    first = workshop.put(make_order("20260501-120000-full"), b"weights")
+    workdir = WorkDir(Settings(), "1")  # type: ignore[arg-type]
+    workdir.photos.mkdir(parents=True)
+    first = workdir.put(make_order("20260501-120000-full"), b"weights")
     # The trainer may write here: another name, and a link where the weights were.
-    make_order("../../champion").save(workshop.folder)
-    (workshop.folder / "weights.npz").unlink()
+    make_order("../../champion").save(workdir.folder)
+    (workdir.folder / "weights.npz").unlink()
     (tmp_path / "victim").write_text("whole")
-    (workshop.folder / "weights.npz").symlink_to(tmp_path / "victim")
-    again = workshop.put(make_order("20260501-130000-full"), b"weights")
+    (workdir.folder / "weights.npz").symlink_to(tmp_path / "victim")
+    again = workdir.put(make_order("20260501-130000-full"), b"weights")
     assert again == first
-    assert Order.load(workshop.folder) == first
+    assert Order.load(workdir.folder) == first
     assert (tmp_path / "victim").read_text() == "whole"
-    workshop.close()
+    workdir.close()
     assert list(tmp_path.iterdir()) == [tmp_path / "victim"]
 
 
@@ -196,7 +196,11 @@ def make_order(tmp_path: Path) -> Callable[..., Order]:
     def make(version: str) -> Order:
         return Order(
             version=version, data=tmp_path, input_size=32, view_size=32, epochs=1, rate=0.1, threads=1,
-            photos=0, corrections=[], forbidden=[], facts={},
+            photos=0, corrections=[], forbidden=[], facts=Facts(
+                run_id="1", base_version="m-1", base_sha256="a" * 64, started_from="m-1",
+                holdout_sha256="b" * 64, epochs=1, rate=0.1, most_photos=0, examples_learnt=0,
+                examples_judging=0, examples_left_out={}, examples_sha256="c" * 64,
+            ),
         )  # fmt: skip
 
     return make

@@ -10,7 +10,15 @@ from onnx import TensorProto, helper, numpy_helper
 
 from laundry_reading.model import Model, session_options
 from laundry_testing.models import COLOURS, LABELS, SIZE, averaged, colour_model, seeing_several
-from laundry_training.beside import INPUTS, Layer, add_inputs, add_layer, hide_inputs, look, mean_of
+from laundry_training.auxiliary_heads import (
+    INPUTS,
+    Layer,
+    activations_of,
+    add_inputs,
+    add_layer,
+    hide_inputs,
+    mean_of,
+)
 from laundry_training.compose import SINGLE, compose
 from laundry_training.piles import judge_piles, piles_to_judge
 from laundry_training.several import choose_several_threshold
@@ -33,15 +41,15 @@ def test_a_file_computes_the_layers_on_means_and_deviations(seed: int) -> None:
     photos = np.random.default_rng(seed).integers(0, 256, (3, SIZE, SIZE, 3), dtype=np.uint8)
     places = photos.reshape(3, -1, 3) / 255
     expected = np.hstack([places.mean(axis=1), places.std(axis=1)])
-    looked = look(model, photos)
-    np.testing.assert_allclose(looked.inputs, expected, atol=2e-4)
+    activations = activations_of(model, photos)
+    np.testing.assert_allclose(activations.inputs, expected, atol=2e-4)
     known, several = some_layer(seed), mean_of([some_layer(seed + 1), some_layer(seed + 2)])
     model = hide_inputs(add_layer(add_layer(model, known, "known"), several, "several"))
     onnx.checker.check_model(model)
     told = Model.load(model.SerializeToString()).predict_all(photos)
     np.testing.assert_allclose(told.known, known.chance(expected), atol=2e-4)
     np.testing.assert_allclose(told.several, several.chance(expected), atol=2e-4)
-    np.testing.assert_allclose(told.probs, looked.probs, atol=1e-6)
+    np.testing.assert_allclose(told.probs, activations.probs, atol=1e-6)
 
 
 @settings(max_examples=20, deadline=None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -21,7 +22,7 @@ from laundry_learning.head import Head
 from laundry_reading.manifest import Manifest
 from laundry_reading.model import Model
 from laundry_testing.models import COLOURS, averaged, colour_model
-from laundry_training.beside import Layer, add_inputs, add_layer, hide_inputs
+from laundry_training.auxiliary_heads import Layer, add_inputs, add_layer, hide_inputs
 from laundry_training.card import write_card
 from laundry_training.evaluate import (
     calibration_error,
@@ -31,7 +32,7 @@ from laundry_training.evaluate import (
     log_loss,
     softmax,
 )
-from laundry_training.familiar import DrawnScore
+from laundry_training.out_of_distribution import DrawnScore
 from laundry_training.piles import PileScore
 
 MODELS = Path(__file__).parents[3] / "models"
@@ -160,8 +161,8 @@ def test_households_are_held_out_whole_and_the_draw_is_repeatable(sizes: list[in
 def test_the_frozen_households_are_read_without_their_comments(tmp_path: Path) -> None:
     file = tmp_path / "households.txt"
     file.write_text("# heading\n12\n\n7 # kept\n")
-    assert dataset.read_holdout(file) == {"12", "7"}
-    assert len(dataset.read_holdout()) >= 20
+    assert dataset.holdout_households(file) == {"12", "7"}
+    assert len(dataset.holdout_households()) >= 20
 
 
 def test_photos_are_listed_with_their_classes(tmp_path: Path) -> None:
@@ -191,7 +192,7 @@ def test_without_photos_the_command_says_what_to_set(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_service_does_not_drag_torch_in() -> None:
+def test_the_training_asks_for_its_photos_before_it_imports_torch() -> None:
     code = "import sys, laundry_training.__main__; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], timeout=60, check=False).returncode == 0
 
@@ -253,3 +254,22 @@ def test_another_last_layer_leaves_the_layer_that_tells_strangers() -> None:
     file = replace_head(model.SerializeToString(), Head(np.eye(3), np.zeros(3)), version="m2")
     np.testing.assert_array_equal(Model.load(file).predict_all(image).known, before.predict_all(image).known)
     assert (before.predict_all(image).known < 1).all()
+
+
+def test_the_training_imports_only_what_it_installs() -> None:
+    code = """
+import json, sys
+from importlib.metadata import packages_distributions
+before = set(sys.modules)
+import laundry_training.__main__, laundry_training.measure_refits, laundry_learning.fine_tuning.contract
+# Many distributions share the namespace google; here it is protobuf's.
+names = {name.partition(".")[0] for name in set(sys.modules) - before} - {"google"}
+print(json.dumps(sorted({each for name in names for each in packages_distributions().get(name, ())})))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
+    )
+    text = (Path(__file__).parents[1] / "training-requirements.txt").read_text()
+    installed = set(re.findall(r"^([a-z0-9-]+)==", text, re.MULTILINE))
+    own = {"laundry-learning", "laundry-reading", "laundry-training"}
+    assert {each.lower().replace("_", "-") for each in json.loads(done.stdout)} <= installed | own

@@ -8,19 +8,19 @@ import numpy as np
 import onnxruntime
 import torch
 
-from laundry_learning.artifacts import entry_of
-from laundry_learning.fine_tuning.recipe import Course
+from laundry_learning.artifacts import artifact_of
+from laundry_learning.fine_tuning.recipe import Recipe
 from laundry_learning.weights import BrokenWeights, unpack
 from laundry_reading.manifest import Manifest
 from laundry_reading.model import Model, session_options
-from laundry_training.beside import HIDDEN, fit_layer
+from laundry_training.auxiliary_heads import HIDDEN, fit_layer
 from laundry_training.publish import NothingTrained, compute_logits, take_weights
 from laundry_training.refine import Material, load_network, refine
 
 models, work = Path(sys.argv[1]), Path(sys.argv[2])
 torch.set_num_threads(1)
 manifest = Manifest.from_json((models / "manifest.json").read_bytes())
-entry = entry_of(manifest, "weights")
+entry = artifact_of(manifest, "weights")
 assert entry is not None
 state = unpack((models / entry.file).read_bytes())
 
@@ -42,7 +42,7 @@ except BrokenWeights:
     pass
 
 material = Material(pixels, np.arange(16, dtype=np.int64) % 10, np.ones(4))
-course = Course(epochs=2, rate=1e-3, view=64, batch=8)
+recipe = Recipe(epochs=2, rate=1e-3, view=64, batch=8)
 said: list[str] = []
 
 
@@ -56,7 +56,7 @@ def break_off(done: float, note: str | None) -> None:
 
 
 try:
-    refine(load_network(state), material, course, checkpoint=work / "c.pt", report=break_off)
+    refine(load_network(state), material, recipe, checkpoint=work / "c.pt", report=break_off)
     raise AssertionError("it was not broken off")
 except BrokenOff as error:
     said.append(str(error))
@@ -64,7 +64,7 @@ before, begun = load_network(state), load_network(state)
 tuned = refine(
     begun,
     material,
-    course,
+    recipe,
     checkpoint=work / "c.pt",
     report=lambda _, note: said.append(note) if note else None,
 )

@@ -14,13 +14,13 @@ from laundry_reading.manifest import Manifest
 
 Name = Literal["held_out", "rehearsal", "weights"]
 
-MANIFEST_FIELD: Literal["held_out"] = "held_out"
+HOLDOUT_FIELD: Literal["held_out"] = "held_out"
 REHEARSAL_FIELD: Literal["rehearsal"] = "rehearsal"
 WEIGHTS_FIELD: Literal["weights"] = "weights"
 FIELDS: tuple[Name, ...] = get_args(Name)
 
 
-class Entry(BaseModel):
+class Artifact(BaseModel):
     """What a manifest says of a file; ``version`` is the model that it was made with."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
@@ -39,21 +39,21 @@ class Entry(BaseModel):
         return hashlib.sha256(data).hexdigest() == self.sha256
 
 
-def entry_of(manifest: Manifest, field: Name) -> Entry | None:
+def artifact_of(manifest: Manifest, field: Name) -> Artifact | None:
     """Read an entry of a manifest, None if it has none.
 
     Raises:
         pydantic.ValidationError: there is one, but it is not well-formed.
     """
     value: Any = (manifest.model_extra or {}).get(field)
-    return None if value is None else Entry.model_validate(value)
+    return None if value is None else Artifact.model_validate(value)
 
 
-def held_out_of(manifest: Manifest) -> Entry | None:
-    """Read the entry of the photos that judge; as ``entry_of``."""
-    return entry_of(manifest, MANIFEST_FIELD)
+def held_out_of(manifest: Manifest) -> Artifact | None:
+    """Read the entry of the photos that judge; as ``artifact_of``."""
+    return artifact_of(manifest, HOLDOUT_FIELD)
 
 
-def with_entry(manifest: Manifest, field: Name, entry: Entry) -> Manifest:
+def with_artifact(manifest: Manifest, field: Name, entry: Artifact) -> Manifest:
     """Name a file beside the model in its manifest."""
     return Manifest.model_validate({**manifest.model_dump(), field: entry.model_dump()})

@@ -6,9 +6,9 @@ from itertools import compress
 
 import numpy as np
 
-from laundry_learning.curation import Care, Opinion, care, weights
+from laundry_learning.curation import LabelEvidence, LabelQuality, assess, weights
 from laundry_learning.head import Examples, Floats, Head, Ints, cross_fit, fit, temperature_of, warm
-from laundry_learning.judging import Photos, Thresholds, Verdict, judge
+from laundry_learning.judging import Predictions, Thresholds, Verdict, judge
 from laundry_learning.priors import applied_to_all, applied_without_own, branch_priors, taught_mix
 from laundry_learning.statistics import Bools
 from laundry_reading.priors import BranchPriors
@@ -22,7 +22,7 @@ By ``laundry_training.measure_refits``: with 1 and 4 too much of what other bran
 
 
 @dataclass(frozen=True)
-class Taught:
+class TrainingData:
     """Examples that may teach.
 
     Attributes:
@@ -40,9 +40,9 @@ class Taught:
     branches: Sequence[str]
     new: Bools
 
-    def some(self, chosen: Bools) -> "Taught":
+    def some(self, chosen: Bools) -> "TrainingData":
         """Return those that are chosen."""
-        return Taught(
+        return TrainingData(
             self.features[chosen],
             self.targets[chosen],
             self.groups[chosen],
@@ -53,7 +53,7 @@ class Taught:
 
 
 @dataclass(frozen=True)
-class Holdout:
+class HoldoutData:
     """The frozen holdout: features [n, d], class numbers [n], households [n]."""
 
     features: Floats
@@ -62,52 +62,52 @@ class Holdout:
 
 
 @dataclass(frozen=True)
-class Chosen:
+class Challenger:
     """A challenger with its verdict, how it was drawn, who labelled how, and which examples taught it."""
 
     head: Head
     priors: BranchPriors
     verdict: Verdict
     pull: float
-    care: dict[str, Care]
+    quality: dict[str, LabelQuality]
     used: Bools
 
 
-def look_for_careless(
+def assess_labels(
     base: Head,
     champion: Head,
-    taught: Taught,
+    taught: TrainingData,
     rehearsal: Examples | None,
     champion_priors: BranchPriors | None = None,
-) -> dict[str, Care]:
-    """Tell how careful each person's new labels are."""
+) -> dict[str, LabelQuality]:
+    """Assess each person's new labels by a model of all others and by the champion."""
     told = cross_fit(base, _weighed(taught), taught.groups, rehearsal)
     championed = _read(champion, champion_priors, taught)
     opinions = [
-        Opinion(float(t[label]), float(c[label]), corrects=int(c.argmax()) != label)
+        LabelEvidence(float(t[label]), float(c[label]), corrects=int(c.argmax()) != label)
         for t, c, label in zip(told, championed, taught.targets.tolist(), strict=True)
     ]
-    return care(taught.owners, opinions, taught.new.tolist())
+    return assess(taught.owners, opinions, taught.new.tolist())
 
 
-def choose(
+def fit_challenger(
     base: Head,
     champion: Head,
-    taught: Taught,
+    taught: TrainingData,
     *,
     rehearsal: Examples | None,
-    holdout: Holdout | None,
+    holdout: HoldoutData | None,
     labels: Sequence[str],
-    found: dict[str, Care],
+    found: dict[str, LabelQuality],
     threshold: float,
     champion_priors: BranchPriors | None = None,
-) -> Chosen:
+) -> Challenger:
     """Fit a challenger and judge it; if it fails a more cautious one is tried.
 
     ``base`` is the head of the trained model that all refits go back to: examples that the champion has
-    learnt already do not count twice. ``found`` is what ``look_for_careless`` told; they teach nothing.
+    learnt already do not count twice. ``found`` is from ``assess_labels``: careless labels teach nothing.
     ``threshold`` accepts readings, of both. ``champion_priors`` are those that the champion reads with, if
-    it knows of any.
+    any.
     """
     used = np.array(
         [not (new and found[owner].careless) for owner, new in zip(taught.owners, taught.new, strict=True)]
@@ -118,23 +118,23 @@ def choose(
     mix = taught_mix(examples, rehearsal, labels=len(labels))
     priors = branch_priors(kept.branches, kept.targets, mix)
     before = _read(champion, champion_priors, new)
-    first: Chosen | None = None
+    first: Challenger | None = None
     for pull in PULLS:
         said = cross_fit(base, examples, kept.groups, rehearsal, pull=pull)
         temperature = temperature_of(said, kept.targets)
         said = warm(said, temperature)
         head = fit(base, examples, rehearsal, pull=pull).warmed(temperature)
         after = applied_without_own(said, kept.branches, kept.targets, kept.groups, mix)
-        corrections = Photos(before, after[kept.new], new.targets, new.groups)
+        corrections = Predictions(before, after[kept.new], new.targets, new.groups)
         verdict = judge(
-            holdout=contest(champion, head, holdout),
+            holdout=compare_heads(champion, head, holdout),
             corrections=corrections,
             labels=labels,
             thresholds=Thresholds(threshold, threshold),
             branches=new.branches,
             by_loss=True,
         )
-        chosen = Chosen(head, priors, verdict, pull, found, used)
+        chosen = Challenger(head, priors, verdict, pull, found, used)
         if verdict.good:
             return chosen
         first = first or chosen
@@ -142,11 +142,11 @@ def choose(
     return first
 
 
-def contest(champion: Head, challenger: Head, holdout: Holdout | None) -> Photos | None:
-    """Let two heads read the frozen holdout."""
+def compare_heads(champion: Head, challenger: Head, holdout: HoldoutData | None) -> Predictions | None:
+    """Return both heads' predictions for the frozen holdout, None if there is none."""
     if holdout is None or not len(holdout.targets):
         return None
-    return Photos(
+    return Predictions(
         champion.probabilities(holdout.features),
         challenger.probabilities(holdout.features),
         holdout.targets,
@@ -154,10 +154,10 @@ def contest(champion: Head, challenger: Head, holdout: Holdout | None) -> Photos
     )
 
 
-def _read(champion: Head, priors: BranchPriors | None, taught: Taught) -> Floats:
+def _read(champion: Head, priors: BranchPriors | None, taught: TrainingData) -> Floats:
     said = champion.probabilities(taught.features)
     return said if priors is None else applied_to_all(priors, said, taught.branches)
 
 
-def _weighed(taught: Taught) -> Examples:
+def _weighed(taught: TrainingData) -> Examples:
     return Examples(taught.features, taught.targets, np.array(weights(taught.owners)))

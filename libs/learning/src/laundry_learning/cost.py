@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from laundry_learning.judging import Verdict
+from laundry_learning.judging import Check
 from laundry_reading.model import Model
 
 ROUNDS = 40
@@ -43,15 +43,18 @@ def compare_costs(champion: bytes, challenger: bytes) -> tuple[Cost, Cost]:
     )
 
 
-def weigh(verdict: Verdict, champion: Cost, challenger: Cost) -> None:
+def check_cost(champion: Cost, challenger: Cost) -> Check:
     """Check size and time of a challenger."""
-    verdict.add(
-        "cost",
-        f"{challenger.file_bytes / 1e6:.1f} MB (at most {MOST_BYTES / 1e6:.0f}), "
+    return Check(
+        name="cost",
+        text=f"{challenger.file_bytes / 1e6:.1f} MB (at most {MOST_BYTES / 1e6:.0f}), "
         f"{challenger.milliseconds / champion.milliseconds:.2f} × the champion's time "
         f"({challenger.milliseconds:.1f} ms a photo here; at most {SLOWER:g} ×)",
-        passed=challenger.file_bytes <= MOST_BYTES
-        and challenger.milliseconds <= SLOWER * champion.milliseconds,
-        file_bytes=challenger.file_bytes,
-        milliseconds=round(challenger.milliseconds, 2),
+        passed=bool(
+            challenger.file_bytes <= MOST_BYTES and challenger.milliseconds <= SLOWER * champion.milliseconds
+        ),
+        figures={
+            "file_bytes": challenger.file_bytes,
+            "milliseconds": round(challenger.milliseconds, 2),
+        },
     )

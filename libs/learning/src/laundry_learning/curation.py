@@ -37,8 +37,8 @@ REPEATED = "the same picture is there already"
 
 
 @dataclass(frozen=True)
-class Candidate:
-    """An example whose photo was looked at; ``group`` numbers the picture, equal for near-duplicates."""
+class CandidateExample:
+    """An example whose photo was read; ``group`` numbers the picture, equal for near-duplicates."""
 
     id: str
     target: int | None
@@ -50,40 +50,40 @@ class Candidate:
 
 
 @dataclass(frozen=True)
-class Fate:
-    """What becomes of an example, and why it is left out if it is."""
+class Assignment:
+    """The role of an example, and the reason if it is left out."""
 
     role: Role
     reason: str | None = None
 
 
-def sort_out(candidates: Sequence[Candidate]) -> list[Fate]:
-    """Decide what becomes of each example, before anybody's care is looked at."""
-    groups: dict[int, list[Candidate]] = defaultdict(list)
+def assign_roles(candidates: Sequence[CandidateExample]) -> list[Assignment]:
+    """Assign each example its role, before label quality is assessed."""
+    groups: dict[int, list[CandidateExample]] = defaultdict(list)
     for each in candidates:
         if each.target is not None:
             groups[each.group].append(each)
-    return [_fate(each, groups.get(each.group, [])) for each in candidates]
+    return [_assignment(each, groups.get(each.group, [])) for each in candidates]
 
 
-def _fate(each: Candidate, same: Sequence[Candidate]) -> Fate:
+def _assignment(each: CandidateExample, same: Sequence[CandidateExample]) -> Assignment:
     if each.target is None:
-        return Fate("left out", SEVERAL_KINDS)
+        return Assignment("left out", SEVERAL_KINDS)
     if each.held_out:
-        return Fate("left out", HELD_OUT_PHOTO)
+        return Assignment("left out", HELD_OUT_PHOTO)
     if len({other.target for other in same}) > 1:
-        return Fate("left out", CONTRADICTED)
+        return Assignment("left out", CONTRADICTED)
     if not each.judges and any(other.judges for other in same):
-        return Fate("left out", HELD_OUT_BRANCH)
+        return Assignment("left out", HELD_OUT_BRANCH)
     newest = max(same, key=lambda other: (other.confirmed_at, other.id))
     if newest.id != each.id:
-        return Fate("left out", REPEATED)
-    return Fate("judging" if each.judges else "learnt")
+        return Assignment("left out", REPEATED)
+    return Assignment("judging" if each.judges else "learnt")
 
 
 @dataclass(frozen=True)
-class Care:
-    """How a person's new labels agree with the rest.
+class LabelQuality:
+    """How well a person's new labels agree with all others.
 
     Attributes:
         corrections: labels that are not the champion's first guess.
@@ -107,8 +107,8 @@ class Care:
         ) or self.contrary > CONTRARY_SHARE * self.labels
 
     @property
-    def words(self) -> str:
-        """Say it to people."""
+    def summary(self) -> str:
+        """Say to people why these labels are careless."""
         return (
             f"careless labels: of this person's {self.labels} new ones {self.corrections} correct the "
             f"champion, {self.contradicted} contradict the rest, and {self.contrary} are impossible to the "
@@ -117,8 +117,8 @@ class Care:
 
 
 @dataclass(frozen=True)
-class Opinion:
-    """What is thought of one label.
+class LabelEvidence:
+    """What two models say of one label.
 
     Attributes:
         told: probability that a model which had not seen the example gives it.
@@ -131,20 +131,22 @@ class Opinion:
     corrects: bool
 
 
-def care(owners: Sequence[str], opinions: Sequence[Opinion], new: Sequence[bool]) -> dict[str, Care]:
-    """Look at each person's new labels.
+def assess(
+    owners: Sequence[str], opinions: Sequence[LabelEvidence], new: Sequence[bool]
+) -> dict[str, LabelQuality]:
+    """Assess each person's new labels.
 
     Args:
         owners: who labelled, one for each example.
         opinions: what is thought of each label.
         new: whether the champion has not learnt from it; only these count.
     """
-    own: dict[str, list[Opinion]] = defaultdict(list)
+    own: dict[str, list[LabelEvidence]] = defaultdict(list)
     for owner, each, is_new in zip(owners, opinions, new, strict=True):
         if is_new:
             own[owner].append(each)
     return {
-        owner: Care(
+        owner: LabelQuality(
             labels=len(labels),
             corrections=sum(each.corrects for each in labels),
             contradicted=sum(each.corrects and each.told < IMPOSSIBLE for each in labels),

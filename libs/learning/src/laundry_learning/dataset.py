@@ -74,7 +74,7 @@ def read_photos(data: Path) -> list[Photo]:
     ]
 
 
-def read_holdout(path: Path = HOLDOUT_FILE) -> frozenset[str]:
+def holdout_households(path: Path = HOLDOUT_FILE) -> frozenset[str]:
     """The frozen households that judge the model: one sender id a line, `#` starts a comment."""
     lines = (line.split("#")[0].strip() for line in path.read_text(encoding="utf-8").splitlines())
     return frozenset(line for line in lines if line)
@@ -82,7 +82,7 @@ def read_holdout(path: Path = HOLDOUT_FILE) -> frozenset[str]:
 
 def holdout_sha256(path: Path = HOLDOUT_FILE) -> str:
     """Which set of households judged a model: two models are compared on the same set only."""
-    return hashlib.sha256("\n".join(sorted(read_holdout(path))).encode()).hexdigest()
+    return hashlib.sha256("\n".join(sorted(holdout_households(path))).encode()).hexdigest()
 
 
 def choose_holdout(photos: Iterable[Photo], *, at_least: int = 600, largest: int = 160) -> list[str]:

@@ -26,7 +26,7 @@ COOLEST, WARMEST = 0.8, 1.6
 """Bounds of the temperature that examples may ask for."""
 
 USUAL_CHANGE = 0.1
-"""Standard deviation of its logarithm before any example is looked at: a few dozen tell little of how sure a
+"""Standard deviation of its logarithm before any example is seen: a few dozen tell little of how sure a
 model may be, and what they seem to ask for by chance costs all other branches their calibration.
 """
 
@@ -83,7 +83,7 @@ def log_losses(probs: Floats, targets: Ints) -> Floats:
 
 
 def log_loss(probs: Floats, targets: Ints) -> float:
-    """Mean of ``log_losses``."""
+    """Mean negative logarithm of the probability given to the truth, nats."""
     return float(log_losses(probs, targets).mean())
 
 
@@ -142,7 +142,7 @@ def fit(base: Head, examples: Examples, rehearsal: Examples | None = None, *, pu
         moved = ahead - (error.T @ x + pull * ahead) / curvature
         step = moved - change
         if float((step * (ahead - moved)).sum()) > 0:
-            momentum = 1.0  # it overshot: begin to gather speed anew (O'Donoghue and Candes 2015)
+            momentum = 1.0  # it overshot: begin to gather speed again (O'Donoghue and Candes 2015)
         following = (1 + np.sqrt(1 + 4 * momentum**2)) / 2
         ahead = moved + np.float32((momentum - 1) / following) * step
         change, momentum = moved, following

@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from laundry_learning.artifacts import MANIFEST_FIELD, REHEARSAL_FIELD, Entry, with_entry
+from laundry_learning.artifacts import HOLDOUT_FIELD, REHEARSAL_FIELD, Artifact, with_artifact
+from laundry_learning.features import PhotoReader
 from laundry_learning.head import Examples, Floats, Ints, whole
 from laundry_learning.near_duplicates import Hashes, hashes_of, picture_hash
 from laundry_reading.manifest import Manifest
@@ -29,7 +30,6 @@ from laundry_reading.preprocess import decode_for_model
 
 if TYPE_CHECKING:
     from laundry_learning.dataset import Photo
-    from laundry_learning.sandbox.client import Looks
 
 REHEARSED = 3000
 STORY_HOUSEHOLDS = ("45", "125", "186", "224", "240")
@@ -40,12 +40,12 @@ households gain.
 """
 
 
-class BrokenHeldOut(Exception):
+class BrokenHoldout(Exception):
     """The file is not what the manifest says, or does not fit the model."""
 
 
 @dataclass(frozen=True)
-class HeldOut:
+class FrozenHoldout:
     """Photos that the model never learnt from.
 
     Attributes:
@@ -64,15 +64,15 @@ class HeldOut:
 
 
 @dataclass(frozen=True)
-class Kept:
-    """One photo to keep: its bytes, its class number, who sent it."""
+class LabelledPhoto:
+    """A photo with its class number and the household that sent it."""
 
     photo: bytes
     target: int
     household: str = ""
 
 
-def read(data: bytes, entry: Entry, *, labels: int) -> HeldOut:
+def read_holdout(data: bytes, entry: Artifact, *, labels: int) -> FrozenHoldout:
     """Read the judges.
 
     Raises:
@@ -82,7 +82,7 @@ def read(data: bytes, entry: Entry, *, labels: int) -> HeldOut:
     count = len(saved["targets"])
     none = np.zeros((0, 32), dtype=np.uint8)
     order = tuple(bytes(each).hex() for each in saved.get("photos", none))
-    return HeldOut(
+    return FrozenHoldout(
         saved["features"].astype(np.float64),
         saved["targets"].astype(np.int64),
         saved.get("households", np.arange(count)).astype(np.int64),
@@ -92,88 +92,94 @@ def read(data: bytes, entry: Entry, *, labels: int) -> HeldOut:
     )
 
 
-def read_rehearsal(data: bytes, entry: Entry, *, labels: int) -> Examples:
-    """Read the rehearsal; as ``read``."""
+def read_rehearsal(data: bytes, entry: Artifact, *, labels: int) -> Examples:
+    """Read the rehearsal; as ``read_holdout``."""
     saved = _read(data, entry, labels=labels)
     return whole(saved["features"].astype(np.float64), saved["targets"].astype(np.int64))
 
 
-def _read(data: bytes, entry: Entry, *, labels: int) -> dict[str, npt.NDArray[Any]]:
+def _read(data: bytes, entry: Artifact, *, labels: int) -> dict[str, npt.NDArray[Any]]:
     found = hashlib.sha256(data).hexdigest()
     if found != entry.sha256:
-        raise BrokenHeldOut(f"The held-out photos {entry.file} have sha256 {found}, not {entry.sha256}.")
+        raise BrokenHoldout(f"The held-out photos {entry.file} have sha256 {found}, not {entry.sha256}.")
     try:
         with np.load(io.BytesIO(data), allow_pickle=False) as stored:
             saved = {name: stored[name] for name in stored.files}
         features, targets = saved["features"], saved["targets"]
     except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise BrokenHeldOut(f"The held-out photos {entry.file} cannot be read: {error}") from error
+        raise BrokenHoldout(f"The held-out photos {entry.file} cannot be read: {error}") from error
     fits = features.ndim == 2 and all(len(rows) == len(targets) > 0 for rows in saved.values())
     if not fits or not 0 <= targets.min() <= targets.max() < labels:
-        raise BrokenHeldOut(f"The held-out photos {entry.file} do not fit the model.")
+        raise BrokenHoldout(f"The held-out photos {entry.file} do not fit the model.")
     return saved
 
 
-def write(folder: Path, judges: Iterable[Kept], rehearsal: Iterable[Kept] = ()) -> Manifest:
+def write_beside(
+    folder: Path, judges: Iterable[LabelledPhoto], rehearsal: Iterable[LabelledPhoto] = ()
+) -> Manifest:
     """Read photos with the model in ``folder``, write the files beside it and name them in its manifest."""
     manifest = Manifest.from_json((folder / "manifest.json").read_bytes())
     model = Model.load(folder / manifest.file, sha256=manifest.sha256)
-    manifest = _store(folder, manifest, MANIFEST_FIELD, _look(model, judges, judge=True))
-    rehearsed = _look(model, rehearsal, judge=False)
+    manifest = _store(folder, manifest, HOLDOUT_FIELD, _extract_here(model, judges, judge=True))
+    rehearsed = _extract_here(model, rehearsal, judge=False)
     if len(rehearsed["targets"]):
         manifest = _store(folder, manifest, REHEARSAL_FIELD, rehearsed)
     (folder / "manifest.json").write_text(manifest.to_json(), encoding="utf-8")
     return manifest
 
 
-async def looked_at(looks: "Looks", photos: Iterable[Kept], *, judge: bool) -> dict[str, npt.NDArray[Any]]:
-    """Have photos looked at by a shut-in process, as ``write`` does in this one. Raises Unseen."""
+async def extract(
+    reader: PhotoReader, photos: Iterable[LabelledPhoto], *, judge: bool
+) -> dict[str, npt.NDArray[Any]]:
+    """Extract features in a confined process, as ``write_beside`` does in this one. Raises Unreadable."""
     found = []
     for each in photos:
-        features, likeness = await looks.features(each.photo)
-        found.append(_Looked(each, np.frombuffer(features, dtype=np.float16), likeness))
+        seen = await reader.features(each.photo)
+        found.append(_Extracted(each, np.frombuffer(seen.features, dtype=np.float16), seen.picture_hash))
     return _gathered(found, judge=judge)
 
 
 @dataclass(frozen=True)
-class _Looked:
-    kept: Kept
+class _Extracted:
+    kept: LabelledPhoto
     features: npt.NDArray[Any]
     hash: bytes
 
 
-def _look(model: Model, photos: Iterable[Kept], *, judge: bool) -> dict[str, npt.NDArray[Any]]:
+def _extract_here(
+    model: Model, photos: Iterable[LabelledPhoto], *, judge: bool
+) -> dict[str, npt.NDArray[Any]]:
     found = []
     for each in photos:
         pixels = decode_for_model(each.photo, model.input_size)
-        found.append(_Looked(each, model.predict(pixels[np.newaxis])[1][0], picture_hash(pixels)))
+        found.append(_Extracted(each, model.predict(pixels[np.newaxis])[1][0], picture_hash(pixels)))
     return _gathered(found, judge=judge)
 
 
-def _gathered(looked: Sequence[_Looked], *, judge: bool) -> dict[str, npt.NDArray[Any]]:
+def _gathered(extracted: Sequence[_Extracted], *, judge: bool) -> dict[str, npt.NDArray[Any]]:
     found: dict[str, npt.NDArray[Any]] = {
-        "features": np.array([each.features for each in looked], dtype=np.float16),
-        "targets": np.array([each.kept.target for each in looked], dtype=np.int16),
+        "features": np.array([each.features for each in extracted], dtype=np.float16),
+        "targets": np.array([each.kept.target for each in extracted], dtype=np.int16),
     }
     if judge:
-        names = [each.kept.household for each in looked]
+        names = [each.kept.household for each in extracted]
         known = sorted(set(names))
-        digests = [hashlib.sha256(each.kept.photo).digest() for each in looked]
+        digests = [hashlib.sha256(each.kept.photo).digest() for each in extracted]
         found["households"] = np.array([known.index(name) for name in names], dtype=np.int16)
-        found["hashes"] = hashes_of([each.hash for each in looked])
+        found["hashes"] = hashes_of([each.hash for each in extracted])
         found["photos"] = np.frombuffer(b"".join(digests), dtype=np.uint8).reshape(-1, 32)
     return found
 
 
-def packed(
+def pack(
     manifest: Manifest, field: Literal["held_out", "rehearsal"], arrays: dict[str, npt.NDArray[Any]]
-) -> tuple[Entry, bytes]:
+) -> tuple[Artifact, bytes]:
     """Write what was seen as the file that lies beside a model, with what its manifest says of it."""
     out = io.BytesIO()
     np.savez_compressed(out, allow_pickle=False, **arrays)
     data = out.getvalue()
     name = f"{Path(manifest.file).stem}.{field.replace('_', '-')}.npz"
-    return Entry(version=manifest.version, file=name, sha256=hashlib.sha256(data).hexdigest()), data
+    return Artifact(version=manifest.version, file=name, sha256=hashlib.sha256(data).hexdigest()), data
 
 
 def _store(
@@ -182,29 +188,29 @@ def _store(
     field: Literal["held_out", "rehearsal"],
     arrays: dict[str, npt.NDArray[Any]],
 ) -> Manifest:
-    entry, data = packed(manifest, field, arrays)
+    entry, data = pack(manifest, field, arrays)
     (folder / entry.file).write_bytes(data)
-    return with_entry(manifest, field, entry)
+    return with_artifact(manifest, field, entry)
 
 
-def choose(photos: Sequence["Photo"]) -> tuple[list["Photo"], list["Photo"]]:
+def choose_photos(photos: Sequence["Photo"]) -> tuple[list["Photo"], list["Photo"]]:
     """Choose judges and rehearsal from the training's photos; neither is of ``STORY_HOUSEHOLDS``."""
     from laundry_learning import dataset  # noqa: PLC0415 - needed here only
 
     known = [each for each in photos if each.target != dataset.UNKNOWN]
-    households = dataset.read_holdout()
+    households = dataset.holdout_households()
     held = [p for p in known if p.household in households and p.household not in STORY_HOUSEHOLDS]
     learnt = [p for p in known if p.household not in households]
     order = np.random.default_rng(1).permutation(len(learnt))[:REHEARSED]
     return held, [learnt[index] for index in order]
 
 
-def keep(data: Path, photo: "Photo") -> Kept:
+def read_photo(data: Path, photo: "Photo") -> LabelledPhoto:
     """Read a photo of the training's folder."""
-    return Kept((data / "clothing" / photo.path).read_bytes(), photo.target, photo.household)
+    return LabelledPhoto((data / "clothing" / photo.path).read_bytes(), photo.target, photo.household)
 
 
-def from_data(data: Path) -> tuple[list[Kept], list[Kept]]:
+def photos_from(data: Path) -> tuple[list[LabelledPhoto], list[LabelledPhoto]]:
     """Read judges and rehearsal.
 
     Raises:
@@ -212,8 +218,8 @@ def from_data(data: Path) -> tuple[list[Kept], list[Kept]]:
     """
     from laundry_learning import dataset  # noqa: PLC0415 - needed here only
 
-    held, rehearsal = choose(dataset.read_photos(data))
-    return [keep(data, photo) for photo in held], [keep(data, photo) for photo in rehearsal]
+    held, rehearsal = choose_photos(dataset.read_photos(data))
+    return [read_photo(data, photo) for photo in held], [read_photo(data, photo) for photo in rehearsal]
 
 
 def main() -> int:
@@ -225,11 +231,11 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=Path("models"), help="folder of the model")
     arguments = parser.parse_args()
     try:
-        judges, rehearsal = from_data(arguments.data)
+        judges, rehearsal = photos_from(arguments.data)
     except DataMissingError as error:
         print(error, file=sys.stderr)
         return 2
-    write(arguments.out, judges, rehearsal)
+    write_beside(arguments.out, judges, rehearsal)
     print(f"{len(judges)} photos that judge and {len(rehearsal)} to rehearse are written beside the model")
     return 0
 

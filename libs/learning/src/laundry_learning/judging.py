@@ -7,10 +7,10 @@ head fitted without it.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
+from pydantic import BaseModel, ConfigDict, JsonValue
 
 from laundry_learning.head import Floats, Ints, log_losses
 from laundry_learning.statistics import Bools, calibration_error, household_interval, worse_by_chance
@@ -40,7 +40,7 @@ MOST_NAMED = 5
 
 
 @dataclass(frozen=True)
-class Photos:
+class Predictions:
     """What two models say of the same photos.
 
     Attributes:
@@ -63,32 +63,43 @@ class Thresholds:
     challenger: float
 
 
-@dataclass
-class Verdict:
-    """The decision, check by check. ``good`` means that every one passed."""
+class Check(BaseModel):
+    """One thing that judging looked at; ``text`` tells people what it found, ``figures`` programs."""
 
-    checks: list[dict[str, Any]] = field(default_factory=list)
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    passed: bool
+    text: str
+    figures: dict[str, JsonValue] = {}
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The decision, check by check."""
+
+    checks: tuple[Check, ...] = ()
 
     @property
     def good(self) -> bool:
-        """Whether every check passed."""
-        return bool(self.checks) and all(check["passed"] for check in self.checks)
+        """Whether there were checks and every one passed."""
+        return bool(self.checks) and all(check.passed for check in self.checks)
 
     @property
     def reasons(self) -> list[str]:
         """What each check found, for people; the last says what follows."""
         end = "promoted: every check passed" if self.good else "not promoted"
-        return [("" if check["passed"] else "FAILED: ") + check["text"] for check in self.checks] + [end]
+        return [("" if check.passed else "FAILED: ") + check.text for check in self.checks] + [end]
 
-    def add(self, name: str, text: str, *, passed: bool, **figures: Any) -> None:
-        """Note a check."""
-        self.checks.append({"name": name, "passed": bool(passed), "text": text, "figures": figures})
+    def also(self, *checks: Check) -> "Verdict":
+        """Return the verdict with further checks."""
+        return Verdict((*self.checks, *checks))
 
 
 def judge(
     *,
-    holdout: Photos | None,
-    corrections: Photos | None,
+    holdout: Predictions | None,
+    corrections: Predictions | None,
     labels: Sequence[str],
     thresholds: Thresholds,
     branches: Sequence[str] = (),
@@ -102,59 +113,62 @@ def judge(
         branches: whose photos the corrections are, to tell which branches lose.
         by_loss: see ``check_gain``.
     """
-    verdict = Verdict()
+    checks: list[Check] = []
     if holdout is None:
-        verdict.add(
-            "holdout", "there is no frozen holdout to tell whether anything was forgotten", passed=True
-        )
+        text = "there is no frozen holdout to tell whether anything was forgotten"
+        checks.append(Check(name="holdout", passed=True, text=text))
     else:
-        _holdout(verdict, holdout)
-        _classes(verdict, holdout, labels)
-        _calibration(verdict, holdout)
-        _accepted(verdict, holdout, thresholds)
+        checks += [
+            _holdout_accuracy(holdout),
+            _classes(holdout, labels),
+            _calibration(holdout),
+            _accepted(holdout, thresholds),
+        ]
     if corrections is not None:
-        check_gain(
-            verdict,
-            "own gain",
-            corrections,
-            "new examples",
-            ", each judged by a head that had not seen it",
-            branches=branches,
-            by_loss=by_loss,
+        checks.append(
+            check_gain(
+                corrections,
+                "new examples",
+                ", each judged by a head that had not seen it",
+                branches=branches,
+                by_loss=by_loss,
+            )
         )
-    return verdict
+    return Verdict(tuple(checks))
 
 
-def _hits(photos: Photos) -> tuple[Bools, Bools]:
+def _hits(photos: Predictions) -> tuple[Bools, Bools]:
     return (
         photos.champion.argmax(axis=1) == photos.targets,
         photos.challenger.argmax(axis=1) == photos.targets,
     )
 
 
-def _holdout(verdict: Verdict, photos: Photos) -> None:
+def _holdout_accuracy(photos: Predictions) -> Check:
     before, after = _hits(photos)
     lost, won = int((before & ~after).sum()), int((~before & after).sum())
     chance = worse_by_chance(lost, won)
     low, high = household_interval(after.astype(float) - before, photos.households)
-    verdict.add(
-        "holdout accuracy",
-        f"frozen holdout: {int(after.sum())} right against the champion's {int(before.sum())} of "
+    return Check(
+        name="holdout accuracy",
+        text=f"frozen holdout: {int(after.sum())} right against the champion's {int(before.sum())} of "
         f"{len(before)} photos of {len(np.unique(photos.households))} households "
         f"({won} won, {lost} lost, p(worse by chance) {chance:.2f}; 95 % of households "
         f"{low:+.1%} to {high:+.1%})",
-        passed=chance >= UNLIKELY and lost - won <= MOST_LOST * len(before),
-        right=int(after.sum()),
-        champion_right=int(before.sum()),
-        photos=len(before),
-        won=won,
-        lost=lost,
-        p=round(chance, 4),
-        interval=[round(low, 4), round(high, 4)],
+        passed=bool(chance >= UNLIKELY and lost - won <= MOST_LOST * len(before)),
+        figures={
+            "right": int(after.sum()),
+            "champion_right": int(before.sum()),
+            "photos": len(before),
+            "won": won,
+            "lost": lost,
+            "p": round(chance, 4),
+            "interval": [round(low, 4), round(high, 4)],
+        },
     )
 
 
-def _classes(verdict: Verdict, photos: Photos, labels: Sequence[str]) -> None:
+def _classes(photos: Predictions, labels: Sequence[str]) -> Check:
     before, after = _hits(photos)
     worse = []
     for index, label in enumerate(labels):
@@ -164,29 +178,32 @@ def _classes(verdict: Verdict, photos: Photos, labels: Sequence[str]) -> None:
         too_many = shown >= CLASS_LEAST and lost - won > MOST_LOST_OF_CLASS * shown
         if worse_by_chance(lost, won) < UNLIKELY or too_many:
             worse.append(f"{label} loses {lost - won} of its {shown}")
-    verdict.add(
-        "classes",
-        f"worse in a class: {'; '.join(worse)}" if worse else "no class is significantly worse",
+    return Check(
+        name="classes",
+        text=f"worse in a class: {'; '.join(worse)}" if worse else "no class is significantly worse",
         passed=not worse,
     )
 
 
-def _calibration(verdict: Verdict, photos: Photos) -> None:
+def _calibration(photos: Predictions) -> Check:
     change = log_losses(photos.challenger, photos.targets) - log_losses(photos.champion, photos.targets)
     before = calibration_error(photos.champion, photos.targets)
     after = calibration_error(photos.challenger, photos.targets)
-    verdict.add(
-        "calibration",
-        f"frozen holdout: log loss {change.mean():+.4f}, calibration error {after:.1%} against {before:.1%}",
-        passed=change.mean() <= MORE_LOSS and after - before <= MORE_CALIBRATION_ERROR,
-        log_loss_change=round(float(change.mean()), 4),
-        calibration_error=round(after, 4),
-        champion_calibration_error=round(before, 4),
+    return Check(
+        name="calibration",
+        text=f"frozen holdout: log loss {change.mean():+.4f}, calibration error {after:.1%} against "
+        f"{before:.1%}",
+        passed=bool(change.mean() <= MORE_LOSS and after - before <= MORE_CALIBRATION_ERROR),
+        figures={
+            "log_loss_change": round(float(change.mean()), 4),
+            "calibration_error": round(after, 4),
+            "champion_calibration_error": round(before, 4),
+        },
     )
 
 
-def _accepted(verdict: Verdict, photos: Photos, thresholds: Thresholds) -> None:
-    """Check what nobody would look at, by confidence alone: all these photos are of the classes."""
+def _accepted(photos: Predictions, thresholds: Thresholds) -> Check:
+    """Check the readings that no person would see, by confidence alone: all photos are of the classes."""
     hits = _hits(photos)
     sure = (
         photos.champion.max(axis=1) >= thresholds.champion,
@@ -195,47 +212,43 @@ def _accepted(verdict: Verdict, photos: Photos, thresholds: Thresholds) -> None:
     before, after = (
         float(hit[taken].mean()) if taken.any() else 1.0 for hit, taken in zip(hits, sure, strict=True)
     )
-    verdict.add(
-        "accepted",
-        f"frozen holdout: {after:.1%} of {sure[1].mean():.0%} accepted without a person are right; the "
+    return Check(
+        name="accepted",
+        text=f"frozen holdout: {after:.1%} of {sure[1].mean():.0%} accepted without a person are right; the "
         f"champion's: {before:.1%} of {sure[0].mean():.0%}",
-        passed=after >= min(PROMISED, before) - FEWER_RIGHT,
-        right=round(after, 4),
-        accepted=round(float(sure[1].mean()), 4),
-        champion_right=round(before, 4),
-        champion_accepted=round(float(sure[0].mean()), 4),
+        passed=bool(after >= min(PROMISED, before) - FEWER_RIGHT),
+        figures={
+            "right": round(after, 4),
+            "accepted": round(float(sure[1].mean()), 4),
+            "champion_right": round(before, 4),
+            "champion_accepted": round(float(sure[0].mean()), 4),
+        },
     )
 
 
-def check_other_things(verdict: Verdict, champion: float, challenger: float) -> None:
+def check_other_things(champion: float, challenger: float) -> Check:
     """Check the share of photos of other things that go to a person, as both were measured when trained."""
-    verdict.add(
-        "other things",
-        f"{challenger:.0%} of photos of none of the classes go to a person; the champion's: {champion:.0%}",
-        passed=challenger >= champion - FEWER_ASIDE,
+    return Check(
+        name="other things",
+        text=f"{challenger:.0%} of photos of none of the classes go to a person; the champion's: "
+        f"{champion:.0%}",
+        passed=bool(challenger >= champion - FEWER_ASIDE),
     )
 
 
 def check_gain(
-    verdict: Verdict,
-    name: str,
-    photos: Photos,
-    whose: str,
-    how: str = "",
-    *,
-    branches: Sequence[str] = (),
-    by_loss: bool = False,
-) -> None:
+    photos: Predictions, whose: str, how: str = "", *, branches: Sequence[str] = (), by_loss: bool = False
+) -> Check:
     """Check that a challenger is better on photos that neither learnt from; tell which branches lose.
 
     Either more are right, and surer; or, ``by_loss``, they are surer and not fewer right than chance
     explains. The loss tells sooner: of some ninety photos a handful are wrong at all. It is enough for a last
-    layer, which every refit fits anew from the trained model's; not for a network, on which all that follows
+    layer, which every refit fits again from the trained model's; not for a network, on which all that follows
     builds.
     """
     before, after = _hits(photos)
     by_branch = {
-        branch: [int((~before & after & own).sum()), int((before & ~after & own).sum())]
+        branch: (int((~before & after & own).sum()), int((before & ~after & own).sum()))
         for branch in dict.fromkeys(branches)
         if (own := np.array([each == branch for each in branches])).any()
     }
@@ -246,43 +259,21 @@ def check_gain(
     luck = float(gained.std() / np.sqrt(len(gained)))
     # As many right is enough only if what they are right with is clearly surer.
     clearly = after.sum() > before.sum() or (after.sum() == before.sum() and gained.mean() > luck)
-    verdict.add(
-        name,
-        f"{whose}: {int(after.sum())} right against the champion's {int(before.sum())} of "
+    return Check(
+        name="own gain",
+        text=f"{whose}: {int(after.sum())} right against the champion's {int(before.sum())} of "
         f"{len(before)}{how}; log loss {-gained.mean():+.4f} (luck {luck:.4f}){loses}{more}",
-        passed=gained.mean() > 0 and (_no_fewer_right(before, after) if by_loss else clearly),
-        right=int(after.sum()),
-        champion_right=int(before.sum()),
-        photos=len(before),
-        log_loss_change=round(float(-gained.mean()), 4),
-        branches=by_branch,
+        passed=bool(gained.mean() > 0 and (_no_fewer_right(before, after) if by_loss else clearly)),
+        figures={
+            "right": int(after.sum()),
+            "champion_right": int(before.sum()),
+            "photos": len(before),
+            "log_loss_change": round(float(-gained.mean()), 4),
+            "branches": {branch: [won, lost] for branch, (won, lost) in by_branch.items()},
+        },
     )
 
 
 def _no_fewer_right(before: Bools, after: Bools) -> bool:
     lost, won = int((before & ~after).sum()), int((~before & after).sum())
     return worse_by_chance(lost, won) >= UNLIKELY
-
-
-def figures(probs: Floats, targets: Ints, labels: Sequence[str]) -> dict[str, Any]:
-    """Return what a manifest tells of a model on photos it never learnt from."""
-    guesses = probs.argmax(axis=1)
-    confusion = np.zeros((len(labels), len(labels)), dtype=int)
-    np.add.at(confusion, (targets, guesses), 1)
-    shown, claimed = confusion.sum(axis=1), confusion.sum(axis=0)
-    return {
-        "photos": len(targets),
-        "top1": round(float((guesses == targets).mean()), 4),
-        "log_loss": round(float(log_losses(probs, targets).mean()), 4),
-        "calibration_error": round(calibration_error(probs, targets), 4),
-        "classes": [
-            {
-                "label": label,
-                "photos": int(shown[i]),
-                "recall": round(float(confusion[i, i] / max(1, shown[i])), 4),
-                "precision": round(float(confusion[i, i] / max(1, claimed[i])), 4),
-            }
-            for i, label in enumerate(labels)
-        ],
-        "confusion": confusion.tolist(),
-    }

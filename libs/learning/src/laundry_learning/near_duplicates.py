@@ -31,7 +31,7 @@ def hashes_of(hashes: list[bytes]) -> Hashes:
     return np.frombuffer(b"".join(hashes), dtype=np.uint8).reshape(len(hashes), EDGE * EDGE // 8)
 
 
-def near(a: Hashes, a_features: Floats, b: Hashes, b_features: Floats) -> npt.NDArray[np.bool_]:
+def near_duplicates(a: Hashes, a_features: Floats, b: Hashes, b_features: Floats) -> npt.NDArray[np.bool_]:
     """Say which of a [n] and b [m] are the same picture: [n, m]."""
     if not len(a) or not len(b):
         return np.zeros((len(a), len(b)), dtype=np.bool_)
@@ -48,7 +48,9 @@ def groups(hashes: Hashes, features: Floats) -> Ints:
     """Number photos so that those of one picture, directly or through others, have the same number."""
     count = len(hashes)
     number = np.arange(count, dtype=np.int64)
-    for one, other in zip(*np.nonzero(np.triu(near(hashes, features, hashes, features), 1)), strict=True):
+    for one, other in zip(
+        *np.nonzero(np.triu(near_duplicates(hashes, features, hashes, features), 1)), strict=True
+    ):
         if number[one] != number[other]:
             number[number == number[other]] = number[one]
     return number

@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
-from laundry_learning.artifacts import WEIGHTS_FIELD, Entry, with_entry
+from laundry_learning.artifacts import WEIGHTS_FIELD, Artifact, with_artifact
 from laundry_reading.manifest import Manifest
 
 BATCH_NORM_EPSILON = 1e-5
@@ -64,8 +64,8 @@ def write(folder: Path, state: Mapping[str, npt.NDArray[Any]]) -> Manifest:
     data = pack(state)
     path = folder / f"{Path(manifest.file).stem}.weights.npz"
     path.write_bytes(data)
-    entry = Entry(version=manifest.version, file=path.name, sha256=hashlib.sha256(data).hexdigest())
-    manifest = with_entry(manifest, WEIGHTS_FIELD, entry)
+    entry = Artifact(version=manifest.version, file=path.name, sha256=hashlib.sha256(data).hexdigest())
+    manifest = with_artifact(manifest, WEIGHTS_FIELD, entry)
     (folder / "manifest.json").write_text(manifest.to_json(), encoding="utf-8")
     return manifest
 
@@ -89,7 +89,7 @@ def recover(file: bytes) -> State:
             state[name] = value.astype(np.float32)
     if "trunk.0.weight" not in state or "trunk.1.bias" not in state or "head.weight" not in state:
         raise BrokenWeights(
-            "This file does not hold the network's weights as floats. Train anew with `make model`, which "
+            "This file does not hold the network's weights as floats. Train again with `make model`, which "
             "writes them beside the model."
         )
     return state

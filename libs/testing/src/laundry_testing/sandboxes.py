@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from laundry_learning.sandbox.environment import PASSED_ON
-from laundry_learning.sandbox.launcher import Beside
+from laundry_learning.sandbox.launcher import SidecarSandbox
 
 ENDS_WITHIN_S = 20.0
 
@@ -26,16 +26,16 @@ ALLOWED = {*PASSED_ON, "PYTHONUNBUFFERED", "OMP_NUM_THREADS", "OPENBLAS_NUM_THRE
 
 
 @asynccontextmanager
-async def beside(folder: Path) -> AsyncIterator[Beside]:
+async def beside(folder: Path) -> AsyncIterator[SidecarSandbox]:
     """Start the server that another container runs, with its socket in ``folder``, and hold it."""
     path = folder / "sandbox.sock"
     server = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "laundry_learning.sandbox.server", str(path)
     )
-    starter = Beside(path)
-    await starter.hold()
-    yield starter
-    assert starter._held is not None
-    starter._held.close()
+    sandbox = SidecarSandbox(path)
+    await sandbox.hold()
+    yield sandbox
+    assert sandbox._held is not None
+    sandbox._held.close()
     # It ends by itself when nobody holds it any more.
     assert await asyncio.wait_for(server.wait(), ENDS_WITHIN_S) == 0

@@ -17,18 +17,22 @@ from laundry_service.storage.database import Database
 from laundry_service.storage.object_store import ObjectStore
 from laundry_service.streams.changes import Changes
 from mlops.api.examples import examples_router
-from mlops.api.models import models_router, runs_router
+from mlops.api.models import models_router
 from mlops.api.replicas import replicas_router
+from mlops.api.runs import runs_router
 from mlops.api.stream import changed_runs
-from mlops.full.requirements import ClusterNeeds, LocalNeeds, Needs
+from mlops.full.requirements import ClusterRequirements, LocalRequirements, Requirements
 from mlops.launching.launcher import Launcher
 from mlops.launching.processes import Processes
 from mlops.manifests import Manifests
 from mlops.replicas import Replicas
-from mlops.service.policy import Policy, Rules
-from mlops.service.reconciler import Keeper
+from mlops.retraining import Rules
+from mlops.service.policy import Policy
+from mlops.service.reconciler import Reconciler
 from mlops.service.registry import Registry
 from mlops.service.runner import Runner
+from mlops.service.runs import Runs
+from mlops.service.shadow import Shadowing
 from mlops.settings import Settings
 from mlops.subscribers import subscribe
 from mlops.tables import RUNS_CHANNEL
@@ -43,8 +47,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     store = ObjectStore(settings, threads=4)
     manifests = Manifests(store, settings.model_signing_key, settings.model_public_keys)
     registry = Registry(database, store, Outbox(settings.service_name), manifests)
-    keeper = Keeper(registry, database, settings.model_dir, signed_by=manifests.signed_by)
-    launcher, needs, close_launcher = _training(settings)
+    reconciler = Reconciler(registry, database, settings.model_dir, signed_by=manifests.signed_by)
+    launcher, requirements, close_launcher = _training(settings)
     runner = Runner(database, database.url, launcher, timeout_s=settings.run_timeout_s)
     policy = Policy(
         database,
@@ -55,6 +59,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             pause_hours=settings.retrain_pause_h,
         ),
     )
+    replicas = Replicas(store)
     changes = Changes(database.url, RUNS_CHANNEL, changed_runs(database))
     messaging = Messaging(
         settings,
@@ -74,7 +79,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         ready_without_broker=True,
         background=[
             changes,
-            keeper,
+            reconciler,
             runner,
             policy,
             Periodic("audit-head", head_teller(head_of(database)), every_s=EVERY_S),
@@ -82,24 +87,24 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         checks=[
             # Confirmations are stored and models listed without it; what needs it says so.
             Check("object-store", store.ping, required=False),
-            Check("registry", keeper.ready),
+            Check("registry", reconciler.ready),
         ],
         routers=[
             audit_router(database, prefix="/models", tag="models"),
-            replicas_router(database, registry, Replicas(store)),
+            replicas_router(database, replicas, Shadowing(database, registry, replicas)),
             models_router(database, registry),
-            runs_router(database, changes, needs),
+            runs_router(database, changes, Runs(database, requirements)),
             examples_router(database),
         ],
         on_close=[store.close, *close_launcher],
     )
 
 
-def _training(settings: Settings) -> tuple[Launcher, Needs, list[Callable[[], Awaitable[None]]]]:
+def _training(settings: Settings) -> tuple[Launcher, Requirements, list[Callable[[], Awaitable[None]]]]:
     """Choose where training runs; also what is to be closed in the end."""
     templates = settings.training_job_templates
     if settings.training_jobs == "process":
-        return Processes(settings.as_environment()), LocalNeeds(settings), []
+        return Processes(settings.as_environment()), LocalRequirements(settings), []
     if templates is None:
         raise LookupError("LAUNDRY_TRAINING_JOBS=kubernetes needs LAUNDRY_TRAINING_JOB_TEMPLATES.")
     # Imported where it is needed: elsewhere it would only cost memory.
@@ -107,4 +112,4 @@ def _training(settings: Settings) -> tuple[Launcher, Needs, list[Callable[[], Aw
     from mlops.launching.kubernetes import KubernetesJobs  # noqa: PLC0415
 
     cluster = Cluster.of_this_pod()
-    return KubernetesJobs(cluster, templates), ClusterNeeds(templates), [cluster.close]
+    return KubernetesJobs(cluster, templates), ClusterRequirements(templates), [cluster.close]

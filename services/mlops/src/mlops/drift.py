@@ -1,10 +1,11 @@
 """How far what is read lately is from what was read before. Knows no server and no framework."""
 
 from collections import Counter
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from math import log
-from typing import Any
+
+from mlops.examples import ConfirmedReading
 
 RECENT, BEFORE = 200, 1000
 LEAST_BEFORE = 200
@@ -40,23 +41,21 @@ def stability(before: Sequence[Hashable], recent: Sequence[Hashable]) -> float:
     return index
 
 
-def drift_of(examples: Sequence[Mapping[str, Any]]) -> Drift | None:
+def drift_of(readings: Sequence[ConfirmedReading]) -> Drift | None:
     """Compare the newest examples' readings with those before; None as long as there are too few.
 
     Args:
-        examples: ``read_labels``, ``labels`` and ``corrected``, newest first. Those of several kinds do not
-            count: what is first in a list of what was found is no first guess.
+        readings: newest first. Those of several kinds do not count: what is first in a list of what was found
+            is no first guess.
     """
-    read = [each for each in examples if each["read_labels"] and len(each["labels"]) == 1]
+    read = [each for each in readings if each.read_labels and len(each.labels) == 1]
     recent, before = read[:RECENT], read[RECENT : RECENT + BEFORE]
     if len(before) < LEAST_BEFORE:
         return None
     return Drift(
-        stability(*([each["read_labels"][0]["label"] for each in some] for some in (before, recent))),
-        stability(
-            *([_step(each["read_labels"][0]["confidence"]) for each in some] for some in (before, recent))
-        ),
-        sum(bool(each["corrected"]) for each in recent) / len(recent),
+        stability(*([each.read_labels[0].label for each in some] for some in (before, recent))),
+        stability(*([_step(each.read_labels[0].confidence) for each in some] for some in (before, recent))),
+        sum(each.corrected for each in recent) / len(recent),
     )
 
 

@@ -1,6 +1,12 @@
 """Training runs: what they may be and become. Knows no server and no framework."""
 
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Literal, get_args
+
+from pydantic import BaseModel, ConfigDict
+
+from laundry_learning.judging import Check
 
 Kind = Literal["refit", "full"]
 Status = Literal["queued", "running", "succeeded", "failed", "cancelled"]
@@ -18,19 +24,55 @@ _MAY_BECOME: dict[Status, tuple[Status, ...]] = {
 
 
 MOST_ATTEMPTS = 3
-"""A run whose process dies is begun anew until it was tried so often."""
+"""A run whose process dies is started again, so many times in all."""
+
+
+class Decision(BaseModel):
+    """Whether a run's model became the champion, and why; older runs have no checks."""
+
+    model_config = ConfigDict(frozen=True)
+
+    promoted: bool
+    reasons: list[str]
+    checks: list[Check] = []
+
+
+@dataclass(frozen=True)
+class TrainingRun:
+    """A training run; ``progress`` is 0..1, and ``decision`` None unless it succeeded."""
+
+    id: str
+    kind: Kind
+    status: Status
+    progress: float
+    model_version: str | None
+    decision: Decision | None
+    error: str | None
+    requested_by: str
+    attempts: int
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+
+
+@dataclass(frozen=True)
+class LogLine:
+    """A line of a run's log."""
+
+    created_at: datetime
+    text: str
 
 
 class RunError(Exception):
     """A training run cannot succeed; the text says why and what would help."""
 
 
-class StoreAway(RunError):
+class StoreUnavailable(RunError):
     """The object store stayed away for longer than a run waits."""
 
 
-class BeginAnew(Exception):
-    """A training run lost what it needs through nobody's fault and goes on where it was when tried again."""
+class RunInterrupted(Exception):
+    """A training run lost what it needs; started again it goes on where it was."""
 
 
 def may_become(status: Status, target: Status) -> bool:

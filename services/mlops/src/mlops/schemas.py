@@ -1,43 +1,22 @@
 """What goes in and out by HTTP."""
 
+from dataclasses import asdict
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import BaseModel, Field
 
+from laundry_events.events import CountedLabel, ReadLabel
+from laundry_learning.curation import Role
+from laundry_reading.replicas import Refused, Shadow, Shadowed
 from laundry_service.http.validation import RequestBody
-from mlops.repository import Row
-from mlops.runs import Kind, Status
-
-
-class Check(BaseModel):
-    """One thing that judging looked at."""
-
-    name: str
-    passed: bool
-    text: str
-    figures: dict[str, Any] = {}
-
-
-class Decision(BaseModel):
-    """Whether a run's model became the champion, and why."""
-
-    promoted: bool
-    reasons: list[str]
-    checks: list[Check] = []
-
-
-class Verdict(BaseModel):
-    """What judging a model against a champion found."""
-
-    good: bool
-    against: str
-    reasons: list[str]
-    checks: list[Check]
+from mlops.examples import Example, ExampleUse, LabelCount, Side, StoredLabelQuality
+from mlops.models import Judgement, Promotion, PromotionKind, RegisteredModel
+from mlops.runs import Decision, Kind, LogLine, Status, TrainingRun
 
 
 class ModelBody(BaseModel):
-    """A model."""
+    """A model with what it was made from, how good it is, and what judging it found."""
 
     version: str
     champion: bool
@@ -46,7 +25,7 @@ class ModelBody(BaseModel):
     metrics: dict[str, Any]
     lineage: dict[str, Any]
     source: str
-    verdict: Verdict | None = None
+    verdict: Judgement | None = None
     created_at: datetime
 
 
@@ -69,7 +48,7 @@ class PromotionBody(BaseModel):
     id: str
     version: str
     previous_version: str | None
-    kind: Literal["shipped", "run", "person", "rollback"]
+    kind: PromotionKind
     promoted_by: str
     override_reason: str | None
     promoted_at: datetime
@@ -83,13 +62,6 @@ class PromotionPage(BaseModel):
     next_cursor: str | None = None
 
 
-class LogLine(BaseModel):
-    """A line of a run's log."""
-
-    created_at: datetime
-    text: str
-
-
 class LogPage(BaseModel):
     """A run's log, in order."""
 
@@ -98,7 +70,7 @@ class LogPage(BaseModel):
 
 
 class RunBody(BaseModel):
-    """A training run."""
+    """A training run, its progress 0..1, and what came of it."""
 
     id: str
     kind: Kind
@@ -127,16 +99,16 @@ class ExampleBody(BaseModel):
     id: str
     task_id: str
     branch_id: str
-    side: Literal["learning", "holdout"]
+    side: Side
     photo_sha256: str
-    read_labels: list[dict[str, Any]]
+    read_labels: list[ReadLabel]
     model_version: str | None
-    labels: list[dict[str, Any]]
+    labels: list[CountedLabel]
     corrected: bool
     confirmed_by: str
     confirmed_at: datetime
     run_id: str | None = None
-    role: Literal["learnt", "judging", "left out"] | None = None
+    role: Role | None = None
     reason: str | None = None
 
 
@@ -153,22 +125,95 @@ class NewRun(RequestBody):
     kind: Kind
 
 
-def model_body(row: Row) -> ModelBody:
-    """Show a model."""
-    manifest = row["manifest"]
+class OwnerBody(BaseModel):
+    """How a person labels, as the newest training run saw it; ``careless`` labels teach nothing."""
+
+    confirmed_by: str
+    labels: int
+    corrected: int
+    new_labels: int | None = None
+    corrections: int | None = None
+    contradicted: int | None = None
+    contrary: int | None = None
+    careless: bool | None = None
+
+
+class OwnerPage(BaseModel):
+    """People, those with the most labels first."""
+
+    items: list[OwnerBody]
+    next_cursor: str | None = None
+
+
+class ReplicaBody(BaseModel):
+    """A replica that was seen lately. ``in_step``: it serves the champion."""
+
+    replica: str
+    version: str | None
+    sha256: str | None
+    since: datetime | None
+    seen_at: datetime
+    in_step: bool
+    refused: Refused | None
+    shadow: Shadowed | None
+
+
+class ReplicaPage(BaseModel):
+    """Replicas by name; ``champion`` is what each should serve, ``shadow`` what may read alongside."""
+
+    items: list[ReplicaBody]
+    champion: str | None
+    shadow: Shadow | None
+    next_cursor: str | None = None
+
+
+class WantedShadow(RequestBody):
+    """Of which share of the photos the model reads alongside."""
+
+    share: float = Field(default=0.1, gt=0, le=1)
+
+
+def model_body(model: RegisteredModel) -> ModelBody:
+    """Show a model, with metrics and lineage from its manifest."""
     return ModelBody(
-        version=row["version"],
-        champion=row["champion"],
-        labels=manifest["labels"],
-        sha256=row["sha256"],
-        metrics=manifest["metrics"],
-        lineage=manifest["lineage"],
-        source=row["source"],
-        verdict=row["verdict"],
-        created_at=row["made_at"],
+        version=model.version,
+        champion=model.champion,
+        labels=model.manifest.labels,
+        sha256=model.sha256,
+        metrics=model.manifest.metrics,
+        lineage=model.manifest.lineage,
+        source=model.source,
+        verdict=model.verdict,
+        created_at=model.made_at,
     )
 
 
-def run_body(row: Row) -> RunBody:
+def promotion_body(promotion: Promotion) -> PromotionBody:
+    """Show who promoted a model, how, and whether the replicas were told."""
+    return PromotionBody(**asdict(promotion))
+
+
+def run_body(run: TrainingRun) -> RunBody:
     """Show a training run."""
-    return RunBody.model_validate(dict(row))
+    return RunBody.model_validate(run, from_attributes=True)
+
+
+def example_body(example: Example, use: ExampleUse | None) -> ExampleBody:
+    """Show an example, and what a run made of it if one looked."""
+    found = ExampleBody.model_validate(example, from_attributes=True)
+    return found if use is None else found.model_copy(update=asdict(use))
+
+
+def owner_body(count: LabelCount, quality: StoredLabelQuality | None) -> OwnerBody:
+    """Show how much a person labelled, and how well if a run looked."""
+    quality = quality or StoredLabelQuality()
+    return OwnerBody(
+        confirmed_by=count.confirmed_by,
+        labels=count.labels,
+        corrected=count.corrected,
+        new_labels=quality.labels,
+        corrections=quality.corrections,
+        contradicted=quality.contradicted,
+        contrary=quality.contrary,
+        careless=quality.careless,
+    )

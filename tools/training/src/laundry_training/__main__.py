@@ -19,7 +19,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from laundry_learning import dataset, weights
-from laundry_learning import holdout as held_out
+from laundry_learning.holdout import photos_from, write_beside
 from laundry_reading.manifest import Manifest
 from laundry_training.evaluate import Evaluation
 
@@ -68,7 +68,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--finish-only",
         action="store_true",
-        help="only quantise, calibrate and judge anew what the run has trained",
+        help="only quantise, calibrate and judge again what the run has trained",
     )
     parser.add_argument(
         "--from-weights",
@@ -126,7 +126,7 @@ class Pictures:
     @classmethod
     def load(cls, arguments: argparse.Namespace, photos: list[dataset.Photo]) -> Pictures:
         """Decode the photos, or take them from the cache."""
-        holdout = dataset.read_holdout()
+        holdout = dataset.holdout_households()
         training = [photo for photo in photos if photo.household not in holdout]
         held = [photo for photo in photos if photo.household in holdout and photo.target != dataset.UNKNOWN]
         other = [photo for photo in photos if photo.household in holdout and photo.target == dataset.UNKNOWN]
@@ -152,8 +152,8 @@ class Pictures:
 
 
 def _run(arguments: argparse.Namespace, pictures: Pictures, teacher: Path) -> int:
-    from laundry_training.familiar import Photos  # noqa: PLC0415
     from laundry_training.finish import FinishError, Judges, finish  # noqa: PLC0415
+    from laundry_training.out_of_distribution import Photos  # noqa: PLC0415
     from laundry_training.publish import NothingTrained, take_up, take_weights  # noqa: PLC0415
 
     try:
@@ -185,7 +185,7 @@ def _run(arguments: argparse.Namespace, pictures: Pictures, teacher: Path) -> in
         console.print(f"[red]{error}[/red]")
         return 1
     # A refit later is judged by some of these photos and rehearses others, so that it does not forget them.
-    held_out.write(arguments.out, *held_out.from_data(arguments.data))
+    write_beside(arguments.out, *photos_from(arguments.data))
     # A full run later goes on from these.
     weights.write(arguments.out, trained)
     _show(manifest, result)
@@ -197,10 +197,10 @@ def _train(
 ) -> tuple[onnx.ModelProto, dict[str, Any]]:
     import torch  # noqa: PLC0415
 
-    from laundry_training.fit import Plan, Pupil, fit  # noqa: PLC0415
+    from laundry_training.fit import EpochReport, Plan, Pupil, fit  # noqa: PLC0415
     from laundry_training.network import LaundryNet  # noqa: PLC0415
     from laundry_training.publish import NothingTrained, bring_out, compute_logits  # noqa: PLC0415
-    from laundry_training.teacher import take_lessons  # noqa: PLC0415
+    from laundry_training.teacher import ask_teacher  # noqa: PLC0415
 
     rounds = [arguments.work / f"{arguments.run}{suffix}.pt" for suffix in ("", "-again")]
     held_targets, count = pictures.held_targets, len(pictures.targets)
@@ -209,18 +209,18 @@ def _train(
         guesses = compute_logits(net, pictures.held_served, VIEW_SIZE).argmax(axis=1)
         return float((guesses == held_targets).mean())
 
-    def report(news: dict[str, Any]) -> None:
-        judged = "" if news["accuracy"] is None else f"  held-out top-1 {news['accuracy']:.1%}"
+    def report(news: EpochReport) -> None:
+        judged = "" if news.accuracy is None else f"  held-out top-1 {news.accuracy:.1%}"
         console.print(
-            f"{datetime.now(UTC):%H:%M:%S} epoch {news['epoch']:3d}  {news['used']:6.1%} of the plan  "
-            f"{news['size']} px  loss {news['loss']:.3f}{judged}"
+            f"{datetime.now(UTC):%H:%M:%S} epoch {news.epoch:3d}  {news.used:6.1%} of the plan  "
+            f"{news.size} px  loss {news.loss:.3f}{judged}"
         )
 
     net: LaundryNet | None = None
     if not arguments.export_only:
         with _progress() as progress:
             task = progress.add_task("Asking the teacher", total=count)
-            lessons = take_lessons(
+            teacher_targets = ask_teacher(
                 teacher,
                 pictures.large,
                 arguments.views,
@@ -229,7 +229,7 @@ def _train(
             )
             progress.update(task, completed=count)
         first = Plan(epochs=arguments.epochs, minutes=arguments.minutes, rate=arguments.rate)
-        pupil = Pupil(pictures.large, pictures.targets, lessons)
+        pupil = Pupil(pictures.large, pictures.targets, teacher_targets)
         plans = [first, first.again(arguments.again)] if arguments.again else [first]
         for number, (plan, checkpoint) in enumerate(zip(plans, rounds, strict=False), start=1):
             console.print(f"Round {number} of {len(plans)}: {plan.epochs} passes.")

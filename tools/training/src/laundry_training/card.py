@@ -8,7 +8,8 @@ from collections.abc import Sequence
 
 from laundry_reading.manifest import Manifest
 from laundry_training.evaluate import Evaluation
-from laundry_training.familiar import DrawnScore
+from laundry_training.lineage import TrainingLineage
+from laundry_training.out_of_distribution import DrawnScore
 from laundry_training.piles import PileScore
 
 
@@ -16,7 +17,7 @@ def write_card(
     manifest: Manifest, result: Evaluation, piles: Sequence[PileScore], drawn: Sequence[DrawnScore]
 ) -> str:
     """The card as Markdown, made from the manifest and the evaluation of that very file."""
-    lineage, metrics = manifest.lineage, manifest.metrics
+    lineage, metrics = TrainingLineage.of(manifest), manifest.metrics
     labels = [score.label for score in result.classes]
     lines = [
         f"# Model card: laundry-{manifest.version}",
@@ -27,9 +28,9 @@ def write_card(
         f"- **Made** {manifest.created_at:%Y-%m-%d %H:%M} UTC",
         f"- **Reads** one photo of one garment, squashed to {manifest.input_size} x {manifest.input_size} pixels "
         f"(preprocessing `{manifest.preprocess_version}`), of which the network sees the middle "
-        f"{lineage['view_size']} x {lineage['view_size']}",
+        f"{lineage.view_size} x {lineage.view_size}",
         f"- **Says** one of {', '.join(labels)}",
-        f"- **Network** {lineage['network']}, {lineage['parameters']:,} parameters, trained from random weights; {lineage['arithmetic']}",
+        f"- **Network** {lineage.network}, {lineage.parameters:,} parameters, trained from random weights; {lineage.arithmetic}",
         f"- **Speed** {metrics['milliseconds_per_photo']:.1f} ms a decoded photo on one core where it was made",
         "",
         "## On households it never saw",
@@ -110,24 +111,24 @@ def write_card(
         "",
         "## Where it comes from",
         "",
-        f"- **Photos**: {lineage['training_photos']:,} of the CC0 clothing photos by Alexey Grigorev's contributors "
+        f"- **Photos**: {lineage.training_photos:,} of the CC0 clothing photos by Alexey Grigorev's contributors "
         f"(`clothing-dataset-small` at 1196151 and `clothing-dataset` at 7ed86a9), "
-        f"{lineage['training_known']:,} of them of the classes; the other "
-        f"{lineage['training_photos'] - lineage['training_known']:,} (polo, hoodie, blazer and so on) teach doubt.",
-        f"- **Teacher**: {lineage['teacher']} (sha256 `{lineage['teacher_sha256'][:16]}…`): its opinions and "
+        f"{lineage.training_known:,} of them of the classes; the other "
+        f"{lineage.training_photos - lineage.training_known:,} (polo, hoodie, blazer and so on) teach doubt.",
+        f"- **Teacher**: {lineage.teacher} (sha256 `{lineage.teacher_sha256[:16]}…`): its opinions and "
         "features on random views of the training photos are imitated beside the labels. No weight of it is "
         "in this file.",
-        f"- **Training**: {lineage['epochs']} epochs, {lineage['minutes']:.0f} minutes on {lineage['threads']} cores, "
+        f"- **Training**: {lineage.epochs} epochs, {lineage.minutes:.0f} minutes on {lineage.threads} cores, "
         "AdamW with a falling rate, moving average of the weights, mixup and cutmix, random frames, light and "
         "occlusion.",
         *(
             [
-                f"- **Network of** {lineage['network_of']}; the layers beside the last one, temperature and thresholds are new"
+                f"- **Network of** {lineage.network_of}; the layers beside the last one, temperature and thresholds are new"
             ]
-            if lineage.get("network_of", manifest.version) != manifest.version
+            if lineage.network_of not in (None, manifest.version)
             else []
         ),
-        *([f"- **Remark**: {lineage['remark']}"] if lineage.get("remark") else []),
+        *([f"- **Remark**: {lineage.remark}"] if lineage.remark else []),
         "",
         "## Limits",
         "",

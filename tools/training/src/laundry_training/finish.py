@@ -21,11 +21,11 @@ from laundry_learning.graph import read_head, replace_head
 from laundry_learning.head import Head
 from laundry_reading.manifest import Manifest
 from laundry_reading.model import Model, Seen
-from laundry_training.beside import add_inputs, add_layer, hide_inputs, look
+from laundry_training.auxiliary_heads import activations_of, add_inputs, add_layer, hide_inputs
 from laundry_training.card import write_card
 from laundry_training.evaluate import Evaluation, choose_threshold, evaluate, fit_temperature
 from laundry_training.export import seal
-from laundry_training.familiar import Photos, fit_known, judge_drawn, lesson_of
+from laundry_training.out_of_distribution import Photos, fit_known, judge_drawn, layer_examples_of
 from laundry_training.piles import judge_piles, piles_to_judge, piles_to_learn
 from laundry_training.quantise import quantise
 from laundry_training.several import choose_several_threshold, fit_several
@@ -83,12 +83,12 @@ def finish(
     temperature = fit_temperature(_log(draft.probs), judges.targets)
     small = onnx.load_from_string(_warm(small, temperature))
     training, size = judges.training, judges.pixels.shape[1]
-    looked = look(small, training.served)
-    lesson = lesson_of(small, training, looked)
+    activations = activations_of(small, training.served)
+    layer_examples = layer_examples_of(small, training, activations)
     known = training.targets >= 0
     piles = piles_to_learn(training.large[known], training.targets[known], size)
-    several = fit_several(small, looked.inputs, piles)
-    small = add_layer(small, fit_known(lesson), "known")
+    several = fit_several(small, activations.inputs, piles)
+    small = add_layer(small, fit_known(layer_examples), "known")
     small = hide_inputs(add_layer(small, several, "several"))
     held, other = _run(_load(small), judges.pixels), _run(_load(small), judges.other_pixels)
     several_threshold = round(choose_several_threshold(held.several), 4)

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from laundry_training.augment import hide_part, mix, relight, take
 from laundry_training.network import LaundryNet
-from laundry_training.teacher import Lessons
+from laundry_training.teacher import TeacherTargets
 
 
 @dataclass(frozen=True)
@@ -59,14 +59,32 @@ class Plan:
 
 @dataclass(frozen=True)
 class Pupil:
-    """What is learnt from: pixels [n, s, s, 3], class numbers [n] (-1: none), the teacher's lessons."""
+    """What is learnt from: pixels [n, s, s, 3], class numbers [n] (-1: none), and what the teacher says."""
 
     pixels: npt.NDArray[np.uint8]
     targets: npt.NDArray[np.int64]
-    lessons: Lessons | None
+    teacher_targets: TeacherTargets | None
 
 
-Report = Callable[[dict[str, Any]], None]
+@dataclass(frozen=True)
+class EpochReport:
+    """How the training stands after an epoch.
+
+    Attributes:
+        loss: mean of its batches; ``size``: edge of what was shown, pixels.
+        used: share 0..1 of the plan that is used up; ``spent``: seconds so far.
+        accuracy: share 0..1 of the held-out photos guessed right, None where it was not measured.
+    """
+
+    epoch: int
+    loss: float
+    size: int
+    used: float
+    spent: float
+    accuracy: float | None
+
+
+Report = Callable[[EpochReport], None]
 Judge = Callable[[LaundryNet], float]
 
 
@@ -99,7 +117,7 @@ def fit(
         start: the network of an earlier round; None is random weights.
     """
     torch.manual_seed(plan.seed)
-    told = pupil.lessons.features.shape[-1] if pupil.lessons is not None else 1
+    told = pupil.teacher_targets.features.shape[-1] if pupil.teacher_targets is not None else 1
     student = Student(labels, told)
     if start is not None:
         student.net.load_state_dict(start.state_dict())
@@ -147,14 +165,14 @@ def fit(
         spent += time.monotonic() - began
         _save(checkpoint, student, average, optimizer, epoch=epoch, spent=spent, step=step, plan=plan)
         report(
-            {
-                "epoch": epoch,
-                "loss": float(np.mean(losses)),
-                "size": size,
-                "used": max(epoch / plan.epochs, spent / (60 * plan.minutes)),
-                "spent": spent,
-                "accuracy": judge(average) if epoch % plan.judge_every == 0 else None,
-            }
+            EpochReport(
+                epoch=epoch,
+                loss=float(np.mean(losses)),
+                size=size,
+                used=max(epoch / plan.epochs, spent / (60 * plan.minutes)),
+                spent=spent,
+                accuracy=judge(average) if epoch % plan.judge_every == 0 else None,
+            )
         )
     return average
 
@@ -165,13 +183,13 @@ def _loss(
     numbers = chosen.numpy()
     pixels = torch.from_numpy(pupil.pixels[numbers])
     targets = torch.from_numpy(pupil.targets[numbers])
-    lessons = pupil.lessons
-    if lessons is None:
+    teacher_targets = pupil.teacher_targets
+    if teacher_targets is None:
         raise ValueError("no lessons")
-    view = torch.randint(0, lessons.frames.shape[1], (len(chosen),)).numpy()
-    frames = torch.from_numpy(lessons.frames[numbers, view])
-    said = torch.from_numpy(lessons.probs[numbers, view])
-    saw = torch.from_numpy(lessons.features[numbers, view].astype(np.float32))
+    view = torch.randint(0, teacher_targets.frames.shape[1], (len(chosen),)).numpy()
+    frames = torch.from_numpy(teacher_targets.frames[numbers, view])
+    said = torch.from_numpy(teacher_targets.probs[numbers, view])
+    saw = torch.from_numpy(teacher_targets.features[numbers, view].astype(np.float32))
     x = take(pixels, frames, size)
     mirrored = torch.rand(len(chosen)) < 0.5
     x[mirrored] = x[mirrored].flip(3)

@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 
 from laundry_learning import dataset
-from laundry_learning.artifacts import REHEARSAL_FIELD, entry_of
-from laundry_learning.challenger import Holdout, Taught, choose, look_for_careless
+from laundry_learning.artifacts import REHEARSAL_FIELD, artifact_of
+from laundry_learning.challenger import HoldoutData, TrainingData, assess_labels, fit_challenger
 from laundry_learning.graph import read_head
 from laundry_learning.head import Examples, Floats, Head, Ints, fit, log_loss, whole
 from laundry_learning.holdout import read_rehearsal
@@ -34,7 +34,7 @@ FURTHER = 1 / 3
 
 
 @dataclass(frozen=True)
-class Ground:
+class Experiment:
     """The model's last layer, what it rehearses, and the held-out photos as it sees them.
 
     Attributes:
@@ -75,26 +75,26 @@ def main() -> int:
     except dataset.DataMissingError as error:
         print(error, file=sys.stderr)
         return 2
-    ground = _look(photos, arguments.data / "clothing", arguments.model)
-    _one_by_one(ground, arguments.wrong)
+    experiment = _look(photos, arguments.data / "clothing", arguments.model)
+    _one_by_one(experiment, arguments.wrong)
     if arguments.draws:
-        _together(ground, arguments.together, arguments.draws, arguments.wrong)
+        _together(experiment, arguments.together, arguments.draws, arguments.wrong)
     return 0
 
 
-def _look(photos: list[dataset.Photo], folder: Path, models: Path) -> Ground:
+def _look(photos: list[dataset.Photo], folder: Path, models: Path) -> Experiment:
     manifest = Manifest.from_json((models / "manifest.json").read_bytes())
     file = (models / manifest.file).read_bytes()
-    entry = entry_of(manifest, REHEARSAL_FIELD)
+    entry = artifact_of(manifest, REHEARSAL_FIELD)
     model = Model.load(file, sha256=manifest.sha256)
     rehearsal = None
     if entry is not None:
         rehearsal = read_rehearsal((models / entry.file).read_bytes(), entry, labels=len(model.labels))
-    holdout = dataset.read_holdout()
+    holdout = dataset.holdout_households()
     held = [p for p in photos if p.household in holdout and p.target != dataset.UNKNOWN]
     pictures = (decode_for_model((folder / p.path).read_bytes(), model.input_size) for p in held)
     seen = [model.predict_all(pixels[np.newaxis]) for pixels in pictures]
-    return Ground(
+    return Experiment(
         read_head(file),
         rehearsal,
         tuple(model.labels),
@@ -108,30 +108,32 @@ def _look(photos: list[dataset.Photo], folder: Path, models: Path) -> Ground:
     )
 
 
-def _labelled(ground: Ground, places: Ints, wrong: float, random: np.random.Generator) -> Ints:
-    truth = ground.targets[places].copy()
+def _labelled(experiment: Experiment, places: Ints, wrong: float, random: np.random.Generator) -> Ints:
+    truth = experiment.targets[places].copy()
     missed = random.random(len(truth)) < wrong
-    truth[missed] = random.integers(0, len(ground.labels), int(missed.sum()))
+    truth[missed] = random.integers(0, len(experiment.labels), int(missed.sum()))
     return truth
 
 
-def _one_by_one(ground: Ground, wrong: float) -> None:
-    before, hit = ground.base.probabilities(ground.features), ground.right(ground.base)
+def _one_by_one(experiment: Experiment, wrong: float) -> None:
+    before, hit = experiment.base.probabilities(experiment.features), experiment.right(experiment.base)
     rows, others = [], []
-    for owner, count in Counter(ground.owners.tolist()).most_common():
+    for owner, count in Counter(experiment.owners.tolist()).most_common():
         if count < LEAST:
             continue
-        own, rest = np.flatnonzero(ground.owners == owner), ground.owners != owner
+        own, rest = np.flatnonzero(experiment.owners == owner), experiment.owners != owner
         shares = []
         for number in range(TIMES):
             random = np.random.default_rng(number)
             order = random.permutation(own)
             learnt, judged = order[: count * 2 // 3], order[count * 2 // 3 :]
-            taught = whole(ground.features[learnt], _labelled(ground, learnt, wrong, random))
-            head = fit(ground.base, taught, ground.rehearsal)
-            after, now = head.probabilities(ground.features), ground.right(head)
+            taught = whole(experiment.features[learnt], _labelled(experiment, learnt, wrong, random))
+            head = fit(experiment.base, taught, experiment.rehearsal)
+            after, now = head.probabilities(experiment.features), experiment.right(head)
             shares.append((hit[judged].mean(), now[judged].mean()))
-            loss = log_loss(after[rest], ground.targets[rest]) - log_loss(before[rest], ground.targets[rest])
+            loss = log_loss(after[rest], experiment.targets[rest]) - log_loss(
+                before[rest], experiment.targets[rest]
+            )
             others.append((now[rest].mean() - hit[rest].mean(), loss))
         was, became = np.mean(shares, axis=0)
         rows.append(became - was)
@@ -144,14 +146,16 @@ def _one_by_one(ground: Ground, wrong: float) -> None:
     )
 
 
-def _drawn(ground: Ground, households: int, draws: int) -> Iterator[tuple[Ints, Ints, np.random.Generator]]:
+def _drawn(
+    experiment: Experiment, households: int, draws: int
+) -> Iterator[tuple[Ints, Ints, np.random.Generator]]:
     random = np.random.default_rng(0)
-    names, counts = np.unique(ground.owners, return_counts=True)
+    names, counts = np.unique(experiment.owners, return_counts=True)
     for _ in range(draws):
         chosen = random.choice(names[counts >= LEAST_TOGETHER], households, replace=False)
-        own = random.permutation(np.flatnonzero(np.isin(ground.owners, chosen)))
+        own = random.permutation(np.flatnonzero(np.isin(experiment.owners, chosen)))
         # Every third photo of each household and class, as nearly as that can be.
-        own = own[np.lexsort((ground.targets[own], ground.owners[own]))]
+        own = own[np.lexsort((experiment.targets[own], experiment.owners[own]))]
         further = np.floor(random.random() + FURTHER * np.arange(len(own) + 1))
         judged = np.diff(further) > 0
         yield own[~judged], own[judged], random
@@ -175,10 +179,10 @@ class Outcome:
         return self.right[1] - self.right[0]
 
 
-def _together(ground: Ground, households: int, draws: int, wrong: float) -> None:
+def _together(experiment: Experiment, households: int, draws: int, wrong: float) -> None:
     outcomes = []
-    for number, (learnt, judged, random) in enumerate(_drawn(ground, households, draws), start=1):
-        outcomes.append(_draw(ground, learnt, judged, _labelled(ground, learnt, wrong, random)))
+    for number, (learnt, judged, random) in enumerate(_drawn(experiment, households, draws), start=1):
+        outcomes.append(_draw(experiment, learnt, judged, _labelled(experiment, learnt, wrong, random)))
         if sys.stderr.isatty():
             print(f"\r{number} of {draws} draws", end="\n" if number == draws else "", file=sys.stderr)
     promoted = [each for each in outcomes if each.promoted]
@@ -203,43 +207,45 @@ def _together(ground: Ground, households: int, draws: int, wrong: float) -> None
         )
 
 
-def _draw(ground: Ground, learnt: Ints, judged: Ints, labels: Ints) -> Outcome:
-    taught = Taught(
-        ground.features[learnt],
+def _draw(experiment: Experiment, learnt: Ints, judged: Ints, labels: Ints) -> Outcome:
+    taught = TrainingData(
+        experiment.features[learnt],
         labels,
         np.arange(len(learnt)),
         ["owner"] * len(learnt),
-        ground.owners[learnt].tolist(),
+        experiment.owners[learnt].tolist(),
         np.ones(len(learnt), dtype=np.bool_),
     )
-    rest = ~np.isin(ground.owners, np.unique(ground.owners[learnt]))
-    _, known = np.unique(ground.owners[rest], return_inverse=True)
-    care = look_for_careless(ground.base, ground.base, taught, ground.rehearsal)
-    if any(each.careless for each in care.values()):
+    rest = ~np.isin(experiment.owners, np.unique(experiment.owners[learnt]))
+    _, known = np.unique(experiment.owners[rest], return_inverse=True)
+    quality = assess_labels(experiment.base, experiment.base, taught, experiment.rehearsal)
+    if any(each.careless for each in quality.values()):
         return Outcome(promoted=False, failed=("careless",))
-    chosen = choose(
-        ground.base,
-        ground.base,
+    chosen = fit_challenger(
+        experiment.base,
+        experiment.base,
         taught,
-        rehearsal=ground.rehearsal,
-        holdout=Holdout(ground.features[rest], ground.targets[rest], known),
-        labels=ground.labels,
-        found=care,
-        threshold=ground.threshold,
+        rehearsal=experiment.rehearsal,
+        holdout=HoldoutData(experiment.features[rest], experiment.targets[rest], known),
+        labels=experiment.labels,
+        found=quality,
+        threshold=experiment.threshold,
     )
-    before = ground.base.probabilities(ground.features[judged])
-    after = chosen.head.probabilities(ground.features[judged])
-    after = applied_to_all(chosen.priors, after, ground.owners[judged].tolist())
-    hits = [said.argmax(axis=1) == ground.targets[judged] for said in (before, after)]
-    taken = [ground.accepted(said, judged) for said in (before, after)]
+    before = experiment.base.probabilities(experiment.features[judged])
+    after = chosen.head.probabilities(experiment.features[judged])
+    after = applied_to_all(chosen.priors, after, experiment.owners[judged].tolist())
+    hits = [said.argmax(axis=1) == experiment.targets[judged] for said in (before, after)]
+    taken = [experiment.accepted(said, judged) for said in (before, after)]
     return Outcome(
         promoted=chosen.verdict.good,
-        failed=tuple(check["name"] for check in chosen.verdict.checks if not check["passed"]),
+        failed=tuple(check.name for check in chosen.verdict.checks if not check.passed),
         photos=len(judged),
         right=(int(hits[0].sum()), int(hits[1].sum())),
         accepted=(int(taken[0].sum()), int(taken[1].sum())),
         accepted_right=(int((taken[0] & hits[0]).sum()), int((taken[1] & hits[1]).sum())),
-        others=float(ground.right(chosen.head)[rest].mean() - ground.right(ground.base)[rest].mean()),
+        others=float(
+            experiment.right(chosen.head)[rest].mean() - experiment.right(experiment.base)[rest].mean()
+        ),
     )
 
 

@@ -2,7 +2,7 @@
 
 There are few photos of other things, and none of what people send by mistake: a page, a screen, a drawing, a
 wall. Pictures made at random stand for them (outlier exposure, Hendrycks et al. 2019). How well it goes is
-told by kinds that are never learnt from, in ``laundry_training.never_learnt``.
+told by kinds that are never learnt from, in ``laundry_training.unseen_kinds``.
 """
 
 from __future__ import annotations

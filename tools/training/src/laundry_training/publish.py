@@ -14,7 +14,7 @@ import numpy.typing as npt
 import onnx
 import torch
 
-from laundry_learning.artifacts import WEIGHTS_FIELD, entry_of
+from laundry_learning.artifacts import WEIGHTS_FIELD, artifact_of
 from laundry_learning.dataset import LABELS
 from laundry_learning.weights import unpack
 from laundry_reading.manifest import Manifest
@@ -86,7 +86,7 @@ def take_weights(file: Path, *, size: int, work: Path, run: str) -> tuple[onnx.M
         manifest = Manifest.from_json(file.with_name("manifest.json").read_bytes())
     except (OSError, ValueError) as error:
         raise NothingTrained(f"Weights beside their manifest are needed: {error}") from error
-    entry = entry_of(manifest, WEIGHTS_FIELD)
+    entry = artifact_of(manifest, WEIGHTS_FIELD)
     if entry is None or entry.sha256 != hashlib.sha256(data).hexdigest():
         raise NothingTrained(f"{file.with_name('manifest.json')} is the manifest of other weights.")
     facts = {name: fact for name, fact in manifest.lineage.items() if name not in OF_FINISHING}

@@ -23,7 +23,7 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 from laundry_learning.dataset import LABELS, UNKNOWN
-from laundry_learning.fine_tuning.recipe import Course, draw_order
+from laundry_learning.fine_tuning.recipe import Recipe, draw_order
 from laundry_learning.weights import BrokenWeights, State
 from laundry_training.augment import draw_frames, hide_part, relight, take
 from laundry_training.fit import follow
@@ -65,7 +65,7 @@ def load_network(state: State) -> LaundryNet:
 
 
 def refine(
-    net: LaundryNet, material: Material, course: Course, *, checkpoint: Path, report: Report
+    net: LaundryNet, material: Material, recipe: Recipe, *, checkpoint: Path, report: Report
 ) -> LaundryNet:
     """Fine-tune until the course is done, from ``checkpoint`` on if it is there; returns the average."""
     before = copy.deepcopy(net).eval()
@@ -73,10 +73,10 @@ def refine(
     average = copy.deepcopy(net).eval()
     optimizer = torch.optim.AdamW(
         [
-            {"params": [p for p in net.parameters() if p.ndim > 1], "weight_decay": course.decay},
+            {"params": [p for p in net.parameters() if p.ndim > 1], "weight_decay": recipe.decay},
             {"params": [p for p in net.parameters() if p.ndim <= 1], "weight_decay": 0.0},
         ],
-        lr=course.rate,
+        lr=recipe.rate,
     )
     epoch, step = 0, 0
     if checkpoint.is_file():
@@ -85,32 +85,32 @@ def refine(
         average.load_state_dict(saved["average"])
         optimizer.load_state_dict(saved["optimizer"])
         epoch, step = saved["epoch"], saved["step"]
-        report(epoch / course.epochs, f"going on after epoch {epoch} of {course.epochs}")
+        report(epoch / recipe.epochs, f"going on after epoch {epoch} of {recipe.epochs}")
     photos = len(material.targets) - len(material.corrections)
-    while epoch < course.epochs:
-        torch.manual_seed(course.seed + epoch)
-        order = draw_order(np.random.default_rng(course.seed + epoch), photos, material.corrections, course)
-        batches = np.array_split(order, max(1, round(len(order) / course.batch)))
+    while epoch < recipe.epochs:
+        torch.manual_seed(recipe.seed + epoch)
+        order = draw_order(np.random.default_rng(recipe.seed + epoch), photos, material.corrections, recipe)
+        batches = np.array_split(order, max(1, round(len(order) / recipe.batch)))
         losses = []
         for index, chosen in enumerate(batches):
-            done = (epoch + index / len(batches)) / course.epochs
-            slow = min(1.0, (step + 1) / course.warm_up) * (0.5 + 0.5 * math.cos(math.pi * done))
+            done = (epoch + index / len(batches)) / recipe.epochs
+            slow = min(1.0, (step + 1) / recipe.warm_up) * (0.5 + 0.5 * math.cos(math.pi * done))
             for group in optimizer.param_groups:
-                group["lr"] = max(slow, 0.01) * course.rate
+                group["lr"] = max(slow, 0.01) * recipe.rate
             _learn_mode(net)
-            loss = _loss(net, before, material, course, chosen)
+            loss = _loss(net, before, material, recipe, chosen)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             nn.utils.clip_grad_norm_(net.parameters(), 5.0)
             optimizer.step()
             step += 1
-            follow(average, net, min(course.average, (1 + step) / (10 + step)))
+            follow(average, net, min(recipe.average, (1 + step) / (10 + step)))
             losses.append(float(loss.detach()))
             if index % REPORT_EVERY == 0:
                 report(done, None)
         epoch += 1
         _save(checkpoint, net, average, optimizer, epoch=epoch, step=step)
-        report(epoch / course.epochs, f"epoch {epoch} of {course.epochs}: loss {float(np.mean(losses)):.3f}")
+        report(epoch / recipe.epochs, f"epoch {epoch} of {recipe.epochs}: loss {float(np.mean(losses)):.3f}")
     return average
 
 
@@ -125,19 +125,19 @@ def _loss(
     net: LaundryNet,
     before: LaundryNet,
     material: Material,
-    course: Course,
+    recipe: Recipe,
     chosen: npt.NDArray[np.int64],
 ) -> Tensor:
     targets = torch.from_numpy(material.targets[chosen])
     corrected = torch.from_numpy(chosen >= len(material.targets) - len(material.corrections))
-    x = take(torch.from_numpy(material.pixels[chosen]), draw_frames(len(chosen), None), course.view)
+    x = take(torch.from_numpy(material.pixels[chosen]), draw_frames(len(chosen), None), recipe.view)
     x = hide_part(relight(x)).contiguous(memory_format=torch.channels_last)
     logits = net(x)[1]
     with torch.no_grad():
-        soft = torch.softmax(before(x)[1] / course.temperature, 1)
+        soft = torch.softmax(before(x)[1] / recipe.temperature, 1)
     known = targets != UNKNOWN
-    hard = F.cross_entropy(logits, targets.clamp(min=0), reduction="none", label_smoothing=course.smoothing)
-    heed = -(soft * F.log_softmax(logits / course.temperature, 1)).sum(1) * course.temperature
+    hard = F.cross_entropy(logits, targets.clamp(min=0), reduction="none", label_smoothing=recipe.smoothing)
+    heed = -(soft * F.log_softmax(logits / recipe.temperature, 1)).sum(1) * recipe.temperature
     return (hard * known).mean() + (heed * ~corrected).mean()
 
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 import onnx
 
-from laundry_training.beside import Floats, Layer, fit_layer, look
+from laundry_training.auxiliary_heads import Floats, Layer, activations_of, fit_layer
 from laundry_training.piles import Piles
 
 EPOCHS = 30
@@ -22,7 +22,7 @@ def fit_several(model: onnx.ModelProto, photos: Floats, piles: Sequence[Piles]) 
     """Fit the layer to what ``model`` sees of ``photos`` of one thing each, [n, 2 d], and of ``piles``."""
     inputs, several = [photos], [np.zeros(len(photos), dtype=bool)]
     for pile in piles:
-        inputs.append(look(model, pile.composed.pixels).inputs)
+        inputs.append(activations_of(model, pile.composed.pixels).inputs)
         several.append(np.full(len(inputs[-1]), pile.several))
     return fit_layer(np.concatenate(inputs), np.concatenate(several), epochs=EPOCHS)
 

@@ -18,7 +18,7 @@ Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
-class Lessons:
+class TeacherTargets:
     """For each photo and view: where the camera stood, what the teacher said and what it saw."""
 
     frames: npt.NDArray[np.float32]  # [n, views, 2, 3]
@@ -26,15 +26,15 @@ class Lessons:
     features: npt.NDArray[np.float16]  # [n, views, d]
 
 
-def take_lessons(
+def ask_teacher(
     model: Path, pixels: npt.NDArray[np.uint8], views: int, cache: Path, progress: Progress
-) -> Lessons:
+) -> TeacherTargets:
     """Ask the teacher about `views` random views of each photo; the answers are kept in `cache`."""
     key = hashlib.sha256(model.read_bytes() + pixels.tobytes()).hexdigest()[:12]
     kept = cache / f"lessons-{views}-{key}.npz"
     if kept.is_file():
         with np.load(kept) as saved:
-            return Lessons(saved["frames"], saved["probs"], saved["features"])
+            return TeacherTargets(saved["frames"], saved["probs"], saved["features"])
     options = ort.SessionOptions()
     options.intra_op_num_threads = 2
     session = ort.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
@@ -54,8 +54,8 @@ def take_lessons(
         probs.append(said.reshape(len(own), views, -1))
         features.append(saw.reshape(len(own), views, -1).astype(np.float16))
         progress(min(start + batch, count), count)
-    lessons = Lessons(frames.numpy(), np.concatenate(probs), np.concatenate(features))
+    targets = TeacherTargets(frames.numpy(), np.concatenate(probs), np.concatenate(features))
     partial = kept.with_suffix(".part.npz")
-    np.savez(partial, frames=lessons.frames, probs=lessons.probs, features=lessons.features)
+    np.savez(partial, frames=targets.frames, probs=targets.probs, features=targets.features)
     partial.replace(kept)
-    return lessons
+    return targets

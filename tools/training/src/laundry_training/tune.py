@@ -27,8 +27,8 @@ from laundry_learning.fine_tuning.contract import (
     Order,
 )
 from laundry_learning.weights import BrokenWeights, recover, unpack, write
-from laundry_training.familiar import Photos
 from laundry_training.finish import FinishError, Judges, finish
+from laundry_training.out_of_distribution import Photos
 
 FITTED = 0.85
 """Share of the way when the fitting ends and the export begins."""
@@ -85,13 +85,13 @@ def _work(folder: Path, order: Order) -> None:
     net = refine(
         net,
         material,
-        order.course,
+        order.recipe,
         checkpoint=folder / CHECKPOINT_FILE,
         report=lambda done, note: tell(Line(done=done * FITTED, note=note)),
     )
     tell(Line(done=FITTED, note="exporting, quantising and calibrating"))
     facts = {
-        **order.facts,
+        **order.facts.model_dump(),
         "training_photos": len(training),
         "training_known": int((targets != dataset.UNKNOWN).sum()),
         "corrections": len(order.corrections),
@@ -114,7 +114,7 @@ def _judges(folder: Path, order: Order, training: list[dataset.Photo], photos: l
     def load(chosen: list[dataset.Photo], size: int) -> npt.NDArray[np.uint8]:
         return dataset.load_pixels(order.data, chosen, size, folder / CACHE_FOLDER)
 
-    households = dataset.read_holdout()
+    households = dataset.holdout_households()
     held = [p for p in photos if p.household in households and p.target != dataset.UNKNOWN]
     other = [p for p in photos if p.household in households and p.target == dataset.UNKNOWN]
     targets = np.array([photo.target for photo in training], dtype=np.int64)
@@ -135,7 +135,7 @@ def _judges(folder: Path, order: Order, training: list[dataset.Photo], photos: l
 
 def _learnt(photos: list[dataset.Photo], order: Order) -> list[dataset.Photo]:
     """Choose what may teach: no held-out household, and none of the very photos that judge."""
-    households, forbidden = dataset.read_holdout(), set(order.forbidden)
+    households, forbidden = dataset.holdout_households(), set(order.forbidden)
     free = [photo for photo in photos if photo.household not in households]
     if order.photos:
         chosen = np.random.default_rng(1).permutation(len(free))[: order.photos]

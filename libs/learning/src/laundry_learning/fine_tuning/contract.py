@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from laundry_learning.fine_tuning.recipe import Course
+from laundry_learning.fine_tuning.recipe import Recipe
 
 ORDER_FILE = "order.json"
 WEIGHTS_FILE = "weights.npz"
@@ -37,6 +37,26 @@ class Correction(BaseModel):
     weight: float = Field(gt=0, le=1)
 
 
+class Facts(BaseModel):
+    """What the model's lineage is to tell of the run: what it started from, and which examples it had."""
+
+    model_config = ConfigDict(frozen=True)
+
+    kind: Literal["full"] = "full"
+    run_id: str
+    base_version: str
+    base_sha256: str
+    started_from: str
+    holdout_sha256: str
+    epochs: int
+    rate: float
+    most_photos: int
+    examples_learnt: int
+    examples_judging: int
+    examples_left_out: dict[str, int]
+    examples_sha256: str
+
+
 class Order(BaseModel):
     """What to do.
 
@@ -58,12 +78,12 @@ class Order(BaseModel):
     photos: int = Field(ge=0)
     corrections: list[Correction]
     forbidden: list[str]
-    facts: dict[str, Any]
+    facts: Facts
 
     @property
-    def course(self) -> Course:
+    def recipe(self) -> Recipe:
         """How the fine-tuning goes."""
-        return Course(epochs=self.epochs, rate=self.rate, view=self.view_size)
+        return Recipe(epochs=self.epochs, rate=self.rate, view=self.view_size)
 
     def save(self, folder: Path) -> None:
         """Write it into the folder."""

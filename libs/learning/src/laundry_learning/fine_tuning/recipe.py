@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 
 @dataclass(frozen=True)
-class Course:
+class Recipe:
     """How to fine-tune.
 
     Attributes:
@@ -35,16 +35,16 @@ class Course:
 
 
 def wanted_times(
-    photos: int, corrections: npt.NDArray[np.float64], course: Course
+    photos: int, corrections: npt.NDArray[np.float64], recipe: Recipe
 ) -> npt.NDArray[np.float64]:
     """How often each correction is seen in an epoch of so many photos, by its weight 0..1."""
-    wanted = corrections * course.repeats
-    most = photos * course.most_corrected / (1 - course.most_corrected)
+    wanted = corrections * recipe.repeats
+    most = photos * recipe.most_corrected / (1 - recipe.most_corrected)
     return wanted * min(1.0, most / max(float(wanted.sum()), 1e-9))
 
 
 def draw_order(
-    random: np.random.Generator, photos: int, corrections: npt.NDArray[np.float64], course: Course
+    random: np.random.Generator, photos: int, corrections: npt.NDArray[np.float64], recipe: Recipe
 ) -> npt.NDArray[np.int64]:
     """The places of an epoch in random order: each photo once, corrections several times by their weight.
 
@@ -52,7 +52,7 @@ def draw_order(
         photos: how many there are; the corrections' places follow theirs.
         corrections: their weights 0..1.
     """
-    wanted = wanted_times(photos, corrections, course)
+    wanted = wanted_times(photos, corrections, recipe)
     times = np.floor(wanted + random.random(len(wanted))).astype(np.int64)
     places = np.concatenate([np.arange(photos), np.repeat(photos + np.arange(len(times)), times)])
     return np.asarray(random.permutation(places), dtype=np.int64)

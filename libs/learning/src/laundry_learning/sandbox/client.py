@@ -1,58 +1,49 @@
-"""Has photos looked at, by a process that holds nothing worth stealing and may die of one."""
+"""Asks a confined worker to read photos and models: it holds nothing worth stealing, and may crash."""
 
 import asyncio
 import contextlib
 import json
 import math
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 import structlog
 
+from laundry_learning.features import PhotoFeatures
 from laundry_learning.head import Head
-from laundry_learning.sandbox.launcher import Shut, Starter
+from laundry_learning.sandbox.launcher import ConfinedProcess, Sandbox
 from laundry_learning.sandbox.worker import ANSWER, EDGE, LENGTH, REFUSAL, SHAPE, SIZE
 
 HASH_BYTES = 32
 FEATURES_MOST = 16_384
 REASON_MOST = 2000
-LOOK_S, MODEL_S, COST_S = 60.0, 120.0, 300.0
-MOST_DEATHS = 20
-"""So many photos of a run may kill who looks at them before the run is given up."""
+PHOTO_S, MODEL_S, COST_S = 60.0, 120.0, 300.0
+MOST_CRASHES = 20
+"""A run is given up when so many of its photos have crashed the worker."""
 
 log = structlog.get_logger(__name__)
 
 
-class Unseen(Exception):
-    """It cannot be looked at, or what looks at it died of it; the text says why."""
+class Unreadable(Exception):
+    """A photo or model cannot be read, or crashed the worker; the text says why."""
 
 
-class TooManyDeaths(Exception):
-    """Photo after photo ends the process that looks at them: something else is wrong."""
+class TooManyCrashes(Exception):
+    """Photo after photo crashes the worker: something else is wrong."""
 
 
-class Looks(Protocol):
-    """Looks at photos."""
+class SandboxClient:
+    """``async with SandboxClient(sandbox) as reader:``; one request at a time, in the order of asking."""
 
-    async def features(self, photo: bytes) -> tuple[bytes, bytes]:
-        """What the model sees of a photo (float16) and its picture hash. Raises Unseen."""
-
-    async def pixels(self, photo: bytes, edge: int) -> npt.NDArray[np.uint8]:
-        """A photo as a square [edge, edge, 3]. Raises Unseen."""
-
-
-class Looker:
-    """``async with Looker(starter) as looker:``; one thing at a time, in the order of asking."""
-
-    def __init__(self, starter: Starter, model: bytes | None = None) -> None:
-        """Take who starts the process, and the model by which it sees."""
-        self._starter = starter
+    def __init__(self, sandbox: Sandbox, model: bytes | None = None) -> None:
+        """Take the sandbox, and the model with which photos are read."""
+        self._sandbox = sandbox
         self._model = model
-        self._process: Shut | None = None
+        self._process: ConfinedProcess | None = None
         self._turn = asyncio.Lock()
-        self._deaths = 0
+        self._crashes = 0
         self._width: int | None = None
 
     async def __aenter__(self) -> Self:
@@ -63,52 +54,52 @@ class Looker:
     ) -> None:
         await self._end()
 
-    async def features(self, photo: bytes) -> tuple[bytes, bytes]:
-        """As ``Looks.features``."""
-        answer = await self._ask("F", photo, LOOK_S, most=HASH_BYTES + 2 * FEATURES_MOST)
+    async def features(self, photo: bytes) -> PhotoFeatures:
+        """As ``PhotoReader.features``."""
+        answer = await self._ask("F", photo, PHOTO_S, most=HASH_BYTES + 2 * FEATURES_MOST)
         likeness, seen = answer[:HASH_BYTES], answer[HASH_BYTES:]
         width = self._width or len(seen)
         if not seen or len(seen) % 2 or len(seen) != width:
-            raise Unseen("what was seen has another shape than of the photos before")
+            raise Unreadable("what was seen has another shape than of the photos before")
         if not np.isfinite(np.frombuffer(seen, dtype=np.float16)).all():
-            raise Unseen("what was seen are no numbers")
+            raise Unreadable("what was seen are no numbers")
         self._width = width
-        return seen, likeness
+        return PhotoFeatures(seen, likeness)
 
     async def pixels(self, photo: bytes, edge: int) -> npt.NDArray[np.uint8]:
-        """As ``Looks.pixels``."""
+        """As ``PhotoReader.pixels``."""
         bytes_ = edge * edge * 3
-        answer = await self._ask("P", EDGE.pack(edge) + photo, LOOK_S, most=bytes_)
+        answer = await self._ask("P", EDGE.pack(edge) + photo, PHOTO_S, most=bytes_)
         if len(answer) != bytes_:
-            raise Unseen("the pixels are no square")
+            raise Unreadable("the pixels are no square")
         return np.frombuffer(answer, dtype=np.uint8).reshape(edge, edge, 3)
 
     async def try_model(self) -> None:
-        """Load the model and try it once, as a replica would. Raises Unseen."""
+        """Load the model and try it once, as a replica would. Raises Unreadable."""
         async with self._turn:
             await self._ready()
 
     async def costs(self, champion: bytes, challenger: bytes) -> tuple[float, float]:
-        """Measure both models: processor time of one photo in milliseconds. Raises Unseen."""
+        """Measure both models: processor time of one photo in milliseconds. Raises Unreadable."""
         content = SIZE.pack(len(champion)) + champion + challenger
         answer = await self._ask("C", content, COST_S, most=1000)
         try:
             first, second = (float(each) for each in json.loads(answer))
         except (ValueError, TypeError) as error:
-            raise Unseen("the costs are no numbers") from error
+            raise Unreadable("the costs are no numbers") from error
         if not all(math.isfinite(each) and each > 0 for each in (first, second)):
-            raise Unseen("the costs are no times")
+            raise Unreadable("the costs are no times")
         return first, second
 
     async def head(self, model: bytes, *, labels: int) -> Head:
-        """Read the last layer of a model. Raises Unseen."""
+        """Read the last layer of a model. Raises Unreadable."""
         answer = await self._ask("H", model, MODEL_S, most=SHAPE.size + 8 * labels * (FEATURES_MOST + 1))
         rows, width = SHAPE.unpack_from(answer) if len(answer) >= SHAPE.size else (0, 0)
         numbers = np.frombuffer(answer[SHAPE.size :][: 8 * rows * (width + 1)], dtype=np.float64)
         if rows != labels or not width or len(answer) != SHAPE.size + 8 * rows * (width + 1):
-            raise Unseen("the last layer has another shape")
+            raise Unreadable("the last layer has another shape")
         if not np.isfinite(numbers).all():
-            raise Unseen("the last layer is no numbers")
+            raise Unreadable("the last layer is no numbers")
         return Head(numbers[: rows * width].reshape(rows, width), numbers[rows * width :])
 
     async def _ask(self, kind: str, content: bytes, seconds: float, *, most: int) -> bytes:
@@ -119,7 +110,7 @@ class Looker:
     async def _ready(self) -> None:
         if self._process is not None:
             return
-        self._process = await self._starter.look()
+        self._process = await self._sandbox.start_worker()
         if self._model is not None:
             await self._exchange("M", self._model, MODEL_S, 0)
 
@@ -135,20 +126,22 @@ class Looker:
                 answer = await source.readexactly(length) if length <= max(most, REASON_MOST) else None
         except (OSError, TimeoutError, EOFError) as error:
             await self._end()
-            self._deaths += 1
+            self._crashes += 1
             log.warning("who looks at photos is gone", asked=kind, error=f"{type(error).__name__}: {error}")
-            if self._deaths >= MOST_DEATHS:
-                raise TooManyDeaths(f"{self._deaths} photos ended the process that looks at them") from error
-            raise Unseen("it ended the process that looked at it, or took too long") from error
+            if self._crashes >= MOST_CRASHES:
+                raise TooManyCrashes(
+                    f"{self._crashes} photos ended the process that looks at them"
+                ) from error
+            raise Unreadable("it ended the process that looked at it, or took too long") from error
         except BaseException:
             # Cancelled in the middle: the next answer would be to this question.
             await self._end()
             raise
         if answer is None or said not in (ANSWER, REFUSAL):
             await self._end()
-            raise Unseen("who looked at it answered what nobody asked")
+            raise Unreadable("who looked at it answered what nobody asked")
         if said == REFUSAL:
-            raise Unseen(answer.decode(errors="replace"))
+            raise Unreadable(answer.decode(errors="replace"))
         return answer
 
     async def _end(self) -> None:

@@ -1,6 +1,6 @@
 """Confines this process, then becomes a program: ``python -m …sandbox.enter RULES program argument …``.
 
-Of the standard library alone: nothing else runs before the doors are shut.
+Of the standard library alone: nothing else runs before the process is confined.
 """
 
 import ctypes
@@ -20,7 +20,7 @@ OPEN_FILES = 512
 
 
 @dataclass(frozen=True)
-class Rules:
+class Confinement:
     """What is left to a process.
 
     Attributes:
@@ -38,16 +38,16 @@ class Rules:
         return [sys.executable, "-m", __name__, json.dumps(asdict(self)), *program]
 
 
-def shut(rules: Rules) -> None:
-    """Apply the rules to this process."""
+def confine(confinement: Confinement) -> None:
+    """Confine this process; it cannot be undone."""
     os.umask(0o077)
     limits = {
         resource.RLIMIT_CORE: 0,
-        resource.RLIMIT_FSIZE: rules.file_bytes,
+        resource.RLIMIT_FSIZE: confinement.file_bytes,
         resource.RLIMIT_NOFILE: OPEN_FILES,
     }
-    if rules.memory_bytes:
-        limits[resource.RLIMIT_AS] = rules.memory_bytes
+    if confinement.memory_bytes:
+        limits[resource.RLIMIT_AS] = confinement.memory_bytes
     for limit, most in limits.items():
         _, hard = resource.getrlimit(limit)
         allowed = most if hard == resource.RLIM_INFINITY else min(most, hard)
@@ -59,14 +59,14 @@ def shut(rules: Rules) -> None:
         # Gone with the program that follows: some of them (PERFMON) go past what Landlock refuses.
         for capability in range(CAPABILITIES):
             libc.prctl(DROP_FROM_BOUNDING_SET, capability, 0, 0, 0)
-    read, write = ([Path(each) for each in paths] for paths in (rules.read, rules.write))
+    read, write = ([Path(each) for each in paths] for paths in (confinement.read, confinement.write))
     if not landlock.restrict(read=read, write=write):
         print(
-            "the kernel has no Landlock: only a container shuts this in",
+            "the kernel has no Landlock: only a container confines this process",
             file=sys.stderr,
         )
 
 
 if __name__ == "__main__":
-    shut(Rules(**json.loads(sys.argv[1])))
+    confine(Confinement(**json.loads(sys.argv[1])))
     os.execv(sys.argv[2], sys.argv[2:])  # noqa: S606

@@ -1,10 +1,10 @@
-"""What a shut-in process is given: an environment without secrets, and folders that it cannot do without."""
+"""What a confined process is given: an environment without secrets, and the folders it cannot do without."""
 
 import os
 import sys
 from pathlib import Path
 
-from laundry_learning.sandbox.enter import Rules
+from laundry_learning.sandbox.enter import Confinement
 
 PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH")
 """Of this process's environment: what any program needs. Everything else stays here."""
@@ -16,8 +16,8 @@ SYSTEM = (
 """Programs, libraries, and what tells of processors. In /proc Landlock hides what other processes hold."""
 
 DEVICES = ("/dev/null", "/dev/shm")  # noqa: S108
-LOOKER_MEMORY = 4 * 2**30
-LOOKER_FILES = 2**20
+WORKER_MEMORY = 4 * 2**30
+WORKER_FILES = 2**20
 TRAINER_FILES = 4 * 2**30
 
 
@@ -32,18 +32,18 @@ def environment(threads: int) -> dict[str, str]:
     }
 
 
-def looking() -> Rules:
-    """Return the rules of who looks at photos: it writes nowhere."""
-    return Rules((*SYSTEM, *_code()), DEVICES[:1], LOOKER_FILES, LOOKER_MEMORY)
+def worker_confinement() -> Confinement:
+    """Return what the worker may reach: it writes nowhere."""
+    return Confinement((*SYSTEM, *_code()), DEVICES[:1], WORKER_FILES, WORKER_MEMORY)
 
 
-def training(python: Path, folder: Path, data: Path) -> Rules:
-    """Return the rules of the trainer: it reads the training photos and writes into its run's folder."""
+def trainer_confinement(python: Path, folder: Path, data: Path) -> Confinement:
+    """Return what the trainer may reach: the training photos to read, its run's folder to write."""
     own = {
         str(place) for each in (python.absolute(), python.resolve()) for place in (each.parent.parent, each)
     }
     read = (*SYSTEM, *_code(), *sorted(own - {"/"}), str(data))
-    return Rules(read, (*DEVICES, str(folder)), TRAINER_FILES)
+    return Confinement(read, (*DEVICES, str(folder)), TRAINER_FILES)
 
 
 def _code() -> list[str]:

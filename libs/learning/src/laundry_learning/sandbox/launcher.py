@@ -1,4 +1,4 @@
-"""Starts shut-in processes: beside this one, or in the container beside this one's."""
+"""Starts confined processes: on this machine, or in the container beside this one's."""
 
 import asyncio
 import contextlib
@@ -6,12 +6,12 @@ import json
 import os
 import signal
 import sys
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
-from laundry_learning.sandbox.enter import Rules
-from laundry_learning.sandbox.environment import environment, looking, training
+from laundry_learning.sandbox.enter import Confinement
+from laundry_learning.sandbox.environment import environment, trainer_confinement, worker_confinement
 
 KILL_AFTER_S = 5.0
 CONNECT_S = 60.0
@@ -20,8 +20,8 @@ EXIT = "exit"
 
 
 @dataclass
-class Shut:
-    """A shut-in process, by what it reads and writes."""
+class ConfinedProcess:
+    """A confined process: its output to read, its input to write; no handle if it runs in a sidecar."""
 
     source: asyncio.StreamReader
     out: asyncio.StreamWriter
@@ -37,27 +37,46 @@ class Shut:
         await self.process.wait()
 
 
-class Starter(Protocol):
-    """Starts shut-in processes."""
+@dataclass(frozen=True)
+class Request:
+    """What a run's process asks of the container beside it, one line of JSON.
 
-    async def look(self) -> Shut:
-        """Start who looks at photos. Raises OSError."""
+    ``hold`` keeps the container alive as long as the connection; ``look`` starts the worker, and ``train``
+    the trainer, which alone has a folder, data and threads.
+    """
 
-    async def train(self, python: Path, folder: Path, data: Path, *, threads: int) -> Shut:
+    task: Literal["hold", "look", "train"]
+    folder: str = ""
+    data: str = ""
+    threads: int = 1
+
+    @classmethod
+    def read(cls, line: bytes) -> "Request":
+        """Read a line. Raises ValueError, TypeError."""
+        return cls(**json.loads(line))
+
+
+class Sandbox(Protocol):
+    """Where confined processes are started: on this machine, or in a container of their own."""
+
+    async def start_worker(self) -> ConfinedProcess:
+        """Start the worker that reads photos and models. Raises OSError."""
+
+    async def start_trainer(self, python: Path, folder: Path, data: Path, *, threads: int) -> ConfinedProcess:
         """Start the trainer on a run's folder. Its last line is ``{"exit": code}``. Raises OSError."""
 
 
 async def start(
-    rules: Rules, *program: str, threads: int, errors: int | None = None, scratch: str = ""
+    confinement: Confinement, *program: str, threads: int, errors: int | None = None, scratch: str = ""
 ) -> asyncio.subprocess.Process:
-    """Start a program of this machine under rules, without this process's environment.
+    """Start a program of this machine confined, without this process's environment.
 
     Args:
         errors: where its error output goes; default: to this process's.
         scratch: where it may leave temporary files.
     """
     return await asyncio.create_subprocess_exec(
-        *rules.command(*program),
+        *confinement.command(*program),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=errors,
@@ -69,35 +88,35 @@ async def start(
     )
 
 
-def look_command() -> tuple[str, ...]:
-    """Return the program that looks at photos."""
+def worker_command() -> tuple[str, ...]:
+    """Return the command line of the worker."""
     return (sys.executable, "-m", "laundry_learning.sandbox.worker")
 
 
-def train_command(python: Path, folder: Path) -> tuple[str, ...]:
-    """Return the trainer's program."""
+def trainer_command(python: Path, folder: Path) -> tuple[str, ...]:
+    """Return the command line of the trainer, by the interpreter that has torch."""
     return (str(python), "-m", "laundry_training.tune", str(folder))
 
 
-class Here:
-    """Beside this process."""
+class LocalSandbox:
+    """Starts them on this machine, as children of this process."""
 
-    async def look(self) -> Shut:
-        """As ``Starter.look``."""
-        return _shut(await start(looking(), *look_command(), threads=1))
+    async def start_worker(self) -> ConfinedProcess:
+        """As ``Sandbox.start_worker``."""
+        return _confined(await start(worker_confinement(), *worker_command(), threads=1))
 
-    async def train(self, python: Path, folder: Path, data: Path, *, threads: int) -> Shut:
-        """As ``Starter.train``."""
-        rules = training(python, folder, data)
-        program = train_command(python, folder)
-        return _shut(
+    async def start_trainer(self, python: Path, folder: Path, data: Path, *, threads: int) -> ConfinedProcess:
+        """As ``Sandbox.start_trainer``."""
+        confinement = trainer_confinement(python, folder, data)
+        program = trainer_command(python, folder)
+        return _confined(
             await start(
-                rules, *program, threads=threads, errors=asyncio.subprocess.STDOUT, scratch=str(folder)
+                confinement, *program, threads=threads, errors=asyncio.subprocess.STDOUT, scratch=str(folder)
             )
         )
 
 
-class Beside:
+class SidecarSandbox:
     """In another container of this pod, asked through a socket in a folder that both have."""
 
     def __init__(self, path: Path) -> None:
@@ -105,21 +124,19 @@ class Beside:
         self._path = path
         self._held: asyncio.StreamWriter | None = None
 
-    async def look(self) -> Shut:
-        """As ``Starter.look``."""
-        return await self._ask({"task": "look"})
+    async def start_worker(self) -> ConfinedProcess:
+        """As ``Sandbox.start_worker``."""
+        return await self._ask(Request("look"))
 
-    async def train(self, python: Path, folder: Path, data: Path, *, threads: int) -> Shut:
-        """As ``Starter.train``."""
-        return await self._ask(
-            {"task": "train", "folder": str(folder), "data": str(data), "threads": threads}
-        )
+    async def start_trainer(self, python: Path, folder: Path, data: Path, *, threads: int) -> ConfinedProcess:
+        """As ``Sandbox.start_trainer``."""
+        return await self._ask(Request("train", str(folder), str(data), threads))
 
     async def hold(self) -> None:
         """Let the other container go on for as long as this process lives."""
-        self._held = (await self._ask({"task": "hold"})).out
+        self._held = (await self._ask(Request("hold"))).out
 
-    async def _ask(self, wish: dict[str, object]) -> Shut:
+    async def _ask(self, request: Request) -> ConfinedProcess:
         deadline = asyncio.get_running_loop().time() + CONNECT_S
         while True:
             try:
@@ -130,17 +147,17 @@ class Beside:
                 if asyncio.get_running_loop().time() > deadline:
                     raise
                 await asyncio.sleep(0.2)
-        out.write(json.dumps(wish).encode() + b"\n")
+        out.write(json.dumps(asdict(request)).encode() + b"\n")
         await out.drain()
-        return Shut(source, out)
+        return ConfinedProcess(source, out)
 
 
-def _shut(process: asyncio.subprocess.Process) -> Shut:
+def _confined(process: asyncio.subprocess.Process) -> ConfinedProcess:
     assert process.stdout is not None
     assert process.stdin is not None
-    return Shut(process.stdout, process.stdin, process)
+    return ConfinedProcess(process.stdout, process.stdin, process)
 
 
-def starter_of(socket: Path | None) -> Here | Beside:
-    """Choose where shut-in processes run."""
-    return Here() if socket is None else Beside(socket)
+def sandbox_of(socket: Path | None) -> LocalSandbox | SidecarSandbox:
+    """Choose where confined processes run: in the container that owns the socket, or here."""
+    return LocalSandbox() if socket is None else SidecarSandbox(socket)

@@ -12,8 +12,15 @@ import signal
 import sys
 from pathlib import Path
 
-from laundry_learning.sandbox.environment import looking, training
-from laundry_learning.sandbox.launcher import LINE_BYTES, look_command, start, train_command
+from laundry_learning.sandbox.environment import trainer_confinement, worker_confinement
+from laundry_learning.sandbox.launcher import (
+    EXIT,
+    LINE_BYTES,
+    Request,
+    start,
+    trainer_command,
+    worker_command,
+)
 
 NOBODY_CAME_S = 300.0
 PIECE = 2**16
@@ -30,30 +37,30 @@ class Server:
     async def take(self, source: asyncio.StreamReader, out: asyncio.StreamWriter) -> None:
         """Do what one connection asks for."""
         try:
-            wish = json.loads(await source.readline())
-            if wish["task"] == "hold":
+            request = Request.read(await source.readline())
+            if request.task == "hold":
                 self.held.set()
                 await source.read()
                 self.over.set()
-            elif wish["task"] == "look":
-                process = await start(looking(), *look_command(), threads=1)
+            elif request.task == "look":
+                process = await start(worker_confinement(), *worker_command(), threads=1)
                 await self._pass_on(process, source, out)
-            elif wish["task"] == "train":
-                folder, data = Path(wish["folder"]), Path(wish["data"])
+            elif request.task == "train":
+                folder, data = Path(request.folder), Path(request.data)
                 python = Path(sys.executable)
-                program = train_command(python, folder)
-                rules = training(python, folder, data)
+                program = trainer_command(python, folder)
+                confinement = trainer_confinement(python, folder, data)
                 process = await start(
-                    rules,
+                    confinement,
                     *program,
-                    threads=int(wish["threads"]),
+                    threads=request.threads,
                     errors=asyncio.subprocess.STDOUT,
                     scratch=str(folder),
                 )
                 code = await self._pass_on(process, source, out)
-                out.write(json.dumps({"exit": code}).encode() + b"\n")
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            print(f"a wish could not be granted: {type(error).__name__}: {error}", file=sys.stderr)
+                out.write(json.dumps({EXIT: code}).encode() + b"\n")
+        except (OSError, ValueError, TypeError) as error:
+            print(f"a request failed: {type(error).__name__}: {error}", file=sys.stderr)
         finally:
             with contextlib.suppress(OSError):
                 await out.drain()

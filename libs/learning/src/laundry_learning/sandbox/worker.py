@@ -1,4 +1,4 @@
-"""Looks at photos for another process: ``python -m laundry_learning.sandbox.worker``, frames in, frames out.
+"""Reads photos and models for another process: frames in, frames out.
 
 A frame is its length (4 bytes, little-endian), one byte and the content. What comes: a model (``M``), a photo
 whose features are wanted (``F``), the edge of a square and a photo whose pixels are wanted (``P``), two
@@ -20,11 +20,11 @@ MOST = 160 * 2**20
 ANSWER, REFUSAL = ord("."), ord("!")
 
 
-class Eyes:
+class Worker:
     """Holds the model that was given last."""
 
     def __init__(self) -> None:
-        # Here, behind the shut doors.
+        # Imported once the process is confined.
         from laundry_reading.model import Model  # noqa: PLC0415
 
         self._load: Callable[[bytes], Model] = Model.load
@@ -80,10 +80,10 @@ def main() -> None:
     source, out = os.fdopen(0, "rb"), os.fdopen(os.dup(1), "wb")
     # Whatever libraries print is no answer.
     os.dup2(2, 1)
-    eyes = Eyes()
+    worker = Worker()
     while (frame := read_frame(source)) is not None:
         try:
-            kind, content = ANSWER, eyes.answer(*frame)
+            kind, content = ANSWER, worker.answer(*frame)
         except Exception as error:
             kind, content = REFUSAL, f"{type(error).__name__}: {error}"[:500].encode(errors="replace")
         out.write(LENGTH.pack(len(content), kind) + content)

@@ -14,16 +14,16 @@ def changed_runs(database: Database) -> Callable[[Sequence[str], Audience], Awai
 
     async def look_up(run_ids: Sequence[str], _: Audience) -> Iterable[Change]:
         async with database.session() as session:
-            rows = await repository.get_runs(session, run_ids)
+            runs = await repository.get_runs(session, run_ids)
         return [
             change_of(
-                row["id"],
+                run.id,
                 None,
                 event="training-run",
-                event_id=row["id"],
-                data=run_body(row).model_dump_json(),
+                event_id=run.id,
+                data=run_body(run).model_dump_json(),
             )
-            for row in rows
+            for run in runs
         ]
 
     return look_up

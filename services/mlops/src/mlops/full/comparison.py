@@ -1,4 +1,4 @@
-"""Champion against candidate: other networks, so each brings its own features of the same photos."""
+"""Champion against candidate: two networks, each with its own features of the same photos."""
 
 import hashlib
 from collections.abc import Mapping
@@ -6,90 +6,103 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from laundry_learning import holdout as held_out
-from laundry_learning.artifacts import MANIFEST_FIELD, REHEARSAL_FIELD, WEIGHTS_FIELD, entry_of, with_entry
-from laundry_learning.challenger import Taught
+from laundry_learning.artifacts import (
+    HOLDOUT_FIELD,
+    REHEARSAL_FIELD,
+    WEIGHTS_FIELD,
+    artifact_of,
+    with_artifact,
+)
+from laundry_learning.challenger import TrainingData
 from laundry_learning.curation import weights
-from laundry_learning.fine_tuning.recipe import Course, wanted_times
+from laundry_learning.fine_tuning.recipe import Recipe, wanted_times
 from laundry_learning.graph import replace_priors
 from laundry_learning.head import Examples, Floats, Head
-from laundry_learning.holdout import HeldOut
-from laundry_learning.judging import Photos, Thresholds, Verdict, check_gain, check_other_things, judge
+from laundry_learning.holdout import BrokenHoldout, FrozenHoldout, extract, pack, read_holdout
+from laundry_learning.judging import Predictions, Thresholds, Verdict, check_gain, check_other_things, judge
+from laundry_learning.lineage import other_reviewed_of, training_known_of
 from laundry_learning.priors import applied_to_all, branch_priors, mix_of
-from laundry_learning.sandbox.client import Looker, TooManyDeaths, Unseen
-from laundry_learning.sandbox.launcher import Starter
+from laundry_learning.sandbox.client import SandboxClient, TooManyCrashes, Unreadable
+from laundry_learning.sandbox.launcher import Sandbox
 from laundry_reading.manifest import Manifest
 from laundry_reading.model import Model
 from laundry_reading.priors import BranchPriors
 from laundry_reading.storage import MAX_MODEL_BYTES
-from mlops.full.photos import Frozen
-from mlops.full.untrusted import Facts, Folder, Foreign, facts_of
+from mlops.full.photos import HoldoutPhotos
+from mlops.full.untrusted import ModelFacts, OutputFolder, Rejected, facts_of
 from mlops.jobs.champion import Champion
-from mlops.jobs.training_set import Lesson
+from mlops.jobs.training_set import TrainingSet
 from mlops.runs import RunError
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A new network, whole as a shipped one: ``beside`` is what belongs beside its file, by key."""
+    """A new network, complete as a shipped one: ``beside`` are the files beside the model's, by key."""
 
     manifest: Manifest
     file: bytes
     beside: dict[str, bytes]
-    model: Facts | Model
+    model: ModelFacts | Model
     head: Head
-    held: HeldOut
+    held: FrozenHoldout
 
 
 async def read_candidate(
-    folder: Folder, version: str, champion: Champion, frozen: Frozen, starter: Starter
+    folder: OutputFolder, version: str, champion: Champion, holdout_photos: HoldoutPhotos, sandbox: Sandbox
 ) -> Candidate:
-    """Read what the trainer gave back and let the judging photos be seen with it.
+    """Read what the trainer gave back, and the holdout's features with it.
 
-    It is taken for hostile: nothing of it runs in this process.
+    It is not trusted: nothing of it runs in this process.
 
     Raises:
         RunError: it is not whole, not what it says, or cannot be judged against the champion.
     """
     try:
-        manifest, file, facts, beside = given(folder, version)
+        manifest, file, facts, beside = read_output(folder, version)
         if facts.labels != champion.model.labels:
             raise RunError("The trainer's model says other classes than the champion.")
-        async with Looker(starter, file) as looker:
-            await looker.try_model()
-            head = await looker.head(file, labels=len(facts.labels))
-            for field, photos in ((MANIFEST_FIELD, frozen.judging()), (REHEARSAL_FIELD, frozen.rehearsal())):
-                judges = field == MANIFEST_FIELD
-                arrays = await held_out.looked_at(looker, photos, judge=judges)
+        async with SandboxClient(sandbox, file) as reader:
+            await reader.try_model()
+            head = await reader.head(file, labels=len(facts.labels))
+            for field, photos in (
+                (HOLDOUT_FIELD, holdout_photos.judging()),
+                (REHEARSAL_FIELD, holdout_photos.rehearsal()),
+            ):
+                judges = field == HOLDOUT_FIELD
+                arrays = await extract(reader, photos, judge=judges)
                 if not len(arrays["targets"]):
                     raise RunError("There are no training photos to judge by, or none to rehearse.")
-                entry, beside_file = held_out.packed(manifest, field, arrays)
-                beside[entry.key], manifest = beside_file, with_entry(manifest, field, entry)
+                entry, beside_file = pack(manifest, field, arrays)
+                beside[entry.key], manifest = beside_file, with_artifact(manifest, field, entry)
                 if judges:
-                    held = held_out.read(beside_file, entry, labels=len(facts.labels))
-    except (Foreign, Unseen, TooManyDeaths, ValueError, held_out.BrokenHeldOut) as error:
+                    held = read_holdout(beside_file, entry, labels=len(facts.labels))
+    except (Rejected, Unreadable, TooManyCrashes, ValueError, BrokenHoldout) as error:
         raise RunError(f"What the trainer made cannot be used: {error}") from error
     if champion.held is None or held.order != champion.held.order:
         raise RunError("The trainer's model was read on other photos than those that judge the champion.")
     return Candidate(manifest, file, beside, facts, head, held)
 
 
-def given(folder: Folder, version: str) -> tuple[Manifest, bytes, Facts, dict[str, bytes]]:
-    """Read manifest, model, what it says of itself, and weights. Raises Foreign, pydantic.ValidationError."""
+def read_output(folder: OutputFolder, version: str) -> tuple[Manifest, bytes, ModelFacts, dict[str, bytes]]:
+    """Read manifest, model, what it says of itself, and weights.
+
+    Raises:
+        Rejected, pydantic.ValidationError: it is not what a trainer may give back.
+    """
     manifest = folder.manifest()
     if manifest.version != version:
-        raise Foreign(f"it is called {manifest.version}, and not {version}")
+        raise Rejected(f"it is called {manifest.version}, and not {version}")
     file = folder.read(manifest.file, most=MAX_MODEL_BYTES)
     if hashlib.sha256(file).hexdigest() != manifest.sha256:
-        raise Foreign("the model is not the file that its manifest names")
+        raise Rejected("the model is not the file that its manifest names")
     facts = facts_of(file, manifest)
-    weights = entry_of(manifest, WEIGHTS_FIELD)
+    weights = artifact_of(manifest, WEIGHTS_FIELD)
     if weights is None:
-        raise Foreign("it has no weights beside it, from which others would start")
+        raise Rejected("it has no weights beside it, from which others would start")
     beside = folder.read(weights.file, most=MAX_MODEL_BYTES)
     if weights.version != version or not weights.matches(beside):
-        raise Foreign("the weights are not the file that the manifest names")
-    # Of whom it descends is not the trainer's to say, nor what else a manifest may tell.
+        raise Rejected("the weights are not the file that the manifest names")
+    # The trainer does not decide what it descends from, nor what else a manifest may hold.
     known = {name: getattr(manifest, name) for name in Manifest.model_fields}
     lineage = {name: value for name, value in manifest.lineage.items() if not name.startswith("first_")}
     manifest = Manifest.model_validate({**known, "lineage": lineage, WEIGHTS_FIELD: weights.model_dump()})
@@ -97,9 +110,9 @@ def given(folder: Folder, version: str) -> tuple[Manifest, bytes, Facts, dict[st
 
 
 def knowing_branches(
-    candidate: Candidate, taught: Taught, rehearsal: Examples | None, course: Course
+    candidate: Candidate, taught: TrainingData, rehearsal: Examples | None, recipe: Recipe
 ) -> Candidate:
-    """Return the candidate as one that knows what the branches send whose photos taught it.
+    """Return the candidate with priors of the branches whose photos taught it.
 
     An epoch has every training photo once (their classes are as those of the rehearsal, which was drawn from
     them) and corrections more often.
@@ -108,8 +121,9 @@ def knowing_branches(
     own = weights(taught.owners)
     targets, shares = taught.targets, np.array(own)
     if rehearsal is not None and len(rehearsal.targets):
-        known = int(candidate.manifest.lineage.get("training_known", len(rehearsal.targets)))
-        shares = wanted_times(known, shares, course)
+        known = training_known_of(candidate.manifest)
+        known = len(rehearsal.targets) if known is None else known
+        shares = wanted_times(known, shares, recipe)
         targets = np.concatenate([targets, rehearsal.targets])
         shares = np.concatenate([shares, rehearsal.weights * (known / rehearsal.weights.sum())])
     mix = mix_of(targets, shares, labels=labels)
@@ -117,7 +131,7 @@ def knowing_branches(
 
 
 def knowing_what_was_known(candidate: Candidate, champion: Champion) -> Candidate:
-    """Return the candidate as one that knows of branches what the champion knows, which has been judged.
+    """Return the candidate with the champion's priors of branches, which have been judged.
 
     For a run that no new example judges; the next refit that has some to learn takes up what all tell.
     """
@@ -137,60 +151,61 @@ def _with_priors(candidate: Candidate, priors: BranchPriors) -> Candidate:
     )
 
 
-def compete(
-    champion: Champion, candidate: Candidate, lesson: Lesson, seen: Mapping[str, Floats]
-) -> tuple[Verdict, Photos]:
-    """Judge the candidate; also returns what both say of the frozen holdout.
+def compare(
+    champion: Champion, candidate: Candidate, training_set: TrainingSet, seen: Mapping[str, Floats]
+) -> tuple[Verdict, Predictions]:
+    """Judge the candidate; also returns both models' predictions for the frozen holdout.
 
     Args:
-        lesson: examples as the champion sees them; those with the role ``judging`` judge.
+        training_set: examples as the champion sees them; those with the role ``judging`` judge.
         seen: these as the candidate sees them, by id.
     """
     assert champion.held is not None
-    places = [place for place in lesson.of("judging") if lesson.examples[place]["id"] in seen]
-    stands = [place for place in places if lesson.examples[place]["side"] == "holdout"]
-    aside = [place for place in places if lesson.examples[place]["side"] != "holdout"]
-    branches = sorted({lesson.examples[place]["branch_id"] for place in stands})
+    places = [place for place in training_set.of("judging") if training_set.examples[place].id in seen]
+    stands = [place for place in places if training_set.examples[place].side == "holdout"]
+    aside = [place for place in places if training_set.examples[place].side != "holdout"]
+    branches = sorted({training_set.examples[place].branch_id for place in stands})
     first = int(champion.held.households.max()) + 1
-    own = [first + branches.index(lesson.examples[place]["branch_id"]) for place in stands]
-    shipped = Photos(
+    own = [first + branches.index(training_set.examples[place].branch_id) for place in stands]
+    shipped = Predictions(
         champion.head.probabilities(champion.held.features),
         candidate.head.probabilities(candidate.held.features),
         champion.held.targets,
         champion.held.households,
     )
 
-    def said_of(places: list[int], households: list[int]) -> Photos:
-        features = np.stack([seen[lesson.examples[place]["id"]] for place in places])
-        of = [lesson.examples[place]["branch_id"] for place in places]
-        return Photos(
-            applied_to_all(champion.model.priors, champion.head.probabilities(lesson.features[places]), of),
+    def said_of(places: list[int], households: list[int]) -> Predictions:
+        features = np.stack([seen[training_set.examples[place].id] for place in places])
+        of = [training_set.examples[place].branch_id for place in places]
+        return Predictions(
+            applied_to_all(
+                champion.model.priors, champion.head.probabilities(training_set.features[places]), of
+            ),
             applied_to_all(candidate.model.priors, candidate.head.probabilities(features), of),
-            lesson.targets[places],
+            training_set.targets[places],
             np.array(households, dtype=np.int64),
         )
 
     holdout = _joined(shipped, said_of(stands, own)) if stands else shipped
-    corrections = said_of(aside, [int(lesson.groups[place]) for place in aside]) if aside else None
+    corrections = said_of(aside, [int(training_set.groups[place]) for place in aside]) if aside else None
     verdict = judge(
         holdout=holdout,
         corrections=corrections,
         labels=champion.model.labels,
         thresholds=Thresholds(champion.model.threshold, candidate.model.threshold),
-        branches=[lesson.examples[place]["branch_id"] for place in aside],
+        branches=[training_set.examples[place].branch_id for place in aside],
     )
-    before, after = (
-        each.metrics.get("other_reviewed") for each in (champion.root_manifest, candidate.manifest)
-    )
+    before, after = other_reviewed_of(champion.root_manifest), other_reviewed_of(candidate.manifest)
     if before is not None and after is not None:
-        check_other_things(verdict, float(before), float(after))
+        verdict = verdict.also(check_other_things(before, after))
     if corrections is None:
-        check_gain(verdict, "own gain", holdout, "frozen holdout, as too few new examples could stand aside")
+        gain = check_gain(holdout, "frozen holdout, as too few new examples could stand aside")
+        verdict = verdict.also(gain)
     return verdict, holdout
 
 
-def _joined(a: Photos, b: Photos) -> Photos:
-    return Photos(
+def _joined(a: Predictions, b: Predictions) -> Predictions:
+    return Predictions(
         np.vstack([a.champion, b.champion]),
         np.vstack([a.challenger, b.challenger]),
         np.concatenate([a.targets, b.targets]),

@@ -1,4 +1,4 @@
-"""The photos of a full run: those that judge, read anew, and those of the corrections, laid out to learn."""
+"""The photos of a full run: those that judge, and those of the corrections, decoded for the trainer."""
 
 import hashlib
 from collections.abc import Awaitable, Callable, Iterator, Sequence
@@ -9,46 +9,45 @@ import numpy as np
 import numpy.typing as npt
 
 from laundry_learning import dataset
-from laundry_learning import holdout as held_out
-from laundry_learning.curation import Fate
+from laundry_learning.curation import Assignment
 from laundry_learning.fine_tuning.contract import SOURCE_SIZE
-from laundry_learning.holdout import HeldOut, Kept
-from laundry_learning.sandbox.client import TooManyDeaths, Unseen
+from laundry_learning.holdout import FrozenHoldout, LabelledPhoto, choose_photos, read_photo
+from laundry_learning.sandbox.client import TooManyCrashes, Unreadable
 from laundry_reading.photo import PhotoError
 from laundry_reading.preprocess import decode_for_model
 from laundry_service.storage.object_store import ObjectMissing
-from mlops.jobs.training_set import Eyes
-from mlops.repository import Row
+from mlops.examples import Example
+from mlops.jobs.training_set import FeatureExtractor
 from mlops.runs import RunError
 
 ASIDE_SHARE = 5
-"""Of the new examples' pictures every such one stands aside, to judge what the run gains."""
+"""One in so many of the new examples' pictures is held out, to judge what the run gains."""
 
 ASIDE_LEAST = 8
-"""With fewer standing aside all of them teach, and the frozen holdout tells the gain."""
+"""With fewer held out all of them teach, and the frozen holdout shows the gain."""
 
 Progress = Callable[[float], Awaitable[None]]
 
 
 @dataclass(frozen=True)
-class Frozen:
-    """The very photos that judge the champion, in the order in which it keeps them, and some to rehearse."""
+class HoldoutPhotos:
+    """The photos that judge the champion, in the order of its holdout, and those to rehearse."""
 
     data: Path
     judges: Sequence[dataset.Photo]
     rehearsed: Sequence[dataset.Photo]
 
-    def judging(self) -> Iterator[Kept]:
+    def judging(self) -> Iterator[LabelledPhoto]:
         """Read those that judge, one by one."""
-        return (held_out.keep(self.data, photo) for photo in self.judges)
+        return (read_photo(self.data, photo) for photo in self.judges)
 
-    def rehearsal(self) -> Iterator[Kept]:
+    def rehearsal(self) -> Iterator[LabelledPhoto]:
         """Read those to rehearse, one by one."""
-        return (held_out.keep(self.data, photo) for photo in self.rehearsed)
+        return (read_photo(self.data, photo) for photo in self.rehearsed)
 
 
-def find_frozen(data: Path, held: HeldOut | None, *, most: int = 0) -> Frozen:
-    """Find the photos that judge the champion among the training's.
+def find_holdout_photos(data: Path, held: FrozenHoldout | None, *, most: int = 0) -> HoldoutPhotos:
+    """Find the photos that judge the champion in the training's folder.
 
     Args:
         data: folder of the training photos.
@@ -67,7 +66,7 @@ def find_frozen(data: Path, held: HeldOut | None, *, most: int = 0) -> Frozen:
         photos = dataset.read_photos(data)
     except dataset.DataMissingError as error:
         raise RunError(str(error)) from error
-    households = dataset.read_holdout()
+    households = dataset.holdout_households()
     found: dict[str, dataset.Photo] = {}
     for photo in photos:
         if photo.household in households and photo.target != dataset.UNKNOWN:
@@ -81,12 +80,12 @@ def find_frozen(data: Path, held: HeldOut | None, *, most: int = 0) -> Frozen:
             f"{len(missing)} of the {len(held.order)} photos that judge the champion are not in {data}: "
             "it was judged on others. Use the folder that it was trained with."
         )
-    _, rehearsed = held_out.choose(photos)
-    return Frozen(data, [found[digest] for digest in held.order], rehearsed[: most or None])
+    _, rehearsed = choose_photos(photos)
+    return HoldoutPhotos(data, [found[digest] for digest in held.order], rehearsed[: most or None])
 
 
 def stand_aside(ids: Sequence[str], groups: Sequence[int]) -> list[bool]:
-    """Say which of the new examples judge instead of teaching; of one picture all or none.
+    """Decide which of the new examples judge instead of teaching; those of one picture stay together.
 
     Args:
         ids: of the new examples.
@@ -103,27 +102,29 @@ def _drawn(example: str) -> bool:
     return hashlib.sha256(f"aside-1:{example}".encode()).digest()[0] % ASIDE_SHARE == 0
 
 
-async def lay_out(eyes: Eyes, examples: Sequence[Row], folder: Path, progress: Progress) -> dict[str, Fate]:
-    """Decode the photos of examples into files for the trainer; returns what cannot be used, by id.
+async def lay_out(
+    extractor: FeatureExtractor, examples: Sequence[Example], folder: Path, progress: Progress
+) -> dict[str, Assignment]:
+    """Decode the photos of examples into files for the trainer; returns those that cannot be used, by id.
 
     Raises:
         RunError: the photos cannot be reached.
     """
-    unusable: dict[str, Fate] = {}
+    unusable: dict[str, Assignment] = {}
     for number, example in enumerate(examples):
-        path = folder / f"{example['photo_sha256']}.npy"
+        path = folder / f"{example.photo_sha256}.npy"
         if not path.is_file():
             try:
-                photo = await eyes.fetch(example["photo_key"])
-                if eyes.looks is None:
-                    _decode(photo, example["photo_sha256"], path)
+                photo = await extractor.fetch(example.photo_key)
+                if extractor.reader is None:
+                    _decode(photo, example.photo_sha256, path)
                 else:
-                    _check(photo, example["photo_sha256"])
-                    _lay(await eyes.looks.pixels(photo, SOURCE_SIZE), path)
-            except TooManyDeaths as error:
+                    _check(photo, example.photo_sha256)
+                    _lay(await extractor.reader.pixels(photo, SOURCE_SIZE), path)
+            except TooManyCrashes as error:
                 raise RunError(f"The photos cannot be looked at: {error}.") from error
-            except (ObjectMissing, ValueError, PhotoError, Unseen):
-                unusable[example["id"]] = Fate("left out", "photo missing, changed or unreadable")
+            except (ObjectMissing, ValueError, PhotoError, Unreadable):
+                unusable[example.id] = Assignment("left out", "photo missing, changed or unreadable")
         await progress((number + 1) / len(examples))
     return unusable
 
@@ -141,7 +142,7 @@ def _check(photo: bytes, sha256: str) -> None:
 def _lay(pixels: npt.NDArray[np.uint8], path: Path) -> None:
     partial = path.with_suffix(".part.npy")
     partial.unlink(missing_ok=True)
-    # Made anew: the trainer of an attempt before may write here, and a link of its must not be followed.
+    # Never opened, always created: an earlier attempt's trainer may write here, and could leave a link.
     with partial.open("xb") as file:
         np.save(file, pixels)
     partial.replace(path)

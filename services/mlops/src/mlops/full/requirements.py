@@ -1,4 +1,4 @@
-"""What a full training needs, and what of it is missing here, said so that one can get it."""
+"""What a full training requires, what of it is missing here, and how to get it."""
 
 import asyncio
 import sys
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
-from laundry_learning.artifacts import entry_of
+from laundry_learning.artifacts import artifact_of
 from laundry_reading.manifest import Manifest
 from mlops.settings import Settings
 
@@ -18,14 +18,14 @@ _PROBE = (
 )
 
 
-class Needs(Protocol):
+class Requirements(Protocol):
     """Says what a full run of a model would lack where it would run."""
 
     async def lacking(self, root: Manifest) -> list[str]:
         """Return what is missing, one sentence each; ``root`` is the trained model to start from."""
 
 
-class LocalNeeds:
+class LocalRequirements:
     """For runs on this machine."""
 
     def __init__(self, settings: Settings) -> None:
@@ -42,7 +42,7 @@ class LocalNeeds:
         ]
 
 
-class ClusterNeeds:
+class ClusterRequirements:
     """For runs as Jobs of a cluster, whose image and photos are the chart's matter."""
 
     def __init__(self, templates: Path) -> None:
@@ -67,7 +67,7 @@ def interpreter(settings: Settings) -> Path:
 
 def lacking_weights(root: Manifest) -> list[str]:
     """Look whether a model's manifest names weights to start from."""
-    if entry_of(root, "weights") is not None:
+    if artifact_of(root, "weights") is not None:
         return []
     return [
         f"The model {root.version} has no weights to start from: its manifest names no `weights` file. `make "
@@ -119,6 +119,6 @@ def lacking_photos(data: Path | None) -> list[str]:
     return [] if table.is_file() else [f"The training photos are not here: {table} does not exist."]
 
 
-def say(lacking: Sequence[str]) -> str:
+def explain(lacking: Sequence[str]) -> str:
     """Put what is missing into one text."""
     return " ".join(["A full training cannot run here.", *lacking, "A refit needs none of this."])

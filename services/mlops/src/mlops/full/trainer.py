@@ -1,4 +1,4 @@
-"""Runs the trainer: a shut-in process with torch that is given a folder, and no address and no secret."""
+"""Runs the trainer: a confined process with torch that is given a folder, no address and no secret."""
 
 import json
 import sys
@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from laundry_learning.fine_tuning.contract import REFUSED, Line
-from laundry_learning.sandbox.launcher import EXIT, Shut, Starter
-from mlops.runs import BeginAnew, RunError
+from laundry_learning.sandbox.launcher import EXIT, ConfinedProcess, Sandbox
+from mlops.runs import RunError, RunInterrupted
 
 Progress = Callable[[float], Awaitable[None]]
 Note = Callable[[str], Awaitable[None]]
@@ -22,7 +22,7 @@ NOTES_MOST = 2_000
 
 
 async def train(
-    starter: Starter,
+    sandbox: Sandbox,
     python: Path,
     folder: Path,
     data: Path,
@@ -35,23 +35,23 @@ async def train(
 
     Raises:
         RunError: it cannot do what it was told, or failed.
-        BeginAnew: it was killed; its checkpoint is in the folder.
+        RunInterrupted: it was killed; its checkpoint is in the folder.
     """
     try:
         # It ends when its standard input does: it never outlives this process.
-        shut = await starter.train(python, folder, data, threads=threads)
+        confined = await sandbox.start_trainer(python, folder, data, threads=threads)
     except OSError as error:
-        raise BeginAnew(f"the trainer cannot be started: {error}") from error
+        raise RunInterrupted(f"the trainer cannot be started: {error}") from error
     try:
-        told, code, other = await _listen(shut, progress, note)
-        if code is None and shut.process is not None:
-            code = await shut.process.wait()
+        told, code, other = await _listen(confined, progress, note)
+        if code is None and confined.process is not None:
+            code = await confined.process.wait()
     finally:
-        await shut.end()
+        await confined.end()
     if code is None:
-        raise BeginAnew("the trainer's container is gone; its last whole epoch is kept")
+        raise RunInterrupted("the trainer's container is gone; its last whole epoch is kept")
     if code < 0:
-        raise BeginAnew(f"the trainer was killed by signal {-code}; its last whole epoch is kept")
+        raise RunInterrupted(f"the trainer was killed by signal {-code}; its last whole epoch is kept")
     if code == REFUSED and told:
         raise RunError(told[:NOTE_MOST])
     if code != 0:
@@ -60,16 +60,18 @@ async def train(
         )
 
 
-async def _listen(shut: Shut, progress: Progress, note: Note) -> tuple[str | None, int | None, deque[str]]:
+async def _listen(
+    confined: ConfinedProcess, progress: Progress, note: Note
+) -> tuple[str | None, int | None, deque[str]]:
     told: str | None = None
     code: int | None = None
     notes = 0
     other: deque[str] = deque(maxlen=REMEMBERED)
     try:
-        async for raw in shut.source:
+        async for raw in confined.source:
             text = raw.decode(errors="replace").rstrip()
             # Only where it runs in another container, whose server says so last.
-            if shut.process is None and (ended := _exit_of(text)) is not None:
+            if confined.process is None and (ended := _exit_of(text)) is not None:
                 code = ended
                 continue
             line = Line.read(text)

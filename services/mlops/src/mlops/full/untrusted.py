@@ -1,5 +1,5 @@
-"""What the trainer gives back is taken for hostile: its files are plain and bounded, and its model's graph is
-looked through before anything runs it. Nothing here runs it.
+"""Checks what the trainer gives back, which is not trusted: plain files of bounded size, and the model's
+graph before anything runs it. Nothing here runs it.
 """
 
 import json
@@ -28,13 +28,13 @@ OPERATORS = frozenset({
 """What a network that reads photos is made of: no loops, no branches, nothing of a vendor's own."""
 
 
-class Foreign(Exception):
-    """It is not what the trainer was to give back; the text says why."""
+class Rejected(Exception):
+    """It is not what a trainer may give back; the text says why."""
 
 
 @dataclass(frozen=True)
-class Facts:
-    """What a model says of itself, as ``laundry_reading.model.Model`` has it."""
+class ModelFacts:
+    """A model's own metadata, by the names of ``laundry_reading.model.Model``."""
 
     version: str
     labels: tuple[str, ...]
@@ -44,16 +44,16 @@ class Facts:
     priors: BranchPriors
 
 
-class Folder:
+class OutputFolder:
     """The folder that the trainer wrote into: its plain files are read, and no link is followed."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
     def read(self, name: str, *, most: int) -> bytes:
-        """Read a file. Raises Foreign."""
+        """Read a file. Raises Rejected."""
         if "/" in name or name in ("", ".", ".."):
-            raise Foreign(f"{name[:80]!r} is no file's name")
+            raise Rejected(f"{name[:80]!r} is no file's name")
         try:
             folder = os.open(self._path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
             try:
@@ -63,39 +63,39 @@ class Folder:
             with os.fdopen(file, "rb") as opened:
                 about = os.fstat(opened.fileno())
                 if not stat.S_ISREG(about.st_mode) or about.st_nlink != 1:
-                    raise Foreign(f"{name} is no plain file")
+                    raise Rejected(f"{name} is no plain file")
                 content = opened.read(most + 1)
         except OSError as error:
-            raise Foreign(f"{name} cannot be read: {error.strerror}") from error
+            raise Rejected(f"{name} cannot be read: {error.strerror}") from error
         if len(content) > most:
-            raise Foreign(f"{name} exceeds {most / 1e6:.0f} MB")
+            raise Rejected(f"{name} exceeds {most / 1e6:.0f} MB")
         return content
 
     def manifest(self) -> Manifest:
-        """Read the manifest. Raises Foreign."""
+        """Read the manifest. Raises Rejected."""
         try:
             return Manifest.from_json(self.read("manifest.json", most=MAX_MANIFEST_BYTES))
         except ValueError as error:
-            raise Foreign(f"the manifest is none: {error}"[:500]) from error
+            raise Rejected(f"the manifest is none: {error}"[:500]) from error
 
 
-def facts_of(file: bytes, manifest: Manifest) -> Facts:
-    """Look a model through: size, operators, shapes, and that it says of itself what its manifest says.
+def facts_of(file: bytes, manifest: Manifest) -> ModelFacts:
+    """Check a model: size, operators, shapes, and that its metadata agree with its manifest.
 
     Raises:
-        Foreign: it is another model than a run may bring.
+        Rejected: it is another model than a run may bring.
     """
     if len(file) > MAX_MODEL_BYTES or len(file) != manifest.file_bytes:
-        raise Foreign(f"the model has {len(file)} bytes, its manifest says {manifest.file_bytes}")
+        raise Rejected(f"the model has {len(file)} bytes, its manifest says {manifest.file_bytes}")
     try:
         model = onnx.load_from_string(file)
     except Exception as error:  # protobuf has classes of its own
-        raise Foreign("the model is no ONNX file") from error
+        raise Rejected("the model is no ONNX file") from error
     _check_graph(model)
     try:
         said = {entry.key: entry.value for entry in model.metadata_props}
         labels = tuple(str(each) for each in json.loads(said["labels"]))
-        facts = Facts(
+        facts = ModelFacts(
             said["version"],
             labels,
             float(said["threshold"]),
@@ -105,36 +105,36 @@ def facts_of(file: bytes, manifest: Manifest) -> Facts:
         )
         preprocess = said["preprocess_version"]
     except (KeyError, ValueError, TypeError) as error:
-        raise Foreign(f"what the model says of itself is missing or broken: {error}") from error
+        raise Rejected(f"what the model says of itself is missing or broken: {error}") from error
     told = (manifest.version, tuple(manifest.labels), manifest.threshold, manifest.input_size)
     if told != (facts.version, facts.labels, facts.threshold, facts.input_size):
-        raise Foreign("the model says another version, classes, threshold or size than its manifest")
+        raise Rejected("the model says another version, classes, threshold or size than its manifest")
     if {preprocess, manifest.preprocess_version} != {PREPROCESS_VERSION}:
-        raise Foreign(f"the model wants preprocessing {preprocess!r}, this code does {PREPROCESS_VERSION!r}")
+        raise Rejected(f"the model wants preprocessing {preprocess!r}, this code does {PREPROCESS_VERSION!r}")
     return facts
 
 
 def _check_graph(model: onnx.ModelProto) -> None:
     graph = model.graph
     if model.functions or model.training_info:
-        raise Foreign("the model brings functions or training of its own")
+        raise Rejected("the model brings functions or training of its own")
     opset = next((each.version for each in model.opset_import if each.domain in ("", "ai.onnx")), 0)
     if opset not in OPSETS:
-        raise Foreign(f"the model is of opset {opset}; {OPSETS[0]} to {OPSETS[-1]} are taken")
+        raise Rejected(f"the model is of opset {opset}; {OPSETS[0]} to {OPSETS[-1]} are taken")
     if len(graph.node) > MOST_NODES:
-        raise Foreign(f"the model has {len(graph.node)} nodes, at most {MOST_NODES} are taken")
+        raise Rejected(f"the model has {len(graph.node)} nodes, at most {MOST_NODES} are taken")
     for node in graph.node:
         if node.domain not in ("", "ai.onnx") or node.op_type not in OPERATORS:
             name = f"{node.domain}.{node.op_type}".lstrip(".")
-            raise Foreign(f"the model uses the operator {name[:80]}, which no network here needs")
+            raise Rejected(f"the model uses the operator {name[:80]}, which no network here needs")
         if any(each.HasField("g") or each.graphs for each in node.attribute):
-            raise Foreign("the model has a graph inside a node")
+            raise Rejected("the model has a graph inside a node")
     constants = [each.t for node in graph.node for each in node.attribute if each.HasField("t")]
     for tensor in (*graph.initializer, *constants):
         if tensor.external_data or tensor.data_location == onnx.TensorProto.EXTERNAL:
-            raise Foreign("the model's weights lie in another file")
+            raise Rejected("the model's weights lie in another file")
     if graph.sparse_initializer:
-        raise Foreign("the model has sparse weights")
+        raise Rejected("the model has sparse weights")
 
 
 def _edge(model: onnx.ModelProto) -> int:
@@ -143,9 +143,9 @@ def _edge(model: onnx.ModelProto) -> int:
     inputs = [each for each in graph.input if each.name not in weights]
     outputs = {each.name for each in graph.output}
     if [each.name for each in inputs] != ["image"] or not {"probs", "features"} <= outputs:
-        raise Foreign("the model must take `image` and give `probs` and `features`")
+        raise Rejected("the model must take `image` and give `probs` and `features`")
     kind = inputs[0].type.tensor_type
     shape = [each.dim_value for each in kind.shape.dim]
     if kind.elem_type != onnx.TensorProto.UINT8 or len(shape) != 4 or shape[1] != shape[2] or shape[3] != 3:
-        raise Foreign("`image` must be uint8 [n, size, size, 3]")
+        raise Rejected("`image` must be uint8 [n, size, size, 3]")
     return int(shape[1])

@@ -1,4 +1,4 @@
-"""The folder of a run: kept while the run may go on, so that a killed one does, and removed after it."""
+"""The folder of a run: it stays while the run may be resumed, and is removed when the run has ended."""
 
 import os
 import shutil
@@ -20,16 +20,16 @@ from mlops.settings import Settings
 NAME = "run-"
 KEPT_ORDER = ".order"
 GOES_ON = (CHECKPOINT_FILE, CACHE_FOLDER, OUT_FOLDER)
-"""What an attempt leaves to the next."""
+"""What the next attempt resumes from."""
 
 ENDED = ("succeeded", "failed", "cancelled")
 
 
-class Workshop:
-    """A run's folder."""
+class WorkDir:
+    """The folder that a run shares with its trainer: order, photos, checkpoint, and the new model."""
 
     def __init__(self, settings: Settings, run_id: str) -> None:
-        """Take where folders of runs are."""
+        """Take the settings, which name the folder of all runs."""
         self.root = settings.training_work or Path(tempfile.gettempdir()) / f"laundry-training-{os.getuid()}"
         self.folder = self.root / f"{NAME}{run_id}"
 
@@ -54,11 +54,11 @@ class Workshop:
         for other in (each for each in self.root.glob(f"{NAME}*") if each.is_dir()):
             async with database.session() as session:
                 run = await repository.get_run(session, other.name.removeprefix(NAME))
-            if run is not None and run["status"] in ENDED:
+            if run is not None and run.status in ENDED:
                 _remove(other)
 
     def put(self, order: Order, weights: bytes) -> Order:
-        """Lay the order down; an earlier attempt goes on if its was the same, else it is removed."""
+        """Write the order; an earlier attempt at the same work is resumed, another one removed."""
         # Kept outside of what the trainer may write.
         kept = self.folder.with_suffix(KEPT_ORDER)
         try:
@@ -76,7 +76,7 @@ class Workshop:
         return order
 
     def close(self) -> None:
-        """Remove the folder."""
+        """Remove the folder and the order that is kept beside it."""
         _remove(self.folder)
 
 

@@ -1,4 +1,4 @@
-"""What every kind of run does first: the champion, the examples as it sees them, and which may teach."""
+"""What every kind of run prepares first: the champion, the features of the examples and their roles."""
 
 import asyncio
 import hashlib
@@ -7,15 +7,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from laundry_learning import holdout as held_out
-from laundry_learning.artifacts import Entry, entry_of
-from laundry_learning.challenger import Holdout, Taught, look_for_careless
-from laundry_learning.curation import Care, Fate, Opinion, care
+from laundry_learning.artifacts import Artifact, artifact_of
+from laundry_learning.challenger import HoldoutData, TrainingData, assess_labels
+from laundry_learning.curation import Assignment, LabelEvidence, LabelQuality, assess
 from laundry_learning.graph import NoLinearHead, read_head
 from laundry_learning.head import Examples, Head
-from laundry_learning.holdout import HeldOut
-from laundry_learning.sandbox.client import Looker
-from laundry_learning.sandbox.launcher import Here, Starter
+from laundry_learning.holdout import BrokenHoldout, FrozenHoldout, read_holdout, read_rehearsal
+from laundry_learning.judging import Check
+from laundry_learning.lineage import first_version_of
+from laundry_learning.sandbox.client import SandboxClient
+from laundry_learning.sandbox.launcher import LocalSandbox, Sandbox
 from laundry_reading.manifest import Manifest
 from laundry_reading.model import Model, ModelError
 from laundry_reading.storage import MAX_MODEL_BYTES
@@ -23,7 +24,7 @@ from laundry_service.storage.database import Database
 from laundry_service.storage.object_store import ObjectMissing, ObjectStore
 from mlops import repository
 from mlops.jobs.run import Run
-from mlops.jobs.training_set import Eyes, Lesson, Progress, make_lesson
+from mlops.jobs.training_set import FeatureExtractor, Progress, TrainingSet, build_training_set
 from mlops.runs import RunError
 from mlops.service.registry import BrokenModel, Registry
 
@@ -45,18 +46,18 @@ class Champion:
     model: Model
     head: Head
     base: Head
-    held: HeldOut | None
+    held: FrozenHoldout | None
     rehearsal: Examples | None
     learnt: set[str]
 
     @property
     def backbone(self) -> str:
-        """Name of the part before the last layer."""
+        """The network before the last layer, which refits share: the sha256 of the root's file."""
         return hashlib.sha256(self.root).hexdigest()
 
 
-class Groundwork:
-    """Fetches the champion, sees the examples and sorts them out."""
+class Preparation:
+    """Fetches the champion, extracts the examples' features with it and assigns their roles."""
 
     def __init__(
         self,
@@ -64,10 +65,10 @@ class Groundwork:
         database: Database,
         store: ObjectStore,
         registry: Registry,
-        starter: Starter | None = None,
+        sandbox: Sandbox | None = None,
     ) -> None:
-        """Take the run whose log tells of it, and who starts what looks at photos."""
-        self._starter = starter or Here()
+        """Take the run whose log tells of it, and the sandbox that reads photos."""
+        self._sandbox = sandbox or LocalSandbox()
         self._run = run
         self._database = database
         self._store = store
@@ -83,42 +84,43 @@ class Groundwork:
             row = await repository.get_champion(session)
             if row is None:
                 raise RunError("There is no champion to train on. Register a model first.")
-            manifest = Manifest.model_validate(row["manifest"])
-            first = await repository.get_model(session, str(manifest.lineage.get("first_version", "")))
+            manifest = row.manifest
+            first = first_version_of(manifest)
+            root = await repository.get_model(session, first) if first else None
             learnt = await repository.learnt_by(session, manifest.version)
-        root_manifest = Manifest.model_validate(first["manifest"]) if first else manifest
+        root_manifest = root.manifest if root else manifest
         try:
             file = await self._registry.fetch(manifest)
-            root = await self._registry.fetch(root_manifest) if first else file
+            root_file = await self._registry.fetch(root_manifest) if root else file
             model = await asyncio.to_thread(Model.load, file, sha256=manifest.sha256)
             head = await asyncio.to_thread(read_head, file)
-            base = await asyncio.to_thread(read_head, root)
+            base = await asyncio.to_thread(read_head, root_file)
         except BrokenModel as error:
             raise RunError(str(error)) from error
         except (ModelError, NoLinearHead) as error:
             raise RunError(f"The champion {manifest.version} cannot be trained on: {error}") from error
         held, rehearsal = await self._shipped(manifest)
-        return Champion(manifest, file, root_manifest, root, model, head, base, held, rehearsal, learnt)
+        return Champion(manifest, file, root_manifest, root_file, model, head, base, held, rehearsal, learnt)
 
-    async def _shipped(self, manifest: Manifest) -> tuple[HeldOut | None, Examples | None]:
+    async def _shipped(self, manifest: Manifest) -> tuple[FrozenHoldout | None, Examples | None]:
         try:
-            judging, rehearsed = entry_of(manifest, "held_out"), entry_of(manifest, "rehearsal")
+            judging, rehearsed = artifact_of(manifest, "held_out"), artifact_of(manifest, "rehearsal")
             count = len(manifest.labels)
-            held = held_out.read(await self._get(judging), judging, labels=count) if judging else None
+            held = read_holdout(await self._get(judging), judging, labels=count) if judging else None
             known = None
             if rehearsed:
-                known = held_out.read_rehearsal(await self._get(rehearsed), rehearsed, labels=count)
-        except (ObjectMissing, ValueError, held_out.BrokenHeldOut) as error:
+                known = read_rehearsal(await self._get(rehearsed), rehearsed, labels=count)
+        except (ObjectMissing, ValueError, BrokenHoldout) as error:
             raise RunError(f"The champion's held-out photos cannot be used: {error}") from error
         return held, known
 
-    async def _get(self, entry: Entry) -> bytes:
+    async def _get(self, entry: Artifact) -> bytes:
         return await self._store.get(entry.key, max_bytes=MAX_MODEL_BYTES)
 
-    async def see(
+    async def extract(
         self, champion: Champion, progress: Progress, *, most: int, until: str | None = None
-    ) -> Lesson:
-        """See the photos of the newest examples (until an id) with the champion and sort them out.
+    ) -> TrainingSet:
+        """Extract the features of the newest examples (up to an id) with the champion and assign their roles.
 
         Raises:
             RunError: the photos cannot be reached.
@@ -129,87 +131,101 @@ class Groundwork:
             f"{len(examples)} examples; the champion {champion.manifest.version} learnt "
             f"{len(champion.learnt)}"
         )
-        async with Looker(self._starter, champion.file) as looker:
-            eyes = Eyes(self._database, self._store, None, champion.backbone, looker)
-            seen, unusable = await eyes.see(examples, progress)
-        return await asyncio.to_thread(make_lesson, seen, unusable, champion.model.labels, champion.held)
+        async with SandboxClient(self._sandbox, champion.file) as reader:
+            extractor = FeatureExtractor(self._database, self._store, None, champion.backbone, reader)
+            seen, unusable = await extractor.extract(examples, progress)
+        return await asyncio.to_thread(
+            build_training_set, seen, unusable, champion.model.labels, champion.held
+        )
 
-    async def leave_out_careless(self, champion: Champion, lesson: Lesson, taught: Taught) -> dict[str, Care]:
-        """Tell how careful each person's new labels are; the careless ones will teach, and judge, nothing."""
-        judges = care_of_judges(champion, lesson)
-        learnt: dict[str, Care] = {}
+    async def leave_out_careless(
+        self, champion: Champion, training_set: TrainingSet, taught: TrainingData
+    ) -> dict[str, LabelQuality]:
+        """Assess each person's new labels; careless ones neither teach nor judge."""
+        judges = quality_of_judges(champion, training_set)
+        learnt: dict[str, LabelQuality] = {}
         if len(taught.targets):
             learnt = await asyncio.to_thread(
-                look_for_careless,
+                assess_labels,
                 champion.base,
                 champion.head,
                 taught,
                 champion.rehearsal,
                 champion.model.priors,
             )
-        await self._run.note_care({**judges, **learnt})
-        for place in lesson.of("judging"):
-            self._leave_out(lesson, place, judges)
-        for place in lesson.of("learnt"):
-            if lesson.examples[place]["id"] not in champion.learnt:
-                self._leave_out(lesson, place, learnt)
+        await self._run.note_label_quality({**judges, **learnt})
+        for place in training_set.of("judging"):
+            self._leave_out(training_set, place, judges)
+        for place in training_set.of("learnt"):
+            if training_set.examples[place].id not in champion.learnt:
+                self._leave_out(training_set, place, learnt)
         return learnt
 
     @staticmethod
-    def _leave_out(lesson: Lesson, place: int, found: Mapping[str, Care]) -> None:
-        own = found.get(lesson.examples[place]["confirmed_by"])
+    def _leave_out(training_set: TrainingSet, place: int, found: Mapping[str, LabelQuality]) -> None:
+        own = found.get(training_set.examples[place].confirmed_by)
         if own is not None and own.careless:
-            lesson.fates[lesson.examples[place]["id"]] = Fate("left out", own.words)
+            training_set.assignments[training_set.examples[place].id] = Assignment("left out", own.summary)
 
 
-def care_of_judges(champion: Champion, lesson: Lesson) -> dict[str, Care]:
-    """Tell how careful the labels of branches that judge are, by what the champion holds for impossible.
+def quality_of_judges(champion: Champion, training_set: TrainingSet) -> dict[str, LabelQuality]:
+    """Assess the labels of held-out branches by what the champion holds for impossible.
 
     They teach nothing, so nothing else can tell.
     """
-    places = lesson.of("judging")
+    places = training_set.of("judging")
     if not places:
         return {}
-    said = champion.head.probabilities(lesson.features[places])
+    said = champion.head.probabilities(training_set.features[places])
     opinions = [
-        Opinion(float(row[label]), float(row[label]), corrects=int(row.argmax()) != label)
-        for row, label in zip(said, lesson.targets[places].tolist(), strict=True)
+        LabelEvidence(float(row[label]), float(row[label]), corrects=int(row.argmax()) != label)
+        for row, label in zip(said, training_set.targets[places].tolist(), strict=True)
     ]
-    owners = [lesson.examples[place]["confirmed_by"] for place in places]
-    return care(owners, opinions, [True] * len(places))
+    owners = [training_set.examples[place].confirmed_by for place in places]
+    return assess(owners, opinions, [True] * len(places))
 
 
-def taught_by(lesson: Lesson, learnt: set[str]) -> Taught:
-    """Gather the examples that may teach, as the champion sees them."""
-    places = lesson.of("learnt")
-    return Taught(
-        lesson.features[places],
-        lesson.targets[places],
-        lesson.groups[places],
-        [lesson.examples[place]["confirmed_by"] for place in places],
-        [lesson.examples[place]["branch_id"] for place in places],
-        np.array([lesson.examples[place]["id"] not in learnt for place in places], dtype=np.bool_),
+def taught_by(training_set: TrainingSet, learnt: set[str]) -> TrainingData:
+    """Return the features and labels of the examples that may teach."""
+    places = training_set.of("learnt")
+    return TrainingData(
+        training_set.features[places],
+        training_set.targets[places],
+        training_set.groups[places],
+        [training_set.examples[place].confirmed_by for place in places],
+        [training_set.examples[place].branch_id for place in places],
+        np.array([training_set.examples[place].id not in learnt for place in places], dtype=np.bool_),
     )
 
 
-def words_of_careless(care: dict[str, Care]) -> list[str]:
-    """Say whose labels are careless."""
-    return sorted({each.words for each in care.values() if each.careless})
+def careless_summaries(quality: Mapping[str, LabelQuality]) -> list[str]:
+    """Say whose labels are careless, each summary once."""
+    return sorted({each.summary for each in quality.values() if each.careless})
 
 
-def holdout_of(lesson: Lesson, held: HeldOut | None) -> Holdout | None:
-    """Put the shipped judges and the branches that stand aside together."""
-    places = [place for place in lesson.of("judging") if lesson.examples[place]["side"] == "holdout"]
-    branches = [lesson.examples[place]["branch_id"] for place in places]
+def careless_checks(quality: Mapping[str, LabelQuality]) -> list[Check]:
+    """Say in a verdict whose labels were left out."""
+    return [
+        Check(name="care", passed=True, text=f"left out: {summary}")
+        for summary in careless_summaries(quality)
+    ]
+
+
+def holdout_of(training_set: TrainingSet, held: FrozenHoldout | None) -> HoldoutData | None:
+    """Join the holdout that ships with the model and the held-out branches."""
+    places = [place for place in training_set.of("judging") if training_set.examples[place].side == "holdout"]
+    branches = [training_set.examples[place].branch_id for place in places]
     known = sorted(set(branches))
     first = 0 if held is None else int(held.households.max()) + 1
     own = np.array([first + known.index(branch) for branch in branches], dtype=np.int64)
     if held is None:
-        return Holdout(lesson.features[places], lesson.targets[places], own) if places else None
+        return (
+            HoldoutData(training_set.features[places], training_set.targets[places], own) if places else None
+        )
     if not places:
-        return Holdout(held.features, held.targets, held.households)
-    return Holdout(
-        np.vstack([held.features, lesson.features[places]]),
-        np.concatenate([held.targets, lesson.targets[places]]),
+        return HoldoutData(held.features, held.targets, held.households)
+    return HoldoutData(
+        np.vstack([held.features, training_set.features[places]]),
+        np.concatenate([held.targets, training_set.targets[places]]),
         np.concatenate([held.households, own]),
     )

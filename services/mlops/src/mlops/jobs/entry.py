@@ -1,4 +1,4 @@
-"""What the process of any run does around the run itself."""
+"""The entry point of a run's process, whichever kind it is."""
 
 import asyncio
 import ctypes
@@ -21,17 +21,17 @@ SET_DUMPABLE = 4
 
 
 class JobSettings(Settings):
-    """What the process of a run reads: it speaks to no broker, so it needs no login there."""
+    """The settings of a run's process, which needs no login at the broker."""
 
     amqp_url: SecretStr = SecretStr("")
 
 
 def main(kind: str, steps: type[Steps]) -> int:
-    """Run the run. Returns the exit code: 0 also for a run that failed with its reason noted."""
+    """Run the steps of a run. Returns the exit code: 0 also for one that failed with its reason recorded."""
     arguments = [each for each in sys.argv[1:] if each != ALONE]
     if len(arguments) != 1:
         sys.exit(f"usage: python -m mlops.{kind} <run id> [{ALONE}]")
-    keep_to_itself()
+    forbid_tracing()
     give_way(NICENESS)
     settings = JobSettings()
     configure_logging(f"{settings.service_name}-{kind}", settings.log_level)
@@ -40,8 +40,8 @@ def main(kind: str, steps: type[Steps]) -> int:
     return asyncio.run(take(steps, arguments[0], settings))
 
 
-def keep_to_itself() -> None:
-    """Show this process's memory and environment, which hold secrets, to no other of its user."""
+def forbid_tracing() -> None:
+    """Hide this process's memory and environment, which hold secrets, from other processes of its user."""
     ctypes.CDLL(None).prctl(SET_DUMPABLE, 0, 0, 0, 0)
 
 

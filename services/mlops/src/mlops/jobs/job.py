@@ -1,12 +1,12 @@
-"""Opens what every kind of run works with, and closes it again."""
+"""Opens the database and the store for a run, runs its steps, and closes them again."""
 
 from typing import Protocol
 
 from laundry_events import Outbox
-from laundry_learning.sandbox.launcher import Beside, starter_of
+from laundry_learning.sandbox.launcher import SidecarSandbox, sandbox_of
 from laundry_service.storage.database import Database
 from laundry_service.storage.object_store import ObjectStore
-from mlops.jobs.retrying_store import PatientStore
+from mlops.jobs.retrying_store import RetryingStore
 from mlops.jobs.run import Run
 from mlops.manifests import Manifests
 from mlops.service.registry import Registry
@@ -21,21 +21,21 @@ class Steps(Protocol):
     ) -> None: ...
 
     async def run(self) -> None:
-        """Take them to the end; what it raises, ``run`` notes."""
+        """Take all steps; how it ends otherwise, by an exception, ``Run`` records."""
 
 
 async def take(kind: type[Steps], run_id: str, settings: Settings) -> int:
-    """Take a run's steps and note how it ended. Returns the exit code."""
+    """Run the steps of a run and record how it ended. Returns the exit code."""
     database = Database(settings.database_url.get_secret_value(), pool=2)
-    store = PatientStore(settings, threads=4)
+    store = RetryingStore(settings, threads=4)
     manifests = Manifests(store, settings.model_signing_key, settings.model_public_keys)
     registry = Registry(database, store, Outbox(settings.service_name), manifests)
     run = Run(run_id, database, registry)
     try:
         async with run:
-            starter = starter_of(settings.sandbox_socket)
-            if isinstance(starter, Beside):
-                await starter.hold()
+            sandbox = sandbox_of(settings.sandbox_socket)
+            if isinstance(sandbox, SidecarSandbox):
+                await sandbox.hold()
             await kind(run, settings, database, store, registry).run()
     finally:
         await store.close()

@@ -15,7 +15,7 @@ PAUSES_S = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
 log = structlog.get_logger(__name__)
 
 
-class PatientStore(ObjectStore):
+class RetryingStore(ObjectStore):
     """Raises ``ObjectStoreUnavailable`` only after ``PAUSES_S``."""
 
     async def put(self, key: str, body: bytes | IO[bytes], *, media_type: str) -> None:
@@ -25,16 +25,16 @@ class PatientStore(ObjectStore):
         async def send() -> None:
             if not isinstance(body, bytes) and start is not None:
                 body.seek(start)
-            await super(PatientStore, self).put(key, body, media_type=media_type)
+            await super(RetryingStore, self).put(key, body, media_type=media_type)
 
-        await _patiently(send)
+        await _retrying(send)
 
     async def get(self, key: str, *, max_bytes: int) -> bytes:
         """As ``ObjectStore.get``."""
-        return await _patiently(lambda: super(PatientStore, self).get(key, max_bytes=max_bytes))
+        return await _retrying(lambda: super(RetryingStore, self).get(key, max_bytes=max_bytes))
 
 
-async def _patiently(ask: Callable[[], Awaitable[T]]) -> T:
+async def _retrying(ask: Callable[[], Awaitable[T]]) -> T:
     for pause in PAUSES_S:
         try:
             return await ask()

@@ -1,23 +1,23 @@
-"""What every kind of run tells of itself: progress, log, and how it ended."""
+"""What every kind of run records of itself: progress, log, and how it ended."""
 
 import time
 from collections.abc import Mapping
-from dataclasses import asdict
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import structlog
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from laundry_learning.curation import Care, Fate
+from laundry_learning.curation import Assignment, LabelQuality
 from laundry_learning.judging import Verdict
 from laundry_reading.manifest import Manifest
 from laundry_service.storage.database import Database
 from laundry_service.storage.object_store import ObjectStoreUnavailable
 from mlops import repository
-from mlops.launching.launcher import BEGIN_ANEW
-from mlops.runs import BeginAnew, RunError
+from mlops.launching.launcher import RETRY_LATER
+from mlops.models import Judgement, Source
+from mlops.runs import Decision, RunError, RunInterrupted
 from mlops.service.registry import Registry
 
 REPORT_EVERY_S = 0.5
@@ -26,11 +26,11 @@ log = structlog.get_logger(__name__)
 
 
 class NotRunning(Exception):
-    """The run was cancelled or given up meanwhile: nothing of it is kept."""
+    """The run was cancelled or given up: nothing of it is kept."""
 
 
 class Run:
-    """``async with run:`` notes why it failed; ``exit_code`` is 1 for our fault, 75 to begin anew."""
+    """``async with run:`` notes why it failed; ``exit_code`` is 1 for our fault, 75 to be started again."""
 
     def __init__(self, run_id: str, database: Database, registry: Registry) -> None:
         """Take the run's id and where it is noted."""
@@ -51,10 +51,10 @@ class Run:
         if isinstance(error, NotRunning):
             log.info("the run is not wanted any more", run_id=self.id)
             return True
-        if isinstance(error, BeginAnew):
+        if isinstance(error, RunInterrupted):
             log.warning("the run is to be begun anew", run_id=self.id, error=str(error))
             await self.note(str(error))
-            self.exit_code = BEGIN_ANEW
+            self.exit_code = RETRY_LATER
             return True
         if isinstance(error, RunError | ObjectStoreUnavailable):
             log.warning("the run fails", run_id=self.id, error=str(error))
@@ -73,11 +73,10 @@ class Run:
         async with self._database.transaction() as session:
             await repository.note(session, self.id, text)
 
-    async def note_care(self, care: Mapping[str, Care]) -> None:
+    async def note_label_quality(self, quality: Mapping[str, LabelQuality]) -> None:
         """Keep how each person labels."""
-        told = {owner: {**asdict(each), "careless": each.careless} for owner, each in care.items()}
         async with self._database.transaction() as session:
-            await repository.note_care(session, self.id, told)
+            await repository.note_label_quality(session, self.id, quality)
 
     async def report(self, progress: float) -> None:
         """Note how far the run is, 0..1, not too often.
@@ -92,38 +91,36 @@ class Run:
             if not await repository.report_progress(session, self.id, progress):
                 raise NotRunning
 
-    async def finish_without_model(self, fates: Mapping[str, Fate], reason: str) -> None:
+    async def finish_without_model(self, assignments: Mapping[str, Assignment], reason: str) -> None:
         """End well without a model."""
         async with self._database.transaction() as session:
-            await repository.note_roles(session, self.id, fates)
+            await repository.note_roles(session, self.id, assignments)
             await repository.note(session, self.id, reason)
-            await self._succeed(session, None, promoted=False, reasons=[reason], checks=[])
+            await self._succeed(session, Decision(promoted=False, reasons=[reason]))
 
     async def finish(
         self,
         judged_against: str,
         manifest: Manifest,
         verdict: Verdict,
-        fates: Mapping[str, Fate],
+        assignments: Mapping[str, Assignment],
         *,
-        source: str,
+        source: Source,
     ) -> None:
         """Register the model with its verdict, and make it champion if that is good."""
-        kept: dict[str, Any] = {
-            "good": verdict.good,
-            "against": judged_against,
-            "reasons": verdict.reasons,
-            "checks": verdict.checks,
-        }
+        checks = list(verdict.checks)
+        judgement = Judgement(
+            good=verdict.good, against=judged_against, reasons=verdict.reasons, checks=checks
+        )
         async with self._database.transaction() as session:
             await repository.lock_promotions(session)
             champion = await repository.get_champion(session)
             promoted, reasons = verdict.good, verdict.reasons
-            if promoted and (champion is None or champion["version"] != judged_against):
+            if promoted and (champion is None or champion.version != judged_against):
                 promoted = False
                 reasons = [*reasons[:-1], "not promoted: another model became the champion meanwhile"]
-            await repository.add_model(session, manifest, source=source, run_id=self.id, verdict=kept)
-            await repository.note_roles(session, self.id, fates)
+            await repository.add_model(session, manifest, source=source, run_id=self.id, verdict=judgement)
+            await repository.note_roles(session, self.id, assignments)
             for reason in reasons:
                 await repository.note(session, self.id, reason)
             if promoted:
@@ -134,9 +131,8 @@ class Run:
                     promoted_by=f"training-run:{self.id}",
                     promoted_at=datetime.now(UTC),
                 )
-            await self._succeed(
-                session, manifest.version, promoted=promoted, reasons=reasons, checks=verdict.checks
-            )
+            decision = Decision(promoted=promoted, reasons=reasons, checks=checks)
+            await self._succeed(session, decision, model_version=manifest.version)
         if promoted:
             try:
                 await self._registry.announce()
@@ -144,21 +140,10 @@ class Run:
                 log.warning("the promotion waits for the service to announce it", error=str(error))
 
     async def _succeed(
-        self,
-        session: AsyncSession,
-        version: str | None,
-        *,
-        promoted: bool,
-        reasons: list[str],
-        checks: list[dict[str, Any]],
+        self, session: AsyncSession, decision: Decision, *, model_version: str | None = None
     ) -> None:
         if not await repository.move_run(
-            session,
-            self.id,
-            "succeeded",
-            progress=1.0,
-            model_version=version,
-            decision={"promoted": promoted, "reasons": reasons, "checks": checks},
+            session, self.id, "succeeded", decision=decision, model_version=model_version
         ):
             raise NotRunning
 

@@ -1,7 +1,7 @@
 """The few calls of a cluster's API that training needs: jobs, and why their pods ended.
 
-Plain HTTPS with the token of the pod's service account, which is read anew for each call because the
-cluster replaces it from time to time.
+Plain HTTPS with the token of the pod's service account, which is read for each call because the cluster
+replaces it from time to time.
 """
 
 import json
@@ -9,9 +9,12 @@ import os
 import ssl
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
+from pydantic import BaseModel, ValidationError
+
+from mlops.launching.objects import JobState, PodState
 
 ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 CALL_S = 15.0
@@ -19,6 +22,9 @@ WATCH_S = 60
 """How long one watch goes on, by the server's clock; the next one begins with the state of then."""
 
 Object = dict[str, Any]
+"""An object of the API as JSON: what the chart's templates hold, and what an answer is read from."""
+
+T = TypeVar("T", bound=BaseModel)
 
 
 class Missing(Exception):
@@ -69,24 +75,24 @@ class Cluster:
         return cls(f"https://{f'[{host}]' if ':' in host else host}:{port}")
 
     async def close(self) -> None:
-        """Close connections."""
+        """Close the connections to the API."""
         await self._client.aclose()
 
-    async def create_job(self, job: Object) -> Object:
+    async def create_job(self, job: Object) -> None:
         """Create a job.
 
         Raises:
             Exists, Refused, Unreachable: it is not created, but for the last, where it may be.
         """
-        return await self._call("POST", self._jobs(), json=job)
+        await self._call("POST", self._jobs(), json=job)
 
-    async def get_job(self, name: str) -> Object:
+    async def get_job(self, name: str) -> JobState:
         """Get a job.
 
         Raises:
             Missing, Refused, Unreachable
         """
-        return await self._call("GET", f"{self._jobs()}/{name}")
+        return _read(JobState, await self._call("GET", f"{self._jobs()}/{name}"))
 
     async def delete_job(self, name: str) -> None:
         """Delete a job; its pods end with it.
@@ -97,7 +103,7 @@ class Cluster:
         options = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background"}
         await self._call("DELETE", f"{self._jobs()}/{name}", json=options)
 
-    async def pods_of(self, job: str) -> list[Object]:
+    async def pods_of(self, job: str) -> list[PodState]:
         """List a job's pods.
 
         Raises:
@@ -108,9 +114,9 @@ class Cluster:
             found = await self._call("GET", f"/api/v1/namespaces/{self.namespace}/pods", params=selector)
         except Missing as error:
             raise Refused(str(error)) from error
-        return list(found.get("items", []))
+        return [_read(PodState, pod) for pod in found.get("items") or []]
 
-    async def watch_job(self, name: str) -> AsyncIterator[tuple[str, Object]]:
+    async def watch_job(self, name: str) -> AsyncIterator[tuple[str, JobState]]:
         """Follow a job: its state now, then each change; ends by itself.
 
         Yields ``ADDED``, ``MODIFIED`` or ``DELETED`` and the job.
@@ -130,7 +136,7 @@ class Cluster:
                 async for line in answer.aiter_lines():
                     event = json.loads(line) if line.strip() else {}
                     if event.get("type") in ("ADDED", "MODIFIED", "DELETED"):
-                        yield event["type"], event["object"]
+                        yield event["type"], _read(JobState, event["object"])
                     elif event.get("type") == "ERROR":
                         raise Unreachable(str(event.get("object", {}).get("message", "the watch failed")))
         except (httpx.HTTPError, ValueError) as error:
@@ -154,6 +160,13 @@ class Cluster:
         except (httpx.HTTPError, ValueError) as error:
             raise Unreachable(f"{type(error).__name__}: {error}"[:200]) from error
         return found
+
+
+def _read(kind: type[T], found: Object) -> T:
+    try:
+        return kind.model_validate(found)
+    except ValidationError as error:
+        raise Unreachable(f"the API's answer is not understood: {error}"[:200]) from error
 
 
 def _check(answer: httpx.Response) -> None:

@@ -12,10 +12,11 @@ import structlog
 
 from mlops.jobs.entry import ALONE
 from mlops.launching.cluster import Cluster, Exists, Missing, Object, Refused, Unreachable
-from mlops.launching.launcher import Ended, Job, LaunchError
+from mlops.launching.launcher import Job, JobOutcome, LaunchError
+from mlops.launching.objects import JobState, PodState
 from mlops.launching.outcome import end_of, too_late, why
 
-PATIENCE_S = 60.0
+RETRY_FOR_S = 60.0
 """How long a call is tried while the cluster does not answer."""
 
 PAUSE_S = 0.5
@@ -33,18 +34,18 @@ class KubernetesJobs:
 
     outlive = True
 
-    def __init__(self, cluster: Cluster, templates: Path, *, patience_s: float = PATIENCE_S) -> None:
+    def __init__(self, cluster: Cluster, templates: Path, *, retry_for_s: float = RETRY_FOR_S) -> None:
         """Take the folder with one ``<kind>.json`` for each kind of run."""
         self._cluster = cluster
         self._templates = templates
-        self._patience_s = patience_s
+        self._retry_for_s = retry_for_s
 
     async def launch(self, run_id: str, kind: str, attempt: int) -> Job:
         """Create a Job, or take the one that a lost answer has created; as ``Launcher``."""
         job = fill(self._template(kind), run_id, attempt)
         name = job["metadata"]["name"]
         try:
-            await patiently(lambda: self._cluster.create_job(job), self._patience_s)
+            await retrying(lambda: self._cluster.create_job(job), self._retry_for_s)
         except Exists:
             log.info("the run's job is there already", job=name)
         except Refused as error:
@@ -56,7 +57,7 @@ class KubernetesJobs:
             raise LaunchError(
                 f"The cluster's API does not take the training job: {error} Start the run again later."
             ) from error
-        return KubernetesJob(self._cluster, name, patience_s=self._patience_s)
+        return KubernetesJob(self._cluster, name, retry_for_s=self._retry_for_s)
 
     async def find(self, run_id: str, kind: str, attempt: int) -> Job | None:
         """Find the Job of an attempt; as ``Launcher``.
@@ -67,12 +68,12 @@ class KubernetesJobs:
         """
         name = name_of(self._template(kind), run_id, attempt)
         try:
-            await patiently(lambda: self._cluster.get_job(name), self._patience_s)
+            await retrying(lambda: self._cluster.get_job(name), self._retry_for_s)
         except Missing:
             return None
         except Refused as error:
             raise LaunchError(f"The cluster does not let mlops look for its training job: {error}") from error
-        return KubernetesJob(self._cluster, name, patience_s=self._patience_s)
+        return KubernetesJob(self._cluster, name, retry_for_s=self._retry_for_s)
 
     def _template(self, kind: str) -> Object:
         path = self._templates / f"{kind}.json"
@@ -86,12 +87,12 @@ class KubernetesJobs:
 class KubernetesJob:
     """A Job of the cluster."""
 
-    def __init__(self, cluster: Cluster, name: str, *, patience_s: float) -> None:
+    def __init__(self, cluster: Cluster, name: str, *, retry_for_s: float) -> None:
         self._cluster = cluster
         self._name = name
-        self._patience_s = patience_s
+        self._retry_for_s = retry_for_s
 
-    async def wait(self) -> Ended:
+    async def wait(self) -> JobOutcome:
         """Wait for its end, for as long as the cluster is silent too: the Job goes on meanwhile."""
         pause_s = PAUSE_S
         while True:
@@ -108,24 +109,24 @@ class KubernetesJob:
                     if ended is not None:
                         return ended
             except Missing:
-                return Ended(lost="the training job was deleted")
+                return JobOutcome(lost="the training job was deleted")
             except Refused as error:
-                return Ended(error=f"The cluster does not let mlops watch its training job: {error}")
+                return JobOutcome(error=f"The cluster does not let mlops watch its training job: {error}")
             except Unreachable as error:
                 log.warning("the cluster does not tell of a training job", job=self._name, error=str(error))
                 pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
             await asyncio.sleep(pause_s)
 
-    async def _ended(self, job: Object) -> Ended | None:
+    async def _ended(self, job: JobState) -> JobOutcome | None:
         end = end_of(job)
         if end is None:
             return None
         if end == "well":
-            return Ended()
+            return JobOutcome()
         if end == "late":
             return too_late(job)
         try:
-            pods: list[Object] | None = await self._cluster.pods_of(self._name)
+            pods: list[PodState] | None = await self._cluster.pods_of(self._name)
         except Refused:
             pods = None
         return why(job, pods)
@@ -133,7 +134,7 @@ class KubernetesJob:
     async def end(self) -> None:
         """Delete it; its pod is asked to end, and the run's own process notices that it is not wanted too."""
         try:
-            await patiently(lambda: self._cluster.delete_job(self._name), self._patience_s)
+            await retrying(lambda: self._cluster.delete_job(self._name), self._retry_for_s)
         except Missing:
             pass
         except (Refused, Unreachable) as error:
@@ -157,13 +158,13 @@ def fill(template: Object, run_id: str, attempt: int) -> Object:
     return job
 
 
-async def patiently(call: Callable[[], Awaitable[T]], patience_s: float) -> T:
+async def retrying(call: Callable[[], Awaitable[T]], retry_for_s: float) -> T:
     """Try a call again while the cluster does not answer.
 
     Raises:
         Unreachable: for so long; other errors at once.
     """
-    deadline, pause_s = time.monotonic() + patience_s, PAUSE_S
+    deadline, pause_s = time.monotonic() + retry_for_s, PAUSE_S
     while True:
         try:
             return await call()

@@ -3,13 +3,13 @@
 from dataclasses import dataclass
 from typing import Protocol
 
-BEGIN_ANEW = 75
-"""Exit code of a job that could not help it and goes on where it was when it is begun anew (EX_TEMPFAIL)."""
+RETRY_LATER = 75
+"""Exit code (EX_TEMPFAIL) of a job that lost what it needs; started again it goes on where it was."""
 
 
 @dataclass(frozen=True)
-class Ended:
-    """How a job ended: ``error`` fails the run; ``lost`` says why it is begun anew; neither is well."""
+class JobOutcome:
+    """How a job ended: ``error`` fails the run; ``lost`` says why it starts again; neither means success."""
 
     error: str | None = None
     lost: str | None = None
@@ -20,9 +20,9 @@ class LaunchError(Exception):
 
 
 class Job(Protocol):
-    """A run's job."""
+    """A run's job, wherever it goes on; it may be waited for again."""
 
-    async def wait(self) -> Ended:
+    async def wait(self) -> JobOutcome:
         """Wait for its end; may be cancelled and asked again."""
 
     async def end(self) -> None:
@@ -30,7 +30,7 @@ class Job(Protocol):
 
 
 class Launcher(Protocol):
-    """Starts jobs."""
+    """Starts jobs, and finds those that outlived the process that started them."""
 
     @property
     def outlive(self) -> bool:

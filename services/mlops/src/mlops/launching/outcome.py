@@ -1,11 +1,11 @@
 """What a job's state and its pods' tell of how it ended. Knows the shape of the API's objects, no server."""
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Literal
 
-from mlops.launching.launcher import BEGIN_ANEW, Ended
+from mlops.launching.launcher import RETRY_LATER, JobOutcome
+from mlops.launching.objects import JobState, PodState, PodStatus
 
-Object = dict[str, Any]
 End = Literal["well", "late", "badly"]
 
 TAKEN_AWAY = ("Evicted", "Preempted", "Preempting", "NodeLost", "NodeShutdown", "Terminated", "Shutdown")
@@ -15,73 +15,73 @@ SIGNALLED = 128
 """A shell's and a container runtime's way to tell a signal: the exit code is its number and this."""
 
 
-def end_of(job: Object) -> End | None:
+def end_of(job: JobState) -> End | None:
     """Tell whether a job has ended, and how."""
-    for condition in job.get("status", {}).get("conditions") or []:
-        if condition.get("status") != "True":
+    for condition in job.status.conditions or ():
+        if condition.status != "True":
             continue
-        if condition.get("type") == "Complete":
+        if condition.type == "Complete":
             return "well"
-        if condition.get("type") == "Failed":
-            return "late" if condition.get("reason") == "DeadlineExceeded" else "badly"
+        if condition.type == "Failed":
+            return "late" if condition.reason == "DeadlineExceeded" else "badly"
     return None
 
 
-def too_late(job: Object) -> Ended:
+def too_late(job: JobState) -> JobOutcome:
     """Tell of a job that ran into its deadline."""
-    seconds = job.get("spec", {}).get("activeDeadlineSeconds", "its")
-    return Ended(
-        error=f"DeadlineExceeded: the job took longer than {seconds} s and was ended. If its pod never ran, "
+    seconds = job.spec.active_deadline_seconds
+    longer = "its deadline" if seconds is None else f"{seconds} s"
+    return JobOutcome(
+        error=f"DeadlineExceeded: the job took longer than {longer} and was ended. If its pod never ran, "
         "its events say why (`kubectl describe`); else raise training.deadlineSeconds."
     )
 
 
-def why(job: Object, pods: Sequence[Object] | None) -> Ended:
+def why(job: JobState, pods: Sequence[PodState] | None) -> JobOutcome:
     """Tell why a job failed.
 
     Args:
-        pods: its pods; None where they may not be looked at.
+        pods: its pods; None where the Role does not let them be listed.
     """
     if pods is None:
-        messages = [c.get("message", "") for c in job.get("status", {}).get("conditions") or []]
-        return Ended(
+        messages = [condition.message for condition in job.status.conditions or ()]
+        return JobOutcome(
             error=f"The job failed: {' '.join(filter(None, messages)) or 'no reason is given'} (its pods "
             "cannot be looked at; the mlops Role lacks `pods: list`)."
         )
     if not pods:
-        return Ended(lost="the job's pod is gone, with its node or for another that matters more")
-    newest = max(pods, key=lambda each: str(each.get("metadata", {}).get("creationTimestamp", "")))
-    status = newest.get("status", {})
+        return JobOutcome(lost="the job's pod is gone, with its node or for another that matters more")
+    status = max(pods, key=lambda each: each.metadata.creation_timestamp or "").status
     ends = [
         ended
-        for container in status.get("containerStatuses") or []
-        if (ended := container.get("state", {}).get("terminated"))
+        for container in status.container_statuses or ()
+        if (ended := container.state.terminated) is not None
     ]
-    if any(ended.get("reason") == "OOMKilled" for ended in ends):
-        return Ended(
+    if any(ended.reason == "OOMKilled" for ended in ends):
+        return JobOutcome(
             error="OOMKilled: the job needed more memory than its limit. Raise it (the chart's "
             "training.<kind>.resources.limits.memory); trying again would end the same."
         )
     taken = _taken_away(status)
     if taken is not None:
-        return Ended(lost=f"{taken}: the cluster took the job's pod away ({status.get('message', '')})"[:300])
-    return _by_code(next((int(ended["exitCode"]) for ended in ends if ended.get("exitCode")), None))
+        return JobOutcome(lost=f"{taken}: the cluster took the job's pod away ({status.message or ''})"[:300])
+    return _by_code(next((ended.exit_code for ended in ends if ended.exit_code), None))
 
 
-def _taken_away(status: Object) -> str | None:
-    if status.get("reason") in TAKEN_AWAY:
-        return str(status["reason"])
-    for condition in status.get("conditions") or []:
-        if condition.get("type") == "DisruptionTarget" and condition.get("status") == "True":
-            return str(condition.get("reason", "Disrupted"))
+def _taken_away(status: PodStatus) -> str | None:
+    if status.reason in TAKEN_AWAY:
+        return status.reason
+    for condition in status.conditions or ():
+        if condition.type == "DisruptionTarget" and condition.status == "True":
+            return condition.reason or "Disrupted"
     return None
 
 
-def _by_code(code: int | None) -> Ended:
+def _by_code(code: int | None) -> JobOutcome:
     if code is None:
-        return Ended(lost="the job's pod ended without a word")
-    if code == BEGIN_ANEW:
-        return Ended(lost="the training process lost what it needs")
+        return JobOutcome(lost="the job's pod ended without a word")
+    if code == RETRY_LATER:
+        return JobOutcome(lost="the training process lost what it needs")
     if code > SIGNALLED:
-        return Ended(lost=f"the training process was killed by signal {code - SIGNALLED}")
-    return Ended(error=f"The training process ended unexpectedly (exit code {code}).")
+        return JobOutcome(lost=f"the training process was killed by signal {code - SIGNALLED}")
+    return JobOutcome(error=f"The training process ended unexpectedly (exit code {code}).")

@@ -5,7 +5,7 @@ import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 
-from mlops.launching.launcher import BEGIN_ANEW, Ended, Job, LaunchError
+from mlops.launching.launcher import RETRY_LATER, Job, JobOutcome, LaunchError
 
 KILL_AFTER_S = 5.0
 NOT_FOR_JOBS = ("LAUNDRY_AMQP_URL",)
@@ -20,7 +20,7 @@ def job_command(run_id: str, kind: str) -> Sequence[str]:
 
 
 class Processes:
-    """Starts processes."""
+    """Starts each run as a child process of low priority."""
 
     outlive = False
 
@@ -59,22 +59,22 @@ class Processes:
 
 
 class ProcessJob:
-    """A process."""
+    """A run as a child process; it ends with its standard input."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
 
-    async def wait(self) -> Ended:
+    async def wait(self) -> JobOutcome:
         """Wait for its end."""
         code = await self._process.wait()
         if code == 0:
-            return Ended()
+            return JobOutcome()
         if code < 0:
             # Killed, by a person or for want of memory: the steps done are kept, so trying again is cheap.
-            return Ended(lost=f"the training process was killed by signal {-code}")
-        if code == BEGIN_ANEW:
-            return Ended(lost="the training process lost what it needs")
-        return Ended(error=f"The training process ended unexpectedly (exit code {code}).")
+            return JobOutcome(lost=f"the training process was killed by signal {-code}")
+        if code == RETRY_LATER:
+            return JobOutcome(lost="the training process lost what it needs")
+        return JobOutcome(error=f"The training process ended unexpectedly (exit code {code}).")
 
     async def end(self) -> None:
         """Ask it to end, then insist."""

@@ -1,1 +1,1 @@
-"""Fits the model's last layer anew on confirmed examples; runs as a process of its own."""
+"""Fits the model's last layer again on confirmed examples; runs as a process of its own."""

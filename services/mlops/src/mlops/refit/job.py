@@ -3,21 +3,30 @@
 import asyncio
 import hashlib
 from collections import Counter
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import numpy as np
 
-from laundry_learning.challenger import Chosen, Taught, choose, contest
-from laundry_learning.cost import compare_costs, weigh
+from laundry_learning.challenger import Challenger, TrainingData, compare_heads, fit_challenger
+from laundry_learning.cost import check_cost, compare_costs
 from laundry_learning.graph import replace_head, replace_priors
-from laundry_learning.judging import figures
-from laundry_learning.sandbox.launcher import starter_of
+from laundry_learning.lineage import RefitLineage, first_version_of
+from laundry_learning.metrics import metrics_of
+from laundry_learning.sandbox.launcher import sandbox_of
 from laundry_reading.model import Model
 from laundry_service.storage.database import Database
 from laundry_service.storage.object_store import ObjectStore
-from mlops.jobs.champion import Champion, Groundwork, holdout_of, taught_by, words_of_careless
+from mlops.jobs.champion import (
+    Champion,
+    Preparation,
+    careless_checks,
+    careless_summaries,
+    holdout_of,
+    taught_by,
+)
 from mlops.jobs.run import Run
-from mlops.jobs.training_set import Lesson
+from mlops.jobs.training_set import TrainingSet
 from mlops.runs import RunError
 from mlops.service.registry import Registry
 from mlops.settings import Settings
@@ -39,7 +48,7 @@ class Refit:
         self._run = run
         self._settings = settings
         self._registry = registry
-        self._ground = Groundwork(run, database, store, registry, starter_of(settings.sandbox_socket))
+        self._preparation = Preparation(run, database, store, registry, sandbox_of(settings.sandbox_socket))
 
     async def run(self) -> None:
         """Fetch, sort out, fit, judge, store, decide.
@@ -47,60 +56,60 @@ class Refit:
         Raises:
             RunError, ObjectStoreUnavailable, mlops.jobs.run.NotRunning: how it can end otherwise.
         """
-        champion = await self._ground.champion()
+        champion = await self._preparation.champion()
         manifest, file = champion.manifest, champion.file
         labels = champion.model.labels
-        lesson = await self._ground.see(champion, self._seeing, most=self._settings.refit_max_examples)
+        training_set = await self._preparation.extract(
+            champion, self._seeing, most=self._settings.refit_max_examples
+        )
         try:
-            chosen = await self._learn(lesson, champion)
+            chosen = await self._learn(training_set, champion)
         except NothingToLearn as error:
-            await self._run.finish_without_model(lesson.fates, str(error))
+            await self._run.finish_without_model(training_set.assignments, str(error))
             return
         version = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-refit"
         candidate = await asyncio.to_thread(self._export, file, chosen, version)
-        verdict = chosen.verdict
-        weigh(verdict, *await asyncio.to_thread(compare_costs, file, candidate))
-        holdout = contest(champion.head, chosen.head, holdout_of(lesson, champion.held))
+        costs = await asyncio.to_thread(compare_costs, file, candidate)
+        verdict = chosen.verdict.also(check_cost(*costs))
+        holdout = compare_heads(champion.head, chosen.head, holdout_of(training_set, champion.held))
         new = manifest.model_copy(
             update={
                 "version": version,
                 "file": f"laundry-{version}.onnx",
                 "sha256": hashlib.sha256(candidate).hexdigest(),
                 "file_bytes": len(candidate),
-                "metrics": {
-                    "judged_on": "the frozen holdout",
-                    **(figures(holdout.challenger, holdout.targets, labels) if holdout else {}),
-                    "champion": figures(holdout.champion, holdout.targets, labels) if holdout else None,
-                },
-                "lineage": self._lineage(champion, lesson, chosen),
+                "metrics": metrics_of(holdout, labels),
+                "lineage": self._lineage(champion, training_set, chosen).as_json(),
                 "created_at": datetime.now(UTC).replace(microsecond=0),
             }
         )
         await self._registry.upload(new, candidate)
-        await self._run.finish(manifest.version, new, verdict, lesson.fates, source="refit")
+        await self._run.finish(manifest.version, new, verdict, training_set.assignments, source="refit")
 
-    async def _learn(self, lesson: Lesson, champion: Champion) -> Chosen:
-        taught, learnt = taught_by(lesson, champion.learnt), champion.learnt
-        self._check_enough(taught, lesson)
-        care = await self._ground.leave_out_careless(champion, lesson, taught)
-        careless = words_of_careless(care)
-        remaining = [place for place in lesson.of("learnt") if lesson.examples[place]["id"] not in learnt]
+    async def _learn(self, training_set: TrainingSet, champion: Champion) -> Challenger:
+        taught, learnt = taught_by(training_set, champion.learnt), champion.learnt
+        self._check_enough(taught, training_set)
+        quality = await self._preparation.leave_out_careless(champion, training_set, taught)
+        careless = careless_summaries(quality)
+        remaining = [
+            place for place in training_set.of("learnt") if training_set.examples[place].id not in learnt
+        ]
         if not remaining:
             why = "the champion has learnt from every usable example already"
             if careless:
                 why = f"{'; '.join(careless)}. A person should look at them before anything learns"
             raise NothingToLearn(f"no model is made: {why}")
-        if len({int(lesson.targets[place]) for place in lesson.of("learnt")}) < 2:
+        if len({int(training_set.targets[place]) for place in training_set.of("learnt")}) < 2:
             raise NothingToLearn("no model is made: without careless labels only one kind of garment is left")
         chosen = await asyncio.to_thread(
-            choose,
+            fit_challenger,
             champion.base,
             champion.head,
             taught,
             rehearsal=champion.rehearsal,
-            holdout=holdout_of(lesson, champion.held),
+            holdout=holdout_of(training_set, champion.held),
             labels=champion.model.labels,
-            found=care,
+            found=quality,
             threshold=champion.model.threshold,
             champion_priors=champion.model.priors,
         )
@@ -109,17 +118,17 @@ class Refit:
             f"fitted on {int(chosen.used.sum())} examples, pull {chosen.pull:g}; "
             f"knows what {len(chosen.priors)} branches send"
         )
-        for words in careless:
-            chosen.verdict.add("care", f"left out: {words}", passed=True)
-        return chosen
+        return replace(chosen, verdict=chosen.verdict.also(*careless_checks(quality)))
 
-    def _check_enough(self, taught: Taught, lesson: Lesson) -> None:
+    def _check_enough(self, taught: TrainingData, training_set: TrainingSet) -> None:
         need, kinds = self._settings.refit_min_training, len(set(taught.targets.tolist()))
         if len(taught.targets) >= need and kinds >= 2:
             return
-        why = Counter(fate.reason for fate in lesson.fates.values() if fate.reason)
+        why = Counter(
+            assignment.reason for assignment in training_set.assignments.values() if assignment.reason
+        )
         left_out = "".join(f"; {count} left out: {reason}" for reason, count in sorted(why.items()))
-        aside = len(lesson.of("judging"))
+        aside = len(training_set.of("judging"))
         raise RunError(
             f"Too few examples: {len(taught.targets)} to learn from (at least {need}, of two kinds or more; "
             f"there {'is' if kinds == 1 else 'are'} {kinds}); {aside} are of branches that only judge"
@@ -127,7 +136,7 @@ class Refit:
         )
 
     @staticmethod
-    def _export(file: bytes, chosen: Chosen, version: str) -> bytes:
+    def _export(file: bytes, chosen: Challenger, version: str) -> bytes:
         head = chosen.head
         candidate = replace_priors(replace_head(file, head, version=version), chosen.priors)
         served = Model.load(candidate)
@@ -139,19 +148,18 @@ class Refit:
             raise RunError(f"The new file differs from what was fitted by {gap:.3f} in a probability.")
         return candidate
 
-    def _lineage(self, champion: Champion, lesson: Lesson, chosen: Chosen) -> dict[str, object]:
+    def _lineage(self, champion: Champion, training_set: TrainingSet, chosen: Challenger) -> RefitLineage:
         base = champion.manifest
-        return {
-            "kind": "refit",
-            "run_id": self._run.id,
-            "base_version": base.version,
-            "base_sha256": base.sha256,
-            "first_version": base.lineage.get("first_version", base.version),
-            "first_sha256": champion.backbone,
-            **lesson.lineage(),
-            "pull_towards_first": chosen.pull,
-            "branches_known": len(chosen.priors),
-        }
+        return RefitLineage(
+            run_id=self._run.id,
+            base_version=base.version,
+            base_sha256=base.sha256,
+            first_version=first_version_of(base) or base.version,
+            first_sha256=champion.backbone,
+            examples=training_set.counts(),
+            pull_towards_first=chosen.pull,
+            branches_known=len(chosen.priors),
+        )
 
     async def _seeing(self, share: float) -> None:
         await self._run.report(share * SEEN)

@@ -2,7 +2,7 @@
 
 from mlops.repository.examples import (
     branch_sides,
-    latest_roles,
+    latest_uses,
     learnt_by,
     list_examples,
     newest_examples,
@@ -13,7 +13,6 @@ from mlops.repository.examples import (
     stored_features,
 )
 from mlops.repository.models import (
-    Row,
     add_model,
     announce_again,
     former_champion,
@@ -35,13 +34,13 @@ from mlops.repository.runs import (
     failures_in_a_row,
     get_run,
     get_runs,
-    latest_care,
+    latest_label_quality,
     list_runs,
     lock_policy,
     move_run,
     newest_readings,
     note,
-    note_care,
+    note_label_quality,
     open_runs,
     report_progress,
     run_log,
@@ -49,7 +48,6 @@ from mlops.repository.runs import (
 )
 
 __all__ = [
-    "Row",
     "add_model",
     "add_run",
     "announce_again",
@@ -62,8 +60,8 @@ __all__ = [
     "get_root",
     "get_run",
     "get_runs",
-    "latest_care",
-    "latest_roles",
+    "latest_label_quality",
+    "latest_uses",
     "learnt_by",
     "list_examples",
     "list_models",
@@ -77,7 +75,7 @@ __all__ = [
     "newest_examples",
     "newest_readings",
     "note",
-    "note_care",
+    "note_label_quality",
     "note_roles",
     "open_runs",
     "owners",

@@ -3,14 +3,16 @@
 from collections.abc import Mapping, Sequence
 
 import sqlalchemy as sa
+from pydantic import TypeAdapter
 from sqlalchemy.dialects.postgresql import distinct_on, insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from laundry_events import new_id
 from laundry_events.events import TaskConfirmed
-from laundry_learning.curation import Fate
-from mlops.examples import side_of
-from mlops.repository.models import Row
+from laundry_learning.curation import Assignment
+from laundry_learning.features import PhotoFeatures
+from mlops.examples import Example, ExampleUse, LabelCount, side_of
+from mlops.repository.rows import read, read_all
 from mlops.tables import (
     example_branches,
     models,
@@ -21,6 +23,9 @@ from mlops.tables import (
 )
 
 BRANCH_LOCK = 0x1A0D32
+EXAMPLE = TypeAdapter(Example)
+USE = TypeAdapter(ExampleUse)
+COUNT = TypeAdapter(LabelCount)
 
 
 async def store_example(session: AsyncSession, event: TaskConfirmed, *, event_id: str) -> None:
@@ -75,7 +80,7 @@ async def branch_sides(session: AsyncSession) -> dict[str, str]:
     return {row.branch_id: row.side for row in found}
 
 
-async def newest_examples(session: AsyncSession, *, limit: int, until: str | None = None) -> Sequence[Row]:
+async def newest_examples(session: AsyncSession, *, limit: int, until: str | None = None) -> list[Example]:
     """List the newest examples with their branch's side, oldest of them first.
 
     ``until`` is an id (they are made of the time) after which none is taken.
@@ -88,10 +93,10 @@ async def newest_examples(session: AsyncSession, *, limit: int, until: str | Non
     )
     if until is not None:
         newest = newest.where(training_examples.c.id <= until)
-    return list(reversed((await session.execute(newest)).mappings().all()))
+    return read_all(EXAMPLE, reversed((await session.execute(newest)).mappings().all()))
 
 
-async def list_examples(session: AsyncSession, *, limit: int, before: str | None) -> Sequence[Row]:
+async def list_examples(session: AsyncSession, *, limit: int, before: str | None) -> list[Example]:
     """List examples with their branch's side, newest first."""
     query = (
         sa.select(training_examples, example_branches.c.side)
@@ -101,10 +106,10 @@ async def list_examples(session: AsyncSession, *, limit: int, before: str | None
     )
     if before is not None:
         query = query.where(training_examples.c.id < before)
-    return (await session.execute(query)).mappings().all()
+    return read_all(EXAMPLE, (await session.execute(query)).mappings())
 
 
-async def owners(session: AsyncSession) -> Sequence[Row]:
+async def owners(session: AsyncSession) -> list[LabelCount]:
     """Count each person's labels, and how many of them corrected a reading."""
     columns = training_examples.c
     query = (
@@ -117,38 +122,44 @@ async def owners(session: AsyncSession) -> Sequence[Row]:
         .order_by(sa.func.count().desc(), columns.confirmed_by)
         .limit(200)
     )
-    return (await session.execute(query)).mappings().all()
+    return read_all(COUNT, (await session.execute(query)).mappings())
 
 
 async def stored_features(
     session: AsyncSession, backbone: str, photos: Sequence[str]
-) -> dict[str, tuple[bytes, bytes]]:
-    """Return features (float16) and picture hash of photos that a backbone has seen."""
+) -> dict[str, PhotoFeatures]:
+    """Return what a backbone has seen of photos, by their sha256."""
     columns = photo_features.c
     query = sa.select(columns.photo_sha256, columns.features, columns.picture_hash).where(
         columns.backbone == backbone, columns.photo_sha256.in_(photos)
     )
-    return {row.photo_sha256: (row.features, row.picture_hash) for row in await session.execute(query)}
+    return {
+        row.photo_sha256: PhotoFeatures(row.features, row.picture_hash)
+        for row in await session.execute(query)
+    }
 
 
-async def store_features(
-    session: AsyncSession, backbone: str, seen: Mapping[str, tuple[bytes, bytes]]
-) -> None:
+async def store_features(session: AsyncSession, backbone: str, seen: Mapping[str, PhotoFeatures]) -> None:
     """Keep features and picture hashes, by the photo's sha256."""
     if not seen:
         return
     rows = [
-        {"photo_sha256": sha256, "backbone": backbone, "features": features, "picture_hash": picture}
-        for sha256, (features, picture) in seen.items()
+        {
+            "photo_sha256": sha256,
+            "backbone": backbone,
+            "features": photo.features,
+            "picture_hash": photo.picture_hash,
+        }
+        for sha256, photo in seen.items()
     ]
     await session.execute(insert(photo_features).values(rows).on_conflict_do_nothing())
 
 
-async def note_roles(session: AsyncSession, run_id: str, fates: Mapping[str, Fate]) -> None:
+async def note_roles(session: AsyncSession, run_id: str, assignments: Mapping[str, Assignment]) -> None:
     """Keep what a run made of each example."""
     rows = [
-        {"run_id": run_id, "example_id": example_id, "role": fate.role, "reason": fate.reason}
-        for example_id, fate in fates.items()
+        {"run_id": run_id, "example_id": example_id, "role": assignment.role, "reason": assignment.reason}
+        for example_id, assignment in assignments.items()
     ]
     for start in range(0, len(rows), 1000):
         await session.execute(
@@ -166,7 +177,7 @@ async def learnt_by(session: AsyncSession, version: str) -> set[str]:
     return {row.example_id for row in await session.execute(query)}
 
 
-async def latest_roles(session: AsyncSession, example_ids: Sequence[str]) -> dict[str, Row]:
+async def latest_uses(session: AsyncSession, example_ids: Sequence[str]) -> dict[str, ExampleUse]:
     """Return what the newest finished run made of each example."""
     columns = run_examples.c
     query = (
@@ -176,4 +187,4 @@ async def latest_roles(session: AsyncSession, example_ids: Sequence[str]) -> dic
         .where(columns.example_id.in_(example_ids))
         .order_by(columns.example_id, columns.run_id.desc())
     )
-    return {row["example_id"]: row for row in (await session.execute(query)).mappings()}
+    return {row["example_id"]: read(USE, row) for row in (await session.execute(query)).mappings()}

@@ -2,19 +2,23 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
 
 import sqlalchemy as sa
+from pydantic import TypeAdapter
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from laundry_events import new_id
+from laundry_learning.lineage import first_version_of
 from laundry_reading.manifest import Manifest
+from mlops.models import Judgement, PendingPromotion, Promotion, PromotionKind, RegisteredModel, Source
+from mlops.repository.rows import read_all, read_first
 from mlops.tables import models, promotions
 
 PROMOTION_LOCK = 0x1A0D30
-
-Row = sa.RowMapping
+MODEL = TypeAdapter(RegisteredModel)
+PROMOTION = TypeAdapter(Promotion)
+PENDING = TypeAdapter(PendingPromotion)
 
 
 async def lock_promotions(session: AsyncSession) -> None:
@@ -26,9 +30,9 @@ async def add_model(
     session: AsyncSession,
     manifest: Manifest,
     *,
-    source: str,
+    source: Source,
     run_id: str | None = None,
-    verdict: dict[str, Any] | None = None,
+    verdict: Judgement | None = None,
 ) -> bool:
     """Add a model with what judging it found; false if its version is known already."""
     added = await session.execute(
@@ -40,7 +44,7 @@ async def add_model(
             manifest=manifest.model_dump(mode="json"),
             source=source,
             run_id=run_id,
-            verdict=verdict,
+            verdict=None if verdict is None else verdict.model_dump(mode="json"),
             made_at=manifest.created_at,
         )
         .on_conflict_do_nothing(index_elements=["version"])
@@ -49,33 +53,31 @@ async def add_model(
     return added.first() is not None
 
 
-async def get_model(session: AsyncSession, version: str) -> Row | None:
+async def get_model(session: AsyncSession, version: str) -> RegisteredModel | None:
     """Find a model by its version."""
-    found = await session.execute(sa.select(models).where(models.c.version == version))
-    return found.mappings().first()
+    return read_first(MODEL, await session.execute(sa.select(models).where(models.c.version == version)))
 
 
-async def get_champion(session: AsyncSession) -> Row | None:
-    """Find the champion."""
-    found = await session.execute(sa.select(models).where(models.c.champion))
-    return found.mappings().first()
+async def get_champion(session: AsyncSession) -> RegisteredModel | None:
+    """Find the model that serves, None before any is registered."""
+    return read_first(MODEL, await session.execute(sa.select(models).where(models.c.champion)))
 
 
-async def get_root(session: AsyncSession) -> Row | None:
+async def get_root(session: AsyncSession) -> RegisteredModel | None:
     """Find the trained model that the champion descends from by refits, or is."""
     champion = await get_champion(session)
     if champion is None:
         return None
-    first = str(champion["manifest"].get("lineage", {}).get("first_version", ""))
-    return await get_model(session, first) or champion
+    first = first_version_of(champion.manifest)
+    return (await get_model(session, first) if first else None) or champion
 
 
-async def list_models(session: AsyncSession, *, limit: int, before: str | None) -> Sequence[Row]:
+async def list_models(session: AsyncSession, *, limit: int, before: str | None) -> list[RegisteredModel]:
     """List models, newest first."""
     query = sa.select(models).order_by(models.c.id.desc()).limit(limit)
     if before is not None:
         query = query.where(models.c.id < before)
-    return (await session.execute(query)).mappings().all()
+    return read_all(MODEL, (await session.execute(query)).mappings())
 
 
 async def refresh_manifest(session: AsyncSession, manifest: Manifest) -> None:
@@ -95,7 +97,7 @@ async def served_before(session: AsyncSession, version: str) -> bool:
     return (await session.execute(query.limit(1))).first() is not None
 
 
-async def former_champion(session: AsyncSession) -> Row | None:
+async def former_champion(session: AsyncSession) -> RegisteredModel | None:
     """Find the model that was champion before the present one, past any that was taken back since.
 
     One that was promoted against its verdict is nothing to go back to.
@@ -119,17 +121,17 @@ async def former_champion(session: AsyncSession) -> Row | None:
     return await get_model(session, back[-1]) if back else None
 
 
-async def list_promotions(session: AsyncSession, *, limit: int) -> Sequence[Row]:
+async def list_promotions(session: AsyncSession, *, limit: int) -> list[Promotion]:
     """List promotions, newest first."""
     query = sa.select(promotions).order_by(promotions.c.id.desc()).limit(limit)
-    return (await session.execute(query)).mappings().all()
+    return read_all(PROMOTION, (await session.execute(query)).mappings())
 
 
 async def make_champion(
     session: AsyncSession,
     version: str,
     *,
-    kind: str,
+    kind: PromotionKind,
     promoted_by: str,
     promoted_at: datetime,
     override_reason: str | None = None,
@@ -143,7 +145,7 @@ async def make_champion(
         sa.insert(promotions).values(
             id=promotion_id,
             version=version,
-            previous_version=former["version"] if former is not None else None,
+            previous_version=former.version if former is not None else None,
             kind=kind,
             promoted_by=promoted_by,
             promoted_at=promoted_at,
@@ -153,7 +155,7 @@ async def make_champion(
     return promotion_id
 
 
-async def pending_promotions(session: AsyncSession) -> Sequence[Row]:
+async def pending_promotions(session: AsyncSession) -> list[PendingPromotion]:
     """List promotions that are not announced yet, oldest first."""
     query = (
         sa.select(promotions, models.c.sha256)
@@ -161,7 +163,7 @@ async def pending_promotions(session: AsyncSession) -> Sequence[Row]:
         .where(promotions.c.announced_at.is_(None))
         .order_by(promotions.c.id)
     )
-    return (await session.execute(query)).mappings().all()
+    return read_all(PENDING, (await session.execute(query)).mappings())
 
 
 async def mark_announced(session: AsyncSession, promotion_ids: Sequence[str]) -> None:

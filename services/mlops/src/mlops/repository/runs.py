@@ -1,64 +1,93 @@
 """Queries of training runs."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import sqlalchemy as sa
+from pydantic import TypeAdapter
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from laundry_events import new_id
-from mlops.repository.models import Row
-from mlops.runs import Status, sources_of
+from laundry_learning.curation import LabelQuality
+from mlops.examples import ConfirmedReading, StoredLabelQuality
+from mlops.repository.rows import read, read_all, read_first
+from mlops.retraining import NewExamples
+from mlops.runs import Decision, Kind, LogLine, Status, TrainingRun, sources_of
 from mlops.tables import example_branches, training_examples, training_run_log, training_runs
 
 MOST_LINES = 500
 POLICY_LOCK = 0x1A0D33
+RUN = TypeAdapter(TrainingRun)
+LINE = TypeAdapter(LogLine)
+READING = TypeAdapter(ConfirmedReading)
+QUALITY = TypeAdapter(dict[str, StoredLabelQuality])
 
 
-async def add_run(session: AsyncSession, kind: str, *, requested_by: str) -> Row:
+async def add_run(session: AsyncSession, kind: Kind, *, requested_by: str) -> TrainingRun:
     """Queue a training run."""
     added = await session.execute(
         sa.insert(training_runs)
         .values(id=new_id(), kind=kind, requested_by=requested_by)
         .returning(*training_runs.c)
     )
-    return added.mappings().one()
+    return read(RUN, added.mappings().one())
 
 
-async def get_run(session: AsyncSession, run_id: str) -> Row | None:
+async def get_run(session: AsyncSession, run_id: str) -> TrainingRun | None:
     """Find a training run."""
-    found = await session.execute(sa.select(training_runs).where(training_runs.c.id == run_id))
-    return found.mappings().first()
+    return read_first(
+        RUN, await session.execute(sa.select(training_runs).where(training_runs.c.id == run_id))
+    )
 
 
-async def get_runs(session: AsyncSession, run_ids: Sequence[str]) -> Sequence[Row]:
+async def get_runs(session: AsyncSession, run_ids: Sequence[str]) -> list[TrainingRun]:
     """Find those of the training runs that there are."""
     found = await session.execute(sa.select(training_runs).where(training_runs.c.id.in_(run_ids)))
-    return found.mappings().all()
+    return read_all(RUN, found.mappings())
 
 
-async def list_runs(session: AsyncSession, *, limit: int, before: str | None) -> Sequence[Row]:
+async def list_runs(session: AsyncSession, *, limit: int, before: str | None) -> list[TrainingRun]:
     """List training runs, newest first."""
     query = sa.select(training_runs).order_by(training_runs.c.id.desc()).limit(limit)
     if before is not None:
         query = query.where(training_runs.c.id < before)
-    return (await session.execute(query)).mappings().all()
+    return read_all(RUN, (await session.execute(query)).mappings())
 
 
-async def open_runs(session: AsyncSession, status: Status) -> Sequence[Row]:
+async def open_runs(session: AsyncSession, status: Status) -> list[TrainingRun]:
     """List the runs of a status, oldest first."""
     query = sa.select(training_runs).where(training_runs.c.status == status).order_by(training_runs.c.id)
-    return (await session.execute(query)).mappings().all()
+    return read_all(RUN, (await session.execute(query)).mappings())
 
 
-async def move_run(session: AsyncSession, run_id: str, target: Status, **values: Any) -> bool:
-    """Let a run become ``target`` with further values; false if it is in no status that may."""
+async def move_run(
+    session: AsyncSession,
+    run_id: str,
+    target: Status,
+    *,
+    error: str | None = None,
+    decision: Decision | None = None,
+    model_version: str | None = None,
+) -> bool:
+    """Let a run become ``target``; false if it is in no status that may.
+
+    Args:
+        error: why it failed.
+        decision, model_version: what came of one that succeeded.
+    """
+    values: dict[str, Any] = {}
     if target == "running":
-        values |= {"started_at": sa.func.now(), "attempts": training_runs.c.attempts + 1}
+        values = {"started_at": sa.func.now(), "attempts": training_runs.c.attempts + 1}
     elif target == "queued":
-        values |= {"started_at": None, "progress": 0.0}
+        values = {"started_at": None, "progress": 0.0}
     else:
-        values["finished_at"] = sa.func.now()
+        values = {"finished_at": sa.func.now()}
+    if target == "failed":
+        values["error"] = error
+    elif target == "succeeded":
+        kept = None if decision is None else decision.model_dump(mode="json")
+        values |= {"progress": 1.0, "model_version": model_version, "decision": kept}
     moved = await session.execute(
         sa.update(training_runs)
         .where(training_runs.c.id == run_id, training_runs.c.status.in_(sources_of(target)))
@@ -90,7 +119,7 @@ async def any_open_run(session: AsyncSession) -> bool:
     return (await session.execute(query)).first() is not None
 
 
-async def since_last_run(session: AsyncSession) -> dict[str, Any]:
+async def since_last_run(session: AsyncSession) -> NewExamples:
     """Count examples and corrections of branches that teach since a run was last asked for."""
     last = (await session.execute(sa.select(sa.func.max(training_runs.c.created_at)))).scalar_one()
     columns = training_examples.c
@@ -103,7 +132,8 @@ async def since_last_run(session: AsyncSession) -> dict[str, Any]:
     )
     if last is not None:
         query = query.where(columns.created_at > last)
-    return {**(await session.execute(query)).mappings().one(), "last_run_at": last}
+    counted = (await session.execute(query)).one()
+    return NewExamples(counted.examples, counted.corrections, last)
 
 
 async def failures_in_a_row(session: AsyncSession) -> int:
@@ -116,12 +146,12 @@ async def failures_in_a_row(session: AsyncSession) -> int:
     return int((await session.execute(query)).scalar_one())
 
 
-async def newest_readings(session: AsyncSession, *, limit: int) -> Sequence[Row]:
+async def newest_readings(session: AsyncSession, *, limit: int) -> list[ConfirmedReading]:
     """List the newest examples: what a model read, what was confirmed, whether it differs; newest first."""
     columns = training_examples.c
     chosen = (columns.read_labels, columns.labels, columns.corrected)
     query = sa.select(*chosen).order_by(columns.id.desc()).limit(limit)
-    return (await session.execute(query)).mappings().all()
+    return read_all(READING, (await session.execute(query)).mappings())
 
 
 async def note(session: AsyncSession, run_id: str, text: str) -> None:
@@ -129,7 +159,7 @@ async def note(session: AsyncSession, run_id: str, text: str) -> None:
     await session.execute(sa.insert(training_run_log).values(id=new_id(), run_id=run_id, text=text[:2000]))
 
 
-async def run_log(session: AsyncSession, run_id: str) -> Sequence[Row]:
+async def run_log(session: AsyncSession, run_id: str) -> list[LogLine]:
     """Return the last lines of a run's log, in their order."""
     query = (
         sa.select(training_run_log.c.created_at, training_run_log.c.text)
@@ -137,15 +167,17 @@ async def run_log(session: AsyncSession, run_id: str) -> Sequence[Row]:
         .order_by(training_run_log.c.id.desc())
         .limit(MOST_LINES)
     )
-    return list(reversed((await session.execute(query)).mappings().all()))
+    return read_all(LINE, reversed((await session.execute(query)).mappings().all()))
 
 
-async def note_care(session: AsyncSession, run_id: str, care: dict[str, Any]) -> None:
+async def note_label_quality(session: AsyncSession, run_id: str, care: Mapping[str, LabelQuality]) -> None:
     """Keep how each person labels, as a run saw it."""
-    await session.execute(sa.update(training_runs).where(training_runs.c.id == run_id).values(care=care))
+    kept = {owner: {**asdict(each), "careless": each.careless} for owner, each in care.items()}
+    await session.execute(sa.update(training_runs).where(training_runs.c.id == run_id).values(care=kept))
 
 
-async def latest_care(session: AsyncSession) -> dict[str, Any]:
+async def latest_label_quality(session: AsyncSession) -> dict[str, StoredLabelQuality]:
     """Return how each person labels, as the newest run that looked saw it."""
     query = sa.select(training_runs.c.care).where(training_runs.c.care.is_not(None))
-    return (await session.execute(query.order_by(training_runs.c.id.desc()).limit(1))).scalar() or {}
+    found = await session.execute(query.order_by(training_runs.c.id.desc()).limit(1))
+    return QUALITY.validate_python(found.scalar() or {})

@@ -1,7 +1,7 @@
-"""Keeps promises: shipped model known, manifests right and signed, promotions announced, the inbox short."""
+"""Reconciles what lies in the store with the registry: the shipped model is known, manifests are right and
+signed, promotions announced; and keeps the inbox short.
+"""
 
-import asyncio
-import contextlib
 import math
 import time
 from pathlib import Path
@@ -10,6 +10,7 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
 from laundry_events.inbox import delete_expired
+from laundry_service.background.task import BackgroundTask
 from laundry_service.storage.database import Database
 from laundry_service.storage.object_store import ObjectStoreUnavailable
 from mlops import repository
@@ -24,11 +25,20 @@ PAGE = 100
 log = structlog.get_logger(__name__)
 
 
-class Keeper:
-    """Works in the background until it has succeeded, since database and object store may be away."""
+class Reconciler(BackgroundTask):
+    """Reconciles again and again, since database and object store may be away."""
 
     def __init__(self, registry: Registry, database: Database, model_dir: Path, *, signed_by: str) -> None:
         """Take the registry, its database, the folder of the shipped model and the signing key's name."""
+        super().__init__(
+            "registry-reconciler",
+            self._turn,
+            every_s=POLL_S,
+            retry_s=RETRY_S,
+            expected=(ObjectStoreUnavailable, SQLAlchemyError, OSError),
+            waiting="the registry waits for its servers",
+            failed="the registry could not be kept",
+        )
         self._registry = registry
         self._signed_by = signed_by
         self._database = database
@@ -36,45 +46,24 @@ class Keeper:
         self._prepared = False
         self._forgot_at = self._repaired_at = -math.inf
         self._signed = False
-        self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Begin."""
+        """Begin in the background, and log by which key manifests are signed."""
         log.info("models are signed", key=self._signed_by)
-        self._task = asyncio.create_task(self._run(), name="registry-keeper")
-
-    async def stop(self) -> None:
-        """Stop."""
-        if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
-            self._task = None
+        await super().start()
 
     async def ready(self) -> bool:
-        """Whether the shipped model is registered and the manifest was looked at."""
+        """Whether the shipped model is registered and the champion's manifest was checked."""
         return self._prepared
 
-    async def _run(self) -> None:
-        while True:
-            try:
-                if not self._prepared:
-                    await self._prepare()
-                await self._repair()
-                self._prepared = True
-                await self._registry.announce()
-                await self._sign()
-                await self._forget()
-                pause_s = POLL_S
-            except (ObjectStoreUnavailable, SQLAlchemyError, OSError) as error:
-                log.warning(
-                    "the registry waits for its servers", error=f"{type(error).__name__}: {error}"[:300]
-                )
-                pause_s = RETRY_S
-            except Exception:
-                log.exception("the registry could not be kept")
-                pause_s = POLL_S
-            await asyncio.sleep(pause_s)
+    async def _turn(self) -> None:
+        if not self._prepared:
+            await self._prepare()
+        await self._repair()
+        self._prepared = True
+        await self._registry.announce()
+        await self._sign()
+        await self._forget()
 
     async def _forget(self) -> None:
         now = time.monotonic()
@@ -99,7 +88,7 @@ class Keeper:
                 models = await repository.list_models(session, limit=PAGE, before=before)
             for model in models:
                 written += await self._registry.sign(model)
-                before = model["id"]
+                before = model.id
             self._signed = len(models) < PAGE
         if written:
             log.info("manifests are signed", count=written)

@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from laundry_events import Outbox
 from laundry_events.events import ModelPromoted
-from laundry_learning.artifacts import FIELDS, entry_of
+from laundry_learning.artifacts import FIELDS, artifact_of
 from laundry_reading.manifest import Manifest
 from laundry_reading.storage import MAX_MODEL_BYTES, manifest_key, model_key
 from laundry_service.audit.acts import Act, Actor
@@ -27,7 +27,7 @@ from laundry_service.storage.database import Database
 from laundry_service.storage.object_store import ObjectMissing, ObjectStore
 from mlops import repository
 from mlops.manifests import Manifests
-from mlops.repository import Row
+from mlops.models import PendingPromotion, RegisteredModel, why_not_promoted
 
 log = structlog.get_logger(__name__)
 
@@ -126,7 +126,9 @@ class Registry:
             raise BrokenModel(f"The file of {manifest.version} has sha256 {found}, not {manifest.sha256}.")
         return file
 
-    async def promote(self, version: str, *, promoted_by: str, override_reason: str | None = None) -> Row:
+    async def promote(
+        self, version: str, *, promoted_by: str, override_reason: str | None = None
+    ) -> RegisteredModel:
         """Make a model the champion; ``announce`` tells the replicas.
 
         Only a model that was judged good against this very champion, or that served before, may be promoted
@@ -140,11 +142,11 @@ class Registry:
             model = await repository.get_model(session, version)
         if model is None:
             raise NoSuchModel(version)
-        await self.fetch(Manifest.model_validate(model["manifest"]))
+        await self.fetch(model.manifest)
         async with self._database.transaction() as session:
             await repository.lock_promotions(session)
             champion = await repository.get_champion(session)
-            if champion is not None and champion["version"] == version:
+            if champion is not None and champion.version == version:
                 raise AlreadyChampion(version)
             why_not = None
             if champion is not None and not await repository.served_before(session, version):
@@ -160,13 +162,13 @@ class Registry:
                 override_reason=override_reason if why_not is not None else None,
             )
             promoted = await repository.get_model(session, version)
-            details = {"previous": champion["version"] if champion else None, "against_the_verdict": why_not}
+            details = {"previous": champion.version if champion else None, "against_the_verdict": why_not}
             who = Actor(promoted_by, "operator")
             await write_act(session, Act("model.promote", version, who, override_reason, details=details))
         log.info("a model is promoted", version=version, promoted_by=promoted_by, overridden=why_not)
         return promoted or model
 
-    async def roll_back(self, *, promoted_by: str, reason: str | None = None) -> Row:
+    async def roll_back(self, *, promoted_by: str, reason: str | None = None) -> RegisteredModel:
         """Make the model champion that was it before the present one; ``announce`` tells the replicas.
 
         Raises:
@@ -177,23 +179,23 @@ class Registry:
             former = await repository.former_champion(session)
         if former is None:
             raise NoFormerModel
-        await self.fetch(Manifest.model_validate(former["manifest"]))
+        await self.fetch(former.manifest)
         async with self._database.transaction() as session:
             await repository.lock_promotions(session)
             same = await repository.former_champion(session)
-            if same is None or same["version"] != former["version"]:
+            if same is None or same.version != former.version:
                 raise NoFormerModel
             await repository.make_champion(
                 session,
-                former["version"],
+                former.version,
                 kind="rollback",
                 promoted_by=promoted_by,
                 promoted_at=datetime.now(UTC),
             )
-            promoted = await repository.get_model(session, former["version"])
+            promoted = await repository.get_model(session, former.version)
             who = Actor(promoted_by, "operator")
-            await write_act(session, Act("model.rollback", former["version"], who, reason))
-        log.info("rolled back to a model", version=former["version"], promoted_by=promoted_by)
+            await write_act(session, Act("model.rollback", former.version, who, reason))
+        log.info("rolled back to a model", version=former.version, promoted_by=promoted_by)
         return promoted or former
 
     async def announce(self) -> int:
@@ -213,12 +215,11 @@ class Registry:
             champion = await repository.get_champion(session)
             if not pending or champion is None:
                 return 0
-            manifest = Manifest.model_validate(champion["manifest"])
-            await self._manifests.tell_champion(manifest)
+            await self._manifests.tell_champion(champion.manifest)
             for promotion in pending:
                 await self._tell(session, promotion)
-            await repository.mark_announced(session, [promotion["id"] for promotion in pending])
-        log.info("promotions are announced", champion=champion["version"], count=len(pending))
+            await repository.mark_announced(session, [promotion.id for promotion in pending])
+        log.info("promotions are announced", champion=champion.version, count=len(pending))
         return len(pending)
 
     async def repair(self) -> None:
@@ -238,61 +239,41 @@ class Registry:
                 return
             champion = await repository.get_champion(session)
             if champion is not None and not await self._is_told(champion):
-                log.warning("the champion's manifest is mended", champion=champion["version"])
+                log.warning("the champion's manifest is mended", champion=champion.version)
                 await repository.announce_again(session)
 
-    async def _is_told(self, champion: Row) -> bool:
-        return await self._manifests.has_champion(Manifest.model_validate(champion["manifest"]))
+    async def _is_told(self, champion: RegisteredModel) -> bool:
+        return await self._manifests.has_champion(champion.manifest)
 
-    async def sign(self, model: Row) -> bool:
-        """Write a model's manifest anew unless it is right and signed by our key; returns whether it was.
+    async def sign(self, model: RegisteredModel) -> bool:
+        """Write a model's manifest again unless it is right and signed by our key; returns whether it did.
 
         It may be from before there were signatures, of a former key, lost or changed.
 
         Raises:
             ObjectStoreUnavailable: try again later.
         """
-        manifest = Manifest.model_validate(model["manifest"])
-        if await self._manifests.has(manifest):
+        if await self._manifests.has(model.manifest):
             return False
-        await self._manifests.keep(manifest)
+        await self._manifests.keep(model.manifest)
         return True
 
-    async def _tell(self, session: AsyncSession, promotion: Row) -> None:
+    async def _tell(self, session: AsyncSession, promotion: PendingPromotion) -> None:
         await self._outbox.add(
             session,
             ModelPromoted(
-                model_version=promotion["version"],
-                manifest_key=manifest_key(promotion["version"]),
-                sha256=promotion["sha256"],
-                previous_version=promotion["previous_version"],
-                promoted_by=promotion["promoted_by"],
-                promoted_at=promotion["promoted_at"],
+                model_version=promotion.version,
+                manifest_key=manifest_key(promotion.version),
+                sha256=promotion.sha256,
+                previous_version=promotion.previous_version,
+                promoted_by=promotion.promoted_by,
+                promoted_at=promotion.promoted_at,
             ),
         )
 
 
-def why_not_promoted(model: Row, champion: Row) -> str | None:
-    """Say why a model that never served may not replace the champion; None if it may."""
-    verdict = model["verdict"]
-    if verdict is None:
-        return (
-            f"{model['version']} was never judged against the champion {champion['version']}. "
-            "A training run judges what it makes."
-        )
-    if verdict["against"] != champion["version"]:
-        return (
-            f"{model['version']} was judged against {verdict['against']}, and {champion['version']} is the "
-            "champion now. Start a new run."
-        )
-    if not verdict["good"]:
-        failed = "; ".join(check["text"] for check in verdict["checks"] if not check["passed"])
-        return f"{model['version']} did not pass: {failed}."
-    return None
-
-
-def _same_file(known: Row | None, manifest: Manifest) -> None:
-    if known is not None and known["sha256"] != manifest.sha256:
+def _same_file(known: RegisteredModel | None, manifest: Manifest) -> None:
+    if known is not None and known.sha256 != manifest.sha256:
         raise BrokenModel(f"The shipped model {manifest.version} has another hash than the registered one.")
 
 
@@ -300,7 +281,7 @@ def _read_shipped(folder: Path) -> tuple[Manifest, bytes, dict[str, bytes]]:
     try:
         manifest = Manifest.from_json((folder / "manifest.json").read_bytes())
         file = (folder / manifest.file).read_bytes()
-        entries = [entry for field in FIELDS if (entry := entry_of(manifest, field)) is not None]
+        entries = [entry for field in FIELDS if (entry := artifact_of(manifest, field)) is not None]
         beside = {entry.key: (folder / entry.file).read_bytes() for entry in entries}
     except (OSError, ValidationError) as error:
         raise BrokenModel(f"There is no whole model in {folder}: {error}") from error

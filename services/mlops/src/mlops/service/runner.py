@@ -2,7 +2,7 @@
 
 A lock that belongs to a database connection says which replica runs them. It is freed when that replica
 dies, so whoever gets it knows that a run which is still called running was abandoned: its job is found
-again where jobs outlive the service, else it is begun anew.
+again where jobs outlive the service, else the run is started again.
 """
 
 import asyncio
@@ -14,11 +14,11 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
 from laundry_events.relay import plain_dsn
+from laundry_service.background.task import BackgroundTask
 from laundry_service.storage.database import Database
 from mlops import repository
-from mlops.launching.launcher import Ended, Job, Launcher, LaunchError
-from mlops.repository import Row
-from mlops.runs import MOST_ATTEMPTS
+from mlops.launching.launcher import Job, JobOutcome, Launcher, LaunchError
+from mlops.runs import MOST_ATTEMPTS, TrainingRun
 from mlops.tables import RUNS_CHANNEL
 
 RUNNER_LOCK = 0x1A0D31
@@ -29,63 +29,46 @@ GAVE_UP = f"The run was begun {MOST_ATTEMPTS} times and lost each time; the log 
 log = structlog.get_logger(__name__)
 
 
-class Runner:
-    """Waits for queued runs and runs them."""
+class Runner(BackgroundTask):
+    """Waits for queued runs and runs them, while it leads.
+
+    ``stop`` leaves the run in hand to whoever leads next: it is started again unless its job outlives this.
+    """
 
     def __init__(
         self, database: Database, database_url: str, launcher: Launcher, *, timeout_s: float
     ) -> None:
         """Take the database, who starts jobs, and how long a run may take."""
+        super().__init__(
+            "training-runner",
+            self._connect_and_lead,
+            every_s=POLL_S,
+            expected=(OSError, asyncpg.PostgresError, asyncpg.InterfaceError, SQLAlchemyError),
+            waiting="the training runner lost its database",
+            failed="the training runner failed",
+        )
         self._database = database
         self._dsn = plain_dsn(database_url)
         self._launcher = launcher
         self._timeout_s = timeout_s
-        self._wake = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
+        self._changed = asyncio.Event()
 
-    async def start(self) -> None:
-        """Begin to wait for runs in the background."""
-        self._task = asyncio.create_task(self._run(), name="training-runner")
-
-    async def stop(self) -> None:
-        """Stop; the run in hand is left to whoever leads next, begun anew unless its job outlives this."""
-        if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
-            self._task = None
-
-    async def _run(self) -> None:
-        while True:
-            connection: asyncpg.Connection[Any] | None = None
-            try:
-                connection = await asyncpg.connect(self._dsn, timeout=5, command_timeout=30)
-                await connection.add_listener(RUNS_CHANNEL, lambda *_: self._wake.set())
-                await self._lead(connection)
-            except (
-                OSError,
-                TimeoutError,
-                asyncpg.PostgresError,
-                asyncpg.InterfaceError,
-                SQLAlchemyError,
-            ) as error:
-                log.warning(
-                    "the training runner lost its database", error=f"{type(error).__name__}: {error}"[:300]
-                )
-            except Exception:
-                log.exception("the training runner failed")
-            finally:
-                if connection is not None and not connection.is_closed():
-                    with contextlib.suppress(Exception):
-                        await connection.close(timeout=2)
-            await asyncio.sleep(POLL_S)
+    async def _connect_and_lead(self) -> None:
+        connection = await asyncpg.connect(self._dsn, timeout=5, command_timeout=30)
+        try:
+            await connection.add_listener(RUNS_CHANNEL, lambda *_: self._changed.set())
+            await self._lead(connection)
+        finally:
+            if not connection.is_closed():
+                with contextlib.suppress(Exception):
+                    await connection.close(timeout=2)
 
     async def _lead(self, connection: "asyncpg.Connection[Any]") -> None:
         # Waits here for as long as another replica leads.
         await connection.execute(f"SELECT pg_advisory_lock({RUNNER_LOCK})", timeout=LEAD_WAIT_S)
         await self._take_up_abandoned()
         while True:
-            self._wake.clear()
+            self._changed.clear()
             # Also tells when the connection, and with it the lock, is gone.
             await connection.execute("SELECT 1")
             async with self._database.session() as session:
@@ -95,37 +78,37 @@ class Runner:
                 continue
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(POLL_S):
-                    await self._wake.wait()
+                    await self._changed.wait()
 
     async def _take_up_abandoned(self) -> None:
         async with self._database.session() as session:
             abandoned = await repository.open_runs(session, "running")
         for run in abandoned:
             try:
-                job = await self._launcher.find(run["id"], run["kind"], run["attempts"])
+                job = await self._launcher.find(run.id, run.kind, run.attempts)
             except LaunchError as error:
-                await self._fail(run["id"], str(error))
+                await self._fail(run.id, str(error))
                 continue
             if job is None:
-                await self._again(run["id"], "the service stopped while this run was going on")
+                await self._again(run.id, "the service stopped while this run was going on")
             else:
-                log.info("a training run's job is found again", run_id=run["id"])
-                await self._attend(run["id"], job)
+                log.info("a training run's job is found again", run_id=run.id)
+                await self._attend(run.id, job)
 
     async def _again(self, run_id: str, why: str) -> None:
-        """Queue a run whose process is gone anew, unless that happened too often."""
+        """Queue a run again whose process is gone, unless that happened too often."""
         async with self._database.transaction() as session:
             run = await repository.get_run(session, run_id)
-            if run is None or run["status"] != "running":
+            if run is None or run.status != "running":
                 return
-            if run["attempts"] >= MOST_ATTEMPTS:
+            if run.attempts >= MOST_ATTEMPTS:
                 await repository.move_run(session, run_id, "failed", error=GAVE_UP)
             elif await repository.move_run(session, run_id, "queued"):
-                await repository.note(session, run_id, f"{why}; it is begun anew")
-        log.warning("a training run lost its process", run_id=run_id, why=why, attempts=run["attempts"])
+                await repository.note(session, run_id, f"{why}; it is started again")
+        log.warning("a training run lost its process", run_id=run_id, why=why, attempts=run.attempts)
 
-    async def _run_one(self, run: Row) -> None:
-        run_id, kind, attempt = run["id"], run["kind"], run["attempts"] + 1
+    async def _run_one(self, run: TrainingRun) -> None:
+        run_id, kind, attempt = run.id, run.kind, run.attempts + 1
         async with self._database.transaction() as session:
             if not await repository.move_run(session, run_id, "running"):
                 return
@@ -153,7 +136,7 @@ class Runner:
             await self._again(run_id, ended.lost)
         log.info("a training run ended", run_id=run_id, error=ended.error, lost=ended.lost)
 
-    async def _watch(self, job: Job, run_id: str) -> Ended:
+    async def _watch(self, job: Job, run_id: str) -> JobOutcome:
         """Wait for the job's end, and end it if it takes too long or is not wanted any more."""
         waiting = asyncio.ensure_future(job.wait())
         deadline = asyncio.get_running_loop().time() + self._timeout_s
@@ -164,14 +147,14 @@ class Runner:
                     return waiting.result()
                 if asyncio.get_running_loop().time() > deadline:
                     await job.end()
-                    return Ended(error=f"The run took longer than {self._timeout_s:g} s and was ended.")
-                if self._wake.is_set():
-                    self._wake.clear()
+                    return JobOutcome(error=f"The run took longer than {self._timeout_s:g} s and was ended.")
+                if self._changed.is_set():
+                    self._changed.clear()
                     async with self._database.session() as session:
                         run = await repository.get_run(session, run_id)
-                    if run is not None and run["status"] == "cancelled":
+                    if run is not None and run.status == "cancelled":
                         await job.end()
-                        return Ended()
+                        return JobOutcome()
         finally:
             waiting.cancel()
 

@@ -48,18 +48,18 @@ class Layer:
 
 
 @dataclass(frozen=True)
-class Looked:
+class Activations:
     """What a model sees of n pictures: ``inputs`` [n, 2 d] of these layers, and ``probs`` [n, labels]."""
 
     inputs: Floats
     probs: Floats
 
 
-def look(model: onnx.ModelProto, pixels: npt.NDArray[np.uint8]) -> Looked:
+def activations_of(model: onnx.ModelProto, pixels: npt.NDArray[np.uint8]) -> Activations:
     """Look at pictures as served [n, s, s, 3], each alone, with a model that ``add_inputs`` made."""
     session = ort.InferenceSession(model.SerializeToString(), session_options())
     rows = [session.run([INPUTS, "probs"], {"image": pixels[i : i + 1]}) for i in range(len(pixels))]
-    return Looked(np.concatenate([row[0] for row in rows]), np.concatenate([row[1] for row in rows]))
+    return Activations(np.concatenate([row[0] for row in rows]), np.concatenate([row[1] for row in rows]))
 
 
 def mean_of(layers: Sequence[Layer]) -> Layer:

@@ -9,11 +9,18 @@ from PIL import Image, ImageDraw
 from laundry_reading.manifest import Manifest
 from laundry_reading.model import Model
 from laundry_testing.models import COLOURS, LABELS, SIZE, averaged, colour_model
-from laundry_training.beside import add_inputs, look
+from laundry_training.auxiliary_heads import activations_of, add_inputs
 from laundry_training.compose import bare_ground
-from laundry_training.familiar import NO_GARMENT, SMALL, Photos, judge_drawn, lesson_of, weigh
-from laundry_training.never_learnt import NEVER_LEARNT
 from laundry_training.no_garment import LEARNT, draw
+from laundry_training.out_of_distribution import (
+    NO_GARMENT,
+    SMALL,
+    Photos,
+    judge_drawn,
+    layer_examples_of,
+    weigh,
+)
+from laundry_training.unseen_kinds import UNSEEN
 
 MODELS = Path(__file__).parents[3] / "models"
 EDGE = 40
@@ -51,7 +58,7 @@ def someone(skin: str, coat: str, ground: str, *, scale: float) -> Image.Image:
     return picture
 
 
-@pytest.mark.parametrize(("kinds", "number"), [(LEARNT, 16), (NEVER_LEARNT, 20)])
+@pytest.mark.parametrize(("kinds", "number"), [(LEARNT, 16), (UNSEEN, 20)])
 def test_pictures_of_each_kind_are_drawn_and_the_same_again(kinds, number: int) -> None:  # type: ignore[no-untyped-def]
     first, again, other = (draw(kinds, number, SIZE, seed) for seed in (3, 3, 4))
     assert first.shape == (number, SIZE, SIZE, 3)
@@ -62,8 +69,8 @@ def test_pictures_of_each_kind_are_drawn_and_the_same_again(kinds, number: int) 
 
 
 def test_nothing_that_judges_is_learnt_from() -> None:
-    assert not set(LEARNT) & set(NEVER_LEARNT)
-    learnt, kept = set(LEARNT.values()), set(NEVER_LEARNT.values())
+    assert not set(LEARNT) & set(UNSEEN)
+    learnt, kept = set(LEARNT.values()), set(UNSEEN.values())
     assert not learnt & kept
 
 
@@ -83,15 +90,15 @@ def test_a_lesson_doubts_what_shows_no_garment_and_what_is_read_wrong() -> None:
     photos = np.stack([*PHOTOS, PHOTOS[0], PHOTOS[1]])
     served = np.stack([np.asarray(Image.fromarray(photo).resize((SIZE, SIZE))) for photo in photos])
     training = Photos(served, targets, labels, photos)
-    lesson = lesson_of(model, training, look(model, served), share=0.02)
+    layer_examples = layer_examples_of(model, training, activations_of(model, served), share=0.02)
 
-    assert len(lesson.inputs) == len(lesson.known) == len(lesson.weights)
-    assert lesson.known[:5].tolist() == [True, True, True, True, False]
-    np.testing.assert_array_equal(lesson.weights[:5], weigh(targets, labels))
-    empty = lesson.weights == NO_GARMENT
+    assert len(layer_examples.inputs) == len(layer_examples.known) == len(layer_examples.weights)
+    assert layer_examples.known[:5].tolist() == [True, True, True, True, False]
+    np.testing.assert_array_equal(layer_examples.weights[:5], weigh(targets, labels))
+    empty = layer_examples.weights == NO_GARMENT
     assert empty.sum() == 48 + 24
-    assert not lesson.known[empty].any()
-    small = lesson.known[lesson.weights == SMALL]
+    assert not layer_examples.known[empty].any()
+    small = layer_examples.known[layer_examples.weights == SMALL]
     others, garments = small[:12], small[12:]
     assert not others.any()
     assert len(garments) == 50 + 20
@@ -108,7 +115,7 @@ def test_drawn_pictures_are_judged_by_whether_a_person_is_asked() -> None:
     large = np.concatenate([PHOTOS] * 2)
     asked = judge_drawn(Model.load(colour_model("m1", threshold=1.0, temperature=9.0)), large, number=3)
     taken = judge_drawn(Model.load(colour_model("m1", threshold=0.0)), large, number=3)
-    assert [each.name for each in asked][: len(NEVER_LEARNT)] == list(NEVER_LEARNT)
+    assert [each.name for each in asked][: len(UNSEEN)] == list(UNSEEN)
     assert {(each.pictures, each.reviewed) for each in asked} == {(3, 1.0)}
     assert {each.reviewed for each in taken} == {0.0}
 
@@ -132,7 +139,7 @@ def test_the_shipped_model_sends_somebody_drawn_to_a_person(shipped: Model) -> N
 
 def test_the_shipped_model_asks_about_kinds_that_it_never_learnt_from(shipped: Model) -> None:
     # Corners of photos are no part of this: there are none here.
-    scores = [each for each in judge_drawn(shipped, PHOTOS, number=20) if each.name in NEVER_LEARNT]
+    scores = [each for each in judge_drawn(shipped, PHOTOS, number=20) if each.name in UNSEEN]
     assert np.mean([each.reviewed for each in scores]) >= 0.8
 
 

@@ -135,7 +135,7 @@ def _plain(random: Random) -> Image.Image:
     return picture_of(np.array(colour(random)) + grain)
 
 
-NEVER_LEARNT: Kinds = {
+UNSEEN: Kinds = {
     "a drawn person": _person,
     "a drawn face": _face,
     "a drawn cat": _cat,

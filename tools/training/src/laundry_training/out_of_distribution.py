@@ -17,10 +17,10 @@ import onnx
 
 from laundry_learning.dataset import UNKNOWN
 from laundry_reading.model import Model
-from laundry_training.beside import Floats, Layer, Looked, fit_layer, look
+from laundry_training.auxiliary_heads import Activations, Floats, Layer, activations_of, fit_layer
 from laundry_training.compose import Composed, Layout, bare_ground, compose
-from laundry_training.never_learnt import NEVER_LEARNT
 from laundry_training.no_garment import LEARNT, draw
+from laundry_training.unseen_kinds import UNSEEN
 
 Pixels = npt.NDArray[np.uint8]
 Ints = npt.NDArray[np.int64]
@@ -59,7 +59,7 @@ class Photos:
 
 
 @dataclass(frozen=True)
-class Lesson:
+class LayerExamples:
     """What is learnt from: inputs [n, 2 d], whether each shows a class well enough, and its weight [n]."""
 
     inputs: Floats
@@ -85,11 +85,13 @@ def weigh(targets: Ints, labels: Sequence[str]) -> Floats:
     return np.array(weights)
 
 
-def lesson_of(model: onnx.ModelProto, photos: Photos, looked: Looked, *, share: float = 1.0) -> Lesson:
-    """Gather the lesson.
+def layer_examples_of(
+    model: onnx.ModelProto, photos: Photos, activations: Activations, *, share: float = 1.0
+) -> LayerExamples:
+    """Gather the examples.
 
     Args:
-        model: looks at what is made here; ``looked`` is what it sees of ``photos``.
+        model: looks at what is made here; ``activations`` is what it sees of ``photos``.
         share: of the number of pictures that is usual.
     """
 
@@ -98,7 +100,7 @@ def lesson_of(model: onnx.ModelProto, photos: Photos, looked: Looked, *, share: 
 
     known, size = photos.targets >= 0, photos.served.shape[1]
     garments, targets, others = photos.large[known], photos.targets[known], photos.large[~known]
-    lesson = [(looked.inputs, known, weigh(photos.targets, photos.labels))]
+    examples = [(activations.inputs, known, weigh(photos.targets, photos.labels))]
 
     def one(large: Pixels, classes: Ints, what: tuple[Layout, int], *, seed: int) -> Composed:
         return compose(
@@ -107,7 +109,9 @@ def lesson_of(model: onnx.ModelProto, photos: Photos, looked: Looked, *, share: 
 
     def doubt(pictures: Pixels, weight: float) -> None:
         count = len(pictures)
-        lesson.append((look(model, pictures).inputs, np.zeros(count, dtype=bool), np.full(count, weight)))
+        examples.append(
+            (activations_of(model, pictures).inputs, np.zeros(count, dtype=bool), np.full(count, weight))
+        )
 
     doubt(draw(LEARNT, some(DRAWN), size, seed=1), NO_GARMENT)
     doubt(bare_ground(garments, number=some(CORNERS), size=size, seed=5), NO_GARMENT)
@@ -116,22 +120,22 @@ def lesson_of(model: onnx.ModelProto, photos: Photos, looked: Looked, *, share: 
         doubt(one(others, nothing, COMPOSED_OTHER, seed=13).pixels, SMALL)
     for seed, what in enumerate(COMPOSED, start=11):
         made = one(garments, targets, what, seed=seed)
-        seen = look(model, made.pixels)
+        seen = activations_of(model, made.pixels)
         guesses = seen.probs.argmax(axis=1).tolist()
         right = [guess in there for guess, there in zip(guesses, made.targets, strict=True)]
-        lesson.append((seen.inputs, np.array(right), np.full(len(right), SMALL)))
-    return Lesson(*(np.concatenate(part) for part in zip(*lesson, strict=True)))
+        examples.append((seen.inputs, np.array(right), np.full(len(right), SMALL)))
+    return LayerExamples(*(np.concatenate(part) for part in zip(*examples, strict=True)))
 
 
-def fit_known(lesson: Lesson) -> Layer:
-    """Fit the layer. Raises ValueError: the lesson has one answer only."""
-    return fit_layer(lesson.inputs, lesson.known, lesson.weights, seeds=SEEDS, input_dropout=0.1)
+def fit_known(examples: LayerExamples) -> Layer:
+    """Fit the layer. Raises ValueError: the examples have one answer only."""
+    return fit_layer(examples.inputs, examples.known, examples.weights, seeds=SEEDS, input_dropout=0.1)
 
 
 def judge_drawn(model: Model, large: Pixels, number: int = JUDGED) -> list[DrawnScore]:
     """Read pictures without a garment: kinds never learnt from, and corners of held-out photos ``large``."""
     size = model.input_size
-    kinds = {name: draw({name: kind}, number, size, seed=2) for name, kind in NEVER_LEARNT.items()}
+    kinds = {name: draw({name: kind}, number, size, seed=2) for name, kind in UNSEEN.items()}
     kinds["corners of held-out photos"] = bare_ground(large, number=number, size=size, seed=6)
     return [DrawnScore(name, number, _reviewed(model, pictures)) for name, pictures in kinds.items()]
 
