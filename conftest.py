@@ -12,6 +12,8 @@ settings.register_profile("laundry", deadline=None, suppress_health_check=[Healt
 settings.load_profile("laundry")
 
 
+# First, because pytest-xdist, which is registered later, reads the groups in the same hook.
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Give each test the group that one worker runs (``--dist loadgroup``), the long groups first."""
     for item in items:
