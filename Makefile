@@ -22,7 +22,7 @@ DATA ?= ../shared/data
 DOCKER_COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
 COMPOSE = $(DOCKER_COMPOSE) --env-file var/compose.env
 
-.PHONY: help setup demo up down status test lint types pages-lint format fuzz bench verify faults train-setup model contracts lock train-lock check-deploy clean \
+.PHONY: help setup demo up down status test lint python-lint types pages-lint format fuzz bench verify faults train-setup model contracts lock train-lock check-deploy clean \
   compose-env compose-up compose-down
 
 help: ## Show this list
@@ -40,6 +40,7 @@ $(STAMP): requirements.lock $(addsuffix /pyproject.toml,$(PACKAGES))
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
 	$(BIN)/uv pip install --quiet --python $(BIN)/python -r requirements.lock
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps $(addprefix -e ./,$(PACKAGES))
+	$(BIN)/python -m laundry.stack.bytecode
 	@touch $@
 
 demo: setup ## Start everything and tell the whole story live (PHOTOS=folder for your own photos)
@@ -61,7 +62,9 @@ fuzz: setup ## Ask every endpoint much more than the tests do (EXAMPLES=200 for 
 	LAUNDRY_FUZZ_EXAMPLES=$(or $(EXAMPLES),100) $(if $(SEED),LAUNDRY_FUZZ_SEED=$(SEED)) \
 	  $(BIN)/pytest --numprocesses $(WORKERS) --timeout 3600 -k test_every_answer_is_as_documented services
 
-lint: setup types pages-lint ## Check format, style and types, the pages' JavaScript included
+lint: python-lint pages-lint ## Check format, style and types, the pages' JavaScript included
+
+python-lint: setup types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 

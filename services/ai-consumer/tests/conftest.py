@@ -15,6 +15,8 @@ from ai_consumer.app import create_app
 from ai_consumer.settings import Settings
 from laundry_events import Publisher, new_id
 from laundry_events.events import Photo, TaskSubmitted
+from laundry_events.plan import Plan
+from laundry_events.topology import PLAN
 from laundry_servers.ports import free_port
 from laundry_service.storage.object_store import ObjectStore
 from laundry_testing.identity import FileIdentity
@@ -25,6 +27,12 @@ from laundry_testing.serving import serving
 
 TaskFor = Callable[..., TaskSubmitted]
 MakeSettings = Callable[..., Settings]
+
+
+@pytest.fixture(scope="session")
+def broker_plan() -> Plan:
+    """Only what ai-consumer touches: each queue costs each test time."""
+    return PLAN.around("ai-consumer")
 
 
 @pytest.fixture(scope="session")

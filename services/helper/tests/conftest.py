@@ -16,6 +16,8 @@ from helper.app import create_app
 from helper.settings import Settings
 from laundry_events import Publisher
 from laundry_events.events import ReadLabel, TaskRead
+from laundry_events.plan import Plan
+from laundry_events.topology import PLAN
 from laundry_service.migrate import upgrade
 from laundry_testing.identity import FileIdentity
 from laundry_testing.messaging import Messaging, eventually
@@ -120,6 +122,12 @@ def assert_problem(answer: httpx.Response, status: int, code: str) -> dict[str, 
     assert body["status"] == status
     assert body["detail"]
     return body
+
+
+@pytest.fixture(scope="session")
+def broker_plan() -> Plan:
+    """Only what helper touches: each queue costs each test time."""
+    return PLAN.around("helper")
 
 
 @pytest.fixture

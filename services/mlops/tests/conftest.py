@@ -13,6 +13,8 @@ import pytest_asyncio
 
 from laundry_events import Outbox, Publisher, new_id
 from laundry_events.events import CountedLabel, Photo, ReadLabel, TaskConfirmed
+from laundry_events.plan import Plan
+from laundry_events.topology import PLAN
 from laundry_service.migrate import upgrade
 from laundry_service.storage.database import Database
 from laundry_service.storage.object_store import ObjectStore
@@ -27,6 +29,12 @@ from mlops.service.registry import Registry
 from mlops.settings import Settings
 
 MakeSettings = Callable[..., Settings]
+
+
+@pytest.fixture(scope="session")
+def broker_plan() -> Plan:
+    """Only what mlops touches: each queue costs each test time."""
+    return PLAN.around("mlops")
 
 
 @pytest_asyncio.fixture

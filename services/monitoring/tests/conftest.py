@@ -13,7 +13,9 @@ import sqlalchemy as sa
 import uvicorn
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from laundry_events.plan import Plan
 from laundry_events.tables import outbox
+from laundry_events.topology import PLAN
 from laundry_servers.identity import AUDIENCE, ISSUER
 from laundry_servers.ports import free_port
 from laundry_service.migrate import upgrade
@@ -122,6 +124,12 @@ class World:
     async def execute(self, statement: Any) -> None:
         async with self.engine.begin() as connection:
             await connection.execute(statement)
+
+
+@pytest.fixture(scope="session")
+def broker_plan() -> Plan:
+    """Only what monitoring touches: each queue costs each test time."""
+    return PLAN.around("monitoring")
 
 
 @pytest_asyncio.fixture

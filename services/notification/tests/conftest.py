@@ -13,6 +13,8 @@ import sqlalchemy as sa
 
 from laundry_events import Publisher, new_id
 from laundry_events.events import EquipmentFault, PreferenceCreated, PreferenceMatch
+from laundry_events.plan import Plan
+from laundry_events.topology import PLAN
 from laundry_service.migrate import upgrade
 from laundry_service.storage.database import Database
 from laundry_testing.identity import FileIdentity
@@ -148,6 +150,12 @@ class World:
         """Publish as the service that owns the event would."""
         assert self.publisher is not None
         return await self.publisher.publish(event, event_id=event_id)
+
+
+@pytest.fixture(scope="session")
+def broker_plan() -> Plan:
+    """Only what notification touches: each queue costs each test time."""
+    return PLAN.around("notification")
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from web.pages import STATIC
 from .conftest import settings_for
 
 # All dictionaries are JavaScript objects of one string a line.
-ENTRY = re.compile(r'^  "([^"]+)": "(.*)",$', re.MULTILINE)
+ENTRY = re.compile(r'^  "([^"]+)":\s+"(.*)",$', re.MULTILINE)
 PLURALS = (".one", ".few", ".many")
 
 

@@ -4,7 +4,7 @@ Declarations, policies, users and permissions (``definitions``), subscriptions (
 document follow from one ``Plan``. The laundry's own is in ``topology``.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 EVENTS_EXCHANGE = "laundry.events"
@@ -141,6 +141,16 @@ class Plan:
             if queue.name == name:
                 return queue
         raise KeyError(f"no queue {name!r} in the plan; there are {[q.name for q in self.queues]}")
+
+    def around(self, service: str) -> "Plan":
+        """Return the plan with only the queues that a service consumes or publishes to.
+
+        Raises:
+            KeyError: the plan has no such service.
+        """
+        publishes = {each.name: each.publishes for each in self.services}[service]
+        queues = (q for q in self.queues if q.consumer == service or not set(q.keys).isdisjoint(publishes))
+        return replace(self, queues=tuple(queues))
 
     def consumed_by(self, service: str) -> tuple[Queue, ...]:
         """The queues that a service reads."""

@@ -10,13 +10,16 @@ import os
 import secrets
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from laundry_events.plan import Plan
+from laundry_events.topology import PLAN
 from laundry_servers import choice, rootfs, vhosts
 from laundry_servers.addresses import BrokerAddress, DatabaseAddress, ObjectStoreAddress
 from laundry_servers.choice import Choice, Kind
@@ -205,19 +208,35 @@ def identity(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FileIdentity]
     provider.close()
 
 
+@pytest.fixture(scope="session")
+def delete_vhost(rabbitmq: BrokerAddress) -> Iterator[Callable[[str], None]]:
+    """Delete a virtual host while the next test begins already; the run fails at its end if that failed."""
+    begun: list[Future[None]] = []
+    with ThreadPoolExecutor(1, thread_name_prefix="delete-vhost") as pool:
+        yield lambda name: begun.append(pool.submit(vhosts.delete, rabbitmq, name))
+    for deletion in begun:
+        deletion.result()
+
+
 @pytest.fixture
-def vhost(rabbitmq: BrokerAddress) -> Iterator[Vhost]:
+def vhost(rabbitmq: BrokerAddress, delete_vhost: Callable[[str], None]) -> Iterator[Vhost]:
     """A new virtual host, deleted afterwards."""
     name = f"test-{secrets.token_hex(6)}"
     vhosts.create(rabbitmq, name)
     yield Vhost(name, rabbitmq.amqp_url_for(rabbitmq.username, rabbitmq.password, name), rabbitmq)
-    vhosts.delete(rabbitmq, name)
+    delete_vhost(name)
 
 
 @pytest.fixture
-def messaging(vhost: Vhost) -> Messaging:
-    """A virtual host with the whole plan applied: every queue, policy and binding."""
-    apply_plan(vhost.broker, vhost.name)
+def broker_plan() -> Plan:
+    """What ``messaging`` declares. A service's tests override it with their part, ``PLAN.around(name)``."""
+    return PLAN
+
+
+@pytest.fixture
+def messaging(vhost: Vhost, broker_plan: Plan) -> Messaging:
+    """A virtual host with the plan applied: every queue, policy and binding of ``broker_plan``."""
+    apply_plan(vhost.broker, vhost.name, broker_plan)
     return Messaging(vhost.amqp_url, vhost.name, vhost.broker)
 
 

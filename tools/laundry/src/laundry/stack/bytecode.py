@@ -1,0 +1,36 @@
+"""Compiles what the stack runs: ``python -m laundry.stack.bytecode``, once, when the environment is made.
+
+Without it the processes of the first start compile the same modules at the same time, each for itself; with
+``PYTHONDONTWRITEBYTECODE`` set they do so at every start.
+"""
+
+import sys
+
+# Asked for in so many words, whatever the environment says.
+sys.dont_write_bytecode = False
+
+# ruff: noqa: E402 - what is imported from here on is compiled and kept
+import importlib
+
+from laundry_catalogue import SERVICES
+
+BESIDE = (
+    "laundry.cli",
+    "laundry_servers.fcm_app",
+    "alembic.command",
+    "laundry_service.migrate",
+    "sqlalchemy.dialects.postgresql.asyncpg",
+    "uvicorn.loops.auto",
+    "uvicorn.protocols.http.auto",
+)
+"""What the stack imports late, or in processes of its own."""
+
+
+def main() -> None:
+    """Import the modules of every process."""
+    for module in (*(f"{service.package}.__main__" for service in SERVICES), *BESIDE):
+        importlib.import_module(module)
+
+
+if __name__ == "__main__":
+    main()
