@@ -138,6 +138,7 @@ async def test_no_dead_letter_and_no_question_is_wider_than_the_screen(
     operations.text = LONG * 4
     fill(services, operations, 2)
     page = await open_page("/operator?view=queues", role="operator", locale=language, sub=LONG)
+    await expect(page.locator(".dead-letters li")).to_have_count(2)
     await open_everything(page)
     await page.locator(".dead-letters button").first.click()
     await expect(page.locator(".dead-letter dl")).to_be_visible()
