@@ -16,7 +16,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadSco
     return FileScheduling(config, log)
 
 
-class FileScheduling(LoadScopeScheduling):
+class FileScheduling(LoadScopeScheduling):  # type: ignore[misc]  # it has no types
     """``--dist loadgroup`` of pytest-xdist 3.8 finds no groups with pytest 9.2, and says nothing."""
 
     def _split_scope(self, nodeid: str) -> str:
