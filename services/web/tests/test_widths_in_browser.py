@@ -120,8 +120,9 @@ async def test_no_page_is_wider_than_the_screen_and_each_title_tells_the_view(
                 title = f"({count}) {ALERTS[language]} · {title}"
             await expect(page).to_have_title(title)
             assert await wider(page) == [], (count, language)
-            await open_everything(page)
-            assert await wider(page) == [], (count, language, "opened")
+            if await page.locator("details").count():
+                await open_everything(page)
+                assert await wider(page) == [], (count, language, "opened")
             if path == "/owner" and count:
                 await page.get_by_role(
                     "button", name="Correct" if language == "en" else "고치기"

@@ -166,7 +166,8 @@ export class Alerts {
     this.#banners.set(id, { element: banner, ofFault });
     this.banner.prepend(banner);
     say(`${t("alerts.title")}: ${title}. ${body}`, { urgent: true });
-    navigator.vibrate?.([180, 90, 180]);
+    // A browser lets a page do so once somebody has touched it.
+    if (navigator.userActivation?.hasBeenActive) navigator.vibrate?.([180, 90, 180]);
     this.#count();
   }
 
