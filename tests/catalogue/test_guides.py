@@ -1,5 +1,6 @@
 """What the guides say is all there is to do: a new service and a new event are made in a copy, and work."""
 
+import re
 import runpy
 from pathlib import Path
 from typing import Any
@@ -65,6 +66,15 @@ def with_service(folder: Path) -> Checkout:
     checkout.install()
     checkout.contracts()
     return checkout
+
+
+@pytest.mark.parametrize("guide", sorted(GUIDES.glob("*.md")), ids=lambda path: path.stem)
+def test_the_tests_and_files_that_a_guide_names_exist(guide: Path) -> None:
+    text = guide.read_text()
+    shown = {line.split()[1] for block in guides.BLOCK.findall(text) for line in block.splitlines()[:1]}
+    named = set(re.findall(r"\b(?:services|libs|tests|tools)/[\w./-]+\w", text))
+    missing = {name for name in named - shown if NAME not in name and not (ROOT / name).exists()}
+    assert not missing
 
 
 def test_a_service_touches_its_folder_the_catalogue_and_the_topology(with_service: Checkout) -> None:
