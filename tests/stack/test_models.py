@@ -180,7 +180,7 @@ async def test_an_operator_follows_a_run_from_the_command_line(
     assert run in (await runs("list")).stdout
     too_late = await runs("cancel", run)
     assert too_late.returncode == 1
-    assert "ended already" in too_late.stderr
+    assert "already ended" in too_late.stderr
 
 
 async def test_who_can_write_to_the_bucket_does_not_decide_what_replicas_serve(
