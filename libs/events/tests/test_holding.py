@@ -268,5 +268,4 @@ async def test_only_one_at_a_time_is_the_probe_and_who_leaves_makes_room() -> No
         breaker.succeeded(second.result())
         waiting.remove(second)
         assert await waiting[0] is None
-    assert not breaker.open
-    assert breaker.away is None
+    assert (breaker.open, breaker.away) == (False, None)

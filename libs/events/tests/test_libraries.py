@@ -3,11 +3,11 @@
 from importlib.metadata import version
 from typing import Any
 
+import aio_pika
 import aiormq
 import pytest
 from aiormq.connection import Connection
 from faststream.rabbit import RabbitBroker
-from faststream.rabbit.broker import broker as faststream_broker
 from faststream.rabbit.subscriber.usecase import RabbitSubscriber
 
 from laundry_events import make_broker
@@ -47,12 +47,12 @@ def test_a_broker_that_keeps_no_arguments_of_its_connection_is_refused(
 async def test_a_broker_that_connects_in_its_own_way_does_not_start(
     messaging: Messaging, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    connect = faststream_broker.connect_robust
+    connect = aio_pika.connect_robust
 
     async def as_it_likes(*arguments: Any, connection_class: Any = None, **keywords: Any) -> Any:
         return await connect(*arguments, **keywords)
 
-    monkeypatch.setattr(faststream_broker, "connect_robust", as_it_likes)
+    monkeypatch.setattr("faststream.rabbit.broker.broker.connect_robust", as_it_likes)
     broker = make_broker(messaging.amqp_url, service="tests")
     with pytest.raises(UnsupportedLibrary, match=f"{FASTSTREAM} connects with RobustConnection"):
         await broker.start()

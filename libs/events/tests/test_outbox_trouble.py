@@ -5,6 +5,7 @@ import json
 import sys
 from collections import Counter
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -277,11 +278,15 @@ async def test_an_absent_broker_is_told_of_once(
     monkeypatch.setattr("laundry_events.relay.log", structlog.get_logger("relay"))
     away = Publisher("amqp://nobody:nothing@127.0.0.1:9/", source="tests", timeout_s=1)
     relay = Relay(database_url, away, state_every_s=0)
+
+    def tells(number: int) -> bool:
+        return bool(WAITING._value.get() == number)
+
     with capture_logs() as lines:
         await relay.start()
         for number in range(1, 4):
             await store(engine, f"t{number}")
-            await eventually(lambda number=number: WAITING._value.get() == number, what="the relay's report")
+            await eventually(partial(tells, number), what="the relay's report")
         await relay.stop()
     assert [line["log_level"] for line in lines] == ["warning"]
     assert await waiting(engine) == 3

@@ -3,6 +3,7 @@
 import asyncio
 import re
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -42,11 +43,12 @@ def test_the_examples_plan_is_declared_by_itself() -> None:
 
 
 def test_each_public_name_is_listed_once_and_there() -> None:
-    listed = laundry_events.__all__
+    module: ModuleType = laundry_events
+    listed = module.__all__
     assert len(listed) == len(set(listed)) > 20
-    assert all(getattr(laundry_events, name) is not None for name in listed)
+    assert all(getattr(module, name) is not None for name in listed)
     with pytest.raises(AttributeError, match="nothing_of_ours"):
-        _ = laundry_events.nothing_of_ours
+        _ = module.nothing_of_ours
 
 
 def test_nothing_but_the_events_and_the_topology_knows_the_laundry() -> None:

@@ -1,7 +1,7 @@
 """Only what its consumer signed may come back to a queue, whoever sends it."""
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,6 +10,7 @@ from typing import Any
 import aio_pika
 import pytest
 import pytest_asyncio
+from aio_pika.abc import FieldValue
 from aio_pika.exceptions import AMQPError
 from hypothesis import given
 from hypothesis import strategies as st
@@ -207,12 +208,21 @@ async def test_what_the_login_of_operations_can_and_cannot_do(
     helper: Helper, messaging: Messaging, publisher: Publisher, tmp_path: Path
 ) -> None:
     outgoing = encode(reading("forged"), source="/helper", event_id="forged")
-    forged = {**outgoing.headers, "x-original-routing-key": QUEUE, "x-delivery-count": 18}
+    forged: dict[str, FieldValue] = {
+        **outgoing.headers,
+        "x-original-routing-key": QUEUE,
+        "x-delivery-count": 18,
+    }
     async with messaging.user("operations") as url, await aio_pika.connect(url) as connection:
         # It may put any body on the way to any main queue, and it comes to nothing but a dead letter.
         channel = await connection.channel(on_return_raises=True)
         exchange = await channel.get_exchange(REQUEUE_EXCHANGE, ensure=False)
-        for headers in (forged, {**forged, SIGNATURE: "v1:" + "0" * 64}, outgoing.headers):
+        attempts: list[Mapping[str, FieldValue]] = [
+            forged,
+            {**forged, SIGNATURE: "v1:" + "0" * 64},
+            outgoing.headers,
+        ]
+        for headers in attempts:
             message = aio_pika.Message(outgoing.body, headers=dict(headers), message_id="forged")
             await exchange.publish(message, QUEUE)
 

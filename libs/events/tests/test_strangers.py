@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -138,7 +139,7 @@ class Laundry:
         sample = f"good-{TELEMETRY}-{len(self.late_s)}"
         assert await self.by_mqtt(Packet(b"", json.dumps({"good": sample}).encode()), device="good")
         for id_ in (*ids.values(), sample):
-            await eventually(lambda id_=id_: id_ in self.arrived, what=f"{id_} beside strangers")
+            await eventually(partial(self.arrived.__contains__, id_), what=f"{id_} beside strangers")
             self.late_s.append(self.arrived[id_] - sent)
 
     async def by_mqtt(self, packet: Packet, *, device: str = "stranger") -> bool:

@@ -38,7 +38,7 @@ def test_the_champion_is_judged_by_what_it_reads_in_the_branch() -> None:
     features, labels = np.zeros((60, 5)), np.zeros(60, dtype=np.int64)
     priors = BranchPriors({"b1": [8, 0.125, 0.125], "b2": [0.125, 8, 0.125]}, labels=3)
 
-    def of_corrections(known: BranchPriors | None) -> tuple[int, int]:
+    def of_corrections(known: BranchPriors | None) -> tuple[float, int]:
         found = assess_labels(CHAMPION, CHAMPION, taught_of(features, labels), REHEARSAL, known)
         chosen = fit_challenger(
             CHAMPION,
@@ -52,7 +52,9 @@ def test_the_champion_is_judged_by_what_it_reads_in_the_branch() -> None:
             champion_priors=known,
         )
         (gain,) = (check for check in chosen.verdict.checks if check.name == "own gain")
-        return gain.figures["log_loss_change"], found["owner"].corrections
+        change = gain.figures["log_loss_change"]
+        assert isinstance(change, float)
+        return change, found["owner"].corrections
 
     without, with_them = of_corrections(None), of_corrections(priors)
     assert without[0] < with_them[0], "a champion that knows the branch is harder to surpass"

@@ -1,6 +1,7 @@
 """What a fine-tuning is told and tells, and in what order it sees its photos."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from hypothesis import given, settings
@@ -74,7 +75,12 @@ def test_an_order_is_the_same_work_whatever_it_is_called(tmp_path: Path) -> None
     kept = Order.load(tmp_path)
     assert kept == order()
     assert kept.same_work(order(version="2"))
-    for change in ({"epochs": 3}, {"corrections": []}, {"facts": {**FACTS, "examples_learnt": 4}}):
+    changes: list[dict[str, Any]] = [
+        {"epochs": 3},
+        {"corrections": []},
+        {"facts": {**FACTS, "examples_learnt": 4}},
+    ]
+    for change in changes:
         assert not kept.same_work(order(**change))
 
 

@@ -20,7 +20,7 @@ from laundry_learning.graph import read_head
 from laundry_learning.sandbox import client
 from laundry_learning.sandbox.client import SandboxClient, TooManyCrashes, Unreadable
 from laundry_learning.sandbox.environment import environment
-from laundry_learning.sandbox.launcher import LocalSandbox, Sandbox
+from laundry_learning.sandbox.launcher import ConfinedProcess, LocalSandbox, Sandbox
 from laundry_reading.preprocess import decode_for_model
 from laundry_testing.models import LABELS, colour_model, photo_of
 from laundry_testing.sandboxes import ALLOWED, SECRETS, beside
@@ -42,17 +42,18 @@ async def test_who_looks_at_photos_has_no_secret_in_its_environment(monkeypatch:
     for name, value in SECRETS.items():
         monkeypatch.setenv(name, value)
     confined = await LocalSandbox().start_worker()
-    assert confined.process is not None
+    process = confined.process
+    assert process is not None
     try:
         # Behind ``enter`` the program is another one, in the same process.
         def environment() -> set[str]:
-            raw = Path(f"/proc/{confined.process.pid}/environ").read_bytes()
+            raw = Path(f"/proc/{process.pid}/environ").read_bytes()
             return {each.partition(b"=")[0].decode() for each in raw.split(b"\0") if each}
 
         assert environment() <= ALLOWED
     finally:
         await confined.end()
-    assert confined.process.returncode == -signal.SIGKILL
+    assert process.returncode == -signal.SIGKILL
 
 
 async def test_a_phones_heic_and_a_large_png_are_seen_behind_the_doors(sandbox: Sandbox) -> None:
@@ -133,7 +134,7 @@ async def test_a_photo_that_kills_who_looks_at_it_is_left_out_and_the_next_is_se
 )
 async def test_an_answer_that_is_none_is_not_believed(answer: bytes) -> None:
     class Liar(LocalSandbox):
-        async def start_worker(self) -> Any:
+        async def start_worker(self) -> ConfinedProcess:
             code = (
                 f"import sys; sys.stdin.buffer.read(6); sys.stdout.buffer.write({answer!r}); "
                 "sys.stdout.flush(); sys.stdin.buffer.read()"
@@ -146,7 +147,9 @@ async def test_an_answer_that_is_none_is_not_believed(answer: bytes) -> None:
                 stdout=subprocess.PIPE,
                 start_new_session=True,
             )
-            return client.ConfinedProcess(process.stdout, process.stdin, process)
+            assert process.stdout is not None
+            assert process.stdin is not None
+            return ConfinedProcess(process.stdout, process.stdin, process)
 
     async with SandboxClient(Liar()) as reader:
         with pytest.raises(Unreadable):

@@ -15,7 +15,7 @@ MODELS = Path(__file__).parents[3] / "models"
 
 def test_weights_come_back_as_they_were_but_for_rounding() -> None:
     random = np.random.default_rng(0)
-    state = {
+    state: dict[str, np.ndarray] = {
         "a.weight": random.normal(size=(4, 3, 3, 3)).astype(np.float32),
         "a.bias": random.normal(size=4).astype(np.float32),
         "seen": np.array(7, dtype=np.int64),

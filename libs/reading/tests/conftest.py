@@ -1,13 +1,10 @@
-"""Makes the helpers beside the tests importable under importlib import mode."""
+"""The committed model, which these tests read with."""
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from pictures import box, encode, scene, segment
 
 from laundry_reading.photo import (
     NotAnImage,
@@ -11,6 +10,8 @@ from laundry_reading.photo import (
     UnsupportedFormat,
     check_photo,
 )
+
+from .pictures import box, encode, scene, segment
 
 PICTURE = scene(20, 20)
 

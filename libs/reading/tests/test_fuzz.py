@@ -11,11 +11,12 @@ import time
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from pictures import chunk, deep_heic, encode, heic, scene, segment
 
 from laundry_reading.photo import PhotoError, check_photo
 from laundry_reading.pictures import make_pictures
 from laundry_reading.preprocess import decode_for_model
+
+from .pictures import chunk, deep_heic, encode, heic, scene, segment
 
 TIMES = int(os.environ.get("LAUNDRY_FUZZ", "1"))
 LONGEST_S = 20

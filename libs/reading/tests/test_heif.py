@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from pictures import box, deep_heic, encode, heic, scene
 from PIL import Image
-from test_preprocess import STORED
 
 from laundry_reading.heif import read_container
 from laundry_reading.heif_picture import read_heif
 from laundry_reading.photo import DamagedPhoto, PhotoError, TooManyPixels, TruncatedPhoto, check_photo
 from laundry_reading.preprocess import decode_for_model
+
+from .pictures import box, deep_heic, encode, heic, scene
+from .test_preprocess import STORED
 
 SIZE = 96
 PICTURE = scene(640, 480)

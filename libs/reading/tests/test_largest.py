@@ -10,12 +10,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from pictures import encode, heic_of_tiles, jpeg_of_rows, png_of_rows, scene
 from PIL import Image
 
 from laundry_reading.manifest import Manifest
 from laundry_reading.photo import MAX_PIXELS
 from laundry_reading.webp import MAX_WHOLE_PIXELS
+
+from .pictures import encode, heic_of_tiles, jpeg_of_rows, png_of_rows, scene
 
 SCRIPT = Path(__file__).with_name("read_largest.py")
 MOST_MB = 235

@@ -7,11 +7,12 @@ import zlib
 
 import numpy as np
 import pytest
-from pictures import chunk, encode, heic, scene, segment
 from PIL import Image
 
 from laundry_reading.photo import TruncatedPhoto, check_photo
 from laundry_reading.preprocess import decode_for_model
+
+from .pictures import chunk, encode, heic, scene, segment
 
 SIZE = 96
 PICTURE = scene(300, 200)

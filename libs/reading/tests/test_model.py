@@ -13,12 +13,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from pictures import encode, scene
 
 from laundry_reading.manifest import Manifest
 from laundry_reading.model import MAX_SHOWN, MIN_SHOWN, Model, ModelError
 from laundry_reading.photo import NotAnImage
 from laundry_reading.preprocess import PREPROCESS_VERSION
+
+from .pictures import encode, scene
 
 
 @pytest.fixture(scope="module")

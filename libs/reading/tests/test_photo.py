@@ -7,7 +7,6 @@ import io
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pictures import encode, png_that_claims, scene
 from PIL import Image
 
 from laundry_reading import webp
@@ -21,6 +20,8 @@ from laundry_reading.photo import (
     check_photo,
     inspect_photo,
 )
+
+from .pictures import encode, png_that_claims, scene
 
 PHOTOS = {
     "jpeg": encode(scene(160, 120), "JPEG", quality=90),

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pictures import deep_png, encode, png_that_claims, scene
 from PIL import Image
 
 from laundry_reading.photo import DamagedPhoto, EmptyPhoto, PhotoError, TooManyPixels, TruncatedPhoto
 from laundry_reading.preprocess import decode_for_model
+
+from .pictures import deep_png, encode, png_that_claims, scene
 
 SIZE = 112
 # How a camera held each way stores an upright scene: the inverse of what the orientation tells to do.

@@ -27,7 +27,7 @@ def provider() -> Iterator[IdentityProvider]:
 async def service(provider: IdentityProvider, **more: Any) -> AsyncIterator[httpx.AsyncClient]:
     settings = ServiceSettings(
         service_name="tests",
-        amqp_url="amqp://nobody:nothing@127.0.0.1:9/",  # type: ignore[arg-type]
+        amqp_url="amqp://nobody:nothing@127.0.0.1:9/",
         jwks_url=provider.jwks_url,
         jwt_issuer=ISSUER,
         jwt_audience=AUDIENCE,

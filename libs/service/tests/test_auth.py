@@ -270,7 +270,13 @@ def test_what_is_no_token_of_ours_is_refused_and_makes_no_fetch(
 
 
 def test_what_is_told_of_a_bad_token_holds_nothing_of_it(client: TestClient, identity: SigningKey) -> None:
-    marks = {"iss": "mark-iss", "aud": "mark-aud", "role": "mark-role", "sub": "mark\0sub", "jti": "mark\0j"}
+    marks: dict[str, Any] = {
+        "iss": "mark-iss",
+        "aud": "mark-aud",
+        "role": "mark-role",
+        "sub": "mark\0sub",
+        "jti": "mark\0j",
+    }
     tokens = [identity.sign(**{name: value}) for name, value in marks.items()]
     tokens += [
         identity.sign(header={"kid": "mark-kid"}),

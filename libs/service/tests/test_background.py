@@ -1,6 +1,7 @@
 import asyncio
 
 import pytest
+import structlog
 from structlog.testing import capture_logs
 
 from laundry_service.background import task as background
@@ -67,7 +68,7 @@ async def test_whatever_a_turn_raises_the_next_one_comes() -> None:
     )
     # The module's logger may be bound to the configuration of an app that another test made.
     with capture_logs() as lines, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(background, "log", background.structlog.get_logger("fresh"))
+        patch.setattr(background, "log", structlog.get_logger("fresh"))
         await task.start()
         await eventually(lambda: turns >= 5, what="a turn after each error")
         await task.stop()

@@ -67,5 +67,5 @@ def test_the_setting_is_a_list_of_networks(
 ) -> None:
     if value is not None:
         monkeypatch.setenv("LAUNDRY_TRUSTED_PROXIES", value)
-    settings = ServiceSettings(service_name="x", amqp_url="amqp://x", jwks_url="http://x", jwt_issuer="x")  # type: ignore[arg-type]
+    settings = ServiceSettings(service_name="x", amqp_url="amqp://x", jwks_url="http://x", jwt_issuer="x")
     assert [str(network) for network in settings.trusted_proxies] == expected

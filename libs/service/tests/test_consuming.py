@@ -102,7 +102,12 @@ async def test_a_consumer_that_settles_nothing_is_not_ready_and_one_that_is_held
 
 @pytest.mark.parametrize("empty", ["", None])
 def test_an_empty_key_is_none_and_a_short_one_is_refused(empty: str | None) -> None:
-    given = {"service_name": "t", "amqp_url": "amqp://x/", "jwks_url": "http://x/", "jwt_issuer": "x"}
+    given: dict[str, Any] = {
+        "service_name": "t",
+        "amqp_url": "amqp://x/",
+        "jwks_url": "http://x/",
+        "jwt_issuer": "x",
+    }
     settings = ServiceSettings(**given, letter_key=empty, letters_unsigned_until=empty)
     assert message_signer(settings)._keys == []
     with pytest.raises(ValueError, match="32"):

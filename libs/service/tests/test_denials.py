@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import pytest
 from fastapi import Depends, FastAPI
 from fastapi.testclient import TestClient
+from httpx import Response
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
@@ -74,7 +75,8 @@ def count(code: str, role: str, via: str = "http") -> float:
 
 def ask(client: TestClient, method: str, path: str, token: str | None) -> int:
     headers = {} if token is None else {"Authorization": f"Bearer {token}"}
-    return client.request(method, path, headers=headers).status_code
+    answer: Response = client.request(method, path, headers=headers)
+    return answer.status_code
 
 
 @pytest.mark.parametrize(

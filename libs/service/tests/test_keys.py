@@ -296,8 +296,10 @@ async def test_two_keys_of_one_name_are_both_tried(provider: IdentityProvider) -
 async def test_a_private_half_that_was_published_by_mistake_is_not_read(provider: IdentityProvider) -> None:
     import json
 
+    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
     from jwt.algorithms import ECAlgorithm
 
+    assert isinstance(A.key, EllipticCurvePrivateKey)
     provider.keys = [{**json.loads(ECAlgorithm.to_jwk(A.key)), "kid": "a"}]
     assert "d" in provider.keys[0]
     assert (await make(provider).check(A.sign())).sub == "u1"

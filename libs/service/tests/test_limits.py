@@ -117,7 +117,12 @@ def test_a_rate_that_is_none_is_refused_when_the_service_starts(rate: Any) -> No
         Allowance(person=rate)
 
 
-SETTINGS = {"service_name": "x", "amqp_url": "amqp://x", "jwks_url": "http://x", "jwt_issuer": "i"}
+SETTINGS: dict[str, Any] = {
+    "service_name": "x",
+    "amqp_url": "amqp://x",
+    "jwks_url": "http://x",
+    "jwt_issuer": "i",
+}
 
 
 def test_settings_name_limits_that_there_are() -> None:

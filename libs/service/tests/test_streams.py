@@ -165,7 +165,7 @@ async def test_one_more_stream_than_may_be_is_refused_and_one_that_ends_makes_ro
 
         async def admitted() -> bool:
             async with world.stream("b1", sub=subs[2]) as answer:
-                return answer.status_code == 200
+                return bool(answer.status_code == 200)
 
         await eventually(admitted, what="a seat")
 

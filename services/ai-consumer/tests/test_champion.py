@@ -230,7 +230,8 @@ def test_without_a_public_key_a_replica_does_not_start_and_says_what_to_set(
     make_settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("LAUNDRY_MODEL_PUBLIC_KEYS", raising=False)
-    for nothing in ("", " , ", []):
+    nothings: tuple[str | list[str], ...] = ("", " , ", [])
+    for nothing in nothings:
         with pytest.raises(
             ValidationError, match=r"LAUNDRY_MODEL_PUBLIC_KEYS is not set.*laundry models keygen"
         ):

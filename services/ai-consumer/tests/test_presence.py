@@ -20,7 +20,7 @@ from laundry_events import Publisher
 from laundry_events.events import TaskRead, TaskSubmitted
 from laundry_reading.manifest import Manifest
 from laundry_reading.replicas import REPLICAS_PREFIX, SHADOW_KEY, Serving, Shadow
-from laundry_reading.signing import SigningKey
+from laundry_reading.signing import Purpose, SigningKey
 from laundry_reading.storage import CHAMPION_KEY, manifest_key, model_key
 from laundry_service.storage.object_store import ObjectMissing, ObjectStore, ObjectStoreUnavailable
 from laundry_testing.messaging import Messaging, eventually
@@ -164,11 +164,12 @@ async def test_a_shadow_that_is_broken_or_unlike_the_champion_does_not_read(
     await store.put(model_key(manifest), data, media_type="x/y")
     await store.put(manifest_key("other-5"), KEY.seal(manifest, "model"), media_type="x/y")
     await keep(store, "changed-6", colour_model("changed-6"), sha256="0" * 64)
-    for version, key, purpose in (
-        ("unsigned-8", None, None),
+    wrong: list[tuple[str, SigningKey | None, Purpose]] = [
+        ("unsigned-8", None, "model"),
         ("foreign-9", SigningKey.generate(), "model"),
         ("crowned-10", KEY, "champion"),
-    ):
+    ]
+    for version, key, purpose in wrong:
         manifest = await keep(store, version, colour_model(version))
         document = key.seal(manifest, purpose) if key else manifest.to_json().encode()
         await store.put(manifest_key(version), document, media_type="x/y")

@@ -130,7 +130,7 @@ async def test_a_form_that_is_not_taken_is_told_why(body: bytes, status: int, co
 
 
 async def test_a_packed_form_is_told_why() -> None:
-    packed = request(b"\x1f\x8b", **{"content-encoding": "gzip"})
+    packed = request(b"\x1f\x8b", content_encoding="gzip")
     with pytest.raises(Problem, match="gzip") as refused:
         await receive_form(packed, LIMITS)
     assert refused.value.code == "upload-encoding-unsupported"

@@ -157,14 +157,14 @@ def test_by_default_the_classes_of_the_shipped_model_may_be_confirmed() -> None:
 
 def test_labels_are_set_by_comma() -> None:
     chosen = Settings(
-        labels="towel, sock,",  # type: ignore[arg-type]  # as it stands in the environment
-        amqp_url="amqp://a",  # type: ignore[arg-type]
-        database_url="postgresql+asyncpg://a",  # type: ignore[arg-type]
+        labels="towel, sock,",  # as it stands in the environment
+        amqp_url="amqp://a",
+        database_url="postgresql+asyncpg://a",
         jwks_url="http://a",
         jwt_issuer="i",
         s3_bucket="b",
-        s3_access_key="a",  # type: ignore[arg-type]
-        s3_secret_key="s",  # type: ignore[arg-type]
+        s3_access_key="a",
+        s3_secret_key="s",
     )
     assert chosen.labels == ("towel", "sock")
 

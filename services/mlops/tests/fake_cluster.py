@@ -5,6 +5,7 @@ import json
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
@@ -112,6 +113,9 @@ class FakeCluster:
         self.watches += 1
         return StreamingResponse(self._changes(request.app, fieldSelector.removeprefix("metadata.name=")))
 
+    def _changed_since(self, seen: int) -> bool:
+        return self.changes != seen
+
     async def _changes(self, app: FastAPI, name: str) -> AsyncIterator[bytes]:
         last: dict[str, Any] | None = None
         while not app.state.stopping.is_set():
@@ -127,7 +131,7 @@ class FakeCluster:
             if self.cut_watches:
                 raise ConnectionResetError("the connection breaks in the middle")
             async with self.changed:
-                await self.changed.wait_for(lambda seen=seen: self.changes != seen)
+                await self.changed.wait_for(partial(self._changed_since, seen))
 
 
 def _line(change: str, job: dict[str, Any]) -> bytes:

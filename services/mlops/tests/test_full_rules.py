@@ -152,7 +152,9 @@ def test_champion_and_network_are_judged_as_they_read_the_branch() -> None:
             serving(of_champion), of_candidate, training_set, {each.id: np.zeros(3) for each in examples}
         )
         (gain,) = (check for check in verdict.checks if check.name == "own gain")
-        return -float(gain.figures["log_loss_change"])
+        change = gain.figures["log_loss_change"]
+        assert isinstance(change, float)
+        return -change
 
     assert gained(champion, known) > 0.5
     assert gained(champion, candidate) == pytest.approx(0)
@@ -162,6 +164,7 @@ def test_champion_and_network_are_judged_as_they_read_the_branch() -> None:
 
 def serving(of: Candidate) -> Champion:
     """A champion that has not learnt since it was trained."""
+    assert isinstance(of.model, Model)
     return Champion(
         of.manifest, of.file, of.manifest, of.file, of.model, of.head, of.head, of.held, None, set()
     )
@@ -170,7 +173,7 @@ def serving(of: Candidate) -> Champion:
 def test_who_labels_carelessly_in_a_branch_that_judges_is_told_too() -> None:
     champion = serving(fitted("m1"))
     # What each class looks like to it, plainly enough.
-    seen = np.linalg.pinv(champion.head.weights)[:, np.arange(60) % 3].T * 12
+    seen = np.linalg.pinv(champion.head.weights).astype(np.float64)[:, np.arange(60) % 3].T * 12
     right = champion.head.probabilities(seen).argmax(axis=1)
     wrong = (right + 1) % 3
     examples = [

@@ -4,7 +4,7 @@ import pytest
 
 from laundry_events.events import CountedLabel
 from mlops.examples import FIRST_BRANCHES, HOLDOUT_SHARE, side_of, single_label
-from mlops.runs import STATUSES, may_become, sources_of
+from mlops.runs import STATUSES, Status, may_become, sources_of
 
 LABELS = ("a", "b", "c")
 
@@ -31,7 +31,7 @@ def test_a_branch_stands_aside_for_ever_but_not_among_the_first() -> None:
 
 
 def test_a_run_that_has_ended_stays_as_it_is() -> None:
-    ended = ("succeeded", "failed", "cancelled")
+    ended: tuple[Status, ...] = ("succeeded", "failed", "cancelled")
     assert not any(may_become(status, target) for status in ended for target in STATUSES)
     assert sources_of("running") == ("queued",)
     assert sources_of("queued") == ("running",)

@@ -27,7 +27,7 @@ def login(*branches: str, seconds: float = 60, token_id: str | None = None) -> D
 def test_a_message_speaks_for_the_branches_of_the_logins_that_live() -> None:
     logins = [login("b1"), login("b2", seconds=-1), login("b3", token_id="gone")]
     allowed = branches_allowed(logins, lambda each: each.token_id != "gone", arrived_at=NOW)
-    assert allowed == {"b1"}
+    assert allowed == frozenset({"b1"})
     assert branches_allowed(None, lambda _: False, arrived_at=NOW) is None
 
 
@@ -35,14 +35,16 @@ def test_a_message_speaks_for_the_branches_of_the_logins_that_live() -> None:
     ("logins", "reason"),
     [([], "token-expired"), ([login("b1", seconds=-1)], "token-expired"), ([login("b1")], "token-denied")],
 )
-def test_a_message_of_a_login_that_is_over_is_refused_with_the_reason(logins: list, reason: str) -> None:
+def test_a_message_of_a_login_that_is_over_is_refused_with_the_reason(
+    logins: list[DeviceLogin], reason: str
+) -> None:
     with pytest.raises(PermanentError) as caught:
         branches_allowed(logins, lambda _: False, arrived_at=NOW)
     assert caught.value.reason == reason
 
 
 @given(st.lists(st.tuples(st.floats(min_value=0, max_value=5), st.integers(min_value=1, max_value=500))))
-def test_nobody_sends_more_than_the_rate_the_burst_and_one_request(steps: list) -> None:
+def test_nobody_sends_more_than_the_rate_the_burst_and_one_request(steps: list[tuple[float, int]]) -> None:
     buckets, now, sent = TokenBuckets(per_second=20, burst=1000), 0.0, 0
     for pause, amount in steps:
         now += pause
@@ -58,7 +60,10 @@ def test_nobody_sends_more_than_the_rate_the_burst_and_one_request(steps: list) 
 
 def _parsed(*codes: str | None) -> ParsedTelemetry:
     samples = [
-        IndexedSample(n, Sample.model_construct(equipment_id="washer-1", fault_code=code, metrics={}))
+        IndexedSample(
+            n,
+            Sample(equipment_id="washer-1", branch_id="b1", kind="washer", recorded_at=NOW, fault_code=code),
+        )
         for n, code in enumerate(codes)
     ]
     return ParsedTelemetry(samples)
@@ -83,7 +88,7 @@ def test_above_its_rate_a_devices_codes_are_taken_each_once_in_a_while() -> None
 def test_a_login_remembers_what_the_deny_list_and_the_keys_ask_for() -> None:
     issued = datetime(2026, 11, 28, 9, tzinfo=UTC)
     kept = principal_of(DeviceLogin("washer-1", "washer-1", frozenset({"b1"}), NOW, "t-1", issued, "key-1"))
-    assert (kept.sub, kept.role, kept.branches) == ("washer-1", "device", {"b1"})
+    assert (kept.sub, kept.role, kept.branches) == ("washer-1", "device", frozenset({"b1"}))
     assert (kept.token_id, kept.issued_at, kept.key) == ("t-1", issued.timestamp(), "key-1")
     # Its end is asked of the moment when a message came.
     assert kept.expires_at == math.inf

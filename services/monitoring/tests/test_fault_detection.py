@@ -68,11 +68,12 @@ class Bench:
         return {key.key for key in self.machine.faults}
 
 
+Step = tuple[float, str | None, float]
 STEPS = st.lists(st.tuples(GAPS, CODES, SHIFTS), max_size=60)
 
 
 @given(STEPS)
-def test_a_code_that_the_last_sample_reports_is_open_whatever_its_clock_says(steps: list) -> None:
+def test_a_code_that_the_last_sample_reports_is_open_whatever_its_clock_says(steps: list[Step]) -> None:
     bench = Bench()
     for gap, code, shift in steps:
         bench.wait(gap)
@@ -81,7 +82,7 @@ def test_a_code_that_the_last_sample_reports_is_open_whatever_its_clock_says(ste
 
 
 @given(STEPS)
-def test_a_machine_rings_a_bounded_number_of_times_in_any_hour(steps: list) -> None:
+def test_a_machine_rings_a_bounded_number_of_times_in_any_hour(steps: list[Step]) -> None:
     bench = Bench()
     for gap, code, shift in steps:
         bench.wait(min(gap, 120))
@@ -97,7 +98,7 @@ def test_a_machine_rings_a_bounded_number_of_times_in_any_hour(steps: list) -> N
 
 
 @given(STEPS)
-def test_a_new_code_of_a_calm_machine_rings_at_once(steps: list) -> None:
+def test_a_new_code_of_a_calm_machine_rings_at_once(steps: list[Step]) -> None:
     bench = Bench()
     for gap, code, shift in steps:
         bench.wait(gap)
@@ -110,7 +111,9 @@ def test_a_new_code_of_a_calm_machine_rings_at_once(steps: list) -> None:
 
 
 @given(st.lists(st.tuples(st.floats(min_value=0.1, max_value=60), CODES), max_size=40))
-def test_with_a_right_clock_and_in_order_the_first_of_each_code_rings_at_once(steps: list) -> None:
+def test_with_a_right_clock_and_in_order_the_first_of_each_code_rings_at_once(
+    steps: list[tuple[float, str | None]],
+) -> None:
     bench = Bench(
         DetectionPolicy(limit_for=timedelta(0), damping=DampingPolicy(quiet=timedelta(0), max_alerts=1000))
     )
@@ -126,7 +129,9 @@ BACKLOG = st.lists(CODES, min_size=2, max_size=30)
 
 
 @given(st.data(), BACKLOG)
-def test_a_backlog_in_any_order_rings_only_what_is_true_at_its_end(data: st.DataObject, codes: list) -> None:
+def test_a_backlog_in_any_order_rings_only_what_is_true_at_its_end(
+    data: st.DataObject, codes: list[str | None]
+) -> None:
     bench = Bench()
     reports = [Report(bench.at(-3600 + 10 * n), code) for n, code in enumerate(codes)]
     order = data.draw(st.permutations(reports))

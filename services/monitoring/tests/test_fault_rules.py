@@ -24,6 +24,7 @@ LIMIT_FOR = timedelta(seconds=30)
 CODES = st.sampled_from([None, None, "E1", "E2"])
 TEMPERATURES = st.one_of(st.none(), st.floats(min_value=80, max_value=110))
 PRESSURES = st.one_of(st.none(), st.floats(min_value=0, max_value=2))
+Step = tuple[float, str | None, float | None, float | None]
 STEPS = st.lists(
     st.tuples(st.floats(min_value=0.1, max_value=60), CODES, TEMPERATURES, PRESSURES), max_size=40
 )
@@ -34,7 +35,7 @@ def observation(seconds: float, code: str | None = None, **metrics: float | None
     return Observation(START + timedelta(seconds=seconds), code, known)
 
 
-def observations(steps: list[tuple[float, str | None, float | None, float | None]]) -> list[Observation]:
+def observations(steps: list[Step]) -> list[Observation]:
     seconds, found = 0.0, []
     for step, code, temperature, pressure in steps:
         seconds += step
@@ -52,7 +53,7 @@ def evaluated(observed: list[Observation], state: FaultState | None = None) -> l
 
 
 @given(STEPS)
-def test_a_fault_opens_only_when_closed_and_clears_only_when_open(steps: list) -> None:
+def test_a_fault_opens_only_when_closed_and_clears_only_when_open(steps: list[Step]) -> None:
     is_open: set[FaultKey] = set()
     for transition in evaluated(observations(steps)):
         for key in [each.key for each in transition.cleared]:
@@ -65,7 +66,7 @@ def test_a_fault_opens_only_when_closed_and_clears_only_when_open(steps: list) -
 
 
 @given(STEPS)
-def test_a_limit_fault_opens_exactly_when_every_value_since_long_enough_broke_it(steps: list) -> None:
+def test_a_limit_fault_opens_exactly_when_every_value_since_long_enough_broke_it(steps: list[Step]) -> None:
     observed = observations(steps)
     values: list[tuple[datetime, float]] = []
     was_open = False
@@ -85,7 +86,7 @@ def test_a_limit_fault_opens_exactly_when_every_value_since_long_enough_broke_it
 
 
 @given(STEPS)
-def test_an_open_limit_fault_stays_until_a_value_is_inside_by_the_margin(steps: list) -> None:
+def test_an_open_limit_fault_stays_until_a_value_is_inside_by_the_margin(steps: list[Step]) -> None:
     state = FaultState(open=frozenset({HOT.key}))
     for each in observations(steps):
         transition = evaluate(state, each, [HOT], limit_for=LIMIT_FOR)
@@ -98,7 +99,9 @@ def test_an_open_limit_fault_stays_until_a_value_is_inside_by_the_margin(steps: 
 
 
 @given(STEPS, st.sampled_from([None, "E1"]))
-def test_codes_open_once_and_all_clear_with_a_sample_without_one(steps: list, first: str | None) -> None:
+def test_codes_open_once_and_all_clear_with_a_sample_without_one(
+    steps: list[Step], first: str | None
+) -> None:
     state = FaultState(open=frozenset({FaultKey("fault_code", first)}) if first else frozenset())
     for each in observations(steps):
         before = {key.key for key in state.open if key.cause == "fault_code"}
@@ -114,7 +117,7 @@ def test_codes_open_once_and_all_clear_with_a_sample_without_one(steps: list, fi
 
 
 @given(STEPS)
-def test_the_first_newer_sample_ends_silence(steps: list) -> None:
+def test_the_first_newer_sample_ends_silence(steps: list[Step]) -> None:
     observed = observations(steps)
     transitions = evaluated(observed, FaultState(open=frozenset({HEARTBEAT})))
     for number, transition in enumerate(transitions):

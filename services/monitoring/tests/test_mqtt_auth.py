@@ -63,7 +63,9 @@ OWN = {"username": "washer-1", "vhost": VHOST, "name": EXCHANGE, "permission": "
 
 
 @given(FORMS)
-def test_writing_to_the_telemetry_exchange_under_its_own_key_is_all_a_device_may(form: dict) -> None:
+def test_writing_to_the_telemetry_exchange_under_its_own_key_is_all_a_device_may(
+    form: dict[str, str],
+) -> None:
     said = {name: form.get(name) for name in OWN}
     right = is_equipment_id(form.get("username", "")) and said == {**OWN, "username": form.get("username")}
     assert AUTHORIZER.resource(form) == (right and form.get("resource") == "exchange")
@@ -119,7 +121,8 @@ async def test_a_device_logs_in_with_its_own_valid_token_only(world: Any) -> Non
 
         async def login(username: str, password: str) -> str:
             form = {"username": username, "password": password, "client_id": username, "vhost": VHOST}
-            return (await service.client.post(f"/mqtt/auth/{SECRET}/user", data=form)).text
+            answer: httpx.Response = await service.client.post(f"/mqtt/auth/{SECRET}/user", data=form)
+            return answer.text
 
         own = world.token("device", "b1", "b2", sub="washer-1")
         assert await login("washer-1", own) == "allow"

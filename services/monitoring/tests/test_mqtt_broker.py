@@ -226,4 +226,5 @@ async def test_when_the_token_is_over_the_device_is_not_heard_any_more(
 
 
 async def _samples(world: Any, number: int) -> bool:
-    return await world.samples("washer-1") >= number
+    samples: int = await world.samples("washer-1")
+    return samples >= number

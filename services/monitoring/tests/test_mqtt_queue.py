@@ -5,6 +5,7 @@ import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import httpx
 import pytest
 import sqlalchemy as sa
 
@@ -42,8 +43,8 @@ async def test_a_sample_by_mqtt_becomes_an_event_at_the_broker(
 
 
 async def _state_is(service: Any, equipment_id: str, state: str) -> bool:
-    answer = await service.get(f"/equipment/{equipment_id}")
-    return answer.status_code == 200 and answer.json()["state"] == state
+    answer: httpx.Response = await service.get(f"/equipment/{equipment_id}")
+    return bool(answer.status_code == 200 and answer.json()["state"] == state)
 
 
 async def test_what_cannot_be_taken_goes_to_the_dead_letters_with_its_reason(

@@ -3,6 +3,7 @@
 from datetime import datetime, timedelta
 from typing import Any
 
+import httpx
 import pytest
 
 from laundry_testing.messaging import eventually
@@ -298,4 +299,5 @@ async def test_a_device_above_its_rate_is_told_when_to_come_back_and_others_are_
 
 
 async def _is_taken(service: Any, token: str, a_sample: Any) -> bool:
-    return (await service.post(a_sample(at=1), token=token)).status_code == 202
+    answer: httpx.Response = await service.post(a_sample(at=1), token=token)
+    return answer.status_code == 202

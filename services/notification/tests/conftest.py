@@ -4,6 +4,7 @@ import secrets
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import httpx
@@ -231,5 +232,5 @@ async def world(
     settings = make_settings(amqp_url=messaging.amqp_url, **tuned)
     async with serving(create_app(settings)) as http, serving(create_faults_app(settings)):
         for queue in ("equipment.fault", "preference.created"):
-            await eventually(lambda queue=queue: messaging.consumers(queue), what=f"a consumer of {queue}")
+            await eventually(partial(messaging.consumers, queue), what=f"a consumer of {queue}")
         yield World(http, identity, phones, database, messaging, publisher)

@@ -79,7 +79,8 @@ class Phone:
 
 def play(arrivals: list[tuple[float, str, int]]) -> tuple[Phone, dict[str, datetime]]:
     """Let faults (seconds, branch, count) come, and push whatever is due, one push at a time."""
-    phone, came = Phone(), {}
+    phone = Phone()
+    came: dict[str, datetime] = {}
     coming = sorted(arrivals)
     now = START
     number = 0

@@ -33,7 +33,7 @@ async def test_pages_newest_first_without_gap_or_repeat(alone: World) -> None:
     seen: list[dict[str, Any]] = []
     cursor: str | None = None
     while True:
-        query = {"limit": 2, **({"cursor": cursor} if cursor else {})}
+        query: dict[str, str | int] = {"limit": 2, **({"cursor": cursor} if cursor else {})}
         page = (await alone.http.get("/notifications", headers=headers, params=query)).json()
         seen += page["items"]
         cursor = page["next_cursor"]

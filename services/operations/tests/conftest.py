@@ -8,6 +8,7 @@ from urllib.parse import quote, urlsplit
 import httpx
 import pytest
 import pytest_asyncio
+from aio_pika.abc import FieldValue
 
 from laundry_events.definitions import permissions, topic_permissions
 from laundry_events.envelope import encode
@@ -22,7 +23,7 @@ from operations.app import create_app
 from operations.settings import Settings
 
 QUEUE, DEAD = "task.read", "task.read.dlq"
-FAILED = {
+FAILED: dict[str, FieldValue] = {
     "x-attempts": 4,
     "x-dead-reason": "retries-exhausted",
     "x-last-failed-at": "2026-05-01T10:00:07.000Z",

@@ -152,7 +152,7 @@ async def test_kill_9_in_the_middle_loses_nothing_and_the_next_process_goes_on(
                 await process.wait()
     assert (done["state"], done["done"], done["missing"]) == ("succeeded", len(ids), 0)
     await holds(messaging, DEAD, 0)
-    arrived = Counter()
+    arrived: Counter[str | None] = Counter()
     for _ in range(await messaging.count(QUEUE)):
         arrived[(await messaging.take(QUEUE)).message_id] += 1
     assert set(arrived) == set(ids), "a letter was lost"
@@ -190,7 +190,7 @@ async def test_whoever_resumes_a_job_answers_for_what_is_done_from_then_on(world
         assert set(by) <= {"kim", "park"}
         # In the order in which they were treated: none is kim's once one is park's.
         assert by == sorted(by)
-        return by[-1] == "park"
+        return bool(by[-1] == "park")
 
     await eventually(by_the_second, what="a letter in the name of who resumed it", within_s=30)
     await world.post(f"/jobs/{job['id']}/cancel", 200, sub="park")

@@ -172,7 +172,7 @@ async def test_the_same_key_states_one_preference(world: World) -> None:
 async def test_bad_input_is_refused_and_nothing_is_kept(world: World) -> None:
     owner = world.owner("b1")
     good = {"tags": {"quiet": 1}, **WORDS}
-    for body in (
+    bodies: list[object] = [
         {**good, "tags": {}},
         {**good, "tags": {"QUIET": 1}},
         {**good, "title": ""},
@@ -184,7 +184,8 @@ async def test_bad_input_is_refused_and_nothing_is_kept(world: World) -> None:
         {**good, "matches": ["kim"]},
         {"tags": {"quiet": 1}},
         [],
-    ):
+    ]
+    for body in bodies:
         answer = await world.http.post("/branches/b1/preferences", json=body, headers=owner)
         assert_problem(answer, 422, "invalid-request")
     broken = {**owner, "Content-Type": "application/json"}
@@ -211,7 +212,7 @@ async def test_the_database_scores_as_the_rule_says(world: World) -> None:
     chance = random.Random(4)
     names = ["quiet", "sauna", "pool", "late", "요가", "parking", "24h", "bar"]
 
-    def some() -> dict[str, float]:
+    def some() -> dict[str, Any]:
         return {tag: round(chance.uniform(0.01, 1), 2) for tag in chance.sample(names, chance.randint(1, 8))}
 
     tastes = {f"customer-{number:03}": some() for number in range(100)}
@@ -362,7 +363,7 @@ async def test_a_key_that_is_none_is_refused(world: World, key: str) -> None:
     answer = await world.http.post(
         "/branches/b1/preferences",
         json={"tags": {"quiet": 1.0}, **WORDS},
-        headers={**world.owner("b1"), "Idempotency-Key": key.encode("latin-1")},
+        headers=[*httpx.Headers(world.owner("b1")).raw, (b"Idempotency-Key", key.encode("latin-1"))],
     )
     assert answer.status_code == 422, answer.text
 

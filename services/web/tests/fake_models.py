@@ -168,7 +168,7 @@ class FakeModels:
         async def cancel(run_id: str) -> Item:
             self.asked.append(("cancellation", {"id": run_id}))
             if self.runs[run_id]["status"] not in ("queued", "running"):
-                raise Problem(409, "run-ended", "The run has ended already; there is nothing to cancel.")
+                raise Problem(409, "run-ended", "The run has already ended; there is nothing to cancel.")
             return self.run("cancelled", run_id)
 
         @app.get("/training-runs/{run_id}/log")

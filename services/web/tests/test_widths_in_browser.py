@@ -104,7 +104,9 @@ async def test_no_page_is_wider_than_the_screen_and_each_title_tells_the_view(
     selector, most, nothing = LISTS[path]
     language = "ko"
     for count in COUNTS if role else (1,):
+        await page.goto("about:blank")
         fill(services, operations, count)
+        await page.goto(path)
         for _ in range(2):
             language = "en" if language == "ko" else "ko"
             # This draws the whole page, with all of its lists.
@@ -118,8 +120,9 @@ async def test_no_page_is_wider_than_the_screen_and_each_title_tells_the_view(
                 title = f"({count}) {ALERTS[language]} · {title}"
             await expect(page).to_have_title(title)
             assert await wider(page) == [], (count, language)
-            await open_everything(page)
-            assert await wider(page) == [], (count, language, "opened")
+            if await page.locator("details").count():
+                await open_everything(page)
+                assert await wider(page) == [], (count, language, "opened")
             if path == "/owner" and count:
                 await page.get_by_role(
                     "button", name="Correct" if language == "en" else "고치기"
@@ -136,6 +139,7 @@ async def test_no_dead_letter_and_no_question_is_wider_than_the_screen(
     operations.text = LONG * 4
     fill(services, operations, 2)
     page = await open_page("/operator?view=queues", role="operator", locale=language, sub=LONG)
+    await expect(page.locator(".dead-letters li")).to_have_count(2)
     await open_everything(page)
     await page.locator(".dead-letters button").first.click()
     await expect(page.locator(".dead-letter dl")).to_be_visible()

@@ -73,9 +73,10 @@ def test_the_report_tells_what_is_below_and_what_was_not_measured(tmp_path: Path
     document = json.loads((tmp_path / "deep" / "bench.json").read_text())
     assert [figure["verdict"] for figure in document["figures"]] == ["pass", "below", "info"]
     assert document["figures"][2]["value"] is None
-    console = Console(file=io.StringIO(), width=120)
+    told_to = io.StringIO()
+    console = Console(file=told_to, width=120)
     show(report, console)
-    told = console.file.getvalue()
+    told = told_to.getvalue()
     assert "3 figures, 1 below their target" in told
     assert "readings: [nobody] reads" in told
 

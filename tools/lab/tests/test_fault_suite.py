@@ -1,6 +1,8 @@
 """What the fault suite draws, counts, prints and installs; the faults themselves need a running stack."""
 
 import io
+import os
+import shutil
 import subprocess
 from itertools import islice
 from pathlib import Path
@@ -19,7 +21,7 @@ from laundry_lab.faults.tables import conclusion, page, show
 from laundry_lab.faults.tools import Tool
 from laundry_lab.faults.world import Observation
 
-QUIET = {"settled_s": 0.1}
+QUIET: dict[str, Any] = {"settled_s": 0.1}
 
 
 @given(st.integers(0, 10**6), st.sampled_from([1, 3]))
@@ -55,14 +57,14 @@ def test_each_breach_is_a_problem(breach: dict[str, Any]) -> None:
 
 
 def test_a_lost_photo_shows_as_a_sum_that_does_not_add_up() -> None:
-    found = Findings(accepted=9, done=7, dead=1, lost=["t-1"], **QUIET)  # type: ignore[arg-type]
+    found = Findings(accepted=9, done=7, dead=1, lost=["t-1"], **QUIET)
     assert "9 accepted ≠ 7 done + 1 dead + 0 pending" in found.problems
     assert any("t-1" in text for text in found.problems)
 
 
 def test_every_fault_has_a_line_of_80_columns_and_only_broken_ones_say_more(tmp_path: Path) -> None:
     seen = [Observation("it was seen to go on", True)]
-    full = Findings(accepted=12345, done=12344, dead=1, **QUIET)  # type: ignore[arg-type]
+    full = Findings(accepted=12345, done=12344, dead=1, **QUIET)
     results = [Result(fault, 1, seen, full) for fault in CATALOGUE.values()]
     results[3] = Result(results[3].fault, 1, seen, Findings(accepted=12345, lost=["x"], settled_s=89.9))
     results[4] = Result(results[4].fault, 0, [], skipped="needs root")
@@ -81,7 +83,7 @@ def test_every_fault_has_a_line_of_80_columns_and_only_broken_ones_say_more(tmp_
 @pytest.mark.parametrize(
     ("results", "end", "word"),
     [
-        ([Result(CATALOGUE["poison"], 1, [], Findings(**QUIET))], None, "PASSED"),  # type: ignore[arg-type]
+        ([Result(CATALOGUE["poison"], 1, [], Findings(**QUIET))], None, "PASSED"),
         ([Result(CATALOGUE["poison"], 1, [], Findings(lost=["a"]))], None, "FAILED"),
         ([Result(CATALOGUE["poison"], 1, [])], Findings(lost=["a"]), "FAILED"),
         ([Result(CATALOGUE["poison"], 0, [], skipped="needs root")], None, "NOT SHOWN"),
@@ -111,15 +113,15 @@ def test_missing_tools_are_installed_by_root_and_named_to_others(monkeypatch: py
         ran.append(command)
         return subprocess.CompletedProcess(command, 0)
 
-    monkeypatch.setattr(tools.subprocess, "run", run)
-    monkeypatch.setattr(tools.shutil, "which", lambda _: "/usr/bin/apt-get")
+    monkeypatch.setattr(subprocess, "run", run)
+    monkeypatch.setattr(shutil, "which", lambda _: "/usr/bin/apt-get")
     missing = [Tool("faketime", lambda: False), Tool("iptables", lambda: True)]
-    monkeypatch.setattr(tools.os, "geteuid", lambda: 0)
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
     tools.provide(missing, said.append)
     assert ran[0][:2] == ["apt-get", "install"]
     assert ran[0][-1] == "faketime"
     assert "iptables" not in ran[0]
-    monkeypatch.setattr(tools.os, "geteuid", lambda: 1000)
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
     tools.provide(missing, said.append)
     assert len(ran) == 1
     assert "sudo apt-get install faketime" in said[-1]

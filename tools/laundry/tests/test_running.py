@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from laundry.commands import running
+from laundry.stack import detached, state
 from laundry.stack.launch import Options
 from laundry_servers.errors import LaundryError
 
@@ -30,7 +31,7 @@ def happened(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
         return DOCUMENT
 
     monkeypatch.setenv("LAUNDRY_VAR_DIR", str(tmp_path))
-    monkeypatch.setattr(running.detached, "start", start)
+    monkeypatch.setattr(detached, "start", start)
     monkeypatch.setattr(running, "down", lambda *, wipe: found.append(f"down {wipe}"))
     return found
 
@@ -49,8 +50,8 @@ def test_it_is_stopped_too_when_the_command_fails(happened: list[str]) -> None:
 
 
 def test_a_running_stack_is_used_and_left_alone(happened: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(running.state, "supervisor", lambda _: object())
-    monkeypatch.setattr(running.state, "running_stack", lambda _: DOCUMENT)
+    monkeypatch.setattr(state, "supervisor", lambda _: object())
+    monkeypatch.setattr(state, "running_stack", lambda _: DOCUMENT)
     with running.running_stack() as stack:
         assert not stack.started_here
     assert happened == []

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import psutil
@@ -87,8 +88,9 @@ def of_stack(var: Path) -> list[psutil.Process]:
     return [each for each in found.values() if _lives(each)]
 
 
-def stack(running: Supervised) -> dict:
-    return json.loads((running.var / "stack.json").read_text())
+def stack(running: Supervised) -> dict[str, Any]:
+    document: dict[str, Any] = json.loads((running.var / "stack.json").read_text())
+    return document
 
 
 def test_a_stack_from_start_to_end(supervised: Supervised) -> None:

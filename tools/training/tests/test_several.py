@@ -19,7 +19,7 @@ from laundry_training.auxiliary_heads import (
     hide_inputs,
     mean_of,
 )
-from laundry_training.compose import SINGLE, compose
+from laundry_training.compose import SINGLE, Composed, Layout, compose
 from laundry_training.piles import judge_piles, piles_to_judge
 from laundry_training.several import choose_several_threshold
 
@@ -104,8 +104,8 @@ def test_no_more_single_garments_are_called_several_than_may_be(chances: list[fl
 
 
 @pytest.mark.parametrize("layout", ["tiles", "tiles and bare ground", "laid out", "laid out alone"])
-def test_pictures_show_what_they_say_and_the_same_again(layout: str) -> None:
-    def make(seed: int):  # type: ignore[no-untyped-def]
+def test_pictures_show_what_they_say_and_the_same_again(layout: Layout) -> None:
+    def make(seed: int) -> Composed:
         return compose(
             PHOTOS,
             TARGETS,
@@ -113,7 +113,7 @@ def test_pictures_show_what_they_say_and_the_same_again(layout: str) -> None:
             garments=(2, 3),
             number=8,
             size=SIZE,
-            seed=seed,  # type: ignore[arg-type]
+            seed=seed,
         )
 
     first, again, other = make(1), make(1), make(2)

@@ -1,4 +1,4 @@
-"""What a manifest says of the files beside a model.
+"""The files beside a model, as its manifest lists them.
 
 ``held_out`` judges every descendant and ``rehearsal`` keeps it from forgetting: photos as the last layer sees
 them (``laundry_learning.holdout``). ``weights`` are what a fine-tuning starts from
@@ -21,7 +21,7 @@ FIELDS: tuple[Name, ...] = get_args(Name)
 
 
 class Artifact(BaseModel):
-    """What a manifest says of a file; ``version`` is the model that it was made with."""
+    """A file listed in a manifest; ``version`` is the model that it was made with."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 

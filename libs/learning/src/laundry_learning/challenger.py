@@ -1,4 +1,4 @@
-"""From sorted examples to a challenger that was judged. Knows no server and no framework."""
+"""From curated examples to a judged challenger. Knows no server and no framework."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ By ``laundry_training.measure_refits``: with 1 and 4 too much of what other bran
 
 @dataclass(frozen=True)
 class TrainingData:
-    """Examples that may teach.
+    """Training examples.
 
     Attributes:
         features, targets: [n, d] and [n].
@@ -41,7 +41,7 @@ class TrainingData:
     new: Bools
 
     def some(self, chosen: Bools) -> "TrainingData":
-        """Return those that are chosen."""
+        """Return a selection."""
         return TrainingData(
             self.features[chosen],
             self.targets[chosen],
@@ -102,7 +102,7 @@ def fit_challenger(
     threshold: float,
     champion_priors: BranchPriors | None = None,
 ) -> Challenger:
-    """Fit a challenger and judge it; if it fails a more cautious one is tried.
+    """Fit and judge a challenger; if it fails, try a more conservative one.
 
     ``base`` is the head of the trained model that all refits go back to: examples that the champion has
     learnt already do not count twice. ``found`` is from ``assess_labels``: careless labels teach nothing.

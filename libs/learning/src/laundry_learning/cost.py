@@ -1,4 +1,4 @@
-"""What a model costs, and whether a challenger may cost as much.
+"""Compares what models cost: file size and time per photo.
 
 Processor time is taken in turn, so that a busy machine favours neither model.
 """
@@ -27,7 +27,7 @@ class Cost:
 def compare_costs(champion: bytes, challenger: bytes) -> tuple[Cost, Cost]:
     """Measure both files on one thread; the quicker quarter of alternating readings.
 
-    Others who use the processor slow readings, never speed them up: the quick ones are those that tell.
+    Other load only slows readings down, so the fastest ones are the meaningful ones.
     """
     models = [Model.load(champion), Model.load(challenger)]
     images = [np.full((1, m.input_size, m.input_size, 3), 128, dtype=np.uint8) for m in models]

@@ -1,7 +1,7 @@
-"""Which examples may teach, and with what weight. Knows no server and no framework.
+"""Which examples are used for training, and with what weight. Knows no server and no framework.
 
-Photos of the frozen holdout never teach; one picture teaches once; labels that contradict each other on one
-picture teach nothing; whoever labels carelessly teaches nothing, and nobody teaches more than his share.
+Photos of the frozen holdout are never trained on; a picture is used once; contradicting labels of one
+picture are left out; so are those of careless labellers, and no labeller's weight exceeds a cap.
 """
 
 from collections import Counter, defaultdict
@@ -98,7 +98,7 @@ class LabelQuality:
 
     @property
     def careless(self) -> bool:
-        """Whether these labels must not teach."""
+        """Whether these labels must not be trained on."""
         if self.labels < CARELESS_LEAST:
             return False
         contradicts = self.contradicted > CARELESS_SHARE * self.corrections
@@ -121,9 +121,9 @@ class LabelEvidence:
     """What two models say of one label.
 
     Attributes:
-        told: probability that a model which had not seen the example gives it.
-        championed: probability that the champion gives it.
-        corrects: whether it is another than the champion's first guess.
+        told: its probability under a model that had not seen the example.
+        championed: its probability under the champion.
+        corrects: whether it differs from the champion's first guess.
     """
 
     told: float
@@ -157,6 +157,6 @@ def assess(
 
 
 def weights(owners: Sequence[str]) -> list[float]:
-    """Weigh examples so that nobody counts for more than ``MOST_OF_ONE_OWNER``."""
+    """Weight examples so that no labeller counts for more than ``MOST_OF_ONE_OWNER``."""
     count = Counter(owners)
     return [min(1.0, MOST_OF_ONE_OWNER / count[owner]) for owner in owners]

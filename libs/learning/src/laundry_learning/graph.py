@@ -16,7 +16,8 @@ class NoLinearHead(Exception):
 
 
 def read_head(file: bytes) -> Head:
-    """Read the last layer, temperature included, by asking it: it need only be linear, however it is written.
+    """Read the last layer, temperature included, by probing it: it need only be linear, however it is
+    encoded.
 
     Raises:
         NoLinearHead: it is not.
@@ -60,7 +61,7 @@ def replace_head(file: bytes, head: Head, *, version: str) -> bytes:
     model = onnx.load_from_string(file)
     graph = model.graph
     softmax = _softmax(model)
-    # Cut before the former layer is dropped, which may bear the names of the one that comes.
+    # Cut before the old layer is dropped, which may use the same names as the new one.
     softmax.input[0] = "features"
     _drop_unused(graph)
     _softmax(model).input[0] = LOGITS
@@ -88,7 +89,7 @@ def _softmax(model: onnx.ModelProto) -> onnx.NodeProto:
 
 
 def _tail(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Take what lies between the features and the softmax out as a model of its own."""
+    """Extract the part between features and softmax as a separate model."""
     logits = _softmax(model).input[0]
     inner = {each.name for each in model.graph.initializer}
     needed, nodes = {logits}, []
@@ -116,7 +117,7 @@ def _feature_count(model: onnx.ModelProto) -> int:
 
 
 def _drop_unused(graph: onnx.GraphProto) -> None:
-    """Remove what led only to the former last layer."""
+    """Remove nodes that fed only the old last layer."""
     needed = {output.name for output in graph.output}
     kept = []
     for node in reversed(graph.node):

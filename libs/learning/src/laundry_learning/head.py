@@ -1,4 +1,4 @@
-"""The last layer: fitting it to examples without forgetting what it knew.
+"""The last layer: fitting it to examples without forgetting.
 
 A multinomial logistic regression on the model's features whose weights start at, and are drawn towards,
 those of the trained model (a Gaussian prior). Beside the examples it rehearses photos of the original
@@ -48,7 +48,7 @@ class Head:
         return softmax(features @ self.weights.T + self.bias)
 
     def warmed(self, temperature: float) -> "Head":
-        """Return it less sure, by a divisor of its logits."""
+        """Return it with its logits divided by a temperature."""
         return Head(self.weights / temperature, self.bias / temperature)
 
 
@@ -61,7 +61,7 @@ class Examples:
     weights: Floats
 
     def some(self, chosen: npt.NDArray[np.bool_]) -> "Examples":
-        """Return those that are chosen."""
+        """Return a selection."""
         return Examples(self.features[chosen], self.targets[chosen], self.weights[chosen])
 
 
@@ -88,7 +88,7 @@ def log_loss(probs: Floats, targets: Ints) -> float:
 
 
 def temperature_of(probs: Floats, targets: Ints) -> float:
-    """Find the likeliest temperature, within bounds, for predictions of photos that taught nothing."""
+    """Find the most likely temperature, within bounds, for held-out predictions."""
     logits = np.log(np.clip(probs, 1e-12, 1))
 
     def unlikely(change: float) -> float:
@@ -99,7 +99,7 @@ def temperature_of(probs: Floats, targets: Ints) -> float:
 
 
 def warm(probs: Floats, temperature: float) -> Floats:
-    """Return what a head would have said at another temperature."""
+    """Return predictions at another temperature."""
     return softmax(np.log(np.clip(probs, 1e-12, 1)) / temperature)
 
 
@@ -156,9 +156,9 @@ def fit(base: Head, examples: Examples, rehearsal: Examples | None = None, *, pu
 def cross_fit(
     base: Head, examples: Examples, groups: Ints, rehearsal: Examples | None = None, *, pull: float = PULL
 ) -> Floats:
-    """Say what heads that saw neither an example nor one of its group make of it: probabilities [n, labels].
+    """Cross-validated predictions, by heads that saw neither the example nor its group: [n, labels].
 
-    Every example so counts once as judge and, in the other folds, as teacher; none is lost to either.
+    Every example judges once and trains in all other folds.
     """
     kinds, inverse = np.unique(groups, return_inverse=True)
     folds = np.random.default_rng(0).permutation(len(kinds)) % FOLDS

@@ -1,4 +1,4 @@
-"""Photos that ship with a model as its last layer sees them: small enough to lie beside it.
+"""Photos that ship with a model, as features: small enough to be stored beside it.
 
 ``held_out`` are those of households that the training never saw: every refit is judged by them and none
 learns from them. ``rehearsal`` are some of the training's own: a refit learns them beside the corrections,

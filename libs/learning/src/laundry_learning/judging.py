@@ -1,7 +1,7 @@
-"""Whether a new model may take the champion's place: both read the same photos, and every check must pass.
+"""The gate: whether a new model may replace the champion. Both read the same photos; every check must pass.
 
 Two sets of photos judge. The **frozen holdout** (photos that ship with the model, and branches that stand
-aside for it) is never learnt from: there the challenger must not be worse, neither over all nor in a class.
+are held out) is never trained on: there the challenger must not be worse, overall or in any class.
 The **corrections** that the champion has not learnt from say what their branches gain; each is judged by a
 head fitted without it.
 """
@@ -41,7 +41,7 @@ MOST_NAMED = 5
 
 @dataclass(frozen=True)
 class Predictions:
-    """What two models say of the same photos.
+    """Two models' predictions for the same photos.
 
     Attributes:
         champion, challenger: probabilities [n, labels].
@@ -87,7 +87,7 @@ class Verdict:
 
     @property
     def reasons(self) -> list[str]:
-        """What each check found, for people; the last says what follows."""
+        """What each check found, in words; the last line is the conclusion."""
         end = "promoted: every check passed" if self.good else "not promoted"
         return [("" if check.passed else "FAILED: ") + check.text for check in self.checks] + [end]
 
@@ -241,10 +241,10 @@ def check_gain(
 ) -> Check:
     """Check that a challenger is better on photos that neither learnt from; tell which branches lose.
 
-    Either more are right, and surer; or, ``by_loss``, they are surer and not fewer right than chance
-    explains. The loss tells sooner: of some ninety photos a handful are wrong at all. It is enough for a last
-    layer, which every refit fits again from the trained model's; not for a network, on which all that follows
-    builds.
+    Either more are right, with better log loss; or, ``by_loss``, log loss is better and no fewer are right
+    than chance explains. The loss tells sooner: of some ninety photos a handful are wrong at all. It is
+    enough for a last layer, which every refit fits again from the trained model's; not for a network, on
+    which all that follows builds.
     """
     before, after = _hits(photos)
     by_branch = {

@@ -1,4 +1,4 @@
-"""When two photos are the same picture: byte for byte, or taken again a little differently.
+"""When two photos are the same picture: identical bytes, or near-duplicates.
 
 A difference hash of the decoded picture (Krawetz 2013; 256 bits) and the model's own features must agree:
 plain garments on a plain floor share a hash by chance, and two white shirts share features.

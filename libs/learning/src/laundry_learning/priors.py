@@ -1,8 +1,8 @@
-"""What the mix of classes in a branch is, from its confirmed photos.
+"""A branch's class mix, estimated from its confirmed photos.
 
 The share of a class in a branch is the mean of a Dirichlet distribution: before any photo is confirmed it is
 the mix that the last layer is taught with, worth ``PRIOR_PHOTOS`` photos. Branches of the frozen holdout have
-none, as their photos never teach: they go on judging what the layer itself has learnt.
+none, as their photos are never trained on: they keep judging the layer itself.
 """
 
 from collections.abc import Sequence
@@ -45,7 +45,7 @@ def applied_to_all(priors: BranchPriors, probs: Floats, branches: Sequence[str])
 def applied_without_own(
     probs: Floats, branches: Sequence[str], targets: Ints, groups: Ints, taught: Floats
 ) -> Floats:
-    """The same with priors that know neither the photo itself nor another of its group: to judge by."""
+    """The same, with priors computed without the photo and its group: for judging."""
     names = np.array(branches)
     said = np.empty_like(probs)
     for place, name in enumerate(branches):

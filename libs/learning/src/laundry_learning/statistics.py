@@ -1,4 +1,4 @@
-"""The few statistics that judging needs, exact or by simulation, without a statistics package."""
+"""The few statistics that judging needs, without a statistics package."""
 
 from math import comb
 
@@ -14,7 +14,7 @@ Bools = npt.NDArray[np.bool_]
 
 
 def worse_by_chance(lost: int, won: int) -> float:
-    """Tell how likely at least so many losses are, if losses and wins were equally likely.
+    """Return the probability of at least this many losses if losses and wins were equally likely.
 
     The exact one-sided McNemar test: of the photos on which two models differ, ``lost`` are right only with
     the former and ``won`` only with the new one.

@@ -44,7 +44,7 @@ class FileIdentity:
         self._server.server_close()
 
     @property
-    def settings(self) -> dict[str, str]:
+    def settings(self) -> dict[str, Any]:
         """What a service's settings need in order to trust these tokens."""
         return {"jwks_url": self.jwks_url, "jwt_issuer": ISSUER, "jwt_audience": AUDIENCE}
 

@@ -1,4 +1,4 @@
-"""Wires MLOps together."""
+"""Builds the MLOps app."""
 
 from collections.abc import Awaitable, Callable
 
@@ -85,7 +85,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             Periodic("audit-head", head_teller(head_of(database)), every_s=EVERY_S),
         ],
         checks=[
-            # Confirmations are stored and models listed without it; what needs it says so.
+            # Confirmations are stored and models listed without it; endpoints that need it answer 503.
             Check("object-store", store.ping, required=False),
             Check("registry", reconciler.ready),
         ],
@@ -101,7 +101,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
 
 def _training(settings: Settings) -> tuple[Launcher, Requirements, list[Callable[[], Awaitable[None]]]]:
-    """Choose where training runs; also what is to be closed in the end."""
+    """Choose where training runs, and what to close on shutdown."""
     templates = settings.training_job_templates
     if settings.training_jobs == "process":
         return Processes(settings.as_environment()), LocalRequirements(settings), []

@@ -1,4 +1,4 @@
-"""How far what is read lately is from what was read before. Knows no server and no framework."""
+"""Drift: how far recent readings differ from earlier ones. Knows no server and no framework."""
 
 from collections import Counter
 from collections.abc import Hashable, Sequence
@@ -26,7 +26,7 @@ class Drift:
 
     @property
     def alarming(self) -> bool:
-        """Whether either index says that this is another population."""
+        """Whether either index indicates a different population."""
         return max(self.classes, self.confidence) > ALARM
 
 

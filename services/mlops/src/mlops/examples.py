@@ -1,4 +1,5 @@
-"""What a confirmed task teaches, and which branches judge instead. Knows no server and no framework."""
+"""What can be learnt from a confirmed task, and which branches are held out. Knows no server and no
+framework."""
 
 import hashlib
 from collections.abc import Sequence
@@ -76,9 +77,9 @@ class StoredLabelQuality(BaseModel):
 
 
 def side_of(branch_id: str, branches_before: int) -> Side:
-    """Say whether a new branch teaches or judges; it then stays on that side for ever.
+    """Assign a new branch to training or holdout; it stays there for good.
 
-    A whole branch stands aside, not single photos: those of one household are alike, and would flatter a
+    Whole branches are held out, not single photos: photos of one household are alike, and would flatter a
     model that has learnt the others.
     """
     if branches_before < FIRST_BRANCHES:
@@ -88,7 +89,7 @@ def side_of(branch_id: str, branches_before: int) -> Side:
 
 
 def single_label(labels: Sequence[CountedLabel], known: Sequence[str]) -> int | None:
-    """Return the number of the one class that a photo shows.
+    """Return the class number of a photo that shows one kind of garment.
 
     None when people counted several kinds of garment on it or one that the model does not know: a model
     that says one class a photo cannot learn from these.

@@ -1,4 +1,4 @@
-"""Manifests in the object store: written signed, and read back only if one of our keys signed them."""
+"""Signed manifests in the object store; read back only if one of our keys signed them."""
 
 from collections.abc import Sequence
 
@@ -30,11 +30,11 @@ class Manifests:
         return await self._open(manifest_key(version), "model", self._trusted)
 
     async def has(self, manifest: Manifest) -> bool:
-        """Whether this model's manifest is stored just so, signed by the present key."""
+        """Whether exactly this manifest is stored, signed by the current key."""
         return await self._open(manifest_key(manifest.version), "model", self._own) == manifest
 
     async def has_champion(self, manifest: Manifest) -> bool:
-        """Whether replicas are told of this champion, signed by the present key."""
+        """Whether this champion's manifest is published, signed by the current key."""
         return await self._open(CHAMPION_KEY, "champion", self._own) == manifest
 
     async def keep(self, manifest: Manifest) -> None:

@@ -64,7 +64,7 @@ class PendingPromotion(Promotion):
 
 
 def why_not_promoted(model: RegisteredModel, champion: RegisteredModel) -> str | None:
-    """Say why a model that never served may not replace the champion; None if it may."""
+    """Return why a model that never served may not replace the champion; None if it may."""
     verdict = model.verdict
     if verdict is None:
         return (

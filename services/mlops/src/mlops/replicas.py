@@ -1,4 +1,4 @@
-"""What each replica serves, as it says itself in the object store, and which model reads alongside."""
+"""What each replica reports to serve, in the object store, and which model is the shadow."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -22,7 +22,7 @@ log = structlog.get_logger(__name__)
 
 
 class Replicas:
-    """Reads what replicas wrote; the store's clock says when, so theirs may be wrong."""
+    """Reads the replicas' reports; times are the store's, so replicas' clocks do not matter."""
 
     def __init__(self, store: ObjectStore) -> None:
         """Take where they write."""
@@ -34,7 +34,7 @@ class Replicas:
         Those that have not written for an hour are forgotten.
 
         Raises:
-            ObjectStoreUnavailable: it is not known.
+            ObjectStoreUnavailable: the store cannot be read.
         """
         now = now or datetime.now(UTC)
         found: list[tuple[Serving, datetime]] = []
@@ -58,7 +58,7 @@ class Replicas:
         """Say which model reads alongside, if any.
 
         Raises:
-            ObjectStoreUnavailable: it is not known.
+            ObjectStoreUnavailable: the store cannot be read.
         """
         try:
             return Shadow.model_validate_json(await self._store.get(SHADOW_KEY, max_bytes=MAX_BYTES))
@@ -66,10 +66,10 @@ class Replicas:
             return None
 
     async def set_shadow(self, shadow: Shadow | None) -> None:
-        """Let a model read alongside, or none any more; replicas hear of it within seconds.
+        """Set or clear the shadow; replicas follow within seconds.
 
         Raises:
-            ObjectStoreUnavailable: it is not known to be stored.
+            ObjectStoreUnavailable: it may not be stored.
         """
         if shadow is None:
             await self._store.delete(SHADOW_KEY)

@@ -1,4 +1,4 @@
-"""When to retrain without being asked: enough new corrections, a schedule, or drift. Knows no server."""
+"""When to retrain automatically: enough new corrections, a schedule, or drift. Knows no server."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -26,7 +26,7 @@ class NewExamples:
 
 
 def due(rules: Rules, new: NewExamples, drift: Drift | None, now: datetime) -> str | None:
-    """Say why a run is due, in the word that its ``requested_by`` carries; None if none is."""
+    """Return why a run is due, as its ``requested_by`` says it; None if none is."""
     if not new.examples:
         return None
     if rules.after_corrections and new.corrections >= rules.after_corrections:

@@ -1,4 +1,4 @@
-"""Training runs: what they may be and become. Knows no server and no framework."""
+"""The states of a training run and their transitions. Knows no server and no framework."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -64,7 +64,7 @@ class LogLine:
 
 
 class RunError(Exception):
-    """A training run cannot succeed; the text says why and what would help."""
+    """A training run cannot succeed; the message says why and what would help."""
 
 
 class StoreUnavailable(RunError):

@@ -1,4 +1,4 @@
-"""What goes in and out by HTTP."""
+"""HTTP bodies."""
 
 from dataclasses import asdict
 from datetime import datetime
@@ -94,7 +94,7 @@ class RunPage(BaseModel):
 
 
 class ExampleBody(BaseModel):
-    """A confirmed task with its lineage, and what the last run that looked made of it."""
+    """A confirmed task with its lineage, and what the latest run did with it."""
 
     id: str
     task_id: str
@@ -126,7 +126,7 @@ class NewRun(RequestBody):
 
 
 class OwnerBody(BaseModel):
-    """How a person labels, as the newest training run saw it; ``careless`` labels teach nothing."""
+    """A labeller's record, as of the latest training run; ``careless`` labels are not trained on."""
 
     confirmed_by: str
     labels: int

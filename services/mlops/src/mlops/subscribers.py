@@ -1,4 +1,4 @@
-"""What MLOps does with messages."""
+"""The MLOps message handlers."""
 
 from laundry_events import EventConsumer, EventMeta, claim_once
 from laundry_events.events import TaskConfirmed

@@ -1,1 +1,1 @@
-"""The pages for helpers and owners, and one address in front of the services"""
+"""The pages, and one address in front of the services"""

@@ -1,4 +1,4 @@
-"""Puts the web service together."""
+"""Builds the web app."""
 
 import asyncio
 import contextlib

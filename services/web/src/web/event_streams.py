@@ -1,4 +1,4 @@
-"""Event streams on their way: counted, on connections of their own, given up when nobody reads."""
+"""Proxied event streams: counted, on separate connections, ended when nobody reads."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -25,14 +25,14 @@ class PassedEvents(Response):
     def __init__(
         self, limiter: StreamLimiter, address: str, open_stream: Callable[[], Awaitable[StreamingResponse]]
     ) -> None:
-        """Take whose it is and what opens it."""
+        """Proxy the stream that ``open_stream`` opens for this address."""
         super().__init__()
         self._limiter = limiter
         self._holders = [("address", address), ("process", "")]
         self._open_stream = open_stream
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Open it and pass it on."""
+        """Open the stream and proxy it."""
 
         async def send_in_time(message: Message) -> None:
             async with asyncio.timeout(SEND_S):

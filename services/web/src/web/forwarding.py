@@ -1,4 +1,4 @@
-"""What may pass between a browser and the services, and how its names change on the way.
+"""What passes between a browser and the services, and how headers and paths are rewritten.
 
 Rules only; ``proxy.py`` moves the bytes.
 """
@@ -23,7 +23,7 @@ HOP_BY_HOP = frozenset(
         "upgrade",
     }
 )
-# Tokens travel as bearers, so a cookie is none of a service's business; the span made here is the parent of
+# Tokens are bearer tokens, so cookies are dropped; the span made here is the parent of
 # theirs, so the caller's own trace headers end here; Host is the service's.
 NOT_FORWARDED = frozenset(
     {
@@ -33,7 +33,7 @@ NOT_FORWARDED = frozenset(
         "traceparent",
         "tracestate",
         "baggage",
-        # What callers say of where they come from; the proxy writes what it knows.
+        # What callers claim about their address; the proxy writes what it knows.
         "forwarded",
         "x-forwarded-for",
         "x-forwarded-host",
@@ -41,7 +41,7 @@ NOT_FORWARDED = frozenset(
         "x-real-ip",
     }
 )
-# The server of this process writes its own.
+# This process's own server sets these.
 NOT_RETURNED = frozenset({"server", "date", "set-cookie", "location"})
 
 PREFIX = "/api"
@@ -79,7 +79,7 @@ class Upstream:
 
 
 def is_stream(raw_path: str) -> bool:
-    """Whether a path (as sent, percent-encoded) is one of an event stream: those have no end of their own."""
+    """Whether a path (as sent, percent-encoded) is an event stream, which never ends by itself."""
     return unquote(raw_path).rstrip("/").endswith("/stream")
 
 
@@ -100,7 +100,7 @@ def returned(headers: Iterable[tuple[str, str]], upstream: Upstream) -> Headers:
 
 def _without(headers: Iterable[tuple[str, str]], dropped: frozenset[str]) -> Headers:
     pairs = [(name.lower(), value) for name, value in headers]
-    # A sender names further headers that end at the next hop in Connection.
+    # Connection lists further hop-by-hop headers.
     named = {
         token.strip().lower() for name, value in pairs if name == "connection" for token in value.split(",")
     }

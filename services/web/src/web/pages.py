@@ -1,4 +1,4 @@
-"""The static front end, and the headers that keep it to itself."""
+"""The static front end and its security headers."""
 
 from pathlib import Path
 from typing import Any
@@ -40,7 +40,7 @@ SECURITY_HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "geolocation=(), microphone=(), payment=(), usb=()",
 }
-# Kept by the browser but asked for again each time (ETag): a new version is there at the next visit.
+# Cached but revalidated each time (ETag): a new version is used at the next visit.
 REVALIDATE = {"Cache-Control": "no-cache"}
 
 
@@ -57,7 +57,7 @@ class SecurityHeaders:
         self._public_https = public_https
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the call on and add to its answer."""
+        """Call the app and add headers to its answer."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
@@ -69,7 +69,7 @@ class SecurityHeaders:
                 headers = MutableHeaders(scope=message)
                 for name, value in SECURITY_HEADERS.items():
                     headers[name] = value
-                # Only TLS may say this (RFC 6797 §7.2), so a service's own word ends here.
+                # Valid over TLS only (RFC 6797 §7.2), so a service's own header is dropped.
                 del headers["Strict-Transport-Security"]
                 if by_tls:
                     headers["Strict-Transport-Security"] = HSTS
@@ -79,7 +79,7 @@ class SecurityHeaders:
 
 
 class RevalidatedFiles(StaticFiles):
-    """Static files that browsers ask for again."""
+    """Static files that browsers revalidate."""
 
     def file_response(self, *args: Any, **kwargs: Any) -> Response:
         """Answer with the file, or 304."""
@@ -89,7 +89,7 @@ class RevalidatedFiles(StaticFiles):
 
 
 def router() -> APIRouter:
-    """Make the pages: one document, whose script shows what the address and the role ask for."""
+    """Make the page routes: one document, whose script renders the page for the path and the role."""
     routes = APIRouter(include_in_schema=False)
 
     @routes.get("/")

@@ -1,4 +1,4 @@
-"""Carries requests to the services and their answers back, both as streams: no body is held here."""
+"""Proxies requests and answers as streams: no body is buffered here."""
 
 import asyncio
 import contextlib
@@ -49,10 +49,10 @@ def _client(max_connections: int) -> httpx.AsyncClient:
 
 
 class Proxy:
-    """The connections to the services. Event streams in hand end as soon as ``stopping`` is set."""
+    """The connections to the services. Open event streams end as soon as ``stopping`` is set."""
 
     def __init__(self, settings: ProxySettings, stopping: asyncio.Event) -> None:
-        """Take timeouts and limits from the settings. Nothing connects yet."""
+        """Use the timeouts and limits of the settings. Nothing connects yet."""
         self._stopping = stopping
         self._body_timeout_s = settings.body_timeout_s
         self._max_body_bytes = settings.max_body_bytes
@@ -61,7 +61,7 @@ class Proxy:
             settings.stream_read_timeout_s, connect=settings.connect_timeout_s
         )
         self._client = _client(settings.max_connections)
-        # However many streams are open, requests do not wait for one to end.
+        # Open streams do not use up connections that requests need.
         self._stream_client = _client(settings.streams_at_most)
         self._limiter = StreamLimiter(
             {"address": settings.streams_per_address, "process": settings.streams_at_most}
@@ -115,7 +115,7 @@ class Proxy:
                 service=upstream.name,
             ) from error
         if not following and _tells_events(answer):
-            # What has no end must not hold a connection that requests wait for.
+            # Endless streams must not hold a connection that requests wait for.
             await answer.aclose()
             raise Problem(404, "not-found", f"There is nothing at {request.url.path}.")
         response = StreamingResponse(self._answer_body(answer, upstream), answer.status_code)

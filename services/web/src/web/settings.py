@@ -1,4 +1,4 @@
-"""What the web service is told from outside."""
+"""The web service's settings."""
 
 from typing import Any
 

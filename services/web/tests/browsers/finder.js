@@ -106,10 +106,11 @@
     const top = document.elementFromPoint(x + width / 2, y + height / 2);
     if (!top || !(element.contains(top) || top.contains(element))) return null;
     window.wasClicked = false;
-    const note = () => {
-      window.wasClicked = true;
+    // A list that is drawn again has another element in its place.
+    const note = ({ target }) => {
+      window.wasClicked = find(steps).some((each) => each.contains(target));
     };
-    element.addEventListener("click", note, { once: true, capture: true });
+    window.addEventListener("click", note, { once: true, capture: true });
     return element;
   };
 

@@ -1,1 +1,1 @@
-"""Trains the shipped reading model from a folder of photos. Only this needs torch, and only when run."""
+"""Trains the shipped model from a folder of photos. Only this needs torch."""

@@ -1,4 +1,4 @@
-"""Other ways the same garment could have been photographed."""
+"""Augmentation: other ways the same garment could have been photographed."""
 
 # mypy: disable-error-code="no-any-return"
 

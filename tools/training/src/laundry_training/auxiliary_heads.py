@@ -1,4 +1,4 @@
-"""Small layers beside the last one, each of which tells one thing of a photo: ``known``, ``several``.
+"""Small auxiliary layers, each of which predicts one property of a photo: ``known``, ``several``.
 
 They see the features' means and how much each feature differs from place to place on the photo, through
 one hidden layer of rectifiers. Knows numpy and onnx; only the fitting needs torch.

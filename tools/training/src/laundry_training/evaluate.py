@@ -1,4 +1,4 @@
-"""How good a model is on households it never saw, and how sure it may be."""
+"""How accurate and how well calibrated a model is on unseen households."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From the trained network to the file that is served."""
+"""Exports the trained network to the served file."""
 
 # mypy: disable-error-code="misc,no-any-return,no-untyped-call,import-not-found"
 

@@ -53,11 +53,11 @@ class Experiment:
     threshold: float
 
     def accepted(self, probs: Floats, places: Ints) -> Bools:
-        """Say which readings of some photos need no person."""
+        """Which readings are accepted without a person."""
         return np.asarray(probs.max(axis=1) * self.known[places] >= self.threshold)
 
     def right(self, head: Head) -> Bools:
-        """Say which photos a head reads right, [n]."""
+        """Which photos a head reads right, [n]."""
         return np.asarray(head.probabilities(self.features).argmax(axis=1) == self.targets)
 
 

@@ -1,4 +1,4 @@
-"""Brings the trained network out of torch: one file in float32 and a note of how it was trained."""
+"""Exports the trained network from torch: one float32 file and a record of how it was trained."""
 
 # mypy: disable-error-code="no-untyped-call"
 

@@ -1,4 +1,4 @@
-"""Fine-tuning: the whole network goes on from where it is, a little, and is held to what it said before.
+"""Fine-tuning: the whole network is trained a little further, regularised by its former output.
 
 Each photo of the former training is also judged by the network as it was, whose answer counts beside the
 label (learning without forgetting, Li and Hoiem 2016). Corrections count by their label alone: there the

@@ -1,4 +1,4 @@
-"""What the teacher makes of many views of each photo, asked once and kept."""
+"""The teacher's output for many views of each photo, computed once and cached."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Kinds of drawn pictures without a garment from which nothing learns: they judge what is made of surprises.
+"""Kinds of drawings without a garment that are never trained on: they judge how surprises are handled.
 
 A layer that had seen them would know them by heart; what a person sends tomorrow it has not seen either.
 """

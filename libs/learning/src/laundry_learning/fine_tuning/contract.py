@@ -1,4 +1,4 @@
-"""What a fine-tuning is told, and what it tells: a folder and lines. Knows no server and no torch.
+"""The trainer's order and its output: a folder and lines of JSON. Knows no server and no torch.
 
 The folder holds ``order.json``, ``weights.npz`` and ``photos/<sha256>.npy`` (corrections, decoded). The
 trainer leaves a checkpoint, and at the end a model with its manifest and weights in ``out/``.

@@ -1,4 +1,4 @@
-"""How a fine-tuning goes, and in what order it sees its photos. Knows no torch."""
+"""The schedule of a fine-tuning and the order of its photos. Does not need torch."""
 
 from __future__ import annotations
 

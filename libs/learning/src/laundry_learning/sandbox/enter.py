@@ -21,7 +21,7 @@ OPEN_FILES = 512
 
 @dataclass(frozen=True)
 class Confinement:
-    """What is left to a process.
+    """What a sandboxed process may do.
 
     Attributes:
         read: where it may read and run programs; ``write``: where it may write besides.
@@ -56,7 +56,7 @@ def confine(confinement: Confinement) -> None:
         # Only root may; for others Landlock alone closes TCP.
         libc = ctypes.CDLL(None)
         libc.unshare(NEW_NETWORK)
-        # Gone with the program that follows: some of them (PERFMON) go past what Landlock refuses.
+        # Dropped at exec: some capabilities (PERFMON) bypass Landlock.
         for capability in range(CAPABILITIES):
             libc.prctl(DROP_FROM_BOUNDING_SET, capability, 0, 0, 0)
     read, write = ([Path(each) for each in paths] for paths in (confinement.read, confinement.write))

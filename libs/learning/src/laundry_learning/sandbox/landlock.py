@@ -1,4 +1,4 @@
-"""Takes rights away from this process and its children for good, by Linux's Landlock (landlock(7))."""
+"""Restricts this process and its children irrevocably with Landlock (landlock(7))."""
 
 import ctypes
 import os
@@ -36,7 +36,7 @@ def version() -> int:
 
 
 def restrict(*, read: Iterable[Path], write: Iterable[Path]) -> bool:
-    """Leave this process these paths alone to read and run from, or to write, and no TCP and no signals.
+    """Restrict this process to these paths for reading and executing, or writing; no TCP, no signals.
 
     Returns:
         whether the kernel does so.

@@ -28,7 +28,7 @@ class ConfinedProcess:
     process: asyncio.subprocess.Process | None = None
 
     async def end(self) -> None:
-        """End it with all that it started."""
+        """End it with all its children."""
         self.out.close()
         if self.process is None or self.process.returncode is not None:
             return
@@ -133,7 +133,7 @@ class SidecarSandbox:
         return await self._ask(Request("train", str(folder), str(data), threads))
 
     async def hold(self) -> None:
-        """Let the other container go on for as long as this process lives."""
+        """Keep the other container alive while this process lives."""
         self._held = (await self._ask(Request("hold"))).out
 
     async def _ask(self, request: Request) -> ConfinedProcess:

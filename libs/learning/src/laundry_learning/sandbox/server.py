@@ -27,7 +27,7 @@ PIECE = 2**16
 
 
 class Server:
-    """Answers on a socket until nobody holds it any more."""
+    """Serves a socket until its holder disconnects."""
 
     def __init__(self) -> None:
         self.held = asyncio.Event()
@@ -78,7 +78,7 @@ class Server:
                 while piece := await source.read(PIECE):
                     stdin.write(piece)
                     await stdin.drain()
-            # Whoever asked is gone.
+            # The client is gone.
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
 

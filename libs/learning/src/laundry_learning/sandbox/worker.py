@@ -21,7 +21,7 @@ ANSWER, REFUSAL = ord("."), ord("!")
 
 
 class Worker:
-    """Holds the model that was given last."""
+    """Holds the last model it was given."""
 
     def __init__(self) -> None:
         # Imported once the process is confined.
@@ -76,9 +76,9 @@ def read_frame(source: BinaryIO) -> tuple[str, bytes] | None:
 
 
 def main() -> None:
-    """Answer until nobody asks any more."""
+    """Answer until the input ends."""
     source, out = os.fdopen(0, "rb"), os.fdopen(os.dup(1), "wb")
-    # Whatever libraries print is no answer.
+    # Keeps library output off the answer stream.
     os.dup2(2, 1)
     worker = Worker()
     while (frame := read_frame(source)) is not None:

@@ -48,7 +48,7 @@ def models_router(database: Database, registry: Registry) -> APIRouter:
 
     @routes.post("/rollback", responses={202: {"description": "Decided, not announced yet"}})
     async def roll_back(operator: Operator, response: Response, reason: Reason = None) -> ModelBody:
-        """Make the model champion that was it before the present one; again goes back one more."""
+        """Make the previous champion the champion again; repeated calls go back one more each."""
         with _refusals(""):
             model = await registry.roll_back(promoted_by=operator.sub, reason=reason)
         await _announce(registry, model.version, response)
@@ -86,7 +86,7 @@ def models_router(database: Database, registry: Registry) -> APIRouter:
 
 @contextmanager
 def _refusals(version: str) -> Iterator[None]:
-    """Turn why a model is not promoted into problem documents."""
+    """Turn refused promotions into problem documents."""
     try:
         yield
     except NoSuchModel as error:
@@ -99,7 +99,7 @@ def _refusals(version: str) -> Iterator[None]:
         raise Problem(
             409,
             "model-not-good-enough",
-            f"{error} To promote it all the same send an `override_reason`; it is kept with your name.",
+            f"{error} To promote it anyway, send an `override_reason`; it is recorded with your name.",
         ) from error
     except NoFormerModel as error:
         raise Problem(

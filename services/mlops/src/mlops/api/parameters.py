@@ -11,7 +11,7 @@ from laundry_service.auth.principal import Principal
 Reader = Annotated[Principal, Depends(require("owner", "operator", "helper"))]
 Operator = Annotated[Principal, Depends(require("operator"))]
 Limit = Annotated[int, Query(ge=1, le=200)]
-# Text that a database takes; anything else names nothing there.
+# Text that the database can store; anything else cannot be a version.
 PLAIN = r"^[A-Za-z0-9._-]{1,64}$"
 Name = Annotated[str, PathParam(pattern=PLAIN)]
 Cursor = Annotated[

@@ -55,7 +55,7 @@ def runs_router(database: Database, changes: Changes, runs: Runs) -> APIRouter:
 
     @routes.get("/{run_id}/log")
     async def get_log(run_id: Name, _: Operator) -> LogPage:
-        """Show what a run said of itself, the last 500 lines."""
+        """Show a run's log, the last 500 lines."""
         async with database.session() as session:
             if await repository.get_run(session, run_id) is None:
                 raise _no_run(run_id)
@@ -70,7 +70,7 @@ def runs_router(database: Database, changes: Changes, runs: Runs) -> APIRouter:
             raise _no_run(run_id) from error
         except RunEnded as error:
             raise Problem(
-                409, "run-ended", "The run has ended already; there is nothing to cancel."
+                409, "run-ended", "The run has already ended; there is nothing to cancel."
             ) from error
 
     return routes

@@ -1,4 +1,4 @@
-"""Reads which training runs changed, once for all who listen."""
+"""Looks up changed training runs, once for all listeners."""
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 

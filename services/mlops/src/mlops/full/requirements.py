@@ -19,7 +19,7 @@ _PROBE = (
 
 
 class Requirements(Protocol):
-    """Says what a full run of a model would lack where it would run."""
+    """Lists what a full run would lack where it would run."""
 
     async def lacking(self, root: Manifest) -> list[str]:
         """Return what is missing, one sentence each; ``root`` is the trained model to start from."""
@@ -120,5 +120,5 @@ def lacking_photos(data: Path | None) -> list[str]:
 
 
 def explain(lacking: Sequence[str]) -> str:
-    """Put what is missing into one text."""
+    """Join what is missing into one message."""
     return " ".join(["A full training cannot run here.", *lacking, "A refit needs none of this."])

@@ -70,7 +70,7 @@ async def _listen(
     try:
         async for raw in confined.source:
             text = raw.decode(errors="replace").rstrip()
-            # Only where it runs in another container, whose server says so last.
+            # Only in another container: its server prints this line last.
             if confined.process is None and (ended := _exit_of(text)) is not None:
                 code = ended
                 continue

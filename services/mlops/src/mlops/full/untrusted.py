@@ -45,7 +45,7 @@ class ModelFacts:
 
 
 class OutputFolder:
-    """The folder that the trainer wrote into: its plain files are read, and no link is followed."""
+    """The trainer's output folder: only plain files are read, and no link is followed."""
 
     def __init__(self, path: Path) -> None:
         self._path = path

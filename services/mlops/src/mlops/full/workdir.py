@@ -44,7 +44,7 @@ class WorkDir:
         return self.folder / OUT_FOLDER
 
     async def open(self, database: Database) -> None:
-        """Make the folder, and remove those of ended runs: a cancelled one cannot do it itself."""
+        """Make the folder, and remove those of finished runs: a cancelled run cannot do so itself."""
         self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.folder.mkdir(exist_ok=True, mode=0o700)
         if self.photos.is_symlink():

@@ -78,7 +78,7 @@ class Preparation:
         """Fetch the champion and what ships with it.
 
         Raises:
-            RunError: there is none, or it cannot be built upon.
+            RunError: there is none, or it cannot be trained on.
         """
         async with self._database.session() as session:
             row = await repository.get_champion(session)
@@ -171,7 +171,7 @@ class Preparation:
 def quality_of_judges(champion: Champion, training_set: TrainingSet) -> dict[str, LabelQuality]:
     """Assess the labels of held-out branches by what the champion holds for impossible.
 
-    They teach nothing, so nothing else can tell.
+    They are not trained on, so there is no other measure.
     """
     places = training_set.of("judging")
     if not places:

@@ -1,4 +1,4 @@
-"""An object store that a job asks again for a while: minutes of training are not thrown away for seconds."""
+"""An object store that retries for a while: seconds of outage must not waste minutes of training."""
 
 import asyncio
 from collections.abc import Awaitable, Callable

@@ -74,12 +74,12 @@ class Run:
             await repository.note(session, self.id, text)
 
     async def note_label_quality(self, quality: Mapping[str, LabelQuality]) -> None:
-        """Keep how each person labels."""
+        """Store each labeller's record."""
         async with self._database.transaction() as session:
             await repository.note_label_quality(session, self.id, quality)
 
     async def report(self, progress: float) -> None:
-        """Note how far the run is, 0..1, not too often.
+        """Report progress, 0..1, rate-limited.
 
         Raises:
             NotRunning: it was cancelled.
@@ -92,7 +92,7 @@ class Run:
                 raise NotRunning
 
     async def finish_without_model(self, assignments: Mapping[str, Assignment], reason: str) -> None:
-        """End well without a model."""
+        """Succeed without a model."""
         async with self._database.transaction() as session:
             await repository.note_roles(session, self.id, assignments)
             await repository.note(session, self.id, reason)

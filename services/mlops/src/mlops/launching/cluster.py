@@ -1,4 +1,4 @@
-"""The few calls of a cluster's API that training needs: jobs, and why their pods ended.
+"""The few Kubernetes API calls that training needs: Jobs, and why their pods ended.
 
 Plain HTTPS with the token of the pod's service account, which is read for each call because the cluster
 replaces it from time to time.
@@ -36,7 +36,7 @@ class Exists(Exception):
 
 
 class Refused(Exception):
-    """The cluster will not do it, now or later; the text is what it said."""
+    """The cluster refuses, now and later; the message is its answer."""
 
 
 class Unreachable(Exception):
@@ -183,7 +183,7 @@ def _check(answer: httpx.Response) -> None:
         raise Missing(told)
     if code == 409:
         raise Exists(told)
-    # 401: the token was replaced a moment ago, or the API's own key is being; both pass.
+    # 401: the token, or the API's own key, was just rotated; both are temporary.
     if code in (401, 408, 429) or code >= 500:
         raise Unreachable(told)
     raise Refused(told)

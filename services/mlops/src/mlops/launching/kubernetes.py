@@ -1,4 +1,4 @@
-"""Jobs as Jobs of the cluster: they go on while the service restarts, and are found again by name."""
+"""Training jobs as Kubernetes Jobs: they outlive the service and are found again by name."""
 
 import asyncio
 import copy
@@ -41,7 +41,7 @@ class KubernetesJobs:
         self._retry_for_s = retry_for_s
 
     async def launch(self, run_id: str, kind: str, attempt: int) -> Job:
-        """Create a Job, or take the one that a lost answer has created; as ``Launcher``."""
+        """Create a Job, or adopt the one that a lost response created; as ``Launcher``."""
         job = fill(self._template(kind), run_id, attempt)
         name = job["metadata"]["name"]
         try:
@@ -93,7 +93,7 @@ class KubernetesJob:
         self._retry_for_s = retry_for_s
 
     async def wait(self) -> JobOutcome:
-        """Wait for its end, for as long as the cluster is silent too: the Job goes on meanwhile."""
+        """Wait for its end, also while the cluster is unreachable: the Job continues meanwhile."""
         pause_s = PAUSE_S
         while True:
             try:
@@ -132,7 +132,7 @@ class KubernetesJob:
         return why(job, pods)
 
     async def end(self) -> None:
-        """Delete it; its pod is asked to end, and the run's own process notices that it is not wanted too."""
+        """Delete it; its pod gets SIGTERM, and the run's own process notices the cancellation too."""
         try:
             await retrying(lambda: self._cluster.delete_job(self._name), self._retry_for_s)
         except Missing:
@@ -142,13 +142,13 @@ class KubernetesJob:
 
 
 def name_of(template: Object, run_id: str, attempt: int) -> str:
-    """Return the name of an attempt's Job: always the same, so that none is made twice."""
+    """Return the name of an attempt's Job: deterministic, so that none is created twice."""
     prefix = str(template["metadata"]["name"])[:MOST_OF_PREFIX].rstrip("-.")
     return f"{prefix}-{run_id}-{attempt}"
 
 
 def fill(template: Object, run_id: str, attempt: int) -> Object:
-    """Fill name, label and the run's id into a template; all else is as the chart says."""
+    """Fill name, label and run id into a template; the rest is the chart's."""
     job = copy.deepcopy(template)
     job["metadata"]["name"] = name_of(template, run_id, attempt)
     pod: dict[str, Any] = job["spec"]["template"]
@@ -159,7 +159,7 @@ def fill(template: Object, run_id: str, attempt: int) -> Object:
 
 
 async def retrying(call: Callable[[], Awaitable[T]], retry_for_s: float) -> T:
-    """Try a call again while the cluster does not answer.
+    """Retry a call while the cluster does not answer.
 
     Raises:
         Unreachable: for so long; other errors at once.

@@ -1,4 +1,4 @@
-"""What the runner asks of whoever starts jobs. Knows no operating system and no cluster."""
+"""The interface between the runner and job launchers. Knows no operating system and no cluster."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -34,7 +34,7 @@ class Launcher(Protocol):
 
     @property
     def outlive(self) -> bool:
-        """Whether jobs go on when this process stops, and are found again."""
+        """Whether jobs outlive this process and can be found again."""
 
     async def launch(self, run_id: str, kind: str, attempt: int) -> Job:
         """Start the job of a run.

@@ -1,4 +1,4 @@
-"""What a job's state and its pods' tell of how it ended. Knows the shape of the API's objects, no server."""
+"""Why a Job ended, from its state and its pods'. Knows the API's objects, no server."""
 
 from collections.abc import Sequence
 from typing import Literal

@@ -41,7 +41,7 @@ class Processes:
                 await asyncio.create_subprocess_exec(
                     *self._command(run_id, kind),
                     stdin=asyncio.subprocess.PIPE,
-                    # So that its low priority counts against other services too, where sessions share cores.
+                    # A session of its own, so that its low priority also counts under autogroup scheduling.
                     start_new_session=True,
                     env={
                         name: value
@@ -70,14 +70,14 @@ class ProcessJob:
         if code == 0:
             return JobOutcome()
         if code < 0:
-            # Killed, by a person or for want of memory: the steps done are kept, so trying again is cheap.
+            # Killed by a person or the OOM killer: finished steps are kept, so a retry is cheap.
             return JobOutcome(lost=f"the training process was killed by signal {-code}")
         if code == RETRY_LATER:
             return JobOutcome(lost="the training process lost what it needs")
         return JobOutcome(error=f"The training process ended unexpectedly (exit code {code}).")
 
     async def end(self) -> None:
-        """Ask it to end, then insist."""
+        """Send SIGTERM, then SIGKILL."""
         if self._process.returncode is not None:
             return
         self._process.terminate()

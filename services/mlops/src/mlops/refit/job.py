@@ -36,7 +36,7 @@ SEEN = 0.7
 
 
 class NothingToLearn(Exception):
-    """The run ends well, but without a model; the text says why."""
+    """The run succeeds without a model; the message says why."""
 
 
 class Refit:
@@ -51,7 +51,7 @@ class Refit:
         self._preparation = Preparation(run, database, store, registry, sandbox_of(settings.sandbox_socket))
 
     async def run(self) -> None:
-        """Fetch, sort out, fit, judge, store, decide.
+        """Fetch, curate, fit, judge, store, decide.
 
         Raises:
             RunError, ObjectStoreUnavailable, mlops.jobs.run.NotRunning: how it can end otherwise.

@@ -31,7 +31,7 @@ COUNT = TypeAdapter(LabelCount)
 async def store_example(session: AsyncSession, event: TaskConfirmed, *, event_id: str) -> None:
     """Store a confirmed task as an example; of two confirmations of one task the newer counts.
 
-    The branch's first example decides for ever on which side it stands.
+    A branch's first example assigns its side for good.
     """
     await _settle_side(session, event.branch_id)
     values = {
@@ -64,7 +64,7 @@ async def _settle_side(session: AsyncSession, branch_id: str) -> None:
     known = sa.select(sa.literal(1)).where(example_branches.c.branch_id == branch_id)
     if (await session.execute(known)).first() is not None:
         return
-    # One at a time: how many there are decides.
+    # Serialised: the number of branches decides.
     await session.execute(sa.select(sa.func.pg_advisory_xact_lock(BRANCH_LOCK)))
     before = await session.execute(sa.select(sa.func.count()).select_from(example_branches))
     await session.execute(
@@ -156,7 +156,7 @@ async def store_features(session: AsyncSession, backbone: str, seen: Mapping[str
 
 
 async def note_roles(session: AsyncSession, run_id: str, assignments: Mapping[str, Assignment]) -> None:
-    """Keep what a run made of each example."""
+    """Store what a run did with each example."""
     rows = [
         {"run_id": run_id, "example_id": example_id, "role": assignment.role, "reason": assignment.reason}
         for example_id, assignment in assignments.items()
@@ -168,7 +168,7 @@ async def note_roles(session: AsyncSession, run_id: str, assignments: Mapping[st
 
 
 async def learnt_by(session: AsyncSession, version: str) -> set[str]:
-    """Return the ids of the examples that taught a model."""
+    """Return the ids of the examples a model was trained on."""
     query = (
         sa.select(run_examples.c.example_id)
         .join(models, models.c.run_id == run_examples.c.run_id)
@@ -178,7 +178,7 @@ async def learnt_by(session: AsyncSession, version: str) -> set[str]:
 
 
 async def latest_uses(session: AsyncSession, example_ids: Sequence[str]) -> dict[str, ExampleUse]:
-    """Return what the newest finished run made of each example."""
+    """Return what the latest finished run did with each example."""
     columns = run_examples.c
     query = (
         sa.select(columns.example_id, columns.run_id, columns.role, columns.reason)

@@ -22,7 +22,7 @@ PENDING = TypeAdapter(PendingPromotion)
 
 
 async def lock_promotions(session: AsyncSession) -> None:
-    """Let one promotion or announcement at a time go on, until the transaction ends."""
+    """Serialise promotions and announcements until the transaction ends."""
     await session.execute(sa.select(sa.func.pg_advisory_xact_lock(PROMOTION_LOCK)))
 
 
@@ -81,7 +81,7 @@ async def list_models(session: AsyncSession, *, limit: int, before: str | None) 
 
 
 async def refresh_manifest(session: AsyncSession, manifest: Manifest) -> None:
-    """Take a manifest that says more about the same file."""
+    """Store an extended manifest of the same file."""
     await session.execute(
         sa.update(models)
         .where(models.c.version == manifest.version, models.c.sha256 == manifest.sha256)
@@ -100,7 +100,7 @@ async def served_before(session: AsyncSession, version: str) -> bool:
 async def former_champion(session: AsyncSession) -> RegisteredModel | None:
     """Find the model that was champion before the present one, past any that was taken back since.
 
-    One that was promoted against its verdict is nothing to go back to.
+    One promoted against its verdict is skipped.
     """
     columns = promotions.c
     newest = (
@@ -174,6 +174,6 @@ async def mark_announced(session: AsyncSession, promotion_ids: Sequence[str]) ->
 
 
 async def announce_again(session: AsyncSession) -> None:
-    """Let the newest promotion be announced once more."""
+    """Mark the newest promotion for another announcement."""
     newest = sa.select(sa.func.max(promotions.c.id)).scalar_subquery()
     await session.execute(sa.update(promotions).where(promotions.c.id == newest).values(announced_at=None))

@@ -42,7 +42,7 @@ async def get_run(session: AsyncSession, run_id: str) -> TrainingRun | None:
 
 
 async def get_runs(session: AsyncSession, run_ids: Sequence[str]) -> list[TrainingRun]:
-    """Find those of the training runs that there are."""
+    """Find the training runs that exist among these ids."""
     found = await session.execute(sa.select(training_runs).where(training_runs.c.id.in_(run_ids)))
     return read_all(RUN, found.mappings())
 
@@ -109,7 +109,7 @@ async def report_progress(session: AsyncSession, run_id: str, progress: float) -
 
 
 async def lock_policy(session: AsyncSession) -> None:
-    """Let one replica at a time decide on a run, until the transaction ends."""
+    """Serialise replicas' decisions on runs until the transaction ends."""
     await session.execute(sa.select(sa.func.pg_advisory_xact_lock(POLICY_LOCK)))
 
 

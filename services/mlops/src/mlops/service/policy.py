@@ -45,7 +45,7 @@ class Policy(BackgroundTask):
     async def check(self) -> str | None:
         """Check once; returns why a run was queued, None if none was."""
         async with self._database.transaction() as session:
-            # One replica at a time decides, and sees what the one before decided.
+            # One replica decides at a time, and sees earlier decisions.
             await repository.lock_policy(session)
             new = await repository.since_last_run(session)
             drift = drift_of(await repository.newest_readings(session, limit=RECENT + BEFORE))

@@ -74,7 +74,7 @@ class Reconciler(BackgroundTask):
         self._forgot_at = now
 
     async def _repair(self) -> None:
-        # Again and again: a former champion's manifest is signed too, and could be put back by anybody.
+        # Repeatedly: a former champion's manifest is signed too, and bucket writers could restore it.
         now = time.monotonic()
         if now - self._repaired_at >= REPAIR_EVERY_S:
             await self._registry.repair()

@@ -1,8 +1,8 @@
-"""The models, and which of them is the champion.
+"""The model registry, and which model is the champion.
 
 The database says who the champion is; the signed manifest in the object store tells the replicas. A
 promotion is first committed here as pending, then its manifest is written, and only then the event leaves
-through the outbox: whoever hears of a champion finds its manifest. A crash in between leaves the promotion
+through the outbox: whoever receives the event finds the manifest. A crash in between leaves the promotion
 pending, and announcing again has no second effect.
 """
 
@@ -45,7 +45,7 @@ class NotGoodEnough(Exception):
 
 
 class NoFormerModel(Exception):
-    """There is nothing to roll back to."""
+    """There is no earlier champion to roll back to."""
 
 
 class BrokenModel(Exception):
@@ -63,7 +63,7 @@ class Registry:
         self._manifests = manifests
 
     async def register_shipped(self, folder: Path) -> None:
-        """Make the model that ships with the code known, and champion if there is none.
+        """Register the model that ships with the code, as champion if there is none.
 
         Raises:
             BrokenModel: the folder holds no whole model.
@@ -101,7 +101,7 @@ class Registry:
         """
         if await self._manifests.has(manifest):
             return
-        # The manifest is written last: where there is none of ours, the file may be missing or cut off.
+        # The manifest is written last: without one, the file may be missing or truncated.
         stored = await self._manifests.stored(manifest.version)
         if stored is not None and stored.sha256 != manifest.sha256:
             raise BrokenModel(f"Another model of the version {manifest.version} is stored already.")
@@ -199,7 +199,7 @@ class Registry:
         return promoted or former
 
     async def announce(self) -> int:
-        """Write the champion's manifest and let the events of pending promotions leave.
+        """Write the champion's manifest and publish the events of pending promotions.
 
         Returns:
             how many promotions were announced.
@@ -248,7 +248,7 @@ class Registry:
     async def sign(self, model: RegisteredModel) -> bool:
         """Write a model's manifest again unless it is right and signed by our key; returns whether it did.
 
-        It may be from before there were signatures, of a former key, lost or changed.
+        It may predate signatures, be signed by a former key, be lost or changed.
 
         Raises:
             ObjectStoreUnavailable: try again later.

@@ -1,7 +1,7 @@
 """Runs queued training runs, one at a time, each as a job apart from this process.
 
-A lock that belongs to a database connection says which replica runs them. It is freed when that replica
-dies, so whoever gets it knows that a run which is still called running was abandoned: its job is found
+A session-level database lock elects the replica that runs them. It is freed when that replica
+dies, so the next holder knows that a run still marked running was abandoned: its job is found
 again where jobs outlive the service, else the run is started again.
 """
 
@@ -69,7 +69,7 @@ class Runner(BackgroundTask):
         await self._take_up_abandoned()
         while True:
             self._changed.clear()
-            # Also tells when the connection, and with it the lock, is gone.
+            # Also notices when the connection, and with it the lock, is lost.
             await connection.execute("SELECT 1")
             async with self._database.session() as session:
                 queued = await repository.open_runs(session, "queued")
@@ -121,7 +121,7 @@ class Runner(BackgroundTask):
         await self._attend(run_id, job)
 
     async def _attend(self, run_id: str, job: Job) -> None:
-        """Watch a job and note how it ended."""
+        """Watch a job and record how it ended."""
         try:
             ended = await self._watch(job, run_id)
         except BaseException:

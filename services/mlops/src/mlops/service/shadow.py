@@ -44,7 +44,7 @@ class Shadowing:
         return shadow
 
     async def end(self, by: Actor, reason: str | None) -> None:
-        """Let no model read alongside any more.
+        """End the shadow.
 
         Raises:
             ObjectStoreUnavailable: it is not known whether anything has changed.
@@ -55,9 +55,9 @@ class Shadowing:
 
 
 async def change_with_audit(database: Database, asked: Act, change: Callable[[], Awaitable[None]]) -> None:
-    """Change what lies in the object store, which no transaction covers: the audit first has what is asked.
+    """Change an object that no transaction covers: the audit records the request first.
 
-    A record that nothing follows is of a change whose end is not known; one that failed has a second one.
+    A request without a following record has an unknown outcome; a failure gets a second record.
     """
     async with database.transaction() as session:
         await write_act(session, replace(asked, outcome="asked"))

@@ -9,7 +9,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 revision = "0002"
 down_revision = "0001"
 
-# What a branch has taught already cannot judge any more.
+# Examples already trained on can no longer judge.
 _KNOWN_BRANCHES = """
 INSERT INTO example_branches (branch_id, side) SELECT DISTINCT branch_id, 'learning' FROM training_examples
 """

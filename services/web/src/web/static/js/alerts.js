@@ -108,7 +108,8 @@ export class Alerts {
   #announceFaults() {
     if (!this.#loaded || !this.#faulty) return;
     clearTimeout(this.#later);
-    const untold = this.#faulty.filter((machine) => this.#isUntold(machine)).slice(0, SHOWN);
+    const notified = this.#lastNotified();
+    const untold = this.#faulty.filter((machine) => this.#isUntold(machine, notified)).slice(0, SHOWN);
     const wanted = new Map(untold.map((machine) => [machine.open_faults[0].id, machine]));
     for (const [id, { ofFault }] of this.#banners) if (!wanted.delete(id) && ofFault) this.#takeDown(id);
     let wait = Infinity;
@@ -125,15 +126,26 @@ export class Alerts {
     this.#count();
   }
 
-  /** @param {Machine} machine */
-  #isUntold(machine) {
+  /** When the newest notification of each branch was made, in milliseconds. */
+  #lastNotified() {
+    /** @type {Map<string, number>} */
+    const newest = new Map();
+    for (const { branch_id: branch, created_at: at } of this.#known.values()) {
+      newest.set(branch, Math.max(newest.get(branch) ?? 0, Date.parse(at)));
+    }
+    return newest;
+  }
+
+  /**
+   * @param {Machine} machine
+   * @param {Map<string, number>} notified
+   */
+  #isUntold(machine, notified) {
     const [fault] = machine.open_faults ?? [];
     const told = fault && toldAt(fault);
     // One that comes and goes is held back, here too.
     if (!told || fault.id <= this.seen) return false;
-    /** @param {AppNotification} notification */
-    const since = (notification) => Date.parse(notification.created_at) > told - CLOCKS_APART_MS;
-    return ![...this.#known.values()].some((each) => each.branch_id === machine.branch_id && since(each));
+    return (notified.get(machine.branch_id) ?? 0) <= told - CLOCKS_APART_MS;
   }
 
   /**
@@ -154,7 +166,8 @@ export class Alerts {
     this.#banners.set(id, { element: banner, ofFault });
     this.banner.prepend(banner);
     say(`${t("alerts.title")}: ${title}. ${body}`, { urgent: true });
-    navigator.vibrate?.([180, 90, 180]);
+    // A browser lets a page do so once somebody has touched it.
+    if (navigator.userActivation?.hasBeenActive) navigator.vibrate?.([180, 90, 180]);
     this.#count();
   }
 

@@ -7,7 +7,7 @@ const TIMEOUT_MS = 20000;
 const PASSING = [408, 425, 429];
 // The connection's fault, not the request's.
 const BROKEN_OFF = ["upload-interrupted", "upload-incomplete", "caller-gone"];
-// Here and now it would only be as slow again: the person decides where and when.
+// Retrying here and now would be just as slow: the person decides where and when.
 const TOO_SLOW = "upload-too-slow";
 // What is missing differs from place to place, so only the service can say it.
 const TELLING = ["training-unavailable"];

@@ -62,7 +62,7 @@ export class ConfirmCard {
     else this.#correct([]);
   }
 
-  /** Whether the person is in the middle of something here. */
+  /** Whether the person is editing this card. */
   get inHand() {
     return this.#busy || this.#draft.size > 0;
   }

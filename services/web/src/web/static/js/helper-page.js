@@ -128,7 +128,7 @@ export class HelperPage {
    * @param {Map<string, Task>} changes
    */
   #takeList(items, next, changes) {
-    // What lies beyond the list is not known any more; "more" fetches it.
+    // Items beyond the list are stale; "more" fetches them.
     const listed = new Set(items.map((task) => task.id));
     const known = this.#tasks;
     this.#tasks = new Map([...known].filter(([id]) => listed.has(id) || changes.has(id)));

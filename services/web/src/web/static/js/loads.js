@@ -21,7 +21,7 @@ export class Loads {
     this.element = h("ol", { class: "loads" });
   }
 
-  /** Say anew how long ago each was. */
+  /** Update how long ago each was. */
   tick() {
     for (const time of this.element.querySelectorAll("time")) time.textContent = ago(time.dateTime);
   }

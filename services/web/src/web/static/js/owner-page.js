@@ -182,7 +182,7 @@ export class OwnerPage {
     if (fresh && this.#waiting.has(task.id)) say(t("owner.sayNew", { count: this.#waiting.size }));
   }
 
-  /** Who needs a person first: unreadable and unsure ones, then the longest waiting. */
+  /** Order of attention: unreadable and unsure tasks first, then the longest waiting. */
   #ordered() {
     /** @param {Task} task */
     const rank = (task) => `${task.reading && !task.reading.needs_review ? 1 : 0} ${task.submitted_at} ${task.id}`;
@@ -194,7 +194,7 @@ export class OwnerPage {
     this.#count.textContent = this.#loaded ? `${tasks.length}${this.#more ? "+" : ""}` : "";
     const shown = this.#card?.task;
     const now = shown && this.#waiting.get(shown.id);
-    // What is under the thumb stays there, whatever else arrives.
+    // The card under the thumb stays in place, whatever else arrives.
     if (!now) this.#showCard(tasks[0]);
     else if (!this.#card?.inHand && JSON.stringify(now) !== JSON.stringify(shown)) this.#showCard(now);
     this.#strip.draw(tasks, this.#card?.task.id);

@@ -17,7 +17,7 @@ export function goesOn(run) {
   return OPEN.includes(run.status);
 }
 
-/** A card that is told of changes and not drawn anew for each, so that focus and open parts stay. */
+/** A card that is updated in place, so that focus and open details are kept. */
 export class RunCard {
   #facts = h("div", { class: "run-facts" });
   #meta = h("span", { class: "meta" });

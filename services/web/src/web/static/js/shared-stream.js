@@ -1,4 +1,4 @@
-// One stream for all tabs of a browser: a browser opens six connections to a place over HTTP/1.1, for all its tabs
+// One stream for all tabs of a browser: a browser opens six connections per host over HTTP/1.1, for all its tabs
 // together. The tab that holds a Web Lock is connected and tells the others over a BroadcastChannel; when it
 // closes, the lock passes to the next. (A SharedWorker would do the same, but Chrome on Android has none.)
 
@@ -114,7 +114,7 @@ export class SharedStream {
     if (message.kind === "hello") {
       if (!this.#own) return;
       this.#channel?.postMessage({ kind: "state", state: this.#state });
-      // Who comes later has missed the greeting.
+      // Tabs that join later have missed the greeting.
       this.#channel?.postMessage({ kind: "fetch" });
       return;
     }

@@ -1,4 +1,4 @@
-// For who is not signed in: what this is, and what to do.
+// The start page, for whoever is not signed in.
 
 import { h, say } from "./dom.js";
 import { icon } from "./icons.js";

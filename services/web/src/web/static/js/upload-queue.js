@@ -9,7 +9,7 @@ const FIRST_PAUSE_MS = 1000;
 const LONGEST_PAUSE_MS = 60000;
 const OTHER_TAB_MS = 3000;
 const LOCK_MS = 3000;
-// A photo that lies in a cloud is fetched by the phone first.
+// A photo stored in the cloud is downloaded by the phone first.
 const READ_MS = 60000;
 
 function newKey() {
@@ -267,7 +267,7 @@ export class UploadQueue extends EventTarget {
       this.#failures += 1;
       this.nextTryAt =
         performance.now() + Math.max((problem.retryAfterS ?? 0) * 1000, pause * (0.5 + Math.random() / 2));
-      // To the back, so that one photo a service stumbles over does not hold up the others.
+      // To the back, so that one failing photo does not block the others.
       this.#forget(item);
       this.items.push(item);
     } else {

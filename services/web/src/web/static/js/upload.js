@@ -69,6 +69,6 @@ function taskOf(answered) {
   } catch {
     // As below.
   }
-  // Something other than the service said yes: not a confirmation.
+  // Something other than the service answered 2xx: that is not a confirmation.
   throw new Problem({ code: "no-connection" });
 }
