@@ -24,7 +24,7 @@ def request(
         return {"type": "http.request", "body": piece, "more_body": bool(pieces)}
 
     headers = [(b"content-type", content_type.encode("latin-1"))]
-    headers += [(name.encode(), value.encode()) for name, value in more.items()]
+    headers += [(name.replace("_", "-").encode(), value.encode()) for name, value in more.items()]
     return Request({"type": "http", "method": "POST", "path": "/tasks", "headers": headers}, receive)
 
 
