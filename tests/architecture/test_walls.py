@@ -43,7 +43,8 @@ LAYERS = (
 
 FRAMEWORKS = {
     "aio_pika", "aiormq", "alembic", "asyncpg", "boto3", "botocore", "fastapi", "faststream",
-    "firebase_admin", "httpx", "laundry_service", "prometheus_client", "sqlalchemy", "starlette", "uvicorn",
+    "firebase_admin", "httpx", "laundry_service", "obstore", "prometheus_client", "sqlalchemy", "starlette",
+    "uvicorn",
 }  # fmt: skip
 # The rooms of a service that speak with the world. Whatever stands outside them is a rule of the business.
 ROOMS = {

@@ -9,10 +9,11 @@ import pytest
 import pytest_asyncio
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from obstore.exceptions import GenericError
 
 from laundry_service.settings import ObjectStoreSettings
 from laundry_service.storage import object_store
-from laundry_service.storage.object_store import ObjectMissing, ObjectStore, ObjectStoreUnavailable, _refusal
+from laundry_service.storage.object_store import ObjectMissing, ObjectStore, ObjectStoreUnavailable, _failure
 from laundry_testing.plugin import Bucket
 
 JPEG = "image/jpeg"
@@ -44,7 +45,6 @@ async def store(bucket: Bucket) -> AsyncIterator[ObjectStore]:
         )
     )
     yield made
-    await made.close()
 
 
 @pytest.mark.servers
@@ -58,9 +58,13 @@ async def test_bytes_and_files_come_back_as_they_were(store: ObjectStore, tmp_pa
     (tmp_path / "spool").write_bytes(b"head" + big)
     with (tmp_path / "spool").open("rb") as file:
         file.seek(4)
-        await store.put("big.jpg", file, media_type=JPEG)
-    assert await store.get("big.jpg", max_bytes=len(big)) == big
-    assert [key async for key, _ in store.listing("big")] == ["big.jpg"]
+        await store.put("big/photo.jpg", file, media_type=JPEG)
+        file.seek(0, io.SEEK_END)
+        await store.put("end.jpg", file, media_type=JPEG)
+    assert await store.get("big/photo.jpg", max_bytes=len(big)) == big
+    assert await store.get("end.jpg", max_bytes=0) == b""
+    assert b"".join([chunk async for chunk in await store.stream("big/photo.jpg")]) == big
+    assert [key async for key, _ in store.listing("big/")] == ["big/photo.jpg"]
 
 
 @pytest.mark.servers
@@ -82,7 +86,6 @@ async def test_another_key_is_refused_and_no_missing_object(bucket: Bucket) -> N
         await stranger.get("photo.jpg", max_bytes=100)
     with pytest.raises(ObjectStoreUnavailable, match="403"):
         await stranger.put("photo.jpg", b"x", media_type=JPEG)
-    await stranger.close()
 
 
 ANSWERS = {
@@ -110,7 +113,6 @@ async def test_a_store_that_fails_is_away_and_no_signature_is_told(
     store = ObjectStore(settings_for(f"http://127.0.0.1:{port}"))
     with pytest.raises(ObjectStoreUnavailable) as getting:
         await store.get("photo.jpg", max_bytes=2000)
-    await store.close()
     server.close()
     assert "X-Amz" not in f"{getting.value}{getting.value.__cause__}{caplog.text}"
 
@@ -131,7 +133,6 @@ async def test_an_answer_that_breaks_off_is_asked_for_again() -> None:
     server = await asyncio.start_server(answer, "127.0.0.1", 0)
     store = ObjectStore(settings_for(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"))
     assert await store.get("replica.json", max_bytes=2000) == b"the whole"
-    await store.close()
     server.close()
 
 
@@ -153,7 +154,6 @@ async def test_a_store_that_answers_by_a_trickle_is_away(monkeypatch: pytest.Mon
     with pytest.raises(ObjectStoreUnavailable, match=r"not fetched within 0\.3 s"):
         await store.get("photo.jpg", max_bytes=2000)
     given_up.set()
-    await store.close()
     server.close()
 
 
@@ -163,12 +163,58 @@ async def test_a_store_that_is_not_there_is_away() -> None:
         with pytest.raises(ObjectStoreUnavailable) as putting:
             await store.put("photo.jpg", file, media_type=JPEG)
         assert "X-Amz" not in str(putting.value)
-    await store.close()
+
+
+async def test_a_slow_upload_is_no_store_that_keeps_silent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(object_store, "READ_S", 0.2)
+    length = 20_000_000
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        for _ in range(5):
+            await reader.readexactly(length // 5)
+            await asyncio.sleep(0.2)
+        writer.write(b'HTTP/1.1 200 OK\r\nETag: "e"\r\nContent-Length: 0\r\n\r\n')
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    store = ObjectStore(settings_for(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"))
+    await store.put("model.onnx", bytes(length), media_type="application/octet-stream")
+    server.close()
+
+
+async def test_a_store_that_keeps_silent_is_asked_once_more_and_then_away(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(object_store, "READ_S", 0.2)
+    monkeypatch.setattr(object_store, "PUT_S", 0.2)
+    asked: list[bytes] = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.append(await reader.readuntil(b" "))
+        await reader.read()
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    store = ObjectStore(settings_for(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"))
+    with pytest.raises(ObjectStoreUnavailable):
+        await store.get("photo.jpg", max_bytes=2000)
+    with pytest.raises(ObjectStoreUnavailable, match="not stored in time"):
+        await store.put("photo.jpg", b"x", media_type=JPEG)
+    assert asked == [b"GET ", b"GET ", b"PUT "]
+    server.close()
 
 
 @settings(max_examples=200, deadline=None)
-@given(status=st.integers(300, 599), answer=st.binary(max_size=200))
-def test_only_a_missing_object_is_missing(status: int, answer: bytes) -> None:
-    error = _refusal("get", "k", status, answer)
+@given(missing=st.booleans(), answer=st.text(max_size=200))
+def test_only_a_missing_object_is_missing(missing: bool, answer: str) -> None:
+    error = _failure("get", "k", FileNotFoundError(answer) if missing else GenericError(answer))
     assert isinstance(error, ObjectMissing | ObjectStoreUnavailable)
-    assert isinstance(error, ObjectMissing) == (status == 404 and b"<Code>" not in answer)
+    assert isinstance(error, ObjectMissing) == (missing and "<Code>" not in answer)
+
+
+@pytest.mark.parametrize(("code", "missing"), [("NoSuchKey", True), ("NoSuchBucket", False)])
+def test_a_bucket_that_is_not_there_is_no_lost_photo(code: str, missing: bool) -> None:
+    error = _failure("get", "k", FileNotFoundError(f"404 Not Found: <Error><Code>{code}</Code></Error>"))
+    assert isinstance(error, ObjectMissing) == missing

@@ -115,7 +115,6 @@ async def test_the_readers_pictures_are_shown_and_outlast_a_reading_without(
             width=320,
             height=240,
         )
-    await store.close()
     await reader.publish(reading(task, pictures=Pictures.model_validate(pictures)))
     await service.has_status(task["id"], "read")
     for size, data in made.items():
@@ -139,7 +138,6 @@ async def swept(make_settings: MakeSettings) -> list[str]:
     database, store = Database(settings.database_url.get_secret_value(), pool=1), ObjectStore(settings)
     found = [key async for key in orphans(database, store, older_than=timedelta(seconds=-60))]
     await database.close()
-    await store.close()
     return found
 
 

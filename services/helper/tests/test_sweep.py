@@ -26,4 +26,3 @@ async def test_only_photos_without_a_task_are_found(
     assert [key async for key in orphans(database, store, older_than=hurry)] == [left]
     assert [key async for key in orphans(database, store, older_than=patience)] == []
     await database.close()
-    await store.close()

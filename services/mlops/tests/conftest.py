@@ -69,7 +69,6 @@ async def make_settings(
 async def store(make_settings: MakeSettings) -> AsyncIterator[ObjectStore]:
     store = ObjectStore(make_settings())
     yield store
-    await store.close()
 
 
 @pytest_asyncio.fixture

@@ -23,7 +23,7 @@ VERSION = version_of("ai-consumer")
 def create_app(settings: Settings | None = None) -> FastAPI:
     """Make the app; settings come from the environment unless given."""
     settings = settings or Settings()
-    store = ObjectStore(settings, threads=settings.photos_in_memory + 1)
+    store = ObjectStore(settings, at_once=settings.photos_in_memory + 1)
     trusted = TrustedKeys.parse(settings.model_public_keys)
     champion = Champion(store, trusted, settings.model_dir, poll_s=settings.champion_poll_s)
     shadow = ShadowReader(store, trusted, champion, poll_s=settings.champion_poll_s)
@@ -46,5 +46,5 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         background=[champion, shadow, presence],
         checks=[Check("model", champion.ready), Check("object-store", store.ping)],
         routers=[router(champion)],
-        on_close=[pipeline.close, store.close],
+        on_close=[pipeline.close],
     )

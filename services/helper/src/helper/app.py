@@ -87,7 +87,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             photos_router(database, store, PictureService(database, store, decoder)),
             confirmation_router(Confirmations(database, Outbox(name), settings.labels)),
         ],
-        on_close=[decoder.close, store.close],
+        on_close=[decoder.close],
         large_bodies=["/tasks"],
     )
     install_store_problems(app)

@@ -71,7 +71,6 @@ async def _sweep(settings: Settings, *, hours: float, delete: bool) -> int:
             print(f"{'deleted' if delete else 'would delete'} {key}")
     finally:
         await database.close()
-        await store.close()
     return len(found)
 
 

@@ -44,7 +44,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     """Make the app; settings come from the environment unless given."""
     settings = settings or Settings()
     database = Database(settings.database_url.get_secret_value(), pool=settings.database_pool)
-    store = ObjectStore(settings, threads=4)
+    store = ObjectStore(settings, at_once=4)
     manifests = Manifests(store, settings.model_signing_key, settings.model_public_keys)
     registry = Registry(database, store, Outbox(settings.service_name), manifests)
     reconciler = Reconciler(registry, database, settings.model_dir, signed_by=manifests.signed_by)
@@ -96,7 +96,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             runs_router(database, changes, Runs(database, requirements)),
             examples_router(database),
         ],
-        on_close=[store.close, *close_launcher],
+        on_close=close_launcher,
     )
 
 

@@ -1,46 +1,45 @@
-"""Photos and models in S3, without blocking the event loop.
-
-Whole objects are transferred through a URL that boto3 signs and urllib3 requests: a third of the processor
-time of boto3's own ``get_object`` (0.8 ms against 2.2 for a photo of 500 KB), and every photo is stored once
-and fetched once.
-"""
+"""Photos and models in S3, through obstore: why, and what it costs, is docs/decisions/0027."""
 
 import asyncio
-import logging
+import contextlib
+import mmap
 import os
 import re
-import time
-from collections.abc import AsyncIterator, Callable
-from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime
-from typing import IO, Any, TypeVar
+from collections.abc import AsyncIterator
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
 
-import boto3
-import urllib3
-from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
+import obstore
+from obstore.exceptions import BaseError
+from obstore.store import S3Store
 
 from laundry_service.settings import ObjectStoreSettings
 
-T = TypeVar("T")
+if TYPE_CHECKING:
+    from obstore import BytesStream, GetResult
+    from obstore.store import ClientConfig, RetryConfig
 
 CONNECT_S, READ_S = 2, 10
 GET_S = 60.0
 """How long fetching an object may take in all: each read of a trickle of bytes is in time."""
 
+PUT_S = 20.0
+SLOWEST_BYTES_S = 256 * 1024
+"""Storing an object may take ``PUT_S``, and longer the larger it is."""
+
 BROKEN_OFF_PAUSES_S = (0.05, 0.2)
 """How long to wait before an object is asked for again whose answer broke off in the middle."""
 
-SIGNED_S = 900
-"""How long a signed URL is good, and how far apart our clock and the store's may be."""
-
-ERROR_BYTES = 4096
+RETRY: "RetryConfig" = {
+    "max_retries": 1,
+    # From the first request on: one that got no answer within READ_S is sent again, once.
+    "retry_timeout": timedelta(seconds=1.5 * READ_S),
+    "backoff": {"init_backoff": timedelta(milliseconds=50), "max_backoff": timedelta(milliseconds=200)},
+}
 MISSING = {"404", "NoSuchKey", "NotFound"}
-SIGNATURE = re.compile(r"\?X-Amz-\S*")
-CODE = re.compile(rb"<Code>(\w+)</Code>")
-
-# It logs each retry with the whole signed URL.
-logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
+CODE = re.compile(r"<Code>(\w+)</Code>")
+NOTHING = "ping/"
 
 
 class ObjectStoreUnavailable(Exception):
@@ -54,81 +53,34 @@ class ObjectMissing(Exception):
 class ObjectStore:
     """A bucket. Every call has a timeout; only what comes back within a second is retried here."""
 
-    def __init__(self, settings: ObjectStoreSettings, *, threads: int = 8) -> None:
-        """Connect to the bucket named in the settings."""
-        self.bucket = settings.s3_bucket
-        self._client: Any = boto3.client(
-            "s3",
-            endpoint_url=settings.s3_endpoint_url,
-            region_name=settings.s3_region,
-            aws_access_key_id=settings.s3_access_key.get_secret_value(),
-            aws_secret_access_key=settings.s3_secret_key.get_secret_value(),
-            config=Config(
-                signature_version="s3v4",
-                connect_timeout=CONNECT_S,
-                read_timeout=READ_S,
-                retries={"total_max_attempts": 2, "mode": "standard"},
-                max_pool_connections=threads,
-                s3={"addressing_style": "path"},
-                response_checksum_validation="when_required",
-                request_checksum_calculation="when_required",
-            ),
-        )
-        self._http = urllib3.PoolManager(
-            maxsize=threads,
-            timeout=urllib3.Timeout(connect=CONNECT_S, read=READ_S),
-            retries=urllib3.Retry(
-                total=1,
-                backoff_factor=0.2,
-                status_forcelist=(500, 502, 503, 504),
-                allowed_methods=("GET", "PUT"),
-                redirect=0,
-                raise_on_redirect=False,
-                raise_on_status=False,
-            ),
-            ca_certs=os.environ.get("AWS_CA_BUNDLE"),
-        )
-        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="s3")
-
-    async def _in_thread(self, work: Callable[[], T]) -> T:
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._threads, work)
-        except (urllib3.exceptions.HTTPError, BotoCoreError, OSError) as error:
-            # Not chained: urllib3's errors may contain the signed URL, which grants access while it is valid.
-            raise ObjectStoreUnavailable(_without_signature(error)) from None
-
-    def _sign(self, name: str, key: str, **more: str) -> str:
-        url: str = self._client.generate_presigned_url(
-            name, Params={"Bucket": self.bucket, "Key": key, **more}, ExpiresIn=SIGNED_S
-        )
-        return url
-
-    async def _call(self, name: str, **arguments: Any) -> Any:
-        loop = asyncio.get_running_loop()
-        try:
-            return await loop.run_in_executor(self._threads, lambda: getattr(self._client, name)(**arguments))
-        except ClientError as error:
-            if error.response.get("Error", {}).get("Code") in MISSING:
-                raise ObjectMissing(str(arguments.get("Key"))) from error
-            raise ObjectStoreUnavailable(f"{name}: {error}") from error
-        except (BotoCoreError, OSError) as error:
-            raise ObjectStoreUnavailable(f"{name}: {error}") from error
+    def __init__(self, settings: ObjectStoreSettings, *, at_once: int = 8) -> None:
+        """Name the bucket of the settings; ``at_once`` objects are fetched or stored at the same time."""
+        self._at_once = asyncio.Semaphore(at_once)
+        self._reading = _open(settings, {"read_timeout": timedelta(seconds=READ_S)})
+        # The time to the answer, which a read timeout limits, contains the upload: ``put`` sets its own.
+        self._writing = _open(settings, {})
 
     async def put(self, key: str, body: bytes | IO[bytes], *, media_type: str) -> None:
-        """Store an object.
+        """Store an object; a file from its present position on.
 
         Raises:
             ObjectStoreUnavailable: it may not be stored.
         """
-        await self._in_thread(lambda: self._put(key, body, media_type))
-
-    def _put(self, key: str, body: bytes | IO[bytes], media_type: str) -> None:
-        url = self._sign("put_object", key, ContentType=media_type)
-        size = len(body) if isinstance(body, bytes) else _left_in(body)
-        headers = {"Content-Type": media_type, "Content-Length": str(size)}
-        answer = self._http.request("PUT", url, body=body, headers=headers)
-        if answer.status != 200:
-            raise _refusal("put", key, answer.status, answer.data)
+        content = body if isinstance(body, bytes) else _left_in(body)
+        try:
+            async with asyncio.timeout(PUT_S + len(content) / SLOWEST_BYTES_S), self._at_once:
+                await obstore.put_async(
+                    self._writing,
+                    key,
+                    content,
+                    attributes={"Content-Type": media_type},
+                    # The parts of one that breaks off would stay in the bucket.
+                    use_multipart=False,
+                )
+        except TimeoutError:
+            raise ObjectStoreUnavailable(f"put: {key} was not stored in time") from None
+        except (BaseError, OSError) as error:
+            raise ObjectStoreUnavailable(_told("put", error)) from error
 
     async def get(self, key: str, *, max_bytes: int) -> bytes:
         """Fetch an object whole.
@@ -138,35 +90,24 @@ class ObjectStore:
             ValueError: it is larger than ``max_bytes``.
         """
         try:
-            async with asyncio.timeout(GET_S):
-                return await self._in_thread(lambda: self._get_whole(key, max_bytes))
+            async with asyncio.timeout(GET_S), self._at_once:
+                for pause in BROKEN_OFF_PAUSES_S:
+                    found = await self._found(key, max_bytes)
+                    with contextlib.suppress(BaseError):
+                        return (await found.bytes_async()).to_bytes()
+                    await asyncio.sleep(pause)
+                return (await (await self._found(key, max_bytes)).bytes_async()).to_bytes()
         except TimeoutError:
-            # The thread continues until its socket times out, or everything is read.
             raise ObjectStoreUnavailable(f"get: {key} was not fetched within {GET_S:g} s") from None
+        except (BaseError, OSError) as error:
+            raise _failure("get", key, error) from error
 
-    def _get_whole(self, key: str, max_bytes: int) -> bytes:
-        """Retry when the answer breaks off: urllib3 does not retry bodies."""
-        for pause in BROKEN_OFF_PAUSES_S:
-            try:
-                return self._get(key, max_bytes)
-            except urllib3.exceptions.ProtocolError:
-                time.sleep(pause)
-        return self._get(key, max_bytes)
-
-    def _get(self, key: str, max_bytes: int) -> bytes:
-        answer = self._http.request("GET", self._sign("get_object", key), preload_content=False)
-        try:
-            if answer.status != 200:
-                raise _refusal("get", key, answer.status, answer.read(ERROR_BYTES))
-            size = int(answer.headers.get("Content-Length", 0))
-            body = answer.read(max_bytes + 1) if size <= max_bytes else b""
-            if max(size, len(body)) > max_bytes:
-                # The rest is not wanted: this connection cannot be used again.
-                answer.close()
-                raise ValueError(f"{key} has {max(size, len(body))} bytes; at most {max_bytes} are taken")
-            return body
-        finally:
-            answer.release_conn()
+    async def _found(self, key: str, max_bytes: int) -> "GetResult":
+        found = await obstore.get_async(self._reading, key)
+        size = found.meta["size"]
+        if size > max_bytes:
+            raise ValueError(f"{key} has {size} bytes; at most {max_bytes} are taken")
+        return found
 
     async def stream(self, key: str, *, chunk_bytes: int = 256 * 1024) -> AsyncIterator[bytes]:
         """Open an object, then yield its bytes as they are taken; memory stays small however large it is.
@@ -174,66 +115,91 @@ class ObjectStore:
         Raises:
             ObjectMissing, ObjectStoreUnavailable: before the first byte.
         """
-        answer = await self._call("get_object", Bucket=self.bucket, Key=key)
-        return self._chunks(answer["Body"], chunk_bytes)
-
-    async def _chunks(self, body: Any, chunk_bytes: int) -> AsyncIterator[bytes]:
-        loop = asyncio.get_running_loop()
         try:
-            while chunk := await loop.run_in_executor(self._threads, body.read, chunk_bytes):
-                yield chunk
-        except (BotoCoreError, OSError) as error:
-            raise ObjectStoreUnavailable(f"get_object: {error}") from error
-        finally:
-            body.close()
+            found = await obstore.get_async(self._reading, key)
+        except (BaseError, OSError) as error:
+            raise _failure("get", key, error) from error
+        return _chunks(found.stream(min_chunk_size=chunk_bytes))
 
-    async def listing(self, prefix: str) -> AsyncIterator[tuple[str, datetime]]:
-        """Yield each key under a prefix with the time it was stored, a page of 1,000 at a time.
+    async def listing(self, folder: str) -> AsyncIterator[tuple[str, datetime]]:
+        """Yield each key under a folder with the time it was stored, a page of 1,000 at a time.
 
         Raises:
             ObjectStoreUnavailable.
         """
-        more: dict[str, str] = {}
-        while True:
-            page = await self._call("list_objects_v2", Bucket=self.bucket, Prefix=prefix, **more)
-            for item in page.get("Contents", []):
-                yield item["Key"], item["LastModified"]
-            if not page.get("IsTruncated"):
-                return
-            more = {"ContinuationToken": page["NextContinuationToken"]}
+        try:
+            async for page in obstore.list(self._reading, folder, chunk_size=1000):
+                for item in page:
+                    yield item["path"], item["last_modified"]
+        except (BaseError, OSError) as error:
+            raise ObjectStoreUnavailable(_told("list", error)) from error
 
     async def delete(self, key: str) -> None:
         """Delete an object; one that is not there is fine."""
-        await self._call("delete_object", Bucket=self.bucket, Key=key)
+        try:
+            await obstore.delete_async(self._reading, key)
+        except (BaseError, OSError) as error:
+            raise ObjectStoreUnavailable(_told("delete", error)) from error
 
     async def ping(self) -> bool:
         """Check that the bucket is reachable."""
-        await self._call("head_bucket", Bucket=self.bucket)
-        return True
-
-    async def close(self) -> None:
-        """Close the connections once the calls in hand are done."""
-        await asyncio.to_thread(self._threads.shutdown, wait=True)
-        self._client.close()
-        self._http.clear()
+        return [key async for key, _ in self.listing(NOTHING)] == []
 
 
-def _refusal(what: str, key: str, status: int, answer: bytes) -> Exception:
-    found = CODE.search(answer[:ERROR_BYTES])
-    code = found[1].decode() if found else str(status)
-    if code in MISSING:
+def _open(settings: ObjectStoreSettings, client: "ClientConfig") -> S3Store:
+    bundle = os.environ.get("AWS_CA_BUNDLE")
+    if bundle:
+        client["root_certificate"] = Path(bundle).read_bytes()
+    return S3Store(
+        settings.s3_bucket,
+        endpoint=settings.s3_endpoint_url or f"https://s3.{settings.s3_region}.amazonaws.com",
+        region=settings.s3_region,
+        access_key_id=settings.s3_access_key.get_secret_value(),
+        secret_access_key=settings.s3_secret_key.get_secret_value(),
+        virtual_hosted_style_request=False,
+        # Every reader compares the sha256 that stands beside the key.
+        unsigned_payload=True,
+        # One DELETE, which every store knows, in place of the bulk call.
+        disable_bulk_delete=True,
+        # A phone on a slow line takes minutes for what is streamed to it.
+        client_options={
+            "allow_http": True,
+            "connect_timeout": timedelta(seconds=CONNECT_S),
+            "timeout": timedelta(hours=1),
+            **client,
+        },
+        retry_config=RETRY,
+    )
+
+
+async def _chunks(body: "BytesStream") -> AsyncIterator[bytes]:
+    try:
+        async for chunk in body:
+            yield chunk
+    except (BaseError, OSError) as error:
+        raise ObjectStoreUnavailable(_told("get", error)) from error
+
+
+def _failure(what: str, key: str, error: Exception) -> Exception:
+    """A bucket that is missing is 404 too, and no reason to say that a photo is lost."""
+    found = CODE.search(str(error))
+    if isinstance(error, FileNotFoundError) and (found[1] if found else "404") in MISSING:
         return ObjectMissing(key)
-    return ObjectStoreUnavailable(f"{what}: the object store answered {status} {code}")
+    return ObjectStoreUnavailable(_told(what, error))
 
 
-def _without_signature(error: Exception) -> str:
-    reason = getattr(error, "reason", None) or error
-    return f"{type(reason).__name__}: {SIGNATURE.sub('', str(reason))}"
+def _told(what: str, error: Exception) -> str:
+    """Name the error in a line, without the structures that obstore prints below it."""
+    return f"{what}: {str(error).partition(chr(10) * 2 + 'Debug source')[0][:500]}"
 
 
-def _left_in(file: IO[bytes]) -> int:
-    """Bytes from the present position to the end, which a signed upload must name."""
-    here = file.tell()
-    size = file.seek(0, os.SEEK_END) - here
-    file.seek(here)
-    return size
+def _left_in(file: IO[bytes]) -> bytes | memoryview:
+    """Bytes from the present position to the end; those of a file on disk are not read into memory."""
+    try:
+        number = file.fileno()
+    except OSError:
+        return file.read()
+    file.flush()
+    if os.fstat(number).st_size <= file.tell():
+        return b""
+    return memoryview(mmap.mmap(number, 0, access=mmap.ACCESS_READ))[file.tell() :]

@@ -101,7 +101,7 @@ def configure_logging(service: str, level: str = "INFO") -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level)
-    for noisy in ("uvicorn.access", "aio_pika", "aiormq", "botocore", "boto3", "urllib3", "httpx"):
+    for noisy in ("uvicorn.access", "aio_pika", "aiormq", "urllib3", "httpx"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     for own in ("uvicorn", "uvicorn.error"):
         logging.getLogger(own).handlers = []

@@ -27,7 +27,7 @@ class Steps(Protocol):
 async def take(kind: type[Steps], run_id: str, settings: Settings) -> int:
     """Run the steps of a run and record how it ended. Returns the exit code."""
     database = Database(settings.database_url.get_secret_value(), pool=2)
-    store = RetryingStore(settings, threads=4)
+    store = RetryingStore(settings, at_once=4)
     manifests = Manifests(store, settings.model_signing_key, settings.model_public_keys)
     registry = Registry(database, store, Outbox(settings.service_name), manifests)
     run = Run(run_id, database, registry)
@@ -38,6 +38,5 @@ async def take(kind: type[Steps], run_id: str, settings: Settings) -> int:
                 await sandbox.hold()
             await kind(run, settings, database, store, registry).run()
     finally:
-        await store.close()
         await database.close()
     return run.exit_code

@@ -91,9 +91,11 @@ def read(model: Path, store: Mapping[str, str], keys: Sequence[str]) -> dict[str
     Returns:
         the processor seconds of each stage.
     """
-    from laundry_reading.preprocess import decode_for_model  # noqa: PLC0415 - only the child needs it
+    import obstore  # noqa: PLC0415 - only the child needs it
 
-    reader, (client, http) = _reader(model), _client(tuple(store.items()))
+    from laundry_reading.preprocess import decode_for_model  # noqa: PLC0415
+
+    reader, client = _reader(model), _client(tuple(store.items()))
     used = dict.fromkeys(STAGES, 0.0)
 
     @contextmanager
@@ -104,9 +106,7 @@ def read(model: Path, store: Mapping[str, str], keys: Sequence[str]) -> dict[str
 
     for key in keys:
         with timed("fetch"):
-            parameters = {"Bucket": store["bucket"], "Key": key}
-            url = client.generate_presigned_url("get_object", Params=parameters, ExpiresIn=900)
-            photo = http.request("GET", url, timeout=20).data
+            photo = obstore.get(client, key).bytes().to_bytes()
         with timed("check"):
             hashlib.sha256(photo).hexdigest()
         with timed("decode"):
@@ -135,13 +135,22 @@ def read_one(model: Path, photo: bytes) -> Any:
 
 
 @functools.cache
-def _client(store: tuple[tuple[str, str], ...]) -> tuple[Any, Any]:
-    import urllib3  # noqa: PLC0415
+def _client(store: tuple[tuple[str, str], ...]) -> Any:
+    from obstore.store import S3Store  # noqa: PLC0415
 
-    return _boto(dict(store)), urllib3.PoolManager()
+    given = dict(store)
+    return S3Store(
+        given["bucket"],
+        endpoint=given["endpoint_url"],
+        access_key_id=given["access_key"],
+        secret_access_key=given["secret_key"],
+        region="us-east-1",
+        client_options={"allow_http": True},
+    )
 
 
-def _boto(store: Mapping[str, str]) -> Any:
+def boto_client(store: Mapping[str, str]) -> Any:
+    """Return a boto3 client of the stack's object store."""
     return boto3.client(
         "s3",
         endpoint_url=store["endpoint_url"],
@@ -160,13 +169,13 @@ def _boto(store: Mapping[str, str]) -> Any:
 
 
 def _put(store: Mapping[str, str], photos: Mapping[str, bytes]) -> None:
-    client = _boto(store)
+    client = boto_client(store)
     for key, photo in photos.items():
         client.put_object(Bucket=store["bucket"], Key=key, Body=photo, ContentType="image/jpeg")
 
 
 def _delete(store: Mapping[str, str], keys: Sequence[str]) -> None:
-    client = _boto(store)
+    client = boto_client(store)
     for key in keys:
         client.delete_object(Bucket=store["bucket"], Key=key)
 

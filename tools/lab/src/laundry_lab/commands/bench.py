@@ -22,6 +22,7 @@ from laundry_lab.bench import (
     publishing,
     readings,
     retries,
+    storage,
     tripgen,
     uploads,
 )
@@ -45,6 +46,7 @@ MEASURES: dict[str, Measure] = {
     "tripgen": tripgen.measure,
     "bursts": bursts.measure,
     "faults": alerts.measure,
+    "storage": storage.measure,
     "uploads": uploads.measure,
     "readings": readings.measure,
     "levelling": levelling.measure,
