@@ -45,15 +45,30 @@ async def site(services: FakeServices) -> AsyncIterator[httpx.AsyncClient]:
         yield client
 
 
-@pytest_asyncio.fixture(
-    loop_scope="session",
-    scope="session",
-    params=[pytest.param(name, marks=pytest.mark.xdist_group(f"pages in {name}")) for name in ENGINES],
-)
-async def engine(request: pytest.FixtureRequest) -> AsyncIterator[Engine]:
-    """Each browser that people have, in turn; one process for all tests."""
-    async with ENGINES[request.param]() as found:
-        yield found
+class Engines:
+    """The browsers: each is started when it is first asked for, and runs until all tests are done."""
+
+    def __init__(self, stack: AsyncExitStack) -> None:
+        self._stack = stack
+        self._running: dict[str, Engine] = {}
+
+    async def running(self, name: str) -> Engine:
+        if name not in self._running:
+            self._running[name] = await self._stack.enter_async_context(ENGINES[name]())
+        return self._running[name]
+
+
+@pytest_asyncio.fixture(loop_scope="session", scope="session")
+async def engines() -> AsyncIterator[Engines]:
+    """Every browser that people have."""
+    async with AsyncExitStack() as stack:
+        yield Engines(stack)
+
+
+@pytest_asyncio.fixture(loop_scope="session", scope="session", params=list(ENGINES))
+async def engine(engines: Engines, request: pytest.FixtureRequest) -> Engine:
+    """Each browser in turn."""
+    return await engines.running(request.param)
 
 
 class OpenPage:
