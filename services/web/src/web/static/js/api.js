@@ -110,7 +110,7 @@ export class Api {
         method,
         body,
         headers: this.headers(headers),
-        signal: AbortSignal.any(limits),
+        signal: limits.length === 1 ? limits[0] : AbortSignal.any(limits),
         cache,
         credentials: "omit",
       });

@@ -19,6 +19,7 @@ const GREETING_MS = 2000;
  */
 export class Stream {
   #stopped = new AbortController();
+  #left = new AbortController();
   #wake = () => {};
   #failures = 0;
 
@@ -37,6 +38,9 @@ export class Stream {
     const { signal } = this.#stopped;
     window.addEventListener("online", () => this.#wake(), { signal });
     document.addEventListener("visibilitychange", () => document.hidden || this.#wake(), { signal });
+    // A page that was left may be kept for the way back, and its connections are of the six that there are.
+    window.addEventListener("pagehide", () => this.#leave(), { signal });
+    window.addEventListener("pageshow", () => this.#wake(), { signal });
     this.#follow();
     return this;
   }
@@ -44,6 +48,11 @@ export class Stream {
   stop() {
     this.#stopped.abort();
     this.#wake();
+  }
+
+  #leave() {
+    this.#left.abort();
+    this.#left = new AbortController();
   }
 
   async #follow() {
@@ -66,7 +75,12 @@ export class Stream {
 
   async #listen() {
     const ended = new AbortController();
-    const signal = AbortSignal.any([ended.signal, this.#stopped.signal]);
+    const { signal } = ended;
+    // Not AbortSignal.any: WebKit may forget such a signal while its answer is read, and the connection stays.
+    for (const other of [this.#left.signal, this.#stopped.signal]) {
+      if (other.aborted) return;
+      other.addEventListener("abort", () => ended.abort(), { signal });
+    }
     let watch = setTimeout(() => ended.abort(), SILENCE_MS);
     let greeting = 0;
     try {
