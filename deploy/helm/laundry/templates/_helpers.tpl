@@ -38,6 +38,18 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
 {{- end -}}
 {{- end -}}
 
+{{/*
+Refuse a kind that the cluster does not know, of {root, api, kind, of, off}. Rendered without a cluster, where nothing can
+be looked up, nothing is refused.
+*/}}
+{{- define "laundry.needsKind" -}}
+{{- if lookup "v1" "ServiceAccount" .root.Release.Namespace "default" -}}
+{{- if not (.root.Capabilities.APIVersions.Has (printf "%s/%s" .api .kind)) -}}
+{{- fail (printf "this cluster knows no %s: install %s first, or set %s" .kind .of .off) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
 {{- define "laundry.podSecurity" -}}
 runAsNonRoot: true
 runAsUser: 10001
