@@ -1,8 +1,9 @@
 """A service's own PostgreSQL."""
 
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
 from typing import Any
 
+import asyncpg
 from sqlalchemy import event, text
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import (
@@ -63,8 +64,10 @@ class Database:
             TransactionPooling: the address leads to a pooler in a mode that loses what a session holds.
         """
         if not self._whole_sessions:
-            await refuse_transaction_pooling(self.url)
-            self._whole_sessions = True
+            # Whatever else is wrong, the query below says in the words that callers know.
+            with suppress(OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+                await refuse_transaction_pooling(self.url)
+                self._whole_sessions = True
         async with self.single() as connection:
             await connection.execute(text("SELECT 1"))
         return True
