@@ -5,6 +5,8 @@ from fastapi import FastAPI
 from identity.asgi import django_app
 from identity.settings import Settings
 from laundry_service.app import make_app
+from laundry_service.audit.heads import EVERY_S, head_teller
+from laundry_service.background.periodic import Periodic
 from laundry_service.http.health import Check
 from laundry_service.settings import version_of
 
@@ -18,18 +20,23 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     django = django_app(settings)
     # Django's models can be imported only once it is configured.
     from identity.database import in_database, ping  # noqa: PLC0415
-    from identity.people.api import people_router  # noqa: PLC0415
+    from identity.people import repository  # noqa: PLC0415
+    from identity.people.api.routers import people_routers  # noqa: PLC0415
 
     async def database() -> bool:
         return await in_database(ping)
+
+    async def audit_head() -> tuple[int, str] | None:
+        return await in_database(repository.audit_head)
 
     app = make_app(
         settings,
         title="Identity",
         version=VERSION,
         description="Signs people and equipment in, and says who may do what.",
+        background=[Periodic("audit-head", head_teller(audit_head), every_s=EVERY_S)],
         checks=[Check("database", database)],
-        routers=[people_router()],
+        routers=people_routers(settings.issuer),
     )
     app.mount("/", django)
     return app

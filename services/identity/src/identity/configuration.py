@@ -25,6 +25,8 @@ def django_configuration(settings: Settings) -> dict[str, Any]:
         "DEBUG": False,
         "ALLOWED_HOSTS": ["*"],
         "ROOT_URLCONF": "identity.urls",
+        # Where people go on after they accepted an invitation.
+        "PAGES_URL": settings.pages[0],
         "AUTH_USER_MODEL": "people.Person",
         "INSTALLED_APPS": [
             "identity.people",
