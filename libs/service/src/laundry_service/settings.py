@@ -6,6 +6,7 @@ from typing import Annotated
 
 from pydantic import Field, SecretStr, field_validator
 
+from laundry_service.auth.issuer import TrustedIssuer
 from laundry_service.auth.principal import Role
 from laundry_service.http.settings import HttpSettings
 from laundry_service.limits.rates import Allowance, LimitName
@@ -43,6 +44,11 @@ class ApiSettings(HttpSettings):
         default=None, description="Where the identity provider lists who is cut off before a token ends"
     )
     deny_list_every_s: float = Field(default=15, gt=0, le=30)
+    trusted_issuers: tuple[TrustedIssuer, ...] = Field(
+        default=(),
+        description='JSON list of issuers beside the first: [{"issuer", "jwks_url", "audience", '
+        '"subject_prefix": "kakao:", "deny_list_url"?, "roles"?, "forced_role": "customer"?, "id_tokens"?}]',
+    )
     rate_limits: dict[LimitName, Allowance] = Field(
         default={},
         description='JSON replacing defaults: {"uploads": {"person": "120/m", "address": "600/m"}}',

@@ -1,6 +1,7 @@
 """The identity service on a database of each test's own, and people to begin with."""
 
 import asyncio
+import re
 import secrets
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ import pytest
 import pytest_asyncio
 
 from identity.app import create_app
+from identity.oidc.keys import new_key
 from identity.settings import Settings
 from laundry_servers.addresses import DatabaseAddress
 from laundry_servers.postgres import drop_database, ensure_database
@@ -22,6 +24,7 @@ from laundry_testing.serving import serving
 if TYPE_CHECKING:
     from identity.people.models import Person
 
+SIGNING_KEY = new_key()
 ROLE = "laundry_test"
 POOL = 8
 PASSWORD = "cotton-paper-indigo-ink"
@@ -80,7 +83,7 @@ class World:
         async with httpx.AsyncClient(base_url=self.http.base_url, timeout=30) as browser:
             page = await browser.get(path)
             assert page.status_code == 200, page.text
-            return await browser.post(path, data=form(browser, email, **said))
+            return await browser.post(path, data=form(page, email, **said))
 
     async def people(self, by: dict[str, str], **query: Any) -> list[Item]:
         answer = await self.http.get("/people", headers=by, params=query)
@@ -98,10 +101,11 @@ class World:
         return found
 
 
-def form(browser: httpx.AsyncClient, email: str, **said: str) -> dict[str, str]:
+def form(page: httpx.Response, email: str = "", **said: str) -> dict[str, str]:
     """What a browser sends of the page that it has open."""
-    token = browser.cookies.get("csrftoken") or ""
-    return {"csrfmiddlewaretoken": token, "name": "박서준", "email": email, "password": PASSWORD, **said}
+    token = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', page.text)
+    assert token is not None
+    return {"csrfmiddlewaretoken": token[1], "name": "박서준", "email": email, "password": PASSWORD, **said}
 
 
 def _made(role: str, branches: tuple[str, ...], name: str) -> "Person":
@@ -176,7 +180,7 @@ def make_settings(database_url: str, identity: FileIdentity) -> MakeSettings:
             "web_urls": "http://pages.test",
             "oidc_client_secret": secrets.token_urlsafe(32),
             "secret_keys": secrets.token_urlsafe(32),
-            "signing_keys": "none",
+            "signing_keys": SIGNING_KEY,
             "graceful_timeout_s": 3,
             "log_level": "WARNING",
             **identity.settings,

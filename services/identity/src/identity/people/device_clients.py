@@ -3,7 +3,8 @@
 import secrets
 
 from allauth.idp.oidc.models import Client
-from django.contrib.auth.hashers import PBKDF2PasswordHasher
+
+from identity.oidc.clients import hash_of_secret
 
 SECRET_BYTES = 32
 
@@ -14,7 +15,7 @@ def make_device_client(equipment_id: str, branch_id: str) -> tuple[str, str]:
     client = Client.objects.create(
         id=f"equipment-{secrets.token_hex(16)}",
         name=f"{branch_id}/{equipment_id}"[:100],
-        secret=_hash_of(secret),
+        secret=hash_of_secret(secret),
         type=Client.Type.CONFIDENTIAL,
         grant_types=Client.GrantType.CLIENT_CREDENTIALS,
         response_types="",
@@ -27,10 +28,5 @@ def make_device_client(equipment_id: str, branch_id: str) -> tuple[str, str]:
 def replace_secret(client_id: str) -> str:
     """Give a client another secret; returns it."""
     secret = secrets.token_urlsafe(SECRET_BYTES)
-    Client.objects.filter(id=client_id).update(secret=_hash_of(secret))
+    Client.objects.filter(id=client_id).update(secret=hash_of_secret(secret))
     return secret
-
-
-def _hash_of(secret: str) -> str:
-    # One round: 256 random bits cannot be guessed, and ten thousand machines ask for tokens all the time.
-    return PBKDF2PasswordHasher().encode(secret, secrets.token_hex(16), iterations=1)

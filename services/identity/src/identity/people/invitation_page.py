@@ -9,7 +9,6 @@ from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
-from django.utils.translation import get_language
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
@@ -19,23 +18,36 @@ from identity.people.names import MAX_EMAIL, MAX_NAME, Unfit, clean_email, clean
 from identity.people.rights import Refused
 from identity.people.service.invitations import EmailTaken, accept_anew, accept_as, look
 from identity.people.texts import TEXTS
+from identity.texts import language
 
 TEMPLATE = "people/invitation.html"
 GONE, UNKNOWN, CONFLICT, UNFIT = 410, 404, 409, 422
 MAX_PASSWORD = 1000
 
 
+def _input(kind: type[forms.TextInput], autocomplete: str) -> forms.TextInput:
+    return kind(attrs={"autocomplete": autocomplete})
+
+
 def texts() -> dict[str, str]:
     """Return the page's texts in the reader's language."""
-    return TEXTS["ko" if (get_language() or "").startswith("ko") else "en"]
+    return TEXTS[language()]
 
 
 class AccountForm(forms.Form):
     """What the invited says of themselves."""
 
-    name = forms.CharField(max_length=MAX_NAME)
-    email = forms.CharField(max_length=MAX_EMAIL)
-    password = forms.CharField(max_length=MAX_PASSWORD, strip=False)
+    name = forms.CharField(max_length=MAX_NAME, widget=_input(forms.TextInput, "name"))
+    email = forms.CharField(max_length=MAX_EMAIL, widget=_input(forms.EmailInput, "username"))
+    password = forms.CharField(
+        max_length=MAX_PASSWORD, strip=False, widget=_input(forms.PasswordInput, "new-password")
+    )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for name, field in self.fields.items():
+            field.label = texts()[name]
+        self.fields["password"].help_text = texts()["passwordHint"]
 
     def clean_name(self) -> str:
         """Return the name in its one form."""
@@ -77,7 +89,7 @@ def show_invitation(request: HttpRequest, token: str) -> HttpResponse:
 def _accepted(request: HttpRequest, token: str, invitation: Invitation) -> HttpResponse:
     if isinstance(request.user, Person):
         accept_as(token, request.user.id)
-        return HttpResponseRedirect(settings.PAGES_URL)
+        return HttpResponseRedirect(settings.IDENTITY.pages[0])
     form = AccountForm(request.POST)
     if not form.is_valid():
         return _page(request, invitation, form=form, status=UNFIT)
@@ -87,7 +99,7 @@ def _accepted(request: HttpRequest, token: str, invitation: Invitation) -> HttpR
         form.add_error("email", texts()["emailTaken"])
         return _page(request, invitation, form=form, status=CONFLICT)
     login(request, person, backend=settings.AUTHENTICATION_BACKENDS[0])
-    return HttpResponseRedirect(settings.PAGES_URL)
+    return HttpResponseRedirect(settings.IDENTITY.pages[0])
 
 
 def _page(
@@ -118,5 +130,4 @@ def _names(invitation: Invitation | None) -> list[str]:
     if invitation is None or not invitation.branches:
         return []
     found = repository.branches(invitation.branches, after=None, search=None, limit=len(invitation.branches))
-    korean = texts() is TEXTS["ko"]
-    return [branch.name_ko if korean else branch.name_en for branch in found]
+    return [branch.name_ko if language() == "ko" else branch.name_en for branch in found]

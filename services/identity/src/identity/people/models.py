@@ -86,6 +86,8 @@ class Person(AbstractBaseUser):
     @property
     def right(self) -> Right | None:
         """What they may do now."""
+        if not self.is_active:
+            return None
         return _right(self.role, [branch.id for branch in self.branches.all()])
 
     def __str__(self) -> str:

@@ -66,12 +66,12 @@ def branch_for_update(branch_id: str) -> Branch | None:
 
 
 def person(sub: str | UUID, *, lock: bool = False) -> Person | None:
-    """Read a person who may sign in; with ``lock`` their right stays until the end of the transaction."""
+    """Read a person; with ``lock`` their right stays as it is until the end of the transaction."""
     try:
         id_ = UUID(str(sub))
     except ValueError:
         return None
-    found = Person.objects.filter(id=id_, is_active=True).order_by()
+    found = Person.objects.filter(id=id_).order_by()
     return (found.select_for_update(no_key=True) if lock else found).first()
 
 

@@ -6,10 +6,11 @@ from typing import Any, cast
 from django.conf import settings
 
 from identity.people import repository
-from identity.people.rights import WORK_ROLES, Actor, Refused, Right, WorkRole
+from identity.people.rights import WORK_ROLES, Actor, PersonRole, Refused, Right
+from identity.people.service.tokens import token_life_s
 from laundry_service.audit import acts
 from laundry_service.auth.claims import EARLY_LEEWAY_S
-from laundry_service.auth.principal import Principal
+from laundry_service.auth.principal import Principal, Role
 
 
 def acting(principal: Principal, *, lock: bool = False) -> Actor:
@@ -22,14 +23,15 @@ def acting(principal: Principal, *, lock: bool = False) -> Actor:
         Refused: ``role-forbidden``: they have no right any more.
     """
     person = repository.person(principal.sub, lock=lock)
-    if person is not None:
-        if (right := person.right) is None:
-            raise Refused("role-forbidden", "Your right was taken away.")
-        return Actor(principal.sub, right)
-    if principal.role not in WORK_ROLES:
+    own = person is not None or principal.issuer == settings.IDENTITY.issuer
+    if own and (person is None or (right := person.right) is None):
+        raise Refused("role-forbidden", "Your right was taken away.")
+    if not own:
+        # Of another provider: what its token says is all there is to know.
+        right = Right(cast("PersonRole", principal.role), principal.branches)
+    if right.role not in WORK_ROLES:
         raise Refused("role-forbidden", "This is for people who work here.")
-    # Of another provider: what its token says is all there is to know.
-    return Actor(principal.sub, Right(cast("WorkRole", principal.role), principal.branches))
+    return Actor(principal.sub, right)
 
 
 def noted(
@@ -40,7 +42,7 @@ def noted(
     repository.write_audit(acts.Act(action, what, by, reason, details=details), now)
 
 
-def cut_off(sub: str, now: datetime) -> None:
+def cut_off(sub: str, role: Role, now: datetime) -> None:
     """Refuse the tokens that a subject has: at once for what is open, and until the last of them is over."""
-    life = timedelta(seconds=settings.IDP_OIDC_ACCESS_TOKEN_EXPIRES_IN + EARLY_LEEWAY_S)
-    repository.deny(sub, issued_before=now, until=now + 2 * life)
+    life = timedelta(seconds=token_life_s(role) + EARLY_LEEWAY_S)
+    repository.deny(sub, issued_before=now, until=now + life)

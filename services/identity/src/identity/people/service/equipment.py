@@ -63,7 +63,7 @@ def rotate_credential(
         now = repository.clock()
         credential.rotated_at = now
         credential.save(update_fields=["rotated_at"])
-        cut_off(credential.equipment_id, now)
+        cut_off(credential.equipment_id, "device", now)
         noted(actor, "credential.rotate", _name(credential), now, reason)
     return credential, secret
 
@@ -83,7 +83,7 @@ def revoke_credential(principal: Principal, id_: UUID, reason: str | None = None
         credential.save(update_fields=["revoked_at"])
         Token.objects.filter(client_id=credential.client_id).delete()
         Client.objects.filter(id=credential.client_id).delete()
-        cut_off(credential.equipment_id, now)
+        cut_off(credential.equipment_id, "device", now)
         noted(actor, "credential.revoke", _name(credential), now, reason)
 
 

@@ -34,7 +34,7 @@ def take_away(
         if left is None:
             # The next refresh answers invalid_grant, which signs out.
             Token.objects.filter(user_id=person.id).delete()
-        cut_off(sub, now)
+        cut_off(sub, before.role, now)
         withdrawn = repository.withdraw_invitations_of(sub, left.branches if left else (), now)
         ended = sorted(before.branches - (left.branches if left else frozenset()))
         noted(actor, "person.remove", sub, now, reason, role=before.role, branches=ended, withdrawn=withdrawn)

@@ -4,10 +4,18 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+from django.conf import settings
 from django.db import transaction
 
 from identity.people import repository
 from laundry_service.auth.principal import Role
+
+
+def token_life_s(role: Role) -> int:
+    """Return how long a token lives; a machine's is longer, as its end breaks off an MQTT connection."""
+    given = settings.IDENTITY
+    life_s: int = given.device_token_s if role == "device" else given.access_token_s
+    return life_s
 
 
 @dataclass(frozen=True)
