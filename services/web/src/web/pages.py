@@ -96,6 +96,7 @@ def router() -> APIRouter:
     @routes.get("/helper")
     @routes.get("/owner")
     @routes.get("/operator")
+    @routes.get("/customer")
     async def document() -> FileResponse:
         return FileResponse(STATIC / "index.html", headers=REVALIDATE)
 
