@@ -62,7 +62,7 @@ class ConfirmationBody(BaseModel):
 
 
 class TaskBody(BaseModel):
-    """One load of laundry."""
+    """One photo of laundry; those of one load have its ``load_id`` in common."""
 
     id: str
     branch_id: str
@@ -75,6 +75,8 @@ class TaskBody(BaseModel):
     reading: ReadingBody | None
     unreadable_reason: str | None
     confirmation: ConfirmationBody | None
+    load_id: str | None
+    replaced_by: str | None
 
     @classmethod
     def of(cls, task: Task) -> Self:
@@ -105,6 +107,8 @@ class TaskBody(BaseModel):
                 confirmed_by=confirmation.confirmed_by,
                 confirmed_at=confirmation.confirmed_at,
             ),
+            load_id=task.load_id,
+            replaced_by=task.replaced_by,
         )
 
 

@@ -5,7 +5,7 @@ from fastapi import APIRouter, Response
 from helper.api.permissions import Owner, allowed, task_id_of
 from helper.schemas import REPLAYED, ConfirmationRequest, TaskBody
 from helper.service.confirmation import Confirmations
-from helper.tasks import AlreadyConfirmed, NotReadYet, RepeatedLabels, UnknownLabels
+from helper.tasks import AlreadyConfirmed, NotReadYet, RepeatedLabels, UnknownLabels, Withdrawn
 from laundry_service.http.problems import Problem
 
 JSON_BYTES = 64 * 1024
@@ -46,6 +46,12 @@ def confirmation_router(confirmations: Confirmations) -> APIRouter:
         except AlreadyConfirmed as error:
             raise Problem(
                 409, "already-confirmed", "The task was confirmed with other labels. Fetch it to see them."
+            ) from error
+        except Withdrawn as error:
+            raise Problem(
+                409,
+                "task-withdrawn",
+                "The helper took this photo again. Confirm the new one, which replaced_by names.",
             ) from error
         if repeated:
             response.headers[REPLAYED] = "true"

@@ -9,9 +9,9 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request
 
 from helper import repository
-from helper.api.permissions import Viewer, visible
+from helper.api.permissions import Helper, Viewer, visible
 from helper.schemas import BRANCH, LabelList, TaskBody, TaskList
-from helper.tasks import Status
+from helper.tasks import Status, Task
 from laundry_service.auth.callers import require_branch
 from laundry_service.http.problems import Problem
 from laundry_service.storage.database import Database
@@ -26,7 +26,9 @@ def tasks_router(database: Database, changes: Changes, known_labels: Sequence[st
     @api.get("/tasks", summary="List tasks, newest first")
     async def listed(
         principal: Viewer,
-        status: Annotated[list[Status] | None, Query(description="May be repeated")] = None,
+        status: Annotated[
+            list[Status] | None, Query(description="May be repeated; none is all but withdrawn ones")
+        ] = None,
         branch_id: Annotated[str | None, Query(pattern=f"^{BRANCH.pattern}$")] = None,
         limit: Annotated[int, Query(ge=1, le=200)] = 50,
         cursor: Annotated[str | None, Query(max_length=100)] = None,
@@ -40,9 +42,22 @@ def tasks_router(database: Database, changes: Changes, known_labels: Sequence[st
             found = await repository.newest(
                 connection, branches=branches, statuses=status or [], before=before, limit=limit + 1
             )
-        page = found[:limit]
-        more = _cursor(page[-1].id) if len(found) > limit else None
-        return TaskList(items=[TaskBody.of(task) for task in page], next_cursor=more)
+        return _page(found, limit)
+
+    @api.get(
+        "/corrections", summary="List the caller's photos whose reading an owner corrected, newest first"
+    )
+    async def corrections(
+        principal: Helper,
+        limit: Annotated[int, Query(ge=1, le=200)] = 50,
+        cursor: Annotated[str | None, Query(max_length=100)] = None,
+    ) -> TaskList:
+        before = None if cursor is None else _read_cursor(cursor)
+        async with repository.single(database) as connection:
+            found = await repository.corrected_of(
+                connection, principal.sub, branches=principal.branches, before=before, limit=limit + 1
+            )
+        return _page(found, limit)
 
     @api.get(
         "/tasks/stream",
@@ -64,6 +79,13 @@ def tasks_router(database: Database, changes: Changes, known_labels: Sequence[st
         return TaskBody.of(await visible(database, principal, task_id))
 
     return api
+
+
+def _page(found: Sequence[Task], limit: int) -> TaskList:
+    """Make a page of what was found with one more than its limit."""
+    page = found[:limit]
+    more = _cursor(page[-1].id) if len(found) > limit else None
+    return TaskList(items=[TaskBody.of(task) for task in page], next_cursor=more)
 
 
 def _cursor(task_id: str) -> str:
