@@ -11,6 +11,7 @@ import { icon } from "./icons.js";
 import { Live, Meanwhile, supersedes } from "./live.js";
 import { labelsOf } from "./reading.js";
 import { counted, t } from "./texts.js";
+import { placeIn, together } from "./together.js";
 import { WaitingStrip } from "./waiting-strip.js";
 
 const CLOCK_MS = 30000;
@@ -182,11 +183,11 @@ export class OwnerPage {
     if (fresh && this.#waiting.has(task.id)) say(t("owner.sayNew", { count: this.#waiting.size }));
   }
 
-  /** Order of attention: unreadable and unsure tasks first, then the longest waiting. */
+  /** Order of attention: unreadable and unsure tasks first, then the longest waiting; photos of a load together. */
   #ordered() {
     /** @param {Task} task */
     const rank = (task) => `${task.reading && !task.reading.needs_review ? 1 : 0} ${task.submitted_at} ${task.id}`;
-    return [...this.#waiting.values()].sort((a, b) => (rank(a) < rank(b) ? -1 : 1));
+    return together([...this.#waiting.values()].sort((a, b) => (rank(a) < rank(b) ? -1 : 1)));
   }
 
   #draw() {
@@ -223,6 +224,7 @@ export class OwnerPage {
       labels: () => this.#knownLabels(),
       send: (labels) => this.#send(task, labels),
       manyBranches: this.session.branches.length > 1,
+      place: placeIn(task, this.#ordered()),
     });
     put(this.#stage, this.#card.element);
   }
