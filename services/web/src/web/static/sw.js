@@ -3,6 +3,8 @@
 
 const CACHE = "laundry-pages";
 const PATIENCE_MS = 3000;
+// A line that let one wait is not asked to let each part of a page wait, one after the other.
+const SLOW_MS = 20000;
 const PAGES = [
   "/",
   "/static/app.webmanifest",
@@ -91,6 +93,8 @@ worker.addEventListener("fetch", (event) => {
   event.respondWith(newest(event.request, page ? "/" : url.pathname));
 });
 
+let slowUntil = 0;
+
 /**
  * The newest answer, or what was kept, if that does not come in time.
  *
@@ -107,6 +111,18 @@ async function newest(request, key) {
     return response;
   });
   if (!kept) return fetched;
-  const usable = fetched.then((response) => (response.ok ? response : kept)).catch(() => kept);
-  return Promise.race([usable, new Promise((resolve) => setTimeout(resolve, PATIENCE_MS, kept))]);
+  let timer = 0;
+  const usable = fetched
+    .then((response) => (response.ok ? response : kept))
+    .catch(() => kept)
+    .finally(() => clearTimeout(timer));
+  if (!worker.navigator.onLine || Date.now() < slowUntil) return kept;
+  /** @type {Promise<Response>} */
+  const late = new Promise((resolve) => {
+    timer = setTimeout(() => {
+      slowUntil = Date.now() + SLOW_MS;
+      resolve(kept);
+    }, PATIENCE_MS);
+  });
+  return Promise.race([usable, late]);
 }

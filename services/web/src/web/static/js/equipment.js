@@ -7,7 +7,8 @@ import { icon } from "./icons.js";
 import { Live, Meanwhile } from "./live.js";
 import { ago, has, t, word } from "./texts.js";
 
-const MOST_PAGES = 5;
+// 10,000 machines; an owner has one page of them.
+const MOST_PAGES = 50;
 
 /** @param {Machine} machine */
 function keyOf(machine) {

@@ -14,6 +14,7 @@ import { counted, t } from "./texts.js";
 import { together } from "./together.js";
 
 const PAGE = 20;
+const MORE = 100;
 const LARGEST_PAGE = 200;
 const MOST_PAGES = 5;
 const CLOCK_MS = 30000;
@@ -144,8 +145,9 @@ export class HelperPage {
   }
 
   async #more() {
+    this.#below.querySelector("button")?.setAttribute("disabled", "");
     try {
-      const { items, next } = await this.api.page("/api/helper/tasks", { limit: PAGE, cursor: this.#next });
+      const { items, next } = await this.api.page("/api/helper/tasks", { limit: MORE, cursor: this.#next });
       for (const task of items) this.#keep(task);
       this.#next = next;
       this.#draw();
