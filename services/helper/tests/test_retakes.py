@@ -124,7 +124,7 @@ async def test_a_helper_sees_what_owners_corrected_of_his_own(service: Service, 
         made.append(task["id"])
 
     async def corrected(sub: str, query: str = "") -> dict[str, Any]:
-        answer: dict[str, Any] = (await service.get(f"/corrections{query}", headers=helpers[sub])).json()
+        answer: dict[str, Any] = (await service.get(f"/tasks/corrected{query}", headers=helpers[sub])).json()
         return answer
 
     first = await corrected("kim", "?limit=1")
@@ -135,5 +135,5 @@ async def test_a_helper_sees_what_owners_corrected_of_his_own(service: Service, 
     assert [task["id"] for task in (await corrected("lee"))["items"]] == [made[1]]
     # Who may no longer work in a branch sees nothing of it.
     moved = service.identity.bearer("helper", "b2", sub="kim")
-    assert (await service.get("/corrections", headers=moved)).json()["items"] == []
-    assert (await service.get("/corrections")).status_code == 403
+    assert (await service.get("/tasks/corrected", headers=moved)).json()["items"] == []
+    assert (await service.get("/tasks/corrected")).status_code == 403

@@ -371,8 +371,8 @@ class FakeServices:
             async for event in self._events("tasks", "task"):
                 yield event
 
-        @app.get("/corrections")
-        async def corrections(limit: int = 50, cursor: str | None = None) -> Item:
+        @app.get("/tasks/corrected")
+        async def corrected(limit: int = 50, cursor: str | None = None) -> Item:
             found = [task for task in self.tasks.values() if (task["confirmation"] or {}).get("corrected")]
             return {"items": found[::-1][:limit], "next_cursor": None}
 

@@ -45,9 +45,9 @@ def tasks_router(database: Database, changes: Changes, known_labels: Sequence[st
         return _page(found, limit)
 
     @api.get(
-        "/corrections", summary="List the caller's photos whose reading an owner corrected, newest first"
+        "/tasks/corrected", summary="List the caller's photos whose reading an owner corrected, newest first"
     )
-    async def corrections(
+    async def corrected(
         principal: Helper,
         limit: Annotated[int, Query(ge=1, le=200)] = 50,
         cursor: Annotated[str | None, Query(max_length=100)] = None,

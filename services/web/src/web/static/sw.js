@@ -26,6 +26,7 @@ const PAGES = [
   "/static/js/dead-letters-page.js",
   "/static/js/dom.js",
   "/static/js/done-list.js",
+  "/static/js/drawings.js",
   "/static/js/equipment.js",
   "/static/js/events.js",
   "/static/js/frame.js",

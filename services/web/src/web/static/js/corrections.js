@@ -2,8 +2,8 @@
 
 import { explain } from "./api.js";
 import { h, put } from "./dom.js";
+import { emptyState } from "./drawings.js";
 import { trouble } from "./frame.js";
-import { icon } from "./icons.js";
 import { guessOf } from "./reading.js";
 import { ago, counted, moment, t } from "./texts.js";
 
@@ -45,12 +45,12 @@ export class Corrections {
 
   async #more() {
     try {
-      const { items, next } = await this.api.page("/api/helper/corrections", { limit: PAGE, cursor: this.#next });
+      const { items, next } = await this.api.page("/api/helper/tasks/corrected", { limit: PAGE, cursor: this.#next });
       this.#list.append(...items.map((task) => this.#row(task)));
       this.#next = next;
       this.#asked = true;
       const more = h("button", { class: "secondary", type: "button", onclick: () => this.#more() }, t("action.more"));
-      const none = h("div", { class: "empty" }, icon("check"), h("p", {}, t("helper.noCorrections")));
+      const none = emptyState("rosette", t("helper.noCorrections"));
       put(this.#below, this.#asked && !this.#list.childElementCount && none, next && more);
     } catch (problem) {
       put(

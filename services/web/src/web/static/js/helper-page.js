@@ -3,8 +3,8 @@
 import { explain, Problem } from "./api.js";
 import { Corrections } from "./corrections.js";
 import { h, put, say } from "./dom.js";
+import { emptyState } from "./drawings.js";
 import { connectionLine, trouble } from "./frame.js";
-import { icon } from "./icons.js";
 import { Intake } from "./intake.js";
 import { Live, Meanwhile, supersedes } from "./live.js";
 import { Loads } from "./loads.js";
@@ -232,13 +232,7 @@ export class HelperPage {
       .sort((a, b) => (a.submitted_at < b.submitted_at ? 1 : -1));
     const shown = this.loads.draw(items, together(tasks));
     this.intake.showUnkept();
-    const empty = h(
-      "div",
-      { class: "empty" },
-      icon("tub"),
-      h("p", {}, t("helper.empty")),
-      h("p", {}, t("helper.emptyText")),
-    );
+    const empty = emptyState("basket", t("helper.empty"), t("helper.emptyText"));
     const more = h("button", { class: "secondary", type: "button", onclick: () => this.#more() }, t("action.more"));
     put(this.#below, this.#loaded && !shown && empty, this.#next && more);
   }

@@ -5,9 +5,9 @@ import { explain } from "./api.js";
 import { ConfirmCard } from "./confirm-card.js";
 import { h, put, say } from "./dom.js";
 import { DoneList } from "./done-list.js";
+import { emptyState } from "./drawings.js";
 import { Equipment } from "./equipment.js";
 import { connectionLine, trouble } from "./frame.js";
-import { icon } from "./icons.js";
 import { Live, Meanwhile, supersedes } from "./live.js";
 import { labelsOf } from "./reading.js";
 import { counted, t } from "./texts.js";
@@ -212,11 +212,7 @@ export class OwnerPage {
   #showCard(task) {
     if (!task) {
       this.#card = null;
-      if (this.#loaded)
-        put(
-          this.#stage,
-          h("div", { class: "empty" }, icon("check"), h("p", {}, t("owner.empty")), h("p", {}, t("owner.emptyText"))),
-        );
+      if (this.#loaded) put(this.#stage, emptyState("folded", t("owner.empty"), t("owner.emptyText")));
       return;
     }
     this.#card = new ConfirmCard(task, {
