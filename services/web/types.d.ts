@@ -45,12 +45,13 @@ interface Task {
   branch_id: string;
   helper_id: string;
   note: string | null;
-  status: "submitted" | "read" | "unreadable" | "confirmed";
+  status: "submitted" | "read" | "unreadable" | "confirmed" | "withdrawn";
   submitted_at: string;
   photo: { bytes: number };
   reading: Reading | null;
   unreadable_reason: string | null;
   confirmation: { labels: Garment[]; corrected: boolean; undo_until?: string | null } | null;
+  load_id: string | null;
 }
 
 /** What was washed, by the days of the services' time zone. */
@@ -235,7 +236,13 @@ interface KeptPhoto {
   sub: string;
   branchId: string;
   note: string;
+  /** What the photos of one load have in common. */
+  loadId: string;
+  /** What it was taken instead of; what an earlier version kept has none. */
+  replaces?: string[];
   blob: Blob;
+  /** It is a smaller copy. */
+  shrunk?: boolean;
   name: string;
   addedAt: number;
   problem: Refusal | null;

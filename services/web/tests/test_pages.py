@@ -7,7 +7,7 @@ import pytest
 
 from laundry_testing.serving import serving
 from web.app import create_app
-from web.pages import STATIC
+from web.pages import STATIC, document
 
 from .conftest import settings_for
 
@@ -54,13 +54,28 @@ async def test_unchanged_files_are_not_sent_again_and_problems_are_documents() -
         outside = await client.send(
             httpx.Request("GET", client.base_url.copy_with(raw_path=b"/static/../app.py"))
         )
+        document = await client.get("/helper")
+        document_again = await client.get("/owner", headers={"If-None-Match": document.headers["etag"]})
         alive = await client.get("/livez")
     assert first.headers["content-type"].startswith("text/javascript")
+    assert first.headers["content-encoding"] == "gzip"
     assert first.headers["cache-control"] == "no-cache"
-    assert again.status_code == 304
+    assert again.status_code == document_again.status_code == 304
     assert missing.status_code == outside.status_code == 404
     assert missing.headers["content-type"] == "application/problem+json"
     assert alive.json() == {"status": "ok"}
+
+
+def test_the_document_names_every_module_that_is_imported() -> None:
+    named = re.findall(r'<link rel="modulepreload" href="([^"]+)"', document().decode())
+    imported = {
+        str((file.parent / path).resolve().relative_to(STATIC))
+        for file in scripts()
+        for path in re.findall(r'(?:from|import)\s+"(\.[^"]+)"', file.read_text())
+    }
+    assert imported
+    assert {f"/static/{path}" for path in imported} | {"/static/js/main.js"} == set(named)
+    assert len(named) == len(set(named))
 
 
 def test_both_languages_say_the_same_things() -> None:

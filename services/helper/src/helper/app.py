@@ -55,6 +55,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         max_bytes=settings.photo_max_bytes,
         max_pixels=settings.photo_max_pixels,
         same_photo_s=settings.same_photo_s,
+        retake_within_s=settings.retake_within_s,
     )
     limits = Limits(settings.photo_max_bytes, settings.upload_idle_s, settings.upload_total_s)
     messaging = Messaging(

@@ -74,7 +74,7 @@ class ConfirmationBody(BaseModel):
 
 
 class TaskBody(BaseModel):
-    """One load of laundry."""
+    """One photo of laundry; those of one load have its ``load_id`` in common."""
 
     id: str
     branch_id: str
@@ -87,6 +87,8 @@ class TaskBody(BaseModel):
     reading: ReadingBody | None
     unreadable_reason: str | None
     confirmation: ConfirmationBody | None
+    load_id: str | None
+    replaced_by: str | None
 
     @classmethod
     def of(cls, task: Task) -> Self:
@@ -118,6 +120,8 @@ class TaskBody(BaseModel):
                 confirmed_at=confirmation.confirmed_at,
                 undo_until=confirmation.undo and confirmation.undo.until,
             ),
+            load_id=task.load_id,
+            replaced_by=task.replaced_by,
         )
 
 

@@ -47,6 +47,9 @@ class Settings(DatabaseSettings, ObjectStoreSettings):
         ge=0,
         description="The same photo without an Idempotency-Key is the same task so long",
     )
+    retake_within_s: int = Field(
+        default=900, ge=0, description="A photo that is not confirmed can be taken again so long"
+    )
     labels: Annotated[tuple[str, ...], NoDecode] = Field(
         default=GARMENTS, min_length=1, description="What may be confirmed: the model's classes, by comma"
     )

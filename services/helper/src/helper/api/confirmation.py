@@ -12,6 +12,7 @@ from helper.tasks import (
     RepeatedLabels,
     TooLate,
     UnknownLabels,
+    Withdrawn,
 )
 from laundry_service.http.problems import Problem
 
@@ -54,6 +55,12 @@ def confirmation_router(confirmations: Confirmations) -> APIRouter:
         except AlreadyConfirmed as error:
             raise Problem(
                 409, "already-confirmed", "The task was confirmed with other labels. Fetch it to see them."
+            ) from error
+        except Withdrawn as error:
+            raise Problem(
+                409,
+                "task-withdrawn",
+                "The helper took this photo again. Confirm the new one, which replaced_by names.",
             ) from error
         if repeated:
             response.headers[REPLAYED] = "true"

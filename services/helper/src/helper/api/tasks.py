@@ -11,9 +11,9 @@ from fastapi import APIRouter, Depends, Query, Request
 
 from helper import repository
 from helper.api.history import Wanted
-from helper.api.permissions import Viewer, branches_of, visible
+from helper.api.permissions import Helper, Viewer, branches_of, visible
 from helper.schemas import BRANCH, LabelList, TaskBody, TaskList
-from helper.tasks import Status
+from helper.tasks import Status, Task
 from laundry_service.http.problems import Problem
 from laundry_service.storage.database import Database
 from laundry_service.streams.changes import Changes
@@ -31,7 +31,9 @@ def tasks_router(
         *,
         principal: Viewer,
         wanted: Annotated[Wanted, Depends()],
-        status: Annotated[list[Status] | None, Query(description="May be repeated")] = None,
+        status: Annotated[
+            list[Status] | None, Query(description="May be repeated; none is all but withdrawn ones")
+        ] = None,
         branch_id: Annotated[str | None, Query(pattern=f"^{BRANCH.pattern}$")] = None,
         limit: Annotated[int, Query(ge=1, le=200)] = 50,
         cursor: Annotated[str | None, Query(max_length=100)] = None,
@@ -47,9 +49,22 @@ def tasks_router(
                 limit=limit + 1,
                 search=wanted.search(zone),
             )
-        page = found[:limit]
-        more = _cursor(page[-1].id) if len(found) > limit else None
-        return TaskList(items=[TaskBody.of(task) for task in page], next_cursor=more)
+        return _page(found, limit)
+
+    @api.get(
+        "/tasks/corrected", summary="List the caller's photos whose reading an owner corrected, newest first"
+    )
+    async def corrected(
+        principal: Helper,
+        limit: Annotated[int, Query(ge=1, le=200)] = 50,
+        cursor: Annotated[str | None, Query(max_length=100)] = None,
+    ) -> TaskList:
+        before = None if cursor is None else _read_cursor(cursor)
+        async with repository.single(database) as connection:
+            found = await repository.corrected_of(
+                connection, principal.sub, branches=principal.branches, before=before, limit=limit + 1
+            )
+        return _page(found, limit)
 
     @api.get(
         "/tasks/stream",
@@ -71,6 +86,13 @@ def tasks_router(
         return TaskBody.of(await visible(database, principal, task_id))
 
     return api
+
+
+def _page(found: Sequence[Task], limit: int) -> TaskList:
+    """Make a page of what was found with one more than its limit."""
+    page = found[:limit]
+    more = _cursor(page[-1].id) if len(found) > limit else None
+    return TaskList(items=[TaskBody.of(task) for task in page], next_cursor=more)
 
 
 def _cursor(task_id: str) -> str:

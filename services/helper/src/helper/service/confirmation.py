@@ -41,7 +41,7 @@ class Confirmations:
             the task, and whether the same labels were confirmed before.
 
         Raises:
-            UnknownLabels, RepeatedLabels, NotReadYet, AlreadyConfirmed.
+            UnknownLabels, RepeatedLabels, NotReadYet, AlreadyConfirmed, Withdrawn.
             DatabaseUnavailable: it may not be confirmed; sending it again is safe.
         """
         check_labels(labels, self._known_labels)

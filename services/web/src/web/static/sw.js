@@ -3,6 +3,8 @@
 
 const CACHE = "laundry-pages";
 const PATIENCE_MS = 3000;
+// A line that let one wait is not asked to let each part of a page wait, one after the other.
+const SLOW_MS = 20000;
 const PAGES = [
   "/",
   "/static/app.webmanifest",
@@ -25,6 +27,7 @@ const PAGES = [
   "/static/js/confirm-card.js",
   "/static/js/confirm-order.js",
   "/static/js/confirm-view.js",
+  "/static/js/corrections.js",
   "/static/js/csv.js",
   "/static/js/customer-page.js",
   "/static/js/days.js",
@@ -32,6 +35,7 @@ const PAGES = [
   "/static/js/dom.js",
   "/static/js/done-list.js",
   "/static/js/download.js",
+  "/static/js/drawings.js",
   "/static/js/equipment.js",
   "/static/js/events.js",
   "/static/js/frame.js",
@@ -48,19 +52,24 @@ const PAGES = [
   "/static/js/model-card.js",
   "/static/js/models-page.js",
   "/static/js/models-rows.js",
+  "/static/js/one-tab.js",
   "/static/js/operations-rows.js",
   "/static/js/operator-page.js",
+  "/static/js/own-script.js",
   "/static/js/owner-page.js",
   "/static/js/patience.js",
   "/static/js/person-view.js",
+  "/static/js/photo-picker.js",
   "/static/js/photo-store.js",
   "/static/js/photos.js",
-  "/static/js/pictures.js",
   "/static/js/reading.js",
+  "/static/js/retaking.js",
   "/static/js/run-card.js",
   "/static/js/session.js",
   "/static/js/shared-stream.js",
   "/static/js/shortcuts.js",
+  "/static/js/shrink-worker.js",
+  "/static/js/shrink.js",
   "/static/js/start-page.js",
   "/static/js/stream.js",
   "/static/js/swipe.js",
@@ -74,6 +83,7 @@ const PAGES = [
   "/static/js/texts/models-ko.js",
   "/static/js/texts/owner-en.js",
   "/static/js/texts/owner-ko.js",
+  "/static/js/together.js",
   "/static/js/told-view.js",
   "/static/js/undo.js",
   "/static/js/upload-queue.js",
@@ -109,6 +119,8 @@ worker.addEventListener("fetch", (event) => {
   event.respondWith(newest(event.request, page ? "/" : url.pathname));
 });
 
+let slowUntil = 0;
+
 /**
  * The newest answer, or what was kept, if that does not come in time.
  *
@@ -125,6 +137,18 @@ async function newest(request, key) {
     return response;
   });
   if (!kept) return fetched;
-  const usable = fetched.then((response) => (response.ok ? response : kept)).catch(() => kept);
-  return Promise.race([usable, new Promise((resolve) => setTimeout(resolve, PATIENCE_MS, kept))]);
+  let timer = 0;
+  const usable = fetched
+    .then((response) => (response.ok ? response : kept))
+    .catch(() => kept)
+    .finally(() => clearTimeout(timer));
+  if (!worker.navigator.onLine || Date.now() < slowUntil) return kept;
+  /** @type {Promise<Response>} */
+  const late = new Promise((resolve) => {
+    timer = setTimeout(() => {
+      slowUntil = Date.now() + SLOW_MS;
+      resolve(kept);
+    }, PATIENCE_MS);
+  });
+  return Promise.race([usable, late]);
 }

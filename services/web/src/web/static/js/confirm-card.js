@@ -23,9 +23,10 @@ export class ConfirmCard {
    *
    * @param {Task} task
    * @param {{photos: import("./photos.js").Photos, labels(): Promise<string[]>,
-   *   send(labels: Garment[]): Promise<void>, manyBranches: boolean}} options
+   *   send(labels: Garment[]): Promise<void>, manyBranches: boolean,
+   *   place?: {place: number, count: number} | null}} options where `place` is the photo's within its load
    */
-  constructor(task, { photos, labels, send, manyBranches }) {
+  constructor(task, { photos, labels, send, manyBranches, place = null }) {
     this.task = task;
     this.labels = labels;
     this.send = send;
@@ -51,6 +52,7 @@ export class ConfirmCard {
             { class: "meta" },
             h("time", { datetime: task.submitted_at, title: moment(task.submitted_at) }, ago(task.submitted_at)),
             manyBranches && h("span", {}, task.branch_id),
+            place && h("span", {}, t("owner.ofLoad", place)),
           ),
         ),
         task.note && h("p", { class: "note" }, task.note),

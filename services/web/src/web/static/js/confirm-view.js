@@ -5,15 +5,16 @@ import { ConfirmCard } from "./confirm-card.js";
 import { DEFAULTS, ordered } from "./confirm-order.js";
 import { h, put, say } from "./dom.js";
 import { DoneList } from "./done-list.js";
+import { emptyState } from "./drawings.js";
 import { trouble } from "./frame.js";
 import { icon } from "./icons.js";
 import { recall, remember } from "./kept.js";
 import { Live, Meanwhile, supersedes } from "./live.js";
-import { failed, nothing } from "./pictures.js";
 import { labelsOf } from "./reading.js";
 import { listenForShortcuts, showShortcuts, undoSeconds } from "./shortcuts.js";
 import { swipeable } from "./swipe.js";
 import { counted, t } from "./texts.js";
+import { placeIn } from "./together.js";
 import { Undo } from "./undo.js";
 import { WaitingStrip } from "./waiting-strip.js";
 
@@ -142,7 +143,7 @@ export class ConfirmView {
       if (!this.#loaded)
         put(
           this.#stage,
-          failed(problem, () => this.#refresh().catch(() => {})),
+          trouble(explain(problem), () => this.#refresh().catch(() => {})),
         );
       throw problem;
     }
@@ -261,7 +262,7 @@ export class ConfirmView {
   #showCard(task) {
     if (!task) {
       this.#card = null;
-      if (this.#loaded) put(this.#stage, nothing("line", t("owner.empty"), t("owner.emptyText")));
+      if (this.#loaded) put(this.#stage, emptyState("folded", t("owner.empty"), t("owner.emptyText")));
       return;
     }
     this.#card = new ConfirmCard(task, {
@@ -269,6 +270,7 @@ export class ConfirmView {
       labels: () => this.#knownLabels(),
       send: (labels) => this.#send(task, labels),
       manyBranches: this.session.branches.length > 1,
+      place: placeIn(task, this.#ordered()),
     });
     const card = this.#card;
     swipeable(card.element, {

@@ -1,8 +1,10 @@
 // What was confirmed before, looked for on the server: by class, note, helper, day and branch.
 
+import { explain } from "./api.js";
 import { h, put, say } from "./dom.js";
+import { emptyState } from "./drawings.js";
+import { trouble } from "./frame.js";
 import { icon } from "./icons.js";
-import { failed, nothing } from "./pictures.js";
 import { labelsOf, stateLine } from "./reading.js";
 import { ago, counted, moment, t, word } from "./texts.js";
 
@@ -169,7 +171,7 @@ export class HistoryView {
       put(this.#more);
       put(
         this.#stage,
-        failed(problem, () => this.#search(cursor)),
+        trouble(explain(problem), () => this.#search(cursor)),
       );
     } finally {
       if (this.#asking === asking) this.element.removeAttribute("aria-busy");
@@ -191,8 +193,8 @@ export class HistoryView {
       this.#stage,
       none &&
         (any
-          ? nothing("lens", t("history.notFound"), t("history.notFoundText"))
-          : nothing("basket", t("history.none"), t("history.noneText"))),
+          ? emptyState("lens", t("history.notFound"), t("history.notFoundText"))
+          : emptyState("basket", t("history.none"), t("history.noneText"))),
     );
     const text = none ? "" : t(next ? "history.foundMore" : "history.found", { count: this.#shown });
     put(this.#said, text);

@@ -2,10 +2,10 @@
 
 import { explain } from "./api.js";
 import { h, put } from "./dom.js";
+import { emptyState } from "./drawings.js";
 import { trouble } from "./frame.js";
 import { icon } from "./icons.js";
 import { Live } from "./live.js";
-import { failed, nothing } from "./pictures.js";
 import { CHOSEN, LEVELS, levelOf, offered, tagName } from "./taste.js";
 import { has, percent, t } from "./texts.js";
 
@@ -90,7 +90,7 @@ export class LikesView {
     } catch (problem) {
       put(
         this.#choices,
-        failed(problem, () => this.#load()),
+        trouble(explain(problem), () => this.#load()),
       );
     }
   }
@@ -200,7 +200,7 @@ export class LikesView {
     if (this.#closed || !this.#loaded) return;
     const asked = ++this.#asked;
     if (!Object.keys(this.#taste).length) {
-      this.#showNone("taste", "matches.sayWhat", "matches.sayWhatText");
+      this.#showNone("heart", "matches.sayWhat", "matches.sayWhatText");
       return;
     }
     try {
@@ -223,11 +223,11 @@ export class LikesView {
     } catch (problem) {
       if (asked !== this.#asked || this.#closed) return;
       // The taste went away in another tab.
-      if (problem.code === "no-preference") this.#showNone("taste", "matches.sayWhat", "matches.sayWhatText");
+      if (problem.code === "no-preference") this.#showNone("heart", "matches.sayWhat", "matches.sayWhatText");
       else {
         put(
           this.#none,
-          failed(problem, () => this.#match().catch(() => {})),
+          trouble(explain(problem), () => this.#match().catch(() => {})),
         );
         throw problem;
       }
@@ -242,7 +242,7 @@ export class LikesView {
   #showNone(picture, title, text) {
     put(this.#branches);
     put(this.#more);
-    put(this.#none, nothing(picture, t(title), t(text)));
+    put(this.#none, emptyState(picture, t(title), t(text)));
   }
 
   /** @param {BranchMatch} match */

@@ -8,6 +8,7 @@ import { HelperPage } from "./helper-page.js";
 import { icon } from "./icons.js";
 import { askFirst } from "./model-card.js";
 import { OperatorPage } from "./operator-page.js";
+import { ownScript } from "./own-script.js";
 import { OwnerPage } from "./owner-page.js";
 import { PhotoStore } from "./photo-store.js";
 import { Photos } from "./photos.js";
@@ -214,9 +215,7 @@ function speak(language) {
 
 function keepPagesOnPhone() {
   if (!("serviceWorker" in navigator)) return;
-  const address = "/sw.js";
-  const policy = window.trustedTypes?.createPolicy("laundry", { createScriptURL: () => address });
-  navigator.serviceWorker.register(policy ? policy.createScriptURL("") : address).catch(() => {
+  navigator.serviceWorker.register(ownScript("/sw.js")).catch(() => {
     // The pages then need a connection to open; everything else works.
   });
 }

@@ -3,10 +3,10 @@
 import { explain } from "./api.js";
 import { h, put, say } from "./dom.js";
 import { download } from "./download.js";
+import { emptyState } from "./drawings.js";
 import { trouble } from "./frame.js";
 import { icon } from "./icons.js";
 import { askFirst } from "./model-card.js";
-import { nothing } from "./pictures.js";
 import { t } from "./texts.js";
 
 const PERSON = "/api/operations/people/me";
@@ -109,8 +109,8 @@ export class PersonView {
     put(
       this.#body,
       state === "completed"
-        ? nothing("door", t("person.erased"), t("person.erasedText"))
-        : nothing("door", t("person.erasing"), t("person.erasingText")),
+        ? emptyState("door", t("person.erased"), t("person.erasedText"))
+        : emptyState("door", t("person.erasing"), t("person.erasingText")),
     );
   }
 }

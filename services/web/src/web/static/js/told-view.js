@@ -2,10 +2,10 @@
 
 import { explain } from "./api.js";
 import { h, put, say } from "./dom.js";
+import { emptyState } from "./drawings.js";
 import { trouble } from "./frame.js";
 import { icon } from "./icons.js";
 import { Live } from "./live.js";
-import { failed, nothing } from "./pictures.js";
 import { ago, moment, t } from "./texts.js";
 
 const CONSENT = "/api/notification/customers/me/consent";
@@ -77,7 +77,7 @@ export class ToldView {
     } catch (problem) {
       put(
         this.#consent,
-        failed(problem, () => this.#askConsent()),
+        trouble(explain(problem), () => this.#askConsent()),
       );
     }
   }
@@ -142,7 +142,7 @@ export class ToldView {
       if (!this.#loaded)
         put(
           this.#none,
-          failed(problem, () => this.#refresh().catch(() => {})),
+          trouble(explain(problem), () => this.#refresh().catch(() => {})),
         );
       throw problem;
     }
@@ -175,7 +175,7 @@ export class ToldView {
   #draw() {
     if (this.#closed.signal.aborted || !this.#loaded) return;
     const newest = [...this.#told.values()].sort((a, b) => (a.id < b.id ? 1 : -1));
-    put(this.#none, !newest.length && nothing("bell", t("told.none"), t("told.noneText")));
+    put(this.#none, !newest.length && emptyState("bell", t("told.none"), t("told.noneText")));
     put(
       this.#list,
       newest.map((item) =>

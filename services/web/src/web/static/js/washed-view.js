@@ -1,14 +1,16 @@
 // What a branch has washed: per day and per class, with the share that the owner corrected.
 
+import { explain } from "./api.js";
 import { columnChart, shareBar } from "./chart.js";
 import { now } from "./clock.js";
 import { csvOf } from "./csv.js";
 import { daysBetween, moved, todayIn } from "./days.js";
 import { h, put } from "./dom.js";
 import { download } from "./download.js";
+import { emptyState } from "./drawings.js";
+import { trouble } from "./frame.js";
 import { labelled } from "./history-view.js";
 import { icon } from "./icons.js";
-import { failed, nothing } from "./pictures.js";
 import { calendarDay, number, percent, t, word } from "./texts.js";
 import { byClass, csvRows, total } from "./washed.js";
 
@@ -112,7 +114,7 @@ export class WashedView {
       if (asked !== this.#asked || this.#closed) return;
       put(
         this.#stage,
-        failed(problem, () => this.#load()),
+        trouble(explain(problem), () => this.#load()),
       );
     } finally {
       if (asked === this.#asked) this.#stage.removeAttribute("aria-busy");
@@ -123,7 +125,7 @@ export class WashedView {
   #show(washed) {
     const sum = total(washed);
     if (!sum.loads) {
-      put(this.#stage, nothing("basket", t("washed.none"), t("washed.noneText")));
+      put(this.#stage, emptyState("basket", t("washed.none"), t("washed.noneText")));
       return;
     }
     put(
