@@ -5,6 +5,7 @@ import contextlib
 from collections.abc import AsyncIterator
 
 from fastapi import FastAPI
+from starlette.middleware.gzip import GZipMiddleware
 
 from laundry_catalogue import proxied_services
 from laundry_service.http.caching import Caching
@@ -49,7 +50,7 @@ def create_app(settings: ProxySettings | None = None) -> FastAPI:
     app.include_router(health_router([]))
     app.include_router(proxy.router(forwarder, upstreams))
     app.include_router(pages.router())
-    app.mount("/static", pages.RevalidatedFiles(directory=pages.STATIC))
+    app.mount("/static", GZipMiddleware(pages.RevalidatedFiles(directory=pages.STATIC)))
     app.add_middleware(UrlValidation)
     app.add_middleware(pages.SecurityHeaders, public_https=settings.public_https)
     app.add_middleware(Caching)

@@ -50,7 +50,7 @@ export default {
   "start.expiredUnkept":
     "Your sign-in has ended. Unsent photos ({count}) are on this open page only: leave it open, and sign in again.",
   "start.noPage": "There is no page for this role",
-  "start.noPageText": "These pages are for helpers, branch owners and operators. Your role: {role}.",
+  "start.noPageText": "These pages are for helpers, branch owners, customers and operators. Your role: {role}.",
 
   "role.helper": "helper",
   "role.owner": "branch owner",
@@ -86,6 +86,19 @@ export default {
   "helper.unreadOthers": "The {count} other photos are being sent.",
   "helper.added.one": "{count} photo received, sending.",
   "helper.added": "{count} photos received, sending.",
+  "helper.together": "Photos that I choose together are one load",
+  "helper.ofLoad": "one of {count} photos of a load",
+  "helper.retake": "Retake",
+  "helper.addToLoad": "Add to this load",
+  "helper.sendBeside": "Send it as well",
+  "helper.tooLarge":
+    "Over 30 MB, and this browser cannot make it smaller: {names}. Choose a lower resolution in the camera.",
+  "helper.corrections": "What owners corrected",
+  "helper.correctionsText": "Your photos that were read as something else. A flat, well-lit garment is read best.",
+  "helper.noCorrections": "Nothing of yours has been corrected.",
+  "helper.readAs": "Read as {labels}",
+  "helper.notReadable": "Could not be read",
+  "helper.correctedTo": "It was {labels}",
   "helper.sayRegistered": "Registered.",
   "helper.sayRead": "Read: {labels}.",
   "helper.sayUnreadable": "The photo cannot be read.",
@@ -107,6 +120,7 @@ export default {
   "photo.of": "Photo of laundry: {labels}",
   "photo.unread": "Photo of laundry that is not read yet",
   "photo.unsent": "Photo of laundry that is not sent yet",
+  "photo.noPreview": "No preview here",
 
   "state.submitted": "Registered · being read",
   "state.read": "Read",
@@ -122,6 +136,7 @@ export default {
   "owner.documentTitle": "Confirm · Smart Laundry",
   "owner.waiting": "Waiting for you",
   "owner.cardName": "Laundry registered {time}",
+  "owner.ofLoad": "photo {place} of {count} of one load",
   "owner.readAs": "Read as",
   "owner.others": "Or is it",
   "owner.confirm": "Yes, {labels}",
@@ -208,6 +223,11 @@ export default {
     "The photo has too many pixels for its kind of file. Choose a lower resolution in the camera, or save it as an ordinary JPEG.",
   "problem.upload-too-slow":
     "The connection is too slow for this photo. Send it where the connection is better, or take it at a lower resolution.",
+  "problem.replaced-task-confirmed":
+    "The owner has already confirmed the photo that you retook. This one can be sent as well.",
+  "problem.replaced-task-too-old": "The photo that you retook is too old to be replaced. This one can be sent as well.",
+  "problem.replaced-task-not-found": "The photo that you retook cannot be found. This one can be sent as well.",
+  "problem.task-withdrawn": "The helper has taken this photo again. Please look at the new one.",
   "problem.branch-forbidden": "You may not upload for this branch. Ask your manager.",
   "problem.role-forbidden": "Your role may not do this.",
   "problem.unknown-label": "One of the choices is not known any more. Reload the page and choose again.",
