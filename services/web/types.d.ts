@@ -227,6 +227,38 @@ interface AuditRecord {
   reason?: string;
 }
 
+interface Branch {
+  id: string;
+  name_ko: string;
+  name_en: string;
+}
+
+interface WorkingPerson {
+  sub: string;
+  name: string;
+  email: string;
+  role: string;
+  branches: string[];
+  joined_at: string;
+}
+
+interface Invitation {
+  id: string;
+  role: string;
+  branches: string[];
+  note: string;
+  expires_at: string;
+}
+
+interface Credential {
+  id: string;
+  equipment_id: string;
+  branch_id: string;
+  client_id: string;
+  created_at: string;
+  rotated_at: string | null;
+}
+
 /** Why a photo is only in memory. */
 type Unkept = "no-room" | "no-store";
 

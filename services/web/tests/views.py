@@ -15,6 +15,7 @@ from laundry.demo.photos import GARMENTS, draw_garment
 from laundry_service.http.problems import Problem
 
 from .browsers import expect
+from .fake_identity import FakeIdentity
 from .fake_operations import FakeOperations
 from .fake_services import FakeServices
 
@@ -29,6 +30,11 @@ class World:
 
     services: FakeServices
     operations: FakeOperations
+    identity: FakeIdentity = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Let there be branches and people."""
+        self.identity = FakeIdentity(self.services.app)
 
 
 def nothing(_: World) -> None:
@@ -121,6 +127,33 @@ def away(world: World) -> None:
     world.services.refuse["tasks"] = Problem(503, "service-away", "The helper service is being restarted.")
 
 
+def staffed(world: World) -> None:
+    """People and invitations of two branches."""
+    identity = world.identity
+    identity.branches.append(identity.branch("mapo-2", "마포 2호점", "Mapo 2"))
+    for name, role in (("김민지", "owner"), ("박서준", "helper"), ("Ana de la Cruz", "helper")):
+        identity.add(name, role)
+    identity.invited("helper", BRANCHES, "월요일 오전 담당")
+
+
+def equipped(world: World) -> None:
+    """Machines with credentials."""
+    for name in ("washer-3", "dryer-1"):
+        world.identity.credential(name, BRANCHES[0])
+
+
+async def invite(page: Page) -> None:
+    """Make an invitation link."""
+    await page.locator(".invite .chip").first.click()
+    await page.locator(".invite button[type=submit]").first.click()
+
+
+async def replace_secret(page: Page) -> None:
+    """Replace the secret of a machine."""
+    await page.locator(".entry-actions button").first.click()
+    await page.locator("dialog button[type=submit]").click()
+
+
 async def open_details(page: Page) -> None:
     """Open every part that opens."""
     await page.evaluate("for (const each of document.querySelectorAll('details')) each.open = true")
@@ -165,6 +198,12 @@ VIEWS = (
     View("operator-models", "/operator?view=models", "operator", ".model", at_work),
     View("operator-promotion", "/operator?view=models", "operator", "dialog[open]", at_work, ask_promotion),
     View("operator-queues", "/operator?view=queues", "operator", ".dead-letters li", dead),
+    View("owner-people", "/owner?view=people", "owner", ".entry[data-sub]", staffed),
+    View("owner-invited", "/owner?view=people", "owner", ".invited img", staffed, invite),
+    View("operator-people", "/operator?view=people", "operator", ".entry[data-sub]", staffed),
+    View("operator-people-empty", "/operator?view=people", "operator", ".people .empty"),
+    View("operator-equipment", "/operator?view=equipment", "operator", ".entry", equipped),
+    View("operator-secret", "/operator?view=equipment", "operator", ".invited", equipped, replace_secret),
     View("operator-letter", "/operator?view=queues", "operator", "#dead-why", dead, open_letter),
 )
 

@@ -10,12 +10,14 @@ import modelsEn from "./texts/models-en.js";
 import modelsKo from "./texts/models-ko.js";
 import ownerEn from "./texts/owner-en.js";
 import ownerKo from "./texts/owner-ko.js";
+import peopleEn from "./texts/people-en.js";
+import peopleKo from "./texts/people-ko.js";
 
 const KEY = "laundry.language";
 /** @type {Record<string, Record<string, string>>} */
 const TEXTS = {
-  ko: { ...ko, ...modelsKo, ...ownerKo, ...customerKo },
-  en: { ...en, ...modelsEn, ...ownerEn, ...customerEn },
+  ko: { ...ko, ...modelsKo, ...ownerKo, ...customerKo, ...peopleKo },
+  en: { ...en, ...modelsEn, ...ownerEn, ...customerEn, ...peopleEn },
 };
 
 function preferred() {
