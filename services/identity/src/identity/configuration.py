@@ -7,7 +7,7 @@ from urllib.parse import unquote, urlsplit
 import django
 from django.conf import settings as django_settings
 
-from identity.oidc.keys import pems
+from laundry_service.auth.rsa_keys import pems
 from identity.settings import Settings
 
 SESSION_S = 12 * 3600

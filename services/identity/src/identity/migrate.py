@@ -6,7 +6,7 @@ from django.core.management import call_command
 from django.db import connections
 
 from identity.configuration import configure, database
-from identity.oidc.keys import new_key
+from laundry_service.auth.rsa_keys import new_key
 from identity.settings import Settings
 
 
