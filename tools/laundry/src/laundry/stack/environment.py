@@ -90,15 +90,7 @@ def service_environment(
         "LAUNDRY_TRUSTED_PROXIES": "" if service.edge else "127.0.0.0/8,::1",
     }
     if not service.edge:
-        found |= {
-            "LAUNDRY_JWKS_URL": around.jwks_url,
-            "LAUNDRY_JWT_ISSUER": ISSUER,
-            "LAUNDRY_JWT_AUDIENCE": AUDIENCE,
-            "LAUNDRY_RATE_LIMITS": json.dumps(RATE_LIMITS),
-        }
-        if around.deny_list_url is not None:
-            found["LAUNDRY_DENY_LIST_URL"] = around.deny_list_url
-        found |= _trusted_issuers(around)
+        found |= _trust(around)
     if Need.BROKER in service.needs:
         password = around.broker_passwords[service.name]
         # An operator rehearses dead letters here with messages that fail on purpose.
@@ -140,19 +132,27 @@ def public_url(url: str) -> str:
     return url.replace("//127.0.0.1:", "//localhost:")
 
 
-def _trusted_issuers(around: Surroundings) -> dict[str, str]:
-    url = around.service_urls.get(PROVIDER)
-    if url is None:
-        return {}
-    issuer = {
-        "issuer": public_url(url),
-        "jwks_url": f"{url}/.well-known/jwks.json",
-        "audience": AUDIENCE,
-        "deny_list_url": f"{url}/deny-list.json",
-        # `laundry token --sub` may act as anybody here.
-        "subject_prefix": "",
+def _trust(around: Surroundings) -> dict[str, str]:
+    found = {
+        "LAUNDRY_JWKS_URL": around.jwks_url,
+        "LAUNDRY_JWT_ISSUER": ISSUER,
+        "LAUNDRY_JWT_AUDIENCE": AUDIENCE,
+        "LAUNDRY_RATE_LIMITS": json.dumps(RATE_LIMITS),
     }
-    return {"LAUNDRY_TRUSTED_ISSUERS": json.dumps([issuer])}
+    if around.deny_list_url is not None:
+        found["LAUNDRY_DENY_LIST_URL"] = around.deny_list_url
+    url = around.service_urls.get(PROVIDER)
+    if url is not None:
+        issuer = {
+            "issuer": public_url(url),
+            "jwks_url": f"{url}/.well-known/jwks.json",
+            "audience": AUDIENCE,
+            "deny_list_url": f"{url}/deny-list.json",
+            # `laundry token --sub` may act as anybody here.
+            "subject_prefix": "",
+        }
+        found["LAUNDRY_TRUSTED_ISSUERS"] = json.dumps([issuer])
+    return found
 
 
 def _provider(around: Surroundings) -> dict[str, str]:
