@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from pydantic import AnyHttpUrl, BeforeValidator, Field, SecretStr, field_validator
 from pydantic_settings import NoDecode
 
-from identity.oidc.keys import pems
+from laundry_service.auth.rsa_keys import pems
 from laundry_service.settings import ApiSettings
 
 MIN_SECRET = 32

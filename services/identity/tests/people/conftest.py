@@ -11,9 +11,9 @@ import asyncpg
 import httpx
 import pytest
 import pytest_asyncio
+from identity.oidc.keys import new_key
 
 from identity.app import create_app
-from identity.oidc.keys import new_key
 from identity.settings import Settings
 from laundry_servers.addresses import DatabaseAddress
 from laundry_servers.postgres import drop_database, ensure_database
