@@ -42,9 +42,9 @@ LAYERS = (
 )
 
 FRAMEWORKS = {
-    "aio_pika", "aiormq", "alembic", "allauth", "asyncpg", "boto3", "botocore", "django", "fastapi", "faststream",
-    "firebase_admin", "httpx", "laundry_service", "obstore", "prometheus_client", "sqlalchemy", "starlette",
-    "uvicorn",
+    "aio_pika", "aiormq", "alembic", "allauth", "asyncpg", "boto3", "botocore", "django",
+    "fastapi", "faststream", "firebase_admin", "httpx", "laundry_service", "obstore", "prometheus_client",
+    "sqlalchemy", "starlette", "uvicorn",
 }  # fmt: skip
 # The rooms of a service that speak with the world. Whatever stands outside them is a rule of the business.
 ROOMS = {
@@ -53,7 +53,8 @@ ROOMS = {
 }  # fmt: skip
 # Django's, in the identity service; the rooms above are those of its app with the tables.
 ROOMS |= {
-    "admin", "apps", "asgi", "configuration", "database", "errors", "migrate", "models", "oidc", "texts", "urls",
+    "admin", "apps", "asgi", "configuration", "database", "errors", "migrate", "models", "oidc", "texts",
+    "urls",
 }  # fmt: skip
 DJANGO_APPS = {"identity.people"}
 # Programs that mlops starts as processes or jobs of their own.
