@@ -250,7 +250,7 @@ interface Invitation {
   expires_at: string;
 }
 
-interface Credential {
+interface MachineCredential {
   id: string;
   equipment_id: string;
   branch_id: string;

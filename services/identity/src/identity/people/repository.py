@@ -106,7 +106,8 @@ def give(person: Person, right: Right | None) -> None:
     """Give a person a right in place of the one that they have."""
     person.role = None if right is None else right.role
     person.save(update_fields=["role"])
-    person.branches.set([] if right is None else right.branches)
+    # By their ids, which are what the rows hold.
+    person.branches.set(Branch.objects.filter(id__in=right.branches if right else ()))
 
 
 def people(

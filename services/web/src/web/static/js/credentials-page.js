@@ -1,7 +1,7 @@
 // The operator's page of equipment: which machines have a credential; a secret is shown once.
 
 import { explain } from "./api.js";
-import { allBranches, namesOf, nameOfBranch } from "./branch-names.js";
+import { allBranches, nameOfBranch, namesOf } from "./branch-names.js";
 import { h, put, say } from "./dom.js";
 import { emptyState } from "./drawings.js";
 import { trouble } from "./frame.js";
@@ -90,7 +90,7 @@ export class CredentialsPage {
     );
   }
 
-  /** @param {Credential} credential */
+  /** @param {MachineCredential} credential */
   #row(credential) {
     const { id, equipment_id: equipment, branch_id: branch } = credential;
     const path = `${PATH}/${id}`;
@@ -101,7 +101,11 @@ export class CredentialsPage {
         "div",
         {},
         h("p", {}, h("strong", {}, equipment), ` · ${namesOf([branch], this.#branches)}`),
-        h("p", { class: "meta" }, t("credentials.since", { when: ago(credential.rotated_at ?? credential.created_at) })),
+        h(
+          "p",
+          { class: "meta" },
+          t("credentials.since", { when: ago(credential.rotated_at ?? credential.created_at) }),
+        ),
       ),
       h(
         "div",

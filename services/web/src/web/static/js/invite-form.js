@@ -55,7 +55,8 @@ export class InviteForm {
     this.element = h(
       "form",
       { class: "invite", onsubmit: send },
-      roles.length > 1 && h("div", { class: "field" }, h("label", { for: "invite-role" }, t("people.role")), this.#role),
+      roles.length > 1 &&
+        h("div", { class: "field" }, h("label", { for: "invite-role" }, t("people.role")), this.#role),
       this.#places,
       h("div", { class: "field" }, h("label", { for: "invite-note" }, t("people.note")), this.#note),
       h("button", { class: "primary", type: "submit" }, icon("plus"), t("people.invite")),

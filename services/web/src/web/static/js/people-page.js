@@ -46,12 +46,7 @@ export class PeoplePage {
       row: (invitation) => this.#invitationRow(invitation),
       empty: () => h("p", { class: "meta" }, t("people.noneOpen")),
     });
-    this.element = h(
-      "div",
-      { class: "people" },
-      h("h1", {}, t("people.title")),
-      this.#stage,
-    );
+    this.element = h("div", { class: "people" }, h("h1", {}, t("people.title")), this.#stage);
     this.#start();
   }
 
@@ -84,9 +79,7 @@ export class PeoplePage {
       branches: this.#branches,
       onMade: () => this.#invitations.load(),
     });
-    const branches = operator
-      ? new BranchesPart(this.signedIn.api, () => this.#start())
-      : null;
+    const branches = operator ? new BranchesPart(this.signedIn.api, () => this.#start()) : null;
     put(
       this.#stage,
       this.#said,

@@ -14,7 +14,8 @@ let made = 0;
 export function copyable(name, value) {
   made += 1;
   const id = `shown-${made}`;
-  const field = h("input", { id, type: "text", readonly: true, value, onfocus: () => field.select() });
+  const field = h("input", { id, type: "text", readonly: true, value });
+  field.addEventListener("focus", () => field.select());
   const copy = async () => {
     try {
       await navigator.clipboard.writeText(value);

@@ -16,8 +16,7 @@ export default {
   "people.note": "Who is it for? (optional)",
   "people.invite": "Make an invitation link",
   "people.link": "Invitation link",
-  "people.linkText":
-    "Let the person scan this with their phone, or send them the link. It works once, until {until}.",
+  "people.linkText": "Let the person scan this with their phone, or send them the link. It works once, until {until}.",
   "people.qr": "QR code of the invitation link",
   "people.share": "Send the link",
   "people.shareTitle": "Invitation to Smart Laundry",

@@ -36,7 +36,8 @@ export default {
   "people.joined": "가입: {when}",
   "people.remove": "권한 회수",
   "people.removeAsk": "{name} 님의 권한을 회수할까요?",
-  "people.removeText": "열려 있는 화면은 곧 닫히고, 늦어도 5분 뒤에는 아무것도 할 수 없습니다. 다시 초대하면 돌려줄 수 있습니다.",
+  "people.removeText":
+    "열려 있는 화면은 곧 닫히고, 늦어도 5분 뒤에는 아무것도 할 수 없습니다. 다시 초대하면 돌려줄 수 있습니다.",
   "people.removeYes": "회수",
   "people.sayRemoved": "{name} 님의 권한을 회수했습니다.",
 
@@ -67,7 +68,8 @@ export default {
   "credentials.tokenUrl": "토큰 주소",
   "credentials.rotate": "비밀 값 바꾸기",
   "credentials.rotateAsk": "{name}의 비밀 값을 바꿀까요?",
-  "credentials.rotateText": "지금 쓰는 비밀 값은 바로 쓸 수 없게 됩니다. 새 값을 입력할 때까지 설비는 신호를 보내지 못합니다.",
+  "credentials.rotateText":
+    "지금 쓰는 비밀 값은 바로 쓸 수 없게 됩니다. 새 값을 입력할 때까지 설비는 신호를 보내지 못합니다.",
   "credentials.revoke": "인증 해지",
   "credentials.revokeAsk": "{name}의 인증을 해지할까요?",
   "credentials.revokeText": "이 설비의 연결이 곧 끊깁니다. 다시 쓰려면 인증 정보를 새로 만들어야 합니다.",
