@@ -1,17 +1,25 @@
 """Identity as the pages see it: branches, people, invitations, credentials of machines."""
 
+import io
 from typing import Any
 from uuid import uuid4
 
+import segno
 from fastapi import FastAPI, Request, Response
 
 from laundry_service.http.problems import Problem
 
 Item = dict[str, Any]
-# A whole picture, though of no link.
-QR = '<svg xmlns="http://www.w3.org/2000/svg" width="8" height="8"><path d="M0 0h8v8h-8z"/></svg>'
+LINK = "https://id.example/invitation/once-only"
 THEN = "2026-05-01T10:00:00Z"
 LATER = "2026-05-04T10:00:00Z"
+
+
+def qr_svg(link: str) -> str:
+    """Draw a QR code as the service does."""
+    out = io.BytesIO()
+    segno.make(link).save(out, kind="svg", xmldecl=False, scale=4, light="#fff")
+    return out.getvalue().decode()
 
 
 class FakeIdentity:
@@ -103,7 +111,7 @@ class FakeIdentity:
     async def invite(self, request: Request) -> Item:
         body: Item = await request.json()
         self.note("invite", **body)
-        return {**self.invited(**body), "link": "https://id.example/invitation/once-only", "qr_svg": QR}
+        return {**self.invited(**body), "link": LINK, "qr_svg": qr_svg(LINK)}
 
     def invited(self, role: str = "helper", branches: tuple[str, ...] = (), note: str = "") -> Item:
         """Let an invitation be open."""

@@ -84,10 +84,9 @@ export class BranchesPart {
         ),
         h(
           "button",
-          { class: "secondary", type: "button", onclick: edit },
+          { class: "secondary", type: "button", "aria-label": `${t("branches.rename")} ${branch.id}`, onclick: edit },
           icon("pencil"),
           t("branches.rename"),
-          h("span", { class: "unseen" }, ` ${branch.id}`),
         ),
       );
     const edit = () => {

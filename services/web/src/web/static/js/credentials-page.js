@@ -112,16 +112,24 @@ export class CredentialsPage {
         { class: "entry-actions" },
         h(
           "button",
-          { class: "secondary", type: "button", onclick: () => this.#rotate(path, equipment) },
+          {
+            class: "secondary",
+            type: "button",
+            "aria-label": `${t("credentials.rotate")} ${equipment}`,
+            onclick: () => this.#rotate(path, equipment),
+          },
           icon("retry"),
           t("credentials.rotate"),
-          h("span", { class: "unseen" }, ` ${equipment}`),
         ),
         h(
           "button",
-          { class: "secondary danger", type: "button", onclick: () => this.#revoke(path, equipment) },
+          {
+            class: "secondary danger",
+            type: "button",
+            "aria-label": `${t("credentials.revoke")} ${equipment}`,
+            onclick: () => this.#revoke(path, equipment),
+          },
           t("credentials.revoke"),
-          h("span", { class: "unseen" }, ` ${equipment}`),
         ),
       ),
     );

@@ -120,9 +120,13 @@ export class PeoplePage {
       mayEnd &&
         h(
           "button",
-          { class: "secondary danger", type: "button", onclick: () => this.#remove(person) },
+          {
+            class: "secondary danger",
+            type: "button",
+            "aria-label": `${t("people.remove")} ${person.name}`,
+            onclick: () => this.#remove(person),
+          },
           t("people.remove"),
-          h("span", { class: "unseen" }, ` ${person.name}`),
         ),
     );
   }
@@ -143,10 +147,14 @@ export class PeoplePage {
       ),
       h(
         "button",
-        { class: "secondary", type: "button", onclick: () => this.#withdraw(invitation) },
+        {
+          class: "secondary",
+          type: "button",
+          "aria-label": `${t("people.withdraw")} ${note || places}`,
+          onclick: () => this.#withdraw(invitation),
+        },
         icon("close"),
         t("people.withdraw"),
-        h("span", { class: "unseen" }, ` ${note || places}`),
       ),
     );
   }
