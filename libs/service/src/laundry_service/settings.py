@@ -11,11 +11,10 @@ from laundry_service.http.settings import HttpSettings
 from laundry_service.limits.rates import Allowance, LimitName
 
 
-class ServiceSettings(HttpSettings):
-    """Read from ``LAUNDRY_*`` environment variables; nothing secret has a default."""
+class ApiSettings(HttpSettings):
+    """Of what answers callers that bring a token. Nothing secret has a default."""
 
     service_name: str
-    drills: bool = Field(default=False, description="Let messages with the header x-drill fail on purpose")
 
     streams_per_person: int = Field(
         default=6, ge=1, description="Event streams that one person may have open"
@@ -28,17 +27,6 @@ class ServiceSettings(HttpSettings):
         description="An event stream ends then; the browser comes back with a fresh token",
     )
 
-    letter_key: SecretStr | None = Field(
-        default=None,
-        description="Signs the dead letters and retries of this service's own queues, 32 characters or more; "
-        "two with a comma while one replaces the other, the first signs",
-    )
-    letters_unsigned_until: datetime | None = Field(
-        default=None,
-        description="Until then what comes back unsigned is taken too: seven days after an upgrade",
-    )
-
-    amqp_url: SecretStr
     jwks_url: str = Field(description="Where the identity provider publishes its keys (RFC 7517)")
     jwt_issuer: str
     jwt_audience: str = "smart-fitness-laundry"
@@ -59,6 +47,24 @@ class ServiceSettings(HttpSettings):
         default={},
         description='JSON replacing defaults: {"uploads": {"person": "120/m", "address": "600/m"}}',
     )
+
+
+class ServiceSettings(ApiSettings):
+    """Of a service at the broker: read from ``LAUNDRY_*`` environment variables."""
+
+    drills: bool = Field(default=False, description="Let messages with the header x-drill fail on purpose")
+
+    letter_key: SecretStr | None = Field(
+        default=None,
+        description="Signs the dead letters and retries of this service's own queues, 32 characters or more; "
+        "two with a comma while one replaces the other, the first signs",
+    )
+    letters_unsigned_until: datetime | None = Field(
+        default=None,
+        description="Until then what comes back unsigned is taken too: seven days after an upgrade",
+    )
+
+    amqp_url: SecretStr
 
     @field_validator("letter_key", "letters_unsigned_until", mode="before")
     @classmethod
