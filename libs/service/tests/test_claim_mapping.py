@@ -12,8 +12,8 @@ from laundry_service.auth.claims import BRANCH, TokenRefused
 from laundry_service.auth.principal import ROLES
 
 GROUPS = ClaimMapping(
-    role="contains(groups, 'laundry-operators') && 'operator' || contains(groups, 'laundry-owners') && 'owner' "
-    "|| contains(groups, 'laundry-helpers') && 'helper'",
+    role="contains(groups, 'laundry-operators') && 'operator' "
+    "|| contains(groups, 'laundry-owners') && 'owner' || contains(groups, 'laundry-helpers') && 'helper'",
     branches="groups[].after('branch-', @)",
 )
 FORCED = ClaimMapping(role="'customer'", branches="`[]`")

@@ -11,21 +11,8 @@ from laundry_service.http.settings import HttpSettings
 from laundry_service.limits.rates import Allowance, LimitName
 
 
-class ApiSettings(HttpSettings):
-    """Of what answers callers that bring a token. Nothing secret has a default."""
-
-    service_name: str
-
-    streams_per_person: int = Field(
-        default=6, ge=1, description="Event streams that one person may have open"
-    )
-    streams_per_branch: int = Field(default=1000, ge=1, description="The same of all who name one branch")
-    streams_at_most: int = Field(default=3000, ge=1, description="The same of this process in all")
-    stream_max_s: float = Field(
-        default=900.0,
-        gt=0,
-        description="An event stream ends then; the browser comes back with a fresh token",
-    )
+class TrustSettings(HttpSettings):
+    """Whose tokens are taken."""
 
     jwks_url: str = Field(description="Where the identity provider publishes its keys (RFC 7517)")
     jwt_issuer: str
@@ -43,6 +30,24 @@ class ApiSettings(HttpSettings):
         default=None, description="Where the identity provider lists who is cut off before a token ends"
     )
     deny_list_every_s: float = Field(default=15, gt=0, le=30)
+
+
+class ApiSettings(TrustSettings):
+    """Of what answers callers that bring a token. Nothing secret has a default."""
+
+    service_name: str
+
+    streams_per_person: int = Field(
+        default=6, ge=1, description="Event streams that one person may have open"
+    )
+    streams_per_branch: int = Field(default=1000, ge=1, description="The same of all who name one branch")
+    streams_at_most: int = Field(default=3000, ge=1, description="The same of this process in all")
+    stream_max_s: float = Field(
+        default=900.0,
+        gt=0,
+        description="An event stream ends then; the browser comes back with a fresh token",
+    )
+
     rate_limits: dict[LimitName, Allowance] = Field(
         default={},
         description='JSON replacing defaults: {"uploads": {"person": "120/m", "address": "600/m"}}',

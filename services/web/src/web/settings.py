@@ -5,11 +5,11 @@ from typing import Any
 from pydantic import AnyHttpUrl, Field, create_model
 
 from laundry_catalogue import Service, proxied_services
-from laundry_service.http.settings import HttpSettings
+from web.auth.settings import SignInSettings
 
 
-class ProxySettings(HttpSettings):
-    """Read from ``LAUNDRY_*``; there is no broker, database or key here, so nothing is secret."""
+class ProxySettings(SignInSettings):
+    """Read from ``LAUNDRY_*``; there is no broker or database here."""
 
     service_name: str = "web"
     public_https: bool = Field(

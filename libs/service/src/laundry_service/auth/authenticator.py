@@ -24,7 +24,7 @@ from laundry_service.auth.principal import Principal, Role
 from laundry_service.http.problems import Problem
 
 if TYPE_CHECKING:
-    from laundry_service.settings import ApiSettings
+    from laundry_service.settings import TrustSettings
 
 CHALLENGE = {"WWW-Authenticate": "Bearer"}
 LIFESPAN_S = 120.0
@@ -80,7 +80,7 @@ class Authenticator:
         self._verified_tokens: dict[bytes, tuple[float, Header, Principal]] = {}
 
     @classmethod
-    def of(cls, settings: "ApiSettings") -> "Authenticator":
+    def of(cls, settings: "TrustSettings") -> "Authenticator":
         """Make one from a service's settings."""
         return cls(
             settings.jwks_url,

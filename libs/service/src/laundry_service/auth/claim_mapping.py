@@ -1,6 +1,6 @@
 """Reads the role and the branches out of the claims that a provider has (groups, roles, an e-mail domain).
 
-As strict as Grafana's ``role_attribute_path`` with ``strict``: whoever the mapping gives no role has no entry.
+As strict as Grafana's ``role_attribute_path`` with ``strict``: whom the mapping gives no role has no entry.
 """
 
 from collections.abc import Mapping
@@ -88,8 +88,8 @@ def mapped(claims: Mapping[str, Any], mapping: ClaimMapping) -> dict[str, Any]:
     if not good or len(branches) > MAX_BRANCHES:
         raise TokenRefused(
             NO_ROLE,
-            "The branches of this account cannot be read: each is 1 to 40 of a-z, 0-9 and -, and there are at "
-            f"most {MAX_BRANCHES}. Ask whoever manages it.",
+            "The branches of this account cannot be read: each is 1 to 40 of a-z, 0-9 and -, and there are "
+            f"at most {MAX_BRANCHES}. Ask whoever manages it.",
         )
     return {**claims, "role": role, "branches": branches}
 
