@@ -6,6 +6,8 @@ from typing import Annotated
 
 from pydantic import Field, SecretStr, field_validator
 
+from laundry_service.auth.claim_mapping import ClaimMapping
+from laundry_service.auth.issuer import TrustedIssuer
 from laundry_service.auth.principal import Role
 from laundry_service.http.settings import HttpSettings
 from laundry_service.limits.rates import Allowance, LimitName
@@ -17,6 +19,16 @@ class TrustSettings(HttpSettings):
     jwks_url: str = Field(description="Where the identity provider publishes its keys (RFC 7517)")
     jwt_issuer: str
     jwt_audience: str = "smart-fitness-laundry"
+    jwt_mapping: ClaimMapping | None = Field(
+        default=None,
+        description='JSON, where a token has no role and branches of ours: {"role": JMESPath, "branches": '
+        'JMESPath}; whom it gives no role has no entry',
+    )
+    jwt_id_tokens: bool = Field(
+        default=False,
+        description="Take the provider's ID tokens, if its access tokens are no JWTs (Google); the audience "
+        "is then the id of our client there",
+    )
     jwks_lifespan_s: float = Field(
         default=120, gt=0, le=300, description="A key that the provider withdraws is refused after so long"
     )
@@ -30,6 +42,12 @@ class TrustSettings(HttpSettings):
         default=None, description="Where the identity provider lists who is cut off before a token ends"
     )
     deny_list_every_s: float = Field(default=15, gt=0, le=30)
+    trusted_issuers: tuple[TrustedIssuer, ...] = Field(
+        default=(),
+        description='JSON list of issuers beside the first: [{"issuer", "jwks_url", "audience", '
+        '"subject_prefix": "kakao:", "deny_list_url"?, "roles"?, "forced_role": "customer"?, "mapping"?, '
+        '"id_tokens"?}]',
+    )
 
 
 class ApiSettings(TrustSettings):

@@ -1,15 +1,22 @@
 """Builds the identity app: JSON like every service, and the pages and the OpenID provider by Django."""
 
-from fastapi import FastAPI
+from pathlib import Path
 
-from identity.asgi import django_app
+from fastapi import FastAPI
+from starlette.staticfiles import StaticFiles
+
+from identity.asgi import django_app, security_headers
 from identity.settings import Settings
 from laundry_service.app import make_app
+from laundry_service.auth.issuer import TrustedIssuer
+from laundry_service.background.periodic import Periodic
 from laundry_service.http.health import Check
+from laundry_service.http.security_headers import SecurityHeaders
 from laundry_service.settings import version_of
 
 SERVICE = "identity"
 VERSION = version_of(SERVICE)
+STATIC = Path(__file__).parent / "static"
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -18,18 +25,46 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     django = django_app(settings)
     # Django's models can be imported only once it is configured.
     from identity.database import in_database, ping  # noqa: PLC0415
+    from identity.oidc.housekeeping import EVERY_S, delete_what_is_over  # noqa: PLC0415
+    from identity.oidc.preparation import Preparation  # noqa: PLC0415
     from identity.people.api import people_router  # noqa: PLC0415
+
+    preparation = Preparation(settings)
 
     async def database() -> bool:
         return await in_database(ping)
 
+    async def housekeeping() -> None:
+        await in_database(delete_what_is_over)
+
     app = make_app(
-        settings,
+        trusting_itself(settings),
         title="Identity",
         version=VERSION,
         description="Signs people and equipment in, and says who may do what.",
-        checks=[Check("database", database)],
+        background=[preparation, Periodic("housekeeping", housekeeping, every_s=EVERY_S)],
+        checks=[Check("database", database), Check("preparation", preparation.is_done)],
         routers=[people_router()],
     )
+    app.mount("/static", StaticFiles(directory=STATIC, packages=[("django.contrib.admin", "static")]))
     app.mount("/", django)
+    app.add_middleware(SecurityHeaders, headers=security_headers(settings), public_https=settings.by_tls)
     return app
+
+
+def trusting_itself(settings: Settings) -> Settings:
+    """Return settings with which its own tokens are taken, held against keys that it asks itself for.
+
+    At the loopback address: while nobody else gets through to a service that is not ready, it would wait for
+    itself.
+    """
+    here = f"http://127.0.0.1:{settings.port}"
+    own = {
+        "jwks_url": f"{here}/.well-known/jwks.json",
+        "deny_list_url": f"{here}/deny-list.json",
+    }
+    if settings.jwt_issuer == settings.issuer:
+        return settings.model_copy(update=own)
+    itself = TrustedIssuer(issuer=settings.issuer, audience=settings.jwt_audience, subject_prefix="", **own)
+    others = [each for each in settings.trusted_issuers if each.issuer != settings.issuer]
+    return settings.model_copy(update={"trusted_issuers": (*others, itself)})

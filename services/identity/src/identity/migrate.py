@@ -6,6 +6,7 @@ from django.core.management import call_command
 from django.db import connections
 
 from identity.configuration import configure, database
+from identity.oidc.keys import new_key
 from identity.settings import Settings
 
 
@@ -13,7 +14,8 @@ def upgrade(database_url: str) -> None:
     """Run Django's migrations as the login of the address, which then owns the tables."""
     # Nothing is signed or sent while tables are made.
     given = dict.fromkeys(("jwks_url", "jwt_issuer", "public_url", "web_urls"), "http://localhost")
-    given |= dict.fromkeys(("oidc_client_secret", "secret_keys", "signing_keys"), secrets.token_urlsafe(32))
+    given |= dict.fromkeys(("oidc_client_secret", "secret_keys"), secrets.token_urlsafe(32))
+    given["signing_keys"] = new_key()
     configure(Settings.model_validate({**given, "database_url": database_url}))
     connection = connections["default"]
     connection.close()

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 from pydantic import AnyHttpUrl, BeforeValidator, Field, SecretStr, field_validator
 from pydantic_settings import NoDecode
 
+from identity.oidc.keys import pems
 from laundry_service.settings import ApiSettings
 
 MIN_SECRET = 32
@@ -39,9 +40,14 @@ class Settings(ApiSettings):
         "while one replaces the other, the first signs"
     )
     signing_keys: SecretStr = Field(
-        description="RSA keys that sign tokens (PKCS #8, base64 on one line), with commas: the first signs, all "
-        "are published; leave an old one out to withdraw it"
+        description="RSA keys that sign tokens (PKCS #8, base64 on one line), with commas: the first signs, "
+        "all are published; leave an old one out to withdraw it"
     )
+
+    first_operator: str = Field(
+        default="", description="E-mail of an operator who is made as long as there is none at all"
+    )
+    first_operator_password: SecretStr | None = Field(default=None, description="Theirs, to be changed")
 
     access_token_s: int = Field(
         default=300, ge=30, le=900, description="A right that was taken away is gone after so long"
@@ -56,7 +62,7 @@ class Settings(ApiSettings):
         default=None, description="Write mails there instead of sending them: for the local stack"
     )
 
-    @field_validator("smtp_url", "mail_folder", mode="before")
+    @field_validator("smtp_url", "mail_folder", "first_operator_password", mode="before")
     @classmethod
     def _empty_is_none(cls, value: object) -> object:
         """Compose passes an unset variable as an empty one."""
@@ -68,6 +74,22 @@ class Settings(ApiSettings):
         if any(len(key) < MIN_SECRET for key in value.get_secret_value().split(",")):
             raise ValueError(f"each key has {MIN_SECRET} characters or more")
         return value
+
+    @field_validator("signing_keys")
+    @classmethod
+    def _usable(cls, value: SecretStr) -> SecretStr:
+        pems(value.get_secret_value())
+        return value
+
+    @property
+    def sends_mail(self) -> bool:
+        """Whether a forgotten password can be mended by mail."""
+        return self.smtp_url is not None or self.mail_folder is not None
+
+    @property
+    def by_tls(self) -> bool:
+        """Whether browsers come over HTTPS."""
+        return self.public_url.scheme == "https"
 
     @property
     def issuer(self) -> str:
