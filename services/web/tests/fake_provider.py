@@ -5,7 +5,7 @@ import base64
 import hashlib
 import secrets
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 from urllib.parse import urlencode
 
@@ -64,7 +64,7 @@ class FakeProvider:
     rotates: bool = False
     clock_s: int = 0
     life_s: int = LIFE_S
-    refresh_bytes: int = 0
+    token_bytes: int = 24
     claims: dict[str, Any] = field(default_factory=dict)
     access_claims: dict[str, Any] = field(default_factory=dict)
     gives_id_token_as_access_token: bool = False
@@ -72,6 +72,14 @@ class FakeProvider:
 
     def __post_init__(self) -> None:
         self.app = self._app()
+
+    def reset(self) -> None:
+        """Forget everybody, and make no trouble."""
+        kept = {"identity", "url"}
+        fresh = FakeProvider(self.identity)
+        for each in fields(self):
+            if each.name not in kept:
+                setattr(self, each.name, getattr(fresh, each.name))
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -85,7 +93,7 @@ class FakeProvider:
 
     def grant(self, person: Person) -> str:
         """Return a refresh token of somebody who has signed in."""
-        token = secrets.token_urlsafe(24) + "x" * self.refresh_bytes
+        token = secrets.token_urlsafe(self.token_bytes)
         self.grants[token] = Grant(person)
         return token
 

@@ -56,18 +56,27 @@ class Browser:
         return self.client.cookies.get("laundry")
 
 
-@pytest_asyncio.fixture(loop_scope="session")
-async def provider(identity: FileIdentity) -> AsyncIterator[FakeProvider]:
-    fake = FakeProvider(identity)
+@pytest_asyncio.fixture(loop_scope="session", scope="module")
+async def services() -> AsyncIterator[FakeServices]:
+    """The services, served to all tests here."""
+    fake = FakeServices()
     async with serving(fake.app) as client:
-        fake.url = str(client.base_url).rstrip("/")
+        fake.url = str(client.base_url)
         yield fake
 
 
+@pytest_asyncio.fixture(loop_scope="session", scope="module")
+async def shared(services: FakeServices, identity: FileIdentity) -> AsyncIterator[Browser]:
+    """A provider and the web service, for all tests here."""
+    fake = FakeProvider(identity)
+    async with serving(fake.app) as client:
+        fake.url = str(client.base_url).rstrip("/")
+        async with replica(services, fake) as found:
+            yield found
+
+
 @asynccontextmanager
-async def replica(
-    services: FakeServices, provider: FakeProvider, **changes: Any
-) -> AsyncIterator[Browser]:
+async def replica(services: FakeServices, provider: FakeProvider, **changes: Any) -> AsyncIterator[Browser]:
     """The web service, and a browser that looks at it."""
     settings = settings_for(
         services.url, **{"public_url": PAGES, "session_keys": KEYS} | provider.settings | changes
@@ -79,10 +88,19 @@ async def replica(
         yield Browser(browser, provider)
 
 
+@pytest.fixture
+def provider(shared: Browser) -> FakeProvider:
+    """The provider, as if nobody had ever signed in there."""
+    shared.provider.reset()
+    return shared.provider
+
+
 @pytest_asyncio.fixture(loop_scope="session")
-async def browser(services: FakeServices, provider: FakeProvider) -> AsyncIterator[Browser]:
-    async with replica(services, provider) as found:
-        yield found
+async def browser(shared: Browser, provider: FakeProvider, services: FakeServices) -> AsyncIterator[Browser]:
+    """A browser without cookies."""
+    services.uploads.clear()
+    async with httpx.AsyncClient(base_url=shared.client.base_url, timeout=30) as client:
+        yield Browser(client, provider)
 
 
 def why(response: httpx.Response) -> str:
@@ -157,15 +175,20 @@ async def test_a_callback_is_good_once(browser: Browser) -> None:
     assert why(await browser.client.get(back)) == "refused"
     # Nor is the code, for somebody who has the cookie, too.
     browser.client.cookies.clear()
-    assert why(await browser.client.get(back, headers={"Cookie": f"laundry-sign-in={kept['laundry-sign-in']}"})) == (
-        "refused"
-    )
+    assert why(
+        await browser.client.get(back, headers={"Cookie": f"laundry-sign-in={kept['laundry-sign-in']}"})
+    ) == ("refused")
     assert browser.cookie is None
 
 
 @pytest.mark.parametrize(
     "claims",
-    [{"nonce": "another"}, {"aud": "another-client"}, {"aud": [CLIENT, "x"], "azp": "x"}, {"iss": "https://x.example"}],
+    [
+        {"nonce": "another"},
+        {"aud": "another-client"},
+        {"aud": [CLIENT, "x"], "azp": "x"},
+        {"iss": "https://x.example"},
+    ],
 )
 async def test_an_id_token_that_is_not_for_this_sign_in_is_refused(
     browser: Browser, claims: dict[str, Any]
@@ -201,7 +224,14 @@ async def test_a_provider_whose_clock_is_five_minutes_off_is_named(browser: Brow
 
 async def test_an_account_without_a_role_has_no_entry(browser: Browser) -> None:
     browser.provider.person.role = None
-    assert why(await browser.sign_in()) == "unfit"
+    assert why(await browser.sign_in()) == "no-role"
+    assert browser.cookie is None
+    # Asked again, it may be another account.
+    assert (await browser.begin(prompt="login")).status_code == 303
+    assert (await browser.begin(prompt="none")).status_code == 303
+    await browser.answer(await browser.begin(prompt="login", lang="ko"))
+    assert browser.provider.asked[-1]["prompt"] == "login"
+    assert browser.provider.asked[-1]["ui_locales"] == "ko"
 
 
 @pytest.mark.parametrize(
@@ -254,7 +284,9 @@ async def test_only_a_grant_that_ended_signs_out(browser: Browser, provider: Fak
     assert "Max-Age=0" in said.headers["set-cookie"]
 
 
-@pytest.mark.parametrize("cookie", ["x" * 9000, "laundry", Sealer("k" * 32).seal("session", {"p": "staff"}), "%00"])
+@pytest.mark.parametrize(
+    "cookie", ["x" * 9000, "laundry", Sealer("k" * 32).seal("session", {"p": "staff"}), "%00"]
+)
 async def test_a_cookie_that_is_not_by_us_is_nobodys(browser: Browser, cookie: str) -> None:
     said = await browser.client.get("/auth/session", headers={"Cookie": f"laundry={cookie}"})
     assert (said.status_code, said.json()["code"]) == (401, "session-missing")
@@ -270,10 +302,7 @@ async def test_a_transactions_cookie_is_no_session(browser: Browser) -> None:
 
 
 async def test_a_refresh_token_that_no_cookie_holds_is_said_rather_than_lost(browser: Browser) -> None:
-    browser.provider.refresh_bytes = 0
-    import secrets
-
-    browser.provider.grant = lambda person: secrets.token_urlsafe(4000)  # type: ignore[method-assign]
+    browser.provider.token_bytes = 4000
     assert why(await browser.sign_in()) == "unfit"
     assert browser.cookie is None
 

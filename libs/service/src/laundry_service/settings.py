@@ -22,7 +22,7 @@ class TrustSettings(HttpSettings):
     jwt_mapping: ClaimMapping | None = Field(
         default=None,
         description='JSON, where a token has no role and branches of ours: {"role": JMESPath, "branches": '
-        'JMESPath}; whom it gives no role has no entry',
+        "JMESPath}; whom it gives no role has no entry",
     )
     jwt_id_tokens: bool = Field(
         default=False,

@@ -68,7 +68,7 @@ def create_app(settings: ProxySettings | None = None, trust: TrustSettings | Non
     app.include_router(pages.router())
     app.mount("/static", pages.RevalidatedFiles(directory=pages.STATIC))
     app.add_middleware(UrlValidation)
-    app.add_middleware(pages.SecurityHeaders, public_https=settings.public_https)
+    app.add_middleware(pages.SecurityHeaders, public_https=settings.by_tls)
     app.add_middleware(Caching)
     install_problems(app)
     trace_requests(app)

@@ -29,6 +29,11 @@ class ProxySettings(SignInSettings):
     streams_at_most: int = Field(default=2000, ge=1, description="Event streams that are passed on at once")
     streams_per_address: int = Field(default=300, ge=1, description="The same of one client address")
 
+    @property
+    def by_tls(self) -> bool:
+        """Whether browsers come over HTTPS."""
+        return self.public_https or super().by_tls
+
     def url_of(self, service: Service) -> str:
         """Return the address of a service that is proxied, without a trailing slash."""
         return str(getattr(self, service.url_key)).rstrip("/")

@@ -12,10 +12,8 @@ import jmespath.functions
 from jmespath.parser import ParsedResult
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from laundry_service.auth.claims import BRANCH, MAX_BRANCHES, TokenRefused
+from laundry_service.auth.claims import BRANCH, MAX_BRANCHES, NO_ROLE, TokenRefused, without_role
 from laundry_service.auth.principal import ROLES
-
-NO_ROLE = "role-missing"
 
 
 class _Functions(jmespath.functions.Functions):  # type: ignore[misc]
@@ -78,7 +76,7 @@ def mapped(claims: Mapping[str, Any], mapping: ClaimMapping) -> dict[str, Any]:
     """
     role = _found(mapping.role, claims)
     if role not in ROLES:
-        raise TokenRefused(NO_ROLE, "This account has no role here. Ask whoever manages it for one.")
+        raise without_role()
     branches = _found(mapping.branches, claims)
     if branches is None:
         branches = []

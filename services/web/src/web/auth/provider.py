@@ -31,6 +31,17 @@ WAIT_S = 8.0
 # What a provider says of itself is read again after so long.
 METADATA_S = 3600.0
 DEFAULT_LIFE_S = 60.0
+# What the errors of OAuth come to; whatever else is refused can be begun again.
+OUTCOMES = {
+    "access_denied": "declined",
+    "consent_required": "declined",
+    "invalid_client": "unfit",
+    # Our provider's word for an account without a right; else a code that was used, or is too old.
+    "invalid_grant": "no-grant",
+    "login_required": "declined",
+    "temporarily_unavailable": "away",
+    "unauthorized_client": "unfit",
+}
 REFRESH_TOKEN = "refresh_token"  # noqa: S105 - the word of the protocol
 # Of the keys of its ID tokens, besides the services' own.
 SIGNED_WITH = (*ALGORITHMS, "PS256")
@@ -50,7 +61,7 @@ class NotSignedIn(Exception):
     """A sign-in came to nothing.
 
     Attributes:
-        why: ``refused``, ``declined``, ``clock`` or ``unfit``.
+        why: ``refused``, ``declined``, ``no-grant``, ``clock`` or ``unfit``.
     """
 
     def __init__(self, why: str, detail: str) -> None:
@@ -79,6 +90,7 @@ class ProviderClient:
     client_secret: str | None
     discovery_url: str
     scopes: str
+    parameters: dict[str, str]
     bearer: Bearer
 
 
@@ -99,6 +111,7 @@ def clients_of(settings: SignInSettings) -> list[ProviderClient]:
                 client_secret=secret.get_secret_value() if secret else None,
                 discovery_url=discovery or f"{issuer.rstrip('/')}/.well-known/openid-configuration",
                 scopes=getattr(settings, f"{prefix}_scopes"),
+                parameters=getattr(settings, f"{prefix}_parameters"),
                 bearer=getattr(settings, f"{prefix}_bearer"),
             )
         )
@@ -130,7 +143,8 @@ class Provider:
             ProviderAway: it cannot be asked where to.
         """
         async with self._asking():
-            redirect = await self._app.authorize_redirect(request, redirect_uri, **extras)
+            parameters = {**self._client.parameters, **extras}
+            redirect = await self._app.authorize_redirect(request, redirect_uri, **parameters)
         return str(redirect.headers["location"])
 
     async def signed_in(self, request: Request) -> Tokens:
@@ -153,8 +167,7 @@ class Provider:
                     request, claims_options=options, leeway=int(EARLY_LEEWAY_S)
                 )
         except AuthlibBaseError as error:
-            declined = error.error in {"access_denied", "login_required", "consent_required"}
-            raise NotSignedIn("declined" if declined else "refused", str(error)) from error
+            raise NotSignedIn(OUTCOMES.get(error.error, "refused"), str(error)) from error
         except ExpiredTokenError as error:
             raise NotSignedIn("clock", "the ID token is over already") from error
         except InvalidClaimError as error:

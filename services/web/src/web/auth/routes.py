@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, RedirectResponse, Response
 from prometheus_client import Counter
 
-from laundry_service.auth.claim_mapping import NO_ROLE
+from laundry_service.auth.claims import NO_ROLE
 from laundry_service.auth.principal import Principal
 from laundry_service.http.problems import Problem, problem_response
 from web.auth.addresses import path_within, start_page

@@ -15,7 +15,7 @@ from typing import Any
 import structlog
 
 from laundry_service.auth.authenticator import Authenticator
-from laundry_service.auth.claim_mapping import NO_ROLE
+from laundry_service.auth.claims import NO_ROLE
 from laundry_service.auth.principal import Principal
 from laundry_service.http.problems import Problem
 from web.auth.provider import GrantEnded, Provider, ProviderAway, Tokens

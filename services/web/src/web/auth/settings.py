@@ -9,7 +9,7 @@ from web.auth.sealing import MIN_KEY
 
 Bearer = Literal["access_token", "id_token"]
 BEARER = "What the services get: its access token, or the ID token where that is no JWT (Google, Kakao)"
-SCOPES = "openid profile offline_access"
+SCOPES = "openid profile"
 
 
 class SignInSettings(HttpSettings):
@@ -31,15 +31,27 @@ class SignInSettings(HttpSettings):
     oidc_discovery_url: str | None = Field(
         default=None, description="If not below the issuer: where its configuration is reached from here"
     )
-    oidc_scopes: str = SCOPES
+    oidc_scopes: str = Field(
+        default=SCOPES, description="Providers with offline_access give a lasting refresh token only with it"
+    )
+    oidc_parameters: dict[str, str] = Field(
+        default={},
+        description='JSON that goes along to the sign-in page: {"access_type": "offline"} for Google',
+    )
     oidc_bearer: Bearer = Field(default="access_token", description=BEARER)
 
     customer_oidc_issuer: str | None = Field(default=None, description="A second issuer, for customers")
     customer_oidc_client_id: str | None = None
     customer_oidc_client_secret: SecretStr | None = None
     customer_oidc_discovery_url: str | None = None
-    customer_oidc_scopes: str = "openid profile"
+    customer_oidc_scopes: str = SCOPES
+    customer_oidc_parameters: dict[str, str] = Field(default={})
     customer_oidc_bearer: Bearer = Field(default="id_token", description=BEARER)
+
+    @property
+    def by_tls(self) -> bool:
+        """Whether browsers come over HTTPS."""
+        return (self.public_url or "").startswith("https:")
 
     @field_validator(
         "public_url",

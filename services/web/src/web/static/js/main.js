@@ -116,7 +116,7 @@ function expire(why) {
  * @param {string} why
  */
 function refuse(why) {
-  afresh = why === "no-role";
+  afresh = why === "no-role" || why === "no-grant";
   notice = [{ key: has(`signIn.${why}`) ? `signIn.${why}` : "signIn.unfit" }];
 }
 

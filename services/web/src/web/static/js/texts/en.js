@@ -59,6 +59,8 @@ export default {
   "signIn.clock":
     "The clocks of this system and of the sign-in service differ, so nobody can sign in: please tell whoever runs it.",
   "signIn.no-role": "Your account has no access here: ask whoever invited you, or sign in with another account.",
+  "signIn.no-grant":
+    "The sign-in service let nobody in: please start again, or ask whoever invited you whether your account has access.",
   "signIn.denied": "Whoever manages your account does not let it sign in: please ask them.",
   "signIn.unfit": "The sign-in service gave an answer that cannot be used: please tell whoever runs this system.",
 
