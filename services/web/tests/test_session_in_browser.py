@@ -1,4 +1,4 @@
-"""Who is signed in, on one phone: signed out elsewhere, rights changed, somebody else, without a connection."""
+"""Who is signed in on a phone: signed out elsewhere, rights changed, somebody else, without a connection."""
 
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from .fake_services import FakeServices
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
 KEPT = "localStorage.getItem('laundry.session')"
+DEAF = "window.addEventListener('storage', (event) => event.stopImmediatePropagation());"
 DENIED = Problem(401, "token-denied", "This sign-in was ended.")
 
 
@@ -80,13 +81,10 @@ async def test_photos_wait_for_the_next_sign_in_of_the_same_person(
 async def test_a_tab_of_one_person_sends_nothing_as_another(
     open_page: OpenPage, services: FakeServices, photo_file: Path
 ) -> None:
-    page = await open_page("/", person=Person("kim"), locale="en-US")
+    # The tab does not hear of it: a phone had frozen it.
+    page = await open_page("/", person=Person("kim"), locale="en-US", script=DEAF)
     await expect(page.get_by_text("Nothing registered yet")).to_be_visible()
     other = await page.context.new_page()
-    # The tab does not hear of it: a phone had frozen it.
-    await page.evaluate(
-        "window.addEventListener('storage', (event) => event.stopImmediatePropagation(), true)"
-    )
     await other.goto(open_page.signed_in("/owner", Person("lee", "owner", ("b2",), "Lee")))
     await expect(other.locator(".owner")).to_be_visible()
     await page.get_by_label("Album").set_input_files(photo_file)

@@ -41,8 +41,8 @@ let page = null;
 /** @typedef {{key: string, values?: Values}} Words */
 /** @type {Words[]} */
 let notice = [];
-/** Where one can sign in. @type {string[]} */
-let providers = [];
+/** Where one can sign in, as far as is known. @type {string[]} */
+let providers = ["staff"];
 /** Whoever is known at the provider has no entry here: it must ask who it is. */
 let afresh = false;
 /** @type {Promise<void> | null} */
@@ -168,10 +168,10 @@ function look() {
 /** @param {MouseEvent} event */
 async function beforeSignIn(event) {
   const link = event.currentTarget;
-  if (!isLeaving() || !(link instanceof HTMLAnchorElement)) return;
-  // The one who signed out without a connection is still signed in there.
+  if (!(link instanceof HTMLAnchorElement) || (navigator.onLine && !isLeaving())) return;
   event.preventDefault();
-  if (await finishLeaving()) location.assign(link.href);
+  // The one who signed out without a connection is still signed in there.
+  if (navigator.onLine && (await finishLeaving())) location.assign(link.href);
   else {
     notice = [{ key: "signIn.unasked" }];
     show();
