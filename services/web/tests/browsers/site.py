@@ -95,9 +95,9 @@ class _Changed:
 
 
 @asynccontextmanager
-async def served(make: Callable[[str], FastAPI]) -> AsyncIterator[Site]:
+async def served(make: Callable[[str], FastAPI], cable: Cable | None = None) -> AsyncIterator[Site]:
     """Serve the web service to browsers, made for the address that they have."""
-    cable = Cable()
+    cable = cable or Cable()
     site = Site(cable)
     app = make(site.address)
     app.add_middleware(ScriptFirst, site=site)
