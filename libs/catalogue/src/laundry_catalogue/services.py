@@ -106,6 +106,24 @@ BACKENDS = (
         proxied=("audit", "dead-letters", "jobs", "queues"),
         processes=(Process(name="operations", resources=Resources(cpu="50m", memory="96Mi")),),
     ),
+    Service(
+        name="identity",
+        takes="invitations",
+        gives="sign-in, people, branches, credentials of equipment",
+        needs=frozenset({Need.DATABASE, Need.PROVIDER}),
+        port=8008,
+        processes=(
+            Process(
+                name="identity",
+                resources=Resources(
+                    memory="160Mi",
+                    memory_limit="320Mi",
+                    container_memory="320M",
+                    limit_note="Four passwords are hashed at once, with 19 MiB each.",
+                ),
+            ),
+        ),
+    ),
 )
 
 SERVICES = (

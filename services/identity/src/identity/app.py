@@ -8,6 +8,7 @@ from starlette.staticfiles import StaticFiles
 from identity.asgi import django_app, security_headers
 from identity.settings import Settings
 from laundry_service.app import make_app
+from laundry_service.audit import heads
 from laundry_service.auth.issuer import TrustedIssuer
 from laundry_service.background.periodic import Periodic
 from laundry_service.http.health import Check
@@ -27,7 +28,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     from identity.database import in_database, ping  # noqa: PLC0415
     from identity.oidc.housekeeping import EVERY_S, delete_what_is_over  # noqa: PLC0415
     from identity.oidc.preparation import Preparation  # noqa: PLC0415
-    from identity.people.api import people_router  # noqa: PLC0415
+    from identity.people import repository  # noqa: PLC0415
+    from identity.people.api.routers import people_routers  # noqa: PLC0415
 
     preparation = Preparation(settings)
 
@@ -37,14 +39,21 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     async def housekeeping() -> None:
         await in_database(delete_what_is_over)
 
+    async def audit_head() -> tuple[int, str] | None:
+        return await in_database(repository.audit_head)
+
     app = make_app(
         trusting_itself(settings),
         title="Identity",
         version=VERSION,
         description="Signs people and equipment in, and says who may do what.",
-        background=[preparation, Periodic("housekeeping", housekeeping, every_s=EVERY_S)],
+        background=[
+            preparation,
+            Periodic("housekeeping", housekeeping, every_s=EVERY_S),
+            Periodic("audit-head", heads.head_teller(audit_head), every_s=heads.EVERY_S),
+        ],
         checks=[Check("database", database), Check("preparation", preparation.is_done)],
-        routers=[people_router()],
+        routers=people_routers(settings.issuer),
     )
     app.mount("/static", StaticFiles(directory=STATIC, packages=[("django.contrib.admin", "static")]))
     app.mount("/", django)

@@ -7,8 +7,8 @@ from urllib.parse import unquote, urlsplit
 import django
 from django.conf import settings as django_settings
 
-from identity.oidc.keys import pems
 from identity.settings import Settings
+from laundry_service.auth.rsa_keys import pems
 
 SESSION_S = 12 * 3600
 RESET_LINK_S = 3600

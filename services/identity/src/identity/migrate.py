@@ -6,8 +6,8 @@ from django.core.management import call_command
 from django.db import connections
 
 from identity.configuration import configure, database
-from identity.oidc.keys import new_key
 from identity.settings import Settings
+from laundry_service.auth.rsa_keys import new_key
 
 
 def upgrade(database_url: str) -> None:

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from pydantic import AnyHttpUrl, BeforeValidator, Field, SecretStr, field_validator
 from pydantic_settings import NoDecode
 
-from identity.oidc.keys import pems
+from laundry_service.auth.rsa_keys import pems
 from laundry_service.settings import ApiSettings
 
 MIN_SECRET = 32
@@ -51,6 +51,12 @@ class Settings(ApiSettings):
 
     access_token_s: int = Field(
         default=300, ge=30, le=900, description="A right that was taken away is gone after so long"
+    )
+    device_token_s: int = Field(
+        default=3600,
+        ge=30,
+        le=86400,
+        description="The same of equipment, which the deny list cuts off sooner",
     )
     refresh_token_days: int = Field(default=30, ge=1, le=400)
 

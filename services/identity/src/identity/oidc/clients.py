@@ -25,7 +25,7 @@ def ensure_web_client(settings: Settings) -> None:
         client.secret = hash_of_secret(secret)
     client.type = Client.Type.CONFIDENTIAL
     client.skip_consent = True
-    client.set_scopes(["openid", "profile", "email"])
+    client.set_scopes(["openid", "profile", "email", "offline_access"])
     client.set_default_scopes(["openid"])
     client.set_grant_types([Client.GrantType.AUTHORIZATION_CODE, Client.GrantType.REFRESH_TOKEN])
     client.set_response_types([Client.ResponseType.CODE])

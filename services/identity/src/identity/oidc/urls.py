@@ -6,7 +6,7 @@ from allauth.account.internal.decorators import login_not_required
 from django.http import Http404, HttpRequest
 from django.urls import include, path
 
-from identity.oidc.views import Authorize, SignOut
+from identity.oidc.views import Authorize, SignOut, Tokens
 
 
 @login_not_required
@@ -18,6 +18,7 @@ def not_offered(_: HttpRequest) -> NoReturn:
 urlpatterns = [
     path("identity/o/authorize", Authorize.as_view()),
     path("identity/o/logout", SignOut.as_view()),
+    path("identity/o/api/token", Tokens.as_view()),
     path("identity/o/device", not_offered),
     path("identity/o/api/device/code", not_offered),
     # An address is changed by who invites, which is in the audit.

@@ -1,10 +1,13 @@
 """The provider's endpoints where they differ from allauth's."""
 
+import json
+from http import HTTPStatus
 from typing import Any
 
 from allauth.idp.oidc.forms import RPInitiatedLogoutForm
 from allauth.idp.oidc.internal.oauthlib.utils import respond_html_error
-from allauth.idp.oidc.views import AuthorizationView, LogoutView
+from allauth.idp.oidc.models import Client
+from allauth.idp.oidc.views import AuthorizationView, LogoutView, TokenView
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from oauthlib.oauth2.rfc6749.errors import InvalidRequestError
@@ -33,6 +36,18 @@ class Authorize(AuthorizationView):
                 )
                 break
         return answer
+
+
+class Tokens(TokenView):
+    """Tells machines, whose tokens live longer, when theirs end."""
+
+    def _create_token_response(self, request: HttpRequest, **kwargs: Any) -> HttpResponse:
+        answer: HttpResponse = super()._create_token_response(request, **kwargs)
+        by_machine = request.POST.get("grant_type") == Client.GrantType.CLIENT_CREDENTIALS
+        if not by_machine or answer.status_code != HTTPStatus.OK:
+            return answer
+        told = {**json.loads(answer.content), "expires_in": settings.IDENTITY.device_token_s}
+        return HttpResponse(json.dumps(told), headers=dict(answer.items()))
 
 
 class SignOut(LogoutView):

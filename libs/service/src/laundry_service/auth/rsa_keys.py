@@ -1,4 +1,4 @@
-"""The keys that sign tokens: RSA in PKCS #8, base64 on one line, which an env file can hold."""
+"""Keys that an OpenID provider signs with: RSA in PKCS #8, base64 on one line, which an env file can hold."""
 
 import base64
 import binascii
