@@ -35,6 +35,7 @@ PEOPLE = {
 async def replica(provider: IndependentProvider, pages: str) -> AsyncIterator[httpx.AsyncClient]:
     settings = settings_for("http://127.0.0.1:9", public_url=pages, session_keys=KEYS, **provider.sign_in)
     async with serving(create_app(settings, TrustSettings(**provider.trust))) as client:
+        client.headers["Host"] = pages.removeprefix("http://")
         yield client
 
 

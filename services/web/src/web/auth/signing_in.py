@@ -114,6 +114,10 @@ class SigningIn:
 
     # Whose request it is
 
+    def is_here(self, request: Request) -> bool:
+        """Whether a browser came by the public address; a proxy may hide that, and then it is not known."""
+        return request.headers.get("host") == urlsplit(self.origin).netloc
+
     def check_origin(self, request: Request) -> None:
         """Refuse what another site, or another port of this host, made a browser send.
 

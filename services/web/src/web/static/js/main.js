@@ -80,6 +80,7 @@ async function checkOnce() {
   const found = await ask();
   if (found.session) return become(found.session);
   providers = found.providers ?? providers;
+  if (found.why && notice[0]?.key === "signIn.unasked") notice = [];
   if (found.why && signedIn) return expire(found.why);
   if (signedIn) return;
   forgetSession();
@@ -197,7 +198,8 @@ function show() {
       onSignIn: beforeSignIn,
     });
   }
-  const address = Page ? `/${session.role}` : "/";
+  // Who is to sign in comes back to where they wanted to.
+  const address = Page ? `/${session.role}` : session ? "/" : location.pathname;
   if (location.pathname !== address) history.replaceState(null, "", address);
   document.title = page?.title ?? `${t(session ? "start.noPage" : "start.signIn")} · ${t("frame.name")}`;
   const line = session && notice.length > 0 && noticeLine(words());
