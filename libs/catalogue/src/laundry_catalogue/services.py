@@ -110,8 +110,9 @@ BACKENDS = (
         name="identity",
         takes="invitations",
         gives="sign-in, people, branches, credentials of equipment",
-        needs=frozenset({Need.DATABASE, Need.PROVIDER}),
+        needs=frozenset({Need.DATABASE, Need.AUDIT, Need.PROVIDER}),
         port=8008,
+        proxied=("branches", "equipment-credentials", "invitations", "people"),
         processes=(
             Process(
                 name="identity",

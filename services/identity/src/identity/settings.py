@@ -74,6 +74,15 @@ class Settings(ApiSettings):
         """Compose passes an unset variable as an empty one."""
         return None if value == "" else value
 
+    @field_validator("smtp_url")
+    @classmethod
+    def _by_smtp(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not value.get_secret_value().startswith(
+            ("smtp://", "smtp+tls://", "smtps://")
+        ):
+            raise ValueError("it begins with smtp://, smtp+tls:// or smtps://")
+        return value
+
     @field_validator("secret_keys")
     @classmethod
     def _long_enough(cls, value: SecretStr) -> SecretStr:

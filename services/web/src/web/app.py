@@ -11,6 +11,7 @@ from laundry_service.auth.authenticator import Authenticator
 from laundry_service.http.caching import Caching
 from laundry_service.http.health import health_router
 from laundry_service.http.problems import install_problems
+from laundry_service.http.security_headers import SecurityHeaders
 from laundry_service.http.validation import UrlValidation
 from laundry_service.settings import TrustSettings, version_of
 from laundry_service.telemetry.logging import configure_logging
@@ -68,7 +69,7 @@ def create_app(settings: ProxySettings | None = None, trust: TrustSettings | Non
     app.include_router(pages.router())
     app.mount("/static", pages.RevalidatedFiles(directory=pages.STATIC))
     app.add_middleware(UrlValidation)
-    app.add_middleware(pages.SecurityHeaders, public_https=settings.by_tls)
+    app.add_middleware(SecurityHeaders, headers=pages.SECURITY_HEADERS, public_https=settings.by_tls)
     app.add_middleware(Caching)
     install_problems(app)
     trace_requests(app)

@@ -4,11 +4,13 @@ import asyncio
 import re
 import secrets
 from collections.abc import AsyncIterator, Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
 import httpx
+import jwt
 import pytest
 import pytest_asyncio
 from identity.oidc.keys import new_key
@@ -16,10 +18,14 @@ from identity.oidc.keys import new_key
 from identity.app import create_app
 from identity.settings import Settings
 from laundry_servers.addresses import DatabaseAddress
+from laundry_servers.ports import free_port
 from laundry_servers.postgres import drop_database, ensure_database
 from laundry_service.migrate import upgrade
 from laundry_testing.identity import FileIdentity
+from laundry_testing.messaging import eventually
 from laundry_testing.serving import serving
+
+from .browser import Backend, Browser, SignIn, returned
 
 if TYPE_CHECKING:
     from identity.people.models import Person
@@ -45,11 +51,11 @@ class World:
     http: httpx.AsyncClient
     identity: FileIdentity
     settings: Settings
-    operator: dict[str, str] = field(init=False)
 
-    def __post_init__(self) -> None:
-        """Ask as an operator who is in no table: of the key that the command line uses."""
-        self.operator = self.bearer("operator", sub="operator-1")
+    @property
+    def operator(self) -> dict[str, str]:
+        """An operator who is in no table: of the key that the command line uses."""
+        return self.bearer("operator", sub="operator-1")
 
     def bearer(self, role: str, *branches: str, sub: str | None = None) -> dict[str, str]:
         return self.identity.bearer(role, *branches, sub=sub)
@@ -165,11 +171,17 @@ def _use(url: str) -> None:
     connection.settings_dict.update(database(url, POOL))
 
 
+@pytest.fixture(scope="session")
+def mail_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where mails are written; one for the run, as Django is configured once."""
+    return tmp_path_factory.mktemp("mail")
+
+
 MakeSettings = Callable[..., Settings]
 
 
 @pytest.fixture
-def make_settings(database_url: str, identity: FileIdentity) -> MakeSettings:
+def make_settings(database_url: str, identity: FileIdentity, mail_folder: Path) -> MakeSettings:
     """Settings on a test's own database; callers' tokens are those of ``identity``."""
 
     def make(**changes: Any) -> Settings:
@@ -181,6 +193,7 @@ def make_settings(database_url: str, identity: FileIdentity) -> MakeSettings:
             "oidc_client_secret": secrets.token_urlsafe(32),
             "secret_keys": secrets.token_urlsafe(32),
             "signing_keys": SIGNING_KEY,
+            "mail_folder": mail_folder,
             "graceful_timeout_s": 3,
             "log_level": "WARNING",
             **identity.settings,
@@ -197,3 +210,71 @@ async def world(make_settings: MakeSettings, identity: FileIdentity) -> AsyncIte
     settings = make_settings()
     async with serving(create_app(settings)) as http:
         yield World(http, identity, settings)
+
+
+@dataclass
+class Provider(World):
+    """A service that answers at its own port, so that it takes its own tokens."""
+
+    listens: httpx.URL
+    backend: Backend
+
+    def browser(self, language: str = "ko") -> Browser:
+        return Browser(self.listens, self.settings.issuer, language=language)
+
+    async def account(
+        self, role: str, *branches: str, password: str | None = PASSWORD, name: str = "김민지"
+    ) -> "Person":
+        """Add somebody who can sign in."""
+        from identity.people.models import Branch
+
+        def make() -> "Person":
+            for each in branches:
+                Branch.objects.get_or_create(id=each, defaults={"name_ko": each, "name_en": each})
+            person = _made(role, branches, name)
+            person.set_password(password)
+            person.save()
+            return person
+
+        made: Person = await self.in_database(make)
+        return made
+
+    async def signed_in(self, browser: Browser, email: str, **changes: str | None) -> dict[str, Any]:
+        """Sign somebody in the whole way; what the web service then holds."""
+        sign_in = SignIn()
+        query = sign_in.query(self.settings.oidc_client_id, self.settings.pages[0], **changes)
+        page = await browser.open("/identity/o/authorize", **query)
+        if page.status_code == 200:
+            page = await browser.submit(page, login=email, password=PASSWORD)
+        back = returned(page)
+        assert back["state"] == sign_in.state
+        answer = await self.backend.exchange(back["code"], sign_in)
+        assert answer.status_code == 200, answer.text
+        tokens: dict[str, Any] = answer.json()
+        assert self.claims(tokens["id_token"])["nonce"] == sign_in.nonce
+        return tokens
+
+    def claims(self, token: str) -> dict[str, Any]:
+        found: dict[str, Any] = jwt.decode(token, options={"verify_signature": False})
+        return found
+
+    async def asks(self, token: str, path: str = "/branches") -> httpx.Response:
+        """Ask the service's own API with a token."""
+        return await self.http.get(path, headers={"Authorization": f"Bearer {token}"})
+
+
+@pytest_asyncio.fixture
+async def provider(make_settings: MakeSettings, identity: FileIdentity) -> AsyncIterator[Provider]:
+    """The service as the web service and people's browsers see it."""
+    port = free_port()
+    settings = make_settings(port=port)
+    secret = settings.oidc_client_secret.get_secret_value()
+    async with serving(create_app(settings), port=port) as http:
+        await eventually(lambda: is_ready(http), what="the service's readiness")
+        url = http.base_url
+        async with Backend(url, settings.oidc_client_id, secret, settings.pages[0]) as backend:
+            yield Provider(http, identity, settings, listens=url, backend=backend)
+
+
+async def is_ready(http: httpx.AsyncClient) -> bool:
+    return (await http.get("/readyz")).status_code == 200
