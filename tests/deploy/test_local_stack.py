@@ -25,7 +25,9 @@ AROUND = Surroundings(
     model_signing_key=SigningKey.generate().text,
     service_urls={name: f"http://{name}" for name in NAMES},
     letter_keys={name: f"letters-{name}" for name in NAMES},
-    sign_in=SignIn("client-secret", "cookie-key", "signing-key", "operator-password", Path("mail")),
+    sign_in=SignIn(
+        "client-secret", "session-key", "cookie-key", "signing-key", "operator-password", Path("mail")
+    ),
 )
 
 

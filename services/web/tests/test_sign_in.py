@@ -15,7 +15,7 @@ from laundry_testing.serving import serving
 from web.app import create_app
 from web.auth.sealing import Sealer
 
-from .conftest import KEYS, settings_for, trusting
+from .conftest import KEYS, settings_for
 from .fake_provider import CLIENT, FakeProvider, Person
 from .fake_services import FakeServices
 
@@ -83,7 +83,7 @@ async def replica(services: FakeServices, provider: FakeProvider, **changes: Any
         services.url, **{"public_url": PAGES, "session_keys": KEYS} | provider.settings | changes
     )
     async with (
-        serving(create_app(settings, trusting(provider.identity))) as client,
+        serving(create_app(settings)) as client,
         httpx.AsyncClient(base_url=client.base_url, headers=HERE, timeout=30) as browser,
     ):
         yield Browser(browser, provider)

@@ -55,9 +55,9 @@
 - name: LAUNDRY_TOKEN_MAX_HOURS
   value: {{ toJson . | quote }}
 {{- end }}
-{{- with $root.Values.rateLimits }}
+{{- if and (not $facts.edge) $root.Values.rateLimits }}
 - name: LAUNDRY_RATE_LIMITS
-  value: {{ toJson . | quote }}
+  value: {{ toJson $root.Values.rateLimits | quote }}
 {{- end }}
 {{- end }}
 {{- if $facts.broker }}

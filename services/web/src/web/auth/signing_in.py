@@ -1,6 +1,7 @@
 """What requests have to do with sign-in: the cookies, whose session a request is, and may it use it."""
 
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from fastapi import Request
@@ -28,7 +29,7 @@ class SignIn:
 
     provider: str
     next_path: str
-    state: dict[str, object]
+    state: dict[str, Any]
 
 
 class SigningIn:
@@ -40,15 +41,14 @@ class SigningIn:
         Raises:
             ValueError: for session keys that are too short, or a public address that is none.
         """
-        clients = clients_of(settings) if authenticator is not None else []
-        self.providers = {client.name: Provider(client) for client in clients}
+        self.providers = {client.name: Provider(client) for client in clients_of(settings)}
         self.authenticator = authenticator
         self.origin = _origin(settings.public_url) if settings.public_url else ""
         self._secure = self.origin.startswith("https:")
         self._max_age_s = settings.session_days * 86400
         self._sealer: Sealer | None = None
         self._sessions: Sessions | None = None
-        if self.providers and authenticator is not None and settings.session_keys is not None:
+        if authenticator is not None and settings.session_keys is not None:
             self._sealer = Sealer(settings.session_keys.get_secret_value())
             self._sessions = Sessions(self.providers, authenticator)
 
@@ -102,7 +102,7 @@ class SigningIn:
         # Lax: the answer comes as a navigation from the provider's site.
         self._set(response, SIGN_IN, self._sealer.seal(SIGN_IN, content), SIGN_IN_S, same_site="lax")
 
-    def _opened(self, request: Request, purpose: str, max_age_s: float) -> dict[str, object] | None:
+    def _opened(self, request: Request, purpose: str, max_age_s: float) -> dict[str, Any] | None:
         if self._sealer is None:
             return None
         return self._sealer.open(purpose, request.cookies.get(self.name_of(purpose)), max_age_s=max_age_s)

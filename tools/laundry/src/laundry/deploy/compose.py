@@ -140,6 +140,7 @@ def _waits_for(service: Service) -> dict[str, str]:
 def _environment(service: Service, process: Process) -> Iterator[str]:
     shared = {
         "identity": not service.edge or Need.SESSIONS in service.needs,
+        "limits": not service.edge,
         "edge": service.edge,
         "objects": Need.OBJECTS in service.needs,
         "models": Need.MODELS in service.needs,

@@ -137,6 +137,8 @@ def _identity(service: Service, around: Surroundings) -> dict[str, str]:
     signs_in = Need.SESSIONS in service.needs and PROVIDER in around.service_urls
     if signs_in or not service.edge:
         found |= _trust(around)
+    if not service.edge:
+        found["LAUNDRY_RATE_LIMITS"] = json.dumps(RATE_LIMITS)
     if signs_in:
         found |= _sessions(around)
     if Need.PROVIDER in service.needs:
@@ -149,7 +151,6 @@ def _trust(around: Surroundings) -> dict[str, str]:
         "LAUNDRY_JWKS_URL": around.jwks_url,
         "LAUNDRY_JWT_ISSUER": ISSUER,
         "LAUNDRY_JWT_AUDIENCE": AUDIENCE,
-        "LAUNDRY_RATE_LIMITS": json.dumps(RATE_LIMITS),
     }
     if around.deny_list_url is not None:
         found["LAUNDRY_DENY_LIST_URL"] = around.deny_list_url
