@@ -7,11 +7,14 @@ from typing import Any
 
 import pytest
 
+from identity.app import create_app
 from laundry_service.auth.authenticator import Authenticator
 from laundry_service.auth.rsa_keys import new_key, pems
+from laundry_testing.messaging import eventually
+from laundry_testing.serving import serving
 
 from .browser import Browser, SignIn, returned
-from .conftest import PASSWORD, Provider
+from .conftest import PASSWORD, MakeSettings, Provider, is_ready
 
 OTHER_PASSWORD = "indigo-ink-on-paper"
 WRONG = "not-the-password"
@@ -225,8 +228,6 @@ async def test_a_forgotten_password_is_replaced_by_mail_once(provider: Provider,
 
 
 async def reset_link(provider: Provider, mail_folder: Path, email: str) -> str:
-    from laundry_testing.messaging import eventually
-
     async with provider.browser() as browser:
         # A forged Host must not end in the mail.
         browser.http.headers["X-Forwarded-Host"] = "evil.test"
@@ -403,3 +404,22 @@ async def test_a_password_is_kept_as_argon2_and_a_client_s_secret_as_a_hash(prov
     secret = provider.settings.oidc_client_secret.get_secret_value()
     stored = await provider.in_database(lambda: Client.objects.get(id=provider.settings.oidc_client_id))
     assert secret not in stored.secret and stored.check_secret(secret)
+
+
+async def test_the_first_operator_is_made_once_and_in_the_audit(make_settings: MakeSettings) -> None:
+    given = {"first_operator": "First@Example.com", "first_operator_password": PASSWORD}
+    settings = make_settings(**given)
+    for _ in range(2):
+        async with serving(create_app(settings)) as http:
+            await eventually(lambda http=http: is_ready(http), what="the service's readiness")
+            async with Browser(http.base_url, settings.issuer) as browser:
+                page = await browser.sign_in("first@example.com", PASSWORD)
+                assert page.headers["location"] == settings.pages[0]
+
+    def written() -> list[Any]:
+        return [record["action"] for _, record in repository.audit(before=None, object=None, limit=9)]
+
+    from identity.database import in_database
+    from identity.people import repository
+
+    assert await in_database(written) == ["operator.create"]
