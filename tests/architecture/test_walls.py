@@ -71,6 +71,7 @@ ADAPTERS = {
     "mlops.replicas",
     "notification.fcm",
     "notification.fcm_outage",
+    "web.auth.clients",
     "web.auth.provider",
     "web.auth.routes",
     "web.auth.sessions",

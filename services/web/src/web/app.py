@@ -18,7 +18,7 @@ from laundry_service.telemetry.logging import configure_logging
 from laundry_service.telemetry.tracing import configure_tracing, trace_requests
 from web import pages, proxy
 from web.auth import routes
-from web.auth.provider import clients_of
+from web.auth.clients import clients_of
 from web.auth.signing_in import SigningIn
 from web.forwarding import Upstream
 from web.settings import ProxySettings, WebSettings

@@ -9,8 +9,9 @@ from fastapi.responses import Response
 
 from laundry_service.auth.authenticator import Authenticator
 from laundry_service.http.problems import Problem
+from web.auth.clients import clients_of
 from web.auth.origin import SAFE, by_these_pages
-from web.auth.provider import Provider, clients_of
+from web.auth.provider import Provider
 from web.auth.sealing import Sealer
 from web.auth.sessions import MISSING, Kept, Live, Sessions, SignedOut
 from web.auth.settings import SignInSettings
