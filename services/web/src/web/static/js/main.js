@@ -31,6 +31,8 @@ import { UploadQueue } from "./upload-queue.js";
 const PAGES = { helper: HelperPage, owner: OwnerPage, operator: OperatorPage };
 // Who comes back to a page is checked again after so long.
 const CHECK_MS = 60000;
+// While nobody can be asked: the phone is offline, or the sign-in service away.
+const UNASKED = ["signIn.unasked", "signIn.away"];
 const app = the("app");
 
 const store = new PhotoStore();
@@ -80,11 +82,11 @@ async function checkOnce() {
   const found = await ask();
   if (found.session) return become(found.session);
   providers = found.providers ?? providers;
-  if (found.why && notice[0]?.key === "signIn.unasked") notice = [];
+  if (found.why && UNASKED.includes(notice[0]?.key)) notice = [];
   if (found.why && signedIn) return expire(found.why);
   if (signedIn) return;
   forgetSession();
-  if (!found.why) notice = [{ key: "signIn.unasked" }];
+  if (!found.why) notice = [{ key: UNASKED[Number(navigator.onLine)] }];
   else if (!notice.length && found.why === "session-no-role") refuse("no-role");
   show();
 }
