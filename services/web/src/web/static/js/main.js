@@ -29,8 +29,9 @@ import { UploadQueue } from "./upload-queue.js";
 
 /** @type {Record<string, new (signedIn: SignedIn) => ShownPage>} */
 const PAGES = { helper: HelperPage, owner: OwnerPage, operator: OperatorPage };
-// Who comes back to a page is checked again after so long.
+// Rights change: who comes back to a page is checked again after so long, and who stays there from time to time.
 const CHECK_MS = 60000;
+const CHECK_EVERY_MS = 300000;
 // While nobody can be asked: the phone is offline, or the sign-in service away.
 const UNASKED = ["signIn.unasked", "signIn.away"];
 const app = the("app");
@@ -251,6 +252,7 @@ function start() {
   watchOtherTabs(followOtherTab);
   window.addEventListener("online", () => check());
   document.addEventListener("visibilitychange", look);
+  setInterval(look, CHECK_EVERY_MS);
   window.addEventListener("beforeunload", (event) => store.atRisk && event.preventDefault());
   keepPagesOnPhone();
 }
