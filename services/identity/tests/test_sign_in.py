@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from identity.app import create_app
@@ -139,7 +140,7 @@ async def test_a_client_with_another_secret_gets_nothing(provider: Provider) -> 
     sign_in = SignIn()
     async with provider.browser() as browser:
         code = await code_for(provider, browser, sign_in, person.email)
-    provider.backend.http.auth = (provider.settings.oidc_client_id, "guessed")  # type: ignore[assignment]
+    provider.backend.http.auth = (provider.settings.oidc_client_id, "guessed")
     answer = await provider.backend.exchange(code, sign_in)
     assert (answer.status_code, answer.json()["error"]) == (401, "invalid_client")
 
@@ -313,8 +314,13 @@ async def test_equipment_gets_a_token_of_its_own_until_it_is_revoked(provider: P
     answer = await provider.http.post("/equipment-credentials", json=body, headers=provider.operator)
     made = answer.json()
     login = (made["client_id"], made["client_secret"])
-    asked = {"data": {"grant_type": "client_credentials"}, "auth": login}
-    given = (await provider.http.post("/identity/o/api/token", **asked)).json()
+
+    async def asks() -> httpx.Response:
+        return await provider.http.post(
+            "/identity/o/api/token", data={"grant_type": "client_credentials"}, auth=login
+        )
+
+    given = (await asks()).json()
     claims = provider.claims(given["access_token"])
     assert (claims["sub"], claims["role"], claims["branches"]) == ("washer-7", "device", ["b1"])
     assert given["expires_in"] == 3600
@@ -322,7 +328,7 @@ async def test_equipment_gets_a_token_of_its_own_until_it_is_revoked(provider: P
     # Its token is good, and opens nothing that is for people.
     assert (await provider.asks(given["access_token"])).json()["code"] == "role-forbidden"
     await provider.http.delete(f"/equipment-credentials/{made['id']}", headers=provider.operator)
-    refused = await provider.http.post("/identity/o/api/token", **asked)
+    refused = await asks()
     assert (refused.status_code, refused.json()["error"]) == (401, "invalid_client")
 
 
