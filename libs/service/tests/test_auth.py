@@ -125,7 +125,7 @@ def from_now(changes: dict[str, Any]) -> dict[str, Any]:
         ({"aud": {"a": 1}}, "token-invalid"),
         ({"role": "emperor"}, "token-invalid"),
         ({"role": ["owner"]}, "token-invalid"),
-        ({"role": None}, "token-invalid"),
+        ({"role": None}, "role-missing"),
         ({"sub": None}, "token-invalid"),
         ({"sub": ""}, "token-invalid"),
         ({"sub": " "}, "token-invalid"),

@@ -1,6 +1,7 @@
 """Django as an ASGI app, and what browsers are told about its pages."""
 
 from django.core.asgi import get_asgi_application
+from django.urls import get_resolver
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from identity.configuration import configure
@@ -11,7 +12,10 @@ from laundry_service.http.client_address import came_by_tls, client_address
 def django_app(settings: Settings) -> ASGIApp:
     """Make the app with the pages and the OpenID provider."""
     configure(settings)
-    return AtPublicAddress(get_asgi_application(), settings)
+    app = get_asgi_application()
+    # Every page's modules: the first visitor does not wait for them.
+    assert get_resolver().url_patterns
+    return AtPublicAddress(app, settings)
 
 
 class AtPublicAddress:
@@ -36,6 +40,8 @@ class AtPublicAddress:
         headers = [(name, value) for name, value in scope["headers"] if name != b"host"]
         shown = {
             **scope,
+            # Django's addresses end with a slash, which the services' own ignore.
+            "path": scope.get("path_asked", scope["path"]),
             "scheme": self._scheme,
             "headers": [(b"host", self._host.encode()), *headers],
             "client": (client_address(scope), 0),

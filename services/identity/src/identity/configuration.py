@@ -187,6 +187,8 @@ def database(url: str, pool: int | None = None) -> dict[str, Any]:
         "PORT": str(parts.port or ""),
         "USER": unquote(parts.username or ""),
         "PASSWORD": unquote(parts.password or ""),
+        # What a restart of the server left behind is noticed before it fails a request.
+        "CONN_HEALTH_CHECKS": True,
         "NAME": unquote(parts.path.removeprefix("/")),
         "OPTIONS": {
             "connect_timeout": 5,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import jwt
 
+from laundry_service.auth.claim_mapping import ClaimMapping
 from laundry_service.auth.claims import (
     MAX_HOURS,
     MAX_TOKEN_BYTES,
@@ -21,7 +22,7 @@ from laundry_service.auth.principal import Principal, Role
 from laundry_service.http.problems import Problem
 
 if TYPE_CHECKING:
-    from laundry_service.settings import ApiSettings
+    from laundry_service.settings import TrustSettings
 
 CHALLENGE = {"WWW-Authenticate": "Bearer"}
 LIFESPAN_S = 120.0
@@ -48,6 +49,8 @@ class Authenticator:
         max_hours: Mapping[Role, float] = MAX_HOURS,
         deny_list_url: str | None = None,
         deny_list_every_s: float = DENY_LIST_EVERY_S,
+        mapping: ClaimMapping | None = None,
+        id_tokens: bool = False,
         others: Sequence[TrustedIssuer] = (),
     ) -> None:
         """Take the JWKS address and what ``iss`` and ``aud`` must be. Nothing is fetched yet.
@@ -58,6 +61,8 @@ class Authenticator:
             stale_s: keys that could not be refreshed for this long are no longer used.
             max_hours: how far off a token's ``exp`` may be, by role.
             deny_list_url: the deny list's address; None means that there is none.
+            mapping: what gives the role and the branches, if not the claims of these names.
+            id_tokens: whether ID tokens are taken.
             others: issuers whose tokens are taken too.
 
         Raises:
@@ -69,6 +74,8 @@ class Authenticator:
             audience=audience,
             deny_list_url=deny_list_url,
             subject_prefix="",
+            mapping=mapping,
+            id_tokens=id_tokens,
         )
         issuers = [
             Issuer(
@@ -91,7 +98,7 @@ class Authenticator:
         self._verified_tokens: dict[bytes, tuple[float, Header, Issuer, Principal]] = {}
 
     @classmethod
-    def of(cls, settings: "ApiSettings") -> "Authenticator":
+    def of(cls, settings: "TrustSettings") -> "Authenticator":
         """Make one from a service's settings."""
         return cls(
             settings.jwks_url,
@@ -102,6 +109,8 @@ class Authenticator:
             max_hours={**MAX_HOURS, **settings.token_max_hours},
             deny_list_url=settings.deny_list_url or None,
             deny_list_every_s=settings.deny_list_every_s,
+            mapping=settings.jwt_mapping,
+            id_tokens=settings.jwt_id_tokens,
             others=settings.trusted_issuers,
         )
 

@@ -8,6 +8,7 @@ from typing import Any
 import jwt
 from pydantic import BaseModel, ConfigDict, Field
 
+from laundry_service.auth.claim_mapping import ClaimMapping, mapped
 from laundry_service.auth.claims import MAX_SUBJECT, Header, TokenRefused, check_claims, invalid
 from laundry_service.auth.deny_list import DenyListFollower
 from laundry_service.auth.key_set import TrustedKey
@@ -55,6 +56,9 @@ class TrustedIssuer(BaseModel):
     forced_role: Role | None = Field(
         default=None,
         description="Its people have this role and no branches, whatever its tokens say",
+    )
+    mapping: ClaimMapping | None = Field(
+        default=None, description="Where its tokens have no role and branches of ours, what gives them"
     )
     id_tokens: bool = Field(
         default=False,
@@ -137,6 +141,8 @@ class Issuer:
     def _principal(self, claims: dict[str, Any], key: str, others: Set[str]) -> Principal:
         if not self._trusted.id_tokens and _is_id_token(claims):
             raise invalid("it is an ID token, which says who somebody is and opens nothing")
+        if self._trusted.mapping is not None:
+            claims = mapped(claims, self._trusted.mapping)
         forced = self._trusted.forced_role
         if forced is not None:
             claims = {**claims, "role": forced, "branches": []}

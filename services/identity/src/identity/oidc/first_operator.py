@@ -2,8 +2,12 @@
 
 from allauth.account.models import EmailAddress
 
+from identity.people import repository
 from identity.people.models import Person, Role
 from identity.settings import Settings
+from laundry_service.audit.acts import Act, Actor
+
+BY = Actor("settings", "operator")
 
 
 def ensure_first_operator(settings: Settings) -> bool:
@@ -15,4 +19,6 @@ def ensure_first_operator(settings: Settings) -> bool:
         email=email, name=email.partition("@")[0], role=Role.OPERATOR, password=password.get_secret_value()
     )
     EmailAddress.objects.create(user=person, email=person.email, primary=True, verified=True)
+    act = Act("operator.create", person.sub, BY, via="settings", details={"email": person.email})
+    repository.write_audit(act, repository.clock())
     return True

@@ -3,6 +3,7 @@
 import math
 
 import structlog
+from django.db import connection
 
 from identity.database import in_database
 from identity.oidc.clients import ensure_web_client
@@ -11,6 +12,7 @@ from identity.settings import Settings
 from laundry_service.background.task import BackgroundTask
 
 AGAIN_S = 1.0
+LOCK = 0x1DE27
 
 log = structlog.get_logger(__name__)
 
@@ -33,6 +35,9 @@ class Preparation(BackgroundTask):
         self._done = True
 
     def _make(self) -> None:
+        with connection.cursor() as cursor:
+            # Replicas start together.
+            cursor.execute("SELECT pg_advisory_xact_lock(%s)", [LOCK])
         ensure_web_client(self._settings)
         if ensure_first_operator(self._settings):
             log.info("the first operator was made")
