@@ -6,6 +6,7 @@ from fastapi import FastAPI
 from starlette.staticfiles import StaticFiles
 
 from identity.asgi import django_app, security_headers
+from identity.routing import Elsewhere
 from identity.settings import Settings
 from laundry_service.app import make_app
 from laundry_service.audit import heads
@@ -32,6 +33,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     from identity.people.api.routers import people_routers  # noqa: PLC0415
 
     preparation = Preparation(settings)
+    routers = people_routers(settings.issuer)
 
     async def database() -> bool:
         return await in_database(ping)
@@ -53,10 +55,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             Periodic("audit-head", heads.head_teller(audit_head), every_s=heads.EVERY_S),
         ],
         checks=[Check("database", database), Check("preparation", preparation.is_done)],
-        routers=people_routers(settings.issuer),
+        routers=routers,
     )
     app.mount("/static", StaticFiles(directory=STATIC, packages=[("django.contrib.admin", "static")]))
-    app.mount("/", django)
+    app.router.routes.append(Elsewhere(django, routers))
     app.add_middleware(SecurityHeaders, headers=security_headers(settings), public_https=settings.by_tls)
     return app
 

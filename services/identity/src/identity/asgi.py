@@ -40,6 +40,8 @@ class AtPublicAddress:
         headers = [(name, value) for name, value in scope["headers"] if name != b"host"]
         shown = {
             **scope,
+            # Django's addresses end with a slash, which the services' own ignore.
+            "path": scope.get("path_asked", scope["path"]),
             "scheme": self._scheme,
             "headers": [(b"host", self._host.encode()), *headers],
             "client": (client_address(scope), 0),
