@@ -34,6 +34,7 @@ const PAGES = { helper: HelperPage, owner: OwnerPage, operator: OperatorPage, cu
 // Rights change: who comes back to a page is checked again after so long, and who stays there from time to time.
 const CHECK_MS = 60000;
 const CHECK_EVERY_MS = 300000;
+const AGAIN_MS = 10000;
 // While nobody can be asked: the phone is offline, or the sign-in service away.
 const UNASKED = ["signIn.unasked", "signIn.away"];
 const app = the("app");
@@ -53,6 +54,7 @@ let afresh = false;
 /** @type {Promise<void> | null} */
 let checking = null;
 let checkedAt = 0;
+let drawn = "";
 
 /** @param {Session} session */
 function enter(session) {
@@ -89,9 +91,14 @@ async function checkOnce() {
   if (found.why && signedIn) return expire(found.why);
   if (signedIn) return;
   forgetSession();
-  if (!found.why) notice = [{ key: UNASKED[Number(navigator.onLine)] }];
-  else if (!notice.length && found.why === "session-no-role") refuse("no-role");
-  show();
+  if (!found.why) {
+    notice = [{ key: UNASKED[Number(navigator.onLine)] }];
+    setTimeout(() => signedIn || check(), AGAIN_MS);
+  } else if (!notice.length && found.why === "session-no-role") refuse("no-role");
+  const now = JSON.stringify([providers, notice, afresh]);
+  // Nobody is read the same again and again.
+  if (now !== drawn || !app.querySelector(".start")) show();
+  drawn = now;
 }
 
 /** @param {Session} session */
