@@ -2,6 +2,7 @@
 
 import re
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -417,7 +418,7 @@ async def test_the_first_operator_is_made_once_and_in_the_audit(make_settings: M
     settings = make_settings(**given)
     for _ in range(2):
         async with serving(create_app(settings)) as http:
-            await eventually(lambda http=http: is_ready(http), what="the service's readiness")
+            await eventually(partial(is_ready, http), what="the service's readiness")
             async with Browser(http.base_url, settings.issuer) as browser:
                 page = await browser.sign_in("first@example.com", PASSWORD)
                 assert page.headers["location"] == settings.pages[0]
