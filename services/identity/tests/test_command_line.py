@@ -25,7 +25,7 @@ def run(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     stack = {"identity_url": str(world.http.base_url).rstrip("/")}
     monkeypatch.setattr(state, "running_stack", lambda _: stack)
 
-    async def run(*arguments: str) -> Result:
+    async def run(*arguments: str) -> Any:
         return await asyncio.to_thread(lambda: CliRunner().invoke(cli.app, list(arguments)))
 
     return run
