@@ -26,7 +26,7 @@ def run(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     monkeypatch.setattr(state, "running_stack", lambda _: stack)
 
     async def run(*arguments: str) -> Any:
-        return await asyncio.to_thread(CliRunner().invoke, cli.app, list(arguments))
+        return await asyncio.to_thread(lambda: CliRunner().invoke(cli.app, list(arguments)))
 
     return run
 

@@ -1,11 +1,13 @@
 // Starts the pages: who is signed in decides which one is shown.
 
 import { Api } from "./api.js";
+import { CustomerPage } from "./customer-page.js";
 import { h, put, say, the } from "./dom.js";
 import { frame } from "./frame.js";
 import { HelperPage } from "./helper-page.js";
 import { icon } from "./icons.js";
 import { OperatorPage } from "./operator-page.js";
+import { ownScript } from "./own-script.js";
 import { OwnerPage } from "./owner-page.js";
 import { PhotoStore } from "./photo-store.js";
 import { Photos } from "./photos.js";
@@ -28,7 +30,7 @@ import { chooseLanguage, has, t } from "./texts.js";
 import { UploadQueue } from "./upload-queue.js";
 
 /** @type {Record<string, new (signedIn: SignedIn) => ShownPage>} */
-const PAGES = { helper: HelperPage, owner: OwnerPage, operator: OperatorPage };
+const PAGES = { helper: HelperPage, owner: OwnerPage, operator: OperatorPage, customer: CustomerPage };
 // Rights change: who comes back to a page is checked again after so long, and who stays there from time to time.
 const CHECK_MS = 60000;
 const CHECK_EVERY_MS = 300000;
@@ -240,9 +242,7 @@ function speak(language) {
 
 function keepPagesOnPhone() {
   if (!("serviceWorker" in navigator)) return;
-  const address = "/sw.js";
-  const policy = window.trustedTypes?.createPolicy("laundry", { createScriptURL: () => address });
-  navigator.serviceWorker.register(policy ? policy.createScriptURL("") : address).catch(() => {
+  navigator.serviceWorker.register(ownScript("/sw.js")).catch(() => {
     // The pages then need a connection to open; everything else works.
   });
 }
