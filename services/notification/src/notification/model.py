@@ -36,6 +36,7 @@ class Announcement:
 
     Attributes:
         subject: what it is about; a user is told of it once, however often the event comes.
+        content: what it says, if the same is not told twice under another subject.
     """
 
     kind: Kind
@@ -44,6 +45,7 @@ class Announcement:
     branch_id: str
     texts: Texts
     data: dict[str, str]
+    content: str | None = None
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,7 @@ class Delivery:
     notification_id: str
     token: str
     language: Language
+    user_id: str
     kind: Kind
     event_id: str
     branch_id: str

@@ -13,6 +13,7 @@ from typing import Any
 from laundry.demo.client import People, Person, Services, StoryFailed, until
 from laundry.demo.drill import run_drill
 from laundry.paths import StackPaths
+from laundry_servers.daytime import zone_by_day
 
 Say = Callable[[str], None]
 Photos = Sequence[tuple[str, bytes]]
@@ -52,7 +53,20 @@ class Story:
         for person in (self.owner, self.quiet_customer, self.loud_customer):
             device = {"token": self.phone_of(person), "platform": "android"}
             await self.services.call("POST", "notification", "/devices", who=person, json=device)
-        self.say("three phones registered: the owner's and two customers'")
+        for customer in (self.quiet_customer, self.loud_customer):
+            await self._agree(customer)
+        self.say("three phones registered: the owner's and two customers', who agree to be told of branches")
+
+    async def _agree(self, customer: Person) -> None:
+        path = "/customers/me/consent"
+        asked = await self.services.json("GET", "notification", path, who=customer)
+        agreed = {
+            "given": True,
+            "text_version": asked["text"]["version"],
+            # At night nobody would be told.
+            "time_zone": zone_by_day(),
+        }
+        await self.services.call("PUT", "notification", path, who=customer, json=agreed)
 
     @staticmethod
     def phone_of(person: Person) -> str:
