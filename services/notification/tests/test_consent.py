@@ -1,14 +1,16 @@
 """Nobody is told without consent, at night or after one tap; what was agreed to is recorded."""
 
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
+from laundry_events.events import PreferenceWithdrawn
 from laundry_servers.daytime import zone_by_day, zone_by_night
 from laundry_testing.messaging import eventually
-from notification.tables import deliveries
+from notification.tables import deliveries, settled
 
 from .conftest import World, a_preference, assert_problem
 
@@ -128,6 +130,30 @@ async def test_who_ends_it_at_night_is_told_nothing_in_the_morning(world: World)
     await world.settled("customer", sub="lee", state="suppressed")
     assert await world.count(deliveries) == 0
     assert await world.phones.got(token) == []
+
+
+async def test_what_a_branch_takes_back_at_night_is_not_told_in_the_morning(world: World) -> None:
+    token = await world.register("customer", sub="lee")
+    await world.agree("lee", zone=zone_by_night())
+    for number, first in enumerate(("stated", "withdrawn")):
+        preference = a_preference("lee", title=f"Sauna {number}")
+        gone = PreferenceWithdrawn(
+            preference_id=preference.preference_id, branch_id="b1", withdrawn_at=datetime.now(UTC)
+        )
+        if first == "stated":
+            await world.publish(preference)
+            await eventually(lambda: _waiting(world), what="a wait for the morning")
+            await world.publish(gone)
+        else:
+            await world.publish(gone)
+            await eventually(lambda: _settled(world, 2), what="both withdrawals")
+            await world.publish(preference)
+        await eventually(partial(_states, world, ["suppressed"] * (number + 1)), what="nothing that waits")
+    assert await world.phones.got(token) == []
+
+
+async def _settled(world: World, number: int) -> bool:
+    return await world.count(settled) == number
 
 
 async def _states(world: World, states: list[str]) -> bool:

@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 from notification.customer_rules import (
     WEEK,
     Never,
+    Refusal,
+    Situation,
     Tell,
     TellingPolicy,
     Told,
@@ -53,6 +55,11 @@ def seoul(day: int, hour: int, minute: int = 0) -> datetime:
     return datetime(2026, 11, day, hour, minute, tzinfo=SEOUL).astimezone(UTC)
 
 
+def at(now: datetime, *, consents: bool = True, stands: bool = True) -> Situation:
+    """Return a situation in Seoul with the usual limits."""
+    return Situation(consents, stands, now, SEOUL, TellingPolicy())
+
+
 def told(*moments: datetime) -> list[Told]:
     return [Told(f"before-{number}", at) for number, at in enumerate(moments)]
 
@@ -67,13 +74,13 @@ def told(*moments: datetime) -> list[Told]:
     ],
 )
 def test_what_falls_into_the_night_waits_for_the_morning(now: datetime, until: datetime) -> None:
-    decision = decide("new", consents=True, told=[], now=now, zone=SEOUL, policy=TellingPolicy())
+    decision = decide("new", at(now), [])
     assert decision == Wait(until)
 
 
 @pytest.mark.parametrize("now", [seoul(3, 8), seoul(3, 20, 59)])
 def test_by_day_it_is_told_and_shown_before_the_night_or_not_at_all(now: datetime) -> None:
-    decision = decide("new", consents=True, told=[], now=now, zone=SEOUL, policy=TellingPolicy())
+    decision = decide("new", at(now), [])
     assert decision == Tell(seoul(3, 21))
 
 
@@ -81,17 +88,21 @@ def test_two_in_seven_days_are_enough() -> None:
     noon = seoul(10, 12)
 
     def after(*moments: datetime) -> object:
-        return decide("new", consents=True, told=told(*moments), now=noon, zone=SEOUL, policy=TellingPolicy())
+        return decide("new", at(noon), told(*moments))
 
     assert after(noon - timedelta(days=6), noon - timedelta(hours=1)) == Never("enough-told")
     assert isinstance(after(noon - WEEK, noon - timedelta(hours=1)), Tell)
 
 
-def test_without_consent_nothing_waits_either() -> None:
+def test_without_consent_or_what_was_said_nothing_waits_either() -> None:
     for now in (seoul(3, 12), seoul(3, 23)):
-        asked = {"now": now, "zone": SEOUL, "policy": TellingPolicy()}
-        assert decide("new", consents=False, told=[], **asked) == Never("no-consent")  # type: ignore[arg-type]
-        assert decide_again(consents=False, **asked) == Never("no-consent")  # type: ignore[arg-type]
+        cases: list[tuple[Situation, Refusal]] = [
+            (at(now, consents=False), "no-consent"),
+            (at(now, stands=False), "taken-back"),
+            (at(now, consents=False, stands=False), "no-consent"),
+        ]
+        for situation, why in cases:
+            assert decide("new", situation, told(now)) == decide_again(situation) == Never(why)
 
 
 def test_a_limit_that_is_raised_does_not_bind_who_agreed_to_less() -> None:
@@ -100,34 +111,34 @@ def test_a_limit_that_is_raised_does_not_bind_who_agreed_to_less() -> None:
 
 
 matches = st.tuples(
-    st.timedeltas(timedelta(0), timedelta(days=3)), st.sampled_from("abcdefgh"), st.booleans()
+    st.timedeltas(timedelta(0), timedelta(days=3)), st.sampled_from("abcdefgh"), st.booleans(), st.booleans()
 )
 
 
 @given(start=moments, coming=st.lists(matches, max_size=30), zone=zones, policy=policies)
 def test_no_sequence_breaks_the_limits(
-    start: datetime, coming: list[tuple[timedelta, str, bool]], zone: ZoneInfo, policy: TellingPolicy
+    start: datetime, coming: list[tuple[timedelta, str, bool, bool]], zone: ZoneInfo, policy: TellingPolicy
 ) -> None:
     """Matches come; those that wait are decided again when they said, with what is true then."""
-    consented_at: list[bool] = []
+    allowed: list[bool] = []
     shown: list[Told] = []
     waiting: list[tuple[datetime, str]] = []
     now = start
-    for after, content, agrees in coming:
+    for after, content, agrees, stands in coming:
         now += after
         due = sorted(each for each in waiting if each[0] <= now)
         waiting = [each for each in waiting if each[0] > now]
         for at, what in [*due, (now, content)]:
-            decision = decide(what, consents=agrees, told=shown, now=at, zone=zone, policy=policy)
+            decision = decide(what, Situation(agrees, stands, at, zone, policy), shown)
             match decision:
                 case Tell(until):
                     shown.append(Told(what, at))
-                    consented_at.append(agrees)
+                    allowed.append(agrees and stands)
                     assert until is None or not is_night(until - timedelta(seconds=1), zone, policy)
                 case Wait(until):
                     waiting.append((until, what))
                     assert at < until <= at + timedelta(days=3)
-    assert all(consented_at)
+    assert all(allowed)
     assert not [each for each in shown if is_night(each.at, zone, policy)]
     assert len({each.content for each in shown}) == len(shown)
     for first in shown:
@@ -150,7 +161,7 @@ def test_no_sequence_breaks_the_limits(
 # Apia had no 30 December 2011.
 @example(datetime(2011, 12, 30, 9, 30, tzinfo=UTC), ZoneInfo("Pacific/Apia"), TellingPolicy())
 def test_the_morning_is_morning_and_comes(now: datetime, zone: ZoneInfo, policy: TellingPolicy) -> None:
-    decision = decide_again(consents=True, now=now, zone=zone, policy=policy)
+    decision = decide_again(Situation(True, True, now, zone, policy))
     if isinstance(decision, Wait):
         assert is_night(now, zone, policy)
         assert not is_night(decision.until, zone, policy)

@@ -132,7 +132,11 @@ def create_faults_app(settings: Settings | None = None) -> FastAPI:
         zone=zone,
     )
     intake = FaultIntake(
-        database, zone=zone, owner_known=timedelta(days=settings.owner_known_days), wake=sender.wake
+        database,
+        zone=zone,
+        owner_known=timedelta(days=settings.owner_known_days),
+        owners_at_once=settings.fault_owners_at_once,
+        wake=sender.wake,
     )
     subscribe_faults(messaging.consumer, intake, prefetch=settings.fault_prefetch)
     return make_app(

@@ -13,7 +13,7 @@ from typing import Literal
 WEEK = timedelta(days=7)
 DAY = timedelta(days=1)
 
-Refusal = Literal["no-consent", "told-before", "enough-told"]
+Refusal = Literal["no-consent", "taken-back", "told-before", "enough-told"]
 
 
 @dataclass(frozen=True)
@@ -67,35 +67,46 @@ class Never:
 Decision = Tell | Wait | Never
 
 
-def decide(
-    content: str,
-    *,
-    consents: bool,
-    told: Sequence[Told],
-    now: datetime,
-    zone: tzinfo,
-    policy: TellingPolicy,
-) -> Decision:
+@dataclass(frozen=True)
+class Situation:
+    """What a decision about a customer depends on, besides what was told.
+
+    Attributes:
+        consents: whether the customer agrees at this moment.
+        stands: whether the branch has not taken back what it said.
+        now: with its offset.
+        zone: the customer's.
+    """
+
+    consents: bool
+    stands: bool
+    now: datetime
+    zone: tzinfo
+    policy: TellingPolicy
+
+
+def decide(content: str, situation: Situation, told: Sequence[Told]) -> Decision:
     """Decide whether a customer is told something new.
 
     Args:
         content: what it says; equal contents are the same thing.
-        consents: whether the customer agrees at this moment.
         told: what the customer was told, of the last seven days at least.
-        now: with its offset.
-        zone: the customer's.
     """
-    if consents and any(each.content == content for each in told):
+    now, policy = situation.now, situation.policy
+    decision = decide_again(situation)
+    if not isinstance(decision, Never) and any(each.content == content for each in told):
         return Never("told-before")
-    decision = decide_again(consents=consents, now=now, zone=zone, policy=policy)
     enough = _within(told, now, WEEK) >= policy.per_week or _within(told, now, DAY) >= policy.per_day
     return Never("enough-told") if enough and isinstance(decision, Tell) else decision
 
 
-def decide_again(*, consents: bool, now: datetime, zone: tzinfo, policy: TellingPolicy) -> Decision:
+def decide_again(situation: Situation) -> Decision:
     """Decide on a further try to tell what has its place among the told already."""
-    if not consents:
+    now, zone, policy = situation.now, situation.zone, situation.policy
+    if not situation.consents:
         return Never("no-consent")
+    if not situation.stands:
+        return Never("taken-back")
     if is_night(now, zone, policy):
         return Wait(_night_ends(now, zone, policy))
     return Tell(_night_begins(now, zone, policy))

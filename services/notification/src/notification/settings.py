@@ -29,6 +29,9 @@ class Settings(DatabaseSettings):
         default=100, ge=2, description="Pushes of faults in hand; half of them may be retries"
     )
     fault_pushes_per_branch: int = Field(default=10, ge=1, description="Of one branch, at once")
+    fault_owners_at_once: int = Field(
+        default=1, ge=1, description="Owners of a branch who ring at once; the next while nobody acknowledges"
+    )
     fault_graceful_timeout_s: float = Field(default=5.0, gt=0)
 
     match_prefetch: int = Field(default=2, ge=1, description="PreferenceCreated messages in hand at once")

@@ -33,7 +33,18 @@ owner_branches = sa.Table(
     metadata,
     sa.Column("branch_id", sa.Text, primary_key=True),
     sa.Column("user_id", sa.Text, primary_key=True),
+    # Who was there first rings first.
+    _now("since"),
     _now("seen_at"),
+)
+
+# What nobody needs to be told of any more, whichever message comes first: a fault that somebody takes care
+# of, what a branch has taken back.
+settled = sa.Table(
+    "settled",
+    metadata,
+    sa.Column("about", sa.Text, primary_key=True),
+    _now("noted_at"),
 )
 
 notifications = sa.Table(

@@ -55,6 +55,8 @@ def match_texts(*, branch_id: str, title: str, text: str, reasons: Sequence[str]
     """Recommend a branch in its own words, with the tags that made the match; advertising says that it is."""
     why = ", ".join(reasons[:3])
     return {
-        "ko": text_of(f"(광고) 취향에 맞는 지점: {title}", f"{branch_id}{f' ({why})' if why else ''} · {text}"),
+        "ko": text_of(
+            f"(광고) 취향에 맞는 지점: {title}", f"{branch_id}{f' ({why})' if why else ''} · {text}"
+        ),
         "en": text_of(f"(Ad) A branch for you: {title}", f"{branch_id}{f' ({why})' if why else ''} · {text}"),
     }

@@ -10,9 +10,9 @@ from laundry_service.http.problems import Problem
 from laundry_service.storage.database import Database
 from notification.api.callers import AcceptLanguage
 from notification.consent import UnknownText
-from notification.consent_schemas import ConsentIn, ConsentOut, ConsentRecords, StopKey
 from notification.customer_rules import TellingPolicy
 from notification.repository import consents as queries
+from notification.schemas import ConsentIn, ConsentOut, ConsentRecords, StopKey
 from notification.service.consents import Consents
 from notification.texts import language_of
 
@@ -40,7 +40,7 @@ def consent_router(
         language = language_of(accept_language)
         if asked.given:
             try:
-                consent = await consents.give(
+                given = await consents.give(
                     customer.sub,
                     text_version=asked.text_version or "",
                     time_zone=asked.time_zone,
@@ -52,9 +52,9 @@ def consent_router(
                     "consent-text-changed",
                     "Show text of GET /customers/me/consent, and send its version as text_version.",
                 ) from error
-        else:
-            consent = await consents.withdraw(customer.sub)
-        return ConsentOut.of(consent, consents.text, policy, time_zone, language)
+            return ConsentOut.of(given, consents.text, policy, time_zone, language)
+        ended = await consents.withdraw(customer.sub)
+        return ConsentOut.of(ended, consents.text, policy, time_zone, language)
 
     @router.get("/customers/me/consent/records")
     async def list_records(

@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from notification.customer_rules import Told
 from notification.repository.history import set_states
+from notification.repository.settled import which_are
 from notification.tables import deliveries, notifications
 
 
@@ -21,10 +22,12 @@ class Candidate:
 
     Attributes:
         admitted_at: when it took its place among those of the week; ``None``: it has none yet.
+        stands: whether the branch still says so.
     """
 
     content: str
     admitted_at: datetime | None
+    stands: bool
 
 
 async def candidate(session: AsyncSession, notification_id: str) -> Candidate | None:
@@ -36,7 +39,10 @@ async def candidate(session: AsyncSession, notification_id: str) -> Candidate | 
     )
     row = found.first()
     # Those of the release before have a subject only.
-    return None if row is None else Candidate(row.content or row.about, row.admitted_at)
+    if row is None:
+        return None
+    stands = not await which_are(session, [row.about])
+    return Candidate(row.content or row.about, row.admitted_at, stands)
 
 
 async def told(session: AsyncSession, customer_id: str) -> Sequence[Told]:

@@ -8,7 +8,7 @@ from prometheus_client import Counter
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from notification.consent import Consent
-from notification.customer_rules import Never, TellingPolicy, Wait, decide, decide_again
+from notification.customer_rules import Never, Situation, TellingPolicy, Wait, decide, decide_again
 from notification.model import Delivery
 from notification.push import CALM_TTL
 from notification.repository import alert_queue, consents, matches
@@ -45,16 +45,13 @@ class RecommendationAdmission:
         candidate = await matches.candidate(session, delivery.notification_id)
         if candidate is None:
             return None
-        consents_now = consent is not None and consent.given
         now = await alert_queue.now(session)
         zone, policy = self._rules_of(consent)
-        if candidate.admitted_at is not None:
-            decision = decide_again(consents=consents_now, now=now, zone=zone, policy=policy)
+        situation = Situation(consent is not None and consent.given, candidate.stands, now, zone, policy)
+        if candidate.admitted_at is None:
+            decision = decide(candidate.content, situation, await matches.told(session, delivery.user_id))
         else:
-            told = await matches.told(session, delivery.user_id)
-            decision = decide(
-                candidate.content, consents=consents_now, told=told, now=now, zone=zone, policy=policy
-            )
+            decision = decide_again(situation)
         match decision:
             case Never(why):
                 DECISIONS.labels(why).inc()

@@ -7,14 +7,15 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from laundry_events import EventMeta, claim_once
 from laundry_events.errors import RequeueMessage
-from laundry_events.events import PreferenceCreated, PreferenceMatch
+from laundry_events.events import PreferenceCreated, PreferenceMatch, PreferenceWithdrawn
 from laundry_service.storage.database import Database
 from laundry_service.storage.outages import is_contention
 from notification.model import Announcement
-from notification.repository import consents, deliveries, devices, history
+from notification.repository import consents, deliveries, devices, history, settled
 from notification.texts import match_texts
 
 CONSUMER = "notification.preference-created"
+WITHDRAWALS = "notification.preference-withdrawn"
 REASONS_TOLD = 3
 
 
@@ -45,6 +46,21 @@ class RecommendationIntake:
                 raise RequeueMessage("a row that this recommendation needs is locked") from error
             raise
 
+    async def withdraw(self, preference: PreferenceWithdrawn, meta: EventMeta) -> None:
+        """Tell nobody any more who has not been told yet.
+
+        Raises:
+            RequeueMessage: a row of one of them is locked; nothing was changed.
+        """
+        try:
+            async with self._database.transaction() as session:
+                if await claim_once(session, WITHDRAWALS, meta.id):
+                    await settled.settle(session, subject_of(preference.preference_id))
+        except DBAPIError as error:
+            if is_contention(error):
+                raise RequeueMessage("a row that this withdrawal needs is locked") from error
+            raise
+
     async def _queue_pushes(self, session: AsyncSession, added: dict[str, str]) -> None:
         reachable = await devices.customers_with_device(session, added)
         agreeing = await consents.who_agrees(session, reachable)
@@ -64,7 +80,7 @@ def _announcement(preference: PreferenceCreated, reasons: list[str], event_id: s
     told = reasons[:REASONS_TOLD]
     return Announcement(
         kind="branch_match",
-        subject=f"preference:{preference.preference_id}",
+        subject=subject_of(preference.preference_id),
         event_id=event_id,
         branch_id=preference.branch_id,
         texts=match_texts(
@@ -73,6 +89,11 @@ def _announcement(preference: PreferenceCreated, reasons: list[str], event_id: s
         data={"preference_id": preference.preference_id, "reasons": ",".join(told)},
         content=_content(preference),
     )
+
+
+def subject_of(preference_id: str) -> str:
+    """Return what the notifications of a preference are about."""
+    return f"preference:{preference_id}"
 
 
 def _content(preference: PreferenceCreated) -> str:

@@ -83,7 +83,11 @@ class RecommendationSender(PushLoop[Delivery]):
                 notification_id=delivery.notification_id,
                 token=delivery.token,
                 text=delivery.texts[delivery.language],
-                data={**delivery.push_data, "stop_key": admitted.stop_key},
+                data={
+                    **delivery.push_data,
+                    "stop_key": admitted.stop_key,
+                    "stop_link": f"/unsubscribe#{admitted.stop_key}",
+                },
                 tag=delivery.event_id,
                 urgent=False,
                 ttl=admitted.ttl,

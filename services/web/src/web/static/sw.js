@@ -25,6 +25,7 @@ const PAGES = [
   "/static/js/done-list.js",
   "/static/js/equipment.js",
   "/static/js/events.js",
+  "/static/js/fault-handling.js",
   "/static/js/frame.js",
   "/static/js/helper-page.js",
   "/static/js/icons.js",
@@ -38,6 +39,7 @@ const PAGES = [
   "/static/js/models-page.js",
   "/static/js/models-rows.js",
   "/static/js/operations-rows.js",
+  "/static/js/operator-faults-page.js",
   "/static/js/operator-page.js",
   "/static/js/owner-page.js",
   "/static/js/patience.js",
@@ -51,12 +53,16 @@ const PAGES = [
   "/static/js/stream.js",
   "/static/js/texts.js",
   "/static/js/texts/en.js",
+  "/static/js/texts/faults-en.js",
+  "/static/js/texts/faults-ko.js",
   "/static/js/texts/ko.js",
   "/static/js/texts/models-en.js",
   "/static/js/texts/models-ko.js",
+  "/static/js/unsubscribe-page.js",
   "/static/js/upload-queue.js",
   "/static/js/upload.js",
   "/static/js/waiting-strip.js",
+  "/static/unsubscribe.html",
 ];
 
 const worker = /** @type {ServiceWorkerGlobalScope} */ (/** @type {unknown} */ (self));

@@ -169,7 +169,7 @@ class Story:
         )
 
     async def break_a_washer(self) -> None:
-        """A washer reports a fault code; the owner's phone buzzes."""
+        """A washer reports a fault code; the owner's phone buzzes, and the owner takes care of it."""
         sample = {
             "equipment_id": self.washer.name,
             "branch_id": self.branch,
@@ -187,6 +187,11 @@ class Story:
         )
         self.say(f"the owner's phone: “{pushes[0]['title']}” {pushes[0]['body']}")
         self._note("fault → push", pushes[0]["title"], f"{took * 1000:.0f} ms (15 s promised)")
+        path = f"/faults/{pushes[0]['data']['fault_id']}/acknowledgement"
+        fault = await self.services.json("POST", "monitoring", path, who=self.owner)
+        if fault["handling"] != "acknowledged" or fault["acknowledged_by"] != self.owner.name:
+            raise StoryFailed(f"the owner's acknowledgement was not taken: {fault}")
+        self.say("the owner takes care of it: nobody else is told")
 
     async def state_a_preference(self) -> None:
         """The branch says what it is like; the customer who likes that hears of it, the other does not."""

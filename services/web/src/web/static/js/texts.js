@@ -3,13 +3,18 @@
 import { now } from "./clock.js";
 import { recall, remember } from "./kept.js";
 import en from "./texts/en.js";
+import faultsEn from "./texts/faults-en.js";
+import faultsKo from "./texts/faults-ko.js";
 import ko from "./texts/ko.js";
 import modelsEn from "./texts/models-en.js";
 import modelsKo from "./texts/models-ko.js";
 
 const KEY = "laundry.language";
 /** @type {Record<string, Record<string, string>>} */
-const TEXTS = { ko: { ...ko, ...modelsKo }, en: { ...en, ...modelsEn } };
+const TEXTS = {
+  ko: { ...ko, ...modelsKo, ...faultsKo },
+  en: { ...en, ...modelsEn, ...faultsEn },
+};
 
 function preferred() {
   const kept = recall(KEY);
