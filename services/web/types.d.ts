@@ -72,6 +72,7 @@ interface Fault {
   told_at: string | null;
   cleared_at: string | null;
   handling: "open" | "acknowledged" | "escalated" | "closed";
+  acknowledged_at: string | null;
   acknowledged_by: string | null;
   escalation: number;
 }

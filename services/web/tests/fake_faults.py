@@ -10,7 +10,13 @@ if TYPE_CHECKING:
     from .fake_services import FakeServices
 
 Item = dict[str, Any]
-NEW: Item = {"handling": "open", "acknowledged_by": None, "escalation": 0, "cleared_at": None}
+NEW: Item = {
+    "handling": "open",
+    "acknowledged_at": None,
+    "acknowledged_by": None,
+    "escalation": 0,
+    "cleared_at": None,
+}
 
 
 class FakeFaults:
@@ -64,4 +70,10 @@ class FakeFaults:
             if "acknowledge" in services.refuse:
                 raise services.refuse["acknowledge"]
             self.taken.append(fault_id)
-            return self.change(services, fault_id, handling="acknowledged", acknowledged_by=self.me)
+            return self.change(
+                services,
+                fault_id,
+                handling="acknowledged",
+                acknowledged_by=self.me,
+                acknowledged_at=services.at(),
+            )

@@ -100,6 +100,8 @@ class FakeServices:
 
     # What happens
 
+    at = staticmethod(now)
+
     def add_task(
         self,
         status: str = "submitted",

@@ -79,8 +79,7 @@ export class FaultHandling {
   of(faults, what) {
     const unanswered = faults.filter(isUnanswered);
     const taken = faults.find((fault) => fault.handling === "acknowledged");
-    if (!unanswered.length)
-      return taken ? [h("p", { class: "handling taken" }, icon("check"), this.#whoHas(taken))] : [];
+    if (!unanswered.length) return taken ? [this.#takenLine(taken)] : [];
     const [first] = unanswered;
     const passedOn = Math.max(...unanswered.map((fault) => fault.escalation));
     const trouble = this.#troubles.get(first.id);
@@ -116,6 +115,18 @@ export class FaultHandling {
     const who = fault.acknowledged_by;
     const text = who ? t("handling.closedBy", { who: this.#name(who) }) : t("handling.closed");
     return h("span", { class: "closing", title: moment(fault.cleared_at) }, icon("check"), text);
+  }
+
+  /** @param {Fault} fault */
+  #takenLine(fault) {
+    const since = fault.acknowledged_at;
+    return h(
+      "p",
+      { class: "handling taken" },
+      icon("check"),
+      h("span", {}, this.#whoHas(fault)),
+      since && h("time", { class: "meta", datetime: since, title: moment(since) }, ago(since)),
+    );
   }
 
   /** @param {Fault} fault */
