@@ -198,7 +198,7 @@ class FakeServices:
         self.tell("equipment", machine)
 
     def notify(self, equipment_id: str) -> None:
-        open_faults = self.equipment[equipment_id]["open_faults"]
+        open_faults = self.equipment.get(equipment_id, {}).get("open_faults")
         notification: Item = {
             "data": {"fault_id": open_faults[0]["id"]} if open_faults else {},
             "id": new_id(),
