@@ -73,7 +73,7 @@ BACKENDS = (
         takes="telemetry by HTTP and MQTT",
         needs=frozenset({Need.DATABASE, Need.AUDIT, Need.MQTT}),
         port=8002,
-        proxied=("equipment", "telemetry"),
+        proxied=("equipment", "faults", "telemetry"),
     ),
     Service(
         name="search",
@@ -87,7 +87,7 @@ BACKENDS = (
         gives="pushes through FCM",
         needs=frozenset({Need.DATABASE, Need.PUSH}),
         port=8004,
-        proxied=("devices", "notifications"),
+        proxied=("customers", "devices", "notifications", "unsubscribe"),
         processes=(
             Process(name="notification", arguments=("api",)),
             Process(

@@ -95,6 +95,11 @@ def router() -> APIRouter:
             return Response(status_code=304, headers=headers)
         return Response(content, media_type="text/html", headers=headers)
 
+    @routes.get("/unsubscribe")
+    async def unsubscribe() -> FileResponse:
+        # For people who are not signed in: the key is in the fragment, which no server sees.
+        return FileResponse(STATIC / "unsubscribe.html", headers=REVALIDATE)
+
     @routes.get("/sw.js")
     async def service_worker() -> FileResponse:
         # From the root, because a worker serves only what lies below its own address.
