@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import warnings
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +16,11 @@ from google.oauth2.credentials import Credentials as TokenCredentials
 from prometheus_client import Counter, Histogram
 
 from laundry_events import new_id
-from notification.push import URGENT_TTL, Push, PushResult, PushStatus
+from notification.push import CALM_TTL, URGENT_TTL, Push, PushResult, PushStatus
 
 LOCAL_PROJECT = "laundry-local"
 GOOGLE_URL = messaging._MessagingService.FCM_URL
 SEND_PATH = "/v1/projects/{0}/messages:send"
-CALM_TTL = timedelta(days=1)
 
 PUSHES = Counter("laundry_push_requests", "Push requests by FCM's verdict", ["verdict"])
 PUSH_SECONDS = Histogram("laundry_push_request_seconds", "Time of one push request")

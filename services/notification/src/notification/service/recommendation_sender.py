@@ -73,6 +73,7 @@ class RecommendationSender(PushLoop[Delivery]):
                 data=delivery.push_data,
                 tag=delivery.event_id,
                 urgent=False,
+                keys=delivery.keys,
             )
         )
         error, tries = result.error, delivery.attempts + 1
