@@ -62,7 +62,8 @@ ADAPTERS = {
     "mlops.manifests",  # object store
     "mlops.replicas",
     "notification.fcm",
-    "notification.fcm_outage",
+    "notification.push_outage",
+    "notification.web_push.pusher",
     "web.event_streams",
     "web.pages",
     "web.proxy",

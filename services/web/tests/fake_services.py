@@ -16,6 +16,7 @@ from PIL import Image, ImageDraw
 from laundry_events import new_id
 from laundry_service.http.problems import Problem, install_problems, problem_response
 
+from .fake_devices import FakeDevices
 from .fake_faults import NEW, FakeFaults
 from .fake_models import FakeModels
 
@@ -94,6 +95,7 @@ class FakeServices:
         self.models = FakeModels(LABELS)
         self.faults = FakeFaults()
         self.stopped: list[str] = []
+        self.devices = FakeDevices()
         self.hold_uploads: asyncio.Event | None = None
         self.hold_lists: asyncio.Event | None = None
         self.app = self._app()
@@ -198,7 +200,7 @@ class FakeServices:
         self.tell("equipment", machine)
 
     def notify(self, equipment_id: str) -> None:
-        open_faults = self.equipment[equipment_id]["open_faults"]
+        open_faults = self.equipment.get(equipment_id, {}).get("open_faults")
         notification: Item = {
             "data": {"fault_id": open_faults[0]["id"]} if open_faults else {},
             "id": new_id(),
@@ -387,6 +389,7 @@ class FakeServices:
 
         self.models.add_to(app, self)
         self.faults.add_to(app, self)
+        self.devices.add_to(app)
 
     async def _events(self, channel: str, name: str) -> AsyncIterator[ServerSentEvent]:
         if not self.streams_work:

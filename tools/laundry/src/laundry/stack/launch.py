@@ -183,6 +183,8 @@ class Launch:
             model_folder=PROJECT / "models",
             model_signing_key=self.kept.model_signing_key,
             letter_keys=self.kept.letters,
+            web_push_key=self.kept.web_push_key,
+            push_service_url=self.fcm.push_service_url,
             service_urls=self.service_urls,
             training=training_environment(
                 self.options.training_data,
