@@ -88,5 +88,5 @@ async def test_opening_the_link_of_a_recommendation_ends_them(
     await expect(page.get_by_role("alert")).to_contain_text("That did not work just now.")
     services.refuse.clear()
     await page.get_by_role("button", name="Try again").click()
-    await expect(page.get_by_role("status")).to_have_text("Done. You get no more recommendations.")
+    await expect(page.locator("[role=status]")).to_have_text("Done. You get no more recommendations.")
     assert services.stopped == ["key-of-lee"]
