@@ -288,7 +288,8 @@ export class Alerts {
 
   /** What has the focus, in words that find it again. */
   #held() {
-    const row = this.#list.querySelector("li:focus-within");
+    // WebKit matches :focus only in the window in front.
+    const row = this.#list.contains(document.activeElement) ? document.activeElement?.closest("li") : null;
     const fault = row?.getAttribute("data-faults")?.split(" ")[0];
     const id = row?.getAttribute("data-id");
     if (fault) return `[data-faults~="${CSS.escape(fault)}"] button`;
