@@ -96,8 +96,17 @@ interface AppNotification {
   body: string;
   branch_id: string;
   created_at: string;
-  data?: { fault_id?: string };
+  data?: Record<string, string>;
   state: string;
+}
+
+/** One of the caller's own devices. */
+interface OwnDevice {
+  id: string;
+  name: string;
+  platform: "android" | "ios" | "web";
+  kind: "fcm" | "web_push";
+  reached_at: string | null;
 }
 
 interface Fault {

@@ -69,7 +69,8 @@ ADAPTERS = {
     "mlops.manifests",  # object store
     "mlops.replicas",
     "notification.fcm",
-    "notification.fcm_outage",
+    "notification.push_outage",
+    "notification.web_push.pusher",
     "web.auth.clients",
     "web.auth.provider",
     "web.auth.routes",

@@ -16,6 +16,7 @@ from PIL import Image, ImageDraw
 from laundry_events import new_id
 from laundry_service.http.problems import Problem, install_problems, problem_response
 
+from .fake_devices import FakeDevices
 from .fake_faults import NEW, FakeFaults
 from .fake_models import FakeModels
 
@@ -101,6 +102,7 @@ class FakeServices:
         self.stopped: list[str] = []
         self.most_pixels: int | None = None
         self.refuse_replacing = False
+        self.devices = FakeDevices()
         self.hold_uploads: asyncio.Event | None = None
         self.hold_lists: asyncio.Event | None = None
         self.app = self._app()
@@ -442,6 +444,7 @@ class FakeServices:
 
         self.models.add_to(app, self)
         self.faults.add_to(app, self)
+        self.devices.add_to(app)
 
     async def _events(self, channel: str, name: str) -> AsyncIterator[ServerSentEvent]:
         if not self.streams_work:

@@ -84,7 +84,7 @@ BACKENDS = (
     ),
     Service(
         name="notification",
-        gives="pushes through FCM",
+        gives="pushes through FCM and Web Push",
         needs=frozenset({Need.DATABASE, Need.PUSH}),
         port=8004,
         proxied=("customers", "devices", "notifications", "unsubscribe"),

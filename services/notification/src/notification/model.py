@@ -1,5 +1,6 @@
 """What this service stores and sends: devices, announcements, notifications and deliveries."""
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -25,8 +26,27 @@ KIND_FOR: Mapping[Role, Kind] = {
 
 
 @dataclass(frozen=True)
+class BrowserKeys:
+    """What a browser's pushes are encrypted with, as in its ``PushSubscription``: base64url."""
+
+    p256dh: str
+    auth: str
+
+
+def device_id(token: str) -> str:
+    """Return what a device is called where its token must not be shown: who knows that can push to it."""
+    return hashlib.sha256(token.encode()).hexdigest()[:32]
+
+
+@dataclass(frozen=True)
 class Device:
-    """A phone or browser that takes pushes."""
+    """A phone or browser that takes pushes.
+
+    Attributes:
+        token: FCM's registration token, or a browser's endpoint.
+        keys: a browser's; ``None`` for a phone, which FCM pushes to.
+        name: what its user calls it or it calls itself; may be empty.
+    """
 
     token: str
     user_id: str
@@ -34,6 +54,22 @@ class Device:
     platform: Platform
     language: Language
     branches: tuple[str, ...]
+    name: str = ""
+    keys: BrowserKeys | None = None
+
+
+@dataclass(frozen=True)
+class RegisteredDevice:
+    """A device as it is stored.
+
+    Attributes:
+        reached_at: when a push last reached its push service; ``None`` if none has yet.
+    """
+
+    device: Device
+    created_at: datetime
+    registered_at: datetime
+    reached_at: datetime | None
 
 
 @dataclass(frozen=True)
@@ -100,6 +136,7 @@ class Delivery:
     texts: Texts
     data: dict[str, str]
     attempts: int
+    keys: BrowserKeys | None = None
 
     @property
     def push_data(self) -> dict[str, str]:

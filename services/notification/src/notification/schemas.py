@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 from functools import cache
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 from zoneinfo import available_timezones
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
@@ -11,17 +11,23 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from laundry_service.http.validation import RequestBody
 from notification.consent import Consent, ConsentRecord, ConsentText, Via
 from notification.customer_rules import TellingPolicy
-from notification.model import Kind, Notification, Platform, State
+from notification.model import Kind, Notification, Platform, RegisteredDevice, State, device_id
 from notification.texts import Language
 
 Token = Annotated[
     str,
     Field(
         min_length=1,
-        max_length=4096,
+        # They are some 200 characters; a database's index takes no row beyond 2,700 bytes.
+        max_length=2048,
         pattern=r"^[\x21-\x7e]+$",
         description="The registration token that the phone got from FCM",
     ),
+]
+# The push services' own are 150 to 600 characters.
+Address = Annotated[str, Field(min_length=1, max_length=1500, pattern=r"^[\x21-\x7e]+$")]
+DeviceName = Annotated[
+    str, Field(max_length=60, pattern=r"^[^\x00-\x1f\x7f]*$", description="For its user's list of devices")
 ]
 
 
@@ -32,6 +38,7 @@ class DeviceIn(RequestBody):
 
     token: Token
     platform: Platform
+    name: DeviceName = ""
 
 
 class DeviceToken(RequestBody):
@@ -40,6 +47,72 @@ class DeviceToken(RequestBody):
     model_config = ConfigDict(extra="forbid")
 
     token: Token
+
+
+class SubscriptionKeys(RequestBody):
+    """The keys of a browser's subscription."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    p256dh: str = Field(max_length=100, description="Its public key: a point on P-256, base64url")
+    auth: str = Field(max_length=32, description="Its secret of 16 bytes, base64url")
+
+
+class BrowserIn(RequestBody):
+    """A browser to register: what `PushSubscription.toJSON()` gives, and more."""
+
+    model_config = ConfigDict(extra="forbid", populate_by_name=True)
+
+    endpoint: Address = Field(description="Where its push service takes pushes for it")
+    keys: SubscriptionKeys
+    expiration_time: float | None = Field(
+        default=None, alias="expirationTime", description="Ignored: an endpoint that is over answers 410"
+    )
+    name: DeviceName = ""
+    replaces: Address | None = Field(default=None, description="The endpoint that it had until now")
+
+
+class WebPushOut(BaseModel):
+    """What a browser needs to subscribe."""
+
+    public_key: str = Field(description="The `applicationServerKey`, base64url")
+
+
+class OwnDevice(BaseModel):
+    """One of the caller's devices, without what would let anybody push to it."""
+
+    id: str = Field(description="The first 32 hexadecimal digits of the SHA-256 of its token or endpoint")
+    name: str = Field(description="Empty for a phone that gave none")
+    platform: Platform
+    kind: Literal["fcm", "web_push"] = Field(description="Which way its pushes take")
+    language: Language
+    branches: list[str]
+    created_at: datetime
+    registered_at: datetime = Field(description="When it last renewed its registration")
+    reached_at: datetime | None = Field(description="When its push service last took a push for it")
+
+    @classmethod
+    def of(cls, registered: RegisteredDevice) -> Self:
+        """Show a device to its user."""
+        device = registered.device
+        return cls(
+            id=device_id(device.token),
+            name=device.name,
+            platform=device.platform,
+            kind="fcm" if device.keys is None else "web_push",
+            language=device.language,
+            branches=list(device.branches),
+            created_at=registered.created_at,
+            registered_at=registered.registered_at,
+            reached_at=registered.reached_at,
+        )
+
+
+class OwnDevices(BaseModel):
+    """All devices of the caller, the longest known first."""
+
+    items: list[OwnDevice]
+    limit: int = Field(description="How many one may have")
 
 
 class DeviceOut(BaseModel):

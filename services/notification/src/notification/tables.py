@@ -23,6 +23,13 @@ devices = sa.Table(
     sa.Column("branches", ARRAY(sa.Text), nullable=False),
     _now("created_at"),
     _now("registered_at"),
+    sa.Column("name", sa.Text, nullable=False, server_default=""),
+    # A browser's, whose token is its endpoint.
+    sa.Column("p256dh", sa.Text),
+    sa.Column("auth", sa.Text),
+    # When a push that its user asked for to try it was taken.
+    sa.Column("tried_at", sa.DateTime(timezone=True)),
+    sa.CheckConstraint("(p256dh IS NULL) = (auth IS NULL)", name="devices_keys"),
     sa.Index("devices_user", "user_id", "role"),
     sa.Index("devices_branches", "branches", postgresql_using="gin"),
 )

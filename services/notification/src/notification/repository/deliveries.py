@@ -9,7 +9,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from notification.model import Delivery, DeliveryState
-from notification.repository.devices import forget_devices
+from notification.repository.devices import forget_devices, keys_of
 from notification.repository.history import derive_states, set_states
 from notification.tables import deliveries, devices, notifications
 
@@ -45,6 +45,8 @@ def _delivery_columns() -> sa.Select[Any]:
         notifications.c.texts,
         notifications.c.data,
         deliveries.c.attempts,
+        devices.c.p256dh,
+        devices.c.auth,
     ).select_from(
         deliveries.join(notifications, notifications.c.id == deliveries.c.notification_id).join(
             devices, devices.c.token == deliveries.c.token
@@ -80,7 +82,11 @@ async def lease_match_deliveries(
         .where(sa.tuple_(deliveries.c.notification_id, deliveries.c.token).in_(keys))
         .order_by(deliveries.c.notification_id)
     )
-    return [Delivery(**row) for row in found.mappings()]
+    return [_delivery(**row) for row in found.mappings()]
+
+
+def _delivery(p256dh: str | None, auth: str | None, **columns: Any) -> Delivery:
+    return Delivery(**columns, keys=keys_of(p256dh, auth))
 
 
 def _due(name: str, which: sa.ColumnElement[bool], limit: int) -> sa.CTE:

@@ -91,6 +91,7 @@ class RecommendationSender(PushLoop[Delivery]):
                 tag=delivery.event_id,
                 urgent=False,
                 ttl=admitted.ttl,
+                keys=delivery.keys,
             )
         )
         error, tries = result.error, delivery.attempts + 1

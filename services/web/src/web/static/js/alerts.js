@@ -29,8 +29,10 @@ export class Alerts {
   #trouble = h("div", {});
   #loaded = false;
   #later = 0;
-  #asked = new URLSearchParams(location.search).get("fault");
-  #pointed = false;
+  /** What somebody tapped: an open fault, and the rows of what was told of it. @type {string | null} */
+  #asked = null;
+  #told = "";
+  #pointed = true;
   /** Which faults were open, for what is over is asked when they change. */
   #open = "";
 
@@ -89,20 +91,42 @@ export class Alerts {
     for (const [id, { fault }] of this.#banners) if (fault && taken.has(fault)) this.#takeDown(id);
   }
 
-  /** Show the fault that the link of a push names, once all is there. */
-  #pointOut() {
-    if (!this.#asked || this.#pointed || !this.#loaded || !this.#faulty) return;
-    this.#pointed = true;
-    history.replaceState(null, "", location.pathname);
-    const row = this.#rowOf(this.#asked);
-    if (!row) return say(t("handling.over"));
-    row.scrollIntoView({ block: "center" });
-    row.querySelector("button")?.focus({ preventScroll: true });
+  /**
+   * Show what somebody tapped, once it is there: a fault that is open still, else what was told of it.
+   *
+   * @param {{alert?: string, fault?: string}} wanted
+   */
+  show({ alert, fault }) {
+    if (!alert && !fault) return;
+    this.#asked = fault ?? null;
+    const told = [alert && `[data-id="${CSS.escape(alert)}"]`, fault && `[data-fault="${CSS.escape(fault)}"]`];
+    this.#told = told.filter(Boolean).join();
+    this.#pointed = false;
+    this.#draw();
   }
 
-  /** @param {string} id of an open fault */
-  #rowOf(id) {
-    return this.#list.querySelector(`[data-faults~="${CSS.escape(id)}"]`);
+  #pointOut() {
+    if (this.#pointed || !this.#loaded || !this.#faulty) return;
+    const open = this.#asked && this.#row(`[data-faults~="${CSS.escape(this.#asked)}"]`);
+    const row = open || this.#row(this.#told);
+    // What is not here yet comes with the next news.
+    if (!row) return;
+    this.#pointed = true;
+    const address = new URL(location.href);
+    for (const name of ["alert", "fault"]) address.searchParams.delete(name);
+    history.replaceState(null, "", address);
+    (row.querySelector("button") ?? row).focus({ preventScroll: true });
+    if (this.#asked && !open) say(t("handling.over"));
+    // When everything above it is in place.
+    requestAnimationFrame(() => row.scrollIntoView({ block: "center" }));
+  }
+
+  /**
+   * @param {string} selector
+   * @returns {HTMLElement | null}
+   */
+  #row(selector) {
+    return this.#list.querySelector(selector);
   }
 
   async #refresh() {
@@ -231,7 +255,7 @@ export class Alerts {
   #draw() {
     const newest = [...this.#known.values()].sort((a, b) => (a.id < b.id ? 1 : -1)).slice(0, SHOWN);
     const faulty = [...(this.#faulty ?? [])].sort((a, b) => this.#urgency(b) - this.#urgency(a));
-    const [held] = this.#held();
+    const held = this.#held();
     put(
       this.#list,
       faulty.slice(0, SHOWN).map((machine) => this.#openRow(machine)),
@@ -239,7 +263,7 @@ export class Alerts {
       newest.map((item) =>
         h(
           "li",
-          {},
+          { "data-id": item.id, "data-fault": item.data?.fault_id, tabindex: "-1" },
           icon("bell"),
           h(
             "div",
@@ -258,14 +282,18 @@ export class Alerts {
       this.#loaded && this.#faulty?.length === 0 && !newest.length && h("li", { class: "nothing" }, t("alerts.none")),
     );
     // A keyboard's place is not lost to news.
-    if (held) this.#rowOf(held)?.querySelector("button")?.focus({ preventScroll: true });
+    if (held) this.#row(held)?.focus({ preventScroll: true });
     this.#pointOut();
   }
 
-  /** The faults of the row that has the focus. */
+  /** What has the focus, in words that find it again. */
   #held() {
-    const within = this.#list.contains(document.activeElement) ? document.activeElement : null;
-    return within?.closest("[data-faults]")?.getAttribute("data-faults")?.split(" ") ?? [];
+    // WebKit matches :focus only in the window in front.
+    const row = this.#list.contains(document.activeElement) ? document.activeElement?.closest("li") : null;
+    const fault = row?.getAttribute("data-faults")?.split(" ")[0];
+    const id = row?.getAttribute("data-id");
+    if (fault) return `[data-faults~="${CSS.escape(fault)}"] button`;
+    return id ? `[data-id="${CSS.escape(id)}"]` : "";
   }
 
   /** @param {Machine} machine */

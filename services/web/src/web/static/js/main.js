@@ -11,6 +11,7 @@ import { ownScript } from "./own-script.js";
 import { OwnerPage } from "./owner-page.js";
 import { PhotoStore } from "./photo-store.js";
 import { Photos } from "./photos.js";
+import { renew, turnOff } from "./push.js";
 import {
   ask,
   finishLeaving,
@@ -64,6 +65,8 @@ function enter(session) {
   });
   const queue = session.role === "helper" ? new UploadQueue(api, store).start() : null;
   signedIn = { session, api, photos: new Photos(api), queue };
+  // What the push service or the network refuses now is tried again at the next start.
+  renew(api).catch(() => {});
 }
 
 function leave() {
@@ -137,6 +140,7 @@ async function leaveByChoice() {
   const waiting = signedIn?.queue?.items.length ?? 0;
   const question = store.atRisk ? "helper.signOutUnkept" : "helper.signOutWaiting";
   if (waiting && !confirm(t(question, { count: waiting }))) return;
+  turnOff().catch(() => {});
   const left = signOut();
   end([]);
   const elsewhere = await left;
