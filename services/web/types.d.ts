@@ -60,6 +60,16 @@ interface AppNotification {
   body: string;
   branch_id: string;
   created_at: string;
+  data?: Record<string, string>;
+}
+
+/** One of the caller's own devices. */
+interface OwnDevice {
+  id: string;
+  name: string;
+  platform: "android" | "ios" | "web";
+  kind: "fcm" | "web_push";
+  reached_at: string | null;
 }
 
 interface Fault {

@@ -16,6 +16,7 @@ from PIL import Image, ImageDraw
 from laundry_events import new_id
 from laundry_service.http.problems import Problem, install_problems, problem_response
 
+from .fake_devices import FakeDevices
 from .fake_models import FakeModels
 
 LABELS = ["dress", "hat", "longsleeve", "outwear", "pants", "shirt", "shoes", "shorts", "skirt", "t-shirt"]
@@ -91,6 +92,7 @@ class FakeServices:
         self.forged: set[str] = set()
         self.models_work = True
         self.models = FakeModels(LABELS)
+        self.devices = FakeDevices()
         self.hold_uploads: asyncio.Event | None = None
         self.hold_lists: asyncio.Event | None = None
         self.app = self._app()
@@ -373,6 +375,7 @@ class FakeServices:
                 yield event
 
         self.models.add_to(app, self)
+        self.devices.add_to(app)
 
     async def _events(self, channel: str, name: str) -> AsyncIterator[ServerSentEvent]:
         if not self.streams_work:

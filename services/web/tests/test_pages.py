@@ -1,4 +1,6 @@
+import json
 import re
+import struct
 from itertools import pairwise
 from pathlib import Path
 
@@ -88,6 +90,20 @@ def test_the_service_worker_keeps_every_file() -> None:
     kept = set(re.findall(r'^  "(/static/[^"]+)",$', (STATIC / "sw.js").read_text(), re.MULTILINE))
     files = {f"/static/{file.relative_to(STATIC)}" for file in STATIC.rglob("*") if file.is_file()}
     assert kept == files - {"/static/sw.js", "/static/index.html"}
+
+
+def test_the_pages_can_be_installed() -> None:
+    manifest = json.loads((STATIC / "app.webmanifest").read_text())
+    assert (manifest["id"], manifest["start_url"], manifest["display"]) == ("/", "/", "standalone")
+    assert {each["url"] for each in manifest["shortcuts"]} == {"/helper", "/owner", "/operator"}
+    drawn = [*manifest["icons"], *(icon for each in manifest["shortcuts"] for icon in each["icons"])]
+    for icon in drawn:
+        file = STATIC / icon["src"].removeprefix("/static/")
+        if icon["type"] == "image/png":
+            # Width and height stand in the first chunk (PNG, section 11.2.2).
+            assert "x".join(map(str, struct.unpack(">2I", file.read_bytes()[16:24]))) == icon["sizes"]
+    offered = {(icon["sizes"], icon["purpose"]) for icon in manifest["icons"]}
+    assert {("192x192", "any"), ("512x512", "any"), ("512x512", "maskable")} <= offered
 
 
 async def test_browsers_are_bound_to_tls_only_where_it_is_spoken() -> None:

@@ -1,5 +1,6 @@
 // Keeps the page itself on the phone, so that it opens in a basement without a signal. The newest version is
-// taken whenever the network has one; calls to the services never pass through here.
+// taken whenever the network has one; calls to the services never pass through here. And shows what is pushed while
+// every page is closed.
 
 const CACHE = "laundry-pages";
 const PATIENCE_MS = 3000;
@@ -13,8 +14,14 @@ const PAGES = [
   "/static/css/models.css",
   "/static/css/owner.css",
   "/static/css/parts.css",
+  "/static/css/reach.css",
   "/static/css/start.css",
   "/static/css/watch.css",
+  "/static/icon-192.png",
+  "/static/icon-512.png",
+  "/static/icon-apple-180.png",
+  "/static/icon-badge-96.png",
+  "/static/icon-maskable-512.png",
   "/static/icon.svg",
   "/static/js/alerts.js",
   "/static/js/api.js",
@@ -43,6 +50,8 @@ const PAGES = [
   "/static/js/patience.js",
   "/static/js/photos.js",
   "/static/js/photo-store.js",
+  "/static/js/push.js",
+  "/static/js/reach.js",
   "/static/js/reading.js",
   "/static/js/run-card.js",
   "/static/js/session.js",
@@ -101,4 +110,96 @@ async function newest(request, key) {
   if (!kept) return fetched;
   const usable = fetched.then((response) => (response.ok ? response : kept)).catch(() => kept);
   return Promise.race([usable, new Promise((resolve) => setTimeout(resolve, PATIENCE_MS, kept))]);
+}
+
+worker.addEventListener("push", (event) => event.waitUntil(notify(event.data)));
+
+/**
+ * Show what was pushed. Something must be shown whatever came: a browser ends a subscription that stays silent.
+ *
+ * @param {PushMessageData | null} pushed
+ */
+async function notify(pushed) {
+  /** @type {{title?: string, body?: string, tag?: string, renotify?: boolean, silent?: boolean, data?: object}} */
+  let said = {};
+  try {
+    said = pushed?.json() ?? {};
+  } catch {
+    // Not of this version.
+  }
+  const {
+    title = "스마트 세탁 · Smart Laundry",
+    body = "",
+    tag = "",
+    renotify = false,
+    silent = false,
+    data = {},
+  } = said;
+  const shown = {
+    body,
+    tag,
+    data,
+    silent,
+    renotify: renotify && tag !== "",
+    icon: "/static/icon-192.png",
+    badge: "/static/icon-badge-96.png",
+  };
+  await worker.registration.showNotification(title, shown);
+  await countAlerts();
+}
+
+/** As many on the icon as there are alerts on the screen. */
+async function countAlerts() {
+  const alerts = await worker.registration.getNotifications();
+  await worker.navigator.setAppBadge?.(alerts.length).catch(() => {});
+}
+
+worker.addEventListener("notificationclose", (event) => event.waitUntil(countAlerts()));
+
+worker.addEventListener("notificationclick", (event) => {
+  event.notification.close();
+  event.waitUntil(Promise.all([openPage(event.notification.data ?? {}), countAlerts()]));
+});
+
+/**
+ * Go to the page that an alert is about: an open one, or a new one.
+ *
+ * @param {{kind?: string, notification_id?: string, fault_id?: string, link?: string}} alert
+ */
+async function openPage({ kind, notification_id: alert = "", fault_id: fault = "", link }) {
+  // The one that was looked at last. All of them are of who is signed in, and one document, whatever their address says.
+  const [page] = await worker.clients.matchAll({ type: "window" });
+  if (!page) {
+    const own = kind === "equipment_fault" ? `/owner?alert=${encodeURIComponent(alert)}` : "/";
+    const wanted = new URL(link ?? own, worker.location.origin);
+    return worker.clients.openWindow(wanted.origin === worker.location.origin ? wanted.href : own);
+  }
+  page.postMessage({ alert, fault });
+  return page.focus();
+}
+
+worker.addEventListener("pushsubscriptionchange", (event) => {
+  const { oldSubscription, newSubscription } = /** @type {PushSubscriptionChangeEvent} */ (event);
+  event.waitUntil(resubscribe(oldSubscription, newSubscription));
+});
+
+/**
+ * Register the address that the push service has given this browser in place of another. Where nobody is signed in, the
+ * page does it at its next start.
+ *
+ * @param {PushSubscription | null} before
+ * @param {PushSubscription | null} after
+ */
+async function resubscribe(before, after) {
+  const path = "/api/notification/devices/web-push";
+  let subscription = after;
+  if (!subscription) {
+    const key = before?.options.applicationServerKey ?? (await (await fetch(`${path}/key`)).json()).public_key;
+    subscription = await worker.registration.pushManager.subscribe({
+      userVisibleOnly: true,
+      applicationServerKey: key,
+    });
+  }
+  const body = JSON.stringify({ ...subscription.toJSON(), replaces: before?.endpoint });
+  await fetch(`${path}/subscriptions`, { method: "POST", headers: { "Content-Type": "application/json" }, body });
 }

@@ -28,6 +28,8 @@ export class Alerts {
   #trouble = h("div", {});
   #loaded = false;
   #later = 0;
+  /** @type {string | null} */
+  #wanted = null;
 
   /**
    * `onCount(n)` is told how many were not seen yet, `onState` how the live connection is.
@@ -67,6 +69,34 @@ export class Alerts {
     this.#faulty = machines;
     this.#draw();
     this.#announceFaults();
+  }
+
+  /**
+   * Show what somebody tapped, once it is there: the alert of this id, or that of a fault.
+   *
+   * @param {{alert?: string, fault?: string}} wanted
+   */
+  show({ alert, fault }) {
+    if (alert) this.#wanted = `[data-id="${CSS.escape(alert)}"]`;
+    else if (fault) this.#wanted = `[data-fault="${CSS.escape(fault)}"]`;
+    this.#showWanted();
+  }
+
+  #showWanted() {
+    const wanted = this.#wanted;
+    if (!wanted || !this.#row(wanted)) return;
+    this.#wanted = null;
+    this.#row(wanted)?.focus({ preventScroll: true });
+    // When everything above it is in place.
+    requestAnimationFrame(() => this.#row(wanted)?.scrollIntoView({ block: "center" }));
+  }
+
+  /**
+   * @param {string} selector
+   * @returns {HTMLElement | null}
+   */
+  #row(selector) {
+    return this.#list.querySelector(selector);
   }
 
   async #refresh() {
@@ -195,6 +225,7 @@ export class Alerts {
   #draw() {
     const newest = [...this.#known.values()].sort((a, b) => (a.id < b.id ? 1 : -1)).slice(0, SHOWN);
     const faulty = this.#faulty ?? [];
+    const held = this.#list.querySelector("[data-id]:focus")?.getAttribute("data-id");
     put(
       this.#list,
       faulty.slice(0, SHOWN).map((machine) => this.#openRow(machine)),
@@ -202,7 +233,7 @@ export class Alerts {
       newest.map((item) =>
         h(
           "li",
-          {},
+          { "data-id": item.id, "data-fault": item.data?.fault_id, tabindex: "-1" },
           icon("bell"),
           h(
             "div",
@@ -219,6 +250,8 @@ export class Alerts {
       ),
       this.#loaded && this.#faulty?.length === 0 && !newest.length && h("li", { class: "nothing" }, t("alerts.none")),
     );
+    if (held) this.#row(`[data-id="${CSS.escape(held)}"]`)?.focus({ preventScroll: true });
+    this.#showWanted();
   }
 
   /** @param {Machine} machine */

@@ -10,6 +10,7 @@ import { OperatorPage } from "./operator-page.js";
 import { OwnerPage } from "./owner-page.js";
 import { PhotoStore } from "./photo-store.js";
 import { Photos } from "./photos.js";
+import { renew, turnOff } from "./push.js";
 import {
   keptSession,
   samePerson,
@@ -44,6 +45,8 @@ function enter(session) {
   const api = new Api(session, () => expire(api));
   const queue = session.role === "helper" ? new UploadQueue(api, store).start() : null;
   signedIn = { session, api, photos: new Photos(api), queue };
+  // What the push service or the network refuses now is tried again at the next start.
+  renew(api).catch(() => {});
 }
 
 function leave() {
@@ -75,6 +78,7 @@ function leaveByChoice() {
   const waiting = signedIn?.queue?.items.length ?? 0;
   const question = store.atRisk ? "helper.signOutUnkept" : "helper.signOutWaiting";
   if (waiting && !confirm(t(question, { count: waiting }))) return;
+  turnOff().catch(() => {});
   end(null);
 }
 

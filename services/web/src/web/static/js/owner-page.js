@@ -9,6 +9,7 @@ import { Equipment } from "./equipment.js";
 import { connectionLine, trouble } from "./frame.js";
 import { icon } from "./icons.js";
 import { Live, Meanwhile, supersedes } from "./live.js";
+import { Reach } from "./reach.js";
 import { labelsOf } from "./reading.js";
 import { counted, t } from "./texts.js";
 import { WaitingStrip } from "./waiting-strip.js";
@@ -52,6 +53,7 @@ export class OwnerPage {
       onCount: (count) => this.#showAlertCount(count),
       onState: (state) => this.#showState("alerts", state),
     });
+    this.reach = new Reach(api);
     this.equipment = new Equipment(api, {
       onFaulty: (machines) => this.alerts.showFaulty(machines),
       onState: (state) => this.#showState("equipment", state),
@@ -80,6 +82,7 @@ export class OwnerPage {
           h("h2", { id: "alerts-title" }, t("alerts.title"), this.#alertCount),
           this.alerts.element,
         ),
+        this.reach.element,
         h(
           "section",
           { "aria-labelledby": "equipment-title" },
@@ -99,6 +102,9 @@ export class OwnerPage {
   #wire() {
     const { signal } = this.#closed;
     for (const name of ["online", "offline"]) window.addEventListener(name, () => this.#showConnection(), { signal });
+    this.alerts.show(Object.fromEntries(new URLSearchParams(location.search)));
+    // The worker says which alert was tapped.
+    navigator.serviceWorker?.addEventListener("message", ({ data }) => this.alerts.show(data ?? {}), { signal });
     const clock = setInterval(() => this.#tick(), CLOCK_MS);
     signal.addEventListener("abort", () => clearInterval(clock));
     this.live.start();
@@ -110,6 +116,7 @@ export class OwnerPage {
     this.#closed.abort();
     this.live.stop();
     this.alerts.close();
+    this.reach.close();
     this.equipment.close();
   }
 
