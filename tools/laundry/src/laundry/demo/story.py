@@ -43,16 +43,29 @@ class Story:
         self.quiet_customer = people.person("customer", f"quiet-{self.mark}")
         self.loud_customer = people.person("customer", f"loud-{self.mark}")
         self.tasks: list[dict[str, Any]] = []
+        self.browser = ""
 
     def _note(self, what: str, outcome: str, took: str) -> None:
         self.lines.append(Line(what, outcome, took))
 
     async def register_phones(self) -> None:
-        """Give the owner and the customers a phone each."""
+        """Give the owner and the customers a phone each, and let the owner's browser take alerts."""
         for person in (self.owner, self.quiet_customer, self.loud_customer):
             device = {"token": self.phone_of(person), "platform": "android"}
             await self.services.call("POST", "notification", "/devices", who=person, json=device)
-        self.say("three phones registered: the owner's and two customers'")
+        self.browser = await self._subscribe(self.owner)
+        self.say("three phones registered, the owner's and two customers', and the owner's browser")
+
+    async def _subscribe(self, person: Person) -> str:
+        """Subscribe a browser at the local push service, which holds its key, and register it."""
+        path = "/devices/web-push"
+        offered = await self.services.json("GET", "notification", f"{path}/key", who=person)
+        key = {"applicationServerKey": offered["public_key"]}
+        subscription = await self.services.json("POST", "fcm", "/web-push/subscriptions", json=key)
+        body = {**subscription, "name": "Demo browser"}
+        await self.services.call("POST", "notification", f"{path}/subscriptions", who=person, json=body)
+        endpoint: str = subscription["endpoint"]
+        return endpoint
 
     @staticmethod
     def phone_of(person: Person) -> str:
@@ -173,6 +186,19 @@ class Story:
         )
         self.say(f"the owner's phone: “{pushes[0]['title']}” {pushes[0]['body']}")
         self._note("fault → push", pushes[0]["title"], f"{took * 1000:.0f} ms (15 s promised)")
+        encrypted, later = await until(
+            lambda: self.services.pushes(self.browser),
+            within_s=15,
+            what="the push to the owner's closed page",
+        )
+        if encrypted[0]["title"] != pushes[0]["title"]:
+            raise StoryFailed(f"the browser was told something else: {encrypted[0]}")
+        self.say(
+            f"the owner's closed page, by Web Push, decrypted as the browser does: “{encrypted[0]['title']}”"
+        )
+        self._note(
+            "fault → Web Push", "the same, encrypted for one browser", f"{(took + later) * 1000:.0f} ms"
+        )
 
     async def state_a_preference(self) -> None:
         """The branch says what it is like; the customer who likes that hears of it, the other does not."""
