@@ -240,11 +240,7 @@ async def test_a_new_address_of_this_browser_is_registered_in_place_of_the_old_o
     await page.evaluate("navigator.serviceWorker.ready.then(() => null)")
     [worker] = page.context.service_workers
     await worker.evaluate(
-        """(authorization) => {
-          // In place of the cookie of a session.
-          const send = fetch;
-          self.fetch = (path, { headers, ...how }) =>
-            send(path, { ...how, headers: { ...headers, Authorization: authorization } });
+        """() => {
           const event = new ExtendableEvent("pushsubscriptionchange");
           const toJSON = () => ({ endpoint: "https://push.example/new", keys: { p256dh: "B", auth: "a" } });
           Object.defineProperties(event, {
@@ -253,8 +249,7 @@ async def test_a_new_address_of_this_browser_is_registered_in_place_of_the_old_o
             newSubscription: { value: { toJSON } },
           });
           dispatchEvent(event);
-        }""",
-        f"Bearer {open_page.token('owner')}",
+        }"""
     )
     await eventually(partial(_asked, services, 1), what="the new address")
     [asked] = services.devices.asked

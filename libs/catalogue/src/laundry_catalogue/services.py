@@ -106,13 +106,33 @@ BACKENDS = (
         proxied=("audit", "dead-letters", "jobs", "queues"),
         processes=(Process(name="operations", resources=Resources(cpu="50m", memory="96Mi")),),
     ),
+    Service(
+        name="identity",
+        takes="invitations",
+        gives="sign-in, people, branches, credentials of equipment",
+        needs=frozenset({Need.DATABASE, Need.AUDIT, Need.PROVIDER}),
+        port=8008,
+        proxied=("branches", "equipment-credentials", "invitations", "people"),
+        processes=(
+            Process(
+                name="identity",
+                resources=Resources(
+                    memory="160Mi",
+                    memory_limit="320Mi",
+                    container_memory="320M",
+                    limit_note="Four passwords are hashed at once, with 19 MiB each.",
+                ),
+            ),
+        ),
+    ),
 )
 
 SERVICES = (
     *BACKENDS,
     Service(
         name="web",
-        gives="the helper's, the owner's and the operator's page",
+        gives="the helper's, the owner's and the operator's page; sign-in",
+        needs=frozenset({Need.SESSIONS}),
         port=8080,
         peers=tuple(each.name for each in BACKENDS if each.proxied),
         edge=True,

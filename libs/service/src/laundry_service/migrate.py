@@ -1,7 +1,8 @@
 """Runs a service's alembic migrations: ``python -m laundry_service.migrate helper``.
 
 The migrations lie in the package (``helper/migrations/versions``), so that an image carries them. A lock in
-the database lets several replicas start at once.
+the database lets several replicas start at once. A package with a module ``migrate`` does it in its own way,
+by that module's ``upgrade(database_url)``.
 
 With ``LAUNDRY_DATABASE_OWNER_URL`` the tables are made by that login and are its own; the service's, which
 ``LAUNDRY_DATABASE_URL`` names, may then work with their rows only, and an audit it can only add to.
@@ -9,7 +10,9 @@ With ``LAUNDRY_DATABASE_OWNER_URL`` the tables are made by that login and are it
 
 import argparse
 import asyncio
+import importlib
 import importlib.resources
+import importlib.util
 import os
 import sys
 from pathlib import Path
@@ -18,6 +21,9 @@ import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+
+from laundry_service.storage.address import asyncpg_url
+from laundry_service.storage.pooler import TransactionPooling, refuse_transaction_pooling
 
 LOCK = 0x1A0D27
 
@@ -32,6 +38,11 @@ def alembic_config(package: str) -> Config:
 
 
 ROWS = "SELECT, INSERT, UPDATE, DELETE"
+NOT_GIVEN = {
+    "alembic_version": "INSERT, UPDATE, DELETE",
+    "django_migrations": "INSERT, UPDATE, DELETE",
+    "audit": "UPDATE, DELETE, TRUNCATE",
+}
 
 
 async def upgrade(
@@ -47,7 +58,11 @@ async def upgrade(
     try:
         async with engine.begin() as connection:
             await connection.execute(sa.text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
-            await connection.run_sync(_upgrade, package, revision)
+            if importlib.util.find_spec(f"{package}.migrate") is not None:
+                own = importlib.import_module(f"{package}.migrate")
+                await asyncio.to_thread(own.upgrade, database_url)
+            else:
+                await connection.run_sync(_upgrade, package, revision)
             if served_by is not None:
                 await _grant(connection, served_by)
     finally:
@@ -62,9 +77,10 @@ async def _grant(connection: AsyncConnection, role: str) -> None:
         "USAGE, SELECT ON ALL SEQUENCES IN SCHEMA public",
     ):
         await connection.exec_driver_sql(f"GRANT {right} TO {name}")
-    await connection.exec_driver_sql(f"REVOKE INSERT, UPDATE, DELETE ON alembic_version FROM {name}")
-    if await connection.scalar(sa.text("SELECT to_regclass('public.audit') IS NOT NULL")):
-        await connection.exec_driver_sql(f"REVOKE UPDATE, DELETE, TRUNCATE ON audit FROM {name}")
+    for table, rights in NOT_GIVEN.items():
+        known = sa.text("SELECT to_regclass(:table) IS NOT NULL")
+        if await connection.scalar(known, {"table": f"public.{table}"}):
+            await connection.exec_driver_sql(f"REVOKE {rights} ON {table} FROM {name}")
 
 
 def _upgrade(connection: sa.Connection, package: str, revision: str) -> None:
@@ -89,12 +105,31 @@ def main() -> None:
     parser.add_argument("package", help="a service's Python package, e.g. helper")
     parser.add_argument("--revision", default="head")
     arguments = parser.parse_args()
-    url = os.environ.get("LAUNDRY_DATABASE_URL")
-    if not url:
-        sys.exit("LAUNDRY_DATABASE_URL is not set: postgresql+asyncpg://user:password@host/database")
-    owner = os.environ.get("LAUNDRY_DATABASE_OWNER_URL") or None
+    url = _given("LAUNDRY_DATABASE_URL")
+    if url is None:
+        sys.exit("LAUNDRY_DATABASE_URL is not set: postgresql://user:password@host/database")
+    owner = _given("LAUNDRY_DATABASE_OWNER_URL")
     served_by = sa.make_url(url).username if owner else None
-    asyncio.run(upgrade(arguments.package, owner or url, arguments.revision, served_by=served_by))
+    try:
+        asyncio.run(_checked(arguments.package, owner or url, arguments.revision, served_by=served_by))
+    except TransactionPooling as refusal:
+        sys.exit(f"Not migrated: {refusal}.")
+
+
+def _given(name: str) -> str | None:
+    """An address of a database from the environment; a wrong one ends the program with a sentence."""
+    address = os.environ.get(name)
+    if not address:
+        return None
+    try:
+        return asyncpg_url(address)
+    except ValueError as error:
+        sys.exit(f"{name} cannot be used: {error}.")
+
+
+async def _checked(package: str, database_url: str, revision: str, *, served_by: str | None) -> None:
+    await refuse_transaction_pooling(database_url)
+    await upgrade(package, database_url, revision, served_by=served_by)
 
 
 if __name__ == "__main__":

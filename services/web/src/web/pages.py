@@ -1,15 +1,15 @@
 """The static front end and its security headers."""
 
+import hashlib
+import re
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Header
 from fastapi.responses import FileResponse, Response
-from starlette.datastructures import MutableHeaders
 from starlette.staticfiles import StaticFiles
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from laundry_service.http.client_address import came_by_tls
+from laundry_service.http.caching import is_known
 
 STATIC = Path(__file__).parent / "static"
 
@@ -44,40 +44,6 @@ SECURITY_HEADERS = {
 REVALIDATE = {"Cache-Control": "no-cache"}
 
 
-# A year, and only for this host: what else lies below its domain is not ours to decide.
-HSTS = "max-age=31536000"
-
-
-class SecurityHeaders:
-    """ASGI middleware that adds the security headers to every answer, the services' included."""
-
-    def __init__(self, app: ASGIApp, *, public_https: bool = False) -> None:
-        """Wrap an app; browsers are bound to TLS where it is public over HTTPS, or a request came so."""
-        self.app = app
-        self._public_https = public_https
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Call the app and add headers to its answer."""
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
-
-        by_tls = self._public_https or came_by_tls(scope)
-
-        async def send_with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                for name, value in SECURITY_HEADERS.items():
-                    headers[name] = value
-                # Valid over TLS only (RFC 6797 §7.2), so a service's own header is dropped.
-                del headers["Strict-Transport-Security"]
-                if by_tls:
-                    headers["Strict-Transport-Security"] = HSTS
-            await send(message)
-
-        await self.app(scope, receive, send_with_headers)
-
-
 class RevalidatedFiles(StaticFiles):
     """Static files that browsers revalidate."""
 
@@ -85,19 +51,49 @@ class RevalidatedFiles(StaticFiles):
         """Answer with the file, or 304."""
         response = super().file_response(*args, **kwargs)
         response.headers.update(REVALIDATE)
+        # Weak, as the same file goes out compressed and plain.
+        if not response.headers["ETag"].startswith("W/"):
+            response.headers["ETag"] = f"W/{response.headers['ETag']}"
         return response
+
+
+IMPORTED = re.compile(r'^(?:import|export) .*?"(\.[^"]+\.js)"|^} from "(\.[^"]+\.js)"', re.MULTILINE)
+
+
+def modules() -> list[str]:
+    """Return the path of every module that the pages' first one imports, directly or not, itself first."""
+    found = [STATIC / "js" / "main.js"]
+    for module in found:
+        for names in IMPORTED.findall(module.read_text()):
+            imported = (module.parent / "".join(names)).resolve()
+            if imported not in found:
+                found.append(imported)
+    return [f"/static/{path.relative_to(STATIC)}" for path in found]
+
+
+def document() -> bytes:
+    """Return the one document, which names all modules: a browser else learns of each from another one."""
+    links = "".join(f'<link rel="modulepreload" href="{path}" />\n    ' for path in modules())
+    first = '<script type="module"'
+    return (STATIC / "index.html").read_text().replace(first, f"{links}{first}", 1).encode()
 
 
 def router() -> APIRouter:
     """Make the page routes: one document, whose script renders the page for the path and the role."""
     routes = APIRouter(include_in_schema=False)
+    content = document()
+    etag = f'"{hashlib.sha256(content).hexdigest()[:32]}"'
 
     @routes.get("/")
     @routes.get("/helper")
     @routes.get("/owner")
     @routes.get("/operator")
-    async def document() -> FileResponse:
-        return FileResponse(STATIC / "index.html", headers=REVALIDATE)
+    @routes.get("/customer")
+    async def page(if_none_match: Annotated[str | None, Header()] = None) -> Response:
+        headers = {**REVALIDATE, "ETag": etag}
+        if is_known(etag, if_none_match):
+            return Response(status_code=304, headers=headers)
+        return Response(content, media_type="text/html", headers=headers)
 
     @routes.get("/sw.js")
     async def service_worker() -> FileResponse:

@@ -27,6 +27,8 @@ LATE = {
     "demo": ("laundry.commands.demo", "demo", USE),
     "learn": ("laundry.commands.learn", "learn", USE),
     "models": ("laundry.commands.models", "app", USE),
+    "people": ("laundry.commands.people", "people", USE),
+    "branches": ("laundry.commands.people", "branches", USE),
     "runs": ("laundry.commands.runs", "app", USE),
     "topology": ("laundry.commands.topology", "app", BROKER),
     "audit": ("laundry.commands.audit", "app", USE),

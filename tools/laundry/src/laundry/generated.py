@@ -9,8 +9,8 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from laundry import contracts
-from laundry.deploy import chart, compose, readme
+from laundry import contracts, look
+from laundry.deploy import broker, chart, compose, readme
 from laundry.paths import PROJECT
 
 
@@ -22,12 +22,15 @@ def files() -> Iterator[tuple[Path, str]]:
 
 
 def deployment_files() -> Iterator[tuple[Path, str]]:
-    """Yield those that need no service to be built: Compose, the chart, the tables of the READMEs."""
+    """Yield those that need no service to be built: Compose, the chart, READMEs, the pages' look."""
+    yield from look.files()
     yield chart.DEFINITIONS_FILE, chart.definitions_text()
     yield chart.SERVICES_FILE, chart.services_text()
     made_in_part: dict[Path, Callable[[str], str]] = {
         compose.FILE: compose.text,
         compose.DOCKERFILE: compose.dockerfile_text,
+        broker.COMPOSE_FILE: broker.compose_text,
+        broker.CHART_FILE: broker.chart_text,
         chart.VALUES_FILE: chart.values_text,
         chart.SCHEMA_FILE: chart.schema_text,
         chart.README: chart.readme_text,

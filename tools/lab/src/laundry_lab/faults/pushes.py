@@ -5,7 +5,7 @@ import time
 from typing import Any
 
 from laundry_lab.bench.alerts import subscribe
-from laundry_lab.faults.effects import shown
+from laundry_lab.faults.effects import rang_for, shown
 from laundry_lab.faults.equipment import break_washer
 from laundry_lab.faults.world import Fault, Observation, World
 
@@ -25,7 +25,7 @@ async def _misbehave(world: World, control: dict[str, Any], seconds: float) -> l
             (await fcm.put("/control", json={})).raise_for_status()
 
     async def there() -> bool:
-        return alarm.equipment_id in await shown(world.stage, world.load.phone)
+        return alarm.equipment_id in await rang_for(world.stage, world.load)
 
     in_time = await world.eventually(there, PUSH_S - (time.monotonic() - (alarm.taken_at or 0)) + 1)
     late = time.monotonic() - (alarm.taken_at or 0)
@@ -58,7 +58,7 @@ async def unregistered(world: World) -> list[Observation]:
         alarm = await break_washer(world.load, client)
 
     async def there() -> bool:
-        return alarm.equipment_id in await shown(world.stage, world.load.phone)
+        return alarm.equipment_id in await rang_for(world.stage, world.load)
 
     async def removed() -> bool:
         query = "SELECT count(*) FROM devices WHERE token = $1"
@@ -82,15 +82,18 @@ async def browsers_away(world: World) -> list[Observation]:
             async with world.stage.client("monitoring") as monitoring:
                 alarm = await break_washer(world.load, monitoring)
 
-            async def told(device: str) -> bool:
-                return alarm.equipment_id in await shown(world.stage, device)
+            async def phone() -> bool:
+                return alarm.equipment_id in await rang_for(world.stage, world.load)
 
-            phone_rang = await world.eventually(lambda: told(world.load.phone), PUSH_S)
+            async def told() -> bool:
+                return alarm.equipment_id in await shown(world.stage, browser)
+
+            phone_rang = await world.eventually(phone, PUSH_S)
             await asyncio.sleep(4)
-            early = await told(browser)
+            early = await told()
             (await push_service.put("/control", json={})).raise_for_status()
             left = PUSH_S - (time.monotonic() - (alarm.taken_at or 0)) + 1
-            in_time = await world.eventually(lambda: told(browser), left)
+            in_time = await world.eventually(told, left)
         finally:
             (await push_service.put("/control", json={})).raise_for_status()
             await client.delete("/devices", params={"token": browser}, headers=owner)

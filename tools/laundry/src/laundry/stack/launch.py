@@ -14,14 +14,16 @@ from laundry.paths import PROJECT, StackPaths
 from laundry.stack import changes, secrets, state
 from laundry.stack.environment import (
     BUCKET,
+    SignIn,
     Surroundings,
     service_environment,
     training_environment,
 )
 from laundry.stack.preparation import Preparation, make_databases
 from laundry.stack.secrets import Secrets
-from laundry_catalogue import SERVICES, Service, audited, broker_users, database_owners, process_names
+from laundry_catalogue import SERVICES, Need, Service, audited, broker_users, database_owners, process_names
 from laundry_catalogue import Process as ServiceProcess
+from laundry_events import broker_settings
 from laundry_events.topology import TELEMETRY_EXCHANGE, VHOST
 from laundry_servers import choice
 from laundry_servers.choice import Broker, Choice, Database, Kind, Objects
@@ -79,6 +81,10 @@ class Launch:
         self.taken = choice.choose(self.options.servers)
         self.progress.finished("Servers", str(self.taken))
         ports = {name: free_port() for name in process_names(self.options.services)}
+        for service in self.options.services:
+            if Need.PROVIDER in service.needs:
+                # Its address is the issuer of its tokens, which had better be the same tomorrow.
+                ports[service.name] = free_port(service.port)
         self.service_urls = {
             service.name: f"http://127.0.0.1:{ports[service.processes[0].instances[0]]}"
             for service in self.options.services
@@ -185,6 +191,7 @@ class Launch:
             letter_keys=self.kept.letters,
             web_push_key=self.kept.web_push_key,
             push_service_url=self.fcm.push_service_url,
+            sign_in=SignIn(**self.kept.sign_in, mail_folder=self.paths.mail),
             service_urls=self.service_urls,
             training=training_environment(
                 self.options.training_data,
@@ -256,19 +263,7 @@ def answers_ok(url: str) -> Callable[[], bool]:
 
 
 def _broker_config(monitoring_url: str | None) -> list[str]:
-    config = [
-        f"mqtt.vhost = {VHOST}",
-        f"mqtt.exchange = {TELEMETRY_EXCHANGE}",
-        "mqtt.allow_anonymous = false",
-        # Each sample's message says when it came and from which client: devices' messages carry no token.
-        "message_interceptors.incoming.set_header_timestamp.overwrite = true",
-        "mqtt.message_interceptors.incoming.set_client_id_annotation.enabled = true",
-    ]
-    if monitoring_url is None:
-        return config
-    # Services log in with the broker's own users; equipment with its token, which monitoring checks.
-    config += ["auth_backends.1 = internal", "auth_backends.2 = rabbit_auth_backend_http"]
-    config += ["auth_http.http_method = post"]
-    for what in ("user", "vhost", "resource", "topic"):
-        config.append(f"auth_http.{what}_path = {monitoring_url}/mqtt/auth/{what}")
-    return config
+    settings = broker_settings.for_equipment(VHOST, TELEMETRY_EXCHANGE)
+    if monitoring_url is not None:
+        settings += broker_settings.equipment_login(f"{monitoring_url}/mqtt/auth")
+    return list(broker_settings.lines(*settings))

@@ -1,6 +1,7 @@
-// Photos behind a bearer token: fetched only when they come into view, shown from blobs, few kept in memory.
+// Photos: fetched only when they come into view, shown from blobs, few kept in memory.
 
 import { h } from "./dom.js";
+import { t } from "./texts.js";
 
 const KEPT = 80;
 // Those for a card.
@@ -156,6 +157,8 @@ export class Photos {
     if (!url) {
       frame.dataset.state = "missing";
       if (alt) {
+        // A HEIC that only the service can read, say.
+        frame.replaceChildren(h("span", { "aria-hidden": "true" }, t("photo.noPreview")));
         frame.setAttribute("role", "img");
         frame.setAttribute("aria-label", alt);
       }

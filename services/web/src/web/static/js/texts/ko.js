@@ -30,31 +30,36 @@ export default {
   "start.operator": "운영자",
   "start.operatorText": "큐를 살피고, 데드 레터를 되돌리고, 모델을 판단합니다.",
   "start.signIn": "로그인",
-  "start.signInText": "관리자에게 받은 링크를 여세요. 링크가 없다면 로그인 토큰을 붙여 넣으세요.",
-  "start.token": "로그인 토큰",
-  "start.go": "시작하기",
-  "start.badToken": "로그인 토큰이 아닙니다. 점(.) 두 개로 나뉜 긴 글자를 모두 복사했는지 확인하세요.",
-  "start.local": "이 컴퓨터의 시험 환경이라면 터미널에서:",
-  "start.expired": "로그인이 만료되었습니다. 다시 로그인하세요.",
-  "start.expiredWaiting":
-    "로그인이 만료되었습니다. 보내지 못한 사진 {count}장은 이 휴대폰에 안전하게 있고, 다시 로그인하면 보냅니다.",
-  "start.expiredUnkept":
-    "로그인이 만료되었습니다. 보내지 못한 사진 {count}장이 열려 있는 이 화면에만 있습니다. 닫지 말고 다시 로그인하세요.",
   "start.noPage": "이 역할을 위한 화면은 없습니다",
-  "start.noPageText": "이 화면은 헬퍼와 지점주, 운영자를 위한 것입니다. 지금 역할: {role}.",
+  "start.signInText": "초대받은 계정으로 로그인합니다.",
+  "start.noWay": "로그인 서비스가 설정되어 있지 않아 로그인할 수 없습니다. 시스템 관리자에게 문의하세요.",
+  "start.customers": "고객으로 로그인",
+  "start.noPageText": "이 화면은 헬퍼와 지점주, 고객, 운영자를 위한 것입니다. 지금 역할: {role}.",
+
+  "out.session-missing": "로그인이 만료되었습니다. 다시 로그인하세요.",
+  "out.session-ended": "다른 기기에서 로그아웃했거나, 비밀번호가 바뀌었거나, 권한이 없어져서 로그인이 끝났습니다.",
+  "out.session-denied": "계정 관리자가 이 로그인을 끝냈습니다. 다시 로그인하거나 관리자에게 문의하세요.",
+  "out.session-no-role": "이 계정으로는 더 이상 이용할 수 없습니다. 초대한 사람에게 문의하세요.",
+  "out.waiting": "보내지 못한 사진 {count}장은 이 휴대폰에 안전하게 있고, 다시 로그인하면 보냅니다.",
+  "out.unkept":
+    "보내지 못한 사진 {count}장이 열려 있는 이 화면에만 있습니다. 닫지 마세요. 로그인은 새 탭에서 열립니다.",
+
+  "signIn.away": "로그인 서비스에 연결할 수 없습니다. 잠시 후 다시 시도하세요.",
+  "signIn.unasked": "연결이 없어 지금은 로그인할 수 없습니다. 연결되면 이 화면이 다시 시도합니다.",
+  "signIn.refused": "로그인이 너무 오래 걸렸거나 다른 로그인이 시작되었습니다. 다시 시작하세요.",
+  "signIn.declined": "로그인을 취소해서 로그인되지 않았습니다.",
+  "signIn.clock": "시스템과 로그인 서비스의 시계가 달라 로그인할 수 없습니다. 시스템 관리자에게 알려 주세요.",
+  "signIn.no-role": "이 계정에는 권한이 없습니다. 초대한 사람에게 문의하거나 다른 계정으로 로그인하세요.",
+  "signIn.no-grant":
+    "로그인 서비스에서 로그인되지 않았습니다. 다시 시작하거나, 이 계정에 권한이 있는지 초대한 사람에게 문의하세요.",
+  "signIn.denied": "계정 관리자가 이 계정의 로그인을 막았습니다. 관리자에게 문의하세요.",
+  "signIn.unfit": "로그인 서비스의 응답을 쓸 수 없습니다. 시스템 관리자에게 알려 주세요.",
+
+  "session.rights": "권한이 바뀌었습니다. 지금은 {who}입니다.",
 
   "role.helper": "헬퍼",
   "role.owner": "지점주",
   "role.operator": "운영자",
-
-  "session.ask": "{who}(으)로 로그인할까요?",
-  "session.askText":
-    "여신 링크의 사용자: {who}. 지금 로그인한 사용자: {now}. 아직 보내지 못한 내 사진은 이 휴대폰에 남아 있다가 다시 로그인하면 전송됩니다.",
-  "session.yes": "{who}(으)로 로그인",
-  "session.no": "{now}(으)로 계속",
-  "session.badLink": "유효하지 않은 로그인 링크입니다. 로그인은 그대로입니다: {who}.",
-  "session.unchecked":
-    "지금은 로그인 링크를 확인할 수 없습니다. 로그인은 그대로입니다: {who}. 잠시 후 링크를 다시 여세요.",
 
   "helper.documentTitle": "세탁물 등록 · 스마트 세탁",
   "helper.title": "세탁물을 찍어 주세요",
@@ -75,6 +80,18 @@ export default {
   "helper.unread": "휴대폰에서 읽지 못한 사진: {names}. 다시 고르거나 새로 찍어 주세요.",
   "helper.unreadOthers": "나머지 {count}장은 보내고 있습니다.",
   "helper.added": "사진 {count}장을 받아 전송합니다.",
+  "helper.together": "함께 고른 사진은 같은 세탁물입니다",
+  "helper.ofLoad": "같은 세탁물 사진 {count}장 중 하나",
+  "helper.retake": "다시 찍기",
+  "helper.addToLoad": "사진 더하기",
+  "helper.sendBeside": "이 사진도 보내기",
+  "helper.tooLarge": "30MB가 넘는데 이 브라우저에서는 줄일 수 없는 사진: {names}. 카메라 해상도를 낮춰 주세요.",
+  "helper.corrections": "지점주가 고친 내용",
+  "helper.correctionsText": "다르게 판독된 내 사진입니다. 밝은 곳에서 옷을 펼쳐 찍으면 가장 잘 읽힙니다.",
+  "helper.noCorrections": "고쳐진 사진이 없습니다.",
+  "helper.readAs": "판독: {labels}",
+  "helper.notReadable": "판독하지 못함",
+  "helper.correctedTo": "실제: {labels}",
   "helper.sayRegistered": "등록되었습니다.",
   "helper.sayRead": "판독되었습니다: {labels}.",
   "helper.sayUnreadable": "사진을 읽을 수 없습니다.",
@@ -94,6 +111,7 @@ export default {
   "photo.of": "세탁물 사진: {labels}",
   "photo.unread": "아직 판독되지 않은 세탁물 사진",
   "photo.unsent": "아직 보내지 않은 세탁물 사진",
+  "photo.noPreview": "미리보기 없음",
 
   "state.submitted": "등록됨 · 판독 중",
   "state.read": "판독됨",
@@ -109,6 +127,7 @@ export default {
   "owner.documentTitle": "확인 · 스마트 세탁",
   "owner.waiting": "확인 대기",
   "owner.cardName": "{time}에 등록된 세탁물",
+  "owner.ofLoad": "같은 세탁물 사진 {count}장 중 {place}번째",
   "owner.readAs": "이렇게 읽었습니다",
   "owner.others": "혹시",
   "owner.confirm": "맞아요, {labels}",
@@ -215,6 +234,11 @@ export default {
     "이 형식으로는 해상도가 너무 높습니다. 카메라에서 더 낮은 해상도를 고르거나 일반 JPEG로 저장하세요.",
   "problem.upload-too-slow":
     "연결이 느려서 이 사진을 보내지 못했습니다. 연결이 더 좋은 곳에서 보내거나 더 낮은 해상도로 찍어 주세요.",
+  "problem.replaced-task-confirmed":
+    "다시 찍기 전의 사진을 지점주가 이미 확인했습니다. 이 사진도 따로 보낼 수 있습니다.",
+  "problem.replaced-task-too-old": "다시 찍기 전의 사진이 오래되어 바꿀 수 없습니다. 이 사진은 따로 보낼 수 있습니다.",
+  "problem.replaced-task-not-found": "다시 찍기 전의 사진을 찾을 수 없습니다. 이 사진은 따로 보낼 수 있습니다.",
+  "problem.task-withdrawn": "헬퍼가 이 사진을 다시 찍었습니다. 새 사진을 확인해 주세요.",
   "problem.branch-forbidden": "이 지점에 올릴 권한이 없습니다. 관리자에게 문의하세요.",
   "problem.role-forbidden": "이 역할로는 할 수 없는 일입니다.",
   "problem.unknown-label": "모르는 종류가 들어 있습니다. 화면을 새로 열고 다시 고르세요.",
