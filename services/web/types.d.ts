@@ -98,6 +98,16 @@ interface AppNotification {
   created_at: string;
   data?: Record<string, string>;
   state: string;
+  data?: Record<string, string>;
+}
+
+/** One of the caller's own devices. */
+interface OwnDevice {
+  id: string;
+  name: string;
+  platform: "android" | "ios" | "web";
+  kind: "fcm" | "web_push";
+  reached_at: string | null;
 }
 
 /** One of the caller's own devices. */
