@@ -112,7 +112,7 @@ SERVICES = (
     *BACKENDS,
     Service(
         name="web",
-        gives="the helper's, the owner's and the operator's page",
+        gives="the pages of helpers, owners, customers and operators",
         port=8080,
         peers=tuple(each.name for each in BACKENDS if each.proxied),
         edge=True,
