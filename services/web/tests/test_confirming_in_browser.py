@@ -122,7 +122,7 @@ async def test_all_is_done_by_keys_also_on_a_korean_keyboard_and_they_can_be_tur
     await press(page, "Slash", "?", shiftKey=True)
     dialog = page.get_by_role("dialog")
     await expect(dialog).to_contain_text("마지막 확인 되돌리기")
-    await page.locator("#shortcuts-on").click()
+    await page.get_by_role("button", name="한 글자 단축키 사용").click()
     await page.locator("#undo-s").select_option("120")
     await dialog.get_by_role("button", name="알겠습니다").click()
     await expect(dialog).to_have_count(0)

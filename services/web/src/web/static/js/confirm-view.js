@@ -262,7 +262,7 @@ export class ConfirmView {
   #showCard(task) {
     if (!task) {
       this.#card = null;
-      if (this.#loaded) put(this.#stage, emptyState("folded", t("owner.empty"), t("owner.emptyText")));
+      put(this.#stage, this.#loaded && emptyState("folded", t("owner.empty"), t("owner.emptyText")));
       return;
     }
     this.#card = new ConfirmCard(task, {
