@@ -65,6 +65,7 @@ const PAGES = [
   "/static/js/texts/models-en.js",
   "/static/js/texts/models-ko.js",
   "/static/js/together.js",
+  "/static/js/upload-pieces.js",
   "/static/js/upload-queue.js",
   "/static/js/upload.js",
   "/static/js/waiting-strip.js",
