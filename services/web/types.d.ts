@@ -253,6 +253,8 @@ interface UploadItem extends KeptPhoto {
   state: "waiting" | "sending" | "refused";
   progress: number;
   unkept: Unkept | null;
+  /** The line is so bad that it goes piece by piece. */
+  inPieces?: boolean;
 }
 
 /** What a stream tells, also to other tabs. */

@@ -104,6 +104,8 @@ class FakeServices:
         self.customers = FakeCustomers()
         self.most_pixels: int | None = None
         self.refuse_replacing = False
+        self.pieces: dict[str, bytes] = {}
+        self.break_after = 10**9
         self.hold_uploads: asyncio.Event | None = None
         self.hold_lists: asyncio.Event | None = None
         self.app = self._app()
@@ -324,17 +326,19 @@ class FakeServices:
         async def submit(
             request: Request,
             response: Response,
-            photo: UploadFile,
             branch_id: Annotated[str, Form()],
             idempotency_key: Annotated[str, Header()],
+            photo: UploadFile | None = None,
+            pieces: Annotated[int | None, Form()] = None,
             note: Annotated[str | None, Form()] = None,
             load_id: Annotated[str | None, Form()] = None,
             replaces: Annotated[list[str] | None, Form()] = None,
         ) -> Item:
-            body = await photo.read()
+            body = await photo.read() if photo else self.pieces[idempotency_key]
+            assert pieces in (None, len(body))
             told = {"load": load_id, "replaces": replaces or [], "note": note}
             self.uploads.append(
-                {"key": idempotency_key, "bytes": len(body), "type": photo.content_type, **told}
+                {"key": idempotency_key, "bytes": len(body), "type": photo and photo.content_type, **told}
             )
             if self.hold_uploads is not None:
                 await self.hold_uploads.wait()
@@ -358,6 +362,26 @@ class FakeServices:
                 self.lose_answers -= 1
                 raise Problem(503, "service-away", "The task is stored; this answer stands for a lost one.")
             return task
+
+        @app.get("/tasks/uploads")
+        async def received(idempotency_key: Annotated[str, Header()]) -> Item:
+            return {"bytes": len(self.pieces.get(idempotency_key, b""))}
+
+        @app.put("/tasks/uploads")
+        async def piece(
+            request: Request,
+            idempotency_key: Annotated[str, Header()],
+            upload_offset: Annotated[int, Header()],
+        ) -> Item:
+            self._check("piece")
+            before = self.pieces.setdefault(idempotency_key, b"")
+            if upload_offset != len(before):
+                raise Problem(409, "upload-offset-wrong", "In English.")
+            self.pieces[idempotency_key] = before + await request.body()
+            if len(self.pieces[idempotency_key]) > self.break_after:
+                self.break_after = 10**9
+                self.refuse["piece"] = Problem(408, "upload-stalled", "In English.")
+            return {"bytes": len(self.pieces[idempotency_key])}
 
         @app.get("/tasks")
         async def listed(request: Request, limit: int = 50, cursor: str | None = None) -> Item:

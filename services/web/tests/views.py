@@ -102,12 +102,19 @@ def watched(world: World) -> None:
     world.services.fault("washer-3", minutes_ago=6)
 
 
+def several(world: World) -> None:
+    """A photo of several garments, to be counted."""
+    garments = [("shirt", 0.9, 2), ("pants", 0.6)]
+    world.services.add_task("read", labels=garments, multiple=True, photo=photo_of("shirt"), minutes_ago=60)
+
+
 def at_work(world: World) -> None:
     """Models, and training runs in their states."""
     models = world.services.models
     running = models.run("running")
     models.note(running["id"], "1,490 examples; 3 photos are missing")
     reasons = ["frozen holdout: 461 of 531 right, 9 more than m-1"]
+    models.run("failed", error="Too few examples: 3 to learn from")
     models.run("succeeded", model_version="m-2", progress=1, decision={"promoted": True, "reasons": reasons})
 
 
@@ -218,6 +225,7 @@ VIEWS = (
     View("helper-corrections", "/helper", "helper", ".corrections .load", corrected, open_details),
     View("owner", "/owner", "owner", ".confirm-card img", watched),
     View("owner-correcting", "/owner", "owner", "[data-mode=correcting] .chip", watched, correct),
+    View("owner-several", "/owner", "owner", "[data-mode=correcting] .chip", several),
     View("owner-empty", "/owner", "owner", ".stage .empty"),
     View("owner-undo", "/owner", "owner", ".undo button", watched, confirm),
     View("owner-keys", "/owner", "owner", "dialog[open]", watched, ask_keys),
@@ -232,6 +240,7 @@ VIEWS = (
     View("person", "/customer?view=me", "customer", ".danger"),
     View("person-erase", "/customer?view=me", "customer", "dialog[open]", act=ask_erasure),
     View("operator-models", "/operator?view=models", "operator", ".model", at_work),
+    View("operator-models-opened", "/operator?view=models", "operator", ".lineage", at_work, open_details),
     View("operator-promotion", "/operator?view=models", "operator", "dialog[open]", at_work, ask_promotion),
     View("operator-queues", "/operator?view=queues", "operator", ".dead-letters li", dead),
     View("operator-letter", "/operator?view=queues", "operator", "#dead-why", dead, open_letter),

@@ -86,6 +86,7 @@ const PAGES = [
   "/static/js/together.js",
   "/static/js/told-view.js",
   "/static/js/undo.js",
+  "/static/js/upload-pieces.js",
   "/static/js/upload-queue.js",
   "/static/js/upload.js",
   "/static/js/views.js",

@@ -97,6 +97,7 @@ export class ConfirmView {
     branch.addEventListener("change", () => {
       this.#filter.branch = branch.value;
       this.#loaded = false;
+      put(this.#stage);
       this.#keepFilter();
       this.#refresh().catch(() => {});
     });
@@ -262,7 +263,7 @@ export class ConfirmView {
   #showCard(task) {
     if (!task) {
       this.#card = null;
-      put(this.#stage, this.#loaded && emptyState("folded", t("owner.empty"), t("owner.emptyText")));
+      if (this.#loaded) put(this.#stage, emptyState("folded", t("owner.empty"), t("owner.emptyText")));
       return;
     }
     this.#card = new ConfirmCard(task, {
