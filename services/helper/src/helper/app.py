@@ -100,16 +100,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         ],
         checks=[Check("photo store", store.ping, required=False)],
         routers=[
-<<<<<<< HEAD
-            submission_router(submissions, limits),
+            submission_router(submissions, pieces, limits),
+            pieces_router(pieces, submissions, limits),
             # Before the tasks: theirs would take its path for a task's id.
             history_router(database, zone),
             tasks_router(database, changes, settings.labels, zone),
-=======
-            submission_router(submissions, pieces, limits),
-            pieces_router(pieces, submissions, limits),
-            tasks_router(database, changes, settings.labels),
->>>>>>> wt-pages2
             photos_router(database, store, PictureService(database, store, decoder)),
             confirmation_router(Confirmations(database, Outbox(name), settings.labels)),
         ],
