@@ -50,8 +50,42 @@ interface Task {
   photo: { bytes: number };
   reading: Reading | null;
   unreadable_reason: string | null;
-  confirmation: { labels: Garment[]; corrected: boolean } | null;
+  confirmation: { labels: Garment[]; corrected: boolean; undo_until?: string | null } | null;
   load_id: string | null;
+}
+
+/** What was washed, by the days of the services' time zone. */
+interface WashedDays {
+  time_zone: string;
+  first_day: string;
+  last_day: string;
+  days: Array<{ day: string; loads: number; corrected: number }>;
+  items: Array<{ day: string; label: string; pieces: number; loads: number; corrected: number }>;
+}
+
+/** A tag of the catalogue; one that a branch made up has neither words nor group. */
+interface TagWords {
+  tag: string;
+  group: string | null;
+  ko: string | null;
+  en: string | null;
+}
+
+/** A branch that suits a customer: which tag of hers meets what of the branch. */
+interface BranchMatch {
+  branch_id: string;
+  score: number;
+  shares: Array<{ tag: string; yours: number; theirs: number }>;
+  preference: { title: string; text: string; tags: Record<string, number> };
+}
+
+interface Consent {
+  given: boolean;
+  changed_at: string | null;
+  text: { version: string; title: string; body: string };
+  per_week: number;
+  quiet_from: string;
+  quiet_until: string;
 }
 
 interface AppNotification {
@@ -61,6 +95,7 @@ interface AppNotification {
   body: string;
   branch_id: string;
   created_at: string;
+  state: string;
 }
 
 interface Fault {

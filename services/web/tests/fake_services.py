@@ -16,6 +16,8 @@ from PIL import Image, ImageDraw
 from laundry_events import new_id
 from laundry_service.http.problems import Problem, install_problems, problem_response
 
+from .fake_customers import FakeCustomers
+from .fake_history import FakeHistory, found_by
 from .fake_models import FakeModels
 
 LABELS = ["dress", "hat", "longsleeve", "outwear", "pants", "shirt", "shoes", "shorts", "skirt", "t-shirt"]
@@ -88,6 +90,7 @@ class FakeServices:
             "notifications": set(),
             "equipment": set(),
             "runs": set(),
+            "matches": set(),
         }
         # Set these to make trouble.
         self.refuse: dict[str, Problem] = {}
@@ -97,6 +100,8 @@ class FakeServices:
         self.forged: set[str] = set()
         self.models_work = True
         self.models = FakeModels(LABELS)
+        self.history = FakeHistory()
+        self.customers = FakeCustomers()
         self.most_pixels: int | None = None
         self.refuse_replacing = False
         self.pieces: dict[str, bytes] = {}
@@ -106,6 +111,8 @@ class FakeServices:
         self.app = self._app()
 
     # What happens
+
+    at = staticmethod(now)
 
     def add_task(
         self,
@@ -188,7 +195,7 @@ class FakeServices:
             }
         self.tell("tasks", task)
 
-    def confirmed(self, task_id: str, labels: Sequence[tuple[str, int]]) -> Item:
+    def confirmed(self, task_id: str, labels: Sequence[tuple[str, int]], *, undo_s: float = 0) -> Item:
         """Let the owner confirm a task, as it was read or corrected."""
         task = self.tasks[task_id]
         read = task["reading"]["labels"][0]["label"] if task["reading"] else None
@@ -199,6 +206,7 @@ class FakeServices:
             "corrected": list(labels) != [(read, 1)],
             "confirmed_by": "owner-1",
             "confirmed_at": now(),
+            "undo_until": now(-undo_s / 60) if undo_s else None,
         }
         self.tell("tasks", task)
         return task
@@ -384,6 +392,7 @@ class FakeServices:
                 for task in sorted(self.tasks.values(), key=lambda task: str(task["id"]), reverse=True)
                 if (task["status"] in statuses if statuses else task["status"] != "withdrawn")
                 and (cursor is None or task["id"] < cursor)
+                and found_by(task, request.query_params)
             ]
             if self.hold_lists is not None:
                 await self.hold_lists.wait()
@@ -399,6 +408,8 @@ class FakeServices:
         async def corrected(limit: int = 50, cursor: str | None = None) -> Item:
             found = [task for task in self.tasks.values() if (task["confirmation"] or {}).get("corrected")]
             return {"items": found[::-1][:limit], "next_cursor": None}
+
+        self.history.add_to(app, self)
 
         @app.get("/labels")
         async def labels(authorization: Annotated[str, Header()] = "") -> Item:
@@ -418,11 +429,12 @@ class FakeServices:
             return Response(shown, media_type="image/jpeg")
 
         @app.post("/tasks/{task_id}/confirmation")
-        async def confirm(task_id: str, body: dict[str, list[Item]]) -> Item:
+        async def confirm(task_id: str, body: Item) -> Item:
             self._check("confirm")
             labels = body["labels"]
             self.confirmations.append((task_id, labels))
-            return self.confirmed(task_id, [(item["label"], item["count"]) for item in labels])
+            said = [(item["label"], item["count"]) for item in labels]
+            return self.confirmed(task_id, said, undo_s=body["undo_s"])
 
     def _add_rest(self, app: FastAPI) -> None:
         def in_language(item: Item, language: str) -> Item:
@@ -455,6 +467,7 @@ class FakeServices:
                 yield event
 
         self.models.add_to(app, self)
+        self.customers.add_to(app, self)
 
     async def _events(self, channel: str, name: str) -> AsyncIterator[ServerSentEvent]:
         if not self.streams_work:

@@ -22,7 +22,7 @@ def texts(language: str) -> dict[str, str]:
 
 def entries(language: str) -> list[tuple[str, str]]:
     """The keys and texts of a language, in all its files."""
-    files = (STATIC / "js" / "texts" / name for name in (f"{language}.js", f"models-{language}.js"))
+    files = sorted((STATIC / "js" / "texts").glob(f"*{language}.js"))
     return [entry for file in files for entry in ENTRY.findall(file.read_text())]
 
 
@@ -30,7 +30,7 @@ def scripts() -> list[Path]:
     return sorted((STATIC / "js").rglob("*.js"))
 
 
-@pytest.mark.parametrize("path", ["/", "/helper", "/owner"])
+@pytest.mark.parametrize("path", ["/", "/helper", "/owner", "/customer"])
 async def test_pages_are_strict_about_what_they_load(path: str) -> None:
     async with serving(create_app(settings_for("http://127.0.0.1:9"))) as client:
         answer = await client.get(path)

@@ -128,6 +128,63 @@ def away(world: World) -> None:
     world.services.refuse["tasks"] = Problem(503, "service-away", "The helper service is being restarted.")
 
 
+def confirmed_before(world: World) -> None:
+    """Laundry that was confirmed, as read and corrected."""
+    gangnam, mapo = BRANCHES
+    notes = {"shirt": "3층 탈의실", "hat": None}
+    for label, branch in (("shirt", gangnam), ("hat", mapo), ("pants", gangnam)):
+        task = world.services.add_task(
+            "read",
+            labels=[("shirt", 0.8)],
+            photo=photo_of(label),
+            branch_id=branch,
+            note=notes.get(label),
+            minutes_ago=600,
+        )
+        world.services.confirmed(task["id"], [(label, 2)])
+
+
+def washed(world: World) -> None:
+    """Four weeks of laundry."""
+    for day in range(28):
+        label = ("t-shirt", "shorts", "pants", "longsleeve")[day % 4]
+        pieces = 14 + (day * 7) % 23
+        world.services.history.wash(
+            day, label, pieces=pieces, loads=pieces // 2, corrected=0 if day % 3 else pieces // 9
+        )
+
+
+def tasteful(world: World) -> None:
+    """A customer who has said what matters, and two branches that suit."""
+    customers = world.services.customers
+    customers.taste = {"quiet": 1.0, "sauna": 0.6, "roof_garden": 0.3}
+    customers.own_tags = [{"tag": "옥상", "group": None, "ko": None, "en": None, "branches": 1}]
+    customers.suit("gangnam-1", quiet=(1, 0.9), sauna=(0.6, 0.3))
+    customers.suit("mapo-2", sauna=(0.6, 1))
+
+
+def told(world: World) -> None:
+    """A customer who agreed to be told, and was."""
+    world.services.customers.consent = {"given": True, "changed_at": "2026-03-09T03:00:00Z"}
+    world.services.customers.tell(world.services, minutes_ago=200)
+    world.services.customers.tell(world.services)
+
+
+async def confirm(page: Page) -> None:
+    """Confirm what is on the card."""
+    await page.locator("[data-do=confirm]:not([disabled])").click()
+
+
+async def ask_keys(page: Page) -> None:
+    """Ask for the keys."""
+    await page.locator(".filters .icon-only").click()
+
+
+async def ask_erasure(page: Page) -> None:
+    """Be asked whether everything is to be deleted."""
+    await page.locator(".danger").click()
+
+
 async def open_details(page: Page) -> None:
     """Open every part that opens."""
     await page.evaluate("for (const each of document.querySelectorAll('details')) each.open = true")
@@ -170,6 +227,18 @@ VIEWS = (
     View("owner-correcting", "/owner", "owner", "[data-mode=correcting] .chip", watched, correct),
     View("owner-several", "/owner", "owner", "[data-mode=correcting] .chip", several),
     View("owner-empty", "/owner", "owner", ".stage .empty"),
+    View("owner-undo", "/owner", "owner", ".undo button", watched, confirm),
+    View("owner-keys", "/owner", "owner", "dialog[open]", watched, ask_keys),
+    View("owner-history", "/owner?view=history", "owner", ".past .load img", confirmed_before),
+    View("owner-history-empty", "/owner?view=history", "owner", ".past-view .empty"),
+    View("owner-washed", "/owner?view=washed", "owner", ".columns", washed, open_details),
+    View("owner-washed-empty", "/owner?view=washed", "owner", ".washed .empty"),
+    View("customer", "/customer", "customer", ".branch", tasteful),
+    View("customer-empty", "/customer", "customer", ".likes .empty"),
+    View("customer-told", "/customer?view=told", "customer", ".told .alerts li", told),
+    View("customer-told-empty", "/customer?view=told", "customer", ".told .empty"),
+    View("person", "/customer?view=me", "customer", ".danger"),
+    View("person-erase", "/customer?view=me", "customer", "dialog[open]", act=ask_erasure),
     View("operator-models", "/operator?view=models", "operator", ".model", at_work),
     View("operator-models-opened", "/operator?view=models", "operator", ".lineage", at_work, open_details),
     View("operator-promotion", "/operator?view=models", "operator", "dialog[open]", at_work, ask_promotion),

@@ -87,7 +87,7 @@ BACKENDS = (
         gives="pushes through FCM",
         needs=frozenset({Need.DATABASE, Need.PUSH}),
         port=8004,
-        proxied=("devices", "notifications"),
+        proxied=("customers", "devices", "notifications"),
         processes=(
             Process(name="notification", arguments=("api",)),
             Process(
@@ -103,7 +103,7 @@ BACKENDS = (
         gives="queues, dead letters, redrive, who did what",
         needs=frozenset({Need.DATABASE, Need.AUDIT, Need.MANAGEMENT}),
         port=8007,
-        proxied=("audit", "dead-letters", "jobs", "queues"),
+        proxied=("audit", "dead-letters", "jobs", "people", "queues"),
         processes=(Process(name="operations", resources=Resources(cpu="50m", memory="96Mi")),),
     ),
 )
@@ -112,7 +112,7 @@ SERVICES = (
     *BACKENDS,
     Service(
         name="web",
-        gives="the helper's, the owner's and the operator's page",
+        gives="the pages of helpers, owners, customers and operators",
         port=8080,
         peers=tuple(each.name for each in BACKENDS if each.proxied),
         edge=True,

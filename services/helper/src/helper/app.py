@@ -2,10 +2,12 @@
 
 from datetime import timedelta
 from functools import partial
+from zoneinfo import ZoneInfo
 
 from fastapi import FastAPI
 
 from helper.api.confirmation import confirmation_router
+from helper.api.history import history_router
 from helper.api.photos import photos_router
 from helper.api.pieces import pieces_router
 from helper.api.problems import install_store_problems
@@ -38,6 +40,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     """Make the helper's app from its settings (default: the environment)."""
     settings = settings or Settings()
     name, version = settings.service_name, version_of("helper")
+    zone = ZoneInfo(settings.time_zone)
     database = Database(settings.database_url.get_secret_value(), pool=settings.database_pool)
     store = ObjectStore(settings)
     decoder = Decoder(
@@ -98,8 +101,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         checks=[Check("photo store", store.ping, required=False)],
         routers=[
             submission_router(submissions, pieces, limits),
+            # Before the tasks: theirs would take their paths for a task's id.
             pieces_router(pieces, submissions, limits),
-            tasks_router(database, changes, settings.labels),
+            history_router(database, zone),
+            tasks_router(database, changes, settings.labels, zone),
             photos_router(database, store, PictureService(database, store, decoder)),
             confirmation_router(Confirmations(database, Outbox(name), settings.labels)),
         ],

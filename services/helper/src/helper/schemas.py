@@ -1,6 +1,7 @@
 """The bodies of HTTP requests and answers."""
 
 import re
+from datetime import date
 from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -10,6 +11,7 @@ from laundry_events.events import CountedLabel, ReadLabel
 from laundry_events.moments import Moment
 from laundry_service.http.validation import RequestBody
 
+LONGEST_UNDO_S = 120
 BRANCH = re.compile(r"[a-z0-9-]{1,40}")
 REPLAYED = "Idempotent-Replay"
 """A header: an earlier request did what this one asks."""
@@ -28,6 +30,15 @@ class ConfirmationRequest(RequestBody):
     """What the owner says the laundry is: the reading as it was, or corrected."""
 
     labels: Annotated[list[LabelBody], Field(min_length=1, max_length=50)]
+    undo_s: Annotated[
+        int,
+        Field(
+            ge=0,
+            le=LONGEST_UNDO_S,
+            strict=True,
+            description="For so many seconds DELETE takes it back; it is learnt from only after them",
+        ),
+    ] = 0
 
     def counted(self) -> list[CountedLabel]:
         """Return the labels as the events carry them."""
@@ -59,6 +70,7 @@ class ConfirmationBody(BaseModel):
     corrected: bool
     confirmed_by: str
     confirmed_at: Moment
+    undo_until: Moment | None = Field(default=None, description="Until then it can be taken back")
 
 
 class TaskBody(BaseModel):
@@ -106,6 +118,7 @@ class TaskBody(BaseModel):
                 corrected=confirmation.corrected,
                 confirmed_by=confirmation.confirmed_by,
                 confirmed_at=confirmation.confirmed_at,
+                undo_until=confirmation.undo and confirmation.undo.until,
             ),
             load_id=task.load_id,
             replaced_by=task.replaced_by,
@@ -123,4 +136,37 @@ class LabelList(BaseModel):
     """What may be confirmed."""
 
     items: list[str]
+    next_cursor: None = None
+
+
+class DayBody(BaseModel):
+    """The confirmed loads of one day."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    day: date
+    loads: int
+    corrected: int
+
+
+class WashedBody(BaseModel):
+    """One class of laundry on one day."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    day: date
+    label: str
+    pieces: int
+    loads: int = Field(description="Loads that held some of it")
+    corrected: int = Field(description="Those of them whose reading the owner corrected")
+
+
+class WashedList(BaseModel):
+    """What was washed, by the days of a time zone; days without a confirmed load are left out."""
+
+    time_zone: str
+    first_day: date
+    last_day: date
+    days: list[DayBody]
+    items: list[WashedBody]
     next_cursor: None = None

@@ -36,12 +36,16 @@ tasks = sa.Table(
     sa.Column("confirmed_at", _time),
     sa.Column("load_id", sa.Text),
     sa.Column("replaced_by", sa.Uuid(as_uuid=False)),
+    sa.Column("undo_until", _time, comment="Until then the event below waits in the outbox"),
+    sa.Column("undo_event", sa.Text),
     sa.CheckConstraint(
         "status IN ('submitted', 'read', 'unreadable', 'confirmed', 'withdrawn')", name="tasks_status"
     ),
     sa.Index("tasks_branch_newest", "branch_id", sa.desc("id")),
     sa.Index("tasks_branch_status_newest", "branch_id", "status", sa.desc("id")),
     sa.Index("tasks_helper_corrected", "helper_id", sa.desc("id"), postgresql_where=sa.text("corrected")),
+    # Few tasks have a note: a search in them passes over the others.
+    sa.Index("tasks_branch_noted", "branch_id", sa.desc("id"), postgresql_where=sa.text("note IS NOT NULL")),
 )
 
 submissions = sa.Table(

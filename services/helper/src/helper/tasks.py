@@ -44,6 +44,14 @@ class AlreadyConfirmed(Exception):
     """The task was confirmed with other labels."""
 
 
+class TooLate(Exception):
+    """The confirmation counts already: what was learnt from it cannot be taken back."""
+
+
+class ConfirmedByAnother(Exception):
+    """Somebody else confirmed the task; only he may take that back."""
+
+
 class Withdrawn(Exception):
     """The helper took the photo again; another task has the new one."""
 
@@ -68,6 +76,14 @@ class Reading:
 
 
 @dataclass(frozen=True)
+class Undo:
+    """Until when a confirmation may be taken back: so long its event waits in the outbox."""
+
+    event_id: str
+    until: datetime
+
+
+@dataclass(frozen=True)
 class Confirmation:
     """What the owner says it is."""
 
@@ -75,6 +91,7 @@ class Confirmation:
     corrected: bool
     confirmed_by: str
     confirmed_at: datetime
+    undo: Undo | None = None
 
 
 @dataclass(frozen=True)
@@ -178,6 +195,26 @@ def confirm(task: Task, labels: Sequence[CountedLabel], *, by: str, at: datetime
         raise NotReadYet
     confirmation = Confirmation(tuple(labels), is_correction(labels, task.reading), by, at)
     return replace(task, status="confirmed", version=task.version + 1, confirmation=confirmation)
+
+
+def take_back(task: Task, *, by: str) -> Task:
+    """Undo a confirmation: the task is what it was before, one version later.
+
+    Returns:
+        the task, waiting again; the very same object if it is not confirmed.
+
+    Raises:
+        ConfirmedByAnother.
+        TooLate: it was confirmed for good.
+    """
+    if task.confirmation is None:
+        return task
+    if task.confirmation.confirmed_by != by:
+        raise ConfirmedByAnother
+    if task.confirmation.undo is None:
+        raise TooLate
+    status: Status = "read" if task.reading is not None else "unreadable"
+    return replace(task, status=status, version=task.version + 1, confirmation=None)
 
 
 def withdraw(task: Task | None, *, for_task: Task, within: timedelta | None) -> Task:

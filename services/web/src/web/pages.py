@@ -125,6 +125,7 @@ def router() -> APIRouter:
     @routes.get("/helper")
     @routes.get("/owner")
     @routes.get("/operator")
+    @routes.get("/customer")
     async def page(if_none_match: Annotated[str | None, Header()] = None) -> Response:
         headers = {**REVALIDATE, "ETag": etag}
         if is_known(etag, if_none_match):

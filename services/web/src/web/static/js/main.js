@@ -1,6 +1,7 @@
 // Starts the pages: who is signed in decides which one is shown.
 
 import { Api } from "./api.js";
+import { CustomerPage } from "./customer-page.js";
 import { h, put, say, the } from "./dom.js";
 import { frame } from "./frame.js";
 import { HelperPage } from "./helper-page.js";
@@ -26,7 +27,7 @@ import { chooseLanguage, t } from "./texts.js";
 import { UploadQueue } from "./upload-queue.js";
 
 /** @type {Record<string, new (signedIn: SignedIn) => ShownPage>} */
-const PAGES = { helper: HelperPage, owner: OwnerPage, operator: OperatorPage };
+const PAGES = { helper: HelperPage, owner: OwnerPage, operator: OperatorPage, customer: CustomerPage };
 const app = the("app");
 
 const store = new PhotoStore();

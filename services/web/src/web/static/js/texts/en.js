@@ -50,7 +50,7 @@ export default {
   "start.expiredUnkept":
     "Your sign-in has ended. Unsent photos ({count}) are on this open page only: leave it open, and sign in again.",
   "start.noPage": "There is no page for this role",
-  "start.noPageText": "These pages are for helpers, branch owners and operators. Your role: {role}.",
+  "start.noPageText": "These pages are for helpers, branch owners, customers and operators. Your role: {role}.",
 
   "role.helper": "helper",
   "role.owner": "branch owner",

@@ -41,7 +41,7 @@ export default {
   "start.expiredUnkept":
     "로그인이 만료되었습니다. 보내지 못한 사진 {count}장이 열려 있는 이 화면에만 있습니다. 닫지 말고 다시 로그인하세요.",
   "start.noPage": "이 역할을 위한 화면은 없습니다",
-  "start.noPageText": "이 화면은 헬퍼와 지점주, 운영자를 위한 것입니다. 지금 역할: {role}.",
+  "start.noPageText": "이 화면은 헬퍼와 지점주, 고객, 운영자를 위한 것입니다. 지금 역할: {role}.",
 
   "role.helper": "헬퍼",
   "role.owner": "지점주",

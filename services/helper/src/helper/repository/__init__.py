@@ -9,8 +9,10 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
+from helper.history import EVERYTHING, Search
+from helper.repository.history import conditions
 from helper.tables import submissions, tasks
-from helper.tasks import FINAL, Confirmation, Outcome, Reading, Status, Task
+from helper.tasks import FINAL, Confirmation, Outcome, Reading, Status, Task, Undo
 from laundry_events import inbox, outbox
 from laundry_events.envelope import OutgoingEvent
 from laundry_events.events import CountedLabel, Photo, Pictures, ReadLabel, TaskRead
@@ -170,6 +172,12 @@ async def find_all(connection: AsyncConnection, task_ids: Collection[str]) -> li
     return [_task(row) for row in rows]
 
 
+async def time_of(session: AsyncSession) -> datetime:
+    """Return the database's own time: the relay goes by it, too."""
+    at: datetime = (await session.execute(sa.select(sa.func.now()))).scalar_one()
+    return at
+
+
 async def change(session: AsyncSession, task: Task) -> None:
     """Store a task that was found with ``lock`` and changed by the rules."""
     await session.execute(sa.update(tasks).where(tasks.c.id == task.id).values(_values(task)))
@@ -276,6 +284,7 @@ async def newest(
     statuses: Sequence[Status],
     before: str | None,
     limit: int,
+    search: Search = EVERYTHING,
 ) -> list[Task]:
     """List tasks, newest first (ids are ordered by time).
 
@@ -284,7 +293,7 @@ async def newest(
         statuses: only these; none is all but those that were withdrawn.
         before: only tasks older than this id.
     """
-    query = sa.select(tasks).order_by(tasks.c.id.desc()).limit(limit)
+    query = sa.select(tasks).where(*conditions(search)).order_by(tasks.c.id.desc()).limit(limit)
     if branches is not None:
         query = query.where(tasks.c.branch_id.in_(branches))
     query = query.where(tasks.c.status.in_(statuses) if statuses else tasks.c.status != "withdrawn")
@@ -349,6 +358,8 @@ def _values(task: Task) -> dict[str, Any]:
         "corrected": confirmation.corrected if confirmation else None,
         "confirmed_by": confirmation.confirmed_by if confirmation else None,
         "confirmed_at": confirmation.confirmed_at if confirmation else None,
+        "undo_until": confirmation.undo.until if confirmation and confirmation.undo else None,
+        "undo_event": confirmation.undo.event_id if confirmation and confirmation.undo else None,
         "load_id": task.load_id,
         "replaced_by": task.replaced_by,
     }
@@ -389,6 +400,7 @@ def _task(row: sa.Row[Any]) -> Task:
             row.corrected,
             row.confirmed_by,
             row.confirmed_at,
+            None if row.undo_until is None else Undo(row.undo_event, row.undo_until),
         )
     return Task(
         id=row.id,
