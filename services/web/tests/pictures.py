@@ -34,6 +34,14 @@ SLOWEST_FRAME_MS = 200
 FIGURES = FOLDER / "figures.json"
 
 
+# "Opening…" is painted first; what a helper waits for is the button.
+WHEN_SHOWN = """
+  new MutationObserver(() => {
+    if (document.querySelector(".shutter")) window.shownAt ??= performance.now();
+  }).observe(document, { childList: true, subtree: true });
+"""
+
+
 @pytest_asyncio.fixture(loop_scope="session", scope="session")
 async def engine(chromium: Engine) -> Engine:
     """Pictures are of Chromium."""
@@ -99,23 +107,23 @@ async def test_draw(open_page: OpenPage, services: FakeServices, view: View) -> 
 async def test_the_helpers_page_opens_offline_from_the_phones_own_store(
     open_page: OpenPage, services: FakeServices
 ) -> None:
-    page = await open_page("/helper", role="helper")
+    page = await open_page("/helper", role="helper", script=WHEN_SHOWN)
     await page.evaluate("navigator.serviceWorker.ready.then(() => null)")
     await page.reload()
     await expect(page.locator(".empty")).to_be_visible()
     await page.context.set_offline(True)
-    paints = []
+    times = []
     for _ in range(5):
         await page.reload()
         await expect(page.locator(".shutter")).to_be_visible()
-        paints.append(
+        times.append(
             await page.evaluate(
-                "performance.getEntriesByName('first-contentful-paint').map((each) => each.startTime)[0]"
+                "[performance.getEntriesByName('first-contentful-paint')[0].startTime, window.shownAt]"
             )
         )
-    median = sorted(paints)[len(paints) // 2]
-    noted(offline_first_paint_ms=round(median))
-    assert median <= OFFLINE_PAINT_MS, paints
+    paint, shown = (sorted(each)[len(times) // 2] for each in zip(*times, strict=True))
+    noted(offline_first_paint_ms=round(paint), offline_camera_button_ms=round(shown))
+    assert paint <= OFFLINE_PAINT_MS, times
 
 
 FRAMES = """async () => {

@@ -7,7 +7,7 @@ import pytest
 
 from laundry_testing.serving import serving
 from web.app import create_app
-from web.pages import STATIC, document
+from web.pages import ROLES, STATIC, document
 
 from .conftest import settings_for
 
@@ -55,7 +55,7 @@ async def test_unchanged_files_are_not_sent_again_and_problems_are_documents() -
             httpx.Request("GET", client.base_url.copy_with(raw_path=b"/static/../app.py"))
         )
         document = await client.get("/helper")
-        document_again = await client.get("/owner", headers={"If-None-Match": document.headers["etag"]})
+        document_again = await client.get("/helper", headers={"If-None-Match": document.headers["etag"]})
         alive = await client.get("/livez")
     assert first.headers["content-type"].startswith("text/javascript")
     assert first.headers["content-encoding"] == "gzip"
@@ -67,15 +67,21 @@ async def test_unchanged_files_are_not_sent_again_and_problems_are_documents() -
 
 
 def test_the_document_names_every_module_that_is_imported() -> None:
-    named = re.findall(r'<link rel="modulepreload" href="([^"]+)"', document().decode())
+    def named(role: str | None) -> list[str]:
+        return re.findall(r'<link rel="modulepreload" href="([^"]+)"', document(role).decode())
+
+    roles = [named(role) for role in (None, *ROLES)]
+    assert all(len(each) == len(set(each)) for each in roles)
     imported = {
         str((file.parent / path).resolve().relative_to(STATIC))
         for file in scripts()
-        for path in re.findall(r'(?:from|import)\s+"(\.[^"]+)"', file.read_text())
+        for path in re.findall(r'(?:from|import)\s+\(?"(\.[^"]+)"', file.read_text())
     }
-    assert imported
-    assert {f"/static/{path}" for path in imported} | {"/static/js/main.js"} == set(named)
-    assert len(named) == len(set(named))
+    pages = {f"/static/js/{role}-page.js" for role in ROLES}
+    wanted = {f"/static/{path}" for path in imported} | {"/static/js/main.js"} | pages
+    assert set().union(*roles) == wanted
+    # Nobody is made to fetch another one's page.
+    assert all(len(pages & set(each)) <= 1 for each in roles)
 
 
 def test_both_languages_say_the_same_things() -> None:

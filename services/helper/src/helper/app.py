@@ -101,8 +101,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         checks=[Check("photo store", store.ping, required=False)],
         routers=[
             submission_router(submissions, pieces, limits),
+            # Before the tasks: theirs would take their paths for a task's id.
             pieces_router(pieces, submissions, limits),
-            # Before the tasks: theirs would take its path for a task's id.
             history_router(database, zone),
             tasks_router(database, changes, settings.labels, zone),
             photos_router(database, store, PictureService(database, store, decoder)),

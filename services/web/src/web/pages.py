@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Header
+from fastapi import APIRouter, Header, Request
 from fastapi.responses import FileResponse, Response
 from starlette.datastructures import MutableHeaders
 from starlette.staticfiles import StaticFiles
@@ -15,6 +15,8 @@ from laundry_service.http.caching import is_known
 from laundry_service.http.client_address import came_by_tls
 
 STATIC = Path(__file__).parent / "static"
+
+ROLES = ("helper", "owner", "operator", "customer")
 
 # Scripts, styles and calls from here only, none inline; photos are shown from blobs. Trusted Types leave one
 # policy, which names the service worker.
@@ -97,9 +99,10 @@ class RevalidatedFiles(StaticFiles):
 IMPORTED = re.compile(r'^(?:import|export) .*?"(\.[^"]+\.js)"|^} from "(\.[^"]+\.js)"', re.MULTILINE)
 
 
-def modules() -> list[str]:
-    """Return the path of every module that the pages' first one imports, directly or not, itself first."""
-    found = [STATIC / "js" / "main.js"]
+def modules(role: str | None = None) -> list[str]:
+    """Return the path of every module that a role's page needs at once; of none, of the start page."""
+    first = ["main.js"] if role is None else ["main.js", f"{role}-page.js"]
+    found = [STATIC / "js" / name for name in first]
     for module in found:
         for names in IMPORTED.findall(module.read_text()):
             imported = (module.parent / "".join(names)).resolve()
@@ -108,9 +111,9 @@ def modules() -> list[str]:
     return [f"/static/{path.relative_to(STATIC)}" for path in found]
 
 
-def document() -> bytes:
-    """Return the one document, which names all modules: a browser else learns of each from another one."""
-    links = "".join(f'<link rel="modulepreload" href="{path}" />\n    ' for path in modules())
+def document(role: str | None = None) -> bytes:
+    """Return the one document. It names a role's modules: a browser else learns of each from another."""
+    links = "".join(f'<link rel="modulepreload" href="{path}" />\n    ' for path in modules(role))
     first = '<script type="module"'
     return (STATIC / "index.html").read_text().replace(first, f"{links}{first}", 1).encode()
 
@@ -118,15 +121,16 @@ def document() -> bytes:
 def router() -> APIRouter:
     """Make the page routes: one document, whose script renders the page for the path and the role."""
     routes = APIRouter(include_in_schema=False)
-    content = document()
-    etag = f'"{hashlib.sha256(content).hexdigest()[:32]}"'
+    documents = {"/": document(), **{f"/{role}": document(role) for role in ROLES}}
+    etags = {path: f'"{hashlib.sha256(content).hexdigest()[:32]}"' for path, content in documents.items()}
 
     @routes.get("/")
     @routes.get("/helper")
     @routes.get("/owner")
     @routes.get("/operator")
     @routes.get("/customer")
-    async def page(if_none_match: Annotated[str | None, Header()] = None) -> Response:
+    async def page(request: Request, if_none_match: Annotated[str | None, Header()] = None) -> Response:
+        content, etag = documents[request.url.path], etags[request.url.path]
         headers = {**REVALIDATE, "ETag": etag}
         if is_known(etag, if_none_match):
             return Response(status_code=304, headers=headers)

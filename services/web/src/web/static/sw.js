@@ -64,6 +64,7 @@ const PAGES = [
   "/static/js/photos.js",
   "/static/js/reading.js",
   "/static/js/retaking.js",
+  "/static/js/role-pages.js",
   "/static/js/run-card.js",
   "/static/js/session.js",
   "/static/js/shared-stream.js",

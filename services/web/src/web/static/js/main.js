@@ -1,17 +1,14 @@
 // Starts the pages: who is signed in decides which one is shown.
 
 import { Api } from "./api.js";
-import { CustomerPage } from "./customer-page.js";
 import { h, put, say, the } from "./dom.js";
-import { frame } from "./frame.js";
-import { HelperPage } from "./helper-page.js";
+import { frame, trouble } from "./frame.js";
 import { icon } from "./icons.js";
 import { askFirst } from "./model-card.js";
-import { OperatorPage } from "./operator-page.js";
 import { ownScript } from "./own-script.js";
-import { OwnerPage } from "./owner-page.js";
 import { PhotoStore } from "./photo-store.js";
 import { Photos } from "./photos.js";
+import { hasPage, pageOf } from "./role-pages.js";
 import {
   keptSession,
   samePerson,
@@ -26,8 +23,6 @@ import { noPage, startPage } from "./start-page.js";
 import { chooseLanguage, t } from "./texts.js";
 import { UploadQueue } from "./upload-queue.js";
 
-/** @type {Record<string, new (signedIn: SignedIn) => ShownPage>} */
-const PAGES = { helper: HelperPage, owner: OwnerPage, operator: OperatorPage, customer: CustomerPage };
 const app = the("app");
 
 const store = new PhotoStore();
@@ -153,7 +148,7 @@ function askWhether(session, now) {
  * @param {Session} session
  */
 function named({ sub, role, branches }) {
-  const what = PAGES[role] ? t(`role.${role}`) : role;
+  const what = hasPage(role) ? t(`role.${role}`) : role;
   return `${sub} (${[what, ...branches].join(", ")})`;
 }
 
@@ -167,10 +162,13 @@ function followOtherTab() {
 }
 
 function show() {
+  const session = signedIn?.session ?? null;
+  const awaited = session !== null && hasPage(session.role);
+  const Page = awaited ? pageOf(session.role, { onFetched: show, onFailed: showUnopened }) : null;
+  // What stands there stays until the page's own modules have come.
+  if (awaited && !Page) return;
   page?.close();
   page = null;
-  const session = signedIn?.session ?? null;
-  const Page = session && PAGES[session.role];
   let content;
   if (Page && signedIn) {
     page = new Page(signedIn);
@@ -180,11 +178,17 @@ function show() {
   } else {
     content = startPage({ notice: notice?.key, noticeValues: notice?.values ?? {}, onToken: takeTyped });
   }
-  const address = Page ? `/${session.role}` : "/";
+  const address = awaited ? `/${session.role}` : "/";
   if (location.pathname !== address) history.replaceState(null, "", address);
   document.title = page?.title ?? `${t(session ? "start.noPage" : "start.signIn")} · ${t("frame.name")}`;
   const line = session && notice && noticeLine(t(notice.key, notice.values));
   put(app, ...frame({ session, onLanguage: speak, onSignOut: leaveByChoice }, line, content));
+}
+
+/** The connection broke before all of a page had come. */
+function showUnopened() {
+  const retry = trouble({ text: t("problem.no-connection") }, () => location.reload());
+  put(app, ...frame({ session: null, onLanguage: speak, onSignOut: leaveByChoice }, retry));
 }
 
 /** @param {string} text */
