@@ -51,7 +51,7 @@ async def test_pasted_token_leads_to_the_page_of_its_role(
 async def test_expired_token_and_role_without_a_page_are_explained(
     open_page: OpenPage, identity: FileIdentity
 ) -> None:
-    page = await open_page("/", locale="en-US", role="customer")
+    page = await open_page("/", locale="en-US", role="device")
     await expect(page.get_by_role("heading", name="There is no page for this role")).to_be_visible()
     await page.get_by_role("button", name="Sign out").last.click()
     await page.get_by_label("Sign-in token").fill(
