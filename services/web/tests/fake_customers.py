@@ -133,7 +133,7 @@ class FakeCustomers:
 
     def tell(self, services: "FakeServices", *, minutes_ago: float = 5) -> Item:
         """Let the customer be told of a branch."""
-        item = {
+        item: Item = {
             "id": new_id(),
             "kind": "branch_match",
             "title": {

@@ -87,7 +87,7 @@ BACKENDS = (
         gives="pushes through FCM",
         needs=frozenset({Need.DATABASE, Need.PUSH}),
         port=8004,
-        proxied=("customers", "devices", "notifications"),
+        proxied=("customers", "devices", "notifications", "unsubscribe"),
         processes=(
             Process(name="notification", arguments=("api",)),
             Process(

@@ -1,7 +1,7 @@
 // What was confirmed before, looked for on the server: by class, note, helper, day and branch.
 
 import { explain } from "./api.js";
-import { h, put, say } from "./dom.js";
+import { h, put } from "./dom.js";
 import { emptyState } from "./drawings.js";
 import { trouble } from "./frame.js";
 import { icon } from "./icons.js";
@@ -206,7 +206,6 @@ export class HistoryView {
       // The button that was pressed is gone: go on where the new ones begin.
       rows[0]?.setAttribute("tabindex", "-1");
       rows[0]?.focus({ preventScroll: true });
-      say(text);
     }
   }
 
