@@ -16,7 +16,7 @@ from laundry_service.http.problems import Problem
 
 from .browsers import expect
 from .fake_operations import FakeOperations
-from .fake_services import FakeServices
+from .fake_services import FakeServices, Seen
 
 LANGUAGES = ("ko", "en")
 THEMES = ("light", "dark")
@@ -81,8 +81,15 @@ def registered(world: World) -> None:
         minutes_ago=21,
     )
     for label, share in (("t-shirt", 0.97), ("shorts", 0.91)):
-        load = {"load_id": "load-1", "note": "3층 탈의실", "minutes_ago": 35.0}
-        add("read", labels=[(label, share)], branch_id=gangnam, photo=photo_of(label), **load)
+        add(
+            "read",
+            labels=[(label, share)],
+            branch_id=gangnam,
+            photo=photo_of(label),
+            load_id="load-1",
+            note="3층 탈의실",
+            minutes_ago=35,
+        )
     done = add("read", labels=[("shirt", 0.88)], branch_id=gangnam, photo=photo_of("shirt"), minutes_ago=70)
     world.services.confirmed(done["id"], [("shirt", 2)])
 
@@ -104,7 +111,7 @@ def watched(world: World) -> None:
 
 def several(world: World) -> None:
     """A photo of several garments, to be counted."""
-    garments = [("shirt", 0.9, 2), ("pants", 0.6)]
+    garments: list[Seen] = [("shirt", 0.9, 2), ("pants", 0.6)]
     world.services.add_task("read", labels=garments, multiple=True, photo=photo_of("shirt"), minutes_ago=60)
 
 
