@@ -109,6 +109,12 @@ def watched(world: World) -> None:
     world.services.fault("washer-3", minutes_ago=6)
 
 
+def certain(world: World) -> None:
+    """Two photos that the reader is sure of."""
+    for label in ("pants", "t-shirt"):
+        world.services.add_task("read", labels=[(label, 0.97)], photo=photo_of(label), minutes_ago=9)
+
+
 def several(world: World) -> None:
     """A photo of several garments, to be counted."""
     garments: list[Seen] = [("shirt", 0.9, 2), ("pants", 0.6)]
@@ -213,6 +219,7 @@ async def wait_offline(page: Page) -> None:
 
 async def open_letter(page: Page) -> None:
     """Look at a dead letter, about to send it back."""
+    await expect(page.locator(".dead-buttons button").first).to_be_visible()
     await open_details(page)
     await page.locator(".dead-letters button").first.click()
     await page.locator(".dead-letter .dead-buttons button").first.click()
@@ -234,7 +241,7 @@ VIEWS = (
     View("owner-correcting", "/owner", "owner", "[data-mode=correcting] .chip", watched, correct),
     View("owner-several", "/owner", "owner", "[data-mode=correcting] .chip", several),
     View("owner-empty", "/owner", "owner", ".stage .empty"),
-    View("owner-undo", "/owner", "owner", ".undo button", watched, confirm),
+    View("owner-undo", "/owner", "owner", ".undo button", certain, confirm),
     View("owner-keys", "/owner", "owner", "dialog[open]", watched, ask_keys),
     View("owner-history", "/owner?view=history", "owner", ".past .load img", confirmed_before),
     View("owner-history-empty", "/owner?view=history", "owner", ".past-view .empty"),
@@ -249,7 +256,7 @@ VIEWS = (
     View("operator-models", "/operator?view=models", "operator", ".model", at_work),
     View("operator-models-opened", "/operator?view=models", "operator", ".lineage", at_work, open_details),
     View("operator-promotion", "/operator?view=models", "operator", "dialog[open]", at_work, ask_promotion),
-    View("operator-queues", "/operator?view=queues", "operator", ".dead-letters li", dead),
+    View("operator-queues", "/operator?view=queues", "operator", ".dead-buttons button", dead),
     View("operator-letter", "/operator?view=queues", "operator", "#dead-why", dead, open_letter),
 )
 
