@@ -48,10 +48,10 @@ async def test_a_photo_in_pieces_becomes_one_task(alone: Service, make_settings:
         answer = await send(alone, photo[offset : offset + PIECE], offset)
         assert answer.json() == {"bytes": min(offset + PIECE, len(photo))}
         # The answer was lost, so it is sent again, and told to go on.
-        again = assert_problem(
+        problem = assert_problem(
             await send(alone, photo[offset : offset + PIECE], offset), 409, "upload-offset-wrong"
         )
-        assert again["received_bytes"] == await received(alone) == answer.json()["bytes"]
+        assert problem["received_bytes"] == await received(alone) == answer.json()["bytes"]
     # Nobody else has begun it.
     assert await received(alone, sub="helper-2") == 0
     task = await submit(alone, len(photo), note="third floor")

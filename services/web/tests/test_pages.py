@@ -7,7 +7,7 @@ import pytest
 
 from laundry_testing.serving import serving
 from web.app import create_app
-from web.pages import ROLES, STATIC, document
+from web.pages import ROLES, STATIC, STYLES, document, stylesheet
 
 from .conftest import settings_for
 
@@ -108,7 +108,15 @@ def test_dictionary_keys_are_unique() -> None:
 def test_the_service_worker_keeps_every_file() -> None:
     kept = set(re.findall(r'^  "(/static/[^"]+)",$', (STATIC / "sw.js").read_text(), re.MULTILINE))
     files = {f"/static/{file.relative_to(STATIC)}" for file in STATIC.rglob("*") if file.is_file()}
-    assert kept == files - {"/static/sw.js", "/static/index.html"}
+    made = {"/static/sw.js", "/static/index.html", *(file for file in files if file.endswith(".css"))}
+    assert kept == files - made | {STYLES}
+
+
+def test_every_style_sheet_is_in_the_one_that_is_loaded() -> None:
+    sheet = stylesheet().decode()
+    sheets = list((STATIC / "css").glob("*.css"))
+    assert all(file.read_text() in sheet for file in sheets)
+    assert re.findall(r'rel="stylesheet" href="([^"]+)"', document().decode()) == [STYLES]
 
 
 async def test_browsers_are_bound_to_tls_only_where_it_is_spoken() -> None:

@@ -16,7 +16,7 @@ from laundry_service.http.problems import Problem
 
 from .browsers import expect
 from .fake_operations import FakeOperations
-from .fake_services import FakeServices
+from .fake_services import FakeServices, Seen
 
 LANGUAGES = ("ko", "en")
 THEMES = ("light", "dark")
@@ -81,8 +81,15 @@ def registered(world: World) -> None:
         minutes_ago=21,
     )
     for label, share in (("t-shirt", 0.97), ("shorts", 0.91)):
-        load = {"load_id": "load-1", "note": "3층 탈의실", "minutes_ago": 35.0}
-        add("read", labels=[(label, share)], branch_id=gangnam, photo=photo_of(label), **load)
+        add(
+            "read",
+            labels=[(label, share)],
+            branch_id=gangnam,
+            photo=photo_of(label),
+            load_id="load-1",
+            note="3층 탈의실",
+            minutes_ago=35,
+        )
     done = add("read", labels=[("shirt", 0.88)], branch_id=gangnam, photo=photo_of("shirt"), minutes_ago=70)
     world.services.confirmed(done["id"], [("shirt", 2)])
 
@@ -102,9 +109,15 @@ def watched(world: World) -> None:
     world.services.fault("washer-3", minutes_ago=6)
 
 
+def certain(world: World) -> None:
+    """Two photos that the reader is sure of."""
+    for label in ("pants", "t-shirt"):
+        world.services.add_task("read", labels=[(label, 0.97)], photo=photo_of(label), minutes_ago=9)
+
+
 def several(world: World) -> None:
     """A photo of several garments, to be counted."""
-    garments = [("shirt", 0.9, 2), ("pants", 0.6)]
+    garments: list[Seen] = [("shirt", 0.9, 2), ("pants", 0.6)]
     world.services.add_task("read", labels=garments, multiple=True, photo=photo_of("shirt"), minutes_ago=60)
 
 
@@ -206,6 +219,7 @@ async def wait_offline(page: Page) -> None:
 
 async def open_letter(page: Page) -> None:
     """Look at a dead letter, about to send it back."""
+    await expect(page.locator(".dead-buttons button").first).to_be_visible()
     await open_details(page)
     await page.locator(".dead-letters button").first.click()
     await page.locator(".dead-letter .dead-buttons button").first.click()
@@ -227,7 +241,7 @@ VIEWS = (
     View("owner-correcting", "/owner", "owner", "[data-mode=correcting] .chip", watched, correct),
     View("owner-several", "/owner", "owner", "[data-mode=correcting] .chip", several),
     View("owner-empty", "/owner", "owner", ".stage .empty"),
-    View("owner-undo", "/owner", "owner", ".undo button", watched, confirm),
+    View("owner-undo", "/owner", "owner", ".undo button", certain, confirm),
     View("owner-keys", "/owner", "owner", "dialog[open]", watched, ask_keys),
     View("owner-history", "/owner?view=history", "owner", ".past .load img", confirmed_before),
     View("owner-history-empty", "/owner?view=history", "owner", ".past-view .empty"),
@@ -242,7 +256,7 @@ VIEWS = (
     View("operator-models", "/operator?view=models", "operator", ".model", at_work),
     View("operator-models-opened", "/operator?view=models", "operator", ".lineage", at_work, open_details),
     View("operator-promotion", "/operator?view=models", "operator", "dialog[open]", at_work, ask_promotion),
-    View("operator-queues", "/operator?view=queues", "operator", ".dead-letters li", dead),
+    View("operator-queues", "/operator?view=queues", "operator", ".dead-buttons button", dead),
     View("operator-letter", "/operator?view=queues", "operator", "#dead-why", dead, open_letter),
 )
 

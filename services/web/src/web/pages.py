@@ -1,11 +1,12 @@
 """The static front end and its security headers."""
 
+import gzip
 import hashlib
 import re
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Header, Request
+from fastapi import APIRouter, Request
 from fastapi.responses import FileResponse, Response
 from starlette.datastructures import MutableHeaders
 from starlette.staticfiles import StaticFiles
@@ -111,30 +112,64 @@ def modules(role: str | None = None) -> list[str]:
     return [f"/static/{path.relative_to(STATIC)}" for path in found]
 
 
+STYLED = re.compile(r'<link rel="stylesheet" href="/static/(css/[^"]+)" />\n    ')
+STYLES = "/static/pages.css"
+
+
+def stylesheet() -> bytes:
+    """Return all style sheets that the document names, in its order, as one: a paint waits for each."""
+    names = STYLED.findall((STATIC / "index.html").read_text())
+    return "\n".join((STATIC / name).read_text() for name in names).encode()
+
+
 def document(role: str | None = None) -> bytes:
     """Return the one document. It names a role's modules: a browser else learns of each from another."""
+    head, *others = STYLED.split((STATIC / "index.html").read_text())[::2]
+    styles = f'<link rel="stylesheet" href="{STYLES}" />\n    '
     links = "".join(f'<link rel="modulepreload" href="{path}" />\n    ' for path in modules(role))
     first = '<script type="module"'
-    return (STATIC / "index.html").read_text().replace(first, f"{links}{first}", 1).encode()
+    return "".join([head, styles, *others]).replace(first, f"{links}{first}", 1).encode()
+
+
+class Made:
+    """What is made of the static files as the service starts; compressed for who takes that."""
+
+    def __init__(self, content: bytes, media_type: str) -> None:
+        """Take what it is."""
+        self._plain = content
+        self._packed = gzip.compress(content, mtime=0)
+        self._media_type = media_type
+        self._etag = f'W/"{hashlib.sha256(content).hexdigest()[:32]}"'
+
+    def answer(self, request: Request) -> Response:
+        """Answer with it, or 304."""
+        headers = {**REVALIDATE, "ETag": self._etag, "Vary": "Accept-Encoding"}
+        if is_known(self._etag, request.headers.get("If-None-Match")):
+            return Response(status_code=304, headers=headers)
+        if "gzip" not in request.headers.get("Accept-Encoding", ""):
+            return Response(self._plain, media_type=self._media_type, headers=headers)
+        headers["Content-Encoding"] = "gzip"
+        return Response(self._packed, media_type=self._media_type, headers=headers)
 
 
 def router() -> APIRouter:
     """Make the page routes: one document, whose script renders the page for the path and the role."""
     routes = APIRouter(include_in_schema=False)
-    documents = {"/": document(), **{f"/{role}": document(role) for role in ROLES}}
-    etags = {path: f'"{hashlib.sha256(content).hexdigest()[:32]}"' for path, content in documents.items()}
+    made = {"/": document(), **{f"/{role}": document(role) for role in ROLES}}
+    documents = {path: Made(content, "text/html") for path, content in made.items()}
+    styles = Made(stylesheet(), "text/css")
 
     @routes.get("/")
     @routes.get("/helper")
     @routes.get("/owner")
     @routes.get("/operator")
     @routes.get("/customer")
-    async def page(request: Request, if_none_match: Annotated[str | None, Header()] = None) -> Response:
-        content, etag = documents[request.url.path], etags[request.url.path]
-        headers = {**REVALIDATE, "ETag": etag}
-        if is_known(etag, if_none_match):
-            return Response(status_code=304, headers=headers)
-        return Response(content, media_type="text/html", headers=headers)
+    async def page(request: Request) -> Response:
+        return documents[request.url.path].answer(request)
+
+    @routes.get(STYLES)
+    async def all_styles(request: Request) -> Response:
+        return styles.answer(request)
 
     @routes.get("/sw.js")
     async def service_worker() -> FileResponse:

@@ -4,7 +4,7 @@ import contextlib
 import re
 import uuid
 from tempfile import SpooledTemporaryFile
-from typing import Annotated, Any
+from typing import Annotated, Any, BinaryIO, cast
 
 from fastapi import APIRouter, Header, Request, Response
 from starlette.datastructures import UploadFile
@@ -178,7 +178,7 @@ async def _put_together(
             f"{size} bytes of the photo have come, not {declared[:12]!r} as 'pieces' says. Send the rest.",
             received_bytes=size,
         )
-    return UploadFile(file, size=size)
+    return UploadFile(cast("BinaryIO", file), size=size)
 
 
 def _branch(text: str | None) -> str:
