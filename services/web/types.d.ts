@@ -96,6 +96,7 @@ interface AppNotification {
   branch_id: string;
   created_at: string;
   state: string;
+  data?: { fault_id?: string };
 }
 
 interface Fault {
@@ -105,6 +106,17 @@ interface Fault {
   metric: string | null;
   detected_at: string;
   told_at: string | null;
+  cleared_at: string | null;
+  handling: "open" | "acknowledged" | "escalated" | "closed";
+  acknowledged_at: string | null;
+  acknowledged_by: string | null;
+  escalation: number;
+}
+
+interface HandledFault extends Fault {
+  equipment_id: string;
+  branch_id: string;
+  kind: string | null;
 }
 
 interface Machine {

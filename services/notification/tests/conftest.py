@@ -16,6 +16,7 @@ from laundry_events import Publisher, new_id
 from laundry_events.events import EquipmentFault, PreferenceCreated, PreferenceMatch
 from laundry_events.plan import Plan
 from laundry_events.topology import PLAN
+from laundry_servers.daytime import zone_by_day
 from laundry_service.migrate import upgrade
 from laundry_service.storage.database import Database
 from laundry_testing.identity import FileIdentity
@@ -111,10 +112,26 @@ class World:
     messaging: Messaging | None = None
     publisher: Publisher | None = field(default=None)
 
+    async def agree(self, sub: str, *, zone: str | None = None) -> None:
+        """Let a customer agree to be told, where it is day."""
+        headers = self.identity.bearer("customer", sub=sub)
+        words = (await self.http.get("/customers/me/consent", headers=headers)).json()["text"]
+        asked = {"given": True, "text_version": words["version"], "time_zone": zone or zone_by_day()}
+        answer = await self.http.put("/customers/me/consent", json=asked, headers=headers)
+        assert answer.status_code == 200, answer.text
+
     async def register(
-        self, role: str, *branches: str, sub: str, token: str | None = None, language: str = "ko"
+        self,
+        role: str,
+        *branches: str,
+        sub: str,
+        token: str | None = None,
+        language: str = "ko",
+        agrees: bool = True,
     ) -> str:
-        """Register a phone; returns its token."""
+        """Register a phone, of a customer who agrees to be told; returns its token."""
+        if role == "customer" and agrees:
+            await self.agree(sub)
         token = token or f"phone-{secrets.token_hex(8)}"
         headers = {**self.identity.bearer(role, *branches, sub=sub), "Accept-Language": language}
         answer = await self.http.post(

@@ -150,6 +150,28 @@ async def test_who_may_do_what(world: World) -> None:
     assert await world.count(preferences) == await world.count(customers) == 0
 
 
+async def test_what_is_taken_back_suits_nobody_and_is_announced(world: World) -> None:
+    await world.likes("lee", quiet=0.9)
+    stated = [await world.state("b1", quiet=0.9) for _ in range(3)]
+    await world.state("b2", quiet=0.9)
+    path = f"/branches/b1/preferences/{stated[0]['id']}"
+    for headers, status, code in (
+        (world.owner("b2"), 403, "branch-forbidden"),
+        (world.customer("lee"), 403, "role-forbidden"),
+        (world.identity.bearer("helper", "b1"), 403, "role-forbidden"),
+    ):
+        assert_problem(await world.http.delete(path, headers=headers), status, code)
+    assert (await world.http.delete(path, headers=world.owner("b1"))).status_code == 204
+    assert_problem(await world.http.delete(path, headers=world.owner("b1")), 404, "preference-unknown")
+    everything = "/branches/b1/preferences"
+    assert_problem(await world.http.delete(everything, headers=world.owner("b1")), 403, "role-forbidden")
+    operator = world.identity.bearer("operator")
+    assert (await world.http.delete(everything, headers=operator)).status_code == 204
+    assert [item["branch_id"] for item in (await world.matching("lee"))["items"]] == ["b2"]
+    withdrawn = [event["preference_id"] for event in await world.events() if "withdrawn_at" in event]
+    assert sorted(withdrawn) == sorted(item["id"] for item in stated)
+
+
 async def test_the_size_of_the_audience_is_for_the_branch_only(world: World) -> None:
     await world.likes("kim", quiet=0.9)
     stated = await world.state("b1", quiet=0.9)

@@ -17,6 +17,7 @@ from laundry_events import new_id
 from laundry_service.http.problems import Problem, install_problems, problem_response
 
 from .fake_customers import FakeCustomers
+from .fake_faults import NEW, FakeFaults
 from .fake_history import FakeHistory, found_by
 from .fake_models import FakeModels
 
@@ -106,6 +107,8 @@ class FakeServices:
         self.refuse_replacing = False
         self.pieces: dict[str, bytes] = {}
         self.break_after = 10**9
+        self.faults = FakeFaults()
+        self.stopped: list[str] = []
         self.hold_uploads: asyncio.Event | None = None
         self.hold_lists: asyncio.Event | None = None
         self.app = self._app()
@@ -228,7 +231,7 @@ class FakeServices:
         """Let a machine fail; return it. Who has registered no phone is not notified."""
         machine = self.add_equipment(equipment_id, kind)
         since = now(minutes_ago)
-        fault = {"id": new_id(), "cause": "fault_code", "fault_code": "E42"}
+        fault = {"id": new_id(), "cause": "fault_code", "fault_code": "E42", **NEW}
         machine |= {"state": "faulty", "open_faults": [{**fault, "detected_at": since, "told_at": since}]}
         self.tell("equipment", machine)
         if notified:
@@ -237,11 +240,14 @@ class FakeServices:
 
     def repair(self, equipment_id: str) -> None:
         machine = self.equipment[equipment_id]
+        self.faults.close(machine, now())
         machine |= {"state": "ok", "open_faults": []}
         self.tell("equipment", machine)
 
     def notify(self, equipment_id: str) -> None:
+        open_faults = self.equipment[equipment_id]["open_faults"]
         notification: Item = {
+            "data": {"fault_id": open_faults[0]["id"]} if open_faults else {},
             "id": new_id(),
             "kind": "equipment_fault",
             "title": {"ko": f"세탁기 {equipment_id} 고장 (E42)", "en": f"Washer {equipment_id} failed (E42)"},
@@ -303,9 +309,9 @@ class FakeServices:
                 full = Problem(429, "too-many-streams", "Close a page.", headers={"Retry-After": "30"})
                 return problem_response(full)
             token = request.headers.get("authorization", "").removeprefix("Bearer ")
-            if token.count(".") != 2:
+            if token.count(".") != 2 and request.url.path != "/unsubscribe":
                 return Response(status_code=401)
-            if expired(token):
+            if token and expired(token):
                 return problem_response(Problem(401, "token-expired", "Sign in again."))
             return await call_next(request)  # type: ignore[no-any-return]
 
@@ -466,8 +472,14 @@ class FakeServices:
             async for event in self._events("equipment", "equipment"):
                 yield event
 
+        @app.post("/unsubscribe", status_code=204)
+        async def unsubscribe(body: Item) -> None:
+            self._check("unsubscribe")
+            self.stopped.append(body["key"])
+
         self.models.add_to(app, self)
         self.customers.add_to(app, self)
+        self.faults.add_to(app, self)
 
     async def _events(self, channel: str, name: str) -> AsyncIterator[ServerSentEvent]:
         if not self.streams_work:

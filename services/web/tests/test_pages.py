@@ -30,7 +30,7 @@ def scripts() -> list[Path]:
     return sorted((STATIC / "js").rglob("*.js"))
 
 
-@pytest.mark.parametrize("path", ["/", "/helper", "/owner", "/customer"])
+@pytest.mark.parametrize("path", ["/", "/helper", "/owner", "/customer", "/unsubscribe"])
 async def test_pages_are_strict_about_what_they_load(path: str) -> None:
     async with serving(create_app(settings_for("http://127.0.0.1:9"))) as client:
         answer = await client.get(path)

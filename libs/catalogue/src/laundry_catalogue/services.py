@@ -73,7 +73,7 @@ BACKENDS = (
         takes="telemetry by HTTP and MQTT",
         needs=frozenset({Need.DATABASE, Need.AUDIT, Need.MQTT}),
         port=8002,
-        proxied=("equipment", "telemetry"),
+        proxied=("equipment", "faults", "telemetry"),
     ),
     Service(
         name="search",

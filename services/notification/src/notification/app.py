@@ -16,14 +16,17 @@ from laundry_service.messaging.wiring import Messaging
 from laundry_service.settings import version_of
 from laundry_service.storage.database import Database
 from laundry_service.streams.changes import Changes
+from notification.api.consent import consent_router
 from notification.api.devices import devices_router
 from notification.api.notifications import notifications_router
 from notification.fcm import FirebasePusher
 from notification.repository.retention import Retention
+from notification.service.consents import Consents
 from notification.service.device_registry import DeviceRegistry
 from notification.service.fault_intake import FaultIntake
 from notification.service.fault_sender import FaultSender
 from notification.service.housekeeping import EVERY_S, Housekeeping
+from notification.service.recommendation_admission import RecommendationAdmission
 from notification.service.recommendation_intake import RecommendationIntake
 from notification.service.recommendation_sender import RecommendationSender
 from notification.settings import Settings
@@ -66,11 +69,12 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     sender = RecommendationSender(
         database,
         pusher,
+        RecommendationAdmission(settings.telling, zone),
         per_second=settings.match_pushes_per_second,
         attempts=settings.match_push_attempts,
         attempt_s=settings.fcm_attempt_timeout_s,
     )
-    intake = RecommendationIntake(database, pushes_per_day=settings.match_pushes_per_day, zone=zone)
+    intake = RecommendationIntake(database)
     subscribe_preferences(messaging.consumer, intake, sender, prefetch=settings.match_prefetch)
     kept = Retention(
         history=timedelta(days=settings.history_days),
@@ -96,6 +100,12 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         routers=[
             devices_router(registry),
             notifications_router(database, registry, changes),
+            consent_router(
+                database,
+                Consents(database, settings.telling),
+                settings.telling,
+                time_zone=settings.time_zone,
+            ),
         ],
     )
 
@@ -122,7 +132,11 @@ def create_faults_app(settings: Settings | None = None) -> FastAPI:
         zone=zone,
     )
     intake = FaultIntake(
-        database, zone=zone, owner_known=timedelta(days=settings.owner_known_days), wake=sender.wake
+        database,
+        zone=zone,
+        owner_known=timedelta(days=settings.owner_known_days),
+        owners_at_once=settings.fault_owners_at_once,
+        wake=sender.wake,
     )
     subscribe_faults(messaging.consumer, intake, prefetch=settings.fault_prefetch)
     return make_app(

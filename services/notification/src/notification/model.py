@@ -9,13 +9,19 @@ from notification.texts import Language, Texts
 
 Kind = Literal["equipment_fault", "branch_match"]
 Platform = Literal["android", "ios", "web"]
-Role = Literal["owner", "customer"]
-State = Literal["pending", "sent", "failed", "no_device", "suppressed", "expired"]
+Role = Literal["owner", "customer", "operator"]
+# On standby: an owner who is told if nobody before him acknowledges the fault.
+State = Literal["standby", "pending", "sent", "failed", "no_device", "suppressed", "expired"]
 # Failed deliveries are tried again if the message comes again (a redrive); refused and expired ones never.
 DeliveryState = Literal["pending", "sent", "failed", "refused", "expired"]
 
-# An owner is told of faults, a customer of branches; a person with both roles reads each with that token.
-KIND_FOR: Mapping[Role, Kind] = {"owner": "equipment_fault", "customer": "branch_match"}
+# An owner is told of faults, an operator of those that nobody acknowledges, a customer of branches; a person
+# with several roles reads each with that token.
+KIND_FOR: Mapping[Role, Kind] = {
+    "owner": "equipment_fault",
+    "operator": "equipment_fault",
+    "customer": "branch_match",
+}
 
 
 @dataclass(frozen=True)
@@ -36,6 +42,8 @@ class Announcement:
 
     Attributes:
         subject: what it is about; a user is told of it once, however often the event comes.
+        content: what it says, if the same is not told twice under another subject.
+        escalation: how often a fault was passed on because nobody acknowledged it.
     """
 
     kind: Kind
@@ -44,6 +52,8 @@ class Announcement:
     branch_id: str
     texts: Texts
     data: dict[str, str]
+    content: str | None = None
+    escalation: int = 0
 
 
 @dataclass(frozen=True)
@@ -83,6 +93,7 @@ class Delivery:
     notification_id: str
     token: str
     language: Language
+    user_id: str
     kind: Kind
     event_id: str
     branch_id: str

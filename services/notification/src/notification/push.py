@@ -14,6 +14,7 @@ from notification.texts import Text
 
 URGENT_TTL = timedelta(hours=1)
 """How long a fault may alert a phone: FCM keeps it this long for one that is off, and none is sent later."""
+CALM_TTL = timedelta(days=1)
 
 
 class PushStatus(StrEnum):
@@ -33,6 +34,7 @@ class Push:
         tag: equal tags show as one alert on the phone, so that sending again is harmless.
         urgent: wakes a sleeping phone.
         sound: makes a sound; else it is shown only.
+        ttl: how long it is kept for a phone that is off; ``None``: as is usual for its urgency.
     """
 
     notification_id: str
@@ -42,6 +44,12 @@ class Push:
     tag: str
     urgent: bool
     sound: bool = False
+    ttl: timedelta | None = None
+
+    @property
+    def kept_for(self) -> timedelta:
+        """How long it is kept for a phone that is off."""
+        return self.ttl or (URGENT_TTL if self.urgent else CALM_TTL)
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,13 @@
 """Settings of the notification service, on top of those that every service has."""
 
+from datetime import time
 from pathlib import Path
 from typing import Self
 
 from pydantic import Field, model_validator
 
 from laundry_service.settings import DatabaseSettings
+from notification.customer_rules import TellingPolicy
 
 
 class Settings(DatabaseSettings):
@@ -27,11 +29,19 @@ class Settings(DatabaseSettings):
         default=100, ge=2, description="Pushes of faults in hand; half of them may be retries"
     )
     fault_pushes_per_branch: int = Field(default=10, ge=1, description="Of one branch, at once")
+    fault_owners_at_once: int = Field(
+        default=1, ge=1, description="Owners of a branch who ring at once; the next while nobody acknowledges"
+    )
     fault_graceful_timeout_s: float = Field(default=5.0, gt=0)
 
     match_prefetch: int = Field(default=2, ge=1, description="PreferenceCreated messages in hand at once")
     match_pushes_per_second: float = Field(default=25.0, gt=0, description="Per replica")
-    match_pushes_per_day: int = Field(default=3, ge=0, description="Recommendations a customer's phone shows")
+    match_pushes_per_week: int = Field(
+        default=2, ge=0, description="Recommendations a customer is told in any seven days, if he agreed"
+    )
+    match_pushes_per_day: int = Field(default=3, ge=0, description="And in any 24 hours")
+    match_quiet_from: time = Field(default=time(21), description="At night, by the customer's clock, none")
+    match_quiet_until: time = Field(default=time(8), description="Equal to the beginning: there is no night")
     match_push_attempts: int = Field(default=14, ge=1, description="They take about an hour")
 
     lock_timeout_s: float = Field(
@@ -50,3 +60,13 @@ class Settings(DatabaseSettings):
         if self.fcm_url is None and self.fcm_credentials_file is None:
             raise ValueError("set LAUNDRY_FCM_CREDENTIALS_FILE (or LAUNDRY_FCM_URL for a local server)")
         return self
+
+    @property
+    def telling(self) -> TellingPolicy:
+        """The limits on what a customer is told."""
+        return TellingPolicy(
+            per_week=self.match_pushes_per_week,
+            per_day=self.match_pushes_per_day,
+            night_from=self.match_quiet_from,
+            night_until=self.match_quiet_until,
+        )

@@ -54,12 +54,12 @@ def text_of(title: str, body: str) -> Text:
 
 
 def match_texts(*, branch_id: str, title: str, text: str, reasons: Sequence[str]) -> Texts:
-    """Recommend a branch in its own words, with the tags that made the match."""
+    """Recommend a branch in its own words, with the tags that made the match; advertising says that it is."""
     why: dict[Language, str] = {
         language: f" ({', '.join(tag_words(tag, language) for tag in reasons[:3])})" if reasons else ""
         for language in LANGUAGES
     }
     return {
-        "ko": text_of(f"취향에 맞는 지점: {title}", f"{branch_id}{why['ko']} · {text}"),
-        "en": text_of(f"A branch for you: {title}", f"{branch_id}{why['en']} · {text}"),
+        "ko": text_of(f"(광고) 취향에 맞는 지점: {title}", f"{branch_id}{why['ko']} · {text}"),
+        "en": text_of(f"(Ad) A branch for you: {title}", f"{branch_id}{why['en']} · {text}"),
     }

@@ -171,6 +171,11 @@ def router() -> APIRouter:
     async def all_styles(request: Request) -> Response:
         return styles.answer(request)
 
+    @routes.get("/unsubscribe")
+    async def unsubscribe() -> FileResponse:
+        # For people who are not signed in: the key is in the fragment, which no server sees.
+        return FileResponse(STATIC / "unsubscribe.html", headers=REVALIDATE)
+
     @routes.get("/sw.js")
     async def service_worker() -> FileResponse:
         # From the root, because a worker serves only what lies below its own address.

@@ -101,6 +101,7 @@ async def faults_of(session: AsyncSession, alert: DueAlert, group: AlertGroup | 
             since=_time(row.data.get("received_at") or row.data["detected_at"]),
             count=int(row.data.get("count", 1)),
             waiting=row.waiting,
+            escalated_at=_time(row.data["escalated_at"]) if "escalated_at" in row.data else None,
         )
         for row in await session.execute(OF_GROUP, asked)
     ]

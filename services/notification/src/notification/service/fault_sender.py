@@ -8,7 +8,7 @@ once.
 import asyncio
 import time
 from collections import Counter as Tally
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -23,7 +23,7 @@ from notification.fault_texts import group_texts
 from notification.fcm_outage import FcmOutage
 from notification.push import FAULT_BACKOFF, URGENT_TTL, Push, Pusher, PushResult, PushStatus
 from notification.push_scheduling import Capacity, DueAlert, choose_fairly
-from notification.repository import alert_contents, alert_queue, devices
+from notification.repository import alert_contents, alert_queue, devices, faults, ring_order
 from notification.repository.alert_contents import Content
 from notification.service.push_loop import DATABASE_ERRORS, POLL_S, PushLoop
 
@@ -149,7 +149,7 @@ class FaultSender(PushLoop[DueAlert]):
         if result.status is PushStatus.SENT:
             now = datetime.now(UTC)
             for fault in prepared.told:
-                FAULT_SECONDS.observe((now - fault.since).total_seconds())
+                FAULT_SECONDS.observe((now - fault.news_at).total_seconds())
             if prepared.total > 1:
                 FOLDED.inc(len(prepared.told))
 
@@ -174,7 +174,7 @@ class FaultSender(PushLoop[DueAlert]):
         expired = {
             fault.notification_id
             for fault in faults
-            if fault.waiting and locked.now - fault.since > URGENT_TTL
+            if fault.waiting and locked.now - fault.news_at > URGENT_TTL
         }
         if expired:
             EXPIRED.inc(len(expired))
@@ -220,6 +220,7 @@ def _push_data(
         "branch_id": alert.branch_id,
         "notification_id": newest.notification_id,
         **content.data,
+        "link": f"/?fault={content.data.get('fault_id', '')}",
         "tag": group.tag,
         "faults": str(summary.faults),
         "machines": str(summary.machines),
@@ -243,13 +244,23 @@ async def _finish(
             await alert_queue.end_lease(session, alert)
             await devices.forget_devices(session, [alert.token], registered_before=started)
             await alert_contents.record_outcome(session, alert, told, "refused", error=error)
+            await _ring_instead(session, told)
             log.info("a dead device was removed", error=error)
         case PushStatus.REFUSED:
             await alert_queue.end_lease(session, alert)
             await alert_contents.record_outcome(session, alert, told, "refused", error=error)
+            await _ring_instead(session, told)
             log.error("FCM refuses a push", error=error, branch=alert.branch_id)
         case PushStatus.LATER:
             delay_s = FAULT_BACKOFF.delay_s(prepared.failures + 1, result.retry_after_s)
             await alert_queue.back_off(session, alert, pause=timedelta(seconds=delay_s), error=error)
             return
     await alert_queue.make_due_again(session, alert)
+
+
+async def _ring_instead(session: AsyncSession, told: Collection[str]) -> None:
+    """Let the next owner ring at once for faults that can reach nobody before him."""
+    unreached = await ring_order.unreached(session, told)
+    following = await ring_order.next_owners(session, dict.fromkeys(unreached, 1))
+    await faults.queue_pushes(session, following)
+    await ring_order.let_ring(session, following)

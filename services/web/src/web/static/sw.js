@@ -28,6 +28,7 @@ const PAGES = [
   "/static/js/drawings.js",
   "/static/js/equipment.js",
   "/static/js/events.js",
+  "/static/js/fault-handling.js",
   "/static/js/frame.js",
   "/static/js/helper-page.js",
   "/static/js/history-view.js",
@@ -44,6 +45,7 @@ const PAGES = [
   "/static/js/models-rows.js",
   "/static/js/one-tab.js",
   "/static/js/operations-rows.js",
+  "/static/js/operator-faults-page.js",
   "/static/js/operator-page.js",
   "/static/js/own-script.js",
   "/static/js/owner-page.js",
@@ -69,6 +71,8 @@ const PAGES = [
   "/static/js/texts/customer-en.js",
   "/static/js/texts/customer-ko.js",
   "/static/js/texts/en.js",
+  "/static/js/texts/faults-en.js",
+  "/static/js/texts/faults-ko.js",
   "/static/js/texts/ko.js",
   "/static/js/texts/models-en.js",
   "/static/js/texts/models-ko.js",
@@ -77,6 +81,7 @@ const PAGES = [
   "/static/js/together.js",
   "/static/js/told-view.js",
   "/static/js/undo.js",
+  "/static/js/unsubscribe-page.js",
   "/static/js/upload-pieces.js",
   "/static/js/upload-queue.js",
   "/static/js/upload.js",
@@ -84,6 +89,7 @@ const PAGES = [
   "/static/js/waiting-strip.js",
   "/static/js/washed-view.js",
   "/static/js/washed.js",
+  "/static/unsubscribe.html",
 ];
 
 const worker = /** @type {ServiceWorkerGlobalScope} */ (/** @type {unknown} */ (self));

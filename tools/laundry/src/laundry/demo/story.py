@@ -13,6 +13,7 @@ from typing import Any
 from laundry.demo.client import People, Person, Services, StoryFailed, until
 from laundry.demo.drill import run_drill
 from laundry.paths import StackPaths
+from laundry_servers.daytime import zone_by_day
 
 Say = Callable[[str], None]
 Photos = Sequence[tuple[str, bytes]]
@@ -52,7 +53,20 @@ class Story:
         for person in (self.owner, self.quiet_customer, self.loud_customer):
             device = {"token": self.phone_of(person), "platform": "android"}
             await self.services.call("POST", "notification", "/devices", who=person, json=device)
-        self.say("three phones registered: the owner's and two customers'")
+        for customer in (self.quiet_customer, self.loud_customer):
+            await self._agree(customer)
+        self.say("three phones registered: the owner's and two customers', who agree to be told of branches")
+
+    async def _agree(self, customer: Person) -> None:
+        path = "/customers/me/consent"
+        asked = await self.services.json("GET", "notification", path, who=customer)
+        agreed = {
+            "given": True,
+            "text_version": asked["text"]["version"],
+            # At night nobody would be told.
+            "time_zone": zone_by_day(),
+        }
+        await self.services.call("PUT", "notification", path, who=customer, json=agreed)
 
     @staticmethod
     def phone_of(person: Person) -> str:
@@ -155,7 +169,7 @@ class Story:
         )
 
     async def break_a_washer(self) -> None:
-        """A washer reports a fault code; the owner's phone buzzes."""
+        """A washer reports a fault code; the owner's phone buzzes, and the owner takes care of it."""
         sample = {
             "equipment_id": self.washer.name,
             "branch_id": self.branch,
@@ -173,6 +187,11 @@ class Story:
         )
         self.say(f"the owner's phone: “{pushes[0]['title']}” {pushes[0]['body']}")
         self._note("fault → push", pushes[0]["title"], f"{took * 1000:.0f} ms (15 s promised)")
+        path = f"/faults/{pushes[0]['data']['fault_id']}/acknowledgement"
+        fault = await self.services.json("POST", "monitoring", path, who=self.owner)
+        if fault["handling"] != "acknowledged" or fault["acknowledged_by"] != self.owner.name:
+            raise StoryFailed(f"the owner's acknowledgement was not taken: {fault}")
+        self.say("the owner takes care of it: nobody else is told")
 
     async def state_a_preference(self) -> None:
         """The branch says what it is like; the customer who likes that hears of it, the other does not."""

@@ -4,6 +4,7 @@ import { explain } from "./api.js";
 import { now } from "./clock.js";
 import { h, put, say } from "./dom.js";
 import { faultOf, nameOf } from "./equipment.js";
+import { FaultHandling, faultRow, isUnanswered } from "./fault-handling.js";
 import { trouble } from "./frame.js";
 import { icon } from "./icons.js";
 import { recall, remember } from "./kept.js";
@@ -20,7 +21,7 @@ const SEEN_KEY = "laundry.alerts-seen";
 export class Alerts {
   /** @type {Map<string, AppNotification>} */
   #known = new Map();
-  /** @type {Map<string, {element: HTMLElement, ofFault: boolean}>} */
+  /** @type {Map<string, {element: HTMLElement, ofFault: boolean, fault?: string}>} */
   #banners = new Map();
   /** @type {Machine[] | null} */
   #faulty = null;
@@ -28,6 +29,10 @@ export class Alerts {
   #trouble = h("div", {});
   #loaded = false;
   #later = 0;
+  #asked = new URLSearchParams(location.search).get("fault");
+  #pointed = false;
+  /** Which faults were open, for what is over is asked when they change. */
+  #open = "";
 
   /**
    * `onCount(n)` is told how many were not seen yet, `onState` how the live connection is.
@@ -38,6 +43,7 @@ export class Alerts {
   constructor(api, { onCount, onState }) {
     this.api = api;
     this.onCount = onCount;
+    this.handling = new FaultHandling(api, () => this.#draw());
     this.seen = recall(`${SEEN_KEY}.${api.session.sub}`) ?? "";
     this.banner = h("div", { class: "banners" });
     this.element = h("div", {}, this.#trouble, this.#list, h("p", { class: "hint" }, t("alerts.hint")));
@@ -65,8 +71,38 @@ export class Alerts {
    */
   showFaulty(machines) {
     this.#faulty = machines;
+    const faults = machines.flatMap((machine) => machine.open_faults);
+    this.#forgetTaken(new Set(faults.filter((fault) => !isUnanswered(fault)).map(({ id }) => id)));
     this.#draw();
     this.#announceFaults();
+    const open = faults.map(({ id }) => id).join();
+    if (open !== this.#open) this.handling.refresh();
+    this.#open = open;
+  }
+
+  /**
+   * What somebody takes care of needs no banner.
+   *
+   * @param {Set<string>} taken
+   */
+  #forgetTaken(taken) {
+    for (const [id, { fault }] of this.#banners) if (fault && taken.has(fault)) this.#takeDown(id);
+  }
+
+  /** Show the fault that the link of a push names, once all is there. */
+  #pointOut() {
+    if (!this.#asked || this.#pointed || !this.#loaded || !this.#faulty) return;
+    this.#pointed = true;
+    history.replaceState(null, "", location.pathname);
+    const row = this.#rowOf(this.#asked);
+    if (!row) return say(t("handling.over"));
+    row.scrollIntoView({ block: "center" });
+    row.querySelector("button")?.focus({ preventScroll: true });
+  }
+
+  /** @param {string} id of an open fault */
+  #rowOf(id) {
+    return this.#list.querySelector(`[data-faults~="${CSS.escape(id)}"]`);
   }
 
   async #refresh() {
@@ -144,14 +180,14 @@ export class Alerts {
     const [fault] = machine.open_faults ?? [];
     const told = fault && toldAt(fault);
     // One that comes and goes is held back, here too.
-    if (!told || fault.id <= this.seen) return false;
+    if (!told || fault.id <= this.seen || !isUnanswered(fault)) return false;
     return (notified.get(machine.branch_id) ?? 0) <= told - CLOCKS_APART_MS;
   }
 
   /**
-   * @param {{id: string, title: string, body: string}} alert
+   * @param {{id: string, title: string, body: string, data?: {fault_id?: string}}} alert
    */
-  #announce({ id, title, body }, { ofFault = false } = {}) {
+  #announce({ id, title, body, data }, { ofFault = false } = {}) {
     const banner = h(
       "div",
       { class: "banner" },
@@ -163,7 +199,7 @@ export class Alerts {
         t("alerts.gotIt"),
       ),
     );
-    this.#banners.set(id, { element: banner, ofFault });
+    this.#banners.set(id, { element: banner, ofFault, fault: ofFault ? id : data?.fault_id });
     this.banner.prepend(banner);
     say(`${t("alerts.title")}: ${title}. ${body}`, { urgent: true });
     // A browser lets a page do so once somebody has touched it.
@@ -194,7 +230,9 @@ export class Alerts {
 
   #draw() {
     const newest = [...this.#known.values()].sort((a, b) => (a.id < b.id ? 1 : -1)).slice(0, SHOWN);
-    const faulty = this.#faulty ?? [];
+    // What a link names comes first, however many there are.
+    const faulty = [...(this.#faulty ?? [])].sort((a, b) => Number(this.#isAsked(b)) - Number(this.#isAsked(a)));
+    const [held] = this.#held();
     put(
       this.#list,
       faulty.slice(0, SHOWN).map((machine) => this.#openRow(machine)),
@@ -213,34 +251,41 @@ export class Alerts {
               "p",
               { class: "meta" },
               h("time", { datetime: item.created_at, title: moment(item.created_at) }, ago(item.created_at)),
+              this.handling.closingOf(item.data?.fault_id),
             ),
           ),
         ),
       ),
       this.#loaded && this.#faulty?.length === 0 && !newest.length && h("li", { class: "nothing" }, t("alerts.none")),
     );
+    // A keyboard's place is not lost to news.
+    if (held) this.#rowOf(held)?.querySelector("button")?.focus({ preventScroll: true });
+    this.#pointOut();
+  }
+
+  /** The faults of the row that has the focus. */
+  #held() {
+    const within = this.#list.contains(document.activeElement) ? document.activeElement : null;
+    return within?.closest("[data-faults]")?.getAttribute("data-faults")?.split(" ") ?? [];
+  }
+
+  /** @param {Machine} machine */
+  #isAsked(machine) {
+    return machine.open_faults.some(({ id }) => id === this.#asked);
   }
 
   /** @param {Machine} machine */
   #openRow(machine) {
-    const since = machine.open_faults?.[0]?.detected_at;
     const many = this.api.session.branches.length > 1;
-    return h(
-      "li",
-      { "data-state": "faulty" },
-      icon("alert"),
-      h(
-        "div",
-        {},
-        h("p", { class: "alert-title" }, t("alerts.open", { what: nameOf(machine) })),
-        h("p", {}, faultOf(machine)),
-        h(
-          "p",
-          { class: "meta" },
-          since && h("time", { datetime: since, title: moment(since) }, ago(since)),
-          many && h("span", {}, machine.branch_id),
-        ),
-      ),
+    const what = nameOf(machine);
+    return faultRow(
+      {
+        class: this.#isAsked(machine) && "asked",
+        "data-state": "faulty",
+        "data-faults": machine.open_faults.map(({ id }) => id).join(" "),
+      },
+      { what, how: faultOf(machine), since: machine.open_faults[0]?.detected_at, branch: many && machine.branch_id },
+      this.handling.of(machine.open_faults, what),
     );
   }
 }

@@ -19,7 +19,7 @@ function keyOf(machine) {
 /**
  * What is wrong with a machine, in words; empty if nothing is known.
  *
- * @param {Machine} machine
+ * @param {{open_faults?: Fault[]}} machine
  */
 export function faultOf(machine) {
   const [fault] = machine.open_faults ?? [];
@@ -32,7 +32,7 @@ export function faultOf(machine) {
 /**
  * "Washer washer-3".
  *
- * @param {Machine} machine
+ * @param {{id: string, kind: string}} machine
  */
 export function nameOf(machine) {
   return `${word("equipment", machine.kind)} ${machine.id}`;
