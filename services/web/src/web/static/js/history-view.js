@@ -5,7 +5,7 @@ import { h, put } from "./dom.js";
 import { emptyState } from "./drawings.js";
 import { trouble } from "./frame.js";
 import { icon } from "./icons.js";
-import { labelsOf, stateLine } from "./reading.js";
+import { labelsOf } from "./reading.js";
 import { ago, counted, moment, t, word } from "./texts.js";
 
 const PAGE = 50;
@@ -220,7 +220,12 @@ export class HistoryView {
       h(
         "div",
         { class: "load-body" },
-        stateLine(task),
+        h(
+          "p",
+          { class: "state", "data-tone": "good" },
+          icon("check"),
+          t(confirmed?.corrected ? "owner.doneCorrected" : "owner.done"),
+        ),
         h("p", { class: "garments" }, labels),
         confirmed?.corrected && task.reading
           ? h("p", { class: "meta" }, t("history.wasRead", { labels: counted(task.reading.labels.slice(0, 1)) }))
