@@ -230,8 +230,7 @@ export class Alerts {
 
   #draw() {
     const newest = [...this.#known.values()].sort((a, b) => (a.id < b.id ? 1 : -1)).slice(0, SHOWN);
-    // What a link names comes first, however many there are.
-    const faulty = [...(this.#faulty ?? [])].sort((a, b) => Number(this.#isAsked(b)) - Number(this.#isAsked(a)));
+    const faulty = [...(this.#faulty ?? [])].sort((a, b) => this.#urgency(b) - this.#urgency(a));
     const [held] = this.#held();
     put(
       this.#list,
@@ -272,6 +271,16 @@ export class Alerts {
   /** @param {Machine} machine */
   #isAsked(machine) {
     return machine.open_faults.some(({ id }) => id === this.#asked);
+  }
+
+  /**
+   * What a link names comes first, however many there are; then what nobody has taken, the longest known first.
+   *
+   * @param {Machine} machine
+   */
+  #urgency(machine) {
+    if (this.#isAsked(machine)) return Infinity;
+    return Math.max(...machine.open_faults.map((fault) => (isUnanswered(fault) ? 1 + fault.escalation : 0)), 0);
   }
 
   /** @param {Machine} machine */

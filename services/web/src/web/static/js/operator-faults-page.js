@@ -22,6 +22,7 @@ export class FaultsPage {
   #list = h("ol", { class: "alerts" });
   #connection = connectionLine();
   #later = 0;
+  #asked = new URLSearchParams(location.search).get("fault");
 
   /** @param {SignedIn} signedIn */
   constructor({ api }) {
@@ -29,7 +30,7 @@ export class FaultsPage {
     this.handling = new FaultHandling(api, () => this.#draw());
     this.element = h(
       "div",
-      { class: "watch faults" },
+      { class: "faults" },
       h("h1", {}, t("faults.title")),
       h("p", { class: "hint" }, t("faults.hint")),
       this.#connection.element,
@@ -92,7 +93,10 @@ export class FaultsPage {
     const machine = { id: fault.equipment_id, kind: fault.kind ?? "other", open_faults: [fault] };
     const what = nameOf(machine);
     return faultRow(
-      { "data-state": fault.handling === "acknowledged" ? "taken" : "faulty", "data-fault": fault.id },
+      {
+        class: fault.id === this.#asked && "asked",
+        "data-state": fault.handling === "acknowledged" ? "taken" : "faulty",
+      },
       { what, how: faultOf(machine), since: fault.detected_at, branch: fault.branch_id },
       this.handling.of([fault], what),
     );

@@ -27,6 +27,7 @@ export default {
   "unsubscribe.title": "Recommendations",
   "unsubscribe.doing": "Ending recommendations…",
   "unsubscribe.done": "Done. You get no more recommendations.",
+  "unsubscribe.open": "Open Smart Laundry",
   "unsubscribe.again": "If you change your mind, sign in and turn them on again.",
   "unsubscribe.unknown":
     "This link is not complete. Open it from the notification again, or sign in and turn them off.",

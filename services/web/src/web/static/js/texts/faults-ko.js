@@ -26,6 +26,7 @@ export default {
   "unsubscribe.title": "지점 소식 알림",
   "unsubscribe.doing": "알림을 끄는 중입니다…",
   "unsubscribe.done": "지점 소식 알림을 껐습니다. 더 보내지 않습니다.",
+  "unsubscribe.open": "스마트 세탁 열기",
   "unsubscribe.again": "마음이 바뀌면 로그인해서 다시 켤 수 있습니다.",
   "unsubscribe.unknown": "링크가 온전하지 않습니다. 알림에서 다시 열거나, 로그인해서 꺼 주세요.",
   "unsubscribe.failed": "지금은 끄지 못했습니다. 잠시 후 다시 시도하세요.",
