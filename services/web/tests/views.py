@@ -77,6 +77,7 @@ def registered(world: World) -> None:
         "read",
         labels=[("hat", 0.55), ("shoes", 0.2)],
         needs_review=True,
+        branch_id=mapo,
         photo=photo_of("hat"),
         minutes_ago=21,
     )
@@ -237,7 +238,7 @@ VIEWS = (
     View("helper-empty", "/helper", "helper", ".empty"),
     View("helper-away", "/helper", "helper", ".trouble", away),
     View("helper-corrections", "/helper", "helper", ".corrections .load", corrected, open_details),
-    View("owner", "/owner", "owner", ".confirm-card img", watched),
+    View("owner", "/owner", "owner", ".confirm-actions .primary:not([disabled])", watched),
     View("owner-correcting", "/owner", "owner", "[data-mode=correcting] .chip", watched, correct),
     View("owner-several", "/owner", "owner", "[data-mode=correcting] .chip", several),
     View("owner-empty", "/owner", "owner", ".stage .empty"),

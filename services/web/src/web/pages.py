@@ -126,7 +126,9 @@ def document(role: str | None = None) -> bytes:
     """Return the one document. It names a role's modules: a browser else learns of each from another."""
     head, *others = STYLED.split((STATIC / "index.html").read_text())[::2]
     styles = f'<link rel="stylesheet" href="{STYLES}" />\n    '
-    links = "".join(f'<link rel="modulepreload" href="{path}" />\n    ' for path in modules(role))
+    links = "".join(
+        f'<link rel="modulepreload" href="{path}" fetchpriority="low" />\n    ' for path in modules(role)
+    )
     first = '<script type="module"'
     return "".join([head, styles, *others]).replace(first, f"{links}{first}", 1).encode()
 
