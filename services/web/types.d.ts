@@ -96,18 +96,8 @@ interface AppNotification {
   body: string;
   branch_id: string;
   created_at: string;
-  data?: Record<string, string>;
   state: string;
   data?: Record<string, string>;
-}
-
-/** One of the caller's own devices. */
-interface OwnDevice {
-  id: string;
-  name: string;
-  platform: "android" | "ios" | "web";
-  kind: "fcm" | "web_push";
-  reached_at: string | null;
 }
 
 /** One of the caller's own devices. */
@@ -317,6 +307,8 @@ interface UploadItem extends KeptPhoto {
   state: "waiting" | "sending" | "refused";
   progress: number;
   unkept: Unkept | null;
+  /** The line is so bad that it goes piece by piece. */
+  inPieces?: boolean;
 }
 
 /** What a stream tells, also to other tabs. */

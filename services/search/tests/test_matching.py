@@ -44,9 +44,9 @@ async def test_a_preference_reaches_the_customers_whom_it_suits(world: World) ->
 
 
 async def test_tags_are_listed_in_words_with_the_branches_that_use_them(world: World) -> None:
-    await world.state("b1", **{"quiet": 0.8, "옥상": 0.6})
+    await world.state("b1", quiet=0.8, 옥상=0.6)
     await world.state("b1", quiet=0.4)
-    await world.state("b2", **{"quiet": 0.3, "roof_top": 0.5, "옥상": 0.1})
+    await world.state("b2", quiet=0.3, roof_top=0.5, 옥상=0.1)
     answer = await world.http.get("/branches/tags", headers=world.customer("kim"))
     items = answer.json()["items"]
     quiet = {"tag": "quiet", "group": "mood", "ko": "조용해요", "en": "Quiet", "branches": 2}

@@ -16,8 +16,10 @@ from PIL import Image, ImageDraw
 from laundry_events import new_id
 from laundry_service.http.problems import Problem, install_problems, problem_response
 
+from .fake_customers import FakeCustomers
 from .fake_devices import FakeDevices
 from .fake_faults import NEW, FakeFaults
+from .fake_history import FakeHistory, found_by
 from .fake_models import FakeModels
 
 LABELS = ["dress", "hat", "longsleeve", "outwear", "pants", "shirt", "shoes", "shorts", "skirt", "t-shirt"]
@@ -90,6 +92,7 @@ class FakeServices:
             "notifications": set(),
             "equipment": set(),
             "runs": set(),
+            "matches": set(),
         }
         # Set these to make trouble.
         self.refuse: dict[str, Problem] = {}
@@ -98,10 +101,14 @@ class FakeServices:
         self.crowded = False
         self.models_work = True
         self.models = FakeModels(LABELS)
-        self.faults = FakeFaults()
-        self.stopped: list[str] = []
+        self.history = FakeHistory()
+        self.customers = FakeCustomers()
         self.most_pixels: int | None = None
         self.refuse_replacing = False
+        self.pieces: dict[str, bytes] = {}
+        self.break_after = 10**9
+        self.faults = FakeFaults()
+        self.stopped: list[str] = []
         self.devices = FakeDevices()
         self.hold_uploads: asyncio.Event | None = None
         self.hold_lists: asyncio.Event | None = None
@@ -192,7 +199,7 @@ class FakeServices:
             }
         self.tell("tasks", task)
 
-    def confirmed(self, task_id: str, labels: Sequence[tuple[str, int]]) -> Item:
+    def confirmed(self, task_id: str, labels: Sequence[tuple[str, int]], *, undo_s: float = 0) -> Item:
         """Let the owner confirm a task, as it was read or corrected."""
         task = self.tasks[task_id]
         read = task["reading"]["labels"][0]["label"] if task["reading"] else None
@@ -203,6 +210,7 @@ class FakeServices:
             "corrected": list(labels) != [(read, 1)],
             "confirmed_by": "owner-1",
             "confirmed_at": now(),
+            "undo_until": now(-undo_s / 60) if undo_s else None,
         }
         self.tell("tasks", task)
         return task
@@ -325,17 +333,19 @@ class FakeServices:
         async def submit(
             request: Request,
             response: Response,
-            photo: UploadFile,
             branch_id: Annotated[str, Form()],
             idempotency_key: Annotated[str, Header()],
+            photo: UploadFile | None = None,
+            pieces: Annotated[int | None, Form()] = None,
             note: Annotated[str | None, Form()] = None,
             load_id: Annotated[str | None, Form()] = None,
             replaces: Annotated[list[str] | None, Form()] = None,
         ) -> Item:
-            body = await photo.read()
+            body = await photo.read() if photo else self.pieces[idempotency_key]
+            assert pieces in (None, len(body))
             told = {"load": load_id, "replaces": replaces or [], "note": note}
             self.uploads.append(
-                {"key": idempotency_key, "bytes": len(body), "type": photo.content_type, **told}
+                {"key": idempotency_key, "bytes": len(body), "type": photo and photo.content_type, **told}
             )
             if self.hold_uploads is not None:
                 await self.hold_uploads.wait()
@@ -360,6 +370,26 @@ class FakeServices:
                 raise Problem(503, "service-away", "The task is stored; this answer stands for a lost one.")
             return task
 
+        @app.get("/tasks/uploads")
+        async def received(idempotency_key: Annotated[str, Header()]) -> Item:
+            return {"bytes": len(self.pieces.get(idempotency_key, b""))}
+
+        @app.put("/tasks/uploads")
+        async def piece(
+            request: Request,
+            idempotency_key: Annotated[str, Header()],
+            upload_offset: Annotated[int, Header()],
+        ) -> Item:
+            self._check("piece")
+            before = self.pieces.setdefault(idempotency_key, b"")
+            if upload_offset != len(before):
+                raise Problem(409, "upload-offset-wrong", "In English.")
+            self.pieces[idempotency_key] = before + await request.body()
+            if len(self.pieces[idempotency_key]) > self.break_after:
+                self.break_after = 10**9
+                self.refuse["piece"] = Problem(408, "upload-stalled", "In English.")
+            return {"bytes": len(self.pieces[idempotency_key])}
+
         @app.get("/tasks")
         async def listed(request: Request, limit: int = 50, cursor: str | None = None) -> Item:
             self._check("tasks")
@@ -369,6 +399,7 @@ class FakeServices:
                 for task in sorted(self.tasks.values(), key=lambda task: str(task["id"]), reverse=True)
                 if (task["status"] in statuses if statuses else task["status"] != "withdrawn")
                 and (cursor is None or task["id"] < cursor)
+                and found_by(task, request.query_params)
             ]
             if self.hold_lists is not None:
                 await self.hold_lists.wait()
@@ -384,6 +415,8 @@ class FakeServices:
         async def corrected(limit: int = 50, cursor: str | None = None) -> Item:
             found = [task for task in self.tasks.values() if (task["confirmation"] or {}).get("corrected")]
             return {"items": found[::-1][:limit], "next_cursor": None}
+
+        self.history.add_to(app, self)
 
         @app.get("/labels")
         async def labels() -> Item:
@@ -401,11 +434,12 @@ class FakeServices:
             return Response(shown, media_type="image/jpeg")
 
         @app.post("/tasks/{task_id}/confirmation")
-        async def confirm(task_id: str, body: dict[str, list[Item]]) -> Item:
+        async def confirm(task_id: str, body: Item) -> Item:
             self._check("confirm")
             labels = body["labels"]
             self.confirmations.append((task_id, labels))
-            return self.confirmed(task_id, [(item["label"], item["count"]) for item in labels])
+            said = [(item["label"], item["count"]) for item in labels]
+            return self.confirmed(task_id, said, undo_s=body["undo_s"])
 
     def _add_rest(self, app: FastAPI) -> None:
         def in_language(item: Item, language: str) -> Item:
@@ -443,6 +477,7 @@ class FakeServices:
             self.stopped.append(body["key"])
 
         self.models.add_to(app, self)
+        self.customers.add_to(app, self)
         self.faults.add_to(app, self)
         self.devices.add_to(app)
 

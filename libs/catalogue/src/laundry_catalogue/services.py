@@ -103,7 +103,7 @@ BACKENDS = (
         gives="queues, dead letters, redrive, who did what",
         needs=frozenset({Need.DATABASE, Need.AUDIT, Need.MANAGEMENT}),
         port=8007,
-        proxied=("audit", "dead-letters", "jobs", "queues"),
+        proxied=("audit", "dead-letters", "jobs", "people", "queues"),
         processes=(Process(name="operations", resources=Resources(cpu="50m", memory="96Mi")),),
     ),
     Service(
@@ -131,7 +131,7 @@ SERVICES = (
     *BACKENDS,
     Service(
         name="web",
-        gives="the helper's, the owner's and the operator's page; sign-in",
+        gives="the pages of helpers, owners, customers and operators; sign-in",
         needs=frozenset({Need.SESSIONS}),
         port=8080,
         peers=tuple(each.name for each in BACKENDS if each.proxied),

@@ -112,6 +112,11 @@ export class Equipment {
     for (let page = 0; page < MOST_PAGES; page += 1) {
       const { items, next } = await this.api.page("/api/monitoring/equipment", { limit: 200, cursor });
       machines.push(...items);
+      // Of very many, the first are shown while the others are on their way.
+      if (!this.#loaded && !page && next) {
+        for (const machine of items) this.#keep(machine);
+        this.#draw();
+      }
       cursor = next;
       if (!next) break;
     }
