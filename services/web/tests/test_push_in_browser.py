@@ -226,10 +226,7 @@ TAP = """async (tag) => {
 
 
 # What is tapped beside the words of an alert, by somebody whose session the worker sends.
-TAP_ACTION = """async ([tag, action, authorization]) => {
-  const send = fetch;
-  self.fetch = (path, how) =>
-    send(path, { ...how, headers: { ...how.headers, Authorization: authorization } });
+TAP_ACTION = """async ([tag, action]) => {
   const [notification] = await registration.getNotifications({ tag });
   const event = new NotificationEvent("notificationclick", { notification, action });
   Object.defineProperty(event, "waitUntil", { value: (done) => done.catch(() => {}) });
@@ -250,10 +247,9 @@ async def test_a_fault_is_taken_and_recommendations_end_by_one_tap_on_the_alert(
     await deliver(page, failed, suits)
     await eventually(lambda: notifications(page), what="the alerts")
     [worker] = page.context.service_workers
-    authorization = f"Bearer {open_page.token('owner')}"
-    assert await worker.evaluate(TAP_ACTION, ["e1", "take", authorization]) == ["I'll take care of it"]
+    assert await worker.evaluate(TAP_ACTION, ["e1", "take"]) == ["I'll take care of it"]
     await eventually(lambda: services.faults.taken == [fault], what="the fault to be taken")
-    assert await worker.evaluate(TAP_ACTION, ["e2", "stop", authorization]) == ["No more of these"]
+    assert await worker.evaluate(TAP_ACTION, ["e2", "stop"]) == ["No more of these"]
     await eventually(lambda: services.stopped == ["key-of-kim"], what="the end of recommendations")
 
 
@@ -272,11 +268,7 @@ async def test_a_new_address_of_this_browser_is_registered_in_place_of_the_old_o
     await page.evaluate("navigator.serviceWorker.ready.then(() => null)")
     [worker] = page.context.service_workers
     await worker.evaluate(
-        """(authorization) => {
-          // In place of the cookie of a session.
-          const send = fetch;
-          self.fetch = (path, { headers, ...how }) =>
-            send(path, { ...how, headers: { ...headers, Authorization: authorization } });
+        """() => {
           const event = new ExtendableEvent("pushsubscriptionchange");
           const toJSON = () => ({ endpoint: "https://push.example/new", keys: { p256dh: "B", auth: "a" } });
           Object.defineProperties(event, {
@@ -285,8 +277,7 @@ async def test_a_new_address_of_this_browser_is_registered_in_place_of_the_old_o
             newSubscription: { value: { toJSON } },
           });
           dispatchEvent(event);
-        }""",
-        f"Bearer {open_page.token('owner')}",
+        }"""
     )
     await eventually(partial(_asked, services, 1), what="the new address")
     [asked] = services.devices.asked
