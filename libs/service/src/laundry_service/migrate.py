@@ -65,6 +65,9 @@ async def _grant(connection: AsyncConnection, role: str) -> None:
     await connection.exec_driver_sql(f"REVOKE INSERT, UPDATE, DELETE ON alembic_version FROM {name}")
     if await connection.scalar(sa.text("SELECT to_regclass('public.audit') IS NOT NULL")):
         await connection.exec_driver_sql(f"REVOKE UPDATE, DELETE, TRUNCATE ON audit FROM {name}")
+    if await connection.scalar(sa.text("SELECT to_regclass('public.audit_people') IS NOT NULL")):
+        # Keys are made and destroyed by functions that leave a record.
+        await connection.exec_driver_sql(f"REVOKE INSERT, UPDATE, DELETE ON audit_people FROM {name}")
 
 
 def _upgrade(connection: sa.Connection, package: str, revision: str) -> None:

@@ -4,6 +4,7 @@ import asyncio
 
 from fastapi import FastAPI
 
+from laundry_events import Outbox
 from laundry_service.app import make_app
 from laundry_service.audit.heads import EVERY_S, head_teller
 from laundry_service.audit.http import audit_router, head_of
@@ -11,6 +12,9 @@ from laundry_service.auth.principal import Principal
 from laundry_service.background.periodic import Periodic
 from laundry_service.messaging.dependencies import database_dependency
 from laundry_service.messaging.wiring import Messaging
+from laundry_service.personal_data.erasing import Erasures
+from laundry_service.personal_data.held import PersonalData
+from laundry_service.personal_data.http import personal_data_router
 from laundry_service.settings import version_of
 from laundry_service.storage.database import Database
 from laundry_service.streams.changes import Changes
@@ -54,7 +58,14 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         return bool(app.state.authenticator.allows(principal))
 
     logins = DeviceLogins(database, is_allowed)
-    subscribe(messaging.consumer, MqttIntake(intake, logins, limits), prefetch=settings.telemetry_prefetch)
+    # Only its audit names people.
+    held = PersonalData(database, (), audited=True)
+    subscribe(
+        messaging.consumer,
+        MqttIntake(intake, logins, limits),
+        Erasures(database, Outbox(settings.service_name), held),
+        prefetch=settings.telemetry_prefetch,
+    )
     authorizer = MqttAuthorizer(
         vhost=settings.mqtt_vhost, exchange=settings.mqtt_exchange, logins=logins, wait_s=limits.wait_s
     )
@@ -88,6 +99,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             audit_router(database, prefix="/equipment", tag="equipment"),
             equipment_router(database, changes, monitor),
             mqtt_auth_router(authorizer, secret=secret.get_secret_value() if secret else None),
+            personal_data_router(held),
         ],
         large_bodies=["/telemetry"],
     )

@@ -2,6 +2,7 @@
 
 from laundry_events import EventConsumer, EventMeta
 from laundry_events.events import EquipmentFault, PreferenceCreated
+from laundry_service.personal_data.erasing import Erasures, subscribe_erasures
 from notification.service.fault_intake import FaultIntake
 from notification.service.recommendation_intake import RecommendationIntake
 from notification.service.recommendation_sender import RecommendationSender
@@ -13,6 +14,11 @@ def subscribe_faults(consumer: EventConsumer, intake: FaultIntake, *, prefetch: 
     @consumer.on("equipment.fault", EquipmentFault, prefetch=prefetch)
     async def on_fault(event: EquipmentFault, meta: EventMeta) -> None:
         await intake.handle(event, meta)
+
+
+def subscribe_people(consumer: EventConsumer, erasures: Erasures) -> None:
+    """Subscribe to the queue of people to forget."""
+    subscribe_erasures(consumer, erasures, "notification")
 
 
 def subscribe_preferences(

@@ -14,7 +14,7 @@ from laundry_service.auth.principal import Principal
 from laundry_service.storage.database import Database
 
 NEWEST = text("""
-SELECT number, record::text AS record FROM audit
+SELECT number, audit_shown(record) AS record FROM audit
 WHERE (CAST(:before AS bigint) IS NULL OR number < :before)
   AND (CAST(:object AS text) IS NULL OR object = :object)
 ORDER BY number DESC LIMIT :limit

@@ -14,6 +14,7 @@ from laundry_service.storage.database import Database
 
 Helper = Annotated[Principal, Depends(require("helper"))]
 Owner = Annotated[Principal, Depends(require("owner"))]
+OwnerOrOperator = Annotated[Principal, Depends(require("owner", "operator"))]
 Viewer = Annotated[Principal, Depends(require("helper", "owner", "operator"))]
 
 

@@ -1,12 +1,15 @@
 """A task's photo over HTTP: a picture of it for all who may see the task, the file for operators."""
 
+from datetime import datetime
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Header, Query, Response
 from fastapi.responses import StreamingResponse
 
 from helper.api.permissions import Viewer, visible
+from helper.retention import kept_days
 from helper.service.pictures import PictureService
+from helper.tasks import Task
 from laundry_events.events import Photo
 from laundry_reading.errors import PhotoError
 from laundry_service.http.caching import ASKED_AGAIN, is_known
@@ -36,6 +39,8 @@ def photos_router(database: Database, store: ObjectStore, pictures: PictureServi
         if_none_match: Annotated[str | None, Header()] = None,
     ) -> Response:
         task = await visible(database, principal, task_id)
+        if task.photo_deleted_at is not None:
+            raise _photo_deleted(task, task.photo_deleted_at)
         if size == "original":
             if principal.role != "operator":
                 raise Problem(
@@ -43,6 +48,13 @@ def photos_router(database: Database, store: ObjectStore, pictures: PictureServi
                     "original-forbidden",
                     "The file may tell where and with what it was taken: it is for operators only. Ask for "
                     "size=display.",
+                )
+            if task.original_deleted_at is not None:
+                raise Problem(
+                    410,
+                    "photo-original-deleted",
+                    "Who took the photo was forgotten, and the file that could tell of them with them; "
+                    "size=display is still there.",
                 )
             try:
                 return await _sent(store, task.photo, if_none_match)
@@ -74,6 +86,18 @@ async def _sent(store: ObjectStore, photo: Photo, if_none_match: str | None) -> 
     content = await store.stream(photo.key)
     headers |= {"Content-Length": str(photo.bytes), "X-Content-Type-Options": "nosniff"}
     return StreamingResponse(content, headers=headers, media_type=photo.media_type)
+
+
+def _photo_deleted(task: Task, deleted_at: datetime) -> Problem:
+    confirmed_at = task.confirmation and task.confirmation.confirmed_at
+    days = kept_days(task.submitted_at, confirmed_at, deleted_at)
+    return Problem(
+        410,
+        "photo-deleted",
+        f"The photo was kept for {days} days and then deleted.",
+        deleted_at=deleted_at.isoformat(),
+        kept_days=days,
+    )
 
 
 def _photo_missing() -> Problem:

@@ -14,7 +14,7 @@ from prometheus_client import Counter
 
 from helper import repository
 from helper.decoder import Decoder
-from helper.tasks import Task
+from helper.tasks import Task, pictures_folder
 from laundry_events import new_id
 from laundry_events.events import Picture, Pictures
 from laundry_reading.photo import MAX_BYTES
@@ -82,7 +82,7 @@ class PictureService:
     async def _make(self, task: Task) -> Pictures:
         photo = await self._store.get(task.photo.key, max_bytes=MAX_BYTES)
         made = await self._decoder.pictures(photo)
-        folder = f"pictures/{task.branch_id}/{task.id}/{new_id()}"
+        folder = f"{pictures_folder(task.branch_id, task.id)}{new_id()}"
         pictures = Pictures(
             display=_described(made.display, f"{folder}-display.{EXTENSION}"),
             thumbnail=_described(made.thumbnail, f"{folder}-thumbnail.{EXTENSION}"),
