@@ -99,6 +99,10 @@ def router() -> APIRouter:
     async def document() -> FileResponse:
         return FileResponse(STATIC / "index.html", headers=REVALIDATE)
 
+    @routes.get("/privacy")
+    async def privacy() -> FileResponse:
+        return FileResponse(STATIC / "privacy.html", headers=REVALIDATE)
+
     @routes.get("/sw.js")
     async def service_worker() -> FileResponse:
         # From the root, because a worker serves only what lies below its own address.

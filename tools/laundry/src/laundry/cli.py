@@ -28,6 +28,7 @@ LATE = {
     "learn": ("laundry.commands.learn", "learn", USE),
     "models": ("laundry.commands.models", "app", USE),
     "runs": ("laundry.commands.runs", "app", USE),
+    "people": ("laundry.commands.personal_data", "app", USE),
     "topology": ("laundry.commands.topology", "app", BROKER),
     "audit": ("laundry.commands.audit", "app", USE),
     "dlq": ("laundry.commands.dead_letters", "app", BROKER),

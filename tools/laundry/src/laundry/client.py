@@ -28,10 +28,17 @@ class Caller:
 
     def call(self, method: str, service: str, path: str, **arguments: Any) -> dict[str, Any]:
         """Return the answer's JSON object. Raises LaundryError with the problem document's words."""
+        found: dict[str, Any] = self._answer(method, service, path, **arguments).json()
+        return found
+
+    def content(self, method: str, service: str, path: str, **arguments: Any) -> bytes:
+        """Return the answer's body as it is. Raises LaundryError as ``call`` does."""
+        return self._answer(method, service, path, **arguments).content
+
+    def _answer(self, method: str, service: str, path: str, **arguments: Any) -> httpx.Response:
         answer = self.http.request(method, f"{self.stack[f'{service}_url']}{path}", **arguments)
         if answer.is_success:
-            found: dict[str, Any] = answer.json()
-            return found
+            return answer
         raise LaundryError(f"{service} answered {answer.status_code}: {_words(answer)}")
 
 
