@@ -51,8 +51,8 @@ END $$
 ACTOR = """
 CREATE FUNCTION audit_actor() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-  NEW.by := public.audit_person(NEW.by);
-  NEW.record := jsonb_set(NEW.record::jsonb, '{by}', to_jsonb(NEW.by))::json;
+  NEW."by" := public.audit_person(NEW."by");
+  NEW.record := jsonb_set(NEW.record::jsonb, '{by}', to_jsonb(NEW."by"))::json;
   RETURN NEW;
 END $$
 """

@@ -1,5 +1,9 @@
-"""A task's photo over HTTP: a picture of it for all who may see the task, the file for operators."""
+"""A task's photo over HTTP: a picture of it for all who may see the task, the whole photo for operators.
 
+Nothing that is sent tells where and with what it was taken.
+"""
+
+import hashlib
 from datetime import datetime
 from typing import Annotated, Literal
 
@@ -18,6 +22,7 @@ from laundry_service.storage.database import Database
 from laundry_service.storage.object_store import ObjectMissing, ObjectStore
 
 Size = Literal["display", "thumbnail", "original"]
+NO_SNIFFING = {"X-Content-Type-Options": "nosniff"}
 
 
 def photos_router(database: Database, store: ObjectStore, pictures: PictureService) -> APIRouter:
@@ -28,13 +33,13 @@ def photos_router(database: Database, store: ObjectStore, pictures: PictureServi
         "/tasks/{task_id}/photo",
         response_class=StreamingResponse,
         responses={200: {"content": {"image/*": {}}}, 304: {"description": "The picture that you have"}},
-        summary="Fetch a picture of a task's photo; the file itself is for operators",
+        summary="Fetch a picture of a task's photo; the whole photo is for operators",
     )
     async def photo(
         principal: Viewer,
         task_id: str,
         size: Annotated[
-            Size, Query(description="Longest side 1600 or 320; or the file as it was sent")
+            Size, Query(description="Longest side 1600 or 320; or the photo as it was sent, without metadata")
         ] = "display",
         if_none_match: Annotated[str | None, Header()] = None,
     ) -> Response:
@@ -46,8 +51,7 @@ def photos_router(database: Database, store: ObjectStore, pictures: PictureServi
                 raise Problem(
                     403,
                     "original-forbidden",
-                    "The file may tell where and with what it was taken: it is for operators only. Ask for "
-                    "size=display.",
+                    "The whole photo is for operators only. Ask for size=display.",
                 )
             if task.original_deleted_at is not None:
                 raise Problem(
@@ -57,9 +61,11 @@ def photos_router(database: Database, store: ObjectStore, pictures: PictureServi
                     "size=display is still there.",
                 )
             try:
-                return await _sent(store, task.photo, if_none_match)
+                return _whole(task.photo, await pictures.bare(task), if_none_match)
             except ObjectMissing as error:
                 raise _photo_missing() from error
+            except PhotoError as error:
+                raise _not_showable(error) from error
         try:
             made = await pictures.of(task)
             try:
@@ -70,11 +76,17 @@ def photos_router(database: Database, store: ObjectStore, pictures: PictureServi
         except ObjectMissing as error:
             raise _photo_missing() from error
         except PhotoError as error:
-            raise Problem(
-                422, "photo-not-showable", f"There is no picture of this photo. {error}", reason=error.code
-            ) from error
+            raise _not_showable(error) from error
 
     return api
+
+
+def _whole(photo: Photo, data: bytes, if_none_match: str | None) -> Response:
+    etag = f'"{hashlib.sha256(data).hexdigest()}"'
+    headers = {"ETag": etag, "Cache-Control": ASKED_AGAIN}
+    if is_known(etag, if_none_match):
+        return Response(status_code=304, headers=headers)
+    return Response(data, headers=headers | NO_SNIFFING, media_type=photo.media_type)
 
 
 async def _sent(store: ObjectStore, photo: Photo, if_none_match: str | None) -> Response:
@@ -84,12 +96,18 @@ async def _sent(store: ObjectStore, photo: Photo, if_none_match: str | None) -> 
     if is_known(etag, if_none_match):
         return Response(status_code=304, headers=headers)
     content = await store.stream(photo.key)
-    headers |= {"Content-Length": str(photo.bytes), "X-Content-Type-Options": "nosniff"}
+    headers |= {"Content-Length": str(photo.bytes), **NO_SNIFFING}
     return StreamingResponse(content, headers=headers, media_type=photo.media_type)
 
 
+def _not_showable(error: PhotoError) -> Problem:
+    return Problem(
+        422, "photo-not-showable", f"There is no picture of this photo. {error}", reason=error.code
+    )
+
+
 def _photo_deleted(task: Task, deleted_at: datetime) -> Problem:
-    confirmed_at = task.confirmation and task.confirmation.confirmed_at
+    confirmed_at = None if task.confirmation is None else task.confirmation.confirmed_at
     days = kept_days(task.submitted_at, confirmed_at, deleted_at)
     return Problem(
         410,

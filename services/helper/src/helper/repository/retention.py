@@ -3,6 +3,7 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
@@ -189,20 +190,21 @@ class Overdue:
 
 async def overdue(session: AsyncSession, limits: Limits, *, now: datetime) -> Overdue:
     """Count the photos that should be gone."""
-    number, oldest = 0, []
+    number, since = 0, []
     for due in _all_due(await policies(session), limits):
-        times = (
-            sa.select(due.since).where(*_conditions(due, now)).order_by(due.since).limit(COUNTED_AT_MOST)
-        ).subquery()
-        row = (await session.execute(_counted(times))).one()
-        number += row[0]
-        oldest += [] if row[1] is None else [row[1] + due.kept]
-    going = sa.select(tasks.c.photo_deleted_at).where(_GOING).limit(COUNTED_AT_MOST).subquery()
-    row = (await session.execute(_counted(going))).one()
-    oldest += [] if row[1] is None else [row[1]]
-    return Overdue(number + row[0], min(oldest) if oldest else None)
+        found, first = await _counted(session, due.since, *_conditions(due, now))
+        number += found
+        since += [] if first is None else [first + due.kept]
+    found, first = await _counted(session, tasks.c.photo_deleted_at, _GOING)
+    since += [] if first is None else [first]
+    return Overdue(number + found, min(since, default=None))
 
 
-def _counted(times: sa.Subquery) -> sa.Select[tuple[int, datetime | None]]:
-    (column,) = times.columns
-    return sa.select(sa.func.count(), sa.func.min(column))
+async def _counted(
+    session: AsyncSession, column: sa.Column[Any], *conditions: sa.ColumnElement[bool]
+) -> tuple[int, datetime | None]:
+    """Count rows, at most ``COUNTED_AT_MOST``, and find their first time."""
+    times = sa.select(column).where(*conditions).order_by(column).limit(COUNTED_AT_MOST).subquery()
+    (time,) = times.columns
+    row = (await session.execute(sa.select(sa.func.count(), sa.func.min(time)))).one()
+    return row[0], row[1]

@@ -1,6 +1,6 @@
 """``/people``: what is held of a person as a file, and forgetting a person."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import StreamingResponse
@@ -15,7 +15,7 @@ from operations.service.erasures import Erasures
 from operations.service.exports import Exports, Incomplete, chunks
 
 Person = Annotated[Principal, Depends(require("helper", "owner", "customer", "operator"))]
-FILE = {
+FILE: dict[int | str, dict[str, Any]] = {
     200: {
         "content": {"application/json": {"schema": {"type": "object"}}},
         "description": "`person`, `made_at`, and `services`: by service and kind, the rows about the person",
