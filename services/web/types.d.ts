@@ -10,10 +10,11 @@ type Children = Array<Child | Child[]>;
 type Values = Record<string, string | number>;
 
 interface Session {
-  token: string;
   sub: string;
   role: string;
   branches: string[];
+  /** What people call them. */
+  name: string;
 }
 
 /** What `Api` calls a refusal, and what is kept of one. */

@@ -88,7 +88,6 @@ class FakeServices:
         self.lose_answers = 0
         self.streams_work = True
         self.crowded = False
-        self.forged: set[str] = set()
         self.models_work = True
         self.models = FakeModels(LABELS)
         self.hold_uploads: asyncio.Event | None = None
@@ -313,9 +312,7 @@ class FakeServices:
                 yield event
 
         @app.get("/labels")
-        async def labels(authorization: Annotated[str, Header()] = "") -> Item:
-            if authorization.removeprefix("Bearer ") in self.forged:
-                raise Problem(401, "token-invalid", "The token is not valid.")
+        async def labels() -> Item:
             return {"items": LABELS, "next_cursor": None}
 
         @app.get("/tasks/{task_id}")

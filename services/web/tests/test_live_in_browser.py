@@ -7,6 +7,7 @@ from laundry_testing.messaging import eventually
 
 from .browsers import HURRY, expect
 from .conftest import OpenPage
+from .fake_provider import Person
 from .fake_services import FakeServices
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
@@ -52,7 +53,7 @@ async def test_a_tab_without_locks_has_a_stream_of_its_own(
     page = await open_page("/", locale="en-US", desktop=True)
     await page.context.add_init_script("Object.defineProperty(navigator, 'locks', {value: undefined})")
     for tab in (page, await page.context.new_page()):
-        await tab.goto(f"/#token={open_page.token('owner', sub='kim')}")
+        await tab.goto(open_page.signed_in("/", Person("kim", "owner")))
         await tab.reload()
         await expect(tab.get_by_role("heading", name="Waiting for you")).to_be_visible()
     await eventually(lambda: connections(services) == [2, 2, 2], what="two streams of each kind")
@@ -65,18 +66,16 @@ async def test_a_tab_that_fell_asleep_with_the_connection_is_relieved(
     # Holds the lock of every stream that is asked for, and says nothing: a tab that the phone froze.
     asleep = await page.context.new_page()
     await asleep.goto("/static/icon.svg")
-    token = open_page.token("owner")
     await asleep.evaluate(
-        """(token) => {
+        """() => {
           for (const path of ["helper/tasks", "notification/notifications", "monitoring/equipment"]) {
-            const name = `laundry-stream /api/${path}/stream en ${token.slice(-32)}`;
+            const name = `laundry-stream /api/${path}/stream en kim owner b1`;
             navigator.locks.request(name, () => new Promise(() => {})).catch(() => {});
           }
-        }""",
-        token,
+        }"""
     )
     await page.context.add_init_script(HURRY)
-    await page.goto(f"/#token={token}")
+    await page.goto(open_page.signed_in("/", Person("kim", "owner")))
     await page.reload()
     await eventually(lambda: connections(services) == [1, 1, 1], what="the tab that is awake leads")
 

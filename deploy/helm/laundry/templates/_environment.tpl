@@ -18,15 +18,29 @@
 - name: LAUNDRY_PUBLIC_HTTPS
   value: {{ ne $root.Values.ingress.tlsSecret "" | quote }}
 {{- else }}
+{{- if $root.Values.identity.enabled }}
+{{- $provider := include "laundry.providerUrl" $root }}
+- name: LAUNDRY_JWKS_URL
+  value: {{ $provider }}/.well-known/jwks.json
+- name: LAUNDRY_JWT_ISSUER
+  value: {{ include "laundry.issuer" $root | quote }}
+- name: LAUNDRY_DENY_LIST_URL
+  value: {{ $provider }}/deny-list.json
+{{- else }}
 - name: LAUNDRY_JWKS_URL
   value: {{ required "set identity.jwksUrl" $root.Values.identity.jwksUrl | quote }}
 - name: LAUNDRY_JWT_ISSUER
   value: {{ required "set identity.issuer" $root.Values.identity.issuer | quote }}
-- name: LAUNDRY_JWT_AUDIENCE
-  value: {{ $root.Values.identity.audience | quote }}
 {{- with $root.Values.identity.denyListUrl }}
 - name: LAUNDRY_DENY_LIST_URL
   value: {{ . | quote }}
+{{- end }}
+{{- end }}
+- name: LAUNDRY_JWT_AUDIENCE
+  value: {{ $root.Values.identity.audience | quote }}
+{{- with $root.Values.identity.trustedIssuers }}
+- name: LAUNDRY_TRUSTED_ISSUERS
+  value: {{ include "laundry.trustedIssuers" . | quote }}
 {{- end }}
 {{- with $root.Values.identity.tokenMaxHours }}
 - name: LAUNDRY_TOKEN_MAX_HOURS
@@ -65,6 +79,25 @@
 {{- if $facts.models }}
 - name: LAUNDRY_MODEL_PUBLIC_KEYS
   value: {{ join "," $root.Values.models.publicKeys | required "set models.publicKeys (laundry models keygen makes a key pair)" | quote }}
+{{- end }}
+{{- if $facts.provider }}
+- name: LAUNDRY_PUBLIC_URL
+  value: {{ include "laundry.issuer" $root | quote }}
+- name: LAUNDRY_WEB_URLS
+  value: {{ printf "https://%s" (required "set ingress.host: the identity service sends people back there" $root.Values.ingress.host) | quote }}
+{{- include "laundry.fromSecret" (dict "name" "LAUNDRY_OIDC_CLIENT_SECRET" "secret" $secret "key" "oidc-client-secret") | nindent 0 }}
+{{- include "laundry.fromSecret" (dict "name" "LAUNDRY_SECRET_KEYS" "secret" $secret "key" "secret-keys") | nindent 0 }}
+{{- include "laundry.fromSecret" (dict "name" "LAUNDRY_SIGNING_KEYS" "secret" $secret "key" "signing-keys") | nindent 0 }}
+{{- with $root.Values.identity.firstOperator }}
+- name: LAUNDRY_FIRST_OPERATOR
+  value: {{ . | quote }}
+{{- end }}
+{{- include "laundry.fromSecret" (dict "name" "LAUNDRY_FIRST_OPERATOR_PASSWORD" "secret" $secret "key" "first-operator-password" "optional" true) | nindent 0 }}
+{{- include "laundry.fromSecret" (dict "name" "LAUNDRY_SMTP_URL" "secret" $secret "key" "smtp-url" "optional" true) | nindent 0 }}
+{{- with $root.Values.identity.mailFrom }}
+- name: LAUNDRY_MAIL_FROM
+  value: {{ . | quote }}
+{{- end }}
 {{- end }}
 {{- if $facts.signing }}
 {{- include "laundry.fromSecret" (dict "name" "LAUNDRY_MODEL_SIGNING_KEY" "secret" $secret "key" "model-signing-key") | nindent 0 }}

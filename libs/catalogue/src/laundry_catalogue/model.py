@@ -33,6 +33,8 @@ class Need(StrEnum):
     """Firebase, or what stands in for it."""
     MANAGEMENT = "management"
     """The broker's management API."""
+    PROVIDER = "provider"
+    """It is the OpenID provider: the keys that sign tokens, and the first operator."""
     MQTT = "mqtt"
     """The broker asks it whether a piece of equipment may log in."""
 

@@ -105,8 +105,27 @@ BACKENDS = (
         port=8007,
         proxied=("audit", "dead-letters", "jobs", "people", "queues"),
         # For the export of what they hold of a person.
-        peers=("helper", "mlops", "monitoring", "notification", "search"),
+        peers=("helper", "identity", "mlops", "monitoring", "notification", "search"),
         processes=(Process(name="operations", resources=Resources(cpu="50m", memory="96Mi")),),
+    ),
+    Service(
+        name="identity",
+        takes="invitations",
+        gives="sign-in, people, branches, credentials of equipment",
+        needs=frozenset({Need.DATABASE, Need.AUDIT, Need.PROVIDER}),
+        port=8008,
+        proxied=("branches", "equipment-credentials", "invitations", "people"),
+        processes=(
+            Process(
+                name="identity",
+                resources=Resources(
+                    memory="160Mi",
+                    memory_limit="320Mi",
+                    container_memory="320M",
+                    limit_note="Four passwords are hashed at once, with 19 MiB each.",
+                ),
+            ),
+        ),
     ),
 )
 

@@ -46,6 +46,7 @@ PLAN = Plan(
             Queue(name, (PERSON_ERASED,), consumer, "people to forget", retry_delays_s=SELDOM)
             for name, consumer in (
                 (PERSON_ERASED, "helper"),
+                (f"{PERSON_ERASED}.identity", "identity"),
                 (f"{PERSON_ERASED}.mlops", "mlops"),
                 (f"{PERSON_ERASED}.monitoring", "monitoring"),
                 (f"{PERSON_ERASED}.notification", "notification"),
@@ -69,6 +70,7 @@ PLAN = Plan(
         Service("monitoring", publishes=("equipment.fault", "person.forgotten")),
         Service("search", publishes=("preference.created", "person.forgotten")),
         Service("notification", publishes=("person.forgotten",)),
+        Service("identity", publishes=("person.forgotten",)),
         Service("operations", publishes=("person.erased",), operates=True),
     ),
     vhost=VHOST,

@@ -4,7 +4,7 @@ from pydantic import Field
 
 from laundry_service.settings import DatabaseSettings
 
-PEERS = ("helper", "mlops", "monitoring", "notification", "search")
+PEERS = ("helper", "identity", "mlops", "monitoring", "notification", "search")
 """The services that hold something of people and are asked for an export."""
 
 
@@ -25,6 +25,7 @@ class Settings(DatabaseSettings):
     samples_every_s: float = Field(default=10.0, gt=0, description="How often the queues' counts are noted")
 
     helper_url: str | None = None
+    identity_url: str | None = None
     mlops_url: str | None = None
     monitoring_url: str | None = None
     notification_url: str | None = None

@@ -7,21 +7,32 @@ from collections.abc import AsyncIterator
 from fastapi import FastAPI
 
 from laundry_catalogue import proxied_services
+from laundry_service.auth.authenticator import Authenticator
 from laundry_service.http.caching import Caching
 from laundry_service.http.health import health_router
 from laundry_service.http.problems import install_problems
+from laundry_service.http.security_headers import SecurityHeaders
 from laundry_service.http.validation import UrlValidation
-from laundry_service.settings import version_of
+from laundry_service.settings import TrustSettings, version_of
 from laundry_service.telemetry.logging import configure_logging
 from laundry_service.telemetry.tracing import configure_tracing, trace_requests
 from web import pages, proxy
+from web.auth import routes
+from web.auth.provider import clients_of
+from web.auth.signing_in import SigningIn
 from web.forwarding import Upstream
 from web.settings import ProxySettings, WebSettings
 
 
-def create_app(settings: ProxySettings | None = None) -> FastAPI:
-    """Make the app; without settings they are read from the environment."""
+def create_app(settings: ProxySettings | None = None, trust: TrustSettings | None = None) -> FastAPI:
+    """Make the app; without settings they are read from the environment.
+
+    Args:
+        trust: whose tokens are taken, as the services have it; needed where people sign in.
+    """
     settings = settings or WebSettings()
+    if trust is None and clients_of(settings):
+        trust = TrustSettings()
     version = version_of("web")
     configure_logging(settings.service_name, settings.log_level)
     configure_tracing(settings.service_name, version)
@@ -30,11 +41,17 @@ def create_app(settings: ProxySettings | None = None) -> FastAPI:
         for service in proxied_services()
     ]
     stopping = asyncio.Event()
-    forwarder = proxy.Proxy(settings, stopping)
+    authenticator = None if trust is None else Authenticator.of(trust)
+    signing_in = SigningIn(settings, authenticator)
+    forwarder = proxy.Proxy(settings, signing_in, stopping)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        if authenticator is not None:
+            await authenticator.start()
         yield
+        if authenticator is not None:
+            await authenticator.stop()
         await forwarder.close()
 
     app = FastAPI(
@@ -47,11 +64,12 @@ def create_app(settings: ProxySettings | None = None) -> FastAPI:
     app.state.stopping = stopping
     app.state.trusted_proxies = settings.trusted_proxies
     app.include_router(health_router([]))
+    app.include_router(routes.router(signing_in))
     app.include_router(proxy.router(forwarder, upstreams))
     app.include_router(pages.router())
     app.mount("/static", pages.RevalidatedFiles(directory=pages.STATIC))
     app.add_middleware(UrlValidation)
-    app.add_middleware(pages.SecurityHeaders, public_https=settings.public_https)
+    app.add_middleware(SecurityHeaders, headers=pages.SECURITY_HEADERS, public_https=settings.by_tls)
     app.add_middleware(Caching)
     install_problems(app)
     trace_requests(app)

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from laundry import contracts, privacy_page
+from laundry import contracts, look, privacy_page
 from laundry.deploy import chart, compose, readme
 from laundry.paths import PROJECT
 
@@ -23,7 +23,8 @@ def files() -> Iterator[tuple[Path, str]]:
 
 
 def deployment_files() -> Iterator[tuple[Path, str]]:
-    """Yield those that need no service to be built: Compose, the chart, the tables of the READMEs."""
+    """Yield those that need no service to be built: Compose, the chart, READMEs, the pages' look."""
+    yield from look.files()
     yield chart.DEFINITIONS_FILE, chart.definitions_text()
     yield chart.SERVICES_FILE, chart.services_text()
     made_in_part: dict[Path, Callable[[str], str]] = {

@@ -10,17 +10,13 @@ from rich.console import Console
 from rich.table import Table
 
 from laundry.client import Caller
-from laundry.commands.dead_letter_options import visible
-from laundry.display import console
+from laundry.display import console, visible
 from laundry.paths import stack_paths
 from laundry_servers.errors import LaundryError
 
 LOOK_EVERY_S = 0.5
 AWAY_S = 60.0
 
-app = typer.Typer(
-    no_args_is_help=True, add_completion=False, help="Export what is held of a person, or forget a person."
-)
 Subject = Annotated[str, typer.Argument(help="The sub of the person's tokens.")]
 Sub = Annotated[str, typer.Option(help="The operator who acts.")]
 
@@ -29,7 +25,6 @@ def _caller(sub: str) -> Caller:
     return Caller(stack_paths(), role="operator", branches=[], subject=sub)
 
 
-@app.command()
 def export(
     subject: Subject,
     file: Annotated[
@@ -54,7 +49,6 @@ def export(
     console.print(f"[green]✓[/green] {file}: {len(body):,} bytes", soft_wrap=True)
 
 
-@app.command()
 def erase(
     subject: Subject,
     *,
@@ -77,7 +71,6 @@ def erase(
             _print([erasure])
 
 
-@app.command()
 def erasures(sub: Sub = "operator-1") -> None:
     """List the erasures: what each waits for, and what was erased."""
     with _caller(sub) as caller:

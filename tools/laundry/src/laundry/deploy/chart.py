@@ -29,6 +29,13 @@ SECRET_KEYS: dict[Need, tuple[str, ...]] = {
     Need.SIGNING: ("model-signing-key",),
     Need.MQTT: ("mqtt-auth-secret",),
     Need.PUSH: ("fcm-service-account.json",),
+    Need.PROVIDER: (
+        "oidc-client-secret",
+        "secret-keys",
+        "signing-keys",
+        "first-operator-password",
+        "smtp-url",
+    ),
 }
 """The keys of a service's Secret, by what it needs them for."""
 

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 
 from laundry.marks import replaced
 from laundry.paths import PROJECT
+from laundry.stack.environment import FIRST_OPERATOR
 from laundry_catalogue import (
     SERVICES,
     Need,
@@ -155,6 +156,8 @@ def _environment(service: Service, process: Process) -> Iterator[str]:
         yield "LAUNDRY_LETTERS_UNSIGNED_UNTIL: ${LETTERS_UNSIGNED_UNTIL:-}"
     if Need.DATABASE in service.needs:
         yield f"LAUNDRY_DATABASE_URL: {_database_url(service.name, service.name, 'DATABASE_PASSWORD_{}')}"
+    if Need.PROVIDER in service.needs:
+        yield from _provider()
     if Need.SIGNING in service.needs:
         yield f"LAUNDRY_MODEL_SIGNING_KEY: {_given('MODEL_SIGNING_KEY')}"
     if Need.MQTT in service.needs:
@@ -165,6 +168,18 @@ def _environment(service: Service, process: Process) -> Iterator[str]:
         yield f"{url_variable(peer)}: http://{peer}:8000"
     for name, value in service.environment.items():
         yield f'{name}: "{value}"'
+
+
+def _provider() -> Iterator[str]:
+    yield "LAUNDRY_PUBLIC_URL: *sign-in"
+    yield "LAUNDRY_WEB_URLS: *pages"
+    yield f"LAUNDRY_OIDC_CLIENT_SECRET: {_given('OIDC_CLIENT_SECRET')}"
+    yield f"LAUNDRY_SECRET_KEYS: {_given('IDENTITY_SECRET_KEYS')}"
+    yield f"LAUNDRY_SIGNING_KEYS: {_given('IDENTITY_SIGNING_KEYS')}"
+    yield f"LAUNDRY_FIRST_OPERATOR: ${{FIRST_OPERATOR:-{FIRST_OPERATOR}}}"
+    yield f"LAUNDRY_FIRST_OPERATOR_PASSWORD: {_given('FIRST_OPERATOR_PASSWORD')}"
+    yield "LAUNDRY_SMTP_URL: ${SMTP_URL:-}"
+    yield "LAUNDRY_MAIL_FROM: ${MAIL_FROM:-laundry@laundry.localhost}"
 
 
 def _size(process: Process) -> Iterator[str]:

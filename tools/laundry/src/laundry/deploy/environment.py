@@ -16,6 +16,7 @@ from laundry_servers.addresses import BrokerAddress, ObjectStoreAddress
 from laundry_servers.errors import LaundryError
 from laundry_servers.files import write_json
 from laundry_servers.postgres import owner_of
+from laundry_service.auth.rsa_keys import new_key
 
 BROKER_ADMIN = "laundry-admin"
 DATABASE_ADMIN = "laundry_admin"
@@ -46,6 +47,10 @@ def secret_makers() -> dict[str, Callable[[], str]]:
         "S3_ACCESS_KEY": lambda: secrets.token_hex(10).upper(),
         "S3_SECRET_KEY": lambda: secrets.token_hex(20),
         "MODEL_SIGNING_KEY": lambda: SigningKey.generate().text,
+        "OIDC_CLIENT_SECRET": password,
+        "IDENTITY_SECRET_KEYS": password,
+        "IDENTITY_SIGNING_KEYS": new_key,
+        "FIRST_OPERATOR_PASSWORD": lambda: secrets.token_urlsafe(12),
     }
 
 

@@ -25,6 +25,29 @@ RATE_LIMITS = {
 }
 
 
+PROVIDER, PAGES = "identity", "web"
+FIRST_OPERATOR = "operator@laundry.localhost"
+
+
+@dataclass(frozen=True, slots=True)
+class SignIn:
+    """Keys and passwords of the identity service and of the pages that sign in there.
+
+    Attributes:
+        client_secret: with which web asks identity for tokens.
+        cookie_key: signs identity's cookies and links.
+        signing_key: signs tokens.
+        first_operator_password: of ``FIRST_OPERATOR``.
+        mail_folder: where mails are written that would be sent elsewhere.
+    """
+
+    client_secret: str = field(repr=False)
+    cookie_key: str = field(repr=False)
+    signing_key: str = field(repr=False)
+    first_operator_password: str = field(repr=False)
+    mail_folder: Path
+
+
 @dataclass(frozen=True, slots=True)
 class Surroundings:
     """Addresses and secrets of all services and servers."""
@@ -41,6 +64,7 @@ class Surroundings:
     training: Mapping[str, str] = field(default_factory=dict)
     deny_list_url: str | None = None
     letter_keys: Mapping[str, str] = field(default_factory=dict, repr=False)
+    sign_in: SignIn | None = None
 
 
 def training_environment(data: Path | None, *, work: Path, python: Path) -> dict[str, str]:
@@ -66,14 +90,7 @@ def service_environment(
         "LAUNDRY_TRUSTED_PROXIES": "" if service.edge else "127.0.0.0/8,::1",
     }
     if not service.edge:
-        found |= {
-            "LAUNDRY_JWKS_URL": around.jwks_url,
-            "LAUNDRY_JWT_ISSUER": ISSUER,
-            "LAUNDRY_JWT_AUDIENCE": AUDIENCE,
-            "LAUNDRY_RATE_LIMITS": json.dumps(RATE_LIMITS),
-        }
-        if around.deny_list_url is not None:
-            found["LAUNDRY_DENY_LIST_URL"] = around.deny_list_url
+        found |= _trust(around)
     if Need.BROKER in service.needs:
         password = around.broker_passwords[service.name]
         # An operator rehearses dead letters here with messages that fail on purpose.
@@ -100,9 +117,54 @@ def service_environment(
         found |= around.training
     if Need.PUSH in service.needs:
         found |= {"LAUNDRY_FCM_URL": around.fcm_url, "LAUNDRY_FCM_PROJECT_ID": PROJECT_ID}
+    if Need.PROVIDER in service.needs:
+        found |= _provider(around)
     if Need.MANAGEMENT in service.needs:
         found["LAUNDRY_MANAGEMENT_URLS"] = json.dumps(around.broker.management_urls)
     for peer in service.peers:
         found[url_variable(peer)] = around.service_urls[peer]
     found.update(service.environment)
     return found
+
+
+def public_url(url: str) -> str:
+    """Return the address that people type: browsers treat ``localhost`` like one that has TLS."""
+    return url.replace("//127.0.0.1:", "//localhost:")
+
+
+def _trust(around: Surroundings) -> dict[str, str]:
+    found = {
+        "LAUNDRY_JWKS_URL": around.jwks_url,
+        "LAUNDRY_JWT_ISSUER": ISSUER,
+        "LAUNDRY_JWT_AUDIENCE": AUDIENCE,
+        "LAUNDRY_RATE_LIMITS": json.dumps(RATE_LIMITS),
+    }
+    if around.deny_list_url is not None:
+        found["LAUNDRY_DENY_LIST_URL"] = around.deny_list_url
+    url = around.service_urls.get(PROVIDER)
+    if url is not None:
+        issuer = {
+            "issuer": public_url(url),
+            "jwks_url": f"{url}/.well-known/jwks.json",
+            "audience": AUDIENCE,
+            "deny_list_url": f"{url}/deny-list.json",
+            # `laundry token --sub` may act as anybody here.
+            "subject_prefix": "",
+        }
+        found["LAUNDRY_TRUSTED_ISSUERS"] = json.dumps([issuer])
+    return found
+
+
+def _provider(around: Surroundings) -> dict[str, str]:
+    kept, pages = around.sign_in, around.service_urls.get(PAGES, "http://127.0.0.1:8080")
+    assert kept is not None
+    return {
+        "LAUNDRY_PUBLIC_URL": public_url(around.service_urls[PROVIDER]),
+        "LAUNDRY_WEB_URLS": f"{public_url(pages)},{pages}",
+        "LAUNDRY_OIDC_CLIENT_SECRET": kept.client_secret,
+        "LAUNDRY_SECRET_KEYS": kept.cookie_key,
+        "LAUNDRY_SIGNING_KEYS": kept.signing_key,
+        "LAUNDRY_FIRST_OPERATOR": FIRST_OPERATOR,
+        "LAUNDRY_FIRST_OPERATOR_PASSWORD": kept.first_operator_password,
+        "LAUNDRY_MAIL_FOLDER": str(kept.mail_folder),
+    }

@@ -1,10 +1,12 @@
 // Calls to the services, and their problem documents in the reader's language.
 
 import { setClock } from "./clock.js";
+import { signedInAs } from "./session.js";
 import { has, language, t } from "./texts.js";
 
 const TIMEOUT_MS = 20000;
 const PASSING = [408, 425, 429];
+export const REFUSED = [401, 403];
 // The connection's fault, not the request's.
 const BROKEN_OFF = ["upload-interrupted", "upload-incomplete", "caller-gone"];
 // Retrying here and now would be just as slow: the person decides where and when.
@@ -81,7 +83,7 @@ export function explain(problem) {
 
 export class Api {
   /**
-   * `onRefused` is called when the token is no longer taken.
+   * `onRefused` is called when a service does not take the session, or not for what was asked.
    *
    * @param {Session} session
    * @param {() => void} onRefused
@@ -93,7 +95,7 @@ export class Api {
 
   /** @param {Record<string, string>} more */
   headers(more = {}) {
-    return { Authorization: `Bearer ${this.session.token}`, "Accept-Language": language(), ...more };
+    return { ...signedInAs(this.session), "Accept-Language": language(), ...more };
   }
 
   /**
@@ -115,14 +117,14 @@ export class Api {
         headers: this.headers(headers),
         signal: limits.length === 1 ? limits[0] : AbortSignal.any(limits),
         cache,
-        credentials: "omit",
+        credentials: "same-origin",
       });
     } catch (error) {
       if (signal?.aborted) throw error;
       throw new Problem({ code: error.name === "TimeoutError" ? "silence" : "no-connection" });
     }
     if (response.ok) return response;
-    if (response.status === 401) this.onRefused();
+    if (REFUSED.includes(response.status)) this.onRefused();
     throw problemOf(response.status, await response.text().catch(() => ""), response.headers.get("Retry-After"));
   }
 

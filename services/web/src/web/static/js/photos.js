@@ -1,4 +1,4 @@
-// Photos behind a bearer token: fetched only when they come into view, shown from blobs, few kept in memory.
+// Photos: fetched only when they come into view, shown from blobs, few kept in memory.
 
 import { h } from "./dom.js";
 import { t } from "./texts.js";

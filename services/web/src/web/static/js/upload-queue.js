@@ -1,6 +1,6 @@
 // Sends the kept photos, one after the other, until a service has confirmed each or refused it for good.
 
-import { Problem } from "./api.js";
+import { Problem, REFUSED } from "./api.js";
 import { now } from "./clock.js";
 import { within } from "./patience.js";
 import { upload } from "./upload.js";
@@ -255,14 +255,9 @@ export class UploadQueue extends EventTarget {
    */
   async #failed(item, problem) {
     item.state = "waiting";
-    if (problem.status === 401) {
-      // The photo stays; it goes on after the next sign-in.
-      this.stop();
-      this.#tell("changed", item);
-      this.api.onRefused();
-      return;
-    }
-    if (problem.passing) {
+    if (REFUSED.includes(problem.status)) this.api.onRefused();
+    // Where the session is over this queue ends, and the photo goes on after the next sign-in.
+    if (problem.passing || problem.status === 401) {
       const pause = Math.min(FIRST_PAUSE_MS * 2 ** this.#failures, LONGEST_PAUSE_MS);
       this.#failures += 1;
       this.nextTryAt =

@@ -37,34 +37,39 @@ export default {
   "start.operator": "Operators",
   "start.operatorText": "Watch queues, send dead letters back, and judge models.",
   "start.signIn": "Sign in",
-  "start.signInText": "Open the link that your manager sent you. Without one, paste your sign-in token.",
-  "start.token": "Sign-in token",
-  "start.go": "Start",
-  "start.badToken":
-    "That is no sign-in token. Make sure that you copied all of it: long text in three parts with two dots.",
-  "start.local": "On a trial stack on this computer, get one in a terminal:",
-  "start.expired": "Your sign-in has ended. Please sign in again.",
-  "start.expiredWaiting.one":
-    "Your sign-in has ended. {count} unsent photo is safe on this phone and is sent after you sign in again.",
-  "start.expiredWaiting":
-    "Your sign-in has ended. {count} unsent photos are safe on this phone and are sent after you sign in again.",
-  "start.expiredUnkept":
-    "Your sign-in has ended. Unsent photos ({count}) are on this open page only: leave it open, and sign in again.",
   "start.noPage": "There is no page for this role",
+  "start.signInText": "You sign in with the account that you were invited with.",
+  "start.noWay": "Nobody can sign in here: no sign-in service is set up. Whoever runs this system can change that.",
+  "start.customers": "Sign in as a customer",
   "start.noPageText": "These pages are for helpers, branch owners and operators. Your role: {role}.",
+
+  "out.session-missing": "Your sign-in has ended: please sign in again.",
+  "out.session-ended":
+    "Your sign-in was ended: you signed out on another device, your password was changed, or your access was taken away.",
+  "out.session-denied": "Whoever manages your account has ended this sign-in: sign in again, or ask them.",
+  "out.session-no-role": "Your account no longer has access here: ask whoever invited you.",
+  "out.waiting.one": "{count} unsent photo is safe on this phone and is sent after you sign in again.",
+  "out.waiting": "{count} unsent photos are safe on this phone and are sent after you sign in again.",
+  "out.unkept":
+    "Unsent photos ({count}) are on this open page only: leave it open; signing in opens a tab of its own.",
+
+  "signIn.away": "The sign-in service cannot be reached: please try again in a moment.",
+  "signIn.unasked": "There is no connection, so nobody can sign in just now: this page tries again by itself.",
+  "signIn.refused": "That sign-in took too long, or a newer one was begun: please start again.",
+  "signIn.declined": "You were not signed in, because it was cancelled there.",
+  "signIn.clock":
+    "The clocks of this system and of the sign-in service differ, so nobody can sign in: please tell whoever runs it.",
+  "signIn.no-role": "Your account has no access here: ask whoever invited you, or sign in with another account.",
+  "signIn.no-grant":
+    "The sign-in service let nobody in: please start again, or ask whoever invited you whether your account has access.",
+  "signIn.denied": "Whoever manages your account does not let it sign in: please ask them.",
+  "signIn.unfit": "The sign-in service gave an answer that cannot be used: please tell whoever runs this system.",
+
+  "session.rights": "What you may do was changed; you are now {who}.",
 
   "role.helper": "helper",
   "role.owner": "branch owner",
   "role.operator": "operator",
-
-  "session.ask": "Sign in as {who}?",
-  "session.askText":
-    "The link that you opened is for {who}. You are signed in as {now}; photos of yours that wait stay on this phone and are sent when you sign in again.",
-  "session.yes": "Sign in as {who}",
-  "session.no": "Stay {now}",
-  "session.badLink": "That sign-in link is not valid. You are still signed in as {who}.",
-  "session.unchecked":
-    "The sign-in link could not be checked just now, so you are still signed in as {who}. Open the link again in a moment.",
 
   "helper.documentTitle": "Register laundry · Smart Laundry",
   "helper.title": "Photograph the laundry",
