@@ -64,7 +64,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     (record::jsonb || jsonb_object_agg(told.name, a.person))::text,
     record::text
   )
-  FROM (VALUES ('by', record->>'by'), ('object', record->>'object')) AS told (name, pseudonym)
+  FROM jsonb_each_text(record::jsonb) AS told (name, pseudonym)
   JOIN public.audit_people a ON a.pseudonym = told.pseudonym
 $$
 """
