@@ -209,7 +209,7 @@ async def test_what_was_recorded_before_there_was_a_chain_becomes_its_beginning(
         connection = await asyncpg.connect(url, timeout=10)
         old = (
             "INSERT INTO audit (by, via, run, action, queue, fingerprint, record) "
-            "VALUES ('kim', 'cli', 'r', 'discard', 'task.read', 'f', $1)"
+            "VALUES ($1::json->>'by', 'cli', 'r', 'discard', 'task.read', 'f', $1)"
         )
         for number in range(3):
             await connection.execute(old, json.dumps({"by": "kim", "n": number}))

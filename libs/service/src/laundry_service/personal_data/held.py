@@ -14,8 +14,9 @@ from laundry_service.storage.database import Database
 AT_ONCE = 500
 """Rows that one transaction erases, so that nobody waits long for a lock and a crash repeats little."""
 
-PERSON = sa.bindparam("person", type_=sa.Text)
-TOMBSTONE = sa.bindparam("tombstone", type_=sa.Text)
+# Named as no column is: an UPDATE would take them for its values.
+PERSON = sa.bindparam("held_of", type_=sa.Text)
+TOMBSTONE = sa.bindparam("held_by_nobody", type_=sa.Text)
 
 FORGET_ACTOR = sa.text("SELECT audit_forget(:person)")
 ACTS = sa.text("""
@@ -80,7 +81,7 @@ class PersonalData:
             for held in self._held:
                 query = held.export()
                 if query is not None:
-                    async for row in await session.stream_scalars(query, {"person": person}):
+                    async for row in await session.stream_scalars(query, {PERSON.key: person}):
                         yield held.name, row
             if self._audited:
                 async for row in await session.stream_scalars(ACTS, {"person": person}):
@@ -95,7 +96,7 @@ class PersonalData:
 
     async def _erase(self, held: Held, person: str, tombstone: str) -> int:
         statement, number = held.erase(), 0
-        values = {"person": person, "tombstone": tombstone}
+        values = {PERSON.key: person, TOMBSTONE.key: tombstone}
         used = {name: values[name] for name in statement.compile().params if name in values}
         while True:
             async with self._database.transaction() as session:
