@@ -71,6 +71,7 @@ class FakeServices:
         self.url = ""
         self.tasks: dict[str, Item] = {}
         self.photos: dict[str, bytes] = {}
+        self.kept_days: dict[str, int] = {}
         self.by_key: dict[str, str] = {}
         self.notifications: dict[str, Item] = {}
         self.equipment: dict[str, Item] = {}
@@ -321,6 +322,8 @@ class FakeServices:
 
         @app.get("/tasks/{task_id}/photo")
         async def photo_of(task_id: str) -> Response:
+            if (days := self.kept_days.get(task_id)) is not None:
+                raise Problem(410, "photo-deleted", "The photo was deleted.", kept_days=days)
             return Response(self.photos[task_id], media_type="image/jpeg")
 
         @app.post("/tasks/{task_id}/confirmation")
