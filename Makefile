@@ -138,4 +138,4 @@ check-deploy: setup ## Validate Compose and the Helm chart
 	$(BIN)/laundry check-deploy --fetch
 
 clean: ## Remove what was built (the stack's data in var/ stays)
-	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache services/web/node_modules
+	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache services/web/node_modules services/web/tests/provider/node_modules

@@ -75,6 +75,13 @@ def test_every_query_is_in_the_repository(service: str) -> None:
         assert not found, path.relative_to(ROOT)
 
 
+@pytest.mark.parametrize("service", DOMAIN_IN)
+def test_every_query_by_djangos_models_is_in_the_repository(service: str) -> None:
+    folder = SERVICES[service] / DOMAIN_IN[service]
+    for path in set(folder.rglob("*.py")) - set(modules(folder, "repository", "models", "migrations")):
+        assert ".objects." not in path.read_text(encoding="utf-8"), path.relative_to(ROOT)
+
+
 @pytest.mark.parametrize("service", SERVICES)
 def test_use_cases_know_neither_http_nor_what_stands_before_them(service: str) -> None:
     folder = SERVICES[service] / DOMAIN_IN.get(service, "")

@@ -53,8 +53,8 @@ ROOMS = {
 }  # fmt: skip
 # Django's, in the identity service; the rooms above are those of its app with the tables.
 ROOMS |= {
-    "admin", "apps", "asgi", "configuration", "database", "errors", "migrate", "models", "oidc", "texts",
-    "urls",
+    "admin", "apps", "asgi", "configuration", "database", "errors", "migrate", "models", "oidc", "routing",
+    "texts", "urls",
 }  # fmt: skip
 DJANGO_APPS = {"identity.people"}
 # Programs that mlops starts as processes or jobs of their own.
@@ -63,7 +63,6 @@ PROGRAMS = {"mlops.full", "mlops.jobs", "mlops.refit"}
 ADAPTERS = {
     "helper.decoder",  # a process for pictures
     "helper.sweep",
-    "identity.people.device_clients",
     "identity.people.invitation_page",
     "mlops.launching.cluster",
     "mlops.launching.kubernetes",
@@ -71,6 +70,12 @@ ADAPTERS = {
     "mlops.replicas",
     "notification.fcm",
     "notification.fcm_outage",
+    "web.auth.clients",
+    "web.auth.provider",
+    "web.auth.routes",
+    "web.auth.sessions",
+    "web.auth.settings",
+    "web.auth.signing_in",
     "web.event_streams",
     "web.pages",
     "web.proxy",

@@ -25,7 +25,9 @@ AROUND = Surroundings(
     model_signing_key=SigningKey.generate().text,
     service_urls={name: f"http://{name}" for name in NAMES},
     letter_keys={name: f"letters-{name}" for name in NAMES},
-    sign_in=SignIn("client-secret", "cookie-key", "signing-key", "operator-password", Path("mail")),
+    sign_in=SignIn(
+        "client-secret", "session-key", "cookie-key", "signing-key", "operator-password", Path("mail")
+    ),
 )
 
 
@@ -62,9 +64,6 @@ def test_a_process_has_only_its_own_logins(service: Service, process: Process) -
 def test_the_tokens_of_the_identity_service_are_taken_beside_those_of_the_local_key() -> None:
     for service in SERVICES:
         given = service_environment(service, service.processes[0], service.name, 8000, AROUND)
-        if service.edge:
-            assert "LAUNDRY_TRUSTED_ISSUERS" not in given
-            continue
         (issuer,) = json.loads(given["LAUNDRY_TRUSTED_ISSUERS"])
         assert TrustedIssuer.model_validate(issuer).deny_list_url == "http://identity/deny-list.json"
         assert given["LAUNDRY_JWT_ISSUER"] != issuer["issuer"]

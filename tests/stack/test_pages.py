@@ -13,6 +13,9 @@ from playwright.async_api import Browser, Page, async_playwright, expect
 from laundry.demo.client import Person
 from laundry.demo.photos import sample_photos
 from laundry.demo.story import Story
+from laundry.paths import StackPaths
+from laundry.stack.environment import FIRST_OPERATOR, public_url
+from laundry.stack.secrets import first_operator_password
 
 pytestmark = [pytest.mark.stack, pytest.mark.servers, pytest.mark.browser, pytest.mark.timeout(420)]
 
@@ -43,11 +46,18 @@ def patience() -> Iterator[None]:
     expect.set_options(timeout=5_000)
 
 
-async def open_page(browser: Browser, stack: dict[str, Any], who: Person) -> Page:
-    context = await browser.new_context(viewport={"width": 390, "height": 844}, locale="en-US")
+async def new_page(browser: Browser, headers: dict[str, str] | None = None) -> Page:
+    context = await browser.new_context(
+        viewport={"width": 390, "height": 844}, locale="en-US", extra_http_headers=headers
+    )
     context.set_default_timeout(PATIENCE_MS)
-    page = await context.new_page()
-    await page.goto(f"{stack['web_url']}/#token={who.token}")
+    return await context.new_page()
+
+
+async def open_page(browser: Browser, stack: dict[str, Any], who: Person) -> Page:
+    """Open the page of somebody whose token a program adds to every request."""
+    page = await new_page(browser, who.headers)
+    await page.goto(stack["web_url"])
     return page
 
 
@@ -85,3 +95,24 @@ async def test_photo_reading_confirmation_and_fault_on_the_pages(
     await expect(owner.locator(".equipment")).to_contain_text("Fault")
     for page in (helper, owner):
         await page.context.close()
+
+
+async def test_a_person_signs_in_at_the_identity_service_and_out_again(
+    stack: dict[str, Any], stack_folder: Path, browser: Browser
+) -> None:
+    password = first_operator_password(StackPaths(stack_folder))
+    assert password
+    page = await new_page(browser)
+    await page.goto(f"{stack['web_url']}/operator?view=queues")
+    await page.locator(".sign-in").get_by_role("link", name="Sign in").click()
+    await page.locator("input[name=login]").fill(FIRST_OPERATOR)
+    await page.locator("input[name=password]").fill(password)
+    await page.get_by_role("button", name="Sign in").click()
+    await expect(page.locator(".operator")).to_be_visible()
+    assert page.url == f"{public_url(stack['web_url'])}/operator?view=queues"
+    await page.get_by_role("button", name="Sign out").click()
+    await expect(page.locator(".sign-in")).to_be_visible()
+    # Signed out there, too: it asks again.
+    await page.locator(".sign-in").get_by_role("link", name="Sign in").click()
+    await expect(page.locator("input[name=password]")).to_be_visible()
+    await page.context.close()

@@ -1,5 +1,7 @@
 """A provider's own claims become a role and branches, or no entry at all."""
 
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +13,7 @@ from laundry_service.auth.claim_mapping import ClaimMapping, mapped
 from laundry_service.auth.claims import BRANCH, TokenRefused
 from laundry_service.auth.principal import ROLES
 
+ROOT = Path(__file__).parents[3]
 GROUPS = ClaimMapping(
     role="contains(groups, 'laundry-operators') && 'operator' "
     "|| contains(groups, 'laundry-owners') && 'owner' || contains(groups, 'laundry-helpers') && 'helper'",
@@ -64,6 +67,33 @@ def test_a_branch_that_is_none_is_no_entry_rather_than_fewer_branches() -> None:
 def test_an_expression_that_is_none_stops_the_service_at_its_start(expression: str) -> None:
     with pytest.raises(ValidationError):
         ClaimMapping(role=expression)
+
+
+@pytest.mark.parametrize(
+    ("guide", "claims", "role", "branches"),
+    [
+        ("keycloak", {"groups": ["laundry-owners", "branch-gangnam-1"]}, "owner", ["gangnam-1"]),
+        ("entra", {"roles": ["helper", "branch-gangnam-1"]}, "helper", ["gangnam-1"]),
+        ("google", {"hd": "chain.example", "email": "kim@chain.example"}, "operator", ["gangnam-1"]),
+        ("google", {"hd": "chain.example", "email": "choi@chain.example"}, "helper", ["gangnam-1"]),
+        ("google", {"hd": "evil.example", "email": "kim@chain.example"}, None, []),
+        ("google", {"email": "kim@chain.example"}, None, []),
+        ("keycloak", {"groups": ["branch-gangnam-1"]}, None, []),
+        ("entra", {}, None, []),
+    ],
+)
+def test_the_mappings_of_the_guides_do_what_they_say(
+    guide: str, claims: dict[str, Any], role: str | None, branches: list[str]
+) -> None:
+    text = (ROOT / "docs" / "how-to" / f"sign-in-with-{guide}.md").read_text()
+    [written] = re.findall(r"^```json\n(\{.*?\})\n```$", text, re.MULTILINE | re.DOTALL)
+    mapping = ClaimMapping.model_validate_json(written)
+    if role is None:
+        with pytest.raises(TokenRefused):
+            mapped(claims, mapping)
+    else:
+        found = mapped(claims, mapping)
+        assert (found["role"], found["branches"]) == (role, branches)
 
 
 @given(claims)

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -188,6 +189,18 @@ async def test_where_one_sub_is_one_person_every_list_counts(
         assert (await refusal(authenticator, token)).code == "token-denied"
     finally:
         await authenticator.stop()
+
+
+async def test_what_is_remembered_of_a_token_without_its_issuer_goes_by_its_key(
+    own: IdentityProvider, kakao: IdentityProvider, kakao_key: SigningKey
+) -> None:
+    """A device's login to the broker: of the second issuer, whose people are those of the first."""
+    second = customers(kakao, audience=AUDIENCE, subject_prefix="", forced_role=None, id_tokens=False)
+    authenticator = trusting(own, second)
+    principal = await authenticator.check(kakao_key.sign(iss=KAKAO, role="device"))
+    remembered = replace(principal, issuer="", expires_at=time.time() + 60)
+    assert authenticator.allows(remembered)
+    assert not authenticator.allows(replace(remembered, key="of-nobody"))
 
 
 def test_settings_that_would_mix_people_up_are_refused(

@@ -22,10 +22,17 @@ class ToService(httpx.AsyncHTTPTransport):
         self._listens = listens
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        request.url = request.url.copy_with(
+        url = request.url.copy_with(
             scheme=self._listens.scheme, host=self._listens.host, port=self._listens.port
         )
-        return await super().handle_async_request(request)
+        led = httpx.Request(
+            request.method,
+            url,
+            headers=request.headers,
+            stream=request.stream,
+            extensions=request.extensions,
+        )
+        return await super().handle_async_request(led)
 
 
 @dataclass

@@ -13,13 +13,13 @@ import httpx
 import jwt
 import pytest
 import pytest_asyncio
-from identity.oidc.keys import new_key
 
 from identity.app import create_app
 from identity.settings import Settings
 from laundry_servers.addresses import DatabaseAddress
 from laundry_servers.ports import free_port
 from laundry_servers.postgres import drop_database, ensure_database
+from laundry_service.auth.rsa_keys import new_key
 from laundry_service.migrate import upgrade
 from laundry_testing.identity import FileIdentity
 from laundry_testing.messaging import eventually

@@ -2,9 +2,11 @@
 
 import re
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from identity.app import create_app
@@ -72,36 +74,34 @@ async def test_servers_are_told_the_address_they_asked_and_browsers_the_public_o
     )
 
 
-@pytest.mark.parametrize("changes", [{"code_challenge": None}, {"code_challenge_method": "plain"}])
-async def test_nobody_signs_in_without_pkce(provider: Provider, changes: dict[str, str | None]) -> None:
+async def test_nobody_signs_in_without_pkce(provider: Provider) -> None:
+    person = await provider.account("helper", "b1")
+    without: list[dict[str, str | None]] = [{"code_challenge": None}, {"code_challenge_method": "plain"}]
+    async with provider.browser() as browser:
+        await browser.sign_in(person.email, PASSWORD)
+        for changes in without:
+            page = await browser.open(AUTHORIZE, **query(provider, SignIn(), **changes))
+            # Refused here, or told to the client as an error; never a code.
+            assert "code=" not in page.headers.get("location", "")
+            assert page.status_code == 400 or "error=" in page.headers["location"]
+
+
+async def test_a_sign_in_leads_back_to_the_pages_only(provider: Provider) -> None:
     person = await provider.account("helper", "b1")
     async with provider.browser() as browser:
         await browser.sign_in(person.email, PASSWORD)
-        page = await browser.open(AUTHORIZE, **query(provider, SignIn(), **changes))
-        # Refused here, or told to the client as an error; never a code.
-        assert "code=" not in page.headers.get("location", "")
-        assert page.status_code == 400 or "error=" in page.headers["location"]
-
-
-@pytest.mark.parametrize(
-    "redirect_uri",
-    [
-        "http://evil.test/auth/callback",
-        "http://pages.test.evil.test/auth/callback",
-        "http://pages.test/auth/callback/../elsewhere",
-        "http://pages.test@evil.test/auth/callback",
-        "javascript:alert(1)",
-        None,
-    ],
-)
-async def test_a_sign_in_leads_back_to_the_pages_only(provider: Provider, redirect_uri: str | None) -> None:
-    person = await provider.account("helper", "b1")
-    async with provider.browser() as browser:
-        await browser.sign_in(person.email, PASSWORD)
-        page = await browser.open(AUTHORIZE, **query(provider, SignIn(), redirect_uri=redirect_uri))
-    assert page.status_code == 400
-    assert "location" not in page.headers
-    assert "로그인 요청이 올바르지 않습니다" in page.text
+        for redirect_uri in (
+            "http://evil.test/auth/callback",
+            "http://pages.test.evil.test/auth/callback",
+            "http://pages.test/auth/callback/../elsewhere",
+            "http://pages.test@evil.test/auth/callback",
+            "javascript:alert(1)",
+            None,
+        ):
+            page = await browser.open(AUTHORIZE, **query(provider, SignIn(), redirect_uri=redirect_uri))
+            assert page.status_code == 400, redirect_uri
+            assert "location" not in page.headers
+            assert "로그인 요청이 올바르지 않습니다" in page.text
 
 
 async def code_for(provider: Provider, browser: Browser, sign_in: SignIn, email: str) -> str:
@@ -141,7 +141,7 @@ async def test_a_client_with_another_secret_gets_nothing(provider: Provider) -> 
     sign_in = SignIn()
     async with provider.browser() as browser:
         code = await code_for(provider, browser, sign_in, person.email)
-    provider.backend.http.auth = (provider.settings.oidc_client_id, "guessed")  # type: ignore[assignment]
+    provider.backend.http.auth = (provider.settings.oidc_client_id, "guessed")
     answer = await provider.backend.exchange(code, sign_in)
     assert (answer.status_code, answer.json()["error"]) == (401, "invalid_client")
 
@@ -164,14 +164,19 @@ async def test_a_refresh_says_what_somebody_may_do_now(provider: Provider) -> No
     assert 29 * 86400 < refreshed["refresh_expires_in"] <= 30 * 86400
 
 
-@pytest.mark.parametrize("change", [{"is_active": False}, {"role": None}])
-async def test_who_has_no_right_any_more_gets_no_token(provider: Provider, change: dict[str, Any]) -> None:
+async def test_who_has_no_right_any_more_gets_no_token(provider: Provider) -> None:
     from identity.people.models import Person
 
-    person = await provider.account("helper", "b1")
-    async with provider.browser() as browser:
-        tokens = await provider.signed_in(browser, person.email)
-        await provider.in_database(lambda: Person.objects.filter(id=person.id).update(**change))
+    changes: list[dict[str, Any]] = [{"is_active": False}, {"role": None}]
+    for change in changes:
+        person = await provider.account("helper", "b1")
+        async with provider.browser() as browser:
+            tokens = await provider.signed_in(browser, person.email)
+
+        def take(id_: Any = person.id, change: dict[str, Any] = change) -> None:
+            Person.objects.filter(id=id_).update(**change)
+
+        await provider.in_database(take)
         refreshed = await provider.backend.refresh(tokens)
         assert (refreshed.status_code, refreshed.json()["error"]) == (400, "invalid_grant")
 
@@ -310,8 +315,13 @@ async def test_equipment_gets_a_token_of_its_own_until_it_is_revoked(provider: P
     answer = await provider.http.post("/equipment-credentials", json=body, headers=provider.operator)
     made = answer.json()
     login = (made["client_id"], made["client_secret"])
-    asked = {"data": {"grant_type": "client_credentials"}, "auth": login}
-    given = (await provider.http.post("/identity/o/api/token", **asked)).json()
+
+    async def asks() -> httpx.Response:
+        return await provider.http.post(
+            "/identity/o/api/token", data={"grant_type": "client_credentials"}, auth=login
+        )
+
+    given = (await asks()).json()
     claims = provider.claims(given["access_token"])
     assert (claims["sub"], claims["role"], claims["branches"]) == ("washer-7", "device", ["b1"])
     assert given["expires_in"] == 3600
@@ -319,7 +329,7 @@ async def test_equipment_gets_a_token_of_its_own_until_it_is_revoked(provider: P
     # Its token is good, and opens nothing that is for people.
     assert (await provider.asks(given["access_token"])).json()["code"] == "role-forbidden"
     await provider.http.delete(f"/equipment-credentials/{made['id']}", headers=provider.operator)
-    refused = await provider.http.post("/identity/o/api/token", **asked)
+    refused = await asks()
     assert (refused.status_code, refused.json()["error"]) == (401, "invalid_client")
 
 
@@ -330,23 +340,20 @@ async def test_a_machine_cannot_sign_people_in_and_a_web_client_is_no_machine(pr
     assert answer.status_code == 400
 
 
-@pytest.mark.parametrize(
-    "path",
-    [
-        "/identity/o/device",
-        "/identity/o/api/device/code",
-        "/identity/o/api/introspect",
-        "/accounts/email/",
-        "/nowhere",
-    ],
-)
-async def test_what_nobody_needs_is_not_there(provider: Provider, path: str) -> None:
+async def test_what_nobody_needs_is_not_there(provider: Provider) -> None:
     person = await provider.account("operator")
     async with provider.browser("en") as browser:
         await browser.sign_in(person.email, PASSWORD)
-        page = await browser.open(path)
-        assert page.status_code == 404
-        assert "There is no such page" in page.text
+        for path in (
+            "/identity/o/device",
+            "/identity/o/api/device/code",
+            "/identity/o/api/introspect",
+            "/accounts/email/",
+            "/nowhere",
+        ):
+            page = await browser.open(path)
+            assert page.status_code == 404, path
+            assert "There is no such page" in page.text
 
 
 async def test_nobody_signs_up(provider: Provider) -> None:
@@ -411,7 +418,7 @@ async def test_the_first_operator_is_made_once_and_in_the_audit(make_settings: M
     settings = make_settings(**given)
     for _ in range(2):
         async with serving(create_app(settings)) as http:
-            await eventually(lambda http=http: is_ready(http), what="the service's readiness")
+            await eventually(partial(is_ready, http), what="the service's readiness")
             async with Browser(http.base_url, settings.issuer) as browser:
                 page = await browser.sign_in("first@example.com", PASSWORD)
                 assert page.headers["location"] == settings.pages[0]

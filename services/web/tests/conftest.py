@@ -12,7 +12,6 @@ from fastapi import FastAPI
 from playwright.async_api import Page
 
 from laundry_catalogue import proxied_services
-from laundry_service.settings import TrustSettings
 from laundry_testing.identity import FileIdentity
 from laundry_testing.serving import serving
 from web.app import create_app
@@ -34,11 +33,6 @@ AUDIT = Path(__file__).with_name("audit.js").read_text()
 def settings_for(url: str, **changes: Any) -> ProxySettings:
     """All services at one address."""
     return WebSettings(**{service.url_key: url for service in proxied_services()} | changes)
-
-
-def trusting(identity: FileIdentity) -> TrustSettings:
-    """The tokens of this identity are taken."""
-    return TrustSettings(**identity.settings)
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -154,8 +148,9 @@ async def open_page(
     """Open pages; afterwards nothing unexpected may stand on their consoles."""
 
     def make(address: str) -> FastAPI:
-        settings = settings_for(services.url, public_url=address, session_keys=KEYS, **provider.settings)
-        return create_app(settings, trusting(provider.identity))
+        return create_app(
+            settings_for(services.url, public_url=address, session_keys=KEYS, **provider.settings)
+        )
 
     async with served(make) as site, AsyncExitStack() as stack:
         opener = OpenPage(engine, site, provider, stack)

@@ -85,6 +85,7 @@ class FakeProvider:
     def settings(self) -> dict[str, Any]:
         """What the web service's settings need in order to sign people in here."""
         return {
+            **self.identity.settings,
             "oidc_issuer": self.identity.issuer,
             "oidc_client_id": CLIENT,
             "oidc_client_secret": SECRET,

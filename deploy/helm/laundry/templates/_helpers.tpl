@@ -47,7 +47,7 @@ http://{{ include "laundry.name" (dict "root" . "service" "identity") }}:8000
 {{- define "laundry.trustedIssuers" -}}
 {{- $found := list -}}
 {{- range . -}}
-{{- $found = append $found (dict "issuer" .issuer "jwks_url" .jwksUrl "audience" .audience "subject_prefix" .subjectPrefix "deny_list_url" .denyListUrl "roles" .roles "forced_role" .forcedRole "id_tokens" (default false .idTokens)) -}}
+{{- $found = append $found (dict "issuer" .issuer "jwks_url" .jwksUrl "audience" .audience "subject_prefix" .subjectPrefix "deny_list_url" .denyListUrl "roles" .roles "forced_role" .forcedRole "mapping" .mapping "id_tokens" (default false .idTokens)) -}}
 {{- end -}}
 {{ toJson $found }}
 {{- end -}}

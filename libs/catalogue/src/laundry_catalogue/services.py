@@ -133,7 +133,8 @@ SERVICES = (
     *BACKENDS,
     Service(
         name="web",
-        gives="the helper's, the owner's and the operator's page",
+        gives="the helper's, the owner's and the operator's page; sign-in",
+        needs=frozenset({Need.SESSIONS}),
         port=8080,
         peers=tuple(each.name for each in BACKENDS if each.proxied),
         edge=True,

@@ -6,6 +6,7 @@ from fastapi import FastAPI
 from starlette.staticfiles import StaticFiles
 
 from identity.asgi import django_app, security_headers
+from identity.routing import Elsewhere
 from identity.settings import Settings
 from identity.subscribers import subscribe
 from laundry_events import Outbox
@@ -51,6 +52,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     people = People(database_of_events)
     subscribe(messaging.consumer, Erasures(database_of_events, Outbox(SERVICE), people))
+    routers = [*people_routers(settings.issuer), personal_data_router(people)]
 
     async def database() -> bool:
         return await in_database(ping)
@@ -75,11 +77,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             Periodic("audit-head", heads.head_teller(audit_head), every_s=heads.EVERY_S),
         ],
         checks=[Check("database", database), Check("preparation", preparation.is_done)],
-        routers=[*people_routers(settings.issuer), personal_data_router(people)],
+        routers=routers,
         on_close=[database_of_events.close],
     )
     app.mount("/static", StaticFiles(directory=STATIC, packages=[("django.contrib.admin", "static")]))
-    app.mount("/", django)
+    app.router.routes.append(Elsewhere(django, routers))
     app.add_middleware(SecurityHeaders, headers=security_headers(settings), public_https=settings.by_tls)
     return app
 

@@ -1,5 +1,7 @@
 """Django as an ASGI app, and what browsers are told about its pages."""
 
+from typing import cast
+
 from django.core.asgi import get_asgi_application
 from django.urls import get_resolver
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -12,7 +14,8 @@ from laundry_service.http.client_address import came_by_tls, client_address
 def django_app(settings: Settings) -> ASGIApp:
     """Make the app with the pages and the OpenID provider."""
     configure(settings)
-    app = get_asgi_application()
+    # Django's types ask for more than ASGI promises.
+    app = cast("ASGIApp", get_asgi_application())
     # Every page's modules: the first visitor does not wait for them.
     assert get_resolver().url_patterns
     return AtPublicAddress(app, settings)
@@ -40,6 +43,8 @@ class AtPublicAddress:
         headers = [(name, value) for name, value in scope["headers"] if name != b"host"]
         shown = {
             **scope,
+            # Django's addresses end with a slash, which the services' own ignore.
+            "path": scope.get("path_asked", scope["path"]),
             "scheme": self._scheme,
             "headers": [(b"host", self._host.encode()), *headers],
             "client": (client_address(scope), 0),

@@ -13,7 +13,10 @@ def _page(
 ) -> HttpResponse:
     texts = TEXTS[language()]
     said = {"title": texts[what], "lead": texts[f"{what}_lead"]}
-    return render(request, "error.html", said, status=status, headers=headers)
+    page = render(request, "error.html", said, status=status)
+    for name, value in (headers or {}).items():
+        page.headers[name] = value
+    return page
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:

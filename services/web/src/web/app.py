@@ -13,26 +13,20 @@ from laundry_service.http.health import health_router
 from laundry_service.http.problems import install_problems
 from laundry_service.http.security_headers import SecurityHeaders
 from laundry_service.http.validation import UrlValidation
-from laundry_service.settings import TrustSettings, version_of
+from laundry_service.settings import version_of
 from laundry_service.telemetry.logging import configure_logging
 from laundry_service.telemetry.tracing import configure_tracing, trace_requests
 from web import pages, proxy
 from web.auth import routes
-from web.auth.provider import clients_of
+from web.auth.clients import clients_of
 from web.auth.signing_in import SigningIn
 from web.forwarding import Upstream
 from web.settings import ProxySettings, WebSettings
 
 
-def create_app(settings: ProxySettings | None = None, trust: TrustSettings | None = None) -> FastAPI:
-    """Make the app; without settings they are read from the environment.
-
-    Args:
-        trust: whose tokens are taken, as the services have it; needed where people sign in.
-    """
+def create_app(settings: ProxySettings | None = None) -> FastAPI:
+    """Make the app; without settings they are read from the environment."""
     settings = settings or WebSettings()
-    if trust is None and clients_of(settings):
-        trust = TrustSettings()
     version = version_of("web")
     configure_logging(settings.service_name, settings.log_level)
     configure_tracing(settings.service_name, version)
@@ -41,7 +35,7 @@ def create_app(settings: ProxySettings | None = None, trust: TrustSettings | Non
         for service in proxied_services()
     ]
     stopping = asyncio.Event()
-    authenticator = None if trust is None else Authenticator.of(trust)
+    authenticator = Authenticator.of(settings) if clients_of(settings) else None
     signing_in = SigningIn(settings, authenticator)
     forwarder = proxy.Proxy(settings, signing_in, stopping)
 

@@ -174,12 +174,17 @@ class Authenticator:
 
         False after the token's end, once its bearer is on the deny list, and once its key is withdrawn.
         """
-        issuer = self._issuers.get(principal.issuer, self._first)
+        issuer = self._issuers.get(principal.issuer) or self._signer(principal.key)
         return (
             time.time() < principal.expires_at
             and (principal.key is None or issuer.keys.trusts(principal.key))
             and not self._denies(issuer, principal)
         )
+
+    def _signer(self, key: str | None) -> Issuer:
+        # A device's login to the broker is remembered by the fingerprint of its token's key alone.
+        signers = (each for each in self._issuers.values() if key is not None and each.keys.trusts(key))
+        return next(signers, self._first)
 
     def _denies(self, issuer: Issuer, principal: Principal) -> bool:
         # Where one sub is one person, whoever vouches for it, each list counts.

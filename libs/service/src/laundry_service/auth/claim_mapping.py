@@ -19,14 +19,16 @@ from laundry_service.auth.principal import ROLES
 class _Functions(jmespath.functions.Functions):  # type: ignore[misc]
     """JMESPath's own, but for one that guesses, and the one that group names need."""
 
-    @jmespath.functions.signature(
+    @jmespath.functions.signature(  # type: ignore[untyped-decorator]
         {"types": ["array"]}, {"types": ["array", "boolean", "null", "number", "object", "string"]}
     )
     def _func_contains(self, entries: list[Any], wanted: Any) -> bool:
         # In a text it would look for a part of it: "former-owners" contains "owners".
         return wanted in entries
 
-    @jmespath.functions.signature({"types": ["string"]}, {"types": ["string"]})
+    @jmespath.functions.signature(  # type: ignore[untyped-decorator]
+        {"types": ["string"]}, {"types": ["string"]}
+    )
     def _func_after(self, prefix: str, text: str) -> str | None:
         return text.removeprefix(prefix) if text.startswith(prefix) and text != prefix else None
 

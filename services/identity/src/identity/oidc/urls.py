@@ -6,7 +6,7 @@ from allauth.account.internal.decorators import login_not_required
 from django.http import Http404, HttpRequest
 from django.urls import include, path
 
-from identity.oidc.views import Authorize, SignOut, Tokens
+from identity.oidc.endpoints import Authorize, SignOut, Tokens
 
 
 @login_not_required

@@ -7,6 +7,7 @@ from django.conf import settings
 from django.contrib.auth import login
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
+from django.forms.widgets import Input
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.views.decorators.cache import never_cache
@@ -25,7 +26,7 @@ GONE, UNKNOWN, CONFLICT, UNFIT = 410, 404, 409, 422
 MAX_PASSWORD = 1000
 
 
-def _input(kind: type[forms.TextInput], autocomplete: str) -> forms.TextInput:
+def _input(kind: type[Input], autocomplete: str) -> Input:
     return kind(attrs={"autocomplete": autocomplete})
 
 

@@ -1,6 +1,7 @@
 """People and branches as they are stored."""
 
 import uuid
+from datetime import datetime
 from typing import Any, ClassVar
 
 from django.contrib.auth.models import AbstractBaseUser, BaseUserManager
@@ -28,14 +29,14 @@ class Role(models.TextChoices):
 class Branch(models.Model):
     """A branch of the chain; its id is what tokens, topics and events name."""
 
-    id = models.CharField(
+    id: "models.CharField[str, str]" = models.CharField(
         primary_key=True,
         max_length=MAX_BRANCH_ID,
         validators=[RegexValidator(BRANCH.pattern, "1 to 40 of a-z, 0-9 and -")],
     )
-    name_ko = models.CharField(max_length=MAX_NAME)
-    name_en = models.CharField(max_length=MAX_NAME)
-    created_at = models.DateTimeField(auto_now_add=True)
+    name_ko: "models.CharField[str, str]" = models.CharField(max_length=MAX_NAME)
+    name_en: "models.CharField[str, str]" = models.CharField(max_length=MAX_NAME)
+    created_at: "models.DateTimeField[datetime, datetime]" = models.DateTimeField(auto_now_add=True)
 
     class Meta:
         ordering = ["id"]
@@ -48,7 +49,9 @@ class Branch(models.Model):
 class People(BaseUserManager["Person"]):
     """Makes people."""
 
-    def create(self, *, email: str, name: str, role: Role | None, password: str | None = None) -> "Person":
+    def create(  # type: ignore[override]  # nothing else makes a person
+        self, *, email: str, name: str, role: Role | None, password: str | None = None
+    ) -> "Person":
         """Add somebody; without a password they cannot sign in until they have set one."""
         person = self.model(email=self.normalize_email(email).lower(), name=name, role=role)
         person.set_password(password)
@@ -59,14 +62,20 @@ class People(BaseUserManager["Person"]):
 class Person(AbstractBaseUser):
     """Somebody who signs in with an e-mail address; ``id`` is the ``sub`` of their tokens."""
 
-    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
-    email = models.EmailField(unique=True)
-    name = models.CharField(max_length=MAX_NAME)
+    id: "models.UUIDField[uuid.UUID, uuid.UUID]" = models.UUIDField(
+        primary_key=True, default=uuid.uuid4, editable=False
+    )
+    email: "models.EmailField[str, str]" = models.EmailField(unique=True)
+    name: "models.CharField[str, str]" = models.CharField(max_length=MAX_NAME)
     # None: no right, or none any more.
-    role = models.CharField(max_length=10, choices=Role.choices, null=True, blank=True)
-    branches = models.ManyToManyField(Branch, blank=True, related_name="people")
-    is_active = models.BooleanField(default=True)
-    created_at = models.DateTimeField(auto_now_add=True)
+    role: "models.CharField[str | None, str | None]" = models.CharField(
+        max_length=10, choices=Role.choices, null=True, blank=True
+    )
+    branches: "models.ManyToManyField[Branch, Any]" = models.ManyToManyField(
+        Branch, blank=True, related_name="people"
+    )
+    is_active: "models.BooleanField[bool, bool]" = models.BooleanField(default=True)
+    created_at: "models.DateTimeField[datetime, datetime]" = models.DateTimeField(auto_now_add=True)
 
     objects: ClassVar[People] = People()
 
@@ -114,17 +123,23 @@ class Person(AbstractBaseUser):
 class Invitation(models.Model):
     """A link that makes one account, or adds to one. Only a hash of its token is here."""
 
-    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
-    token_hash = models.CharField(max_length=64, unique=True)
-    role = models.CharField(max_length=10, choices=Role.choices)
-    branches = ArrayField(models.CharField(max_length=MAX_BRANCH_ID), default=list)
-    note = models.CharField(max_length=MAX_NAME, blank=True, default="")
-    invited_by = models.CharField(max_length=MAX_SUBJECT)
-    created_at = models.DateTimeField()
-    expires_at = models.DateTimeField()
-    accepted_at = models.DateTimeField(null=True)
-    accepted_by = models.CharField(max_length=MAX_SUBJECT, blank=True, default="")
-    withdrawn_at = models.DateTimeField(null=True)
+    id: "models.UUIDField[uuid.UUID, uuid.UUID]" = models.UUIDField(
+        primary_key=True, default=uuid.uuid4, editable=False
+    )
+    token_hash: "models.CharField[str, str]" = models.CharField(max_length=64, unique=True)
+    role: "models.CharField[str, str]" = models.CharField(max_length=10, choices=Role.choices)
+    branches: "ArrayField[list[str], list[str]]" = ArrayField(
+        models.CharField(max_length=MAX_BRANCH_ID), default=list
+    )
+    note: "models.CharField[str, str]" = models.CharField(max_length=MAX_NAME, blank=True, default="")
+    invited_by: "models.CharField[str, str]" = models.CharField(max_length=MAX_SUBJECT)
+    created_at: "models.DateTimeField[datetime, datetime]" = models.DateTimeField()
+    expires_at: "models.DateTimeField[datetime, datetime]" = models.DateTimeField()
+    accepted_at: "models.DateTimeField[datetime | None, datetime | None]" = models.DateTimeField(null=True)
+    accepted_by: "models.CharField[str, str]" = models.CharField(
+        max_length=MAX_SUBJECT, blank=True, default=""
+    )
+    withdrawn_at: "models.DateTimeField[datetime | None, datetime | None]" = models.DateTimeField(null=True)
 
     class Meta:
         indexes = [
@@ -146,14 +161,16 @@ class Invitation(models.Model):
 class EquipmentCredential(models.Model):
     """What a machine signs in with, by HTTP and MQTT: a client of the OpenID provider."""
 
-    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
-    equipment_id = models.CharField(max_length=MAX_EQUIPMENT_ID)
-    branch_id = models.CharField(max_length=MAX_BRANCH_ID)
-    client_id = models.CharField(max_length=100, unique=True)
-    created_by = models.CharField(max_length=MAX_SUBJECT)
-    created_at = models.DateTimeField()
-    rotated_at = models.DateTimeField(null=True)
-    revoked_at = models.DateTimeField(null=True)
+    id: "models.UUIDField[uuid.UUID, uuid.UUID]" = models.UUIDField(
+        primary_key=True, default=uuid.uuid4, editable=False
+    )
+    equipment_id: "models.CharField[str, str]" = models.CharField(max_length=MAX_EQUIPMENT_ID)
+    branch_id: "models.CharField[str, str]" = models.CharField(max_length=MAX_BRANCH_ID)
+    client_id: "models.CharField[str, str]" = models.CharField(max_length=100, unique=True)
+    created_by: "models.CharField[str, str]" = models.CharField(max_length=MAX_SUBJECT)
+    created_at: "models.DateTimeField[datetime, datetime]" = models.DateTimeField()
+    rotated_at: "models.DateTimeField[datetime | None, datetime | None]" = models.DateTimeField(null=True)
+    revoked_at: "models.DateTimeField[datetime | None, datetime | None]" = models.DateTimeField(null=True)
 
     class Meta:
         constraints = [
@@ -168,9 +185,9 @@ class EquipmentCredential(models.Model):
 class Denial(models.Model):
     """Tokens of a subject from before a moment are refused; it is kept until the last of them is over."""
 
-    sub = models.CharField(max_length=MAX_SUBJECT)
-    issued_before = models.DateTimeField()
-    until = models.DateTimeField(db_index=True)
+    sub: "models.CharField[str, str]" = models.CharField(max_length=MAX_SUBJECT)
+    issued_before: "models.DateTimeField[datetime, datetime]" = models.DateTimeField()
+    until: "models.DateTimeField[datetime, datetime]" = models.DateTimeField(db_index=True)
 
 
 def _right(role: str | None, branches: list[str]) -> Right | None:

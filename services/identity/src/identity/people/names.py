@@ -4,8 +4,6 @@ import unicodedata
 
 from email_validator import EmailNotValidError, validate_email
 
-from laundry_service.auth.claims import is_name
-
 MAX_NAME = 100
 MAX_EMAIL = 254
 
@@ -21,7 +19,7 @@ def clean_name(text: str) -> str:
         Unfit: it is empty, too long, or holds characters that cannot be seen.
     """
     name = unicodedata.normalize("NFC", text).strip()
-    if not is_name(name, MAX_NAME):
+    if not (name.isprintable() and 0 < len(name) <= MAX_NAME):
         raise Unfit(f"a name has 1 to {MAX_NAME} characters that can be seen")
     return name
 

@@ -7,9 +7,11 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from allauth.account.models import EmailAddress
+from allauth.idp.oidc.models import Token
 from django.contrib.auth import SESSION_KEY
 from django.contrib.sessions.models import Session
-from django.db import connection
+from django.db import connection, transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from identity.people.models import Branch, Denial, EquipmentCredential, Invitation, Person
@@ -62,6 +64,12 @@ def unknown_branches(wanted: Iterable[str]) -> list[str]:
     return sorted(asked - set(Branch.objects.filter(id__in=asked).values_list("id", flat=True)))
 
 
+def add_branch(branch: Branch) -> None:
+    """Store a branch; an IntegrityError says that there is one of that id already."""
+    with transaction.atomic():
+        branch.save(force_insert=True)
+
+
 def branch_for_update(branch_id: str) -> Branch | None:
     """Read a branch and keep others from changing it."""
     return Branch.objects.select_for_update().filter(id=branch_id).first()
@@ -86,11 +94,25 @@ def operators_for_update() -> set[str]:
     return {each.sub for each in found.order_by("id")}
 
 
+def make_account(*, email: str, name: str, password: str) -> Person:
+    """Make an account without a right; an IntegrityError says that the address has one already."""
+    with transaction.atomic():
+        person = Person.objects.create(email=email, name=name, role=None, password=password)
+    EmailAddress.objects.create(user=person, email=email, primary=True, verified=False)
+    return person
+
+
+def end_sign_ins(person: Person) -> None:
+    """Withdraw a person's refresh tokens: the next refresh answers ``invalid_grant``, which signs out."""
+    Token.objects.filter(user=person).delete()
+
+
 def give(person: Person, right: Right | None) -> None:
     """Give a person a right in place of the one that they have."""
     person.role = None if right is None else right.role
     person.save(update_fields=["role"])
-    person.branches.set([] if right is None else right.branches)
+    # By their ids, which are what the rows hold.
+    person.branches.set(Branch.objects.filter(id__in=right.branches if right else ()))
 
 
 def people(
@@ -227,6 +249,12 @@ def credentials(
         branch, equipment = after
         found = found.filter(Q(branch_id__gt=branch) | Q(branch_id=branch, equipment_id__gt=equipment))
     return list(found[:limit])
+
+
+def add_credential(credential: EquipmentCredential) -> None:
+    """Store a credential; an IntegrityError says that the machine has one already."""
+    with transaction.atomic():
+        credential.save(force_insert=True)
 
 
 def credential_for_update(id_: UUID) -> EquipmentCredential | None:

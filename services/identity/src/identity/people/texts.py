@@ -6,7 +6,7 @@ TEXTS: dict[str, dict[str, str]] = {
         "lead": "함께 일하도록 초대받으셨습니다.",
         "role": "역할",
         "role.helper": "헬퍼",
-        "role.owner": "점주",
+        "role.owner": "지점주",
         "role.operator": "운영자",
         "branches": "지점",
         "name": "이름",

@@ -44,13 +44,19 @@ class _Ways:
     async def sign_in(
         self,
         request: Request,
+        *,
         next: str | None = None,  # noqa: A002 - the name in the address
         provider: str | None = None,
         prompt: str | None = None,
         lang: str | None = None,
+        moved: str | None = None,
     ) -> Response:
         """Send a person to the provider, and back to ``next`` afterwards."""
         chosen = self._provider(provider)
+        if moved is None and not self._in.is_here(request):
+            # The provider leads back to the public address, whose cookies this one would not have.
+            query = request.url.include_query_params(moved="1").query
+            return RedirectResponse(f"{self._in.origin}/auth/sign-in?{query}", 303)
         extras = {"prompt": prompt} if prompt in PROMPTS else {}
         if lang in {"ko", "en"}:
             extras["ui_locales"] = str(lang)

@@ -4,7 +4,7 @@ from typing import Literal, Self
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
-from laundry_service.http.settings import HttpSettings
+from laundry_service.settings import TrustSettings
 from web.auth.sealing import MIN_KEY
 
 Bearer = Literal["access_token", "id_token"]
@@ -12,8 +12,12 @@ BEARER = "What the services get: its access token, or the ID token where that is
 SCOPES = "openid profile"
 
 
-class SignInSettings(HttpSettings):
+class SignInSettings(TrustSettings):
     """Sign-in is offered where ``LAUNDRY_OIDC_ISSUER`` is set; bearer tokens pass without it, too."""
+
+    # Whose tokens are taken: needed only where people sign in.
+    jwks_url: str = ""
+    jwt_issuer: str = ""
 
     public_url: str | None = Field(
         default=None, description="The address of the pages as browsers have it, without a path"
@@ -73,7 +77,7 @@ class SignInSettings(HttpSettings):
     def _complete(self) -> Self:
         if self.oidc_issuer is None and self.customer_oidc_issuer is None:
             return self
-        needed = ["public_url", "session_keys"]
+        needed = ["public_url", "session_keys", "jwks_url", "jwt_issuer"]
         needed += ["oidc_client_id"] if self.oidc_issuer else []
         needed += ["customer_oidc_client_id"] if self.customer_oidc_issuer else []
         missing = [f"LAUNDRY_{name.upper()}" for name in needed if not getattr(self, name)]

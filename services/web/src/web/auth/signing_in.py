@@ -1,6 +1,7 @@
 """What requests have to do with sign-in: the cookies, whose session a request is, and may it use it."""
 
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from fastapi import Request
@@ -8,8 +9,9 @@ from fastapi.responses import Response
 
 from laundry_service.auth.authenticator import Authenticator
 from laundry_service.http.problems import Problem
+from web.auth.clients import clients_of
 from web.auth.origin import SAFE, by_these_pages
-from web.auth.provider import Provider, clients_of
+from web.auth.provider import Provider
 from web.auth.sealing import Sealer
 from web.auth.sessions import MISSING, Kept, Live, Sessions, SignedOut
 from web.auth.settings import SignInSettings
@@ -28,7 +30,7 @@ class SignIn:
 
     provider: str
     next_path: str
-    state: dict[str, object]
+    state: dict[str, Any]
 
 
 class SigningIn:
@@ -40,15 +42,14 @@ class SigningIn:
         Raises:
             ValueError: for session keys that are too short, or a public address that is none.
         """
-        clients = clients_of(settings) if authenticator is not None else []
-        self.providers = {client.name: Provider(client) for client in clients}
+        self.providers = {client.name: Provider(client) for client in clients_of(settings)}
         self.authenticator = authenticator
         self.origin = _origin(settings.public_url) if settings.public_url else ""
         self._secure = self.origin.startswith("https:")
         self._max_age_s = settings.session_days * 86400
         self._sealer: Sealer | None = None
         self._sessions: Sessions | None = None
-        if self.providers and authenticator is not None and settings.session_keys is not None:
+        if authenticator is not None and settings.session_keys is not None:
             self._sealer = Sealer(settings.session_keys.get_secret_value())
             self._sessions = Sessions(self.providers, authenticator)
 
@@ -102,7 +103,7 @@ class SigningIn:
         # Lax: the answer comes as a navigation from the provider's site.
         self._set(response, SIGN_IN, self._sealer.seal(SIGN_IN, content), SIGN_IN_S, same_site="lax")
 
-    def _opened(self, request: Request, purpose: str, max_age_s: float) -> dict[str, object] | None:
+    def _opened(self, request: Request, purpose: str, max_age_s: float) -> dict[str, Any] | None:
         if self._sealer is None:
             return None
         return self._sealer.open(purpose, request.cookies.get(self.name_of(purpose)), max_age_s=max_age_s)
@@ -113,6 +114,10 @@ class SigningIn:
         response.headers.append("Set-Cookie", "; ".join(parts))
 
     # Whose request it is
+
+    def is_here(self, request: Request) -> bool:
+        """Whether a browser came by the public address; a proxy may hide that, and then it is not known."""
+        return request.headers.get("host") == urlsplit(self.origin).netloc
 
     def check_origin(self, request: Request) -> None:
         """Refuse what another site, or another port of this host, made a browser send.

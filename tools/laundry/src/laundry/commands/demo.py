@@ -14,10 +14,11 @@ from rich.markup import escape
 from rich.table import Table
 
 from laundry.commands.running import RunningStack, running_stack
-from laundry.demo.client import People, Person, Services, StoryFailed
+from laundry.demo.client import People, Services, StoryFailed
 from laundry.demo.story import Story, photos_for
 from laundry.display import bar
 from laundry.paths import StackPaths
+from laundry.stack.environment import FIRST_OPERATOR, public_url
 from laundry_servers.errors import LaundryError
 from laundry_servers.identity import LocalIdentity
 
@@ -79,7 +80,7 @@ async def _tell(
         problem = await _chapters(chapters)
     _table(story, ready_s, time.monotonic() - began, problem)
     if problem is None:
-        _addresses(document, story.helper, story.owner)
+        _addresses(paths, document, story.branch)
     return problem is None
 
 
@@ -108,12 +109,11 @@ def _table(story: Story, ready_s: float, told_s: float, problem: str | None) -> 
     out.print(table)
 
 
-def _addresses(document: dict[str, Any], helper: Person, owner: Person) -> None:
-    web = document["web_url"]
-    out.print("\nThe pages (these links sign you in):")
-    for who in (helper, owner):
-        role = "helper" if who is helper else "owner"
-        out.print(f"  {role}: {web}/{role}#token={who.token}", soft_wrap=True)
+def _addresses(paths: StackPaths, document: dict[str, Any], branch: str) -> None:
+    out.print(f"\nThe pages: {public_url(document['web_url'])}")
+    if "identity_url" in document:
+        out.print(f"  Sign in as {FIRST_OPERATOR}; the password is in {paths.secrets_file}.", soft_wrap=True)
+        out.print(f"  To be the story's owner: laundry people invite --role owner --branch {branch}")
 
 
 def _look_around(stack: RunningStack) -> None:

@@ -197,8 +197,8 @@ def _duration(seconds: float) -> str:
 
 def _where_to_go(paths: StackPaths, document: dict[str, Any]) -> None:
     rows = {
-        "pages": document.get("web_url"),
-        "operator's page": _page(document.get("web_url"), "/operator?view=queues"),
+        "pages": _address_for_people(document.get("web_url")),
+        "operator's page": _page(_address_for_people(document.get("web_url")), "/operator?view=queues"),
         **{f"{each.name} API": _docs(document.get(each.url_key)) for each in documented_services()},
         "sign-in": _address_for_people(document.get("identity_url")),
         "mails": str(paths.mail) if "identity_url" in document else None,

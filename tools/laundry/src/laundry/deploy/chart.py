@@ -29,6 +29,7 @@ SECRET_KEYS: dict[Need, tuple[str, ...]] = {
     Need.SIGNING: ("model-signing-key",),
     Need.MQTT: ("mqtt-auth-secret",),
     Need.PUSH: ("fcm-service-account.json",),
+    Need.SESSIONS: ("oidc-client-secret", "session-keys", "customer-oidc-client-secret"),
     Need.PROVIDER: (
         "oidc-client-secret",
         "secret-keys",

@@ -48,6 +48,7 @@ def secret_makers() -> dict[str, Callable[[], str]]:
         "S3_SECRET_KEY": lambda: secrets.token_hex(20),
         "MODEL_SIGNING_KEY": lambda: SigningKey.generate().text,
         "OIDC_CLIENT_SECRET": password,
+        "SESSION_KEYS": password,
         "IDENTITY_SECRET_KEYS": password,
         "IDENTITY_SIGNING_KEYS": new_key,
         "FIRST_OPERATOR_PASSWORD": lambda: secrets.token_urlsafe(12),

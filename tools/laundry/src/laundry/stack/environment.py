@@ -26,6 +26,7 @@ RATE_LIMITS = {
 
 
 PROVIDER, PAGES = "identity", "web"
+CLIENT_ID = "laundry-web"
 FIRST_OPERATOR = "operator@laundry.localhost"
 
 
@@ -35,6 +36,7 @@ class SignIn:
 
     Attributes:
         client_secret: with which web asks identity for tokens.
+        session_key: seals the cookies of web.
         cookie_key: signs identity's cookies and links.
         signing_key: signs tokens.
         first_operator_password: of ``FIRST_OPERATOR``.
@@ -42,6 +44,7 @@ class SignIn:
     """
 
     client_secret: str = field(repr=False)
+    session_key: str = field(repr=False)
     cookie_key: str = field(repr=False)
     signing_key: str = field(repr=False)
     first_operator_password: str = field(repr=False)
@@ -89,8 +92,7 @@ def service_environment(
         # The services trust web's X-Forwarded-For; web, which anybody here may call, trusts nobody's.
         "LAUNDRY_TRUSTED_PROXIES": "" if service.edge else "127.0.0.0/8,::1",
     }
-    if not service.edge:
-        found |= _trust(around)
+    found |= _identity(service, around)
     if Need.BROKER in service.needs:
         password = around.broker_passwords[service.name]
         # An operator rehearses dead letters here with messages that fail on purpose.
@@ -117,8 +119,6 @@ def service_environment(
         found |= around.training
     if Need.PUSH in service.needs:
         found |= {"LAUNDRY_FCM_URL": around.fcm_url, "LAUNDRY_FCM_PROJECT_ID": PROJECT_ID}
-    if Need.PROVIDER in service.needs:
-        found |= _provider(around)
     if Need.MANAGEMENT in service.needs:
         found["LAUNDRY_MANAGEMENT_URLS"] = json.dumps(around.broker.management_urls)
     for peer in service.peers:
@@ -132,12 +132,25 @@ def public_url(url: str) -> str:
     return url.replace("//127.0.0.1:", "//localhost:")
 
 
+def _identity(service: Service, around: Surroundings) -> dict[str, str]:
+    found: dict[str, str] = {}
+    signs_in = Need.SESSIONS in service.needs and PROVIDER in around.service_urls
+    if signs_in or not service.edge:
+        found |= _trust(around)
+    if not service.edge:
+        found["LAUNDRY_RATE_LIMITS"] = json.dumps(RATE_LIMITS)
+    if signs_in:
+        found |= _sessions(around)
+    if Need.PROVIDER in service.needs:
+        found |= _provider(around)
+    return found
+
+
 def _trust(around: Surroundings) -> dict[str, str]:
     found = {
         "LAUNDRY_JWKS_URL": around.jwks_url,
         "LAUNDRY_JWT_ISSUER": ISSUER,
         "LAUNDRY_JWT_AUDIENCE": AUDIENCE,
-        "LAUNDRY_RATE_LIMITS": json.dumps(RATE_LIMITS),
     }
     if around.deny_list_url is not None:
         found["LAUNDRY_DENY_LIST_URL"] = around.deny_list_url
@@ -153,6 +166,19 @@ def _trust(around: Surroundings) -> dict[str, str]:
         }
         found["LAUNDRY_TRUSTED_ISSUERS"] = json.dumps([issuer])
     return found
+
+
+def _sessions(around: Surroundings) -> dict[str, str]:
+    kept, provider = around.sign_in, around.service_urls[PROVIDER]
+    assert kept is not None
+    return {
+        "LAUNDRY_PUBLIC_URL": public_url(around.service_urls[PAGES]),
+        "LAUNDRY_OIDC_ISSUER": public_url(provider),
+        "LAUNDRY_OIDC_DISCOVERY_URL": f"{provider}/.well-known/openid-configuration",
+        "LAUNDRY_OIDC_CLIENT_ID": CLIENT_ID,
+        "LAUNDRY_OIDC_CLIENT_SECRET": kept.client_secret,
+        "LAUNDRY_SESSION_KEYS": kept.session_key,
+    }
 
 
 def _provider(around: Surroundings) -> dict[str, str]:

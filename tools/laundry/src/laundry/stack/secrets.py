@@ -46,6 +46,7 @@ def load(paths: StackPaths, services: Sequence[str]) -> Secrets:
     known: dict[str, str] = kept.get("sign_in", {})
     made["sign_in"] = {
         "client_secret": known.get("client_secret") or secrets.token_urlsafe(32),
+        "session_key": known.get("session_key") or secrets.token_urlsafe(32),
         "cookie_key": known.get("cookie_key") or secrets.token_urlsafe(32),
         "signing_key": known.get("signing_key") or new_key(),
         "first_operator_password": known.get("first_operator_password") or secrets.token_urlsafe(12),

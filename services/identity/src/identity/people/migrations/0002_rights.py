@@ -1,4 +1,5 @@
 import uuid
+from typing import Any
 
 import django.contrib.postgres.fields
 from django.db import migrations, models
@@ -12,19 +13,19 @@ UNACCEPTED = models.Q(accepted_at=None, withdrawn_at=None)
 class Statements:
     """Runs the statements of the audit's table as alembic's operations do."""
 
-    def __init__(self, schema_editor):
+    def __init__(self, schema_editor: Any) -> None:
         self._schema_editor = schema_editor
 
-    def execute(self, statement):
+    def execute(self, statement: str) -> None:
         # Without parameters a % stands for itself.
         self._schema_editor.execute(statement, params=None)
 
 
-def make_audit(_apps, schema_editor):
+def make_audit(_apps: Any, schema_editor: Any) -> None:
     table.create(Statements(schema_editor))
 
 
-def drop_audit(_apps, schema_editor):
+def drop_audit(_apps: Any, schema_editor: Any) -> None:
     table.drop(Statements(schema_editor))
 
 

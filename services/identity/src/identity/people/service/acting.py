@@ -1,12 +1,12 @@
 """Who acts, by the right that they have now, and the audit of it."""
 
 from datetime import datetime, timedelta
-from typing import Any, cast
+from typing import Any
 
 from django.conf import settings
 
 from identity.people import repository
-from identity.people.rights import WORK_ROLES, Actor, PersonRole, Refused, Right
+from identity.people.rights import PERSON_ROLES, Actor, Refused, Right
 from identity.people.service.tokens import token_life_s
 from laundry_service.audit import acts
 from laundry_service.auth.claims import EARLY_LEEWAY_S
@@ -23,14 +23,15 @@ def acting(principal: Principal, *, lock: bool = False) -> Actor:
         Refused: ``role-forbidden``: they have no right any more.
     """
     person = repository.person(principal.sub, lock=lock)
-    own = person is not None or principal.issuer == settings.IDENTITY.issuer
-    if own and (person is None or (right := person.right) is None):
-        raise Refused("role-forbidden", "Your right was taken away.")
-    if not own:
+    if person is not None:
+        right = person.right
+    elif principal.issuer == settings.IDENTITY.issuer or principal.role not in PERSON_ROLES:
+        right = None
+    else:
         # Of another provider: what its token says is all there is to know.
-        right = Right(cast("PersonRole", principal.role), principal.branches)
-    if right.role not in WORK_ROLES:
-        raise Refused("role-forbidden", "This is for people who work here.")
+        right = Right(principal.role, principal.branches)
+    if right is None or right.role == "customer":
+        raise Refused("role-forbidden", "This is for people who work here, and as long as they do.")
     return Actor(principal.sub, right)
 
 

@@ -14,13 +14,11 @@ def make_branch(principal: Principal, branch_id: str, name_ko: str, name_en: str
     with transaction.atomic():
         actor = acting(principal, lock=True)
         check_operator(actor)
+        branch = Branch(id=branch_id, name_ko=name_ko, name_en=name_en)
         try:
-            with transaction.atomic():
-                branch = Branch(id=branch_id, name_ko=name_ko, name_en=name_en)
-                branch.save(force_insert=True)
+            repository.add_branch(branch)
         except IntegrityError as error:
             raise Refused("branch-exists", f"There is a branch {branch_id!r} already.") from error
-        branch.refresh_from_db()
         noted(actor, "branch.create", branch_id, repository.clock(), name_ko=name_ko, name_en=name_en)
     return branch
 

@@ -2,11 +2,10 @@
 
 from uuid import UUID
 
-from allauth.idp.oidc.models import Client, Token
 from django.db import IntegrityError, transaction
 
+from identity.oidc.device_clients import delete_client, make_device_client, replace_secret
 from identity.people import repository
-from identity.people.device_clients import make_device_client, replace_secret
 from identity.people.models import EquipmentCredential
 from identity.people.rights import Refused, check_operator
 from identity.people.service.acting import acting, cut_off, noted
@@ -36,8 +35,7 @@ def add_credential(
             created_at=now,
         )
         try:
-            with transaction.atomic():
-                credential.save(force_insert=True)
+            repository.add_credential(credential)
         except IntegrityError as error:
             raise Refused(
                 "credential-exists",
@@ -81,8 +79,7 @@ def revoke_credential(principal: Principal, id_: UUID, reason: str | None = None
         now = repository.clock()
         credential.revoked_at = now
         credential.save(update_fields=["revoked_at"])
-        Token.objects.filter(client_id=credential.client_id).delete()
-        Client.objects.filter(id=credential.client_id).delete()
+        delete_client(credential.client_id)
         cut_off(credential.equipment_id, "device", now)
         noted(actor, "credential.revoke", _name(credential), now, reason)
 

@@ -5,7 +5,6 @@ import secrets
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from allauth.account.models import EmailAddress
 from django.db import IntegrityError, transaction
 
 from identity.people import repository
@@ -46,7 +45,7 @@ def invite(
             raise Refused(
                 "too-many-invitations", f"{MAX_OPEN} invitations of yours are open. Withdraw some first."
             )
-        invitation = Invitation.objects.create(
+        invitation = Invitation(
             token_hash=hash_of(token),
             role=invited.role,
             branches=sorted(invited.branches),
@@ -55,6 +54,7 @@ def invite(
             created_at=now,
             expires_at=now + valid,
         )
+        invitation.save(force_insert=True)
         noted(
             actor,
             "invitation.create",
@@ -123,12 +123,10 @@ def accept_anew(token: str, *, name: str, email: str, password: str) -> Person:
         invitation = _usable(token)
         right = accepted(None, None, invitation.right, invited_by=invitation.invited_by)
         try:
-            with transaction.atomic():
-                person = Person.objects.create(email=email, name=name, role=None, password=password)
+            person = repository.make_account(email=email, name=name, password=password)
         except IntegrityError as error:
             raise EmailTaken(email) from error
         repository.give(person, right)
-        EmailAddress.objects.create(user=person, email=email, primary=True, verified=False)
         _use(invitation, person.sub, right)
     return person
 

@@ -1,6 +1,5 @@
 """People's rights taken away, at once."""
 
-from allauth.idp.oidc.models import Token
 from django.db import transaction
 
 from identity.people import repository
@@ -32,8 +31,7 @@ def take_away(
         now = repository.clock()
         repository.give(person, left)
         if left is None:
-            # The next refresh answers invalid_grant, which signs out.
-            Token.objects.filter(user_id=person.id).delete()
+            repository.end_sign_ins(person)
         cut_off(sub, before.role, now)
         withdrawn = repository.withdraw_invitations_of(sub, left.branches if left else (), now)
         ended = sorted(before.branches - (left.branches if left else frozenset()))

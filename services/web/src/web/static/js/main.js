@@ -29,8 +29,11 @@ import { UploadQueue } from "./upload-queue.js";
 
 /** @type {Record<string, new (signedIn: SignedIn) => ShownPage>} */
 const PAGES = { helper: HelperPage, owner: OwnerPage, operator: OperatorPage };
-// Who comes back to a page is checked again after so long.
+// Rights change: who comes back to a page is checked again after so long, and who stays there from time to time.
 const CHECK_MS = 60000;
+const CHECK_EVERY_MS = 300000;
+// While nobody can be asked: the phone is offline, or the sign-in service away.
+const UNASKED = ["signIn.unasked", "signIn.away"];
 const app = the("app");
 
 const store = new PhotoStore();
@@ -80,10 +83,11 @@ async function checkOnce() {
   const found = await ask();
   if (found.session) return become(found.session);
   providers = found.providers ?? providers;
+  if (found.why && UNASKED.includes(notice[0]?.key)) notice = [];
   if (found.why && signedIn) return expire(found.why);
   if (signedIn) return;
   forgetSession();
-  if (!found.why) notice = [{ key: "signIn.unasked" }];
+  if (!found.why) notice = [{ key: UNASKED[Number(navigator.onLine)] }];
   else if (!notice.length && found.why === "session-no-role") refuse("no-role");
   show();
 }
@@ -197,7 +201,8 @@ function show() {
       onSignIn: beforeSignIn,
     });
   }
-  const address = Page ? `/${session.role}` : "/";
+  // Who is to sign in comes back to where they wanted to.
+  const address = Page ? `/${session.role}` : session ? "/" : location.pathname;
   if (location.pathname !== address) history.replaceState(null, "", address);
   document.title = page?.title ?? `${t(session ? "start.noPage" : "start.signIn")} · ${t("frame.name")}`;
   const line = session && notice.length > 0 && noticeLine(words());
@@ -247,6 +252,7 @@ function start() {
   watchOtherTabs(followOtherTab);
   window.addEventListener("online", () => check());
   document.addEventListener("visibilitychange", look);
+  setInterval(look, CHECK_EVERY_MS);
   window.addEventListener("beforeunload", (event) => store.atRisk && event.preventDefault());
   keepPagesOnPhone();
 }

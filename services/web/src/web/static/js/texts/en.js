@@ -50,8 +50,7 @@ export default {
   "out.session-no-role": "Your account no longer has access here: ask whoever invited you.",
   "out.waiting.one": "{count} unsent photo is safe on this phone and is sent after you sign in again.",
   "out.waiting": "{count} unsent photos are safe on this phone and are sent after you sign in again.",
-  "out.unkept":
-    "Unsent photos ({count}) are on this open page only: leave it open; signing in opens a tab of its own.",
+  "out.unkept": "Unsent photos ({count}) are on this open page only: leave it open; signing in opens a tab of its own.",
 
   "signIn.away": "The sign-in service cannot be reached: please try again in a moment.",
   "signIn.unasked": "There is no connection, so nobody can sign in just now: this page tries again by itself.",

@@ -15,14 +15,22 @@ from oauthlib.oauth2.rfc6749.errors import InvalidRequestError
 LANGUAGE_COOKIE_S = 365 * 24 * 3600
 
 
+def _with_status(answer: HttpResponse) -> HttpResponse:
+    """Answer 400 with an error: allauth shows its page with 200. What it asks on is a template's answer."""
+    if type(answer) is HttpResponse and answer.status_code == HTTPStatus.OK:
+        answer.status_code = HTTPStatus.BAD_REQUEST
+    return answer
+
+
 class Authorize(AuthorizationView):
     """Asks every client for PKCE (allauth: public ones only), and takes the language of the page before."""
 
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         """Begin, or go on after the sign-in."""
         if not request.GET.get("code_challenge"):
-            return respond_html_error(request, error=InvalidRequestError("code_challenge is missing (PKCE)"))
-        answer: HttpResponse = super().get(request, *args, **kwargs)
+            error = InvalidRequestError("code_challenge is missing (PKCE)")
+            return _with_status(respond_html_error(request, error=error))
+        answer = _with_status(super().get(request, *args, **kwargs))
         for wanted in request.GET.get("ui_locales", "").split():
             language = wanted.partition("-")[0].lower()
             if language in dict(settings.LANGUAGES):
@@ -52,6 +60,10 @@ class Tokens(TokenView):
 
 class SignOut(LogoutView):
     """Ends the sign-in of this browser; allauth's would end those on all other phones of the person, too."""
+
+    def form_invalid(self, form: RPInitiatedLogoutForm) -> HttpResponse:
+        """Refuse to lead elsewhere."""
+        return _with_status(super().form_invalid(form))
 
     def _handle(self, form: RPInitiatedLogoutForm, op_logout: bool) -> HttpResponse:
         form.cleaned_data["client"] = None

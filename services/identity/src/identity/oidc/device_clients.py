@@ -30,3 +30,8 @@ def replace_secret(client_id: str) -> str:
     secret = secrets.token_urlsafe(SECRET_BYTES)
     Client.objects.filter(id=client_id).update(secret=hash_of_secret(secret))
     return secret
+
+
+def delete_client(client_id: str) -> None:
+    """Delete a machine's client with its tokens."""
+    Client.objects.filter(id=client_id).delete()
