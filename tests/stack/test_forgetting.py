@@ -39,7 +39,7 @@ def telling(name: str) -> bytes:
 
 async def run(folder: Path, *arguments: str) -> str:
     done = await asyncio.to_thread(laundry, folder, *arguments)
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 0, done.stderr + (folder / "log/monitoring.log").read_text()[-6000:]
     return done.stdout
 
 
