@@ -19,6 +19,7 @@ from identity.people.rights import WORK_ROLES, Right
 from laundry_service.audit.acts import COLUMNS, Act, row_of
 from laundry_service.audit.heads import HEAD
 
+NAMES_OF_PEOPLE = frozenset({"invited_by"})
 ABOUT_PEOPLE = frozenset({"operator.create", "person.remove"})
 ACTED = f"INSERT INTO audit ({', '.join(COLUMNS)}) VALUES ({', '.join(['%s'] * len(COLUMNS))})"  # noqa: S608
 AUDIT = """
@@ -274,11 +275,18 @@ def credential_of_client(client_id: str) -> EquipmentCredential | None:
 def write_audit(act: Act, now: datetime) -> None:
     """Add a record; call it last in a transaction, as nobody else can add one until the commit."""
     with connection.cursor() as cursor:
-        if act.action in ABOUT_PEOPLE:
-            # What the person is called there is destroyed with them.
-            cursor.execute("SELECT audit_person(%s)", [act.object])
-            act = replace(act, object=cursor.fetchone()[0])
-        row = row_of(act, now)
+
+        def known_as(person: str) -> str:
+            cursor.execute("SELECT audit_person(%s)", [person])
+            (pseudonym,) = cursor.fetchone()
+            return str(pseudonym)
+
+        # What people are called there, whose meaning is destroyed with them.
+        whom = known_as(act.object) if act.action in ABOUT_PEOPLE else act.object
+        details = {
+            name: known_as(value) if name in NAMES_OF_PEOPLE else value for name, value in act.details.items()
+        }
+        row = row_of(replace(act, object=whom, details=details), now)
         cursor.execute(ACTED, [row[name] for name in COLUMNS])
 
 
