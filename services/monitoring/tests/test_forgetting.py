@@ -11,6 +11,7 @@ from laundry_service.personal_data.held import PersonalData
 from laundry_service.storage.database import Database
 from laundry_testing.erasing import person_erased
 from laundry_testing.traces import in_database
+from monitoring.repository.held import HELD
 
 pytestmark = pytest.mark.servers
 
@@ -22,7 +23,7 @@ async def test_an_operator_is_forgotten_and_what_they_retired_is_not(database_ur
     database = Database(database_url, pool=2)
     async with database.transaction() as session:
         await write(session, Act("equipment.retire", "washer-1", Actor(WHO, "operator"), "scrapped"))
-    data = PersonalData(database, (), audited=True)
+    data = PersonalData(database, HELD, audited=True)
     told = [(kind, row["by"], row["object"]) async for kind, row in data.export(WHO)]
     assert told == [("acts", WHO, "washer-1")]
     event, meta = person_erased(WHO)

@@ -22,6 +22,7 @@ from monitoring.api.equipment import equipment_router
 from monitoring.api.mqtt_auth import mqtt_auth_router
 from monitoring.api.telemetry import telemetry_router
 from monitoring.device_limits import DeviceLimits
+from monitoring.repository.held import HELD
 from monitoring.service.device_logins import DeviceLogins
 from monitoring.service.equipment_monitor import EquipmentMonitor
 from monitoring.service.mqtt_authorization import MqttAuthorizer
@@ -58,8 +59,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         return bool(app.state.authenticator.allows(principal))
 
     logins = DeviceLogins(database, is_allowed)
-    # Only its audit names people.
-    held = PersonalData(database, (), audited=True)
+    held = PersonalData(database, HELD, audited=True)
     subscribe(
         messaging.consumer,
         MqttIntake(intake, logins, limits),

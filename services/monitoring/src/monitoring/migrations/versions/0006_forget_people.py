@@ -5,7 +5,7 @@ from alembic import op
 from laundry_events.tables import create_inbox, drop_inbox
 from laundry_service.audit import people
 
-revision = "0005"
+revision = "0006"
 down_revision = "0004"
 branch_labels = None
 depends_on = None
