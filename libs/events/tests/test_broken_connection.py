@@ -8,7 +8,6 @@ from urllib.parse import urlsplit, urlunsplit
 
 import pytest
 import pytest_asyncio
-import structlog
 from aiormq.abc import AbstractConnection
 
 from laundry_events import (
@@ -20,6 +19,7 @@ from laundry_events import (
     partition_watch,
 )
 from laundry_events.events import TaskRead
+from laundry_testing.logs import logged_by
 from laundry_testing.messaging import Messaging, apply_plan, eventually
 
 from .consuming import consume, reading
@@ -219,7 +219,7 @@ async def test_a_consumer_goes_on_where_the_broker_has_an_older_plan_and_asks_on
     answers = note_answers(monkeypatch)
     async with messaging.channel() as channel:
         await channel.exchange_delete("laundry.alive", timeout=10)
-    with structlog.testing.capture_logs() as logged:
+    with logged_by("laundry_events.partition_watch") as logged:
         async with taking(messaging.amqp_url, publisher) as got:
             await eventually(
                 lambda: [each for each in logged if "apply the topology" in each["event"]], what="the advice"
@@ -235,7 +235,7 @@ async def test_a_services_own_user_may_ask(messaging: Messaging, monkeypatch: py
     answers = note_answers(monkeypatch)
     async with messaging.user("helper") as url:
         broker = make_broker(url, service="tests", graceful_timeout_s=1)
-        with structlog.testing.capture_logs() as logged:
+        with logged_by("laundry_events.partition_watch") as logged:
             await broker.start()
             await eventually(lambda: True in answers, what="an answer")
             await broker.stop()

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from laundry_events import BrokerUnavailable, Publisher
+from laundry_events.broker_settings import MESSAGE_BYTES, MQTT_LOGIN_BYTES, MQTT_PACKET_BYTES
 from laundry_events.plan import DEAD_EXCHANGE
-from laundry_servers.rabbitmq import MESSAGE_BYTES, MQTT_LOGIN_BYTES, MQTT_PACKET_BYTES
 from laundry_servers.raw_mqtt import raw_mqtt
 from laundry_testing.messaging import Messaging
 

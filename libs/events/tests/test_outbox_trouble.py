@@ -12,14 +12,12 @@ from typing import Any
 import asyncpg
 import httpx
 import pytest
-import structlog
 from alembic.migration import MigrationContext
 from alembic.operations import Operations
 from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import Connection, func, inspect, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
-from structlog.testing import capture_logs
 
 from laundry_events import Publisher, Refused, Relay, outbox_rows, relay
 from laundry_events.envelope import MAX_MESSAGE_BYTES, OutgoingEvent
@@ -27,6 +25,7 @@ from laundry_events.outbox_rows import UnpublishableRow
 from laundry_events.plan import EVENTS_EXCHANGE
 from laundry_events.relay import WAITING, plain_dsn
 from laundry_events.tables import improve_outbox, outbox
+from laundry_testing.logs import logged_by
 from laundry_testing.messaging import Messaging, eventually
 
 from .outbox_helpers import is_empty, limit_queue, store, store_raw, waiting
@@ -271,18 +270,14 @@ async def test_what_a_killed_relay_held_is_published_by_another(
 
 
 @pytest.mark.servers
-async def test_an_absent_broker_is_told_of_once(
-    engine: AsyncEngine, database_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # A logger that was used before keeps the processors that it had then, and nothing would be captured.
-    monkeypatch.setattr("laundry_events.relay.log", structlog.get_logger("relay"))
+async def test_an_absent_broker_is_told_of_once(engine: AsyncEngine, database_url: str) -> None:
     away = Publisher("amqp://nobody:nothing@127.0.0.1:9/", source="tests", timeout_s=1)
     relay = Relay(database_url, away, state_every_s=0)
 
     def tells(number: int) -> bool:
         return bool(WAITING._value.get() == number)
 
-    with capture_logs() as lines:
+    with logged_by("laundry_events.relay") as lines:
         await relay.start()
         for number in range(1, 4):
             await store(engine, f"t{number}")

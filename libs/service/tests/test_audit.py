@@ -12,7 +12,6 @@ import pytest
 import pytest_asyncio
 from hypothesis import given
 from hypothesis import strategies as st
-from structlog.testing import capture_logs
 
 from laundry_servers.addresses import DatabaseAddress
 from laundry_servers.postgres import drop_database, ensure_database
@@ -20,7 +19,7 @@ from laundry_service.audit.acts import COLUMNS, Act, Actor, row_of
 from laundry_service.audit.chain import NOTHING, START, Checker, Head, Row, hash_of
 from laundry_service.audit.heads import head_teller
 from laundry_service.migrate import upgrade
-from laundry_service.telemetry.logging import configure_logging
+from laundry_testing.logs import logged_by
 
 OWNER, SERVICE = ("laundry_test_owner", "owner"), ("laundry_test_service", "service")
 INSERT = f"INSERT INTO audit ({', '.join(COLUMNS)}) VALUES ($1, $2, $3, $4, $5, $6)"
@@ -317,9 +316,7 @@ def test_a_head_that_is_none_is_refused(text: str) -> None:
 async def test_the_head_is_told_once_for_each_that_is_new() -> None:
     heads: list[tuple[int, str] | None] = [None, (1, "a"), (1, "a"), (2, "b")]
     tell = head_teller(lambda: asyncio.sleep(0, heads.pop(0)))
-    # Whatever level the app of another test has set.
-    configure_logging("tests")
-    with capture_logs() as logs:
+    with logged_by("laundry_service.audit.heads") as logs:
         for _ in range(4):
             await tell()
     assert [each["head"] for each in logs] == ["1:a", "2:b"]

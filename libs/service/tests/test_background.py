@@ -1,12 +1,10 @@
 import asyncio
 
 import pytest
-import structlog
-from structlog.testing import capture_logs
 
-from laundry_service.background import task as background
 from laundry_service.background.periodic import Periodic
 from laundry_service.background.task import BackgroundTask
+from laundry_testing.logs import logged_by
 from laundry_testing.messaging import eventually
 
 
@@ -66,9 +64,7 @@ async def test_whatever_a_turn_raises_the_next_one_comes() -> None:
     task = BackgroundTask(
         "sender", turn, every_s=3600, retry_s=0.001, waiting="it waits", failed="sending failed"
     )
-    # The module's logger may be bound to the configuration of an app that another test made.
-    with capture_logs() as lines, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(background, "log", structlog.get_logger("fresh"))
+    with logged_by("laundry_service.background.task") as lines:
         await task.start()
         await eventually(lambda: turns >= 5, what="a turn after each error")
         await task.stop()

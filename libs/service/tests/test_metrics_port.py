@@ -12,6 +12,7 @@ from fastapi import FastAPI
 
 from laundry_service.http.settings import HttpSettings
 from laundry_service.server import Server
+from laundry_testing.logs import logged_by
 from laundry_testing.messaging import eventually
 
 
@@ -63,26 +64,25 @@ async def test_metrics_are_on_their_port_and_nowhere_else(
 
 
 async def test_a_port_that_is_taken_holds_nothing_up_and_is_taken_later(
-    monkeypatch: pytest.MonkeyPatch,
-    unused_tcp_port: int,
-    capsys: pytest.CaptureFixture[str],
-    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch, unused_tcp_port: int
 ) -> None:
     monkeypatch.setattr("laundry_service.telemetry.metrics_server.TRY_AGAIN_S", 0.1)
     taken = socket.create_server(("127.0.0.1", 0))
     metrics_port = taken.getsockname()[1]
-    async with running(unused_tcp_port, metrics_port) as client:
-        assert (await client.get(f"http://127.0.0.1:{unused_tcp_port}/")).status_code == 200
-        assert "LAUNDRY_METRICS_PORT" in capsys.readouterr().out + caplog.text
-        taken.close()
+    with logged_by("laundry_service.telemetry.metrics_server") as lines:
+        async with running(unused_tcp_port, metrics_port) as client:
+            assert (await client.get(f"http://127.0.0.1:{unused_tcp_port}/")).status_code == 200
+            taken.close()
 
-        async def there() -> bool:
-            try:
-                return (await client.get(f"http://127.0.0.1:{metrics_port}/metrics")).status_code == 200
-            except httpx.HTTPError:
-                return False
+            async def there() -> bool:
+                try:
+                    return (await client.get(f"http://127.0.0.1:{metrics_port}/metrics")).status_code == 200
+                except httpx.HTTPError:
+                    return False
 
-        await eventually(there, what="the metrics, once the port is free")
+            await eventually(there, what="the metrics, once the port is free")
+    assert "LAUNDRY_METRICS_PORT" in lines[0]["event"]
+    assert [line["log_level"] for line in lines][-1] == "info"
 
 
 async def test_without_a_port_there_are_none(unused_tcp_port: int) -> None:

@@ -18,7 +18,6 @@ from laundry_events import Publisher
 from laundry_events.events import ReadLabel, TaskRead
 from laundry_events.plan import Plan
 from laundry_events.topology import PLAN
-from laundry_service.migrate import upgrade
 from laundry_testing.identity import FileIdentity
 from laundry_testing.messaging import Messaging, eventually
 from laundry_testing.plugin import Bucket
@@ -61,7 +60,7 @@ class Service:
         headers: dict[str, str] | None = None,
         key: str | None = None,
         media_type: str = "image/jpeg",
-        **fields: str,
+        **fields: str | list[str],
     ) -> httpx.Response:
         """Upload a photo as helper-1 of b1 and b2."""
         sent = headers or self.identity.bearer("helper", "b1", "b2")
@@ -124,6 +123,12 @@ def assert_problem(answer: httpx.Response, status: int, code: str) -> dict[str, 
     return body
 
 
+@pytest.fixture
+def migrated() -> str:
+    """The tables that each test finds."""
+    return "helper"
+
+
 @pytest.fixture(scope="session")
 def broker_plan() -> Plan:
     """Only what helper touches: each queue costs each test time."""
@@ -157,7 +162,6 @@ async def alone(
     make_settings: MakeSettings, database_url: str, identity: FileIdentity
 ) -> AsyncIterator[Service]:
     """A helper whose broker is away: everything over HTTP must work all the same."""
-    await upgrade("helper", database_url)
     async with serving(create_app(make_settings())) as http:
         yield Service(http, identity)
 
@@ -167,7 +171,6 @@ async def service(
     make_settings: MakeSettings, messaging: Messaging, database_url: str, identity: FileIdentity
 ) -> AsyncIterator[Service]:
     """A helper with its broker."""
-    await upgrade("helper", database_url)
     async with serving(create_app(make_settings(amqp_url=messaging.amqp_url))) as http:
         await eventually(lambda: messaging.consumers("task.read"), what="a consumer of task.read")
         yield Service(http, identity, messaging)

@@ -9,7 +9,6 @@ from sqlalchemy.engine import make_url
 from helper.app import create_app
 from laundry_events import Publisher
 from laundry_events.topology import PLAN
-from laundry_service.migrate import upgrade
 from laundry_testing.cable import Cable
 from laundry_testing.identity import FileIdentity
 from laundry_testing.messaging import Messaging, eventually
@@ -37,7 +36,6 @@ async def test_readings_wait_for_the_database(
     database_url: str,
     identity: FileIdentity,
 ) -> None:
-    await upgrade("helper", database_url)
     by_cable = make_url(database_url).set(host="127.0.0.1", port=cable.port)
     settings = make_settings(
         amqp_url=messaging.amqp_url, database_url=by_cable.render_as_string(hide_password=False)

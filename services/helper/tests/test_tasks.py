@@ -15,9 +15,11 @@ from helper.settings import GARMENTS, Settings
 from helper.tasks import (
     AlreadyConfirmed,
     NotReadYet,
+    NotReplaceable,
     RepeatedLabels,
     Task,
     UnknownLabels,
+    Withdrawn,
     check_labels,
     confirm,
     confirmed,
@@ -27,6 +29,7 @@ from helper.tasks import (
     submission_key,
     submitted,
     take_reading,
+    withdraw,
 )
 from laundry_events.events import CountedLabel, Photo, ReadLabel, TaskRead
 
@@ -138,6 +141,45 @@ def test_an_unreadable_task_can_be_confirmed_by_eye_and_counts_as_corrected() ->
     event = confirmed(after)
     assert event.corrected
     assert (event.read_labels, event.model_version) == ([], None)
+
+
+MINUTES = timedelta(minutes=15)
+
+
+def test_a_withdrawn_task_is_neither_read_nor_confirmed_and_withdrawn_once() -> None:
+    instead = task(id="t2", submitted_at=AT + MINUTES)
+    gone = withdraw(task(), for_task=instead, within=MINUTES)
+    assert (gone.status, gone.replaced_by, gone.version) == ("withdrawn", "t2", 2)
+    assert take_reading(gone, read(gone)) is gone
+    assert withdraw(gone, for_task=task(id="t3"), within=MINUTES) is gone
+    with pytest.raises(Withdrawn):
+        confirm(gone, [CountedLabel(label="hat")], by="o", at=AT)
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"helper_id": "helper-2"}, "unknown"),
+        ({"branch_id": "b2"}, "unknown"),
+        ({"submitted_at": AT - timedelta(seconds=1)}, "too-old"),
+    ],
+)
+def test_only_a_photo_of_ones_own_of_minutes_ago_is_replaced(changes: dict[str, Any], why: str) -> None:
+    instead = task(id="t2", submitted_at=AT + MINUTES)
+    with pytest.raises(NotReplaceable, match=why):
+        withdraw(task(**changes), for_task=instead, within=MINUTES)
+    if why == "too-old":
+        assert withdraw(task(**changes), for_task=instead, within=None).status == "withdrawn"
+
+
+def test_what_is_confirmed_or_unknown_is_not_replaced() -> None:
+    seen = take_reading(task(), read(task()))
+    for before, why in (
+        (confirm(seen, [CountedLabel(label="hat")], by="o", at=AT), "confirmed"),
+        (None, "unknown"),
+    ):
+        with pytest.raises(NotReplaceable, match=why):
+            withdraw(before, for_task=task(id="t2"), within=None)
 
 
 def test_a_task_without_a_confirmation_has_nothing_to_tell() -> None:

@@ -4,9 +4,9 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
-from click.testing import Result
 from typer.testing import CliRunner
 
 from laundry import cli
@@ -14,7 +14,7 @@ from laundry.stack import state
 
 from .conftest import World
 
-Run = Callable[..., Awaitable[Result]]
+Run = Callable[..., Awaitable[Any]]
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def run(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     stack = {"identity_url": str(world.http.base_url).rstrip("/")}
     monkeypatch.setattr(state, "running_stack", lambda _: stack)
 
-    async def run(*arguments: str) -> Result:
+    async def run(*arguments: str) -> Any:
         return await asyncio.to_thread(lambda: CliRunner().invoke(cli.app, list(arguments)))
 
     return run

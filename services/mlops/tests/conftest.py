@@ -15,7 +15,6 @@ from laundry_events import Outbox, Publisher, new_id
 from laundry_events.events import CountedLabel, Photo, ReadLabel, TaskConfirmed
 from laundry_events.plan import Plan
 from laundry_events.topology import PLAN
-from laundry_service.migrate import upgrade
 from laundry_service.storage.database import Database
 from laundry_service.storage.object_store import ObjectStore
 from laundry_testing.identity import FileIdentity
@@ -31,6 +30,12 @@ from mlops.settings import Settings
 MakeSettings = Callable[..., Settings]
 
 
+@pytest.fixture
+def migrated() -> str:
+    """The tables that each test finds."""
+    return "mlops"
+
+
 @pytest.fixture(scope="session")
 def broker_plan() -> Plan:
     """Only what mlops touches: each queue costs each test time."""
@@ -41,7 +46,6 @@ def broker_plan() -> Plan:
 async def make_settings(
     messaging: Messaging, bucket: Bucket, identity: FileIdentity, database_url: str, tmp_path: Path
 ) -> MakeSettings:
-    await upgrade("mlops", database_url)
     ship(tmp_path / "models", "shipped-1")
 
     def make(**changes: object) -> Settings:

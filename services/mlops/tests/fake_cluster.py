@@ -14,7 +14,7 @@ from fastapi.responses import JSONResponse, StreamingResponse
 NAMESPACE = "laundry"
 JOBS = f"/apis/batch/v1/namespaces/{NAMESPACE}/jobs"
 PODS = f"/api/v1/namespaces/{NAMESPACE}/pods"
-JOB_OF_POD = "batch.kubernetes.io/job-name"
+JOB_OF_POD = "job-name"
 
 
 def status(code: int, reason: str, message: str) -> JSONResponse:

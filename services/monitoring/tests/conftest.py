@@ -18,7 +18,6 @@ from laundry_events.tables import outbox
 from laundry_events.topology import PLAN
 from laundry_servers.identity import AUDIENCE, ISSUER
 from laundry_servers.ports import free_port
-from laundry_service.migrate import upgrade
 from laundry_testing.messaging import eventually
 from laundry_testing.plugin import LocalFcm
 from monitoring.app import create_app
@@ -126,6 +125,12 @@ class World:
             await connection.execute(statement)
 
 
+@pytest.fixture
+def migrated() -> str:
+    """The tables that each test finds."""
+    return "monitoring"
+
+
 @pytest.fixture(scope="session")
 def broker_plan() -> Plan:
     """Only what monitoring touches: each queue costs each test time."""
@@ -134,7 +139,6 @@ def broker_plan() -> Plan:
 
 @pytest_asyncio.fixture
 async def world(database_url: str, fcm: LocalFcm) -> AsyncIterator[World]:
-    await upgrade("monitoring", database_url)
     world = World(database_url, fcm)
     yield world
     await world.engine.dispose()

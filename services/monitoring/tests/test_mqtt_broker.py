@@ -13,6 +13,7 @@ import aiomqtt
 import httpx
 import pytest
 
+from laundry_events import broker_settings
 from laundry_events.topology import TELEMETRY_EXCHANGE, VHOST
 from laundry_servers import choice, vhosts
 from laundry_servers.addresses import BrokerAddress
@@ -61,20 +62,12 @@ def started(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactor
     if choice.choose(Kind(pytestconfig.getoption("--laundry-servers"))).kind is not Kind.NATIVE:
         pytest.skip("a broker in a container or elsewhere cannot ask a service on this host's loopback")
     port = free_port()
-    config = [
-        f"mqtt.vhost = {VHOST}",
-        f"mqtt.exchange = {TELEMETRY_EXCHANGE}",
-        "mqtt.allow_anonymous = false",
-        "message_interceptors.incoming.set_header_timestamp.overwrite = true",
-        "mqtt.message_interceptors.incoming.set_client_id_annotation.enabled = true",
-        "auth_backends.1 = internal",
-        "auth_backends.2 = http",
-        "auth_http.http_method = post",
-    ]
-    config += [
-        f"auth_http.{what}_path = http://127.0.0.1:{port}/mqtt/auth/{SECRET}/{what}"
-        for what in ("user", "vhost", "resource", "topic")
-    ]
+    config = list(
+        broker_settings.lines(
+            *broker_settings.for_equipment(VHOST, TELEMETRY_EXCHANGE),
+            *broker_settings.equipment_login(f"http://127.0.0.1:{port}/mqtt/auth/{SECRET}"),
+        )
+    )
     folder = tmp_path_factory.mktemp("asking") / "rabbitmq"
     broker = choice.broker(Kind.NATIVE, folder, Quiet(), extra_config=config)
     try:

@@ -16,7 +16,6 @@ from laundry_events import Publisher, new_id
 from laundry_events.events import EquipmentFault, PreferenceCreated, PreferenceMatch
 from laundry_events.plan import Plan
 from laundry_events.topology import PLAN
-from laundry_service.migrate import upgrade
 from laundry_service.storage.database import Database
 from laundry_testing.identity import FileIdentity
 from laundry_testing.messaging import Messaging, eventually
@@ -153,6 +152,12 @@ class World:
         return await self.publisher.publish(event, event_id=event_id)
 
 
+@pytest.fixture
+def migrated() -> str:
+    """The tables that each test finds."""
+    return "notification"
+
+
 @pytest.fixture(scope="session")
 def broker_plan() -> Plan:
     """Only what notification touches: each queue costs each test time."""
@@ -189,7 +194,6 @@ async def phones(fcm: LocalFcm) -> AsyncIterator[Phones]:
 
 @pytest_asyncio.fixture
 async def database(database_url: str) -> AsyncIterator[Database]:
-    await upgrade("notification", database_url)
     database = Database(database_url, pool=2)
     yield database
     await database.close()

@@ -19,6 +19,11 @@ OLD_ROWS = (
 )
 
 
+@pytest.fixture
+def migrated() -> None:
+    """Nothing: the test begins at an older revision."""
+
+
 async def test_what_the_release_before_wrote_and_still_writes_stays(database_url: str) -> None:
     await upgrade("notification", database_url, "0001")
     database = Database(database_url, pool=1)

@@ -26,7 +26,7 @@ async def test_a_customer_hears_of_a_preference_once_on_every_phone(world: World
 
     (push,) = await world.phones.gets(phones[0])
     assert push["title"] == "취향에 맞는 지점: 조용한 아침 사우나"
-    assert push["body"] == "b1 (quiet, sauna) · Quiet sauna from six."
+    assert push["body"] == "b1 (조용해요, 사우나) · Quiet sauna from six."
     assert push["data"]["kind"] == "branch_match"
     assert push["data"]["preference_id"] == preference.preference_id
     (push,) = await world.phones.gets(phones[1])

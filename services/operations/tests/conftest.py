@@ -15,7 +15,6 @@ from laundry_events.envelope import encode
 from laundry_events.events import TaskRead
 from laundry_events.plan import DEAD_EXCHANGE
 from laundry_events.topology import PLAN
-from laundry_service.migrate import upgrade
 from laundry_testing.identity import FileIdentity
 from laundry_testing.messaging import Messaging, eventually
 from laundry_testing.serving import serving
@@ -94,6 +93,12 @@ class World:
         return await eventually(end, what="the job's end")
 
 
+@pytest.fixture
+def migrated() -> str:
+    """The tables that each test finds."""
+    return "operations"
+
+
 @pytest_asyncio.fixture
 async def operator_url(messaging: Messaging) -> AsyncIterator[str]:
     """The broker's address for a user with no more rights than the plan gives to operations."""
@@ -132,6 +137,5 @@ def settings(operator_url: str, messaging: Messaging, database_url: str, identit
 async def world(
     settings: Settings, database_url: str, messaging: Messaging, identity: FileIdentity
 ) -> AsyncIterator[World]:
-    await upgrade("operations", database_url)
     async with serving(create_app(settings)) as http:
         yield World(http, identity, messaging)

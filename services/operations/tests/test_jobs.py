@@ -10,7 +10,6 @@ import httpx
 import pytest
 
 from laundry_servers.ports import free_port
-from laundry_service.migrate import upgrade
 from laundry_testing.identity import FileIdentity
 from laundry_testing.messaging import Messaging, eventually
 from operations.settings import Settings
@@ -102,7 +101,6 @@ async def test_a_job_can_be_stopped_and_goes_on(world: World) -> None:
 async def test_kill_9_in_the_middle_loses_nothing_and_the_next_process_goes_on(
     settings: Settings, database_url: str, messaging: Messaging, identity: FileIdentity
 ) -> None:
-    await upgrade("operations", database_url)
     ids = [f"m{number:03}" for number in range(120)]
     await bury(messaging, *ids)
     port = free_port()

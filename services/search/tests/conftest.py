@@ -11,7 +11,6 @@ import pytest_asyncio
 import sqlalchemy as sa
 
 from laundry_events.tables import outbox
-from laundry_service.migrate import upgrade
 from laundry_service.storage.database import Database
 from laundry_testing.identity import FileIdentity
 from laundry_testing.serving import serving
@@ -83,6 +82,12 @@ class World:
 
 
 @pytest.fixture
+def migrated() -> str:
+    """The tables that each test finds."""
+    return "search"
+
+
+@pytest.fixture
 def make_settings(database_url: str, identity: FileIdentity) -> MakeSettings:
     """Settings on a test's own database; no broker listens at the default address."""
 
@@ -102,7 +107,6 @@ def make_settings(database_url: str, identity: FileIdentity) -> MakeSettings:
 
 @pytest_asyncio.fixture
 async def database(database_url: str) -> AsyncIterator[Database]:
-    await upgrade("search", database_url)
     database = Database(database_url, pool=2)
     yield database
     await database.close()

@@ -43,6 +43,20 @@ async def test_a_preference_reaches_the_customers_whom_it_suits(world: World) ->
     ]
 
 
+async def test_tags_are_listed_in_words_with_the_branches_that_use_them(world: World) -> None:
+    await world.state("b1", **{"quiet": 0.8, "옥상": 0.6})
+    await world.state("b1", quiet=0.4)
+    await world.state("b2", **{"quiet": 0.3, "roof_top": 0.5, "옥상": 0.1})
+    answer = await world.http.get("/branches/tags", headers=world.customer("kim"))
+    items = answer.json()["items"]
+    quiet = {"tag": "quiet", "group": "mood", "ko": "조용해요", "en": "Quiet", "branches": 2}
+    assert items[0] == quiet
+    assert [item["tag"] for item in items if item["group"] is None] == ["옥상", "roof_top"]
+    assert {item["tag"]: item["branches"] for item in items}["sauna"] == 0
+    device = world.identity.bearer("device", "b1")
+    assert_problem(await world.http.get("/branches/tags", headers=device), 403, "role-forbidden")
+
+
 async def test_without_anybody_to_tell_nothing_is_told(world: World) -> None:
     await world.likes("han", party=1)
     stated = await world.state("b1", quiet=0.8)

@@ -77,6 +77,12 @@ async def engine(engines: Engines, request: pytest.FixtureRequest) -> Engine:
     return await engines.running(request.param)
 
 
+@pytest_asyncio.fixture(loop_scope="session", scope="session")
+async def chromium(engines: Engines) -> Engine:
+    """Chromium alone: ``engine`` of a module that looks at what does not differ between browsers."""
+    return await engines.running("chromium")
+
+
 class OpenPage:
     """Opens pages, each in a browser context of its own, with somebody signed in."""
 

@@ -64,6 +64,12 @@ def expired(token: str) -> bool:
     return float(json.loads(claims)["exp"]) <= datetime.now(UTC).timestamp()
 
 
+def pixels(photo: bytes) -> int:
+    """How many a photo has."""
+    width, height = Image.open(io.BytesIO(photo)).size
+    return width * height
+
+
 class FakeServices:
     """Their state, and the levers that a test pulls."""
 
@@ -91,6 +97,8 @@ class FakeServices:
         self.crowded = False
         self.models_work = True
         self.models = FakeModels(LABELS)
+        self.most_pixels: int | None = None
+        self.refuse_replacing = False
         self.hold_uploads: asyncio.Event | None = None
         self.hold_lists: asyncio.Event | None = None
         self.app = self._app()
@@ -110,15 +118,23 @@ class FakeServices:
         minutes_ago: float = 0,
         note: str | None = None,
         photo: bytes | None = None,
+        helper_id: str = "helper-1",
+        load_id: str | None = None,
     ) -> Item:
         photo = photo or picture(kind, colour=colour)
-        task = self._new_task(photo, branch_id, "helper-1", note, minutes_ago)
+        task = self._new_task(photo, branch_id, helper_id, note, minutes_ago, load_id)
         if status != "submitted":
             self.read(task["id"], labels, needs_review=needs_review, multiple=multiple)
         return task
 
     def _new_task(
-        self, photo: bytes, branch_id: str, helper_id: str, note: str | None, minutes_ago: float = 0
+        self,
+        photo: bytes,
+        branch_id: str,
+        helper_id: str,
+        note: str | None,
+        minutes_ago: float = 0,
+        load_id: str | None = None,
     ) -> Item:
         task: Item = {
             "id": new_id(),
@@ -136,6 +152,8 @@ class FakeServices:
             "reading": None,
             "unreadable_reason": None,
             "confirmation": None,
+            "load_id": load_id,
+            "replaced_by": None,
         }
         self.tasks[task["id"]] = task
         self.photos[task["id"]] = photo
@@ -166,6 +184,27 @@ class FakeServices:
                 "model_version": "m-1",
                 "read_at": now(),
             }
+        self.tell("tasks", task)
+
+    def confirmed(self, task_id: str, labels: Sequence[tuple[str, int]]) -> Item:
+        """Let the owner confirm a task, as it was read or corrected."""
+        task = self.tasks[task_id]
+        read = task["reading"]["labels"][0]["label"] if task["reading"] else None
+        task["status"] = "confirmed"
+        task["version"] += 1
+        task["confirmation"] = {
+            "labels": [{"label": label, "count": count} for label, count in labels],
+            "corrected": list(labels) != [(read, 1)],
+            "confirmed_by": "owner-1",
+            "confirmed_at": now(),
+        }
+        self.tell("tasks", task)
+        return task
+
+    def withdraw(self, task_id: str, instead: str) -> None:
+        """Let a task be withdrawn, because its helper took the photo again."""
+        task = self.tasks[task_id]
+        task |= {"status": "withdrawn", "version": task["version"] + 1, "replaced_by": instead}
         self.tell("tasks", task)
 
     def fault(
@@ -264,6 +303,10 @@ class FakeServices:
         self._add_rest(app)
         return app
 
+    def _sub(self, request: Request) -> str:
+        claims = base64.urlsafe_b64decode(request.headers["authorization"].split(".")[1] + "==")
+        return str(json.loads(claims)["sub"])
+
     def _check(self, what: str) -> None:
         if what in self.refuse:
             raise self.refuse[what]
@@ -271,22 +314,37 @@ class FakeServices:
     def _add_tasks(self, app: FastAPI) -> None:
         @app.post("/tasks", status_code=201)
         async def submit(
+            request: Request,
             response: Response,
             photo: UploadFile,
             branch_id: Annotated[str, Form()],
             idempotency_key: Annotated[str, Header()],
             note: Annotated[str | None, Form()] = None,
+            load_id: Annotated[str | None, Form()] = None,
+            replaces: Annotated[list[str] | None, Form()] = None,
         ) -> Item:
             body = await photo.read()
-            self.uploads.append({"key": idempotency_key, "bytes": len(body), "type": photo.content_type})
+            told = {"load": load_id, "replaces": replaces or [], "note": note}
+            self.uploads.append(
+                {"key": idempotency_key, "bytes": len(body), "type": photo.content_type, **told}
+            )
             if self.hold_uploads is not None:
                 await self.hold_uploads.wait()
             self._check("upload")
+            if replaces and self.refuse_replacing:
+                raise Problem(409, "replaced-task-confirmed", "In English.")
+            if self.most_pixels and pixels(body) > self.most_pixels:
+                raise Problem(422, "photo-too-many-pixels", "In English.")
             if idempotency_key in self.by_key:
                 task = self.tasks[self.by_key[idempotency_key]]
             else:
-                task = self._new_task(body, branch_id, "helper-1", note)
+                task = self._new_task(body, branch_id, self._sub(request), note, load_id=load_id)
                 self.by_key[idempotency_key] = task["id"]
+                for each in replaces or []:
+                    kind, _, name = each.partition(":")
+                    before = name if kind == "task" else self.by_key.setdefault(name, task["id"])
+                    if before != task["id"]:
+                        self.withdraw(before, task["id"])
             response.headers["Location"] = f"/tasks/{task['id']}"
             if self.lose_answers > 0:
                 self.lose_answers -= 1
@@ -300,7 +358,8 @@ class FakeServices:
             found = [
                 task
                 for task in sorted(self.tasks.values(), key=lambda task: str(task["id"]), reverse=True)
-                if (not statuses or task["status"] in statuses) and (cursor is None or task["id"] < cursor)
+                if (task["status"] in statuses if statuses else task["status"] != "withdrawn")
+                and (cursor is None or task["id"] < cursor)
             ]
             if self.hold_lists is not None:
                 await self.hold_lists.wait()
@@ -311,6 +370,11 @@ class FakeServices:
         async def stream() -> AsyncIterator[ServerSentEvent]:
             async for event in self._events("tasks", "task"):
                 yield event
+
+        @app.get("/tasks/corrected")
+        async def corrected(limit: int = 50, cursor: str | None = None) -> Item:
+            found = [task for task in self.tasks.values() if (task["confirmation"] or {}).get("corrected")]
+            return {"items": found[::-1][:limit], "next_cursor": None}
 
         @app.get("/labels")
         async def labels() -> Item:
@@ -324,25 +388,17 @@ class FakeServices:
         async def photo_of(task_id: str) -> Response:
             if (days := self.kept_days.get(task_id)) is not None:
                 raise Problem(410, "photo-deleted", "The photo was deleted.", kept_days=days)
-            return Response(self.photos[task_id], media_type="image/jpeg")
+            photo = self.photos[task_id]
+            # As the service does, of what browsers do not show.
+            shown = photo if photo.startswith(b"\xff\xd8") else picture()
+            return Response(shown, media_type="image/jpeg")
 
         @app.post("/tasks/{task_id}/confirmation")
         async def confirm(task_id: str, body: dict[str, list[Item]]) -> Item:
             self._check("confirm")
-            task = self.tasks[task_id]
             labels = body["labels"]
             self.confirmations.append((task_id, labels))
-            read = task["reading"]["labels"][0]["label"] if task["reading"] else None
-            task["status"] = "confirmed"
-            task["version"] += 1
-            task["confirmation"] = {
-                "labels": labels,
-                "corrected": [(item["label"], item["count"]) for item in labels] != [(read, 1)],
-                "confirmed_by": "owner-1",
-                "confirmed_at": now(),
-            }
-            self.tell("tasks", task)
-            return task
+            return self.confirmed(task_id, [(item["label"], item["count"]) for item in labels])
 
     def _add_rest(self, app: FastAPI) -> None:
         def in_language(item: Item, language: str) -> Item:
@@ -364,8 +420,10 @@ class FakeServices:
                 yield event
 
         @app.get("/equipment")
-        async def equipment() -> Item:
-            return {"items": list(self.equipment.values()), "next_cursor": None}
+        async def equipment(limit: int = 200, cursor: int = 0) -> Item:
+            machines = list(self.equipment.values())
+            more = cursor + limit if cursor + limit < len(machines) else None
+            return {"items": machines[cursor : cursor + limit], "next_cursor": more and str(more)}
 
         @app.get("/equipment/stream", response_class=EventSourceResponse)
         async def equipment_stream() -> AsyncIterator[ServerSentEvent]:

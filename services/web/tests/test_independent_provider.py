@@ -119,7 +119,7 @@ async def test_a_person_signs_in_and_out_in_a_browser(engine: Engine, services: 
             assert await page.evaluate("location.pathname + location.search") == "/helper"
             await page.get_by_role("button", name="Sign out").click()
             # The provider asks whether to sign out of it, too.
-            await expect(page.locator("form").first).to_be_visible()
+            await expect(page.get_by_role("button", name="Yes, sign me out")).to_be_visible()
             assert await page.evaluate("location.origin") == provider.issuer
     assert complaints == []
 

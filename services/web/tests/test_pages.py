@@ -7,7 +7,7 @@ import pytest
 
 from laundry_testing.serving import serving
 from web.app import create_app
-from web.pages import STATIC
+from web.pages import STATIC, document
 
 from .conftest import settings_for
 
@@ -22,7 +22,7 @@ def texts(language: str) -> dict[str, str]:
 
 def entries(language: str) -> list[tuple[str, str]]:
     """The keys and texts of a language, in all its files."""
-    files = (STATIC / "js" / "texts" / name for name in (f"{language}.js", f"models-{language}.js"))
+    files = sorted((STATIC / "js" / "texts").glob(f"*{language}.js"))
     return [entry for file in files for entry in ENTRY.findall(file.read_text())]
 
 
@@ -30,7 +30,7 @@ def scripts() -> list[Path]:
     return sorted((STATIC / "js").rglob("*.js"))
 
 
-@pytest.mark.parametrize("path", ["/", "/helper", "/owner"])
+@pytest.mark.parametrize("path", ["/", "/helper", "/owner", "/customer"])
 async def test_pages_are_strict_about_what_they_load(path: str) -> None:
     async with serving(create_app(settings_for("http://127.0.0.1:9"))) as client:
         answer = await client.get(path)
@@ -63,13 +63,28 @@ async def test_unchanged_files_are_not_sent_again_and_problems_are_documents() -
         outside = await client.send(
             httpx.Request("GET", client.base_url.copy_with(raw_path=b"/static/../app.py"))
         )
+        document = await client.get("/helper")
+        document_again = await client.get("/owner", headers={"If-None-Match": document.headers["etag"]})
         alive = await client.get("/livez")
     assert first.headers["content-type"].startswith("text/javascript")
+    assert first.headers["content-encoding"] == "gzip"
     assert first.headers["cache-control"] == "no-cache"
-    assert again.status_code == 304
+    assert again.status_code == document_again.status_code == 304
     assert missing.status_code == outside.status_code == 404
     assert missing.headers["content-type"] == "application/problem+json"
     assert alive.json() == {"status": "ok"}
+
+
+def test_the_document_names_every_module_that_is_imported() -> None:
+    named = re.findall(r'<link rel="modulepreload" href="([^"]+)"', document().decode())
+    imported = {
+        str((file.parent / path).resolve().relative_to(STATIC))
+        for file in scripts()
+        for path in re.findall(r'(?:from|import)\s+"(\.[^"]+)"', file.read_text())
+    }
+    assert imported
+    assert {f"/static/{path}" for path in imported} | {"/static/js/main.js"} == set(named)
+    assert len(named) == len(set(named))
 
 
 def test_both_languages_say_the_same_things() -> None:

@@ -7,6 +7,7 @@ from playwright.async_api import Page
 
 from .browsers import expect
 from .conftest import OpenPage
+from .fake_identity import FakeIdentity
 from .fake_operations import FakeOperations
 from .fake_services import FakeServices, picture
 
@@ -30,6 +31,12 @@ TITLES = {
         "ko": "큐와 데드 레터 · 스마트 세탁",
         "en": "Queues and dead letters · Smart Laundry",
     },
+    "/owner?view=people": {"ko": "구성원 · 스마트 세탁", "en": "People · Smart Laundry"},
+    "/operator?view=people": {
+        "ko": "구성원과 지점 · 스마트 세탁",
+        "en": "People and branches · Smart Laundry",
+    },
+    "/operator?view=equipment": {"ko": "설비 인증 · 스마트 세탁", "en": "Equipment · Smart Laundry"},
 }
 # What each shows many of, how many at first, and what stands there once it knows that there are none.
 LISTS = {
@@ -38,11 +45,20 @@ LISTS = {
     "/owner": (".strip li", 200, ".empty"),
     "/operator?view=models": (".model", 50, ".replicas li"),
     "/operator?view=queues": (".dead-letters li", 200, ".empty"),
+    "/owner?view=people": (".entry[data-sub]", 50, ".people .empty"),
+    "/operator?view=people": (".entry[data-sub]", 50, ".people .empty"),
+    "/operator?view=equipment": (".entry", 50, ".people .empty"),
 }
 
 
-def fill(services: FakeServices, operations: FakeOperations, count: int) -> None:
+def fill(services: FakeServices, operations: FakeOperations, identity: FakeIdentity, count: int) -> None:
     """Let there be so many of everything, with the longest names."""
+    if count:
+        identity.branches = [identity.branch(LONG[:40].lower(), LONG, LONG)]
+    for _ in range(len(identity.people), count):
+        identity.add(LONG, branches=(LONG[:40].lower(),))
+        identity.invited(branches=(LONG,), note=LONG)
+        identity.credential(LONG, LONG)
     photo = picture(size=(90, 120))
     for number in range(len(services.tasks), count):
         services.add_task(
@@ -98,11 +114,11 @@ async def open_everything(page: Page) -> None:
 async def test_no_page_is_wider_than_the_screen_and_each_title_tells_the_view(
     open_page: OpenPage, services: FakeServices, path: str
 ) -> None:
-    operations = FakeOperations(services.app, letters=0)
+    operations, identity = FakeOperations(services.app, letters=0), FakeIdentity(services.app)
     role = path[1:].partition("?")[0] or None
     selector, most, nothing = LISTS[path]
     for count in COUNTS if role else (1,):
-        fill(services, operations, count)
+        fill(services, operations, identity, count)
         page = await open_page(path, role=role, locale="ko-KR", branches=BRANCHES)
         for language in ("en", "ko"):
             # This draws the whole page, with all of its lists.
@@ -111,7 +127,7 @@ async def test_no_page_is_wider_than_the_screen_and_each_title_tells_the_view(
             if not count:
                 await expect(page.locator(nothing).first).to_be_visible()
             title = TITLES[path][language]
-            if path == "/owner" and count:
+            if path.startswith("/owner") and count:
                 await expect(page.locator(".banner")).to_have_count(count)
                 title = f"({count}) {ALERTS[language]} · {title}"
             await expect(page).to_have_title(title)
@@ -133,7 +149,7 @@ async def test_no_dead_letter_and_no_question_is_wider_than_the_screen(
 ) -> None:
     operations = FakeOperations(services.app, letters=2)
     operations.text = LONG * 4
-    fill(services, operations, 2)
+    fill(services, operations, FakeIdentity(services.app), 2)
     page = await open_page("/operator?view=queues", role="operator", locale=language, sub=LONG)
     await expect(page.locator(".dead-letters li")).to_have_count(2)
     await open_everything(page)

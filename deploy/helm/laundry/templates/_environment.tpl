@@ -14,6 +14,19 @@
   value: {{ $root.Values.http.connections | quote }}
 - name: LAUNDRY_HTTP_CONNECTIONS_PER_ADDRESS
   value: {{ $root.Values.http.connectionsPerAddress | quote }}
+{{- with $root.Values.tracing.endpoint }}
+- name: OTEL_EXPORTER_OTLP_ENDPOINT
+  value: {{ . | quote }}
+{{- with $root.Values.tracing.headersSecret }}
+{{- include "laundry.fromSecret" (dict "name" "OTEL_EXPORTER_OTLP_HEADERS" "secret" . "key" "headers") | nindent 0 }}
+{{- end }}
+{{- with $root.Values.tracing.sampledShare }}
+- name: OTEL_TRACES_SAMPLER
+  value: parentbased_traceidratio
+- name: OTEL_TRACES_SAMPLER_ARG
+  value: {{ . | quote }}
+{{- end }}
+{{- end }}
 {{- if $facts.edge }}
 - name: LAUNDRY_PUBLIC_HTTPS
   value: {{ ne $root.Values.ingress.tlsSecret "" | quote }}

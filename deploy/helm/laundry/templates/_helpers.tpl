@@ -60,6 +60,18 @@ http://{{ include "laundry.name" (dict "root" . "service" "identity") }}:8000
 {{- end -}}
 {{- end -}}
 
+{{/*
+Refuse a kind that the cluster does not know, of {root, api, kind, of, off}. Rendered without a cluster, where nothing can
+be looked up, nothing is refused.
+*/}}
+{{- define "laundry.needsKind" -}}
+{{- if lookup "v1" "ServiceAccount" .root.Release.Namespace "default" -}}
+{{- if not (.root.Capabilities.APIVersions.Has (printf "%s/%s" .api .kind)) -}}
+{{- fail (printf "this cluster knows no %s: install %s first, or set %s" .kind .of .off) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
 {{- define "laundry.podSecurity" -}}
 runAsNonRoot: true
 runAsUser: 10001

@@ -9,6 +9,7 @@ queue accepts nothing is retried separately, on its own connection, until it doe
 import asyncio
 import contextlib
 import random
+import re
 from collections.abc import Sequence
 
 import asyncpg
@@ -43,7 +44,10 @@ log = structlog.get_logger(__name__)
 
 def plain_dsn(database_url: str) -> str:
     """Turn a SQLAlchemy URL into the one that asyncpg takes."""
-    return database_url.replace("postgresql+asyncpg://", "postgresql://", 1)
+    plain = database_url.replace("postgresql+asyncpg://", "postgresql://", 1)
+    address, mark, query = plain.partition("?")
+    # In an address asyncpg knows libpq's name only.
+    return address + mark + re.sub(r"(^|&)ssl=", r"\1sslmode=", query)
 
 
 class Relay:

@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 
+from laundry_events import broker_settings
 from laundry_servers.addresses import BrokerAddress, DatabaseAddress, ObjectStoreAddress
 from laundry_servers.errors import LaundryError
 from laundry_servers.ports import is_open
@@ -80,7 +81,7 @@ class RabbitMQContainer(_Container):
             [
                 f"default_user = {self.username}",
                 f"default_pass = {self.password}",
-                "default_queue_type = quorum",
+                *broker_settings.lines(*broker_settings.EVERY_BROKER),
                 extra_config,
                 "",
             ]

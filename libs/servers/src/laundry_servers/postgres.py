@@ -168,12 +168,14 @@ async def ensure_database(
     password: str,
     *,
     owner: tuple[str, str] | None = None,
+    template: str | None = None,
 ) -> str:
     """Make a database that only ``role`` may use, with that role; return its libpq URL. Safe to repeat.
 
     Args:
         owner: role and password of who owns the database and its tables instead of ``role``, which then can
             neither change tables nor revoke rights. What ``role`` owned is transferred.
+        template: the database that a new one is a copy of; nobody may be connected to it.
     """
     connection = await asyncpg.connect(address.url(), timeout=10)
     try:
@@ -181,8 +183,9 @@ async def ensure_database(
         if owner is not None:
             await _ensure_role(connection, *owner)
         owned_by = _quoted(owner[0] if owner else role)
+        copied = f" TEMPLATE {_quoted(template)}" if template else ""
         if not await connection.fetchval("SELECT 1 FROM pg_database WHERE datname = $1", name):
-            await connection.execute(f"CREATE DATABASE {_quoted(name)} OWNER {owned_by}")
+            await connection.execute(f"CREATE DATABASE {_quoted(name)} OWNER {owned_by}{copied}")
         await connection.execute(f"REVOKE ALL ON DATABASE {_quoted(name)} FROM PUBLIC")
         if owner is not None:
             await connection.execute(f"ALTER DATABASE {_quoted(name)} OWNER TO {owned_by}")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import httpx
 
+from laundry_events import broker_settings
 from laundry_servers import haproxy, isolate
 from laundry_servers.addresses import BrokerAddress
 from laundry_servers.ports import free_port, free_ports, is_open
@@ -19,10 +20,6 @@ PLUGINS = (
     "rabbitmq_prometheus",
     "rabbitmq_auth_backend_http",
 )
-MQTT_LOGIN_BYTES = 16 * 1024
-MQTT_PACKET_BYTES = 64 * 1024
-# Four times the largest event; with it go a copy's headers.
-MESSAGE_BYTES = 256 * 1024
 START_SECONDS = 90.0
 STARTED_LINE = b"Server startup complete"
 # No busy waiting of idle schedulers: on two cores it takes the processor from everyone else.
@@ -130,17 +127,11 @@ class RabbitMQ:
             f"default_user = {self.username}",
             f"default_pass = {self.password}",
             "default_user_tags.administrator = true",
-            "default_queue_type = quorum",
             f"collect_statistics_interval = {self.statistics_milliseconds}",
             "disk_free_limit.absolute = 200MB",
-            # An unreachable node is considered down after this many seconds; until then its queues wait.
-            "net_ticktime = 15",
             "cluster_formation.peer_discovery_backend = classic_config",
             "log.file.level = info",
-            # Size limits: MQTT packets before and after login, and messages of our own services.
-            f"mqtt.max_packet_size_unauthenticated = {MQTT_LOGIN_BYTES}",
-            f"mqtt.max_packet_size_authenticated = {MQTT_PACKET_BYTES}",
-            f"max_message_size = {MESSAGE_BYTES}",
+            *broker_settings.lines(*broker_settings.EVERY_BROKER),
         ]
         lines += [
             f"cluster_formation.classic_config.nodes.{number} = {name}"

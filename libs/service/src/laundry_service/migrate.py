@@ -22,6 +22,9 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
+from laundry_service.storage.address import asyncpg_url
+from laundry_service.storage.pooler import TransactionPooling, refuse_transaction_pooling
+
 LOCK = 0x1A0D27
 
 
@@ -104,12 +107,31 @@ def main() -> None:
     parser.add_argument("package", help="a service's Python package, e.g. helper")
     parser.add_argument("--revision", default="head")
     arguments = parser.parse_args()
-    url = os.environ.get("LAUNDRY_DATABASE_URL")
-    if not url:
-        sys.exit("LAUNDRY_DATABASE_URL is not set: postgresql+asyncpg://user:password@host/database")
-    owner = os.environ.get("LAUNDRY_DATABASE_OWNER_URL") or None
+    url = _given("LAUNDRY_DATABASE_URL")
+    if url is None:
+        sys.exit("LAUNDRY_DATABASE_URL is not set: postgresql://user:password@host/database")
+    owner = _given("LAUNDRY_DATABASE_OWNER_URL")
     served_by = sa.make_url(url).username if owner else None
-    asyncio.run(upgrade(arguments.package, owner or url, arguments.revision, served_by=served_by))
+    try:
+        asyncio.run(_checked(arguments.package, owner or url, arguments.revision, served_by=served_by))
+    except TransactionPooling as refusal:
+        sys.exit(f"Not migrated: {refusal}.")
+
+
+def _given(name: str) -> str | None:
+    """An address of a database from the environment; a wrong one ends the program with a sentence."""
+    address = os.environ.get(name)
+    if not address:
+        return None
+    try:
+        return asyncpg_url(address)
+    except ValueError as error:
+        sys.exit(f"{name} cannot be used: {error}.")
+
+
+async def _checked(package: str, database_url: str, revision: str, *, served_by: str | None) -> None:
+    await refuse_transaction_pooling(database_url)
+    await upgrade(package, database_url, revision, served_by=served_by)
 
 
 if __name__ == "__main__":

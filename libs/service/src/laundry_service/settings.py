@@ -11,6 +11,7 @@ from laundry_service.auth.issuer import TrustedIssuer
 from laundry_service.auth.principal import Role
 from laundry_service.http.settings import HttpSettings
 from laundry_service.limits.rates import Allowance, LimitName
+from laundry_service.storage.address import asyncpg_url
 
 
 class TrustSettings(HttpSettings):
@@ -99,8 +100,13 @@ class ServiceSettings(ApiSettings):
 class DatabaseSettings(ServiceSettings):
     """For a service that owns data."""
 
-    database_url: SecretStr = Field(description="postgresql+asyncpg://user:password@host/database")
+    database_url: SecretStr = Field(description="postgresql://user:password@host/database")
     database_pool: int = Field(default=10, ge=1)
+
+    @field_validator("database_url")
+    @classmethod
+    def _for_the_driver(cls, value: SecretStr) -> SecretStr:
+        return SecretStr(asyncpg_url(value.get_secret_value()))
 
 
 class ObjectStoreSettings(ServiceSettings):

@@ -1,10 +1,12 @@
 """Builds the helper's app."""
 
 from functools import partial
+from zoneinfo import ZoneInfo
 
 from fastapi import FastAPI
 
 from helper.api.confirmation import confirmation_router
+from helper.api.history import history_router
 from helper.api.photos import photos_router
 from helper.api.policies import policies_router
 from helper.api.problems import install_store_problems
@@ -44,6 +46,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     """Make the helper's app from its settings (default: the environment)."""
     settings = settings or Settings()
     name, version = settings.service_name, version_of("helper")
+    zone = ZoneInfo(settings.time_zone)
     database = Database(settings.database_url.get_secret_value(), pool=settings.database_pool)
     store = ObjectStore(settings)
     decoder = Decoder(
@@ -61,6 +64,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         max_bytes=settings.photo_max_bytes,
         max_pixels=settings.photo_max_pixels,
         same_photo_s=settings.same_photo_s,
+        retake_within_s=settings.retake_within_s,
     )
     limits = Limits(settings.photo_max_bytes, settings.upload_idle_s, settings.upload_total_s)
     messaging = Messaging(
@@ -107,7 +111,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         checks=[Check("photo store", store.ping, required=False)],
         routers=[
             submission_router(submissions, limits),
-            tasks_router(database, changes, settings.labels),
+            # Before the tasks: theirs would take its path for a task's id.
+            history_router(database, zone),
+            tasks_router(database, changes, settings.labels, zone),
             photos_router(database, store, pictures),
             confirmation_router(Confirmations(database, outbox, settings.labels)),
             policies_router(PhotoPolicies(database, kept)),

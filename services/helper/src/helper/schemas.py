@@ -1,6 +1,7 @@
 """The bodies of HTTP requests and answers."""
 
 import re
+from datetime import date
 from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -11,6 +12,7 @@ from laundry_events.events import CountedLabel, ReadLabel
 from laundry_events.moments import Moment
 from laundry_service.http.validation import RequestBody
 
+LONGEST_UNDO_S = 120
 BRANCH = re.compile(r"[a-z0-9-]{1,40}")
 REPLAYED = "Idempotent-Replay"
 """A header: an earlier request did what this one asks."""
@@ -29,6 +31,15 @@ class ConfirmationRequest(RequestBody):
     """What the owner says the laundry is: the reading as it was, or corrected."""
 
     labels: Annotated[list[LabelBody], Field(min_length=1, max_length=50)]
+    undo_s: Annotated[
+        int,
+        Field(
+            ge=0,
+            le=LONGEST_UNDO_S,
+            strict=True,
+            description="For so many seconds DELETE takes it back; it is learnt from only after them",
+        ),
+    ] = 0
 
     def counted(self) -> list[CountedLabel]:
         """Return the labels as the events carry them."""
@@ -63,10 +74,11 @@ class ConfirmationBody(BaseModel):
     corrected: bool
     confirmed_by: str
     confirmed_at: Moment
+    undo_until: Moment | None = Field(default=None, description="Until then it can be taken back")
 
 
 class TaskBody(BaseModel):
-    """One load of laundry."""
+    """One photo of laundry; those of one load have its ``load_id`` in common."""
 
     id: str
     branch_id: str
@@ -79,6 +91,8 @@ class TaskBody(BaseModel):
     reading: ReadingBody | None
     unreadable_reason: str | None
     confirmation: ConfirmationBody | None
+    load_id: str | None
+    replaced_by: str | None
 
     @classmethod
     def of(cls, task: Task) -> Self:
@@ -113,7 +127,10 @@ class TaskBody(BaseModel):
                 corrected=confirmation.corrected,
                 confirmed_by=confirmation.confirmed_by,
                 confirmed_at=confirmation.confirmed_at,
+                undo_until=confirmation.undo and confirmation.undo.until,
             ),
+            load_id=task.load_id,
+            replaced_by=task.replaced_by,
         )
 
 
@@ -148,4 +165,37 @@ class LabelList(BaseModel):
     """What may be confirmed."""
 
     items: list[str]
+    next_cursor: None = None
+
+
+class DayBody(BaseModel):
+    """The confirmed loads of one day."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    day: date
+    loads: int
+    corrected: int
+
+
+class WashedBody(BaseModel):
+    """One class of laundry on one day."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    day: date
+    label: str
+    pieces: int
+    loads: int = Field(description="Loads that held some of it")
+    corrected: int = Field(description="Those of them whose reading the owner corrected")
+
+
+class WashedList(BaseModel):
+    """What was washed, by the days of a time zone; days without a confirmed load are left out."""
+
+    time_zone: str
+    first_day: date
+    last_day: date
+    days: list[DayBody]
+    items: list[WashedBody]
     next_cursor: None = None

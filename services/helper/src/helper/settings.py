@@ -1,6 +1,7 @@
 """The helper service's settings."""
 
 from typing import Annotated
+from zoneinfo import available_timezones
 
 from pydantic import Field, field_validator
 from pydantic_settings import NoDecode
@@ -47,9 +48,13 @@ class Settings(DatabaseSettings, ObjectStoreSettings):
         ge=0,
         description="The same photo without an Idempotency-Key is the same task so long",
     )
+    retake_within_s: int = Field(
+        default=900, ge=0, description="A photo that is not confirmed can be taken again so long"
+    )
     labels: Annotated[tuple[str, ...], NoDecode] = Field(
         default=GARMENTS, min_length=1, description="What may be confirmed: the model's classes, by comma"
     )
+    time_zone: str = Field(default="Asia/Seoul", description="Whose days the history is told by")
     task_read_prefetch: int = Field(default=50, ge=1)
     housekeeping_every_s: float = Field(default=3600.0, gt=0)
     photo_keep_days: int = Field(
@@ -64,6 +69,13 @@ class Settings(DatabaseSettings, ObjectStoreSettings):
     orphans_every_s: float = Field(
         default=6 * 3600.0, gt=0, description="How often the bucket is searched for photos without a task"
     )
+
+    @field_validator("time_zone")
+    @classmethod
+    def _known_zone(cls, value: str) -> str:
+        if value not in available_timezones():
+            raise ValueError(f"{value!r} is no time zone; examples: Asia/Seoul, Europe/Berlin, UTC")
+        return value
 
     @field_validator("labels", mode="before")
     @classmethod

@@ -42,9 +42,18 @@ tasks = sa.Table(
     # The helper is forgotten: the file as it was sent goes, the pictures made of it stay.
     sa.Column("only_pictures", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Column("original_deleted_at", _time),
-    sa.CheckConstraint("status IN ('submitted', 'read', 'unreadable', 'confirmed')", name="tasks_status"),
+    sa.Column("load_id", sa.Text),
+    sa.Column("replaced_by", sa.Uuid(as_uuid=False)),
+    sa.Column("undo_until", _time, comment="Until then the event below waits in the outbox"),
+    sa.Column("undo_event", sa.Text),
+    sa.CheckConstraint(
+        "status IN ('submitted', 'read', 'unreadable', 'confirmed', 'withdrawn')", name="tasks_status"
+    ),
     sa.Index("tasks_branch_newest", "branch_id", sa.desc("id")),
     sa.Index("tasks_branch_status_newest", "branch_id", "status", sa.desc("id")),
+    sa.Index("tasks_helper_corrected", "helper_id", sa.desc("id"), postgresql_where=sa.text("corrected")),
+    # Few tasks have a note: a search in them passes over the others.
+    sa.Index("tasks_branch_noted", "branch_id", sa.desc("id"), postgresql_where=sa.text("note IS NOT NULL")),
     sa.Index("tasks_helper", "helper_id"),
     sa.Index("tasks_confirmed_by", "confirmed_by", postgresql_where=sa.text("confirmed_by IS NOT NULL")),
     sa.Index(

@@ -18,6 +18,7 @@ from laundry_service.storage.database import Database
 from laundry_service.streams.changes import Changes
 from search.api.matching import matching_router
 from search.api.preferences import preferences_router
+from search.api.tags import tags_router
 from search.api.tastes import tastes_router
 from search.repository.held import HELD
 from search.service.housekeeping import EVERY_S, forget_old_matches
@@ -68,6 +69,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         ],
         routers=[
             tastes_router(database, Tastes(database)),
+            tags_router(database),
             matching_router(database, changes, threshold=settings.match_threshold),
             preferences_router(database, preferences),
             personal_data_router(held),

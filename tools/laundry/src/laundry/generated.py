@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from laundry import contracts, look, privacy_page
-from laundry.deploy import chart, compose, readme
+from laundry.deploy import broker, chart, compose, readme
 from laundry.paths import PROJECT
 
 
@@ -30,6 +30,8 @@ def deployment_files() -> Iterator[tuple[Path, str]]:
     made_in_part: dict[Path, Callable[[str], str]] = {
         compose.FILE: compose.text,
         compose.DOCKERFILE: compose.dockerfile_text,
+        broker.COMPOSE_FILE: broker.compose_text,
+        broker.CHART_FILE: broker.chart_text,
         chart.VALUES_FILE: chart.values_text,
         chart.SCHEMA_FILE: chart.schema_text,
         chart.README: chart.readme_text,

@@ -10,6 +10,10 @@ from fastapi.responses import JSONResponse
 CHECK_TIMEOUT_S = 2.0
 
 
+class NotReady(Exception):
+    """A check that knows what an operator must change: its text is shown."""
+
+
 @dataclass(frozen=True)
 class Check:
     """One health check.
@@ -30,6 +34,8 @@ async def _run(check: Check) -> str:
             return "ok" if await check.probe() else "failed"
     except TimeoutError:
         return "timed out"
+    except NotReady as refusal:
+        return f"failed: {refusal}"
     except Exception as error:
         return f"failed: {type(error).__name__}"
 

@@ -13,6 +13,8 @@ from sqlalchemy.ext.asyncio import (
     create_async_engine,
 )
 
+from laundry_service.storage.pooler import refuse_transaction_pooling
+
 
 class Database:
     """The engine and its sessions: ``async with database.transaction() as session``."""
@@ -38,6 +40,7 @@ class Database:
             connect_args={"timeout": 5, "command_timeout": 30, "server_settings": locks},
         )
         event.listen(self.engine.sync_engine, "checkout", _replace_closed)
+        self._whole_sessions = False
         self._sessions = async_sessionmaker(self.engine, expire_on_commit=False)
         self._autocommit = self.engine.execution_options(isolation_level="AUTOCOMMIT")
 
@@ -54,7 +57,14 @@ class Database:
         return self._autocommit.connect()
 
     async def ping(self) -> bool:
-        """Run a trivial query, as a health check."""
+        """Run a trivial query, as a health check.
+
+        Raises:
+            TransactionPooling: the address leads to a pooler in a mode that loses what a session holds.
+        """
+        if not self._whole_sessions:
+            await refuse_transaction_pooling(self.url)
+            self._whole_sessions = True
         async with self.single() as connection:
             await connection.execute(text("SELECT 1"))
         return True

@@ -1,6 +1,8 @@
 """OpenTelemetry: spans are made always, and exported where an OTLP endpoint is configured."""
 
+import atexit
 import os
+import threading
 from typing import Any
 
 from fastapi import FastAPI
@@ -10,6 +12,9 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
+LAST_SPANS_S = 1.0
+"""A process ends after this at most, whether its last spans were taken or not."""
+
 
 def configure_tracing(service: str, version: str) -> None:
     """Install the tracer provider of this process.
@@ -18,14 +23,22 @@ def configure_tracing(service: str, version: str) -> None:
     join logs and messages.
     """
     resource = Resource.create({"service.name": service, "service.version": version})
-    provider = TracerProvider(resource=resource)
+    # The provider's own handler would wait 30 s for a collector that is away.
+    provider = TracerProvider(resource=resource, shutdown_on_exit=False)
     if os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT"):
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import (  # noqa: PLC0415 - costs 10 MB
             OTLPSpanExporter,
         )
 
         provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+        atexit.register(_send_the_last, provider)
     trace.set_tracer_provider(provider)
+
+
+def _send_the_last(provider: TracerProvider) -> None:
+    sending = threading.Thread(target=provider.shutdown, name="last-spans", daemon=True)
+    sending.start()
+    sending.join(LAST_SPANS_S)
 
 
 # Headers that may hold a token or a cookie, in case header capture is enabled.

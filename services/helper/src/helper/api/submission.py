@@ -1,21 +1,39 @@
 """``POST /tasks``: a photo is submitted."""
 
 import re
+import uuid
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Request, Response
 
 from helper.api.permissions import Helper
 from helper.api.problems import problem_of_photo
-from helper.api.uploads import Limits, file_field, receive_form, text_field, too_large
+from helper.api.uploads import Limits, file_field, receive_form, text_field, text_fields, too_large
 from helper.schemas import BRANCH, REPLAYED, TaskBody
-from helper.service.submission import KeyReused, Submissions, Upload
+from helper.service.submission import KeyReused, Replaced, Submissions, Upload
+from helper.tasks import NotReplaceable
 from laundry_reading.errors import PhotoError
 from laundry_service.auth.callers import require_branch
 from laundry_service.http.problems import Problem
 
 NOTE_CHARS = 500
 KEY = re.compile(r"[\x21-\x7e]{1,200}")
+LOAD = re.compile(r"[A-Za-z0-9_-]{1,64}")
+MOST_REPLACED = 16
+# Why one photo cannot take the place of another.
+NOT_REPLACEABLE = {
+    "unknown": (404, "replaced-task-not-found", "There is no photo of yours in this branch to take again."),
+    "confirmed": (
+        409,
+        "replaced-task-confirmed",
+        "The owner has confirmed the photo that this one was to replace. Send it without 'replaces', or not.",
+    ),
+    "too-old": (
+        409,
+        "replaced-task-too-old",
+        "The photo that this one was to replace is too old for that. Send it without 'replaces', or not.",
+    ),
+}
 
 UPLOAD_BODY: dict[str, Any] = {
     "requestBody": {
@@ -33,6 +51,19 @@ UPLOAD_BODY: dict[str, Any] = {
                         },
                         "branch_id": {"type": "string", "pattern": "^[a-z0-9-]{1,40}$"},
                         "note": {"type": "string", "maxLength": NOTE_CHARS},
+                        "load_id": {
+                            "type": "string",
+                            "pattern": f"^{LOAD.pattern}$",
+                            "description": "What the photos of one load have in common; yours to choose",
+                        },
+                        "replaces": {
+                            "type": "array",
+                            "maxItems": MOST_REPLACED,
+                            "items": {"type": "string"},
+                            "description": "Photos that this one was taken instead of, which are withdrawn: "
+                            "'task:' and a task's id, or 'key:' and the Idempotency-Key of an upload whose "
+                            "answer never came, which then makes no task any more",
+                        },
                     },
                 }
             }
@@ -67,7 +98,16 @@ def submission_router(submissions: Submissions, limits: Limits) -> APIRouter:
             size = photo.size or 0
             if size > limits.photo_bytes:
                 raise too_large(limits.photo_bytes)
-            upload = Upload(photo.file, size, branch_id, principal.sub, note, idempotency_key)
+            upload = Upload(
+                photo.file,
+                size,
+                branch_id,
+                principal.sub,
+                note,
+                idempotency_key,
+                load_id=_load(text_field(form, "load_id")),
+                replaces=_replaced(text_fields(form, "replaces")),
+            )
             task, replayed = await submissions.submit(upload)
         except PhotoError as error:
             raise problem_of_photo(error) from error
@@ -77,6 +117,8 @@ def submission_router(submissions: Submissions, limits: Limits) -> APIRouter:
                 "idempotency-key-reused",
                 "This Idempotency-Key was used for another photo, branch or note. Send a new key.",
             ) from error
+        except NotReplaceable as error:
+            raise Problem(*NOT_REPLACEABLE[error.why]) from error
         finally:
             await form.close()
         response.headers["Location"] = f"/tasks/{task.id}"
@@ -101,6 +143,34 @@ def _note(text: str | None) -> str | None:
     if text is not None and len(text) > NOTE_CHARS:
         raise Problem(422, "note-too-long", f"A note has at most {NOTE_CHARS} characters.")
     return text or None
+
+
+def _load(text: str | None) -> str | None:
+    if text and not LOAD.fullmatch(text):
+        raise Problem(422, "load-invalid", "A load_id is 1 to 64 letters, digits, hyphens and underscores.")
+    return text or None
+
+
+def _replaced(texts: list[str]) -> tuple[Replaced, ...]:
+    if len(texts) > MOST_REPLACED:
+        raise Problem(422, "replaces-too-many", f"A photo replaces at most {MOST_REPLACED} others.")
+    return tuple(_one_replaced(text) for text in texts)
+
+
+def _one_replaced(text: str) -> Replaced:
+    kind, _, name = text.partition(":")
+    if kind == "key" and KEY.fullmatch(name):
+        return Replaced(key=name)
+    if kind == "task":
+        try:
+            return Replaced(task_id=str(uuid.UUID(name)))
+        except ValueError:
+            pass
+    raise Problem(
+        422,
+        "replaces-invalid",
+        "Send 'replaces' as 'task:' and a task's id, or 'key:' and an Idempotency-Key.",
+    )
 
 
 def _check_key(key: str | None) -> None:

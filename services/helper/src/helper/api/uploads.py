@@ -16,7 +16,7 @@ from laundry_service.http.problems import Problem
 # Boundaries, part headers and the small fields beside the photo.
 OVERHEAD_BYTES = 64 * 1024
 FIELD_BYTES = 16 * 1024
-MAX_FIELDS = 8
+MAX_FIELDS = 24
 CHARSETS = frozenset(
     {"utf-8", "utf8", "us-ascii", "ascii", "iso-8859-1", "latin-1", "windows-1252", "euc-kr", "cp949"}
 )
@@ -169,6 +169,18 @@ def text_field(form: FormData, name: str) -> str | None:
     if len(values) > 1 or not isinstance(values[0], str) or "\x00" in values[0]:
         raise Problem(422, "invalid-request", f"The field {name!r} must be sent once, as text.")
     return values[0]
+
+
+def text_fields(form: FormData, name: str) -> list[str]:
+    """Return every value of a text field that may be sent several times.
+
+    Raises:
+        Problem: 422 if one was sent as a file, or holds what no text does.
+    """
+    values = [value for value in form.getlist(name) if isinstance(value, str) and "\x00" not in value]
+    if len(values) < len(form.getlist(name)):
+        raise Problem(422, "invalid-request", f"The field {name!r} must be sent as text.")
+    return values
 
 
 def file_field(form: FormData, name: str) -> UploadFile:

@@ -9,8 +9,10 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
+from helper.history import EVERYTHING, Search
+from helper.repository.history import conditions
 from helper.tables import submissions, tasks
-from helper.tasks import Confirmation, Outcome, Reading, Status, Task
+from helper.tasks import FINAL, Confirmation, Outcome, Reading, Status, Task, Undo
 from laundry_events import inbox, outbox
 from laundry_events.envelope import OutgoingEvent
 from laundry_events.events import CountedLabel, Photo, Pictures, ReadLabel, TaskRead
@@ -83,7 +85,7 @@ def _add_statement() -> sa.Insert:
     )
     columns = [tasks.c[name] for name in ("branch_id", "helper_id", "note", "status", "version")]
     columns += [tasks.c[name] for name in ("submitted_at", "photo_key", "photo_sha256")]
-    columns += [tasks.c[name] for name in ("photo_bytes", "photo_media_type")]
+    columns += [tasks.c[name] for name in ("photo_bytes", "photo_media_type", "load_id")]
     row = sa.select(claimed.c.task_id, *(sa.bindparam(c.name, type_=c.type) for c in columns))
     stored = sa.insert(tasks).from_select([tasks.c.id, *columns], row).returning(tasks.c.id)
     return stored.add_cte(outbox.add_with(claimed))
@@ -93,11 +95,16 @@ ADD = _add_statement()
 
 
 async def add(
-    connection: AsyncConnection, task: Task, event: OutgoingEvent, *, key: str, expires_at: datetime | None
+    connection: AsyncConnection | AsyncSession,
+    task: Task,
+    event: OutgoingEvent,
+    *,
+    key: str,
+    expires_at: datetime | None,
 ) -> Task | None:
     """Store a new task and its outbox row, unless its helper has submitted it before.
 
-    All in one statement, which is its own transaction (``single``): one round trip and one commit. The
+    All in one statement, which can be its own transaction (``single``): one round trip and one commit. The
     unique key makes a racing twin wait until it ends, so two requests make one task.
 
     Args:
@@ -124,6 +131,28 @@ async def add(
     return task_of(found.one())
 
 
+async def submitted_under(session: AsyncSession, key: str, *, or_claim_for: Task) -> Task | None:
+    """Find and lock what a helper has submitted under a key.
+
+    A key without a task is claimed, so that an upload which is still on its way cannot make one.
+
+    Args:
+        or_claim_for: a task of the same helper.
+    """
+    claim = insert(submissions).values(
+        helper_id=or_claim_for.helper_id, key=key, task_id=or_claim_for.id, expires_at=None
+    )
+    claimed = claim.on_conflict_do_nothing().returning(submissions.c.task_id)
+    if (await session.execute(claimed)).first() is not None:
+        return None
+    found = await session.execute(
+        sa.select(submissions.c.task_id).where(
+            submissions.c.helper_id == or_claim_for.helper_id, submissions.c.key == key
+        )
+    )
+    return await find(session, found.scalar_one(), lock=True)
+
+
 async def find(session: AsyncSession | AsyncConnection, task_id: str, *, lock: bool = False) -> Task | None:
     """Find a task; with ``lock`` nobody else changes it before this transaction ends."""
     query = sa.select(tasks).where(tasks.c.id == task_id)
@@ -135,6 +164,12 @@ async def find_all(connection: AsyncConnection, task_ids: Collection[str]) -> li
     """Find the tasks that exist among these ids."""
     rows = await connection.execute(sa.select(tasks).where(tasks.c.id.in_(task_ids)))
     return [task_of(row) for row in rows]
+
+
+async def time_of(session: AsyncSession) -> datetime:
+    """Return the database's own time: the relay goes by it, too."""
+    at: datetime = (await session.execute(sa.select(sa.func.now()))).scalar_one()
+    return at
 
 
 async def change(session: AsyncSession, task: Task) -> None:
@@ -165,7 +200,7 @@ def _take_once_statement() -> sa.Select[Any]:
             tasks.c.id == sa.bindparam("of_task", type_=tasks.c.id.type),
             tasks.c.branch_id == sa.bindparam("of_branch", type_=sa.Text),
             tasks.c.version == sa.bindparam("seen_version", type_=sa.Integer),
-            tasks.c.status != "confirmed",
+            tasks.c.status.not_in(FINAL),
             inbox.unclaimed(),
         )
         .values({name: sa.bindparam(f"new_{name}", type_=tasks.c[name].type) for name in _TAKEN})
@@ -244,19 +279,39 @@ async def newest(
     statuses: Sequence[Status],
     before: str | None,
     limit: int,
+    search: Search = EVERYTHING,
 ) -> list[Task]:
     """List tasks, newest first (ids are ordered by time).
 
     Args:
         branches: only theirs; None is all.
-        statuses: only these; none is all.
+        statuses: only these; none is all but those that were withdrawn.
         before: only tasks older than this id.
     """
-    query = sa.select(tasks).order_by(tasks.c.id.desc()).limit(limit)
+    query = sa.select(tasks).where(*conditions(search)).order_by(tasks.c.id.desc()).limit(limit)
     if branches is not None:
         query = query.where(tasks.c.branch_id.in_(branches))
-    if statuses:
-        query = query.where(tasks.c.status.in_(statuses))
+    query = query.where(tasks.c.status.in_(statuses) if statuses else tasks.c.status != "withdrawn")
+    if before is not None:
+        query = query.where(tasks.c.id < before)
+    return [task_of(row) for row in await connection.execute(query)]
+
+
+async def corrected_of(
+    connection: AsyncConnection,
+    helper_id: str,
+    *,
+    branches: Collection[str],
+    before: str | None,
+    limit: int,
+) -> list[Task]:
+    """List a helper's tasks of these branches that an owner corrected, newest first."""
+    query = (
+        sa.select(tasks)
+        .where(tasks.c.helper_id == helper_id, tasks.c.corrected, tasks.c.branch_id.in_(branches))
+        .order_by(tasks.c.id.desc())
+        .limit(limit)
+    )
     if before is not None:
         query = query.where(tasks.c.id < before)
     return [task_of(row) for row in await connection.execute(query)]
@@ -298,6 +353,10 @@ def _values(task: Task) -> dict[str, Any]:
         "corrected": confirmation.corrected if confirmation else None,
         "confirmed_by": confirmation.confirmed_by if confirmation else None,
         "confirmed_at": confirmation.confirmed_at if confirmation else None,
+        "undo_until": confirmation.undo.until if confirmation and confirmation.undo else None,
+        "undo_event": confirmation.undo.event_id if confirmation and confirmation.undo else None,
+        "load_id": task.load_id,
+        "replaced_by": task.replaced_by,
     }
 
 
@@ -337,6 +396,7 @@ def task_of(row: sa.Row[Any]) -> Task:
             row.corrected,
             row.confirmed_by,
             row.confirmed_at,
+            None if row.undo_until is None else Undo(row.undo_event, row.undo_until),
         )
     return Task(
         id=row.id,
@@ -359,4 +419,6 @@ def task_of(row: sa.Row[Any]) -> Task:
         photo_deleted_at=row.photo_deleted_at,
         photo_gone_at=row.photo_gone_at,
         original_deleted_at=row.original_deleted_at,
+        load_id=row.load_id,
+        replaced_by=row.replaced_by,
     )

@@ -52,6 +52,8 @@ class Cluster:
         verify: ssl.SSLContext | bool = True
         if authority.is_file():
             verify = ssl.create_default_context(cafile=str(authority))
+            # Clusters have authorities without keyUsage and key identifiers (EKS); Python 3.13 refuses them.
+            verify.verify_flags &= ~ssl.VERIFY_X509_STRICT
         self._account = account
         self.namespace = (account / "namespace").read_text(encoding="utf-8").strip()
         self._client = httpx.AsyncClient(base_url=url, verify=verify, timeout=CALL_S, trust_env=False)
@@ -109,7 +111,8 @@ class Cluster:
         Raises:
             Refused, Unreachable
         """
-        selector = {"labelSelector": f"batch.kubernetes.io/job-name={job}"}
+        # Without the prefix of Kubernetes 1.27 and newer: they set both.
+        selector = {"labelSelector": f"job-name={job}"}
         try:
             found = await self._call("GET", f"/api/v1/namespaces/{self.namespace}/pods", params=selector)
         except Missing as error:

@@ -182,6 +182,16 @@ async def preferences_of(
     return [Preference(**row) for row in found.mappings()]
 
 
+async def branches_by_tag(session: AsyncSession) -> dict[str, int]:
+    """Count the branches that have stated each tag."""
+    found = await session.execute(
+        sa.select(preference_tags.c.tag, sa.func.count(preferences.c.branch_id.distinct()).label("branches"))
+        .join(preferences, preferences.c.id == preference_tags.c.preference_id)
+        .group_by(preference_tags.c.tag)
+    )
+    return {row.tag: row.branches for row in found}
+
+
 def _scored(threshold: float) -> sa.Select[Any]:
     """Select customers and preferences that suit each other, with their score."""
     common = sa.func.least(customer_tags.c.weight, preference_tags.c.weight)

@@ -58,11 +58,9 @@ async def look_at(stage: Stage, load: Load) -> Effects:
     silent += [f"preference {stating[1]}" for stating in stated if stating not in hears]
     # Each customer likes what one branch said once.
     repeated = _twice("recommendation to", (row["user_id"] for row in told if row["kind"] == "branch_match"))
-    named = await shown(stage, load.phone)
     faults = [row for row in told if row["kind"] == "equipment_fault"]
-    # An alert of very many names only as many as it has room for, and counts them all.
-    named |= {row["equipment"] for row in faults if row["state"] == "sent"}
-    silent += [f"fault of {name}" for name in load.ledger.alarms if name not in named]
+    rang = await shown(stage, load.phone) | _sent(faults)
+    silent += [f"fault of {name}" for name in load.ledger.alarms if name not in rang]
     # Each fault stands in exactly one alert, whatever was sent again.
     sent = sum(row["troubles"] for row in faults if row["state"] == "sent")
     on_its_way = sum(row["troubles"] for row in faults if row["state"] in ON_ITS_WAY)
@@ -72,6 +70,17 @@ async def look_at(stage: Stage, load: Load) -> Effects:
         repeated.append(f"{counted} faults by the phone's alerts, and {on_its_way} in the history")
     repeated += _twice("push to", await customers_alerts(stage, load))
     return Effects(tasks, doubled, silent, repeated)
+
+
+async def rang_for(stage: Stage, load: Load) -> set[str]:
+    """Return the equipment whose faults the owner's phone was told, by name or in a number."""
+    told = await rows(stage, "notification", NOTIFICATIONS, load.branch)
+    return await shown(stage, load.phone) | _sent(told)
+
+
+def _sent(told: Iterable[Mapping[str, Any]]) -> set[str]:
+    # An alert of very many names only as many as it has room for, and counts them all.
+    return {row["equipment"] for row in told if row["kind"] == "equipment_fault" and row["state"] == "sent"}
 
 
 def _twice(what: str, found: Iterable[Any]) -> list[str]:

@@ -6,7 +6,7 @@ import time
 from contextlib import suppress
 
 from laundry_lab.faults.dead_letters import OWN, dead_letters
-from laundry_lab.faults.effects import shown
+from laundry_lab.faults.effects import rang_for
 from laundry_lab.faults.equipment import break_mqtt_washer, break_washer
 from laundry_lab.faults.ledger import Alarm
 from laundry_lab.faults.world import Fault, NotHere, Observation, World
@@ -118,7 +118,7 @@ async def _heard(world: World, alarm: Alarm) -> float:
     taken_at = alarm.taken_at or alarm.asked_at
 
     async def there() -> bool:
-        return alarm.equipment_id in await shown(world.stage, world.load.phone)
+        return alarm.equipment_id in await rang_for(world.stage, world.load)
 
     came = await world.eventually(there, PUSH_S + 1)
     return time.monotonic() - taken_at if came else float("inf")

@@ -2,9 +2,11 @@
 
 import asyncio
 import time
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
+from typing import TypeVar
 
 import asyncpg
 import httpx
@@ -20,6 +22,7 @@ from laundry_lab.faults.load import Load
 
 SETTLE_S = 90.0
 QUIET_S = 0.5
+RECOUNTED_S = 10.0
 SEEN_S = 20.0
 """Within it what was promised is done, once no queue is said to hold anything."""
 
@@ -27,6 +30,7 @@ PHOTO_QUEUES = ("task.submitted", "task.read")
 PHOTOS = "SELECT count(*) AS waiting FROM outbox WHERE routing_key = 'task.submitted'"
 OUTBOX = "SELECT to_regclass('outbox') IS NOT NULL AS there"
 WAITING = "SELECT count(*) AS waiting FROM outbox"
+T = TypeVar("T")
 AWAY = (httpx.HTTPError, OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
 
 
@@ -68,7 +72,7 @@ class Invariants:
             await asyncio.sleep(0.5)
             found.settled_s = time.monotonic() - began
         found.accepted, found.done, found.dead = len(promised), len(done), len(dead)
-        found.pending = await photos_waiting(stage)
+        found.pending = await _once_recounted(partial(photos_waiting, stage))
         found.promises = {
             "photos": len(promised),
             "faults": len(ledger.alarms),
@@ -134,26 +138,32 @@ async def photos_waiting(stage: Stage) -> int:
 async def unserved(stage: Stage) -> list[str]:
     """Name queues where messages wait, and main queues without a reader."""
     broker = stage.broker
-    unread: list[str] = []
-    waiting: dict[str, int] = {}
     async with httpx.AsyncClient(
         base_url=broker.management_url, auth=(broker.username, broker.password), timeout=10
     ) as client:
-        for _ in range(20):
-            unread = []
+
+        async def look() -> list[str]:
+            found = set(await _waiting(stage))
             for queue in PLAN.queues:
                 if queue.kind == "stream":
                     continue
                 answer = await client.get(f"/api/queues/laundry/{queue.name}")
                 answer.raise_for_status()
                 if not answer.json().get("consumer_details"):
-                    unread.append(queue.name)
-            waiting = await _waiting(stage)
-            if not unread and not waiting:
-                return []
-            # The list of consumers is a statistic, seconds old.
-            await asyncio.sleep(0.5)
-    return sorted({*unread, *waiting})
+                    found.add(queue.name)
+            return sorted(found)
+
+        return await _once_recounted(look)
+
+
+async def _once_recounted(look: Callable[[], Awaitable[T]]) -> T:
+    """Look until nothing is found, or for long enough: what the broker counts is a statistic, seconds old."""
+    ends_at = time.monotonic() + RECOUNTED_S
+    while True:
+        found = await look()
+        if not found or time.monotonic() >= ends_at:
+            return found
+        await asyncio.sleep(0.5)
 
 
 async def _waiting(stage: Stage) -> dict[str, int]:

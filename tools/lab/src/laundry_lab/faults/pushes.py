@@ -4,7 +4,7 @@ import asyncio
 import time
 from typing import Any
 
-from laundry_lab.faults.effects import shown
+from laundry_lab.faults.effects import rang_for
 from laundry_lab.faults.equipment import break_washer
 from laundry_lab.faults.world import Fault, Observation, World
 
@@ -24,7 +24,7 @@ async def _misbehave(world: World, control: dict[str, Any], seconds: float) -> l
             (await fcm.put("/control", json={})).raise_for_status()
 
     async def there() -> bool:
-        return alarm.equipment_id in await shown(world.stage, world.load.phone)
+        return alarm.equipment_id in await rang_for(world.stage, world.load)
 
     in_time = await world.eventually(there, PUSH_S - (time.monotonic() - (alarm.taken_at or 0)) + 1)
     late = time.monotonic() - (alarm.taken_at or 0)
@@ -57,7 +57,7 @@ async def unregistered(world: World) -> list[Observation]:
         alarm = await break_washer(world.load, client)
 
     async def there() -> bool:
-        return alarm.equipment_id in await shown(world.stage, world.load.phone)
+        return alarm.equipment_id in await rang_for(world.stage, world.load)
 
     async def removed() -> bool:
         query = "SELECT count(*) FROM devices WHERE token = $1"

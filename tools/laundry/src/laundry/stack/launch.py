@@ -23,6 +23,7 @@ from laundry.stack.preparation import Preparation, make_databases
 from laundry.stack.secrets import Secrets
 from laundry_catalogue import SERVICES, Need, Service, audited, broker_users, database_owners, process_names
 from laundry_catalogue import Process as ServiceProcess
+from laundry_events import broker_settings
 from laundry_events.topology import TELEMETRY_EXCHANGE, VHOST
 from laundry_servers import choice
 from laundry_servers.choice import Broker, Choice, Database, Kind, Objects
@@ -260,19 +261,7 @@ def answers_ok(url: str) -> Callable[[], bool]:
 
 
 def _broker_config(monitoring_url: str | None) -> list[str]:
-    config = [
-        f"mqtt.vhost = {VHOST}",
-        f"mqtt.exchange = {TELEMETRY_EXCHANGE}",
-        "mqtt.allow_anonymous = false",
-        # Each sample's message says when it came and from which client: devices' messages carry no token.
-        "message_interceptors.incoming.set_header_timestamp.overwrite = true",
-        "mqtt.message_interceptors.incoming.set_client_id_annotation.enabled = true",
-    ]
-    if monitoring_url is None:
-        return config
-    # Services log in with the broker's own users; equipment with its token, which monitoring checks.
-    config += ["auth_backends.1 = internal", "auth_backends.2 = rabbit_auth_backend_http"]
-    config += ["auth_http.http_method = post"]
-    for what in ("user", "vhost", "resource", "topic"):
-        config.append(f"auth_http.{what}_path = {monitoring_url}/mqtt/auth/{what}")
-    return config
+    settings = broker_settings.for_equipment(VHOST, TELEMETRY_EXCHANGE)
+    if monitoring_url is not None:
+        settings += broker_settings.equipment_login(f"{monitoring_url}/mqtt/auth")
+    return list(broker_settings.lines(*settings))

@@ -1,6 +1,7 @@
 """People can be forgotten: pseudonyms in the audit, and what the request for it comes and goes by."""
 
 import importlib
+from typing import Any
 
 from django.db import migrations
 
@@ -10,14 +11,14 @@ from laundry_service.audit import people
 Statements = importlib.import_module("identity.people.migrations.0002_rights").Statements
 
 
-def make(_apps, schema_editor):
+def make(_apps: Any, schema_editor: Any) -> None:
     statements = Statements(schema_editor)
     people.create(statements)
     create_outbox(statements)
     create_inbox(statements)
 
 
-def drop(_apps, schema_editor):
+def drop(_apps: Any, schema_editor: Any) -> None:
     statements = Statements(schema_editor)
     drop_inbox(statements)
     drop_outbox(statements)

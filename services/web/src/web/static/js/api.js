@@ -150,15 +150,16 @@ export class Api {
   }
 
   /**
-   * One page of a list. A query value may be a list.
+   * One page of a list. A query value may be a list; what is empty in `more` is not asked for.
    *
    * @param {string} path
-   * @param {{limit?: number, cursor?: string | null, status?: string[]}} query
+   * @param {{limit?: number, cursor?: string | null, status?: string[], more?: Record<string, string>}} query
    * @returns {Promise<{items: any[], next: string | null}>}
    */
-  async page(path, { limit = 50, cursor = null, status = [] } = {}) {
+  async page(path, { limit = 50, cursor = null, status = [], more = {} } = {}) {
     const parameters = new URLSearchParams({ limit: String(limit), ...(cursor && { cursor }) });
     for (const each of status) parameters.append("status", each);
+    for (const [name, value] of Object.entries(more)) if (value) parameters.set(name, value);
     const body = await this.json(`${path}?${parameters}`);
     return { items: body.items ?? [], next: body.next_cursor ?? null };
   }

@@ -2,12 +2,14 @@
 
 import { explain } from "./api.js";
 import { h, put } from "./dom.js";
+import { emptyState } from "./drawings.js";
 import { trouble } from "./frame.js";
 import { icon } from "./icons.js";
 import { Live, Meanwhile } from "./live.js";
 import { ago, has, t, word } from "./texts.js";
 
-const MOST_PAGES = 5;
+// 10,000 machines; an owner has one page of them.
+const MOST_PAGES = 50;
 
 /** @param {Machine} machine */
 function keyOf(machine) {
@@ -138,7 +140,7 @@ export class Equipment {
           h("p", { class: "lamp" }, t(machine.state === "ok" ? "equipment.ok" : "equipment.faulty")),
         ),
       ),
-      this.#loaded && !machines.length && h("li", { class: "nothing" }, t("equipment.none")),
+      this.#loaded && !machines.length && h("li", { class: "nothing" }, emptyState("machine", t("equipment.none"))),
     );
   }
 

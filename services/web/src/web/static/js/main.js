@@ -1,11 +1,13 @@
 // Starts the pages: who is signed in decides which one is shown.
 
 import { Api } from "./api.js";
+import { CustomerPage } from "./customer-page.js";
 import { h, put, say, the } from "./dom.js";
 import { frame } from "./frame.js";
 import { HelperPage } from "./helper-page.js";
 import { icon } from "./icons.js";
 import { OperatorPage } from "./operator-page.js";
+import { ownScript } from "./own-script.js";
 import { OwnerPage } from "./owner-page.js";
 import { PhotoStore } from "./photo-store.js";
 import { Photos } from "./photos.js";
@@ -28,10 +30,11 @@ import { chooseLanguage, has, t } from "./texts.js";
 import { UploadQueue } from "./upload-queue.js";
 
 /** @type {Record<string, new (signedIn: SignedIn) => ShownPage>} */
-const PAGES = { helper: HelperPage, owner: OwnerPage, operator: OperatorPage };
+const PAGES = { helper: HelperPage, owner: OwnerPage, operator: OperatorPage, customer: CustomerPage };
 // Rights change: who comes back to a page is checked again after so long, and who stays there from time to time.
 const CHECK_MS = 60000;
 const CHECK_EVERY_MS = 300000;
+const AGAIN_MS = 10000;
 // While nobody can be asked: the phone is offline, or the sign-in service away.
 const UNASKED = ["signIn.unasked", "signIn.away"];
 const app = the("app");
@@ -51,6 +54,7 @@ let afresh = false;
 /** @type {Promise<void> | null} */
 let checking = null;
 let checkedAt = 0;
+let drawn = "";
 
 /** @param {Session} session */
 function enter(session) {
@@ -87,9 +91,14 @@ async function checkOnce() {
   if (found.why && signedIn) return expire(found.why);
   if (signedIn) return;
   forgetSession();
-  if (!found.why) notice = [{ key: UNASKED[Number(navigator.onLine)] }];
-  else if (!notice.length && found.why === "session-no-role") refuse("no-role");
-  show();
+  if (!found.why) {
+    notice = [{ key: UNASKED[Number(navigator.onLine)] }];
+    setTimeout(() => signedIn || check(), AGAIN_MS);
+  } else if (!notice.length && found.why === "session-no-role") refuse("no-role");
+  const now = JSON.stringify([providers, notice, afresh]);
+  // Nobody is read the same again and again.
+  if (now !== drawn || !app.querySelector(".start")) show();
+  drawn = now;
 }
 
 /** @param {Session} session */
@@ -233,9 +242,7 @@ function speak(language) {
 
 function keepPagesOnPhone() {
   if (!("serviceWorker" in navigator)) return;
-  const address = "/sw.js";
-  const policy = window.trustedTypes?.createPolicy("laundry", { createScriptURL: () => address });
-  navigator.serviceWorker.register(policy ? policy.createScriptURL("") : address).catch(() => {
+  navigator.serviceWorker.register(ownScript("/sw.js")).catch(() => {
     // The pages then need a connection to open; everything else works.
   });
 }

@@ -1,12 +1,14 @@
-// The operator's pages: queues with their dead letters, and the models.
+// The operator's pages: the models, queues with their dead letters, people and branches, equipment.
 
+import { CredentialsPage } from "./credentials-page.js";
 import { DeadLettersPage } from "./dead-letters-page.js";
 import { h, put } from "./dom.js";
 import { ModelsPage } from "./models-page.js";
+import { PeoplePage } from "./people-page.js";
 import { t } from "./texts.js";
 
 /** @type {Record<string, new (signedIn: SignedIn) => {element: HTMLElement, close(): void}>} */
-const VIEWS = { models: ModelsPage, queues: DeadLettersPage };
+const VIEWS = { models: ModelsPage, queues: DeadLettersPage, people: PeoplePage, equipment: CredentialsPage };
 
 export class OperatorPage {
   /** @type {{element: HTMLElement, close(): void} | null} */

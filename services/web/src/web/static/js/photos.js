@@ -169,6 +169,8 @@ export class Photos {
     if (!url) {
       frame.dataset.state = "missing";
       if (alt) {
+        // A HEIC that only the service can read, say.
+        frame.replaceChildren(h("span", { "aria-hidden": "true" }, t("photo.noPreview")));
         frame.setAttribute("role", "img");
         frame.setAttribute("aria-label", alt);
       }

@@ -28,6 +28,7 @@ export function startPage({ notice, ways, newTab, onSignIn }) {
         { class: "roles" },
         h("li", {}, icon("camera"), h("div", {}, h("h2", {}, t("start.helper")), h("p", {}, t("start.helperText")))),
         h("li", {}, icon("check"), h("div", {}, h("h2", {}, t("start.owner")), h("p", {}, t("start.ownerText")))),
+        h("li", {}, icon("heart"), h("div", {}, h("h2", {}, t("start.customer")), h("p", {}, t("start.customerText")))),
         h("li", {}, icon("alert"), h("div", {}, h("h2", {}, t("start.operator")), h("p", {}, t("start.operatorText")))),
       ),
     ),

@@ -2,17 +2,21 @@
 
 import { Problem, REFUSED } from "./api.js";
 import { now } from "./clock.js";
+import { lead } from "./one-tab.js";
 import { within } from "./patience.js";
+import { fitting, smaller } from "./shrink.js";
 import { upload } from "./upload.js";
 
 const FIRST_PAUSE_MS = 1000;
 const LONGEST_PAUSE_MS = 60000;
 const OTHER_TAB_MS = 3000;
-const LOCK_MS = 3000;
 // A photo stored in the cloud is downloaded by the phone first.
 const READ_MS = 60000;
+// A smaller copy of the photo may be taken.
+const TOO_LARGE = ["photo-too-large", "photo-too-many-pixels"];
 
-function newKey() {
+/** What cannot be guessed, for a photo or a load. */
+export function newKey() {
   const bytes = crypto.getRandomValues(new Uint8Array(16));
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
@@ -33,6 +37,8 @@ export class UploadQueue extends EventTarget {
   #running = false;
   #timer = 0;
   #stopped = new AbortController();
+  /** @type {{item: UploadItem, stop: AbortController} | null} */
+  #sending = null;
 
   /**
    * @param {import("./api.js").Api} api
@@ -84,30 +90,56 @@ export class UploadQueue extends EventTarget {
 
   /**
    * Keep a photo and send it. Resolves once it is kept, on the phone or else (`unkept`: why) in memory. Rejects if
-   * the file cannot be read.
+   * the file cannot be read, with TooLarge if it is over the limit and cannot be made smaller here.
    *
-   * @param {File} file
-   * @param {{branchId: string, note: string}} where
+   * @param {Blob & {name?: string}} file
+   * @param {{branchId: string, note: string, loadId: string, replaces?: string[]}} what
+   * @param {{insteadOf?: UploadItem | null}} options a photo that it was taken instead of, and that is not sent
    */
-  async add(file, { branchId, note }) {
+  async add(file, what, { insteadOf = null } = {}) {
+    const fits = await fitting(file);
     const photo = {
+      replaces: [],
+      ...what,
       key: newKey(),
       sub: this.api.session.sub,
-      branchId,
-      note,
       // A copy: the file behind a picked photo can change or vanish.
-      blob: new Blob([await within(READ_MS, file.arrayBuffer())], { type: file.type }),
+      blob: new Blob([await within(READ_MS, fits.arrayBuffer())], { type: fits.type }),
       name: file.name || "photo",
       addedAt: now(),
       problem: null,
     };
-    const unkept = await this.store.put(photo);
+    const unkept = await this.store.put(photo, { insteadOf: insteadOf?.key });
     /** @type {UploadItem} */
     const item = { ...photo, state: "waiting", progress: 0, unkept };
+    if (insteadOf) this.#leave(insteadOf);
     this.items.push(item);
     this.#tell("changed", item);
     this.#run();
     return item;
+  }
+
+  /**
+   * Take another photo instead of one that is not registered yet, as far as this phone knows: its upload may have
+   * arrived all the same, or be about to, so the service is told to withdraw what was sent under its key.
+   *
+   * @param {UploadItem} item
+   * @param {Blob & {name?: string}} file
+   */
+  retake(item, file) {
+    const { branchId, note, loadId, replaces = [] } = item;
+    return this.add(file, { branchId, note, loadId, replaces: [...replaces, `key:${item.key}`] }, { insteadOf: item });
+  }
+
+  /**
+   * Send a photo although what it was to replace cannot be replaced any more.
+   *
+   * @param {UploadItem} item
+   */
+  async sendBeside(item) {
+    const others = (item.replaces ?? []).filter((each) => !each.startsWith("task:"));
+    item.replaces = others.length < (item.replaces?.length ?? 0) ? others : [];
+    await this.retry(item);
   }
 
   /**
@@ -140,6 +172,17 @@ export class UploadQueue extends EventTarget {
    */
   #tell(type, detail) {
     this.dispatchEvent(new CustomEvent(type, { detail }));
+  }
+
+  /**
+   * Stop sending a photo, and forget it.
+   *
+   * @param {UploadItem} item
+   */
+  #leave(item) {
+    if (item === this.#sending?.item) this.#sending.stop.abort();
+    this.#forget(item);
+    this.#tell("gone", item);
   }
 
   /** @param {UploadItem} item */
@@ -177,37 +220,16 @@ export class UploadQueue extends EventTarget {
     if (this.#running || this.#stopped.signal.aborted) return;
     this.#running = true;
     try {
-      const lead = await this.#lead();
+      // Two open tabs share the store. Where both send all the same, that makes no second task.
+      const { mine, release } = await lead(`laundry-upload-${this.api.session.sub}`);
       try {
-        if (lead.mine) await this.#sendAll();
+        if (mine) await this.#sendAll();
         else if (this.items.some((item) => item.state === "waiting")) this.#later(OTHER_TAB_MS);
       } finally {
-        lead.release();
+        release();
       }
     } finally {
       this.#running = false;
-    }
-  }
-
-  /** Two open tabs share the store; only one sends. Without locks both may, which makes no second task. */
-  async #lead() {
-    const name = `laundry-upload-${this.api.session.sub}`;
-    /** @type {PromiseWithResolvers<void>} */
-    const { promise: released, resolve: release } = Promise.withResolvers();
-    try {
-      const granted = new Promise((resolve, reject) => {
-        /** @param {Lock | null} lock */
-        const hold = (lock) => {
-          resolve(Boolean(lock));
-          return lock && released;
-        };
-        navigator.locks.request(name, { ifAvailable: true }, hold).catch(reject);
-      });
-      return { mine: await within(LOCK_MS, granted), release };
-    } catch {
-      // A lock that comes late is let go at once.
-      release();
-      return { mine: true, release };
     }
   }
 
@@ -230,9 +252,12 @@ export class UploadQueue extends EventTarget {
   async #sendOne(item) {
     Object.assign(item, { state: "sending", progress: 0 });
     this.#tell("changed", item);
+    const stop = new AbortController();
+    this.#stopped.signal.addEventListener("abort", () => stop.abort(), { once: true, signal: stop.signal });
+    this.#sending = { item, stop };
     try {
       const task = await upload(item, this.api.headers(), {
-        signal: this.#stopped.signal,
+        signal: stop.signal,
         onProgress: (progress) => {
           item.progress = progress;
           this.#tell("changed", item);
@@ -243,9 +268,12 @@ export class UploadQueue extends EventTarget {
       this.#forget(item);
       this.#tell("registered", { item, task });
     } catch (error) {
-      if (this.#stopped.signal.aborted) return;
+      // Left, because another was taken instead.
+      if (this.#stopped.signal.aborted || !this.items.includes(item)) return;
       const problem = error instanceof Problem ? error : new Problem({ code: "no-connection" });
       await this.#failed(item, problem);
+    } finally {
+      this.#sending = null;
     }
   }
 
@@ -265,11 +293,29 @@ export class UploadQueue extends EventTarget {
       // To the back, so that one failing photo does not block the others.
       this.#forget(item);
       this.items.push(item);
-    } else {
+    } else if (!(await this.#shrunk(item, problem))) {
       const { status, code, detail } = problem;
       Object.assign(item, { state: "refused", problem: { status, code, detail } });
       await this.#keep(item);
     }
     this.#tell("changed", item);
+  }
+
+  /**
+   * Whether a smaller copy waits now in the place of a photo that is too large for the service.
+   *
+   * @param {UploadItem} item
+   * @param {Problem} problem
+   */
+  async #shrunk(item, { code }) {
+    if (!TOO_LARGE.includes(code) || item.shrunk) return false;
+    try {
+      item.blob = await smaller(item.blob);
+    } catch {
+      return false;
+    }
+    item.shrunk = true;
+    await this.#keep(item);
+    return true;
   }
 }

@@ -50,6 +50,9 @@ function formOf(photo) {
   const form = new FormData();
   form.set("branch_id", photo.branchId);
   if (photo.note) form.set("note", photo.note);
+  // What an earlier version of these pages has kept knows neither.
+  if (photo.loadId) form.set("load_id", photo.loadId);
+  for (const each of photo.replaces ?? []) form.append("replaces", each);
   form.set("photo", photo.blob, photo.name);
   return form;
 }

@@ -41,7 +41,7 @@ export default {
   "start.signInText": "You sign in with the account that you were invited with.",
   "start.noWay": "Nobody can sign in here: no sign-in service is set up. Whoever runs this system can change that.",
   "start.customers": "Sign in as a customer",
-  "start.noPageText": "These pages are for helpers, branch owners and operators. Your role: {role}.",
+  "start.noPageText": "These pages are for helpers, branch owners, customers and operators. Your role: {role}.",
 
   "out.session-missing": "Your sign-in has ended: please sign in again.",
   "out.session-ended":
@@ -91,6 +91,19 @@ export default {
   "helper.unreadOthers": "The {count} other photos are being sent.",
   "helper.added.one": "{count} photo received, sending.",
   "helper.added": "{count} photos received, sending.",
+  "helper.together": "Photos that I choose together are one load",
+  "helper.ofLoad": "one of {count} photos of a load",
+  "helper.retake": "Retake",
+  "helper.addToLoad": "Add to this load",
+  "helper.sendBeside": "Send it as well",
+  "helper.tooLarge":
+    "Over 30 MB, and this browser cannot make it smaller: {names}. Choose a lower resolution in the camera.",
+  "helper.corrections": "What owners corrected",
+  "helper.correctionsText": "Your photos that were read as something else. A flat, well-lit garment is read best.",
+  "helper.noCorrections": "Nothing of yours has been corrected.",
+  "helper.readAs": "Read as {labels}",
+  "helper.notReadable": "Could not be read",
+  "helper.correctedTo": "It was {labels}",
   "helper.sayRegistered": "Registered.",
   "helper.sayRead": "Read: {labels}.",
   "helper.sayUnreadable": "The photo cannot be read.",
@@ -114,6 +127,7 @@ export default {
   "photo.deleted.one": "Photo deleted after {count} day",
   "photo.deleted": "Photo deleted after {count} days",
   "photo.unsent": "Photo of laundry that is not sent yet",
+  "photo.noPreview": "No preview here",
 
   "state.submitted": "Registered · being read",
   "state.read": "Read",
@@ -129,6 +143,7 @@ export default {
   "owner.documentTitle": "Confirm · Smart Laundry",
   "owner.waiting": "Waiting for you",
   "owner.cardName": "Laundry registered {time}",
+  "owner.ofLoad": "photo {place} of {count} of one load",
   "owner.readAs": "Read as",
   "owner.others": "Or is it",
   "owner.confirm": "Yes, {labels}",
@@ -215,6 +230,11 @@ export default {
     "The photo has too many pixels for its kind of file. Choose a lower resolution in the camera, or save it as an ordinary JPEG.",
   "problem.upload-too-slow":
     "The connection is too slow for this photo. Send it where the connection is better, or take it at a lower resolution.",
+  "problem.replaced-task-confirmed":
+    "The owner has already confirmed the photo that you retook. This one can be sent as well.",
+  "problem.replaced-task-too-old": "The photo that you retook is too old to be replaced. This one can be sent as well.",
+  "problem.replaced-task-not-found": "The photo that you retook cannot be found. This one can be sent as well.",
+  "problem.task-withdrawn": "The helper has taken this photo again. Please look at the new one.",
   "problem.branch-forbidden": "You may not upload for this branch. Ask your manager.",
   "problem.role-forbidden": "Your role may not do this.",
   "problem.unknown-label": "One of the choices is not known any more. Reload the page and choose again.",

@@ -1,0 +1,78 @@
+"""The broker's settings that the promises rest on: for the local stack, Compose and the chart.
+
+Addresses, logins and limits of disk and memory are the surroundings' own and stand there.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+MQTT_LOGIN_BYTES = 16 * 1024
+MQTT_PACKET_BYTES = 64 * 1024
+# Four times the largest event; with it go a copy's headers.
+MESSAGE_BYTES = 256 * 1024
+NET_TICKTIME_S = 15
+QUESTIONS = ("user", "vhost", "resource", "topic")
+"""What the broker asks when equipment logs in and speaks."""
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One line of ``rabbitmq.conf``, and why it is there."""
+
+    name: str
+    value: str
+    why: str = ""
+
+
+EVERY_BROKER = (
+    Setting("default_queue_type", "quorum"),
+    Setting(
+        "net_ticktime",
+        str(NET_TICKTIME_S),
+        "An unreachable node is considered down after this many seconds; until then its queues wait.",
+    ),
+    Setting(
+        "mqtt.max_packet_size_unauthenticated",
+        str(MQTT_LOGIN_BYTES),
+        "Size limits: MQTT packets before and after login, and messages of our own services.",
+    ),
+    Setting("mqtt.max_packet_size_authenticated", str(MQTT_PACKET_BYTES)),
+    Setting("max_message_size", str(MESSAGE_BYTES)),
+)
+
+
+def for_equipment(vhost: str, exchange: str) -> tuple[Setting, ...]:
+    """Return what lets equipment publish samples by MQTT: into ``exchange`` of ``vhost``."""
+    return (
+        Setting("mqtt.vhost", vhost),
+        Setting("mqtt.exchange", exchange),
+        Setting("mqtt.allow_anonymous", "false"),
+        Setting(
+            "message_interceptors.incoming.set_header_timestamp.overwrite",
+            "true",
+            "The broker adds to each sample when it came and from which client: messages carry no token.",
+        ),
+        Setting("mqtt.message_interceptors.incoming.set_client_id_annotation.enabled", "true"),
+    )
+
+
+def equipment_login(asked_at: str) -> tuple[Setting, ...]:
+    """Return how equipment logs in; ``asked_at`` is the address, without the question, that decides."""
+    return (
+        Setting(
+            "auth_backends.1",
+            "internal",
+            "Services log in with the broker's own users; equipment with its token, which monitoring checks.",
+        ),
+        Setting("auth_backends.2", "rabbit_auth_backend_http"),
+        Setting("auth_http.http_method", "post"),
+        *(Setting(f"auth_http.{question}_path", f"{asked_at}/{question}") for question in QUESTIONS),
+    )
+
+
+def lines(*settings: Setting) -> Iterator[str]:
+    """Yield the settings as lines of ``rabbitmq.conf``."""
+    for setting in settings:
+        if setting.why:
+            yield f"# {setting.why}"
+        yield f"{setting.name} = {setting.value}"
