@@ -97,6 +97,16 @@ interface AppNotification {
   branch_id: string;
   created_at: string;
   state: string;
+  data?: Record<string, string>;
+}
+
+/** One of the caller's own devices. */
+interface OwnDevice {
+  id: string;
+  name: string;
+  platform: "android" | "ios" | "web";
+  kind: "fcm" | "web_push";
+  reached_at: string | null;
 }
 
 interface Fault {
@@ -106,6 +116,17 @@ interface Fault {
   metric: string | null;
   detected_at: string;
   told_at: string | null;
+  cleared_at: string | null;
+  handling: "open" | "acknowledged" | "escalated" | "closed";
+  acknowledged_at: string | null;
+  acknowledged_by: string | null;
+  escalation: number;
+}
+
+interface HandledFault extends Fault {
+  equipment_id: string;
+  branch_id: string;
+  kind: string | null;
 }
 
 interface Machine {
@@ -286,6 +307,8 @@ interface UploadItem extends KeptPhoto {
   state: "waiting" | "sending" | "refused";
   progress: number;
   unkept: Unkept | null;
+  /** The line is so bad that it goes piece by piece. */
+  inPieces?: boolean;
 }
 
 /** What a stream tells, also to other tabs. */

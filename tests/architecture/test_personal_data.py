@@ -16,6 +16,8 @@ NAMES_A_PERSON = re.compile(
 )
 # Columns that look so and hold something else, or are seen to elsewhere.
 NOBODY = {
+    ("helper", "tasks", "replaced_by"): "another task",
+    ("notification", "devices", "name"): "what a phone is called; it goes with the device",
     ("monitoring", "fault", "cleared_by"): "a word of ours: sample, retired, moved",
     ("monitoring", "device_login", "signed_by"): "the fingerprint of a key",
     ("operations", "erasures", "person_id"): "emptied when the erasure is completed",

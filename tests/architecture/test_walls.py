@@ -53,8 +53,8 @@ ROOMS = {
 }  # fmt: skip
 # Django's, in the identity service; the rooms above are those of its app with the tables.
 ROOMS |= {
-    "admin", "apps", "asgi", "configuration", "database", "errors", "migrate", "models", "oidc", "routing",
-    "texts", "urls",
+    "admin", "apps", "asgi", "configuration", "database", "errors", "memory", "migrate", "models", "oidc",
+    "routing", "texts", "urls",
 }  # fmt: skip
 DJANGO_APPS = {"identity.people"}
 # Programs that mlops starts as processes or jobs of their own.
@@ -69,7 +69,8 @@ ADAPTERS = {
     "mlops.manifests",  # object store
     "mlops.replicas",
     "notification.fcm",
-    "notification.fcm_outage",
+    "notification.push_outage",
+    "notification.web_push.pusher",
     "web.auth.clients",
     "web.auth.provider",
     "web.auth.routes",

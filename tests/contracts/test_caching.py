@@ -25,7 +25,7 @@ EXCEPTIONS = {
     "libs/service/src/laundry_service/http/problems.py": {"no-store"},
     "libs/service/src/laundry_service/streams/response.py": {"no-store"},
 }
-WEB = ("/", "/helper", "/owner", "/operator", "/sw.js", "/static/js/main.js")
+WEB = ("/", "/helper", "/owner", "/operator", "/customer", "/sw.js", "/static/js/main.js")
 
 
 def routes() -> Iterator[tuple[str, str]]:

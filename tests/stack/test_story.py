@@ -4,6 +4,7 @@ import asyncio
 import io
 import re
 import secrets
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import psutil
 import pytest
 from PIL import Image
 
-from laundry.demo.client import StoryFailed, until
+from laundry.demo.client import People, StoryFailed, until
 from laundry.demo.photos import sample_photos
 from laundry.demo.story import Story
 from laundry_events.plan import EVENTS_EXCHANGE
@@ -44,6 +45,34 @@ async def test_a_fault_reaches_the_owners_phone_once(story: Story) -> None:
     assert "E21" in push["title"] + push["body"]
     history = await story.services.json("GET", "notification", "/notifications", who=story.owner)
     assert [item["kind"] for item in history["items"]] == ["equipment_fault"]
+
+
+async def test_a_sensor_that_flaps_rings_the_phone_once(story: Story, people: People) -> None:
+    await story.register_phones()
+    began = datetime.now(UTC)
+
+    def sample(name: str, seconds: float, code: str | None) -> dict[str, Any]:
+        at = (began + timedelta(seconds=seconds)).isoformat()
+        metrics = {"temperature_celsius": 60.0}
+        told = {"equipment_id": name, "branch_id": story.branch, "kind": "washer", "recorded_at": at}
+        return {**told, "metrics": metrics, **({"fault_code": code} if code else {})}
+
+    operator = people.person("operator", "operator")
+    for number in range(20):
+        flap = sample("flapping", number / 100, "E1" if number % 2 == 0 else None)
+        body = {"samples": [flap]}
+        await story.services.call("POST", "monitoring", "/telemetry", who=operator, json=body)
+    # What comes behind it on the same way tells when all of it has come.
+    body = {"samples": [sample("last", 1, "E2")]}
+    await story.services.call("POST", "monitoring", "/telemetry", who=operator, json=body)
+    phone = story.phone_of(story.owner)
+
+    async def told_of_both() -> Any:
+        pushes = await story.services.pushes(phone)
+        return [push for push in pushes if "last" in push["data"]["equipment_ids"].split(",")]
+
+    (push, *_), _ = await until(told_of_both, within_s=15, what="the push of the last fault")
+    assert push["data"]["faults"] == "2"
 
 
 async def test_only_customers_whom_a_branch_suits_hear_of_it(story: Story) -> None:

@@ -14,10 +14,13 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from helper.settings import GARMENTS, Settings
 from helper.tasks import (
     AlreadyConfirmed,
+    ConfirmedByAnother,
     NotReadYet,
     NotReplaceable,
     RepeatedLabels,
     Task,
+    TooLate,
+    Undo,
     UnknownLabels,
     Withdrawn,
     check_labels,
@@ -28,6 +31,7 @@ from helper.tasks import (
     same_submission,
     submission_key,
     submitted,
+    take_back,
     take_reading,
     withdraw,
 )
@@ -182,6 +186,13 @@ def test_what_is_confirmed_or_unknown_is_not_replaced() -> None:
             withdraw(before, for_task=task(id="t2"), within=None)
 
 
+def test_nobody_takes_back_what_another_confirmed() -> None:
+    seen = take_reading(task(), read(task()))
+    done = confirm(seen, [CountedLabel(label="hat")], by="o", at=AT)
+    with pytest.raises(ConfirmedByAnother):
+        take_back(done, by="p")
+
+
 def test_a_task_without_a_confirmation_has_nothing_to_tell() -> None:
     with pytest.raises(ValueError, match="not confirmed"):
         confirmed(task())
@@ -249,6 +260,22 @@ class LifeOfATask(RuleBasedStateMachine):
     def the_owner_confirms_again(self) -> None:
         if self.said is not None:
             assert confirm(self.task, list(reversed(self.said)), by="other", at=AT) is self.task
+
+    @rule(held=st.booleans())
+    def the_owner_takes_it_back(self, held: bool) -> None:
+        before = self.task
+        if held and before.confirmation is not None:
+            before = replace(before, confirmation=replace(before.confirmation, undo=Undo("e1", AT)))
+        try:
+            after = take_back(before, by="owner")
+        except TooLate:
+            assert self.said is not None
+            assert not held
+            return
+        assert (after.reading, after.unreadable_reason) == (before.reading, before.unreadable_reason)
+        assert (after is before) == (self.said is None)
+        assert after.version == before.version + (self.said is not None)
+        self.task, self.said = after, None
 
     @invariant()
     def what_is_told_fits_the_status(self) -> None:

@@ -92,6 +92,7 @@ class OpenPage:
         self._sealer = Sealer(KEYS)
         self._stack = stack
         self.provider = provider
+        self.cable = site.cable
         self.complaints: list[str] = []
 
     def signed_in(self, path: str, person: Person) -> str:

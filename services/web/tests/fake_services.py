@@ -16,6 +16,10 @@ from PIL import Image, ImageDraw
 from laundry_events import new_id
 from laundry_service.http.problems import Problem, install_problems, problem_response
 
+from .fake_customers import FakeCustomers
+from .fake_devices import FakeDevices
+from .fake_faults import NEW, FakeFaults
+from .fake_history import FakeHistory, found_by
 from .fake_models import FakeModels
 
 LABELS = ["dress", "hat", "longsleeve", "outwear", "pants", "shirt", "shoes", "shorts", "skirt", "t-shirt"]
@@ -89,6 +93,7 @@ class FakeServices:
             "notifications": set(),
             "equipment": set(),
             "runs": set(),
+            "matches": set(),
         }
         # Set these to make trouble.
         self.refuse: dict[str, Problem] = {}
@@ -97,13 +102,22 @@ class FakeServices:
         self.crowded = False
         self.models_work = True
         self.models = FakeModels(LABELS)
+        self.history = FakeHistory()
+        self.customers = FakeCustomers()
         self.most_pixels: int | None = None
         self.refuse_replacing = False
+        self.pieces: dict[str, bytes] = {}
+        self.break_after = 10**9
+        self.faults = FakeFaults()
+        self.stopped: list[str] = []
+        self.devices = FakeDevices()
         self.hold_uploads: asyncio.Event | None = None
         self.hold_lists: asyncio.Event | None = None
         self.app = self._app()
 
     # What happens
+
+    at = staticmethod(now)
 
     def add_task(
         self,
@@ -186,7 +200,7 @@ class FakeServices:
             }
         self.tell("tasks", task)
 
-    def confirmed(self, task_id: str, labels: Sequence[tuple[str, int]]) -> Item:
+    def confirmed(self, task_id: str, labels: Sequence[tuple[str, int]], *, undo_s: float = 0) -> Item:
         """Let the owner confirm a task, as it was read or corrected."""
         task = self.tasks[task_id]
         read = task["reading"]["labels"][0]["label"] if task["reading"] else None
@@ -197,6 +211,7 @@ class FakeServices:
             "corrected": list(labels) != [(read, 1)],
             "confirmed_by": "owner-1",
             "confirmed_at": now(),
+            "undo_until": now(-undo_s / 60) if undo_s else None,
         }
         self.tell("tasks", task)
         return task
@@ -218,7 +233,7 @@ class FakeServices:
         """Let a machine fail; return it. Who has registered no phone is not notified."""
         machine = self.add_equipment(equipment_id, kind)
         since = now(minutes_ago)
-        fault = {"id": new_id(), "cause": "fault_code", "fault_code": "E42"}
+        fault = {"id": new_id(), "cause": "fault_code", "fault_code": "E42", **NEW}
         machine |= {"state": "faulty", "open_faults": [{**fault, "detected_at": since, "told_at": since}]}
         self.tell("equipment", machine)
         if notified:
@@ -227,11 +242,14 @@ class FakeServices:
 
     def repair(self, equipment_id: str) -> None:
         machine = self.equipment[equipment_id]
+        self.faults.close(machine, now())
         machine |= {"state": "ok", "open_faults": []}
         self.tell("equipment", machine)
 
     def notify(self, equipment_id: str) -> None:
+        open_faults = self.equipment.get(equipment_id, {}).get("open_faults")
         notification: Item = {
+            "data": {"fault_id": open_faults[0]["id"]} if open_faults else {},
             "id": new_id(),
             "kind": "equipment_fault",
             "title": {"ko": f"세탁기 {equipment_id} 고장 (E42)", "en": f"Washer {equipment_id} failed (E42)"},
@@ -293,9 +311,9 @@ class FakeServices:
                 full = Problem(429, "too-many-streams", "Close a page.", headers={"Retry-After": "30"})
                 return problem_response(full)
             token = request.headers.get("authorization", "").removeprefix("Bearer ")
-            if token.count(".") != 2:
+            if token.count(".") != 2 and request.url.path != "/unsubscribe":
                 return Response(status_code=401)
-            if expired(token):
+            if token and expired(token):
                 return problem_response(Problem(401, "token-expired", "Sign in again."))
             return await call_next(request)  # type: ignore[no-any-return]
 
@@ -316,17 +334,19 @@ class FakeServices:
         async def submit(
             request: Request,
             response: Response,
-            photo: UploadFile,
             branch_id: Annotated[str, Form()],
             idempotency_key: Annotated[str, Header()],
+            photo: UploadFile | None = None,
+            pieces: Annotated[int | None, Form()] = None,
             note: Annotated[str | None, Form()] = None,
             load_id: Annotated[str | None, Form()] = None,
             replaces: Annotated[list[str] | None, Form()] = None,
         ) -> Item:
-            body = await photo.read()
+            body = await photo.read() if photo else self.pieces[idempotency_key]
+            assert pieces in (None, len(body))
             told = {"load": load_id, "replaces": replaces or [], "note": note}
             self.uploads.append(
-                {"key": idempotency_key, "bytes": len(body), "type": photo.content_type, **told}
+                {"key": idempotency_key, "bytes": len(body), "type": photo and photo.content_type, **told}
             )
             if self.hold_uploads is not None:
                 await self.hold_uploads.wait()
@@ -351,6 +371,26 @@ class FakeServices:
                 raise Problem(503, "service-away", "The task is stored; this answer stands for a lost one.")
             return task
 
+        @app.get("/tasks/uploads")
+        async def received(idempotency_key: Annotated[str, Header()]) -> Item:
+            return {"bytes": len(self.pieces.get(idempotency_key, b""))}
+
+        @app.put("/tasks/uploads")
+        async def piece(
+            request: Request,
+            idempotency_key: Annotated[str, Header()],
+            upload_offset: Annotated[int, Header()],
+        ) -> Item:
+            self._check("piece")
+            before = self.pieces.setdefault(idempotency_key, b"")
+            if upload_offset != len(before):
+                raise Problem(409, "upload-offset-wrong", "In English.")
+            self.pieces[idempotency_key] = before + await request.body()
+            if len(self.pieces[idempotency_key]) > self.break_after:
+                self.break_after = 10**9
+                self.refuse["piece"] = Problem(408, "upload-stalled", "In English.")
+            return {"bytes": len(self.pieces[idempotency_key])}
+
         @app.get("/tasks")
         async def listed(request: Request, limit: int = 50, cursor: str | None = None) -> Item:
             self._check("tasks")
@@ -360,6 +400,7 @@ class FakeServices:
                 for task in sorted(self.tasks.values(), key=lambda task: str(task["id"]), reverse=True)
                 if (task["status"] in statuses if statuses else task["status"] != "withdrawn")
                 and (cursor is None or task["id"] < cursor)
+                and found_by(task, request.query_params)
             ]
             if self.hold_lists is not None:
                 await self.hold_lists.wait()
@@ -375,6 +416,8 @@ class FakeServices:
         async def corrected(limit: int = 50, cursor: str | None = None) -> Item:
             found = [task for task in self.tasks.values() if (task["confirmation"] or {}).get("corrected")]
             return {"items": found[::-1][:limit], "next_cursor": None}
+
+        self.history.add_to(app, self)
 
         @app.get("/labels")
         async def labels() -> Item:
@@ -394,11 +437,12 @@ class FakeServices:
             return Response(shown, media_type="image/jpeg")
 
         @app.post("/tasks/{task_id}/confirmation")
-        async def confirm(task_id: str, body: dict[str, list[Item]]) -> Item:
+        async def confirm(task_id: str, body: Item) -> Item:
             self._check("confirm")
             labels = body["labels"]
             self.confirmations.append((task_id, labels))
-            return self.confirmed(task_id, [(item["label"], item["count"]) for item in labels])
+            said = [(item["label"], item["count"]) for item in labels]
+            return self.confirmed(task_id, said, undo_s=body["undo_s"])
 
     def _add_rest(self, app: FastAPI) -> None:
         def in_language(item: Item, language: str) -> Item:
@@ -430,7 +474,15 @@ class FakeServices:
             async for event in self._events("equipment", "equipment"):
                 yield event
 
+        @app.post("/unsubscribe", status_code=204)
+        async def unsubscribe(body: Item) -> None:
+            self._check("unsubscribe")
+            self.stopped.append(body["key"])
+
         self.models.add_to(app, self)
+        self.customers.add_to(app, self)
+        self.faults.add_to(app, self)
+        self.devices.add_to(app)
 
     async def _events(self, channel: str, name: str) -> AsyncIterator[ServerSentEvent]:
         if not self.streams_work:

@@ -30,8 +30,25 @@ LONGEST_PX = 2600
 OFFLINE_PAINT_MS = 300
 LONG = 10_000
 FIRST_SHOWN_S = 2.0
-SLOWEST_FRAME_MS = 200
+SLOWEST_FRAME_MS = 500
+MORE = 100
 FIGURES = FOLDER / "figures.json"
+
+
+# "Opening…" is painted first; what a helper waits for is the button.
+WHEN_SHOWN = """
+  new MutationObserver(() => {
+    if (document.querySelector(".shutter")) window.shownAt ??= performance.now();
+  }).observe(document, { childList: true, subtree: true });
+"""
+
+
+PAINTED = """() => new Promise((resolve) => {
+  new PerformanceObserver((list) => {
+    const [paint] = list.getEntriesByName("first-contentful-paint");
+    if (paint) resolve([paint.startTime, window.shownAt]);
+  }).observe({ type: "paint", buffered: true });
+})"""
 
 
 @pytest_asyncio.fixture(loop_scope="session", scope="session")
@@ -99,23 +116,19 @@ async def test_draw(open_page: OpenPage, services: FakeServices, view: View) -> 
 async def test_the_helpers_page_opens_offline_from_the_phones_own_store(
     open_page: OpenPage, services: FakeServices
 ) -> None:
-    page = await open_page("/helper", role="helper")
+    page = await open_page("/helper", role="helper", script=WHEN_SHOWN)
     await page.evaluate("navigator.serviceWorker.ready.then(() => null)")
     await page.reload()
     await expect(page.locator(".empty")).to_be_visible()
     await page.context.set_offline(True)
-    paints = []
+    times = []
     for _ in range(5):
         await page.reload()
         await expect(page.locator(".shutter")).to_be_visible()
-        paints.append(
-            await page.evaluate(
-                "performance.getEntriesByName('first-contentful-paint').map((each) => each.startTime)[0]"
-            )
-        )
-    median = sorted(paints)[len(paints) // 2]
-    noted(offline_first_paint_ms=round(median))
-    assert median <= OFFLINE_PAINT_MS, paints
+        times.append(await page.evaluate(PAINTED))
+    paint, shown = (sorted(each)[len(times) // 2] for each in zip(*times, strict=True))
+    noted(offline_first_paint_ms=round(paint), offline_camera_button_ms=round(shown))
+    assert paint <= OFFLINE_PAINT_MS, times
 
 
 FRAMES = """async () => {
@@ -145,11 +158,12 @@ def many_machines(services: FakeServices) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "path", "role", "fill", "row"),
+    ("name", "path", "role", "fill", "row", "most"),
     [
-        ("helper", "/helper", "helper", many_tasks, ".loads > li"),
-        ("waiting", "/owner", "owner", many_tasks, ".strip > li"),
-        ("equipment", "/owner", "owner", many_machines, ".equipment > li"),
+        ("helper", "/helper", "helper", many_tasks, ".history > .loads > li", LONG),
+        # The owner's next five hundred: the others follow as these are confirmed.
+        ("waiting", "/owner", "owner", many_tasks, ".strip > li", 500),
+        ("equipment", "/owner", "owner", many_machines, ".equipment > li", LONG),
     ],
 )
 async def test_a_list_of_10000_is_quick(
@@ -160,6 +174,7 @@ async def test_a_list_of_10000_is_quick(
     role: str,
     fill: Callable[[FakeServices], None],
     row: str,
+    most: int,
 ) -> None:
     fill(services)
     page = await open_page(path, role=role)
@@ -169,9 +184,12 @@ async def test_a_list_of_10000_is_quick(
     shown = time.perf_counter() - began
     # All of a list that comes page by page.
     more = page.locator(".more > button.secondary")
-    while role == "helper" and await page.locator(row).count() < LONG:
+    rows = await page.locator(row).count()
+    while role == "helper" and rows < LONG:
         await more.evaluate("(button) => button.click()")
-        await page.wait_for_function("!document.querySelector('.more > button.secondary[disabled]')")
+        rows = min(LONG, rows + MORE)
+        await expect(page.locator(row)).to_have_count(rows)
+    await expect(page.locator(row)).to_have_count(most)
     slowest = await page.evaluate(FRAMES)
     rows = await page.locator(row).count()
     noted(

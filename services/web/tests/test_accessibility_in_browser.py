@@ -1,6 +1,7 @@
-"""WCAG 2.2 AA by axe-core, on every view: each language in one of the themes, as texts do not change colours.
+"""WCAG 2.2 AA by axe-core, on every view: each language in one of the themes and at one of
+the widths, as none of them changes another.
 
-``make pages`` looks at each language in both.
+``make pages`` looks at all of them.
 """
 
 from typing import Any
@@ -10,7 +11,7 @@ import pytest_asyncio
 from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Page
 
-from .browsers import Engine
+from .browsers import DESKTOP, PHONE, Engine
 from .conftest import OpenPage, shortcomings
 from .fake_operations import FakeOperations
 from .fake_services import FakeServices
@@ -44,5 +45,7 @@ async def test_everybody_can_use(open_page: OpenPage, services: FakeServices, vi
     page = await open_page(view.path, role=view.role, branches=view.branches, locale="ko-KR")
     await brought_about(page, view)
     async for look in looks(page, view, ("ko", "light"), ("en", "dark")):
+        size = PHONE if "light" in look else DESKTOP
+        await page.set_viewport_size({"width": size["width"], "height": size["height"]})
         assert await violations(page) == [], look
         assert await shortcomings(page) == {}, look

@@ -26,7 +26,7 @@ async def test_everybody_is_led_to_the_page_of_their_role(open_page: OpenPage) -
 
 
 async def test_a_role_without_a_page_is_explained(open_page: OpenPage) -> None:
-    page = await open_page("/", locale="en-US", role="customer")
+    page = await open_page("/", locale="en-US", role="device")
     await expect(page.get_by_role("heading", name="There is no page for this role")).to_be_visible()
     await page.get_by_role("button", name="Sign out").last.click()
     await expect(page.get_by_role("link", name="Sign in")).to_be_visible()

@@ -10,9 +10,10 @@ from PIL import Image
 from playwright.async_api import Page
 
 from laundry_reading.photo import MAX_BYTES
+from laundry_service.http.problems import Problem
 from laundry_testing.messaging import eventually
 
-from .browsers import Engine, expect
+from .browsers import HURRY, Engine, expect
 from .conftest import OpenPage
 from .fake_services import FakeServices, picture
 
@@ -184,6 +185,27 @@ async def test_a_heic_goes_as_it_is_and_is_shown_once_the_service_has_made_a_pic
     await expect(page.locator(".load img")).to_be_visible()
     [task_id] = services.tasks
     assert services.photos[task_id] == file.read_bytes()
+
+
+async def test_a_photo_that_a_bad_line_breaks_off_goes_on_in_pieces(
+    open_page: OpenPage, services: FakeServices, tmp_path: Path
+) -> None:
+    page = await open_page("/", role="helper", locale="en-US", script=HURRY)
+    file = tmp_path / "IMG_0001.jpg"
+    file.write_bytes(picture() + bytes(1_600_000))
+    services.refuse["upload"] = Problem(408, "upload-too-slow", "In English.")
+    services.break_after = 600_000
+    await pick(page, file)
+    await eventually(lambda: services.refuse.get("piece"), what="the line breaks again, after two pieces")
+    [came] = services.pieces.values()
+    services.refuse.clear()
+    await expect(page.get_by_text(REGISTERED)).to_be_visible()
+    [task_id] = services.tasks
+    assert services.photos[task_id] == file.read_bytes()
+    # What had come was not sent again: the service takes nothing but what follows.
+    [whole] = services.pieces.values()
+    assert whole.startswith(came)
+    assert whole == file.read_bytes()
 
 
 async def test_helpers_see_what_owners_corrected(page: Page, services: FakeServices) -> None:

@@ -51,6 +51,37 @@ LISTS = {
 }
 
 
+# The same of the owner's and the customer's other views.
+MORE_TITLES = {
+    "/owner?view=history": {"ko": "지난 세탁물 · 스마트 세탁", "en": "History · Smart Laundry"},
+    "/owner?view=washed": {"ko": "세탁 현황 · 스마트 세탁", "en": "What was washed · Smart Laundry"},
+    "/customer": {"ko": "나에게 맞는 지점 · 스마트 세탁", "en": "For me · Smart Laundry"},
+    "/customer?view=told": {"ko": "알림 · 스마트 세탁", "en": "Messages · Smart Laundry"},
+    "/customer?view=me": {"ko": "내 정보 · 스마트 세탁", "en": "My data · Smart Laundry"},
+}
+MORE_LISTS = {
+    "/owner?view=history": (".past .load", 50, ".past-view .empty"),
+    "/owner?view=washed": (".washed .columns", 1, ".washed .empty"),
+    "/customer": (".branch", 60, ".likes .empty"),
+    "/customer?view=told": (".told .alerts li", 60, ".told .empty"),
+    "/customer?view=me": (".danger", 1, ".danger"),
+}
+
+
+def fill_the_past(services: FakeServices, count: int) -> None:
+    """Let so much have been confirmed, washed, recommended and told, with the longest names."""
+    photo, tag = picture(size=(90, 120)), LONG[:32]
+    for number in range(count):
+        task = services.add_task("read", labels=[(LONG, 0.5)], note=LONG * 3, branch_id=LONG, photo=photo)
+        services.confirmed(task["id"], [(LONG, 999), ("dress", 1)])
+        services.history.wash(number % 28, f"{LONG}-{number}", pieces=99_999, loads=9_999, corrected=999)
+        services.customers.suit(f"{LONG}-{number}", **{tag: (1, 1)})
+        services.customers.taste = {tag: 0.5}
+        services.customers.own_tags = [{"tag": tag, "group": None, "ko": None, "en": None, "branches": 1}]
+        services.customers.words["body"] = LONG
+        services.customers.tell(services)
+
+
 def fill(services: FakeServices, operations: FakeOperations, identity: FakeIdentity, count: int) -> None:
     """Let there be so many of everything, with the longest names."""
     if count:
@@ -141,6 +172,22 @@ async def test_no_page_is_wider_than_the_screen_and_each_title_tells_the_view(
                 await correct.first.evaluate("(button) => button.click()")
                 await expect(page.locator("[data-mode=correcting] .chip").first).to_be_visible()
                 assert await wider(page) == [], (count, language, "correcting")
+
+
+@pytest.mark.parametrize("path", MORE_TITLES)
+@pytest.mark.parametrize("count", [0, 60])
+async def test_no_other_view_is_wider_than_the_screen_and_each_title_tells_it(
+    open_page: OpenPage, services: FakeServices, path: str, count: int
+) -> None:
+    fill_the_past(services, count)
+    selector, most, nothing = MORE_LISTS[path]
+    page = await open_page(path, role=path[1:].partition("?")[0], locale="ko-KR", branches=BRANCHES)
+    for language in ("en", "ko"):
+        await page.get_by_role("button", name=LANGUAGES[language]).click()
+        await expect(page.locator(selector if count else nothing)).to_have_count(min(count, most) or 1)
+        await expect(page).to_have_title(MORE_TITLES[path][language])
+        await open_everything(page)
+        assert await wider(page) == [], language
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

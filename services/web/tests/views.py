@@ -17,7 +17,7 @@ from laundry_service.http.problems import Problem
 from .browsers import expect
 from .fake_identity import FakeIdentity
 from .fake_operations import FakeOperations
-from .fake_services import FakeServices
+from .fake_services import FakeServices, Seen
 
 LANGUAGES = ("ko", "en")
 THEMES = ("light", "dark")
@@ -83,12 +83,20 @@ def registered(world: World) -> None:
         "read",
         labels=[("hat", 0.55), ("shoes", 0.2)],
         needs_review=True,
+        branch_id=mapo,
         photo=photo_of("hat"),
         minutes_ago=21,
     )
     for label, share in (("t-shirt", 0.97), ("shorts", 0.91)):
-        load = {"load_id": "load-1", "note": "3층 탈의실", "minutes_ago": 35.0}
-        add("read", labels=[(label, share)], branch_id=gangnam, photo=photo_of(label), **load)
+        add(
+            "read",
+            labels=[(label, share)],
+            branch_id=gangnam,
+            photo=photo_of(label),
+            load_id="load-1",
+            note="3층 탈의실",
+            minutes_ago=35,
+        )
     done = add("read", labels=[("shirt", 0.88)], branch_id=gangnam, photo=photo_of("shirt"), minutes_ago=70)
     world.services.confirmed(done["id"], [("shirt", 2)])
 
@@ -108,12 +116,25 @@ def watched(world: World) -> None:
     world.services.fault("washer-3", minutes_ago=6)
 
 
+def certain(world: World) -> None:
+    """Two photos that the reader is sure of."""
+    for label in ("pants", "t-shirt"):
+        world.services.add_task("read", labels=[(label, 0.97)], photo=photo_of(label), minutes_ago=9)
+
+
+def several(world: World) -> None:
+    """A photo of several garments, to be counted."""
+    garments: list[Seen] = [("shirt", 0.9, 2), ("pants", 0.6)]
+    world.services.add_task("read", labels=garments, multiple=True, photo=photo_of("shirt"), minutes_ago=60)
+
+
 def at_work(world: World) -> None:
     """Models, and training runs in their states."""
     models = world.services.models
     running = models.run("running")
     models.note(running["id"], "1,490 examples; 3 photos are missing")
     reasons = ["frozen holdout: 461 of 531 right, 9 more than m-1"]
+    models.run("failed", error="Too few examples: 3 to learn from")
     models.run("succeeded", model_version="m-2", progress=1, decision={"promoted": True, "reasons": reasons})
 
 
@@ -154,6 +175,63 @@ async def replace_secret(page: Page) -> None:
     await page.locator("dialog button[type=submit]").click()
 
 
+def confirmed_before(world: World) -> None:
+    """Laundry that was confirmed, as read and corrected."""
+    gangnam, mapo = BRANCHES
+    notes = {"shirt": "3층 탈의실", "hat": None}
+    for label, branch in (("shirt", gangnam), ("hat", mapo), ("pants", gangnam)):
+        task = world.services.add_task(
+            "read",
+            labels=[("shirt", 0.8)],
+            photo=photo_of(label),
+            branch_id=branch,
+            note=notes.get(label),
+            minutes_ago=600,
+        )
+        world.services.confirmed(task["id"], [(label, 2)])
+
+
+def washed(world: World) -> None:
+    """Four weeks of laundry."""
+    for day in range(28):
+        label = ("t-shirt", "shorts", "pants", "longsleeve")[day % 4]
+        pieces = 14 + (day * 7) % 23
+        world.services.history.wash(
+            day, label, pieces=pieces, loads=pieces // 2, corrected=0 if day % 3 else pieces // 9
+        )
+
+
+def tasteful(world: World) -> None:
+    """A customer who has said what matters, and two branches that suit."""
+    customers = world.services.customers
+    customers.taste = {"quiet": 1.0, "sauna": 0.6, "roof_garden": 0.3}
+    customers.own_tags = [{"tag": "옥상", "group": None, "ko": None, "en": None, "branches": 1}]
+    customers.suit("gangnam-1", quiet=(1, 0.9), sauna=(0.6, 0.3))
+    customers.suit("mapo-2", sauna=(0.6, 1))
+
+
+def told(world: World) -> None:
+    """A customer who agreed to be told, and was."""
+    world.services.customers.consent = {"given": True, "changed_at": "2026-03-09T03:00:00Z"}
+    world.services.customers.tell(world.services, minutes_ago=200)
+    world.services.customers.tell(world.services)
+
+
+async def confirm(page: Page) -> None:
+    """Confirm what is on the card."""
+    await page.locator("[data-do=confirm]:not([disabled])").click()
+
+
+async def ask_keys(page: Page) -> None:
+    """Ask for the keys."""
+    await page.locator(".filters .icon-only").click()
+
+
+async def ask_erasure(page: Page) -> None:
+    """Be asked whether everything is to be deleted."""
+    await page.locator(".danger").click()
+
+
 async def open_details(page: Page) -> None:
     """Open every part that opens."""
     await page.evaluate("for (const each of document.querySelectorAll('details')) each.open = true")
@@ -175,6 +253,7 @@ async def wait_offline(page: Page) -> None:
 
 async def open_letter(page: Page) -> None:
     """Look at a dead letter, about to send it back."""
+    await expect(page.locator(".dead-buttons button").first).to_be_visible()
     await open_details(page)
     await page.locator(".dead-letters button").first.click()
     await page.locator(".dead-letter .dead-buttons button").first.click()
@@ -192,10 +271,24 @@ VIEWS = (
     View("helper-empty", "/helper", "helper", ".empty"),
     View("helper-away", "/helper", "helper", ".trouble", away),
     View("helper-corrections", "/helper", "helper", ".corrections .load", corrected, open_details),
-    View("owner", "/owner", "owner", ".confirm-card img", watched),
+    View("owner", "/owner", "owner", ".confirm-actions .primary:not([disabled])", watched),
     View("owner-correcting", "/owner", "owner", "[data-mode=correcting] .chip", watched, correct),
+    View("owner-several", "/owner", "owner", "[data-mode=correcting] .chip", several),
     View("owner-empty", "/owner", "owner", ".stage .empty"),
+    View("owner-undo", "/owner", "owner", ".undo button", certain, confirm),
+    View("owner-keys", "/owner", "owner", "dialog[open]", watched, ask_keys),
+    View("owner-history", "/owner?view=history", "owner", ".past .load img", confirmed_before),
+    View("owner-history-empty", "/owner?view=history", "owner", ".past-view .empty"),
+    View("owner-washed", "/owner?view=washed", "owner", ".columns", washed, open_details),
+    View("owner-washed-empty", "/owner?view=washed", "owner", ".washed .empty"),
+    View("customer", "/customer", "customer", ".branch", tasteful),
+    View("customer-empty", "/customer", "customer", ".likes .empty"),
+    View("customer-told", "/customer?view=told", "customer", ".told .alerts li", told),
+    View("customer-told-empty", "/customer?view=told", "customer", ".told .empty"),
+    View("person", "/customer?view=me", "customer", ".danger"),
+    View("person-erase", "/customer?view=me", "customer", "dialog[open]", act=ask_erasure),
     View("operator-models", "/operator?view=models", "operator", ".model", at_work),
+    View("operator-models-opened", "/operator?view=models", "operator", ".lineage", at_work, open_details),
     View("operator-promotion", "/operator?view=models", "operator", "dialog[open]", at_work, ask_promotion),
     View("operator-queues", "/operator?view=queues", "operator", ".dead-letters li", dead),
     View("owner-people", "/owner?view=people", "owner", ".entry[data-sub]", staffed),
@@ -204,6 +297,7 @@ VIEWS = (
     View("operator-people-empty", "/operator?view=people", "operator", ".people .empty"),
     View("operator-equipment", "/operator?view=equipment", "operator", ".entry", equipped),
     View("operator-secret", "/operator?view=equipment", "operator", ".invited", equipped, replace_secret),
+    View("operator-queues", "/operator?view=queues", "operator", ".dead-buttons button", dead),
     View("operator-letter", "/operator?view=queues", "operator", "#dead-why", dead, open_letter),
 )
 

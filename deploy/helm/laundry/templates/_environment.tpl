@@ -142,6 +142,13 @@
 - name: LAUNDRY_FCM_PROJECT_ID
   value: {{ . | quote }}
 {{- end }}
+{{- with $root.Values.push.webPush.subject }}
+- name: LAUNDRY_WEB_PUSH_SUBJECT
+  value: {{ . | quote }}
+- name: LAUNDRY_WEB_PUSH_SERVICES
+  value: {{ join "," $root.Values.push.webPush.services | quote }}
+{{- include "laundry.fromSecret" (dict "name" "LAUNDRY_WEB_PUSH_PRIVATE_KEY" "secret" $secret "key" "web-push-key") | nindent 0 }}
+{{- end }}
 {{- end }}
 {{- range $peer := $facts.peers }}
 - name: LAUNDRY_{{ $peer | replace "-" "_" | upper }}_URL

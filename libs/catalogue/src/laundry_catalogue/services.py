@@ -73,7 +73,7 @@ BACKENDS = (
         takes="telemetry by HTTP and MQTT",
         needs=frozenset({Need.DATABASE, Need.AUDIT, Need.MQTT}),
         port=8002,
-        proxied=("equipment", "telemetry"),
+        proxied=("equipment", "faults", "telemetry"),
     ),
     Service(
         name="search",
@@ -84,10 +84,10 @@ BACKENDS = (
     ),
     Service(
         name="notification",
-        gives="pushes through FCM",
+        gives="pushes through FCM and Web Push",
         needs=frozenset({Need.DATABASE, Need.PUSH}),
         port=8004,
-        proxied=("devices", "notifications"),
+        proxied=("customers", "devices", "notifications", "unsubscribe"),
         processes=(
             Process(name="notification", arguments=("api",)),
             Process(
@@ -133,7 +133,7 @@ SERVICES = (
     *BACKENDS,
     Service(
         name="web",
-        gives="the helper's, the owner's and the operator's page; sign-in",
+        gives="the pages of helpers, owners, customers and operators; sign-in",
         needs=frozenset({Need.SESSIONS}),
         port=8080,
         peers=tuple(each.name for each in BACKENDS if each.proxied),

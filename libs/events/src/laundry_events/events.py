@@ -127,7 +127,7 @@ class TaskConfirmed(Event):
 
 
 class EquipmentFault(Event):
-    """A piece of equipment failed; told once until it clears."""
+    """A piece of equipment failed; told once until it clears, and passed on while nobody acknowledges it."""
 
     event_type = "EquipmentFault"
     routing_key = "equipment.fault"
@@ -152,6 +152,28 @@ class EquipmentFault(Event):
     count: Annotated[
         int, Field(ge=1, description="How many troubles this fault stands for: a burst is told as one")
     ] = 1
+    escalation: Annotated[
+        int, Field(ge=0, description="How often it was passed on to the next because nobody acknowledged it")
+    ] = 0
+    escalated_at: Moment | None = Field(default=None, description="When it was passed on last")
+
+    @property
+    def subject(self) -> str:
+        """The equipment's id."""
+        return self.equipment_id
+
+
+class FaultAcknowledged(Event):
+    """Somebody said that he takes care of a fault: nobody else has to be told."""
+
+    event_type = "FaultAcknowledged"
+    routing_key = "equipment.fault.acknowledged"
+
+    fault_id: str
+    equipment_id: str
+    branch_id: BranchId
+    acknowledged_by: str
+    acknowledged_at: Moment
 
     @property
     def subject(self) -> str:
@@ -182,6 +204,22 @@ class PreferenceCreated(Event):
     part: Annotated[int, Field(ge=1)] = 1
     parts: Annotated[int, Field(ge=1)] = 1
     created_at: Moment
+
+    @property
+    def subject(self) -> str:
+        """The branch's id."""
+        return self.branch_id
+
+
+class PreferenceWithdrawn(Event):
+    """A branch no longer says what it said: whoever has not been told of it is not."""
+
+    event_type = "PreferenceWithdrawn"
+    routing_key = "preference.withdrawn"
+
+    preference_id: str
+    branch_id: BranchId
+    withdrawn_at: Moment
 
     @property
     def subject(self) -> str:
@@ -271,7 +309,9 @@ EVENTS: tuple[type[Event], ...] = (
     TaskRead,
     TaskConfirmed,
     EquipmentFault,
+    FaultAcknowledged,
     PreferenceCreated,
+    PreferenceWithdrawn,
     ModelPromoted,
     PhotoDeleted,
     PersonErased,
@@ -283,6 +323,7 @@ __all__ = [
     "BranchId",
     "CountedLabel",
     "EquipmentFault",
+    "FaultAcknowledged",
     "ModelPromoted",
     "PersonErased",
     "PersonForgotten",
@@ -292,6 +333,7 @@ __all__ = [
     "Pictures",
     "PreferenceCreated",
     "PreferenceMatch",
+    "PreferenceWithdrawn",
     "ReadLabel",
     "TaskConfirmed",
     "TaskRead",

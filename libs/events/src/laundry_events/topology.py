@@ -21,7 +21,14 @@ PLAN = Plan(
         Queue("task.read", ("task.read",), "helper", "readings on their way back to the task"),
         Queue("task.confirmed", ("task.confirmed",), "mlops", "examples to learn from"),
         Queue("equipment.fault", ("equipment.fault",), "notification", "faults to push within seconds"),
+        Queue(
+            "equipment.fault.acknowledged",
+            ("equipment.fault.acknowledged",),
+            "notification",
+            "faults that ring nobody else",
+        ),
         Queue("preference.created", ("preference.created",), "notification", "matches to tell customers of"),
+        Queue("preference.withdrawn", ("preference.withdrawn",), "notification", "what no customer is told"),
         Queue(
             "telemetry.reported",
             ("telemetry.*",),
@@ -67,8 +74,10 @@ PLAN = Plan(
         ),
         Service("ai-consumer", publishes=("task.read",)),
         Service("mlops", publishes=("model.promoted", "person.forgotten")),
-        Service("monitoring", publishes=("equipment.fault", "person.forgotten")),
-        Service("search", publishes=("preference.created", "person.forgotten")),
+        Service(
+            "monitoring", publishes=("equipment.fault", "equipment.fault.acknowledged", "person.forgotten")
+        ),
+        Service("search", publishes=("preference.created", "preference.withdrawn", "person.forgotten")),
         Service("notification", publishes=("person.forgotten",)),
         Service("identity", publishes=("person.forgotten",)),
         Service("operations", publishes=("person.erased",), operates=True),

@@ -1,5 +1,6 @@
 """Builds the helper's app."""
 
+from datetime import timedelta
 from functools import partial
 from zoneinfo import ZoneInfo
 
@@ -8,6 +9,7 @@ from fastapi import FastAPI
 from helper.api.confirmation import confirmation_router
 from helper.api.history import history_router
 from helper.api.photos import photos_router
+from helper.api.pieces import pieces_router
 from helper.api.policies import policies_router
 from helper.api.problems import install_store_problems
 from helper.api.submission import submission_router
@@ -19,6 +21,7 @@ from helper.retention import Limits as PhotoLimits
 from helper.service.confirmation import Confirmations
 from helper.service.housekeeping import forget
 from helper.service.pictures import PictureService
+from helper.service.pieces import Pieces
 from helper.service.policies import PhotoPolicies
 from helper.service.retention import PhotoRetention
 from helper.service.submission import Submissions
@@ -67,6 +70,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         retake_within_s=settings.retake_within_s,
     )
     limits = Limits(settings.photo_max_bytes, settings.upload_idle_s, settings.upload_total_s)
+    pieces = Pieces(
+        store,
+        helper_bytes=settings.upload_pieces_bytes,
+        keep=timedelta(seconds=settings.upload_pieces_keep_s),
+    )
     messaging = Messaging(
         settings,
         service=name,
@@ -107,11 +115,18 @@ def create_app(settings: Settings | None = None) -> FastAPI:
                 every_s=settings.housekeeping_every_s,
                 at_once=False,
             ),
+            Periodic(
+                "begun uploads",
+                pieces.drop_old,
+                every_s=settings.housekeeping_every_s,
+                at_once=False,
+            ),
         ],
         checks=[Check("photo store", store.ping, required=False)],
         routers=[
-            submission_router(submissions, limits),
-            # Before the tasks: theirs would take its path for a task's id.
+            submission_router(submissions, pieces, limits),
+            # Before the tasks: theirs would take their paths for a task's id.
+            pieces_router(pieces, submissions, limits),
             history_router(database, zone),
             tasks_router(database, changes, settings.labels, zone),
             photos_router(database, store, pictures),
@@ -120,7 +135,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             personal_data_router(held),
         ],
         on_close=[decoder.close],
-        large_bodies=["/tasks"],
+        large_bodies=["/tasks", "/tasks/uploads"],
     )
     install_store_problems(app)
     return app

@@ -37,6 +37,12 @@ class Settings(DatabaseSettings, ObjectStoreSettings):
     upload_total_s: float = Field(
         default=1200.0, gt=0, description="Give up an upload after so long: 30 MB at 25 KB/s"
     )
+    upload_pieces_bytes: int = Field(
+        default=150_000_000, ge=MAX_BYTES, description="Begun uploads of one helper that are kept"
+    )
+    upload_pieces_keep_s: float = Field(
+        default=172_800.0, gt=0, description="How long after its last piece an upload can go on"
+    )
     decoder_processes: int = Field(
         default=2, ge=1, le=16, description="Photos decoded at a time, each by a process of its own"
     )

@@ -4,6 +4,7 @@ import sys
 
 from identity.app import create_app
 from identity.configuration import configure
+from identity.memory import give_back_what_is_large
 from identity.settings import Settings
 from laundry_service.server import serve
 
@@ -17,6 +18,7 @@ def main() -> None:
 
         execute_from_command_line(["python -m identity", *sys.argv[1:]])
         return
+    give_back_what_is_large()
     serve(create_app(settings), settings)
 
 

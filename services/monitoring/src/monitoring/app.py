@@ -19,12 +19,14 @@ from laundry_service.settings import version_of
 from laundry_service.storage.database import Database
 from laundry_service.streams.changes import Changes
 from monitoring.api.equipment import equipment_router
+from monitoring.api.faults import faults_router
 from monitoring.api.mqtt_auth import mqtt_auth_router
 from monitoring.api.telemetry import telemetry_router
 from monitoring.device_limits import DeviceLimits
 from monitoring.repository.held import HELD
 from monitoring.service.device_logins import DeviceLogins
 from monitoring.service.equipment_monitor import EquipmentMonitor
+from monitoring.service.fault_handling import FaultHandling
 from monitoring.service.mqtt_authorization import MqttAuthorizer
 from monitoring.service.mqtt_intake import MqttIntake
 from monitoring.service.telemetry_intake import TelemetryIntake
@@ -49,6 +51,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     changes = Changes(database.url, CHANGES_CHANNEL, changed_equipment(database))
     intake = TelemetryIntake(settings, database)
     monitor = EquipmentMonitor(settings, database)
+    handling = FaultHandling(database, Outbox(settings.service_name), settings.escalation)
     limits = DeviceLimits(
         rate=settings.device_rate,
         burst=settings.device_burst,
@@ -79,6 +82,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         async with asyncio.timeout(30):
             await monitor.alert_due()
 
+    async def escalate_due() -> None:
+        async with asyncio.timeout(30):
+            await handling.escalate_due()
+
     app = make_app(
         settings,
         title="Monitoring",
@@ -92,12 +99,14 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             Periodic("heartbeats", look_for_silence, every_s=settings.heartbeat_check_s),
             Periodic("audit-head", head_teller(head_of(database)), every_s=EVERY_S),
             Periodic("rings", alert_due, every_s=settings.ring_check_s),
+            Periodic("escalations", escalate_due, every_s=settings.escalation_check_s),
             Periodic("prune", monitor.prune, every_s=settings.prune_every_s),
         ],
         routers=[
             telemetry_router(intake, limits, max_bytes=settings.telemetry_max_bytes),
             audit_router(database, prefix="/equipment", tag="equipment"),
             equipment_router(database, changes, monitor),
+            faults_router(database, handling),
             mqtt_auth_router(authorizer, secret=secret.get_secret_value() if secret else None),
             personal_data_router(held),
         ],

@@ -104,6 +104,28 @@ async def receive_form(request: Request, limits: Limits) -> FormData:
         raise Problem(400, "upload-interrupted", "The upload ended too early. Send it again.") from error
 
 
+async def receive_piece(request: Request, limits: Limits) -> bytes:
+    """Receive a body as it is, within limits.
+
+    Raises:
+        Problem: 413 before more than the limit was read, 408 for one that stalls, 422 if it is empty.
+    """
+    patience = asyncio.timeout(limits.idle_s)
+    progress = Progress(None)
+    try:
+        async with asyncio.timeout(limits.total_s), patience:
+            body = b"".join([chunk async for chunk in _bounded(request, limits, patience, progress)])
+    except TimeoutError as error:
+        raise _gave_up(limits, progress, stalled=patience.expired()) from error
+    except ClientDisconnect as error:
+        raise Problem(400, "upload-interrupted", "The upload ended too early. Send it again.") from error
+    if not body:
+        raise Problem(422, "piece-empty", "Send the next bytes of the photo as the body.")
+    if len(body) > limits.photo_bytes:
+        raise too_large(limits.photo_bytes)
+    return body
+
+
 def _check_charset(content_type: str) -> None:
     """Refuse what is no encoding of text: Python has more codecs than that, and some of them fail."""
     said = parse_options_header(content_type)[1].get(b"charset", b"utf-8")

@@ -123,12 +123,18 @@ async def add(
     }
     if (await connection.execute(ADD, parameters)).first() is not None:
         return None
+    return await submitted(connection, task.helper_id, key)
+
+
+async def submitted(connection: AsyncConnection | AsyncSession, helper_id: str, key: str) -> Task | None:
+    """Find the task that a helper has submitted under a key."""
     found = await connection.execute(
         sa.select(tasks)
         .join(submissions, submissions.c.task_id == tasks.c.id)
-        .where(submissions.c.helper_id == task.helper_id, submissions.c.key == key)
+        .where(submissions.c.helper_id == helper_id, submissions.c.key == key)
     )
-    return task_of(found.one())
+    row = found.first()
+    return None if row is None else task_of(row)
 
 
 async def submitted_under(session: AsyncSession, key: str, *, or_claim_for: Task) -> Task | None:

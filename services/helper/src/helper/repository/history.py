@@ -2,7 +2,6 @@
 
 from collections.abc import Collection
 from datetime import datetime, timedelta
-from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -61,22 +60,17 @@ async def washed(
     loads = sa.func.count().label("loads")
     corrected = sa.func.count().filter(tasks.c.corrected).label("corrected")
     by_day = sa.select(day, loads, corrected).where(*of_these).group_by(day).order_by(day)
-    garment = sa.func.jsonb_array_elements(tasks.c.confirmed_labels).table_valued(
-        sa.column("value", JSONB), name="garment"
-    )
+    elements = sa.func.jsonb_array_elements(tasks.c.confirmed_labels)
+    garment = elements.table_valued(sa.column("value", JSONB)).lateral("garment")
     label = garment.c.value["label"].astext.label("label")
     pieces = sa.func.sum(garment.c.value["count"].astext.cast(sa.Integer)).label("pieces")
     by_class = (
         sa.select(day, label, pieces, loads, corrected)
-        .select_from(tasks.join(garment.lateral(), sa.true()))
+        .select_from(tasks.join(garment, sa.true()))
         .where(*of_these)
         .group_by(day, label)
         .order_by(day, label)
     )
-    days = [Day(**_plain(row)) for row in await connection.execute(by_day)]
-    classes = [Washed(**_plain(row)) for row in await connection.execute(by_class)]
+    days = [Day(**row._asdict()) for row in await connection.execute(by_day)]
+    classes = [Washed(**row._asdict()) for row in await connection.execute(by_class)]
     return days, classes
-
-
-def _plain(row: sa.Row[Any]) -> dict[str, Any]:
-    return dict(row._mapping)

@@ -100,6 +100,15 @@ class Submissions:
         self._slots = asyncio.Semaphore(AT_ONCE)
         self._big = asyncio.Semaphore(BIG_AT_ONCE)
 
+    async def known(self, helper_id: str, idempotency_key: str) -> Task | None:
+        """Find what a helper has submitted under a key.
+
+        Raises:
+            DatabaseUnavailable.
+        """
+        async with repository.single(self._database) as connection:
+            return await repository.submitted(connection, helper_id, submission_key(idempotency_key, "", ""))
+
     async def submit(self, upload: Upload) -> tuple[Task, bool]:
         """Register an upload.
 

@@ -2,8 +2,10 @@
 
 import sqlalchemy as sa
 
-from laundry_service.personal_data.held import PERSON, Held, equals
+from laundry_service.personal_data.held import PERSON, TOMBSTONE, Held, equals
 from notification.tables import (
+    consent_records,
+    consents,
     deliveries,
     devices,
     fault_alerts,
@@ -29,7 +31,7 @@ HELD = (
         devices,
         equals(devices.c.user_id),
         # The token is a phone's secret: whoever has it can ring it.
-        shown=("role", "platform", "language", "branches", "created_at", "registered_at"),
+        shown=("role", "platform", "name", "language", "branches", "created_at", "registered_at"),
     ),
     Held(
         "notifications",
@@ -38,5 +40,14 @@ HELD = (
         shown=("kind", "branch_id", "texts", "state", "created_at", "sent_at"),
     ),
     Held("branches_seen", owner_branches, equals(owner_branches.c.user_id), shown=("branch_id", "seen_at")),
+    Held("consent", consents, equals(consents.c.customer_id), shown=("given", "per_week", "changed_at")),
+    Held(
+        "consent_records",
+        consent_records,
+        equals(consent_records.c.customer_id),
+        # That it was given and withdrawn has to be proved for as long as anybody may doubt it.
+        becomes={"customer_id": TOMBSTONE},
+        shown=("given", "at", "via", "text_version", "language", "text"),
+    ),
     Held("pushes_per_day", match_quota, equals(match_quota.c.user_id), shown=("day", "pushes")),
 )

@@ -55,8 +55,9 @@ class PeopleInQueues:
                 age = None if found is None else self._ages.oldest(found, now)
                 if age is not None:
                     oldest.append((age.seconds, age.bound == "at_most"))
-        holding = [q.name for q in self._queues if q.dead in counts and counts[str(q.dead)].messages]
-        return Surroundings(await self._letters(person, holding), is_drained(oldest, settled_s))
+        # Each of them, whatever the counts say: these are some seconds old.
+        queues = [queue.name for queue in self._queues]
+        return Surroundings(await self._letters(person, queues), is_drained(oldest, settled_s))
 
     async def _letters(self, person: str, queues: list[str]) -> int | None:
         number, whole = 0, True

@@ -80,6 +80,16 @@ async def store_preference(session: AsyncSession, new: NewPreference) -> bool:
     return True
 
 
+async def withdraw_preferences(
+    session: AsyncSession, branch_id: str, preference_id: str | None = None
+) -> list[str]:
+    """Delete one preference of a branch, or all; returns the ids of those that were there."""
+    gone = sa.delete(preferences).where(preferences.c.branch_id == branch_id)
+    if preference_id is not None:
+        gone = gone.where(preferences.c.id == preference_id)
+    return list((await session.execute(gone.returning(preferences.c.id))).scalars())
+
+
 async def match_customers(session: AsyncSession, preference_id: str, *, threshold: float) -> int:
     """Store every customer whom a preference suits, with the score of ``matching.suitability``.
 

@@ -1,5 +1,6 @@
 // Keeps the page itself on the phone, so that it opens in a basement without a signal. The newest version is
-// taken whenever the network has one; calls to the services never pass through here.
+// taken whenever the network has one; calls to the services never pass through here. And shows what is pushed while
+// every page is closed.
 
 const CACHE = "laundry-pages";
 const PATIENCE_MS = 3000;
@@ -8,18 +9,12 @@ const SLOW_MS = 20000;
 const PAGES = [
   "/",
   "/static/app.webmanifest",
-  "/static/css/base.css",
-  "/static/css/controls.css",
-  "/static/css/customer.css",
-  "/static/css/dead-letters.css",
-  "/static/css/helper.css",
-  "/static/css/models.css",
-  "/static/css/owner.css",
-  "/static/css/parts.css",
-  "/static/css/people.css",
-  "/static/css/start.css",
-  "/static/css/views.css",
-  "/static/css/watch.css",
+  "/static/icon-192.png",
+  "/static/icon-512.png",
+  "/static/icon-apple-180.png",
+  "/static/icon-badge-96.png",
+  "/static/icon-maskable-512.png",
+  "/static/pages.css",
   "/static/icon.svg",
   "/static/js/alerts.js",
   "/static/js/api.js",
@@ -42,6 +37,7 @@ const PAGES = [
   "/static/js/drawings.js",
   "/static/js/equipment.js",
   "/static/js/events.js",
+  "/static/js/fault-handling.js",
   "/static/js/frame.js",
   "/static/js/helper-page.js",
   "/static/js/history-view.js",
@@ -59,6 +55,7 @@ const PAGES = [
   "/static/js/models-rows.js",
   "/static/js/one-tab.js",
   "/static/js/operations-rows.js",
+  "/static/js/operator-faults-page.js",
   "/static/js/operator-page.js",
   "/static/js/own-script.js",
   "/static/js/owner-page.js",
@@ -69,8 +66,11 @@ const PAGES = [
   "/static/js/photo-picker.js",
   "/static/js/photo-store.js",
   "/static/js/photos.js",
+  "/static/js/push.js",
+  "/static/js/reach.js",
   "/static/js/reading.js",
   "/static/js/retaking.js",
+  "/static/js/role-pages.js",
   "/static/js/run-card.js",
   "/static/js/session.js",
   "/static/js/shared-stream.js",
@@ -86,6 +86,8 @@ const PAGES = [
   "/static/js/texts/customer-en.js",
   "/static/js/texts/customer-ko.js",
   "/static/js/texts/en.js",
+  "/static/js/texts/faults-en.js",
+  "/static/js/texts/faults-ko.js",
   "/static/js/texts/ko.js",
   "/static/js/texts/models-en.js",
   "/static/js/texts/models-ko.js",
@@ -96,12 +98,15 @@ const PAGES = [
   "/static/js/together.js",
   "/static/js/told-view.js",
   "/static/js/undo.js",
+  "/static/js/unsubscribe-page.js",
+  "/static/js/upload-pieces.js",
   "/static/js/upload-queue.js",
   "/static/js/upload.js",
   "/static/js/views.js",
   "/static/js/waiting-strip.js",
   "/static/js/washed-view.js",
   "/static/js/washed.js",
+  "/static/unsubscribe.html",
 ];
 
 const worker = /** @type {ServiceWorkerGlobalScope} */ (/** @type {unknown} */ (self));
@@ -161,4 +166,138 @@ async function newest(request, key) {
     }, PATIENCE_MS);
   });
   return Promise.race([usable, late]);
+}
+
+worker.addEventListener("push", (event) => event.waitUntil(notify(event.data)));
+
+/**
+ * Show what was pushed. Something must be shown whatever came: a browser ends a subscription that stays silent.
+ *
+ * @param {PushMessageData | null} pushed
+ */
+async function notify(pushed) {
+  /** @type {{title?: string, body?: string, tag?: string, renotify?: boolean, silent?: boolean, data?: object}} */
+  let said = {};
+  try {
+    said = pushed?.json() ?? {};
+  } catch {
+    // Not of this version.
+  }
+  const {
+    title = "스마트 세탁 · Smart Laundry",
+    body = "",
+    tag = "",
+    renotify = false,
+    silent = false,
+    data = {},
+  } = said;
+  const shown = {
+    body,
+    tag,
+    data,
+    silent,
+    renotify: renotify && tag !== "",
+    icon: "/static/icon-192.png",
+    badge: "/static/icon-badge-96.png",
+    actions: actionsOf(data),
+  };
+  await worker.registration.showNotification(title, shown);
+  await countAlerts();
+}
+
+/**
+ * What can be done from the alert itself. Of several faults in one alert the page shows which there are.
+ *
+ * @param {{fault_id?: string, faults?: string, stop_key?: string}} data
+ */
+function actionsOf({ fault_id: fault, faults, stop_key: key }) {
+  const korean = worker.navigator.language.startsWith("ko");
+  if (fault && faults === "1") return [{ action: "take", title: korean ? "제가 맡을게요" : "I'll take care of it" }];
+  return key ? [{ action: "stop", title: korean ? "그만 받기" : "No more of these" }] : [];
+}
+
+/** As many on the icon as there are alerts on the screen. */
+async function countAlerts() {
+  const alerts = await worker.registration.getNotifications();
+  await worker.navigator.setAppBadge?.(alerts.length).catch(() => {});
+}
+
+worker.addEventListener("notificationclose", (event) => event.waitUntil(countAlerts()));
+
+worker.addEventListener("notificationclick", (event) => {
+  event.notification.close();
+  const alert = event.notification.data ?? {};
+  event.waitUntil(Promise.all([act(event.action, alert), countAlerts()]));
+});
+
+/**
+ * Do what was tapped, or open the page, which says what is in the way.
+ *
+ * @param {string} action
+ * @param {{fault_id?: string, stop_key?: string}} alert
+ */
+async function act(action, alert) {
+  if (!(await isDone(action, alert))) await openPage(alert);
+}
+
+/**
+ * @param {string} action
+ * @param {{fault_id?: string, stop_key?: string}} alert
+ */
+async function isDone(action, { fault_id: fault = "", stop_key: key = "" }) {
+  const path =
+    action === "take"
+      ? `/api/monitoring/faults/${encodeURIComponent(fault)}/acknowledgement`
+      : action === "stop" && "/api/notification/unsubscribe";
+  if (!path) return false;
+  const asked =
+    action === "stop" ? { body: JSON.stringify({ key }), headers: { "Content-Type": "application/json" } } : {};
+  try {
+    return (await fetch(path, { method: "POST", ...asked })).ok;
+  } catch {
+    return false;
+  }
+}
+
+/**
+ * Go to the page that an alert is about: an open one, or a new one.
+ *
+ * @param {{kind?: string, notification_id?: string, fault_id?: string, link?: string}} alert
+ */
+async function openPage({ kind, notification_id: alert = "", fault_id: fault = "", link }) {
+  // The one that was looked at last. All of them are of who is signed in, and one document, whatever their address says.
+  const [page] = await worker.clients.matchAll({ type: "window" });
+  if (!page) {
+    const own = kind === "equipment_fault" ? `/owner?alert=${encodeURIComponent(alert)}` : "/";
+    const wanted = new URL(link ?? own, worker.location.origin);
+    return worker.clients.openWindow(wanted.origin === worker.location.origin ? wanted.href : own);
+  }
+  page.postMessage({ alert, fault });
+  return page.focus();
+}
+
+worker.addEventListener("pushsubscriptionchange", (event) => {
+  const { oldSubscription, newSubscription } = /** @type {PushSubscriptionChangeEvent} */ (event);
+  event.waitUntil(resubscribe(oldSubscription, newSubscription));
+});
+
+/**
+ * Register the address that the push service has given this browser in place of another. Where nobody is signed in, the
+ * page does it at its next start.
+ *
+ * @param {PushSubscription | null} before
+ * @param {PushSubscription | null} after
+ */
+async function resubscribe(before, after) {
+  const path = "/api/notification/devices/web-push";
+  let subscription = after;
+  if (!subscription) {
+    const key = before?.options.applicationServerKey ?? (await (await fetch(`${path}/key`)).json()).public_key;
+    subscription = await worker.registration.pushManager.subscribe({
+      userVisibleOnly: true,
+      applicationServerKey: key,
+    });
+  }
+  const body = JSON.stringify({ ...subscription.toJSON(), replaces: before?.endpoint });
+  await fetch(`${path}/subscriptions`, { method: "POST", headers: { "Content-Type": "application/json" }, body });
 }

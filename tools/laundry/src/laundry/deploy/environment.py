@@ -6,6 +6,7 @@ from pathlib import Path
 
 from laundry.deploy.mirror import MOUNTED_MODE, mirror_identity, write_in_place
 from laundry.paths import StackPaths
+from laundry.push_keys import new_private_key
 from laundry.stack.environment import BUCKET
 from laundry.stack.state import stack_document
 from laundry_catalogue import SERVICES, audited, broker_users, database_owners, letter_signers, variable
@@ -47,6 +48,7 @@ def secret_makers() -> dict[str, Callable[[], str]]:
         "S3_ACCESS_KEY": lambda: secrets.token_hex(10).upper(),
         "S3_SECRET_KEY": lambda: secrets.token_hex(20),
         "MODEL_SIGNING_KEY": lambda: SigningKey.generate().text,
+        "WEB_PUSH_PRIVATE_KEY": new_private_key,
         "OIDC_CLIENT_SECRET": password,
         "SESSION_KEYS": password,
         "IDENTITY_SECRET_KEYS": password,

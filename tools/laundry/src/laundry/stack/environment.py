@@ -14,6 +14,7 @@ from laundry_servers.identity import AUDIENCE, ISSUER
 from laundry_servers.process import base_environment
 
 BUCKET = "laundry"
+WEB_PUSH_SUBJECT = "mailto:operator@laundry.localhost"
 # Here one helper uploads as much as a whole chain, from one address. What no benchmark does in bulk
 # keeps the limits of production.
 RATE_LIMITS = {
@@ -67,6 +68,8 @@ class Surroundings:
     training: Mapping[str, str] = field(default_factory=dict)
     deny_list_url: str | None = None
     letter_keys: Mapping[str, str] = field(default_factory=dict, repr=False)
+    web_push_key: str = field(default="", repr=False)
+    push_service_url: str = ""
     sign_in: SignIn | None = None
 
 
@@ -118,13 +121,25 @@ def service_environment(
     if Need.TRAINING in service.needs:
         found |= around.training
     if Need.PUSH in service.needs:
-        found |= {"LAUNDRY_FCM_URL": around.fcm_url, "LAUNDRY_FCM_PROJECT_ID": PROJECT_ID}
+        found |= _push_environment(around)
     if Need.MANAGEMENT in service.needs:
         found["LAUNDRY_MANAGEMENT_URLS"] = json.dumps(around.broker.management_urls)
     for peer in service.peers:
         found[url_variable(peer)] = around.service_urls[peer]
     found.update(service.environment)
     return found
+
+
+def _push_environment(around: Surroundings) -> dict[str, str]:
+    found = {"LAUNDRY_FCM_URL": around.fcm_url, "LAUNDRY_FCM_PROJECT_ID": PROJECT_ID}
+    if not around.web_push_key:
+        return found
+    return found | {
+        "LAUNDRY_WEB_PUSH_PRIVATE_KEY": around.web_push_key,
+        "LAUNDRY_WEB_PUSH_SUBJECT": WEB_PUSH_SUBJECT,
+        # Real browsers on this machine subscribe at the real services.
+        "LAUNDRY_WEB_PUSH_SERVICES": f"default,{around.push_service_url}",
+    }
 
 
 def public_url(url: str) -> str:

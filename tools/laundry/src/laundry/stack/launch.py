@@ -189,6 +189,8 @@ class Launch:
             model_folder=PROJECT / "models",
             model_signing_key=self.kept.model_signing_key,
             letter_keys=self.kept.letters,
+            web_push_key=self.kept.web_push_key,
+            push_service_url=self.fcm.push_service_url,
             sign_in=SignIn(**self.kept.sign_in, mail_folder=self.paths.mail),
             service_urls=self.service_urls,
             training=training_environment(

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from laundry.paths import StackPaths
+from laundry.push_keys import new_private_key
 from laundry_catalogue import audited
 from laundry_reading.signing import SigningKey
 from laundry_servers.files import read_json, write_json
@@ -21,6 +22,7 @@ class Secrets:
     s3_access_key: str
     s3_secret_key: str
     model_signing_key: str
+    web_push_key: str
     broker: dict[str, str]
     database: dict[str, str]
     database_owner: dict[str, str]
@@ -37,6 +39,7 @@ def load(paths: StackPaths, services: Sequence[str]) -> Secrets:
         "s3_access_key": kept.get("s3_access_key") or secrets.token_hex(10).upper(),
         "s3_secret_key": kept.get("s3_secret_key") or secrets.token_hex(20),
         "model_signing_key": kept.get("model_signing_key") or SigningKey.generate().text,
+        "web_push_key": kept.get("web_push_key") or new_private_key(),
         "broker": {name: secrets.token_urlsafe(24) for name in services} | kept.get("broker", {}),
         "letters": {name: secrets.token_urlsafe(32) for name in services} | kept.get("letters", {}),
         "database": {name: secrets.token_urlsafe(24) for name in services} | kept.get("database", {}),

@@ -6,7 +6,7 @@ from laundry_events.tables import create_inbox, drop_inbox
 from laundry_service.audit import people
 
 revision = "0006"
-down_revision = "0004"
+down_revision = "0005"
 branch_labels = None
 depends_on = None
 

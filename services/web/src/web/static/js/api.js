@@ -8,7 +8,13 @@ const TIMEOUT_MS = 20000;
 const PASSING = [408, 425, 429];
 export const REFUSED = [401, 403];
 // The connection's fault, not the request's.
-const BROKEN_OFF = ["upload-interrupted", "upload-incomplete", "caller-gone"];
+const BROKEN_OFF = [
+  "upload-interrupted",
+  "upload-incomplete",
+  "upload-offset-wrong",
+  "upload-pieces-missing",
+  "caller-gone",
+];
 // Retrying here and now would be just as slow: the person decides where and when.
 const TOO_SLOW = "upload-too-slow";
 // What is missing differs from place to place, so only the service can say it.
@@ -102,7 +108,7 @@ export class Api {
    * Fetch and check. The caller reads the body. Throws Problem.
    *
    * @param {string} path
-   * @param {{method?: string, body?: string, headers?: Record<string, string>, signal?: AbortSignal,
+   * @param {{method?: string, body?: string | Blob, headers?: Record<string, string>, signal?: AbortSignal,
    *   cache?: RequestCache, timeoutMs?: number}} options where no `timeoutMs` is a limit of its own
    * @returns {Promise<Response>}
    */

@@ -97,6 +97,7 @@ export class ConfirmView {
     branch.addEventListener("change", () => {
       this.#filter.branch = branch.value;
       this.#loaded = false;
+      put(this.#stage);
       this.#keepFilter();
       this.#refresh().catch(() => {});
     });

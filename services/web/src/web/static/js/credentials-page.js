@@ -85,7 +85,12 @@ export class CredentialsPage {
       "form",
       { class: "invite", onsubmit: send },
       h("div", { class: "field" }, h("label", { for: "equipment-id" }, t("credentials.equipment")), name),
-      h("div", { class: "field" }, h("label", { for: "equipment-branch" }, t("credentials.branch")), branch),
+      h(
+        "div",
+        { class: "field" },
+        h("label", { for: "equipment-branch" }, t("credentials.branch")),
+        h("div", { class: "choice" }, branch),
+      ),
       h("button", { class: "primary", type: "submit" }, icon("plus"), t("credentials.add")),
     );
   }

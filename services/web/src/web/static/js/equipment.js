@@ -19,7 +19,7 @@ function keyOf(machine) {
 /**
  * What is wrong with a machine, in words; empty if nothing is known.
  *
- * @param {Machine} machine
+ * @param {{open_faults?: Fault[]}} machine
  */
 export function faultOf(machine) {
   const [fault] = machine.open_faults ?? [];
@@ -32,7 +32,7 @@ export function faultOf(machine) {
 /**
  * "Washer washer-3".
  *
- * @param {Machine} machine
+ * @param {{id: string, kind: string}} machine
  */
 export function nameOf(machine) {
   return `${word("equipment", machine.kind)} ${machine.id}`;
@@ -112,6 +112,11 @@ export class Equipment {
     for (let page = 0; page < MOST_PAGES; page += 1) {
       const { items, next } = await this.api.page("/api/monitoring/equipment", { limit: 200, cursor });
       machines.push(...items);
+      // Of very many, the first are shown while the others are on their way.
+      if (!this.#loaded && !page && next) {
+        for (const machine of items) this.#keep(machine);
+        this.#draw();
+      }
       cursor = next;
       if (!next) break;
     }

@@ -1,11 +1,11 @@
 // What was confirmed before, looked for on the server: by class, note, helper, day and branch.
 
 import { explain } from "./api.js";
-import { h, put, say } from "./dom.js";
+import { h, put } from "./dom.js";
 import { emptyState } from "./drawings.js";
 import { trouble } from "./frame.js";
 import { icon } from "./icons.js";
-import { labelsOf, stateLine } from "./reading.js";
+import { labelsOf } from "./reading.js";
 import { ago, counted, moment, t, word } from "./texts.js";
 
 const PAGE = 50;
@@ -206,7 +206,6 @@ export class HistoryView {
       // The button that was pressed is gone: go on where the new ones begin.
       rows[0]?.setAttribute("tabindex", "-1");
       rows[0]?.focus({ preventScroll: true });
-      say(text);
     }
   }
 
@@ -221,7 +220,12 @@ export class HistoryView {
       h(
         "div",
         { class: "load-body" },
-        stateLine(task),
+        h(
+          "p",
+          { class: "state", "data-tone": "good" },
+          icon("check"),
+          t(confirmed?.corrected ? "owner.doneCorrected" : "owner.done"),
+        ),
         h("p", { class: "garments" }, labels),
         confirmed?.corrected && task.reading
           ? h("p", { class: "meta" }, t("history.wasRead", { labels: counted(task.reading.labels.slice(0, 1)) }))

@@ -24,7 +24,7 @@ export class Intake {
     autocomplete: "off",
     placeholder: t("helper.notePlaceholder"),
   });
-  #together = h("input", { id: "together", type: "checkbox", checked: recall(TOGETHER_KEY) !== "no" });
+  #together = h("input", { type: "checkbox", checked: recall(TOGETHER_KEY) !== "no" });
 
   /**
    * @param {Session} session
@@ -65,7 +65,7 @@ export class Intake {
           h("div", { class: "choice" }, this.#branchChoice(branches)),
         ),
       h("div", { class: "field" }, h("label", { for: "note" }, t("helper.note")), this.#note),
-      h("div", { class: "check" }, this.#together, h("label", { for: "together" }, t("helper.together"))),
+      h("label", { class: "check" }, this.#together, h("span", {}, t("helper.together"))),
       this.#unkept,
       this.#unread,
       h(

@@ -90,6 +90,8 @@ export class Loads {
     const known = this.#rows.get(key);
     if (known?.version === version) return known.row;
     const row = make();
+    // It has arrived before.
+    if (known) row.classList.add("settled");
     this.#rows.set(key, { row, version });
     return row;
   }

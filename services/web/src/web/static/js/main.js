@@ -1,16 +1,14 @@
 // Starts the pages: who is signed in decides which one is shown.
 
 import { Api } from "./api.js";
-import { CustomerPage } from "./customer-page.js";
 import { h, put, say, the } from "./dom.js";
-import { frame } from "./frame.js";
-import { HelperPage } from "./helper-page.js";
+import { frame, trouble } from "./frame.js";
 import { icon } from "./icons.js";
-import { OperatorPage } from "./operator-page.js";
 import { ownScript } from "./own-script.js";
-import { OwnerPage } from "./owner-page.js";
 import { PhotoStore } from "./photo-store.js";
 import { Photos } from "./photos.js";
+import { renew, turnOff } from "./push.js";
+import { hasPage, pageOf } from "./role-pages.js";
 import {
   ask,
   finishLeaving,
@@ -29,8 +27,6 @@ import { noPage, startPage } from "./start-page.js";
 import { chooseLanguage, has, t } from "./texts.js";
 import { UploadQueue } from "./upload-queue.js";
 
-/** @type {Record<string, new (signedIn: SignedIn) => ShownPage>} */
-const PAGES = { helper: HelperPage, owner: OwnerPage, operator: OperatorPage, customer: CustomerPage };
 // Rights change: who comes back to a page is checked again after so long, and who stays there from time to time.
 const CHECK_MS = 60000;
 const CHECK_EVERY_MS = 300000;
@@ -64,6 +60,8 @@ function enter(session) {
   });
   const queue = session.role === "helper" ? new UploadQueue(api, store).start() : null;
   signedIn = { session, api, photos: new Photos(api), queue };
+  // What the push service or the network refuses now is tried again at the next start.
+  renew(api).catch(() => {});
 }
 
 function leave() {
@@ -137,6 +135,7 @@ async function leaveByChoice() {
   const waiting = signedIn?.queue?.items.length ?? 0;
   const question = store.atRisk ? "helper.signOutUnkept" : "helper.signOutWaiting";
   if (waiting && !confirm(t(question, { count: waiting }))) return;
+  turnOff().catch(() => {});
   const left = signOut();
   end([]);
   const elsewhere = await left;
@@ -158,7 +157,7 @@ function end(why) {
  * @param {Session} session
  */
 function named({ name, role, branches }) {
-  const what = PAGES[role] ? t(`role.${role}`) : role;
+  const what = hasPage(role) ? t(`role.${role}`) : role;
   return `${name} (${[what, ...branches].join(", ")})`;
 }
 
@@ -192,10 +191,13 @@ async function beforeSignIn(event) {
 }
 
 function show() {
+  const session = signedIn?.session ?? null;
+  const awaited = session !== null && hasPage(session.role);
+  const Page = awaited ? pageOf(session.role, { onFetched: show, onFailed: showUnopened }) : null;
+  // What stands there stays until the page's own modules have come.
+  if (awaited && !Page) return;
   page?.close();
   page = null;
-  const session = signedIn?.session ?? null;
-  const Page = session && PAGES[session.role];
   let content;
   if (Page && signedIn) {
     page = new Page(signedIn);
@@ -211,7 +213,7 @@ function show() {
     });
   }
   // Who is to sign in comes back to where they wanted to.
-  const address = Page ? `/${session.role}` : session ? "/" : location.pathname;
+  const address = awaited ? `/${session.role}` : session ? "/" : location.pathname;
   if (location.pathname !== address) history.replaceState(null, "", address);
   document.title = page?.title ?? `${t(session ? "start.noPage" : "start.signIn")} · ${t("frame.name")}`;
   const line = session && notice.length > 0 && noticeLine(words());
@@ -220,6 +222,12 @@ function show() {
 
 function words() {
   return notice.map(({ key, values }) => t(key, values)).join(" ");
+}
+
+/** The connection broke before all of a page had come. */
+function showUnopened() {
+  const retry = trouble({ text: t("problem.no-connection") }, () => location.reload());
+  put(app, ...frame({ session: null, onLanguage: speak, onSignOut: leaveByChoice }, retry));
 }
 
 /** @param {string} text */

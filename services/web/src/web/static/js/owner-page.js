@@ -8,6 +8,7 @@ import { connectionLine } from "./frame.js";
 import { HistoryView } from "./history-view.js";
 import { PeoplePage } from "./people-page.js";
 import { PersonView } from "./person-view.js";
+import { Reach } from "./reach.js";
 import { t } from "./texts.js";
 import { Views } from "./views.js";
 import { WashedView } from "./washed-view.js";
@@ -29,6 +30,9 @@ export class OwnerPage {
       onCount: (count) => this.#showAlertCount(count),
       onState: (state) => this.#showState("alerts", state),
     });
+    // Before a view puts its own name into the address.
+    this.alerts.show(Object.fromEntries(new URLSearchParams(location.search)));
+    this.reach = new Reach(api);
     this.equipment = new Equipment(api, {
       onFaulty: (machines) => this.alerts.showFaulty(machines),
       onState: (state) => this.#showState("equipment", state),
@@ -58,6 +62,7 @@ export class OwnerPage {
           h("h2", { id: "alerts-title" }, t("alerts.title"), this.#alertCount),
           this.alerts.element,
         ),
+        this.reach.element,
         h(
           "section",
           { "aria-labelledby": "equipment-title" },
@@ -68,6 +73,8 @@ export class OwnerPage {
     );
     const { signal } = this.#closed;
     for (const name of ["online", "offline"]) window.addEventListener(name, () => this.#showConnection(), { signal });
+    // The worker says which alert was tapped.
+    navigator.serviceWorker?.addEventListener("message", ({ data }) => this.alerts.show(data ?? {}), { signal });
     const clock = setInterval(() => this.alerts.tick(), CLOCK_MS);
     signal.addEventListener("abort", () => clearInterval(clock));
     this.#showConnection();
@@ -77,6 +84,7 @@ export class OwnerPage {
     this.#closed.abort();
     this.views.close();
     this.alerts.close();
+    this.reach.close();
     this.equipment.close();
   }
 

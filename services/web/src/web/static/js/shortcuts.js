@@ -15,7 +15,7 @@ const UNDO_CHOICES_S = [10, 30, 120];
 export const SHORTCUTS = [
   ["confirm", ["Y"]],
   ["correct", ["E"]],
-  ["choose", ["1", "…", "9"]],
+  ["choose", ["1", "…", "0"]],
   ["back", ["Esc"]],
   ["next", ["J", "→"]],
   ["previous", ["K", "←"]],
@@ -36,7 +36,7 @@ const BY_CODE = {
 };
 
 /**
- * What a key asks for, or null; digits are `choose` with a `number` from 1.
+ * What a key asks for, or null; digits are `choose` with a `number` from 1 to 10, which is 0.
  *
  * @param {{code: string, key: string, ctrlKey?: boolean, altKey?: boolean, metaKey?: boolean, shiftKey?: boolean,
  *   repeat?: boolean}} event
@@ -46,8 +46,8 @@ export function actionOf({ code, key, ctrlKey, altKey, metaKey, shiftKey, repeat
   if (ctrlKey || altKey || metaKey) return null;
   if (key === "?" || (code === "Slash" && shiftKey)) return { action: "help" };
   if (shiftKey) return null;
-  const digit = /^(?:Digit|Numpad)([1-9])$/.exec(code);
-  if (digit) return repeat ? null : { action: "choose", number: Number(digit[1]) };
+  const digit = /^(?:Digit|Numpad)([0-9])$/.exec(code);
+  if (digit) return repeat ? null : { action: "choose", number: Number(digit[1]) || 10 };
   const action = BY_CODE[code];
   // A key that is held down must not confirm one after the other.
   return action && (!repeat || ["next", "previous"].includes(action)) ? { action } : null;
@@ -86,8 +86,11 @@ export function listenForShortcuts(onAction, signal) {
 
 /** Show the keys, and what can be set about them. */
 export function showShortcuts() {
-  const on = h("input", { type: "checkbox", id: "shortcuts-on", checked: shortcutsOn() });
-  on.addEventListener("change", () => remember(KEY, on.checked ? "on" : "off"));
+  const on = h("button", { class: "chip", type: "button", "aria-pressed": String(shortcutsOn()) }, t("shortcuts.on"));
+  on.addEventListener("click", () => {
+    remember(KEY, shortcutsOn() ? "off" : "on");
+    on.setAttribute("aria-pressed", String(shortcutsOn()));
+  });
   const undo = h(
     "select",
     { id: "undo-s" },
@@ -116,7 +119,7 @@ export function showShortcuts() {
       ]),
     ),
     h("p", {}, t("shortcuts.swipe")),
-    h("label", { class: "check", for: "shortcuts-on" }, on, t("shortcuts.on")),
+    on,
     h("label", { for: "undo-s" }, t("shortcuts.undoFor")),
     undo,
     h(

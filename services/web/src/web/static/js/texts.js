@@ -5,6 +5,8 @@ import { recall, remember } from "./kept.js";
 import customerEn from "./texts/customer-en.js";
 import customerKo from "./texts/customer-ko.js";
 import en from "./texts/en.js";
+import faultsEn from "./texts/faults-en.js";
+import faultsKo from "./texts/faults-ko.js";
 import ko from "./texts/ko.js";
 import modelsEn from "./texts/models-en.js";
 import modelsKo from "./texts/models-ko.js";
@@ -16,8 +18,8 @@ import peopleKo from "./texts/people-ko.js";
 const KEY = "laundry.language";
 /** @type {Record<string, Record<string, string>>} */
 const TEXTS = {
-  ko: { ...ko, ...modelsKo, ...ownerKo, ...customerKo, ...peopleKo },
-  en: { ...en, ...modelsEn, ...ownerEn, ...customerEn, ...peopleEn },
+  ko: { ...ko, ...modelsKo, ...ownerKo, ...customerKo, ...peopleKo, ...faultsKo },
+  en: { ...en, ...modelsEn, ...ownerEn, ...customerEn, ...peopleEn, ...faultsEn },
 };
 
 function preferred() {

@@ -193,7 +193,8 @@ export class ToldView {
               { class: "meta" },
               h("time", { datetime: item.created_at, title: moment(item.created_at) }, ago(item.created_at)),
               h("span", {}, item.branch_id),
-              item.state !== "sent" && h("span", {}, t("told.onlyHere")),
+              ["no_device", "suppressed", "expired", "failed"].includes(item.state) &&
+                h("span", {}, t("told.onlyHere")),
             ),
           ),
         ),

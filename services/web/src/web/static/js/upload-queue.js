@@ -6,12 +6,15 @@ import { lead } from "./one-tab.js";
 import { within } from "./patience.js";
 import { fitting, smaller } from "./shrink.js";
 import { upload } from "./upload.js";
+import { PIECE_BYTES, sendPieces } from "./upload-pieces.js";
 
 const FIRST_PAUSE_MS = 1000;
 const LONGEST_PAUSE_MS = 60000;
 const OTHER_TAB_MS = 3000;
 // A photo stored in the cloud is downloaded by the phone first.
 const READ_MS = 60000;
+// The line carried some of the photo and not the rest.
+const BROKEN_OFF = ["no-connection", "silence", "upload-stalled", "upload-too-slow", "upload-interrupted"];
 // A smaller copy of the photo may be taken.
 const TOO_LARGE = ["photo-too-large", "photo-too-many-pixels"];
 
@@ -256,13 +259,16 @@ export class UploadQueue extends EventTarget {
     this.#stopped.signal.addEventListener("abort", () => stop.abort(), { once: true, signal: stop.signal });
     this.#sending = { item, stop };
     try {
-      const task = await upload(item, this.api.headers(), {
+      const options = {
         signal: stop.signal,
-        onProgress: (progress) => {
+        inPieces: item.inPieces,
+        onProgress: (/** @type {number} */ progress) => {
           item.progress = progress;
           this.#tell("changed", item);
         },
-      });
+      };
+      if (item.inPieces) await sendPieces(item, this.api, options);
+      const task = await upload(item, this.api.headers(), options);
       this.#failures = 0;
       await this.#removeFromStore(item);
       this.#forget(item);
@@ -284,6 +290,11 @@ export class UploadQueue extends EventTarget {
   async #failed(item, problem) {
     item.state = "waiting";
     if (REFUSED.includes(problem.status)) this.api.onRefused();
+    if (BROKEN_OFF.includes(problem.code) && item.blob.size > PIECE_BYTES && item.progress > 0) {
+      // What arrives in pieces need not be sent again.
+      if (!item.inPieces) problem = new Problem({ code: "no-connection" });
+      item.inPieces = true;
+    }
     // Where the session is over this queue ends, and the photo goes on after the next sign-in.
     if (problem.passing || problem.status === 401) {
       const pause = Math.min(FIRST_PAUSE_MS * 2 ** this.#failures, LONGEST_PAUSE_MS);

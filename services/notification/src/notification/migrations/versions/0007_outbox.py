@@ -4,8 +4,8 @@ from alembic import op
 
 from laundry_events.tables import create_outbox, drop_outbox
 
-revision = "0009"
-down_revision = "0003"
+revision = "0007"
+down_revision = "0006"
 branch_labels = None
 depends_on = None
 
