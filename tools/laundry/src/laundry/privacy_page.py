@@ -16,7 +16,7 @@ PAGE = """\
     <title>개인정보 처리 안내 · Your personal data</title>
     <link rel="icon" href="/static/icon.svg" type="image/svg+xml" />
     <link rel="stylesheet" href="/static/css/base.css" />
-    <link rel="stylesheet" href="/static/css/privacy.css" />
+    <link rel="stylesheet" href="/static/privacy.css" />
   </head>
   <body>
     <!-- Made from docs/privacy.ko.md and docs/privacy.en.md by `make contracts`. -->
