@@ -194,6 +194,7 @@ def make_settings(database_url: str, identity: FileIdentity, mail_folder: Path) 
             "secret_keys": secrets.token_urlsafe(32),
             "signing_keys": SIGNING_KEY,
             "mail_folder": mail_folder,
+            "amqp_url": "amqp://nobody:nothing@127.0.0.1:1/",
             "graceful_timeout_s": 3,
             "log_level": "WARNING",
             **identity.settings,

@@ -13,6 +13,7 @@ from laundry_service.auth.rsa_keys import new_key, pems
 KEY = new_key()
 GIVEN: dict[str, Any] = {
     "database_url": "postgresql+asyncpg://identity:p%40ss@db:5433/identity",
+    "amqp_url": "amqp://identity:secret@localhost/laundry",
     "jwks_url": "http://localhost",
     "jwt_issuer": "http://localhost",
     "public_url": "https://sign-in.example/",

@@ -81,6 +81,7 @@ class FakeServices:
         self.url = ""
         self.tasks: dict[str, Item] = {}
         self.photos: dict[str, bytes] = {}
+        self.kept_days: dict[str, int] = {}
         self.by_key: dict[str, str] = {}
         self.notifications: dict[str, Item] = {}
         self.equipment: dict[str, Item] = {}
@@ -428,6 +429,8 @@ class FakeServices:
 
         @app.get("/tasks/{task_id}/photo")
         async def photo_of(task_id: str) -> Response:
+            if (days := self.kept_days.get(task_id)) is not None:
+                raise Problem(410, "photo-deleted", "The photo was deleted.", kept_days=days)
             photo = self.photos[task_id]
             # As the service does, of what browsers do not show.
             shown = photo if photo.startswith(b"\xff\xd8") else picture()

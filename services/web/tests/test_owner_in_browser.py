@@ -25,6 +25,16 @@ async def test_one_tap_confirms_the_best_guess(open_page: OpenPage, services: Fa
     assert services.confirmations == [(task["id"], [{"label": "shirt", "count": 1}])]
 
 
+async def test_a_photo_past_its_time_says_for_how_long_it_was_kept(
+    open_page: OpenPage, services: FakeServices
+) -> None:
+    task = services.add_task("read", labels=[("shirt", 0.93)])
+    services.kept_days[task["id"]] = 90
+    page = await open_page("/", role="owner", locale="en-US")
+    await expect(page.locator(".confirm-card").get_by_text("Photo deleted after 90 days")).to_be_visible()
+    await expect(page.locator("a[href='/privacy#en']")).to_be_visible()
+
+
 async def test_correction_chooses_labels_and_counts(open_page: OpenPage, services: FakeServices) -> None:
     task = services.add_task("read", labels=[("skirt", 0.48), ("shorts", 0.31)], needs_review=True)
     page = await open_page("/", role="owner")

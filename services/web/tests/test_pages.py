@@ -48,6 +48,15 @@ async def test_pages_are_strict_about_what_they_load(path: str) -> None:
     assert not re.search(r"<script(?![^>]*src=)|<style|\son\w+=|\sstyle=|https?://", answer.text)
 
 
+async def test_what_is_kept_of_people_can_be_read_by_everybody() -> None:
+    async with serving(create_app(settings_for("http://127.0.0.1:9"))) as client:
+        answer = await client.get("/privacy")
+    assert answer.status_code == 200
+    assert "개인정보 처리 안내" in answer.text and "Your personal data" in answer.text
+    assert not re.search(r"<script|<style|\son\w+=|\sstyle=|https?://", answer.text)
+    assert "'unsafe" not in answer.headers["content-security-policy"]
+
+
 async def test_unchanged_files_are_not_sent_again_and_problems_are_documents() -> None:
     async with serving(create_app(settings_for("http://127.0.0.1:9"))) as client:
         first = await client.get("/static/js/main.js")
@@ -110,7 +119,9 @@ def test_dictionary_keys_are_unique() -> None:
 def test_the_service_worker_keeps_every_file() -> None:
     kept = set(re.findall(r'^  "(/static/[^"]+)",$', (STATIC / "sw.js").read_text(), re.MULTILINE))
     files = {f"/static/{file.relative_to(STATIC)}" for file in STATIC.rglob("*") if file.is_file()}
-    made = {"/static/sw.js", "/static/index.html", *(file for file in files if file.endswith(".css"))}
+    # The notice is read once, and with a signal.
+    sheets = {file for file in files if file.endswith(".css")}
+    made = sheets | {"/static/sw.js", "/static/index.html", "/static/privacy.html"}
     assert kept == files - made | {STYLES}
 
 

@@ -10,7 +10,7 @@ BACKENDS = (
         takes="photos, confirmations",
         needs=frozenset({Need.DATABASE, Need.OBJECTS}),
         port=8001,
-        proxied=("labels", "tasks"),
+        proxied=("labels", "photo-policies", "tasks"),
         # Uploads are taken while the broker is away.
         waits_for_broker=False,
         processes=(
@@ -104,6 +104,8 @@ BACKENDS = (
         needs=frozenset({Need.DATABASE, Need.AUDIT, Need.MANAGEMENT}),
         port=8007,
         proxied=("audit", "dead-letters", "jobs", "people", "queues"),
+        # For the export of what they hold of a person.
+        peers=("helper", "identity", "mlops", "monitoring", "notification", "search"),
         processes=(Process(name="operations", resources=Resources(cpu="50m", memory="96Mi")),),
     ),
     Service(

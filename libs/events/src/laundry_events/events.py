@@ -246,6 +246,64 @@ class ModelPromoted(Event):
         return self.model_version
 
 
+class PhotoDeleted(Event):
+    """A task's photo was kept as long as its branch keeps photos; the file and its pictures are gone."""
+
+    event_type = "PhotoDeleted"
+    routing_key = "photo.deleted"
+
+    task_id: str
+    branch_id: BranchId
+    photo_sha256: Sha256
+    keep_features: bool = Field(
+        description="The branch agreed that what was learnt from it is kept, as features without the picture"
+    )
+    deleted_at: Moment
+
+    @property
+    def subject(self) -> str:
+        """The task's id."""
+        return self.task_id
+
+
+class PersonErased(Event):
+    """A person is to be forgotten: what is theirs is deleted, and where they acted a word stands for them."""
+
+    event_type = "PersonErased"
+    routing_key = "person.erased"
+
+    erasure_id: str
+    person_id: str = Field(description="The sub of their tokens")
+    tombstone: str = Field(description="What stands in place of the person where a row must remain")
+    attempt: Annotated[
+        int, Field(ge=1, description="An erasure is repeated until nothing can bring the person back")
+    ] = 1
+    requested_at: Moment
+
+    @property
+    def subject(self) -> str:
+        """The erasure's id: headers are logged, and the person's name must not be."""
+        return self.erasure_id
+
+
+class PersonForgotten(Event):
+    """One service holds nothing of a person any more."""
+
+    event_type = "PersonForgotten"
+    routing_key = "person.forgotten"
+
+    erasure_id: str
+    attempt: Annotated[int, Field(ge=1)]
+    service: str
+    rows: dict[str, int] = Field(description="How many rows of each kind were deleted or changed")
+    forgotten_at: Moment
+
+    @property
+    def subject(self) -> str:
+        """The erasure's id."""
+        return self.erasure_id
+
+
 EVENTS: tuple[type[Event], ...] = (
     TaskSubmitted,
     TaskRead,
@@ -255,6 +313,9 @@ EVENTS: tuple[type[Event], ...] = (
     PreferenceCreated,
     PreferenceWithdrawn,
     ModelPromoted,
+    PhotoDeleted,
+    PersonErased,
+    PersonForgotten,
 )
 
 __all__ = [
@@ -264,7 +325,10 @@ __all__ = [
     "EquipmentFault",
     "FaultAcknowledged",
     "ModelPromoted",
+    "PersonErased",
+    "PersonForgotten",
     "Photo",
+    "PhotoDeleted",
     "Picture",
     "Pictures",
     "PreferenceCreated",

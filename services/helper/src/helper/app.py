@@ -10,19 +10,25 @@ from helper.api.confirmation import confirmation_router
 from helper.api.history import history_router
 from helper.api.photos import photos_router
 from helper.api.pieces import pieces_router
+from helper.api.policies import policies_router
 from helper.api.problems import install_store_problems
 from helper.api.submission import submission_router
 from helper.api.tasks import tasks_router
 from helper.api.uploads import Limits
 from helper.decoder import Decoder
+from helper.repository.held import HELD
+from helper.retention import Limits as PhotoLimits
 from helper.service.confirmation import Confirmations
 from helper.service.housekeeping import forget
 from helper.service.pictures import PictureService
 from helper.service.pieces import Pieces
+from helper.service.policies import PhotoPolicies
+from helper.service.retention import PhotoRetention
 from helper.service.submission import Submissions
 from helper.settings import Settings
 from helper.stream import changed_tasks
 from helper.subscribers import subscribe
+from helper.sweep import count_orphans
 from helper.tables import TASKS_CHANNEL
 from laundry_events import Outbox
 from laundry_service.app import make_app
@@ -30,6 +36,9 @@ from laundry_service.background.periodic import Periodic
 from laundry_service.http.health import Check
 from laundry_service.messaging.dependencies import database_dependency
 from laundry_service.messaging.wiring import Messaging
+from laundry_service.personal_data.erasing import Erasures
+from laundry_service.personal_data.held import PersonalData
+from laundry_service.personal_data.http import personal_data_router
 from laundry_service.settings import version_of
 from laundry_service.storage.database import Database
 from laundry_service.storage.object_store import ObjectStore
@@ -73,7 +82,15 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         relays_outbox_of=database,
         depends_on=[database_dependency(database)],
     )
-    subscribe(messaging.consumer, database, prefetch=settings.task_read_prefetch)
+    held, outbox = PersonalData(database, HELD), Outbox(name)
+    subscribe(
+        messaging.consumer,
+        database,
+        Erasures(database, outbox, held),
+        prefetch=settings.task_read_prefetch,
+    )
+    pictures = PictureService(database, store, decoder)
+    kept = PhotoLimits.of_days(settings.photo_keep_days, settings.photo_keep_unconfirmed_days)
     app = make_app(
         settings,
         title="Laundry helper",
@@ -85,6 +102,13 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         ready_without_broker=True,
         background=[
             changes,
+            PhotoRetention(database, store, outbox, pictures, kept, every_s=settings.photo_retention_every_s),
+            Periodic(
+                "orphans",
+                partial(count_orphans, database, store),
+                every_s=settings.orphans_every_s,
+                at_once=False,
+            ),
             Periodic(
                 "housekeeping",
                 partial(forget, database),
@@ -105,8 +129,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             pieces_router(pieces, submissions, limits),
             history_router(database, zone),
             tasks_router(database, changes, settings.labels, zone),
-            photos_router(database, store, PictureService(database, store, decoder)),
-            confirmation_router(Confirmations(database, Outbox(name), settings.labels)),
+            photos_router(database, store, pictures),
+            confirmation_router(Confirmations(database, outbox, settings.labels)),
+            policies_router(PhotoPolicies(database, kept)),
+            personal_data_router(held),
         ],
         on_close=[decoder.close],
         large_bodies=["/tasks", "/tasks/uploads"],

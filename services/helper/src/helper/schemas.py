@@ -6,6 +6,7 @@ from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from helper.retention import MAX_KEEP_DAYS
 from helper.tasks import Status, Task
 from laundry_events.events import CountedLabel, ReadLabel
 from laundry_events.moments import Moment
@@ -51,6 +52,9 @@ class PhotoBody(BaseModel):
     media_type: str
     bytes: int
     sha256: str
+    deleted_at: Moment | None = Field(
+        default=None, description="From then on there is no photo: branches keep them for a time only"
+    )
 
 
 class ReadingBody(BaseModel):
@@ -102,7 +106,12 @@ class TaskBody(BaseModel):
             status=task.status,
             version=task.version,
             submitted_at=task.submitted_at,
-            photo=PhotoBody(media_type=photo.media_type, bytes=photo.bytes, sha256=photo.sha256),
+            photo=PhotoBody(
+                media_type=photo.media_type,
+                bytes=photo.bytes,
+                sha256=photo.sha256,
+                deleted_at=task.photo_deleted_at,
+            ),
             reading=reading
             and ReadingBody(
                 labels=list(reading.labels),
@@ -123,6 +132,26 @@ class TaskBody(BaseModel):
             load_id=task.load_id,
             replaced_by=task.replaced_by,
         )
+
+
+class PhotoPolicyRequest(RequestBody):
+    """How long a branch keeps its photos, and whether what was learnt from them is kept for longer."""
+
+    keep_days: Annotated[int, Field(ge=1, le=MAX_KEEP_DAYS, strict=True)]
+    keep_features: bool
+
+
+class PhotoPolicyBody(BaseModel):
+    """How a branch keeps its photos; by nobody's word where ``changed_at`` is null."""
+
+    branch_id: str
+    keep_days: int = Field(description="After confirmation; then a photo and its pictures are deleted")
+    keep_features: bool = Field(
+        description="Whether what was learnt from a photo is kept beyond that, without the picture"
+    )
+    unconfirmed_days: int = Field(description="So long is kept what nobody confirms")
+    changed_by: str | None
+    changed_at: Moment | None
 
 
 class TaskList(BaseModel):

@@ -6,6 +6,7 @@ from zoneinfo import available_timezones
 from pydantic import Field, field_validator
 from pydantic_settings import NoDecode
 
+from helper.retention import MAX_KEEP_DAYS
 from laundry_reading.photo import MAX_BYTES, MAX_PIXELS
 from laundry_service.settings import DatabaseSettings, ObjectStoreSettings
 
@@ -62,6 +63,18 @@ class Settings(DatabaseSettings, ObjectStoreSettings):
     time_zone: str = Field(default="Asia/Seoul", description="Whose days the history is told by")
     task_read_prefetch: int = Field(default=50, ge=1)
     housekeeping_every_s: float = Field(default=3600.0, gt=0)
+    photo_keep_days: int = Field(
+        default=90, ge=1, le=MAX_KEEP_DAYS, description="Of confirmed tasks, unless the branch says otherwise"
+    )
+    photo_keep_unconfirmed_days: int = Field(
+        default=365, ge=1, description="After that a photo is deleted though nobody confirmed it"
+    )
+    photo_retention_every_s: float = Field(
+        default=3600.0, gt=0, description="How often it is looked which photos are past their time"
+    )
+    orphans_every_s: float = Field(
+        default=6 * 3600.0, gt=0, description="How often the bucket is searched for photos without a task"
+    )
 
     @field_validator("time_zone")
     @classmethod

@@ -115,14 +115,19 @@ class Task:
     unreadable_reason: str | None = None
     confirmation: Confirmation | None = None
     pictures: Pictures | None = None
+    photo_deleted_at: datetime | None = None
+    photo_gone_at: datetime | None = None
+    original_deleted_at: datetime | None = None
     load_id: str | None = None
     replaced_by: str | None = None
 
     @property
     def stored(self) -> list[str]:
         """The keys of everything stored for the task; deleting a task means deleting these."""
+        if self.photo_gone_at is not None:
+            return []
         made = [] if self.pictures is None else [self.pictures.display.key, self.pictures.thumbnail.key]
-        return [self.photo.key, *made]
+        return made if self.original_deleted_at is not None else [self.photo.key, *made]
 
 
 def photo_key(branch_id: str, task_id: str, at: datetime, extension: str) -> str:
@@ -130,6 +135,11 @@ def photo_key(branch_id: str, task_id: str, at: datetime, extension: str) -> str
     extension is there because some stores guess the media type from it.
     """
     return f"photos/{branch_id}/{at:%Y}/{at:%m}/{task_id}.{extension}"
+
+
+def pictures_folder(branch_id: str, task_id: str) -> str:
+    """Name where the pictures of a task's photo lie."""
+    return f"pictures/{branch_id}/{task_id}/"
 
 
 def submission_key(idempotency_key: str | None, branch_id: str, sha256: str) -> str:

@@ -8,16 +8,24 @@ from starlette.staticfiles import StaticFiles
 from identity.asgi import django_app, security_headers
 from identity.routing import Elsewhere
 from identity.settings import Settings
+from identity.subscribers import subscribe
+from laundry_events import Outbox
 from laundry_service.app import make_app
 from laundry_service.audit import heads
 from laundry_service.auth.issuer import TrustedIssuer
 from laundry_service.background.periodic import Periodic
 from laundry_service.http.health import Check
 from laundry_service.http.security_headers import SecurityHeaders
+from laundry_service.messaging.dependencies import database_dependency
+from laundry_service.messaging.wiring import Messaging
+from laundry_service.personal_data.erasing import Erasures
+from laundry_service.personal_data.http import personal_data_router
 from laundry_service.settings import version_of
+from laundry_service.storage.database import Database
 
 SERVICE = "identity"
 VERSION = version_of(SERVICE)
+EVENTS_POOL = 2
 STATIC = Path(__file__).parent / "static"
 
 
@@ -31,9 +39,20 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     from identity.oidc.preparation import Preparation  # noqa: PLC0415
     from identity.people import repository  # noqa: PLC0415
     from identity.people.api.routers import people_routers  # noqa: PLC0415
+    from identity.people.service.erasing import People  # noqa: PLC0415
 
     preparation = Preparation(settings)
-    routers = people_routers(settings.issuer)
+    database_of_events = Database(settings.database_url.get_secret_value(), pool=EVENTS_POOL)
+    messaging = Messaging(
+        settings,
+        service=SERVICE,
+        version=VERSION,
+        relays_outbox_of=database_of_events,
+        depends_on=[database_dependency(database_of_events)],
+    )
+    people = People(database_of_events)
+    subscribe(messaging.consumer, Erasures(database_of_events, Outbox(SERVICE), people))
+    routers = [*people_routers(settings.issuer), personal_data_router(people)]
 
     async def database() -> bool:
         return await in_database(ping)
@@ -49,6 +68,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         title="Identity",
         version=VERSION,
         description="Signs people and equipment in, and says who may do what.",
+        messaging=messaging,
+        # People sign in while the broker is away.
+        ready_without_broker=True,
         background=[
             preparation,
             Periodic("housekeeping", housekeeping, every_s=EVERY_S),
@@ -56,6 +78,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         ],
         checks=[Check("database", database), Check("preparation", preparation.is_done)],
         routers=routers,
+        on_close=[database_of_events.close],
     )
     app.mount("/static", StaticFiles(directory=STATIC, packages=[("django.contrib.admin", "static")]))
     app.router.routes.append(Elsewhere(django, routers))

@@ -41,7 +41,7 @@ def main() -> None:
     # Nothing is signed or sent while tables are made.
     given = dict.fromkeys(("jwks_url", "jwt_issuer", "public_url", "web_urls"), "http://localhost")
     given |= dict.fromkeys(("oidc_client_secret", "secret_keys"), secrets.token_urlsafe(32))
-    given["signing_keys"] = new_key()
+    given |= {"signing_keys": new_key(), "amqp_url": "amqp://localhost"}
     configure(Settings.model_validate({**given, "database_url": os.environ[URL]}))
     call_command("migrate", interactive=False, verbosity=0)
     # Counts of failed sign-ins, which all replicas share.

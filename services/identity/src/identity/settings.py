@@ -7,7 +7,7 @@ from pydantic import AnyHttpUrl, BeforeValidator, Field, SecretStr, field_valida
 from pydantic_settings import NoDecode
 
 from laundry_service.auth.rsa_keys import pems
-from laundry_service.settings import ApiSettings
+from laundry_service.settings import ServiceSettings
 
 MIN_SECRET = 32
 
@@ -19,7 +19,7 @@ def _split(value: Any) -> Any:
 Addresses = Annotated[tuple[AnyHttpUrl, ...], NoDecode, BeforeValidator(_split)]
 
 
-class Settings(ApiSettings):
+class Settings(ServiceSettings):
     """Read from ``LAUNDRY_*`` environment variables."""
 
     service_name: str = "identity"

@@ -12,6 +12,9 @@ from laundry_service.auth.principal import Principal
 from laundry_service.background.periodic import Periodic
 from laundry_service.messaging.dependencies import database_dependency
 from laundry_service.messaging.wiring import Messaging
+from laundry_service.personal_data.erasing import Erasures
+from laundry_service.personal_data.held import PersonalData
+from laundry_service.personal_data.http import personal_data_router
 from laundry_service.settings import version_of
 from laundry_service.storage.database import Database
 from laundry_service.streams.changes import Changes
@@ -20,6 +23,7 @@ from monitoring.api.faults import faults_router
 from monitoring.api.mqtt_auth import mqtt_auth_router
 from monitoring.api.telemetry import telemetry_router
 from monitoring.device_limits import DeviceLimits
+from monitoring.repository.held import HELD
 from monitoring.service.device_logins import DeviceLogins
 from monitoring.service.equipment_monitor import EquipmentMonitor
 from monitoring.service.fault_handling import FaultHandling
@@ -58,7 +62,13 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         return bool(app.state.authenticator.allows(principal))
 
     logins = DeviceLogins(database, is_allowed)
-    subscribe(messaging.consumer, MqttIntake(intake, logins, limits), prefetch=settings.telemetry_prefetch)
+    held = PersonalData(database, HELD, audited=True)
+    subscribe(
+        messaging.consumer,
+        MqttIntake(intake, logins, limits),
+        Erasures(database, Outbox(settings.service_name), held),
+        prefetch=settings.telemetry_prefetch,
+    )
     authorizer = MqttAuthorizer(
         vhost=settings.mqtt_vhost, exchange=settings.mqtt_exchange, logins=logins, wait_s=limits.wait_s
     )
@@ -98,6 +108,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             equipment_router(database, changes, monitor),
             faults_router(database, handling),
             mqtt_auth_router(authorizer, secret=secret.get_secret_value() if secret else None),
+            personal_data_router(held),
         ],
         large_bodies=["/telemetry"],
     )

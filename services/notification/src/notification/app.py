@@ -9,10 +9,14 @@ from zoneinfo import ZoneInfo
 
 from fastapi import FastAPI
 
+from laundry_events import Outbox
 from laundry_service.app import make_app
 from laundry_service.background.periodic import Periodic
 from laundry_service.messaging.dependencies import database_dependency
 from laundry_service.messaging.wiring import Messaging
+from laundry_service.personal_data.erasing import Erasures
+from laundry_service.personal_data.held import PersonalData
+from laundry_service.personal_data.http import personal_data_router
 from laundry_service.settings import version_of
 from laundry_service.storage.database import Database
 from laundry_service.streams.changes import Changes
@@ -24,6 +28,7 @@ from notification.api.own_devices import own_devices_router
 from notification.api.web_push import web_push_router
 from notification.fcm import FirebasePusher
 from notification.push import PusherByDevice
+from notification.repository.held import HELD
 from notification.repository.retention import Retention
 from notification.service.consents import Consents
 from notification.service.device_registry import DeviceRegistry
@@ -36,7 +41,7 @@ from notification.service.recommendation_intake import RecommendationIntake
 from notification.service.recommendation_sender import RecommendationSender
 from notification.settings import Settings
 from notification.stream import changed_notifications, ids_of
-from notification.subscribers import subscribe_faults, subscribe_preferences
+from notification.subscribers import subscribe_faults, subscribe_people, subscribe_preferences
 from notification.tables import CHANGES_CHANNEL
 from notification.web_push.pusher import WebPusher
 from notification.web_push.vapid import VapidKey
@@ -100,8 +105,14 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     zone = ZoneInfo(settings.time_zone)
     database = _database(settings)
     messaging = Messaging(
-        settings, service=SERVICE, version=VERSION, depends_on=[database_dependency(database)]
+        settings,
+        service=SERVICE,
+        version=VERSION,
+        relays_outbox_of=database,
+        depends_on=[database_dependency(database)],
     )
+    held = PersonalData(database, HELD)
+    subscribe_people(messaging.consumer, Erasures(database, Outbox(SERVICE), held))
     changes = Changes(database.url, CHANGES_CHANNEL, changed_notifications(database), keys=ids_of)
     pusher = _Pushers(settings)
     sender = RecommendationSender(
@@ -142,6 +153,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             web_push_router(registry, locks, settings.push_services, public_key),
             own_devices_router(registry, DeviceTrial(database, pusher)),
             notifications_router(database, registry, changes),
+            personal_data_router(held),
             consent_router(
                 database,
                 Consents(database, settings.telling),

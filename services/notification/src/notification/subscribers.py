@@ -7,6 +7,7 @@ from laundry_events.events import (
     PreferenceCreated,
     PreferenceWithdrawn,
 )
+from laundry_service.personal_data.erasing import Erasures, subscribe_erasures
 from notification.service.fault_intake import FaultIntake
 from notification.service.recommendation_intake import RecommendationIntake
 from notification.service.recommendation_sender import RecommendationSender
@@ -22,6 +23,11 @@ def subscribe_faults(consumer: EventConsumer, intake: FaultIntake, *, prefetch: 
     @consumer.on("equipment.fault.acknowledged", FaultAcknowledged, prefetch=prefetch)
     async def on_acknowledgement(event: FaultAcknowledged, meta: EventMeta) -> None:
         await intake.acknowledged(event, meta)
+
+
+def subscribe_people(consumer: EventConsumer, erasures: Erasures) -> None:
+    """Subscribe to the queue of people to forget."""
+    subscribe_erasures(consumer, erasures, "notification")
 
 
 def subscribe_preferences(

@@ -141,6 +141,10 @@ def router() -> APIRouter:
         # For people who are not signed in: the key is in the fragment, which no server sees.
         return FileResponse(STATIC / "unsubscribe.html", headers=REVALIDATE)
 
+    @routes.get("/privacy")
+    async def privacy() -> FileResponse:
+        return FileResponse(STATIC / "privacy.html", headers=REVALIDATE)
+
     @routes.get("/sw.js")
     async def service_worker() -> FileResponse:
         # From the root, because a worker serves only what lies below its own address.

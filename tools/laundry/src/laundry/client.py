@@ -1,5 +1,6 @@
 """A client of the running local stack, as one person with a token."""
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -34,10 +35,15 @@ class Caller:
         Raises:
             LaundryError: with the problem document's words.
         """
+        body = self.content(method, service, path, **arguments)
+        found: dict[str, Any] = json.loads(body) if body else {}
+        return found
+
+    def content(self, method: str, service: str, path: str, **arguments: Any) -> bytes:
+        """Return the answer's body as it is. Raises LaundryError as ``call``."""
         answer = self.http.request(method, f"{self.stack[f'{service}_url']}{path}", **arguments)
         if answer.is_success:
-            found: dict[str, Any] = answer.json() if answer.content else {}
-            return found
+            return answer.content
         raise LaundryError(f"{service} answered {answer.status_code}: {_words(answer)}")
 
     def pages(self, service: str, path: str, **query: Any) -> Iterator[dict[str, Any]]:

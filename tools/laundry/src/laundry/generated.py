@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from laundry import contracts, look
+from laundry import contracts, look, privacy_page
 from laundry.deploy import broker, chart, compose, readme
 from laundry.paths import PROJECT
 
@@ -19,6 +19,7 @@ def files() -> Iterator[tuple[Path, str]]:
     for name, text in contracts.documents().items():
         yield contracts.FOLDER / name, text
     yield from deployment_files()
+    yield privacy_page.FILE, privacy_page.text()
 
 
 def deployment_files() -> Iterator[tuple[Path, str]]:

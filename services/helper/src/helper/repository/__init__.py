@@ -134,7 +134,7 @@ async def submitted(connection: AsyncConnection | AsyncSession, helper_id: str, 
         .where(submissions.c.helper_id == helper_id, submissions.c.key == key)
     )
     row = found.first()
-    return None if row is None else _task(row)
+    return None if row is None else task_of(row)
 
 
 async def submitted_under(session: AsyncSession, key: str, *, or_claim_for: Task) -> Task | None:
@@ -163,13 +163,13 @@ async def find(session: AsyncSession | AsyncConnection, task_id: str, *, lock: b
     """Find a task; with ``lock`` nobody else changes it before this transaction ends."""
     query = sa.select(tasks).where(tasks.c.id == task_id)
     row = (await session.execute(query.with_for_update() if lock else query)).first()
-    return None if row is None else _task(row)
+    return None if row is None else task_of(row)
 
 
 async def find_all(connection: AsyncConnection, task_ids: Collection[str]) -> list[Task]:
     """Find the tasks that exist among these ids."""
     rows = await connection.execute(sa.select(tasks).where(tasks.c.id.in_(task_ids)))
-    return [_task(row) for row in rows]
+    return [task_of(row) for row in rows]
 
 
 async def time_of(session: AsyncSession) -> datetime:
@@ -269,6 +269,7 @@ async def keep_pictures(
         sa.update(tasks)
         .where(
             tasks.c.id == task_id,
+            tasks.c.photo_deleted_at.is_(None),
             tasks.c.pictures["display"]["key"].astext.is_not_distinct_from(known),
         )
         .values(pictures=_plain_pictures(pictures))
@@ -299,7 +300,7 @@ async def newest(
     query = query.where(tasks.c.status.in_(statuses) if statuses else tasks.c.status != "withdrawn")
     if before is not None:
         query = query.where(tasks.c.id < before)
-    return [_task(row) for row in await connection.execute(query)]
+    return [task_of(row) for row in await connection.execute(query)]
 
 
 async def corrected_of(
@@ -319,7 +320,7 @@ async def corrected_of(
     )
     if before is not None:
         query = query.where(tasks.c.id < before)
-    return [_task(row) for row in await connection.execute(query)]
+    return [task_of(row) for row in await connection.execute(query)]
 
 
 async def forget_expired(session: AsyncSession) -> int:
@@ -335,7 +336,7 @@ async def forget_expired(session: AsyncSession) -> int:
 async def known_keys(session: AsyncSession, task_ids: Collection[str]) -> set[str]:
     """Return the keys of what is stored for these tasks: photos and their pictures."""
     found = await session.execute(sa.select(tasks).where(tasks.c.id.in_(task_ids)))
-    return {key for row in found for key in _task(row).stored}
+    return {key for row in found for key in task_of(row).stored}
 
 
 def _values(task: Task) -> dict[str, Any]:
@@ -384,7 +385,8 @@ def _plain(labels: Sequence[ReadLabel | CountedLabel]) -> list[dict[str, Any]]:
     return [label.model_dump() for label in labels]
 
 
-def _task(row: sa.Row[Any]) -> Task:
+def task_of(row: sa.Row[Any]) -> Task:
+    """Return the task that a row of ``tasks`` holds."""
     reading = confirmation = None
     if row.read_at is not None:
         reading = Reading(
@@ -420,6 +422,9 @@ def _task(row: sa.Row[Any]) -> Task:
         unreadable_reason=row.unreadable_reason,
         confirmation=confirmation,
         pictures=None if row.pictures is None else Pictures.model_validate(row.pictures),
+        photo_deleted_at=row.photo_deleted_at,
+        photo_gone_at=row.photo_gone_at,
+        original_deleted_at=row.original_deleted_at,
         load_id=row.load_id,
         replaced_by=row.replaced_by,
     )

@@ -19,6 +19,6 @@ def ensure_first_operator(settings: Settings) -> bool:
         email=email, name=email.partition("@")[0], role=Role.OPERATOR, password=password.get_secret_value()
     )
     EmailAddress.objects.create(user=person, email=person.email, primary=True, verified=True)
-    act = Act("operator.create", person.sub, BY, via="settings", details={"email": person.email})
+    act = Act("operator.create", person.sub, BY, via="settings")
     repository.write_audit(act, repository.clock())
     return True

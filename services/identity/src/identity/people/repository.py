@@ -2,12 +2,15 @@
 
 import json
 from collections.abc import Collection, Iterable
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from allauth.account.models import EmailAddress
 from allauth.idp.oidc.models import Token
+from django.contrib.auth import SESSION_KEY
+from django.contrib.sessions.models import Session
 from django.db import connection, transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
@@ -16,11 +19,14 @@ from identity.people.rights import WORK_ROLES, Right
 from laundry_service.audit.acts import COLUMNS, Act, row_of
 from laundry_service.audit.heads import HEAD
 
+NAMES_OF_PEOPLE = frozenset({"invited_by"})
+ABOUT_PEOPLE = frozenset({"operator.create", "person.remove"})
 ACTED = f"INSERT INTO audit ({', '.join(COLUMNS)}) VALUES ({', '.join(['%s'] * len(COLUMNS))})"  # noqa: S608
 AUDIT = """
-SELECT number, record::text FROM audit
+SELECT number, audit_shown(record) FROM audit
 WHERE (%(before)s::bigint IS NULL OR number < %(before)s)
-  AND (%(object)s::text IS NULL OR object = %(object)s)
+  AND (%(object)s::text IS NULL
+       OR object IN (%(object)s, (SELECT pseudonym FROM audit_people WHERE person = %(object)s)))
 ORDER BY number DESC LIMIT %(limit)s
 """
 
@@ -187,6 +193,47 @@ def withdraw_invitations_of(sub: str, left: Collection[str], now: datetime) -> i
     return beyond.update(withdrawn_at=now)
 
 
+# Forgetting people
+
+
+def held_of(sub: str) -> list[tuple[str, dict[str, Any]]]:
+    """Read what is held of a person: the account without its password, and the invitations they made."""
+    found = person(sub)
+    rows: list[tuple[str, dict[str, Any]]] = []
+    if found is not None:
+        account = {
+            "email": found.email,
+            "name": found.name,
+            "role": found.role,
+            "branches": [branch.id for branch in found.branches.all()],
+            "created_at": found.created_at.isoformat(),
+            "last_login": None if found.last_login is None else found.last_login.isoformat(),
+        }
+        rows.append(("account", account))
+    for each in Invitation.objects.filter(invited_by=sub).order_by("created_at"):
+        made = {"role": each.role, "branches": each.branches, "created_at": each.created_at.isoformat()}
+        rows.append(("invitations", made))
+    return rows
+
+
+def forget(found: Person | None, sub: str, tombstone: str, now: datetime) -> dict[str, int]:
+    """Delete an account with its sign-ins; where somebody acted, a tombstone stands for them."""
+    rows = {"accounts": 0, "sessions": 0}
+    if found is not None:
+        for session in Session.objects.filter(expire_date__gt=now).iterator():
+            if session.get_decoded().get(SESSION_KEY) == sub:
+                session.delete()
+                rows["sessions"] += 1
+        found.delete()
+        rows["accounts"] = 1
+    # The note says for whom an invitation was.
+    rows["accepted"] = Invitation.objects.filter(accepted_by=sub).update(accepted_by=tombstone, note="")
+    rows["invitations"] = Invitation.objects.filter(invited_by=sub).update(invited_by=tombstone)
+    rows["credentials"] = EquipmentCredential.objects.filter(created_by=sub).update(created_by=tombstone)
+    rows["denials"], _ = Denial.objects.filter(sub=sub, until__lt=now).delete()
+    return rows
+
+
 # Equipment
 
 
@@ -227,8 +274,19 @@ def credential_of_client(client_id: str) -> EquipmentCredential | None:
 
 def write_audit(act: Act, now: datetime) -> None:
     """Add a record; call it last in a transaction, as nobody else can add one until the commit."""
-    row = row_of(act, now)
     with connection.cursor() as cursor:
+
+        def known_as(person: str) -> str:
+            cursor.execute("SELECT audit_person(%s)", [person])
+            (pseudonym,) = cursor.fetchone()
+            return str(pseudonym)
+
+        # What people are called there, whose meaning is destroyed with them.
+        whom = known_as(act.object) if act.action in ABOUT_PEOPLE else act.object
+        details = {
+            name: known_as(value) if name in NAMES_OF_PEOPLE else value for name, value in act.details.items()
+        }
+        row = row_of(replace(act, object=whom, details=details), now)
         cursor.execute(ACTED, [row[name] for name in COLUMNS])
 
 

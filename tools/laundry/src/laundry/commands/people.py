@@ -8,11 +8,16 @@ from rich.console import Console
 from rich.table import Table
 
 from laundry.client import Caller
+from laundry.commands import personal_data
 from laundry.display import visible
 from laundry.paths import stack_paths
 from laundry_servers.errors import LaundryError
 
-people = typer.Typer(no_args_is_help=True, add_completion=False, help="List, invite and remove people.")
+people = typer.Typer(
+    no_args_is_help=True, add_completion=False, help="List, invite, remove, export and erase people."
+)
+for command in (personal_data.export, personal_data.erase, personal_data.erasures):
+    people.command()(command)
 branches = typer.Typer(no_args_is_help=True, add_completion=False, help="List and add branches.")
 
 ROLES = ("helper", "owner", "operator")

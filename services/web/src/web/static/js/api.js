@@ -22,13 +22,15 @@ const TELLING = ["training-unavailable"];
 
 /** Anything that went wrong with a call: the document of a service, or no answer at all (status 0). */
 export class Problem extends Error {
-  /** @param {Partial<Refusal>} refusal */
-  constructor({ status = 0, code = "", detail = "", retryAfterS = null }) {
+  /** @param {Partial<Refusal> & {facts?: Record<string, unknown>}} refusal */
+  constructor({ status = 0, code = "", detail = "", retryAfterS = null, facts = {} }) {
     super(detail || code || `status ${status}`);
     this.status = status;
     this.code = code;
     this.detail = detail;
     this.retryAfterS = retryAfterS;
+    // What else the document says, by the names of its members.
+    this.facts = facts;
   }
 
   /** Whether the same call may work later. */
@@ -46,7 +48,7 @@ export class Problem extends Error {
  * @param {string | null} retryAfter
  */
 export function problemOf(status, text, retryAfter) {
-  /** @type {{code?: string, detail?: string}} */
+  /** @type {Record<string, unknown>} */
   let document = {};
   try {
     document = JSON.parse(text) ?? {};
@@ -58,6 +60,7 @@ export function problemOf(status, text, retryAfter) {
     status,
     code: String(document.code ?? ""),
     detail: String(document.detail ?? ""),
+    facts: document,
     retryAfterS: retryAfter && Number.isFinite(seconds) ? seconds : null,
   });
 }

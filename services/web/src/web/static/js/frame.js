@@ -36,6 +36,7 @@ export function frame({ session, onLanguage, onSignOut }, ...content) {
       ),
     ),
     h("main", { id: "content", tabindex: "-1" }, ...content),
+    h("footer", { class: "foot" }, h("a", { href: `/privacy#${language()}` }, t("frame.privacy"))),
   ];
 }
 

@@ -115,9 +115,21 @@ export class Photos {
       await this.#adopting.get(key);
       if (!this.#urls.has(key)) await this.#turn(() => this.#fetch(id, key, large));
       this.#show(frame, this.#urls.get(key), alt);
-    } catch {
-      this.#show(frame, undefined, alt);
+    } catch (problem) {
+      if (problem.code === "photo-deleted") this.#gone(frame, Number(problem.facts.kept_days));
+      else this.#show(frame, undefined, alt);
     }
+  }
+
+  /**
+   * Say that a photo was kept as long as photos are kept.
+   *
+   * @param {HTMLElement} frame
+   * @param {number} days
+   */
+  #gone(frame, days) {
+    frame.dataset.state = "deleted";
+    frame.replaceChildren(h("span", {}, t("photo.deleted", { count: days })));
   }
 
   /**

@@ -3,6 +3,7 @@
 export default {
   "frame.name": "Smart Laundry",
   "frame.skip": "Skip to content",
+  "frame.privacy": "Your personal data",
   "frame.signOut": "Sign out",
 
   "action.retry": "Try again",
@@ -123,6 +124,8 @@ export default {
 
   "photo.of": "Photo of laundry: {labels}",
   "photo.unread": "Photo of laundry that is not read yet",
+  "photo.deleted.one": "Photo deleted after {count} day",
+  "photo.deleted": "Photo deleted after {count} days",
   "photo.unsent": "Photo of laundry that is not sent yet",
   "photo.noPreview": "No preview here",
 

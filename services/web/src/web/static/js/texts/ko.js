@@ -3,6 +3,7 @@
 export default {
   "frame.name": "스마트 세탁",
   "frame.skip": "본문으로 건너뛰기",
+  "frame.privacy": "개인정보 처리 안내",
   "frame.signOut": "로그아웃",
 
   "action.retry": "다시 시도",
@@ -110,6 +111,7 @@ export default {
 
   "photo.of": "세탁물 사진: {labels}",
   "photo.unread": "아직 판독되지 않은 세탁물 사진",
+  "photo.deleted": "보관 기간({count}일)이 지나 삭제된 사진",
   "photo.unsent": "아직 보내지 않은 세탁물 사진",
   "photo.noPreview": "미리보기 없음",
 
