@@ -1,6 +1,7 @@
 """Alerts with the page closed: what people tap, and what the worker shows of what is pushed."""
 
 import json
+from collections.abc import AsyncIterator
 from functools import partial
 from typing import Any
 
@@ -11,8 +12,8 @@ from playwright.async_api import Page
 from laundry_service.http.problems import Problem
 from laundry_testing.messaging import eventually
 
-from .browsers import Engine, expect
-from .conftest import Engines, OpenPage, shortcomings
+from .browsers import Engine, chromium, expect
+from .conftest import OpenPage, shortcomings
 from .fake_devices import PUSH_MANAGER
 from .fake_services import FakeServices, now
 
@@ -23,9 +24,10 @@ OFF = "With this page closed, no alert reaches this device yet."
 
 
 @pytest_asyncio.fixture(loop_scope="session", scope="session")
-async def engine(engines: Engines) -> Engine:
-    """The one browser whose driver delivers what is pushed."""
-    return await engines.running("chromium")
+async def engine() -> AsyncIterator[Engine]:
+    """The one browser whose driver delivers what is pushed; its engine alone shows no notifications."""
+    async with chromium.running(whole=True) as running:
+        yield running
 
 
 async def granting(page: Page) -> Page:
