@@ -173,6 +173,8 @@ async def replace_secret(page: Page) -> None:
     """Replace the secret of a machine."""
     await page.locator(".entry-actions button").first.click()
     await page.locator("dialog button[type=submit]").click()
+
+
 def confirmed_before(world: World) -> None:
     """Laundry that was confirmed, as read and corrected."""
     gangnam, mapo = BRANCHES
