@@ -173,7 +173,7 @@ async def choose(page: Page, files: list[Path], *, unreadable: dict[int, str]) -
         }""",
         {files[index].name: how for index, how in unreadable.items()},
     )
-    await page.locator("input[multiple]").set_input_files(files)
+    await page.locator("input[multiple]:not([data-for])").set_input_files(files)
 
 
 @pytest.fixture
