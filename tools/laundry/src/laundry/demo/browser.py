@@ -54,6 +54,7 @@ async def chromium(path: str) -> AsyncIterator[Browser]:
     Raises:
         Skipped: it does not start, as where Ubuntu's package only points to a snap.
     """
+    asyncio.get_running_loop().set_exception_handler(_report)
     async with async_playwright() as playwright:
         try:
             browser = await playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
@@ -62,9 +63,15 @@ async def chromium(path: str) -> AsyncIterator[Browser]:
         try:
             yield browser
         finally:
-            # Ctrl-C in a terminal reaches its driver too, which may have ended before.
+            # Ctrl-C in a terminal reaches the driver too, which may have ended before.
             with suppress(Error):
                 await browser.close()
+
+
+def _report(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Report what nobody awaited, but not what was still asked of a driver that Ctrl-C has ended."""
+    if "reading from the driver" not in str(context.get("exception")):
+        loop.default_exception_handler(context)
 
 
 async def subscribe_locally(context: BrowserContext, push_service_url: str) -> list[str]:
