@@ -233,8 +233,16 @@ async def ask_erasure(page: Page) -> None:
 
 
 async def open_details(page: Page) -> None:
-    """Open every part that opens."""
-    await page.evaluate("for (const each of document.querySelectorAll('details')) each.open = true")
+    """Open every part that opens, and again those that news has drawn since."""
+    await page.wait_for_function(
+        """() => {
+          const parts = [...document.querySelectorAll("details")];
+          const closed = parts.filter((each) => !each.open);
+          for (const each of closed) each.open = true;
+          return parts.length > 0 && closed.length === 0;
+        }""",
+        polling=500,
+    )
 
 
 async def correct(page: Page) -> None:
@@ -290,7 +298,6 @@ VIEWS = (
     View("operator-models", "/operator?view=models", "operator", ".model", at_work),
     View("operator-models-opened", "/operator?view=models", "operator", ".lineage", at_work, open_details),
     View("operator-promotion", "/operator?view=models", "operator", "dialog[open]", at_work, ask_promotion),
-    View("operator-queues", "/operator?view=queues", "operator", ".dead-letters li", dead),
     View("owner-people", "/owner?view=people", "owner", ".entry[data-sub]", staffed),
     View("owner-invited", "/owner?view=people", "owner", ".invited img", staffed, invite),
     View("operator-people", "/operator?view=people", "operator", ".entry[data-sub]", staffed),

@@ -13,9 +13,16 @@ class Elsewhere(Mount):
     def __init__(self, app: ASGIApp, routers: Iterable[APIRouter]) -> None:
         """Leave the prefixes of the routers alone."""
         super().__init__("", app=app)
-        self._theirs = {router.prefix for router in routers if router.prefix}
+        self._theirs = {
+            _first(router.prefix or str(getattr(route, "path", "")))
+            for router in routers
+            for route in router.routes
+        } - {"/"}
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         """Match whatever has none of the prefixes."""
-        first = "/" + str(scope["path"]).lstrip("/").partition("/")[0]
-        return (Match.NONE, {}) if first in self._theirs else super().matches(scope)
+        return (Match.NONE, {}) if _first(str(scope["path"])) in self._theirs else super().matches(scope)
+
+
+def _first(path: str) -> str:
+    return "/" + path.lstrip("/").partition("/")[0]

@@ -61,12 +61,13 @@ class ScriptFirst:
         elif scope["path"].startswith(("/static/", "/api/", "/auth/")):
             await self.app(scope, receive, send)
         else:
-            await self.app(_unconditional(scope), receive, _Changed(send))
+            await self.app(_whole(scope), receive, _Changed(send))
 
 
-def _unconditional(scope: Scope) -> Scope:
-    """What the browser has kept may be without the script."""
-    kept = [(name, value) for name, value in scope["headers"] if not name.startswith(b"if-")]
+def _whole(scope: Scope) -> Scope:
+    """Ask for all of it and as it is: what the browser has kept may be without the script."""
+    left_out = (b"if-", b"accept-encoding")
+    kept = [(name, value) for name, value in scope["headers"] if not name.startswith(left_out)]
     return {**scope, "headers": kept}
 
 

@@ -136,6 +136,8 @@ async function leaveByChoice() {
   const question = store.atRisk ? "helper.signOutUnkept" : "helper.signOutWaiting";
   if (waiting && !confirm(t(question, { count: waiting }))) return;
   turnOff().catch(() => {});
+  // Whoever signs in before the provider has heard of it is asked who they are.
+  afresh = true;
   const left = signOut();
   end([]);
   const elsewhere = await left;

@@ -6,6 +6,7 @@ import { emptyState } from "./drawings.js";
 import { trouble } from "./frame.js";
 import { icon } from "./icons.js";
 import { Live } from "./live.js";
+import { Reach } from "./reach.js";
 import { ago, moment, t } from "./texts.js";
 
 const CONSENT = "/api/notification/customers/me/consent";
@@ -31,6 +32,7 @@ export class ToldView {
    */
   constructor({ api }, onState) {
     this.api = api;
+    this.reach = new Reach(api);
     this.element = h(
       "div",
       { class: "told" },
@@ -40,6 +42,7 @@ export class ToldView {
         h("h1", { id: "consent-title" }, t("consent.title")),
         this.#consent,
       ),
+      this.reach.element,
       h(
         "section",
         { "aria-labelledby": "told-title" },
@@ -66,6 +69,7 @@ export class ToldView {
 
   close() {
     this.#closed.abort();
+    this.reach.close();
     this.live.stop();
   }
 
