@@ -155,9 +155,15 @@ def carried(package: str) -> set[str]:
     return set(seen)
 
 
+def optional(package: str) -> set[str]:
+    """The distributions that a package can do without, and says so."""
+    extras = PROJECTS[package].get("optional-dependencies", {})
+    return {canonical(Requirement(each).name) for extra in extras.values() for each in extra}
+
+
 @pytest.mark.parametrize("package", sorted(HOMES))
 def test_an_environment_has_what_its_package_imports(package: str) -> None:
-    there = carried(package)
+    there = carried(package) | optional(package)
     foreign = tops(imports(package)) - sys.stdlib_module_names - {package}
     missing = {module for module in foreign if not DISTRIBUTIONS.get(module, {canonical(module)}) & there}
     assert not missing, f"name them in {HOMES[package].relative_to(ROOT)}/pyproject.toml"

@@ -1,18 +1,15 @@
 """The pages in a real browser, in front of the real services."""
 
-import json
-import os
-import shutil
 from collections.abc import AsyncIterator, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, Page, async_playwright, expect
+from playwright.async_api import Browser, Page, expect
 
+from laundry.demo.browser import chromium, deliver, notifications, subscribe_locally
 from laundry.demo.client import Person
 from laundry.demo.photos import sample_photos
 from laundry.demo.story import Story
@@ -20,6 +17,7 @@ from laundry.paths import StackPaths
 from laundry.stack.environment import FIRST_OPERATOR, public_url
 from laundry.stack.secrets import first_operator_password
 from laundry_testing.messaging import eventually
+from tests.stack.conftest import installed_chromium
 
 pytestmark = [pytest.mark.stack, pytest.mark.servers, pytest.mark.browser, pytest.mark.timeout(420)]
 
@@ -29,18 +27,8 @@ PATIENCE_MS = 60_000
 
 @pytest_asyncio.fixture
 async def browser() -> AsyncIterator[Browser]:
-    path = os.environ.get("LAUNDRY_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
-    if path is None:
-        missing = "Chromium is not installed (apt-get install chromium, or set LAUNDRY_CHROMIUM)"
-        if os.environ.get("CI"):
-            pytest.fail(missing)
-        pytest.skip(missing)
-    async with async_playwright() as playwright:
-        chromium = await playwright.chromium.launch(
-            executable_path=path, args=["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"]
-        )
-        yield chromium
-        await chromium.close()
+    async with chromium(installed_chromium()) as running:
+        yield running
 
 
 @pytest.fixture(autouse=True)
@@ -124,53 +112,11 @@ async def test_a_person_signs_in_at_the_identity_service_and_out_again(
     await page.context.close()
 
 
-# A headless browser has no push service. The local one holds the keys that the browser would keep to itself.
-SUBSCRIBE = """
-  let made = null;
-  const decode = (text) => {
-    const plain = atob(text.replaceAll("-", "+").replaceAll("_", "/"));
-    return Uint8Array.from(plain, (character) => character.charCodeAt(0)).buffer;
-  };
-  PushManager.prototype.getSubscription = async () => made;
-  PushManager.prototype.subscribe = async ({ applicationServerKey: key }) => {
-    const subscription = await subscribeAtPushService(key);
-    made = {
-      endpoint: subscription.endpoint,
-      options: { applicationServerKey: decode(key) },
-      toJSON: () => subscription,
-      unsubscribe: async () => true,
-    };
-    return made;
-  };
-"""
-
-
-async def titles(page: Page) -> list[str]:
-    found: list[str] = await page.evaluate(
-        """async () => {
-          const registration = await navigator.serviceWorker.ready;
-          return (await registration.getNotifications()).map(({ title }) => title);
-        }"""
-    )
-    return found
-
-
 async def test_a_fault_rings_the_owners_closed_page(
     stack: dict[str, Any], story: Story, browser: Browser
 ) -> None:
-    subscribed: list[str] = []
-
-    async def subscribe(key: str) -> dict[str, Any]:
-        async with httpx.AsyncClient(base_url=stack["fcm_url"]) as client:
-            made = await client.post("/web-push/subscriptions", json={"applicationServerKey": key})
-        subscription: dict[str, Any] = made.json()
-        subscribed.append(subscription["endpoint"])
-        return subscription
-
     owner = await open_page(browser, stack, story.owner)
-    await owner.context.grant_permissions(["notifications"], origin=stack["web_url"])
-    await owner.context.expose_function("subscribeAtPushService", subscribe)
-    await owner.context.add_init_script(f"if (isSecureContext) {{ {SUBSCRIBE} }}")
+    subscribed = await subscribe_locally(owner.context, stack["fcm_url"])
     await owner.reload()
     await owner.get_by_role("button", name="Notify me of failures").click()
     await expect(owner.locator(".reach").get_by_text("also with the page closed")).to_be_visible(
@@ -189,30 +135,11 @@ async def test_a_fault_rings_the_owners_closed_page(
     assert "E21" in message["title"]
     assert pushed[0]["headers"]["urgency"] == "high"
 
-    driver = await elsewhere.context.new_cdp_session(elsewhere)
-    registrations: list[dict[str, Any]] = []
-    driver.on(
-        "ServiceWorker.workerRegistrationUpdated", lambda event: registrations.extend(event["registrations"])
-    )
-    await driver.send("ServiceWorker.enable")
-
-    async def registered() -> bool:
-        return bool(registrations)
-
-    await eventually(registered, what="the worker's registration")
     # The update of an alert has the tag of the alert, and takes its place.
-    for _ in range(2):
-        await driver.send(
-            "ServiceWorker.deliverPushMessage",
-            {
-                "origin": f"{stack['web_url']}/",
-                "registrationId": registrations[0]["registrationId"],
-                "data": json.dumps(message),
-            },
-        )
+    await deliver(elsewhere, stack["web_url"], message, message)
 
     async def shown() -> bool:
-        return await titles(elsewhere) == [message["title"]]
+        return [each["title"] for each in await notifications(elsewhere)] == [message["title"]]
 
     await eventually(shown, what="one notification of both pushes")
     await elsewhere.context.close()

@@ -15,10 +15,11 @@ import pytest
 from PIL import Image
 
 from laundry.demo.client import People, StoryFailed, until
+from laundry.demo.pages import on_the_pages
 from laundry.demo.photos import sample_photos
 from laundry.demo.story import Story
 from laundry_events.plan import EVENTS_EXCHANGE
-from tests.stack.conftest import laundry
+from tests.stack.conftest import installed_chromium, laundry
 
 pytestmark = [pytest.mark.stack, pytest.mark.servers, pytest.mark.timeout(420)]
 
@@ -174,6 +175,21 @@ async def test_every_process_answers_its_probes_and_the_status_says_so(
 async def test_the_live_broker_is_as_planned(stack: dict[str, Any], stack_folder: Path) -> None:
     verified = await asyncio.to_thread(laundry, stack_folder, "topology", "verify")
     assert verified.returncode == 0, verified.stdout + verified.stderr
+
+
+@pytest.mark.browser
+async def test_people_are_invited_and_work_on_the_pages(story: Story, people: People) -> None:
+    installed_chromium()
+    day = await on_the_pages(story, people)
+    path = f"/people?branch_id={day.branch}"
+    found = await story.services.json("GET", "identity", path, who=day.operator)
+    subs = {each["role"]: each["sub"] for each in found["items"]}
+    assert subs.keys() == {"owner", "helper"}
+    path = f"/tasks?branch_id={day.branch}"
+    [task] = (await story.services.json("GET", "helper", path, who=day.witness))["items"]
+    assert (task["status"], task["helper_id"]) == ("confirmed", subs["helper"])
+    assert task["confirmation"]["confirmed_by"] == subs["owner"]
+    assert len(story.lines) == 5
 
 
 async def test_one_trace_goes_from_the_upload_to_the_reading(story: Story, stack: dict[str, Any]) -> None:

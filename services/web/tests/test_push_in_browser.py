@@ -1,6 +1,5 @@
 """Alerts with the page closed: what people tap, and what the worker shows of what is pushed."""
 
-import json
 from collections.abc import AsyncIterator
 from functools import partial
 from typing import Any
@@ -9,6 +8,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Page
 
+from laundry.demo.browser import deliver, notifications
 from laundry_service.http.problems import Problem
 from laundry_testing.messaging import eventually
 
@@ -35,40 +35,10 @@ async def granting(page: Page) -> Page:
     return page
 
 
-async def deliver(page: Page, *messages: dict[str, Any] | str) -> None:
-    """Push to the page's worker as its push service does, decrypted by the browser."""
+async def push(page: Page, *messages: dict[str, Any] | str) -> None:
+    """Push to the page's worker once that is there."""
     await page.evaluate("navigator.serviceWorker.ready.then(() => null)")
-    driver = await page.context.new_cdp_session(page)
-    registrations: list[str] = []
-
-    def note(event: dict[str, Any]) -> None:
-        registrations.extend(each["registrationId"] for each in event["registrations"])
-
-    driver.on("ServiceWorker.workerRegistrationUpdated", note)
-    await driver.send("ServiceWorker.enable")
-    await eventually(lambda: _there(registrations), what="the worker's registration")
-    origin = await page.evaluate("location.origin")
-    for message in messages:
-        data = message if isinstance(message, str) else json.dumps(message)
-        what = {"origin": f"{origin}/", "registrationId": registrations[0], "data": data}
-        await driver.send("ServiceWorker.deliverPushMessage", what)
-    await driver.detach()
-
-
-async def _there(found: list[str]) -> bool:
-    return bool(found)
-
-
-async def notifications(page: Page) -> list[dict[str, Any]]:
-    """What the system shows of this page's alerts."""
-    shown: list[dict[str, Any]] = await page.evaluate(
-        """async () => {
-          const registration = await navigator.serviceWorker.ready;
-          const shown = await registration.getNotifications();
-          return shown.map(({ title, body, tag, silent, data }) => ({ title, body, tag, silent, data }));
-        }"""
-    )
-    return shown
+    await deliver(page, await page.evaluate("location.origin"), *messages)
 
 
 async def shows(page: Page, titles: list[str]) -> bool:
@@ -201,12 +171,12 @@ async def test_what_is_pushed_is_shown_once_for_one_fault_and_leads_to_it(
         alert("Washer washer-0 failed (E42)", wanted),
         alert("2 washers in trouble", wanted, sound=False),
     )
-    await deliver(page, first, second)
+    await push(page, first, second)
     await eventually(partial(shows, page, ["2 washers in trouble"]), what="one notification for both")
     [shown] = await notifications(page)
     assert (shown["tag"], shown["silent"], shown["data"]["notification_id"]) == ("e1", True, wanted)
 
-    await deliver(page, "not of this version", {})
+    await push(page, "not of this version", {})
     await eventually(
         partial(shows, page, ["2 washers in trouble", *["스마트 세탁 · Smart Laundry"] * 2]),
         what="something for every push",
@@ -246,7 +216,7 @@ async def test_a_fault_is_taken_and_recommendations_end_by_one_tap_on_the_alert(
     failed["data"] |= {"fault_id": fault, "faults": "1"}
     suits = alert("A branch for you", "n2")
     suits |= {"tag": "e2", "data": {"kind": "branch_match", "stop_key": "key-of-kim"}}
-    await deliver(page, failed, suits)
+    await push(page, failed, suits)
     await eventually(lambda: notifications(page), what="the alerts")
     [worker] = page.context.service_workers
     assert await worker.evaluate(TAP_ACTION, ["e1", "take"]) == ["I'll take care of it"]

@@ -183,14 +183,7 @@ class Story:
 
     async def break_a_washer(self) -> None:
         """A washer reports a fault code; the owner's phone buzzes, and the owner takes care of it."""
-        sample = {
-            "equipment_id": self.washer.name,
-            "branch_id": self.branch,
-            "kind": "washer",
-            "recorded_at": datetime.now(UTC).isoformat().replace("+00:00", "Z"),
-            "fault_code": "E21",
-            "metrics": {"temperature_celsius": 71.5},
-        }
+        sample = failing(self.washer, self.branch)
         phone = self.phone_of(self.owner)
         await self.services.call(
             "POST", "monitoring", "/telemetry", who=self.washer, json={"samples": [sample]}
@@ -256,6 +249,18 @@ class Story:
             f"{letter.attempts} attempts, then {letter.queue}",
             f"{letter.waited_s:.2f} s from first to last failure",
         )
+
+
+def failing(washer: Person, branch: str) -> dict[str, Any]:
+    """Return what a washer reports that fails now."""
+    return {
+        "equipment_id": washer.name,
+        "branch_id": branch,
+        "kind": "washer",
+        "recorded_at": datetime.now(UTC).isoformat().replace("+00:00", "Z"),
+        "fault_code": "E21",
+        "metrics": {"temperature_celsius": 71.5},
+    }
 
 
 def photos_for(folder: Path | None, count: int) -> Photos:
