@@ -7,6 +7,7 @@ from starlette.staticfiles import StaticFiles
 
 from identity.asgi import django_app, security_headers
 from identity.routing import Elsewhere
+from identity.secret_paths import keep_out_of_the_log
 from identity.settings import Settings
 from identity.subscribers import subscribe
 from laundry_events import Outbox
@@ -33,6 +34,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     """Make the app; without settings they are read from the environment."""
     settings = settings or Settings()
     django = django_app(settings)
+    keep_out_of_the_log()
     # Django's models can be imported only once it is configured.
     from identity.database import in_database, ping  # noqa: PLC0415
     from identity.oidc.housekeeping import EVERY_S, delete_what_is_over  # noqa: PLC0415
