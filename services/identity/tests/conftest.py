@@ -200,9 +200,25 @@ def make_settings(database_url: str, identity: FileIdentity, mail_folder: Path) 
             **identity.settings,
             **changes,
         }
-        return Settings(**values)
+        settings = Settings(**values)
+        _configured_for(settings)
+        return settings
 
     return make
+
+
+def _configured_for(settings: Settings) -> None:
+    """Let Django have these settings where a test of another folder has configured it already."""
+    from django.conf import settings as django_settings
+
+    from identity.configuration import django_configuration
+
+    wanted = django_configuration(settings)
+    if not django_settings.configured or wanted["ALLOWED_HOSTS"] == django_settings.ALLOWED_HOSTS:
+        return
+    for name, value in wanted.items():
+        if name != "DATABASES":
+            setattr(django_settings, name, value)
 
 
 @pytest_asyncio.fixture
