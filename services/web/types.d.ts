@@ -10,10 +10,11 @@ type Children = Array<Child | Child[]>;
 type Values = Record<string, string | number>;
 
 interface Session {
-  token: string;
   sub: string;
   role: string;
   branches: string[];
+  /** What people call them. */
+  name: string;
 }
 
 /** What `Api` calls a refusal, and what is kept of one. */
@@ -45,12 +46,47 @@ interface Task {
   branch_id: string;
   helper_id: string;
   note: string | null;
-  status: "submitted" | "read" | "unreadable" | "confirmed";
+  status: "submitted" | "read" | "unreadable" | "confirmed" | "withdrawn";
   submitted_at: string;
   photo: { bytes: number };
   reading: Reading | null;
   unreadable_reason: string | null;
-  confirmation: { labels: Garment[]; corrected: boolean } | null;
+  confirmation: { labels: Garment[]; corrected: boolean; undo_until?: string | null } | null;
+  load_id: string | null;
+}
+
+/** What was washed, by the days of the services' time zone. */
+interface WashedDays {
+  time_zone: string;
+  first_day: string;
+  last_day: string;
+  days: Array<{ day: string; loads: number; corrected: number }>;
+  items: Array<{ day: string; label: string; pieces: number; loads: number; corrected: number }>;
+}
+
+/** A tag of the catalogue; one that a branch made up has neither words nor group. */
+interface TagWords {
+  tag: string;
+  group: string | null;
+  ko: string | null;
+  en: string | null;
+}
+
+/** A branch that suits a customer: which tag of hers meets what of the branch. */
+interface BranchMatch {
+  branch_id: string;
+  score: number;
+  shares: Array<{ tag: string; yours: number; theirs: number }>;
+  preference: { title: string; text: string; tags: Record<string, number> };
+}
+
+interface Consent {
+  given: boolean;
+  changed_at: string | null;
+  text: { version: string; title: string; body: string };
+  per_week: number;
+  quiet_from: string;
+  quiet_until: string;
 }
 
 interface AppNotification {
@@ -60,6 +96,17 @@ interface AppNotification {
   body: string;
   branch_id: string;
   created_at: string;
+  state: string;
+  data?: Record<string, string>;
+}
+
+/** One of the caller's own devices. */
+interface OwnDevice {
+  id: string;
+  name: string;
+  platform: "android" | "ios" | "web";
+  kind: "fcm" | "web_push";
+  reached_at: string | null;
 }
 
 interface Fault {
@@ -69,6 +116,17 @@ interface Fault {
   metric: string | null;
   detected_at: string;
   told_at: string | null;
+  cleared_at: string | null;
+  handling: "open" | "acknowledged" | "escalated" | "closed";
+  acknowledged_at: string | null;
+  acknowledged_by: string | null;
+  escalation: number;
+}
+
+interface HandledFault extends Fault {
+  equipment_id: string;
+  branch_id: string;
+  kind: string | null;
 }
 
 interface Machine {
@@ -191,6 +249,38 @@ interface AuditRecord {
   reason?: string;
 }
 
+interface Branch {
+  id: string;
+  name_ko: string;
+  name_en: string;
+}
+
+interface WorkingPerson {
+  sub: string;
+  name: string;
+  email: string;
+  role: string;
+  branches: string[];
+  joined_at: string;
+}
+
+interface Invitation {
+  id: string;
+  role: string;
+  branches: string[];
+  note: string;
+  expires_at: string;
+}
+
+interface MachineCredential {
+  id: string;
+  equipment_id: string;
+  branch_id: string;
+  client_id: string;
+  created_at: string;
+  rotated_at: string | null;
+}
+
 /** Why a photo is only in memory. */
 type Unkept = "no-room" | "no-store";
 
@@ -200,7 +290,13 @@ interface KeptPhoto {
   sub: string;
   branchId: string;
   note: string;
+  /** What the photos of one load have in common. */
+  loadId: string;
+  /** What it was taken instead of; what an earlier version kept has none. */
+  replaces?: string[];
   blob: Blob;
+  /** It is a smaller copy. */
+  shrunk?: boolean;
   name: string;
   addedAt: number;
   problem: Refusal | null;
@@ -211,6 +307,8 @@ interface UploadItem extends KeptPhoto {
   state: "waiting" | "sending" | "refused";
   progress: number;
   unkept: Unkept | null;
+  /** The line is so bad that it goes piece by piece. */
+  inPieces?: boolean;
 }
 
 /** What a stream tells, also to other tabs. */

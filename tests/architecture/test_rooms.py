@@ -19,6 +19,8 @@ WITH_A_DATABASE = [name for name, folder in SERVICES.items() if (folder / "migra
 OLD_NAMES = {"bodies", "views", "handlers", "utils", "helpers", "common"}
 # The pages and their proxy: web has neither domain nor data.
 NO_DOMAIN = {"web"}
+# Django keeps in an app what belongs to its tables.
+DOMAIN_IN = {"identity": "people"}
 
 
 def modules(folder: Path, *rooms: str) -> Iterator[Path]:
@@ -53,6 +55,7 @@ def test_every_service_has_the_rooms_and_none_by_another_name(service: str) -> N
     assert not names & OLD_NAMES
     if service in NO_DOMAIN:
         return
+    folder /= DOMAIN_IN.get(service, "")
     assert list(modules(folder, "api")), "HTTP is spoken in api"
     assert (folder / "schemas.py").is_file()
     assert list(modules(folder, "service")), "use cases are in service"
@@ -72,18 +75,26 @@ def test_every_query_is_in_the_repository(service: str) -> None:
         assert not found, path.relative_to(ROOT)
 
 
+@pytest.mark.parametrize("service", DOMAIN_IN)
+def test_every_query_by_djangos_models_is_in_the_repository(service: str) -> None:
+    folder = SERVICES[service] / DOMAIN_IN[service]
+    for path in set(folder.rglob("*.py")) - set(modules(folder, "repository", "models", "migrations")):
+        assert ".objects." not in path.read_text(encoding="utf-8"), path.relative_to(ROOT)
+
+
 @pytest.mark.parametrize("service", SERVICES)
 def test_use_cases_know_neither_http_nor_what_stands_before_them(service: str) -> None:
-    folder = SERVICES[service]
+    folder = SERVICES[service] / DOMAIN_IN.get(service, "")
     for path in modules(folder, "service"):
-        above = [f"{folder.name}.{room}" for room in ("api", "app", "subscribers")]
+        package = ".".join(folder.relative_to(SERVICES[service].parent).parts)
+        above = [f"{package}.{room}" for room in ("api", "app", "subscribers")]
         outside = ("fastapi", "starlette", "laundry_service.http.problems")
         assert not under(imports(path), *above, *outside), path.relative_to(ROOT)
 
 
 @pytest.mark.parametrize("service", SERVICES)
 def test_endpoints_and_subscribers_open_no_transaction_to_write_in(service: str) -> None:
-    for path in modules(SERVICES[service], "api", "subscribers"):
+    for path in modules(SERVICES[service] / DOMAIN_IN.get(service, ""), "api", "subscribers"):
         calls = {
             node.func.attr
             for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))

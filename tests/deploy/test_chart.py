@@ -17,6 +17,7 @@ from laundry.paths import PROJECT
 from laundry_catalogue import SERVICES, Need, database_owners, url_variable
 from laundry_servers.addresses import BrokerAddress
 from laundry_servers.errors import LaundryError
+from laundry_service.auth.issuer import TrustedIssuer
 from tests.deploy.test_compose import IN_THE_IMAGE, settings_of
 
 VALUES: dict[str, Any] = yaml.safe_load((chart.CHART / "values.yaml").read_text())
@@ -161,6 +162,45 @@ def test_traces_go_to_the_collector_that_is_named_and_nowhere_else() -> None:
     assert reaches_4318("--set", "tracing.endpoint=") == {False}
 
 
+def test_another_identity_provider_takes_the_place_of_the_chart_s_own() -> None:
+    helm = tools.helm(fetch=False)
+    if helm is None:
+        pytest.skip("helm is not installed; `laundry check-deploy --fetch` puts it into the cache folder")
+    made: dict[str, str] = {}
+    for name in ("values", "other-provider-values"):
+        file = chart.CHART / "ci" / f"{name}.yaml"
+        jsonschema.validate(yaml.safe_load(file.read_text()), SCHEMA)
+        done = helm.run(["template", "laundry", str(chart.CHART), "--values", str(file)])
+        assert done.returncode == 0, done.stderr
+        made[name] = done.stdout
+    own, other = (
+        {(each["kind"], each["metadata"]["name"]): each for each in yaml.safe_load_all(text) if each}
+        for text in made.values()
+    )
+    gone = {name for name in own.keys() - other.keys() if "identity" in name[1]}
+    assert {kind for kind, _ in gone} >= {"Deployment", "Service", "Job", "NetworkPolicy"}
+    assert not [name for name in other if "identity" in name[1]]
+    for objects, issuer, hosts in (
+        (own, "https://sign-in.example", ["laundry.example", "sign-in.example"]),
+        (other, "https://identity.example", ["laundry.example"]),
+    ):
+        container = objects["Deployment", "laundry-helper"]["spec"]["template"]["spec"]["containers"][0]
+        given = {each["name"]: each.get("value") for each in container["env"]}
+        assert given["LAUNDRY_JWT_ISSUER"] == issuer
+        rules = objects["Ingress", "laundry-web"]["spec"]["rules"]
+        assert [rule["host"] for rule in rules] == hosts
+    (kakao,) = json.loads(
+        next(
+            each["value"]
+            for each in own["Deployment", "laundry-helper"]["spec"]["template"]["spec"]["containers"][0][
+                "env"
+            ]
+            if each["name"] == "LAUNDRY_TRUSTED_ISSUERS"
+        )
+    )
+    assert TrustedIssuer.model_validate(kakao).forced_role == "customer"
+
+
 def test_a_full_training_needs_its_photos_and_no_secret_of_its_own() -> None:
     jsonschema.validate({"training": {**VALUES["training"], "jobs": "process"}}, SCHEMA)
     full = {**VALUES["training"]["full"], "enabled": True}
@@ -252,7 +292,8 @@ def test_no_values_and_no_template_hold_a_secret() -> None:
         return [(path, node)]
 
     suspicious = [path for path, _ in leaves(VALUES) if re.search(r"(?i)password|token|apikey", path)]
-    assert suspicious == [".topology.passwordsSecret"]
+    # Names of what is a secret elsewhere.
+    assert suspicious == [".identity.idTokens", ".topology.passwordsSecret"]
 
 
 def test_the_chart_carries_the_plan_without_users() -> None:
@@ -293,8 +334,10 @@ def test_a_kind_that_kubernetes_dropped_is_a_failure_and_a_known_custom_one_is_n
 
 def test_every_service_has_its_migrations_in_its_package() -> None:
     for package in database_owners().values():
-        folder = Path(str(importlib.import_module(package).__file__)).parent / "migrations" / "versions"
-        assert list(folder.glob("*.py")), f"{package} has no migration"
+        folder = Path(str(importlib.import_module(package).__file__)).parent
+        # Alembic's, or Django's of one of its apps.
+        found = [*folder.glob("migrations/versions/*.py"), *folder.glob("*/migrations/0*.py")]
+        assert found, f"{package} has no migration"
 
 
 WATCHDOG = "LaundryWatchdog"

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from laundry.demo.browser import chromium_path
 from laundry.demo.client import People, Services
 from laundry.demo.story import Story
 from laundry.paths import StackPaths
@@ -17,6 +18,17 @@ from laundry_servers.files import read_json
 from laundry_servers.identity import LocalIdentity
 
 LAUNDRY = [sys.executable, "-m", "laundry.cli"]
+
+
+def installed_chromium() -> str:
+    """Find Chromium; without it the test is skipped, but never where everything must be tested."""
+    path = chromium_path()
+    if path is not None:
+        return path
+    missing = "Chromium is not installed (apt-get install chromium, or set LAUNDRY_CHROMIUM)"
+    if os.environ.get("CI"):
+        pytest.fail(missing)
+    pytest.skip(missing)
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ import pytest
 
 from laundry.management import target
 from laundry.paths import StackPaths
-from laundry_lab.bench import bare_clients
+from laundry_lab.bench import alerts, bare_clients
 from laundry_lab.bench.pictures import SMALL, Pictures
 from laundry_lab.bench.stage import Stage
 from laundry_servers.identity import LocalIdentity
@@ -33,3 +33,14 @@ async def test_bare_clients_read_every_photo_and_leave_nothing_behind(
     rate = await bare_clients.measure(stage, await asyncio.to_thread(Pictures, SMALL), 1, 400)
     assert rate > 1
     assert await asyncio.to_thread(vhosts) == before
+
+
+async def test_a_fault_reaches_phones_and_browsers_within_the_promise(
+    stack: dict[str, Any], stack_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LAUNDRY_VAR_DIR", str(stack_folder))
+    paths = StackPaths(stack_folder)
+    stage = Stage(paths, stack, LocalIdentity(paths.identity), lambda _, __: lambda ___: None, target(), 0.1)
+    found = await alerts.measure(stage)
+    assert {each.group for each in found} == {alerts.GROUP, alerts.BROWSERS_GROUP}
+    assert all(0 < each.value < alerts.PUSH_DEADLINE_S * 1000 for each in found)

@@ -4,6 +4,7 @@ import asyncio
 import io
 import re
 import secrets
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,12 @@ import psutil
 import pytest
 from PIL import Image
 
-from laundry.demo.client import StoryFailed, until
+from laundry.demo.client import People, StoryFailed, until
+from laundry.demo.pages import on_the_pages
 from laundry.demo.photos import sample_photos
 from laundry.demo.story import Story
 from laundry_events.plan import EVENTS_EXCHANGE
-from tests.stack.conftest import laundry
+from tests.stack.conftest import installed_chromium, laundry
 
 pytestmark = [pytest.mark.stack, pytest.mark.servers, pytest.mark.timeout(420)]
 
@@ -44,6 +46,34 @@ async def test_a_fault_reaches_the_owners_phone_once(story: Story) -> None:
     assert "E21" in push["title"] + push["body"]
     history = await story.services.json("GET", "notification", "/notifications", who=story.owner)
     assert [item["kind"] for item in history["items"]] == ["equipment_fault"]
+
+
+async def test_a_sensor_that_flaps_rings_the_phone_once(story: Story, people: People) -> None:
+    await story.register_phones()
+    began = datetime.now(UTC)
+
+    def sample(name: str, seconds: float, code: str | None) -> dict[str, Any]:
+        at = (began + timedelta(seconds=seconds)).isoformat()
+        metrics = {"temperature_celsius": 60.0}
+        told = {"equipment_id": name, "branch_id": story.branch, "kind": "washer", "recorded_at": at}
+        return {**told, "metrics": metrics, **({"fault_code": code} if code else {})}
+
+    operator = people.person("operator", "operator")
+    for number in range(20):
+        flap = sample("flapping", number / 100, "E1" if number % 2 == 0 else None)
+        body = {"samples": [flap]}
+        await story.services.call("POST", "monitoring", "/telemetry", who=operator, json=body)
+    # What comes behind it on the same way tells when all of it has come.
+    body = {"samples": [sample("last", 1, "E2")]}
+    await story.services.call("POST", "monitoring", "/telemetry", who=operator, json=body)
+    phone = story.phone_of(story.owner)
+
+    async def told_of_both() -> Any:
+        pushes = await story.services.pushes(phone)
+        return [push for push in pushes if "last" in push["data"]["equipment_ids"].split(",")]
+
+    (push, *_), _ = await until(told_of_both, within_s=15, what="the push of the last fault")
+    assert push["data"]["faults"] == "2"
 
 
 async def test_only_customers_whom_a_branch_suits_hear_of_it(story: Story) -> None:
@@ -145,6 +175,21 @@ async def test_every_process_answers_its_probes_and_the_status_says_so(
 async def test_the_live_broker_is_as_planned(stack: dict[str, Any], stack_folder: Path) -> None:
     verified = await asyncio.to_thread(laundry, stack_folder, "topology", "verify")
     assert verified.returncode == 0, verified.stdout + verified.stderr
+
+
+@pytest.mark.browser
+async def test_people_are_invited_and_work_on_the_pages(story: Story, people: People) -> None:
+    installed_chromium()
+    day = await on_the_pages(story, people)
+    path = f"/people?branch_id={day.branch}"
+    found = await story.services.json("GET", "identity", path, who=day.operator)
+    subs = {each["role"]: each["sub"] for each in found["items"]}
+    assert subs.keys() == {"owner", "helper"}
+    path = f"/tasks?branch_id={day.branch}"
+    [task] = (await story.services.json("GET", "helper", path, who=day.witness))["items"]
+    assert (task["status"], task["helper_id"]) == ("confirmed", subs["helper"])
+    assert task["confirmation"]["confirmed_by"] == subs["owner"]
+    assert len(story.lines) == 5
 
 
 async def test_one_trace_goes_from_the_upload_to_the_reading(story: Story, stack: dict[str, Any]) -> None:

@@ -10,9 +10,17 @@ from laundry_events.topology import PLAN
     [
         ("helper", {"task.submitted", "task.read", "task.confirmed"}),
         ("ai-consumer", {"task.submitted", "task.read", "model.promoted"}),
-        ("monitoring", {"telemetry.reported", "equipment.fault"}),
-        ("search", {"preference.created"}),
-        ("notification", {"equipment.fault", "preference.created"}),
+        ("monitoring", {"telemetry.reported", "equipment.fault", "equipment.fault.acknowledged"}),
+        ("search", {"preference.created", "preference.withdrawn"}),
+        (
+            "notification",
+            {
+                "equipment.fault",
+                "equipment.fault.acknowledged",
+                "preference.created",
+                "preference.withdrawn",
+            },
+        ),
     ],
 )
 def test_a_service_touches_the_queues_that_it_consumes_and_publishes_to(

@@ -54,6 +54,12 @@ async def rows(connection: Any) -> list[Row]:
     return [Row(**dict(row)) for row in await connection.fetch(ALL)]
 
 
+async def names(connection: Any, of: str = "by") -> list[str]:
+    """Return whom the records mean, as people see them."""
+    found = await connection.fetch("SELECT audit_shown(record) AS shown FROM audit ORDER BY number")
+    return [json.loads(row["shown"])[of] for row in found]
+
+
 def faults(chain: list[Row], *anchors: Head) -> list[str]:
     checker = Checker()
     checker.expect(anchors)
@@ -75,6 +81,10 @@ FORBIDDEN = [
     "CREATE RULE mine AS ON INSERT TO audit DO INSTEAD NOTHING",
     "GRANT ALL ON audit TO laundry_test_service",
     "SET ROLE laundry_test_owner",
+    "UPDATE audit_people SET person = 'lee'",
+    "DELETE FROM audit_people",
+    "INSERT INTO audit_people (pseudonym, person, key) VALUES ('person:1', 'lee', '1')",
+    "DROP TRIGGER audit_actor ON audit",
     "SET session_replication_role = replica",
     "CREATE TABLE mine (a int)",
     "DROP SCHEMA public CASCADE",
@@ -172,7 +182,7 @@ async def test_the_verifier_finds_what_the_owner_did_to_the_table(database: tupl
         seen = Head(whole[-1].number, whole[-1].hash)
         await connection.execute("ALTER TABLE audit DISABLE TRIGGER ALL")
         await connection.execute(
-            "UPDATE audit SET record = replace(record::text, 'kim', 'lee')::json WHERE number = 2"
+            "UPDATE audit SET record = replace(record::text, 'operator', 'owner')::json WHERE number = 2"
         )
         assert faults(await rows(connection)) == ["row 2 was changed: its hash is not that of its record"]
         await connection.execute("DELETE FROM audit WHERE number = 2")
@@ -198,7 +208,7 @@ async def test_what_was_recorded_before_there_was_a_chain_becomes_its_beginning(
         connection = await asyncpg.connect(url, timeout=10)
         old = (
             "INSERT INTO audit (by, via, run, action, queue, fingerprint, record) "
-            "VALUES ('kim', 'cli', 'r', 'discard', 'task.read', 'f', $1)"
+            "VALUES ($1::json->>'by', 'cli', 'r', 'discard', 'task.read', 'f', $1)"
         )
         for number in range(3):
             await connection.execute(old, json.dumps({"by": "kim", "n": number}))
@@ -212,14 +222,54 @@ async def test_what_was_recorded_before_there_was_a_chain_becomes_its_beginning(
         # A service of the release before goes on through a rolling update.
         await connection.execute(old, json.dumps({"by": "lee"}))
         await add(connection)
-        found = await rows(connection)
+        found, shown = await rows(connection), await names(connection)
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
             await connection.execute("DELETE FROM audit")
         await connection.close()
     finally:
         await drop_database(postgres, name)
-    assert [json.loads(row.record)["by"] for row in found] == ["kim", "kim", "kim", "lee", "kim"]
+    assert shown == ["kim", "kim", "kim", "lee", "kim"]
     assert faults(found) == []
+
+
+@pytest.mark.servers
+async def test_a_person_is_forgotten_and_who_did_what_can_still_be_proved_of_the_others(
+    database: tuple[str, str],
+) -> None:
+    connection = await asyncpg.connect(database[1], timeout=10)
+    try:
+        for who in ("kim", "lee", "kim"):
+            await add(connection, Act("model.promote", "m-1", Actor(who, "operator")))
+        about = await connection.fetchval("SELECT audit_person('kim')")
+        await add(connection, Act("person.export", about, Actor("lee", "operator")))
+        before = await rows(connection)
+        assert not [row for row in before if "kim" in row.record or "lee" in row.record]
+        assert await names(connection) == ["kim", "lee", "kim", "lee"]
+        assert await names(connection, "object") == ["m-1", "m-1", "m-1", "kim"]
+        keys = {row["pseudonym"]: row for row in await connection.fetch("SELECT * FROM audit_people")}
+        for name, row in keys.items():
+            proof = await connection.fetchval("SELECT audit_pseudonym($1, $2)", row["person"], row["key"])
+            assert proof == name, "the key proves whom a pseudonym means"
+            other = await connection.fetchval("SELECT audit_pseudonym('park', $1)", row["key"])
+            assert other != name
+
+        assert await connection.fetchval("SELECT audit_forget('kim')")
+        assert not await connection.fetchval("SELECT audit_forget('kim')")
+        after = await rows(connection)
+        assert after[: len(before)] == before
+        assert faults(after) == []
+        gone, lee = (json.loads(before[number].record)["by"] for number in (0, 1))
+        assert await names(connection) == [gone, "lee", gone, "lee", "erasure"]
+        assert json.loads(after[-1].record) | {"object": gone} == json.loads(after[-1].record)
+        left = await connection.fetch("SELECT audit_people::text FROM audit_people")
+        assert [row for row in left if "kim" in row[0]] == []
+        assert lee in keys
+        # Who comes back is somebody else to the audit.
+        await add(connection, Act("model.promote", "m-2", Actor("kim", "operator")))
+        assert (await names(connection))[-1] == "kim"
+        assert json.loads((await rows(connection))[-1].record)["by"] != gone
+    finally:
+        await connection.close()
 
 
 def chain_of(records: list[str]) -> list[Row]:

@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 
 from laundry_service.auth.authenticator import Authenticator
 from laundry_service.auth.callers import Caller, require, require_branch
-from laundry_service.auth.claims import MAX_TOKEN_BYTES
+from laundry_service.auth.claims import MAX_TOKEN_BYTES, TokenRefused
+from laundry_service.auth.issuer import Issuer
 from laundry_service.auth.principal import Principal
 from laundry_service.http.problems import Problem, install_problems
 from laundry_testing.provider import AUDIENCE, ISSUER, IdentityProvider, SigningKey
@@ -124,7 +125,7 @@ def from_now(changes: dict[str, Any]) -> dict[str, Any]:
         ({"aud": {"a": 1}}, "token-invalid"),
         ({"role": "emperor"}, "token-invalid"),
         ({"role": ["owner"]}, "token-invalid"),
-        ({"role": None}, "token-invalid"),
+        ({"role": None}, "role-missing"),
         ({"sub": None}, "token-invalid"),
         ({"sub": ""}, "token-invalid"),
         ({"sub": " "}, "token-invalid"),
@@ -204,6 +205,10 @@ def test_while_the_key_set_is_away_the_answer_is_to_come_again(identity: Signing
     assert 1 <= int(answer.headers["retry-after"]) <= 5
 
 
+def refuse_all(*_: Any) -> Principal:
+    raise TokenRefused("token-invalid", "all are refused now")
+
+
 async def test_a_checked_token_is_believed_for_a_minute_but_never_beyond_its_end(
     jwks_url: str, identity: SigningKey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -211,7 +216,7 @@ async def test_a_checked_token_is_believed_for_a_minute_but_never_beyond_its_end
     long, short = (identity.sign(exp=int(time.time()) + seconds) for seconds in (3600, 30))
     for token in (long, short):
         assert (await authenticator.check(token)).sub == "u1"
-    monkeypatch.setattr(authenticator, "_audience", "somebody-else")
+    monkeypatch.setattr(Issuer, "verify", refuse_all)
     real, passed = time.time, 0.0
     clock = SimpleNamespace(time=lambda: real() + passed)
     monkeypatch.setattr("laundry_service.auth.authenticator.time", clock)

@@ -60,7 +60,7 @@ class Service:
         headers: dict[str, str] | None = None,
         key: str | None = None,
         media_type: str = "image/jpeg",
-        **fields: str,
+        **fields: str | list[str],
     ) -> httpx.Response:
         """Upload a photo as helper-1 of b1 and b2."""
         sent = headers or self.identity.bearer("helper", "b1", "b2")

@@ -14,10 +14,15 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from helper.settings import GARMENTS, Settings
 from helper.tasks import (
     AlreadyConfirmed,
+    ConfirmedByAnother,
     NotReadYet,
+    NotReplaceable,
     RepeatedLabels,
     Task,
+    TooLate,
+    Undo,
     UnknownLabels,
+    Withdrawn,
     check_labels,
     confirm,
     confirmed,
@@ -26,7 +31,9 @@ from helper.tasks import (
     same_submission,
     submission_key,
     submitted,
+    take_back,
     take_reading,
+    withdraw,
 )
 from laundry_events.events import CountedLabel, Photo, ReadLabel, TaskRead
 
@@ -140,6 +147,52 @@ def test_an_unreadable_task_can_be_confirmed_by_eye_and_counts_as_corrected() ->
     assert (event.read_labels, event.model_version) == ([], None)
 
 
+MINUTES = timedelta(minutes=15)
+
+
+def test_a_withdrawn_task_is_neither_read_nor_confirmed_and_withdrawn_once() -> None:
+    instead = task(id="t2", submitted_at=AT + MINUTES)
+    gone = withdraw(task(), for_task=instead, within=MINUTES)
+    assert (gone.status, gone.replaced_by, gone.version) == ("withdrawn", "t2", 2)
+    assert take_reading(gone, read(gone)) is gone
+    assert withdraw(gone, for_task=task(id="t3"), within=MINUTES) is gone
+    with pytest.raises(Withdrawn):
+        confirm(gone, [CountedLabel(label="hat")], by="o", at=AT)
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"helper_id": "helper-2"}, "unknown"),
+        ({"branch_id": "b2"}, "unknown"),
+        ({"submitted_at": AT - timedelta(seconds=1)}, "too-old"),
+    ],
+)
+def test_only_a_photo_of_ones_own_of_minutes_ago_is_replaced(changes: dict[str, Any], why: str) -> None:
+    instead = task(id="t2", submitted_at=AT + MINUTES)
+    with pytest.raises(NotReplaceable, match=why):
+        withdraw(task(**changes), for_task=instead, within=MINUTES)
+    if why == "too-old":
+        assert withdraw(task(**changes), for_task=instead, within=None).status == "withdrawn"
+
+
+def test_what_is_confirmed_or_unknown_is_not_replaced() -> None:
+    seen = take_reading(task(), read(task()))
+    for before, why in (
+        (confirm(seen, [CountedLabel(label="hat")], by="o", at=AT), "confirmed"),
+        (None, "unknown"),
+    ):
+        with pytest.raises(NotReplaceable, match=why):
+            withdraw(before, for_task=task(id="t2"), within=None)
+
+
+def test_nobody_takes_back_what_another_confirmed() -> None:
+    seen = take_reading(task(), read(task()))
+    done = confirm(seen, [CountedLabel(label="hat")], by="o", at=AT)
+    with pytest.raises(ConfirmedByAnother):
+        take_back(done, by="p")
+
+
 def test_a_task_without_a_confirmation_has_nothing_to_tell() -> None:
     with pytest.raises(ValueError, match="not confirmed"):
         confirmed(task())
@@ -207,6 +260,22 @@ class LifeOfATask(RuleBasedStateMachine):
     def the_owner_confirms_again(self) -> None:
         if self.said is not None:
             assert confirm(self.task, list(reversed(self.said)), by="other", at=AT) is self.task
+
+    @rule(held=st.booleans())
+    def the_owner_takes_it_back(self, held: bool) -> None:
+        before = self.task
+        if held and before.confirmation is not None:
+            before = replace(before, confirmation=replace(before.confirmation, undo=Undo("e1", AT)))
+        try:
+            after = take_back(before, by="owner")
+        except TooLate:
+            assert self.said is not None
+            assert not held
+            return
+        assert (after.reading, after.unreadable_reason) == (before.reading, before.unreadable_reason)
+        assert (after is before) == (self.said is None)
+        assert after.version == before.version + (self.said is not None)
+        self.task, self.said = after, None
 
     @invariant()
     def what_is_told_fits_the_status(self) -> None:

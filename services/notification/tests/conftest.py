@@ -16,6 +16,7 @@ from laundry_events import Publisher, new_id
 from laundry_events.events import EquipmentFault, PreferenceCreated, PreferenceMatch
 from laundry_events.plan import Plan
 from laundry_events.topology import PLAN
+from laundry_servers.daytime import zone_by_day
 from laundry_service.storage.database import Database
 from laundry_testing.identity import FileIdentity
 from laundry_testing.messaging import Messaging, eventually
@@ -23,8 +24,10 @@ from laundry_testing.plugin import LocalFcm
 from laundry_testing.serving import serving
 from notification.app import create_app, create_faults_app
 from notification.settings import Settings
+from notification.web_push import base64url
 
 MakeSettings = Callable[..., Settings]
+VAPID_KEY = base64url.encode(secrets.token_bytes(32))
 
 
 def a_fault(**changes: Any) -> EquipmentFault:
@@ -94,6 +97,13 @@ class Phones:
         """Make FCM misbehave; nothing given makes it well."""
         (await self.client.put("/control", json=how)).raise_for_status()
 
+    async def subscribe(self, key: str) -> dict[str, Any]:
+        """Subscribe a browser at the local push service; returns its ``PushSubscription``."""
+        made = await self.client.post("/web-push/subscriptions", json={"applicationServerKey": key})
+        assert made.status_code == 201, made.text
+        subscription: dict[str, Any] = made.json()
+        return subscription
+
     async def uninstall(self, token: str) -> None:
         """Let FCM no longer know a token."""
         (await self.client.delete(f"/tokens/{token}")).raise_for_status()
@@ -110,10 +120,26 @@ class World:
     messaging: Messaging | None = None
     publisher: Publisher | None = field(default=None)
 
+    async def agree(self, sub: str, *, zone: str | None = None) -> None:
+        """Let a customer agree to be told, where it is day."""
+        headers = self.identity.bearer("customer", sub=sub)
+        words = (await self.http.get("/customers/me/consent", headers=headers)).json()["text"]
+        asked = {"given": True, "text_version": words["version"], "time_zone": zone or zone_by_day()}
+        answer = await self.http.put("/customers/me/consent", json=asked, headers=headers)
+        assert answer.status_code == 200, answer.text
+
     async def register(
-        self, role: str, *branches: str, sub: str, token: str | None = None, language: str = "ko"
+        self,
+        role: str,
+        *branches: str,
+        sub: str,
+        token: str | None = None,
+        language: str = "ko",
+        agrees: bool = True,
     ) -> str:
-        """Register a phone; returns its token."""
+        """Register a phone, of a customer who agrees to be told; returns its token."""
+        if role == "customer" and agrees:
+            await self.agree(sub)
         token = token or f"phone-{secrets.token_hex(8)}"
         headers = {**self.identity.bearer(role, *branches, sub=sub), "Accept-Language": language}
         answer = await self.http.post(
@@ -121,6 +147,17 @@ class World:
         )
         assert answer.status_code in {200, 201}, answer.text
         return token
+
+    async def subscribe(self, role: str, *branches: str, sub: str, language: str = "ko") -> str:
+        """Register a browser that subscribed at the local push service; returns its endpoint."""
+        headers = {**self.identity.bearer(role, *branches, sub=sub), "Accept-Language": language}
+        key = (await self.http.get("/devices/web-push/key", headers=headers)).json()["public_key"]
+        subscription = await self.phones.subscribe(key)
+        body = {**subscription, "name": "Chrome · Android"}
+        answer = await self.http.post("/devices/web-push/subscriptions", json=body, headers=headers)
+        assert answer.status_code == 201, answer.text
+        endpoint: str = subscription["endpoint"]
+        return endpoint
 
     async def history(self, role: str, *branches: str, sub: str, **query: Any) -> list[dict[str, Any]]:
         """Read a user's history."""
@@ -173,6 +210,9 @@ def make_settings(database_url: str, identity: FileIdentity, fcm: LocalFcm) -> M
             "amqp_url": "amqp://nobody:nothing@127.0.0.1:1/",
             "database_url": database_url,
             "fcm_url": fcm.url,
+            "web_push_private_key": VAPID_KEY,
+            "web_push_subject": "mailto:operator@laundry.example",
+            "web_push_services": f"default,{fcm.url}",
             "graceful_timeout_s": 3,
             "log_level": "WARNING",
             "match_pushes_per_second": 500,

@@ -3,8 +3,11 @@
 import json
 import secrets
 import threading
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import replace
+from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -16,7 +19,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from laundry_testing.plugin import LocalFcm
-from notification.fcm import FirebasePusher
+from notification.fcm import FirebasePusher, message_of
 from notification.push import Push, PushStatus
 
 from .conftest import Phones
@@ -28,6 +31,20 @@ Making = Callable[..., AbstractAsyncContextManager[FirebasePusher]]
 
 def a_push(token: str) -> Push:
     return Push("n1", token, {"title": "제목", "body": "b"}, {"kind": "equipment_fault"}, "e1", urgent=True)
+
+
+def test_fcm_keeps_a_push_only_as_long_as_it_may_be_shown() -> None:
+    calm = replace(a_push("t"), urgent=False)
+    for push, kept in (
+        (a_push("t"), timedelta(hours=1)),
+        (calm, timedelta(days=1)),
+        (replace(calm, ttl=timedelta(minutes=90)), timedelta(minutes=90)),
+    ):
+        message = message_of(push)
+        assert message.android.ttl == kept
+        assert message.webpush.headers["TTL"] == str(int(kept.total_seconds()))
+        expires_in = int(message.apns.headers["apns-expiration"]) - time.time()
+        assert abs(expires_in - kept.total_seconds()) < 60
 
 
 @pytest.fixture

@@ -62,11 +62,11 @@ async def test_kinds_belong_to_roles(alone: World) -> None:
     assert fault["kind"] == "equipment_fault"
     (match,) = await alone.history("customer", sub="kim", kind="branch_match")
     assert match["kind"] == "branch_match"
-    assert match["title"] == "취향에 맞는 지점: 제목"
+    assert match["title"] == "(광고) 취향에 맞는 지점: 제목"
     assert await alone.history("customer", sub="kim", kind="equipment_fault") == []
     headers = {**alone.identity.bearer("customer", sub="kim"), "Accept-Language": "en"}
     (english,) = (await alone.http.get("/notifications", headers=headers)).json()["items"]
-    assert english["title"] == "A branch for you: 제목"
+    assert english["title"] == "(Ad) A branch for you: 제목"
 
 
 async def test_bad_queries_are_refused(alone: World) -> None:

@@ -35,6 +35,25 @@ def test_phones_that_do_not_answer_leave_room_for_those_that_may() -> None:
     assert Counter(each.failures for each in chosen) == {3: 2, 0: 1}
 
 
+def test_a_push_service_that_is_away_gets_a_few_and_the_others_go_on() -> None:
+    apple = [DueAlert(f"https://web.push.apple.com/{number}", f"b{number}", 0) for number in range(20)]
+    apple += [DueAlert(f"https://web.push.apple.com/again-{number}", "b0", 1) for number in range(20)]
+    others = [DueAlert("https://fcm.googleapis.com/fcm/send/1", "b1", 2), DueAlert("phone", "b2", 0)]
+    chosen = choose_fairly(
+        [*apple, *others],
+        busy_phones=(),
+        busy_branches={},
+        capacity=Capacity(10, 10),
+        per_branch=10,
+        held_back={"web.push.apple.com": Capacity(2, 0)},
+    )
+    assert Counter(each.service for each in chosen) == {
+        "web.push.apple.com": 2,
+        "fcm.googleapis.com": 1,
+        "fcm": 1,
+    }
+
+
 WAITING = st.builds(
     DueAlert, st.sampled_from("pqrstuvw"), st.sampled_from(["b1", "b2", "b3", "b4"]), st.integers(0, 2)
 )

@@ -1,4 +1,4 @@
-"""Customers hear of a branch once, of few a day, and never at a fault's cost."""
+"""Customers who agreed hear of a branch once, of few a week, and never at a fault's cost."""
 
 import asyncio
 from typing import Any
@@ -8,9 +8,10 @@ import sqlalchemy as sa
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from laundry_events import new_id
+from laundry_servers.daytime import zone_by_day
 from laundry_testing.messaging import eventually
 from notification.repository import deliveries as queries
-from notification.tables import deliveries, devices
+from notification.tables import consents, deliveries, devices
 
 from .conftest import World, a_fault, a_preference
 
@@ -25,12 +26,12 @@ async def test_a_customer_hears_of_a_preference_once_on_every_phone(world: World
     await world.publish(preference)
 
     (push,) = await world.phones.gets(phones[0])
-    assert push["title"] == "취향에 맞는 지점: 조용한 아침 사우나"
-    assert push["body"] == "b1 (quiet, sauna) · Quiet sauna from six."
+    assert push["title"] == "(광고) 취향에 맞는 지점: 조용한 아침 사우나"
+    assert push["body"] == "b1 (조용해요, 사우나) · Quiet sauna from six."
     assert push["data"]["kind"] == "branch_match"
     assert push["data"]["preference_id"] == preference.preference_id
     (push,) = await world.phones.gets(phones[1])
-    assert push["title"].startswith("A branch for you")
+    assert push["title"].startswith("(Ad) A branch for you")
     (told,) = await world.settled("customer", sub="lee", state="sent")
     assert told["kind"] == "branch_match"
     (untold,) = await world.settled("customer", sub="cho", state="no_device")
@@ -47,9 +48,11 @@ async def _drained(world: World) -> bool:
     return waiting == 0 and await world.count(deliveries, deliveries.c.state == "pending") == 0
 
 
-async def test_beyond_three_a_day_the_phone_stays_quiet(world: World) -> None:
+async def test_beyond_two_a_week_the_phone_stays_quiet(world: World) -> None:
     token = await world.register("customer", sub="lee")
-    await asyncio.gather(*(world.publish(a_preference("lee")) for _ in range(8)))
+    await asyncio.gather(
+        *(world.publish(a_preference("lee", title=f"Sauna {number}")) for number in range(8))
+    )
 
     async def told() -> bool:
         items = await world.history("customer", sub="lee", limit=100)
@@ -57,8 +60,24 @@ async def test_beyond_three_a_day_the_phone_stays_quiet(world: World) -> None:
 
     await eventually(told, what="eight notifications")
     items = await world.history("customer", sub="lee", limit=100)
-    assert [item["state"] for item in items].count("sent") == 3
-    assert len(await world.phones.got(token)) == 3
+    assert [item["state"] for item in items].count("sent") == 2
+    assert len(await world.phones.got(token)) == 2
+
+
+async def test_a_branch_that_says_the_same_again_is_told_once(world: World) -> None:
+    token = await world.register("customer", sub="lee")
+    await world.publish(a_preference("lee", title="Sauna at  six"))
+    await world.phones.gets(token)
+    await world.publish(a_preference("lee", title="sauna at six"))
+
+    async def states() -> bool:
+        return [item["state"] for item in await world.history("customer", sub="lee")] == [
+            "suppressed",
+            "sent",
+        ]
+
+    await eventually(states, what="the repetition in the list only")
+    assert len(await world.phones.got(token)) == 1
 
 
 async def test_a_dead_phone_of_a_customer_is_forgotten(world: World) -> None:
@@ -80,7 +99,7 @@ async def test_an_outage_of_fcm_is_waited_out(world: World) -> None:
 class TestFlood:
     @pytest.fixture
     def tuned(self) -> dict[str, Any]:
-        return {"match_pushes_per_second": 20}
+        return {"match_pushes_per_second": 20, "match_pushes_per_week": 100, "match_pushes_per_day": 100}
 
     async def test_a_fault_overtakes_a_flood_of_recommendations(self, world: World) -> None:
         customers = [f"customer-{number}" for number in range(200)]
@@ -99,8 +118,23 @@ class TestFlood:
                     for customer in customers
                 ],
             )
+            await session.execute(
+                sa.insert(consents),
+                [
+                    {
+                        "customer_id": customer,
+                        "given": True,
+                        "per_week": 100,
+                        "time_zone": zone_by_day(),
+                        "stop_key": customer,
+                    }
+                    for customer in customers
+                ],
+            )
         owner = await world.register("owner", "b1", sub="kim")
-        await asyncio.gather(*(world.publish(a_preference(*customers)) for _ in range(20)))
+        await asyncio.gather(
+            *(world.publish(a_preference(*customers, title=f"Sauna {number}")) for number in range(20))
+        )
         await eventually(
             lambda: world.count(deliveries, deliveries.c.state == "sent"), what="the first recommendation"
         )

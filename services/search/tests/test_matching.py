@@ -43,6 +43,20 @@ async def test_a_preference_reaches_the_customers_whom_it_suits(world: World) ->
     ]
 
 
+async def test_tags_are_listed_in_words_with_the_branches_that_use_them(world: World) -> None:
+    await world.state("b1", quiet=0.8, 옥상=0.6)
+    await world.state("b1", quiet=0.4)
+    await world.state("b2", quiet=0.3, roof_top=0.5, 옥상=0.1)
+    answer = await world.http.get("/branches/tags", headers=world.customer("kim"))
+    items = answer.json()["items"]
+    quiet = {"tag": "quiet", "group": "mood", "ko": "조용해요", "en": "Quiet", "branches": 2}
+    assert items[0] == quiet
+    assert [item["tag"] for item in items if item["group"] is None] == ["옥상", "roof_top"]
+    assert {item["tag"]: item["branches"] for item in items}["sauna"] == 0
+    device = world.identity.bearer("device", "b1")
+    assert_problem(await world.http.get("/branches/tags", headers=device), 403, "role-forbidden")
+
+
 async def test_without_anybody_to_tell_nothing_is_told(world: World) -> None:
     await world.likes("han", party=1)
     stated = await world.state("b1", quiet=0.8)
@@ -134,6 +148,28 @@ async def test_who_may_do_what(world: World) -> None:
     assert_problem(await world.http.get(path, headers=world.owner("b2")), 403, "branch-forbidden")
     assert_problem(await world.http.get(path, headers=world.identity.bearer("device")), 403, "role-forbidden")
     assert await world.count(preferences) == await world.count(customers) == 0
+
+
+async def test_what_is_taken_back_suits_nobody_and_is_announced(world: World) -> None:
+    await world.likes("lee", quiet=0.9)
+    stated = [await world.state("b1", quiet=0.9) for _ in range(3)]
+    await world.state("b2", quiet=0.9)
+    path = f"/branches/b1/preferences/{stated[0]['id']}"
+    for headers, status, code in (
+        (world.owner("b2"), 403, "branch-forbidden"),
+        (world.customer("lee"), 403, "role-forbidden"),
+        (world.identity.bearer("helper", "b1"), 403, "role-forbidden"),
+    ):
+        assert_problem(await world.http.delete(path, headers=headers), status, code)
+    assert (await world.http.delete(path, headers=world.owner("b1"))).status_code == 204
+    assert_problem(await world.http.delete(path, headers=world.owner("b1")), 404, "preference-unknown")
+    everything = "/branches/b1/preferences"
+    assert_problem(await world.http.delete(everything, headers=world.owner("b1")), 403, "role-forbidden")
+    operator = world.identity.bearer("operator")
+    assert (await world.http.delete(everything, headers=operator)).status_code == 204
+    assert [item["branch_id"] for item in (await world.matching("lee"))["items"]] == ["b2"]
+    withdrawn = [event["preference_id"] for event in await world.events() if "withdrawn_at" in event]
+    assert sorted(withdrawn) == sorted(item["id"] for item in stated)
 
 
 async def test_the_size_of_the_audience_is_for_the_branch_only(world: World) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from datetime import UTC, datetime
 
 import pytest
@@ -9,15 +10,28 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from laundry_catalogue.tags import TAGS as CATALOGUE
+from laundry_catalogue.tags import tag_words
 from laundry_events.envelope import MAX_MESSAGE_BYTES, encode
 from laundry_events.events import PreferenceCreated, PreferenceMatch
 from search.matching import MAX_REASONS, suitability
-from search.schemas import TasteIn
+from search.schemas import MAX_TAGS, TasteIn
 from search.splitting import TooLargeForAMessage, plan_parts, room_for_matches, size_of
 
 TAGS = st.sampled_from(["quiet", "sauna", "pool", "late", "조용한", "parking", "yoga", "24h"])
 WEIGHTS = st.floats(0.01, 1)
 WEIGHTED = st.dictionaries(TAGS, WEIGHTS, min_size=1, max_size=8)
+
+
+def test_the_catalogue_holds_tags_that_can_be_stated_each_in_both_languages() -> None:
+    assert len({tag.name for tag in CATALOGUE}) == len(CATALOGUE) <= MAX_TAGS
+    TasteIn(tags={tag.name: 1 for tag in CATALOGUE})
+    for tag in CATALOGUE:
+        assert re.search("[가-힣]", tag.ko)
+        assert not re.search("[가-힣]", tag.en)
+        assert tag.name not in {tag.ko, tag.en}
+        assert tag_words(tag.name, "ko") == tag.ko
+    assert tag_words("roof_top-bar", "en") == "roof top bar"
 
 
 def test_the_example_of_the_readme() -> None:

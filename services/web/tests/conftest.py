@@ -8,19 +8,25 @@ from typing import Any
 import httpx
 import pytest
 import pytest_asyncio
+from fastapi import FastAPI
 from playwright.async_api import Page
 
 from laundry_catalogue import proxied_services
 from laundry_testing.identity import FileIdentity
 from laundry_testing.serving import serving
 from web.app import create_app
+from web.auth.sealing import Sealer
+from web.auth.sessions import Kept
+from web.auth.signing_in import SESSION
 from web.settings import ProxySettings, WebSettings
 
 from .browsers import DESKTOP, ENGINES, PHONE, Engine, expect
 from .browsers.page import PATIENCE_MS
 from .browsers.site import Site, served
+from .fake_provider import FakeProvider, Person
 from .fake_services import FakeServices, picture
 
+KEYS = "the key that seals the cookies of the tests"
 AUDIT = Path(__file__).with_name("audit.js").read_text()
 
 
@@ -71,21 +77,28 @@ async def engine(engines: Engines, request: pytest.FixtureRequest) -> Engine:
     return await engines.running(request.param)
 
 
-class OpenPage:
-    """Opens pages, each in a browser context of its own, signed in by link."""
+@pytest_asyncio.fixture(loop_scope="session", scope="session")
+async def chromium(engines: Engines) -> Engine:
+    """Chromium alone: ``engine`` of a module that looks at what does not differ between browsers."""
+    return await engines.running("chromium")
 
-    def __init__(self, engine: Engine, site: Site, identity: FileIdentity, stack: AsyncExitStack) -> None:
+
+class OpenPage:
+    """Opens pages, each in a browser context of its own, with somebody signed in."""
+
+    def __init__(self, engine: Engine, site: Site, provider: FakeProvider, stack: AsyncExitStack) -> None:
         self._engine = engine
         self._site = site
-        self._identity = identity
+        self._sealer = Sealer(KEYS)
         self._stack = stack
+        self.provider = provider
+        self.cable = site.cable
         self.complaints: list[str] = []
 
-    def token(self, role: str, *, branches: tuple[str, ...] = ("b1",), sub: str | None = None) -> str:
-        return self._identity.local.mint(role=role, branches=branches, subject=sub)
-
-    def expired(self) -> str:
-        return self._identity.local.mint(role="owner", branches=("b1",), subject="lee", seconds=-60)
+    def signed_in(self, path: str, person: Person) -> str:
+        """Return an address that signs a person in, as the way back from the provider does."""
+        kept = Kept("staff", self.provider.grant(person), person.sub, person.name)
+        return self._site.signed_in(self._sealer.seal(SESSION, kept.content()), path)
 
     async def __call__(
         self,
@@ -98,6 +111,7 @@ class OpenPage:
         dark: bool = False,
         sub: str | None = None,
         script: str | None = None,
+        person: Person | None = None,
     ) -> Page:
         context = await self._stack.enter_async_context(
             self._engine.context(
@@ -112,24 +126,41 @@ class OpenPage:
             # Before the page's own scripts: a browser that behaves differently, but for its own empty page.
             await context.add_init_script(f"if (isSecureContext) {{ {script} }}")
         page = await context.new_page()
-        signed_in = f"#token={self.token(role, branches=branches, sub=sub)}" if role else ""
-        await page.goto(f"{path}{signed_in}")
+        if person is None and role is not None:
+            person = Person(sub or f"{role}-1", role, branches, sub)
+        address = path if person is None else self.signed_in(path, person)
+        await page.goto(address)
         try:
             await expect(page.locator("#content")).to_have_count(1, timeout=PATIENCE_MS / 4)
         except AssertionError:
             # The machine's network changed (a bridge came or went), which breaks off loading everywhere.
             await page.reload()
-            await page.goto(f"{path}{signed_in}")
+            await page.goto(address)
         return page
 
 
 @pytest_asyncio.fixture(loop_scope="session")
+async def provider(identity: FileIdentity) -> AsyncIterator[FakeProvider]:
+    """The provider that people sign in at, served."""
+    fake = FakeProvider(identity)
+    async with serving(fake.app) as client:
+        fake.url = str(client.base_url).rstrip("/")
+        yield fake
+
+
+@pytest_asyncio.fixture(loop_scope="session")
 async def open_page(
-    engine: Engine, services: FakeServices, identity: FileIdentity
+    engine: Engine, services: FakeServices, provider: FakeProvider
 ) -> AsyncIterator[OpenPage]:
     """Open pages; afterwards nothing unexpected may stand on their consoles."""
-    async with served(create_app(settings_for(services.url))) as site, AsyncExitStack() as stack:
-        opener = OpenPage(engine, site, identity, stack)
+
+    def make(address: str) -> FastAPI:
+        return create_app(
+            settings_for(services.url, public_url=address, session_keys=KEYS, **provider.settings)
+        )
+
+    async with served(make) as site, AsyncExitStack() as stack:
+        opener = OpenPage(engine, site, provider, stack)
         yield opener
     assert opener.complaints == []
 

@@ -26,6 +26,9 @@ class FakeOperations:
         app.post("/dead-letters/{action}")(self.act)
         app.get("/jobs/{id}")(self.job)
         app.get("/audit")(self.audit)
+        # The other services' audits, which the page shows beside it.
+        app.get("/models/audit")(self.none)
+        app.get("/equipment/audit")(self.none)
 
     async def queues(self) -> Item:
         if self.away:
@@ -40,6 +43,9 @@ class FakeOperations:
             **ZERO,
         }
         return {"items": [queue]}
+
+    async def none(self) -> Item:
+        return {"items": []}
 
     async def list_letters(self) -> Item:
         why = {"queue": "task.read", **self.why}

@@ -16,6 +16,10 @@ from PIL import Image, ImageDraw
 from laundry_events import new_id
 from laundry_service.http.problems import Problem, install_problems, problem_response
 
+from .fake_customers import FakeCustomers
+from .fake_devices import FakeDevices
+from .fake_faults import NEW, FakeFaults
+from .fake_history import FakeHistory, found_by
 from .fake_models import FakeModels
 
 LABELS = ["dress", "hat", "longsleeve", "outwear", "pants", "shirt", "shoes", "shorts", "skirt", "t-shirt"]
@@ -64,6 +68,12 @@ def expired(token: str) -> bool:
     return float(json.loads(claims)["exp"]) <= datetime.now(UTC).timestamp()
 
 
+def pixels(photo: bytes) -> int:
+    """How many a photo has."""
+    width, height = Image.open(io.BytesIO(photo)).size
+    return width * height
+
+
 class FakeServices:
     """Their state, and the levers that a test pulls."""
 
@@ -71,6 +81,7 @@ class FakeServices:
         self.url = ""
         self.tasks: dict[str, Item] = {}
         self.photos: dict[str, bytes] = {}
+        self.kept_days: dict[str, int] = {}
         self.by_key: dict[str, str] = {}
         self.notifications: dict[str, Item] = {}
         self.equipment: dict[str, Item] = {}
@@ -82,20 +93,31 @@ class FakeServices:
             "notifications": set(),
             "equipment": set(),
             "runs": set(),
+            "matches": set(),
         }
         # Set these to make trouble.
         self.refuse: dict[str, Problem] = {}
         self.lose_answers = 0
         self.streams_work = True
         self.crowded = False
-        self.forged: set[str] = set()
         self.models_work = True
         self.models = FakeModels(LABELS)
+        self.history = FakeHistory()
+        self.customers = FakeCustomers()
+        self.most_pixels: int | None = None
+        self.refuse_replacing = False
+        self.pieces: dict[str, bytes] = {}
+        self.break_after = 10**9
+        self.faults = FakeFaults()
+        self.stopped: list[str] = []
+        self.devices = FakeDevices()
         self.hold_uploads: asyncio.Event | None = None
         self.hold_lists: asyncio.Event | None = None
         self.app = self._app()
 
     # What happens
+
+    at = staticmethod(now)
 
     def add_task(
         self,
@@ -110,15 +132,23 @@ class FakeServices:
         minutes_ago: float = 0,
         note: str | None = None,
         photo: bytes | None = None,
+        helper_id: str = "helper-1",
+        load_id: str | None = None,
     ) -> Item:
         photo = photo or picture(kind, colour=colour)
-        task = self._new_task(photo, branch_id, "helper-1", note, minutes_ago)
+        task = self._new_task(photo, branch_id, helper_id, note, minutes_ago, load_id)
         if status != "submitted":
             self.read(task["id"], labels, needs_review=needs_review, multiple=multiple)
         return task
 
     def _new_task(
-        self, photo: bytes, branch_id: str, helper_id: str, note: str | None, minutes_ago: float = 0
+        self,
+        photo: bytes,
+        branch_id: str,
+        helper_id: str,
+        note: str | None,
+        minutes_ago: float = 0,
+        load_id: str | None = None,
     ) -> Item:
         task: Item = {
             "id": new_id(),
@@ -136,6 +166,8 @@ class FakeServices:
             "reading": None,
             "unreadable_reason": None,
             "confirmation": None,
+            "load_id": load_id,
+            "replaced_by": None,
         }
         self.tasks[task["id"]] = task
         self.photos[task["id"]] = photo
@@ -168,6 +200,28 @@ class FakeServices:
             }
         self.tell("tasks", task)
 
+    def confirmed(self, task_id: str, labels: Sequence[tuple[str, int]], *, undo_s: float = 0) -> Item:
+        """Let the owner confirm a task, as it was read or corrected."""
+        task = self.tasks[task_id]
+        read = task["reading"]["labels"][0]["label"] if task["reading"] else None
+        task["status"] = "confirmed"
+        task["version"] += 1
+        task["confirmation"] = {
+            "labels": [{"label": label, "count": count} for label, count in labels],
+            "corrected": list(labels) != [(read, 1)],
+            "confirmed_by": "owner-1",
+            "confirmed_at": now(),
+            "undo_until": now(-undo_s / 60) if undo_s else None,
+        }
+        self.tell("tasks", task)
+        return task
+
+    def withdraw(self, task_id: str, instead: str) -> None:
+        """Let a task be withdrawn, because its helper took the photo again."""
+        task = self.tasks[task_id]
+        task |= {"status": "withdrawn", "version": task["version"] + 1, "replaced_by": instead}
+        self.tell("tasks", task)
+
     def fault(
         self,
         equipment_id: str = "washer-3",
@@ -179,7 +233,7 @@ class FakeServices:
         """Let a machine fail; return it. Who has registered no phone is not notified."""
         machine = self.add_equipment(equipment_id, kind)
         since = now(minutes_ago)
-        fault = {"id": new_id(), "cause": "fault_code", "fault_code": "E42"}
+        fault = {"id": new_id(), "cause": "fault_code", "fault_code": "E42", **NEW}
         machine |= {"state": "faulty", "open_faults": [{**fault, "detected_at": since, "told_at": since}]}
         self.tell("equipment", machine)
         if notified:
@@ -188,11 +242,14 @@ class FakeServices:
 
     def repair(self, equipment_id: str) -> None:
         machine = self.equipment[equipment_id]
+        self.faults.close(machine, now())
         machine |= {"state": "ok", "open_faults": []}
         self.tell("equipment", machine)
 
     def notify(self, equipment_id: str) -> None:
+        open_faults = self.equipment.get(equipment_id, {}).get("open_faults")
         notification: Item = {
+            "data": {"fault_id": open_faults[0]["id"]} if open_faults else {},
             "id": new_id(),
             "kind": "equipment_fault",
             "title": {"ko": f"세탁기 {equipment_id} 고장 (E42)", "en": f"Washer {equipment_id} failed (E42)"},
@@ -254,15 +311,19 @@ class FakeServices:
                 full = Problem(429, "too-many-streams", "Close a page.", headers={"Retry-After": "30"})
                 return problem_response(full)
             token = request.headers.get("authorization", "").removeprefix("Bearer ")
-            if token.count(".") != 2:
+            if token.count(".") != 2 and request.url.path != "/unsubscribe":
                 return Response(status_code=401)
-            if expired(token):
+            if token and expired(token):
                 return problem_response(Problem(401, "token-expired", "Sign in again."))
             return await call_next(request)  # type: ignore[no-any-return]
 
         self._add_tasks(app)
         self._add_rest(app)
         return app
+
+    def _sub(self, request: Request) -> str:
+        claims = base64.urlsafe_b64decode(request.headers["authorization"].split(".")[1] + "==")
+        return str(json.loads(claims)["sub"])
 
     def _check(self, what: str) -> None:
         if what in self.refuse:
@@ -271,27 +332,64 @@ class FakeServices:
     def _add_tasks(self, app: FastAPI) -> None:
         @app.post("/tasks", status_code=201)
         async def submit(
+            request: Request,
             response: Response,
-            photo: UploadFile,
             branch_id: Annotated[str, Form()],
             idempotency_key: Annotated[str, Header()],
+            photo: UploadFile | None = None,
+            pieces: Annotated[int | None, Form()] = None,
             note: Annotated[str | None, Form()] = None,
+            load_id: Annotated[str | None, Form()] = None,
+            replaces: Annotated[list[str] | None, Form()] = None,
         ) -> Item:
-            body = await photo.read()
-            self.uploads.append({"key": idempotency_key, "bytes": len(body), "type": photo.content_type})
+            body = await photo.read() if photo else self.pieces[idempotency_key]
+            assert pieces in (None, len(body))
+            told = {"load": load_id, "replaces": replaces or [], "note": note}
+            self.uploads.append(
+                {"key": idempotency_key, "bytes": len(body), "type": photo and photo.content_type, **told}
+            )
             if self.hold_uploads is not None:
                 await self.hold_uploads.wait()
             self._check("upload")
+            if replaces and self.refuse_replacing:
+                raise Problem(409, "replaced-task-confirmed", "In English.")
+            if self.most_pixels and pixels(body) > self.most_pixels:
+                raise Problem(422, "photo-too-many-pixels", "In English.")
             if idempotency_key in self.by_key:
                 task = self.tasks[self.by_key[idempotency_key]]
             else:
-                task = self._new_task(body, branch_id, "helper-1", note)
+                task = self._new_task(body, branch_id, self._sub(request), note, load_id=load_id)
                 self.by_key[idempotency_key] = task["id"]
+                for each in replaces or []:
+                    kind, _, name = each.partition(":")
+                    before = name if kind == "task" else self.by_key.setdefault(name, task["id"])
+                    if before != task["id"]:
+                        self.withdraw(before, task["id"])
             response.headers["Location"] = f"/tasks/{task['id']}"
             if self.lose_answers > 0:
                 self.lose_answers -= 1
                 raise Problem(503, "service-away", "The task is stored; this answer stands for a lost one.")
             return task
+
+        @app.get("/tasks/uploads")
+        async def received(idempotency_key: Annotated[str, Header()]) -> Item:
+            return {"bytes": len(self.pieces.get(idempotency_key, b""))}
+
+        @app.put("/tasks/uploads")
+        async def piece(
+            request: Request,
+            idempotency_key: Annotated[str, Header()],
+            upload_offset: Annotated[int, Header()],
+        ) -> Item:
+            self._check("piece")
+            before = self.pieces.setdefault(idempotency_key, b"")
+            if upload_offset != len(before):
+                raise Problem(409, "upload-offset-wrong", "In English.")
+            self.pieces[idempotency_key] = before + await request.body()
+            if len(self.pieces[idempotency_key]) > self.break_after:
+                self.break_after = 10**9
+                self.refuse["piece"] = Problem(408, "upload-stalled", "In English.")
+            return {"bytes": len(self.pieces[idempotency_key])}
 
         @app.get("/tasks")
         async def listed(request: Request, limit: int = 50, cursor: str | None = None) -> Item:
@@ -300,7 +398,9 @@ class FakeServices:
             found = [
                 task
                 for task in sorted(self.tasks.values(), key=lambda task: str(task["id"]), reverse=True)
-                if (not statuses or task["status"] in statuses) and (cursor is None or task["id"] < cursor)
+                if (task["status"] in statuses if statuses else task["status"] != "withdrawn")
+                and (cursor is None or task["id"] < cursor)
+                and found_by(task, request.query_params)
             ]
             if self.hold_lists is not None:
                 await self.hold_lists.wait()
@@ -312,10 +412,15 @@ class FakeServices:
             async for event in self._events("tasks", "task"):
                 yield event
 
+        @app.get("/tasks/corrected")
+        async def corrected(limit: int = 50, cursor: str | None = None) -> Item:
+            found = [task for task in self.tasks.values() if (task["confirmation"] or {}).get("corrected")]
+            return {"items": found[::-1][:limit], "next_cursor": None}
+
+        self.history.add_to(app, self)
+
         @app.get("/labels")
-        async def labels(authorization: Annotated[str, Header()] = "") -> Item:
-            if authorization.removeprefix("Bearer ") in self.forged:
-                raise Problem(401, "token-invalid", "The token is not valid.")
+        async def labels() -> Item:
             return {"items": LABELS, "next_cursor": None}
 
         @app.get("/tasks/{task_id}")
@@ -324,25 +429,20 @@ class FakeServices:
 
         @app.get("/tasks/{task_id}/photo")
         async def photo_of(task_id: str) -> Response:
-            return Response(self.photos[task_id], media_type="image/jpeg")
+            if (days := self.kept_days.get(task_id)) is not None:
+                raise Problem(410, "photo-deleted", "The photo was deleted.", kept_days=days)
+            photo = self.photos[task_id]
+            # As the service does, of what browsers do not show.
+            shown = photo if photo.startswith(b"\xff\xd8") else picture()
+            return Response(shown, media_type="image/jpeg")
 
         @app.post("/tasks/{task_id}/confirmation")
-        async def confirm(task_id: str, body: dict[str, list[Item]]) -> Item:
+        async def confirm(task_id: str, body: Item) -> Item:
             self._check("confirm")
-            task = self.tasks[task_id]
             labels = body["labels"]
             self.confirmations.append((task_id, labels))
-            read = task["reading"]["labels"][0]["label"] if task["reading"] else None
-            task["status"] = "confirmed"
-            task["version"] += 1
-            task["confirmation"] = {
-                "labels": labels,
-                "corrected": [(item["label"], item["count"]) for item in labels] != [(read, 1)],
-                "confirmed_by": "owner-1",
-                "confirmed_at": now(),
-            }
-            self.tell("tasks", task)
-            return task
+            said = [(item["label"], item["count"]) for item in labels]
+            return self.confirmed(task_id, said, undo_s=body["undo_s"])
 
     def _add_rest(self, app: FastAPI) -> None:
         def in_language(item: Item, language: str) -> Item:
@@ -364,15 +464,25 @@ class FakeServices:
                 yield event
 
         @app.get("/equipment")
-        async def equipment() -> Item:
-            return {"items": list(self.equipment.values()), "next_cursor": None}
+        async def equipment(limit: int = 200, cursor: int = 0) -> Item:
+            machines = list(self.equipment.values())
+            more = cursor + limit if cursor + limit < len(machines) else None
+            return {"items": machines[cursor : cursor + limit], "next_cursor": more and str(more)}
 
         @app.get("/equipment/stream", response_class=EventSourceResponse)
         async def equipment_stream() -> AsyncIterator[ServerSentEvent]:
             async for event in self._events("equipment", "equipment"):
                 yield event
 
+        @app.post("/unsubscribe", status_code=204)
+        async def unsubscribe(body: Item) -> None:
+            self._check("unsubscribe")
+            self.stopped.append(body["key"])
+
         self.models.add_to(app, self)
+        self.customers.add_to(app, self)
+        self.faults.add_to(app, self)
+        self.devices.add_to(app)
 
     async def _events(self, channel: str, name: str) -> AsyncIterator[ServerSentEvent]:
         if not self.streams_work:

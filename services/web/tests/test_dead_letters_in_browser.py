@@ -1,7 +1,7 @@
 import pytest
 
 from .browsers import expect
-from .conftest import OpenPage, shortcomings
+from .conftest import OpenPage
 from .fake_operations import FakeOperations
 from .fake_services import FakeServices
 
@@ -77,15 +77,3 @@ async def test_no_dead_letters_and_no_broker_are_said(open_page: OpenPage, servi
     await expect(page.locator(".trouble")).to_be_visible()
     operations.away = False
     await expect(page.locator(".trouble")).to_have_count(0)
-
-
-@pytest.mark.parametrize(("dark", "desktop"), [(False, False), (True, True)])
-async def test_everybody_can_use_it(
-    open_page: OpenPage, services: FakeServices, dark: bool, desktop: bool
-) -> None:
-    FakeOperations(services.app, letters=2)
-    page = await open_page(QUEUES, role="operator", dark=dark, desktop=desktop)
-    await page.locator(".dead-buttons button").first.click()
-    await expect(page.locator("#dead-why")).to_be_visible()
-    await page.locator("details summary").first.click()
-    assert await shortcomings(page) == {}

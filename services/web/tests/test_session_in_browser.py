@@ -1,103 +1,193 @@
-"""A link replaces nobody's session without a question, and none that is good for one that is not."""
+"""Who is signed in on a phone: signed out elsewhere, rights changed, somebody else, without a connection."""
+
+from pathlib import Path
 
 import pytest
 from playwright.async_api import Page
 
+from laundry_service.http.problems import Problem
+from laundry_testing.messaging import eventually
+from web.auth import sessions
+
 from .browsers import expect
 from .conftest import OpenPage
+from .fake_provider import Person
 from .fake_services import FakeServices
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
-KEPT = "localStorage.getItem('laundry.token')"
-ADDRESS = "location.href"
+KEPT = "localStorage.getItem('laundry.session')"
+DEAF = "window.addEventListener('storage', (event) => event.stopImmediatePropagation());"
+NO_ROOM = """
+  IDBObjectStore.prototype.put = () => { throw new DOMException("no", "QuotaExceededError"); };
+"""
+DENIED = Problem(401, "token-denied", "This sign-in was ended.")
 
 
-async def signed_in(open_page: OpenPage, token: str) -> Page:
-    page = await open_page("/", locale="en-US")
-    await page.goto(f"/#token={token}")
-    await page.locator(".helper").wait_for()
-    return page
+@pytest.fixture(autouse=True)
+def _doubted_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a service refuses is refreshed, however new it is."""
+    monkeypatch.setattr(sessions, "YOUNG_S", 0.0)
 
 
-async def test_another_persons_link_asks_first(open_page: OpenPage) -> None:
-    kim, lee = open_page.token("helper", sub="kim"), open_page.token("owner", sub="lee", branches=("b2",))
-    page = await signed_in(open_page, kim)
-    for title, answer, other in (
-        ("Sign in as lee?", "Stay kim", "한국어"),
-        ("lee(으)로 로그인할까요?", "kim(으)로 계속", "English"),
-        ("Sign in as lee?", "Sign in as lee", None),
-    ):
-        await page.goto(f"/helper#token={lee}")
-        dialog = page.get_by_role("dialog", name=title)
-        await expect(dialog).to_contain_text("kim")
-        await expect(dialog).to_contain_text("b2")
-        assert "token" not in await page.evaluate(ADDRESS)
-        assert await page.evaluate(KEPT) == kim
-        await dialog.get_by_role("button", name=answer, exact=True).click()
-        await expect(dialog).to_be_hidden()
-        if other:
-            await expect(page.locator(".helper")).to_be_visible()
-            await page.get_by_role("button", name=other).click()
-    await expect(page.locator(".owner")).to_be_visible()
-    assert await page.evaluate(KEPT) == lee
+async def deny(services: FakeServices, page: Page) -> None:
+    """Let the services take no token from before now, as they do when a right is taken away."""
+    services.refuse["tasks"] = DENIED
+    services.break_streams()
+    await page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
 
 
-@pytest.mark.parametrize("opened", ["in the open page", "in a new page"])
-async def test_a_bad_link_signs_nobody_out(open_page: OpenPage, services: FakeServices, opened: str) -> None:
-    kim, forged = open_page.token("helper", sub="kim"), open_page.token("owner", sub="lee")
-    services.forged = {forged}
-    page = await signed_in(open_page, kim)
-    for bad in (forged, open_page.expired(), "x"):
-        if opened == "in a new page":
-            await page.goto("about:blank")
-        await page.goto(f"/helper#token={bad}")
-        await expect(page.locator(".notice")).to_contain_text(
-            "That sign-in link is not valid. You are still signed in as kim (helper, b1)"
-        )
-        await expect(page.locator(".helper")).to_be_visible()
-        assert await page.evaluate(KEPT) == kim
-        assert "token" not in await page.evaluate(ADDRESS)
-        await page.get_by_role("button", name="Got it").click()
-        await expect(page.locator(".notice")).to_have_count(0)
-
-
-async def test_a_link_that_cannot_be_checked_signs_nobody_out(open_page: OpenPage) -> None:
-    kim = open_page.token("helper", sub="kim")
-    page = await signed_in(open_page, kim)
-    await page.context.set_offline(True)
-    await page.evaluate(f"location.hash = 'token={open_page.token('owner', sub='lee')}'")
-    await expect(page.locator(".notice")).to_contain_text("could not be checked just now")
-    assert await page.evaluate(KEPT) == kim
-
-
-async def test_ones_own_new_link_is_taken_without_a_question(open_page: OpenPage) -> None:
-    page = await signed_in(open_page, open_page.token("helper", sub="kim"))
-    renewed = open_page.token("helper", sub="kim", branches=("b1", "b2"))
-    await page.goto(f"/helper#token={renewed}")
-    await expect(page.get_by_label("Branch")).to_be_visible()
-    assert await page.evaluate(KEPT) == renewed
-
-
-async def test_signing_out_signs_out_every_tab_and_a_stale_tab_takes_no_new_session_away(
+async def test_signing_in_leads_to_the_page_and_nothing_secret_is_left_in_the_browser(
     open_page: OpenPage,
 ) -> None:
-    page = await signed_in(open_page, open_page.token("helper", sub="kim"))
+    page = await open_page("/", locale="en-US")
+    await page.locator(".sign-in").get_by_role("link", name="Sign in").click()
+    await expect(page.get_by_role("heading", name="Photograph the laundry")).to_be_visible()
+    assert await page.evaluate("location.pathname + location.search + location.hash") == "/helper"
+    kept = await page.evaluate(
+        "JSON.stringify({...localStorage, ...sessionStorage, cookie: document.cookie})"
+    )
+    assert "eyJ" not in kept
+    assert "gAAAA" not in kept
+    await page.reload()
+    await expect(page.get_by_role("heading", name="Photograph the laundry")).to_be_visible()
+    await page.get_by_role("button", name="Sign out").click()
+    await expect(page.locator(".sign-in").get_by_role("link", name="Sign in")).to_be_visible()
+    await eventually(lambda: open_page.provider.revoked, what="the grant is revoked")
+    assert await page.evaluate(KEPT) is None
+
+
+async def test_photos_wait_for_the_next_sign_in_of_the_same_person(
+    open_page: OpenPage, services: FakeServices, photo_file: Path
+) -> None:
+    first, second = Person("first"), Person("second")
+    page = await open_page("/", person=first, locale="en-US")
+    await expect(page.get_by_text("Nothing registered yet")).to_be_visible()
+    # The password was changed on another phone.
+    services.refuse["upload"] = DENIED
+    open_page.provider.end(first)
+    await page.get_by_label("Album").set_input_files(photo_file)
+    notice = page.locator(".notice")
+    await expect(notice).to_contain_text("Your sign-in was ended: you signed out on another device")
+    await expect(notice).to_contain_text("1 unsent photo is safe on this phone")
+    services.refuse.clear()
+    for person, waiting in ((second, 0), (first, 1)):
+        sent = len(services.uploads)
+        await page.goto(open_page.signed_in("/", person))
+        await expect(page.get_by_role("heading", name="Photograph the laundry")).to_be_visible()
+        await expect(page.locator(".load")).to_have_count(waiting)
+        assert len(services.uploads) - sent <= waiting
+    await expect(page.get_by_text("Registered · being read")).to_be_visible()
+    assert len({upload["key"] for upload in services.uploads}) == 1
+
+
+async def test_a_photo_that_only_the_open_page_has_survives_the_next_sign_in(
+    open_page: OpenPage, services: FakeServices, photo_file: Path
+) -> None:
+    kim = Person("kim")
+    page = await open_page("/", person=kim, locale="en-US", script=NO_ROOM)
+    services.refuse["upload"] = DENIED
+    open_page.provider.end(kim)
+    await page.get_by_label("Album").set_input_files(photo_file)
+    await expect(page.locator(".notice")).to_contain_text("are on this open page only")
+    # Leaving the page would lose it.
+    assert await page.locator(".sign-in a").evaluate("(link) => link.target") == "_blank"
+    services.refuse.clear()
+    other = await page.context.new_page()
+    await other.goto(open_page.signed_in("/", kim))
+    await eventually(lambda: services.tasks, what="the photo is sent by the page that has it")
+
+
+async def test_a_tab_of_one_person_sends_nothing_as_another(
+    open_page: OpenPage, services: FakeServices, photo_file: Path
+) -> None:
+    # The tab does not hear of it: a phone had frozen it.
+    page = await open_page("/", person=Person("kim"), locale="en-US", script=DEAF)
+    await expect(page.get_by_text("Nothing registered yet")).to_be_visible()
+    other = await page.context.new_page()
+    await other.goto(open_page.signed_in("/owner", Person("lee", "owner", ("b2",), "Lee")))
+    await expect(other.locator(".owner")).to_be_visible()
+    await page.get_by_label("Album").set_input_files(photo_file)
+    await expect(page.locator(".owner")).to_be_visible()
+    assert services.uploads == []
+    await page.goto(open_page.signed_in("/", Person("kim")))
+    await expect(page.get_by_text("Registered · being read")).to_be_visible()
+
+
+async def test_rights_that_were_changed_are_followed_and_said(
+    open_page: OpenPage, services: FakeServices
+) -> None:
+    kim = Person("kim", "helper", ("b1",), "Kim")
+    page = await open_page("/", person=kim, locale="en-US")
+    await expect(page.get_by_text("Branch b1")).to_be_visible()
+    kim.branches = ("b1", "b2")
+    await deny(services, page)
+    await expect(page.locator(".notice")).to_contain_text("you are now Kim (helper, b1, b2)")
+    services.refuse.clear()
+    await expect(page.get_by_label("Branch")).to_be_visible()
+    # The last right goes.
+    kim.role = None
+    await deny(services, page)
+    await expect(page.locator(".notice")).to_contain_text("Your account no longer has access here")
+    address = await page.locator(".sign-in a").evaluate("(link) => link.href")
+    assert "prompt=login" in address
+
+
+async def test_signing_out_signs_out_every_tab(open_page: OpenPage) -> None:
+    page = await open_page("/", role="helper", locale="en-US")
     other = await page.context.new_page()
     await other.goto("/helper")
     await expect(other.locator(".helper")).to_be_visible()
-    await other.get_by_role("button", name="Sign out").click()
-    await expect(page.get_by_label("Sign-in token")).to_be_visible()
-    lee = open_page.token("owner", sub="lee")
-    await other.goto(f"/#token={lee}")
+    # Both at once.
+    for tab in (page, other):
+        await tab.evaluate("document.querySelector('[aria-label=\"Sign out\"]')?.click()")
+    for tab in (page, other):
+        await expect(tab.locator(".sign-in")).to_be_visible()
+    lee = Person("lee", "owner", ("b1",))
+    await other.goto(open_page.signed_in("/", lee))
     await expect(page.locator(".owner")).to_be_visible()
-    # The session of a tab that is refused ends; what another tab put in its place meanwhile stays.
-    kept = await page.evaluate(
-        """async () => {
-          const { sessionOf, signOut } = await import("/static/js/session.js");
-          const stale = sessionOf(localStorage.getItem("laundry.token"));
-          signOut({ ...stale, token: "an older one" });
-          return localStorage.getItem("laundry.token");
-        }"""
-    )
-    assert kept == lee
+
+
+async def test_who_signs_out_without_a_connection_is_signed_out_when_there_is_one(
+    open_page: OpenPage,
+) -> None:
+    page = await open_page("/", role="helper", locale="en-US")
+    await page.evaluate("navigator.serviceWorker.ready.then(() => null)")
+    # Besides: requests of a page that a worker controls may slip through a driver's emulation.
+    await open_page.cable.pull()
+    await page.context.set_offline(True)
+    await page.get_by_role("button", name="Sign out").click()
+    await expect(page.locator(".sign-in")).to_be_visible()
+    await page.reload()
+    await expect(page.locator(".sign-in")).to_be_visible()
+    assert open_page.provider.revoked == []
+    await open_page.cable.plug()
+    await page.context.set_offline(False)
+    await eventually(lambda: open_page.provider.revoked, what="the grant is revoked")
+    await page.reload()
+    await expect(page.locator(".sign-in").get_by_role("link", name="Sign in")).to_be_visible()
+
+
+async def test_while_the_provider_is_away_everything_stays_and_photos_wait(
+    open_page: OpenPage, services: FakeServices, photo_file: Path
+) -> None:
+    page = await open_page("/", role="helper", locale="en-US")
+    await expect(page.get_by_text("Nothing registered yet")).to_be_visible()
+    open_page.provider.away = True
+    services.refuse["upload"] = DENIED
+    await page.get_by_label("Album").set_input_files(photo_file)
+    await expect(page.get_by_text("The photo is safe on this phone")).to_be_visible()
+    await page.reload()
+    await expect(page.get_by_text("The photo is safe on this phone")).to_be_visible()
+    open_page.provider.away = False
+    services.refuse.clear()
+    await expect(page.get_by_text("Registered · being read")).to_be_visible()
+    assert len({upload["key"] for upload in services.uploads}) == 1
+
+
+async def test_why_nobody_was_signed_in_is_said_once(open_page: OpenPage) -> None:
+    page = await open_page("/?sign-in=clock", locale="en-US")
+    await expect(page.locator(".notice")).to_contain_text("The clocks of this system")
+    assert await page.evaluate("location.href.includes('sign-in')") is False
+    await page.reload()
+    await expect(page.locator(".notice")).to_have_count(0)

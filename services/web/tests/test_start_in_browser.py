@@ -1,9 +1,7 @@
 import pytest
 
-from laundry_testing.identity import FileIdentity
-
 from .browsers import expect
-from .conftest import OpenPage
+from .conftest import OpenPage, shortcomings
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
@@ -12,54 +10,26 @@ async def test_visitor_is_told_what_to_do(open_page: OpenPage) -> None:
     page = await open_page("/")
     await expect(page.get_by_role("heading", level=1)).to_be_visible()
     await expect(page.locator("html")).to_have_attribute("lang", "ko")
-    await expect(page.get_by_label("로그인 토큰")).to_be_visible()
+    await expect(page.get_by_role("link", name="로그인")).to_be_visible()
     await page.get_by_role("button", name="English").click()
     await expect(page.locator("html")).to_have_attribute("lang", "en")
-    await page.get_by_label("Sign-in token").fill("not a token")
-    await page.get_by_role("button", name="Start").click()
-    await expect(page.locator("#token-error")).to_contain_text("no sign-in token")
     # The choice is kept.
     await page.reload()
-    await expect(page.get_by_role("button", name="Start")).to_be_visible()
+    await expect(page.get_by_role("link", name="Sign in")).to_be_visible()
+    assert await shortcomings(page) == {}
 
 
-async def test_token_in_the_link_signs_in_and_leaves_the_address(
-    open_page: OpenPage, identity: FileIdentity
-) -> None:
-    page = await open_page("/", role="helper")
-    await expect(page.get_by_role("heading", name="세탁물을 찍어 주세요")).to_be_visible()
-    assert await page.evaluate("location.pathname + location.hash") == "/helper"
-    # It is kept on the phone until sign-out.
-    await page.reload()
-    await expect(page.get_by_role("heading", name="세탁물을 찍어 주세요")).to_be_visible()
-    await page.get_by_role("button", name="로그아웃").click()
-    await expect(page.get_by_label("로그인 토큰")).to_be_visible()
-    assert await page.evaluate("localStorage.getItem('laundry.token')") is None
-
-
-async def test_pasted_token_leads_to_the_page_of_its_role(
-    open_page: OpenPage, identity: FileIdentity
-) -> None:
-    page = await open_page("/helper", locale="en-US")
-    token = identity.local.mint(role="owner", branches=["b1"])
-    await page.get_by_label("Sign-in token").fill(f"  {token}\n")
-    await page.get_by_role("button", name="Start").click()
+async def test_everybody_is_led_to_the_page_of_their_role(open_page: OpenPage) -> None:
+    page = await open_page("/helper", locale="en-US", role="owner")
     await expect(page.get_by_role("heading", name="Waiting for you")).to_be_visible()
-    assert await page.evaluate("location.pathname + location.hash") == "/owner"
+    assert await page.evaluate("location.pathname") == "/owner"
 
 
-async def test_expired_token_and_role_without_a_page_are_explained(
-    open_page: OpenPage, identity: FileIdentity
-) -> None:
-    page = await open_page("/", locale="en-US", role="customer")
+async def test_a_role_without_a_page_is_explained(open_page: OpenPage) -> None:
+    page = await open_page("/", locale="en-US", role="device")
     await expect(page.get_by_role("heading", name="There is no page for this role")).to_be_visible()
     await page.get_by_role("button", name="Sign out").last.click()
-    await page.get_by_label("Sign-in token").fill(
-        identity.local.mint(role="helper", branches=["b1"], seconds=-60)
-    )
-    await page.get_by_role("button", name="Start").click()
-    await expect(page.get_by_text("Your sign-in has ended").first).to_be_visible()
-    assert await page.evaluate("localStorage.getItem('laundry.token')") is None
+    await expect(page.get_by_role("link", name="Sign in")).to_be_visible()
 
 
 async def test_page_opens_without_a_connection(open_page: OpenPage) -> None:

@@ -7,6 +7,7 @@ from playwright.async_api import Page
 
 from .browsers import expect
 from .conftest import OpenPage
+from .fake_identity import FakeIdentity
 from .fake_operations import FakeOperations
 from .fake_services import FakeServices, picture
 
@@ -16,7 +17,8 @@ WIDTHS = (1280, 390, 320)
 HEIGHT = 844
 # Of the longest that the services take, and nowhere to break.
 LONG = "Gangnam-station-underground-arcade-laundry-and-dry-cleaning-room"
-BRANCHES = (LONG, "b2")
+# As long as a token may name one.
+BRANCHES = (LONG.lower()[:40], "b2")
 LANGUAGES = {"en": "English", "ko": "한국어"}
 ALERTS = {"ko": "설비 알림", "en": "Equipment alerts"}
 COUNTS = (0, 1, 12, 200)
@@ -29,6 +31,12 @@ TITLES = {
         "ko": "큐와 데드 레터 · 스마트 세탁",
         "en": "Queues and dead letters · Smart Laundry",
     },
+    "/owner?view=people": {"ko": "구성원 · 스마트 세탁", "en": "People · Smart Laundry"},
+    "/operator?view=people": {
+        "ko": "구성원과 지점 · 스마트 세탁",
+        "en": "People and branches · Smart Laundry",
+    },
+    "/operator?view=equipment": {"ko": "설비 인증 · 스마트 세탁", "en": "Equipment · Smart Laundry"},
 }
 # What each shows many of, how many at first, and what stands there once it knows that there are none.
 LISTS = {
@@ -37,11 +45,51 @@ LISTS = {
     "/owner": (".strip li", 200, ".empty"),
     "/operator?view=models": (".model", 50, ".replicas li"),
     "/operator?view=queues": (".dead-letters li", 200, ".empty"),
+    "/owner?view=people": (".entry[data-sub]", 50, ".people .empty"),
+    "/operator?view=people": (".entry[data-sub]", 50, ".people .empty"),
+    "/operator?view=equipment": (".entry", 50, ".people .empty"),
 }
 
 
-def fill(services: FakeServices, operations: FakeOperations, count: int) -> None:
+# The same of the owner's and the customer's other views.
+MORE_TITLES = {
+    "/owner?view=history": {"ko": "지난 세탁물 · 스마트 세탁", "en": "History · Smart Laundry"},
+    "/owner?view=washed": {"ko": "세탁 현황 · 스마트 세탁", "en": "What was washed · Smart Laundry"},
+    "/customer": {"ko": "나에게 맞는 지점 · 스마트 세탁", "en": "For me · Smart Laundry"},
+    "/customer?view=told": {"ko": "알림 · 스마트 세탁", "en": "Messages · Smart Laundry"},
+    "/customer?view=me": {"ko": "내 정보 · 스마트 세탁", "en": "My data · Smart Laundry"},
+}
+MORE_LISTS = {
+    "/owner?view=history": (".past .load", 50, ".past-view .empty"),
+    "/owner?view=washed": (".washed .columns", 1, ".washed .empty"),
+    "/customer": (".branch", 60, ".likes .empty"),
+    "/customer?view=told": (".told .alerts li", 60, ".told .empty"),
+    "/customer?view=me": (".danger", 1, ".danger"),
+}
+
+
+def fill_the_past(services: FakeServices, count: int) -> None:
+    """Let so much have been confirmed, washed, recommended and told, with the longest names."""
+    photo, tag = picture(size=(90, 120)), LONG[:32]
+    for number in range(count):
+        task = services.add_task("read", labels=[(LONG, 0.5)], note=LONG * 3, branch_id=LONG, photo=photo)
+        services.confirmed(task["id"], [(LONG, 999), ("dress", 1)])
+        services.history.wash(number % 28, f"{LONG}-{number}", pieces=99_999, loads=9_999, corrected=999)
+        services.customers.suit(f"{LONG}-{number}", **{tag: (1, 1)})
+        services.customers.taste = {tag: 0.5}
+        services.customers.own_tags = [{"tag": tag, "group": None, "ko": None, "en": None, "branches": 1}]
+        services.customers.words["body"] = LONG
+        services.customers.tell(services)
+
+
+def fill(services: FakeServices, operations: FakeOperations, identity: FakeIdentity, count: int) -> None:
     """Let there be so many of everything, with the longest names."""
+    if count:
+        identity.branches = [identity.branch(LONG[:40].lower(), LONG, LONG)]
+    for _ in range(len(identity.people), count):
+        identity.add(LONG, branches=(LONG[:40].lower(),))
+        identity.invited(branches=(LONG,), note=LONG)
+        identity.credential(LONG, LONG)
     photo = picture(size=(90, 120))
     for number in range(len(services.tasks), count):
         services.add_task(
@@ -97,11 +145,11 @@ async def open_everything(page: Page) -> None:
 async def test_no_page_is_wider_than_the_screen_and_each_title_tells_the_view(
     open_page: OpenPage, services: FakeServices, path: str
 ) -> None:
-    operations = FakeOperations(services.app, letters=0)
+    operations, identity = FakeOperations(services.app, letters=0), FakeIdentity(services.app)
     role = path[1:].partition("?")[0] or None
     selector, most, nothing = LISTS[path]
     for count in COUNTS if role else (1,):
-        fill(services, operations, count)
+        fill(services, operations, identity, count)
         page = await open_page(path, role=role, locale="ko-KR", branches=BRANCHES)
         for language in ("en", "ko"):
             # This draws the whole page, with all of its lists.
@@ -110,7 +158,7 @@ async def test_no_page_is_wider_than_the_screen_and_each_title_tells_the_view(
             if not count:
                 await expect(page.locator(nothing).first).to_be_visible()
             title = TITLES[path][language]
-            if path == "/owner" and count:
+            if path.startswith("/owner") and count:
                 await expect(page.locator(".banner")).to_have_count(count)
                 title = f"({count}) {ALERTS[language]} · {title}"
             await expect(page).to_have_title(title)
@@ -126,13 +174,29 @@ async def test_no_page_is_wider_than_the_screen_and_each_title_tells_the_view(
                 assert await wider(page) == [], (count, language, "correcting")
 
 
+@pytest.mark.parametrize("path", MORE_TITLES)
+@pytest.mark.parametrize("count", [0, 60])
+async def test_no_other_view_is_wider_than_the_screen_and_each_title_tells_it(
+    open_page: OpenPage, services: FakeServices, path: str, count: int
+) -> None:
+    fill_the_past(services, count)
+    selector, most, nothing = MORE_LISTS[path]
+    page = await open_page(path, role=path[1:].partition("?")[0], locale="ko-KR", branches=BRANCHES)
+    for language in ("en", "ko"):
+        await page.get_by_role("button", name=LANGUAGES[language]).click()
+        await expect(page.locator(selector if count else nothing)).to_have_count(min(count, most) or 1)
+        await expect(page).to_have_title(MORE_TITLES[path][language])
+        await open_everything(page)
+        assert await wider(page) == [], language
+
+
 @pytest.mark.parametrize("language", LANGUAGES)
 async def test_no_dead_letter_and_no_question_is_wider_than_the_screen(
     open_page: OpenPage, services: FakeServices, language: str
 ) -> None:
     operations = FakeOperations(services.app, letters=2)
     operations.text = LONG * 4
-    fill(services, operations, 2)
+    fill(services, operations, FakeIdentity(services.app), 2)
     page = await open_page("/operator?view=queues", role="operator", locale=language, sub=LONG)
     await expect(page.locator(".dead-letters li")).to_have_count(2)
     await open_everything(page)
@@ -145,7 +209,6 @@ async def test_no_dead_letter_and_no_question_is_wider_than_the_screen(
     await page.locator(".model .secondary").last.click()
     await expect(page.locator("dialog")).to_be_visible()
     assert await wider(page) == [], "the question before a promotion"
-    await page.goto("about:blank")
-    await page.goto(f"/#token={open_page.token('helper', branches=BRANCHES, sub=f'{LONG}-2')}")
-    await expect(page.locator("dialog")).to_be_visible()
-    assert await wider(page) == [], "the question before a sign-in"
+    page = await open_page("/?sign-in=no-grant", locale=language)
+    await expect(page.locator(".notice")).to_be_visible()
+    assert await wider(page) == [], "why nobody was signed in"

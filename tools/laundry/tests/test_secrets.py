@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from laundry.paths import StackPaths
+from laundry.push_keys import public_key
 from laundry.stack import environment, secrets
 from laundry_catalogue import SERVICES
 from laundry_reading.signing import PublicKey, SigningKey
@@ -52,6 +53,7 @@ def test_only_mlops_gets_the_key_that_signs_models(tmp_path: Path) -> None:
         model_folder=tmp_path,
         model_signing_key=key.text,
         service_urls={service.name: "http://h" for service in SERVICES},
+        sign_in=environment.SignIn("a", "b", "c", "d", "e", tmp_path),
     )
     for service in SERVICES:
         process = service.processes[0]
@@ -74,3 +76,17 @@ def test_a_key_pair_is_printed_as_settings_that_fit_each_other() -> None:
     key = SigningKey.parse(printed["LAUNDRY_MODEL_SIGNING_KEY"])
     assert PublicKey.parse(printed["LAUNDRY_MODEL_PUBLIC_KEYS"]) == key.public
     assert key.public.id in ran.stderr and key.text not in ran.stderr
+
+
+def test_a_key_for_pushes_is_printed_as_a_setting_and_its_public_half_beside_it() -> None:
+    ran = subprocess.run(
+        [sys.executable, "-m", "laundry.cli", "push-keys"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    [line] = ran.stdout.splitlines()
+    name, _, private = line.partition("=")
+    assert name == "LAUNDRY_WEB_PUSH_PRIVATE_KEY"
+    assert public_key(private) in ran.stderr and private not in ran.stderr

@@ -30,24 +30,47 @@
 {{- if $facts.edge }}
 - name: LAUNDRY_PUBLIC_HTTPS
   value: {{ ne $root.Values.ingress.tlsSecret "" | quote }}
+{{- end }}
+{{- if or (not $facts.edge) $facts.sessions }}
+{{- if $root.Values.identity.enabled }}
+{{- $provider := include "laundry.providerUrl" $root }}
+- name: LAUNDRY_JWKS_URL
+  value: {{ $provider }}/.well-known/jwks.json
+- name: LAUNDRY_JWT_ISSUER
+  value: {{ include "laundry.issuer" $root | quote }}
+- name: LAUNDRY_DENY_LIST_URL
+  value: {{ $provider }}/deny-list.json
 {{- else }}
 - name: LAUNDRY_JWKS_URL
   value: {{ required "set identity.jwksUrl" $root.Values.identity.jwksUrl | quote }}
 - name: LAUNDRY_JWT_ISSUER
   value: {{ required "set identity.issuer" $root.Values.identity.issuer | quote }}
-- name: LAUNDRY_JWT_AUDIENCE
-  value: {{ $root.Values.identity.audience | quote }}
 {{- with $root.Values.identity.denyListUrl }}
 - name: LAUNDRY_DENY_LIST_URL
   value: {{ . | quote }}
+{{- end }}
+{{- end }}
+- name: LAUNDRY_JWT_AUDIENCE
+  value: {{ $root.Values.identity.audience | quote }}
+{{- with $root.Values.identity.mapping }}
+- name: LAUNDRY_JWT_MAPPING
+  value: {{ toJson . | quote }}
+{{- end }}
+{{- if $root.Values.identity.idTokens }}
+- name: LAUNDRY_JWT_ID_TOKENS
+  value: "true"
+{{- end }}
+{{- with $root.Values.identity.trustedIssuers }}
+- name: LAUNDRY_TRUSTED_ISSUERS
+  value: {{ include "laundry.trustedIssuers" . | quote }}
 {{- end }}
 {{- with $root.Values.identity.tokenMaxHours }}
 - name: LAUNDRY_TOKEN_MAX_HOURS
   value: {{ toJson . | quote }}
 {{- end }}
-{{- with $root.Values.rateLimits }}
+{{- if and (not $facts.edge) $root.Values.rateLimits }}
 - name: LAUNDRY_RATE_LIMITS
-  value: {{ toJson . | quote }}
+  value: {{ toJson $root.Values.rateLimits | quote }}
 {{- end }}
 {{- end }}
 {{- if $facts.broker }}
@@ -79,6 +102,28 @@
 - name: LAUNDRY_MODEL_PUBLIC_KEYS
   value: {{ join "," $root.Values.models.publicKeys | required "set models.publicKeys (laundry models keygen makes a key pair)" | quote }}
 {{- end }}
+{{- if $facts.provider }}
+- name: LAUNDRY_PUBLIC_URL
+  value: {{ include "laundry.issuer" $root | quote }}
+- name: LAUNDRY_WEB_URLS
+  value: {{ printf "https://%s" (required "set ingress.host: the identity service sends people back there" $root.Values.ingress.host) | quote }}
+{{- include "laundry.fromSecret" (dict "name" "LAUNDRY_OIDC_CLIENT_SECRET" "secret" $secret "key" "oidc-client-secret") | nindent 0 }}
+{{- include "laundry.fromSecret" (dict "name" "LAUNDRY_SECRET_KEYS" "secret" $secret "key" "secret-keys") | nindent 0 }}
+{{- include "laundry.fromSecret" (dict "name" "LAUNDRY_SIGNING_KEYS" "secret" $secret "key" "signing-keys") | nindent 0 }}
+{{- with $root.Values.identity.firstOperator }}
+- name: LAUNDRY_FIRST_OPERATOR
+  value: {{ . | quote }}
+{{- end }}
+{{- include "laundry.fromSecret" (dict "name" "LAUNDRY_FIRST_OPERATOR_PASSWORD" "secret" $secret "key" "first-operator-password" "optional" true) | nindent 0 }}
+{{- include "laundry.fromSecret" (dict "name" "LAUNDRY_SMTP_URL" "secret" $secret "key" "smtp-url" "optional" true) | nindent 0 }}
+{{- with $root.Values.identity.mailFrom }}
+- name: LAUNDRY_MAIL_FROM
+  value: {{ . | quote }}
+{{- end }}
+{{- end }}
+{{- if $facts.sessions }}
+{{- include "laundry.signIn" (dict "root" $root "secret" $secret) | nindent 0 }}
+{{- end }}
 {{- if $facts.signing }}
 {{- include "laundry.fromSecret" (dict "name" "LAUNDRY_MODEL_SIGNING_KEY" "secret" $secret "key" "model-signing-key") | nindent 0 }}
 {{- end }}
@@ -97,6 +142,13 @@
 - name: LAUNDRY_FCM_PROJECT_ID
   value: {{ . | quote }}
 {{- end }}
+{{- with $root.Values.push.webPush.subject }}
+- name: LAUNDRY_WEB_PUSH_SUBJECT
+  value: {{ . | quote }}
+- name: LAUNDRY_WEB_PUSH_SERVICES
+  value: {{ join "," $root.Values.push.webPush.services | quote }}
+{{- include "laundry.fromSecret" (dict "name" "LAUNDRY_WEB_PUSH_PRIVATE_KEY" "secret" $secret "key" "web-push-key") | nindent 0 }}
+{{- end }}
 {{- end }}
 {{- range $peer := $facts.peers }}
 - name: LAUNDRY_{{ $peer | replace "-" "_" | upper }}_URL
@@ -106,4 +158,51 @@
 - name: {{ $name }}
   value: {{ $value | quote }}
 {{- end }}
+{{- end -}}
+
+{{/* Where the pages sign people in: of {root, secret}. Nowhere without a client at the provider, or without an Ingress. */}}
+{{- define "laundry.signIn" -}}
+{{- $values := .root.Values -}}
+{{- $client := $values.signIn.clientId | default (ternary "laundry-web" "" $values.identity.enabled) -}}
+{{- $customers := $values.signIn.customers -}}
+{{- if and $values.ingress.host (or $client $customers.clientId) -}}
+- name: LAUNDRY_PUBLIC_URL
+  value: {{ printf "https://%s" $values.ingress.host | quote }}
+{{- include "laundry.fromSecret" (dict "name" "LAUNDRY_SESSION_KEYS" "secret" .secret "key" "session-keys") | nindent 0 }}
+{{- if $client }}
+- name: LAUNDRY_OIDC_CLIENT_ID
+  value: {{ $client | quote }}
+{{- include "laundry.fromSecret" (dict "name" "LAUNDRY_OIDC_CLIENT_SECRET" "secret" .secret "key" "oidc-client-secret") | nindent 0 }}
+{{- if $values.identity.enabled }}
+- name: LAUNDRY_OIDC_ISSUER
+  value: {{ include "laundry.issuer" .root | quote }}
+- name: LAUNDRY_OIDC_DISCOVERY_URL
+  value: {{ include "laundry.providerUrl" .root }}/.well-known/openid-configuration
+{{- else }}
+- name: LAUNDRY_OIDC_ISSUER
+  value: {{ $values.identity.issuer | quote }}
+- name: LAUNDRY_OIDC_BEARER
+  value: {{ ternary "id_token" "access_token" $values.identity.idTokens }}
+{{- end }}
+{{- with $values.signIn.scopes }}
+- name: LAUNDRY_OIDC_SCOPES
+  value: {{ . | quote }}
+{{- end }}
+{{- with $values.signIn.parameters }}
+- name: LAUNDRY_OIDC_PARAMETERS
+  value: {{ toJson . | quote }}
+{{- end }}
+{{- end }}
+{{- if $customers.clientId }}
+- name: LAUNDRY_CUSTOMER_OIDC_ISSUER
+  value: {{ required "set signIn.customers.issuer" $customers.issuer | quote }}
+- name: LAUNDRY_CUSTOMER_OIDC_CLIENT_ID
+  value: {{ $customers.clientId | quote }}
+{{- include "laundry.fromSecret" (dict "name" "LAUNDRY_CUSTOMER_OIDC_CLIENT_SECRET" "secret" .secret "key" "customer-oidc-client-secret" "optional" true) | nindent 0 }}
+{{- with $customers.scopes }}
+- name: LAUNDRY_CUSTOMER_OIDC_SCOPES
+  value: {{ . | quote }}
+{{- end }}
+{{- end }}
+{{- end -}}
 {{- end -}}

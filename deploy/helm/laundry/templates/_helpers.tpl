@@ -25,9 +25,31 @@ app.kubernetes.io/managed-by: {{ .root.Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
 {{- end -}}
 
-{{/* What each process is, from the catalogue; how many and how large is in the values. */}}
+{{/* What each process is, from the catalogue, without the identity service where it is off; how many is in the values. */}}
 {{- define "laundry.facts" -}}
-{{ .Files.Get "files/services.yaml" }}
+{{- range $service, $facts := fromYaml (.Files.Get "files/services.yaml") }}
+{{- if or $.Values.identity.enabled (not $facts.provider) }}
+{{ $service }}: {{ toJson $facts }}
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{/* Where the services reach the chart's own identity service, and what it calls itself. */}}
+{{- define "laundry.providerUrl" -}}
+http://{{ include "laundry.name" (dict "root" . "service" "identity") }}:8000
+{{- end -}}
+
+{{- define "laundry.issuer" -}}
+{{ required "set identity.publicUrl, or identity.enabled to false for another provider" .Values.identity.publicUrl | trimSuffix "/" }}
+{{- end -}}
+
+{{/* The JSON that the services read, from the values' list. */}}
+{{- define "laundry.trustedIssuers" -}}
+{{- $found := list -}}
+{{- range . -}}
+{{- $found = append $found (dict "issuer" .issuer "jwks_url" .jwksUrl "audience" .audience "subject_prefix" .subjectPrefix "deny_list_url" .denyListUrl "roles" .roles "forced_role" .forcedRole "mapping" .mapping "id_tokens" (default false .idTokens)) -}}
+{{- end -}}
+{{ toJson $found }}
 {{- end -}}
 
 {{- define "laundry.brokerHost" -}}

@@ -33,6 +33,10 @@ class Need(StrEnum):
     """Firebase, or what stands in for it."""
     MANAGEMENT = "management"
     """The broker's management API."""
+    PROVIDER = "provider"
+    """It is the OpenID provider: the keys that sign tokens, and the first operator."""
+    SESSIONS = "sessions"
+    """It signs people in at the provider: its client's secret there, and the keys that seal cookies."""
     MQTT = "mqtt"
     """The broker asks it whether a piece of equipment may log in."""
 
@@ -112,7 +116,7 @@ class Service:
         port: where Compose publishes its HTTP on this machine; None if nobody calls it.
         proxied: first path segments of its HTTP that people and devices may reach as ``/api/<name>/…``.
         peers: services that it calls; it gets their addresses as ``LAUNDRY_<PEER>_URL``.
-        edge: it faces the network outside; it checks no token itself and has no API document.
+        edge: it faces the network outside and has no API document.
         waits_for_broker: Compose starts it only once the broker answers.
         environment: variables with the same value everywhere, such as ``{"LAUNDRY_MATCH_THRESHOLD": "0.5"}``.
         processes: the first answers at the service's address; one of the service's name unless given.

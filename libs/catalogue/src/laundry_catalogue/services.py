@@ -10,7 +10,7 @@ BACKENDS = (
         takes="photos, confirmations",
         needs=frozenset({Need.DATABASE, Need.OBJECTS}),
         port=8001,
-        proxied=("labels", "tasks"),
+        proxied=("labels", "photo-policies", "tasks"),
         # Uploads are taken while the broker is away.
         waits_for_broker=False,
         processes=(
@@ -73,7 +73,7 @@ BACKENDS = (
         takes="telemetry by HTTP and MQTT",
         needs=frozenset({Need.DATABASE, Need.AUDIT, Need.MQTT}),
         port=8002,
-        proxied=("equipment", "telemetry"),
+        proxied=("equipment", "faults", "telemetry"),
     ),
     Service(
         name="search",
@@ -84,10 +84,10 @@ BACKENDS = (
     ),
     Service(
         name="notification",
-        gives="pushes through FCM",
+        gives="pushes through FCM and Web Push",
         needs=frozenset({Need.DATABASE, Need.PUSH}),
         port=8004,
-        proxied=("devices", "notifications"),
+        proxied=("customers", "devices", "notifications", "unsubscribe"),
         processes=(
             Process(name="notification", arguments=("api",)),
             Process(
@@ -103,8 +103,29 @@ BACKENDS = (
         gives="queues, dead letters, redrive, who did what",
         needs=frozenset({Need.DATABASE, Need.AUDIT, Need.MANAGEMENT}),
         port=8007,
-        proxied=("audit", "dead-letters", "jobs", "queues"),
+        proxied=("audit", "dead-letters", "jobs", "people", "queues"),
+        # For the export of what they hold of a person.
+        peers=("helper", "identity", "mlops", "monitoring", "notification", "search"),
         processes=(Process(name="operations", resources=Resources(cpu="50m", memory="96Mi")),),
+    ),
+    Service(
+        name="identity",
+        takes="invitations",
+        gives="sign-in, people, branches, credentials of equipment",
+        needs=frozenset({Need.DATABASE, Need.AUDIT, Need.PROVIDER}),
+        port=8008,
+        proxied=("branches", "equipment-credentials", "invitations", "people"),
+        processes=(
+            Process(
+                name="identity",
+                resources=Resources(
+                    memory="160Mi",
+                    memory_limit="320Mi",
+                    container_memory="320M",
+                    limit_note="Four passwords are hashed at once, with 19 MiB each.",
+                ),
+            ),
+        ),
     ),
 )
 
@@ -112,7 +133,8 @@ SERVICES = (
     *BACKENDS,
     Service(
         name="web",
-        gives="the helper's, the owner's and the operator's page",
+        gives="the pages of helpers, owners, customers and operators; sign-in",
+        needs=frozenset({Need.SESSIONS}),
         port=8080,
         peers=tuple(each.name for each in BACKENDS if each.proxied),
         edge=True,

@@ -19,7 +19,7 @@ INSERT INTO audit (at, by, via, run, action, queue, message_id, fingerprint, rec
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
 """
 NEWEST = """
-SELECT number, record FROM audit
+SELECT number, audit_shown(record) AS record FROM audit
 WHERE ($1::bigint IS NULL OR number < $1) AND ($2::text IS NULL OR queue = $2)
   AND ($3::text IS NULL OR message_id = $3) AND (NOT $5 OR fingerprint IS NOT NULL)
 ORDER BY number DESC LIMIT $4

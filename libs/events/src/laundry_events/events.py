@@ -127,7 +127,7 @@ class TaskConfirmed(Event):
 
 
 class EquipmentFault(Event):
-    """A piece of equipment failed; told once until it clears."""
+    """A piece of equipment failed; told once until it clears, and passed on while nobody acknowledges it."""
 
     event_type = "EquipmentFault"
     routing_key = "equipment.fault"
@@ -152,6 +152,28 @@ class EquipmentFault(Event):
     count: Annotated[
         int, Field(ge=1, description="How many troubles this fault stands for: a burst is told as one")
     ] = 1
+    escalation: Annotated[
+        int, Field(ge=0, description="How often it was passed on to the next because nobody acknowledged it")
+    ] = 0
+    escalated_at: Moment | None = Field(default=None, description="When it was passed on last")
+
+    @property
+    def subject(self) -> str:
+        """The equipment's id."""
+        return self.equipment_id
+
+
+class FaultAcknowledged(Event):
+    """Somebody said that he takes care of a fault: nobody else has to be told."""
+
+    event_type = "FaultAcknowledged"
+    routing_key = "equipment.fault.acknowledged"
+
+    fault_id: str
+    equipment_id: str
+    branch_id: BranchId
+    acknowledged_by: str
+    acknowledged_at: Moment
 
     @property
     def subject(self) -> str:
@@ -189,6 +211,22 @@ class PreferenceCreated(Event):
         return self.branch_id
 
 
+class PreferenceWithdrawn(Event):
+    """A branch no longer says what it said: whoever has not been told of it is not."""
+
+    event_type = "PreferenceWithdrawn"
+    routing_key = "preference.withdrawn"
+
+    preference_id: str
+    branch_id: BranchId
+    withdrawn_at: Moment
+
+    @property
+    def subject(self) -> str:
+        """The branch's id."""
+        return self.branch_id
+
+
 class ModelPromoted(Event):
     """A model became the champion; every replica fetches it by its manifest."""
 
@@ -208,13 +246,76 @@ class ModelPromoted(Event):
         return self.model_version
 
 
+class PhotoDeleted(Event):
+    """A task's photo was kept as long as its branch keeps photos; the file and its pictures are gone."""
+
+    event_type = "PhotoDeleted"
+    routing_key = "photo.deleted"
+
+    task_id: str
+    branch_id: BranchId
+    photo_sha256: Sha256
+    keep_features: bool = Field(
+        description="The branch agreed that what was learnt from it is kept, as features without the picture"
+    )
+    deleted_at: Moment
+
+    @property
+    def subject(self) -> str:
+        """The task's id."""
+        return self.task_id
+
+
+class PersonErased(Event):
+    """A person is to be forgotten: what is theirs is deleted, and where they acted a word stands for them."""
+
+    event_type = "PersonErased"
+    routing_key = "person.erased"
+
+    erasure_id: str
+    person_id: str = Field(description="The sub of their tokens")
+    tombstone: str = Field(description="What stands in place of the person where a row must remain")
+    attempt: Annotated[
+        int, Field(ge=1, description="An erasure is repeated until nothing can bring the person back")
+    ] = 1
+    requested_at: Moment
+
+    @property
+    def subject(self) -> str:
+        """The erasure's id: headers are logged, and the person's name must not be."""
+        return self.erasure_id
+
+
+class PersonForgotten(Event):
+    """One service holds nothing of a person any more."""
+
+    event_type = "PersonForgotten"
+    routing_key = "person.forgotten"
+
+    erasure_id: str
+    attempt: Annotated[int, Field(ge=1)]
+    service: str
+    rows: dict[str, int] = Field(description="How many rows of each kind were deleted or changed")
+    forgotten_at: Moment
+
+    @property
+    def subject(self) -> str:
+        """The erasure's id."""
+        return self.erasure_id
+
+
 EVENTS: tuple[type[Event], ...] = (
     TaskSubmitted,
     TaskRead,
     TaskConfirmed,
     EquipmentFault,
+    FaultAcknowledged,
     PreferenceCreated,
+    PreferenceWithdrawn,
     ModelPromoted,
+    PhotoDeleted,
+    PersonErased,
+    PersonForgotten,
 )
 
 __all__ = [
@@ -222,12 +323,17 @@ __all__ = [
     "BranchId",
     "CountedLabel",
     "EquipmentFault",
+    "FaultAcknowledged",
     "ModelPromoted",
+    "PersonErased",
+    "PersonForgotten",
     "Photo",
+    "PhotoDeleted",
     "Picture",
     "Pictures",
     "PreferenceCreated",
     "PreferenceMatch",
+    "PreferenceWithdrawn",
     "ReadLabel",
     "TaskConfirmed",
     "TaskRead",

@@ -1,5 +1,6 @@
 """The outbox: an event is stored in the transaction of the change it announces and published after commit."""
 
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -20,9 +21,17 @@ class Outbox:
         self.source = source
 
     async def add(
-        self, session: AsyncSession | AsyncConnection, event: Event, *, event_id: str | None = None
+        self,
+        session: AsyncSession | AsyncConnection,
+        event: Event,
+        *,
+        event_id: str | None = None,
+        due: datetime | None = None,
     ) -> str:
         """Store an event in the caller's transaction, with the current trace context.
+
+        Args:
+            due: a time of the database's clock before which it is not published and can be taken back.
 
         Returns:
             the event's id.
@@ -31,8 +40,32 @@ class Outbox:
             EventTooLarge: it exceeds 64 KiB; the transaction should not commit.
         """
         outgoing = encode(event, source=f"/{self.source}", event_id=event_id)
-        await session.execute(sa.insert(outbox).values(_values(outgoing)))
+        # It counts as waiting from then on, so that one that is held is not reported as stuck.
+        held = {} if due is None else {"next_attempt_at": due, "created_at": due}
+        await session.execute(sa.insert(outbox).values(_values(outgoing) | held))
         return outgoing.id
+
+    async def take_back(self, session: AsyncSession, event: type[Event], event_id: str) -> bool:
+        """Remove an event that is not due yet, in the caller's transaction.
+
+        The relay locks what it publishes: an event is either removed here, or published, or (if publishing it
+        was tried without an answer) may be, and then it stays.
+
+        Returns:
+            whether it was removed, and so is never published.
+        """
+        removed = await session.execute(
+            sa.delete(outbox)
+            .where(
+                # The index of what is due leads there, however much waits.
+                outbox.c.routing_key == event.routing_key,
+                outbox.c.next_attempt_at > sa.func.now(),
+                outbox.c.event_id == event_id,
+                outbox.c.attempts == 0,
+            )
+            .returning(outbox.c.id)
+        )
+        return removed.first() is not None
 
 
 def add_with(rows: sa.FromClause) -> sa.CTE:

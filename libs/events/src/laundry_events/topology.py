@@ -6,6 +6,9 @@ DD-02 §4.4.2.2.1 names the queues and the retries: 1, 2 and 4 s, unless a queue
 from laundry_events.plan import CORE_EXCHANGES, MIB, Exchange, Plan, Queue, Service
 
 VHOST = "laundry"
+PERSON_ERASED = "person.erased"
+SELDOM = (4,)
+"""One retry for queues that carry a message a week: each delay is a queue of its own."""
 TELEMETRY_EXCHANGE = "laundry.telemetry"
 
 PLAN = Plan(
@@ -18,7 +21,14 @@ PLAN = Plan(
         Queue("task.read", ("task.read",), "helper", "readings on their way back to the task"),
         Queue("task.confirmed", ("task.confirmed",), "mlops", "examples to learn from"),
         Queue("equipment.fault", ("equipment.fault",), "notification", "faults to push within seconds"),
+        Queue(
+            "equipment.fault.acknowledged",
+            ("equipment.fault.acknowledged",),
+            "notification",
+            "faults that ring nobody else",
+        ),
         Queue("preference.created", ("preference.created",), "notification", "matches to tell customers of"),
+        Queue("preference.withdrawn", ("preference.withdrawn",), "notification", "what no customer is told"),
         Queue(
             "telemetry.reported",
             ("telemetry.*",),
@@ -38,15 +48,39 @@ PLAN = Plan(
             max_bytes=64 * MIB,
             kind="stream",
         ),
+        Queue("photo.deleted", ("photo.deleted",), "mlops", "examples whose photo is gone"),
+        *(
+            Queue(name, (PERSON_ERASED,), consumer, "people to forget", retry_delays_s=SELDOM)
+            for name, consumer in (
+                (PERSON_ERASED, "helper"),
+                (f"{PERSON_ERASED}.identity", "identity"),
+                (f"{PERSON_ERASED}.mlops", "mlops"),
+                (f"{PERSON_ERASED}.monitoring", "monitoring"),
+                (f"{PERSON_ERASED}.notification", "notification"),
+                (f"{PERSON_ERASED}.search", "search"),
+            )
+        ),
+        Queue(
+            "person.forgotten",
+            ("person.forgotten",),
+            "operations",
+            "who has forgotten whom",
+            retry_delays_s=SELDOM,
+        ),
     ),
     services=(
-        Service("helper", publishes=("task.submitted", "task.confirmed")),
+        Service(
+            "helper", publishes=("task.submitted", "task.confirmed", "photo.deleted", "person.forgotten")
+        ),
         Service("ai-consumer", publishes=("task.read",)),
-        Service("mlops", publishes=("model.promoted",)),
-        Service("monitoring", publishes=("equipment.fault",)),
-        Service("search", publishes=("preference.created",)),
-        Service("notification"),
-        Service("operations", operates=True),
+        Service("mlops", publishes=("model.promoted", "person.forgotten")),
+        Service(
+            "monitoring", publishes=("equipment.fault", "equipment.fault.acknowledged", "person.forgotten")
+        ),
+        Service("search", publishes=("preference.created", "preference.withdrawn", "person.forgotten")),
+        Service("notification", publishes=("person.forgotten",)),
+        Service("identity", publishes=("person.forgotten",)),
+        Service("operations", publishes=("person.erased",), operates=True),
     ),
     vhost=VHOST,
 )

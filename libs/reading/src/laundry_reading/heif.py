@@ -95,9 +95,9 @@ def read_container(data: bytes) -> Container:
 
 
 def _read(data: bytes) -> Container:
-    meta = next((body for kind, body in _boxes(data, 0, len(data)) if kind == b"meta"), None)
+    meta = next((body for kind, body in boxes(data, 0, len(data)) if kind == b"meta"), None)
     if meta is None:
-        if any(kind == b"moov" for kind, _ in _boxes(data, 0, len(data))):
+        if any(kind == b"moov" for kind, _ in boxes(data, 0, len(data))):
             raise UnsupportedFormat(
                 "The file is a sequence of pictures, not a photo. Send one picture of it.",
                 format="HEIF sequence",
@@ -105,7 +105,7 @@ def _read(data: bytes) -> Container:
         raise cut_off()
     start, end = meta
     inside: dict[bytes, tuple[int, int]] = {}
-    for kind, place in _boxes(data, start + 4, end):
+    for kind, place in boxes(data, start + 4, end):
         inside.setdefault(kind, place)
     if end > len(data):
         raise cut_off()
@@ -121,7 +121,7 @@ def _read(data: bytes) -> Container:
     return Container(data, primary, items, data[idat_at:idat_end], references)
 
 
-def _boxes(data: bytes, position: int, end: int) -> Iterator[tuple[bytes, tuple[int, int]]]:
+def boxes(data: bytes, position: int, end: int) -> Iterator[tuple[bytes, tuple[int, int]]]:
     """Yield each box's kind with where its body begins and should end."""
     while position + 8 <= min(end, len(data)):
         size, kind = struct.unpack_from(">I4s", data, position)
@@ -141,7 +141,7 @@ def _read_items(data: bytes, place: tuple[int, int]) -> dict[int, Item]:
     at, end = place
     start = at + (8 if data[at] else 6)
     items: dict[int, Item] = {}
-    for kind, (entry, _) in _boxes(data, start, end):
+    for kind, (entry, _) in boxes(data, start, end):
         if kind != b"infe" or data[entry] < 2 or len(items) >= _MOST_ITEMS:
             continue
         wide = data[entry] >= 3
@@ -152,11 +152,11 @@ def _read_items(data: bytes, place: tuple[int, int]) -> dict[int, Item]:
 
 
 def _read_properties(data: bytes, place: tuple[int, int], items: dict[int, Item]) -> None:
-    inside = dict(reversed(list(_boxes(data, *place))))
+    inside = dict(reversed(list(boxes(data, *place))))
     at, end = inside[b"ipco"]
     found = [
         Property(kind, struct.pack(">I4s", 8 + stop - start, kind) + data[start:stop])
-        for kind, (start, stop) in _boxes(data, at, end)
+        for kind, (start, stop) in boxes(data, at, end)
     ]
     at, _ = inside[b"ipma"]
     version, flags = data[at], int.from_bytes(data[at + 1 : at + 4], "big")
@@ -212,7 +212,7 @@ def _read_places(data: bytes, place: tuple[int, int], items: dict[int, Item]) ->
 def _read_references(data: bytes, place: tuple[int, int]) -> Iterator[tuple[bytes, int, tuple[int, ...]]]:
     at, end = place
     form, size = (">I", 4) if data[at] else (">H", 2)
-    for kind, (start, stop) in _boxes(data, at + 4, end):
+    for kind, (start, stop) in boxes(data, at + 4, end):
         (by,) = struct.unpack_from(form, data, start)
         (count,) = struct.unpack_from(">H", data, start + size)
         if count > _MOST_ITEMS or stop > len(data):
@@ -246,4 +246,4 @@ def is_deep(item: Item) -> bool:
     return False
 
 
-__all__ = ["CODECS", "Container", "Item", "Property", "is_deep", "read_container", "size_of"]
+__all__ = ["CODECS", "Container", "Item", "Property", "boxes", "is_deep", "read_container", "size_of"]

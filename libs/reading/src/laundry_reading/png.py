@@ -39,7 +39,7 @@ def read_png(data: bytes) -> Lean:
         elif kind == b"IDAT":
             pixels.append(body)
         elif kind in (b"PLTE", b"tRNS") and not pixels:
-            kept.append(_chunk(kind, body))
+            kept.append(chunk(kind, body))
         elif kind == b"eXIf":
             orientation = orientation_of(body)
         elif kind == b"iCCP":
@@ -55,12 +55,12 @@ def read_png(data: bytes) -> Lean:
         raise damaged()
     if interlaced:
         check_pixels("interlaced PNG", width, height, MAX_INTERLACED_PIXELS)
-    lean = [SIGNATURE, _chunk(b"IHDR", header[:13]), *kept, _chunk(b"IDAT", b"".join(pixels))]
+    lean = [SIGNATURE, chunk(b"IHDR", header[:13]), *kept, chunk(b"IDAT", b"".join(pixels))]
     return Lean(
         "PNG",
         width,
         height,
-        b"".join([*lean, _chunk(b"IEND", b"")]),
+        b"".join([*lean, chunk(b"IEND", b"")]),
         orientation,
         by_rows=not interlaced,
         ends=ended,
@@ -68,7 +68,8 @@ def read_png(data: bytes) -> Lean:
     )
 
 
-def _chunk(kind: bytes, body: bytes) -> bytes:
+def chunk(kind: bytes, body: bytes) -> bytes:
+    """Write a chunk with its checksum."""
     return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
 

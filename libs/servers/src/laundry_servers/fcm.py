@@ -1,4 +1,4 @@
-"""The local FCM as a process of its own, together with the local identity's JWKS."""
+"""The local FCM and push service as a process of their own, together with the local identity's JWKS."""
 
 import sys
 from pathlib import Path
@@ -37,6 +37,11 @@ class Fcm:
     def address(self) -> PushAddress:
         """Where it is reached."""
         return PushAddress(f"http://127.0.0.1:{self.port}")
+
+    @property
+    def push_service_url(self) -> str:
+        """The origin of the local push service of browsers."""
+        return self.address.url
 
     @property
     def jwks_url(self) -> str:

@@ -1,16 +1,13 @@
 """A local server that speaks FCM HTTP v1 (``POST /v1/projects/{project}/messages:send``).
 
-Beside it: ``GET /messages`` (what it took, newest last), ``DELETE /messages``, ``PUT /control`` (make it fail
-or slow for fault tests), ``DELETE /tokens/{token}`` (as if the app was uninstalled), and the local
-identity's JWKS and deny list.
+Beside it: a push service of browsers (``push_service.py``), ``GET /messages`` (what both took, newest last),
+``DELETE /messages``, ``PUT /control`` (make them fail or slow for fault tests), ``DELETE /tokens/{token}``
+(as if the app was uninstalled), and the local identity's JWKS and deny list.
 """
 
 import asyncio
 import hashlib
 import os
-from collections import deque
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -24,8 +21,9 @@ from starlette.routing import Route
 
 from laundry_servers.deny_list import LocalDenyList
 from laundry_servers.identity import LocalIdentity
+from laundry_servers.push_control import Control, State, received_now
+from laundry_servers.push_service import push_service_routes
 
-KEPT_MESSAGES = 100_000
 # FCM refuses more: https://firebase.google.com/docs/cloud-messaging/customize-messages/set-message-type
 PAYLOAD_BYTES = 4096
 FCM_ERROR = "type.googleapis.com/google.firebase.fcm.v1.FcmError"
@@ -59,50 +57,6 @@ class SendRequest(BaseModel):
     validate_only: bool = False
 
 
-class Control(BaseModel):
-    """How the server misbehaves: ``status`` (429 or 503) and ``delay_seconds`` for the next ``times`` calls.
-
-    ``times`` null means until changed; ``retry_after_seconds`` adds the Retry-After header; with
-    ``token_prefix`` only calls for tokens that begin so are meant.
-    """
-
-    model_config = ConfigDict(extra="forbid")
-
-    status: int | None = Field(default=None, ge=400, le=599)
-    delay_seconds: float = Field(default=0, ge=0, le=600)
-    retry_after_seconds: int | None = Field(default=None, ge=0)
-    times: int | None = Field(default=None, ge=1)
-    token_prefix: str | None = Field(default=None, min_length=1)
-
-    def means(self, body: bytes) -> bool:
-        """Whether a call is one of those that are to fail."""
-        if self.token_prefix is None:
-            return True
-        try:
-            return SendRequest.model_validate_json(body).message.token.startswith(self.token_prefix)
-        except ValidationError:
-            return False
-
-
-@dataclass
-class State:
-    """What the server remembers while it runs."""
-
-    messages: deque[dict[str, Any]] = field(default_factory=lambda: deque(maxlen=KEPT_MESSAGES))
-    unregistered: set[str] = field(default_factory=set)
-    control: Control = field(default_factory=Control)
-
-    def next_control(self, body: bytes) -> Control:
-        """Return the control for this call and count it."""
-        current = self.control
-        if not current.means(body):
-            return Control()
-        if current.times is not None:
-            left = current.times - 1
-            self.control = current.model_copy(update={"times": left}) if left else Control()
-        return current
-
-
 STATUS_NAMES = {
     400: ("INVALID_ARGUMENT", "INVALID_ARGUMENT"),
     401: ("UNAUTHENTICATED", "THIRD_PARTY_AUTH_ERROR"),
@@ -121,11 +75,18 @@ def _error(code: int, message: str, *, retry_after: int | None = None) -> JSONRe
     return JSONResponse(body, status_code=code, headers=headers)
 
 
+def _token_in(body: bytes) -> str:
+    try:
+        return SendRequest.model_validate_json(body).message.token
+    except ValidationError:
+        return ""
+
+
 async def send(request: Request) -> Response:
     """Take one message as FCM would."""
     state: State = request.app.state.fcm
     raw = await request.body()
-    control = state.next_control(raw)
+    control = state.next_control(_token_in(raw))
     if control.delay_seconds:
         await asyncio.sleep(control.delay_seconds)
     if control.status is not None:
@@ -151,7 +112,7 @@ async def send(request: Request) -> Response:
                 "title": message.notification.title,
                 "body": message.notification.body,
                 "data": message.data,
-                "received_at": datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z"),
+                "received_at": received_now(),
             }
         )
     return JSONResponse({"name": f"projects/{request.path_params['project']}/messages/{uuid4()}"})
@@ -201,6 +162,7 @@ def _document(request: Request, content: Any, *, cached_s: int) -> Response:
 def make_app(identity: LocalIdentity) -> Starlette:
     """Return the server with its own empty memory."""
     deny_list = LocalDenyList(identity.key_file.parent)
+    state = State()
 
     # Read at each request: the key is rotated, and people are cut off, while this runs.
     async def keys(request: Request) -> Response:
@@ -219,9 +181,10 @@ def make_app(identity: LocalIdentity) -> Starlette:
             Route("/.well-known/jwks.json", keys),
             Route("/.well-known/denied.json", denied),
             Route("/livez", livez),
+            *push_service_routes(state),
         ]
     )
-    app.state.fcm = State()
+    app.state.fcm = state
     return app
 
 

@@ -26,8 +26,10 @@ def free_ports(count: int) -> list[int]:
     return found
 
 
-def free_port() -> int:
-    """Return one free port."""
+def free_port(preferred: int | None = None) -> int:
+    """Return one free port: the preferred one, unless somebody has it."""
+    if preferred is not None and _claim(preferred):
+        return preferred
     return free_ports(1)[0]
 
 

@@ -17,7 +17,7 @@ from laundry_service.http.openapi import document_problems
 from laundry_service.http.problems import install_problems
 from laundry_service.http.validation import UrlValidation
 from laundry_service.limits.rates import RateLimits
-from laundry_service.settings import ServiceSettings
+from laundry_service.settings import ApiSettings
 from laundry_service.storage.outages import install_outages
 from laundry_service.streams.response import Streams
 from laundry_service.telemetry.logging import configure_logging
@@ -41,7 +41,7 @@ class Component(Protocol):
 
 
 def make_app(
-    settings: ServiceSettings,
+    settings: ApiSettings,
     *,
     title: str,
     version: str,

@@ -1,7 +1,8 @@
 """Runs a service's alembic migrations: ``python -m laundry_service.migrate helper``.
 
 The migrations lie in the package (``helper/migrations/versions``), so that an image carries them. A lock in
-the database lets several replicas start at once.
+the database lets several replicas start at once. A package with a module ``migrate`` does it in its own way,
+by that module's ``upgrade(database_url)``.
 
 With ``LAUNDRY_DATABASE_OWNER_URL`` the tables are made by that login and are its own; the service's, which
 ``LAUNDRY_DATABASE_URL`` names, may then work with their rows only, and an audit it can only add to.
@@ -9,7 +10,9 @@ With ``LAUNDRY_DATABASE_OWNER_URL`` the tables are made by that login and are it
 
 import argparse
 import asyncio
+import importlib
 import importlib.resources
+import importlib.util
 import os
 import sys
 from pathlib import Path
@@ -35,6 +38,13 @@ def alembic_config(package: str) -> Config:
 
 
 ROWS = "SELECT, INSERT, UPDATE, DELETE"
+NOT_GIVEN = {
+    "alembic_version": "INSERT, UPDATE, DELETE",
+    "django_migrations": "INSERT, UPDATE, DELETE",
+    "audit": "UPDATE, DELETE, TRUNCATE",
+    # Keys are made and destroyed by functions that leave a record.
+    "audit_people": "INSERT, UPDATE, DELETE",
+}
 
 
 async def upgrade(
@@ -50,7 +60,11 @@ async def upgrade(
     try:
         async with engine.begin() as connection:
             await connection.execute(sa.text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
-            await connection.run_sync(_upgrade, package, revision)
+            if importlib.util.find_spec(f"{package}.migrate") is not None:
+                own = importlib.import_module(f"{package}.migrate")
+                await asyncio.to_thread(own.upgrade, database_url)
+            else:
+                await connection.run_sync(_upgrade, package, revision)
             if served_by is not None:
                 await _grant(connection, served_by)
     finally:
@@ -65,9 +79,10 @@ async def _grant(connection: AsyncConnection, role: str) -> None:
         "USAGE, SELECT ON ALL SEQUENCES IN SCHEMA public",
     ):
         await connection.exec_driver_sql(f"GRANT {right} TO {name}")
-    await connection.exec_driver_sql(f"REVOKE INSERT, UPDATE, DELETE ON alembic_version FROM {name}")
-    if await connection.scalar(sa.text("SELECT to_regclass('public.audit') IS NOT NULL")):
-        await connection.exec_driver_sql(f"REVOKE UPDATE, DELETE, TRUNCATE ON audit FROM {name}")
+    for table, rights in NOT_GIVEN.items():
+        known = sa.text("SELECT to_regclass(:table) IS NOT NULL")
+        if await connection.scalar(known, {"table": f"public.{table}"}):
+            await connection.exec_driver_sql(f"REVOKE {rights} ON {table} FROM {name}")
 
 
 def _upgrade(connection: sa.Connection, package: str, revision: str) -> None:

@@ -6,43 +6,30 @@ from typing import Annotated
 
 from pydantic import Field, SecretStr, field_validator
 
+from laundry_service.auth.claim_mapping import ClaimMapping
+from laundry_service.auth.issuer import TrustedIssuer
 from laundry_service.auth.principal import Role
 from laundry_service.http.settings import HttpSettings
 from laundry_service.limits.rates import Allowance, LimitName
 from laundry_service.storage.address import asyncpg_url
 
 
-class ServiceSettings(HttpSettings):
-    """Read from ``LAUNDRY_*`` environment variables; nothing secret has a default."""
+class TrustSettings(HttpSettings):
+    """Whose tokens are taken."""
 
-    service_name: str
-    drills: bool = Field(default=False, description="Let messages with the header x-drill fail on purpose")
-
-    streams_per_person: int = Field(
-        default=6, ge=1, description="Event streams that one person may have open"
-    )
-    streams_per_branch: int = Field(default=1000, ge=1, description="The same of all who name one branch")
-    streams_at_most: int = Field(default=3000, ge=1, description="The same of this process in all")
-    stream_max_s: float = Field(
-        default=900.0,
-        gt=0,
-        description="An event stream ends then; the browser comes back with a fresh token",
-    )
-
-    letter_key: SecretStr | None = Field(
-        default=None,
-        description="Signs the dead letters and retries of this service's own queues, 32 characters or more; "
-        "two with a comma while one replaces the other, the first signs",
-    )
-    letters_unsigned_until: datetime | None = Field(
-        default=None,
-        description="Until then what comes back unsigned is taken too: seven days after an upgrade",
-    )
-
-    amqp_url: SecretStr
     jwks_url: str = Field(description="Where the identity provider publishes its keys (RFC 7517)")
     jwt_issuer: str
     jwt_audience: str = "smart-fitness-laundry"
+    jwt_mapping: ClaimMapping | None = Field(
+        default=None,
+        description='JSON, where a token has no role and branches of ours: {"role": JMESPath, "branches": '
+        "JMESPath}; whom it gives no role has no entry",
+    )
+    jwt_id_tokens: bool = Field(
+        default=False,
+        description="Take the provider's ID tokens, if its access tokens are no JWTs (Google); the audience "
+        "is then the id of our client there",
+    )
     jwks_lifespan_s: float = Field(
         default=120, gt=0, le=300, description="A key that the provider withdraws is refused after so long"
     )
@@ -56,10 +43,52 @@ class ServiceSettings(HttpSettings):
         default=None, description="Where the identity provider lists who is cut off before a token ends"
     )
     deny_list_every_s: float = Field(default=15, gt=0, le=30)
+    trusted_issuers: tuple[TrustedIssuer, ...] = Field(
+        default=(),
+        description='JSON list of issuers beside the first: [{"issuer", "jwks_url", "audience", '
+        '"subject_prefix": "kakao:", "deny_list_url"?, "roles"?, "forced_role": "customer"?, "mapping"?, '
+        '"id_tokens"?}]',
+    )
+
+
+class ApiSettings(TrustSettings):
+    """Of what answers callers that bring a token. Nothing secret has a default."""
+
+    service_name: str
+
+    streams_per_person: int = Field(
+        default=6, ge=1, description="Event streams that one person may have open"
+    )
+    streams_per_branch: int = Field(default=1000, ge=1, description="The same of all who name one branch")
+    streams_at_most: int = Field(default=3000, ge=1, description="The same of this process in all")
+    stream_max_s: float = Field(
+        default=900.0,
+        gt=0,
+        description="An event stream ends then; the browser comes back with a fresh token",
+    )
+
     rate_limits: dict[LimitName, Allowance] = Field(
         default={},
         description='JSON replacing defaults: {"uploads": {"person": "120/m", "address": "600/m"}}',
     )
+
+
+class ServiceSettings(ApiSettings):
+    """Of a service at the broker: read from ``LAUNDRY_*`` environment variables."""
+
+    drills: bool = Field(default=False, description="Let messages with the header x-drill fail on purpose")
+
+    letter_key: SecretStr | None = Field(
+        default=None,
+        description="Signs the dead letters and retries of this service's own queues, 32 characters or more; "
+        "two with a comma while one replaces the other, the first signs",
+    )
+    letters_unsigned_until: datetime | None = Field(
+        default=None,
+        description="Until then what comes back unsigned is taken too: seven days after an upgrade",
+    )
+
+    amqp_url: SecretStr
 
     @field_validator("letter_key", "letters_unsigned_until", mode="before")
     @classmethod

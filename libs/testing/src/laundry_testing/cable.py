@@ -22,6 +22,8 @@ class Cable:
         """Lead to a server; without one to the last."""
         if host is not None and port is not None:
             self._target = (host, port)
+        if self._server is not None:
+            return
         self._server = await asyncio.start_server(self._carry, "127.0.0.1", self.port)
 
     async def pull(self) -> None:

@@ -15,7 +15,7 @@ SEED = "LAUNDRY_FUZZ_SEED"
 FEW = 2
 REQUEST_TIMEOUT_S = 20
 # What no document can state: someone else's branch, ended things, duplicates.
-FINE = ["2xx", "401", "403", "404", "409", "422", "429", "503"]
+FINE = ["2xx", "401", "403", "404", "409", "413", "422", "429", "503"]
 
 Headers = Mapping[str, str]
 

@@ -1,23 +1,34 @@
 """Builds the helper's app."""
 
+from datetime import timedelta
 from functools import partial
+from zoneinfo import ZoneInfo
 
 from fastapi import FastAPI
 
 from helper.api.confirmation import confirmation_router
+from helper.api.history import history_router
 from helper.api.photos import photos_router
+from helper.api.pieces import pieces_router
+from helper.api.policies import policies_router
 from helper.api.problems import install_store_problems
 from helper.api.submission import submission_router
 from helper.api.tasks import tasks_router
 from helper.api.uploads import Limits
 from helper.decoder import Decoder
+from helper.repository.held import HELD
+from helper.retention import Limits as PhotoLimits
 from helper.service.confirmation import Confirmations
 from helper.service.housekeeping import forget
 from helper.service.pictures import PictureService
+from helper.service.pieces import Pieces
+from helper.service.policies import PhotoPolicies
+from helper.service.retention import PhotoRetention
 from helper.service.submission import Submissions
 from helper.settings import Settings
 from helper.stream import changed_tasks
 from helper.subscribers import subscribe
+from helper.sweep import count_orphans
 from helper.tables import TASKS_CHANNEL
 from laundry_events import Outbox
 from laundry_service.app import make_app
@@ -25,6 +36,9 @@ from laundry_service.background.periodic import Periodic
 from laundry_service.http.health import Check
 from laundry_service.messaging.dependencies import database_dependency
 from laundry_service.messaging.wiring import Messaging
+from laundry_service.personal_data.erasing import Erasures
+from laundry_service.personal_data.held import PersonalData
+from laundry_service.personal_data.http import personal_data_router
 from laundry_service.settings import version_of
 from laundry_service.storage.database import Database
 from laundry_service.storage.object_store import ObjectStore
@@ -35,6 +49,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     """Make the helper's app from its settings (default: the environment)."""
     settings = settings or Settings()
     name, version = settings.service_name, version_of("helper")
+    zone = ZoneInfo(settings.time_zone)
     database = Database(settings.database_url.get_secret_value(), pool=settings.database_pool)
     store = ObjectStore(settings)
     decoder = Decoder(
@@ -52,8 +67,14 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         max_bytes=settings.photo_max_bytes,
         max_pixels=settings.photo_max_pixels,
         same_photo_s=settings.same_photo_s,
+        retake_within_s=settings.retake_within_s,
     )
     limits = Limits(settings.photo_max_bytes, settings.upload_idle_s, settings.upload_total_s)
+    pieces = Pieces(
+        store,
+        helper_bytes=settings.upload_pieces_bytes,
+        keep=timedelta(seconds=settings.upload_pieces_keep_s),
+    )
     messaging = Messaging(
         settings,
         service=name,
@@ -61,7 +82,15 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         relays_outbox_of=database,
         depends_on=[database_dependency(database)],
     )
-    subscribe(messaging.consumer, database, prefetch=settings.task_read_prefetch)
+    held, outbox = PersonalData(database, HELD), Outbox(name)
+    subscribe(
+        messaging.consumer,
+        database,
+        Erasures(database, outbox, held),
+        prefetch=settings.task_read_prefetch,
+    )
+    pictures = PictureService(database, store, decoder)
+    kept = PhotoLimits.of_days(settings.photo_keep_days, settings.photo_keep_unconfirmed_days)
     app = make_app(
         settings,
         title="Laundry helper",
@@ -73,22 +102,40 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         ready_without_broker=True,
         background=[
             changes,
+            PhotoRetention(database, store, outbox, pictures, kept, every_s=settings.photo_retention_every_s),
+            Periodic(
+                "orphans",
+                partial(count_orphans, database, store),
+                every_s=settings.orphans_every_s,
+                at_once=False,
+            ),
             Periodic(
                 "housekeeping",
                 partial(forget, database),
                 every_s=settings.housekeeping_every_s,
                 at_once=False,
             ),
+            Periodic(
+                "begun uploads",
+                pieces.drop_old,
+                every_s=settings.housekeeping_every_s,
+                at_once=False,
+            ),
         ],
         checks=[Check("photo store", store.ping, required=False)],
         routers=[
-            submission_router(submissions, limits),
-            tasks_router(database, changes, settings.labels),
-            photos_router(database, store, PictureService(database, store, decoder)),
-            confirmation_router(Confirmations(database, Outbox(name), settings.labels)),
+            submission_router(submissions, pieces, limits),
+            # Before the tasks: theirs would take their paths for a task's id.
+            pieces_router(pieces, submissions, limits),
+            history_router(database, zone),
+            tasks_router(database, changes, settings.labels, zone),
+            photos_router(database, store, pictures),
+            confirmation_router(Confirmations(database, outbox, settings.labels)),
+            policies_router(PhotoPolicies(database, kept)),
+            personal_data_router(held),
         ],
         on_close=[decoder.close],
-        large_bodies=["/tasks"],
+        large_bodies=["/tasks", "/tasks/uploads"],
     )
     install_store_problems(app)
     return app

@@ -1,15 +1,18 @@
 """The bodies of HTTP requests and answers."""
 
 import re
+from datetime import date
 from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from helper.retention import MAX_KEEP_DAYS
 from helper.tasks import Status, Task
 from laundry_events.events import CountedLabel, ReadLabel
 from laundry_events.moments import Moment
 from laundry_service.http.validation import RequestBody
 
+LONGEST_UNDO_S = 120
 BRANCH = re.compile(r"[a-z0-9-]{1,40}")
 REPLAYED = "Idempotent-Replay"
 """A header: an earlier request did what this one asks."""
@@ -28,6 +31,15 @@ class ConfirmationRequest(RequestBody):
     """What the owner says the laundry is: the reading as it was, or corrected."""
 
     labels: Annotated[list[LabelBody], Field(min_length=1, max_length=50)]
+    undo_s: Annotated[
+        int,
+        Field(
+            ge=0,
+            le=LONGEST_UNDO_S,
+            strict=True,
+            description="For so many seconds DELETE takes it back; it is learnt from only after them",
+        ),
+    ] = 0
 
     def counted(self) -> list[CountedLabel]:
         """Return the labels as the events carry them."""
@@ -40,6 +52,9 @@ class PhotoBody(BaseModel):
     media_type: str
     bytes: int
     sha256: str
+    deleted_at: Moment | None = Field(
+        default=None, description="From then on there is no photo: branches keep them for a time only"
+    )
 
 
 class ReadingBody(BaseModel):
@@ -59,10 +74,11 @@ class ConfirmationBody(BaseModel):
     corrected: bool
     confirmed_by: str
     confirmed_at: Moment
+    undo_until: Moment | None = Field(default=None, description="Until then it can be taken back")
 
 
 class TaskBody(BaseModel):
-    """One load of laundry."""
+    """One photo of laundry; those of one load have its ``load_id`` in common."""
 
     id: str
     branch_id: str
@@ -75,6 +91,8 @@ class TaskBody(BaseModel):
     reading: ReadingBody | None
     unreadable_reason: str | None
     confirmation: ConfirmationBody | None
+    load_id: str | None
+    replaced_by: str | None
 
     @classmethod
     def of(cls, task: Task) -> Self:
@@ -88,7 +106,12 @@ class TaskBody(BaseModel):
             status=task.status,
             version=task.version,
             submitted_at=task.submitted_at,
-            photo=PhotoBody(media_type=photo.media_type, bytes=photo.bytes, sha256=photo.sha256),
+            photo=PhotoBody(
+                media_type=photo.media_type,
+                bytes=photo.bytes,
+                sha256=photo.sha256,
+                deleted_at=task.photo_deleted_at,
+            ),
             reading=reading
             and ReadingBody(
                 labels=list(reading.labels),
@@ -104,8 +127,31 @@ class TaskBody(BaseModel):
                 corrected=confirmation.corrected,
                 confirmed_by=confirmation.confirmed_by,
                 confirmed_at=confirmation.confirmed_at,
+                undo_until=confirmation.undo and confirmation.undo.until,
             ),
+            load_id=task.load_id,
+            replaced_by=task.replaced_by,
         )
+
+
+class PhotoPolicyRequest(RequestBody):
+    """How long a branch keeps its photos, and whether what was learnt from them is kept for longer."""
+
+    keep_days: Annotated[int, Field(ge=1, le=MAX_KEEP_DAYS, strict=True)]
+    keep_features: bool
+
+
+class PhotoPolicyBody(BaseModel):
+    """How a branch keeps its photos; by nobody's word where ``changed_at`` is null."""
+
+    branch_id: str
+    keep_days: int = Field(description="After confirmation; then a photo and its pictures are deleted")
+    keep_features: bool = Field(
+        description="Whether what was learnt from a photo is kept beyond that, without the picture"
+    )
+    unconfirmed_days: int = Field(description="So long is kept what nobody confirms")
+    changed_by: str | None
+    changed_at: Moment | None
 
 
 class TaskList(BaseModel):
@@ -119,4 +165,37 @@ class LabelList(BaseModel):
     """What may be confirmed."""
 
     items: list[str]
+    next_cursor: None = None
+
+
+class DayBody(BaseModel):
+    """The confirmed loads of one day."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    day: date
+    loads: int
+    corrected: int
+
+
+class WashedBody(BaseModel):
+    """One class of laundry on one day."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    day: date
+    label: str
+    pieces: int
+    loads: int = Field(description="Loads that held some of it")
+    corrected: int = Field(description="Those of them whose reading the owner corrected")
+
+
+class WashedList(BaseModel):
+    """What was washed, by the days of a time zone; days without a confirmed load are left out."""
+
+    time_zone: str
+    first_day: date
+    last_day: date
+    days: list[DayBody]
+    items: list[WashedBody]
     next_cursor: None = None

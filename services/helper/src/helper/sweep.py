@@ -14,11 +14,16 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import PurePosixPath
 
+from prometheus_client import Gauge
+
 from helper import repository
 from helper.settings import Settings
 from laundry_service.storage.database import Database
 from laundry_service.storage.object_store import ObjectStore, ObjectStoreUnavailable
 
+ORPHANS = Gauge(
+    "laundry_helper_orphaned_objects", "Photos and pictures of more than a day ago that no task has"
+)
 PREFIXES = ("photos/", "pictures/")
 AT_ONCE = 500
 
@@ -42,6 +47,19 @@ async def orphans(database: Database, store: ObjectStore, *, older_than: timedel
                 batch = {}
     for orphan in await _without_task(database, batch):
         yield orphan
+
+
+async def count_orphans(database: Database, store: ObjectStore) -> int:
+    """Count photos and pictures without a task, for the metric; a person deletes them.
+
+    Raises:
+        DatabaseUnavailable, ObjectStoreUnavailable.
+    """
+    number = 0
+    async for _ in orphans(database, store, older_than=timedelta(days=1)):
+        number += 1
+    ORPHANS.set(number)
+    return number
 
 
 async def _without_task(database: Database, batch: dict[str, str]) -> list[str]:

@@ -34,9 +34,57 @@ tasks = sa.Table(
     sa.Column("corrected", sa.Boolean),
     sa.Column("confirmed_by", sa.Text),
     sa.Column("confirmed_at", _time),
-    sa.CheckConstraint("status IN ('submitted', 'read', 'unreadable', 'confirmed')", name="tasks_status"),
+    # From then on nobody is shown the photo; and when nothing of it was left in the store.
+    sa.Column("photo_deleted_at", _time),
+    sa.Column("photo_gone_at", _time),
+    # Whether what was learnt from a deleted photo is kept.
+    sa.Column("features_kept", sa.Boolean),
+    # The helper is forgotten: the file as it was sent goes, the pictures made of it stay.
+    sa.Column("only_pictures", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("original_deleted_at", _time),
+    sa.Column("load_id", sa.Text),
+    sa.Column("replaced_by", sa.Uuid(as_uuid=False)),
+    sa.Column("undo_until", _time, comment="Until then the event below waits in the outbox"),
+    sa.Column("undo_event", sa.Text),
+    sa.CheckConstraint(
+        "status IN ('submitted', 'read', 'unreadable', 'confirmed', 'withdrawn')", name="tasks_status"
+    ),
     sa.Index("tasks_branch_newest", "branch_id", sa.desc("id")),
     sa.Index("tasks_branch_status_newest", "branch_id", "status", sa.desc("id")),
+    sa.Index("tasks_helper_corrected", "helper_id", sa.desc("id"), postgresql_where=sa.text("corrected")),
+    # Few tasks have a note: a search in them passes over the others.
+    sa.Index("tasks_branch_noted", "branch_id", sa.desc("id"), postgresql_where=sa.text("note IS NOT NULL")),
+    sa.Index("tasks_helper", "helper_id"),
+    sa.Index("tasks_confirmed_by", "confirmed_by", postgresql_where=sa.text("confirmed_by IS NOT NULL")),
+    sa.Index(
+        "tasks_photo_kept",
+        "confirmed_at",
+        "branch_id",
+        postgresql_where=sa.text("photo_deleted_at IS NULL AND confirmed_at IS NOT NULL"),
+    ),
+    sa.Index(
+        "tasks_photo_unconfirmed",
+        "submitted_at",
+        postgresql_where=sa.text("photo_deleted_at IS NULL AND confirmed_at IS NULL"),
+    ),
+    sa.Index(
+        "tasks_photo_going",
+        "id",
+        postgresql_where=sa.text("photo_deleted_at IS NOT NULL AND photo_gone_at IS NULL"),
+    ),
+    sa.Index("tasks_bare", "id", postgresql_where=sa.text("only_pictures AND original_deleted_at IS NULL")),
+    sa.Index("tasks_features_kept", "branch_id", postgresql_where=sa.text("features_kept")),
+)
+
+photo_policies = sa.Table(
+    "photo_policies",
+    metadata,
+    sa.Column("branch_id", sa.Text, primary_key=True),
+    sa.Column("keep_days", sa.Integer, nullable=False),
+    sa.Column("keep_features", sa.Boolean, nullable=False),
+    sa.Column("changed_by", sa.Text, nullable=False),
+    sa.Column("changed_at", _time, nullable=False),
+    sa.CheckConstraint("keep_days BETWEEN 1 AND 365", name="photo_policies_days"),
 )
 
 submissions = sa.Table(

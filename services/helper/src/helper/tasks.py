@@ -1,8 +1,11 @@
-"""The rules of a task: a photo is submitted, read by a model, confirmed by the branch's owner."""
+"""The rules of a task: a photo is submitted, read by a model, confirmed by the branch's owner.
+
+A helper who takes a photo again withdraws the one before: nobody confirms that, and no reading of it counts.
+"""
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal
 
 from laundry_events.events import (
@@ -15,7 +18,9 @@ from laundry_events.events import (
     TaskSubmitted,
 )
 
-Status = Literal["submitted", "read", "unreadable", "confirmed"]
+Status = Literal["submitted", "read", "unreadable", "confirmed", "withdrawn"]
+FINAL: tuple[Status, ...] = ("confirmed", "withdrawn")
+"""Nothing changes a task after that."""
 
 
 class UnknownLabels(Exception):
@@ -39,6 +44,26 @@ class AlreadyConfirmed(Exception):
     """The task was confirmed with other labels."""
 
 
+class TooLate(Exception):
+    """The confirmation counts already: what was learnt from it cannot be taken back."""
+
+
+class ConfirmedByAnother(Exception):
+    """Somebody else confirmed the task; only he may take that back."""
+
+
+class Withdrawn(Exception):
+    """The helper took the photo again; another task has the new one."""
+
+
+class NotReplaceable(Exception):
+    """A photo cannot take the place of another: ``why`` is "unknown", "confirmed" or "too-old"."""
+
+    def __init__(self, why: Literal["unknown", "confirmed", "too-old"]) -> None:
+        super().__init__(why)
+        self.why = why
+
+
 @dataclass(frozen=True)
 class Reading:
     """What the model saw."""
@@ -51,6 +76,14 @@ class Reading:
 
 
 @dataclass(frozen=True)
+class Undo:
+    """Until when a confirmation may be taken back: so long its event waits in the outbox."""
+
+    event_id: str
+    until: datetime
+
+
+@dataclass(frozen=True)
 class Confirmation:
     """What the owner says it is."""
 
@@ -58,11 +91,17 @@ class Confirmation:
     corrected: bool
     confirmed_by: str
     confirmed_at: datetime
+    undo: Undo | None = None
 
 
 @dataclass(frozen=True)
 class Task:
-    """One load of laundry. ``version`` rises with each change."""
+    """One photo of laundry. ``version`` rises with each change.
+
+    Attributes:
+        load_id: what the photos of one load have in common, as its helper's client named it.
+        replaced_by: the task of the photo that took this one's place.
+    """
 
     id: str
     branch_id: str
@@ -76,12 +115,19 @@ class Task:
     unreadable_reason: str | None = None
     confirmation: Confirmation | None = None
     pictures: Pictures | None = None
+    photo_deleted_at: datetime | None = None
+    photo_gone_at: datetime | None = None
+    original_deleted_at: datetime | None = None
+    load_id: str | None = None
+    replaced_by: str | None = None
 
     @property
     def stored(self) -> list[str]:
         """The keys of everything stored for the task; deleting a task means deleting these."""
+        if self.photo_gone_at is not None:
+            return []
         made = [] if self.pictures is None else [self.pictures.display.key, self.pictures.thumbnail.key]
-        return [self.photo.key, *made]
+        return made if self.original_deleted_at is not None else [self.photo.key, *made]
 
 
 def photo_key(branch_id: str, task_id: str, at: datetime, extension: str) -> str:
@@ -89,6 +135,11 @@ def photo_key(branch_id: str, task_id: str, at: datetime, extension: str) -> str
     extension is there because some stores guess the media type from it.
     """
     return f"photos/{branch_id}/{at:%Y}/{at:%m}/{task_id}.{extension}"
+
+
+def pictures_folder(branch_id: str, task_id: str) -> str:
+    """Name where the pictures of a task's photo lie."""
+    return f"pictures/{branch_id}/{task_id}/"
 
 
 def submission_key(idempotency_key: str | None, branch_id: str, sha256: str) -> str:
@@ -142,8 +193,10 @@ def confirm(task: Task, labels: Sequence[CountedLabel], *, by: str, at: datetime
         the confirmed task; the very same object if these labels were confirmed before.
 
     Raises:
-        NotReadYet, AlreadyConfirmed.
+        NotReadYet, AlreadyConfirmed, Withdrawn.
     """
+    if task.status == "withdrawn":
+        raise Withdrawn
     if task.confirmation is not None:
         if _counts(task.confirmation.labels) == _counts(labels):
             return task
@@ -152,6 +205,50 @@ def confirm(task: Task, labels: Sequence[CountedLabel], *, by: str, at: datetime
         raise NotReadYet
     confirmation = Confirmation(tuple(labels), is_correction(labels, task.reading), by, at)
     return replace(task, status="confirmed", version=task.version + 1, confirmation=confirmation)
+
+
+def take_back(task: Task, *, by: str) -> Task:
+    """Undo a confirmation: the task is what it was before, one version later.
+
+    Returns:
+        the task, waiting again; the very same object if it is not confirmed.
+
+    Raises:
+        ConfirmedByAnother.
+        TooLate: it was confirmed for good.
+    """
+    if task.confirmation is None:
+        return task
+    if task.confirmation.confirmed_by != by:
+        raise ConfirmedByAnother
+    if task.confirmation.undo is None:
+        raise TooLate
+    status: Status = "read" if task.reading is not None else "unreadable"
+    return replace(task, status=status, version=task.version + 1, confirmation=None)
+
+
+def withdraw(task: Task | None, *, for_task: Task, within: timedelta | None) -> Task:
+    """Withdraw a task because its helper took the photo again.
+
+    Args:
+        for_task: the task of the new photo.
+        within: how long after its submission a photo can be taken again; None is for ever.
+
+    Returns:
+        the withdrawn task; the very same object if it was withdrawn before.
+
+    Raises:
+        NotReplaceable.
+    """
+    if task is None or (task.helper_id, task.branch_id) != (for_task.helper_id, for_task.branch_id):
+        raise NotReplaceable("unknown")
+    if task.status == "withdrawn":
+        return task
+    if task.status == "confirmed":
+        raise NotReplaceable("confirmed")
+    if within is not None and for_task.submitted_at - task.submitted_at > within:
+        raise NotReplaceable("too-old")
+    return replace(task, status="withdrawn", version=task.version + 1, replaced_by=for_task.id)
 
 
 @dataclass(frozen=True)
@@ -179,9 +276,9 @@ def take_reading(task: Task, event: TaskRead) -> Task:
 
     Returns:
         the changed task; the very same object if the reading comes too late: the task has changed since
-        the version that was read, or a person has confirmed it.
+        the version that was read, or a person has confirmed or withdrawn it.
     """
-    if task.status == "confirmed" or event.task_version < task.version:
+    if task.status in FINAL or event.task_version < task.version:
         return task
     outcome = outcome_of(event)
     return replace(

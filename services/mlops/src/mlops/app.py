@@ -12,6 +12,9 @@ from laundry_service.background.periodic import Periodic
 from laundry_service.http.health import Check
 from laundry_service.messaging.dependencies import database_dependency
 from laundry_service.messaging.wiring import Messaging
+from laundry_service.personal_data.erasing import Erasures
+from laundry_service.personal_data.held import PersonalData
+from laundry_service.personal_data.http import personal_data_router
 from laundry_service.settings import version_of
 from laundry_service.storage.database import Database
 from laundry_service.storage.object_store import ObjectStore
@@ -26,6 +29,7 @@ from mlops.launching.launcher import Launcher
 from mlops.launching.processes import Processes
 from mlops.manifests import Manifests
 from mlops.replicas import Replicas
+from mlops.repository.held import HELD
 from mlops.retraining import Rules
 from mlops.service.policy import Policy
 from mlops.service.reconciler import Reconciler
@@ -68,7 +72,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         relays_outbox_of=database,
         depends_on=[database_dependency(database)],
     )
-    subscribe(messaging.consumer, database, prefetch=settings.prefetch)
+    held = PersonalData(database, HELD, audited=True)
+    erasures = Erasures(database, Outbox(settings.service_name), held)
+    subscribe(messaging.consumer, database, erasures, prefetch=settings.prefetch)
     return make_app(
         settings,
         title="MLOps",
@@ -95,6 +101,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             models_router(database, registry),
             runs_router(database, changes, Runs(database, requirements)),
             examples_router(database),
+            personal_data_router(held),
         ],
         on_close=close_launcher,
     )

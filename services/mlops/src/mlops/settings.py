@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import BaseModel, Field, SecretStr, model_validator
 from pydantic_settings import NoDecode
 
 from laundry_reading.signing import PublicKeyTexts, SigningKey, SigningKeyText, TrustedKeys
@@ -89,14 +89,19 @@ class Settings(DatabaseSettings, ObjectStoreSettings):
         """Return these settings as the environment of a training job's process."""
         prefix = str(self.model_config.get("env_prefix", ""))
         found: dict[str, str] = {}
-        for name in type(self).model_fields:
+        for name, field in type(self).model_fields.items():
             value = getattr(self, name)
+            if value is None or value == field.default:
+                continue
             if isinstance(value, SecretStr):
                 value = value.get_secret_value()
-            if isinstance(value, tuple):
-                value = ",".join(str(each) for each in value)
-            if isinstance(value, dict):
+            elif isinstance(value, dict | BaseModel) or _are_models(value):
                 value = json.dumps(self.model_dump(mode="json", include={name})[name])
-            if value is not None:
-                found[f"{prefix}{name.upper()}"] = str(value)
+            elif isinstance(value, tuple):
+                value = ",".join(str(each) for each in value)
+            found[f"{prefix}{name.upper()}"] = str(value)
         return found
+
+
+def _are_models(value: object) -> bool:
+    return isinstance(value, tuple) and any(isinstance(each, BaseModel) for each in value)

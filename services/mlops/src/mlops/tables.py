@@ -63,8 +63,13 @@ training_examples = sa.Table(
     sa.Column("corrected", sa.Boolean, nullable=False),
     sa.Column("confirmed_by", sa.Text, nullable=False),
     sa.Column("confirmed_at", sa.DateTime(timezone=True), nullable=False),
+    # The photo is deleted; and nothing that was learnt from it is used any more.
+    sa.Column("photo_deleted_at", sa.DateTime(timezone=True)),
+    sa.Column("retired", sa.Boolean, nullable=False, server_default=sa.false()),
     _now(),
     sa.Index("training_examples_confirmed_at", "confirmed_at"),
+    sa.Index("training_examples_confirmed_by", "confirmed_by"),
+    sa.Index("training_examples_photo", "photo_sha256"),
 )
 
 example_branches = sa.Table(

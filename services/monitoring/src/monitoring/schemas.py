@@ -6,8 +6,10 @@ from typing import Annotated, Self
 
 from pydantic import AwareDatetime, BaseModel, Field, PlainSerializer
 
+from monitoring.fault_handling import Handling
 from monitoring.fault_rules import Cause
 from monitoring.repository.equipment import EquipmentState, StoredEquipment, StoredFault
+from monitoring.repository.handling import HandledFault
 from monitoring.sample_issues import SampleIssue
 
 
@@ -75,6 +77,17 @@ class FaultView(BaseModel):
     )
     due_at: Moment | None = Field(default=None, description="When they will be told if it is still open")
     flapping: bool = Field(default=False, description="It comes and goes, so that it is told less often")
+    handling: Handling = Field(
+        default="open",
+        description="open, acknowledged, escalated (passed on because nobody acknowledged it) or closed",
+    )
+    acknowledged_at: Moment | None = None
+    acknowledged_by: str | None = Field(default=None, description="Who takes care of it: a token's subject")
+    escalation: int = Field(default=0, description="How often it was passed on")
+    escalated_at: Moment | None = Field(default=None, description="When it was passed on last")
+    escalates_at: Moment | None = Field(
+        default=None, description="When it is passed on next, unless it is acknowledged or over before"
+    )
 
     @classmethod
     def of(cls, fault: StoredFault) -> Self:
@@ -96,7 +109,35 @@ class FaultView(BaseModel):
             told_at=fault.rung_at,
             due_at=None if fault.cleared_at else fault.due_at,
             flapping=fault.flapping,
+            handling=fault.handling,
+            acknowledged_at=fault.acknowledged_at,
+            acknowledged_by=fault.acknowledged_by,
+            escalation=fault.escalation,
+            escalated_at=fault.escalated_at,
+            escalates_at=fault.escalate_at if fault.handling in {"open", "escalated"} else None,
         )
+
+
+class HandledFaultView(FaultView):
+    """A fault with its machine."""
+
+    equipment_id: str
+    branch_id: str
+    kind: str | None = Field(description="washer, dryer, boiler, ...; null once the machine is gone")
+
+    @classmethod
+    def with_machine(cls, found: HandledFault) -> Self:
+        """Make the view of a fault and its machine."""
+        machine = found.machine
+        shown = dict(FaultView.of(found.fault))
+        return cls(**shown, equipment_id=machine.equipment_id, branch_id=machine.branch_id, kind=found.kind)
+
+
+class FaultPage(BaseModel):
+    """One page, newest fault first."""
+
+    items: list[HandledFaultView]
+    next_cursor: str | None
 
 
 class EquipmentView(BaseModel):

@@ -8,6 +8,7 @@ from laundry_events.topology import TELEMETRY_EXCHANGE, VHOST
 from laundry_service.settings import DatabaseSettings
 from monitoring.alert_damping import DampingPolicy
 from monitoring.equipment_metrics import METRICS, Range
+from monitoring.fault_handling import EscalationPolicy
 from monitoring.fault_rules import Limit
 from monitoring.machine import DetectionPolicy
 
@@ -101,6 +102,11 @@ class Settings(DatabaseSettings):
     ring_check_s: float = Field(
         default=1, gt=0, description="How often faults that wait to ring are looked for"
     )
+    escalate_after_s: float = Field(
+        default=600, ge=0, description="A fault that nobody acknowledges is passed on after this; 0: never"
+    )
+    escalations_most: int = Field(default=5, ge=1, le=100, description="So many times")
+    escalation_check_s: float = Field(default=1, gt=0, description="How often such faults are looked for")
     device_rate: float = Field(default=20, gt=0, description="Samples a second that one device may send")
     device_burst: int = Field(default=1000, ge=1, description="Samples that a device may send at once")
     device_dead_letters_h: int = Field(
@@ -147,6 +153,11 @@ class Settings(DatabaseSettings):
                 longest_quiet=timedelta(seconds=max(self.flap_quiet_s, self.flap_quiet_most_s)),
             ),
         )
+
+    @property
+    def escalation(self) -> EscalationPolicy:
+        """When a fault that nobody acknowledges is passed on."""
+        return EscalationPolicy(timedelta(seconds=self.escalate_after_s), self.escalations_most)
 
     def limits_of(self, kind: str) -> list[Limit]:
         """Return the limits of a kind of equipment; an unknown kind has those of ``other``."""

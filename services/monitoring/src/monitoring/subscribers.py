@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from laundry_events import EventConsumer, EventMeta, PermanentError
 from laundry_events.headers import ARRIVED_AT, ORIGINAL_KEY, TAKEN_MS
 from laundry_events.moments import read_moment
+from laundry_service.personal_data.erasing import Erasures, subscribe_erasures
 from monitoring.service.clock import utc_now
 from monitoring.service.mqtt_intake import DeviceMessage, MqttIntake
 
@@ -55,8 +56,9 @@ def client_of(meta: EventMeta) -> str | None:
     return client_id if isinstance(client_id, str) else None
 
 
-def subscribe(consumer: EventConsumer, intake: MqttIntake, *, prefetch: int) -> None:
-    """Subscribe to ``telemetry.reported``, where MQTT messages arrive."""
+def subscribe(consumer: EventConsumer, intake: MqttIntake, erasures: Erasures, *, prefetch: int) -> None:
+    """Subscribe to ``telemetry.reported``, where MQTT messages arrive, and to people to forget."""
+    subscribe_erasures(consumer, erasures, "monitoring")
 
     @consumer.on_raw(QUEUE, prefetch=prefetch)
     async def take_samples(body: bytes, meta: EventMeta) -> None:

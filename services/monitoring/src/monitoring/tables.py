@@ -87,6 +87,14 @@ fault = sa.Table(
     sa.Column("rung_at", _moment),
     sa.Column("flapping", sa.Boolean, nullable=False, server_default="false"),
     sa.Column("unsure", sa.Boolean, nullable=False, server_default="false"),
+    # Who takes care of it.
+    sa.Column("acknowledged_at", _moment),
+    sa.Column("acknowledged_by", sa.Text),
+    # When it is passed on unless somebody does; null while people were not told, and after the last time.
+    sa.Column("escalate_at", _moment),
+    sa.Column("escalation", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("escalated_at", _moment),
+    sa.Index("fault_newest", "detected_at", "id"),
     sa.Index("fault_of_equipment", "equipment_id", "detected_at"),
     sa.Index("fault_cleared_at", "cleared_at"),
 )
@@ -94,6 +102,13 @@ sa.Index(
     "fault_due",
     fault.c.due_at,
     postgresql_where=sa.and_(fault.c.due_at.is_not(None), fault.c.cleared_at.is_(None)),
+)
+sa.Index(
+    "fault_escalate",
+    fault.c.escalate_at,
+    postgresql_where=sa.and_(
+        fault.c.escalate_at.is_not(None), fault.c.cleared_at.is_(None), fault.c.acknowledged_at.is_(None)
+    ),
 )
 # The database enforces one open fault per trouble, whatever the replicas think.
 sa.Index(

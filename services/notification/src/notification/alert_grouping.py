@@ -80,6 +80,7 @@ class GroupedFault:
     Attributes:
         count: faults that it stands for.
         waiting: whether the phone has not been told of it yet.
+        escalated_at: when it was passed on to the phone's owner, if it was.
     """
 
     notification_id: str
@@ -89,6 +90,12 @@ class GroupedFault:
     since: datetime
     count: int
     waiting: bool
+    escalated_at: datetime | None = None
+
+    @property
+    def news_at(self) -> datetime:
+        """Since when the phone's owner should know of it."""
+        return self.escalated_at or self.since
 
 
 @dataclass(frozen=True)

@@ -9,40 +9,86 @@ from zoneinfo import ZoneInfo
 
 from fastapi import FastAPI
 
+from laundry_events import Outbox
 from laundry_service.app import make_app
 from laundry_service.background.periodic import Periodic
 from laundry_service.messaging.dependencies import database_dependency
 from laundry_service.messaging.wiring import Messaging
+from laundry_service.personal_data.erasing import Erasures
+from laundry_service.personal_data.held import PersonalData
+from laundry_service.personal_data.http import personal_data_router
 from laundry_service.settings import version_of
 from laundry_service.storage.database import Database
 from laundry_service.streams.changes import Changes
+from notification.api.consent import consent_router
 from notification.api.devices import devices_router
+from notification.api.keyed_locks import KeyedLocks
 from notification.api.notifications import notifications_router
+from notification.api.own_devices import own_devices_router
+from notification.api.web_push import web_push_router
 from notification.fcm import FirebasePusher
+from notification.push import PusherByDevice
+from notification.repository.held import HELD
 from notification.repository.retention import Retention
+from notification.service.consents import Consents
 from notification.service.device_registry import DeviceRegistry
+from notification.service.device_trial import DeviceTrial
 from notification.service.fault_intake import FaultIntake
 from notification.service.fault_sender import FaultSender
 from notification.service.housekeeping import EVERY_S, Housekeeping
+from notification.service.recommendation_admission import RecommendationAdmission
 from notification.service.recommendation_intake import RecommendationIntake
 from notification.service.recommendation_sender import RecommendationSender
 from notification.settings import Settings
 from notification.stream import changed_notifications, ids_of
-from notification.subscribers import subscribe_faults, subscribe_preferences
+from notification.subscribers import subscribe_faults, subscribe_people, subscribe_preferences
 from notification.tables import CHANGES_CHANNEL
+from notification.web_push.pusher import WebPusher
+from notification.web_push.vapid import VapidKey
 
 SERVICE = "notification"
 VERSION = version_of(SERVICE)
 MEASURE_EVERY_S = 15.0
 
 
-def _pusher(settings: Settings) -> FirebasePusher:
-    return FirebasePusher(
-        url=settings.fcm_url,
-        credentials_file=settings.fcm_credentials_file,
-        project_id=settings.fcm_project_id,
-        attempt_timeout_s=settings.fcm_attempt_timeout_s,
-    )
+class _Pushers(PusherByDevice):
+    """Both ways, as the settings say."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.phones = FirebasePusher(
+            url=settings.fcm_url,
+            credentials_file=settings.fcm_credentials_file,
+            project_id=settings.fcm_project_id,
+            attempt_timeout_s=settings.fcm_attempt_timeout_s,
+        )
+        self.key = (
+            None
+            if settings.web_push_private_key is None
+            else VapidKey(settings.web_push_private_key.get_secret_value())
+        )
+        self.browsers = (
+            None
+            if self.key is None
+            else WebPusher(
+                key=self.key,
+                subject=settings.web_push_subject or "",
+                services=settings.push_services,
+                attempt_timeout_s=settings.fcm_attempt_timeout_s,
+            )
+        )
+        super().__init__(phones=self.phones, browsers=self.browsers)
+
+    async def start(self) -> None:
+        """Open the clients. Raises immediately if their credentials are unusable."""
+        await self.phones.start()
+        if self.browsers is not None:
+            await self.browsers.start()
+
+    async def stop(self) -> None:
+        """Close the clients."""
+        if self.browsers is not None:
+            await self.browsers.stop()
+        await self.phones.stop()
 
 
 def _database(settings: Settings) -> Database:
@@ -59,18 +105,25 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     zone = ZoneInfo(settings.time_zone)
     database = _database(settings)
     messaging = Messaging(
-        settings, service=SERVICE, version=VERSION, depends_on=[database_dependency(database)]
+        settings,
+        service=SERVICE,
+        version=VERSION,
+        relays_outbox_of=database,
+        depends_on=[database_dependency(database)],
     )
+    held = PersonalData(database, HELD)
+    subscribe_people(messaging.consumer, Erasures(database, Outbox(SERVICE), held))
     changes = Changes(database.url, CHANGES_CHANNEL, changed_notifications(database), keys=ids_of)
-    pusher = _pusher(settings)
+    pusher = _Pushers(settings)
     sender = RecommendationSender(
         database,
         pusher,
+        RecommendationAdmission(settings.telling, zone),
         per_second=settings.match_pushes_per_second,
         attempts=settings.match_push_attempts,
         attempt_s=settings.fcm_attempt_timeout_s,
     )
-    intake = RecommendationIntake(database, pushes_per_day=settings.match_pushes_per_day, zone=zone)
+    intake = RecommendationIntake(database)
     subscribe_preferences(messaging.consumer, intake, sender, prefetch=settings.match_prefetch)
     kept = Retention(
         history=timedelta(days=settings.history_days),
@@ -79,6 +132,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     housekeeping = Housekeeping(database, kept)
     registry = DeviceRegistry(database, max_devices=settings.max_devices_per_user)
+    locks = KeyedLocks()
+    public_key = None if pusher.key is None else pusher.key.public
     return make_app(
         settings,
         title="Notification",
@@ -94,8 +149,17 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             Periodic("housekeeping", housekeeping.tidy, every_s=EVERY_S, at_once=False),
         ],
         routers=[
-            devices_router(registry),
+            devices_router(registry, locks),
+            web_push_router(registry, locks, settings.push_services, public_key),
+            own_devices_router(registry, DeviceTrial(database, pusher)),
             notifications_router(database, registry, changes),
+            personal_data_router(held),
+            consent_router(
+                database,
+                Consents(database, settings.telling),
+                settings.telling,
+                time_zone=settings.time_zone,
+            ),
         ],
     )
 
@@ -105,7 +169,7 @@ def create_faults_app(settings: Settings | None = None) -> FastAPI:
     settings = settings or Settings()
     zone = ZoneInfo(settings.time_zone)
     database = _database(settings)
-    pusher = _pusher(settings)
+    pusher = _Pushers(settings)
     messaging = Messaging(
         settings,
         service=SERVICE,
@@ -122,7 +186,11 @@ def create_faults_app(settings: Settings | None = None) -> FastAPI:
         zone=zone,
     )
     intake = FaultIntake(
-        database, zone=zone, owner_known=timedelta(days=settings.owner_known_days), wake=sender.wake
+        database,
+        zone=zone,
+        owner_known=timedelta(days=settings.owner_known_days),
+        owners_at_once=settings.fault_owners_at_once,
+        wake=sender.wake,
     )
     subscribe_faults(messaging.consumer, intake, prefetch=settings.fault_prefetch)
     return make_app(

@@ -1,11 +1,12 @@
 """The texts of faults, alone or grouped, in Korean and English."""
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from laundry_events.events import EquipmentFault
 from notification.alert_grouping import NAMES_IN_TEXT, GroupSummary
-from notification.texts import LANGUAGES, Texts, text_of
+from notification.texts import LANGUAGES, Language, Texts, text_of
 
 LATE = timedelta(minutes=2)
 
@@ -28,14 +29,15 @@ def fault_texts(fault: EquipmentFault, zone: ZoneInfo) -> Texts:
     how_ko, how_en = _how(fault)
     more_ko, more_en = _more(fault.count - 1)
     when_ko, when_en = _when(fault, zone)
+    nobody, untaken_ko, untaken_en = _untaken(fault)
     return {
         "ko": text_of(
-            f"{kind_ko} {fault.equipment_id} {how_ko}{more_ko}",
-            f"{fault.branch_id} 지점 · {when_ko}. 장비를 멈추고 확인해 주세요.",
+            f"{nobody['ko']}{kind_ko} {fault.equipment_id} {how_ko}{more_ko}",
+            f"{untaken_ko}{fault.branch_id} 지점 · {when_ko}. 장비를 멈추고 확인해 주세요.",
         ),
         "en": text_of(
-            f"{kind_en} {fault.equipment_id} {how_en}{more_en}",
-            f"Branch {fault.branch_id} · {when_en}. Stop it and have a look.",
+            f"{nobody['en']}{kind_en} {fault.equipment_id} {how_en}{more_en}",
+            f"{untaken_en}Branch {fault.branch_id} · {when_en}. Stop it and have a look.",
         ),
     }
 
@@ -101,6 +103,18 @@ def _when(fault: EquipmentFault, zone: ZoneInfo) -> tuple[str, str]:
             f"since {_en(recorded, zone)}, reported late at {_en(received, zone)}",
         )
     return f"{_ko(fault.detected_at, zone)} 감지", f"detected {_en(fault.detected_at, zone)}"
+
+
+def _untaken(fault: EquipmentFault) -> tuple[Mapping[Language, str], str, str]:
+    """Say that nobody takes care of it, and for how long: a mark for the title, and a sentence each."""
+    if fault.escalated_at is None:
+        return {"ko": "", "en": ""}, "", ""
+    minutes = max(1, round((fault.escalated_at - fault.detected_at) / timedelta(minutes=1)))
+    return (
+        {"ko": "[미확인] ", "en": "Unanswered: "},
+        f"{minutes:,}분째 아무도 확인하지 않았습니다. ",
+        f"Nobody has taken care of it for {minutes:,} min. ",
+    )
 
 
 def _more(others: int) -> tuple[str, str]:

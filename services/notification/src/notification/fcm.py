@@ -2,8 +2,8 @@
 
 import asyncio
 import contextlib
+import time
 import warnings
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +17,11 @@ from google.oauth2.credentials import Credentials as TokenCredentials
 from prometheus_client import Counter, Histogram
 
 from laundry_events import new_id
-from notification.push import URGENT_TTL, Push, PushResult, PushStatus
+from notification.push import Push, PushResult, PushStatus
 
 LOCAL_PROJECT = "laundry-local"
 GOOGLE_URL = messaging._MessagingService.FCM_URL
 SEND_PATH = "/v1/projects/{0}/messages:send"
-CALM_TTL = timedelta(days=1)
 
 PUSHES = Counter("laundry_push_requests", "Push requests by FCM's verdict", ["verdict"])
 PUSH_SECONDS = Histogram("laundry_push_request_seconds", "Time of one push request")
@@ -157,7 +156,7 @@ def message_of(push: Push) -> Any:
     would push out the first; the tag and its counterparts replace on the phone without that limit.
     """
     title, body = push.text["title"], push.text["body"]
-    ttl = URGENT_TTL if push.urgent else CALM_TTL
+    ttl = push.kept_for
     with warnings.catch_warnings():
         # Phones still register with tokens; the library prefers installation ids.
         warnings.simplefilter("ignore", DeprecationWarning)
@@ -174,6 +173,7 @@ def message_of(push: Push) -> Any:
                 headers={
                     "apns-collapse-id": push.tag[:64],
                     "apns-priority": "10" if push.urgent else "5",
+                    "apns-expiration": str(int(time.time() + ttl.total_seconds())),
                 },
                 payload=messaging.APNSPayload(
                     messaging.Aps(sound="default" if push.sound else None, thread_id=push.data["kind"])

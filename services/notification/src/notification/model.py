@@ -1,5 +1,6 @@
 """What this service stores and sends: devices, announcements, notifications and deliveries."""
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,18 +10,43 @@ from notification.texts import Language, Texts
 
 Kind = Literal["equipment_fault", "branch_match"]
 Platform = Literal["android", "ios", "web"]
-Role = Literal["owner", "customer"]
-State = Literal["pending", "sent", "failed", "no_device", "suppressed", "expired"]
+Role = Literal["owner", "customer", "operator"]
+# On standby: an owner who is told if nobody before him acknowledges the fault.
+State = Literal["standby", "pending", "sent", "failed", "no_device", "suppressed", "expired"]
 # Failed deliveries are tried again if the message comes again (a redrive); refused and expired ones never.
 DeliveryState = Literal["pending", "sent", "failed", "refused", "expired"]
 
-# An owner is told of faults, a customer of branches; a person with both roles reads each with that token.
-KIND_FOR: Mapping[Role, Kind] = {"owner": "equipment_fault", "customer": "branch_match"}
+# An owner is told of faults, an operator of those that nobody acknowledges, a customer of branches; a person
+# with several roles reads each with that token.
+KIND_FOR: Mapping[Role, Kind] = {
+    "owner": "equipment_fault",
+    "operator": "equipment_fault",
+    "customer": "branch_match",
+}
+
+
+@dataclass(frozen=True)
+class BrowserKeys:
+    """What a browser's pushes are encrypted with, as in its ``PushSubscription``: base64url."""
+
+    p256dh: str
+    auth: str
+
+
+def device_id(token: str) -> str:
+    """Return what a device is called where its token must not be shown: who knows that can push to it."""
+    return hashlib.sha256(token.encode()).hexdigest()[:32]
 
 
 @dataclass(frozen=True)
 class Device:
-    """A phone or browser that takes pushes."""
+    """A phone or browser that takes pushes.
+
+    Attributes:
+        token: FCM's registration token, or a browser's endpoint.
+        keys: a browser's; ``None`` for a phone, which FCM pushes to.
+        name: what its user calls it or it calls itself; may be empty.
+    """
 
     token: str
     user_id: str
@@ -28,6 +54,22 @@ class Device:
     platform: Platform
     language: Language
     branches: tuple[str, ...]
+    name: str = ""
+    keys: BrowserKeys | None = None
+
+
+@dataclass(frozen=True)
+class RegisteredDevice:
+    """A device as it is stored.
+
+    Attributes:
+        reached_at: when a push last reached its push service; ``None`` if none has yet.
+    """
+
+    device: Device
+    created_at: datetime
+    registered_at: datetime
+    reached_at: datetime | None
 
 
 @dataclass(frozen=True)
@@ -36,6 +78,8 @@ class Announcement:
 
     Attributes:
         subject: what it is about; a user is told of it once, however often the event comes.
+        content: what it says, if the same is not told twice under another subject.
+        escalation: how often a fault was passed on because nobody acknowledged it.
     """
 
     kind: Kind
@@ -44,6 +88,8 @@ class Announcement:
     branch_id: str
     texts: Texts
     data: dict[str, str]
+    content: str | None = None
+    escalation: int = 0
 
 
 @dataclass(frozen=True)
@@ -83,12 +129,14 @@ class Delivery:
     notification_id: str
     token: str
     language: Language
+    user_id: str
     kind: Kind
     event_id: str
     branch_id: str
     texts: Texts
     data: dict[str, str]
     attempts: int
+    keys: BrowserKeys | None = None
 
     @property
     def push_data(self) -> dict[str, str]:

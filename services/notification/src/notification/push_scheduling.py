@@ -4,6 +4,8 @@ from collections import defaultdict, deque
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
+from notification.push import service_of
+
 
 @dataclass(frozen=True)
 class DueAlert:
@@ -17,6 +19,11 @@ class DueAlert:
     branch_id: str
     failures: int
 
+    @property
+    def service(self) -> str:
+        """The push service that it goes through."""
+        return service_of(self.token)
+
 
 @dataclass(frozen=True)
 class Capacity:
@@ -29,6 +36,9 @@ class Capacity:
     retries: int
 
 
+NOTHING_HELD_BACK: Mapping[str, Capacity] = {}
+
+
 def choose_fairly(
     due: Sequence[DueAlert],
     *,
@@ -36,6 +46,7 @@ def choose_fairly(
     busy_branches: Mapping[str, int],
     capacity: Capacity,
     per_branch: int,
+    held_back: Mapping[str, Capacity] = NOTHING_HELD_BACK,
 ) -> list[DueAlert]:
     """Choose what is sent now, one alert of each branch after the other.
 
@@ -44,23 +55,24 @@ def choose_fairly(
         busy_phones: phones with a push in flight.
         busy_branches: how many pushes of a branch are in flight.
         per_branch: how many of one branch may be in flight.
+        held_back: how much more may be sent through push services that are away.
     """
     phones = set(busy_phones)
-    left = {True: capacity.first_tries, False: capacity.retries}
+    room = _Room(capacity, held_back)
     in_hand = defaultdict(int, busy_branches)
     by_branch: dict[str, deque[DueAlert]] = {}
     for each in due:
         by_branch.setdefault(each.branch_id, deque()).append(each)
     chosen: list[DueAlert] = []
     branches = deque(by_branch)
-    while branches and any(left.values()):
+    while branches and room.is_left:
         branch = branches.popleft()
         if in_hand[branch] >= per_branch:
             continue
-        alert = _next(by_branch[branch], phones, left)
+        alert = _next(by_branch[branch], phones, room)
         if alert is None:
             continue
-        left[alert.failures == 0] -= 1
+        room.take(alert)
         phones.add(alert.token)
         in_hand[branch] += 1
         chosen.append(alert)
@@ -68,9 +80,36 @@ def choose_fairly(
     return chosen
 
 
-def _next(queue: deque[DueAlert], phones: Collection[str], left: Mapping[bool, int]) -> DueAlert | None:
+class _Room:
+    """How many more first tries and retries there may be, in all and through services that are away."""
+
+    def __init__(self, capacity: Capacity, held_back: Mapping[str, Capacity]) -> None:
+        self._in_all = _by_kind(capacity)
+        self._through = {service: _by_kind(left) for service, left in held_back.items()}
+
+    @property
+    def is_left(self) -> bool:
+        return any(self._in_all.values())
+
+    def admits(self, alert: DueAlert) -> bool:
+        return all(left[alert.failures == 0] > 0 for left in self._of(alert))
+
+    def take(self, alert: DueAlert) -> None:
+        for left in self._of(alert):
+            left[alert.failures == 0] -= 1
+
+    def _of(self, alert: DueAlert) -> list[dict[bool, int]]:
+        through = self._through.get(alert.service)
+        return [self._in_all] if through is None else [self._in_all, through]
+
+
+def _by_kind(capacity: Capacity) -> dict[bool, int]:
+    return {True: capacity.first_tries, False: capacity.retries}
+
+
+def _next(queue: deque[DueAlert], phones: Collection[str], room: _Room) -> DueAlert | None:
     while queue:
         alert = queue.popleft()
-        if alert.token not in phones and left[alert.failures == 0] > 0:
+        if alert.token not in phones and room.admits(alert):
             return alert
     return None

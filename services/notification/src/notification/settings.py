@@ -1,11 +1,20 @@
 """Settings of the notification service, on top of those that every service has."""
 
+from datetime import time
 from pathlib import Path
 from typing import Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 
 from laundry_service.settings import DatabaseSettings
+from notification.customer_rules import TellingPolicy
+from notification.web_push.endpoints import PushServices
+from notification.web_push.vapid import VapidKey, is_subject
+
+
+def split(text: str) -> list[str]:
+    """Return the entries of a list that is written with commas."""
+    return [entry.strip() for entry in text.split(",") if entry.strip()]
 
 
 class Settings(DatabaseSettings):
@@ -22,16 +31,39 @@ class Settings(DatabaseSettings):
     fcm_project_id: str | None = Field(default=None, description="Else the service account's own project")
     fcm_attempt_timeout_s: float = Field(default=3.0, gt=0, description="How long one push request may take")
 
+    web_push_private_key: SecretStr | None = Field(
+        default=None, description="The VAPID key of `laundry push-keys`; without it browsers get no pushes"
+    )
+    web_push_subject: str | None = Field(
+        default=None,
+        description="Whom push services write to if our pushes trouble them: mailto:… or https://…; needed "
+        "with the key, and a real one, or Apple refuses everything",
+    )
+    web_push_services: str = Field(
+        default="default",
+        description="Which push services may be pushed to, with commas: hosts, *.domain, `default` for "
+        "Google's, Mozilla's, Apple's and Microsoft's, or an origin such as http://127.0.0.1:8010, which may "
+        "be inside",
+    )
+
     fault_prefetch: int = Field(default=128, ge=1, description="Faults that are stored at once")
     fault_pushes_at_once: int = Field(
         default=100, ge=2, description="Pushes of faults in hand; half of them may be retries"
     )
     fault_pushes_per_branch: int = Field(default=10, ge=1, description="Of one branch, at once")
+    fault_owners_at_once: int = Field(
+        default=1, ge=1, description="Owners of a branch who ring at once; the next while nobody acknowledges"
+    )
     fault_graceful_timeout_s: float = Field(default=5.0, gt=0)
 
     match_prefetch: int = Field(default=2, ge=1, description="PreferenceCreated messages in hand at once")
     match_pushes_per_second: float = Field(default=25.0, gt=0, description="Per replica")
-    match_pushes_per_day: int = Field(default=3, ge=0, description="Recommendations a customer's phone shows")
+    match_pushes_per_week: int = Field(
+        default=2, ge=0, description="Recommendations a customer is told in any seven days, if he agreed"
+    )
+    match_pushes_per_day: int = Field(default=3, ge=0, description="And in any 24 hours")
+    match_quiet_from: time = Field(default=time(21), description="At night, by the customer's clock, none")
+    match_quiet_until: time = Field(default=time(8), description="Equal to the beginning: there is no night")
     match_push_attempts: int = Field(default=14, ge=1, description="They take about an hour")
 
     lock_timeout_s: float = Field(
@@ -45,8 +77,55 @@ class Settings(DatabaseSettings):
         default=90, ge=1, description="How long an owner without a device is told in the history"
     )
 
+    @field_validator("web_push_private_key", "web_push_subject", mode="before")
+    @classmethod
+    def _empty_is_none(cls, value: object) -> object:
+        """Compose passes an unset variable as an empty one."""
+        return None if value == "" else value
+
+    @field_validator("web_push_private_key")
+    @classmethod
+    def _is_a_key(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            VapidKey(value.get_secret_value())
+        return value
+
+    @field_validator("web_push_subject")
+    @classmethod
+    def _is_a_subject(cls, value: str | None) -> str | None:
+        if value is not None and not is_subject(value):
+            raise ValueError("it is neither mailto:somebody@example.com nor https://example.com")
+        return value
+
+    @field_validator("web_push_services")
+    @classmethod
+    def _are_services(cls, value: str) -> str:
+        PushServices(split(value))
+        return value
+
+    @model_validator(mode="after")
+    def _web_push_is_whole(self) -> Self:
+        if self.web_push_private_key is not None and self.web_push_subject is None:
+            raise ValueError("LAUNDRY_WEB_PUSH_PRIVATE_KEY needs LAUNDRY_WEB_PUSH_SUBJECT beside it")
+        return self
+
+    @property
+    def push_services(self) -> PushServices:
+        """The push services of browsers that may be pushed to."""
+        return PushServices(split(self.web_push_services))
+
     @model_validator(mode="after")
     def _has_a_way_to_push(self) -> Self:
         if self.fcm_url is None and self.fcm_credentials_file is None:
             raise ValueError("set LAUNDRY_FCM_CREDENTIALS_FILE (or LAUNDRY_FCM_URL for a local server)")
         return self
+
+    @property
+    def telling(self) -> TellingPolicy:
+        """The limits on what a customer is told."""
+        return TellingPolicy(
+            per_week=self.match_pushes_per_week,
+            per_day=self.match_pushes_per_day,
+            night_from=self.match_quiet_from,
+            night_until=self.match_quiet_until,
+        )

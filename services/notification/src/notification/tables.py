@@ -23,6 +23,13 @@ devices = sa.Table(
     sa.Column("branches", ARRAY(sa.Text), nullable=False),
     _now("created_at"),
     _now("registered_at"),
+    sa.Column("name", sa.Text, nullable=False, server_default=""),
+    # A browser's, whose token is its endpoint.
+    sa.Column("p256dh", sa.Text),
+    sa.Column("auth", sa.Text),
+    # When a push that its user asked for to try it was taken.
+    sa.Column("tried_at", sa.DateTime(timezone=True)),
+    sa.CheckConstraint("(p256dh IS NULL) = (auth IS NULL)", name="devices_keys"),
     sa.Index("devices_user", "user_id", "role"),
     sa.Index("devices_branches", "branches", postgresql_using="gin"),
 )
@@ -33,7 +40,18 @@ owner_branches = sa.Table(
     metadata,
     sa.Column("branch_id", sa.Text, primary_key=True),
     sa.Column("user_id", sa.Text, primary_key=True),
+    # Who was there first rings first.
+    _now("since"),
     _now("seen_at"),
+)
+
+# What nobody needs to be told of any more, whichever message comes first: a fault that somebody takes care
+# of, what a branch has taken back.
+settled = sa.Table(
+    "settled",
+    metadata,
+    sa.Column("about", sa.Text, primary_key=True),
+    _now("noted_at"),
 )
 
 notifications = sa.Table(
@@ -52,6 +70,10 @@ notifications = sa.Table(
     _now("created_at"),
     _now("changed_at"),
     sa.Column("sent_at", sa.DateTime(timezone=True)),
+    # Of recommendations: what it says, so that the same is not told twice, and when it took its place among
+    # those of the week.
+    sa.Column("content", sa.Text),
+    sa.Column("admitted_at", sa.DateTime(timezone=True)),
     sa.UniqueConstraint("about", "user_id", name="notifications_once"),
     sa.Index("notifications_history", "user_id", sa.text("id DESC")),
     sa.Index("notifications_changed", "user_id", "changed_at"),
@@ -114,6 +136,35 @@ fault_alerts = sa.Table(
     sa.Index("fault_alerts_due", "due_at", postgresql_where=sa.text("due_at IS NOT NULL")),
 )
 
+# What each customer said last of being told of branches. Who decides what he is told holds the row.
+consents = sa.Table(
+    "consents",
+    metadata,
+    sa.Column("customer_id", sa.Text, primary_key=True),
+    sa.Column("given", sa.Boolean, nullable=False),
+    sa.Column("text_version", sa.Text),
+    sa.Column("per_week", sa.Integer, nullable=False),
+    sa.Column("time_zone", sa.Text),
+    _now("changed_at"),
+    sa.Column("stop_key", sa.Text, nullable=False, unique=True),
+)
+
+# All that customers said of it, with the words that they were shown; only added to.
+consent_records = sa.Table(
+    "consent_records",
+    metadata,
+    sa.Column("id", sa.BigInteger, sa.Identity(), primary_key=True),
+    sa.Column("customer_id", sa.Text, nullable=False),
+    sa.Column("given", sa.Boolean, nullable=False),
+    sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("via", sa.Text, nullable=False),
+    sa.Column("text_version", sa.Text),
+    sa.Column("language", sa.Text),
+    sa.Column("text", JSONB),
+    sa.Index("consent_records_of", "customer_id", "id"),
+)
+
+# What the release before counted by; it goes with the next.
 match_quota = sa.Table(
     "match_quota",
     metadata,

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Literal, TypedDict
 
+from laundry_catalogue.tags import tag_words
+
 Language = Literal["ko", "en"]
 LANGUAGES: tuple[Language, ...] = ("ko", "en")
 DEFAULT_LANGUAGE: Language = "ko"
@@ -51,10 +53,19 @@ def text_of(title: str, body: str) -> Text:
     return {"title": clip(title, TITLE_BYTES), "body": clip(body, BODY_BYTES)}
 
 
+TRIAL_TEXTS: Texts = {
+    "ko": {"title": "시험 알림입니다", "body": "이 기기로 알림이 잘 옵니다."},
+    "en": {"title": "This is a test", "body": "Alerts reach this device."},
+}
+
+
 def match_texts(*, branch_id: str, title: str, text: str, reasons: Sequence[str]) -> Texts:
-    """Recommend a branch in its own words, with the tags that made the match."""
-    why = ", ".join(reasons[:3])
+    """Recommend a branch in its own words, with the tags that made the match; advertising says that it is."""
+    why: dict[Language, str] = {
+        language: f" ({', '.join(tag_words(tag, language) for tag in reasons[:3])})" if reasons else ""
+        for language in LANGUAGES
+    }
     return {
-        "ko": text_of(f"취향에 맞는 지점: {title}", f"{branch_id}{f' ({why})' if why else ''} · {text}"),
-        "en": text_of(f"A branch for you: {title}", f"{branch_id}{f' ({why})' if why else ''} · {text}"),
+        "ko": text_of(f"(광고) 취향에 맞는 지점: {title}", f"{branch_id}{why['ko']} · {text}"),
+        "en": text_of(f"(Ad) A branch for you: {title}", f"{branch_id}{why['en']} · {text}"),
     }

@@ -6,7 +6,9 @@ from uuid import UUID
 
 from pydantic import BaseModel, Field
 
+from laundry_service.auth.claims import MAX_SUBJECT
 from laundry_service.http.validation import RequestBody
+from operations.erasures import Erasure
 from operations.jobs import Job
 from operations.service.letters import LetterSummary
 
@@ -155,3 +157,69 @@ class AuditPage(BaseModel):
 
     items: list[dict[str, Any]]
     next_cursor: int | None
+
+
+class PersonRequest(RequestBody):
+    """Whom it is about."""
+
+    person: str = Field(min_length=1, max_length=MAX_SUBJECT, description="The sub of the person's tokens")
+
+
+class ErasureRequest(RequestBody):
+    """That a person is to be forgotten."""
+
+    confirm: Literal["erase"] = Field(description="The word, since it cannot be taken back")
+    reason: str | None = Field(
+        default=None, min_length=1, max_length=500, description="Why; kept in the audit, so name nobody"
+    )
+
+
+class PersonErasureRequest(ErasureRequest, PersonRequest):
+    """That anybody is to be forgotten."""
+
+
+class ErasurePartOut(BaseModel):
+    """What one service has confirmed; ``rows`` of each kind were deleted, or name nobody any more."""
+
+    service: str
+    forgotten_at: datetime | None
+    rows: dict[str, int]
+
+
+class ErasureOut(BaseModel):
+    """How far the forgetting of a person is.
+
+    ``running`` until every service has confirmed, ``settling`` until nothing can bring the person back: no
+    token, message or dead letter of before. ``waiting_for`` says for whom it waits now.
+    """
+
+    id: str
+    state: Literal["running", "settling", "completed"]
+    requested_at: datetime
+    completed_at: datetime | None
+    waiting_for: list[str]
+    dead_letters: int | None
+    parts: list[ErasurePartOut]
+
+    @classmethod
+    def of(cls, erasure: Erasure) -> "ErasureOut":
+        """Make the body of an erasure; whom it is about is not told."""
+        return cls(
+            id=erasure.id,
+            state=erasure.state,
+            requested_at=erasure.requested_at,
+            completed_at=erasure.completed_at,
+            waiting_for=list(erasure.missing) if erasure.completed_at is None else [],
+            dead_letters=erasure.dead_letters,
+            parts=[
+                ErasurePartOut(service=part.service, forgotten_at=part.forgotten_at, rows=part.rows)
+                for part in erasure.parts
+            ],
+        )
+
+
+class ErasurePage(BaseModel):
+    """Erasures, newest first."""
+
+    items: list[ErasureOut]
+    next_cursor: str | None

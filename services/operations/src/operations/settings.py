@@ -4,6 +4,9 @@ from pydantic import Field
 
 from laundry_service.settings import DatabaseSettings
 
+PEERS = ("helper", "identity", "mlops", "monitoring", "notification", "search")
+"""The services that hold something of people and are asked for an export."""
+
 
 class Settings(DatabaseSettings):
     """Read from ``LAUNDRY_*`` environment variables."""
@@ -20,3 +23,23 @@ class Settings(DatabaseSettings):
         default=3.0, gt=0, description="How long a job holds a queue before it lets others look"
     )
     samples_every_s: float = Field(default=10.0, gt=0, description="How often the queues' counts are noted")
+
+    helper_url: str | None = None
+    identity_url: str | None = None
+    mlops_url: str | None = None
+    monitoring_url: str | None = None
+    notification_url: str | None = None
+    search_url: str | None = None
+    erasure_check_s: float = Field(
+        default=60.0, gt=0, description="How often it is looked whether an erasure can be completed"
+    )
+    erasure_token_life_s: float = Field(
+        default=24 * 3600 + 60,
+        gt=0,
+        description="So long after a request for erasure a token of the person may still be good: the "
+        "longest that the identity provider gives out. Where its tokens live 300 s, 360 are enough",
+    )
+
+    def peers(self) -> dict[str, str | None]:
+        """Return the address of each service that holds something of people."""
+        return {name: getattr(self, f"{name}_url") for name in PEERS}

@@ -1,16 +1,20 @@
 """The bodies of HTTP requests and answers."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Self
 
 from fastapi import Query
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from laundry_catalogue.tags import TAGS
 from laundry_service.http.validation import RequestBody
 from search.matching import suitability
 from search.preferences import Preference, SuitableBranch, Tags
 
 MAX_TAGS = 32
+OTHER_TAGS = 50
+"""How many tags that are in no catalogue are listed: those that most branches use."""
 
 Limit = Annotated[int, Query(ge=1, le=100)]
 """A query parameter: how many items a page has at most."""
@@ -137,3 +141,37 @@ class MatchPage(BaseModel):
 
     items: list[MatchOut]
     next_cursor: str | None
+
+
+class TagOut(BaseModel):
+    """A tag, in the words that people use; one that a branch made up has none but its own."""
+
+    tag: str
+    group: str | None
+    ko: str | None
+    en: str | None
+    branches: int = Field(description="Branches that have stated it")
+
+
+class TagList(BaseModel):
+    """What customers and branches can say of themselves."""
+
+    items: list[TagOut]
+    next_cursor: None = None
+
+    @classmethod
+    def of(cls, branches: Mapping[str, int]) -> Self:
+        """List the catalogue in its order, then what branches use besides, the most used first."""
+        known = [
+            TagOut(tag=tag.name, group=tag.group, ko=tag.ko, en=tag.en, branches=branches.get(tag.name, 0))
+            for tag in TAGS
+        ]
+        names = {tag.name for tag in TAGS}
+        others = sorted((-count, name) for name, count in branches.items() if name not in names)
+        return cls(
+            items=known
+            + [
+                TagOut(tag=name, group=None, ko=None, en=None, branches=-count)
+                for count, name in others[:OTHER_TAGS]
+            ]
+        )

@@ -44,6 +44,7 @@ preferences = sa.Table(
     _now("created_at"),
     sa.UniqueConstraint("branch_id", "created_by", "idempotency_key", name="preferences_once"),
     sa.Index("preferences_branch", "branch_id", sa.text("id DESC")),
+    sa.Index("preferences_created_by", "created_by"),
 )
 
 preference_tags = sa.Table(

@@ -5,16 +5,22 @@ import contextlib
 from collections.abc import AsyncIterator
 
 from fastapi import FastAPI
+from starlette.middleware.gzip import GZipMiddleware
 
 from laundry_catalogue import proxied_services
+from laundry_service.auth.authenticator import Authenticator
 from laundry_service.http.caching import Caching
 from laundry_service.http.health import health_router
 from laundry_service.http.problems import install_problems
+from laundry_service.http.security_headers import SecurityHeaders
 from laundry_service.http.validation import UrlValidation
 from laundry_service.settings import version_of
 from laundry_service.telemetry.logging import configure_logging
 from laundry_service.telemetry.tracing import configure_tracing, trace_requests
 from web import pages, proxy
+from web.auth import routes
+from web.auth.clients import clients_of
+from web.auth.signing_in import SigningIn
 from web.forwarding import Upstream
 from web.settings import ProxySettings, WebSettings
 
@@ -30,11 +36,17 @@ def create_app(settings: ProxySettings | None = None) -> FastAPI:
         for service in proxied_services()
     ]
     stopping = asyncio.Event()
-    forwarder = proxy.Proxy(settings, stopping)
+    authenticator = Authenticator.of(settings) if clients_of(settings) else None
+    signing_in = SigningIn(settings, authenticator)
+    forwarder = proxy.Proxy(settings, signing_in, stopping)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        if authenticator is not None:
+            await authenticator.start()
         yield
+        if authenticator is not None:
+            await authenticator.stop()
         await forwarder.close()
 
     app = FastAPI(
@@ -47,11 +59,12 @@ def create_app(settings: ProxySettings | None = None) -> FastAPI:
     app.state.stopping = stopping
     app.state.trusted_proxies = settings.trusted_proxies
     app.include_router(health_router([]))
+    app.include_router(routes.router(signing_in))
     app.include_router(proxy.router(forwarder, upstreams))
     app.include_router(pages.router())
-    app.mount("/static", pages.RevalidatedFiles(directory=pages.STATIC))
+    app.mount("/static", GZipMiddleware(pages.RevalidatedFiles(directory=pages.STATIC)))
     app.add_middleware(UrlValidation)
-    app.add_middleware(pages.SecurityHeaders, public_https=settings.public_https)
+    app.add_middleware(SecurityHeaders, headers=pages.SECURITY_HEADERS, public_https=settings.by_tls)
     app.add_middleware(Caching)
     install_problems(app)
     trace_requests(app)

@@ -23,12 +23,14 @@ HOP_BY_HOP = frozenset(
         "upgrade",
     }
 )
-# Tokens are bearer tokens, so cookies are dropped; the span made here is the parent of
+# Services take bearer tokens, so cookies end here; the span made here is the parent of
 # theirs, so the caller's own trace headers end here; Host is the service's.
 NOT_FORWARDED = frozenset(
     {
         "host",
         "cookie",
+        # Which session the pages believe to have; judged here.
+        "x-signed-in-as",
         "expect",
         "traceparent",
         "tracestate",

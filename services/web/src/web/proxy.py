@@ -16,6 +16,8 @@ from starlette.requests import ClientDisconnect
 from laundry_service.http.client_address import client_address
 from laundry_service.http.problems import Problem
 from laundry_service.limits.streams import StreamLimiter
+from web.auth.sessions import Kept, Live
+from web.auth.signing_in import SigningIn
 from web.event_streams import PassedEvents
 from web.forwarding import PREFIX, Upstream, forwarded, is_stream, returned
 from web.settings import ProxySettings
@@ -51,8 +53,9 @@ def _client(max_connections: int) -> httpx.AsyncClient:
 class Proxy:
     """The connections to the services. Open event streams end as soon as ``stopping`` is set."""
 
-    def __init__(self, settings: ProxySettings, stopping: asyncio.Event) -> None:
+    def __init__(self, settings: ProxySettings, signing_in: SigningIn, stopping: asyncio.Event) -> None:
         """Use the timeouts and limits of the settings. Nothing connects yet."""
+        self._signing_in = signing_in
         self._stopping = stopping
         self._body_timeout_s = settings.body_timeout_s
         self._max_body_bytes = settings.max_body_bytes
@@ -77,21 +80,29 @@ class Proxy:
 
         Raises:
             Problem: 404 outside the public API, 408 for a caller who stops sending, 413 for one who announces
-                more than any service takes, 502 or 504 for a service that is away or silent.
+                more than any service takes, 502 or 504 for a service that is away or silent; and what
+                ``SigningIn.caller`` refuses.
         """
         if not upstream.admits(raw_path):
             raise Problem(404, "not-found", f"There is nothing at {request.url.path}.")
         self._check_length(request)
+        caller = await self._signing_in.caller(request, stream=is_stream(raw_path))
         if is_stream(raw_path):
             return PassedEvents(
-                self._limiter, client_address(request.scope), lambda: self._sent(request, upstream, raw_path)
+                self._limiter,
+                client_address(request.scope),
+                lambda: self._sent(request, upstream, raw_path, caller),
             )
-        return await self._sent(request, upstream, raw_path)
+        return await self._sent(request, upstream, raw_path, caller)
 
-    async def _sent(self, request: Request, upstream: Upstream, raw_path: str) -> StreamingResponse:
+    async def _sent(
+        self, request: Request, upstream: Upstream, raw_path: str, caller: tuple[Kept, Live] | None
+    ) -> StreamingResponse:
         following = is_stream(raw_path)
         client = self._stream_client if following else self._client
         outgoing = self._outgoing(client, request, upstream, raw_path, following=following)
+        if caller is not None:
+            outgoing.headers["authorization"] = f"Bearer {caller[1].tokens.bearer}"
         try:
             answer = await client.send(outgoing, stream=True)
         except httpx.TimeoutException as error:
@@ -123,6 +134,11 @@ class Proxy:
             (name.encode("latin-1"), value.encode("latin-1"))
             for name, value in returned(answer.headers.multi_items(), upstream)
         ]
+        if caller is not None:
+            kept, live = caller
+            if answer.status_code == httpx.codes.UNAUTHORIZED:
+                self._signing_in.sessions.doubt(live)
+            self._signing_in.renew(request, response, kept, live)
         return response
 
     def _check_length(self, request: Request) -> None:

@@ -5,11 +5,11 @@ from typing import Any
 from pydantic import AnyHttpUrl, Field, create_model
 
 from laundry_catalogue import Service, proxied_services
-from laundry_service.http.settings import HttpSettings
+from web.auth.settings import SignInSettings
 
 
-class ProxySettings(HttpSettings):
-    """Read from ``LAUNDRY_*``; there is no broker, database or key here, so nothing is secret."""
+class ProxySettings(SignInSettings):
+    """Read from ``LAUNDRY_*``; there is no broker or database here."""
 
     service_name: str = "web"
     public_https: bool = Field(
@@ -28,6 +28,11 @@ class ProxySettings(HttpSettings):
     max_connections: int = Field(default=1000, ge=1, description="To all services, but for event streams")
     streams_at_most: int = Field(default=2000, ge=1, description="Event streams that are passed on at once")
     streams_per_address: int = Field(default=300, ge=1, description="The same of one client address")
+
+    @property
+    def by_tls(self) -> bool:
+        """Whether browsers come over HTTPS."""
+        return self.public_https or super().by_tls
 
     def url_of(self, service: Service) -> str:
         """Return the address of a service that is proxied, without a trailing slash."""

@@ -46,9 +46,9 @@ class Chromium:
 
 
 @asynccontextmanager
-async def running() -> AsyncIterator[Chromium]:
-    """Start Chromium."""
-    path = program("chromium")
+async def running(*, whole: bool = False) -> AsyncIterator[Chromium]:
+    """Start Chromium: its engine alone where that is installed, or the ``whole`` browser."""
+    path = program("chromium", whole=whole)
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(
             executable_path=path, args=["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"]

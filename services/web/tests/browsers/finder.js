@@ -26,6 +26,7 @@
     button: "button, [role=button]",
     dialog: "dialog, [role=dialog]",
     heading: "h1, h2, h3, h4, h5, h6, [role=heading]",
+    link: "a[href]",
     img: "img:not([alt='']), [role=img]",
     log: "[role=log]",
     progressbar: "progress, [role=progressbar]",
@@ -33,7 +34,7 @@
     textbox: "textarea, input:not([type]), input[type=text], [role=textbox]",
   };
   // These are called by what stands in them.
-  const NAMED_BY_CONTENT = ["button", "heading"];
+  const NAMED_BY_CONTENT = ["link", "button", "heading"];
 
   // What stands in blocks of their own are words of their own.
   const content = (node) => {

@@ -118,10 +118,13 @@ class OtherLocator(Queries):
     async def click(self) -> None:
         async with _patience(f"a click on {self.steps}"):
             while True:
+                page = await self.tab.run("return performance.timeOrigin")
                 element = await self.tab.element(f"{FINDER} return clickable({json.dumps(self.steps)})")
                 clicked = element is not None and await self.tab.click(element)
-                # What moves at the last moment is missed.
-                if clicked and await self.tab.run("return window.wasClicked"):
+                # What moves at the last moment is missed; what was left has been clicked.
+                if clicked and await self.tab.run(
+                    f"return window.wasClicked || performance.timeOrigin !== {page}"
+                ):
                     return
                 await asyncio.sleep(LOOK_EVERY_S)
 

@@ -19,11 +19,16 @@ PACKAGES = {
 }
 
 
-def program(name: str) -> str:
-    """Find a program; without it the test is skipped, but never where everything must be tested."""
+def program(name: str, *, whole: bool = False) -> str:
+    """Find a program; without it the test is skipped, but never where everything must be tested.
+
+    Args:
+        whole: the browser itself, where its engine alone would do for most tests.
+    """
     found = os.environ.get("LAUNDRY_CHROMIUM") if name == "chromium" else None
     # The same engine without the browser around it: a new page costs a third of the processor time.
-    found = found or (shutil.which("chromium-headless-shell") if name == "chromium" else None)
+    engine = name == "chromium" and not whole
+    found = found or (shutil.which("chromium-headless-shell") if engine else None)
     found = found or shutil.which(name)
     if found is None:
         missing = f"{name} is not installed: apt-get install {PACKAGES[name]}"

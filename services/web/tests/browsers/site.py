@@ -1,12 +1,13 @@
 """The web service as a browser reaches it, and what a test does on the way, where a driver cannot."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from urllib.parse import urlencode
 
 from fastapi import FastAPI
 from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from laundry_testing.cable import Cable
@@ -14,6 +15,7 @@ from laundry_testing.serving import serving
 
 SCRIPT = "/before.js"
 COMPLAINTS = "/complaints"
+SIGNED_IN = "/signed-in"
 FIRST = b'<script type="module"'
 
 
@@ -30,6 +32,10 @@ class Site:
         self.script: str | None = None
         self.complaints: list[str] = []
 
+    def signed_in(self, sealed: str, path: str) -> str:
+        """Return an address that gives the browser a session's cookie, as a sign-in does, and leads on."""
+        return f"{SIGNED_IN}?{urlencode({'sealed': sealed, 'path': path})}"
+
 
 class ScriptFirst:
     """ASGI middleware that puts a site's script in front of the page's own; the security headers stay."""
@@ -40,22 +46,28 @@ class ScriptFirst:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         script = self._site.script
-        if scope["type"] != "http" or script is None:
+        if scope["type"] == "http" and scope["path"] == SIGNED_IN:
+            asked = Request(scope).query_params
+            response = RedirectResponse(asked["path"], 303)
+            response.set_cookie("laundry", asked["sealed"], httponly=True, samesite="strict")
+            await response(scope, receive, send)
+        elif scope["type"] != "http" or script is None:
             await self.app(scope, receive, send)
         elif scope["path"] == SCRIPT:
             await Response(script, media_type="text/javascript")(scope, receive, send)
         elif scope["path"] == COMPLAINTS:
             self._site.complaints.append((await Request(scope, receive).body()).decode())
             await Response(status_code=204)(scope, receive, send)
-        elif scope["path"].startswith(("/static/", "/api/")):
+        elif scope["path"].startswith(("/static/", "/api/", "/auth/")):
             await self.app(scope, receive, send)
         else:
-            await self.app(_unconditional(scope), receive, _Changed(send))
+            await self.app(_whole(scope), receive, _Changed(send))
 
 
-def _unconditional(scope: Scope) -> Scope:
-    """What the browser has kept may be without the script."""
-    kept = [(name, value) for name, value in scope["headers"] if not name.startswith(b"if-")]
+def _whole(scope: Scope) -> Scope:
+    """Ask for all of it and as it is: what the browser has kept may be without the script."""
+    left_out = (b"if-", b"accept-encoding")
+    kept = [(name, value) for name, value in scope["headers"] if not name.startswith(left_out)]
     return {**scope, "headers": kept}
 
 
@@ -84,10 +96,11 @@ class _Changed:
 
 
 @asynccontextmanager
-async def served(app: FastAPI) -> AsyncIterator[Site]:
-    """Serve the web service to browsers."""
-    cable = Cable()
+async def served(make: Callable[[str], FastAPI], cable: Cable | None = None) -> AsyncIterator[Site]:
+    """Serve the web service to browsers, made for the address that they have."""
+    cable = cable or Cable()
     site = Site(cable)
+    app = make(site.address)
     app.add_middleware(ScriptFirst, site=site)
     async with serving(app) as client:
         await cable.plug(client.base_url.host, client.base_url.port or 80)

@@ -165,6 +165,7 @@ class WebKitContext:
             self.signal = ""
             await tab.goto(f"{self._site.address}/static/icon.svg")
             await tab.run(FORGET)
+            await tab.forget_cookies()
             await tab.goto("about:blank")
 
 
@@ -226,6 +227,9 @@ class WebKitTab:
                 return
             wanted += width - shown
         raise AssertionError(f"the page is {shown} px wide instead of {width}")
+
+    async def forget_cookies(self) -> None:
+        await self._webkit.in_tab(self._handle, "DELETE", "cookie")
 
     async def close(self) -> None:
         await self._webkit.close_tab(self._handle)

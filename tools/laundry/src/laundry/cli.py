@@ -9,7 +9,7 @@ import httpx
 import typer
 from click.exceptions import Abort
 
-from laundry.commands import deploy, equipment, photos, restart, stack, tokens
+from laundry.commands import deploy, equipment, photos, push_keys, restart, stack, tokens
 from laundry.display import fail
 from laundry_events.errors import PlanRefused
 from laundry_servers.errors import LaundryError
@@ -27,6 +27,8 @@ LATE = {
     "demo": ("laundry.commands.demo", "demo", USE),
     "learn": ("laundry.commands.learn", "learn", USE),
     "models": ("laundry.commands.models", "app", USE),
+    "people": ("laundry.commands.people", "people", USE),
+    "branches": ("laundry.commands.people", "branches", USE),
     "runs": ("laundry.commands.runs", "app", USE),
     "topology": ("laundry.commands.topology", "app", BROKER),
     "audit": ("laundry.commands.audit", "app", USE),
@@ -110,6 +112,7 @@ app.command(rich_help_panel=USE)(photos.upload)
 app.add_typer(equipment.app, name="equipment", rich_help_panel=USE)
 # Kept for scripts: the name is too close to `laundry faults`, which breaks the stack on purpose.
 app.command("fault", hidden=True)(equipment.fault)
+app.command("push-keys", rich_help_panel=DEPLOY)(push_keys.push_keys)
 app.command("compose-env", rich_help_panel=DEPLOY)(deploy.compose_env)
 app.command("check-deploy", rich_help_panel=DEPLOY)(deploy.check_deploy)
 

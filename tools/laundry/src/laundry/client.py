@@ -1,5 +1,7 @@
 """A client of the running local stack, as one person with a token."""
 
+import json
+from collections.abc import Iterator
 from typing import Any
 
 import httpx
@@ -9,6 +11,7 @@ from laundry.stack import state
 from laundry_servers.errors import LaundryError
 from laundry_servers.identity import LocalIdentity
 
+PAGE = 200
 TIMEOUT = httpx.Timeout(60, connect=5)
 
 
@@ -27,12 +30,32 @@ class Caller:
         self.http.close()
 
     def call(self, method: str, service: str, path: str, **arguments: Any) -> dict[str, Any]:
-        """Return the answer's JSON object. Raises LaundryError with the problem document's words."""
+        """Return the answer's JSON object, an empty one of an answer without a body.
+
+        Raises:
+            LaundryError: with the problem document's words.
+        """
+        body = self.content(method, service, path, **arguments)
+        found: dict[str, Any] = json.loads(body) if body else {}
+        return found
+
+    def content(self, method: str, service: str, path: str, **arguments: Any) -> bytes:
+        """Return the answer's body as it is. Raises LaundryError as ``call``."""
         answer = self.http.request(method, f"{self.stack[f'{service}_url']}{path}", **arguments)
         if answer.is_success:
-            found: dict[str, Any] = answer.json()
-            return found
+            return answer.content
         raise LaundryError(f"{service} answered {answer.status_code}: {_words(answer)}")
+
+    def pages(self, service: str, path: str, **query: Any) -> Iterator[dict[str, Any]]:
+        """Yield the items of a list, page after page. Raises LaundryError as ``call``."""
+        cursor = None
+        while True:
+            asked = {name: value for name, value in {**query, "cursor": cursor}.items() if value is not None}
+            page = self.call("GET", service, path, params={"limit": PAGE, **asked})
+            yield from page["items"]
+            cursor = page["next_cursor"]
+            if cursor is None:
+                return
 
 
 def _words(answer: httpx.Response) -> str:

@@ -19,6 +19,7 @@ from laundry_events.asyncapi import asyncapi
 from laundry_events.events import EVENTS
 from laundry_events.topology import PLAN
 from laundry_reading.signing import SigningKey
+from laundry_service.auth.rsa_keys import new_key
 
 FOLDER = PROJECT / "docs" / "api"
 
@@ -35,6 +36,11 @@ NOWHERE = {
     "LAUNDRY_JWT_ISSUER": "https://identity.example",
     "LAUNDRY_MANAGEMENT_URLS": '["http://127.0.0.1:9"]',
     "LAUNDRY_FCM_URL": "http://127.0.0.1:9",
+    "LAUNDRY_PUBLIC_URL": "https://identity.example",
+    "LAUNDRY_WEB_URLS": "https://pages.example",
+    "LAUNDRY_OIDC_CLIENT_SECRET": "none",
+    "LAUNDRY_SECRET_KEYS": 32 * "n",
+    "LAUNDRY_SIGNING_KEYS": new_key(),
     "LAUNDRY_MODEL_DIR": str(PROJECT / "models"),
     "LAUNDRY_MODEL_SIGNING_KEY": _KEY.text,
     "LAUNDRY_MODEL_PUBLIC_KEYS": _KEY.public.text,

@@ -1,6 +1,7 @@
 """Progress output: a live line in a terminal, else plain lines; JSON lines between processes."""
 
 import json
+import re
 import sys
 import time
 from collections.abc import Iterator
@@ -15,6 +16,14 @@ from rich.status import Status
 from laundry_servers.progress import Progress
 
 console = Console(stderr=True, highlight=False)
+
+
+CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
+def visible(value: object) -> str:
+    """Escape a stranger's text for display: control codes could manipulate the terminal."""
+    return escape(CONTROLS.sub("\N{REPLACEMENT CHARACTER}", str(value)))
 
 
 class ConsoleProgress:

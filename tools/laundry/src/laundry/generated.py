@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from laundry import contracts
+from laundry import contracts, look, privacy_page
 from laundry.deploy import broker, chart, compose, readme
 from laundry.paths import PROJECT
 
@@ -19,10 +19,12 @@ def files() -> Iterator[tuple[Path, str]]:
     for name, text in contracts.documents().items():
         yield contracts.FOLDER / name, text
     yield from deployment_files()
+    yield privacy_page.FILE, privacy_page.text()
 
 
 def deployment_files() -> Iterator[tuple[Path, str]]:
-    """Yield those that need no service to be built: Compose, the chart, the tables of the READMEs."""
+    """Yield those that need no service to be built: Compose, the chart, READMEs, the pages' look."""
+    yield from look.files()
     yield chart.DEFINITIONS_FILE, chart.definitions_text()
     yield chart.SERVICES_FILE, chart.services_text()
     made_in_part: dict[Path, Callable[[str], str]] = {

@@ -44,6 +44,11 @@ class StackPaths:
         return self.var / "identity"
 
     @property
+    def mail(self) -> Path:
+        """Mails that the identity service would send."""
+        return self.data / "mail"
+
+    @property
     def logs(self) -> Path:
         """Logs of the services and the supervisor."""
         return self.var / "log"

@@ -14,9 +14,10 @@ from laundry_service.auth.principal import Principal
 from laundry_service.storage.database import Database
 
 NEWEST = text("""
-SELECT number, record::text AS record FROM audit
+SELECT number, audit_shown(record) AS record FROM audit
 WHERE (CAST(:before AS bigint) IS NULL OR number < :before)
-  AND (CAST(:object AS text) IS NULL OR object = :object)
+  AND (CAST(:object AS text) IS NULL
+       OR object IN (:object, (SELECT pseudonym FROM audit_people WHERE person = :object)))
 ORDER BY number DESC LIMIT :limit
 """)
 MAX_NUMBER = 2**63 - 1

@@ -1,30 +1,28 @@
 """Checks tokens: the signature, the claims, and the deny list."""
 
 import hashlib
-import math
 import time
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import jwt
 
+from laundry_service.auth.claim_mapping import ClaimMapping
 from laundry_service.auth.claims import (
     MAX_HOURS,
     MAX_TOKEN_BYTES,
     Header,
     TokenRefused,
-    check_claims,
     check_header,
     invalid,
 )
-from laundry_service.auth.deny_list import DenyListFollower
-from laundry_service.auth.key_set import TrustedKey
-from laundry_service.auth.keys import KeysUnavailable, ProviderKeys, UnknownKey
+from laundry_service.auth.issuer import UNREADABLE, Issuer, TrustedIssuer, issuer_named_in
+from laundry_service.auth.keys import KeysUnavailable, UnknownKey, tell_age
 from laundry_service.auth.principal import Principal, Role
 from laundry_service.http.problems import Problem
 
 if TYPE_CHECKING:
-    from laundry_service.settings import ServiceSettings
+    from laundry_service.settings import TrustSettings
 
 CHALLENGE = {"WWW-Authenticate": "Bearer"}
 LIFESPAN_S = 120.0
@@ -34,13 +32,6 @@ DENY_LIST_EVERY_S = 15.0
 # A phone sends the same token with each request: a verified one is cached for so long, and so many of them.
 TOKEN_CACHE_S = 60.0
 CACHED_TOKENS = 4096
-# What PyJWT raises, in words that reveal nothing of the token.
-REASONS: tuple[tuple[type[Exception], str], ...] = (
-    (jwt.InvalidSignatureError, "its signature is not by the key that it names"),
-    (jwt.InvalidAudienceError, "it is for another product (aud)"),
-    (jwt.InvalidIssuerError, "it is of another issuer (iss)"),
-    (jwt.MissingRequiredClaimError, "it lacks exp, sub, iss or aud"),
-)
 
 
 class Authenticator:
@@ -58,6 +49,9 @@ class Authenticator:
         max_hours: Mapping[Role, float] = MAX_HOURS,
         deny_list_url: str | None = None,
         deny_list_every_s: float = DENY_LIST_EVERY_S,
+        mapping: ClaimMapping | None = None,
+        id_tokens: bool = False,
+        others: Sequence[TrustedIssuer] = (),
     ) -> None:
         """Take the JWKS address and what ``iss`` and ``aud`` must be. Nothing is fetched yet.
 
@@ -67,20 +61,44 @@ class Authenticator:
             stale_s: keys that could not be refreshed for this long are no longer used.
             max_hours: how far off a token's ``exp`` may be, by role.
             deny_list_url: the deny list's address; None means that there is none.
+            mapping: what gives the role and the branches, if not the claims of these names.
+            id_tokens: whether ID tokens are taken.
+            others: issuers whose tokens are taken too.
+
+        Raises:
+            ValueError: two of them have the same name, or a prefix of subjects in common.
         """
-        self._keys = ProviderKeys(jwks_url, lifespan_s=lifespan_s, stale_s=stale_s, timeout_s=timeout_s)
-        self._denied = (
-            None
-            if deny_list_url is None
-            else DenyListFollower(deny_list_url, every_s=deny_list_every_s, timeout_s=timeout_s)
+        first = TrustedIssuer(
+            issuer=issuer,
+            jwks_url=jwks_url,
+            audience=audience,
+            deny_list_url=deny_list_url,
+            subject_prefix="",
+            mapping=mapping,
+            id_tokens=id_tokens,
         )
-        self._issuer = issuer
-        self._audience = audience
-        self._max_hours = max_hours
-        self._verified_tokens: dict[bytes, tuple[float, Header, Principal]] = {}
+        issuers = [
+            Issuer(
+                trusted,
+                timeout_s=timeout_s,
+                lifespan_s=lifespan_s,
+                stale_s=stale_s,
+                max_hours=max_hours,
+                deny_list_every_s=deny_list_every_s,
+            )
+            for trusted in (first, *others)
+        ]
+        self._first = issuers[0]
+        self._issuers = {each.name: each for each in issuers}
+        self._prefixes = frozenset(each.prefix for each in issuers if each.prefix)
+        if len(self._issuers) < len(issuers):
+            raise ValueError("an issuer is named twice")
+        if len(self._prefixes) < sum(bool(each.prefix) for each in issuers):
+            raise ValueError("two issuers have the same subject_prefix")
+        self._verified_tokens: dict[bytes, tuple[float, Header, Issuer, Principal]] = {}
 
     @classmethod
-    def of(cls, settings: "ServiceSettings") -> "Authenticator":
+    def of(cls, settings: "TrustSettings") -> "Authenticator":
         """Make one from a service's settings."""
         return cls(
             settings.jwks_url,
@@ -91,23 +109,29 @@ class Authenticator:
             max_hours={**MAX_HOURS, **settings.token_max_hours},
             deny_list_url=settings.deny_list_url or None,
             deny_list_every_s=settings.deny_list_every_s,
+            mapping=settings.jwt_mapping,
+            id_tokens=settings.jwt_id_tokens,
+            others=settings.trusted_issuers,
         )
 
     async def start(self) -> None:
-        """Start refreshing the keys and the deny list."""
-        await self._keys.start()
-        if self._denied is not None:
-            await self._denied.start()
+        """Start refreshing the keys and the deny lists."""
+        for issuer in self._issuers.values():
+            await issuer.start()
+        tell_age([issuer.keys for issuer in self._issuers.values()])
 
     async def stop(self) -> None:
         """Stop refreshing; what was fetched last stays in use."""
-        await self._keys.stop()
-        if self._denied is not None:
-            await self._denied.stop()
+        for issuer in self._issuers.values():
+            await issuer.stop()
 
     async def knows_who_is_denied(self) -> bool:
-        """Whether the deny list, if any, has been read."""
-        return self._denied is None or await self._denied.known()
+        """Whether the first issuer's deny list, if any, has been read.
+
+        That of another is asked for when one of its tokens comes: while one issuer is away, the people of the
+        others are served.
+        """
+        return await self._first.knows_who_is_denied()
 
     async def check(self, token: str, *, seek: bool = True) -> Principal:
         """Check a token and return its principal.
@@ -120,7 +144,7 @@ class Authenticator:
                 deny list cannot be had.
         """
         try:
-            principal = await self._check(token, seek=seek)
+            issuer, principal = await self._check(token, seek=seek)
         except TokenRefused as refusal:
             raise Problem(401, refusal.code, refusal.detail, headers=CHALLENGE) from refusal
         except UnknownKey:
@@ -132,9 +156,9 @@ class Authenticator:
             ) from None
         except KeysUnavailable as error:
             raise _unavailable("keys", error.retry_after_s) from error
-        if not await self.knows_who_is_denied():
+        if not await issuer.knows_who_is_denied():
             raise _unavailable("list of who is cut off", 2)
-        if self._denied is not None and self._denied.covers(principal):
+        if self._denies(issuer, principal):
             refused = Problem(
                 401,
                 "token-denied",
@@ -150,78 +174,50 @@ class Authenticator:
 
         False after the token's end, once its bearer is on the deny list, and once its key is withdrawn.
         """
+        issuer = self._issuers.get(principal.issuer) or self._signer(principal.key)
         return (
             time.time() < principal.expires_at
-            and (principal.key is None or self._keys.trusts(principal.key))
-            and (self._denied is None or not self._denied.covers(principal))
+            and (principal.key is None or issuer.keys.trusts(principal.key))
+            and not self._denies(issuer, principal)
         )
 
-    async def _check(self, token: str, *, seek: bool) -> Principal:
+    def _signer(self, key: str | None) -> Issuer:
+        # A device's login to the broker is remembered by the fingerprint of its token's key alone.
+        signers = (each for each in self._issuers.values() if key is not None and each.keys.trusts(key))
+        return next(signers, self._first)
+
+    def _denies(self, issuer: Issuer, principal: Principal) -> bool:
+        # Where one sub is one person, whoever vouches for it, each list counts.
+        return any(each.denies(principal) for each in self._issuers.values() if each.prefix == issuer.prefix)
+
+    async def _check(self, token: str, *, seek: bool) -> tuple[Issuer, Principal]:
         if len(token) > MAX_TOKEN_BYTES:
             raise invalid(f"it is longer than {MAX_TOKEN_BYTES} bytes")
         # Not the token itself: what is cached must be useless to anybody who reads the memory.
         name = hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
-        until, header, principal = self._verified_tokens.get(name, (-math.inf, None, None))
-        if header is not None and principal is not None and time.time() < until:
-            found = await self._keys.find(header.key_id, header.algorithm, seek=seek)
+        known = self._verified_tokens.get(name)
+        if known is not None and time.time() < known[0]:
+            _, header, issuer, principal = known
+            found = await issuer.keys.find(header.key_id, header.algorithm, seek=seek)
             if principal.key in {key.fingerprint for key in found}:
-                return principal
+                return issuer, principal
         header = _header(token)
-        keys = await self._keys.find(header.key_id, header.algorithm, seek=seek)
-        principal = self._verified(token, header, keys)
+        named = self._issuers.get(issuer_named_in(token))
+        if named is None:
+            raise invalid("it is of another issuer (iss)")
+        keys = await named.keys.find(header.key_id, header.algorithm, seek=seek)
+        principal = named.verify(token, header, keys, self._prefixes - {named.prefix})
         if len(self._verified_tokens) >= CACHED_TOKENS:
             self._verified_tokens.clear()
-        self._verified_tokens[name] = (
-            min(principal.expires_at, time.time() + TOKEN_CACHE_S),
-            header,
-            principal,
-        )
-        return principal
-
-    def _verified(self, token: str, header: Header, keys: tuple[TrustedKey, ...]) -> Principal:
-        refusal: TokenRefused = invalid("its key is not known")
-        for key in keys:
-            try:
-                claims = self._decoded(token, header, key)
-            except TokenRefused as error:
-                refusal = error
-            else:
-                return check_claims(claims, now=time.time(), max_hours=self._max_hours, key=key.fingerprint)
-        raise refusal
-
-    def _decoded(self, token: str, header: Header, key: TrustedKey) -> dict[str, Any]:
-        try:
-            # The times and names are checked by check_claims, which bounds them.
-            return jwt.decode(
-                token,
-                key.key,
-                algorithms=[header.algorithm],
-                audience=self._audience,
-                issuer=self._issuer,
-                options={
-                    "require": ["exp", "sub", "iss", "aud"],
-                    "verify_exp": False,
-                    "verify_nbf": False,
-                    "verify_iat": False,
-                    "verify_sub": False,
-                    "verify_jti": False,
-                },
-            )
-        except _UNREADABLE as error:
-            for kind, reason in REASONS:
-                if isinstance(error, kind):
-                    raise invalid(reason) from None
-            raise invalid("it cannot be read") from None
-
-
-# PyJWT lets some of these through from a token's own JSON and keys.
-_UNREADABLE = (jwt.PyJWTError, ValueError, TypeError, OverflowError, RecursionError)
+        until = min(principal.expires_at, time.time() + TOKEN_CACHE_S)
+        self._verified_tokens[name] = (until, header, named, principal)
+        return named, principal
 
 
 def _header(token: str) -> Header:
     try:
         header = jwt.get_unverified_header(token)
-    except _UNREADABLE:
+    except UNREADABLE:
         raise invalid("it is no JWT") from None
     return check_header(header)
 

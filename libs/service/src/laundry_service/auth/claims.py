@@ -25,11 +25,14 @@ DEFAULT_MAX_HOURS = 24.0
 MAX_HOURS: Mapping[Role, float] = {"device": 30 * 24.0}
 
 
+NO_ROLE = "role-missing"
+
+
 class TokenRefused(Exception):
     """A token that is not accepted.
 
     Attributes:
-        code: ``token-invalid``, ``token-expired`` or ``token-lives-too-long``.
+        code: ``token-invalid``, ``token-expired``, ``token-lives-too-long`` or ``role-missing``.
         detail: why, for the bearer; contains nothing of the token.
     """
 
@@ -42,6 +45,11 @@ class TokenRefused(Exception):
 def invalid(why: str) -> TokenRefused:
     """Refuse a token that our provider would never have signed."""
     return TokenRefused("token-invalid", f"The token is not valid: {why}.")
+
+
+def without_role() -> TokenRefused:
+    """Refuse somebody whom the provider knows and who has no right here."""
+    return TokenRefused(NO_ROLE, "This account has no role here. Ask whoever manages it for one.")
 
 
 @dataclass(frozen=True)
@@ -94,6 +102,8 @@ def check_claims(
         if moment is not None and moment > now + EARLY_LEEWAY_S:
             raise invalid(f"its {name} lies in the future; whoever issues it should look at its clock")
     role, subject, token_id = claims.get("role"), claims.get("sub"), claims.get("jti")
+    if role is None:
+        raise without_role()
     if role not in ROLES:
         raise invalid(f"its role must be {', '.join(ROLES)}")
     if not is_name(subject, MAX_SUBJECT):

@@ -9,6 +9,7 @@ import contextvars
 import math
 import random
 import time
+from collections.abc import Sequence
 
 import structlog
 from prometheus_client import Counter, Gauge
@@ -76,8 +77,12 @@ class ProviderKeys:
 
     async def start(self) -> None:
         """Start refreshing the keys before they expire, so that no request waits for it."""
-        AGE.set_function(lambda: time.monotonic() - max(self._confirmed_at, self._began_at))
         await self._renewal.start()
+
+    @property
+    def age_s(self) -> float:
+        """Seconds since the keys were last confirmed, or since there is this object."""
+        return time.monotonic() - max(self._confirmed_at, self._began_at)
 
     async def stop(self) -> None:
         """Cancel the refreshing and any fetch in progress."""
@@ -198,3 +203,8 @@ class ProviderKeys:
     async def _renew(self) -> None:
         if time.monotonic() - self._confirmed_at >= self._lifespan_s / 2:
             self._begin()
+
+
+def tell_age(providers: Sequence[ProviderKeys]) -> None:
+    """Let the metric tell the age of the oldest keys."""
+    AGE.set_function(lambda: max(each.age_s for each in providers))

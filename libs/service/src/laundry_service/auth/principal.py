@@ -17,6 +17,7 @@ class Principal:
         token_id: the token's ``jti``, if it has one.
         issued_at: the token's ``iat`` in Unix seconds, if it has one.
         key: fingerprint of the key that signed the token; what is begun ends when that key is withdrawn.
+        issuer: the token's ``iss``; the people of different issuers have different ``sub``.
     """
 
     sub: str
@@ -26,6 +27,7 @@ class Principal:
     token_id: str | None = None
     issued_at: float | None = None
     key: str | None = None
+    issuer: str = ""
 
     def may_see_branch(self, branch_id: str) -> bool:
         """Whether the branch is in the token's claim; an operator sees all."""

@@ -81,7 +81,8 @@ class UrlValidation:
         path = scope["path"]
         if len(path) > 1 and path.endswith("/"):
             raw_path = (scope.get("raw_path") or b"").removesuffix(b"/")
-            scope = {**scope, "path": path[:-1], "raw_path": raw_path}
+            # An app within, to which the slash matters, finds the path as it was in ``path_asked``.
+            scope = {**scope, "path": path[:-1], "raw_path": raw_path, "path_asked": path}
         await self._app(scope, receive, send)
 
 

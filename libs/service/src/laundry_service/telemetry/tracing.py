@@ -47,10 +47,10 @@ WITH_QUERY = ("http.url", "http.target", "url.full")
 
 
 def trace_requests(app: FastAPI) -> None:
-    """Make a span of each request but the probes' and the broker's, whose path holds a secret."""
+    """Make a span of each request but the probes', and those whose path holds a secret."""
     FastAPIInstrumentor.instrument_app(
         app,
-        excluded_urls="livez,readyz,mqtt/auth",
+        excluded_urls="livez,readyz,mqtt/auth,invitation/,password/reset/key",
         exclude_spans=["send", "receive"],
         server_request_hook=_without_query,
         http_capture_headers_sanitize_fields=SECRET_HEADERS,

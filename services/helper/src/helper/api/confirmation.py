@@ -1,18 +1,26 @@
-"""``POST /tasks/{task_id}/confirmation``: the branch's owner says what the laundry is."""
+"""``/tasks/{task_id}/confirmation``: the branch's owner says what the laundry is, or takes it back."""
 
 from fastapi import APIRouter, Response
 
 from helper.api.permissions import Owner, allowed, task_id_of
 from helper.schemas import REPLAYED, ConfirmationRequest, TaskBody
 from helper.service.confirmation import Confirmations
-from helper.tasks import AlreadyConfirmed, NotReadYet, RepeatedLabels, UnknownLabels
+from helper.tasks import (
+    AlreadyConfirmed,
+    ConfirmedByAnother,
+    NotReadYet,
+    RepeatedLabels,
+    TooLate,
+    UnknownLabels,
+    Withdrawn,
+)
 from laundry_service.http.problems import Problem
 
 JSON_BYTES = 64 * 1024
 
 
 def confirmation_router(confirmations: Confirmations) -> APIRouter:
-    """Make the endpoint that confirms."""
+    """Make the endpoints that confirm and take back."""
     api = APIRouter(tags=["tasks"])
 
     @api.post(
@@ -27,6 +35,7 @@ def confirmation_router(confirmations: Confirmations) -> APIRouter:
                 body.counted(),
                 by=principal.sub,
                 check=lambda found: allowed(principal, found, task_id),
+                undo_s=body.undo_s,
             )
         except UnknownLabels as error:
             raise Problem(
@@ -47,8 +56,31 @@ def confirmation_router(confirmations: Confirmations) -> APIRouter:
             raise Problem(
                 409, "already-confirmed", "The task was confirmed with other labels. Fetch it to see them."
             ) from error
+        except Withdrawn as error:
+            raise Problem(
+                409,
+                "task-withdrawn",
+                "The helper took this photo again. Confirm the new one, which replaced_by names.",
+            ) from error
         if repeated:
             response.headers[REPLAYED] = "true"
+        return TaskBody.of(task)
+
+    @api.delete("/tasks/{task_id}/confirmation", summary="Take a confirmation back within its undo_s")
+    async def take_back(principal: Owner, task_id: str) -> TaskBody:
+        """The task waits for its owner again. One that is not confirmed stays as it is."""
+        try:
+            task = await confirmations.take_back(
+                task_id_of(task_id), by=principal.sub, check=lambda found: allowed(principal, found, task_id)
+            )
+        except TooLate as error:
+            raise Problem(
+                409, "confirmation-final", "The confirmation counts already and cannot be taken back."
+            ) from error
+        except ConfirmedByAnother as error:
+            raise Problem(
+                409, "confirmed-by-another", "Somebody else confirmed it; only they can take that back."
+            ) from error
         return TaskBody.of(task)
 
     return api

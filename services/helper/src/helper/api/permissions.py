@@ -14,7 +14,20 @@ from laundry_service.storage.database import Database
 
 Helper = Annotated[Principal, Depends(require("helper"))]
 Owner = Annotated[Principal, Depends(require("owner"))]
+OwnerOrOperator = Annotated[Principal, Depends(require("owner", "operator"))]
 Viewer = Annotated[Principal, Depends(require("helper", "owner", "operator"))]
+
+
+def branches_of(principal: Principal, branch_id: str | None) -> frozenset[str] | None:
+    """Return the branches that the caller asks about: one, or all of his; None is all there are.
+
+    Raises:
+        Problem: 403.
+    """
+    if branch_id is not None:
+        require_branch(principal, branch_id)
+        return frozenset({branch_id})
+    return None if principal.role == "operator" else principal.branches
 
 
 async def visible(database: Database, principal: Principal, task_id: str) -> Task:

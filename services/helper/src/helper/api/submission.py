@@ -1,21 +1,45 @@
 """``POST /tasks``: a photo is submitted."""
 
+import contextlib
 import re
-from typing import Annotated, Any
+import uuid
+from tempfile import SpooledTemporaryFile
+from typing import Annotated, Any, BinaryIO, cast
 
 from fastapi import APIRouter, Header, Request, Response
+from starlette.datastructures import UploadFile
 
 from helper.api.permissions import Helper
 from helper.api.problems import problem_of_photo
-from helper.api.uploads import Limits, file_field, receive_form, text_field, too_large
+from helper.api.uploads import Limits, file_field, receive_form, text_field, text_fields, too_large
 from helper.schemas import BRANCH, REPLAYED, TaskBody
-from helper.service.submission import KeyReused, Submissions, Upload
+from helper.service.pieces import Pieces
+from helper.service.submission import KeyReused, Replaced, Submissions, Upload
+from helper.tasks import NotReplaceable, Task
 from laundry_reading.errors import PhotoError
 from laundry_service.auth.callers import require_branch
 from laundry_service.http.problems import Problem
+from laundry_service.storage.object_store import ObjectStoreUnavailable
 
 NOTE_CHARS = 500
 KEY = re.compile(r"[\x21-\x7e]{1,200}")
+LOAD = re.compile(r"[A-Za-z0-9_-]{1,64}")
+MOST_REPLACED = 16
+SPOOLED_BYTES = 1024 * 1024
+# Why one photo cannot take the place of another.
+NOT_REPLACEABLE = {
+    "unknown": (404, "replaced-task-not-found", "There is no photo of yours in this branch to take again."),
+    "confirmed": (
+        409,
+        "replaced-task-confirmed",
+        "The owner has confirmed the photo that this one was to replace. Send it without 'replaces', or not.",
+    ),
+    "too-old": (
+        409,
+        "replaced-task-too-old",
+        "The photo that this one was to replace is too old for that. Send it without 'replaces', or not.",
+    ),
+}
 
 UPLOAD_BODY: dict[str, Any] = {
     "requestBody": {
@@ -24,15 +48,33 @@ UPLOAD_BODY: dict[str, Any] = {
             "multipart/form-data": {
                 "schema": {
                     "type": "object",
-                    "required": ["photo", "branch_id"],
+                    "required": ["branch_id"],
                     "properties": {
                         "photo": {
                             "type": "string",
                             "format": "binary",
                             "description": "JPEG, PNG, WebP, HEIC or AVIF",
                         },
+                        "pieces": {
+                            "type": "integer",
+                            "description": "Instead of photo: its bytes, which came by PUT /tasks/uploads "
+                            "under this Idempotency-Key",
+                        },
                         "branch_id": {"type": "string", "pattern": "^[a-z0-9-]{1,40}$"},
                         "note": {"type": "string", "maxLength": NOTE_CHARS},
+                        "load_id": {
+                            "type": "string",
+                            "pattern": f"^{LOAD.pattern}$",
+                            "description": "What the photos of one load have in common; yours to choose",
+                        },
+                        "replaces": {
+                            "type": "array",
+                            "maxItems": MOST_REPLACED,
+                            "items": {"type": "string"},
+                            "description": "Photos that this one was taken instead of, which are withdrawn: "
+                            "'task:' and a task's id, or 'key:' and the Idempotency-Key of an upload whose "
+                            "answer never came, which then makes no task any more",
+                        },
                     },
                 }
             }
@@ -41,7 +83,7 @@ UPLOAD_BODY: dict[str, Any] = {
 }
 
 
-def submission_router(submissions: Submissions, limits: Limits) -> APIRouter:
+def submission_router(submissions: Submissions, pieces: Pieces, limits: Limits) -> APIRouter:
     """Make the endpoint that takes photos."""
     api = APIRouter(tags=["tasks"])
 
@@ -59,32 +101,84 @@ def submission_router(submissions: Submissions, limits: Limits) -> APIRouter:
         ] = None,
     ) -> TaskBody:
         _check_key(idempotency_key)
-        form = await receive_form(request, limits)
-        try:
-            photo = file_field(form, "photo")
+        async with contextlib.AsyncExitStack() as stack:
+            form = await receive_form(request, limits)
+            stack.push_async_callback(form.close)
+            declared = text_field(form, "pieces")
+            photo = (
+                file_field(form, "photo")
+                if declared is None
+                else await _put_together(pieces, submissions, principal.sub, idempotency_key, declared)
+            )
+            stack.push_async_callback(photo.close)
             branch_id, note = _branch(text_field(form, "branch_id")), _note(text_field(form, "note"))
             require_branch(principal, branch_id)
             size = photo.size or 0
             if size > limits.photo_bytes:
                 raise too_large(limits.photo_bytes)
-            upload = Upload(photo.file, size, branch_id, principal.sub, note, idempotency_key)
-            task, replayed = await submissions.submit(upload)
-        except PhotoError as error:
-            raise problem_of_photo(error) from error
-        except KeyReused as error:
-            raise Problem(
-                422,
-                "idempotency-key-reused",
-                "This Idempotency-Key was used for another photo, branch or note. Send a new key.",
-            ) from error
-        finally:
-            await form.close()
+            upload = Upload(
+                photo.file,
+                size,
+                branch_id,
+                principal.sub,
+                note,
+                idempotency_key,
+                load_id=_load(text_field(form, "load_id")),
+                replaces=_replaced(text_fields(form, "replaces")),
+            )
+            task, replayed = await _submitted(submissions, upload)
+        if declared is not None and idempotency_key is not None:
+            # What cannot be deleted just now is when it is old.
+            with contextlib.suppress(ObjectStoreUnavailable):
+                await pieces.drop(principal.sub, idempotency_key)
         response.headers["Location"] = f"/tasks/{task.id}"
         if replayed:
             response.headers[REPLAYED] = "true"
         return TaskBody.of(task)
 
     return api
+
+
+async def _submitted(submissions: Submissions, upload: Upload) -> tuple[Task, bool]:
+    try:
+        return await submissions.submit(upload)
+    except PhotoError as error:
+        raise problem_of_photo(error) from error
+    except KeyReused as error:
+        raise Problem(
+            422,
+            "idempotency-key-reused",
+            "This Idempotency-Key was used for another photo, branch or note. Send a new key.",
+        ) from error
+    except NotReplaceable as error:
+        raise Problem(*NOT_REPLACEABLE[error.why]) from error
+
+
+async def _put_together(
+    pieces: Pieces, submissions: Submissions, helper_id: str, key: str | None, declared: str
+) -> UploadFile:
+    """Return a photo that came in pieces, as if it had come in one; the caller closes it.
+
+    Raises:
+        Problem: not all of it is there.
+    """
+    if key is None:
+        raise Problem(422, "idempotency-key-missing", "Send the Idempotency-Key of the pieces.")
+    file = SpooledTemporaryFile(max_size=SPOOLED_BYTES)  # noqa: SIM115 - closed with what is returned
+    size = await pieces.put_together(helper_id, key, into=file)
+    known = None if str(size) == declared else await submissions.known(helper_id, key)
+    if known is not None:
+        # The answer to an earlier request was lost, and the pieces are gone.
+        size = await pieces.copy(known.photo.key, into=file)
+    if str(size) != declared:
+        file.close()
+        raise Problem(
+            409,
+            "upload-pieces-missing",
+            f"{size} bytes of the photo have come, not {declared[:12]!r} as 'pieces' says. Send the rest.",
+            received_bytes=size,
+        )
+    return UploadFile(cast("BinaryIO", file), size=size)
 
 
 def _branch(text: str | None) -> str:
@@ -101,6 +195,34 @@ def _note(text: str | None) -> str | None:
     if text is not None and len(text) > NOTE_CHARS:
         raise Problem(422, "note-too-long", f"A note has at most {NOTE_CHARS} characters.")
     return text or None
+
+
+def _load(text: str | None) -> str | None:
+    if text and not LOAD.fullmatch(text):
+        raise Problem(422, "load-invalid", "A load_id is 1 to 64 letters, digits, hyphens and underscores.")
+    return text or None
+
+
+def _replaced(texts: list[str]) -> tuple[Replaced, ...]:
+    if len(texts) > MOST_REPLACED:
+        raise Problem(422, "replaces-too-many", f"A photo replaces at most {MOST_REPLACED} others.")
+    return tuple(_one_replaced(text) for text in texts)
+
+
+def _one_replaced(text: str) -> Replaced:
+    kind, _, name = text.partition(":")
+    if kind == "key" and KEY.fullmatch(name):
+        return Replaced(key=name)
+    if kind == "task":
+        try:
+            return Replaced(task_id=str(uuid.UUID(name)))
+        except ValueError:
+            pass
+    raise Problem(
+        422,
+        "replaces-invalid",
+        "Send 'replaces' as 'task:' and a task's id, or 'key:' and an Idempotency-Key.",
+    )
 
 
 def _check_key(key: str | None) -> None:

@@ -5,44 +5,66 @@ import binascii
 import uuid
 from collections.abc import Sequence
 from typing import Annotated
+from zoneinfo import ZoneInfo
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Depends, Query, Request
 
 from helper import repository
-from helper.api.permissions import Viewer, visible
+from helper.api.history import Wanted
+from helper.api.permissions import Helper, Viewer, branches_of, visible
 from helper.schemas import BRANCH, LabelList, TaskBody, TaskList
-from helper.tasks import Status
-from laundry_service.auth.callers import require_branch
+from helper.tasks import Status, Task
 from laundry_service.http.problems import Problem
 from laundry_service.storage.database import Database
 from laundry_service.streams.changes import Changes
 from laundry_service.streams.response import EVENT_STREAM, EventStream
 
 
-def tasks_router(database: Database, changes: Changes, known_labels: Sequence[str]) -> APIRouter:
+def tasks_router(
+    database: Database, changes: Changes, known_labels: Sequence[str], zone: ZoneInfo
+) -> APIRouter:
     """Make the endpoints that only read."""
     api = APIRouter(tags=["tasks"])
 
     @api.get("/tasks", summary="List tasks, newest first")
     async def listed(
+        *,
         principal: Viewer,
-        status: Annotated[list[Status] | None, Query(description="May be repeated")] = None,
+        wanted: Annotated[Wanted, Depends()],
+        status: Annotated[
+            list[Status] | None, Query(description="May be repeated; none is all but withdrawn ones")
+        ] = None,
         branch_id: Annotated[str | None, Query(pattern=f"^{BRANCH.pattern}$")] = None,
         limit: Annotated[int, Query(ge=1, le=200)] = 50,
         cursor: Annotated[str | None, Query(max_length=100)] = None,
     ) -> TaskList:
-        branches = None if principal.role == "operator" else principal.branches
-        if branch_id is not None:
-            require_branch(principal, branch_id)
-            branches = frozenset({branch_id})
+        branches = branches_of(principal, branch_id)
         before = None if cursor is None else _read_cursor(cursor)
         async with repository.single(database) as connection:
             found = await repository.newest(
-                connection, branches=branches, statuses=status or [], before=before, limit=limit + 1
+                connection,
+                branches=branches,
+                statuses=status or [],
+                before=before,
+                limit=limit + 1,
+                search=wanted.search(zone),
             )
-        page = found[:limit]
-        more = _cursor(page[-1].id) if len(found) > limit else None
-        return TaskList(items=[TaskBody.of(task) for task in page], next_cursor=more)
+        return _page(found, limit)
+
+    @api.get(
+        "/tasks/corrected", summary="List the caller's photos whose reading an owner corrected, newest first"
+    )
+    async def corrected(
+        principal: Helper,
+        limit: Annotated[int, Query(ge=1, le=200)] = 50,
+        cursor: Annotated[str | None, Query(max_length=100)] = None,
+    ) -> TaskList:
+        before = None if cursor is None else _read_cursor(cursor)
+        async with repository.single(database) as connection:
+            found = await repository.corrected_of(
+                connection, principal.sub, branches=principal.branches, before=before, limit=limit + 1
+            )
+        return _page(found, limit)
 
     @api.get(
         "/tasks/stream",
@@ -64,6 +86,13 @@ def tasks_router(database: Database, changes: Changes, known_labels: Sequence[st
         return TaskBody.of(await visible(database, principal, task_id))
 
     return api
+
+
+def _page(found: Sequence[Task], limit: int) -> TaskList:
+    """Make a page of what was found with one more than its limit."""
+    page = found[:limit]
+    more = _cursor(page[-1].id) if len(found) > limit else None
+    return TaskList(items=[TaskBody.of(task) for task in page], next_cursor=more)
 
 
 def _cursor(task_id: str) -> str:

@@ -16,7 +16,7 @@ from laundry_service.http.problems import Problem
 # Boundaries, part headers and the small fields beside the photo.
 OVERHEAD_BYTES = 64 * 1024
 FIELD_BYTES = 16 * 1024
-MAX_FIELDS = 8
+MAX_FIELDS = 24
 CHARSETS = frozenset(
     {"utf-8", "utf8", "us-ascii", "ascii", "iso-8859-1", "latin-1", "windows-1252", "euc-kr", "cp949"}
 )
@@ -104,6 +104,28 @@ async def receive_form(request: Request, limits: Limits) -> FormData:
         raise Problem(400, "upload-interrupted", "The upload ended too early. Send it again.") from error
 
 
+async def receive_piece(request: Request, limits: Limits) -> bytes:
+    """Receive a body as it is, within limits.
+
+    Raises:
+        Problem: 413 before more than the limit was read, 408 for one that stalls, 422 if it is empty.
+    """
+    patience = asyncio.timeout(limits.idle_s)
+    progress = Progress(None)
+    try:
+        async with asyncio.timeout(limits.total_s), patience:
+            body = b"".join([chunk async for chunk in _bounded(request, limits, patience, progress)])
+    except TimeoutError as error:
+        raise _gave_up(limits, progress, stalled=patience.expired()) from error
+    except ClientDisconnect as error:
+        raise Problem(400, "upload-interrupted", "The upload ended too early. Send it again.") from error
+    if not body:
+        raise Problem(422, "piece-empty", "Send the next bytes of the photo as the body.")
+    if len(body) > limits.photo_bytes:
+        raise too_large(limits.photo_bytes)
+    return body
+
+
 def _check_charset(content_type: str) -> None:
     """Refuse what is no encoding of text: Python has more codecs than that, and some of them fail."""
     said = parse_options_header(content_type)[1].get(b"charset", b"utf-8")
@@ -169,6 +191,18 @@ def text_field(form: FormData, name: str) -> str | None:
     if len(values) > 1 or not isinstance(values[0], str) or "\x00" in values[0]:
         raise Problem(422, "invalid-request", f"The field {name!r} must be sent once, as text.")
     return values[0]
+
+
+def text_fields(form: FormData, name: str) -> list[str]:
+    """Return every value of a text field that may be sent several times.
+
+    Raises:
+        Problem: 422 if one was sent as a file, or holds what no text does.
+    """
+    values = [value for value in form.getlist(name) if isinstance(value, str) and "\x00" not in value]
+    if len(values) < len(form.getlist(name)):
+        raise Problem(422, "invalid-request", f"The field {name!r} must be sent as text.")
+    return values
 
 
 def file_field(form: FormData, name: str) -> UploadFile:

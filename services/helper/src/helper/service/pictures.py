@@ -14,9 +14,10 @@ from prometheus_client import Counter
 
 from helper import repository
 from helper.decoder import Decoder
-from helper.tasks import Task
+from helper.tasks import Task, pictures_folder
 from laundry_events import new_id
 from laundry_events.events import Picture, Pictures
+from laundry_reading.bare import bare
 from laundry_reading.photo import MAX_BYTES
 from laundry_reading.pictures import EXTENSION, MEDIA_TYPE, Made
 from laundry_service.storage.database import Database
@@ -63,6 +64,18 @@ class PictureService:
         """Make pictures that are noted and gone from the store. Raises as ``of`` does."""
         return await self._made_once(task)
 
+    async def bare(self, task: Task) -> bytes:
+        """Return the file of a task's photo without its metadata.
+
+        Raises:
+            ObjectMissing: its photo is gone.
+            PhotoError: what it tells cannot be taken out of it.
+            ObjectStoreUnavailable: not now.
+        """
+        async with self._room:
+            photo = await self._store.get(task.photo.key, max_bytes=MAX_BYTES)
+            return await asyncio.to_thread(bare, photo)
+
     async def _made_once(self, task: Task) -> Pictures:
         waiting = self._waiting.setdefault(task.id, _Waiting(asyncio.Lock()))
         waiting.number += 1
@@ -82,7 +95,7 @@ class PictureService:
     async def _make(self, task: Task) -> Pictures:
         photo = await self._store.get(task.photo.key, max_bytes=MAX_BYTES)
         made = await self._decoder.pictures(photo)
-        folder = f"pictures/{task.branch_id}/{task.id}/{new_id()}"
+        folder = f"{pictures_folder(task.branch_id, task.id)}{new_id()}"
         pictures = Pictures(
             display=_described(made.display, f"{folder}-display.{EXTENSION}"),
             thumbnail=_described(made.thumbnail, f"{folder}-thumbnail.{EXTENSION}"),

@@ -9,10 +9,11 @@ from typing import IO
 
 import structlog
 from prometheus_client import Counter, Histogram
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from helper import repository
 from helper.decoder import Decoder
-from helper.tasks import Task, photo_key, same_submission, submission_key, submitted
+from helper.tasks import Task, photo_key, same_submission, submission_key, submitted, withdraw
 from laundry_events import new_id
 from laundry_events.envelope import encode
 from laundry_events.events import Photo
@@ -45,6 +46,14 @@ class KeyReused(Exception):
 
 
 @dataclass(frozen=True)
+class Replaced:
+    """A photo that another one was taken instead of: its task, or what its upload was sent under."""
+
+    task_id: str | None = None
+    key: str | None = None
+
+
+@dataclass(frozen=True)
 class Upload:
     """A photo as it arrived, with what its sender says of it."""
 
@@ -54,6 +63,8 @@ class Upload:
     helper_id: str
     note: str | None
     idempotency_key: str | None
+    load_id: str | None = None
+    replaces: tuple[Replaced, ...] = ()
 
 
 class Submissions:
@@ -69,12 +80,14 @@ class Submissions:
         max_bytes: int,
         max_pixels: int,
         same_photo_s: int,
+        retake_within_s: int,
     ) -> None:
         """Take the stores, what decodes, and the limits.
 
         Args:
             source: the service that speaks.
             same_photo_s: for this many seconds the same photo without a key is the same task.
+            retake_within_s: for this many seconds a photo can be taken again.
         """
         self._database = database
         self._store = store
@@ -83,8 +96,18 @@ class Submissions:
         self._max_bytes = max_bytes
         self._max_pixels = max_pixels
         self._same_photo = timedelta(seconds=same_photo_s)
+        self._retake_within = timedelta(seconds=retake_within_s)
         self._slots = asyncio.Semaphore(AT_ONCE)
         self._big = asyncio.Semaphore(BIG_AT_ONCE)
+
+    async def known(self, helper_id: str, idempotency_key: str) -> Task | None:
+        """Find what a helper has submitted under a key.
+
+        Raises:
+            DatabaseUnavailable.
+        """
+        async with repository.single(self._database) as connection:
+            return await repository.submitted(connection, helper_id, submission_key(idempotency_key, "", ""))
 
     async def submit(self, upload: Upload) -> tuple[Task, bool]:
         """Register an upload.
@@ -95,6 +118,7 @@ class Submissions:
         Raises:
             PhotoError: the photo cannot be taken.
             KeyReused: the Idempotency-Key belongs to another upload.
+            NotReplaceable: it cannot take the place of what it names; nothing was registered.
             DecoderBusy: too many others wait to be decoded.
             ObjectStoreUnavailable, DatabaseUnavailable: not known to be registered; sending it again is safe.
         """
@@ -116,11 +140,13 @@ class Submissions:
             bytes=upload.bytes,
             media_type=info.media_type,
         )
-        task = Task(task_id, upload.branch_id, upload.helper_id, photo, now, note=upload.note)
+        task = Task(
+            task_id, upload.branch_id, upload.helper_id, photo, now, note=upload.note, load_id=upload.load_id
+        )
         with STAGE.labels("store").time():
             await self._store.put(photo.key, body, media_type=photo.media_type)
         with STAGE.labels("register").time():
-            earlier = await self._register(task, upload.idempotency_key)
+            earlier = await self._register(task, upload)
         if earlier is None:
             SUBMITTED.labels("no").inc()
             return task, False
@@ -151,11 +177,18 @@ class Submissions:
             return info
         return await self._decoder.check(data, max_bytes=self._max_bytes, max_pixels=self._max_pixels)
 
-    async def _register(self, task: Task, idempotency_key: str | None) -> Task | None:
+    async def _register(self, task: Task, upload: Upload) -> Task | None:
+        idempotency_key = upload.idempotency_key
         key = submission_key(idempotency_key, task.branch_id, task.photo.sha256)
         expires_at = None if idempotency_key is not None else task.submitted_at + self._same_photo
         event = encode(submitted(task), source=self._source)
         try:
+            if upload.replaces:
+                async with repository.transaction(self._database) as session:
+                    earlier = await repository.add(session, task, event, key=key, expires_at=expires_at)
+                    if earlier is None:
+                        await self._withdraw(session, upload.replaces, task)
+                    return earlier
             async with repository.single(self._database) as connection:
                 return await repository.add(connection, task, event, key=key, expires_at=expires_at)
         except Exception as error:
@@ -163,6 +196,22 @@ class Submissions:
             if not (isinstance(error, repository.DatabaseUnavailable) and error.in_doubt):
                 await self._drop(task.photo.key)
             raise
+
+    async def _withdraw(self, session: AsyncSession, replaced: tuple[Replaced, ...], task: Task) -> None:
+        for each in replaced:
+            if each.key is not None:
+                key = submission_key(each.key, task.branch_id, task.photo.sha256)
+                before = await repository.submitted_under(session, key, or_claim_for=task)
+                # An upload that never arrived has no task, and cannot make one any more.
+                if before is None or before.id == task.id:
+                    continue
+                # Its helper was never told that it was registered: he could not know how old it is.
+                after = withdraw(before, for_task=task, within=None)
+            else:
+                before = await repository.find(session, each.task_id or "", lock=True)
+                after = withdraw(before, for_task=task, within=self._retake_within)
+            if after is not before:
+                await repository.change(session, after)
 
     async def _drop(self, key: str) -> None:
         with contextlib.suppress(ObjectStoreUnavailable):

@@ -2,6 +2,7 @@
 
 from mlops.repository.examples import (
     branch_sides,
+    forget_photo,
     latest_uses,
     learnt_by,
     list_examples,
@@ -54,6 +55,7 @@ __all__ = [
     "any_open_run",
     "branch_sides",
     "failures_in_a_row",
+    "forget_photo",
     "former_champion",
     "get_champion",
     "get_model",

@@ -8,7 +8,7 @@ from sqlalchemy.dialects.postgresql import distinct_on, insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from laundry_events import new_id
-from laundry_events.events import TaskConfirmed
+from laundry_events.events import PhotoDeleted, TaskConfirmed
 from laundry_learning.curation import Assignment
 from laundry_learning.features import PhotoFeatures
 from mlops.examples import Example, ExampleUse, LabelCount, side_of
@@ -60,6 +60,26 @@ async def store_example(session: AsyncSession, event: TaskConfirmed, *, event_id
     )
 
 
+async def forget_photo(session: AsyncSession, event: PhotoDeleted) -> None:
+    """Note that an example's photo is gone; without its branch's consent what was learnt goes too.
+
+    The row stays in any case: it says what a model was trained on. A photo that another example has, too, was
+    sent more than once, and that one's branch decides for itself.
+    """
+    columns = training_examples.c
+    await session.execute(
+        sa.update(training_examples)
+        .where(columns.task_id == event.task_id)
+        .values(photo_deleted_at=event.deleted_at, retired=not event.keep_features)
+    )
+    if event.keep_features:
+        return
+    wanted = sa.exists().where(columns.photo_sha256 == event.photo_sha256, ~columns.retired)
+    await session.execute(
+        sa.delete(photo_features).where(photo_features.c.photo_sha256 == event.photo_sha256, ~wanted)
+    )
+
+
 async def _settle_side(session: AsyncSession, branch_id: str) -> None:
     known = sa.select(sa.literal(1)).where(example_branches.c.branch_id == branch_id)
     if (await session.execute(known)).first() is not None:
@@ -88,6 +108,7 @@ async def newest_examples(session: AsyncSession, *, limit: int, until: str | Non
     newest = (
         sa.select(training_examples, example_branches.c.side)
         .join(example_branches, example_branches.c.branch_id == training_examples.c.branch_id)
+        .where(~training_examples.c.retired)
         .order_by(training_examples.c.id.desc())
         .limit(limit)
     )

@@ -29,6 +29,8 @@ from mlops import repository
 from mlops.manifests import Manifests
 from mlops.models import PendingPromotion, RegisteredModel, why_not_promoted
 
+BY_A_PERSON = frozenset({"person", "rollback"})
+
 log = structlog.get_logger(__name__)
 
 
@@ -165,7 +167,7 @@ class Registry:
             details = {"previous": champion.version if champion else None, "against_the_verdict": why_not}
             who = Actor(promoted_by, "operator")
             await write_act(session, Act("model.promote", version, who, override_reason, details=details))
-        log.info("a model is promoted", version=version, promoted_by=promoted_by, overridden=why_not)
+        log.info("a model is promoted", version=version, overridden=why_not)
         return promoted or model
 
     async def roll_back(self, *, promoted_by: str, reason: str | None = None) -> RegisteredModel:
@@ -195,7 +197,7 @@ class Registry:
             promoted = await repository.get_model(session, former.version)
             who = Actor(promoted_by, "operator")
             await write_act(session, Act("model.rollback", former.version, who, reason))
-        log.info("rolled back to a model", version=former.version, promoted_by=promoted_by)
+        log.info("rolled back to a model", version=former.version)
         return promoted or former
 
     async def announce(self) -> int:
@@ -266,7 +268,8 @@ class Registry:
                 manifest_key=manifest_key(promotion.version),
                 sha256=promotion.sha256,
                 previous_version=promotion.previous_version,
-                promoted_by=promotion.promoted_by,
+                # A stream drops whole segments, and may keep a name for years; the audit has it.
+                promoted_by="operator" if promotion.kind in BY_A_PERSON else promotion.promoted_by,
                 promoted_at=promotion.promoted_at,
             ),
         )

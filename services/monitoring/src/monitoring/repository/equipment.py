@@ -8,6 +8,7 @@ from typing import Any, Literal, NamedTuple, Self
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from monitoring.fault_handling import Handling, handling_of
 from monitoring.fault_rules import Cause
 from monitoring.machine import MachineKey
 from monitoring.tables import equipment, fault
@@ -40,6 +41,18 @@ class StoredFault:
     due_at: datetime | None
     rung_at: datetime | None
     flapping: bool
+    acknowledged_at: datetime | None
+    acknowledged_by: str | None
+    escalate_at: datetime | None
+    escalation: int
+    escalated_at: datetime | None
+
+    @property
+    def handling(self) -> Handling:
+        """How far people have come with it."""
+        return handling_of(
+            cleared_at=self.cleared_at, acknowledged_at=self.acknowledged_at, escalation=self.escalation
+        )
 
     @classmethod
     def of(cls, row: Any) -> Self:

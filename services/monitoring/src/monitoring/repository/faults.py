@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
@@ -56,9 +56,14 @@ async def read_open(session: AsyncSession, keys: Collection[MachineKey]) -> dict
 
 @dataclass
 class FaultChanges:
-    """Pending changes to the faults of some machines."""
+    """Pending changes to the faults of some machines.
+
+    Attributes:
+        escalate_after: so long after people were told of a fault it is passed on; ``None``: never.
+    """
 
     now: datetime
+    escalate_after: timedelta | None = None
     _new: list[dict[str, Any]] = field(default_factory=list)
     _changed: list[dict[str, Any]] = field(default_factory=list)
 
@@ -73,13 +78,14 @@ class FaultChanges:
         alerted = {alert.fault.id for alert in outcome.alerts}
         for fault_id, ended in outcome.ended.items():
             row = _columns(ended.fault, unconfirmed=False)
-            row |= {"cleared_at": self.now, "cleared_by": ended.reason}
+            row |= {"cleared_at": self.now, "cleared_by": ended.reason, "escalate_after": None}
             self._add(row, ended.fault, fault_id in alerted, None if fault_id in before else key)
         for fault_id, open_fault in after.items():
             if before.get(fault_id) == open_fault and fault_id not in alerted:
                 continue
             row = _columns(open_fault.fault, unconfirmed=open_fault.unconfirmed)
             row |= {"cleared_at": None, "cleared_by": None}
+            row["escalate_after"] = self.escalate_after if _told(before.get(fault_id), open_fault) else None
             self._add(row, open_fault.fault, fault_id in alerted, None if fault_id in before else key)
 
     def _add(self, row: dict[str, Any], changed: Fault, alerted: bool, new_of: MachineKey | None) -> None:
@@ -115,17 +121,31 @@ class FaultChanges:
             ordered = sorted(self._changed, key=lambda row: (row["new_cleared_at"] is None, row["its_id"]))
             await connection.execute(_UPDATE, ordered)
         if self._new:
-            await connection.execute(sa.insert(fault), self._new)
+            await connection.execute(_INSERT, self._new)
+
+
+def _told(before: OpenFault | None, after: OpenFault) -> bool:
+    """Whether people are told of a fault now, by itself or together with others of the machine."""
+    was_told = before is not None and before.fault.alert_due_at is None
+    return after.fault.alert_due_at is None and not was_told
 
 
 _CHANGING = ("cleared_at", "cleared_by", "count", "codes", "due_at", "rung_for", "flapping", "unsure")
 _ALERTED_AT = sa.bindparam("alerted_at", type_=fault.c.rung_at.type)
+_ESCALATE_AT = sa.func.now() + sa.bindparam("escalate_after", type_=sa.Interval)
+_INSERT = sa.insert(fault).values(escalate_at=_ESCALATE_AT)
 _UPDATE = (
     sa.update(fault)
     .where(fault.c.id == sa.bindparam("its_id"))
     .values(
         {name: sa.bindparam(f"new_{name}") for name in _CHANGING}
-        | {"rung_at": sa.func.coalesce(_ALERTED_AT, fault.c.rung_at)}
+        | {
+            "rung_at": sa.func.coalesce(_ALERTED_AT, fault.c.rung_at),
+            "escalate_at": sa.func.coalesce(
+                fault.c.escalate_at,
+                sa.func.now() + sa.bindparam("new_escalate_after", type_=sa.Interval),
+            ),
+        }
     )
 )
 

@@ -77,7 +77,9 @@ class EquipmentMonitor:
         """Detect faults of machines that sent nothing; returns how many were not locked."""
         locked = await machines.lock_machines(session, keys)
         now = self._now()
-        writer = OutcomeWriter(session, self._outbox, now=now)
+        writer = OutcomeWriter(
+            session, self._outbox, now=now, escalate_after=self._settings.escalation.first_after
+        )
         for machine in locked.values():
             before = machine.state.open_faults()
             outcome = detect(FaultDetector(machine.state, self._policy, now, new_id))

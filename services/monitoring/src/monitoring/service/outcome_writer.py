@@ -1,7 +1,7 @@
 """Writes what detection came to: rows of faults and machines, events of alerts, notices to event streams."""
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import structlog
 from prometheus_client import Counter
@@ -25,12 +25,14 @@ log = structlog.get_logger(__name__)
 class OutcomeWriter:
     """Collects what one transaction comes to, of all machines that it holds, and writes it at once."""
 
-    def __init__(self, session: AsyncSession, outbox: Outbox, *, now: datetime) -> None:
-        """Collect results for ``session`` at time ``now``."""
+    def __init__(
+        self, session: AsyncSession, outbox: Outbox, *, now: datetime, escalate_after: timedelta | None
+    ) -> None:
+        """Collect results for ``session`` at time ``now``; what people are told is passed on later."""
         self._session = session
         self._outbox = outbox
         self._now = now
-        self._faults = FaultChanges(now)
+        self._faults = FaultChanges(now, escalate_after)
         self._machines: list[EvaluatedMachine] = []
         self._changed: list[MachineKey] = []
 

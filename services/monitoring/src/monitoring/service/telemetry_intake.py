@@ -118,7 +118,12 @@ class TelemetryIntake:
                 # The rows are locked, so the order is fixed; take the time now.
                 now = self.now()
                 fresh = await self._store(session, [each for key in locked for each in waiting[key]], done)
-                writer = OutcomeWriter(session, self._outbox, now=now)
+                writer = OutcomeWriter(
+                    session,
+                    self._outbox,
+                    now=now,
+                    escalate_after=self._settings.escalation.first_after,
+                )
                 for key, samples in fresh.items():
                     await self._detect(writer, locked[key], samples, done, now)
                 await writer.write(contact)

@@ -11,15 +11,15 @@ from laundry_service.http.problems import Problem
 from notification.api.callers import AcceptLanguage, User, role_of
 from notification.api.keyed_locks import KeyedLocks
 from notification.model import Device
+from notification.push import FCM, service_of
 from notification.schemas import DeviceIn, DeviceOut, DeviceToken, Token
 from notification.service.device_registry import DeviceRegistry
 from notification.texts import language_of
 
 
-def devices_router(registry: DeviceRegistry) -> APIRouter:
-    """Make the endpoints that register and forget devices."""
+def devices_router(registry: DeviceRegistry, locks: KeyedLocks) -> APIRouter:
+    """Make the endpoints that register and forget phones by their tokens."""
     router = APIRouter(prefix="/devices", tags=["devices"])
-    locks = KeyedLocks()
 
     @contextlib.asynccontextmanager
     async def _alone(token: str, user: Principal) -> AsyncIterator[None]:
@@ -31,6 +31,12 @@ def devices_router(registry: DeviceRegistry) -> APIRouter:
         asked: DeviceIn, user: User, response: Response, accept_language: AcceptLanguage = None
     ) -> DeviceOut:
         """Register the caller's device. Repeating it renews the branches and the language."""
+        if service_of(asked.token) != FCM:
+            raise Problem(
+                422,
+                "token-is-an-address",
+                "FCM's tokens are no addresses. Browsers register at /devices/web-push/subscriptions.",
+            )
         device = Device(
             token=asked.token,
             user_id=user.sub,
@@ -38,6 +44,7 @@ def devices_router(registry: DeviceRegistry) -> APIRouter:
             platform=asked.platform,
             language=language_of(accept_language),
             branches=tuple(sorted(user.branches)) if user.role == "owner" else (),
+            name=asked.name,
         )
         async with _alone(asked.token, user):
             is_new = await registry.register(device)

@@ -13,16 +13,18 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from notification.alert_grouping import MINUTE, AlertGroup, GroupedFault
-from notification.model import DeliveryState
+from notification.model import BrowserKeys, DeliveryState
 from notification.push_scheduling import DueAlert
 from notification.repository.alert_queue import NO_LEASE, is_alert
 from notification.repository.deliveries import outcome_columns
+from notification.repository.devices import keys_of
 from notification.repository.history import derive_states
 from notification.tables import deliveries, fault_alerts, notifications
 from notification.texts import Language, Texts
 
 LOCKED = sa.text("""
-SELECT fault_alerts.*, devices.user_id, devices.language, clock_timestamp() AS now,
+SELECT fault_alerts.*, devices.user_id, devices.language, devices.p256dh, devices.auth,
+    clock_timestamp() AS now,
     coalesce((
         SELECT array_agg(at) FROM fault_alerts AS others, unnest(others.rang) AS at
         WHERE others.token = fault_alerts.token
@@ -52,6 +54,7 @@ class LockedAlert:
         group: what the phone shows now, if it was ever told of this branch.
         sounds, sounds_for_any: when it made a sound for this branch lately, and for any.
         owner, language: of the phone; ``None`` if it is gone.
+        keys: of a browser; ``None`` for a phone.
     """
 
     group: AlertGroup | None
@@ -61,6 +64,7 @@ class LockedAlert:
     language: Language | None
     failures: int
     now: datetime
+    keys: BrowserKeys | None
 
 
 @dataclass(frozen=True)
@@ -86,6 +90,7 @@ async def lock_alert(session: AsyncSession, alert: DueAlert) -> LockedAlert | No
         language=row["language"],
         failures=row["failures"],
         now=row["now"],
+        keys=keys_of(row["p256dh"], row["auth"]),
     )
 
 
@@ -101,6 +106,7 @@ async def faults_of(session: AsyncSession, alert: DueAlert, group: AlertGroup | 
             since=_time(row.data.get("received_at") or row.data["detected_at"]),
             count=int(row.data.get("count", 1)),
             waiting=row.waiting,
+            escalated_at=_time(row.data["escalated_at"]) if "escalated_at" in row.data else None,
         )
         for row in await session.execute(OF_GROUP, asked)
     ]
@@ -151,7 +157,7 @@ async def record_outcome(
 async def record_push(
     session: AsyncSession, alert: DueAlert, group: AlertGroup, *, sound_at: datetime | None, now: datetime
 ) -> None:
-    """Record that FCM took the alert; doing it again changes nothing."""
+    """Record that the push service took the alert; doing it again changes nothing."""
     values: dict[str, Any] = {**NO_LEASE, **_columns(group), "quiet_until": group.next_update_at()}
     if sound_at is not None:
         values["rang"] = sa.text(

@@ -3,7 +3,7 @@
 Each works in its caller's transaction.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -11,21 +11,27 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from notification.push_scheduling import DueAlert
+from notification.push_scheduling import Capacity, DueAlert
 from notification.tables import fault_alerts
 
 CANDIDATES = 500
 NO_LEASE: dict[str, Any] = {"leased_until": None, "failures": 0, "last_error": None}
-DUE = sa.text("""
+# As notification.push.service_of.
+SERVICE = "CASE WHEN strpos(token, '://') > 0 THEN split_part(token, '/', 3) ELSE 'fcm' END"
+# What may not be sent now must not crowd out what may.
+DUE = sa.text(f"""
 SELECT token, branch_id, failures FROM (
     SELECT token, branch_id, failures, due_at,
-        row_number() OVER (PARTITION BY branch_id, failures > 0 ORDER BY due_at) AS turn
+        row_number() OVER (PARTITION BY branch_id, {SERVICE}, failures > 0 ORDER BY due_at) AS turn
     FROM fault_alerts
     WHERE due_at <= clock_timestamp() AND (leased_until IS NULL OR leased_until <= clock_timestamp())
         AND token <> ALL(CAST(:busy AS text[]))
+        AND {SERVICE} <> ALL(
+            CASE WHEN failures = 0 THEN CAST(:no_first_tries AS text[]) ELSE CAST(:no_retries AS text[]) END
+        )
 ) AS due
 WHERE turn <= :per_branch ORDER BY turn, due_at LIMIT :at_most
-""")
+""")  # noqa: S608 - of constants
 LEASE = sa.text("""
 UPDATE fault_alerts SET leased_until = clock_timestamp() + CAST(:lease AS interval)
 FROM (
@@ -66,9 +72,22 @@ class Backlog:
     oldest_s: float
 
 
-async def due(session: AsyncSession, *, busy: Collection[str], per_branch: int) -> list[DueAlert]:
-    """Find due alerts, some of each branch, the longest due first; none of phones that are ``busy``."""
-    asked = {"busy": list(busy), "per_branch": per_branch, "at_most": CANDIDATES}
+async def due(
+    session: AsyncSession, *, busy: Collection[str], per_branch: int, held_back: Mapping[str, Capacity]
+) -> list[DueAlert]:
+    """Find due alerts, some of each branch and push service, the longest due first.
+
+    Args:
+        busy: phones that are left out.
+        held_back: how much may be sent through push services that are away.
+    """
+    asked = {
+        "busy": list(busy),
+        "per_branch": per_branch,
+        "at_most": CANDIDATES,
+        "no_first_tries": [service for service, left in held_back.items() if not left.first_tries],
+        "no_retries": [service for service, left in held_back.items() if not left.retries],
+    }
     return [DueAlert(*row) for row in await session.execute(DUE, asked)]
 
 
@@ -89,7 +108,7 @@ async def next_due_in(session: AsyncSession, *, busy: Collection[str]) -> float 
 
 
 async def end_lease(session: AsyncSession, alert: DueAlert) -> None:
-    """End the lease of an alert that FCM decided on, and lock its row, which comes before its deliveries'."""
+    """End the lease of an alert that was decided on, and lock its row, which comes before its deliveries'."""
     await session.execute(sa.update(fault_alerts).where(*is_alert(alert)).values(**NO_LEASE))
 
 
@@ -112,11 +131,12 @@ async def back_off(session: AsyncSession, alert: DueAlert, *, pause: timedelta, 
     )
 
 
-async def retry_all(session: AsyncSession) -> None:
-    """Let every phone that backed off be tried now: FCM is back."""
+async def retry_all(session: AsyncSession, service: str) -> None:
+    """Let every phone of a push service that backed off be tried now: it is back."""
     waiting = (
         sa.select(fault_alerts.c.token, fault_alerts.c.branch_id)
         .where(
+            sa.text(f"{SERVICE} = :service").bindparams(service=service),
             fault_alerts.c.failures > 0,
             fault_alerts.c.due_at > sa.func.clock_timestamp(),
             sa.or_(

@@ -1,7 +1,7 @@
 """Queries of deliveries to devices. Each works in its caller's transaction."""
 
 from collections.abc import Collection
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
@@ -9,9 +9,9 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from notification.model import Delivery, DeliveryState
-from notification.repository.devices import forget_devices
+from notification.repository.devices import forget_devices, keys_of
 from notification.repository.history import derive_states, set_states
-from notification.tables import deliveries, devices, match_quota, notifications
+from notification.tables import deliveries, devices, notifications
 
 
 async def add_match_deliveries(session: AsyncSession, notification_ids: Collection[str]) -> None:
@@ -33,37 +33,20 @@ async def add_match_deliveries(session: AsyncSession, notification_ids: Collecti
     await set_states(session, set(added.scalars()), "pending")
 
 
-async def take_quota(session: AsyncSession, users: Collection[str], *, day: date, limit: int) -> set[str]:
-    """Count one push of this day for each customer who has any left; returns who had.
-
-    One statement with rows in a fixed order: messages handled at once neither exceed the limit nor deadlock.
-    """
-    if not users or limit <= 0:
-        return set()
-    counted = (
-        insert(match_quota)
-        .values([{"day": day, "user_id": user, "pushes": 1} for user in sorted(users)])
-        .on_conflict_do_update(
-            index_elements=[match_quota.c.day, match_quota.c.user_id],
-            set_={"pushes": match_quota.c.pushes + 1},
-            where=match_quota.c.pushes < limit,
-        )
-        .returning(match_quota.c.user_id)
-    )
-    return set((await session.execute(counted)).scalars())
-
-
 def _delivery_columns() -> sa.Select[Any]:
     return sa.select(
         deliveries.c.notification_id,
         deliveries.c.token,
         devices.c.language,
+        notifications.c.user_id,
         notifications.c.kind,
         notifications.c.event_id,
         notifications.c.branch_id,
         notifications.c.texts,
         notifications.c.data,
         deliveries.c.attempts,
+        devices.c.p256dh,
+        devices.c.auth,
     ).select_from(
         deliveries.join(notifications, notifications.c.id == deliveries.c.notification_id).join(
             devices, devices.c.token == deliveries.c.token
@@ -99,7 +82,11 @@ async def lease_match_deliveries(
         .where(sa.tuple_(deliveries.c.notification_id, deliveries.c.token).in_(keys))
         .order_by(deliveries.c.notification_id)
     )
-    return [Delivery(**row) for row in found.mappings()]
+    return [_delivery(**row) for row in found.mappings()]
+
+
+def _delivery(p256dh: str | None, auth: str | None, **columns: Any) -> Delivery:
+    return Delivery(**columns, keys=keys_of(p256dh, auth))
 
 
 def _due(name: str, which: sa.ColumnElement[bool], limit: int) -> sa.CTE:

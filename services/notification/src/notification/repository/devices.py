@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from notification.model import Device
+from notification.model import BrowserKeys, Device, RegisteredDevice, Role
 from notification.repository.history import derive_states
 from notification.tables import deliveries, devices, fault_alerts, owner_branches
 
@@ -22,6 +22,11 @@ class Holder(NamedTuple):
 
     user_id: str
     role: str
+
+
+def keys_of(p256dh: str | None, auth: str | None) -> BrowserKeys | None:
+    """Return a browser's keys from their columns; ``None`` for a phone."""
+    return None if p256dh is None or auth is None else BrowserKeys(p256dh, auth)
 
 
 async def lock_device(session: AsyncSession, token: str, user_id: str) -> Holder | None:
@@ -42,11 +47,11 @@ async def lock_device(session: AsyncSession, token: str, user_id: str) -> Holder
     return Holder(row.user_id, row.role) if row else None
 
 
-async def register_device(session: AsyncSession, device: Device, *, at_most: int) -> bool:
+async def put_device(session: AsyncSession, device: Device) -> bool:
     """Store a device; a token that another user had moves to this one, without the pushes that waited for it.
 
     Returns:
-        whether the token is new to this user. Beyond ``at_most`` the least recently registered one goes.
+        whether the token is new to this user.
     """
     before = await lock_device(session, device.token, device.user_id)
     same = before == Holder(device.user_id, device.role)
@@ -59,20 +64,66 @@ async def register_device(session: AsyncSession, device: Device, *, at_most: int
         "language": device.language,
         "branches": list(device.branches),
         "registered_at": sa.func.clock_timestamp(),
+        "name": device.name,
+        "p256dh": device.keys and device.keys.p256dh,
+        "auth": device.keys and device.keys.auth,
     }
+    # Who renews a registration without naming the device keeps its name.
+    renewed = values if device.name else {name: value for name, value in values.items() if name != "name"}
     await session.execute(
         insert(devices)
         .values(token=device.token, **values)
-        .on_conflict_do_update(index_elements=[devices.c.token], set_=values)
+        .on_conflict_do_update(index_elements=[devices.c.token], set_=renewed)
     )
+    return not same
+
+
+async def forget_surplus(session: AsyncSession, user_id: str, role: Role, *, at_most: int) -> None:
+    """Delete the least recently registered devices of a user beyond so many."""
     surplus = await session.execute(
         sa.select(devices.c.token)
-        .where(devices.c.user_id == device.user_id, devices.c.role == device.role)
+        .where(devices.c.user_id == user_id, devices.c.role == role)
         .order_by(devices.c.registered_at.desc(), devices.c.token)
         .offset(at_most)
     )
     await forget_devices(session, list(surplus.scalars()))
-    return not same
+
+
+async def list_devices(session: AsyncSession, user_id: str, role: Role) -> list[RegisteredDevice]:
+    """Read a user's devices, the longest known first."""
+    reached = (
+        sa.select(sa.func.max(deliveries.c.sent_at)).where(deliveries.c.token == devices.c.token)
+    ).scalar_subquery()
+    found = await session.execute(
+        sa.select(devices, sa.func.greatest(reached, devices.c.tried_at).label("reached_at"))
+        .where(devices.c.user_id == user_id, devices.c.role == role)
+        .order_by(devices.c.created_at, devices.c.token)
+    )
+    return [
+        RegisteredDevice(
+            Device(
+                token=row.token,
+                user_id=row.user_id,
+                role=row.role,
+                platform=row.platform,
+                language=row.language,
+                branches=tuple(row.branches),
+                name=row.name,
+                keys=keys_of(row.p256dh, row.auth),
+            ),
+            created_at=row.created_at,
+            registered_at=row.registered_at,
+            reached_at=row.reached_at,
+        )
+        for row in found
+    ]
+
+
+async def record_tried(session: AsyncSession, token: str) -> None:
+    """Record that a push that the device's user asked for was taken."""
+    await session.execute(
+        sa.update(devices).where(devices.c.token == token).values(tried_at=sa.func.clock_timestamp())
+    )
 
 
 async def delete_device(session: AsyncSession, *, token: str, user_id: str) -> bool:

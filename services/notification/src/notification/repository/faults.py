@@ -5,45 +5,50 @@ finishes a push meanwhile, may wait for each other but never deadlock.
 """
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from laundry_events import new_id
-from notification.model import Announcement
+from notification.model import Announcement, State
 
 OWNERS = sa.text("""
-SELECT wanted.branch_id, devices.user_id
-FROM unnest(CAST(:branches AS text[])) AS wanted (branch_id)
-JOIN devices ON devices.role = 'owner' AND devices.branches @> ARRAY[wanted.branch_id]
-UNION
-SELECT branch_id, user_id FROM owner_branches
-WHERE branch_id = ANY(CAST(:branches AS text[])) AND seen_at > now() - CAST(:seen_within AS interval)
+SELECT branch_id, user_id, bool_or(has_phone) AS has_phone
+FROM (
+    SELECT wanted.branch_id, devices.user_id, true AS has_phone, devices.created_at AS since
+    FROM unnest(CAST(:branches AS text[])) AS wanted (branch_id)
+    JOIN devices ON devices.role = 'owner' AND devices.branches @> ARRAY[wanted.branch_id]
+    UNION ALL
+    SELECT branch_id, user_id, false, since FROM owner_branches
+    WHERE branch_id = ANY(CAST(:branches AS text[])) AND seen_at > now() - CAST(:seen_within AS interval)
+) AS known
+GROUP BY branch_id, user_id
+ORDER BY branch_id, coalesce(min(since) FILTER (WHERE NOT has_phone), min(since)), user_id
 """)
 ADD = sa.text("""
 INSERT INTO notifications (id, user_id, kind, about, event_id, branch_id, texts, data, state)
 SELECT one.id, one.user_id, 'equipment_fault', story.about, story.event_id, story.branch_id, story.texts,
     story.data,
-    CASE WHEN EXISTS (
-        SELECT FROM devices
-        WHERE devices.user_id = one.user_id AND devices.role = 'owner'
-            AND devices.branches @> ARRAY[story.branch_id]
-    ) THEN 'pending' ELSE 'no_device' END
-FROM unnest(CAST(:ids AS uuid[]), CAST(:users AS text[]), CAST(:numbers AS int[]))
-    AS one (id, user_id, number)
+    one.state
+FROM unnest(CAST(:ids AS uuid[]), CAST(:users AS text[]), CAST(:numbers AS int[]), CAST(:states AS text[]))
+    AS one (id, user_id, number, state)
 JOIN jsonb_to_recordset(CAST(:stories AS jsonb))
     AS story (number int, about text, event_id text, branch_id text, texts jsonb, data jsonb)
     ON story.number = one.number
 ORDER BY story.about, one.user_id
 ON CONFLICT ON CONSTRAINT notifications_once DO NOTHING
-RETURNING id
+RETURNING id, state
 """)
 PHONES = """
 FROM notifications
-JOIN devices ON devices.user_id = notifications.user_id AND devices.role = 'owner'
-    AND devices.branches @> ARRAY[notifications.branch_id]
+JOIN devices ON devices.user_id = notifications.user_id AND (
+    devices.role = 'operator'
+    OR devices.role = 'owner' AND devices.branches @> ARRAY[notifications.branch_id]
+)
 WHERE notifications.id = ANY(CAST(:ids AS uuid[]))
 """
 MAKE_DUE = """
@@ -88,52 +93,79 @@ WHERE id IN (SELECT notification_id FROM revived) AND state = 'failed'
 UNSENT = ["pending", "failed"]
 
 
+class Recipient(NamedTuple):
+    """Somebody who finds a fault in his history, and how it gets there."""
+
+    user_id: str
+    state: State
+
+
+@dataclass(frozen=True)
+class Owner:
+    """An owner of a branch."""
+
+    user_id: str
+    has_phone: bool
+
+
 async def owners_of(
     session: AsyncSession, branches: Collection[str], *, seen_within: timedelta
-) -> dict[str, list[str]]:
-    """Find the owners of branches: those with a device registered for it, and those seen with it lately."""
+) -> dict[str, list[Owner]]:
+    """Find the owners of branches: those with a device registered for it, and those seen with it lately.
+
+    Returns:
+        them by branch, in the order in which they were first seen with it.
+    """
     asked = {"branches": sorted(branches), "seen_within": seen_within}
-    owners: dict[str, list[str]] = {branch: [] for branch in branches}
+    owners: dict[str, list[Owner]] = {branch: [] for branch in branches}
     for row in await session.execute(OWNERS, asked):
-        owners[row.branch_id].append(row.user_id)
+        owners[row.branch_id].append(Owner(row.user_id, row.has_phone))
     return owners
 
 
 async def add_notifications(
-    session: AsyncSession, announcements: Sequence[Announcement], owners: Mapping[str, Collection[str]]
+    session: AsyncSession, announcements: Sequence[Announcement], recipients: Sequence[Sequence[Recipient]]
 ) -> list[str]:
-    """Add each announcement to the history of each owner of its branch who does not have it yet.
+    """Add each announcement to the history of those of its recipients who do not have it yet.
 
     Returns:
-        the ids of the new notifications.
+        the ids of the new notifications that are to be pushed.
     """
     rows = [
-        (new_id(), user, number)
-        for number, each in enumerate(announcements)
-        for user in sorted(owners[each.branch_id])
+        (new_id(), recipient.user_id, number, recipient.state)
+        for number, each in enumerate(recipients)
+        for recipient in sorted(each)
     ]
     if not rows:
         return []
-    ids, users, numbers = (list(column) for column in zip(*rows, strict=True))
-    documents = [
-        {
-            "number": number,
-            "about": each.subject,
-            "event_id": each.event_id,
-            "branch_id": each.branch_id,
-            "texts": each.texts,
-            "data": each.data,
-        }
-        for number, each in enumerate(announcements)
-    ]
+    ids, users, numbers, states = (list(column) for column in zip(*rows, strict=True))
+    documents = [{"number": number, **story_of(each)} for number, each in enumerate(announcements)]
     added = await session.execute(
-        ADD, {"ids": ids, "users": users, "numbers": numbers, "stories": json.dumps(documents)}
+        ADD,
+        {
+            "ids": ids,
+            "users": users,
+            "numbers": numbers,
+            "states": states,
+            "stories": json.dumps(documents),
+        },
     )
-    return [str(each) for each in added.scalars()]
+    return [str(row.id) for row in added if row.state == "pending"]
+
+
+def story_of(announcement: Announcement) -> dict[str, Any]:
+    """Return what notifications of an announcement hold."""
+    return {
+        "about": announcement.subject,
+        "event_id": announcement.event_id,
+        "branch_id": announcement.branch_id,
+        "texts": announcement.texts,
+        "data": announcement.data,
+    }
 
 
 async def queue_pushes(session: AsyncSession, notification_ids: Collection[str]) -> None:
-    """Queue new notifications for the phones that their owners have for the branch."""
+    """Queue notifications for the phones that their users have for the branch."""
     if notification_ids:
         asked = {"ids": list(notification_ids)}
         await session.execute(ADD_ALERTS, asked)

@@ -30,6 +30,7 @@ async def add_notifications(
         "branch_id": announcement.branch_id,
         "texts": announcement.texts,
         "data": announcement.data,
+        "content": announcement.content,
         "state": "no_device",
     }
     added = await session.execute(
@@ -96,7 +97,7 @@ def _read(rows: sa.Result[Any]) -> list[Notification]:
     return [Notification(**row) for row in rows.mappings()]
 
 
-COLUMNS = [column for column in notifications.c if column.name != "about"]
+COLUMNS = [notifications.c[name] for name in Notification.__dataclass_fields__]
 
 
 async def list_notifications(

@@ -6,7 +6,14 @@ from datetime import timedelta
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from notification.tables import devices, fault_alerts, match_quota, notifications, owner_branches
+from notification.tables import (
+    devices,
+    fault_alerts,
+    match_quota,
+    notifications,
+    owner_branches,
+    settled,
+)
 
 
 @dataclass(frozen=True)
@@ -25,6 +32,7 @@ async def delete_expired(session: AsyncSession, kept: Retention) -> list[int]:
     without_device = ~sa.exists().where(devices.c.token == fault_alerts.c.token)
     statements = [
         sa.delete(notifications).where(notifications.c.created_at < now - kept.history),
+        sa.delete(settled).where(settled.c.noted_at < now - kept.history),
         sa.delete(devices).where(devices.c.registered_at < now - kept.stale_device),
         sa.delete(owner_branches).where(owner_branches.c.seen_at < now - kept.owner_known),
         sa.delete(match_quota).where(match_quota.c.day < sa.func.current_date() - 2),

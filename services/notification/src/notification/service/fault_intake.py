@@ -6,6 +6,7 @@ that the next branch's fault behind them in the queue is not delayed.
 
 import asyncio
 import time
+from collections import Counter as Tally
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from itertools import groupby
@@ -13,24 +14,32 @@ from zoneinfo import ZoneInfo
 
 import structlog
 from prometheus_client import Counter
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncSession
 
-from laundry_events import EventMeta
+from laundry_events import EventMeta, claim_once
 from laundry_events.errors import MalformedMessage, RequeueMessage
-from laundry_events.events import EquipmentFault
+from laundry_events.events import EquipmentFault, FaultAcknowledged
 from laundry_events.inbox import claim_each_once
 from laundry_service.storage.database import Database
 from laundry_service.storage.outages import is_contention, is_outage
 from notification.fault_texts import fault_texts
 from notification.model import Announcement
-from notification.repository import faults
+from notification.repository import faults, ring_order, settled
+from notification.repository.faults import Owner, Recipient
+from notification.ring_order import first_states
 from notification.service.group_commit import GroupCommit
 
 CONSUMER = "notification.equipment-fault"
+ACKNOWLEDGEMENTS = "notification.fault-acknowledged"
 MAX_TOGETHER = 200
 SEPARATE_FOR_S = 30.0
 SEPARATE_AT_ONCE = 3
 
 UNHEARD = Counter("laundry_faults_unheard", "Faults of a branch that has no known owner")
+UNANSWERED = Counter(
+    "laundry_faults_unanswered", "Faults that nobody acknowledged and no phone is left to ring for"
+)
 
 log = structlog.get_logger(__name__)
 
@@ -42,12 +51,19 @@ class FaultIntake:
     """Stores faults and queues their pushes; wakes the sender after the commit."""
 
     def __init__(
-        self, database: Database, *, zone: ZoneInfo, owner_known: timedelta, wake: Callable[[], None]
+        self,
+        database: Database,
+        *,
+        zone: ZoneInfo,
+        owner_known: timedelta,
+        owners_at_once: int,
+        wake: Callable[[], None],
     ) -> None:
         """Word times in ``zone``; remember owners for ``owner_known``; call ``wake`` after each commit."""
         self._database = database
         self._zone = zone
         self._owner_known = owner_known
+        self._owners_at_once = owners_at_once
         self._wake = wake
         self._commits = GroupCommit(self._commit, at_most=MAX_TOGETHER)
         # Branches with a locked row, until when: their faults are stored separately for a while.
@@ -55,9 +71,10 @@ class FaultIntake:
         self._separate_slots = asyncio.Semaphore(SEPARATE_AT_ONCE)
 
     async def handle(self, fault: EquipmentFault, meta: EventMeta) -> None:
-        """Store a notification for each owner of the branch and a delivery for each of their phones.
+        """Store a notification for each owner of the branch and a delivery for each phone that is to ring.
 
-        A fault that was stored before is queued again for the phones that it did not reach.
+        A fault that was stored before is queued again for the phones that it did not reach. One that is
+        passed on rings the next owner, or the operators.
 
         Raises:
             MalformedMessage: it has text that cannot be stored.
@@ -130,14 +147,51 @@ class FaultIntake:
             if fresh:
                 branches = {each.branch_id for each in fresh.values()}
                 owners = await faults.owners_of(session, branches, seen_within=self._owner_known)
-                added = await faults.add_notifications(session, list(fresh.values()), owners)
-                await faults.queue_pushes(session, added)
+                recipients = [self._recipients(each, owners[each.branch_id]) for each in fresh.values()]
+                ringing = await faults.add_notifications(session, list(fresh.values()), recipients)
+                handled = await settled.which_are(session, {each.subject for each in fresh.values()})
+                passed_on = [e for e in fresh.values() if e.escalation and e.subject not in handled]
+                if passed_on:
+                    ringing += await self._pass_on(session, passed_on)
+                await faults.queue_pushes(session, ringing)
+                if passed_on:
+                    await ring_order.let_ring(session, ringing, passed_on)
+                await settled.silence(session, handled)
             if repeated:
                 await faults.requeue_undelivered(session, repeated)
         for each in fresh.values():
             if not owners[each.branch_id]:
                 UNHEARD.inc()
                 log.warning("a fault has nobody to tell", branch=each.branch_id, fault=each.subject)
+
+    async def acknowledged(self, event: FaultAcknowledged, meta: EventMeta) -> None:
+        """Let a fault that somebody takes care of ring nobody else."""
+        try:
+            async with self._database.transaction() as session:
+                if await claim_once(session, ACKNOWLEDGEMENTS, meta.id):
+                    await settled.settle(session, subject_of(event.fault_id))
+        except DBAPIError as error:
+            if is_contention(error):
+                raise RequeueMessage("a row that this acknowledgement needs is locked") from error
+            raise
+
+    def _recipients(self, announcement: Announcement, owners: Sequence[Owner]) -> Sequence[Recipient]:
+        # What is passed on rings by turns: those who were on standby before are first.
+        at_once = 0 if announcement.escalation else self._owners_at_once
+        states = first_states([owner.has_phone for owner in owners], at_once=at_once)
+        return [Recipient(owner.user_id, state) for owner, state in zip(owners, states, strict=True)]
+
+    async def _pass_on(self, session: AsyncSession, waiting: Sequence[Announcement]) -> list[str]:
+        """Find or add what rings next for faults that nobody acknowledged; returns the notifications' ids."""
+        following = await ring_order.next_owners(session, Tally(each.subject for each in waiting))
+        newest = {each.subject: each for each in sorted(waiting, key=lambda each: each.escalation)}
+        for_operators = [each for about, each in newest.items() if about not in following.values()]
+        recipients = [Recipient(user, "pending") for user in await ring_order.operators(session)]
+        if for_operators and not recipients:
+            UNANSWERED.inc(len(for_operators))
+            log.warning("no operator has a phone", faults=[each.subject for each in for_operators])
+        told = await faults.add_notifications(session, for_operators, [recipients for _ in for_operators])
+        return [*following, *told]
 
 
 def _divide(announcements: Sequence[Announcement]) -> list[list[int]]:
@@ -162,11 +216,20 @@ def announcement_of(fault: EquipmentFault, event_id: str, zone: ZoneInfo) -> Ann
     }
     if fault.received_at is not None:
         data["received_at"] = fault.received_at.isoformat().replace("+00:00", "Z")
+    if fault.escalated_at is not None:
+        data["escalation"] = str(fault.escalation)
+        data["escalated_at"] = fault.escalated_at.isoformat().replace("+00:00", "Z")
     return Announcement(
         kind="equipment_fault",
-        subject=f"fault:{fault.fault_id}",
+        subject=subject_of(fault.fault_id),
         event_id=event_id,
         branch_id=fault.branch_id,
         texts=fault_texts(fault, zone),
         data=data,
+        escalation=fault.escalation,
     )
+
+
+def subject_of(fault_id: str) -> str:
+    """Return what the notifications of a fault are about."""
+    return f"fault:{fault_id}"

@@ -8,7 +8,7 @@ once.
 import asyncio
 import time
 from collections import Counter as Tally
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -20,10 +20,18 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from laundry_service.storage.database import Database
 from notification.alert_grouping import AlertGroup, GroupedFault, GroupSummary, group_for, summarise
 from notification.fault_texts import group_texts
-from notification.fcm_outage import FcmOutage
-from notification.push import FAULT_BACKOFF, URGENT_TTL, Push, Pusher, PushResult, PushStatus
+from notification.push import (
+    FAULT_BACKOFF,
+    FCM,
+    URGENT_TTL,
+    Push,
+    Pusher,
+    PushResult,
+    PushStatus,
+)
+from notification.push_outage import PushOutages
 from notification.push_scheduling import Capacity, DueAlert, choose_fairly
-from notification.repository import alert_contents, alert_queue, devices
+from notification.repository import alert_contents, alert_queue, devices, faults, ring_order
 from notification.repository.alert_contents import Content
 from notification.service.push_loop import DATABASE_ERRORS, POLL_S, PushLoop
 
@@ -35,7 +43,7 @@ RETRIES_SHARE = 2
 
 FAULT_SECONDS = Histogram(
     "laundry_fault_push_seconds",
-    "From a fault's detection until FCM took its push, for each device",
+    "From a fault's detection until its push was taken, for each device",
     buckets=(0.05, 0.1, 0.25, 0.5, 1, 2, 3, 5, 10, 15, 30, 60, 300, 3600),
 )
 EXPIRED = Counter("laundry_faults_expired", "Faults that were too old to ring a phone")
@@ -96,7 +104,7 @@ class FaultSender(PushLoop[DueAlert]):
         self._first_tries = at_once - self._retries
         self._per_branch = per_branch
         self._zone = zone
-        self._outage = FcmOutage(time.monotonic)
+        self._outages = PushOutages(time.monotonic)
         # The rest of the pool is for storing faults.
         self._connections = asyncio.Semaphore(CONNECTIONS)
 
@@ -109,30 +117,31 @@ class FaultSender(PushLoop[DueAlert]):
 
     async def _turn(self) -> float:
         busy = {each.token for each in self._in_flight.values()}
+        held_back = self._outages.held_back(Tally(each.service for each in self._in_flight.values()))
         async with self._connections, self._database.transaction() as session:
-            due = await alert_queue.due(session, busy=busy, per_branch=self._per_branch)
+            due = await alert_queue.due(session, busy=busy, per_branch=self._per_branch, held_back=held_back)
             chosen = choose_fairly(
                 due,
                 busy_phones=busy,
                 busy_branches=Tally(each.branch_id for each in self._in_flight.values()),
                 capacity=self._capacity(),
                 per_branch=self._per_branch,
+                held_back=held_back,
             )
             leased = await alert_queue.lease(session, chosen, self._lease) if chosen else []
             next_s = None if due else await alert_queue.next_due_in(session, busy=busy)
         for alert in leased:
             if alert.failures:
-                self._outage.retry_begins()
+                self._outages.retry_begins(alert.service)
             self._begin(alert, self._send(alert))
-        if due:
+        if due or held_back:
             return 0.0 if len(leased) == len(chosen) > 0 else CROWDED_S
         return POLL_S if next_s is None else min(max(next_s, 0.0), POLL_S)
 
     def _capacity(self) -> Capacity:
         in_flight = len(self._in_flight)
         retrying = sum(each.failures > 0 for each in self._in_flight.values())
-        left = Capacity(self._first_tries - (in_flight - retrying), self._retries - retrying)
-        return self._outage.limit(left, in_hand=in_flight)
+        return Capacity(self._first_tries - (in_flight - retrying), self._retries - retrying)
 
     async def _send(self, alert: DueAlert) -> None:
         async with self._connections, self._database.transaction() as session:
@@ -142,14 +151,14 @@ class FaultSender(PushLoop[DueAlert]):
         started = datetime.now(UTC)
         result = await self._pusher.push(prepared.push)
         if result.status is PushStatus.LATER:
-            self._outage.failed(prepared.owner, alert.branch_id)
-        elif self._outage.answered():
-            await self._record(alert_queue.retry_all)
+            self._outages.failed(alert.service, prepared.owner, alert.branch_id, result.retry_after_s)
+        elif self._outages.answered(alert.service):
+            await self._record(lambda session: alert_queue.retry_all(session, alert.service))
         await self._record(lambda session: _finish(session, alert, prepared, result, started))
         if result.status is PushStatus.SENT:
             now = datetime.now(UTC)
             for fault in prepared.told:
-                FAULT_SECONDS.observe((now - fault.since).total_seconds())
+                FAULT_SECONDS.observe((now - fault.news_at).total_seconds())
             if prepared.total > 1:
                 FOLDED.inc(len(prepared.told))
 
@@ -174,7 +183,7 @@ class FaultSender(PushLoop[DueAlert]):
         expired = {
             fault.notification_id
             for fault in faults
-            if fault.waiting and locked.now - fault.since > URGENT_TTL
+            if fault.waiting and locked.now - fault.news_at > URGENT_TTL
         }
         if expired:
             EXPIRED.inc(len(expired))
@@ -201,6 +210,7 @@ class FaultSender(PushLoop[DueAlert]):
                 tag=group.tag,
                 urgent=True,
                 sound=group.makes_sound(locked.now, of_branch=locked.sounds, of_phone=locked.sounds_for_any),
+                keys=locked.keys,
             ),
             group=group,
             told=told,
@@ -220,6 +230,7 @@ def _push_data(
         "branch_id": alert.branch_id,
         "notification_id": newest.notification_id,
         **content.data,
+        "link": f"/?fault={content.data.get('fault_id', '')}",
         "tag": group.tag,
         "faults": str(summary.faults),
         "machines": str(summary.machines),
@@ -243,13 +254,24 @@ async def _finish(
             await alert_queue.end_lease(session, alert)
             await devices.forget_devices(session, [alert.token], registered_before=started)
             await alert_contents.record_outcome(session, alert, told, "refused", error=error)
+            await _ring_instead(session, told)
             log.info("a dead device was removed", error=error)
         case PushStatus.REFUSED:
             await alert_queue.end_lease(session, alert)
             await alert_contents.record_outcome(session, alert, told, "refused", error=error)
-            log.error("FCM refuses a push", error=error, branch=alert.branch_id)
+            await _ring_instead(session, told)
+            what = "FCM refuses a push" if alert.service == FCM else "a push service refuses a push"
+            log.error(what, error=error, branch=alert.branch_id, service=alert.service)
         case PushStatus.LATER:
             delay_s = FAULT_BACKOFF.delay_s(prepared.failures + 1, result.retry_after_s)
             await alert_queue.back_off(session, alert, pause=timedelta(seconds=delay_s), error=error)
             return
     await alert_queue.make_due_again(session, alert)
+
+
+async def _ring_instead(session: AsyncSession, told: Collection[str]) -> None:
+    """Let the next owner ring at once for faults that can reach nobody before him."""
+    unreached = await ring_order.unreached(session, told)
+    following = await ring_order.next_owners(session, dict.fromkeys(unreached, 1))
+    await faults.queue_pushes(session, following)
+    await ring_order.let_ring(session, following)

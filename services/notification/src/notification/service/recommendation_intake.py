@@ -1,32 +1,29 @@
-"""Recommendations come in: each matching customer hears of a branch once, and of few branches a day."""
+"""Recommendations come in: each matching customer finds each of them once, and those who agreed are told."""
 
-from datetime import datetime
-from zoneinfo import ZoneInfo
+import hashlib
 
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from laundry_events import EventMeta, claim_once
 from laundry_events.errors import RequeueMessage
-from laundry_events.events import PreferenceCreated, PreferenceMatch
+from laundry_events.events import PreferenceCreated, PreferenceMatch, PreferenceWithdrawn
 from laundry_service.storage.database import Database
 from laundry_service.storage.outages import is_contention
 from notification.model import Announcement
-from notification.repository import deliveries, devices, history
+from notification.repository import consents, deliveries, devices, history, settled
 from notification.texts import match_texts
 
 CONSUMER = "notification.preference-created"
+WITHDRAWALS = "notification.preference-withdrawn"
 REASONS_TOLD = 3
 
 
 class RecommendationIntake:
     """Stores recommendations and queues their pushes, which ``RecommendationSender`` makes."""
 
-    def __init__(self, database: Database, *, pushes_per_day: int, zone: ZoneInfo) -> None:
-        """Show a customer ``pushes_per_day`` at most; the day begins in ``zone``."""
+    def __init__(self, database: Database) -> None:
         self._database = database
-        self._pushes_per_day = pushes_per_day
-        self._zone = zone
 
     async def handle(self, preference: PreferenceCreated, meta: EventMeta) -> None:
         """Store one notification for each matched customer who does not have it yet.
@@ -49,13 +46,26 @@ class RecommendationIntake:
                 raise RequeueMessage("a row that this recommendation needs is locked") from error
             raise
 
+    async def withdraw(self, preference: PreferenceWithdrawn, meta: EventMeta) -> None:
+        """Tell nobody any more who has not been told yet.
+
+        Raises:
+            RequeueMessage: a row of one of them is locked; nothing was changed.
+        """
+        try:
+            async with self._database.transaction() as session:
+                if await claim_once(session, WITHDRAWALS, meta.id):
+                    await settled.settle(session, subject_of(preference.preference_id))
+        except DBAPIError as error:
+            if is_contention(error):
+                raise RequeueMessage("a row that this withdrawal needs is locked") from error
+            raise
+
     async def _queue_pushes(self, session: AsyncSession, added: dict[str, str]) -> None:
         reachable = await devices.customers_with_device(session, added)
-        today = datetime.now(self._zone).date()
-        chosen = await deliveries.take_quota(session, reachable, day=today, limit=self._pushes_per_day)
-        await deliveries.add_match_deliveries(session, {added[user] for user in chosen})
-        suppressed = [added[user] for user in reachable - chosen]
-        await history.set_states(session, suppressed, "suppressed")
+        agreeing = await consents.who_agrees(session, reachable)
+        await deliveries.add_match_deliveries(session, {added[user] for user in agreeing})
+        await history.set_states(session, [added[user] for user in reachable - agreeing], "suppressed")
 
 
 def _same_reasons(matches: list[PreferenceMatch]) -> list[list[PreferenceMatch]]:
@@ -70,11 +80,24 @@ def _announcement(preference: PreferenceCreated, reasons: list[str], event_id: s
     told = reasons[:REASONS_TOLD]
     return Announcement(
         kind="branch_match",
-        subject=f"preference:{preference.preference_id}",
+        subject=subject_of(preference.preference_id),
         event_id=event_id,
         branch_id=preference.branch_id,
         texts=match_texts(
             branch_id=preference.branch_id, title=preference.title, text=preference.text, reasons=told
         ),
         data={"preference_id": preference.preference_id, "reasons": ",".join(told)},
+        content=_content(preference),
     )
+
+
+def subject_of(preference_id: str) -> str:
+    """Return what the notifications of a preference are about."""
+    return f"preference:{preference_id}"
+
+
+def _content(preference: PreferenceCreated) -> str:
+    """Return what it says, whatever the reasons: a branch that repeats itself says nothing new."""
+    said = (preference.branch_id, preference.title, preference.text)
+    words = "\n".join(" ".join(each.casefold().split()) for each in said)
+    return hashlib.sha256(words.encode()).hexdigest()

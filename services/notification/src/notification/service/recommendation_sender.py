@@ -14,6 +14,7 @@ from notification.model import Delivery
 from notification.push import RECOMMENDATION_BACKOFF, Push, Pusher, PushStatus
 from notification.repository import deliveries
 from notification.service.push_loop import PushLoop
+from notification.service.recommendation_admission import RecommendationAdmission
 
 BATCH = 10
 IN_FLIGHT = 50
@@ -28,7 +29,14 @@ class RecommendationSender(PushLoop[Delivery]):
     """Every replica sends at its own rate."""
 
     def __init__(
-        self, database: Database, pusher: Pusher, *, per_second: float, attempts: int, attempt_s: float
+        self,
+        database: Database,
+        pusher: Pusher,
+        admission: RecommendationAdmission,
+        *,
+        per_second: float,
+        attempts: int,
+        attempt_s: float,
     ) -> None:
         """Start ``per_second`` pushes, and try each up to ``attempts`` times of ``attempt_s`` at most."""
         super().__init__(
@@ -40,6 +48,7 @@ class RecommendationSender(PushLoop[Delivery]):
         )
         self._database = database
         self._pusher = pusher
+        self._admission = admission
         self._spacing_s = 1 / per_second
         self._attempts = attempts
         self._lease = timedelta(seconds=2 * BATCH * self._spacing_s + attempt_s + LEASE_SLACK_S)
@@ -64,15 +73,25 @@ class RecommendationSender(PushLoop[Delivery]):
         return 0.0 if leased else None
 
     async def _send(self, delivery: Delivery) -> None:
+        async with self._database.transaction() as session:
+            admitted = await self._admission.admit(session, delivery)
+        if admitted is None:
+            return
         started = datetime.now(UTC)
         result = await self._pusher.push(
             Push(
                 notification_id=delivery.notification_id,
                 token=delivery.token,
                 text=delivery.texts[delivery.language],
-                data=delivery.push_data,
+                data={
+                    **delivery.push_data,
+                    "stop_key": admitted.stop_key,
+                    "stop_link": f"/unsubscribe#{admitted.stop_key}",
+                },
                 tag=delivery.event_id,
                 urgent=False,
+                ttl=admitted.ttl,
+                keys=delivery.keys,
             )
         )
         error, tries = result.error, delivery.attempts + 1

@@ -8,4 +8,6 @@ from laundry_service.auth.callers import require
 from laundry_service.auth.principal import Principal
 
 Customer = Annotated[Principal, Depends(require("customer"))]
+Withdrawing = Annotated[Principal, Depends(require("owner", "operator"))]
+Operator = Annotated[Principal, Depends(require("operator"))]
 Owner = Annotated[Principal, Depends(require("owner"))]

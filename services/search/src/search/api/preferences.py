@@ -12,7 +12,7 @@ from laundry_service.auth.principal import Principal
 from laundry_service.http.problems import Problem
 from laundry_service.storage.database import Database
 from search import repository
-from search.api.permissions import Owner
+from search.api.permissions import Operator, Owner, Withdrawing
 from search.preferences import KeyReused, NewPreference
 from search.schemas import Limit, PreferenceIn, PreferenceOut, PreferencePage
 from search.service.preferences import Preferences
@@ -96,10 +96,26 @@ def preferences_router(database: Database, preferences: Preferences) -> APIRoute
         async with database.session() as session:
             found = await repository.preference(session, branch_id, str(preference_id))
         if found is None:
-            raise Problem(404, "preference-unknown", "This branch has stated no such preference.")
+            raise _unknown()
         return PreferenceOut.of(found, with_matched=_of_branch(caller))
 
+    @router.delete("/{preference_id}", status_code=204)
+    async def withdraw(branch_id: Branch, preference_id: UUID, caller: Withdrawing) -> None:
+        """Take a preference back. Customers who have not been told of it are not."""
+        require_branch(caller, branch_id)
+        if not await preferences.withdraw(branch_id, str(preference_id)):
+            raise _unknown()
+
+    @router.delete("", status_code=204)
+    async def withdraw_all(branch_id: Branch, _: Operator) -> None:
+        """Take back all that a branch said, because it closes. It is recommended to nobody any more."""
+        await preferences.withdraw(branch_id)
+
     return router
+
+
+def _unknown() -> Problem:
+    return Problem(404, "preference-unknown", "This branch has stated no such preference.")
 
 
 def _may_read(caller: Principal, branch_id: str) -> None:

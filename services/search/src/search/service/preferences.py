@@ -9,7 +9,7 @@ from prometheus_client import Counter, Histogram
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from laundry_events import Outbox
-from laundry_events.events import PreferenceCreated, PreferenceMatch
+from laundry_events.events import PreferenceCreated, PreferenceMatch, PreferenceWithdrawn
 from laundry_service.storage.database import Database
 from search import repository
 from search.preferences import KeyReused, NewPreference, Preference, says_the_same
@@ -65,6 +65,20 @@ class Preferences:
         MATCHED.inc(count)
         log.info("preference stated", branch=new.branch_id, preference=new.id, matched=count, parts=parts)
         return stored, True
+
+    async def withdraw(self, branch_id: str, preference_id: str | None = None) -> int:
+        """Take back one preference of a branch, or all of a branch that closes; returns how many.
+
+        It suits nobody any more, and whoever has not been told of it is not.
+        """
+        async with self._database.transaction() as session:
+            gone = await repository.withdraw_preferences(session, branch_id, preference_id)
+            now = datetime.now(UTC)
+            for each in gone:
+                event = PreferenceWithdrawn(preference_id=each, branch_id=branch_id, withdrawn_at=now)
+                await self._outbox.add(session, event)
+        log.info("preferences withdrawn", branch=branch_id, number=len(gone))
+        return len(gone)
 
     async def _announce(self, session: AsyncSession, new: NewPreference) -> int:
         """Add the events to the outbox: the first pass counts the parts, the second fills them."""

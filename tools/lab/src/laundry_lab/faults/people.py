@@ -7,6 +7,7 @@ from contextlib import suppress
 import httpx
 
 from laundry_lab.faults.load import AGAIN_S, REQUEST_S, Load
+from laundry_servers.daytime import zone_by_day
 
 CONFIRM_EVERY_S = 1.0
 STATE_EVERY_S = 5.0
@@ -79,6 +80,14 @@ async def _state(load: Load, search: httpx.AsyncClient, notification: httpx.Asyn
 
     device = {"token": customer, "platform": "android"}
     await _until_taken(load, notification, "POST", "/devices", device, headers=as_customer)
+    consent = "/customers/me/consent"
+    asked = await _until_taken(load, notification, "GET", consent, None, headers=as_customer)
+    agreed = {
+        "given": True,
+        "text_version": asked.json()["text"]["version"],
+        "time_zone": zone_by_day(),
+    }
+    await _until_taken(load, notification, "PUT", consent, agreed, headers=as_customer)
     await _until_taken(load, search, "PUT", "/customers/me/preference", {"tags": tags}, headers=as_customer)
     stated = {"tags": tags, "title": "Made for you", "text": "A branch for one customer."}
     path = f"/branches/{load.branch}/preferences"

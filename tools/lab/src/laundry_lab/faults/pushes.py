@@ -1,10 +1,11 @@
-"""FCM refuses, is down, hangs, or has forgotten a phone."""
+"""FCM refuses, is down, hangs, or has forgotten a phone; a push service of browsers is down."""
 
 import asyncio
 import time
 from typing import Any
 
-from laundry_lab.faults.effects import rang_for
+from laundry_lab.bench.alerts import subscribe
+from laundry_lab.faults.effects import rang_for, shown
 from laundry_lab.faults.equipment import break_washer
 from laundry_lab.faults.world import Fault, Observation, World
 
@@ -69,9 +70,45 @@ async def unregistered(world: World) -> list[Observation]:
     ]
 
 
+async def browsers_away(world: World) -> list[Observation]:
+    """Let the push service of browsers answer 503: phones ring meanwhile, the browser when it is back."""
+    owner = world.stage.headers("owner", world.load.branch)
+    async with world.stage.client("notification") as client, world.stage.client("fcm") as push_service:
+        browser = await subscribe(world.stage, client, owner)
+        control = {"status": 503, "token_prefix": browser.rpartition("/")[0]}
+        world.load.ledger.said(f"push service of browsers: {control}")
+        (await push_service.put("/control", json=control)).raise_for_status()
+        try:
+            async with world.stage.client("monitoring") as monitoring:
+                alarm = await break_washer(world.load, monitoring)
+
+            async def phone() -> bool:
+                return alarm.equipment_id in await rang_for(world.stage, world.load)
+
+            async def told() -> bool:
+                return alarm.equipment_id in await shown(world.stage, browser)
+
+            phone_rang = await world.eventually(phone, PUSH_S)
+            await asyncio.sleep(4)
+            early = await told()
+            (await push_service.put("/control", json={})).raise_for_status()
+            left = PUSH_S - (time.monotonic() - (alarm.taken_at or 0)) + 1
+            in_time = await world.eventually(told, left)
+        finally:
+            (await push_service.put("/control", json={})).raise_for_status()
+            await client.delete("/devices", params={"token": browser}, headers=owner)
+    return [
+        Observation("the phone rang meanwhile", phone_rang),
+        Observation(
+            "the browser was told once its push service was back, within 15 s", in_time and not early
+        ),
+    ]
+
+
 FAULTS = (
     Fault("fcm-429", "push", "tried again after Retry-After, within 15 s", too_many),
     Fault("fcm-503", "push", "tried again, within 15 s", unavailable),
     Fault("fcm-hangs", "push", "given up and tried again, within 15 s", hanging),
     Fault("fcm-unregistered", "push", "the device is removed", unregistered),
+    Fault("web-push-503", "push", "phones ring; browsers too once it is back, within 15 s", browsers_away),
 )

@@ -16,8 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from laundry.commands.audit_log import Entry, Wanted, addresses, entries, verify
-from laundry.commands.dead_letter_options import visible
-from laundry.display import console
+from laundry.display import console, visible
 from laundry.paths import stack_paths
 from laundry_servers.errors import LaundryError
 from laundry_servers.files import read_json, write_json

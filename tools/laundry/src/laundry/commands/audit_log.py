@@ -21,7 +21,8 @@ VARIABLE = "LAUNDRY_AUDIT_DATABASE_URLS"
 TIMEOUT_SECONDS = 10.0
 BATCH = 1000
 ROWS = """
-SELECT number, previous, hash, record::text AS record, {repeated} FROM audit WHERE number > $1
+SELECT number, previous, hash, record::text AS record, audit_shown(record) AS shown, {repeated} FROM audit
+WHERE number > $1
 ORDER BY number LIMIT $2
 """
 REPEATED = {"operations": ("by", "action", "queue", "fingerprint", "object")}
@@ -110,15 +111,17 @@ async def connected(service: str, url: str) -> AsyncIterator["asyncpg.Connection
         await connection.close(timeout=TIMEOUT_SECONDS)
 
 
-async def rows(connection: Any, service: str, *, after: int = 0) -> AsyncIterator[Row]:
-    """Read an audit's rows, oldest first, a thousand at a time."""
+async def rows(connection: Any, service: str, *, after: int = 0) -> AsyncIterator[tuple[Row, str]]:
+    """Read an audit's rows, oldest first, a thousand at a time; each with its record as people see it: with
+    names in place of pseudonyms, as far as they are known.
+    """
     columns = REPEATED.get(service, COLUMNS)
     query = ROWS.format(repeated=", ".join(f'"{name}"' for name in columns))
     while True:
         found = await connection.fetch(query, after, BATCH)
         for row in found:
             repeated = {name: row[name] for name in columns}
-            yield Row(row["number"], row["previous"], row["hash"], row["record"], repeated)
+            yield Row(row["number"], row["previous"], row["hash"], row["record"], repeated), row["shown"]
         if len(found) < BATCH:
             return
         after = found[-1]["number"]
@@ -131,8 +134,8 @@ async def entries(urls: dict[str, str], after: dict[str, int] | None = None) -> 
         async with connected(service, url) as connection:
             start = (after or {}).get(service, 0)
             return [
-                Entry(service, row.number, row.hash, row.previous, json.loads(row.record))
-                async for row in rows(connection, service, after=start)
+                Entry(service, row.number, row.hash, row.previous, json.loads(shown))
+                async for row, shown in rows(connection, service, after=start)
             ]
 
     found = await asyncio.gather(*(read(service, url) for service, url in urls.items()))
@@ -160,7 +163,7 @@ async def verify(service: str, url: str, anchors: Iterable[Head]) -> Verified:
         connected(service, url) as connection,
         connection.transaction(isolation="repeatable_read", readonly=True),
     ):
-        async for row in rows(connection, service):
+        async for row, _ in rows(connection, service):
             checker.take(row)
         sealed = bool(await connection.fetchval(SEALED))
     return Verified(service, checker.rows, checker.head, checker.end(), sealed)

@@ -19,9 +19,8 @@ from laundry.commands.dead_letter_options import (
     meant_queues,
     perform,
     person,
-    visible,
 )
-from laundry.display import console
+from laundry.display import console, visible
 from laundry_dead_letters import actions
 from laundry_dead_letters.actions import Bounds, Tally
 from laundry_dead_letters.broker import Broker

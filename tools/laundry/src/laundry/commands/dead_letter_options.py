@@ -3,13 +3,11 @@
 import asyncio
 import os
 import pwd
-import re
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Annotated, TypeVar
 
 import typer
 from aio_pika.exceptions import AMQPError, DeliveryError
-from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from laundry.display import console
@@ -22,7 +20,6 @@ from laundry_events.topology import PLAN
 from laundry_servers.errors import LaundryError
 
 T = TypeVar("T")
-CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 QueueArgument = Annotated[
     str | None,
     typer.Argument(help="A queue or its dead-letter queue, for example task.submitted.", show_default=False),
@@ -71,11 +68,6 @@ def meant_queues(queue: str | None, ids: Sequence[str] | None) -> list[str]:
         if queue in (name, dead):
             return [name]
     raise LaundryError(f"There is no queue {queue!r}. There are: {', '.join(names)}")
-
-
-def visible(value: object) -> str:
-    """Escape text from a message for display: control codes could manipulate the terminal."""
-    return escape(CONTROLS.sub("\N{REPLACEMENT CHARACTER}", str(value)))
 
 
 def person(by: str | None) -> str:

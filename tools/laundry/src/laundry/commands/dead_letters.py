@@ -24,9 +24,8 @@ from laundry.commands.dead_letter_options import (
     Scan,
     meant_queues,
     perform,
-    visible,
 )
-from laundry.display import console
+from laundry.display import console, visible
 from laundry_dead_letters.actions import Bounds, Summary, Tally, exported, look, summarise, write_line
 from laundry_dead_letters.broker import Broker
 from laundry_dead_letters.dead_letter import DeadLetter, Selection, utc

@@ -5,6 +5,7 @@ import signal
 import sys
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,10 +15,11 @@ from rich.markup import escape
 from rich.table import Table
 
 from laundry.commands.running import RunningStack, running_stack
-from laundry.demo.client import People, Person, Services, StoryFailed
+from laundry.demo.client import People, Services, Skipped, StoryFailed
 from laundry.demo.story import Story, photos_for
 from laundry.display import bar
 from laundry.paths import StackPaths
+from laundry.stack.environment import FIRST_OPERATOR, public_url
 from laundry_servers.errors import LaundryError
 from laundry_servers.identity import LocalIdentity
 
@@ -35,9 +37,9 @@ def demo(
         typer.Option("--stay/--no-stay", help="Stay up to look around; by default only with a terminal."),
     ] = None,
 ) -> None:
-    """Start everything and tell the whole story: photo, reading, correction, fault, match, dead letter.
+    """Start everything and tell the story: photo, reading, correction, fault, match, dead letter, people.
 
-    Exit status 0 only if all of it happened.
+    Exit status 0 only if all of it happened; what people do on the pages is skipped without a browser.
     """
     began = time.monotonic()
     with running_stack() as stack:
@@ -75,45 +77,71 @@ async def _tell(
             ("A washer fails", story.break_a_washer),
             ("The branch says what it is like", story.state_a_preference),
             ("One message is made to fail", story.fail_a_message),
+            (
+                "People are invited and work on the pages, in a real Chromium",
+                partial(_on_the_pages, story, people),
+            ),
         ]
-        problem = await _chapters(chapters)
-    _table(story, ready_s, time.monotonic() - began, problem)
+        problem, skipped = await _chapters(chapters)
+    _table(story, ready_s, time.monotonic() - began, problem, skipped)
     if problem is None:
-        _addresses(document, story.helper, story.owner)
+        _addresses(paths, document, story.branch)
     return problem is None
 
 
-async def _chapters(chapters: list[tuple[str, Callable[[], Awaitable[None]]]]) -> str | None:
+async def _on_the_pages(story: Story, people: People) -> None:
+    try:
+        from laundry.demo.pages import on_the_pages  # noqa: PLC0415 - Playwright may be missing
+    except ModuleNotFoundError as error:
+        if error.name is None or not error.name.startswith("playwright"):
+            raise
+        raise Skipped("Playwright is not installed (pip install playwright)") from error
+    await on_the_pages(story, people)
+
+
+async def _chapters(
+    chapters: list[tuple[str, Callable[[], Awaitable[None]]]],
+) -> tuple[str | None, list[str]]:
+    """Tell them until one fails; returns what failed, and what could not be told here."""
+    skipped: list[str] = []
     for number, (title, tell) in enumerate(chapters, 1):
         out.print(f"\n[bold]{number}. {escape(title)}[/bold]")
         try:
             await tell()
         except StoryFailed as error:
             out.print(f"  [red]✗ {escape(str(error))}[/red]")
-            return f"chapter {number}: {error}"
+            return f"chapter {number}: {error}", skipped
+        except Skipped as missing:
+            out.print(f"  [yellow]This part is skipped: {escape(str(missing))}.[/yellow]", soft_wrap=True)
+            skipped.append(f"chapter {number}")
+            continue
         out.print("  [green]✓[/green]")
-    return None
+    return None, skipped
 
 
-def _table(story: Story, ready_s: float, told_s: float, problem: str | None) -> None:
+def _table(story: Story, ready_s: float, told_s: float, problem: str | None, skipped: list[str]) -> None:
     table = Table(title="What happened", title_justify="left")
     for column in ("what", "outcome", "time"):
         table.add_column(column, overflow="fold")
     table.add_row("stack ready", "servers, services, three AI consumers", f"{ready_s:.1f} s")
     for line in story.lines:
         table.add_row(escape(line.what), escape(line.outcome), escape(line.took))
-    told = "[green]all of it happened[/green]" if problem is None else f"[red]{escape(problem)}[/red]"
+    without = f", without {', '.join(skipped)}" if skipped else ""
+    told = f"[red]{escape(problem)}[/red]" if problem else f"[green]all of it happened[/green]{without}"
     table.add_row("the story", told, f"{told_s:.1f} s")
     out.print()
     out.print(table)
 
 
-def _addresses(document: dict[str, Any], helper: Person, owner: Person) -> None:
-    web = document["web_url"]
-    out.print("\nThe pages (these links sign you in):")
-    for who in (helper, owner):
-        role = "helper" if who is helper else "owner"
-        out.print(f"  {role}: {web}/{role}#token={who.token}", soft_wrap=True)
+def _addresses(paths: StackPaths, document: dict[str, Any], branch: str) -> None:
+    out.print(f"\nThe pages: {public_url(document['web_url'])}")
+    if "identity_url" in document:
+        out.print(f"  Sign in as {FIRST_OPERATOR}; the password is in {paths.secrets_file}.", soft_wrap=True)
+        invite = f"laundry people invite --role owner --branch {branch}"
+        out.print(
+            f"  To be the story's owner: laundry branches add {branch} --name Demo && {invite}",
+            soft_wrap=True,
+        )
 
 
 def _look_around(stack: RunningStack) -> None:

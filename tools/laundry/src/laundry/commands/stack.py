@@ -15,7 +15,8 @@ from rich.table import Table
 
 from laundry.display import ConsoleProgress, console
 from laundry.paths import StackPaths, stack_paths
-from laundry.stack import detached, leftovers, report, state
+from laundry.stack import detached, leftovers, report, secrets, state
+from laundry.stack.environment import FIRST_OPERATOR, public_url
 from laundry.stack.launch import Options
 from laundry.stack.supervisor import Supervisor
 from laundry_catalogue import SERVICES, Service, documented_services
@@ -65,10 +66,17 @@ def up(
         services=_chosen(only or []),
     )
     began = time.monotonic()
+    known = None if fresh else secrets.first_operator_password(paths)
 
     def ready(document: dict[str, Any]) -> None:
         progress.finished("Everything is ready", f"in {time.monotonic() - began:.1f} s")
         _where_to_go(paths, document)
+        password = secrets.first_operator_password(paths)
+        if password != known and "identity_url" in document:
+            console.print(
+                f"The first operator: [bold]{FIRST_OPERATOR}[/bold], password [bold]{password}[/bold]"
+            )
+            console.print(f"It is shown this once, and kept in {paths.secrets_file}.")
         if not detach:
             console.print("Ctrl-C stops everything.")
 
@@ -189,9 +197,11 @@ def _duration(seconds: float) -> str:
 
 def _where_to_go(paths: StackPaths, document: dict[str, Any]) -> None:
     rows = {
-        "pages": document.get("web_url"),
-        "operator's page": _page(document.get("web_url"), "/operator?view=queues"),
+        "pages": _address_for_people(document.get("web_url")),
+        "operator's page": _page(_address_for_people(document.get("web_url")), "/operator?view=queues"),
         **{f"{each.name} API": _docs(document.get(each.url_key)) for each in documented_services()},
+        "sign-in": _address_for_people(document.get("identity_url")),
+        "mails": str(paths.mail) if "identity_url" in document else None,
         "pushes taken": f"{document['fcm_url']}/messages",
         "RabbitMQ": document["management_urls"][0].split("@")[-1],
         "addresses and passwords": str(paths.stack_file),
@@ -202,6 +212,10 @@ def _where_to_go(paths: StackPaths, document: dict[str, Any]) -> None:
             table.add_row(f"  {name}", str(address))
     console.print(table)
     console.print("A token: [bold]laundry token --role owner --branch b1[/bold]")
+
+
+def _address_for_people(url: str | None) -> str | None:
+    return None if url is None else public_url(url)
 
 
 def _docs(url: str | None) -> str | None:

@@ -17,6 +17,10 @@ class StoryFailed(Exception):
     """Part of the story did not happen; the message says what was expected and what was seen."""
 
 
+class Skipped(Exception):
+    """Part of the story cannot be told on this machine; the message says what is missing."""
+
+
 @dataclass(frozen=True, slots=True)
 class Person:
     """Somebody with a token."""

@@ -13,6 +13,7 @@ from typing import Any
 from laundry.demo.client import People, Person, Services, StoryFailed, until
 from laundry.demo.drill import run_drill
 from laundry.paths import StackPaths
+from laundry_servers.daytime import zone_by_day
 
 Say = Callable[[str], None]
 Photos = Sequence[tuple[str, bytes]]
@@ -43,16 +44,42 @@ class Story:
         self.quiet_customer = people.person("customer", f"quiet-{self.mark}")
         self.loud_customer = people.person("customer", f"loud-{self.mark}")
         self.tasks: list[dict[str, Any]] = []
+        self.browser = ""
 
     def _note(self, what: str, outcome: str, took: str) -> None:
         self.lines.append(Line(what, outcome, took))
 
     async def register_phones(self) -> None:
-        """Give the owner and the customers a phone each."""
+        """Give the owner and the customers a phone each, and let the owner's browser take alerts."""
         for person in (self.owner, self.quiet_customer, self.loud_customer):
             device = {"token": self.phone_of(person), "platform": "android"}
             await self.services.call("POST", "notification", "/devices", who=person, json=device)
-        self.say("three phones registered: the owner's and two customers'")
+        self.browser = await self._subscribe(self.owner)
+        for customer in (self.quiet_customer, self.loud_customer):
+            await self._agree(customer)
+        self.say("three phones registered, the owner's and two customers', and the owner's browser")
+
+    async def _agree(self, customer: Person) -> None:
+        path = "/customers/me/consent"
+        asked = await self.services.json("GET", "notification", path, who=customer)
+        agreed = {
+            "given": True,
+            "text_version": asked["text"]["version"],
+            # At night nobody would be told.
+            "time_zone": zone_by_day(),
+        }
+        await self.services.call("PUT", "notification", path, who=customer, json=agreed)
+
+    async def _subscribe(self, person: Person) -> str:
+        """Subscribe a browser at the local push service, which holds its key, and register it."""
+        path = "/devices/web-push"
+        offered = await self.services.json("GET", "notification", f"{path}/key", who=person)
+        key = {"applicationServerKey": offered["public_key"]}
+        subscription = await self.services.json("POST", "fcm", "/web-push/subscriptions", json=key)
+        body = {**subscription, "name": "Demo browser"}
+        await self.services.call("POST", "notification", f"{path}/subscriptions", who=person, json=body)
+        endpoint: str = subscription["endpoint"]
+        return endpoint
 
     @staticmethod
     def phone_of(person: Person) -> str:
@@ -155,15 +182,8 @@ class Story:
         )
 
     async def break_a_washer(self) -> None:
-        """A washer reports a fault code; the owner's phone buzzes."""
-        sample = {
-            "equipment_id": self.washer.name,
-            "branch_id": self.branch,
-            "kind": "washer",
-            "recorded_at": datetime.now(UTC).isoformat().replace("+00:00", "Z"),
-            "fault_code": "E21",
-            "metrics": {"temperature_celsius": 71.5},
-        }
+        """A washer reports a fault code; the owner's phone buzzes, and the owner takes care of it."""
+        sample = failing(self.washer, self.branch)
         phone = self.phone_of(self.owner)
         await self.services.call(
             "POST", "monitoring", "/telemetry", who=self.washer, json={"samples": [sample]}
@@ -173,6 +193,24 @@ class Story:
         )
         self.say(f"the owner's phone: “{pushes[0]['title']}” {pushes[0]['body']}")
         self._note("fault → push", pushes[0]["title"], f"{took * 1000:.0f} ms (15 s promised)")
+        encrypted, later = await until(
+            lambda: self.services.pushes(self.browser),
+            within_s=15,
+            what="the push to the owner's closed page",
+        )
+        if encrypted[0]["title"] != pushes[0]["title"]:
+            raise StoryFailed(f"the browser was told something else: {encrypted[0]}")
+        self.say(
+            f"the owner's closed page, by Web Push, decrypted as the browser does: “{encrypted[0]['title']}”"
+        )
+        self._note(
+            "fault → Web Push", "the same, encrypted for one browser", f"{(took + later) * 1000:.0f} ms"
+        )
+        path = f"/faults/{pushes[0]['data']['fault_id']}/acknowledgement"
+        fault = await self.services.json("POST", "monitoring", path, who=self.owner)
+        if fault["handling"] != "acknowledged" or fault["acknowledged_by"] != self.owner.name:
+            raise StoryFailed(f"the owner's acknowledgement was not taken: {fault}")
+        self.say("the owner takes care of it: nobody else is told")
 
     async def state_a_preference(self) -> None:
         """The branch says what it is like; the customer who likes that hears of it, the other does not."""
@@ -211,6 +249,18 @@ class Story:
             f"{letter.attempts} attempts, then {letter.queue}",
             f"{letter.waited_s:.2f} s from first to last failure",
         )
+
+
+def failing(washer: Person, branch: str) -> dict[str, Any]:
+    """Return what a washer reports that fails now."""
+    return {
+        "equipment_id": washer.name,
+        "branch_id": branch,
+        "kind": "washer",
+        "recorded_at": datetime.now(UTC).isoformat().replace("+00:00", "Z"),
+        "fault_code": "E21",
+        "metrics": {"temperature_celsius": 71.5},
+    }
 
 
 def photos_for(folder: Path | None, count: int) -> Photos:

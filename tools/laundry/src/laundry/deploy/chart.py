@@ -28,7 +28,15 @@ SECRET_KEYS: dict[Need, tuple[str, ...]] = {
     Need.OBJECTS: ("s3-access-key", "s3-secret-key"),
     Need.SIGNING: ("model-signing-key",),
     Need.MQTT: ("mqtt-auth-secret",),
-    Need.PUSH: ("fcm-service-account.json",),
+    Need.PUSH: ("fcm-service-account.json", "web-push-key"),
+    Need.SESSIONS: ("oidc-client-secret", "session-keys", "customer-oidc-client-secret"),
+    Need.PROVIDER: (
+        "oidc-client-secret",
+        "secret-keys",
+        "signing-keys",
+        "first-operator-password",
+        "smtp-url",
+    ),
 }
 """The keys of a service's Secret, by what it needs them for."""
 

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 
 from laundry.marks import replaced
 from laundry.paths import PROJECT
+from laundry.stack.environment import CLIENT_ID, FIRST_OPERATOR, PROVIDER
 from laundry_catalogue import (
     SERVICES,
     Need,
@@ -138,7 +139,8 @@ def _waits_for(service: Service) -> dict[str, str]:
 
 def _environment(service: Service, process: Process) -> Iterator[str]:
     shared = {
-        "identity": not service.edge,
+        "identity": not service.edge or Need.SESSIONS in service.needs,
+        "limits": not service.edge,
         "edge": service.edge,
         "objects": Need.OBJECTS in service.needs,
         "models": Need.MODELS in service.needs,
@@ -155,6 +157,10 @@ def _environment(service: Service, process: Process) -> Iterator[str]:
         yield "LAUNDRY_LETTERS_UNSIGNED_UNTIL: ${LETTERS_UNSIGNED_UNTIL:-}"
     if Need.DATABASE in service.needs:
         yield f"LAUNDRY_DATABASE_URL: {_database_url(service.name, service.name, 'DATABASE_PASSWORD_{}')}"
+    if Need.PROVIDER in service.needs:
+        yield from _provider()
+    if Need.SESSIONS in service.needs:
+        yield from _sessions()
     if Need.SIGNING in service.needs:
         yield f"LAUNDRY_MODEL_SIGNING_KEY: {_given('MODEL_SIGNING_KEY')}"
     if Need.MQTT in service.needs:
@@ -165,6 +171,28 @@ def _environment(service: Service, process: Process) -> Iterator[str]:
         yield f"{url_variable(peer)}: http://{peer}:8000"
     for name, value in service.environment.items():
         yield f'{name}: "{value}"'
+
+
+def _sessions() -> Iterator[str]:
+    yield "LAUNDRY_PUBLIC_URL: *pages"
+    yield "LAUNDRY_OIDC_ISSUER: *sign-in"
+    own = f"http://{PROVIDER}:8000/.well-known/openid-configuration"
+    yield f"LAUNDRY_OIDC_DISCOVERY_URL: ${{OIDC_DISCOVERY_URL:-{own}}}"
+    yield f"LAUNDRY_OIDC_CLIENT_ID: ${{OIDC_CLIENT_ID:-{CLIENT_ID}}}"
+    yield f"LAUNDRY_OIDC_CLIENT_SECRET: {_given('OIDC_CLIENT_SECRET')}"
+    yield f"LAUNDRY_SESSION_KEYS: {_given('SESSION_KEYS')}"
+
+
+def _provider() -> Iterator[str]:
+    yield "LAUNDRY_PUBLIC_URL: *sign-in"
+    yield "LAUNDRY_WEB_URLS: *all-pages"
+    yield f"LAUNDRY_OIDC_CLIENT_SECRET: {_given('OIDC_CLIENT_SECRET')}"
+    yield f"LAUNDRY_SECRET_KEYS: {_given('IDENTITY_SECRET_KEYS')}"
+    yield f"LAUNDRY_SIGNING_KEYS: {_given('IDENTITY_SIGNING_KEYS')}"
+    yield f"LAUNDRY_FIRST_OPERATOR: ${{FIRST_OPERATOR:-{FIRST_OPERATOR}}}"
+    yield f"LAUNDRY_FIRST_OPERATOR_PASSWORD: {_given('FIRST_OPERATOR_PASSWORD')}"
+    yield "LAUNDRY_SMTP_URL: ${SMTP_URL:-}"
+    yield "LAUNDRY_MAIL_FROM: ${MAIL_FROM:-laundry@laundry.localhost}"
 
 
 def _size(process: Process) -> Iterator[str]:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from laundry.deploy.mirror import MOUNTED_MODE, mirror_identity, write_in_place
 from laundry.paths import StackPaths
+from laundry.push_keys import new_private_key
 from laundry.stack.environment import BUCKET
 from laundry.stack.state import stack_document
 from laundry_catalogue import SERVICES, audited, broker_users, database_owners, letter_signers, variable
@@ -16,6 +17,7 @@ from laundry_servers.addresses import BrokerAddress, ObjectStoreAddress
 from laundry_servers.errors import LaundryError
 from laundry_servers.files import write_json
 from laundry_servers.postgres import owner_of
+from laundry_service.auth.rsa_keys import new_key
 
 BROKER_ADMIN = "laundry-admin"
 DATABASE_ADMIN = "laundry_admin"
@@ -46,6 +48,12 @@ def secret_makers() -> dict[str, Callable[[], str]]:
         "S3_ACCESS_KEY": lambda: secrets.token_hex(10).upper(),
         "S3_SECRET_KEY": lambda: secrets.token_hex(20),
         "MODEL_SIGNING_KEY": lambda: SigningKey.generate().text,
+        "WEB_PUSH_PRIVATE_KEY": new_private_key,
+        "OIDC_CLIENT_SECRET": password,
+        "SESSION_KEYS": password,
+        "IDENTITY_SECRET_KEYS": password,
+        "IDENTITY_SIGNING_KEYS": new_key,
+        "FIRST_OPERATOR_PASSWORD": lambda: secrets.token_urlsafe(12),
     }
 
 

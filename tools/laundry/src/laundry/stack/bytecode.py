@@ -12,7 +12,8 @@ sys.dont_write_bytecode = False
 # ruff: noqa: E402 - what is imported from here on is compiled and kept
 import importlib
 
-from laundry_catalogue import SERVICES
+from laundry.contracts import app_of
+from laundry_catalogue import SERVICES, Need
 
 BESIDE = (
     "laundry.cli",
@@ -30,6 +31,10 @@ def main() -> None:
     """Import the modules of every process."""
     for module in (*(f"{service.package}.__main__" for service in SERVICES), *BESIDE):
         importlib.import_module(module)
+    for service in SERVICES:
+        if Need.PROVIDER in service.needs:
+            # Django imports what its settings name.
+            app_of(service)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from laundry_servers.identity import AUDIENCE, ISSUER
 from laundry_servers.process import base_environment
 
 BUCKET = "laundry"
+WEB_PUSH_SUBJECT = "mailto:operator@laundry.localhost"
 # Here one helper uploads as much as a whole chain, from one address. What no benchmark does in bulk
 # keeps the limits of production.
 RATE_LIMITS = {
@@ -23,6 +24,32 @@ RATE_LIMITS = {
     "training-runs": {"person": "600/h"},
     "other-changes": {"person": "6000/m"},
 }
+
+
+PROVIDER, PAGES = "identity", "web"
+CLIENT_ID = "laundry-web"
+FIRST_OPERATOR = "operator@laundry.localhost"
+
+
+@dataclass(frozen=True, slots=True)
+class SignIn:
+    """Keys and passwords of the identity service and of the pages that sign in there.
+
+    Attributes:
+        client_secret: with which web asks identity for tokens.
+        session_key: seals the cookies of web.
+        cookie_key: signs identity's cookies and links.
+        signing_key: signs tokens.
+        first_operator_password: of ``FIRST_OPERATOR``.
+        mail_folder: where mails are written that would be sent elsewhere.
+    """
+
+    client_secret: str = field(repr=False)
+    session_key: str = field(repr=False)
+    cookie_key: str = field(repr=False)
+    signing_key: str = field(repr=False)
+    first_operator_password: str = field(repr=False)
+    mail_folder: Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +68,9 @@ class Surroundings:
     training: Mapping[str, str] = field(default_factory=dict)
     deny_list_url: str | None = None
     letter_keys: Mapping[str, str] = field(default_factory=dict, repr=False)
+    web_push_key: str = field(default="", repr=False)
+    push_service_url: str = ""
+    sign_in: SignIn | None = None
 
 
 def training_environment(data: Path | None, *, work: Path, python: Path) -> dict[str, str]:
@@ -65,15 +95,7 @@ def service_environment(
         # The services trust web's X-Forwarded-For; web, which anybody here may call, trusts nobody's.
         "LAUNDRY_TRUSTED_PROXIES": "" if service.edge else "127.0.0.0/8,::1",
     }
-    if not service.edge:
-        found |= {
-            "LAUNDRY_JWKS_URL": around.jwks_url,
-            "LAUNDRY_JWT_ISSUER": ISSUER,
-            "LAUNDRY_JWT_AUDIENCE": AUDIENCE,
-            "LAUNDRY_RATE_LIMITS": json.dumps(RATE_LIMITS),
-        }
-        if around.deny_list_url is not None:
-            found["LAUNDRY_DENY_LIST_URL"] = around.deny_list_url
+    found |= _identity(service, around)
     if Need.BROKER in service.needs:
         password = around.broker_passwords[service.name]
         # An operator rehearses dead letters here with messages that fail on purpose.
@@ -99,10 +121,91 @@ def service_environment(
     if Need.TRAINING in service.needs:
         found |= around.training
     if Need.PUSH in service.needs:
-        found |= {"LAUNDRY_FCM_URL": around.fcm_url, "LAUNDRY_FCM_PROJECT_ID": PROJECT_ID}
+        found |= _push_environment(around)
     if Need.MANAGEMENT in service.needs:
         found["LAUNDRY_MANAGEMENT_URLS"] = json.dumps(around.broker.management_urls)
     for peer in service.peers:
         found[url_variable(peer)] = around.service_urls[peer]
     found.update(service.environment)
     return found
+
+
+def _push_environment(around: Surroundings) -> dict[str, str]:
+    found = {"LAUNDRY_FCM_URL": around.fcm_url, "LAUNDRY_FCM_PROJECT_ID": PROJECT_ID}
+    if not around.web_push_key:
+        return found
+    return found | {
+        "LAUNDRY_WEB_PUSH_PRIVATE_KEY": around.web_push_key,
+        "LAUNDRY_WEB_PUSH_SUBJECT": WEB_PUSH_SUBJECT,
+        # Real browsers on this machine subscribe at the real services.
+        "LAUNDRY_WEB_PUSH_SERVICES": f"default,{around.push_service_url}",
+    }
+
+
+def public_url(url: str) -> str:
+    """Return the address that people type: browsers treat ``localhost`` like one that has TLS."""
+    return url.replace("//127.0.0.1:", "//localhost:")
+
+
+def _identity(service: Service, around: Surroundings) -> dict[str, str]:
+    found: dict[str, str] = {}
+    signs_in = Need.SESSIONS in service.needs and PROVIDER in around.service_urls
+    if signs_in or not service.edge:
+        found |= _trust(around)
+    if not service.edge:
+        found["LAUNDRY_RATE_LIMITS"] = json.dumps(RATE_LIMITS)
+    if signs_in:
+        found |= _sessions(around)
+    if Need.PROVIDER in service.needs:
+        found |= _provider(around)
+    return found
+
+
+def _trust(around: Surroundings) -> dict[str, str]:
+    found = {
+        "LAUNDRY_JWKS_URL": around.jwks_url,
+        "LAUNDRY_JWT_ISSUER": ISSUER,
+        "LAUNDRY_JWT_AUDIENCE": AUDIENCE,
+    }
+    if around.deny_list_url is not None:
+        found["LAUNDRY_DENY_LIST_URL"] = around.deny_list_url
+    url = around.service_urls.get(PROVIDER)
+    if url is not None:
+        issuer = {
+            "issuer": public_url(url),
+            "jwks_url": f"{url}/.well-known/jwks.json",
+            "audience": AUDIENCE,
+            "deny_list_url": f"{url}/deny-list.json",
+            # `laundry token --sub` may act as anybody here.
+            "subject_prefix": "",
+        }
+        found["LAUNDRY_TRUSTED_ISSUERS"] = json.dumps([issuer])
+    return found
+
+
+def _sessions(around: Surroundings) -> dict[str, str]:
+    kept, provider = around.sign_in, around.service_urls[PROVIDER]
+    assert kept is not None
+    return {
+        "LAUNDRY_PUBLIC_URL": public_url(around.service_urls[PAGES]),
+        "LAUNDRY_OIDC_ISSUER": public_url(provider),
+        "LAUNDRY_OIDC_DISCOVERY_URL": f"{provider}/.well-known/openid-configuration",
+        "LAUNDRY_OIDC_CLIENT_ID": CLIENT_ID,
+        "LAUNDRY_OIDC_CLIENT_SECRET": kept.client_secret,
+        "LAUNDRY_SESSION_KEYS": kept.session_key,
+    }
+
+
+def _provider(around: Surroundings) -> dict[str, str]:
+    kept, pages = around.sign_in, around.service_urls.get(PAGES, "http://127.0.0.1:8080")
+    assert kept is not None
+    return {
+        "LAUNDRY_PUBLIC_URL": public_url(around.service_urls[PROVIDER]),
+        "LAUNDRY_WEB_URLS": f"{public_url(pages)},{pages}",
+        "LAUNDRY_OIDC_CLIENT_SECRET": kept.client_secret,
+        "LAUNDRY_SECRET_KEYS": kept.cookie_key,
+        "LAUNDRY_SIGNING_KEYS": kept.signing_key,
+        "LAUNDRY_FIRST_OPERATOR": FIRST_OPERATOR,
+        "LAUNDRY_FIRST_OPERATOR_PASSWORD": kept.first_operator_password,
+        "LAUNDRY_MAIL_FOLDER": str(kept.mail_folder),
+    }

@@ -14,13 +14,14 @@ from laundry.paths import PROJECT, StackPaths
 from laundry.stack import changes, secrets, state
 from laundry.stack.environment import (
     BUCKET,
+    SignIn,
     Surroundings,
     service_environment,
     training_environment,
 )
 from laundry.stack.preparation import Preparation, make_databases
 from laundry.stack.secrets import Secrets
-from laundry_catalogue import SERVICES, Service, audited, broker_users, database_owners, process_names
+from laundry_catalogue import SERVICES, Need, Service, audited, broker_users, database_owners, process_names
 from laundry_catalogue import Process as ServiceProcess
 from laundry_events import broker_settings
 from laundry_events.topology import TELEMETRY_EXCHANGE, VHOST
@@ -80,6 +81,10 @@ class Launch:
         self.taken = choice.choose(self.options.servers)
         self.progress.finished("Servers", str(self.taken))
         ports = {name: free_port() for name in process_names(self.options.services)}
+        for service in self.options.services:
+            if Need.PROVIDER in service.needs:
+                # Its address is the issuer of its tokens, which had better be the same tomorrow.
+                ports[service.name] = free_port(service.port)
         self.service_urls = {
             service.name: f"http://127.0.0.1:{ports[service.processes[0].instances[0]]}"
             for service in self.options.services
@@ -184,6 +189,9 @@ class Launch:
             model_folder=PROJECT / "models",
             model_signing_key=self.kept.model_signing_key,
             letter_keys=self.kept.letters,
+            web_push_key=self.kept.web_push_key,
+            push_service_url=self.fcm.push_service_url,
+            sign_in=SignIn(**self.kept.sign_in, mail_folder=self.paths.mail),
             service_urls=self.service_urls,
             training=training_environment(
                 self.options.training_data,

@@ -4,6 +4,7 @@ import { explain } from "./api.js";
 import { now } from "./clock.js";
 import { h, put, say } from "./dom.js";
 import { faultOf, nameOf } from "./equipment.js";
+import { FaultHandling, faultRow, isUnanswered } from "./fault-handling.js";
 import { trouble } from "./frame.js";
 import { icon } from "./icons.js";
 import { recall, remember } from "./kept.js";
@@ -20,7 +21,7 @@ const SEEN_KEY = "laundry.alerts-seen";
 export class Alerts {
   /** @type {Map<string, AppNotification>} */
   #known = new Map();
-  /** @type {Map<string, {element: HTMLElement, ofFault: boolean}>} */
+  /** @type {Map<string, {element: HTMLElement, ofFault: boolean, fault?: string}>} */
   #banners = new Map();
   /** @type {Machine[] | null} */
   #faulty = null;
@@ -28,6 +29,12 @@ export class Alerts {
   #trouble = h("div", {});
   #loaded = false;
   #later = 0;
+  /** What somebody tapped: an open fault, and the rows of what was told of it. @type {string | null} */
+  #asked = null;
+  #told = "";
+  #pointed = true;
+  /** Which faults were open, for what is over is asked when they change. */
+  #open = "";
 
   /**
    * `onCount(n)` is told how many were not seen yet, `onState` how the live connection is.
@@ -38,6 +45,7 @@ export class Alerts {
   constructor(api, { onCount, onState }) {
     this.api = api;
     this.onCount = onCount;
+    this.handling = new FaultHandling(api, () => this.#draw());
     this.seen = recall(`${SEEN_KEY}.${api.session.sub}`) ?? "";
     this.banner = h("div", { class: "banners" });
     this.element = h("div", {}, this.#trouble, this.#list, h("p", { class: "hint" }, t("alerts.hint")));
@@ -65,8 +73,60 @@ export class Alerts {
    */
   showFaulty(machines) {
     this.#faulty = machines;
+    const faults = machines.flatMap((machine) => machine.open_faults);
+    this.#forgetTaken(new Set(faults.filter((fault) => !isUnanswered(fault)).map(({ id }) => id)));
     this.#draw();
     this.#announceFaults();
+    const open = faults.map(({ id }) => id).join();
+    if (open !== this.#open) this.handling.refresh();
+    this.#open = open;
+  }
+
+  /**
+   * What somebody takes care of needs no banner.
+   *
+   * @param {Set<string>} taken
+   */
+  #forgetTaken(taken) {
+    for (const [id, { fault }] of this.#banners) if (fault && taken.has(fault)) this.#takeDown(id);
+  }
+
+  /**
+   * Show what somebody tapped, once it is there: a fault that is open still, else what was told of it.
+   *
+   * @param {{alert?: string, fault?: string}} wanted
+   */
+  show({ alert, fault }) {
+    if (!alert && !fault) return;
+    this.#asked = fault ?? null;
+    const told = [alert && `[data-id="${CSS.escape(alert)}"]`, fault && `[data-fault="${CSS.escape(fault)}"]`];
+    this.#told = told.filter(Boolean).join();
+    this.#pointed = false;
+    this.#draw();
+  }
+
+  #pointOut() {
+    if (this.#pointed || !this.#loaded || !this.#faulty) return;
+    const open = this.#asked && this.#row(`[data-faults~="${CSS.escape(this.#asked)}"]`);
+    const row = open || this.#row(this.#told);
+    // What is not here yet comes with the next news.
+    if (!row) return;
+    this.#pointed = true;
+    const address = new URL(location.href);
+    for (const name of ["alert", "fault"]) address.searchParams.delete(name);
+    history.replaceState(null, "", address);
+    (row.querySelector("button") ?? row).focus({ preventScroll: true });
+    if (this.#asked && !open) say(t("handling.over"));
+    // When everything above it is in place.
+    requestAnimationFrame(() => row.scrollIntoView({ block: "center" }));
+  }
+
+  /**
+   * @param {string} selector
+   * @returns {HTMLElement | null}
+   */
+  #row(selector) {
+    return this.#list.querySelector(selector);
   }
 
   async #refresh() {
@@ -144,14 +204,14 @@ export class Alerts {
     const [fault] = machine.open_faults ?? [];
     const told = fault && toldAt(fault);
     // One that comes and goes is held back, here too.
-    if (!told || fault.id <= this.seen) return false;
+    if (!told || fault.id <= this.seen || !isUnanswered(fault)) return false;
     return (notified.get(machine.branch_id) ?? 0) <= told - CLOCKS_APART_MS;
   }
 
   /**
-   * @param {{id: string, title: string, body: string}} alert
+   * @param {{id: string, title: string, body: string, data?: {fault_id?: string}}} alert
    */
-  #announce({ id, title, body }, { ofFault = false } = {}) {
+  #announce({ id, title, body, data }, { ofFault = false } = {}) {
     const banner = h(
       "div",
       { class: "banner" },
@@ -163,7 +223,7 @@ export class Alerts {
         t("alerts.gotIt"),
       ),
     );
-    this.#banners.set(id, { element: banner, ofFault });
+    this.#banners.set(id, { element: banner, ofFault, fault: ofFault ? id : data?.fault_id });
     this.banner.prepend(banner);
     say(`${t("alerts.title")}: ${title}. ${body}`, { urgent: true });
     // A browser lets a page do so once somebody has touched it.
@@ -194,7 +254,8 @@ export class Alerts {
 
   #draw() {
     const newest = [...this.#known.values()].sort((a, b) => (a.id < b.id ? 1 : -1)).slice(0, SHOWN);
-    const faulty = this.#faulty ?? [];
+    const faulty = [...(this.#faulty ?? [])].sort((a, b) => this.#urgency(b) - this.#urgency(a));
+    const held = this.#held();
     put(
       this.#list,
       faulty.slice(0, SHOWN).map((machine) => this.#openRow(machine)),
@@ -202,7 +263,7 @@ export class Alerts {
       newest.map((item) =>
         h(
           "li",
-          {},
+          { "data-id": item.id, "data-fault": item.data?.fault_id, tabindex: "-1" },
           icon("bell"),
           h(
             "div",
@@ -213,34 +274,55 @@ export class Alerts {
               "p",
               { class: "meta" },
               h("time", { datetime: item.created_at, title: moment(item.created_at) }, ago(item.created_at)),
+              this.handling.closingOf(item.data?.fault_id),
             ),
           ),
         ),
       ),
       this.#loaded && this.#faulty?.length === 0 && !newest.length && h("li", { class: "nothing" }, t("alerts.none")),
     );
+    // A keyboard's place is not lost to news.
+    if (held) this.#row(held)?.focus({ preventScroll: true });
+    this.#pointOut();
+  }
+
+  /** What has the focus, in words that find it again. */
+  #held() {
+    // WebKit matches :focus only in the window in front.
+    const row = this.#list.contains(document.activeElement) ? document.activeElement?.closest("li") : null;
+    const fault = row?.getAttribute("data-faults")?.split(" ")[0];
+    const id = row?.getAttribute("data-id");
+    if (fault) return `[data-faults~="${CSS.escape(fault)}"] button`;
+    return id ? `[data-id="${CSS.escape(id)}"]` : "";
+  }
+
+  /** @param {Machine} machine */
+  #isAsked(machine) {
+    return machine.open_faults.some(({ id }) => id === this.#asked);
+  }
+
+  /**
+   * What a link names comes first, however many there are; then what nobody has taken, the longest known first.
+   *
+   * @param {Machine} machine
+   */
+  #urgency(machine) {
+    if (this.#isAsked(machine)) return Infinity;
+    return Math.max(...machine.open_faults.map((fault) => (isUnanswered(fault) ? 1 + fault.escalation : 0)), 0);
   }
 
   /** @param {Machine} machine */
   #openRow(machine) {
-    const since = machine.open_faults?.[0]?.detected_at;
     const many = this.api.session.branches.length > 1;
-    return h(
-      "li",
-      { "data-state": "faulty" },
-      icon("alert"),
-      h(
-        "div",
-        {},
-        h("p", { class: "alert-title" }, t("alerts.open", { what: nameOf(machine) })),
-        h("p", {}, faultOf(machine)),
-        h(
-          "p",
-          { class: "meta" },
-          since && h("time", { datetime: since, title: moment(since) }, ago(since)),
-          many && h("span", {}, machine.branch_id),
-        ),
-      ),
+    const what = nameOf(machine);
+    return faultRow(
+      {
+        class: this.#isAsked(machine) && "asked",
+        "data-state": "faulty",
+        "data-faults": machine.open_faults.map(({ id }) => id).join(" "),
+      },
+      { what, how: faultOf(machine), since: machine.open_faults[0]?.detected_at, branch: many && machine.branch_id },
+      this.handling.of(machine.open_faults, what),
     );
   }
 }

@@ -1,12 +1,20 @@
 // Calls to the services, and their problem documents in the reader's language.
 
 import { setClock } from "./clock.js";
+import { signedInAs } from "./session.js";
 import { has, language, t } from "./texts.js";
 
 const TIMEOUT_MS = 20000;
 const PASSING = [408, 425, 429];
+export const REFUSED = [401, 403];
 // The connection's fault, not the request's.
-const BROKEN_OFF = ["upload-interrupted", "upload-incomplete", "caller-gone"];
+const BROKEN_OFF = [
+  "upload-interrupted",
+  "upload-incomplete",
+  "upload-offset-wrong",
+  "upload-pieces-missing",
+  "caller-gone",
+];
 // Retrying here and now would be just as slow: the person decides where and when.
 const TOO_SLOW = "upload-too-slow";
 // What is missing differs from place to place, so only the service can say it.
@@ -14,13 +22,15 @@ const TELLING = ["training-unavailable"];
 
 /** Anything that went wrong with a call: the document of a service, or no answer at all (status 0). */
 export class Problem extends Error {
-  /** @param {Partial<Refusal>} refusal */
-  constructor({ status = 0, code = "", detail = "", retryAfterS = null }) {
+  /** @param {Partial<Refusal> & {facts?: Record<string, unknown>}} refusal */
+  constructor({ status = 0, code = "", detail = "", retryAfterS = null, facts = {} }) {
     super(detail || code || `status ${status}`);
     this.status = status;
     this.code = code;
     this.detail = detail;
     this.retryAfterS = retryAfterS;
+    // What else the document says, by the names of its members.
+    this.facts = facts;
   }
 
   /** Whether the same call may work later. */
@@ -38,7 +48,7 @@ export class Problem extends Error {
  * @param {string | null} retryAfter
  */
 export function problemOf(status, text, retryAfter) {
-  /** @type {{code?: string, detail?: string}} */
+  /** @type {Record<string, unknown>} */
   let document = {};
   try {
     document = JSON.parse(text) ?? {};
@@ -50,6 +60,7 @@ export function problemOf(status, text, retryAfter) {
     status,
     code: String(document.code ?? ""),
     detail: String(document.detail ?? ""),
+    facts: document,
     retryAfterS: retryAfter && Number.isFinite(seconds) ? seconds : null,
   });
 }
@@ -78,7 +89,7 @@ export function explain(problem) {
 
 export class Api {
   /**
-   * `onRefused` is called when the token is no longer taken.
+   * `onRefused` is called when a service does not take the session, or not for what was asked.
    *
    * @param {Session} session
    * @param {() => void} onRefused
@@ -90,14 +101,14 @@ export class Api {
 
   /** @param {Record<string, string>} more */
   headers(more = {}) {
-    return { Authorization: `Bearer ${this.session.token}`, "Accept-Language": language(), ...more };
+    return { ...signedInAs(this.session), "Accept-Language": language(), ...more };
   }
 
   /**
    * Fetch and check. The caller reads the body. Throws Problem.
    *
    * @param {string} path
-   * @param {{method?: string, body?: string, headers?: Record<string, string>, signal?: AbortSignal,
+   * @param {{method?: string, body?: string | Blob, headers?: Record<string, string>, signal?: AbortSignal,
    *   cache?: RequestCache, timeoutMs?: number}} options where no `timeoutMs` is a limit of its own
    * @returns {Promise<Response>}
    */
@@ -112,14 +123,14 @@ export class Api {
         headers: this.headers(headers),
         signal: limits.length === 1 ? limits[0] : AbortSignal.any(limits),
         cache,
-        credentials: "omit",
+        credentials: "same-origin",
       });
     } catch (error) {
       if (signal?.aborted) throw error;
       throw new Problem({ code: error.name === "TimeoutError" ? "silence" : "no-connection" });
     }
     if (response.ok) return response;
-    if (response.status === 401) this.onRefused();
+    if (REFUSED.includes(response.status)) this.onRefused();
     throw problemOf(response.status, await response.text().catch(() => ""), response.headers.get("Retry-After"));
   }
 
@@ -145,15 +156,16 @@ export class Api {
   }
 
   /**
-   * One page of a list. A query value may be a list.
+   * One page of a list. A query value may be a list; what is empty in `more` is not asked for.
    *
    * @param {string} path
-   * @param {{limit?: number, cursor?: string | null, status?: string[]}} query
+   * @param {{limit?: number, cursor?: string | null, status?: string[], more?: Record<string, string>}} query
    * @returns {Promise<{items: any[], next: string | null}>}
    */
-  async page(path, { limit = 50, cursor = null, status = [] } = {}) {
+  async page(path, { limit = 50, cursor = null, status = [], more = {} } = {}) {
     const parameters = new URLSearchParams({ limit: String(limit), ...(cursor && { cursor }) });
     for (const each of status) parameters.append("status", each);
+    for (const [name, value] of Object.entries(more)) if (value) parameters.set(name, value);
     const body = await this.json(`${path}?${parameters}`);
     return { items: body.items ?? [], next: body.next_cursor ?? null };
   }

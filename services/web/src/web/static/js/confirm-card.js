@@ -23,9 +23,10 @@ export class ConfirmCard {
    *
    * @param {Task} task
    * @param {{photos: import("./photos.js").Photos, labels(): Promise<string[]>,
-   *   send(labels: Garment[]): Promise<void>, manyBranches: boolean}} options
+   *   send(labels: Garment[]): Promise<void>, manyBranches: boolean,
+   *   place?: {place: number, count: number} | null}} options where `place` is the photo's within its load
    */
-  constructor(task, { photos, labels, send, manyBranches }) {
+  constructor(task, { photos, labels, send, manyBranches, place = null }) {
     this.task = task;
     this.labels = labels;
     this.send = send;
@@ -51,6 +52,7 @@ export class ConfirmCard {
             { class: "meta" },
             h("time", { datetime: task.submitted_at, title: moment(task.submitted_at) }, ago(task.submitted_at)),
             manyBranches && h("span", {}, task.branch_id),
+            place && h("span", {}, t("owner.ofLoad", place)),
           ),
         ),
         task.note && h("p", { class: "note" }, task.note),
@@ -65,6 +67,38 @@ export class ConfirmCard {
   /** Whether the person is editing this card. */
   get inHand() {
     return this.#busy || this.#draft.size > 0;
+  }
+
+  /** What a swipe to each side does now. */
+  get hints() {
+    const confirm = this.#button("confirm");
+    /** @type {Partial<Record<"right" | "left", string>>} */
+    const hints = {};
+    if (confirm) hints.right = confirm.innerText.trim();
+    if (this.#button("correct")) hints.left = t("owner.correct");
+    return hints;
+  }
+
+  /**
+   * Do what a button of the card does, or choose the one of that number among the classes. Returns whether it could.
+   *
+   * @param {string} action "confirm", "correct", "back" or "choose"
+   * @param {number} [number] from 1
+   */
+  press(action, number = 0) {
+    const chips = this.#reading.querySelectorAll(".chips .chip");
+    const button = action === "choose" ? chips[number - 1] : this.#button(action);
+    if (!(button instanceof HTMLButtonElement) || button.disabled) return false;
+    button.click();
+    return true;
+  }
+
+  /**
+   * @param {string} action
+   * @returns {HTMLButtonElement | null}
+   */
+  #button(action) {
+    return this.#actions.querySelector(`button[data-do=${action}]:not(:disabled)`);
   }
 
   /** Several garments are counted by hand: what the reader found is often not quite all, or not quite that. */
@@ -101,13 +135,13 @@ export class ConfirmCard {
     );
     const confirm = h(
       "button",
-      { class: "primary", type: "button", disabled: true, onclick: () => this.#confirm(best) },
+      { class: "primary", type: "button", "data-do": "confirm", disabled: true, onclick: () => this.#confirm(best) },
       icon("check"),
       h("span", {}, t("owner.confirm", { labels: counted(best) })),
     );
     const correct = h(
       "button",
-      { class: "secondary", type: "button", onclick: () => this.#correct(best) },
+      { class: "secondary", type: "button", "data-do": "correct", onclick: () => this.#correct(best) },
       icon("pencil"),
       t("owner.correct"),
     );
@@ -150,7 +184,12 @@ export class ConfirmCard {
   /** @param {string[]} known */
   #showCorrection(known) {
     const chosen = h("ul", { class: "chosen" });
-    const save = h("button", { class: "primary", type: "button", onclick: () => this.#confirm(this.#drafted()) });
+    const save = h("button", {
+      class: "primary",
+      type: "button",
+      "data-do": "confirm",
+      onclick: () => this.#confirm(this.#drafted()),
+    });
     const begin = h(
       "button",
       { class: "secondary", type: "button", onclick: () => this.#correct(this.#found) },
@@ -206,7 +245,11 @@ export class ConfirmCard {
   }
 
   #backButton() {
-    return h("button", { class: "secondary", type: "button", onclick: () => this.#showReading() }, t("action.back"));
+    return h(
+      "button",
+      { class: "secondary", type: "button", "data-do": "back", onclick: () => this.#showReading() },
+      t("action.back"),
+    );
   }
 
   #drafted() {

@@ -10,7 +10,12 @@ const LOOK_MS = 4000;
 const JOB_MS = 700;
 const OPEN = ["queued", "running"];
 const API = "/api/operations";
-const AUDITS = [`${API}/audit`, "/api/mlops/models/audit", "/api/monitoring/equipment/audit"];
+const AUDITS = [
+  `${API}/audit`,
+  "/api/mlops/models/audit",
+  "/api/monitoring/equipment/audit",
+  "/api/identity/people/audit",
+];
 
 export class DeadLettersPage {
   #closed = false;

@@ -23,8 +23,28 @@ export class DoneList {
   /** @param {Task} task */
   add(task) {
     this.#done = [task, ...this.#done.filter((other) => other.id !== task.id)].slice(0, SHOWN);
+    this.#draw();
+  }
+
+  /** @param {string} id */
+  remove(id) {
+    if (!this.#done.some((task) => task.id === id)) return;
+    this.#done = this.#done.filter((task) => task.id !== id);
+    this.#draw();
+  }
+
+  /**
+   * Say something of the latest, below it.
+   *
+   * @param {string} text
+   */
+  say(text) {
+    this.latest.append(h("p", { class: "why" }, text));
+  }
+
+  #draw() {
     const [latest, ...before] = this.#done;
-    put(this.latest, this.#row("div", latest));
+    put(this.latest, latest && this.#row("div", latest));
     put(this.before, ...before.map((each) => this.#row("li", each)));
   }
 

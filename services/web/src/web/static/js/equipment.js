@@ -2,12 +2,14 @@
 
 import { explain } from "./api.js";
 import { h, put } from "./dom.js";
+import { emptyState } from "./drawings.js";
 import { trouble } from "./frame.js";
 import { icon } from "./icons.js";
 import { Live, Meanwhile } from "./live.js";
 import { ago, has, t, word } from "./texts.js";
 
-const MOST_PAGES = 5;
+// 10,000 machines; an owner has one page of them.
+const MOST_PAGES = 50;
 
 /** @param {Machine} machine */
 function keyOf(machine) {
@@ -17,7 +19,7 @@ function keyOf(machine) {
 /**
  * What is wrong with a machine, in words; empty if nothing is known.
  *
- * @param {Machine} machine
+ * @param {{open_faults?: Fault[]}} machine
  */
 export function faultOf(machine) {
   const [fault] = machine.open_faults ?? [];
@@ -30,7 +32,7 @@ export function faultOf(machine) {
 /**
  * "Washer washer-3".
  *
- * @param {Machine} machine
+ * @param {{id: string, kind: string}} machine
  */
 export function nameOf(machine) {
   return `${word("equipment", machine.kind)} ${machine.id}`;
@@ -110,6 +112,11 @@ export class Equipment {
     for (let page = 0; page < MOST_PAGES; page += 1) {
       const { items, next } = await this.api.page("/api/monitoring/equipment", { limit: 200, cursor });
       machines.push(...items);
+      // Of very many, the first are shown while the others are on their way.
+      if (!this.#loaded && !page && next) {
+        for (const machine of items) this.#keep(machine);
+        this.#draw();
+      }
       cursor = next;
       if (!next) break;
     }
@@ -138,7 +145,7 @@ export class Equipment {
           h("p", { class: "lamp" }, t(machine.state === "ok" ? "equipment.ok" : "equipment.faulty")),
         ),
       ),
-      this.#loaded && !machines.length && h("li", { class: "nothing" }, t("equipment.none")),
+      this.#loaded && !machines.length && h("li", { class: "nothing" }, emptyState("machine", t("equipment.none"))),
     );
   }
 

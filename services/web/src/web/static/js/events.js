@@ -1,4 +1,4 @@
-// Server-sent events read from a fetch, since EventSource cannot send a bearer token.
+// Server-sent events read from a fetch, since EventSource tells neither a status nor a silence.
 
 /** Turns chunks of text into events {type, data, id} (WHATWG HTML §9.2.6). */
 export class EventParser {

@@ -1,6 +1,7 @@
 // What surrounds both pages: the name, the language, the way out, and whether there is a connection.
 
 import { h, put } from "./dom.js";
+import { drawing } from "./drawings.js";
 import { icon } from "./icons.js";
 import { language, t } from "./texts.js";
 
@@ -35,6 +36,7 @@ export function frame({ session, onLanguage, onSignOut }, ...content) {
       ),
     ),
     h("main", { id: "content", tabindex: "-1" }, ...content),
+    h("footer", { class: "foot" }, h("a", { href: `/privacy#${language()}` }, t("frame.privacy"))),
   ];
 }
 
@@ -58,7 +60,8 @@ export function connectionLine() {
 }
 
 /**
- * An error that stays until the next attempt: words for people, the service's own words below.
+ * An error that stays until the next attempt: words for people, the service's own words below. Where something
+ * could not be had, which can be tried again, a picture takes its place.
  *
  * @param {{text: string, detail?: string}} said
  * @param {() => void} [onRetry]
@@ -67,7 +70,7 @@ export function trouble({ text, detail }, onRetry) {
   return h(
     "div",
     { class: "trouble", role: "alert" },
-    icon("alert"),
+    onRetry ? drawing("unplugged") : icon("alert"),
     h("div", {}, h("p", {}, text), detail && h("p", { class: "detail", lang: "en" }, detail)),
     onRetry && h("button", { class: "quiet", type: "button", onclick: onRetry }, icon("retry"), t("action.retry")),
   );

@@ -1,16 +1,20 @@
 // The helper's page: a photo goes in with one tap, and what became of each is below.
 
 import { explain, Problem } from "./api.js";
+import { Corrections } from "./corrections.js";
 import { h, put, say } from "./dom.js";
+import { emptyState } from "./drawings.js";
 import { connectionLine, trouble } from "./frame.js";
-import { icon } from "./icons.js";
 import { Intake } from "./intake.js";
 import { Live, Meanwhile, supersedes } from "./live.js";
 import { Loads } from "./loads.js";
 import { labelsOf } from "./reading.js";
+import { Retaking } from "./retaking.js";
 import { counted, t } from "./texts.js";
+import { together } from "./together.js";
 
 const PAGE = 20;
+const MORE = 100;
 const LARGEST_PAGE = 200;
 const MOST_PAGES = 5;
 const CLOCK_MS = 30000;
@@ -38,11 +42,13 @@ export class HelperPage {
     this.queue = queue;
     this.photos = photos;
     this.intake = new Intake(session, queue);
-    this.loads = new Loads({ photos, queue, manyBranches: session.branches.length > 1 });
+    this.retaking = new Retaking(queue, this.intake);
+    this.loads = new Loads({ photos, queue, retaking: this.retaking, session });
     this.element = h(
       "div",
       { class: "helper" },
       this.intake.element,
+      this.retaking.element,
       h(
         "section",
         { class: "history", "aria-labelledby": "history-title" },
@@ -51,6 +57,7 @@ export class HelperPage {
         this.#above,
         this.loads.element,
         this.#below,
+        new Corrections(api, photos).element,
       ),
     );
     this.live = new Live(api, "/api/helper/tasks/stream", {
@@ -138,8 +145,9 @@ export class HelperPage {
   }
 
   async #more() {
+    this.#below.querySelector("button")?.setAttribute("disabled", "");
     try {
-      const { items, next } = await this.api.page("/api/helper/tasks", { limit: PAGE, cursor: this.#next });
+      const { items, next } = await this.api.page("/api/helper/tasks", { limit: MORE, cursor: this.#next });
       for (const task of items) this.#keep(task);
       this.#next = next;
       this.#draw();
@@ -216,18 +224,15 @@ export class HelperPage {
 
   #draw() {
     const items = [...this.queue.items].sort((a, b) => b.addedAt - a.addedAt);
-    const tasks = [...this.#tasks.values()]
-      .filter((task) => !this.#stillSending(task))
-      .sort((a, b) => (a.submitted_at < b.submitted_at ? 1 : -1));
-    const shown = this.loads.draw(items, tasks);
-    this.intake.showUnkept();
-    const empty = h(
-      "div",
-      { class: "empty" },
-      icon("tub"),
-      h("p", {}, t("helper.empty")),
-      h("p", {}, t("helper.emptyText")),
+    const replaced = new Set(
+      items.filter(({ state }) => state !== "refused").flatMap(({ replaces }) => replaces ?? []),
     );
+    const tasks = [...this.#tasks.values()]
+      .filter((task) => task.status !== "withdrawn" && !replaced.has(`task:${task.id}`) && !this.#stillSending(task))
+      .sort((a, b) => (a.submitted_at < b.submitted_at ? 1 : -1));
+    const shown = this.loads.draw(items, together(tasks));
+    this.intake.showUnkept();
+    const empty = emptyState("basket", t("helper.empty"), t("helper.emptyText"));
     const more = h("button", { class: "secondary", type: "button", onclick: () => this.#more() }, t("action.more"));
     put(this.#below, this.#loaded && !shown && empty, this.#next && more);
   }

@@ -4,11 +4,13 @@ import { h, put, say } from "./dom.js";
 import { trouble } from "./frame.js";
 import { icon } from "./icons.js";
 import { recall, remember } from "./kept.js";
+import { photoPicker } from "./photo-picker.js";
+import { TooLarge } from "./shrink.js";
 import { t } from "./texts.js";
+import { newKey } from "./upload-queue.js";
 
-// Any: the service names what it does not take. An iPhone asked for "image/*" sends its HEIC as JPEG, of less work.
-const ACCEPT = "image/*";
 const BRANCH_KEY = "laundry.branch";
+const TOGETHER_KEY = "laundry.together";
 /** @type {Unkept[]} */
 const UNKEPT = ["no-room", "no-store"];
 
@@ -22,6 +24,7 @@ export class Intake {
     autocomplete: "off",
     placeholder: t("helper.notePlaceholder"),
   });
+  #together = h("input", { type: "checkbox", checked: recall(TOGETHER_KEY) !== "no" });
 
   /**
    * @param {Session} session
@@ -62,13 +65,26 @@ export class Intake {
           h("div", { class: "choice" }, this.#branchChoice(branches)),
         ),
       h("div", { class: "field" }, h("label", { for: "note" }, t("helper.note")), this.#note),
+      h("label", { class: "check" }, this.#together, h("span", {}, t("helper.together"))),
       this.#unkept,
       this.#unread,
       h(
         "div",
         { class: "shutter" },
-        this.#picker("primary", "camera", t("helper.take"), { capture: "environment" }),
-        this.#picker("secondary", "album", t("helper.pick"), { multiple: true }),
+        photoPicker({
+          kind: "primary",
+          icon: "camera",
+          text: t("helper.take"),
+          attributes: { capture: "environment" },
+          onFiles: (files) => this.#addNew(files),
+        }),
+        photoPicker({
+          kind: "secondary",
+          icon: "album",
+          text: t("helper.pick"),
+          attributes: { multiple: true },
+          onFiles: (files) => this.#addNew(files),
+        }),
       ),
     ];
   }
@@ -87,44 +103,50 @@ export class Intake {
     return choice;
   }
 
-  /**
-   * @param {string} kind
-   * @param {string} name
-   * @param {string} text
-   * @param {Attributes} attributes
-   */
-  #picker(kind, name, text, attributes) {
-    const input = h("input", { type: "file", accept: ACCEPT, class: "unseen", ...attributes });
-    input.addEventListener("change", () => {
-      const files = [...(input.files ?? [])];
-      input.value = "";
-      this.#add(files);
+  /** @param {File[]} files */
+  async #addNew(files) {
+    const note = this.#note.value.trim();
+    this.#note.value = "";
+    remember(TOGETHER_KEY, this.#together.checked ? "yes" : "no");
+    const load = newKey();
+    const all = await this.add(files, (file) => {
+      const loadId = this.#together.checked ? load : newKey();
+      return this.queue.add(file, { branchId: this.branch, note, loadId });
     });
-    return h("label", { class: `button ${kind}` }, input, icon(name), h("span", {}, text));
+    // For when those that could not be read are chosen again.
+    if (!all) this.#note.value ||= note;
   }
 
-  /** @param {File[]} files */
-  async #add(files) {
-    const note = this.#note.value.trim();
-    const branchId = this.branch;
+  /**
+   * Take photos in, one after the other, and say which could not be. Resolves to whether all were.
+   *
+   * @param {File[]} files
+   * @param {(file: File) => Promise<unknown>} how
+   */
+  async add(files, how) {
+    /** @type {string[]} */
     const unread = [];
-    this.#note.value = "";
+    /** @type {string[]} */
+    const tooLarge = [];
     put(this.#unread);
     for (const [index, file] of files.entries()) {
       try {
-        await this.queue.add(file, { branchId, note });
-      } catch {
+        await how(file);
+      } catch (error) {
         // Phones name many photos alike; the place among those chosen tells them apart.
-        unread.push(files.length > 1 ? `${file.name} (${index + 1}/${files.length})` : file.name);
+        const name = files.length > 1 ? `${file.name} (${index + 1}/${files.length})` : file.name;
+        (error instanceof TooLarge ? tooLarge : unread).push(name);
       }
     }
-    const added = files.length - unread.length;
+    const added = files.length - unread.length - tooLarge.length;
     if (added) say(t("helper.added", { count: added }));
-    if (!unread.length) return;
-    // For when they are chosen again.
-    this.#note.value ||= note;
-    const others = added > 0 && t("helper.unreadOthers", { count: added });
-    const text = [t("helper.unread", { names: unread.join(", ") }), others].filter(Boolean).join(" ");
-    put(this.#unread, trouble({ text }));
+    if (added === files.length) return true;
+    const text = [
+      unread.length > 0 && t("helper.unread", { names: unread.join(", ") }),
+      tooLarge.length > 0 && t("helper.tooLarge", { names: tooLarge.join(", ") }),
+      added > 0 && t("helper.unreadOthers", { count: added }),
+    ];
+    put(this.#unread, trouble({ text: text.filter(Boolean).join(" ") }));
+    return false;
   }
 }

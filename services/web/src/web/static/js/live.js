@@ -102,9 +102,9 @@ export class Live {
       this.#wanted = false;
       try {
         await this.refresh();
-      } catch (problem) {
+      } catch {
         // Where the stream is away too, its next attempt asks again.
-        if (problem?.status === 401 || this.#state !== "live") continue;
+        if (this.#state !== "live") continue;
         this.#wanted = true;
         await new Promise((resolve) => setTimeout(resolve, pause * (0.5 + Math.random() / 2)));
       }

@@ -1,10 +1,16 @@
 // The list of what was photographed: photos on their way above, tasks below, newest first.
 
 import { canHelp, explain } from "./api.js";
+import { now } from "./clock.js";
 import { h } from "./dom.js";
 import { icon } from "./icons.js";
 import { guessOf, labelsOf, stateLine } from "./reading.js";
 import { ago, counted, moment, percent, t } from "./texts.js";
+
+// As the service has it (`retake_within_s`), less the time that a photo may take to get there.
+const RETAKE_MS = 12 * 60 * 1000;
+// Only the person can say whether a photo goes beside what it was to replace.
+const TOO_LATE = ["replaced-task-confirmed", "replaced-task-too-old", "replaced-task-not-found"];
 
 export class Loads {
   /** @type {Map<string, {row: HTMLElement, version: string}>} */
@@ -12,17 +18,22 @@ export class Loads {
 
   /**
    * @param {{photos: import("./photos.js").Photos, queue: import("./upload-queue.js").UploadQueue,
-   *   manyBranches: boolean}} options
+   *   retaking: import("./retaking.js").Retaking, session: Session}} options
    */
-  constructor({ photos, queue, manyBranches }) {
+  constructor({ photos, queue, retaking, session }) {
     this.photos = photos;
+    this.retaking = retaking;
+    this.session = session;
     this.queue = queue;
-    this.manyBranches = manyBranches;
+    this.manyBranches = session.branches.length > 1;
     this.element = h("ol", { class: "loads" });
   }
 
-  /** Update how long ago each was. */
+  /** Update how long ago each was, and whether it can be taken again. */
   tick() {
+    for (const actions of this.element.querySelectorAll("[data-until]")) {
+      if (actions instanceof HTMLElement && now() > Number(actions.dataset.until)) actions.remove();
+    }
     for (const time of this.element.querySelectorAll("time")) time.textContent = ago(time.dateTime);
   }
 
@@ -33,9 +44,13 @@ export class Loads {
    * @param {Task[]} tasks
    */
   draw(items, tasks) {
+    const sizes = sizesOf([...items.map((item) => item.loadId), ...tasks.map((task) => task.load_id)]);
     const rows = [
       ...items.map((item) => this.#row(item.key, versionOfItem(item), () => this.#itemRow(item))),
-      ...tasks.map((task) => this.#row(task.id, versionOfTask(task), () => this.#taskRow(task))),
+      ...tasks.map((task) => {
+        const size = sizes.get(task.load_id) ?? 1;
+        return this.#row(task.id, versionOfTask(task, size), () => this.#taskRow(task, size));
+      }),
     ];
     const wanted = new Set(rows);
     for (const [key, { row }] of this.#rows) if (!wanted.has(row)) this.#rows.delete(key);
@@ -75,12 +90,17 @@ export class Loads {
     const known = this.#rows.get(key);
     if (known?.version === version) return known.row;
     const row = make();
+    // It has arrived before.
+    if (known) row.classList.add("settled");
     this.#rows.set(key, { row, version });
     return row;
   }
 
-  /** @param {Task} task */
-  #taskRow(task) {
+  /**
+   * @param {Task} task
+   * @param {number} size how many photos its load has
+   */
+  #taskRow(task, size) {
     const labels = labelsOf(task);
     const alt = labels.length ? t("photo.of", { labels: counted(labels) }) : t("photo.unread");
     const [best] = guessOf(task);
@@ -100,7 +120,38 @@ export class Loads {
           { class: "meta" },
           h("time", { datetime: task.submitted_at, title: moment(task.submitted_at) }, ago(task.submitted_at)),
           this.manyBranches && h("span", {}, task.branch_id),
+          size > 1 && h("span", {}, t("helper.ofLoad", { count: size })),
         ),
+        this.#retakable(task) && this.#takeActions(task, Date.parse(task.submitted_at) + RETAKE_MS),
+      ),
+    );
+  }
+
+  /** @param {Task} task */
+  #retakable({ helper_id, status, submitted_at }) {
+    const changeable = status !== "confirmed" && helper_id === this.session.sub;
+    return changeable && now() < Date.parse(submitted_at) + RETAKE_MS;
+  }
+
+  /**
+   * @param {Task | UploadItem} of
+   * @param {number | null} until when they go away
+   */
+  #takeActions(of, until = null) {
+    return h(
+      "div",
+      { class: "row-actions", "data-until": until },
+      h(
+        "button",
+        { class: "quiet", type: "button", onclick: () => this.retaking.again(of) },
+        icon("retry"),
+        t("helper.retake"),
+      ),
+      h(
+        "button",
+        { class: "quiet", type: "button", onclick: () => this.retaking.more(of) },
+        icon("plus"),
+        t("helper.addToLoad"),
       ),
     );
   }
@@ -125,6 +176,7 @@ export class Loads {
         item.state === "waiting" && h("p", { class: "meta" }, t(item.unkept ? "upload.unkept" : "upload.safe")),
         item.state === "sending" && h("progress", { max: 1, value: 0, "aria-label": t("upload.progress") }),
         item.state === "sending" && h("p", { class: "meta percent" }),
+        !refused && this.#takeActions(item),
       ),
     );
   }
@@ -143,7 +195,15 @@ export class Loads {
       h(
         "div",
         { class: "row-actions" },
+        TOO_LATE.includes(problem.code) &&
+          h(
+            "button",
+            { class: "quiet", type: "button", onclick: () => this.queue.sendBeside(item) },
+            icon("plus"),
+            t("helper.sendBeside"),
+          ),
         canHelp(problem) &&
+          !TOO_LATE.includes(problem.code) &&
           h(
             "button",
             { class: "quiet", type: "button", onclick: () => this.queue.retry(item) },
@@ -166,9 +226,24 @@ function versionOfItem(item) {
   return JSON.stringify([item.state, item.unkept, item.problem?.code]);
 }
 
-/** @param {Task} task */
-function versionOfTask(task) {
-  return JSON.stringify([task.status, task.reading, task.confirmation]);
+/**
+ * @param {Task} task
+ * @param {number} size
+ */
+function versionOfTask(task, size) {
+  return JSON.stringify([task.version, size]);
+}
+
+/**
+ * How many photos each load has.
+ *
+ * @param {Array<string | null | undefined>} loads
+ */
+function sizesOf(loads) {
+  /** @type {Map<string | null | undefined, number>} */
+  const sizes = new Map();
+  for (const load of loads) if (load) sizes.set(load, (sizes.get(load) ?? 0) + 1);
+  return sizes;
 }
 
 /**

@@ -2,30 +2,37 @@
 
 import { Api } from "./api.js";
 import { h, put, say, the } from "./dom.js";
-import { frame } from "./frame.js";
-import { HelperPage } from "./helper-page.js";
+import { frame, trouble } from "./frame.js";
 import { icon } from "./icons.js";
-import { askFirst } from "./model-card.js";
-import { OperatorPage } from "./operator-page.js";
-import { OwnerPage } from "./owner-page.js";
+import { ownScript } from "./own-script.js";
 import { PhotoStore } from "./photo-store.js";
 import { Photos } from "./photos.js";
+import { renew, turnOff } from "./push.js";
+import { hasPage, pageOf } from "./role-pages.js";
 import {
+  ask,
+  finishLeaving,
+  forgetSession,
+  isLeaving,
+  keep,
   keptSession,
   samePerson,
-  sessionOf,
-  signIn,
+  sameRights,
+  signInAddress,
   signOut,
-  takeFromAddress,
-  tried,
+  takeOutcome,
   watchOtherTabs,
 } from "./session.js";
 import { noPage, startPage } from "./start-page.js";
-import { chooseLanguage, t } from "./texts.js";
+import { chooseLanguage, has, t } from "./texts.js";
 import { UploadQueue } from "./upload-queue.js";
 
-/** @type {Record<string, new (signedIn: SignedIn) => ShownPage>} */
-const PAGES = { helper: HelperPage, owner: OwnerPage, operator: OperatorPage };
+// Rights change: who comes back to a page is checked again after so long, and who stays there from time to time.
+const CHECK_MS = 60000;
+const CHECK_EVERY_MS = 300000;
+const AGAIN_MS = 10000;
+// While nobody can be asked: the phone is offline, or the sign-in service away.
+const UNASKED = ["signIn.unasked", "signIn.away"];
 const app = the("app");
 
 const store = new PhotoStore();
@@ -33,17 +40,28 @@ const store = new PhotoStore();
 let signedIn = null;
 /** @type {ShownPage | null} */
 let page = null;
-/** @type {{key: string, values?: Values} | null} */
-let notice = null;
-/** @type {Promise<void>} */
-let taking = Promise.resolve();
+/** @typedef {{key: string, values?: Values}} Words */
+/** @type {Words[]} */
+let notice = [];
+/** Where one can sign in, as far as is known. @type {string[]} */
+let providers = ["staff"];
+/** Whoever is known at the provider has no entry here: it must ask who it is. */
+let afresh = false;
+/** @type {Promise<void> | null} */
+let checking = null;
+let checkedAt = 0;
+let drawn = "";
 
 /** @param {Session} session */
 function enter(session) {
   leave();
-  const api = new Api(session, () => expire(api));
+  const api = new Api(session, () => {
+    if (signedIn?.api === api) check();
+  });
   const queue = session.role === "helper" ? new UploadQueue(api, store).start() : null;
   signedIn = { session, api, photos: new Photos(api), queue };
+  // What the push service or the network refuses now is tried again at the next start.
+  renew(api).catch(() => {});
 }
 
 function leave() {
@@ -54,95 +72,85 @@ function leave() {
   signedIn = null;
 }
 
-/**
- * The services no longer take the token. Photos that wait stay on the phone.
- *
- * @param {Api} api
- */
-function expire(api) {
-  if (signedIn?.api !== api) return;
-  if (keptSession()?.token !== api.session.token) {
-    // Another tab has signed in or out meanwhile: its word is newer.
-    followOtherTab();
-    return;
-  }
-  const count = signedIn.queue?.items.length ?? 0;
-  const key = !count ? "start.expired" : store.atRisk ? "start.expiredUnkept" : "start.expiredWaiting";
-  end({ key, values: { count } });
+/** Find out who is signed in, and show what is theirs. While nobody can be asked everything stays. */
+function check() {
+  checkedAt = performance.now();
+  checking ??= checkOnce().finally(() => {
+    checking = null;
+  });
+  return checking;
 }
 
-function leaveByChoice() {
+async function checkOnce() {
+  const found = await ask();
+  if (found.session) return become(found.session);
+  providers = found.providers ?? providers;
+  if (found.why && UNASKED.includes(notice[0]?.key)) notice = [];
+  if (found.why && signedIn) return expire(found.why);
+  if (signedIn) return;
+  forgetSession();
+  if (!found.why) {
+    notice = [{ key: UNASKED[Number(navigator.onLine)] }];
+    setTimeout(() => signedIn || check(), AGAIN_MS);
+  } else if (!notice.length && found.why === "session-no-role") refuse("no-role");
+  const now = JSON.stringify([providers, notice, afresh]);
+  // Nobody is read the same again and again.
+  if (now !== drawn || !app.querySelector(".start")) show();
+  drawn = now;
+}
+
+/** @param {Session} session */
+function become(session) {
+  const now = signedIn?.session ?? null;
+  keep(session);
+  if (now && samePerson(now, session) && sameRights(now, session)) return;
+  notice = now && samePerson(now, session) ? [{ key: "session.rights", values: { who: named(session) } }] : [];
+  enter(session);
+  show();
+}
+
+/**
+ * The session is over. Photos that wait stay on the phone.
+ *
+ * @param {string} why
+ */
+function expire(why) {
+  const count = signedIn?.queue?.items.length ?? 0;
+  afresh = why === "session-no-role";
+  const said = [{ key: has(`out.${why}`) ? `out.${why}` : "out.session-missing" }];
+  end(count ? [...said, { key: store.atRisk ? "out.unkept" : "out.waiting", values: { count } }] : said);
+}
+
+/**
+ * A sign-in came to nothing.
+ *
+ * @param {string} why
+ */
+function refuse(why) {
+  afresh = why === "no-role" || why === "no-grant";
+  notice = [{ key: has(`signIn.${why}`) ? `signIn.${why}` : "signIn.unfit" }];
+}
+
+async function leaveByChoice() {
   const waiting = signedIn?.queue?.items.length ?? 0;
   const question = store.atRisk ? "helper.signOutUnkept" : "helper.signOutWaiting";
   if (waiting && !confirm(t(question, { count: waiting }))) return;
-  end(null);
+  turnOff().catch(() => {});
+  // Whoever signs in before the provider has heard of it is asked who they are.
+  afresh = true;
+  const left = signOut();
+  end([]);
+  const elsewhere = await left;
+  // Going there would lose what is only on this page.
+  if (elsewhere && !store.atRisk && !signedIn) location.assign(elsewhere);
 }
 
-/** @param {{key: string, values?: Values} | null} why */
+/** @param {Words[]} why */
 function end(why) {
-  signOut(signedIn?.session);
+  forgetSession();
   leave();
   notice = why;
   show();
-}
-
-/**
- * Sign in where nobody is. Returns whether it was a token.
- *
- * @param {string} token
- */
-function take(token) {
-  const session = sessionOf(token.trim());
-  if (!session) return false;
-  notice = null;
-  signIn(session.token);
-  enter(session);
-  show();
-  return true;
-}
-
-/**
- * A link was opened. Who is signed in stays so unless the link is good and he says yes.
- *
- * @param {string} token
- * @returns {Promise<void>}
- */
-async function takeLink(token) {
-  if (!signedIn) {
-    if (take(token)) return;
-    notice = { key: "start.badToken" };
-    show();
-    return;
-  }
-  const now = signedIn.session;
-  const session = sessionOf(token.trim());
-  if (session?.token === now.token) return;
-  const found = session ? await tried(session) : "refused";
-  if (signedIn?.session !== now) return takeLink(token);
-  if (!session || found !== "taken") {
-    notice = { key: found === "refused" ? "session.badLink" : "session.unchecked", values: { who: named(now) } };
-  } else if (samePerson(session, now) || (await askWhether(session, now))) {
-    notice = null;
-    signIn(session.token);
-    enter(session);
-  } else {
-    return;
-  }
-  show();
-}
-
-/**
- * @param {Session} session
- * @param {Session} now
- */
-function askWhether(session, now) {
-  const values = { who: named(session), now: named(now) };
-  return askFirst({
-    title: t("session.ask", { who: session.sub }),
-    text: t("session.askText", values),
-    yes: t("session.yes", { who: session.sub }),
-    no: t("session.no", { now: now.sub }),
-  });
 }
 
 /**
@@ -150,25 +158,48 @@ function askWhether(session, now) {
  *
  * @param {Session} session
  */
-function named({ sub, role, branches }) {
-  const what = PAGES[role] ? t(`role.${role}`) : role;
-  return `${sub} (${[what, ...branches].join(", ")})`;
+function named({ name, role, branches }) {
+  const what = hasPage(role) ? t(`role.${role}`) : role;
+  return `${name} (${[what, ...branches].join(", ")})`;
 }
 
 function followOtherTab() {
   const kept = keptSession();
-  if (kept?.token === signedIn?.session.token) return;
+  const now = signedIn?.session;
+  if (kept && now && samePerson(kept, now) && sameRights(kept, now)) return;
+  if (!kept && !now) return;
   leave();
-  notice = null;
+  notice = [];
   if (kept) enter(kept);
   show();
 }
 
+/** Whoever comes back, or is online again, may have been signed in or out meanwhile. */
+function look() {
+  if (!document.hidden && (!signedIn || performance.now() - checkedAt > CHECK_MS)) check();
+}
+
+/** @param {MouseEvent} event */
+async function beforeSignIn(event) {
+  const link = event.currentTarget;
+  if (!(link instanceof HTMLAnchorElement) || (navigator.onLine && !isLeaving())) return;
+  event.preventDefault();
+  // The one who signed out without a connection is still signed in there.
+  if (navigator.onLine && (await finishLeaving())) location.assign(link.href);
+  else {
+    notice = [{ key: "signIn.unasked" }];
+    show();
+  }
+}
+
 function show() {
+  const session = signedIn?.session ?? null;
+  const awaited = session !== null && hasPage(session.role);
+  const Page = awaited ? pageOf(session.role, { onFetched: show, onFailed: showUnopened }) : null;
+  // What stands there stays until the page's own modules have come.
+  if (awaited && !Page) return;
   page?.close();
   page = null;
-  const session = signedIn?.session ?? null;
-  const Page = session && PAGES[session.role];
   let content;
   if (Page && signedIn) {
     page = new Page(signedIn);
@@ -176,33 +207,41 @@ function show() {
   } else if (session) {
     content = noPage({ session, onSignOut: leaveByChoice });
   } else {
-    content = startPage({ notice: notice?.key, noticeValues: notice?.values ?? {}, onToken: takeTyped });
+    content = startPage({
+      notice: words(),
+      ways: providers.map((provider) => ({ provider, address: signInAddress({ provider, afresh }) })),
+      newTab: store.atRisk,
+      onSignIn: beforeSignIn,
+    });
   }
-  const address = Page ? `/${session.role}` : "/";
+  // Who is to sign in comes back to where they wanted to.
+  const address = awaited ? `/${session.role}` : session ? "/" : location.pathname;
   if (location.pathname !== address) history.replaceState(null, "", address);
   document.title = page?.title ?? `${t(session ? "start.noPage" : "start.signIn")} · ${t("frame.name")}`;
-  const line = session && notice && noticeLine(t(notice.key, notice.values));
+  const line = session && notice.length > 0 && noticeLine(words());
   put(app, ...frame({ session, onLanguage: speak, onSignOut: leaveByChoice }, line, content));
+}
+
+function words() {
+  return notice.map(({ key, values }) => t(key, values)).join(" ");
+}
+
+/** The connection broke before all of a page had come. */
+function showUnopened() {
+  const retry = trouble({ text: t("problem.no-connection") }, () => location.reload());
+  put(app, ...frame({ session: null, onLanguage: speak, onSignOut: leaveByChoice }, retry));
 }
 
 /** @param {string} text */
 function noticeLine(text) {
   say(text);
   const forget = () => {
-    notice = null;
+    notice = [];
     line.remove();
   };
   const close = h("button", { class: "quiet", type: "button", onclick: forget }, t("alerts.gotIt"));
   const line = h("div", { class: "notice" }, icon("alert"), h("span", {}, text), close);
   return line;
-}
-
-/** @param {string} text */
-function takeTyped(text) {
-  // Only what is no token at all can be told here; the rest the services tell.
-  const looksRight = text.trim().split(".").length === 3;
-  if (looksRight && !take(text)) show();
-  return looksRight;
 }
 
 /** @param {string} language */
@@ -213,35 +252,24 @@ function speak(language) {
 
 function keepPagesOnPhone() {
   if (!("serviceWorker" in navigator)) return;
-  const address = "/sw.js";
-  const policy = window.trustedTypes?.createPolicy("laundry", { createScriptURL: () => address });
-  navigator.serviceWorker.register(policy ? policy.createScriptURL("") : address).catch(() => {
+  navigator.serviceWorker.register(ownScript("/sw.js")).catch(() => {
     // The pages then need a connection to open; everything else works.
   });
 }
 
 function start() {
-  // Before anything that may take a while: an address is shown, shared and kept.
-  const given = takeFromAddress();
-  const kept = keptSession();
+  const outcome = takeOutcome();
+  if (outcome) refuse(outcome);
+  const kept = outcome ? null : keptSession();
   if (kept) {
     enter(kept);
     show();
-  } else {
-    signOut();
-    if (given === null) show();
   }
-  // One after the other: each may ask something.
-  /** @param {string} token */
-  const takeNext = (token) => {
-    taking = taking.then(() => takeLink(token));
-  };
-  if (given !== null) takeNext(given);
-  window.addEventListener("hashchange", () => {
-    const token = takeFromAddress();
-    if (token !== null) takeNext(token);
-  });
+  check();
   watchOtherTabs(followOtherTab);
+  window.addEventListener("online", () => check());
+  document.addEventListener("visibilitychange", look);
+  setInterval(look, CHECK_EVERY_MS);
   window.addEventListener("beforeunload", (event) => store.atRisk && event.preventDefault());
   keepPagesOnPhone();
 }

@@ -53,7 +53,7 @@ export function modelCard(model, { action, open = false }) {
         "details",
         { open, "data-id": `${model.version} confusion` },
         h("summary", {}, t("models.confusion")),
-        confusion(metrics.confusion, model.labels),
+        confusion(metrics.confusion, model),
       ),
     lineageOf(model),
     action,
@@ -77,13 +77,13 @@ function share(value) {
  * A table that is its own picture: the more of a class a cell holds, the darker it is.
  *
  * @param {number[][]} rows
- * @param {string[]} labels
+ * @param {Model} model
  */
-function confusion(rows, labels) {
+function confusion(rows, { version, labels }) {
   const names = labels.map((label) => word("label", label));
   return h(
     "div",
-    { class: "confusion", tabindex: "0", role: "region", "aria-label": t("models.confusion") },
+    { class: "confusion", tabindex: "0", role: "group", "aria-label": `${version}: ${t("models.confusion")}` },
     h(
       "table",
       {},

@@ -1,12 +1,21 @@
-// The operator's pages: queues with their dead letters, and the models.
+// The operator's pages: the models, queues with their dead letters, people and branches, equipment, faults.
 
+import { CredentialsPage } from "./credentials-page.js";
 import { DeadLettersPage } from "./dead-letters-page.js";
 import { h, put } from "./dom.js";
 import { ModelsPage } from "./models-page.js";
+import { FaultsPage } from "./operator-faults-page.js";
+import { PeoplePage } from "./people-page.js";
 import { t } from "./texts.js";
 
 /** @type {Record<string, new (signedIn: SignedIn) => {element: HTMLElement, close(): void}>} */
-const VIEWS = { models: ModelsPage, queues: DeadLettersPage };
+const VIEWS = {
+  models: ModelsPage,
+  queues: DeadLettersPage,
+  faults: FaultsPage,
+  people: PeoplePage,
+  equipment: CredentialsPage,
+};
 
 export class OperatorPage {
   /** @type {{element: HTMLElement, close(): void} | null} */
@@ -32,7 +41,9 @@ export class OperatorPage {
       h("nav", { class: "views", "aria-label": t("operator.views") }, Object.values(this.#buttons)),
       this.#stage,
     );
-    const asked = new URLSearchParams(location.search).get("view");
+    const address = new URLSearchParams(location.search);
+    // The link of a push names a fault, whoever opens it.
+    const asked = address.has("fault") ? "faults" : address.get("view");
     this.#choose(asked !== null && asked in VIEWS ? asked : "models");
   }
 

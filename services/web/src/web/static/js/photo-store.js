@@ -67,13 +67,16 @@ export class PhotoStore {
    * Keep a photo. Resolves to null once it is on the disk, or to why it is only in memory.
    *
    * @param {KeptPhoto} photo
+   * @param {{insteadOf?: string | null}} options the key of one that leaves the store as this one enters it
    * @returns {Promise<Unkept | null>}
    */
-  async put(photo) {
+  async put(photo, { insteadOf = null } = {}) {
     try {
-      await this.#write(photo);
+      await this.#write(photo, insteadOf);
+      if (insteadOf !== null) this.#memory.delete(insteadOf);
     } catch (error) {
       this.#memory.set(photo.key, photo);
+      if (insteadOf !== null) await this.remove(insteadOf).catch(() => {});
       return error?.name === "QuotaExceededError" ? "no-room" : "no-store";
     }
     this.#memory.delete(photo.key);
@@ -126,17 +129,25 @@ export class PhotoStore {
     return this.#memory.has(key);
   }
 
-  /** @param {KeptPhoto} photo */
-  async #write(photo) {
+  /**
+   * @param {KeptPhoto} photo
+   * @param {string | null} insteadOf
+   */
+  async #write(photo, insteadOf) {
+    /** @param {any} kept */
+    const how = (kept) => (/** @type {IDBObjectStore} */ photos) => {
+      if (insteadOf !== null) photos.delete(insteadOf);
+      return photos.put(kept);
+    };
     if (!this.#bytesOnly) {
       try {
-        return await this.#change((photos) => photos.put(photo));
+        return await this.#change(how(photo));
       } catch (error) {
         if (["QuotaExceededError", "TimeoutError"].includes(error?.name)) throw error;
       }
     }
     const inBytes = await asBytes(photo);
-    await this.#change((photos) => photos.put(inBytes));
+    await this.#change(how(inBytes));
     this.#bytesOnly = true;
   }
 

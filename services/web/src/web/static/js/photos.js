@@ -1,6 +1,7 @@
-// Photos behind a bearer token: fetched only when they come into view, shown from blobs, few kept in memory.
+// Photos: fetched only when they come into view, shown from blobs, few kept in memory.
 
 import { h } from "./dom.js";
+import { t } from "./texts.js";
 
 const KEPT = 80;
 // Those for a card.
@@ -114,9 +115,21 @@ export class Photos {
       await this.#adopting.get(key);
       if (!this.#urls.has(key)) await this.#turn(() => this.#fetch(id, key, large));
       this.#show(frame, this.#urls.get(key), alt);
-    } catch {
-      this.#show(frame, undefined, alt);
+    } catch (problem) {
+      if (problem.code === "photo-deleted") this.#gone(frame, Number(problem.facts.kept_days));
+      else this.#show(frame, undefined, alt);
     }
+  }
+
+  /**
+   * Say that a photo was kept as long as photos are kept.
+   *
+   * @param {HTMLElement} frame
+   * @param {number} days
+   */
+  #gone(frame, days) {
+    frame.dataset.state = "deleted";
+    frame.replaceChildren(h("span", {}, t("photo.deleted", { count: days })));
   }
 
   /**
@@ -156,6 +169,8 @@ export class Photos {
     if (!url) {
       frame.dataset.state = "missing";
       if (alt) {
+        // A HEIC that only the service can read, say.
+        frame.replaceChildren(h("span", { "aria-hidden": "true" }, t("photo.noPreview")));
         frame.setAttribute("role", "img");
         frame.setAttribute("aria-label", alt);
       }

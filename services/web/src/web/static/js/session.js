@@ -1,68 +1,133 @@
-// Who is signed in on this phone. The token stays on the device (and out of every address) until sign-out or
-// a service refuses it: a phone that kills the page in a basement must be able to go on sending without a new sign-in.
+// Who is signed in on this phone. The session itself is a cookie that no script can read; kept here is whose it is,
+// so that a phone without a signal opens the right page and goes on photographing.
 
 import { forget, recall, remember } from "./kept.js";
+import { language } from "./texts.js";
 
-const KEY = "laundry.token";
-const TRY_MS = 10000;
+const KEY = "laundry.session";
+// Signed out here, and the service does not know yet.
+const LEAVING = "laundry.leaving";
+// From when people pasted tokens.
+const TOKEN = "laundry.token";
+const ASK_MS = 10000;
 
-/** @param {string} token */
-function claimsOf(token) {
+/**
+ * @param {any} said
+ * @returns {Session | null}
+ */
+function sessionOf(said) {
+  if (typeof said?.sub !== "string" || typeof said.role !== "string") return null;
+  const branches = Array.isArray(said.branches) ? said.branches.map(String) : [];
+  return { sub: said.sub, role: said.role, branches, name: String(said.name ?? said.sub) };
+}
+
+export function keptSession() {
   try {
-    const body = token.split(".")[1].replaceAll("-", "+").replaceAll("_", "/");
-    const bytes = Uint8Array.from(atob(body), (character) => character.charCodeAt(0));
-    const claims = JSON.parse(new TextDecoder().decode(bytes));
-    return typeof claims.sub === "string" && typeof claims.role === "string" ? claims : null;
+    return sessionOf(JSON.parse(recall(KEY) ?? "null"));
+  } catch {
+    return null;
+  }
+}
+
+/** @param {Session} session */
+export function keep(session) {
+  remember(KEY, JSON.stringify(session));
+}
+
+export function forgetSession() {
+  forget(KEY);
+  forget(TOKEN);
+}
+
+/**
+ * The headers that say whom this page shows: a session that another tab has begun for somebody else does not count
+ * for it.
+ *
+ * @param {Session} session
+ */
+export function signedInAs(session) {
+  return { "X-Signed-In-As": encodeURIComponent(session.sub) };
+}
+
+/**
+ * Ask who is signed in: `{session}`, or `{why, providers}` where nobody is, or `{}` while nobody can be asked.
+ *
+ * @returns {Promise<{session?: Session, why?: string, providers?: string[]}>}
+ */
+export async function ask() {
+  if (!(await finishLeaving())) return {};
+  try {
+    const response = await fetch("/auth/session", {
+      headers: { Accept: "application/json" },
+      cache: "no-store",
+      credentials: "same-origin",
+      signal: AbortSignal.timeout(ASK_MS),
+    });
+    const said = await response.json();
+    if (response.ok) return { session: sessionOf(said) ?? undefined };
+    return response.status === 401 ? { why: String(said.code), providers: said.providers ?? [] } : {};
+  } catch {
+    return {};
+  }
+}
+
+/**
+ * Sign out, now or as soon as there is a connection. Resolves to where the browser goes to sign out of the provider.
+ *
+ * @returns {Promise<string | null>}
+ */
+export async function signOut() {
+  forgetSession();
+  remember(LEAVING, "yes");
+  return leave();
+}
+
+/** Whether somebody has signed out here and the service does not know yet. */
+export function isLeaving() {
+  return recall(LEAVING) !== null;
+}
+
+/** Tell the service of a sign-out that it does not know of. Returns whether it knows of all. */
+export async function finishLeaving() {
+  if (isLeaving()) await leave();
+  return !isLeaving();
+}
+
+async function leave() {
+  try {
+    const response = await fetch("/auth/sign-out", {
+      method: "POST",
+      credentials: "same-origin",
+      signal: AbortSignal.timeout(ASK_MS),
+    });
+    if (!response.ok) return null;
+    forget(LEAVING);
+    return (await response.json()).location;
   } catch {
     return null;
   }
 }
 
 /**
- * Read what a token says of its holder; the services check whether it is true, and whether its time is over, which
- * the clock of a phone cannot tell. Null if it is no token.
+ * The address that signs in, and leads back to the page that is open.
  *
- * @param {string} token
- * @returns {Session | null}
+ * @param {{provider?: string, afresh?: boolean}} how `afresh`: ask for the password even if somebody is signed in there
  */
-export function sessionOf(token) {
-  const claims = claimsOf(token);
-  if (!claims) return null;
-  return {
-    token,
-    sub: claims.sub,
-    role: claims.role,
-    branches: Array.isArray(claims.branches) ? claims.branches.map(String) : [],
-  };
+export function signInAddress({ provider, afresh = false } = {}) {
+  const query = new URLSearchParams({ next: location.pathname + location.search, lang: language() });
+  if (provider) query.set("provider", provider);
+  if (afresh) query.set("prompt", "login");
+  return `/auth/sign-in?${query}`;
 }
 
-/** Take a token handed over as `#token=...` and clear it from the address and the history entry. */
-export function takeFromAddress() {
-  const given = new URLSearchParams(location.hash.slice(1)).get("token");
-  if (given === null) return null;
-  history.replaceState(null, "", location.pathname + location.search);
-  return given;
-}
-
-export function keptSession() {
-  const token = recall(KEY);
-  return token ? sessionOf(token) : null;
-}
-
-/**
- * Keep a token. Returns its session, or null (and keeps nothing) if it is none.
- *
- * @param {string} token
- */
-export function signIn(token) {
-  const session = sessionOf(token.trim());
-  if (session) remember(KEY, session.token);
-  return session;
-}
-
-/** Forget a session; one that another tab has put in its place meanwhile stays. */
-export function signOut(session = keptSession()) {
-  if (session === null || keptSession()?.token === session.token) forget(KEY);
+/** Take what the address says of a sign-in that came to nothing, and clear it from there. */
+export function takeOutcome() {
+  const address = new URL(location.href);
+  const why = address.searchParams.get("sign-in");
+  if (why === null) return null;
+  address.searchParams.delete("sign-in");
+  history.replaceState(null, "", address.pathname + address.search);
+  return why;
 }
 
 /**
@@ -77,32 +142,19 @@ export function watchOtherTabs(onChange) {
 }
 
 /**
- * Ask a service whether it takes a token: "taken", "refused", or "unknown" while nobody can be asked.
- *
- * @param {Session} session
+ * @param {Session | null} one
+ * @param {Session | null} other
  */
-export async function tried(session) {
-  try {
-    const response = await fetch("/api/helper/labels", {
-      headers: { Authorization: `Bearer ${session.token}`, Accept: "application/json" },
-      cache: "no-store",
-      credentials: "omit",
-      signal: AbortSignal.timeout(TRY_MS),
-    });
-    // A role that may not see this is known all the same.
-    if (response.ok || response.status === 403) return "taken";
-    return response.status === 401 ? "refused" : "unknown";
-  } catch {
-    return "unknown";
-  }
+export function samePerson(one, other) {
+  return one !== null && other !== null && one.sub === other.sub;
 }
 
 /**
- * Whether two sessions are of the same person in the same role.
+ * Whether the same person may do the same.
  *
  * @param {Session} one
  * @param {Session} other
  */
-export function samePerson(one, other) {
-  return one.sub === other.sub && one.role === other.role;
+export function sameRights(one, other) {
+  return one.role === other.role && one.branches.join() === other.branches.join();
 }

@@ -34,8 +34,9 @@ export class SharedStream {
     this.api = api;
     this.path = path;
     this.tell = tell;
-    // Only tabs of one sign-in share, and of one language: the services write in it.
-    this.#name = `laundry-stream ${path} ${language()} ${api.session.token.slice(-32)}`;
+    // Only tabs of one person with the same rights share, and of one language: the services write in it.
+    const { sub, role, branches } = api.session;
+    this.#name = `laundry-stream ${path} ${language()} ${sub} ${role} ${branches.join()}`;
   }
 
   start() {

@@ -5,38 +5,19 @@ import { icon } from "./icons.js";
 import { t } from "./texts.js";
 
 /**
- * The page of who is not signed in: `notice` is a text key for why somebody is here again, `onToken(text)` returns
- * whether it was a token.
+ * The page of who is not signed in: `notice` says why somebody is here again, `ways` are the addresses to sign in at.
  *
- * @param {{notice: string | undefined, noticeValues: Values, onToken(text: string): boolean}} options
+ * @param {{notice: string, ways: Array<{provider: string, address: string}>, newTab: boolean,
+ *   onSignIn(event: MouseEvent): void}} options `newTab`: this page keeps what would be lost if it was left
  */
-export function startPage({ notice, noticeValues, onToken }) {
-  const field = h("textarea", {
-    id: "token",
-    name: "token",
-    rows: 3,
-    autocomplete: "off",
-    autocapitalize: "off",
-    spellcheck: "false",
-    "aria-describedby": "token-help token-error",
-    placeholder: "eyJ…",
-  });
-  const error = h("p", { class: "field-error", id: "token-error", role: "alert" });
-
-  /** @param {SubmitEvent} event */
-  function submit(event) {
-    event.preventDefault();
-    if (onToken(field.value)) return;
-    error.textContent = t("start.badToken");
-    field.setAttribute("aria-invalid", "true");
-    field.focus();
-  }
-
-  if (notice) say(t(notice, noticeValues));
+export function startPage({ notice, ways, newTab, onSignIn }) {
+  const staff = ways.filter(({ provider }) => provider !== "customers");
+  const customers = ways.filter(({ provider }) => provider === "customers");
+  if (notice) say(notice);
   return h(
     "div",
     { class: "start" },
-    notice && h("p", { class: "notice" }, icon("clock"), h("span", {}, t(notice, noticeValues))),
+    notice && h("p", { class: "notice" }, icon("clock"), h("span", {}, notice)),
     h(
       "section",
       { class: "welcome" },
@@ -47,21 +28,29 @@ export function startPage({ notice, noticeValues, onToken }) {
         { class: "roles" },
         h("li", {}, icon("camera"), h("div", {}, h("h2", {}, t("start.helper")), h("p", {}, t("start.helperText")))),
         h("li", {}, icon("check"), h("div", {}, h("h2", {}, t("start.owner")), h("p", {}, t("start.ownerText")))),
+        h("li", {}, icon("heart"), h("div", {}, h("h2", {}, t("start.customer")), h("p", {}, t("start.customerText")))),
         h("li", {}, icon("alert"), h("div", {}, h("h2", {}, t("start.operator")), h("p", {}, t("start.operatorText")))),
       ),
     ),
     h(
-      "form",
-      { class: "sign-in", onsubmit: submit },
-      h("h2", {}, t("start.signIn")),
-      h("p", { id: "token-help" }, t("start.signInText")),
-      h("label", { for: "token" }, t("start.token")),
-      field,
-      error,
-      h("button", { class: "primary", type: "submit" }, t("start.go")),
-      h("p", { class: "hint" }, t("start.local"), h("code", {}, "laundry token --role helper --branch b1")),
+      "section",
+      { class: "sign-in", "aria-labelledby": "sign-in-title" },
+      h("h2", { id: "sign-in-title" }, t("start.signIn")),
+      h("p", {}, t(ways.length ? "start.signInText" : "start.noWay")),
+      staff.map(({ address }) => link(address, "primary", t("start.signIn"))),
+      customers.map(({ address }) => link(address, staff.length ? "secondary" : "primary", t("start.customers"))),
     ),
   );
+
+  /**
+   * @param {string} address
+   * @param {string} look
+   * @param {string} text
+   */
+  function link(address, look, text) {
+    const blank = newTab ? { target: "_blank", rel: "noopener" } : {};
+    return h("a", { class: `button ${look}`, href: address, onclick: onSignIn, ...blank }, text);
+  }
 }
 
 /**

@@ -61,8 +61,13 @@ export class Stream {
         await this.#listen();
         this.#failures = Math.max(this.#failures, 1);
       } catch (error) {
-        if (this.#stopped.signal.aborted || (error instanceof Problem && error.status === 401)) return;
+        if (this.#stopped.signal.aborted) return;
         this.#failures += 1;
+        // Whether the session is over is found out elsewhere; if it is not, the next attempt has a new token.
+        if (error instanceof Problem && error.status === 401) {
+          await this.#pause();
+          continue;
+        }
         const crowded = error instanceof Problem && error.status === 429;
         // More of the same is no help: from the start at the slowest pace.
         if (crowded) this.#failures = Number.MAX_SAFE_INTEGER;

@@ -2,14 +2,25 @@
 
 import { now } from "./clock.js";
 import { recall, remember } from "./kept.js";
+import customerEn from "./texts/customer-en.js";
+import customerKo from "./texts/customer-ko.js";
 import en from "./texts/en.js";
+import faultsEn from "./texts/faults-en.js";
+import faultsKo from "./texts/faults-ko.js";
 import ko from "./texts/ko.js";
 import modelsEn from "./texts/models-en.js";
 import modelsKo from "./texts/models-ko.js";
+import ownerEn from "./texts/owner-en.js";
+import ownerKo from "./texts/owner-ko.js";
+import peopleEn from "./texts/people-en.js";
+import peopleKo from "./texts/people-ko.js";
 
 const KEY = "laundry.language";
 /** @type {Record<string, Record<string, string>>} */
-const TEXTS = { ko: { ...ko, ...modelsKo }, en: { ...en, ...modelsEn } };
+const TEXTS = {
+  ko: { ...ko, ...modelsKo, ...ownerKo, ...customerKo, ...peopleKo, ...faultsKo },
+  en: { ...en, ...modelsEn, ...ownerEn, ...customerEn, ...peopleEn, ...faultsEn },
+};
 
 function preferred() {
   const kept = recall(KEY);
@@ -120,6 +131,21 @@ export function ago(time) {
  */
 export function moment(time) {
   return new Intl.DateTimeFormat(current, { dateStyle: "medium", timeStyle: "short" }).format(new Date(time));
+}
+
+/**
+ * A calendar day such as "2026-03-09", which no time zone moves.
+ *
+ * @param {string} day
+ */
+export function calendarDay(day, { year = false } = {}) {
+  return new Intl.DateTimeFormat(current, {
+    timeZone: "UTC",
+    year: year ? "numeric" : undefined,
+    month: "short",
+    day: "numeric",
+    weekday: "short",
+  }).format(new Date(`${day}T00:00:00Z`));
 }
 
 /**

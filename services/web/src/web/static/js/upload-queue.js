@@ -1,18 +1,25 @@
 // Sends the kept photos, one after the other, until a service has confirmed each or refused it for good.
 
-import { Problem } from "./api.js";
+import { Problem, REFUSED } from "./api.js";
 import { now } from "./clock.js";
+import { lead } from "./one-tab.js";
 import { within } from "./patience.js";
+import { fitting, smaller } from "./shrink.js";
 import { upload } from "./upload.js";
+import { PIECE_BYTES, sendPieces } from "./upload-pieces.js";
 
 const FIRST_PAUSE_MS = 1000;
 const LONGEST_PAUSE_MS = 60000;
 const OTHER_TAB_MS = 3000;
-const LOCK_MS = 3000;
 // A photo stored in the cloud is downloaded by the phone first.
 const READ_MS = 60000;
+// The line carried some of the photo and not the rest.
+const BROKEN_OFF = ["no-connection", "silence", "upload-stalled", "upload-too-slow", "upload-interrupted"];
+// A smaller copy of the photo may be taken.
+const TOO_LARGE = ["photo-too-large", "photo-too-many-pixels"];
 
-function newKey() {
+/** What cannot be guessed, for a photo or a load. */
+export function newKey() {
   const bytes = crypto.getRandomValues(new Uint8Array(16));
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
@@ -33,6 +40,8 @@ export class UploadQueue extends EventTarget {
   #running = false;
   #timer = 0;
   #stopped = new AbortController();
+  /** @type {{item: UploadItem, stop: AbortController} | null} */
+  #sending = null;
 
   /**
    * @param {import("./api.js").Api} api
@@ -84,30 +93,56 @@ export class UploadQueue extends EventTarget {
 
   /**
    * Keep a photo and send it. Resolves once it is kept, on the phone or else (`unkept`: why) in memory. Rejects if
-   * the file cannot be read.
+   * the file cannot be read, with TooLarge if it is over the limit and cannot be made smaller here.
    *
-   * @param {File} file
-   * @param {{branchId: string, note: string}} where
+   * @param {Blob & {name?: string}} file
+   * @param {{branchId: string, note: string, loadId: string, replaces?: string[]}} what
+   * @param {{insteadOf?: UploadItem | null}} options a photo that it was taken instead of, and that is not sent
    */
-  async add(file, { branchId, note }) {
+  async add(file, what, { insteadOf = null } = {}) {
+    const fits = await fitting(file);
     const photo = {
+      replaces: [],
+      ...what,
       key: newKey(),
       sub: this.api.session.sub,
-      branchId,
-      note,
       // A copy: the file behind a picked photo can change or vanish.
-      blob: new Blob([await within(READ_MS, file.arrayBuffer())], { type: file.type }),
+      blob: new Blob([await within(READ_MS, fits.arrayBuffer())], { type: fits.type }),
       name: file.name || "photo",
       addedAt: now(),
       problem: null,
     };
-    const unkept = await this.store.put(photo);
+    const unkept = await this.store.put(photo, { insteadOf: insteadOf?.key });
     /** @type {UploadItem} */
     const item = { ...photo, state: "waiting", progress: 0, unkept };
+    if (insteadOf) this.#leave(insteadOf);
     this.items.push(item);
     this.#tell("changed", item);
     this.#run();
     return item;
+  }
+
+  /**
+   * Take another photo instead of one that is not registered yet, as far as this phone knows: its upload may have
+   * arrived all the same, or be about to, so the service is told to withdraw what was sent under its key.
+   *
+   * @param {UploadItem} item
+   * @param {Blob & {name?: string}} file
+   */
+  retake(item, file) {
+    const { branchId, note, loadId, replaces = [] } = item;
+    return this.add(file, { branchId, note, loadId, replaces: [...replaces, `key:${item.key}`] }, { insteadOf: item });
+  }
+
+  /**
+   * Send a photo although what it was to replace cannot be replaced any more.
+   *
+   * @param {UploadItem} item
+   */
+  async sendBeside(item) {
+    const others = (item.replaces ?? []).filter((each) => !each.startsWith("task:"));
+    item.replaces = others.length < (item.replaces?.length ?? 0) ? others : [];
+    await this.retry(item);
   }
 
   /**
@@ -140,6 +175,17 @@ export class UploadQueue extends EventTarget {
    */
   #tell(type, detail) {
     this.dispatchEvent(new CustomEvent(type, { detail }));
+  }
+
+  /**
+   * Stop sending a photo, and forget it.
+   *
+   * @param {UploadItem} item
+   */
+  #leave(item) {
+    if (item === this.#sending?.item) this.#sending.stop.abort();
+    this.#forget(item);
+    this.#tell("gone", item);
   }
 
   /** @param {UploadItem} item */
@@ -177,37 +223,16 @@ export class UploadQueue extends EventTarget {
     if (this.#running || this.#stopped.signal.aborted) return;
     this.#running = true;
     try {
-      const lead = await this.#lead();
+      // Two open tabs share the store. Where both send all the same, that makes no second task.
+      const { mine, release } = await lead(`laundry-upload-${this.api.session.sub}`);
       try {
-        if (lead.mine) await this.#sendAll();
+        if (mine) await this.#sendAll();
         else if (this.items.some((item) => item.state === "waiting")) this.#later(OTHER_TAB_MS);
       } finally {
-        lead.release();
+        release();
       }
     } finally {
       this.#running = false;
-    }
-  }
-
-  /** Two open tabs share the store; only one sends. Without locks both may, which makes no second task. */
-  async #lead() {
-    const name = `laundry-upload-${this.api.session.sub}`;
-    /** @type {PromiseWithResolvers<void>} */
-    const { promise: released, resolve: release } = Promise.withResolvers();
-    try {
-      const granted = new Promise((resolve, reject) => {
-        /** @param {Lock | null} lock */
-        const hold = (lock) => {
-          resolve(Boolean(lock));
-          return lock && released;
-        };
-        navigator.locks.request(name, { ifAvailable: true }, hold).catch(reject);
-      });
-      return { mine: await within(LOCK_MS, granted), release };
-    } catch {
-      // A lock that comes late is let go at once.
-      release();
-      return { mine: true, release };
     }
   }
 
@@ -230,22 +255,31 @@ export class UploadQueue extends EventTarget {
   async #sendOne(item) {
     Object.assign(item, { state: "sending", progress: 0 });
     this.#tell("changed", item);
+    const stop = new AbortController();
+    this.#stopped.signal.addEventListener("abort", () => stop.abort(), { once: true, signal: stop.signal });
+    this.#sending = { item, stop };
     try {
-      const task = await upload(item, this.api.headers(), {
-        signal: this.#stopped.signal,
-        onProgress: (progress) => {
+      const options = {
+        signal: stop.signal,
+        inPieces: item.inPieces,
+        onProgress: (/** @type {number} */ progress) => {
           item.progress = progress;
           this.#tell("changed", item);
         },
-      });
+      };
+      if (item.inPieces) await sendPieces(item, this.api, options);
+      const task = await upload(item, this.api.headers(), options);
       this.#failures = 0;
       await this.#removeFromStore(item);
       this.#forget(item);
       this.#tell("registered", { item, task });
     } catch (error) {
-      if (this.#stopped.signal.aborted) return;
+      // Left, because another was taken instead.
+      if (this.#stopped.signal.aborted || !this.items.includes(item)) return;
       const problem = error instanceof Problem ? error : new Problem({ code: "no-connection" });
       await this.#failed(item, problem);
+    } finally {
+      this.#sending = null;
     }
   }
 
@@ -255,14 +289,14 @@ export class UploadQueue extends EventTarget {
    */
   async #failed(item, problem) {
     item.state = "waiting";
-    if (problem.status === 401) {
-      // The photo stays; it goes on after the next sign-in.
-      this.stop();
-      this.#tell("changed", item);
-      this.api.onRefused();
-      return;
+    if (REFUSED.includes(problem.status)) this.api.onRefused();
+    if (BROKEN_OFF.includes(problem.code) && item.blob.size > PIECE_BYTES && item.progress > 0) {
+      // What arrives in pieces need not be sent again.
+      if (!item.inPieces) problem = new Problem({ code: "no-connection" });
+      item.inPieces = true;
     }
-    if (problem.passing) {
+    // Where the session is over this queue ends, and the photo goes on after the next sign-in.
+    if (problem.passing || problem.status === 401) {
       const pause = Math.min(FIRST_PAUSE_MS * 2 ** this.#failures, LONGEST_PAUSE_MS);
       this.#failures += 1;
       this.nextTryAt =
@@ -270,11 +304,29 @@ export class UploadQueue extends EventTarget {
       // To the back, so that one failing photo does not block the others.
       this.#forget(item);
       this.items.push(item);
-    } else {
+    } else if (!(await this.#shrunk(item, problem))) {
       const { status, code, detail } = problem;
       Object.assign(item, { state: "refused", problem: { status, code, detail } });
       await this.#keep(item);
     }
     this.#tell("changed", item);
+  }
+
+  /**
+   * Whether a smaller copy waits now in the place of a photo that is too large for the service.
+   *
+   * @param {UploadItem} item
+   * @param {Problem} problem
+   */
+  async #shrunk(item, { code }) {
+    if (!TOO_LARGE.includes(code) || item.shrunk) return false;
+    try {
+      item.blob = await smaller(item.blob);
+    } catch {
+      return false;
+    }
+    item.shrunk = true;
+    await this.#keep(item);
+    return true;
   }
 }

@@ -10,10 +10,11 @@ const SILENCE_MS = 45000;
  *
  * @param {KeptPhoto} photo
  * @param {Record<string, string>} headers
- * @param {{signal: AbortSignal, onProgress(share: number): void}} options
+ * @param {{signal: AbortSignal, onProgress(share: number): void, inPieces?: boolean}} options whether it was sent in
+ *   pieces, and is only to be submitted
  * @returns {Promise<Task>}
  */
-export function upload(photo, headers, { signal, onProgress }) {
+export function upload(photo, headers, { signal, onProgress, inPieces = false }) {
   return new Promise((resolve, reject) => {
     const request = new XMLHttpRequest();
     let watch = 0;
@@ -27,7 +28,7 @@ export function upload(photo, headers, { signal, onProgress }) {
     for (const [name, value] of Object.entries(all)) request.setRequestHeader(name, value);
     request.upload.onprogress = (event) => {
       alive();
-      onProgress(event.total ? event.loaded / event.total : 0);
+      if (!inPieces) onProgress(event.total ? event.loaded / event.total : 0);
     };
     request.onprogress = alive;
     request.onloadend = () => clearTimeout(watch);
@@ -41,16 +42,23 @@ export function upload(photo, headers, { signal, onProgress }) {
       }
     };
     alive();
-    request.send(formOf(photo));
+    request.send(formOf(photo, inPieces));
   });
 }
 
-/** @param {KeptPhoto} photo */
-function formOf(photo) {
+/**
+ * @param {KeptPhoto} photo
+ * @param {boolean} inPieces
+ */
+function formOf(photo, inPieces) {
   const form = new FormData();
   form.set("branch_id", photo.branchId);
   if (photo.note) form.set("note", photo.note);
-  form.set("photo", photo.blob, photo.name);
+  // What an earlier version of these pages has kept knows neither.
+  if (photo.loadId) form.set("load_id", photo.loadId);
+  for (const each of photo.replaces ?? []) form.append("replaces", each);
+  if (inPieces) form.set("pieces", String(photo.blob.size));
+  else form.set("photo", photo.blob, photo.name);
   return form;
 }
 

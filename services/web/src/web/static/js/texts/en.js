@@ -3,6 +3,7 @@
 export default {
   "frame.name": "Smart Laundry",
   "frame.skip": "Skip to content",
+  "frame.privacy": "Your personal data",
   "frame.signOut": "Sign out",
 
   "action.retry": "Try again",
@@ -36,34 +37,38 @@ export default {
   "start.operator": "Operators",
   "start.operatorText": "Watch queues, send dead letters back, and judge models.",
   "start.signIn": "Sign in",
-  "start.signInText": "Open the link that your manager sent you. Without one, paste your sign-in token.",
-  "start.token": "Sign-in token",
-  "start.go": "Start",
-  "start.badToken":
-    "That is no sign-in token. Make sure that you copied all of it: long text in three parts with two dots.",
-  "start.local": "On a trial stack on this computer, get one in a terminal:",
-  "start.expired": "Your sign-in has ended. Please sign in again.",
-  "start.expiredWaiting.one":
-    "Your sign-in has ended. {count} unsent photo is safe on this phone and is sent after you sign in again.",
-  "start.expiredWaiting":
-    "Your sign-in has ended. {count} unsent photos are safe on this phone and are sent after you sign in again.",
-  "start.expiredUnkept":
-    "Your sign-in has ended. Unsent photos ({count}) are on this open page only: leave it open, and sign in again.",
   "start.noPage": "There is no page for this role",
-  "start.noPageText": "These pages are for helpers, branch owners and operators. Your role: {role}.",
+  "start.signInText": "You sign in with the account that you were invited with.",
+  "start.noWay": "Nobody can sign in here: no sign-in service is set up. Whoever runs this system can change that.",
+  "start.customers": "Sign in as a customer",
+  "start.noPageText": "These pages are for helpers, branch owners, customers and operators. Your role: {role}.",
+
+  "out.session-missing": "Your sign-in has ended: please sign in again.",
+  "out.session-ended":
+    "Your sign-in was ended: you signed out on another device, your password was changed, or your access was taken away.",
+  "out.session-denied": "Whoever manages your account has ended this sign-in: sign in again, or ask them.",
+  "out.session-no-role": "Your account no longer has access here: ask whoever invited you.",
+  "out.waiting.one": "{count} unsent photo is safe on this phone and is sent after you sign in again.",
+  "out.waiting": "{count} unsent photos are safe on this phone and are sent after you sign in again.",
+  "out.unkept": "Unsent photos ({count}) are on this open page only: leave it open; signing in opens a tab of its own.",
+
+  "signIn.away": "The sign-in service cannot be reached: please try again in a moment.",
+  "signIn.unasked": "There is no connection, so nobody can sign in just now: this page tries again by itself.",
+  "signIn.refused": "That sign-in took too long, or a newer one was begun: please start again.",
+  "signIn.declined": "You were not signed in, because it was cancelled there.",
+  "signIn.clock":
+    "The clocks of this system and of the sign-in service differ, so nobody can sign in: please tell whoever runs it.",
+  "signIn.no-role": "Your account has no access here: ask whoever invited you, or sign in with another account.",
+  "signIn.no-grant":
+    "The sign-in service let nobody in: please start again, or ask whoever invited you whether your account has access.",
+  "signIn.denied": "Whoever manages your account does not let it sign in: please ask them.",
+  "signIn.unfit": "The sign-in service gave an answer that cannot be used: please tell whoever runs this system.",
+
+  "session.rights": "What you may do was changed; you are now {who}.",
 
   "role.helper": "helper",
   "role.owner": "branch owner",
   "role.operator": "operator",
-
-  "session.ask": "Sign in as {who}?",
-  "session.askText":
-    "The link that you opened is for {who}. You are signed in as {now}; photos of yours that wait stay on this phone and are sent when you sign in again.",
-  "session.yes": "Sign in as {who}",
-  "session.no": "Stay {now}",
-  "session.badLink": "That sign-in link is not valid. You are still signed in as {who}.",
-  "session.unchecked":
-    "The sign-in link could not be checked just now, so you are still signed in as {who}. Open the link again in a moment.",
 
   "helper.documentTitle": "Register laundry · Smart Laundry",
   "helper.title": "Photograph the laundry",
@@ -86,6 +91,19 @@ export default {
   "helper.unreadOthers": "The {count} other photos are being sent.",
   "helper.added.one": "{count} photo received, sending.",
   "helper.added": "{count} photos received, sending.",
+  "helper.together": "Photos that I choose together are one load",
+  "helper.ofLoad": "one of {count} photos of a load",
+  "helper.retake": "Retake",
+  "helper.addToLoad": "Add to this load",
+  "helper.sendBeside": "Send it as well",
+  "helper.tooLarge":
+    "Over 30 MB, and this browser cannot make it smaller: {names}. Choose a lower resolution in the camera.",
+  "helper.corrections": "What owners corrected",
+  "helper.correctionsText": "Your photos that were read as something else. A flat, well-lit garment is read best.",
+  "helper.noCorrections": "Nothing of yours has been corrected.",
+  "helper.readAs": "Read as {labels}",
+  "helper.notReadable": "Could not be read",
+  "helper.correctedTo": "It was {labels}",
   "helper.sayRegistered": "Registered.",
   "helper.sayRead": "Read: {labels}.",
   "helper.sayUnreadable": "The photo cannot be read.",
@@ -106,7 +124,10 @@ export default {
 
   "photo.of": "Photo of laundry: {labels}",
   "photo.unread": "Photo of laundry that is not read yet",
+  "photo.deleted.one": "Photo deleted after {count} day",
+  "photo.deleted": "Photo deleted after {count} days",
   "photo.unsent": "Photo of laundry that is not sent yet",
+  "photo.noPreview": "No preview here",
 
   "state.submitted": "Registered · being read",
   "state.read": "Read",
@@ -122,6 +143,7 @@ export default {
   "owner.documentTitle": "Confirm · Smart Laundry",
   "owner.waiting": "Waiting for you",
   "owner.cardName": "Laundry registered {time}",
+  "owner.ofLoad": "photo {place} of {count} of one load",
   "owner.readAs": "Read as",
   "owner.others": "Or is it",
   "owner.confirm": "Yes, {labels}",
@@ -148,7 +170,31 @@ export default {
   "alerts.gotIt": "Got it",
   "alerts.dismiss": "Got it: {title}",
   "alerts.hint":
-    "They appear at once while this page is open. With the page closed, only the push on a registered phone reaches you.",
+    "They appear at once while this page is open. With the page closed, they reach the devices that you have turned on.",
+  "reach.title": "Alerts on this device",
+  "reach.off": "With this page closed, no alert reaches this device yet.",
+  "reach.on": "Alerts reach this device, also with the page closed.",
+  "reach.turnOn.owner": "Notify me of failures",
+  "reach.turnOn.customer": "Tell me of branches for me",
+  "reach.turnOff": "Turn off here",
+  "reach.test": "Send me a test",
+  "reach.tested": "Sent. The test should appear here in a moment.",
+  "reach.install":
+    "On an iPhone or iPad, alerts come to pages on the home screen only. Tap Share, then “Add to Home Screen”. Open the page from there and tap here again.",
+  "reach.blocked":
+    "Notifications from this page are blocked. Allow them in the browser's settings for this page, then tap here again.",
+  "reach.asked": "The browser has not been allowed to show notifications. Tap here again and allow them.",
+  "reach.unable":
+    "This browser cannot receive alerts with the page closed. Use a current Chrome, Edge, Firefox or Safari.",
+  "reach.failed":
+    "The browser could not register with its push service. Check your connection and try again; private windows cannot do it.",
+  "reach.here": "this device",
+  "reach.last": "last alert {time}",
+  "reach.never": "no alert yet",
+  "reach.remove": "Remove {name}",
+  "reach.phone.android": "App on Android",
+  "reach.phone.ios": "App on iPhone",
+  "reach.phone.web": "Browser",
   "equipment.title": "Equipment",
   "equipment.none": "No equipment has sent anything yet.",
   "equipment.ok": "OK",
@@ -208,12 +254,24 @@ export default {
     "The photo has too many pixels for its kind of file. Choose a lower resolution in the camera, or save it as an ordinary JPEG.",
   "problem.upload-too-slow":
     "The connection is too slow for this photo. Send it where the connection is better, or take it at a lower resolution.",
+  "problem.replaced-task-confirmed":
+    "The owner has already confirmed the photo that you retook. This one can be sent as well.",
+  "problem.replaced-task-too-old": "The photo that you retook is too old to be replaced. This one can be sent as well.",
+  "problem.replaced-task-not-found": "The photo that you retook cannot be found. This one can be sent as well.",
+  "problem.task-withdrawn": "The helper has taken this photo again. Please look at the new one.",
   "problem.branch-forbidden": "You may not upload for this branch. Ask your manager.",
   "problem.role-forbidden": "Your role may not do this.",
   "problem.unknown-label": "One of the choices is not known any more. Reload the page and choose again.",
   "problem.already-confirmed": "Somebody else has already confirmed it differently.",
   "problem.task-not-read": "It is not read yet. Wait for the reading, then confirm.",
   "problem.task-not-found": "This laundry cannot be found.",
+  "problem.device-gone": "This device was no longer registered with its push service. Turn its alerts on again.",
+  "problem.device-not-found": "This device is no longer registered. Turn its alerts on again.",
+  "problem.push-refused": "The push service refuses alerts to this device. Turn them off and on again.",
+  "problem.push-later": "The push service takes nothing at the moment. Try again in a while.",
+  "problem.too-many-devices": "You have as many devices as one may have. Remove one of them below first.",
+  "problem.endpoint-not-allowed": "This browser's push service is not allowed here. Ask your operator.",
+  "problem.web-push-off": "Alerts to browsers are not set up here. Ask your operator.",
   "problem.training-unavailable": "Something is missing for this. Get it, then try again:",
   "problem.run-ended": "The run has already ended; there is nothing to cancel.",
   "problem.401": "Your sign-in has ended. Please sign in again.",
@@ -279,6 +337,7 @@ export default {
   "dlq.did.process.restart": "restarted",
   "dlq.did.topology.apply": "applied the broker's plan to",
   "dlq.did.models.keygen": "made the signing key",
+  "dlq.did.push.keygen": "made the key for pushes",
   "dlq.figure.ready": "ready",
   "dlq.figure.unacked": "in hand",
   "dlq.figure.retry": "to retry",

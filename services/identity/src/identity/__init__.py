@@ -1,0 +1,1 @@
+"""Signs people and equipment in, and says who may do what."""

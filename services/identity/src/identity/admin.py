@@ -1,0 +1,58 @@
+"""The admin pages, for operators: to look only, because changes belong into the audit."""
+
+from typing import Any
+
+from allauth.account.decorators import secure_admin_login
+from allauth.idp.oidc.models import Client
+from django.contrib.admin import AdminSite, ModelAdmin
+from django.http import HttpRequest
+
+from identity.people.models import Branch, Person
+
+
+class Site(AdminSite):
+    """For operators; they sign in by the same page as everybody."""
+
+    site_header = site_title = "Smart Fitness Laundry"
+    site_url = None
+    enable_nav_sidebar = False
+
+
+class ReadOnly(ModelAdmin):  # type: ignore[type-arg]
+    """Shows rows."""
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """Never."""
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Never."""
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Never."""
+        return False
+
+
+class PersonAdmin(ReadOnly):
+    """People, without their passwords."""
+
+    list_display = ["email", "name", "role", "is_active", "last_login"]
+    list_filter = ["role", "is_active"]
+    search_fields = ["email", "name"]
+    exclude = ["password"]
+
+
+class ClientAdmin(ReadOnly):
+    """Clients of the provider, without their secrets."""
+
+    list_display = ["id", "name", "created_at"]
+    search_fields = ["id", "name"]
+    exclude = ["secret"]
+
+
+site = Site()
+site.login = secure_admin_login(site.login)  # type: ignore[method-assign]
+site.register(Person, PersonAdmin)
+site.register(Branch, ReadOnly)
+site.register(Client, ClientAdmin)

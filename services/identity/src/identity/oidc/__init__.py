@@ -1,0 +1,1 @@
+"""The OpenID provider: what allauth's asks of us."""

@@ -1,0 +1,1 @@
+"""Who there is: people, branches, and what each may do."""

@@ -1,0 +1,41 @@
+"""Queries of what nobody needs to be told of any more. Each works in its caller's transaction.
+
+Deliveries come before notifications, as wherever both are written.
+"""
+
+from collections.abc import Collection
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from notification.tables import settled
+
+DROP_DELIVERIES = sa.text("""
+DELETE FROM deliveries USING notifications
+WHERE notifications.id = deliveries.notification_id AND notifications.about = ANY(CAST(:abouts AS text[]))
+    AND deliveries.state = 'pending'
+""")
+STAY_SILENT = sa.text("""
+UPDATE notifications SET state = 'suppressed', changed_at = clock_timestamp()
+WHERE about = ANY(CAST(:abouts AS text[])) AND state IN ('standby', 'pending')
+""")
+
+
+async def settle(session: AsyncSession, about: str) -> None:
+    """Note that something is settled, and tell it nobody who has not been told yet."""
+    await session.execute(insert(settled).values(about=about).on_conflict_do_nothing())
+    await silence(session, [about])
+
+
+async def which_are(session: AsyncSession, abouts: Collection[str]) -> set[str]:
+    """Find which of these are settled."""
+    found = await session.execute(sa.select(settled.c.about).where(settled.c.about.in_(abouts)))
+    return set(found.scalars())
+
+
+async def silence(session: AsyncSession, abouts: Collection[str]) -> None:
+    """Tell these nobody who has not been told yet."""
+    if abouts:
+        await session.execute(DROP_DELIVERIES, {"abouts": sorted(abouts)})
+        await session.execute(STAY_SILENT, {"abouts": sorted(abouts)})

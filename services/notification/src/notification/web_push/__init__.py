@@ -1,0 +1,1 @@
+"""Web Push (RFC 8030): browsers that take pushes with every page closed."""

@@ -1,0 +1,174 @@
+"""A fault rings one owner after the other, then the operators, until somebody takes care of it."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from laundry_events import new_id
+from laundry_events.events import EquipmentFault, FaultAcknowledged
+from laundry_testing.messaging import eventually
+from laundry_testing.serving import serving
+from notification.app import create_faults_app
+from notification.ring_order import first_states
+from notification.tables import deliveries, settled
+
+from .conftest import MakeSettings, World, a_fault
+
+pytestmark = pytest.mark.servers
+
+
+@given(has_phone=st.lists(st.booleans(), max_size=8), at_once=st.integers(1, 3))
+def test_the_first_with_a_phone_ring_and_nobody_else(has_phone: list[bool], at_once: int) -> None:
+    states = first_states(has_phone, at_once=at_once)
+    ringing = [index for index, state in enumerate(states) if state == "pending"]
+    with_phone = [index for index, phone in enumerate(has_phone) if phone]
+    assert ringing == with_phone[:at_once]
+    assert [state == "no_device" for state in states] == [not phone for phone in has_phone]
+
+
+def passed_on(fault: EquipmentFault, escalation: int = 1) -> EquipmentFault:
+    """Make what comes when nobody acknowledged a fault for a while."""
+    at = fault.detected_at + timedelta(minutes=10 * escalation)
+    return fault.model_copy(update={"escalation": escalation, "escalated_at": at})
+
+
+def taken(fault: EquipmentFault) -> FaultAcknowledged:
+    """Make what comes when somebody acknowledges a fault."""
+    return FaultAcknowledged(
+        fault_id=fault.fault_id,
+        equipment_id=fault.equipment_id,
+        branch_id=fault.branch_id,
+        acknowledged_by="kim",
+        acknowledged_at=datetime.now(UTC),
+    )
+
+
+async def drained(world: World) -> None:
+    assert world.messaging is not None
+    messaging = world.messaging
+
+    async def empty() -> bool:
+        queues = ("equipment.fault", "equipment.fault.acknowledged")
+        counts = [await messaging.count(queue) for queue in queues]
+        return not any(counts) and await world.count(deliveries, deliveries.c.state == "pending") == 0
+
+    await eventually(empty, what="nothing on its way")
+
+
+async def state_of(world: World, sub: str, *, role: str = "owner") -> str:
+    (told,) = await world.history(role, "b1", sub=sub)
+    return str(told["state"])
+
+
+async def test_owners_ring_one_after_the_other_then_the_operators(world: World) -> None:
+    first = await world.register("owner", "b1", sub="kim")
+    second = await world.register("owner", "b1", "b2", sub="an", language="en")
+    operator = await world.register("operator", sub="ops")
+    await world.history("owner", "b1", sub="without-a-phone")
+    # Ten minutes ago: what is passed on counts as new.
+    fault = a_fault(detected_at=datetime.now(UTC) - timedelta(minutes=20))
+    await world.publish(fault)
+    (push,) = await world.phones.gets(first)
+    assert push["data"]["link"] == f"/?fault={fault.fault_id}"
+    await drained(world)
+    assert await world.phones.got(second) == await world.phones.got(operator) == []
+    states = [await state_of(world, sub) for sub in ("kim", "an", "without-a-phone")]
+    assert states == ["sent", "standby", "no_device"]
+
+    await world.publish(passed_on(fault))
+    (push,) = await world.phones.gets(second)
+    assert push["title"] == "Unanswered: Washer washer-3 failed (E21)"
+    assert push["body"].startswith("Nobody has taken care of it for 10 min. Branch b1")
+    await drained(world)
+    assert await world.phones.got(operator) == []
+    assert len(await world.phones.got(first)) == 1
+
+    event_id = new_id()
+    await asyncio.gather(*(world.publish(passed_on(fault, 2), event_id=event_id) for _ in range(3)))
+    (push,) = await world.phones.gets(operator)
+    assert push["title"] == "[미확인] 세탁기 washer-3 고장 (E21)"
+    await world.publish(passed_on(fault, 3))
+    await drained(world)
+    assert [len(await world.phones.got(phone)) for phone in (first, second, operator)] == [1, 1, 1]
+    assert await state_of(world, "ops", role="operator") == "sent"
+
+
+async def test_who_takes_care_of_it_spares_the_others_whichever_message_comes_first(world: World) -> None:
+    await world.register("owner", "b1", sub="kim")
+    second = await world.register("owner", "b1", sub="lee")
+    for acknowledged_first in (False, True):
+        fault = a_fault(equipment_id=f"washer-{acknowledged_first}")
+        if not acknowledged_first:
+            await world.publish(fault)
+            await drained(world)
+        await world.publish(taken(fault))
+        await eventually(partial(_noted, world, acknowledged_first + 1), what="the acknowledgement")
+        await world.publish(passed_on(fault))
+        await drained(world)
+        assert (await world.history("owner", "b1", sub="lee"))[0]["state"] == "suppressed"
+    assert await world.phones.got(second) == []
+
+
+async def _noted(world: World, number: int) -> bool:
+    return await world.count(settled) == number
+
+
+async def test_a_phone_that_is_gone_passes_it_on_at_once(world: World) -> None:
+    first = await world.register("owner", "b1", sub="kim")
+    second = await world.register("owner", "b1", sub="lee")
+    await world.phones.uninstall(first)
+    fault = a_fault()
+    await world.publish(fault)
+    (push,) = await world.phones.gets(second)
+    assert push["data"]["fault_id"] == fault.fault_id
+    assert await state_of(world, "kim") == "no_device"
+
+
+async def test_a_push_that_waits_is_dropped_when_somebody_takes_care(world: World) -> None:
+    phone = await world.register("owner", "b1", sub="kim")
+    await world.phones.control(status=503, token_prefix=phone)
+    fault = a_fault()
+    await world.publish(fault)
+    await eventually(lambda: world.count(deliveries), what="a push that waits")
+    await world.publish(taken(fault))
+    await drained(world)
+    await world.phones.control()
+    assert await state_of(world, "kim") == "suppressed"
+    assert await world.phones.got(phone) == []
+
+
+async def test_two_processes_ring_the_next_owner_once(world: World, make_settings: MakeSettings) -> None:
+    assert world.messaging is not None
+    await world.register("owner", "b1", sub="kim")
+    second = await world.register("owner", "b1", sub="lee")
+    async with serving(create_faults_app(make_settings(amqp_url=world.messaging.amqp_url))):
+        faults = [a_fault(equipment_id=f"washer-{number}") for number in range(5)]
+        await asyncio.gather(*(world.publish(fault) for fault in faults))
+        await drained(world)
+        await asyncio.gather(*(world.publish(passed_on(fault)) for fault in faults))
+
+        async def told_all() -> Any:
+            pushes = await world.phones.got(second)
+            return pushes and pushes[-1]["data"]["faults"] == "5"
+
+        await eventually(told_all, what="an alert of all five")
+        await drained(world)
+    states = [item["state"] for item in await world.history("owner", "b1", sub="lee")]
+    assert states == ["sent"] * 5
+
+
+class TestAllAtOnce:
+    @pytest.fixture
+    def tuned(self) -> dict[str, Any]:
+        return {"fault_owners_at_once": 10}
+
+    async def test_every_owner_rings_at_once_where_the_chain_wants_that(self, world: World) -> None:
+        phones = [await world.register("owner", "b1", sub=name) for name in ("kim", "lee")]
+        await world.publish(a_fault())
+        for phone in phones:
+            await world.phones.gets(phone)

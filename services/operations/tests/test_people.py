@@ -1,0 +1,213 @@
+"""People ask for their data and to be forgotten; operations asks everybody and sees it through."""
+
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import pytest
+import pytest_asyncio
+from fastapi import FastAPI, Request
+from fastapi.responses import PlainTextResponse
+
+from laundry_events import Publisher, new_id
+from laundry_events.events import PersonErased, PersonForgotten
+from laundry_events.topology import PLAN
+from laundry_service.migrate import upgrade
+from laundry_service.personal_data.erasing import queue_of, who_erases
+from laundry_testing.identity import FileIdentity
+from laundry_testing.messaging import Messaging, eventually
+from laundry_testing.serving import serving
+from laundry_testing.traces import in_database, in_queues
+from operations.app import create_app
+from operations.settings import PEERS, Settings
+
+from .conftest import World, bury
+
+pytestmark = pytest.mark.servers
+
+WHO = "customer-kim"
+ERASE = {"confirm": "erase"}
+
+
+@pytest_asyncio.fixture
+async def hurried(
+    settings: Settings, database_url: str, messaging: Messaging, identity: FileIdentity
+) -> AsyncIterator[World]:
+    """Tokens that end within a second, so that an erasure can be completed in a test."""
+    await upgrade("operations", database_url)
+    changes = {"erasure_token_life_s": 1.0, "erasure_check_s": 0.2}
+    async with serving(create_app(settings.model_copy(update=changes))) as http:
+        yield World(http, identity, messaging)
+
+
+class Services:
+    """Answers what every service would."""
+
+    def __init__(self, messaging: Messaging, publisher: Publisher) -> None:
+        self.messaging = messaging
+        self.publisher = publisher
+
+    async def asked(self, service: str) -> PersonErased:
+        return PersonErased.model_validate_json((await self.messaging.take(queue_of(service))).body)
+
+    async def answer(self, *services: str, rows: int = 1) -> PersonErased:
+        for service in services:
+            asked = await self.asked(service)
+            answer = PersonForgotten(
+                erasure_id=asked.erasure_id,
+                attempt=asked.attempt,
+                service=service,
+                rows={"things": rows},
+                forgotten_at=asked.requested_at,
+            )
+            id_ = new_id()
+            for _ in range(2):
+                await self.publisher.publish(answer, event_id=id_)
+        return asked
+
+
+@pytest_asyncio.fixture
+async def services(messaging: Messaging) -> AsyncIterator[Services]:
+    publisher = Publisher(messaging.amqp_url, source="tests")
+    await publisher.wait_connected()
+    yield Services(messaging, publisher)
+    await publisher.stop()
+
+
+async def becomes(world: World, id_: str, state: str, **more: Any) -> dict[str, Any]:
+    async def look() -> dict[str, Any] | None:
+        found: dict[str, Any] = await world.get(f"/people/erasures/{id_}")
+        return found if {"state": state, **more}.items() <= found.items() else None
+
+    found: dict[str, Any] = await eventually(look, what=f"the erasure {state}")
+    return found
+
+
+async def test_a_person_is_forgotten_once_nothing_can_bring_them_back(
+    hurried: World, services: Services, database_url: str
+) -> None:
+    own = hurried.identity.bearer("customer", sub=WHO)
+    for body in ({}, {"confirm": "yes"}):
+        refused = await hurried.http.post("/people/me/erasure", headers=own, json=body)
+        assert refused.status_code == 422
+    assert (await hurried.http.get("/people/me/erasure", headers=own)).status_code == 404
+    # A letter that names the person could be sent back, and would bring them back.
+    await bury(hurried.messaging, "m1", **{"x-error-message": f"no such customer: {WHO}"})
+    answer = await hurried.http.post("/people/me/erasure", headers=own, json=ERASE)
+    assert answer.status_code == 202, answer.text
+    begun = answer.json()
+    assert (begun["state"], begun["waiting_for"]) == ("running", list(who_erases()))
+    again = await hurried.http.post("/people/me/erasure", headers=own, json=ERASE)
+    assert (again.json()["id"], again.headers["idempotent-replay"]) == (begun["id"], "true")
+    assert (await hurried.http.get("/people/me/erasure", headers=own)).json()["id"] == begun["id"]
+
+    first, *others = who_erases()
+    asked = await services.answer(*others)
+    assert (asked.person_id, asked.attempt) == (WHO, 1)
+    found = await becomes(hurried, begun["id"], "running", waiting_for=[first])
+    assert WHO not in json.dumps(found)
+    # The one that was away finishes later.
+    await services.answer(first)
+    await becomes(hurried, begun["id"], "settling", dead_letters=1)
+    assert await in_queues(hurried.messaging.amqp_url, ["task.read.dlq"], [WHO]) != []
+    await hurried.messaging.take("task.read.dlq")
+    await services.answer(*who_erases(), rows=0)
+    done = await becomes(hurried, begun["id"], "completed")
+    assert {part["service"]: part["rows"] for part in done["parts"]} == {
+        service: {"things": 1} for service in who_erases()
+    }
+    # Nobody knows any more who it was; that somebody asked is in the audit.
+    queues = [name for name in await names_of_queues(hurried.messaging) if name != "model.promoted"]
+    assert await in_queues(hurried.messaging.amqp_url, queues, [WHO]) == []
+    assert await in_database(database_url, [WHO]) == []
+    acts = [each["action"] for each in (await hurried.get("/audit"))["items"]]
+    assert acts == ["person.forget", "person.erase"]
+    assert (await hurried.http.get("/people/me/erasure", headers=own)).status_code == 404
+
+
+async def names_of_queues(messaging: Messaging) -> list[str]:
+    return [
+        name
+        for queue in PLAN.queues
+        if queue.dead is not None
+        for name in (queue.name, queue.dead, *(retry for retry, _ in queue.retries))
+    ]
+
+
+async def test_who_may_ask(world: World, services: Services) -> None:
+    headers = world.identity.bearer("owner", "b1", sub="owner-1")
+    for method, path, body in (
+        ("POST", "/people/erasures", {**ERASE, "person": WHO}),
+        ("POST", "/people/export", {"person": WHO}),
+        ("GET", "/people/erasures", None),
+        ("GET", "/people/erasures/x", None),
+    ):
+        answer = await world.http.request(method, path, headers=headers, json=body)
+        assert (answer.status_code, answer.json()["code"]) == (403, "role-forbidden"), path
+    device = world.identity.bearer("device", "b1", sub="washer-1")
+    answer = await world.http.post("/people/me/erasure", headers=device, json=ERASE)
+    assert (answer.status_code, answer.json()["code"]) == (403, "role-forbidden")
+    asked = await world.post("/people/erasures", 202, person=WHO, confirm="erase", reason="by letter")
+    assert (await services.asked("search")).erasure_id == asked["id"]
+    page = await world.get("/people/erasures", limit=1)
+    assert [each["id"] for each in page["items"]] == [asked["id"]]
+    assert page["next_cursor"] is None
+    missing = await world.http.get("/people/erasures/x", headers=world.operator())
+    assert (missing.status_code, missing.json()["code"]) == (404, "erasure-unknown")
+
+
+def a_service(name: str, asked: list[tuple[str, str]], *, cut: bool = False) -> FastAPI:
+    """A service that holds two rows of everybody; or whose answer breaks off."""
+    app = FastAPI()
+
+    @app.post("/personal-data")
+    async def personal_data(request: Request) -> PlainTextResponse:
+        person = (await request.json())["person"]
+        asked.append((name, request.headers["authorization"]))
+        lines = [json.dumps({"kind": "things", "row": {"of": person, "no": no}}) for no in range(2)]
+        return PlainTextResponse("\n".join(lines if cut else [*lines, '{"rows": 2}']))
+
+    return app
+
+
+async def test_an_export_holds_every_services_part_or_is_none(
+    settings: Settings, database_url: str, identity: FileIdentity, messaging: Messaging
+) -> None:
+    await upgrade("operations", database_url)
+    asked: list[tuple[str, str]] = []
+    urls: dict[str, str] = {}
+
+    async def fetch(path: str, headers: dict[str, str], body: Any = None) -> httpx.Response:
+        peers = {f"{name}_url": url for name, url in urls.items()}
+        async with serving(create_app(settings.model_copy(update=peers))) as http:
+            return await http.request("GET" if body is None else "POST", path, headers=headers, json=body)
+
+    own = identity.bearer("customer", sub=WHO)
+    async with serving(a_service("all", asked)) as whole, serving(a_service("x", [], cut=True)) as cut:
+        urls |= {name: str(whole.base_url) for name in PEERS}
+        answer = await fetch("/people/me/export", own)
+        assert answer.status_code == 200, answer.text
+        assert answer.headers["content-disposition"] == 'attachment; filename="personal-data.json"'
+        assert answer.headers["cache-control"] == "no-store"
+        document = answer.json()
+        assert document["person"] == WHO
+        things = {"things": [{"of": WHO, "no": 0}, {"of": WHO, "no": 1}]}
+        assert document["services"] == {"operations": {}, **dict.fromkeys(PEERS, things)}
+        assert {token for _, token in asked} == {own["Authorization"]}, "nobody asks in another's name"
+
+        operator = identity.bearer("operator", sub="op-1")
+        answer = await fetch("/people/export", operator, {"person": "somebody"})
+        assert answer.json()["services"]["search"] == {
+            "things": [{"of": "somebody", "no": 0}, {"of": "somebody", "no": 1}]
+        }
+        # Who looked at whose data can be seen, and what operators did is exported to them as well.
+        mine = (await fetch("/people/me/export", operator)).json()["services"]["operations"]
+        assert [(act["action"], act["object"]) for act in mine["acts"]] == [("person.export", "somebody")]
+
+        for url in (str(cut.base_url), "http://127.0.0.1:1"):
+            urls["search"] = url
+            answer = await fetch("/people/me/export", own)
+            assert (answer.status_code, answer.json()["code"]) == (503, "export-incomplete")
+            assert answer.json()["service"] == "search"
+            assert int(answer.headers["retry-after"]) > 0

@@ -1,0 +1,24 @@
+// In which order an owner sees what waits.
+
+import { together } from "./together.js";
+
+/** @typedef {{branch: string, unsureFirst: boolean}} Filter no branch is all of them */
+
+/** @type {Filter} */
+export const DEFAULTS = { branch: "", unsureFirst: true };
+
+/**
+ * What is shown, first things first: those that need a person before those that the reader is sure of, if that is
+ * wanted, and then the longest waiting; photos of a load together.
+ *
+ * @param {Task[]} tasks
+ * @param {Filter} filter
+ */
+export function ordered(tasks, { branch, unsureFirst }) {
+  /** @param {Task} task */
+  const sure = (task) => (unsureFirst && task.reading && !task.reading.needs_review ? 1 : 0);
+  /** @param {Task} task */
+  const rank = (task) => `${sure(task)} ${task.submitted_at} ${task.id}`;
+  const shown = tasks.filter((task) => !branch || task.branch_id === branch);
+  return together(shown.sort((a, b) => (rank(a) < rank(b) ? -1 : 1)));
+}

@@ -1,0 +1,164 @@
+// Who takes care of a fault: what is said of it, and the button of who does.
+
+import { explain } from "./api.js";
+import { h, say } from "./dom.js";
+import { icon } from "./icons.js";
+import { ago, moment, t } from "./texts.js";
+
+const NEWEST = 100;
+
+/** @param {Fault} fault */
+export function isUnanswered(fault) {
+  return fault.handling === "open" || fault.handling === "escalated";
+}
+
+/**
+ * The row of something that is in fault.
+ *
+ * @param {Attributes} attributes
+ * @param {{what: string, how: string, since?: string, branch: string | false}} fault
+ * @param {Child[]} handling
+ */
+export function faultRow(attributes, { what, how, since, branch }, handling) {
+  const meta = [
+    since && h("time", { datetime: since, title: moment(since) }, ago(since)),
+    branch && h("span", {}, branch),
+  ];
+  return h(
+    "li",
+    attributes,
+    icon("alert"),
+    h(
+      "div",
+      {},
+      h("p", { class: "alert-title" }, t("alerts.open", { what })),
+      h("p", {}, how),
+      h("p", { class: "meta" }, meta),
+      handling,
+    ),
+  );
+}
+
+/** Says and changes who takes care of faults. */
+export class FaultHandling {
+  /** @type {Set<string>} */
+  #asking = new Set();
+  /** @type {Map<string, string>} */
+  #troubles = new Map();
+  /** @type {Map<string, Fault>} */
+  #closed = new Map();
+
+  /**
+   * `onChange()` is called when what is said has changed.
+   *
+   * @param {import("./api.js").Api} api
+   * @param {() => void} onChange
+   */
+  constructor(api, onChange) {
+    this.api = api;
+    this.onChange = onChange;
+  }
+
+  /** Best effort: without it the list says less of what is over. */
+  async refresh() {
+    try {
+      const { items } = await this.api.page("/api/monitoring/faults", { more: { handling: "closed" }, limit: NEWEST });
+      this.#closed = new Map(items.map((fault) => [fault.id, fault]));
+      this.onChange();
+    } catch {
+      // The next change asks again.
+    }
+  }
+
+  /**
+   * What is said of the open faults of one machine, with the button for those that nobody has taken.
+   *
+   * @param {Fault[]} faults
+   * @param {string} what the machine's name
+   */
+  of(faults, what) {
+    const unanswered = faults.filter(isUnanswered);
+    const taken = faults.find((fault) => fault.handling === "acknowledged");
+    if (!unanswered.length) return taken ? [this.#takenLine(taken)] : [];
+    const [first] = unanswered;
+    const passedOn = Math.max(...unanswered.map((fault) => fault.escalation));
+    const trouble = this.#troubles.get(first.id);
+    return [
+      h(
+        "p",
+        { class: `handling ${passedOn ? "escalated" : "untaken"}` },
+        passedOn ? t("handling.escalated", { count: passedOn }) : t("handling.open"),
+      ),
+      trouble && h("p", { class: "handling untaken", role: "alert" }, trouble),
+      h(
+        "button",
+        {
+          type: "button",
+          class: "secondary take",
+          disabled: this.#asking.has(first.id),
+          "aria-label": t("handling.takeOf", { what }),
+          onclick: () => this.#take(unanswered, what),
+        },
+        t("handling.take"),
+      ),
+    ];
+  }
+
+  /**
+   * What is said of a fault that is over; nothing while it is not, or if it is not known.
+   *
+   * @param {string | undefined} id
+   */
+  closingOf(id) {
+    const fault = id === undefined ? undefined : this.#closed.get(id);
+    if (!fault?.cleared_at) return null;
+    const who = fault.acknowledged_by;
+    const text = who ? t("handling.closedBy", { who: this.#name(who) }) : t("handling.closed");
+    return h("span", { class: "closing", title: moment(fault.cleared_at) }, icon("check"), text);
+  }
+
+  /** @param {Fault} fault */
+  #takenLine(fault) {
+    const since = fault.acknowledged_at;
+    return h(
+      "p",
+      { class: "handling taken" },
+      icon("check"),
+      h("span", {}, this.#whoHas(fault)),
+      since && h("time", { class: "meta", datetime: since, title: moment(since) }, ago(since)),
+    );
+  }
+
+  /** @param {Fault} fault */
+  #whoHas({ acknowledged_by: who }) {
+    return who === this.api.session.sub ? t("handling.mine") : t("handling.taken", { who: who ?? "" });
+  }
+
+  /** @param {string} who */
+  #name(who) {
+    return who === this.api.session.sub ? t("handling.you") : who;
+  }
+
+  /**
+   * @param {Fault[]} faults
+   * @param {string} what
+   */
+  async #take(faults, what) {
+    const [{ id: first }] = faults;
+    this.#troubles.delete(first);
+    for (const { id } of faults) this.#asking.add(id);
+    this.onChange();
+    try {
+      for (const fault of faults) {
+        const path = `/api/monitoring/faults/${encodeURIComponent(fault.id)}/acknowledgement`;
+        // The machine's stream says the same a moment later, here and to everybody else.
+        Object.assign(fault, await this.api.json(path, { method: "POST" }));
+      }
+      say(t("handling.sayTaken", { what, said: this.#whoHas(faults[0]) }));
+    } catch (problem) {
+      this.#troubles.set(first, explain(problem).text);
+    }
+    for (const { id } of faults) this.#asking.delete(id);
+    this.onChange();
+  }
+}

@@ -1,0 +1,289 @@
+// What a customer likes, and the branches that suit.
+
+import { explain } from "./api.js";
+import { h, put } from "./dom.js";
+import { emptyState } from "./drawings.js";
+import { trouble } from "./frame.js";
+import { icon } from "./icons.js";
+import { Live } from "./live.js";
+import { CHOSEN, LEVELS, levelOf, offered, tagName } from "./taste.js";
+import { has, percent, t } from "./texts.js";
+
+const TASTE = "/api/search/customers/me/preference";
+const PAGE = 20;
+
+export class LikesView {
+  /** @type {Record<string, number>} */
+  #taste = {};
+  /** @type {TagWords[]} */
+  #tags = [];
+  /** @type {Map<string, TagWords>} */
+  #catalogue = new Map();
+  #choices = h("div", { class: "tastes" });
+  #chosen = h("ul", { class: "chosen" });
+  #saved = h("p", { class: "meta saved", role: "status" });
+  #branches = h("ol", { class: "branches" });
+  #none = h("div", {});
+  #more = h("div", { class: "more" });
+  #loaded = false;
+  #dirty = false;
+  #saving = false;
+  #closed = false;
+  #asked = 0;
+
+  /**
+   * @param {SignedIn} signedIn
+   * @param {(state: StreamState) => void} onState
+   */
+  constructor({ api }, onState) {
+    this.api = api;
+    this.element = h(
+      "div",
+      { class: "likes" },
+      h(
+        "section",
+        { "aria-labelledby": "taste-title" },
+        h("h1", { id: "taste-title" }, t("taste.title")),
+        h("p", { class: "lead" }, t("taste.lead")),
+        this.#choices,
+        h("h2", { id: "chosen-title" }, t("taste.chosen")),
+        this.#chosen,
+        this.#saved,
+      ),
+      h(
+        "section",
+        { "aria-labelledby": "branches-title" },
+        h("h2", { id: "branches-title" }, t("matches.title")),
+        this.#none,
+        this.#branches,
+        this.#more,
+      ),
+    );
+    this.live = new Live(api, "/api/search/branches/matching/stream", {
+      refresh: () => this.#match(),
+      onChange: () => this.#match().catch(() => {}),
+      onState,
+    });
+    this.#load();
+  }
+
+  get title() {
+    return t("taste.documentTitle");
+  }
+
+  close() {
+    this.#closed = true;
+    this.live.stop();
+  }
+
+  async #load() {
+    try {
+      const [tags, taste] = await Promise.all([this.api.json("/api/search/branches/tags"), this.#ownTaste()]);
+      if (this.#closed) return;
+      this.#tags = tags.items;
+      this.#catalogue = new Map(this.#tags.map((each) => [each.tag, each]));
+      this.#taste = taste;
+      this.#loaded = true;
+      this.#drawTaste();
+      this.live.start();
+      this.#match().catch(() => {});
+    } catch (problem) {
+      put(
+        this.#choices,
+        trouble(explain(problem), () => this.#load()),
+      );
+    }
+  }
+
+  /** @returns {Promise<Record<string, number>>} */
+  async #ownTaste() {
+    try {
+      return (await this.api.json(TASTE)).tags;
+    } catch (problem) {
+      if (problem.code === "no-preference") return {};
+      throw problem;
+    }
+  }
+
+  // What I like
+
+  #drawTaste() {
+    put(
+      this.#choices,
+      offered(this.#tags, this.#taste).map(({ group, tags }) =>
+        h(
+          "div",
+          { class: "taste-group" },
+          h("p", { class: "ask", id: `tags-${group}` }, t(has(`tags.${group}`) ? `tags.${group}` : "tags.other")),
+          h(
+            "div",
+            { class: "chips", role: "group", "aria-labelledby": `tags-${group}` },
+            tags.map((tag) => this.#chip(tag)),
+          ),
+        ),
+      ),
+    );
+    this.#drawChosen();
+  }
+
+  /** @param {string} tag */
+  #chip(tag) {
+    const chip = h(
+      "button",
+      { class: "chip", type: "button", "data-tag": tag, "aria-pressed": String(tag in this.#taste) },
+      tagName(tag, this.#catalogue),
+    );
+    chip.addEventListener("click", () => {
+      if (tag in this.#taste) delete this.#taste[tag];
+      else this.#taste[tag] = CHOSEN;
+      chip.setAttribute("aria-pressed", String(tag in this.#taste));
+      this.#drawChosen();
+      this.#save();
+    });
+    return chip;
+  }
+
+  #drawChosen() {
+    const tags = Object.keys(this.#taste);
+    put(
+      this.#chosen,
+      tags.map((tag) => this.#chosenRow(tag)),
+      !tags.length && h("li", { class: "nothing" }, t("taste.none")),
+    );
+  }
+
+  /** @param {string} tag */
+  #chosenRow(tag) {
+    const name = tagName(tag, this.#catalogue);
+    const level = levelOf(this.#taste[tag]);
+    const select = h(
+      "select",
+      { "aria-label": t("taste.howMuch", { tag: name }) },
+      LEVELS.map((each) => h("option", { value: each.name, selected: each === level }, t(`taste.level.${each.name}`))),
+    );
+    select.addEventListener("change", () => {
+      this.#taste[tag] = LEVELS.find(({ name: each }) => each === select.value)?.weight ?? CHOSEN;
+      this.#save();
+    });
+    return h("li", {}, h("span", { class: "garment" }, name), select);
+  }
+
+  /** Each change at once, one after the other: what was chosen last is what counts. */
+  async #save() {
+    this.#dirty = true;
+    if (this.#saving) return;
+    this.#saving = true;
+    put(this.#saved, t("taste.saving"));
+    try {
+      while (this.#dirty) {
+        this.#dirty = false;
+        const tags = { ...this.#taste };
+        if (Object.keys(tags).length) await this.api.json(TASTE, { method: "PUT", json: { tags } });
+        else await this.api.fetch(TASTE, { method: "DELETE" });
+      }
+      put(this.#saved, icon("check"), t("taste.saved"));
+      this.#match().catch(() => {});
+    } catch (problem) {
+      put(
+        this.#saved,
+        trouble(explain(problem), () => this.#save()),
+      );
+    } finally {
+      this.#saving = false;
+    }
+  }
+
+  // Branches that suit
+
+  /** @param {string | null} [cursor] */
+  async #match(cursor = null) {
+    if (this.#closed || !this.#loaded) return;
+    const asked = ++this.#asked;
+    if (!Object.keys(this.#taste).length) {
+      this.#showNone("heart", "matches.sayWhat", "matches.sayWhatText");
+      return;
+    }
+    try {
+      const { items, next } = await this.api.page("/api/search/branches/matching", { limit: PAGE, cursor });
+      if (asked !== this.#asked || this.#closed) return;
+      if (!items.length && cursor === null) {
+        this.#showNone("lens", "matches.none", "matches.noneText");
+        return;
+      }
+      put(this.#none);
+      if (cursor === null) put(this.#branches);
+      this.#branches.append(...items.map((match) => this.#branch(match)));
+      const moreButton = () =>
+        h(
+          "button",
+          { class: "secondary", type: "button", onclick: () => this.#match(next).catch(() => {}) },
+          t("action.more"),
+        );
+      put(this.#more, next && moreButton());
+    } catch (problem) {
+      if (asked !== this.#asked || this.#closed) return;
+      // The taste went away in another tab.
+      if (problem.code === "no-preference") this.#showNone("heart", "matches.sayWhat", "matches.sayWhatText");
+      else {
+        put(
+          this.#none,
+          trouble(explain(problem), () => this.#match().catch(() => {})),
+        );
+        throw problem;
+      }
+    }
+  }
+
+  /**
+   * @param {string} picture
+   * @param {string} title
+   * @param {string} text
+   */
+  #showNone(picture, title, text) {
+    put(this.#branches);
+    put(this.#more);
+    put(this.#none, emptyState(picture, t(title), t(text)));
+  }
+
+  /** @param {BranchMatch} match */
+  #branch({ branch_id, score, shares, preference }) {
+    const met = new Set(shares.map(({ tag }) => tag));
+    const others = Object.keys(preference.tags).filter((tag) => !met.has(tag));
+    return h(
+      "li",
+      { class: "branch", "data-branch": branch_id },
+      h(
+        "div",
+        { class: "branch-head" },
+        h("h3", {}, branch_id),
+        h("p", { class: "score" }, t("matches.score", { share: percent(score) })),
+      ),
+      h("p", { class: "branch-says" }, preference.title),
+      h("p", { class: "note" }, preference.text),
+      h("p", { class: "ask" }, t("matches.why")),
+      h(
+        "ul",
+        { class: "reasons" },
+        shares.map(({ tag, yours, theirs }) =>
+          h(
+            "li",
+            {},
+            h("span", { class: "garment" }, tagName(tag, this.#catalogue)),
+            h(
+              "span",
+              { class: "meta" },
+              h("span", {}, t("matches.yours", { level: t(`taste.level.${levelOf(yours).name}`) })),
+              h("span", {}, t("matches.theirs", { level: t(`matches.level.${levelOf(theirs).name}`) })),
+            ),
+          ),
+        ),
+      ),
+      others.length > 0 &&
+        h(
+          "p",
+          { class: "meta" },
+          t("matches.also", { tags: others.map((tag) => tagName(tag, this.#catalogue)).join(", ") }),
+        ),
+    );
+  }
+}

@@ -1,0 +1,104 @@
+// The operator's page of faults: those that nobody at a branch has taken come first.
+
+import { explain } from "./api.js";
+import { h, put } from "./dom.js";
+import { faultOf, nameOf } from "./equipment.js";
+import { FaultHandling, faultRow } from "./fault-handling.js";
+import { connectionLine, trouble } from "./frame.js";
+import { Live } from "./live.js";
+import { t } from "./texts.js";
+
+const SHOWN = 100;
+// A storm changes many machines at once; one look tells of all.
+const AGAIN_MS = 400;
+const CLOCK_MS = 30000;
+
+export class FaultsPage {
+  /** @type {HandledFault[]} */
+  #faults = [];
+  #loaded = false;
+  #more = false;
+  #error = h("div");
+  #list = h("ol", { class: "alerts" });
+  #connection = connectionLine();
+  #later = 0;
+  #asked = new URLSearchParams(location.search).get("fault");
+
+  /** @param {SignedIn} signedIn */
+  constructor({ api }) {
+    this.api = api;
+    this.handling = new FaultHandling(api, () => this.#draw());
+    this.element = h(
+      "div",
+      { class: "faults" },
+      h("h1", {}, t("faults.title")),
+      h("p", { class: "hint" }, t("faults.hint")),
+      this.#connection.element,
+      this.#error,
+      this.#list,
+    );
+    this.live = new Live(api, "/api/monitoring/equipment/stream", {
+      refresh: () => this.#refresh(),
+      onChange: () => this.#lookSoon(),
+      onState: (state) => this.#connection.set(state),
+    }).start();
+    this.clock = setInterval(() => this.#draw(), CLOCK_MS);
+    this.#refresh().catch(() => {});
+  }
+
+  close() {
+    clearInterval(this.clock);
+    clearTimeout(this.#later);
+    this.live.stop();
+  }
+
+  #lookSoon() {
+    clearTimeout(this.#later);
+    this.#later = setTimeout(() => this.#refresh().catch(() => {}), AGAIN_MS);
+  }
+
+  async #refresh() {
+    try {
+      const asked = ["escalated", "open", "acknowledged"].map((handling) =>
+        this.api.page("/api/monitoring/faults", { more: { handling }, limit: SHOWN }),
+      );
+      const pages = await Promise.all(asked);
+      this.#faults = pages.flatMap((page) => page.items);
+      this.#more = pages.some((page) => page.next);
+      this.#loaded = true;
+      put(this.#error);
+      this.#draw();
+    } catch (problem) {
+      if (!this.#loaded)
+        put(
+          this.#error,
+          trouble(explain(problem), () => this.#refresh().catch(() => {})),
+        );
+      throw problem;
+    }
+  }
+
+  #draw() {
+    if (!this.#loaded) return;
+    put(
+      this.#list,
+      this.#faults.map((fault) => this.#row(fault)),
+      this.#more && h("li", { class: "nothing" }, t("faults.more")),
+      !this.#faults.length && h("li", { class: "nothing" }, t("faults.none")),
+    );
+  }
+
+  /** @param {HandledFault} fault */
+  #row(fault) {
+    const machine = { id: fault.equipment_id, kind: fault.kind ?? "other", open_faults: [fault] };
+    const what = nameOf(machine);
+    return faultRow(
+      {
+        class: fault.id === this.#asked && "asked",
+        "data-state": fault.handling === "acknowledged" ? "taken" : "faulty",
+      },
+      { what, how: faultOf(machine), since: fault.detected_at, branch: fault.branch_id },
+      this.handling.of([fault], what),
+    );
+  }
+}

@@ -1,0 +1,88 @@
+// Taking the last confirmation back, for as long as the service lets it wait.
+
+import { now } from "./clock.js";
+import { h, put } from "./dom.js";
+import { icon } from "./icons.js";
+import { labelsOf } from "./reading.js";
+import { counted, t } from "./texts.js";
+
+export class Undo {
+  /** @type {Task | null} */
+  #task = null;
+  #timer = 0;
+  #busy = false;
+  element = h("div", { class: "undo", hidden: true });
+
+  /**
+   * `takeBack(task)` does it; it never throws.
+   *
+   * @param {(task: Task) => Promise<void>} takeBack
+   */
+  constructor(takeBack) {
+    this.takeBack = takeBack;
+  }
+
+  /**
+   * Offer to take a confirmation back; it takes the place of the one before.
+   *
+   * @param {Task} task
+   */
+  offer(task) {
+    this.withdraw();
+    if (!task.confirmation?.undo_until || this.#secondsLeft(task) <= 0) return;
+    this.#task = task;
+    const left = h("span", { class: "left", "aria-hidden": "true" });
+    const labels = counted(labelsOf(task));
+    const button = h(
+      "button",
+      { class: "secondary", type: "button", "aria-label": t("undo.of", { labels }), onclick: () => this.press() },
+      icon("retry"),
+      h("span", {}, t("undo.button")),
+      left,
+    );
+    put(this.element, button);
+    this.element.hidden = false;
+    const tick = () => {
+      const seconds = this.#secondsLeft(task);
+      left.textContent = t("undo.left", { count: seconds });
+      if (seconds <= 0) this.withdraw();
+    };
+    tick();
+    this.#timer = setInterval(tick, 1000);
+  }
+
+  /** Take back what is offered. Returns whether something was. */
+  press() {
+    const task = this.#task;
+    if (!task || this.#busy) return false;
+    this.#busy = true;
+    clearInterval(this.#timer);
+    this.element.querySelector("button")?.setAttribute("disabled", "");
+    this.takeBack(task).finally(() => {
+      this.#busy = false;
+      if (this.#task === task) this.withdraw();
+    });
+    return true;
+  }
+
+  /** @param {Task} [of] only if it is this one's */
+  withdraw(of) {
+    if (this.#busy || (of && of.id !== this.#task?.id)) return;
+    const held = this.element.contains(document.activeElement);
+    clearInterval(this.#timer);
+    this.#task = null;
+    this.element.hidden = true;
+    put(this.element);
+    // Whoever stood on it must not fall to the top of the page.
+    if (held) document.getElementById("content")?.focus({ preventScroll: true });
+  }
+
+  close() {
+    clearInterval(this.#timer);
+  }
+
+  /** @param {Task} task */
+  #secondsLeft(task) {
+    return Math.ceil((Date.parse(task.confirmation?.undo_until ?? "") - now()) / 1000) || 0;
+  }
+}

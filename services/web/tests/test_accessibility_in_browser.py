@@ -1,0 +1,51 @@
+"""WCAG 2.2 AA by axe-core, on every view: each language in one of the themes and at one of
+the widths, as none of them changes another.
+
+``make pages`` looks at all of them.
+"""
+
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from axe_playwright_python.async_playwright import Axe
+from playwright.async_api import Page
+
+from .browsers import DESKTOP, PHONE, Engine
+from .conftest import OpenPage, shortcomings
+from .fake_operations import FakeOperations
+from .fake_services import FakeServices
+from .views import VIEWS, View, World, brought_about, looks
+
+pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
+
+# The criteria of WCAG 2.2 AA, and what axe calls best practice.
+RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+
+
+@pytest_asyncio.fixture(loop_scope="session", scope="session")
+async def engine(chromium: Engine) -> Engine:
+    """What axe finds does not differ between browsers."""
+    return chromium
+
+
+async def violations(page: Page) -> list[Any]:
+    """What axe-core finds on a page."""
+    options = {"runOnly": RULES, "resultTypes": ["violations"]}
+    found = (await Axe().run(page, options=options)).response["violations"]
+    return [
+        (rule["id"], [(node["html"][:160], node["failureSummary"]) for node in rule["nodes"]])
+        for rule in found
+    ]
+
+
+@pytest.mark.parametrize("view", VIEWS, ids=lambda view: view.name)
+async def test_everybody_can_use(open_page: OpenPage, services: FakeServices, view: View) -> None:
+    view.fill(World(services, FakeOperations(services.app, letters=0)))
+    page = await open_page(view.path, role=view.role, branches=view.branches, locale="ko-KR")
+    await brought_about(page, view)
+    async for look in looks(page, view, ("ko", "light"), ("en", "dark")):
+        size = PHONE if "light" in look else DESKTOP
+        await page.set_viewport_size({"width": size["width"], "height": size["height"]})
+        assert await violations(page) == [], look
+        assert await shortcomings(page) == {}, look

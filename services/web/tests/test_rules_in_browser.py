@@ -1,0 +1,94 @@
+"""Rules that know no page: what a swipe means, what a key asks for, days, files, steps of a taste."""
+
+import json
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import Page
+
+from .browsers import Engine
+from .conftest import OpenPage
+
+pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
+
+
+@pytest_asyncio.fixture(loop_scope="session", scope="session")
+async def engine(chromium: Engine) -> Engine:
+    """They are plain JavaScript."""
+    return chromium
+
+
+async def call(page: Page, module: str, name: str, *arguments: Any) -> Any:
+    """Call what a module exports."""
+    return await page.evaluate(
+        f"async (given) => (await import('/static/js/{module}.js')).{name}(...given)", list(arguments)
+    )
+
+
+async def test_the_rules(open_page: OpenPage) -> None:
+    page = await open_page("/")
+
+    async def side(dx: int, dy: int = 0, ms: int = 900) -> Any:
+        return await call(page, "swipe", "sideOf", {"dx": dx, "dy": dy, "ms": ms, "width": 360})
+
+    assert [await side(130), await side(-130)] == ["right", "left"]
+    assert [await side(120), await side(-60, ms=90), await side(30, ms=10)] == [None, None, None]
+    assert await side(70, ms=100) == "right"
+    # A finger that scrolls.
+    assert await side(130, dy=80) is None
+
+    async def asked(code: str, key: str = "", **more: bool) -> Any:
+        return await call(page, "shortcuts", "actionOf", {"code": code, "key": key or code, **more})
+
+    assert await asked("KeyY", "ㅛ") == {"action": "confirm"}
+    assert await asked("Digit3") == await asked("Numpad3") == {"action": "choose", "number": 3}
+    assert await asked("KeyY", repeat=True) is None
+    assert await asked("KeyJ", repeat=True) == {"action": "next"}
+    for held in ("ctrlKey", "metaKey", "altKey", "shiftKey"):
+        assert await asked("KeyY", "y", **{held: True}) is None
+    assert await asked("Slash", "?", shiftKey=True) == {"action": "help"}
+
+    rows = [["Day", "Class, and more"], ['="x"', 3], ["-b1", " +1"], ["\t@a", 'say "hi"'], ["2026-03-09", -1]]
+    text = await call(page, "csv", "csvOf", rows)
+    assert text.startswith("\ufeff")
+    assert text[1:].split("\r\n") == [
+        'Day,"Class, and more"', '"\'=""x""",3', "'-b1,' +1", '\'\t@a,"say ""hi"""',
+        "2026-03-09,-1", "",
+    ]  # fmt: skip
+
+    assert await call(page, "days", "daysBetween", "2026-02-27", "2026-03-02") == [
+        "2026-02-27", "2026-02-28", "2026-03-01", "2026-03-02",
+    ]  # fmt: skip
+    assert await call(page, "days", "daysBetween", "2026-03-02", "2026-03-01") == []
+    assert await call(page, "days", "moved", "2026-03-29", 1) == "2026-03-30"
+    # 15:30 UTC is tomorrow in Seoul.
+    assert await call(page, "days", "todayIn", 1773070200000, "Asia/Seoul") == "2026-03-10"
+
+    for weight, name in ((0.05, "some"), (0.44, "some"), (0.46, "good"), (0.79, "good"), (0.81, "much")):
+        assert (await call(page, "taste", "levelOf", weight))["name"] == name
+    tags = [
+        {"tag": "quiet", "group": "mood"},
+        {"tag": "roof", "group": None},
+        {"tag": "late", "group": "hours"},
+    ]
+    assert await call(page, "taste", "offered", tags, {"quiet": 1, "mine": 0.5}) == [
+        {"group": "mood", "tags": ["quiet"]},
+        {"group": "other", "tags": ["roof", "mine"]},
+        {"group": "hours", "tags": ["late"]},
+    ]
+
+    washed = {
+        "days": [{"loads": 3, "corrected": 1}, {"loads": 2, "corrected": 0}],
+        "items": [
+            {"label": "hat", "pieces": 2, "loads": 2, "corrected": 1},
+            {"label": "shirt", "pieces": 5, "loads": 3, "corrected": 1},
+            {"label": "hat", "pieces": 1, "loads": 1, "corrected": 0},
+        ],
+    }
+    assert await call(page, "washed", "total", washed) == {"loads": 5, "corrected": 1, "pieces": 8}
+    assert await call(page, "washed", "byClass", washed) == [
+        {"label": "shirt", "pieces": 5, "loads": 3, "corrected": 1},
+        {"label": "hat", "pieces": 3, "loads": 3, "corrected": 1},
+    ]
+    assert json.dumps(await call(page, "washed", "byClass", {"items": []})) == "[]"
