@@ -44,6 +44,11 @@ class StackPaths:
         return self.var / "identity"
 
     @property
+    def tls(self) -> Path:
+        """The local certificate authority with what it issued."""
+        return self.var / "tls"
+
+    @property
     def mail(self) -> Path:
         """Mails that the identity service would send."""
         return self.data / "mail"

@@ -37,6 +37,13 @@ def stack_document(
         ],
         "management_urls": [url.replace("://", f"://{login}", 1) for url in broker.management_urls],
         "mqtt_url": broker.mqtt_url,
+        # Whom to trust, and who the administrator is; nothing if nothing is encrypted.
+        "tls": {
+            "ca_file": str(broker.tls.ca_file),
+            "certificate": str(broker.tls.certificate_of(broker.username)),
+        }
+        if broker.tls
+        else None,
         "s3": {
             "endpoint_url": objects.endpoint_url,
             "bucket": BUCKET,
