@@ -54,6 +54,11 @@ class BrokerAddress:
         """Address of one management API, without credentials."""
         return self.management_urls[0]
 
+    @property
+    def verify(self) -> ssl.SSLContext | bool:
+        """What an HTTP client of the management API checks servers with."""
+        return self.tls.context() if self.tls else True
+
     def amqp_url_for(self, username: str, password: str, vhost: str = "/") -> str:
         """Return the client address for another user or virtual host."""
         query = self.tls.amqp_query(username) if self.tls is not None else None

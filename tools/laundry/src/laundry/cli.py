@@ -34,6 +34,7 @@ LATE = {
     "topology": ("laundry.commands.topology", "app", BROKER),
     "audit": ("laundry.commands.audit", "app", USE),
     "dlq": ("laundry.commands.dead_letters", "app", BROKER),
+    "tls": ("laundry.commands.tls", "app", BROKER),
     "new": ("laundry.commands.new", "app", DEVELOP),
 }
 

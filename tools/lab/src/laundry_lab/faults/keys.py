@@ -79,6 +79,7 @@ async def _logs_in(world: World, who: Somebody) -> bool:
                 username=who.equipment,
                 password=who.device,
                 protocol=aiomqtt.ProtocolVersion.V5,
+                tls_context=world.stage.tls,
                 timeout=LOGIN_S,
             ),
         ):

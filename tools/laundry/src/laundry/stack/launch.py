@@ -119,8 +119,7 @@ class Launch:
         data, kept = self.paths.data, self.kept
         self.broker = choice.broker(
             kind,
-            # Data of a cluster of another size cannot be reused.
-            data / f"rabbitmq-{self.options.nodes}",
+            self.paths.broker_data(self.options.nodes),
             self.progress,
             nodes=self.options.nodes,
             password=kept.broker_admin,
