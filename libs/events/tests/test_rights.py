@@ -228,7 +228,7 @@ async def _subscribes(logins: Logins, address: httpx.URL, service: str, topic: s
     try:
         async with _client(logins, address, service) as client:
             [granted] = await client.subscribe(topic, qos=1, timeout=10)
-            return bool(granted.value < 0x80)  # type: ignore[union-attr]
+            return str(granted) not in ("Not authorized", "Topic filter invalid")
     except aiomqtt.MqttError:
         return False
 

@@ -175,6 +175,12 @@ class RabbitMQ:
 
     def _environment(self, index: int) -> dict[str, str]:
         between = self.tls.erlang_arguments(f"rabbitmq-{index + 1}") if self.tls else ""
+        encrypted = {}
+        if self.tls:
+            encrypted = {
+                "RABBITMQ_ADVANCED_CONFIG_FILE": str(self.tls.advanced_file),
+                "RABBITMQ_CTL_ERL_ARGS": between,
+            }
         return {
             "RUNNING_UNDER_SYSTEMD": "true",  # the start script then execs: SIGTERM reaches the server itself
             "PATH": "/usr/bin:/bin:/usr/sbin:/sbin",
@@ -192,7 +198,7 @@ class RabbitMQ:
             "RABBITMQ_GENERATED_CONFIG_DIR": str(self.folder / f"generated-{index + 1}"),
             "RABBITMQ_CONF_ENV_FILE": "/dev/null",
             "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": f"{ERLANG_ARGUMENTS} {between}".strip(),
-            **({"RABBITMQ_CTL_ERL_ARGS": between} if between else {}),
+            **encrypted,
         }
 
     def _inside(self, arguments: list[str], environment: dict[str, str]) -> list[str]:

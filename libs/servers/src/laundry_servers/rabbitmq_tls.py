@@ -34,6 +34,7 @@ class NodeTls:
             self._options_file(node).write_text(_distribution(str(self.authority.ca_file), str(own)))
         for client in clients:
             self.authority.ensure(client)
+        self.advanced_file.write_text("[{rabbitmq_prometheus, [{tcp_config, []}]}].\n")
 
     def config(self, node: str, *, amqp: int, mqtt: int, management: int, prometheus: int) -> list[str]:
         """Return the lines of ``rabbitmq.conf`` for a node's listeners."""
@@ -47,6 +48,11 @@ class NodeTls:
             f"prometheus.ssl.port = {prometheus}",
             *broker_settings.lines(*broker_settings.tls(str(self.authority.ca_file), own, own)),
         ]
+
+    @property
+    def advanced_file(self) -> Path:
+        """What ``rabbitmq.conf`` cannot say: the plain listener of the metrics is there by default."""
+        return self._folder / "advanced.config"
 
     def erlang_arguments(self, node: str) -> str:
         """Return what makes a node, and ``rabbitmqctl``, speak TLS with the other nodes."""
