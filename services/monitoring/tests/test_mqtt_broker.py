@@ -132,7 +132,7 @@ async def test_a_device_reads_nothing_not_even_its_own(world: Any, asking_broker
         for topic in topics:
             async with asking_broker.client("washer-1", token) as washer:
                 [granted] = await washer.subscribe(topic, qos=1, timeout=10)
-                assert str(granted) in ("Not authorized", "Topic filter invalid"), topic
+                assert not str(granted).startswith("Granted"), topic
         assert await asking_broker.queues() == queues
         # Nor with another protocol, or as the queue that its samples go to.
         for name in ("washer-1", f"{VHOST}:washer-1"):
