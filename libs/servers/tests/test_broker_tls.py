@@ -307,10 +307,9 @@ async def test_who_is_of_the_old_authority_is_refused_once_it_is_forgotten(
 ) -> None:
     before = tmp_path / "before.pem"
     shutil.copy(cluster.authority.path_of(CLIENT), before)
-    cluster.authority.replace()
-    cluster.authority.renew()
-    cluster.authority.forget()
-    cluster.reload()
+    for step in (cluster.authority.replace, cluster.authority.renew, cluster.authority.forget):
+        step()
+        cluster.reload()
     query = f"?cafile={cluster.authority.ca_file}&certfile={before}&keyfile={before}"
     with pytest.raises(OSError, match=r".+") as caught:
         await aio_pika.connect(cluster.url().partition("?")[0] + query, timeout=10)
