@@ -111,7 +111,7 @@ def _chosen(names: list[str]) -> tuple[Service, ...]:
 
 
 def down(
-    wipe: Annotated[bool, typer.Option("--wipe", help="Also delete the stack's data and passwords.")] = False,
+    wipe: Annotated[bool, typer.Option("--wipe", help="Also delete the stack's data, passwords and certificates.")] = False,
 ) -> None:
     """Stop the stack; also ends leftovers of a crashed one."""
     paths, progress = stack_paths(), ConsoleProgress()
@@ -130,6 +130,7 @@ def down(
         import shutil  # noqa: PLC0415
 
         shutil.rmtree(paths.data, ignore_errors=True)
+        shutil.rmtree(paths.tls, ignore_errors=True)
         paths.secrets_file.unlink(missing_ok=True)
         progress.finished("Data deleted", str(paths.data))
 

@@ -76,6 +76,7 @@ class Launch:
         """Bring everything up. Raises LaundryError; ``processes`` and ``started`` say what runs then."""
         if self.options.fresh:
             shutil.rmtree(self.paths.data, ignore_errors=True)
+            shutil.rmtree(self.paths.tls, ignore_errors=True)
             self.paths.secrets_file.unlink(missing_ok=True)
         services = (*SERVICES, *self.options.services)
         users = dict.fromkeys([*broker_users(services), *database_owners(services)])
