@@ -49,10 +49,13 @@ def test_templates_set_what_the_settings_ask_for() -> None:
         for name, field in settings_of(service).model_fields.items():
             variable = f"LAUNDRY_{name.upper()}"
             fields[variable] = fields.get(variable, False) or field.is_required()
-    text = "".join(TEMPLATES[name] for name in ("services.yaml", "_environment.tpl", "_training.tpl"))
+    templates = ("services.yaml", "_environment.tpl", "_addresses.tpl", "_training.tpl")
+    text = "".join(TEMPLATES[name] for name in templates)
     named = set(re.findall(r"\bLAUNDRY_[A-Z0-9_]+\b", text))
     named |= {url_variable(peer) for facts in FACTS.values() for peer in facts.get("peers", ())}
-    assert named - {"LAUNDRY_"} <= fields.keys(), "variables that no service reads"
+    # The tables' owner is a migration's.
+    named -= {"LAUNDRY_", "LAUNDRY_DATABASE_OWNER_URL"}
+    assert named <= fields.keys(), "variables that no service reads"
     assert {name for name, required in fields.items() if required} <= named | IN_THE_IMAGE
 
 
@@ -71,11 +74,18 @@ def refusal(*arguments: str) -> str:
 
 
 def helm_template(*arguments: str) -> Any:
+    return helm_with("values", *arguments)
+
+
+def helm_with(example: str, *arguments: str) -> Any:
+    """Render the values of one of the examples."""
     helm = tools.helm(fetch=False)
     if helm is None:
         pytest.skip("helm is not installed; `laundry check-deploy --fetch` puts it into the cache folder")
-    values = str(chart.CHART / "ci" / "values.yaml")
-    return helm.run(["template", "laundry", str(chart.CHART), "--values", values, *arguments])
+    values = str(chart.CHART / "ci" / f"{example}.yaml")
+    return helm.run(
+        ["template", "laundry", str(chart.CHART), "--namespace", "laundry", "--values", values, *arguments]
+    )
 
 
 def named(objects: list[dict[str, Any]], kind: str, name: str) -> dict[str, Any]:
@@ -95,7 +105,7 @@ def test_a_pod_gets_what_its_settings_ask_for() -> None:
         for process in service.processes:
             container = pods.pop(f"laundry-{process.name}")
             given = {variable["name"] for variable in container["env"]}
-            given = {name for name in given if not name.startswith("OTEL_")}
+            given = {name for name in given if name.startswith("LAUNDRY_")}
             assert given <= {f"LAUNDRY_{name.upper()}" for name in fields}, "variables that it does not read"
             assert required <= given | IN_THE_IMAGE
             assert container["resources"]["limits"]["memory"] == process.resources.memory_limit
@@ -117,7 +127,7 @@ def test_the_same_values_render_the_same_and_a_new_plan_is_a_new_job() -> None:
 
 def test_what_is_left_out_of_the_values_is_asked_for_in_a_sentence() -> None:
     nobody = ("--set", "networkPolicy.ingressNamespaceLabels=null")
-    assert "the labels of your ingress controller's namespace" in refusal(*nobody)
+    assert "the labels of your ingress controller's or gateway's namespace" in refusal(*nobody)
     assert "metrics.scrapedOtherwise=true" in refusal("--set", "metrics.podMonitor.enabled=false")
     rendered("--set", "metrics.podMonitor.enabled=false", "--set", "metrics.scrapedOtherwise=true")
 
@@ -147,7 +157,7 @@ def test_uninstalling_keeps_the_broker_and_its_policy_lets_in_whom_it_needs() ->
     policy = named(objects, "NetworkPolicy", "laundry-rabbitmq")["spec"]
     assert policy["podSelector"]["matchLabels"]["app.kubernetes.io/component"] == "rabbitmq"
     doors = {entry["port"] for rule in policy["ingress"] for entry in rule["ports"]}
-    assert doors == {5672, 15672, 4369, 25672, 35672, 1883, 8883, 15692}
+    assert doors == {5671, 5672, 15671, 4369, 25672, 35672, 1883, 8883, 15691}
 
 
 def test_traces_go_to_the_collector_that_is_named_and_nowhere_else() -> None:
@@ -159,7 +169,7 @@ def test_traces_go_to_the_collector_that_is_named_and_nowhere_else() -> None:
         }
 
     assert reaches_4318() == {True}
-    assert reaches_4318("--set", "tracing.endpoint=") == {False}
+    assert reaches_4318("--set", "tracing.endpoint=,tracing.headersSecret=") == {False}
 
 
 def test_another_identity_provider_takes_the_place_of_the_chart_s_own() -> None:
@@ -293,7 +303,7 @@ def test_no_values_and_no_template_hold_a_secret() -> None:
 
     suspicious = [path for path, _ in leaves(VALUES) if re.search(r"(?i)password|token|apikey", path)]
     # Names of what is a secret elsewhere.
-    assert suspicious == [".identity.idTokens", ".topology.passwordsSecret"]
+    assert suspicious == [".identity.idTokens", ".topology.passwordsSecret", ".tests.tokenSecret"]
 
 
 def test_the_chart_carries_the_plan_without_users() -> None:

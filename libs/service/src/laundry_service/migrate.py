@@ -23,9 +23,14 @@ from alembic.config import Config
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 from laundry_service.storage.address import asyncpg_url
+from laundry_service.storage.outages import is_outage
 from laundry_service.storage.pooler import TransactionPooling, refuse_transaction_pooling
 
 LOCK = 0x1A0D27
+MAY_COME = 75
+"""Exit status (EX_TEMPFAIL) where the database or the login is not there yet: running it again may help."""
+NOT_YET = ("28000", "28P01", "3D000")
+"""SQLSTATEs of a login or a database that somebody may still be making."""
 
 
 def alembic_config(package: str) -> Config:
@@ -116,6 +121,15 @@ def main() -> None:
         asyncio.run(_checked(arguments.package, owner or url, arguments.revision, served_by=served_by))
     except TransactionPooling as refusal:
         sys.exit(f"Not migrated: {refusal}.")
+    except Exception as error:
+        if not _may_come(error):
+            raise
+        print(f"Not migrated: {type(error).__name__}: {str(error)[:300]}", file=sys.stderr)
+        sys.exit(MAY_COME)
+
+
+def _may_come(error: Exception) -> bool:
+    return is_outage(error) or getattr(error, "sqlstate", None) in NOT_YET
 
 
 def _given(name: str) -> str | None:

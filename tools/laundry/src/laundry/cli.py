@@ -9,7 +9,7 @@ import httpx
 import typer
 from click.exceptions import Abort
 
-from laundry.commands import deploy, equipment, photos, push_keys, restart, stack, tokens
+from laundry.commands import deploy, equipment, photos, push_keys, reading, restart, stack, tokens
 from laundry.display import fail
 from laundry_events.errors import PlanRefused
 from laundry_servers.errors import LaundryError
@@ -115,6 +115,7 @@ app.command("fault", hidden=True)(equipment.fault)
 app.command("push-keys", rich_help_panel=DEPLOY)(push_keys.push_keys)
 app.command("compose-env", rich_help_panel=DEPLOY)(deploy.compose_env)
 app.command("check-deploy", rich_help_panel=DEPLOY)(deploy.check_deploy)
+app.command("check-reading", rich_help_panel=DEPLOY)(reading.check_reading)
 
 if __name__ == "__main__":
     app()

@@ -32,13 +32,15 @@ def deployment_files() -> Iterator[tuple[Path, str]]:
         compose.DOCKERFILE: compose.dockerfile_text,
         broker.COMPOSE_FILE: broker.compose_text,
         broker.CHART_FILE: broker.chart_text,
-        chart.VALUES_FILE: chart.values_text,
-        chart.SCHEMA_FILE: chart.schema_text,
-        chart.README: chart.readme_text,
         readme.FILE: readme.text,
     }
     for path, make in made_in_part.items():
         yield path, make(path.read_text())
+    values = chart.values_text(chart.VALUES_FILE.read_text())
+    schema = chart.schema_text(chart.SCHEMA_FILE.read_text(), values)
+    yield chart.VALUES_FILE, values
+    yield chart.SCHEMA_FILE, schema
+    yield chart.README, chart.readme_text(chart.README.read_text(), values, schema)
 
 
 def outdated() -> list[Path]:
