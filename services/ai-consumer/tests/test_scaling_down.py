@@ -96,12 +96,15 @@ async def test_what_a_reader_held_when_it_was_scaled_down_is_read_once(
     goes.send_signal(signal.SIGTERM)
     assert await asyncio.to_thread(goes.wait, GRACE_S) in {0, -signal.SIGTERM}
     told = [first]
-    while count := await messaging.count("task.read"):
-        told += [await messaging.take("task.read") for _ in range(count)]
-    by_the_first = len(told)
-    waiting = await messaging.count("task.submitted")
-    # Nothing is lost on the way: what it did not tell is in the queue again, before anybody else looks.
-    assert by_the_first + waiting == PHOTOS
+
+    async def all_accounted_for() -> bool:
+        for _ in range(await messaging.count("task.read")):
+            told.append(await messaging.take("task.read"))
+        return len(told) + await messaging.count("task.submitted") == PHOTOS
+
+    # What it did not tell is in the queue again, before anybody else looks.
+    await eventually(all_accounted_for, what="every photo, told or in the queue")
+    waiting = PHOTOS - len(told)
     assert waiting, "it had read everything before it was asked to go"
 
     _, url = start()
