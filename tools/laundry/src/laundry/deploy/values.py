@@ -64,11 +64,13 @@ def described(schema: Json, text: str) -> Json:
         LaundryError: there is a value that it does not know.
     """
     for value in values(text):
-        place: Json | None = schema
+        place = schema
         for name in value.path:
-            place = place if "$ref" in place else place.get("properties", {}).get(name)
-            if place is None:
+            if "$ref" in place:
+                break
+            if name not in place.get("properties", {}):
                 raise LaundryError(f"values.schema.json does not know {'.'.join(value.path)} of values.yaml")
+            place = place["properties"][name]
         # Draft 7 overlooks what stands beside a reference.
         if "$ref" not in place:
             place["description"] = value.meaning
