@@ -263,6 +263,14 @@ def test_every_key_of_a_secret_may_lie_elsewhere() -> None:
         assert ("database-password" in known[service.name]["properties"]) == (Need.DATABASE in service.needs)
 
 
+def test_the_readme_says_what_the_default_requests_add_up_to() -> None:
+    services = yaml.safe_load(chart.VALUES_FILE.read_text())["services"].values()
+    asked = [(each["replicas"], each["resources"]["requests"]) for each in services]
+    cores = sum(number * int(requests["cpu"].removesuffix("m")) for number, requests in asked) / 1000
+    memory = sum(number * int(requests["memory"].removesuffix("Mi")) for number, requests in asked) / 1024
+    assert f"{cores:.3g} cores and {memory:.1f} GiB, without the broker" in chart.README.read_text()
+
+
 def test_the_schema_says_of_every_value_what_values_yaml_says() -> None:
     for value in values.values(chart.VALUES_FILE.read_text()):
         place: dict[str, Any] = SCHEMA

@@ -52,13 +52,24 @@ def test_a_broken_value_is_found(
 @pytest.mark.parametrize(
     ("file", "pattern", "replacement", "complaint"),
     [
-        ("templates/services.yaml", r"readinessProbe:\n.*\n", "", "laundry-helper: it has no readinessProbe"),
+        (
+            "templates/services.yaml",
+            r"^ +readinessProbe:\n(?: {12}.*\n)+",
+            "",
+            "laundry-helper: it has no readinessProbe",
+        ),
         ("templates/training.yaml", "create, get", "get", "mlops needs the rights"),
         (
             "templates/networkpolicies.yaml",
             r"\{\{- range \$caller := \$facts\.callers \}\}",
             "{{- range $caller := list }}",
-            "do not let web in to helper",
+            "laundry-helper: it lets anybody in",
+        ),
+        (
+            "templates/networkpolicies.yaml",
+            r"operator: In, values: \[.*?\]",
+            "operator: In, values: [helper]",
+            "do not let web out to search",
         ),
         ("templates/_helpers.tpl", "RootFilesystem: true", "RootFilesystem: false", "may gain rights"),
         (
@@ -100,6 +111,8 @@ def test_a_field_that_kubernetes_does_not_know_is_found(damaged: Damage) -> None
             "minReplicasCount",
             "ScaledObject.*minReplicasCount",
         ),
+        ("templates/rabbitmq.yaml", "disableNonTLS", "disableNonTls", "RabbitmqCluster.*disableNonTls"),
+        ("templates/rabbitmq.yaml", "whenUnsatisfiable", "whenNot", "RabbitmqCluster.*whenNot"),
         ("templates/certificates.yaml", "issuerRef:", "issuer:", "Certificate.*issuer"),
         ("templates/httproutes.yaml", "v1\nkind: HTTPRoute", "v1\nkind: HTTPRoutes", "HTTPRoutes"),
     ],

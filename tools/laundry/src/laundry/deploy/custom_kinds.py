@@ -5,6 +5,7 @@ TypeScript refuses what is misspelt, too, which a definition's schema lets pass.
 
 import json
 import re
+import shutil
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -18,14 +19,15 @@ PACKAGES = {
     "monitoring.coreos.com/v1": "prometheus-operator",
 }
 """The package @kubernetes-models/... of each API."""
-WITHOUT_TYPES = {"rabbitmq.com/v1beta1"}
-"""No package has those of the RabbitMQ Cluster Operator."""
+OWN_TYPES = {"rabbitmq.com/v1beta1": "rabbitmq_cluster"}
+"""Files here with the types of what no package has."""
+KNOWN = PACKAGES.keys() | OWN_TYPES.keys()
 OPTIONS = {
     "noEmit": True,
     "strict": True,
     "skipLibCheck": True,
-    "module": "nodenext",
-    "moduleResolution": "nodenext",
+    "module": "preserve",
+    "moduleResolution": "bundler",
     "target": "es2022",
     "types": [],
 }
@@ -45,13 +47,15 @@ def complaints(objects: list[dict[str, Any]], compiler: Tool, folder: Path) -> l
         folder: where the packages are installed.
     """
     unknown = {each["kind"] for each in objects if is_custom(each)} - {
-        each["kind"] for each in objects if each["apiVersion"] in PACKAGES.keys() | WITHOUT_TYPES
+        each["kind"] for each in objects if each["apiVersion"] in KNOWN
     }
-    known = [each for each in objects if each["apiVersion"] in PACKAGES]
+    known = [each for each in objects if each["apiVersion"] in KNOWN]
     text = "\n".join(_declared(each, number) for number, each in enumerate(known))
     with tempfile.TemporaryDirectory(prefix="check-", dir=folder) as made:
         project = Path(made)
         (project / "objects.ts").write_text(text)
+        for own in OWN_TYPES.values():
+            shutil.copy(Path(__file__).with_name(f"{own}.d.ts"), project)
         (project / "tsconfig.json").write_text(
             json.dumps({"compilerOptions": OPTIONS, "files": ["objects.ts"]})
         )
@@ -69,7 +73,8 @@ def complaints(objects: list[dict[str, Any]], compiler: Tool, folder: Path) -> l
 
 
 def _declared(each: dict[str, Any], number: int) -> str:
-    package = f"@kubernetes-models/{PACKAGES[each['apiVersion']]}/{each['apiVersion']}"
+    api = each["apiVersion"]
+    package = f"@kubernetes-models/{PACKAGES[api]}/{api}" if api in PACKAGES else f"./{OWN_TYPES[api]}"
     return (
         f'import type {{I{each["kind"]} as T{number}}} from "{package}";\n'
         f"export const object{number}: T{number} = {json.dumps(each)};"

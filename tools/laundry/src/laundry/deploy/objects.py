@@ -109,6 +109,11 @@ def _rights(rights: Mapping[str, set[str]]) -> str:
 def _paths(policies: Mapping[str, Object], services: list[Service]) -> Iterator[str]:
     """Compare who may call whom with the catalogue."""
     known = {each.name for each in services}
+    for name, spec in policies.items():
+        # Equipment may come to the broker from anywhere, and has to log in.
+        open_to_all = any(not rule.get("from") for rule in spec.get("ingress") or ())
+        if open_to_all and not name.endswith("-rabbitmq"):
+            yield f"NetworkPolicy {name}: it lets anybody in"
     for caller in services:
         for peer in (each for each in caller.peers if each in known):
             for process in caller.processes:
@@ -128,7 +133,7 @@ def _policy(policies: Mapping[str, Object], process: str) -> Object:
 def _apps(rules: Iterable[Object], side: str) -> set[str]:
     found: set[str] = set()
     for rule in rules:
-        for peer in rule.get(side, ()):
+        for peer in rule.get(side) or ():
             selector = peer.get("podSelector", {})
             found.add(selector.get("matchLabels", {}).get(NAME, ""))
             for expression in selector.get("matchExpressions", ()):
