@@ -223,7 +223,6 @@ def test_helm_test_holds_the_signing_key_in_one_container_only_and_reaches_web_a
             ("--set", "autoscaling.by=cpu,services.ai-consumer.resources.requests.cpu=null"),
             "compares with what ai-consumer requests",
         ),
-        (("--set", "identity.enabled=false"), "clear one of them"),
         (("--set", "identity.issuer=https://x.example"), "name another provider"),
         (("--set", "tracing.endpoint="), "a login at tracing.endpoint"),
         (("--set", "training.jobs=process"), "runs as a Job"),

@@ -100,26 +100,28 @@ capabilities:
 {{- include "laundry.fromSecret" (dict "name" .name "secret" $secret "key" ($place.key | default .key) "optional" .optional) -}}
 {{- end -}}
 
-{{/* Where and how pods run, of {root, own}: own is what a process's or the Jobs' values say. */}}
+{{/* Where and how pods run, of {root, own}: own is what a process's values say; of the root alone, as Jobs run. */}}
 {{- define "laundry.scheduling" -}}
-{{- with .root.Values.image.pullSecrets }}
+{{- $values := (.root | default .).Values -}}
+{{- $own := .own | default $values.jobs -}}
+{{- with $values.image.pullSecrets }}
 imagePullSecrets:
   {{- range . }}
   - name: {{ . }}
   {{- end }}
 {{- end }}
-{{- with .own.priorityClassName }}
+{{- with $own.priorityClassName }}
 priorityClassName: {{ . }}
 {{- end }}
-{{- with .own.affinity }}
+{{- with $own.affinity }}
 affinity:
   {{- toYaml . | nindent 2 }}
 {{- end }}
-{{- with .root.Values.nodeSelector }}
+{{- with $values.nodeSelector }}
 nodeSelector:
   {{- toYaml . | nindent 2 }}
 {{- end }}
-{{- with .root.Values.tolerations }}
+{{- with $values.tolerations }}
 tolerations:
   {{- toYaml . | nindent 2 }}
 {{- end }}
