@@ -6,6 +6,7 @@ import { h, put } from "./dom.js";
 import { Equipment } from "./equipment.js";
 import { connectionLine } from "./frame.js";
 import { HistoryView } from "./history-view.js";
+import { OfferView } from "./offer-view.js";
 import { PeoplePage } from "./people-page.js";
 import { PersonView } from "./person-view.js";
 import { Reach } from "./reach.js";
@@ -43,6 +44,7 @@ export class OwnerPage {
         confirm: () => new ConfirmView(signedIn, (state) => this.#showState("tasks", state)),
         history: () => new HistoryView(signedIn),
         washed: () => new WashedView(signedIn),
+        offer: () => new OfferView(signedIn),
         people: () => new PeoplePage(signedIn),
         me: () => new PersonView(signedIn),
       },
