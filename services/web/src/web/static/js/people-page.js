@@ -1,6 +1,7 @@
 // Who works where: invitations, people and their right; an operator's also has the branches.
 
 import { explain } from "./api.js";
+import { askFirst } from "./ask-first.js";
 import { allBranches, namesOf } from "./branch-names.js";
 import { BranchesPart } from "./branches-part.js";
 import { h, put, say } from "./dom.js";
@@ -8,7 +9,6 @@ import { emptyState } from "./drawings.js";
 import { trouble } from "./frame.js";
 import { icon } from "./icons.js";
 import { InviteForm } from "./invite-form.js";
-import { askFirst } from "./model-card.js";
 import { PagedList } from "./paged-list.js";
 import { ago, moment, t } from "./texts.js";
 

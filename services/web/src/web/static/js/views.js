@@ -1,9 +1,11 @@
 // The views of a page: which one is open stands in the address, in the title, and in the navigation.
 
 import { h, put } from "./dom.js";
+import { trouble } from "./frame.js";
 import { t } from "./texts.js";
 
 /** @typedef {{element: HTMLElement, title: string, close(): void}} View */
+/** @typedef {new (signedIn: SignedIn, onState: (state: StreamState) => void) => View} ViewOf */
 
 export class Views {
   /** @type {View | null} */
@@ -13,17 +15,17 @@ export class Views {
   stage = h("div", { class: "view" });
 
   /**
-   * `makers` makes each view when it is opened, the first if the address names none; `onChange()` is called after
-   * another was opened. Its name in the navigation is the text `<page>.view.<name>`.
+   * `onChange()` is called after another was opened. Its name in the navigation is the text `<page>.view.<name>`.
    *
    * @param {string} page
-   * @param {Record<string, () => View>} makers
-   * @param {() => void} onChange
+   * @param {import("./offer.js").Offer<ViewOf>} offer
+   * @param {{signedIn: SignedIn, onState(state: StreamState): void, onChange(): void}} to
    */
-  constructor(page, makers, onChange) {
-    this.makers = makers;
+  constructor(page, offer, { signedIn, onState, onChange }) {
+    this.offer = offer;
+    this.make = (/** @type {ViewOf} */ View) => new View(signedIn, onState);
     this.onChange = onChange;
-    for (const name of Object.keys(makers)) {
+    for (const name of offer.names) {
       this.#links[name] = h(
         "a",
         {
@@ -35,8 +37,7 @@ export class Views {
       );
     }
     this.nav = h("nav", { class: "views", "aria-label": t("frame.views") }, Object.values(this.#links));
-    const asked = new URLSearchParams(location.search).get("view") ?? "";
-    this.#open(asked in makers ? asked : Object.keys(makers)[0]);
+    this.#open(offer.asked);
   }
 
   get title() {
@@ -44,6 +45,7 @@ export class Views {
   }
 
   close() {
+    this.offer.close();
     this.#view?.close();
   }
 
@@ -57,17 +59,28 @@ export class Views {
     event.preventDefault();
     history.replaceState(null, "", `${location.pathname}?view=${name}`);
     this.#open(name);
-    this.onChange();
   }
 
   /** @param {string} name */
   #open(name) {
     this.#view?.close();
-    this.#view = this.makers[name]();
+    this.#view = null;
     for (const [each, link] of Object.entries(this.#links)) {
       if (each === name) link.setAttribute("aria-current", "page");
       else link.removeAttribute("aria-current");
     }
-    put(this.stage, this.#view.element);
+    this.offer.open(
+      name,
+      (View) => {
+        this.#view = this.make(View);
+        put(this.stage, this.#view.element);
+        this.onChange();
+      },
+      () =>
+        put(
+          this.stage,
+          trouble({ text: t("problem.no-connection") }, () => location.assign(`?view=${name}`)),
+        ),
+    );
   }
 }
