@@ -72,7 +72,7 @@ export class ConfirmView {
     });
     listenForShortcuts((action, number) => this.#act(action, number), this.#closed.signal);
     this.live.start();
-    this.#refresh().catch(() => {});
+    this.ready = this.#refresh().catch(() => {});
   }
 
   get title() {

@@ -1,6 +1,7 @@
 // The owner's page: what waits for a yes, what was washed, and, whichever of these is open, what is broken.
 
 import { Alerts } from "./alerts.js";
+import { arriving } from "./arrival.js";
 import { h, put } from "./dom.js";
 import { Equipment } from "./equipment.js";
 import { connectionLine } from "./frame.js";
@@ -70,6 +71,8 @@ export class OwnerPage {
         ),
       ),
     );
+    // An alarm comes on top of everything.
+    arriving(this.element, [this.views.ready, this.alerts.ready, this.equipment.ready, this.reach.ready]);
     const { signal } = this.#closed;
     for (const name of ["online", "offline"]) window.addEventListener(name, () => this.#showConnection(), { signal });
     // The worker says which alert was tapped.

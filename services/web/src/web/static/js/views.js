@@ -4,7 +4,7 @@ import { h, put } from "./dom.js";
 import { trouble } from "./frame.js";
 import { t } from "./texts.js";
 
-/** @typedef {{element: HTMLElement, title: string, close(): void}} View */
+/** @typedef {{element: HTMLElement, title: string, ready?: Promise<unknown>, close(): void}} View */
 /** @typedef {new (signedIn: SignedIn, onState: (state: StreamState) => void) => View} ViewOf */
 
 export class Views {
@@ -38,6 +38,11 @@ export class Views {
     }
     this.nav = h("nav", { class: "views", "aria-label": t("frame.views") }, Object.values(this.#links));
     this.#open(offer.asked);
+  }
+
+  /** Settles when the open view has what it opens with. */
+  get ready() {
+    return this.#view?.ready;
   }
 
   get title() {
