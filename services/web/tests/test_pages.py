@@ -11,8 +11,8 @@ import pytest_asyncio
 
 from laundry_testing.serving import serving
 from web.app import create_app
-from web.files import FOR_GOOD, STATIC, read
-from web.pages import NOT_KEPT, ROLES, FrontEnd, front_end
+from web.files import COMMENT, FOR_GOOD, STATIC, read, without_comments
+from web.pages import CONTENT_SECURITY_POLICY, NOT_KEPT, ROLES, FrontEnd, front_end
 
 from .conftest import settings_for
 
@@ -124,6 +124,45 @@ async def test_compressed_or_not_the_content_is_the_same(client: httpx.AsyncClie
             assert "Accept-Encoding" in answer.headers["vary"]
     picture = await client.get("/static/icon-512.png")
     assert "content-encoding" not in picture.headers
+
+
+def test_scripts_are_sent_without_their_comments_and_with_all_of_their_code() -> None:
+    script = b"""// What it is.
+
+/**
+ * Add.
+ *
+ * @param {number} one
+ */
+export function add(one, two) {
+  // Why.
+  const address = "https://example"; // stays
+  return one /* stays */ + two;
+}
+"""
+    sent = without_comments(script)
+    code = [b"export function add(one, two) {", b'  const address = "https://example"; // stays']
+    assert [line for line in sent.splitlines() if line][:2] == code
+    assert b"Why" not in sent and b"@param" not in sent and b"/* stays */" in sent
+    assert sent.count(b"\n") == script.count(b"\n")
+    for file in scripts():
+        text = file.read_bytes()
+        for comment in COMMENT.finditer(text):
+            # Not the part of a text that looks like one.
+            assert text[: comment.start()].count(b"`") % 2 == 0, (file, comment[0])
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_documents_and_workers_are_bound_and_parts_know_their_type(client: httpx.AsyncClient) -> None:
+    version = front_end().version
+    for path in ("/", "/sw.js", "/nothing", "/static/icon.svg", f"/static/{version}/js/shrink-worker.js"):
+        answer = await client.get(path)
+        assert answer.headers["content-security-policy"] == CONTENT_SECURITY_POLICY, path
+    for path in (f"/static/{version}/js/main.js", "/static/pages.css"):
+        answer = await client.get(path)
+        assert "content-security-policy" not in answer.headers
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert answer.headers["cross-origin-resource-policy"] == "same-origin"
 
 
 def named(document: bytes) -> list[str]:

@@ -62,7 +62,7 @@ def create_app(settings: ProxySettings | None = None) -> FastAPI:
     app.include_router(proxy.router(forwarder, upstreams))
     app.include_router(pages.router())
     app.add_middleware(UrlValidation)
-    app.add_middleware(SecurityHeaders, headers=pages.SECURITY_HEADERS, public_https=settings.by_tls)
+    app.add_middleware(SecurityHeaders, headers=pages.headers_of, public_https=settings.by_tls)
     app.add_middleware(Caching)
     install_problems(app)
     trace_requests(app)

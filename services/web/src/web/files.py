@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import mimetypes
+import re
 from pathlib import Path
 
 from fastapi import Request
@@ -18,6 +19,8 @@ AGAIN = "no-cache"
 FOR_GOOD = "public, max-age=31536000, immutable"
 # What is compressed already does not get smaller.
 WORTH_PACKING = 0.9
+# A fifth of what is sent.
+COMMENT = re.compile(rb"^ */\*\*.*?\*/\n|^ *//[^\n]*\n", re.MULTILINE | re.DOTALL)
 # Whatever the machine says of JavaScript.
 TYPES = mimetypes.MimeTypes()
 TYPES.add_type("text/javascript", ".js")
@@ -56,6 +59,11 @@ def read(folder: Path) -> dict[str, bytes]:
         for path in sorted(folder.rglob("*"))
         if path.is_file()
     }
+
+
+def without_comments(script: bytes) -> bytes:
+    """Return a script without the comments that have lines of their own; each line keeps its number."""
+    return COMMENT.sub(lambda found: b"\n" * found[0].count(b"\n"), script)
 
 
 def media_type_of(path: str) -> str:

@@ -9,7 +9,7 @@ IMPORTED = re.compile(
 )
 # `name: async () => (await import("./module.js")).Thing`, which is fetched when it is asked for by its name.
 OFFERED = re.compile(r'^ +(\w+): .*\bimport\("(\.[^"]+\.js)"\)', re.MULTILINE)
-MAIN = "js/main.js"
+EARLY, MAIN = "js/early.js", "js/main.js"
 PAGES = "js/role-pages.js"
 
 
@@ -31,11 +31,12 @@ class Modules:
     def of_page(self, role: str | None = None, view: str | None = None) -> list[str]:
         """Return the modules of a role's page and its view, else its first; of no role, the start page's."""
         if role is None:
-            return self.behind(MAIN)
+            return self.behind(EARLY, MAIN)
         page = self._offered[PAGES][role]
         views = self._offered[page]
         first = list(views.values())[:1]
-        return self.behind(MAIN, page, *([views[view]] if view in views else first))
+        # What asks for the first data goes before what shows it.
+        return self.behind(*self.behind(EARLY), MAIN, page, *([views[view]] if view in views else first))
 
     def views_of(self, role: str) -> list[str]:
         """Return the names of the views that a role's page has."""
@@ -47,7 +48,7 @@ class Modules:
         Raises:
             KeyError: one of them is not there.
         """
-        found = list(first)
+        found = list(dict.fromkeys(first))
         for module in found:
             found += [each for each in self._imported[module] if each not in found]
         return found

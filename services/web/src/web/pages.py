@@ -7,7 +7,7 @@ from functools import cache
 from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import Response
 
-from web.files import AGAIN, FOR_GOOD, STATIC, File, media_type_of, read, version_of
+from web.files import AGAIN, FOR_GOOD, STATIC, File, media_type_of, read, version_of, without_comments
 from web.modules import Modules
 
 ROLES = ("helper", "owner", "operator", "customer")
@@ -39,6 +39,11 @@ SECURITY_HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "geolocation=(), microphone=(), payment=(), usb=()",
 }
+# A script or a sheet is neither a document nor a worker: what binds these would be most of what it costs.
+PART_HEADERS = {
+    name: SECURITY_HEADERS[name] for name in ("X-Content-Type-Options", "Cross-Origin-Resource-Policy")
+}
+PART = re.compile(r"/static/.+(?<!-worker)\.(js|css)")
 
 STYLED = re.compile(r'<link rel="stylesheet" href="/static/(css/[^"]+)" />\n    ')
 STYLES = "pages.css"
@@ -47,6 +52,11 @@ UNSUBSCRIBE = "js/unsubscribe-page.js"
 # What is served at addresses of its own, and the notice's style sheet: it is read once, and with a signal.
 NOT_KEPT = {"index.html", "unsubscribe.html", "privacy.html", "privacy.css", "sw.js"}
 VERSIONED = re.compile(r"([0-9a-f]{16})/(.+)")
+
+
+def headers_of(path: str) -> Mapping[str, str]:
+    """Return the security headers of what is at a path."""
+    return PART_HEADERS if PART.fullmatch(path) else SECURITY_HEADERS
 
 
 class FrontEnd:
@@ -69,7 +79,7 @@ class FrontEnd:
             *(self.document(*page, version="").encode() for page in self._pages()),
         )
         self.files = {
-            path: File(content, media_type_of(path))
+            path: File(without_comments(content) if path.endswith(".js") else content, media_type_of(path))
             for path, content in self._sources.items()
             if path not in NOT_KEPT or path == "privacy.css"
         }
@@ -135,7 +145,7 @@ def front_end() -> FrontEnd:
 def router() -> APIRouter:
     """Make the page routes: one document, whose script renders the page for the path and the role."""
     routes = APIRouter(include_in_schema=False)
-    front = front_end()
+    front_end()
 
     @routes.get("/")
     @routes.get("/helper")
@@ -143,12 +153,13 @@ def router() -> APIRouter:
     @routes.get("/operator")
     @routes.get("/customer")
     async def page(request: Request, view: str | None = None) -> Response:
-        return front.page(request.url.path.strip("/") or None, view).answer(request)
+        return front_end().page(request.url.path.strip("/") or None, view).answer(request)
 
     @routes.api_route("/static/{path:path}", methods=["GET", "HEAD"])
     async def static(request: Request, path: str) -> Response:
         versioned = VERSIONED.fullmatch(path)
         version, name = versioned.groups() if versioned else ("", path)
+        front = front_end()
         file = front.files.get(name)
         if file is None:
             raise HTTPException(404)
@@ -158,15 +169,15 @@ def router() -> APIRouter:
     @routes.get("/unsubscribe")
     async def unsubscribe(request: Request) -> Response:
         # For people who are not signed in: the key is in the fragment, which no server sees.
-        return front.unsubscribe.answer(request)
+        return front_end().unsubscribe.answer(request)
 
     @routes.get("/privacy")
     async def privacy(request: Request) -> Response:
-        return front.privacy.answer(request)
+        return front_end().privacy.answer(request)
 
     @routes.get("/sw.js")
     async def service_worker(request: Request) -> Response:
         # From the root, because a worker serves only what lies below its own address.
-        return front.service_worker.answer(request)
+        return front_end().service_worker.answer(request)
 
     return routes

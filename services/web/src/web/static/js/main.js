@@ -25,7 +25,6 @@ import {
 } from "./session.js";
 import { noPage, startPage } from "./start-page.js";
 import { chooseLanguage, has, t } from "./texts.js";
-import { UploadQueue } from "./upload-queue.js";
 
 // Rights change: who comes back to a page is checked again after so long, and who stays there from time to time.
 const CHECK_MS = 60000;
@@ -58,8 +57,7 @@ function enter(session) {
   const api = new Api(session, () => {
     if (signedIn?.api === api) check();
   });
-  const queue = session.role === "helper" ? new UploadQueue(api, store).start() : null;
-  signedIn = { session, api, photos: new Photos(api), queue };
+  signedIn = { session, api, photos: new Photos(api), queue: null };
   // What the push service or the network refuses now is tried again at the next start.
   renew(api).catch(() => {});
 }
@@ -209,6 +207,7 @@ function showPage(Page) {
   page = null;
   let content;
   if (Page && signedIn) {
+    signedIn.queue ??= Page.queueOf?.(signedIn.api, store) ?? null;
     page = new Page(signedIn);
     content = page.element;
   } else if (session) {

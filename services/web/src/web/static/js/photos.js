@@ -2,6 +2,7 @@
 
 import { h } from "./dom.js";
 import { within } from "./patience.js";
+import { pictureAddress } from "./task-addresses.js";
 import { t } from "./texts.js";
 
 const KEPT = 80;
@@ -149,6 +150,7 @@ export class Photos {
   /**
    * @param {string} id
    * @param {string} key
+   * @param {"display" | "thumbnail"} size
    */
   async #fetch(id, key, size = "thumbnail") {
     if (this.#urls.has(key)) return;
@@ -160,12 +162,12 @@ export class Photos {
    * A picture that nobody has asked for may have to be made first, behind those of others.
    *
    * @param {string} id
-   * @param {string} size
+   * @param {"display" | "thumbnail"} size
    */
   async #picture(id, size) {
     for (let tries = 1; ; tries += 1) {
       try {
-        return await this.api.fetch(`/api/helper/tasks/${encodeURIComponent(id)}/photo?size=${size}`);
+        return await this.api.fetch(pictureAddress(id, size));
       } catch (problem) {
         if (problem.status !== 503 || tries === TRIES) throw problem;
         await new Promise((resolve) => setTimeout(resolve, (problem.retryAfterS ?? 0) * 1000 || PAUSE_MS));

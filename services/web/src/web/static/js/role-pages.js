@@ -2,7 +2,12 @@
 
 import { Offer } from "./offer.js";
 
-/** @typedef {(new (signedIn: SignedIn) => ShownPage) & {ready?(): Promise<unknown>}} Page */
+/**
+ * @typedef {(new (signedIn: SignedIn) => ShownPage) & {
+ *   ready?(): Promise<unknown>,
+ *   queueOf?(api: import("./api.js").Api, store: import("./photo-store.js").PhotoStore): SignedIn["queue"],
+ * }} Page
+ */
 
 /** @type {Offer<Page>} */
 export const pages = new Offer({
