@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 # The criteria of WCAG 2.2 AA, and what axe calls best practice.
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 
-# How much of the screen has moved by how much of it since the page opened (CLS); Google calls more than this poor.
+# How much of the screen may move as a page opens (CLS): up to this it is good, says Google.
 STEADY = 0.1
 MOVED = """() => new Promise((resolve) => {
   let moved = 0;

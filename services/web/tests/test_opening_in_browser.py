@@ -137,7 +137,7 @@ async def test_what_an_owner_waits_for_is_asked_for_first_and_once(
     # Whoever it is that is asked with the page's own modules comes after it.
     assert asked.index(waiting) < asked.index("auth/session")
     [photo] = [each for each in asked if each.endswith("photo?size=display")]
-    assert list(services.tasks)[0] in photo
+    assert next(iter(services.tasks)) in photo
     # Once as it opens, and once as the stream of changes begins.
     assert asked.count(waiting) == 2
     # Another view asks for its own.
