@@ -36,7 +36,7 @@ export class CredentialsPage {
       h("p", { class: "hint" }, t("credentials.text")),
       this.#stage,
     );
-    this.#start();
+    this.ready = this.#start();
   }
 
   close() {
@@ -57,7 +57,7 @@ export class CredentialsPage {
     }
     if (this.#closed) return;
     put(this.#stage, this.#form(), this.#result, this.#list.element);
-    this.#list.load();
+    await this.#list.load();
   }
 
   #form() {

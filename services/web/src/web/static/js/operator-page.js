@@ -1,11 +1,12 @@
 // The operator's pages: the models, queues with their dead letters, people and branches, equipment, faults.
 
+import { arriving } from "./arrival.js";
 import { h, put } from "./dom.js";
 import { trouble } from "./frame.js";
 import { Offer } from "./offer.js";
 import { t } from "./texts.js";
 
-/** @typedef {{element: HTMLElement, close(): void}} View */
+/** @typedef {{element: HTMLElement, ready?: Promise<unknown>, close(): void}} View */
 /** @type {Record<string, () => Promise<new (signedIn: SignedIn) => View>>} */
 const PARTS = {
   models: async () => (await import("./models-page.js")).ModelsPage,
@@ -76,6 +77,7 @@ export class OperatorPage {
       (View) => {
         this.#page = new View(this.signedIn);
         history.replaceState(null, "", `${location.pathname}?view=${name}`);
+        arriving(this.#page.element, [this.#page.ready]);
         put(this.#stage, this.#page.element);
       },
       () =>

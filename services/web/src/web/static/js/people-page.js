@@ -47,7 +47,7 @@ export class PeoplePage {
       empty: () => h("p", { class: "meta" }, t("people.noneOpen")),
     });
     this.element = h("div", { class: "people" }, h("h1", {}, t("people.title")), this.#stage);
-    this.#start();
+    this.ready = this.#start();
   }
 
   get title() {
@@ -92,8 +92,7 @@ export class PeoplePage {
       ),
       branches && section("people.branches", branches.element),
     );
-    this.#people.load();
-    this.#invitations.load();
+    await Promise.all([this.#people.load(), this.#invitations.load(), branches?.ready]);
   }
 
   /** A question for each letter would be asked in vain. */

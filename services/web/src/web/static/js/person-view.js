@@ -28,7 +28,7 @@ export class PersonView {
       this.#said,
     );
     this.#offer();
-    this.#look();
+    this.ready = this.#look();
   }
 
   get title() {

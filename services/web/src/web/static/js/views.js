@@ -1,5 +1,6 @@
 // The views of a page: which one is open stands in the address, in the title, and in the navigation.
 
+import { arriving } from "./arrival.js";
 import { h, put } from "./dom.js";
 import { trouble } from "./frame.js";
 import { t } from "./texts.js";
@@ -78,6 +79,7 @@ export class Views {
       name,
       (View) => {
         this.#view = this.make(View);
+        arriving(this.#view.element, [this.#view.ready]);
         put(this.stage, this.#view.element);
         this.onChange();
       },
