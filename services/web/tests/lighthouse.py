@@ -1,8 +1,8 @@
 """``make lighthouse``: every view as it opens, on a throttled phone, by Google's Lighthouse.
 
 Lighthouse drives the browser that a person is signed in with: its own tabs see the same session. The pages
-come by TLS and HTTP/2, as through an ingress; with ``LAUNDRY_LIGHTHOUSE_HTTP=1`` by HTTP/1.1, which is what the
-web service itself speaks.
+come by TLS and HTTP/2, as through an ingress; with ``LAUNDRY_LIGHTHOUSE_HTTP=1`` by HTTP/1.1, which is what
+the web service itself speaks.
 """
 
 import asyncio
