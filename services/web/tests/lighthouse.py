@@ -9,6 +9,7 @@ import asyncio
 import json
 import os
 import shlex
+import signal
 import socket
 import subprocess
 from collections.abc import AsyncIterator
@@ -85,22 +86,16 @@ async def by_http2(address: str, folder: Path) -> AsyncIterator[str]:
         check=True, capture_output=True, timeout=30,
     )  # fmt: skip
     *node, _ = shlex.split(os.environ["LAUNDRY_LIGHTHOUSE"].partition("/index.js")[0])
-    process = await asyncio.create_subprocess_exec(
-        *node,
-        Path(__file__).with_name("ingress.mjs"),
-        certificate,
-        key,
-        address,
-        stdout=asyncio.subprocess.PIPE,
-    )
-    assert process.stdout is not None
-    try:
-        async with asyncio.timeout(LIMIT_S):
-            port = int(await process.stdout.readline())
-        yield f"https://127.0.0.1:{port}"
-    finally:
-        process.terminate()
-        await process.wait()
+    command = [*node, Path(__file__).with_name("ingress.mjs"), certificate, key, address]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True) as process:
+        assert process.stdout is not None
+        try:
+            async with asyncio.timeout(LIMIT_S):
+                port = int(await asyncio.to_thread(process.stdout.readline))
+            yield f"https://127.0.0.1:{port}"
+        finally:
+            # What started it, too.
+            os.killpg(process.pid, signal.SIGTERM)
 
 
 async def report(address: str, port: int, name: str) -> dict[str, Any]:
