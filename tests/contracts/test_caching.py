@@ -21,7 +21,7 @@ EXCEPTIONS = {
     # The photo of a task: revalidated each time with the caller's token.
     "services/helper/src/helper/api/photos.py": {"ASKED_AGAIN"},
     # Pages and scripts, the same for everybody: revalidated each time, or by an address for good.
-    "services/web/src/web/files.py": {"kept"},
+    "services/web/src/web/pages.py": {"kept"},
     "libs/service/src/laundry_service/http/problems.py": {"no-store"},
     "libs/service/src/laundry_service/streams/response.py": {"no-store"},
 }

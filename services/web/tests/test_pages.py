@@ -11,8 +11,8 @@ import pytest_asyncio
 
 from laundry_testing.serving import serving
 from web.app import create_app
-from web.files import COMMENT, FOR_GOOD, STATIC, read, without_comments
-from web.pages import CONTENT_SECURITY_POLICY, NOT_KEPT, ROLES, FrontEnd, front_end
+from web.files import COMMENT, STATIC, read, without_comments
+from web.pages import CONTENT_SECURITY_POLICY, FOR_GOOD, NOT_KEPT, ROLES, FrontEnd, front_end
 
 from .conftest import settings_for
 

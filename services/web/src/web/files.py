@@ -6,17 +6,8 @@ import mimetypes
 import re
 from pathlib import Path
 
-from fastapi import Request
-from fastapi.responses import Response
-
-from laundry_service.http.caching import is_known
-
 STATIC = Path(__file__).parent / "static"
 
-# Kept, but asked for again each time (ETag): a new version is used at the next visit.
-AGAIN = "no-cache"
-# The address says what is in it.
-FOR_GOOD = "public, max-age=31536000, immutable"
 # What is compressed already does not get smaller.
 WORTH_PACKING = 0.9
 # A fifth of what is sent.
@@ -27,29 +18,16 @@ TYPES.add_type("text/javascript", ".js")
 
 
 class File:
-    """One file's answers, plain and compressed."""
+    """One file, plain and, where that is smaller, compressed."""
 
     def __init__(self, content: bytes, media_type: str) -> None:
         """Take what is in it."""
         packed = gzip.compress(content, mtime=0)
         self.content = content
-        self._packed = packed if len(packed) < WORTH_PACKING * len(content) else None
-        self._media_type = media_type
+        self.packed = packed if len(packed) < WORTH_PACKING * len(content) else None
+        self.media_type = media_type
         # Weak, as the same file goes out compressed and plain.
-        self._etag = f'W/"{hashlib.sha256(content).hexdigest()[:32]}"'
-
-    def answer(self, request: Request, *, kept: str = AGAIN) -> Response:
-        """Answer with it, or 304; ``kept`` is the ``Cache-Control``."""
-        headers = {"Cache-Control": kept, "ETag": self._etag}
-        if self._packed is not None:
-            headers["Vary"] = "Accept-Encoding"
-        if is_known(self._etag, request.headers.get("If-None-Match")):
-            return Response(status_code=304, headers=headers)
-        content = self.content
-        if self._packed is not None and "gzip" in request.headers.get("Accept-Encoding", ""):
-            content = self._packed
-            headers["Content-Encoding"] = "gzip"
-        return Response(content, media_type=self._media_type, headers=headers)
+        self.etag = f'W/"{hashlib.sha256(content).hexdigest()[:32]}"'
 
 
 def read(folder: Path) -> dict[str, bytes]:

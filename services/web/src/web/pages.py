@@ -7,7 +7,8 @@ from functools import cache
 from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import Response
 
-from web.files import AGAIN, FOR_GOOD, STATIC, File, media_type_of, read, version_of, without_comments
+from laundry_service.http.caching import is_known
+from web.files import STATIC, File, media_type_of, read, version_of, without_comments
 from web.modules import Modules
 
 ROLES = ("helper", "owner", "operator", "customer")
@@ -53,6 +54,25 @@ UNSUBSCRIBE = "js/unsubscribe-page.js"
 NOT_KEPT = {"index.html", "unsubscribe.html", "privacy.html", "privacy.css", "sw.js"}
 VERSIONED = re.compile(r"([0-9a-f]{16})/(.+)")
 
+# Kept, but asked for again each time (ETag): a new version is used at the next visit.
+AGAIN = "no-cache"
+# The address says what is in it.
+FOR_GOOD = "public, max-age=31536000, immutable"
+
+
+def answer(file: File, request: Request, *, kept: str = AGAIN) -> Response:
+    """Answer with a file, or 304; ``kept`` is the ``Cache-Control``."""
+    headers = {"Cache-Control": kept, "ETag": file.etag}
+    if file.packed is not None:
+        headers["Vary"] = "Accept-Encoding"
+    if is_known(file.etag, request.headers.get("If-None-Match")):
+        return Response(status_code=304, headers=headers)
+    content = file.content
+    if file.packed is not None and "gzip" in request.headers.get("Accept-Encoding", ""):
+        content = file.packed
+        headers["Content-Encoding"] = "gzip"
+    return Response(content, media_type=file.media_type, headers=headers)
+
 
 def headers_of(path: str) -> Mapping[str, str]:
     """Return the security headers of what is at a path."""
@@ -73,16 +93,18 @@ class FrontEnd:
         sheets = STYLED.findall(self._sources["index.html"].decode())
         # One sheet: a paint waits for each.
         self._sources[STYLES] = b"\n".join(self._sources[sheet] for sheet in sheets)
-        self.version = version_of(
-            repr(SECURITY_HEADERS).encode(),
-            *(part for name, content in sorted(self._sources.items()) for part in (name.encode(), content)),
-            *(self.document(*page, version="").encode() for page in self._pages()),
-        )
         self.files = {
             path: File(without_comments(content) if path.endswith(".js") else content, media_type_of(path))
             for path, content in self._sources.items()
             if path not in NOT_KEPT or path == "privacy.css"
         }
+        served = {path: file.content for path, file in self.files.items()}
+        self.version = version_of(
+            repr(SECURITY_HEADERS).encode(),
+            *(part for path, content in sorted(served.items()) for part in (path.encode(), content)),
+            *(self._sources[path] for path in sorted(NOT_KEPT)),
+            *(self.document(*page, version="").encode() for page in self._pages()),
+        )
         html = "text/html"
         self.documents = {page: File(self.document(*page).encode(), html) for page in self._pages()}
         self.unsubscribe = File(
@@ -153,7 +175,7 @@ def router() -> APIRouter:
     @routes.get("/operator")
     @routes.get("/customer")
     async def page(request: Request, view: str | None = None) -> Response:
-        return front_end().page(request.url.path.strip("/") or None, view).answer(request)
+        return answer(front_end().page(request.url.path.strip("/") or None, view), request)
 
     @routes.api_route("/static/{path:path}", methods=["GET", "HEAD"])
     async def static(request: Request, path: str) -> Response:
@@ -164,20 +186,20 @@ def router() -> APIRouter:
         if file is None:
             raise HTTPException(404)
         # While a new version is rolled out, a page of one replica may ask another, which has what it has.
-        return file.answer(request, kept=FOR_GOOD if version == front.version else AGAIN)
+        return answer(file, request, kept=FOR_GOOD if version == front.version else AGAIN)
 
     @routes.get("/unsubscribe")
     async def unsubscribe(request: Request) -> Response:
         # For people who are not signed in: the key is in the fragment, which no server sees.
-        return front_end().unsubscribe.answer(request)
+        return answer(front_end().unsubscribe, request)
 
     @routes.get("/privacy")
     async def privacy(request: Request) -> Response:
-        return front_end().privacy.answer(request)
+        return answer(front_end().privacy, request)
 
     @routes.get("/sw.js")
     async def service_worker(request: Request) -> Response:
         # From the root, because a worker serves only what lies below its own address.
-        return front_end().service_worker.answer(request)
+        return answer(front_end().service_worker, request)
 
     return routes
