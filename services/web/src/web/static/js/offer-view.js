@@ -1,13 +1,13 @@
 // What an owner says of a branch: in tags that customers choose from too, and in words of the owner's own.
 
 import { explain } from "./api.js";
+import { askFirst } from "./ask-first.js";
 import { allBranches, namesOf } from "./branch-names.js";
 import { h, put, say } from "./dom.js";
 import { emptyState } from "./drawings.js";
 import { trouble } from "./frame.js";
 import { labelled } from "./history-view.js";
 import { icon } from "./icons.js";
-import { askFirst } from "./model-card.js";
 import { PagedList } from "./paged-list.js";
 import { TagChooser } from "./tag-chooser.js";
 import { levelOf } from "./taste.js";
