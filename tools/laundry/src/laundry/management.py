@@ -15,7 +15,10 @@ VARIABLE = "LAUNDRY_MANAGEMENT_URL"
 
 def target(url: str | None = None) -> Target:
     """Return the broker at ``url`` (with user and password), else the environment's, else the stack's."""
-    found = url or os.environ.get(VARIABLE) or state.running_stack(stack_paths())["management_urls"][0]
+    found, ca_file = url or os.environ.get(VARIABLE), None
+    if not found:
+        stack = state.running_stack(stack_paths())
+        found, ca_file = stack["management_urls"][0], (stack.get("tls") or {}).get("ca_file")
     parts = urlsplit(found)
     if not (parts.hostname and parts.username and parts.password):
         raise LaundryError(
@@ -23,7 +26,7 @@ def target(url: str | None = None) -> Target:
         )
     host = f"{parts.hostname}:{parts.port}" if parts.port else parts.hostname
     address = urlunsplit((parts.scheme, host, parts.path.rstrip("/"), "", ""))
-    return Target(address, unquote(parts.username), unquote(parts.password))
+    return Target(address, unquote(parts.username), unquote(parts.password), ca_file)
 
 
 def queue_totals(broker: Target) -> dict[str, dict[str, Any]]:

@@ -8,6 +8,7 @@ from laundry_events import Publisher
 from laundry_events.topology import PLAN
 from laundry_service.http.health import Check
 from laundry_service.settings import ServiceSettings
+from laundry_service.telemetry.certificates import watch_own
 
 if TYPE_CHECKING:
     from laundry_events import Dependency, EventConsumer, Relay
@@ -48,6 +49,7 @@ class Messaging:
         self._depends_on = depends_on
         self._consumes_after = consumes_after
         self._url = settings.amqp_url.get_secret_value()
+        watch_own(self._url, client=service)
         self.publisher = Publisher(self._url, source=service)
         self.relay = None if relays_outbox_of is None else _relay(relays_outbox_of, self.publisher)
         self.consuming: ConsumerLifecycle | None = None

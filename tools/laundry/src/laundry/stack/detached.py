@@ -29,6 +29,7 @@ def start(paths: StackPaths, options: Options, progress: Progress) -> dict[str, 
         "nodes": options.nodes,
         "servers": options.servers.value,
         "fresh": options.fresh,
+        "tls": options.tls,
         "training_data": str(options.training_data) if options.training_data else None,
         "services": [each.name for each in options.services],
     }
@@ -68,6 +69,7 @@ def main() -> None:
         nodes=asked["nodes"],
         servers=Kind(asked["servers"]),
         fresh=asked["fresh"],
+        tls=asked["tls"],
         training_data=Path(asked["training_data"]) if asked["training_data"] else None,
         services=tuple(service(name) for name in asked["services"]),
     )
