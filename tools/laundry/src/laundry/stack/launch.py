@@ -1,5 +1,6 @@
 """Starting the stack, one step after another: servers, databases and topology, migrations, services."""
 
+import json
 import shutil
 import sys
 import time
@@ -47,6 +48,8 @@ class Options:
     fresh: bool = False
     training_data: Path | None = None
     services: tuple[Service, ...] = SERVICES
+    # A backup's folder: the databases have its content before they are migrated.
+    restore: Path | None = None
 
 
 @dataclass(slots=True)
@@ -156,7 +159,10 @@ class Launch:
 
     def _prepare(self, preparation: Preparation) -> None:
         owners = database_owners(self.options.services)
-        with step(self.progress, "Databases, bucket, topology, migrations"):
+        doing = "Databases, bucket, topology, migrations"
+        if self.options.restore is not None:
+            doing = f"Backup {self.options.restore.name}, topology, migrations"
+        with step(self.progress, doing):
             passwords = {name: self.kept.database[name] for name in owners}
             owned = {name: self.kept.database_owner[name] for name in audited(self.options.services)}
             address = self.database.address
@@ -175,7 +181,19 @@ class Launch:
                     else (self.database_urls[name], None)
                     for name, package in owners.items()
                 },
+                restore=self._restoration(),
             )
+
+    def _restoration(self) -> dict[str, str] | None:
+        """What the preparing program needs to come back from a backup, beside the addresses."""
+        if self.options.restore is None:
+            return None
+        self.paths.restored_file.unlink(missing_ok=True)
+        return {
+            "folder": str(self.options.restore),
+            "document": json.dumps(self.document()),
+            "result": str(self.paths.restored_file),
+        }
 
     def _start_services(self, ports: dict[str, int]) -> None:
         around = Surroundings(
