@@ -30,6 +30,7 @@ LATE = {
     "people": ("laundry.commands.people", "people", USE),
     "branches": ("laundry.commands.people", "branches", USE),
     "runs": ("laundry.commands.runs", "app", USE),
+    "check": ("laundry.commands.check", "app", STACK),
     "backup": ("laundry.commands.backup", "app", STACK),
     "topology": ("laundry.commands.topology", "app", BROKER),
     "audit": ("laundry.commands.audit", "app", USE),

@@ -164,6 +164,17 @@ async def rows(url: str, name: str, query: str) -> Sequence[asyncpg.Record]:
     raise AssertionError
 
 
+async def revision_of(url: str, name: str) -> str:
+    """Return a database's newest migration. Raises LaundryError."""
+    with _said(name):
+        connection = await _connect(url)
+        try:
+            return await _revision(connection, name)
+        finally:
+            await connection.close(timeout=CONNECT_SECONDS)
+    raise AssertionError
+
+
 async def _revision(connection: Connection, name: str) -> str:
     code = revision.known(database_owners()[name])
     found = await revision.applied(connection, code) if code is not None else await _of_any_tool(connection)
