@@ -31,6 +31,7 @@ LATE = {
     "branches": ("laundry.commands.people", "branches", USE),
     "runs": ("laundry.commands.runs", "app", USE),
     "check": ("laundry.commands.check", "app", STACK),
+    "secrets": ("laundry.commands.secrets", "app", STACK),
     "backup": ("laundry.commands.backup", "app", STACK),
     "topology": ("laundry.commands.topology", "app", BROKER),
     "audit": ("laundry.commands.audit", "app", USE),

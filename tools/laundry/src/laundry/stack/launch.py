@@ -106,12 +106,16 @@ class Launch:
             for service in self.options.services
             if service.port is not None
         }
+        # Passwords may have been changed since the start.
+        kept, address = secrets.load(self.paths, []), self.database.address
         return state.stack_document(
             urls={**urls, "fcm_url": self.fcm.address.url},
             broker=self.broker.address,
             objects=self.objects.address,
-            database_urls=self.database_urls,
-            owner_urls=self.owner_urls,
+            database_urls={name: address.url(name, name, kept.database[name]) for name in self.database_urls},
+            owner_urls={
+                name: address.url(name, owner_of(name), kept.database_owner[name]) for name in self.owner_urls
+            },
             pids={process.name: process.pid for process in self.processes if process.pid is not None},
             metrics_urls={each.name: each.metrics_url for each in self.processes if each.metrics_url},
         )
