@@ -144,23 +144,22 @@ def test_a_damaged_backup_changes_nothing(folder: Path) -> None:
     [backup] = [each for each in (folder / "backups").iterdir() if each.is_dir()]
     with (backup / "databases" / "helper.dump").open("ab") as dump:
         dump.write(b"!")
-    refused = laundry(folder, "backup", "restore", "--yes")
-    assert refused.returncode == 1
-    assert "is damaged: databases/helper.dump is not what was written" in refused.stderr.replace("\n", " ")
+    refusal = laundry(folder, "backup", "restore", "--yes")
+    assert refusal.returncode == 1
+    assert "is damaged: databases/helper.dump is not what was written" in " ".join(refusal.stderr.split())
     assert helper.tasks().keys() == known
 
 
 @pytest.mark.parametrize("what", ["broker", "database"])
 def test_passwords_change_under_load_and_nothing_is_lost(folder: Path, what: str) -> None:
     helper = Helper(StackPaths(folder))
-    key = {"broker": "broker", "database": "database"}[what]
-    before = json.loads((folder / "secrets.json").read_text())[key]["helper"]
+    before = json.loads((folder / "secrets.json").read_text())[what]["helper"]
     with Uploading(helper, again=True) as uploading:
         rotated = laundry(folder, "secrets", "rotate", what)
     assert rotated.returncode == 0, rotated.stderr
-    assert json.loads((folder / "secrets.json").read_text())[key]["helper"] != before
+    assert json.loads((folder / "secrets.json").read_text())[what]["helper"] != before
     assert set(uploading.accepted) <= helper.all_read().keys()
-    # The old one opens nothing, the new one does: the audit of the next command is written with it.
+    # The old one opens nothing any more.
     assert refused(folder, what, before)
     # What other commands find in var/stack.json is the new one too.
     checked = laundry(folder, "check", "stack")

@@ -106,7 +106,7 @@ async def refuse_those_in_use(urls: Mapping[str, str]) -> None:
         if others:
             raise LaundryError(
                 f"{others} connections use the database of {name}. Stop the services first"
-                " (docs/operations.md#backup)."
+                " (docs/operations/backup.md)."
             )
 
 
