@@ -13,7 +13,7 @@ from laundry_events.broker_plan import Target
 from laundry_servers.errors import LaundryError
 
 AMQP_VARIABLE = "LAUNDRY_AMQP_URL"
-DATABASE_VARIABLE = "LAUNDRY_DATABASE_URL_{}"
+DATABASE_VARIABLE, OWNER_VARIABLE = "LAUNDRY_DATABASE_URL_{}", "LAUNDRY_DATABASE_OWNER_URL_{}"
 S3_VARIABLES = {
     "endpoint_url": "LAUNDRY_S3_ENDPOINT_URL",
     "bucket": "LAUNDRY_S3_BUCKET",
@@ -67,10 +67,11 @@ def of_environment(environment: Mapping[str, str] = os.environ) -> System | None
     Raises:
         LaundryError: it names a part of one.
     """
-    databases = {name: environment.get(variable(DATABASE_VARIABLE, name), "") for name in database_owners()}
+    databases = {name: _database(environment, name) for name in database_owners()}
     if not any(databases.values()):
         return None
-    asked = [variable(DATABASE_VARIABLE, name) for name, url in databases.items() if not url]
+    # An empty one is of a service that is not installed.
+    asked = [variable(DATABASE_VARIABLE, name) for name, url in databases.items() if url is None]
     optional = S3_VARIABLES["endpoint_url"]
     asked += [
         name
@@ -79,7 +80,7 @@ def of_environment(environment: Mapping[str, str] = os.environ) -> System | None
     ]
     if missing := [name for name in asked if name != optional]:
         raise LaundryError(f"Not set: {', '.join(missing)}")
-    plain = {name: _libpq(url) for name, url in databases.items()}
+    plain = {name: _libpq(url) for name, url in databases.items() if url}
     keys = {name: environment.get(each) or None for name, each in S3_VARIABLES.items()}
     bucket = Bucket(
         keys["endpoint_url"], str(keys["bucket"]), str(keys["access_key"]), str(keys["secret_key"])
@@ -91,6 +92,11 @@ def of_environment(environment: Mapping[str, str] = os.environ) -> System | None
 def chosen(paths: StackPaths) -> System:
     """Return the environment's system, else this machine's. Raises LaundryError."""
     return of_environment() or running(paths)
+
+
+def _database(environment: Mapping[str, str], name: str) -> str | None:
+    owner = environment.get(variable(OWNER_VARIABLE, name))
+    return owner or environment.get(variable(DATABASE_VARIABLE, name))
 
 
 def _libpq(url: str) -> str:

@@ -72,7 +72,7 @@ class Rotation:
                 path = f"/api/users/{quote(name, safe='')}"
                 tags = checked(client.get(path)).json()["tags"]
                 checked(client.put(path, json={"password": new, "tags": ",".join(tags)}))
-            self._restart(service(name), AMQP_URL, lambda url, new=new: with_password(url, new))
+            self._restart(service(name), AMQP_URL, new, in_address=True)
 
     def database(self, names: list[str]) -> None:
         """Give the databases' logins new passwords. Raises LaundryError."""
@@ -81,20 +81,20 @@ class Rotation:
             if name in audited():
                 self._set(address, owner_of(name), "database_owner", name)
             new = self._set(address, name, "database", name)
-            self._restart(service(name), DATABASE_URL, lambda url, new=new: with_password(url, new))
+            self._restart(service(name), DATABASE_URL, new, in_address=True)
 
     def letters(self, names: list[str], *, finish: bool) -> None:
         """Give consumers new keys for their dead letters. Raises LaundryError."""
         for name in self._chosen(names, letter_signers()):
             new = self._next(self._kept()["letters"][name], _text, finish=finish)
             self._keep("letters", name, new)
-            self._restart(service(name), LETTER_KEY, lambda _, new=new: new)
+            self._restart(service(name), LETTER_KEY, new)
 
     def key(self, which: Key, *, finish: bool) -> None:
         """Give the one service that reads it a new key. Raises LaundryError."""
         new = self._next(self._kept()["sign_in"][which.name], which.make, finish=finish)
         self._keep("sign_in", which.name, new)
-        self._restart(service(which.service), which.variable, lambda _: new)
+        self._restart(service(which.service), which.variable, new)
 
     @staticmethod
     def _next(before: str, make: Callable[[], str], *, finish: bool) -> str:
@@ -119,12 +119,12 @@ class Rotation:
             str(parts.hostname), int(parts.port or 5432), SUPERUSER, self._kept()["database_admin"]
         )
 
-    def _restart(self, of: Service, variable: str, change: Callable[[str], str]) -> None:
+    def _restart(self, of: Service, variable: str, new: str, *, in_address: bool = False) -> None:
         for name in self._running(of):
             before = psutil.Process(self._pid(name)).environ().get(variable)
             if before is None:
                 continue
-            restart(self._paths, name, {variable: change(before)})
+            restart(self._paths, name, {variable: with_password(before, new) if in_address else new})
             self._say(f"{name} has the new one")
 
     def _running(self, of: Service) -> Iterator[str]:
