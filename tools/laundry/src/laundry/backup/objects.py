@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import boto3
 from botocore.config import Config
@@ -16,9 +16,6 @@ from laundry.backup import databases
 from laundry.backup.manifest import Objects
 from laundry.backup.system import Bucket, System
 from laundry_servers.errors import LaundryError
-
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
 
 LIST, FOLDER = "objects.jsonl", "objects"
 # Pieces of uploads, and pictures, which can be made again, are not held against rows.
@@ -64,7 +61,7 @@ class Disagreement:
 
 
 @cache
-def client(bucket: Bucket) -> "S3Client":
+def client(bucket: Bucket) -> Any:
     """Return the one client of a bucket, with timeouts."""
     return boto3.client(
         "s3",

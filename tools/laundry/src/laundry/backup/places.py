@@ -5,7 +5,7 @@ import re
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 import boto3
@@ -15,9 +15,6 @@ from botocore.exceptions import BotoCoreError, ClientError
 from laundry.backup import manifest as manifests
 from laundry.backup.manifest import Entry, Manifest
 from laundry_servers.errors import LaundryError
-
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
 
 DRAFT = ".draft-"
 ID = re.compile(r"\d{4}-\d\d-\d\dT\d\d-\d\d-\d\dZ")
@@ -99,7 +96,7 @@ class S3:
 
     def __init__(self, bucket: str, prefix: str) -> None:
         self.bucket, self.prefix = bucket, prefix.strip("/")
-        self.client: S3Client = boto3.client(
+        self.client: Any = boto3.client(
             "s3",
             endpoint_url=os.environ.get(ENDPOINT_VARIABLE) or None,
             config=Config(
@@ -161,11 +158,12 @@ class S3:
     def _text(self, name: str) -> bytes | None:
         try:
             answer = self.client.get_object(Bucket=self.bucket, Key=self._key(f"{name}/{manifests.NAME}"))
-            return answer["Body"].read()
+            found: bytes = answer["Body"].read()
         except self.client.exceptions.NoSuchKey:
             return None
         except (BotoCoreError, ClientError) as error:
             raise LaundryError(f"{self}: {error}") from error
+        return found
 
     def _keys(self, under: str) -> list[str]:
         start = self._key("")
