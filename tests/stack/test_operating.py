@@ -31,7 +31,7 @@ class Helper:
 
     def __init__(self, paths: StackPaths) -> None:
         self._paths = paths
-        token = LocalIdentity(paths.identity).mint(role="owner", branches=[BRANCH], subject="kim")
+        token = LocalIdentity(paths.identity).mint(role="helper", branches=[BRANCH], subject="kim")
         self._headers = {"Authorization": f"Bearer {token}"}
         self._photos = iter(sample_photos(80, seed=4711))
 

@@ -86,9 +86,14 @@ class Rotation:
     def letters(self, names: list[str], *, finish: bool) -> None:
         """Give consumers new keys for their dead letters. Raises LaundryError."""
         for name in self._chosen(names, letter_signers()):
-            new = self._next(self._kept()["letters"][name], _text, finish=finish)
-            self._keep("letters", name, new)
-            self._restart(service(name), LETTER_KEY, new)
+            rounds = [self._next(self._kept()["letters"][name], _text, finish=finish)]
+            if not finish:
+                # Replicas share the queues: all must take the new one before the first signs with it.
+                new, old = rounds[0].split(",")
+                rounds.insert(0, f"{old},{new}")
+            for keys in rounds:
+                self._keep("letters", name, keys)
+                self._restart(service(name), LETTER_KEY, keys)
 
     def key(self, which: Key, *, finish: bool) -> None:
         """Give the one service that reads it a new key. Raises LaundryError."""
