@@ -3,9 +3,12 @@
 import dataclasses
 import shutil
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+
+import psutil
 
 from laundry.backup import creating, restoring, system
 from laundry.backup.manifest import Manifest
@@ -71,8 +74,9 @@ def _destroy(paths: StackPaths, *, with_objects: bool) -> None:
     running = state.supervisor(paths)
     if running is not None:
         # Nothing is written to disk, nobody says goodbye; its children die with it.
-        running.kill()
-        running.wait(10)
+        with suppress(psutil.NoSuchProcess):
+            running.kill()
+            stopping.ended(running, 10)
     leftovers.sweep(paths.var)
     state.forget(paths)
     for pattern in (BROKER, DATABASE, *([BUCKET] if with_objects else [])):

@@ -144,7 +144,8 @@ def drill(at: At = None, *, copy_objects: CopyObjects = False, yes: Yes = False)
     _agree(f"This destroys the data of the running stack in {paths.data}, and restores it.", yes=yes)
     with tempfile.TemporaryDirectory(prefix="laundry-backup-") as scratch:
         try:
-            shown = local.drill(paths, kept, Path(scratch), progress, with_objects=copy_objects)
+            with audited("backup.drill", str(paths.data), on_stack=False, objects=copy_objects):
+                shown = local.drill(paths, kept, Path(scratch), progress, with_objects=copy_objects)
         finally:
             progress.close()
     table = Table.grid(padding=(0, 2))
