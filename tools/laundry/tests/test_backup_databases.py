@@ -15,6 +15,7 @@ from laundry_servers.addresses import DatabaseAddress
 from laundry_servers.errors import LaundryError
 from laundry_servers.postgres import drop_database, ensure_database
 from laundry_service.migrate import upgrade
+from laundry_service.storage import revision
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(180)]
 
@@ -58,7 +59,9 @@ ROW = (
 )
 
 
-async def test_a_database_comes_back_as_it_was_when_it_was_held(kept: Kept, tmp_path: Path) -> None:
+async def test_a_database_comes_back_as_it_was_when_it_was_held(
+    kept: Kept, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     file = tmp_path / "one.dump"
     await ask(kept.url, ROW.format(id="before"))
     async with databases.held({kept.service: kept.owner}) as held:
@@ -73,6 +76,10 @@ async def test_a_database_comes_back_as_it_was_when_it_was_held(kept: Kept, tmp_
     await databases.restore(kept.owner, kept.service, file)
     assert await ask(kept.url, "SELECT string_agg(event_id, ',') FROM outbox") == "before"
     assert await databases.revision_of(kept.owner, kept.service) == snapshot.revision
+    # Where the service's code is not installed, as in the image of backups, it is told the same.
+    monkeypatch.setattr(revision, "known", lambda _: None)
+    assert await databases.revision_of(kept.owner, kept.service) == snapshot.revision
+    monkeypatch.undo()
     # The rights are those of before: rows, and an audit that only grows.
     assert await ask(kept.url, ROW.format(id="again")) == "again"
     if kept.service in audited():
