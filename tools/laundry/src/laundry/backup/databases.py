@@ -102,7 +102,8 @@ async def refuse_those_in_use(urls: Mapping[str, str]) -> None:
             try:
                 others = await connection.fetchval(
                     "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
-                    " AND backend_type = 'client backend' AND pid <> pg_backend_pid()"
+                    # What other logins do is hidden from the owner, not who they are; autovacuum is nobody.
+                    " AND usename IS NOT NULL AND pid <> pg_backend_pid()"
                 )
             finally:
                 await connection.close(timeout=CONNECT_SECONDS)
