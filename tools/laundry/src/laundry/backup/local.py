@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -100,8 +101,10 @@ def _options(paths: StackPaths) -> Options:
     if state.supervisor(paths) is None:
         return Options()
     document, notes = state.running_stack(paths), read_json(paths.processes_file) or {}
+    encrypted: dict[str, Any] = {"tls": True} if document.get("tls") else {}
     return Options(
         nodes=len(document["management_urls"]),
         servers=Kind(str(notes["servers"]).partition(" ")[0]),
         services=tuple(each for each in SERVICES if each.processes[0].instances[0] in document["pids"]),
+        **encrypted,
     )

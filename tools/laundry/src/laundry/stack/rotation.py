@@ -63,7 +63,7 @@ class Rotation:
 
     def broker(self, names: list[str]) -> None:
         """Give broker users new passwords. Raises LaundryError, PlanRefused."""
-        target = management.target(self._stack["management_urls"][0])
+        target = management.of_stack(self._stack)
         for name in self._chosen(names, broker_users()):
             new = secrets.token_urlsafe(24)
             # First where the next start of the stack finds it, which then sets it at the broker.
