@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 
 import aio_pika
+import httpx
 from aio_pika.exceptions import AMQPError
 
 from laundry.backup import databases, objects
@@ -54,6 +55,8 @@ def look(paths: StackPaths, system: System) -> Iterator[Found]:
             yield Found(what, check())
         except (LaundryError, PlanRefused) as error:
             yield Found(what, "", str(error))
+        except httpx.HTTPError as error:
+            yield Found(what, "", f"the broker's management API does not answer ({type(error).__name__})")
 
 
 def _processes(paths: StackPaths) -> str:
