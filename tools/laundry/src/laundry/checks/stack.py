@@ -83,13 +83,15 @@ def _plan(system: System) -> str:
 
 def _consumers(paths: StackPaths, system: System) -> str:
     started = state.running_stack(paths)["pids"]
-    read_here = [q for q in PLAN.queues if service(q.consumer).processes[0].instances[0] in started]
+    # A stream tells nobody who reads it.
+    queues = [queue for queue in PLAN.queues if queue.kind == "quorum"]
+    read_here = [queue for queue in queues if service(queue.consumer).processes[0].instances[0] in started]
     found = asyncio.run(_asked(system, [queue.name for queue in read_here]))
     wrong = [f"{name} has no consumer" for name, (_, consumers) in found.items() if not consumers]
     wrong += [
         f"{queue.name} holds {found[queue.name][0]:,} messages"
         for queue in read_here
-        if queue.kind == "quorum" and found[queue.name][0] > WAITING_MESSAGES
+        if found[queue.name][0] > WAITING_MESSAGES
     ]
     if wrong:
         raise LaundryError(", ".join(wrong))
