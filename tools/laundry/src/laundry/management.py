@@ -1,6 +1,8 @@
 """A broker's management API: the local stack's, or a given one."""
 
 import os
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
@@ -27,6 +29,12 @@ def target(url: str | None = None) -> Target:
     host = f"{parts.hostname}:{parts.port}" if parts.port else parts.hostname
     address = urlunsplit((parts.scheme, host, parts.path.rstrip("/"), "", ""))
     return Target(address, unquote(parts.username), unquote(parts.password), ca_file)
+
+
+def of_stack(document: Mapping[str, Any]) -> Target:
+    """Return the broker that the content of ``var/stack.json`` names."""
+    trusted = {name: value for name, value in (document.get("tls") or {}).items() if name == "ca_file"}
+    return replace(target(document["management_urls"][0]), **trusted)
 
 
 def queue_totals(broker: Target) -> dict[str, dict[str, Any]]:
