@@ -11,6 +11,7 @@ from laundry.deploy import grafana, prometheus
 from laundry.deploy.dashboards import DASHBOARDS, FOLDER, Dashboard
 from laundry.paths import PROJECT
 from laundry_catalogue import SERVICES
+from tests.deploy.test_chart import named, rendered
 
 COMPOSE: dict[str, Any] = yaml.safe_load((PROJECT / "docker-compose.yml").read_text())
 CONTAINERS: dict[str, dict[str, Any]] = COMPOSE["services"]
@@ -87,3 +88,29 @@ def test_the_first_dashboard_answers_in_order() -> None:
 def test_what_is_committed_is_what_the_code_makes() -> None:
     for path, text in [*grafana.files(), *prometheus.files()]:
         assert path.read_text() == text, f"{path}: run make contracts"
+
+
+def test_the_chart_installs_the_dashboards_where_grafanas_sidecar_looks() -> None:
+    objects = rendered("--set", "dashboards.labels.grafana_dashboard=yes")
+    for dashboard in DASHBOARDS:
+        name = f"laundry-dashboard-{dashboard.uid.removeprefix('laundry-')}"
+        found = named(objects, "ConfigMap", name)
+        assert found["metadata"]["labels"]["grafana_dashboard"] == "yes"
+        assert found["metadata"]["annotations"] == {"grafana_folder": "Laundry"}
+        assert found["data"] == {f"{dashboard.uid}.json": grafana.text_of(dashboard)}
+
+
+@pytest.mark.parametrize("traced", [True, False])
+def test_a_configmap_of_the_operator_switches_details_in_every_pod(traced: bool) -> None:
+    objects = rendered() if traced else rendered("--set", "tracing.endpoint=")
+    for service in SERVICES:
+        for process in service.processes:
+            pod = named(objects, "Deployment", f"laundry-{process.name}")["spec"]["template"]["spec"]
+            (container,) = pod["containers"]
+            given = {each["name"]: each.get("value") for each in container["env"]}
+            volumes = {each["name"]: each for each in pod["volumes"]}
+            assert given.get("LAUNDRY_TELEMETRY_FOLDER") == ("/run/telemetry" if traced else None)
+            assert ("telemetry" in volumes) is traced
+            if traced:
+                # Pods start without it, and nobody's helm upgrade takes it back.
+                assert volumes["telemetry"]["configMap"] == {"name": "laundry-telemetry", "optional": True}

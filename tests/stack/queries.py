@@ -77,16 +77,21 @@ def scraping(document: Mapping[str, Any], folder: Path) -> Iterator[Prometheus]:
             stderr=log,
         )
     try:
-        asked = Prometheus(f"http://{address}")
+        asked, targets = Prometheus(f"http://{address}"), _targets(document)
         ends_at = time.monotonic() + START_S
-        while not asked.ready():
+        # What happens before the first scrape is no increase.
+        while not (asked.ready() and len(asked.ask("count_over_time(up[1m]) > 1")) == targets):
             assert process.poll() is None, (folder / "prometheus.log").read_text()
-            assert time.monotonic() < ends_at, "Prometheus does not start"
-            time.sleep(0.1)
+            assert time.monotonic() < ends_at, "Prometheus does not scrape everything"
+            time.sleep(0.2)
         yield asked
     finally:
         process.terminate()
         process.wait(10)
+
+
+def _targets(document: Mapping[str, Any]) -> int:
+    return len(document["metrics_urls"]) + len(document["broker_metrics_urls"])
 
 
 def selectors(query: str) -> list[str]:
