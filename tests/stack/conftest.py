@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -42,9 +42,9 @@ def stack_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def laundry(
-    folder: Path, *arguments: str, timeout_s: float = 300, **more: str
+    folder: Path, *arguments: str, timeout_s: float = 300, settings: Mapping[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "LAUNDRY_VAR_DIR": str(folder), **more}
+    environment = {**os.environ, "LAUNDRY_VAR_DIR": str(folder), **(settings or {})}
     return subprocess.run(
         [*LAUNDRY, *arguments],
         env=environment,
@@ -65,7 +65,7 @@ def spans() -> Iterator[Receiver]:
 @pytest.fixture(scope="session")
 def stack(stack_folder: Path, spans: Receiver) -> Iterator[dict[str, Any]]:
     """``var/stack.json`` of the running stack."""
-    up = laundry(stack_folder, "up", "--detach", **spans.environment)
+    up = laundry(stack_folder, "up", "--detach", settings=spans.environment)
     assert up.returncode == 0, up.stderr
     document = read_json(StackPaths(stack_folder).stack_file)
     assert document is not None
