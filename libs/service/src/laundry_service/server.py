@@ -14,6 +14,7 @@ from laundry_service.http.protocol import bounded_protocol
 from laundry_service.http.settings import HttpSettings
 from laundry_service.storage.revision import NewerDatabase, refuse_newer, refuse_newer_once_seen
 from laundry_service.telemetry.metrics_server import MetricsServer
+from laundry_service.telemetry.switching import TelemetrySwitching
 
 # Reserved for files that are not client connections: logs, databases, the broker, other services.
 OTHER_FILES = 400
@@ -29,6 +30,8 @@ class Server(uvicorn.Server):
         super().__init__(server_config(app, settings))
         self._stopping: asyncio.Event = app.state.stopping
         self._metrics = MetricsServer(settings)
+        service = getattr(app.state, "service_name", app.title)
+        self._switching = TelemetrySwitching(settings.telemetry_folder, service)
         self._database = _database_of(settings)
         self._looking: asyncio.Task[None] | None = None
         self.refused = False
@@ -47,6 +50,7 @@ class Server(uvicorn.Server):
             if not seen:
                 self._looking = asyncio.create_task(self._look(*self._database))
         await self._metrics.start()
+        await self._switching.start()
         await super().startup(sockets)
 
     async def _look(self, package: str, url: str) -> None:
@@ -65,6 +69,7 @@ class Server(uvicorn.Server):
             self._looking.cancel()
         self._stopping.set()
         await super().shutdown(sockets)
+        await self._switching.stop()
         await self._metrics.stop()
 
 
