@@ -6,6 +6,7 @@ from zoneinfo import ZoneInfo
 
 from fastapi import FastAPI
 
+from helper.api.batches import batches_router
 from helper.api.confirmation import confirmation_router
 from helper.api.history import history_router
 from helper.api.photos import photos_router
@@ -125,6 +126,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         checks=[Check("photo store", store.ping, required=False)],
         routers=[
             submission_router(submissions, pieces, limits),
+            batches_router(submissions, limits),
             # Before the tasks: theirs would take their paths for a task's id.
             pieces_router(pieces, submissions, limits),
             history_router(database, zone),
@@ -135,7 +137,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             personal_data_router(held),
         ],
         on_close=[decoder.close],
-        large_bodies=["/tasks", "/tasks/uploads"],
+        large_bodies=["/tasks", "/tasks/batch", "/tasks/uploads"],
     )
     install_store_problems(app)
     return app
