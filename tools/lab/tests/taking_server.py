@@ -1,0 +1,35 @@
+"""A server that takes what it is sent and does nothing: what is measured of it is the generator's own.
+
+``python taking_server.py`` prints its port and serves until its standard input ends.
+"""
+
+import asyncio
+import socket
+import sys
+import uuid
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+
+
+async def take(request: Request) -> JSONResponse:
+    await request.body()
+    return JSONResponse({"id": str(uuid.uuid4())}, status_code=201)
+
+
+async def main() -> None:
+    app = Starlette(routes=[Route("/tasks", take, methods=["GET", "POST"])])
+    listener = socket.create_server(("127.0.0.1", int(sys.argv[1]) if len(sys.argv) > 1 else 0), backlog=2048)
+    server = uvicorn.Server(uvicorn.Config(app, log_level="critical", loop="uvloop"))
+    serving = asyncio.create_task(server.serve(sockets=[listener]))
+    print(listener.getsockname()[1], flush=True)
+    await asyncio.to_thread(sys.stdin.read)
+    server.should_exit = True
+    await serving
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
