@@ -9,8 +9,10 @@ import httpx
 import pytest
 from PIL import Image
 
+from laundry.demo.photos import draw_garment
 from laundry.paths import StackPaths
 from laundry_servers.identity import LocalIdentity
+from laundry_testing.messaging import eventually
 
 from .conftest import laundry
 
@@ -47,6 +49,25 @@ def test_batches_go_to_the_helper_and_straight_to_the_broker(
         assert done.returncode == 0, done.stdout + done.stderr
         found = json.loads((tmp_path / f"{name}.json").read_text())
         assert found["figures"]["accepted"] == len(found["effects"]) == int(more[1])
+
+
+async def test_a_preview_says_what_the_reading_says_then(stack: dict[str, Any], stack_folder: Path) -> None:
+    identity = LocalIdentity(StackPaths(stack_folder).identity)
+    token = identity.mint(role="helper", branches=("previews",), subject="helper-1", seconds=60)
+    photo = draw_garment("pants", seed=3)
+    form: Any = {"data": {"branch_id": "previews"}, "files": {"photo": ("a.jpg", photo)}}
+    headers = {"Authorization": f"Bearer {token}"}
+    async with httpx.AsyncClient(base_url=stack["helper_url"], timeout=30, headers=headers) as client:
+        preview = await client.post("/previews", **form)
+        assert preview.status_code == 200, preview.text
+        assert (await client.get("/tasks")).json()["items"] == []
+        task = (await client.post("/tasks", **form)).json()["id"]
+
+        async def read() -> Any:
+            return (await client.get(f"/tasks/{task}")).json()["reading"]
+
+        reading = await eventually(read, what="the reading")
+    assert preview.json()["labels"] == reading["labels"]
 
 
 async def test_a_batch_goes_through_the_pages_proxy(stack: dict[str, Any], stack_folder: Path) -> None:

@@ -224,8 +224,24 @@ class Publisher:
         properties = properties_of(
             headers, message_id=message_id, content_type=content_type, app_id=self.source
         )
+        await self.send_with(exchange, routing_key, body, properties)
+
+    async def send_with(
+        self,
+        exchange: str,
+        routing_key: str,
+        body: bytes,
+        properties: Basic.Properties,
+        *,
+        counted_as: str | None = None,
+    ) -> None:
+        """Publish bytes with AMQP properties of one's own, as ``send`` does.
+
+        Args:
+            counted_as: in the metrics, for a routing key that is another one each time.
+        """
         try:
-            with publishing(exchange, routing_key):
+            with publishing(exchange, counted_as or routing_key):
                 channel = await self._open_channel()
                 await channel.basic_publish(
                     body,

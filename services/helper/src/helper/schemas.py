@@ -155,6 +155,15 @@ class PhotoPolicyBody(BaseModel):
     changed_at: Moment | None
 
 
+class PreviewBody(BaseModel):
+    """What the model sees in a photo that is not submitted."""
+
+    labels: list[ReadLabel]
+    needs_review: bool
+    multiple: bool
+    model_version: str
+
+
 class BatchItem(BaseModel):
     """The answer to one photo of several: the task it made, or what is wrong with it."""
 

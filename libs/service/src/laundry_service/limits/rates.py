@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 LimitName = Literal[
     "uploads",
+    "previews",
     "confirmations",
     "preferences",
     "device-registrations",
@@ -38,6 +39,7 @@ READING = frozenset({"GET", "HEAD", "OPTIONS"})
 ENDPOINTS: Mapping[tuple[str, str], LimitName] = {
     ("POST", "/tasks"): "uploads",
     ("POST", "/tasks/batch"): "uploads",
+    ("POST", "/previews"): "previews",
     ("POST", "/tasks/{task_id}/confirmation"): "confirmations",
     ("PUT", "/customers/me/preference"): "preferences",
     ("POST", "/branches/{branch_id}/preferences"): "preferences",
@@ -75,6 +77,7 @@ class Allowance(BaseModel):
 # Ordinary use with headroom; a whole branch may share one address.
 DEFAULTS: Mapping[LimitName, Allowance] = {
     "uploads": Allowance(person="120/m", address="1200/m"),
+    "previews": Allowance(person="120/m", address="1200/m"),
     "confirmations": Allowance(person="600/m", address="6000/m"),
     "preferences": Allowance(person="60/m", address="600/m"),
     "device-registrations": Allowance(person="60/m", address="600/m"),

@@ -50,7 +50,7 @@ BATCH_BODY: dict[str, Any] = {
                         },
                         "branch_id": {"type": "string", "pattern": "^[a-z0-9-]{1,40}$"},
                         "note": {"type": "string", "maxLength": NOTE_CHARS, "description": "Of all photos"},
-                        "load_id": {"type": "string", "pattern": f"^{LOAD.pattern}$"},
+                        "load_id": {"type": "string", "pattern": f"^({LOAD.pattern})?$"},
                     },
                 }
             }

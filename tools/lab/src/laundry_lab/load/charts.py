@@ -78,7 +78,7 @@ def _panel(panel: Panel, across: Scale, top: float) -> str:
     up = Scale(least * 0.9 if panel.log else 0, most * 1.05, top + PANEL, top, log=panel.log)
     parts = [_grid(up), f'<text class="title" x="{LEFT}" y="{top - 8}">{escape(panel.title)}'
              f'<tspan class="unit"> {escape(panel.unit)}</tspan></text>']  # fmt: skip
-    parts.append(_legend(list(panel.lines), top - 8))
+    parts.append(_legend(list(panel.lines), top - 8, after=f"{panel.title} {panel.unit}"))
     for turn, (name, points) in enumerate(panel.lines.items(), 1):
         parts.append(_line([(across(at), up(value)) for at, value in points], turn, name))
     parts.append(_tips(panel, across, top))
@@ -94,14 +94,13 @@ def _grid(up: Scale) -> str:
     return "".join(parts)
 
 
-def _legend(names: Sequence[str], y: float) -> str:
-    """Name the lines, from the right edge to the left."""
-    parts, x = [], float(WIDTH - RIGHT)
-    for turn in range(len(names), 0, -1):
-        x -= 7.0 * len(names[turn - 1])
-        parts.append(f'<text x="{x}" y="{y}">{escape(names[turn - 1])}</text>')
-        parts.append(f'<rect class="fill{turn}" x="{x - 14}" y="{y - 9}" width="10" height="10" rx="2"/>')
-        x -= 26
+def _legend(names: Sequence[str], y: float, *, after: str) -> str:
+    """Name the lines, from the title on."""
+    parts, x = [], LEFT + 7.2 * len(after) + 28
+    for turn, name in enumerate(names, 1):
+        parts.append(f'<rect class="fill{turn}" x="{x}" y="{y - 9}" width="10" height="10" rx="2"/>')
+        parts.append(f'<text x="{x + 14}" y="{y}">{escape(name)}</text>')
+        x = round(x + 30 + 6.6 * len(name), 1)
     return "".join(parts)
 
 
@@ -140,7 +139,11 @@ def percentiles(lines: Mapping[str, Sequence[float]]) -> str:
     across, height = Scale(0, nines, LEFT, WIDTH - RIGHT), 260
     finite = [1000 * v for each in values.values() for v in each if 0 < v < math.inf] or [1.0]
     up = Scale(min(finite) * 0.9, max(finite) * 1.1, height, HEAD, log=True)
-    parts = [_grid(up), _title("Latency by percentile", "ms"), _legend(list(values), HEAD - 8)]
+    parts = [
+        _grid(up),
+        _title("Latency by percentile", "ms"),
+        _legend(list(values), HEAD - 8, after="Latency by percentile ms"),
+    ]
     for share, name in (
         (0.0, "0"),
         (0.5, "p50"),
@@ -172,7 +175,11 @@ def histogram(edges: Sequence[float], counts: Mapping[str, Sequence[int]]) -> st
     height = 240
     across = Scale(1000 * edges[0], 1000 * edges[-1], LEFT, WIDTH - RIGHT, log=True)
     up = Scale(0, 1.05 * max(1, *(max(each, default=0) for each in counts.values())), height, HEAD)
-    parts = [_grid(up), _title("How many took how long", "requests"), _legend(list(counts), HEAD - 8)]
+    parts = [
+        _grid(up),
+        _title("How many took how long", "requests"),
+        _legend(list(counts), HEAD - 8, after="How many took how long requests"),
+    ]
     for tick in across.ticks():
         x = across(tick)
         parts.append(f'<text x="{x}" y="{height + 16}" text-anchor="middle">{number(tick)} ms</text>')

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from laundry_lab.load.arrivals import DROPPED, NOT_SENT, OK
-from laundry_lab.report import percentile
+from laundry_lab.report import number, percentile
 
 if TYPE_CHECKING:
     from laundry_lab.load.runs import Run
@@ -76,6 +76,13 @@ def figures(run: "Run") -> dict[str, float]:
         found["processor"] = max(sum(each.processor.values()) for each in run.samples)
         found["memory"] = max(sum(each.memory_mb.values()) for each in run.samples)
     return found
+
+
+def told(value: float | None) -> str:
+    """Write a figure: one that was not measured, or of requests that never end, is no number."""
+    if value is None:
+        return "not measured"
+    return "never" if value == math.inf else number(value)
 
 
 def corrected(run: "Run") -> list[float]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from laundry_lab.load import charts
 from laundry_lab.load.comparing import Comparison
-from laundry_lab.load.figures import SHARES, UNITS, WORDS, corrected, edges, histogram, uncorrected
+from laundry_lab.load.figures import SHARES, UNITS, WORDS, corrected, edges, histogram, told, uncorrected
 from laundry_lab.load.runs import Run
 from laundry_lab.load.series import length, panels
 from laundry_lab.report import number
@@ -66,8 +66,8 @@ def comparison_page(found: Comparison) -> str:
     rows = [
         (
             f"{each.name} {UNITS[each.name]}".rstrip(),
-            "none" if each.before is None else number(each.before),
-            "none" if each.after is None else number(each.after),
+            told(each.before),
+            told(each.after),
             "" if each.ratio is None else f"{each.ratio:.2f}",
         )
         for each in found.differences()
@@ -102,10 +102,10 @@ def _page(title: str, parts: Iterable[str]) -> str:
 def _thresholds(run: Run) -> str:
     rows = []
     for each in run.verdicts:
-        told = "not measured" if each.value is None else number(each.value)
         word = "pass" if each.passed else "fail"
         rows.append(
-            f'<tr><td>{escape(str(each.threshold))}</td><td>{told}</td><td class="{word}">{word}</td></tr>'
+            f"<tr><td>{escape(str(each.threshold))}</td><td>{told(each.value)}</td>"
+            f'<td class="{word}">{word}</td></tr>'
         )
     table = _wide(f"<table>{''.join(rows)}</table>")
     return f"<h2>Thresholds</h2>{table}" if rows else ""
@@ -113,7 +113,7 @@ def _thresholds(run: Run) -> str:
 
 def _latencies(runs: Sequence[tuple[str, Run]]) -> str:
     rows = [
-        (f"{name}{words}", *(number(run.values[f"{prefix}{share}"]) for share in SHARES))
+        (f"{name}{words}", *(told(run.values[f"{prefix}{share}"]) for share in SHARES))
         for prefix, words in WORDS.items()
         for name, run in runs
         if f"{prefix}p50" in run.values
@@ -138,8 +138,8 @@ def _facts(facts: dict[str, Any]) -> str:
     for name, value in facts.items():
         if value is None:
             continue
-        told = ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, dict) else str(value)
-        rows.append(f"<tr><td>{escape(name)}</td><td>{escape(told)}</td></tr>")
+        text = ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, dict) else str(value)
+        rows.append(f"<tr><td>{escape(name)}</td><td>{escape(text)}</td></tr>")
     return f'<table class="facts">{"".join(rows)}</table>'
 
 

@@ -6,7 +6,7 @@ from rich.table import Table
 
 from laundry_lab.load.arrivals import NOT_SENT, OK
 from laundry_lab.load.comparing import Comparison
-from laundry_lab.load.figures import SHARES, UNITS, WORDS
+from laundry_lab.load.figures import SHARES, UNITS, WORDS, told
 from laundry_lab.load.runs import Run
 from laundry_lab.report import number
 
@@ -20,7 +20,7 @@ def show(run: Run, console: Console) -> None:
         latencies.add_column(name, justify="right")
     for prefix, words in WORDS.items():
         if f"{prefix}p50" in values:
-            latencies.add_row(words, *(number(values[f"{prefix}{name}"]) for name in SHARES))
+            latencies.add_row(words, *(told(values[f"{prefix}{name}"]) for name in SHARES))
     console.print(latencies)
     shown = [name for name in UNITS if name in values and not name.endswith(tuple(SHARES))]
     console.print(", ".join(f"{name} {number(values[name])} {UNITS[name]}".rstrip() for name in shown))
@@ -28,9 +28,8 @@ def show(run: Run, console: Console) -> None:
         if outcome not in (OK, NOT_SENT) and (times := len(run.requests.of(outcome))):
             console.print(f"[red]{times:,} × {escape(outcome)}[/red]")
     for each in run.verdicts:
-        told = "not measured" if each.value is None else number(each.value)
         sign = "[green]pass[/green]" if each.passed else "[red]fail[/red]"
-        console.print(f"  {sign}  {each.threshold}: {told}")
+        console.print(f"  {sign}  {each.threshold}: {told(each.value)}")
     console.print(
         f"seed {run.plan['seed']}; the generator used {run.processor_s:.1f} s of processor time"
         + (" [yellow](interrupted)[/yellow]" if run.interrupted else "")
@@ -44,7 +43,7 @@ def show_comparison(found: Comparison, console: Console) -> None:
     for name in (*found.names, "÷"):
         table.add_column(escape(name), justify="right")
     for each in found.differences():
-        cells = ("none" if value is None else number(value) for value in (each.before, each.after))
+        cells = (told(value) for value in (each.before, each.after))
         ratio = "" if each.ratio is None else f"{each.ratio:.2f}"
         table.add_row(f"{each.name} {UNITS[each.name]}".rstrip(), *cells, ratio)
     console.print(table)

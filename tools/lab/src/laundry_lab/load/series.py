@@ -80,7 +80,8 @@ def _rate(times: Iterable[float], width: float, seconds: float, each: int) -> Po
     counts = [0] * math.ceil(seconds / width)
     for at in times:
         counts[min(len(counts) - 1, max(0, int(at / width)))] += each
-    return [((slot + 0.5) * width, count / width) for slot, count in enumerate(counts)]
+    spans = [min(width, seconds - slot * width) or width for slot in range(len(counts))]
+    return [(slot * width + span / 2, counts[slot] / span) for slot, span in enumerate(spans)]
 
 
 def _latencies(run: Run, ok: list[int], width: float) -> dict[str, Points]:
