@@ -1,6 +1,7 @@
 """A server that takes what it is sent and does nothing: what is measured of it is the generator's own.
 
-``python taking_server.py`` prints its port and serves until its standard input ends.
+``python taking_server.py [SECONDS]`` prints its port and serves until its standard input ends; each answer
+takes so many seconds.
 """
 
 import asyncio
@@ -14,15 +15,18 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
+TAKES_S = float(sys.argv[1]) if len(sys.argv) > 1 else 0.0
+
 
 async def take(request: Request) -> JSONResponse:
     await request.body()
+    await asyncio.sleep(TAKES_S)
     return JSONResponse({"id": str(uuid.uuid4())}, status_code=201)
 
 
 async def main() -> None:
     app = Starlette(routes=[Route("/tasks", take, methods=["GET", "POST"])])
-    listener = socket.create_server(("127.0.0.1", int(sys.argv[1]) if len(sys.argv) > 1 else 0), backlog=2048)
+    listener = socket.create_server(("127.0.0.1", 0), backlog=2048)
     server = uvicorn.Server(uvicorn.Config(app, log_level="critical", loop="uvloop"))
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     print(listener.getsockname()[1], flush=True)

@@ -65,7 +65,8 @@ def figures(run: "Run") -> dict[str, float]:
         span = max(requests.done_us[number] for number in answered) / 1e6
         found["throughput"] = len(answered) * run.plan["batch"] / span
     if run.effects is not None:
-        lost = run.accepted - len(run.effects)
+        # Of what was not confirmed some arrives all the same.
+        lost = max(0, run.accepted - len(run.effects))
         found |= _percentiles("effect_", [took for _, took in run.effects] + [math.inf] * lost)
         if not run.interrupted:
             found["lost"] = lost
