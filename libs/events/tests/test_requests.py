@@ -38,7 +38,8 @@ async def requester(messaging: Messaging) -> AsyncIterator[Requester]:
         yield found
 
 
-async def ask(requester: Requester, body: bytes, *, within_s: float = 20, **headers: Any) -> bytes:
+async def ask(requester: Requester, body: bytes, *, within_s: float = 20, branch: str = "b1") -> bytes:
+    headers = {"branch-id": branch}
     return await requester.ask(
         QUEUE, body, headers=headers, content_type="application/octet-stream", within_s=within_s
     )
@@ -62,7 +63,7 @@ async def test_each_asker_has_its_own_answer_with_the_rights_of_the_services(
         try:
             answers = await asyncio.gather(
                 *(
-                    ask(each, str(n).encode(), **{"branch-id": f"-b{n}"})
+                    ask(each, str(n).encode(), branch=f"-b{n}")
                     for n in range(5)
                     for each in (requester, other)
                 )

@@ -63,8 +63,10 @@ async def test_a_photo_is_read_before_it_is_submitted_and_no_reading_is_told(
     await requester.start()
 
     async def preview(photo: bytes, **headers: str) -> Preview:
-        asked = {"headers": headers, "content_type": "image/jpeg", "within_s": 20 if headers else 1}
-        return Preview.model_validate_json(await requester.ask(PREVIEW_QUEUE, photo, **asked))
+        answer = await requester.ask(
+            PREVIEW_QUEUE, photo, headers=headers, content_type="image/jpeg", within_s=20 if headers else 1
+        )
+        return Preview.model_validate_json(answer)
 
     photo = photo_of("pants")
     async with replica():
