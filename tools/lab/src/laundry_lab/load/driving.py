@@ -21,6 +21,7 @@ from laundry_lab.load.runs import Run
 from laundry_lab.load.surroundings import surroundings
 from laundry_lab.load.thresholds import Threshold
 from laundry_lab.load.watching import Watch
+from laundry_servers.errors import LaundryError
 
 QUEUES = ("task.submitted", "task.read")
 STRAIGHT_QUEUE = "preference.created"
@@ -107,7 +108,11 @@ async def drive(stage: Stage | None, asked: Asked, stop: asyncio.Event, say: Say
 
     Raises:
         NotMeasured: the generator did not begin, or did not end.
+        LaundryError: there is no such process to hold.
     """
+    if stage is not None and asked.hold is not None and not _named(stage, asked.hold):
+        names = ", ".join(stage.document["pids"])
+        raise LaundryError(f"The stack has no process {asked.hold!r}; there are {names}.")
     run = Run(asked.plan(), await surroundings(stage), Requests(), thresholds=asked.thresholds)
     if stage is None:
         order = {
@@ -152,7 +157,9 @@ async def _straight(stage: Stage, asked: Asked, stop: asyncio.Event, run: Run, s
     """Publish into a virtual host of the run's own, so that no real consumer is sent what was made up."""
     async with AsyncExitStack() as stack:
         scratch = await stack.enter_async_context(scratch_space(stage))
-        taking = {"amqp_url": scratch.amqp_url, "prefetch": PREFETCH, "work_s": asked.work_s}
+        # One that works takes one at a time, as a reader has one core.
+        prefetch = 1 if asked.work_s else PREFETCH
+        taking = {"amqp_url": scratch.amqp_url, "prefetch": prefetch, "work_s": asked.work_s}
         workers = [await stack.enter_async_context(worker("consume", **taking)) for _ in range(asked.workers)]
         order = {**asked.order(), "amqp_url": scratch.amqp_url, "bytes": EVENT_BYTES}
         watch = Watch(stage, [STRAIGHT_QUEUE], vhost=unquote(urlsplit(scratch.amqp_url).path[1:]))
@@ -235,7 +242,7 @@ async def _held(stage: Stage, name: str, middle: float, began: float, run: Run) 
 
     async def hold() -> None:
         await asyncio.sleep(max(0.0, middle - time.monotonic()))
-        pids = [pid for each, pid in stage.document["pids"].items() if each.startswith(name)]
+        pids = _named(stage, name)
         run.marks.append((time.monotonic() - began, f"{name} stopped for {HELD_S:g} s"))
         async with suspended(pids):
             await asyncio.sleep(HELD_S)
@@ -246,6 +253,10 @@ async def _held(stage: Stage, name: str, middle: float, began: float, run: Run) 
     finally:
         holding.cancel()
         await asyncio.gather(holding, return_exceptions=True)
+
+
+def _named(stage: Stage, name: str) -> list[int]:
+    return [pid for each, pid in stage.document["pids"].items() if each.startswith(name)]
 
 
 async def _until_empty(watch: Watch, stop: asyncio.Event) -> None:
