@@ -29,7 +29,7 @@ DATA ?= ../shared/data
 DOCKER_COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
 COMPOSE = $(DOCKER_COMPOSE) --env-file var/compose.env
 
-.PHONY: help setup demo up down status test lint python-lint types pages-lint format pages lighthouse fuzz bench verify faults train-setup model contracts lock train-lock check-deploy clean \
+.PHONY: help setup demo up down status test lint python-lint types pages-lint format pages lighthouse fuzz bench load verify faults train-setup model contracts lock train-lock check-deploy clean \
   compose-env compose-up compose-down
 
 help: ## Show this list
@@ -107,6 +107,9 @@ format: setup $(PAGES) ## Format the code and fix what can be fixed
 
 bench: setup ## Measure the figures of the design and compare them with their targets
 	$(BIN)/laundry bench
+
+load: setup ## Send 1,000 photos in a minute, whatever becomes of them, and write a report (LOAD="steady --rate 50 --batch 5" for others)
+	$(BIN)/laundry load $(or $(LOAD),spike)
 
 verify: setup ## Verify what DD-02 asks, on three nodes: pass or fail (about 5 minutes)
 	$(BIN)/laundry verify

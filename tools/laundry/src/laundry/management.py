@@ -37,10 +37,10 @@ def of_stack(document: Mapping[str, Any]) -> Target:
     return replace(target(document["management_urls"][0]), **trusted)
 
 
-def queue_totals(broker: Target) -> dict[str, dict[str, Any]]:
+def queue_totals(broker: Target, vhost: str = VHOST) -> dict[str, dict[str, Any]]:
     """Return each queue with its current counts (not the statistics, which are seconds old)."""
     with broker.client() as client:
         parameters = {"disable_stats": "true", "enable_queue_totals": "true"}
-        answer = client.get(f"/api/queues/{quote(VHOST, safe='')}", params=parameters)
+        answer = client.get(f"/api/queues/{quote(vhost, safe='')}", params=parameters)
         answer.raise_for_status()
         return {queue["name"]: queue for queue in answer.json()}

@@ -20,6 +20,7 @@ WEB_PUSH_SUBJECT = "mailto:operator@laundry.localhost"
 # keeps the limits of production.
 RATE_LIMITS = {
     "uploads": {"person": "60000/m"},
+    "previews": {"person": "60000/m"},
     "confirmations": {"person": "60000/m"},
     "telemetry": {"person": "60000/m"},
     "training-runs": {"person": "600/h"},
