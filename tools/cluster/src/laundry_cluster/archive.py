@@ -41,13 +41,13 @@ def write(to: Path, layers: Sequence[Layer], images: Sequence[Image]) -> None:
     draft = to.with_suffix(".draft")
     with tarfile.open(draft, "w") as archive:
         _put(archive, "oci-layout", b'{"imageLayoutVersion":"1.0.0"}')
-        packed = [_packed(archive, layer) for layer in layers]
+        packed = [_packed(archive, layer, to.parent) for layer in layers]
         manifests = [_image(archive, image, packed) for image in images]
         _put(archive, "index.json", json.dumps({"schemaVersion": 2, "manifests": manifests}).encode())
     draft.rename(to)
 
 
-def _packed(archive: tarfile.TarFile, layer: Layer) -> dict[str, Any]:
+def _packed(archive: tarfile.TarFile, layer: Layer, folder: Path) -> dict[str, Any]:
     def owned_by_root(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
         if f"/{member.name.removeprefix('./')}".startswith(layer.without) and layer.without:
             return None
@@ -55,7 +55,7 @@ def _packed(archive: tarfile.TarFile, layer: Layer) -> dict[str, Any]:
         member.uname = member.gname = ""
         return member
 
-    with tempfile.NamedTemporaryFile(dir=Path(archive.name or ".").parent, suffix=".layer") as file:
+    with tempfile.NamedTemporaryFile(dir=folder, suffix=".layer") as file:
         with tarfile.open(fileobj=file, mode="w") as tar:
             tar.add(layer.source, layer.target.lstrip("/") or ".", filter=owned_by_root)
         file.flush()

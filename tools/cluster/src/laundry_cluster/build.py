@@ -171,12 +171,17 @@ class _Work:
             if b"+k8s:openapi-gen=" in file.read_bytes()
         }
         inputs = sorted(f"k8s.io/kubernetes/{each}" for each in found if not NO_API.search(f"{each}/"))
+        package = "k8s.io/kubernetes/pkg/generated/openapi"
+        licence = "vendor/k8s.io/code-generator/hack/boilerplate.go.txt"
         run(
-            [generator, "--logtostderr", "-i", ",".join(inputs), "-p", "k8s.io/kubernetes/pkg/generated/openapi",
-             "-O", "zz_generated.openapi", "-h", "vendor/k8s.io/code-generator/hack/boilerplate.go.txt",
-             "-r", self.folder / "violations"],
-            cwd=self.source, env=self.environment, timeout_s=COMPILE_S,
-        )  # fmt: skip
+            [
+                *(generator, "--logtostderr", "-i", ",".join(inputs), "-p", package),
+                *("-O", "zz_generated.openapi", "-h", licence, "-r", self.folder / "violations"),
+            ],
+            cwd=self.source,
+            env=self.environment,
+            timeout_s=COMPILE_S,
+        )
 
     def pause(self) -> Path:
         """Compile the first process of each pod."""

@@ -46,16 +46,11 @@ def make(folder: Path, node_address: str) -> None:
             serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
         )
     )
-    names = [
-        "kubernetes",
-        "kubernetes.default",
-        "kubernetes.default.svc",
-        "kubernetes.default.svc.cluster.local",
-    ]
+    names = ["kubernetes", *(f"kubernetes.default{each}" for each in ("", ".svc", ".svc.cluster.local"))]
     _server(folder / "api", authority, "kube-apiserver", names, [SERVICE_ADDRESS, node_address, "127.0.0.1"])
     _server(folder / "node", authority, "node-1", ["node-1"], [node_address, "127.0.0.1"])
     for name, (common, group) in CLIENTS.items():
-        _client(folder, name, authority, common, group, node_address)
+        _client(folder / name, authority, _name(common, group), node_address)
 
 
 def _authority() -> Authority:
@@ -93,29 +88,27 @@ def _server(to: Path, authority: Authority, common: str, names: list[str], addre
     _write(to, key, _signed(begun, key, authority, ExtendedKeyUsageOID.SERVER_AUTH))
 
 
-def _client(
-    folder: Path, name: str, authority: Authority, common: str, group: str, node_address: str
-) -> None:
+def _client(to: Path, authority: Authority, who: x509.Name, node_address: str) -> None:
     key = ec.generate_private_key(ec.SECP256R1())
-    begun = _begun(_name(common, group), authority.certificate.subject, key)
+    begun = _begun(who, authority.certificate.subject, key)
     certificate = _signed(begun, key, authority, ExtendedKeyUsageOID.CLIENT_AUTH)
-    _write(folder / name, key, certificate)
+    _write(to, key, certificate)
     server = f"https://{node_address}:{PORT}"
     cluster = {"server": server, "certificate-authority-data": _encoded(_pem(authority.certificate))}
     user = {
         "client-certificate-data": _encoded(_pem(certificate)),
         "client-key-data": _encoded(_private(key)),
     }
-    file = folder / f"{name}.kubeconfig"
+    file = to.with_suffix(".kubeconfig")
     file.write_text(
         json.dumps(
             {
                 "apiVersion": "v1",
                 "kind": "Config",
                 "clusters": [{"name": "here", "cluster": cluster}],
-                "users": [{"name": name, "user": user}],
-                "contexts": [{"name": name, "context": {"cluster": "here", "user": name}}],
-                "current-context": name,
+                "users": [{"name": to.name, "user": user}],
+                "contexts": [{"name": to.name, "context": {"cluster": "here", "user": to.name}}],
+                "current-context": to.name,
             }
         )
     )

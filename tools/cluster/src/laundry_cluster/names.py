@@ -21,7 +21,7 @@ FOUND, UNKNOWN = 0x8580, 0x8583
 
 
 def known(items: list[dict[str, Any]]) -> dict[str, list[str]]:
-    """Return the addresses of each name, from Services and Endpoints; a headless one has those of its pods."""
+    """Return the addresses of each name; that of a Service without an address has those of its pods."""
     found: dict[str, list[str]] = {}
     for item in items:
         name = f"{item['metadata']['name']}.{item['metadata']['namespace']}.{DOMAIN}"

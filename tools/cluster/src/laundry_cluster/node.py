@@ -38,7 +38,7 @@ class Cluster:
             raise LaundryError("A cluster needs root: it mounts file systems and makes networks.")
         if NAMESPACE in run(["ip", "netns", "list"]):
             raise LaundryError(
-                f"A cluster runs already, or was left behind. End it: ip netns del {NAMESPACE}"
+                f"A cluster runs already, or was left behind. To remove it: ip netns del {NAMESPACE}"
             )
         places = self.places
         for folder in (places.run, places.pki):
@@ -59,7 +59,7 @@ class Cluster:
                 stdin=subprocess.DEVNULL,
                 env={**os.environ, "MORE_ADMISSION": "PodSecurityPolicy"},
                 start_new_session=True,
-                preexec_fn=lambda: _enter(self._groups),
+                preexec_fn=lambda: _enter(self._groups),  # noqa: PLW1509 - no thread runs yet
             )
         self._await_node()
 

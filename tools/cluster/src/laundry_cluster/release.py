@@ -1,4 +1,4 @@
-"""What an operator writes before an installation: the Secrets of the chart's README, and values for one small node."""
+"""What an operator writes before an installation: the README's Secrets, and values for one small node."""
 
 import json
 import secrets

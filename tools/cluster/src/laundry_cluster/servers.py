@@ -1,7 +1,7 @@
 """The servers that a company brings: real ones, started as the local stack's are, at the node's address.
 
-Run in the cluster's network: python -m laundry_cluster.servers FOLDER ADDRESS. FOLDER/facts.json says where they
-are and what they log in with, once they are ready; a signal ends them.
+Run in the cluster's network: python -m laundry_cluster.servers FOLDER ADDRESS. Once they are ready,
+FOLDER/facts.json says what they log in with; a signal ends them.
 """
 
 import asyncio
