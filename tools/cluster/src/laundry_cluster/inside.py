@@ -50,7 +50,7 @@ class Node:
             **os.environ,
             "PATH": ":".join([*map(str, path), os.environ["PATH"]]),
             "LD_LIBRARY_PATH": str(libraries),
-            "XTABLES_LIBDIR": str(libraries),
+            "XTABLES_LIBDIR": str(libraries / "xtables"),
         }
 
     def mount(self) -> None:
