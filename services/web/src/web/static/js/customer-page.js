@@ -2,7 +2,7 @@
 
 import { h } from "./dom.js";
 import { connectionLine } from "./frame.js";
-import { Offer } from "./offer.js";
+import { LazyParts } from "./lazy-parts.js";
 import { t } from "./texts.js";
 import { Views } from "./views.js";
 
@@ -12,7 +12,7 @@ const PARTS = {
   told: async () => (await import("./told-view.js")).ToldView,
   me: async () => (await import("./person-view.js")).PersonView,
 };
-const VIEWS = new Offer(PARTS);
+const VIEWS = new LazyParts(PARTS);
 
 export class CustomerPage {
   #closed = new AbortController();

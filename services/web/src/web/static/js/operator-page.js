@@ -3,7 +3,7 @@
 import { arriving } from "./arrival.js";
 import { h, put } from "./dom.js";
 import { trouble } from "./frame.js";
-import { Offer } from "./offer.js";
+import { LazyParts } from "./lazy-parts.js";
 import { t } from "./texts.js";
 
 /** @typedef {{element: HTMLElement, ready?: Promise<unknown>, close(): void}} View */
@@ -15,7 +15,7 @@ const PARTS = {
   people: async () => (await import("./people-page.js")).PeoplePage,
   equipment: async () => (await import("./credentials-page.js")).CredentialsPage,
 };
-const VIEWS = new Offer(PARTS);
+const VIEWS = new LazyParts(PARTS);
 
 /** The link of a push names a fault, whoever opens it. */
 function asked() {

@@ -5,7 +5,7 @@ import { arriving } from "./arrival.js";
 import { h, put } from "./dom.js";
 import { Equipment } from "./equipment.js";
 import { connectionLine } from "./frame.js";
-import { Offer } from "./offer.js";
+import { LazyParts } from "./lazy-parts.js";
 import { Reach } from "./reach.js";
 import { t } from "./texts.js";
 import { Views } from "./views.js";
@@ -20,7 +20,7 @@ const PARTS = {
   people: async () => (await import("./people-page.js")).PeoplePage,
   me: async () => (await import("./person-view.js")).PersonView,
 };
-const VIEWS = new Offer(PARTS);
+const VIEWS = new LazyParts(PARTS);
 
 export class OwnerPage {
   #closed = new AbortController();

@@ -1,6 +1,6 @@
 // The page of each role. Its modules are fetched when somebody of that role is there.
 
-import { Offer } from "./offer.js";
+import { LazyParts } from "./lazy-parts.js";
 
 /**
  * @typedef {(new (signedIn: SignedIn) => ShownPage) & {
@@ -9,8 +9,8 @@ import { Offer } from "./offer.js";
  * }} Page
  */
 
-/** @type {Offer<Page>} */
-export const pages = new Offer({
+/** @type {LazyParts<Page>} */
+export const pages = new LazyParts({
   helper: async () => whole((await import("./helper-page.js")).HelperPage),
   owner: async () => whole((await import("./owner-page.js")).OwnerPage),
   operator: async () => whole((await import("./operator-page.js")).OperatorPage),

@@ -19,14 +19,14 @@ export class Views {
    * `onChange()` is called after another was opened. Its name in the navigation is the text `<page>.view.<name>`.
    *
    * @param {string} page
-   * @param {import("./offer.js").Offer<ViewOf>} offer
+   * @param {import("./lazy-parts.js").LazyParts<ViewOf>} parts
    * @param {{signedIn: SignedIn, onState(state: StreamState): void, onChange(): void}} to
    */
-  constructor(page, offer, { signedIn, onState, onChange }) {
-    this.offer = offer;
+  constructor(page, parts, { signedIn, onState, onChange }) {
+    this.parts = parts;
     this.make = (/** @type {ViewOf} */ View) => new View(signedIn, onState);
     this.onChange = onChange;
-    for (const name of offer.names) {
+    for (const name of parts.names) {
       this.#links[name] = h(
         "a",
         {
@@ -38,7 +38,7 @@ export class Views {
       );
     }
     this.nav = h("nav", { class: "views", "aria-label": t("frame.views") }, Object.values(this.#links));
-    this.#open(offer.asked);
+    this.#open(parts.asked);
   }
 
   /** Settles when the open view has what it opens with. */
@@ -51,7 +51,7 @@ export class Views {
   }
 
   close() {
-    this.offer.close();
+    this.parts.close();
     this.#view?.close();
   }
 
@@ -75,7 +75,7 @@ export class Views {
       if (each === name) link.setAttribute("aria-current", "page");
       else link.removeAttribute("aria-current");
     }
-    this.offer.open(
+    this.parts.open(
       name,
       (View) => {
         this.#view = this.make(View);

@@ -1,7 +1,7 @@
 // Parts of the pages that are fetched when they are first opened.
 
 /** @template Part */
-export class Offer {
+export class LazyParts {
   /** @type {Map<string, Part>} */
   #fetched = new Map();
   #opened = 0;
