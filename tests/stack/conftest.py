@@ -14,6 +14,8 @@ from laundry.demo.browser import chromium_path
 from laundry.demo.client import People, Services
 from laundry.demo.story import Story
 from laundry.paths import StackPaths
+from laundry_servers import choice
+from laundry_servers.choice import Kind
 from laundry_servers.files import read_json
 from laundry_servers.identity import LocalIdentity
 from laundry_testing.otlp import Receiver, receiving
@@ -65,7 +67,9 @@ def spans() -> Iterator[Receiver]:
 @pytest.fixture(scope="session")
 def stack(stack_folder: Path, spans: Receiver) -> Iterator[dict[str, Any]]:
     """``var/stack.json`` of the running stack."""
-    up = laundry(stack_folder, "up", "--detach", settings=spans.environment)
+    # Where TLS can be had everything is tried over it; the rest of the tests speak to plain brokers.
+    encrypted = ["--tls"] if choice.choose().kind is Kind.NATIVE else []
+    up = laundry(stack_folder, "up", "--detach", *encrypted, settings=spans.environment)
     assert up.returncode == 0, up.stderr
     document = read_json(StackPaths(stack_folder).stack_file)
     assert document is not None

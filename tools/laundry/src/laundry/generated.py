@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from laundry import contracts, look, privacy_page
-from laundry.deploy import broker, chart, compose, grafana, prometheus, readme
+from laundry.deploy import broker, chart, compose, grafana, installing, prometheus, readme
 from laundry.paths import PROJECT
 
 
@@ -34,13 +34,16 @@ def deployment_files() -> Iterator[tuple[Path, str]]:
         compose.DOCKERFILE: compose.dockerfile_text,
         broker.COMPOSE_FILE: broker.compose_text,
         broker.CHART_FILE: broker.chart_text,
-        chart.VALUES_FILE: chart.values_text,
-        chart.SCHEMA_FILE: chart.schema_text,
-        chart.README: chart.readme_text,
         readme.FILE: readme.text,
+        installing.FILE: installing.text,
     }
     for path, make in made_in_part.items():
         yield path, make(path.read_text())
+    values = chart.values_text(chart.VALUES_FILE.read_text())
+    schema = chart.schema_text(chart.SCHEMA_FILE.read_text(), values)
+    yield chart.VALUES_FILE, values
+    yield chart.SCHEMA_FILE, schema
+    yield chart.README, chart.readme_text(chart.README.read_text(), values, schema)
 
 
 def outdated() -> list[Path]:

@@ -43,6 +43,15 @@ class StackPaths:
         """The local identity's key."""
         return self.var / "identity"
 
+    def broker_data(self, nodes: int) -> Path:
+        """Data of the broker; that of a cluster of another size cannot be used."""
+        return self.data / f"rabbitmq-{nodes}"
+
+    @property
+    def tls(self) -> Path:
+        """The local certificate authority with what it issued."""
+        return self.var / "tls"
+
     @property
     def mail(self) -> Path:
         """Mails that the identity service would send."""
@@ -57,6 +66,16 @@ class StackPaths:
     def logs(self) -> Path:
         """Logs of the services and the supervisor."""
         return self.var / "log"
+
+    @property
+    def backups(self) -> Path:
+        """Backups, unless they are kept elsewhere; they survive ``laundry down --wipe``."""
+        return self.var / "backups"
+
+    @property
+    def restored_file(self) -> Path:
+        """What came back when the stack was last started from a backup."""
+        return self.var / "run" / "restored.json"
 
     @property
     def data(self) -> Path:
