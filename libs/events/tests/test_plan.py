@@ -8,7 +8,7 @@ from laundry_events.topology import PLAN
 @pytest.mark.parametrize(
     ("service", "queues"),
     [
-        ("helper", {"task.submitted", "task.read", "task.confirmed"}),
+        ("helper", {"task.submitted", "task.read", "task.confirmed", "photo.deleted", "person.erased"}),
         ("ai-consumer", {"task.submitted", "task.read", "model.promoted"}),
         ("monitoring", {"telemetry.reported", "equipment.fault", "equipment.fault.acknowledged"}),
         ("search", {"preference.created", "preference.withdrawn"}),
@@ -27,7 +27,9 @@ def test_a_service_touches_the_queues_that_it_consumes_and_publishes_to(
     service: str, queues: set[str]
 ) -> None:
     part = PLAN.around(service)
-    assert {queue.name for queue in part.queues} == queues
+    people = {"person.forgotten", f"person.erased.{service}"} if service != "ai-consumer" else set()
+    people -= {"person.erased.helper"}
+    assert {queue.name for queue in part.queues} == queues | people
     assert part.services == PLAN.services
 
 

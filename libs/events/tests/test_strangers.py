@@ -43,7 +43,7 @@ from laundry_events.events import (
 )
 from laundry_events.plan import DEAD_EXCHANGE, DEFAULT_RETRY_DELAYS_S, dead_queue
 from laundry_events.signing import MessageSigner
-from laundry_events.topology import PLAN, TELEMETRY_EXCHANGE
+from laundry_events.topology import HISTORY_INTAKE, PLAN, TELEMETRY_EXCHANGE
 from laundry_servers.raw_mqtt import raw_mqtt, user_property
 from laundry_testing.messaging import Messaging, eventually
 
@@ -150,7 +150,8 @@ class Laundry:
         for event in (*EVENTS, PROMOTED):
             id_ = f"good-{event.routing_key}-{number}"
             await self.publisher.publish(event, event_id=id_)
-            awaited += [(queue, id_) for queue in receivers(event.routing_key) or [STREAM]]
+            queues = receivers(event.routing_key) + ([STREAM] if event is PROMOTED else [])
+            awaited += [(queue, id_) for queue in queues]
         sample = f"good-{TELEMETRY}-{number}"
         assert await self.by_mqtt(Packet(b"", json.dumps({"good": sample}).encode()), device="good")
         for copy in (*awaited, (TELEMETRY, sample)):
@@ -212,12 +213,18 @@ async def laundry(messaging: Messaging, publisher: Publisher) -> AsyncIterator[L
     consumer = EventConsumer(
         broker, publisher, PLAN, service="tests", service_version="1", drills=True, signer=MessageSigner(KEY)
     )
-    for name in (name for key in SAMPLES for name in receivers(key)):
+    for queue in (queue for key in SAMPLES for queue in PLAN.takers(key)):
 
-        async def handle(event: Event, meta: EventMeta, name: str = name) -> None:
+        async def handle(event: Event, meta: EventMeta, name: str = queue.name) -> None:
             laundry.judge(name, meta.id, event.model_dump_json().encode())
 
-        consumer.on(name, type(SAMPLES[PLAN.queue(name).keys[0]]), prefetch=5)(handle)
+        consumer.on(queue.name, type(SAMPLES[queue.keys[0]]), prefetch=5)(handle)
+
+    @consumer.on_any(
+        HISTORY_INTAKE, {type(each).event_type: type(each) for each in (*EVENTS, PROMOTED)}, prefetch=5
+    )
+    async def keep(event: Event, meta: EventMeta) -> None:
+        laundry.judge(HISTORY_INTAKE, meta.id, event.model_dump_json().encode())
 
     @consumer.on_stream(STREAM, ModelPromoted)
     async def follow(event: ModelPromoted, meta: EventMeta) -> None:

@@ -31,7 +31,7 @@ def _message(event: type[Event]) -> dict[str, Any]:
     }
 
 
-def _channel(queue: Queue, event: type[Event] | None) -> dict[str, Any]:
+def _channel(queue: Queue, events: Sequence[type[Event]]) -> dict[str, Any]:
     binding = {
         "is": "queue",
         "queue": {"name": queue.name, "durable": True, "exclusive": False, "autoDelete": False},
@@ -49,8 +49,10 @@ def _channel(queue: Queue, event: type[Event] | None) -> dict[str, Any]:
         channel["x-retry-delays-seconds"] = list(queue.retry_delays_s)
         channel["x-max-attempts"] = queue.max_attempts
         channel["x-dead-letter-queue"] = queue.dead
-    if event is not None:
-        channel["messages"] = {event.event_type: {"$ref": f"#/components/messages/{event.event_type}"}}
+    if events:
+        channel["messages"] = {
+            event.event_type: {"$ref": f"#/components/messages/{event.event_type}"} for event in events
+        }
     return channel
 
 
@@ -99,7 +101,10 @@ def asyncapi(plan: Plan, events: Sequence[type[Event]], *, title: str, version: 
             f"{EVENTS_EXCHANGE}.",
         },
         "defaultContentType": CONTENT_TYPE,
-        "channels": {queue.name: _channel(queue, by_key.get(queue.keys[0])) for queue in plan.queues},
+        "channels": {
+            queue.name: _channel(queue, [by_key[key] for key in queue.keys if key in by_key])
+            for queue in plan.queues
+        },
         "operations": operations,
         "components": {
             "messages": {event.event_type: _message(event) for event in events},

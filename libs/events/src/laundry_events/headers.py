@@ -28,6 +28,9 @@ Of a copy it is the moment of the copying, so the first one travels as ``ARRIVED
 ORIGINAL_KEY = "x-original-routing-key"
 REDRIVEN = "x-redriven"
 DRILL = "x-drill"
+REPLAYED = "x-replayed"
+"""It has happened before and is told again from the history: nobody outside is to hear of it."""
+
 SIGNATURE = "x-letter-signature"
 FOREIGN = "x-foreign-headers"
 LEFT_OUT = "x-headers-left-out"
@@ -57,6 +60,7 @@ TEXTS = {
     "tracestate": 1_024,
     "baggage": 4_096,
     DRILL: 64,
+    REPLAYED: 64,
     FIRST_FAILED_AT: 64,
     ARRIVED_AT: 64,
     "x-last-failed-at": 64,
