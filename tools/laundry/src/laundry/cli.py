@@ -32,6 +32,8 @@ LATE = {
     "runs": ("laundry.commands.runs", "app", USE),
     "topology": ("laundry.commands.topology", "app", BROKER),
     "audit": ("laundry.commands.audit", "app", USE),
+    "history": ("laundry.commands.history", "history", BROKER),
+    "replay": ("laundry.commands.replay", "replay", BROKER),
     "dlq": ("laundry.commands.dead_letters", "app", BROKER),
     "new": ("laundry.commands.new", "app", DEVELOP),
 }
