@@ -1,13 +1,13 @@
 """The pages in a real browser, in front of the real services."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, Page, expect
+from playwright.async_api import Browser, Expect, Page
 
 from laundry.demo.browser import chromium, deliver, notifications, subscribe_locally
 from laundry.demo.client import Person
@@ -23,19 +23,14 @@ pytestmark = [pytest.mark.stack, pytest.mark.servers, pytest.mark.browser, pytes
 
 # Reading and messaging share two cores with the rest of the stack.
 PATIENCE_MS = 60_000
+expect = Expect()
+expect.set_options(timeout=PATIENCE_MS)
 
 
 @pytest_asyncio.fixture
 async def browser() -> AsyncIterator[Browser]:
     async with chromium(installed_chromium()) as running:
         yield running
-
-
-@pytest.fixture(autouse=True)
-def patience() -> Iterator[None]:
-    expect.set_options(timeout=PATIENCE_MS)
-    yield
-    expect.set_options(timeout=5_000)
 
 
 async def new_page(browser: Browser, headers: dict[str, str] | None = None) -> Page:

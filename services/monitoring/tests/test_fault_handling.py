@@ -279,7 +279,7 @@ async def _passed_on(world: Any) -> bool:
 
 async def _acts(world: Any) -> list[dict[str, Any]]:
     async with world.engine.connect() as connection:
-        rows = await connection.execute(sa.text("SELECT record::text FROM audit ORDER BY number"))
+        rows = await connection.execute(sa.text("SELECT audit_shown(record) FROM audit ORDER BY number"))
         return [json.loads(record) for record in rows.scalars()]
 
 

@@ -217,7 +217,8 @@ async def test_a_fault_is_taken_and_recommendations_end_by_one_tap_on_the_alert(
     suits = alert("A branch for you", "n2")
     suits |= {"tag": "e2", "data": {"kind": "branch_match", "stop_key": "key-of-kim"}}
     await push(page, failed, suits)
-    await eventually(lambda: notifications(page), what="the alerts")
+    both = partial(shows, page, [failed["title"], suits["title"]])
+    await eventually(both, what="the two alerts")
     [worker] = page.context.service_workers
     assert await worker.evaluate(TAP_ACTION, ["e1", "take"]) == ["I'll take care of it"]
     await eventually(lambda: services.faults.taken == [fault], what="the fault to be taken")

@@ -209,6 +209,12 @@ async def test_no_dead_letter_and_no_question_is_wider_than_the_screen(
     await page.locator(".model .secondary").last.click()
     await expect(page.locator("dialog")).to_be_visible()
     assert await wider(page) == [], "the question before a promotion"
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+async def test_why_nobody_was_signed_in_is_no_wider_than_the_screen(
+    open_page: OpenPage, language: str
+) -> None:
     page = await open_page("/?sign-in=no-grant", locale=language)
     await expect(page.locator(".notice")).to_be_visible()
-    assert await wider(page) == [], "why nobody was signed in"
+    assert await wider(page) == []

@@ -28,11 +28,12 @@ ACTS = {
         Act("equipment.retire", "dryer-2", Actor("kim", "operator"), "sold"),
     ],
     "operations": [Act("job.resume", "j-1", Actor("park", "operator"), "mended")],
+    "identity": [Act("person.invite", "i-1", Actor("park", "operator"))],
 }
 
 
 class Stage:
-    """Three databases; what the command sees of them, and what their owner may do to them."""
+    """A database of each service that keeps an audit, as the command sees them and as their owner can."""
 
     def __init__(self, address: DatabaseAddress) -> None:
         self.address = address
@@ -88,6 +89,7 @@ def test_all_services_acts_are_shown_together_and_sorted_out(stage: Stage) -> No
         "equipment.retire",
         "equipment.retire",
         "job.resume",
+        "person.invite",
     ]
     mine = laundry("list", "--json", "--by", "kim", "--action", "equipment.").stdout.splitlines()
     assert [json.loads(line)["record"]["object"] for line in mine] == ["dryer-2"]

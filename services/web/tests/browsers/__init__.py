@@ -3,8 +3,7 @@
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol
 
-from playwright.async_api import BrowserContext
-from playwright.async_api import expect as expect_in_chromium
+from playwright.async_api import BrowserContext, Expect
 
 from . import chromium, firefox, webkit
 from .page import PATIENCE_MS, Expectation, OtherLocator, OtherPage
@@ -18,6 +17,8 @@ HURRY = """
   window.setTimeout = (job, ms, ...more) => wait(job, ms >= 1000 ? ms / 10 : ms, ...more);
 """
 
+# One of its own: the options of Playwright's are shared with every other test of the process.
+expect_in_chromium = Expect()
 expect_in_chromium.set_options(timeout=PATIENCE_MS)
 
 

@@ -168,7 +168,12 @@ async function newest(request, key) {
   return Promise.race([usable, late]);
 }
 
-worker.addEventListener("push", (event) => event.waitUntil(notify(event.data)));
+// One after another: to ask Chromium for what is shown while another is about to be makes it forget that one.
+let shown = Promise.resolve();
+worker.addEventListener("push", (event) => {
+  shown = shown.catch(() => {}).then(() => notify(event.data));
+  event.waitUntil(shown);
+});
 
 /**
  * Show what was pushed. Something must be shown whatever came: a browser ends a subscription that stays silent.

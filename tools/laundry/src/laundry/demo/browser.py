@@ -21,6 +21,7 @@ from laundry.demo.client import Skipped, StoryFailed
 PROGRAMS = ("chromium", "chromium-browser")
 ARGUMENTS = ("--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu")
 REGISTRATION_S = 20
+PUSH_S = 30
 SUBSCRIBE = """
   let made = null;
   const decode = (text) => {
@@ -99,27 +100,42 @@ async def deliver(page: Page, origin: str, *messages: dict[str, Any] | str) -> N
         messages: objects are sent as JSON.
 
     Raises:
-        StoryFailed: no worker of that origin is registered.
+        StoryFailed: no worker of that origin is active, or it did not handle a message.
     """
     driver = await page.context.new_cdp_session(page)
     registration: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
     def note(event: dict[str, Any]) -> None:
-        for each in event["registrations"]:
-            if each["scopeURL"] == f"{origin}/" and not each["isDeleted"] and not registration.done():
+        for each in event["versions"]:
+            active = each["status"] == "activated" and each["scriptURL"].startswith(f"{origin}/")
+            if active and not registration.done():
                 registration.set_result(each["registrationId"])
 
-    driver.on("ServiceWorker.workerRegistrationUpdated", note)
+    driver.on("ServiceWorker.workerVersionUpdated", note)
     await driver.send("ServiceWorker.enable")
     try:
         async with asyncio.timeout(REGISTRATION_S):
             worker = await registration
     except TimeoutError as error:
         raise StoryFailed(f"no worker of {origin} is registered") from error
+    handled: asyncio.Queue[None] = asyncio.Queue()
+
+    def count(event: dict[str, Any]) -> None:
+        if event["backgroundServiceEvent"]["eventName"] == "Push event completed":
+            handled.put_nowait(None)
+
+    driver.on("BackgroundService.backgroundServiceEventReceived", count)
+    await driver.send("BackgroundService.startObserving", {"service": "pushMessaging"})
+    await driver.send("BackgroundService.setRecording", {"service": "pushMessaging", "shouldRecord": True})
     for message in messages:
         data = message if isinstance(message, str) else json.dumps(message)
         what = {"origin": f"{origin}/", "registrationId": worker, "data": data}
         await driver.send("ServiceWorker.deliverPushMessage", what)
+        try:
+            async with asyncio.timeout(PUSH_S):
+                await handled.get()
+        except TimeoutError as error:
+            raise StoryFailed(f"the worker of {origin} did not handle what was pushed") from error
     await driver.detach()
 
 
