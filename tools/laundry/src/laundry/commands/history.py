@@ -58,9 +58,9 @@ def history(
     desk = Desk(amqp_url, management_url)
     from_, to = moment(since), moment(until)
     if thing is None:
-        _tell_unhandled(run(lambda: _unhandled(desk, from_, to)), as_json=as_json)
+        _tell_unhandled(run(_unhandled(desk, from_, to)), as_json=as_json)
         return
-    happenings, effects, acts = run(lambda: _about(desk, thing, from_, to))
+    happenings, effects, acts = run(_about(desk, thing, from_, to))
     lines = sorted(
         [_of_event(each, effects) for each in happenings] + [_of_act(each) for each in acts],
         key=lambda line: str(line["at"]),

@@ -1,10 +1,10 @@
 """What ``laundry history`` and ``laundry replay`` share: their options, and what they ask."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import typer
 from aio_pika.exceptions import AMQPError
@@ -134,14 +134,10 @@ class Unhandled:
         return sorted({queue for queue, _ in self.effects.unhandled})
 
 
-def run(work: Callable[[], Awaitable[T]]) -> T:
-    """Run a command's work. Raises LaundryError if the broker goes meanwhile."""
-
-    async def main() -> T:
-        return await work()
-
+def run(work: Coroutine[Any, Any, T]) -> T:
+    """Do a command's work. Raises LaundryError if the broker goes meanwhile."""
     try:
-        return asyncio.run(main())
+        return asyncio.run(work)
     except (AMQPError, OSError, TimeoutError) as error:
         raise LaundryError(
             f"The broker did not answer: {type(error).__name__} {error}. It is safe to begin again."

@@ -49,7 +49,7 @@ def replay(
     details = {"from": from_ or "unhandled", "to": to or "now"}
     with audited("history.replay", into, reason=reason, on_stack=amqp_url is None, **details):
         for queue in queues:
-            number = run(lambda queue=queue: _one(desk, queue, since, until, unhandled=unhandled))  # type: ignore[misc]
+            number = run(_one(desk, queue, since, until, unhandled=unhandled))
             console.print(f"[green]✓[/green] {queue.name}: {number:,} events")
 
 

@@ -80,10 +80,13 @@ async def effects_of(happenings: Sequence[Happening], places: Places) -> Effects
     """
     found = Effects()
     totals = await places.totals()
-    for queue in places.plan.queues:
-        mine = [each for each in happenings if queue in places.plan.takers(each.event.routing_key)]
-        if not mine:
-            continue
+    meant: dict[str, list[Happening]] = defaultdict(list)
+    takers = {key: places.plan.takers(key) for key in {each.event.routing_key for each in happenings}}
+    for each in happenings:
+        for queue in takers[each.event.routing_key]:
+            meant[queue.name].append(each)
+    for name, mine in meant.items():
+        queue = places.plan.queue(name)
         names = [queue.name, *(name for name, _ in queue.retries)]
         if _answers(queue):
             # An answer that the history has yet to take.
