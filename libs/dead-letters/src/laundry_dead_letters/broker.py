@@ -15,7 +15,9 @@ from laundry_dead_letters.dead_letter import DeadLetter
 from laundry_dead_letters.errors import BrokerAway, DeadLetterError
 from laundry_events import wire  # noqa: F401 - what lies there may be what no other client can decode
 from laundry_events.headers import short
+from laundry_events.message_spans import sending_copy
 from laundry_events.plan import REQUEUE_EXCHANGE, dead_queue
+from laundry_events.refused_certificates import explained
 from laundry_events.topology import PLAN
 
 TIMEOUT_S = 10.0
@@ -140,14 +142,16 @@ class Broker:
 
     async def _send(self, to: str, key: str, letter: DeadLetter, headers: Mapping[str, Any]) -> None:
         exchange = await self._sending.get_exchange(to, ensure=False)
-        message = aio_pika.Message(
-            letter.body,
-            headers=dict(headers),
-            message_id=short(letter.message_id),
-            delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
-            **_sendable(letter.properties),
-        )
-        await exchange.publish(message, key, mandatory=True, timeout=TIMEOUT_S)
+        message_id = short(letter.message_id)
+        with sending_copy(to, key, headers=headers, body=letter.body, message_id=message_id) as sent:
+            message = aio_pika.Message(
+                letter.body,
+                headers=sent,
+                message_id=message_id,
+                delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
+                **_sendable(letter.properties),
+            )
+            await exchange.publish(message, key, mandatory=True, timeout=TIMEOUT_S)
 
 
 def _sendable(properties: Mapping[str, Any]) -> dict[str, Any]:
@@ -172,7 +176,7 @@ async def connected(urls: Sequence[str]) -> AsyncIterator[Broker]:
             connection = await aio_pika.connect(url, timeout=TIMEOUT_S)
             break
         except (AMQPError, OSError, TimeoutError) as error:
-            problems.append(f"{type(error).__name__} {error}".strip())
+            problems.append(explained(error) or f"{type(error).__name__} {error}".strip())
     if connection is None:
         raise BrokerAway(
             f"No broker answers ({'; '.join(problems) or 'no address given'}). See: laundry status"

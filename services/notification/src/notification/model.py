@@ -81,6 +81,7 @@ class Announcement:
         content: what it says, if the same is not told twice under another subject.
         escalation: how often a fault was passed on because nobody acknowledged it.
         silent: it is found in the history, and rings on no phone.
+        traceparent: of the trace that it is told in.
     """
 
     kind: Kind
@@ -92,6 +93,7 @@ class Announcement:
     content: str | None = None
     escalation: int = 0
     silent: bool = False
+    traceparent: str | None = None
 
 
 @dataclass(frozen=True)
@@ -139,6 +141,7 @@ class Delivery:
     data: dict[str, str]
     attempts: int
     keys: BrowserKeys | None = None
+    traceparent: str | None = None
 
     @property
     def push_data(self) -> dict[str, str]:

@@ -43,15 +43,39 @@ class StackPaths:
         """The local identity's key."""
         return self.var / "identity"
 
+    def broker_data(self, nodes: int) -> Path:
+        """Data of the broker; that of a cluster of another size cannot be used."""
+        return self.data / f"rabbitmq-{nodes}"
+
+    @property
+    def tls(self) -> Path:
+        """The local certificate authority with what it issued."""
+        return self.var / "tls"
+
     @property
     def mail(self) -> Path:
         """Mails that the identity service would send."""
         return self.data / "mail"
 
     @property
+    def telemetry(self) -> Path:
+        """Which processes leave out the details of their traces: a file each."""
+        return self.var / "telemetry"
+
+    @property
     def logs(self) -> Path:
         """Logs of the services and the supervisor."""
         return self.var / "log"
+
+    @property
+    def backups(self) -> Path:
+        """Backups, unless they are kept elsewhere; they survive ``laundry down --wipe``."""
+        return self.var / "backups"
+
+    @property
+    def restored_file(self) -> Path:
+        """What came back when the stack was last started from a backup."""
+        return self.var / "run" / "restored.json"
 
     @property
     def data(self) -> Path:

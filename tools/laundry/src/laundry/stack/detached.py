@@ -29,8 +29,10 @@ def start(paths: StackPaths, options: Options, progress: Progress) -> dict[str, 
         "nodes": options.nodes,
         "servers": options.servers.value,
         "fresh": options.fresh,
+        "tls": options.tls,
         "training_data": str(options.training_data) if options.training_data else None,
         "services": [each.name for each in options.services],
+        "restore": str(options.restore) if options.restore else None,
     }
     with (paths.logs / "supervisor.log").open("ab") as log:
         child = subprocess.Popen(  # noqa: S603
@@ -68,8 +70,10 @@ def main() -> None:
         nodes=asked["nodes"],
         servers=Kind(asked["servers"]),
         fresh=asked["fresh"],
+        tls=asked["tls"],
         training_data=Path(asked["training_data"]) if asked["training_data"] else None,
         services=tuple(service(name) for name in asked["services"]),
+        restore=Path(asked["restore"]) if asked["restore"] else None,
     )
     paths = stack_paths()
     lines = JsonLines(sys.stdout)

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from laundry_catalogue import Need, Process, Service, url_variable
 from laundry_events.topology import VHOST
@@ -19,6 +20,7 @@ WEB_PUSH_SUBJECT = "mailto:operator@laundry.localhost"
 # keeps the limits of production.
 RATE_LIMITS = {
     "uploads": {"person": "60000/m"},
+    "previews": {"person": "60000/m"},
     "confirmations": {"person": "60000/m"},
     "telemetry": {"person": "60000/m"},
     "training-runs": {"person": "600/h"},
@@ -71,6 +73,7 @@ class Surroundings:
     web_push_key: str = field(default="", repr=False)
     push_service_url: str = ""
     sign_in: SignIn | None = None
+    telemetry_folder: Path | None = None
 
 
 def training_environment(data: Path | None, *, work: Path, python: Path) -> dict[str, str]:
@@ -95,6 +98,8 @@ def service_environment(
         # The services trust web's X-Forwarded-For; web, which anybody here may call, trusts nobody's.
         "LAUNDRY_TRUSTED_PROXIES": "" if service.edge else "127.0.0.0/8,::1",
     }
+    if around.telemetry_folder is not None:
+        found["LAUNDRY_TELEMETRY_FOLDER"] = str(around.telemetry_folder)
     found |= _identity(service, around)
     if Need.BROKER in service.needs:
         password = around.broker_passwords[service.name]
@@ -124,6 +129,10 @@ def service_environment(
         found |= _push_environment(around)
     if Need.MANAGEMENT in service.needs:
         found["LAUNDRY_MANAGEMENT_URLS"] = json.dumps(around.broker.management_urls)
+        if around.broker.tls:
+            nodes = (*around.broker.amqp_urls, around.broker.mqtt_url, *around.broker.prometheus_urls)
+            listeners = [urlsplit(url).netloc.rpartition("@")[2] for url in nodes]
+            found["LAUNDRY_TLS_ENDPOINTS"] = json.dumps(listeners)
     for peer in service.peers:
         found[url_variable(peer)] = around.service_urls[peer]
     found.update(service.environment)

@@ -1,5 +1,6 @@
 """Starting the stack, one step after another: servers, databases and topology, migrations, services."""
 
+import json
 import shutil
 import sys
 import time
@@ -26,6 +27,7 @@ from laundry_catalogue import Process as ServiceProcess
 from laundry_events import broker_settings
 from laundry_events.topology import TELEMETRY_EXCHANGE, VHOST
 from laundry_servers import choice
+from laundry_servers.authority import Authority
 from laundry_servers.choice import Broker, Choice, Database, Kind, Objects
 from laundry_servers.fcm import Fcm
 from laundry_servers.identity import LocalIdentity
@@ -46,7 +48,10 @@ class Options:
     servers: Kind = Kind.AUTO
     fresh: bool = False
     training_data: Path | None = None
+    tls: bool = False
     services: tuple[Service, ...] = SERVICES
+    # A backup's folder: the databases have its content before they are migrated.
+    restore: Path | None = None
 
 
 @dataclass(slots=True)
@@ -103,12 +108,16 @@ class Launch:
             for service in self.options.services
             if service.port is not None
         }
+        # Passwords may have been changed since the start.
+        kept, address = secrets.load(self.paths, []), self.database.address
         return state.stack_document(
             urls={**urls, "fcm_url": self.fcm.address.url},
             broker=self.broker.address,
             objects=self.objects.address,
-            database_urls=self.database_urls,
-            owner_urls=self.owner_urls,
+            database_urls={name: address.url(name, name, kept.database[name]) for name in self.database_urls},
+            owner_urls={
+                name: address.url(name, owner_of(name), kept.database_owner[name]) for name in self.owner_urls
+            },
             pids={process.name: process.pid for process in self.processes if process.pid is not None},
             metrics_urls={each.name: each.metrics_url for each in self.processes if each.metrics_url},
         )
@@ -117,13 +126,14 @@ class Launch:
         data, kept = self.paths.data, self.kept
         self.broker = choice.broker(
             kind,
-            # Data of a cluster of another size cannot be reused.
-            data / f"rabbitmq-{self.options.nodes}",
+            self.paths.broker_data(self.options.nodes),
             self.progress,
             nodes=self.options.nodes,
             password=kept.broker_admin,
             # A broker in a container cannot ask a service on the loopback address: equipment then uses HTTP.
             extra_config=_broker_config(self.service_urls.get("monitoring") if kind is Kind.NATIVE else None),
+            authority=Authority(self.paths.tls) if self.options.tls else None,
+            clients=broker_users(SERVICES),
         )
         self.database = choice.database(kind, data / "postgres", password=kept.database_admin)
         self.objects = choice.object_store(
@@ -156,7 +166,10 @@ class Launch:
 
     def _prepare(self, preparation: Preparation) -> None:
         owners = database_owners(self.options.services)
-        with step(self.progress, "Databases, bucket, topology, migrations"):
+        doing = "Databases, bucket, topology, migrations"
+        if self.options.restore is not None:
+            doing = f"Backup {self.options.restore.name}, topology, migrations"
+        with step(self.progress, doing):
             passwords = {name: self.kept.database[name] for name in owners}
             owned = {name: self.kept.database_owner[name] for name in audited(self.options.services)}
             address = self.database.address
@@ -175,7 +188,19 @@ class Launch:
                     else (self.database_urls[name], None)
                     for name, package in owners.items()
                 },
+                restore=self._restoration(),
             )
+
+    def _restoration(self) -> dict[str, str] | None:
+        """What the preparing program needs to come back from a backup, beside the addresses."""
+        if self.options.restore is None:
+            return None
+        self.paths.restored_file.unlink(missing_ok=True)
+        return {
+            "folder": str(self.options.restore),
+            "document": json.dumps(self.document()),
+            "result": str(self.paths.restored_file),
+        }
 
     def _start_services(self, ports: dict[str, int]) -> None:
         around = Surroundings(
@@ -192,6 +217,7 @@ class Launch:
             web_push_key=self.kept.web_push_key,
             push_service_url=self.fcm.push_service_url,
             sign_in=SignIn(**self.kept.sign_in, mail_folder=self.paths.mail),
+            telemetry_folder=self.paths.telemetry,
             service_urls=self.service_urls,
             training=training_environment(
                 self.options.training_data,
