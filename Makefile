@@ -88,6 +88,8 @@ $(PAGES): services/web/package-lock.json $(STAMP)
 pages: setup ## Draw every page into build/pages (both languages, light and dark, phone and desktop), check and measure them
 	LAUNDRY_PHOTOS="$(DATA)/clothing/validation" $(BIN)/pytest --numprocesses 0 --quiet services/web/tests/pictures.py $(PYTEST_ARGS)
 	@echo "build/pages/index.html shows them all"
+	@if command -v prometheus >/dev/null; then $(BIN)/pytest --numprocesses 0 --quiet tests/stack/pictures.py && echo "build/pages/dashboards has the dashboards"; \
+	  else echo "The dashboards are not drawn: Prometheus is not installed (Debian: apt-get install prometheus)"; fi
 
 lighthouse: setup $(LIGHTHOUSE) ## Let Lighthouse score every page on a throttled phone (it comes from npm)
 	LAUNDRY_LIGHTHOUSE="$(NODE) $(LIGHTHOUSE)" $(BIN)/pytest --numprocesses 0 --quiet -rP services/web/tests/lighthouse.py $(PYTEST_ARGS)

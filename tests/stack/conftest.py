@@ -16,6 +16,7 @@ from laundry.demo.story import Story
 from laundry.paths import StackPaths
 from laundry_servers.files import read_json
 from laundry_servers.identity import LocalIdentity
+from laundry_testing.otlp import Receiver, receiving
 
 LAUNDRY = [sys.executable, "-m", "laundry.cli"]
 
@@ -40,8 +41,10 @@ def stack_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def laundry(folder: Path, *arguments: str, timeout_s: float = 300) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "LAUNDRY_VAR_DIR": str(folder)}
+def laundry(
+    folder: Path, *arguments: str, timeout_s: float = 300, **more: str
+) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "LAUNDRY_VAR_DIR": str(folder), **more}
     return subprocess.run(
         [*LAUNDRY, *arguments],
         env=environment,
@@ -53,9 +56,16 @@ def laundry(folder: Path, *arguments: str, timeout_s: float = 300) -> subprocess
 
 
 @pytest.fixture(scope="session")
-def stack(stack_folder: Path) -> Iterator[dict[str, Any]]:
+def spans() -> Iterator[Receiver]:
+    """Where the stack's processes send their spans."""
+    with receiving() as receiver:
+        yield receiver
+
+
+@pytest.fixture(scope="session")
+def stack(stack_folder: Path, spans: Receiver) -> Iterator[dict[str, Any]]:
     """``var/stack.json`` of the running stack."""
-    up = laundry(stack_folder, "up", "--detach")
+    up = laundry(stack_folder, "up", "--detach", **spans.environment)
     assert up.returncode == 0, up.stderr
     document = read_json(StackPaths(stack_folder).stack_file)
     assert document is not None

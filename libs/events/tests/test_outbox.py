@@ -156,7 +156,8 @@ async def test_the_trace_of_the_request_travels_through_the_outbox(
     context.detach(token)
     relay = Relay(database_url, publisher)
     await relay.start()
-    assert (await messaging.take("task.read")).headers["traceparent"] == traceparent
+    sent = str((await messaging.take("task.read")).headers["traceparent"])
+    assert sent.split("-")[1] == traceparent.split("-")[1]
     await relay.stop()
 
 

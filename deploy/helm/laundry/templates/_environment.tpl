@@ -19,6 +19,8 @@
 {{- with $root.Values.tracing.headersSecret }}
 {{- include "laundry.fromSecret" (dict "name" "OTEL_EXPORTER_OTLP_HEADERS" "secret" . "key" "headers") | nindent 0 }}
 {{- end }}
+- name: LAUNDRY_TELEMETRY_FOLDER
+  value: /run/telemetry
 {{- with $root.Values.tracing.sampledShare }}
 - name: OTEL_TRACES_SAMPLER
   value: parentbased_traceidratio

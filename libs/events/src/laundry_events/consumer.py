@@ -18,6 +18,7 @@ from laundry_events.envelope import EventMeta, decode
 from laundry_events.errors import BrokerUnavailable
 from laundry_events.event import Event
 from laundry_events.in_flight import InFlight
+from laundry_events.message_spans import note_failure, processing
 from laundry_events.plan import Plan
 from laundry_events.publisher import Publisher
 from laundry_events.republisher import Republisher
@@ -120,13 +121,15 @@ class EventConsumer:
             )
             async def receive(message: RabbitMessage) -> None:
                 delivery = Delivery(message, planned)
-                try:
-                    meta = delivery.envelope()
-                    await handler(decode(delivery.body, meta, event), meta)
-                    CONSUMED.labels(stream, "ok").inc()
-                except Exception:
-                    CONSUMED.labels(stream, "failed").inc()
-                    log.exception("a stream message could not be handled", stream=stream)
+                with processing(delivery):
+                    try:
+                        meta = delivery.envelope()
+                        await handler(decode(delivery.body, meta, event), meta)
+                        CONSUMED.labels(stream, "ok").inc()
+                    except Exception as error:
+                        note_failure(error)
+                        CONSUMED.labels(stream, "failed").inc()
+                        log.exception("a stream message could not be handled", stream=stream)
                 await message.ack()
 
             return handler
@@ -146,5 +149,6 @@ class EventConsumer:
         )
         self._in_flight.watch(queue, window=prefetch)
         self._signer.watch(queue)
+        self._settlement.watch(queue)
         spec = RabbitQueue(queue, queue_type=QueueType.QUORUM, durable=True, declare=False)
         self.broker.subscriber(spec, channel=Channel(prefetch_count=prefetch))(subscription.receive)

@@ -28,6 +28,9 @@ Of a copy it is the moment of the copying, so the first one travels as ``ARRIVED
 ORIGINAL_KEY = "x-original-routing-key"
 REDRIVEN = "x-redriven"
 DRILL = "x-drill"
+TRACE_LINK = "x-trace-link"
+"""The span that made a copy, as W3C's ``traceparent``."""
+
 SIGNATURE = "x-letter-signature"
 FOREIGN = "x-foreign-headers"
 LEFT_OUT = "x-headers-left-out"
@@ -56,6 +59,7 @@ TEXTS = {
     "traceparent": 128,
     "tracestate": 1_024,
     "baggage": 4_096,
+    TRACE_LINK: 64,
     DRILL: 64,
     FIRST_FAILED_AT: 64,
     ARRIVED_AT: 64,

@@ -13,6 +13,7 @@ from fastapi import FastAPI
 from laundry_service.http.protocol import bounded_protocol
 from laundry_service.http.settings import HttpSettings
 from laundry_service.telemetry.metrics_server import MetricsServer
+from laundry_service.telemetry.switching import TelemetrySwitching
 
 # Reserved for files that are not client connections: logs, databases, the broker, other services.
 OTHER_FILES = 400
@@ -28,16 +29,20 @@ class Server(uvicorn.Server):
         super().__init__(server_config(app, settings))
         self._stopping: asyncio.Event = app.state.stopping
         self._metrics = MetricsServer(settings)
+        service = getattr(app.state, "service_name", app.title)
+        self._switching = TelemetrySwitching(settings.telemetry_folder, service)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Open the metrics port beside the app, already during startup."""
         await self._metrics.start()
+        await self._switching.start()
         await super().startup(sockets)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """End the streams, finish the rest."""
         self._stopping.set()
         await super().shutdown(sockets)
+        await self._switching.stop()
         await self._metrics.stop()
 
 

@@ -56,6 +56,7 @@ def create_app(settings: ProxySettings | None = None) -> FastAPI:
         openapi_url=None,
         redirect_slashes=False,
     )
+    app.state.service_name = settings.service_name
     app.state.stopping = stopping
     app.state.trusted_proxies = settings.trusted_proxies
     app.include_router(health_router([]))

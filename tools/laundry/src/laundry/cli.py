@@ -9,7 +9,7 @@ import httpx
 import typer
 from click.exceptions import Abort
 
-from laundry.commands import deploy, equipment, photos, push_keys, reading, restart, stack, tokens
+from laundry.commands import deploy, equipment, photos, push_keys, reading, restart, stack, telemetry, tokens
 from laundry.display import fail
 from laundry_events.errors import PlanRefused
 from laundry_servers.errors import LaundryError
@@ -106,6 +106,7 @@ app.command(rich_help_panel=STACK)(stack.up)
 app.command(rich_help_panel=STACK)(stack.down)
 app.command(rich_help_panel=STACK)(stack.status)
 app.command(rich_help_panel=STACK)(restart.restart)
+app.add_typer(telemetry.app, name="telemetry", rich_help_panel=STACK)
 app.command(rich_help_panel=STACK)(stack.prepare)
 app.add_typer(tokens.app, name="token", rich_help_panel=USE)
 app.command(rich_help_panel=USE)(photos.upload)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from laundry import contracts, look, privacy_page
-from laundry.deploy import broker, chart, compose, readme
+from laundry.deploy import broker, chart, compose, grafana, prometheus, readme
 from laundry.paths import PROJECT
 
 
@@ -25,6 +25,8 @@ def files() -> Iterator[tuple[Path, str]]:
 def deployment_files() -> Iterator[tuple[Path, str]]:
     """Yield those that need no service to be built: Compose, the chart, READMEs, the pages' look."""
     yield from look.files()
+    yield from grafana.files()
+    yield from prometheus.files()
     yield chart.DEFINITIONS_FILE, chart.definitions_text()
     yield chart.SERVICES_FILE, chart.services_text()
     made_in_part: dict[Path, Callable[[str], str]] = {

@@ -49,6 +49,11 @@ class StackPaths:
         return self.data / "mail"
 
     @property
+    def telemetry(self) -> Path:
+        """Which processes leave out the details of their traces: a file each."""
+        return self.var / "telemetry"
+
+    @property
     def logs(self) -> Path:
         """Logs of the services and the supervisor."""
         return self.var / "log"

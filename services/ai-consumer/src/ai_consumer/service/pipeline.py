@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
 import structlog
+from opentelemetry import trace
 from prometheus_client import Counter, Histogram
 
 from ai_consumer.reading import PhotoMismatch, PhotoMissing, read_task, unreadable
@@ -30,6 +31,7 @@ READING = Histogram(
 LARGE_BYTES = 5_000_000
 
 log = structlog.get_logger(__name__)
+tracer = trace.get_tracer(__name__)
 
 
 class Pipeline:
@@ -72,9 +74,11 @@ class Pipeline:
                 photo = await self._fetch(task)
                 # Asked again: the champion may have changed while the photo was fetched.
                 model = await self._champion.current()
-                read = await asyncio.get_running_loop().run_in_executor(
-                    self._worker, self._read, task, photo, model
-                )
+                with tracer.start_as_current_span("read photo") as span:
+                    span.set_attribute("laundry.model.version", model.version)
+                    read = await asyncio.get_running_loop().run_in_executor(
+                        self._worker, self._read, task, photo, model
+                    )
                 if self._in_hand == 1:
                     pictures = await made_pictures(self._store, self._worker, task, photo, name)
                     read = read.model_copy(update={"pictures": pictures})

@@ -23,6 +23,7 @@ from laundry_events.events import EquipmentFault, FaultAcknowledged
 from laundry_events.inbox import claim_each_once
 from laundry_service.storage.database import Database
 from laundry_service.storage.outages import is_contention, is_outage
+from laundry_service.telemetry.resuming import traceparent
 from notification.fault_texts import fault_texts
 from notification.model import Announcement
 from notification.repository import faults, ring_order, settled
@@ -227,6 +228,7 @@ def announcement_of(fault: EquipmentFault, event_id: str, zone: ZoneInfo) -> Ann
         texts=fault_texts(fault, zone),
         data=data,
         escalation=fault.escalation,
+        traceparent=traceparent(),
     )
 
 

@@ -10,6 +10,7 @@ from laundry_events.errors import RequeueMessage
 from laundry_events.events import PreferenceCreated, PreferenceMatch, PreferenceWithdrawn
 from laundry_service.storage.database import Database
 from laundry_service.storage.outages import is_contention
+from laundry_service.telemetry.resuming import traceparent
 from notification.model import Announcement
 from notification.repository import consents, deliveries, devices, history, settled
 from notification.texts import match_texts
@@ -88,6 +89,7 @@ def _announcement(preference: PreferenceCreated, reasons: list[str], event_id: s
         ),
         data={"preference_id": preference.preference_id, "reasons": ",".join(told)},
         content=_content(preference),
+        traceparent=traceparent(),
     )
 
 

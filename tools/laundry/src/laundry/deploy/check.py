@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from laundry import generated
-from laundry.deploy import chart, custom_kinds, environment, objects, tools
+from laundry.deploy import chart, custom_kinds, environment, objects, prometheus, tools
 from laundry.deploy.custom_kinds import is_custom
 from laundry.paths import PROJECT, StackPaths
 from laundry_servers.errors import LaundryError
@@ -215,7 +215,19 @@ def check_alerts(folder: Path = ALERT_TESTS) -> str:
         done = found.run(command)
         if done.returncode != 0:
             raise LaundryError(f"promtool {command[0]} rules:\n{(done.stdout + done.stderr).strip()}")
-    return "promtool check rules and test rules"
+    _check_observers(found)
+    return "promtool check rules and test rules; Compose's Prometheus and Alertmanager"
+
+
+def _check_observers(promtool: tools.Tool) -> None:
+    """Let each program of Compose's profile observe check its own configuration, as far as it is here."""
+    commands = [(promtool, ["check", "config", "--syntax-only", str(prometheus.COMPOSE_FILE)])]
+    if (amtool := tools.amtool()) is not None:
+        commands.append((amtool, ["check-config", str(prometheus.ALERTMANAGER_FILE)]))
+    for tool, command in commands:
+        done = tool.run(command)
+        if done.returncode != 0:
+            raise LaundryError(f"{' '.join(command)}:\n{(done.stdout + done.stderr).strip()}")
 
 
 def _is_complaint(line: str) -> bool:

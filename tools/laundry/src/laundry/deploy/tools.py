@@ -70,6 +70,12 @@ def promtool() -> Tool | None:
     return Tool((found,)) if found is not None else None
 
 
+def amtool() -> Tool | None:
+    """Return Alertmanager's own checker; None where there is none."""
+    found = shutil.which("amtool")
+    return Tool((found,)) if found is not None else None
+
+
 def validator(*, fetch: bool) -> Tool | None:
     """Return kubernetes-validate, with ``fetch`` from the package index where it is missing (22 MB).
 

@@ -192,6 +192,7 @@ class Launch:
             web_push_key=self.kept.web_push_key,
             push_service_url=self.fcm.push_service_url,
             sign_in=SignIn(**self.kept.sign_in, mail_folder=self.paths.mail),
+            telemetry_folder=self.paths.telemetry,
             service_urls=self.service_urls,
             training=training_environment(
                 self.options.training_data,
