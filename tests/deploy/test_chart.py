@@ -12,7 +12,8 @@ import jsonschema
 import pytest
 import yaml
 
-from laundry.deploy import chart, check, tools
+from laundry.backup import system as backup_system
+from laundry.deploy import chart, check, installing, tools
 from laundry.paths import PROJECT
 from laundry_catalogue import SERVICES, Need, database_owners, url_variable
 from laundry_servers.addresses import BrokerAddress
@@ -400,3 +401,37 @@ def test_a_broken_alert_is_found_where_promtool_is(tmp_path: Path) -> None:
     )
     with pytest.raises(LaundryError, match="LaundryTrainingFails"):
         check.check_alerts(tmp_path)
+
+
+def test_a_backup_has_every_database_and_a_place_that_outlives_it() -> None:
+    assert "backup.claim" in refusal("--set", "backup.at=")
+    job = named(rendered(), "CronJob", "laundry-backup")
+    [container] = job["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"]
+    assert container["command"][:5] == ["laundry", "backup", "create", "--at", "s3://elsewhere/laundry"]
+    environment = {each["name"]: each.get("value", "secret") for each in container["env"]}
+    system = backup_system.of_environment(
+        environment | {"LAUNDRY_MANAGEMENT_URL": "http://kim:x@broker:15672"}
+    )
+    assert system is not None
+    assert system.databases.keys() == database_owners().keys()
+    # With another identity provider there is no such database.
+    off = ("--set", "identity.enabled=false", "--set", "identity.jwksUrl=https://idp.example/jwks")
+    job = named(rendered(*off, "--set", "identity.issuer=https://idp.example"), "CronJob", "laundry-backup")
+    [container] = job["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"]
+    assert {"name": "LAUNDRY_DATABASE_URL_IDENTITY", "value": ""} in container["env"]
+    mounted = named(rendered("--set", "backup.claim=backups"), "CronJob", "laundry-backup")
+    [container] = mounted["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"]
+    assert "/backups" in container["command"]
+
+
+def test_the_table_of_ports_has_every_port_of_the_network_policy() -> None:
+    in_table = {int(port) for row in installing.ports() for port in re.findall(r"\b\d{2,5}\b", row[2])}
+    policies = [each for each in rendered() if each["kind"] == "NetworkPolicy"]
+    rules = [
+        rule
+        for policy in policies
+        for rule in (*policy["spec"].get("egress", []), *policy["spec"].get("ingress", []))
+    ]
+    opened = {port["port"] for rule in rules for port in rule.get("ports", [])}
+    assert opened, "the policy is on"
+    assert opened <= in_table

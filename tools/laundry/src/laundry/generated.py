@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from laundry import contracts, look, privacy_page
-from laundry.deploy import broker, chart, compose, grafana, prometheus, readme
+from laundry.deploy import broker, chart, compose, grafana, installing, prometheus, readme
 from laundry.paths import PROJECT
 
 
@@ -35,6 +35,7 @@ def deployment_files() -> Iterator[tuple[Path, str]]:
         broker.COMPOSE_FILE: broker.compose_text,
         broker.CHART_FILE: broker.chart_text,
         readme.FILE: readme.text,
+        installing.FILE: installing.text,
     }
     for path, make in made_in_part.items():
         yield path, make(path.read_text())

@@ -59,6 +59,16 @@ class StackPaths:
         return self.var / "log"
 
     @property
+    def backups(self) -> Path:
+        """Backups, unless they are kept elsewhere; they survive ``laundry down --wipe``."""
+        return self.var / "backups"
+
+    @property
+    def restored_file(self) -> Path:
+        """What came back when the stack was last started from a backup."""
+        return self.var / "run" / "restored.json"
+
+    @property
     def data(self) -> Path:
         """Data of the servers; it survives a restart."""
         return self.var / "data"

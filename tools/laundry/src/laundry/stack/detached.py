@@ -31,6 +31,7 @@ def start(paths: StackPaths, options: Options, progress: Progress) -> dict[str, 
         "fresh": options.fresh,
         "training_data": str(options.training_data) if options.training_data else None,
         "services": [each.name for each in options.services],
+        "restore": str(options.restore) if options.restore else None,
     }
     with (paths.logs / "supervisor.log").open("ab") as log:
         child = subprocess.Popen(  # noqa: S603
@@ -70,6 +71,7 @@ def main() -> None:
         fresh=asked["fresh"],
         training_data=Path(asked["training_data"]) if asked["training_data"] else None,
         services=tuple(service(name) for name in asked["services"]),
+        restore=Path(asked["restore"]) if asked["restore"] else None,
     )
     paths = stack_paths()
     lines = JsonLines(sys.stdout)
