@@ -42,31 +42,29 @@
 {{- end -}}
 {{- end -}}
 
-{{/* A service's address at its database, of {root, service}. */}}
+{{/* A service's address at its database, of {root, service}; a pod that knows several adds a suffix to each variable. */}}
 {{- define "laundry.database" -}}
 {{- $database := .root.Values.database -}}
+{{- $suffix := .suffix | default "" -}}
 {{- if $database.host -}}
-{{- include "laundry.ofService" (merge (dict "name" "DATABASE_PASSWORD" "key" "database-password") .) }}
-- name: LAUNDRY_DATABASE_URL
-  value: {{ printf "postgresql://%s:$(DATABASE_PASSWORD)@%s:%d/%s" .service $database.host (int $database.port) .service }}
+{{- include "laundry.ofService" (merge (dict "name" (printf "DATABASE_PASSWORD%s" $suffix) "key" "database-password") .) }}
+- name: LAUNDRY_DATABASE_URL{{ $suffix }}
+  value: {{ printf "postgresql://%s:$(DATABASE_PASSWORD%s)@%s:%d/%s" .service $suffix $database.host (int $database.port) .service }}
 {{- else -}}
-{{- include "laundry.ofService" (merge (dict "name" "LAUNDRY_DATABASE_URL" "key" "database-url") .) }}
-{{- end }}
-{{- with $database.sslMode }}
-- name: PGSSLMODE
-  value: {{ . }}
-{{- end }}
+{{- include "laundry.ofService" (merge (dict "name" (printf "LAUNDRY_DATABASE_URL%s" $suffix) "key" "database-url") .) }}
+{{- end -}}
 {{- end -}}
 
 {{/* The same of the login that owns the tables. */}}
 {{- define "laundry.databaseOwner" -}}
 {{- $database := .root.Values.database -}}
+{{- $suffix := .suffix | default "" -}}
 {{- if $database.host -}}
-{{- include "laundry.ofService" (merge (dict "name" "DATABASE_OWNER_PASSWORD" "key" "database-owner-password") .) }}
-- name: LAUNDRY_DATABASE_OWNER_URL
-  value: {{ printf "postgresql://%s_owner:$(DATABASE_OWNER_PASSWORD)@%s:%d/%s" .service $database.host (int $database.port) .service }}
+{{- include "laundry.ofService" (merge (dict "name" (printf "DATABASE_OWNER_PASSWORD%s" $suffix) "key" "database-owner-password") .) }}
+- name: LAUNDRY_DATABASE_OWNER_URL{{ $suffix }}
+  value: {{ printf "postgresql://%s_owner:$(DATABASE_OWNER_PASSWORD%s)@%s:%d/%s" .service $suffix $database.host (int $database.port) .service }}
 {{- else -}}
-{{- include "laundry.ofService" (merge (dict "name" "LAUNDRY_DATABASE_OWNER_URL" "key" "database-owner-url" "optional" true) .) }}
+{{- include "laundry.ofService" (merge (dict "name" (printf "LAUNDRY_DATABASE_OWNER_URL%s" $suffix) "key" "database-owner-url" "optional" true) .) }}
 {{- end -}}
 {{- end -}}
 

@@ -37,7 +37,12 @@ library is told to trust. With `broker` that of the cluster's own broker is amon
 {{- end -}}
 {{- end -}}
 
+{{/* And how much of it a connection to a database asks for. */}}
 {{- define "laundry.trustEnvironment" -}}
+{{- with .root.Values.database.sslMode }}
+- name: PGSSLMODE
+  value: {{ . }}
+{{- end }}
 {{- if include "laundry.trustSources" . -}}
 {{- range $name := list "SSL_CERT_FILE" "PGSSLROOTCERT" "AWS_CA_BUNDLE" }}
 - name: {{ $name }}

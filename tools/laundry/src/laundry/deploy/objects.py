@@ -38,6 +38,9 @@ def _pods(objects: list[Object]) -> Iterator[tuple[str, Object, Mapping[str, str
         if each["kind"] in {"Deployment", "Job"}:
             template = each["spec"]["template"]
             yield owner, template["spec"], template["metadata"]["labels"]
+        elif each["kind"] == "CronJob":
+            template = each["spec"]["jobTemplate"]["spec"]["template"]
+            yield owner, template["spec"], template["metadata"]["labels"]
         elif each["kind"] == "Pod":
             yield owner, each["spec"], each["metadata"]["labels"]
 
