@@ -224,7 +224,6 @@ def test_helm_test_holds_the_signing_key_in_one_container_only_and_reaches_web_a
             "compares with what ai-consumer requests",
         ),
         (("--set", "identity.issuer=https://x.example"), "name another provider"),
-        (("--set", "tracing.endpoint="), "a login at tracing.endpoint"),
         (("--set", "training.jobs=process"), "runs as a Job"),
     ],
 )
