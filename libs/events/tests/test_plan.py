@@ -4,14 +4,32 @@ import pytest
 
 from laundry_events.topology import PLAN
 
+ERASURES = {
+    "person.erased",
+    "person.erased.identity",
+    "person.erased.mlops",
+    "person.erased.monitoring",
+    "person.erased.notification",
+    "person.erased.search",
+}
+
 
 @pytest.mark.parametrize(
     ("service", "queues"),
     [
-        ("helper", {"task.submitted", "task.read", "task.confirmed"}),
+        (
+            "helper",
+            {
+                "task.submitted",
+                "task.read",
+                "task.confirmed",
+                "photo.deleted",
+                "person.erased",
+                "person.forgotten",
+            },
+        ),
         ("ai-consumer", {"task.submitted", "task.read", "model.promoted"}),
-        ("monitoring", {"telemetry.reported", "equipment.fault", "equipment.fault.acknowledged"}),
-        ("search", {"preference.created", "preference.withdrawn"}),
+        ("operations", {*ERASURES, "person.forgotten"}),
         (
             "notification",
             {
@@ -19,6 +37,8 @@ from laundry_events.topology import PLAN
                 "equipment.fault.acknowledged",
                 "preference.created",
                 "preference.withdrawn",
+                "person.erased.notification",
+                "person.forgotten",
             },
         ),
     ],

@@ -43,9 +43,10 @@ async def database(database_url: str) -> AsyncIterator[Database]:
 
 
 async def held(database: Database) -> list[str]:
-    """The bodies of the events that wait in the outbox, as text."""
+    """The bodies of the confirmations that wait in the outbox, as text."""
+    query = sa.select(outbox.c.body).where(outbox.c.routing_key == "task.confirmed")
     async with database.session() as session:
-        return [body.decode() for body in (await session.execute(sa.select(outbox.c.body))).scalars()]
+        return [body.decode() for body in (await session.execute(query)).scalars()]
 
 
 async def read_task(service: Service, reader: Publisher) -> dict[str, Any]:

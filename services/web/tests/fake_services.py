@@ -442,7 +442,7 @@ class FakeServices:
             labels = body["labels"]
             self.confirmations.append((task_id, labels))
             said = [(item["label"], item["count"]) for item in labels]
-            return self.confirmed(task_id, said, undo_s=body["undo_s"])
+            return self.confirmed(task_id, said, undo_s=body.get("undo_s", 0))
 
     def _add_rest(self, app: FastAPI) -> None:
         def in_language(item: Item, language: str) -> Item:
