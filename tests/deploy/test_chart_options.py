@@ -238,6 +238,7 @@ def test_values_that_make_no_sense_together_are_refused_in_a_sentence(
     [
         {"autoscaling": {"by": "both"}},
         {"image": {"digests": {"helper": "latest"}}},
+        {"image": {"digests": {"helpers": f"sha256:{64 * '0'}"}}},
         {"secrets": {"helper": {"database-urI": {"name": "x", "key": "uri"}}}},
         {"secrets": {"helpers": {}}},
         {"services": {"helper": {"extraEnvs": []}}},

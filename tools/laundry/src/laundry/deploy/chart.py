@@ -50,6 +50,10 @@ BY_VALUE_KEYS: dict[Need, tuple[str, ...]] = {
 """Those that are there instead of addresses, where values name the servers."""
 
 
+OTHER_IMAGES = ("mlops-training", "toolbox")
+"""Those that are not a service's own."""
+
+
 def definitions_text() -> str:
     """Return the plan for a cluster of three as the chart carries it: without users."""
     return json.dumps(definitions(PLAN, nodes=NODES), indent=1) + "\n"
@@ -129,6 +133,8 @@ def schema_text(present: str, values_yaml: str, services: Iterable[Service] = SE
         "additionalProperties": False,
         "required": names,
     }
+    images = [*(service.name for service in services), *OTHER_IMAGES]
+    schema["properties"]["image"]["properties"]["digests"]["propertyNames"] = {"enum": images}
     schema["properties"]["secrets"] = {
         "type": "object",
         "properties": {service.name: _keys_elsewhere(service) for service in services if _keys(service)},
