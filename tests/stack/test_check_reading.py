@@ -22,7 +22,7 @@ def token(stack: dict[str, Any], stack_folder: Path, tmp_path: Path) -> Path:
     assert secrets is not None
     file = tmp_path / "token"
     subprocess.run(
-        [sys.executable, "-m", "identity.token_of_a_helper", "--branch", "helm-test", "--to", str(file)],
+        [sys.executable, "-m", "identity.oidc.token_of_a_helper", "--branch", "helm-test", "--to", str(file)],
         env={
             **os.environ,
             "LAUNDRY_SIGNING_KEYS": secrets["sign_in"]["signing_key"],

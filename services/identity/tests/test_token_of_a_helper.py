@@ -9,7 +9,7 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from identity.token_of_a_helper import Signing, token
+from identity.oidc.token_of_a_helper import Signing, token
 from laundry_service.auth.rsa_keys import new_key, pems
 
 KEY = new_key()
@@ -34,7 +34,7 @@ def test_it_is_a_helper_s_for_one_branch_and_five_minutes() -> None:
 def test_it_is_written_for_its_owner_alone_and_without_a_database(tmp_path: Path) -> None:
     file = tmp_path / "token"
     environment = {"LAUNDRY_SIGNING_KEYS": KEY, "LAUNDRY_PUBLIC_URL": "https://sign-in.example"}
-    command = [sys.executable, "-m", "identity.token_of_a_helper", "--branch", "b1", "--to", str(file)]
+    command = [sys.executable, "-m", "identity.oidc.token_of_a_helper", "--branch", "b1", "--to", str(file)]
     subprocess.run(command, env=environment, check=True, timeout=60)
     assert file.stat().st_mode & 0o777 == 0o600
     assert jwt.get_unverified_header(file.read_text())["alg"] == "RS256"

@@ -1,4 +1,4 @@
-"""Makes a helper's token of five minutes for `helm test`: ``python -m identity.token_of_a_helper``.
+"""Makes a helper's token of five minutes for `helm test`: ``python -m identity.oidc.token_of_a_helper``.
 
 Whoever may run it holds the key that signs tokens, and needs no way opened. It asks no database.
 """
@@ -53,7 +53,7 @@ def token(signing: Signing, branch: str, *, now: float) -> str:
 
 def main() -> None:
     """Write the token into a file that only its owner reads."""
-    parser = argparse.ArgumentParser(prog="python -m identity.token_of_a_helper", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m identity.oidc.token_of_a_helper", description=__doc__)
     parser.add_argument("--branch", required=True, help="the branch that it is good for")
     parser.add_argument("--to", required=True, type=Path, help="the file that is written")
     arguments = parser.parse_args()
