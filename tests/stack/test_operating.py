@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from laundry.checks.broker import Outcome, check
-from laundry.demo.photos import sample_photos
+from laundry.demo.photos import sample_photos, unique
 from laundry.paths import StackPaths
 from laundry.stack.rotation import with_password
 from laundry_servers.files import read_json
@@ -31,19 +31,17 @@ class Helper:
 
     def __init__(self, paths: StackPaths) -> None:
         self._paths = paths
-        token = LocalIdentity(paths.identity).mint(role="owner", branches=[BRANCH], subject="kim")
+        token = LocalIdentity(paths.identity).mint(role="helper", branches=[BRANCH], subject="kim")
         self._headers = {"Authorization": f"Bearer {token}"}
-        self._photos = iter(sample_photos(80, seed=4711))
+        [(self._name, self._photo)] = sample_photos(1, seed=4711)
 
     def client(self) -> httpx.Client:
         stack: Any = read_json(self._paths.stack_file)
         return httpx.Client(base_url=stack["helper_url"], headers=self._headers, timeout=20)
 
     def upload(self, client: httpx.Client) -> str:
-        name, body = next(self._photos)
-        answer = client.post(
-            "/tasks", files={"photo": (name, body, "image/jpeg")}, data={"branch_id": BRANCH}
-        )
+        photo = (self._name, unique(self._photo), "image/jpeg")
+        answer = client.post("/tasks", files={"photo": photo}, data={"branch_id": BRANCH})
         # While a process ends and its successor starts it says so; nobody was told 201.
         answer.raise_for_status()
         found: str = answer.json()["id"]

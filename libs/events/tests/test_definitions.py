@@ -5,7 +5,13 @@ import pytest
 
 from laundry_events.definitions import definitions
 from laundry_events.events import EVENTS, PersonErased, PersonForgotten
-from laundry_events.plan import ALIVE_EXCHANGE, EVENTS_EXCHANGE, RETRY_EXCHANGE
+from laundry_events.plan import (
+    ALIVE_EXCHANGE,
+    EVENTS_EXCHANGE,
+    REPLIES_EXCHANGE,
+    REQUESTS_EXCHANGE,
+    RETRY_EXCHANGE,
+)
 from laundry_events.topology import PLAN, SELDOM
 
 PASSWORDS = {service.name: "secret" for service in PLAN.services}
@@ -44,10 +50,39 @@ def test_every_main_queue_has_its_retries_and_a_dead_letter_queue() -> None:
 
 def test_main_and_retry_queues_never_drop() -> None:
     for name in QUEUES:
-        if name == "model.promoted" or name.endswith(".dlq"):
+        if name in {"model.promoted", "photo.preview"} or name.endswith(".dlq"):
             continue
         assert policy_of(name)["dead-letter-strategy"] == "at-least-once"
         assert policy_of(name)["overflow"] == "reject-publish"
+
+
+def test_requests_wait_for_seconds_and_are_no_dead_letters() -> None:
+    policy = policy_of("photo.preview")
+    assert (policy["message-ttl"], policy["overflow"]) == (2000, "reject-publish")
+    assert policy["max-length"] == 50
+    assert "dead-letter-exchange" not in policy
+    bound = [
+        (b["source"], b["routing_key"]) for b in DOCUMENT["bindings"] if b["destination"] == "photo.preview"
+    ]
+    # No reader of all events ever sees a photo that is asked about.
+    assert bound == [(REQUESTS_EXCHANGE, "photo.preview")]
+
+
+def test_answers_go_to_who_asked_and_nowhere_else() -> None:
+    mine, others = "helper.replies.0a1b", ("task.read", "search.replies.0a1b", "helper.replies.", "amq.gen-x")
+    for service in PLAN.services:
+        asks, answers = service.name == "helper", service.name == "ai-consumer"
+        may = next(p for p in DOCUMENT["permissions"] if p["user"] == service.name)
+        topic = {t["exchange"]: t for t in DOCUMENT["topic_permissions"] if t["user"] == service.name}
+        for verb in ("configure", "write", "read"):
+            assert bool(re.search(may[verb], mine)) == asks, "its own queues only"
+            assert not [name for name in others[1:] if re.search(may[verb], name)]
+        assert bool(re.search(may["write"], REQUESTS_EXCHANGE)) == asks
+        assert bool(re.search(may["write"], REPLIES_EXCHANGE)) == answers
+        assert bool(re.search(topic[REQUESTS_EXCHANGE]["write"], "photo.preview")) == asks
+        assert bool(re.search(topic[REPLIES_EXCHANGE]["write"], mine)) == answers
+        assert bool(re.search(topic[REPLIES_EXCHANGE]["read"], mine)) == asks
+        assert not [name for name in others if re.search(topic[REPLIES_EXCHANGE]["write"], name)]
 
 
 def test_dead_letters_live_seven_days_and_are_never_dropped_for_being_looked_at() -> None:
@@ -70,6 +105,7 @@ def test_each_event_has_exactly_one_publisher_and_a_queue() -> None:
 def test_a_service_may_touch_only_what_is_its_own(service: Any) -> None:
     permission = next(p for p in DOCUMENT["permissions"] if p["user"] == service.name)
     own = {queue.name for queue in PLAN.consumed_by(service.name)}
+    own |= {each.name for each in PLAN.requests if each.answered_by == service.name}
     own |= {str(queue.dead) for queue in PLAN.queues if queue.dead and service.operates}
     assert {name for name in QUEUES if re.search(permission["read"], name)} == own
     assert not [

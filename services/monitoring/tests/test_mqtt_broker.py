@@ -9,9 +9,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import aio_pika
 import aiomqtt
 import httpx
 import pytest
+from aio_pika.exceptions import AMQPError
 
 from laundry_events import broker_settings
 from laundry_events.topology import TELEMETRY_EXCHANGE, VHOST
@@ -117,6 +119,26 @@ async def test_equipment_publishes_its_own_samples_and_can_do_nothing_else(
         dead = await messaging.take("telemetry.reported.dlq")
         assert dead.headers["x-original-routing-key"] == "telemetry.washer-1"
         assert await messaging.count("telemetry.reported.dlq") == 0
+
+
+async def test_a_device_reads_nothing_not_even_its_own(world: Any, asking_broker: AskingBroker) -> None:
+    messaging, token = asking_broker.messaging, world.token("device", "b1", sub="washer-1")
+    topics = (
+        "telemetry/#", "telemetry/+", "telemetry/washer-1", "telemetry/washer-2", "#", "+/washer-2",
+        "$share/all/telemetry/#", "task/submitted", "$SYS/#",
+    )  # fmt: skip
+    async with world.replica(messaging.amqp_url, port=asking_broker.asked_port, mqtt_auth_secret=SECRET):
+        queues = await asking_broker.queues()
+        for topic in topics:
+            async with asking_broker.client("washer-1", token) as washer:
+                [granted] = await washer.subscribe(topic, qos=1, timeout=10)
+                assert not str(granted).startswith("Granted"), topic
+        assert await asking_broker.queues() == queues
+        # Nor with another protocol, or as the queue that its samples go to.
+        for name in ("washer-1", f"{VHOST}:washer-1"):
+            url = asking_broker.address.amqp_url_for(name, token, VHOST)
+            with pytest.raises(AMQPError):
+                await aio_pika.connect(url, timeout=10)
 
 
 V311, V5 = aiomqtt.ProtocolVersion.V311, aiomqtt.ProtocolVersion.V5

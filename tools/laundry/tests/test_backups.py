@@ -6,11 +6,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from laundry.backup import creating, manifest, objects, places, restoring, system
 from laundry.backup.manifest import Manifest, Objects
 from laundry.backup.objects import Reference
 from laundry.backup.places import Folder, Place
+from laundry.cli import app
 from laundry_servers.errors import LaundryError
 from laundry_service.storage import revision
 from laundry_testing.plugin import Bucket
@@ -107,6 +109,17 @@ def test_a_changed_or_a_missing_file_is_refused(folder: Folder, tmp_path: Path, 
     shutil.rmtree(folder.path / name)
     with pytest.raises(LaundryError, match="There is no backup"):
         folder.fetch(name, tmp_path)
+
+
+def test_the_list_has_whole_names_in_a_narrow_terminal_and_says_why_one_cannot_be_used(
+    folder: Folder, tmp_path: Path
+) -> None:
+    names = [written(folder, tmp_path, days) for days in range(2)]
+    (folder.path / names[0] / manifest.NAME).write_text("{")
+    listed = CliRunner().invoke(app, ["backup", "list", "--at", str(folder.path)], env={"COLUMNS": "80"})
+    assert listed.exit_code == 0
+    assert all(name in listed.output for name in names)
+    assert "damaged" in listed.output
 
 
 @pytest.mark.servers

@@ -157,9 +157,13 @@ def test_a_queue_of_another_type_is_made_anew_without_losing_a_message(
         while not ended.is_set():
             taken.extend(broker.take(50))
 
+    def publish() -> None:
+        for number in range(200):
+            broker.publish(f"m{number}")
+
     with ThreadPoolExecutor(2) as pool:
         consuming = pool.submit(consume)
-        publishing = pool.submit(lambda: [broker.publish(f"m{number}") for number in range(200)])
+        publishing = pool.submit(publish)
         recreated = broker.recreate(60)
         ended.set()
         for thread in (consuming, publishing):

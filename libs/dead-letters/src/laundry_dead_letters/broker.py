@@ -17,6 +17,7 @@ from laundry_events import wire  # noqa: F401 - what lies there may be what no o
 from laundry_events.headers import short
 from laundry_events.message_spans import sending_copy
 from laundry_events.plan import REQUEUE_EXCHANGE, dead_queue
+from laundry_events.refused_certificates import explained
 from laundry_events.topology import PLAN
 
 TIMEOUT_S = 10.0
@@ -175,7 +176,7 @@ async def connected(urls: Sequence[str]) -> AsyncIterator[Broker]:
             connection = await aio_pika.connect(url, timeout=TIMEOUT_S)
             break
         except (AMQPError, OSError, TimeoutError) as error:
-            problems.append(f"{type(error).__name__} {error}".strip())
+            problems.append(explained(error) or f"{type(error).__name__} {error}".strip())
     if connection is None:
         raise BrokerAway(
             f"No broker answers ({'; '.join(problems) or 'no address given'}). See: laundry status"

@@ -1,5 +1,6 @@
 """Apply the declared topology to a broker, and compare the two."""
 
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -25,16 +26,24 @@ IDENTITY = {
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A broker's management API and an administrator of it."""
+    """A broker's management API and an administrator of it.
+
+    Attributes:
+        ca_file: whom to trust at ``https://``; if not given, whom this machine trusts (or ``SSL_CERT_FILE``).
+    """
 
     management_url: str
     username: str
     password: str
+    ca_file: str | None = None
 
     def client(self) -> httpx.Client:
         """Return a client that is logged in."""
         return httpx.Client(
-            base_url=self.management_url, auth=(self.username, self.password), timeout=TIMEOUT_SECONDS
+            base_url=self.management_url,
+            auth=(self.username, self.password),
+            timeout=TIMEOUT_SECONDS,
+            verify=ssl.create_default_context(cafile=self.ca_file) if self.ca_file else True,
         )
 
 

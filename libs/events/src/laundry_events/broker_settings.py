@@ -70,6 +70,30 @@ def equipment_login(asked_at: str) -> tuple[Setting, ...]:
     )
 
 
+def tls(ca_file: str, certificate: str, key: str) -> tuple[Setting, ...]:
+    """Return what closes the plain listeners and shows and demands certificates; the ports stand elsewhere.
+
+    Args:
+        ca_file: the authorities whose certificates are taken, ours and clients'.
+        certificate: the node's own, and ``key`` its key; both may be in one file.
+    """
+    files = (("cacertfile", ca_file), ("certfile", certificate), ("keyfile", key))
+    versions = (("versions.1", "tlsv1.3"), ("versions.2", "tlsv1.2"))
+    return (
+        Setting("listeners.tcp", "none", "Nothing in clear text, for services and equipment alike."),
+        Setting("mqtt.listeners.tcp", "none"),
+        *(Setting(f"ssl_options.{name}", value) for name, value in (*files, *versions)),
+        Setting("ssl_options.verify", "verify_peer", "Who shows no certificate of ours cannot log in."),
+        Setting("ssl_options.fail_if_no_peer_cert", "true"),
+        # People look at the management API with a browser, and Prometheus scrapes: there the login decides.
+        *(
+            Setting(f"{listener}.ssl.{name}", value)
+            for listener in ("management", "prometheus")
+            for name, value in (*files, *versions)
+        ),
+    )
+
+
 def lines(*settings: Setting) -> Iterator[str]:
     """Yield the settings as lines of ``rabbitmq.conf``."""
     for setting in settings:

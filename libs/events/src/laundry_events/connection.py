@@ -5,12 +5,14 @@ import contextlib
 from typing import Any
 
 import aiormq.connection
+import structlog
 from aio_pika import RobustConnection
 from aiormq.abc import AbstractConnection
 from yarl import URL
 
 from laundry_events import wire  # noqa: F401 - no message may end a connection
 from laundry_events.libraries import require
+from laundry_events.refused_certificates import explained
 
 HEARTBEAT_S = 10
 RECONNECT_S = 1
@@ -18,6 +20,9 @@ RECONNECT_S = 1
 # to 39 s. A half-open connection is to be replaced within 35 s.
 require("aiormq", aiormq.connection.Connection, "HEARTBEAT_GRACE_MULTIPLIER")
 aiormq.connection.Connection.HEARTBEAT_GRACE_MULTIPLIER = 2.4  # type: ignore[assignment]
+require("aio_pika", RobustConnection, "_on_connection_close", "_on_connected")
+
+log = structlog.get_logger(__name__)
 
 
 def connection_url(url: str, *, name: str) -> str:
@@ -39,11 +44,13 @@ def connection_url(url: str, *, name: str) -> str:
 
 
 class CancellableConnection(RobustConnection):
-    """A robust connection whose first attempt can be cancelled.
+    """A robust connection whose first attempt can be cancelled, and that says which certificate is refused.
 
     The library connects in a task of its own that outlives a cancelled ``connect`` and answers its own
     cancellation by trying again: a process that stops while the broker is away would never end.
     """
+
+    _told: str | None = None
 
     async def connect(self, timeout: Any = None) -> None:  # noqa: ASYNC109 - the library's own parameter
         """Connect; cancelling the caller also ends the attempt."""
@@ -52,6 +59,15 @@ class CancellableConnection(RobustConnection):
         except BaseException:
             await self.close()
             raise
+
+    async def _on_connection_close(self, closing: asyncio.Future[Any]) -> None:
+        """Log a refused certificate once, not at every attempt; also called when none came about."""
+        error = None if closing.cancelled() else closing.exception()
+        why = explained(error) if error is not None else None
+        if why is not None and why != self._told:
+            log.error("no connection to the broker", reason=why, broker=f"{self.url.host}:{self.url.port}")
+        self._told = why
+        await super()._on_connection_close(closing)
 
 
 async def abandon(connection: AbstractConnection, why: str) -> None:

@@ -22,6 +22,7 @@ from laundry_events.message_spans import note_failure, processing
 from laundry_events.plan import Plan
 from laundry_events.publisher import Publisher
 from laundry_events.republisher import Republisher
+from laundry_events.requests import Answerer, answer
 from laundry_events.settlement import CONSUMED, Settlement
 from laundry_events.signing import MessageSigner
 from laundry_events.subscription import Subscription
@@ -59,6 +60,7 @@ class EventConsumer:
                 says ``crash``: an operator can rehearse retries and alerts on a system that is well.
         """
         self.broker = broker
+        self._publisher = publisher
         self._plan = plan
         self._drills = drills
         self._signer = signer or MessageSigner(None)
@@ -131,6 +133,25 @@ class EventConsumer:
                         CONSUMED.labels(stream, "failed").inc()
                         log.exception("a stream message could not be handled", stream=stream)
                 await message.ack()
+
+            return handler
+
+        return subscribe
+
+    def on_request(self, queue: str, *, prefetch: int) -> Callable[[Answerer], Answerer]:
+        """Subscribe a handler ``(body, headers)`` that answers requests; its result goes to who asked.
+
+        At most once: a request that fails, or is in flight when this process ends, has no answer.
+        """
+
+        def subscribe(handler: Answerer) -> Answerer:
+            spec = RabbitQueue(queue, queue_type=QueueType.QUORUM, durable=True, declare=False)
+
+            # FastStream's own reply would go through the default exchange, which reaches every queue.
+            @self.broker.subscriber(spec, channel=Channel(prefetch_count=prefetch), no_reply=True)
+            async def receive(message: RabbitMessage) -> None:
+                await message.ack()
+                await answer(self._publisher, queue, message.raw_message, handler)
 
             return handler
 

@@ -13,6 +13,8 @@ REQUEUE_EXCHANGE = "laundry.requeue"
 DEAD_EXCHANGE = "laundry.dead"
 ALIVE_EXCHANGE = "laundry.alive"
 ALIVE_KEY = "alive"
+REQUESTS_EXCHANGE = "laundry.requests"
+REPLIES_EXCHANGE = "laundry.replies"
 
 DEFAULT_RETRY_DELAYS_S = (1, 2, 4)
 DEFER_AT_MOST_S = 4
@@ -21,6 +23,7 @@ DEAD_LETTER_TTL_MS = 7 * 24 * 3600 * 1000
 STREAM_MAX_AGE = "7D"
 MIB = 1024 * 1024
 STREAM_SEGMENT_BYTES = 16 * MIB
+REQUEST_TTL_MS = 2000
 
 
 @dataclass(frozen=True)
@@ -113,6 +116,26 @@ class Queue:
 
 
 @dataclass(frozen=True)
+class RequestQueue:
+    """Where requests wait for whoever answers; its name is their routing key.
+
+    A request is no event: it is worth something for seconds only. So it is dropped after them, is never tried
+    again and is no dead letter. Who asked asks again, or does without. It is a quorum queue all the same: who
+    answers consumes on one connection, and a queue whose only node is down would hold up the others there.
+
+    Attributes:
+        max_length: requests that may wait; a further one is refused.
+    """
+
+    name: str
+    asked_by: str
+    answered_by: str
+    purpose: str
+    max_length: int = 50
+    max_bytes: int = 64 * MIB
+
+
+@dataclass(frozen=True)
 class Service:
     """What one service may do on the broker.
 
@@ -134,6 +157,7 @@ class Plan:
     services: tuple[Service, ...]
     exchanges: tuple[Exchange, ...] = CORE_EXCHANGES
     vhost: str = "/"
+    requests: tuple[RequestQueue, ...] = ()
 
     def queue(self, name: str) -> Queue:
         """Find a main queue. Raises ``KeyError`` with the known names."""
@@ -150,11 +174,17 @@ class Plan:
         """
         publishes = {each.name: each.publishes for each in self.services}[service]
         queues = (q for q in self.queues if q.consumer == service or not set(q.keys).isdisjoint(publishes))
-        return replace(self, queues=tuple(queues))
+        requests = (r for r in self.requests if service in (r.asked_by, r.answered_by))
+        return replace(self, queues=tuple(queues), requests=tuple(requests))
 
     def consumed_by(self, service: str) -> tuple[Queue, ...]:
         """The queues that a service reads."""
         return tuple(queue for queue in self.queues if queue.consumer == service)
+
+
+def reply_queues(service: str) -> str:
+    """Return how the names begin of the queues at which a service's processes wait for answers."""
+    return f"{service}.replies."
 
 
 def retry_queue(queue: str, delay_s: int) -> str:

@@ -3,7 +3,17 @@
 DD-02 §4.4.2.2.1 names the queues and the retries: 1, 2 and 4 s, unless a queue says ``retry_delays_s``.
 """
 
-from laundry_events.plan import CORE_EXCHANGES, MIB, Exchange, Plan, Queue, Service
+from laundry_events.plan import (
+    CORE_EXCHANGES,
+    MIB,
+    REPLIES_EXCHANGE,
+    REQUESTS_EXCHANGE,
+    Exchange,
+    Plan,
+    Queue,
+    RequestQueue,
+    Service,
+)
 
 VHOST = "laundry"
 PERSON_ERASED = "person.erased"
@@ -15,6 +25,8 @@ PLAN = Plan(
     exchanges=(
         *CORE_EXCHANGES,
         Exchange(TELEMETRY_EXCHANGE, "equipment samples that arrive by MQTT"),
+        Exchange(REQUESTS_EXCHANGE, "what is to be answered within seconds"),
+        Exchange(REPLIES_EXCHANGE, "the answers, each to the process that asked"),
     ),
     queues=(
         Queue("task.submitted", ("task.submitted",), "ai-consumer", "photos to read"),
@@ -67,6 +79,9 @@ PLAN = Plan(
             "who has forgotten whom",
             retry_delays_s=SELDOM,
         ),
+    ),
+    requests=(
+        RequestQueue("photo.preview", "helper", "ai-consumer", "photos to read before they are submitted"),
     ),
     services=(
         Service(

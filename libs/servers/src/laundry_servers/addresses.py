@@ -1,7 +1,35 @@
 """What a client needs to know of a running server."""
 
+import ssl
 from dataclasses import dataclass, field
-from urllib.parse import quote, urlsplit, urlunsplit
+from pathlib import Path
+from urllib.parse import quote, urlencode, urlsplit, urlunsplit
+
+AMQP_PORTS = {"amqp": 5672, "amqps": 5671}
+
+
+@dataclass(frozen=True, slots=True)
+class TlsFiles:
+    """The files of a client: ``ca_file`` says whom to trust, ``<folder>/NAME.pem`` who ``NAME`` is."""
+
+    folder: Path
+    ca_file: Path
+
+    def certificate_of(self, name: str) -> Path:
+        """Where the key and the certificate of ``name`` are."""
+        return self.folder / f"{name}.pem"
+
+    def amqp_query(self, name: str) -> str:
+        """Return them as aiormq reads them from an address; it does so at every connection."""
+        own = self.certificate_of(name)
+        return urlencode({"cafile": self.ca_file, "certfile": own, "keyfile": own}, safe="/")
+
+    def context(self, name: str | None = None) -> ssl.SSLContext:
+        """Return what connects with these files; with a ``name``, as that client."""
+        found = ssl.create_default_context(cafile=self.ca_file)
+        if name is not None:
+            found.load_cert_chain(self.certificate_of(name))
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -9,6 +37,7 @@ class BrokerAddress:
     """A RabbitMQ node or cluster, with an administrator's credentials.
 
     ``amqp_url`` is for clients (a proxy when there are several nodes), ``amqp_urls`` names each node.
+    With ``tls`` it takes nobody who does not show a certificate, the administrator's being that of its name.
     """
 
     amqp_url: str = field(repr=False)
@@ -18,15 +47,22 @@ class BrokerAddress:
     username: str
     password: str = field(repr=False)
     prometheus_urls: list[str] = field(default_factory=list)
+    tls: TlsFiles | None = None
 
     @property
     def management_url(self) -> str:
         """Address of one management API, without credentials."""
         return self.management_urls[0]
 
+    @property
+    def verify(self) -> ssl.SSLContext | bool:
+        """What an HTTP client of the management API checks servers with."""
+        return self.tls.context() if self.tls else True
+
     def amqp_url_for(self, username: str, password: str, vhost: str = "/") -> str:
         """Return the client address for another user or virtual host."""
-        return amqp_url(self.amqp_url, username=username, password=password, vhost=vhost)
+        query = self.tls.amqp_query(username) if self.tls is not None else None
+        return amqp_url(self.amqp_url, username=username, password=password, vhost=vhost, query=query)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +99,10 @@ class PushAddress:
     url: str
 
 
-def amqp_url(template: str, *, username: str, password: str, vhost: str) -> str:
-    """Return ``template`` with other credentials and virtual host."""
+def amqp_url(template: str, *, username: str, password: str, vhost: str, query: str | None = None) -> str:
+    """Return ``template`` with other credentials and virtual host, and with another query if one is given."""
     parts = urlsplit(template)
-    host = f"{parts.hostname}:{parts.port or 5672}"
+    host = f"{parts.hostname}:{parts.port or AMQP_PORTS[parts.scheme]}"
     login = f"{quote(username, safe='')}:{quote(password, safe='')}"
-    return urlunsplit((parts.scheme, f"{login}@{host}", "/" + quote(vhost, safe=""), "", ""))
+    path = "/" + quote(vhost, safe="")
+    return urlunsplit((parts.scheme, f"{login}@{host}", path, parts.query if query is None else query, ""))

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from laundry_servers import containers, given, rootfs
 from laundry_servers.addresses import BrokerAddress, DatabaseAddress, ObjectStoreAddress
+from laundry_servers.authority import Authority
 from laundry_servers.errors import LaundryError
 from laundry_servers.objectstore import ObjectStore
 from laundry_servers.postgres import Postgres
@@ -106,9 +107,23 @@ def broker(
     password: str | None = None,
     statistics_milliseconds: int = 5000,
     extra_config: Sequence[str] = (),
+    authority: Authority | None = None,
+    clients: Sequence[str] = (),
 ) -> Broker:
-    """Return a broker that is not started yet."""
+    """Return a broker that is not started yet.
+
+    Args:
+        authority: lets a native one speak nothing but TLS; ``clients`` are the logins that get a certificate.
+
+    Raises:
+        LaundryError: it cannot be had in this way.
+    """
     config = "\n".join(extra_config)
+    if authority is not None and kind is not Kind.NATIVE:
+        raise LaundryError(
+            "TLS is set up with --servers native. A broker that is given speaks it by its own addresses: "
+            "LAUNDRY_AMQP_URL=amqps://... and LAUNDRY_MANAGEMENT_URL=https://..."
+        )
     if kind is Kind.GIVEN:
         return given.GivenRabbitMQ()
     if kind is Kind.DOCKER:
@@ -124,6 +139,8 @@ def broker(
         password=password,
         statistics_milliseconds=statistics_milliseconds,
         extra_config=config,
+        authority=authority,
+        clients=clients,
     )
 
 

@@ -9,7 +9,11 @@ from laundry_servers.process import Process, base_environment
 
 
 class Proxy:
-    """TCP load balancing of AMQP and MQTT over the nodes' ports."""
+    """TCP load balancing of AMQP and MQTT over the nodes' ports.
+
+    TLS goes through it unopened: a client checks the node's own certificate and shows the node its own, no
+    key lies here, and a renewed certificate needs nothing of the proxy.
+    """
 
     def __init__(self, root: Path, folder: Path, *, amqp: Sequence[int], mqtt: Sequence[int]) -> None:
         self.amqp_port = free_port()

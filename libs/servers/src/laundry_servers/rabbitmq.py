@@ -3,6 +3,7 @@
 import os
 import secrets
 import shutil
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -11,8 +12,10 @@ import httpx
 from laundry_events import broker_settings
 from laundry_servers import haproxy, isolate
 from laundry_servers.addresses import BrokerAddress
+from laundry_servers.authority import Authority
 from laundry_servers.ports import free_port, free_ports, is_open
 from laundry_servers.process import Process, base_environment, start_all, stop_all
+from laundry_servers.rabbitmq_tls import NodeTls
 
 PLUGINS = (
     "rabbitmq_management",
@@ -39,7 +42,15 @@ class RabbitMQ:
         password: str | None = None,
         statistics_milliseconds: int = 5000,
         extra_config: str = "",
+        authority: Authority | None = None,
+        clients: Sequence[str] = (),
     ) -> None:
+        """Prepare the nodes.
+
+        Args:
+            authority: with one, nothing is spoken but TLS, with certificates that it issues.
+            clients: the logins that get a certificate of it, besides the administrator's.
+        """
         self.root = root
         self.folder = folder
         self.username = username
@@ -53,6 +64,8 @@ class RabbitMQ:
         self.management_ports = free_ports(nodes)
         self.mqtt_ports = free_ports(nodes)
         self.prometheus_ports = free_ports(nodes)
+        self.tls = NodeTls(authority, root, folder) if authority is not None else None
+        self.clients = (username, *clients)
         self._prepare()
         self.processes = [self._epmd(), *(self._node(index) for index in range(nodes))]
         self.proxy: haproxy.Proxy | None = None
@@ -66,15 +79,21 @@ class RabbitMQ:
         front = self.proxy.amqp_port if self.proxy else self.amqp_ports[0]
         mqtt = self.proxy.mqtt_port if self.proxy else self.mqtt_ports[0]
         login = f"{self.username}:{self.password}"
+        files = self.tls.files if self.tls else None
+        s, query = ("s", "?" + files.amqp_query(self.username)) if files else ("", "")
         return BrokerAddress(
-            amqp_url=f"amqp://{login}@127.0.0.1:{front}/%2F",
-            amqp_urls=[f"amqp://{login}@127.0.0.1:{port}/%2F" for port in self.amqp_ports],
-            management_urls=[f"http://127.0.0.1:{port}" for port in self.management_ports],
-            mqtt_url=f"mqtt://127.0.0.1:{mqtt}",
+            amqp_url=f"amqp{s}://{login}@127.0.0.1:{front}/%2F{query}",
+            amqp_urls=[f"amqp{s}://{login}@127.0.0.1:{port}/%2F{query}" for port in self.amqp_ports],
+            management_urls=[self._management_url(index) for index in range(len(self.node_names))],
+            mqtt_url=f"mqtt{s}://127.0.0.1:{mqtt}",
             username=self.username,
             password=self.password,
-            prometheus_urls=[f"http://127.0.0.1:{port}/metrics" for port in self.prometheus_ports],
+            prometheus_urls=[f"http{s}://127.0.0.1:{port}/metrics" for port in self.prometheus_ports],
+            tls=files,
         )
+
+    def _management_url(self, index: int) -> str:
+        return f"http{'s' if self.tls else ''}://127.0.0.1:{self.management_ports[index]}"
 
     def start(self, seconds: float = START_SECONDS) -> BrokerAddress:
         """Start every node and wait until the cluster is whole."""
@@ -107,6 +126,8 @@ class RabbitMQ:
             cookie.write_text(secrets.token_hex(20))
         cookie.chmod(0o400)
         (self.folder / "enabled_plugins").write_text(f"[{','.join(PLUGINS)}].\n")
+        if self.tls:
+            self.tls.issue([f"rabbitmq-{number + 1}" for number in range(len(self.node_names))], self.clients)
         for index in range(len(self.node_names)):
             config = self._config_file(index)
             config.touch(0o600)
@@ -117,12 +138,7 @@ class RabbitMQ:
 
     def _config(self, index: int) -> str:
         lines = [
-            f"listeners.tcp.1 = 127.0.0.1:{self.amqp_ports[index]}",
-            "management.tcp.ip = 127.0.0.1",
-            f"management.tcp.port = {self.management_ports[index]}",
-            f"mqtt.listeners.tcp.1 = 127.0.0.1:{self.mqtt_ports[index]}",
-            "prometheus.tcp.ip = 127.0.0.1",
-            f"prometheus.tcp.port = {self.prometheus_ports[index]}",
+            *self._listeners(index),
             # The first user of a new database; with it no user "guest" is ever made.
             f"default_user = {self.username}",
             f"default_pass = {self.password}",
@@ -139,7 +155,32 @@ class RabbitMQ:
         ]
         return "\n".join([*lines, self.extra_config, ""])
 
+    def _listeners(self, index: int) -> list[str]:
+        if self.tls:
+            return self.tls.config(
+                f"rabbitmq-{index + 1}",
+                amqp=self.amqp_ports[index],
+                mqtt=self.mqtt_ports[index],
+                management=self.management_ports[index],
+                prometheus=self.prometheus_ports[index],
+            )
+        return [
+            f"listeners.tcp.1 = 127.0.0.1:{self.amqp_ports[index]}",
+            "management.tcp.ip = 127.0.0.1",
+            f"management.tcp.port = {self.management_ports[index]}",
+            f"mqtt.listeners.tcp.1 = 127.0.0.1:{self.mqtt_ports[index]}",
+            "prometheus.tcp.ip = 127.0.0.1",
+            f"prometheus.tcp.port = {self.prometheus_ports[index]}",
+        ]
+
     def _environment(self, index: int) -> dict[str, str]:
+        between = self.tls.erlang_arguments(f"rabbitmq-{index + 1}") if self.tls else ""
+        encrypted = {}
+        if self.tls:
+            encrypted = {
+                "RABBITMQ_ADVANCED_CONFIG_FILE": str(self.tls.advanced_file),
+                "RABBITMQ_CTL_ERL_ARGS": between,
+            }
         return {
             "RUNNING_UNDER_SYSTEMD": "true",  # the start script then execs: SIGTERM reaches the server itself
             "PATH": "/usr/bin:/bin:/usr/sbin:/sbin",
@@ -156,11 +197,13 @@ class RabbitMQ:
             "RABBITMQ_CONFIG_FILE": str(self._config_file(index)),
             "RABBITMQ_GENERATED_CONFIG_DIR": str(self.folder / f"generated-{index + 1}"),
             "RABBITMQ_CONF_ENV_FILE": "/dev/null",
-            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": ERLANG_ARGUMENTS,
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": f"{ERLANG_ARGUMENTS} {between}".strip(),
+            **encrypted,
         }
 
     def _inside(self, arguments: list[str], environment: dict[str, str]) -> list[str]:
-        return isolate.command(self.root, arguments, environment=environment, folders=[self.folder])
+        folders = [self.folder, *([self.tls.authority.folder] if self.tls else [])]
+        return isolate.command(self.root, arguments, environment=environment, folders=folders)
 
     def _epmd(self) -> Process:
         # In the foreground and ours: a node that finds none would leave a daemon behind.
@@ -196,9 +239,10 @@ class RabbitMQ:
         """Whether the node at ``index`` answers and sees every node running."""
         with suppress(httpx.HTTPError, ValueError):
             answer = httpx.get(
-                f"http://127.0.0.1:{self.management_ports[index]}/api/nodes",
+                f"{self._management_url(index)}/api/nodes",
                 auth=(self.username, self.password),
                 timeout=5,
+                verify=self.tls.files.context() if self.tls else True,
             )
             if answer.status_code == 200:
                 return sum(bool(node.get("running")) for node in answer.json()) >= len(self.node_names)

@@ -1,6 +1,7 @@
 """An MQTT 5 client that can send arbitrary bytes where the standard requires text."""
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from urllib.parse import urlsplit
@@ -93,15 +94,19 @@ def _variable(number: int) -> bytes:
 
 
 @asynccontextmanager
-async def raw_mqtt(url: str, client_id: str, username: str, password: str) -> AsyncIterator[RawMqtt]:
-    """Open a connection and log in.
+async def raw_mqtt(
+    url: str, client_id: str, username: str, password: str, *, tls: ssl.SSLContext | None = None
+) -> AsyncIterator[RawMqtt]:
+    """Open a connection and log in; ``tls`` encrypts it.
 
     Raises:
         ConnectionError: the broker does not let this login in.
     """
     address = urlsplit(url)
     async with asyncio.timeout(TIMEOUT_S):
-        reader, writer = await asyncio.open_connection(address.hostname or "127.0.0.1", address.port or 1883)
+        reader, writer = await asyncio.open_connection(
+            address.hostname or "127.0.0.1", address.port or 1883, ssl=tls
+        )
     try:
         client = RawMqtt(reader, writer)
         if not await client.connect(client_id, username, password):

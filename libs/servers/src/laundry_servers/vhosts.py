@@ -27,4 +27,9 @@ def delete(broker: BrokerAddress, name: str) -> None:
 
 
 def _client(broker: BrokerAddress) -> httpx.Client:
-    return httpx.Client(base_url=broker.management_url, auth=(broker.username, broker.password), timeout=30)
+    return httpx.Client(
+        base_url=broker.management_url,
+        auth=(broker.username, broker.password),
+        timeout=30,
+        verify=broker.verify,
+    )

@@ -65,7 +65,9 @@ class Messaging:
         }
         users = [{**each, "name": name} for each in document["users"] if each["name"] == service]
         login = (self.broker.username, self.broker.password)
-        async with httpx.AsyncClient(base_url=self.broker.management_url, auth=login, timeout=30) as client:
+        async with httpx.AsyncClient(
+            base_url=self.broker.management_url, auth=login, timeout=30, verify=self.broker.verify
+        ) as client:
             (await client.post("/api/definitions", json={"users": users, **own})).raise_for_status()
             try:
                 yield amqp_url(self.amqp_url, username=name, password=password, vhost=self.vhost)
@@ -123,5 +125,6 @@ def apply_plan(broker: BrokerAddress, vhost: str, plan: Plan = PLAN) -> None:
         json=definitions(plan, vhost=vhost),
         auth=login,
         timeout=30,
+        verify=broker.verify,
     )
     answer.raise_for_status()

@@ -24,6 +24,7 @@ from operations.management import Management
 from operations.queue_health import Ages
 from operations.repository import Store
 from operations.repository.erasures import HELD
+from operations.service.certificates import CertificateWatch, encrypted
 from operations.service.erasures import Erasures, ErasureWorker
 from operations.service.exports import Exports
 from operations.service.jobs import JobRunner
@@ -48,6 +49,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     letters = LetterReader(amqp_url, store, scan=settings.scan)
     runner = JobRunner(amqp_url, store, letters, scan=settings.scan, step_s=settings.job_step_s)
     sampler = QueueSampler(management, ages)
+    listeners = [*encrypted([amqp_url, *settings.management_urls]), *settings.tls_endpoints]
+    certificates = CertificateWatch(listeners, amqp_url)
     changes = JobChanges(store)
     database = Database(settings.database_url.get_secret_value(), pool=PEOPLE_POOL)
     outbox, held = Outbox(SERVICE), PersonalData(database, HELD, audited=True)
@@ -82,6 +85,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             worker,
             changes,
             Periodic("samples", sampler.sample, every_s=settings.samples_every_s),
+            Periodic("certificates", certificates.look, every_s=settings.certificates_every_s),
             Periodic("audit-head", head_teller(store.audit_head), every_s=EVERY_S),
         ],
         checks=[Check("database", store.ping)],

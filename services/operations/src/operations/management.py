@@ -3,12 +3,14 @@
 import asyncio
 import base64
 import json
+import ssl
 import urllib.request
 from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.error import HTTPError
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import parse_qs, quote, unquote, urlsplit
 
+from laundry_events.refused_certificates import explained
 from operations.queue_health import Counts
 
 TIMEOUT_S = 5.0
@@ -19,7 +21,7 @@ class ManagementAway(Exception):
 
 
 class Management:
-    """Asks one node after another, with the login that the AMQP address holds."""
+    """Asks one node after another, with the login and the trusted authorities of the AMQP address."""
 
     def __init__(self, urls: Sequence[str], amqp_url: str) -> None:
         parts = urlsplit(amqp_url)
@@ -27,6 +29,7 @@ class Management:
         self._authorization = f"Basic {base64.b64encode(login.encode()).decode()}"
         self._vhost = unquote(parts.path.removeprefix("/")) or "/"
         self._urls = [url.rstrip("/") for url in urls]
+        self._ca_file = parse_qs(parts.query).get("cafile", [None])[-1]
 
     async def queues(self) -> dict[str, Counts]:
         """Return every queue of the virtual host. Raises ManagementAway."""
@@ -34,17 +37,19 @@ class Management:
 
     def _queues(self) -> dict[str, Counts]:
         problems: list[str] = []
+        # Read each time: authorities are replaced while this process runs.
+        context = ssl.create_default_context(cafile=self._ca_file) if self._ca_file else None
         for url in self._urls:
             address = f"{url}/api/queues/{quote(self._vhost, safe='')}"
             # The addresses are the operator's own settings.
             request = urllib.request.Request(address, headers={"Authorization": self._authorization})  # noqa: S310
             try:
-                with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:  # noqa: S310
+                with urllib.request.urlopen(request, timeout=TIMEOUT_S, context=context) as answer:  # noqa: S310
                     return {item["name"]: _counts(item) for item in json.load(answer)}
             except HTTPError as error:
                 problems.append(f"{urlsplit(url).netloc}: {error.code}")
             except (OSError, ValueError) as error:
-                problems.append(f"{urlsplit(url).netloc}: {type(error).__name__}")
+                problems.append(f"{urlsplit(url).netloc}: {explained(error) or type(error).__name__}")
         raise ManagementAway("; ".join(problems))
 
 

@@ -18,6 +18,14 @@ class Settings(DatabaseSettings):
         description="The broker's management API, one address for each node, as a JSON list without logins: "
         "user and password are those of the AMQP address",
     )
+    tls_endpoints: list[str] = Field(
+        default=[],
+        description='JSON list ["host:port"] of further TLS listeners (MQTT, each node, the pages) whose '
+        "certificates are watched, besides those of the addresses above",
+    )
+    certificates_every_s: float = Field(
+        default=300.0, gt=0, description="How often it is looked when certificates end"
+    )
     scan: int = Field(default=10_000, ge=1, le=100_000, description="Letters looked at in a queue, at most")
     job_step_s: float = Field(
         default=3.0, gt=0, description="How long a job holds a queue before it lets others look"

@@ -12,6 +12,7 @@ from click.exceptions import Abort
 from laundry.commands import deploy, equipment, photos, push_keys, reading, restart, stack, telemetry, tokens
 from laundry.display import fail
 from laundry_events.errors import PlanRefused
+from laundry_events.refused_certificates import explained
 from laundry_servers.errors import LaundryError
 
 INTERRUPTED = 130
@@ -36,6 +37,7 @@ LATE = {
     "topology": ("laundry.commands.topology", "app", BROKER),
     "audit": ("laundry.commands.audit", "app", USE),
     "dlq": ("laundry.commands.dead_letters", "app", BROKER),
+    "tls": ("laundry.commands.tls", "app", BROKER),
     "new": ("laundry.commands.new", "app", DEVELOP),
 }
 
@@ -79,7 +81,8 @@ class _Group(typer.core.TyperGroup):
         except (LaundryError, PlanRefused) as error:
             fail(str(error))
         except httpx.TransportError as error:
-            fail(f"No answer from {_address(error)} ({type(error).__name__}). See: laundry status")
+            why = explained(error) or f"{type(error).__name__}. See: laundry status"
+            fail(f"No answer from {_address(error)}: {why}")
         except (KeyboardInterrupt, Abort):
             fail("Interrupted.")
             sys.exit(INTERRUPTED)

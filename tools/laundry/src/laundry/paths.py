@@ -43,6 +43,15 @@ class StackPaths:
         """The local identity's key."""
         return self.var / "identity"
 
+    def broker_data(self, nodes: int) -> Path:
+        """Data of the broker; that of a cluster of another size cannot be used."""
+        return self.data / f"rabbitmq-{nodes}"
+
+    @property
+    def tls(self) -> Path:
+        """The local certificate authority with what it issued."""
+        return self.var / "tls"
+
     @property
     def mail(self) -> Path:
         """Mails that the identity service would send."""

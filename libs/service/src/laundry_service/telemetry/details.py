@@ -116,7 +116,8 @@ def trace_database(engine: "AsyncEngine") -> None:
 
     # The instrumentor itself knows one engine for each process.
     uncounted = metrics.NoOpMeterProvider().get_meter("").create_up_down_counter("connections")
-    EngineTracer(switch.tracer("opentelemetry.instrumentation.sqlalchemy"), engine.sync_engine, uncounted)
+    tracer = switch.tracer("opentelemetry.instrumentation.sqlalchemy")
+    EngineTracer(tracer, engine.sync_engine, uncounted)  # type: ignore[no-untyped-call]
 
 
 def asking_store(operation: str, bucket: str) -> AbstractContextManager[None]:

@@ -5,16 +5,18 @@ import contextlib
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from functools import partial
 
 import structlog
 from opentelemetry import trace
 from prometheus_client import Counter, Histogram
 
-from ai_consumer.reading import PhotoMismatch, PhotoMissing, read_task, unreadable
+from ai_consumer.reading import PhotoMismatch, PhotoMissing, read_labels, read_task, unreadable
 from ai_consumer.service.champion import Champion
 from ai_consumer.service.pictures import made_pictures
 from ai_consumer.service.shadow import ShadowReader
 from laundry_events.events import TaskRead, TaskSubmitted
+from laundry_events.previews import Preview
 from laundry_reading.errors import PhotoError
 from laundry_reading.model import Model
 from laundry_reading.photo import MAX_BYTES
@@ -66,6 +68,26 @@ class Pipeline:
             return await self._read_in_turn(task, name)
         finally:
             self._in_hand -= 1
+
+    async def preview(self, photo: bytes, branch_id: str) -> Preview:
+        """Read a photo that nobody has submitted; nothing of it is kept or counted as read.
+
+        Raises:
+            NoModelYet, ModelError: not now.
+        """
+        model = await self._champion.current()
+        try:
+            reading = await asyncio.get_running_loop().run_in_executor(
+                self._worker, partial(model.read, photo, branch_id=branch_id)
+            )
+        except PhotoError as error:
+            return Preview(unreadable_reason=error.code, needs_review=True, model_version=model.version)
+        return Preview(
+            labels=read_labels(reading),
+            needs_review=reading.needs_review,
+            multiple=reading.multiple,
+            model_version=reading.model_version,
+        )
 
     async def _read_in_turn(self, task: TaskSubmitted, name: str) -> TaskRead:
         model = await self._champion.current()

@@ -15,6 +15,7 @@ from alembic.operations import Operations
 from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from laundry.stack import state
 from laundry_events.definitions import definitions
 from laundry_events.tables import create_inbox, create_outbox
 from laundry_events.topology import PLAN
@@ -43,7 +44,15 @@ async def scratch_space(stage: Stage) -> AsyncIterator[Scratch]:
     name = f"bench_{stage.run}_{secrets.token_hex(3)}"
     url = stage.document["amqp_urls"][0]
     target = stage.broker
-    broker = BrokerAddress(url, [url], [target.management_url], "", target.username, target.password)
+    broker = BrokerAddress(
+        url,
+        [url],
+        [target.management_url],
+        "",
+        target.username,
+        target.password,
+        tls=state.tls_of(stage.document),
+    )
     administrator = _administrator(stage)
     await asyncio.to_thread(vhosts.create, broker, name)
     try:

@@ -4,10 +4,12 @@ import asyncio
 import os
 import secrets
 import signal
+import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -15,6 +17,7 @@ import psutil
 
 from laundry.management import queue_totals
 from laundry.paths import StackPaths
+from laundry.stack import state
 from laundry_events.broker_plan import Target
 from laundry_lab.bench.figures import Figure
 from laundry_servers.identity import LocalIdentity
@@ -45,6 +48,12 @@ class Stage:
         subject = subject or f"bench-{role}-{self.run}"
         token = self.identity.mint(role=role, branches=branches, subject=subject, seconds=3600)
         return {"Authorization": f"Bearer {token}"}
+
+    @property
+    def tls(self) -> ssl.SSLContext | None:
+        """What connects to the broker as its administrator; None if it is not encrypted."""
+        files = state.tls_of(self.document)
+        return None if files is None else files.context(Path(self.document["tls"]["certificate"]).stem)
 
     def branch(self, name: str) -> str:
         """Return a branch name unique to this run."""

@@ -84,6 +84,7 @@ async def break_mqtt_washer(load: Load) -> None:
                     username=name,
                     password=token,
                     protocol=aiomqtt.ProtocolVersion.V5,
+                    tls_context=load.stage.tls,
                     timeout=MQTT_S,
                 ) as client,
             ):

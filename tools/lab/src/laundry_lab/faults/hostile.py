@@ -91,7 +91,7 @@ async def _send_all(world: World, url: str, device: str) -> int:
         for _ in range(OF_EACH):
             # The broker may refuse a packet by closing the connection, and the device comes again.
             with suppress(OSError, TimeoutError, asyncio.IncompleteReadError):
-                async with raw_mqtt.raw_mqtt(url, device, device, token) as client:
+                async with raw_mqtt.raw_mqtt(url, device, device, token, tls=world.stage.tls) as client:
                     taken += await client.publish(f"telemetry/{device}", body, properties)
             await asyncio.sleep(EVERY_S)
     return taken

@@ -1,4 +1,4 @@
-"""A stolen signing key is withdrawn and a person is denied, while everybody else carries on."""
+"""Keys are changed while everybody carries on: those that sign tokens, and the broker's certificates."""
 
 import asyncio
 import time
@@ -9,7 +9,8 @@ from urllib.parse import urlsplit
 import aiomqtt
 import httpx
 
-from laundry_lab.faults.world import Fault, Observation, World
+from laundry.stack import certificates
+from laundry_lab.faults.world import Fault, NotHere, Observation, World
 from laundry_servers.deny_list import LocalDenyList
 
 AT_ONCE_S = 10.0
@@ -17,6 +18,8 @@ AT_ONCE_S = 10.0
 WITHDRAWN_S = 130.0
 DENIED_S = 60.0
 LOGIN_S = 5.0
+CERTIFICATE_DAYS = 90.0
+AGAIN_S = 30.0
 
 
 @dataclass(frozen=True)
@@ -79,6 +82,7 @@ async def _logs_in(world: World, who: Somebody) -> bool:
                 username=who.equipment,
                 password=who.device,
                 protocol=aiomqtt.ProtocolVersion.V5,
+                tls_context=world.stage.tls,
                 timeout=LOGIN_S,
             ),
         ):
@@ -146,7 +150,38 @@ async def withdrawn_key(world: World) -> list[Observation]:
     ]
 
 
+async def certificate_rotated(world: World) -> list[Observation]:
+    """Renew every certificate by another authority under load, cut a consumer off, forget the old one."""
+    stage, user = world.stage, "helper"
+    if stage.tls is None:
+        raise NotHere("this stack's broker is not encrypted (laundry up --tls)")
+    renewed = await asyncio.to_thread(certificates.rotate, stage.paths, authority=True, days=CERTIFICATE_DAYS)
+    world.load.ledger.said("renewed every certificate by a new authority; both are trusted")
+    closed = await world.cut(user, times=1, within_s=AT_ONCE_S)
+    between = await world.progress(AGAIN_S)
+    finished = await asyncio.to_thread(certificates.finish, stage.paths)
+    world.load.ledger.said("the old authority is trusted no more")
+    closed += await world.cut(user, times=1, within_s=AT_ONCE_S)
+    after = await world.progress(AGAIN_S)
+    return [
+        Observation(
+            f"{len(renewed)} listeners showed new certificates", bool(renewed) and renewed == finished
+        ),
+        Observation(f"{user} was cut off {closed} times and came back with its new one", closed == 2),
+        _seen("photos were read on while both authorities were trusted", between),
+        _seen("and with the new one alone", after),
+        Observation("uploads still got their 201", await world.accepts(20)),
+    ]
+
+
 FAULTS = (
+    Fault(
+        "certificate-rotated",
+        "keys",
+        "who connects anew shows and sees the new ones; nothing is lost",
+        certificate_rotated,
+        soak=False,
+    ),
     Fault(
         "withdrawn-key",
         "keys",

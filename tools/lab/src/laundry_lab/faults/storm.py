@@ -132,6 +132,7 @@ async def _storm_by_mqtt(world: World, branch: str) -> None:
                 username=device,
                 password=token,
                 protocol=aiomqtt.ProtocolVersion.V5,
+                tls_context=world.stage.tls,
                 timeout=MQTT_S,
             ) as client:
                 for number in range(CODES):

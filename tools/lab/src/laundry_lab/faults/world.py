@@ -181,7 +181,7 @@ class World:
 
     async def management(self, path: str, *, node: int = 0) -> Any:
         """Ask a broker's management API."""
-        async with httpx.AsyncClient(timeout=10) as client:
+        async with httpx.AsyncClient(timeout=10, verify=self.stage.tls or True) as client:
             answer = await client.get(self.stage.document["management_urls"][node] + path)
             answer.raise_for_status()
             return answer.json()
@@ -202,7 +202,9 @@ class World:
         while closed < times and time.monotonic() < until:
             with suppress(httpx.HTTPError, OSError):
                 async with httpx.AsyncClient(
-                    base_url=self.stage.document["management_urls"][0], timeout=10
+                    base_url=self.stage.document["management_urls"][0],
+                    timeout=10,
+                    verify=self.stage.tls or True,
                 ) as client:
                     answer = await client.get("/api/connections?columns=name,client_properties")
                     for each in answer.raise_for_status().json():
@@ -242,7 +244,15 @@ class World:
         environment = environment_of(pid)
         kept = {
             key: environment[key]
-            for key in ("HOME", "PATH", "LANG", "RABBITMQ_NODENAME", "ERL_EPMD_PORT", "ERL_EPMD_ADDRESS")
+            for key in (
+                "HOME",
+                "PATH",
+                "LANG",
+                "RABBITMQ_NODENAME",
+                "RABBITMQ_CTL_ERL_ARGS",
+                "ERL_EPMD_PORT",
+                "ERL_EPMD_ADDRESS",
+            )
             if key in environment
         }
         command = ["chroot", f"/proc/{pid}/root", "/usr/bin/env", "-i"]

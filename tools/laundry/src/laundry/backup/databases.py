@@ -32,6 +32,9 @@ SESSION = {
     "tcp_keepalives_interval": "5",
     "tcp_keepalives_count": "2",
 }
+ALEMBIC = revision.Known((), None, "")
+# Of identity, the one service whose tables Django makes.
+DJANGO = revision.Known((), "people", "")
 AWAY = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
 
 
@@ -99,7 +102,8 @@ async def refuse_those_in_use(urls: Mapping[str, str]) -> None:
             try:
                 others = await connection.fetchval(
                     "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
-                    " AND backend_type = 'client backend' AND pid <> pg_backend_pid()"
+                    # What other logins do is hidden from the owner, not who they are; autovacuum is nobody.
+                    " AND usename IS NOT NULL AND pid <> pg_backend_pid()"
                 )
             finally:
                 await connection.close(timeout=CONNECT_SECONDS)
@@ -184,12 +188,10 @@ async def _revision(connection: Connection, name: str) -> str:
 
 
 async def _of_any_tool(connection: Connection) -> str | None:
-    """The revision where the service's code is not installed: both tables are tried."""
-    for query in ("SELECT max(version_num) FROM alembic_version", "SELECT max(name) FROM django_migrations"):
-        table = query.rpartition(" ")[2]
-        if await connection.fetchval("SELECT to_regclass($1)", f"public.{table}") is not None:
-            found = await connection.fetchval(query)
-            return None if found is None else str(found)
+    """The revision where the service's code is not installed, as in the image of backups."""
+    for tool in (ALEMBIC, DJANGO):
+        if (found := await revision.applied(connection, tool)) is not None:
+            return found
     return None
 
 

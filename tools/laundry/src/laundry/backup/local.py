@@ -3,9 +3,13 @@
 import dataclasses
 import shutil
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
+
+import psutil
 
 from laundry.backup import creating, restoring, system
 from laundry.backup.manifest import Manifest
@@ -71,8 +75,9 @@ def _destroy(paths: StackPaths, *, with_objects: bool) -> None:
     running = state.supervisor(paths)
     if running is not None:
         # Nothing is written to disk, nobody says goodbye; its children die with it.
-        running.kill()
-        running.wait(10)
+        with suppress(psutil.NoSuchProcess):
+            running.kill()
+            stopping.ended(running, 10)
     leftovers.sweep(paths.var)
     state.forget(paths)
     for pattern in (BROKER, DATABASE, *([BUCKET] if with_objects else [])):
@@ -96,8 +101,10 @@ def _options(paths: StackPaths) -> Options:
     if state.supervisor(paths) is None:
         return Options()
     document, notes = state.running_stack(paths), read_json(paths.processes_file) or {}
+    encrypted: dict[str, Any] = {"tls": True} if document.get("tls") else {}
     return Options(
         nodes=len(document["management_urls"]),
         servers=Kind(str(notes["servers"]).partition(" ")[0]),
         services=tuple(each for each in SERVICES if each.processes[0].instances[0] in document["pids"]),
+        **encrypted,
     )

@@ -57,7 +57,7 @@ def running(paths: StackPaths) -> System:
 def of_stack(document: Mapping[str, Any]) -> System:
     """Return the system that ``var/stack.json`` describes."""
     databases = {**document["postgres_urls"], **document["postgres_owner_urls"]}
-    broker = management.target(document["management_urls"][0])
+    broker = management.of_stack(document)
     return System(databases, broker, document["amqp_urls"], Bucket(**document["s3"]), local=True)
 
 

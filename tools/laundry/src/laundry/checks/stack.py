@@ -1,10 +1,13 @@
 """Whether a whole stack does its work: processes, broker, plan, databases, bucket, what waits."""
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from urllib.parse import quote
+
+import aio_pika
+import httpx
+from aio_pika.exceptions import AMQPError
 
 from laundry.backup import databases, objects
 from laundry.backup.system import System
@@ -52,6 +55,8 @@ def look(paths: StackPaths, system: System) -> Iterator[Found]:
             yield Found(what, check())
         except (LaundryError, PlanRefused) as error:
             yield Found(what, "", str(error))
+        except httpx.HTTPError as error:
+            yield Found(what, "", f"the broker's management API does not answer ({type(error).__name__})")
 
 
 def _processes(paths: StackPaths) -> str:
@@ -78,21 +83,33 @@ def _plan(system: System) -> str:
 
 def _consumers(paths: StackPaths, system: System) -> str:
     started = state.running_stack(paths)["pids"]
-    read_here = [q for q in PLAN.queues if service(q.consumer).processes[0].instances[0] in started]
-    totals = queue_totals(system.broker)
-    with system.broker.client() as client:
-        vhost = quote(PLAN.vhost, safe="")
-        queues = broker_plan.checked(client.get(f"/api/queues/{vhost}")).json()
-    consumers = {queue["name"]: int(queue.get("consumers", 0)) for queue in queues}
-    wrong = [f"{queue.name} has no consumer" for queue in read_here if not consumers.get(queue.name)]
+    # A stream tells nobody who reads it.
+    queues = [queue for queue in PLAN.queues if queue.kind == "quorum"]
+    read_here = [queue for queue in queues if service(queue.consumer).processes[0].instances[0] in started]
+    found = asyncio.run(_asked(system, [queue.name for queue in read_here]))
+    wrong = [f"{name} has no consumer" for name, (_, consumers) in found.items() if not consumers]
     wrong += [
-        f"{queue.name} holds {count:,} messages"
-        for queue in PLAN.queues
-        if queue.kind == "quorum" and (count := int(totals[queue.name]["messages"])) > WAITING_MESSAGES
+        f"{queue.name} holds {found[queue.name][0]:,} messages"
+        for queue in read_here
+        if found[queue.name][0] > WAITING_MESSAGES
     ]
     if wrong:
         raise LaundryError(", ".join(wrong))
-    return "every queue has one, and none holds over 1,000 messages"
+    return f"every queue has one, and none holds over {WAITING_MESSAGES:,} messages"
+
+
+async def _asked(system: System, queues: Sequence[str]) -> dict[str, tuple[int, int]]:
+    """Messages and consumers of each queue as of now: the management API knows them some seconds late."""
+    found = {}
+    try:
+        async with await aio_pika.connect(system.amqp_urls[0], timeout=10) as connection:
+            channel = await connection.channel()
+            for name in queues:
+                told = (await channel.declare_queue(name, passive=True, timeout=10)).declaration_result
+                found[name] = (told.message_count or 0, told.consumer_count or 0)
+    except (AMQPError, OSError, TimeoutError) as error:
+        raise LaundryError(f"{type(error).__name__} {error}") from error
+    return found
 
 
 def _dead_letters(system: System) -> str:

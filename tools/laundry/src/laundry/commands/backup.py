@@ -81,16 +81,17 @@ def list_backups(at: At = None) -> None:
     """Show the backups, the newest first."""
     kept = _place(at)
     entries = kept.entries()
-    table = Table("backup", "databases as of", "databases", "objects", "size", "under way", "dead letters")
+    table = Table("backup", "as of", "objects", "size", "under way", "letters")
+    # It is needed in the next command.
+    table.columns[0].no_wrap = True
     for entry in entries:
         found = entry.manifest
         if found is None:
-            table.add_row(entry.id, f"[red]{escape(entry.why_not)}[/red]", "-", "-", "-", "-", "-")
+            table.add_row(entry.id, f"[red]{escape(entry.why_not)}[/red]", "-", "-", "-", "-")
             continue
         table.add_row(
             entry.id,
-            f"{found.held_at:%Y-%m-%d %H:%M:%S} UTC",
-            str(len(found.revisions)),
+            f"{found.held_at:%H:%M:%S} UTC",
             f"{found.objects.number:,} {'copied' if found.objects.copied else 'listed'}",
             _size(found.total_bytes),
             str(sum(found.under_way.values())),
@@ -144,7 +145,8 @@ def drill(at: At = None, *, copy_objects: CopyObjects = False, yes: Yes = False)
     _agree(f"This destroys the data of the running stack in {paths.data}, and restores it.", yes=yes)
     with tempfile.TemporaryDirectory(prefix="laundry-backup-") as scratch:
         try:
-            shown = local.drill(paths, kept, Path(scratch), progress, with_objects=copy_objects)
+            with audited("backup.drill", str(paths.data), on_stack=False, objects=copy_objects):
+                shown = local.drill(paths, kept, Path(scratch), progress, with_objects=copy_objects)
         finally:
             progress.close()
     table = Table.grid(padding=(0, 2))

@@ -36,6 +36,14 @@ def up(
     nodes: Annotated[int, typer.Option(help="RabbitMQ nodes: 1, or 3 for a cluster.")] = 1,
     servers: ServersOption = Kind.AUTO,
     fresh: Annotated[bool, typer.Option("--fresh", help="Forget the data of earlier runs first.")] = False,
+    tls: Annotated[
+        bool,
+        typer.Option(
+            "--tls",
+            help="Encrypt what the broker says (AMQP, MQTT, management, between nodes) with certificates of "
+            "a local authority: laundry tls show.",
+        ),
+    ] = False,
     training_data: Annotated[
         Path | None,
         typer.Option(
@@ -58,6 +66,7 @@ def up(
         nodes=nodes,
         servers=servers,
         fresh=fresh,
+        tls=tls,
         training_data=training_data.resolve() if training_data else None,
         services=_chosen(only or []),
     )

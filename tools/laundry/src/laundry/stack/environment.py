@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from laundry_catalogue import Need, Process, Service, url_variable
 from laundry_events.topology import VHOST
@@ -19,6 +20,7 @@ WEB_PUSH_SUBJECT = "mailto:operator@laundry.localhost"
 # keeps the limits of production.
 RATE_LIMITS = {
     "uploads": {"person": "60000/m"},
+    "previews": {"person": "60000/m"},
     "confirmations": {"person": "60000/m"},
     "telemetry": {"person": "60000/m"},
     "training-runs": {"person": "600/h"},
@@ -127,6 +129,10 @@ def service_environment(
         found |= _push_environment(around)
     if Need.MANAGEMENT in service.needs:
         found["LAUNDRY_MANAGEMENT_URLS"] = json.dumps(around.broker.management_urls)
+        if around.broker.tls:
+            nodes = (*around.broker.amqp_urls, around.broker.mqtt_url, *around.broker.prometheus_urls)
+            listeners = [urlsplit(url).netloc.rpartition("@")[2] for url in nodes]
+            found["LAUNDRY_TLS_ENDPOINTS"] = json.dumps(listeners)
     for peer in service.peers:
         found[url_variable(peer)] = around.service_urls[peer]
     found.update(service.environment)

@@ -27,6 +27,7 @@ from laundry_catalogue import Process as ServiceProcess
 from laundry_events import broker_settings
 from laundry_events.topology import TELEMETRY_EXCHANGE, VHOST
 from laundry_servers import choice
+from laundry_servers.authority import Authority
 from laundry_servers.choice import Broker, Choice, Database, Kind, Objects
 from laundry_servers.fcm import Fcm
 from laundry_servers.identity import LocalIdentity
@@ -47,6 +48,7 @@ class Options:
     servers: Kind = Kind.AUTO
     fresh: bool = False
     training_data: Path | None = None
+    tls: bool = False
     services: tuple[Service, ...] = SERVICES
     # A backup's folder: the databases have its content before they are migrated.
     restore: Path | None = None
@@ -124,13 +126,14 @@ class Launch:
         data, kept = self.paths.data, self.kept
         self.broker = choice.broker(
             kind,
-            # Data of a cluster of another size cannot be reused.
-            data / f"rabbitmq-{self.options.nodes}",
+            self.paths.broker_data(self.options.nodes),
             self.progress,
             nodes=self.options.nodes,
             password=kept.broker_admin,
             # A broker in a container cannot ask a service on the loopback address: equipment then uses HTTP.
             extra_config=_broker_config(self.service_urls.get("monitoring") if kind is Kind.NATIVE else None),
+            authority=Authority(self.paths.tls) if self.options.tls else None,
+            clients=broker_users(SERVICES),
         )
         self.database = choice.database(kind, data / "postgres", password=kept.database_admin)
         self.objects = choice.object_store(

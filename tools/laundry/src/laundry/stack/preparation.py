@@ -77,6 +77,7 @@ class Preparation:
             "management_url": broker.management_url,
             "username": broker.username,
             "password": broker.password,
+            "ca_file": str(broker.tls.ca_file) if broker.tls else None,
         }
         order = {
             "target": target,

@@ -63,7 +63,7 @@ class Rotation:
 
     def broker(self, names: list[str]) -> None:
         """Give broker users new passwords. Raises LaundryError, PlanRefused."""
-        target = management.target(self._stack["management_urls"][0])
+        target = management.of_stack(self._stack)
         for name in self._chosen(names, broker_users()):
             new = secrets.token_urlsafe(24)
             # First where the next start of the stack finds it, which then sets it at the broker.
@@ -86,9 +86,14 @@ class Rotation:
     def letters(self, names: list[str], *, finish: bool) -> None:
         """Give consumers new keys for their dead letters. Raises LaundryError."""
         for name in self._chosen(names, letter_signers()):
-            new = self._next(self._kept()["letters"][name], _text, finish=finish)
-            self._keep("letters", name, new)
-            self._restart(service(name), LETTER_KEY, new)
+            rounds = [self._next(self._kept()["letters"][name], _text, finish=finish)]
+            if not finish:
+                # Replicas share the queues: all must take the new one before the first signs with it.
+                new, old = rounds[0].split(",")
+                rounds.insert(0, f"{old},{new}")
+            for keys in rounds:
+                self._keep("letters", name, keys)
+                self._restart(service(name), LETTER_KEY, keys)
 
     def key(self, which: Key, *, finish: bool) -> None:
         """Give the one service that reads it a new key. Raises LaundryError."""

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -11,7 +12,7 @@ import psutil
 from laundry.paths import StackPaths
 from laundry.stack.environment import BUCKET
 from laundry_events.topology import VHOST
-from laundry_servers.addresses import BrokerAddress, ObjectStoreAddress, amqp_url
+from laundry_servers.addresses import BrokerAddress, ObjectStoreAddress, TlsFiles, amqp_url
 from laundry_servers.errors import LaundryError
 from laundry_servers.files import read_json, write_json
 from laundry_servers.process import Process
@@ -37,6 +38,13 @@ def stack_document(
         ],
         "management_urls": [url.replace("://", f"://{login}", 1) for url in broker.management_urls],
         "mqtt_url": broker.mqtt_url,
+        # Whom to trust, and who the administrator is; nothing if nothing is encrypted.
+        "tls": {
+            "ca_file": str(broker.tls.ca_file),
+            "certificate": str(broker.tls.certificate_of(broker.username)),
+        }
+        if broker.tls
+        else None,
         "s3": {
             "endpoint_url": objects.endpoint_url,
             "bucket": BUCKET,
@@ -106,6 +114,12 @@ def running_stack(paths: StackPaths) -> dict[str, Any]:
     if document is None or supervisor(paths) is None:
         raise LaundryError("The stack is not running. Start it: laundry up --detach")
     return document
+
+
+def tls_of(document: Mapping[str, Any]) -> TlsFiles | None:
+    """Return whom a stack's clients trust and what they show; None if its broker is not encrypted."""
+    found: dict[str, str] | None = document.get("tls")
+    return None if found is None else TlsFiles(Path(found["ca_file"]).parent, Path(found["ca_file"]))
 
 
 def forget(paths: StackPaths) -> None:

@@ -13,13 +13,13 @@ def stop(supervisor: psutil.Process) -> None:
     """Stop a stack's supervisor, which stops everything else; one that does not end is killed."""
     with suppress(psutil.NoSuchProcess):
         supervisor.send_signal(signal.SIGTERM)
-        if not _ended(supervisor, STOP_SECONDS):
+        if not ended(supervisor, STOP_SECONDS):
             # Its children die with it; the caller cleans up the rest.
             supervisor.kill()
-            _ended(supervisor, 5)
+            ended(supervisor, 5)
 
 
-def _ended(process: psutil.Process, seconds: float) -> bool:
+def ended(process: psutil.Process, seconds: float) -> bool:
     """Wait for a process that is not our child; a zombie counts as ended."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:

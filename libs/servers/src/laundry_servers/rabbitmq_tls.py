@@ -1,0 +1,113 @@
+"""What makes RabbitMQ nodes speak TLS only: to clients, to browsers, and to each other."""
+
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+from laundry_events import broker_settings
+from laundry_servers import isolate
+from laundry_servers.addresses import TlsFiles
+from laundry_servers.authority import Authority
+from laundry_servers.errors import LaundryError
+
+HOSTS = ("localhost", "127.0.0.1")
+CTL_SECONDS = 60
+
+
+class NodeTls:
+    """Certificates and settings of the nodes in ``folder``, by their authority."""
+
+    def __init__(self, authority: Authority, root: Path, folder: Path) -> None:
+        self.authority = authority
+        self._root = root
+        self._folder = folder
+
+    @property
+    def files(self) -> TlsFiles:
+        """What clients need of the authority's folder."""
+        return TlsFiles(self.authority.folder, self.authority.ca_file)
+
+    def issue(self, nodes: Sequence[str], clients: Sequence[str]) -> None:
+        """Issue what is missing or grows old: for each node and each client."""
+        for node in nodes:
+            own = self.authority.ensure(node, HOSTS)
+            self._options_file(node).write_text(_distribution(str(self.authority.ca_file), str(own)))
+        for client in clients:
+            self.authority.ensure(client)
+        self.advanced_file.write_text("[{rabbitmq_prometheus, [{tcp_config, []}]}].\n")
+
+    def config(self, node: str, *, amqp: int, mqtt: int, management: int, prometheus: int) -> list[str]:
+        """Return the lines of ``rabbitmq.conf`` for a node's listeners."""
+        own = str(self.authority.path_of(node))
+        return [
+            f"listeners.ssl.1 = 127.0.0.1:{amqp}",
+            f"mqtt.listeners.ssl.1 = 127.0.0.1:{mqtt}",
+            "management.ssl.ip = 127.0.0.1",
+            f"management.ssl.port = {management}",
+            "prometheus.ssl.ip = 127.0.0.1",
+            f"prometheus.ssl.port = {prometheus}",
+            *broker_settings.lines(*broker_settings.tls(str(self.authority.ca_file), own, own)),
+        ]
+
+    @property
+    def advanced_file(self) -> Path:
+        """What ``rabbitmq.conf`` cannot say: the plain listener of the metrics is there by default."""
+        return self._folder / "advanced.config"
+
+    def erlang_arguments(self, node: str) -> str:
+        """Return what makes a node, and ``rabbitmqctl``, speak TLS with the other nodes."""
+        return " ".join(
+            [
+                # Read before the code of other applications can be found.
+                f"-pa {_erlang_ssl(self._root)}",
+                "-proto_dist inet_tls",
+                f"-ssl_dist_optfile {self._options_file(node)}",
+            ]
+        )
+
+    def _options_file(self, node: str) -> Path:
+        return self._folder / f"{node}-distribution.config"
+
+
+def reload_certificates(root: Path, folder: Path, authority: Authority, *, node: int, epmd_port: int) -> None:
+    """Let all running nodes of a cluster read their certificates anew; connections that are open stay.
+
+    Args:
+        node: the number of a running one.
+
+    Raises:
+        LaundryError: it could not be asked.
+    """
+    eval_ = "[rpc:call(Node, ssl, clear_pem_cache, []) || Node <- rabbit_nodes:list_running()]."
+    arguments = ["/usr/lib/rabbitmq/bin/rabbitmqctl", "--silent", "eval", eval_]
+    environment = {
+        "PATH": "/usr/bin:/bin:/usr/sbin:/sbin",
+        "HOME": str(folder / "home"),
+        "LANG": "C.UTF-8",
+        "ERL_EPMD_PORT": str(epmd_port),
+        "ERL_EPMD_ADDRESS": "127.0.0.1",
+        "RABBITMQ_NODENAME": f"rmq{node}@localhost",
+        "RABBITMQ_CONF_ENV_FILE": "/dev/null",
+        "RABBITMQ_CTL_ERL_ARGS": NodeTls(authority, root, folder).erlang_arguments(f"rabbitmq-{node}"),
+    }
+    command = isolate.command(root, arguments, environment=environment, folders=[folder, authority.folder])
+    try:
+        ran = subprocess.run(  # noqa: S603 - our own command
+            command, capture_output=True, text=True, timeout=CTL_SECONDS, check=False
+        )
+    except subprocess.TimeoutExpired:
+        raise LaundryError(f"rabbitmqctl did not answer within {CTL_SECONDS} s.") from None
+    if ran.returncode != 0 or "badrpc" in ran.stdout:
+        raise LaundryError(f"rabbitmqctl: {(ran.stderr or ran.stdout).strip()[-500:]}")
+
+
+def _erlang_ssl(root: Path) -> str:
+    for folder in sorted((root / "usr/lib/erlang/lib").glob("ssl-*/ebin")):
+        return "/" + str(folder.relative_to(root))
+    raise LaundryError(f"The Erlang in {root} has no TLS. Remove that folder and try again.")
+
+
+def _distribution(ca_file: str, own: str) -> str:
+    files = f'{{cacertfile, "{ca_file}"}}, {{certfile, "{own}"}}, {{keyfile, "{own}"}}'
+    server = f"{{server, [{files}, {{verify, verify_peer}}, {{fail_if_no_peer_cert, true}}]}}"
+    return f"[{server},\n {{client, [{files}, {{verify, verify_peer}}]}}].\n"

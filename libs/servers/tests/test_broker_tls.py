@@ -1,0 +1,317 @@
+"""A cluster of three nodes behind HAProxy that speaks nothing but TLS: to clients, and between its nodes."""
+
+import asyncio
+import contextlib
+import shutil
+import socket
+import ssl
+import struct
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+import aio_pika
+import aiomqtt
+import httpx
+import pytest
+import pytest_asyncio
+import structlog
+
+from laundry_events import BrokerUnavailable, Publisher
+from laundry_events.plan import EVENTS_EXCHANGE
+from laundry_events.refused_certificates import explained
+from laundry_servers import choice, rootfs, vhosts
+from laundry_servers.addresses import TlsFiles
+from laundry_servers.authority import Authority
+from laundry_servers.choice import Kind
+from laundry_servers.progress import Quiet
+from laundry_servers.rabbitmq import RabbitMQ
+from laundry_servers.rabbitmq_tls import HOSTS, reload_certificates
+from laundry_service.telemetry.certificates import certificate_shown
+from laundry_testing.messaging import apply_plan, eventually
+
+pytestmark = [pytest.mark.servers, pytest.mark.timeout(240)]
+NODES, CLIENT, VHOST = 3, "helper", "laundry"
+
+
+@dataclass
+class Cluster:
+    """The nodes, and the authority that everybody trusts."""
+
+    server: RabbitMQ
+    authority: Authority
+
+    def url(self, node: int | None = None) -> str:
+        """The administrator's address at HAProxy, or at a node itself."""
+        address = self.server.address
+        url = address.amqp_url if node is None else address.amqp_urls[node]
+        return url.replace("/%2F?", f"/{VHOST}?")
+
+    def reload(self) -> None:
+        """What ``laundry tls rotate`` does once the files are written."""
+        server = self.server
+        reload_certificates(server.root, server.folder, self.authority, node=1, epmd_port=server.epmd_port)
+
+    def shows(self, node: int) -> int:
+        """The serial number of what a node shows to a client."""
+        own = self.authority.path_of(self.server.username)
+        port = self.server.amqp_ports[node]
+        return certificate_shown("127.0.0.1", port, own=own).serial_number
+
+
+@pytest.fixture(scope="module")
+def cluster(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    if choice.choose(Kind(pytestconfig.getoption("--laundry-servers"))).kind is not Kind.NATIVE:
+        pytest.skip("TLS is set up for native brokers")
+    folder = tmp_path_factory.mktemp("tls")
+    authority = Authority(folder / "tls")
+    server = RabbitMQ(
+        rootfs.ensure(Quiet()), folder / "rabbitmq", nodes=NODES, authority=authority, clients=[CLIENT]
+    )
+    try:
+        address = server.start()
+        vhosts.create(address, VHOST)
+        apply_plan(address, VHOST)
+        yield Cluster(server, authority)
+    finally:
+        server.stop()
+
+
+def test_every_listener_is_encrypted_and_there_is_no_other(cluster: Cluster) -> None:
+    address = cluster.server.address
+    answer = httpx.get(
+        f"{address.management_url}/api/overview",
+        auth=(address.username, address.password),
+        verify=address.verify,
+        timeout=10,
+    ).json()
+    offered = {each["protocol"] for each in answer["listeners"]}
+    assert offered == {"amqp/ssl", "mqtt/ssl", "https", "https/prometheus", "clustering/ssl"}
+    metrics = httpx.get(address.prometheus_urls[0], verify=address.verify, timeout=10)
+    assert "rabbitmq_identity_info" in metrics.text
+    for url in (*address.amqp_urls, address.mqtt_url, address.amqp_url):
+        port = urlsplit(url).port
+        with socket.create_connection(("127.0.0.1", port), timeout=10) as plain:
+            first = b""
+            with contextlib.suppress(ConnectionResetError):
+                plain.sendall(b"AMQP\0\0\x09\1" + bytes(64))
+                first = plain.recv(100)[:1]
+            # At most the alert of TLS (record type 21), and the end.
+            assert first in (b"", b"\x15")
+
+
+def test_nodes_speak_tls_with_each_other_and_take_no_stranger(cluster: Cluster) -> None:
+    port = cluster.server.dist_ports[1]
+    own = cluster.authority.path_of("rabbitmq-1")
+    shown = certificate_shown("127.0.0.1", port, own=own)
+    assert shown.subject.rfc4514_string() == "CN=rabbitmq-2"
+    with pytest.raises(OSError, match=r".+") as caught:
+        _speak(port, TlsFiles(cluster.authority.folder, cluster.authority.ca_file).context())
+    assert "The server refuses us" in str(explained(caught.value))
+
+
+def _speak(port: int, context: ssl.SSLContext) -> None:
+    """Connect and wait for a first byte: what a server of TLS 1.3 thinks of a client comes only then."""
+    with (
+        socket.create_connection(("127.0.0.1", port), timeout=10) as plain,
+        context.wrap_socket(plain, server_hostname="127.0.0.1") as connection,
+    ):
+        connection.sendall(struct.pack("!H", 1) + b"N")
+        connection.recv(1)
+
+
+def of_a_stranger(cluster: Cluster, folder: Path) -> Path:
+    """Return a client's certificate that another authority issued."""
+    other = Authority(folder / "other")
+    other.issue(CLIENT)
+    return other.path_of(CLIENT)
+
+
+def expired(cluster: Cluster, folder: Path) -> Path:
+    """Return a client's certificate that is over."""
+    copy = Authority(folder / "copy")
+    shutil.copytree(cluster.authority.folder, copy.folder)
+    return copy.issue(CLIENT, days=-1)
+
+
+BAD: list[tuple[Callable[[Cluster, Path], Path] | None, str]] = [
+    (None, "demands a certificate of us"),
+    (expired, "our certificate has expired"),
+    (of_a_stranger, "an authority that is not trusted there"),
+]
+
+
+@pytest.mark.parametrize(("make", "sentence"), BAD, ids=["missing", "expired", "foreign"])
+async def test_a_client_without_a_good_certificate_cannot_log_in(
+    cluster: Cluster, tmp_path: Path, make: Callable[[Cluster, Path], Path] | None, sentence: str
+) -> None:
+    address, ca = cluster.server.address, cluster.authority.ca_file
+    own = make(cluster, tmp_path) if make else None
+    query = f"?cafile={ca}" + (f"&certfile={own}&keyfile={own}" if own else "")
+    publisher = Publisher(cluster.url().partition("?")[0] + query, source="tests")
+    with structlog.testing.capture_logs() as said:
+        await publisher.start()
+        await eventually(
+            lambda: any(sentence in str(line.get("reason")) for line in said), what="the sentence"
+        )
+        await asyncio.sleep(1.5)
+        await publisher.stop()
+    told = [line for line in said if line["event"] == "no connection to the broker"]
+    assert len(told) == 1, "once, not at every attempt"
+    context = ssl.create_default_context(cafile=ca)
+    if own:
+        context.load_cert_chain(own)
+    mqtt = urlsplit(address.mqtt_url)
+    with pytest.raises(aiomqtt.MqttError):
+        async with aiomqtt.Client(
+            "127.0.0.1", mqtt.port or 0, username=address.username, password=address.password,
+            tls_context=context, timeout=2,
+        ):  # fmt: skip
+            pass
+
+
+async def test_a_broker_without_a_good_certificate_is_not_spoken_to(cluster: Cluster, tmp_path: Path) -> None:
+    authority, other, node = cluster.authority, Authority(tmp_path / "other"), "rabbitmq-2"
+    path = authority.path_of(node)
+    good = path.read_bytes()
+    spoiled: dict[str, Callable[[], object]] = {
+        "has expired": lambda: authority.issue(node, HOSTS, days=-1),
+        "is for another host": lambda: authority.issue(node, ["broker.example"]),
+        "an authority that is not trusted here": lambda: path.write_bytes(
+            other.issue(node, HOSTS).read_bytes()
+        ),
+    }
+    try:
+        for sentence, spoil in spoiled.items():
+            spoil()
+            cluster.reload()
+            with pytest.raises(OSError, match=r".+") as caught:
+                await aio_pika.connect(cluster.url(1), timeout=10)
+            assert sentence in str(explained(caught.value))
+        # The others are as they were.
+        await (await aio_pika.connect(cluster.url(0), timeout=10)).close()
+    finally:
+        path.write_bytes(good)
+        cluster.reload()
+    await (await aio_pika.connect(cluster.url(1), timeout=10)).close()
+
+
+@dataclass
+class Load:
+    """What was confirmed to a publisher, and what arrived at a consumer."""
+
+    publisher: Publisher
+    confirmed: set[str] = field(default_factory=set)
+    arrived: set[str] = field(default_factory=set)
+
+    async def publish(self) -> None:
+        """Publish one after another, each until it is confirmed."""
+        number = 0
+        while True:
+            number += 1
+            name = str(number)
+            while name not in self.confirmed:
+                with contextlib.suppress(BrokerUnavailable):
+                    await self.publisher.send(
+                        EVENTS_EXCHANGE, "task.read", body=b"{}", headers={}, message_id=name
+                    )
+                    self.confirmed.add(name)
+                # Without a connection it fails at once, and nobody else would get a turn.
+                await asyncio.sleep(0.005)
+
+    async def take(self, message: aio_pika.abc.AbstractIncomingMessage) -> None:
+        """Note a message and acknowledge it."""
+        self.arrived.add(str(message.message_id))
+        with contextlib.suppress(Exception):  # delivered again if the connection went
+            await message.ack()
+
+    async def goes_on(self) -> None:
+        """Wait until more was confirmed and arrived."""
+        before = (len(self.confirmed), len(self.arrived))
+        await eventually(
+            lambda: len(self.confirmed) > before[0] + 20 and len(self.arrived) > before[1] + 20,
+            what="more messages",
+        )
+
+
+@pytest_asyncio.fixture
+async def load(cluster: Cluster) -> AsyncIterator[Load]:
+    found = Load(Publisher(cluster.url(), source="tests"))
+    await found.publisher.wait_connected()
+    async with await aio_pika.connect_robust(cluster.url(), reconnect_interval=0.2, timeout=10) as connection:
+        channel = await connection.channel()
+        await channel.set_qos(prefetch_count=50)
+        queue = await channel.get_queue("task.read")
+        await queue.consume(found.take)
+        publishing = asyncio.create_task(found.publish())
+        try:
+            yield found
+        finally:
+            publishing.cancel()
+            await asyncio.gather(publishing, return_exceptions=True)
+            await found.publisher.stop()
+
+
+async def _all_come_anew(cluster: Cluster) -> bool:
+    """Close the publisher's and the consumer's connection at the broker; false if one is not seen yet."""
+    address = cluster.server.address
+    login: Any = (address.username, address.password)
+    async with httpx.AsyncClient(
+        base_url=address.management_url, auth=login, verify=address.verify, timeout=10
+    ) as client:
+        found = (await client.get("/api/connections")).raise_for_status().json()
+        if len(found) < 2:
+            return False
+        for each in found:
+            await client.delete(f"/api/connections/{quote(each['name'], safe='')}")
+    return True
+
+
+async def test_certificates_and_their_authority_are_replaced_under_load(cluster: Cluster, load: Load) -> None:
+    authority = cluster.authority
+
+    async def in_force() -> None:
+        """The new files count at every node, while messages go on; then everybody connects anew."""
+        await asyncio.to_thread(cluster.reload)
+        issued = {each.name: each.certificate.serial_number for each in authority.issued()}
+        for node in range(NODES):
+            assert await asyncio.to_thread(cluster.shows, node) == issued[f"rabbitmq-{node + 1}"]
+        await load.goes_on()
+        await eventually(lambda: _all_come_anew(cluster), what="two connections")
+        await load.goes_on()
+
+    await load.goes_on()
+    first = {cluster.shows(node) for node in range(NODES)}
+    authority.renew()
+    await in_force()
+    assert first.isdisjoint({cluster.shows(node) for node in range(NODES)})
+
+    authority.replace()
+    await in_force()
+    authority.renew()
+    await in_force()
+    old = authority.trusted()[1]
+    authority.forget()
+    await in_force()
+    assert old not in authority.trusted()
+
+    count = len(load.confirmed)
+    await eventually(lambda: load.confirmed <= load.arrived, what=f"all of {count} confirmed messages")
+    assert load.confirmed - load.arrived == set(), f"lost of {len(load.confirmed)}"
+
+
+async def test_who_is_of_the_old_authority_is_refused_once_it_is_forgotten(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    before = tmp_path / "before.pem"
+    shutil.copy(cluster.authority.path_of(CLIENT), before)
+    cluster.authority.replace()
+    cluster.authority.renew()
+    cluster.authority.forget()
+    cluster.reload()
+    query = f"?cafile={cluster.authority.ca_file}&certfile={before}&keyfile={before}"
+    with pytest.raises(OSError, match=r".+") as caught:
+        await aio_pika.connect(cluster.url().partition("?")[0] + query, timeout=10)
+    assert "an authority that is not trusted there" in str(explained(caught.value))
