@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from laundry.deploy import chart, values
+from laundry.deploy.objects import parsed
 from laundry_catalogue import SERVICES, Need
 from laundry_events.topology import PLAN, VHOST
 from laundry_servers.errors import LaundryError
@@ -20,7 +21,7 @@ OWN_BROKER = ("--set", "rabbitmq.enabled=false", "--set", "rabbitmq.tls.enabled=
 def own_servers(*arguments: str) -> list[dict[str, Any]]:
     done = helm_with("own-servers-values", *arguments)
     assert done.returncode == 0, done.stderr
-    return [each for each in yaml.safe_load_all(done.stdout) if each]
+    return parsed(done.stdout)
 
 
 def pods(objects: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
