@@ -29,11 +29,11 @@ DATA ?= ../shared/data
 DOCKER_COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
 COMPOSE = $(DOCKER_COMPOSE) --env-file var/compose.env
 
-.PHONY: help setup demo up down status test lint python-lint types pages-lint format pages lighthouse fuzz bench verify faults train-setup model contracts lock train-lock check-deploy clean \
+.PHONY: help setup demo up down status test lint python-lint types pages-lint format pages lighthouse fuzz bench load verify faults train-setup model contracts lock train-lock check-deploy check-cluster clean \
   compose-env compose-up compose-down
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(STAMP) ## Make .venv with everything that is locked (the others call it)
 
@@ -88,6 +88,8 @@ $(PAGES): services/web/package-lock.json $(STAMP)
 pages: setup ## Draw every page into build/pages (both languages, light and dark, phone and desktop), check and measure them
 	LAUNDRY_PHOTOS="$(DATA)/clothing/validation" $(BIN)/pytest --numprocesses 0 --quiet services/web/tests/pictures.py $(PYTEST_ARGS)
 	@echo "build/pages/index.html shows them all"
+	@if command -v prometheus >/dev/null; then $(BIN)/pytest --numprocesses 0 --quiet tests/stack/pictures.py && echo "build/pages/dashboards has the dashboards"; \
+	  else echo "The dashboards are not drawn: Prometheus is not installed (Debian: apt-get install prometheus)"; fi
 
 lighthouse: setup $(LIGHTHOUSE) ## Let Lighthouse score every page on a throttled phone (it comes from npm)
 	LAUNDRY_LIGHTHOUSE="$(NODE) $(LIGHTHOUSE)" $(BIN)/pytest --numprocesses 0 --quiet -rP services/web/tests/lighthouse.py $(PYTEST_ARGS)
@@ -105,6 +107,9 @@ format: setup $(PAGES) ## Format the code and fix what can be fixed
 
 bench: setup ## Measure the figures of the design and compare them with their targets
 	$(BIN)/laundry bench
+
+load: setup ## Send 1,000 photos in a minute, whatever becomes of them, and write a report (LOAD="steady --rate 50 --batch 5" for others)
+	$(BIN)/laundry load $(or $(LOAD),spike)
 
 verify: setup ## Verify what DD-02 asks, on three nodes: pass or fail (about 5 minutes)
 	$(BIN)/laundry verify
@@ -150,6 +155,9 @@ compose-up: compose-env ## Build the images and start the same stack in containe
 
 compose-down: ## Stop the containers (their data stays; to delete it: COMPOSE_DOWN=--volumes)
 	$(COMPOSE) down $(COMPOSE_DOWN)
+
+check-cluster: setup ## Install the chart in a real Kubernetes, built here once, and upgrade, break and remove it (root on Debian)
+	$(BIN)/laundry cluster check
 
 check-deploy: setup ## Validate Compose and the Helm chart
 	$(BIN)/laundry check-deploy --fetch

@@ -80,6 +80,16 @@ interface BranchMatch {
   preference: { title: string; text: string; tags: Record<string, number> };
 }
 
+/** What a branch said it is like; `matched` is how many customers it suited then. */
+interface BranchPreference {
+  id: string;
+  tags: Record<string, number>;
+  title: string;
+  text: string;
+  matched: number | null;
+  created_at: string;
+}
+
 interface Consent {
   given: boolean;
   changed_at: string | null;

@@ -4,6 +4,7 @@ Packages and modules are found by where they lie, so whatever is added is held t
 """
 
 import re
+import subprocess
 import sys
 import tomllib
 from collections.abc import Iterable
@@ -33,8 +34,8 @@ AT_RUN = grimp.build_graph(
 
 # From the top: each may import what stands below it, and nothing beside it.
 LAYERS = (
-    {"laundry_lab"},
-    {*SERVICES, *TOOLS} - {"laundry_lab"},
+    {"laundry_cluster", "laundry_lab"},
+    {*SERVICES, *TOOLS} - {"laundry_cluster", "laundry_lab"},
     {"laundry_testing"},
     {"laundry_catalogue", "laundry_dead_letters", "laundry_learning", "laundry_servers"},
     {"laundry_service"},
@@ -219,3 +220,34 @@ def test_nobody_publishes_around_the_library() -> None:
         for path in (HOMES[service] / "src").rglob("*.py"):
             text = path.read_text()
             assert "basic_publish" not in text and "broker.publish" not in text, (service, path.name)
+
+
+@pytest.mark.parametrize("service", sorted(SERVICES))
+def test_a_service_keeps_out_first_what_it_does_not_use(service: str) -> None:
+    lines = (HOMES[service] / "src" / service / "__main__.py").read_text().splitlines()
+    ours = [
+        line
+        for line in lines
+        if line.startswith(("import ", "from ")) and tops(line.split()[1:2]) & HOMES.keys()
+    ]
+    assert ours[0].startswith("import laundry_service.left_out ")
+
+
+@pytest.mark.parametrize(
+    ("app", "unneeded"),
+    [
+        ("web", {"sqlalchemy", "asyncpg", "faststream", "obstore"}),
+        ("ai_consumer", {"sqlalchemy", "asyncpg"}),
+        ("helper", {"numpy", "onnxruntime"}),
+        ("search", {"numpy", "obstore"}),
+    ],
+)
+def test_a_service_loads_no_library_that_it_has_no_use_for(app: str, unneeded: set[str]) -> None:
+    script = (
+        f"import sys, laundry_service.left_out, {app}.app; print(*(n for n in sys.modules if sys.modules[n]))"
+    )
+    command = [sys.executable, "-c", script]
+    loaded = tops(
+        subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout.split()
+    )
+    assert not loaded & (unneeded | {"rich", "redis", "watchfiles"})

@@ -20,8 +20,8 @@ ROOT = Path(__file__).parents[2]
 EXCEPTIONS = {
     # The photo of a task: revalidated each time with the caller's token.
     "services/helper/src/helper/api/photos.py": {"ASKED_AGAIN"},
-    # Pages and scripts, the same for everybody: revalidated each time.
-    "services/web/src/web/pages.py": {"no-cache"},
+    # Pages and scripts, the same for everybody: revalidated each time, or by an address for good.
+    "services/web/src/web/pages.py": {"kept"},
     "libs/service/src/laundry_service/http/problems.py": {"no-store"},
     "libs/service/src/laundry_service/streams/response.py": {"no-store"},
 }

@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from laundry_servers import choice
 from laundry_servers.choice import Kind
 from laundry_servers.files import read_json
 from laundry_servers.identity import LocalIdentity
+from laundry_testing.otlp import Receiver, receiving
 
 LAUNDRY = [sys.executable, "-m", "laundry.cli"]
 
@@ -42,8 +43,10 @@ def stack_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def laundry(folder: Path, *arguments: str, timeout_s: float = 300) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "LAUNDRY_VAR_DIR": str(folder)}
+def laundry(
+    folder: Path, *arguments: str, timeout_s: float = 300, settings: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "LAUNDRY_VAR_DIR": str(folder), **(settings or {})}
     return subprocess.run(
         [*LAUNDRY, *arguments],
         env=environment,
@@ -55,11 +58,18 @@ def laundry(folder: Path, *arguments: str, timeout_s: float = 300) -> subprocess
 
 
 @pytest.fixture(scope="session")
-def stack(stack_folder: Path) -> Iterator[dict[str, Any]]:
+def spans() -> Iterator[Receiver]:
+    """Where the stack's processes send their spans."""
+    with receiving() as receiver:
+        yield receiver
+
+
+@pytest.fixture(scope="session")
+def stack(stack_folder: Path, spans: Receiver) -> Iterator[dict[str, Any]]:
     """``var/stack.json`` of the running stack."""
     # Where TLS can be had everything is tried over it; the rest of the tests speak to plain brokers.
     encrypted = ["--tls"] if choice.choose().kind is Kind.NATIVE else []
-    up = laundry(stack_folder, "up", "--detach", *encrypted)
+    up = laundry(stack_folder, "up", "--detach", *encrypted, settings=spans.environment)
     assert up.returncode == 0, up.stderr
     document = read_json(StackPaths(stack_folder).stack_file)
     assert document is not None

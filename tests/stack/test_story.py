@@ -2,13 +2,12 @@
 
 import asyncio
 import io
+import json
 import re
-import secrets
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import aio_pika
 import httpx
 import psutil
 import pytest
@@ -18,7 +17,8 @@ from laundry.demo.client import People, StoryFailed, until
 from laundry.demo.pages import on_the_pages
 from laundry.demo.photos import sample_photos
 from laundry.demo.story import Story
-from laundry_events.plan import EVENTS_EXCHANGE
+from laundry.paths import StackPaths
+from laundry_testing.otlp import Receiver
 from tests.stack.conftest import installed_chromium, laundry
 
 pytestmark = [pytest.mark.stack, pytest.mark.servers, pytest.mark.timeout(420)]
@@ -82,9 +82,17 @@ async def test_only_customers_whom_a_branch_suits_hear_of_it(story: Story) -> No
 
 
 async def test_a_message_that_keeps_failing_ends_in_its_dead_letter_queue(
-    story: Story, stack_folder: Path
+    story: Story, stack_folder: Path, spans: Receiver
 ) -> None:
     await story.fail_a_message()
+    logs = "".join(file.read_text() for file in StackPaths(stack_folder).logs.glob("ai-consumer*.log"))
+    said = next(json.loads(line) for line in logs.splitlines() if '"message dead"' in line)
+
+    async def attempts() -> bool:
+        found = [span for span in spans.trace(said["trace_id"]) if span.kind == "consumer"]
+        return len(found) == 4 and said["span_id"] in {span.span_id for span in found}
+
+    await until(attempts, within_s=30, what="four attempts in the trace that the log names")
     shown = await asyncio.to_thread(laundry, stack_folder, "dlq", "list")
     assert shown.returncode == 0, shown.stderr
     assert "task.submitted" in shown.stdout
@@ -111,7 +119,6 @@ async def test_a_photo_that_nobody_can_read_is_refused_at_once_with_the_reason(s
 async def test_a_restarted_consumer_gets_a_new_pid_and_loses_nothing(
     story: Story, stack: dict[str, Any], stack_folder: Path
 ) -> None:
-    from laundry.paths import StackPaths
     from laundry_servers.files import read_json
 
     await story.upload(sample_photos(4, seed=hash(story.mark)), lambda: None)
@@ -190,30 +197,3 @@ async def test_people_are_invited_and_work_on_the_pages(story: Story, people: Pe
     assert (task["status"], task["helper_id"]) == ("confirmed", subs["helper"])
     assert task["confirmation"]["confirmed_by"] == subs["owner"]
     assert len(story.lines) == 5
-
-
-async def test_one_trace_goes_from_the_upload_to_the_reading(story: Story, stack: dict[str, Any]) -> None:
-    trace_id = secrets.token_hex(16)
-    name, body = sample_photos(1, seed=hash(story.mark))[0]
-    connection = await aio_pika.connect(stack["amqp_urls"][0], timeout=10)
-    async with connection, connection.channel() as channel:
-        readings = await channel.declare_queue(exclusive=True, arguments={"x-queue-type": "classic"})
-        await readings.bind(EVENTS_EXCHANGE, "task.read")
-        answer = await story.services.call(
-            "POST",
-            "helper",
-            "/tasks",
-            who=story.helper,
-            headers={"traceparent": f"00-{trace_id}-00f067aa0ba902b7-01"},
-            files={"photo": (name, body, "image/jpeg")},
-            data={"branch_id": story.branch},
-        )
-        task_id = answer.json()["id"]
-        async with asyncio.timeout(60), readings.iterator() as messages:
-            async for message in messages:
-                await message.ack()
-                if message.headers["cloudEvents_subject"] == task_id:
-                    break
-    _, trace, span, _ = str(message.headers["traceparent"]).split("-")
-    assert trace == trace_id
-    assert span != "00f067aa0ba902b7", "the reading is a step of its own"

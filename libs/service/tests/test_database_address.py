@@ -135,3 +135,33 @@ async def test_a_pooler_that_tears_sessions_apart_is_refused_with_what_to_do(poo
     )
     assert done.returncode == 1
     assert done.stderr.startswith("Not migrated: the database is behind a pooler")
+
+
+def migrated(url: str, package: str = "helper") -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "laundry_service.migrate", package],
+        env={**os.environ, "LAUNDRY_DATABASE_URL": url},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_a_migration_says_whether_running_it_again_may_help() -> None:
+    away = migrated(f"postgresql://kim:secret@127.0.0.1:{free_port()}/helper")
+    assert away.returncode == 75
+    assert away.stderr.startswith("Not migrated: ")
+    assert "secret" not in away.stderr
+    # The chart's Job ends with its first pod then.
+    assert migrated("mysql://kim:secret@db/helper").returncode == 1
+
+
+@pytest.mark.servers
+def test_a_login_that_is_not_there_yet_may_come_and_a_broken_image_does_not_mend(database_url: str) -> None:
+    stranger = urlsplit(database_url)._replace(scheme="postgresql")
+    stranger = stranger._replace(netloc=f"nobody:wrong@{stranger.hostname}:{stranger.port}")
+    assert migrated(stranger.geturl()).returncode == 75
+    broken = migrated(database_url, "a_package_that_the_image_lacks")
+    assert broken.returncode == 1
+    assert "ModuleNotFoundError" in broken.stderr

@@ -52,6 +52,14 @@ def test_an_address_has_a_limit_whoever_is_behind_it() -> None:
     assert times(limits, person("e"), THERE) == 5
 
 
+def test_what_does_as_much_as_several_counts_as_several() -> None:
+    limits = RateLimits({"uploads": Allowance(person="5/m", address="100/m")})
+    limits.count(person(), HERE, *UPLOAD, times=3)
+    with pytest.raises(Problem):
+        limits.count(person(), HERE, *UPLOAD, times=3)
+    assert times(limits, person(), HERE) == 2
+
+
 def test_what_a_person_is_refused_does_not_use_up_their_address() -> None:
     limits = RateLimits({"uploads": Allowance(person="2/m", address="6/m")})
     for _ in range(20):

@@ -13,9 +13,10 @@ import pytest
 from PIL import Image
 
 from ai_consumer.reading import reading_id
-from laundry_events import Publisher
+from laundry_events import NoAnswer, Publisher, Requester
 from laundry_events.envelope import encode
 from laundry_events.events import TaskRead, TaskSubmitted
+from laundry_events.previews import BRANCH_HEADER, PREVIEW_QUEUE, Preview
 from laundry_reading.photo import MAX_BYTES
 from laundry_service.storage.object_store import ObjectStore
 from laundry_testing.messaging import Messaging, eventually
@@ -53,6 +54,35 @@ async def test_a_photo_becomes_a_reading(
         _, again_id = await taken_reading(messaging)
     assert read_id == again_id == reading_id(event_id)
     assert await messaging.count("task.submitted") == 0
+
+
+async def test_a_photo_is_read_before_it_is_submitted_and_no_reading_is_told(
+    replica: Replica, helper: Publisher, messaging: Messaging
+) -> None:
+    requester = Requester(helper, service="helper")
+    await requester.start()
+
+    async def preview(photo: bytes, **headers: str) -> Preview:
+        answer = await requester.ask(
+            PREVIEW_QUEUE, photo, headers=headers, content_type="image/jpeg", within_s=20 if headers else 1
+        )
+        return Preview.model_validate_json(answer)
+
+    photo = photo_of("pants")
+    async with replica():
+        await eventually(lambda: requester.ready, what="a queue for answers")
+        found = await preview(photo, **{BRANCH_HEADER: "b1"})
+        assert (found.labels[0].label, found.model_version, found.unreadable_reason) == (
+            "pants",
+            "shipped-1",
+            None,
+        )
+        broken = await preview(photo[:-2000], **{BRANCH_HEADER: "b1"})
+        assert (broken.labels, broken.unreadable_reason) == ([], "truncated")
+        with pytest.raises(NoAnswer):
+            await preview(photo)
+    await requester.stop()
+    assert await messaging.count("task.read") == 0
 
 
 async def test_photos_that_cannot_be_read_are_outcomes_and_no_retries(

@@ -142,6 +142,20 @@ async def test_only_an_input_that_nobody_filled_is_an_empty_photo() -> None:
     await form.close()
 
 
+async def test_several_files_come_in_their_order_and_hold_no_more_memory_than_one() -> None:
+    empty = part('name="photo"; filename=""', b"")
+    large = part('name="photo"; filename="l.jpg"', bytes(200_000))
+    body = FILE + empty + BRANCH + large + END
+    form = await receive_form(request(body, step=60_000), LIMITS, files=20)
+    files = [each for each in form.getlist("photo") if isinstance(each, UploadFile)]
+    assert [each.size for each in files] == [len(PHOTO), 200_000]
+    assert [each._in_memory for each in files] == [True, False]
+    await form.close()
+    with pytest.raises(Problem, match="More than 2 photos") as refused:
+        await receive_form(request(FILE * 3 + BRANCH + END, step=1000), LIMITS, files=2)
+    assert refused.value.status == 400
+
+
 async def test_a_line_that_is_too_slow_is_told_so_with_its_speed() -> None:
     async def receive() -> Message:
         await asyncio.sleep(0.02)

@@ -50,6 +50,8 @@ def test_the_address_of_the_database_is_read_as_every_service_has_it() -> None:
     found = django_configuration(settings())["DATABASES"]["default"]
     assert (found["HOST"], found["PORT"], found["NAME"]) == ("db", "5433", "identity")
     assert (found["USER"], found["PASSWORD"]) == ("identity", "p@ss")
+    asked = settings(database_url="postgresql://identity@db/identity?sslmode=verify-full")
+    assert django_configuration(asked)["DATABASES"]["default"]["OPTIONS"]["sslmode"] == "verify-full"
 
 
 @pytest.mark.parametrize(

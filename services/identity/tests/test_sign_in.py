@@ -430,3 +430,17 @@ async def test_the_first_operator_is_made_once_and_in_the_audit(make_settings: M
     from identity.people import repository
 
     assert await in_database(written) == ["operator.create"]
+
+
+async def test_the_key_that_signs_is_read_once_for_all_tokens(provider: Provider) -> None:
+    from allauth.core.internal import jwkkit
+
+    person = await provider.account("helper", "b1")
+    async with provider.browser() as browser:
+        tokens = await provider.signed_in(browser, person.email)
+    read = jwkkit.load_pem.cache_info()
+    for _ in range(2):
+        assert (await provider.backend.refresh(tokens)).status_code == 200
+    # Each refresh signs two tokens: allauth reads the key through what is kept here.
+    assert jwkkit.load_pem.cache_info().misses == read.misses
+    assert jwkkit.load_pem.cache_info().hits >= read.hits + 4

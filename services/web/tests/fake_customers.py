@@ -1,9 +1,9 @@
 """What the customer's page asks of search, notification and operations: tastes, branches, consent, data."""
 
-from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import AsyncIterator, Callable
+from typing import TYPE_CHECKING, Annotated, Any
 
-from fastapi import FastAPI, Response
+from fastapi import FastAPI, Header, Response
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from laundry_catalogue.tags import TAGS
@@ -33,6 +33,8 @@ class FakeCustomers:
         self.words = dict(WORDS)
         self.said: list[Item] = []
         self.erasures: list[Item] = []
+        self.preferences: list[Item] = []
+        self.keys: list[str] = []
         self.away: set[str] = set()
 
     def suit(self, branch_id: str, **tags: tuple[float, float]) -> None:
@@ -68,6 +70,8 @@ class FakeCustomers:
                 for tag in TAGS
             ]
             return {"items": known + self.own_tags, "next_cursor": None}
+
+        self._add_branches(app, check)
 
         @app.get("/customers/me/preference")
         async def taste() -> Item:
@@ -130,6 +134,40 @@ class FakeCustomers:
         async def erase(body: Item) -> Item:
             self.erasures.append(body)
             return {"id": new_id(), "state": "running"}
+
+    def _add_branches(self, app: FastAPI, check: Callable[[str], None]) -> None:
+        @app.get("/branches/{branch_id}/preferences")
+        async def stated(branch_id: str) -> Item:
+            check("preferences")
+            items = [each for each in self.preferences if each["branch_id"] == branch_id]
+            return {"items": items, "next_cursor": None}
+
+        @app.post("/branches/{branch_id}/preferences", status_code=201)
+        async def say_of(branch_id: str, body: Item, idempotency_key: Annotated[str, Header()]) -> Item:
+            self.keys.append(idempotency_key)
+            check("preferences")
+            return self.state(branch_id, body["title"], body["text"], **body["tags"])
+
+        @app.delete("/branches/{branch_id}/preferences/{preference_id}", status_code=204)
+        async def withdraw(branch_id: str, preference_id: str) -> None:
+            found = [each for each in self.preferences if each["id"] == preference_id]
+            if not found or found[0]["branch_id"] != branch_id:
+                raise Problem(404, "preference-unknown", "This branch has stated no such preference.")
+            self.preferences.remove(found[0])
+
+    def state(self, branch_id: str, title: str, text: str, **tags: float) -> Item:
+        """Let a branch have said what it is like."""
+        made: Item = {
+            "id": new_id(),
+            "branch_id": branch_id,
+            "tags": tags,
+            "title": title,
+            "text": text,
+            "matched": len(self.preferences) + 2,
+            "created_at": "2026-03-09T03:00:00Z",
+        }
+        self.preferences.insert(0, made)
+        return made
 
     def tell(self, services: "FakeServices", *, minutes_ago: float = 5) -> Item:
         """Let the customer be told of a branch."""

@@ -7,13 +7,15 @@ import io
 import json
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any
+from functools import cache
+from typing import Annotated, Any, Literal
 
 from fastapi import FastAPI, Form, Header, Request, Response, UploadFile
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from PIL import Image, ImageDraw
 
 from laundry_events import new_id
+from laundry_reading.pictures import make_pictures
 from laundry_service.http.problems import Problem, install_problems, problem_response
 
 from .fake_customers import FakeCustomers
@@ -60,6 +62,13 @@ def picture(kind: str = "shirt", *, size: tuple[int, int] = (900, 1200), colour:
     file = io.BytesIO()
     image.save(file, "JPEG", quality=88)
     return file.getvalue()
+
+
+@cache
+def shown(photo: bytes, size: str) -> bytes:
+    """A photo as the helper service shows it; of what is no JPEG, some picture."""
+    made = make_pictures(photo if photo.startswith(b"\xff\xd8") else picture())
+    return (made.thumbnail if size == "thumbnail" else made.display).data
 
 
 def expired(token: str) -> bool:
@@ -428,13 +437,10 @@ class FakeServices:
             return self.tasks[task_id]
 
         @app.get("/tasks/{task_id}/photo")
-        async def photo_of(task_id: str) -> Response:
+        async def photo_of(task_id: str, size: Literal["display", "thumbnail"] = "display") -> Response:
             if (days := self.kept_days.get(task_id)) is not None:
                 raise Problem(410, "photo-deleted", "The photo was deleted.", kept_days=days)
-            photo = self.photos[task_id]
-            # As the service does, of what browsers do not show.
-            shown = photo if photo.startswith(b"\xff\xd8") else picture()
-            return Response(shown, media_type="image/jpeg")
+            return Response(shown(self.photos[task_id], size), media_type="image/jpeg")
 
         @app.post("/tasks/{task_id}/confirmation")
         async def confirm(task_id: str, body: Item) -> Item:

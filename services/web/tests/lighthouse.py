@@ -1,15 +1,19 @@
 """``make lighthouse``: every view as it opens, on a throttled phone, by Google's Lighthouse.
 
-Lighthouse drives the browser that a person is signed in with: its own tabs see the same session.
+Lighthouse drives the browser that a person is signed in with: its own tabs see the same session. The pages
+come by TLS and HTTP/2, as through an ingress; with ``LAUNDRY_LIGHTHOUSE_HTTP=1`` by HTTP/1.1, which is what
+the web service itself speaks.
 """
 
 import asyncio
 import json
 import os
 import shlex
+import signal
 import socket
+import subprocess
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +51,12 @@ class Person:
     async def context(
         self, site: Site, *, viewport: dict[str, int], locale: str, dark: bool, complaints: list[str]
     ) -> AsyncIterator[BrowserContext]:
-        arguments = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"]
+        arguments = [
+            "--no-sandbox",
+            "--disable-dev-shm-usage",
+            "--disable-gpu",
+            "--ignore-certificate-errors",
+        ]
         async with async_playwright() as playwright:
             context = await playwright.chromium.launch_persistent_context(
                 self._folder,
@@ -65,6 +74,28 @@ class Person:
 async def engine(tmp_path: Path) -> Engine:
     """A browser for one person."""
     return Person(tmp_path)
+
+
+@asynccontextmanager
+async def by_http2(address: str, folder: Path) -> AsyncIterator[str]:
+    """Put TLS and HTTP/2 in front of an address; give the new one."""
+    certificate, key = folder / "tls.crt", folder / "tls.key"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+         "-subj", "/CN=127.0.0.1", "-keyout", key, "-out", certificate],
+        check=True, capture_output=True, timeout=30,
+    )  # fmt: skip
+    *node, _ = shlex.split(os.environ["LAUNDRY_LIGHTHOUSE"].partition("/index.js")[0])
+    command = [*node, *map(str, (Path(__file__).with_name("ingress.mjs"), certificate, key)), address]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True) as process:
+        assert process.stdout is not None
+        try:
+            async with asyncio.timeout(LIMIT_S):
+                port = int(await asyncio.to_thread(process.stdout.readline))
+            yield f"https://127.0.0.1:{port}"
+        finally:
+            # What started it, too.
+            os.killpg(process.pid, signal.SIGTERM)
 
 
 async def report(address: str, port: int, name: str) -> dict[str, Any]:
@@ -90,14 +121,20 @@ async def report(address: str, port: int, name: str) -> dict[str, Any]:
 @pytest.mark.parametrize(
     "view", [view for view in VIEWS if view.act is as_it_opens], ids=lambda view: view.name
 )
-async def test_scores(open_page: OpenPage, engine: Person, services: FakeServices, view: View) -> None:
+async def test_scores(
+    open_page: OpenPage, engine: Person, services: FakeServices, view: View, tmp_path: Path
+) -> None:
     view.fill(World(services, FakeOperations(services.app, letters=0)))
     page = await open_page(view.path, role=view.role, branches=view.branches, locale="ko-KR")
-    await brought_about(page, view)
-    address = page.url
-    # A tab of ours would hold the streams, and be measured with the other.
-    await page.goto("about:blank")
-    found = await report(address, engine.port, view.name)
+    async with AsyncExitStack() as stack:
+        if os.environ.get("LAUNDRY_LIGHTHOUSE_HTTP") != "1":
+            origin = await page.evaluate("location.origin")
+            await page.goto(await stack.enter_async_context(by_http2(origin, tmp_path)) + view.path)
+        await brought_about(page, view)
+        address = page.url
+        # A tab of ours would hold the streams, and be measured with the other.
+        await page.goto("about:blank")
+        found = await report(address, engine.port, view.name)
     scores = {name: found["categories"][name]["score"] for name in CATEGORIES}
     print(view.name, scores, found["audits"]["first-contentful-paint"]["displayValue"])
     short = [

@@ -15,12 +15,22 @@ from .browsers import DESKTOP, PHONE, Engine
 from .conftest import OpenPage, shortcomings
 from .fake_operations import FakeOperations
 from .fake_services import FakeServices
-from .views import VIEWS, View, World, brought_about, looks
+from .views import VIEWS, View, World, as_it_opens, brought_about, looks
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
 # The criteria of WCAG 2.2 AA, and what axe calls best practice.
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+
+# How much of the screen may move as a page opens (CLS): up to this it is good, says Google.
+STEADY = 0.1
+MOVED = """() => new Promise((resolve) => {
+  let moved = 0;
+  new PerformanceObserver((list) => {
+    for (const shift of list.getEntries()) if (!shift.hadRecentInput) moved += shift.value;
+  }).observe({ type: "layout-shift", buffered: true });
+  requestAnimationFrame(() => setTimeout(() => resolve(moved)));
+})"""
 
 
 @pytest_asyncio.fixture(loop_scope="session", scope="session")
@@ -44,6 +54,8 @@ async def test_everybody_can_use(open_page: OpenPage, services: FakeServices, vi
     view.fill(World(services, FakeOperations(services.app, letters=0)))
     page = await open_page(view.path, role=view.role, branches=view.branches, locale="ko-KR")
     await brought_about(page, view)
+    if view.act is as_it_opens:
+        assert await page.evaluate(MOVED) <= STEADY
     async for look in looks(page, view, ("ko", "light"), ("en", "dark")):
         size = PHONE if "light" in look else DESKTOP
         await page.set_viewport_size({"width": size["width"], "height": size["height"]})

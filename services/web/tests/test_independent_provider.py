@@ -12,6 +12,7 @@ from fastapi import FastAPI
 
 from laundry_servers.ports import free_port
 from laundry_testing.cable import Cable
+from laundry_testing.identity import FileIdentity
 from laundry_testing.serving import serving
 from web.app import create_app
 
@@ -19,8 +20,9 @@ from . import independent_provider
 from .browsers import PHONE, Engine, expect
 from .browsers.site import served
 from .conftest import KEYS, settings_for
+from .fake_provider import FakeProvider
 from .fake_services import FakeServices
-from .independent_provider import IndependentProvider
+from .independent_provider import CLIENT, SECRET, IndependentProvider
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -122,6 +124,72 @@ async def test_a_person_signs_in_and_out_in_a_browser(engine: Engine, services: 
             await expect(page.get_by_role("button", name="Yes, sign me out")).to_be_visible()
             assert await page.evaluate("location.origin") == provider.issuer
     assert complaints == []
+
+
+@pytest.mark.browser
+async def test_a_customer_signs_in_at_the_second_provider_and_is_only_ever_a_customer(
+    chromium: Engine, services: FakeServices, identity: FileIdentity
+) -> None:
+    complaints: list[str] = []
+    cable = Cable()
+    address = f"http://127.0.0.1:{cable.port}"
+    # Who owns branches at work is a customer here.
+    people = {"minji": {"name": "민지", "groups": ["laundry-owners", "branch-b1"]}}
+    staff = FakeProvider(identity)
+    async with (
+        independent_provider.running([address], people) as provider,
+        serving(staff.app) as listens,
+    ):
+        staff.url = str(listens.base_url).rstrip("/")
+        customers = {
+            "trusted_issuers": [
+                {
+                    "issuer": provider.issuer,
+                    "jwks_url": f"{provider.issuer}/jwks",
+                    "audience": CLIENT,
+                    "subject_prefix": "kakao:",
+                    "forced_role": "customer",
+                    "id_tokens": True,
+                }
+            ],
+            "customer_oidc_issuer": provider.issuer,
+            "customer_oidc_client_id": CLIENT,
+            "customer_oidc_client_secret": SECRET,
+            "customer_oidc_scopes": "openid profile offline_access",
+            "customer_oidc_parameters": {"prompt": "consent"},
+        }
+
+        def make(address: str) -> FastAPI:
+            known = {**staff.settings, **customers}
+            return create_app(settings_for(services.url, public_url=address, session_keys=KEYS, **known))
+
+        async with (
+            served(make, cable) as site,
+            chromium.context(
+                site, viewport=PHONE, locale="ko-KR", dark=False, complaints=complaints
+            ) as context,
+        ):
+            page = await context.new_page()
+            await page.goto("/")
+            await expect(page.get_by_role("link", name="로그인", exact=True)).to_be_visible()
+            await page.get_by_role("link", name="고객으로 로그인").click()
+            assert await page.evaluate("location.origin") == provider.issuer
+            await page.locator("input[name=login]").fill("minji")
+            await page.locator("button").click()
+            await expect(page.get_by_role("heading", name="무엇을 좋아하세요?")).to_be_visible()
+            said = await page.evaluate("fetch('/auth/session').then((answer) => answer.json())")
+            assert said == {"sub": "kakao:minji", "role": "customer", "branches": [], "name": "민지"}
+            await page.get_by_role("button", name="사우나", exact=True).click()
+            await expect(page.locator(".saved")).to_contain_text("저장했습니다")
+            assert services.customers.saved == [{"sauna": 0.6}]
+            # The page for owners is none of theirs.
+            await page.goto("/owner")
+            await expect(page.get_by_role("heading", name="무엇을 좋아하세요?")).to_be_visible()
+            await page.get_by_role("button", name="로그아웃").click()
+            # At the provider that signed them in, not at the other.
+            await expect(page.get_by_role("button", name="Yes, sign me out")).to_be_visible()
+            assert await page.evaluate("location.origin") == provider.issuer
+    assert (complaints, staff.asked) == ([], [])
 
 
 async def test_refresh_tokens_that_change_are_followed_by_one_replica_and_by_no_other(pages: str) -> None:

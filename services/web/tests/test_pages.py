@@ -1,15 +1,18 @@
 import json
 import re
 import struct
+from collections.abc import AsyncIterator
 from itertools import pairwise
 from pathlib import Path
 
 import httpx
 import pytest
+import pytest_asyncio
 
 from laundry_testing.serving import serving
 from web.app import create_app
-from web.pages import ROLES, STATIC, STYLES, document, stylesheet
+from web.files import COMMENT, STATIC, read, without_comments
+from web.pages import CONTENT_SECURITY_POLICY, FOR_GOOD, NOT_KEPT, ROLES, FrontEnd, front_end
 
 from .conftest import settings_for
 
@@ -57,42 +60,165 @@ async def test_what_is_kept_of_people_can_be_read_by_everybody() -> None:
     assert "'unsafe" not in answer.headers["content-security-policy"]
 
 
-async def test_unchanged_files_are_not_sent_again_and_problems_are_documents() -> None:
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def client() -> AsyncIterator[httpx.AsyncClient]:
     async with serving(create_app(settings_for("http://127.0.0.1:9"))) as client:
-        first = await client.get("/static/js/main.js")
-        again = await client.get("/static/js/main.js", headers={"If-None-Match": first.headers["etag"]})
-        missing = await client.get("/static/js/none.js")
-        outside = await client.send(
-            httpx.Request("GET", client.base_url.copy_with(raw_path=b"/static/../app.py"))
-        )
-        document = await client.get("/helper")
-        document_again = await client.get("/helper", headers={"If-None-Match": document.headers["etag"]})
-        alive = await client.get("/livez")
-    assert first.headers["content-type"].startswith("text/javascript")
-    assert first.headers["content-encoding"] == "gzip"
-    assert first.headers["cache-control"] == "no-cache"
-    assert again.status_code == document_again.status_code == 304
+        yield client
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_unchanged_files_are_not_sent_again_and_problems_are_documents(
+    client: httpx.AsyncClient,
+) -> None:
+    for path in (
+        "/static/js/main.js",
+        "/helper",
+        "/owner?view=history",
+        "/sw.js",
+        "/unsubscribe",
+        "/privacy",
+    ):
+        first = await client.get(path)
+        again = await client.get(path, headers={"If-None-Match": first.headers["etag"]})
+        changed = await client.get(path, headers={"If-None-Match": 'W/"another"'})
+        assert first.headers["cache-control"] == again.headers["cache-control"] == "no-cache"
+        assert (again.status_code, again.content) == (304, b"")
+        assert again.headers["etag"] == first.headers["etag"]
+        assert changed.content == first.content
+    missing = await client.get("/static/js/none.js")
+    outside = await client.send(
+        httpx.Request("GET", client.base_url.copy_with(raw_path=b"/static/../app.py"))
+    )
     assert missing.status_code == outside.status_code == 404
     assert missing.headers["content-type"] == "application/problem+json"
-    assert alive.json() == {"status": "ok"}
+    assert (await client.get("/livez")).json() == {"status": "ok"}
 
 
-def test_the_document_names_every_module_that_is_imported() -> None:
-    def named(role: str | None) -> list[str]:
-        return re.findall(r'<link rel="modulepreload" href="([^"]+)"', document(role).decode())
+@pytest.mark.asyncio(loop_scope="module")
+async def test_what_has_its_content_in_its_address_is_kept_for_good(client: httpx.AsyncClient) -> None:
+    front = front_end()
+    for path, file in front.files.items():
+        versioned = await client.get(f"/static/{front.version}/{path}")
+        assert versioned.content == file.content, path
+        assert versioned.headers["cache-control"] == FOR_GOOD
+    # Of a version that this replica has not, it answers what it has, and nobody keeps that.
+    other = await client.get(f"/static/{'0' * 16}/js/main.js")
+    assert (other.status_code, other.headers["cache-control"]) == (200, "no-cache")
+    head = await client.head(f"/static/{front.version}/js/main.js")
+    assert (head.status_code, head.content) == (200, b"")
 
-    roles = [named(role) for role in (None, *ROLES)]
-    assert all(len(each) == len(set(each)) for each in roles)
-    imported = {
-        str((file.parent / path).resolve().relative_to(STATIC))
-        for file in scripts()
-        for path in re.findall(r'(?:from|import)\s+\(?"(\.[^"]+)"', file.read_text())
-    }
-    pages = {f"/static/js/{role}-page.js" for role in ROLES}
-    wanted = {f"/static/{path}" for path in imported} | {"/static/js/main.js"} | pages
-    assert set().union(*roles) == wanted
-    # Nobody is made to fetch another one's page.
-    assert all(len(pages & set(each)) <= 1 for each in roles)
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_compressed_or_not_the_content_is_the_same(client: httpx.AsyncClient) -> None:
+    version = front_end().version
+    for path in ("/", "/sw.js", f"/static/{version}/pages.css", f"/static/{version}/js/main.js"):
+        packed = await client.get(path, headers={"Accept-Encoding": "br, gzip"})
+        plain = await client.get(path, headers={"Accept-Encoding": "identity"})
+        assert packed.headers["content-encoding"] == "gzip"
+        assert "content-encoding" not in plain.headers
+        assert packed.content == plain.content
+        assert int(packed.headers["content-length"]) < 0.6 * int(plain.headers["content-length"]), path
+        # Weak: the same of both.
+        assert packed.headers["etag"] == plain.headers["etag"]
+        for answer in (packed, plain):
+            assert "Accept-Encoding" in answer.headers["vary"]
+    picture = await client.get("/static/icon-512.png")
+    assert "content-encoding" not in picture.headers
+
+
+def test_scripts_are_sent_without_their_comments_and_with_all_of_their_code() -> None:
+    script = b"""// What it is.
+
+/**
+ * Add.
+ *
+ * @param {number} one
+ */
+export function add(one, two) {
+  // Why.
+  const address = "https://example"; // stays
+  return one /* stays */ + two;
+}
+"""
+    sent = without_comments(script)
+    code = [b"export function add(one, two) {", b'  const address = "https://example"; // stays']
+    assert [line for line in sent.splitlines() if line][:2] == code
+    assert b"Why" not in sent and b"@param" not in sent and b"/* stays */" in sent
+    assert sent.count(b"\n") == script.count(b"\n")
+    for file in scripts():
+        text = file.read_bytes()
+        for comment in COMMENT.finditer(text):
+            # Not the part of a text that looks like one.
+            assert text[: comment.start()].count(b"`") % 2 == 0, (file, comment[0])
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_documents_and_workers_are_bound_and_parts_know_their_type(client: httpx.AsyncClient) -> None:
+    version = front_end().version
+    for path in ("/", "/sw.js", "/nothing", "/static/icon.svg", f"/static/{version}/js/shrink-worker.js"):
+        answer = await client.get(path)
+        assert answer.headers["content-security-policy"] == CONTENT_SECURITY_POLICY, path
+    for path in (f"/static/{version}/js/main.js", "/static/pages.css"):
+        answer = await client.get(path)
+        assert "content-security-policy" not in answer.headers
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert answer.headers["cross-origin-resource-policy"] == "same-origin"
+
+
+def named(document: bytes) -> list[str]:
+    """The modules that a document names, by their files."""
+    links = re.findall(r'<link rel="modulepreload" href="([^"]+)"', document.decode())
+    prefix = f"/static/{front_end().version}/"
+    assert all(link.startswith(prefix) for link in links)
+    return [link.removeprefix(prefix) for link in links]
+
+
+def imports(name: str) -> set[str]:
+    """Everything that a script imports at once, itself and by what it imports."""
+    found, rest = set(), [name]
+    while rest:
+        name = rest.pop()
+        found.add(name)
+        file = STATIC / name
+        # By another rule than the service's: whatever follows `from` is imported.
+        for path in re.findall(r'(?:\bfrom|^import) "(\.[^"]+)"', file.read_text(), re.MULTILINE):
+            rest += {str((file.parent / path).resolve().relative_to(STATIC))} - found
+    return found
+
+
+def test_a_document_names_exactly_the_modules_that_its_page_opens_with() -> None:
+    front = front_end()
+    main = imports("js/main.js")
+    assert set(named(front.page(None, None).content)) == main
+    for role in ROLES:
+        page = imports(f"js/{role}-page.js")
+        views = {view: named(front.page(role, view).content) for view in front.modules.views_of(role)}
+        first = named(front.page(role, None).content)
+        assert first == next(iter(views.values()), first)
+        assert named(front.page(role, "none-such").content) == first
+        for modules in (first, *views.values()):
+            assert len(modules) == len(set(modules))
+            assert set(modules) >= main | page
+    # A view's own modules, and no other view's.
+    history = named(front.page("owner", "history").content)
+    assert set(history) == main | imports("js/owner-page.js") | imports("js/history-view.js")
+    assert front.modules.views_of("operator") == ["models", "queues", "faults", "people", "equipment"]
+
+
+def test_a_module_that_is_not_there_stops_the_service() -> None:
+    files = read(STATIC)
+    del files["js/dom.js"]
+    with pytest.raises(KeyError, match=r"js/dom\.js"):
+        FrontEnd(files)
+
+
+def test_any_change_changes_the_addresses() -> None:
+    files = read(STATIC)
+    assert FrontEnd(files).version == front_end().version
+    for path in ("js/dom.js", "css/base.css", "index.html", "sw.js"):
+        changed = FrontEnd({**files, path: files[path] + b"\n"})
+        assert changed.version != front_end().version
+        assert changed.service_worker.content != front_end().service_worker.content
 
 
 def test_both_languages_say_the_same_things() -> None:
@@ -116,20 +242,25 @@ def test_dictionary_keys_are_unique() -> None:
         assert all(one != other for one, other in pairwise(sorted(keys)))
 
 
-def test_the_service_worker_keeps_every_file() -> None:
-    kept = set(re.findall(r'^  "(/static/[^"]+)",$', (STATIC / "sw.js").read_text(), re.MULTILINE))
-    files = {f"/static/{file.relative_to(STATIC)}" for file in STATIC.rglob("*") if file.is_file()}
-    # The notice is read once, and with a signal.
-    sheets = {file for file in files if file.endswith(".css")}
-    made = sheets | {"/static/sw.js", "/static/index.html", "/static/privacy.html"}
-    assert kept == files - made | {STYLES}
+def test_the_service_worker_keeps_every_file_that_is_served() -> None:
+    front = front_end()
+    worker = front.service_worker.content.decode()
+    kept = re.findall(r'^  "([^"]+)",$', worker, re.MULTILINE)
+    assert f'const VERSION = "{front.version}";' in worker
+    # One sheet has all the others in it.
+    wanted = {path for path in front.files if not path.startswith("css/")} - NOT_KEPT
+    assert set(kept) == wanted > {"pages.css", "icon.svg", "js/main.js"}
+    assert len(kept) == len(set(kept))
+    assert NOT_KEPT.isdisjoint(set(front.files) - {"privacy.css"})
 
 
 def test_every_style_sheet_is_in_the_one_that_is_loaded() -> None:
-    sheet = stylesheet().decode()
-    sheets = list((STATIC / "css").glob("*.css"))
-    assert all(file.read_text() in sheet for file in sheets)
-    assert re.findall(r'rel="stylesheet" href="([^"]+)"', document().decode()) == [STYLES]
+    front = front_end()
+    sheet = front.files["pages.css"].content.decode()
+    assert all(file.read_text() in sheet for file in (STATIC / "css").glob("*.css"))
+    for document in (front.page(None, None), front.unsubscribe):
+        links = re.findall(r'rel="stylesheet" href="([^"]+)"', document.content.decode())
+        assert links == [f"/static/{front.version}/pages.css"]
 
 
 def test_the_pages_can_be_installed() -> None:

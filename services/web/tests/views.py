@@ -210,6 +210,25 @@ def tasteful(world: World) -> None:
     customers.suit("mapo-2", sauna=(0.6, 1))
 
 
+def stated(world: World) -> None:
+    """What a branch has said of itself."""
+    state = world.services.customers.state
+    state(
+        BRANCHES[0],
+        "새벽 다섯 시, 조용한 사우나",
+        "출근 전에 들러 보세요. 수건은 저희가 챙깁니다.",
+        quiet=1.0,
+        sauna=0.6,
+    )
+    state(BRANCHES[0], "옥상 정원이 열렸습니다", "가을까지 밤 열 시에 닫습니다.", 옥상=1.0, parking=0.3)
+
+
+async def choose_tags(page: Page) -> None:
+    """Choose two of what a branch may be like."""
+    for tag in ("quiet", "parking"):
+        await page.locator(f"[data-tag={tag}]").click()
+
+
 def told(world: World) -> None:
     """A customer who agreed to be told, and was."""
     world.services.customers.consent = {"given": True, "changed_at": "2026-03-09T03:00:00Z"}
@@ -289,6 +308,8 @@ VIEWS = (
     View("owner-history-empty", "/owner?view=history", "owner", ".past-view .empty"),
     View("owner-washed", "/owner?view=washed", "owner", ".columns", washed, open_details),
     View("owner-washed-empty", "/owner?view=washed", "owner", ".washed .empty"),
+    View("owner-offer", "/owner?view=offer", "owner", "[data-preference]", stated, choose_tags),
+    View("owner-offer-empty", "/owner?view=offer", "owner", ".offer .empty"),
     View("customer", "/customer", "customer", ".branch", tasteful),
     View("customer-empty", "/customer", "customer", ".likes .empty"),
     View("customer-told", "/customer?view=told", "customer", ".told .alerts li", told),

@@ -1,7 +1,9 @@
 """``laundry topology``: what it shows of a real broker, and what it removes only when it may."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Event
 from urllib.parse import quote, urlsplit
 
 import httpx
@@ -9,6 +11,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from laundry.cli import app
+from laundry.topology import tables
 from laundry_events.topology import PLAN, VHOST
 from laundry_servers.addresses import BrokerAddress
 
@@ -78,3 +81,97 @@ def test_what_is_not_in_the_plan_is_shown_and_goes_only_when_that_is_said(
     assert "1 removed, 0 left" in applied.output
     assert "former" not in queues(management)
     assert topology.run("verify").exit_code == 0
+
+
+def test_every_queue_is_shown_with_its_limits_and_every_login_with_its_rights() -> None:
+    rows = {row[0]: dict(zip(tables.QUEUE_COLUMNS, row, strict=True)) for row in tables.queue_rows(PLAN)}
+    assert rows.keys() == {queue.name for queue in PLAN.queues}
+    read = rows["task.submitted"]
+    assert read["holds"] == "1,000,000 or 1,024 MiB"
+    assert (read["lifetime"], read["deliveries"], read["when full"]) == ("no end", "20", "refuses more")
+    assert read["retries after"] == "1 s, 2 s, 4 s"
+    assert read["dead letters"] == "7 d, 256 MiB"
+    assert (read["from"], read["to"]) == ("helper", "ai-consumer ×3")
+    assert rows["telemetry.reported"]["dead letters"] == "7 d, 64 MiB, drops the oldest"
+    assert rows["model.promoted"]["lifetime"] == "7 d"
+    assert rows["telemetry.reported"]["from"] == "equipment (MQTT)"
+    logins = {right.login: right for right in tables.rights(PLAN)}
+    assert "task.read" in logins["helper"].reads
+    assert "laundry.events: task.submitted, task.confirmed" in logins["helper"].publishes
+    assert {right.declares for right in logins.values()} == {"nothing"}
+
+
+class Recreating(Topology):
+    """A broker on which ``task.read`` is a classic queue, as from a time before the plan."""
+
+    def __init__(self, broker: BrokerAddress, folder: Path, management: httpx.Client) -> None:
+        super().__init__(broker, folder)
+        assert self.run("apply").exit_code == 0
+        self._amqp_url = broker.amqp_url_for(broker.username, broker.password, VHOST)
+        self._management = management
+        path = f"/api/queues/{VHOST}/task.read"
+        management.delete(path).raise_for_status()
+        body = {"durable": True, "arguments": {"x-queue-type": "classic"}}
+        management.put(path, json=body).raise_for_status()
+        bindings = f"/api/bindings/{VHOST}/e/laundry.events/q/task.read"
+        management.post(bindings, json={"routing_key": "task.read"}).raise_for_status()
+
+    def publish(self, text: str) -> None:
+        body = {"properties": {"delivery_mode": 2, "message_id": text}, "routing_key": "task.read"}
+        body |= {"payload": text, "payload_encoding": "string"}
+        answer = self._management.post(f"/api/exchanges/{VHOST}/laundry.events/publish", json=body)
+        assert answer.raise_for_status().json() == {"routed": True}
+
+    def take(self, number: int) -> list[str]:
+        body = {"count": number, "ackmode": "ack_requeue_false", "encoding": "auto"}
+        answer = self._management.post(f"/api/queues/{VHOST}/task.read/get", json=body)
+        if answer.status_code == 404:
+            return []
+        answer.raise_for_status()
+        return [each["properties"]["message_id"] for each in answer.json()]
+
+    def recreate(self, seconds: float) -> Result:
+        return self.run("recreate", "task.read", "--amqp-url", self._amqp_url, "--seconds", str(seconds))
+
+
+def test_a_queue_of_another_type_is_made_anew_without_losing_a_message(
+    rabbitmq: BrokerAddress, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, management: httpx.Client
+) -> None:
+    monkeypatch.setenv("LAUNDRY_VAR_DIR", str(tmp_path))
+    broker = Recreating(rabbitmq, tmp_path, management)
+    assert "queues: task.read: arguments" in broker.run("verify").output
+
+    # Nobody consumes it, so to delete it would lose the message: refused, and everything is as before.
+    broker.publish("before")
+    refused = broker.recreate(0)
+    assert refused.exit_code == 1
+    assert "would lose them" in " ".join(refused.output.split())
+    assert "task.read.beside" not in queues(management)
+    broker.publish("between")
+    assert broker.take(10) == ["before", "between"]
+
+    taken: list[str] = []
+    ended = Event()
+
+    def consume() -> None:
+        while not ended.is_set():
+            taken.extend(broker.take(50))
+
+    def publish() -> None:
+        for number in range(200):
+            broker.publish(f"m{number}")
+
+    with ThreadPoolExecutor(2) as pool:
+        consuming = pool.submit(consume)
+        publishing = pool.submit(publish)
+        recreated = broker.recreate(60)
+        ended.set()
+        for thread in (consuming, publishing):
+            thread.result(60)
+    assert recreated.exit_code == 0, recreated.output
+    taken += broker.take(1000)
+    # One that came to both queues is there twice, which an inbox makes one effect.
+    assert set(taken) == {f"m{number}" for number in range(200)}
+    assert "task.read.beside" not in queues(management)
+    assert broker.run("verify").exit_code == 0
+    assert "as planned" in broker.recreate(0).output

@@ -3,7 +3,6 @@
 {{- $root := .root -}}
 {{- $service := .service -}}
 {{- $facts := .facts -}}
-{{- $secret := printf "%s-%s" $root.Values.secretPrefix $facts.service -}}
 - name: LAUNDRY_SERVICE_NAME
   value: {{ $service }}
 - name: LAUNDRY_LOG_LEVEL
@@ -20,6 +19,8 @@
 {{- with $root.Values.tracing.headersSecret }}
 {{- include "laundry.fromSecret" (dict "name" "OTEL_EXPORTER_OTLP_HEADERS" "secret" . "key" "headers") | nindent 0 }}
 {{- end }}
+- name: LAUNDRY_TELEMETRY_FOLDER
+  value: /run/telemetry
 {{- with $root.Values.tracing.sampledShare }}
 - name: OTEL_TRACES_SAMPLER
   value: parentbased_traceidratio
@@ -29,7 +30,7 @@
 {{- end }}
 {{- if $facts.edge }}
 - name: LAUNDRY_PUBLIC_HTTPS
-  value: {{ ne $root.Values.ingress.tlsSecret "" | quote }}
+  value: {{ include "laundry.publicHttps" $root | quote }}
 {{- end }}
 {{- if or (not $facts.edge) $facts.sessions }}
 {{- if $root.Values.identity.enabled }}
@@ -74,17 +75,17 @@
 {{- end }}
 {{- end }}
 {{- if $facts.broker }}
-{{- include "laundry.fromSecret" (dict "name" "LAUNDRY_AMQP_URL" "secret" $secret "key" "amqp-url") | nindent 0 }}
+{{- include "laundry.broker" (dict "root" $root "service" $facts.service) | nindent 0 }}
 {{- end }}
 {{- if $facts.consumes }}
-{{- include "laundry.fromSecret" (dict "name" "LAUNDRY_LETTER_KEY" "secret" $secret "key" "letter-key" "optional" true) | nindent 0 }}
+{{- include "laundry.ofService" (dict "root" $root "service" $facts.service "name" "LAUNDRY_LETTER_KEY" "key" "letter-key" "optional" true) | nindent 0 }}
 {{- with $root.Values.letters.unsignedUntil }}
 - name: LAUNDRY_LETTERS_UNSIGNED_UNTIL
   value: {{ . | quote }}
 {{- end }}
 {{- end }}
 {{- if $facts.database }}
-{{- include "laundry.fromSecret" (dict "name" "LAUNDRY_DATABASE_URL" "secret" $secret "key" "database-url") | nindent 0 }}
+{{- include "laundry.database" (dict "root" $root "service" $facts.service) | nindent 0 }}
 {{- end }}
 {{- if $facts.objects }}
 {{- with $root.Values.objectStore.endpointUrl }}
@@ -95,8 +96,8 @@
   value: {{ $root.Values.objectStore.region }}
 - name: LAUNDRY_S3_BUCKET
   value: {{ required "set objectStore.bucket" $root.Values.objectStore.bucket }}
-{{- include "laundry.fromSecret" (dict "name" "LAUNDRY_S3_ACCESS_KEY" "secret" $secret "key" "s3-access-key") | nindent 0 }}
-{{- include "laundry.fromSecret" (dict "name" "LAUNDRY_S3_SECRET_KEY" "secret" $secret "key" "s3-secret-key") | nindent 0 }}
+{{- include "laundry.ofService" (dict "root" $root "service" $facts.service "name" "LAUNDRY_S3_ACCESS_KEY" "key" "s3-access-key") | nindent 0 }}
+{{- include "laundry.ofService" (dict "root" $root "service" $facts.service "name" "LAUNDRY_S3_SECRET_KEY" "key" "s3-secret-key") | nindent 0 }}
 {{- end }}
 {{- if $facts.models }}
 - name: LAUNDRY_MODEL_PUBLIC_KEYS
@@ -107,33 +108,32 @@
   value: {{ include "laundry.issuer" $root | quote }}
 - name: LAUNDRY_WEB_URLS
   value: {{ printf "https://%s" (required "set ingress.host: the identity service sends people back there" $root.Values.ingress.host) | quote }}
-{{- include "laundry.fromSecret" (dict "name" "LAUNDRY_OIDC_CLIENT_SECRET" "secret" $secret "key" "oidc-client-secret") | nindent 0 }}
-{{- include "laundry.fromSecret" (dict "name" "LAUNDRY_SECRET_KEYS" "secret" $secret "key" "secret-keys") | nindent 0 }}
-{{- include "laundry.fromSecret" (dict "name" "LAUNDRY_SIGNING_KEYS" "secret" $secret "key" "signing-keys") | nindent 0 }}
+{{- include "laundry.ofService" (dict "root" $root "service" $facts.service "name" "LAUNDRY_OIDC_CLIENT_SECRET" "key" "oidc-client-secret") | nindent 0 }}
+{{- include "laundry.ofService" (dict "root" $root "service" $facts.service "name" "LAUNDRY_SECRET_KEYS" "key" "secret-keys") | nindent 0 }}
+{{- include "laundry.ofService" (dict "root" $root "service" $facts.service "name" "LAUNDRY_SIGNING_KEYS" "key" "signing-keys") | nindent 0 }}
 {{- with $root.Values.identity.firstOperator }}
 - name: LAUNDRY_FIRST_OPERATOR
   value: {{ . | quote }}
 {{- end }}
-{{- include "laundry.fromSecret" (dict "name" "LAUNDRY_FIRST_OPERATOR_PASSWORD" "secret" $secret "key" "first-operator-password" "optional" true) | nindent 0 }}
-{{- include "laundry.fromSecret" (dict "name" "LAUNDRY_SMTP_URL" "secret" $secret "key" "smtp-url" "optional" true) | nindent 0 }}
+{{- include "laundry.ofService" (dict "root" $root "service" $facts.service "name" "LAUNDRY_FIRST_OPERATOR_PASSWORD" "key" "first-operator-password" "optional" true) | nindent 0 }}
+{{- include "laundry.ofService" (dict "root" $root "service" $facts.service "name" "LAUNDRY_SMTP_URL" "key" "smtp-url" "optional" true) | nindent 0 }}
 {{- with $root.Values.identity.mailFrom }}
 - name: LAUNDRY_MAIL_FROM
   value: {{ . | quote }}
 {{- end }}
 {{- end }}
 {{- if $facts.sessions }}
-{{- include "laundry.signIn" (dict "root" $root "secret" $secret) | nindent 0 }}
+{{- include "laundry.signIn" (dict "root" $root "service" $facts.service) | nindent 0 }}
 {{- end }}
 {{- if $facts.signing }}
-{{- include "laundry.fromSecret" (dict "name" "LAUNDRY_MODEL_SIGNING_KEY" "secret" $secret "key" "model-signing-key") | nindent 0 }}
+{{- include "laundry.ofService" (dict "root" $root "service" $facts.service "name" "LAUNDRY_MODEL_SIGNING_KEY" "key" "model-signing-key") | nindent 0 }}
 {{- end }}
 {{- if $facts.mqtt }}
-{{- include "laundry.fromSecret" (dict "name" "LAUNDRY_MQTT_AUTH_SECRET" "secret" $secret "key" "mqtt-auth-secret") | nindent 0 }}
+{{- include "laundry.ofService" (dict "root" $root "service" $facts.service "name" "LAUNDRY_MQTT_AUTH_SECRET" "key" "mqtt-auth-secret") | nindent 0 }}
 {{- end }}
 {{- if $facts.management }}
-{{- $host := include "laundry.brokerHost" $root }}
 - name: LAUNDRY_MANAGEMENT_URLS
-  value: {{ list (printf "%s://%s:%v" $root.Values.topology.managementScheme $host $root.Values.topology.managementPort) | toJson | quote }}
+  value: {{ list (include "laundry.managementUrl" $root) | toJson | quote }}
 {{- end }}
 {{- if $facts.push }}
 - name: LAUNDRY_FCM_CREDENTIALS_FILE
@@ -147,7 +147,7 @@
   value: {{ . | quote }}
 - name: LAUNDRY_WEB_PUSH_SERVICES
   value: {{ join "," $root.Values.push.webPush.services | quote }}
-{{- include "laundry.fromSecret" (dict "name" "LAUNDRY_WEB_PUSH_PRIVATE_KEY" "secret" $secret "key" "web-push-key") | nindent 0 }}
+{{- include "laundry.ofService" (dict "root" $root "service" $facts.service "name" "LAUNDRY_WEB_PUSH_PRIVATE_KEY" "key" "web-push-key") | nindent 0 }}
 {{- end }}
 {{- end }}
 {{- range $peer := $facts.peers }}
@@ -160,7 +160,7 @@
 {{- end }}
 {{- end -}}
 
-{{/* Where the pages sign people in: of {root, secret}. Nowhere without a client at the provider, or without an Ingress. */}}
+{{/* Where the pages sign people in: of {root, service}. Nowhere without a client at the provider, or without an Ingress. */}}
 {{- define "laundry.signIn" -}}
 {{- $values := .root.Values -}}
 {{- $client := $values.signIn.clientId | default (ternary "laundry-web" "" $values.identity.enabled) -}}
@@ -168,11 +168,11 @@
 {{- if and $values.ingress.host (or $client $customers.clientId) -}}
 - name: LAUNDRY_PUBLIC_URL
   value: {{ printf "https://%s" $values.ingress.host | quote }}
-{{- include "laundry.fromSecret" (dict "name" "LAUNDRY_SESSION_KEYS" "secret" .secret "key" "session-keys") | nindent 0 }}
+{{- include "laundry.ofService" (dict "root" .root "service" .service "name" "LAUNDRY_SESSION_KEYS" "key" "session-keys") | nindent 0 }}
 {{- if $client }}
 - name: LAUNDRY_OIDC_CLIENT_ID
   value: {{ $client | quote }}
-{{- include "laundry.fromSecret" (dict "name" "LAUNDRY_OIDC_CLIENT_SECRET" "secret" .secret "key" "oidc-client-secret") | nindent 0 }}
+{{- include "laundry.ofService" (dict "root" .root "service" .service "name" "LAUNDRY_OIDC_CLIENT_SECRET" "key" "oidc-client-secret") | nindent 0 }}
 {{- if $values.identity.enabled }}
 - name: LAUNDRY_OIDC_ISSUER
   value: {{ include "laundry.issuer" .root | quote }}
@@ -198,7 +198,7 @@
   value: {{ required "set signIn.customers.issuer" $customers.issuer | quote }}
 - name: LAUNDRY_CUSTOMER_OIDC_CLIENT_ID
   value: {{ $customers.clientId | quote }}
-{{- include "laundry.fromSecret" (dict "name" "LAUNDRY_CUSTOMER_OIDC_CLIENT_SECRET" "secret" .secret "key" "customer-oidc-client-secret" "optional" true) | nindent 0 }}
+{{- include "laundry.ofService" (dict "root" .root "service" .service "name" "LAUNDRY_CUSTOMER_OIDC_CLIENT_SECRET" "key" "customer-oidc-client-secret" "optional" true) | nindent 0 }}
 {{- with $customers.scopes }}
 - name: LAUNDRY_CUSTOMER_OIDC_SCOPES
   value: {{ . | quote }}

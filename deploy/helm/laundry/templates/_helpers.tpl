@@ -5,6 +5,7 @@
 
 {{- define "laundry.image" -}}
 {{- printf "%s/%s:%s" .root.Values.image.registry .image (.root.Values.image.tag | default .root.Chart.AppVersion) -}}
+{{- with index .root.Values.image.digests .image }}@{{ . }}{{ end -}}
 {{- end -}}
 
 {{- define "laundry.selector" -}}
@@ -52,13 +53,6 @@ http://{{ include "laundry.name" (dict "root" . "service" "identity") }}:8000
 {{ toJson $found }}
 {{- end -}}
 
-{{- define "laundry.brokerHost" -}}
-{{- if .Values.rabbitmq.enabled -}}
-{{ printf "%s-rabbitmq" .Release.Name }}
-{{- else -}}
-{{ required "set topology.managementHost to your broker's management API (the topology and the operations service ask it)" .Values.topology.managementHost }}
-{{- end -}}
-{{- end -}}
 
 {{/*
 Refuse a kind that the cluster does not know, of {root, api, kind, of, off}. Rendered without a cluster, where nothing can
@@ -99,21 +93,60 @@ capabilities:
       {{- end }}
 {{- end -}}
 
+{{/* A key of a service's Secret, or of where `secrets` says that it is: of {root, service, name, key, optional}. */}}
+{{- define "laundry.ofService" -}}
+{{- $place := index (index .root.Values.secrets .service | default dict) .key | default dict -}}
+{{- $secret := $place.name | default (printf "%s-%s" .root.Values.secretPrefix .service) -}}
+{{- include "laundry.fromSecret" (dict "name" .name "secret" $secret "key" ($place.key | default .key) "optional" .optional) -}}
+{{- end -}}
+
+{{/* Where and how pods run, of {root, own}: own is what a process's values say; of the root alone, as Jobs run. */}}
 {{- define "laundry.scheduling" -}}
-{{- with .Values.image.pullSecrets }}
+{{- $values := (.root | default .).Values -}}
+{{- $own := .own | default $values.jobs -}}
+{{- with $values.image.pullSecrets }}
 imagePullSecrets:
   {{- range . }}
   - name: {{ . }}
   {{- end }}
 {{- end }}
-{{- with .Values.nodeSelector }}
+{{- with $own.priorityClassName }}
+priorityClassName: {{ . }}
+{{- end }}
+{{- with $own.affinity }}
+affinity:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with $values.nodeSelector }}
 nodeSelector:
   {{- toYaml . | nindent 2 }}
 {{- end }}
-{{- with .Values.tolerations }}
+{{- with $values.tolerations }}
 tolerations:
   {{- toYaml . | nindent 2 }}
 {{- end }}
+{{- end -}}
+
+{{/* An account without rights, of {root, service, own}; a Job that runs before the release is there needs `hook`. */}}
+{{- define "laundry.serviceAccount" -}}
+apiVersion: v1
+kind: ServiceAccount
+metadata:
+  name: {{ include "laundry.name" . }}
+  labels:
+    {{- include "laundry.labels" . | nindent 4 }}
+  {{- if or .hook .own.serviceAccountAnnotations }}
+  annotations:
+    {{- if .hook }}
+    helm.sh/hook: {{ .hook }}
+    helm.sh/hook-weight: "-1"
+    helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
+    {{- end }}
+    {{- with .own.serviceAccountAnnotations }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
+  {{- end }}
+automountServiceAccountToken: false
 {{- end -}}
 
 {{/* One egress rule from {ports, to}. */}}

@@ -30,8 +30,12 @@ spec:
       enableServiceLinks: false
       securityContext:
         {{- include "laundry.podSecurity" $root | nindent 8 }}
-      {{- with include "laundry.scheduling" $root }}
+      {{- with include "laundry.scheduling" (dict "root" $root "own" (index $root.Values.services "mlops")) }}
       {{- . | nindent 6 }}
+      {{- end }}
+      {{- with include "laundry.trustInit" (dict "root" $root "image" "mlops") }}
+      initContainers:
+        {{- . | nindent 8 }}
       {{- end }}
       containers:
         - name: training
@@ -42,6 +46,7 @@ spec:
             {{- include "laundry.containerSecurity" $root | nindent 12 }}
           env:
             {{- include "laundry.environment" (dict "root" $root "service" "mlops" "facts" (merge (dict "broker" false) $facts)) | nindent 12 }}
+            {{- include "laundry.trustEnvironment" (dict "root" $root) | nindent 12 }}
             - name: LAUNDRY_SANDBOX_SOCKET
               value: /exchange/sandbox.sock
             {{- if $full }}
@@ -66,6 +71,7 @@ spec:
             - name: work
               mountPath: /work
             {{- end }}
+            {{- include "laundry.trustMount" (dict "root" $root) | nindent 12 }}
         # Decodes photos, trains, and runs the result; it gets no secret, and the container above trusts
         # none of its answers unchecked.
         - name: sandbox
@@ -98,6 +104,7 @@ spec:
         - name: exchange
           emptyDir:
             sizeLimit: 16Mi
+        {{- include "laundry.trustVolumes" (dict "root" $root) | nindent 8 }}
         {{- if $full }}
         - name: photos
           persistentVolumeClaim:

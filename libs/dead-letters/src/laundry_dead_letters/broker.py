@@ -15,6 +15,7 @@ from laundry_dead_letters.dead_letter import DeadLetter
 from laundry_dead_letters.errors import BrokerAway, DeadLetterError
 from laundry_events import wire  # noqa: F401 - what lies there may be what no other client can decode
 from laundry_events.headers import short
+from laundry_events.message_spans import sending_copy
 from laundry_events.plan import REQUEUE_EXCHANGE, dead_queue
 from laundry_events.refused_certificates import explained
 from laundry_events.topology import PLAN
@@ -141,14 +142,16 @@ class Broker:
 
     async def _send(self, to: str, key: str, letter: DeadLetter, headers: Mapping[str, Any]) -> None:
         exchange = await self._sending.get_exchange(to, ensure=False)
-        message = aio_pika.Message(
-            letter.body,
-            headers=dict(headers),
-            message_id=short(letter.message_id),
-            delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
-            **_sendable(letter.properties),
-        )
-        await exchange.publish(message, key, mandatory=True, timeout=TIMEOUT_S)
+        message_id = short(letter.message_id)
+        with sending_copy(to, key, headers=headers, body=letter.body, message_id=message_id) as sent:
+            message = aio_pika.Message(
+                letter.body,
+                headers=sent,
+                message_id=message_id,
+                delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
+                **_sendable(letter.properties),
+            )
+            await exchange.publish(message, key, mandatory=True, timeout=TIMEOUT_S)
 
 
 def _sendable(properties: Mapping[str, Any]) -> dict[str, Any]:

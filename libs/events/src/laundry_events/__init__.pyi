@@ -7,6 +7,7 @@ from laundry_events.errors import BrokerUnavailable as BrokerUnavailable
 from laundry_events.errors import DrillError as DrillError
 from laundry_events.errors import EventTooLarge as EventTooLarge
 from laundry_events.errors import MalformedMessage as MalformedMessage
+from laundry_events.errors import NoAnswer as NoAnswer
 from laundry_events.errors import PermanentError as PermanentError
 from laundry_events.errors import PublishError as PublishError
 from laundry_events.errors import Refused as Refused
@@ -21,7 +22,9 @@ from laundry_events.outbox import Outbox as Outbox
 from laundry_events.plan import Exchange as Exchange
 from laundry_events.plan import Plan as Plan
 from laundry_events.plan import Queue as Queue
+from laundry_events.plan import RequestQueue as RequestQueue
 from laundry_events.plan import Service as Service
 from laundry_events.publisher import Publisher as Publisher
 from laundry_events.relay import Relay as Relay
+from laundry_events.requests import Requester as Requester
 from laundry_events.signing import MessageSigner as MessageSigner

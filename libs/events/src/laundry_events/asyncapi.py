@@ -5,7 +5,15 @@ from typing import Any
 
 from laundry_events.envelope import CONTENT_TYPE, PREFIX
 from laundry_events.event import Event
-from laundry_events.plan import EVENTS_EXCHANGE, Plan, Queue
+from laundry_events.plan import (
+    EVENTS_EXCHANGE,
+    REPLIES_EXCHANGE,
+    REQUEST_TTL_MS,
+    REQUESTS_EXCHANGE,
+    Plan,
+    Queue,
+    RequestQueue,
+)
 from laundry_events.schemas import schema_of
 
 REF = "#/components/schemas/"
@@ -31,7 +39,7 @@ def _message(event: type[Event]) -> dict[str, Any]:
     }
 
 
-def _channel(queue: Queue, event: type[Event] | None) -> dict[str, Any]:
+def _channel(queue: Queue, events: Sequence[type[Event]]) -> dict[str, Any]:
     binding = {
         "is": "queue",
         "queue": {"name": queue.name, "durable": True, "exclusive": False, "autoDelete": False},
@@ -49,9 +57,30 @@ def _channel(queue: Queue, event: type[Event] | None) -> dict[str, Any]:
         channel["x-retry-delays-seconds"] = list(queue.retry_delays_s)
         channel["x-max-attempts"] = queue.max_attempts
         channel["x-dead-letter-queue"] = queue.dead
-    if event is not None:
-        channel["messages"] = {event.event_type: {"$ref": f"#/components/messages/{event.event_type}"}}
+    if events:
+        channel["messages"] = {
+            event.event_type: {"$ref": f"#/components/messages/{event.event_type}"} for event in events
+        }
     return channel
+
+
+def _requests(queue: RequestQueue) -> dict[str, Any]:
+    """Describe a queue of requests: bytes with ``reply_to`` and ``correlation_id``, answered in JSON."""
+    binding = {
+        "is": "queue",
+        "queue": {"name": queue.name, "durable": True, "exclusive": False, "autoDelete": False},
+        "bindingVersion": "0.3.0",
+    }
+    return {
+        "address": queue.name,
+        "description": queue.purpose,
+        "bindings": {"amqp": binding},
+        "x-queue-type": "quorum",
+        "x-exchange": REQUESTS_EXCHANGE,
+        "x-routing-keys": [queue.name],
+        "x-replies-exchange": REPLIES_EXCHANGE,
+        "x-message-ttl-milliseconds": REQUEST_TTL_MS,
+    }
 
 
 def _hoisted(schema: dict[str, Any], schemas: dict[str, Any]) -> dict[str, Any]:
@@ -90,6 +119,15 @@ def asyncapi(plan: Plan, events: Sequence[type[Event]], *, title: str, version: 
                 "action": "receive",
                 "channel": {"$ref": f"#/channels/{queue.name}"},
             }
+    for each in plan.requests:
+        to = {"channel": {"$ref": f"#/channels/{each.name}"}}
+        operations[f"{each.asked_by} asks {each.name}"] = {"action": "send", **to}
+        operations[f"{each.answered_by} answers {each.name}"] = {"action": "receive", **to}
+    channels = {
+        queue.name: _channel(queue, [by_key[key] for key in queue.keys if key in by_key])
+        for queue in plan.queues
+    }
+    channels |= {each.name: _requests(each) for each in plan.requests}
     return {
         "asyncapi": "3.0.0",
         "info": {
@@ -99,7 +137,7 @@ def asyncapi(plan: Plan, events: Sequence[type[Event]], *, title: str, version: 
             f"{EVENTS_EXCHANGE}.",
         },
         "defaultContentType": CONTENT_TYPE,
-        "channels": {queue.name: _channel(queue, by_key.get(queue.keys[0])) for queue in plan.queues},
+        "channels": channels,
         "operations": operations,
         "components": {
             "messages": {event.event_type: _message(event) for event in events},

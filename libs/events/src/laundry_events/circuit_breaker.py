@@ -82,6 +82,7 @@ class CircuitBreaker:
         self._pings: dict[str, asyncio.Task[bool]] = {}
         for dependency in self._dependencies:
             PAUSED.labels(dependency.name).set(0)
+            OUTAGES.labels(dependency.name)
 
     @property
     def away(self) -> str | None:

@@ -5,7 +5,7 @@ a message that cannot be decoded is dead-lettered with its reason like any other
 message stands in ``outcome``, the way there in ``subscription``.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TypeVar
 
 import structlog
@@ -14,13 +14,15 @@ from faststream.rabbit import Channel, QueueType, RabbitBroker, RabbitMessage, R
 from laundry_events.broker import ConsumingBroker
 from laundry_events.circuit_breaker import CircuitBreaker, Dependency
 from laundry_events.delivery import Delivery
-from laundry_events.envelope import EventMeta, decode
+from laundry_events.envelope import EventMeta, decode, decode_any
 from laundry_events.errors import BrokerUnavailable
 from laundry_events.event import Event
 from laundry_events.in_flight import InFlight
+from laundry_events.message_spans import note_failure, processing
 from laundry_events.plan import Plan
 from laundry_events.publisher import Publisher
 from laundry_events.republisher import Republisher
+from laundry_events.requests import Answerer, answer
 from laundry_events.settlement import CONSUMED, Settlement
 from laundry_events.signing import MessageSigner
 from laundry_events.subscription import Subscription
@@ -58,6 +60,7 @@ class EventConsumer:
                 says ``crash``: an operator can rehearse retries and alerts on a system that is well.
         """
         self.broker = broker
+        self._publisher = publisher
         self._plan = plan
         self._drills = drills
         self._signer = signer or MessageSigner(None)
@@ -95,6 +98,23 @@ class EventConsumer:
 
         return subscribe
 
+    def on_any(
+        self, queue: str, events: Mapping[str, type[Event]], *, prefetch: int
+    ) -> Callable[[Handler[Event]], Handler[Event]]:
+        """Subscribe a handler to a queue that takes several events, given by their type.
+
+        Such a queue takes copies of what others handle: a drill is meant for them, and not failed here.
+        """
+
+        def subscribe(handler: Handler[Event]) -> Handler[Event]:
+            async def handle(body: bytes, meta: EventMeta) -> None:
+                await handler(decode_any(body, meta, events), meta)
+
+            self._subscribe(queue, handle, prefetch=prefetch, enveloped=True, drills=False)
+            return handler
+
+        return subscribe
+
     def on_raw(self, queue: str, *, prefetch: int) -> Callable[[RawHandler], RawHandler]:
         """Subscribe a handler ``(body, meta)`` for messages that are not CloudEvents (MQTT samples)."""
 
@@ -120,25 +140,48 @@ class EventConsumer:
             )
             async def receive(message: RabbitMessage) -> None:
                 delivery = Delivery(message, planned)
-                try:
-                    meta = delivery.envelope()
-                    await handler(decode(delivery.body, meta, event), meta)
-                    CONSUMED.labels(stream, "ok").inc()
-                except Exception:
-                    CONSUMED.labels(stream, "failed").inc()
-                    log.exception("a stream message could not be handled", stream=stream)
+                with processing(delivery):
+                    try:
+                        meta = delivery.envelope()
+                        await handler(decode(delivery.body, meta, event), meta)
+                        CONSUMED.labels(stream, "ok").inc()
+                    except Exception as error:
+                        note_failure(error)
+                        CONSUMED.labels(stream, "failed").inc()
+                        log.exception("a stream message could not be handled", stream=stream)
                 await message.ack()
 
             return handler
 
         return subscribe
 
-    def _subscribe(self, queue: str, handler: RawHandler, *, prefetch: int, enveloped: bool) -> None:
+    def on_request(self, queue: str, *, prefetch: int) -> Callable[[Answerer], Answerer]:
+        """Subscribe a handler ``(body, headers)`` that answers requests; its result goes to who asked.
+
+        At most once: a request that fails, or is in flight when this process ends, has no answer.
+        """
+
+        def subscribe(handler: Answerer) -> Answerer:
+            spec = RabbitQueue(queue, queue_type=QueueType.QUORUM, durable=True, declare=False)
+
+            # FastStream's own reply would go through the default exchange, which reaches every queue.
+            @self.broker.subscriber(spec, channel=Channel(prefetch_count=prefetch), no_reply=True)
+            async def receive(message: RabbitMessage) -> None:
+                await message.ack()
+                await answer(self._publisher, queue, message.raw_message, handler)
+
+            return handler
+
+        return subscribe
+
+    def _subscribe(
+        self, queue: str, handler: RawHandler, *, prefetch: int, enveloped: bool, drills: bool = True
+    ) -> None:
         subscription = Subscription(
             self._plan.queue(queue),
             handler,
             enveloped=enveloped,
-            drills=self._drills,
+            drills=self._drills and drills,
             breaker=self._breaker,
             signer=self._signer,
             in_flight=self._in_flight,
@@ -146,5 +189,6 @@ class EventConsumer:
         )
         self._in_flight.watch(queue, window=prefetch)
         self._signer.watch(queue)
+        self._settlement.watch(queue)
         spec = RabbitQueue(queue, queue_type=QueueType.QUORUM, durable=True, declare=False)
         self.broker.subscriber(spec, channel=Channel(prefetch_count=prefetch))(subscription.receive)

@@ -4,7 +4,7 @@ import base64
 import hashlib
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from laundry_events.plan import (
@@ -14,21 +14,29 @@ from laundry_events.plan import (
     DEAD_LETTER_TTL_MS,
     DELIVERY_LIMIT,
     EVENTS_EXCHANGE,
+    REPLIES_EXCHANGE,
+    REQUEST_TTL_MS,
+    REQUESTS_EXCHANGE,
     REQUEUE_EXCHANGE,
     RETRY_EXCHANGE,
-    STREAM_MAX_AGE,
-    STREAM_SEGMENT_BYTES,
     Plan,
     Queue,
     Service,
+    reply_queues,
 )
 
 Definition = dict[str, Any]
 NOTHING = "^$"
 
 
-def _any_of(names: list[str]) -> str:
-    return "^(" + "|".join(re.escape(name).replace(r"\-", "-") for name in names) + ")$" if names else NOTHING
+def _any_of(names: Sequence[str], patterns: Sequence[str] = ()) -> str:
+    """Return an expression for names, and for what the patterns match."""
+    all_ = [*(re.escape(name).replace(r"\-", "-") for name in names), *patterns]
+    return "^(" + "|".join(all_) + ")$" if all_ else NOTHING
+
+
+def _reply_queues(service: str) -> str:
+    return re.escape(reply_queues(service)).replace(r"\-", "-") + "[0-9a-f]+"
 
 
 def _hashed(password: str) -> str:
@@ -49,6 +57,8 @@ def queues(plan: Plan, *, vhost: str, nodes: int = 1) -> list[Definition]:
         arguments = {"x-queue-type": "quorum", "x-quorum-initial-group-size": nodes}
         names = [queue.name, *(name for name, _ in queue.retries), str(queue.dead)]
         found.extend(_queue(name, vhost, dict(arguments)) for name in names)
+    arguments = {"x-queue-type": "quorum", "x-quorum-initial-group-size": nodes}
+    found.extend(_queue(each.name, vhost, dict(arguments)) for each in plan.requests)
     return found
 
 
@@ -63,10 +73,10 @@ def policies(plan: Plan, *, vhost: str) -> list[Definition]:
     for queue in plan.queues:
         if queue.kind == "stream":
             stream = {
-                "max-age": STREAM_MAX_AGE,
+                "max-age": queue.max_age,
                 "max-length-bytes": queue.max_bytes,
                 # The broker drops whole segments only, and its default segment is larger than the limit.
-                "stream-max-segment-size-bytes": STREAM_SEGMENT_BYTES,
+                "stream-max-segment-size-bytes": queue.segment_bytes,
             }
             found.append(_policy(queue.name, vhost, stream))
             continue
@@ -90,6 +100,10 @@ def policies(plan: Plan, *, vhost: str) -> list[Definition]:
             "overflow": queue.dead_overflow,
         }
         found.append(_policy(str(queue.dead), vhost, dead))
+    for request in plan.requests:
+        limits = {"max-length": request.max_length, "max-length-bytes": request.max_bytes}
+        at_once = {"message-ttl": REQUEST_TTL_MS, "overflow": "reject-publish"}
+        found.append(_policy(request.name, vhost, {**limits, **at_once}))
     return found
 
 
@@ -119,6 +133,7 @@ def bindings(plan: Plan, *, vhost: str) -> list[Definition]:
         found.append(_binding(REQUEUE_EXCHANGE, queue.name, queue.name, vhost))
         found.extend(_binding(RETRY_EXCHANGE, name, name, vhost) for name, _ in queue.retries)
         found.append(_binding(DEAD_EXCHANGE, str(queue.dead), str(queue.dead), vhost))
+    found.extend(_binding(REQUESTS_EXCHANGE, each.name, each.name, vhost) for each in plan.requests)
     return found
 
 
@@ -139,9 +154,17 @@ def _consumed(plan: Plan, service: Service) -> list[Queue]:
     return [queue for queue in plan.consumed_by(service.name) if queue.kind == "quorum"]
 
 
+def _requests(plan: Plan, service: Service) -> tuple[list[str], list[str]]:
+    """Return what a service asks, and what it answers."""
+    return (
+        [each.name for each in plan.requests if each.asked_by == service.name],
+        [each.name for each in plan.requests if each.answered_by == service.name],
+    )
+
+
 def permissions(plan: Plan, *, vhost: str) -> list[Definition]:
-    """Return what each service may touch: its queues to read, named exchanges to write, and to repeat the
-    binding that tells whether its node is cut off.
+    """Return what each service may touch: its queues to read, named exchanges to write, to repeat the binding
+    that tells whether its node is cut off, and, if it asks, to make queues for its answers.
     """
     found: list[Definition] = []
     for service in plan.services:
@@ -149,16 +172,23 @@ def permissions(plan: Plan, *, vhost: str) -> list[Definition]:
         exchanges = [EVENTS_EXCHANGE] if service.publishes else []
         exchanges += [RETRY_EXCHANGE, DEAD_EXCHANGE] if consumed else []
         exchanges += [REQUEUE_EXCHANGE] if service.operates else []
+        exchanges += service.exchanges
         readable = [queue.name for queue in plan.consumed_by(service.name)]
         readable += [queue.dead for queue in plan.queues if queue.dead and service.operates]
         readable += [ALIVE_EXCHANGE] if consumed else []
+        asks, answers = _requests(plan, service)
+        exchanges += [REQUESTS_EXCHANGE] if asks else []
+        exchanges += [REPLIES_EXCHANGE] if answers else []
+        readable += answers + ([REPLIES_EXCHANGE] if asks else [])
+        # Binding one's own queue is writing to it and reading from the exchange.
+        own = [_reply_queues(service.name)] if asks else []
         found.append(
             {
                 "user": service.name,
                 "vhost": vhost,
-                "configure": NOTHING,
-                "write": _any_of(exchanges),
-                "read": _any_of(readable),
+                "configure": _any_of([], own),
+                "write": _any_of(exchanges, own),
+                "read": _any_of(readable, own),
             }
         )
     return found
@@ -169,14 +199,18 @@ def topic_permissions(plan: Plan, *, vhost: str) -> list[Definition]:
     found: list[Definition] = []
     for service in plan.services:
         consumed = _consumed(plan, service)
+        asks, answers = _requests(plan, service)
+        askers = sorted({each.asked_by for each in plan.requests if each.name in answers})
         allowed = {
             EVENTS_EXCHANGE: list(service.publishes),
             RETRY_EXCHANGE: [name for queue in consumed for name, _ in queue.retries],
             DEAD_EXCHANGE: [str(queue.dead) for queue in consumed],
             REQUEUE_EXCHANGE: [q.name for q in plan.queues if q.dead] if service.operates else [],
+            REQUESTS_EXCHANGE: asks,
         }
-        for other in dict.fromkeys(queue.exchange for queue in plan.queues):
-            allowed.setdefault(other, [])
+        for queue in plan.queues:
+            keys = allowed.setdefault(queue.exchange, [])
+            keys += [key for key in queue.keys if queue.exchange in service.exchanges and key not in keys]
         found.extend(
             {
                 "user": service.name,
@@ -186,6 +220,15 @@ def topic_permissions(plan: Plan, *, vhost: str) -> list[Definition]:
                 "read": NOTHING,
             }
             for exchange, keys in allowed.items()
+        )
+        found.append(
+            {
+                "user": service.name,
+                "vhost": vhost,
+                "exchange": REPLIES_EXCHANGE,
+                "write": _any_of([], [_reply_queues(each) for each in askers]),
+                "read": _any_of([], [_reply_queues(service.name)] if asks else []),
+            }
         )
     return found
 

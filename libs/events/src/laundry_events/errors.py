@@ -57,6 +57,10 @@ class DrillError(Exception):
     """A message sent to fail did fail: a drill for retries, dead letters and their alerts."""
 
 
+class NoAnswer(Exception):
+    """Nobody answered a request in time; whether somebody began to is not known."""
+
+
 class PublishError(Exception):
     """The broker did not take the message; it is not known to be stored."""
 

@@ -22,7 +22,7 @@ OLDEST = Gauge(
     ["queue", "state"],
 )
 UNSETTLED = Counter(
-    "laundry_events_unsettled", "Republisher of messages that were not stored as usual", ["queue", "cause"]
+    "laundry_events_unsettled", "Messages that failed and were not stored as usual", ["queue", "cause"]
 )
 
 
@@ -57,6 +57,9 @@ class InFlight:
         OLDEST.labels(queue, "handled").set_function(lambda: self.oldest_s(queue, held=False))
         OLDEST.labels(queue, "held").set_function(lambda: self.oldest_s(queue, held=True))
         OLDEST.labels(queue, "returning").set_function(lambda: self.returning_s(queue))
+        for cause in ("dead-letters-full", "reformed"):
+            # From 0 on, so that the first one is an increase.
+            UNSETTLED.labels(queue, cause)
 
     @contextmanager
     def taken(self, queue: str) -> Iterator[None]:

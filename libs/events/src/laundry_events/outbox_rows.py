@@ -13,8 +13,14 @@ import asyncpg
 
 from laundry_events.envelope import MAX_MESSAGE_BYTES, OutgoingEvent
 
+HOLD = 0x1A0D28
+"""The advisory lock of who holds the outbox. Relays share it while they publish: who has it alone keeps them
+from publishing, and what is accepted meanwhile waits (``hold``).
+"""
+# Evaluated once, before any row is locked.
+_NOT_HELD = f"(SELECT pg_try_advisory_xact_lock_shared({HOLD}))"
 # Hops from one routing key to the next along the index, then takes the first due rows of each.
-CLAIM = """
+CLAIM = f"""
 WITH RECURSIVE keys AS (
     (SELECT routing_key FROM outbox ORDER BY routing_key LIMIT 1)
     UNION ALL
@@ -24,16 +30,16 @@ WITH RECURSIVE keys AS (
 )
 SELECT due.* FROM keys CROSS JOIN LATERAL (
     SELECT o.id, o.event_id, o.routing_key, o.headers, o.body FROM outbox o
-    WHERE o.routing_key = keys.routing_key AND o.next_attempt_at <= now()
+    WHERE o.routing_key = keys.routing_key AND o.next_attempt_at <= now() AND {_NOT_HELD}
     ORDER BY o.next_attempt_at, o.id LIMIT $1 FOR UPDATE SKIP LOCKED
 ) due
 WHERE keys.routing_key <> ALL($2::text[])
-"""
-CLAIM_KEY = """
+"""  # noqa: S608 - a number of our own
+CLAIM_KEY = f"""
 SELECT id, event_id, routing_key, headers, body FROM outbox
-WHERE routing_key = $2 AND next_attempt_at <= now()
+WHERE routing_key = $2 AND next_attempt_at <= now() AND {_NOT_HELD}
 ORDER BY next_attempt_at, id LIMIT $1 FOR UPDATE SKIP LOCKED
-"""
+"""  # noqa: S608 - the same
 DELETE = "DELETE FROM outbox WHERE id = ANY($1::bigint[])"
 DEFERRED = """
 UPDATE outbox SET attempts = attempts + 1, last_error = failed.error,
@@ -87,6 +93,27 @@ class State:
 async def connect(dsn: str) -> Connection:
     """Open a connection for these queries. Raises OSError, TimeoutError, asyncpg.PostgresError."""
     return await asyncpg.connect(dsn, timeout=5, command_timeout=30, server_settings=SESSION)
+
+
+async def hold(connection: Connection) -> bool:
+    """Keep every relay of this database from publishing until ``release``, or until the connection ends.
+
+    Returns:
+        whether there is an outbox; else nothing is held.
+
+    Raises:
+        asyncpg.LockNotAvailableError: it is held by another for longer than the session's ``lock_timeout``.
+    """
+    if await connection.fetchval("SELECT to_regclass('public.outbox')") is None:
+        return False
+    # What is being published is finished first.
+    await connection.execute("SELECT pg_advisory_lock($1)", HOLD)
+    return True
+
+
+async def release(connection: Connection) -> None:
+    """Let the relays publish again."""
+    await connection.execute("SELECT pg_advisory_unlock($1)", HOLD)
 
 
 async def claim(

@@ -21,6 +21,7 @@ from yarl import URL
 
 from laundry_events import wire  # noqa: F401 - odd frames are decoded
 from laundry_events.errors import BrokerUnavailable, Unpublishable
+from laundry_events.message_spans import sending_copy
 from laundry_events.publisher import Publisher, properties_of, publishing
 
 CHANNELS = 8
@@ -57,12 +58,17 @@ class Republisher:
             Unpublishable: the broker or the library refuses this very message.
             BrokerUnavailable, Refused, Unroutable: as ``Publisher.publish``.
         """
-        properties = properties_of(
-            headers, message_id=message_id, content_type=content_type, app_id=self.source
-        )
         async with self._room:
             try:
-                with publishing(exchange, routing_key):
+                with (
+                    sending_copy(
+                        exchange, routing_key, headers=headers, body=body, message_id=message_id
+                    ) as sent,
+                    publishing(exchange, routing_key),
+                ):
+                    properties = properties_of(
+                        sent, message_id=message_id, content_type=content_type, app_id=self.source
+                    )
                     async with asyncio.timeout(TIMEOUT_S), self._channel() as channel:
                         await channel.basic_publish(
                             body,

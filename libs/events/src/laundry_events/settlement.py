@@ -11,8 +11,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import structlog
-from opentelemetry import trace
-from opentelemetry.trace import StatusCode
 from prometheus_client import Counter
 
 from laundry_events.delivery import Delivery
@@ -31,6 +29,7 @@ from laundry_events.headers import (
 )
 from laundry_events.ids import new_id
 from laundry_events.in_flight import UNSETTLED, InFlight, held
+from laundry_events.message_spans import note_failure
 from laundry_events.outcome import Ack, DeadLetter, Defer, Lost, Outcome, Requeue, Retry
 from laundry_events.plan import DEAD_EXCHANGE, dead_queue
 from laundry_events.republisher import Republisher
@@ -49,6 +48,7 @@ OWN_WORDS = frozenset(
     }
 )
 CONSUMED = Counter("laundry_events_consumed", "Messages by what became of them", ["queue", "outcome"])
+OUTCOMES = ("ok", "retried", "dead", "put-off", "returned", "reformed")
 
 REQUEUE_PAUSE_S = 1.0
 """Before a message goes back to its queue: its next delivery comes at once."""
@@ -74,6 +74,12 @@ class Settlement:
         self._in_flight = in_flight
         self._service = service
         self._service_version = service_version
+
+    @staticmethod
+    def watch(queue: str) -> None:
+        """Create a queue's counters, so that a first increase is visible to alerts."""
+        for outcome in OUTCOMES:
+            CONSUMED.labels(queue, outcome)
 
     async def settle(self, delivery: Delivery, outcome: Outcome) -> None:
         """Do at the broker what an outcome says, and count it."""
@@ -129,7 +135,7 @@ class Settlement:
 
     def _failed(self, delivery: Delivery, outcome: Retry | DeadLetter) -> Copy:
         error = outcome.error
-        trace.get_current_span().set_status(StatusCode.ERROR, str(error)[:200])
+        note_failure(error)
         copy = failed_copy(
             delivery.headers,
             outcome,

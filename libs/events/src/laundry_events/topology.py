@@ -3,18 +3,36 @@
 DD-02 §4.4.2.2.1 names the queues and the retries: 1, 2 and 4 s, unless a queue says ``retry_delays_s``.
 """
 
-from laundry_events.plan import CORE_EXCHANGES, MIB, Exchange, Plan, Queue, Service
+from laundry_events.plan import (
+    CORE_EXCHANGES,
+    MIB,
+    REPLIES_EXCHANGE,
+    REQUESTS_EXCHANGE,
+    Exchange,
+    Plan,
+    Queue,
+    RequestQueue,
+    Service,
+)
 
 VHOST = "laundry"
 PERSON_ERASED = "person.erased"
 SELDOM = (4,)
 """One retry for queues that carry a message a week: each delay is a queue of its own."""
 TELEMETRY_EXCHANGE = "laundry.telemetry"
+HISTORY = "laundry.history"
+"""The stream of every event, which names no person."""
+
+HISTORY_INTAKE = "history.intake"
+HISTORY_EXCHANGE = "laundry.keep"
 
 PLAN = Plan(
     exchanges=(
         *CORE_EXCHANGES,
         Exchange(TELEMETRY_EXCHANGE, "equipment samples that arrive by MQTT"),
+        Exchange(HISTORY_EXCHANGE, "what goes into the history: events without the names of people"),
+        Exchange(REQUESTS_EXCHANGE, "what is to be answered within seconds"),
+        Exchange(REPLIES_EXCHANGE, "the answers, each to the process that asked"),
     ),
     queues=(
         Queue("task.submitted", ("task.submitted",), "ai-consumer", "photos to read"),
@@ -67,6 +85,31 @@ PLAN = Plan(
             "who has forgotten whom",
             retry_delays_s=SELDOM,
         ),
+        Queue(
+            HISTORY_INTAKE,
+            (),
+            "operations",
+            "events to keep",
+            max_length=10_000_000,
+            max_bytes=4 * 1024 * MIB,
+            retry_delays_s=SELDOM,
+            every=True,
+        ),
+        Queue(
+            HISTORY,
+            (),
+            "operations",
+            "what has happened",
+            exchange=HISTORY_EXCHANGE,
+            max_bytes=20 * 1024 * MIB,
+            kind="stream",
+            max_age="30D",
+            segment_bytes=4 * MIB,
+            every=True,
+        ),
+    ),
+    requests=(
+        RequestQueue("photo.preview", "helper", "ai-consumer", "photos to read before they are submitted"),
     ),
     services=(
         Service(
@@ -80,7 +123,7 @@ PLAN = Plan(
         Service("search", publishes=("preference.created", "preference.withdrawn", "person.forgotten")),
         Service("notification", publishes=("person.forgotten",)),
         Service("identity", publishes=("person.forgotten",)),
-        Service("operations", publishes=("person.erased",), operates=True),
+        Service("operations", publishes=("person.erased",), exchanges=(HISTORY_EXCHANGE,), operates=True),
     ),
     vhost=VHOST,
 )

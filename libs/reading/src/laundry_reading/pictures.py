@@ -16,7 +16,6 @@ from laundry_reading.errors import PhotoError
 from laundry_reading.exif import TURNS, UPRIGHT, orientation_only
 from laundry_reading.jpeg import without_tail
 from laundry_reading.lean import Lean
-from laundry_reading.preprocess import to_rgba
 
 DISPLAY_PX = 1600
 """Longest side of the picture for a card."""
@@ -95,6 +94,9 @@ def _shown(photo: Photo, longest: int) -> Image.Image:
 
 def _shrunk(image: Image.Image, longest: int) -> Image.Image:
     if image.mode not in _PLAIN or "transparency" in image.info:
+        # Numpy is not for those who only name pictures.
+        from laundry_reading.preprocess import to_rgba  # noqa: PLC0415
+
         image = to_rgba(image)
     scale = longest / max(image.size)
     if scale >= 1:

@@ -198,6 +198,19 @@ async def ensure_database(
     return address.url(name, role, password)
 
 
+async def set_password(address: DatabaseAddress, role: str, password: str) -> None:
+    """Give a role another password; connections that are open stay open.
+
+    Raises:
+        OSError, TimeoutError, asyncpg.PostgresError.
+    """
+    connection = await asyncpg.connect(address.url(), timeout=10)
+    try:
+        await connection.execute(f"ALTER ROLE {_quoted(role)} PASSWORD '{_escaped(password)}'")
+    finally:
+        await connection.close()
+
+
 async def _ensure_role(connection: "asyncpg.Connection[Any]", role: str, password: str) -> None:
     known = await connection.fetchval("SELECT 1 FROM pg_roles WHERE rolname = $1", role)
     verb = "ALTER" if known else "CREATE"

@@ -20,6 +20,7 @@ from laundry_service.limits.rates import RateLimits
 from laundry_service.settings import ApiSettings
 from laundry_service.storage.outages import install_outages
 from laundry_service.streams.response import Streams
+from laundry_service.telemetry.details import trace_database
 from laundry_service.telemetry.logging import configure_logging
 from laundry_service.telemetry.tracing import configure_tracing, trace_requests
 
@@ -38,6 +39,13 @@ class Component(Protocol):
 
     async def stop(self) -> None:
         """Finish work in progress and stop."""
+
+
+def _configure_telemetry(settings: ApiSettings, version: str, database: "Database | None") -> None:
+    configure_logging(settings.service_name, settings.log_level)
+    configure_tracing(settings.service_name, version)
+    if database is not None:
+        trace_database(database.engine)
 
 
 def make_app(
@@ -66,8 +74,7 @@ def make_app(
         on_close: run after everything stopped (clients and processes to close).
         large_bodies: paths whose endpoints limit their bodies themselves; all others accept 64 KiB.
     """
-    configure_logging(settings.service_name, settings.log_level)
-    configure_tracing(settings.service_name, version)
+    _configure_telemetry(settings, version, database)
     authenticator = Authenticator.of(settings)
     stopping = asyncio.Event()
 
@@ -113,6 +120,7 @@ def make_app(
     app = FastAPI(
         title=title, version=version, description=description, lifespan=lifespan, redirect_slashes=False
     )
+    app.state.service_name = settings.service_name
     app.state.stopping = stopping
     app.state.streams = streams
     app.state.trusted_proxies = settings.trusted_proxies

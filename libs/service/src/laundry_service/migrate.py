@@ -22,10 +22,16 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
+from laundry_service.storage import revision as revisions
 from laundry_service.storage.address import asyncpg_url
+from laundry_service.storage.outages import is_outage
 from laundry_service.storage.pooler import TransactionPooling, refuse_transaction_pooling
 
 LOCK = 0x1A0D27
+MAY_COME = 75
+"""Exit status (EX_TEMPFAIL) where the database or the login is not there yet: running it again may help."""
+NOT_YET = ("28000", "28P01", "3D000")
+"""SQLSTATEs of a login or a database that somebody may still be making."""
 
 
 def alembic_config(package: str) -> Config:
@@ -55,20 +61,33 @@ async def upgrade(
     Args:
         database_url: of the login that owns the tables, or will.
         served_by: the login of the running service, where it is another: it is given what it needs.
+
+    Raises:
+        NewerDatabase: a newer release migrated it, and does not say that this one may use it.
     """
     engine = create_async_engine(database_url, connect_args={"timeout": 10})
     try:
         async with engine.begin() as connection:
             await connection.execute(sa.text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
-            if importlib.util.find_spec(f"{package}.migrate") is not None:
-                own = importlib.import_module(f"{package}.migrate")
-                await asyncio.to_thread(own.upgrade, database_url)
-            else:
-                await connection.run_sync(_upgrade, package, revision)
+            driver = (await connection.get_raw_connection()).driver_connection
+            assert driver is not None
+            if await revisions.may_use(driver, package):
+                await _migrate(connection, package, database_url, revision)
             if served_by is not None:
                 await _grant(connection, served_by)
     finally:
         await engine.dispose()
+
+
+async def _migrate(connection: AsyncConnection, package: str, database_url: str, revision: str) -> None:
+    if importlib.util.find_spec(f"{package}.migrate") is not None:
+        own = importlib.import_module(f"{package}.migrate")
+        await asyncio.to_thread(own.upgrade, database_url)
+    else:
+        await connection.run_sync(_upgrade, package, revision)
+    code = revisions.known(package)
+    if code is not None and revision == "head":
+        await connection.exec_driver_sql(f"COMMENT ON TABLE {code.table} IS '{code.usable_from}'")
 
 
 async def _grant(connection: AsyncConnection, role: str) -> None:
@@ -114,8 +133,17 @@ def main() -> None:
     served_by = sa.make_url(url).username if owner else None
     try:
         asyncio.run(_checked(arguments.package, owner or url, arguments.revision, served_by=served_by))
-    except TransactionPooling as refusal:
+    except (TransactionPooling, revisions.NewerDatabase) as refusal:
         sys.exit(f"Not migrated: {refusal}.")
+    except Exception as error:
+        if not _may_come(error):
+            raise
+        print(f"Not migrated: {type(error).__name__}: {str(error)[:300]}", file=sys.stderr)
+        sys.exit(MAY_COME)
+
+
+def _may_come(error: Exception) -> bool:
+    return is_outage(error) or getattr(error, "sqlstate", None) in NOT_YET
 
 
 def _given(name: str) -> str | None:

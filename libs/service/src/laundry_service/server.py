@@ -12,7 +12,9 @@ from fastapi import FastAPI
 
 from laundry_service.http.protocol import bounded_protocol
 from laundry_service.http.settings import HttpSettings
+from laundry_service.storage.revision import NewerDatabase, refuse_newer, refuse_newer_once_seen
 from laundry_service.telemetry.metrics_server import MetricsServer
+from laundry_service.telemetry.switching import TelemetrySwitching
 
 # Reserved for files that are not client connections: logs, databases, the broker, other services.
 OTHER_FILES = 400
@@ -28,16 +30,46 @@ class Server(uvicorn.Server):
         super().__init__(server_config(app, settings))
         self._stopping: asyncio.Event = app.state.stopping
         self._metrics = MetricsServer(settings)
+        service = getattr(app.state, "service_name", app.title)
+        self._switching = TelemetrySwitching(settings.telemetry_folder, service)
+        self._database = _database_of(settings)
+        self._looking: asyncio.Task[None] | None = None
+        self.refused = False
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Open the metrics port beside the app, already during startup."""
+        """Open the metrics port beside the app, already during startup.
+
+        Older code than its database's ends here with a sentence; while the database is away, once it is back.
+        """
+        if self._database is not None:
+            try:
+                seen = await refuse_newer(*self._database)
+            except NewerDatabase as refusal:
+                self._refuse(refusal)
+                return
+            if not seen:
+                self._looking = asyncio.create_task(self._look(*self._database))
         await self._metrics.start()
+        await self._switching.start()
         await super().startup(sockets)
+
+    async def _look(self, package: str, url: str) -> None:
+        try:
+            await refuse_newer_once_seen(package, url)
+        except NewerDatabase as refusal:
+            self._refuse(refusal)
+
+    def _refuse(self, refusal: NewerDatabase) -> None:
+        log.critical("not started", reason=str(refusal))
+        self.refused = self.should_exit = True
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """End the streams, finish the rest."""
+        if self._looking is not None:
+            self._looking.cancel()
         self._stopping.set()
         await super().shutdown(sockets)
+        await self._switching.stop()
         await self._metrics.stop()
 
 
@@ -70,8 +102,14 @@ def serve(app: FastAPI, settings: HttpSettings) -> None:
     # uvicorn re-raises the signal after it has stopped; it has been handled by then.
     with contextlib.suppress(KeyboardInterrupt):
         server.run()
-    if not server.started:
+    if not server.started or server.refused:
         sys.exit(3)
+
+
+def _database_of(settings: HttpSettings) -> tuple[str, str] | None:
+    """The package whose settings these are, which has the migrations too, and the address of its database."""
+    url = getattr(settings, "database_url", None)
+    return (type(settings).__module__.partition(".")[0], url.get_secret_value()) if url else None
 
 
 def _allow_files(wanted: int) -> None:

@@ -51,6 +51,11 @@ def check_stored(task: TaskSubmitted, stored: bytes) -> None:
         raise PhotoMismatch(f"The stored photo's sha256 is {found}, registered was {task.photo.sha256}.")
 
 
+def read_labels(reading: Reading) -> list[ReadLabel]:
+    """Return what was seen, as messages carry it."""
+    return [ReadLabel(label=g.label, confidence=g.confidence, count=g.count) for g in reading.labels]
+
+
 def read_task(task: TaskSubmitted, stored: bytes, reader: Reader, *, now: datetime) -> TaskRead:
     """Read a task's photo. Blocks for as long as decoding and the model take.
 
@@ -65,7 +70,7 @@ def read_task(task: TaskSubmitted, stored: bytes, reader: Reader, *, now: dateti
         task_version=task.task_version,
         branch_id=task.branch_id,
         outcome="read",
-        labels=[ReadLabel(label=g.label, confidence=g.confidence, count=g.count) for g in reading.labels],
+        labels=read_labels(reading),
         needs_review=reading.needs_review,
         multiple=reading.multiple,
         model_version=reading.model_version,

@@ -6,11 +6,13 @@ from zoneinfo import ZoneInfo
 
 from fastapi import FastAPI
 
+from helper.api.batches import batches_router
 from helper.api.confirmation import confirmation_router
 from helper.api.history import history_router
 from helper.api.photos import photos_router
 from helper.api.pieces import pieces_router
 from helper.api.policies import policies_router
+from helper.api.previews import previews_router
 from helper.api.problems import install_store_problems
 from helper.api.submission import submission_router
 from helper.api.tasks import tasks_router
@@ -23,6 +25,7 @@ from helper.service.housekeeping import forget
 from helper.service.pictures import PictureService
 from helper.service.pieces import Pieces
 from helper.service.policies import PhotoPolicies
+from helper.service.previews import Previews
 from helper.service.retention import PhotoRetention
 from helper.service.submission import Submissions
 from helper.settings import Settings
@@ -125,6 +128,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         checks=[Check("photo store", store.ping, required=False)],
         routers=[
             submission_router(submissions, pieces, limits),
+            batches_router(submissions, limits),
+            previews_router(Previews(messaging.asks(), max_pixels=settings.photo_max_pixels), limits),
             # Before the tasks: theirs would take their paths for a task's id.
             pieces_router(pieces, submissions, limits),
             history_router(database, zone),
@@ -135,7 +140,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             personal_data_router(held),
         ],
         on_close=[decoder.close],
-        large_bodies=["/tasks", "/tasks/uploads"],
+        large_bodies=["/tasks", "/tasks/batch", "/tasks/uploads", "/previews"],
     )
     install_store_problems(app)
     return app

@@ -10,6 +10,7 @@ from helper.retention import MAX_KEEP_DAYS
 from helper.tasks import Status, Task
 from laundry_events.events import CountedLabel, ReadLabel
 from laundry_events.moments import Moment
+from laundry_service.http.problems import ProblemDocument
 from laundry_service.http.validation import RequestBody
 
 LONGEST_UNDO_S = 120
@@ -152,6 +153,30 @@ class PhotoPolicyBody(BaseModel):
     unconfirmed_days: int = Field(description="So long is kept what nobody confirms")
     changed_by: str | None
     changed_at: Moment | None
+
+
+class PreviewBody(BaseModel):
+    """What the model sees in a photo that is not submitted."""
+
+    labels: list[ReadLabel]
+    needs_review: bool
+    multiple: bool
+    model_version: str
+
+
+class BatchItem(BaseModel):
+    """The answer to one photo of several: the task it made, or what is wrong with it."""
+
+    status: int = Field(description="What POST /tasks would have answered this photo", examples=[201])
+    replayed: bool = Field(default=False, description="An earlier request had made the task")
+    task: TaskBody | None = None
+    problem: ProblemDocument | None = None
+
+
+class BatchBody(BaseModel):
+    """An answer for each photo, in their order."""
+
+    items: list[BatchItem]
 
 
 class TaskList(BaseModel):

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 import django
 from django.conf import settings as django_settings
@@ -181,6 +181,8 @@ def database(url: str, pool: int | None = None) -> dict[str, Any]:
     """Return Django's entry for a database address of ours; without a pool each thread has a connection."""
     pooled = {} if pool is None else {"pool": {"min_size": 0, "max_size": pool, "timeout": 10}}
     parts = urlsplit(url)
+    # asyncpg's name for what libpq calls sslmode.
+    asked = {"sslmode" if name == "ssl" else name: value for name, value in parse_qsl(parts.query)}
     return {
         "ENGINE": "django.db.backends.postgresql",
         "HOST": parts.hostname or "",
@@ -193,6 +195,7 @@ def database(url: str, pool: int | None = None) -> dict[str, Any]:
         "OPTIONS": {
             "connect_timeout": 5,
             "options": "-c statement_timeout=30000 -c lock_timeout=10000",
+            **asked,
             **pooled,
         },
     }

@@ -81,6 +81,7 @@ class GroupedFault:
         count: faults that it stands for.
         waiting: whether the phone has not been told of it yet.
         escalated_at: when it was passed on to the phone's owner, if it was.
+        traceparent: of the trace in which it became known.
     """
 
     notification_id: str
@@ -91,6 +92,7 @@ class GroupedFault:
     count: int
     waiting: bool
     escalated_at: datetime | None = None
+    traceparent: str | None = None
 
     @property
     def news_at(self) -> datetime:

@@ -74,6 +74,8 @@ notifications = sa.Table(
     # those of the week.
     sa.Column("content", sa.Text),
     sa.Column("admitted_at", sa.DateTime(timezone=True)),
+    # Of the event that it tells: its pushes go on with that trace.
+    sa.Column("traceparent", sa.Text),
     sa.UniqueConstraint("about", "user_id", name="notifications_once"),
     sa.Index("notifications_history", "user_id", sa.text("id DESC")),
     sa.Index("notifications_changed", "user_id", "changed_at"),

@@ -1,5 +1,6 @@
 """Runs the search service: ``python -m search``."""
 
+import laundry_service.left_out  # noqa: F401 - before what it keeps out
 from laundry_service.server import serve
 from search.app import create_app
 from search.settings import Settings

@@ -5,7 +5,6 @@ import contextlib
 from collections.abc import AsyncIterator
 
 from fastapi import FastAPI
-from starlette.middleware.gzip import GZipMiddleware
 
 from laundry_catalogue import proxied_services
 from laundry_service.auth.authenticator import Authenticator
@@ -56,15 +55,15 @@ def create_app(settings: ProxySettings | None = None) -> FastAPI:
         openapi_url=None,
         redirect_slashes=False,
     )
+    app.state.service_name = settings.service_name
     app.state.stopping = stopping
     app.state.trusted_proxies = settings.trusted_proxies
     app.include_router(health_router([]))
     app.include_router(routes.router(signing_in))
     app.include_router(proxy.router(forwarder, upstreams))
     app.include_router(pages.router())
-    app.mount("/static", GZipMiddleware(pages.RevalidatedFiles(directory=pages.STATIC)))
     app.add_middleware(UrlValidation)
-    app.add_middleware(SecurityHeaders, headers=pages.SECURITY_HEADERS, public_https=settings.by_tls)
+    app.add_middleware(SecurityHeaders, headers=pages.headers_of, public_https=settings.by_tls)
     app.add_middleware(Caching)
     install_problems(app)
     trace_requests(app)

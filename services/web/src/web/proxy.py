@@ -244,6 +244,10 @@ def router(proxy: Proxy, upstreams: Sequence[Upstream]) -> APIRouter:
     """Make ``/api/<service>/<anything public>`` for every service."""
     routes = APIRouter(include_in_schema=False)
     by_name = {upstream.name: upstream for upstream in upstreams}
+    for name in by_name:
+        # From 0 on, so that the first one is an increase.
+        for reason in ("timeout", "unavailable", "broken off"):
+            FAILURES.labels(name, reason)
 
     @routes.api_route(PREFIX + "/{service}/{path:path}", methods=METHODS)
     async def forward(request: Request, service: str) -> Response:

@@ -1,41 +1,16 @@
-"""Where the browsers are, and how their processes start and end."""
+"""How browsers' processes start and end."""
 
 import asyncio
-import os
-import shutil
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
-import pytest
+from laundry_testing.programs import program
+
+__all__ = ["START_S", "end", "program", "until_there"]
 
 Found = TypeVar("Found")
 
 START_S = 60
-PACKAGES = {
-    "chromium": "chromium",
-    "firefox-esr": "firefox-esr",
-    "WebKitWebDriver": "webkit2gtk-driver",
-    "Xvfb": "xvfb",
-}
-
-
-def program(name: str, *, whole: bool = False) -> str:
-    """Find a program; without it the test is skipped, but never where everything must be tested.
-
-    Args:
-        whole: the browser itself, where its engine alone would do for most tests.
-    """
-    found = os.environ.get("LAUNDRY_CHROMIUM") if name == "chromium" else None
-    # The same engine without the browser around it: a new page costs a third of the processor time.
-    engine = name == "chromium" and not whole
-    found = found or (shutil.which("chromium-headless-shell") if engine else None)
-    found = found or shutil.which(name)
-    if found is None:
-        missing = f"{name} is not installed: apt-get install {PACKAGES[name]}"
-        if os.environ.get("CI"):
-            pytest.fail(missing)
-        pytest.skip(missing)
-    return found
 
 
 async def until_there(

@@ -75,7 +75,9 @@ def print_failures(console: Console, failures: Iterable[str]) -> None:
         console.print(f"[red]not measured:[/red] {escape(failure)}")
 
 
-def write_report(path: Path, began_at: datetime, surroundings: dict[str, Any], **content: Any) -> None:
+def write_report(
+    path: Path, began_at: datetime, surroundings: dict[str, Any], *, indent: int | None = 2, **content: Any
+) -> None:
     """Write a report as JSON: when and where it was measured, then ``content``."""
     document = {
         "began_at": began_at.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
@@ -83,7 +85,7 @@ def write_report(path: Path, began_at: datetime, surroundings: dict[str, Any], *
         **content,
     }
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+    path.write_text(json.dumps(document, indent=indent, ensure_ascii=False) + "\n")
 
 
 def rounded(value: float) -> float | None:

@@ -9,7 +9,7 @@ import httpx
 import typer
 from click.exceptions import Abort
 
-from laundry.commands import deploy, equipment, photos, push_keys, restart, stack, tokens
+from laundry.commands import deploy, equipment, photos, push_keys, reading, restart, stack, telemetry, tokens
 from laundry.display import fail
 from laundry_events.errors import PlanRefused
 from laundry_events.refused_certificates import explained
@@ -31,8 +31,13 @@ LATE = {
     "people": ("laundry.commands.people", "people", USE),
     "branches": ("laundry.commands.people", "branches", USE),
     "runs": ("laundry.commands.runs", "app", USE),
+    "check": ("laundry.commands.check", "app", STACK),
+    "secrets": ("laundry.commands.secrets", "app", STACK),
+    "backup": ("laundry.commands.backup", "app", STACK),
     "topology": ("laundry.commands.topology", "app", BROKER),
     "audit": ("laundry.commands.audit", "app", USE),
+    "history": ("laundry.commands.history", "history", BROKER),
+    "replay": ("laundry.commands.replay", "replay", BROKER),
     "dlq": ("laundry.commands.dead_letters", "app", BROKER),
     "tls": ("laundry.commands.tls", "app", BROKER),
     "new": ("laundry.commands.new", "app", DEVELOP),
@@ -109,6 +114,7 @@ app.command(rich_help_panel=STACK)(stack.up)
 app.command(rich_help_panel=STACK)(stack.down)
 app.command(rich_help_panel=STACK)(stack.status)
 app.command(rich_help_panel=STACK)(restart.restart)
+app.add_typer(telemetry.app, name="telemetry", rich_help_panel=STACK)
 app.command(rich_help_panel=STACK)(stack.prepare)
 app.add_typer(tokens.app, name="token", rich_help_panel=USE)
 app.command(rich_help_panel=USE)(photos.upload)
@@ -118,6 +124,7 @@ app.command("fault", hidden=True)(equipment.fault)
 app.command("push-keys", rich_help_panel=DEPLOY)(push_keys.push_keys)
 app.command("compose-env", rich_help_panel=DEPLOY)(deploy.compose_env)
 app.command("check-deploy", rich_help_panel=DEPLOY)(deploy.check_deploy)
+app.command("check-reading", rich_help_panel=DEPLOY)(reading.check_reading)
 
 if __name__ == "__main__":
     app()

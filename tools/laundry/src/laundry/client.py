@@ -44,7 +44,7 @@ class Caller:
         answer = self.http.request(method, f"{self.stack[f'{service}_url']}{path}", **arguments)
         if answer.is_success:
             return answer.content
-        raise LaundryError(f"{service} answered {answer.status_code}: {_words(answer)}")
+        raise LaundryError(f"{service} answered {answer.status_code}: {words(answer)}")
 
     def pages(self, service: str, path: str, **query: Any) -> Iterator[dict[str, Any]]:
         """Yield the items of a list, page after page. Raises LaundryError as ``call``."""
@@ -58,7 +58,8 @@ class Caller:
                 return
 
 
-def _words(answer: httpx.Response) -> str:
+def words(answer: httpx.Response) -> str:
+    """Return what a problem document says, or the beginning of an answer that is none."""
     try:
         problem = answer.json()
     except ValueError:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from laundry import contracts, look, privacy_page
-from laundry.deploy import broker, chart, compose, readme
+from laundry.deploy import broker, chart, compose, grafana, installing, prometheus, readme
 from laundry.paths import PROJECT
 
 
@@ -25,6 +25,8 @@ def files() -> Iterator[tuple[Path, str]]:
 def deployment_files() -> Iterator[tuple[Path, str]]:
     """Yield those that need no service to be built: Compose, the chart, READMEs, the pages' look."""
     yield from look.files()
+    yield from grafana.files()
+    yield from prometheus.files()
     yield chart.DEFINITIONS_FILE, chart.definitions_text()
     yield chart.SERVICES_FILE, chart.services_text()
     made_in_part: dict[Path, Callable[[str], str]] = {
@@ -32,13 +34,16 @@ def deployment_files() -> Iterator[tuple[Path, str]]:
         compose.DOCKERFILE: compose.dockerfile_text,
         broker.COMPOSE_FILE: broker.compose_text,
         broker.CHART_FILE: broker.chart_text,
-        chart.VALUES_FILE: chart.values_text,
-        chart.SCHEMA_FILE: chart.schema_text,
-        chart.README: chart.readme_text,
         readme.FILE: readme.text,
+        installing.FILE: installing.text,
     }
     for path, make in made_in_part.items():
         yield path, make(path.read_text())
+    values = chart.values_text(chart.VALUES_FILE.read_text())
+    schema = chart.schema_text(chart.SCHEMA_FILE.read_text(), values)
+    yield chart.VALUES_FILE, values
+    yield chart.SCHEMA_FILE, schema
+    yield chart.README, chart.readme_text(chart.README.read_text(), values, schema)
 
 
 def outdated() -> list[Path]:

@@ -1,6 +1,8 @@
 """A broker's management API: the local stack's, or a given one."""
 
 import os
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
@@ -29,10 +31,16 @@ def target(url: str | None = None) -> Target:
     return Target(address, unquote(parts.username), unquote(parts.password), ca_file)
 
 
-def queue_totals(broker: Target) -> dict[str, dict[str, Any]]:
+def of_stack(document: Mapping[str, Any]) -> Target:
+    """Return the broker that the content of ``var/stack.json`` names."""
+    trusted = {name: value for name, value in (document.get("tls") or {}).items() if name == "ca_file"}
+    return replace(target(document["management_urls"][0]), **trusted)
+
+
+def queue_totals(broker: Target, vhost: str = VHOST) -> dict[str, dict[str, Any]]:
     """Return each queue with its current counts (not the statistics, which are seconds old)."""
     with broker.client() as client:
         parameters = {"disable_stats": "true", "enable_queue_totals": "true"}
-        answer = client.get(f"/api/queues/{quote(VHOST, safe='')}", params=parameters)
+        answer = client.get(f"/api/queues/{quote(vhost, safe='')}", params=parameters)
         answer.raise_for_status()
         return {queue["name"]: queue for queue in answer.json()}

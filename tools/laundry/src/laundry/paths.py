@@ -58,9 +58,24 @@ class StackPaths:
         return self.data / "mail"
 
     @property
+    def telemetry(self) -> Path:
+        """Which processes leave out the details of their traces: a file each."""
+        return self.var / "telemetry"
+
+    @property
     def logs(self) -> Path:
         """Logs of the services and the supervisor."""
         return self.var / "log"
+
+    @property
+    def backups(self) -> Path:
+        """Backups, unless they are kept elsewhere; they survive ``laundry down --wipe``."""
+        return self.var / "backups"
+
+    @property
+    def restored_file(self) -> Path:
+        """What came back when the stack was last started from a backup."""
+        return self.var / "run" / "restored.json"
 
     @property
     def data(self) -> Path:

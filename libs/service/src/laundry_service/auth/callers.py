@@ -58,6 +58,18 @@ def require(*roles: Role) -> Callable[[Principal], Awaitable[Principal]]:
     return check
 
 
+def count_more(request: Request, principal: Principal, times: int) -> None:
+    """Count a request that does as much as several as the others of them, too; it itself is counted already.
+
+    Raises:
+        Problem: 429, with when to come again.
+    """
+    limits: RateLimits | None = getattr(request.app.state, "rate_limits", None)
+    if limits is not None and times > 0:
+        address = client_address(request.scope)
+        limits.count(principal, address, request.method, path_template(request.scope), times=times)
+
+
 def require_branch(principal: Principal, branch_id: str) -> None:
     """Refuse a branch outside the token's claim.
 

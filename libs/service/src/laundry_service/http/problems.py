@@ -71,8 +71,8 @@ class Problem(Exception):
         self.principal: Principal | None = None
 
 
-def problem_response(problem: Problem, instance: str | None = None) -> JSONResponse:
-    """Render a problem as ``application/problem+json``, with the trace id of the request."""
+def problem_document(problem: Problem, instance: str | None = None) -> dict[str, Any]:
+    """Return the members of a problem document, with the trace id of the request."""
     document: dict[str, Any] = {
         "type": f"urn:laundry:problem:{problem.code}",
         "title": HTTPStatus(problem.status).phrase,
@@ -85,8 +85,14 @@ def problem_response(problem: Problem, instance: str | None = None) -> JSONRespo
     context = trace.get_current_span().get_span_context()
     if context.is_valid:
         document["trace_id"] = format(context.trace_id, "032x")
+    return document
+
+
+def problem_response(problem: Problem, instance: str | None = None) -> JSONResponse:
+    """Render a problem as ``application/problem+json``."""
     # Set here too: the answer to an unhandled error bypasses every middleware.
     headers = {"Cache-Control": "no-store", **problem.headers}
+    document = problem_document(problem, instance)
     return ProblemResponse(document, problem.status, headers=headers, media_type=MEDIA_TYPE)
 
 

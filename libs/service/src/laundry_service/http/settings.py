@@ -1,5 +1,7 @@
 """Limits on what a caller may use before authentication: the settings."""
 
+from pathlib import Path
+
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -22,6 +24,10 @@ class HttpSettings(BaseSettings):
     )
     log_level: str = "INFO"
     graceful_timeout_s: float = Field(default=15.0, gt=0)
+    telemetry_folder: Path | None = Field(
+        default=None,
+        description="A file there of the service's name that says off turns its detailed spans off, any time",
+    )
     trusted_proxies: Networks = Field(
         default=LOOPBACK, description="Whose X-Forwarded-For is believed: web and what stands before it"
     )

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 LimitName = Literal[
     "uploads",
+    "previews",
     "confirmations",
     "preferences",
     "device-registrations",
@@ -37,6 +38,8 @@ IPV6_PREFIX = 64
 READING = frozenset({"GET", "HEAD", "OPTIONS"})
 ENDPOINTS: Mapping[tuple[str, str], LimitName] = {
     ("POST", "/tasks"): "uploads",
+    ("POST", "/tasks/batch"): "uploads",
+    ("POST", "/previews"): "previews",
     ("POST", "/tasks/{task_id}/confirmation"): "confirmations",
     ("PUT", "/customers/me/preference"): "preferences",
     ("POST", "/branches/{branch_id}/preferences"): "preferences",
@@ -74,6 +77,7 @@ class Allowance(BaseModel):
 # Ordinary use with headroom; a whole branch may share one address.
 DEFAULTS: Mapping[LimitName, Allowance] = {
     "uploads": Allowance(person="120/m", address="1200/m"),
+    "previews": Allowance(person="120/m", address="1200/m"),
     "confirmations": Allowance(person="600/m", address="6000/m"),
     "preferences": Allowance(person="60/m", address="600/m"),
     "device-registrations": Allowance(person="60/m", address="600/m"),
@@ -100,11 +104,14 @@ class RateLimits:
             for name, each in found.items()
         }
 
-    def count(self, principal: "Principal", address: str, method: str, path: str | None) -> None:
+    def count(
+        self, principal: "Principal", address: str, method: str, path: str | None, *, times: int = 1
+    ) -> None:
         """Count a request of somebody whose token is good.
 
         Args:
             path: the path's template.
+            times: as how many it counts.
 
         Raises:
             Problem: 429, with when to come again.
@@ -115,8 +122,8 @@ class RateLimits:
                 return
             name = "other-changes"
         # The person's limit first: one person's excess must not use up the shared address's limit.
-        _take(self._persons[name], f"{name}:{principal.role}:{principal.sub}", name, "you")
-        _take(self._addresses[name], f"{name}:{grouped(address)}", name, "your address")
+        _take(self._persons[name], f"{name}:{principal.role}:{principal.sub}", name, "you", times)
+        _take(self._addresses[name], f"{name}:{grouped(address)}", name, "your address", times)
 
     def forging(self, address: str) -> bool:
         """Whether too many forged tokens came from an address."""
@@ -129,7 +136,7 @@ class RateLimits:
         Raises:
             Problem: 429 instead of the 401 for one too many.
         """
-        _take(self._addresses[FORGED], f"{FORGED}:{grouped(address)}", FORGED, "your address")
+        _take(self._addresses[FORGED], f"{FORGED}:{grouped(address)}", FORGED, "your address", 1)
 
 
 def grouped(address: str) -> str:
@@ -153,10 +160,10 @@ def _throttle(rate: str | None, store: MemoryStore) -> Throttled | None:
     return Throttled(using=RateLimiterType.GCRA.value, quota=_parse(rate), store=store)
 
 
-def _take(throttle: Throttled | None, key: str, name: LimitName, whose: str) -> None:
+def _take(throttle: Throttled | None, key: str, name: LimitName, whose: str, times: int) -> None:
     if throttle is None:
         return
-    result = throttle.limit(key)
+    result = throttle.limit(key, cost=times)
     if not result.limited:
         return
     quota: Quota = throttle.limiter.quota

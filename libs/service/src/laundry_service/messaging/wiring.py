@@ -11,7 +11,7 @@ from laundry_service.settings import ServiceSettings
 from laundry_service.telemetry.certificates import watch_own
 
 if TYPE_CHECKING:
-    from laundry_events import Dependency, EventConsumer, Relay
+    from laundry_events import Dependency, EventConsumer, Relay, Requester
     from laundry_service.messaging.lifecycle import ConsumerLifecycle
     from laundry_service.storage.database import Database
 
@@ -52,6 +52,7 @@ class Messaging:
         watch_own(self._url, client=service)
         self.publisher = Publisher(self._url, source=service)
         self.relay = None if relays_outbox_of is None else _relay(relays_outbox_of, self.publisher)
+        self.requester: Requester | None = None
         self.consuming: ConsumerLifecycle | None = None
 
     @cached_property
@@ -75,10 +76,17 @@ class Messaging:
             dependencies=self._depends_on,
         )
 
+    def asks(self) -> "Requester":
+        """Return what asks other services and waits for their answers."""
+        from laundry_events import Requester  # noqa: PLC0415 - most services ask nobody
+
+        self.requester = self.requester or Requester(self.publisher, service=self._service)
+        return self.requester
+
     @property
-    def senders(self) -> list["Publisher | Relay"]:
+    def senders(self) -> list["Publisher | Relay | Requester"]:
         """The components that publish; they start first and stop last."""
-        return [self.publisher] if self.relay is None else [self.publisher, self.relay]
+        return [each for each in (self.publisher, self.relay, self.requester) if each is not None]
 
     @property
     def receivers(self) -> list["ConsumerLifecycle"]:

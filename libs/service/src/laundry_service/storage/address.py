@@ -1,8 +1,5 @@
 """The address of a database, as operators have it and as the drivers take it."""
 
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError
-
 DRIVERS = ("postgresql+asyncpg", "postgresql", "postgres")
 
 
@@ -12,6 +9,10 @@ def asyncpg_url(address: str) -> str:
     Raises:
         ValueError: it is no address of PostgreSQL; the text does not repeat it, as it may hold a password.
     """
+    # Settings are read in services without a database, too: 10 MB.
+    from sqlalchemy.engine import make_url  # noqa: PLC0415
+    from sqlalchemy.exc import ArgumentError  # noqa: PLC0415
+
     try:
         url = make_url(address)
     except (ArgumentError, ValueError):

@@ -15,6 +15,7 @@ from obstore.exceptions import BaseError
 from obstore.store import S3Store
 
 from laundry_service.settings import ObjectStoreSettings
+from laundry_service.telemetry.details import asking_store
 
 if TYPE_CHECKING:
     from obstore import BytesStream, GetResult
@@ -56,6 +57,7 @@ class ObjectStore:
     def __init__(self, settings: ObjectStoreSettings, *, at_once: int = 8) -> None:
         """Name the bucket of the settings; ``at_once`` objects are fetched or stored at the same time."""
         self._at_once = asyncio.Semaphore(at_once)
+        self._bucket = settings.s3_bucket
         self._reading = _open(settings, {"read_timeout": timedelta(seconds=READ_S)})
         # The time to the answer, which a read timeout limits, contains the upload: ``put`` sets its own.
         self._writing = _open(settings, {})
@@ -69,14 +71,15 @@ class ObjectStore:
         content = body if isinstance(body, bytes) else _left_in(body)
         try:
             async with asyncio.timeout(PUT_S + len(content) / SLOWEST_BYTES_S), self._at_once:
-                await obstore.put_async(
-                    self._writing,
-                    key,
-                    content,
-                    attributes={"Content-Type": media_type},
-                    # The parts of one that breaks off would stay in the bucket.
-                    use_multipart=False,
-                )
+                with asking_store("PutObject", self._bucket):
+                    await obstore.put_async(
+                        self._writing,
+                        key,
+                        content,
+                        attributes={"Content-Type": media_type},
+                        # The parts of one that breaks off would stay in the bucket.
+                        use_multipart=False,
+                    )
         except TimeoutError:
             raise ObjectStoreUnavailable(f"put: {key} was not stored in time") from None
         except (BaseError, OSError) as error:
@@ -91,16 +94,20 @@ class ObjectStore:
         """
         try:
             async with asyncio.timeout(GET_S), self._at_once:
-                for pause in BROKEN_OFF_PAUSES_S:
-                    found = await self._found(key, max_bytes)
-                    with contextlib.suppress(BaseError):
-                        return (await found.bytes_async()).to_bytes()
-                    await asyncio.sleep(pause)
-                return (await (await self._found(key, max_bytes)).bytes_async()).to_bytes()
+                with asking_store("GetObject", self._bucket):
+                    return await self._whole(key, max_bytes)
         except TimeoutError:
             raise ObjectStoreUnavailable(f"get: {key} was not fetched within {GET_S:g} s") from None
         except (BaseError, OSError) as error:
             raise _failure("get", key, error) from error
+
+    async def _whole(self, key: str, max_bytes: int) -> bytes:
+        for pause in BROKEN_OFF_PAUSES_S:
+            found = await self._found(key, max_bytes)
+            with contextlib.suppress(BaseError):
+                return (await found.bytes_async()).to_bytes()
+            await asyncio.sleep(pause)
+        return (await (await self._found(key, max_bytes)).bytes_async()).to_bytes()
 
     async def _found(self, key: str, max_bytes: int) -> "GetResult":
         found = await obstore.get_async(self._reading, key)
@@ -116,7 +123,8 @@ class ObjectStore:
             ObjectMissing, ObjectStoreUnavailable: before the first byte.
         """
         try:
-            found = await obstore.get_async(self._reading, key)
+            with asking_store("GetObject", self._bucket):
+                found = await obstore.get_async(self._reading, key)
         except (BaseError, OSError) as error:
             raise _failure("get", key, error) from error
         return _chunks(found.stream(min_chunk_size=chunk_bytes))
@@ -137,7 +145,8 @@ class ObjectStore:
     async def delete(self, key: str) -> None:
         """Delete an object; one that is not there is fine."""
         try:
-            await obstore.delete_async(self._reading, key)
+            with asking_store("DeleteObject", self._bucket):
+                await obstore.delete_async(self._reading, key)
         except (BaseError, OSError) as error:
             raise ObjectStoreUnavailable(_told("delete", error)) from error
 

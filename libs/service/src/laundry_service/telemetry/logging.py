@@ -97,7 +97,7 @@ def configure_logging(service: str, level: str = "INFO") -> None:
             ],
         )
     )
-    handler.addFilter(RateLimitFilter("aio_pika", "aiormq"))
+    handler.addFilter(RateLimitFilter("aio_pika", "aiormq", "opentelemetry"))
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level)

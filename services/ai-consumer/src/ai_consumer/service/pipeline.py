@@ -5,15 +5,18 @@ import contextlib
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from functools import partial
 
 import structlog
+from opentelemetry import trace
 from prometheus_client import Counter, Histogram
 
-from ai_consumer.reading import PhotoMismatch, PhotoMissing, read_task, unreadable
+from ai_consumer.reading import PhotoMismatch, PhotoMissing, read_labels, read_task, unreadable
 from ai_consumer.service.champion import Champion
 from ai_consumer.service.pictures import made_pictures
 from ai_consumer.service.shadow import ShadowReader
 from laundry_events.events import TaskRead, TaskSubmitted
+from laundry_events.previews import Preview
 from laundry_reading.errors import PhotoError
 from laundry_reading.model import Model
 from laundry_reading.photo import MAX_BYTES
@@ -30,6 +33,7 @@ READING = Histogram(
 LARGE_BYTES = 5_000_000
 
 log = structlog.get_logger(__name__)
+tracer = trace.get_tracer(__name__)
 
 
 class Pipeline:
@@ -65,6 +69,26 @@ class Pipeline:
         finally:
             self._in_hand -= 1
 
+    async def preview(self, photo: bytes, branch_id: str) -> Preview:
+        """Read a photo that nobody has submitted; nothing of it is kept or counted as read.
+
+        Raises:
+            NoModelYet, ModelError: not now.
+        """
+        model = await self._champion.current()
+        try:
+            reading = await asyncio.get_running_loop().run_in_executor(
+                self._worker, partial(model.read, photo, branch_id=branch_id)
+            )
+        except PhotoError as error:
+            return Preview(unreadable_reason=error.code, needs_review=True, model_version=model.version)
+        return Preview(
+            labels=read_labels(reading),
+            needs_review=reading.needs_review,
+            multiple=reading.multiple,
+            model_version=reading.model_version,
+        )
+
     async def _read_in_turn(self, task: TaskSubmitted, name: str) -> TaskRead:
         model = await self._champion.current()
         try:
@@ -72,9 +96,11 @@ class Pipeline:
                 photo = await self._fetch(task)
                 # Asked again: the champion may have changed while the photo was fetched.
                 model = await self._champion.current()
-                read = await asyncio.get_running_loop().run_in_executor(
-                    self._worker, self._read, task, photo, model
-                )
+                with tracer.start_as_current_span("read photo") as span:
+                    span.set_attribute("laundry.model.version", model.version)
+                    read = await asyncio.get_running_loop().run_in_executor(
+                        self._worker, self._read, task, photo, model
+                    )
                 if self._in_hand == 1:
                     pictures = await made_pictures(self._store, self._worker, task, photo, name)
                     read = read.model_copy(update={"pictures": pictures})

@@ -11,7 +11,8 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 _ENCODED_NAME = re.compile(rb";\s*filename\*\s*=", re.I)
 _PLAIN_NAME = re.compile(rb";\s*filename\s*=", re.I)
 _AS_IT_IS = frozenset({"", "binary", "8bit", "7bit"})
-_MAX_FILES = 4
+# Inputs that nobody filled, which browsers send all the same.
+_EMPTY_INPUTS = 3
 _PREAMBLE_BYTES = 8 * 1024
 
 
@@ -24,23 +25,33 @@ class EncodedPart(Exception):
 
 
 class SeveralFiles(Exception):
-    """More than one file was sent."""
+    """More files were sent than are taken."""
 
 
 class FormParser(MultiPartParser):
-    """Takes one file and some text fields; a file input that nobody filled counts for nothing."""
+    """Takes some files and text fields; a file input that nobody filled counts for nothing."""
 
     def __init__(
-        self, headers: Headers, stream: AsyncGenerator[bytes, None], *, max_fields: int, max_part_size: int
+        self,
+        headers: Headers,
+        stream: AsyncGenerator[bytes, None],
+        *,
+        max_files: int,
+        max_fields: int,
+        max_part_size: int,
     ) -> None:
-        """Take what ``MultiPartParser`` does."""
+        """Take what ``MultiPartParser`` does. However many files come, no more of them is held in memory
+        than of one.
+        """
         super().__init__(
             headers,
             _from_first_boundary(stream, headers),
-            max_files=_MAX_FILES,
+            max_files=max_files + _EMPTY_INPUTS,
             max_fields=max_fields,
             max_part_size=max_part_size,
         )
+        self._most = max_files
+        self.spool_max_size = MultiPartParser.spool_max_size // max_files
         self._ended = False
 
     def on_headers_finished(self) -> None:
@@ -66,19 +77,19 @@ class FormParser(MultiPartParser):
             MultiPartException: it is no such form.
         """
         form = await super().parse()
-        kept = _without_empty_inputs(form)
+        kept = _without_empty_inputs(form, self._most)
         if self._ended and kept is not None:
             return kept
         await form.close()
         raise FormCutOff if not self._ended else SeveralFiles
 
 
-def _without_empty_inputs(form: FormData) -> FormData | None:
-    """Return what was filled in; None if several files were."""
+def _without_empty_inputs(form: FormData, most: int) -> FormData | None:
+    """Return what was filled in; None if more files were than ``most``."""
     items = form.multi_items()
     files = [value for _, value in items if isinstance(value, UploadFile)]
     filled = [file for file in files if file.size or file.filename]
-    if len(filled) > 1:
+    if len(filled) > most:
         return None
     # One that nobody filled is an empty photo only where it is all there is.
     kept = filled or files[:1]

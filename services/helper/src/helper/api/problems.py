@@ -33,6 +33,10 @@ PHOTO_PROBLEMS: dict[type[PhotoError], tuple[int, str]] = {
     TooManyPixels: (422, "photo-too-many-pixels"),
 }
 RETRY_AFTER = {"Retry-After": "5"}
+STORES: dict[type[Exception], tuple[str, str]] = {
+    DatabaseUnavailable: ("database-unavailable", "The database"),
+    ObjectStoreUnavailable: ("photo-store-unavailable", "The photo store"),
+}
 
 log = structlog.get_logger(__name__)
 
@@ -59,33 +63,24 @@ def problem_of_photo(error: PhotoError) -> Problem:
     return Problem(status, code, str(error), **facts)
 
 
+def problem_of_store(error: Exception) -> Problem:
+    """Say that a store is away, or that too much is to be decoded just now."""
+    if isinstance(error, DecoderBusy):
+        detail = "Too many photos are to be decoded just now. Send the request again in a few seconds."
+        return Problem(503, "photo-decoder-busy", detail, headers=RETRY_AFTER)
+    code, what = STORES[type(error)]
+    log.warning("a store is away", code=code, error=str(error)[:500])
+    detail = f"{what} is not reachable just now. Send the request again in a few seconds."
+    return Problem(503, code, detail, headers=RETRY_AFTER)
+
+
 def install_store_problems(app: FastAPI) -> None:
     """Answer 503 while a store is away or too much is to be decoded: what was sent may be sent again, it
     makes one task.
     """
 
     @app.exception_handler(DecoderBusy)
-    async def on_busy(request: Request, error: DecoderBusy) -> JSONResponse:
-        detail = "Too many photos are to be decoded just now. Send the request again in a few seconds."
-        return problem_response(
-            Problem(503, "photo-decoder-busy", detail, headers=RETRY_AFTER), request.url.path
-        )
-
     @app.exception_handler(DatabaseUnavailable)
-    async def on_database(request: Request, error: DatabaseUnavailable) -> JSONResponse:
-        return _away("database-unavailable", "The database", request, error)
-
     @app.exception_handler(ObjectStoreUnavailable)
-    async def on_store(request: Request, error: ObjectStoreUnavailable) -> JSONResponse:
-        return _away("photo-store-unavailable", "The photo store", request, error)
-
-
-def _away(code: str, what: str, request: Request, error: Exception) -> JSONResponse:
-    log.warning("a store is away", code=code, error=str(error)[:500])
-    problem = Problem(
-        503,
-        code,
-        f"{what} is not reachable just now. Send the request again in a few seconds.",
-        headers=RETRY_AFTER,
-    )
-    return problem_response(problem, request.url.path)
+    async def on_store(request: Request, error: Exception) -> JSONResponse:
+        return problem_response(problem_of_store(error), request.url.path)

@@ -1,7 +1,6 @@
 """``POST /tasks``: a photo is submitted."""
 
 import contextlib
-import re
 import uuid
 from tempfile import SpooledTemporaryFile
 from typing import Annotated, Any, BinaryIO, cast
@@ -9,10 +8,11 @@ from typing import Annotated, Any, BinaryIO, cast
 from fastapi import APIRouter, Header, Request, Response
 from starlette.datastructures import UploadFile
 
+from helper.api.fields import KEY, LOAD, NOTE_CHARS, branch_of, check_key, load_of, note_of
 from helper.api.permissions import Helper
 from helper.api.problems import problem_of_photo
-from helper.api.uploads import Limits, file_field, receive_form, text_field, text_fields, too_large
-from helper.schemas import BRANCH, REPLAYED, TaskBody
+from helper.api.uploads import Limits, check_size, file_field, receive_form, text_field, text_fields
+from helper.schemas import REPLAYED, TaskBody
 from helper.service.pieces import Pieces
 from helper.service.submission import KeyReused, Replaced, Submissions, Upload
 from helper.tasks import NotReplaceable, Task
@@ -21,9 +21,6 @@ from laundry_service.auth.callers import require_branch
 from laundry_service.http.problems import Problem
 from laundry_service.storage.object_store import ObjectStoreUnavailable
 
-NOTE_CHARS = 500
-KEY = re.compile(r"[\x21-\x7e]{1,200}")
-LOAD = re.compile(r"[A-Za-z0-9_-]{1,64}")
 MOST_REPLACED = 16
 SPOOLED_BYTES = 1024 * 1024
 # Why one photo cannot take the place of another.
@@ -100,7 +97,7 @@ def submission_router(submissions: Submissions, pieces: Pieces, limits: Limits) 
             ),
         ] = None,
     ) -> TaskBody:
-        _check_key(idempotency_key)
+        check_key(idempotency_key)
         async with contextlib.AsyncExitStack() as stack:
             form = await receive_form(request, limits)
             stack.push_async_callback(form.close)
@@ -111,11 +108,10 @@ def submission_router(submissions: Submissions, pieces: Pieces, limits: Limits) 
                 else await _put_together(pieces, submissions, principal.sub, idempotency_key, declared)
             )
             stack.push_async_callback(photo.close)
-            branch_id, note = _branch(text_field(form, "branch_id")), _note(text_field(form, "note"))
+            branch_id, note = branch_of(text_field(form, "branch_id")), note_of(text_field(form, "note"))
             require_branch(principal, branch_id)
             size = photo.size or 0
-            if size > limits.photo_bytes:
-                raise too_large(limits.photo_bytes)
+            check_size(size, limits)
             upload = Upload(
                 photo.file,
                 size,
@@ -123,10 +119,10 @@ def submission_router(submissions: Submissions, pieces: Pieces, limits: Limits) 
                 principal.sub,
                 note,
                 idempotency_key,
-                load_id=_load(text_field(form, "load_id")),
+                load_id=load_of(text_field(form, "load_id")),
                 replaces=_replaced(text_fields(form, "replaces")),
             )
-            task, replayed = await _submitted(submissions, upload)
+            task, replayed = await submitted(submissions, upload)
         if declared is not None and idempotency_key is not None:
             # What cannot be deleted just now is when it is old.
             with contextlib.suppress(ObjectStoreUnavailable):
@@ -139,7 +135,13 @@ def submission_router(submissions: Submissions, pieces: Pieces, limits: Limits) 
     return api
 
 
-async def _submitted(submissions: Submissions, upload: Upload) -> tuple[Task, bool]:
+async def submitted(submissions: Submissions, upload: Upload) -> tuple[Task, bool]:
+    """Submit an upload; returns its task, and whether an earlier one had made it.
+
+    Raises:
+        Problem: it is not taken.
+        DecoderBusy, ObjectStoreUnavailable, DatabaseUnavailable: as ``Submissions.submit``.
+    """
     try:
         return await submissions.submit(upload)
     except PhotoError as error:
@@ -181,28 +183,6 @@ async def _put_together(
     return UploadFile(cast("BinaryIO", file), size=size)
 
 
-def _branch(text: str | None) -> str:
-    if text is None or not BRANCH.fullmatch(text):
-        raise Problem(
-            422,
-            "branch-invalid",
-            "Send the field 'branch_id': 1 to 40 lower-case letters, digits and hyphens.",
-        )
-    return text
-
-
-def _note(text: str | None) -> str | None:
-    if text is not None and len(text) > NOTE_CHARS:
-        raise Problem(422, "note-too-long", f"A note has at most {NOTE_CHARS} characters.")
-    return text or None
-
-
-def _load(text: str | None) -> str | None:
-    if text and not LOAD.fullmatch(text):
-        raise Problem(422, "load-invalid", "A load_id is 1 to 64 letters, digits, hyphens and underscores.")
-    return text or None
-
-
 def _replaced(texts: list[str]) -> tuple[Replaced, ...]:
     if len(texts) > MOST_REPLACED:
         raise Problem(422, "replaces-too-many", f"A photo replaces at most {MOST_REPLACED} others.")
@@ -223,10 +203,3 @@ def _one_replaced(text: str) -> Replaced:
         "replaces-invalid",
         "Send 'replaces' as 'task:' and a task's id, or 'key:' and an Idempotency-Key.",
     )
-
-
-def _check_key(key: str | None) -> None:
-    if key is not None and not KEY.fullmatch(key):
-        raise Problem(
-            400, "idempotency-key-invalid", "An Idempotency-Key is 1 to 200 visible ASCII characters."
-        )

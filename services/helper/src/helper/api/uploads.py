@@ -39,8 +39,8 @@ class Progress:
     received: int = 0
 
 
-async def receive_form(request: Request, limits: Limits) -> FormData:
-    """Receive a multipart form with one file, which lies on disk when it is over 1 MB.
+async def receive_form(request: Request, limits: Limits, *, files: int = 1) -> FormData:
+    """Receive a multipart form with at most so many files; what is over 1 MB of them lies on disk.
 
     Close the form when done with it.
 
@@ -73,6 +73,7 @@ async def receive_form(request: Request, limits: Limits) -> FormData:
             parser = FormParser(
                 request.headers,
                 _bounded(request, limits, patience, progress),
+                max_files=files,
                 max_fields=MAX_FIELDS,
                 max_part_size=FIELD_BYTES,
             )
@@ -85,9 +86,10 @@ async def receive_form(request: Request, limits: Limits) -> FormData:
             400, "upload-malformed", f"The multipart body is not valid: {error.message}{why}"
         ) from error
     except SeveralFiles as error:
-        raise Problem(
-            400, "upload-malformed", "Two files came in one request. Send each photo by itself."
-        ) from error
+        detail = "Two files came in one request. Send each photo by itself, or to POST /tasks/batch."
+        if files > 1:
+            detail = f"More than {files} photos came in one request. Send the others in another one."
+        raise Problem(400, "upload-malformed", detail) from error
     except EncodedPart as error:
         raise Problem(
             415,
@@ -144,6 +146,12 @@ def too_large(limit: int) -> Problem:
         f"A photo has at most {limit:,} bytes. Take it at a lower resolution and send it again.",
         max_bytes=limit,
     )
+
+
+def check_size(size: int, limits: Limits) -> None:
+    """Refuse a photo with too many bytes. Raises a Problem (413)."""
+    if size > limits.photo_bytes:
+        raise too_large(limits.photo_bytes)
 
 
 def _gave_up(limits: Limits, progress: Progress, *, stalled: bool) -> Problem:

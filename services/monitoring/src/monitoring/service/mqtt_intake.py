@@ -18,6 +18,9 @@ REFUSED = Counter("laundry_telemetry_refused_messages", "MQTT messages that were
 DROPPED = Counter(
     "laundry_telemetry_dropped_messages", "MQTT messages that were counted and dropped", ["reason"]
 )
+# From 0 on, so that the first one is an increase.
+for reason in ("dead-letters", "rate"):
+    DROPPED.labels(reason)
 
 log = structlog.get_logger(__name__)
 

@@ -34,7 +34,8 @@ WHERE fault_alerts.token = :token AND fault_alerts.branch_id = :branch
 FOR NO KEY UPDATE OF fault_alerts
 """)
 FAULTS = """
-SELECT notifications.id, notifications.event_id, notifications.data, deliveries.state = 'pending' AS waiting
+SELECT notifications.id, notifications.event_id, notifications.data, notifications.traceparent,
+    deliveries.state = 'pending' AS waiting
 FROM deliveries JOIN notifications ON notifications.id = deliveries.notification_id
 WHERE deliveries.token = :token AND deliveries.kind = 'equipment_fault' AND notifications.branch_id = :branch
 """
@@ -107,6 +108,7 @@ async def faults_of(session: AsyncSession, alert: DueAlert, group: AlertGroup | 
             count=int(row.data.get("count", 1)),
             waiting=row.waiting,
             escalated_at=_time(row.data["escalated_at"]) if "escalated_at" in row.data else None,
+            traceparent=row.traceparent,
         )
         for row in await session.execute(OF_GROUP, asked)
     ]

@@ -47,6 +47,7 @@ def _delivery_columns() -> sa.Select[Any]:
         deliveries.c.attempts,
         devices.c.p256dh,
         devices.c.auth,
+        notifications.c.traceparent,
     ).select_from(
         deliveries.join(notifications, notifications.c.id == deliveries.c.notification_id).join(
             devices, devices.c.token == deliveries.c.token

@@ -30,14 +30,15 @@ GROUP BY branch_id, user_id
 ORDER BY branch_id, coalesce(min(since) FILTER (WHERE NOT has_phone), min(since)), user_id
 """)
 ADD = sa.text("""
-INSERT INTO notifications (id, user_id, kind, about, event_id, branch_id, texts, data, state)
+INSERT INTO notifications (id, user_id, kind, about, event_id, branch_id, texts, data, state, traceparent)
 SELECT one.id, one.user_id, 'equipment_fault', story.about, story.event_id, story.branch_id, story.texts,
     story.data,
-    one.state
+    one.state, story.traceparent
 FROM unnest(CAST(:ids AS uuid[]), CAST(:users AS text[]), CAST(:numbers AS int[]), CAST(:states AS text[]))
     AS one (id, user_id, number, state)
 JOIN jsonb_to_recordset(CAST(:stories AS jsonb))
-    AS story (number int, about text, event_id text, branch_id text, texts jsonb, data jsonb)
+    AS story (number int, about text, event_id text, branch_id text, texts jsonb, data jsonb,
+        traceparent text)
     ON story.number = one.number
 ORDER BY story.about, one.user_id
 ON CONFLICT ON CONSTRAINT notifications_once DO NOTHING
@@ -161,6 +162,7 @@ def story_of(announcement: Announcement) -> dict[str, Any]:
         "branch_id": announcement.branch_id,
         "texts": announcement.texts,
         "data": announcement.data,
+        "traceparent": announcement.traceparent,
     }
 
 

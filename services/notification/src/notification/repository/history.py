@@ -31,6 +31,7 @@ async def add_notifications(
         "texts": announcement.texts,
         "data": announcement.data,
         "content": announcement.content,
+        "traceparent": announcement.traceparent,
         "state": "no_device",
     }
     added = await session.execute(

@@ -18,6 +18,7 @@ from prometheus_client import Counter, Gauge, Histogram
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from laundry_service.storage.database import Database
+from laundry_service.telemetry.resuming import resumed
 from notification.alert_grouping import AlertGroup, GroupedFault, GroupSummary, group_for, summarise
 from notification.fault_texts import group_texts
 from notification.push import (
@@ -149,7 +150,9 @@ class FaultSender(PushLoop[DueAlert]):
         if prepared is None:
             return
         started = datetime.now(UTC)
-        result = await self._pusher.push(prepared.push)
+        *others, newest = (fault.traceparent for fault in prepared.told)
+        with resumed("push equipment_fault", newest, others=others):
+            result = await self._pusher.push(prepared.push)
         if result.status is PushStatus.LATER:
             self._outages.failed(alert.service, prepared.owner, alert.branch_id, result.retry_after_s)
         elif self._outages.answered(alert.service):

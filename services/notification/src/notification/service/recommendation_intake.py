@@ -10,6 +10,7 @@ from laundry_events.errors import RequeueMessage
 from laundry_events.events import PreferenceCreated, PreferenceMatch, PreferenceWithdrawn
 from laundry_service.storage.database import Database
 from laundry_service.storage.outages import is_contention
+from laundry_service.telemetry.resuming import traceparent
 from notification.model import Announcement
 from notification.repository import consents, deliveries, devices, history, settled
 from notification.texts import match_texts
@@ -28,6 +29,8 @@ class RecommendationIntake:
     async def handle(self, preference: PreferenceCreated, meta: EventMeta) -> None:
         """Store one notification for each matched customer who does not have it yet.
 
+        What is told again from the history is pushed to nobody.
+
         Raises:
             RequeueMessage: a row of one of them is locked; nothing was stored.
         """
@@ -40,7 +43,10 @@ class RecommendationIntake:
                     announcement = _announcement(preference, group[0].reasons, meta.id)
                     customers = {match.customer_id for match in group}
                     added |= await history.add_notifications(session, announcement, customers)
-                await self._queue_pushes(session, added)
+                if meta.replayed:
+                    await history.set_states(session, list(added.values()), "suppressed")
+                else:
+                    await self._queue_pushes(session, added)
         except DBAPIError as error:
             if is_contention(error):
                 raise RequeueMessage("a row that this recommendation needs is locked") from error
@@ -88,6 +94,7 @@ def _announcement(preference: PreferenceCreated, reasons: list[str], event_id: s
         ),
         data={"preference_id": preference.preference_id, "reasons": ",".join(told)},
         content=_content(preference),
+        traceparent=traceparent(),
     )
 
 

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 import structlog
 
 from laundry_service.storage.database import Database
+from laundry_service.telemetry.resuming import resumed
 from notification.model import Delivery
 from notification.push import RECOMMENDATION_BACKOFF, Push, Pusher, PushStatus
 from notification.repository import deliveries
@@ -78,22 +79,22 @@ class RecommendationSender(PushLoop[Delivery]):
         if admitted is None:
             return
         started = datetime.now(UTC)
-        result = await self._pusher.push(
-            Push(
-                notification_id=delivery.notification_id,
-                token=delivery.token,
-                text=delivery.texts[delivery.language],
-                data={
-                    **delivery.push_data,
-                    "stop_key": admitted.stop_key,
-                    "stop_link": f"/unsubscribe#{admitted.stop_key}",
-                },
-                tag=delivery.event_id,
-                urgent=False,
-                ttl=admitted.ttl,
-                keys=delivery.keys,
-            )
+        push = Push(
+            notification_id=delivery.notification_id,
+            token=delivery.token,
+            text=delivery.texts[delivery.language],
+            data={
+                **delivery.push_data,
+                "stop_key": admitted.stop_key,
+                "stop_link": f"/unsubscribe#{admitted.stop_key}",
+            },
+            tag=delivery.event_id,
+            urgent=False,
+            ttl=admitted.ttl,
+            keys=delivery.keys,
         )
+        with resumed("push branch_match", delivery.traceparent):
+            result = await self._pusher.push(push)
         error, tries = result.error, delivery.attempts + 1
         async with self._database.transaction() as session:
             match result.status:

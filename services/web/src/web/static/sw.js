@@ -1,171 +1,83 @@
-// Keeps the page itself on the phone, so that it opens in a basement without a signal. The newest version is
-// taken whenever the network has one; calls to the services never pass through here. And shows what is pushed while
-// every page is closed.
+// Keeps the page itself on the phone, so that it opens at once, in a basement without a signal too. Calls to the
+// services never pass through here. And shows what is pushed while every page is closed.
 
-const CACHE = "laundry-pages";
-const PATIENCE_MS = 3000;
-// A line that let one wait is not asked to let each part of a page wait, one after the other.
-const SLOW_MS = 20000;
-const PAGES = [
-  "/",
-  "/static/app.webmanifest",
-  "/static/icon-192.png",
-  "/static/icon-512.png",
-  "/static/icon-apple-180.png",
-  "/static/icon-badge-96.png",
-  "/static/icon-maskable-512.png",
-  "/static/pages.css",
-  "/static/icon.svg",
-  "/static/js/alerts.js",
-  "/static/js/api.js",
-  "/static/js/branch-names.js",
-  "/static/js/branches-part.js",
-  "/static/js/chart.js",
-  "/static/js/clock.js",
-  "/static/js/confirm-card.js",
-  "/static/js/confirm-order.js",
-  "/static/js/confirm-view.js",
-  "/static/js/corrections.js",
-  "/static/js/credentials-page.js",
-  "/static/js/csv.js",
-  "/static/js/customer-page.js",
-  "/static/js/days.js",
-  "/static/js/dead-letters-page.js",
-  "/static/js/dom.js",
-  "/static/js/done-list.js",
-  "/static/js/download.js",
-  "/static/js/drawings.js",
-  "/static/js/equipment.js",
-  "/static/js/events.js",
-  "/static/js/fault-handling.js",
-  "/static/js/frame.js",
-  "/static/js/helper-page.js",
-  "/static/js/history-view.js",
-  "/static/js/icons.js",
-  "/static/js/intake.js",
-  "/static/js/invite-form.js",
-  "/static/js/kept.js",
-  "/static/js/likes-view.js",
-  "/static/js/lineage.js",
-  "/static/js/live.js",
-  "/static/js/loads.js",
-  "/static/js/main.js",
-  "/static/js/model-card.js",
-  "/static/js/models-page.js",
-  "/static/js/models-rows.js",
-  "/static/js/one-tab.js",
-  "/static/js/operations-rows.js",
-  "/static/js/operator-faults-page.js",
-  "/static/js/operator-page.js",
-  "/static/js/own-script.js",
-  "/static/js/owner-page.js",
-  "/static/js/paged-list.js",
-  "/static/js/patience.js",
-  "/static/js/people-page.js",
-  "/static/js/person-view.js",
-  "/static/js/photo-picker.js",
-  "/static/js/photo-store.js",
-  "/static/js/photos.js",
-  "/static/js/push.js",
-  "/static/js/reach.js",
-  "/static/js/reading.js",
-  "/static/js/retaking.js",
-  "/static/js/role-pages.js",
-  "/static/js/run-card.js",
-  "/static/js/session.js",
-  "/static/js/shared-stream.js",
-  "/static/js/shortcuts.js",
-  "/static/js/shown-once.js",
-  "/static/js/shrink-worker.js",
-  "/static/js/shrink.js",
-  "/static/js/start-page.js",
-  "/static/js/stream.js",
-  "/static/js/swipe.js",
-  "/static/js/taste.js",
-  "/static/js/texts.js",
-  "/static/js/texts/customer-en.js",
-  "/static/js/texts/customer-ko.js",
-  "/static/js/texts/en.js",
-  "/static/js/texts/faults-en.js",
-  "/static/js/texts/faults-ko.js",
-  "/static/js/texts/ko.js",
-  "/static/js/texts/models-en.js",
-  "/static/js/texts/models-ko.js",
-  "/static/js/texts/owner-en.js",
-  "/static/js/texts/owner-ko.js",
-  "/static/js/texts/people-en.js",
-  "/static/js/texts/people-ko.js",
-  "/static/js/together.js",
-  "/static/js/told-view.js",
-  "/static/js/undo.js",
-  "/static/js/unsubscribe-page.js",
-  "/static/js/upload-pieces.js",
-  "/static/js/upload-queue.js",
-  "/static/js/upload.js",
-  "/static/js/views.js",
-  "/static/js/waiting-strip.js",
-  "/static/js/washed-view.js",
-  "/static/js/washed.js",
-  "/static/unsubscribe.html",
-];
+// Filled in by the service: what its files are known by together, and all of them.
+const VERSION = "";
+/** @type {string[]} */
+const FILES = [];
+const CACHE = `laundry-pages-${VERSION}`;
+const PAGES = ["/", "/helper", "/owner", "/operator", "/customer"];
+// The page that is open has the better part of the line.
+const AT_ONCE = 2;
+// Opened once, for all parts of a page.
+const own = caches.open(CACHE);
 
 const worker = /** @type {ServiceWorkerGlobalScope} */ (/** @type {unknown} */ (self));
 
-worker.addEventListener("install", (event) => {
-  event.waitUntil(
-    caches
-      .open(CACHE)
-      .then((cache) => cache.addAll(PAGES))
-      .then(() => worker.skipWaiting()),
-  );
-});
+worker.addEventListener("install", (event) => event.waitUntil(install()));
 
-worker.addEventListener("activate", (event) => {
-  event.waitUntil(worker.clients.claim());
-});
+/** Keep a whole version: its pages name its files, and none of another. */
+async function install() {
+  const cache = await own;
+  const wanted = [...PAGES, ...FILES.map(addressOf)];
+  const keepSome = async () => {
+    for (let address = wanted.shift(); address; address = wanted.shift()) await keep(cache, address);
+  };
+  await Promise.all(Array.from({ length: AT_ONCE }, keepSome));
+  await worker.skipWaiting();
+}
 
-worker.addEventListener("fetch", (event) => {
-  const url = new URL(event.request.url);
-  const page =
-    event.request.mode === "navigate" && ["/", "/helper", "/owner", "/operator", "/customer"].includes(url.pathname);
-  const part = url.pathname.startsWith("/static/");
-  if (event.request.method !== "GET" || url.origin !== worker.location.origin || !(page || part)) return;
-  // All pages are one document.
-  event.respondWith(newest(event.request, page ? "/" : url.pathname));
-});
-
-let slowUntil = 0;
+/** @param {string} path */
+function addressOf(path) {
+  return `/static/${VERSION}/${path}`;
+}
 
 /**
- * The newest answer, or what was kept, if that does not come in time.
+ * @param {Cache} cache
+ * @param {string} address
+ */
+async function keep(cache, address) {
+  // An install that broke off goes on.
+  if (await cache.match(address)) return;
+  const response = await fetch(address, /** @type {RequestInit} */ ({ priority: "low" }));
+  // While a new version is rolled out, another server may answer with the one before it: the next visit tries again.
+  const fits = PAGES.includes(address)
+    ? (await response.clone().text()).includes(addressOf(""))
+    : response.headers.get("Cache-Control")?.includes("immutable");
+  if (!response.ok || !fits) throw new Error(`${address} is not of ${VERSION}`);
+  await cache.put(address, response);
+}
+
+worker.addEventListener("activate", (event) => event.waitUntil(Promise.all([worker.clients.claim(), forgetOld()])));
+
+/** A tab that is open longer may need a part of the version before this one. */
+async function forgetOld() {
+  const old = (await caches.keys()).filter((name) => name !== CACHE);
+  await Promise.all(old.slice(0, -1).map((name) => caches.delete(name)));
+}
+
+worker.addEventListener("fetch", (event) => {
+  const { method, mode, url } = event.request;
+  const { origin, pathname } = new URL(url);
+  const page = mode === "navigate" && PAGES.includes(pathname);
+  if (method !== "GET" || origin !== worker.location.origin || !(page || pathname.startsWith("/static/"))) return;
+  event.respondWith(kept(event.request, pathname));
+});
+
+/**
+ * What is on the phone, at once and whatever the line is like. A new version comes by a new worker, for the next visit.
  *
  * @param {Request} request
- * @param {string} key what it is kept under
+ * @param {string} path
  * @returns {Promise<Response>}
  */
-async function newest(request, key) {
-  const cache = await caches.open(CACHE).catch(() => null);
-  const kept = await cache?.match(key).catch(() => undefined);
-  const fetched = fetch(request).then((response) => {
-    // A phone without room shows what came, and keeps what it had.
-    if (response.ok) cache?.put(key, response.clone()).catch(() => {});
-    return response;
-  });
-  if (!kept) return fetched;
-  let timer = 0;
-  const usable = fetched
-    .then((response) => (response.ok ? response : kept))
-    .catch(() => kept)
-    .finally(() => clearTimeout(timer));
-  if (!worker.navigator.onLine || Date.now() < slowUntil) return kept;
-  /** @type {Promise<Response>} */
-  const late = new Promise((resolve) => {
-    timer = setTimeout(() => {
-      slowUntil = Date.now() + SLOW_MS;
-      resolve(kept);
-    }, PATIENCE_MS);
-  });
-  return Promise.race([usable, late]);
+async function kept(request, path) {
+  // Addresses without a version, such as those of icons, are answered with this one.
+  const [, name] = path.match(/^\/static\/(?![0-9a-f]{16}\/)(.+)$/) ?? [];
+  const address = name ? addressOf(name) : path;
+  // A phone may give its store no longer.
+  const found = await own.then((cache) => cache.match(address)).catch(() => undefined);
+  return found ?? (await caches.match(address).catch(() => undefined)) ?? fetch(request);
 }
 
 // One after another: to ask Chromium for what is shown while another is about to be makes it forget that one.

@@ -37,7 +37,7 @@ GROUP = "Load levelling, photos of 20 KB"
 
 @dataclass
 class Uploads:
-    """The uploads of one branch, and when each that was answered had begun."""
+    """The uploads of one branch, and when each that was answered was due."""
 
     stage: Stage
     client: httpx.AsyncClient
@@ -62,16 +62,18 @@ class Uploads:
         began = time.time()
 
         async def later(number: int) -> None:
-            await asyncio.sleep(max(0.0, began + number * within_s / size - time.time()))
-            await self._once()
+            due = began + number * within_s / size
+            await asyncio.sleep(max(0.0, due - time.time()))
+            await self._once(due)
 
         await asyncio.gather(*(later(number) for number in range(size)))
 
-    async def _once(self) -> None:
+    async def _once(self, due: float | None = None) -> None:
+        """Upload a photo; its time counts from when it was due, or from now."""
+        began = time.time() if due is None else due
         branch = self.stage.branch(self.name)
         body, content_type = multipart(self.photo(), branch)
         headers = {**self.stage.headers("helper", branch), "Content-Type": content_type}
-        began = time.time()
         try:
             answer = await self.client.post("/tasks", content=body, headers=headers)
         except httpx.HTTPError:
@@ -87,7 +89,8 @@ class Uploads:
         """Wait until every one is read; returns when each was, also if some are not in time."""
         deadline = time.monotonic() + GRACE_S
         while True:
-            read = await read_times(self.stage, self.client, self.stage.branch(self.name))
+            found = await read_times(self.stage, self.client, self.stage.branch(self.name))
+            read = list(found.values())
             if len(read) >= len(self.at) or time.monotonic() > deadline:
                 return read
             await asyncio.sleep(0.5)

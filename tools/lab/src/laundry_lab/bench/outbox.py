@@ -13,9 +13,10 @@ import asyncpg
 
 from laundry_events.envelope import encode
 from laundry_lab.bench.figures import Figure
-from laundry_lab.bench.roles import QUEUE, event
+from laundry_lab.bench.roles import QUEUE
 from laundry_lab.bench.scratch import Scratch, scratch_space
 from laundry_lab.bench.stage import NotMeasured, Stage
+from laundry_lab.bench.timed_event import timed_event
 from laundry_lab.bench.workers import Worker, worker
 from laundry_lab.report import percentile
 
@@ -189,7 +190,7 @@ async def _relays(scratch: Scratch, number: int) -> AsyncIterator[list[Worker]]:
 
 async def store(database: "asyncpg.Connection[Any]", number: int, *, name: str = "row") -> None:
     """Store rows in one commit. Their ids are ``name-1`` and so on."""
-    outgoing = encode(event(1024), source="/bench", event_id=name)
+    outgoing = encode(timed_event(1024, time.monotonic_ns()), source="/bench", event_id=name)
     headers = json.dumps(outgoing.headers)
     await database.execute(STORE, name, outgoing.routing_key, headers, outgoing.body, number)
 

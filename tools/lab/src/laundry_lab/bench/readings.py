@@ -279,24 +279,24 @@ async def _wait_read(
         shown = max(done, shown)
         late = time.monotonic() > deadline
         if done >= number or late:
-            read = await read_times(stage, client, branch)
+            read = list((await read_times(stage, client, branch)).values())
             if len(read) >= number or late:
                 return read
         await asyncio.sleep(0.5)
 
 
-async def read_times(stage: Stage, client: httpx.AsyncClient, branch: str) -> list[datetime]:
-    """Return when each task of a branch was read, of those that were."""
+async def read_times(stage: Stage, client: httpx.AsyncClient, branch: str) -> dict[str, datetime]:
+    """Return when each task of a branch was read, by its id, of those that were."""
     headers = stage.headers("operator")
-    found: list[datetime] = []
+    found: dict[str, datetime] = {}
     query: dict[str, Any] = {"branch_id": branch, "limit": 200, "status": ["read", "unreadable"]}
     while True:
         answer = await client.get("/tasks", params=query, headers=headers)
         answer.raise_for_status()
         page = answer.json()
-        found += [
-            datetime.fromisoformat(task["reading"]["read_at"]) for task in page["items"] if task["reading"]
-        ]
+        for task in page["items"]:
+            if task["reading"]:
+                found[task["id"]] = datetime.fromisoformat(task["reading"]["read_at"])
         if page["next_cursor"] is None:
             return found
         query["cursor"] = page["next_cursor"]

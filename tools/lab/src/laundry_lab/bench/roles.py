@@ -8,7 +8,6 @@ import asyncio
 import json
 import sys
 import time
-from datetime import UTC, datetime
 from typing import Any
 
 import uvloop
@@ -19,23 +18,13 @@ from laundry_events.envelope import OutgoingEvent
 from laundry_events.events import PreferenceCreated
 from laundry_events.topology import PLAN
 from laundry_lab.bench import bare_clients, synchronous
+from laundry_lab.bench.timed_event import timed_event
+from laundry_lab.bench.workers import LINE_BYTES
+from laundry_lab.load import generator
 from laundry_service.telemetry.logging import configure_logging
 
 QUEUE = "preference.created"
 SERVICE = "notification"
-
-
-def event(size: int) -> PreferenceCreated:
-    """Return an event of about ``size`` bytes that says when it was made, in nanoseconds of this machine."""
-    return PreferenceCreated(
-        preference_id="01900000-0000-7000-8000-000000000001",
-        branch_id="bench",
-        title=str(time.monotonic_ns()),
-        text="x" * max(0, size - 550),
-        tags={f"tag-{number}": 0.5 for number in range(10)},
-        matches=[],
-        created_at=datetime.now(UTC),
-    )
 
 
 def say(what: str, **more: Any) -> None:
@@ -77,7 +66,9 @@ async def relay(order: dict[str, Any], end: asyncio.Event) -> dict[str, Any]:
 
 
 async def publish(order: dict[str, Any], end: asyncio.Event) -> dict[str, Any]:
-    """Publish at a steady rate or in bursts; an event that is late delays none that follow."""
+    """Publish at a steady rate or in bursts; an event that is late delays none that follow, and says when it
+    was due.
+    """
     publisher = Publisher(order["amqp_url"], source="bench")
     await publisher.wait_connected()
     say("ready")
@@ -94,13 +85,17 @@ async def publish(order: dict[str, Any], end: asyncio.Event) -> dict[str, Any]:
     for number in range(order["number"]):
         if end.is_set():
             break
+        due = began
         if burst:
-            await asyncio.sleep(max(0.0, began + number // burst * every_s - time.monotonic()))
+            due += number // burst * every_s
         if order["rate"]:
-            await asyncio.sleep(max(0.0, began + number / order["rate"] - time.monotonic()))
-        elif len(running) >= 256:
+            due += number / order["rate"]
+        await asyncio.sleep(max(0.0, due - time.monotonic()))
+        if not order["rate"] and len(running) >= 256:
+            # As fast as it goes: nothing is due but what has room.
             await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
-        task = asyncio.create_task(publisher.publish(event(order["bytes"])))
+            due = time.monotonic()
+        task = asyncio.create_task(publisher.publish(timed_event(order["bytes"], round(due * 1e9))))
         running.add(task)
         task.add_done_callback(done)
     while running:
@@ -163,7 +158,13 @@ async def bare_take(order: dict[str, Any], end: asyncio.Event) -> dict[str, Any]
     return await bare_clients.take(order, end, say)
 
 
+async def load(order: dict[str, Any], end: asyncio.Event) -> dict[str, Any]:
+    """Send requests on a schedule that waits for nobody."""
+    return await generator.generate(order, end, say)
+
+
 ROLES = {
+    "load": load,
     "relay": relay,
     "publish": publish,
     "consume": consume,
@@ -175,7 +176,8 @@ ROLES = {
 
 async def main() -> None:
     """Read the order from standard input, play the role, print what was seen."""
-    reader = asyncio.StreamReader()
+    # An order may hold a schedule of many thousand arrivals, in its one line.
+    reader = asyncio.StreamReader(limit=LINE_BYTES)
     await asyncio.get_running_loop().connect_read_pipe(
         lambda: asyncio.StreamReaderProtocol(reader), sys.stdin
     )

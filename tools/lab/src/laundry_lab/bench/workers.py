@@ -50,10 +50,14 @@ class Worker:
                 f"a process of the measurement did not say {what!r} in {within_s:.0f} s"
             ) from None
 
-    async def end(self) -> dict[str, Any]:
-        """Stop it and return its report. Raises NotMeasured."""
+    def ask_to_end(self) -> None:
+        """Tell it to end, which its report follows."""
         assert self._process.stdin is not None
         self._process.stdin.close()
+
+    async def end(self) -> dict[str, Any]:
+        """Stop it and return its report. Raises NotMeasured."""
+        self.ask_to_end()
         return await self.hear("seen", within_s=END_S)
 
     @property
@@ -87,6 +91,8 @@ async def worker(role: str, **order: Any) -> AsyncIterator[Worker]:
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         limit=LINE_BYTES,
+        # Ctrl-C is for the process that measures: it ends this one in its own time.
+        start_new_session=True,
     )
     assert process.stdin is not None
     # By standard input: passwords must not appear in a command line or an environment.

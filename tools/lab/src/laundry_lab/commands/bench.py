@@ -23,6 +23,7 @@ from laundry_lab.bench import (
     readings,
     retries,
     storage,
+    tracing,
     tripgen,
     uploads,
 )
@@ -47,6 +48,7 @@ MEASURES: dict[str, Measure] = {
     "bursts": bursts.measure,
     "faults": alerts.measure,
     "storage": storage.measure,
+    "tracing": tracing.measure,
     "uploads": uploads.measure,
     "readings": readings.measure,
     "levelling": levelling.measure,

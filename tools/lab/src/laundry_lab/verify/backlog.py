@@ -17,6 +17,7 @@ from laundry_lab.bench import alerts
 from laundry_lab.bench.pictures import multipart, small_photos
 from laundry_lab.bench.stage import NotMeasured, Stage
 from laundry_lab.report import percentile
+from laundry_lab.verify import previews
 from laundry_lab.verify.outcomes import Outcome, Verification
 
 QUEUE, CONSUMER = "task.submitted", "ai-consumer"
@@ -43,6 +44,7 @@ async def check(stage: Stage, found: Verification) -> None:
             accepted = await _fill(stage, client, branch, number)
             await _until_waiting(stage, len(accepted))
         found.series.marks.append((time.monotonic() - began, "readers go on"))
+        previewed = await previews.times(stage, client, branch)
         pushes = await alerts.times(stage, "fault → push", faults=FAULTS)
         held = await _ready(stage)
         found.series.push_s = pushes
@@ -60,6 +62,15 @@ async def check(stage: Stage, found: Verification) -> None:
         Outcome(push_clause, "slowest", max(pushes), "s", 15, note=note),
         Outcome(push_clause, "mean", sum(pushes) / len(pushes), "s", 3),
         Outcome(push_clause, "p99", percentile(pushes, 0.99), "s", 15, 1),
+        Outcome(
+            f"Preview, {waiting:,} tasks waiting",
+            "p95",
+            percentile(previewed, 0.95),
+            "s",
+            2,
+            0.3,
+            note=f"{len(previewed)} photos of 20 KB, POST to the answer",
+        ),
         Outcome(
             KILL_CLAUSE,
             "read of those accepted",

@@ -85,9 +85,8 @@ async def _upload(
     headers = stage.headers("helper", branch)
     pictures = await asyncio.to_thread(Pictures)
 
-    async def once() -> None:
+    async def once(due: float) -> None:
         body, content_type = multipart(pictures.photo(), branch)
-        sent = time.monotonic()
         try:
             answer = await client.post(
                 "/tasks", content=body, headers={**headers, "Content-Type": content_type}
@@ -96,14 +95,17 @@ async def _upload(
             failed.append(f"{type(error).__name__} {error}")
             return
         if answer.status_code == 201:
-            found.series.uploads.append((sent - began, time.monotonic() - sent))
+            found.series.uploads.append((due - began, time.monotonic() - due))
         else:
             failed.append(f"{answer.status_code} {answer.text[:150]}")
 
     async with asyncio.TaskGroup() as uploads:
+        due = time.monotonic()
         while True:
-            uploads.create_task(once())
-            await asyncio.sleep(1 / RATE)
+            # However late this loop comes to it, an upload counts from when it was due.
+            uploads.create_task(once(due))
+            due += 1 / RATE
+            await asyncio.sleep(max(0.0, due - time.monotonic()))
 
 
 async def _ask_for_refit(stage: Stage) -> str:

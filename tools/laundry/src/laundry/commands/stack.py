@@ -2,20 +2,17 @@
 
 import dataclasses
 import json
-import signal
 import time
-from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
-import psutil
 import typer
 from rich.console import Console
 from rich.table import Table
 
 from laundry.display import ConsoleProgress, console
 from laundry.paths import StackPaths, stack_paths
-from laundry.stack import detached, leftovers, report, secrets, state
+from laundry.stack import detached, leftovers, report, secrets, state, stopping
 from laundry.stack.environment import FIRST_OPERATOR, public_url
 from laundry.stack.launch import Options
 from laundry.stack.supervisor import Supervisor
@@ -24,7 +21,6 @@ from laundry_servers import choice, rootfs
 from laundry_servers.choice import Kind
 from laundry_servers.errors import LaundryError
 
-STOP_SECONDS = 90.0
 ServersOption = Annotated[
     Kind,
     typer.Option(
@@ -118,7 +114,7 @@ def down(
     running = state.supervisor(paths)
     if running is not None:
         progress.started("Stopping")
-        _stop(running)
+        stopping.stop(running)
         progress.finished("Stopped")
     ended = leftovers.sweep(paths.var)
     if ended:
@@ -133,25 +129,6 @@ def down(
         shutil.rmtree(paths.tls, ignore_errors=True)
         paths.secrets_file.unlink(missing_ok=True)
         progress.finished("Data deleted", str(paths.data))
-
-
-def _stop(supervisor: psutil.Process) -> None:
-    with suppress(psutil.NoSuchProcess):
-        supervisor.send_signal(signal.SIGTERM)
-        if not _ended(supervisor, STOP_SECONDS):
-            # Its children die with it; the caller cleans up the rest.
-            supervisor.kill()
-            _ended(supervisor, 5)
-
-
-def _ended(process: psutil.Process, seconds: float) -> bool:
-    """Wait for a process that is not our child; a zombie counts as ended."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if not process.is_running() or process.status() == psutil.STATUS_ZOMBIE:
-            return True
-        time.sleep(0.05)
-    return False
 
 
 def status(

@@ -1,5 +1,6 @@
 """``laundry topology``: the broker's plan, shown, applied and compared."""
 
+import asyncio
 import json
 import sys
 from pathlib import Path
@@ -11,11 +12,13 @@ from rich.table import Table
 
 from laundry import management
 from laundry.commands.audited import audited
-from laundry.display import console
+from laundry.commands.dead_letter_options import AmqpUrl
+from laundry.display import ConsoleProgress, console
 from laundry.paths import stack_paths
+from laundry.stack import state
+from laundry.topology import recreating, tables
 from laundry_events import broker_plan
 from laundry_events.definitions import definitions
-from laundry_events.plan import MIB
 from laundry_events.surplus import remove_surplus
 from laundry_events.topology import PLAN
 from laundry_servers.errors import LaundryError
@@ -40,7 +43,7 @@ BrokerOption = Annotated[
 def show(
     as_json: Annotated[bool, typer.Option("--json", help="As a RabbitMQ definitions document.")] = False,
 ) -> None:
-    """Show the plan: every queue with its retries, dead letters, who publishes and who consumes."""
+    """Show the plan: what each queue holds and for how long, retries, dead letters, and who may what."""
     if as_json:
         typer.echo(json.dumps(definitions(PLAN), indent=2))
         return
@@ -49,36 +52,16 @@ def show(
     for exchange in PLAN.exchanges:
         exchanges.add_row(exchange.name, exchange.purpose)
     out.print(exchanges)
-    queues = Table(
-        "queue",
-        "kind",
-        "bound to",
-        "retries",
-        "dead letters",
-        "at most",
-        "dead letters at most",
-        title="Queues",
-        title_justify="left",
-    )
-    for queue in PLAN.queues:
-        queues.add_row(
-            queue.name,
-            queue.kind,
-            f"{queue.exchange}: {', '.join(queue.keys)}",
-            ", ".join(f"{delay // 1000} s" for _, delay in queue.retries) or "-",
-            queue.dead or "-",
-            f"{queue.max_length:,}, {queue.max_bytes // MIB:,} MiB"
-            if queue.dead
-            else f"{queue.max_bytes // MIB:,} MiB",
-            f"{queue.dead_max_bytes // MIB:,} MiB{', then the oldest go' if queue.untrusted else ''}"
-            if queue.dead
-            else "-",
-        )
+    queues = Table(*tables.QUEUE_COLUMNS, title="Queues", title_justify="left")
+    for column in queues.columns:
+        column.overflow = "fold"
+    queues.columns[0].no_wrap = True
+    for row in tables.queue_rows(PLAN):
+        queues.add_row(*row)
     out.print(queues)
-    people = Table("service", "publishes", "consumes", title="Who may do what", title_justify="left")
-    for service in PLAN.services:
-        consumed = ", ".join(queue.name for queue in PLAN.consumed_by(service.name))
-        people.add_row(service.name, ", ".join(service.publishes) or "-", consumed or "-")
+    people = Table("login", "reads", "publishes", "declares", title="Rights", title_justify="left")
+    for right in tables.rights(PLAN):
+        people.add_row(right.login, right.reads, right.publishes, right.declares)
     out.print(people)
 
 
@@ -152,6 +135,35 @@ def verify(management_url: BrokerOption = None) -> None:
     if found:
         raise LaundryError(f"{len(found)} differences. Bring the broker to the plan: laundry topology apply")
     console.print(f"[green]✓[/green] {target.management_url} agrees with the plan")
+
+
+@app.command()
+def recreate(
+    queue: Annotated[str, typer.Argument(help="A queue whose arguments differ: laundry topology verify.")],
+    management_url: BrokerOption = None,
+    amqp_url: AmqpUrl = None,
+    *,
+    seconds: Annotated[
+        float, typer.Option(min=0, help="How long its consumers may take to empty it.")
+    ] = 300.0,
+) -> None:
+    """Make a queue anew whose type or group size cannot be changed; refused if it would lose a message."""
+    target, progress = management.target(management_url), ConsoleProgress()
+    urls = amqp_url.split(",") if amqp_url else state.running_stack(stack_paths())["amqp_urls"]
+    step = f"Making {queue} anew"
+    progress.started(step)
+    try:
+        with audited("topology.recreate", queue, on_stack=management_url is None):
+            work = recreating.recreate(
+                target, urls, PLAN, queue, seconds=seconds, note=lambda text: progress.note(step, text)
+            )
+            done = asyncio.run(work)
+        if done is None:
+            progress.finished(step, "not needed: it is as planned")
+        else:
+            progress.finished(step, f"{done.kept:,} messages waited beside it meanwhile")
+    finally:
+        progress.close()
 
 
 def _nodes(target: broker_plan.Target) -> list[Any]:

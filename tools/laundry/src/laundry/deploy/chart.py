@@ -5,6 +5,7 @@ import textwrap
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from laundry.deploy import values
 from laundry.marks import replaced
 from laundry.paths import PROJECT
 from laundry_catalogue import SERVICES, Need, Process, Service
@@ -41,6 +42,18 @@ SECRET_KEYS: dict[Need, tuple[str, ...]] = {
 """The keys of a service's Secret, by what it needs them for."""
 
 
+BY_VALUE_KEYS: dict[Need, tuple[str, ...]] = {
+    Need.BROKER: ("amqp-password",),
+    Need.DATABASE: ("database-password",),
+    Need.AUDIT: ("database-owner-password",),
+}
+"""Those that are there instead of addresses, where values name the servers."""
+
+
+OTHER_IMAGES = ("backup", "mlops-training", "toolbox")
+"""Those that are not a service's own."""
+
+
 def definitions_text() -> str:
     """Return the plan for a cluster of three as the chart carries it: without users."""
     return json.dumps(definitions(PLAN, nodes=NODES), indent=1) + "\n"
@@ -69,11 +82,19 @@ def _facts(service: Service, process: Process, services: tuple[Service, ...]) ->
         "migrates": Need.DATABASE in service.needs and first,
         "peers": list(service.peers),
         "callers": callers if first else [],
+        "queues": _queues(service),
         "environment": dict(service.environment),
         **{str(need): True for need in Need if need in service.needs},
     }
     # What is not said is false to a template.
     return {name: value for name, value in found.items() if value}
+
+
+def _queues(service: Service) -> list[str]:
+    """Return the queues that a replica more would help with; which process reads which is its package's."""
+    if len(service.processes) > 1:
+        return []
+    return [queue.name for queue in PLAN.consumed_by(service.name) if queue.kind == "quorum"]
 
 
 def values_text(present: str, services: Iterable[Service] = SERVICES) -> str:
@@ -97,8 +118,13 @@ def _comment(text: str, *, indent: int) -> Iterator[str]:
     yield from (f"{' ' * indent}# {line}" for line in textwrap.wrap(text, WIDTH - indent - 2))
 
 
-def schema_text(present: str, services: Iterable[Service] = SERVICES) -> str:
-    """Return values.schema.json, which knows the processes by name: a misspelt one is refused."""
+def schema_text(present: str, values_yaml: str, services: Iterable[Service] = SERVICES) -> str:
+    """Return values.schema.json, which knows processes and keys of Secrets: a misspelt one is refused.
+
+    Args:
+        values_yaml: what values.yaml will be; its comments are the schema's descriptions.
+    """
+    services = tuple(services)
     schema: dict[str, Any] = json.loads(present)
     names = [process.name for process in _processes(services)]
     schema["properties"]["services"] = {
@@ -107,19 +133,37 @@ def schema_text(present: str, services: Iterable[Service] = SERVICES) -> str:
         "additionalProperties": False,
         "required": names,
     }
-    return json.dumps(schema, indent=2) + "\n"
+    images = [*(service.name for service in services), *OTHER_IMAGES]
+    schema["properties"]["image"]["properties"]["digests"]["propertyNames"] = {"enum": images}
+    schema["properties"]["secrets"] = {
+        "type": "object",
+        "properties": {service.name: _keys_elsewhere(service) for service in services if _keys(service)},
+        "additionalProperties": False,
+    }
+    return json.dumps(values.described(schema, values_yaml), indent=2) + "\n"
 
 
-def readme_text(present: str, services: Iterable[Service] = SERVICES) -> str:
-    """Return the chart's README with the table of Secrets."""
+def _keys_elsewhere(service: Service) -> dict[str, Any]:
+    keys = (*_keys(service), *(key for need in service.needs for key in BY_VALUE_KEYS.get(need, ())))
+    return {
+        "type": "object",
+        "properties": {key: {"$ref": "#/definitions/place"} for key in sorted(keys)},
+        "additionalProperties": False,
+    }
+
+
+def _keys(service: Service) -> tuple[str, ...]:
+    return tuple(key for need, keys in SECRET_KEYS.items() if need in service.needs for key in keys)
+
+
+def readme_text(present: str, values_yaml: str, schema: str, services: Iterable[Service] = SERVICES) -> str:
+    """Return the chart's README with the tables of Secrets and of values, from what the other two will be."""
     lines = ["| Secret | keys |", "| --- | --- |"]
     for service in services:
-        keys = [
-            f"`{key}`" for need, of_need in SECRET_KEYS.items() if need in service.needs for key in of_need
-        ]
-        if keys:
+        if keys := [f"`{key}`" for key in _keys(service)]:
             lines.append(f"| `laundry-{service.name}` | {', '.join(keys)} |")
-    return replaced(present, "secrets", "\n".join(lines))
+    made = replaced(present, "secrets", "\n".join(lines))
+    return replaced(made, "values", values.table(values_yaml, json.loads(schema)))
 
 
 def _processes(services: Iterable[Service]) -> Iterator[Process]:

@@ -7,16 +7,18 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
 from laundry import generated
-from laundry.deploy import chart, environment, tools
+from laundry.deploy import chart, custom_kinds, environment, objects, prometheus, tools
+from laundry.deploy.custom_kinds import is_custom
 from laundry.paths import PROJECT, StackPaths
 from laundry_servers.errors import LaundryError
 
 DOCKERFILE = PROJECT / "deploy" / "docker" / "Dockerfile"
-KUBERNETES_VERSIONS = ("1.30.0", "1.34.0")
-# Of the RabbitMQ Cluster Operator and the Prometheus Operator; the validator knows the built-in kinds only.
-KNOWN_CUSTOM_KINDS = ("RabbitmqCluster", "PrometheusRule")
+# The oldest that Chart.yaml allows, one that many run, and the newest.
+KUBERNETES_VERSIONS = ("1.25.0", "1.34.0", "1.37.0")
+EXAMPLES = "ci"
 ALERT_TESTS = PROJECT / "tests" / "deploy"
 
 
@@ -41,10 +43,6 @@ class Skipped(Exception):
     """The check cannot run on this machine; the message says what is missing."""
 
 
-JOB_TEMPLATES = 2
-"""Templates of Jobs that the example's values render: for a refit and for a full training."""
-
-
 def run(*, fetch: bool) -> Iterator[Outcome]:
     """Make every check, one after another. With ``fetch``, missing tools are put into the cache folder."""
     checks: list[tuple[str, Callable[[], str]]] = [
@@ -53,6 +51,8 @@ def run(*, fetch: bool) -> Iterator[Outcome]:
         ("What is made from the catalogue and the plan", check_generated),
         ("Chart", lambda: check_chart(fetch=fetch)),
         ("Kubernetes objects", lambda: check_objects(fetch=fetch)),
+        ("Objects of other projects' kinds", lambda: check_custom_kinds(fetch=fetch)),
+        ("Probes, rights and paths", lambda: check_rights(fetch=fetch)),
         ("Alerts", check_alerts),
     ]
     for name, check in checks:
@@ -109,55 +109,98 @@ def check_generated() -> str:
     return "as the code says"
 
 
-def check_chart(*, fetch: bool) -> str:
-    """Lint the chart and look at what it renders, with the example's values."""
+def check_chart(folder: Path = chart.CHART, *, fetch: bool) -> str:
+    """Lint the chart and look at what it renders, with the examples' values."""
     helm = _helm(fetch=fetch)
-    values = str(chart.CHART / "ci" / "values.yaml")
-    done = helm.run(["lint", "--strict", str(chart.CHART), "--values", values])
-    if done.returncode != 0:
-        raise LaundryError(f"helm lint: {(done.stdout + done.stderr).strip()}")
-    without = helm.run(["template", "laundry", str(chart.CHART)])
+    for values in _examples(folder):
+        done = helm.run(["lint", "--strict", str(folder), "--values", str(values)])
+        if done.returncode != 0:
+            raise LaundryError(f"helm lint with {values.name}: {(done.stdout + done.stderr).strip()}")
+    without = helm.run(["template", "laundry", str(folder)])
     if without.returncode == 0:
-        raise LaundryError("the chart renders without identity.jwksUrl, which production must set")
-    wrong = helm.run(["template", "laundry", str(chart.CHART), "--values", values, "--set", "servces.x=1"])
+        raise LaundryError("the chart renders without identity.publicUrl, which production must set")
+    wrong = helm.run(["template", "laundry", str(folder), "--values", str(values), "--set", "servces.x=1"])
     if wrong.returncode == 0:
         raise LaundryError("values.schema.json lets a misspelt value pass")
     return f"helm lint --strict and the values' schema ({helm.run(['version', '--short']).stdout.strip()})"
 
 
-def check_objects(*, fetch: bool) -> str:
+def check_objects(folder: Path = chart.CHART, *, fetch: bool) -> str:
     """Validate every rendered object against the schemas of several Kubernetes versions."""
     helm = _helm(fetch=fetch)
     validator = tools.validator(fetch=fetch)
     if validator is None:
         raise Skipped("kubernetes-validate is not installed; with --fetch it is put into the cache folder")
-    values = str(chart.CHART / "ci" / "values.yaml")
-    with tempfile.TemporaryDirectory(prefix="laundry-check-") as folder:
-        file = Path(folder) / "rendered.yaml"
+    count = 0
+    with tempfile.TemporaryDirectory(prefix="laundry-check-") as made:
         for version in KUBERNETES_VERSIONS:
-            rendered = helm.run(
-                ["template", "laundry", str(chart.CHART), "--values", values, "--kube-version", version]
-            )
-            if rendered.returncode != 0:
-                raise LaundryError(f"helm template: {rendered.stderr.strip()}")
-            file.write_text("\n---\n".join([rendered.stdout, *_jobs_in_config(rendered.stdout)]))
-            done = validator.run(["--strict", "--kubernetes-version", version, str(file)])
-            complaints = _complaints(done.stdout + done.stderr)
+            files = []
+            for example in _examples(folder):
+                known = [each for each in _rendered(helm, folder, example, version) if not is_custom(each)]
+                count += len(known)
+                file = Path(made) / f"{example.stem}-{version}.yaml"
+                file.write_text("\n---\n".join(map(json.dumps, known)))
+                files.append(str(file))
+            done = validator.run(["--strict", "--kubernetes-version", version, *files])
+            complaints = [line for line in (done.stdout + done.stderr).splitlines() if _is_complaint(line)]
             if done.returncode != 0 or complaints:
                 raise LaundryError(f"Kubernetes {version}:\n" + "\n".join(complaints or [done.stderr]))
-    count = len(re.findall(r"^kind: ", rendered.stdout, re.MULTILINE))
-    unknown = ", ".join(KNOWN_CUSTOM_KINDS)
-    return f"{count} objects, Kubernetes {' and '.join(KUBERNETES_VERSIONS)} (not {unknown}: no schema here)"
+    return (
+        f"{count} objects of {len(_examples(folder))} examples, Kubernetes {', '.join(KUBERNETES_VERSIONS)}"
+    )
 
 
-def _jobs_in_config(rendered: str) -> list[str]:
-    """Return the objects that a service creates later from templates in a ConfigMap."""
-    found: list[str] = [
-        json.loads(text) for text in re.findall(r'^  [a-z]+\.json: (".*")$', rendered, re.MULTILINE)
+def check_custom_kinds(folder: Path = chart.CHART, *, fetch: bool) -> str:
+    """Hold the objects of other projects' kinds against these projects' definitions."""
+    helm = _helm(fetch=fetch)
+    compiler = tools.custom_kinds(fetch=fetch)
+    if compiler is None:
+        raise Skipped(
+            "TypeScript and the kinds' types are not installed; with --fetch, node and npm they are"
+        )
+    custom = [each for each in _every_object(helm, folder) if is_custom(each)]
+    if found := custom_kinds.complaints(custom, *compiler):
+        raise LaundryError("\n".join(found))
+    return f"{len(custom)} objects: {', '.join(sorted({each['kind'] for each in custom}))}"
+
+
+def check_rights(folder: Path = chart.CHART, *, fetch: bool) -> str:
+    """Look for what Kubernetes would accept and the system could not live with."""
+    helm = _helm(fetch=fetch)
+    count = 0
+    for example in _examples(folder):
+        found = _rendered(helm, folder, example, KUBERNETES_VERSIONS[-1])
+        count += len(found)
+        if wrong := list(objects.faults(found)):
+            raise LaundryError(f"with {example.name}:\n" + "\n".join(wrong))
+    return f"{count} objects"
+
+
+def _examples(folder: Path) -> list[Path]:
+    return sorted((folder / EXAMPLES).glob("*.yaml"))
+
+
+def _every_object(helm: tools.Tool, folder: Path) -> list[dict[str, Any]]:
+    newest = KUBERNETES_VERSIONS[-1]
+    return [each for example in _examples(folder) for each in _rendered(helm, folder, example, newest)]
+
+
+def _rendered(helm: tools.Tool, folder: Path, values: Path, version: str) -> list[dict[str, Any]]:
+    """Return what the chart makes of an example, with the Jobs that mlops makes of templates later."""
+    place = ["--namespace", "laundry", "--kube-version", version]
+    done = helm.run(["template", "laundry", str(folder), "--values", str(values), *place])
+    if done.returncode != 0:
+        raise LaundryError(f"helm template with {values.name}: {done.stderr.strip()}")
+    found = objects.parsed(done.stdout)
+    jobs = [
+        json.loads(text)
+        for each in found
+        if each["kind"] == "ConfigMap" and each["metadata"]["name"].endswith("-training")
+        for text in each["data"].values()
     ]
-    if len(found) != JOB_TEMPLATES:
-        raise LaundryError(f"the chart holds {len(found)} templates of training Jobs, not {JOB_TEMPLATES}")
-    return found
+    if not jobs:
+        raise LaundryError(f"with {values.name} the chart holds no template of a training Job")
+    return found + jobs
 
 
 def check_alerts(folder: Path = ALERT_TESTS) -> str:
@@ -170,13 +213,24 @@ def check_alerts(folder: Path = ALERT_TESTS) -> str:
         done = found.run(command)
         if done.returncode != 0:
             raise LaundryError(f"promtool {command[0]} rules:\n{(done.stdout + done.stderr).strip()}")
-    return "promtool check rules and test rules"
+    _check_observers(found)
+    return "promtool check rules and test rules; Compose's Prometheus and Alertmanager"
 
 
-def _complaints(output: str) -> list[str]:
-    """Return what is wrong; a kind that is unknown to that version is only a warning to the validator."""
-    lines = [line for line in output.splitlines() if line.strip() and not line.startswith("INFO")]
-    return [line for line in lines if not any(f"for kind {kind} " in line for kind in KNOWN_CUSTOM_KINDS)]
+def _check_observers(promtool: tools.Tool) -> None:
+    """Let each program of Compose's profile observe check its own configuration, as far as it is here."""
+    commands = [(promtool, ["check", "config", "--syntax-only", str(prometheus.COMPOSE_FILE)])]
+    if (amtool := tools.amtool()) is not None:
+        commands.append((amtool, ["check-config", str(prometheus.ALERTMANAGER_FILE)]))
+    for tool, command in commands:
+        done = tool.run(command)
+        if done.returncode != 0:
+            raise LaundryError(f"{' '.join(command)}:\n{(done.stdout + done.stderr).strip()}")
+
+
+def _is_complaint(line: str) -> bool:
+    """Whether the validator's line is one; it only warns of a kind that is unknown to that version."""
+    return bool(line.strip()) and not line.startswith("INFO")
 
 
 def _helm(*, fetch: bool) -> tools.Tool:

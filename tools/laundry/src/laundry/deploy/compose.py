@@ -118,6 +118,7 @@ def _container(service: Service, process: Process) -> list[str]:
         lines += [f"    {name}: {{ condition: service_{how} }}" for name, how in waits_for.items()]
     lines.append("  environment:")
     lines += [f"    {line}" for line in _environment(service, process)]
+    lines.append('  volumes: ["${LAUNDRY_VAR_DIR:-./var}/telemetry:/run/telemetry:ro"]')
     if service.port is not None and process.name == service.name:
         lines.append(f'  ports: ["${{BIND:-127.0.0.1}}:${{{service.port_variable}:-{service.port}}}:8000"]')
     lines += [f"  {line}" for line in _size(process)]
@@ -146,8 +147,8 @@ def _environment(service: Service, process: Process) -> Iterator[str]:
         "models": Need.MODELS in service.needs,
         "push": Need.PUSH in service.needs,
     }
-    merged = [f"*{name}" for name, wanted in shared.items() if wanted]
-    yield f"<<: {merged[0]}" if len(merged) == 1 else f"<<: [{', '.join(merged)}]"
+    merged = ["*telemetry", *(f"*{name}" for name, wanted in shared.items() if wanted)]
+    yield f"<<: [{', '.join(merged)}]"
     yield f"LAUNDRY_SERVICE_NAME: {process.name}"
     if Need.BROKER in service.needs:
         password = _given(variable("BROKER_PASSWORD_{}", service.name))

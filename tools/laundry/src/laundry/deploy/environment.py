@@ -29,6 +29,10 @@ HOST_PORTS = {service.port_variable: service.port for service in SERVICES if ser
     "MQTT_PORT": 1883,
     "DATABASE_PORT": 5432,
     "S3_PORT": 9000,
+    "GRAFANA_PORT": 3000,
+    "PROMETHEUS_PORT": 9090,
+    "ALERTMANAGER_PORT": 9093,
+    "JAEGER_PORT": 16686,
 }
 
 
@@ -93,6 +97,7 @@ def write(paths: StackPaths, *, ports: dict[str, int] | None = None) -> Path:
     values["LAUNDRY_VAR_DIR"] = str(paths.var)
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(FOLDER_MODE)
+    paths.telemetry.mkdir(exist_ok=True)
     _write_env(env_file, values)
     passwords = {user: values[variable("BROKER_PASSWORD_{}", user)] for user in broker_users()}
     administrator = (BROKER_ADMIN, values["BROKER_ADMIN_PASSWORD"])

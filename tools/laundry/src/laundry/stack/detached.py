@@ -32,6 +32,7 @@ def start(paths: StackPaths, options: Options, progress: Progress) -> dict[str, 
         "tls": options.tls,
         "training_data": str(options.training_data) if options.training_data else None,
         "services": [each.name for each in options.services],
+        "restore": str(options.restore) if options.restore else None,
     }
     with (paths.logs / "supervisor.log").open("ab") as log:
         child = subprocess.Popen(  # noqa: S603
@@ -72,6 +73,7 @@ def main() -> None:
         tls=asked["tls"],
         training_data=Path(asked["training_data"]) if asked["training_data"] else None,
         services=tuple(service(name) for name in asked["services"]),
+        restore=Path(asked["restore"]) if asked["restore"] else None,
     )
     paths = stack_paths()
     lines = JsonLines(sys.stdout)

@@ -20,6 +20,7 @@ WEB_PUSH_SUBJECT = "mailto:operator@laundry.localhost"
 # keeps the limits of production.
 RATE_LIMITS = {
     "uploads": {"person": "60000/m"},
+    "previews": {"person": "60000/m"},
     "confirmations": {"person": "60000/m"},
     "telemetry": {"person": "60000/m"},
     "training-runs": {"person": "600/h"},
@@ -72,6 +73,7 @@ class Surroundings:
     web_push_key: str = field(default="", repr=False)
     push_service_url: str = ""
     sign_in: SignIn | None = None
+    telemetry_folder: Path | None = None
 
 
 def training_environment(data: Path | None, *, work: Path, python: Path) -> dict[str, str]:
@@ -96,6 +98,8 @@ def service_environment(
         # The services trust web's X-Forwarded-For; web, which anybody here may call, trusts nobody's.
         "LAUNDRY_TRUSTED_PROXIES": "" if service.edge else "127.0.0.0/8,::1",
     }
+    if around.telemetry_folder is not None:
+        found["LAUNDRY_TELEMETRY_FOLDER"] = str(around.telemetry_folder)
     found |= _identity(service, around)
     if Need.BROKER in service.needs:
         password = around.broker_passwords[service.name]

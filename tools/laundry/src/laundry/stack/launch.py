@@ -1,5 +1,6 @@
 """Starting the stack, one step after another: servers, databases and topology, migrations, services."""
 
+import json
 import shutil
 import sys
 import time
@@ -49,6 +50,8 @@ class Options:
     training_data: Path | None = None
     tls: bool = False
     services: tuple[Service, ...] = SERVICES
+    # A backup's folder: the databases have its content before they are migrated.
+    restore: Path | None = None
 
 
 @dataclass(slots=True)
@@ -106,12 +109,16 @@ class Launch:
             for service in self.options.services
             if service.port is not None
         }
+        # Passwords may have been changed since the start.
+        kept, address = secrets.load(self.paths, []), self.database.address
         return state.stack_document(
             urls={**urls, "fcm_url": self.fcm.address.url},
             broker=self.broker.address,
             objects=self.objects.address,
-            database_urls=self.database_urls,
-            owner_urls=self.owner_urls,
+            database_urls={name: address.url(name, name, kept.database[name]) for name in self.database_urls},
+            owner_urls={
+                name: address.url(name, owner_of(name), kept.database_owner[name]) for name in self.owner_urls
+            },
             pids={process.name: process.pid for process in self.processes if process.pid is not None},
             metrics_urls={each.name: each.metrics_url for each in self.processes if each.metrics_url},
         )
@@ -160,7 +167,10 @@ class Launch:
 
     def _prepare(self, preparation: Preparation) -> None:
         owners = database_owners(self.options.services)
-        with step(self.progress, "Databases, bucket, topology, migrations"):
+        doing = "Databases, bucket, topology, migrations"
+        if self.options.restore is not None:
+            doing = f"Backup {self.options.restore.name}, topology, migrations"
+        with step(self.progress, doing):
             passwords = {name: self.kept.database[name] for name in owners}
             owned = {name: self.kept.database_owner[name] for name in audited(self.options.services)}
             address = self.database.address
@@ -179,7 +189,19 @@ class Launch:
                     else (self.database_urls[name], None)
                     for name, package in owners.items()
                 },
+                restore=self._restoration(),
             )
+
+    def _restoration(self) -> dict[str, str] | None:
+        """What the preparing program needs to come back from a backup, beside the addresses."""
+        if self.options.restore is None:
+            return None
+        self.paths.restored_file.unlink(missing_ok=True)
+        return {
+            "folder": str(self.options.restore),
+            "document": json.dumps(self.document()),
+            "result": str(self.paths.restored_file),
+        }
 
     def _start_services(self, ports: dict[str, int]) -> None:
         around = Surroundings(
@@ -196,6 +218,7 @@ class Launch:
             web_push_key=self.kept.web_push_key,
             push_service_url=self.fcm.push_service_url,
             sign_in=SignIn(**self.kept.sign_in, mail_folder=self.paths.mail),
+            telemetry_folder=self.paths.telemetry,
             service_urls=self.service_urls,
             training=training_environment(
                 self.options.training_data,

@@ -7,11 +7,23 @@ for all services, so that they are imported once. It is started early and is tol
 import asyncio
 import json
 import sys
+from pathlib import Path
 from typing import Any
 
 from laundry_events import broker_plan
 from laundry_events.topology import PLAN
+from laundry_servers.files import write_json
+from laundry_servers.progress import Quiet
 from laundry_service import migrate
+
+
+def come_back(order: dict[str, str]) -> None:
+    """Fill the databases and the bucket from a backup, and note what came back. Raises LaundryError."""
+    from laundry.backup import restoring, system  # noqa: PLC0415 - seldom needed, and large
+
+    here = system.of_stack(json.loads(order["document"]))
+    found = restoring.restore(here, Path(order["folder"]), Quiet())
+    write_json(Path(order["result"]), restoring.told(found))
 
 
 async def carry_out(order: dict[str, Any]) -> None:
@@ -36,4 +48,7 @@ async def _migrate(databases: dict[str, tuple[str, str | None]]) -> None:
 if __name__ == "__main__":
     asked = sys.stdin.read()
     if asked:  # EOF: the parent gave up
-        asyncio.run(carry_out(json.loads(asked)))
+        given = json.loads(asked)
+        if given["restore"]:
+            come_back(given["restore"])
+        asyncio.run(carry_out(given))

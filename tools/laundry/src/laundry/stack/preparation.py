@@ -12,7 +12,7 @@ from laundry_servers.errors import LaundryError
 from laundry_servers.postgres import ensure_database, owner_of
 from laundry_servers.process import base_environment, require_program
 
-SECONDS = 180.0
+SECONDS, RESTORE_SECONDS = 180.0, 7200.0
 LOG_LINES = 20
 
 
@@ -63,11 +63,15 @@ class Preparation:
         broker_passwords: Mapping[str, str],
         nodes: int,
         migrations: Mapping[str, tuple[str, str | None]],
+        *,
+        restore: Mapping[str, str] | None = None,
     ) -> None:
         """Apply the topology and each package's migrations. Raises LaundryError.
 
         Args:
             migrations: by package, the owner's address and the login of the service if that is another.
+            restore: a backup's folder to come back from first, the content of ``var/stack.json``, and in
+                which file to say what came back.
         """
         target = {
             "management_url": broker.management_url,
@@ -79,6 +83,7 @@ class Preparation:
             "target": target,
             "passwords": dict(broker_passwords),
             "nodes": nodes,
+            "restore": restore,
             "migrations": {
                 package: [url.replace("postgresql://", "postgresql+asyncpg://", 1), served_by]
                 for package, (url, served_by) in migrations.items()
@@ -86,11 +91,12 @@ class Preparation:
         }
         try:
             # By standard input: passwords must not appear in a command line or an environment.
-            self.child.communicate(json.dumps(order).encode(), timeout=SECONDS)
+            seconds = RESTORE_SECONDS if restore else SECONDS
+            self.child.communicate(json.dumps(order).encode(), timeout=seconds)
         except subprocess.TimeoutExpired:
             self.child.kill()
             raise LaundryError(
-                f"Topology and migrations took longer than {SECONDS:.0f} s: {self.log_file}"
+                f"Topology and migrations took longer than {seconds:.0f} s: {self.log_file}"
             ) from None
         if self.child.returncode != 0:
             lines = self.log_file.read_text(errors="replace").splitlines()

@@ -55,6 +55,7 @@ def stack_document(
         "postgres_owner_urls": dict(owner_urls),
         "pids": dict(pids),
         "metrics_urls": dict(metrics_urls),
+        "broker_metrics_urls": list(broker.prometheus_urls),
     }
 
 

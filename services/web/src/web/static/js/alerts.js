@@ -54,7 +54,7 @@ export class Alerts {
       onChange: (notification) => this.#take(notification),
       onState,
     }).start();
-    this.#refresh().catch(() => {});
+    this.ready = this.#refresh().catch(() => {});
   }
 
   close() {

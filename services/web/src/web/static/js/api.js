@@ -1,6 +1,7 @@
 // Calls to the services, and their problem documents in the reader's language.
 
 import { setClock } from "./clock.js";
+import { askedAlready } from "./early.js";
 import { signedInAs } from "./session.js";
 import { has, language, t } from "./texts.js";
 
@@ -116,15 +117,17 @@ export class Api {
     const limits = timeoutMs ? [AbortSignal.timeout(timeoutMs)] : [];
     if (signal) limits.push(signal);
     let response;
+    const asked = method === "GET" ? askedAlready(this.session, path) : undefined;
     try {
-      response = await fetch(path, {
-        method,
-        body,
-        headers: this.headers(headers),
-        signal: limits.length === 1 ? limits[0] : AbortSignal.any(limits),
-        cache,
-        credentials: "same-origin",
-      });
+      response = await (asked ??
+        fetch(path, {
+          method,
+          body,
+          headers: this.headers(headers),
+          signal: limits.length === 1 ? limits[0] : AbortSignal.any(limits),
+          cache,
+          credentials: "same-origin",
+        }));
     } catch (error) {
       if (signal?.aborted) throw error;
       throw new Problem({ code: error.name === "TimeoutError" ? "silence" : "no-connection" });
@@ -166,7 +169,17 @@ export class Api {
     const parameters = new URLSearchParams({ limit: String(limit), ...(cursor && { cursor }) });
     for (const each of status) parameters.append("status", each);
     for (const [name, value] of Object.entries(more)) if (value) parameters.set(name, value);
-    const body = await this.json(`${path}?${parameters}`);
+    return this.list(`${path}?${parameters}`);
+  }
+
+  /**
+   * The same by its whole address.
+   *
+   * @param {string} address
+   * @returns {Promise<{items: any[], next: string | null}>}
+   */
+  async list(address) {
+    const body = await this.json(address);
     return { items: body.items ?? [], next: body.next_cursor ?? null };
   }
 }

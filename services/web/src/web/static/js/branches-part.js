@@ -67,7 +67,7 @@ export class BranchesPart {
       ),
       this.#list.element,
     );
-    this.#list.load();
+    this.ready = this.#list.load();
   }
 
   /** @param {Branch} branch */

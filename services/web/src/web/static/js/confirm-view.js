@@ -2,26 +2,24 @@
 
 import { explain } from "./api.js";
 import { ConfirmCard } from "./confirm-card.js";
-import { DEFAULTS, ordered } from "./confirm-order.js";
+import { FILTER_KEY, keptFilter, ordered } from "./confirm-order.js";
 import { h, put, say } from "./dom.js";
 import { DoneList } from "./done-list.js";
 import { emptyState } from "./drawings.js";
 import { trouble } from "./frame.js";
 import { icon } from "./icons.js";
-import { recall, remember } from "./kept.js";
+import { remember } from "./kept.js";
 import { Live, Meanwhile, supersedes } from "./live.js";
 import { labelsOf } from "./reading.js";
 import { listenForShortcuts, showShortcuts, undoSeconds } from "./shortcuts.js";
 import { swipeable } from "./swipe.js";
+import { PAGE, WAITING, waitingAddress } from "./task-addresses.js";
 import { counted, t } from "./texts.js";
 import { placeIn } from "./together.js";
 import { Undo } from "./undo.js";
 import { WaitingStrip } from "./waiting-strip.js";
 
-const PAGE = 100;
 const MOST_PAGES = 5;
-const WAITING = ["read", "unreadable"];
-const FILTER_KEY = "laundry.confirm-filter";
 
 export class ConfirmView {
   /** @type {Map<string, Task>} */
@@ -72,7 +70,7 @@ export class ConfirmView {
     });
     listenForShortcuts((action, number) => this.#act(action, number), this.#closed.signal);
     this.live.start();
-    this.#refresh().catch(() => {});
+    this.ready = this.#refresh().catch(() => {});
   }
 
   get title() {
@@ -155,12 +153,7 @@ export class ConfirmView {
     const found = new Map();
     let cursor = null;
     for (let page = 0; page < MOST_PAGES; page += 1) {
-      const { items, next } = await this.api.page("/api/helper/tasks", {
-        limit: PAGE,
-        cursor,
-        status: WAITING,
-        more: { branch_id: this.#filter.branch },
-      });
+      const { items, next } = await this.api.list(waitingAddress(this.#filter, cursor));
       for (const task of items) if (this.#waits(task)) found.set(task.id, task);
       cursor = next;
       if (!next) break;
@@ -351,21 +344,4 @@ export class ConfirmView {
 /** @param {Task} task */
 function pathOf(task) {
   return `/api/helper/tasks/${encodeURIComponent(task.id)}`;
-}
-
-/**
- * The filter of this person's last visit, as far as it still makes sense.
- *
- * @param {Session} session
- */
-function keptFilter({ sub, branches }) {
-  try {
-    const kept = JSON.parse(recall(`${FILTER_KEY}.${sub}`) ?? "{}");
-    return {
-      branch: branches.length > 1 && branches.includes(kept.branch) ? kept.branch : DEFAULTS.branch,
-      unsureFirst: typeof kept.unsureFirst === "boolean" ? kept.unsureFirst : DEFAULTS.unsureFirst,
-    };
-  } catch {
-    return { ...DEFAULTS };
-  }
 }

@@ -1,12 +1,12 @@
 // The operator's page of equipment: which machines have a credential; a secret is shown once.
 
 import { explain } from "./api.js";
+import { askFirst } from "./ask-first.js";
 import { allBranches, nameOfBranch, namesOf } from "./branch-names.js";
 import { h, put, say } from "./dom.js";
 import { emptyState } from "./drawings.js";
 import { trouble } from "./frame.js";
 import { icon } from "./icons.js";
-import { askFirst } from "./model-card.js";
 import { PagedList } from "./paged-list.js";
 import { copyable } from "./shown-once.js";
 import { ago, t } from "./texts.js";
@@ -36,7 +36,7 @@ export class CredentialsPage {
       h("p", { class: "hint" }, t("credentials.text")),
       this.#stage,
     );
-    this.#start();
+    this.ready = this.#start();
   }
 
   close() {
@@ -57,7 +57,7 @@ export class CredentialsPage {
     }
     if (this.#closed) return;
     put(this.#stage, this.#form(), this.#result, this.#list.element);
-    this.#list.load();
+    await this.#list.load();
   }
 
   #form() {

@@ -2,11 +2,17 @@
 
 import { h } from "./dom.js";
 import { connectionLine } from "./frame.js";
-import { LikesView } from "./likes-view.js";
-import { PersonView } from "./person-view.js";
+import { LazyParts } from "./lazy-parts.js";
 import { t } from "./texts.js";
-import { ToldView } from "./told-view.js";
 import { Views } from "./views.js";
+
+/** @type {Record<string, () => Promise<import("./views.js").ViewOf>>} */
+const PARTS = {
+  likes: async () => (await import("./likes-view.js")).LikesView,
+  told: async () => (await import("./told-view.js")).ToldView,
+  me: async () => (await import("./person-view.js")).PersonView,
+};
+const VIEWS = new LazyParts(PARTS);
 
 export class CustomerPage {
   #closed = new AbortController();
@@ -21,26 +27,23 @@ export class CustomerPage {
       this.#state = state;
       this.#showConnection();
     };
-    this.views = new Views(
-      "customer",
-      {
-        likes: () => new LikesView(signedIn, onState),
-        told: () => new ToldView(signedIn, onState),
-        me: () => new PersonView(signedIn),
-      },
-      () => {
-        document.title = this.title;
-        onState("live");
-      },
-    );
+    const onChange = () => {
+      document.title = this.title;
+      onState("live");
+    };
+    this.views = new Views("customer", VIEWS, { signedIn, onState, onChange });
     this.element = h("div", { class: "customer" }, this.views.nav, this.#connection.element, this.views.stage);
     const { signal } = this.#closed;
     for (const name of ["online", "offline"]) window.addEventListener(name, () => this.#showConnection(), { signal });
     this.#showConnection();
   }
 
+  static ready() {
+    return VIEWS.fetch(VIEWS.asked);
+  }
+
   get title() {
-    return this.views.title;
+    return this.views?.title ?? "";
   }
 
   close() {

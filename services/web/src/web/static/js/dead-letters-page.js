@@ -41,8 +41,7 @@ export class DeadLettersPage {
       section("dlq.letters", this.#groups, this.#act, this.#letter),
       section("dlq.audit", this.#audit),
     );
-    this.#look();
-    this.#showAudit();
+    this.ready = Promise.all([this.#look(), this.#showAudit()]);
   }
 
   close() {

@@ -62,7 +62,7 @@ export class Equipment {
       onChange: (machine) => this.#take(machine),
       onState,
     }).start();
-    this.#refresh().catch(() => {});
+    this.ready = this.#refresh().catch(() => {});
   }
 
   close() {

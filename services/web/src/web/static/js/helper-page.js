@@ -12,6 +12,7 @@ import { labelsOf } from "./reading.js";
 import { Retaking } from "./retaking.js";
 import { counted, t } from "./texts.js";
 import { together } from "./together.js";
+import { UploadQueue } from "./upload-queue.js";
 
 const PAGE = 20;
 const MORE = 100;
@@ -83,6 +84,16 @@ export class HelperPage {
     this.#refresh().catch(() => {});
     this.#showConnection();
     this.#draw();
+  }
+
+  /**
+   * The photos that wait: they are sent as long as their helper is signed in, whatever is shown.
+   *
+   * @param {import("./api.js").Api} api
+   * @param {import("./photo-store.js").PhotoStore} store
+   */
+  static queueOf(api, store) {
+    return new UploadQueue(api, store).start();
   }
 
   get title() {

@@ -40,8 +40,7 @@ export class HistoryView {
       this.#list,
       this.#more,
     );
-    this.#fillClasses();
-    this.#search();
+    this.ready = Promise.all([this.#fillClasses(), this.#search()]);
   }
 
   get title() {

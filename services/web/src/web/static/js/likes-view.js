@@ -6,21 +6,15 @@ import { emptyState } from "./drawings.js";
 import { trouble } from "./frame.js";
 import { icon } from "./icons.js";
 import { Live } from "./live.js";
-import { CHOSEN, LEVELS, levelOf, offered, tagName } from "./taste.js";
-import { has, percent, t } from "./texts.js";
+import { TagChooser } from "./tag-chooser.js";
+import { levelOf } from "./taste.js";
+import { percent, t } from "./texts.js";
 
 const TASTE = "/api/search/customers/me/preference";
 const PAGE = 20;
 
 export class LikesView {
-  /** @type {Record<string, number>} */
-  #taste = {};
-  /** @type {TagWords[]} */
-  #tags = [];
-  /** @type {Map<string, TagWords>} */
-  #catalogue = new Map();
-  #choices = h("div", { class: "tastes" });
-  #chosen = h("ul", { class: "chosen" });
+  #taste = new TagChooser({ levels: "taste.level", none: "taste.none", onChange: () => this.#save() });
   #saved = h("p", { class: "meta saved", role: "status" });
   #branches = h("ol", { class: "branches" });
   #none = h("div", {});
@@ -45,9 +39,9 @@ export class LikesView {
         { "aria-labelledby": "taste-title" },
         h("h1", { id: "taste-title" }, t("taste.title")),
         h("p", { class: "lead" }, t("taste.lead")),
-        this.#choices,
+        this.#taste.choices,
         h("h2", { id: "chosen-title" }, t("taste.chosen")),
-        this.#chosen,
+        this.#taste.chosen,
         this.#saved,
       ),
       h(
@@ -80,16 +74,13 @@ export class LikesView {
     try {
       const [tags, taste] = await Promise.all([this.api.json("/api/search/branches/tags"), this.#ownTaste()]);
       if (this.#closed) return;
-      this.#tags = tags.items;
-      this.#catalogue = new Map(this.#tags.map((each) => [each.tag, each]));
-      this.#taste = taste;
+      this.#taste.show(tags.items, taste);
       this.#loaded = true;
-      this.#drawTaste();
       this.live.start();
       this.#match().catch(() => {});
     } catch (problem) {
       put(
-        this.#choices,
+        this.#taste.choices,
         trouble(explain(problem), () => this.#load()),
       );
     }
@@ -105,69 +96,6 @@ export class LikesView {
     }
   }
 
-  // What I like
-
-  #drawTaste() {
-    put(
-      this.#choices,
-      offered(this.#tags, this.#taste).map(({ group, tags }) =>
-        h(
-          "div",
-          { class: "taste-group" },
-          h("p", { class: "ask", id: `tags-${group}` }, t(has(`tags.${group}`) ? `tags.${group}` : "tags.other")),
-          h(
-            "div",
-            { class: "chips", role: "group", "aria-labelledby": `tags-${group}` },
-            tags.map((tag) => this.#chip(tag)),
-          ),
-        ),
-      ),
-    );
-    this.#drawChosen();
-  }
-
-  /** @param {string} tag */
-  #chip(tag) {
-    const chip = h(
-      "button",
-      { class: "chip", type: "button", "data-tag": tag, "aria-pressed": String(tag in this.#taste) },
-      tagName(tag, this.#catalogue),
-    );
-    chip.addEventListener("click", () => {
-      if (tag in this.#taste) delete this.#taste[tag];
-      else this.#taste[tag] = CHOSEN;
-      chip.setAttribute("aria-pressed", String(tag in this.#taste));
-      this.#drawChosen();
-      this.#save();
-    });
-    return chip;
-  }
-
-  #drawChosen() {
-    const tags = Object.keys(this.#taste);
-    put(
-      this.#chosen,
-      tags.map((tag) => this.#chosenRow(tag)),
-      !tags.length && h("li", { class: "nothing" }, t("taste.none")),
-    );
-  }
-
-  /** @param {string} tag */
-  #chosenRow(tag) {
-    const name = tagName(tag, this.#catalogue);
-    const level = levelOf(this.#taste[tag]);
-    const select = h(
-      "select",
-      { "aria-label": t("taste.howMuch", { tag: name }) },
-      LEVELS.map((each) => h("option", { value: each.name, selected: each === level }, t(`taste.level.${each.name}`))),
-    );
-    select.addEventListener("change", () => {
-      this.#taste[tag] = LEVELS.find(({ name: each }) => each === select.value)?.weight ?? CHOSEN;
-      this.#save();
-    });
-    return h("li", {}, h("span", { class: "garment" }, name), select);
-  }
-
   /** Each change at once, one after the other: what was chosen last is what counts. */
   async #save() {
     this.#dirty = true;
@@ -177,7 +105,7 @@ export class LikesView {
     try {
       while (this.#dirty) {
         this.#dirty = false;
-        const tags = { ...this.#taste };
+        const tags = { ...this.#taste.weights };
         if (Object.keys(tags).length) await this.api.json(TASTE, { method: "PUT", json: { tags } });
         else await this.api.fetch(TASTE, { method: "DELETE" });
       }
@@ -199,7 +127,7 @@ export class LikesView {
   async #match(cursor = null) {
     if (this.#closed || !this.#loaded) return;
     const asked = ++this.#asked;
-    if (!Object.keys(this.#taste).length) {
+    if (this.#taste.isEmpty) {
       this.#showNone("heart", "matches.sayWhat", "matches.sayWhatText");
       return;
     }
@@ -268,7 +196,7 @@ export class LikesView {
           h(
             "li",
             {},
-            h("span", { class: "garment" }, tagName(tag, this.#catalogue)),
+            h("span", { class: "garment" }, this.#taste.nameOf(tag)),
             h(
               "span",
               { class: "meta" },
@@ -279,11 +207,7 @@ export class LikesView {
         ),
       ),
       others.length > 0 &&
-        h(
-          "p",
-          { class: "meta" },
-          t("matches.also", { tags: others.map((tag) => tagName(tag, this.#catalogue)).join(", ") }),
-        ),
+        h("p", { class: "meta" }, t("matches.also", { tags: others.map((tag) => this.#taste.nameOf(tag)).join(", ") })),
     );
   }
 }

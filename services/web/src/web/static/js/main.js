@@ -8,7 +8,7 @@ import { ownScript } from "./own-script.js";
 import { PhotoStore } from "./photo-store.js";
 import { Photos } from "./photos.js";
 import { renew, turnOff } from "./push.js";
-import { hasPage, pageOf } from "./role-pages.js";
+import { pages } from "./role-pages.js";
 import {
   ask,
   finishLeaving,
@@ -25,7 +25,6 @@ import {
 } from "./session.js";
 import { noPage, startPage } from "./start-page.js";
 import { chooseLanguage, has, t } from "./texts.js";
-import { UploadQueue } from "./upload-queue.js";
 
 // Rights change: who comes back to a page is checked again after so long, and who stays there from time to time.
 const CHECK_MS = 60000;
@@ -58,8 +57,7 @@ function enter(session) {
   const api = new Api(session, () => {
     if (signedIn?.api === api) check();
   });
-  const queue = session.role === "helper" ? new UploadQueue(api, store).start() : null;
-  signedIn = { session, api, photos: new Photos(api), queue };
+  signedIn = { session, api, photos: new Photos(api), queue: null };
   // What the push service or the network refuses now is tried again at the next start.
   renew(api).catch(() => {});
 }
@@ -159,7 +157,7 @@ function end(why) {
  * @param {Session} session
  */
 function named({ name, role, branches }) {
-  const what = hasPage(role) ? t(`role.${role}`) : role;
+  const what = pages.has(role) ? t(`role.${role}`) : role;
   return `${name} (${[what, ...branches].join(", ")})`;
 }
 
@@ -193,15 +191,23 @@ async function beforeSignIn(event) {
 }
 
 function show() {
-  const session = signedIn?.session ?? null;
-  const awaited = session !== null && hasPage(session.role);
-  const Page = awaited ? pageOf(session.role, { onFetched: show, onFailed: showUnopened }) : null;
+  const role = signedIn?.session.role ?? "";
   // What stands there stays until the page's own modules have come.
-  if (awaited && !Page) return;
+  if (pages.has(role)) pages.open(role, showPage, showUnopened);
+  else {
+    pages.close();
+    showPage(null);
+  }
+}
+
+/** @param {import("./role-pages.js").Page | null} Page */
+function showPage(Page) {
+  const session = signedIn?.session ?? null;
   page?.close();
   page = null;
   let content;
   if (Page && signedIn) {
+    signedIn.queue ??= Page.queueOf?.(signedIn.api, store) ?? null;
     page = new Page(signedIn);
     content = page.element;
   } else if (session) {
@@ -215,7 +221,7 @@ function show() {
     });
   }
   // Who is to sign in comes back to where they wanted to.
-  const address = awaited ? `/${session.role}` : session ? "/" : location.pathname;
+  const address = session ? `/${Page ? session.role : ""}` : location.pathname;
   if (location.pathname !== address) history.replaceState(null, "", address);
   document.title = page?.title ?? `${t(session ? "start.noPage" : "start.signIn")} · ${t("frame.name")}`;
   const line = session && notice.length > 0 && noticeLine(words());
@@ -252,9 +258,13 @@ function speak(language) {
 
 function keepPagesOnPhone() {
   if (!("serviceWorker" in navigator)) return;
-  navigator.serviceWorker.register(ownScript("/sw.js")).catch(() => {
-    // The pages then need a connection to open; everything else works.
-  });
+  const register = () =>
+    navigator.serviceWorker.register(ownScript("/sw.js")).catch(() => {
+      // The pages then need a connection to open; everything else works.
+    });
+  // What is on its way for this page comes first.
+  if (document.readyState === "complete") register();
+  else window.addEventListener("load", register, { once: true });
 }
 
 function start() {

@@ -1,11 +1,12 @@
 // The operator's page of the models: which one reads, what the others are worth, runs as they go, who promoted what.
 
 import { explain } from "./api.js";
+import { askFirst } from "./ask-first.js";
 import { h, put, say } from "./dom.js";
 import { connectionLine, trouble } from "./frame.js";
 import { icon } from "./icons.js";
 import { Live, Meanwhile } from "./live.js";
-import { askFirst, modelCard } from "./model-card.js";
+import { modelCard } from "./model-card.js";
 import { ownerRow, promotionRow, replicaRow } from "./models-rows.js";
 import { goesOn, RunCard } from "./run-card.js";
 import { t } from "./texts.js";

@@ -43,7 +43,7 @@ export class FaultsPage {
       onState: (state) => this.#connection.set(state),
     }).start();
     this.clock = setInterval(() => this.#draw(), CLOCK_MS);
-    this.#refresh().catch(() => {});
+    this.ready = this.#refresh().catch(() => {});
   }
 
   close() {

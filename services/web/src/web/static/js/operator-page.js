@@ -1,26 +1,31 @@
 // The operator's pages: the models, queues with their dead letters, people and branches, equipment, faults.
 
-import { CredentialsPage } from "./credentials-page.js";
-import { DeadLettersPage } from "./dead-letters-page.js";
+import { arriving } from "./arrival.js";
 import { h, put } from "./dom.js";
-import { ModelsPage } from "./models-page.js";
-import { FaultsPage } from "./operator-faults-page.js";
-import { PeoplePage } from "./people-page.js";
+import { trouble } from "./frame.js";
+import { LazyParts } from "./lazy-parts.js";
 import { t } from "./texts.js";
 
-/** @type {Record<string, new (signedIn: SignedIn) => {element: HTMLElement, close(): void}>} */
-const VIEWS = {
-  models: ModelsPage,
-  queues: DeadLettersPage,
-  faults: FaultsPage,
-  people: PeoplePage,
-  equipment: CredentialsPage,
+/** @typedef {{element: HTMLElement, ready?: Promise<unknown>, close(): void}} View */
+/** @type {Record<string, () => Promise<new (signedIn: SignedIn) => View>>} */
+const PARTS = {
+  models: async () => (await import("./models-page.js")).ModelsPage,
+  queues: async () => (await import("./dead-letters-page.js")).DeadLettersPage,
+  faults: async () => (await import("./operator-faults-page.js")).FaultsPage,
+  people: async () => (await import("./people-page.js")).PeoplePage,
+  equipment: async () => (await import("./credentials-page.js")).CredentialsPage,
 };
+const VIEWS = new LazyParts(PARTS);
+
+/** The link of a push names a fault, whoever opens it. */
+function asked() {
+  return new URLSearchParams(location.search).has("fault") ? "faults" : VIEWS.asked;
+}
 
 export class OperatorPage {
-  /** @type {{element: HTMLElement, close(): void} | null} */
+  /** @type {View | null} */
   #page = null;
-  #name = "models";
+  #name = VIEWS.names[0];
   #stage = h("div");
   /** @type {Record<string, HTMLButtonElement>} */
   #buttons = {};
@@ -28,7 +33,7 @@ export class OperatorPage {
   /** @param {SignedIn} signedIn */
   constructor(signedIn) {
     this.signedIn = signedIn;
-    for (const name of Object.keys(VIEWS)) {
+    for (const name of VIEWS.names) {
       this.#buttons[name] = h(
         "button",
         { type: "button", class: "quiet", onclick: () => this.#choose(name) },
@@ -41,10 +46,11 @@ export class OperatorPage {
       h("nav", { class: "views", "aria-label": t("operator.views") }, Object.values(this.#buttons)),
       this.#stage,
     );
-    const address = new URLSearchParams(location.search);
-    // The link of a push names a fault, whoever opens it.
-    const asked = address.has("fault") ? "faults" : address.get("view");
-    this.#choose(asked !== null && asked in VIEWS ? asked : "models");
+    this.#choose(asked());
+  }
+
+  static ready() {
+    return VIEWS.fetch(asked());
   }
 
   get title() {
@@ -52,20 +58,33 @@ export class OperatorPage {
   }
 
   close() {
+    VIEWS.close();
     this.#page?.close();
   }
 
   /** @param {string} name */
   #choose(name) {
     this.#page?.close();
+    this.#page = null;
     this.#name = name;
-    this.#page = new VIEWS[name](this.signedIn);
     for (const [each, button] of Object.entries(this.#buttons)) {
       if (each === name) button.setAttribute("aria-current", "page");
       else button.removeAttribute("aria-current");
     }
     document.title = this.title;
-    history.replaceState(null, "", `${location.pathname}?view=${name}`);
-    put(this.#stage, this.#page.element);
+    VIEWS.open(
+      name,
+      (View) => {
+        this.#page = new View(this.signedIn);
+        history.replaceState(null, "", `${location.pathname}?view=${name}`);
+        arriving(this.#page.element, [this.#page.ready]);
+        put(this.#stage, this.#page.element);
+      },
+      () =>
+        put(
+          this.#stage,
+          trouble({ text: t("problem.no-connection") }, () => location.assign(`?view=${name}`)),
+        ),
+    );
   }
 }

@@ -1,6 +1,7 @@
 // The addresses of scripts that are not imported (a service worker, a worker) pass the one policy that there is.
 
-const OURS = ["/sw.js", "/static/js/shrink-worker.js"];
+export const SHRINK_WORKER = new URL("./shrink-worker.js", import.meta.url).pathname;
+const OURS = ["/sw.js", SHRINK_WORKER];
 const policy = window.trustedTypes?.createPolicy("laundry", {
   createScriptURL: (address) => {
     if (OURS.includes(address)) return address;

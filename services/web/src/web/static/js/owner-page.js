@@ -1,19 +1,26 @@
 // The owner's page: what waits for a yes, what was washed, and, whichever of these is open, what is broken.
 
 import { Alerts } from "./alerts.js";
-import { ConfirmView } from "./confirm-view.js";
+import { arriving } from "./arrival.js";
 import { h, put } from "./dom.js";
 import { Equipment } from "./equipment.js";
 import { connectionLine } from "./frame.js";
-import { HistoryView } from "./history-view.js";
-import { PeoplePage } from "./people-page.js";
-import { PersonView } from "./person-view.js";
+import { LazyParts } from "./lazy-parts.js";
 import { Reach } from "./reach.js";
 import { t } from "./texts.js";
 import { Views } from "./views.js";
-import { WashedView } from "./washed-view.js";
 
 const CLOCK_MS = 30000;
+/** @type {Record<string, () => Promise<import("./views.js").ViewOf>>} */
+const PARTS = {
+  confirm: async () => (await import("./confirm-view.js")).ConfirmView,
+  history: async () => (await import("./history-view.js")).HistoryView,
+  washed: async () => (await import("./washed-view.js")).WashedView,
+  offer: async () => (await import("./offer-view.js")).OfferView,
+  people: async () => (await import("./people-page.js")).PeoplePage,
+  me: async () => (await import("./person-view.js")).PersonView,
+};
+const VIEWS = new LazyParts(PARTS);
 
 export class OwnerPage {
   #closed = new AbortController();
@@ -37,17 +44,11 @@ export class OwnerPage {
       onFaulty: (machines) => this.alerts.showFaulty(machines),
       onState: (state) => this.#showState("equipment", state),
     });
-    this.views = new Views(
-      "owner",
-      {
-        confirm: () => new ConfirmView(signedIn, (state) => this.#showState("tasks", state)),
-        history: () => new HistoryView(signedIn),
-        washed: () => new WashedView(signedIn),
-        people: () => new PeoplePage(signedIn),
-        me: () => new PersonView(signedIn),
-      },
-      () => this.#changed(),
-    );
+    this.views = new Views("owner", VIEWS, {
+      signedIn,
+      onState: (state) => this.#showState("tasks", state),
+      onChange: () => this.#changed(),
+    });
     this.element = h(
       "div",
       { class: "owner" },
@@ -71,6 +72,8 @@ export class OwnerPage {
         ),
       ),
     );
+    // An alarm comes on top of everything.
+    arriving(this.element, [this.views.ready, this.alerts.ready, this.equipment.ready, this.reach.ready]);
     const { signal } = this.#closed;
     for (const name of ["online", "offline"]) window.addEventListener(name, () => this.#showConnection(), { signal });
     // The worker says which alert was tapped.
@@ -78,6 +81,10 @@ export class OwnerPage {
     const clock = setInterval(() => this.alerts.tick(), CLOCK_MS);
     signal.addEventListener("abort", () => clearInterval(clock));
     this.#showConnection();
+  }
+
+  static ready() {
+    return VIEWS.fetch(VIEWS.asked);
   }
 
   close() {

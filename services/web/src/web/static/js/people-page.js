@@ -1,6 +1,7 @@
 // Who works where: invitations, people and their right; an operator's also has the branches.
 
 import { explain } from "./api.js";
+import { askFirst } from "./ask-first.js";
 import { allBranches, namesOf } from "./branch-names.js";
 import { BranchesPart } from "./branches-part.js";
 import { h, put, say } from "./dom.js";
@@ -8,7 +9,6 @@ import { emptyState } from "./drawings.js";
 import { trouble } from "./frame.js";
 import { icon } from "./icons.js";
 import { InviteForm } from "./invite-form.js";
-import { askFirst } from "./model-card.js";
 import { PagedList } from "./paged-list.js";
 import { ago, moment, t } from "./texts.js";
 
@@ -47,7 +47,7 @@ export class PeoplePage {
       empty: () => h("p", { class: "meta" }, t("people.noneOpen")),
     });
     this.element = h("div", { class: "people" }, h("h1", {}, t("people.title")), this.#stage);
-    this.#start();
+    this.ready = this.#start();
   }
 
   get title() {
@@ -92,8 +92,7 @@ export class PeoplePage {
       ),
       branches && section("people.branches", branches.element),
     );
-    this.#people.load();
-    this.#invitations.load();
+    await Promise.all([this.#people.load(), this.#invitations.load(), branches?.ready]);
   }
 
   /** A question for each letter would be asked in vain. */

@@ -1,12 +1,12 @@
 // What is kept of a person: as a file, and the end of it. The same for every role.
 
 import { explain } from "./api.js";
+import { askFirst } from "./ask-first.js";
 import { h, put, say } from "./dom.js";
 import { download } from "./download.js";
 import { emptyState } from "./drawings.js";
 import { trouble } from "./frame.js";
 import { icon } from "./icons.js";
-import { askFirst } from "./model-card.js";
 import { t } from "./texts.js";
 
 const PERSON = "/api/operations/people/me";
@@ -28,7 +28,7 @@ export class PersonView {
       this.#said,
     );
     this.#offer();
-    this.#look();
+    this.ready = this.#look();
   }
 
   get title() {

@@ -1,6 +1,8 @@
 // Photos: fetched only when they come into view, shown from blobs, few kept in memory.
 
 import { h } from "./dom.js";
+import { within } from "./patience.js";
+import { pictureAddress } from "./task-addresses.js";
 import { t } from "./texts.js";
 
 const KEPT = 80;
@@ -9,6 +11,7 @@ const LARGE_KEPT = 6;
 const AT_ONCE = 3;
 const TRIES = 4;
 const PAUSE_MS = 1000;
+const AHEAD_MS = 3000;
 const THUMBNAIL_PX = 240;
 
 /**
@@ -30,6 +33,8 @@ export class Photos {
   /** @type {Map<string, string>} */
   #urls = new Map();
   #active = 0;
+  /** The one on a card, which somebody waits for: the small ones leave it the line. @type {Promise<unknown>} */
+  #awaited = Promise.resolve();
   /** @type {Array<(value?: unknown) => void>} */
   #queue = [];
   /** @type {WeakMap<Element, {id: string, alt: string, large: boolean}>} */
@@ -113,7 +118,7 @@ export class Photos {
     const key = `${large ? "large" : "small"} ${id}`;
     try {
       await this.#adopting.get(key);
-      if (!this.#urls.has(key)) await this.#turn(() => this.#fetch(id, key, large));
+      if (!this.#urls.has(key)) await (large ? this.#ahead(id, key) : this.#turn(() => this.#fetch(id, key)));
       this.#show(frame, this.#urls.get(key), alt);
     } catch (problem) {
       if (problem.code === "photo-deleted") this.#gone(frame, Number(problem.facts.kept_days));
@@ -135,11 +140,21 @@ export class Photos {
   /**
    * @param {string} id
    * @param {string} key
-   * @param {boolean} large
    */
-  async #fetch(id, key, large) {
+  async #ahead(id, key) {
+    const coming = this.#fetch(id, key, "display");
+    this.#awaited = within(AHEAD_MS, coming).catch(() => {});
+    await coming;
+  }
+
+  /**
+   * @param {string} id
+   * @param {string} key
+   * @param {"display" | "thumbnail"} size
+   */
+  async #fetch(id, key, size = "thumbnail") {
     if (this.#urls.has(key)) return;
-    const response = await this.#picture(id, large ? "display" : "thumbnail");
+    const response = await this.#picture(id, size);
     this.#remember(key, URL.createObjectURL(await response.blob()));
   }
 
@@ -147,12 +162,12 @@ export class Photos {
    * A picture that nobody has asked for may have to be made first, behind those of others.
    *
    * @param {string} id
-   * @param {string} size
+   * @param {"display" | "thumbnail"} size
    */
   async #picture(id, size) {
     for (let tries = 1; ; tries += 1) {
       try {
-        return await this.api.fetch(`/api/helper/tasks/${encodeURIComponent(id)}/photo?size=${size}`);
+        return await this.api.fetch(pictureAddress(id, size));
       } catch (problem) {
         if (problem.status !== 503 || tries === TRIES) throw problem;
         await new Promise((resolve) => setTimeout(resolve, (problem.retryAfterS ?? 0) * 1000 || PAUSE_MS));
@@ -204,6 +219,7 @@ export class Photos {
     if (this.#active >= AT_ONCE) await new Promise((resolve) => this.#queue.push(resolve));
     this.#active += 1;
     try {
+      await this.#awaited;
       return await work();
     } finally {
       this.#active -= 1;

@@ -30,7 +30,7 @@ export class Reach {
       this.#told,
       this.#list,
     );
-    this.refresh();
+    this.ready = this.refresh();
   }
 
   close() {

@@ -1,35 +1,28 @@
 // The page of each role. Its modules are fetched when somebody of that role is there.
 
-/** @typedef {new (signedIn: SignedIn) => ShownPage} Page */
-
-/** @type {Record<string, () => Promise<Page>>} */
-const PAGES = {
-  helper: async () => (await import("./helper-page.js")).HelperPage,
-  owner: async () => (await import("./owner-page.js")).OwnerPage,
-  operator: async () => (await import("./operator-page.js")).OperatorPage,
-  customer: async () => (await import("./customer-page.js")).CustomerPage,
-};
-/** @type {Map<string, Page>} */
-const fetched = new Map();
-
-/** @param {string} role */
-export function hasPage(role) {
-  return Object.hasOwn(PAGES, role);
-}
+import { LazyParts } from "./lazy-parts.js";
 
 /**
- * The page of a role that has one, or null as long as it is not there: `onFetched()` is called once it is, or
- * `onFailed()` if it cannot be had.
- *
- * @param {string} role
- * @param {{onFetched(): void, onFailed(): void}} then
+ * @typedef {(new (signedIn: SignedIn) => ShownPage) & {
+ *   ready?(): Promise<unknown>,
+ *   queueOf?(api: import("./api.js").Api, store: import("./photo-store.js").PhotoStore): SignedIn["queue"],
+ * }} Page
  */
-export function pageOf(role, { onFetched, onFailed }) {
-  const page = fetched.get(role);
-  if (page) return page;
-  PAGES[role]().then((found) => {
-    fetched.set(role, found);
-    onFetched();
-  }, onFailed);
-  return null;
+
+/** @type {LazyParts<Page>} */
+export const pages = new LazyParts({
+  helper: async () => whole((await import("./helper-page.js")).HelperPage),
+  owner: async () => whole((await import("./owner-page.js")).OwnerPage),
+  operator: async () => whole((await import("./operator-page.js")).OperatorPage),
+  customer: async () => whole((await import("./customer-page.js")).CustomerPage),
+});
+
+/**
+ * A page comes with the view that it opens with: nothing on it moves when that comes.
+ *
+ * @param {Page} page
+ */
+async function whole(page) {
+  await page.ready?.();
+  return page;
 }

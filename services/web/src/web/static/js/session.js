@@ -2,7 +2,6 @@
 // so that a phone without a signal opens the right page and goes on photographing.
 
 import { forget, recall, remember } from "./kept.js";
-import { language } from "./texts.js";
 
 const KEY = "laundry.session";
 // Signed out here, and the service does not know yet.
@@ -114,7 +113,7 @@ async function leave() {
  * @param {{provider?: string, afresh?: boolean}} how `afresh`: ask for the password even if somebody is signed in there
  */
 export function signInAddress({ provider, afresh = false } = {}) {
-  const query = new URLSearchParams({ next: location.pathname + location.search, lang: language() });
+  const query = new URLSearchParams({ next: location.pathname + location.search, lang: document.documentElement.lang });
   if (provider) query.set("provider", provider);
   if (afresh) query.set("prompt", "login");
   return `/auth/sign-in?${query}`;

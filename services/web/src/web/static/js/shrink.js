@@ -1,6 +1,6 @@
 // A photo over the limit is made smaller on the phone, before it is sent.
 
-import { ownScript } from "./own-script.js";
+import { ownScript, SHRINK_WORKER } from "./own-script.js";
 import { within } from "./patience.js";
 
 // As the service has it (`laundry_reading.photo.MAX_BYTES`).
@@ -36,7 +36,7 @@ export async function fitting(photo) {
  * @returns {Promise<Blob>}
  */
 export async function smaller(photo) {
-  const worker = new Worker(ownScript("/static/js/shrink-worker.js"));
+  const worker = new Worker(ownScript(SHRINK_WORKER));
   try {
     const answered = new Promise((resolve, reject) => {
       worker.onmessage = ({ data }) => (data.photo ? resolve(data.photo) : reject(new Error(data.error)));

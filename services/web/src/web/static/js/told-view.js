@@ -59,8 +59,7 @@ export class ToldView {
     }).start();
     const clock = setInterval(() => this.#tick(), CLOCK_MS);
     this.#closed.signal.addEventListener("abort", () => clearInterval(clock));
-    this.#refresh().catch(() => {});
-    this.#askConsent();
+    this.ready = Promise.all([this.#refresh().catch(() => {}), this.#askConsent(), this.reach.ready]);
   }
 
   get title() {

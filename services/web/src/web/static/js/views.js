@@ -1,9 +1,12 @@
 // The views of a page: which one is open stands in the address, in the title, and in the navigation.
 
+import { arriving } from "./arrival.js";
 import { h, put } from "./dom.js";
+import { trouble } from "./frame.js";
 import { t } from "./texts.js";
 
-/** @typedef {{element: HTMLElement, title: string, close(): void}} View */
+/** @typedef {{element: HTMLElement, title: string, ready?: Promise<unknown>, close(): void}} View */
+/** @typedef {new (signedIn: SignedIn, onState: (state: StreamState) => void) => View} ViewOf */
 
 export class Views {
   /** @type {View | null} */
@@ -13,17 +16,17 @@ export class Views {
   stage = h("div", { class: "view" });
 
   /**
-   * `makers` makes each view when it is opened, the first if the address names none; `onChange()` is called after
-   * another was opened. Its name in the navigation is the text `<page>.view.<name>`.
+   * `onChange()` is called after another was opened. Its name in the navigation is the text `<page>.view.<name>`.
    *
    * @param {string} page
-   * @param {Record<string, () => View>} makers
-   * @param {() => void} onChange
+   * @param {import("./lazy-parts.js").LazyParts<ViewOf>} parts
+   * @param {{signedIn: SignedIn, onState(state: StreamState): void, onChange(): void}} to
    */
-  constructor(page, makers, onChange) {
-    this.makers = makers;
+  constructor(page, parts, { signedIn, onState, onChange }) {
+    this.parts = parts;
+    this.make = (/** @type {ViewOf} */ View) => new View(signedIn, onState);
     this.onChange = onChange;
-    for (const name of Object.keys(makers)) {
+    for (const name of parts.names) {
       this.#links[name] = h(
         "a",
         {
@@ -35,8 +38,12 @@ export class Views {
       );
     }
     this.nav = h("nav", { class: "views", "aria-label": t("frame.views") }, Object.values(this.#links));
-    const asked = new URLSearchParams(location.search).get("view") ?? "";
-    this.#open(asked in makers ? asked : Object.keys(makers)[0]);
+    this.#open(parts.asked);
+  }
+
+  /** Settles when the open view has what it opens with. */
+  get ready() {
+    return this.#view?.ready;
   }
 
   get title() {
@@ -44,6 +51,7 @@ export class Views {
   }
 
   close() {
+    this.parts.close();
     this.#view?.close();
   }
 
@@ -57,17 +65,29 @@ export class Views {
     event.preventDefault();
     history.replaceState(null, "", `${location.pathname}?view=${name}`);
     this.#open(name);
-    this.onChange();
   }
 
   /** @param {string} name */
   #open(name) {
     this.#view?.close();
-    this.#view = this.makers[name]();
+    this.#view = null;
     for (const [each, link] of Object.entries(this.#links)) {
       if (each === name) link.setAttribute("aria-current", "page");
       else link.removeAttribute("aria-current");
     }
-    put(this.stage, this.#view.element);
+    this.parts.open(
+      name,
+      (View) => {
+        this.#view = this.make(View);
+        arriving(this.#view.element, [this.#view.ready]);
+        put(this.stage, this.#view.element);
+        this.onChange();
+      },
+      () =>
+        put(
+          this.stage,
+          trouble({ text: t("problem.no-connection") }, () => location.assign(`?view=${name}`)),
+        ),
+    );
   }
 }

@@ -60,7 +60,7 @@ export class WashedView {
       ),
       this.#stage,
     );
-    this.#load();
+    this.ready = this.#load();
   }
 
   get title() {

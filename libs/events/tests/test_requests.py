@@ -1,0 +1,163 @@
+"""Requests and their answers: at most once, to who asked, within the time that it waits."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from laundry_events import BrokerUnavailable, NoAnswer, Publisher, Refused, Requester, Unroutable, make_broker
+from laundry_events.broker import ConsumingBroker
+from laundry_events.plan import REPLIES_EXCHANGE
+from laundry_testing.messaging import Messaging, eventually
+
+from .consuming import consume
+
+QUEUE = "photo.preview"
+
+
+@asynccontextmanager
+async def asking(url: str) -> AsyncIterator[Requester]:
+    publisher = Publisher(url, source="helper")
+    requester = Requester(publisher, service="helper")
+    await publisher.wait_connected()
+    await requester.start()
+    await eventually(lambda: requester.ready, what="a queue for answers")
+    yield requester
+    await requester.stop()
+    await publisher.stop()
+
+
+@pytest_asyncio.fixture
+async def requester(messaging: Messaging) -> AsyncIterator[Requester]:
+    """Asks with the rights that helper has."""
+    async with messaging.user("helper") as url, asking(url) as found:
+        yield found
+
+
+async def ask(requester: Requester, body: bytes, *, within_s: float = 20, branch: str = "b1") -> bytes:
+    headers = {"branch-id": branch}
+    return await requester.ask(
+        QUEUE, body, headers=headers, content_type="application/octet-stream", within_s=within_s
+    )
+
+
+async def test_each_asker_has_its_own_answer_with_the_rights_of_the_services(
+    messaging: Messaging, requester: Requester
+) -> None:
+    async with messaging.user("ai-consumer") as url, asking(messaging.amqp_url) as other:
+        answering = Publisher(url, source="ai-consumer")
+        await answering.wait_connected()
+        broker = make_broker(url, service="ai-consumer", graceful_timeout_s=2)
+
+        @consume(broker, answering).on_request(QUEUE, prefetch=4)
+        async def on_request(body: bytes, headers: Mapping[str, Any]) -> bytes:
+            # The first one is answered last.
+            await asyncio.sleep(0.3 if body == b"0" else 0)
+            return body + str(headers["branch-id"]).encode()
+
+        await broker.start()
+        try:
+            answers = await asyncio.gather(
+                *(
+                    ask(each, str(n).encode(), branch=f"-b{n}")
+                    for n in range(5)
+                    for each in (requester, other)
+                )
+            )
+            assert answers == [f"{n}-b{n}".encode() for n in range(5) for _ in range(2)]
+            with pytest.raises(BrokerUnavailable):
+                # Its rights end there: no other queue, and not through the default exchange.
+                await answering.send("", QUEUE, body=b"x", headers={}, message_id=None)
+        finally:
+            await broker.stop()
+            await answering.stop()
+
+
+async def test_nobody_answers_and_it_is_over_in_time_and_leaves_nothing(
+    messaging: Messaging, requester: Requester, publisher: Publisher, broker: ConsumingBroker
+) -> None:
+    began = time.monotonic()
+    with pytest.raises(NoAnswer):
+        await ask(requester, b"x", within_s=0.5)
+    assert 0.5 <= time.monotonic() - began < 5
+    seen: list[bytes] = []
+    consumer = consume(broker, publisher)
+
+    @consumer.on_request(QUEUE, prefetch=1)
+    async def on_request(body: bytes, _: Mapping[str, Any]) -> bytes:
+        seen.append(body)
+        if body == b"fails":
+            raise RuntimeError("cannot")
+        return body
+
+    await broker.start()
+    # What nobody waits for any more is not handled, and one that fails has no answer and is not tried again.
+    with pytest.raises(NoAnswer):
+        await ask(requester, b"fails", within_s=1)
+    assert await ask(requester, b"well") == b"well"
+    assert seen == [b"fails", b"well"]
+
+
+async def test_more_than_may_wait_are_refused(messaging: Messaging, requester: Requester) -> None:
+    async def refused() -> bool:
+        # A queue notices that it is full between two messages; what is under way by then it still takes.
+        full = [asyncio.create_task(ask(requester, b"x", within_s=2)) for _ in range(60)]
+        await asyncio.wait(full, timeout=1)
+        further = [ask(requester, b"x", within_s=0.5) for _ in range(5)]
+        ended = await asyncio.gather(*further, *full, return_exceptions=True)
+        assert {type(each) for each in ended} <= {NoAnswer, Refused}
+        return any(isinstance(each, Refused) for each in ended)
+
+    await eventually(refused, what="a refusal")
+
+
+async def test_an_answer_that_nobody_waits_for_harms_nobody(
+    messaging: Messaging, requester: Requester, publisher: Publisher, broker: ConsumingBroker
+) -> None:
+    late = asyncio.Event()
+
+    @consume(broker, publisher).on_request(QUEUE, prefetch=4)
+    async def on_request(body: bytes, _: Mapping[str, Any]) -> bytes:
+        if body == b"late":
+            await late.wait()
+        return body
+
+    await broker.start()
+    with pytest.raises(NoAnswer):
+        await ask(requester, b"late", within_s=0.5)
+    late.set()
+    assert await ask(requester, b"next") == b"next"
+    with pytest.raises(Unroutable):
+        await publisher.send(REPLIES_EXCHANGE, "helper.replies.0", body=b"", headers={}, message_id=None)
+
+
+async def test_after_a_lost_connection_or_three_silences_answers_arrive_again(
+    messaging: Messaging, publisher: Publisher, broker: ConsumingBroker
+) -> None:
+    @consume(broker, publisher).on_request(QUEUE, prefetch=4)
+    async def on_request(body: bytes, _: Mapping[str, Any]) -> bytes:
+        if body == b"silence":
+            raise RuntimeError("nothing to say")
+        return body
+
+    await broker.start()
+    async with asking(messaging.amqp_url) as requester:
+        first = requester._address
+        for _ in range(3):
+            with pytest.raises(NoAnswer):
+                await ask(requester, b"silence", within_s=0.3)
+        await eventually(lambda: requester.ready and requester._address != first, what="another queue")
+        assert await ask(requester, b"x") == b"x"
+
+
+async def test_without_a_broker_it_says_so_at_once() -> None:
+    publisher = Publisher("amqp://nobody:nothing@127.0.0.1:1/", source="helper")
+    requester = Requester(publisher, service="helper")
+    await requester.start()
+    with pytest.raises(BrokerUnavailable):
+        await ask(requester, b"x")
+    await requester.stop()

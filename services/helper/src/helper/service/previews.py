@@ -1,0 +1,58 @@
+"""Has a photo read before it is submitted; nothing of it is stored anywhere."""
+
+import structlog
+from prometheus_client import Counter
+from pydantic import ValidationError
+
+from laundry_events import NoAnswer, Requester
+from laundry_events.previews import BRANCH_HEADER, PREVIEW_QUEUE, Preview
+from laundry_reading.photo import inspect_photo
+
+WITHIN_S = 2.0
+MAX_BYTES = 5_000_000
+"""Larger photos are not previewed: they travel through the broker's memory."""
+
+PREVIEWS = Counter(
+    "laundry_helper_previews", "Photos that were to be read before they are submitted", ["outcome"]
+)
+
+log = structlog.get_logger(__name__)
+
+
+class Previews:
+    """Asks the readers."""
+
+    def __init__(self, requester: Requester, *, max_pixels: int, within_s: float = WITHIN_S) -> None:
+        """Wait ``within_s`` for an answer, and no longer."""
+        self._requester = requester
+        self._max_pixels = max_pixels
+        self._within_s = within_s
+
+    async def read(self, photo: bytes, branch_id: str) -> Preview:
+        """Return what a reader sees in a photo.
+
+        Raises:
+            PhotoError: it is none that can be taken.
+            NoAnswer: no reader answered in time; asking again is safe, since nothing was done.
+            PublishError: the broker is away, or too many wait.
+        """
+        info = inspect_photo(photo, max_bytes=MAX_BYTES, max_pixels=self._max_pixels)
+        try:
+            answer = await self._requester.ask(
+                PREVIEW_QUEUE,
+                photo,
+                headers={BRANCH_HEADER: branch_id},
+                content_type=info.media_type,
+                within_s=self._within_s,
+            )
+            found = Preview.model_validate_json(answer)
+        except ValidationError as error:
+            # A reader of another version, in the middle of a release.
+            log.warning("the answer to a preview is none", error=str(error)[:200])
+            PREVIEWS.labels("no answer").inc()
+            raise NoAnswer("the answer was none that is known here") from error
+        except NoAnswer:
+            PREVIEWS.labels("no answer").inc()
+            raise
+        PREVIEWS.labels("read" if found.unreadable_reason is None else "unreadable").inc()
+        return found

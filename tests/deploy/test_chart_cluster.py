@@ -1,0 +1,169 @@
+"""What the chart asks of a live cluster: a stand-in for its API says which kinds it knows."""
+
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from laundry.deploy import chart, tools
+
+KINDS = {
+    "rabbitmq.com/v1beta1": "RabbitmqCluster",
+    "monitoring.coreos.com/v1": "PodMonitor PrometheusRule",
+    "cert-manager.io/v1": "Certificate",
+    "keda.sh/v1alpha1": "ScaledObject",
+    "gateway.networking.k8s.io/v1": "HTTPRoute",
+}
+CORE = {"v1": "Secret ServiceAccount", "apps/v1": "Deployment"}
+
+
+class Cluster:
+    """Answers what helm asks before it makes anything: versions, kinds, and single objects."""
+
+    def __init__(self) -> None:
+        self.kinds = {**CORE, **KINDS}
+        self.objects: dict[str, dict[str, Any]] = {
+            "/api/v1/namespaces/laundry/serviceaccounts/default": {
+                "apiVersion": "v1",
+                "kind": "ServiceAccount",
+                "metadata": {"name": "default"},
+            }
+        }
+        self.changed: list[str] = []
+
+    def answer(self, path: str) -> dict[str, Any] | None:
+        path = path.partition("?")[0]
+        if path == "/version":
+            return {"major": "1", "minor": "34", "gitVersion": "v1.34.0"}
+        if path == "/api":
+            return {"kind": "APIVersions", "versions": ["v1"]}
+        if path == "/apis":
+            return {"kind": "APIGroupList", "apiVersion": "v1", "groups": [*self._groups()]}
+        if path.endswith("/secrets"):
+            return {"kind": "SecretList", "apiVersion": "v1", "metadata": {}, "items": []}
+        version = path.removeprefix("/apis/").removeprefix("/api/")
+        if version in self.kinds:
+            return {
+                "kind": "APIResourceList",
+                "groupVersion": version,
+                "resources": [
+                    {"name": f"{kind.lower()}s", "kind": kind, "namespaced": True, "verbs": ["get", "create"]}
+                    for kind in self.kinds[version].split()
+                ],
+            }
+        return self.objects.get(path)
+
+    def _groups(self) -> Iterator[dict[str, Any]]:
+        for version in self.kinds:
+            if "/" in version:
+                name, _, number = version.partition("/")
+                served = {"groupVersion": version, "version": number}
+                yield {"name": name, "versions": [served], "preferredVersion": served}
+
+
+@pytest.fixture
+def cluster() -> Iterator[tuple[Cluster, str]]:
+    known = Cluster()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            found = known.answer(self.path)
+            body = json.dumps(found or {"kind": "Status", "code": 404, "reason": "NotFound"}).encode()
+            self.send_response(200 if found else 404)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def do_POST(self) -> None:
+            known.changed.append(self.path)
+            self.send_error(500)
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield known, f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def install(url: str, folder: Path, example: str, *arguments: str) -> str:
+    """What `helm install` complains of."""
+    helm = tools.helm(fetch=False)
+    if helm is None:
+        pytest.skip("helm is not installed; `laundry check-deploy --fetch` puts it into the cache folder")
+    config = folder / "config"
+    config.write_text(
+        yaml.safe_dump(
+            {
+                "apiVersion": "v1",
+                "kind": "Config",
+                "clusters": [{"name": "c", "cluster": {"server": url}}],
+                "users": [{"name": "u", "user": {}}],
+                "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u", "namespace": "laundry"}}],
+                "current-context": "c",
+            }
+        )
+    )
+    own = tools.Tool(helm.command, {"KUBECONFIG": str(config), "HELM_CACHE_HOME": str(folder)})
+    values = str(chart.CHART / "ci" / f"{example}.yaml")
+    done = own.run(
+        ["install", "laundry", str(chart.CHART), "--namespace", "laundry", "--values", values, *arguments]
+    )
+    assert done.returncode != 0
+    return done.stderr
+
+
+@pytest.mark.parametrize(
+    ("api", "example", "sentence"),
+    [
+        (
+            "rabbitmq.com/v1beta1",
+            "values",
+            "the RabbitMQ Cluster Operator first, or set rabbitmq.enabled=false",
+        ),
+        ("monitoring.coreos.com/v1", "values", "install the Prometheus Operator first, or set"),
+        ("cert-manager.io/v1", "values", "install cert-manager first, or set rabbitmq.tls.secret"),
+        ("keda.sh/v1alpha1", "values", "install KEDA first, or set autoscaling.by to cpu"),
+        (
+            "gateway.networking.k8s.io/v1",
+            "own-servers-values",
+            "install the Gateway API and a gateway first, or set gateway.enabled=false",
+        ),
+    ],
+)
+def test_a_kind_that_the_cluster_does_not_know_is_told_with_the_value_to_switch_off(
+    cluster: tuple[Cluster, str], tmp_path: Path, api: str, example: str, sentence: str
+) -> None:
+    known, url = cluster
+    del known.kinds[api]
+    told = install(url, tmp_path, example)
+    assert "this cluster knows no " in told
+    assert sentence in told
+    assert not known.changed
+
+
+@pytest.mark.parametrize(("now", "wanted"), [("", "true"), ("-proto_dist inet_tls", "false")])
+def test_tls_between_nodes_that_are_there_is_not_changed_one_after_another(
+    cluster: tuple[Cluster, str], tmp_path: Path, now: str, wanted: str
+) -> None:
+    known, url = cluster
+    known.objects["/apis/rabbitmq.com/v1beta1/namespaces/laundry/rabbitmqclusters/laundry-rabbitmq"] = {
+        "apiVersion": "rabbitmq.com/v1beta1",
+        "kind": "RabbitmqCluster",
+        "metadata": {"name": "laundry-rabbitmq"},
+        "spec": {"rabbitmq": {"envConfig": now}},
+    }
+    told = install(url, tmp_path, "values", "--set", f"rabbitmq.tls.betweenNodes={wanted}")
+    kept = "true" if now else "false"
+    assert f"set rabbitmq.tls.betweenNodes={kept}" in told
+    assert not known.changed

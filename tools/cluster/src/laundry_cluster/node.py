@@ -1,0 +1,192 @@
+"""Starts and ends a cluster in namespaces of its own; when it ends, nothing of it is left on the machine."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from laundry_cluster import certificates
+from laundry_cluster.places import NAMESPACE, NODE_ADDRESS, Places
+from laundry_cluster.run import run
+from laundry_servers.errors import LaundryError
+
+READY_S = 180.0
+GROUPS = Path("/sys/fs/cgroup")
+CONTROLLERS = ("cpu", "cpuacct", "cpuset", "memory", "devices", "freezer", "blkio", "pids", "systemd")
+INSIDE = Path(__file__).with_name("inside.py")
+# Until everything in it has ended.
+PATIENCE_S = 20.0
+
+
+class Cluster:
+    """A running cluster of one node."""
+
+    def __init__(self, places: Places) -> None:
+        self.places = places
+        self._process: subprocess.Popen[bytes] | None = None
+        self._groups: list[Path] = []
+
+    def start(self) -> None:
+        """Start a fresh one and wait until its node is ready. Raises LaundryError."""
+        if os.geteuid() != 0:
+            raise LaundryError("A cluster needs root: it mounts file systems and makes networks.")
+        if NAMESPACE in run(["ip", "netns", "list"]):
+            raise LaundryError(
+                f"A cluster runs already, or was left behind. To remove it: ip netns del {NAMESPACE}"
+            )
+        places = self.places
+        for folder in (places.run, places.pki):
+            shutil.rmtree(folder, ignore_errors=True)
+        places.run.mkdir(parents=True)
+        certificates.make(places.pki, NODE_ADDRESS)
+        run(["ip", "netns", "add", NAMESPACE])
+        self._groups = _make_groups()
+        with (places.run / "cluster.log").open("wb") as log:
+            self._process = subprocess.Popen(  # noqa: S603
+                [
+                    *("ip", "netns", "exec", NAMESPACE, "unshare", "--mount", "--pid", "--fork"),
+                    *("--kill-child", "--cgroup", "--propagation", "private"),
+                    *(sys.executable, str(INSIDE), str(places.folder), NODE_ADDRESS),
+                ],
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL,
+                env={**os.environ, "MORE_ADMISSION": "PodSecurityPolicy"},
+                start_new_session=True,
+                preexec_fn=lambda: _enter(self._groups),  # noqa: PLW1509 - no thread runs yet
+            )
+        self._await_node()
+
+    def _await_node(self) -> None:
+        assert self._process is not None
+        end = time.monotonic() + READY_S
+        while time.monotonic() < end:
+            if self._process.poll() is not None:
+                tail = (self.places.run / "cluster.log").read_text(errors="replace")[-1500:]
+                raise LaundryError(f"The cluster ended:\n{tail}")
+            if (self.places.run / "started").exists() and self._is_ready():
+                return
+            time.sleep(0.5)
+        raise LaundryError(f"No node was ready within {READY_S:g} s. Its logs: {self.places.run / 'log'}")
+
+    def _is_ready(self) -> bool:
+        try:
+            nodes = json.loads(self.kubectl("get", "nodes", "--output", "json"))["items"]
+            self.kubectl("--namespace", "default", "get", "serviceaccount", "default")
+        except LaundryError:
+            return False
+        return any(
+            condition["type"] == "Ready" and condition["status"] == "True"
+            for node in nodes
+            for condition in node["status"]["conditions"]
+        )
+
+    def stop(self) -> None:
+        """End everything in it at once; its files stay until the next start."""
+        if self._process is not None:
+            # unshare heeds no SIGTERM; with its child the whole process namespace ends.
+            with suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(PATIENCE_S)
+        with suppress(LaundryError):
+            run(["ip", "netns", "del", NAMESPACE])
+        for group in self._groups:
+            _remove_group(group)
+
+    def kubectl(self, *arguments: str, given: str | None = None, timeout_s: float = 120) -> str:
+        """Run kubectl as the administrator."""
+        return self.run(
+            str(self.places.root / "usr/bin/kubectl"), *arguments, given=given, timeout_s=timeout_s
+        )
+
+    def run(
+        self,
+        *command: str,
+        given: str | None = None,
+        env: Mapping[str, str] | None = None,
+        timeout_s: float = 600,
+    ) -> str:
+        """Run a program of the machine in the cluster's network."""
+        return run(
+            [*self.entering, *command],
+            given=given,
+            env={**self.environment, **(env or {})},
+            timeout_s=timeout_s,
+        )
+
+    @property
+    def entering(self) -> list[str]:
+        """What begins the command line of a program in the cluster's network."""
+        return ["nsenter", f"--net=/run/netns/{NAMESPACE}"]
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """How kubectl and helm find the cluster, and where they keep what they keep."""
+        home = str(self.places.run / "helm")
+        return {
+            "KUBECONFIG": str(self.places.kubeconfig),
+            "KUBECACHEDIR": str(self.places.run / "kube"),
+            **dict.fromkeys(("HELM_CACHE_HOME", "HELM_CONFIG_HOME", "HELM_DATA_HOME"), home),
+        }
+
+    def load(self, archive: Path) -> None:
+        """Let the node have the images of an archive."""
+        ctr, socket = self.places.root / "usr/bin/ctr", self.places.run / "containerd.sock"
+        run([ctr, "-a", socket, "-n", "k8s.io", "images", "import", archive])
+
+
+@contextmanager
+def running(places: Places) -> Iterator[Cluster]:
+    """A cluster while the block runs."""
+    cluster = Cluster(places)
+    try:
+        cluster.start()
+        yield cluster
+    finally:
+        cluster.stop()
+
+
+def _make_groups() -> list[Path]:
+    """Make a branch in each cgroup hierarchy, below this process's own."""
+    own: dict[str, str] = {}
+    for line in Path("/proc/self/cgroup").read_text().splitlines():
+        _, names, path = line.split(":", 2)
+        own |= dict.fromkeys(names.removeprefix("name=").split(","), path)
+    found = []
+    for controller in CONTROLLERS:
+        hierarchy = GROUPS / controller
+        if controller not in own or not hierarchy.is_dir():
+            raise LaundryError(
+                f"This Kubernetes needs cgroups of version 1, and {hierarchy} is not one of them."
+            )
+        group = hierarchy / own[controller].strip("/") / NAMESPACE
+        group.mkdir(parents=True, exist_ok=True)
+        if controller == "cpuset":
+            for name in ("cpuset.cpus", "cpuset.mems"):
+                (group / name).write_text((hierarchy / name).read_text())
+        found.append(group)
+    return found
+
+
+def _enter(groups: list[Path]) -> None:
+    for group in groups:
+        (group / "cgroup.procs").write_text(str(os.getpid()))
+
+
+def _remove_group(group: Path) -> None:
+    end = time.monotonic() + PATIENCE_S
+    while group.exists() and time.monotonic() < end:
+        for folder in sorted(group.rglob("*"), reverse=True):
+            if folder.is_dir():
+                with suppress(OSError):
+                    folder.rmdir()
+        with suppress(OSError):
+            group.rmdir()
+        time.sleep(0.2)

@@ -1,0 +1,47 @@
+"""The cluster's names, as a DNS client asks for them."""
+
+import struct
+from typing import Any
+
+import pytest
+
+from laundry_cluster.names import answer, known
+
+SERVICE: dict[str, Any] = {"kind": "Service", "metadata": {"name": "web", "namespace": "laundry"}}
+WEB = "web.laundry.svc.cluster.local"
+
+
+def question(name: str, kind: int = 1) -> bytes:
+    labels = b"".join(bytes([len(label)]) + label.encode() for label in name.split("."))
+    return (
+        b"\x12\x34\x01\x00" + struct.pack(">HHHH", 1, 0, 0, 0) + labels + b"\0" + struct.pack(">HH", kind, 1)
+    )
+
+
+def test_a_service_has_its_address_and_one_without_those_of_its_pods() -> None:
+    endpoints = {
+        "kind": "Endpoints",
+        "metadata": SERVICE["metadata"],
+        "subsets": [{"addresses": [{"ip": "10.89.0.7"}, {"ip": "10.89.0.8"}]}],
+    }
+    assert known([{**SERVICE, "spec": {"clusterIP": "10.96.1.2"}}, endpoints]) == {WEB: ["10.96.1.2"]}
+    assert known([{**SERVICE, "spec": {"clusterIP": "None"}}, endpoints]) == {WEB: ["10.89.0.7", "10.89.0.8"]}
+    assert known([{**endpoints, "subsets": None}]) == {WEB: []}
+
+
+def test_a_name_is_answered_whatever_its_case_and_an_unknown_one_is_told() -> None:
+    names = {WEB: ["10.96.1.2"]}
+    found = answer(question(WEB.upper()), names)
+    assert found[:2] == b"\x12\x34"
+    assert struct.unpack(">HHH", found[2:8]) == (0x8580, 1, 1)
+    assert found.endswith(bytes([10, 96, 1, 2]))
+    unknown = answer(question("elsewhere.example"), names)
+    assert struct.unpack(">H", unknown[2:4])[0] & 0xF == 3
+    # No address of that kind, but the name is there.
+    assert struct.unpack(">HHH", answer(question(WEB, kind=28), names)[2:8]) == (0x8580, 1, 0)
+
+
+@pytest.mark.parametrize("broken", [b"", question(WEB)[:20], question(WEB)[:-3]])
+def test_what_is_no_question_is_an_error_that_the_server_takes(broken: bytes) -> None:
+    with pytest.raises((IndexError, struct.error)):
+        answer(broken, {})

@@ -1,0 +1,151 @@
+"""What traces cost the helper: exported, without details, and with a collector that is dead."""
+
+import asyncio
+import os
+import random
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from statistics import median
+from typing import Any
+
+import psutil
+
+from laundry.stack import restart as restarting
+from laundry_lab.bench.figures import Figure
+from laundry_lab.bench.pictures import SMALL, Pictures, multipart
+from laundry_lab.bench.stage import NotMeasured, Stage
+from laundry_servers.ports import free_port
+
+PROCESS = "helper"
+ROUNDS, UPLOADS, LANES, WARM_UPS = 5, 300, 8, 20
+STOP_S = 60.0
+ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
+NONE, ALL, LEAN, DEAD = "no traces", "traces", "without details", "collector dead"
+GROUP = f"Traces (POST /tasks, {SMALL.name})"
+
+
+async def measure(stage: Stage) -> list[Figure]:
+    """Upload the same number of photos in each way, in turns, and stop the process after each."""
+    rounds = stage.many(ROUNDS, least=2)
+    advance = stage.say("traces", 4 * rounds)
+    pictures = await asyncio.to_thread(Pictures, SMALL)
+    rates: dict[str, list[float]] = {}
+    spent: dict[str, list[float]] = {}
+    stops: dict[str, list[float]] = {}
+    switch = stage.paths.telemetry / PROCESS
+    switch.parent.mkdir(parents=True, exist_ok=True)
+    kept = switch.read_text() if switch.exists() else None
+    with _collector() as alive:
+        endpoints = {NONE: "", ALL: alive, LEAN: alive, DEAD: f"http://127.0.0.1:{free_port()}"}
+        try:
+            for _ in range(rounds):
+                for way in random.sample(list(endpoints), len(endpoints)):
+                    switch.write_text("off" if way == LEAN else "on")
+                    settings = {ENDPOINT: endpoints[way]}
+                    pid = await asyncio.to_thread(restarting.restart, stage.paths, PROCESS, settings)
+                    process = psutil.Process(pid)
+                    rate, used = await _uploaded(stage, pictures, process)
+                    rates.setdefault(way, []).append(rate)
+                    spent.setdefault(way, []).append(used)
+                    stops.setdefault(way, []).append(await asyncio.to_thread(_stopped, process))
+                    advance(1)
+        finally:
+            switch.unlink()
+            if kept is not None:
+                switch.write_text(kept)
+            settings = {ENDPOINT: os.environ.get(ENDPOINT, "")}
+            await asyncio.to_thread(restarting.restart, stage.paths, PROCESS, settings)
+    return _figures(rates, spent, stops)
+
+
+def _figures(
+    rates: dict[str, list[float]], spent: dict[str, list[float]], stops: dict[str, list[float]]
+) -> list[Figure]:
+    found: list[Figure] = []
+    for way, figures in rates.items():
+        note = f"{min(figures):.1f} to {max(figures):.1f}"
+        found.append(Figure(GROUP, f"uploads, {way}", median(figures), "/s", note=note))
+        used = spent[way]
+        note = f"{min(used):.2f} to {max(used):.2f}"
+        found.append(Figure(GROUP, f"processor time of one, {way}", median(used), "ms", note=note))
+        found.append(Figure(GROUP, f"from SIGTERM to the end, {way}", median(stops[way]), "s"))
+    fall = 1 - median(rates[DEAD]) / median(rates[ALL])
+    longer = median(stops[DEAD]) - median(stops[NONE])
+    return [
+        *found,
+        Figure(GROUP, "throughput that a dead collector takes", 100 * fall, "%", 2),
+        Figure(GROUP, "time that a dead collector adds to a stop", longer, "s", 0.2),
+        Figure(GROUP, "processor time that traces add", _more(spent, ALL, NONE), "%"),
+        Figure(GROUP, "the same without details", _more(spent, LEAN, NONE), "%"),
+    ]
+
+
+def _more(spent: dict[str, list[float]], way: str, than: str) -> float:
+    return 100 * (median(spent[way]) / median(spent[than]) - 1)
+
+
+async def _uploaded(stage: Stage, pictures: Pictures, process: psutil.Process) -> tuple[float, float]:
+    """Return uploads a second, and the processor time of one, ms."""
+    branch = stage.branch("traces")
+    headers = stage.headers("helper", branch)
+    async with stage.client("helper") as client:
+
+        async def lane(numbers: Iterator[int]) -> None:
+            for _ in numbers:
+                body, content_type = multipart(pictures.photo(), branch)
+                answer = await client.post(
+                    "/tasks", content=body, headers={**headers, "Content-Type": content_type}
+                )
+                if answer.status_code != 201:
+                    raise NotMeasured(f"traces: {answer.status_code} {answer.text[:150]}")
+
+        async def upload(number: int) -> None:
+            numbers = iter(range(number))
+            await asyncio.gather(*(lane(numbers) for _ in range(LANES)))
+
+        await upload(WARM_UPS)
+        uploads = stage.many(UPLOADS, least=50)
+        began, before = time.perf_counter(), _processor_s(process)
+        await upload(uploads)
+        took, used = time.perf_counter() - began, _processor_s(process) - before
+    return uploads / took, 1000 * used / uploads
+
+
+def _processor_s(process: psutil.Process) -> float:
+    times = process.cpu_times()
+    return float(times.user + times.system)
+
+
+def _stopped(process: psutil.Process) -> float:
+    """Stop a process as an update does; returns the seconds until it is gone."""
+    began = time.perf_counter()
+    process.send_signal(signal.SIGTERM)
+    process.wait(STOP_S)
+    return time.perf_counter() - began
+
+
+@contextmanager
+def _collector() -> Iterator[str]:
+    """Take spans and forget them: what a real collector does with them is not this machine's to pay."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(200)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: Any) -> None:
+            return
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, name="collector", daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()

@@ -1,0 +1,161 @@
+"""The open loop: requests are sent when they are due, whatever becomes of those before.
+
+Each request has four moments. It is *due* by the schedule, it *arrived* when the generator came to it, it was
+*sent* when a connection was free, and it is *done*. Its latency counts from when it was due, so that a server
+that stands still is charged for everybody who would have come meanwhile. Counted from when it was sent, as
+most tools do, all who waited for a connection are said to have been served at once.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Self
+
+Send = Callable[[int, float], Awaitable[str]]
+"""Sends a request and returns its outcome, ``ok`` or what went wrong; raises nothing.
+
+It is told the request's number and when that was due, by the monotonic clock.
+"""
+
+OK, DROPPED, UNANSWERED, NOT_SENT = "ok", "dropped", "unanswered", "not sent"
+"""Outcomes: of a request that found too many waiting, that had no answer when the run ended, that was not due
+before the run was interrupted."""
+
+
+@dataclass
+class Requests:
+    """All requests of a run in the order in which they were due; times in µs since its beginning.
+
+    Attributes:
+        sent_us, done_us: -1 for what was not.
+        outcome: an index into ``outcomes``.
+    """
+
+    due_us: list[int] = field(default_factory=list)
+    arrived_us: list[int] = field(default_factory=list)
+    sent_us: list[int] = field(default_factory=list)
+    done_us: list[int] = field(default_factory=list)
+    outcome: list[int] = field(default_factory=list)
+    outcomes: list[str] = field(default_factory=lambda: [OK, DROPPED, UNANSWERED, NOT_SENT])
+
+    @classmethod
+    def scheduled(cls, due: Sequence[float]) -> Self:
+        """Make the requests of a schedule, none of them sent."""
+        number = len(due)
+        return cls(
+            due_us=[round(each * 1e6) for each in due],
+            arrived_us=[-1] * number,
+            sent_us=[-1] * number,
+            done_us=[-1] * number,
+            outcome=[3] * number,
+        )
+
+    def ends(self, number: int, outcome: str) -> None:
+        """Note what became of a request."""
+        if outcome not in self.outcomes:
+            self.outcomes.append(outcome)
+        self.outcome[number] = self.outcomes.index(outcome)
+
+    def of(self, *outcomes: str) -> list[int]:
+        """Return the numbers of the requests that ended so."""
+        wanted = {self.outcomes.index(each) for each in outcomes if each in self.outcomes}
+        return [number for number, each in enumerate(self.outcome) if each in wanted]
+
+    @property
+    def failed(self) -> list[int]:
+        """The numbers of those that were sent and not answered as they should have been."""
+        return [number for number, each in enumerate(self.outcome) if self.outcomes[each] not in _NO_FAILURE]
+
+    def document(self) -> dict[str, Any]:
+        """Return them for JSON."""
+        return asdict(self)
+
+
+_NO_FAILURE = {OK, DROPPED, NOT_SENT}
+
+
+@dataclass
+class OpenLoop:
+    """Sends requests on a schedule over a bounded number of connections.
+
+    Attributes:
+        at_once: requests under way at most; a further one waits.
+        waiting: requests that may wait; a further one is dropped and counted.
+    """
+
+    send: Send
+    at_once: int = 64
+    waiting: int = 10_000
+    grace_s: float = 35.0
+
+    async def run(
+        self,
+        due: Sequence[float],
+        stop: asyncio.Event,
+        *,
+        began: float | None = None,
+        requests: Requests | None = None,
+    ) -> Requests:
+        """Send until the schedule ends or ``stop`` is set; then wait for answers, ``grace_s`` at most.
+
+        Args:
+            began: when the schedule begins, by the monotonic clock; now without it.
+            requests: where it is noted, for who looks on meanwhile.
+        """
+        found = Requests.scheduled(due) if requests is None else requests
+        queue: asyncio.Queue[int | None] = asyncio.Queue()
+        began = time.monotonic() if began is None else began
+
+        def now_us() -> int:
+            return round((time.monotonic() - began) * 1e6)
+
+        async def lane() -> None:
+            while (number := await queue.get()) is not None:
+                found.sent_us[number] = now_us()
+                found.ends(number, UNANSWERED)
+                outcome = await self.send(number, began + due[number])
+                found.done_us[number] = now_us()
+                found.ends(number, outcome)
+
+        lanes = [asyncio.create_task(lane()) for _ in range(min(self.at_once, len(due)))]
+        for number, at in enumerate(due):
+            await _until(began + at, stop)
+            if stop.is_set():
+                break
+            found.arrived_us[number] = now_us()
+            if queue.qsize() >= self.waiting:
+                found.ends(number, DROPPED)
+            else:
+                found.ends(number, UNANSWERED)
+                queue.put_nowait(number)
+        if stop.is_set():
+            # They were due and had no connection yet; whoever interrupts does not wait for them.
+            while not queue.empty():
+                queue.get_nowait()
+        for _ in lanes:
+            queue.put_nowait(None)
+        done, late = await asyncio.wait(lanes, timeout=self.grace_s)
+        for task in late:
+            task.cancel()
+        await asyncio.gather(*late, return_exceptions=True)
+        for task in done:
+            task.result()
+        return found
+
+
+async def _until(moment: float, stop: asyncio.Event) -> None:
+    left = moment - time.monotonic()
+    if left <= 0:
+        # Overdue requests follow each other at once; the lanes must have their turn all the same.
+        await asyncio.sleep(0)
+        return
+    # A timer alone for short waits: a future with a timeout costs more than the wait is exact.
+    if left < 0.05:
+        await asyncio.sleep(left)
+        return
+    try:
+        async with asyncio.timeout(left):
+            await stop.wait()
+    except TimeoutError:
+        return

@@ -1,0 +1,288 @@
+"""Drives a run: starts the generator in a process of its own, looks on, and gathers what became of it."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import httpx
+
+from laundry_lab.bench.readings import read_times
+from laundry_lab.bench.scratch import scratch_space
+from laundry_lab.bench.stage import Advance, NotMeasured, Say, Stage, client_of, suspended
+from laundry_lab.bench.workers import Worker, worker
+from laundry_lab.load import patterns
+from laundry_lab.load.arrivals import OK, Requests
+from laundry_lab.load.runs import Run
+from laundry_lab.load.surroundings import surroundings
+from laundry_lab.load.thresholds import Threshold
+from laundry_lab.load.watching import Watch
+from laundry_servers.errors import LaundryError
+
+QUEUES = ("task.submitted", "task.read")
+STRAIGHT_QUEUE = "preference.created"
+EVENT_BYTES = 1024
+PREFETCH = 50
+BEGIN_S = 60.0
+EFFECTS_S = 120.0
+GRACE_S = 20.0
+INTERRUPTED_S = 5.0
+END_S = 90.0
+HELD_S = 2.0
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is asked of a run.
+
+    Attributes:
+        arrivals: when each photo is there, seconds since the beginning.
+        straight: whether events go to the broker itself rather than photos to the helper.
+        url: where photos are sent; the stack's helper without it.
+        hold: a process of the stack that is stopped for ``HELD_S`` in the middle of the run.
+        workers: consumers of a straight run, each of which works ``work_s`` on an event.
+    """
+
+    title: str
+    pattern: str
+    arrivals: list[float]
+    seed: int | None
+    thresholds: list[Threshold]
+    batch: int = 1
+    straight: bool = False
+    photo: str = "small"
+    at_once: int = 64
+    waiting: int = 10_000
+    grace_s: float = 35.0
+    url: str | None = None
+    authorization: str | None = field(default=None, repr=False)
+    branch: str | None = None
+    hold: str | None = None
+    workers: int = 3
+    work_s: float = 0.0
+
+    def plan(self) -> dict[str, Any]:
+        """Return what the report says of it."""
+        return {
+            "title": self.title,
+            "pattern": self.pattern,
+            "seed": self.seed,
+            "photos": len(self.arrivals),
+            "seconds": round(self.arrivals[-1], 3),
+            "batch": self.batch,
+            "target": "the broker" if self.straight else self.url or "helper",
+            "photo": f"events of {EVENT_BYTES} B" if self.straight else self.photo,
+            "at_once": self.at_once,
+            "waiting": self.waiting,
+            "hold": self.hold,
+            "consumers": f"{self.workers}, {self.work_s * 1000:g} ms of work each" if self.straight else None,
+        }
+
+    def order(self) -> dict[str, Any]:
+        """Return what the generator needs to know, whatever it sends to."""
+        number = len(self.arrivals)
+        return {
+            "due": patterns.in_batches(self.arrivals, self.batch),
+            "sizes": [min(self.batch, number - first) for first in range(0, number, self.batch)],
+            "photos": len(self.arrivals),
+            "batch": self.batch,
+            "straight": self.straight,
+            "at_once": self.at_once,
+            "waiting": self.waiting,
+            "grace_s": self.grace_s,
+            "seed": self.seed or 0,
+            "photo": self.photo,
+        }
+
+
+async def drive(stage: Stage | None, asked: Asked, stop: asyncio.Event, say: Say) -> Run:
+    """Run a load.
+
+    Args:
+        stage: the running stack that is measured; without it only what the generator sees is told.
+        stop: ends the run early; what there is until then is reported.
+
+    Raises:
+        NotMeasured: the generator did not begin, or did not end.
+        LaundryError: there is no such process to hold.
+    """
+    if stage is not None and asked.hold is not None and not _named(stage, asked.hold):
+        names = ", ".join(stage.document["pids"])
+        raise LaundryError(f"The stack has no process {asked.hold!r}; there are {names}.")
+    run = Run(asked.plan(), await surroundings(stage), Requests(), thresholds=asked.thresholds)
+    if stage is None:
+        order = {
+            **asked.order(),
+            "url": asked.url,
+            "branch": asked.branch,
+            "authorization": asked.authorization,
+        }
+        async with _generated(None, asked, order, stop=stop, run=run, say=say):
+            pass
+    elif asked.straight:
+        await _straight(stage, asked, stop, run, say)
+    else:
+        await _to_the_helper(stage, asked, stop, run, say)
+    return run
+
+
+async def _to_the_helper(stage: Stage, asked: Asked, stop: asyncio.Event, run: Run, say: Say) -> None:
+    branch = stage.branch("load")
+    order = {
+        **asked.order(),
+        "url": asked.url or stage.document["helper_url"],
+        "branch": branch,
+        "authorization": stage.headers("helper", branch)["Authorization"],
+    }
+    watch = Watch(stage, QUEUES)
+    async with _generated(watch, asked, order, stop=stop, run=run, say=say) as told:
+        ids, numbers = told["accepted"]["ids"], told["accepted"]["request"]
+        answered = time.time()
+        read_at = await _read(stage, watch, branch, set(ids), stop)
+    due = [told["wall"] + each / 1e6 for each in run.requests.due_us]
+    run.effects = [
+        (due[number] - told["wall"], max(0.0, read_at[task] - due[number]))
+        for task, number in zip(ids, numbers, strict=True)
+        if task in read_at
+    ]
+    if read_at and len(run.effects) == run.accepted:
+        run.drained_s = max(0.0, max(read_at.values()) - answered)
+
+
+async def _straight(stage: Stage, asked: Asked, stop: asyncio.Event, run: Run, say: Say) -> None:
+    """Publish into a virtual host of the run's own, so that no real consumer is sent what was made up."""
+    async with AsyncExitStack() as stack:
+        scratch = await stack.enter_async_context(scratch_space(stage))
+        # One that works takes one at a time, as a reader has one core.
+        prefetch = 1 if asked.work_s else PREFETCH
+        taking = {"amqp_url": scratch.amqp_url, "prefetch": prefetch, "work_s": asked.work_s}
+        workers = [await stack.enter_async_context(worker("consume", **taking)) for _ in range(asked.workers)]
+        order = {**asked.order(), "amqp_url": scratch.amqp_url, "bytes": EVENT_BYTES}
+        watch = Watch(stage, [STRAIGHT_QUEUE], vhost=unquote(urlsplit(scratch.amqp_url).path[1:]))
+        watch.also |= {f"consumer-{number}": each.pid for number, each in enumerate(workers, 1)}
+        async with _generated(watch, asked, order, stop=stop, run=run, say=say) as told:
+            answered = time.monotonic()
+            await _until_empty(watch, stop)
+            seen = [await each.end() for each in workers]
+    handled: dict[str, tuple[float, float]] = {}
+    for one in seen:
+        for (event_id, _, due_ns, _), ended_ns in zip(one["seen"], one["ended"], strict=False):
+            # What is delivered twice has its effect at the first time.
+            due = due_ns / 1e9
+            handled.setdefault(event_id, (due - told["at"], ended_ns / 1e9 - due))
+    run.accepted = sum(order["sizes"][number] for number in run.requests.of(OK))
+    run.effects = list(handled.values())
+    if handled:
+        run.drained_s = max(0.0, max(sum(each) for each in handled.values()) + told["at"] - answered)
+
+
+@asynccontextmanager
+async def _generated(
+    watch: Watch | None, asked: Asked, order: dict[str, Any], *, stop: asyncio.Event, run: Run, say: Say
+) -> AsyncIterator[dict[str, Any]]:
+    """Run the generator to its end and watch the stack until the block ends.
+
+    Yields:
+        what it told: ``accepted``, and when the schedule began (``at`` by the monotonic, ``wall`` by the wall
+        clock).
+    """
+    number = len(order["due"])
+    advance = say(f"{asked.title}: {number:,} requests", number)
+    async with AsyncExitStack() as stack:
+        generator = await stack.enter_async_context(worker("load", **order))
+        began = await generator.hear("began", within_s=BEGIN_S)
+        run.began_at = datetime.fromtimestamp(began["wall"], UTC)
+        if watch is not None:
+            watch.also["load generator"] = generator.pid
+            await stack.enter_async_context(watch.watching(began["at"]))
+            if asked.hold is not None:
+                middle = began["at"] + asked.arrivals[-1] / 2
+                await stack.enter_async_context(_held(watch.stage, asked.hold, middle, began["at"], run))
+        told = await _until_done(generator, order, stop, advance)
+        run.interrupted = stop.is_set()
+        run.requests = Requests(**told["requests"])
+        run.processor_s = told["processor_s"]
+        run.accepted, run.refused = len(told["accepted"]["ids"]), told["accepted"]["refused"]
+        yield {**told, "at": began["at"], "wall": began["wall"]}
+    if watch is not None:
+        run.samples = watch.samples
+
+
+async def _until_done(
+    generator: Worker, order: dict[str, Any], stop: asyncio.Event, advance: Advance
+) -> dict[str, Any]:
+    """Follow the generator to its report; tells it to end when ``stop`` is set."""
+    shown, told = 0, False
+    deadline = time.monotonic() + order["due"][-1] + order["grace_s"] + END_S
+    while time.monotonic() < deadline:
+        if stop.is_set() and not told:
+            told = True
+            generator.ask_to_end()
+        try:
+            async with asyncio.timeout(0.25):
+                said = await generator.said.get()
+        except TimeoutError:
+            continue
+        if said["said"] == "seen":
+            advance(len(order["due"]) - shown)
+            return said
+        if said["said"] == "sent":
+            advance(said["arrived"] - shown)
+            shown = said["arrived"]
+    raise NotMeasured("the load generator did not end in time")
+
+
+@asynccontextmanager
+async def _held(stage: Stage, name: str, middle: float, began: float, run: Run) -> AsyncIterator[None]:
+    """Stop a process of the stack (SIGSTOP) in the middle of the run, for ``HELD_S``."""
+
+    async def hold() -> None:
+        await asyncio.sleep(max(0.0, middle - time.monotonic()))
+        pids = _named(stage, name)
+        run.marks.append((time.monotonic() - began, f"{name} stopped for {HELD_S:g} s"))
+        async with suspended(pids):
+            await asyncio.sleep(HELD_S)
+
+    holding = asyncio.create_task(hold())
+    try:
+        yield
+    finally:
+        holding.cancel()
+        await asyncio.gather(holding, return_exceptions=True)
+
+
+def _named(stage: Stage, name: str) -> list[int]:
+    return [pid for each, pid in stage.document["pids"].items() if each.startswith(name)]
+
+
+async def _until_empty(watch: Watch, stop: asyncio.Event) -> None:
+    """Wait until nothing waits in the watched queues; not for long, if the run was interrupted."""
+    deadline = time.monotonic() + (INTERRUPTED_S if stop.is_set() else EFFECTS_S)
+    after = time.monotonic() - watch.began
+    while time.monotonic() < deadline:
+        last = watch.samples[-1] if watch.samples else None
+        if last is not None and last.at > after and last.backlog and not any(last.backlog.values()):
+            return
+        await asyncio.sleep(0.1)
+
+
+async def _read(
+    stage: Stage, watch: Watch, branch: str, accepted: set[str], stop: asyncio.Event
+) -> dict[str, float]:
+    """Wait until what was accepted is read; returns when each was (by the wall clock)."""
+    await _until_empty(watch, stop)
+    deadline = time.monotonic() + (INTERRUPTED_S if stop.is_set() else GRACE_S)
+    async with client_of(stage.document["helper_url"]) as client:
+        while True:
+            found: dict[str, float] = {}
+            # A helper that is stopped or away has lost nothing by that.
+            with suppress(httpx.HTTPError):
+                times = await read_times(stage, client, branch)
+                found = {task: at.timestamp() for task, at in times.items() if task in accepted}
+            if len(found) == len(accepted) or time.monotonic() > deadline:
+                return found
+            await asyncio.sleep(0.5)

@@ -1,0 +1,99 @@
+"""When requests arrive: whole schedules, made ahead and again the same from the same seed."""
+
+import json
+import math
+import random
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from pathlib import Path
+
+from laundry_servers.errors import LaundryError
+
+MOST = 1_000_000
+
+
+def steady(rate: float, seconds: float, *, seed: int | None) -> list[float]:
+    """Arrive ``rate`` times a second on average, each independent of the others; evenly without a seed."""
+    number = _within(rate * seconds)
+    if seed is None:
+        return [turn / rate for turn in range(number)]
+    return _drawn(number, seed, lambda share: share * seconds)
+
+
+def spike(number: int, seconds: float, *, seed: int | None) -> list[float]:
+    """Arrive ``number`` times, rarely at both ends and at twice the mean rate in the middle."""
+
+    def at(share: float) -> float:
+        if share < 0.5:
+            return seconds * math.sqrt(share / 2)
+        return seconds * (1 - math.sqrt((1 - share) / 2))
+
+    return _shaped(_within(number), seed, at)
+
+
+def ramp(rate: float, seconds: float, *, seed: int | None) -> list[float]:
+    """Arrive ever more often, from not at all to ``rate`` a second at the end."""
+    return _shaped(_within(rate * seconds / 2), seed, lambda share: seconds * math.sqrt(share))
+
+
+def recorded(path: Path, *, faster: float = 1.0) -> list[float]:
+    """Read arrivals that were recorded: a run of ``laundry load``, or a text file with one time a line.
+
+    Times are seconds or ISO 8601; only what lies between them counts.
+
+    Args:
+        faster: 2 replays them in half the time.
+
+    Raises:
+        LaundryError: the file holds no arrivals.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise LaundryError(f"{path} cannot be read: {error}") from error
+    try:
+        if text.lstrip().startswith("{"):
+            times = [micros / 1e6 for micros in json.loads(text)["requests"]["due_us"]]
+        else:
+            times = [_time(line) for line in text.splitlines() if line.strip()]
+    except (ValueError, KeyError, TypeError) as error:
+        raise LaundryError(
+            f"{path} holds no arrivals: give a run's JSON, or a file with a time in each line ({error})"
+        ) from error
+    _within(len(times))
+    times.sort()
+    return [(each - times[0]) / faster for each in times]
+
+
+def in_batches(arrivals: Sequence[float], size: int) -> list[float]:
+    """Return when batches are sent: each as soon as its last photo is there, so that none comes early."""
+    return [arrivals[min(first + size, len(arrivals)) - 1] for first in range(0, len(arrivals), size)]
+
+
+def _time(line: str) -> float:
+    text = line.strip()
+    try:
+        found = float(text)
+    except ValueError:
+        found = datetime.fromisoformat(text).timestamp()
+    if not math.isfinite(found):
+        raise ValueError(f"{text} is no time")
+    return found
+
+
+def _within(number: float) -> int:
+    if not 1 <= round(number) <= MOST:
+        raise LaundryError(f"{number:g} arrivals: there must be 1 to {MOST:,}. Change --rate or --for.")
+    return round(number)
+
+
+def _shaped(number: int, seed: int | None, at: Callable[[float], float]) -> list[float]:
+    if seed is None:
+        return [at((turn + 0.5) / number) for turn in range(number)]
+    return _drawn(number, seed, at)
+
+
+def _drawn(number: int, seed: int, at: Callable[[float], float]) -> list[float]:
+    """Draw independent arrivals: those of a Poisson process of which the number is known."""
+    chance = random.Random(seed)  # noqa: S311 - load, not secrets
+    return sorted(at(chance.random()) for _ in range(number))

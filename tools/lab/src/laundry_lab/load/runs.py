@@ -1,0 +1,123 @@
+"""A run as it is kept: what was asked, every request, what was seen meanwhile."""
+
+import json
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from laundry_lab.load.arrivals import Requests
+from laundry_lab.load.figures import figures
+from laundry_lab.load.thresholds import Threshold, Verdict, judge
+from laundry_lab.load.watching import Sample
+from laundry_lab.report import rounded, write_report
+from laundry_servers.errors import LaundryError
+
+FORMAT = 1
+
+
+@dataclass
+class Run:
+    """One run of load.
+
+    Attributes:
+        plan: what was asked for: ``title``, ``pattern``, ``seed``, ``photos``, ``batch`` and so on.
+        accepted: photos that were answered 201, or events that were confirmed.
+        refused: photos that were refused within a batch that was answered.
+        effects: of those that had their effect, when each was due and how long it took, in seconds; None
+            where nobody looked.
+        drained_s: from the last answer until the last effect.
+        marks: what happened when, in seconds since the beginning.
+        processor_s: what the generator used.
+    """
+
+    plan: dict[str, Any]
+    surroundings: dict[str, Any]
+    requests: Requests
+    accepted: int = 0
+    refused: int = 0
+    effects: list[tuple[float, float]] | None = None
+    drained_s: float | None = None
+    samples: list[Sample] = field(default_factory=list)
+    marks: list[tuple[float, str]] = field(default_factory=list)
+    processor_s: float = 0.0
+    interrupted: bool = False
+    thresholds: list[Threshold] = field(default_factory=list)
+    began_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+    @cached_property
+    def values(self) -> dict[str, float]:
+        """The figures, by name."""
+        return figures(self)
+
+    @property
+    def verdicts(self) -> list[Verdict]:
+        """Each threshold with what was measured."""
+        return judge(self.thresholds, self.values)
+
+    @property
+    def passed(self) -> bool:
+        """Whether every threshold is reached."""
+        return all(each.passed for each in self.verdicts)
+
+    def write(self, path: Path) -> None:
+        """Write everything as JSON, from which ``read`` makes it again."""
+        write_report(
+            path,
+            self.began_at,
+            self.surroundings,
+            # A run has a number for each moment of each request: one a line would be a long file.
+            indent=None,
+            format=FORMAT,
+            plan=self.plan,
+            passed=self.passed,
+            interrupted=self.interrupted,
+            figures={name: rounded(value) for name, value in self.values.items()},
+            thresholds=[
+                {
+                    **asdict(each.threshold),
+                    "value": None if each.value is None else rounded(each.value),
+                    "passed": each.passed,
+                }
+                for each in self.verdicts
+            ],
+            accepted=self.accepted,
+            refused=self.refused,
+            drained_s=self.drained_s,
+            processor_s=self.processor_s,
+            marks=self.marks,
+            samples=[asdict(each) for each in self.samples],
+            effects=self.effects,
+            requests=self.requests.document(),
+        )
+
+    @classmethod
+    def read(cls, path: Path) -> "Run":
+        """Read a run that was written.
+
+        Raises:
+            LaundryError: it is none, or of a version that is not known here.
+        """
+        try:
+            found = json.loads(path.read_text(encoding="utf-8"))
+            if found["format"] != FORMAT:
+                raise LaundryError(f"{path} was written by another version; run it again.")
+            effects = found["effects"]
+            return cls(
+                found["plan"],
+                found["surroundings"],
+                Requests(**found["requests"]),
+                found["accepted"],
+                found["refused"],
+                None if effects is None else [(due, took) for due, took in effects],
+                found["drained_s"],
+                [Sample(**each) for each in found["samples"]],
+                [(at, what) for at, what in found["marks"]],
+                found["processor_s"],
+                found["interrupted"],
+                [Threshold(each["figure"], each["bound"], each["at_most"]) for each in found["thresholds"]],
+                datetime.fromisoformat(found["began_at"]),
+            )
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise LaundryError(f"{path} is no run of `laundry load`: {error}") from error

@@ -1,0 +1,245 @@
+"""Where backups are kept: a folder, or a prefix of an S3 bucket. A backup is listed only when it is whole."""
+
+import os
+import re
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+from urllib.parse import urlsplit
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from laundry.backup import manifest as manifests
+from laundry.backup.manifest import Entry, Manifest
+from laundry_servers.errors import LaundryError
+
+DRAFT = ".draft-"
+ID = re.compile(r"\d{4}-\d\d-\d\dT\d\d-\d\d-\d\dZ")
+# A place beside the bucket of photos, at a provider of its own or not.
+ENDPOINT_VARIABLE = "LAUNDRY_BACKUP_S3_ENDPOINT_URL"
+
+
+class Place(Protocol):
+    """Somewhere to keep backups."""
+
+    def entries(self) -> list[Entry]:
+        """Return every backup, the newest first; also those that cannot be used."""
+
+    def draft(self, name: str, scratch: Path) -> Path:
+        """Return an empty folder to write a backup into."""
+
+    def keep(self, draft: Path, manifest: Manifest) -> None:
+        """Keep a written backup: it is listed from then on, whole."""
+
+    def fetch(self, name: str, scratch: Path) -> Path:
+        """Return a folder with a backup's files. Raises LaundryError when there is none of this name."""
+
+    def remove(self, name: str) -> None:
+        """Remove a backup; it is no longer listed from the start of it."""
+
+
+class Folder:
+    """A folder of this machine, or a volume that is mounted here."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path.resolve()
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+    def entries(self) -> list[Entry]:
+        """Return every backup, the newest first."""
+        if not self.path.is_dir():
+            return []
+        names = sorted((each.name for each in self.path.iterdir() if ID.fullmatch(each.name)), reverse=True)
+        return [_entry(name, self._text(name), f"{self.path}/{name}") for name in names]
+
+    def draft(self, name: str, scratch: Path) -> Path:
+        """Return a folder beside the backups: renaming it is one step. Drafts of before are removed."""
+        self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for left in self.path.glob(f"{DRAFT}*"):
+            shutil.rmtree(left, ignore_errors=True)
+        made = self.path / f"{DRAFT}{name}"
+        made.mkdir(mode=0o700)
+        return made
+
+    def keep(self, draft: Path, manifest: Manifest) -> None:
+        """Write the manifest, then give the folder its name."""
+        manifests.write(draft, manifest)
+        _to_disk(draft)
+        draft.rename(self.path / manifest.id)
+        _sync(self.path)
+
+    def fetch(self, name: str, scratch: Path) -> Path:
+        """Return the backup's own folder."""
+        found = self.path / name
+        if not ID.fullmatch(name) or not (found / manifests.NAME).is_file():
+            raise LaundryError(f"There is no backup {name} in {self}. There are: laundry backup list")
+        return found
+
+    def remove(self, name: str) -> None:
+        """Rename it away, then remove it: what is left half removed is a draft, and no backup."""
+        gone = self.path / f"{DRAFT}{name}"
+        (self.path / name).rename(gone)
+        shutil.rmtree(gone)
+
+    def _text(self, name: str) -> bytes | None:
+        file = self.path / name / manifests.NAME
+        return file.read_bytes() if file.is_file() else None
+
+
+class S3:
+    """A prefix of a bucket, with the keys and the region that AWS's own variables give."""
+
+    def __init__(self, bucket: str, prefix: str) -> None:
+        self.bucket, self.prefix = bucket, prefix.strip("/")
+        self.client: Any = boto3.client(
+            "s3",
+            endpoint_url=os.environ.get(ENDPOINT_VARIABLE) or None,
+            config=Config(
+                connect_timeout=5,
+                read_timeout=60,
+                retries={"max_attempts": 4},
+                s3={"addressing_style": "path"},
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"s3://{self.bucket}/{self.prefix}"
+
+    def entries(self) -> list[Entry]:
+        """Return every backup, the newest first: what has a manifest, which is stored last."""
+        names = sorted({key.split("/")[0] for key in self._keys("") if ID.match(key)}, reverse=True)
+        found = ((name, self._text(name)) for name in names)
+        return [_entry(name, text, f"{self}/{name}") for name, text in found if text is not None]
+
+    def draft(self, name: str, scratch: Path) -> Path:
+        """Return a folder on this machine."""
+        made = scratch / name
+        made.mkdir(mode=0o700)
+        return made
+
+    def keep(self, draft: Path, manifest: Manifest) -> None:
+        """Store each file, then the manifest."""
+        manifests.write(draft, manifest)
+        for name in [*manifest.files, manifests.NAME]:
+            with self._said(f"{manifest.id}/{name}"):
+                self.client.upload_file(str(draft / name), self.bucket, self._key(f"{manifest.id}/{name}"))
+
+    def fetch(self, name: str, scratch: Path) -> Path:
+        """Copy a backup to this machine."""
+        text = self._text(name) if ID.fullmatch(name) else None
+        if text is None:
+            raise LaundryError(
+                f"There is no backup {name} in {self}. There are: laundry backup list --at {self}"
+            )
+        folder = scratch / name
+        folder.mkdir(mode=0o700)
+        (folder / manifests.NAME).write_bytes(text)
+        for each in manifests.parse(text, where=f"{self}/{name}").files:
+            target = (folder / each).resolve()
+            if not target.is_relative_to(folder.resolve()):
+                raise LaundryError(f"The backup {name} names a file outside its folder: {each}")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with self._said(f"{name}/{each}"):
+                self.client.download_file(self.bucket, self._key(f"{name}/{each}"), str(target))
+        return folder
+
+    def remove(self, name: str) -> None:
+        """Remove the manifest first, then the rest."""
+        keys = self._keys(f"{name}/")
+        for key in sorted(keys, key=lambda key: not key.endswith(f"/{manifests.NAME}")):
+            with self._said(key):
+                self.client.delete_object(Bucket=self.bucket, Key=self._key(key))
+
+    def _text(self, name: str) -> bytes | None:
+        try:
+            answer = self.client.get_object(Bucket=self.bucket, Key=self._key(f"{name}/{manifests.NAME}"))
+            found: bytes = answer["Body"].read()
+        except self.client.exceptions.NoSuchKey:
+            return None
+        except (BotoCoreError, ClientError) as error:
+            raise LaundryError(f"{self}: {error}") from error
+        return found
+
+    def _keys(self, under: str) -> list[str]:
+        start = self._key("")
+        with self._said(under):
+            pages = self.client.get_paginator("list_objects_v2").paginate(
+                Bucket=self.bucket, Prefix=self._key(under)
+            )
+            return [each["Key"].removeprefix(start) for page in pages for each in page.get("Contents", [])]
+
+    def _key(self, name: str) -> str:
+        return f"{self.prefix}/{name}" if self.prefix else name
+
+    def _said(self, what: str) -> "_Said":
+        return _Said(f"{self}/{what}")
+
+
+class _Said:
+    """Turns what S3 refuses into a sentence."""
+
+    def __init__(self, where: str) -> None:
+        self.where = where
+
+    def __enter__(self) -> None:
+        return
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        if isinstance(error, BotoCoreError | ClientError | boto3.exceptions.Boto3Error):
+            raise LaundryError(f"{self.where}: {error}") from error
+
+
+def place(at: str | Path) -> Folder | S3:
+    """Return the place that ``--at`` names. Raises LaundryError."""
+    text = str(at)
+    if "://" not in text:
+        return Folder(Path(text).expanduser())
+    parts = urlsplit(text)
+    if parts.scheme != "s3" or not parts.netloc:
+        raise LaundryError(f"--at is a folder or s3://bucket/prefix, not {text!r}.")
+    return S3(parts.netloc, parts.path)
+
+
+def newest(kept: Folder | S3) -> str:
+    """Return the newest backup that can be used. Raises LaundryError when there is none."""
+    for entry in kept.entries():
+        if entry.manifest is not None:
+            return entry.id
+    raise LaundryError(f"There is no backup in {kept}. Make one: laundry backup create")
+
+
+def prune(kept: Folder | S3, keep: int) -> Sequence[str]:
+    """Remove all but the newest ``keep`` backups that can be used; return the names of those removed."""
+    usable = [entry.id for entry in kept.entries() if entry.manifest is not None]
+    for name in usable[keep:]:
+        kept.remove(name)
+    return usable[keep:]
+
+
+def _entry(name: str, text: bytes | None, where: str) -> Entry:
+    if text is None:
+        return Entry(name, None, f"it has no {manifests.NAME}")
+    try:
+        found = manifests.parse(text, where=where)
+    except LaundryError as error:
+        return Entry(name, None, str(error))
+    return Entry(name, found)
+
+
+def _to_disk(folder: Path) -> None:
+    for path in folder.rglob("*"):
+        _sync(path)
+    _sync(folder)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

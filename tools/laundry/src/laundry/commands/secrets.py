@@ -1,0 +1,73 @@
+"""``laundry secrets``: new passwords and keys for the running stack, without losing anything."""
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from laundry.commands.audited import audited
+from laundry.display import ConsoleProgress
+from laundry.paths import stack_paths
+from laundry.stack.rotation import KEYS, Rotation
+from laundry_servers.errors import LaundryError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    help="Passwords and keys; in a cluster: docs/operations/rotation.md.",
+)
+
+
+class What(StrEnum):
+    """What can be changed while the stack of this machine runs."""
+
+    BROKER = "broker"
+    DATABASE = "database"
+    LETTERS = "letters"
+    IDENTITY = "identity"
+    COOKIES = "cookies"
+    SESSIONS = "sessions"
+
+
+@app.callback()
+def _several() -> None:
+    """Keep ``rotate`` a word of its own."""
+
+
+@app.command()
+def rotate(
+    what: Annotated[What, typer.Argument(help="Passwords of broker or database; or keys.")],
+    services: Annotated[
+        list[str] | None, typer.Argument(help="Of these services only.", show_default=False)
+    ] = None,
+    *,
+    finish: Annotated[
+        bool, typer.Option("--finish", help="Of keys: take the old one no longer, and make no new one.")
+    ] = False,
+) -> None:
+    """Change passwords or keys: each process is restarted with the new one, one after another.
+
+    Keys that were replaced are still taken until --finish.
+    """
+    if finish and what in (What.BROKER, What.DATABASE):
+        raise LaundryError(f"--finish is for keys. A password of the {what} has no old one that is taken.")
+    if services and what.value in KEYS:
+        raise LaundryError(f"{what} has one key only: name no service.")
+    progress = ConsoleProgress()
+    step = f"{'Withdrawing old keys' if finish else 'Rotating'}: {what}"
+    progress.started(step)
+    try:
+        with audited("secrets.rotate", what, services=services or [], finish=finish):
+            work = Rotation(stack_paths(), lambda text: progress.note(step, text))
+            match what:
+                case What.BROKER:
+                    work.broker(services or [])
+                case What.DATABASE:
+                    work.database(services or [])
+                case What.LETTERS:
+                    work.letters(services or [], finish=finish)
+                case _:
+                    work.key(KEYS[what.value], finish=finish)
+        progress.finished(step)
+    finally:
+        progress.close()
