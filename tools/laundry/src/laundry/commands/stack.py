@@ -107,7 +107,9 @@ def _chosen(names: list[str]) -> tuple[Service, ...]:
 
 
 def down(
-    wipe: Annotated[bool, typer.Option("--wipe", help="Also delete the stack's data, passwords and certificates.")] = False,
+    wipe: Annotated[
+        bool, typer.Option("--wipe", help="Also delete the stack's data, passwords and certificates.")
+    ] = False,
 ) -> None:
     """Stop the stack; also ends leftovers of a crashed one."""
     paths, progress = stack_paths(), ConsoleProgress()
