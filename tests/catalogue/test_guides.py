@@ -26,6 +26,7 @@ BY_HAND = {
 }
 MADE = {
     "README.md",
+    "deploy/compose/prometheus.yml",
     "deploy/helm/laundry/README.md",
     "deploy/helm/laundry/files/definitions.json",
     "deploy/helm/laundry/files/services.yaml",

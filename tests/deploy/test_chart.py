@@ -4,6 +4,7 @@ import importlib
 import json
 import re
 import shutil
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import yaml
 
 from laundry.backup import system as backup_system
 from laundry.deploy import chart, check, installing, tools
+from laundry.deploy.objects import parsed
 from laundry.paths import PROJECT
 from laundry_catalogue import SERVICES, Need, database_owners, url_variable
 from laundry_servers.addresses import BrokerAddress
@@ -64,7 +66,7 @@ def rendered(*arguments: str) -> list[dict[str, Any]]:
     """What the chart makes of its example values and further arguments."""
     done = helm_template(*arguments)
     assert done.returncode == 0, done.stderr
-    return [each for each in yaml.safe_load_all(done.stdout) if each]
+    return parsed(done.stdout)
 
 
 def refusal(*arguments: str) -> str:
@@ -78,6 +80,7 @@ def helm_template(*arguments: str) -> Any:
     return helm_with("values", *arguments)
 
 
+@cache
 def helm_with(example: str, *arguments: str) -> Any:
     """Render the values of one of the examples."""
     helm = tools.helm(fetch=False)

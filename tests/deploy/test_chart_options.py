@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from laundry.deploy import chart, values
+from laundry.deploy.objects import parsed
 from laundry_catalogue import SERVICES, Need
 from laundry_events.topology import PLAN, VHOST
 from laundry_servers.errors import LaundryError
@@ -20,7 +21,7 @@ OWN_BROKER = ("--set", "rabbitmq.enabled=false", "--set", "rabbitmq.tls.enabled=
 def own_servers(*arguments: str) -> list[dict[str, Any]]:
     done = helm_with("own-servers-values", *arguments)
     assert done.returncode == 0, done.stderr
-    return [each for each in yaml.safe_load_all(done.stdout) if each]
+    return parsed(done.stdout)
 
 
 def pods(objects: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
@@ -288,3 +289,28 @@ def test_a_value_without_a_word_or_without_a_schema_is_found() -> None:
     assert '| `ca.key` | `"a"` | One \\| two. |' in values.table(
         "# An authority.\nca:\n  # One |\n  # two.\n  key: a\n", schema
     )
+
+
+def test_every_command_of_ours_has_somewhere_to_write() -> None:
+    backup = ("--set", "backup.enabled=true", "--set", "backup.at=s3://backups/laundry")
+    objects = rendered(*backup)
+    jobs = [each["spec"]["jobTemplate"] for each in objects if each["kind"] == "CronJob"]
+    specs = [each["spec"]["template"]["spec"] for each in (*jobs, *objects) if _has_pods(each)]
+    specs += [each["spec"] for each in objects if each["kind"] == "Pod"]
+    found = [
+        (spec, each)
+        for spec in specs
+        for each in spec["containers"]
+        if each.get("command", [""])[0] == "laundry"
+    ]
+    assert len(found) >= 3
+    for spec, container in found:
+        # It keeps what it did there, or does nothing: the rest of its file system cannot be written.
+        said = {each["name"]: each.get("value") for each in container["env"]}["LAUNDRY_VAR_DIR"]
+        mount = next(each for each in container["volumeMounts"] if each["mountPath"] == said)
+        volume = next(each for each in spec["volumes"] if each["name"] == mount["name"])
+        assert "emptyDir" in volume and not mount.get("readOnly"), container["name"]
+
+
+def _has_pods(each: dict[str, Any]) -> bool:
+    return "template" in each.get("spec", {}) and "spec" in each["spec"]["template"]

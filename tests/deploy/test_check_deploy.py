@@ -112,9 +112,6 @@ def test_a_field_that_kubernetes_does_not_know_is_found(damaged: Damage) -> None
             "ScaledObject.*minReplicasCount",
         ),
         ("templates/rabbitmq.yaml", "disableNonTLS", "disableNonTls", "RabbitmqCluster.*disableNonTls"),
-        ("templates/rabbitmq.yaml", "whenUnsatisfiable", "whenNot", "RabbitmqCluster.*whenNot"),
-        ("templates/certificates.yaml", "issuerRef:", "issuer:", "Certificate.*issuer"),
-        ("templates/httproutes.yaml", "v1\nkind: HTTPRoute", "v1\nkind: HTTPRoutes", "HTTPRoutes"),
     ],
 )
 def test_a_field_that_another_project_s_kind_does_not_have_is_found(

@@ -12,9 +12,9 @@ import pytest
 from PIL import Image
 
 from laundry.demo.client import People, Services, until
-from laundry_events.topology import PLAN
+from laundry_events.topology import HISTORY, PLAN
 from laundry_servers.addresses import ObjectStoreAddress
-from laundry_testing.traces import in_bucket, in_database, in_files, in_queues
+from laundry_testing.traces import in_bucket, in_database, in_files, in_queues, in_stream
 from tests.stack.conftest import laundry
 
 pytestmark = [pytest.mark.stack, pytest.mark.servers, pytest.mark.timeout(420)]
@@ -120,6 +120,7 @@ async def test_a_person_is_found_in_no_table_object_queue_and_log_after_erasure(
         for url in stack["postgres_urls"].values():
             found += await in_database(url, traces)
         found += await in_queues(stack["amqp_urls"][0], QUEUES, traces)
+        found += await in_stream(stack["amqp_urls"][0], HISTORY, traces)
         found += await asyncio.to_thread(in_bucket, store, stack["s3"]["bucket"], traces)
         return found + await asyncio.to_thread(in_files, stack_folder / "log", traces)
 
@@ -148,7 +149,7 @@ async def test_a_person_is_found_in_no_table_object_queue_and_log_after_erasure(
 
     done, _ = await until(completed, within_s=120, what="the end of the erasure")
     assert {part["service"] for part in done["parts"]} == {
-        queue.consumer for queue in PLAN.queues if "person.erased" in queue.keys
+        queue.consumer for queue in PLAN.takers("person.erased")
     }
 
     async def clean() -> bool:

@@ -1,4 +1,5 @@
 import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from laundry_events.plan import (
     REQUESTS_EXCHANGE,
     RETRY_EXCHANGE,
 )
-from laundry_events.topology import PLAN, SELDOM
+from laundry_events.topology import HISTORY, HISTORY_EXCHANGE, HISTORY_INTAKE, PLAN, SELDOM
 
 PASSWORDS = {service.name: "secret" for service in PLAN.services}
 DOCUMENT = definitions(PLAN, PASSWORDS, nodes=3)
@@ -25,9 +26,9 @@ def policy_of(queue: str) -> dict[str, Any]:
     return dict(found[0]["definition"])
 
 
-def test_every_queue_but_the_broadcast_is_a_quorum_queue_on_all_nodes() -> None:
+def test_every_queue_but_the_broadcast_and_the_history_is_a_quorum_queue_on_all_nodes() -> None:
     kinds = {name: queue["arguments"]["x-queue-type"] for name, queue in QUEUES.items()}
-    assert {name for name, kind in kinds.items() if kind != "quorum"} == {"model.promoted"}
+    assert {name for name, kind in kinds.items() if kind != "quorum"} == {"model.promoted", HISTORY}
     assert all(
         queue["arguments"]["x-quorum-initial-group-size"] == 3
         for queue in QUEUES.values()
@@ -39,7 +40,7 @@ def test_every_main_queue_has_its_retries_and_a_dead_letter_queue() -> None:
     for queue in PLAN.queues:
         if queue.kind == "stream":
             continue
-        delays = SELDOM if queue.keys[0].startswith("person.") else (1, 2, 4)
+        delays = SELDOM if queue.every or queue.keys[0].startswith("person.") else (1, 2, 4)
         assert {f"{queue.name}.retry.{n}s" for n in delays} | {f"{queue.name}.dlq"} <= QUEUES.keys()
         for seconds in delays:
             policy = policy_of(f"{queue.name}.retry.{seconds}s")
@@ -50,7 +51,7 @@ def test_every_main_queue_has_its_retries_and_a_dead_letter_queue() -> None:
 
 def test_main_and_retry_queues_never_drop() -> None:
     for name in QUEUES:
-        if name in {"model.promoted", "photo.preview"} or name.endswith(".dlq"):
+        if name in {"model.promoted", "photo.preview", HISTORY} or name.endswith(".dlq"):
             continue
         assert policy_of(name)["dead-letter-strategy"] == "at-least-once"
         assert policy_of(name)["overflow"] == "reject-publish"
@@ -95,7 +96,7 @@ def test_each_event_has_exactly_one_publisher_and_a_queue() -> None:
     for event in EVENTS:
         publishers = [s.name for s in PLAN.services if event.routing_key in s.publishes]
         # Who takes PersonErased answers it.
-        answers = {q.consumer for q in PLAN.queues if PersonErased.routing_key in q.keys}
+        answers = {q.consumer for q in PLAN.takers(PersonErased.routing_key)}
         assert set(publishers) == answers if event is PersonForgotten else len(publishers) == 1
         bound = [b for b in DOCUMENT["bindings"] if b["routing_key"] == event.routing_key]
         assert any(b["source"] == EVENTS_EXCHANGE for b in bound), event.event_type
@@ -119,6 +120,7 @@ def test_a_service_may_touch_only_what_is_its_own(service: Any) -> None:
     assert bool(re.search(permission["write"], RETRY_EXCHANGE)) == consumes
     assert not re.search(permission["write"], ALIVE_EXCHANGE), "nothing is ever published there"
     topics = {t["exchange"]: t["write"] for t in DOCUMENT["topic_permissions"] if t["user"] == service.name}
+    assert bool(re.search(permission["write"], HISTORY_EXCHANGE)) == (service.name == "operations")
     allowed = {e.routing_key for e in EVENTS if re.search(topics[EVENTS_EXCHANGE], e.routing_key)}
     assert allowed == set(service.publishes)
     assert bool(re.search(topics["laundry.requeue"], "task.submitted")) == service.operates
@@ -138,3 +140,20 @@ def test_no_clear_password_is_written() -> None:
 def test_a_service_without_a_password_is_an_error() -> None:
     with pytest.raises(ValueError, match="helper"):
         definitions(PLAN, {**PASSWORDS, "helper": ""})
+
+
+def test_the_history_gets_a_copy_of_every_event_and_is_nobodys_reader() -> None:
+    keys = {event.routing_key for event in EVENTS}
+    assert set(PLAN.queue(HISTORY_INTAKE).keys) == set(PLAN.queue(HISTORY).keys) == keys
+    for key in keys:
+        assert HISTORY_INTAKE not in {queue.name for queue in PLAN.takers(key)}
+    kept = policy_of(HISTORY)
+    assert (kept["max-age"], kept["stream-max-segment-size-bytes"]) == ("30D", 4 * 1024 * 1024)
+
+
+def test_a_new_event_is_kept_as_soon_as_somebody_may_publish_it() -> None:
+    services = tuple(
+        replace(each, publishes=(*each.publishes, "towel.lost")) if each.name == "helper" else each
+        for each in PLAN.services
+    )
+    assert "towel.lost" in replace(PLAN, services=services).queue(HISTORY_INTAKE).keys

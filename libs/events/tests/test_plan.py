@@ -29,7 +29,7 @@ ERASURES = {
             },
         ),
         ("ai-consumer", {"task.submitted", "task.read", "model.promoted"}),
-        ("operations", {*ERASURES, "person.forgotten"}),
+        ("operations", {*ERASURES, "person.forgotten", "history.intake", "laundry.history"}),
         (
             "notification",
             {

@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import aiomqtt
 import httpx
 import pytest
 import pytest_asyncio
@@ -27,6 +26,7 @@ from laundry_events.plan import (
 )
 from laundry_events.topology import PLAN, TELEMETRY_EXCHANGE
 from laundry_servers.addresses import amqp_url
+from laundry_servers.raw_mqtt import raw_mqtt
 from laundry_testing.messaging import Messaging
 
 from .acting import Act, Connection, NotLetIn
@@ -210,38 +210,12 @@ TOPICS = ("telemetry/#", "#", "telemetry/washer-1", "task/submitted", "$share/al
 
 
 async def test_no_login_of_a_service_reads_or_writes_anything_by_mqtt(logins: Logins) -> None:
-    address = httpx.URL(logins.messaging.broker.mqtt_url)
+    url, vhost = logins.messaging.broker.mqtt_url, logins.messaging.vhost
     for service in PLAN.services:
-        for topic in TOPICS:
-            assert not await _subscribes(logins, address, service.name, topic), (service.name, topic)
+        login = (f"{vhost}:{logins.name(service.name)}", logins.password)
+        for number, topic in enumerate(TOPICS):
+            async with raw_mqtt(url, f"{login[0]}-{number}", *login) as client:
+                assert not await client.subscribe(topic), (service.name, topic)
         for topic in ("telemetry/washer-1", "task/submitted"):
-            assert not await _publishes(logins, address, service.name, topic), (service.name, topic)
-
-
-def _client(logins: Logins, address: httpx.URL, service: str) -> aiomqtt.Client:
-    return aiomqtt.Client(
-        address.host,
-        address.port or 1883,
-        username=f"{logins.messaging.vhost}:{logins.name(service)}",
-        password=logins.password,
-        protocol=aiomqtt.ProtocolVersion.V5,
-        timeout=10,
-    )
-
-
-async def _subscribes(logins: Logins, address: httpx.URL, service: str, topic: str) -> bool:
-    try:
-        async with _client(logins, address, service) as client:
-            [granted] = await client.subscribe(topic, qos=1, timeout=10)
-            return str(granted).startswith("Granted")
-    except aiomqtt.MqttError:
-        return False
-
-
-async def _publishes(logins: Logins, address: httpx.URL, service: str, topic: str) -> bool:
-    try:
-        async with _client(logins, address, service) as client:
-            await client.publish(topic, "{}", qos=1, timeout=10)
-    except aiomqtt.MqttError:
-        return False
-    return True
+            async with raw_mqtt(url, f"{login[0]}-{topic}", *login) as client:
+                assert not await client.publish(topic, b"{}"), (service.name, topic)

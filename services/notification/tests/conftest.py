@@ -13,7 +13,9 @@ import pytest_asyncio
 import sqlalchemy as sa
 
 from laundry_events import Publisher, new_id
+from laundry_events.envelope import encode
 from laundry_events.events import EquipmentFault, PreferenceCreated, PreferenceMatch
+from laundry_events.headers import REPLAYED
 from laundry_events.plan import Plan
 from laundry_events.topology import PLAN
 from laundry_servers.daytime import zone_by_day
@@ -183,10 +185,14 @@ class World:
             found = await session.execute(sa.select(sa.func.count()).select_from(table).where(*conditions))
             return found.scalar_one()
 
-    async def publish(self, event: Any, *, event_id: str | None = None) -> str:
-        """Publish as the service that owns the event would."""
+    async def publish(self, event: Any, *, event_id: str | None = None, replayed: bool = False) -> str:
+        """Publish as the service that owns the event would; or as it is told again from the history."""
         assert self.publisher is not None
-        return await self.publisher.publish(event, event_id=event_id)
+        outgoing = encode(event, source="/monitoring", event_id=event_id)
+        if replayed:
+            outgoing.headers[REPLAYED] = "2026-05-01T12:00:00+00:00"
+        await self.publisher.send_event(outgoing)
+        return outgoing.id
 
 
 @pytest.fixture

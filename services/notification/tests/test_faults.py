@@ -274,3 +274,23 @@ async def test_a_malformed_message_is_dead_at_once_and_the_next_is_handled(
     await world.publish(a_preference("lee"))
     await world.phones.gets(token)
     await world.phones.gets(customer)
+
+
+async def test_what_is_told_again_from_the_history_rings_on_no_phone(world: World) -> None:
+    token = await world.register("owner", "b1", sub="kim")
+    old, new = a_fault(equipment_id="washer-4", escalation=1), a_fault()
+    await world.publish(old, replayed=True)
+    await world.publish(new)
+    (push,) = await world.phones.gets(token)
+    assert push["data"]["equipment_ids"] == "washer-3"
+
+    async def told() -> bool:
+        items = await world.history("owner", "b1", sub="kim")
+        states = {item["data"]["fault_id"]: item["state"] for item in items}
+        return states == {old.fault_id: "suppressed", new.fault_id: "sent"}
+
+    await eventually(told, what="one that rang and one that did not")
+    # Nor does it ring when it had been told before.
+    await world.publish(new, event_id=push["data"]["event_id"], replayed=True)
+    await eventually(lambda: _empty(world), what="an empty queue")
+    assert len(await world.phones.got(token)) == 1

@@ -42,6 +42,15 @@ async def test_a_customer_hears_of_a_preference_once_on_every_phone(world: World
     assert [len(await world.phones.got(token)) for token in (*phones, other)] == [1, 1, 0]
 
 
+async def test_what_is_told_again_from_the_history_is_found_and_pushed_to_nobody(world: World) -> None:
+    phone = await world.register("customer", sub="lee")
+    await world.publish(a_preference("lee"), replayed=True)
+    (told,) = await world.settled("customer", sub="lee", state="suppressed")
+    assert told["kind"] == "branch_match"
+    await eventually(lambda: _drained(world), what="an empty queue")
+    assert await world.phones.got(phone) == []
+
+
 async def _drained(world: World) -> bool:
     assert world.messaging is not None
     waiting = await world.messaging.count("preference.created")

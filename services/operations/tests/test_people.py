@@ -12,13 +12,13 @@ from fastapi.responses import PlainTextResponse
 
 from laundry_events import Publisher, new_id
 from laundry_events.events import PersonErased, PersonForgotten
-from laundry_events.topology import PLAN
+from laundry_events.topology import HISTORY, PLAN
 from laundry_service.migrate import upgrade
 from laundry_service.personal_data.erasing import queue_of, who_erases
 from laundry_testing.identity import FileIdentity
 from laundry_testing.messaging import Messaging, eventually
 from laundry_testing.serving import serving
-from laundry_testing.traces import in_database, in_queues
+from laundry_testing.traces import in_database, in_queues, in_stream
 from operations.app import create_app
 from operations.settings import PEERS, Settings
 
@@ -120,6 +120,7 @@ async def test_a_person_is_forgotten_once_nothing_can_bring_them_back(
     # Nobody knows any more who it was; that somebody asked is in the audit.
     queues = [name for name in await names_of_queues(hurried.messaging) if name != "model.promoted"]
     assert await in_queues(hurried.messaging.amqp_url, queues, [WHO]) == []
+    assert await in_stream(hurried.messaging.amqp_url, HISTORY, [WHO]) == []
     assert await in_database(database_url, [WHO]) == []
     acts = [each["action"] for each in (await hurried.get("/audit"))["items"]]
     assert acts == ["person.forget", "person.erase"]

@@ -86,7 +86,7 @@ async def by_http2(address: str, folder: Path) -> AsyncIterator[str]:
         check=True, capture_output=True, timeout=30,
     )  # fmt: skip
     *node, _ = shlex.split(os.environ["LAUNDRY_LIGHTHOUSE"].partition("/index.js")[0])
-    command = [*node, Path(__file__).with_name("ingress.mjs"), certificate, key, address]
+    command = [*node, *map(str, (Path(__file__).with_name("ingress.mjs"), certificate, key)), address]
     with subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True) as process:
         assert process.stdout is not None
         try:

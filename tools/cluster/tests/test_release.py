@@ -1,5 +1,6 @@
 """What is written for an installation is what the chart asks for."""
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -43,7 +44,7 @@ def over(defaults: Any, given: Any) -> Any:
 
 def test_the_values_are_such_as_the_schema_takes(tmp_path: Path) -> None:
     defaults = yaml.safe_load(VALUES_FILE.read_text())
-    jsonschema.validate(over(defaults, release.values(facts(tmp_path))), read_json(SCHEMA_FILE))
+    jsonschema.validate(over(defaults, release.values(facts(tmp_path))), json.loads(SCHEMA_FILE.read_text()))
 
 
 def test_the_copy_of_the_chart_differs_in_what_is_newer_than_the_cluster_alone(tmp_path: Path) -> None:

@@ -99,7 +99,7 @@ BACKENDS = (
     ),
     Service(
         name="operations",
-        takes="operators' requests",
+        takes="a copy of every event, operators' requests",
         gives="queues, dead letters, redrive, who did what",
         needs=frozenset({Need.DATABASE, Need.AUDIT, Need.MANAGEMENT}),
         port=8007,

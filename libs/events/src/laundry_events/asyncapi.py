@@ -39,7 +39,7 @@ def _message(event: type[Event]) -> dict[str, Any]:
     }
 
 
-def _channel(queue: Queue, event: type[Event] | None) -> dict[str, Any]:
+def _channel(queue: Queue, events: Sequence[type[Event]]) -> dict[str, Any]:
     binding = {
         "is": "queue",
         "queue": {"name": queue.name, "durable": True, "exclusive": False, "autoDelete": False},
@@ -57,8 +57,10 @@ def _channel(queue: Queue, event: type[Event] | None) -> dict[str, Any]:
         channel["x-retry-delays-seconds"] = list(queue.retry_delays_s)
         channel["x-max-attempts"] = queue.max_attempts
         channel["x-dead-letter-queue"] = queue.dead
-    if event is not None:
-        channel["messages"] = {event.event_type: {"$ref": f"#/components/messages/{event.event_type}"}}
+    if events:
+        channel["messages"] = {
+            event.event_type: {"$ref": f"#/components/messages/{event.event_type}"} for event in events
+        }
     return channel
 
 
@@ -121,7 +123,10 @@ def asyncapi(plan: Plan, events: Sequence[type[Event]], *, title: str, version: 
         to = {"channel": {"$ref": f"#/channels/{each.name}"}}
         operations[f"{each.asked_by} asks {each.name}"] = {"action": "send", **to}
         operations[f"{each.answered_by} answers {each.name}"] = {"action": "receive", **to}
-    channels = {queue.name: _channel(queue, by_key.get(queue.keys[0])) for queue in plan.queues}
+    channels = {
+        queue.name: _channel(queue, [by_key[key] for key in queue.keys if key in by_key])
+        for queue in plan.queues
+    }
     channels |= {each.name: _requests(each) for each in plan.requests}
     return {
         "asyncapi": "3.0.0",

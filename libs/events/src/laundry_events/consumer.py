@@ -5,7 +5,7 @@ a message that cannot be decoded is dead-lettered with its reason like any other
 message stands in ``outcome``, the way there in ``subscription``.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TypeVar
 
 import structlog
@@ -14,7 +14,7 @@ from faststream.rabbit import Channel, QueueType, RabbitBroker, RabbitMessage, R
 from laundry_events.broker import ConsumingBroker
 from laundry_events.circuit_breaker import CircuitBreaker, Dependency
 from laundry_events.delivery import Delivery
-from laundry_events.envelope import EventMeta, decode
+from laundry_events.envelope import EventMeta, decode, decode_any
 from laundry_events.errors import BrokerUnavailable
 from laundry_events.event import Event
 from laundry_events.in_flight import InFlight
@@ -98,6 +98,23 @@ class EventConsumer:
 
         return subscribe
 
+    def on_any(
+        self, queue: str, events: Mapping[str, type[Event]], *, prefetch: int
+    ) -> Callable[[Handler[Event]], Handler[Event]]:
+        """Subscribe a handler to a queue that takes several events, given by their type.
+
+        Such a queue takes copies of what others handle: a drill is meant for them, and not failed here.
+        """
+
+        def subscribe(handler: Handler[Event]) -> Handler[Event]:
+            async def handle(body: bytes, meta: EventMeta) -> None:
+                await handler(decode_any(body, meta, events), meta)
+
+            self._subscribe(queue, handle, prefetch=prefetch, enveloped=True, drills=False)
+            return handler
+
+        return subscribe
+
     def on_raw(self, queue: str, *, prefetch: int) -> Callable[[RawHandler], RawHandler]:
         """Subscribe a handler ``(body, meta)`` for messages that are not CloudEvents (MQTT samples)."""
 
@@ -157,12 +174,14 @@ class EventConsumer:
 
         return subscribe
 
-    def _subscribe(self, queue: str, handler: RawHandler, *, prefetch: int, enveloped: bool) -> None:
+    def _subscribe(
+        self, queue: str, handler: RawHandler, *, prefetch: int, enveloped: bool, drills: bool = True
+    ) -> None:
         subscription = Subscription(
             self._plan.queue(queue),
             handler,
             enveloped=enveloped,
-            drills=self._drills,
+            drills=self._drills and drills,
             breaker=self._breaker,
             signer=self._signer,
             in_flight=self._in_flight,

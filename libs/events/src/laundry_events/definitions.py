@@ -19,8 +19,6 @@ from laundry_events.plan import (
     REQUESTS_EXCHANGE,
     REQUEUE_EXCHANGE,
     RETRY_EXCHANGE,
-    STREAM_MAX_AGE,
-    STREAM_SEGMENT_BYTES,
     Plan,
     Queue,
     Service,
@@ -75,10 +73,10 @@ def policies(plan: Plan, *, vhost: str) -> list[Definition]:
     for queue in plan.queues:
         if queue.kind == "stream":
             stream = {
-                "max-age": STREAM_MAX_AGE,
+                "max-age": queue.max_age,
                 "max-length-bytes": queue.max_bytes,
                 # The broker drops whole segments only, and its default segment is larger than the limit.
-                "stream-max-segment-size-bytes": STREAM_SEGMENT_BYTES,
+                "stream-max-segment-size-bytes": queue.segment_bytes,
             }
             found.append(_policy(queue.name, vhost, stream))
             continue
@@ -174,6 +172,7 @@ def permissions(plan: Plan, *, vhost: str) -> list[Definition]:
         exchanges = [EVENTS_EXCHANGE] if service.publishes else []
         exchanges += [RETRY_EXCHANGE, DEAD_EXCHANGE] if consumed else []
         exchanges += [REQUEUE_EXCHANGE] if service.operates else []
+        exchanges += service.exchanges
         readable = [queue.name for queue in plan.consumed_by(service.name)]
         readable += [queue.dead for queue in plan.queues if queue.dead and service.operates]
         readable += [ALIVE_EXCHANGE] if consumed else []
@@ -209,8 +208,9 @@ def topic_permissions(plan: Plan, *, vhost: str) -> list[Definition]:
             REQUEUE_EXCHANGE: [q.name for q in plan.queues if q.dead] if service.operates else [],
             REQUESTS_EXCHANGE: asks,
         }
-        for other in dict.fromkeys(queue.exchange for queue in plan.queues):
-            allowed.setdefault(other, [])
+        for queue in plan.queues:
+            keys = allowed.setdefault(queue.exchange, [])
+            keys += [key for key in queue.keys if queue.exchange in service.exchanges and key not in keys]
         found.extend(
             {
                 "user": service.name,

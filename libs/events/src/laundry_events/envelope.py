@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from laundry_events.errors import EventTooLarge, MalformedMessage, UnknownEvent
 from laundry_events.event import Event
-from laundry_events.headers import attribute
+from laundry_events.headers import REPLAYED, attribute
 from laundry_events.ids import new_id
 from laundry_events.moments import read_moment
 
@@ -47,6 +47,11 @@ class EventMeta:
     attempt: int = 1
     redelivered: bool = False
     headers: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def replayed(self) -> bool:
+        """Whether it is told again from the history: its effect outside of the service is not wanted."""
+        return REPLAYED in self.headers
 
 
 def dataschema(event: type[Event]) -> str:
@@ -134,6 +139,18 @@ def attempt_of(headers: Mapping[str, Any]) -> int:
     """Return the attempt number of this delivery, 1 for the first (header ``x-attempt``)."""
     value = headers.get("x-attempt", 1)
     return value if isinstance(value, int) and value >= 1 else 1
+
+
+def decode_any(body: bytes, meta: EventMeta, events: Mapping[str, type[Event]]) -> Event:
+    """Check and parse a body as whichever event its envelope says, of those given by type.
+
+    Raises:
+        UnknownEvent, MalformedMessage: as ``decode``.
+    """
+    expected = events.get(meta.type)
+    if expected is None:
+        raise UnknownEvent(f"{meta.queue} does not know {meta.type[:100]!r}")
+    return decode(body, meta, expected)
 
 
 def decode(body: bytes, meta: EventMeta, expected: type[E]) -> E:

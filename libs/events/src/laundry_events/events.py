@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from laundry_events.event import Event, Part
+from laundry_events.event import Event, Part, PersonId
 from laundry_events.moments import Moment
 
 BranchId = Annotated[str, Field(pattern=r"^[a-z0-9-]{1,40}$")]
@@ -64,7 +64,7 @@ class TaskSubmitted(Event):
     task_id: str
     task_version: Annotated[int, Field(ge=1, description="Rises with each change of the task")]
     branch_id: BranchId
-    helper_id: str
+    helper_id: PersonId
     photo: Photo
     submitted_at: Moment
 
@@ -117,7 +117,7 @@ class TaskConfirmed(Event):
     model_version: str | None = None
     labels: Annotated[list[CountedLabel], Field(min_length=1)]
     corrected: bool
-    confirmed_by: str
+    confirmed_by: PersonId
     confirmed_at: Moment
 
     @property
@@ -172,7 +172,7 @@ class FaultAcknowledged(Event):
     fault_id: str
     equipment_id: str
     branch_id: BranchId
-    acknowledged_by: str
+    acknowledged_by: PersonId
     acknowledged_at: Moment
 
     @property
@@ -184,7 +184,7 @@ class FaultAcknowledged(Event):
 class PreferenceMatch(Part):
     """One customer whom the preference suits, and why."""
 
-    customer_id: str
+    customer_id: PersonId
     score: Confidence
     reasons: list[str] = Field(default=[], description="The tags that made the score, strongest first")
 
@@ -273,7 +273,7 @@ class PersonErased(Event):
     routing_key = "person.erased"
 
     erasure_id: str
-    person_id: str = Field(description="The sub of their tokens")
+    person_id: PersonId = Field(description="The sub of their tokens")
     tombstone: str = Field(description="What stands in place of the person where a row must remain")
     attempt: Annotated[
         int, Field(ge=1, description="An erasure is repeated until nothing can bring the person back")

@@ -28,6 +28,9 @@ Of a copy it is the moment of the copying, so the first one travels as ``ARRIVED
 ORIGINAL_KEY = "x-original-routing-key"
 REDRIVEN = "x-redriven"
 DRILL = "x-drill"
+REPLAYED = "x-replayed"
+"""It has happened before and is told again from the history: nobody outside is to hear of it."""
+
 TRACE_LINK = "x-trace-link"
 """The span that made a copy, as W3C's ``traceparent``."""
 
@@ -61,6 +64,7 @@ TEXTS = {
     "baggage": 4_096,
     TRACE_LINK: 64,
     DRILL: 64,
+    REPLAYED: 64,
     FIRST_FAILED_AT: 64,
     ARRIVED_AT: 64,
     "x-last-failed-at": 64,

@@ -50,6 +50,8 @@ class Queue:
 
     Attributes:
         keys: routing keys bound on ``exchange``.
+        every: it takes a copy of every event that a service of the plan publishes; ``keys`` follow from them.
+            That a message reached it tells nothing about those whom the event is for.
         max_length: messages it holds before the broker refuses more (publishers then wait in their outbox).
         max_bytes: bytes of bodies that it holds, and each of its retry queues too, before the same.
         dead_max_bytes: bytes of dead letters that are kept.
@@ -57,7 +59,9 @@ class Queue:
             ones. Those of our own services must not: while they are full, what dies waits and is tried again.
         retry_delays_s: whole seconds that a failed message waits before each further attempt; at least one
             delay, each its own queue. After the last attempt it is a dead letter.
-        kind: ``stream`` for a broadcast that each reader reads for itself, else ``quorum``.
+        kind: ``stream`` for what each reader reads for itself, else ``quorum``.
+        max_age: how long a stream keeps what it holds, as RabbitMQ writes it.
+        segment_bytes: how much of a stream is dropped at once; what it holds last is never dropped.
 
     Raises:
         ValueError: the delays are none, not above 0, or name one twice.
@@ -74,6 +78,9 @@ class Queue:
     untrusted: bool = False
     retry_delays_s: tuple[int, ...] = DEFAULT_RETRY_DELAYS_S
     kind: Literal["quorum", "stream"] = "quorum"
+    max_age: str = STREAM_MAX_AGE
+    segment_bytes: int = STREAM_SEGMENT_BYTES
+    every: bool = False
 
     def __post_init__(self) -> None:
         delays = self.retry_delays_s
@@ -140,12 +147,15 @@ class Service:
     """What one service may do on the broker.
 
     Attributes:
+        publishes: keys of the events that it publishes.
+        exchanges: further exchanges to which it publishes with whatever key is bound there.
         operates: it reads every dead-letter queue, sends letters back to every main queue, and sees the
             state of all queues in the management API; it never touches a message in a main queue.
     """
 
     name: str
     publishes: tuple[str, ...] = ()
+    exchanges: tuple[str, ...] = ()
     operates: bool = False
 
 
@@ -159,6 +169,11 @@ class Plan:
     vhost: str = "/"
     requests: tuple[RequestQueue, ...] = ()
 
+    def __post_init__(self) -> None:
+        published = tuple(sorted({key for service in self.services for key in service.publishes}))
+        queues = (replace(queue, keys=published) if queue.every else queue for queue in self.queues)
+        object.__setattr__(self, "queues", tuple(queues))
+
     def queue(self, name: str) -> Queue:
         """Find a main queue. Raises ``KeyError`` with the known names."""
         for queue in self.queues:
@@ -167,15 +182,24 @@ class Plan:
         raise KeyError(f"no queue {name!r} in the plan; there are {[q.name for q in self.queues]}")
 
     def around(self, service: str) -> "Plan":
-        """Return the plan with only the queues that a service consumes or publishes to.
+        """Return the plan with only the queues that a service consumes or that its events are for.
 
         Raises:
             KeyError: the plan has no such service.
         """
         publishes = {each.name: each.publishes for each in self.services}[service]
-        queues = (q for q in self.queues if q.consumer == service or not set(q.keys).isdisjoint(publishes))
+        queues = (
+            q
+            for q in self.queues
+            if q.consumer == service or not (q.every or set(q.keys).isdisjoint(publishes))
+        )
         requests = (r for r in self.requests if service in (r.asked_by, r.answered_by))
         return replace(self, queues=tuple(queues), requests=tuple(requests))
+
+    def takers(self, key: str) -> tuple[Queue, ...]:
+        """The quorum queues whose consumers an event with this key is for."""
+        events = (queue for queue in self.queues if queue.exchange == EVENTS_EXCHANGE and not queue.every)
+        return tuple(queue for queue in events if queue.kind == "quorum" and key in queue.keys)
 
     def consumed_by(self, service: str) -> tuple[Queue, ...]:
         """The queues that a service reads."""

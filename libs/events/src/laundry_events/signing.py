@@ -18,7 +18,7 @@ import structlog
 from prometheus_client import Counter
 
 from laundry_events.errors import NotSigned
-from laundry_events.headers import ATTRIBUTE, DRILL, ORIGINAL_KEY, SIGNATURE, allowed
+from laundry_events.headers import ATTRIBUTE, DRILL, ORIGINAL_KEY, REPLAYED, SIGNATURE, allowed
 from laundry_events.plan import REQUEUE_EXCHANGE
 
 VERSION = "v1"
@@ -93,6 +93,8 @@ def _signature(
     attributes = sorted((name, str(value)) for name, value in headers.items() if ATTRIBUTE.fullmatch(name))
     parts = [VERSION, queue, message_id or ""]
     parts += [str(headers.get(name, "")) for name in (ORIGINAL_KEY, DRILL)]
+    # Only where it is, so that letters keep their signature from before there was a replay.
+    parts += [f"{REPLAYED}={headers[REPLAYED]}"] if REPLAYED in headers else []
     parts += [text for pair in attributes for text in pair]
     digest = hmac.new(key, digestmod=hashlib.sha256)
     for part in (*(part.encode(errors="backslashreplace") for part in parts), body):

@@ -20,11 +20,17 @@ PERSON_ERASED = "person.erased"
 SELDOM = (4,)
 """One retry for queues that carry a message a week: each delay is a queue of its own."""
 TELEMETRY_EXCHANGE = "laundry.telemetry"
+HISTORY = "laundry.history"
+"""The stream of every event, which names no person."""
+
+HISTORY_INTAKE = "history.intake"
+HISTORY_EXCHANGE = "laundry.keep"
 
 PLAN = Plan(
     exchanges=(
         *CORE_EXCHANGES,
         Exchange(TELEMETRY_EXCHANGE, "equipment samples that arrive by MQTT"),
+        Exchange(HISTORY_EXCHANGE, "what goes into the history: events without the names of people"),
         Exchange(REQUESTS_EXCHANGE, "what is to be answered within seconds"),
         Exchange(REPLIES_EXCHANGE, "the answers, each to the process that asked"),
     ),
@@ -79,6 +85,28 @@ PLAN = Plan(
             "who has forgotten whom",
             retry_delays_s=SELDOM,
         ),
+        Queue(
+            HISTORY_INTAKE,
+            (),
+            "operations",
+            "events to keep",
+            max_length=10_000_000,
+            max_bytes=4 * 1024 * MIB,
+            retry_delays_s=SELDOM,
+            every=True,
+        ),
+        Queue(
+            HISTORY,
+            (),
+            "operations",
+            "what has happened",
+            exchange=HISTORY_EXCHANGE,
+            max_bytes=20 * 1024 * MIB,
+            kind="stream",
+            max_age="30D",
+            segment_bytes=4 * MIB,
+            every=True,
+        ),
     ),
     requests=(
         RequestQueue("photo.preview", "helper", "ai-consumer", "photos to read before they are submitted"),
@@ -95,7 +123,7 @@ PLAN = Plan(
         Service("search", publishes=("preference.created", "preference.withdrawn", "person.forgotten")),
         Service("notification", publishes=("person.forgotten",)),
         Service("identity", publishes=("person.forgotten",)),
-        Service("operations", publishes=("person.erased",), operates=True),
+        Service("operations", publishes=("person.erased",), exchanges=(HISTORY_EXCHANGE,), operates=True),
     ),
     vhost=VHOST,
 )

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from urllib.parse import urlsplit
 
 CONNECT, CONNACK, PUBLISH_QOS_1, PUBACK = 0x10, 0x20, 0x32, 0x40
+SUBSCRIBE, SUBACK = 0x82, 0x90
 REFUSED = 0x80
 TIMEOUT_S = 10.0
 
@@ -68,6 +69,15 @@ class RawMqtt:
         except (asyncio.IncompleteReadError, ConnectionError):
             return False
         return kind == PUBACK and (len(answer) <= 2 or answer[2] < REFUSED)
+
+    async def subscribe(self, topic: str) -> bool:
+        """Subscribe at QoS 1, and say whether the broker lets it; what it refuses may end the connection."""
+        try:
+            self._send(SUBSCRIBE, b"\0\1" + b"\0" + text(topic.encode()) + b"\1")
+            kind, answer = await self._receive()
+        except (asyncio.IncompleteReadError, ConnectionError):
+            return False
+        return kind == SUBACK and answer[-1] < REFUSED
 
     def _send(self, kind: int, content: bytes) -> None:
         self._writer.write(bytes([kind]) + _variable(len(content)) + content)

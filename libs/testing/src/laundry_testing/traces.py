@@ -7,6 +7,7 @@ from pathlib import Path
 import aio_pika
 import asyncpg
 
+from laundry_events.stream_reader import read_stream
 from laundry_servers.addresses import ObjectStoreAddress
 from laundry_testing.s3 import client
 
@@ -71,6 +72,17 @@ async def in_queues(amqp_url: str, queues: Iterable[str], words: Sequence[str]) 
                     found += [f"{queue}: {word}" for word in found_in(told, words)]
                 for message in held:
                     await message.nack(requeue=True)
+    return found
+
+
+async def in_stream(amqp_url: str, stream: str, words: Sequence[str]) -> list[str]:
+    """Name every message of a stream that holds a word."""
+    found: list[str] = []
+    connection = await aio_pika.connect(amqp_url, timeout=10)
+    async with connection, connection.channel() as channel:
+        async for message in read_stream(channel, stream):
+            told = f"{dict(message.headers)}\n{message.message_id}\n".encode() + message.body
+            found += [f"{stream}: {word}" for word in found_in(told, words)]
     return found
 
 

@@ -80,6 +80,7 @@ class Announcement:
         subject: what it is about; a user is told of it once, however often the event comes.
         content: what it says, if the same is not told twice under another subject.
         escalation: how often a fault was passed on because nobody acknowledged it.
+        silent: it is found in the history, and rings on no phone.
         traceparent: of the trace that it is told in.
     """
 
@@ -91,6 +92,7 @@ class Announcement:
     data: dict[str, str]
     content: str | None = None
     escalation: int = 0
+    silent: bool = False
     traceparent: str | None = None
 
 

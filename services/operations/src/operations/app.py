@@ -27,6 +27,7 @@ from operations.repository.erasures import HELD
 from operations.service.certificates import CertificateWatch, encrypted
 from operations.service.erasures import Erasures, ErasureWorker
 from operations.service.exports import Exports
+from operations.service.history import History
 from operations.service.jobs import JobRunner
 from operations.service.letters import LetterReader
 from operations.service.sampling import QueueSampler
@@ -71,7 +72,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         relays_outbox_of=database,
         depends_on=[database_dependency(database)],
     )
-    subscribe(messaging.consumer, erasures)
+    history = History(database, messaging.publisher)
+    subscribe(messaging.consumer, erasures, history, history_prefetch=settings.history_prefetch)
     return make_app(
         settings,
         title="Operations",

@@ -33,19 +33,29 @@ class Management:
 
     async def queues(self) -> dict[str, Counts]:
         """Return every queue of the virtual host. Raises ManagementAway."""
-        return await asyncio.to_thread(self._queues)
+        return {item["name"]: _counts(item) for item in await asyncio.to_thread(self._get, "queues")}
 
-    def _queues(self) -> dict[str, Counts]:
+    async def bindings(self) -> set[tuple[str, str, str]]:
+        """Return every binding of the virtual host: its exchange, its queue and its key.
+
+        Raises:
+            ManagementAway: no node answers.
+        """
+        found = await asyncio.to_thread(self._get, "bindings")
+        return {(item["source"], item["destination"], item["routing_key"]) for item in found}
+
+    def _get(self, kind: str) -> list[dict[str, Any]]:
         problems: list[str] = []
         # Read each time: authorities are replaced while this process runs.
         context = ssl.create_default_context(cafile=self._ca_file) if self._ca_file else None
         for url in self._urls:
-            address = f"{url}/api/queues/{quote(self._vhost, safe='')}"
+            address = f"{url}/api/{kind}/{quote(self._vhost, safe='')}"
             # The addresses are the operator's own settings.
             request = urllib.request.Request(address, headers={"Authorization": self._authorization})  # noqa: S310
             try:
                 with urllib.request.urlopen(request, timeout=TIMEOUT_S, context=context) as answer:  # noqa: S310
-                    return {item["name"]: _counts(item) for item in json.load(answer)}
+                    found: list[dict[str, Any]] = json.load(answer)
+                    return found
             except HTTPError as error:
                 problems.append(f"{urlsplit(url).netloc}: {error.code}")
             except (OSError, ValueError) as error:

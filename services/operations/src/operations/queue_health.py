@@ -91,16 +91,21 @@ def warnings(
     age: Age | None,
     max_length: int,
     stream: bool,
+    followed: bool = True,
     max_bytes: int | None = None,
     dead_max_bytes: int | None = None,
 ) -> list[str]:
-    """Return the codes of what a person should look at, the most urgent first."""
+    """Return the codes of what a person should look at, the most urgent first.
+
+    Args:
+        followed: somebody is to consume it all the time.
+    """
     found: list[str] = []
     if main.state not in ("running", "idle"):
         found.append("not-running")
     if main.online < main.members:
         found.append("replica-offline")
-    if main.consumers == 0:
+    if followed and main.consumers == 0:
         found.append("no-consumers")
     if not stream:
         if filled(main, max_length=max_length, max_bytes=max_bytes) >= NEARLY_FULL:

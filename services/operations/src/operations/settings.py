@@ -30,6 +30,9 @@ class Settings(DatabaseSettings):
     job_step_s: float = Field(
         default=3.0, gt=0, description="How long a job holds a queue before it lets others look"
     )
+    history_prefetch: int = Field(
+        default=64, ge=1, le=1000, description="Events that are on their way into the history at a time"
+    )
     samples_every_s: float = Field(default=10.0, gt=0, description="How often the queues' counts are noted")
 
     helper_url: str | None = None

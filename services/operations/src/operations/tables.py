@@ -1,4 +1,4 @@
-"""Tables of the erasures; those of dead letters and jobs are made and used without SQLAlchemy."""
+"""Tables of erasures and of whom the history means; those of dead letters and jobs need no SQLAlchemy."""
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import JSONB
@@ -36,6 +36,16 @@ erasure_parts = sa.Table(
     sa.Column("attempt", sa.Integer),
     sa.Column("rows", JSONB, nullable=False, server_default="{}"),
     sa.Column("forgotten_at", _time),
+)
+
+history_people = sa.Table(
+    "history_people",
+    metadata,
+    # What the history says in place of a person, for good.
+    sa.Column("pseudonym", sa.Text, primary_key=True),
+    # Null once the person is erased: then nothing tells who it was, and the tombstone stands for them.
+    sa.Column("person_id", sa.Text, unique=True),
+    sa.Column("tombstone", sa.Text),
 )
 
 jobs = sa.Table(

@@ -19,7 +19,9 @@ from typing import Any
 
 import httpx
 
+from laundry.demo.client import Person
 from laundry.demo.photos import sample_photos
+from laundry.demo.story import failing
 from laundry.paths import StackPaths
 from laundry_cluster import servers
 from laundry_cluster.release import address_of
@@ -41,10 +43,14 @@ class People:
         self._identity = LocalIdentity(StackPaths(folder).identity)
         self._http = httpx.AsyncClient(base_url=f"{web}/api", timeout=20)
 
+    def person(self, role: str) -> Person:
+        """Return somebody of a role at the branch."""
+        name = f"{role}-1"
+        return Person(name, self._identity.mint(role=role, branches=(BRANCH,), subject=name))
+
     async def ask(self, role: str, method: str, path: str, **arguments: Any) -> httpx.Response:
         """Ask as somebody of a role at the branch."""
-        token = self._identity.mint(role=role, branches=(BRANCH,), subject=f"{role}-1")
-        headers = {"Authorization": f"Bearer {token}", **arguments.pop("headers", {})}
+        headers = {**self.person(role).headers, **arguments.pop("headers", {})}
         return await self._http.request(method, path, headers=headers, **arguments)
 
     async def done(self, role: str, method: str, path: str, **arguments: Any) -> Any:
@@ -97,10 +103,11 @@ async def story(people: People) -> dict[str, Any]:
     read_s = time.monotonic() - began
     labels = [{"label": task["reading"]["labels"][0]["label"], "count": 1}]
     await people.done("owner", "POST", f"/helper/tasks/{task_id}/confirmation", json={"labels": labels})
-    await people.done("owner", "PUT", f"/notification/devices/{PHONE}", json={"platform": "android"})
+    phone = {"token": PHONE, "platform": "android"}
+    await people.done("owner", "POST", "/notification/devices", json=phone)
     began = time.monotonic()
-    sample = {"equipment_id": "washer-1", "branch_id": BRANCH, "kind": "washer", "fault_code": "E21"}
-    await people.done("operator", "POST", "/monitoring/telemetry", json=sample)
+    sample = failing(people.person("device"), BRANCH)
+    await people.done("device", "POST", "/monitoring/telemetry", json={"samples": [sample]})
     await _rung()
     rung_s = time.monotonic() - began
     run = await people.done("operator", "POST", "/mlops/training-runs", json={"kind": "refit"})

@@ -36,6 +36,8 @@ LATE = {
     "backup": ("laundry.commands.backup", "app", STACK),
     "topology": ("laundry.commands.topology", "app", BROKER),
     "audit": ("laundry.commands.audit", "app", USE),
+    "history": ("laundry.commands.history", "history", BROKER),
+    "replay": ("laundry.commands.replay", "replay", BROKER),
     "dlq": ("laundry.commands.dead_letters", "app", BROKER),
     "tls": ("laundry.commands.tls", "app", BROKER),
     "new": ("laundry.commands.new", "app", DEVELOP),

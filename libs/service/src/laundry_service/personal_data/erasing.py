@@ -53,15 +53,15 @@ def queue_of(service: str, plan: Plan = PLAN) -> str:
     Raises:
         KeyError: the plan has none for it.
     """
-    for queue in plan.consumed_by(service):
-        if PERSON_ERASED in queue.keys:
+    for queue in plan.takers(PERSON_ERASED):
+        if queue.consumer == service:
             return queue.name
     raise KeyError(f"no queue takes {PERSON_ERASED} to {service}")
 
 
 def who_erases(plan: Plan = PLAN) -> tuple[str, ...]:
     """Return the services that take ``PersonErased``, each of which answers."""
-    return tuple(sorted(queue.consumer for queue in plan.queues if PERSON_ERASED in queue.keys))
+    return tuple(sorted(queue.consumer for queue in plan.takers(PERSON_ERASED)))
 
 
 def subscribe_erasures(consumer: EventConsumer, erasures: Erasures, service: str) -> None:

@@ -41,12 +41,12 @@ BATCH_BODY: dict[str, Any] = {
                             "description": "Each a file; together they may be as large as one photo of POST "
                             "/tasks",
                         },
+                        # Not an array: in a form one of one element looks like its element.
                         "key": {
-                            "type": "array",
-                            "maxItems": MOST_PHOTOS,
-                            "uniqueItems": True,
-                            "items": {"type": "string", "pattern": f"^{KEY.pattern}$"},
-                            "description": "The Idempotency-Key of each photo, in their order; all or none",
+                            "type": "string",
+                            "pattern": f"^{KEY.pattern}$",
+                            "description": "The Idempotency-Key of a photo; repeated for each, in their "
+                            "order, or left out",
                         },
                         "branch_id": {"type": "string", "pattern": "^[a-z0-9-]{1,40}$"},
                         "note": {"type": "string", "maxLength": NOTE_CHARS, "description": "Of all photos"},

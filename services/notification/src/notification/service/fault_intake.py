@@ -75,7 +75,8 @@ class FaultIntake:
         """Store a notification for each owner of the branch and a delivery for each phone that is to ring.
 
         A fault that was stored before is queued again for the phones that it did not reach. One that is
-        passed on rings the next owner, or the operators.
+        passed on rings the next owner, or the operators. One that is told again from the history rings
+        nobody.
 
         Raises:
             MalformedMessage: it has text that cannot be stored.
@@ -83,7 +84,7 @@ class FaultIntake:
         """
         if any(isinstance(value, str) and "\0" in value for value in fault.model_dump().values()):
             raise MalformedMessage("a text of the fault has the character NUL")
-        announcement = announcement_of(fault, meta.id, self._zone)
+        announcement = announcement_of(fault, meta.id, self._zone, silent=meta.replayed)
         lane = fault.branch_id if self._is_separate(fault.branch_id) else ""
         await self._commits.add(announcement, lane=lane)
         self._wake()
@@ -144,14 +145,17 @@ class FaultIntake:
         async with self._database.transaction() as session:
             new = await claim_each_once(session, CONSUMER, {each.event_id for each in announcements})
             fresh = {each.event_id: each for each in announcements if each.event_id in new}
-            repeated = {each.subject for each in announcements if each.event_id not in new}
+            repeated = {
+                each.subject for each in announcements if each.event_id not in new and not each.silent
+            }
             if fresh:
                 branches = {each.branch_id for each in fresh.values()}
                 owners = await faults.owners_of(session, branches, seen_within=self._owner_known)
                 recipients = [self._recipients(each, owners[each.branch_id]) for each in fresh.values()]
                 ringing = await faults.add_notifications(session, list(fresh.values()), recipients)
                 handled = await settled.which_are(session, {each.subject for each in fresh.values()})
-                passed_on = [e for e in fresh.values() if e.escalation and e.subject not in handled]
+                ringers = (each for each in fresh.values() if not each.silent)
+                passed_on = [each for each in ringers if each.escalation and each.subject not in handled]
                 if passed_on:
                     ringing += await self._pass_on(session, passed_on)
                 await faults.queue_pushes(session, ringing)
@@ -161,7 +165,7 @@ class FaultIntake:
             if repeated:
                 await faults.requeue_undelivered(session, repeated)
         for each in fresh.values():
-            if not owners[each.branch_id]:
+            if not owners[each.branch_id] and not each.silent:
                 UNHEARD.inc()
                 log.warning("a fault has nobody to tell", branch=each.branch_id, fault=each.subject)
 
@@ -180,6 +184,8 @@ class FaultIntake:
         # What is passed on rings by turns: those who were on standby before are first.
         at_once = 0 if announcement.escalation else self._owners_at_once
         states = first_states([owner.has_phone for owner in owners], at_once=at_once)
+        if announcement.silent:
+            states = ["suppressed"] * len(states)
         return [Recipient(owner.user_id, state) for owner, state in zip(owners, states, strict=True)]
 
     async def _pass_on(self, session: AsyncSession, waiting: Sequence[Announcement]) -> list[str]:
@@ -204,7 +210,9 @@ def _divide(announcements: Sequence[Announcement]) -> list[list[int]]:
     return groups if len(groups) > 1 else [[index] for index in by_branch]
 
 
-def announcement_of(fault: EquipmentFault, event_id: str, zone: ZoneInfo) -> Announcement:
+def announcement_of(
+    fault: EquipmentFault, event_id: str, zone: ZoneInfo, *, silent: bool = False
+) -> Announcement:
     """Return a fault's texts and the data that an app needs to open the right page."""
     data = {
         "fault_id": fault.fault_id,
@@ -228,6 +236,7 @@ def announcement_of(fault: EquipmentFault, event_id: str, zone: ZoneInfo) -> Ann
         texts=fault_texts(fault, zone),
         data=data,
         escalation=fault.escalation,
+        silent=silent,
         traceparent=traceparent(),
     )
 

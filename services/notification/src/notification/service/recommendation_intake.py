@@ -29,6 +29,8 @@ class RecommendationIntake:
     async def handle(self, preference: PreferenceCreated, meta: EventMeta) -> None:
         """Store one notification for each matched customer who does not have it yet.
 
+        What is told again from the history is pushed to nobody.
+
         Raises:
             RequeueMessage: a row of one of them is locked; nothing was stored.
         """
@@ -41,7 +43,10 @@ class RecommendationIntake:
                     announcement = _announcement(preference, group[0].reasons, meta.id)
                     customers = {match.customer_id for match in group}
                     added |= await history.add_notifications(session, announcement, customers)
-                await self._queue_pushes(session, added)
+                if meta.replayed:
+                    await history.set_states(session, list(added.values()), "suppressed")
+                else:
+                    await self._queue_pushes(session, added)
         except DBAPIError as error:
             if is_contention(error):
                 raise RequeueMessage("a row that this recommendation needs is locked") from error

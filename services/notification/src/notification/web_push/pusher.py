@@ -130,7 +130,7 @@ class WebPusher:
         attributes = {
             "http.request.method": "POST",
             "server.address": endpoint.host,
-            "url.full": endpoint.origin,
+            "url.full": f"{endpoint.origin}/",
         }
         with tracer.start_as_current_span("POST", kind=SpanKind.CLIENT, attributes=attributes) as span:
             async with self._pool.stream("POST", url, headers=headers, content=body) as answer:

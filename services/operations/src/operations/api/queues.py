@@ -68,6 +68,7 @@ def _queues(counts: dict[str, Counts], ages: Ages, now: float) -> list[QueueOut]
                     max_bytes=queue.max_bytes,
                     dead_max_bytes=queue.dead_max_bytes,
                     stream=stream,
+                    followed=not (stream and queue.every),
                 ),
             )
         )

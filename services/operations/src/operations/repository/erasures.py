@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from laundry_service.personal_data.held import TOMBSTONE, Held, equals
 from operations.erasures import Erasure, Part
-from operations.tables import erasure_parts, erasures, jobs
+from operations.tables import erasure_parts, erasures, history_people, jobs
 
 HELD = (
     Held(
@@ -25,6 +25,14 @@ HELD = (
         equals(erasures.c.requested_by),
         becomes={"requested_by": TOMBSTONE},
         shown=("id", "requested_at", "completed_at"),
+    ),
+    Held(
+        "history",
+        history_people,
+        equals(history_people.c.person_id),
+        becomes={"person_id": None, "tombstone": TOMBSTONE},
+        # The events are about what the services hold, and are told by them.
+        shown=(),
     ),
 )
 """What operations holds of people, besides the audit and the person of an erasure that is under way."""

@@ -1,10 +1,17 @@
-"""The queues' counts as metrics, so that alerts need no exporter at the broker."""
+"""The queues' counts as metrics, so that alerts need no exporter at the broker; and whether all are bound.
+
+The history gets a copy of every event. So the broker never says of one that its own queue is no longer bound
+that nobody takes it, and its publisher cannot notice.
+"""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 
+import structlog
 from prometheus_client import Gauge
 
+from laundry_events.definitions import bindings
+from laundry_events.plan import Plan
 from laundry_events.topology import PLAN
 from operations.management import Management, ManagementAway
 from operations.queue_health import Age, Ages, Counts, filled
@@ -16,7 +23,26 @@ DEAD = Gauge("laundry_dead_letters", "Dead letters that wait for a person", ["qu
 FILLED = Gauge(
     "laundry_queue_filled_ratio", "How full a queue is by its nearest limit, 1 for full", ["queue"]
 )
-ALL = (MESSAGES, CONSUMERS, OLDEST, DEAD, FILLED)
+UNBOUND = Gauge(
+    "laundry_bindings_missing", "Bindings of a queue that the plan has and the broker lacks", ["queue"]
+)
+ALL = (MESSAGES, CONSUMERS, OLDEST, DEAD, FILLED, UNBOUND)
+
+log = structlog.get_logger(__name__)
+
+Binding = tuple[str, str, str]
+"""Exchange, queue and key."""
+
+
+def missing(plan: Plan, present: Set[Binding]) -> dict[str, list[Binding]]:
+    """Return which bindings a broker lacks, by the main queue that they belong to; each queue is told."""
+    found: dict[str, list[Binding]] = {queue.name: [] for queue in plan.queues}
+    main = {name: queue.name for queue in plan.queues for name in (*queue.limits, queue.name)}
+    for each in bindings(plan, vhost=plan.vhost):
+        binding = (each["source"], each["destination"], each["routing_key"])
+        if binding not in present and each["destination"] in main:
+            found[main[each["destination"]]].append(binding)
+    return found
 
 
 def show(counts: Mapping[str, Counts], ages: Ages, now: float) -> None:
@@ -49,6 +75,7 @@ class QueueSampler:
     def __init__(self, management: Management, ages: Ages) -> None:
         self._management = management
         self._ages = ages
+        self._told: dict[str, list[Binding]] = {}
 
     async def sample(self) -> None:
         """Take one sample.
@@ -58,6 +85,7 @@ class QueueSampler:
         """
         try:
             queues = await self._management.queues()
+            lost = missing(PLAN, await self._management.bindings())
         except ManagementAway:
             hide()
             raise
@@ -65,3 +93,12 @@ class QueueSampler:
         for counts in queues.values():
             self._ages.observe(counts, now)
         show(queues, self._ages, now)
+        for queue, lacking in lost.items():
+            UNBOUND.labels(queue).set(len(lacking))
+            if lacking and lacking != self._told.get(queue):
+                log.error(
+                    "a queue is not bound as planned: what it is for passes it by",
+                    queue=queue,
+                    lacking=lacking,
+                )
+        self._told = lost

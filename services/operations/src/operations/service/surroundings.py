@@ -8,6 +8,7 @@ from laundry_dead_letters.actions import Bounds, Tally, look
 from laundry_dead_letters.broker import connected
 from laundry_dead_letters.dead_letter import DeadLetter, Selection
 from laundry_dead_letters.errors import DeadLetterError
+from laundry_events.events import PersonForgotten
 from laundry_events.plan import Plan
 from laundry_events.topology import PERSON_ERASED, PLAN
 from operations.erasures import Surroundings, is_drained, names_person
@@ -48,7 +49,7 @@ class PeopleInQueues:
         oldest = []
         for queue in self._queues:
             # A request to forget somebody names nobody else, and its answers name nobody.
-            if PERSON_ERASED in queue.keys or queue.consumer == "operations":
+            if queue.keys in ((PERSON_ERASED,), (PersonForgotten.routing_key,)):
                 continue
             for name in (queue.name, *(name for name, _ in queue.retries)):
                 found = counts.get(name)

@@ -2,10 +2,12 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
+from statistics import mean
 from typing import Any
 
 import aio_pika
@@ -28,13 +30,26 @@ BLOCKS = 5
 CONSUME_DEADLINE_S = 60.0
 PUBLISH, CONSUME = "Publish, 1 KB, confirmed", "Consume, 1 KB, whole path"
 
-Send = Callable[[], Awaitable[None]]
+
+Send = Callable[[], Awaitable[object]]
 
 
 class Measured(PreferenceCreated):
     """An event of the usual size that no service subscribes to."""
 
     routing_key = "bench.measured"
+
+
+class Copied(Measured):
+    """The same, of which another quorum queue takes a copy, as the history does of every event."""
+
+    routing_key = "bench.copied"
+
+
+class Streamed(Measured):
+    """The same, of which a stream takes a copy: what the history would cost if it were bound itself."""
+
+    routing_key = "bench.streamed"
 
 
 async def measure(stage: Stage) -> list[Figure]:
@@ -44,33 +59,47 @@ async def measure(stage: Stage) -> list[Figure]:
     where = f"quorum queue on {nodes} node{'s' if nodes > 1 else ''}"
     publisher = Publisher(url, source="bench")
     event = measured_event()
+    copied, streamed = (kind.model_validate(event.model_dump()) for kind in (Copied, Streamed))
     name = f"bench.{stage.run}"
-    async with measured_queue(url, name, nodes), _bare(url, event) as bare:
+    async with measured_queue(url, name, nodes), _copies(url, name, nodes), _bare(url, event) as bare:
         try:
             await publisher.wait_connected(10)
 
             async def publish() -> None:
                 await publisher.publish(event)
 
-            alone, bare_alone = await _one_after_another(stage, publish, bare)
+            sends = (publish, bare, partial(publisher.publish, copied), partial(publisher.publish, streamed))
+            alone, bare_alone, with_copy, with_stream = await _one_after_another(stage, sends)
             ours, bares = await _pipelined(stage, publish, bare)
             consumed = await _consume(stage, url, name, publisher)
         finally:
             await publisher.stop()
-    mean, bare_mean = sum(alone) / len(alone), sum(bare_alone) / len(bare_alone)
     size = len(event.model_dump_json())
     return [
         Figure(
             PUBLISH,
             "one after another: mean",
-            mean * 1000,
+            mean(alone) * 1000,
             "ms",
             2.2,
             note=f"{len(alone)} × {size} B, {where}",
         ),
         Figure(PUBLISH, "one after another: p50", percentile(alone, 0.5) * 1000, "ms"),
         Figure(PUBLISH, "one after another: p99", percentile(alone, 0.99) * 1000, "ms", 3),
-        Figure(PUBLISH, "bare aiormq: mean", bare_mean * 1000, "ms", note="the same body, no encoding"),
+        Figure(
+            PUBLISH,
+            "with the history's copy: mean",
+            mean(with_copy) * 1000,
+            "ms",
+            2.2,
+            note="what every event costs",
+        ),
+        Figure(PUBLISH, "with the history's copy: p99", percentile(with_copy, 0.99) * 1000, "ms", 3),
+        Figure(PUBLISH, "with a stream bound in its place: mean", mean(with_stream) * 1000, "ms"),
+        Figure(PUBLISH, "with a stream bound in its place: p99", percentile(with_stream, 0.99) * 1000, "ms"),
+        Figure(
+            PUBLISH, "bare aiormq: mean", mean(bare_alone) * 1000, "ms", note="the same body, no encoding"
+        ),
         Figure(PUBLISH, f"{IN_FLIGHT} in flight", ours.rate, "/s"),
         Figure(PUBLISH, f"bare aiormq, {IN_FLIGHT} in flight", bares.rate, "/s"),
         Figure(
@@ -147,15 +176,40 @@ async def _bare(url: str, event: Measured) -> AsyncIterator[Send]:
         await connection.close()
 
 
-async def _one_after_another(stage: Stage, ours: Send, bare: Send) -> tuple[list[float], list[float]]:
+@asynccontextmanager
+async def _copies(url: str, name: str, nodes: int) -> AsyncIterator[None]:
+    """Let ``name`` take two more events, and a queue and a stream a copy of one each."""
+    connection = await aio_pika.connect(url, timeout=10)
+    async with connection:
+        channel = await connection.channel()
+        kinds: dict[str, Any] = {
+            Copied.routing_key: {"x-queue-type": "quorum", "x-quorum-initial-group-size": nodes},
+            Streamed.routing_key: {"x-queue-type": "stream", "x-initial-cluster-size": nodes},
+        }
+        main = await channel.get_queue(name, ensure=False)
+        made = [
+            await channel.declare_queue(f"{name}.{key}", durable=True, arguments=arguments, timeout=10)
+            for key, arguments in kinds.items()
+        ]
+        try:
+            for queue, key in zip(made, kinds, strict=True):
+                await queue.bind(EVENTS_EXCHANGE, key, timeout=10)
+                await main.bind(EVENTS_EXCHANGE, key, timeout=10)
+            yield
+        finally:
+            for queue in made:
+                await queue.delete(if_unused=False, if_empty=False, timeout=30)
+
+
+async def _one_after_another(stage: Stage, sends: Sequence[Send]) -> list[list[float]]:
     number = stage.many(EVENTS, least=50)
     advance = stage.say("publishing one after another", number)
-    taken: tuple[list[float], list[float]] = ([], [])
-    for send in (ours, bare):
+    taken: list[list[float]] = [[] for _ in sends]
+    for send in sends:
         for _ in range(50):
             await send()
     for _ in range(number):
-        for send, into in zip((ours, bare), taken, strict=True):
+        for send, into in zip(sends, taken, strict=True):
             began = time.perf_counter()
             await send()
             into.append(time.perf_counter() - began)
@@ -209,7 +263,7 @@ async def _all(send: Send, number: int) -> None:
 
 async def _consume(stage: Stage, url: str, name: str, publisher: Publisher) -> float:
     """Consume what was published with the services' own consumer. Returns messages per second."""
-    total = 2 * (50 + stage.many(EVENTS, least=50)) + 2 * BLOCKS * stage.many(EVENTS, least=IN_FLIGHT)
+    total = 4 * (50 + stage.many(EVENTS, least=50)) + 2 * BLOCKS * stage.many(EVENTS, least=IN_FLIGHT)
     advance = stage.say("consuming", total)
     plan = Plan(
         exchanges=(), queues=(Queue(name, (Measured.routing_key,), "bench", "measuring"),), services=()

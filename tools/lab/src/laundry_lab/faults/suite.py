@@ -14,6 +14,7 @@ from aio_pika.exceptions import AMQPError
 from laundry_dead_letters.errors import DeadLetterError
 from laundry_lab.faults import (
     alarms,
+    bindings,
     brokers,
     hostile,
     keys,
@@ -34,24 +35,21 @@ from laundry_lab.faults.people import confirm_readings, state_preferences
 from laundry_lab.faults.world import Fault, NotHere, Observation, World
 from laundry_servers.errors import LaundryError
 
-FAMILIES = (processes, brokers, network, alarms, servers, pushes, storm, messages, hostile, keys, streams)
-CATALOGUE: dict[str, Fault] = {
-    fault.name: fault
-    for family in (
-        processes,
-        brokers,
-        network,
-        alarms,
-        servers,
-        pushes,
-        storm,
-        messages,
-        hostile,
-        keys,
-        streams,
-    )
-    for fault in family.FAULTS
-}
+FAMILIES = (
+    processes,
+    brokers,
+    network,
+    alarms,
+    servers,
+    pushes,
+    storm,
+    messages,
+    bindings,
+    hostile,
+    keys,
+    streams,
+)
+CATALOGUE: dict[str, Fault] = {fault.name: fault for family in FAMILIES for fault in family.FAULTS}
 OTHERS = (break_by_http, break_by_mqtt, confirm_readings, state_preferences)
 LONGEST_S = 420.0
 WARM_UP_S = 3.0

@@ -78,7 +78,12 @@ def addresses(services: Iterable[str] | None) -> dict[str, str]:
     unknown = sorted(set(chosen) - set(audited()))
     if unknown:
         raise LaundryError(f"{', '.join(unknown)} keeps no audit. These do: {', '.join(audited())}.")
-    named = os.environ.get(VARIABLE)
+    return databases(chosen)
+
+
+def databases(services: Iterable[str]) -> dict[str, str]:
+    """Return the addresses of these services' databases. Raises LaundryError."""
+    chosen, named = list(services), os.environ.get(VARIABLE)
     try:
         urls: dict[str, str] = (
             json.loads(named) if named else state.running_stack(stack_paths())["postgres_urls"]
@@ -106,7 +111,7 @@ async def connected(service: str, url: str) -> AsyncIterator["asyncpg.Connection
     try:
         yield connection
     except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-        raise LaundryError(f"The audit of {service} cannot be read: {error}") from error
+        raise LaundryError(f"The database of {service} cannot be read: {error}") from error
     finally:
         await connection.close(timeout=TIMEOUT_SECONDS)
 

@@ -50,7 +50,7 @@ BY_VALUE_KEYS: dict[Need, tuple[str, ...]] = {
 """Those that are there instead of addresses, where values name the servers."""
 
 
-OTHER_IMAGES = ("mlops-training", "toolbox")
+OTHER_IMAGES = ("backup", "mlops-training", "toolbox")
 """Those that are not a service's own."""
 
 

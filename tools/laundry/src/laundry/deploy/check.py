@@ -9,8 +9,6 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from laundry import generated
 from laundry.deploy import chart, custom_kinds, environment, objects, prometheus, tools
 from laundry.deploy.custom_kinds import is_custom
@@ -141,7 +139,7 @@ def check_objects(folder: Path = chart.CHART, *, fetch: bool) -> str:
                 known = [each for each in _rendered(helm, folder, example, version) if not is_custom(each)]
                 count += len(known)
                 file = Path(made) / f"{example.stem}-{version}.yaml"
-                file.write_text(yaml.safe_dump_all(known))
+                file.write_text("\n---\n".join(map(json.dumps, known)))
                 files.append(str(file))
             done = validator.run(["--strict", "--kubernetes-version", version, *files])
             complaints = [line for line in (done.stdout + done.stderr).splitlines() if _is_complaint(line)]
@@ -193,7 +191,7 @@ def _rendered(helm: tools.Tool, folder: Path, values: Path, version: str) -> lis
     done = helm.run(["template", "laundry", str(folder), "--values", str(values), *place])
     if done.returncode != 0:
         raise LaundryError(f"helm template with {values.name}: {done.stderr.strip()}")
-    found = [each for each in yaml.safe_load_all(done.stdout) if each]
+    found = objects.parsed(done.stdout)
     jobs = [
         json.loads(text)
         for each in found

@@ -52,10 +52,10 @@ def ports(services: Iterable[Service] = SERVICES) -> list[tuple[str, str, str, s
         ("broker nodes", "each other", "4369, 25672, 35672 to 35682", "Erlang"),
         ("broker nodes", "Kubernetes API", "443, 6443", "finding each other"),
         ("Prometheus", "every process", METRICS, "`/metrics`"),
-        ("Prometheus", "broker", "15692", "`/metrics`"),
+        ("Prometheus", "broker", "15692, or 15691 with TLS", "`/metrics`"),
         ("every process", "OpenTelemetry collector", "4318", "traces, if set"),
         ("migrations, backup", "PostgreSQL", "5432", "every database"),
-        ("topology, backup", "broker", "5672, 15672", "plan, definitions"),
+        ("topology, backup", "broker", "5672, 15672, or 5671, 15671 with TLS", "plan, definitions"),
         ("backup", "object store", "443", "the list of objects; where backups are kept"),
         ("everything", "DNS", "53", "names"),
     ]

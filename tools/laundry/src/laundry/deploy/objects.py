@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+import yaml
+
 from laundry_catalogue import SERVICES, Service
 
 Object = dict[str, Any]
@@ -11,6 +13,12 @@ PART_OF = "app.kubernetes.io/part-of"
 NAME = "app.kubernetes.io/name"
 # What mlops does with the cluster's API (mlops.launching.cluster).
 TRAINING_RIGHTS = {"jobs": {"create", "get", "list", "watch", "delete"}, "pods": {"list"}}
+
+
+def parsed(text: str) -> list[Object]:
+    """Return what helm rendered, read by libyaml: ten times as fast as PyYAML's own reader."""
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    return [each for each in yaml.load_all(text, Loader=loader) if each]
 
 
 def faults(objects: list[Object], services: Iterable[Service] = SERVICES) -> Iterator[str]:

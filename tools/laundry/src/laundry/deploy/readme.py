@@ -16,7 +16,7 @@ def text(present: str, services: Iterable[Service] = SERVICES) -> str:
     lines = ["| service | takes | gives |", "| --- | --- | --- |"]
     published = {each.name: each.publishes for each in PLAN.services}
     for service in services:
-        consumed = [key for queue in PLAN.consumed_by(service.name) for key in queue.keys]
+        consumed = [key for queue in PLAN.consumed_by(service.name) for key in queue.keys if not queue.every]
         takes = _cell(consumed, service.takes)
         gives = _cell(published.get(service.name, ()), service.gives)
         replicas = service.processes[0].replicas

@@ -29,7 +29,8 @@ BESIDE = (
 
 def main() -> None:
     """Import the modules of every process."""
-    for module in (*(f"{service.package}.__main__" for service in SERVICES), *BESIDE):
+    # Services come last: from then on nothing finds what they leave out.
+    for module in (*BESIDE, *(f"{service.package}.__main__" for service in SERVICES)):
         importlib.import_module(module)
     for service in SERVICES:
         if Need.PROVIDER in service.needs:

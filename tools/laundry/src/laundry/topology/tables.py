@@ -68,7 +68,9 @@ def _dead(policy: dict[str, Any]) -> str:
 
 
 def _publishers(plan: Plan, queue: Queue) -> list[str]:
-    found = [each.name for each in plan.services if not set(each.publishes).isdisjoint(queue.keys)]
+    found = [each.name for each in plan.services if queue.exchange in each.exchanges]
+    if not found:
+        found = [each.name for each in plan.services if not set(each.publishes).isdisjoint(queue.keys)]
     return found or (["equipment (MQTT)"] if queue.untrusted else [NONE])
 
 

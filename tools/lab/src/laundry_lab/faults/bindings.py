@@ -1,0 +1,82 @@
+"""A binding that somebody removed: the history takes what is published, so the broker tells nobody."""
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+
+from laundry.history.effects import RECENT
+from laundry_events.plan import EVENTS_EXCHANGE
+from laundry_lab.faults.messages import opened_channel
+from laundry_lab.faults.world import Fault, Observation, World
+
+QUEUE = "task.read"
+TOLD_S = 30.0
+MISSED = 10
+COMMAND_S = 90.0
+
+
+async def laundry(world: World, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the command that a person would, on this stack."""
+    world.load.ledger.said(f"laundry {' '.join(arguments)}")
+    return await asyncio.to_thread(
+        subprocess.run,
+        [sys.executable, "-m", "laundry.cli", *arguments],
+        env={**os.environ, "LAUNDRY_VAR_DIR": str(world.stage.paths.var)},
+        capture_output=True,
+        text=True,
+        timeout=COMMAND_S,
+        check=False,
+    )
+
+
+async def unhandled(world: World) -> set[str]:
+    """Return the ids of what never reached the queue."""
+    told = await laundry(world, "history", "--unhandled", "--json")
+    lines = (json.loads(line) for line in told.stdout.splitlines())
+    return {line["id"] for line in lines if line["queue"] == QUEUE}
+
+
+async def lost(world: World) -> list[Observation]:
+    """Unbind the queue of readings while photos are read, and mend it as a person would."""
+    async with opened_channel(world) as channel:
+        queue = await channel.get_queue(QUEUE, ensure=False)
+        try:
+            await queue.unbind(EVENTS_EXCHANGE, QUEUE)
+            world.load.ledger.said(f"{QUEUE} is no longer bound")
+
+            async def told() -> bool:
+                return await world.metric("operations", f'laundry_bindings_missing{{queue="{QUEUE}"}}') > 0
+
+            alarmed = await world.eventually(told, TOLD_S, every_s=0.5)
+            accepts = await world.accepts(TOLD_S, more=MISSED)
+            verified = await laundry(world, "topology", "verify")
+        finally:
+            applied = await laundry(world, "topology", "apply", "--yes")
+    # What was published before that is old enough to be told from what is on its way.
+    await asyncio.sleep(RECENT.total_seconds())
+    missed = await unhandled(world)
+    fed = await laundry(world, "replay", "--unhandled", "--into", QUEUE, "--reason", "it was not bound")
+
+    async def whole() -> bool:
+        return not await unhandled(world)
+
+    return [
+        Observation("the missing binding is in the metrics", alarmed),
+        Observation("uploads got their 201", accepts),
+        Observation(
+            "laundry topology verify names it", QUEUE in verified.stdout and verified.returncode == 1
+        ),
+        Observation("laundry topology apply restores it", applied.returncode == 0),
+        Observation(f"laundry history finds {len(missed)} readings that had no effect", bool(missed)),
+        Observation("laundry replay feeds them", fed.returncode == 0),
+        Observation("then none is left", await world.eventually(whole, COMMAND_S, every_s=1)),
+    ]
+
+
+FAULTS = (
+    Fault(
+        "lost-binding", "messages", "told within seconds; the history has what passed by", lost, soak=False
+    ),
+)

@@ -1,0 +1,144 @@
+"""What ``laundry history`` and ``laundry replay`` share: their options, and what they ask."""
+
+import asyncio
+from collections.abc import AsyncIterator, Coroutine, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Annotated, Any, TypeVar
+
+import typer
+from aio_pika.exceptions import AMQPError
+
+from laundry import management
+from laundry.commands.audit_log import databases
+from laundry.history.effects import Effects, Places, effects_of
+from laundry.history.log import Happening, Log, opened
+from laundry.paths import stack_paths
+from laundry.stack import state
+from laundry_catalogue import SERVICES, Need
+from laundry_dead_letters.actions import Bounds, Tally, look
+from laundry_dead_letters.broker import connected
+from laundry_dead_letters.dead_letter import DeadLetter, Selection
+from laundry_dead_letters.errors import DeadLetterError
+from laundry_events.plan import Plan
+from laundry_events.topology import PLAN
+from laundry_servers.errors import LaundryError
+
+T = TypeVar("T")
+SCAN = 100_000
+RECHECKED_S = 3.0
+AmqpUrl = Annotated[
+    str | None,
+    typer.Option(
+        "--amqp-url",
+        envvar="LAUNDRY_AMQP_URL",
+        help="amqp://user:password@host:port/vhost of another broker than the stack's; an administrator's.",
+        show_default=False,
+        show_envvar=True,
+    ),
+]
+ManagementUrl = Annotated[
+    str | None,
+    typer.Option(
+        "--management-url", help="http://user:password@host:port of that broker.", show_default=False
+    ),
+]
+
+
+def moment(text: str | None) -> datetime | None:
+    """Read a time of an option; one without a zone is UTC. Raises LaundryError."""
+    if text is None:
+        return None
+    try:
+        when = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise LaundryError(f"{text!r} is no time. Write 2026-05-01 or 2026-05-01T09:00:00+09:00.") from error
+    return when if when.tzinfo else when.replace(tzinfo=UTC)
+
+
+class Desk:
+    """Where one command finds the history, and what became of what."""
+
+    def __init__(self, amqp_url: str | None, management_url: str | None, *, plan: Plan = PLAN) -> None:
+        """Use the broker at these addresses, else the local stack's."""
+        self._amqp_urls = [amqp_url] if amqp_url else state.running_stack(stack_paths())["amqp_urls"]
+        self._management_url = management_url
+        self._databases = databases(each.name for each in SERVICES if Need.DATABASE in each.needs)
+        self._plan = plan
+
+    @asynccontextmanager
+    async def log(self) -> AsyncIterator[Log]:
+        """Open the history. Raises LaundryError."""
+        async with opened(self._amqp_urls, self._databases["operations"]) as log:
+            yield log
+
+    async def effects(self, happenings: Sequence[Happening]) -> Effects:
+        """Find out what became of events. Raises LaundryError."""
+        return await effects_of(
+            happenings, Places(self._databases, self._totals, self._dead_in, plan=self._plan)
+        )
+
+    async def unhandled(self, log: Log, since: datetime | None, until: datetime | None) -> "Unhandled":
+        """Find what never had its effect; what seems so is looked at again, as it may have been on its way.
+
+        Raises:
+            LaundryError: the broker or a database does not answer.
+        """
+        found = await self._look(log, since, until)
+        if found.effects.unhandled:
+            await asyncio.sleep(RECHECKED_S)
+            again = await self._look(log, since, until)
+            for place in again.effects.unhandled - found.effects.unhandled:
+                again.effects.states[place] = "recent"
+            return again
+        return found
+
+    async def _look(self, log: Log, since: datetime | None, until: datetime | None) -> "Unhandled":
+        happenings = await log.all(lambda _: True, since=since, until=until)
+        return Unhandled(happenings, await self.effects(happenings))
+
+    async def _totals(self) -> dict[str, int]:
+        broker = management.target(self._management_url)
+        totals = await asyncio.to_thread(management.queue_totals, broker)
+        return {name: int(queue.get("messages", 0)) for name, queue in totals.items()}
+
+    async def _dead_in(self, queue: str) -> set[str]:
+        found: set[str] = set()
+
+        def note(letter: DeadLetter) -> None:
+            if letter.message_id:
+                found.add(letter.message_id)
+
+        try:
+            async with connected(self._amqp_urls) as broker:
+                await look(broker, queue, Selection(), Bounds(SCAN), Tally(), handle=note)
+        except DeadLetterError as error:
+            raise LaundryError(str(error)) from error
+        return found
+
+
+class Unhandled:
+    """Events with what became of them, where some may have had no effect."""
+
+    def __init__(self, happenings: Sequence[Happening], effects: Effects) -> None:
+        self.happenings = happenings
+        self.effects = effects
+
+    def of(self, queue: str) -> list[Happening]:
+        """Return what is unhandled in a queue, oldest first."""
+        return [each for each in self.happenings if (queue, each.id) in self.effects.unhandled]
+
+    @property
+    def queues(self) -> list[str]:
+        """Return the queues that something is unhandled in."""
+        return sorted({queue for queue, _ in self.effects.unhandled})
+
+
+def run(work: Coroutine[Any, Any, T]) -> T:
+    """Do a command's work. Raises LaundryError if the broker goes meanwhile."""
+    try:
+        return asyncio.run(work)
+    except (AMQPError, OSError, TimeoutError) as error:
+        raise LaundryError(
+            f"The broker did not answer: {type(error).__name__} {error}. It is safe to begin again."
+        ) from error

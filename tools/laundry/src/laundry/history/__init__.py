@@ -1,0 +1,1 @@
+"""What has happened, told and told again: the stream of every event, and what became of each."""
