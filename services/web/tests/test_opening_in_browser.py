@@ -54,7 +54,8 @@ async def kept(page: Page, version: FrontEnd) -> None:
     await page.wait_for_function(
         """async ([version, whole]) => {
           const name = `laundry-pages-${version}`;
-          if (!(await caches.has(name)) || (await (await caches.open(name)).keys()).length < whole) return false;
+          const files = (await caches.has(name)) ? await (await caches.open(name)).keys() : [];
+          if (files.length < whole) return false;
           // Its worker has installed itself with the last of them, and is no longer one of these.
           const registration = await navigator.serviceWorker.getRegistration();
           const { active, installing, waiting } = registration ?? {};
