@@ -49,15 +49,19 @@ def saying(title: str) -> FrontEnd:
 
 
 async def kept(page: Page, version: FrontEnd) -> None:
-    """Wait until the phone has a version, and only looks into that."""
+    """Wait until the phone has a whole version, whose worker has taken over."""
+    whole = len(version.service_worker_keeps) + len(pages.ROLES) + 1
     await page.wait_for_function(
-        """async (version) => {
+        """async ([version, whole]) => {
+          const name = `laundry-pages-${version}`;
+          const files = (await caches.has(name)) ? await (await caches.open(name)).keys() : [];
+          if (files.length < whole) return false;
+          // Its worker has installed itself with the last of them, and is no longer one of these.
           const registration = await navigator.serviceWorker.getRegistration();
-          const names = await caches.keys();
-          return names.at(-1) === `laundry-pages-${version}` && registration?.active?.state === "activated"
-            && !registration.installing && !registration.waiting;
+          const { active, installing, waiting } = registration ?? {};
+          return active?.state === "activated" && !installing && !waiting;
         }""",
-        arg=version.version,
+        arg=[version.version, whole],
     )
 
 

@@ -144,13 +144,20 @@ class FrontEnd:
         text = text.replace(SCRIPT, f"{links}{SCRIPT}", 1)
         return re.sub(rf'"/static/(js/|{re.escape(STYLES)}")', rf'"/static/{version}/\1', text)
 
+    @property
+    def service_worker_keeps(self) -> list[str]:
+        """The files that a phone keeps beside the documents; one sheet has all the others in it."""
+        return sorted(path for path in self._sources if path not in NOT_KEPT and not path.startswith("css/"))
+
     def _service_worker(self) -> str:
         """Return the service worker, which is told what to keep on a phone."""
         text = self._sources["sw.js"].decode()
-        kept = sorted(path for path in self._sources if path not in NOT_KEPT and not path.startswith("css/"))
         for line, filled in (
             ('const VERSION = "";', f'const VERSION = "{self.version}";'),
-            ("const FILES = [];", "const FILES = [\n" + "".join(f'  "{path}",\n' for path in kept) + "];"),
+            (
+                "const FILES = [];",
+                "const FILES = [\n" + "".join(f'  "{path}",\n' for path in self.service_worker_keeps) + "];",
+            ),
         ):
             if text.count(line) != 1:
                 raise ValueError(f"sw.js has no place for {line}")
