@@ -101,3 +101,9 @@ async def test_it_fails_for_some_phones_only(fcm: httpx.AsyncClient) -> None:
 async def test_it_only_validates_when_asked_so(fcm: httpx.AsyncClient) -> None:
     assert (await fcm.post(SEND, json={**push(), "validate_only": True})).status_code == 200
     assert (await fcm.get("/messages")).json() == []
+
+
+async def test_a_service_account_is_given_a_token_as_googles_client_reads_it(fcm: httpx.AsyncClient) -> None:
+    grant = {"grant_type": "urn:ietf:params:oauth:grant-type:jwt-bearer", "assertion": "any"}
+    answer = (await fcm.post("/token", data=grant)).json()
+    assert answer["access_token"] and answer["expires_in"] > 0

@@ -2,7 +2,8 @@
 
 Beside it: a push service of browsers (``push_service.py``), ``GET /messages`` (what both took, newest last),
 ``DELETE /messages``, ``PUT /control`` (make them fail or slow for fault tests), ``DELETE /tokens/{token}``
-(as if the app was uninstalled), and the local identity's JWKS and deny list.
+(as if the app was uninstalled), ``POST /token`` as Google answers a service account (``token_uri`` of its
+key), and the local identity's JWKS and deny list.
 """
 
 import asyncio
@@ -118,6 +119,11 @@ async def send(request: Request) -> Response:
     return JSONResponse({"name": f"projects/{request.path_params['project']}/messages/{uuid4()}"})
 
 
+async def grant(_request: Request) -> Response:
+    """Give a service account an access token (RFC 7523); ``send`` looks at none."""
+    return JSONResponse({"access_token": "local", "expires_in": 3600, "token_type": "Bearer"})
+
+
 async def list_messages(request: Request) -> Response:
     """Return every message taken, oldest first; ``?token=`` narrows it to one device."""
     token = request.query_params.get("token")
@@ -174,6 +180,7 @@ def make_app(identity: LocalIdentity) -> Starlette:
     app = Starlette(
         routes=[
             Route("/v1/projects/{project}/messages:send", send, methods=["POST"]),
+            Route("/token", grant, methods=["POST"]),
             Route("/messages", list_messages, methods=["GET"]),
             Route("/messages", forget_messages, methods=["DELETE"]),
             Route("/tokens/{token:path}", unregister, methods=["DELETE"]),
