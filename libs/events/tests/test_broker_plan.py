@@ -1,14 +1,16 @@
 """The plan is applied to a real broker, and every way of departing from it is found."""
 
+import asyncio
 from collections.abc import Iterator
 from dataclasses import replace
 
+import aio_pika
 import pytest
 
 from laundry_events import broker_plan
 from laundry_events.broker_plan import Target
 from laundry_events.errors import PlanRefused
-from laundry_events.plan import Plan
+from laundry_events.plan import REPLIES_EXCHANGE, Plan
 from laundry_events.surplus import remove_surplus
 from laundry_events.topology import PLAN, VHOST
 from laundry_servers.addresses import BrokerAddress
@@ -33,6 +35,17 @@ def test_a_broker_with_the_plan_agrees_with_it_however_often_it_is_applied(targe
     assert broker_plan.differences(target, PLAN) == []
     broker_plan.apply(target, PLAN, None, nodes=1)
     assert broker_plan.differences(target, PLAN) == []
+
+
+async def test_where_callers_wait_for_answers_is_no_departure(
+    target: Target, rabbitmq: BrokerAddress
+) -> None:
+    url = rabbitmq.amqp_url_for(rabbitmq.username, rabbitmq.password, VHOST)
+    async with await aio_pika.connect(url) as connection:
+        channel = await connection.channel()
+        queue = await channel.declare_queue("helper.replies.1", exclusive=True, auto_delete=True)
+        await queue.bind(REPLIES_EXCHANGE, "helper.replies.1")
+        assert await asyncio.to_thread(broker_plan.differences, target, PLAN) == []
 
 
 def test_every_departure_is_found_and_mended(target: Target) -> None:

@@ -10,7 +10,7 @@ import httpx
 
 from laundry_events.definitions import definitions
 from laundry_events.errors import PlanRefused
-from laundry_events.plan import Plan
+from laundry_events.plan import REPLIES_EXCHANGE, Plan
 
 TIMEOUT_SECONDS = 60.0
 # Enough to find an entry again; the rest is compared.
@@ -124,7 +124,8 @@ def _is_builtin(kind: str, entry: dict[str, Any], administrator: str) -> bool:
     if kind == "exchanges":
         return bool(entry["name"] == "" or entry["name"].startswith("amq."))
     if kind == "bindings":
-        return bool(entry["source"] == "")
+        # A caller binds the queue of its own that answers come to, for as long as it is connected.
+        return bool(entry["source"] in ("", REPLIES_EXCHANGE))
     if kind in ("permissions", "topic_permissions"):
         return bool(entry["user"] == administrator)
     return kind == "queues" and bool(entry.get("exclusive") or entry["name"].startswith("mqtt-subscription-"))
