@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,6 @@ from laundry.demo.browser import chromium_path
 from laundry.demo.client import People, Services
 from laundry.demo.story import Story
 from laundry.paths import StackPaths
-from laundry_servers import choice
-from laundry_servers.choice import Kind
 from laundry_servers.files import read_json
 from laundry_servers.identity import LocalIdentity
 from laundry_testing.otlp import Receiver, receiving
@@ -34,13 +33,17 @@ def installed_chromium() -> str:
     pytest.skip(missing)
 
 
-@pytest.fixture(scope="session")
-def stack_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder that every user may enter: PostgreSQL does not run as root."""
+def folder_for_all(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Make a folder that every user may enter: PostgreSQL does not run as root."""
     folder = tmp_path_factory.mktemp("stack")
     for part in (folder, folder.parent):
         part.chmod(0o755)
     return folder
+
+
+@pytest.fixture(scope="session")
+def stack_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return folder_for_all(tmp_path_factory)
 
 
 def laundry(
@@ -64,18 +67,23 @@ def spans() -> Iterator[Receiver]:
         yield receiver
 
 
+@contextmanager
+def running(folder: Path, *options: str, settings: Mapping[str, str]) -> Iterator[dict[str, Any]]:
+    """Run a stack while the block runs; gives its ``var/stack.json``."""
+    up = laundry(folder, "up", "--detach", *options, settings=settings)
+    assert up.returncode == 0, up.stderr
+    document = read_json(StackPaths(folder).stack_file)
+    assert document is not None
+    yield document
+    down = laundry(folder, "down", "--wipe")
+    assert down.returncode == 0, down.stderr
+
+
 @pytest.fixture(scope="session")
 def stack(stack_folder: Path, spans: Receiver) -> Iterator[dict[str, Any]]:
     """``var/stack.json`` of the running stack."""
-    # Where TLS can be had everything is tried over it; the rest of the tests speak to plain brokers.
-    encrypted = ["--tls"] if choice.choose().kind is Kind.NATIVE else []
-    up = laundry(stack_folder, "up", "--detach", *encrypted, settings=spans.environment)
-    assert up.returncode == 0, up.stderr
-    document = read_json(StackPaths(stack_folder).stack_file)
-    assert document is not None
-    yield document
-    down = laundry(stack_folder, "down", "--wipe")
-    assert down.returncode == 0, down.stderr
+    with running(stack_folder, settings=spans.environment) as document:
+        yield document
 
 
 @pytest.fixture

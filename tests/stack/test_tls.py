@@ -1,8 +1,9 @@
-"""The story over TLS: these tests' stack runs with ``--tls`` wherever its broker is ours to set up."""
+"""The story over TLS, in a stack of these tests' own."""
 
 import asyncio
 import json
 import ssl
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -14,15 +15,25 @@ import pytest
 from laundry.demo.client import until
 from laundry.demo.photos import sample_photos
 from laundry.demo.story import Story, failing
-from tests.stack.conftest import laundry
+from laundry_servers import choice
+from laundry_servers.choice import Kind
+from tests.stack.conftest import folder_for_all, laundry, running
 
 pytestmark = [pytest.mark.stack, pytest.mark.servers, pytest.mark.timeout(420)]
 
 
-@pytest.fixture(autouse=True)
-def encrypted(stack: dict[str, Any]) -> None:
-    if stack["tls"] is None:
-        pytest.skip("the broker of this stack is not ours to set up")
+@pytest.fixture(scope="module")
+def stack_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return folder_for_all(tmp_path_factory)
+
+
+@pytest.fixture(scope="module")
+def stack(stack_folder: Path) -> Iterator[dict[str, Any]]:
+    """``var/stack.json`` of a running stack whose broker speaks nothing but TLS."""
+    if choice.choose().kind is not Kind.NATIVE:
+        pytest.skip("the broker here is not ours to set up")
+    with running(stack_folder, "--tls", settings={}) as document:
+        yield document
 
 
 def test_no_address_of_the_broker_is_plain(stack: dict[str, Any]) -> None:
