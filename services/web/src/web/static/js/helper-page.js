@@ -81,7 +81,11 @@ export class HelperPage {
     const clock = setInterval(() => this.loads.tick(), CLOCK_MS);
     signal.addEventListener("abort", () => clearInterval(clock));
     this.live.start();
-    this.#refresh().catch(() => {});
+    // What stands below the list shows itself once it is known how long that is.
+    this.loads.element.classList.add("expected");
+    this.#refresh()
+      .catch(() => {})
+      .finally(() => this.loads.element.classList.remove("expected"));
     this.#showConnection();
     this.#draw();
   }
