@@ -96,7 +96,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp("backed-up")
     for part in (folder, folder.parent):
         part.chmod(0o755)
-    up = laundry(folder, "up", "--detach", "--servers", "native", "--only", "helper", "--only", "ai-consumer")
+    # operations keeps the history, and so reads what every service publishes.
+    parts = [word for name in ("helper", "ai-consumer", "operations") for word in ("--only", name)]
+    up = laundry(folder, "up", "--detach", "--servers", "native", *parts)
     assert up.returncode == 0, up.stderr
     yield folder
     down = laundry(folder, "down", "--wipe")
