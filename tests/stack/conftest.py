@@ -15,6 +15,8 @@ from laundry.demo.browser import chromium_path
 from laundry.demo.client import People, Services
 from laundry.demo.story import Story
 from laundry.paths import StackPaths
+from laundry_servers import choice
+from laundry_servers.choice import Kind
 from laundry_servers.files import read_json
 from laundry_servers.identity import LocalIdentity
 from laundry_testing.otlp import Receiver, receiving
@@ -83,6 +85,20 @@ def running(folder: Path, *options: str, settings: Mapping[str, str]) -> Iterato
 def stack(stack_folder: Path, spans: Receiver) -> Iterator[dict[str, Any]]:
     """``var/stack.json`` of the running stack."""
     with running(stack_folder, settings=spans.environment) as document:
+        yield document
+
+
+@pytest.fixture(scope="session")
+def encrypted_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return folder_for_all(tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def encrypted_stack(encrypted_folder: Path) -> Iterator[dict[str, Any]]:
+    """``var/stack.json`` of a running stack whose broker speaks nothing but TLS."""
+    if choice.choose().kind is not Kind.NATIVE:
+        pytest.skip("the broker here is not ours to set up")
+    with running(encrypted_folder, "--tls", settings={}) as document:
         yield document
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -23,6 +24,17 @@ PANELS = {
     for number, (panel, query) in enumerate(dashboard.queries)
 }
 ENOUGH_S = 60.0
+
+
+@pytest.fixture(scope="module")
+def stack_folder(encrypted_folder: Path) -> Path:
+    return encrypted_folder
+
+
+@pytest.fixture(scope="module")
+def stack(encrypted_stack: dict[str, Any]) -> dict[str, Any]:
+    """Some alerts look at certificates, which only this one has."""
+    return encrypted_stack
 
 
 @pytest.fixture(scope="module")

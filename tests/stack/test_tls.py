@@ -3,7 +3,6 @@
 import asyncio
 import json
 import ssl
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -15,25 +14,19 @@ import pytest
 from laundry.demo.client import until
 from laundry.demo.photos import sample_photos
 from laundry.demo.story import Story, failing
-from laundry_servers import choice
-from laundry_servers.choice import Kind
-from tests.stack.conftest import folder_for_all, laundry, running
+from tests.stack.conftest import laundry
 
 pytestmark = [pytest.mark.stack, pytest.mark.servers, pytest.mark.timeout(420)]
 
 
 @pytest.fixture(scope="module")
-def stack_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return folder_for_all(tmp_path_factory)
+def stack_folder(encrypted_folder: Path) -> Path:
+    return encrypted_folder
 
 
 @pytest.fixture(scope="module")
-def stack(stack_folder: Path) -> Iterator[dict[str, Any]]:
-    """``var/stack.json`` of a running stack whose broker speaks nothing but TLS."""
-    if choice.choose().kind is not Kind.NATIVE:
-        pytest.skip("the broker here is not ours to set up")
-    with running(stack_folder, "--tls", settings={}) as document:
-        yield document
+def stack(encrypted_stack: dict[str, Any]) -> dict[str, Any]:
+    return encrypted_stack
 
 
 def test_no_address_of_the_broker_is_plain(stack: dict[str, Any]) -> None:
