@@ -24,6 +24,9 @@ from .programs import START_S, end, program, until_there
 from .site import COMPLAINTS, Site
 
 ANSWER_S = 60
+# A window takes its size some time after it is given.
+RESIZES = 12
+SETTLES_S = 0.1
 ELEMENT = "element-6066-11e4-a52e-4f735466cecf"
 # The bar with the address would keep the window wider than a phone.
 NARROW = "* { padding: 0; margin: 0; border-width: 0; min-width: 0; min-height: 0; font-size: 1px; }"
@@ -219,14 +222,23 @@ class WebKitTab:
 
     async def resize(self, width: int, height: int) -> None:
         """The window is more than its page, and how much more differs from desktop to desktop."""
-        wanted = width
-        for _ in range(4):
+        wanted, shown = width, 0
+        for _ in range(RESIZES):
             await self._ask("window/rect", width=wanted, height=height)
-            shown = await self.run("return innerWidth")
+            shown = await self._settled_width(width)
             if shown == width:
                 return
-            wanted += width - shown
+            # On a busy machine that may be the width of before, which says nothing of the window's edges.
+            wanted += width - shown if wanted + width > shown else 0
         raise AssertionError(f"the page is {shown} px wide instead of {width}")
+
+    async def _settled_width(self, width: int) -> int:
+        """Return how wide the page is: as asked, or twice the same."""
+        shown = 0
+        while (now := int(await self.run("return innerWidth"))) not in (width, shown):
+            shown = now
+            await asyncio.sleep(SETTLES_S)
+        return now
 
     async def forget_cookies(self) -> None:
         await self._webkit.in_tab(self._handle, "DELETE", "cookie")

@@ -80,12 +80,22 @@ async function kept(request, path) {
   return found ?? (await caches.match(address).catch(() => undefined)) ?? fetch(request);
 }
 
-// One after another: to ask Chromium for what is shown while another is about to be makes it forget that one.
+// One after another; and counted when they stand on the screen: an alert that Chromium is asked of before is forgotten.
+const STANDS_MS = 1000;
 let shown = Promise.resolve();
+let pushes = 0;
 worker.addEventListener("push", (event) => {
   shown = shown.catch(() => {}).then(() => notify(event.data));
-  event.waitUntil(shown);
+  event.waitUntil(shown.then(countSoon));
 });
+
+/** Count once no other has come for a moment. */
+async function countSoon() {
+  pushes += 1;
+  const mine = pushes;
+  await new Promise((resolve) => setTimeout(resolve, STANDS_MS));
+  if (mine === pushes) await countAlerts();
+}
 
 /**
  * Show what was pushed. Something must be shown whatever came: a browser ends a subscription that stays silent.
@@ -119,7 +129,6 @@ async function notify(pushed) {
     actions: actionsOf(data),
   };
   await worker.registration.showNotification(title, shown);
-  await countAlerts();
 }
 
 /**
