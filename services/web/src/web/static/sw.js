@@ -82,11 +82,11 @@ async function kept(request, path) {
 
 // One after another; and counted when they stand on the screen: an alert that Chromium is asked of before is forgotten.
 const STANDS_MS = 1000;
-let shown = Promise.resolve();
+let before = Promise.resolve();
 let pushes = 0;
 worker.addEventListener("push", (event) => {
-  shown = shown.catch(() => {}).then(() => notify(event.data));
-  event.waitUntil(shown.then(countSoon));
+  before = before.catch(() => {}).then(() => notify(event.data));
+  event.waitUntil(before.then(countSoon));
 });
 
 /** Count once no other has come for a moment. */
