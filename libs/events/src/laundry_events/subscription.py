@@ -1,6 +1,5 @@
 """A queue's subscription: takes each delivery from the broker to its outcome (``outcome`` has the table)."""
 
-import asyncio
 import os
 import signal
 import time
@@ -17,7 +16,6 @@ from laundry_events.envelope import MAX_MESSAGE_BYTES, EventMeta
 from laundry_events.errors import (
     ConsumerKilled,
     DrillError,
-    InterruptedHandling,
     MalformedMessage,
     NotSigned,
     PublishError,
@@ -25,6 +23,7 @@ from laundry_events.errors import (
 )
 from laundry_events.headers import DRILL
 from laundry_events.in_flight import InFlight, held
+from laundry_events.interruptions import uncancelled
 from laundry_events.message_spans import processing
 from laundry_events.outcome import Ack, DeadLetter, Defer, Lost, Outcome, Requeue, after_failure
 from laundry_events.plan import Queue
@@ -142,7 +141,7 @@ class Subscription:
     async def _handled(self, delivery: Delivery, probe: HalfOpenProbe | None) -> Outcome | None:
         """Handle it once and decide what becomes of it; None if it must wait for a server that is away."""
         try:
-            await _uncancelled(self._attempt(delivery))
+            await uncancelled(self._attempt(delivery))
         except Exception as error:
             if await self._breaker.opens_for(error, message=delivery.name):
                 if probe is None and delivery.failed_deliveries < HANDLE_ANYWAY_AT:
@@ -196,17 +195,3 @@ def _drill(kind: object) -> None:
         log.error("this message was sent to end its process")
         os.kill(os.getpid(), signal.SIGKILL)
     raise DrillError("this message was sent to fail")
-
-
-async def _uncancelled(handling: Awaitable[None]) -> None:
-    """Await a handler; a cancellation raised by a library inside it counts as an ordinary failure.
-
-    Otherwise it would bypass ``except Exception`` and leave the message unacked as long as the channel lives.
-    """
-    try:
-        await handling
-    except asyncio.CancelledError as error:
-        task = asyncio.current_task()
-        if task is not None and task.cancelling():
-            raise
-        raise InterruptedHandling("something that the handler waited for was cancelled") from error

@@ -20,6 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from laundry_events import EventMeta, claim_once
 from laundry_events.errors import MalformedMessage, RequeueMessage
 from laundry_events.events import EquipmentFault, FaultAcknowledged
+from laundry_events.group_commit import GroupCommit
 from laundry_events.inbox import claim_each_once
 from laundry_service.storage.database import Database
 from laundry_service.storage.outages import is_contention, is_outage
@@ -29,7 +30,6 @@ from notification.model import Announcement
 from notification.repository import faults, ring_order, settled
 from notification.repository.faults import Owner, Recipient
 from notification.ring_order import first_states
-from notification.service.group_commit import GroupCommit
 
 CONSUMER = "notification.equipment-fault"
 ACKNOWLEDGEMENTS = "notification.fault-acknowledged"

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from notification.service.group_commit import GroupCommit
+from laundry_events.group_commit import GroupCommit
 
 
 class Store:

@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
 
+from laundry_events.interruptions import uncancelled
+
 T = TypeVar("T")
 Commit = Callable[[Sequence[T]], Awaitable[Sequence[BaseException | None]]]
 
@@ -38,11 +40,7 @@ class GroupCommit(Generic[T]):
     async def _work(self, lane: str) -> None:
         while group := self._waiting[lane][: self._at_most]:
             del self._waiting[lane][: self._at_most]
-            outcomes: Sequence[BaseException | None]
-            try:
-                outcomes = await self._commit([item for item, _ in group])
-            except Exception as error:
-                outcomes = [error] * len(group)
+            outcomes = await self._outcomes([item for item, _ in group])
             for (_, done), outcome in zip(group, outcomes, strict=True):
                 if done.done():
                     continue
@@ -51,3 +49,9 @@ class GroupCommit(Generic[T]):
                 else:
                     done.set_exception(outcome)
         del self._waiting[lane]
+
+    async def _outcomes(self, items: Sequence[T]) -> Sequence[BaseException | None]:
+        try:
+            return await uncancelled(self._commit(items))
+        except Exception as error:
+            return [error] * len(items)
