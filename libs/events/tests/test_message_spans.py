@@ -1,19 +1,23 @@
 """Every attempt at an event is in its trace, and linked with the one before and with who sent it back."""
 
+import asyncio
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
+from opentelemetry.context import Context
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, Tracer
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from laundry_dead_letters.actions import Bounds, Tally, redrive
 from laundry_dead_letters.audit import FileAudit
 from laundry_dead_letters.broker import connected
 from laundry_dead_letters.dead_letter import OperatorAction, Selection
-from laundry_events import EventMeta, PermanentError, Publisher, Unroutable, message_spans
+from laundry_events import EventMeta, PermanentError, Publisher, Received, Unroutable, message_spans
+from laundry_events.batches import Batches
 from laundry_events.broker import ConsumingBroker
 from laundry_events.events import TaskRead
 from laundry_testing.messaging import Messaging, eventually
@@ -122,6 +126,34 @@ async def test_an_event_that_nobody_takes_fails_its_span(publisher: Publisher, s
     span = spans.one("send nobody.takes")
     assert not span.status.is_ok
     assert dict(span.attributes or {})["error.type"] == "Unroutable"
+
+
+@pytest.mark.servers
+async def test_one_transaction_for_several_messages_is_linked_with_each(
+    engine: AsyncEngine, spans: Spans
+) -> None:
+    async def handle(session: AsyncConnection, messages: Sequence[Received[TaskRead]]) -> None:
+        with spans.tracer.start_as_current_span("INSERT"):
+            pass
+
+    batches = Batches(QUEUE, handle, inbox="tests", transaction=engine.begin, is_away=lambda error: False)
+
+    async def receive(number: int) -> None:
+        meta = EventMeta(f"m{number}", "TaskRead", "/tests", None, None, 1, QUEUE, QUEUE)
+        with spans.tracer.start_as_current_span(f"process {number}", context=Context()):
+            await batches.handle(reading(), meta)
+
+    await asyncio.gather(*(receive(number) for number in range(3)))
+    commit, effect = spans.one(f"commit {QUEUE}"), spans.one("INSERT")
+    first, second, third = (spans.one(f"process {number}") for number in range(3))
+    assert dict(commit.attributes or {})["messaging.batch.message_count"] == 3
+    assert is_child(effect, commit)
+    assert is_child(commit, first)
+    assert linked(commit) == [place(second), place(third)]
+    assert [linked(each) for each in (first, second, third)] == [[], [place(commit)], [place(commit)]]
+    await receive(4)
+    assert len(spans.named(f"commit {QUEUE}")) == 1, "alone it needs no span of its own"
+    assert is_child(spans.named("INSERT")[1], spans.one("process 4"))
 
 
 @pytest.mark.parametrize("said", ["", "00-0-0-01", "x" * 5_000, 7, None])

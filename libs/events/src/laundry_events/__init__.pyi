@@ -1,4 +1,5 @@
 # The public surface: each name once, with the module that it lives in.
+from laundry_events.batches import Received as Received
 from laundry_events.broker import make_broker as make_broker
 from laundry_events.circuit_breaker import Dependency as Dependency
 from laundry_events.consumer import EventConsumer as EventConsumer

@@ -94,6 +94,10 @@ class CircuitBreaker:
         """Whether messages failed for a server since the last success."""
         return bool(self._failures)
 
+    def is_away(self, error: BaseException) -> bool:
+        """Whether an error comes from the very server that is waited for."""
+        return self._away is not None and self._away.blamed_for(error)
+
     async def wait(self, *, within_s: float) -> HalfOpenProbe | None:
         """Wait until the breaker is closed, or until it is this message's turn to be the probe.
 

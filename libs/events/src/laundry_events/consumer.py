@@ -6,11 +6,13 @@ message stands in ``outcome``, the way there in ``subscription``.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import TypeVar
 
 import structlog
 from faststream.rabbit import Channel, QueueType, RabbitBroker, RabbitMessage, RabbitQueue
 
+from laundry_events.batches import Batches, BatchHandler, S
 from laundry_events.broker import ConsumingBroker
 from laundry_events.circuit_breaker import CircuitBreaker, Dependency
 from laundry_events.delivery import Delivery
@@ -94,6 +96,41 @@ class EventConsumer:
                 await handler(decode(body, meta, event), meta)
 
             self._subscribe(queue, handle, prefetch=prefetch, enveloped=True)
+            return handler
+
+        return subscribe
+
+    def on_batch(
+        self,
+        queue: str,
+        event: type[E],
+        *,
+        prefetch: int,
+        inbox: str,
+        transaction: Callable[[], AbstractAsyncContextManager[S]],
+    ) -> Callable[[BatchHandler[S, E]], BatchHandler[S, E]]:
+        """Subscribe a handler ``(session, messages)`` that has the effects of several messages at once.
+
+        It is called in a transaction in which each of them is claimed as ``inbox``, with those that had no
+        effect before: what has arrived, one or up to a hundred, in this order. Each message is acknowledged
+        after the commit. A handler that raises, or takes longer than a second, is rolled back and called
+        again with each message alone, in a transaction of its own: then its error is that message's, as with
+        ``on``.
+
+        Args:
+            prefetch: messages in hand at once, and so the most in one transaction.
+            inbox: which effect this is, e.g. ``mlops.task-confirmed``; each has the message once.
+            transaction: opens one, commits it, and rolls it back on an error.
+
+        Raises:
+            KeyError: the plan has no such queue.
+        """
+
+        def subscribe(handler: BatchHandler[S, E]) -> BatchHandler[S, E]:
+            batches = Batches(
+                queue, handler, inbox=inbox, transaction=transaction, is_away=self._breaker.is_away
+            )
+            self.on(queue, event, prefetch=prefetch)(batches.handle)
             return handler
 
         return subscribe

@@ -9,6 +9,9 @@ from laundry_events.interruptions import uncancelled
 T = TypeVar("T")
 Commit = Callable[[Sequence[T]], Awaitable[Sequence[BaseException | None]]]
 
+IDLE_TURNS = 3
+"""After so many turns of the event loop without another item nothing more is on its way."""
+
 
 class GroupCommit(Generic[T]):
     """Batches what arrives during a commit into the next one, per lane."""
@@ -38,7 +41,8 @@ class GroupCommit(Generic[T]):
         await done
 
     async def _work(self, lane: str) -> None:
-        while group := self._waiting[lane][: self._at_most]:
+        while await self._arrived(lane):
+            group = self._waiting[lane][: self._at_most]
             del self._waiting[lane][: self._at_most]
             outcomes = await self._outcomes([item for item, _ in group])
             for (_, done), outcome in zip(group, outcomes, strict=True):
@@ -49,6 +53,18 @@ class GroupCommit(Generic[T]):
                 else:
                     done.set_exception(outcome)
         del self._waiting[lane]
+
+    async def _arrived(self, lane: str) -> int:
+        """Return how many are here, once the event loop has brought what it has at hand: no clock is awaited.
+
+        A message takes some turns of the loop from the socket to here, and under load the next is on its way.
+        """
+        waiting, idle = self._waiting[lane], 0
+        while idle < IDLE_TURNS and 0 < len(waiting) < self._at_most:
+            before = len(waiting)
+            await asyncio.sleep(0)
+            idle = idle + 1 if len(waiting) == before else 0
+        return len(waiting)
 
     async def _outcomes(self, items: Sequence[T]) -> Sequence[BaseException | None]:
         try:

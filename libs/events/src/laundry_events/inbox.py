@@ -12,6 +12,17 @@ from laundry_events.tables import inbox
 # Longer than any dead letter lives (7 days), so that a late redrive is still recognised.
 RETENTION = timedelta(days=14)
 
+_CONSUMER = sa.bindparam("inbox_consumer", type_=sa.Text)
+_MESSAGE = sa.bindparam("inbox_message_id", type_=sa.Text)
+_MESSAGES = sa.bindparam("inbox_message_ids", type_=sa.ARRAY(sa.Text))
+# One text however many there are, so that it is compiled and planned once.
+_CLAIM_EACH = (
+    insert(inbox)
+    .from_select(["consumer", "message_id"], sa.select(_CONSUMER, sa.func.unnest(_MESSAGES)))
+    .on_conflict_do_nothing()
+    .returning(inbox.c.message_id)
+)
+
 
 async def claim_once(session: AsyncSession | AsyncConnection, consumer: str, message_id: str) -> bool:
     """Claim a message in the caller's transaction; False means it was already handled.
@@ -34,18 +45,11 @@ async def claim_each_once(
     """Claim many messages in the caller's transaction; returns those not handled before."""
     if not message_ids:
         return set()
+    # Sorted: two readers of the same messages may wait for each other but never deadlock.
     noted = await session.execute(
-        insert(inbox)
-        # Sorted: two readers of the same messages may wait for each other but never deadlock.
-        .values([{"consumer": consumer, "message_id": each} for each in sorted(set(message_ids))])
-        .on_conflict_do_nothing()
-        .returning(inbox.c.message_id)
+        _CLAIM_EACH, {"inbox_consumer": consumer, "inbox_message_ids": sorted(set(message_ids))}
     )
     return set(noted.scalars())
-
-
-_CONSUMER = sa.bindparam("inbox_consumer", type_=sa.Text)
-_MESSAGE = sa.bindparam("inbox_message_id", type_=sa.Text)
 
 
 def unclaimed() -> sa.ColumnElement[bool]:

@@ -6,11 +6,12 @@ beside the first in its trace, and names the span that made it in ``x-trace-link
 where hours and a person's own trace lie between them.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry import propagate, trace
+from opentelemetry.context import Context
 from opentelemetry.trace import Link, Span, SpanKind, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
@@ -84,6 +85,25 @@ def processing(delivery: "Delivery") -> Iterator[Span]:
         links=_links(delivery.headers),
     ) as span:
         yield span
+
+
+@contextmanager
+def committing(queue: str, spans: Sequence[Span]) -> Iterator[None]:
+    """Make the span of one transaction for several messages, given by their consumers' spans.
+
+    It is in the first one's trace and linked with the others, which are linked with it.
+    """
+    others = [span.get_span_context() for span in spans[1:]]
+    with tracer.start_as_current_span(
+        f"commit {queue}",
+        context=trace.set_span_in_context(spans[0], Context()),
+        attributes={"messaging.batch.message_count": len(spans)},
+        links=[Link(each) for each in others if each.is_valid],
+    ) as span:
+        if span.is_recording():
+            for other in spans[1:]:
+                other.add_link(span.get_span_context())
+        yield
 
 
 def note_failure(error: BaseException) -> None:

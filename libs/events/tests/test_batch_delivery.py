@@ -1,0 +1,200 @@
+"""Batches from the broker: each message is acknowledged, retried, held or dead-lettered for itself."""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from laundry_events import Dependency, PermanentError, Publisher, Received
+from laundry_events.broker import ConsumingBroker
+from laundry_events.events import TaskRead
+from laundry_testing.messaging import Messaging, eventually
+
+from .consuming import consume, reading
+
+QUEUE, INBOX = "task.read", "tests.task-read"
+SCRIPT = Path(__file__).with_name("batching_consumer.py")
+
+
+@pytest_asyncio.fixture
+async def effects(engine: AsyncEngine) -> AsyncEngine:
+    """A database in which effects are rows, and a second one would be seen."""
+    async with engine.begin() as connection:
+        await connection.execute(text("CREATE TABLE effects (task text)"))
+    return engine
+
+
+async def had(engine: AsyncEngine) -> list[str]:
+    async with engine.connect() as connection:
+        rows = await connection.execute(text("SELECT task FROM effects ORDER BY task"))
+        return list(rows.scalars())
+
+
+async def store(session: AsyncConnection, messages: Sequence[Received[TaskRead]]) -> None:
+    rows = [{"task": event.task_id} for event, _ in messages]
+    await session.execute(text("INSERT INTO effects VALUES (:task)"), rows)
+
+
+async def waiting(messaging: Messaging, *queues: str) -> int:
+    """Count the messages of some queues, in hand or not."""
+    return sum([await messaging.count(queue) for queue in queues])
+
+
+@pytest.mark.servers
+async def test_of_a_batch_the_bad_ones_die_or_are_retried_and_the_others_are_done(
+    effects: AsyncEngine, messaging: Messaging, broker: ConsumingBroker, publisher: Publisher
+) -> None:
+    sizes: list[int] = []
+    all_here = asyncio.Event()
+
+    @consume(broker, publisher).on_batch(QUEUE, TaskRead, prefetch=50, inbox=INBOX, transaction=effects.begin)
+    async def handle(session: AsyncConnection, messages: Sequence[Received[TaskRead]]) -> None:
+        sizes.append(len(messages))
+        if len(sizes) == 1:
+            async with asyncio.timeout(20):
+                await all_here.wait()
+        await store(session, messages)
+        for event, meta in messages:
+            if event.task_id == "bad":
+                raise PermanentError("it never will", reason="bad")
+            if event.task_id == "later" and meta.attempt == 1:
+                raise RuntimeError("not yet")
+
+    names = ["first", *(f"t{number:02}" for number in range(20)), "bad", "later"]
+    for name in names:
+        await publisher.publish(reading(name))
+    await publisher.publish(reading("again"), event_id="twice")
+    await publisher.publish(reading("again"), event_id="twice")
+    await broker.start()
+    # The first transaction is held until the others are here.
+    await asyncio.sleep(0.3)
+    all_here.set()
+    expected = sorted({*names, "again"} - {"bad"})
+
+    async def all_done() -> bool:
+        return await had(effects) == expected
+
+    await eventually(all_done, what="every good message's effect, once")
+    assert sizes[1] > 10, "they came together"
+    dead = await messaging.take(f"{QUEUE}.dlq")
+    assert b'"bad"' in dead.body
+    assert (dead.headers["x-dead-reason"], dead.headers["x-attempts"]) == ("bad", 1)
+    await broker.stop()
+    assert await waiting(messaging, QUEUE, f"{QUEUE}.dlq", f"{QUEUE}.retry.1s") == 0, "acknowledged"
+    assert await had(effects) == expected
+
+
+@pytest.mark.servers
+async def test_a_batch_waits_for_its_server_and_loses_no_attempt(
+    effects: AsyncEngine, messaging: Messaging, broker: ConsumingBroker, publisher: Publisher
+) -> None:
+    there, begun, attempts = False, 0, set[int]()
+
+    async def ping() -> bool:
+        return there
+
+    @asynccontextmanager
+    async def transaction() -> AsyncIterator[AsyncConnection]:
+        nonlocal begun
+        begun += 1
+        async with effects.begin() as connection:
+            yield connection
+            if not there:
+                raise ConnectionError("gone in the middle of it")
+
+    server = Dependency("database", lambda error: isinstance(error, ConnectionError), ping)
+
+    @consume(broker, publisher, server).on_batch(
+        QUEUE, TaskRead, prefetch=20, inbox=INBOX, transaction=transaction
+    )
+    async def handle(session: AsyncConnection, messages: Sequence[Received[TaskRead]]) -> None:
+        attempts.update(meta.attempt for _, meta in messages)
+        await store(session, messages)
+
+    names = [f"t{number:02}" for number in range(30)]
+    for name in names:
+        await publisher.publish(reading(name))
+    await broker.start()
+    await eventually(lambda: broker.paused_for, what="the pause")
+    await asyncio.sleep(0.5)
+    assert begun <= 20, "nothing spins"
+    assert await had(effects) == []
+    there = True
+
+    async def all_done() -> bool:
+        return await had(effects) == names
+
+    await eventually(all_done, what="all of them")
+    assert attempts == {1}
+    await broker.stop()
+    assert await waiting(messaging, QUEUE, f"{QUEUE}.dlq", f"{QUEUE}.retry.1s") == 0
+
+
+@asynccontextmanager
+async def killed(messaging: Messaging, database_url: str, when: str) -> AsyncIterator[asyncio.StreamReader]:
+    """Run a consumer that is killed and started again; yields what tells of its deaths."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        str(SCRIPT),
+        messaging.amqp_url,
+        database_url,
+        when,
+        stdout=asyncio.subprocess.PIPE,
+        start_new_session=True,
+    )
+    assert process.stdout is not None
+    try:
+        yield process.stdout
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        await process.wait()
+
+
+@pytest.mark.servers
+async def test_killed_between_commit_and_ack_each_has_its_effect_once(
+    effects: AsyncEngine, messaging: Messaging, publisher: Publisher, database_url: str
+) -> None:
+    names = [f"t{number:02}" for number in range(20)]
+    for name in names:
+        await publisher.publish(reading(name))
+    async with killed(messaging, database_url, "commit") as deaths:
+        async with asyncio.timeout(60):
+            await deaths.readuntil(b"died\n")
+        committed = await had(effects)
+        assert committed, "it died after a commit"
+
+        await publisher.publish(reading("the last"))
+        # It stops in order: whatever it has in hand is acknowledged, or back in the queue.
+        async with asyncio.timeout(60):
+            assert b"died" not in await deaths.read(), "it died once"
+    assert await had(effects) == [*names, "the last"]
+    assert await waiting(messaging, QUEUE, f"{QUEUE}.dlq") == 0
+
+
+# Some deaths, each with a connection anew.
+@pytest.mark.timeout(240)
+@pytest.mark.servers
+async def test_poison_in_a_batch_keeps_no_other_from_its_effect(
+    effects: AsyncEngine, messaging: Messaging, publisher: Publisher, database_url: str
+) -> None:
+    await publisher.publish(reading("poison"))
+    names = [f"t{number:02}" for number in range(9)]
+    for name in names:
+        await publisher.publish(reading(name))
+
+    async def all_done() -> bool:
+        return await had(effects) == names
+
+    async with killed(messaging, database_url, "poison") as deaths:
+        await eventually(all_done, within_s=180, what="every innocent one, once")
+    assert (await deaths.read()).count(b"died") >= 2, "it killed them as long as they were together"
+    assert await messaging.count(f"{QUEUE}.dlq") == 0
