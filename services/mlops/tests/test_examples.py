@@ -13,6 +13,8 @@ from laundry_events.envelope import encode
 from laundry_events.events import CountedLabel, TaskConfirmed
 from laundry_service.storage.database import Database
 from laundry_testing.messaging import Messaging, eventually
+from mlops import repository
+from mlops.examples import side_of
 from mlops.tables import training_examples
 
 pytestmark = pytest.mark.servers
@@ -62,6 +64,24 @@ async def test_of_two_confirmations_of_a_task_the_newer_counts_whatever_the_orde
         await eventually(lambda: _are(database, 2), what="the one after them")
         rows = {row["task_id"]: row for row in await stored(database)}
     assert rows[older.task_id]["labels"] == [{"label": "shoes", "count": 1}]
+
+
+async def test_confirmations_that_come_together_are_stored_as_if_one_by_one(
+    database: Database, confirmed: Confirmed
+) -> None:
+    first = confirmed(b"photo", "pants")
+    versions = [first.model_copy(update={"task_version": version}) for version in (3, 5, 4, 5)]
+    elsewhere = confirmed(b"other", "shoes").model_copy(update={"branch_id": "b2"})
+    events = [*versions, elsewhere]
+    async with database.transaction() as session:
+        await repository.store_examples(session, {f"e{at}": event for at, event in enumerate(events)})
+        sides = await repository.branch_sides(session)
+    rows = {row["task_id"]: row for row in await stored(database)}
+    assert {key: row["event_id"] for key, row in rows.items()} == {
+        first.task_id: "e1",
+        elsewhere.task_id: "e4",
+    }
+    assert sides == {branch: side_of(branch, before) for before, branch in enumerate(("b1", "b2"))}
 
 
 async def test_strange_messages_go_to_the_dead_letters_and_the_service_goes_on(

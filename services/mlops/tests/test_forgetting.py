@@ -41,7 +41,7 @@ def deleted(event: TaskConfirmed, *, keep: bool) -> PhotoDeleted:
 async def store(database: Database, *events: TaskConfirmed) -> None:
     async with database.transaction() as session:
         for event in events:
-            await repository.store_example(session, event, event_id=new_id())
+            await repository.store_examples(session, {new_id(): event})
             await repository.store_features(session, "backbone-1", {event.photo.sha256: SEEN})
 
 

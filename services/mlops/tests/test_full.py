@@ -86,7 +86,7 @@ async def stock(database: Database, store: ObjectStore, confirmed: Confirmed, co
             photo = photo_of(label, size=(48, 36), seed=number)
             event = confirmed(photo, label)
             await store.put(event.photo.key, photo, media_type="image/jpeg")
-            await repository.store_example(session, event, event_id=new_id())
+            await repository.store_examples(session, {new_id(): event})
 
 
 async def ready(client: httpx.AsyncClient) -> None:

@@ -94,7 +94,7 @@ async def test_enough_corrections_queue_one_run_and_an_operator_sees_why(
         assert await policy.check() is None
         async with database.transaction() as session:
             event = confirmed(photo_of(label, size=(48, 36), seed=number), label)
-            await repository.store_example(session, event, event_id=new_id())
+            await repository.store_examples(session, {new_id(): event})
     assert await policy.check() == "policy:corrections"
     # Asked for once: what was there then does not count again.
     assert await policy.check() is None
@@ -122,7 +122,7 @@ async def test_the_gauges_that_alerts_watch_show_the_drift_of_stored_examples(
         async with database.transaction() as session:
             for _ in range(count):
                 event = confirmed(photo, "pants", **changes)
-                await repository.store_example(session, event, event_id=new_id())
+                await repository.store_examples(session, {new_id(): event})
 
     rules = Rules(after_corrections=0, every_hours=0, on_drift=False, pause_hours=1)
     policy = Policy(database, rules)

@@ -45,7 +45,7 @@ async def stock(database: Database, store: ObjectStore, confirmed: Confirmed, co
             photo = photo_of(label, size=(48, 36), seed=number)
             event = confirmed(photo, label)
             await store.put(event.photo.key, photo, media_type="image/jpeg")
-            await repository.store_example(session, event, event_id=new_id())
+            await repository.store_examples(session, {new_id(): event})
 
 
 async def ready(client: httpx.AsyncClient) -> None:
@@ -126,7 +126,7 @@ async def test_a_refit_that_teaches_nothing_leaves_the_champion(
             photo = photo_of(LABELS[number % 3], size=(48, 36), seed=number)
             event = confirmed(photo, LABELS[int(random.integers(3))])
             await store.put(event.photo.key, photo, media_type="image/jpeg")
-            await repository.store_example(session, event, event_id=new_id())
+            await repository.store_examples(session, {new_id(): event})
     operator = identity.bearer("operator")
     async with service() as client:
         await ready(client)
@@ -157,7 +157,7 @@ async def test_examples_of_one_kind_alone_teach_nothing(
             photo = photo_of("shoes", size=(48, 36), seed=number)
             event = confirmed(photo, "shoes")
             await store.put(event.photo.key, photo, media_type="image/jpeg")
-            await repository.store_example(session, event, event_id=new_id())
+            await repository.store_examples(session, {new_id(): event})
     async with service() as client:
         await ready(client)
         run = await run_to_its_end(client, identity.bearer("operator"))

@@ -1,6 +1,10 @@
 """The MLOps message handlers."""
 
-from laundry_events import EventConsumer, EventMeta, claim_once
+from collections.abc import Sequence
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from laundry_events import EventConsumer, Received
 from laundry_events.events import PhotoDeleted, TaskConfirmed
 from laundry_service.personal_data.erasing import Erasures, subscribe_erasures
 from laundry_service.storage.database import Database
@@ -11,14 +15,23 @@ def subscribe(consumer: EventConsumer, database: Database, erasures: Erasures, *
     """Subscribe to confirmed tasks, deleted photos and people to forget."""
     subscribe_erasures(consumer, erasures, "mlops")
 
-    @consumer.on("task.confirmed", TaskConfirmed, prefetch=prefetch)
-    async def on_confirmed(event: TaskConfirmed, meta: EventMeta) -> None:
-        async with database.transaction() as session:
-            if await claim_once(session, "mlops.task-confirmed", meta.id):
-                await repository.store_example(session, event, event_id=meta.id)
+    @consumer.on_batch(
+        "task.confirmed",
+        TaskConfirmed,
+        prefetch=prefetch,
+        inbox="mlops.task-confirmed",
+        transaction=database.transaction,
+    )
+    async def on_confirmed(session: AsyncSession, messages: Sequence[Received[TaskConfirmed]]) -> None:
+        await repository.store_examples(session, {each.meta.id: each.event for each in messages})
 
-    @consumer.on("photo.deleted", PhotoDeleted, prefetch=prefetch)
-    async def on_deleted(event: PhotoDeleted, meta: EventMeta) -> None:
-        async with database.transaction() as session:
-            if await claim_once(session, "mlops.photo-deleted", meta.id):
-                await repository.forget_photo(session, event)
+    @consumer.on_batch(
+        "photo.deleted",
+        PhotoDeleted,
+        prefetch=prefetch,
+        inbox="mlops.photo-deleted",
+        transaction=database.transaction,
+    )
+    async def on_deleted(session: AsyncSession, messages: Sequence[Received[PhotoDeleted]]) -> None:
+        for each in messages:
+            await repository.forget_photo(session, each.event)

@@ -9,7 +9,7 @@ from mlops.repository.examples import (
     newest_examples,
     note_roles,
     owners,
-    store_example,
+    store_examples,
     store_features,
     stored_features,
 )
@@ -87,7 +87,7 @@ __all__ = [
     "run_log",
     "served_before",
     "since_last_run",
-    "store_example",
+    "store_examples",
     "store_features",
     "stored_features",
 ]

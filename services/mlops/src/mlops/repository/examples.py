@@ -1,6 +1,6 @@
 """Queries of examples, and of what runs made of them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import sqlalchemy as sa
 from pydantic import TypeAdapter
@@ -28,13 +28,27 @@ USE = TypeAdapter(ExampleUse)
 COUNT = TypeAdapter(LabelCount)
 
 
-async def store_example(session: AsyncSession, event: TaskConfirmed, *, event_id: str) -> None:
-    """Store a confirmed task as an example; of two confirmations of one task the newer counts.
+async def store_examples(session: AsyncSession, confirmed: Mapping[str, TaskConfirmed]) -> None:
+    """Store confirmed tasks as examples, given by their events' ids in the order in which they came.
 
-    A branch's first example assigns its side for good.
+    Of two confirmations of one task the newer counts. A branch's first example assigns its side for good.
     """
-    await _settle_side(session, event.branch_id)
-    values = {
+    await _settle_sides(session, dict.fromkeys(event.branch_id for event in confirmed.values()))
+    rows = [_example(event, event_id=event_id) for event_id, event in confirmed.items()]
+    new = insert(training_examples)
+    newer = new.on_conflict_do_update(
+        index_elements=["task_id"],
+        set_={name: new.excluded[name] for name in rows[0] if name not in ("id", "task_id")},
+        where=training_examples.c.task_version < new.excluded.task_version,
+    )
+    # Executed for each row, in one round trip.
+    await session.execute(newer, rows)
+
+
+def _example(event: TaskConfirmed, *, event_id: str) -> dict[str, object]:
+    return {
+        "id": new_id(),
+        "task_id": event.task_id,
         "task_version": event.task_version,
         "event_id": event_id,
         "branch_id": event.branch_id,
@@ -49,15 +63,6 @@ async def store_example(session: AsyncSession, event: TaskConfirmed, *, event_id
         "confirmed_by": event.confirmed_by,
         "confirmed_at": event.confirmed_at,
     }
-    await session.execute(
-        insert(training_examples)
-        .values(id=new_id(), task_id=event.task_id, **values)
-        .on_conflict_do_update(
-            index_elements=["task_id"],
-            set_=values,
-            where=training_examples.c.task_version < event.task_version,
-        )
-    )
 
 
 async def forget_photo(session: AsyncSession, event: PhotoDeleted) -> None:
@@ -80,18 +85,21 @@ async def forget_photo(session: AsyncSession, event: PhotoDeleted) -> None:
     )
 
 
-async def _settle_side(session: AsyncSession, branch_id: str) -> None:
-    known = sa.select(sa.literal(1)).where(example_branches.c.branch_id == branch_id)
-    if (await session.execute(known)).first() is not None:
+async def _settle_sides(session: AsyncSession, branches: Collection[str]) -> None:
+    known = sa.select(example_branches.c.branch_id).where(example_branches.c.branch_id.in_(branches))
+    settled = set((await session.execute(known)).scalars())
+    new = [branch for branch in branches if branch not in settled]
+    if not new:
         return
     # Serialised: the number of branches decides.
     await session.execute(sa.select(sa.func.pg_advisory_xact_lock(BRANCH_LOCK)))
-    before = await session.execute(sa.select(sa.func.count()).select_from(example_branches))
-    await session.execute(
-        insert(example_branches)
-        .values(branch_id=branch_id, side=side_of(branch_id, before.scalar_one()))
-        .on_conflict_do_nothing()
-    )
+    for branch in new:
+        before = await session.execute(sa.select(sa.func.count()).select_from(example_branches))
+        await session.execute(
+            insert(example_branches)
+            .values(branch_id=branch, side=side_of(branch, before.scalar_one()))
+            .on_conflict_do_nothing()
+        )
 
 
 async def branch_sides(session: AsyncSession) -> dict[str, str]:
