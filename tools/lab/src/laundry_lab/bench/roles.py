@@ -8,12 +8,14 @@ import asyncio
 import json
 import sys
 import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
 import uvloop
-from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
-from laundry_events import EventConsumer, EventMeta, Publisher, Relay, claim_once, make_broker
+from laundry_events import EventConsumer, EventMeta, Publisher, Received, Relay, claim_once, make_broker
 from laundry_events.envelope import OutgoingEvent
 from laundry_events.events import PreferenceCreated
 from laundry_events.topology import PLAN
@@ -107,7 +109,9 @@ async def publish(order: dict[str, Any], end: asyncio.Event) -> dict[str, Any]:
 
 
 async def consume(order: dict[str, Any], end: asyncio.Event) -> dict[str, Any]:
-    """Consume as a service does: with an inbox or without, with work of some length, or failing always."""
+    """Consume as a service does: with an inbox or without, in batches, with work of some length, or failing
+    always.
+    """
     publisher = Publisher(order["amqp_url"], source=SERVICE)
     await publisher.wait_connected()
     broker = make_broker(order["amqp_url"], service=SERVICE, graceful_timeout_s=5)
@@ -118,7 +122,21 @@ async def consume(order: dict[str, Any], end: asyncio.Event) -> dict[str, Any]:
     seen: list[tuple[str, int, int, int]] = []
     ended: list[int] = []
 
-    @consumer.on(QUEUE, PreferenceCreated, prefetch=order["prefetch"])
+    @asynccontextmanager
+    async def transaction() -> AsyncIterator[AsyncConnection]:
+        assert engine is not None
+        async with engine.begin() as connection:
+            yield connection
+        ended.extend([time.monotonic_ns()] * (len(seen) - len(ended)))
+        if len(ended) == number:
+            say("all")
+
+    async def take_together(
+        connection: AsyncConnection, messages: Sequence[Received[PreferenceCreated]]
+    ) -> None:
+        now = time.monotonic_ns()
+        seen.extend((meta.id, meta.attempt, int(found.title), now) for found, meta in messages)
+
     async def take(found: PreferenceCreated, meta: EventMeta) -> None:
         seen.append((meta.id, meta.attempt, int(found.title), time.monotonic_ns()))
         if fail:
@@ -132,6 +150,12 @@ async def consume(order: dict[str, Any], end: asyncio.Event) -> dict[str, Any]:
         if len(ended) == number:
             say("all")
 
+    if order.get("batches"):
+        consumer.on_batch(
+            QUEUE, PreferenceCreated, prefetch=order["prefetch"], inbox="bench", transaction=transaction
+        )(take_together)
+    else:
+        consumer.on(QUEUE, PreferenceCreated, prefetch=order["prefetch"])(take)
     await broker.start()
     say("ready")
     await end.wait()
