@@ -19,6 +19,7 @@ from laundry_events.headers import REPLAYED
 from laundry_events.plan import Plan
 from laundry_events.topology import PLAN
 from laundry_servers.daytime import zone_by_day
+from laundry_servers.local_http import TRUSTS_NOBODY
 from laundry_service.storage.database import Database
 from laundry_testing.identity import FileIdentity
 from laundry_testing.messaging import Messaging, eventually
@@ -76,7 +77,7 @@ class Phones:
     """The phones' side: what the local FCM took."""
 
     def __init__(self, fcm: LocalFcm) -> None:
-        self.client = httpx.AsyncClient(base_url=fcm.url, timeout=10)
+        self.client = httpx.AsyncClient(base_url=fcm.url, timeout=10, verify=TRUSTS_NOBODY)
 
     async def got(self, token: str) -> list[dict[str, Any]]:
         """Every push that a phone got."""

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import socket
-import ssl
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 
@@ -12,13 +11,12 @@ import uvicorn
 from fastapi import FastAPI
 from prometheus_client import generate_latest
 
+from laundry_servers.local_http import TRUSTS_NOBODY
 from laundry_service.http.settings import HttpSettings
 from laundry_service.server import server_config
 from laundry_testing.messaging import eventually
 
 START_TIMEOUT_S = 30.0
-# One for all: reading the certificates of every authority takes long, and nothing here is encrypted.
-NO_TLS = ssl.create_default_context()
 
 
 def metrics_text() -> str:
@@ -53,7 +51,7 @@ async def serving(
             await running
             raise RuntimeError("the app did not start; its log says why")
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        async with httpx.AsyncClient(base_url=url, timeout=30, verify=NO_TLS) as client:
+        async with httpx.AsyncClient(base_url=url, timeout=30, verify=TRUSTS_NOBODY) as client:
             yield client
     finally:
         stopping = getattr(app.state, "stopping", None)
