@@ -41,7 +41,7 @@ from laundry_events.events import (
     TaskRead,
     TaskSubmitted,
 )
-from laundry_events.plan import DEAD_EXCHANGE, DEFAULT_RETRY_DELAYS_S, dead_queue
+from laundry_events.plan import DEAD_EXCHANGE, DEFAULT_RETRY_DELAYS_S, Plan, dead_queue
 from laundry_events.signing import MessageSigner
 from laundry_events.topology import HISTORY_INTAKE, PLAN, TELEMETRY_EXCHANGE
 from laundry_servers.raw_mqtt import raw_mqtt, user_property
@@ -205,6 +205,12 @@ class Laundry:
     def dead(self, queue: str) -> int:
         """How many letters there must be."""
         return self.took[queue] + self.buried[queue]
+
+
+@pytest.fixture
+def broker_plan() -> Plan:
+    """Return the whole plan: every queue is tried."""
+    return PLAN
 
 
 @pytest_asyncio.fixture
