@@ -34,6 +34,7 @@ MADE = {
     "deploy/helm/laundry/values.yaml",
     "docker-compose.yml",
     "docs/api/events.asyncapi.json",
+    "docs/operations/installing.md",
     f"docs/api/{NAME}.openapi.json",
 }
 """What ``make contracts`` writes."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import io
 import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -17,6 +18,7 @@ from laundry_service.server import server_config
 from laundry_testing.messaging import eventually
 
 START_TIMEOUT_S = 30.0
+STOP_TIMEOUT_S = 90.0
 
 
 def metrics_text() -> str:
@@ -58,5 +60,16 @@ async def serving(
         if stopping is not None:
             stopping.set()
         server.should_exit = True
-        await running
+        await _ended(running)
         listener.close()
+
+
+async def _ended(running: asyncio.Task[None]) -> None:
+    """Wait until a server has stopped, and say what it waits for if it does not."""
+    done, _ = await asyncio.wait([running], timeout=STOP_TIMEOUT_S)
+    if not done:
+        waiting = io.StringIO()
+        for task in asyncio.all_tasks():
+            task.print_stack(file=waiting)
+        raise RuntimeError(f"the app did not stop within {STOP_TIMEOUT_S:g} s:\n{waiting.getvalue()}")
+    await running
