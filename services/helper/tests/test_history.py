@@ -16,8 +16,8 @@ import sqlalchemy as sa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from helper import repository
 from helper.history import BadPeriod, days_of, period_of
+from helper.repository import rows
 from helper.tables import tasks
 from helper.tasks import Confirmation, Task
 from laundry_events import Publisher
@@ -151,7 +151,7 @@ def id_at(moment: datetime, number: int) -> str:
 
 async def keep(database: Database, *made: Task) -> None:
     async with database.transaction() as session:
-        await session.execute(sa.insert(tasks), [repository._values(task) for task in made])
+        await session.execute(sa.insert(tasks), [rows.values(task) for task in made])
 
 
 def washed(at: datetime, number: int, *labels: str, corrected: bool = False, **changes: Any) -> Task:

@@ -10,6 +10,7 @@ import pytest_asyncio
 import sqlalchemy as sa
 
 from helper import repository
+from helper.repository import readings
 from helper.service.readings import TASK_READ
 from helper.tasks import outcome_of, take_reading
 from laundry_events import Publisher, claim_once
@@ -189,7 +190,7 @@ async def test_of_deliveries_at_once_one_has_the_effect(service: Service, databa
 
     async def deliver(message_id: str) -> bool:
         async with repository.single(database) as connection:
-            return await repository.take_once(
+            return await readings.take_once(
                 connection, before.id, event, outcome_of(event), consumer=TASK_READ, message_id=message_id
             )
 
@@ -219,7 +220,7 @@ async def test_a_reading_of_another_branch_or_version_is_not_taken_unlooked_at(
     event = reading(shown).model_copy(update=change)
     async with repository.single(database) as connection:
         before = await repository.find(connection, shown["id"])
-        assert not await repository.take_once(
+        assert not await readings.take_once(
             connection, shown["id"], event, outcome_of(event), consumer=TASK_READ, message_id="read-1"
         )
         assert await repository.find(connection, shown["id"]) == before
@@ -233,7 +234,7 @@ async def test_a_message_that_was_noted_has_no_effect_again(service: Service, da
     assert before is not None
     event = reading(shown)
     async with repository.single(database) as connection:
-        assert not await repository.take_once(
+        assert not await readings.take_once(
             connection, before.id, event, outcome_of(event), consumer=TASK_READ, message_id="read-1"
         )
         assert await repository.find(connection, before.id) == before

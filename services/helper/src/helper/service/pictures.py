@@ -14,6 +14,7 @@ from prometheus_client import Counter
 
 from helper import repository
 from helper.decoder import Decoder
+from helper.repository import readings
 from helper.tasks import Task, pictures_folder
 from laundry_events import new_id
 from laundry_events.events import Picture, Pictures
@@ -103,7 +104,7 @@ class PictureService:
         await self._store.put(pictures.display.key, made.display.data, media_type=MEDIA_TYPE)
         await self._store.put(pictures.thumbnail.key, made.thumbnail.data, media_type=MEDIA_TYPE)
         async with repository.single(self._database) as connection:
-            noted = await repository.keep_pictures(connection, task.id, pictures, instead_of=task.pictures)
+            noted = await readings.keep_pictures(connection, task.id, pictures, instead_of=task.pictures)
             now = None if noted else await repository.find(connection, task.id)
         if not noted:
             await self._drop(pictures)
