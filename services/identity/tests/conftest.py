@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 SIGNING_KEY = new_key()
 ROLE = "laundry_test"
 POOL = 8
+AUTHORIZE = "/identity/o/authorize"
 PASSWORD = "cotton-paper-indigo-ink"
 Item = dict[str, Any]
 
@@ -257,11 +258,14 @@ class Provider(World):
         made: Person = await self.in_database(make)
         return made
 
+    def query(self, sign_in: SignIn, **changes: str | None) -> dict[str, str]:
+        """Return what the web service sends a browser to the provider with."""
+        return sign_in.query(self.settings.oidc_client_id, self.settings.pages[0], **changes)
+
     async def signed_in(self, browser: Browser, email: str, **changes: str | None) -> dict[str, Any]:
         """Sign somebody in the whole way; what the web service then holds."""
         sign_in = SignIn()
-        query = sign_in.query(self.settings.oidc_client_id, self.settings.pages[0], **changes)
-        page = await browser.open("/identity/o/authorize", **query)
+        page = await browser.open(AUTHORIZE, **self.query(sign_in, **changes))
         if page.status_code == 200:
             page = await browser.submit(page, login=email, password=PASSWORD)
         back = returned(page)
