@@ -16,10 +16,8 @@ from laundry_testing.messaging import Messaging
 
 @pytest_asyncio.fixture
 async def publisher(messaging: Messaging) -> AsyncIterator[Publisher]:
-    publisher = Publisher(messaging.amqp_url, source="tests")
-    await publisher.wait_connected()
-    yield publisher
-    await publisher.stop()
+    async with messaging.publisher("tests") as publisher:
+        yield publisher
 
 
 @pytest.fixture

@@ -2,11 +2,9 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-import pytest_asyncio
 import sqlalchemy as sa
 
 from helper import repository
@@ -20,18 +18,11 @@ from laundry_events.plan import EVENTS_EXCHANGE
 from laundry_events.tables import inbox
 from laundry_service.storage.database import Database
 from laundry_testing.messaging import Messaging, eventually
+from laundry_testing.problems import assert_problem
 
-from .conftest import Service, assert_problem, picture, reading
+from .conftest import Service, picture, reading
 
 pytestmark = pytest.mark.servers
-
-
-@pytest_asyncio.fixture
-async def database(database_url: str) -> AsyncIterator[Database]:
-    """The service's database, looked at from outside."""
-    made = Database(database_url, pool=8)
-    yield made
-    await made.close()
 
 
 async def test_a_reading_reaches_its_task_and_can_be_confirmed(

@@ -22,8 +22,7 @@ from laundry_servers.postgres import drop_database, ensure_database
 from laundry_service.auth.rsa_keys import new_key
 from laundry_service.migrate import upgrade
 from laundry_testing.identity import FileIdentity
-from laundry_testing.messaging import eventually
-from laundry_testing.serving import serving
+from laundry_testing.serving import ready, serving
 
 from .browser import Backend, Browser, SignIn, returned
 
@@ -36,13 +35,6 @@ POOL = 8
 AUTHORIZE = "/identity/o/authorize"
 PASSWORD = "cotton-paper-indigo-ink"
 Item = dict[str, Any]
-
-
-def assert_problem(answer: httpx.Response, status: int, code: str) -> None:
-    """Check that an answer is a problem document."""
-    assert (answer.status_code, answer.json()["code"]) == (status, code), answer.text
-    assert answer.headers["content-type"] == "application/problem+json"
-    assert answer.json()["detail"]
 
 
 @dataclass
@@ -292,11 +284,7 @@ async def provider(make_settings: MakeSettings, identity: FileIdentity) -> Async
     settings = make_settings(port=port)
     secret = settings.oidc_client_secret.get_secret_value()
     async with serving(create_app(settings), port=port) as http:
-        await eventually(lambda: is_ready(http), what="the service's readiness")
+        await ready(http)
         url = http.base_url
         async with Backend(url, settings.oidc_client_id, secret, settings.pages[0]) as backend:
             yield Provider(http, identity, settings, listens=url, backend=backend)
-
-
-async def is_ready(http: httpx.AsyncClient) -> bool:
-    return (await http.get("/readyz")).status_code == 200

@@ -9,8 +9,9 @@ import pytest
 
 from laundry_service.auth.deny_list import DenyList
 from laundry_service.auth.principal import Principal
+from laundry_testing.problems import assert_problem
 
-from .conftest import Provider, World, assert_problem
+from .conftest import Provider, World
 
 
 async def test_a_machine_gets_a_secret_once_another_and_then_none(world: World) -> None:

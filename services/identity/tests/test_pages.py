@@ -1,15 +1,13 @@
 """The pages of the provider: which there are, and who may open them."""
 
 import re
-from functools import partial
 from typing import Any
 
 from identity.app import create_app
-from laundry_testing.messaging import eventually
-from laundry_testing.serving import serving
+from laundry_testing.serving import ready, serving
 
 from .browser import Browser
-from .conftest import PASSWORD, MakeSettings, Provider, is_ready
+from .conftest import PASSWORD, MakeSettings, Provider
 
 
 async def test_what_nobody_needs_is_not_there(provider: Provider) -> None:
@@ -80,7 +78,7 @@ async def test_the_first_operator_is_made_once_and_in_the_audit(make_settings: M
     settings = make_settings(**given)
     for _ in range(2):
         async with serving(create_app(settings)) as http:
-            await eventually(partial(is_ready, http), what="the service's readiness")
+            await ready(http)
             async with Browser(http.base_url, settings.issuer) as browser:
                 page = await browser.sign_in("first@example.com", PASSWORD)
                 assert page.headers["location"] == settings.pages[0]

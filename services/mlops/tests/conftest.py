@@ -54,10 +54,7 @@ async def make_settings(
             "amqp_url": messaging.amqp_url,
             "database_url": database_url,
             "database_pool": 3,
-            "s3_endpoint_url": bucket.store.endpoint_url,
-            "s3_bucket": bucket.name,
-            "s3_access_key": bucket.store.access_key,
-            "s3_secret_key": bucket.store.secret_key,
+            **bucket.settings,
             "model_dir": tmp_path / "models",
             "model_signing_key": KEY.text,
             "model_public_keys": KEY.public.text,
@@ -75,13 +72,6 @@ async def store(make_settings: MakeSettings) -> AsyncIterator[ObjectStore]:
     yield store
 
 
-@pytest_asyncio.fixture
-async def database(make_settings: MakeSettings) -> AsyncIterator[Database]:
-    database = Database(make_settings().database_url.get_secret_value(), pool=2)
-    yield database
-    await database.close()
-
-
 @pytest.fixture
 def registry(database: Database, store: ObjectStore, make_settings: MakeSettings) -> Registry:
     """What a training run has: the models, and the key to sign them."""
@@ -93,10 +83,8 @@ def registry(database: Database, store: ObjectStore, make_settings: MakeSettings
 @pytest_asyncio.fixture
 async def helper(messaging: Messaging) -> AsyncIterator[Publisher]:
     """Publishes what the helper service would."""
-    publisher = Publisher(messaging.amqp_url, source="helper")
-    await publisher.wait_connected()
-    yield publisher
-    await publisher.stop()
+    async with messaging.publisher("helper") as publisher:
+        yield publisher
 
 
 @pytest.fixture

@@ -26,6 +26,7 @@ from laundry_service.storage.object_store import ObjectStore, ObjectStoreUnavail
 from laundry_testing.identity import FileIdentity
 from laundry_testing.messaging import eventually
 from laundry_testing.models import LABELS, photo_of
+from laundry_testing.serving import ready
 from mlops import repository
 from mlops.full.job import Full
 from mlops.jobs.run import Run
@@ -87,13 +88,6 @@ async def stock(database: Database, store: ObjectStore, confirmed: Confirmed, co
             event = confirmed(photo, label)
             await store.put(event.photo.key, photo, media_type="image/jpeg")
             await repository.store_example(session, event, event_id=new_id())
-
-
-async def ready(client: httpx.AsyncClient) -> None:
-    async def asked() -> bool:
-        return (await client.get("/readyz")).status_code == 200
-
-    await eventually(asked, what="readiness")
 
 
 async def start(client: httpx.AsyncClient, headers: dict[str, str]) -> str:

@@ -19,6 +19,7 @@ from laundry_service.storage.object_store import ObjectStore, ObjectStoreUnavail
 from laundry_testing.identity import FileIdentity
 from laundry_testing.messaging import Messaging, eventually
 from laundry_testing.models import KEY, LABELS, colour_model, manifest_of, ship
+from laundry_testing.serving import ready
 from mlops import repository
 from mlops.models import Judgement
 from mlops.service.registry import Registry
@@ -27,13 +28,6 @@ pytestmark = pytest.mark.servers
 
 Service = Callable[..., AbstractAsyncContextManager[httpx.AsyncClient]]
 TRUSTED = TrustedKeys([KEY.public])
-
-
-async def ready(client: httpx.AsyncClient) -> None:
-    async def asked() -> bool:
-        return (await client.get("/readyz")).status_code == 200
-
-    await eventually(asked, what="readiness")
 
 
 async def told_champion(store: ObjectStore) -> Manifest:

@@ -4,9 +4,10 @@ import base64
 
 import pytest
 
+from laundry_testing.problems import assert_problem
 from search.tables import preferences
 
-from .conftest import WORDS, World, assert_problem
+from .conftest import WORDS, World
 
 pytestmark = pytest.mark.servers
 

@@ -14,13 +14,14 @@ from laundry_events.envelope import MAX_MESSAGE_BYTES
 from laundry_events.events import PreferenceCreated
 from laundry_events.tables import outbox
 from laundry_testing.messaging import Messaging
+from laundry_testing.problems import assert_problem
 from laundry_testing.serving import serving
 from search.app import create_app
 from search.matching import suitability
 from search.service.housekeeping import forget_old_matches
 from search.tables import customer_tags, customers, matches, preferences
 
-from .conftest import WORDS, MakeSettings, World, assert_problem
+from .conftest import WORDS, MakeSettings, World
 
 pytestmark = pytest.mark.servers
 
