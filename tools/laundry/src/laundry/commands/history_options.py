@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any, TypeVar
 
 import typer
@@ -43,17 +43,6 @@ ManagementUrl = Annotated[
         "--management-url", help="http://user:password@host:port of that broker.", show_default=False
     ),
 ]
-
-
-def moment(text: str | None) -> datetime | None:
-    """Read a time of an option; one without a zone is UTC. Raises LaundryError."""
-    if text is None:
-        return None
-    try:
-        when = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise LaundryError(f"{text!r} is no time. Write 2026-05-01 or 2026-05-01T09:00:00+09:00.") from error
-    return when if when.tzinfo else when.replace(tzinfo=UTC)
 
 
 class Desk:

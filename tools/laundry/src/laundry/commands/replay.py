@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 
 from laundry.commands.audited import audited
-from laundry.commands.history_options import AmqpUrl, Desk, ManagementUrl, moment, run
+from laundry.commands.history_options import AmqpUrl, Desk, ManagementUrl, run
+from laundry.commands.moments import moment
 from laundry.display import console
 from laundry.history.log import Happening
 from laundry.history.replay import replay as send
