@@ -8,14 +8,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import boto3
-from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from laundry.backup import databases
 from laundry.backup.manifest import Objects
 from laundry.backup.system import Bucket, System
 from laundry_servers.errors import LaundryError
+from laundry_servers.s3 import s3_client
 
 LIST, FOLDER = "objects.jsonl", "objects"
 # Pieces of uploads, and pictures, which can be made again, are not held against rows.
@@ -63,16 +62,7 @@ class Disagreement:
 @cache
 def client(bucket: Bucket) -> Any:
     """Return the one client of a bucket, with timeouts."""
-    return boto3.client(
-        "s3",
-        endpoint_url=bucket.endpoint_url,
-        aws_access_key_id=bucket.access_key,
-        aws_secret_access_key=bucket.secret_key,
-        region_name="us-east-1",
-        config=Config(
-            connect_timeout=5, read_timeout=60, retries={"max_attempts": 4}, s3={"addressing_style": "path"}
-        ),
-    )
+    return s3_client(bucket.endpoint_url, bucket.access_key, bucket.secret_key, retries={"max_attempts": 4})
 
 
 def listed(bucket: Bucket) -> Iterator[dict[str, Any]]:
