@@ -1,5 +1,6 @@
 // What goes wrong with the equipment, as it happens.
 
+import { alertRow } from "./alert-row.js";
 import { explain } from "./api.js";
 import { now } from "./clock.js";
 import { h, put, say } from "./dom.js";
@@ -9,7 +10,7 @@ import { trouble } from "./frame.js";
 import { icon } from "./icons.js";
 import { recall, remember } from "./kept.js";
 import { Live } from "./live.js";
-import { ago, moment, t } from "./texts.js";
+import { ago, t } from "./texts.js";
 
 const SHOWN = 20;
 // A notification follows its fault, and says more.
@@ -261,22 +262,11 @@ export class Alerts {
       faulty.slice(0, SHOWN).map((machine) => this.#openRow(machine)),
       faulty.length > SHOWN && h("li", { class: "nothing" }, t("alerts.moreOpen", { count: faulty.length - SHOWN })),
       newest.map((item) =>
-        h(
-          "li",
+        alertRow(
           { "data-id": item.id, "data-fault": item.data?.fault_id, tabindex: "-1" },
-          icon("bell"),
-          h(
-            "div",
-            {},
-            h("p", { class: "alert-title" }, item.title),
-            h("p", {}, item.body),
-            h(
-              "p",
-              { class: "meta" },
-              h("time", { datetime: item.created_at, title: moment(item.created_at) }, ago(item.created_at)),
-              this.handling.closingOf(item.data?.fault_id),
-            ),
-          ),
+          "bell",
+          { title: item.title, text: item.body, at: item.created_at },
+          [this.handling.closingOf(item.data?.fault_id)],
         ),
       ),
       this.#loaded && this.#faulty?.length === 0 && !newest.length && h("li", { class: "nothing" }, t("alerts.none")),

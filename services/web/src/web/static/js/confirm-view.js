@@ -9,7 +9,7 @@ import { emptyState } from "./drawings.js";
 import { trouble } from "./frame.js";
 import { icon } from "./icons.js";
 import { remember } from "./kept.js";
-import { Live, Meanwhile, supersedes } from "./live.js";
+import { Live, Meanwhile, supersedes, wholeTask } from "./live.js";
 import { labelsOf } from "./reading.js";
 import { listenForShortcuts, showShortcuts, undoSeconds } from "./shortcuts.js";
 import { swipeable } from "./swipe.js";
@@ -174,16 +174,8 @@ export class ConfirmView {
 
   /** @param {Task | {id: string}} changed */
   async #onChange(changed) {
-    /** @type {Task} */
-    let task;
-    if ("status" in changed && "photo" in changed) task = changed;
-    else {
-      try {
-        task = await this.api.json(`/api/helper/tasks/${encodeURIComponent(changed.id)}`);
-      } catch {
-        return;
-      }
-    }
+    const task = await wholeTask(this.api, changed);
+    if (!task) return;
     if (!supersedes(task, this.#waiting.get(task.id))) return;
     this.#meanwhile.note(task);
     const fresh = !this.#waiting.has(task.id);

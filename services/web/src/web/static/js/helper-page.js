@@ -6,7 +6,7 @@ import { h, put, say } from "./dom.js";
 import { emptyState } from "./drawings.js";
 import { connectionLine, trouble } from "./frame.js";
 import { Intake } from "./intake.js";
-import { Live, Meanwhile, supersedes } from "./live.js";
+import { Live, Meanwhile, supersedes, wholeTask } from "./live.js";
 import { Loads } from "./loads.js";
 import { labelsOf } from "./reading.js";
 import { Retaking } from "./retaking.js";
@@ -181,16 +181,8 @@ export class HelperPage {
 
   /** @param {Task | {id: string}} changed */
   async #onChange(changed) {
-    /** @type {Task} */
-    let task;
-    if ("status" in changed && "photo" in changed) task = changed;
-    else {
-      try {
-        task = await this.api.json(`/api/helper/tasks/${encodeURIComponent(changed.id)}`);
-      } catch {
-        return;
-      }
-    }
+    const task = await wholeTask(this.api, changed);
+    if (!task) return;
     const before = this.#tasks.get(task.id)?.status;
     this.#meanwhile.note(task);
     this.#keep(task);

@@ -1,5 +1,6 @@
 // What a customer was told, whether to be told, and the one tap that ends it.
 
+import { alertRow } from "./alert-row.js";
 import { explain } from "./api.js";
 import { h, put, say } from "./dom.js";
 import { emptyState } from "./drawings.js";
@@ -182,24 +183,14 @@ export class ToldView {
     put(
       this.#list,
       newest.map((item) =>
-        h(
-          "li",
+        alertRow(
           { id: `told-${item.id}`, tabindex: "-1" },
-          icon("heart"),
-          h(
-            "div",
-            {},
-            h("p", { class: "alert-title" }, item.title),
-            h("p", {}, item.body),
-            h(
-              "p",
-              { class: "meta" },
-              h("time", { datetime: item.created_at, title: moment(item.created_at) }, ago(item.created_at)),
-              h("span", {}, item.branch_id),
-              ["no_device", "suppressed", "expired", "failed"].includes(item.state) &&
-                h("span", {}, t("told.onlyHere")),
-            ),
-          ),
+          "heart",
+          { title: item.title, text: item.body, at: item.created_at },
+          [
+            h("span", {}, item.branch_id),
+            ["no_device", "suppressed", "expired", "failed"].includes(item.state) && h("span", {}, t("told.onlyHere")),
+          ],
         ),
       ),
     );
