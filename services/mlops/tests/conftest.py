@@ -19,15 +19,28 @@ from laundry_service.storage.database import Database
 from laundry_service.storage.object_store import ObjectStore
 from laundry_testing.identity import FileIdentity
 from laundry_testing.messaging import Messaging
-from laundry_testing.models import KEY, ship
+from laundry_testing.models import KEY, LABELS, photo_of, ship
 from laundry_testing.plugin import Bucket
 from laundry_testing.serving import serving
+from mlops import repository
 from mlops.app import create_app
 from mlops.manifests import Manifests
 from mlops.service.registry import Registry
 from mlops.settings import Settings
 
 MakeSettings = Callable[..., Settings]
+Confirmed = Callable[..., TaskConfirmed]
+
+
+async def stock(database: Database, store: ObjectStore, confirmed: Confirmed, count: int) -> None:
+    """Lay in examples: photos in the store, their confirmations in the database."""
+    async with database.transaction() as session:
+        for number in range(count):
+            label = LABELS[number % 3]
+            photo = photo_of(label, size=(48, 36), seed=number)
+            event = confirmed(photo, label)
+            await store.put(event.photo.key, photo, media_type="image/jpeg")
+            await repository.store_example(session, event, event_id=new_id())
 
 
 @pytest.fixture
@@ -94,7 +107,7 @@ def service(make_settings: MakeSettings) -> Callable[..., AbstractAsyncContextMa
 
 
 @pytest.fixture(scope="session")
-def confirmed() -> Callable[..., TaskConfirmed]:
+def confirmed() -> Confirmed:
     """Describe a confirmation as the helper service does; keywords change it."""
 
     def make(photo: bytes, label: str, **changes: object) -> TaskConfirmed:

@@ -14,7 +14,6 @@ import pytest
 import sqlalchemy as sa
 
 from laundry_events import new_id
-from laundry_events.events import TaskConfirmed
 from laundry_learning.holdout import LabelledPhoto, write_beside
 from laundry_reading.model import Model
 from laundry_reading.signing import TrustedKeys
@@ -31,22 +30,12 @@ from mlops.launching.processes import Processes
 from mlops.runs import MOST_ATTEMPTS, RunError
 from mlops.service.runner import GAVE_UP, RUNNER_LOCK, Runner
 
+from .conftest import Confirmed, stock
+
 pytestmark = pytest.mark.servers
 
 Service = Callable[..., AbstractAsyncContextManager[httpx.AsyncClient]]
-Confirmed = Callable[..., TaskConfirmed]
 ENDED = {"succeeded", "failed", "cancelled"}
-
-
-async def stock(database: Database, store: ObjectStore, confirmed: Confirmed, count: int) -> None:
-    """Lay in examples: photos in the store, their confirmations in the database."""
-    async with database.transaction() as session:
-        for number in range(count):
-            label = LABELS[number % 3]
-            photo = photo_of(label, size=(48, 36), seed=number)
-            event = confirmed(photo, label)
-            await store.put(event.photo.key, photo, media_type="image/jpeg")
-            await repository.store_example(session, event, event_id=new_id())
 
 
 async def run_to_its_end(client: httpx.AsyncClient, headers: dict[str, str], kind: str = "refit") -> Any:
