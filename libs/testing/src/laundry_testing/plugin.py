@@ -205,6 +205,21 @@ def object_store(pytestconfig: pytest.Config, servers_folder: Path) -> Iterator[
 
 
 @pytest.fixture(scope="session")
+def given_servers(
+    rabbitmq: BrokerAddress, postgres: DatabaseAddress, object_store: ObjectStoreAddress
+) -> dict[str, str]:
+    """The environment in which another run of pytest takes this one's servers."""
+    return {
+        "LAUNDRY_AMQP_URL": rabbitmq.amqp_url,
+        "LAUNDRY_MANAGEMENT_URL": rabbitmq.management_url,
+        "LAUNDRY_POSTGRES_URL": postgres.url(),
+        "LAUNDRY_S3_ENDPOINT_URL": object_store.endpoint_url,
+        "LAUNDRY_S3_ACCESS_KEY": object_store.access_key,
+        "LAUNDRY_S3_SECRET_KEY": object_store.secret_key,
+    }
+
+
+@pytest.fixture(scope="session")
 def fcm(pytestconfig: pytest.Config, servers_folder: Path) -> Iterator[LocalFcm]:
     """The local FCM and identity. It is shared: use random device tokens and ``GET /messages?token=``."""
     _taken(pytestconfig, "FCM (local)")
