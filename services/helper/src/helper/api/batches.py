@@ -30,7 +30,7 @@ from laundry_service.http.problems import Problem, ProblemDocument, problem_docu
 from laundry_service.storage.object_store import ObjectStoreUnavailable
 
 MOST_PHOTOS = 20
-# Of one batch; the others of a branch are not to wait behind all of it.
+# Per batch, so that others of the branch need not wait behind all of it.
 AT_ONCE = 4
 
 BATCH_BODY = form_body(

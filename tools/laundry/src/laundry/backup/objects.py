@@ -17,7 +17,7 @@ from laundry_servers.errors import LaundryError
 from laundry_servers.s3 import s3_client
 
 LIST, FOLDER = "objects.jsonl", "objects"
-# Pieces of uploads, and pictures, which can be made again, are not held against rows.
+# Parts of uploads, and pictures, which can be made again, are not compared with rows.
 PHOTOS = "photos/"
 # What the databases say of objects: key, sha256, bytes.
 REFERENCES = {
@@ -46,9 +46,9 @@ class Disagreement:
     """What databases and bucket say differently: keys of objects.
 
     Attributes:
-        missing: rows name them, and they are not in the bucket.
-        changed: their size is another than the row says.
-        without_row: photos that no row names, such as those of after the backup.
+        missing: named by a row, but not in the bucket.
+        changed: their size differs from what the row says.
+        without_row: photos that no row names, such as those taken after the backup.
     """
 
     missing: list[str]
@@ -165,7 +165,7 @@ async def references(system: System) -> dict[str, Reference]:
 
 
 def disagreement(named: Mapping[str, Reference], there: Iterable[Mapping[str, Any]]) -> Disagreement:
-    """Hold the rows against the bucket."""
+    """Compare the rows with the bucket."""
     sizes = {each["key"]: each["bytes"] for each in there}
     missing = sorted(key for key in named if key not in sizes)
     changed = sorted(key for key, row in named.items() if key in sizes and sizes[key] != row.bytes)

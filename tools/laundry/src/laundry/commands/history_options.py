@@ -1,4 +1,4 @@
-"""What ``laundry history`` and ``laundry replay`` share: their options, and what they ask."""
+"""What ``laundry history`` and ``laundry replay`` share: options, and where they look."""
 
 import asyncio
 from collections.abc import AsyncIterator, Coroutine, Sequence
@@ -46,7 +46,7 @@ ManagementUrl = Annotated[
 
 
 class Desk:
-    """Where one command finds the history, and what became of what."""
+    """Where a command finds the history and the effects of its events."""
 
     def __init__(self, amqp_url: str | None, management_url: str | None, *, plan: Plan = PLAN) -> None:
         """Use the broker at these addresses, else the local stack's."""
@@ -124,7 +124,7 @@ class Unhandled:
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:
-    """Do a command's work. Raises LaundryError if the broker goes meanwhile."""
+    """Run a command's work. Raises LaundryError if the broker goes away."""
     try:
         return asyncio.run(work)
     except (AMQPError, OSError, TimeoutError) as error:
