@@ -55,7 +55,7 @@ class Collector(SpanExporter):
         self._exporter.shutdown()
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
-        """Return True: nothing is buffered here."""
+        """Flush the exporter: nothing is buffered here."""
         return self._exporter.force_flush(timeout_millis)
 
 
