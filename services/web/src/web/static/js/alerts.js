@@ -1,12 +1,11 @@
 // What goes wrong with the equipment, as it happens.
 
 import { alertRow } from "./alert-row.js";
-import { explain } from "./api.js";
 import { now } from "./clock.js";
 import { h, put, say } from "./dom.js";
 import { faultOf, nameOf } from "./equipment.js";
 import { FaultHandling, faultRow, isUnanswered } from "./fault-handling.js";
-import { trouble } from "./frame.js";
+import { showTrouble } from "./frame.js";
 import { icon } from "./icons.js";
 import { recall, remember } from "./kept.js";
 import { Live } from "./live.js";
@@ -139,11 +138,7 @@ export class Alerts {
       this.#draw();
       this.#announceFaults();
     } catch (problem) {
-      if (!this.#loaded)
-        put(
-          this.#trouble,
-          trouble(explain(problem), () => this.#refresh().catch(() => {})),
-        );
+      if (!this.#loaded) showTrouble(this.#trouble, problem, () => this.#refresh().catch(() => {}));
       throw problem;
     }
   }

@@ -6,7 +6,7 @@ import { FILTER_KEY, keptFilter, ordered } from "./confirm-order.js";
 import { h, put, say } from "./dom.js";
 import { DoneList } from "./done-list.js";
 import { emptyState } from "./drawings.js";
-import { trouble } from "./frame.js";
+import { showTrouble, trouble } from "./frame.js";
 import { icon } from "./icons.js";
 import { remember } from "./kept.js";
 import { Live, Meanwhile, supersedes, wholeTask } from "./live.js";
@@ -139,11 +139,7 @@ export class ConfirmView {
         },
       );
     } catch (problem) {
-      if (!this.#loaded)
-        put(
-          this.#stage,
-          trouble(explain(problem), () => this.#refresh().catch(() => {})),
-        );
+      if (!this.#loaded) showTrouble(this.#stage, problem, () => this.#refresh().catch(() => {}));
       throw problem;
     }
   }

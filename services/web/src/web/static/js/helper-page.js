@@ -4,7 +4,7 @@ import { explain, Problem } from "./api.js";
 import { Corrections } from "./corrections.js";
 import { h, put, say } from "./dom.js";
 import { emptyState } from "./drawings.js";
-import { connectionLine, trouble } from "./frame.js";
+import { connectionLine, showTrouble } from "./frame.js";
 import { Intake } from "./intake.js";
 import { Live, Meanwhile, supersedes, wholeTask } from "./live.js";
 import { Loads } from "./loads.js";
@@ -119,10 +119,7 @@ export class HelperPage {
       this.#draw();
     } catch (problem) {
       if (problem instanceof Problem && !this.#loaded && navigator.onLine) {
-        put(
-          this.#above,
-          trouble(explain(problem), () => this.#refresh().catch(() => {})),
-        );
+        showTrouble(this.#above, problem, () => this.#refresh().catch(() => {}));
       }
       throw problem;
     }
@@ -167,10 +164,7 @@ export class HelperPage {
       this.#next = next;
       this.#draw();
     } catch (problem) {
-      put(
-        this.#below,
-        trouble(explain(problem), () => this.#more()),
-      );
+      showTrouble(this.#below, problem, () => this.#more());
     }
   }
 

@@ -4,7 +4,7 @@ import { alertRow } from "./alert-row.js";
 import { explain } from "./api.js";
 import { h, put, say } from "./dom.js";
 import { emptyState } from "./drawings.js";
-import { trouble } from "./frame.js";
+import { showTrouble, trouble } from "./frame.js";
 import { icon } from "./icons.js";
 import { Live } from "./live.js";
 import { Reach } from "./reach.js";
@@ -79,10 +79,7 @@ export class ToldView {
     try {
       this.#showConsent(await this.api.json(CONSENT));
     } catch (problem) {
-      put(
-        this.#consent,
-        trouble(explain(problem), () => this.#askConsent()),
-      );
+      showTrouble(this.#consent, problem, () => this.#askConsent());
     }
   }
 
@@ -143,11 +140,7 @@ export class ToldView {
       this.#loaded = true;
       this.#draw();
     } catch (problem) {
-      if (!this.#loaded)
-        put(
-          this.#none,
-          trouble(explain(problem), () => this.#refresh().catch(() => {})),
-        );
+      if (!this.#loaded) showTrouble(this.#none, problem, () => this.#refresh().catch(() => {}));
       throw problem;
     }
   }
