@@ -28,10 +28,8 @@ def broker_plan() -> Plan:
 
 @pytest_asyncio.fixture
 async def publisher(messaging: Messaging) -> AsyncIterator[Publisher]:
-    publisher = Publisher(messaging.amqp_url, source="tests")
-    await publisher.wait_connected()
-    yield publisher
-    await publisher.stop()
+    async with messaging.publisher("tests") as publisher:
+        yield publisher
 
 
 @pytest.fixture

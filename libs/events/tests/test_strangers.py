@@ -19,7 +19,7 @@ import pytest_asyncio
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from laundry_dead_letters.actions import Bounds, Tally, discard, exported, look, redrive, summarise
+from laundry_dead_letters.actions import Bounds, Tally, exported, look, redrive, remove, summarise
 from laundry_dead_letters.audit import FileAudit
 from laundry_dead_letters.broker import connected
 from laundry_dead_letters.dead_letter import UNSAID, DeadLetter, OperatorAction, Selection
@@ -362,6 +362,6 @@ async def handled_by_people(laundry: Laundry, audit: FileAudit) -> None:
     async with connected([laundry.messaging.amqp_url]) as broker:
         for queue in QUEUES:
             tally, act = Tally(), OperatorAction("discard", "tester", "seen")
-            await discard(broker, queue.name, Selection(), Bounds(), tally, act=act, audit=audit)
+            await remove(broker, queue.name, Selection(), Bounds(), tally, act=act, audit=audit)
             assert tally.done == laundry.dead(queue.name)
             assert await laundry.messaging.count(str(queue.dead)) == 0

@@ -23,8 +23,7 @@ from laundry_servers.postgres import drop_database, ensure_database
 from laundry_service.auth.rsa_keys import new_key
 from laundry_service.migrate import upgrade
 from laundry_testing.identity import FileIdentity
-from laundry_testing.messaging import eventually
-from laundry_testing.serving import serving
+from laundry_testing.serving import ready, serving
 
 from .browser import Backend, Browser, SignIn, returned
 
@@ -34,15 +33,9 @@ if TYPE_CHECKING:
 SIGNING_KEY = new_key()
 ROLE = "laundry_test"
 POOL = 8
+AUTHORIZE = "/identity/o/authorize"
 PASSWORD = "cotton-paper-indigo-ink"
 Item = dict[str, Any]
-
-
-def assert_problem(answer: httpx.Response, status: int, code: str) -> None:
-    """Check that an answer is a problem document."""
-    assert (answer.status_code, answer.json()["code"]) == (status, code), answer.text
-    assert answer.headers["content-type"] == "application/problem+json"
-    assert answer.json()["detail"]
 
 
 @dataclass
@@ -260,11 +253,14 @@ class Provider(World):
         made: Person = await self.in_database(make)
         return made
 
+    def query(self, sign_in: SignIn, **changes: str | None) -> dict[str, str]:
+        """Return what the web service sends a browser to the provider with."""
+        return sign_in.query(self.settings.oidc_client_id, self.settings.pages[0], **changes)
+
     async def signed_in(self, browser: Browser, email: str, **changes: str | None) -> dict[str, Any]:
         """Sign somebody in the whole way; what the web service then holds."""
         sign_in = SignIn()
-        query = sign_in.query(self.settings.oidc_client_id, self.settings.pages[0], **changes)
-        page = await browser.open("/identity/o/authorize", **query)
+        page = await browser.open(AUTHORIZE, **self.query(sign_in, **changes))
         if page.status_code == 200:
             page = await browser.submit(page, login=email, password=PASSWORD)
         back = returned(page)
@@ -291,11 +287,7 @@ async def provider(make_settings: MakeSettings, identity: FileIdentity) -> Async
     settings = make_settings(port=port)
     secret = settings.oidc_client_secret.get_secret_value()
     async with serving(create_app(settings), port=port) as http:
-        await eventually(lambda: is_ready(http), what="the service's readiness")
+        await ready(http)
         url = http.base_url
         async with Backend(url, settings.oidc_client_id, secret, settings.pages[0]) as backend:
             yield Provider(http, identity, settings, listens=url, backend=backend)
-
-
-async def is_ready(http: httpx.AsyncClient) -> bool:
-    return (await http.get("/readyz")).status_code == 200

@@ -15,7 +15,7 @@ from prometheus_client import generate_latest
 from laundry_servers.local_http import TRUSTS_NOBODY
 from laundry_service.http.settings import HttpSettings
 from laundry_service.server import server_config
-from laundry_testing.messaging import eventually
+from laundry_testing.messaging import DEADLINE_S, eventually
 
 START_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 90.0
@@ -31,6 +31,19 @@ class _Server(uvicorn.Server):
     def capture_signals(self) -> Iterator[None]:
         """Leave the signals to pytest."""
         yield
+
+
+async def is_ready(client: httpx.AsyncClient) -> bool:
+    """Tell whether a service takes requests. One that does not answer does not."""
+    try:
+        return (await client.get("/readyz")).status_code == 200
+    except httpx.HTTPError:
+        return False
+
+
+async def ready(client: httpx.AsyncClient, *, within_s: float = DEADLINE_S) -> None:
+    """Wait until a service takes requests."""
+    await eventually(lambda: is_ready(client), within_s=within_s, what="readiness")
 
 
 @asynccontextmanager
