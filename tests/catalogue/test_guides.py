@@ -101,10 +101,8 @@ def test_compose_starts_it_and_the_pages_reach_it(with_service: Checkout) -> Non
     own = containers[NAME]
     assert own["build"]["args"] == {"SERVICE": NAME, "PACKAGE": "worn_machines"}
     assert own["depends_on"][f"migrate-{NAME}"] == {"condition": "service_completed_successfully"}
-    assert own["environment"]["LAUNDRY_AMQP_URL"].startswith(
-        f"amqp://{NAME}:${{BROKER_PASSWORD_WORN_MACHINES"
-    )
-    assert NAME in containers["prepare"]["environment"]["LAUNDRY_DATABASE_PASSWORDS"]
+    assert {"source": f"{NAME}-amqp-url", "target": "LAUNDRY_AMQP_URL"} in own["secrets"]
+    assert f"{NAME}-database-url" in document["secrets"]
     assert containers["web"]["environment"]["LAUNDRY_WORN_MACHINES_URL"] == f"http://{NAME}:8000"
 
 

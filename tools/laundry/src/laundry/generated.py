@@ -27,6 +27,7 @@ def deployment_files() -> Iterator[tuple[Path, str]]:
     yield from look.files()
     yield from grafana.files()
     yield from prometheus.files()
+    yield broker.PROXY_FILE, broker.proxy_text()
     yield chart.DEFINITIONS_FILE, chart.definitions_text()
     yield chart.SERVICES_FILE, chart.services_text()
     made_in_part: dict[Path, Callable[[str], str]] = {

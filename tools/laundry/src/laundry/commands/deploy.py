@@ -15,6 +15,10 @@ def compose_env(
     port: Annotated[
         list[str] | None, typer.Option(help="A host port, e.g. WEB_PORT=8090; may be repeated.")
     ] = None,
+    cluster: Annotated[
+        bool | None,
+        typer.Option("--cluster/--no-cluster", help="Three brokers behind HAProxy; else as it was."),
+    ] = None,
 ) -> None:
     """Write var/compose.env (random passwords, kept if there) and the files that Compose mounts."""
     from laundry.deploy import environment  # noqa: PLC0415 - the event library is slow to import
@@ -26,7 +30,7 @@ def compose_env(
             known = ", ".join(environment.HOST_PORTS)
             raise LaundryError(f"--port is NAME=number with one of {known}; got {entry!r}.")
         ports[name] = int(number)
-    env_file = environment.write(stack_paths(), ports=ports)
+    env_file = environment.write(stack_paths(), ports=ports, cluster=cluster)
     console.print(f"Wrote {env_file}. Start: docker compose --env-file {env_file} up --build --wait --detach")
 
 
