@@ -26,7 +26,9 @@ BY_HAND = {
 }
 MADE = {
     "README.md",
+    "deploy/README.md",
     "deploy/compose/prometheus.yml",
+    "deploy/docker/bake.json",
     "deploy/helm/laundry/README.md",
     "deploy/helm/laundry/files/definitions.json",
     "deploy/helm/laundry/files/services.yaml",

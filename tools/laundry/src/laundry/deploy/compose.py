@@ -7,6 +7,7 @@ from laundry.deploy import secret_files
 from laundry.deploy.secret_files import SecretFile
 from laundry.marks import replaced
 from laundry.paths import PROJECT
+from laundry.release import versions
 from laundry.stack.environment import CLIENT_ID, FIRST_OPERATOR, PROVIDER
 from laundry_catalogue import SERVICES, Need, Process, Resources, Service, url_variable
 
@@ -59,7 +60,7 @@ def _files(services: tuple[Service, ...]) -> Iterator[str]:
 
 
 def _image(service: Service) -> str:
-    return f"image: laundry/{service.name}:${{LAUNDRY_VERSION:-0.1.0}}"
+    return f"image: laundry/{service.name}:${{LAUNDRY_VERSION:-{versions.current()}}}"
 
 
 def _migrations(services: tuple[Service, ...]) -> Iterator[list[str]]:
