@@ -122,6 +122,7 @@ class FakeServices:
         self.devices = FakeDevices()
         self.hold_uploads: asyncio.Event | None = None
         self.hold_lists: asyncio.Event | None = None
+        self.hold_confirmations: asyncio.Event | None = None
         self.app = self._app()
 
     # What happens
@@ -445,6 +446,8 @@ class FakeServices:
         @app.post("/tasks/{task_id}/confirmation")
         async def confirm(task_id: str, body: Item) -> Item:
             self._check("confirm")
+            if self.hold_confirmations is not None:
+                await self.hold_confirmations.wait()
             labels = body["labels"]
             self.confirmations.append((task_id, labels))
             said = [(item["label"], item["count"]) for item in labels]

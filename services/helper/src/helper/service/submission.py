@@ -36,6 +36,9 @@ STAGE = Histogram(
     ["stage"],
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 3, 10),
 )
+# What is there from the start has a rate from the first upload.
+for stage in ("wait", "check", "store", "register"):
+    STAGE.labels(stage)
 SUBMITTED = Counter("laundry_helper_tasks_submitted", "Uploads that were answered 201", ["replayed"])
 
 log = structlog.get_logger(__name__)

@@ -63,8 +63,11 @@ def for_stack(document: Mapping[str, Any], *, rules: str, every_s: int) -> dict[
     targets: dict[str, list[str]] = {}
     for instance, url in document["metrics_urls"].items():
         targets.setdefault(process_of[instance], []).append(urlsplit(url).netloc)
-    targets["rabbitmq"] = [urlsplit(url).netloc for url in document["broker_metrics_urls"]]
     jobs = [_job(name, static_configs=[{"targets": found}]) for name, found in targets.items()]
+    brokers = [urlsplit(url).netloc for url in document["broker_metrics_urls"]]
+    encrypted = document.get("tls")
+    trust = {"scheme": "https", "tls_config": {"ca_file": encrypted["ca_file"]}} if encrypted else {}
+    jobs.append(_job("rabbitmq", static_configs=[{"targets": brokers}], **trust))
     return config(jobs, rules=rules, every_s=every_s)
 
 

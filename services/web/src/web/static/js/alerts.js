@@ -1,6 +1,7 @@
 // What goes wrong with the equipment, as it happens.
 
 import { explain } from "./api.js";
+import { arrivalOf } from "./arrival.js";
 import { now } from "./clock.js";
 import { h, put, say } from "./dom.js";
 import { faultOf, nameOf } from "./equipment.js";
@@ -111,6 +112,11 @@ export class Alerts {
     const row = open || this.#row(this.#told);
     // What is not here yet comes with the next news.
     if (!row) return;
+    const arrival = arrivalOf(row);
+    if (arrival) {
+      arrival.then(() => this.#pointOut());
+      return;
+    }
     this.#pointed = true;
     const address = new URL(location.href);
     for (const name of ["alert", "fault"]) address.searchParams.delete(name);

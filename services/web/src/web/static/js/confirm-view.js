@@ -230,7 +230,7 @@ export class ConfirmView {
    */
   #act(action, number = 0) {
     if (action === "help") showShortcuts();
-    else if (action === "undo") return this.#undo.press();
+    else if (action === "undo") return this.#undo.ask();
     else if (action === "next" || action === "previous") return this.#step(action === "next" ? 1 : -1);
     else return Boolean(this.#card?.press(action, number));
     return true;
@@ -279,16 +279,7 @@ export class ConfirmView {
    * @param {Garment[]} labels
    */
   async #send(task, labels) {
-    const path = pathOf(task);
-    let after;
-    try {
-      after = await this.api.json(`${path}/confirmation`, { method: "POST", json: { labels, undo_s: undoSeconds() } });
-    } catch (problem) {
-      if (problem.code !== "already-confirmed") throw problem;
-      // Somebody else was faster; show what they said.
-      after = await this.api.json(path);
-      say(t("problem.already-confirmed"), { urgent: true });
-    }
+    const after = await this.#undo.expect(() => this.#confirm(pathOf(task), labels));
     this.#waiting.delete(task.id);
     this.#confirmed.set(task.id, after.version);
     this.#done.add(after);
@@ -299,6 +290,22 @@ export class ConfirmView {
     if (this.element.getBoundingClientRect().top < 0) this.element.scrollIntoView();
     // What did not fit into the list before.
     if (this.#more && this.#waiting.size < PAGE) this.#refresh().catch(() => {});
+  }
+
+  /**
+   * @param {string} path
+   * @param {Garment[]} labels
+   * @returns {Promise<Task>}
+   */
+  async #confirm(path, labels) {
+    try {
+      return await this.api.json(`${path}/confirmation`, { method: "POST", json: { labels, undo_s: undoSeconds() } });
+    } catch (problem) {
+      if (problem.code !== "already-confirmed") throw problem;
+      // Somebody else was faster; show what they said.
+      say(t("problem.already-confirmed"), { urgent: true });
+      return this.api.json(path);
+    }
   }
 
   /** @param {Task} task */
