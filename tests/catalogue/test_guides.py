@@ -37,6 +37,7 @@ MADE = {
     "docker-compose.yml",
     "docs/api/events.asyncapi.json",
     f"docs/api/{NAME}.openapi.json",
+    "docs/operations/installing.md",
 }
 """What ``make contracts`` writes."""
 SCHEMA = "libs/events/src/laundry_events/schemas/EquipmentRetired.v1.json"
