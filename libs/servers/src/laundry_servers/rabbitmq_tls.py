@@ -1,17 +1,15 @@
 """What makes RabbitMQ nodes speak TLS only: to clients, to browsers, and to each other."""
 
-import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
 from laundry_events import broker_settings
-from laundry_servers import isolate
+from laundry_servers import rabbitmqctl
 from laundry_servers.addresses import TlsFiles
 from laundry_servers.authority import Authority
 from laundry_servers.errors import LaundryError
 
 HOSTS = ("localhost", "127.0.0.1")
-CTL_SECONDS = 60
 # Erlang caches the files of its distribution apart, and its public call does not clear that cache.
 FORGET_FILES = (
     "[{rpc:call(Node, ssl, clear_pem_cache, []), rpc:call(Node, gen_server, call, "
@@ -84,26 +82,8 @@ def reload_certificates(root: Path, folder: Path, authority: Authority, *, node:
     Raises:
         LaundryError: it could not be asked.
     """
-    arguments = ["/usr/lib/rabbitmq/bin/rabbitmqctl", "--silent", "eval", FORGET_FILES]
-    environment = {
-        "PATH": "/usr/bin:/bin:/usr/sbin:/sbin",
-        "HOME": str(folder / "home"),
-        "LANG": "C.UTF-8",
-        "ERL_EPMD_PORT": str(epmd_port),
-        "ERL_EPMD_ADDRESS": "127.0.0.1",
-        "RABBITMQ_NODENAME": f"rmq{node}@localhost",
-        "RABBITMQ_CONF_ENV_FILE": "/dev/null",
-        "RABBITMQ_CTL_ERL_ARGS": NodeTls(authority, root, folder).erlang_arguments(f"rabbitmq-{node}"),
-    }
-    command = isolate.command(root, arguments, environment=environment, folders=[folder, authority.folder])
-    try:
-        ran = subprocess.run(  # noqa: S603 - our own command
-            command, capture_output=True, text=True, timeout=CTL_SECONDS, check=False
-        )
-    except subprocess.TimeoutExpired:
-        raise LaundryError(f"rabbitmqctl did not answer within {CTL_SECONDS} s.") from None
-    if ran.returncode != 0 or "badrpc" in ran.stdout:
-        raise LaundryError(f"rabbitmqctl: {(ran.stderr or ran.stdout).strip()[-500:]}")
+    tls = NodeTls(authority, root, folder)
+    rabbitmqctl.evaluate(root, folder, FORGET_FILES, node=node, epmd_port=epmd_port, tls=tls)
 
 
 def _erlang_ssl(root: Path) -> str:

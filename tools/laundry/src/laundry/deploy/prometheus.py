@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 import yaml
 
+from laundry.deploy.broker import COMPOSE_NODES
 from laundry.deploy.chart import CHART
 from laundry.paths import PROJECT
 from laundry_catalogue import SERVICES
@@ -42,11 +43,12 @@ def files() -> Iterator[tuple[Path, str]]:
 def _for_compose() -> dict[str, Any]:
     jobs = [
         # Every replica has an address of its own.
-        _job(process.name, dns_sd_configs=[_addresses(process.name, METRICS_PORT)])
+        _job(process.name, dns_sd_configs=[_addresses(process.name, port=METRICS_PORT)])
         for service in SERVICES
         for process in service.processes
     ]
-    jobs.append(_job("rabbitmq", dns_sd_configs=[_addresses("rabbitmq", BROKER_METRICS_PORT)]))
+    # A node that is not there has no name, so it is no target.
+    jobs.append(_job("rabbitmq", dns_sd_configs=[_addresses(*COMPOSE_NODES, port=BROKER_METRICS_PORT)]))
     return config(jobs, rules="/etc/prometheus/alerts.yaml", every_s=15, alertmanagers=["alertmanager:9093"])
 
 
@@ -87,5 +89,5 @@ def _job(name: str, **more: Any) -> dict[str, Any]:
     return {"job_name": name, **more}
 
 
-def _addresses(name: str, port: int) -> dict[str, Any]:
-    return {"names": [name], "type": "A", "port": port, "refresh_interval": "15s"}
+def _addresses(*names: str, port: int) -> dict[str, Any]:
+    return {"names": list(names), "type": "A", "port": port, "refresh_interval": "15s"}
