@@ -57,16 +57,23 @@ async def scratch_space(stage: Stage) -> AsyncIterator[Scratch]:
     await asyncio.to_thread(vhosts.create, broker, name)
     try:
         await asyncio.to_thread(_apply_plan, stage, name)
-        database = await ensure_database(administrator, name, name, secrets.token_urlsafe(24))
-        try:
+        async with scratch_database(administrator, name) as database:
             await _make_tables(database)
             here = amqp_url(url, username=target.username, password=target.password, vhost=name)
             yield Scratch(here, database)
-        finally:
-            await drop_database(administrator, name)
-            await _drop_role(administrator, name)
     finally:
         await asyncio.to_thread(vhosts.delete, broker, name)
+
+
+@asynccontextmanager
+async def scratch_database(administrator: DatabaseAddress, name: str) -> AsyncIterator[str]:
+    """Make an empty database with a login of its own; yields its URL, and drops both whatever happens."""
+    url = await ensure_database(administrator, name, name, secrets.token_urlsafe(24))
+    try:
+        yield url
+    finally:
+        await drop_database(administrator, name)
+        await _drop_role(administrator, name)
 
 
 def _administrator(stage: Stage) -> DatabaseAddress:
