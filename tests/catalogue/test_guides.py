@@ -37,7 +37,6 @@ MADE = {
     "docs/api/events.asyncapi.json",
     "docs/operations/installing.md",
     f"docs/api/{NAME}.openapi.json",
-    "docs/operations/installing.md",
 }
 """What ``make contracts`` writes."""
 SCHEMA = "libs/events/src/laundry_events/schemas/EquipmentRetired.v1.json"
