@@ -74,7 +74,7 @@ async def measure(address: str, layout: Layout, seconds: float) -> dict[str, flo
         ("steady", patterns.steady(RATE, seconds, seed=1)),
         ("away", patterns.steady(RATE, seconds, seed=1)),
     ):
-        found |= await _trial(address, layout, prefix, run, without=STOPPED if prefix == "away" else None)
+        found |= await trial(address, layout, prefix, run, without=STOPPED if prefix == "away" else None)
     return found
 
 
@@ -82,9 +82,17 @@ def _backlog(number: int) -> list[float]:
     return [0.0] * number
 
 
-async def _trial(
-    address: str, layout: Layout, prefix: str, due: list[float], *, without: str | None
+async def trial(
+    address: str, layout: Layout, prefix: str, due: list[float], *, without: str | None = None
 ) -> dict[str, float]:
+    """Publish messages, of each kind in turn, when they are due; a ``backlog`` waits before anybody takes it.
+
+    Args:
+        without: the kind that nobody takes.
+
+    Returns:
+        figures, whose names begin with ``prefix``.
+    """
     async with _declared(address, layout) as channel:
         kinds = [kind for kind in KINDS if kind != without]
         at = time.monotonic() + (0.0 if prefix == "backlog" else 0.3)
