@@ -67,6 +67,11 @@ class Worker:
         return await self.hear("seen", within_s=END_S)
 
     @property
+    def running(self) -> bool:
+        """Whether it has not ended."""
+        return self._process.returncode is None
+
+    @property
     def pid(self) -> int:
         """Process id, for signals and measurements."""
         return self._process.pid

@@ -5,11 +5,22 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, Protocol
 
+import asyncpg
+
 from laundry_events.events import TaskSubmitted
 from laundry_lab.compare.approaches.work import Work
 
 Addresses = Mapping[str, str]
 """Where the servers are: ``database``, and ``broker`` where a design has one."""
+
+DATABASE_ERRORS = (
+    OSError,
+    TimeoutError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    # What asyncpg raises if the server dies between a statement and the reset of its connection.
+    asyncpg.InternalClientError,
+)
 
 CONCURRENCY = 8
 """Photos that a worker has in hand at most, as a replica of the ai-consumer does."""

@@ -112,11 +112,15 @@ class Rig:
 
     async def loaded(self, within_s: float = ENOUGH_S) -> None:
         """Wait until the producer has an answer for each. Raises NotMeasured."""
-        try:
-            async with asyncio.timeout(within_s):
-                await self._loaded.wait()
-        except TimeoutError:
-            raise NotMeasured(f"{self.design.name}: not all was submitted within {within_s:.0f} s") from None
+        deadline = time.monotonic() + within_s
+        while not self._loaded.is_set():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_S):
+                    await self._loaded.wait()
+            if not self._processes["producer"].running:
+                raise NotMeasured(f"{self.design.name}: the producer ended by itself")
+            if time.monotonic() > deadline:
+                raise NotMeasured(f"{self.design.name}: not all was submitted within {within_s:.0f} s")
 
     async def settled(self) -> Account:
         """Wait until everything has its effect, or nothing happens any more; returns what the table says.

@@ -124,8 +124,10 @@ class Servers:
             await asyncio.to_thread(process.wait_ready, deadline)
 
     def _stop(self, design: Design) -> None:
-        stop_all(self._brokers.pop(design.broker or "", []))
-        shutil.rmtree(self.broker_folder(design), ignore_errors=True)
+        processes = self._brokers.pop(design.broker or "", [])
+        if processes:
+            stop_all(processes)
+            shutil.rmtree(self.broker_folder(design), ignore_errors=True)
 
 
 def _folder() -> Path:

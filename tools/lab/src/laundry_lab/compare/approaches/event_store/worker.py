@@ -7,7 +7,7 @@ import asyncpg
 import nats.errors
 
 from laundry_events.events import TaskSubmitted
-from laundry_lab.compare.approaches.design import CONCURRENCY, POOL, Addresses
+from laundry_lab.compare.approaches.design import CONCURRENCY, DATABASE_ERRORS, POOL, Addresses
 from laundry_lab.compare.approaches.event_store import stream
 from laundry_lab.compare.approaches.work import Work
 
@@ -73,7 +73,7 @@ class Worker:
             try:
                 for row in await self._pool.fetch(LEFT, LATE_S):
                     await self._process(row["payload"])
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            except DATABASE_ERRORS:
                 await asyncio.sleep(AGAIN_S)
 
     async def stop(self) -> None:

@@ -3,7 +3,7 @@
 import asyncpg
 
 from laundry_events.events import TaskSubmitted
-from laundry_lab.compare.approaches.design import POOL, Addresses, NotAccepted
+from laundry_lab.compare.approaches.design import DATABASE_ERRORS, POOL, Addresses, NotAccepted
 
 TASK = "INSERT INTO tasks (task_id, body) VALUES ($1, $2)"
 # One statement, one transaction: NOTIFY is sent when it commits.
@@ -26,7 +26,7 @@ class Producer:
         """Store the task, pending."""
         try:
             await self._pool.execute(self._statement, photo.task_id, photo.model_dump_json().encode())
-        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        except DATABASE_ERRORS as error:
             raise NotAccepted(str(error)) from error
 
     async def stop(self) -> None:

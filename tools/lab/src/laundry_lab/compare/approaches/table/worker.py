@@ -7,7 +7,7 @@ from typing import Any
 import asyncpg
 
 from laundry_events.events import TaskSubmitted
-from laundry_lab.compare.approaches.design import CONCURRENCY, Addresses
+from laundry_lab.compare.approaches.design import CONCURRENCY, DATABASE_ERRORS, Addresses
 from laundry_lab.compare.approaches.work import INSERT, Effect, Work
 
 CLAIM = """
@@ -33,7 +33,7 @@ class Worker:
     async def _take(self) -> None:
         while True:
             # A database that goes away takes the claim with it, and comes back.
-            with contextlib.suppress(OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            with contextlib.suppress(*DATABASE_ERRORS):
                 connection = await asyncpg.connect(self._addresses["database"], timeout=5)
                 try:
                     await self._ask(connection)

@@ -7,7 +7,7 @@ import zmq
 import zmq.utils.monitor
 
 from laundry_events.events import TaskSubmitted
-from laundry_lab.compare.approaches.design import POOL, Addresses, NotAccepted
+from laundry_lab.compare.approaches.design import DATABASE_ERRORS, POOL, Addresses, NotAccepted
 
 TASK = "INSERT INTO tasks (task_id, body) VALUES ($1, $2)"
 PEER_S = 10
@@ -34,7 +34,7 @@ class Producer:
         try:
             await self._pool.execute(TASK, photo.task_id, body)
             self._socket.send(body, zmq.DONTWAIT)
-        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        except DATABASE_ERRORS as error:
             raise NotAccepted(str(error)) from error
         except zmq.Again as error:
             raise NotAccepted("no worker takes it, and the buffer is full") from error
