@@ -14,6 +14,7 @@ import time
 from datetime import UTC, datetime
 from typing import Any
 
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from faststream.kafka import KafkaBroker, KafkaMessage
 from faststream.middlewares import AckPolicy
 
@@ -67,7 +68,7 @@ def make_reader(address: str) -> KafkaBroker:
     REJECT_ON_ERROR is the same as ACK), or tried again with all that follows waiting behind it. Then it is
     copied to a topic that means something to us alone.
     """
-    broker = KafkaBroker(address, logger=None)
+    broker = KafkaBroker(address, logger=None, apply_types=False)
 
     # By default the position is committed before the handler runs: at most once.
     @broker.subscriber(
@@ -112,8 +113,23 @@ async def _undecoded(message: Any) -> Any:
     return message
 
 
+async def make_topics(address: str) -> None:
+    """Make the topics that are read, where they are missing: one partition, so one order for all."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=address)
+    await admin.start()
+    try:
+        there = await admin.list_topics()
+        wanted = (TaskSubmitted.routing_key, f"{TaskSubmitted.routing_key}.dlq")
+        missing = [NewTopic(name, 1, 1) for name in wanted if name not in there]
+        if missing:
+            await admin.create_topics(missing)
+    finally:
+        await admin.close()
+
+
 async def send(address: str, tasks: list[str]) -> None:
     """Publish a photo's event for each task."""
+    await make_topics(address)
     async with KafkaBroker(address, logger=None, acks="all") as broker:
         for task in tasks:
             photo = Photo(key=f"{task}.jpg", sha256="0" * 64, bytes=1, media_type="image/jpeg")
@@ -130,6 +146,7 @@ async def send(address: str, tasks: list[str]) -> None:
 
 async def read(address: str) -> None:
     """Read until standard input ends."""
+    await make_topics(address)
     async with make_reader(address) as broker:
         await broker.start()
         say("ready", "")
@@ -142,7 +159,7 @@ def main() -> None:
     parser.add_argument("what", choices=["send", "read"])
     parser.add_argument("tasks", nargs="*", default=["task-1", "unreadable-2", "task-3"])
     parser.add_argument("--broker", default="127.0.0.1:9092")
-    given = parser.parse_args()
+    given = parser.parse_intermixed_args()
     asyncio.run(send(given.broker, given.tasks) if given.what == "send" else read(given.broker))
 
 

@@ -133,7 +133,7 @@ def test_one_approach_is_measured_from_end_to_end_and_leaves_nothing_behind(tmp_
     assert figures["accepted"] == 60
     assert 0 < figures["effect_p50_ms"] <= figures["effect_p99_ms"]
     for kind in ("consumer", "producer", "broker"):
-        assert figures[f"{kind}_accepted"] > 200
+        assert figures[f"{kind}_accepted"] > 100
         assert (figures[f"{kind}_lost"], figures[f"{kind}_doubled"]) == (0, 0), kind
     assert figures["broker_refused"] > 0
     assert (tmp_path / "compare-approaches.png").exists()

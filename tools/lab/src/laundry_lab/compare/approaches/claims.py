@@ -55,7 +55,7 @@ CLAIMS = (
     Claim("event-store", 473, "a consumer goes on where it was", "consumer_lost", "lost", high=0),
     Claim("event-store", 474, "the store makes up for a broker that died", "broker_lost", "lost", high=0),
     Claim("event-store", 636, "written twice, nothing is ever lost", "kills_lost", "lost", high=0),
-    Claim("event-store", 637, "twice the storage", "stored_ratio", "× ours", low=1.5, high=2.5),
+    Claim("event-store", 637, "twice the storage", "stored_ratio", "× rows alone", low=1.5, high=2.5),
     Claim("event-store", 640, "two systems to operate", "systems", "systems", low=2, high=2),
     Claim("poll-5", 616, "an effect is up to 5 s late", "effect_p99_ms", "ms, p99", high=5500, low=2500),
     Claim("poll-5", 616, "15 s for an alert are hard to keep", "effect_p99_ms", "ms, p99", low=15_000),
@@ -77,7 +77,8 @@ def compared(figures: Mapping[str, Mapping[str, float]]) -> dict[str, dict[str, 
             ]
             if deaths:
                 own[f"kills_{what}"] = sum(deaths)
-    _ratio(found, "event-store", "ours", "stored_bytes", "stored_ratio")
+    # What is stored but once: a row of the task and one of the effect.
+    _ratio(found, "event-store", "zeromq", "stored_bytes", "stored_ratio")
     for name in ("poll-5", "poll-1", "notify"):
         _ratio(found, name, "ours", "effects_per_s", "rate_ratio")
     _ratio(found, "poll-1", "poll-5", "database_ms", "load_ratio")

@@ -7,6 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from laundry_lab.compare.approaches.trials import KILLS, Result
+from laundry_lab.report import number
 
 INK, SECOND, ALARM, PALE = "#1b4965", "#2a9d8f", "#c1121f", "#ffb4a2"
 
@@ -45,12 +46,12 @@ def _pairs(
         bars = axes.barh(
             [at + shift for at, _ in known], [value for _, value in known], height, label=label, color=colour
         )
-        axes.bar_label(bars, fmt="{:,.3g}", fontsize=7, padding=2)
+        axes.bar_label(bars, [number(value) for _, value in known], fontsize=7, padding=2)
     _plain(axes, title)
     if axes.patches:
         axes.set_xscale("log")
         axes.set_xlim(right=axes.get_xlim()[1] * 4)
-        axes.legend(frameon=False, fontsize=7, loc="lower right")
+        axes.legend(frameon=False, fontsize=7, loc="upper right")
 
 
 def _kills(axes: Axes, results: Sequence[Result]) -> None:
