@@ -58,7 +58,7 @@ async def scratch_space(stage: Stage) -> AsyncIterator[Scratch]:
     try:
         await asyncio.to_thread(_apply_plan, stage, name)
         async with scratch_database(administrator, name) as database:
-            await _make_tables(database)
+            await make_messaging_tables(database)
             here = amqp_url(url, username=target.username, password=target.password, vhost=name)
             yield Scratch(here, database)
     finally:
@@ -99,7 +99,8 @@ def _apply_plan(stage: Stage, vhost: str) -> None:
         client.post("/api/definitions", json=definitions(PLAN, vhost=vhost, nodes=nodes)).raise_for_status()
 
 
-async def _make_tables(database_url: str) -> None:
+async def make_messaging_tables(database_url: str) -> None:
+    """Make the tables of an outbox and an inbox."""
     engine = create_async_engine(database_url.replace("postgresql://", "postgresql+asyncpg://", 1))
     try:
         async with engine.begin() as connection:
