@@ -1,7 +1,7 @@
 """People and machines at the services' addresses; run in the cluster's network.
 
     python -m laundry_cluster.client story FOLDER WEB      a photo, a confirmation, a fault
-    python -m laundry_cluster.client teach FOLDER WEB      confirms as many photos as a run learns from
+    python -m laundry_cluster.client teach FOLDER WEB SEED  confirms as many photos as a run learns from
     python -m laundry_cluster.client train FOLDER WEB      begins a training run
     python -m laundry_cluster.client trained FOLDER WEB RUN  waits for a training run's end
     python -m laundry_cluster.client ledger FOLDER WEB     uploads until SIGTERM; each is to be read once
@@ -135,9 +135,9 @@ async def story(people: People) -> dict[str, Any]:
     return {"task": task_id, "read_s": round(read_s, 1), "rung_s": round(rung_s, 1)}
 
 
-async def teach(people: People) -> dict[str, Any]:
-    """Confirm photos of several kinds; returns how many."""
-    for name, photo in sample_photos(LESSONS, seed=3):
+async def teach(people: People, seed: int) -> dict[str, Any]:
+    """Confirm photos of several kinds, others for each seed; returns how many."""
+    for name, photo in sample_photos(LESSONS, seed=1000 * seed):
         uploaded = (await people.upload(photo, str(uuid.uuid4()))).raise_for_status().json()["id"]
         await people.has_status(uploaded, "read")
         labels = [{"label": name.rpartition("-")[0], "count": 1}]
@@ -253,7 +253,7 @@ async def main() -> None:
     elif what == "ledger":
         said = await ledger(people)
     elif what == "teach":
-        said = await teach(people)
+        said = await teach(people, int(more[0]))
     elif what == "train":
         said = await train(people)
     elif what == "trained":

@@ -108,7 +108,7 @@ def back_up(here: Installation) -> str:
     words = here.kubectl("logs", "job/backup-now", "--container", "backup").strip()
     if done[0]["type"] != "Complete":
         raise LaundryError(f"The backup failed: {words[-800:]}")
-    return words.splitlines()[-1].strip()
+    return " ".join(words.split()).rpartition("✓ ")[2]
 
 
 def kill(here: Installation) -> str:

@@ -13,14 +13,15 @@ from laundry_servers.errors import LaundryError
 
 LABEL = "laundry/training-run"
 POD_S = 120.0
-LITTLE = "48Mi"
+# Enough to start, too little to read photos.
+LITTLE = "32Mi"
 # Of the volume for temporary files, by the chart 64 MiB.
 TOO_MUCH = 96 * 1024 * 1024
 
 
 def usual(here: Installation) -> str:
     """Let a run learn from what owners confirmed, and go its way."""
-    here.ask("teach")
+    here.ask("teach", "1")
     run = _ended(here, str(here.ask("train")["id"]))
     if run["status"] != "succeeded":
         raise LaundryError(f"A run was told as {_words(run)}")
@@ -31,6 +32,8 @@ def without_memory(here: Installation) -> str:
     """Give the container that trains less than it needs: the run says so, and is not begun again."""
     memory = {"requests": {"cpu": "50m", "memory": LITTLE}, "limits": {"memory": LITTLE}}
     here.apply(hooks=False, training={"refit": {"resources": memory}})
+    # What was read before is not read again.
+    here.ask("teach", "2")
     _template(here, lambda template: LITTLE in template)
     run = _ended(here, str(here.ask("train")["id"]))
     here.apply(hooks=False)
@@ -48,18 +51,18 @@ def thrown_out(here: Installation) -> str:
     with (volume / "filling").open("wb") as file:
         file.write(bytes(TOO_MUCH))
     reason = _until(lambda: here.get("pod", pod["metadata"]["name"])["status"].get("reason"), "an eviction")
-    return f"{reason}; {_begun_again(here, run)}"
+    return f"{reason}; {_begun_again(here, run, pod)}"
 
 
 def drained(here: Installation) -> str:
-    """Ask for a run's pod as `kubectl drain` does: the run is begun again."""
+    """Take a run's pod away as `kubectl drain` does: the run is begun again, by its Job or by mlops."""
     run, pod = _halted(here)
     name = pod["metadata"]["name"]
     eviction = {"apiVersion": "policy/v1beta1", "kind": "Eviction", "metadata": {"name": name}}
     path = f"/api/v1/namespaces/{NAMESPACE}/pods/{name}/eviction"
     here.kubectl("create", "--raw", path, "--filename", "-", given=json.dumps(eviction))
     _signal(here, pod, signal.SIGCONT)
-    return _begun_again(here, run)
+    return _begun_again(here, run, pod)
 
 
 def _halted(here: Installation) -> tuple[str, dict[str, Any]]:
@@ -76,9 +79,10 @@ def _halted(here: Installation) -> tuple[str, dict[str, Any]]:
     return run, pod
 
 
-def _begun_again(here: Installation, run_id: str) -> str:
+def _begun_again(here: Installation, run_id: str, first: dict[str, Any]) -> str:
     run = _ended(here, run_id)
-    if run["attempts"] < 2 or run["status"] != "succeeded":
+    pods = {pod["metadata"]["name"] for pod in here.get("pods", "--selector", f"{LABEL}={run_id}")}
+    if run["status"] != "succeeded" or not pods - {first["metadata"]["name"]}:
         raise LaundryError(f"A run whose pod was taken away was told as {_words(run)}")
     return f"begun again, {_words(run)}"
 
