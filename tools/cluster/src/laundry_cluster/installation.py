@@ -21,6 +21,7 @@ from laundry_servers.files import read_json, write_json
 NAMESPACE = RELEASE = "laundry"
 INSTALL_S = 420
 CLIENT_S = 420.0
+GONE_S = 120.0
 POLL_S = 0.3
 
 
@@ -70,12 +71,13 @@ class Installation:
         )
         return time.monotonic() - began
 
-    def pods(self) -> dict[str, str]:
-        """Return the uid of each service's pods, by name."""
+    def pods(self, *, ending: bool = False) -> dict[str, str]:
+        """Return the uid of each service's pods, by name; also of those that are ``ending``."""
         return {
             pod["metadata"]["name"]: pod["metadata"]["uid"]
             for pod in self.get("pods")
             if pod["metadata"].get("ownerReferences", [{}])[0].get("kind") == "ReplicaSet"
+            and (ending or "deletionTimestamp" not in pod["metadata"])
         }
 
     def settled(self) -> None:
@@ -85,10 +87,14 @@ class Installation:
             self.kubectl("rollout", "status", name, "--timeout", "240s", timeout_s=260)
 
     def remove(self) -> None:
-        """Uninstall the release, if it is there, and wait until its pods are gone."""
+        """Uninstall the release, if it is there, and wait until its services' pods are gone."""
         with suppress(LaundryError):
             self.helm("uninstall", RELEASE, "--wait")
-        self.kubectl("wait", "--for=delete", "pods", "--all", "--timeout", "120s", timeout_s=140)
+        end = time.monotonic() + GONE_S
+        while left := self.pods(ending=True):
+            if time.monotonic() > end:
+                raise LaundryError(f"Still there after {GONE_S:g} s: {', '.join(sorted(left))}")
+            time.sleep(POLL_S)
 
     @property
     def web(self) -> str:
