@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from laundry.deploy.chart import CHART
 from laundry_cluster import check
-from laundry_cluster.before import CHART_FILE, commit_of
+from laundry_cluster.before import CHART_FILE, commit_of, mend
 from laundry_servers.errors import LaundryError
 
 
@@ -34,6 +35,17 @@ def test_it_is_the_last_commit_of_another_version_of_the_chart(tmp_path: Path) -
     commit(tmp_path, "0.2.0")
     commit(tmp_path, "0.2.0", name="c")
     assert commit_of(tmp_path) == last
+
+
+def test_a_topology_job_that_may_write_nothing_gets_a_place_once(tmp_path: Path) -> None:
+    template = tmp_path / "templates/topology.yaml"
+    template.parent.mkdir()
+    present = (CHART / "templates/topology.yaml").read_text()
+    line = "            - {name: LAUNDRY_VAR_DIR, value: /tmp}\n"
+    for text in (present.replace(line, ""), present):
+        template.write_text(text)
+        mend(tmp_path)
+        assert template.read_text().count(line) == 1
 
 
 def test_steps_are_chosen_by_name() -> None:

@@ -13,6 +13,7 @@ from laundry_servers.errors import LaundryError
 
 CHART_FOLDER = "deploy/helm/laundry"
 CHART_FILE = f"{CHART_FOLDER}/Chart.yaml"
+VARIABLE, ENVIRONMENT = "LAUNDRY_VAR_DIR", "          env:\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,16 @@ class Before:
     def tag(self) -> str:
         """What its images are called here."""
         return f"before-{self.commit[:12]}"
+
+
+def mend(chart: Path) -> None:
+    """Let a chart's topology Job write what it did: that of 0.1.0 could not, and never ended well."""
+    file = chart / "templates/topology.yaml"
+    text = file.read_text()
+    if VARIABLE not in text:
+        file.write_text(
+            text.replace(ENVIRONMENT, f"{ENVIRONMENT}            - {{name: {VARIABLE}, value: /tmp}}\n", 1)
+        )
 
 
 def commit_of(repository: Path) -> str | None:

@@ -1,5 +1,6 @@
 """A cluster with servers beside it, and the steps that are done in it, one after another."""
 
+import shutil
 import subprocess
 import sys
 import time
@@ -92,6 +93,8 @@ def do(cluster: Cluster, folder: Path, steps: Sequence[Step], progress: Progress
                     images.ensure(cluster.places, images.past(found), archive)
                     cluster.load(archive)
                 place = folder / "before"
+                # The release before must find empty databases.
+                shutil.rmtree(place, ignore_errors=True)
                 with step(progress, "Servers for it"):
                     stack.enter_context(beside(cluster, place, OTHER_ADDRESS))
             here = Installation(cluster, place)

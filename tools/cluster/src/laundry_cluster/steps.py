@@ -141,6 +141,7 @@ def upgrade(here: Installation) -> str:
     give(here)
     chart = here.folder / "chart-before"
     release.copy_chart(chart, found.chart)
+    before.mend(chart)
     installed = here.apply(chart=chart, values=release.values_before(here.facts, found.tag))
     old = here.pods()
     with here.ledger() as books:
