@@ -29,7 +29,7 @@ DATA ?= ../shared/data
 DOCKER_COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
 COMPOSE = $(DOCKER_COMPOSE) --env-file var/compose.env
 
-.PHONY: help setup demo up down status test lint python-lint types pages-lint format pages lighthouse fuzz bench load verify faults train-setup model contracts lock train-lock check-deploy check-cluster clean \
+.PHONY: help setup demo up down status test lint python-lint types pages-lint format pages lighthouse fuzz bench load verify faults train-setup model contracts lock train-lock check-deploy check-cluster check-images release clean \
   compose-env compose-up compose-down
 
 help: ## Show this list
@@ -161,6 +161,13 @@ check-cluster: setup ## Install the chart in a real Kubernetes, built here once,
 
 check-deploy: setup ## Validate Compose and the Helm chart
 	$(BIN)/laundry check-deploy --fetch
+
+check-images: setup ## Build every image and tell the story in containers, alone and with three brokers (needs a Docker engine)
+	$(BIN)/laundry check-images
+
+release: setup ## Make VERSION=0.2.0 in build/release: versions, changelog, chart, images, SBOM, licences (PUBLISH=1 pushes and tags, REGISTRY=…)
+	@test -n "$(VERSION)" || { echo "Say which: make release VERSION=0.2.0"; exit 1; }
+	$(BIN)/laundry release $(VERSION) $(if $(REGISTRY),--registry $(REGISTRY)) $(if $(filter 1,$(PUBLISH)),--publish)
 
 clean: ## Remove what was built (the stack's data in var/ stays)
 	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache services/web/node_modules services/web/tests/provider/node_modules

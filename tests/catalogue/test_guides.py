@@ -11,7 +11,6 @@ import yaml
 from laundry.deploy import tools
 from laundry_events.definitions import definitions
 from laundry_events.topology import PLAN
-from laundry_servers.addresses import BrokerAddress, DatabaseAddress, ObjectStoreAddress
 from laundry_testing.messaging import eventually
 from tests.catalogue import guides
 from tests.catalogue.checkout import ROOT, Checkout
@@ -26,7 +25,9 @@ BY_HAND = {
 }
 MADE = {
     "README.md",
+    "deploy/README.md",
     "deploy/compose/prometheus.yml",
+    "deploy/docker/bake.json",
     "deploy/helm/laundry/README.md",
     "deploy/helm/laundry/files/definitions.json",
     "deploy/helm/laundry/files/services.yaml",
@@ -34,6 +35,7 @@ MADE = {
     "deploy/helm/laundry/values.yaml",
     "docker-compose.yml",
     "docs/api/events.asyncapi.json",
+    "docs/operations/installing.md",
     f"docs/api/{NAME}.openapi.json",
 }
 """What ``make contracts`` writes."""
@@ -101,10 +103,8 @@ def test_compose_starts_it_and_the_pages_reach_it(with_service: Checkout) -> Non
     own = containers[NAME]
     assert own["build"]["args"] == {"SERVICE": NAME, "PACKAGE": "worn_machines"}
     assert own["depends_on"][f"migrate-{NAME}"] == {"condition": "service_completed_successfully"}
-    assert own["environment"]["LAUNDRY_AMQP_URL"].startswith(
-        f"amqp://{NAME}:${{BROKER_PASSWORD_WORN_MACHINES"
-    )
-    assert NAME in containers["prepare"]["environment"]["LAUNDRY_DATABASE_PASSWORDS"]
+    assert {"source": f"{NAME}-amqp-url", "target": "LAUNDRY_AMQP_URL"} in own["secrets"]
+    assert f"{NAME}-database-url" in document["secrets"]
     assert containers["web"]["environment"]["LAUNDRY_WORN_MACHINES_URL"] == f"http://{NAME}:8000"
 
 
@@ -131,21 +131,8 @@ def test_the_chart_deploys_it(with_service: Checkout) -> None:
 
 
 @pytest.mark.servers
-def test_the_service_passes_its_own_tests(
-    with_service: Checkout,
-    rabbitmq: BrokerAddress,
-    postgres: DatabaseAddress,
-    object_store: ObjectStoreAddress,
-) -> None:
-    given = {
-        "LAUNDRY_TEST_SERVERS": "given",
-        "LAUNDRY_AMQP_URL": rabbitmq.amqp_url,
-        "LAUNDRY_MANAGEMENT_URL": rabbitmq.management_url,
-        "LAUNDRY_POSTGRES_URL": postgres.url(),
-        "LAUNDRY_S3_ENDPOINT_URL": object_store.endpoint_url,
-        "LAUNDRY_S3_ACCESS_KEY": object_store.access_key,
-        "LAUNDRY_S3_SECRET_KEY": object_store.secret_key,
-    }
+def test_the_service_passes_its_own_tests(with_service: Checkout, given_servers: dict[str, str]) -> None:
+    given = {**given_servers, "LAUNDRY_TEST_SERVERS": "given"}
     done = with_service.run("pytest", "-n0", "-q", f"services/{NAME}", environment=given, timeout_s=200)
     assert " passed" in done.stdout and "skipped" not in done.stdout
 

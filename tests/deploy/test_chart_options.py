@@ -141,6 +141,10 @@ def test_a_migration_that_cannot_succeed_is_not_run_again() -> None:
             "operator": "NotIn",
             "values": [75, 137, 143],
         }
+        # Code that is older than its database ends so, before any pod is replaced, and is there to be read.
+        annotations = job["metadata"]["annotations"]
+        assert annotations["helm.sh/hook"] == "pre-install,pre-upgrade,pre-rollback"
+        assert "hook-failed" not in annotations["helm.sh/hook-delete-policy"]
 
 
 def test_readers_are_scaled_by_what_waits_and_is_being_read_in_the_queues_of_the_plan() -> None:

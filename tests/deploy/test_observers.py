@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from laundry.deploy import grafana, prometheus
+from laundry.deploy.broker import COMPOSE_NODES
 from laundry.deploy.dashboards import DASHBOARDS, FOLDER, Dashboard
 from laundry.paths import PROJECT
 from laundry_catalogue import SERVICES
@@ -34,7 +35,9 @@ def test_every_process_is_scraped_under_its_name_and_the_broker_too() -> None:
     processes = {process.name for service in SERVICES for process in service.processes}
     assert jobs.keys() == processes | {"rabbitmq"}
     assert processes | {"rabbitmq"} <= CONTAINERS.keys()
-    assert all(each["names"] == [name] for name, each in jobs.items())
+    # Each by its own name; the broker by those of every node that there may be.
+    names = {name: [*COMPOSE_NODES] if name == "rabbitmq" else [name] for name in jobs}
+    assert {name: each["names"] for name, each in jobs.items()} == names
     (rules,) = config("prometheus")["rule_files"]
     assert {"source": "alerts", "target": rules} in CONTAINERS["prometheus"]["configs"]
 

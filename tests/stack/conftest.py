@@ -21,6 +21,7 @@ from laundry_servers.files import read_json
 from laundry_servers.identity import LocalIdentity
 from laundry_testing.otlp import Receiver, receiving
 
+# Stacks end with the last test that needs them: an idle one still takes a good part of a core.
 LAUNDRY = [sys.executable, "-m", "laundry.cli"]
 
 
@@ -43,7 +44,7 @@ def folder_for_all(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def stack_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder_for_all(tmp_path_factory)
 
@@ -62,7 +63,7 @@ def laundry(
     )
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def spans() -> Iterator[Receiver]:
     """Where the stack's processes send their spans."""
     with receiving() as receiver:
@@ -81,19 +82,19 @@ def running(folder: Path, *options: str, settings: Mapping[str, str]) -> Iterato
     assert down.returncode == 0, down.stderr
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def stack(stack_folder: Path, spans: Receiver) -> Iterator[dict[str, Any]]:
     """``var/stack.json`` of the running stack."""
     with running(stack_folder, settings=spans.environment) as document:
         yield document
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def encrypted_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder_for_all(tmp_path_factory)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def encrypted_stack(encrypted_folder: Path) -> Iterator[dict[str, Any]]:
     """``var/stack.json`` of a running stack whose broker speaks nothing but TLS."""
     if choice.choose().kind is not Kind.NATIVE:

@@ -80,7 +80,7 @@ def scraping(document: Mapping[str, Any], folder: Path) -> Iterator[Prometheus]:
         asked, targets = Prometheus(f"http://{address}"), _targets(document)
         ends_at = time.monotonic() + START_S
         # What happens before the first scrape is no increase.
-        while not (asked.ready() and len(asked.ask("count_over_time(up[1m]) > 1")) == targets):
+        while not (asked.ready() and len(asked.ask("up == 1 and count_over_time(up[1m]) > 1")) == targets):
             assert process.poll() is None, (folder / "prometheus.log").read_text()
             assert time.monotonic() < ends_at, "Prometheus does not scrape everything"
             time.sleep(0.2)

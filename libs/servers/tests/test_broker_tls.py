@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import secrets
 import shutil
 import socket
 import ssl
@@ -19,18 +20,22 @@ import pytest
 import pytest_asyncio
 import structlog
 
-from laundry_events import BrokerUnavailable, Publisher
+from laundry_events import BrokerUnavailable, Publisher, broker_settings
+from laundry_events.broker_settings import Setting
+from laundry_events.definitions import definitions
 from laundry_events.plan import EVENTS_EXCHANGE
 from laundry_events.refused_certificates import explained
-from laundry_servers import choice, rootfs, vhosts
+from laundry_events.topology import PLAN
+from laundry_servers import choice, rabbitmqctl, rootfs
 from laundry_servers.addresses import TlsFiles
 from laundry_servers.authority import Authority
 from laundry_servers.choice import Kind
+from laundry_servers.files import write_json
 from laundry_servers.progress import Quiet
 from laundry_servers.rabbitmq import RabbitMQ
 from laundry_servers.rabbitmq_tls import HOSTS, reload_certificates
 from laundry_service.telemetry.certificates import certificate_shown
-from laundry_testing.messaging import apply_plan, eventually
+from laundry_testing.messaging import eventually
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(240)]
 NODES, CLIENT, VHOST = 3, "helper", "laundry"
@@ -54,6 +59,14 @@ class Cluster:
         server = self.server
         reload_certificates(server.root, server.folder, self.authority, node=1, epmd_port=server.epmd_port)
 
+    def evaluate(self, expression: str, *, node: int) -> None:
+        """Let a node evaluate an Erlang expression."""
+        server = self.server
+        epmd = server.epmd_port
+        rabbitmqctl.evaluate(
+            server.root, server.folder, expression, node=node, epmd_port=epmd, tls=server.tls
+        )
+
     def shows(self, node: int) -> int:
         """The serial number of what a node shows to a client."""
         own = self.authority.path_of(self.server.username)
@@ -67,13 +80,26 @@ def cluster(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactor
         pytest.skip("TLS is set up for native brokers")
     folder = tmp_path_factory.mktemp("tls")
     authority = Authority(folder / "tls")
+    # As in Compose: every node reads the definitions, and queues come once all run.
+    file, password = folder / "rabbitmq" / "definitions.json", secrets.token_urlsafe(24)
+    boot = [
+        Setting("load_definitions", str(file)),
+        *broker_settings.cluster([], waits_for=str(NODES)),
+    ]
     server = RabbitMQ(
-        rootfs.ensure(Quiet()), folder / "rabbitmq", nodes=NODES, authority=authority, clients=[CLIENT]
+        rootfs.ensure(Quiet()),
+        folder / "rabbitmq",
+        nodes=NODES,
+        password=password,
+        authority=authority,
+        clients=[CLIENT],
+        extra_config="\n".join(broker_settings.lines(*boot)),
     )
+    passwords = {each.name: secrets.token_urlsafe(24) for each in PLAN.services}
+    administrator = (server.username, password)
+    write_json(file, definitions(PLAN, passwords, vhost=VHOST, nodes=NODES, administrator=administrator))
     try:
-        address = server.start()
-        vhosts.create(address, VHOST)
-        apply_plan(address, VHOST)
+        server.start()
         yield Cluster(server, authority)
     finally:
         server.stop()
@@ -100,6 +126,48 @@ def test_every_listener_is_encrypted_and_there_is_no_other(cluster: Cluster) -> 
                 first = plain.recv(100)[:1]
             # At most the alert of TLS (record type 21), and the end.
             assert first in (b"", b"\x15")
+
+
+def asked(cluster: Cluster, path: str) -> Any:
+    """What the management API says, asked through HAProxy."""
+    proxy = cluster.server.proxy
+    assert proxy is not None
+    answer = httpx.get(
+        f"https://127.0.0.1:{proxy.front.management}/api/{path}",
+        auth=(cluster.server.username, cluster.server.password),
+        verify=cluster.server.address.verify,
+        timeout=10,
+    )
+    return answer.raise_for_status().json()
+
+
+def test_definitions_that_are_read_at_boot_give_each_queue_a_member_on_every_node(cluster: Cluster) -> None:
+    queues = {each["name"]: each for each in asked(cluster, f"queues/{VHOST}")}
+    assert queues.keys() >= {queue.name for queue in PLAN.queues}
+    assert {len(each["members"]) for each in queues.values()} == {NODES}
+
+
+async def test_a_node_that_cannot_serve_gets_nobody_until_it_can(cluster: Cluster) -> None:
+    """It still listens: only its management API tells that it is full."""
+
+    def answering() -> int:
+        return len({asked(cluster, "overview")["node"] for _ in range(2 * NODES)})
+
+    async def are(count: int) -> bool:
+        return await asyncio.to_thread(answering) == count
+
+    def limit(most: str) -> None:
+        cluster.evaluate(f"application:set_env(rabbit, connection_max, {most}).", node=2)
+
+    await eventually(lambda: are(NODES), what="answers of every node")
+    await asyncio.to_thread(limit, "0")
+    try:
+        await eventually(lambda: are(NODES - 1), what="a node that is skipped")
+        for _ in range(NODES):
+            await (await aio_pika.connect(cluster.url(), timeout=10)).close()
+    finally:
+        await asyncio.to_thread(limit, "infinity")
+    await eventually(lambda: are(NODES), what="the node again")
 
 
 def test_nodes_speak_tls_with_each_other_and_take_no_stranger(cluster: Cluster) -> None:

@@ -27,6 +27,7 @@ from .fake_provider import FakeProvider, Person
 from .fake_services import FakeServices, picture
 
 KEYS = "the key that seals the cookies of the tests"
+WITHOUT_WORKER = "delete Navigator.prototype.serviceWorker;"
 AUDIT = Path(__file__).with_name("audit.js").read_text()
 
 
@@ -112,7 +113,14 @@ class OpenPage:
         sub: str | None = None,
         script: str | None = None,
         person: Person | None = None,
+        kept: bool = False,
     ) -> Page:
+        """Open a page and wait until it is there.
+
+        Args:
+            kept: the phone keeps the pages, which a service worker fetches. Without it the browser is as a
+                private window is, and has less to do.
+        """
         context = await self._stack.enter_async_context(
             self._engine.context(
                 self._site,
@@ -122,6 +130,8 @@ class OpenPage:
                 complaints=self.complaints,
             )
         )
+        if not kept:
+            await context.add_init_script(WITHOUT_WORKER)
         if script is not None:
             # Before the page's own scripts: a browser that behaves differently, but for its own empty page.
             await context.add_init_script(f"if (isSecureContext) {{ {script} }}")

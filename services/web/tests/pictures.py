@@ -114,7 +114,7 @@ async def test_draw(open_page: OpenPage, services: FakeServices, view: View) -> 
 async def test_the_helpers_page_opens_offline_from_the_phones_own_store(
     open_page: OpenPage, services: FakeServices
 ) -> None:
-    page = await open_page("/helper", role="helper", script=WHEN_SHOWN)
+    page = await open_page("/helper", role="helper", script=WHEN_SHOWN, kept=True)
     await page.evaluate("navigator.serviceWorker.ready.then(() => null)")
     await page.reload()
     await expect(page.locator(".empty")).to_be_visible()

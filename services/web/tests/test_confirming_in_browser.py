@@ -1,5 +1,6 @@
 """The owner confirms by key and by finger, takes it back in time, and chooses what comes first."""
 
+import asyncio
 import json
 from typing import Any
 
@@ -62,6 +63,27 @@ async def test_what_was_confirmed_is_taken_back_within_its_time(
     await expect(page.get_by_text("All confirmed")).to_be_visible()
     assert services.tasks[task["id"]]["status"] == "confirmed"
     assert [labels for _, labels in services.confirmations] == [[SHIRT], [SHIRT]]
+
+
+async def test_undo_also_means_a_confirmation_that_is_still_on_its_way(
+    open_page: OpenPage, services: FakeServices
+) -> None:
+    first = services.add_task("read", labels=[("shirt", 0.93)], minutes_ago=9)
+    second = services.add_task("read", labels=[("hat", 0.9)], minutes_ago=3)
+    page = await open_page("/owner", role="owner", locale="en-US", desktop=True)
+    card = page.locator(".confirm-card")
+    await expect(card).to_have_attribute("data-id", first["id"])
+    await page.get_by_role("button", name="Yes, shirt").click()
+    await expect(page.get_by_role("button", name="Undo: shirt")).to_be_visible()
+    await expect(card).to_have_attribute("data-id", second["id"])
+    await expect(card.locator(READY)).to_be_visible()
+    # Both keys before anything can have been answered: not the one that was confirmed before.
+    services.hold_confirmations = asyncio.Event()
+    await press(page, "KeyY", "y")
+    await press(page, "KeyU", "u")
+    services.hold_confirmations.set()
+    await expect(page.locator("#polite")).to_contain_text("Taken back: hat")
+    assert services.history.taken_back == [second["id"]]
 
 
 async def test_a_finger_confirms_to_the_right_and_corrects_to_the_left(

@@ -64,7 +64,7 @@ async def test_progress_is_shown_and_what_needs_the_owner_is_said(
 async def test_photos_wait_offline_survive_a_restart_and_are_sent_once(
     open_page: OpenPage, services: FakeServices, photo_file: Path
 ) -> None:
-    page = await open_page("/", role="helper", locale="en-US")
+    page = await open_page("/", role="helper", locale="en-US", kept=True)
     await expect(page.get_by_text("Nothing registered yet")).to_be_visible()
     await page.evaluate("navigator.serviceWorker.ready.then(() => null)")
     await page.context.set_offline(True)
@@ -198,7 +198,7 @@ async def test_older_tasks_come_page_by_page(open_page: OpenPage, services: Fake
 async def test_two_open_tabs_send_a_photo_once(
     open_page: OpenPage, services: FakeServices, photo_file: Path
 ) -> None:
-    page = await open_page("/", role="helper", locale="en-US")
+    page = await open_page("/", role="helper", locale="en-US", kept=True)
     await expect(page.get_by_text("Nothing registered yet")).to_be_visible()
     await page.evaluate("navigator.serviceWorker.ready.then(() => null)")
     await page.context.set_offline(True)

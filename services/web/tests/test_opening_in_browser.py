@@ -68,7 +68,7 @@ async def kept(page: Page, version: FrontEnd) -> None:
 async def test_the_next_visit_has_the_new_version_with_and_without_a_signal(
     open_page: OpenPage, services: FakeServices, roll: Roll
 ) -> None:
-    page = await open_page("/", role="helper", locale="en-US")
+    page = await open_page("/", role="helper", locale="en-US", kept=True)
     await kept(page, front_end())
     new = saying("The second version")
     roll.out(new)
@@ -94,7 +94,7 @@ async def test_the_next_visit_has_the_new_version_with_and_without_a_signal(
 async def test_a_version_that_is_half_rolled_out_is_not_kept(
     open_page: OpenPage, services: FakeServices, roll: Roll
 ) -> None:
-    page = await open_page("/", role="helper", locale="en-US")
+    page = await open_page("/", role="helper", locale="en-US", kept=True)
     old = front_end()
     await kept(page, old)
     new = saying("The second version")

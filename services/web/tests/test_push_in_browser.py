@@ -55,7 +55,9 @@ async def test_an_owner_turns_alerts_on_tries_them_and_turns_them_off(
     open_page: OpenPage, services: FakeServices
 ) -> None:
     services.devices.add("", reached_at=now(3))
-    page = await granting(await open_page("/", role="owner", locale="en-US", sub="kim", script=PUSH_MANAGER))
+    page = await granting(
+        await open_page("/", role="owner", locale="en-US", sub="kim", script=PUSH_MANAGER, kept=True)
+    )
     reach = page.locator(".reach")
     await expect(reach.get_by_text(OFF)).to_be_visible()
     await expect(reach.locator(".devices li")).to_have_count(1)
@@ -93,7 +95,7 @@ async def _asked(services: FakeServices, times: int) -> bool:
 async def test_a_device_that_is_gone_says_so_and_is_turned_on_again(
     open_page: OpenPage, services: FakeServices
 ) -> None:
-    page = await granting(await open_page("/", role="owner", locale="en-US", script=PUSH_MANAGER))
+    page = await granting(await open_page("/", role="owner", locale="en-US", script=PUSH_MANAGER, kept=True))
     reach = page.locator(".reach")
     await reach.get_by_role("button", name="Notify me of failures").click()
     await expect(reach.get_by_text(ON)).to_be_visible()
@@ -114,7 +116,9 @@ async def test_a_device_that_is_gone_says_so_and_is_turned_on_again(
 async def test_another_person_on_this_phone_gets_nothing_of_the_one_before(
     open_page: OpenPage, services: FakeServices
 ) -> None:
-    page = await granting(await open_page("/", role="owner", locale="en-US", sub="kim", script=PUSH_MANAGER))
+    page = await granting(
+        await open_page("/", role="owner", locale="en-US", sub="kim", script=PUSH_MANAGER, kept=True)
+    )
     await page.get_by_role("button", name="Notify me of failures").click()
     await expect(page.locator(".reach").get_by_text(ON)).to_be_visible()
     await page.get_by_role("button", name="Sign out").first.click()
@@ -148,7 +152,7 @@ IPHONE = """
 async def test_what_is_in_the_way_is_said_when_somebody_wants_alerts_and_not_before(
     open_page: OpenPage, services: FakeServices, script: str, says: str
 ) -> None:
-    page = await open_page("/", role="owner", locale="en-US", script=script)
+    page = await open_page("/", role="owner", locale="en-US", script=script, kept=True)
     reach = page.locator(".reach")
     button = reach.get_by_role("button", name="Notify me of failures")
     await expect(button).to_be_visible()
@@ -165,7 +169,7 @@ async def test_what_is_pushed_is_shown_once_for_one_fault_and_leads_to_it(
     for number in range(12):
         services.notify(f"washer-{number}")
     wanted = next(iter(services.notifications))
-    page = await granting(await open_page("/", role="owner", locale="en-US"))
+    page = await granting(await open_page("/", role="owner", locale="en-US", kept=True))
     await expect(page.locator(".alerts li")).to_have_count(12)
     first, second = (
         alert("Washer washer-0 failed (E42)", wanted),
@@ -211,7 +215,7 @@ async def test_a_fault_is_taken_and_recommendations_end_by_one_tap_on_the_alert(
     open_page: OpenPage, services: FakeServices
 ) -> None:
     fault = services.fault("washer-1")["open_faults"][0]["id"]
-    page = await granting(await open_page("/", role="owner", locale="en-US"))
+    page = await granting(await open_page("/", role="owner", locale="en-US", kept=True))
     failed = alert("Washer washer-1 failed (E42)", next(iter(services.notifications)))
     failed["data"] |= {"fault_id": fault, "faults": "1"}
     suits = alert("A branch for you", "n2")
@@ -237,7 +241,7 @@ async def test_a_link_to_an_alert_leads_to_it(open_page: OpenPage, services: Fak
 async def test_a_new_address_of_this_browser_is_registered_in_place_of_the_old_one(
     open_page: OpenPage, services: FakeServices
 ) -> None:
-    page = await open_page("/", role="owner")
+    page = await open_page("/", role="owner", kept=True)
     await page.evaluate("navigator.serviceWorker.ready.then(() => null)")
     [worker] = page.context.service_workers
     await worker.evaluate(

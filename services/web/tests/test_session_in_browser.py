@@ -171,7 +171,7 @@ async def test_signing_out_signs_out_every_tab(open_page: OpenPage) -> None:
 async def test_who_signs_out_without_a_connection_is_signed_out_when_there_is_one(
     open_page: OpenPage,
 ) -> None:
-    page = await open_page("/", role="helper", locale="en-US")
+    page = await open_page("/", role="helper", locale="en-US", kept=True)
     await page.evaluate("navigator.serviceWorker.ready.then(() => null)")
     # Besides: requests of a page that a worker controls may slip through a driver's emulation.
     await open_page.cable.pull()

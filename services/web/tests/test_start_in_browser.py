@@ -33,7 +33,7 @@ async def test_a_role_without_a_page_is_explained(open_page: OpenPage) -> None:
 
 
 async def test_page_opens_without_a_connection(open_page: OpenPage) -> None:
-    page = await open_page("/", role="helper", locale="en-US")
+    page = await open_page("/", role="helper", locale="en-US", kept=True)
     # The worker has everything once it controls the page.
     await page.evaluate("navigator.serviceWorker.ready.then(() => null)")
     await page.context.set_offline(True)

@@ -97,8 +97,9 @@ async def test_a_registered_photo_is_taken_again(
 
 
 async def test_a_photo_that_waits_is_taken_again_and_only_the_last_is_sent(
-    page: Page, services: FakeServices, photos: list[Path]
+    open_page: OpenPage, services: FakeServices, photos: list[Path]
 ) -> None:
+    page = await open_page("/", role="helper", locale="en-US", kept=True)
     await page.evaluate("navigator.serviceWorker.ready.then(() => null)")
     await page.context.set_offline(True)
     await pick(page, photos[0])
@@ -176,7 +177,6 @@ async def test_a_heic_goes_as_it_is_and_is_shown_once_the_service_has_made_a_pic
 ) -> None:
     file = tmp_path / "IMG_0001.heic"
     file.write_bytes(b"\0\0\0\x18ftypheic" + bytes(1000))
-    await page.evaluate("navigator.serviceWorker.ready.then(() => null)")
     await page.context.set_offline(True)
     await pick(page, file)
     await expect(page.get_by_text("No preview here")).to_be_visible()

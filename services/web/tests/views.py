@@ -271,7 +271,6 @@ async def correct(page: Page) -> None:
 
 async def wait_offline(page: Page) -> None:
     """Take a photo without a connection."""
-    await page.evaluate("navigator.serviceWorker.ready.then(() => null)")
     await page.context.set_offline(True)
     await page.locator("input[capture]").first.set_input_files(
         {"name": "IMG_0001.jpg", "mimeType": "image/jpeg", "buffer": photo_of("outwear")}

@@ -3,7 +3,7 @@
 Addresses, logins and limits of disk and memory are the surroundings' own and stand there.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 MQTT_LOGIN_BYTES = 16 * 1024
@@ -39,6 +39,29 @@ EVERY_BROKER = (
     Setting("mqtt.max_packet_size_authenticated", str(MQTT_PACKET_BYTES)),
     Setting("max_message_size", str(MESSAGE_BYTES)),
 )
+
+
+def cluster(nodes: Sequence[str], *, waits_for: str = "") -> tuple[Setting, ...]:
+    """Return how nodes find each other when they start for the first time.
+
+    Args:
+        nodes: their names, such as ``rabbit@rabbitmq-1``.
+        waits_for: how many must run before queues of a definitions file are made, so that each queue gets its
+            members on all of them.
+    """
+    hint = Setting(
+        "cluster_formation.target_cluster_size_hint",
+        waits_for,
+        "Queues of the definitions file are made once so many nodes run: each gets a member on every one.",
+    )
+    return (
+        Setting("cluster_formation.peer_discovery_backend", "classic_config"),
+        *(
+            Setting(f"cluster_formation.classic_config.nodes.{number}", name)
+            for number, name in enumerate(nodes, start=1)
+        ),
+        *((hint,) if waits_for else ()),
+    )
 
 
 def for_equipment(vhost: str, exchange: str) -> tuple[Setting, ...]:

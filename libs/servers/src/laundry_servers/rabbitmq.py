@@ -70,14 +70,16 @@ class RabbitMQ:
         self.processes = [self._epmd(), *(self._node(index) for index in range(nodes))]
         self.proxy: haproxy.Proxy | None = None
         if nodes > 1:
-            self.proxy = haproxy.Proxy(root, folder, amqp=self.amqp_ports, mqtt=self.mqtt_ports)
+            ports = zip(self.amqp_ports, self.mqtt_ports, self.management_ports, strict=True)
+            behind = [haproxy.Node("127.0.0.1", *each) for each in ports]
+            self.proxy = haproxy.Proxy(root, folder, behind, tls=self.tls is not None)
             self.processes.append(self.proxy.process)
 
     @property
     def address(self) -> BrokerAddress:
         """Where it is reached, as the administrator."""
-        front = self.proxy.amqp_port if self.proxy else self.amqp_ports[0]
-        mqtt = self.proxy.mqtt_port if self.proxy else self.mqtt_ports[0]
+        front = self.proxy.front.amqp if self.proxy else self.amqp_ports[0]
+        mqtt = self.proxy.front.mqtt if self.proxy else self.mqtt_ports[0]
         login = f"{self.username}:{self.password}"
         files = self.tls.files if self.tls else None
         s, query = ("s", "?" + files.amqp_query(self.username)) if files else ("", "")
@@ -145,13 +147,8 @@ class RabbitMQ:
             "default_user_tags.administrator = true",
             f"collect_statistics_interval = {self.statistics_milliseconds}",
             "disk_free_limit.absolute = 200MB",
-            "cluster_formation.peer_discovery_backend = classic_config",
             "log.file.level = info",
-            *broker_settings.lines(*broker_settings.EVERY_BROKER),
-        ]
-        lines += [
-            f"cluster_formation.classic_config.nodes.{number} = {name}"
-            for number, name in enumerate(self.node_names, start=1)
+            *broker_settings.lines(*broker_settings.EVERY_BROKER, *broker_settings.cluster(self.node_names)),
         ]
         return "\n".join([*lines, self.extra_config, ""])
 
@@ -242,7 +239,7 @@ class RabbitMQ:
                 f"{self._management_url(index)}/api/nodes",
                 auth=(self.username, self.password),
                 timeout=5,
-                verify=self.tls.files.context() if self.tls else True,
+                verify=self.tls.files.context() if self.tls else False,
             )
             if answer.status_code == 200:
                 return sum(bool(node.get("running")) for node in answer.json()) >= len(self.node_names)

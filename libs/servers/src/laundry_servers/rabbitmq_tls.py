@@ -1,18 +1,16 @@
 """What makes RabbitMQ nodes speak TLS only: to clients, to browsers, and to each other."""
 
-import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
 from laundry_events import broker_settings
-from laundry_servers import isolate
+from laundry_servers import rabbitmqctl
 from laundry_servers.addresses import TlsFiles
 from laundry_servers.authority import Authority
 from laundry_servers.errors import LaundryError
 
 HOSTS = ("localhost", "127.0.0.1")
-CTL_SECONDS = 60
-# Erlang keeps what the nodes read for each other in a cache of its own, which its public call leaves alone.
+# Erlang caches the files of its distribution apart, and its public call does not clear that cache.
 FORGET_FILES = (
     "[{rpc:call(Node, ssl, clear_pem_cache, []), rpc:call(Node, gen_server, call, "
     "[ssl_pem_cache:name(dist), {unconditionally_clear_pem_cache, self()}, 5000])} "
@@ -57,14 +55,14 @@ class NodeTls:
 
     @property
     def advanced_file(self) -> Path:
-        """What ``rabbitmq.conf`` cannot say: the plain listener of the metrics is there by default."""
+        """Settings that ``rabbitmq.conf`` cannot express: metrics have a plain listener by default."""
         return self._folder / "advanced.config"
 
     def erlang_arguments(self, node: str) -> str:
         """Return what makes a node, and ``rabbitmqctl``, speak TLS with the other nodes."""
         return " ".join(
             [
-                # Read before the code of other applications can be found.
+                # This is read before other applications are on the code path.
                 f"-pa {_erlang_ssl(self._root)}",
                 "-proto_dist inet_tls",
                 f"-ssl_dist_optfile {self._options_file(node)}",
@@ -76,7 +74,7 @@ class NodeTls:
 
 
 def reload_certificates(root: Path, folder: Path, authority: Authority, *, node: int, epmd_port: int) -> None:
-    """Let all running nodes of a cluster read their certificates anew; connections that are open stay.
+    """Have all running nodes of a cluster reload their certificates; open connections stay.
 
     Args:
         node: the number of a running one.
@@ -84,26 +82,8 @@ def reload_certificates(root: Path, folder: Path, authority: Authority, *, node:
     Raises:
         LaundryError: it could not be asked.
     """
-    arguments = ["/usr/lib/rabbitmq/bin/rabbitmqctl", "--silent", "eval", FORGET_FILES]
-    environment = {
-        "PATH": "/usr/bin:/bin:/usr/sbin:/sbin",
-        "HOME": str(folder / "home"),
-        "LANG": "C.UTF-8",
-        "ERL_EPMD_PORT": str(epmd_port),
-        "ERL_EPMD_ADDRESS": "127.0.0.1",
-        "RABBITMQ_NODENAME": f"rmq{node}@localhost",
-        "RABBITMQ_CONF_ENV_FILE": "/dev/null",
-        "RABBITMQ_CTL_ERL_ARGS": NodeTls(authority, root, folder).erlang_arguments(f"rabbitmq-{node}"),
-    }
-    command = isolate.command(root, arguments, environment=environment, folders=[folder, authority.folder])
-    try:
-        ran = subprocess.run(  # noqa: S603 - our own command
-            command, capture_output=True, text=True, timeout=CTL_SECONDS, check=False
-        )
-    except subprocess.TimeoutExpired:
-        raise LaundryError(f"rabbitmqctl did not answer within {CTL_SECONDS} s.") from None
-    if ran.returncode != 0 or "badrpc" in ran.stdout:
-        raise LaundryError(f"rabbitmqctl: {(ran.stderr or ran.stdout).strip()[-500:]}")
+    tls = NodeTls(authority, root, folder)
+    rabbitmqctl.evaluate(root, folder, FORGET_FILES, node=node, epmd_port=epmd_port, tls=tls)
 
 
 def _erlang_ssl(root: Path) -> str:

@@ -13,7 +13,6 @@ import asyncio
 import importlib
 import importlib.resources
 import importlib.util
-import os
 import sys
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
+from laundry_service import secret_files
 from laundry_service.storage import revision as revisions
 from laundry_service.storage.address import asyncpg_url
 from laundry_service.storage.outages import is_outage
@@ -147,8 +147,8 @@ def _may_come(error: Exception) -> bool:
 
 
 def _given(name: str) -> str | None:
-    """An address of a database from the environment; a wrong one ends the program with a sentence."""
-    address = os.environ.get(name)
+    """An address of a database as it was given; a wrong one ends the program with a sentence."""
+    address = secret_files.given(name)
     if not address:
         return None
     try:

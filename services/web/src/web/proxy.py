@@ -2,7 +2,9 @@
 
 import asyncio
 import contextlib
+import ssl
 from collections.abc import AsyncIterator, Sequence
+from functools import cache
 
 import anyio
 import httpx
@@ -35,8 +37,15 @@ RETRY_AFTER = {"Retry-After": "2"}
 log = structlog.get_logger(__name__)
 
 
+@cache
+def _authorities() -> ssl.SSLContext:
+    """Whom connections trust: read once, since that takes long."""
+    return httpx.create_ssl_context(trust_env=False)
+
+
 def _client(max_connections: int) -> httpx.AsyncClient:
     client = httpx.AsyncClient(
+        verify=_authorities(),
         limits=httpx.Limits(
             max_connections=max_connections,
             max_keepalive_connections=32,
@@ -245,7 +254,7 @@ def router(proxy: Proxy, upstreams: Sequence[Upstream]) -> APIRouter:
     routes = APIRouter(include_in_schema=False)
     by_name = {upstream.name: upstream for upstream in upstreams}
     for name in by_name:
-        # From 0 on, so that the first one is an increase.
+        # Starts at 0, so that the first one is an increase.
         for reason in ("timeout", "unavailable", "broken off"):
             FAILURES.labels(name, reason)
 

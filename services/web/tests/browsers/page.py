@@ -150,8 +150,11 @@ class OtherLocator(Queries):
         return await self._act(f"return ({script})(element);")
 
     async def set_input_files(self, files: Path | Sequence[Path]) -> None:
-        await self._act("")
-        element = await self.tab.element(f"{FINDER} return find({json.dumps(self.steps)})[0]")
+        async with _patience(f"a place for files at {self.steps}"):
+            while (
+                element := await self.tab.element(f"{FINDER} return find({json.dumps(self.steps)})[0]")
+            ) is None:
+                await asyncio.sleep(LOOK_EVERY_S)
         await self.tab.choose(element, [files] if isinstance(files, Path) else files)
 
     async def _act(self, script: str) -> Any:

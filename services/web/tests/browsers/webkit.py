@@ -30,6 +30,7 @@ SETTLES_S = 0.1
 ELEMENT = "element-6066-11e4-a52e-4f735466cecf"
 # The bar with the address would keep the window wider than a phone.
 NARROW = "* { padding: 0; margin: 0; border-width: 0; min-width: 0; min-height: 0; font-size: 1px; }"
+GONE = ("stale element", "intercepted", "no such element")
 EXPECTED_ON_CONSOLE = re.compile(r"Failed to load resource|Could not connect|network connection was lost")
 LISTENING = f"""
   const complain = (...parts) => navigator.sendBeacon("{COMPLAINTS}", parts.map(String).join(" "));
@@ -204,7 +205,13 @@ class WebKitTab:
           const work = async () => {{ {body} }};
           work().then((found) => done(found ?? null), (error) => done(String(error)));
         """
-        found = await self._ask("execute/async", script=script, args=[])
+        try:
+            found = await self._ask("execute/async", script=script, args=[])
+        except AssertionError as error:
+            # The page drew itself between the script's end and its answer.
+            if any(gone in str(error) for gone in GONE):
+                return None
+            raise
         assert found is None or isinstance(found, dict), found
         return found[ELEMENT] if found else None
 
@@ -212,7 +219,7 @@ class WebKitTab:
         try:
             await self._ask(f"element/{element}/click")
         except AssertionError as error:
-            if any(gone in str(error) for gone in ("stale element", "intercepted", "no such element")):
+            if any(gone in str(error) for gone in GONE):
                 return False
             raise
         return True

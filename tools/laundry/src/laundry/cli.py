@@ -41,6 +41,7 @@ LATE = {
     "dlq": ("laundry.commands.dead_letters", "app", BROKER),
     "tls": ("laundry.commands.tls", "app", BROKER),
     "new": ("laundry.commands.new", "app", DEVELOP),
+    "release": ("laundry.commands.release", "release", DEVELOP),
 }
 
 
@@ -124,6 +125,7 @@ app.command("fault", hidden=True)(equipment.fault)
 app.command("push-keys", rich_help_panel=DEPLOY)(push_keys.push_keys)
 app.command("compose-env", rich_help_panel=DEPLOY)(deploy.compose_env)
 app.command("check-deploy", rich_help_panel=DEPLOY)(deploy.check_deploy)
+app.command("check-images", rich_help_panel=DEPLOY)(deploy.check_images)
 app.command("check-reading", rich_help_panel=DEPLOY)(reading.check_reading)
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from laundry import contracts, look, privacy_page
-from laundry.deploy import broker, chart, compose, grafana, installing, prometheus, readme
+from laundry.deploy import broker, chart, compose, grafana, images, installing, memory, prometheus, readme
 from laundry.paths import PROJECT
 
 
@@ -27,6 +27,8 @@ def deployment_files() -> Iterator[tuple[Path, str]]:
     yield from look.files()
     yield from grafana.files()
     yield from prometheus.files()
+    yield images.FILE, images.text()
+    yield broker.PROXY_FILE, broker.proxy_text()
     yield chart.DEFINITIONS_FILE, chart.definitions_text()
     yield chart.SERVICES_FILE, chart.services_text()
     made_in_part: dict[Path, Callable[[str], str]] = {
@@ -36,6 +38,7 @@ def deployment_files() -> Iterator[tuple[Path, str]]:
         broker.CHART_FILE: broker.chart_text,
         readme.FILE: readme.text,
         installing.FILE: installing.text,
+        memory.FILE: memory.text,
     }
     for path, make in made_in_part.items():
         yield path, make(path.read_text())

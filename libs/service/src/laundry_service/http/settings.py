@@ -5,6 +5,7 @@ from pathlib import Path
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from laundry_service import secret_files
 from laundry_service.http.client_address import LOOPBACK, Networks
 
 
@@ -13,7 +14,11 @@ class HttpSettings(BaseSettings):
 
     # An error of the settings is logged, and the value that is wrong may be a secret.
     model_config = SettingsConfigDict(
-        env_prefix="LAUNDRY_", extra="ignore", frozen=True, hide_input_in_errors=True
+        env_prefix="LAUNDRY_",
+        extra="ignore",
+        frozen=True,
+        hide_input_in_errors=True,
+        secrets_dir=secret_files.folder(),
     )
 
     host: str = "127.0.0.1"

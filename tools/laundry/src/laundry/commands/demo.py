@@ -44,16 +44,27 @@ def demo(
     began = time.monotonic()
     with running_stack() as stack:
         ready_s = time.monotonic() - began
-        failed = not asyncio.run(_tell(stack.paths, stack.document, photos, count, ready_s))
+        failed = not asyncio.run(tell(stack.paths, stack.document, photos, count, ready_s))
         stays = sys.stdin.isatty() and sys.stdout.isatty() if stay is None else stay
         if stays:
             _look_around(stack)
     raise typer.Exit(int(failed))
 
 
-async def _tell(
-    paths: StackPaths, document: dict[str, Any], folder: Path | None, count: int, ready_s: float
+async def tell(
+    paths: StackPaths,
+    document: dict[str, Any],
+    folder: Path | None,
+    count: int,
+    ready_s: float,
+    *,
+    on_pages: bool = True,
 ) -> bool:
+    """Tell the story to a stack, and show what happened; true if all of it did.
+
+    Args:
+        on_pages: with what people do in a browser of this machine.
+    """
     try:
         pictures = photos_for(folder, count)
     except FileNotFoundError as error:
@@ -77,11 +88,10 @@ async def _tell(
             ("A washer fails", story.break_a_washer),
             ("The branch says what it is like", story.state_a_preference),
             ("One message is made to fail", story.fail_a_message),
-            (
-                "People are invited and work on the pages, in a real Chromium",
-                partial(_on_the_pages, story, people),
-            ),
         ]
+        if on_pages:
+            title = "People are invited and work on the pages, in a real Chromium"
+            chapters.append((title, partial(_on_the_pages, story, people)))
         problem, skipped = await _chapters(chapters)
     _table(story, ready_s, time.monotonic() - began, problem, skipped)
     if problem is None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from laundry import generated
-from laundry.deploy import chart, custom_kinds, environment, objects, prometheus, tools
+from laundry.deploy import broker, chart, compose, custom_kinds, environment, objects, prometheus, tools
 from laundry.deploy.custom_kinds import is_custom
 from laundry.paths import PROJECT, StackPaths
 from laundry_servers.errors import LaundryError
@@ -47,7 +47,8 @@ def run(*, fetch: bool) -> Iterator[Outcome]:
     """Make every check, one after another. With ``fetch``, missing tools are put into the cache folder."""
     checks: list[tuple[str, Callable[[], str]]] = [
         ("Dockerfile", check_dockerfile),
-        ("Compose", check_compose),
+        ("Compose", lambda: check_compose(fetch=fetch)),
+        ("HAProxy", check_haproxy),
         ("What is made from the catalogue and the plan", check_generated),
         ("Chart", lambda: check_chart(fetch=fetch)),
         ("Kubernetes objects", lambda: check_objects(fetch=fetch)),
@@ -84,17 +85,33 @@ def check_dockerfile(path: Path = DOCKERFILE) -> str:
     return "read, not built (no engine is asked)"
 
 
-def check_compose() -> str:
-    """Let Compose read its file, with passwords made for this check."""
-    tool = tools.compose()
+def check_compose(file: Path = compose.FILE, *, fetch: bool) -> str:
+    """Let Compose read its file with every choice of profiles, with passwords made for this check."""
+    tool = tools.compose(fetch=fetch)
     if tool is None:
-        raise Skipped("neither `docker compose` nor `docker-compose` 2 is installed")
+        raise Skipped(
+            "neither `docker compose` nor `docker-compose` 2 is installed; with --fetch and apt it is"
+        )
+    version = tool.run(["version", "--short"]).stdout.strip()
     with tempfile.TemporaryDirectory(prefix="laundry-check-") as folder:
-        env_file = environment.write(StackPaths(Path(folder)))
-        done = tool.run(["--env-file", str(env_file), "config", "--quiet"], cwd=PROJECT)
+        for cluster, more in ((False, []), (True, []), (True, ["--profile", "observe"])):
+            env_file = environment.write(StackPaths(Path(folder)), cluster=cluster)
+            place = ["--project-directory", str(PROJECT), "--file", str(file), "--env-file", str(env_file)]
+            done = tool.run([*place, *more, "config", "--quiet"])
+            if done.returncode != 0:
+                raise LaundryError(done.stderr.strip())
+    return f"Compose {version} accepts docker-compose.yml alone and with the profiles cluster and observe"
+
+
+def check_haproxy() -> str:
+    """Let HAProxy read the file of the profile cluster."""
+    tool = tools.haproxy()
+    if tool is None:
+        raise Skipped("haproxy is not installed, and no local stack was started here yet")
+    done = tool.run(["-c", "-q", "-f", str(broker.PROXY_FILE)])
     if done.returncode != 0:
         raise LaundryError(done.stderr.strip())
-    return f"{' '.join(tool.command)} config accepts docker-compose.yml"
+    return f"haproxy -c accepts {broker.PROXY_FILE.relative_to(PROJECT)}"
 
 
 def check_generated() -> str:

@@ -3,22 +3,13 @@
 import textwrap
 from collections.abc import Iterable, Iterator
 
+from laundry.deploy import secret_files
+from laundry.deploy.secret_files import SecretFile
 from laundry.marks import replaced
 from laundry.paths import PROJECT
+from laundry.release import versions
 from laundry.stack.environment import CLIENT_ID, FIRST_OPERATOR, PROVIDER
-from laundry_catalogue import (
-    SERVICES,
-    Need,
-    Process,
-    Resources,
-    Service,
-    audited,
-    database_owners,
-    url_variable,
-    variable,
-)
-from laundry_events.topology import VHOST
-from laundry_servers.postgres import owner_of
+from laundry_catalogue import SERVICES, Need, Process, Resources, Service, url_variable
 
 FILE = PROJECT / "docker-compose.yml"
 DOCKERFILE = PROJECT / "deploy" / "docker" / "Dockerfile"
@@ -26,12 +17,16 @@ WIDTH = 120
 USUAL = Resources()
 # What `laundry compose-env` makes has no default: Compose then says what to do.
 MISSING = ":?run make compose-env first"
+# The node itself, or with the profile cluster what stands before the nodes.
+BROKER = "${BROKER_HOST:-rabbitmq}"
 
 
 def text(present: str, services: Iterable[Service] = SERVICES) -> str:
     """Return docker-compose.yml with the parts of these services."""
     services = tuple(services)
-    present = replaced(present, "databases", _lines(_passwords(services), indent=6))
+    of_prepare = _secrets(secret_files.of_prepare(services))
+    present = replaced(present, "preparing", _lines(of_prepare, indent=4))
+    present = replaced(present, "secrets", _lines(_files(services), indent=2))
     blocks = [*_migrations(services)]
     blocks += [_container(service, process) for service in services for process in service.processes]
     return replaced(present, "services", "\n\n".join(_lines(block, indent=2) for block in blocks))
@@ -51,32 +46,21 @@ def _lines(lines: Iterable[str], *, indent: int) -> str:
     return "\n".join(" " * indent + line for line in lines)
 
 
-def _given(name: str) -> str:
-    return f"${{{name}{MISSING}}}"
+def _secrets(files: Iterable[SecretFile]) -> Iterator[str]:
+    """Write which files of ``/run/secrets`` a container gets."""
+    files = tuple(files)
+    if files:
+        yield "secrets:"
+    yield from (f"  - {{ source: {each.name}, target: {each.target} }}" for each in files)
 
 
-def _passwords(services: tuple[Service, ...]) -> Iterator[str]:
-    yield "LAUNDRY_DATABASE_PASSWORDS: >-"
-    yield from _object(
-        {name: _given(variable("DATABASE_PASSWORD_{}", name)) for name in database_owners(services)}
-    )
-    yield "# Owners of the databases with an audit, which the services' own logins may only append to."
-    yield "LAUNDRY_DATABASE_OWNER_PASSWORDS: >-"
-    yield from _object(
-        {name: _given(variable("DATABASE_OWNER_PASSWORD_{}", name)) for name in audited(services)}
-    )
-
-
-def _object(values: dict[str, str]) -> Iterator[str]:
-    """Write a JSON object as a folded block, one entry a line."""
-    entries = [f'"{name}": "{value}"' for name, value in values.items()]
-    for number, entry in enumerate(entries):
-        opening, closing = "{" if number == 0 else "", "}" if number == len(entries) - 1 else ","
-        yield f"  {opening}{entry}{closing}"
+def _files(services: tuple[Service, ...]) -> Iterator[str]:
+    for name in secret_files.every(services):
+        yield f'{name}: {{ file: "${{LAUNDRY_VAR_DIR{MISSING}}}/compose/secrets/{name}" }}'
 
 
 def _image(service: Service) -> str:
-    return f"image: laundry/{service.name}:${{LAUNDRY_VERSION:-0.1.0}}"
+    return f"image: laundry/{service.name}:${{LAUNDRY_VERSION:-{versions.current()}}}"
 
 
 def _migrations(services: tuple[Service, ...]) -> Iterator[list[str]]:
@@ -88,17 +72,9 @@ def _migrations(services: tuple[Service, ...]) -> Iterator[list[str]]:
             "  <<: *migration",
             f"  {_image(service)}",
             f"  command: [python, -m, laundry_service.migrate, {service.package}]",
-            "  environment:",
-            f"    LAUNDRY_DATABASE_URL: {_database_url(service.name, service.name, 'DATABASE_PASSWORD_{}')}",
+            *(f"  {line}" for line in _secrets(secret_files.of_migration(service))),
         ]
-        if Need.AUDIT in service.needs:
-            owner = _database_url(service.name, owner_of(service.name), "DATABASE_OWNER_PASSWORD_{}")
-            lines.append(f"    LAUNDRY_DATABASE_OWNER_URL: {owner}")
         yield lines
-
-
-def _database_url(name: str, login: str, password: str) -> str:
-    return f"postgresql+asyncpg://{login}:{_given(variable(password, name))}@postgres:5432/{name}"
 
 
 def _container(service: Service, process: Process) -> list[str]:
@@ -116,8 +92,11 @@ def _container(service: Service, process: Process) -> list[str]:
     if waits_for := _waits_for(service):
         lines.append("  depends_on:")
         lines += [f"    {name}: {{ condition: service_{how} }}" for name, how in waits_for.items()]
+        if "rabbitmq" in waits_for:
+            lines.append("    haproxy: { condition: service_healthy, required: false }")
     lines.append("  environment:")
     lines += [f"    {line}" for line in _environment(service, process)]
+    lines += [f"  {line}" for line in _secrets(secret_files.of_service(service))]
     lines.append('  volumes: ["${LAUNDRY_VAR_DIR:-./var}/telemetry:/run/telemetry:ro"]')
     if service.port is not None and process.name == service.name:
         lines.append(f'  ports: ["${{BIND:-127.0.0.1}}:${{{service.port_variable}:-{service.port}}}:8000"]')
@@ -151,23 +130,15 @@ def _environment(service: Service, process: Process) -> Iterator[str]:
     yield f"<<: [{', '.join(merged)}]"
     yield f"LAUNDRY_SERVICE_NAME: {process.name}"
     if Need.BROKER in service.needs:
-        password = _given(variable("BROKER_PASSWORD_{}", service.name))
-        yield f"LAUNDRY_AMQP_URL: amqp://{service.name}:{password}@rabbitmq:5672/{VHOST}"
+        yield "LAUNDRY_DRILLS: ${DRILLS:-false}"
     if Need.CONSUMES in service.needs:
-        yield f"LAUNDRY_LETTER_KEY: {_given(variable('LETTER_KEY_{}', service.name))}"
         yield "LAUNDRY_LETTERS_UNSIGNED_UNTIL: ${LETTERS_UNSIGNED_UNTIL:-}"
-    if Need.DATABASE in service.needs:
-        yield f"LAUNDRY_DATABASE_URL: {_database_url(service.name, service.name, 'DATABASE_PASSWORD_{}')}"
     if Need.PROVIDER in service.needs:
         yield from _provider()
     if Need.SESSIONS in service.needs:
         yield from _sessions()
-    if Need.SIGNING in service.needs:
-        yield f"LAUNDRY_MODEL_SIGNING_KEY: {_given('MODEL_SIGNING_KEY')}"
-    if Need.MQTT in service.needs:
-        yield f"LAUNDRY_MQTT_AUTH_SECRET: {_given('MQTT_AUTH_SECRET')}"
     if Need.MANAGEMENT in service.needs:
-        yield "LAUNDRY_MANAGEMENT_URLS: '[\"http://rabbitmq:15672\"]'"
+        yield f"LAUNDRY_MANAGEMENT_URLS: '[\"http://{BROKER}:15672\"]'"
     for peer in service.peers:
         yield f"{url_variable(peer)}: http://{peer}:8000"
     for name, value in service.environment.items():
@@ -180,19 +151,12 @@ def _sessions() -> Iterator[str]:
     own = f"http://{PROVIDER}:8000/.well-known/openid-configuration"
     yield f"LAUNDRY_OIDC_DISCOVERY_URL: ${{OIDC_DISCOVERY_URL:-{own}}}"
     yield f"LAUNDRY_OIDC_CLIENT_ID: ${{OIDC_CLIENT_ID:-{CLIENT_ID}}}"
-    yield f"LAUNDRY_OIDC_CLIENT_SECRET: {_given('OIDC_CLIENT_SECRET')}"
-    yield f"LAUNDRY_SESSION_KEYS: {_given('SESSION_KEYS')}"
 
 
 def _provider() -> Iterator[str]:
     yield "LAUNDRY_PUBLIC_URL: *sign-in"
     yield "LAUNDRY_WEB_URLS: *all-pages"
-    yield f"LAUNDRY_OIDC_CLIENT_SECRET: {_given('OIDC_CLIENT_SECRET')}"
-    yield f"LAUNDRY_SECRET_KEYS: {_given('IDENTITY_SECRET_KEYS')}"
-    yield f"LAUNDRY_SIGNING_KEYS: {_given('IDENTITY_SIGNING_KEYS')}"
     yield f"LAUNDRY_FIRST_OPERATOR: ${{FIRST_OPERATOR:-{FIRST_OPERATOR}}}"
-    yield f"LAUNDRY_FIRST_OPERATOR_PASSWORD: {_given('FIRST_OPERATOR_PASSWORD')}"
-    yield "LAUNDRY_SMTP_URL: ${SMTP_URL:-}"
     yield "LAUNDRY_MAIL_FROM: ${MAIL_FROM:-laundry@laundry.localhost}"
 
 

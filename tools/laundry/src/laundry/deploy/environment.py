@@ -4,6 +4,8 @@ import secrets
 from collections.abc import Callable
 from pathlib import Path
 
+from laundry.deploy import secret_files
+from laundry.deploy.broker import COMPOSE_NODES
 from laundry.deploy.mirror import MOUNTED_MODE, mirror_identity, write_in_place
 from laundry.paths import StackPaths
 from laundry.push_keys import new_private_key
@@ -22,11 +24,16 @@ from laundry_service.auth.rsa_keys import new_key
 BROKER_ADMIN = "laundry-admin"
 DATABASE_ADMIN = "laundry_admin"
 FOLDER_MODE = 0o700
+CLUSTER = "cluster"
+"""The profile of docker-compose.yml with three brokers."""
 HOST_PORTS = {service.port_variable: service.port for service in SERVICES if service.port is not None} | {
     "FCM_PORT": 8006,
     "AMQP_PORT": 5672,
     "MANAGEMENT_PORT": 15672,
     "MQTT_PORT": 1883,
+    "PROXY_AMQP_PORT": 5673,
+    "PROXY_MANAGEMENT_PORT": 15673,
+    "PROXY_MQTT_PORT": 1884,
     "DATABASE_PORT": 5432,
     "S3_PORT": 9000,
     "GRAFANA_PORT": 3000,
@@ -42,7 +49,7 @@ def secret_makers() -> dict[str, Callable[[], str]]:
     def password() -> str:
         return secrets.token_urlsafe(32)
 
-    names = ["DATABASE_ADMIN_PASSWORD", "BROKER_ADMIN_PASSWORD", "MQTT_AUTH_SECRET"]
+    names = ["DATABASE_ADMIN_PASSWORD", "BROKER_ADMIN_PASSWORD", "MQTT_AUTH_SECRET", "ERLANG_COOKIE"]
     names += [variable("BROKER_PASSWORD_{}", user) for user in broker_users()]
     names += [variable("LETTER_KEY_{}", login) for login in letter_signers()]
     names += [variable("DATABASE_PASSWORD_{}", owner) for owner in database_owners()]
@@ -75,11 +82,12 @@ def read_env(path: Path) -> dict[str, str]:
     return found
 
 
-def write(paths: StackPaths, *, ports: dict[str, int] | None = None) -> Path:
+def write(paths: StackPaths, *, ports: dict[str, int] | None = None, cluster: bool | None = None) -> Path:
     """Write ``var/compose.env`` and what Compose mounts, keeping every value that is there already.
 
     Args:
         ports: host ports in place of the kept or usual ones, by variable.
+        cluster: with the profile cluster, or without it; None keeps what ``COMPOSE_PROFILES`` says.
 
     Returns:
         The env file.
@@ -95,17 +103,30 @@ def write(paths: StackPaths, *, ports: dict[str, int] | None = None) -> Path:
         kept.get("MODEL_PUBLIC_KEYS") or SigningKey.parse(values["MODEL_SIGNING_KEY"]).public.text
     )
     values["LAUNDRY_VAR_DIR"] = str(paths.var)
-    folder.mkdir(parents=True, exist_ok=True)
+    values |= _broker(values.get("COMPOSE_PROFILES", ""), cluster)
+    (folder / "secrets").mkdir(parents=True, exist_ok=True)
     folder.chmod(FOLDER_MODE)
     paths.telemetry.mkdir(exist_ok=True)
     _write_env(env_file, values)
     passwords = {user: values[variable("BROKER_PASSWORD_{}", user)] for user in broker_users()}
     administrator = (BROKER_ADMIN, values["BROKER_ADMIN_PASSWORD"])
-    document = definitions(PLAN, passwords, administrator=administrator)
+    nodes = int(values["BROKER_NODES"])
+    document = definitions(PLAN, passwords, nodes=nodes, administrator=administrator)
     write_json(folder / "definitions.json", document, mode=MOUNTED_MODE)
+    for file in secret_files.every().values():
+        write_in_place(folder / "secrets" / file.name, file.text(values))
     mirror_identity(paths)
     write_json(folder / "stack.json", _stack(values))
     return env_file
+
+
+def _broker(profiles: str, cluster: bool | None) -> dict[str, str]:
+    """Return where services find the broker, and of how many nodes it is, by Compose's profiles."""
+    named = [each for each in profiles.split(",") if each]
+    if cluster is not None:
+        named = [each for each in named if each != CLUSTER] + [CLUSTER] * cluster
+    host, nodes = ("haproxy", len(COMPOSE_NODES)) if CLUSTER in named else (COMPOSE_NODES[0], 1)
+    return {"COMPOSE_PROFILES": ",".join(named), "BROKER_HOST": host, "BROKER_NODES": str(nodes)}
 
 
 def _write_env(path: Path, values: dict[str, str]) -> None:
@@ -121,13 +142,14 @@ def _stack(values: dict[str, str]) -> dict[str, object]:
     def address(port: str) -> str:
         return f"http://{host}:{values[port]}"
 
+    before = "" if values["BROKER_HOST"] == COMPOSE_NODES[0] else "PROXY_"
     login = f"{BROKER_ADMIN}:{values['BROKER_ADMIN_PASSWORD']}"
-    amqp = f"amqp://{login}@{host}:{values['AMQP_PORT']}/%2F"
+    amqp = f"amqp://{login}@{host}:{values[f'{before}AMQP_PORT']}/%2F"
     broker = BrokerAddress(
         amqp_url=amqp,
         amqp_urls=[amqp],
-        management_urls=[address("MANAGEMENT_PORT")],
-        mqtt_url=f"mqtt://{host}:{values['MQTT_PORT']}",
+        management_urls=[address(f"{before}MANAGEMENT_PORT")],
+        mqtt_url=f"mqtt://{host}:{values[f'{before}MQTT_PORT']}",
         username=BROKER_ADMIN,
         password=values["BROKER_ADMIN_PASSWORD"],
     )

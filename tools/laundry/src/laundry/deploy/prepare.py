@@ -2,7 +2,8 @@
 
 ``python -m laundry.deploy.prepare`` reads ``LAUNDRY_DATABASE_ADMIN_URL`` (libpq),
 ``LAUNDRY_DATABASE_PASSWORDS`` (JSON: password by database), ``LAUNDRY_DATABASE_OWNER_PASSWORDS`` (of those
-that another login than the service's owns) and the ``LAUNDRY_S3_*`` that services read too.
+that another login than the service's owns) and the ``LAUNDRY_S3_*`` that services read too, each from the
+environment or from a file of that name in ``/run/secrets``.
 """
 
 import asyncio
@@ -17,6 +18,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from laundry_servers.addresses import DatabaseAddress
 from laundry_servers.postgres import ensure_database, owner_of
+from laundry_service.secret_files import given
 
 Passwords = TypeAdapter(dict[str, str])
 
@@ -64,11 +66,11 @@ def make_bucket(endpoint_url: str | None, bucket: str, access_key: str, secret_k
 def main() -> None:
     """Do what the environment says."""
     try:
-        admin_url = os.environ["LAUNDRY_DATABASE_ADMIN_URL"]
-        passwords = Passwords.validate_json(os.environ["LAUNDRY_DATABASE_PASSWORDS"])
-        owners = Passwords.validate_json(os.environ.get("LAUNDRY_DATABASE_OWNER_PASSWORDS") or "{}")
-        bucket = os.environ["LAUNDRY_S3_BUCKET"]
-        keys = os.environ["LAUNDRY_S3_ACCESS_KEY"], os.environ["LAUNDRY_S3_SECRET_KEY"]
+        admin_url = _needed("LAUNDRY_DATABASE_ADMIN_URL")
+        passwords = Passwords.validate_json(_needed("LAUNDRY_DATABASE_PASSWORDS"))
+        owners = Passwords.validate_json(given("LAUNDRY_DATABASE_OWNER_PASSWORDS") or "{}")
+        bucket = _needed("LAUNDRY_S3_BUCKET")
+        keys = _needed("LAUNDRY_S3_ACCESS_KEY"), _needed("LAUNDRY_S3_SECRET_KEY")
     except KeyError as error:
         sys.exit(f"{error.args[0]} is not set.")
     except ValidationError:
@@ -78,6 +80,13 @@ def main() -> None:
     asyncio.run(make_databases(admin_url, passwords, owners))
     make_bucket(os.environ.get("LAUNDRY_S3_ENDPOINT_URL"), bucket, *keys)
     print(f"databases {', '.join(passwords)} and bucket {bucket} are there")
+
+
+def _needed(name: str) -> str:
+    value = given(name)
+    if value is None:
+        raise KeyError(name)
+    return value
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 import yaml
 
+from laundry.deploy.broker import COMPOSE_NODES
 from laundry.deploy.chart import CHART
 from laundry.paths import PROJECT
 from laundry_catalogue import SERVICES
@@ -42,11 +43,12 @@ def files() -> Iterator[tuple[Path, str]]:
 def _for_compose() -> dict[str, Any]:
     jobs = [
         # Every replica has an address of its own.
-        _job(process.name, dns_sd_configs=[_addresses(process.name, METRICS_PORT)])
+        _job(process.name, dns_sd_configs=[_addresses(process.name, port=METRICS_PORT)])
         for service in SERVICES
         for process in service.processes
     ]
-    jobs.append(_job("rabbitmq", dns_sd_configs=[_addresses("rabbitmq", BROKER_METRICS_PORT)]))
+    # A node that is not there has no name, so it is no target.
+    jobs.append(_job("rabbitmq", dns_sd_configs=[_addresses(*COMPOSE_NODES, port=BROKER_METRICS_PORT)]))
     return config(jobs, rules="/etc/prometheus/alerts.yaml", every_s=15, alertmanagers=["alertmanager:9093"])
 
 
@@ -61,8 +63,11 @@ def for_stack(document: Mapping[str, Any], *, rules: str, every_s: int) -> dict[
     targets: dict[str, list[str]] = {}
     for instance, url in document["metrics_urls"].items():
         targets.setdefault(process_of[instance], []).append(urlsplit(url).netloc)
-    targets["rabbitmq"] = [urlsplit(url).netloc for url in document["broker_metrics_urls"]]
     jobs = [_job(name, static_configs=[{"targets": found}]) for name, found in targets.items()]
+    brokers = [urlsplit(url).netloc for url in document["broker_metrics_urls"]]
+    encrypted = document.get("tls")
+    trust = {"scheme": "https", "tls_config": {"ca_file": encrypted["ca_file"]}} if encrypted else {}
+    jobs.append(_job("rabbitmq", static_configs=[{"targets": brokers}], **trust))
     return config(jobs, rules=rules, every_s=every_s)
 
 
@@ -84,5 +89,5 @@ def _job(name: str, **more: Any) -> dict[str, Any]:
     return {"job_name": name, **more}
 
 
-def _addresses(name: str, port: int) -> dict[str, Any]:
-    return {"names": [name], "type": "A", "port": port, "refresh_interval": "15s"}
+def _addresses(*names: str, port: int) -> dict[str, Any]:
+    return {"names": list(names), "type": "A", "port": port, "refresh_interval": "15s"}

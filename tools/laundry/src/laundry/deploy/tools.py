@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from laundry.paths import PROJECT
+from laundry_servers import debian, isolate, rootfs
 from laundry_servers.errors import LaundryError
 from laundry_servers.rootfs import cache_folder
 
@@ -38,8 +40,11 @@ class Tool:
         return _run([*self.command, *arguments], cwd=cwd, environment=self.environment)
 
 
-def compose() -> Tool | None:
-    """Return Docker Compose, which needs no engine to check a file; None where there is none."""
+def compose(*, fetch: bool) -> Tool | None:
+    """Return Docker Compose, which needs no engine to check a file; None where there is none.
+
+    With ``fetch``, Debian's is unpacked into the cache folder (14 MB). Raises LaundryError when that fails.
+    """
     for command in (("docker", "compose"), ("docker-compose",)):
         if shutil.which(command[0]) is None:
             continue
@@ -47,7 +52,36 @@ def compose() -> Tool | None:
         # The old Python one (1.x) knows neither start_interval nor service_completed_successfully.
         if done.returncode == 0 and not done.stdout.strip().startswith("1."):
             return Tool(command)
-    return None
+    return _docker_plugin("docker-compose", fetch=fetch)
+
+
+def buildx(*, fetch: bool) -> Tool | None:
+    """Return Docker's builder, which needs no engine to read what it would build; as ``compose``."""
+    if shutil.which("docker") is not None and _run(["docker", "buildx", "version"]).returncode == 0:
+        return Tool(("docker", "buildx"))
+    return _docker_plugin("docker-buildx", fetch=fetch)
+
+
+def _docker_plugin(package: str, *, fetch: bool) -> Tool | None:
+    folder = cache_folder() / "deploy-tools" / package
+    if not folder.exists() and fetch and shutil.which("apt-get") is not None:
+        debian.unpack([package], folder)
+    program = folder / "usr" / "libexec" / "docker" / "cli-plugins" / package
+    return Tool((str(program),)) if program.exists() else None
+
+
+def haproxy() -> Tool | None:
+    """Return HAProxy, of this machine or of the local stack's root file system; None where there is none."""
+    if (found := shutil.which("haproxy", path=f"{os.environ.get('PATH', '')}:/usr/sbin")) is not None:
+        return Tool((found,))
+    if not rootfs.is_built():
+        return None
+    place = {"PATH": "/usr/sbin:/usr/bin"}
+    return Tool(
+        tuple(
+            isolate.command(rootfs.root_path(), ["/usr/sbin/haproxy"], environment=place, folders=[PROJECT])
+        )
+    )
 
 
 def helm(*, fetch: bool) -> Tool | None:

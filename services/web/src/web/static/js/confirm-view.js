@@ -6,10 +6,10 @@ import { FILTER_KEY, keptFilter, ordered } from "./confirm-order.js";
 import { h, put, say } from "./dom.js";
 import { DoneList } from "./done-list.js";
 import { emptyState } from "./drawings.js";
-import { trouble } from "./frame.js";
+import { showTrouble, trouble } from "./frame.js";
 import { icon } from "./icons.js";
 import { remember } from "./kept.js";
-import { Live, Meanwhile, supersedes } from "./live.js";
+import { Live, Meanwhile, supersedes, wholeTask } from "./live.js";
 import { labelsOf } from "./reading.js";
 import { listenForShortcuts, showShortcuts, undoSeconds } from "./shortcuts.js";
 import { swipeable } from "./swipe.js";
@@ -139,11 +139,7 @@ export class ConfirmView {
         },
       );
     } catch (problem) {
-      if (!this.#loaded)
-        put(
-          this.#stage,
-          trouble(explain(problem), () => this.#refresh().catch(() => {})),
-        );
+      if (!this.#loaded) showTrouble(this.#stage, problem, () => this.#refresh().catch(() => {}));
       throw problem;
     }
   }
@@ -174,16 +170,8 @@ export class ConfirmView {
 
   /** @param {Task | {id: string}} changed */
   async #onChange(changed) {
-    /** @type {Task} */
-    let task;
-    if ("status" in changed && "photo" in changed) task = changed;
-    else {
-      try {
-        task = await this.api.json(`/api/helper/tasks/${encodeURIComponent(changed.id)}`);
-      } catch {
-        return;
-      }
-    }
+    const task = await wholeTask(this.api, changed);
+    if (!task) return;
     if (!supersedes(task, this.#waiting.get(task.id))) return;
     this.#meanwhile.note(task);
     const fresh = !this.#waiting.has(task.id);
@@ -230,7 +218,7 @@ export class ConfirmView {
    */
   #act(action, number = 0) {
     if (action === "help") showShortcuts();
-    else if (action === "undo") return this.#undo.press();
+    else if (action === "undo") return this.#undo.ask();
     else if (action === "next" || action === "previous") return this.#step(action === "next" ? 1 : -1);
     else return Boolean(this.#card?.press(action, number));
     return true;
@@ -279,16 +267,7 @@ export class ConfirmView {
    * @param {Garment[]} labels
    */
   async #send(task, labels) {
-    const path = pathOf(task);
-    let after;
-    try {
-      after = await this.api.json(`${path}/confirmation`, { method: "POST", json: { labels, undo_s: undoSeconds() } });
-    } catch (problem) {
-      if (problem.code !== "already-confirmed") throw problem;
-      // Somebody else was faster; show what they said.
-      after = await this.api.json(path);
-      say(t("problem.already-confirmed"), { urgent: true });
-    }
+    const after = await this.#undo.expect(() => this.#confirm(pathOf(task), labels));
     this.#waiting.delete(task.id);
     this.#confirmed.set(task.id, after.version);
     this.#done.add(after);
@@ -299,6 +278,22 @@ export class ConfirmView {
     if (this.element.getBoundingClientRect().top < 0) this.element.scrollIntoView();
     // What did not fit into the list before.
     if (this.#more && this.#waiting.size < PAGE) this.#refresh().catch(() => {});
+  }
+
+  /**
+   * @param {string} path
+   * @param {Garment[]} labels
+   * @returns {Promise<Task>}
+   */
+  async #confirm(path, labels) {
+    try {
+      return await this.api.json(`${path}/confirmation`, { method: "POST", json: { labels, undo_s: undoSeconds() } });
+    } catch (problem) {
+      if (problem.code !== "already-confirmed") throw problem;
+      // Somebody else was faster; show what they said.
+      say(t("problem.already-confirmed"), { urgent: true });
+      return this.api.json(path);
+    }
   }
 
   /** @param {Task} task */

@@ -11,6 +11,9 @@ export class Undo {
   #task = null;
   #timer = 0;
   #busy = false;
+  /** How many confirmations are on their way. */
+  #coming = 0;
+  #askedEarly = false;
   element = h("div", { class: "undo", hidden: true });
 
   /**
@@ -23,12 +26,31 @@ export class Undo {
   }
 
   /**
+   * Wait for a confirmation on its way: what `ask` asks for until then means this one.
+   *
+   * @param {() => Promise<Task>} confirm
+   */
+  async expect(confirm) {
+    this.#coming += 1;
+    try {
+      return await confirm();
+    } catch (problem) {
+      this.#askedEarly = false;
+      throw problem;
+    } finally {
+      this.#coming -= 1;
+    }
+  }
+
+  /**
    * Offer to take a confirmation back; it takes the place of the one before.
    *
    * @param {Task} task
    */
   offer(task) {
     this.withdraw();
+    const asked = this.#askedEarly && !this.#coming;
+    if (!this.#coming) this.#askedEarly = false;
     if (!task.confirmation?.undo_until || this.#secondsLeft(task) <= 0) return;
     this.#task = task;
     const left = h("span", { class: "left", "aria-hidden": "true" });
@@ -49,6 +71,13 @@ export class Undo {
     };
     tick();
     this.#timer = setInterval(tick, 1000);
+    if (asked) this.press();
+  }
+
+  /** Take back the last confirmation, also one that is still on its way. Returns whether there is one. */
+  ask() {
+    if (this.#coming) this.#askedEarly = true;
+    return this.#coming > 0 || this.press();
   }
 
   /** Take back what is offered. Returns whether something was. */
