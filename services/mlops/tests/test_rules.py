@@ -1,9 +1,14 @@
 """What an example teaches, what a run may become, who wins: the rules, without servers."""
 
+from typing import Any
+
 import pytest
 
 from laundry_events.events import CountedLabel
+from laundry_learning.sandbox.launcher import SandboxGone
 from mlops.examples import FIRST_BRANCHES, HOLDOUT_SHARE, side_of, single_label
+from mlops.jobs.run import Run
+from mlops.launching.launcher import RETRY_LATER
 from mlops.runs import STATUSES, Status, may_become, sources_of
 
 LABELS = ("a", "b", "c")
@@ -37,3 +42,19 @@ def test_a_run_that_has_ended_stays_as_it_is() -> None:
     assert sources_of("queued") == ("running",)
     assert sources_of("succeeded") == ("running",)
     assert set(sources_of("cancelled")) == {"queued", "running"}
+
+
+async def test_of_a_container_that_is_gone_the_cluster_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    noted: list[str] = []
+
+    async def note(_run: Run, text: str) -> None:
+        noted.append(text)
+
+    monkeypatch.setattr(Run, "note", note)
+    unused: Any = None
+    run = Run("run-1", unused, unused)
+    async with run:
+        raise SandboxGone("the container that reads photos is gone")
+    # Not failed by itself: mlops looks whether it needed more memory than its limit, or begins it again.
+    assert run.exit_code == RETRY_LATER
+    assert noted == ["the container that reads photos is gone"]

@@ -24,7 +24,7 @@ def facts(folder: Path) -> dict[str, Any]:
     paths = StackPaths(folder)
     secrets.load(paths, list(dict.fromkeys([*broker_users(), *database_owners()])))
     kept: dict[str, Any] = read_json(paths.secrets_file) or {}
-    return {**kept, "administrator": {"username": "a", "password": "p"}}
+    return {**kept, "administrator": {"username": "a", "password": "p"}, "address": "10.1.2.3"}
 
 
 def test_every_secret_of_the_readme_has_its_keys_and_no_more(tmp_path: Path) -> None:
@@ -43,8 +43,22 @@ def over(defaults: Any, given: Any) -> Any:
 
 
 def test_the_values_are_such_as_the_schema_takes(tmp_path: Path) -> None:
-    defaults = yaml.safe_load(VALUES_FILE.read_text())
-    jsonschema.validate(over(defaults, release.values(facts(tmp_path))), json.loads(SCHEMA_FILE.read_text()))
+    defaults, known = yaml.safe_load(VALUES_FILE.read_text()), facts(tmp_path)
+    given = {**release.values(known), "backup": release.backup(known)}
+    jsonschema.validate(over(defaults, given), json.loads(SCHEMA_FILE.read_text()))
+
+
+def test_the_backup_has_the_keys_that_its_job_asks_for(tmp_path: Path) -> None:
+    known = facts(tmp_path)
+    asked = set(re.findall(r'"([a-z0-9-]+-(?:url|key))"', (CHART / "templates/backup.yaml").read_text()))
+    assert asked
+    assert set(release.secrets_of(known)[release.backup(known)["secret"]]) == asked
+
+
+def test_the_release_before_gets_its_own_images_and_no_variables(tmp_path: Path) -> None:
+    given = release.values_before(facts(tmp_path), "before-1")
+    assert given["image"]["tag"] == "before-1"
+    assert "extraEnv" not in json.dumps(given)
 
 
 def test_the_copy_of_the_chart_differs_in_what_is_newer_than_the_cluster_alone(tmp_path: Path) -> None:
@@ -53,5 +67,10 @@ def test_the_copy_of_the_chart_differs_in_what_is_newer_than_the_cluster_alone(t
     for file in sorted(path for path in CHART.rglob("*") if path.is_file()):
         old, new = file.read_bytes(), (tmp_path / file.relative_to(CHART)).read_bytes()
         changed += [(file.name, line) for line in set(new.splitlines()) - set(old.splitlines())]
-    assert {line for _, line in changed} == {b'kubeVersion: ">=1.20.0-0"', b"apiVersion: policy/v1beta1"}
+    assert {line for _, line in changed} == {
+        b'kubeVersion: ">=1.20.0-0"',
+        b"apiVersion: policy/v1beta1",
+        b"apiVersion: autoscaling/v2beta2",
+        b"apiVersion: batch/v1beta1",
+    }
     assert yaml.safe_load((tmp_path / "Chart.yaml").read_text())["kubeVersion"] == ">=1.20.0-0"

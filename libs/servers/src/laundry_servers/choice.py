@@ -1,6 +1,6 @@
 """Chooses how real servers are provided: by address, as containers, or as native processes."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -144,13 +144,20 @@ def broker(
     )
 
 
-def database(kind: Kind, folder: Path, *, password: str | None = None, durable: bool = True) -> Database:
-    """Return a database server that is not started yet."""
+def database(
+    kind: Kind,
+    folder: Path,
+    *,
+    password: str | None = None,
+    durable: bool = True,
+    settings: Mapping[str, str] | None = None,
+) -> Database:
+    """Return a database server that is not started yet; a native one with these ``settings`` too."""
     if kind is Kind.GIVEN:
         return given.GivenPostgres()
     if kind is Kind.DOCKER:
         return containers.PostgresContainer(password=password)
-    return Postgres(folder, password=password, durable=durable)
+    return Postgres(folder, password=password, durable=durable, settings=settings)
 
 
 def object_store(

@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +29,18 @@ READ_ANYWHERE = (("dac_read_search", 2), ("dac_override", 1))
 class Postgres:
     """A server whose data lives in ``folder`` and survives a restart.
 
-    ``durable=False`` leaves out fsync: for tests that do not examine crashes.
+    ``durable=False`` leaves out fsync: for tests that do not examine crashes. ``settings`` are further
+    ones, by PostgreSQL's names.
     """
 
-    def __init__(self, folder: Path, *, password: str | None = None, durable: bool = True) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        password: str | None = None,
+        durable: bool = True,
+        settings: Mapping[str, str] | None = None,
+    ) -> None:
         self.folder = folder
         self.data = folder / "data"
         self.port = free_port()
@@ -39,7 +48,7 @@ class Postgres:
         self.durable = durable
         self.binaries = binaries()
         folder.mkdir(parents=True, exist_ok=True)
-        settings = {
+        given = {
             "listen_addresses": "127.0.0.1",
             "port": str(self.port),
             "unix_socket_directories": "",
@@ -50,8 +59,9 @@ class Postgres:
             "fsync": "on" if durable else "off",
             "synchronous_commit": "on" if durable else "off",
             "full_page_writes": "on" if durable else "off",
+            **(settings or {}),
         }
-        options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
+        options = [part for name, value in given.items() for part in ("-c", f"{name}={value}")]
         self.process = Process(
             name="postgres",
             command=[*self._as_server(), str(self.binaries / "postgres"), "-D", str(self.data), *options],

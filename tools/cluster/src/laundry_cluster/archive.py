@@ -26,7 +26,7 @@ class Layer:
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """A name, and how its containers start."""
+    """A name, how its containers start, and what it has beyond the layers of all."""
 
     name: str
     command: tuple[str, ...] = ()
@@ -34,6 +34,7 @@ class Image:
     environment: tuple[str, ...] = ()
     user: str = ""
     folder: str = ""
+    layers: tuple[Layer, ...] = ()
 
 
 def write(to: Path, layers: Sequence[Layer], images: Sequence[Image]) -> None:
@@ -42,7 +43,10 @@ def write(to: Path, layers: Sequence[Layer], images: Sequence[Image]) -> None:
     with tarfile.open(draft, "w") as archive:
         _put(archive, "oci-layout", b'{"imageLayoutVersion":"1.0.0"}')
         packed = [_packed(archive, layer, to.parent) for layer in layers]
-        manifests = [_image(archive, image, packed) for image in images]
+        manifests = [
+            _image(archive, image, [*packed, *(_packed(archive, layer, to.parent) for layer in image.layers)])
+            for image in images
+        ]
         _put(archive, "index.json", json.dumps({"schemaVersion": 2, "manifests": manifests}).encode())
     draft.rename(to)
 
@@ -53,6 +57,9 @@ def _packed(archive: tarfile.TarFile, layer: Layer, folder: Path) -> dict[str, A
             return None
         member.uid = member.gid = 0
         member.uname = member.gname = ""
+        # What was made and removed beside a file is nothing that tells one layer from another.
+        if member.isdir():
+            member.mtime = 0
         return member
 
     with tempfile.NamedTemporaryFile(dir=folder, suffix=".layer") as file:

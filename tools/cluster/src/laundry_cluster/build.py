@@ -161,8 +161,8 @@ class _Work:
         found = {
             file.parent.relative_to(self.source).as_posix()
             for top in ("vendor/k8s.io", "pkg", "cmd", "plugin")
-            for file in (self.source / top).resolve().rglob("*.go")
-            if file.is_relative_to(self.source) and b"+k8s:openapi-gen=" in file.read_bytes()
+            for file in (self.source / top).rglob("*.go")
+            if b"+k8s:openapi-gen=" in file.read_bytes()
         }
         staging = self.source / "staging/src/k8s.io"
         found |= {
@@ -185,7 +185,7 @@ class _Work:
 
     def pause(self) -> Path:
         """Compile the first process of each pod."""
-        to = self.folder / "pause"
+        to = self.folder / "bin/pause"
         self._go("build", "-ldflags", "-s -w", "-o", to, GO / "pause.go")
         return to
 
@@ -198,6 +198,8 @@ class _Work:
             shutil.rmtree(self.folder / folder, ignore_errors=True)
         for folder in (f"lib/go-{COMPILER}", f"share/go-{COMPILER}", "share/gocode"):
             shutil.rmtree(self.root / "usr" / folder, ignore_errors=True)
+        for program in ("openapi-gen", "pause"):
+            (self.folder / "bin" / program).unlink(missing_ok=True)
 
 
 def _field(text: str, name: str) -> str:

@@ -1,6 +1,9 @@
 """People and machines at the services' addresses; run in the cluster's network.
 
-    python -m laundry_cluster.client story FOLDER WEB      a photo, a confirmation, a fault, a training run
+    python -m laundry_cluster.client story FOLDER WEB      a photo, a confirmation, a fault
+    python -m laundry_cluster.client teach FOLDER WEB SEED  confirms as many photos as a run learns from
+    python -m laundry_cluster.client train FOLDER WEB      begins a training run
+    python -m laundry_cluster.client trained FOLDER WEB RUN  waits for a training run's end
     python -m laundry_cluster.client ledger FOLDER WEB     uploads until SIGTERM; each is to be read once
     python -m laundry_cluster.client look FOLDER WEB TASK  whether a task is still there, with its reading
 
@@ -13,6 +16,7 @@ import signal
 import sys
 import time
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,31 +30,38 @@ from laundry.paths import StackPaths
 from laundry_cluster import servers
 from laundry_cluster.release import address_of
 from laundry_servers.errors import LaundryError
+from laundry_servers.files import read_json
 from laundry_servers.identity import LocalIdentity
 
 BRANCH = "b1"
 WITHIN_S = 120.0
 RUN_S = 300.0
-PER_SECOND = 4.0
+PER_SECOND = 3.0
+# Of each no more a minute than the services take by default.
+HELPERS = 3
+LESSONS = 24
 PHONE = "phone-of-the-owner"
-ENDED = ("succeeded", "failed", "cancelled", "rejected")
+ENDED = ("succeeded", "failed", "cancelled")
 
 
 class People:
     """Somebody of each role, who calls the services through web."""
 
     def __init__(self, folder: Path, web: str) -> None:
+        self.facts: dict[str, Any] = read_json(folder / "facts.json") or {}
         self._identity = LocalIdentity(StackPaths(folder).identity)
         self._http = httpx.AsyncClient(base_url=f"{web}/api", timeout=20)
 
-    def person(self, role: str) -> Person:
+    def person(self, role: str, number: int = 1) -> Person:
         """Return somebody of a role at the branch."""
-        name = f"{role}-1"
+        name = f"{role}-{number}"
         return Person(name, self._identity.mint(role=role, branches=(BRANCH,), subject=name))
 
-    async def ask(self, role: str, method: str, path: str, **arguments: Any) -> httpx.Response:
+    async def ask(
+        self, role: str, method: str, path: str, *, number: int = 1, **arguments: Any
+    ) -> httpx.Response:
         """Ask as somebody of a role at the branch."""
-        headers = {**self.person(role).headers, **arguments.pop("headers", {})}
+        headers = {**self.person(role, number).headers, **arguments.pop("headers", {})}
         return await self._http.request(method, path, headers=headers, **arguments)
 
     async def done(self, role: str, method: str, path: str, **arguments: Any) -> Any:
@@ -71,10 +82,10 @@ class People:
                 raise LaundryError(f"{method} {path}: {trouble}")
             await asyncio.sleep(0.5)
 
-    async def upload(self, photo: bytes, key: str) -> httpx.Response:
+    async def upload(self, photo: bytes, key: str, number: int = 1) -> httpx.Response:
         """Send a photo once."""
         return await self.ask(
-            "helper", "POST", "/helper/tasks",
+            "helper", "POST", "/helper/tasks", number=number,
             headers={"Idempotency-Key": key},
             data={"branch_id": BRANCH}, files={"photo": ("p.jpg", photo, "image/jpeg")},
         )  # fmt: skip
@@ -83,6 +94,17 @@ class People:
         """Look at a task."""
         found: dict[str, Any] = await self.done("owner", "GET", f"/helper/tasks/{task_id}")
         return found
+
+    async def tasks(self) -> set[str]:
+        """Return every task of the branch."""
+        found: set[str] = set()
+        cursor = None
+        while True:
+            page = {"branch_id": BRANCH, "limit": 200, **({"cursor": cursor} if cursor else {})}
+            listed = await self.done("owner", "GET", "/helper/tasks", params=page)
+            found |= {task["id"] for task in listed["items"]}
+            if (cursor := listed["next_cursor"]) is None:
+                return found
 
     async def has_status(self, task_id: str, status: str) -> dict[str, Any]:
         """Wait until a task is so far."""
@@ -108,30 +130,46 @@ async def story(people: People) -> dict[str, Any]:
     began = time.monotonic()
     sample = failing(people.person("device"), BRANCH)
     await people.done("device", "POST", "/monitoring/telemetry", json={"samples": [sample]})
-    await _rung()
+    await _rung(people.facts)
     rung_s = time.monotonic() - began
-    run = await people.done("operator", "POST", "/mlops/training-runs", json={"kind": "refit"})
+    return {"task": task_id, "read_s": round(read_s, 1), "rung_s": round(rung_s, 1)}
+
+
+async def teach(people: People, seed: int) -> dict[str, Any]:
+    """Confirm photos of several kinds, others for each seed; returns how many."""
+    for name, photo in sample_photos(LESSONS, seed=1000 * seed):
+        uploaded = (await people.upload(photo, str(uuid.uuid4()))).raise_for_status().json()["id"]
+        await people.has_status(uploaded, "read")
+        labels = [{"label": name.rpartition("-")[0], "count": 1}]
+        await people.done("owner", "POST", f"/helper/tasks/{uploaded}/confirmation", json={"labels": labels})
+    return {"confirmed": LESSONS}
+
+
+async def train(people: People) -> dict[str, Any]:
+    """Begin a training run; returns it."""
+    run: dict[str, Any] = await people.done(
+        "operator", "POST", "/mlops/training-runs", json={"kind": "refit"}
+    )
+    return run
+
+
+async def trained(people: People, run_id: str) -> dict[str, Any]:
+    """Wait until a training run has ended; returns it. Raises LaundryError."""
     end = time.monotonic() + RUN_S
-    while run["status"] not in ENDED:
+    while True:
+        run: dict[str, Any] = await people.done("operator", "GET", f"/mlops/training-runs/{run_id}")
+        if run["status"] in ENDED:
+            return run
         if time.monotonic() > end:
             raise LaundryError(f"The training run is {run['status']}.")
-        await asyncio.sleep(1)
-        run = await people.done("operator", "GET", f"/mlops/training-runs/{run['id']}")
-    return {
-        "task": task_id,
-        "read_s": round(read_s, 1),
-        "rung_s": round(rung_s, 1),
-        "run": run["id"],
-        "run_ended": run["status"],
-        "run_said": run.get("error"),
-    }
+        await asyncio.sleep(0.5)
 
 
-async def _rung() -> None:
+async def _rung(facts: Mapping[str, Any]) -> None:
     end = time.monotonic() + WITHIN_S
     async with httpx.AsyncClient(timeout=10) as http:
         while time.monotonic() < end:
-            messages = (await http.get(f"{address_of(servers.PHONES)}/messages")).json()
+            messages = (await http.get(f"{address_of(facts, servers.PHONES)}/messages")).json()
             if any(message["token"] == PHONE for message in messages):
                 return
             await asyncio.sleep(0.2)
@@ -143,16 +181,17 @@ class Ledger:
     """What was sent, and what came of it; kept outside the system."""
 
     people: People
+    before: set[str]
     tasks: dict[str, str] = field(default_factory=dict)
     resent: int = 0
     slowest_s: float = 0.0
 
-    async def send(self, photo: bytes) -> None:
+    async def send(self, photo: bytes, number: int) -> None:
         """Send a photo as a phone does: again with the same key until it is taken."""
         key, began = str(uuid.uuid4()), time.monotonic()
         while time.monotonic() < began + WITHIN_S:
             try:
-                answer = await self.people.upload(photo, key)
+                answer = await self.people.upload(photo, key, number)
             except httpx.TransportError:
                 answer = None
             if answer is not None and answer.is_success:
@@ -172,11 +211,12 @@ class Ledger:
                     await self.people.has_status(task_id, "read")
                 except LaundryError:
                     lost.append(key)
-        doubled = len(self.tasks) - len(lost) - len({task for task in self.tasks.values() if task})
+        # What nobody was told of: a photo that was taken twice.
+        doubled = await self.people.tasks() - self.before - set(self.tasks.values())
         return {
             "sent": len(self.tasks),
             "lost": len(lost),
-            "doubled": max(doubled, 0),
+            "doubled": len(doubled),
             "resent": self.resent,
             "slowest_s": round(self.slowest_s, 2),
         }
@@ -187,17 +227,18 @@ async def ledger(people: People) -> dict[str, Any]:
     over = asyncio.Event()
     for ending in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(ending, over.set)
-    kept, sending = Ledger(people), set()
+    kept, sending = Ledger(people, await people.tasks()), set()
     photos = [photo for _, photo in sample_photos(20, seed=2)]
     number = 0
-    print("sending", flush=True)
     while not over.is_set():
         # Nobody sent exactly these bytes before, so each is a task of its own.
         photo = photos[number % len(photos)] + number.to_bytes(4)
-        task = asyncio.create_task(kept.send(photo))
+        task = asyncio.create_task(kept.send(photo, number % HELPERS + 1))
         sending.add(task)
         task.add_done_callback(sending.discard)
         number += 1
+        if number == 1:
+            print("sending", flush=True)
         await asyncio.sleep(1 / PER_SECOND)
     await asyncio.gather(*sending)
     return await kept.close()
@@ -211,6 +252,12 @@ async def main() -> None:
         said = await story(people)
     elif what == "ledger":
         said = await ledger(people)
+    elif what == "teach":
+        said = await teach(people, int(more[0]))
+    elif what == "train":
+        said = await train(people)
+    elif what == "trained":
+        said = await trained(people, more[0])
     else:
         task = await people.task(more[0])
         said = {"status": task["status"], "labels": (task["reading"] or {}).get("labels")}

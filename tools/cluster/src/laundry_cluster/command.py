@@ -1,12 +1,16 @@
-"""``laundry cluster check``."""
+"""``laundry cluster``."""
 
 import signal
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Annotated
 
 import typer
+
+from laundry_servers.progress import Progress
 
 app = typer.Typer(no_args_is_help=True, help="A real Kubernetes on a bare Debian machine.")
 
@@ -26,15 +30,51 @@ def check(
 
     Kubernetes is compiled once (about seven minutes on two cores) and kept in the cache folder.
     """
+    from laundry_cluster import check as checking  # noqa: PLC0415 - help needs none of it
+
+    with _reported() as progress, tempfile.TemporaryDirectory(prefix="laundry-cluster-") as made:
+        checking.run(keep.resolve() if keep else Path(made), progress)
+
+
+@app.command()
+def up(
+    folder: Annotated[Path, typer.Argument(help="Takes the servers' data and logs.", file_okay=False)],
+) -> None:
+    """Start a cluster with the chart's images and servers beside it, until Ctrl-C. For work on the chart."""
+    from laundry_cluster import check as checking  # noqa: PLC0415 - help needs none of it
+
+    with _reported() as progress, checking.up(folder.resolve(), progress):
+        progress.started("Until Ctrl-C")
+        signal.pause()
+
+
+@app.command()
+def steps(
+    folder: Annotated[
+        Path, typer.Argument(help="That of `laundry cluster up`.", file_okay=False, exists=True)
+    ],
+    *,
+    since: Annotated[str | None, typer.Option("--from", help="This step and those after it.")] = None,
+    only: Annotated[list[str] | None, typer.Option(help="This step; may be repeated.")] = None,
+) -> None:
+    """Do the steps of the check in a cluster that is up."""
+    from laundry_cluster import check as checking  # noqa: PLC0415 - help needs none of it
+    from laundry_cluster.node import Cluster  # noqa: PLC0415
+    from laundry_cluster.places import Places  # noqa: PLC0415
+
+    with _reported() as progress:
+        checking.do(Cluster(Places.usual()), folder.resolve(), checking.chosen(only or [], since), progress)
+
+
+@contextmanager
+def _reported() -> Iterator[Progress]:
     from laundry.display import ConsoleProgress  # noqa: PLC0415 - help needs none of it
-    from laundry_cluster import check as checking  # noqa: PLC0415
 
     progress = ConsoleProgress()
     # Whatever ends it, the cluster ends with it.
     signal.signal(signal.SIGTERM, _interrupt)
     try:
-        with tempfile.TemporaryDirectory(prefix="laundry-cluster-") as made:
-            checking.run(keep.resolve() if keep else Path(made), progress)
+        yield progress
     finally:
         progress.close()
 

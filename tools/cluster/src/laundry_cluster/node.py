@@ -136,6 +136,10 @@ class Cluster:
             **dict.fromkeys(("HELM_CACHE_HOME", "HELM_CONFIG_HOME", "HELM_DATA_HOME"), home),
         }
 
+    def group(self, controller: str) -> Path:
+        """Return the folder in which the cluster's processes are counted."""
+        return _group_of(controller)
+
     def load(self, archive: Path) -> None:
         """Let the node have the images of an archive."""
         ctr, socket = self.places.root / "usr/bin/ctr", self.places.run / "containerd.sock"
@@ -153,24 +157,26 @@ def running(places: Places) -> Iterator[Cluster]:
         cluster.stop()
 
 
-def _make_groups() -> list[Path]:
-    """Make a branch in each cgroup hierarchy, below this process's own."""
+def _group_of(controller: str) -> Path:
+    """Return the cluster's branch of a cgroup hierarchy: below this process's own."""
     own: dict[str, str] = {}
     for line in Path("/proc/self/cgroup").read_text().splitlines():
         _, names, path = line.split(":", 2)
         own |= dict.fromkeys(names.removeprefix("name=").split(","), path)
+    hierarchy = GROUPS / controller
+    if controller not in own or not hierarchy.is_dir():
+        raise LaundryError(f"This Kubernetes needs cgroups of version 1, and {hierarchy} is not one of them.")
+    return hierarchy / own[controller].strip("/") / NAMESPACE
+
+
+def _make_groups() -> list[Path]:
     found = []
     for controller in CONTROLLERS:
-        hierarchy = GROUPS / controller
-        if controller not in own or not hierarchy.is_dir():
-            raise LaundryError(
-                f"This Kubernetes needs cgroups of version 1, and {hierarchy} is not one of them."
-            )
-        group = hierarchy / own[controller].strip("/") / NAMESPACE
+        group = _group_of(controller)
         group.mkdir(parents=True, exist_ok=True)
         if controller == "cpuset":
             for name in ("cpuset.cpus", "cpuset.mems"):
-                (group / name).write_text((hierarchy / name).read_text())
+                (group / name).write_text((GROUPS / controller / name).read_text())
         found.append(group)
     return found
 

@@ -6,6 +6,8 @@ from pathlib import Path
 from laundry_servers.rootfs import cache_folder
 
 NODE_ADDRESS = "10.88.0.1"
+# Of servers beside those at the first.
+OTHER_ADDRESS = "10.88.0.2"
 NAMESPACE = "laundry-kubernetes"
 
 
@@ -39,6 +41,11 @@ class Places:
     def images(self) -> Path:
         """The images of the chart."""
         return self.folder / "images.tar"
+
+    @property
+    def images_before(self) -> Path:
+        """Those of the release before."""
+        return self.folder / "images-before.tar"
 
     @property
     def pki(self) -> Path:

@@ -24,7 +24,7 @@ from laundry_servers.identity import LocalIdentity
 from laundry_servers.progress import Quiet
 
 AMQP, MANAGEMENT, DATABASE, OBJECTS, PHONES = 5672, 15672, 5432, 9000, 8001
-BUCKET = "laundry"
+BUCKET, BACKUPS = "laundry", "backups"
 CHUNK = 64 * 1024
 
 
@@ -73,7 +73,8 @@ async def _serve(folder: Path, address: str) -> None:
         await asyncio.to_thread(
             make_databases, database.address, {name: kept.database[name] for name in database_owners()}, {}
         )
-        objects.make_bucket(BUCKET)
+        for bucket in (BUCKET, BACKUPS):
+            objects.make_bucket(bucket)
         behind = {
             AMQP: urlsplit(broker.address.amqp_url).port,
             MANAGEMENT: urlsplit(broker.address.management_url).port,
@@ -88,6 +89,7 @@ async def _serve(folder: Path, address: str) -> None:
             folder / "facts.json",
             {
                 **asdict(kept),
+                "address": address,
                 "administrator": {
                     "username": broker.address.username,
                     "password": broker.address.password,

@@ -21,7 +21,7 @@ LAB, DEVELOP = "Measuring and breaking it", "Changing it"
 # Packages that are installed beside this one add their commands under this name.
 ENTRY_POINTS = "laundry.commands"
 # Where the lab is not installed, its commands say so.
-LAB_COMMANDS = ("bench", "faults", "verify")
+LAB_COMMANDS = ("bench", "compare", "faults", "load", "verify")
 INSTALL_LAB = "Install it beside this command, from the repository: pip install -e tools/lab"
 # Loaded only when used: importing the event library takes a second, and most commands need none of it.
 LATE = {

@@ -15,8 +15,13 @@ from laundry_learning.sandbox.environment import environment, trainer_confinemen
 
 KILL_AFTER_S = 5.0
 CONNECT_S = 60.0
+GONE_S = 5.0
 LINE_BYTES = 2**20
 EXIT = "exit"
+
+
+class SandboxGone(ConnectionError):
+    """The container that runs confined processes is not there any more; its cluster knows why."""
 
 
 @dataclass
@@ -123,6 +128,7 @@ class SidecarSandbox:
         """Take the socket of ``laundry_learning.sandbox.server``."""
         self._path = path
         self._held: asyncio.StreamWriter | None = None
+        self._patience = CONNECT_S
 
     async def start_worker(self) -> ConfinedProcess:
         """As ``Sandbox.start_worker``."""
@@ -137,16 +143,17 @@ class SidecarSandbox:
         self._held = (await self._ask(Request("hold"))).out
 
     async def _ask(self, request: Request) -> ConfinedProcess:
-        deadline = asyncio.get_running_loop().time() + CONNECT_S
+        deadline = asyncio.get_running_loop().time() + self._patience
         while True:
             try:
                 source, out = await asyncio.open_unix_connection(self._path, limit=LINE_BYTES)
                 break
-            except OSError:
-                # Containers of a pod start in any order.
+            except OSError as error:
+                # Containers of a pod start in any order; one that has ended does not come back.
                 if asyncio.get_running_loop().time() > deadline:
-                    raise
+                    raise SandboxGone(f"the container that reads photos is gone: {error}") from error
                 await asyncio.sleep(0.2)
+        self._patience = GONE_S
         out.write(json.dumps(asdict(request)).encode() + b"\n")
         await out.drain()
         return ConfinedProcess(source, out)

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from laundry_learning.curation import Assignment, LabelQuality
 from laundry_learning.judging import Verdict
+from laundry_learning.sandbox.launcher import SandboxGone
 from laundry_reading.manifest import Manifest
 from laundry_service.storage.database import Database
 from laundry_service.storage.object_store import ObjectStoreUnavailable
@@ -51,7 +52,8 @@ class Run:
         if isinstance(error, NotRunning):
             log.info("the run is not wanted any more", run_id=self.id)
             return True
-        if isinstance(error, RunInterrupted):
+        # Why a container is gone the cluster knows, such as that it needed more memory than its limit.
+        if isinstance(error, RunInterrupted | SandboxGone):
             log.warning("the run is to be begun anew", run_id=self.id, error=str(error))
             await self.note(str(error))
             self.exit_code = RETRY_LATER

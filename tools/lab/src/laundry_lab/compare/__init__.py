@@ -1,0 +1,1 @@
+"""Designs and libraries that were not chosen, measured beside those that were."""

@@ -1,0 +1,21 @@
+"""The broker with an outbox before it and an inbox behind it: what the services do, by their own library."""
+
+from laundry_lab.compare.approaches.design import Design
+
+DESIGN = Design(
+    name="ours",
+    title="RabbitMQ with outbox and inbox (ours)",
+    folder="ours",
+    broker="rabbitmq",
+    # The tables of the outbox and the inbox come from the library.
+    schema=("CREATE TABLE tasks (task_id text PRIMARY KEY, body bytea NOT NULL)",),
+    subscriber=(
+        (
+            "the plan",
+            'Queue("task.submitted.statistics", ("task.submitted",), "statistics", "photos to count"),',
+        ),
+    ),
+    sender_changes=False,
+    settings={},
+    has_way=True,
+)
