@@ -130,6 +130,8 @@ def test_the_files_say_what_the_passwords_are(tmp_path: Path) -> None:
     )
     databases = json.loads((folder / "database-passwords").read_text())
     assert databases == {name: values[variable("DATABASE_PASSWORD_{}", name)] for name in database_owners()}
+    pair = f"{values['S3_ACCESS_KEY']},{values['S3_SECRET_KEY']}"
+    assert (folder / "s3-keys").read_text() == f'"{pair}"'
     # The owner's password is not the service's, and does not come to it.
     owner = (folder / "mlops-database-owner-url").read_text()
     assert values["DATABASE_OWNER_PASSWORD_MLOPS"] in owner
