@@ -11,7 +11,6 @@ import yaml
 from laundry.deploy import tools
 from laundry_events.definitions import definitions
 from laundry_events.topology import PLAN
-from laundry_servers.addresses import BrokerAddress, DatabaseAddress, ObjectStoreAddress
 from laundry_testing.messaging import eventually
 from tests.catalogue import guides
 from tests.catalogue.checkout import ROOT, Checkout
@@ -36,8 +35,8 @@ MADE = {
     "deploy/helm/laundry/values.yaml",
     "docker-compose.yml",
     "docs/api/events.asyncapi.json",
-    f"docs/api/{NAME}.openapi.json",
     "docs/operations/installing.md",
+    f"docs/api/{NAME}.openapi.json",
 }
 """What ``make contracts`` writes."""
 SCHEMA = "libs/events/src/laundry_events/schemas/EquipmentRetired.v1.json"
@@ -132,21 +131,8 @@ def test_the_chart_deploys_it(with_service: Checkout) -> None:
 
 
 @pytest.mark.servers
-def test_the_service_passes_its_own_tests(
-    with_service: Checkout,
-    rabbitmq: BrokerAddress,
-    postgres: DatabaseAddress,
-    object_store: ObjectStoreAddress,
-) -> None:
-    given = {
-        "LAUNDRY_TEST_SERVERS": "given",
-        "LAUNDRY_AMQP_URL": rabbitmq.amqp_url,
-        "LAUNDRY_MANAGEMENT_URL": rabbitmq.management_url,
-        "LAUNDRY_POSTGRES_URL": postgres.url(),
-        "LAUNDRY_S3_ENDPOINT_URL": object_store.endpoint_url,
-        "LAUNDRY_S3_ACCESS_KEY": object_store.access_key,
-        "LAUNDRY_S3_SECRET_KEY": object_store.secret_key,
-    }
+def test_the_service_passes_its_own_tests(with_service: Checkout, given_servers: dict[str, str]) -> None:
+    given = {**given_servers, "LAUNDRY_TEST_SERVERS": "given"}
     done = with_service.run("pytest", "-n0", "-q", f"services/{NAME}", environment=given, timeout_s=200)
     assert " passed" in done.stdout and "skipped" not in done.stdout
 

@@ -1,4 +1,5 @@
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,16 +11,25 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from laundry_events import Publisher, make_broker
 from laundry_events.broker import ConsumingBroker
+from laundry_events.plan import Plan
 from laundry_events.tables import create_inbox, create_outbox
+from laundry_events.topology import PLAN
 from laundry_testing.messaging import Messaging
+
+# A virtual host with the whole plan takes two seconds of a processor.
+QUEUES = {"task.submitted", "task.read", "task.confirmed", "model.promoted", "telemetry.reported"}
+
+
+@pytest.fixture
+def broker_plan() -> Plan:
+    """The queues that most of these tests use; a module that needs every queue says so."""
+    return replace(PLAN, queues=tuple(queue for queue in PLAN.queues if queue.name in QUEUES))
 
 
 @pytest_asyncio.fixture
 async def publisher(messaging: Messaging) -> AsyncIterator[Publisher]:
-    publisher = Publisher(messaging.amqp_url, source="tests")
-    await publisher.wait_connected()
-    yield publisher
-    await publisher.stop()
+    async with messaging.publisher("tests") as publisher:
+        yield publisher
 
 
 @pytest.fixture

@@ -6,9 +6,10 @@ import httpx
 from sqlalchemy import func, insert, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from laundry_events import Outbox
+from laundry_events import Outbox, Publisher, Refused
+from laundry_events.plan import EVENTS_EXCHANGE
 from laundry_events.tables import outbox
-from laundry_testing.messaging import Messaging
+from laundry_testing.messaging import Messaging, eventually
 
 from .consuming import reading
 
@@ -48,3 +49,17 @@ async def limit_queue(messaging: Messaging, queue: str, max_length: int | None) 
     async with httpx.AsyncClient(base_url=messaging.broker.management_url, auth=login, timeout=10) as api:
         answer = await (api.delete(path) if max_length is None else api.put(path, json=full))
         answer.raise_for_status()
+
+
+async def fill_queue(messaging: Messaging, publisher: Publisher, queue: str) -> None:
+    """Let a queue hold one message, and wait until it refuses the next."""
+    await limit_queue(messaging, queue, 1)
+
+    async def refused() -> bool:
+        try:
+            await publisher.send(EVENTS_EXCHANGE, queue, body=b"{}", headers={}, message_id="x")
+        except Refused:
+            return True
+        return False
+
+    await eventually(refused, what="a full queue")

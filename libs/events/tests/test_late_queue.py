@@ -1,7 +1,5 @@
 """A consumer that starts before its queue is there works as any other once it is."""
 
-from datetime import UTC, datetime
-
 import pytest
 from aio_pika.exceptions import ChannelNotFoundEntity
 
@@ -9,7 +7,7 @@ from laundry_events import EventMeta, Publisher, make_broker
 from laundry_events.events import TaskRead
 from laundry_testing.messaging import Messaging, apply_plan, eventually
 
-from .consuming import consume
+from .consuming import consume, reading
 
 QUEUE = "task.read"
 
@@ -35,15 +33,7 @@ async def test_a_start_that_failed_does_not_keep_messages_from_being_handled(
     apply_plan(messaging.broker, messaging.vhost)
     await broker.start()
     try:
-        event = TaskRead(
-            task_id="t1",
-            task_version=1,
-            branch_id="b1",
-            outcome="read",
-            model_version="m1",
-            read_at=datetime.now(UTC),
-        )
-        await publisher.publish(event)
+        await publisher.publish(reading())
         await eventually(lambda: handled == ["t1"], what="the message in its handler")
     finally:
         await broker.stop()

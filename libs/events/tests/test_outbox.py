@@ -8,7 +8,7 @@ from opentelemetry import context, propagate
 from sqlalchemy import select, text, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from laundry_events import Outbox, Publisher, Refused, Relay, claim_once, outbox_rows
+from laundry_events import Outbox, Publisher, Relay, claim_once, outbox_rows
 from laundry_events.envelope import encode
 from laundry_events.events import TaskRead
 from laundry_events.inbox import (
@@ -19,13 +19,12 @@ from laundry_events.inbox import (
     unclaimed,
 )
 from laundry_events.outbox import add_parameters, add_with
-from laundry_events.plan import EVENTS_EXCHANGE
 from laundry_events.relay import WAITING, plain_dsn
 from laundry_events.tables import inbox, outbox
 from laundry_testing.messaging import Messaging, eventually
 
 from .consuming import reading
-from .outbox_helpers import is_empty, limit_queue, store, waiting
+from .outbox_helpers import fill_queue, is_empty, store, waiting
 
 pytestmark = pytest.mark.servers
 
@@ -139,16 +138,7 @@ async def test_a_row_that_nobody_takes_holds_up_no_other(
 async def test_a_full_queue_holds_up_no_other(
     engine: AsyncEngine, publisher: Publisher, messaging: Messaging, database_url: str
 ) -> None:
-    await limit_queue(messaging, "task.confirmed", 1)
-
-    async def refused() -> bool:
-        try:
-            await publisher.send(EVENTS_EXCHANGE, "task.confirmed", body=b"{}", headers={}, message_id="x")
-        except Refused:
-            return True
-        return False
-
-    await eventually(refused, what="a full queue")
+    await fill_queue(messaging, publisher, "task.confirmed")
     await store(engine, *(f"stuck-{i}" for i in range(5)))
     async with engine.begin() as connection:
         await connection.execute(update(outbox).values(routing_key="task.confirmed"))

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from sqlalchemy import Connection, func, inspect, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from laundry_events import Publisher, Refused, Relay, outbox_rows, relay
+from laundry_events import Publisher, Relay, outbox_rows, relay
 from laundry_events.envelope import MAX_MESSAGE_BYTES, OutgoingEvent
 from laundry_events.outbox_rows import UnpublishableRow
 from laundry_events.plan import EVENTS_EXCHANGE
@@ -28,7 +28,7 @@ from laundry_events.tables import improve_outbox, outbox
 from laundry_testing.logs import logged_by
 from laundry_testing.messaging import Messaging, eventually
 
-from .outbox_helpers import is_empty, limit_queue, store, store_raw, waiting
+from .outbox_helpers import fill_queue, is_empty, limit_queue, store, store_raw, waiting
 
 UNPUBLISHABLE: dict[str, dict[str, Any]] = {
     "no object": {"headers": ["a", "list"]},
@@ -153,16 +153,7 @@ async def attempts(engine: AsyncEngine) -> int:
 async def test_a_full_queue_is_probed_and_not_flooded_and_drains_when_it_takes_again(
     engine: AsyncEngine, publisher: Publisher, messaging: Messaging, database_url: str
 ) -> None:
-    await limit_queue(messaging, "task.confirmed", 1)
-
-    async def refused() -> bool:
-        try:
-            await publisher.send(EVENTS_EXCHANGE, "task.confirmed", body=b"{}", headers={}, message_id="x")
-        except Refused:
-            return True
-        return False
-
-    await eventually(refused, what="a full queue")
+    await fill_queue(messaging, publisher, "task.confirmed")
     await store_raw(engine, 500, routing_key="task.confirmed")
     relay = Relay(database_url, publisher, batch=50)
     await relay.start()

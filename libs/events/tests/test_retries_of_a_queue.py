@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import datetime
 
 import pytest
 
@@ -12,6 +12,8 @@ from laundry_events.definitions import policies, topic_permissions
 from laundry_events.events import EVENTS, TaskRead
 from laundry_events.topology import PLAN
 from laundry_testing.messaging import Messaging, apply_plan
+
+from .consuming import reading
 
 QUEUE = "task.read"
 OTHER = replace(
@@ -41,16 +43,7 @@ async def test_a_message_is_tried_as_often_and_as_late_as_its_queue_says_with_a_
             raise RuntimeError("the database is away")
 
         await broker.start()
-        event_id = await administrator.publish(
-            TaskRead(
-                task_id="t1",
-                task_version=1,
-                branch_id="b1",
-                outcome="read",
-                model_version="m1",
-                read_at=datetime.now(UTC),
-            )
-        )
+        event_id = await administrator.publish(reading())
         dead = await messaging.take(f"{QUEUE}.dlq")
         await broker.stop()
         for publisher in (administrator, own):

@@ -19,12 +19,15 @@ from laundry_events.plan import (
     ALIVE_KEY,
     DEAD_EXCHANGE,
     EVENTS_EXCHANGE,
+    REPLIES_EXCHANGE,
+    REQUESTS_EXCHANGE,
     REQUEUE_EXCHANGE,
     RETRY_EXCHANGE,
     Plan,
     Service,
+    reply_queues,
 )
-from laundry_events.topology import PLAN, TELEMETRY_EXCHANGE
+from laundry_events.topology import HISTORY, HISTORY_EXCHANGE, PLAN, TELEMETRY_EXCHANGE
 from laundry_servers.addresses import amqp_url
 from laundry_servers.raw_mqtt import raw_mqtt
 from laundry_testing.messaging import Messaging
@@ -36,6 +39,14 @@ NEW = "a-queue-of-ones-own"
 EVERY_QUEUE = [queue["name"] for queue in queues(PLAN, vhost="/")]
 
 
+WITH_A_QUEUE = ("get", "consume", "purge", "delete", "declare")
+
+
+def replies(service: Service) -> str:
+    """Return a name of a queue where answers to a service would wait."""
+    return f"{reply_queues(service.name)}1"
+
+
 def everything(plan: Plan) -> list[Act]:
     """Return all that can be tried with what the plan declares, and with what every broker has."""
     published = {key for service in plan.services for key in service.publishes}
@@ -45,6 +56,9 @@ def everything(plan: Plan) -> list[Act]:
         REQUEUE_EXCHANGE: EVERY_QUEUE,
         DEAD_EXCHANGE: [queue.dead for queue in plan.queues if queue.dead],
         TELEMETRY_EXCHANGE: ["telemetry.washer-1"],
+        HISTORY_EXCHANGE: list(plan.queue(HISTORY).keys),
+        REQUESTS_EXCHANGE: [request.name for request in plan.requests],
+        REPLIES_EXCHANGE: [replies(service) for service in plan.services],
         ALIVE_EXCHANGE: [ALIVE_KEY],
         # The nameless one leads to every queue by its name.
         "": EVERY_QUEUE,
@@ -53,9 +67,10 @@ def everything(plan: Plan) -> list[Act]:
     }
     assert keys.keys() >= {exchange.name for exchange in plan.exchanges}
     acts: list[Act] = [("publish", exchange, key) for exchange, some in keys.items() for key in sorted(some)]
-    for queue in EVERY_QUEUE:
-        acts += [(kind, queue) for kind in ("get", "consume", "purge", "delete", "declare")]
+    for queue in [*EVERY_QUEUE, *map(replies, plan.services)]:
+        acts += [(kind, queue) for kind in WITH_A_QUEUE]
         acts.append(("bind", queue, EVENTS_EXCHANGE, "#"))
+    acts += [("bind", replies(each), REPLIES_EXCHANGE, replies(each)) for each in plan.services]
     acts.append(("declare", NEW))
     for exchange in plan.exchanges:
         acts += [(f"{kind}-exchange", exchange.name) for kind in ("declare", "delete")]
@@ -75,7 +90,19 @@ def rights(plan: Plan, service: Service) -> set[Act]:
     found: set[Act] = {("publish", EVENTS_EXCHANGE, key) for key in service.publishes}
     found |= {("publish", RETRY_EXCHANGE, name) for queue in work for name, _ in queue.retries}
     found |= {("publish", DEAD_EXCHANGE, str(queue.dead)) for queue in work}
+    for queue in plan.queues:
+        if queue.exchange in service.exchanges:
+            found |= {("publish", queue.exchange, key) for key in queue.keys}
     readable = [queue.name for queue in own]
+    for request in plan.requests:
+        if request.answered_by == service.name:
+            readable.append(request.name)
+            [asker] = [each for each in plan.services if each.name == request.asked_by]
+            found.add(("publish", REPLIES_EXCHANGE, replies(asker)))
+        if request.asked_by == service.name:
+            found.add(("publish", REQUESTS_EXCHANGE, request.name))
+            found |= {(kind, replies(service)) for kind in WITH_A_QUEUE}
+            found.add(("bind", replies(service), REPLIES_EXCHANGE, replies(service)))
     if service.operates:
         dead = [queue for queue in plan.queues if queue.dead]
         found |= {("publish", REQUEUE_EXCHANGE, queue.name) for queue in dead}
@@ -102,6 +129,12 @@ class Logins:
     def url(self, service: str) -> str:
         broker, vhost = self.messaging.broker, self.messaging.vhost
         return amqp_url(broker.amqp_url, username=self.name(service), password=self.password, vhost=vhost)
+
+
+@pytest.fixture
+def broker_plan() -> Plan:
+    """Return the whole plan: every queue is tried."""
+    return PLAN
 
 
 @pytest_asyncio.fixture

@@ -19,7 +19,7 @@ import pytest_asyncio
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from laundry_dead_letters.actions import Bounds, Tally, discard, exported, look, redrive, summarise
+from laundry_dead_letters.actions import Bounds, Tally, exported, look, redrive, remove, summarise
 from laundry_dead_letters.audit import FileAudit
 from laundry_dead_letters.broker import connected
 from laundry_dead_letters.dead_letter import UNSAID, DeadLetter, OperatorAction, Selection
@@ -41,7 +41,7 @@ from laundry_events.events import (
     TaskRead,
     TaskSubmitted,
 )
-from laundry_events.plan import DEAD_EXCHANGE, DEFAULT_RETRY_DELAYS_S, dead_queue
+from laundry_events.plan import DEAD_EXCHANGE, DEFAULT_RETRY_DELAYS_S, Plan, dead_queue
 from laundry_events.signing import MessageSigner
 from laundry_events.topology import HISTORY_INTAKE, PLAN, TELEMETRY_EXCHANGE
 from laundry_servers.raw_mqtt import raw_mqtt, user_property
@@ -207,6 +207,12 @@ class Laundry:
         return self.took[queue] + self.buried[queue]
 
 
+@pytest.fixture
+def broker_plan() -> Plan:
+    """Return the whole plan: every queue is tried."""
+    return PLAN
+
+
 @pytest_asyncio.fixture
 async def laundry(messaging: Messaging, publisher: Publisher) -> AsyncIterator[Laundry]:
     laundry = Laundry(messaging, publisher)
@@ -356,6 +362,6 @@ async def handled_by_people(laundry: Laundry, audit: FileAudit) -> None:
     async with connected([laundry.messaging.amqp_url]) as broker:
         for queue in QUEUES:
             tally, act = Tally(), OperatorAction("discard", "tester", "seen")
-            await discard(broker, queue.name, Selection(), Bounds(), tally, act=act, audit=audit)
+            await remove(broker, queue.name, Selection(), Bounds(), tally, act=act, audit=audit)
             assert tally.done == laundry.dead(queue.name)
             assert await laundry.messaging.count(str(queue.dead)) == 0

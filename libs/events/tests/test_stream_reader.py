@@ -1,17 +1,25 @@
 """A stream is read to its end, whatever its chunks, and from a moment or about one thing."""
 
 import asyncio
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import aio_pika
 import pytest
 
+from laundry_events.plan import Plan
 from laundry_events.stream_reader import AT_ONCE, FILTER_VALUE, offset_of, read_stream
-from laundry_events.topology import HISTORY, HISTORY_EXCHANGE
+from laundry_events.topology import HISTORY, HISTORY_EXCHANGE, PLAN
 from laundry_testing.messaging import Messaging
 
 pytestmark = pytest.mark.servers
 KEY = "task.read"
+
+
+@pytest.fixture
+def broker_plan() -> Plan:
+    """Only the stream."""
+    return replace(PLAN, queues=(PLAN.queue(HISTORY),))
 
 
 async def fill(messaging: Messaging, numbers: range, *, about: int = 1) -> None:

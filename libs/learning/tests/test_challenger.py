@@ -11,18 +11,11 @@ from laundry_learning.head import Head, whole
 from laundry_learning.judging import Verdict
 from laundry_reading.priors import BranchPriors
 
+from .clouds import CHAMPION, clouds
+
 LABELS = ("a", "b", "c")
 
 
-def clouds(count: int, shift: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    random = np.random.default_rng(seed)
-    targets = np.arange(count) % 3
-    features = np.eye(3, 5)[targets] * 2 + random.normal(0, 0.5, (count, 5))
-    features[:, 0] += shift
-    return features, targets
-
-
-CHAMPION = Head(np.eye(3, 5) * 2, np.zeros(3))
 REHEARSAL = whole(*clouds(600, 0.0, seed=11))
 
 

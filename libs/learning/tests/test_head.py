@@ -20,16 +20,7 @@ from laundry_learning.head import (
 from laundry_reading.model import Model
 from laundry_testing.models import colour_model
 
-
-def clouds(count: int, shift: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    random = np.random.default_rng(seed)
-    targets = np.arange(count) % 3
-    features = np.eye(3, 5)[targets] * 2 + random.normal(0, 0.5, (count, 5))
-    features[:, 0] += shift
-    return features, targets
-
-
-CHAMPION = Head(np.eye(3, 5) * 2, np.zeros(3))
+from .clouds import CHAMPION, clouds
 
 
 def test_the_stronger_the_pull_the_nearer_to_the_champion() -> None:

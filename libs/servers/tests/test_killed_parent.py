@@ -12,6 +12,7 @@ import psutil
 import pytest
 
 from laundry_servers import isolate
+from laundry_servers.process import lives
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(180)]
 
@@ -65,13 +66,6 @@ def test_killing_the_parent_ends_every_server(way: str, tmp_path: Path) -> None:
         starter.send_signal(signal.SIGKILL)
         starter.communicate(timeout=10)
     deadline = time.monotonic() + 20
-    while left := [process for process in family if _lives(process)]:
+    while left := [process for process in family if lives(process)]:
         assert time.monotonic() < deadline, left
         time.sleep(0.05)
-
-
-def _lives(process: psutil.Process) -> bool:
-    try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False

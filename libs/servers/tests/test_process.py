@@ -9,7 +9,7 @@ import psutil
 import pytest
 
 from laundry_servers.errors import LaundryError
-from laundry_servers.process import Process
+from laundry_servers.process import Process, lives
 
 
 def sleeper(folder: Path, *arguments: str) -> Process:
@@ -34,17 +34,10 @@ def test_stopping_takes_the_whole_process_group(tmp_path: Path) -> None:
     process.spawn()
     while not (tmp_path / "child").exists() or not (tmp_path / "child").read_text().strip():
         assert process.running
-    child = int((tmp_path / "child").read_text())
+    child = psutil.Process(int((tmp_path / "child").read_text()))
     process.stop()
     assert not process.running
     deadline = time.monotonic() + 10
-    while _lives(child):
+    while lives(child):
         assert time.monotonic() < deadline
         time.sleep(0.01)
-
-
-def _lives(pid: int) -> bool:
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False

@@ -70,10 +70,7 @@ def make_settings(
         values: dict[str, object] = {
             **identity.settings,
             "amqp_url": messaging.amqp_url,
-            "s3_endpoint_url": bucket.store.endpoint_url,
-            "s3_bucket": bucket.name,
-            "s3_access_key": bucket.store.access_key,
-            "s3_secret_key": bucket.store.secret_key,
+            **bucket.settings,
             "model_dir": tmp_path / "models",
             "model_public_keys": KEY.public.text,
             "graceful_timeout_s": 3,
@@ -94,10 +91,8 @@ async def store(make_settings: MakeSettings) -> AsyncIterator[ObjectStore]:
 @pytest_asyncio.fixture
 async def helper(messaging: Messaging) -> AsyncIterator[Publisher]:
     """Publishes what the helper service would."""
-    publisher = Publisher(messaging.amqp_url, source="helper")
-    await publisher.wait_connected()
-    yield publisher
-    await publisher.stop()
+    async with messaging.publisher("helper") as publisher:
+        yield publisher
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ from laundry_service.storage.object_store import ObjectStore
 from laundry_testing.identity import FileIdentity
 from laundry_testing.messaging import Messaging, eventually
 from laundry_testing.models import KEY, colour_model, manifest_of, photo_of
-from laundry_testing.serving import metrics_text
+from laundry_testing.serving import metrics_text, ready
 
 from .test_presence import told
 
@@ -87,7 +87,7 @@ async def test_an_event_swaps_the_model_of_a_running_replica_between_two_reading
     await mlops.wait_connected()
     # Polling is too rare to explain the swap.
     async with replica(champion_poll_s=600) as client:
-        await eventually(lambda: _ready(client), what="readiness")
+        await ready(client)
         await helper.publish(task)
         assert (await _reading(messaging)).labels[0].label == "pants"
         # The next model takes green for shoes.
@@ -182,7 +182,7 @@ async def test_a_champion_that_we_did_not_sign_so_is_refused_before_its_file_is_
     replica: Replica, store: ObjectStore, tmp_path: Path
 ) -> None:
     async with replica(champion_poll_s=0.2) as client:
-        await eventually(lambda: _ready(client), what="readiness")
+        await ready(client)
         for number, (kind, why) in enumerate(FORGERIES):
             version = f"forged-{number}"
             data = colour_model(version)
@@ -221,7 +221,7 @@ async def test_a_replica_takes_champions_of_the_old_and_of_the_new_key_while_key
         await serves(client, "champion-3")
     # A replica that knows the old key only goes on with the shipped model.
     async with replica(champion_poll_s=0.2) as client:
-        await eventually(lambda: _ready(client), what="readiness")
+        await ready(client)
         await serves(client, "shipped-1")
         assert "laundry_model_refusing 1.0" in metrics_text()
 
@@ -250,7 +250,7 @@ async def test_a_broken_champion_is_refused_and_the_old_one_goes_on(
     replica: Replica, store: ObjectStore
 ) -> None:
     async with replica(champion_poll_s=0.2) as client:
-        await eventually(lambda: _ready(client), what="readiness")
+        await ready(client)
         for kind in (
             "other bytes",
             "no model",
@@ -297,10 +297,6 @@ async def test_without_any_model_a_replica_is_not_ready(replica: Replica, tmp_pa
 
 async def _reading(messaging: Messaging) -> TaskRead:
     return TaskRead.model_validate_json((await messaging.take("task.read")).body)
-
-
-async def _ready(client: httpx.AsyncClient) -> bool:
-    return (await client.get("/readyz")).status_code == 200
 
 
 async def _refused(client: httpx.AsyncClient) -> float:

@@ -21,7 +21,7 @@ from laundry_reading.photo import MAX_BYTES
 from laundry_service.storage.object_store import ObjectStore
 from laundry_testing.messaging import Messaging, eventually
 from laundry_testing.models import colour_model, photo_of
-from laundry_testing.serving import metrics_text
+from laundry_testing.serving import metrics_text, ready
 
 from .test_champion import crown
 
@@ -248,7 +248,7 @@ async def test_while_the_object_store_is_away_photos_are_held_and_none_climbs_th
     task = task_for(photo)
     await store.put(task.photo.key, photo, media_type="image/jpeg")
     async with replica(s3_endpoint_url=door.url) as client:
-        await eventually(lambda: _ready(client), what="readiness")
+        await ready(client)
         retried = await _retried(client)
         await door.close()
         await helper.publish(task)
@@ -257,7 +257,7 @@ async def test_while_the_object_store_is_away_photos_are_held_and_none_climbs_th
         assert (await client.get("/livez")).status_code == 200
         await door.open()
         read, _ = await taken_reading(messaging)
-        await eventually(lambda: _ready(client), what="readiness after the outage")
+        await ready(client)
         assert await _retried(client) == retried
     assert (read.task_id, read.outcome, read.labels[0].label) == (task.task_id, "read", "shoes")
     assert await messaging.count("task.submitted.dlq") == 0
@@ -334,7 +334,3 @@ async def _samples(client: httpx.AsyncClient) -> dict[str, float]:
 
 async def _paused(client: httpx.AsyncClient) -> bool:
     return 'laundry_consumer_paused{dependency="s3"} 1.0' in metrics_text()
-
-
-async def _ready(client: httpx.AsyncClient) -> bool:
-    return (await client.get("/readyz")).status_code == 200

@@ -113,16 +113,6 @@ def reading(task: dict[str, Any], *labels: str, **changes: Any) -> TaskRead:
     return TaskRead.model_validate(values)
 
 
-def assert_problem(answer: httpx.Response, status: int, code: str) -> dict[str, Any]:
-    """Check that an answer is a problem document that says what to do."""
-    body: dict[str, Any] = answer.json()
-    assert (answer.status_code, body.get("code")) == (status, code), body
-    assert answer.headers["content-type"] == "application/problem+json"
-    assert body["status"] == status
-    assert body["detail"]
-    return body
-
-
 @pytest.fixture
 def migrated() -> str:
     """The tables that each test finds."""
@@ -143,10 +133,7 @@ def make_settings(database_url: str, bucket: Bucket, identity: FileIdentity) -> 
         values: dict[str, Any] = {
             "amqp_url": "amqp://nobody:nothing@127.0.0.1:1/",
             "database_url": database_url,
-            "s3_endpoint_url": bucket.store.endpoint_url,
-            "s3_bucket": bucket.name,
-            "s3_access_key": bucket.store.access_key,
-            "s3_secret_key": bucket.store.secret_key,
+            **bucket.settings,
             "graceful_timeout_s": 3,
             "log_level": "WARNING",
             **identity.settings,
@@ -179,7 +166,5 @@ async def service(
 @pytest_asyncio.fixture
 async def reader(messaging: Messaging) -> AsyncIterator[Publisher]:
     """Publishes readings as the AI consumer does."""
-    publisher = Publisher(messaging.amqp_url, source="ai-consumer")
-    await publisher.wait_connected()
-    yield publisher
-    await publisher.stop()
+    async with messaging.publisher("ai-consumer") as publisher:
+        yield publisher

@@ -13,9 +13,10 @@ from PIL import Image
 from laundry_reading.bare import bare
 from laundry_reading.photo import MAX_BYTES
 from laundry_testing.plugin import Bucket
+from laundry_testing.problems import assert_problem
 from laundry_testing.s3 import client
 
-from .conftest import Service, assert_problem, heic, picture
+from .conftest import Service, heic, picture
 
 pytestmark = pytest.mark.servers
 

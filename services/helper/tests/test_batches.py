@@ -10,9 +10,10 @@ import pytest_asyncio
 from helper.api.batches import MOST_PHOTOS
 from helper.app import create_app
 from helper.service.submission import Submissions
+from laundry_testing.problems import assert_problem
 from laundry_testing.serving import serving
 
-from .conftest import MakeSettings, Service, assert_problem, picture
+from .conftest import MakeSettings, Service, picture
 
 
 async def send(

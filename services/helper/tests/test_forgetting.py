@@ -13,10 +13,11 @@ from laundry_testing.erasing import TOMBSTONE, person_erased
 from laundry_testing.identity import FileIdentity
 from laundry_testing.messaging import Messaging, eventually
 from laundry_testing.plugin import Bucket
+from laundry_testing.problems import assert_problem
 from laundry_testing.serving import serving
 from laundry_testing.traces import in_bucket, in_database
 
-from .conftest import MakeSettings, Service, assert_problem, picture, reading
+from .conftest import MakeSettings, Service, picture, reading
 
 pytestmark = pytest.mark.servers
 

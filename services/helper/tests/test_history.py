@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -11,13 +10,12 @@ from zoneinfo import ZoneInfo
 
 import asyncpg
 import pytest
-import pytest_asyncio
 import sqlalchemy as sa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from helper import repository
 from helper.history import BadPeriod, days_of, period_of
+from helper.repository import rows
 from helper.tables import tasks
 from helper.tasks import Confirmation, Task
 from laundry_events import Publisher
@@ -26,20 +24,13 @@ from laundry_events.relay import plain_dsn
 from laundry_events.tables import outbox
 from laundry_service.storage.database import Database
 from laundry_testing.messaging import Messaging, eventually
+from laundry_testing.problems import assert_problem
 
-from .conftest import Service, assert_problem, reading
+from .conftest import Service, reading
 
 SEOUL = ZoneInfo("Asia/Seoul")
 NOON = datetime(2026, 3, 9, 3, tzinfo=UTC)
 BLANK = Task("", "b1", "kim", Photo(key="k", sha256="a" * 64, bytes=1, media_type="image/jpeg"), NOON)
-
-
-@pytest_asyncio.fixture
-async def database(database_url: str) -> AsyncIterator[Database]:
-    """The service's database, looked at from outside."""
-    made = Database(database_url, pool=4)
-    yield made
-    await made.close()
 
 
 async def held(database: Database) -> list[str]:
@@ -151,7 +142,7 @@ def id_at(moment: datetime, number: int) -> str:
 
 async def keep(database: Database, *made: Task) -> None:
     async with database.transaction() as session:
-        await session.execute(sa.insert(tasks), [repository._values(task) for task in made])
+        await session.execute(sa.insert(tasks), [rows.values(task) for task in made])
 
 
 def washed(at: datetime, number: int, *labels: str, corrected: bool = False, **changes: Any) -> Task:

@@ -12,9 +12,10 @@ import pytest
 from helper.app import create_app
 from laundry_events.relay import plain_dsn
 from laundry_testing.identity import FileIdentity
+from laundry_testing.problems import assert_problem
 from laundry_testing.serving import serving
 
-from .conftest import MakeSettings, Service, assert_problem, picture
+from .conftest import MakeSettings, Service, picture
 
 pytestmark = pytest.mark.servers
 

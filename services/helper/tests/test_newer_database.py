@@ -1,7 +1,6 @@
 """A database that a newer release has migrated: refused with a sentence, unless that release allows it."""
 
 import asyncio
-import os
 import subprocess
 import sys
 
@@ -13,6 +12,7 @@ from laundry_service.migrate import upgrade
 from laundry_service.storage.database import Database
 from laundry_service.storage.revision import NewerDatabase, known, refuse_newer
 from laundry_testing.identity import FileIdentity
+from laundry_testing.processes import environment_of
 
 pytestmark = pytest.mark.servers
 
@@ -35,10 +35,9 @@ async def newer(database_url: str) -> str:
 
 
 def run(module: str, *arguments: str, **settings: str) -> "subprocess.CompletedProcess[str]":
-    environment = os.environ | {f"LAUNDRY_{name.upper()}": value for name, value in settings.items()}
     return subprocess.run(
         [sys.executable, "-m", module, *arguments],
-        env=environment,
+        env=environment_of(settings),
         capture_output=True,
         text=True,
         timeout=60,

@@ -9,8 +9,9 @@ import pytest
 from helper.service.pieces import FOLDER, Pieces, TooManyPieces
 from laundry_reading.bare import bare
 from laundry_service.storage.object_store import ObjectStore
+from laundry_testing.problems import assert_problem
 
-from .conftest import MakeSettings, Service, assert_problem, picture
+from .conftest import MakeSettings, Service, picture
 
 pytestmark = pytest.mark.servers
 

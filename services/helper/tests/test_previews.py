@@ -14,9 +14,10 @@ from laundry_events.topology import PLAN
 from laundry_testing.fuzzing import fuzz
 from laundry_testing.messaging import Messaging, eventually
 from laundry_testing.plugin import Bucket
+from laundry_testing.problems import assert_problem
 from laundry_testing.s3 import client
 
-from .conftest import Service, assert_problem, picture
+from .conftest import Service, picture
 
 
 async def preview(

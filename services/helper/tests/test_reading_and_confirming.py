@@ -2,14 +2,13 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-import pytest_asyncio
 import sqlalchemy as sa
 
 from helper import repository
+from helper.repository import readings
 from helper.service.readings import TASK_READ
 from helper.tasks import outcome_of, take_reading
 from laundry_events import Publisher, claim_once
@@ -19,18 +18,11 @@ from laundry_events.plan import EVENTS_EXCHANGE
 from laundry_events.tables import inbox
 from laundry_service.storage.database import Database
 from laundry_testing.messaging import Messaging, eventually
+from laundry_testing.problems import assert_problem
 
-from .conftest import Service, assert_problem, picture, reading
+from .conftest import Service, picture, reading
 
 pytestmark = pytest.mark.servers
-
-
-@pytest_asyncio.fixture
-async def database(database_url: str) -> AsyncIterator[Database]:
-    """The service's database, looked at from outside."""
-    made = Database(database_url, pool=8)
-    yield made
-    await made.close()
 
 
 async def test_a_reading_reaches_its_task_and_can_be_confirmed(
@@ -189,7 +181,7 @@ async def test_of_deliveries_at_once_one_has_the_effect(service: Service, databa
 
     async def deliver(message_id: str) -> bool:
         async with repository.single(database) as connection:
-            return await repository.take_once(
+            return await readings.take_once(
                 connection, before.id, event, outcome_of(event), consumer=TASK_READ, message_id=message_id
             )
 
@@ -219,7 +211,7 @@ async def test_a_reading_of_another_branch_or_version_is_not_taken_unlooked_at(
     event = reading(shown).model_copy(update=change)
     async with repository.single(database) as connection:
         before = await repository.find(connection, shown["id"])
-        assert not await repository.take_once(
+        assert not await readings.take_once(
             connection, shown["id"], event, outcome_of(event), consumer=TASK_READ, message_id="read-1"
         )
         assert await repository.find(connection, shown["id"]) == before
@@ -233,7 +225,7 @@ async def test_a_message_that_was_noted_has_no_effect_again(service: Service, da
     assert before is not None
     event = reading(shown)
     async with repository.single(database) as connection:
-        assert not await repository.take_once(
+        assert not await readings.take_once(
             connection, before.id, event, outcome_of(event), consumer=TASK_READ, message_id="read-1"
         )
         assert await repository.find(connection, before.id) == before

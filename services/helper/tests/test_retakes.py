@@ -7,8 +7,9 @@ import pytest
 
 from laundry_events import Publisher
 from laundry_testing.plugin import Bucket
+from laundry_testing.problems import assert_problem
 
-from .conftest import Service, assert_problem, picture, reading
+from .conftest import Service, picture, reading
 
 pytestmark = pytest.mark.servers
 

@@ -24,10 +24,11 @@ from laundry_events.tables import outbox
 from laundry_service.storage.database import Database
 from laundry_service.storage.object_store import ObjectStore, ObjectStoreUnavailable
 from laundry_testing.plugin import Bucket
+from laundry_testing.problems import assert_problem
 from laundry_testing.s3 import client
 from laundry_testing.serving import metrics_text
 
-from .conftest import MakeSettings, Service, assert_problem, picture
+from .conftest import MakeSettings, Service, picture
 
 pytestmark = pytest.mark.servers
 

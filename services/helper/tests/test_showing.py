@@ -17,10 +17,11 @@ from laundry_events.events import Picture, Pictures
 from laundry_service.storage.database import Database
 from laundry_service.storage.object_store import ObjectStore
 from laundry_testing.plugin import Bucket
+from laundry_testing.problems import assert_problem
 from laundry_testing.s3 import client
 from laundry_testing.serving import serving
 
-from .conftest import MakeSettings, Service, assert_problem, heic, picture, reading
+from .conftest import MakeSettings, Service, heic, picture, reading
 
 pytestmark = pytest.mark.servers
 

@@ -16,10 +16,11 @@ from laundry_service.storage.database import Database
 from laundry_testing.identity import FileIdentity
 from laundry_testing.messaging import Messaging
 from laundry_testing.plugin import Bucket
+from laundry_testing.problems import assert_problem
 from laundry_testing.s3 import client
 from laundry_testing.serving import serving
 
-from .conftest import MakeSettings, Service, assert_problem, picture
+from .conftest import MakeSettings, Service, picture
 
 pytestmark = pytest.mark.servers
 

@@ -17,13 +17,13 @@ import pytest_asyncio
 from identity.app import create_app
 from identity.settings import Settings
 from laundry_servers.addresses import DatabaseAddress
+from laundry_servers.local_http import TRUSTS_NOBODY
 from laundry_servers.ports import free_port
 from laundry_servers.postgres import drop_database, ensure_database
 from laundry_service.auth.rsa_keys import new_key
 from laundry_service.migrate import upgrade
 from laundry_testing.identity import FileIdentity
-from laundry_testing.messaging import eventually
-from laundry_testing.serving import serving
+from laundry_testing.serving import ready, serving
 
 from .browser import Backend, Browser, SignIn, returned
 
@@ -33,15 +33,9 @@ if TYPE_CHECKING:
 SIGNING_KEY = new_key()
 ROLE = "laundry_test"
 POOL = 8
+AUTHORIZE = "/identity/o/authorize"
 PASSWORD = "cotton-paper-indigo-ink"
 Item = dict[str, Any]
-
-
-def assert_problem(answer: httpx.Response, status: int, code: str) -> None:
-    """Check that an answer is a problem document."""
-    assert (answer.status_code, answer.json()["code"]) == (status, code), answer.text
-    assert answer.headers["content-type"] == "application/problem+json"
-    assert answer.json()["detail"]
 
 
 @dataclass
@@ -86,7 +80,9 @@ class World:
     async def accept(self, invitation: Item, email: str, **said: str) -> httpx.Response:
         """Fill in the page of an invitation, as a browser of its own does."""
         path = invitation["link"].removeprefix(self.settings.issuer)
-        async with httpx.AsyncClient(base_url=self.http.base_url, timeout=30) as browser:
+        async with httpx.AsyncClient(
+            base_url=self.http.base_url, timeout=30, verify=TRUSTS_NOBODY
+        ) as browser:
             page = await browser.get(path)
             assert page.status_code == 200, page.text
             return await browser.post(path, data=form(page, email, **said))
@@ -257,11 +253,14 @@ class Provider(World):
         made: Person = await self.in_database(make)
         return made
 
+    def query(self, sign_in: SignIn, **changes: str | None) -> dict[str, str]:
+        """Return what the web service sends a browser to the provider with."""
+        return sign_in.query(self.settings.oidc_client_id, self.settings.pages[0], **changes)
+
     async def signed_in(self, browser: Browser, email: str, **changes: str | None) -> dict[str, Any]:
         """Sign somebody in the whole way; what the web service then holds."""
         sign_in = SignIn()
-        query = sign_in.query(self.settings.oidc_client_id, self.settings.pages[0], **changes)
-        page = await browser.open("/identity/o/authorize", **query)
+        page = await browser.open(AUTHORIZE, **self.query(sign_in, **changes))
         if page.status_code == 200:
             page = await browser.submit(page, login=email, password=PASSWORD)
         back = returned(page)
@@ -288,11 +287,7 @@ async def provider(make_settings: MakeSettings, identity: FileIdentity) -> Async
     settings = make_settings(port=port)
     secret = settings.oidc_client_secret.get_secret_value()
     async with serving(create_app(settings), port=port) as http:
-        await eventually(lambda: is_ready(http), what="the service's readiness")
+        await ready(http)
         url = http.base_url
         async with Backend(url, settings.oidc_client_id, secret, settings.pages[0]) as backend:
             yield Provider(http, identity, settings, listens=url, backend=backend)
-
-
-async def is_ready(http: httpx.AsyncClient) -> bool:
-    return (await http.get("/readyz")).status_code == 200

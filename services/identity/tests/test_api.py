@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
-from .conftest import World, assert_problem
+from laundry_testing.problems import assert_problem
+
+from .conftest import World
 
 
 async def test_an_operator_makes_branches_and_others_see_their_own(world: World) -> None:

@@ -1,14 +1,17 @@
 """Credentials of machines."""
 
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import httpx
 import jwt
+import pytest
 
 from laundry_service.auth.deny_list import DenyList
 from laundry_service.auth.principal import Principal
+from laundry_testing.problems import assert_problem
 
-from .conftest import World, assert_problem
+from .conftest import Provider, World
 
 
 async def test_a_machine_gets_a_secret_once_another_and_then_none(world: World) -> None:
@@ -78,3 +81,34 @@ async def test_a_revoked_machine_gets_no_token_and_its_last_one_is_denied(world:
     assert (await ask(again.json()["client_secret"])).status_code == 401
     denied = DenyList({"denied": await world.denied()})
     assert denied.covers(replace(principal, issued_at=later["iat"]), now=later["iat"])
+
+
+async def test_equipment_gets_a_token_of_its_own_until_it_is_revoked(provider: Provider) -> None:
+    await provider.branch("b1")
+    body = {"equipment_id": "washer-7", "branch_id": "b1"}
+    answer = await provider.http.post("/equipment-credentials", json=body, headers=provider.operator)
+    made = answer.json()
+    login = (made["client_id"], made["client_secret"])
+
+    async def asks() -> httpx.Response:
+        return await provider.http.post(
+            "/identity/o/api/token", data={"grant_type": "client_credentials"}, auth=login
+        )
+
+    given = (await asks()).json()
+    claims = provider.claims(given["access_token"])
+    assert (claims["sub"], claims["role"], claims["branches"]) == ("washer-7", "device", ["b1"])
+    assert given["expires_in"] == 3600
+    assert claims["exp"] == pytest.approx(datetime.now(UTC).timestamp() + 3600, abs=60)
+    # Its token is good, and opens nothing that is for people.
+    assert (await provider.asks(given["access_token"])).json()["code"] == "role-forbidden"
+    await provider.http.delete(f"/equipment-credentials/{made['id']}", headers=provider.operator)
+    refused = await asks()
+    assert (refused.status_code, refused.json()["error"]) == (401, "invalid_client")
+
+
+async def test_a_machine_cannot_sign_people_in_and_a_web_client_is_no_machine(provider: Provider) -> None:
+    answer = await provider.backend.ask(grant_type="client_credentials")
+    assert answer.status_code == 400
+    answer = await provider.backend.ask(grant_type="password", username="a", password="b")
+    assert answer.status_code == 400

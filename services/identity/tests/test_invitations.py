@@ -6,7 +6,9 @@ from datetime import timedelta
 import httpx
 import pytest
 
-from .conftest import World, assert_problem, form
+from laundry_testing.problems import assert_problem
+
+from .conftest import World, form
 
 
 async def test_an_owner_invites_a_helper_who_then_works_there(world: World) -> None:

@@ -19,15 +19,28 @@ from laundry_service.storage.database import Database
 from laundry_service.storage.object_store import ObjectStore
 from laundry_testing.identity import FileIdentity
 from laundry_testing.messaging import Messaging
-from laundry_testing.models import KEY, ship
+from laundry_testing.models import KEY, LABELS, photo_of, ship
 from laundry_testing.plugin import Bucket
 from laundry_testing.serving import serving
+from mlops import repository
 from mlops.app import create_app
 from mlops.manifests import Manifests
 from mlops.service.registry import Registry
 from mlops.settings import Settings
 
 MakeSettings = Callable[..., Settings]
+Confirmed = Callable[..., TaskConfirmed]
+
+
+async def stock(database: Database, store: ObjectStore, confirmed: Confirmed, count: int) -> None:
+    """Lay in examples: photos in the store, their confirmations in the database."""
+    async with database.transaction() as session:
+        for number in range(count):
+            label = LABELS[number % 3]
+            photo = photo_of(label, size=(48, 36), seed=number)
+            event = confirmed(photo, label)
+            await store.put(event.photo.key, photo, media_type="image/jpeg")
+            await repository.store_example(session, event, event_id=new_id())
 
 
 @pytest.fixture
@@ -54,10 +67,7 @@ async def make_settings(
             "amqp_url": messaging.amqp_url,
             "database_url": database_url,
             "database_pool": 3,
-            "s3_endpoint_url": bucket.store.endpoint_url,
-            "s3_bucket": bucket.name,
-            "s3_access_key": bucket.store.access_key,
-            "s3_secret_key": bucket.store.secret_key,
+            **bucket.settings,
             "model_dir": tmp_path / "models",
             "model_signing_key": KEY.text,
             "model_public_keys": KEY.public.text,
@@ -75,13 +85,6 @@ async def store(make_settings: MakeSettings) -> AsyncIterator[ObjectStore]:
     yield store
 
 
-@pytest_asyncio.fixture
-async def database(make_settings: MakeSettings) -> AsyncIterator[Database]:
-    database = Database(make_settings().database_url.get_secret_value(), pool=2)
-    yield database
-    await database.close()
-
-
 @pytest.fixture
 def registry(database: Database, store: ObjectStore, make_settings: MakeSettings) -> Registry:
     """What a training run has: the models, and the key to sign them."""
@@ -93,10 +96,8 @@ def registry(database: Database, store: ObjectStore, make_settings: MakeSettings
 @pytest_asyncio.fixture
 async def helper(messaging: Messaging) -> AsyncIterator[Publisher]:
     """Publishes what the helper service would."""
-    publisher = Publisher(messaging.amqp_url, source="helper")
-    await publisher.wait_connected()
-    yield publisher
-    await publisher.stop()
+    async with messaging.publisher("helper") as publisher:
+        yield publisher
 
 
 @pytest.fixture
@@ -106,7 +107,7 @@ def service(make_settings: MakeSettings) -> Callable[..., AbstractAsyncContextMa
 
 
 @pytest.fixture(scope="session")
-def confirmed() -> Callable[..., TaskConfirmed]:
+def confirmed() -> Confirmed:
     """Describe a confirmation as the helper service does; keywords change it."""
 
     def make(photo: bytes, label: str, **changes: object) -> TaskConfirmed:

@@ -11,21 +11,14 @@ from laundry_service.audit.acts import Act, Actor
 from laundry_service.storage.database import Database
 from laundry_service.storage.object_store import ObjectStoreUnavailable
 from laundry_testing.identity import FileIdentity
-from laundry_testing.messaging import eventually
 from laundry_testing.models import colour_model, manifest_of
+from laundry_testing.serving import ready
 from mlops import repository
 from mlops.service.registry import Registry
 from mlops.service.shadow import change_with_audit
 
 pytestmark = pytest.mark.servers
 Service = Callable[..., AbstractAsyncContextManager[httpx.AsyncClient]]
-
-
-async def ready(client: httpx.AsyncClient) -> None:
-    async def answers() -> bool:
-        return (await client.get("/readyz")).status_code == 200
-
-    await eventually(answers, what="readiness")
 
 
 async def test_promotion_rollback_and_runs_name_who_and_why(

@@ -14,8 +14,6 @@ from typing import Any
 import httpx
 import pytest
 
-from laundry_events import new_id
-from laundry_events.events import TaskConfirmed
 from laundry_learning import dataset
 from laundry_learning.artifacts import FIELDS, artifact_of
 from laundry_learning.holdout import STORY_HOUSEHOLDS, photos_from, write_beside
@@ -26,6 +24,7 @@ from laundry_service.storage.object_store import ObjectStore, ObjectStoreUnavail
 from laundry_testing.identity import FileIdentity
 from laundry_testing.messaging import eventually
 from laundry_testing.models import LABELS, photo_of
+from laundry_testing.serving import ready
 from mlops import repository
 from mlops.full.job import Full
 from mlops.jobs.run import Run
@@ -33,10 +32,11 @@ from mlops.launching.launcher import RETRY_LATER
 from mlops.service.registry import Registry
 from mlops.settings import Settings
 
+from .conftest import Confirmed, stock
+
 pytestmark = pytest.mark.servers
 
 Service = Callable[..., AbstractAsyncContextManager[httpx.AsyncClient]]
-Confirmed = Callable[..., TaskConfirmed]
 ENDED = {"succeeded", "failed", "cancelled"}
 
 
@@ -77,23 +77,6 @@ def training(photos: Path, tmp_path: Path, fake_trainer: ModuleType) -> Callable
         }
 
     return settings
-
-
-async def stock(database: Database, store: ObjectStore, confirmed: Confirmed, count: int) -> None:
-    async with database.transaction() as session:
-        for number in range(count):
-            label = LABELS[number % 3]
-            photo = photo_of(label, size=(48, 36), seed=number)
-            event = confirmed(photo, label)
-            await store.put(event.photo.key, photo, media_type="image/jpeg")
-            await repository.store_example(session, event, event_id=new_id())
-
-
-async def ready(client: httpx.AsyncClient) -> None:
-    async def asked() -> bool:
-        return (await client.get("/readyz")).status_code == 200
-
-    await eventually(asked, what="readiness")
 
 
 async def start(client: httpx.AsyncClient, headers: dict[str, str]) -> str:

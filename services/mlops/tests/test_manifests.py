@@ -17,6 +17,7 @@ from laundry_service.storage.object_store import ObjectMissing, ObjectStore, Obj
 from laundry_testing.identity import FileIdentity
 from laundry_testing.messaging import eventually
 from laundry_testing.models import KEY, colour_model, manifest_of, ship
+from laundry_testing.serving import ready
 from mlops import repository
 from mlops.service import reconciler
 from mlops.service.registry import BrokenModel, Registry
@@ -26,13 +27,6 @@ pytestmark = pytest.mark.servers
 
 Service = Callable[..., AbstractAsyncContextManager[httpx.AsyncClient]]
 MakeSettings = Callable[..., Settings]
-
-
-async def ready(client: httpx.AsyncClient) -> None:
-    async def asked() -> bool:
-        return (await client.get("/readyz")).status_code == 200
-
-    await eventually(asked, what="readiness")
 
 
 async def signed(store: ObjectStore, key: str, purpose: Purpose, by: SigningKey = KEY) -> Manifest | None:

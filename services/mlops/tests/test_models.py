@@ -19,6 +19,7 @@ from laundry_service.storage.object_store import ObjectStore, ObjectStoreUnavail
 from laundry_testing.identity import FileIdentity
 from laundry_testing.messaging import Messaging, eventually
 from laundry_testing.models import KEY, LABELS, colour_model, manifest_of, ship
+from laundry_testing.serving import ready
 from mlops import repository
 from mlops.models import Judgement
 from mlops.service.registry import Registry
@@ -27,13 +28,6 @@ pytestmark = pytest.mark.servers
 
 Service = Callable[..., AbstractAsyncContextManager[httpx.AsyncClient]]
 TRUSTED = TrustedKeys([KEY.public])
-
-
-async def ready(client: httpx.AsyncClient) -> None:
-    async def asked() -> bool:
-        return (await client.get("/readyz")).status_code == 200
-
-    await eventually(asked, what="readiness")
 
 
 async def told_champion(store: ObjectStore) -> Manifest:
@@ -74,6 +68,14 @@ class Promotions:
                     pass
             return found
 
+    async def announced(self) -> None:
+        """Wait for the first."""
+
+        async def one() -> bool:
+            return len(await self.heard()) == 1
+
+        await eventually(one, what="the announcement")
+
 
 @pytest.fixture
 def promotions(messaging: Messaging) -> Promotions:
@@ -85,11 +87,7 @@ async def test_the_shipped_model_becomes_known_and_the_first_champion(
 ) -> None:
     async with service() as client:
         await ready(client)
-
-        async def announced() -> bool:
-            return len(await promotions.heard()) == 1
-
-        await eventually(announced, what="the announcement")
+        await promotions.announced()
         for role in ("helper", "owner", "operator"):
             page = (await client.get("/models", headers=identity.bearer(role, "b1"))).json()
             assert page["next_cursor"] is None
@@ -113,7 +111,7 @@ async def test_the_shipped_model_becomes_known_and_the_first_champion(
         cursor = first["next_cursor"]
         rest = (await client.get(f"/models?cursor={cursor}", headers=identity.bearer("operator"))).json()
         assert [m["version"] for m in first["items"] + rest["items"]] == ["shipped-2", "shipped-1"]
-    await eventually(announced, what="the first announcement and no second")
+    await promotions.announced()
 
 
 async def test_a_promotion_reaches_manifest_and_replicas_and_can_be_taken_back(
@@ -276,11 +274,7 @@ async def test_a_manifest_that_was_lost_or_is_wrong_is_mended_at_the_next_start(
 ) -> None:
     async with service() as client:
         await ready(client)
-
-        async def announced() -> bool:
-            return len(await promotions.heard()) == 1
-
-        await eventually(announced, what="the announcement")
+        await promotions.announced()
     stray = manifest_of("stray-9", colour_model("stray-9"))
     await store.put(CHAMPION_KEY, KEY.seal(stray, "champion"), media_type="application/json")
     async with service():

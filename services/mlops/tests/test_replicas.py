@@ -15,6 +15,7 @@ from laundry_service.storage.object_store import ObjectMissing, ObjectStore
 from laundry_testing.identity import FileIdentity
 from laundry_testing.messaging import eventually
 from laundry_testing.models import KEY, colour_model, manifest_of
+from laundry_testing.serving import ready
 from mlops import repository
 from mlops.replicas import Replicas
 
@@ -77,11 +78,7 @@ async def test_an_operator_lets_a_model_read_alongside_and_ends_it(
         await repository.add_model(session, manifest, source="refit")
         await repository.add_model(session, broken, source="refit")
     async with service() as client:
-
-        async def ready() -> bool:
-            return (await client.get("/readyz")).status_code == 200
-
-        await eventually(ready, what="readiness")
+        await ready(client)
 
         async def wish(version: str, share: float = 0.2, role: str = "operator") -> tuple[int, str | None]:
             path, who = f"/models/{version}/shadow", identity.bearer(role)

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import json
-import sys
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Any
@@ -14,7 +13,6 @@ import pytest
 import sqlalchemy as sa
 
 from laundry_events import new_id
-from laundry_events.events import TaskConfirmed
 from laundry_learning.holdout import LabelledPhoto, write_beside
 from laundry_reading.model import Model
 from laundry_reading.signing import TrustedKeys
@@ -24,35 +22,18 @@ from laundry_service.storage.object_store import ObjectStore, ObjectStoreUnavail
 from laundry_testing.identity import FileIdentity
 from laundry_testing.messaging import eventually
 from laundry_testing.models import KEY, LABELS, colour_model, photo_of, ship
+from laundry_testing.serving import ready
 from mlops import repository
 from mlops.jobs import training_set as seeing
-from mlops.launching.processes import Processes
-from mlops.runs import MOST_ATTEMPTS, RunError
-from mlops.service.runner import GAVE_UP, RUNNER_LOCK, Runner
+from mlops.runs import RunError
+from mlops.service.runner import RUNNER_LOCK
+
+from .conftest import Confirmed, stock
 
 pytestmark = pytest.mark.servers
 
 Service = Callable[..., AbstractAsyncContextManager[httpx.AsyncClient]]
-Confirmed = Callable[..., TaskConfirmed]
 ENDED = {"succeeded", "failed", "cancelled"}
-
-
-async def stock(database: Database, store: ObjectStore, confirmed: Confirmed, count: int) -> None:
-    """Lay in examples: photos in the store, their confirmations in the database."""
-    async with database.transaction() as session:
-        for number in range(count):
-            label = LABELS[number % 3]
-            photo = photo_of(label, size=(48, 36), seed=number)
-            event = confirmed(photo, label)
-            await store.put(event.photo.key, photo, media_type="image/jpeg")
-            await repository.store_example(session, event, event_id=new_id())
-
-
-async def ready(client: httpx.AsyncClient) -> None:
-    async def asked() -> bool:
-        return (await client.get("/readyz")).status_code == 200
-
-    await eventually(asked, what="readiness")
 
 
 async def run_to_its_end(client: httpx.AsyncClient, headers: dict[str, str], kind: str = "refit") -> Any:
@@ -214,130 +195,6 @@ async def test_a_full_training_is_refused_openly_where_it_cannot_run(
     for missing in ("no weights", "LAUNDRY_TRAINING_PYTHON", "LAUNDRY_TRAINING_DATA"):
         assert missing in full.json()["detail"]
     assert (odd.status_code, owner.status_code, nothing.status_code) == (422, 403, 404)
-
-
-def sleeping_job(run_id: str, kind: str) -> list[str]:
-    return [sys.executable, "-c", "import sys; sys.stdin.read()"]
-
-
-def odd_job(run_id: str, kind: str) -> list[str]:
-    return [sys.executable, "-c", "raise SystemExit(7)"]
-
-
-def dying_job(run_id: str, kind: str) -> list[str]:
-    return [sys.executable, "-c", "import os; os.kill(os.getpid(), 9)"]
-
-
-async def status_of(database: Database, run_id: str) -> tuple[str, str | None]:
-    async with database.session() as session:
-        run = await repository.get_run(session, run_id)
-    assert run is not None
-    return run.status, run.error
-
-
-async def reaches(database: Database, run_id: str, status: str) -> None:
-    async def asked() -> bool:
-        return (await status_of(database, run_id))[0] == status
-
-    await eventually(asked, what=f"the run {status}")
-
-
-async def queued(database: Database) -> str:
-    async with database.transaction() as session:
-        return (await repository.add_run(session, "refit", requested_by="op")).id
-
-
-async def test_a_process_that_takes_too_long_or_ends_oddly_is_a_failed_run(
-    database: Database, database_url: str
-) -> None:
-    for command, timeout_s, told in ((odd_job, 60, "exit code 7"), (sleeping_job, 0.6, "longer than")):
-        run_id = await queued(database)
-        runner = Runner(database, database_url, Processes(command=command), timeout_s=timeout_s)
-        await runner.start()
-        await reaches(database, run_id, "failed")
-        await runner.stop()
-        assert told in str((await status_of(database, run_id))[1])
-
-
-async def test_a_run_whose_process_is_killed_is_begun_anew_but_not_for_ever(
-    database: Database, database_url: str
-) -> None:
-    run_id = await queued(database)
-    runner = Runner(database, database_url, Processes(command=dying_job), timeout_s=60)
-    await runner.start()
-    await reaches(database, run_id, "failed")
-    await runner.stop()
-    async with database.session() as session:
-        run = await repository.get_run(session, run_id)
-        said = [line.text for line in await repository.run_log(session, run_id)]
-    assert run is not None
-    assert (run.attempts, run.error) == (MOST_ATTEMPTS, GAVE_UP)
-    assert said == ["the training process was killed by signal 9; it is started again"] * (MOST_ATTEMPTS - 1)
-
-
-async def test_a_run_left_behind_by_a_dead_service_is_taken_up_again(
-    database: Database, database_url: str
-) -> None:
-    left = await queued(database)
-    async with database.transaction() as session:
-        await repository.move_run(session, left, "running")
-    for attempt in (2, 3):
-        runner = Runner(database, database_url, Processes(command=sleeping_job), timeout_s=60)
-        await runner.start()
-
-        async def again(attempt: int = attempt) -> bool:
-            async with database.session() as session:
-                run = await repository.get_run(session, left)
-            return run is not None and (run.status, run.attempts) == ("running", attempt)
-
-        await eventually(again, what=f"attempt {attempt}")
-        if attempt == 2:
-            # Stopping the service ends the process and leaves the run to whoever leads next.
-            await runner.stop()
-            assert await status_of(database, left) == ("queued", None)
-    await runner.stop()
-    assert await status_of(database, left) == ("failed", GAVE_UP)
-
-
-async def test_cancelling_a_running_run_ends_its_process(database: Database, database_url: str) -> None:
-    run_id, next_id = await queued(database), await queued(database)
-    runner = Runner(database, database_url, Processes(command=sleeping_job), timeout_s=60)
-    await runner.start()
-    await reaches(database, run_id, "running")
-    async with database.transaction() as session:
-        assert await repository.move_run(session, run_id, "cancelled")
-    # Runs go one after another: the next one begins once the process has ended.
-    await reaches(database, next_id, "running")
-    await runner.stop()
-    assert await status_of(database, run_id) == ("cancelled", None)
-
-
-async def test_of_two_services_one_runs_and_the_other_leaves_its_runs_alone(
-    database: Database, database_url: str
-) -> None:
-    first, second = (
-        Runner(database, database_url, Processes(command=sleeping_job), timeout_s=60) for _ in range(2)
-    )
-    run_id, next_id = await queued(database), await queued(database)
-    await first.start()
-    await reaches(database, run_id, "running")
-    await second.start()
-
-    async def waits() -> bool:
-        async with database.session() as session:
-            waiting = await session.execute(
-                sa.text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
-            )
-            return bool(waiting.scalar_one())
-
-    await eventually(waits, what="the second service waiting")
-    assert (await status_of(database, run_id))[0] == "running"
-    assert (await status_of(database, next_id))[0] == "queued"
-    await first.stop()
-    # The second takes up what the first had in hand.
-    await reaches(database, run_id, "running")
-    assert (await status_of(database, next_id))[0] == "queued"
-    await second.stop()
 
 
 async def test_a_run_is_cancelled_and_whoever_listens_sees_each_step(

@@ -17,6 +17,7 @@ from laundry_events.plan import Plan
 from laundry_events.tables import outbox
 from laundry_events.topology import PLAN
 from laundry_servers.identity import AUDIENCE, ISSUER
+from laundry_servers.local_http import TRUSTS_NOBODY
 from laundry_servers.ports import free_port
 from laundry_testing.messaging import eventually
 from laundry_testing.plugin import LocalFcm
@@ -86,7 +87,7 @@ class World:
         await eventually(lambda: server.started or serving.done(), what="the service's start")
         url = f"http://127.0.0.1:{port}"
         try:
-            async with httpx.AsyncClient(base_url=url, timeout=20) as client:
+            async with httpx.AsyncClient(base_url=url, timeout=20, verify=TRUSTS_NOBODY) as client:
                 yield Replica(url, app, client, self)
         finally:
             app.state.stopping.set()

@@ -19,6 +19,7 @@ from laundry_events.headers import REPLAYED
 from laundry_events.plan import Plan
 from laundry_events.topology import PLAN
 from laundry_servers.daytime import zone_by_day
+from laundry_servers.local_http import TRUSTS_NOBODY
 from laundry_service.storage.database import Database
 from laundry_testing.identity import FileIdentity
 from laundry_testing.messaging import Messaging, eventually
@@ -65,18 +66,11 @@ def a_preference(*customers: str, **changes: Any) -> PreferenceCreated:
     return PreferenceCreated.model_validate(values)
 
 
-def assert_problem(answer: httpx.Response, status: int, code: str) -> None:
-    """Check that an answer is a problem document."""
-    assert (answer.status_code, answer.json()["code"]) == (status, code), answer.text
-    assert answer.headers["content-type"] == "application/problem+json"
-    assert answer.json()["detail"]
-
-
 class Phones:
     """The phones' side: what the local FCM took."""
 
     def __init__(self, fcm: LocalFcm) -> None:
-        self.client = httpx.AsyncClient(base_url=fcm.url, timeout=10)
+        self.client = httpx.AsyncClient(base_url=fcm.url, timeout=10, verify=TRUSTS_NOBODY)
 
     async def got(self, token: str) -> list[dict[str, Any]]:
         """Every push that a phone got."""
@@ -239,13 +233,6 @@ async def phones(fcm: LocalFcm) -> AsyncIterator[Phones]:
 
 
 @pytest_asyncio.fixture
-async def database(database_url: str) -> AsyncIterator[Database]:
-    database = Database(database_url, pool=2)
-    yield database
-    await database.close()
-
-
-@pytest_asyncio.fixture
 async def alone(
     make_settings: MakeSettings, identity: FileIdentity, phones: Phones, database: Database
 ) -> AsyncIterator[World]:
@@ -256,10 +243,8 @@ async def alone(
 
 @pytest_asyncio.fixture
 async def publisher(messaging: Messaging) -> AsyncIterator[Publisher]:
-    publisher = Publisher(messaging.amqp_url, source="monitoring")
-    await publisher.wait_connected()
-    yield publisher
-    await publisher.stop()
+    async with messaging.publisher("monitoring") as publisher:
+        yield publisher
 
 
 @pytest.fixture

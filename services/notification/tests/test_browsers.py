@@ -11,13 +11,14 @@ import pytest
 
 from laundry_events import new_id
 from laundry_testing.messaging import eventually
+from laundry_testing.problems import assert_problem
 from laundry_testing.serving import serving
 from notification.app import create_app
 from notification.model import device_id
 from notification.tables import deliveries, devices, fault_alerts
 from notification.web_push.vapid import VapidKey
 
-from .conftest import VAPID_KEY, MakeSettings, World, a_fault, a_preference, assert_problem
+from .conftest import VAPID_KEY, MakeSettings, World, a_fault, a_preference
 from .test_web_push import KEYS
 
 pytestmark = pytest.mark.servers

@@ -10,9 +10,10 @@ import sqlalchemy as sa
 from laundry_events.events import PreferenceWithdrawn
 from laundry_servers.daytime import zone_by_day, zone_by_night
 from laundry_testing.messaging import eventually
+from laundry_testing.problems import assert_problem
 from notification.tables import deliveries, settled
 
-from .conftest import World, a_preference, assert_problem
+from .conftest import World, a_preference
 
 pytestmark = pytest.mark.servers
 

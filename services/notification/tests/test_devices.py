@@ -9,9 +9,10 @@ import httpx
 import pytest
 import sqlalchemy as sa
 
+from laundry_testing.problems import assert_problem
 from notification.tables import deliveries, devices, owner_branches
 
-from .conftest import World, a_fault, assert_problem
+from .conftest import World, a_fault
 
 pytestmark = pytest.mark.servers
 

@@ -10,11 +10,12 @@ import httpx
 import pytest
 
 from laundry_events import new_id
+from laundry_testing.problems import assert_problem
 from notification.model import Announcement
 from notification.repository import history
 from notification.texts import match_texts
 
-from .conftest import World, a_fault, assert_problem
+from .conftest import World, a_fault
 
 pytestmark = pytest.mark.servers
 

@@ -40,10 +40,8 @@ def taken_care(who: str, equipment: str = "washer-3") -> FaultAcknowledged:
 
 @pytest_asyncio.fixture
 async def publisher(messaging: Messaging) -> AsyncIterator[Publisher]:
-    publisher = Publisher(messaging.amqp_url, source="tests")
-    await publisher.wait_connected()
-    yield publisher
-    await publisher.stop()
+    async with messaging.publisher("tests") as publisher:
+        yield publisher
 
 
 async def kept(messaging: Messaging, number: int) -> list[tuple[str, dict[str, Any], Event]]:

@@ -1,10 +1,8 @@
 """Redrive and discard, on a real broker, also when the process is killed in the middle."""
 
 import asyncio
-import os
-import signal
-import sys
 from collections import Counter
+from functools import partial
 
 import httpx
 import pytest
@@ -12,6 +10,7 @@ import pytest
 from laundry_servers.ports import free_port
 from laundry_testing.identity import FileIdentity
 from laundry_testing.messaging import Messaging, eventually
+from laundry_testing.processes import ServiceProcesses
 from operations.settings import Settings
 
 from .conftest import DEAD, QUEUE, World, bury, holds
@@ -99,55 +98,40 @@ async def test_a_job_can_be_stopped_and_goes_on(world: World) -> None:
 
 
 async def test_kill_9_in_the_middle_loses_nothing_and_the_next_process_goes_on(
-    settings: Settings, database_url: str, messaging: Messaging, identity: FileIdentity
+    settings: Settings,
+    database_url: str,
+    messaging: Messaging,
+    identity: FileIdentity,
+    processes: ServiceProcesses,
 ) -> None:
     ids = [f"m{number:03}" for number in range(120)]
     await bury(messaging, *ids)
-    port = free_port()
-    environment = {
-        **os.environ,
-        "LAUNDRY_SERVICE_NAME": "operations",
-        "LAUNDRY_PORT": str(port),
-        "LAUNDRY_AMQP_URL": settings.amqp_url.get_secret_value(),
-        "LAUNDRY_DATABASE_URL": database_url,
-        "LAUNDRY_MANAGEMENT_URLS": f'["{settings.management_urls[0]}"]',
-        **{f"LAUNDRY_{name.upper()}": value for name, value in identity.settings.items()},
-    }
-
-    async def start() -> asyncio.subprocess.Process:
-        return await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "operations", env=environment, stdout=asyncio.subprocess.DEVNULL
+    start = partial(
+        processes.start,
+        "operations",
+        service_name="operations",
+        port=free_port(),
+        amqp_url=settings.amqp_url.get_secret_value(),
+        database_url=database_url,
+        management_urls=f'["{settings.management_urls[0]}"]',
+        **identity.settings,
+    )
+    running = start()
+    async with httpx.AsyncClient(base_url=running.url, timeout=10) as http:
+        world = World(http, identity, messaging)
+        await running.ready()
+        job = await world.post(
+            REDRIVE, 202, queue=QUEUE, dry_run=False, rate=60, why="mended", limit=len(ids)
         )
 
-    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=10) as http:
-        world = World(http, identity, messaging)
+        async def half_done() -> bool:
+            return int((await world.get(f"/jobs/{job['id']}"))["done"]) >= 20
 
-        async def ready() -> bool:
-            try:
-                return (await http.get("/readyz")).status_code == 200
-            except httpx.HTTPError:
-                return False
-
-        process = await start()
-        try:
-            await eventually(ready, within_s=40, what="the service")
-            job = await world.post(
-                REDRIVE, 202, queue=QUEUE, dry_run=False, rate=60, why="mended", limit=len(ids)
-            )
-
-            async def half_done() -> bool:
-                return int((await world.get(f"/jobs/{job['id']}"))["done"]) >= 20
-
-            await eventually(half_done, what="a part of the job")
-            process.send_signal(signal.SIGKILL)
-            await process.wait()
-            process = await start()
-            await eventually(ready, within_s=40, what="the service again")
-            done = await world.ended(job["id"])
-        finally:
-            if process.returncode is None:
-                process.kill()
-                await process.wait()
+        await eventually(half_done, what="a part of the job")
+        running.process.kill()
+        await asyncio.to_thread(running.process.wait)
+        await start().ready()
+        done = await world.ended(job["id"])
     assert (done["state"], done["done"], done["missing"]) == ("succeeded", len(ids), 0)
     await holds(messaging, DEAD, 0)
     arrived: Counter[str | None] = Counter()

@@ -69,10 +69,8 @@ class Services:
 
 @pytest_asyncio.fixture
 async def services(messaging: Messaging) -> AsyncIterator[Services]:
-    publisher = Publisher(messaging.amqp_url, source="tests")
-    await publisher.wait_connected()
-    yield Services(messaging, publisher)
-    await publisher.stop()
+    async with messaging.publisher("tests") as publisher:
+        yield Services(messaging, publisher)
 
 
 async def becomes(world: World, id_: str, state: str, **more: Any) -> dict[str, Any]:

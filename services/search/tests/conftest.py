@@ -21,13 +21,6 @@ MakeSettings = Callable[..., Settings]
 WORDS = {"title": "조용한 아침", "text": "Quiet sauna from six."}
 
 
-def assert_problem(answer: httpx.Response, status: int, code: str) -> None:
-    """Check that an answer is a problem document."""
-    assert (answer.status_code, answer.json()["code"]) == (status, code), answer.text
-    assert answer.headers["content-type"] == "application/problem+json"
-    assert answer.json()["detail"]
-
-
 @dataclass
 class World:
     """A running service, and what a test asks of it."""
@@ -103,13 +96,6 @@ def make_settings(database_url: str, identity: FileIdentity) -> MakeSettings:
         return Settings(**values)
 
     return make
-
-
-@pytest_asyncio.fixture
-async def database(database_url: str) -> AsyncIterator[Database]:
-    database = Database(database_url, pool=2)
-    yield database
-    await database.close()
 
 
 @pytest_asyncio.fixture

@@ -1,7 +1,6 @@
 """Tastes and preferences over HTTP, on a real database."""
 
 import asyncio
-import base64
 import json
 import random
 from datetime import timedelta
@@ -15,13 +14,14 @@ from laundry_events.envelope import MAX_MESSAGE_BYTES
 from laundry_events.events import PreferenceCreated
 from laundry_events.tables import outbox
 from laundry_testing.messaging import Messaging
+from laundry_testing.problems import assert_problem
 from laundry_testing.serving import serving
 from search.app import create_app
 from search.matching import suitability
 from search.service.housekeeping import forget_old_matches
 from search.tables import customer_tags, customers, matches, preferences
 
-from .conftest import WORDS, MakeSettings, World, assert_problem
+from .conftest import WORDS, MakeSettings, World
 
 pytestmark = pytest.mark.servers
 
@@ -196,54 +196,6 @@ async def test_a_branchs_preferences_come_newest_first_in_pages(world: World) ->
     assert rest.json()["next_cursor"] is None
 
 
-async def test_the_same_key_states_one_preference(world: World) -> None:
-    await world.likes("kim", quiet=0.9)
-    answers = await asyncio.gather(*(world.state("b1", key="tap", quiet=0.9) for _ in range(4)))
-    assert len({answer["id"] for answer in answers}) == 1
-    assert len(await world.events()) == await world.count(preferences) == 1
-    await world.state("b1", key="another", quiet=0.9)
-    assert await world.count(preferences) == 2
-
-
-async def test_bad_input_is_refused_and_nothing_is_kept(world: World) -> None:
-    owner = world.owner("b1")
-    good = {"tags": {"quiet": 1}, **WORDS}
-    bodies: list[object] = [
-        {**good, "tags": {}},
-        {**good, "tags": {"QUIET": 1}},
-        {**good, "title": ""},
-        {**good, "title": "   "},
-        {**good, "title": "x" * 101},
-        {**good, "text": "x" * 1001},
-        {**good, "text": "bell \x07"},
-        {**good, "text": "null \x00"},
-        {**good, "matches": ["kim"]},
-        {"tags": {"quiet": 1}},
-        [],
-    ]
-    for body in bodies:
-        answer = await world.http.post("/branches/b1/preferences", json=body, headers=owner)
-        assert_problem(answer, 422, "invalid-request")
-    broken = {**owner, "Content-Type": "application/json"}
-    answer = await world.http.post("/branches/b1/preferences", content=b"{", headers=broken)
-    assert_problem(answer, 400, "malformed-json")
-    nan = b'{"tags": {"quiet": NaN}, "title": "t", "text": "t"}'
-    answer = await world.http.post("/branches/b1/preferences", content=nan, headers=broken)
-    assert answer.status_code in {400, 422}
-    customer = world.customer("kim")
-    answer = await world.http.put("/customers/me/preference", json={"tags": {"a": 2}}, headers=customer)
-    assert_problem(answer, 422, "invalid-request")
-    long = world.customer("k" * 256)
-    answer = await world.http.put("/customers/me/preference", json={"tags": {"a": 1}}, headers=long)
-    assert_problem(answer, 401, "token-invalid")
-    await world.likes("kim", quiet=1)
-    answer = await world.http.get("/branches/matching", headers=customer, params={"cursor": "nonsense"})
-    assert_problem(answer, 422, "invalid-cursor")
-    answer = await world.http.get("/branches/B_1/preferences", headers=customer)
-    assert_problem(answer, 422, "invalid-request")
-    assert await world.count(preferences) == 0
-
-
 async def test_the_database_scores_as_the_rule_says(world: World) -> None:
     chance = random.Random(4)
     names = ["quiet", "sauna", "pool", "late", "요가", "parking", "24h", "bar"]
@@ -358,60 +310,3 @@ async def test_old_matches_are_forgotten(world: World) -> None:
     await forget_old_matches(world.database, timedelta(days=30))
     assert await world.count(matches) == 1
     assert await world.count(preferences) == 2
-
-
-async def test_a_key_that_said_something_else_is_refused_and_keeps_what_it_said(world: World) -> None:
-    first = await world.state("b1", key="k-1", quiet=1.0, late=0.5)
-    said: dict[str, Any] = {"tags": {"quiet": 1.0, "late": 0.5}, **WORDS}
-    for change in (
-        {"tags": {"quiet": 0.9, "late": 0.5}},
-        {"tags": {"quiet": 1.0}},
-        {"title": "Another"},
-        {"text": "x"},
-    ):
-        answer = await world.http.post(
-            "/branches/b1/preferences",
-            json={**said, **change},
-            headers={**world.owner("b1"), "Idempotency-Key": "k-1"},
-        )
-        assert (answer.status_code, answer.json()["code"]) == (422, "idempotency-key-reused"), change
-    # The order in which tags are named says nothing.
-    assert (await world.state("b1", key="k-1", late=0.5, quiet=1.0))["id"] == first["id"]
-    listed = await world.http.get("/branches/b1/preferences", headers=world.owner("b1"))
-    assert [each["id"] for each in listed.json()["items"]] == [first["id"]]
-
-
-async def test_of_requests_at_once_with_one_key_one_is_stated(world: World) -> None:
-    async def send(number: int) -> tuple[int, str]:
-        body = {"tags": {"quiet": 1.0}, **WORDS, "title": f"No. {number % 2}"}
-        headers = {**world.owner("b1"), "Idempotency-Key": "at-once"}
-        answer = await world.http.post("/branches/b1/preferences", json=body, headers=headers)
-        return answer.status_code, answer.json().get("code", answer.json().get("title"))
-
-    answers = await asyncio.gather(*(send(number) for number in range(8)))
-    [stated] = {title for status, title in answers if status == 201}
-    assert sorted(status for status, _ in answers) == [200, 200, 200, 201, 422, 422, 422, 422]
-    assert {title for status, title in answers if status == 200} == {stated}
-
-
-@pytest.mark.parametrize("key", ["", "two words", "k" * 201, "é", "a\tb"])
-async def test_a_key_that_is_none_is_refused(world: World, key: str) -> None:
-    answer = await world.http.post(
-        "/branches/b1/preferences",
-        json={"tags": {"quiet": 1.0}, **WORDS},
-        headers=[*httpx.Headers(world.owner("b1")).raw, (b"Idempotency-Key", key.encode("latin-1"))],
-    )
-    assert answer.status_code == 422, answer.text
-
-
-@pytest.mark.parametrize(
-    "cursor", [b'[0.5,"\\u0000"]', b'[0.5,"\\ud800"]', b'[1e999,"b1"]', b'[NaN,"b1"]', b"[" * 99]
-)
-async def test_a_cursor_that_was_not_given_out_is_refused(world: World, cursor: bytes) -> None:
-    await world.likes("ann", quiet=0.9)
-    answer = await world.http.get(
-        "/branches/matching",
-        headers=world.customer("ann"),
-        params={"cursor": base64.urlsafe_b64encode(cursor).decode()},
-    )
-    assert_problem(answer, 422, "invalid-cursor")

@@ -98,7 +98,7 @@ class FakeCustomers:
 
         @app.get("/branches/matching/stream", response_class=EventSourceResponse)
         async def stream() -> AsyncIterator[ServerSentEvent]:
-            async for event in services._events("matches", "match"):
+            async for event in services.events("matches", "match"):
                 yield event
 
         def consent() -> Item:

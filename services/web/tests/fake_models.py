@@ -179,7 +179,7 @@ class FakeModels:
 
         @app.get("/training-runs/stream", response_class=EventSourceResponse)
         async def stream() -> AsyncIterator[ServerSentEvent]:
-            async for event in services._events("runs", "training-run"):
+            async for event in services.events("runs", "training-run"):
                 yield event
 
         @app.get("/examples/owners")

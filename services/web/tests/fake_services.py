@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Annotated, Any, Literal
 
-from fastapi import FastAPI, Form, Header, Request, Response, UploadFile
+from fastapi import FastAPI, Header, Request, Response
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from PIL import Image, ImageDraw
 
@@ -23,11 +23,12 @@ from .fake_devices import FakeDevices
 from .fake_faults import NEW, FakeFaults
 from .fake_history import FakeHistory, found_by
 from .fake_models import FakeModels
+from .fake_streams import FakeStreams
+from .fake_uploads import add_uploads
 
 LABELS = ["dress", "hat", "longsleeve", "outwear", "pants", "shirt", "shoes", "shorts", "skirt", "t-shirt"]
 
 Item = dict[str, Any]
-RESET: Item = {}
 Seen = tuple[str, float] | tuple[str, float, int]
 """What a reading says: label, confidence, and how many if not one."""
 
@@ -77,16 +78,11 @@ def expired(token: str) -> bool:
     return float(json.loads(claims)["exp"]) <= datetime.now(UTC).timestamp()
 
 
-def pixels(photo: bytes) -> int:
-    """How many a photo has."""
-    width, height = Image.open(io.BytesIO(photo)).size
-    return width * height
-
-
-class FakeServices:
+class FakeServices(FakeStreams):
     """Their state, and the levers that a test pulls."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.url = ""
         self.tasks: dict[str, Item] = {}
         self.photos: dict[str, bytes] = {}
@@ -97,17 +93,9 @@ class FakeServices:
         self.requests: list[tuple[str, str]] = []
         self.uploads: list[Item] = []
         self.confirmations: list[tuple[str, list[Item]]] = []
-        self.listeners: dict[str, set[asyncio.Queue[Item | None]]] = {
-            "tasks": set(),
-            "notifications": set(),
-            "equipment": set(),
-            "runs": set(),
-            "matches": set(),
-        }
         # Set these to make trouble.
         self.refuse: dict[str, Problem] = {}
         self.lose_answers = 0
-        self.streams_work = True
         self.crowded = False
         self.models_work = True
         self.models = FakeModels(LABELS)
@@ -146,12 +134,12 @@ class FakeServices:
         load_id: str | None = None,
     ) -> Item:
         photo = photo or picture(kind, colour=colour)
-        task = self._new_task(photo, branch_id, helper_id, note, minutes_ago, load_id)
+        task = self.new_task(photo, branch_id, helper_id, note, minutes_ago, load_id)
         if status != "submitted":
             self.read(task["id"], labels, needs_review=needs_review, multiple=multiple)
         return task
 
-    def _new_task(
+    def new_task(
         self,
         photo: bytes,
         branch_id: str,
@@ -292,27 +280,12 @@ class FakeServices:
         self.tell("equipment", machine)
         return machine
 
-    def tell(self, channel: str, item: Item) -> None:
-        for queue in self.listeners[channel]:
-            queue.put_nowait(dict(item))
-
-    def reset(self, channel: str) -> None:
-        """Tell the listeners that something was left out."""
-        for queue in self.listeners[channel]:
-            queue.put_nowait(RESET)
-
-    def break_streams(self) -> None:
-        """End the streams that are open, as a service that stops does."""
-        for queues in self.listeners.values():
-            for queue in queues:
-                queue.put_nowait(None)
-
     # HTTP
 
     def _app(self) -> FastAPI:
         app = FastAPI()
         install_problems(app)
-        app.state.stopping = asyncio.Event()
+        app.state.stopping = self.stopping
 
         @app.middleware("http")
         async def trouble(request: Request, call_next: Any) -> Response:
@@ -331,79 +304,16 @@ class FakeServices:
         self._add_rest(app)
         return app
 
-    def _sub(self, request: Request) -> str:
-        claims = base64.urlsafe_b64decode(request.headers["authorization"].split(".")[1] + "==")
-        return str(json.loads(claims)["sub"])
-
-    def _check(self, what: str) -> None:
+    def check(self, what: str) -> None:
         if what in self.refuse:
             raise self.refuse[what]
 
     def _add_tasks(self, app: FastAPI) -> None:
-        @app.post("/tasks", status_code=201)
-        async def submit(
-            request: Request,
-            response: Response,
-            branch_id: Annotated[str, Form()],
-            idempotency_key: Annotated[str, Header()],
-            photo: UploadFile | None = None,
-            pieces: Annotated[int | None, Form()] = None,
-            note: Annotated[str | None, Form()] = None,
-            load_id: Annotated[str | None, Form()] = None,
-            replaces: Annotated[list[str] | None, Form()] = None,
-        ) -> Item:
-            body = await photo.read() if photo else self.pieces[idempotency_key]
-            assert pieces in (None, len(body))
-            told = {"load": load_id, "replaces": replaces or [], "note": note}
-            self.uploads.append(
-                {"key": idempotency_key, "bytes": len(body), "type": photo and photo.content_type, **told}
-            )
-            if self.hold_uploads is not None:
-                await self.hold_uploads.wait()
-            self._check("upload")
-            if replaces and self.refuse_replacing:
-                raise Problem(409, "replaced-task-confirmed", "In English.")
-            if self.most_pixels and pixels(body) > self.most_pixels:
-                raise Problem(422, "photo-too-many-pixels", "In English.")
-            if idempotency_key in self.by_key:
-                task = self.tasks[self.by_key[idempotency_key]]
-            else:
-                task = self._new_task(body, branch_id, self._sub(request), note, load_id=load_id)
-                self.by_key[idempotency_key] = task["id"]
-                for each in replaces or []:
-                    kind, _, name = each.partition(":")
-                    before = name if kind == "task" else self.by_key.setdefault(name, task["id"])
-                    if before != task["id"]:
-                        self.withdraw(before, task["id"])
-            response.headers["Location"] = f"/tasks/{task['id']}"
-            if self.lose_answers > 0:
-                self.lose_answers -= 1
-                raise Problem(503, "service-away", "The task is stored; this answer stands for a lost one.")
-            return task
-
-        @app.get("/tasks/uploads")
-        async def received(idempotency_key: Annotated[str, Header()]) -> Item:
-            return {"bytes": len(self.pieces.get(idempotency_key, b""))}
-
-        @app.put("/tasks/uploads")
-        async def piece(
-            request: Request,
-            idempotency_key: Annotated[str, Header()],
-            upload_offset: Annotated[int, Header()],
-        ) -> Item:
-            self._check("piece")
-            before = self.pieces.setdefault(idempotency_key, b"")
-            if upload_offset != len(before):
-                raise Problem(409, "upload-offset-wrong", "In English.")
-            self.pieces[idempotency_key] = before + await request.body()
-            if len(self.pieces[idempotency_key]) > self.break_after:
-                self.break_after = 10**9
-                self.refuse["piece"] = Problem(408, "upload-stalled", "In English.")
-            return {"bytes": len(self.pieces[idempotency_key])}
+        add_uploads(app, self)
 
         @app.get("/tasks")
         async def listed(request: Request, limit: int = 50, cursor: str | None = None) -> Item:
-            self._check("tasks")
+            self.check("tasks")
             statuses = request.query_params.getlist("status")
             found = [
                 task
@@ -419,7 +329,7 @@ class FakeServices:
 
         @app.get("/tasks/stream", response_class=EventSourceResponse)
         async def stream() -> AsyncIterator[ServerSentEvent]:
-            async for event in self._events("tasks", "task"):
+            async for event in self.events("tasks", "task"):
                 yield event
 
         @app.get("/tasks/corrected")
@@ -445,7 +355,7 @@ class FakeServices:
 
         @app.post("/tasks/{task_id}/confirmation")
         async def confirm(task_id: str, body: Item) -> Item:
-            self._check("confirm")
+            self.check("confirm")
             if self.hold_confirmations is not None:
                 await self.hold_confirmations.wait()
             labels = body["labels"]
@@ -467,7 +377,7 @@ class FakeServices:
         async def notification_stream(
             accept_language: Annotated[str, Header()] = "ko",
         ) -> AsyncIterator[ServerSentEvent]:
-            async for event in self._events("notifications", "notification"):
+            async for event in self.events("notifications", "notification"):
                 if "id" in event.data:
                     event.data = in_language(event.data, accept_language)
                 yield event
@@ -480,36 +390,15 @@ class FakeServices:
 
         @app.get("/equipment/stream", response_class=EventSourceResponse)
         async def equipment_stream() -> AsyncIterator[ServerSentEvent]:
-            async for event in self._events("equipment", "equipment"):
+            async for event in self.events("equipment", "equipment"):
                 yield event
 
         @app.post("/unsubscribe", status_code=204)
         async def unsubscribe(body: Item) -> None:
-            self._check("unsubscribe")
+            self.check("unsubscribe")
             self.stopped.append(body["key"])
 
         self.models.add_to(app, self)
         self.customers.add_to(app, self)
         self.faults.add_to(app, self)
         self.devices.add_to(app)
-
-    async def _events(self, channel: str, name: str) -> AsyncIterator[ServerSentEvent]:
-        if not self.streams_work:
-            raise Problem(503, "away", "No stream just now.")
-        queue: asyncio.Queue[Item | None] = asyncio.Queue()
-        self.listeners[channel].add(queue)
-        stopping = asyncio.ensure_future(self.app.state.stopping.wait())
-        try:
-            yield ServerSentEvent(event="ready", data={})
-            while True:
-                item = asyncio.ensure_future(queue.get())
-                await asyncio.wait({item, stopping}, return_when=asyncio.FIRST_COMPLETED)
-                if not item.done():
-                    item.cancel()
-                    return
-                if (changed := item.result()) is None:
-                    return
-                yield ServerSentEvent(event="reset" if changed is RESET else name, data=changed)
-        finally:
-            self.listeners[channel].discard(queue)
-            stopping.cancel()

@@ -5,7 +5,7 @@ import secrets
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -14,24 +14,11 @@ import sqlalchemy as sa
 
 import mlops.subscribers
 import operations.subscribers
-from laundry.history import effects
-from laundry.history.effects import Effects, Places, claim_name, effects_of
+from laundry.history.effects import Effects, Places, effects_of
 from laundry.history.log import Happening, Log, opened
 from laundry.history.replay import replay
-from laundry.history.words import words
-from laundry_events import EventConsumer, Outbox, Publisher, make_broker, new_id
-from laundry_events.event import Event
-from laundry_events.events import (
-    CountedLabel,
-    EquipmentFault,
-    PersonErased,
-    Photo,
-    PhotoDeleted,
-    ReadLabel,
-    TaskConfirmed,
-    TaskRead,
-    TaskSubmitted,
-)
+from laundry_events import EventConsumer, Outbox, Publisher, make_broker
+from laundry_events.events import PersonErased, PhotoDeleted
 from laundry_events.plan import EVENTS_EXCHANGE, Plan
 from laundry_events.topology import HISTORY_INTAKE, PLAN
 from laundry_servers.addresses import DatabaseAddress
@@ -47,8 +34,8 @@ from operations.repository.erasures import HELD as HELD_BY_OPERATIONS
 from operations.service.erasures import Erasures as OperationsErasures
 from operations.service.history import History
 
-NOW = datetime.now(UTC)
-PHOTO = Photo(key="photos/1", sha256="0" * 64, bytes=2048, media_type="image/jpeg")
+from .task_events import NOW, confirmed
+
 servers = pytest.mark.servers
 BROKER_PLAN = Plan(
     queues=tuple(
@@ -61,116 +48,6 @@ BROKER_PLAN = Plan(
     services=PLAN.services,
     exchanges=PLAN.exchanges,
 )
-
-
-def confirmed(task: str, label: str = "shirt", *, version: int = 2, by: str = "kim") -> TaskConfirmed:
-    return TaskConfirmed(
-        task_id=task,
-        task_version=version,
-        branch_id="b1" if int(task[-1], 16) % 2 else "b2",
-        photo=PHOTO.model_copy(update={"key": f"photos/{task}"}),
-        read_labels=[ReadLabel(label="pants", confidence=0.7)],
-        model_version="m1",
-        labels=[CountedLabel(label=label, count=2)],
-        corrected=label != "pants",
-        confirmed_by=by,
-        confirmed_at=NOW,
-    )
-
-
-def submitted(task: str) -> TaskSubmitted:
-    return TaskSubmitted(
-        task_id=task, task_version=1, branch_id="b1", helper_id="lee", photo=PHOTO, submitted_at=NOW
-    )
-
-
-def read(task: str) -> TaskRead:
-    return TaskRead(
-        task_id=task, task_version=1, branch_id="b1", outcome="read", model_version="m1", read_at=NOW
-    )
-
-
-def happened(event: Event, *, age: timedelta = timedelta(minutes=1)) -> Happening:
-    return Happening(new_id(), event, datetime.now(UTC) - age, "tests", {})
-
-
-# --- Rules
-
-
-@pytest.mark.parametrize(
-    ("service", "event", "name"),
-    [("mlops", TaskConfirmed, "mlops.task-confirmed"), ("helper", TaskRead, "helper.task-read")],
-)
-def test_inboxes_are_known_by_service_and_event(service: str, event: type[Event], name: str) -> None:
-    assert claim_name(service, event.event_type) == name
-
-
-def test_an_event_says_who_did_what_and_why() -> None:
-    assert words(confirmed("t1")) == ("kim", "2× shirt", "read as 1× pants 70%")
-    assert words(submitted("t1")) == ("lee", "a photo of 2 KiB", "")
-    fault = EquipmentFault(
-        fault_id="f",
-        equipment_id="washer-3",
-        branch_id="b1",
-        kind="washer",
-        cause="limit",
-        metric="temperature",
-        value=98.5,
-        limit=90,
-        detected_at=NOW,
-    )
-    assert words(fault) == ("washer-3", "washer failed", "temperature is 98.5, its limit 90")
-
-
-async def found(
-    happenings: list[Happening], *, waiting: int = 0, dead: frozenset[str] = frozenset()
-) -> Effects:
-    """What became of photos that were submitted; only their readings tell, so no database is asked."""
-
-    async def totals() -> dict[str, int]:
-        return {"task.submitted": waiting}
-
-    async def dead_in(queue: str) -> set[str]:
-        return set(dead)
-
-    plan = Plan(queues=(PLAN.queue("task.submitted"),), services=())
-    return await effects_of(happenings, Places({}, totals, dead_in, plan))
-
-
-@pytest.fixture
-def no_discards(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def none(*_: Any) -> set[str]:
-        return set()
-
-    monkeypatch.setattr(effects, "_discarded", none)
-
-
-@pytest.mark.usefixtures("no_discards")
-async def test_what_has_no_answer_is_unhandled_unless_it_may_wait_or_is_new_or_long_ago() -> None:
-    done, dead, old, lost, last = (happened(submitted(f"t{number}")) for number in range(5))
-    new = happened(submitted("t5"), age=timedelta(seconds=1))
-    forgotten = happened(submitted("t6"), age=timedelta(days=13, hours=1))
-    happenings = [forgotten, done, happened(read("t0")), dead, old, lost, last, new]
-
-    async def states(waiting: int) -> dict[str, str]:
-        seen = await found(happenings, waiting=waiting, dead=frozenset({dead.id}))
-        return {id_: state for (_, id_), state in seen.states.items()}
-
-    assert await states(0) == {
-        done.id: "done",
-        dead.id: "dead",
-        forgotten.id: "unknown",
-        old.id: "unhandled",
-        lost.id: "unhandled",
-        last.id: "unhandled",
-        new.id: "recent",
-    }
-    # Two messages wait, so two of the four are no loss, whichever they are.
-    seen = await states(2)
-    assert [seen[each.id] for each in (old, lost, last, new)] == ["unhandled", "unhandled", "waits", "waits"]
-
-
-# --- On servers
 
 
 @dataclass

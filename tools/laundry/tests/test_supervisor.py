@@ -15,6 +15,8 @@ import httpx
 import psutil
 import pytest
 
+from laundry_servers.process import lives
+
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(400)]
 
 
@@ -85,7 +87,7 @@ def of_stack(var: Path) -> list[psutil.Process]:
                 found |= {child.pid: child for child in process.children(recursive=True)}
         except psutil.Error:
             continue
-    return [each for each in found.values() if _lives(each)]
+    return [each for each in found.values() if lives(each)]
 
 
 def stack(running: Supervised) -> dict[str, Any]:
@@ -132,7 +134,7 @@ def test_a_stack_from_start_to_end(supervised: Supervised) -> None:
     done = supervised.laundry("down")
     assert done.returncode == 0, done.stderr
     assert supervised.child.wait(30) == 0
-    assert not [process for process in belonged if _lives(process)]
+    assert not [process for process in belonged if lives(process)]
     assert not (supervised.var / "stack.json").exists()
     assert supervised.laundry("status").returncode == 1
 
@@ -185,14 +187,6 @@ def _answers(url: str) -> bool:
     try:
         return httpx.get(f"{url}/readyz", timeout=5).status_code == 200
     except httpx.HTTPError:
-        return False
-
-
-def _lives(process: psutil.Process) -> bool:
-    # It may end between two questions.
-    try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
         return False
 
 

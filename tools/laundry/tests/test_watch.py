@@ -9,7 +9,7 @@ import psutil
 import pytest
 
 from laundry.stack.watch import LONGEST_DELAY_SECONDS, Watch
-from laundry_servers.process import Process
+from laundry_servers.process import Process, lives
 
 
 def sleeper(folder: Path, *arguments: str) -> Process:
@@ -50,20 +50,13 @@ def test_what_a_killed_wrapper_leaves_is_ended_before_it_is_started_again(tmp_pa
     while not (tmp_path / "child").exists() or not (tmp_path / "child").read_text().strip():
         assert process.running
         time.sleep(0.01)
-    left = int((tmp_path / "child").read_text())
+    left = psutil.Process(int((tmp_path / "child").read_text()))
     assert process.child is not None
     process.child.kill()
     process.child.wait(30)
-    assert _lives(left)
+    assert lives(left)
     watch.look()
     deadline = time.monotonic() + 10
-    while _lives(left):
+    while lives(left):
         assert time.monotonic() < deadline
         time.sleep(0.01)
-
-
-def _lives(pid: int) -> bool:
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False

@@ -119,12 +119,12 @@ async def redrive(
     async def send(letter: DeadLetter, now: datetime) -> None:
         await deliver(letter, redriven_headers(letter, act, now))
 
-    await _remove(
+    await remove(
         broker, queue, selection, bounds, tally, act=act, audit=audit, rate=rate, stop=stop, first=send
     )
 
 
-async def discard(
+async def remove(
     broker: Broker,
     queue: str,
     selection: Selection,
@@ -135,25 +135,12 @@ async def discard(
     audit: Audit,
     rate: float = 1000.0,
     stop: Callable[[], bool] = lambda: False,
-) -> None:
-    """Remove letters for good, at most ``rate`` a second, each after its audit record is safe."""
-    await _remove(broker, queue, selection, bounds, tally, act=act, audit=audit, rate=rate, stop=stop)
-
-
-async def _remove(
-    broker: Broker,
-    queue: str,
-    selection: Selection,
-    bounds: Bounds,
-    tally: Tally,
-    *,
-    act: OperatorAction,
-    audit: Audit,
-    rate: float,
-    stop: Callable[[], bool],
     first: Callable[[DeadLetter, datetime], Awaitable[None]] | None = None,
 ) -> None:
-    """Do what comes ``first`` with each letter that is meant, record it, and take it off its queue."""
+    """Remove letters for good, at most ``rate`` a second, each after its audit record is safe.
+
+    With ``first`` that is done with each letter before the record.
+    """
     await audit.check()
     began = time.monotonic()
     tally.here = 0

@@ -39,11 +39,15 @@ class Target:
 
     def client(self) -> httpx.Client:
         """Return a client that is logged in."""
+        # Whom this machine trusts takes long to read, and is not asked over plain HTTP.
+        trusted: ssl.SSLContext | bool = self.management_url.startswith("https:")
+        if self.ca_file:
+            trusted = ssl.create_default_context(cafile=self.ca_file)
         return httpx.Client(
             base_url=self.management_url,
             auth=(self.username, self.password),
             timeout=TIMEOUT_SECONDS,
-            verify=ssl.create_default_context(cafile=self.ca_file) if self.ca_file else True,
+            verify=trusted,
         )
 
 

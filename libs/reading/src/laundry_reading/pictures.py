@@ -6,8 +6,10 @@ but its pixels (or, of a small JPEG, its tables and scan).
 
 from __future__ import annotations
 
+import hashlib
 import io
 from dataclasses import dataclass
+from typing import Any
 
 from PIL import Image, ImageCms
 
@@ -38,6 +40,17 @@ class Made:
     data: bytes
     width: int
     height: int
+
+    @property
+    def described(self) -> dict[str, Any]:
+        """What a message says of it besides where it is: its hash, size and type."""
+        return {
+            "sha256": hashlib.sha256(self.data).hexdigest(),
+            "bytes": len(self.data),
+            "media_type": MEDIA_TYPE,
+            "width": self.width,
+            "height": self.height,
+        }
 
 
 @dataclass(frozen=True)

@@ -20,12 +20,12 @@ class TlsFiles:
         return self.folder / f"{name}.pem"
 
     def amqp_query(self, name: str) -> str:
-        """Return them as aiormq reads them from an address; it does so at every connection."""
+        """Return them as query parameters, which aiormq reads at each connection."""
         own = self.certificate_of(name)
         return urlencode({"cafile": self.ca_file, "certfile": own, "keyfile": own}, safe="/")
 
     def context(self, name: str | None = None) -> ssl.SSLContext:
-        """Return what connects with these files; with a ``name``, as that client."""
+        """Return a TLS context that trusts them; with a ``name``, it shows that client's certificate."""
         found = ssl.create_default_context(cafile=self.ca_file)
         if name is not None:
             found.load_cert_chain(self.certificate_of(name))
@@ -56,8 +56,11 @@ class BrokerAddress:
 
     @property
     def verify(self) -> ssl.SSLContext | bool:
-        """What an HTTP client of the management API checks servers with."""
-        return self.tls.context() if self.tls else True
+        """The TLS context with which HTTP clients check the management API."""
+        if self.tls:
+            return self.tls.context()
+        # Whom this machine trusts takes long to read, and is not asked over plain HTTP.
+        return self.management_url.startswith("https:")
 
     def amqp_url_for(self, username: str, password: str, vhost: str = "/") -> str:
         """Return the client address for another user or virtual host."""

@@ -23,7 +23,7 @@ from laundry_servers.files import write_text
 
 DAYS = 90
 AUTHORITY_DAYS = 5 * 365
-# Clocks differ: what is issued now is good for somebody whose clock is behind.
+# Clocks differ: what is issued now must be valid where the clock is behind.
 EARLIER = timedelta(minutes=5)
 AUTHORITY = "authority"
 BUNDLE = "ca"
@@ -54,7 +54,7 @@ class Issued:
 
     @property
     def not_after(self) -> datetime:
-        """The moment from which on it counts no more."""
+        """When it expires."""
         return self.certificate.not_valid_after_utc
 
     def is_old(self, now: datetime) -> bool:
@@ -127,11 +127,11 @@ class Authority:
         return path
 
     def renew(self, *, days: float = DAYS) -> list[Path]:
-        """Issue everything anew, for the same names and hosts."""
+        """Renew every certificate, for the same names and hosts."""
         return [self.issue(each.name, each.hosts, days=days) for each in self.issued()]
 
     def replace(self) -> None:
-        """Make another authority that signs from now on; the present one stays trusted until ``forget``."""
+        """Make another authority, which signs from now on; the present one stays trusted until ``forget``."""
         if len(self.trusted()) > 1:
             raise LaundryError(
                 "Two authorities are trusted already. End that change first: laundry tls rotate --finish"
@@ -161,7 +161,7 @@ class Authority:
 
     def _make(self) -> None:
         key = ec.generate_private_key(ec.SECP256R1())
-        # Two authorities of one name could not be told apart by who looks for an issuer.
+        # The issuer is looked up by name, so no two authorities may share one.
         subject = _name(f"Laundry local authority {secrets.token_hex(4)}")
         certificate = (
             _builder(_common_name(subject), subject, key.public_key(), AUTHORITY_DAYS)
@@ -169,7 +169,7 @@ class Authority:
             .add_extension(_key_usage(signs_certificates=True), critical=True)
             .sign(key, hashes.SHA256())
         )
-        # Trusted before anything can be signed with it.
+        # It must be trusted before it signs anything.
         bundle = "".join(_text(each) for each in (certificate, *self.trusted()))
         write_text(self.ca_file, bundle, mode=0o644)
         write_text(self.folder / f"{AUTHORITY}.pem", _pem(key) + _text(certificate))

@@ -11,6 +11,7 @@ import httpx
 from laundry_events import broker_settings
 from laundry_servers.addresses import BrokerAddress, DatabaseAddress, ObjectStoreAddress
 from laundry_servers.errors import LaundryError
+from laundry_servers.local_http import local_http
 from laundry_servers.ports import is_open
 from laundry_servers.process import Process
 from laundry_servers.rabbitmq import PLUGINS
@@ -114,7 +115,7 @@ class RabbitMQContainer(_Container):
         with suppress(httpx.HTTPError):
             login = (self.username, self.password)
             url = f"{self.address.management_url}/api/health/checks/virtual-hosts"
-            return httpx.get(url, auth=login, timeout=5).status_code == 200
+            return local_http().get(url, auth=login).status_code == 200
         return False
 
 

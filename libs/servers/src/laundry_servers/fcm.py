@@ -6,6 +6,7 @@ from pathlib import Path
 import httpx
 
 from laundry_servers.addresses import PushAddress
+from laundry_servers.local_http import local_http
 from laundry_servers.ports import free_port
 from laundry_servers.process import Process, base_environment, start_all
 
@@ -67,6 +68,6 @@ class Fcm:
 
     def _answers(self) -> bool:
         try:
-            return httpx.get(f"{self.address.url}/livez", timeout=2).status_code == 200
+            return local_http().get(f"{self.address.url}/livez", timeout=2).status_code == 200
         except httpx.HTTPError:
             return False

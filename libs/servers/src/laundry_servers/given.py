@@ -7,6 +7,7 @@ from urllib.parse import unquote, urlsplit
 from laundry_servers.addresses import BrokerAddress, DatabaseAddress, ObjectStoreAddress
 from laundry_servers.errors import LaundryError
 from laundry_servers.process import Process
+from laundry_servers.s3 import s3_client
 
 VARIABLES = (
     "LAUNDRY_AMQP_URL",
@@ -101,17 +102,10 @@ class GivenObjectStore(_Given):
 
     def make_bucket(self, name: str) -> None:
         """Make a bucket if it is not there."""
-        import boto3  # noqa: PLC0415 - slow to import, needed here only
-        from botocore.exceptions import ClientError  # noqa: PLC0415
+        from botocore.exceptions import ClientError  # noqa: PLC0415 - slow to import, needed here only
 
         address = self.address
-        client = boto3.client(
-            "s3",
-            endpoint_url=address.endpoint_url,
-            aws_access_key_id=address.access_key,
-            aws_secret_access_key=address.secret_key,
-            region_name=os.environ.get("LAUNDRY_S3_REGION", "us-east-1"),
-        )
+        client = s3_client(address.endpoint_url, address.access_key, address.secret_key)
         try:
             client.head_bucket(Bucket=name)
         except ClientError:

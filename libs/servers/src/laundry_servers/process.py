@@ -181,6 +181,14 @@ def _descendant(pid: int, name: str) -> int | None:
     return None
 
 
+def lives(process: psutil.Process) -> bool:
+    """Tell whether a process runs; what only waits for its parent to notice its end does not."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
 def start_all(processes: Sequence[Process], seconds: float) -> None:
     """Start processes together and wait until each is ready; stops them all if one fails."""
     deadline = time.monotonic() + seconds

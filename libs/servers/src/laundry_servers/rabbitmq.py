@@ -239,7 +239,7 @@ class RabbitMQ:
                 f"{self._management_url(index)}/api/nodes",
                 auth=(self.username, self.password),
                 timeout=5,
-                verify=self.tls.files.context() if self.tls else True,
+                verify=self.tls.files.context() if self.tls else False,
             )
             if answer.status_code == 200:
                 return sum(bool(node.get("running")) for node in answer.json()) >= len(self.node_names)

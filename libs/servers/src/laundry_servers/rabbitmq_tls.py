@@ -10,7 +10,7 @@ from laundry_servers.authority import Authority
 from laundry_servers.errors import LaundryError
 
 HOSTS = ("localhost", "127.0.0.1")
-# Erlang keeps what the nodes read for each other in a cache of its own, which its public call leaves alone.
+# Erlang caches the files of its distribution apart, and its public call does not clear that cache.
 FORGET_FILES = (
     "[{rpc:call(Node, ssl, clear_pem_cache, []), rpc:call(Node, gen_server, call, "
     "[ssl_pem_cache:name(dist), {unconditionally_clear_pem_cache, self()}, 5000])} "
@@ -55,14 +55,14 @@ class NodeTls:
 
     @property
     def advanced_file(self) -> Path:
-        """What ``rabbitmq.conf`` cannot say: the plain listener of the metrics is there by default."""
+        """Settings that ``rabbitmq.conf`` cannot express: metrics have a plain listener by default."""
         return self._folder / "advanced.config"
 
     def erlang_arguments(self, node: str) -> str:
         """Return what makes a node, and ``rabbitmqctl``, speak TLS with the other nodes."""
         return " ".join(
             [
-                # Read before the code of other applications can be found.
+                # This is read before other applications are on the code path.
                 f"-pa {_erlang_ssl(self._root)}",
                 "-proto_dist inet_tls",
                 f"-ssl_dist_optfile {self._options_file(node)}",
@@ -74,7 +74,7 @@ class NodeTls:
 
 
 def reload_certificates(root: Path, folder: Path, authority: Authority, *, node: int, epmd_port: int) -> None:
-    """Let all running nodes of a cluster read their certificates anew; connections that are open stay.
+    """Have all running nodes of a cluster reload their certificates; open connections stay.
 
     Args:
         node: the number of a running one.

@@ -71,7 +71,7 @@ class RawMqtt:
         return kind == PUBACK and (len(answer) <= 2 or answer[2] < REFUSED)
 
     async def subscribe(self, topic: str) -> bool:
-        """Subscribe at QoS 1, and say whether the broker lets it; what it refuses may end the connection."""
+        """Subscribe at QoS 1; returns whether the broker allows it. A refusal may end the connection."""
         try:
             self._send(SUBSCRIBE, b"\0\1" + b"\0" + text(topic.encode()) + b"\1")
             kind, answer = await self._receive()

@@ -29,7 +29,7 @@ def _certificates(file: Path) -> str:
     if "PRIVATE KEY" in text:
         raise ValueError(f"{file} holds a private key")
     try:
-        # Python refuses a text without a certificate; OpenSSL would take the file and trust nobody by it.
+        # Python rejects a file without certificates; OpenSSL would accept it and trust nobody.
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=text)
     except (ValueError, ssl.SSLError):
         raise ValueError(f"{file} holds no certificate in PEM") from None
@@ -37,7 +37,7 @@ def _certificates(file: Path) -> str:
 
 
 def main() -> None:
-    """Write the file; what cannot be trusted ends the program with a sentence."""
+    """Write the file; exits with a message if an authority cannot be used."""
     parser = argparse.ArgumentParser(prog="python -m laundry_service.authorities", description=__doc__)
     parser.add_argument("folder", type=Path, help="*.crt files with certificates of authorities (PEM)")
     parser.add_argument("file", type=Path, help="where the bundle is written")

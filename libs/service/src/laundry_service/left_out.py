@@ -1,4 +1,4 @@
-"""Keeps out what libraries load wherever they find it and no service uses: 5 MB in each process.
+"""Keeps out optional modules that libraries load and no service uses: 5 MB in each process.
 
 A service's ``__main__`` imports this before everything else. The images contain most of it not at all; an
 environment that the services share with the command-line tools does.
@@ -11,10 +11,10 @@ LEFT_OUT = (
     "rich",
     # throttled's second store, where ours is memory.
     "redis",
-    # Programs that httpx and uvicorn are, too.
+    # The command lines of httpx and uvicorn.
     "httpx._main",
     "watchfiles",
-    # FastAPI looks at each type whether it is a model of that API.
+    # FastAPI checks each type against its models.
     "pydantic.v1",
 )
 

@@ -11,7 +11,7 @@ import aio_pika
 import httpx
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 
-from laundry_events import wire  # noqa: F401 - a test may look at what a stranger sent
+from laundry_events import Publisher, wire  # noqa: F401 - a test may look at what a stranger sent
 from laundry_events.definitions import definitions
 from laundry_events.plan import Plan
 from laundry_events.topology import PLAN
@@ -51,6 +51,16 @@ class Messaging:
         connection = await aio_pika.connect(self.amqp_url, timeout=10)
         async with connection, connection.channel(on_return_raises=True) as channel:
             yield channel
+
+    @asynccontextmanager
+    async def publisher(self, source: str) -> AsyncIterator[Publisher]:
+        """Publish what a service would, as the administrator."""
+        publisher = Publisher(self.amqp_url, source=source)
+        try:
+            await publisher.wait_connected()
+            yield publisher
+        finally:
+            await publisher.stop()
 
     @asynccontextmanager
     async def user(self, service: str, plan: Plan = PLAN) -> AsyncIterator[str]:

@@ -1,4 +1,4 @@
-"""An OTLP receiver: what a collector would get of services that export their spans over HTTP."""
+"""An OTLP receiver, which collects the spans that services export over HTTP."""
 
 import gzip
 import threading
@@ -60,7 +60,7 @@ class Receiver:
 
     @property
     def endpoint(self) -> str:
-        """What ``OTEL_EXPORTER_OTLP_ENDPOINT`` is to be."""
+        """The value of ``OTEL_EXPORTER_OTLP_ENDPOINT``."""
         return f"http://127.0.0.1:{self._server.server_port}"
 
     @property

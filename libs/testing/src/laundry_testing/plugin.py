@@ -11,7 +11,7 @@ import os
 import secrets
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,8 +29,10 @@ from laundry_servers.identity import LocalIdentity
 from laundry_servers.postgres import drop_database, ensure_database
 from laundry_servers.progress import Quiet
 from laundry_service.migrate import upgrade
+from laundry_service.storage.database import Database
 from laundry_testing.identity import FileIdentity
 from laundry_testing.messaging import Messaging, apply_plan
+from laundry_testing.processes import ServiceProcesses
 from laundry_testing.s3 import empty_and_delete_bucket, make_bucket
 
 CHOICE = pytest.StashKey[Choice]()
@@ -62,6 +64,16 @@ class Bucket:
 
     name: str
     store: ObjectStoreAddress
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """A service's settings that name it."""
+        return {
+            "s3_endpoint_url": self.store.endpoint_url,
+            "s3_bucket": self.name,
+            "s3_access_key": self.store.access_key,
+            "s3_secret_key": self.store.secret_key,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +205,21 @@ def object_store(pytestconfig: pytest.Config, servers_folder: Path) -> Iterator[
 
 
 @pytest.fixture(scope="session")
+def given_servers(
+    rabbitmq: BrokerAddress, postgres: DatabaseAddress, object_store: ObjectStoreAddress
+) -> dict[str, str]:
+    """The environment in which another run of pytest takes this one's servers."""
+    return {
+        "LAUNDRY_AMQP_URL": rabbitmq.amqp_url,
+        "LAUNDRY_MANAGEMENT_URL": rabbitmq.management_url,
+        "LAUNDRY_POSTGRES_URL": postgres.url(),
+        "LAUNDRY_S3_ENDPOINT_URL": object_store.endpoint_url,
+        "LAUNDRY_S3_ACCESS_KEY": object_store.access_key,
+        "LAUNDRY_S3_SECRET_KEY": object_store.secret_key,
+    }
+
+
+@pytest.fixture(scope="session")
 def fcm(pytestconfig: pytest.Config, servers_folder: Path) -> Iterator[LocalFcm]:
     """The local FCM and identity. It is shared: use random device tokens and ``GET /messages?token=``."""
     _taken(pytestconfig, "FCM (local)")
@@ -278,6 +305,14 @@ def database_url(
     asyncio.run(drop_database(postgres, name))
 
 
+@pytest.fixture
+async def database(database_url: str) -> AsyncIterator[Database]:
+    """The service's database, looked at from outside."""
+    made = Database(database_url, pool=8)
+    yield made
+    await made.close()
+
+
 def _with_asyncpg(url: str) -> str:
     return url.replace("postgresql://", "postgresql+asyncpg://", 1)
 
@@ -289,3 +324,11 @@ def bucket(object_store: ObjectStoreAddress) -> Iterator[Bucket]:
     make_bucket(object_store, name)
     yield Bucket(name, object_store)
     empty_and_delete_bucket(object_store, name)
+
+
+@pytest.fixture
+def processes(tmp_path: Path) -> Iterator[ServiceProcesses]:
+    """Starts services as processes of their own, which end with the test."""
+    made = ServiceProcesses(tmp_path)
+    yield made
+    made.kill()

@@ -2,10 +2,8 @@
 
 from typing import TYPE_CHECKING
 
-import boto3
-from botocore.config import Config
-
 from laundry_servers.addresses import ObjectStoreAddress
+from laundry_servers.s3 import s3_client
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -13,14 +11,8 @@ if TYPE_CHECKING:
 
 def client(store: ObjectStoreAddress) -> "S3Client":
     """Return a boto3 client for a store."""
-    return boto3.client(
-        "s3",
-        endpoint_url=store.endpoint_url,
-        aws_access_key_id=store.access_key,
-        aws_secret_access_key=store.secret_key,
-        region_name="us-east-1",
-        config=Config(response_checksum_validation="when_required", s3={"addressing_style": "path"}),
-    )
+    made: S3Client = s3_client(store.endpoint_url, store.access_key, store.secret_key)
+    return made
 
 
 def make_bucket(store: ObjectStoreAddress, name: str) -> None:

@@ -2,8 +2,8 @@
 
 import asyncio
 import contextlib
+import io
 import socket
-import ssl
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 
@@ -12,13 +12,13 @@ import uvicorn
 from fastapi import FastAPI
 from prometheus_client import generate_latest
 
+from laundry_servers.local_http import TRUSTS_NOBODY
 from laundry_service.http.settings import HttpSettings
 from laundry_service.server import server_config
-from laundry_testing.messaging import eventually
+from laundry_testing.messaging import DEADLINE_S, eventually
 
 START_TIMEOUT_S = 30.0
-# One for all: reading the certificates of every authority takes long, and nothing here is encrypted.
-NO_TLS = ssl.create_default_context()
+STOP_TIMEOUT_S = 90.0
 
 
 def metrics_text() -> str:
@@ -31,6 +31,19 @@ class _Server(uvicorn.Server):
     def capture_signals(self) -> Iterator[None]:
         """Leave the signals to pytest."""
         yield
+
+
+async def is_ready(client: httpx.AsyncClient) -> bool:
+    """Tell whether a service takes requests. One that does not answer does not."""
+    try:
+        return (await client.get("/readyz")).status_code == 200
+    except httpx.HTTPError:
+        return False
+
+
+async def ready(client: httpx.AsyncClient, *, within_s: float = DEADLINE_S) -> None:
+    """Wait until a service takes requests."""
+    await eventually(lambda: is_ready(client), within_s=within_s, what="readiness")
 
 
 @asynccontextmanager
@@ -53,12 +66,23 @@ async def serving(
             await running
             raise RuntimeError("the app did not start; its log says why")
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        async with httpx.AsyncClient(base_url=url, timeout=30, verify=NO_TLS) as client:
+        async with httpx.AsyncClient(base_url=url, timeout=30, verify=TRUSTS_NOBODY) as client:
             yield client
     finally:
         stopping = getattr(app.state, "stopping", None)
         if stopping is not None:
             stopping.set()
         server.should_exit = True
-        await running
+        await _ended(running)
         listener.close()
+
+
+async def _ended(running: asyncio.Task[None]) -> None:
+    """Wait until a server has stopped, and say what it waits for if it does not."""
+    done, _ = await asyncio.wait([running], timeout=STOP_TIMEOUT_S)
+    if not done:
+        waiting = io.StringIO()
+        for task in asyncio.all_tasks():
+            task.print_stack(file=waiting)
+        raise RuntimeError(f"the app did not stop within {STOP_TIMEOUT_S:g} s:\n{waiting.getvalue()}")
+    await running

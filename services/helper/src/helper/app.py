@@ -37,7 +37,6 @@ from laundry_events import Outbox
 from laundry_service.app import make_app
 from laundry_service.background.periodic import Periodic
 from laundry_service.http.health import Check
-from laundry_service.messaging.dependencies import database_dependency
 from laundry_service.messaging.wiring import Messaging
 from laundry_service.personal_data.erasing import Erasures
 from laundry_service.personal_data.held import PersonalData
@@ -78,13 +77,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         helper_bytes=settings.upload_pieces_bytes,
         keep=timedelta(seconds=settings.upload_pieces_keep_s),
     )
-    messaging = Messaging(
-        settings,
-        service=name,
-        version=version,
-        relays_outbox_of=database,
-        depends_on=[database_dependency(database)],
-    )
+    messaging = Messaging(settings, service=name, version=version, relays_outbox_of=database)
     held, outbox = PersonalData(database, HELD), Outbox(name)
     subscribe(
         messaging.consumer,

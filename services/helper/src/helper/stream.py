@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 from helper import repository
+from helper.repository import lists
 from helper.schemas import TaskBody
 from helper.tasks import Task
 from laundry_service.storage.database import Database
@@ -19,7 +20,7 @@ def changed_tasks(database: Database) -> Callable[[Sequence[str], Audience], Awa
         if not wanted:
             return []
         async with repository.single(database) as connection:
-            return [_told(task) for task in await repository.find_all(connection, wanted)]
+            return [_told(task) for task in await lists.find_all(connection, wanted)]
 
     return look_up
 

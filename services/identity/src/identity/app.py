@@ -17,7 +17,6 @@ from laundry_service.auth.issuer import TrustedIssuer
 from laundry_service.background.periodic import Periodic
 from laundry_service.http.health import Check
 from laundry_service.http.security_headers import SecurityHeaders
-from laundry_service.messaging.dependencies import database_dependency
 from laundry_service.messaging.wiring import Messaging
 from laundry_service.personal_data.erasing import Erasures
 from laundry_service.personal_data.http import personal_data_router
@@ -45,13 +44,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     preparation = Preparation(settings)
     database_of_events = Database(settings.database_url.get_secret_value(), pool=EVENTS_POOL)
-    messaging = Messaging(
-        settings,
-        service=SERVICE,
-        version=VERSION,
-        relays_outbox_of=database_of_events,
-        depends_on=[database_dependency(database_of_events)],
-    )
+    messaging = Messaging(settings, service=SERVICE, version=VERSION, relays_outbox_of=database_of_events)
     people = People(database_of_events)
     subscribe(messaging.consumer, Erasures(database_of_events, Outbox(SERVICE), people))
     routers = [*people_routers(settings.issuer), personal_data_router(people)]

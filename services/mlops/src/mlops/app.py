@@ -10,7 +10,6 @@ from laundry_service.audit.heads import EVERY_S, head_teller
 from laundry_service.audit.http import audit_router, head_of
 from laundry_service.background.periodic import Periodic
 from laundry_service.http.health import Check
-from laundry_service.messaging.dependencies import database_dependency
 from laundry_service.messaging.wiring import Messaging
 from laundry_service.personal_data.erasing import Erasures
 from laundry_service.personal_data.held import PersonalData
@@ -65,13 +64,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     replicas = Replicas(store)
     changes = Changes(database.url, RUNS_CHANNEL, changed_runs(database))
-    messaging = Messaging(
-        settings,
-        service=settings.service_name,
-        version=VERSION,
-        relays_outbox_of=database,
-        depends_on=[database_dependency(database)],
-    )
+    messaging = Messaging(settings, service=settings.service_name, version=VERSION, relays_outbox_of=database)
     held = PersonalData(database, HELD, audited=True)
     erasures = Erasures(database, Outbox(settings.service_name), held)
     subscribe(messaging.consumer, database, erasures, prefetch=settings.prefetch)

@@ -1,10 +1,10 @@
 """The MLOps message handlers."""
 
-from laundry_events import EventConsumer, EventMeta, claim_once
+from laundry_events import EventConsumer, EventMeta
 from laundry_events.events import PhotoDeleted, TaskConfirmed
 from laundry_service.personal_data.erasing import Erasures, subscribe_erasures
 from laundry_service.storage.database import Database
-from mlops import repository
+from mlops.service.examples import forget_photo, store_example
 
 
 def subscribe(consumer: EventConsumer, database: Database, erasures: Erasures, *, prefetch: int) -> None:
@@ -13,12 +13,8 @@ def subscribe(consumer: EventConsumer, database: Database, erasures: Erasures, *
 
     @consumer.on("task.confirmed", TaskConfirmed, prefetch=prefetch)
     async def on_confirmed(event: TaskConfirmed, meta: EventMeta) -> None:
-        async with database.transaction() as session:
-            if await claim_once(session, "mlops.task-confirmed", meta.id):
-                await repository.store_example(session, event, event_id=meta.id)
+        await store_example(database, event, meta.id)
 
     @consumer.on("photo.deleted", PhotoDeleted, prefetch=prefetch)
     async def on_deleted(event: PhotoDeleted, meta: EventMeta) -> None:
-        async with database.transaction() as session:
-            if await claim_once(session, "mlops.photo-deleted", meta.id):
-                await repository.forget_photo(session, event)
+        await forget_photo(database, event, meta.id)

@@ -10,7 +10,6 @@ from laundry_service.audit.heads import EVERY_S, head_teller
 from laundry_service.audit.http import audit_router, head_of
 from laundry_service.auth.principal import Principal
 from laundry_service.background.periodic import Periodic
-from laundry_service.messaging.dependencies import database_dependency
 from laundry_service.messaging.wiring import Messaging
 from laundry_service.personal_data.erasing import Erasures
 from laundry_service.personal_data.held import PersonalData
@@ -41,13 +40,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     settings = settings or Settings()
     version = version_of("monitoring")
     database = Database(settings.database_url.get_secret_value(), pool=settings.database_pool)
-    messaging = Messaging(
-        settings,
-        service=settings.service_name,
-        version=version,
-        relays_outbox_of=database,
-        depends_on=[database_dependency(database)],
-    )
+    messaging = Messaging(settings, service=settings.service_name, version=version, relays_outbox_of=database)
     changes = Changes(database.url, CHANGES_CHANNEL, changed_equipment(database))
     intake = TelemetryIntake(settings, database)
     monitor = EquipmentMonitor(settings, database)

@@ -104,13 +104,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     settings = settings or Settings()
     zone = ZoneInfo(settings.time_zone)
     database = _database(settings)
-    messaging = Messaging(
-        settings,
-        service=SERVICE,
-        version=VERSION,
-        relays_outbox_of=database,
-        depends_on=[database_dependency(database)],
-    )
+    messaging = Messaging(settings, service=SERVICE, version=VERSION, relays_outbox_of=database)
     held = PersonalData(database, HELD)
     subscribe_people(messaging.consumer, Erasures(database, Outbox(SERVICE), held))
     changes = Changes(database.url, CHANGES_CHANNEL, changed_notifications(database), keys=ids_of)

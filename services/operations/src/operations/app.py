@@ -9,7 +9,6 @@ from laundry_service.app import make_app
 from laundry_service.audit.heads import EVERY_S, head_teller
 from laundry_service.background.periodic import Periodic
 from laundry_service.http.health import Check
-from laundry_service.messaging.dependencies import database_dependency
 from laundry_service.messaging.wiring import Messaging
 from laundry_service.personal_data.erasing import who_erases
 from laundry_service.personal_data.held import PersonalData
@@ -65,13 +64,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         every_s=settings.erasure_check_s,
     )
     erasures.wake = worker.wake
-    messaging = Messaging(
-        settings,
-        service=SERVICE,
-        version=VERSION,
-        relays_outbox_of=database,
-        depends_on=[database_dependency(database)],
-    )
+    messaging = Messaging(settings, service=SERVICE, version=VERSION, relays_outbox_of=database)
     history = History(database, messaging.publisher)
     subscribe(messaging.consumer, erasures, history, history_prefetch=settings.history_prefetch)
     return make_app(

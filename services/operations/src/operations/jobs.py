@@ -10,8 +10,8 @@ OPEN = ("queued", "running")
 
 
 @dataclass(frozen=True)
-class NewJob:
-    """A job, or the plan of one: ``targets`` are fingerprints of the letters that a person saw."""
+class Order:
+    """What an operator asked for, and why."""
 
     id: UUID
     action: str
@@ -22,23 +22,20 @@ class NewJob:
     rate: float
     why: str
     by: str
+
+
+@dataclass(frozen=True)
+class NewJob(Order):
+    """A job, or the plan of one: ``targets`` are fingerprints of the letters that a person saw."""
+
     targets: tuple[str, ...] | None = None
     preview: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)
-class Job:
+class Job(Order):
     """A job as it is kept. ``total`` letters are meant, ``done`` have their audit record."""
 
-    id: UUID
-    action: str
-    queue: str
-    reason: str | None
-    ids: tuple[str, ...]
-    at_most: int
-    rate: float
-    why: str
-    by: str
     state: str
     preview: dict[str, Any] | None
     error: str | None

@@ -46,7 +46,7 @@ class Management:
 
     def _get(self, kind: str) -> list[dict[str, Any]]:
         problems: list[str] = []
-        # Read each time: authorities are replaced while this process runs.
+        # Read each time, as authorities may be replaced while this process runs.
         context = ssl.create_default_context(cafile=self._ca_file) if self._ca_file else None
         for url in self._urls:
             address = f"{url}/api/{kind}/{quote(self._vhost, safe='')}"

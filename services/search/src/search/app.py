@@ -8,7 +8,6 @@ from fastapi import FastAPI
 from laundry_events import Outbox
 from laundry_service.app import make_app
 from laundry_service.background.periodic import Periodic
-from laundry_service.messaging.dependencies import database_dependency
 from laundry_service.messaging.wiring import Messaging
 from laundry_service.personal_data.erasing import Erasures
 from laundry_service.personal_data.held import PersonalData
@@ -41,13 +40,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         database.url, PREFERENCES_CHANNEL, new_matches(database, threshold=settings.match_threshold)
     )
     outbox, held = Outbox(SERVICE), PersonalData(database, HELD)
-    messaging = Messaging(
-        settings,
-        service=SERVICE,
-        version=VERSION,
-        relays_outbox_of=database,
-        depends_on=[database_dependency(database)],
-    )
+    messaging = Messaging(settings, service=SERVICE, version=VERSION, relays_outbox_of=database)
     subscribe(messaging.consumer, Erasures(database, outbox, held))
     preferences = Preferences(
         database, outbox, threshold=settings.match_threshold, timeout_s=settings.match_timeout_s

@@ -8,11 +8,11 @@ from pathlib import Path
 
 STATIC = Path(__file__).parent / "static"
 
-# What is compressed already does not get smaller.
+# These are compressed already.
 WORTH_PACKING = 0.9
 # A fifth of what is sent.
 COMMENT = re.compile(rb"^ */\*\*.*?\*/\n|^ *//[^\n]*\n", re.MULTILINE | re.DOTALL)
-# Whatever the machine says of JavaScript.
+# Whatever this machine's table of types says about JavaScript.
 TYPES = mimetypes.MimeTypes()
 TYPES.add_type("text/javascript", ".js")
 

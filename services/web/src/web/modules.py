@@ -1,4 +1,4 @@
-"""Which modules a page needs as it opens: a browser else learns of each from another."""
+"""Which modules a page needs as it opens; otherwise a browser learns of each one from another."""
 
 import posixpath
 import re

@@ -91,7 +91,7 @@ class FrontEnd:
         self._sources = dict(files)
         self.modules = Modules(self._sources)
         sheets = STYLED.findall(self._sources["index.html"].decode())
-        # One sheet: a paint waits for each.
+        # One style sheet, as painting waits for each.
         self._sources[STYLES] = b"\n".join(self._sources[sheet] for sheet in sheets)
         self.files = {
             path: File(without_comments(content) if path.endswith(".js") else content, media_type_of(path))
@@ -192,7 +192,7 @@ def router() -> APIRouter:
         file = front.files.get(name)
         if file is None:
             raise HTTPException(404)
-        # While a new version is rolled out, a page of one replica may ask another, which has what it has.
+        # During a rolling update a page of one replica may ask another, which has only its own version.
         return answer(file, request, kept=FOR_GOOD if version == front.version else AGAIN)
 
     @routes.get("/unsubscribe")

@@ -254,7 +254,7 @@ def router(proxy: Proxy, upstreams: Sequence[Upstream]) -> APIRouter:
     routes = APIRouter(include_in_schema=False)
     by_name = {upstream.name: upstream for upstream in upstreams}
     for name in by_name:
-        # From 0 on, so that the first one is an increase.
+        # Starts at 0, so that the first one is an increase.
         for reason in ("timeout", "unavailable", "broken off"):
             FAILURES.labels(name, reason)
 

@@ -23,6 +23,9 @@ ORDER BY number DESC LIMIT :limit
 MAX_NUMBER = 2**63 - 1
 
 Operator = Annotated[Principal, Depends(require("operator"))]
+Concerns = Annotated[
+    str | None, Query(max_length=200, pattern=r"^[^\x00]*$", description="Only what concerns this")
+]
 
 
 class AuditPage(BaseModel):
@@ -49,9 +52,7 @@ def audit_router(database: Database, *, prefix: str, tag: str) -> APIRouter:
     @router.get("/audit")
     async def list_audit(
         _: Operator,
-        object: Annotated[  # noqa: A002 - its name in the query
-            str | None, Query(max_length=200, pattern=r"^[^\x00]*$", description="Only what concerns this")
-        ] = None,
+        object: Concerns = None,  # noqa: A002 - its name in the query
         limit: Annotated[int, Query(ge=1, le=200)] = 50,
         cursor: Annotated[int | None, Query(ge=0, le=MAX_NUMBER)] = None,
     ) -> AuditPage:

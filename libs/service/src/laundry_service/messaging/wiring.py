@@ -38,14 +38,15 @@ class Messaging:
         Args:
             service: the source of its events; ``version`` is recorded on dead letters.
             process: the name of the connection that consumes, where a service has several processes.
-            relays_outbox_of: the database whose outbox is published from here.
-            depends_on: servers that every message needs; while one is down, messages are held.
+            relays_outbox_of: the database whose outbox is published from here. Every message needs it, too.
+            depends_on: further servers that every message needs; while one is down, messages are held.
             consumes_after: returns once this process can handle messages; it takes none before that.
         """
         self._settings = settings
         self._service = service
         self._version = version
         self._process = process or service
+        self._database = relays_outbox_of
         self._depends_on = depends_on
         self._consumes_after = consumes_after
         self._url = settings.amqp_url.get_secret_value()
@@ -59,10 +60,13 @@ class Messaging:
     def consumer(self) -> "EventConsumer":
         """Where a service registers its subscribers; made, with its connection, at first use."""
         from laundry_events import EventConsumer, make_broker  # noqa: PLC0415 - 20 MB of FastStream
+        from laundry_service.messaging.dependencies import database_dependency  # noqa: PLC0415
         from laundry_service.messaging.lifecycle import ConsumerLifecycle  # noqa: PLC0415
         from laundry_service.messaging.signing import message_signer  # noqa: PLC0415
 
-        settings = self._settings
+        settings, needs = self._settings, list(self._depends_on)
+        if self._database is not None:
+            needs.append(database_dependency(self._database))
         broker = make_broker(self._url, service=self._process, graceful_timeout_s=settings.graceful_timeout_s)
         self.consuming = ConsumerLifecycle(broker, after=self._consumes_after)
         return EventConsumer(
@@ -73,7 +77,7 @@ class Messaging:
             service_version=self._version,
             drills=settings.drills,
             signer=message_signer(settings),
-            dependencies=self._depends_on,
+            dependencies=needs,
         )
 
     def asks(self) -> "Requester":

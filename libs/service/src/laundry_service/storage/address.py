@@ -9,7 +9,7 @@ def asyncpg_url(address: str) -> str:
     Raises:
         ValueError: it is no address of PostgreSQL; the text does not repeat it, as it may hold a password.
     """
-    # Settings are read in services without a database, too: 10 MB.
+    # Services without a database read settings, too, and this import takes 10 MB.
     from sqlalchemy.engine import make_url  # noqa: PLC0415
     from sqlalchemy.exc import ArgumentError  # noqa: PLC0415
 

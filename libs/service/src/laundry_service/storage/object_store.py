@@ -77,7 +77,7 @@ class ObjectStore:
                         key,
                         content,
                         attributes={"Content-Type": media_type},
-                        # The parts of one that breaks off would stay in the bucket.
+                        # The parts of an aborted upload would stay in the bucket.
                         use_multipart=False,
                     )
         except TimeoutError:

@@ -1,4 +1,4 @@
-"""Whether this code may use a database as it is: a newer release may have migrated it.
+"""Checks whether this code may use a database that a newer release may have migrated.
 
 What a package knows is read from the text of its migrations, so that a running service needs neither alembic
 nor Django for it. A migration that leaves the tables usable to the code before it says so with the line
@@ -62,7 +62,7 @@ class Known:
 
 @cache
 def known(package: str) -> Known | None:
-    """Return what a package's migrations are; None if it has none."""
+    """Return a package's migrations; None if it has none."""
     spec = find_spec(package)
     if spec is None or not spec.submodule_search_locations:
         return None

@@ -1,4 +1,4 @@
-"""When certificates end, as a metric: a service's own, and those that servers show."""
+"""When certificates expire, as a metric: a service's own, and those that servers show."""
 
 import math
 import socket
@@ -18,13 +18,13 @@ EXPIRY = Gauge(
 
 
 def own_certificate(amqp_url: str) -> Path | None:
-    """Return the file of the certificate that an address shows to the broker, if it names one."""
+    """Return the file of the client certificate that an AMQP address names, if it does."""
     named = parse_qs(urlsplit(amqp_url).query).get("certfile")
     return Path(named[-1]) if named else None
 
 
 def watch_own(amqp_url: str, *, client: str) -> None:
-    """Tell at every scrape when the certificate in an address's file ends: it is renewed in its place."""
+    """Report at each scrape when the certificate in an address's file expires; renewals replace the file."""
     path = own_certificate(amqp_url)
     if path is not None:
         EXPIRY.labels(f"client {client}").set_function(lambda: _end_of(path))
@@ -39,7 +39,7 @@ def certificate_shown(host: str, port: int, *, own: Path | None) -> x509.Certifi
     Raises:
         OSError: nothing answers there, or it speaks no TLS.
     """
-    # Nothing is said to this server: whoever it is, only its certificate is looked at.
+    # Nothing is sent to this server, whoever it is; only its certificate is read.
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
@@ -55,7 +55,7 @@ def certificate_shown(host: str, port: int, *, own: Path | None) -> x509.Certifi
 
 
 def end_of(certificate: x509.Certificate) -> float:
-    """Return when a certificate ends, as a Unix time."""
+    """Return when a certificate expires, as a Unix time."""
     return certificate.not_valid_after_utc.timestamp()
 
 
@@ -63,5 +63,5 @@ def _end_of(path: Path) -> float:
     try:
         return end_of(x509.load_pem_x509_certificate(path.read_bytes()))
     except (OSError, ValueError):
-        # The connection says what is wrong with the file; the other metrics are scraped as ever.
+        # Connecting reports what is wrong with the file; the scrape must not fail for it.
         return math.nan

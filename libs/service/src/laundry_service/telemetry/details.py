@@ -1,4 +1,4 @@
-"""Spans of what a process asks others for: its database, the object store, other services.
+"""Spans of a process's calls to its database, the object store and other services.
 
 Those of the database and the object store are most of a trace, and its details: they end where they begin, so
 a process can leave them out without breaking any trace. ``switch`` does so while it runs.
@@ -26,7 +26,7 @@ DETAILED = Gauge("laundry_telemetry_detailed", "1 while spans of the database an
 
 
 class Switch:
-    """Whether details are recorded; they are, where spans are exported, until somebody turns them off."""
+    """Whether details are recorded: yes where spans are exported, until somebody turns them off."""
 
     def __init__(self) -> None:
         """Begin turned on."""
@@ -40,11 +40,11 @@ class Switch:
 
     @property
     def on(self) -> bool:
-        """Whether details are made now."""
+        """Whether details are recorded now."""
         return self.wanted and self.exported
 
     def export_with(self, provider: TracerProvider) -> None:
-        """Make them with this provider from now on."""
+        """Record them with this provider from now on."""
         self._provider = provider
         DETAILED.set(self.on)
 
@@ -54,7 +54,7 @@ class Switch:
         DETAILED.set(self.on)
 
     def tracer(self, library: str) -> trace.Tracer:
-        """Return a tracer of details; one that makes none, where nothing is exported."""
+        """Return a tracer of details; a no-op where nothing is exported."""
         return trace.NoOpTracer() if self._provider is None else self._provider.get_tracer(library)
 
 
@@ -62,7 +62,7 @@ switch = Switch()
 
 
 class WithinTraces(Sampler):
-    """Records what happens within a recorded trace while it is wanted.
+    """Samples spans within a recorded trace while details are wanted.
 
     What runs in the background (a poll, a key that is fetched) starts no trace of its own.
     """
@@ -81,7 +81,7 @@ class WithinTraces(Sampler):
         links: Sequence[Link] | None = None,
         trace_state: TraceState | None = None,
     ) -> SamplingResult:
-        """Decide about one span, by the one that it is within."""
+        """Decide about a span by its parent."""
         around = trace.get_current_span(parent_context).get_span_context()
         if around.is_valid and around.trace_flags.sampled and self._wanted():
             return SamplingResult(Decision.RECORD_AND_SAMPLE, attributes, around.trace_state)
@@ -104,7 +104,7 @@ def _provider(resource: Resource, processor: SpanProcessor, wanted: Callable[[],
 
 
 def export_details(resource: Resource, processor: SpanProcessor) -> None:
-    """Let details go where the other spans go."""
+    """Export details where the other spans go."""
     switch.export_with(_provider(resource, processor, lambda: switch.wanted))
 
 
@@ -114,7 +114,7 @@ def trace_database(engine: "AsyncEngine") -> None:
         return
     from opentelemetry.instrumentation.sqlalchemy.engine import EngineTracer  # noqa: PLC0415 - if exported
 
-    # The instrumentor itself knows one engine for each process.
+    # The instrumentor supports one engine per process.
     uncounted = metrics.NoOpMeterProvider().get_meter("").create_up_down_counter("connections")
     tracer = switch.tracer("opentelemetry.instrumentation.sqlalchemy")
     EngineTracer(tracer, engine.sync_engine, uncounted)  # type: ignore[no-untyped-call]
@@ -140,7 +140,7 @@ def _asked(operation: str, bucket: str) -> Iterator[None]:
             "rpc.method": operation,
             "aws.s3.bucket": bucket,
         },
-        # An error of the store names the key.
+        # Errors of the store contain the key.
         record_exception=False,
         set_status_on_exception=False,
     ) as span:
@@ -153,7 +153,7 @@ def _asked(operation: str, bucket: str) -> Iterator[None]:
 
 
 def trace_clients(resource: Resource, processor: SpanProcessor) -> None:
-    """Make a span of each request by httpx within a trace, and hand the trace on."""
+    """Make a span of each httpx request within a trace, and propagate the trace."""
     from opentelemetry.instrumentation.httpx import HTTPXClientInstrumentor  # noqa: PLC0415 - if exported
 
     instrumentor = HTTPXClientInstrumentor()
@@ -167,7 +167,7 @@ def trace_clients(resource: Resource, processor: SpanProcessor) -> None:
 
 
 def _only_origin(span: trace.Span, request: Any) -> None:
-    """Keep of an address whom it leads to: a path may hold a device's token, or a link that opens a door."""
+    """Keep only an address's origin: its path may hold a device's token or a secret link."""
     if span.is_recording():
         scheme, host, port = request.url.scheme, request.url.host, request.url.port
         span.set_attribute("url.full", f"{scheme}://{host}" + (f":{port}" if port else "") + "/")

@@ -1,4 +1,4 @@
-"""How often each endpoint is asked, how often it fails and how long it takes (RED), for Prometheus.
+"""Rate, errors and duration (RED) of each endpoint, for Prometheus.
 
 FastAPI's instrumentation measures ``http.server.request.duration``; here it gets a way to the metrics port.
 """
@@ -12,7 +12,7 @@ from opentelemetry.sdk.metrics.view import DropAggregation, ExplicitBucketHistog
 from opentelemetry.sdk.resources import Resource
 
 BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
-"""From a row that is read to a photo that comes over a slow line: 0.25 and 0.5 are limits of the design."""
+"""From reading a row to receiving a photo over a slow line; 0.25 and 0.5 are limits of the design."""
 
 LABELS = {"http.request.method", "http.route", "http.response.status_code"}
 

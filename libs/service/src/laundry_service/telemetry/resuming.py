@@ -1,4 +1,4 @@
-"""The trace of work that waits in a database for another task, process or day to go on with it."""
+"""Keeps the trace of work that waits in a database until another task or process resumes it."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -9,7 +9,7 @@ from opentelemetry.trace import Link
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 LINKS = 32
-"""Of more traces than these a span does not tell."""
+"""A span links at most this many other traces."""
 
 _format = TraceContextTextMapPropagator()
 _tracer = trace.get_tracer("laundry_service")
@@ -24,7 +24,7 @@ def traceparent() -> str | None:
 
 @contextmanager
 def resumed(name: str, stored: str | None, *, others: Sequence[str | None] = ()) -> Iterator[None]:
-    """Make a span in the trace that was stored, linked with those of other work that it does as well."""
+    """Make a span in the stored trace, linked with the traces of other work that it covers."""
     spans = [trace.get_current_span(_read(each)).get_span_context() for each in others[:LINKS] if each]
     links = [Link(each) for each in spans if each.is_valid]
     with _tracer.start_as_current_span(name, context=_read(stored), links=links):

@@ -1,4 +1,4 @@
-"""The operator's word on a service's details: a file of its name, read every two seconds.
+"""Turns a service's details on and off while it runs: a file of its name, read every two seconds.
 
 A folder suits all ways to run a service: the local stack's, one that Compose mounts, and a ConfigMap, which
 reaches every replica without restarting one. No file, or anything but ``off`` in it, means on.

@@ -26,7 +26,7 @@ os.environ.setdefault("OTEL_SEMCONV_STABILITY_OPT_IN", "http,database")
 
 
 class Collector(SpanExporter):
-    """Sends spans, and knows whether somebody takes them."""
+    """Exports spans, and knows whether the collector takes them."""
 
     def __init__(self, exporter: SpanExporter) -> None:
         """Send with this exporter, which retries for as long as its timeout says."""
@@ -41,7 +41,7 @@ class Collector(SpanExporter):
         return not self._away and (since is None or time.monotonic() - since < LAST_SPANS_S)
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        """Send spans; what is not taken is lost."""
+        """Export spans; those that are not taken are lost."""
         self._sending_since = time.monotonic()
         try:
             result = self._exporter.export(spans)
@@ -55,15 +55,15 @@ class Collector(SpanExporter):
         self._exporter.shutdown()
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
-        """Say that nothing is kept here."""
+        """Flush the exporter: nothing is buffered here."""
         return self._exporter.force_flush(timeout_millis)
 
 
 class ForIds(TracerProvider):
-    """Makes the spans whose ids join logs and messages; those of publishing would be made for nobody."""
+    """Makes spans whose ids join logs and messages, and none for publishing, which nobody would see."""
 
     def get_tracer(self, instrumenting_module_name: str, *more: Any, **others: Any) -> trace.Tracer:
-        """Return a tracer; one that makes nothing for what publishes."""
+        """Return a tracer, which is a no-op for publishing."""
         if instrumenting_module_name == SENDING:
             return trace.NoOpTracer()
         return super().get_tracer(instrumenting_module_name, *more, **others)

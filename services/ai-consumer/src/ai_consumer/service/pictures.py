@@ -1,7 +1,6 @@
 """Pictures of a photo for showing, made by the reader while it has time."""
 
 import asyncio
-import hashlib
 from concurrent.futures import Executor
 
 import structlog
@@ -40,11 +39,4 @@ async def made_pictures(
 
 async def _stored(store: ObjectStore, made: Made, key: str) -> Picture:
     await store.put(key, made.data, media_type=MEDIA_TYPE)
-    return Picture(
-        key=key,
-        sha256=hashlib.sha256(made.data).hexdigest(),
-        bytes=len(made.data),
-        media_type=MEDIA_TYPE,
-        width=made.width,
-        height=made.height,
-    )
+    return Picture(key=key, **made.described)

@@ -1,13 +1,22 @@
 """``POST /tasks/batch``: several photos in one request, each with an answer of its own."""
 
 import asyncio
-from typing import Any
 
 import structlog
 from fastapi import APIRouter, Request
 from starlette.datastructures import UploadFile
 
-from helper.api.fields import KEY, LOAD, NOTE_CHARS, branch_of, check_key, load_of, note_of
+from helper.api.fields import (
+    BRANCH_FIELD,
+    KEY,
+    LOAD,
+    NOTE_CHARS,
+    branch_of,
+    check_key,
+    form_body,
+    load_of,
+    note_of,
+)
 from helper.api.permissions import Helper
 from helper.api.problems import problem_of_store
 from helper.api.submission import submitted
@@ -21,42 +30,29 @@ from laundry_service.http.problems import Problem, ProblemDocument, problem_docu
 from laundry_service.storage.object_store import ObjectStoreUnavailable
 
 MOST_PHOTOS = 20
-# Of one batch; the others of a branch are not to wait behind all of it.
+# Per batch, so that others of the branch need not wait behind all of it.
 AT_ONCE = 4
 
-BATCH_BODY: dict[str, Any] = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "multipart/form-data": {
-                "schema": {
-                    "type": "object",
-                    "required": ["branch_id", "photo"],
-                    "properties": {
-                        "photo": {
-                            "type": "array",
-                            "minItems": 1,
-                            "maxItems": MOST_PHOTOS,
-                            "items": {"type": "string", "format": "binary"},
-                            "description": "Each a file; together they may be as large as one photo of POST "
-                            "/tasks",
-                        },
-                        # Not an array: in a form one of one element looks like its element.
-                        "key": {
-                            "type": "string",
-                            "pattern": f"^{KEY.pattern}$",
-                            "description": "The Idempotency-Key of a photo; repeated for each, in their "
-                            "order, or left out",
-                        },
-                        "branch_id": {"type": "string", "pattern": "^[a-z0-9-]{1,40}$"},
-                        "note": {"type": "string", "maxLength": NOTE_CHARS, "description": "Of all photos"},
-                        "load_id": {"type": "string", "pattern": f"^({LOAD.pattern})?$"},
-                    },
-                }
-            }
-        },
-    }
-}
+BATCH_BODY = form_body(
+    "branch_id",
+    "photo",
+    photo={
+        "type": "array",
+        "minItems": 1,
+        "maxItems": MOST_PHOTOS,
+        "items": {"type": "string", "format": "binary"},
+        "description": "Each a file; together they may be as large as one photo of POST /tasks",
+    },
+    # Not an array: in a form one of one element looks like its element.
+    key={
+        "type": "string",
+        "pattern": f"^{KEY.pattern}$",
+        "description": "The Idempotency-Key of a photo; repeated for each, in their order, or left out",
+    },
+    branch_id=BRANCH_FIELD,
+    note={"type": "string", "maxLength": NOTE_CHARS, "description": "Of all photos"},
+    load_id={"type": "string", "pattern": f"^({LOAD.pattern})?$"},
+)
 
 log = structlog.get_logger(__name__)
 

@@ -1,6 +1,7 @@
 """The fields beside a photo, as every endpoint that takes photos checks them."""
 
 import re
+from typing import Any
 
 from helper.schemas import BRANCH
 from laundry_service.http.problems import Problem
@@ -8,6 +9,19 @@ from laundry_service.http.problems import Problem
 NOTE_CHARS = 500
 KEY = re.compile(r"[\x21-\x7e]{1,200}")
 LOAD = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+BRANCH_FIELD = {"type": "string", "pattern": f"^{BRANCH.pattern}$"}
+
+
+def form_body(*required: str, **fields: dict[str, Any]) -> dict[str, Any]:
+    """Describe a form for the OpenAPI document: FastAPI does not see the fields that are read by hand."""
+    schema = {"type": "object", "required": list(required), "properties": fields}
+    return {"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": schema}}}}
+
+
+def photo_field(description: str) -> dict[str, Any]:
+    """Describe a file of a form."""
+    return {"type": "string", "format": "binary", "description": description}
 
 
 def branch_of(text: str | None) -> str:

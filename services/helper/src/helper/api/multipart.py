@@ -11,7 +11,7 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 _ENCODED_NAME = re.compile(rb";\s*filename\*\s*=", re.I)
 _PLAIN_NAME = re.compile(rb";\s*filename\s*=", re.I)
 _AS_IT_IS = frozenset({"", "binary", "8bit", "7bit"})
-# Inputs that nobody filled, which browsers send all the same.
+# Browsers also send inputs that were left empty.
 _EMPTY_INPUTS = 3
 _PREAMBLE_BYTES = 8 * 1024
 
@@ -29,7 +29,7 @@ class SeveralFiles(Exception):
 
 
 class FormParser(MultiPartParser):
-    """Takes some files and text fields; a file input that nobody filled counts for nothing."""
+    """Takes some files and text fields; a file input that was left empty does not count."""
 
     def __init__(
         self,

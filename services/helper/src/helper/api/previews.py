@@ -1,10 +1,8 @@
 """``POST /previews``: what the model sees in a photo, before it is submitted."""
 
-from typing import Any
-
 from fastapi import APIRouter, Request
 
-from helper.api.fields import branch_of
+from helper.api.fields import BRANCH_FIELD, branch_of, form_body, photo_field
 from helper.api.permissions import Helper
 from helper.api.problems import problem_of_photo
 from helper.api.uploads import Limits, check_size, file_field, receive_form, text_field
@@ -17,27 +15,12 @@ from laundry_service.http.problems import Problem
 
 AGAIN = {"Retry-After": "2"}
 
-PREVIEW_BODY: dict[str, Any] = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "multipart/form-data": {
-                "schema": {
-                    "type": "object",
-                    "required": ["photo", "branch_id"],
-                    "properties": {
-                        "photo": {
-                            "type": "string",
-                            "format": "binary",
-                            "description": f"JPEG, PNG, WebP, HEIC or AVIF of at most {MAX_BYTES:,} bytes",
-                        },
-                        "branch_id": {"type": "string", "pattern": "^[a-z0-9-]{1,40}$"},
-                    },
-                }
-            }
-        },
-    }
-}
+PREVIEW_BODY = form_body(
+    "photo",
+    "branch_id",
+    photo=photo_field(f"JPEG, PNG, WebP, HEIC or AVIF of at most {MAX_BYTES:,} bytes"),
+    branch_id=BRANCH_FIELD,
+)
 
 
 def previews_router(previews: Previews, limits: Limits) -> APIRouter:

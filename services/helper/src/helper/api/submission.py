@@ -3,12 +3,23 @@
 import contextlib
 import uuid
 from tempfile import SpooledTemporaryFile
-from typing import Annotated, Any, BinaryIO, cast
+from typing import Annotated, BinaryIO, cast
 
 from fastapi import APIRouter, Header, Request, Response
 from starlette.datastructures import UploadFile
 
-from helper.api.fields import KEY, LOAD, NOTE_CHARS, branch_of, check_key, load_of, note_of
+from helper.api.fields import (
+    BRANCH_FIELD,
+    KEY,
+    LOAD,
+    NOTE_CHARS,
+    branch_of,
+    check_key,
+    form_body,
+    load_of,
+    note_of,
+    photo_field,
+)
 from helper.api.permissions import Helper
 from helper.api.problems import problem_of_photo
 from helper.api.uploads import Limits, check_size, file_field, receive_form, text_field, text_fields
@@ -38,46 +49,30 @@ NOT_REPLACEABLE = {
     ),
 }
 
-UPLOAD_BODY: dict[str, Any] = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "multipart/form-data": {
-                "schema": {
-                    "type": "object",
-                    "required": ["branch_id"],
-                    "properties": {
-                        "photo": {
-                            "type": "string",
-                            "format": "binary",
-                            "description": "JPEG, PNG, WebP, HEIC or AVIF",
-                        },
-                        "pieces": {
-                            "type": "integer",
-                            "description": "Instead of photo: its bytes, which came by PUT /tasks/uploads "
-                            "under this Idempotency-Key",
-                        },
-                        "branch_id": {"type": "string", "pattern": "^[a-z0-9-]{1,40}$"},
-                        "note": {"type": "string", "maxLength": NOTE_CHARS},
-                        "load_id": {
-                            "type": "string",
-                            "pattern": f"^{LOAD.pattern}$",
-                            "description": "What the photos of one load have in common; yours to choose",
-                        },
-                        "replaces": {
-                            "type": "array",
-                            "maxItems": MOST_REPLACED,
-                            "items": {"type": "string"},
-                            "description": "Photos that this one was taken instead of, which are withdrawn: "
-                            "'task:' and a task's id, or 'key:' and the Idempotency-Key of an upload whose "
-                            "answer never came, which then makes no task any more",
-                        },
-                    },
-                }
-            }
-        },
-    }
-}
+UPLOAD_BODY = form_body(
+    "branch_id",
+    photo=photo_field("JPEG, PNG, WebP, HEIC or AVIF"),
+    pieces={
+        "type": "integer",
+        "description": "Instead of photo: its bytes, which came by PUT /tasks/uploads under this "
+        "Idempotency-Key",
+    },
+    branch_id=BRANCH_FIELD,
+    note={"type": "string", "maxLength": NOTE_CHARS},
+    load_id={
+        "type": "string",
+        "pattern": f"^{LOAD.pattern}$",
+        "description": "What the photos of one load have in common; yours to choose",
+    },
+    replaces={
+        "type": "array",
+        "maxItems": MOST_REPLACED,
+        "items": {"type": "string"},
+        "description": "Photos that this one was taken instead of, which are withdrawn: 'task:' and a task's "
+        "id, or 'key:' and the Idempotency-Key of an upload whose answer never came, which then makes no "
+        "task any more",
+    },
+)
 
 
 def submission_router(submissions: Submissions, pieces: Pieces, limits: Limits) -> APIRouter:

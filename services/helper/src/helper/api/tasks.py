@@ -12,6 +12,7 @@ from fastapi import APIRouter, Depends, Query, Request
 from helper import repository
 from helper.api.history import Wanted
 from helper.api.permissions import Helper, Viewer, branches_of, visible
+from helper.repository import lists
 from helper.schemas import BRANCH, LabelList, TaskBody, TaskList
 from helper.tasks import Status, Task
 from laundry_service.http.problems import Problem
@@ -41,7 +42,7 @@ def tasks_router(
         branches = branches_of(principal, branch_id)
         before = None if cursor is None else _read_cursor(cursor)
         async with repository.single(database) as connection:
-            found = await repository.newest(
+            found = await lists.newest(
                 connection,
                 branches=branches,
                 statuses=status or [],
@@ -61,7 +62,7 @@ def tasks_router(
     ) -> TaskList:
         before = None if cursor is None else _read_cursor(cursor)
         async with repository.single(database) as connection:
-            found = await repository.corrected_of(
+            found = await lists.corrected_of(
                 connection, principal.sub, branches=principal.branches, before=before, limit=limit + 1
             )
         return _page(found, limit)

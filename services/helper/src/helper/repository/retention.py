@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
-from helper import repository
+from helper.repository.rows import task_of
 from helper.retention import Limits, Policy, kept_for
 from helper.tables import photo_policies, tasks
 from helper.tasks import Task
@@ -115,7 +115,7 @@ async def expire(
         )
         .returning(tasks)
     )
-    return [(repository.task_of(row), bool(row.features_kept)) for row in changed]
+    return [(task_of(row), bool(row.features_kept)) for row in changed]
 
 
 async def withdraw(session: AsyncSession, *, limit: int) -> list[Task]:
@@ -134,7 +134,7 @@ async def withdraw(session: AsyncSession, *, limit: int) -> list[Task]:
         .values(features_kept=False)
         .returning(tasks)
     )
-    return [repository.task_of(row) for row in changed]
+    return [task_of(row) for row in changed]
 
 
 async def next_going(session: AsyncSession, *, passed_over: Collection[str]) -> Task | None:
@@ -147,7 +147,7 @@ async def next_going(session: AsyncSession, *, passed_over: Collection[str]) -> 
         .with_for_update(skip_locked=True)
     )
     row = (await session.execute(query)).first()
-    return None if row is None else repository.task_of(row)
+    return None if row is None else task_of(row)
 
 
 async def note_gone(session: AsyncSession, task_id: str, at: datetime) -> None:
@@ -172,7 +172,7 @@ async def next_bare(session: AsyncSession, *, passed_over: Collection[str]) -> T
         .limit(1)
     )
     row = (await session.execute(query)).first()
-    return None if row is None else repository.task_of(row)
+    return None if row is None else task_of(row)
 
 
 async def note_original_deleted(session: AsyncSession, task_id: str, at: datetime) -> None:

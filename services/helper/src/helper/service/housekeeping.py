@@ -3,6 +3,7 @@
 import structlog
 
 from helper import repository
+from helper.repository import submissions
 from laundry_events.inbox import delete_expired
 from laundry_service.storage.database import Database
 
@@ -18,6 +19,6 @@ async def forget(database: Database) -> tuple[int, int]:
         DatabaseUnavailable.
     """
     async with repository.transaction(database) as session:
-        keys, notes = await repository.forget_expired(session), await delete_expired(session)
+        keys, notes = await submissions.forget_expired(session), await delete_expired(session)
     log.info("housekeeping done", submission_keys=keys, inbox_notes=notes)
     return keys, notes

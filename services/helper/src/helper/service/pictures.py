@@ -6,7 +6,6 @@ that could not be read, they are made on first request.
 
 import asyncio
 import contextlib
-import hashlib
 from dataclasses import dataclass
 
 import structlog
@@ -14,12 +13,13 @@ from prometheus_client import Counter
 
 from helper import repository
 from helper.decoder import Decoder
+from helper.repository import readings
 from helper.tasks import Task, pictures_folder
 from laundry_events import new_id
 from laundry_events.events import Picture, Pictures
 from laundry_reading.bare import bare
 from laundry_reading.photo import MAX_BYTES
-from laundry_reading.pictures import EXTENSION, MEDIA_TYPE, Made
+from laundry_reading.pictures import EXTENSION, MEDIA_TYPE
 from laundry_service.storage.database import Database
 from laundry_service.storage.object_store import ObjectMissing, ObjectStore, ObjectStoreUnavailable
 
@@ -97,13 +97,13 @@ class PictureService:
         made = await self._decoder.pictures(photo)
         folder = f"{pictures_folder(task.branch_id, task.id)}{new_id()}"
         pictures = Pictures(
-            display=_described(made.display, f"{folder}-display.{EXTENSION}"),
-            thumbnail=_described(made.thumbnail, f"{folder}-thumbnail.{EXTENSION}"),
+            display=Picture(key=f"{folder}-display.{EXTENSION}", **made.display.described),
+            thumbnail=Picture(key=f"{folder}-thumbnail.{EXTENSION}", **made.thumbnail.described),
         )
         await self._store.put(pictures.display.key, made.display.data, media_type=MEDIA_TYPE)
         await self._store.put(pictures.thumbnail.key, made.thumbnail.data, media_type=MEDIA_TYPE)
         async with repository.single(self._database) as connection:
-            noted = await repository.keep_pictures(connection, task.id, pictures, instead_of=task.pictures)
+            noted = await readings.keep_pictures(connection, task.id, pictures, instead_of=task.pictures)
             now = None if noted else await repository.find(connection, task.id)
         if not noted:
             await self._drop(pictures)
@@ -117,14 +117,3 @@ class PictureService:
         for key in (pictures.display.key, pictures.thumbnail.key):
             with contextlib.suppress(ObjectStoreUnavailable):
                 await self._store.delete(key)
-
-
-def _described(made: Made, key: str) -> Picture:
-    return Picture(
-        key=key,
-        sha256=hashlib.sha256(made.data).hexdigest(),
-        bytes=len(made.data),
-        media_type=MEDIA_TYPE,
-        width=made.width,
-        height=made.height,
-    )

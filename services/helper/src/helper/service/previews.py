@@ -47,7 +47,7 @@ class Previews:
             )
             found = Preview.model_validate_json(answer)
         except ValidationError as error:
-            # A reader of another version, in the middle of a release.
+            # During a rolling update the reader may be of another version.
             log.warning("the answer to a preview is none", error=str(error)[:200])
             PREVIEWS.labels("no answer").inc()
             raise NoAnswer("the answer was none that is known here") from error

@@ -5,6 +5,7 @@ import uuid
 import structlog
 
 from helper import repository
+from helper.repository import readings
 from helper.tasks import outcome_of, take_reading
 from laundry_events import claim_once
 from laundry_events.events import TaskRead
@@ -36,7 +37,7 @@ async def store_reading(database: Database, event: TaskRead, message_id: str) ->
     task_id = _task_id(event)
     outcome = outcome_of(event)
     async with repository.single(database) as connection:
-        if await repository.take_once(
+        if await readings.take_once(
             connection, task_id, event, outcome, consumer=TASK_READ, message_id=message_id
         ):
             return outcome.status

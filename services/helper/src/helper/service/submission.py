@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from helper import repository
 from helper.decoder import Decoder
+from helper.repository import submissions
 from helper.tasks import Task, photo_key, same_submission, submission_key, submitted, withdraw
 from laundry_events import new_id
 from laundry_events.envelope import encode
@@ -110,7 +111,7 @@ class Submissions:
             DatabaseUnavailable.
         """
         async with repository.single(self._database) as connection:
-            return await repository.submitted(connection, helper_id, submission_key(idempotency_key, "", ""))
+            return await submissions.submitted(connection, helper_id, submission_key(idempotency_key, "", ""))
 
     async def submit(self, upload: Upload) -> tuple[Task, bool]:
         """Register an upload.
@@ -188,12 +189,12 @@ class Submissions:
         try:
             if upload.replaces:
                 async with repository.transaction(self._database) as session:
-                    earlier = await repository.add(session, task, event, key=key, expires_at=expires_at)
+                    earlier = await submissions.add(session, task, event, key=key, expires_at=expires_at)
                     if earlier is None:
                         await self._withdraw(session, upload.replaces, task)
                     return earlier
             async with repository.single(self._database) as connection:
-                return await repository.add(connection, task, event, key=key, expires_at=expires_at)
+                return await submissions.add(connection, task, event, key=key, expires_at=expires_at)
         except Exception as error:
             # In doubt the task may exist, and then its photo must; what is left over, the sweep finds.
             if not (isinstance(error, repository.DatabaseUnavailable) and error.in_doubt):
@@ -204,7 +205,7 @@ class Submissions:
         for each in replaced:
             if each.key is not None:
                 key = submission_key(each.key, task.branch_id, task.photo.sha256)
-                before = await repository.submitted_under(session, key, or_claim_for=task)
+                before = await submissions.submitted_under(session, key, or_claim_for=task)
                 # An upload that never arrived has no task, and cannot make one any more.
                 if before is None or before.id == task.id:
                     continue

@@ -6,7 +6,7 @@ from allauth.core.internal import jwkkit
 
 
 def read_keys_once() -> None:
-    """Keep the keys that allauth reads anew for each token: checking an RSA key costs as much as a password.
+    """Cache the keys, which allauth reads for each token: checking an RSA key costs as much as a password.
 
     A sign-in reads the key twice, and so does each refresh of everybody's session.
     """

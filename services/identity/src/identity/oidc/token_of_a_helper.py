@@ -22,7 +22,7 @@ SUBJECT = "helm-test"
 
 
 class Signing(BaseSettings):
-    """What of the identity service's settings a token is made with."""
+    """Those of the identity service's settings that a token needs."""
 
     model_config = SettingsConfigDict(env_prefix="LAUNDRY_")
 

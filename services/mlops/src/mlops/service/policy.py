@@ -16,7 +16,7 @@ CHECK_EVERY_S = 15.0
 DRIFT = Gauge(
     "laundry_reading_drift", "Population stability index of what is read lately; over 0.25 alarms", ["of"]
 )
-# 0 until there are enough readings to compare: an alert on nothing would look like a metric that is gone.
+# 0 until there are enough readings to compare: without a value the metric would look as if it were gone.
 for of in ("classes", "confidence"):
     DRIFT.labels(of)
 CORRECTED = Gauge("laundry_corrected_share", "Share of the last 200 confirmed readings that people corrected")

@@ -18,7 +18,7 @@ REFUSED = Counter("laundry_telemetry_refused_messages", "MQTT messages that were
 DROPPED = Counter(
     "laundry_telemetry_dropped_messages", "MQTT messages that were counted and dropped", ["reason"]
 )
-# From 0 on, so that the first one is an increase.
+# Starts at 0, so that the first one is an increase.
 for reason in ("dead-letters", "rate"):
     DROPPED.labels(reason)
 

@@ -14,7 +14,7 @@ async def pseudonyms_of(connection: AsyncConnection, people: Collection[str]) ->
     if not people:
         return {}
     fresh = insert(history_people).values(
-        # Sorted: who writes the same people at the same time may wait and never deadlocks.
+        # Sorted, so that concurrent writers of the same people may wait but never deadlock.
         [{"pseudonym": f"person-{secrets.token_hex(12)}", "person_id": each} for each in sorted(people)]
     )
     known = await connection.execute(

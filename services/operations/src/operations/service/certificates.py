@@ -1,4 +1,4 @@
-"""Looks when the certificates end that the broker's listeners show."""
+"""Checks when the certificates of the broker's listeners expire."""
 
 import asyncio
 from collections.abc import Iterable, Sequence
@@ -21,7 +21,7 @@ def encrypted(urls: Iterable[str]) -> list[str]:
 
 
 class CertificateWatch:
-    """Sets the metric of every endpoint; that of one which does not answer is removed until it does."""
+    """Sets each endpoint's metric; an endpoint that does not answer has none until it does."""
 
     def __init__(self, endpoints: Sequence[str], amqp_url: str) -> None:
         """Watch ``host:port`` endpoints; ``amqp_url`` names the certificate to show them."""

@@ -16,7 +16,7 @@ from laundry_service.storage.database import Database
 from operations.repository.history import pseudonyms_of
 
 REMEMBERED_S = 60.0
-"""So long a process remembers pseudonyms: one query for each person and minute, and not for each event."""
+"""How long a process remembers pseudonyms: one query per person and minute instead of per event."""
 
 
 class History:
@@ -32,7 +32,7 @@ class History:
     async def keep(self, event: Event, meta: EventMeta) -> None:
         """Store a copy of an event and return when a majority of the broker has it.
 
-        It may be stored twice, if its message is delivered twice: readers tell by the event's id.
+        It may be stored twice, if its message is delivered twice: readers recognise the event's id.
 
         Raises:
             PublishError: it is not known to be stored.

@@ -133,7 +133,7 @@ class JobRunner:
     async def _step(self, job: Job, targets: Sequence[str], broker: Broker) -> int:
         until = time.monotonic() + self._step_s
         tally = Tally()
-        treat = actions.redrive if job.action == "redrive" else actions.discard
+        treat = actions.redrive if job.action == "redrive" else actions.remove
         await treat(
             broker,
             job.queue,

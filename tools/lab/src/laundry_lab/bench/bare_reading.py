@@ -13,12 +13,10 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-import boto3
-from botocore.config import Config
-
 from laundry.paths import PROJECT
 from laundry_lab.bench.pictures import Pictures
 from laundry_lab.bench.stage import NotMeasured, Stage
+from laundry_servers.s3 import s3_client
 
 ROUNDS = 16
 # Photos that are being read at an interrupt are finished first, so there are few.
@@ -149,23 +147,10 @@ def _client(store: tuple[tuple[str, str], ...]) -> Any:
     )
 
 
-def boto_client(store: Mapping[str, str]) -> Any:
+def boto_client(store: Mapping[str, str], **options: Any) -> Any:
     """Return a boto3 client of the stack's object store."""
-    return boto3.client(
-        "s3",
-        endpoint_url=store["endpoint_url"],
-        aws_access_key_id=store["access_key"],
-        aws_secret_access_key=store["secret_key"],
-        region_name="us-east-1",
-        config=Config(
-            signature_version="s3v4",
-            connect_timeout=5,
-            read_timeout=20,
-            s3={"addressing_style": "path"},
-            request_checksum_calculation="when_required",
-            response_checksum_validation="when_required",
-        ),
-    )
+    options = {"read_timeout": 20, "signature_version": "s3v4", **options}
+    return s3_client(store["endpoint_url"], store["access_key"], store["secret_key"], **options)
 
 
 def _put(store: Mapping[str, str], photos: Mapping[str, bytes]) -> None:

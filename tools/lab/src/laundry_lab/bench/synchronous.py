@@ -13,9 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import asyncpg
-import boto3
 import uvicorn
-from botocore.config import Config
 from starlette.applications import Starlette
 from starlette.datastructures import UploadFile
 from starlette.requests import Request
@@ -125,18 +123,4 @@ def forget(store: dict[str, Any], prefix: str) -> None:
 
 @functools.cache
 def _client(store: tuple[tuple[str, str], ...]) -> Any:
-    values = dict(store)
-    return boto3.client(
-        "s3",
-        endpoint_url=values["endpoint_url"],
-        aws_access_key_id=values["access_key"],
-        aws_secret_access_key=values["secret_key"],
-        region_name="us-east-1",
-        config=Config(
-            connect_timeout=5,
-            read_timeout=20,
-            s3={"addressing_style": "path"},
-            request_checksum_calculation="when_required",
-            response_checksum_validation="when_required",
-        ),
-    )
+    return bare_reading.boto_client(dict(store))

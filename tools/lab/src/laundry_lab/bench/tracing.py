@@ -130,7 +130,7 @@ def _stopped(process: psutil.Process) -> float:
 
 @contextmanager
 def _collector() -> Iterator[str]:
-    """Take spans and forget them: what a real collector does with them is not this machine's to pay."""
+    """Take spans and drop them: a real collector does its work on another machine."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:

@@ -8,11 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import asyncpg
-import boto3
 import httpx
-from botocore.config import Config
 
 from laundry_events.relay import plain_dsn
+from laundry_lab.bench.bare_reading import boto_client
 from laundry_lab.bench.figures import Figure
 from laundry_lab.bench.pictures import BYTES, Pictures, multipart
 from laundry_lab.bench.stage import NotMeasured, Stage
@@ -120,21 +119,7 @@ class _Floor:
         self._pictures = pictures
         store = stage.document["s3"]
         self._bucket = store["bucket"]
-        self._s3: Any = boto3.client(
-            "s3",
-            endpoint_url=store["endpoint_url"],
-            aws_access_key_id=store["access_key"],
-            aws_secret_access_key=store["secret_key"],
-            region_name="us-east-1",
-            config=Config(
-                max_pool_connections=THREADS,
-                connect_timeout=5,
-                read_timeout=20,
-                s3={"addressing_style": "path"},
-                request_checksum_calculation="when_required",
-                response_checksum_validation="when_required",
-            ),
-        )
+        self._s3 = boto_client(store, max_pool_connections=THREADS)
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="floor")
         self._keys: list[str] = []
         self._pool: Any = None

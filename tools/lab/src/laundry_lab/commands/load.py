@@ -1,4 +1,4 @@
-"""``laundry load``: requests that wait for nobody, and a report of what became of them."""
+"""``laundry load``: an open-loop load generator, and a report of each run."""
 
 import asyncio
 import os
@@ -47,7 +47,7 @@ class What(StrEnum):
     COMPARE = "compare"
 
 
-# What seed 001 asks for: 1,000 in 60 s, and 50/s for 300 s.
+# The profiles of the requirements: 1,000 in 60 s, and 50/s for 300 s.
 SPIKE_NUMBER = 1000
 RATES = {What.STEADY: 50.0, What.RAMP: 100.0}
 SECONDS = {What.SPIKE: 60.0, What.STEADY: 300.0, What.RAMP: 60.0}
@@ -115,8 +115,9 @@ def load(  # noqa: PLR0917 - options of a command
 ) -> None:
     """Load the running stack, or one that is started for it, and write a report.
 
-    Requests are sent when they are due, whatever becomes of those before, and each latency counts from then.
-    Exit status 0 if every threshold is reached, 1 if not, 130 after Ctrl-C, which reports what there is.
+    Requests are sent when they are due, whether or not earlier ones were answered, and latency counts from
+    then. Exit status 0 if every threshold is reached, 1 if not, 130 after Ctrl-C, which reports what was
+    measured so far.
     """
     files = files or []
     if what is What.COMPARE:
@@ -217,7 +218,7 @@ def _driven(stage: Stage | None, asked: Asked, say: Say) -> Run:
 
 @contextmanager
 def _first_interrupt(ask: Callable[[], None]) -> Iterator[None]:
-    """Let the first Ctrl-C (or SIGTERM) ask for the end; a second one ends at once."""
+    """End gracefully at the first Ctrl-C (or SIGTERM), at once at the second."""
     loop, before = asyncio.get_running_loop(), {each: signal.getsignal(each) for each in ENDING}
 
     def restore() -> None:

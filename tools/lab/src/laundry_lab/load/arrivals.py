@@ -2,8 +2,8 @@
 
 Each request has four moments. It is *due* by the schedule, it *arrived* when the generator came to it, it was
 *sent* when a connection was free, and it is *done*. Its latency counts from when it was due, so that a server
-that stands still is charged for everybody who would have come meanwhile. Counted from when it was sent, as
-most tools do, all who waited for a connection are said to have been served at once.
+that stalls is charged for every request that came due in the meantime. Counted from when it was sent, as most
+tools do, a request that waited for a connection looks as if it had been served at once.
 """
 
 import asyncio
@@ -19,8 +19,8 @@ It is told the request's number and when that was due, by the monotonic clock.
 """
 
 OK, DROPPED, UNANSWERED, NOT_SENT = "ok", "dropped", "unanswered", "not sent"
-"""Outcomes: of a request that found too many waiting, that had no answer when the run ended, that was not due
-before the run was interrupted."""
+"""Outcomes: answered as it should be; too many were waiting; no answer when the run ended; not due before
+the run was interrupted."""
 
 
 @dataclass
@@ -28,7 +28,7 @@ class Requests:
     """All requests of a run in the order in which they were due; times in µs since its beginning.
 
     Attributes:
-        sent_us, done_us: -1 for what was not.
+        sent_us, done_us: -1 if the request was not sent, or not answered.
         outcome: an index into ``outcomes``.
     """
 
@@ -58,13 +58,13 @@ class Requests:
         self.outcome[number] = self.outcomes.index(outcome)
 
     def of(self, *outcomes: str) -> list[int]:
-        """Return the numbers of the requests that ended so."""
+        """Return the numbers of the requests with one of these outcomes."""
         wanted = {self.outcomes.index(each) for each in outcomes if each in self.outcomes}
         return [number for number, each in enumerate(self.outcome) if each in wanted]
 
     @property
     def failed(self) -> list[int]:
-        """The numbers of those that were sent and not answered as they should have been."""
+        """The numbers of the requests that were sent and had no good answer."""
         return [number for number, each in enumerate(self.outcome) if self.outcomes[each] not in _NO_FAILURE]
 
     def document(self) -> dict[str, Any]:
@@ -80,8 +80,8 @@ class OpenLoop:
     """Sends requests on a schedule over a bounded number of connections.
 
     Attributes:
-        at_once: requests under way at most; a further one waits.
-        waiting: requests that may wait; a further one is dropped and counted.
+        at_once: most requests in flight; further ones wait.
+        waiting: most requests that wait; further ones are dropped and counted.
     """
 
     send: Send
@@ -97,11 +97,11 @@ class OpenLoop:
         began: float | None = None,
         requests: Requests | None = None,
     ) -> Requests:
-        """Send until the schedule ends or ``stop`` is set; then wait for answers, ``grace_s`` at most.
+        """Send until the schedule ends or ``stop`` is set; then wait up to ``grace_s`` for answers.
 
         Args:
-            began: when the schedule begins, by the monotonic clock; now without it.
-            requests: where it is noted, for who looks on meanwhile.
+            began: when the schedule begins, by the monotonic clock; None is now.
+            requests: filled in as the run goes on, for callers that watch it.
         """
         found = Requests.scheduled(due) if requests is None else requests
         queue: asyncio.Queue[int | None] = asyncio.Queue()
@@ -130,7 +130,7 @@ class OpenLoop:
                 found.ends(number, UNANSWERED)
                 queue.put_nowait(number)
         if stop.is_set():
-            # They were due and had no connection yet; whoever interrupts does not wait for them.
+            # These were due but had no connection yet; an interrupted run does not wait for them.
             while not queue.empty():
                 queue.get_nowait()
         for _ in lanes:
@@ -147,10 +147,10 @@ class OpenLoop:
 async def _until(moment: float, stop: asyncio.Event) -> None:
     left = moment - time.monotonic()
     if left <= 0:
-        # Overdue requests follow each other at once; the lanes must have their turn all the same.
+        # Overdue requests follow one another without a pause; the lanes still need a turn.
         await asyncio.sleep(0)
         return
-    # A timer alone for short waits: a future with a timeout costs more than the wait is exact.
+    # For a short wait, setting up a future with a timeout takes longer than its precision is worth.
     if left < 0.05:
         await asyncio.sleep(left)
         return

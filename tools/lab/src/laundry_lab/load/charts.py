@@ -24,7 +24,7 @@ class Scale:
     log: bool = False
 
     def __call__(self, value: float) -> float:
-        """Return a value's place; what lies beyond the scale is at its end."""
+        """Return a value's place; values beyond the scale are drawn at its end."""
         if self.log:
             low, high, value = (math.log10(max(each, 1e-9)) for each in (self.low, self.high, value))
         else:
@@ -115,7 +115,7 @@ def _line(points: Points, turn: int, name: str) -> str:
 
 
 def _tips(panel: Panel, across: Scale, top: float) -> str:
-    """Lay what was measured over each moment, for who points at it."""
+    """Lay what was measured over each moment, as a tooltip."""
     found: dict[float, list[str]] = {}
     for name, points in panel.lines.items():
         for at, value in points:
@@ -132,7 +132,7 @@ def _tips(panel: Panel, across: Scale, top: float) -> str:
 
 
 def percentiles(lines: Mapping[str, Sequence[float]]) -> str:
-    """Draw latencies (s) by percentile: each decade of the axis is another nine."""
+    """Draw latencies (s) by percentile: each decade of the axis adds a nine."""
     values = {name: sorted(each) for name, each in lines.items() if each}
     most = max((len(each) for each in values.values()), default=1)
     nines = max(1.0, math.log10(most))

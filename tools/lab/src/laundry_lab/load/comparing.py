@@ -30,14 +30,14 @@ class Difference:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two runs, and what they are called."""
+    """Two runs and their names."""
 
     before: Run
     after: Run
     names: tuple[str, str]
 
     def differences(self) -> Iterator[Difference]:
-        """Yield every figure that either has."""
+        """Yield every figure that either run has."""
         for name in UNITS:
             before, after = self.before.values.get(name), self.after.values.get(name)
             if before is not None or after is not None:

@@ -1,4 +1,4 @@
-"""Drives a run: starts the generator in a process of its own, looks on, and gathers what became of it."""
+"""Drives a run: starts the generator in a process of its own, watches the stack, and gathers the results."""
 
 import asyncio
 import time
@@ -42,7 +42,7 @@ class Asked:
     Attributes:
         arrivals: when each photo is there, seconds since the beginning.
         straight: whether events go to the broker itself rather than photos to the helper.
-        url: where photos are sent; the stack's helper without it.
+        url: where photos are sent; None is the stack's helper.
         hold: a process of the stack that is stopped for ``HELD_S`` in the middle of the run.
         workers: consumers of a straight run, each of which works ``work_s`` on an event.
     """
@@ -66,7 +66,7 @@ class Asked:
     work_s: float = 0.0
 
     def plan(self) -> dict[str, Any]:
-        """Return what the report says of it."""
+        """Return what the report says was asked."""
         return {
             "title": self.title,
             "pattern": self.pattern,
@@ -103,8 +103,8 @@ async def drive(stage: Stage | None, asked: Asked, stop: asyncio.Event, say: Say
     """Run a load.
 
     Args:
-        stage: the running stack that is measured; without it only what the generator sees is told.
-        stop: ends the run early; what there is until then is reported.
+        stage: the running stack to measure; None reports only what the generator sees.
+        stop: ends the run early; what was measured so far is reported.
 
     Raises:
         NotMeasured: the generator did not begin, or did not end.
@@ -154,10 +154,10 @@ async def _to_the_helper(stage: Stage, asked: Asked, stop: asyncio.Event, run: R
 
 
 async def _straight(stage: Stage, asked: Asked, stop: asyncio.Event, run: Run, say: Say) -> None:
-    """Publish into a virtual host of the run's own, so that no real consumer is sent what was made up."""
+    """Publish into a virtual host of the run's own, so that no real consumer receives made-up events."""
     async with AsyncExitStack() as stack:
         scratch = await stack.enter_async_context(scratch_space(stage))
-        # One that works takes one at a time, as a reader has one core.
+        # A consumer that works takes one event at a time, as a reader with one core does.
         prefetch = 1 if asked.work_s else PREFETCH
         taking = {"amqp_url": scratch.amqp_url, "prefetch": prefetch, "work_s": asked.work_s}
         workers = [await stack.enter_async_context(worker("consume", **taking)) for _ in range(asked.workers)]
@@ -171,7 +171,7 @@ async def _straight(stage: Stage, asked: Asked, stop: asyncio.Event, run: Run, s
     handled: dict[str, tuple[float, float]] = {}
     for one in seen:
         for (event_id, _, due_ns, _), ended_ns in zip(one["seen"], one["ended"], strict=False):
-            # What is delivered twice has its effect at the first time.
+            # If an event is delivered twice, the first delivery counts.
             due = due_ns / 1e9
             handled.setdefault(event_id, (due - told["at"], ended_ns / 1e9 - due))
     run.accepted = sum(order["sizes"][number] for number in run.requests.of(OK))
@@ -260,7 +260,7 @@ def _named(stage: Stage, name: str) -> list[int]:
 
 
 async def _until_empty(watch: Watch, stop: asyncio.Event) -> None:
-    """Wait until nothing waits in the watched queues; not for long, if the run was interrupted."""
+    """Wait until the watched queues are empty; only briefly if the run was interrupted."""
     deadline = time.monotonic() + (INTERRUPTED_S if stop.is_set() else EFFECTS_S)
     after = time.monotonic() - watch.began
     while time.monotonic() < deadline:
@@ -279,7 +279,7 @@ async def _read(
     async with client_of(stage.document["helper_url"]) as client:
         while True:
             found: dict[str, float] = {}
-            # A helper that is stopped or away has lost nothing by that.
+            # That the helper is stopped or away does not mean that anything is lost.
             with suppress(httpx.HTTPError):
                 times = await read_times(stage, client, branch)
                 found = {task: at.timestamp() for task, at in times.items() if task in accepted}

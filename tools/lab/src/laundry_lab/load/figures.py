@@ -1,4 +1,4 @@
-"""The figures of a run, made from its single requests."""
+"""The figures of a run, computed from its requests."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -31,7 +31,7 @@ UNITS: dict[str, str] = {
     "memory": "MB",
     "drained": "s",
 }
-"""Every figure that a run may have, with its unit; so are they named in thresholds."""
+"""Every figure that a run may have, with its unit; thresholds use these names."""
 
 WORDS = {
     "": "latency from when it was due",
@@ -65,7 +65,7 @@ def figures(run: "Run") -> dict[str, float]:
         span = max(requests.done_us[number] for number in answered) / 1e6
         found["throughput"] = len(answered) * run.plan["batch"] / span
     if run.effects is not None:
-        # Of what was not confirmed some arrives all the same.
+        # Some of what was not confirmed still arrives.
         lost = max(0, run.accepted - len(run.effects))
         found |= _percentiles("effect_", [took for _, took in run.effects] + [math.inf] * lost)
         if not run.interrupted:
@@ -80,7 +80,7 @@ def figures(run: "Run") -> dict[str, float]:
 
 
 def told(value: float | None) -> str:
-    """Write a figure: one that was not measured, or of requests that never end, is no number."""
+    """Write a figure, also one that was not measured, or of requests that never end."""
     if value is None:
         return "not measured"
     return "never" if value == math.inf else number(value)
@@ -118,7 +118,7 @@ def _percentiles(prefix: str, seconds: Iterable[float]) -> dict[str, float]:
 
 
 def histogram(seconds: Sequence[float], edges: Sequence[float]) -> list[int]:
-    """Count values between edges; what lies beyond the last edge is not counted."""
+    """Count values between edges; values beyond the last edge are not counted."""
     counts = [0] * (len(edges) - 1)
     first = 0
     for value in sorted(seconds):
@@ -131,7 +131,7 @@ def histogram(seconds: Sequence[float], edges: Sequence[float]) -> list[int]:
 
 
 def edges(seconds: Iterable[float], *, bins: int = 48) -> list[float]:
-    """Return edges at equal ratios that hold all finite values."""
+    """Return edges in geometric steps that span all finite values."""
     finite = [value for value in seconds if 0 < value < math.inf] or [0.001, 1.0]
     low, high = min(finite) * 0.999, max(finite) * 1.001
     return [low * (high / low) ** (turn / bins) for turn in range(bins + 1)]

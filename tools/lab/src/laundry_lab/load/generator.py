@@ -1,4 +1,4 @@
-"""The generator's own process: it sends, measures how late it was itself, and tells both at the end."""
+"""The generator's own process: it sends, measures how late it was itself, and reports both at the end."""
 
 import asyncio
 import time

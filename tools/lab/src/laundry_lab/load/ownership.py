@@ -1,4 +1,4 @@
-"""Whose system it is that is to be loaded."""
+"""Makes sure that only the owner of a system puts load on it."""
 
 import ipaddress
 import socket

@@ -1,4 +1,4 @@
-"""When requests arrive: whole schedules, made ahead and again the same from the same seed."""
+"""When requests arrive: whole schedules, made in advance; the same seed gives the same schedule."""
 
 import json
 import math
@@ -21,7 +21,7 @@ def steady(rate: float, seconds: float, *, seed: int | None) -> list[float]:
 
 
 def spike(number: int, seconds: float, *, seed: int | None) -> list[float]:
-    """Arrive ``number`` times, rarely at both ends and at twice the mean rate in the middle."""
+    """Arrive ``number`` times, from none at both ends to twice the mean rate in the middle."""
 
     def at(share: float) -> float:
         if share < 0.5:
@@ -94,6 +94,6 @@ def _shaped(number: int, seed: int | None, at: Callable[[float], float]) -> list
 
 
 def _drawn(number: int, seed: int, at: Callable[[float], float]) -> list[float]:
-    """Draw independent arrivals: those of a Poisson process of which the number is known."""
+    """Draw independent arrivals: a Poisson process with a known number of events."""
     chance = random.Random(seed)  # noqa: S311 - load, not secrets
     return sorted(at(chance.random()) for _ in range(number))

@@ -1,4 +1,4 @@
-"""A run as it is kept: what was asked, every request, what was seen meanwhile."""
+"""A run as it is stored: what was asked for, every request, and samples of the system."""
 
 import json
 from dataclasses import asdict, dataclass, field
@@ -62,12 +62,12 @@ class Run:
         return all(each.passed for each in self.verdicts)
 
     def write(self, path: Path) -> None:
-        """Write everything as JSON, from which ``read`` makes it again."""
+        """Write everything as JSON, which ``read`` reads back."""
         write_report(
             path,
             self.began_at,
             self.surroundings,
-            # A run has a number for each moment of each request: one a line would be a long file.
+            # Every request has several times; with one number per line the file would be very long.
             indent=None,
             format=FORMAT,
             plan=self.plan,

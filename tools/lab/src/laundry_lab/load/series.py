@@ -35,7 +35,7 @@ def length(run: Run) -> float:
 
 
 def panels(run: Run) -> list[Panel]:
-    """Return everything of a run that goes over time."""
+    """Return everything about a run that varies over time."""
     seconds = length(run)
     width = max(1.0, math.ceil(seconds / MOST_SLICES))
     requests, batch = run.requests, run.plan["batch"]

@@ -1,4 +1,4 @@
-"""Where a run was made: machine, versions, commit. Figures mean nothing without them."""
+"""Where a run was measured: machine, versions, commit. Without them figures mean little."""
 
 import asyncio
 import subprocess

@@ -31,7 +31,7 @@ class Accepted:
     refused: int = 0
 
     def add(self, task_id: str, number: int) -> None:
-        """Note a task that a request made."""
+        """Note a task that a request created."""
         self.ids.append(task_id)
         self.request.append(number)
 
@@ -45,7 +45,7 @@ def drawn_photos(kind: str, seed: int) -> list[bytes]:
 
 
 def marked(photo: bytes, mark: int) -> bytes:
-    """Return the same picture in bytes of its own: a photo that a helper sent before makes no task."""
+    """Return the same picture in other bytes: a photo that a helper has sent before makes no new task."""
     comment = mark.to_bytes(UNIQUE_BYTES)
     return photo[:2] + JPEG_COMMENT + (len(comment) + 2).to_bytes(2) + comment + photo[2:]
 
@@ -111,7 +111,7 @@ async def uploads(order: dict[str, Any], accepted: Accepted) -> AsyncIterator[Se
 
 @asynccontextmanager
 async def publishes(order: dict[str, Any]) -> AsyncIterator[Send]:
-    """Publish events of 1 KB onto a queue, each confirmed; a batch is so many in flight together.
+    """Publish events of 1 KB onto a queue, each confirmed; a batch is that many in flight at once.
 
     Each event says when it was due, which its consumer compares with the same clock.
     """
@@ -148,7 +148,7 @@ def _file(boundary: str, photo: bytes) -> bytes:
 
 
 def _refusal(answer: httpx.Response) -> str:
-    """Name an answer that is not what was asked for: its status, and its problem's code."""
+    """Name an unexpected answer by its status and its problem's code."""
     try:
         code = str(answer.json()["code"])
     except (json.JSONDecodeError, KeyError, TypeError, UnicodeDecodeError):

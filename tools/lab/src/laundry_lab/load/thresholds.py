@@ -25,7 +25,7 @@ class Threshold:
         """Read a threshold.
 
         Raises:
-            LaundryError: it is none, or of a figure or in a unit that there is not.
+            LaundryError: it is malformed, or names an unknown figure or unit.
         """
         match = _FORM.fullmatch(text)
         if match is None:

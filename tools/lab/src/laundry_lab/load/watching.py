@@ -1,4 +1,4 @@
-"""What is seen of the system while it is under load: what waits, and what its processes use."""
+"""Watches the system under load: what waits in its queues, and what its processes use."""
 
 import asyncio
 import os

@@ -1,1 +1,1 @@
-"""Backups of a whole system (databases, broker, objects), and coming back from one."""
+"""Backups of a whole system (databases, broker, objects), and restoring one."""

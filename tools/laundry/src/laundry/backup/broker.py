@@ -1,4 +1,4 @@
-"""The broker of a backup: what it is set up as, what is under way in it, and its dead letters."""
+"""The broker of a backup: its definitions, the messages under way, and its dead letters."""
 
 import asyncio
 import time
@@ -20,18 +20,18 @@ from laundry_events.broker_plan import Target, checked
 from laundry_events.topology import PLAN
 from laundry_servers.errors import LaundryError
 
-# A quorum queue tells what is unacknowledged every 5 s; what is ready, at once.
+# A quorum queue reports unacknowledged messages every 5 s, ready ones at once.
 TELLS_SECONDS = 5.5
-# A reading goes on to a second queue: it is looked for twice.
+# A reading moves on to a second queue, so one look could miss it in between.
 SURE_SECONDS = 1.0
 LOOK_SECONDS = 0.25
-# Equipment publishes by itself: nobody can hold it.
+# Equipment publishes on its own, and nothing can hold that.
 OURS = [queue for queue in PLAN.queues if queue.kind == "quorum" and not queue.untrusted]
 SCAN = 1_000_000
 
 
 def definitions(target: Target) -> dict[str, Any]:
-    """Return what the broker has of ours: virtual host, queues, policies, and users without administrators.
+    """Return our definitions at the broker: virtual host, queues, policies, and users without administrators.
 
     Raises:
         PlanRefused.
@@ -57,7 +57,7 @@ def put_back(target: Target, document: dict[str, Any]) -> None:
 
 
 def purge(target: Target) -> None:
-    """Empty every queue of ours but the stream. Raises PlanRefused."""
+    """Empty all our queues except the stream. Raises PlanRefused."""
     vhost = quote(PLAN.vhost, safe="")
     with target.client() as client:
         for queue in PLAN.queues:

@@ -42,7 +42,7 @@ def create(
     copy_objects: bool,
     hold_seconds: float = HOLD_SECONDS,
 ) -> Made:
-    """Make a backup. Until it is whole it is not listed.
+    """Make a backup. It is not listed until it is complete.
 
     Args:
         hold_seconds: how long publishing may be held at most, so that what is under way is handled.

@@ -102,7 +102,7 @@ async def refuse_those_in_use(urls: Mapping[str, str]) -> None:
             try:
                 others = await connection.fetchval(
                     "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
-                    # What other logins do is hidden from the owner, not who they are; autovacuum is nobody.
+                    # The owner sees who else is connected, though not what they do. Autovacuum has no name.
                     " AND usename IS NOT NULL AND pid <> pg_backend_pid()"
                 )
             finally:
@@ -125,7 +125,7 @@ async def restore(url: str, name: str, file: Path) -> None:
                 await connection.execute("GRANT USAGE ON SCHEMA public TO PUBLIC")
         finally:
             await connection.close(timeout=CONNECT_SECONDS)
-        # Whole or not at all. Owners are whoever restores; who else may do what is in the dump.
+        # All or nothing. Whoever restores becomes the owner; other rights come from the dump.
         options = ["--single-transaction", "--exit-on-error", "--no-owner", str(file)]
         await asyncio.to_thread(_program, "pg_restore", url, options)
         connection = await _connect(url)
@@ -148,7 +148,7 @@ def refuse_newer(revisions: Mapping[str, str]) -> None:
         )
     for name, found in revisions.items():
         code = revision.known(packages[name])
-        # Where a service's code is not installed, its migration looks at it.
+        # Where a service's code is not installed, its own migration makes this check.
         if code is not None and found not in code.revisions:
             raise LaundryError(
                 f"The backup is newer than this version: its database of {name} is at revision {found}."
@@ -214,7 +214,7 @@ def _said(name: str) -> Iterator[None]:
 def _program(program: str, url: str, options: Sequence[str]) -> None:
     parts = urlsplit(url)
     host = f"{quote(unquote(parts.username or ''), safe='')}@{parts.netloc.rpartition('@')[2]}"
-    # The password in a file: a command line and an environment can be read by others.
+    # The password goes into a file: others can read command lines and environments.
     with tempfile.NamedTemporaryFile("w", prefix="laundry-", suffix=".pgpass") as passwords:
         fields = ("*", "*", "*", "*", unquote(parts.password or ""))
         passwords.write(":".join(field.replace("\\", "\\\\").replace(":", "\\:") for field in fields) + "\n")
@@ -237,7 +237,7 @@ def _program(program: str, url: str, options: Sequence[str]) -> None:
 
 
 def _found(program: str) -> str:
-    """Prefer the programs that come with the native server: they are of its version."""
+    """Prefer the programs that come with the native server: their version matches."""
     try:
         return str(postgres.binaries() / program)
     except LaundryError:

@@ -74,7 +74,7 @@ def drill(paths: StackPaths, place: Place, scratch: Path, progress: Progress, *,
 def _destroy(paths: StackPaths, *, with_objects: bool) -> None:
     running = state.supervisor(paths)
     if running is not None:
-        # Nothing is written to disk, nobody says goodbye; its children die with it.
+        # Killed, so nothing is flushed or closed; its children die with it.
         with suppress(psutil.NoSuchProcess):
             running.kill()
             stopping.ended(running, 10)
@@ -86,7 +86,7 @@ def _destroy(paths: StackPaths, *, with_objects: bool) -> None:
 
 
 def _start(paths: StackPaths, folder: Path, options: Options, progress: Progress) -> Restored:
-    # Its messages are of after the backup, and speak of rows that are gone.
+    # Its messages are newer than the backup and refer to rows that are gone.
     for left in paths.data.glob(BROKER):
         shutil.rmtree(left)
     detached.start(paths, dataclasses.replace(options, restore=folder), progress)

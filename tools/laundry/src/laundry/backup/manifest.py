@@ -1,4 +1,4 @@
-"""What a backup says of itself, and whether it is whole and ours."""
+"""What a backup says about itself, and whether it is complete and ours."""
 
 import hashlib
 import json
@@ -51,7 +51,7 @@ class Manifest(BaseModel):
         id: its name, which sorts by time.
         held_at: the moment that the databases are of, all of them.
         finished_at: when the last file was written.
-        version: of the command that made it.
+        version: version of the command that made it.
         revisions: the newest migration of each database.
         under_way: messages by queue that were in no database at that moment, so that no restore brings them
             back. Empty is the usual case.
@@ -152,7 +152,7 @@ def files_of(folder: Path) -> dict[str, File]:
 
 @contextmanager
 def private() -> Iterator[None]:
-    """Make every file that is written meanwhile readable by its owner only."""
+    """Make every file written within the block readable by its owner only."""
     before = os.umask(0o077)
     try:
         yield

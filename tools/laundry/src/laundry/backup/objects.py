@@ -8,17 +8,16 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import boto3
-from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from laundry.backup import databases
 from laundry.backup.manifest import Objects
 from laundry.backup.system import Bucket, System
 from laundry_servers.errors import LaundryError
+from laundry_servers.s3 import s3_client
 
 LIST, FOLDER = "objects.jsonl", "objects"
-# Pieces of uploads, and pictures, which can be made again, are not held against rows.
+# Parts of uploads, and pictures, which can be made again, are not compared with rows.
 PHOTOS = "photos/"
 # What the databases say of objects: key, sha256, bytes.
 REFERENCES = {
@@ -47,9 +46,9 @@ class Disagreement:
     """What databases and bucket say differently: keys of objects.
 
     Attributes:
-        missing: rows name them, and they are not in the bucket.
-        changed: their size is another than the row says.
-        without_row: photos that no row names, such as those of after the backup.
+        missing: named by a row, but not in the bucket.
+        changed: their size differs from what the row says.
+        without_row: photos that no row names, such as those taken after the backup.
     """
 
     missing: list[str]
@@ -63,16 +62,7 @@ class Disagreement:
 @cache
 def client(bucket: Bucket) -> Any:
     """Return the one client of a bucket, with timeouts."""
-    return boto3.client(
-        "s3",
-        endpoint_url=bucket.endpoint_url,
-        aws_access_key_id=bucket.access_key,
-        aws_secret_access_key=bucket.secret_key,
-        region_name="us-east-1",
-        config=Config(
-            connect_timeout=5, read_timeout=60, retries={"max_attempts": 4}, s3={"addressing_style": "path"}
-        ),
-    )
+    return s3_client(bucket.endpoint_url, bucket.access_key, bucket.secret_key, retries={"max_attempts": 4})
 
 
 def listed(bucket: Bucket) -> Iterator[dict[str, Any]]:
@@ -175,7 +165,7 @@ async def references(system: System) -> dict[str, Reference]:
 
 
 def disagreement(named: Mapping[str, Reference], there: Iterable[Mapping[str, Any]]) -> Disagreement:
-    """Hold the rows against the bucket."""
+    """Compare the rows with the bucket."""
     sizes = {each["key"]: each["bytes"] for each in there}
     missing = sorted(key for key in named if key not in sizes)
     changed = sorted(key for key, row in named.items() if key in sizes and sizes[key] != row.bytes)

@@ -1,4 +1,4 @@
-"""Where backups are kept: a folder, or a prefix of an S3 bucket. A backup is listed only when it is whole."""
+"""Where backups are kept: a folder or a prefix of a bucket. Backups are listed once they are complete."""
 
 import os
 import re
@@ -32,13 +32,13 @@ class Place(Protocol):
         """Return an empty folder to write a backup into."""
 
     def keep(self, draft: Path, manifest: Manifest) -> None:
-        """Keep a written backup: it is listed from then on, whole."""
+        """Store a finished backup, which makes it listed."""
 
     def fetch(self, name: str, scratch: Path) -> Path:
         """Return a folder with a backup's files. Raises LaundryError when there is none of this name."""
 
     def remove(self, name: str) -> None:
-        """Remove a backup; it is no longer listed from the start of it."""
+        """Remove a backup; the first step takes it off the list."""
 
 
 class Folder:
@@ -58,7 +58,7 @@ class Folder:
         return [_entry(name, self._text(name), f"{self.path}/{name}") for name in names]
 
     def draft(self, name: str, scratch: Path) -> Path:
-        """Return a folder beside the backups: renaming it is one step. Drafts of before are removed."""
+        """Return a folder beside the backups: renaming it is one step. Earlier drafts are removed."""
         self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
         for left in self.path.glob(f"{DRAFT}*"):
             shutil.rmtree(left, ignore_errors=True)
@@ -81,7 +81,7 @@ class Folder:
         return found
 
     def remove(self, name: str) -> None:
-        """Rename it away, then remove it: what is left half removed is a draft, and no backup."""
+        """Rename it first, then remove it: if interrupted, what is left is a draft and not a backup."""
         gone = self.path / f"{DRAFT}{name}"
         (self.path / name).rename(gone)
         shutil.rmtree(gone)
@@ -181,7 +181,7 @@ class S3:
 
 
 class _Said:
-    """Turns what S3 refuses into a sentence."""
+    """Turns errors of S3 into a sentence."""
 
     def __init__(self, where: str) -> None:
         self.where = where

@@ -1,4 +1,4 @@
-"""Coming back from a backup: databases, then what the bucket lacks, then what the two disagree on.
+"""Restores a backup: databases, then what the bucket lacks, then what the two disagree on.
 
 What the outboxes of the backup hold is published again once the services start; consumers whose databases are
 of the same moment have not seen it, and an inbox makes whatever comes twice one effect.
@@ -93,7 +93,7 @@ async def _restore(
         with step(progress, "Broker"):
             document = json.loads((folder / DEFINITIONS).read_text())
             await asyncio.to_thread(broker.put_back, system.broker, document)
-            # What waits there is of after the backup, and speaks of rows that are gone.
+            # What waits there is newer than the backup and refers to rows that are gone.
             await asyncio.to_thread(broker.purge, system.broker)
     number = 0
     if found.objects.copied:

@@ -70,7 +70,7 @@ def of_environment(environment: Mapping[str, str] = os.environ) -> System | None
     databases = {name: _database(environment, name) for name in database_owners()}
     if not any(databases.values()):
         return None
-    # An empty one is of a service that is not installed.
+    # Empty means that the service is not installed.
     asked = [variable(DATABASE_VARIABLE, name) for name, url in databases.items() if url is None]
     optional = S3_VARIABLES["endpoint_url"]
     asked += [

@@ -1,4 +1,4 @@
-"""Whether a broker takes a message and gives it back: connecting, publishing, receiving."""
+"""Checks that a broker works: connecting, publishing, receiving."""
 
 import asyncio
 import secrets
@@ -73,7 +73,7 @@ async def check(url: str, *, timeout_s: float = 10.0) -> Check:
     except _Failed as failure:
         return Check(failure.outcome, seconds, str(failure))
     except (AMQPError, OSError, TimeoutError) as error:
-        # It left while it was asked: what was not done yet says which step it was.
+        # The broker went away in between; the step that is missing tells where.
         steps = {"connect": Outcome.NOT_REACHED, "publish": Outcome.NOT_PUBLISHED}
         outcome = next((each for step, each in steps.items() if step not in seconds), Outcome.NOT_RECEIVED)
         return Check(outcome, seconds, _told(error))
@@ -97,7 +97,7 @@ async def _queue(channel: AbstractChannel, timeout_s: float) -> AbstractQueue:
         return await channel.declare_queue(
             f"laundry.check.{secrets.token_hex(6)}",
             durable=True,
-            # It needs a majority of the nodes, as the queues of the plan do; and it goes if we die.
+            # A quorum queue, so it needs a majority as the planned queues do; it expires if we are killed.
             arguments={"x-queue-type": "quorum", "x-expires": EXPIRES_MS},
             timeout=timeout_s,
         )

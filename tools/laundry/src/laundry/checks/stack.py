@@ -1,4 +1,4 @@
-"""Whether a whole stack does its work: processes, broker, plan, databases, bucket, what waits."""
+"""Checks a whole stack: processes, broker, plan, databases, bucket, and backlogs."""
 
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
@@ -83,7 +83,7 @@ def _plan(system: System) -> str:
 
 def _consumers(paths: StackPaths, system: System) -> str:
     started = state.running_stack(paths)["pids"]
-    # A stream tells nobody who reads it.
+    # A stream does not report its readers.
     queues = [queue for queue in PLAN.queues if queue.kind == "quorum"]
     read_here = [queue for queue in queues if service(queue.consumer).processes[0].instances[0] in started]
     found = asyncio.run(_asked(system, [queue.name for queue in read_here]))

@@ -7,7 +7,6 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Annotated, Any
 
@@ -16,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from laundry.commands.audit_log import Entry, Wanted, addresses, entries, verify
+from laundry.commands.moments import moment
 from laundry.display import console, visible
 from laundry.paths import stack_paths
 from laundry_servers.errors import LaundryError
@@ -56,7 +56,7 @@ def list_acts(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on each line.")] = False,
 ) -> None:
     """Show the newest acts of all services, oldest of them first."""
-    wanted = Wanted(_time(since), _time(until), by, action)
+    wanted = Wanted(moment(since), moment(until), by, action)
     found = [each for each in asyncio.run(entries(addresses(service))) if wanted.takes(each.record)][-limit:]
     if as_json:
         for entry in found:
@@ -101,7 +101,7 @@ def export(
     Keep the file where who runs the database cannot write: `laundry audit verify --against FILE` then tells
     whether what was exported is still there.
     """
-    urls, wanted = addresses(service), Wanted(_time(since), _time(until), by, action)
+    urls, wanted = addresses(service), Wanted(moment(since), moment(until), by, action)
     if as_csv and follow:
         raise LaundryError("--follow writes JSON lines; leave out --csv.")
     with _target(file) as out:
@@ -180,16 +180,6 @@ def _cells(entry: Entry) -> Iterator[object]:
     yield record.get("action", "-") if outcome == "done" else f"{record.get('action', '-')} ({outcome})"
     yield record.get("object") or f"{record.get('queue', '-')} {record.get('id') or ''}".strip()
     yield record.get("reason") or "-"
-
-
-def _time(text: str | None) -> datetime | None:
-    if text is None:
-        return None
-    try:
-        when = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise LaundryError(f"{text!r} is no time. Write 2026-05-01 or 2026-05-01T09:00:00+09:00.") from error
-    return when if when.tzinfo else when.replace(tzinfo=UTC)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""``laundry backup``: make backups, list them, come back from one, and rehearse it."""
+"""``laundry backup``: make backups, list them, restore one, and rehearse a disaster."""
 
 import sys
 import tempfile
@@ -82,7 +82,7 @@ def list_backups(at: At = None) -> None:
     kept = _place(at)
     entries = kept.entries()
     table = Table("backup", "as of", "objects", "size", "under way", "letters")
-    # It is needed in the next command.
+    # The next command needs it in full.
     table.columns[0].no_wrap = True
     for entry in entries:
         found = entry.manifest

@@ -148,7 +148,7 @@ def discard(
                 if tally.done >= len(found):
                     break
                 bounds = Bounds(scan, len(found))
-                await actions.discard(broker, name, agreed, bounds, tally, act=act, audit=audit)
+                await actions.remove(broker, name, agreed, bounds, tally, act=act, audit=audit)
 
     perform("discarding", remove, amqp_url=amqp_url, tally=tally, done="discarded")
     console.print(f"[green]✓[/green] {tally.done:,} discarded; see: laundry dlq audit")

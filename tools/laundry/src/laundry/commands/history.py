@@ -11,7 +11,8 @@ from rich.console import Console
 from rich.table import Table
 
 from laundry.commands.audit_log import Entry, Wanted, addresses, entries
-from laundry.commands.history_options import AmqpUrl, Desk, ManagementUrl, Unhandled, moment, run
+from laundry.commands.history_options import AmqpUrl, Desk, ManagementUrl, Unhandled, run
+from laundry.commands.moments import moment
 from laundry.display import console, visible
 from laundry.history.effects import Effects
 from laundry.history.log import Happening

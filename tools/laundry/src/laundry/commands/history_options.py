@@ -1,9 +1,9 @@
-"""What ``laundry history`` and ``laundry replay`` share: their options, and what they ask."""
+"""What ``laundry history`` and ``laundry replay`` share: options, and where they look."""
 
 import asyncio
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any, TypeVar
 
 import typer
@@ -45,19 +45,8 @@ ManagementUrl = Annotated[
 ]
 
 
-def moment(text: str | None) -> datetime | None:
-    """Read a time of an option; one without a zone is UTC. Raises LaundryError."""
-    if text is None:
-        return None
-    try:
-        when = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise LaundryError(f"{text!r} is no time. Write 2026-05-01 or 2026-05-01T09:00:00+09:00.") from error
-    return when if when.tzinfo else when.replace(tzinfo=UTC)
-
-
 class Desk:
-    """Where one command finds the history, and what became of what."""
+    """Where a command finds the history and the effects of its events."""
 
     def __init__(self, amqp_url: str | None, management_url: str | None, *, plan: Plan = PLAN) -> None:
         """Use the broker at these addresses, else the local stack's."""
@@ -135,7 +124,7 @@ class Unhandled:
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:
-    """Do a command's work. Raises LaundryError if the broker goes meanwhile."""
+    """Run a command's work. Raises LaundryError if the broker goes away."""
     try:
         return asyncio.run(work)
     except (AMQPError, OSError, TimeoutError) as error:

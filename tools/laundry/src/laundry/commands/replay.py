@@ -1,4 +1,4 @@
-"""``laundry replay``: tell a consumer again what has happened."""
+"""``laundry replay``: feed a consumer with past events."""
 
 from collections.abc import AsyncIterator
 from datetime import datetime
@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 
 from laundry.commands.audited import audited
-from laundry.commands.history_options import AmqpUrl, Desk, ManagementUrl, moment, run
+from laundry.commands.history_options import AmqpUrl, Desk, ManagementUrl, run
+from laundry.commands.moments import moment
 from laundry.display import console
 from laundry.history.log import Happening
 from laundry.history.replay import replay as send
@@ -58,7 +59,7 @@ def meant(into: str, plan: Plan = PLAN) -> list[Queue]:
     fed = [
         queue
         for queue in plan.queues
-        # The history does not know whom a request to forget was about.
+        # The history does not say whom a request for erasure was about.
         if queue in plan.takers(queue.keys[0]) and PERSON_ERASED not in queue.keys
     ]
     found = [queue for queue in fed if into in (queue.name, queue.consumer)]

@@ -37,7 +37,7 @@ def off(service: Name) -> None:
 
 @app.command()
 def show() -> None:
-    """Show which processes record details, as they say themselves."""
+    """Show which processes record details."""
     for instance, said in _metrics(_all_processes()).items():
         typer.echo(f"{instance:24} {_word(said)}")
 
@@ -84,7 +84,7 @@ def _all_processes() -> list[Process]:
 
 
 def _metrics(processes: list[Process]) -> dict[str, float | None]:
-    """Return what each running process says; None of one that does not answer."""
+    """Return each running process's metrics; None for one that does not answer."""
     document: dict[str, Any] = read_json(stack_paths().stack_file) or {}
     urls: dict[str, str] = document.get("metrics_urls", {})
     with httpx.Client(timeout=5) as client:

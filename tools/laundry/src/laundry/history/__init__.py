@@ -1,1 +1,1 @@
-"""What has happened, told and told again: the stream of every event, and what became of each."""
+"""The history: the stream of every event, what became of each, and replaying them."""

@@ -16,7 +16,7 @@ from laundry_events.topology import PLAN
 
 State = Literal["done", "dead", "discarded", "recent", "waits", "unknown", "unhandled"]
 RECENT = timedelta(seconds=10)
-"""So long an event may be on its way from one place to another, and counted in neither."""
+"""How long an event may be between two places and be counted in neither."""
 
 AT_ONCE = 5_000
 CLAIMED = "SELECT message_id FROM inbox WHERE consumer = $1 AND message_id = ANY($2)"
@@ -49,7 +49,7 @@ class Effects:
 
     @property
     def unhandled(self) -> set[tuple[str, str]]:
-        """Queue and id of what never had its effect and waits nowhere."""
+        """Queue and id of each event that had no effect and waits nowhere."""
         return {place for place, state in self.states.items() if state == "unhandled"}
 
 
@@ -72,7 +72,7 @@ class Places:
 async def effects_of(happenings: Sequence[Happening], places: Places) -> Effects:
     """Find out what became of events; ``happenings`` holds the answers to those that are answered.
 
-    First what waits is counted, then inboxes and dead letters are read: what moves on meanwhile is found
+    First what waits is counted, then inboxes and dead letters are read: what moves on in between is found
     where it arrives. Which messages wait in a living queue is not looked at, as that would hold them up.
 
     Raises:
@@ -89,7 +89,7 @@ async def effects_of(happenings: Sequence[Happening], places: Places) -> Effects
         queue = places.plan.queue(name)
         names = [queue.name, *(name for name, _ in queue.retries)]
         if _answers(queue):
-            # An answer that the history has yet to take.
+            # An answer that has not reached the history yet.
             names += [name for each in places.plan.queues if each.every for name in each.limits if each.dead]
         found.waiting[queue.name] = sum(totals.get(name, 0) for name in names)
         if queue.consumer not in places.databases and not _answers(queue):
@@ -121,7 +121,7 @@ def _state(happening: Happening, now: datetime, *, dead: bool, discarded: bool, 
         return "dead" if dead else "discarded"
     age = now - (happening.at or now)
     if age > RETENTION - timedelta(days=1):
-        return "unknown"  # inboxes forget what they had
+        return "unknown"  # older than what inboxes keep
     return "recent" if age < RECENT else "unhandled"
 
 

@@ -47,7 +47,7 @@ class Happening:
 
 
 class Names:
-    """Puts people in the place of pseudonyms; one who was erased is a tombstone."""
+    """Replaces pseudonyms by people, and people who were erased by their tombstones."""
 
     def __init__(self, connection: Any) -> None:
         """Look them up in the database of operations."""
@@ -55,7 +55,7 @@ class Names:
         self._known: dict[str, str] = {}
 
     async def restored(self, happenings: Sequence[Happening]) -> list[Happening]:
-        """Return what happened with whom it was done by."""
+        """Return the event with the people who it names."""
         meant: set[str] = set().union(*(people_in(each.event) for each in happenings))
         if missing := meant - self._known.keys():
             found = await self._connection.fetch(WHO, list(missing))
@@ -67,7 +67,7 @@ class Names:
 
 
 class Log:
-    """The history at one broker; each read begins anew."""
+    """The history at one broker; each read starts from the beginning."""
 
     def __init__(self, connection: AbstractConnection, names: Names) -> None:
         self.connection = connection
@@ -112,7 +112,7 @@ class Log:
     async def all(self, wanted: Callable[[Happening], bool], **bounds: Any) -> list[Happening]:
         """Return everything that is wanted, by time. Arguments and errors are those of ``read``."""
         found = [each async for some in self.read(wanted, **bounds) for each in some]
-        # Neighbours are kept in any order. Those that say no time stay behind the one before them.
+        # Events close in time may be stored in any order. Those without a time stay behind the one before.
         last: datetime | None = None
         keys = []
         for number, each in enumerate(found):

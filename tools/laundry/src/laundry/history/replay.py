@@ -1,4 +1,4 @@
-"""Tells a consumer again what has happened, through its own queue."""
+"""Replays events to one consumer, through its own queue."""
 
 import asyncio
 from collections.abc import AsyncIterable, Callable
@@ -12,7 +12,7 @@ from laundry_events.envelope import CONTENT_TYPE
 from laundry_events.headers import REPLAYED
 
 WAITING_AT_MOST = 2_000
-"""So many messages may wait in the queue before more are added: what happens now comes behind them."""
+"""At most this many replayed messages wait in the queue at once, as new events queue up behind them."""
 
 POLL_S = 0.2
 TIMEOUT_S = 30.0

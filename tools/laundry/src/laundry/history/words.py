@@ -1,4 +1,4 @@
-"""Says in a line what an event tells: who did what, and why."""
+"""Describes an event in one line: who did what, and why."""
 
 from collections.abc import Sequence
 from typing import NamedTuple

@@ -1,4 +1,4 @@
-"""The certificates of the running stack: what its listeners show, and renewing them without a stop."""
+"""The certificates of the running stack: what its listeners show, and renewing them without downtime."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -45,7 +45,7 @@ def listeners(document: Mapping[str, Any]) -> list[Listener]:
 
 
 def reload(paths: StackPaths, document: Mapping[str, Any]) -> None:
-    """Let every running node read the files anew. Raises LaundryError."""
+    """Have every running node reload the files. Raises LaundryError."""
     nodes = len(document["amqp_urls"])
     notes = read_json(paths.processes_file) or {"processes": []}
     ports = {each["name"]: each["port"] for each in notes["processes"] if each["pid"] is not None}
@@ -62,7 +62,7 @@ def reload(paths: StackPaths, document: Mapping[str, Any]) -> None:
 
 
 def rotate(paths: StackPaths, *, authority: bool, days: float) -> list[str]:
-    """Issue every certificate anew and bring them into force; returns the listeners that were looked at.
+    """Renew every certificate and put it into use; returns the listeners that were checked.
 
     Connections that are open stay open; whoever connects from now on sees the new ones.
 
@@ -76,7 +76,7 @@ def rotate(paths: StackPaths, *, authority: bool, days: float) -> list[str]:
     if authority:
         ours.replace()
         if document is not None:
-            # The broker trusts the new authority before a client comes with a certificate of it.
+            # The broker must trust the new authority before a client shows a certificate signed by it.
             reload(paths, document)
     ours.renew(days=days)
     return _in_force(paths, ours, document)

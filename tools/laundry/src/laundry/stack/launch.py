@@ -31,6 +31,7 @@ from laundry_servers.authority import Authority
 from laundry_servers.choice import Broker, Choice, Database, Kind, Objects
 from laundry_servers.fcm import Fcm
 from laundry_servers.identity import LocalIdentity
+from laundry_servers.local_http import local_http
 from laundry_servers.ports import free_port
 from laundry_servers.postgres import owner_of
 from laundry_servers.process import POLL_SECONDS, Process
@@ -282,7 +283,7 @@ def answers_ok(url: str) -> Callable[[], bool]:
 
     def check() -> bool:
         try:
-            return httpx.get(url, timeout=5).status_code == 200
+            return local_http().get(url).status_code == 200
         except httpx.HTTPError:
             return False
 

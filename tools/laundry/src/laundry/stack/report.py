@@ -11,6 +11,7 @@ import psutil
 from laundry.paths import StackPaths
 from laundry.stack import state
 from laundry_servers.files import read_json
+from laundry_servers.local_http import local_http
 from laundry_servers.ports import is_open
 
 
@@ -81,7 +82,7 @@ def _report(entry: dict[str, Any]) -> ProcessReport:
 def _health(entry: dict[str, Any]) -> str:
     if entry["health_url"]:
         try:
-            answer = httpx.get(entry["health_url"], timeout=5)
+            answer = local_http().get(entry["health_url"])
         except httpx.HTTPError as error:
             return f"no answer ({type(error).__name__})"
         if answer.status_code == 200:

@@ -66,7 +66,7 @@ class Rotation:
         target = management.of_stack(self._stack)
         for name in self._chosen(names, broker_users()):
             new = secrets.token_urlsafe(24)
-            # First where the next start of the stack finds it, which then sets it at the broker.
+            # Stored first: should this stop here, the next start of the stack sets it at the broker.
             self._keep("broker", name, new)
             with target.client() as client:
                 path = f"/api/users/{quote(name, safe='')}"
@@ -88,7 +88,7 @@ class Rotation:
         for name in self._chosen(names, letter_signers()):
             rounds = [self._next(self._kept()["letters"][name], _text, finish=finish)]
             if not finish:
-                # Replicas share the queues: all must take the new one before the first signs with it.
+                # Replicas share the queues: all must accept the new key before the first signs with it.
                 new, old = rounds[0].split(",")
                 rounds.insert(0, f"{old},{new}")
             for keys in rounds:

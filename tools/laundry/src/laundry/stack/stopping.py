@@ -6,6 +6,8 @@ from contextlib import suppress
 
 import psutil
 
+from laundry_servers.process import lives
+
 STOP_SECONDS = 90.0
 
 
@@ -23,7 +25,7 @@ def ended(process: psutil.Process, seconds: float) -> bool:
     """Wait for a process that is not our child; a zombie counts as ended."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
-        if not process.is_running() or process.status() == psutil.STATUS_ZOMBIE:
+        if not lives(process):
             return True
         time.sleep(0.05)
     return False

@@ -1,1 +1,1 @@
-"""The broker's plan, for people; and what of a queue only a new one can change."""
+"""The broker's plan for people to read, and recreating queues whose arguments cannot change."""

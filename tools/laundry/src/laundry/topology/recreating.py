@@ -1,4 +1,4 @@
-"""Makes a queue anew: its type and the size of its Raft group are arguments that no broker changes.
+"""Recreates a queue: no broker changes the type or the Raft group size of one that exists.
 
 Messages are kept the whole time. What arrives goes to a queue beside it, at first to both; the old one is
 emptied by its consumers (dead letters: message by message into the one beside) and deleted only when it is
@@ -24,7 +24,7 @@ from laundry_events.plan import Plan
 from laundry_servers.errors import LaundryError
 
 BESIDE = ".beside"
-# A quorum queue tells what is unacknowledged every 5 s.
+# A quorum queue reports unacknowledged messages every 5 s.
 TELLS_SECONDS = 5.5
 LOOK_SECONDS = 0.25
 DEAD_SUFFIX = ".dlq"
@@ -33,7 +33,7 @@ TIMEOUT_SECONDS = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Recreated:
-    """What was done: how many messages waited beside meanwhile."""
+    """What was done: how many messages waited in the queue beside it."""
 
     queue: str
     kept: int
@@ -95,7 +95,7 @@ async def recreate(
     seconds: float,
     note: Callable[[str], None] = lambda _: None,
 ) -> Recreated | None:
-    """Make a queue anew if its arguments are not the planned ones.
+    """Recreate a queue if its arguments are not the planned ones.
 
     Args:
         urls: the broker's addresses, as an administrator.
@@ -172,7 +172,7 @@ async def _emptied(work: _Recreation, channel: AbstractChannel, seconds: float) 
         if work.name.endswith(DEAD_SUFFIX):
             await _move(channel, work.name, work.beside)
         waited = time.monotonic() - began
-        # What is ready is told at once, what is in hand some seconds late.
+        # Ready messages are reported at once, unacknowledged ones some seconds late.
         if waited >= TELLS_SECONDS and not await _ready(channel, work.name) and not work.unacknowledged():
             return True
         if waited > max(seconds, TELLS_SECONDS + 1):

@@ -4,7 +4,6 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Query
-from pydantic import BaseModel
 
 from identity.people import repository
 from identity.people.api.asked import Manager, Operator, do, position
@@ -15,15 +14,9 @@ from identity.people.service.acting import acting
 from identity.people.service.people import take_away
 from laundry_events.events import BranchId
 from laundry_service.audit.acts import Reason
+from laundry_service.audit.http import AuditPage, Concerns
 from laundry_service.auth.principal import Principal
 from laundry_service.http.cursors import MAX_INTEGER, write_cursor
-
-
-class AuditPage(BaseModel):
-    """Records, newest first."""
-
-    items: list[dict[str, Any]]
-    next_cursor: int | None
 
 
 def people_router() -> APIRouter:
@@ -53,9 +46,7 @@ def people_router() -> APIRouter:
     @router.get("/audit")
     async def list_audit(
         _: Operator,
-        object: Annotated[  # noqa: A002 - its name in the query
-            str | None, Query(max_length=200, pattern=r"^[^\x00]*$", description="Only what concerns this")
-        ] = None,
+        object: Concerns = None,  # noqa: A002 - its name in the query
         limit: Limit = 50,
         cursor: Annotated[int | None, Query(ge=0, le=MAX_INTEGER)] = None,
     ) -> AuditPage:

@@ -1,16 +1,16 @@
 // What goes wrong with the equipment, as it happens.
 
-import { explain } from "./api.js";
+import { alertRow } from "./alert-row.js";
 import { arrivalOf } from "./arrival.js";
 import { now } from "./clock.js";
 import { h, put, say } from "./dom.js";
 import { faultOf, nameOf } from "./equipment.js";
 import { FaultHandling, faultRow, isUnanswered } from "./fault-handling.js";
-import { trouble } from "./frame.js";
+import { showTrouble } from "./frame.js";
 import { icon } from "./icons.js";
 import { recall, remember } from "./kept.js";
 import { Live } from "./live.js";
-import { ago, moment, t } from "./texts.js";
+import { ago, t } from "./texts.js";
 
 const SHOWN = 20;
 // A notification follows its fault, and says more.
@@ -144,11 +144,7 @@ export class Alerts {
       this.#draw();
       this.#announceFaults();
     } catch (problem) {
-      if (!this.#loaded)
-        put(
-          this.#trouble,
-          trouble(explain(problem), () => this.#refresh().catch(() => {})),
-        );
+      if (!this.#loaded) showTrouble(this.#trouble, problem, () => this.#refresh().catch(() => {}));
       throw problem;
     }
   }
@@ -267,22 +263,11 @@ export class Alerts {
       faulty.slice(0, SHOWN).map((machine) => this.#openRow(machine)),
       faulty.length > SHOWN && h("li", { class: "nothing" }, t("alerts.moreOpen", { count: faulty.length - SHOWN })),
       newest.map((item) =>
-        h(
-          "li",
+        alertRow(
           { "data-id": item.id, "data-fault": item.data?.fault_id, tabindex: "-1" },
-          icon("bell"),
-          h(
-            "div",
-            {},
-            h("p", { class: "alert-title" }, item.title),
-            h("p", {}, item.body),
-            h(
-              "p",
-              { class: "meta" },
-              h("time", { datetime: item.created_at, title: moment(item.created_at) }, ago(item.created_at)),
-              this.handling.closingOf(item.data?.fault_id),
-            ),
-          ),
+          "bell",
+          { title: item.title, text: item.body, at: item.created_at },
+          [this.handling.closingOf(item.data?.fault_id)],
         ),
       ),
       this.#loaded && this.#faulty?.length === 0 && !newest.length && h("li", { class: "nothing" }, t("alerts.none")),

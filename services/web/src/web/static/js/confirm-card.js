@@ -2,7 +2,7 @@
 
 import { explain } from "./api.js";
 import { h, put } from "./dom.js";
-import { trouble } from "./frame.js";
+import { showTrouble, trouble } from "./frame.js";
 import { icon } from "./icons.js";
 import { alternativesOf, careLabel, guessOf, stateLine } from "./reading.js";
 import { ago, counted, has, moment, percent, t, word } from "./texts.js";
@@ -160,10 +160,7 @@ export class ConfirmCard {
     try {
       known = await this.labels();
     } catch (problem) {
-      put(
-        this.#reading,
-        trouble(explain(problem), () => this.#correct(labels)),
-      );
+      showTrouble(this.#reading, problem, () => this.#correct(labels));
       this.#draft.clear();
       if (this.#offersOneTap) put(this.#actions, this.#backButton());
       return;

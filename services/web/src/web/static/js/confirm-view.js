@@ -6,10 +6,10 @@ import { FILTER_KEY, keptFilter, ordered } from "./confirm-order.js";
 import { h, put, say } from "./dom.js";
 import { DoneList } from "./done-list.js";
 import { emptyState } from "./drawings.js";
-import { trouble } from "./frame.js";
+import { showTrouble, trouble } from "./frame.js";
 import { icon } from "./icons.js";
 import { remember } from "./kept.js";
-import { Live, Meanwhile, supersedes } from "./live.js";
+import { Live, Meanwhile, supersedes, wholeTask } from "./live.js";
 import { labelsOf } from "./reading.js";
 import { listenForShortcuts, showShortcuts, undoSeconds } from "./shortcuts.js";
 import { swipeable } from "./swipe.js";
@@ -139,11 +139,7 @@ export class ConfirmView {
         },
       );
     } catch (problem) {
-      if (!this.#loaded)
-        put(
-          this.#stage,
-          trouble(explain(problem), () => this.#refresh().catch(() => {})),
-        );
+      if (!this.#loaded) showTrouble(this.#stage, problem, () => this.#refresh().catch(() => {}));
       throw problem;
     }
   }
@@ -174,16 +170,8 @@ export class ConfirmView {
 
   /** @param {Task | {id: string}} changed */
   async #onChange(changed) {
-    /** @type {Task} */
-    let task;
-    if ("status" in changed && "photo" in changed) task = changed;
-    else {
-      try {
-        task = await this.api.json(`/api/helper/tasks/${encodeURIComponent(changed.id)}`);
-      } catch {
-        return;
-      }
-    }
+    const task = await wholeTask(this.api, changed);
+    if (!task) return;
     if (!supersedes(task, this.#waiting.get(task.id))) return;
     this.#meanwhile.note(task);
     const fresh = !this.#waiting.has(task.id);

@@ -1,9 +1,8 @@
 // What owners corrected of a helper's photos: as what each was read, and what it was.
 
-import { explain } from "./api.js";
 import { h, put } from "./dom.js";
 import { emptyState } from "./drawings.js";
-import { trouble } from "./frame.js";
+import { showTrouble } from "./frame.js";
 import { guessOf } from "./reading.js";
 import { ago, counted, moment, t } from "./texts.js";
 
@@ -53,10 +52,7 @@ export class Corrections {
       const none = emptyState("rosette", t("helper.noCorrections"));
       put(this.#below, this.#asked && !this.#list.childElementCount && none, next && more);
     } catch (problem) {
-      put(
-        this.#below,
-        trouble(explain(problem), () => this.#more()),
-      );
+      showTrouble(this.#below, problem, () => this.#more());
     }
   }
 

@@ -5,7 +5,7 @@ import { askFirst } from "./ask-first.js";
 import { allBranches, nameOfBranch, namesOf } from "./branch-names.js";
 import { h, put, say } from "./dom.js";
 import { emptyState } from "./drawings.js";
-import { trouble } from "./frame.js";
+import { showTrouble, trouble } from "./frame.js";
 import { icon } from "./icons.js";
 import { PagedList } from "./paged-list.js";
 import { copyable } from "./shown-once.js";
@@ -49,10 +49,7 @@ export class CredentialsPage {
       this.#branches = await allBranches(this.api);
     } catch (problem) {
       if (this.#closed) return;
-      put(
-        this.#stage,
-        trouble(explain(problem), () => this.#start()),
-      );
+      showTrouble(this.#stage, problem, () => this.#start());
       return;
     }
     if (this.#closed) return;

@@ -1,9 +1,8 @@
 // The machines of the owner's branches and how they are.
 
-import { explain } from "./api.js";
 import { h, put } from "./dom.js";
 import { emptyState } from "./drawings.js";
-import { trouble } from "./frame.js";
+import { showTrouble } from "./frame.js";
 import { icon } from "./icons.js";
 import { Live, Meanwhile } from "./live.js";
 import { ago, has, t, word } from "./texts.js";
@@ -82,11 +81,7 @@ export class Equipment {
       put(this.#trouble);
       this.#draw();
     } catch (problem) {
-      if (!this.#loaded)
-        put(
-          this.#trouble,
-          trouble(explain(problem), () => this.#refresh().catch(() => {})),
-        );
+      if (!this.#loaded) showTrouble(this.#trouble, problem, () => this.#refresh().catch(() => {}));
       throw problem;
     }
   }

@@ -1,5 +1,6 @@
 // Who takes care of a fault: what is said of it, and the button of who does.
 
+import { alertRow } from "./alert-row.js";
 import { explain } from "./api.js";
 import { h, say } from "./dom.js";
 import { icon } from "./icons.js";
@@ -20,23 +21,8 @@ export function isUnanswered(fault) {
  * @param {Child[]} handling
  */
 export function faultRow(attributes, { what, how, since, branch }, handling) {
-  const meta = [
-    since && h("time", { datetime: since, title: moment(since) }, ago(since)),
-    branch && h("span", {}, branch),
-  ];
-  return h(
-    "li",
-    attributes,
-    icon("alert"),
-    h(
-      "div",
-      {},
-      h("p", { class: "alert-title" }, t("alerts.open", { what })),
-      h("p", {}, how),
-      h("p", { class: "meta" }, meta),
-      handling,
-    ),
-  );
+  const said = { title: t("alerts.open", { what }), text: how, at: since };
+  return alertRow(attributes, "alert", said, [branch && h("span", {}, branch)], handling);
 }
 
 /** Says and changes who takes care of faults. */

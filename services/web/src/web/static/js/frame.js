@@ -1,5 +1,6 @@
 // What surrounds both pages: the name, the language, the way out, and whether there is a connection.
 
+import { explain } from "./api.js";
 import { h, put } from "./dom.js";
 import { drawing } from "./drawings.js";
 import { icon } from "./icons.js";
@@ -74,4 +75,15 @@ export function trouble({ text, detail }, onRetry) {
     h("div", {}, h("p", {}, text), detail && h("p", { class: "detail", lang: "en" }, detail)),
     onRetry && h("button", { class: "quiet", type: "button", onclick: onRetry }, icon("retry"), t("action.retry")),
   );
+}
+
+/**
+ * Put what went wrong in a place, with a button that tries again.
+ *
+ * @param {HTMLElement} place
+ * @param {Refusal} problem
+ * @param {() => void} onRetry
+ */
+export function showTrouble(place, problem, onRetry) {
+  put(place, trouble(explain(problem), onRetry));
 }

@@ -4,9 +4,9 @@ import { explain, Problem } from "./api.js";
 import { Corrections } from "./corrections.js";
 import { h, put, say } from "./dom.js";
 import { emptyState } from "./drawings.js";
-import { connectionLine, trouble } from "./frame.js";
+import { connectionLine, showTrouble } from "./frame.js";
 import { Intake } from "./intake.js";
-import { Live, Meanwhile, supersedes } from "./live.js";
+import { Live, Meanwhile, supersedes, wholeTask } from "./live.js";
 import { Loads } from "./loads.js";
 import { labelsOf } from "./reading.js";
 import { Retaking } from "./retaking.js";
@@ -119,10 +119,7 @@ export class HelperPage {
       this.#draw();
     } catch (problem) {
       if (problem instanceof Problem && !this.#loaded && navigator.onLine) {
-        put(
-          this.#above,
-          trouble(explain(problem), () => this.#refresh().catch(() => {})),
-        );
+        showTrouble(this.#above, problem, () => this.#refresh().catch(() => {}));
       }
       throw problem;
     }
@@ -167,10 +164,7 @@ export class HelperPage {
       this.#next = next;
       this.#draw();
     } catch (problem) {
-      put(
-        this.#below,
-        trouble(explain(problem), () => this.#more()),
-      );
+      showTrouble(this.#below, problem, () => this.#more());
     }
   }
 
@@ -181,16 +175,8 @@ export class HelperPage {
 
   /** @param {Task | {id: string}} changed */
   async #onChange(changed) {
-    /** @type {Task} */
-    let task;
-    if ("status" in changed && "photo" in changed) task = changed;
-    else {
-      try {
-        task = await this.api.json(`/api/helper/tasks/${encodeURIComponent(changed.id)}`);
-      } catch {
-        return;
-      }
-    }
+    const task = await wholeTask(this.api, changed);
+    if (!task) return;
     const before = this.#tasks.get(task.id)?.status;
     this.#meanwhile.note(task);
     this.#keep(task);

@@ -1,9 +1,8 @@
 // What was confirmed before, looked for on the server: by class, note, helper, day and branch.
 
-import { explain } from "./api.js";
 import { h, put } from "./dom.js";
 import { emptyState } from "./drawings.js";
-import { trouble } from "./frame.js";
+import { showTrouble } from "./frame.js";
 import { icon } from "./icons.js";
 import { labelsOf } from "./reading.js";
 import { ago, counted, moment, t, word } from "./texts.js";
@@ -168,10 +167,7 @@ export class HistoryView {
       if (cursor === null) put(this.#list);
       put(this.#said);
       put(this.#more);
-      put(
-        this.#stage,
-        trouble(explain(problem), () => this.#search(cursor)),
-      );
+      showTrouble(this.#stage, problem, () => this.#search(cursor));
     } finally {
       if (this.#asking === asking) this.element.removeAttribute("aria-busy");
     }

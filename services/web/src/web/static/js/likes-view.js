@@ -1,9 +1,8 @@
 // What a customer likes, and the branches that suit.
 
-import { explain } from "./api.js";
 import { h, put } from "./dom.js";
 import { emptyState } from "./drawings.js";
-import { trouble } from "./frame.js";
+import { showTrouble } from "./frame.js";
 import { icon } from "./icons.js";
 import { Live } from "./live.js";
 import { TagChooser } from "./tag-chooser.js";
@@ -79,10 +78,7 @@ export class LikesView {
       this.live.start();
       this.#match().catch(() => {});
     } catch (problem) {
-      put(
-        this.#taste.choices,
-        trouble(explain(problem), () => this.#load()),
-      );
+      showTrouble(this.#taste.choices, problem, () => this.#load());
     }
   }
 
@@ -112,10 +108,7 @@ export class LikesView {
       put(this.#saved, icon("check"), t("taste.saved"));
       this.#match().catch(() => {});
     } catch (problem) {
-      put(
-        this.#saved,
-        trouble(explain(problem), () => this.#save()),
-      );
+      showTrouble(this.#saved, problem, () => this.#save());
     } finally {
       this.#saving = false;
     }
@@ -153,10 +146,7 @@ export class LikesView {
       // The taste went away in another tab.
       if (problem.code === "no-preference") this.#showNone("heart", "matches.sayWhat", "matches.sayWhatText");
       else {
-        put(
-          this.#none,
-          trouble(explain(problem), () => this.#match().catch(() => {})),
-        );
+        showTrouble(this.#none, problem, () => this.#match().catch(() => {}));
         throw problem;
       }
     }

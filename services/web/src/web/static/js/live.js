@@ -15,6 +15,22 @@ export function supersedes(next, known) {
   return !known || (next.version ?? 0) >= (known.version ?? 0);
 }
 
+/**
+ * The task that an event is about: an event may be too small for all of it. Null if it cannot be had.
+ *
+ * @param {import("./api.js").Api} api
+ * @param {Task | {id: string}} changed
+ * @returns {Promise<Task | null>}
+ */
+export async function wholeTask(api, changed) {
+  if ("status" in changed && "photo" in changed) return changed;
+  try {
+    return await api.json(`/api/helper/tasks/${encodeURIComponent(changed.id)}`);
+  } catch {
+    return null;
+  }
+}
+
 /** What changes while a list is on its way: a list is as old as its asking, so these are newer than what it says. */
 export class Meanwhile {
   /** @type {Set<Map<string, any>>} */

@@ -5,7 +5,7 @@ import { askFirst } from "./ask-first.js";
 import { allBranches, namesOf } from "./branch-names.js";
 import { h, put, say } from "./dom.js";
 import { emptyState } from "./drawings.js";
-import { trouble } from "./frame.js";
+import { showTrouble, trouble } from "./frame.js";
 import { labelled } from "./history-view.js";
 import { icon } from "./icons.js";
 import { PagedList } from "./paged-list.js";
@@ -129,10 +129,7 @@ export class OfferView {
       this.#show();
     } catch (problem) {
       if (this.#closed) return;
-      put(
-        this.#tags.choices,
-        trouble(explain(problem), () => this.#start()),
-      );
+      showTrouble(this.#tags.choices, problem, () => this.#start());
     }
   }
 

@@ -1,10 +1,9 @@
 // The operator's page of faults: those that nobody at a branch has taken come first.
 
-import { explain } from "./api.js";
 import { h, put } from "./dom.js";
 import { faultOf, nameOf } from "./equipment.js";
 import { FaultHandling, faultRow } from "./fault-handling.js";
-import { connectionLine, trouble } from "./frame.js";
+import { connectionLine, showTrouble } from "./frame.js";
 import { Live } from "./live.js";
 import { t } from "./texts.js";
 
@@ -69,11 +68,7 @@ export class FaultsPage {
       put(this.#error);
       this.#draw();
     } catch (problem) {
-      if (!this.#loaded)
-        put(
-          this.#error,
-          trouble(explain(problem), () => this.#refresh().catch(() => {})),
-        );
+      if (!this.#loaded) showTrouble(this.#error, problem, () => this.#refresh().catch(() => {}));
       throw problem;
     }
   }

@@ -6,7 +6,7 @@ import { allBranches, namesOf } from "./branch-names.js";
 import { BranchesPart } from "./branches-part.js";
 import { h, put, say } from "./dom.js";
 import { emptyState } from "./drawings.js";
-import { trouble } from "./frame.js";
+import { showTrouble, trouble } from "./frame.js";
 import { icon } from "./icons.js";
 import { InviteForm } from "./invite-form.js";
 import { PagedList } from "./paged-list.js";
@@ -67,10 +67,7 @@ export class PeoplePage {
       this.#branches = await allBranches(this.signedIn.api);
     } catch (problem) {
       if (this.#closed) return;
-      put(
-        this.#stage,
-        trouble(explain(problem), () => this.#start()),
-      );
+      showTrouble(this.#stage, problem, () => this.#start());
       return;
     }
     if (this.#closed) return;

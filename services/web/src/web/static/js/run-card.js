@@ -1,8 +1,7 @@
 // One training run as it goes: how far it is, what became of it, and its log.
 
-import { explain } from "./api.js";
 import { h, put } from "./dom.js";
-import { trouble } from "./frame.js";
+import { showTrouble } from "./frame.js";
 import { ago, clock, moment, percent, t } from "./texts.js";
 
 const OPEN = ["queued", "running"];
@@ -118,10 +117,7 @@ class RunLog {
         this.#show(items);
       }
     } catch (problem) {
-      put(
-        this.#state,
-        trouble(explain(problem), () => this.refresh()),
-      );
+      showTrouble(this.#state, problem, () => this.refresh());
     } finally {
       this.#loading = false;
     }

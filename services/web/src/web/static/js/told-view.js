@@ -1,9 +1,10 @@
 // What a customer was told, whether to be told, and the one tap that ends it.
 
+import { alertRow } from "./alert-row.js";
 import { explain } from "./api.js";
 import { h, put, say } from "./dom.js";
 import { emptyState } from "./drawings.js";
-import { trouble } from "./frame.js";
+import { showTrouble, trouble } from "./frame.js";
 import { icon } from "./icons.js";
 import { Live } from "./live.js";
 import { Reach } from "./reach.js";
@@ -78,10 +79,7 @@ export class ToldView {
     try {
       this.#showConsent(await this.api.json(CONSENT));
     } catch (problem) {
-      put(
-        this.#consent,
-        trouble(explain(problem), () => this.#askConsent()),
-      );
+      showTrouble(this.#consent, problem, () => this.#askConsent());
     }
   }
 
@@ -142,11 +140,7 @@ export class ToldView {
       this.#loaded = true;
       this.#draw();
     } catch (problem) {
-      if (!this.#loaded)
-        put(
-          this.#none,
-          trouble(explain(problem), () => this.#refresh().catch(() => {})),
-        );
+      if (!this.#loaded) showTrouble(this.#none, problem, () => this.#refresh().catch(() => {}));
       throw problem;
     }
   }
@@ -182,24 +176,14 @@ export class ToldView {
     put(
       this.#list,
       newest.map((item) =>
-        h(
-          "li",
+        alertRow(
           { id: `told-${item.id}`, tabindex: "-1" },
-          icon("heart"),
-          h(
-            "div",
-            {},
-            h("p", { class: "alert-title" }, item.title),
-            h("p", {}, item.body),
-            h(
-              "p",
-              { class: "meta" },
-              h("time", { datetime: item.created_at, title: moment(item.created_at) }, ago(item.created_at)),
-              h("span", {}, item.branch_id),
-              ["no_device", "suppressed", "expired", "failed"].includes(item.state) &&
-                h("span", {}, t("told.onlyHere")),
-            ),
-          ),
+          "heart",
+          { title: item.title, text: item.body, at: item.created_at },
+          [
+            h("span", {}, item.branch_id),
+            ["no_device", "suppressed", "expired", "failed"].includes(item.state) && h("span", {}, t("told.onlyHere")),
+          ],
         ),
       ),
     );

@@ -1,6 +1,5 @@
 // What a branch has washed: per day and per class, with the share that the owner corrected.
 
-import { explain } from "./api.js";
 import { columnChart, shareBar } from "./chart.js";
 import { now } from "./clock.js";
 import { csvOf } from "./csv.js";
@@ -8,7 +7,7 @@ import { daysBetween, moved, todayIn } from "./days.js";
 import { h, put } from "./dom.js";
 import { download } from "./download.js";
 import { emptyState } from "./drawings.js";
-import { trouble } from "./frame.js";
+import { showTrouble } from "./frame.js";
 import { labelled } from "./history-view.js";
 import { icon } from "./icons.js";
 import { calendarDay, number, percent, t, word } from "./texts.js";
@@ -112,10 +111,7 @@ export class WashedView {
       this.#show(washed);
     } catch (problem) {
       if (asked !== this.#asked || this.#closed) return;
-      put(
-        this.#stage,
-        trouble(explain(problem), () => this.#load()),
-      );
+      showTrouble(this.#stage, problem, () => this.#load());
     } finally {
       if (asked === this.#asked) this.#stage.removeAttribute("aria-busy");
     }

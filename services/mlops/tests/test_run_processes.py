@@ -1,0 +1,139 @@
+"""The processes of training runs: how they end, and who takes a run up again."""
+
+import sys
+
+import pytest
+import sqlalchemy as sa
+
+from laundry_service.storage.database import Database
+from laundry_testing.messaging import eventually
+from mlops import repository
+from mlops.launching.processes import Processes
+from mlops.runs import MOST_ATTEMPTS
+from mlops.service.runner import GAVE_UP, Runner
+
+pytestmark = pytest.mark.servers
+
+
+def sleeping_job(run_id: str, kind: str) -> list[str]:
+    return [sys.executable, "-c", "import sys; sys.stdin.read()"]
+
+
+def odd_job(run_id: str, kind: str) -> list[str]:
+    return [sys.executable, "-c", "raise SystemExit(7)"]
+
+
+def dying_job(run_id: str, kind: str) -> list[str]:
+    return [sys.executable, "-c", "import os; os.kill(os.getpid(), 9)"]
+
+
+async def status_of(database: Database, run_id: str) -> tuple[str, str | None]:
+    async with database.session() as session:
+        run = await repository.get_run(session, run_id)
+    assert run is not None
+    return run.status, run.error
+
+
+async def reaches(database: Database, run_id: str, status: str) -> None:
+    async def asked() -> bool:
+        return (await status_of(database, run_id))[0] == status
+
+    await eventually(asked, what=f"the run {status}")
+
+
+async def queued(database: Database) -> str:
+    async with database.transaction() as session:
+        return (await repository.add_run(session, "refit", requested_by="op")).id
+
+
+async def test_a_process_that_takes_too_long_or_ends_oddly_is_a_failed_run(
+    database: Database, database_url: str
+) -> None:
+    for command, timeout_s, told in ((odd_job, 60, "exit code 7"), (sleeping_job, 0.6, "longer than")):
+        run_id = await queued(database)
+        runner = Runner(database, database_url, Processes(command=command), timeout_s=timeout_s)
+        await runner.start()
+        await reaches(database, run_id, "failed")
+        await runner.stop()
+        assert told in str((await status_of(database, run_id))[1])
+
+
+async def test_a_run_whose_process_is_killed_is_begun_anew_but_not_for_ever(
+    database: Database, database_url: str
+) -> None:
+    run_id = await queued(database)
+    runner = Runner(database, database_url, Processes(command=dying_job), timeout_s=60)
+    await runner.start()
+    await reaches(database, run_id, "failed")
+    await runner.stop()
+    async with database.session() as session:
+        run = await repository.get_run(session, run_id)
+        said = [line.text for line in await repository.run_log(session, run_id)]
+    assert run is not None
+    assert (run.attempts, run.error) == (MOST_ATTEMPTS, GAVE_UP)
+    assert said == ["the training process was killed by signal 9; it is started again"] * (MOST_ATTEMPTS - 1)
+
+
+async def test_a_run_left_behind_by_a_dead_service_is_taken_up_again(
+    database: Database, database_url: str
+) -> None:
+    left = await queued(database)
+    async with database.transaction() as session:
+        await repository.move_run(session, left, "running")
+    for attempt in (2, 3):
+        runner = Runner(database, database_url, Processes(command=sleeping_job), timeout_s=60)
+        await runner.start()
+
+        async def again(attempt: int = attempt) -> bool:
+            async with database.session() as session:
+                run = await repository.get_run(session, left)
+            return run is not None and (run.status, run.attempts) == ("running", attempt)
+
+        await eventually(again, what=f"attempt {attempt}")
+        if attempt == 2:
+            # Stopping the service ends the process and leaves the run to whoever leads next.
+            await runner.stop()
+            assert await status_of(database, left) == ("queued", None)
+    await runner.stop()
+    assert await status_of(database, left) == ("failed", GAVE_UP)
+
+
+async def test_cancelling_a_running_run_ends_its_process(database: Database, database_url: str) -> None:
+    run_id, next_id = await queued(database), await queued(database)
+    runner = Runner(database, database_url, Processes(command=sleeping_job), timeout_s=60)
+    await runner.start()
+    await reaches(database, run_id, "running")
+    async with database.transaction() as session:
+        assert await repository.move_run(session, run_id, "cancelled")
+    # Runs go one after another: the next one begins once the process has ended.
+    await reaches(database, next_id, "running")
+    await runner.stop()
+    assert await status_of(database, run_id) == ("cancelled", None)
+
+
+async def test_of_two_services_one_runs_and_the_other_leaves_its_runs_alone(
+    database: Database, database_url: str
+) -> None:
+    first, second = (
+        Runner(database, database_url, Processes(command=sleeping_job), timeout_s=60) for _ in range(2)
+    )
+    run_id, next_id = await queued(database), await queued(database)
+    await first.start()
+    await reaches(database, run_id, "running")
+    await second.start()
+
+    async def waits() -> bool:
+        async with database.session() as session:
+            waiting = await session.execute(
+                sa.text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
+            )
+            return bool(waiting.scalar_one())
+
+    await eventually(waits, what="the second service waiting")
+    assert (await status_of(database, run_id))[0] == "running"
+    assert (await status_of(database, next_id))[0] == "queued"
+    await first.stop()
+    # The second takes up what the first had in hand.
+    await reaches(database, run_id, "running")
+    assert (await status_of(database, next_id))[0] == "queued"
+    await second.stop()
