@@ -130,6 +130,8 @@ def test_the_files_say_what_the_passwords_are(tmp_path: Path) -> None:
     )
     databases = json.loads((folder / "database-passwords").read_text())
     assert databases == {name: values[variable("DATABASE_PASSWORD_{}", name)] for name in database_owners()}
+    pair = f"{values['S3_ACCESS_KEY']},{values['S3_SECRET_KEY']}"
+    assert (folder / "s3-keys").read_text() == f'"{pair}"'
     # The owner's password is not the service's, and does not come to it.
     owner = (folder / "mlops-database-owner-url").read_text()
     assert values["DATABASE_OWNER_PASSWORD_MLOPS"] in owner
@@ -153,13 +155,20 @@ def test_a_service_reads_a_secret_from_its_file(tmp_path: Path, monkeypatch: pyt
     assert Reading(**{}).amqp_url == "amqp://from-the-file"
 
 
-@pytest.mark.parametrize(("cluster", "host", "nodes"), [(False, "rabbitmq", "1"), (True, "haproxy", "3")])
+@pytest.mark.parametrize(
+    ("cluster", "host", "members", "formation"),
+    [(False, "rabbitmq", 1, broker.ALONE_FILE), (True, "haproxy", 3, broker.CLUSTER_FILE)],
+)
 def test_services_find_one_broker_or_what_stands_before_three(
-    tmp_path: Path, cluster: bool, host: str, nodes: str
+    tmp_path: Path, cluster: bool, host: str, members: int, formation: Path
 ) -> None:
     paths = StackPaths(tmp_path)
     values = environment.read_env(environment.write(paths, cluster=cluster))
-    assert values["BROKER_NODES"] == nodes
+    named = COMPOSE["configs"]["rabbitmq-formation"]["file"]
+    assert PROJECT / named.replace("${BROKER_FORMATION:-alone}", values["BROKER_FORMATION"]) == formation
+    queues = json.loads((tmp_path / "compose" / "definitions.json").read_text())["queues"]
+    sizes = {each["arguments"].get("x-quorum-initial-group-size", members) for each in queues}
+    assert sizes == {members}, "queues have members on every node"
     assert f"@{host}:5672/" in (tmp_path / "compose" / "secrets" / "ai-consumer-amqp-url").read_text()
     document = json.loads((tmp_path / "compose" / "stack.json").read_text())
     before = "PROXY_" if cluster else ""

@@ -1,4 +1,4 @@
-"""A real broker with Compose's own settings, alone: the two nodes that it could know are not there."""
+"""A real broker with Compose's own settings, alone, as without the profile cluster."""
 
 import secrets
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ class BrokerOfCompose(RabbitMQ):
     """With what its container finds in its environment."""
 
     def _environment(self, index: int) -> dict[str, str]:
-        given = {"LAUNDRY_BROKER_NODES": "1", "LAUNDRY_MQTT_AUTH_SECRET": secrets.token_hex(16)}
+        given = {"LAUNDRY_MQTT_AUTH_SECRET": secrets.token_hex(16)}
         return {**super()._environment(index), **given}
 
 
@@ -34,12 +34,12 @@ def alone(pytestconfig: pytest.Config, tmp_path: Path) -> Iterator[BrokerAddress
         pytest.skip("the settings are those of a container; a native broker can be given them")
     folder, password = tmp_path / "rabbitmq", secrets.token_urlsafe(24)
     file = folder / "definitions.json"
-    text = broker.COMPOSE_FILE.read_text().replace("/etc/rabbitmq/definitions.json", str(file))
+    text = broker.COMPOSE_FILE.read_text() + broker.ALONE_FILE.read_text()
     server = BrokerOfCompose(
         rootfs.ensure(Quiet()),
         folder,
         password=password,
-        extra_config=text.replace(f"rabbit@{broker.HOST_NAMES[0]}", "rmq1@localhost"),
+        extra_config=text.replace("/etc/rabbitmq/definitions.json", str(file)),
     )
     passwords = {each.name: secrets.token_urlsafe(24) for each in PLAN.services}
     write_json(file, definitions(PLAN, passwords, administrator=(server.username, password)))

@@ -29,6 +29,7 @@ def deployment_files() -> Iterator[tuple[Path, str]]:
     yield from prometheus.files()
     yield images.FILE, images.text()
     yield broker.PROXY_FILE, broker.proxy_text()
+    yield broker.CLUSTER_FILE, broker.cluster_text()
     yield chart.DEFINITIONS_FILE, chart.definitions_text()
     yield chart.SERVICES_FILE, chart.services_text()
     made_in_part: dict[Path, Callable[[str], str]] = {

@@ -12,6 +12,8 @@ from laundry_events.topology import TELEMETRY_EXCHANGE, VHOST
 from laundry_servers import haproxy
 
 COMPOSE_FILE = PROJECT / "deploy" / "compose" / "rabbitmq.conf"
+CLUSTER_FILE = COMPOSE_FILE.with_name("cluster.conf")
+ALONE_FILE = COMPOSE_FILE.with_name("alone.conf")
 PROXY_FILE = COMPOSE_FILE.with_name("haproxy.cfg")
 CHART_FILE = PROJECT / "deploy" / "helm" / "laundry" / "templates" / "rabbitmq.yaml"
 # The broker replaces $(NAME) by its own environment; monitoring knows the secret too.
@@ -25,10 +27,14 @@ DOCKER_NAMES = "127.0.0.11:53"
 
 def compose_text(present: str) -> str:
     """Return Compose's rabbitmq.conf."""
-    nodes = [f"rabbit@{name}" for name in HOST_NAMES]
-    cluster = broker_settings.lines(*broker_settings.cluster(nodes, waits_for="$(LAUNDRY_BROKER_NODES)"))
-    present = replaced(present, "cluster", "\n".join(cluster))
     return replaced(present, "settings", _settings("http://monitoring:8000"))
+
+
+def cluster_text() -> str:
+    """Return how the nodes of Compose's profile cluster find each other."""
+    nodes = [f"rabbit@{name}" for name in HOST_NAMES]
+    lines = broker_settings.lines(*broker_settings.cluster(nodes, waits_for=str(len(nodes))))
+    return "\n".join(["# Written by `make contracts` from laundry_events.broker_settings.", *lines, ""])
 
 
 def proxy_text() -> str:

@@ -110,7 +110,7 @@ def write(paths: StackPaths, *, ports: dict[str, int] | None = None, cluster: bo
     _write_env(env_file, values)
     passwords = {user: values[variable("BROKER_PASSWORD_{}", user)] for user in broker_users()}
     administrator = (BROKER_ADMIN, values["BROKER_ADMIN_PASSWORD"])
-    nodes = int(values["BROKER_NODES"])
+    nodes = len(COMPOSE_NODES) if values["BROKER_FORMATION"] == CLUSTER else 1
     document = definitions(PLAN, passwords, nodes=nodes, administrator=administrator)
     write_json(folder / "definitions.json", document, mode=MOUNTED_MODE)
     for file in secret_files.every().values():
@@ -121,12 +121,12 @@ def write(paths: StackPaths, *, ports: dict[str, int] | None = None, cluster: bo
 
 
 def _broker(profiles: str, cluster: bool | None) -> dict[str, str]:
-    """Return where services find the broker, and of how many nodes it is, by Compose's profiles."""
+    """Return where services find the broker, and whether its nodes look for others, by the profiles."""
     named = [each for each in profiles.split(",") if each]
     if cluster is not None:
         named = [each for each in named if each != CLUSTER] + [CLUSTER] * cluster
-    host, nodes = ("haproxy", len(COMPOSE_NODES)) if CLUSTER in named else (COMPOSE_NODES[0], 1)
-    return {"COMPOSE_PROFILES": ",".join(named), "BROKER_HOST": host, "BROKER_NODES": str(nodes)}
+    host, formation = ("haproxy", CLUSTER) if CLUSTER in named else (COMPOSE_NODES[0], "alone")
+    return {"COMPOSE_PROFILES": ",".join(named), "BROKER_HOST": host, "BROKER_FORMATION": formation}
 
 
 def _write_env(path: Path, values: dict[str, str]) -> None:

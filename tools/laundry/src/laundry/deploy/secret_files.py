@@ -130,6 +130,7 @@ OBJECTS = (_shared("s3-access-key", "S3_ACCESS_KEY"), _shared("s3-secret-key", "
 SERVERS = (
     SecretFile("erlang-cookie", "", lambda values: values["ERLANG_COOKIE"]),
     SecretFile("database-admin-password", "", lambda values: values["DATABASE_ADMIN_PASSWORD"]),
-    SecretFile("s3-keys", "", lambda values: f"{values['S3_ACCESS_KEY']},{values['S3_SECRET_KEY']}"),
+    # In quotes, or rclone takes the halves for two pairs.
+    SecretFile("s3-keys", "", lambda values: f'"{values["S3_ACCESS_KEY"]},{values["S3_SECRET_KEY"]}"'),
 )
 """What RabbitMQ, PostgreSQL and the object store get; docker-compose.yml says how each takes it."""

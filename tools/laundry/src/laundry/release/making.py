@@ -1,6 +1,7 @@
 """Makes a release in a copy of the commit: unless asked, nothing is tagged or leaves the machine."""
 
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -148,7 +149,7 @@ class Release:
             "all",
         ]
         given = {"REGISTRY": self.registry, "VERSION": str(self.version), "REVISION": commit}
-        shown = " ".join(f"{name}={value}" for name, value in given.items())
+        shown = [f"{name}={value}" for name, value in given.items()]
         reason = engine.missing()
         if builder is None:
             reason = "docker buildx is missing, and apt to get it"
@@ -158,7 +159,7 @@ class Release:
             raise LaundryError(f"{BAKE}: {read.stderr.strip()[-1500:]}")
         if builder is None or reason is not None:
             self.not_done.append(
-                f"no images: {reason}. In {self.source}: {shown} docker buildx {' '.join(command)}"
+                f"no images: {reason}. In {self.source}: {shlex.join([*shown, 'docker', 'buildx', *command])}"
             )
             return
         self.say(f"images for {', '.join(images.PLATFORMS)}, with BuildKit's own SBOM and provenance")
