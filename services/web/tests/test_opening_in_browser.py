@@ -6,6 +6,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Page
 
+from laundry_testing.messaging import eventually
 from web import pages
 from web.files import STATIC, read
 from web.pages import FrontEnd, front_end
@@ -51,18 +52,25 @@ def saying(title: str) -> FrontEnd:
 async def kept(page: Page, version: FrontEnd) -> None:
     """Wait until the phone has a whole version, whose worker has taken over."""
     whole = len(version.service_worker_keeps) + len(pages.ROLES) + 1
-    await page.wait_for_function(
-        """async ([version, whole]) => {
-          const name = `laundry-pages-${version}`;
-          const files = (await caches.has(name)) ? await (await caches.open(name)).keys() : [];
-          if (files.length < whole) return false;
-          // Its worker has installed itself with the last of them, and is no longer one of these.
-          const registration = await navigator.serviceWorker.getRegistration();
-          const { active, installing, waiting } = registration ?? {};
-          return active?.state === "activated" && !installing && !waiting;
-        }""",
-        arg=[version.version, whole],
-    )
+
+    async def has_taken_over() -> bool:
+        # Playwright awaits no function that it waits for.
+        found: bool = await page.evaluate(
+            """async ([version, whole]) => {
+              const name = `laundry-pages-${version}`;
+              const files = (await caches.has(name)) ? await (await caches.open(name)).keys() : [];
+              if (files.length < whole) return false;
+              // Its worker has installed itself with the last of them, and has this page.
+              const registration = await navigator.serviceWorker.getRegistration();
+              const { active, installing, waiting } = registration ?? {};
+              const { controller } = navigator.serviceWorker;
+              return active?.state === "activated" && active === controller && !installing && !waiting;
+            }""",
+            [version.version, whole],
+        )
+        return found
+
+    await eventually(has_taken_over, within_s=20, what=f"a whole version {version.version} on the phone")
 
 
 async def test_the_next_visit_has_the_new_version_with_and_without_a_signal(
