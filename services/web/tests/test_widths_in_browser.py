@@ -154,9 +154,11 @@ async def test_no_page_is_wider_than_the_screen_and_each_title_tells_the_view(
         await page.goto("about:blank")
         fill(services, operations, identity, count)
         await page.goto(path)
-        for language in ("en", "ko"):
-            # This draws the whole page, with all of its lists.
-            await page.get_by_role("button", name=LANGUAGES[language]).click()
+        # The longest page once: twelve show as well what is wide, and two hundred take long to draw.
+        for language in ("en", "ko") if count < max(COUNTS) else ("ko",):
+            if count < max(COUNTS):
+                # This draws the whole page, with all of its lists.
+                await page.get_by_role("button", name=LANGUAGES[language]).click()
             await expect(page.locator(selector)).to_have_count(min(count, most))
             if not count:
                 await expect(page.locator(nothing).first).to_be_visible()
