@@ -96,7 +96,7 @@
    */
   const clickable = async (steps) => {
     const found = find(steps).filter(shown);
-    if (found.length > 1) throw new Error(`${found.length} elements are meant`);
+    if (found.length > 1) throw new Error(`all these are meant: ${found.map((each) => each.outerHTML)}`);
     const [element] = found;
     if (!element || element.matches(":disabled")) return null;
     element.scrollIntoView({ block: "center", inline: "nearest", behavior: "instant" });
