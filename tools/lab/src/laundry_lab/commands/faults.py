@@ -63,6 +63,8 @@ def faults(  # noqa: PLR0917 - options of a command
         try:
             with bars() as say:
                 stage = Stage(stack.paths, stack.document, LocalIdentity(stack.paths.identity), say, target())
+                if stage.tls is None and not only:
+                    chosen = [fault for fault in chosen if not fault.encrypted]
                 world = World(stage, Load(stage, Ledger(output / "faults-ledger.jsonl"), rate))
                 if soak:
                     out.print(_again(soak, seed))

@@ -139,7 +139,10 @@ async def unserved(stage: Stage) -> list[str]:
     """Name queues where messages wait, and main queues without a reader."""
     broker = stage.broker
     async with httpx.AsyncClient(
-        base_url=broker.management_url, auth=(broker.username, broker.password), timeout=10
+        base_url=broker.management_url,
+        auth=(broker.username, broker.password),
+        timeout=10,
+        verify=stage.tls or True,
     ) as client:
 
         async def look() -> list[str]:

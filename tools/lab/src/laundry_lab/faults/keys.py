@@ -181,6 +181,7 @@ FAULTS = (
         "who connects anew shows and sees the new ones; nothing is lost",
         certificate_rotated,
         soak=False,
+        encrypted=True,
     ),
     Fault(
         "withdrawn-key",

@@ -49,6 +49,7 @@ class Fault:
         make: does it and undoes it; returns what was observed.
         minimum_nodes: brokers that it needs.
         soak: whether it may be drawn in a soak.
+        encrypted: whether it can be made only where the broker speaks TLS.
         kills: whether messages that it publishes itself are to die; nobody else's may, ever.
         tools: programs that it needs.
     """
@@ -59,6 +60,7 @@ class Fault:
     make: Callable[["World"], Awaitable[list[Observation]]]
     minimum_nodes: int = 1
     soak: bool = True
+    encrypted: bool = False
     kills: bool = False
     tools: tuple[Tool, ...] = ()
 
