@@ -147,6 +147,18 @@ def test_definitions_that_are_read_at_boot_give_each_queue_a_member_on_every_nod
     assert {len(each["members"]) for each in queues.values()} == {NODES}
 
 
+async def test_every_replica_of_a_stream_runs(cluster: Cluster) -> None:
+    """They reach each other by the name of the machine, which the certificates must have."""
+
+    def running() -> set[int]:
+        return {len(each["online"]) for each in asked(cluster, f"queues/{VHOST}") if each["type"] == "stream"}
+
+    async def all_run() -> bool:
+        return await asyncio.to_thread(running) == {NODES}
+
+    await eventually(all_run, within_s=30, what="a replica on every node")
+
+
 async def test_a_node_that_cannot_serve_gets_nobody_until_it_can(cluster: Cluster) -> None:
     """It still listens: only its management API tells that it is full."""
 

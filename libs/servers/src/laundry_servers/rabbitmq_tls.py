@@ -1,5 +1,6 @@
 """What makes RabbitMQ nodes speak TLS only: to clients, to browsers, and to each other."""
 
+import socket
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,7 +10,8 @@ from laundry_servers.addresses import TlsFiles
 from laundry_servers.authority import Authority
 from laundry_servers.errors import LaundryError
 
-HOSTS = ("localhost", "127.0.0.1")
+# Replicas of streams call each other by the name of the machine.
+HOSTS = tuple(dict.fromkeys(("localhost", "127.0.0.1", socket.gethostname())))
 # Erlang caches the files of its distribution apart, and its public call does not clear that cache.
 FORGET_FILES = (
     "[{rpc:call(Node, ssl, clear_pem_cache, []), rpc:call(Node, gen_server, call, "
