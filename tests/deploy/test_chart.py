@@ -3,12 +3,10 @@
 import importlib
 import json
 import re
-import shutil
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-import httpx
 import jsonschema
 import pytest
 import yaml
@@ -16,9 +14,7 @@ import yaml
 from laundry.backup import system as backup_system
 from laundry.deploy import chart, check, installing, tools
 from laundry.deploy.objects import parsed
-from laundry.paths import PROJECT
 from laundry_catalogue import SERVICES, Need, database_owners, url_variable
-from laundry_servers.addresses import BrokerAddress
 from laundry_servers.errors import LaundryError
 from laundry_service.auth.issuer import TrustedIssuer
 from tests.deploy.test_compose import IN_THE_IMAGE, settings_of
@@ -215,65 +211,6 @@ def test_another_identity_provider_takes_the_place_of_the_chart_s_own() -> None:
     assert TrustedIssuer.model_validate(kakao).forced_role == "customer"
 
 
-def test_a_full_training_needs_its_photos_and_no_secret_of_its_own() -> None:
-    jsonschema.validate({"training": {**VALUES["training"], "jobs": "process"}}, SCHEMA)
-    full = {**VALUES["training"]["full"], "enabled": True}
-    for wrong in ({"jobs": "cron"}, {"full": full}, {"full": {**full, "photosClaim": "Not A Name"}}):
-        with pytest.raises(jsonschema.ValidationError):
-            jsonschema.validate({"training": {**VALUES["training"], **wrong}}, SCHEMA)
-    assert "automountServiceAccountToken: false" in TEMPLATES["_training.tpl"]
-
-
-def test_who_trains_and_looks_at_photos_is_given_no_secret() -> None:
-    text = TEMPLATES["_training.tpl"]
-    run, sandbox = text[text.index("containers:") : text.index("\n      volumes:")].split("- name: sandbox\n")
-    # No environment at all, and no folders but its own and those it works on.
-    for word in ("env:", "envFrom", "secretKeyRef", "fromSecret", "laundry.environment", "configMapRef"):
-        assert word not in sandbox, word
-    assert re.findall(r"- name: (\S+)\n\s+mountPath: (\S+)", sandbox) == [
-        ("sandbox-tmp", "/tmp"),
-        ("exchange", "/exchange"),
-        ("photos", "/photos"),
-        ("work", "/work"),
-    ]
-    assert 'ternary "mlops-training" "mlops" $full' in sandbox
-    # The container with the secrets has no torch and no broker login, and asks the other container.
-    assert "mlops-training" not in run
-    assert "LAUNDRY_SANDBOX_SOCKET" in run
-    assert '(merge (dict "broker" false) $facts)' in run
-    assert "shareProcessNamespace" not in text
-
-
-def test_what_training_installs_is_known_by_its_hash_and_names_no_index() -> None:
-    folder = PROJECT / "tools" / "training"
-    for name in (
-        "training-requirements.txt",
-        "training-requirements-cuda.txt",
-        "training-requirements-cpu.txt",
-    ):
-        text = (folder / name).read_text()
-        assert not re.search(r"https?://|--(extra-)?index|--find-links|^-[irfe]", text, re.MULTILINE), name
-        blocks = re.split(r"\n(?=[a-z0-9])", re.sub(r"^#.*\n", "", text, flags=re.MULTILINE).strip())
-        for block in blocks:
-            assert re.match(r"[a-z0-9-]+==[^ ]+( |$)", block), block[:80]
-            assert re.search(r"--hash=sha256:[0-9a-f]{64}", block), block[:80]
-    plain = (folder / "training-requirements.txt").read_text()
-    for wanted in re.findall(r"^([a-z]+)", (folder / "training-requirements.in").read_text(), re.MULTILINE):
-        assert re.search(rf"^{wanted}==", plain, re.MULTILINE), wanted
-    assert "--require-hashes" in (PROJECT / "Makefile").read_text()
-    assert "--require-hashes" in (PROJECT / "deploy" / "docker" / "Dockerfile").read_text()
-
-
-def test_mlops_may_do_with_jobs_what_it_asks_for_and_no_more() -> None:
-    text = TEMPLATES["training.yaml"]
-    rules = yaml.safe_load(text[text.index("rules:") : text.index("---\napiVersion: rbac")])["rules"]
-    assert {resource: rule["verbs"] for rule in rules for resource in rule["resources"]} == {
-        "jobs": ["create", "get", "list", "watch", "delete"],
-        "pods": ["list"],
-    }
-    assert "ClusterRole" not in text
-
-
 @pytest.mark.parametrize("values", [VALUES, EXAMPLE], ids=["defaults", "example"])
 def test_values_fit_their_schema(values: dict[str, Any]) -> None:
     jsonschema.validate(values, SCHEMA)
@@ -349,61 +286,6 @@ def test_every_service_has_its_migrations_in_its_package() -> None:
         # Alembic's, or Django's of one of its apps.
         found = [*folder.glob("migrations/versions/*.py"), *folder.glob("*/migrations/0*.py")]
         assert found, f"{package} has no migration"
-
-
-WATCHDOG = "LaundryWatchdog"
-OF_THE_BROKER = {"LaundryBrokerDiskFills", "LaundryBrokerMemoryFills"}
-ALERTS: list[dict[str, Any]] = [
-    rule
-    for group in yaml.safe_load((chart.CHART / "files" / "alerts.yaml").read_text())["groups"]
-    for rule in group["rules"]
-]
-
-
-@pytest.mark.parametrize("rule", ALERTS, ids=lambda rule: rule["alert"])
-def test_an_alert_asks_for_metrics_that_exist_and_says_what_to_do(rule: dict[str, Any]) -> None:
-    files = [*PROJECT.glob("services/*/src/**/*.py"), *PROJECT.glob("libs/*/src/**/*.py")]
-    code = "\n".join(file.read_text() for file in files)
-    wanted = set(re.findall(r"\blaundry_[a-z_]+", rule["expr"]))
-    assert wanted or rule["alert"] in OF_THE_BROKER or rule["alert"] == WATCHDOG
-    for name in wanted:
-        stem = re.sub(r"_(total|sum|count|bucket)$", "", name)
-        assert re.search(rf'"{stem}(_total)?"', code), f"nobody counts {name}"
-    page, anchor = rule["annotations"]["runbook"].split("#")
-    assert f"\n### {rule['alert']}\n" in (PROJECT / page).read_text()
-    assert anchor == rule["alert"].lower()
-    assert {"summary", "description"} <= rule["annotations"].keys()
-
-
-def test_every_alert_is_seen_to_fire_and_to_keep_still() -> None:
-    files = [yaml.safe_load(file.read_text()) for file in check.ALERT_TESTS.glob("*.test.yaml")]
-    cases = [case for file in files for test in file["tests"] for case in test["alert_rule_test"]]
-    for rule in ALERTS:
-        fired = [bool(case["exp_alerts"]) for case in cases if case["alertname"] == rule["alert"]]
-        assert set(fired) == ({True} if rule["alert"] == WATCHDOG else {True, False}), rule["alert"]
-
-
-@pytest.mark.servers
-def test_the_broker_tells_what_the_alerts_on_it_ask_for(rabbitmq: BrokerAddress) -> None:
-    told = "".join(httpx.get(url, timeout=30).text for url in rabbitmq.prometheus_urls)
-    for rule in ALERTS:
-        for name in re.findall(r"\brabbitmq_[a-z_]+", rule["expr"]):
-            assert f"\n{name}" in told, name
-
-
-def test_a_broken_alert_is_found_where_promtool_is(tmp_path: Path) -> None:
-    if shutil.which("promtool") is None:
-        with pytest.raises(check.Skipped, match="promtool"):
-            check.check_alerts()
-        return
-    rules = (chart.CHART / "files" / "alerts.yaml").read_text()
-    (tmp_path / "alerts.yaml").write_text(rules.replace(">= 2", ">= 1"))
-    tests = (check.ALERT_TESTS / "alerts.test.yaml").read_text()
-    (tmp_path / "alerts.test.yaml").write_text(
-        tests.replace("../../deploy/helm/laundry/files/alerts.yaml", "alerts.yaml")
-    )
-    with pytest.raises(LaundryError, match="LaundryTrainingFails"):
-        check.check_alerts(tmp_path)
 
 
 def test_a_backup_has_every_database_and_a_place_that_outlives_it() -> None:

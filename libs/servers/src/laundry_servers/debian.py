@@ -10,7 +10,6 @@ from laundry_servers.errors import LaundryError
 from laundry_servers.process import require_program
 from laundry_servers.rootfs import KEYRING, SUITE, debian_mirror
 
-USUAL_MIRROR = "http://deb.debian.org/debian"
 SECONDS = 300
 
 
@@ -20,12 +19,14 @@ def unpack(packages: Sequence[str], target: Path) -> None:
     Raises:
         LaundryError: they cannot be had here.
     """
+    mirror = debian_mirror()
+    if mirror is None:
+        raise LaundryError("apt names no Debian mirror here: set LAUNDRY_DEBIAN_MIRROR to one.")
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".apt-", dir=target.parent) as made:
         work = Path(made)
         for part in ("etc/apt.conf.d", "etc/preferences.d", "state/lists/partial", "cache/archives/partial"):
             (work / part).mkdir(parents=True)
-        mirror = debian_mirror() or USUAL_MIRROR
         (work / "etc" / "sources.list").write_text(f"deb [signed-by={KEYRING}] {mirror} {SUITE} main\n")
         status = work / "status"
         status.touch()
