@@ -13,7 +13,8 @@ from pamqp import commands, frame, header
 from pamqp.base import Frame
 
 ACCESS_REFUSED = 403
-TIMEOUT_S = 20.0
+TIMEOUT_S = 90.0
+"""A broker that makes and removes queues for other tests at the same time answers late."""
 AT_ONCE = 250
 """So many answers fit into the buffers of a socket whose other end is still writing."""
 

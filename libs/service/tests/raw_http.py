@@ -94,9 +94,14 @@ class Caller:
 
 
 class Served:
-    def __init__(self, client: httpx.AsyncClient, app: FastAPI) -> None:
+    def __init__(self, client: httpx.AsyncClient, app: FastAPI, others: float) -> None:
         self.client, self.app = client, app
         self._open: list[asyncio.StreamWriter] = []
+        self._others = others
+
+    def connections(self) -> float:
+        """At most those open to this server: others, stopped in a hurry, never count theirs off."""
+        return _connections() - self._others
 
     async def caller(self) -> Caller:
         url = self.client.base_url
@@ -111,9 +116,9 @@ class Served:
 
 @asynccontextmanager
 async def served(**limits: Any) -> AsyncIterator[Served]:
-    made = app()
+    made, others = app(), _connections()
     async with serving(made, settings=HttpSettings(**limits)) as client:
-        found = Served(client, made)
+        found = Served(client, made, others)
         yield found
         found.close()
 
@@ -122,7 +127,7 @@ def refused(reason: str) -> float:
     return REGISTRY.get_sample_value("laundry_http_refused_total", {"reason": reason}) or 0
 
 
-def connections() -> float:
+def _connections() -> float:
     return REGISTRY.get_sample_value("laundry_http_connections") or 0
 
 

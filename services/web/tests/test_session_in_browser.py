@@ -23,6 +23,11 @@ SIGN_OUT = """(() => {
   button?.click();
   return button !== null;
 })()"""
+# In one step: nothing of the sign-out has been answered yet.
+OUT_AND_IN = """(() => {
+  document.querySelector('[aria-label="Sign out"]').click();
+  document.querySelector('.sign-in a').click();
+})()"""
 BACK = "location.pathname === '/' && document.querySelector('.sign-in') !== null"
 KEPT = "localStorage.getItem('laundry.session')"
 DEAF = "window.addEventListener('storage', (event) => event.stopImmediatePropagation());"
@@ -166,6 +171,13 @@ async def test_signing_out_signs_out_every_tab(open_page: OpenPage) -> None:
     lee = Person("lee", "owner", ("b1",))
     await other.goto(open_page.signed_in("/", lee))
     await expect(page.locator(".owner")).to_be_visible()
+
+
+async def test_who_signs_in_right_after_a_sign_out_is_taken_there(open_page: OpenPage) -> None:
+    page = await open_page("/", role="helper", locale="en-US")
+    await page.evaluate(OUT_AND_IN)
+    await expect(page.get_by_role("heading", name="Photograph the laundry")).to_be_visible()
+    await eventually(lambda: open_page.provider.revoked, what="the grant before is revoked")
 
 
 async def test_who_signs_out_without_a_connection_is_signed_out_when_there_is_one(

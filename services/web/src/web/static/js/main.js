@@ -46,6 +46,8 @@ let notice = [];
 let providers = ["staff"];
 /** Whoever is known at the provider has no entry here: it must ask who it is. */
 let afresh = false;
+/** Whoever signs in right after a sign-out is not taken to where that would lead. */
+let signingIn = false;
 /** @type {Promise<void> | null} */
 let checking = null;
 let checkedAt = 0;
@@ -136,11 +138,12 @@ async function leaveByChoice() {
   turnOff().catch(() => {});
   // Whoever signs in before the provider has heard of it is asked who they are.
   afresh = true;
+  signingIn = false;
   const left = signOut();
   end([]);
   const elsewhere = await left;
   // Going there would lose what is only on this page.
-  if (elsewhere && !store.atRisk && !signedIn) location.assign(elsewhere);
+  if (elsewhere && !store.atRisk && !signedIn && !signingIn) location.assign(elsewhere);
 }
 
 /** @param {Words[]} why */
@@ -182,9 +185,11 @@ async function beforeSignIn(event) {
   const link = event.currentTarget;
   if (!(link instanceof HTMLAnchorElement) || (navigator.onLine && !isLeaving())) return;
   event.preventDefault();
+  signingIn = true;
   // The one who signed out without a connection is still signed in there.
   if (navigator.onLine && (await finishLeaving())) location.assign(link.href);
   else {
+    signingIn = false;
     notice = [{ key: "signIn.unasked" }];
     show();
   }
