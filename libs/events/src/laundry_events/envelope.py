@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cache, lru_cache
 from typing import Any, TypeVar
 
 from opentelemetry import propagate
@@ -17,6 +18,7 @@ from laundry_events.moments import read_moment
 MAX_MESSAGE_BYTES = 64 * 1024
 CONTENT_TYPE = "application/json"
 PREFIX = "cloudEvents_"
+REQUIRED = tuple(PREFIX + name for name in ("specversion", "id", "source", "type"))
 SCHEMA_PREFIX = "urn:laundry:schema:"
 
 E = TypeVar("E", bound=Event)
@@ -54,6 +56,7 @@ class EventMeta:
         return REPLAYED in self.headers
 
 
+@cache
 def dataschema(event: type[Event]) -> str:
     """Name the schema of an event version, as ``cloudEvents_dataschema`` carries it."""
     return f"{SCHEMA_PREFIX}{event.event_type}:{event.version}"
@@ -75,24 +78,27 @@ def encode(event: Event, *, source: str, event_id: str | None = None) -> Outgoin
         f"{PREFIX}id": identifier,
         f"{PREFIX}source": source,
         f"{PREFIX}type": event.event_type,
-        f"{PREFIX}time": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        f"{PREFIX}time": f"{datetime.now(UTC).isoformat(timespec='milliseconds')[:-6]}Z",
         f"{PREFIX}subject": event.subject,
         f"{PREFIX}dataschema": dataschema(type(event)),
     }
     propagate.inject(headers)
     body = event.model_dump_json().encode()
-    size = len(body) + sum(len(k) + len(v.encode()) for k, v in headers.items())
+    size = len(body) + len("".join((*headers, *headers.values())).encode())
     if size > MAX_MESSAGE_BYTES:
         raise EventTooLarge(f"{event.event_type} is {size} bytes; a message is at most {MAX_MESSAGE_BYTES}")
     return OutgoingEvent(identifier, event.routing_key, headers, body)
 
 
 def _text(headers: Mapping[str, Any], name: str) -> str | None:
-    return attribute(headers.get(PREFIX + name, headers.get("cloudEvents:" + name)))
+    value = headers.get(name)
+    if value is None:
+        value = headers.get(name.replace("_", ":", 1))
+    return value if type(value) is str else attribute(value)
 
 
-def _version(headers: Mapping[str, Any], event_type: str) -> int:
-    schema = _text(headers, "dataschema")
+@lru_cache(maxsize=256)
+def _version(schema: str | None, event_type: str) -> int:
     if schema is None:
         raise MalformedMessage("the header cloudEvents_dataschema is missing")
     name, _, version = schema.removeprefix(SCHEMA_PREFIX).rpartition(":")
@@ -108,25 +114,24 @@ def read_meta(headers: Mapping[str, Any], *, queue: str, routing_key: str, redel
         MalformedMessage: an attribute that CloudEvents requires is missing.
         UnknownEvent: the schema header names no version of this type.
     """
-    required = {name: _text(headers, name) for name in ("specversion", "id", "source", "type")}
-    missing = [PREFIX + name for name, value in required.items() if not value]
-    if missing:
+    specversion, id_, source, event_type = required = [_text(headers, name) for name in REQUIRED]
+    if not (specversion and id_ and source and event_type):
+        missing = [name for name, value in zip(REQUIRED, required, strict=True) if not value]
         raise MalformedMessage(f"CloudEvents headers are missing: {', '.join(missing)}")
-    if required["specversion"] != "1.0":
-        raise MalformedMessage(f"CloudEvents {required['specversion']!r} is not 1.0")
-    time_text = _text(headers, "time")
+    if specversion != "1.0":
+        raise MalformedMessage(f"CloudEvents {specversion!r} is not 1.0")
+    time_text = _text(headers, f"{PREFIX}time")
     try:
         time = read_moment(time_text) if time_text else None
     except ValueError as error:
         raise MalformedMessage(f"cloudEvents_time is no RFC 3339 time: {time_text!r}") from error
-    event_type = str(required["type"])
     return EventMeta(
-        id=str(required["id"]),
+        id=id_,
         type=event_type,
-        source=str(required["source"]),
-        subject=_text(headers, "subject"),
+        source=source,
+        subject=_text(headers, f"{PREFIX}subject"),
         time=time,
-        version=_version(headers, event_type),
+        version=_version(_text(headers, f"{PREFIX}dataschema"), event_type),
         queue=queue,
         routing_key=routing_key,
         attempt=attempt_of(headers),

@@ -25,3 +25,15 @@ def require(library: str, owner: type, *names: str) -> None:
     missing = [name for name in names if not hasattr(owner, name)]
     if missing:
         raise UnsupportedLibrary(library, f"has no {owner.__name__}.{' and no '.join(missing)}")
+
+
+def require_made(library: str, owner: type, *names: str) -> None:
+    """Check that the objects of a library's class still have some attributes, which its ``__init__`` sets.
+
+    Raises:
+        UnsupportedLibrary: they lack one.
+    """
+    set_ = owner.__init__.__code__.co_names  # type: ignore[misc]
+    missing = [name for name in names if name not in set_]
+    if missing:
+        raise UnsupportedLibrary(library, f"sets no {owner.__name__}.{' and no '.join(missing)}")

@@ -1,32 +1,34 @@
 """The one way to publish: persistent, mandatory, confirmed, timed out, on a connection of its own.
 
 Consuming and publishing on one connection stall together under a broker alarm, so the consumer has
-another (``consumer``). Publishing on the channel itself, without declaring anything, needs no right to
-configure and costs least.
+another (``consumer``). Publishing on the channel itself (``pipeline``), without declaring anything, needs no
+right to configure and costs least.
 """
 
 import asyncio
 import contextlib
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import aio_pika
-import aiormq
 import structlog
 from aio_pika.abc import AbstractRobustConnection
-from aiormq.abc import AbstractChannel, AbstractConnection
+from aiormq.abc import AbstractConnection
 from pamqp.commands import Basic
-from prometheus_client import Counter, Gauge
+from prometheus_client import Gauge
 
+from laundry_events.confirms import publishing
 from laundry_events.connection import RECONNECT_S, CancellableConnection, abandon, connection_url
 from laundry_events.envelope import CONTENT_TYPE, OutgoingEvent, encode
-from laundry_events.errors import BrokerUnavailable, Refused, Unroutable
+from laundry_events.errors import BrokerUnavailable
 from laundry_events.event import Event
+from laundry_events.frames import event_properties
+from laundry_events.ids import new_id
 from laundry_events.message_spans import sending_event
+from laundry_events.pipeline import Pipeline
 from laundry_events.plan import EVENTS_EXCHANGE
 
-PERSISTENT = 2
 STALLED_S = 8.0
 """So long nothing may be confirmed before another connection is tried.
 
@@ -34,57 +36,9 @@ A node that is cut off from the others keeps its clients and confirms nothing, a
 connection only after half a minute.
 """
 
-PUBLISHED = Counter("laundry_events_published", "Messages that the broker confirmed", ["exchange", "key"])
 BLOCKED = Gauge("laundry_publisher_blocked", "1 while an alarm of the broker holds back what is published")
-PUBLISH_FAILED = Counter("laundry_events_publish_failed", "Publishes without a confirm", ["cause"])
-# From 0 on, so that the first one is an increase.
-for cause in ("unavailable", "refused", "unroutable"):
-    PUBLISH_FAILED.labels(cause)
 
 log = structlog.get_logger(__name__)
-
-
-@contextlib.contextmanager
-def publishing(exchange: str, routing_key: str) -> Iterator[None]:
-    """Turn what the library raises while something is published into errors of ours, and count.
-
-    Raises:
-        BrokerUnavailable, Refused, Unroutable: as ``Publisher.publish``.
-    """
-    try:
-        yield
-    except asyncio.CancelledError as error:
-        task = asyncio.current_task()
-        if task is not None and task.cancelling():
-            raise
-        # The library cancels what waits on a channel that goes; this task was not asked to end.
-        PUBLISH_FAILED.labels("unavailable").inc()
-        raise BrokerUnavailable(f"the connection went before {routing_key!r} was confirmed") from error
-    except aiormq.exceptions.PublishError as error:
-        PUBLISH_FAILED.labels("unroutable").inc()
-        raise Unroutable(f"no queue takes {routing_key!r} from {exchange!r}") from error
-    except aiormq.exceptions.DeliveryError as error:
-        PUBLISH_FAILED.labels("refused").inc()
-        raise Refused(f"the broker refused {routing_key!r}: its queue is full or has no majority") from error
-    except (TimeoutError, aiormq.exceptions.AMQPError, OSError, RuntimeError) as error:
-        PUBLISH_FAILED.labels("unavailable").inc()
-        raise BrokerUnavailable(
-            f"the broker did not confirm {routing_key!r}: {type(error).__name__} {error}"
-        ) from error
-    PUBLISHED.labels(exchange, routing_key).inc()
-
-
-def properties_of(
-    headers: Mapping[str, Any], *, message_id: str | None, content_type: str | None, app_id: str
-) -> Basic.Properties:
-    """Return the AMQP properties of what we publish; all of it is persistent."""
-    return Basic.Properties(
-        content_type=content_type,
-        delivery_mode=PERSISTENT,
-        headers=dict(headers),
-        message_id=message_id,
-        app_id=app_id,
-    )
 
 
 class Publisher:
@@ -100,6 +54,7 @@ class Publisher:
         self._url = connection_url(url, name=f"{source}/publish")
         self._connection: AbstractRobustConnection | None = None
         self._channel: aio_pika.abc.AbstractRobustChannel | None = None
+        self._pipeline: Pipeline | None = None
         self._starting: asyncio.Task[None] | None = None
         self._heard_at = 0.0
         self._abandoning: asyncio.Task[None] | None = None
@@ -160,7 +115,7 @@ class Publisher:
             with contextlib.suppress(Exception):
                 async with asyncio.timeout(self.timeout_s):
                     await self._connection.close()
-            self._connection = self._channel = None
+            self._connection = self._channel = self._pipeline = None
 
     @property
     def url(self) -> str:
@@ -225,11 +180,12 @@ class Publisher:
         Raises:
             BrokerUnavailable, Refused, Unroutable: as ``publish``.
         """
+        message_id = message_id or new_id()
         with sending_event(exchange, routing_key, headers=headers, body=body, message_id=message_id) as sent:
-            properties = properties_of(
+            properties = event_properties(
                 sent, message_id=message_id, content_type=content_type, app_id=self.source
             )
-            await self.send_with(exchange, routing_key, body, properties)
+            await self._send(exchange, routing_key, body, properties, message_id, counted_as=routing_key)
 
     async def send_with(
         self,
@@ -245,17 +201,35 @@ class Publisher:
         Args:
             counted_as: in the metrics, for a routing key that is another one each time.
         """
+        message_id = properties.message_id = properties.message_id or new_id()
+        await self._send(
+            exchange,
+            routing_key,
+            body,
+            properties.marshal(),
+            message_id,
+            counted_as=counted_as or routing_key,
+        )
+
+    async def _send(
+        self,
+        exchange: str,
+        routing_key: str,
+        body: bytes,
+        properties: bytes,
+        message_id: str,
+        *,
+        counted_as: str,
+    ) -> None:
         try:
-            with publishing(exchange, counted_as or routing_key):
-                channel = await self._open_channel()
-                await channel.basic_publish(
-                    body,
-                    exchange=exchange,
-                    routing_key=routing_key,
-                    properties=properties,
-                    mandatory=True,
-                    timeout=self.timeout_s,
-                )
+            with publishing(exchange, counted_as):
+                async with asyncio.timeout(self.timeout_s):
+                    pipeline = self._pipeline
+                    if pipeline is None or pipeline.is_closed or not self.connected:
+                        pipeline = await self._open_pipeline()
+                    await pipeline.publish(
+                        exchange, routing_key, body, properties=properties, message_id=message_id
+                    )
         except BrokerUnavailable as error:
             if isinstance(error.__cause__, TimeoutError):
                 self._abandon_if_stalled()
@@ -274,11 +248,15 @@ class Publisher:
             abandon(transport.connection, "nothing was confirmed"), name="publisher-abandon"
         )
 
-    async def _open_channel(self) -> AbstractChannel:
+    async def _open_pipeline(self) -> Pipeline:
+        """Return the pipeline of the channel that there is by now: one that closes is opened again."""
         if not self.connected or self._channel is None:
             raise ConnectionError("not connected")
-        async with asyncio.timeout(self.timeout_s):
-            return await self._channel.get_underlay_channel()
+        channel = await self._channel.get_underlay_channel()
+        # Others may have waited for the same channel.
+        if self._pipeline is None or self._pipeline.channel is not channel:
+            self._pipeline = Pipeline(channel)
+        return self._pipeline
 
 
 def _is_ready(connection: AbstractConnection) -> bool:

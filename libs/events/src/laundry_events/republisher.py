@@ -17,12 +17,15 @@ import aiormq
 import structlog
 from aio_pika.abc import AbstractConnection
 from aiormq.abc import AbstractChannel
+from pamqp.commands import Basic
 from yarl import URL
 
 from laundry_events import wire  # noqa: F401 - odd frames are decoded
+from laundry_events.confirms import publishing
 from laundry_events.errors import BrokerUnavailable, Unpublishable
+from laundry_events.frames import PERSISTENT
 from laundry_events.message_spans import sending_copy
-from laundry_events.publisher import Publisher, properties_of, publishing
+from laundry_events.publisher import Publisher
 
 CHANNELS = 8
 TIMEOUT_S = 5.0
@@ -66,8 +69,12 @@ class Republisher:
                     ) as sent,
                     publishing(exchange, routing_key),
                 ):
-                    properties = properties_of(
-                        sent, message_id=message_id, content_type=content_type, app_id=self.source
+                    properties = Basic.Properties(
+                        content_type=content_type,
+                        delivery_mode=PERSISTENT,
+                        headers=dict(sent),
+                        message_id=message_id,
+                        app_id=self.source,
                     )
                     async with asyncio.timeout(TIMEOUT_S), self._channel() as channel:
                         await channel.basic_publish(

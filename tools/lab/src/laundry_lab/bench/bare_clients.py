@@ -19,8 +19,8 @@ import asyncpg
 from aiormq.abc import DeliveredMessage
 from pamqp.commands import Basic
 
+from laundry_events.frames import PERSISTENT
 from laundry_events.plan import EVENTS_EXCHANGE
-from laundry_events.publisher import PERSISTENT
 from laundry_lab.bench import bare_reading
 from laundry_lab.bench.pictures import Pictures
 from laundry_lab.bench.scratch import Scratch, scratch_space
