@@ -10,11 +10,13 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
+from aiormq.channel import Channel
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from laundry_events import Dependency, PermanentError, Publisher, Received
+from laundry_events import Dependency, PermanentError, Publisher, Received, batches, make_broker
 from laundry_events.broker import ConsumingBroker
+from laundry_events.connection import abandon
 from laundry_events.events import TaskRead
 from laundry_testing.messaging import Messaging, eventually
 
@@ -140,6 +142,81 @@ async def test_a_batch_waits_for_its_server_and_loses_no_attempt(
     assert attempts == {1}
     await broker.stop()
     assert await waiting(messaging, QUEUE, f"{QUEUE}.dlq", f"{QUEUE}.retry.1s") == 0
+
+
+@pytest.mark.servers
+async def test_what_is_still_in_hand_is_not_acknowledged_with_what_is_done(
+    effects: AsyncEngine, messaging: Messaging, publisher: Publisher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batches, "WITHIN_S", 0.3)
+    frames: list[tuple[int, bool]] = []
+    send = Channel.basic_ack
+
+    async def noted(self: Channel, delivery_tag: int, multiple: bool = False, wait: bool = True) -> None:
+        frames.append((delivery_tag, multiple))
+        await send(self, delivery_tag, multiple, wait)
+
+    monkeypatch.setattr(Channel, "basic_ack", noted)
+    broker = make_broker(messaging.amqp_url, service="tests", graceful_timeout_s=0.5)
+    before = [f"a{number:02}" for number in range(20)]
+    after = [f"b{number:02}" for number in range(20)]
+
+    @consume(broker, publisher).on_batch(QUEUE, TaskRead, prefetch=50, inbox=INBOX, transaction=effects.begin)
+    async def handle(session: AsyncConnection, messages: Sequence[Received[TaskRead]]) -> None:
+        await store(session, messages)
+        if any(event.task_id == "slow" for event, _ in messages):
+            await asyncio.Event().wait()
+
+    for name in [*before, "slow", *after]:
+        await publisher.publish(reading(name))
+    await broker.start()
+
+    async def the_others_are() -> bool:
+        return await had(effects) == [*before, *after]
+
+    await eventually(the_others_are, what="everybody else's effect")
+    await broker.stop()
+    assert await waiting(messaging, QUEUE) == 1
+    assert (await messaging.take(QUEUE)).headers["x-delivery-count"] == 1
+    slow = len(before) + 1
+    assert frames
+    assert not [tag for tag, multiple in frames if multiple and tag >= slow]
+
+
+@pytest.mark.servers
+async def test_when_the_channel_goes_between_commit_and_ack_each_has_its_effect_once(
+    effects: AsyncEngine, messaging: Messaging, broker: ConsumingBroker, publisher: Publisher
+) -> None:
+    sizes: list[int] = []
+
+    @asynccontextmanager
+    async def transaction() -> AsyncIterator[AsyncConnection]:
+        async with effects.begin() as connection:
+            yield connection
+        if len(sizes) == 1:
+            connected = broker._connected
+            assert connected is not None and connected.transport is not None
+            await abandon(connected.transport.connection, "between commit and ack")
+
+    @consume(broker, publisher).on_batch(QUEUE, TaskRead, prefetch=50, inbox=INBOX, transaction=transaction)
+    async def handle(session: AsyncConnection, messages: Sequence[Received[TaskRead]]) -> None:
+        sizes.append(len(messages))
+        await store(session, messages)
+
+    names = [f"t{number:02}" for number in range(40)]
+    for name in names:
+        await publisher.publish(reading(name))
+    await broker.start()
+    await eventually(lambda: sizes, what="the first batch")
+    for name in ("later", "last"):
+        await publisher.publish(reading(name))
+
+    async def all_done() -> bool:
+        return await had(effects) == sorted([*names, "later", "last"])
+
+    await eventually(all_done, within_s=60, what="every effect, once")
+    await broker.stop()
+    assert await waiting(messaging, QUEUE, f"{QUEUE}.dlq", f"{QUEUE}.retry.1s") == 0, "acknowledged"
 
 
 @asynccontextmanager

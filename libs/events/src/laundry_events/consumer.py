@@ -10,10 +10,12 @@ from contextlib import AbstractAsyncContextManager
 from typing import TypeVar
 
 import structlog
-from faststream.rabbit import Channel, QueueType, RabbitBroker, RabbitMessage, RabbitQueue
+from aio_pika import IncomingMessage
+from faststream.rabbit import Channel, QueueType, RabbitBroker, RabbitQueue
 
+from laundry_events.acknowledgements import Acknowledgements
 from laundry_events.batches import Batches, BatchHandler, S
-from laundry_events.broker import ConsumingBroker
+from laundry_events.broker import ConsumingBroker, Take, carry
 from laundry_events.circuit_breaker import CircuitBreaker, Dependency
 from laundry_events.delivery import Delivery
 from laundry_events.envelope import EventMeta, decode, decode_any
@@ -168,15 +170,9 @@ class EventConsumer:
 
         def subscribe(handler: Handler[E]) -> Handler[E]:
             planned = self._plan.queue(stream)
-            spec = RabbitQueue(stream, queue_type=QueueType.STREAM, durable=True, declare=False)
 
-            @self.broker.subscriber(
-                spec,
-                channel=Channel(prefetch_count=STREAM_PREFETCH),
-                consume_args={"x-stream-offset": "next"},
-            )
-            async def receive(message: RabbitMessage) -> None:
-                delivery = Delivery(message, planned)
+            async def take(message: IncomingMessage, acknowledgements: Acknowledgements) -> None:
+                delivery = Delivery(message, planned, acknowledgements)
                 with processing(delivery):
                     try:
                         meta = delivery.envelope()
@@ -186,8 +182,9 @@ class EventConsumer:
                         note_failure(error)
                         CONSUMED.labels(stream, "failed").inc()
                         log.exception("a stream message could not be handled", stream=stream)
-                await message.ack()
+                await delivery.ack()
 
+            self._carry(stream, take, prefetch=STREAM_PREFETCH, stream=True)
             return handler
 
         return subscribe
@@ -199,14 +196,11 @@ class EventConsumer:
         """
 
         def subscribe(handler: Answerer) -> Answerer:
-            spec = RabbitQueue(queue, queue_type=QueueType.QUORUM, durable=True, declare=False)
+            async def take(message: IncomingMessage, acknowledgements: Acknowledgements) -> None:
+                await acknowledgements.ack(message.delivery_tag or 0)
+                await answer(self._publisher, queue, message, handler)
 
-            # FastStream's own reply would go through the default exchange, which reaches every queue.
-            @self.broker.subscriber(spec, channel=Channel(prefetch_count=prefetch), no_reply=True)
-            async def receive(message: RabbitMessage) -> None:
-                await message.ack()
-                await answer(self._publisher, queue, message.raw_message, handler)
-
+            self._carry(queue, take, prefetch=prefetch)
             return handler
 
         return subscribe
@@ -214,8 +208,9 @@ class EventConsumer:
     def _subscribe(
         self, queue: str, handler: RawHandler, *, prefetch: int, enveloped: bool, drills: bool = True
     ) -> None:
+        planned = self._plan.queue(queue)
         subscription = Subscription(
-            self._plan.queue(queue),
+            planned,
             handler,
             enveloped=enveloped,
             drills=self._drills and drills,
@@ -227,5 +222,19 @@ class EventConsumer:
         self._in_flight.watch(queue, window=prefetch)
         self._signer.watch(queue)
         self._settlement.watch(queue)
-        spec = RabbitQueue(queue, queue_type=QueueType.QUORUM, durable=True, declare=False)
-        self.broker.subscriber(spec, channel=Channel(prefetch_count=prefetch))(subscription.receive)
+
+        async def take(message: IncomingMessage, acknowledgements: Acknowledgements) -> None:
+            await subscription.receive(Delivery(message, planned, acknowledgements))
+
+        self._carry(queue, take, prefetch=prefetch)
+
+    def _carry(self, queue: str, take: Take, *, prefetch: int, stream: bool = False) -> None:
+        """Have FastStream consume a queue, or a stream from its current end, on a channel of its own."""
+        subscriber = self.broker.subscriber(
+            RabbitQueue(queue, queue_type=QueueType.STREAM, durable=True, declare=False)
+            if stream
+            else RabbitQueue(queue, queue_type=QueueType.QUORUM, durable=True, declare=False),
+            channel=Channel(prefetch_count=prefetch),
+            consume_args={"x-stream-offset": "next"} if stream else None,
+        )
+        carry(subscriber, take)

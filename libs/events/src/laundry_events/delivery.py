@@ -5,9 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from aio_pika import IncomingMessage
-from aio_pika.exceptions import ChannelInvalidStateError
-from faststream.rabbit import RabbitMessage
 
+from laundry_events.acknowledgements import Acknowledgements
 from laundry_events.envelope import EventMeta, attempt_of, read_meta
 from laundry_events.headers import DELIVERY_COUNT
 from laundry_events.plan import Queue
@@ -17,13 +16,9 @@ from laundry_events.plan import Queue
 class Delivery:
     """A message in flight, and the queue that it came from."""
 
-    message: RabbitMessage
+    raw: IncomingMessage
     queue: Queue
-
-    @property
-    def raw(self) -> IncomingMessage:
-        """The message as aio-pika has it."""
-        return self.message.raw_message
+    acknowledgements: Acknowledgements
 
     @property
     def headers(self) -> Mapping[str, Any]:
@@ -38,7 +33,7 @@ class Delivery:
     @property
     def name(self) -> str:
         """What tells it from others in flight; equipment gives its messages no id."""
-        return self.raw.message_id or str(self.raw.delivery_tag)
+        return self.raw.message_id or str(self.tag)
 
     @property
     def routing_key(self) -> str:
@@ -58,16 +53,25 @@ class Delivery:
     @property
     def is_lost(self) -> bool:
         """Whether the channel that delivered it is closed, so that the broker has it back."""
-        try:
-            _ = self.raw.channel
-        except ChannelInvalidStateError:
-            return True
-        return False
+        return self.acknowledgements.channel.is_closed
 
     @property
     def is_settled(self) -> bool:
         """Whether the broker was told what became of it."""
-        return bool(self.raw.processed)
+        return self.acknowledgements.is_settled(self.tag)
+
+    @property
+    def tag(self) -> int:
+        """What its channel calls it."""
+        return self.raw.delivery_tag or 0
+
+    async def ack(self) -> None:
+        """Tell the broker that it is done. Raises as ``Acknowledgements.ack``."""
+        await self.acknowledgements.ack(self.tag)
+
+    async def nack(self) -> None:
+        """Return it to its queue. Raises as ``Acknowledgements.nack``."""
+        await self.acknowledgements.nack(self.tag)
 
     @property
     def text_headers(self) -> dict[str, str]:

@@ -74,12 +74,12 @@ def processing(delivery: "Delivery") -> Iterator[Span]:
     attributes = {
         **_attributes("process", raw.exchange or "", delivery.routing_key, raw.message_id, delivery.body),
         "messaging.destination.name": queue,
-        "messaging.rabbitmq.message.delivery_tag": raw.delivery_tag or 0,
+        "messaging.rabbitmq.message.delivery_tag": delivery.tag,
         "laundry.message.attempt": delivery.attempt,
     }
     with tracer.start_as_current_span(
         f"process {queue}",
-        context=propagate.extract(delivery.text_headers),
+        context=_context_of(delivery),
         kind=SpanKind.CONSUMER,
         attributes=attributes,
         links=_links(delivery.headers),
@@ -123,19 +123,26 @@ def _sending(
     *,
     context: Any = None,
 ) -> Iterator[Span]:
-    with sending.start_as_current_span(
+    span = sending.start_span(
         f"send {routing_key}",
         context=context,
         kind=SpanKind.PRODUCER,
         attributes=_attributes("send", exchange, routing_key, message_id, body),
-        set_status_on_exception=False,
-        record_exception=False,
-    ) as span:
+    )
+    if not span.is_recording():
+        yield span
+        return
+    with trace.use_span(span, end_on_exit=True, record_exception=False, set_status_on_exception=False):
         try:
             yield span
         except Exception as error:
             note_failure(error)
             raise
+
+
+def _context_of(delivery: "Delivery") -> Context:
+    """Return the context that a message was sent in; what equipment sends has none."""
+    return propagate.extract(delivery.text_headers) if "traceparent" in delivery.headers else Context()
 
 
 def _made_in(headers: Mapping[str, Any]) -> Any:

@@ -8,6 +8,7 @@ is returned to its queue, with a log line, a metric, and a consumer that reports
 import asyncio
 import hashlib
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 import structlog
@@ -54,6 +55,11 @@ REQUEUE_PAUSE_S = 1.0
 """Before a message goes back to its queue: its next delivery comes at once."""
 
 log = structlog.get_logger(__name__)
+
+
+@cache
+def _counter(queue: str, outcome: str) -> Counter:
+    return CONSUMED.labels(queue, outcome)
 
 
 class Settlement:
@@ -118,8 +124,8 @@ class Settlement:
         await self._acknowledge(delivery, "reformed")
 
     async def _acknowledge(self, delivery: Delivery, counted: str) -> None:
-        await delivery.message.ack()
-        CONSUMED.labels(delivery.queue.name, counted).inc()
+        await delivery.ack()
+        _counter(delivery.queue.name, counted).inc()
 
     async def _requeue(self, delivery: Delivery, error: Exception | None) -> None:
         """Return a message as it is; a nack counts neither as an attempt nor as a failed delivery."""
@@ -130,7 +136,7 @@ class Settlement:
             )
             with held():
                 await asyncio.sleep(REQUEUE_PAUSE_S)
-        await delivery.message.nack(requeue=True)
+        await delivery.nack()
         CONSUMED.labels(delivery.queue.name, "returned").inc()
 
     def _failed(self, delivery: Delivery, outcome: Retry | DeadLetter) -> Copy:

@@ -7,7 +7,6 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 
 import structlog
-from faststream.rabbit import RabbitMessage
 from prometheus_client import Histogram
 
 from laundry_events.circuit_breaker import CircuitBreaker, HalfOpenProbe, HoldEnded
@@ -83,13 +82,13 @@ class Subscription:
         self._in_flight = in_flight
         self._settlement = settlement
         self._isolation = PoisonIsolation(queue.name)
+        self._took = HANDLING.labels(queue.name)
 
-    async def receive(self, message: RabbitMessage) -> None:
+    async def receive(self, delivery: Delivery) -> None:
         """Take one message to its end; whatever fails, nothing is left unacknowledged."""
-        delivery = Delivery(message, self._queue)
         with self._in_flight.taken(self._queue.name):
             try:
-                with _traced(delivery):
+                with _traced(delivery, self._took):
                     await self._process(delivery)
             except Exception as error:
                 if delivery.is_lost:
@@ -175,18 +174,19 @@ class Subscription:
 
 
 @contextmanager
-def _traced(delivery: Delivery) -> Iterator[None]:
+def _traced(delivery: Delivery, took: Histogram) -> Iterator[None]:
     """Go on with the message's trace, name it in every log line, and measure."""
-    queue = delivery.queue.name
     started = time.perf_counter()
     try:
         with (
             processing(delivery),
-            structlog.contextvars.bound_contextvars(queue=queue, event_id=delivery.raw.message_id),
+            structlog.contextvars.bound_contextvars(
+                queue=delivery.queue.name, event_id=delivery.raw.message_id
+            ),
         ):
             yield
     finally:
-        HANDLING.labels(queue).observe(time.perf_counter() - started)
+        took.observe(time.perf_counter() - started)
 
 
 def _drill(kind: object) -> None:

@@ -11,6 +11,7 @@ What had to be changed to be read is said in the header ``x-undecoded``: the pro
 
 import base64
 import threading
+from functools import lru_cache
 from importlib.metadata import version
 from typing import Any, Final
 
@@ -55,6 +56,25 @@ def _text(raw: bytes) -> str:
     except UnicodeDecodeError:
         _reading.changed = True
         return raw.decode(errors="backslashreplace")
+
+
+@lru_cache(maxsize=256)
+def _known_name(raw: bytes) -> str:
+    return raw.decode()
+
+
+def _name(raw: bytes) -> str:
+    try:
+        return _known_name(raw)
+    except UnicodeDecodeError:
+        return _text(raw)
+
+
+def _long_text(raw: bytes) -> str | bytes:
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return raw
 
 
 def _short_string(value: bytes) -> tuple[int, str]:
@@ -106,8 +126,16 @@ def _table(value: bytes) -> tuple[int, Table]:
     try:
         while offset < end:
             after = offset + 1 + value[offset]
-            name = _text(value[offset + 1 : after])
-            offset, found[name] = _item(value, after)
+            name = _name(value[offset + 1 : after])
+            if value[after : after + 1] == b"S":
+                # Nearly all there are, and three calls fewer.
+                first = after + 5
+                offset = first + int.from_bytes(value[after + 1 : first])
+                if offset > end:
+                    raise ValueError("a value is longer than what holds it")
+                found[name] = _long_text(value[first:offset])
+            else:
+                offset, found[name] = _item(value, after)
     finally:
         _reading.depth -= 1
     return end, found
