@@ -10,6 +10,7 @@ import structlog
 import uvicorn
 from fastapi import FastAPI
 
+from laundry_service.garbage import look_seldom
 from laundry_service.http.protocol import bounded_protocol
 from laundry_service.http.settings import HttpSettings
 from laundry_service.storage.revision import NewerDatabase, refuse_newer, refuse_newer_once_seen
@@ -99,6 +100,7 @@ def serve(app: FastAPI, settings: HttpSettings) -> None:
     """
     _allow_files(settings.http_connections + OTHER_FILES)
     server = Server(app, settings)
+    look_seldom()
     # uvicorn re-raises the signal after it has stopped; it has been handled by then.
     with contextlib.suppress(KeyboardInterrupt):
         server.run()

@@ -23,6 +23,7 @@ from laundry_lab.bench import bare_clients, synchronous
 from laundry_lab.bench.timed_event import timed_event
 from laundry_lab.bench.workers import LINE_BYTES
 from laundry_lab.load import generator
+from laundry_service.garbage import look_seldom
 from laundry_service.telemetry.logging import configure_logging
 
 QUEUE = "preference.created"
@@ -206,7 +207,9 @@ async def main() -> None:
         lambda: asyncio.StreamReaderProtocol(reader), sys.stdin
     )
     order = json.loads(await reader.readline())
+    # As a service does.
     configure_logging("bench", order.get("log_level", "CRITICAL"))
+    look_seldom()
     end = asyncio.Event()
 
     async def wait_end() -> None:
