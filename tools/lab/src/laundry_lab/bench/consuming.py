@@ -1,8 +1,11 @@
 """Consuming 1 KB events at a steady rate, published by another process; with and without an inbox."""
 
 import asyncio
+import time
 from dataclasses import dataclass
 from typing import Any
+
+import asyncpg
 
 from laundry_lab.bench.figures import Figure
 from laundry_lab.bench.scratch import Scratch, scratch_space
@@ -44,6 +47,7 @@ async def measure(stage: Stage) -> list[Figure]:
         async with scratch_space(stage) as scratch:
             taken = await _latency(stage, scratch, name, kind)
             rate = await _backlog(stage, scratch, name, kind)
+            floor = await _floor(stage, scratch) if kind.batches else []
         note = f"{len(taken)} events, {kind.note}"
         found += [
             Figure(GROUP, f"{name}: p50", percentile(taken, 0.5) * 1000, "ms", note=note),
@@ -58,6 +62,17 @@ async def measure(stage: Stage) -> list[Figure]:
                 note="one process, prefetch 200",
             ),
         ]
+        if floor:
+            found += [
+                Figure(GROUP, "a row alone, no message: p50", percentile(floor, 0.5) * 1000, "ms"),
+                Figure(
+                    GROUP,
+                    "a row alone, no message: p99",
+                    percentile(floor, 0.99) * 1000,
+                    "ms",
+                    note="due → COMMIT on one connection: what the machine takes for it",
+                ),
+            ]
     return found
 
 
@@ -87,6 +102,26 @@ async def _latency(stage: Stage, scratch: Scratch, name: str, kind: _Kind) -> li
     handled = zip(seen["seen"], handled_at, strict=True)
     # Skip the first messages, which pay for opening the pool.
     return [(at - sent) / 1e9 for (_, _, sent, _), at in handled][PREFETCH:]
+
+
+async def _floor(stage: Stage, scratch: Scratch) -> list[float]:
+    """Seconds that an inbox row takes at the same rate, where nothing else is done."""
+    number = stage.many(RATE * SECONDS, least=RATE)
+    advance = stage.say(f"storing rows at {RATE}/s", 1)
+    insert = "INSERT INTO inbox (consumer, message_id) VALUES ('floor', $1)"
+    connection = await asyncpg.connect(scratch.database_url, timeout=10)
+    taken: list[float] = []
+    try:
+        began = time.monotonic()
+        for each in range(number):
+            due = began + each / RATE
+            await asyncio.sleep(max(0.0, due - time.monotonic()))
+            await connection.execute(insert, str(each), timeout=10)
+            taken.append(time.monotonic() - due)
+    finally:
+        await connection.close()
+    advance(1)
+    return taken[PREFETCH:]
 
 
 async def _backlog(stage: Stage, scratch: Scratch, name: str, kind: _Kind) -> float:
