@@ -114,9 +114,8 @@ async def test_a_better_network_takes_over_with_all_that_belongs_beside_it(
     async with service(**training("good")) as client:
         run, log = await ended(client, await start(client, operator), operator)
         # The verdict is told first.
-        await eventually(
-            lambda: not list((tmp_path / "work").glob(f"run-{run['id']}*")), what="the end of the run's folder"
-        )
+        folders = f"run-{run['id']}*"
+        await eventually(lambda: not list((tmp_path / "work").glob(folders)), what="the end of its folder")
         model = (await client.get(f"/models/{run['model_version']}", headers=operator)).json()
         roles = (await client.get("/examples?limit=200", headers=operator)).json()["items"]
         # The new network is a root of its own: another run starts from it.
