@@ -1,8 +1,8 @@
 """A consumer in batches that is killed, started again as a cluster would: run by ``test_batch_delivery.py``.
 
-Forked rather than started anew, so that a death costs little. ``commit`` in its arguments has it killed after
-its first transaction's commit, before any message of it is acknowledged; otherwise poison kills it. It ends
-with ``the last`` message.
+Forked rather than started as a new program, so that a death costs little. ``commit`` in its arguments has it
+killed after its first transaction's commit, before any message of it is acknowledged; otherwise poison kills
+it. It ends with ``the last`` message.
 """
 
 import asyncio

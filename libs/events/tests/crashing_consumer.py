@@ -1,6 +1,6 @@
 """A consumer that a poisonous message kills, started again as a cluster would: run by ``test_poison.py``.
 
-Forked rather than started anew, so that twenty deaths take seconds.
+Forked rather than started as a new program, so that twenty deaths take seconds.
 """
 
 import asyncio

@@ -184,7 +184,7 @@ async def test_killed_between_commit_and_ack_each_has_its_effect_once(
     assert await waiting(messaging, QUEUE, f"{QUEUE}.dlq") == 0
 
 
-# Some deaths, each with a connection anew.
+# Some deaths, and a new connection after each.
 @pytest.mark.timeout(240)
 @pytest.mark.servers
 async def test_poison_in_a_batch_keeps_no_other_from_its_effect(

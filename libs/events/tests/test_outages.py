@@ -1,4 +1,4 @@
-"""A server that every message needs goes away and comes back: nothing climbs the ladder meanwhile."""
+"""A server that every message needs goes away and comes back: nothing is retried meanwhile."""
 
 import asyncio
 
@@ -143,7 +143,7 @@ async def test_a_consumer_that_stops_gives_back_what_it_holds(
 
 
 @pytest.mark.servers
-async def test_a_result_that_finds_no_room_sends_its_message_back_not_up_the_ladder(
+async def test_a_result_that_finds_no_room_sends_its_message_back_without_a_retry(
     consumer: EventConsumer, broker: ConsumingBroker, publisher: Publisher, messaging: Messaging
 ) -> None:
     full, attempts = True, []

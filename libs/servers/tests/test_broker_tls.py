@@ -356,7 +356,7 @@ async def test_certificates_and_their_authority_are_replaced_under_load(cluster:
     authority = cluster.authority
 
     async def in_force() -> None:
-        """The new files count at every node, while messages go on; then everybody connects anew."""
+        """The new files count at every node, while messages go on; then everybody reconnects."""
         await asyncio.to_thread(cluster.reload)
         issued = {each.name: each.certificate.serial_number for each in authority.issued()}
         for node in range(NODES):

@@ -348,7 +348,7 @@ async def looks(page: Page, view: View, *pairs: tuple[str, str]) -> AsyncIterato
     for language, theme in pairs:
         await page.emulate_media(color_scheme="dark" if theme == "dark" else "light")
         if await page.evaluate("document.documentElement.lang") != language:
-            # This draws the page anew.
+            # This redraws the page.
             await page.evaluate("document.querySelector('dialog[open]')?.close()")
             await page.locator(f".bar button[lang={language}]").click()
             await brought_about(page, view)

@@ -38,7 +38,7 @@ outbox = sa.Table(
     sa.Column("attempts", sa.Integer, server_default="0", nullable=False),
     sa.Column("next_attempt_at", sa.DateTime(timezone=True), server_default=sa.func.now(), nullable=False),
     sa.Column("last_error", sa.Text),
-    # What is due first, of each key: neither rows that are put off nor another queue's stand in front.
+    # What is due first, of each key: neither rows that are deferred nor another queue's stand in front.
     sa.Index("outbox_due", "routing_key", "next_attempt_at", "id"),
 )
 

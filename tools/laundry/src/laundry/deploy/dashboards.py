@@ -331,7 +331,7 @@ HANDLERS = Row(
         ),
         _series(
             "Errors",
-            "What was not handled at once, a second: retried, dead, put off, returned.",
+            "What was not handled at once, a second: retried, dead-lettered, deferred, returned.",
             (
                 'sum by (queue, outcome) (rate(laundry_events_consumed_total{outcome!="ok"}[5m]))',
                 "{{queue}} {{outcome}}",

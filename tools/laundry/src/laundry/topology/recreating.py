@@ -156,7 +156,7 @@ async def _recreate(
                 " longer: --seconds"
             )
         work.delete(work.name)
-    note(f"{work.name} is made anew")
+    note(f"{work.name} is recreated")
     work.declare(work.name)
     work.bind(work.name)
     work.unbind(work.beside)
