@@ -3,7 +3,7 @@
 from fastapi import APIRouter, Response
 
 from identity.people import repository
-from identity.people.api.asked import Colleague, Operator, do, position
+from identity.people.api.asked import Colleague, Operator, do
 from identity.people.models import Branch
 from identity.people.schemas import (
     BranchIn,
@@ -18,7 +18,7 @@ from identity.people.schemas import (
 from identity.people.service.acting import acting
 from identity.people.service.branches import make_branch, rename_branch
 from laundry_service.auth.principal import Principal
-from laundry_service.http.cursors import write_cursor
+from laundry_service.http.cursors import page_of, position, write_cursor
 
 
 def branches_router() -> APIRouter:
@@ -37,8 +37,11 @@ def branches_router() -> APIRouter:
         """List the branches with their names: an operator all, others their own."""
         (after,) = position(cursor, str) or (None,)
         found = await do(page, principal, q, after, limit + 1)
-        more = write_cursor(found[limit - 1].id) if len(found) > limit else None
-        return BranchPage(items=[BranchOut.of(each) for each in found[:limit]], next_cursor=more)
+        shown, last = page_of(found, limit)
+        return BranchPage(
+            items=[BranchOut.of(each) for each in shown],
+            next_cursor=None if last is None else write_cursor(last.id),
+        )
 
     @router.post("", status_code=201)
     async def create_branch(asked: BranchIn, operator: Operator, response: Response) -> BranchOut:
