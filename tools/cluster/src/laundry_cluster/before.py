@@ -8,8 +8,8 @@ import yaml
 
 from laundry.paths import PROJECT
 from laundry_cluster.places import Places
-from laundry_cluster.run import run
 from laundry_servers.errors import LaundryError
+from laundry_servers.programs import run
 
 CHART_FOLDER = "deploy/helm/laundry"
 CHART_FILE = f"{CHART_FOLDER}/Chart.yaml"
