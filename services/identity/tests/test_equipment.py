@@ -1,4 +1,4 @@
-"""Credentials of machines."""
+"""Credentials of machines: given, rotated and revoked by an operator."""
 
 from dataclasses import replace
 from datetime import UTC, datetime

@@ -69,7 +69,6 @@ class World:
             return [json.loads(body) for body in found.scalars()]
 
     async def count(self, table: sa.Table) -> int:
-        """Count rows."""
         async with self.database.session() as session:
             return (await session.execute(sa.select(sa.func.count()).select_from(table))).scalar_one()
 

@@ -29,8 +29,6 @@ def sub_of(request: Request) -> str:
 
 
 def add_uploads(app: FastAPI, services: "FakeServices") -> None:
-    """Answer for uploads."""
-
     @app.post("/tasks", status_code=201)
     async def submit(
         request: Request,

@@ -50,7 +50,6 @@ async def press(page: Page, name: str, *files: Path) -> None:
 
 @pytest.fixture
 def photos(tmp_path: Path) -> list[Path]:
-    """Photos that differ."""
     files = [tmp_path / f"IMG_{number}.jpg" for number in range(3)]
     for number, file in enumerate(files):
         file.write_bytes(picture(colour=f"#6d8f{number}3"[:7].ljust(7, "0")))

@@ -139,7 +139,6 @@ def at_work(world: World) -> None:
 
 
 def dead(world: World) -> None:
-    """Dead letters."""
     world.operations.letters = 3
 
 
@@ -158,7 +157,6 @@ def staffed(world: World) -> None:
 
 
 def equipped(world: World) -> None:
-    """Machines with credentials."""
     for name in ("washer-3", "dryer-1"):
         world.identity.credential(name, BRANCHES[0])
 

@@ -76,7 +76,7 @@ def improve_outbox(op: Any) -> None:
 
 
 def drop_outbox(op: Any) -> None:
-    """Undo ``create_outbox``."""
+    """Drop the table and the function that ``create_outbox`` made."""
     op.execute("DROP TABLE outbox")
     op.execute("DROP FUNCTION outbox_notify")
 
@@ -87,5 +87,5 @@ def create_inbox(op: Any) -> None:
 
 
 def drop_inbox(op: Any) -> None:
-    """Undo ``create_inbox``."""
+    """Drop the table that ``create_inbox`` made."""
     op.execute("DROP TABLE inbox")

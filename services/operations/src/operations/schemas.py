@@ -146,14 +146,14 @@ class JobOut(BaseModel):
 
 
 class JobPage(BaseModel):
-    """Jobs, newest first."""
+    """The latest jobs, the newest first."""
 
     items: list[JobOut]
     next_cursor: None = None
 
 
 class AuditPage(BaseModel):
-    """Records, newest first."""
+    """A page of audit records, the newest first."""
 
     items: list[dict[str, Any]]
     next_cursor: int | None
@@ -219,7 +219,7 @@ class ErasureOut(BaseModel):
 
 
 class ErasurePage(BaseModel):
-    """Erasures, newest first."""
+    """A page of erasures, the newest first."""
 
     items: list[ErasureOut]
     next_cursor: str | None

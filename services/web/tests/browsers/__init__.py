@@ -23,8 +23,6 @@ expect_in_chromium.set_options(timeout=PATIENCE_MS)
 
 
 class Engine(Protocol):
-    """A running browser."""
-
     def context(
         self, site: Site, *, viewport: dict[str, int], locale: str, dark: bool, complaints: list[str]
     ) -> AbstractAsyncContextManager[BrowserContext]:

@@ -25,12 +25,12 @@ class Before:
 
     @property
     def chart(self) -> Path:
-        """Its chart."""
+        """The folder of that release's chart."""
         return self.tree / CHART_FOLDER
 
     @property
     def version(self) -> str:
-        """Its chart's version."""
+        """The version of that release's chart."""
         return str(yaml.safe_load((self.chart / "Chart.yaml").read_text())["version"])
 
     @property

@@ -60,7 +60,7 @@ class Sources:
 
 
 def present() -> Sources:
-    """Return this code."""
+    """Return the sources of the present working tree."""
     tag = str(yaml.safe_load((CHART / "Chart.yaml").read_text())["appVersion"])
     packages = {service.name: service.package for service in SERVICES}
     return Sources(PROJECT, {**packages, **dict.fromkeys(TOOLS, "laundry.cli")}, tag, _state_of_sources())

@@ -29,7 +29,7 @@ Concerns = Annotated[
 
 
 class AuditPage(BaseModel):
-    """Records, newest first."""
+    """A page of audit records, the newest first."""
 
     items: list[dict[str, Any]]
     next_cursor: int | None

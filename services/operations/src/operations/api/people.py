@@ -94,7 +94,7 @@ def people_router(erasures: Erasures, exports: Exports) -> APIRouter:
 
     @router.get("/erasures/{id}")
     async def get_erasure(_: Operator, id: str) -> ErasureOut:  # noqa: A002 - its name in the path
-        """Read one erasure."""
+        """Read one erasure by its id."""
         found = await erasures.find(id)
         if found is None:
             raise Problem(404, "erasure-unknown", "There is no such erasure.")

@@ -138,7 +138,7 @@ class ErasureWorker:
         )
 
     async def start(self) -> None:
-        """Begin."""
+        """Start to ask again, and to complete what is done."""
         await self._task.start()
 
     async def stop(self) -> None:

@@ -95,7 +95,7 @@ def preferences_router(database: Database, preferences: Preferences) -> APIRoute
 
     @router.get("/{preference_id}")
     async def get_preference(branch_id: Branch, preference_id: UUID, caller: Caller) -> PreferenceOut:
-        """Read one preference."""
+        """Read one preference of a branch."""
         _may_read(caller, branch_id)
         async with database.session() as session:
             found = await repository.preference(session, branch_id, str(preference_id))

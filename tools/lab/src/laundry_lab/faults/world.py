@@ -108,7 +108,7 @@ class World:
         return sent
 
     def kill(self, *names: str) -> list[int]:
-        """Kill processes (SIGKILL)."""
+        """Kill processes with SIGKILL, and return their ids."""
         return self.send(signal.SIGKILL, *names)
 
     async def hold_down(self, names: Sequence[str], seconds: float) -> None:

@@ -1,4 +1,4 @@
-"""``/branches``."""
+"""The HTTP endpoints below ``/branches``."""
 
 from fastapi import APIRouter, Response
 
@@ -22,7 +22,7 @@ from laundry_service.http.cursors import page_of, position, write_cursor
 
 
 def branches_router() -> APIRouter:
-    """Make the endpoints."""
+    """Make the endpoints that list, add and rename branches."""
     router = APIRouter(prefix="/branches", tags=["branches"])
 
     def page(principal: Principal, search: str | None, after: str | None, limit: int) -> list[Branch]:
@@ -45,14 +45,14 @@ def branches_router() -> APIRouter:
 
     @router.post("", status_code=201)
     async def create_branch(asked: BranchIn, operator: Operator, response: Response) -> BranchOut:
-        """Make a branch."""
+        """Add a branch to the chain."""
         made = await do(make_branch, operator, asked.id, asked.name_ko, asked.name_en)
         response.headers["Location"] = f"/branches/{made.id}"
         return BranchOut.of(made)
 
     @router.patch("/{branch_id}")
     async def change_branch(branch_id: BranchPath, asked: BranchNames, operator: Operator) -> BranchOut:
-        """Rename a branch."""
+        """Change the names of a branch."""
         return BranchOut.of(await do(rename_branch, operator, branch_id, asked.name_ko, asked.name_en))
 
     return router

@@ -20,7 +20,7 @@ from laundry_service.http.cursors import MAX_INTEGER, page_of, position, write_c
 
 
 def people_router() -> APIRouter:
-    """Make the endpoints."""
+    """Make the endpoints that list and remove people."""
     router = APIRouter(prefix="/people", tags=["people"])
 
     def page(principal: Principal, branch_id: str | None, **query: Any) -> tuple[Actor, list[Person]]:

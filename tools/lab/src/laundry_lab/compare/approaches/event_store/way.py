@@ -12,7 +12,7 @@ BATCH = 200
 
 
 class Way:
-    """JetStream by nats-py."""
+    """A JetStream stream, reached by nats-py."""
 
     async def send(self, addresses: Addresses, pacer: Pacer) -> None:
         """Publish, and wait for each confirm."""
@@ -22,7 +22,7 @@ class Way:
         await connection.close()
 
     async def take(self, addresses: Addresses, taken: Taken) -> None:
-        """Fetch and acknowledge."""
+        """Fetch messages in batches and acknowledge each."""
         connection = await stream.connect(addresses["broker"])
         context = connection.jetstream()
         await stream.ensure(context)

@@ -23,7 +23,7 @@ class Way:
         await publisher.stop()
 
     async def take(self, addresses: Addresses, taken: Taken) -> None:
-        """Consume and acknowledge."""
+        """Consume messages and acknowledge each."""
         connection = await aio_pika.connect(addresses["broker"], timeout=10)
         async with connection, connection.channel() as channel:
             await channel.set_qos(PREFETCH)
