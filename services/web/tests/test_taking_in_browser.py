@@ -13,20 +13,16 @@ from laundry_reading.photo import MAX_BYTES
 from laundry_service.http.problems import Problem
 from laundry_testing.messaging import eventually
 
-from .browsers import HURRY, Engine, expect
+from .browsers import CHROMIUM_ONLY, HURRY, expect
 from .conftest import OpenPage
-from .fake_services import FakeServices, picture
+from .fake_pictures import picture
+from .fake_services import FakeServices
 
-pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
+# What the others may hold back is in ``test_browsers_limits``.
+pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session"), CHROMIUM_ONLY]
 
 OFFLINE = "Waiting to be sent"
 REGISTERED = "Registered · being read"
-
-
-@pytest_asyncio.fixture(loop_scope="session", scope="session")
-async def engine(chromium: Engine) -> Engine:
-    """What the others may hold back is in ``test_browsers_limits``."""
-    return chromium
 
 
 @pytest_asyncio.fixture(loop_scope="session")

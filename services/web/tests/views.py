@@ -17,7 +17,8 @@ from laundry_service.http.problems import Problem
 from .browsers import expect
 from .fake_identity import FakeIdentity
 from .fake_operations import FakeOperations
-from .fake_services import FakeServices, Seen
+from .fake_services import FakeServices
+from .fake_tasks import Seen
 
 LANGUAGES = ("ko", "en")
 THEMES = ("light", "dark")
@@ -143,7 +144,7 @@ def dead(world: World) -> None:
 
 
 def away(world: World) -> None:
-    """Lists that cannot be had."""
+    """Lists that cannot be fetched."""
     world.services.refuse["tasks"] = Problem(503, "service-away", "The helper service is being restarted.")
 
 

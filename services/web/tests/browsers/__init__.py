@@ -3,6 +3,7 @@
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol
 
+import pytest
 from playwright.async_api import BrowserContext, Expect
 
 from . import chromium, firefox, webkit
@@ -30,6 +31,8 @@ class Engine(Protocol):
 
 
 ENGINES: dict[str, Any] = {"chromium": chromium.running, "firefox": firefox.running, "webkit": webkit.running}
+CHROMIUM_ONLY = pytest.mark.parametrize("engine", ["chromium"], indirect=True)
+"""For what does not differ between browsers."""
 
 
 def expect(actual: Any) -> Any:

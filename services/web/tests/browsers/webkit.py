@@ -231,7 +231,7 @@ class WebKitTab:
             shown = await self._settled_width(width)
             if shown == width:
                 return
-            # On a busy machine that may be the width of before, which says nothing of the window's edges.
+            # On a busy machine that may be the earlier width, which says nothing of the window's edges.
             wanted += width - shown if wanted + width > shown else 0
         raise AssertionError(f"the page is {shown} px wide instead of {width}")
 
