@@ -94,7 +94,7 @@ class Settings(ServiceSettings):
 
     @property
     def sends_mail(self) -> bool:
-        """Whether a forgotten password can be mended by mail."""
+        """Whether a forgotten password can be reset by mail."""
         return self.smtp_url is not None or self.mail_folder is not None
 
     @property
