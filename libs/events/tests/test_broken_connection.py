@@ -50,7 +50,7 @@ class Wire:
             writer.close()
 
     def go_dead(self) -> None:
-        """Lose everything that is sent on the connections there are; later ones are well."""
+        """Lose everything that is sent on the connections there are; later ones work."""
         self._dead.update(self._writers)
 
     async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -78,7 +78,7 @@ async def test_messages_wait_for_a_server_that_is_away_and_none_loses_an_attempt
     await eventually(lambda: server.asked >= 3, what="several probes")
     paused_for = broker.paused_for
     assert paused_for == "store"
-    assert 1 <= len(calls) <= PREFETCH, "what is in hand was tried at most once; nothing spins"
+    assert 1 <= len(calls) <= PREFETCH, "what is in flight was tried at most once; nothing spins"
     assert len(calls) == len(set(calls))
     assert await messaging.count("task.read") == 12 - PREFETCH, "nothing more is taken"
     server.there = True

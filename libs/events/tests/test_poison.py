@@ -1,4 +1,4 @@
-"""A message that kills its process ends in the dead letters, and what was in hand with it does not."""
+"""A message that kills its process ends in the dead letters, and what was in flight with it does not."""
 
 import asyncio
 import os

@@ -32,7 +32,7 @@ class Bounds:
 class Tally:
     """Progress so far, readable even after an interruption. ``tell`` is called for every letter.
 
-    ``here`` counts what was done in the queue at hand, for the rate.
+    ``here`` counts what was done in the current queue, for the rate.
     """
 
     looked_at: int = 0

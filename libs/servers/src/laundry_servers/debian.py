@@ -16,7 +16,7 @@ def unpack(packages: Sequence[str], target: Path) -> None:
     """Download packages of one Debian release, check its signature, and unpack them, not what they depend on.
 
     Raises:
-        LaundryError: they cannot be had here.
+        LaundryError: they cannot be downloaded or unpacked.
     """
     mirror = debian_mirror()
     if mirror is None:

@@ -48,7 +48,7 @@ class Settings(DatabaseSettings):
 
     fault_prefetch: int = Field(default=128, ge=1, description="Faults that are stored at once")
     fault_pushes_at_once: int = Field(
-        default=100, ge=2, description="Pushes of faults in hand; half of them may be retries"
+        default=100, ge=2, description="Pushes of faults in flight; half of them may be retries"
     )
     fault_pushes_per_branch: int = Field(default=10, ge=1, description="Of one branch, at once")
     fault_owners_at_once: int = Field(
@@ -56,7 +56,7 @@ class Settings(DatabaseSettings):
     )
     fault_graceful_timeout_s: float = Field(default=5.0, gt=0)
 
-    match_prefetch: int = Field(default=2, ge=1, description="PreferenceCreated messages in hand at once")
+    match_prefetch: int = Field(default=2, ge=1, description="PreferenceCreated messages in flight at once")
     match_pushes_per_second: float = Field(default=25.0, gt=0, description="Per replica")
     match_pushes_per_week: int = Field(
         default=2, ge=0, description="Recommendations a customer is told in any seven days, if he agreed"

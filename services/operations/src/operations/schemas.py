@@ -190,7 +190,7 @@ class ErasureOut(BaseModel):
     """How far the forgetting of a person is.
 
     ``running`` until every service has confirmed, ``settling`` until nothing can bring the person back: no
-    token, message or dead letter of before. ``waiting_for`` says for whom it waits now.
+    earlier token, message or dead letter. ``waiting_for`` names what it waits for now.
     """
 
     id: str

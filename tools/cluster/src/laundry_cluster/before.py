@@ -39,7 +39,7 @@ class Before:
         return f"before-{self.commit[:12]}"
 
 
-def mend(chart: Path) -> None:
+def repair(chart: Path) -> None:
     """Let a chart's topology Job write what it did: that of 0.1.0 could not, and never ended well."""
     file = chart / "templates/topology.yaml"
     text = file.read_text()

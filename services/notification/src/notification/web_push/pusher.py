@@ -60,7 +60,7 @@ class WebPusher:
         """Open the client and its connections."""
         self._pool = httpcore.AsyncConnectionPool(
             ssl_context=httpx.create_ssl_context(),
-            # The sender limits how many pushes are in hand; a service that hangs must not use up the others'.
+            # The sender limits pushes in flight; a service that hangs must not use up the others'.
             max_connections=None,
             max_keepalive_connections=50,
             keepalive_expiry=KEEP_ALIVE_S,

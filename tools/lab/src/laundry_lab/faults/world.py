@@ -156,7 +156,7 @@ class World:
         return []
 
     async def healthy(self, within_s: float = HEALTHY_S) -> float:
-        """Wait until every process is well and every broker sees all others; returns the seconds it took.
+        """Wait until every process is healthy and every broker sees all others; returns the seconds it took.
 
         Raises:
             LaundryError: somebody did not come back.

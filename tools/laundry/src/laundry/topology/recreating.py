@@ -166,7 +166,7 @@ async def _recreate(
 
 
 async def _emptied(work: _Recreation, channel: AbstractChannel, seconds: float) -> bool:
-    """Wait until nothing is in the old queue or in hand. Dead letters, which nobody takes, are moved."""
+    """Wait until nothing is in the old queue or in flight. Dead letters, which nobody takes, are moved."""
     began = time.monotonic()
     while True:
         if work.name.endswith(DEAD_SUFFIX):

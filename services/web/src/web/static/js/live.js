@@ -16,7 +16,7 @@ export function supersedes(next, known) {
 }
 
 /**
- * The task that an event is about: an event may be too small for all of it. Null if it cannot be had.
+ * The task that an event is about: an event may be too small for all of it. Null if it cannot be fetched.
  *
  * @param {import("./api.js").Api} api
  * @param {Task | {id: string}} changed

@@ -23,7 +23,7 @@ DATABASE_ERRORS = (
 )
 
 CONCURRENCY = 8
-"""Photos that a worker has in hand at most, as a replica of the ai-consumer does."""
+"""Photos that a worker has in flight at most, as a replica of the ai-consumer does."""
 
 POOL = 5
 """Database connections of a process."""

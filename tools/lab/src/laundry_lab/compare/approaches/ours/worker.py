@@ -41,7 +41,7 @@ class Worker:
         await self._broker.start()
 
     async def stop(self) -> None:
-        """Finish what is in hand."""
+        """Finish what is in flight, and disconnect."""
         await self._broker.stop()
         await self._publisher.stop()
         await self._engine.dispose()
