@@ -1,6 +1,6 @@
 """`make check-deploy` notices each kind of damage: a copy of the chart is damaged, and its check says so.
 
-Of an alert that no longer fires: test_a_broken_alert_is_found_where_promtool_is.
+Of an alert that no longer fires: test_alerts.py::test_an_alert_that_no_longer_fires_is_found.
 """
 
 import re
