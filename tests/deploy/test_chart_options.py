@@ -123,6 +123,10 @@ def test_what_a_process_s_values_say_is_in_its_pod_and_in_no_other() -> None:
         assert named(objects, "ServiceAccount", pod["serviceAccountName"]), name
         if "migration" in name or "topology" in name:
             assert pod["priorityClassName"] == "laundry-jobs"
+    backup = ("--set", "backup.enabled=true", "--set", "backup.claim=backups")
+    [job] = [each for each in own_servers(*backup) if each["kind"] == "CronJob"]
+    pod = job["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+    assert (pod["serviceAccountName"], pod["priorityClassName"]) == ("laundry-backup", "laundry-jobs")
 
 
 def test_a_migration_that_cannot_succeed_is_not_run_again() -> None:
@@ -265,6 +269,15 @@ def test_every_key_of_a_secret_may_lie_elsewhere() -> None:
             if need in service.needs:
                 assert set(keys) <= known[service.name]["properties"].keys()
         assert ("database-password" in known[service.name]["properties"]) == (Need.DATABASE in service.needs)
+
+
+def test_the_broker_reads_its_secret_for_equipment_where_monitoring_does() -> None:
+    place = "secrets.monitoring.mqtt-auth-secret"
+    objects = rendered("--set", f"{place}.name=equipment", "--set", f"{place}.key=asked-with")
+    broker = named(objects, "RabbitmqCluster", "laundry-rabbitmq")["spec"]["override"]["statefulSet"]["spec"]
+    read = environment(broker["template"]["spec"])["LAUNDRY_MQTT_AUTH_SECRET"]
+    assert read == {"name": "equipment", "key": "asked-with"}
+    assert environment(pods(objects)["laundry-monitoring"])["LAUNDRY_MQTT_AUTH_SECRET"] == read
 
 
 def test_the_readme_says_what_the_default_requests_add_up_to() -> None:

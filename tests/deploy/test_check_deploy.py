@@ -78,6 +78,7 @@ def test_a_broken_value_is_found(
             "",
             "its service account laundry-topology",
         ),
+        ("templates/backup.yaml", r"^ +serviceAccountName: .*$", "", "the namespace's default account"),
         ("templates/podmonitors.yaml", "part-of: smart-", "part-of: ", "laundry-services: it selects no pod"),
         (
             "templates/services.yaml",
