@@ -18,6 +18,7 @@ from laundry_catalogue import SERVICES, Need, database_owners, url_variable
 from laundry_servers.errors import LaundryError
 from laundry_service.auth.issuer import TrustedIssuer
 from tests.deploy.test_compose import IN_THE_IMAGE, settings_of
+from tests.stack.queries import selectors
 
 VALUES: dict[str, Any] = yaml.safe_load((chart.CHART / "values.yaml").read_text())
 EXAMPLE: dict[str, Any] = yaml.safe_load((chart.CHART / "ci" / "values.yaml").read_text())
@@ -148,6 +149,23 @@ def test_prometheus_finds_every_process_and_alerts_lead_to_their_runbook() -> No
             assert rule["annotations"]["runbook_url"].startswith(
                 "https://git.example/laundry/blob/main/docs/"
             )
+
+
+def test_alerts_look_at_their_own_release_and_at_no_other_that_is_scraped_too() -> None:
+    def rules(*arguments: str) -> dict[str, dict[str, Any]]:
+        groups = named(rendered(*arguments), "PrometheusRule", "laundry-alerts")["spec"]["groups"]
+        return {rule["alert"]: rule for group in groups for rule in group["rules"]}
+
+    otherwise = rules("--set", "metrics.podMonitor.enabled=false", "--set", "metrics.scrapedOtherwise=true")
+    for name, rule in rules().items():
+        asked = selectors(rule["expr"])
+        assert asked or name == "LaundryWatchdog"
+        assert all('namespace="laundry"' in each for each in asked), rule["expr"]
+        assert rule["labels"]["namespace"] == "laundry"
+        # Nobody knows how another way of scraping calls it; the rest is the same.
+        plain = re.sub(r'namespace="laundry",?', "", rule["expr"]).replace("{}", "")
+        assert plain == otherwise[name]["expr"]
+        assert "namespace" not in otherwise[name]["labels"]
 
 
 def test_uninstalling_keeps_the_broker_and_its_policy_lets_in_whom_it_needs() -> None:
