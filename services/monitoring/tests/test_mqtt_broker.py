@@ -61,9 +61,13 @@ class AskingBroker:
             f'application:set_env(rabbitmq_auth_backend_http, {question}_path, "{asked}/{question}"), '
             for question in broker_settings.QUESTIONS
         )
-        place = {"node": 1, "epmd_port": self.server.epmd_port}
         await asyncio.to_thread(
-            rabbitmqctl.evaluate, self.server.root, self.server.folder, f"{settings} ok.", **place
+            rabbitmqctl.evaluate,
+            self.server.root,
+            self.server.folder,
+            f"{settings} ok.",
+            node=1,
+            epmd_port=self.server.epmd_port,
         )
 
     @staticmethod
