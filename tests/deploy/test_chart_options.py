@@ -234,6 +234,7 @@ def test_helm_test_holds_the_signing_key_in_one_container_only_and_reaches_web_a
         ),
         (("--set", "identity.issuer=https://x.example"), "name another provider"),
         (("--set", "training.jobs=process"), "runs as a Job"),
+        (("--set", "alerts.enabled=false"), "silences alerts that bear this namespace"),
     ],
 )
 def test_values_that_make_no_sense_together_are_refused_in_a_sentence(
