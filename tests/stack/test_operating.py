@@ -44,6 +44,8 @@ class Helper:
 
     def client(self) -> httpx.Client:
         stack: Any = read_json(self._paths.stack_file)
+        if stack is None:
+            raise httpx.ConnectError("the stack is destroyed")
         return httpx.Client(base_url=stack["helper_url"], headers=self._headers, timeout=20)
 
     def upload(self, client: httpx.Client) -> str:
