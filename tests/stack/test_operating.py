@@ -174,16 +174,16 @@ def test_a_damaged_backup_changes_nothing(folder: Path) -> None:
     assert helper.tasks().keys() == known
 
 
-@pytest.mark.parametrize("what", ["broker", "database", "s3"])
-def test_passwords_change_under_load_and_nothing_is_lost(folder: Path, what: str) -> None:
+def test_passwords_change_under_load_and_nothing_is_lost(folder: Path) -> None:
     helper = Helper(StackPaths(folder))
     before = kept(folder)
     with Uploading(helper, again=True) as uploading:
-        rotated = laundry(folder, "secrets", "rotate", what)
-    assert rotated.returncode == 0, rotated.stderr
+        for what in ("broker", "database", "s3"):
+            rotated = laundry(folder, "secrets", "rotate", what)
+            assert rotated.returncode == 0, rotated.stderr
+            # The old one opens nothing any more.
+            assert refused(folder, what, before), what
     assert set(uploading.accepted) <= helper.all_read().keys()
-    # The old one opens nothing any more.
-    assert refused(folder, what, before)
     # What other commands find in var/stack.json is the new one too.
     checked = laundry(folder, "check", "stack")
     assert checked.returncode == 0, checked.stdout
