@@ -123,7 +123,7 @@ async def test_what_comes_after_the_tokens_end_is_refused_and_what_came_before_i
         await publish(
             messaging, "washer-1", a_sample(at=1, fault_code="E21"), headers={"timestamp_in_ms": before}
         )
-        await eventually(lambda: _state_is(service, "washer-1", "faulty"), what="the sample of before")
+        await eventually(lambda: _state_is(service, "washer-1", "faulty"), what="the earlier sample")
         # A device can add text to its messages, but no number.
         await publish(messaging, "washer-1", a_sample(at=2), headers={"timestamp_in_ms": str(before)})
         assert await _dead_reason(messaging) == "token-expired"

@@ -19,7 +19,7 @@ from monitoring.telemetry import InvalidTelemetry, ParsedTelemetry, parse
 
 MESSAGES_TOGETHER = 100
 SAMPLES_TOGETHER = 20
-"""A message of more samples is a transaction of its own, or all in one would be too many for a statement."""
+"""A message of more samples is a transaction of its own: a hundred such would hold their rows for long."""
 
 REFUSED = Counter("laundry_telemetry_refused_messages", "MQTT messages that were not taken whole", ["reason"])
 DROPPED = Counter(

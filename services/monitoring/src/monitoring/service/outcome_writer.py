@@ -66,7 +66,7 @@ class OutcomeWriter:
             self._changed.append(machine.key)
 
     async def write(self) -> None:
-        """Write everything."""
+        """Write what was gathered, in the caller's transaction."""
         await self._faults.write(self._session)
         await machines.store_machines(self._session, self._machines)
         await notices.notify_changed(self._session, self._changed)
