@@ -82,6 +82,17 @@ def test_nodes_of_the_broker_show_each_other_their_certificate_and_are_spread_ov
     assert "envConfig" not in named(plain, "RabbitmqCluster", "laundry-rabbitmq")["spec"]["rabbitmq"]
 
 
+def test_the_broker_s_certificate_has_each_name_by_which_nodes_call_each_other() -> None:
+    """As the Cluster Operator names them; replicas of streams try the pod's own name first."""
+    objects = rendered("--set", "rabbitmq.replicas=5", "--set", "rabbitmq.tls.betweenNodes=true")
+    names = named(objects, "Certificate", "laundry-rabbitmq")["spec"]["dnsNames"]
+    config = named(objects, "ConfigMap", "laundry-rabbitmq-between-nodes")["data"]["tls.config"]
+    assert config.count("pkix_verify_hostname_match_fun(https)") == 2, "without it a wildcard matches nothing"
+    for pod in (f"laundry-rabbitmq-server-{number}" for number in range(5)):
+        assert pod in names
+    assert "*.laundry-rabbitmq-nodes.laundry" in names
+
+
 def test_servers_by_value_leave_only_passwords_to_the_secrets() -> None:
     objects = own_servers()
     given = environment(pods(objects)["laundry-helper"])
