@@ -36,7 +36,7 @@ class Cluster:
         """Start a fresh one and wait until its node is ready. Raises LaundryError."""
         if os.geteuid() != 0:
             raise LaundryError("A cluster needs root: it mounts file systems and makes networks.")
-        if NAMESPACE in run(["ip", "netns", "list"]):
+        if self.is_up:
             raise LaundryError(
                 f"A cluster runs already, or was left behind. To remove it: ip netns del {NAMESPACE}"
             )
@@ -62,6 +62,11 @@ class Cluster:
                 preexec_fn=lambda: _enter(self._groups),  # noqa: PLW1509 - no thread runs yet
             )
         self._await_node()
+
+    @property
+    def is_up(self) -> bool:
+        """Whether one is running, or was left behind."""
+        return NAMESPACE in run(["ip", "netns", "list"])
 
     def _await_node(self) -> None:
         assert self._process is not None
