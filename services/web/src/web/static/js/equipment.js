@@ -4,7 +4,7 @@ import { h, put } from "./dom.js";
 import { emptyState } from "./drawings.js";
 import { showTrouble } from "./frame.js";
 import { icon } from "./icons.js";
-import { Live, Meanwhile } from "./live.js";
+import { Live, ReconciledFetch } from "./live.js";
 import { ago, has, t, word } from "./texts.js";
 
 // 10,000 machines; an owner has one page of them.
@@ -41,7 +41,7 @@ export function nameOf(machine) {
 export class Equipment {
   /** @type {Map<string, Machine>} */
   #known = new Map();
-  #meanwhile = new Meanwhile();
+  #fetches = new ReconciledFetch();
   #list = h("ul", { class: "equipment" });
   #trouble = h("div", {});
   #loaded = false;
@@ -70,7 +70,7 @@ export class Equipment {
 
   async #refresh() {
     try {
-      await this.#meanwhile.during(
+      await this.#fetches.during(
         () => this.#fetchAll(),
         (machines, changes) => {
           this.#known = new Map(machines.map((machine) => [keyOf(machine), machine]));
@@ -89,7 +89,7 @@ export class Equipment {
   /** @param {Machine} machine */
   async #take(machine) {
     if (!machine.gone && !("state" in machine && "kind" in machine)) return this.#refresh().catch(() => {});
-    this.#meanwhile.note(machine, keyOf(machine));
+    this.#fetches.note(machine, keyOf(machine));
     this.#keep(machine);
     this.#draw();
   }
