@@ -22,6 +22,7 @@ from laundry_lab.bench import (
     publishing,
     readings,
     retries,
+    signing_in,
     storage,
     tracing,
     tripgen,
@@ -39,6 +40,7 @@ PAUSE_S = 2.0
 
 MEASURES: dict[str, Measure] = {
     "memory": memory.measure,
+    "sign-in": signing_in.measure,
     "publish": publishing.measure,
     "consume": consuming.measure,
     "outbox": outbox.measure,
