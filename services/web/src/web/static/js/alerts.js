@@ -22,6 +22,8 @@ const SEEN_KEY = "laundry.alerts-seen";
 export class Alerts {
   /** @type {Map<string, AppNotification>} */
   #known = new Map();
+  /** What is not announced yet. @type {AppNotification[]} */
+  #fresh = [];
   /** @type {Map<string, {element: HTMLElement, ofFault: boolean, fault?: string}>} */
   #banners = new Map();
   /** @type {Machine[] | null} */
@@ -151,6 +153,7 @@ export class Alerts {
 
   #showNews() {
     this.#draw();
+    for (const notification of this.#fresh.splice(0)) this.#announce(notification);
     this.#announceFaults();
     if (!this.#loaded || !this.#faulty) return;
     const open = this.#faulty.flatMap((machine) => machine.open_faults.map(({ id }) => id));
@@ -167,7 +170,7 @@ export class Alerts {
     const fresh = !this.#known.has(notification.id);
     this.#known.set(notification.id, notification);
     // Ids rise with time (UUIDv7).
-    if (fresh && notification.id > this.seen) this.#announce(notification);
+    if (fresh && notification.id > this.seen) this.#fresh.push(notification);
   }
 
   /** A banner for each open fault that no notification tells of; a notification that comes takes its place. */
