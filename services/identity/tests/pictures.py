@@ -76,6 +76,10 @@ async def test_draw(world: World, chromium: Browser, mail_folder: Path, locale: 
             await page.set_viewport_size({"width": width, "height": height})
             for theme in ("light", "dark"):
                 await page.emulate_media(color_scheme=theme)
+                # Colours fade into each other.
+                await page.evaluate(
+                    "Promise.allSettled(document.getAnimations().map((each) => each.finished))"
+                )
                 shot = await page.screenshot(full_page=True)
                 with Image.open(io.BytesIO(shot)) as image:
                     image.save(

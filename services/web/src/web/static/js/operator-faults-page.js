@@ -18,6 +18,7 @@ export class FaultsPage {
   #more = false;
   #error = h("div");
   #list = h("ol", { class: "alerts" });
+  #none = h("div");
   #connection = connectionLine();
   #asked = new URLSearchParams(location.search).get("fault");
 
@@ -33,6 +34,7 @@ export class FaultsPage {
       this.#connection.element,
       this.#error,
       this.#list,
+      this.#none,
     );
     this.live = new Live(api, "/api/monitoring/equipment/stream", {
       refresh: () => this.#refresh(),
@@ -70,8 +72,9 @@ export class FaultsPage {
       this.#list,
       this.#faults.map((fault) => this.#row(fault)),
       this.#more && h("li", { class: "nothing" }, t("faults.more")),
-      !this.#faults.length && h("li", { class: "nothing" }, emptyState("machine", t("faults.none"))),
     );
+    this.#list.hidden = !this.#faults.length;
+    put(this.#none, !this.#faults.length && emptyState("machine", t("faults.none")));
   }
 
   /** @param {HandledFault} fault */
