@@ -9,7 +9,8 @@ import yaml
 
 from laundry.deploy import grafana, prometheus
 from laundry.deploy.broker import COMPOSE_NODES
-from laundry.deploy.dashboards import DASHBOARDS, FOLDER, Dashboard
+from laundry.deploy.dashboards import DASHBOARDS, FOLDER
+from laundry.deploy.dashboards.panels import Dashboard
 from laundry.paths import PROJECT
 from laundry_catalogue import SERVICES
 from tests.deploy.test_chart import named, rendered

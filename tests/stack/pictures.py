@@ -12,7 +12,8 @@ from matplotlib.figure import Figure
 
 from laundry.demo.photos import sample_photos
 from laundry.demo.story import Story
-from laundry.deploy.dashboards import DASHBOARDS, Dashboard, Panel
+from laundry.deploy.dashboards import DASHBOARDS
+from laundry.deploy.dashboards.panels import Dashboard, Panel
 from laundry.paths import PROJECT
 from tests.stack.queries import Prometheus, scraping
 

@@ -21,8 +21,6 @@ START_S = 30
 
 
 class Prometheus:
-    """Asks a Prometheus."""
-
     def __init__(self, url: str) -> None:
         self._client = httpx.Client(base_url=url, timeout=10)
 

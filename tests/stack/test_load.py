@@ -58,8 +58,14 @@ async def test_a_preview_says_what_the_reading_says_then(stack: dict[str, Any], 
     form: Any = {"data": {"branch_id": "previews"}, "files": {"photo": ("a.jpg", photo)}}
     headers = {"Authorization": f"Bearer {token}"}
     async with httpx.AsyncClient(base_url=stack["helper_url"], timeout=30, headers=headers) as client:
-        preview = await client.post("/previews", **form)
-        assert preview.status_code == 200, preview.text
+
+        async def previewed() -> httpx.Response | None:
+            answer = await client.post("/previews", **form)
+            # On a busy machine two seconds may pass; then it says so, and one asks again.
+            assert answer.status_code in (200, 504), answer.text
+            return answer if answer.is_success else None
+
+        preview: httpx.Response = await eventually(previewed, what="a preview in time")
         assert (await client.get("/tasks")).json()["items"] == []
         task = (await client.post("/tasks", **form)).json()["id"]
 

@@ -1,8 +1,8 @@
 """A consumer in batches that is killed, started again as a cluster would: run by ``test_batch_delivery.py``.
 
-Forked rather than started anew, so that a death costs little. ``commit`` in its arguments has it killed after
-its first transaction's commit, before any message of it is acknowledged; otherwise poison kills it. It ends
-with ``the last`` message.
+Forked rather than started as a new program, so that a death costs little. ``commit`` in its arguments has it
+killed after its first transaction's commit, before any message of it is acknowledged; otherwise poison kills
+it. It ends with ``the last`` message.
 """
 
 import asyncio
@@ -44,7 +44,7 @@ async def consume(amqp_url: str, database_url: str, *, dies_at_commit: bool) -> 
         "task.read", TaskRead, prefetch=20, inbox="batching.task-read", transaction=transaction
     )
     async def handle(session: AsyncConnection, messages: Sequence[Received[TaskRead]]) -> None:
-        # Long enough that what was taken together is in hand together.
+        # Long enough that what was taken together is in flight together.
         await asyncio.sleep(0.05)
         for event, _ in messages:
             await session.execute(text("INSERT INTO effects VALUES (:task)"), {"task": event.task_id})

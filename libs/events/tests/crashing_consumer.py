@@ -1,6 +1,6 @@
 """A consumer that a poisonous message kills, started again as a cluster would: run by ``test_poison.py``.
 
-Forked rather than started anew, so that twenty deaths take seconds.
+Forked rather than started as a new program, so that twenty deaths take seconds.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ async def consume(url: str, done: Path, prefetch: int) -> None:
     async def handle(event: TaskRead, meta: EventMeta) -> None:
         if event.task_id.startswith("poison"):
             os.kill(os.getpid(), signal.SIGKILL)
-        # Long enough that what was taken together is in hand together.
+        # Long enough that what was taken together is in flight together.
         await asyncio.sleep(0.05)
         with done.open("a") as file:
             file.write(event.task_id + "\n")

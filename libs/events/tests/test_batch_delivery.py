@@ -44,7 +44,7 @@ async def store(session: AsyncConnection, messages: Sequence[Received[TaskRead]]
 
 
 async def waiting(messaging: Messaging, *queues: str) -> int:
-    """Count the messages of some queues, in hand or not."""
+    """Count the messages of some queues, in flight or not."""
     return sum([await messaging.count(queue) for queue in queues])
 
 
@@ -79,7 +79,7 @@ async def test_of_a_batch_the_bad_ones_die_or_are_retried_and_the_others_are_don
     await publisher.publish(reading("again"), event_id="twice")
     await broker.start()
     # The first transaction is held until the others are here.
-    await eventually(lambda: _is_taken(messaging), what="all of them in hand")
+    await eventually(lambda: _is_taken(messaging), what="all of them in flight")
     all_here.set()
     expected = sorted({*names, "again"} - {"bad"})
 
@@ -177,14 +177,14 @@ async def test_killed_between_commit_and_ack_each_has_its_effect_once(
         assert committed, "it died after a commit"
 
         await publisher.publish(reading("the last"))
-        # It stops in order: whatever it has in hand is acknowledged, or back in the queue.
+        # It stops in order: whatever it has in flight is acknowledged, or back in the queue.
         async with asyncio.timeout(60):
             assert b"died" not in await deaths.read(), "it died once"
     assert await had(effects) == [*names, "the last"]
     assert await waiting(messaging, QUEUE, f"{QUEUE}.dlq") == 0
 
 
-# Some deaths, each with a connection anew.
+# Some deaths, and a new connection after each.
 @pytest.mark.timeout(240)
 @pytest.mark.servers
 async def test_poison_in_a_batch_keeps_no_other_from_its_effect(

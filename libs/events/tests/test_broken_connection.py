@@ -50,7 +50,7 @@ class Wire:
             writer.close()
 
     def go_dead(self) -> None:
-        """Lose everything that is sent on the connections there are; later ones are well."""
+        """Lose everything that is sent on the connections there are; later ones work."""
         self._dead.update(self._writers)
 
     async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -143,8 +143,8 @@ async def test_a_handler_whose_own_call_was_cancelled_has_failed_like_any_other(
 
     await broker.start()
     await publisher.publish(reading("t1"))
-    # Only by way of the ladder does it come as a second attempt; there it lies for a second.
-    await eventually(lambda: attempts == [1, 2], what="the first step of the ladder")
+    # Only by way of a retry queue does it come as a second attempt; it waits there for a second.
+    await eventually(lambda: attempts == [1, 2], what="the first retry")
     await broker.stop()
 
 

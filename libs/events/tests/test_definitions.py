@@ -13,7 +13,7 @@ from laundry_events.plan import (
     REQUESTS_EXCHANGE,
     RETRY_EXCHANGE,
 )
-from laundry_events.topology import HISTORY, HISTORY_EXCHANGE, HISTORY_INTAKE, PLAN, SELDOM
+from laundry_events.topology import HISTORY, HISTORY_EXCHANGE, HISTORY_INTAKE, PLAN, RETRY_ONCE_S
 
 PASSWORDS = {service.name: "secret" for service in PLAN.services}
 DOCUMENT = definitions(PLAN, PASSWORDS, nodes=3)
@@ -40,7 +40,7 @@ def test_every_main_queue_has_its_retries_and_a_dead_letter_queue() -> None:
     for queue in PLAN.queues:
         if queue.kind == "stream":
             continue
-        delays = SELDOM if queue.every or queue.keys[0].startswith("person.") else (1, 2, 4)
+        delays = RETRY_ONCE_S if queue.every or queue.keys[0].startswith("person.") else (1, 2, 4)
         assert {f"{queue.name}.retry.{n}s" for n in delays} | {f"{queue.name}.dlq"} <= QUEUES.keys()
         for seconds in delays:
             policy = policy_of(f"{queue.name}.retry.{seconds}s")

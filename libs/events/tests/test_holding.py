@@ -61,7 +61,7 @@ async def publish(publisher: Publisher, count: int) -> set[str]:
 
 
 async def lose_connections(messaging: Messaging, count: int, *, times: int) -> None:
-    """Take all messages and lose the connection with them in hand, again and again."""
+    """Take all messages and lose the connection with them in flight, again and again."""
     for _ in range(times):
         async with messaging.channel() as channel:
             queue = await channel.get_queue(QUEUE, ensure=False)

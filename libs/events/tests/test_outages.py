@@ -1,4 +1,4 @@
-"""A server that every message needs goes away and comes back: nothing climbs the ladder meanwhile."""
+"""A server that every message needs goes away and comes back: nothing is retried meanwhile."""
 
 import asyncio
 
@@ -78,7 +78,7 @@ async def test_messages_wait_for_a_server_that_is_away_and_none_loses_an_attempt
     await eventually(lambda: server.asked >= 3, what="several probes")
     paused_for = broker.paused_for
     assert paused_for == "store"
-    assert 1 <= len(calls) <= PREFETCH, "what is in hand was tried at most once; nothing spins"
+    assert 1 <= len(calls) <= PREFETCH, "what is in flight was tried at most once; nothing spins"
     assert len(calls) == len(set(calls))
     assert await messaging.count("task.read") == 12 - PREFETCH, "nothing more is taken"
     server.there = True
@@ -143,7 +143,7 @@ async def test_a_consumer_that_stops_gives_back_what_it_holds(
 
 
 @pytest.mark.servers
-async def test_a_result_that_finds_no_room_sends_its_message_back_not_up_the_ladder(
+async def test_a_result_that_finds_no_room_sends_its_message_back_without_a_retry(
     consumer: EventConsumer, broker: ConsumingBroker, publisher: Publisher, messaging: Messaging
 ) -> None:
     full, attempts = True, []

@@ -131,7 +131,7 @@ async def test_a_row_that_nobody_takes_holds_up_no_other(
             rows = (await connection.execute(select(outbox.c.attempts, outbox.c.last_error))).all()
         return len(rows) == 1 and rows[0].attempts >= 1 and "nobody.listens" in rows[0].last_error
 
-    await eventually(only_the_poison_is_left, what="one row put off")
+    await eventually(only_the_poison_is_left, what="one row deferred")
     await relay.stop()
 
 

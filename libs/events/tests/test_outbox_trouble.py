@@ -309,7 +309,7 @@ async def test_no_query_scans_or_sorts_what_waits(engine: AsyncEngine, database_
 
 
 @pytest.mark.servers
-async def test_the_oldest_first_and_what_was_put_off_in_its_turn(
+async def test_the_oldest_first_and_what_was_deferred_in_its_turn(
     engine: AsyncEngine, database_url: str
 ) -> None:
     await store(engine, "a", "b", "c")

@@ -1,4 +1,4 @@
-"""A message that kills its process ends in the dead letters, and what was in hand with it does not."""
+"""A message that kills its process ends in the dead letters, and what was in flight with it does not."""
 
 import asyncio
 import os
@@ -40,7 +40,7 @@ async def crashing(url: str, done: Path) -> AsyncIterator[asyncio.subprocess.Pro
         await process.communicate()
 
 
-# Twenty deaths, each with a connection anew.
+# Twenty deaths, and a new connection after each.
 @pytest.mark.timeout(400)
 @pytest.mark.servers
 async def test_a_poisonous_message_dies_alone(
@@ -89,7 +89,7 @@ async def test_what_may_be_poison_is_alone_and_fresh_messages_are_not() -> None:
         for number in range(8):
             tasks.create_task(handle(f"fresh{number}", number % ISOLATE_AT))
         for number in range(6):
-            tasks.create_task(handle(f"suspect{number}", ISOLATE_AT + number))
+            tasks.create_task(handle(f"suspected{number}", ISOLATE_AT + number))
         await asyncio.sleep(0.05)
         for number in range(8):
             tasks.create_task(handle(f"late{number}", 0))

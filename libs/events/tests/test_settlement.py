@@ -231,7 +231,7 @@ def message(body: bytes) -> Any:
     return aio_pika.Message(body, delivery_mode=2)
 
 
-# --- what is in hand, by the clock
+# --- what is in flight, by the clock
 
 
 class Clock:

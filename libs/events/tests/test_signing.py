@@ -167,7 +167,7 @@ async def helper(messaging: Messaging, publisher: Publisher) -> AsyncIterator[He
 
 
 async def send_back(
-    url: str, audit: FileAudit, selection: Selection | None = None, *, anew: bool = False
+    url: str, audit: FileAudit, selection: Selection | None = None, *, to_origin: bool = False
 ) -> int:
     tally, act = Tally(), OperatorAction("redrive", "tester", "again")
     async with connected([url]) as broker:
@@ -180,7 +180,7 @@ async def send_back(
             act=act,
             audit=audit,
             rate=1000,
-            anew=anew,
+            to_origin=to_origin,
         )
     return tally.done
 
@@ -195,7 +195,7 @@ async def test_a_retry_and_a_redrive_bear_their_signature(
     async def dead() -> bool:
         return await messaging.count(DEAD) == 1
 
-    await eventually(dead, what="the end of the ladder")
+    await eventually(dead, what="the end of the retries")
     helper.well = True
     async with messaging.user("operations") as url:
         assert await send_back(url, FileAudit(tmp_path / "audit")) == 1
@@ -282,12 +282,12 @@ async def test_a_letter_that_nobody_signed_is_sent_anew_by_an_administrator_only
     audit = FileAudit(tmp_path / "audit")
     async with messaging.user("operations") as url:
         with pytest.raises(DeadLetterError, match="administrator"):
-            await send_back(url, audit, anew=True)
+            await send_back(url, audit, to_origin=True)
 
     async def back_again() -> bool:
         return await messaging.count(DEAD) == 1
 
     await eventually(back_again, what="the letter in its place")
-    assert await send_back(messaging.amqp_url, audit, anew=True) == 1
-    await eventually(lambda: helper.seen == ["old"], what="the message that was sent anew")
+    assert await send_back(messaging.amqp_url, audit, to_origin=True) == 1
+    await eventually(lambda: helper.seen == ["old"], what="the message that was published again")
     assert json.loads((tmp_path / "audit").read_text())["action"] == "redrive"

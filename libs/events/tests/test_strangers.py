@@ -313,7 +313,7 @@ async def test_any_message_on_any_queue_dies_alone_and_can_be_handled(
             names, took = await send()
             laundry.took.update(names if took else [])
             laundry.refused += names == [HISTORY_INTAKE] and not took
-        # As long as the ladder is, so that good ones pass what waits on it too.
+        # As long as all retries take, so that good ones pass those that wait for one.
         await asyncio.sleep(sum(DEFAULT_RETRY_DELAYS_S))
     assert max(laundry.late_s) < PROMISED_S * ROOM
     assert laundry.took.total() > len(sends) / 3, "the broker takes most of it"

@@ -18,7 +18,6 @@ KEY = "task.read"
 
 @pytest.fixture
 def broker_plan() -> Plan:
-    """Only the stream."""
     return replace(PLAN, queues=(PLAN.queue(HISTORY),))
 
 

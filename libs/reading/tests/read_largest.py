@@ -30,7 +30,6 @@ def memory(field: str) -> float:
 
 
 def main() -> None:
-    """Read the photo."""
     shipped, photo_file, small_file, pixels_file = map(Path, sys.argv[1:])
     model = Model.load(shipped)
     model.read(small_file.read_bytes())

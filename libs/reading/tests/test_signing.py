@@ -83,7 +83,7 @@ def test_what_was_signed_is_read_as_it_was(extra: dict[str, Any], metric: Any) -
     for purpose in ("model", "champion"):
         document = KEY.seal(signed, purpose)
         assert TRUSTED.open(document, purpose) == signed
-        # Readers of before find the same fields where they were.
+        # Older readers find the same fields where they were.
         assert Manifest.from_json(document).model_dump(exclude={FIELD}) == signed.model_dump()
 
 

@@ -2,13 +2,11 @@
 
 import asyncio
 import contextlib
-import secrets
 import shutil
 import socket
 import ssl
 import struct
 from collections.abc import AsyncIterator, Callable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -20,89 +18,28 @@ import pytest
 import pytest_asyncio
 import structlog
 
-from laundry_events import BrokerUnavailable, Publisher, broker_settings
-from laundry_events.broker_settings import Setting
-from laundry_events.definitions import definitions
-from laundry_events.plan import EVENTS_EXCHANGE
+from laundry_events import Publisher
 from laundry_events.refused_certificates import explained
 from laundry_events.topology import PLAN
-from laundry_servers import choice, rabbitmqctl, rootfs
+from laundry_servers import choice
 from laundry_servers.addresses import TlsFiles
 from laundry_servers.authority import Authority
 from laundry_servers.choice import Kind
-from laundry_servers.files import write_json
-from laundry_servers.progress import Quiet
-from laundry_servers.rabbitmq import RabbitMQ
-from laundry_servers.rabbitmq_tls import HOSTS, reload_certificates
+from laundry_servers.rabbitmq_tls import HOSTS
 from laundry_service.telemetry.certificates import certificate_shown
 from laundry_testing.messaging import eventually
 
+from .tls_cluster import CLIENT, NODES, VHOST, Cluster, Load, tls_cluster, under_load
+
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(240)]
-NODES, CLIENT, VHOST = 3, "helper", "laundry"
-
-
-@dataclass
-class Cluster:
-    """The nodes, and the authority that everybody trusts."""
-
-    server: RabbitMQ
-    authority: Authority
-
-    def url(self, node: int | None = None) -> str:
-        """The administrator's address at HAProxy, or at a node itself."""
-        address = self.server.address
-        url = address.amqp_url if node is None else address.amqp_urls[node]
-        return url.replace("/%2F?", f"/{VHOST}?")
-
-    def reload(self) -> None:
-        """What ``laundry tls rotate`` does once the files are written."""
-        server = self.server
-        reload_certificates(server.root, server.folder, self.authority, node=1, epmd_port=server.epmd_port)
-
-    def evaluate(self, expression: str, *, node: int) -> None:
-        """Let a node evaluate an Erlang expression."""
-        server = self.server
-        epmd = server.epmd_port
-        rabbitmqctl.evaluate(
-            server.root, server.folder, expression, node=node, epmd_port=epmd, tls=server.tls
-        )
-
-    def shows(self, node: int) -> int:
-        """The serial number of what a node shows to a client."""
-        own = self.authority.path_of(self.server.username)
-        port = self.server.amqp_ports[node]
-        return certificate_shown("127.0.0.1", port, own=own).serial_number
 
 
 @pytest.fixture(scope="module")
 def cluster(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     if choice.choose(Kind(pytestconfig.getoption("--laundry-servers"))).kind is not Kind.NATIVE:
         pytest.skip("TLS is set up for native brokers")
-    folder = tmp_path_factory.mktemp("tls")
-    authority = Authority(folder / "tls")
-    # As in Compose: every node reads the definitions, and queues come once all run.
-    file, password = folder / "rabbitmq" / "definitions.json", secrets.token_urlsafe(24)
-    boot = [
-        Setting("load_definitions", str(file)),
-        *broker_settings.cluster([], waits_for=str(NODES)),
-    ]
-    server = RabbitMQ(
-        rootfs.ensure(Quiet()),
-        folder / "rabbitmq",
-        nodes=NODES,
-        password=password,
-        authority=authority,
-        clients=[CLIENT],
-        extra_config="\n".join(broker_settings.lines(*boot)),
-    )
-    passwords = {each.name: secrets.token_urlsafe(24) for each in PLAN.services}
-    administrator = (server.username, password)
-    write_json(file, definitions(PLAN, passwords, vhost=VHOST, nodes=NODES, administrator=administrator))
-    try:
-        server.start()
-        yield Cluster(server, authority)
-    finally:
-        server.stop()
+    with tls_cluster(tmp_path_factory.mktemp("tls")) as cluster:
+        yield cluster
 
 
 def test_every_listener_is_encrypted_and_there_is_no_other(cluster: Cluster) -> None:
@@ -281,63 +218,13 @@ async def test_a_broker_without_a_good_certificate_is_not_spoken_to(cluster: Clu
     await (await aio_pika.connect(cluster.url(1), timeout=10)).close()
 
 
-@dataclass
-class Load:
-    """What was confirmed to a publisher, and what arrived at a consumer."""
-
-    publisher: Publisher
-    confirmed: set[str] = field(default_factory=set)
-    arrived: set[str] = field(default_factory=set)
-
-    async def publish(self) -> None:
-        """Publish one after another, each until it is confirmed."""
-        number = 0
-        while True:
-            number += 1
-            name = str(number)
-            while name not in self.confirmed:
-                with contextlib.suppress(BrokerUnavailable):
-                    await self.publisher.send(
-                        EVENTS_EXCHANGE, "task.read", body=b"{}", headers={}, message_id=name
-                    )
-                    self.confirmed.add(name)
-                # Without a connection it fails at once, and nobody else would get a turn.
-                await asyncio.sleep(0.005)
-
-    async def take(self, message: aio_pika.abc.AbstractIncomingMessage) -> None:
-        """Note a message and acknowledge it."""
-        self.arrived.add(str(message.message_id))
-        with contextlib.suppress(Exception):  # delivered again if the connection went
-            await message.ack()
-
-    async def goes_on(self) -> None:
-        """Wait until more was confirmed and arrived."""
-        before = (len(self.confirmed), len(self.arrived))
-        await eventually(
-            lambda: len(self.confirmed) > before[0] + 20 and len(self.arrived) > before[1] + 20,
-            what="more messages",
-        )
-
-
 @pytest_asyncio.fixture
 async def load(cluster: Cluster) -> AsyncIterator[Load]:
-    found = Load(Publisher(cluster.url(), source="tests"))
-    await found.publisher.wait_connected()
-    async with await aio_pika.connect_robust(cluster.url(), reconnect_interval=0.2, timeout=10) as connection:
-        channel = await connection.channel()
-        await channel.set_qos(prefetch_count=50)
-        queue = await channel.get_queue("task.read")
-        await queue.consume(found.take)
-        publishing = asyncio.create_task(found.publish())
-        try:
-            yield found
-        finally:
-            publishing.cancel()
-            await asyncio.gather(publishing, return_exceptions=True)
-            await found.publisher.stop()
+    async with under_load(cluster) as load:
+        yield load
 
 
-async def _all_come_anew(cluster: Cluster) -> bool:
+async def _all_reconnect(cluster: Cluster) -> bool:
     """Close the publisher's and the consumer's connection at the broker; false if one is not seen yet."""
     address = cluster.server.address
     login: Any = (address.username, address.password)
@@ -356,13 +243,13 @@ async def test_certificates_and_their_authority_are_replaced_under_load(cluster:
     authority = cluster.authority
 
     async def in_force() -> None:
-        """The new files count at every node, while messages go on; then everybody connects anew."""
+        """The new files count at every node, while messages go on; then everybody reconnects."""
         await asyncio.to_thread(cluster.reload)
         issued = {each.name: each.certificate.serial_number for each in authority.issued()}
         for node in range(NODES):
             assert await asyncio.to_thread(cluster.shows, node) == issued[f"rabbitmq-{node + 1}"]
         await load.goes_on()
-        await eventually(lambda: _all_come_anew(cluster), what="two connections")
+        await eventually(lambda: _all_reconnect(cluster), what="two connections")
         await load.goes_on()
 
     await load.goes_on()

@@ -211,7 +211,7 @@ async def test_pipelined_requests_are_answered_in_order_up_to_a_bound() -> None:
             b"GET /held HTTP/1.1\r\nHost: x\r\n\r\n" + b"GET / HTTP/1.1\r\nHost: x\r\n\r\n" * 5000
         )
         got = await many.rest()
-        # The one in hand is answered whole; nothing stands in the middle of it.
+        # The one in progress is answered whole; nothing is written into the middle of it.
         assert got.startswith(b"HTTP/1.1 200 OK")
         assert got.endswith(b"held")
     assert refused("too-many-pipelined") == 1

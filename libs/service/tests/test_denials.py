@@ -35,7 +35,6 @@ def _fresh_budget(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def lines(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
-    """What ``denied`` logs."""
     told: list[dict[str, Any]] = []
 
     class Log:

@@ -18,7 +18,7 @@ from pydantic import Field
 from sqlalchemy.dialects.postgresql import JSONB
 
 from laundry_service.app import make_app
-from laundry_service.http.cursors import BadCursor, read_cursor, write_cursor
+from laundry_service.http.cursors import BadCursor, page_of, read_cursor, write_cursor
 from laundry_service.http.validation import RequestBody, is_storable, why_not_storable
 from laundry_service.settings import ServiceSettings
 from laundry_service.storage.database import Database
@@ -75,6 +75,15 @@ def test_what_is_no_cursor_is_told(cursor: str) -> None:
 def test_a_moment_that_no_database_takes_is_no_cursor(moment: str) -> None:
     with pytest.raises(BadCursor):
         read_cursor(encoded([moment, "x"]), datetime, str)
+
+
+@pytest.mark.parametrize(
+    ("found", "page"), [([], ([], None)), ([1, 2], ([1, 2], None)), ([1, 2, 3], ([1, 2], 2))]
+)
+def test_a_page_names_its_last_item_only_where_more_come_after_it(
+    found: list[int], page: tuple[list[int], int | None]
+) -> None:
+    assert page_of(found, 2) == page
 
 
 @given(st.text(max_size=60))

@@ -236,7 +236,7 @@ async def test_strange_messages_go_to_the_dead_letters_and_the_consumer_goes_on(
     assert all(m.headers["x-attempts"] == 1 and m.headers["x-service"] == "ai-consumer" for m in dead)
 
 
-async def test_while_the_object_store_is_away_photos_are_held_and_none_climbs_the_ladder(
+async def test_while_the_object_store_is_away_photos_are_held_and_none_is_retried(
     replica: Replica,
     helper: Publisher,
     store: ObjectStore,

@@ -40,7 +40,7 @@ async def keep(store: ObjectStore, version: str, data: bytes, **changes: Any) ->
 
 
 async def told(store: ObjectStore) -> list[Serving]:
-    """Every word that can be read; the local store writes them anew in place."""
+    """Every word that can be read; the local store overwrites them in place."""
     keys = [key async for key, _ in store.listing(REPLICAS_PREFIX)]
     words = []
     for key in keys:

@@ -30,7 +30,6 @@ Start = Callable[[], ServiceProcess]
 def start(
     messaging: Messaging, bucket: Bucket, identity: FileIdentity, processes: ServiceProcesses, tmp_path: Path
 ) -> Start:
-    """Start a reader."""
     ship(tmp_path / "models", "shipped-1")
     return partial(
         processes.start,

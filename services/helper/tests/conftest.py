@@ -21,7 +21,7 @@ from laundry_events.topology import PLAN
 from laundry_testing.identity import FileIdentity
 from laundry_testing.messaging import Messaging, eventually
 from laundry_testing.plugin import Bucket
-from laundry_testing.serving import serving
+from laundry_testing.serving import WITHOUT_BROKER, serving
 
 MakeSettings = Callable[..., Settings]
 
@@ -130,16 +130,15 @@ def make_settings(database_url: str, bucket: Bucket, identity: FileIdentity) -> 
     """Settings on a test's own database and bucket; no broker listens at the default address."""
 
     def make(**changes: Any) -> Settings:
-        values: dict[str, Any] = {
-            "amqp_url": "amqp://nobody:nothing@127.0.0.1:1/",
-            "database_url": database_url,
-            **bucket.settings,
-            "graceful_timeout_s": 3,
-            "log_level": "WARNING",
-            **identity.settings,
-            **changes,
-        }
-        return Settings(**values)
+        return Settings(
+            **{
+                **WITHOUT_BROKER,
+                "database_url": database_url,
+                **bucket.settings,
+                **identity.settings,
+                **changes,
+            }
+        )
 
     return make
 

@@ -1,4 +1,4 @@
-"""Photos are decoded by processes apart, which may die of one."""
+"""Photos are decoded by separate processes, which one photo may kill."""
 
 import asyncio
 import os

@@ -111,7 +111,7 @@ async def test_who_may_take_back_and_until_when(
     for bad in (-1, 121, "10", 1.5, None):
         answer = await service.confirm(task["id"], confirmation(undo_s=bad))
         assert_problem(answer, 422, "invalid-request")
-    # The relay has it in hand: whoever takes it back waits for the outcome, and then comes too late.
+    # The relay is publishing it: taking it back waits for the outcome, and is then too late.
     connection = await asyncpg.connect(plain_dsn(database_url))
     transaction = connection.transaction()
     await transaction.start()

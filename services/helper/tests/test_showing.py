@@ -93,7 +93,7 @@ async def test_they_are_made_once_however_many_ask(alone: Service, bucket: Bucke
     found = keys(bucket, "pictures/")
     assert [key.rsplit("-", 1)[1] for key in found] == ["display.jpg", "thumbnail.jpg"]
     assert all(key.startswith(f"pictures/b1/{task['id']}/") for key in found)
-    # Gone from the store, they are made anew.
+    # Gone from the store, they are made again.
     for key in found:
         client(bucket.store).delete_object(Bucket=bucket.name, Key=key)
     again = await alone.get(path + "?size=thumbnail")

@@ -23,7 +23,7 @@ from laundry_servers.postgres import drop_database, ensure_database
 from laundry_service.auth.rsa_keys import new_key
 from laundry_service.migrate import upgrade
 from laundry_testing.identity import FileIdentity
-from laundry_testing.serving import ready, serving
+from laundry_testing.serving import WITHOUT_BROKER, ready, serving
 
 from .browser import Backend, Browser, SignIn, returned
 
@@ -183,6 +183,7 @@ def make_settings(database_url: str, identity: FileIdentity, mail_folder: Path) 
 
     def make(**changes: Any) -> Settings:
         values: dict[str, Any] = {
+            **WITHOUT_BROKER,
             "database_url": database_url,
             "database_pool": POOL,
             "public_url": "http://identity.test",
@@ -191,9 +192,6 @@ def make_settings(database_url: str, identity: FileIdentity, mail_folder: Path) 
             "secret_keys": secrets.token_urlsafe(32),
             "signing_keys": SIGNING_KEY,
             "mail_folder": mail_folder,
-            "amqp_url": "amqp://nobody:nothing@127.0.0.1:1/",
-            "graceful_timeout_s": 3,
-            "log_level": "WARNING",
             **identity.settings,
             **changes,
         }

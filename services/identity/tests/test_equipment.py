@@ -1,4 +1,4 @@
-"""Credentials of machines."""
+"""Credentials of machines: given, rotated and revoked by an operator."""
 
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -36,8 +36,8 @@ async def test_a_machine_gets_a_secret_once_another_and_then_none(world: World) 
     assert (record["object"], record["reason"]) == ("b1/washer-3", "sold")
     records = [await world.audited(f"credential.{act}") for act in ("create", "rotate", "revoke")]
     assert made["client_secret"] not in str(records)
-    anew = await world.http.post("/equipment-credentials", json=body, headers=world.operator)
-    assert anew.status_code == 201
+    again = await world.http.post("/equipment-credentials", json=body, headers=world.operator)
+    assert again.status_code == 201
 
 
 async def test_only_operators_give_machines_credentials(world: World) -> None:

@@ -28,6 +28,11 @@ def settings(**changes: Any) -> Settings:
     return Settings.model_validate({**GIVEN, **changes})
 
 
+def test_what_compose_leaves_empty_is_unset() -> None:
+    made = settings(letter_key="", letters_unsigned_until="", smtp_url="", mail_folder="")
+    assert {made.letter_key, made.letters_unsigned_until, made.smtp_url, made.mail_folder} == {None}
+
+
 def test_behind_tls_cookies_belong_to_this_host_only() -> None:
     made = django_configuration(settings())
     for name in ("SESSION", "CSRF", "LANGUAGE"):

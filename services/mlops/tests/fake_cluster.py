@@ -62,7 +62,6 @@ class FakeCluster:
         await self.tell()
 
     async def tell(self) -> None:
-        """Wake whoever watches."""
         async with self.changed:
             self.changes += 1
             self.changed.notify_all()

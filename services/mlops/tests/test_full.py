@@ -113,6 +113,9 @@ async def test_a_better_network_takes_over_with_all_that_belongs_beside_it(
     await stock(database, store, confirmed, 120)
     async with service(**training("good")) as client:
         run, log = await ended(client, await start(client, operator), operator)
+        # The verdict is told first.
+        folders = f"run-{run['id']}*"
+        await eventually(lambda: not list((tmp_path / "work").glob(folders)), what="the end of its folder")
         model = (await client.get(f"/models/{run['model_version']}", headers=operator)).json()
         roles = (await client.get("/examples?limit=200", headers=operator)).json()["items"]
         # The new network is a root of its own: another run starts from it.
@@ -142,7 +145,6 @@ async def test_a_better_network_takes_over_with_all_that_belongs_beside_it(
         assert entry is not None
         assert entry.matches(await store.get(entry.key, max_bytes=MAX_MODEL_BYTES))
     assert again.status_code == 201
-    assert not list((tmp_path / "work").glob(f"run-{run['id']}"))
 
 
 async def test_a_network_that_is_no_better_is_kept_with_its_verdict(

@@ -1,4 +1,4 @@
-"""Every manifest in the bucket is signed: what is not, or not so, is written anew from the database."""
+"""Every manifest in the bucket is signed: what is not, or not so, is rewritten from the database."""
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
@@ -30,7 +30,7 @@ MakeSettings = Callable[..., Settings]
 
 
 async def signed(store: ObjectStore, key: str, purpose: Purpose, by: SigningKey = KEY) -> Manifest | None:
-    """What lies in the store, if this key signed it; nothing while it is written anew in place."""
+    """What lies in the store, if this key signed it; nothing while it is being overwritten."""
     try:
         document = await store.get(key, max_bytes=MAX_MANIFEST_BYTES)
         return TrustedKeys([by.public]).open(document, purpose)
@@ -153,10 +153,10 @@ async def test_a_new_signing_key_signs_everything_anew_so_that_the_old_one_can_g
         await told(store, "shipped-1", by=new)
         for version in ("shipped-1", "candidate-2"):
 
-            async def anew(version: str = version) -> bool:
+            async def signed_again(version: str = version) -> bool:
                 return await signed(store, manifest_key(version), "model", new) is not None
 
-            await eventually(anew, what=f"the new signature of {version}")
+            await eventually(signed_again, what=f"the new signature of {version}")
 
 
 async def test_what_somebody_laid_in_a_models_place_is_not_taken_for_ours(

@@ -133,7 +133,7 @@ async def test_of_two_services_one_runs_and_the_other_leaves_its_runs_alone(
     assert (await status_of(database, run_id))[0] == "running"
     assert (await status_of(database, next_id))[0] == "queued"
     await first.stop()
-    # The second takes up what the first had in hand.
+    # The second takes up what the first was running.
     await reaches(database, run_id, "running")
     assert (await status_of(database, next_id))[0] == "queued"
     await second.stop()

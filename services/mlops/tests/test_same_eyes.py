@@ -68,7 +68,6 @@ class Watched(Model):
 
 @pytest.fixture(scope="module")
 def model() -> Watched:
-    """The shipped model."""
     manifest = Manifest.from_json((MODELS / "manifest.json").read_bytes())
     model = Watched.load(MODELS / manifest.file, sha256=manifest.sha256)
     assert isinstance(model, Watched)

@@ -154,7 +154,7 @@ class TestPassingOn:
         await database.close()
 
     @pytest.fixture
-    def desk(self, database: Database) -> FaultHandling:
+    def handling(self, database: Database) -> FaultHandling:
         return FaultHandling(database, Outbox("monitoring"), EscalationPolicy(timedelta(minutes=10), 3))
 
     @pytest.fixture
@@ -163,7 +163,7 @@ class TestPassingOn:
         return {"escalation_check_s": 3600}
 
     async def test_it_is_passed_on_after_ten_minutes_and_again_until_the_last_time(
-        self, world: Any, a_sample: Any, desk: FaultHandling, settings: dict[str, Any]
+        self, world: Any, a_sample: Any, handling: FaultHandling, settings: dict[str, Any]
     ) -> None:
         async with world.replica(**settings) as service:
             await service.post(a_sample(fault_code="E1"))
@@ -171,34 +171,34 @@ class TestPassingOn:
         assert found.escalate_at - found.rung_at == pytest.approx(
             timedelta(minutes=10), abs=timedelta(seconds=5)
         )
-        assert await desk.escalate_due() == 0
+        assert await handling.escalate_due() == 0
         for escalation in (1, 2, 3):
             await make_due(world)
-            assert await desk.escalate_due() == 1
+            assert await handling.escalate_due() == 1
             event = (await world.events())[-1]
             assert (event["escalation"], event["fault_id"]) == (escalation, found.id)
             assert event["kind"] == "washer"
             # The whole time again: a service that was away passes nothing on twice at once.
-            assert await desk.escalate_due() == 0
+            assert await handling.escalate_due() == 0
         assert (await the_fault(world)).escalate_at is None
         await make_due(world)
-        assert await desk.escalate_due() == 0
+        assert await handling.escalate_due() == 0
 
     async def test_two_replicas_pass_on_once(
-        self, world: Any, a_sample: Any, desk: FaultHandling, database: Database, settings: dict[str, Any]
+        self, world: Any, a_sample: Any, handling: FaultHandling, database: Database, settings: dict[str, Any]
     ) -> None:
         async with world.replica(**settings) as service:
             for number in range(10):
                 await service.post(a_sample(f"washer-{number}", fault_code="E1"))
         other = FaultHandling(database, Outbox("monitoring"), EscalationPolicy(timedelta(minutes=10), 3))
         await make_due(world)
-        done = await asyncio.gather(*(each.escalate_due() for each in (desk, other, desk, other)))
+        done = await asyncio.gather(*(each.escalate_due() for each in (handling, other, handling, other)))
         assert sum(done) == 10
         passed = [event["fault_id"] for event in await world.events() if event.get("escalation")]
         assert len(passed) == len(set(passed)) == 10
 
     async def test_nothing_is_passed_on_that_somebody_took_or_that_is_over_or_held(
-        self, world: Any, a_sample: Any, desk: FaultHandling, settings: dict[str, Any]
+        self, world: Any, a_sample: Any, handling: FaultHandling, settings: dict[str, Any]
     ) -> None:
         async with world.replica(**settings, ring_check_s=3600) as service:
             await service.post(a_sample("taken", fault_code="E1"))
@@ -210,18 +210,18 @@ class TestPassingOn:
             await acknowledge(service, (await the_fault(world, "taken")).id, world.operator)
         assert (await the_fault(world, "held")).escalate_at is None
         await make_due(world)
-        assert await desk.escalate_due() == 0
+        assert await handling.escalate_due() == 0
 
     async def test_a_clock_that_was_set_back_delays_nothing_for_long(
-        self, world: Any, a_sample: Any, desk: FaultHandling, settings: dict[str, Any]
+        self, world: Any, a_sample: Any, handling: FaultHandling, settings: dict[str, Any]
     ) -> None:
         async with world.replica(**settings) as service:
             await service.post(a_sample(fault_code="E1"))
         await make_due(world, ago_s=-3600)
-        assert await desk.escalate_due() == 1
+        assert await handling.escalate_due() == 1
 
     async def test_acknowledged_and_passed_on_at_one_moment_it_is_never_passed_on_after(
-        self, world: Any, a_sample: Any, desk: FaultHandling, settings: dict[str, Any]
+        self, world: Any, a_sample: Any, handling: FaultHandling, settings: dict[str, Any]
     ) -> None:
         names = [f"washer-{number}" for number in range(24)]
         async with world.replica(**settings) as service:
@@ -229,10 +229,10 @@ class TestPassingOn:
                 await service.post(a_sample(name, fault_code="E1"))
         ids = [(await the_fault(world, name)).id for name in names]
         await make_due(world)
-        acts: list[Any] = [desk.acknowledge(each, by=KIM) for each in ids]
+        acts: list[Any] = [handling.acknowledge(each, by=KIM) for each in ids]
         # In between, so that some come before and some after.
-        acts[6:6] = [desk.escalate_due()]
-        acts[18:18] = [desk.escalate_due()]
+        acts[6:6] = [handling.escalate_due()]
+        acts[18:18] = [handling.escalate_due()]
         await asyncio.gather(*acts)
         events: dict[str, list[str]] = {each: [] for each in ids}
         for event in await world.events():
@@ -241,10 +241,10 @@ class TestPassingOn:
         for told in events.values():
             assert told in (["told 0", "acknowledged"], ["told 0", "told 1", "acknowledged"])
         await make_due(world)
-        assert await desk.escalate_due() == 0
+        assert await handling.escalate_due() == 0
 
     async def test_acknowledged_and_over_at_one_moment_it_is_over(
-        self, world: Any, a_sample: Any, desk: FaultHandling, settings: dict[str, Any]
+        self, world: Any, a_sample: Any, handling: FaultHandling, settings: dict[str, Any]
     ) -> None:
         names = [f"washer-{number}" for number in range(12)]
         async with world.replica(**settings) as service:
@@ -252,7 +252,7 @@ class TestPassingOn:
                 await service.post(a_sample(name, fault_code="E1"))
             ids = [(await the_fault(world, name)).id for name in names]
             results = await asyncio.gather(
-                *(desk.acknowledge(each, by=KIM) for each in ids),
+                *(handling.acknowledge(each, by=KIM) for each in ids),
                 service.post(*(a_sample(name, at=1) for name in names)),
                 return_exceptions=True,
             )

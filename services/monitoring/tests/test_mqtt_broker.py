@@ -80,7 +80,7 @@ def started(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactor
 
 @pytest.fixture
 def asking_broker(started: tuple[BrokerAddress, int]) -> Iterator[AskingBroker]:
-    """The broker of this module, with a virtual host that is made anew for each test."""
+    """The broker of this module, with a virtual host that is made for each test."""
     address, port = started
     vhosts.create(address, VHOST)
     apply_plan(address, VHOST)

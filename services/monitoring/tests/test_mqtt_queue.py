@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from laundry_events.plan import REQUEUE_EXCHANGE
 from laundry_events.topology import TELEMETRY_EXCHANGE
 from laundry_testing.messaging import Messaging, eventually
-from monitoring.tables import device_login, equipment, mqtt_login
+from monitoring.tables import device_login, equipment, mqtt_login, sample
 
 pytestmark = pytest.mark.servers
 
@@ -123,7 +123,7 @@ async def test_what_comes_after_the_tokens_end_is_refused_and_what_came_before_i
         await publish(
             messaging, "washer-1", a_sample(at=1, fault_code="E21"), headers={"timestamp_in_ms": before}
         )
-        await eventually(lambda: _state_is(service, "washer-1", "faulty"), what="the sample of before")
+        await eventually(lambda: _state_is(service, "washer-1", "faulty"), what="the earlier sample")
         # A device can add text to its messages, but no number.
         await publish(messaging, "washer-1", a_sample(at=2), headers={"timestamp_in_ms": str(before)})
         assert await _dead_reason(messaging) == "token-expired"
@@ -163,6 +163,43 @@ async def test_one_device_fills_neither_the_dead_letters_nor_the_database_and_it
         await eventually(lambda: _state_is(service, "washer-2", "ok"), what="another device's sample")
         assert await messaging.count("telemetry.reported.dlq") == 3
         assert await world.samples("washer-1") <= 12
+
+
+async def test_what_comes_together_is_stored_together_and_what_is_wrong_of_it_is_refused_alone(
+    world: Any, messaging: Messaging, a_sample: Any
+) -> None:
+    machines, each = [f"washer-{number}" for number in range(10)], 12
+    async with world.replica() as service:
+        await service.post(*(a_sample(machine, at=-100) for machine in machines))
+    await world.execute(_login("washer-1", "elsewhere"))
+    # All of it waits when the service comes.
+    for at in range(1, each + 1):
+        for machine in machines:
+            code = "E21" if (machine, at) == ("washer-2", each) else None
+            await publish(messaging, machine, a_sample(machine, at=at - 90, fault_code=code))
+    # Given twice within one group.
+    await publish(messaging, "washer-3", a_sample("washer-3", at=each - 90))
+    many = [a_sample("washer-4", at=each + at - 90) for at in range(1, 31)]
+    await publish(messaging, "washer-4", *many)
+    async with world.replica(messaging.amqp_url) as service:
+        await eventually(lambda: _stored(world, "washer-4", 1 + each + len(many)), what="the last message")
+        await eventually(lambda: _dead(messaging, each), what="what washer-1 may not say")
+        assert await _dead_reason(messaging) == "branch-forbidden"
+        for machine in machines:
+            expected = {"washer-1": 1, "washer-4": 1 + each + len(many)}.get(machine, 1 + each)
+            assert await world.samples(machine) == expected, machine
+        assert await _state_is(service, "washer-2", "faulty")
+    async with world.engine.connect() as connection:
+        transactions = sa.select(sa.func.count(sa.distinct(sa.text("xmin::text")))).select_from(sample)
+        assert (await connection.execute(transactions)).scalar_one() < each * len(machines) / 4
+
+
+async def _dead(messaging: Messaging, number: int) -> bool:
+    return await messaging.count("telemetry.reported.dlq") == number
+
+
+async def _stored(world: Any, machine: str, number: int) -> bool:
+    return bool(await world.samples(machine) == number)
 
 
 async def test_a_row_that_is_held_holds_up_its_own_machine_alone(

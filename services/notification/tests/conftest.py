@@ -24,7 +24,7 @@ from laundry_service.storage.database import Database
 from laundry_testing.identity import FileIdentity
 from laundry_testing.messaging import Messaging, eventually
 from laundry_testing.plugin import LocalFcm
-from laundry_testing.serving import serving
+from laundry_testing.serving import WITHOUT_BROKER, serving
 from notification.app import create_app, create_faults_app
 from notification.settings import Settings
 from notification.web_push import base64url
@@ -207,14 +207,12 @@ def make_settings(database_url: str, identity: FileIdentity, fcm: LocalFcm) -> M
 
     def make(**changes: Any) -> Settings:
         values: dict[str, Any] = {
-            "amqp_url": "amqp://nobody:nothing@127.0.0.1:1/",
+            **WITHOUT_BROKER,
             "database_url": database_url,
             "fcm_url": fcm.url,
             "web_push_private_key": VAPID_KEY,
             "web_push_subject": "mailto:operator@laundry.example",
             "web_push_services": f"default,{fcm.url}",
-            "graceful_timeout_s": 3,
-            "log_level": "WARNING",
             "match_pushes_per_second": 500,
             **identity.settings,
             **changes,

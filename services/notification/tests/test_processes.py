@@ -1,4 +1,4 @@
-"""The two processes as an operator starts them; one of them is killed with a push in hand."""
+"""The two processes as an operator starts them; one of them is killed with a push in flight."""
 
 import asyncio
 import signal

@@ -215,4 +215,5 @@ def test_a_service_whose_web_push_could_not_work_does_not_start(changes: dict[st
 
 
 def test_without_a_key_there_is_no_web_push_and_all_else_goes_on() -> None:
-    assert Settings(**BASE, web_push_private_key="", web_push_subject="").web_push_private_key is None
+    unset = Settings(**BASE, web_push_private_key="", web_push_subject="", letters_unsigned_until="")
+    assert unset.web_push_private_key is None and unset.letters_unsigned_until is None

@@ -58,7 +58,7 @@ async def test_a_listener_tells_when_its_certificate_ends_even_if_it_is_over(
     assert told(endpoint) is None, "what is no longer known is not told"
 
 
-def test_ones_own_is_read_anew_at_every_scrape(authority: Authority) -> None:
+def test_ones_own_is_read_again_at_every_scrape(authority: Authority) -> None:
     path = authority.path_of("client")
     watch_own(f"amqps://u:p@broker/?cafile=x&certfile={path}", client="one")
     for days in (5, 50):

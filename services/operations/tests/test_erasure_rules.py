@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from operations.erasures import (
     Erasure,
-    Part,
+    ErasurePart,
     Step,
     Surroundings,
     is_drained,
@@ -24,7 +24,7 @@ CONFIRMED = st.lists(st.none() | st.integers(1, 2), min_size=1, max_size=4)
 
 
 def an_erasure(*confirmed: int | None, attempt: int = 1, final: bool = False) -> Erasure:
-    parts = tuple(Part(f"s{number}", each, {}, None) for number, each in enumerate(confirmed))
+    parts = tuple(ErasurePart(f"s{number}", each, {}, None) for number, each in enumerate(confirmed))
     return Erasure("e", "kim", "erased-1", "kim", START, attempt, final, None, None, parts)
 
 

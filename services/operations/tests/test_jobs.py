@@ -138,7 +138,7 @@ async def test_kill_9_in_the_middle_loses_nothing_and_the_next_process_goes_on(
     for _ in range(await messaging.count(QUEUE)):
         arrived[(await messaging.take(QUEUE)).message_id] += 1
     assert set(arrived) == set(ids), "a letter was lost"
-    assert sum(arrived.values()) <= len(ids) + 1, "more than the one copy in hand was sent twice"
+    assert sum(arrived.values()) <= len(ids) + 1, "more than the one copy in flight was sent twice"
 
 
 async def test_whoever_resumes_a_job_answers_for_what_is_done_from_then_on(world: World) -> None:

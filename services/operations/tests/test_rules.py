@@ -17,7 +17,7 @@ def test_the_head_came_after_the_last_sample_that_did_not_count_it() -> None:
     assert ages.oldest(Counts("q", ready=7, published=9), 50) == Age(50, "at_least"), "there before we looked"
 
 
-def test_a_restarted_node_counts_anew() -> None:
+def test_a_restarted_node_counts_from_zero() -> None:
     ages = Ages()
     ages.observe(Counts("q", published=900), 0)
     ages.observe(Counts("q", published=0), 10)

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from laundry_events.tables import outbox
 from laundry_service.storage.database import Database
 from laundry_testing.identity import FileIdentity
-from laundry_testing.serving import serving
+from laundry_testing.serving import WITHOUT_BROKER, serving
 from search.app import create_app
 from search.settings import Settings
 
@@ -69,7 +69,6 @@ class World:
             return [json.loads(body) for body in found.scalars()]
 
     async def count(self, table: sa.Table) -> int:
-        """Count rows."""
         async with self.database.session() as session:
             return (await session.execute(sa.select(sa.func.count()).select_from(table))).scalar_one()
 
@@ -85,15 +84,7 @@ def make_settings(database_url: str, identity: FileIdentity) -> MakeSettings:
     """Settings on a test's own database; no broker listens at the default address."""
 
     def make(**changes: Any) -> Settings:
-        values: dict[str, Any] = {
-            "amqp_url": "amqp://nobody:nothing@127.0.0.1:1/",
-            "database_url": database_url,
-            "graceful_timeout_s": 3,
-            "log_level": "WARNING",
-            **identity.settings,
-            **changes,
-        }
-        return Settings(**values)
+        return Settings(**{**WITHOUT_BROKER, "database_url": database_url, **identity.settings, **changes})
 
     return make
 

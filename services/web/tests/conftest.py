@@ -23,8 +23,9 @@ from web.settings import ProxySettings, WebSettings
 from .browsers import DESKTOP, ENGINES, PHONE, Engine, expect
 from .browsers.page import PATIENCE_MS
 from .browsers.site import Site, served
+from .fake_pictures import picture
 from .fake_provider import FakeProvider, Person
-from .fake_services import FakeServices, picture
+from .fake_services import FakeServices
 
 KEYS = "the key that seals the cookies of the tests"
 WITHOUT_WORKER = "delete Navigator.prototype.serviceWorker;"
@@ -80,7 +81,7 @@ async def engine(engines: Engines, request: pytest.FixtureRequest) -> Engine:
 
 @pytest_asyncio.fixture(loop_scope="session", scope="session")
 async def chromium(engines: Engines) -> Engine:
-    """Chromium alone: ``engine`` of a module that looks at what does not differ between browsers."""
+    """Chromium alone, for a test that asks for it by name (``CHROMIUM_ONLY`` marks whole modules)."""
     return await engines.running("chromium")
 
 
@@ -176,7 +177,7 @@ async def open_page(
 
 
 async def shortcomings(page: Page) -> dict[str, Any]:
-    """What keeps people from using a page: nothing, if all is well (``audit.js``)."""
+    """What keeps people from using a page: nothing, if all is in order (``audit.js``)."""
     found: dict[str, Any] = await page.evaluate(AUDIT)
     return {name: what for name, what in found.items() if what}
 

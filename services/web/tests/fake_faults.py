@@ -53,8 +53,6 @@ class FakeFaults:
         raise Problem(409, "fault-closed", "In English.")
 
     def add_to(self, app: FastAPI, services: "FakeServices") -> None:
-        """Answer for it."""
-
         @app.get("/faults")
         async def listed(handling: Annotated[list[str], Query()], limit: int = 50) -> Item:
             there = [

@@ -9,7 +9,7 @@ from fastapi import FastAPI, Request
 from laundry_service.http.problems import Problem
 
 if TYPE_CHECKING:
-    from .fake_services import FakeServices
+    from .fake_tasks import FakeTasks
 
 Item = dict[str, Any]
 
@@ -42,7 +42,7 @@ class FakeHistory:
         self.days.append({"day": day, **counted})
         self.items.append({"day": day, "label": label, "pieces": pieces, **counted})
 
-    def add_to(self, app: FastAPI, services: "FakeServices") -> None:
+    def add_to(self, app: FastAPI, services: "FakeTasks") -> None:
         @app.get("/tasks/washed")
         async def washed(request: Request) -> Item:
             query = dict(request.query_params)

@@ -11,7 +11,7 @@ from PIL import Image
 from laundry_service.http.problems import Problem
 
 if TYPE_CHECKING:
-    from .fake_services import FakeServices
+    from .fake_tasks import FakeTasks
 
 Item = dict[str, Any]
 
@@ -28,9 +28,7 @@ def sub_of(request: Request) -> str:
     return str(json.loads(claims)["sub"])
 
 
-def add_uploads(app: FastAPI, services: "FakeServices") -> None:
-    """Answer for uploads."""
-
+def add_uploads(app: FastAPI, services: "FakeTasks") -> None:
     @app.post("/tasks", status_code=201)
     async def submit(
         request: Request,

@@ -19,7 +19,8 @@ from PIL import Image
 from .browsers import DESKTOP, PHONE, Engine, expect
 from .conftest import OpenPage
 from .fake_operations import FakeOperations
-from .fake_services import FakeServices, picture
+from .fake_pictures import picture
+from .fake_services import FakeServices
 from .test_accessibility_in_browser import violations
 from .views import LANGUAGES, THEMES, VIEWS, View, World, brought_about, looks
 

@@ -7,17 +7,17 @@ the widths, as none of them changes another.
 from typing import Any
 
 import pytest
-import pytest_asyncio
 from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Page
 
-from .browsers import DESKTOP, PHONE, Engine
+from .browsers import CHROMIUM_ONLY, DESKTOP, PHONE
 from .conftest import OpenPage, shortcomings
 from .fake_operations import FakeOperations
 from .fake_services import FakeServices
 from .views import VIEWS, View, World, as_it_opens, brought_about, looks
 
-pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
+# What axe finds does not differ between browsers.
+pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session"), CHROMIUM_ONLY]
 
 # The criteria of WCAG 2.2 AA, and what axe calls best practice.
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
@@ -31,12 +31,6 @@ MOVED = """() => new Promise((resolve) => {
   }).observe({ type: "layout-shift", buffered: true });
   requestAnimationFrame(() => setTimeout(() => resolve(moved)));
 })"""
-
-
-@pytest_asyncio.fixture(loop_scope="session", scope="session")
-async def engine(chromium: Engine) -> Engine:
-    """What axe finds does not differ between browsers."""
-    return chromium
 
 
 async def violations(page: Page) -> list[Any]:

@@ -12,7 +12,8 @@ from laundry_testing.messaging import eventually
 
 from .browsers import HURRY, expect
 from .conftest import OpenPage
-from .fake_services import FakeServices, picture
+from .fake_pictures import picture
+from .fake_services import FakeServices
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 

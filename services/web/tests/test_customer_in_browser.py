@@ -3,19 +3,13 @@
 from pathlib import Path
 
 import pytest
-import pytest_asyncio
 
-from .browsers import Engine, expect
+from .browsers import CHROMIUM_ONLY, expect
 from .conftest import OpenPage
 from .fake_services import FakeServices
 
-pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
-
-
-@pytest_asyncio.fixture(loop_scope="session", scope="session")
-async def engine(chromium: Engine) -> Engine:
-    """Lists and forms do not differ between browsers."""
-    return chromium
+# Lists and forms do not differ between browsers.
+pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session"), CHROMIUM_ONLY]
 
 
 async def test_a_taste_is_said_in_words_and_finds_branches_with_the_reason(

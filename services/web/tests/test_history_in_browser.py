@@ -5,21 +5,16 @@ import io
 from pathlib import Path
 
 import pytest
-import pytest_asyncio
 
 from laundry_service.http.problems import Problem
 
-from .browsers import Engine, expect
+from .browsers import CHROMIUM_ONLY, expect
 from .conftest import OpenPage
-from .fake_services import FakeServices, picture
+from .fake_pictures import picture
+from .fake_services import FakeServices
 
-pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
-
-
-@pytest_asyncio.fixture(loop_scope="session", scope="session")
-async def engine(chromium: Engine) -> Engine:
-    """Lists and forms do not differ between browsers."""
-    return chromium
+# Lists and forms do not differ between browsers.
+pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session"), CHROMIUM_ONLY]
 
 
 async def test_the_past_is_searched_page_by_page_and_a_search_can_be_kept(

@@ -1,20 +1,14 @@
 """An owner says what a branch is like, sees what was said, and takes it back."""
 
 import pytest
-import pytest_asyncio
 
-from .browsers import Engine, expect
+from .browsers import CHROMIUM_ONLY, expect
 from .conftest import OpenPage, shortcomings
 from .fake_identity import FakeIdentity
 from .fake_services import FakeServices
 
-pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
-
-
-@pytest_asyncio.fixture(loop_scope="session", scope="session")
-async def engine(chromium: Engine) -> Engine:
-    """Lists and forms do not differ between browsers."""
-    return chromium
+# Lists and forms do not differ between browsers.
+pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session"), CHROMIUM_ONLY]
 
 
 async def test_what_a_branch_is_like_is_said_in_words_seen_and_taken_back(

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 import pytest
-import pytest_asyncio
 from playwright.async_api import Page
 
 from laundry_testing.messaging import eventually
@@ -11,19 +10,14 @@ from web import pages
 from web.files import STATIC, read
 from web.pages import FrontEnd, front_end
 
-from .browsers import Engine, expect
+from .browsers import CHROMIUM_ONLY, expect
 from .conftest import OpenPage
 from .fake_services import FakeServices
 
-pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
+# What a service worker is, is the same in all of them.
+pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session"), CHROMIUM_ONLY]
 
 TITLE = '"helper.title": "Photograph the laundry"'
-
-
-@pytest_asyncio.fixture(loop_scope="session", scope="session")
-async def engine(chromium: Engine) -> Engine:
-    """What a service worker is, is the same in all of them."""
-    return chromium
 
 
 @dataclass

@@ -195,7 +195,7 @@ async def test_open_faults_are_announced_where_nobody_was_notified(
     await expect(banner).to_have_count(0)
     await page.reload()
     await expect(alerts).to_contain_text("washer-3")
-    # Known already; the next is not, until it is mended.
+    # Known already; the next is not, until the error is over.
     services.fault("washer-4", notified=False)
     await expect(banner).to_contain_text("Washer washer-4 is in fault")
     services.repair("washer-4")

@@ -15,7 +15,8 @@ from laundry_testing.messaging import eventually
 from .browsers import Engine, chromium, expect
 from .conftest import OpenPage, shortcomings
 from .fake_devices import PUSH_MANAGER
-from .fake_services import FakeServices, now
+from .fake_services import FakeServices
+from .fake_tasks import now
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 

@@ -4,19 +4,13 @@ import json
 from typing import Any
 
 import pytest
-import pytest_asyncio
 from playwright.async_api import Page
 
-from .browsers import Engine
+from .browsers import CHROMIUM_ONLY
 from .conftest import OpenPage
 
-pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
-
-
-@pytest_asyncio.fixture(loop_scope="session", scope="session")
-async def engine(chromium: Engine) -> Engine:
-    """They are plain JavaScript."""
-    return chromium
+# They are plain JavaScript.
+pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session"), CHROMIUM_ONLY]
 
 
 async def call(page: Page, module: str, name: str, *arguments: Any) -> Any:

@@ -1,4 +1,4 @@
-"""When a session's token is fetched anew, and what each answer of the provider means for who is signed in."""
+"""When a session's token is refreshed, and what each answer of the provider means for who is signed in."""
 
 import asyncio
 from collections.abc import Callable

@@ -13,20 +13,16 @@ from laundry_reading.photo import MAX_BYTES
 from laundry_service.http.problems import Problem
 from laundry_testing.messaging import eventually
 
-from .browsers import HURRY, Engine, expect
+from .browsers import CHROMIUM_ONLY, HURRY, expect
 from .conftest import OpenPage
-from .fake_services import FakeServices, picture
+from .fake_pictures import picture
+from .fake_services import FakeServices
 
-pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
+# What the others may hold back is in ``test_browsers_limits``.
+pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session"), CHROMIUM_ONLY]
 
 OFFLINE = "Waiting to be sent"
 REGISTERED = "Registered · being read"
-
-
-@pytest_asyncio.fixture(loop_scope="session", scope="session")
-async def engine(chromium: Engine) -> Engine:
-    """What the others may hold back is in ``test_browsers_limits``."""
-    return chromium
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -50,7 +46,6 @@ async def press(page: Page, name: str, *files: Path) -> None:
 
 @pytest.fixture
 def photos(tmp_path: Path) -> list[Path]:
-    """Photos that differ."""
     files = [tmp_path / f"IMG_{number}.jpg" for number in range(3)]
     for number, file in enumerate(files):
         file.write_bytes(picture(colour=f"#6d8f{number}3"[:7].ljust(7, "0")))

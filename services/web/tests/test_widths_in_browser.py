@@ -9,7 +9,8 @@ from .browsers import expect
 from .conftest import OpenPage
 from .fake_identity import FakeIdentity
 from .fake_operations import FakeOperations
-from .fake_services import FakeServices, picture
+from .fake_pictures import picture
+from .fake_services import FakeServices
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 

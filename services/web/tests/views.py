@@ -17,7 +17,8 @@ from laundry_service.http.problems import Problem
 from .browsers import expect
 from .fake_identity import FakeIdentity
 from .fake_operations import FakeOperations
-from .fake_services import FakeServices, Seen
+from .fake_services import FakeServices
+from .fake_tasks import Seen
 
 LANGUAGES = ("ko", "en")
 THEMES = ("light", "dark")
@@ -155,12 +156,11 @@ def at_work(world: World) -> None:
 
 
 def dead(world: World) -> None:
-    """Dead letters."""
     world.operations.letters = 3
 
 
 def away(world: World) -> None:
-    """Lists that cannot be had."""
+    """Lists that cannot be fetched."""
     world.services.refuse["tasks"] = Problem(503, "service-away", "The helper service is being restarted.")
 
 
@@ -174,7 +174,6 @@ def staffed(world: World) -> None:
 
 
 def equipped(world: World) -> None:
-    """Machines with credentials."""
     for name in ("washer-3", "dryer-1"):
         world.identity.credential(name, BRANCHES[0])
 
@@ -368,7 +367,7 @@ async def looks(page: Page, view: View, *pairs: tuple[str, str]) -> AsyncIterato
     for language, theme in pairs:
         await page.emulate_media(color_scheme="dark" if theme == "dark" else "light")
         if await page.evaluate("document.documentElement.lang") != language:
-            # This draws the page anew.
+            # This redraws the page.
             await page.evaluate("document.querySelector('dialog[open]')?.close()")
             await page.locator(f".bar button[lang={language}], nav a[lang={language}]").first.click()
             await brought_about(page, view)

@@ -7,7 +7,7 @@ import pytest
 
 from laundry.deploy.chart import CHART
 from laundry_cluster import check
-from laundry_cluster.before import CHART_FILE, commit_of, mend
+from laundry_cluster.before import CHART_FILE, commit_of, repair
 from laundry_servers.errors import LaundryError
 
 
@@ -44,7 +44,7 @@ def test_a_topology_job_that_may_write_nothing_gets_a_place_once(tmp_path: Path)
     line = "            - {name: LAUNDRY_VAR_DIR, value: /tmp}\n"
     for text in (present.replace(line, ""), present):
         template.write_text(text)
-        mend(tmp_path)
+        repair(tmp_path)
         assert template.read_text().count(line) == 1
 
 

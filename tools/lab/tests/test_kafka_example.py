@@ -1,4 +1,4 @@
-"""examples/kafka against a broker that speaks Kafka's protocol, where one can be had."""
+"""examples/kafka against a broker that speaks Kafka's protocol, where one is installed."""
 
 import json
 import queue

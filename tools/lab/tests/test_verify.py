@@ -28,6 +28,26 @@ def test_what_is_asked_decides_and_the_aim_is_told(value: float, at_most: bool, 
     assert Outcome("c", "mean", value, "ms", 10, aimed, at_most=at_most).status == status
 
 
+@pytest.mark.parametrize(
+    ("ceiling", "status", "said"),
+    [
+        (52, "machine", "0 of 1 missed, 0 not measured. 1 more cannot be had on this machine"),
+        (70, "fail", "1 of 1 missed, 0 not measured."),
+        (None, "fail", "1 of 1 missed, 0 not measured."),
+    ],
+)
+def test_a_miss_is_the_machines_where_bare_clients_miss_it_too(
+    ceiling: float | None, status: str, said: str
+) -> None:
+    found = Verification({})
+    found.outcomes.append(Outcome("c", "readings", 40, "/s", 60, at_most=False, ceiling=ceiling))
+    assert found.outcomes[0].status == status
+    assert not found.passed
+    console = Console(record=True, width=160)
+    found.show(console)
+    assert said in " ".join(console.export_text().split())
+
+
 def test_nothing_measured_is_no_pass(tmp_path: Path) -> None:
     assert not Verification({"cores": 2}).passed
     found = Verification({"cores": 2})

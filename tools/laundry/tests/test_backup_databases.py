@@ -80,7 +80,7 @@ async def test_a_database_comes_back_as_it_was_when_it_was_held(
     monkeypatch.setattr(revision, "known", lambda _: None)
     assert await databases.revision_of(kept.owner, kept.service) == snapshot.revision
     monkeypatch.undo()
-    # The rights are those of before: rows, and an audit that only grows.
+    # The rights are as before: rows, and an audit that only grows.
     assert await ask(kept.url, ROW.format(id="again")) == "again"
     if kept.service in audited():
         with pytest.raises(asyncpg.InsufficientPrivilegeError):

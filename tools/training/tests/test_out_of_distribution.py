@@ -83,7 +83,7 @@ def test_bare_ground_shows_nothing_of_the_middle() -> None:
     np.testing.assert_array_equal(ground, bare_ground(photos, number=30, size=SIZE, seed=1))
 
 
-def test_a_lesson_doubts_what_shows_no_garment_and_what_is_read_wrong() -> None:
+def test_the_training_set_doubts_what_shows_no_garment_and_what_is_read_wrong() -> None:
     model = add_inputs(averaged(colour_model("m1")))
     # The garments are plain but for one, which is labelled a class that its colour never says.
     targets, labels = np.array([0, 1, 2, 2, -1]), [*LABELS, LABELS[2], "polo"]

@@ -32,7 +32,7 @@ class Bounds:
 class Tally:
     """Progress so far, readable even after an interruption. ``tell`` is called for every letter.
 
-    ``here`` counts what was done in the queue at hand, for the rate.
+    ``here`` counts what was done in the current queue, for the rate.
     """
 
     looked_at: int = 0
@@ -104,7 +104,7 @@ async def redrive(
     audit: Audit,
     rate: float,
     stop: Callable[[], bool] = lambda: False,
-    anew: bool = False,
+    to_origin: bool = False,
 ) -> None:
     """Send letters back to their queue, at most ``rate`` a second.
 
@@ -112,9 +112,10 @@ async def redrive(
     is. The next run finds a letter that has its record already and only removes it; one that was stopped
     between copy and record goes a second time with the same id, which the consumers' inboxes know.
 
-    With ``anew`` they go where they were published first instead, which takes an administrator's login.
+    With ``to_origin`` they go to the exchange that they were first published to, which needs an
+    administrator's login.
     """
-    deliver = broker.publish_at_origin if anew else broker.requeue
+    deliver = broker.publish_at_origin if to_origin else broker.requeue
 
     async def send(letter: DeadLetter, now: datetime) -> None:
         await deliver(letter, redriven_headers(letter, act, now))

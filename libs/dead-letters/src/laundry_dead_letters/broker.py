@@ -137,7 +137,7 @@ class Broker:
             await self._send(exchange, key, letter, headers)
         except ChannelAccessRefused as error:
             raise DeadLetterError(
-                f"This login may not publish to {exchange}: an administrator of the broker must send it anew."
+                f"This login may not publish to {exchange}: an administrator of the broker must send it."
             ) from error
 
     async def _send(self, to: str, key: str, letter: DeadLetter, headers: Mapping[str, Any]) -> None:

@@ -1,7 +1,7 @@
 """Holds messages while a server that all of them need is away, instead of sending each through its retries.
 
 The usual circuit breakers (purgatory, aiobreaker, pybreaker) answer a call with an error of their own while
-the circuit is open. A consumer needs the opposite: to keep what it has in hand, take nothing more, and go on
+the circuit is open. A consumer needs the opposite: to keep what is in flight, take nothing more, and continue
 with the very same messages. Holding does both, since the broker sends no more than the prefetch.
 
 A ping asks less than a handler does (a bucket that is there may refuse every object), so the breaker also
@@ -50,7 +50,7 @@ class HoldEnded(Exception):
 
 
 class HalfOpenProbe:
-    """One message that is let through an open breaker to see whether the server is well."""
+    """One message that is let through an open breaker to see whether the server is back."""
 
     def __init__(self) -> None:
         self.outcome: asyncio.Future[bool | None] = asyncio.get_running_loop().create_future()
@@ -62,7 +62,7 @@ class HalfOpenProbe:
 
 
 class CircuitBreaker:
-    """Closed while all dependencies are well. One for all queues of a consumer.
+    """Closed while all dependencies are up. One for all queues of a consumer.
 
     Attributes:
         open: whether a message must ``wait`` before it is handled.
@@ -152,7 +152,7 @@ class CircuitBreaker:
         return False
 
     def succeeded(self, probe: HalfOpenProbe | None = None) -> None:
-        """Hear that a handler succeeded: who was blamed is well again."""
+        """Note that a handler succeeded: its dependency is up again."""
         self._failures.clear()
         self._changed.set()
         if probe is not None:

@@ -59,7 +59,7 @@ class EventConsumer:
             dependencies: while one of them is away, messages are held and no attempt of theirs is counted.
             signer: signs the copies of failed messages; only what it signed may come back.
             drills: a message with the header ``x-drill`` fails at every attempt, or ends its process if it
-                says ``crash``: an operator can rehearse retries and alerts on a system that is well.
+                says ``crash``: an operator can rehearse retries and alerts on a healthy system.
         """
         self.broker = broker
         self._publisher = publisher
@@ -118,7 +118,7 @@ class EventConsumer:
         ``on``.
 
         Args:
-            prefetch: messages in hand at once, and so the most in one transaction.
+            prefetch: messages in flight at once, and so the most in one transaction.
             inbox: which effect this is, e.g. ``mlops.task-confirmed``; each has the message once.
             transaction: opens one, commits it, and rolls it back on an error.
 

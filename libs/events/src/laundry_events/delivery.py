@@ -32,7 +32,7 @@ class Delivery:
 
     @property
     def body(self) -> bytes:
-        """The body, undecoded."""
+        """The body of the message, not decoded yet."""
         return self.raw.body
 
     @property

@@ -34,7 +34,7 @@ class OutgoingEvent:
 
 @dataclass(frozen=True)
 class EventMeta:
-    """What is known about a message apart from its body."""
+    """What is known about a message in addition to its body."""
 
     id: str
     type: str

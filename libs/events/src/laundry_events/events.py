@@ -70,7 +70,7 @@ class TaskSubmitted(Event):
 
     @property
     def subject(self) -> str:
-        """The task's id."""
+        """The id of the task that the event is about."""
         return self.task_id
 
 
@@ -99,7 +99,7 @@ class TaskRead(Event):
 
     @property
     def subject(self) -> str:
-        """The task's id."""
+        """The id of the task that the event is about."""
         return self.task_id
 
 
@@ -122,7 +122,7 @@ class TaskConfirmed(Event):
 
     @property
     def subject(self) -> str:
-        """The task's id."""
+        """The id of the task that the event is about."""
         return self.task_id
 
 
@@ -159,7 +159,7 @@ class EquipmentFault(Event):
 
     @property
     def subject(self) -> str:
-        """The equipment's id."""
+        """The id of the equipment that the event is about."""
         return self.equipment_id
 
 
@@ -177,7 +177,7 @@ class FaultAcknowledged(Event):
 
     @property
     def subject(self) -> str:
-        """The equipment's id."""
+        """The id of the equipment that the event is about."""
         return self.equipment_id
 
 
@@ -207,7 +207,7 @@ class PreferenceCreated(Event):
 
     @property
     def subject(self) -> str:
-        """The branch's id."""
+        """The id of the branch that the event is about."""
         return self.branch_id
 
 
@@ -223,7 +223,7 @@ class PreferenceWithdrawn(Event):
 
     @property
     def subject(self) -> str:
-        """The branch's id."""
+        """The id of the branch that the event is about."""
         return self.branch_id
 
 
@@ -242,7 +242,7 @@ class ModelPromoted(Event):
 
     @property
     def subject(self) -> str:
-        """The model's version."""
+        """The version of the model that the event is about."""
         return self.model_version
 
 
@@ -262,7 +262,7 @@ class PhotoDeleted(Event):
 
     @property
     def subject(self) -> str:
-        """The task's id."""
+        """The id of the task that the event is about."""
         return self.task_id
 
 
@@ -300,7 +300,7 @@ class PersonForgotten(Event):
 
     @property
     def subject(self) -> str:
-        """The erasure's id."""
+        """The id of the erasure that the event is about."""
         return self.erasure_id
 
 

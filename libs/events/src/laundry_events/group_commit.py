@@ -55,7 +55,7 @@ class GroupCommit(Generic[T]):
         del self._waiting[lane]
 
     async def _arrived(self, lane: str) -> int:
-        """Return how many are here, once the event loop has brought what it has at hand: no clock is awaited.
+        """Return how many are here, once the event loop has run what is ready: no clock is awaited.
 
         A message takes some turns of the loop from the socket to here, and under load the next is on its way.
         """

@@ -1,4 +1,4 @@
-"""Publishes the copies of failed messages, apart from everything else and from each other.
+"""Publishes the copies of failed messages, on channels of their own.
 
 The broker rejects a publish by closing the channel, which fails everything else in flight on
 it. A message that has failed once is the likeliest to be rejected. So copies have their own connection, not

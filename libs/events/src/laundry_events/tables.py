@@ -38,7 +38,7 @@ outbox = sa.Table(
     sa.Column("attempts", sa.Integer, server_default="0", nullable=False),
     sa.Column("next_attempt_at", sa.DateTime(timezone=True), server_default=sa.func.now(), nullable=False),
     sa.Column("last_error", sa.Text),
-    # What is due first, of each key: neither rows that are put off nor another queue's stand in front.
+    # What is due first, of each key: neither rows that are deferred nor another queue's stand in front.
     sa.Index("outbox_due", "routing_key", "next_attempt_at", "id"),
 )
 
@@ -76,7 +76,7 @@ def improve_outbox(op: Any) -> None:
 
 
 def drop_outbox(op: Any) -> None:
-    """Undo ``create_outbox``."""
+    """Drop the table and the function that ``create_outbox`` made."""
     op.execute("DROP TABLE outbox")
     op.execute("DROP FUNCTION outbox_notify")
 
@@ -87,5 +87,5 @@ def create_inbox(op: Any) -> None:
 
 
 def drop_inbox(op: Any) -> None:
-    """Undo ``create_inbox``."""
+    """Drop the table that ``create_inbox`` made."""
     op.execute("DROP TABLE inbox")

@@ -17,7 +17,7 @@ from laundry_events.plan import (
 
 VHOST = "laundry"
 PERSON_ERASED = "person.erased"
-SELDOM = (4,)
+RETRY_ONCE_S = (4,)
 """One retry for queues that carry a message a week: each delay is a queue of its own."""
 TELEMETRY_EXCHANGE = "laundry.telemetry"
 HISTORY = "laundry.history"
@@ -68,7 +68,7 @@ PLAN = Plan(
         ),
         Queue("photo.deleted", ("photo.deleted",), "mlops", "examples whose photo is gone"),
         *(
-            Queue(name, (PERSON_ERASED,), consumer, "people to forget", retry_delays_s=SELDOM)
+            Queue(name, (PERSON_ERASED,), consumer, "people to forget", retry_delays_s=RETRY_ONCE_S)
             for name, consumer in (
                 (PERSON_ERASED, "helper"),
                 (f"{PERSON_ERASED}.identity", "identity"),
@@ -83,7 +83,7 @@ PLAN = Plan(
             ("person.forgotten",),
             "operations",
             "who has forgotten whom",
-            retry_delays_s=SELDOM,
+            retry_delays_s=RETRY_ONCE_S,
         ),
         Queue(
             HISTORY_INTAKE,
@@ -92,7 +92,7 @@ PLAN = Plan(
             "events to keep",
             max_length=10_000_000,
             max_bytes=4 * 1024 * MIB,
-            retry_delays_s=SELDOM,
+            retry_delays_s=RETRY_ONCE_S,
             every=True,
         ),
         Queue(

@@ -41,7 +41,7 @@ class TrainingData:
     new: Bools
 
     def some(self, chosen: Bools) -> "TrainingData":
-        """Return a selection."""
+        """Return the chosen rows alone."""
         return TrainingData(
             self.features[chosen],
             self.targets[chosen],

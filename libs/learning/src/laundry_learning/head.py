@@ -61,7 +61,7 @@ class Examples:
     weights: Floats
 
     def some(self, chosen: npt.NDArray[np.bool_]) -> "Examples":
-        """Return a selection."""
+        """Return the chosen rows alone."""
         return Examples(self.features[chosen], self.targets[chosen], self.weights[chosen])
 
 

@@ -76,7 +76,7 @@ def read_holdout(data: bytes, entry: Artifact, *, labels: int) -> FrozenHoldout:
     """Read the judges.
 
     Raises:
-        BrokenHeldOut: the file is not what the entry says, or does not fit a model of so many labels.
+        BrokenHoldout: the file is not what the entry says, or does not fit a model of so many labels.
     """
     saved = _read(data, entry, labels=labels)
     count = len(saved["targets"])

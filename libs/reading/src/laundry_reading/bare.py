@@ -1,7 +1,7 @@
 """The file of a photo without what it tells of place, camera and person: the picture alone, not recoded.
 
 Of JPEG, PNG and WebP only the picture's own parts are kept, with orientation and colour profile. HEIC and
-AVIF are not taken apart, as everything in them is found by its place in the file: what is no part of the
+AVIF are not disassembled, as everything in them is found by its place in the file: what is no part of the
 picture is overwritten.
 """
 

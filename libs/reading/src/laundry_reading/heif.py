@@ -1,6 +1,6 @@
 """HEIC and AVIF: one container (ISO 23008-12), read as far as its picture, which is taken out of it.
 
-The picture is one coded item or a grid of them. Each is wrapped anew into a container of its own
+The picture is one coded item or a grid of them. Each is wrapped into a container of its own
 (`heif_writer`), so that decoders meet no box that somebody else wrote but the codec's own.
 """
 

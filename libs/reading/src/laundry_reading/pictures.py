@@ -77,7 +77,7 @@ def make_pictures(data: bytes) -> Pictures:
 
 def _stripped(lean: Lean) -> Made | None:
     """Return a JPEG that is small enough and in sRGB as it is, without its metadata: decoding it and coding
-    it anew would cost as much as a reading, and quality.
+    it again would cost as much as a reading, and quality.
     """
     fits = max(lean.width, lean.height) <= DISPLAY_PX and len(lean.data) <= _AS_IT_IS_BYTES
     if lean.format != "JPEG" or not fits or _profile(lean) is not None:

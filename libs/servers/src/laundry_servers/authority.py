@@ -54,7 +54,7 @@ class Issued:
 
     @property
     def not_after(self) -> datetime:
-        """When it expires."""
+        """When the certificate expires, in UTC."""
         return self.certificate.not_valid_after_utc
 
     def is_old(self, now: datetime) -> bool:

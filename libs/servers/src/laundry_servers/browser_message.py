@@ -1,4 +1,4 @@
-"""Reads a pushed message as a browser does (RFC 8188 and 8291), apart from the library that encrypts it.
+"""Reads a pushed message as a browser does (RFC 8188 and 8291), without the library that encrypts it.
 
 Only what a push service passes on is read: one record, ``aes128gcm``.
 """

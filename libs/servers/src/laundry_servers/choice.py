@@ -116,7 +116,7 @@ def broker(
         authority: lets a native one speak nothing but TLS; ``clients`` are the logins that get a certificate.
 
     Raises:
-        LaundryError: it cannot be had in this way.
+        LaundryError: it cannot be provided in this way.
     """
     config = "\n".join(extra_config)
     if authority is not None and kind is not Kind.NATIVE:

@@ -1,13 +1,12 @@
 """Programs of Debian packages, unpacked into a folder: nothing of this machine is changed."""
 
-import os
-import subprocess
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 from laundry_servers.errors import LaundryError
 from laundry_servers.process import require_program
+from laundry_servers.programs import run
 from laundry_servers.rootfs import KEYRING, SUITE, debian_mirror
 
 SECONDS = 300
@@ -17,7 +16,7 @@ def unpack(packages: Sequence[str], target: Path) -> None:
     """Download packages of one Debian release, check its signature, and unpack them, not what they depend on.
 
     Raises:
-        LaundryError: they cannot be had here.
+        LaundryError: they cannot be downloaded or unpacked.
     """
     mirror = debian_mirror()
     if mirror is None:
@@ -41,27 +40,10 @@ def unpack(packages: Sequence[str], target: Path) -> None:
         }
         config = work / "apt.conf"
         config.write_text("".join(f'{name} "{value}";\n' for name, value in settings.items()))
+        own = {"APT_CONFIG": str(config)}
         apt, dpkg = require_program("apt-get", package="apt"), require_program("dpkg-deb", package="dpkg")
-        _run([apt, "-qq", "update"], config, work)
-        _run([apt, "-qq", "download", *packages], config, work)
+        run([apt, "-qq", "update"], cwd=work, env=own, timeout_s=SECONDS)
+        run([apt, "-qq", "download", *packages], cwd=work, env=own, timeout_s=SECONDS)
         for archive in sorted(work.glob("*.deb")):
-            _run([dpkg, "-x", str(archive), str(work / "root")], config, work)
+            run([dpkg, "-x", archive, work / "root"], timeout_s=SECONDS)
         (work / "root").rename(target)
-
-
-def _run(command: Sequence[str], config: Path, folder: Path) -> None:
-    try:
-        done = subprocess.run(  # noqa: S603 - our own commands
-            command,
-            cwd=folder,
-            env={**os.environ, "APT_CONFIG": str(config)},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=SECONDS,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        raise LaundryError(f"{' '.join(command)} took longer than {SECONDS} s.") from None
-    if done.returncode != 0:
-        raise LaundryError(f"{' '.join(command)} failed:\n{done.stderr.strip()[-1500:]}")

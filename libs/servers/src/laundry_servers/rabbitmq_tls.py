@@ -12,7 +12,7 @@ from laundry_servers.errors import LaundryError
 
 # Replicas of streams call each other by the name of the machine.
 HOSTS = tuple(dict.fromkeys(("localhost", "127.0.0.1", socket.gethostname())))
-# Erlang caches the files of its distribution apart, and its public call does not clear that cache.
+# Erlang caches the files of its distribution separately, and its public call does not clear that cache.
 FORGET_FILES = (
     "[{rpc:call(Node, ssl, clear_pem_cache, []), rpc:call(Node, gen_server, call, "
     "[ssl_pem_cache:name(dist), {unconditionally_clear_pem_cache, self()}, 5000])} "

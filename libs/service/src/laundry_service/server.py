@@ -93,7 +93,7 @@ def server_config(app: FastAPI, settings: HttpSettings) -> uvicorn.Config:
 
 
 def serve(app: FastAPI, settings: HttpSettings) -> None:
-    """Serve until SIGTERM or SIGINT; requests and messages in hand are finished first.
+    """Serve until SIGTERM or SIGINT; requests and messages in progress are finished first.
 
     ``app.state.stopping`` is set when the end begins: an endpoint that streams without end waits for it too.
     """

@@ -4,7 +4,7 @@ from datetime import datetime
 from importlib import metadata
 from typing import Annotated
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import BeforeValidator, Field, SecretStr, field_validator
 
 from laundry_service.auth.claim_mapping import ClaimMapping
 from laundry_service.auth.issuer import TrustedIssuer
@@ -12,6 +12,9 @@ from laundry_service.auth.principal import Role
 from laundry_service.http.settings import HttpSettings
 from laundry_service.limits.rates import Allowance, LimitName
 from laundry_service.storage.address import asyncpg_url
+
+EMPTY_IS_NONE = BeforeValidator(lambda value: None if value == "" else value)
+"""For a setting that may be left out: Compose passes an unset variable as an empty one."""
 
 
 class TrustSettings(HttpSettings):
@@ -78,23 +81,17 @@ class ServiceSettings(ApiSettings):
 
     drills: bool = Field(default=False, description="Let messages with the header x-drill fail on purpose")
 
-    letter_key: SecretStr | None = Field(
+    letter_key: Annotated[SecretStr | None, EMPTY_IS_NONE] = Field(
         default=None,
         description="Signs the dead letters and retries of this service's own queues, 32 characters or more; "
         "two with a comma while one replaces the other, the first signs",
     )
-    letters_unsigned_until: datetime | None = Field(
+    letters_unsigned_until: Annotated[datetime | None, EMPTY_IS_NONE] = Field(
         default=None,
         description="Until then what comes back unsigned is taken too: seven days after an upgrade",
     )
 
     amqp_url: SecretStr
-
-    @field_validator("letter_key", "letters_unsigned_until", mode="before")
-    @classmethod
-    def _empty_is_none(cls, value: object) -> object:
-        """Compose passes an unset variable as an empty one."""
-        return None if value == "" else value
 
 
 class DatabaseSettings(ServiceSettings):

@@ -93,7 +93,7 @@ class Messaging:
         headers: Mapping[str, Any] | None = None,
         message_id: str | None = None,
     ) -> None:
-        """Publish raw bytes."""
+        """Publish bytes with these headers, which need not be an event."""
         async with self.channel() as channel:
             target = await channel.get_exchange(exchange, ensure=False)
             message = aio_pika.Message(

@@ -73,7 +73,7 @@ class Receiver:
         return [span for span in list(self._spans) if span.trace_id == trace_id]
 
     def close(self) -> None:
-        """Stop listening."""
+        """Stop listening, and free the port."""
         self._server.shutdown()
         self._server.server_close()
 

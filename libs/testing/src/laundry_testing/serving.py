@@ -4,8 +4,9 @@ import asyncio
 import contextlib
 import io
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
+from typing import Any
 
 import httpx
 import uvicorn
@@ -19,6 +20,12 @@ from laundry_testing.messaging import DEADLINE_S, eventually
 
 START_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 90.0
+WITHOUT_BROKER: Mapping[str, Any] = {
+    "amqp_url": "amqp://nobody:nothing@127.0.0.1:1/",
+    "graceful_timeout_s": 3,
+    "log_level": "WARNING",
+}
+"""Settings of a service under test; no broker listens at the address."""
 
 
 def metrics_text() -> str:

@@ -65,7 +65,7 @@ class NotReplaceable(Exception):
 
 
 @dataclass(frozen=True)
-class Reading:
+class TaskReading:
     """What the model saw."""
 
     labels: tuple[ReadLabel, ...]
@@ -111,7 +111,7 @@ class Task:
     note: str | None = None
     status: Status = "submitted"
     version: int = 1
-    reading: Reading | None = None
+    reading: TaskReading | None = None
     unreadable_reason: str | None = None
     confirmation: Confirmation | None = None
     pictures: Pictures | None = None
@@ -172,7 +172,7 @@ def _counts(labels: Iterable[ReadLabel | CountedLabel]) -> dict[str, int]:
     return counts
 
 
-def is_correction(labels: Collection[CountedLabel], reading: Reading | None) -> bool:
+def is_correction(labels: Collection[CountedLabel], reading: TaskReading | None) -> bool:
     """Whether the owner differs from the model, in labels or counts; order does not matter.
 
     A reading lists guesses, best first, of what one photo shows: to agree is to confirm the best of them, or
@@ -256,7 +256,7 @@ class Outcome:
     """What became of a photo: a reading, or why there is none."""
 
     status: Status
-    reading: Reading | None
+    reading: TaskReading | None
     unreadable_reason: str | None
     pictures: Pictures | None = None
 
@@ -265,7 +265,7 @@ def outcome_of(event: TaskRead) -> Outcome:
     """Return the outcome of reading a photo."""
     if event.outcome == "unreadable":
         return Outcome("unreadable", None, event.reason or "unreadable", event.pictures)
-    reading = Reading(
+    reading = TaskReading(
         tuple(event.labels), event.needs_review, event.model_version, event.read_at, event.multiple
     )
     return Outcome("read", reading, None, event.pictures)

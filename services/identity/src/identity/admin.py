@@ -19,18 +19,18 @@ class Site(AdminSite):
 
 
 class ReadOnly(ModelAdmin):  # type: ignore[type-arg]
-    """Shows rows."""
+    """Shows rows to an administrator, who can change none."""
 
     def has_add_permission(self, request: HttpRequest) -> bool:
-        """Never."""
+        """Return False: rows are added by the API alone."""
         return False
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Never."""
+        """Return False: rows are changed by the API alone."""
         return False
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Never."""
+        """Return False: rows are deleted by the API alone."""
         return False
 
 

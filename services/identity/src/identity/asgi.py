@@ -29,13 +29,12 @@ class AtPublicAddress:
     """
 
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
-        """Wrap Django."""
         self.app = app
         self._scheme, _, host = settings.issuer.partition("://")
         self._host = host.partition("/")[0]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Call Django."""
+        """Pass a request on to Django if its host is the public address."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return

@@ -22,7 +22,7 @@ def configure(settings: Settings) -> None:
 
 
 def django_configuration(settings: Settings) -> dict[str, Any]:
-    """Return Django's settings."""
+    """Return what Django's settings are, made from the service's."""
     first, *others = settings.secret_keys.get_secret_value().split(",")
     return {
         # What our own code reads.

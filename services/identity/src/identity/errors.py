@@ -25,7 +25,7 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:
-    """403."""
+    """Show the page for 403 Forbidden."""
     return _page(request, "forbidden", 403)
 
 
@@ -35,7 +35,7 @@ def stale(request: HttpRequest, reason: str = "") -> HttpResponse:
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
-    """404."""
+    """Show the page for 404 Not Found."""
     return _page(request, "missing", 404)
 
 

@@ -7,7 +7,7 @@ from pydantic import AnyHttpUrl, BeforeValidator, Field, SecretStr, field_valida
 from pydantic_settings import NoDecode
 
 from laundry_service.auth.rsa_keys import pems
-from laundry_service.settings import ServiceSettings
+from laundry_service.settings import EMPTY_IS_NONE, ServiceSettings
 
 MIN_SECRET = 32
 
@@ -47,7 +47,9 @@ class Settings(ServiceSettings):
     first_operator: str = Field(
         default="", description="E-mail of an operator who is made as long as there is none at all"
     )
-    first_operator_password: SecretStr | None = Field(default=None, description="Theirs, to be changed")
+    first_operator_password: Annotated[SecretStr | None, EMPTY_IS_NONE] = Field(
+        default=None, description="Theirs, to be changed"
+    )
 
     access_token_s: int = Field(
         default=300, ge=30, le=900, description="A right that was taken away is gone after so long"
@@ -60,19 +62,13 @@ class Settings(ServiceSettings):
     )
     refresh_token_days: int = Field(default=30, ge=1, le=400)
 
-    smtp_url: SecretStr | None = Field(
+    smtp_url: Annotated[SecretStr | None, EMPTY_IS_NONE] = Field(
         default=None, description="smtp://, smtp+tls:// (STARTTLS) or smtps://user:password@host:port"
     )
     mail_from: str = Field(default="laundry@localhost", description="Sender of the mails")
-    mail_folder: Path | None = Field(
+    mail_folder: Annotated[Path | None, EMPTY_IS_NONE] = Field(
         default=None, description="Write mails there instead of sending them: for the local stack"
     )
-
-    @field_validator("smtp_url", "mail_folder", "first_operator_password", mode="before")
-    @classmethod
-    def _empty_is_none(cls, value: object) -> object:
-        """Compose passes an unset variable as an empty one."""
-        return None if value == "" else value
 
     @field_validator("smtp_url")
     @classmethod
@@ -98,7 +94,7 @@ class Settings(ServiceSettings):
 
     @property
     def sends_mail(self) -> bool:
-        """Whether a forgotten password can be mended by mail."""
+        """Whether a forgotten password can be reset by mail."""
         return self.smtp_url is not None or self.mail_folder is not None
 
     @property

@@ -1,4 +1,4 @@
-"""Signed manifests in the object store; read back only if one of our keys signed them."""
+"""Signed manifests in the object store; one is read only if one of our keys signed it."""
 
 from collections.abc import Sequence
 

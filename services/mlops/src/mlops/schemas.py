@@ -1,4 +1,4 @@
-"""HTTP bodies."""
+"""Bodies of HTTP requests and answers, and how they are made from the domain."""
 
 from dataclasses import asdict
 from datetime import datetime
@@ -30,7 +30,7 @@ class ModelBody(BaseModel):
 
 
 class ModelPage(BaseModel):
-    """Models, newest first."""
+    """A page of models, the newest first."""
 
     items: list[ModelBody]
     next_cursor: str | None
@@ -56,7 +56,7 @@ class PromotionBody(BaseModel):
 
 
 class PromotionPage(BaseModel):
-    """Promotions, newest first."""
+    """The latest promotions, the newest first."""
 
     items: list[PromotionBody]
     next_cursor: str | None = None
@@ -113,7 +113,7 @@ class ExampleBody(BaseModel):
 
 
 class ExamplePage(BaseModel):
-    """Examples, newest first."""
+    """A page of examples, the newest first."""
 
     items: list[ExampleBody]
     next_cursor: str | None

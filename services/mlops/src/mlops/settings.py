@@ -1,4 +1,4 @@
-"""Settings of MLOps."""
+"""Settings of the MLOps service, on top of those that every service has."""
 
 import json
 from pathlib import Path

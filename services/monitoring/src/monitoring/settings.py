@@ -116,7 +116,7 @@ class Settings(DatabaseSettings):
     faults_kept_days: float = Field(default=365, ge=1, description="Older cleared faults are deleted")
     prune_every_s: float = Field(default=600, gt=0)
     telemetry_max_bytes: int = Field(default=1024 * 1024, ge=1024)
-    telemetry_prefetch: int = Field(default=20, ge=1, le=1000)
+    telemetry_prefetch: int = Field(default=100, ge=1, le=1000)
     mqtt_vhost: str = VHOST
     mqtt_exchange: str = TELEMETRY_EXCHANGE
     mqtt_auth_secret: SecretStr | None = Field(

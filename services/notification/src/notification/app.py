@@ -85,7 +85,7 @@ class _Pushers(PusherByDevice):
             await self.browsers.start()
 
     async def stop(self) -> None:
-        """Close the clients."""
+        """Close the clients of the push services."""
         if self.browsers is not None:
             await self.browsers.stop()
         await self.phones.stop()

@@ -263,7 +263,7 @@ class ConsentRecords(BaseModel):
 
     @classmethod
     def of(cls, records: Sequence[ConsentRecord]) -> Self:
-        """Show records."""
+        """Make the body of a customer's consent records."""
         return cls(
             items=[
                 ConsentRecordOut(

@@ -2,11 +2,11 @@
 
 from datetime import time
 from pathlib import Path
-from typing import Self
+from typing import Annotated, Self
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
-from laundry_service.settings import DatabaseSettings
+from laundry_service.settings import EMPTY_IS_NONE, DatabaseSettings
 from notification.customer_rules import TellingPolicy
 from notification.web_push.endpoints import PushServices
 from notification.web_push.vapid import VapidKey, is_subject
@@ -31,10 +31,10 @@ class Settings(DatabaseSettings):
     fcm_project_id: str | None = Field(default=None, description="Else the service account's own project")
     fcm_attempt_timeout_s: float = Field(default=3.0, gt=0, description="How long one push request may take")
 
-    web_push_private_key: SecretStr | None = Field(
+    web_push_private_key: Annotated[SecretStr | None, EMPTY_IS_NONE] = Field(
         default=None, description="The VAPID key of `laundry push-keys`; without it browsers get no pushes"
     )
-    web_push_subject: str | None = Field(
+    web_push_subject: Annotated[str | None, EMPTY_IS_NONE] = Field(
         default=None,
         description="Whom push services write to if our pushes trouble them: mailto:… or https://…; needed "
         "with the key, and a real one, or Apple refuses everything",
@@ -48,7 +48,7 @@ class Settings(DatabaseSettings):
 
     fault_prefetch: int = Field(default=128, ge=1, description="Faults that are stored at once")
     fault_pushes_at_once: int = Field(
-        default=100, ge=2, description="Pushes of faults in hand; half of them may be retries"
+        default=100, ge=2, description="Pushes of faults in flight; half of them may be retries"
     )
     fault_pushes_per_branch: int = Field(default=10, ge=1, description="Of one branch, at once")
     fault_owners_at_once: int = Field(
@@ -56,7 +56,7 @@ class Settings(DatabaseSettings):
     )
     fault_graceful_timeout_s: float = Field(default=5.0, gt=0)
 
-    match_prefetch: int = Field(default=2, ge=1, description="PreferenceCreated messages in hand at once")
+    match_prefetch: int = Field(default=2, ge=1, description="PreferenceCreated messages in flight at once")
     match_pushes_per_second: float = Field(default=25.0, gt=0, description="Per replica")
     match_pushes_per_week: int = Field(
         default=2, ge=0, description="Recommendations a customer is told in any seven days, if he agreed"
@@ -76,12 +76,6 @@ class Settings(DatabaseSettings):
     owner_known_days: int = Field(
         default=90, ge=1, description="How long an owner without a device is told in the history"
     )
-
-    @field_validator("web_push_private_key", "web_push_subject", mode="before")
-    @classmethod
-    def _empty_is_none(cls, value: object) -> object:
-        """Compose passes an unset variable as an empty one."""
-        return None if value == "" else value
 
     @field_validator("web_push_private_key")
     @classmethod

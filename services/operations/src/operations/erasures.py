@@ -17,7 +17,7 @@ State = Literal["running", "settling", "completed"]
 
 
 @dataclass(frozen=True)
-class Part:
+class ErasurePart:
     """What one service has confirmed: its last attempt, and how many rows of each kind it erased in all."""
 
     service: str
@@ -46,7 +46,7 @@ class Erasure:
     final: bool
     dead_letters: int | None
     completed_at: datetime | None
-    parts: tuple[Part, ...]
+    parts: tuple[ErasurePart, ...]
 
     @property
     def missing(self) -> tuple[str, ...]:

@@ -146,14 +146,14 @@ class JobOut(BaseModel):
 
 
 class JobPage(BaseModel):
-    """Jobs, newest first."""
+    """The latest jobs, the newest first."""
 
     items: list[JobOut]
     next_cursor: None = None
 
 
 class AuditPage(BaseModel):
-    """Records, newest first."""
+    """A page of audit records, the newest first."""
 
     items: list[dict[str, Any]]
     next_cursor: int | None
@@ -190,7 +190,7 @@ class ErasureOut(BaseModel):
     """How far the forgetting of a person is.
 
     ``running`` until every service has confirmed, ``settling`` until nothing can bring the person back: no
-    token, message or dead letter of before. ``waiting_for`` says for whom it waits now.
+    earlier token, message or dead letter. ``waiting_for`` names what it waits for now.
     """
 
     id: str
@@ -219,7 +219,7 @@ class ErasureOut(BaseModel):
 
 
 class ErasurePage(BaseModel):
-    """Erasures, newest first."""
+    """A page of erasures, the newest first."""
 
     items: list[ErasureOut]
     next_cursor: str | None

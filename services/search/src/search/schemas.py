@@ -71,7 +71,7 @@ class PreferenceIn(RequestBody):
 
 
 class PreferenceOut(BaseModel):
-    """A stated preference."""
+    """A preference that a branch has stated."""
 
     id: str
     branch_id: str

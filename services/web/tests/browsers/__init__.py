@@ -3,6 +3,7 @@
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol
 
+import pytest
 from playwright.async_api import BrowserContext, Expect
 
 from . import chromium, firefox, webkit
@@ -23,8 +24,6 @@ expect_in_chromium.set_options(timeout=PATIENCE_MS)
 
 
 class Engine(Protocol):
-    """A running browser."""
-
     def context(
         self, site: Site, *, viewport: dict[str, int], locale: str, dark: bool, complaints: list[str]
     ) -> AbstractAsyncContextManager[BrowserContext]:
@@ -32,6 +31,8 @@ class Engine(Protocol):
 
 
 ENGINES: dict[str, Any] = {"chromium": chromium.running, "firefox": firefox.running, "webkit": webkit.running}
+CHROMIUM_ONLY = pytest.mark.parametrize("engine", ["chromium"], indirect=True)
+"""For what does not differ between browsers."""
 
 
 def expect(actual: Any) -> Any:

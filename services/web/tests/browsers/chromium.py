@@ -15,8 +15,6 @@ EXPECTED_ON_CONSOLE = re.compile(r"Failed to load resource|net::ERR_")
 
 
 class Chromium:
-    """A running Chromium."""
-
     def __init__(self, browser: Browser) -> None:
         self._browser = browser
 

@@ -26,8 +26,6 @@ EXPECTED_ON_CONSOLE = re.compile(
 
 
 class Firefox:
-    """A running Firefox."""
-
     def __init__(self, socket: websockets.ClientConnection) -> None:
         self._socket = socket
         self._numbers = itertools.count(1)
@@ -115,8 +113,6 @@ class FirefoxContext:
 
 
 class FirefoxTab:
-    """A tab."""
-
     def __init__(self, firefox: Firefox, context: str) -> None:
         self._firefox = firefox
         self._context = context

@@ -79,7 +79,7 @@ class Queries:
 
 
 class OtherLocator(Queries):
-    """Elements, found anew whenever they are asked for."""
+    """Elements, looked up whenever they are asked for."""
 
     def filter(self, *, has_text: str) -> "OtherLocator":
         return self._then("holding", wanted=has_text, exact=False)

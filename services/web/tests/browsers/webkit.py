@@ -82,7 +82,6 @@ class WebKit:
         return await self.ask(method, f"/session/{self._session}/{command}", **body)
 
     async def new_tab(self) -> str:
-        """Open a tab."""
         made = await self.ask("POST", f"/session/{self._session}/window/new", type="tab")
         handle: str = made["handle"]
         return handle
@@ -119,7 +118,6 @@ class WebKit:
         return handles[0]
 
     async def end(self) -> None:
-        """Close the session."""
         if self._session is not None:
             await self.ask("DELETE", f"/session/{self._session}")
         self._session = self._handle = None
@@ -174,8 +172,6 @@ class WebKitContext:
 
 
 class WebKitTab:
-    """A tab."""
-
     def __init__(self, webkit: WebKit, handle: str, context: WebKitContext) -> None:
         self._webkit = webkit
         self._handle = handle
@@ -235,7 +231,7 @@ class WebKitTab:
             shown = await self._settled_width(width)
             if shown == width:
                 return
-            # On a busy machine that may be the width of before, which says nothing of the window's edges.
+            # On a busy machine that may be the earlier width, which says nothing of the window's edges.
             wanted += width - shown if wanted + width > shown else 0
         raise AssertionError(f"the page is {shown} px wide instead of {width}")
 

@@ -8,8 +8,8 @@ import yaml
 
 from laundry.paths import PROJECT
 from laundry_cluster.places import Places
-from laundry_cluster.run import run
 from laundry_servers.errors import LaundryError
+from laundry_servers.programs import run
 
 CHART_FOLDER = "deploy/helm/laundry"
 CHART_FILE = f"{CHART_FOLDER}/Chart.yaml"
@@ -25,12 +25,12 @@ class Before:
 
     @property
     def chart(self) -> Path:
-        """Its chart."""
+        """The folder of that release's chart."""
         return self.tree / CHART_FOLDER
 
     @property
     def version(self) -> str:
-        """Its chart's version."""
+        """The version of that release's chart."""
         return str(yaml.safe_load((self.chart / "Chart.yaml").read_text())["version"])
 
     @property
@@ -39,7 +39,7 @@ class Before:
         return f"before-{self.commit[:12]}"
 
 
-def mend(chart: Path) -> None:
+def repair(chart: Path) -> None:
     """Let a chart's topology Job write what it did: that of 0.1.0 could not, and never ended well."""
     file = chart / "templates/topology.yaml"
     text = file.read_text()

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from laundry_cluster.archive import Image, Layer, write
 from laundry_cluster.places import Places
-from laundry_cluster.run import run
 from laundry_servers.errors import LaundryError
+from laundry_servers.programs import run
 from laundry_servers.progress import Progress
 
 SUITE = "bookworm"

@@ -28,7 +28,7 @@ Private = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 
 @dataclass(frozen=True, slots=True)
 class Authority:
-    """Who signs."""
+    """The key and certificate that sign the others."""
 
     key: ec.EllipticCurvePrivateKey
     certificate: x509.Certificate

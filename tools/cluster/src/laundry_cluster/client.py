@@ -39,7 +39,7 @@ RUN_S = 300.0
 PER_SECOND = 3.0
 # Of each no more a minute than the services take by default.
 HELPERS = 3
-LESSONS = 24
+CONFIRMED = 24
 PHONE = "phone-of-the-owner"
 ENDED = ("succeeded", "failed", "cancelled")
 
@@ -137,12 +137,12 @@ async def story(people: People) -> dict[str, Any]:
 
 async def teach(people: People, seed: int) -> dict[str, Any]:
     """Confirm photos of several kinds, others for each seed; returns how many."""
-    for name, photo in sample_photos(LESSONS, seed=1000 * seed):
+    for name, photo in sample_photos(CONFIRMED, seed=1000 * seed):
         uploaded = (await people.upload(photo, str(uuid.uuid4()))).raise_for_status().json()["id"]
         await people.has_status(uploaded, "read")
         labels = [{"label": name.rpartition("-")[0], "count": 1}]
         await people.done("owner", "POST", f"/helper/tasks/{uploaded}/confirmation", json={"labels": labels})
-    return {"confirmed": LESSONS}
+    return {"confirmed": CONFIRMED}
 
 
 async def train(people: People) -> dict[str, Any]:

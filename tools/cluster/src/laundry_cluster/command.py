@@ -1,4 +1,4 @@
-"""``laundry cluster``."""
+"""The command ``laundry cluster``."""
 
 import signal
 import tempfile

@@ -2,10 +2,8 @@
 
 import fcntl
 import hashlib
-import os
 import re
 import shutil
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,9 +16,9 @@ from laundry_catalogue import SERVICES
 from laundry_cluster.archive import Image, Layer, write
 from laundry_cluster.before import Before
 from laundry_cluster.places import Places
-from laundry_cluster.run import run
 from laundry_servers.errors import LaundryError
 from laundry_servers.files import read_json, write_json
+from laundry_servers.programs import run, uv
 
 REGISTRY = "registry.example/laundry"
 MIRRORS = Path("/etc/apt/sources.list.d/debian.sources")
@@ -62,7 +60,7 @@ class Sources:
 
 
 def present() -> Sources:
-    """Return this code."""
+    """Return the sources of the present working tree."""
     tag = str(yaml.safe_load((CHART / "Chart.yaml").read_text())["appVersion"])
     packages = {service.name: service.package for service in SERVICES}
     return Sources(PROJECT, {**packages, **dict.fromkeys(TOOLS, "laundry.cli")}, tag, _state_of_sources())
@@ -167,7 +165,7 @@ def _install(root: Path, sources: Sources) -> None:
     whole.unlink(missing_ok=True)
     for folder in (build, tools):
         folder.mkdir(parents=True, exist_ok=True)
-    shutil.copy(_uv(), tools / "uv")
+    shutil.copy(uv(), tools / "uv")
     (tools / "uv").chmod(0o755)
     for name in ("pyproject.toml", "requirements.lock"):
         shutil.copy(sources.tree / name, build)
@@ -203,11 +201,3 @@ def _pip(root: Path, arguments: str) -> None:
         "/opt/uv/uv pip install --quiet --compile-bytecode --constraints requirements.lock "
         f"--python /opt/venv/bin/python {arguments}",
     )
-
-
-def _uv() -> Path:
-    """Return the uv of this environment."""
-    found = shutil.which("uv", path=f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}")
-    if found is None:
-        raise LaundryError("uv is not in this environment: make setup")
-    return Path(found)

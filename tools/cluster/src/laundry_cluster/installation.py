@@ -1,4 +1,4 @@
-"""The release in the cluster, as an operator has it at hand: kubectl, helm, values, and people who use it."""
+"""The release in the cluster, by an operator's means: kubectl, helm, values, and people who use it."""
 
 import json
 import signal

@@ -56,7 +56,7 @@ def answer(question: bytes, names: Mapping[str, list[str]]) -> bytes:
 
 
 def main() -> None:
-    """Answer for ever."""
+    """Answer DNS queries until the process is killed."""
     address, kubectl = sys.argv[1], sys.argv[2:]
     names: dict[str, list[str]] = {}
 

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from laundry_cluster import certificates
 from laundry_cluster.places import NAMESPACE, NODE_ADDRESS, Places
-from laundry_cluster.run import run
 from laundry_servers.errors import LaundryError
+from laundry_servers.programs import run
 
 READY_S = 180.0
 GROUPS = Path("/sys/fs/cgroup")

@@ -59,5 +59,5 @@ class Places:
 
     @property
     def kubeconfig(self) -> Path:
-        """The administrator's."""
+        """The administrator's way into the API server."""
         return self.pki / "admin.kubeconfig"

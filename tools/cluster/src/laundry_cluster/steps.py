@@ -128,8 +128,8 @@ def reinstall(here: Installation) -> str:
     took = here.apply()
     said = here.ask("look", str(here.remembered["task"]))
     if said["status"] != "confirmed":
-        raise LaundryError(f"The task of before is {said['status']}.")
-    return f"back after {took:.0f} s, with the task of before and its reading"
+        raise LaundryError(f"The earlier task is {said['status']}.")
+    return f"back after {took:.0f} s, with the earlier task and its reading"
 
 
 def upgrade(here: Installation) -> str:
@@ -141,7 +141,7 @@ def upgrade(here: Installation) -> str:
     give(here)
     chart = here.folder / "chart-before"
     release.copy_chart(chart, found.chart)
-    before.mend(chart)
+    before.repair(chart)
     installed = here.apply(chart=chart, values=release.values_before(here.facts, found.tag))
     old = here.pods()
     with here.ledger() as books:

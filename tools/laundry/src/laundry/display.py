@@ -54,7 +54,7 @@ class ConsoleProgress:
         self._line("[red]✗[/red]", step, text.splitlines()[0] if text else "")
 
     def close(self) -> None:
-        """Remove the spinner."""
+        """Remove the spinner from the terminal."""
         if self.status is not None:
             self.status.stop()
             self.status = None

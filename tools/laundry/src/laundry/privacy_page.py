@@ -33,7 +33,7 @@ PAGE = """\
 
 
 def text() -> str:
-    """Return the page."""
+    """Return the HTML of the page with both notices."""
     # Raw HTML in a notice stays text.
     markdown = MarkdownIt("commonmark", {"html": False}).enable("table")
     notices = [

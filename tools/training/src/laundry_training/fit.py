@@ -185,7 +185,7 @@ def _loss(
     targets = torch.from_numpy(pupil.targets[numbers])
     teacher_targets = pupil.teacher_targets
     if teacher_targets is None:
-        raise ValueError("no lessons")
+        raise ValueError("nothing to train on")
     view = torch.randint(0, teacher_targets.frames.shape[1], (len(chosen),)).numpy()
     frames = torch.from_numpy(teacher_targets.frames[numbers, view])
     said = torch.from_numpy(teacher_targets.probs[numbers, view])

@@ -42,7 +42,7 @@ def draw(kinds: Kinds, number: int, size: int, seed: int) -> npt.NDArray[np.uint
 
 
 def colour(random: Random) -> Colour:
-    """Draw any colour."""
+    """Draw a random colour."""
     red, green, blue = (int(part) for part in random.integers(0, 256, 3))
     return red, green, blue
 

@@ -55,7 +55,7 @@ class SandboxClient:
         await self._end()
 
     async def features(self, photo: bytes) -> PhotoFeatures:
-        """As ``PhotoReader.features``."""
+        """Do what ``PhotoReader.features`` does, in the sandbox."""
         answer = await self._ask("F", photo, PHOTO_S, most=HASH_BYTES + 2 * FEATURES_MOST)
         likeness, seen = answer[:HASH_BYTES], answer[HASH_BYTES:]
         width = self._width or len(seen)
@@ -67,7 +67,7 @@ class SandboxClient:
         return PhotoFeatures(seen, likeness)
 
     async def pixels(self, photo: bytes, edge: int) -> npt.NDArray[np.uint8]:
-        """As ``PhotoReader.pixels``."""
+        """Do what ``PhotoReader.pixels`` does, in the sandbox."""
         bytes_ = edge * edge * 3
         answer = await self._ask("P", EDGE.pack(edge) + photo, PHOTO_S, most=bytes_)
         if len(answer) != bytes_:

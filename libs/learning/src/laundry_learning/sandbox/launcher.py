@@ -107,11 +107,11 @@ class LocalSandbox:
     """Starts them on this machine, as children of this process."""
 
     async def start_worker(self) -> ConfinedProcess:
-        """As ``Sandbox.start_worker``."""
+        """Do what ``Sandbox.start_worker`` says."""
         return _confined(await start(worker_confinement(), *worker_command(), threads=1))
 
     async def start_trainer(self, python: Path, folder: Path, data: Path, *, threads: int) -> ConfinedProcess:
-        """As ``Sandbox.start_trainer``."""
+        """Do what ``Sandbox.start_trainer`` says."""
         confinement = trainer_confinement(python, folder, data)
         program = trainer_command(python, folder)
         return _confined(
@@ -131,11 +131,11 @@ class SidecarSandbox:
         self._patience = CONNECT_S
 
     async def start_worker(self) -> ConfinedProcess:
-        """As ``Sandbox.start_worker``."""
+        """Do what ``Sandbox.start_worker`` says."""
         return await self._ask(Request("look"))
 
     async def start_trainer(self, python: Path, folder: Path, data: Path, *, threads: int) -> ConfinedProcess:
-        """As ``Sandbox.start_trainer``."""
+        """Do what ``Sandbox.start_trainer`` says."""
         return await self._ask(Request("train", str(folder), str(data), threads))
 
     async def hold(self) -> None:

@@ -11,6 +11,7 @@ from sqlalchemy import text
 from laundry_service.audit.heads import HEAD
 from laundry_service.auth.callers import require
 from laundry_service.auth.principal import Principal
+from laundry_service.http.cursors import MAX_INTEGER, page_of
 from laundry_service.storage.database import Database
 
 NEWEST = text("""
@@ -20,7 +21,6 @@ WHERE (CAST(:before AS bigint) IS NULL OR number < :before)
        OR object IN (:object, (SELECT pseudonym FROM audit_people WHERE person = :object)))
 ORDER BY number DESC LIMIT :limit
 """)
-MAX_NUMBER = 2**63 - 1
 
 Operator = Annotated[Principal, Depends(require("operator"))]
 Concerns = Annotated[
@@ -29,7 +29,7 @@ Concerns = Annotated[
 
 
 class AuditPage(BaseModel):
-    """Records, newest first."""
+    """A page of audit records, the newest first."""
 
     items: list[dict[str, Any]]
     next_cursor: int | None
@@ -54,15 +54,16 @@ def audit_router(database: Database, *, prefix: str, tag: str) -> APIRouter:
         _: Operator,
         object: Concerns = None,  # noqa: A002 - its name in the query
         limit: Annotated[int, Query(ge=1, le=200)] = 50,
-        cursor: Annotated[int | None, Query(ge=0, le=MAX_NUMBER)] = None,
+        cursor: Annotated[int | None, Query(ge=0, le=MAX_INTEGER)] = None,
     ) -> AuditPage:
         """Read what people did here, when and why, newest first."""
         values = {"before": cursor, "object": object, "limit": limit + 1}
         async with database.session() as session:
             rows = (await session.execute(NEWEST, values)).all()
+        shown, last = page_of(rows, limit)
         return AuditPage(
-            items=[json.loads(row.record) for row in rows[:limit]],
-            next_cursor=rows[limit - 1].number if len(rows) > limit else None,
+            items=[json.loads(row.record) for row in shown],
+            next_cursor=None if last is None else last.number,
         )
 
     return router

@@ -97,7 +97,7 @@ NAME = text("SELECT audit_person(:person)")
 
 
 def create(op: Any) -> None:
-    """Add the keys to an audit, in a migration; records of before keep the names that they bear."""
+    """Add the keys to an audit, in a migration; earlier records keep the names that they bear."""
     for statement in (TABLE, PSEUDONYM, PERSON, ACTOR, TRIGGER, SHOWN, FORGET):
         op.execute(statement)
 

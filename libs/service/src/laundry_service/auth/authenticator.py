@@ -141,7 +141,7 @@ class Authenticator:
 
         Raises:
             Problem: 401 for a token that is not valid or whose bearer is cut off, 503 while the keys or the
-                deny list cannot be had.
+                deny list cannot be fetched.
         """
         try:
             issuer, principal = await self._check(token, seek=seek)

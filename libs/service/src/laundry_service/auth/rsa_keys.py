@@ -10,7 +10,7 @@ BITS = 2048
 
 
 def new_key() -> str:
-    """Make a key."""
+    """Make a private RSA key, as base64 of its DER form."""
     key = rsa.generate_private_key(public_exponent=65537, key_size=BITS)
     der = key.private_bytes(
         serialization.Encoding.DER, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()

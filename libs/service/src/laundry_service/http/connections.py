@@ -111,7 +111,7 @@ class ConnectionLimiter:
                     del self._by_address[protocol.origin]
 
     def _make_room(self, newcomer: "BoundedProtocol") -> bool:
-        """End the oldest connection without a request in hand; first one that never asked anything."""
+        """End the oldest connection without a request in progress; first one that never asked anything."""
         waiting = (each for each in self._open if each is not newcomer and each.waiting)
         oldest = next((each for each in self._open if each is not newcomer and each.cycle is None), None)
         oldest = oldest or next(waiting, None)

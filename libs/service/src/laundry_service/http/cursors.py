@@ -1,4 +1,4 @@
-"""Pagination cursors: opaque to clients, and validated like any other input when they come back.
+"""Pages of a list and their cursors, which are opaque to clients and validated like any other input.
 
 A cursor is the position of the last item shown: a few values that the next query compares with.
 """
@@ -7,10 +7,12 @@ import base64
 import binascii
 import json
 import math
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
+from laundry_service.http.problems import Problem
 from laundry_service.http.validation import is_storable
 
 MAX_CHARS = 500
@@ -18,6 +20,7 @@ MAX_INTEGER = 2**63 - 1
 # What PostgreSQL and each driver's way to UTC can take.
 EARLIEST, LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)
 
+Item = TypeVar("Item")
 CursorValue = str | int | float | UUID | datetime
 
 
@@ -45,6 +48,32 @@ def read_cursor(cursor: str, *kinds: type[CursorValue]) -> tuple[Any, ...]:
     if len(found) != len(kinds):
         raise BadCursor(cursor)
     return tuple(_read(value, kind) for value, kind in zip(found, kinds, strict=True))
+
+
+def position(
+    cursor: str | None, *kinds: type[CursorValue], code: str = "cursor-invalid"
+) -> tuple[Any, ...] | None:
+    """Read the cursor that a client may have sent; None without one. Raises Problem 422 if it is not ours."""
+    if cursor is None:
+        return None
+    try:
+        return read_cursor(cursor, *kinds)
+    except BadCursor as error:
+        raise not_ours(code) from error
+
+
+def not_ours(code: str = "cursor-invalid") -> Problem:
+    """Make the problem document for a cursor that was not given out."""
+    return Problem(422, code, "Use next_cursor of the page before, or leave cursor out.")
+
+
+def page_of(found: Sequence[Item], limit: int) -> tuple[Sequence[Item], Item | None]:
+    """Split what a query found that asked for ``limit + 1``.
+
+    Returns:
+        The page, and its last item if there are more after it, from which the next cursor is made.
+    """
+    return found[:limit], found[limit - 1] if len(found) > limit else None
 
 
 def _parts(cursor: str) -> list[Any]:

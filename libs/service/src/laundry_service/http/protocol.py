@@ -66,7 +66,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     @property
     def waiting(self) -> bool:
-        """Whether no request is in hand: the head is not whole, or the next one did not begin."""
+        """Whether no request is in progress: the head is not whole, or the next one did not begin."""
         return not self._in_body and (self.cycle is None or self.cycle.response_complete)
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]

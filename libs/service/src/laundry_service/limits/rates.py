@@ -95,7 +95,7 @@ class RateLimits:
         self, allowances: Mapping[LimitName, Allowance] | None = None, *, max_names: int = MAX_NAMES
     ) -> None:
         """Override the defaults with ``allowances``."""
-        # Apart, so that a flood of addresses makes no person's count forgotten.
+        # Kept separately, so that a flood of addresses does not evict the count of a person.
         persons, addresses, forgers = (MemoryStore(options={"MAX_SIZE": max_names}) for _ in range(3))
         found = {**DEFAULTS, **(allowances or {})}
         self._persons = {name: _throttle(each.person, persons) for name, each in found.items()}

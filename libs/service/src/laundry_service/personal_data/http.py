@@ -25,7 +25,7 @@ class PersonalDataRequest(RequestBody):
 
 
 def personal_data_router(data: PersonalData) -> APIRouter:
-    """Make ``POST /personal-data``."""
+    """Make the endpoint by which a service exports what it holds of a person."""
     router = APIRouter(tags=["personal data"])
 
     @router.post(

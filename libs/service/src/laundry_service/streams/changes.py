@@ -25,7 +25,7 @@ SLICE = 100
 PROBE_EVERY_S = 10.0
 PROBE_S = 5.0
 
-RESETS = Counter("laundry_stream_resets", "Times that all listeners were told to fetch anew", ["channel"])
+RESETS = Counter("laundry_stream_resets", "Times that all listeners were told to refetch", ["channel"])
 LOOK_UPS = Counter("laundry_stream_lookups", "Queries for what changed", ["channel"])
 
 log = structlog.get_logger(__name__)

@@ -39,7 +39,7 @@ EVENT_STREAM: dict[int | str, dict[str, Any]] = {
         "description": (
             "Server-sent events. List once the stream begins (its first bytes), then take each event over "
             "what you know. `reset` says that events were left out: list again. When the stream ends, come "
-            "back after a pause and begin anew; it ends after a while, with the token, and when the service "
+            "back after a pause and begin again; it ends after a while, with the token, and when the service "
             "restarts."
         ),
         "content": {"text/event-stream": {"schema": {"type": "string"}}},

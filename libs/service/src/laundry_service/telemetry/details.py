@@ -29,7 +29,6 @@ class Switch:
     """Whether details are recorded: yes where spans are exported, until somebody turns them off."""
 
     def __init__(self) -> None:
-        """Begin turned on."""
         self._provider: TracerProvider | None = None
         self.wanted = True
 
@@ -88,7 +87,7 @@ class WithinTraces(Sampler):
         return SamplingResult(Decision.DROP)
 
     def get_description(self) -> str:
-        """Name the rule."""
+        """Return the name of this sampler."""
         return "WithinTraces"
 
 

@@ -27,12 +27,12 @@ class TelemetrySwitching:
         self._watching = BackgroundTask("telemetry switch", self.look, every_s=EVERY_S)
 
     async def start(self) -> None:
-        """Begin to watch."""
+        """Start to watch the file, if there is one."""
         if self._file is not None:
             await self._watching.start()
 
     async def stop(self) -> None:
-        """Watch no more."""
+        """Stop watching the file."""
         await self._watching.stop()
 
     async def look(self) -> None:

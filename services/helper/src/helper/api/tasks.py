@@ -15,6 +15,7 @@ from helper.api.permissions import Helper, Viewer, branches_of, visible
 from helper.repository import lists
 from helper.schemas import BRANCH, LabelList, TaskBody, TaskList
 from helper.tasks import Status, Task
+from laundry_service.http.cursors import page_of
 from laundry_service.http.problems import Problem
 from laundry_service.storage.database import Database
 from laundry_service.streams.changes import Changes
@@ -91,9 +92,10 @@ def tasks_router(
 
 def _page(found: Sequence[Task], limit: int) -> TaskList:
     """Make a page of what was found with one more than its limit."""
-    page = found[:limit]
-    more = _cursor(page[-1].id) if len(found) > limit else None
-    return TaskList(items=[TaskBody.of(task) for task in page], next_cursor=more)
+    shown, last = page_of(found, limit)
+    return TaskList(
+        items=[TaskBody.of(task) for task in shown], next_cursor=None if last is None else _cursor(last.id)
+    )
 
 
 def _cursor(task_id: str) -> str:

@@ -84,7 +84,7 @@ async def expire(
 ) -> list[tuple[Task, bool]]:
     """Mark up to ``limit`` photos as deleted that are past their time; nobody is shown them from then on.
 
-    What another replica has in hand is left to it.
+    What another replica is working on is left to it.
 
     Returns:
         the tasks, and whether the branch keeps what was learnt.

@@ -5,7 +5,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from helper.tasks import Confirmation, Reading, Task, Undo
+from helper.tasks import Confirmation, Task, TaskReading, Undo
 from laundry_events.events import CountedLabel, Photo, Pictures, ReadLabel
 
 
@@ -37,7 +37,7 @@ def values(task: Task) -> dict[str, Any]:
     }
 
 
-def outcome_values(reading: Reading | None, unreadable_reason: str | None) -> dict[str, Any]:
+def outcome_values(reading: TaskReading | None, unreadable_reason: str | None) -> dict[str, Any]:
     """Return the columns that a reading sets, or that the lack of one does."""
     return {
         "read_labels": _plain(reading.labels) if reading else None,
@@ -62,7 +62,7 @@ def task_of(row: sa.Row[Any]) -> Task:
     """Return the task that a row of ``tasks`` holds."""
     reading = confirmation = None
     if row.read_at is not None:
-        reading = Reading(
+        reading = TaskReading(
             tuple(ReadLabel.model_validate(label) for label in row.read_labels),
             row.needs_review,
             row.model_version,

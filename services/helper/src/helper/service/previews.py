@@ -20,7 +20,7 @@ log = structlog.get_logger(__name__)
 
 
 class Previews:
-    """Asks the readers."""
+    """Asks a reader through the broker what it sees in a photo."""
 
     def __init__(self, requester: Requester, *, max_pixels: int, within_s: float = WITHIN_S) -> None:
         """Wait ``within_s`` for an answer, and no longer."""

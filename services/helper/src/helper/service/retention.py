@@ -72,7 +72,7 @@ class PhotoRetention:
         )
 
     async def start(self) -> None:
-        """Begin."""
+        """Start to delete photos that are past their time."""
         await self._task.start()
 
     async def stop(self) -> None:

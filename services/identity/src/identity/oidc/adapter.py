@@ -25,7 +25,7 @@ class OidcAdapter(DefaultOIDCAdapter):
     """One issuer, whatever address was asked; claims from who people are now."""
 
     def get_issuer(self) -> str:
-        """The public address."""
+        """Return the public address, which tokens name as their issuer."""
         issuer: str = settings.IDENTITY.issuer
         return issuer
 

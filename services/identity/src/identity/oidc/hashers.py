@@ -17,7 +17,7 @@ class PasswordHasher(Argon2PasswordHasher):
     _at_once = threading.BoundedSemaphore(4)
 
     def encode(self, password: str, salt: str) -> str:
-        """Hash a password."""
+        """Hash a password; only so many are hashed at once, for the memory that each takes."""
         with self._at_once:
             return super().encode(password, salt)
 

@@ -47,7 +47,7 @@ class Branch(models.Model):
 
 
 class People(BaseUserManager["Person"]):
-    """Makes people."""
+    """Makes the rows of people, whose passwords are hashed."""
 
     def create(  # type: ignore[override]  # nothing else makes a person
         self, *, email: str, name: str, role: Role | None, password: str | None = None
@@ -152,7 +152,7 @@ class Invitation(models.Model):
 
     @property
     def right(self) -> Right:
-        """What it gives."""
+        """The right that it gives."""
         right = _right(self.role, self.branches)
         assert right is not None
         return right

@@ -49,7 +49,7 @@ class BranchNames(RequestBody):
 
 
 class BranchOut(BaseModel):
-    """A branch."""
+    """A branch of the chain, with its names."""
 
     id: str
     name_ko: str
@@ -57,12 +57,12 @@ class BranchOut(BaseModel):
 
     @classmethod
     def of(cls, branch: Branch) -> Self:
-        """Show a branch."""
+        """Make the body of a branch."""
         return cls(id=branch.id, name_ko=branch.name_ko, name_en=branch.name_en)
 
 
 class BranchPage(BaseModel):
-    """Branches, by id."""
+    """A page of branches, in the order of their ids."""
 
     items: list[BranchOut]
     next_cursor: str | None
@@ -95,7 +95,7 @@ class PersonOut(BaseModel):
 
 
 class PeoplePage(BaseModel):
-    """People, by name."""
+    """A page of people, in the order of their names."""
 
     items: list[PersonOut]
     next_cursor: str | None
@@ -113,12 +113,12 @@ class InvitationIn(RequestBody):
 
     @property
     def right(self) -> Right:
-        """What it gives."""
+        """The right that the invitation gives."""
         return Right(self.role, frozenset(self.branches))
 
 
 class InvitationOut(BaseModel):
-    """An open invitation."""
+    """An invitation that nobody has accepted yet."""
 
     id: UUID
     role: PersonRole

@@ -2,6 +2,7 @@
 
 from fastapi import APIRouter
 
+from laundry_service.http.cursors import page_of
 from laundry_service.storage.database import Database
 from mlops import repository
 from mlops.api.parameters import Cursor, Limit, Operator
@@ -18,9 +19,10 @@ def examples_router(database: Database) -> APIRouter:
         async with database.session() as session:
             examples = await repository.list_examples(session, limit=limit + 1, before=cursor)
             uses = await repository.latest_uses(session, [example.id for example in examples])
+        shown, last = page_of(examples, limit)
         return ExamplePage(
-            items=[example_body(example, uses.get(example.id)) for example in examples[:limit]],
-            next_cursor=examples[limit - 1].id if len(examples) > limit else None,
+            items=[example_body(example, uses.get(example.id)) for example in shown],
+            next_cursor=None if last is None else last.id,
         )
 
     @routes.get("/owners")

@@ -7,6 +7,7 @@ import structlog
 from fastapi import APIRouter, Response
 
 from laundry_service.audit.acts import Reason
+from laundry_service.http.cursors import page_of
 from laundry_service.http.problems import Problem
 from laundry_service.storage.database import Database
 from laundry_service.storage.object_store import ObjectStoreUnavailable
@@ -34,9 +35,10 @@ def models_router(database: Database, registry: Registry) -> APIRouter:
         """List models, newest first; one of them is the champion that reads photos."""
         async with database.session() as session:
             models = await repository.list_models(session, limit=limit + 1, before=cursor)
+        shown, last = page_of(models, limit)
         return ModelPage(
-            items=[model_body(model) for model in models[:limit]],
-            next_cursor=models[limit - 1].id if len(models) > limit else None,
+            items=[model_body(model) for model in shown],
+            next_cursor=None if last is None else last.id,
         )
 
     @routes.get("/promotions")

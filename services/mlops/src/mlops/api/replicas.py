@@ -70,7 +70,7 @@ def replicas_router(database: Database, replicas: Replicas, shadowing: Shadowing
 
     @routes.delete("/shadow", status_code=204)
     async def end_shadow(operator: Operator, reason: Reason = None) -> Response:
-        """End the shadow."""
+        """Stop reading photos with the shadow model."""
         with _store():
             await shadowing.end(Actor.of(operator), reason)
         return Response(status_code=204)

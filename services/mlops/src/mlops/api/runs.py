@@ -3,6 +3,7 @@
 from fastapi import APIRouter, Request, Response
 
 from laundry_service.audit.acts import Actor, Reason
+from laundry_service.http.cursors import page_of
 from laundry_service.http.problems import Problem
 from laundry_service.storage.database import Database
 from laundry_service.streams.changes import Changes
@@ -34,9 +35,10 @@ def runs_router(database: Database, changes: Changes, runs: Runs) -> APIRouter:
         """List training runs, newest first."""
         async with database.session() as session:
             found = await repository.list_runs(session, limit=limit + 1, before=cursor)
+        shown, last = page_of(found, limit)
         return RunPage(
-            items=[run_body(run) for run in found[:limit]],
-            next_cursor=found[limit - 1].id if len(found) > limit else None,
+            items=[run_body(run) for run in shown],
+            next_cursor=None if last is None else last.id,
         )
 
     @routes.get("/stream", response_class=EventStream, responses=EVENT_STREAM)

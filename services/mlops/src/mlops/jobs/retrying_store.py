@@ -30,7 +30,7 @@ class RetryingStore(ObjectStore):
         await _retrying(send)
 
     async def get(self, key: str, *, max_bytes: int) -> bytes:
-        """As ``ObjectStore.get``."""
+        """Do what ``ObjectStore.get`` does, and try again after an outage."""
         return await _retrying(lambda: super(RetryingStore, self).get(key, max_bytes=max_bytes))
 
 

@@ -30,7 +30,7 @@ class JobStatus(_Part):
 
 
 class JobState(_Part):
-    """A Job."""
+    """What Kubernetes says of a Job."""
 
     spec: JobSpec = JobSpec()
     status: JobStatus = JobStatus()
@@ -71,7 +71,7 @@ class Metadata(_Part):
 
 
 class PodState(_Part):
-    """A Pod."""
+    """What Kubernetes says of a Job's pod."""
 
     metadata: Metadata = Metadata()
     status: PodStatus = PodStatus()

@@ -1,4 +1,4 @@
-"""Runs queued training runs, one at a time, each as a job apart from this process.
+"""Runs queued training runs, one at a time, each as a job outside this process.
 
 A session-level database lock elects the replica that runs them. It is freed when that replica
 dies, so the next holder knows that a run still marked running was abandoned: its job is found
@@ -32,7 +32,7 @@ log = structlog.get_logger(__name__)
 class Runner(BackgroundTask):
     """Waits for queued runs and runs them, while it leads.
 
-    ``stop`` leaves the run in hand to whoever leads next: it is started again unless its job outlives this.
+    ``stop`` leaves the current run to the next leader: it is started again unless its job outlives this.
     """
 
     def __init__(

@@ -10,7 +10,7 @@ from laundry_events.events import BranchId
 from laundry_service.audit.acts import Actor, Reason
 from laundry_service.auth.callers import require, require_branch
 from laundry_service.auth.principal import Principal
-from laundry_service.http.cursors import BadCursor, read_cursor, write_cursor
+from laundry_service.http.cursors import BadCursor, not_ours, page_of, read_cursor, write_cursor
 from laundry_service.http.problems import Problem
 from laundry_service.storage.database import Database
 from laundry_service.streams.changes import Changes
@@ -58,12 +58,13 @@ def equipment_router(database: Database, changes: Changes, monitor: EquipmentMon
             found = await equipment.list_equipment(
                 session, branches=branches, state=state, kind=kind, after=after, limit=limit + 1
             )
-        next_cursor = None
-        if len(found) > limit:
-            last = found[limit - 1]
-            next_cursor = write_cursor(last.first_seen_at, last.key.equipment_id, last.key.branch_id)
-        items = [EquipmentView.of(each) for each in found[:limit]]
-        return EquipmentPage(items=items, next_cursor=next_cursor)
+        shown, last = page_of(found, limit)
+        return EquipmentPage(
+            items=[EquipmentView.of(each) for each in shown],
+            next_cursor=None
+            if last is None
+            else write_cursor(last.first_seen_at, last.key.equipment_id, last.key.branch_id),
+        )
 
     @router.get("/stream", response_class=EventStream, responses=EVENT_STREAM)
     async def stream_equipment(request: Request, principal: Viewer, branches: Branches) -> EventStream:
@@ -108,16 +109,14 @@ def _page_start(cursor: str) -> PageStart:
     try:
         return _read_cursor(cursor)
     except BadCursor as error:
-        raise Problem(
-            422, "cursor-invalid", "Use next_cursor of the page before, or leave cursor out."
-        ) from error
+        raise not_ours() from error
 
 
 def _read_cursor(cursor: str) -> PageStart:
     try:
         moment, equipment_id, branch_id = read_cursor(cursor, datetime, str, str)
     except BadCursor:
-        # Those of the release before name no branch.
+        # Cursors of the previous release name no branch.
         moment, equipment_id = read_cursor(cursor, datetime, str)
         branch_id = ""
     if not is_equipment_id(equipment_id) or not re.fullmatch("[a-z0-9-]{0,40}", branch_id):

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Query
 from laundry_service.audit.acts import Actor
 from laundry_service.auth.callers import require
 from laundry_service.auth.principal import Principal
-from laundry_service.http.cursors import BadCursor, read_cursor, write_cursor
+from laundry_service.http.cursors import page_of, position, write_cursor
 from laundry_service.http.problems import Problem
 from laundry_service.storage.database import Database
 from monitoring.api.equipment import Branches, Viewer
@@ -36,17 +36,20 @@ def faults_router(database: Database, fault_handling: FaultHandling) -> APIRoute
         cursor: Annotated[str | None, Query(max_length=300)] = None,
     ) -> FaultPage:
         """List the faults of the caller's branches, newest first."""
-        after = None if cursor is None else _page_start(cursor)
+        after = position(cursor, datetime, str)
         async with database.session() as session:
             found = await queries.list_faults(
-                session, branches=branches, states=handling or NOT_CLOSED, after=after, limit=limit + 1
+                session,
+                branches=branches,
+                states=handling or NOT_CLOSED,
+                after=None if after is None else FaultsStart(*after),
+                limit=limit + 1,
             )
-        next_cursor = None
-        if len(found) > limit:
-            last = found[limit - 1].fault
-            next_cursor = write_cursor(last.detected_at, last.id)
-        items = [HandledFaultView.with_machine(each) for each in found[:limit]]
-        return FaultPage(items=items, next_cursor=next_cursor)
+        shown, last = page_of(found, limit)
+        return FaultPage(
+            items=[HandledFaultView.with_machine(each) for each in shown],
+            next_cursor=None if last is None else write_cursor(last.fault.detected_at, last.fault.id),
+        )
 
     @router.get("/{fault_id}")
     async def show_fault(fault_id: str, principal: Viewer) -> HandledFaultView:
@@ -78,12 +81,3 @@ def faults_router(database: Database, fault_handling: FaultHandling) -> APIRoute
 def _unknown() -> Problem:
     # The same answer for another branch's fault.
     return Problem(404, "fault-unknown", "Your branches have no such fault.")
-
-
-def _page_start(cursor: str) -> FaultsStart:
-    try:
-        return FaultsStart(*read_cursor(cursor, datetime, str))
-    except BadCursor as error:
-        raise Problem(
-            422, "cursor-invalid", "Use next_cursor of the page before, or leave cursor out."
-        ) from error

@@ -14,7 +14,7 @@ from monitoring.device_limits import DeviceLimits
 from monitoring.machine import Contact
 from monitoring.sample_issues import SampleIssue
 from monitoring.schemas import SampleProblem, TelemetryTaken
-from monitoring.service.telemetry_intake import TelemetryIntake
+from monitoring.service.telemetry_intake import IntakeRequest, TelemetryIntake
 from monitoring.telemetry import InvalidTelemetry, Telemetry, parse
 
 Sender = Annotated[Principal, Depends(require("device", "operator"))]
@@ -87,7 +87,7 @@ def telemetry_router(intake: TelemetryIntake, limits: DeviceLimits, *, max_bytes
         if device is not None:
             limits.spend(device, len(parsed.samples) + len(parsed.refused) - 1)
         parsed.refuse_unauthorised(device, branches)
-        result = await intake.take(parsed, Contact("http", branches))
+        result = await intake.take(IntakeRequest(parsed, Contact("http", branches)))
         if result.refused and not result.taken:
             raise _all_refused(result.refused)
         return TelemetryTaken(

@@ -27,7 +27,7 @@ class HandledFault:
 
     @property
     def machine(self) -> MachineKey:
-        """The machine."""
+        """The machine that the fault belongs to."""
         return MachineKey(self.fault.branch_id, self.fault.equipment_id)
 
 
@@ -61,7 +61,7 @@ def _read(rows: sa.Result[Any]) -> list[HandledFault]:
 
 
 async def find(session: AsyncSession, fault_id: str) -> HandledFault | None:
-    """Read one fault."""
+    """Read one fault with its handling; None if there is no such fault."""
     found = _read(await session.execute(_select().where(fault.c.id == fault_id)))
     return found[0] if found else None
 

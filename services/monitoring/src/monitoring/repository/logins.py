@@ -1,5 +1,7 @@
 """Queries about logins of devices to the broker. Each works in its caller's transaction."""
 
+from collections.abc import Collection
+
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -54,13 +56,13 @@ async def store_login(session: AsyncSession, login: DeviceLogin) -> None:
     )
 
 
-async def read_logins(session: AsyncSession, equipment_id: str) -> list[DeviceLogin]:
-    """Read every remembered login of a device, expired or not; empty if it never logged in with a token."""
-    rows = (
-        await session.execute(sa.select(device_login).where(device_login.c.equipment_id == equipment_id))
-    ).all()
-    if rows:
-        return [
+async def read_logins(session: AsyncSession, equipment_ids: Collection[str]) -> dict[str, list[DeviceLogin]]:
+    """Read every remembered login of devices, expired or not; none of one that never had a token's."""
+    found: dict[str, list[DeviceLogin]] = {each: [] for each in equipment_ids}
+    for row in await session.execute(
+        sa.select(device_login).where(device_login.c.equipment_id.in_(list(found)))
+    ):
+        found[row.equipment_id].append(
             DeviceLogin(
                 row.equipment_id,
                 row.client_id,
@@ -70,11 +72,9 @@ async def read_logins(session: AsyncSession, equipment_id: str) -> list[DeviceLo
                 row.issued_at,
                 row.signed_by,
             )
-            for row in rows
-        ]
-    last = await session.execute(
-        sa.select(mqtt_login.c.branches).where(mqtt_login.c.equipment_id == equipment_id)
-    )
-    branches = last.scalar_one_or_none()
-    # A login stored by the previous release.
-    return [] if branches is None else [DeviceLogin(equipment_id, "", frozenset(branches), NEVER)]
+        )
+    if unknown := [each for each, logins in found.items() if not logins]:
+        # Logins stored by the previous release.
+        for row in await session.execute(sa.select(mqtt_login).where(mqtt_login.c.equipment_id.in_(unknown))):
+            found[row.equipment_id].append(DeviceLogin(row.equipment_id, "", frozenset(row.branches), NEVER))
+    return found

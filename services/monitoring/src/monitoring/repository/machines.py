@@ -112,9 +112,15 @@ async def lock_machines(
 
 @dataclass(frozen=True)
 class EvaluatedMachine:
-    """A machine after detection, with its newest sample if that is new."""
+    """A machine after detection.
+
+    Attributes:
+        contact: how its samples arrived; ``None`` if it sent nothing.
+        newest: its newest sample, if that is new.
+    """
 
     machine: LockedMachine
+    contact: Contact | None
     newest: Sample | None
 
 
@@ -144,19 +150,20 @@ def _update(values: dict[str, Any]) -> sa.Update:
 _STORE_REMEMBERED, _STORE_HEARD, _STORE_NEWEST = (_update(each) for each in (_REMEMBERED, _HEARD, _NEWEST))
 
 
-async def store_machines(
-    session: AsyncSession, evaluated: Sequence[EvaluatedMachine], contact: Contact | None
-) -> None:
-    """Write what detection leaves behind. ``contact`` is ``None`` if the machines sent nothing."""
+async def store_machines(session: AsyncSession, evaluated: Sequence[EvaluatedMachine]) -> None:
+    """Write what detection leaves behind."""
+    remembered: list[dict[str, Any]] = []
+    heard: list[dict[str, Any]] = []
     newer: list[dict[str, Any]] = []
-    others: list[dict[str, Any]] = []
     for each in evaluated:
         row = _parameters(each.machine)
-        if contact is not None:
-            branches = contact.token_branches
-            row |= {"via": contact.via, "token_branches": None if branches is None else sorted(branches)}
+        if each.contact is None:
+            remembered.append(row)
+            continue
+        branches = each.contact.token_branches
+        row |= {"via": each.contact.via, "token_branches": None if branches is None else sorted(branches)}
         if each.newest is None:
-            others.append(row)
+            heard.append(row)
             continue
         newer.append(
             row
@@ -168,10 +175,9 @@ async def store_machines(
             }
         )
     connection = await session.connection()
-    if newer:
-        await connection.execute(_STORE_NEWEST, newer)
-    if others:
-        await connection.execute(_STORE_REMEMBERED if contact is None else _STORE_HEARD, others)
+    for statement, rows in ((_STORE_NEWEST, newer), (_STORE_HEARD, heard), (_STORE_REMEMBERED, remembered)):
+        if rows:
+            await connection.execute(statement, rows)
 
 
 def _parameters(machine: LockedMachine) -> dict[str, Any]:

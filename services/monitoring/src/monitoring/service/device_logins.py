@@ -1,6 +1,6 @@
 """Remembers who logged in to the broker with which token, and says who may still speak."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime
 
 import structlog
@@ -43,10 +43,15 @@ class DeviceLogins:
         """Whether a login's token is not denied by now."""
         return self._is_allowed(principal_of(login))
 
+    async def of_devices(self, equipment_ids: Collection[str]) -> Mapping[str, Collection[DeviceLogin]]:
+        """Return every remembered login of each device."""
+        async with self._database.session() as session:
+            return await read_logins(session, equipment_ids)
+
     async def of_client(self, equipment_id: str, client_id: str | None) -> Collection[DeviceLogin] | None:
         """Return what a message of a device is held against, as ``logins_of_client``."""
-        async with self._database.session() as session:
-            return logins_of_client(await read_logins(session, equipment_id), client_id)
+        logins = await self.of_devices({equipment_id})
+        return logins_of_client(logins[equipment_id], client_id)
 
     async def record(self, login: DeviceLogin) -> bool:
         """Store a login; False while its row is locked."""

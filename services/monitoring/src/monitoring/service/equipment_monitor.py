@@ -84,7 +84,7 @@ class EquipmentMonitor:
             before = machine.state.open_faults()
             outcome = detect(FaultDetector(machine.state, self._policy, now, new_id))
             await writer.add(machine, before, outcome, kind=machine.kind)
-        await writer.write(None)
+        await writer.write()
         return len(locked)
 
     async def retire(self, key: MachineKey, *, by: Actor, reason: str | None = None) -> bool:

@@ -40,7 +40,7 @@ class FaultUnknown(Exception):
 
 
 class FaultClosed(Exception):
-    """The equipment is well again: there is nothing left to take care of."""
+    """The equipment has recovered: there is nothing left to take care of."""
 
 
 class FaultHandling:

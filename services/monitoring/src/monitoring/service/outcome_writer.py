@@ -43,11 +43,16 @@ class OutcomeWriter:
         outcome: Outcome,
         *,
         kind: str,
+        contact: Contact | None = None,
         newest: Sample | None = None,
     ) -> None:
-        """Add what became of a machine with these open faults, and the events of its alerts."""
+        """Add what became of a machine with these open faults, and the events of its alerts.
+
+        Args:
+            contact: how its samples arrived; ``None`` if it sent nothing.
+        """
         after = machine.state.open_faults()
-        self._machines.append(EvaluatedMachine(machine, newest))
+        self._machines.append(EvaluatedMachine(machine, contact, newest))
         self._faults.add(machine.key, before, after, outcome)
         for alert in outcome.alerts:
             await self._publish(machine, alert, kind)
@@ -60,10 +65,10 @@ class OutcomeWriter:
         if machine.is_new or outcome.ended or before.keys() != after.keys():
             self._changed.append(machine.key)
 
-    async def write(self, contact: Contact | None) -> None:
-        """Write everything; ``contact`` is ``None`` if the machines sent nothing."""
+    async def write(self) -> None:
+        """Write what was gathered, in the caller's transaction."""
         await self._faults.write(self._session)
-        await machines.store_machines(self._session, self._machines, contact)
+        await machines.store_machines(self._session, self._machines)
         await notices.notify_changed(self._session, self._changed)
 
     async def _publish(self, machine: LockedMachine, alert: Alert, kind: str) -> None:

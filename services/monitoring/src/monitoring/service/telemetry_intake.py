@@ -1,8 +1,8 @@
 """Accepts samples: stores them and detects faults, all of a machine in one transaction."""
 
 import asyncio
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import InitVar, dataclass, field
 from datetime import datetime
 
 from prometheus_client import Counter
@@ -13,7 +13,7 @@ from laundry_events import Outbox, new_id
 from laundry_service.storage.database import Database
 from laundry_service.storage.outages import is_contention
 from monitoring.fault_detection import FaultDetector
-from monitoring.machine import Contact, MachineKey, Outcome, Report, Via
+from monitoring.machine import Contact, MachineKey, Report, Via
 from monitoring.repository.machines import LockedMachine, lock_machines
 from monitoring.repository.samples import key_of, store_samples
 from monitoring.sample_issues import SampleIssue, issue_of, recorded_in_future
@@ -70,6 +70,42 @@ class IntakeResult:
             PROBLEMS.labels(via, issue.code).inc()
 
 
+@dataclass
+class IntakeRequest:
+    """Samples that came together, and what became of them so far.
+
+    Attributes:
+        waiting: those that are not stored yet, by machine.
+    """
+
+    parsed: InitVar[ParsedTelemetry]
+    contact: Contact
+    waiting: dict[MachineKey, list[IndexedSample]] = field(init=False, default_factory=dict)
+    result: IntakeResult = field(init=False)
+
+    def __post_init__(self, parsed: ParsedTelemetry) -> None:
+        self.result = IntakeResult(refused=list(parsed.refused), problems=list(parsed.problems))
+        for each in parsed.samples:
+            key = MachineKey(each.sample.branch_id, each.sample.equipment_id)
+            self.waiting.setdefault(key, []).append(each)
+
+
+@dataclass(frozen=True)
+class _Waiting:
+    """A sample, how it arrived, and the result that it counts in."""
+
+    indexed: IndexedSample
+    contact: Contact
+    into: IntakeResult
+
+    def answer(self, time: SampleTime, now: datetime) -> None:
+        if _is_ignored(self.indexed, time, now):
+            self.into.ignored += 1
+        else:
+            self.into.accepted += 1
+        self.into.problems += _issues(self.indexed, time, now)
+
+
 class TelemetryIntake:
     """Safe in any number of replicas: a machine's row is held while its faults are detected."""
 
@@ -82,103 +118,99 @@ class TelemetryIntake:
         self.known_metrics = settings.known_metrics
         self.now = now
 
-    async def take(self, parsed: ParsedTelemetry, contact: Contact) -> IntakeResult:
+    async def take(self, request: IntakeRequest) -> IntakeResult:
         """Store samples and detect faults, each machine's in one transaction with their events.
 
         A machine whose row stays locked for more than a moment is refused (``busy``); the others are not.
         """
-        result = IntakeResult(refused=list(parsed.refused), problems=list(parsed.problems))
-        waiting: dict[MachineKey, list[IndexedSample]] = {}
-        for each in parsed.samples:
-            key = MachineKey(each.sample.branch_id, each.sample.equipment_id)
-            waiting.setdefault(key, []).append(each)
         for pause_s in (*PAUSES_S, None):
-            for key in await self._take_free(waiting, result, contact):
-                del waiting[key]
-            if not waiting or pause_s is None:
+            await self._take_free([request])
+            if not request.waiting or pause_s is None:
                 break
             await asyncio.sleep(pause_s)
-        for samples in waiting.values():
+        result = request.result
+        for samples in request.waiting.values():
             detail = "This machine is busy just now; its sample was not stored. Send it again soon."
             result.refused += [SampleIssue(each.index, "busy", detail) for each in samples]
-        result.count(contact.via)
+        result.count(request.contact.via)
         return result
 
-    async def _take_free(
-        self, waiting: Mapping[MachineKey, list[IndexedSample]], result: IntakeResult, contact: Contact
-    ) -> Collection[MachineKey]:
-        """Take the samples of machines whose rows are not locked; returns which machines those are."""
-        if not waiting:
-            return ()
-        kinds = {key: samples[0].sample.kind for key, samples in waiting.items()}
-        done = IntakeResult()
+    async def take_known(self, requests: Sequence[IntakeRequest]) -> None:
+        """Store what can be stored at once of several requests, in one transaction; ``take`` does the rest.
+
+        Left to it are machines that are new or whose row is locked: here neither is waited for.
+        """
+        await self._take_free(requests, register=False)
+
+    async def _take_free(self, requests: Sequence[IntakeRequest], *, register: bool = True) -> None:
+        """Take the samples of machines whose rows are not locked."""
+        kinds = {
+            key: samples[0].sample.kind for request in requests for key, samples in request.waiting.items()
+        }
+        if not kinds:
+            return
+        done = [IntakeResult() for _ in requests]
         try:
             async with self._database.transaction() as session:
-                locked = await lock_machines(session, waiting, kinds)
+                locked = await lock_machines(session, kinds, kinds if register else None)
                 # The rows are locked, so the order is fixed; take the time now.
                 now = self.now()
-                fresh = await self._store(session, [each for key in locked for each in waiting[key]], done)
+                samples = [
+                    _Waiting(each, request.contact, into)
+                    for key in locked
+                    for request, into in zip(requests, done, strict=True)
+                    for each in request.waiting.get(key, ())
+                ]
                 writer = OutcomeWriter(
                     session,
                     self._outbox,
                     now=now,
                     escalate_after=self._settings.escalation.first_after,
                 )
-                for key, samples in fresh.items():
-                    await self._detect(writer, locked[key], samples, done, now)
-                await writer.write(contact)
+                for key, fresh in (await _store(session, samples)).items():
+                    await self._detect(writer, locked[key], fresh, now)
+                await writer.write()
         except DBAPIError as error:
             if not is_contention(error):
                 raise
-            return ()
-        result.add(done)
-        return list(locked)
-
-    async def _store(
-        self, session: AsyncSession, samples: Sequence[IndexedSample], done: IntakeResult
-    ) -> dict[MachineKey, list[IndexedSample]]:
-        """Store samples; returns the new ones by machine."""
-        stored = await store_samples(session, (each.sample for each in samples))
-        fresh: dict[MachineKey, list[IndexedSample]] = {}
-        for each in samples:
-            key = key_of(each.sample)
-            if key in stored:
-                stored.discard(key)
-                fresh.setdefault(key.machine, []).append(each)
-                continue
-            done.duplicate += 1
-            done.problems.append(issue_of("duplicate", each.index))
-        return fresh
+            return
+        for request, into in zip(requests, done, strict=True):
+            request.result.add(into)
+            for key in locked:
+                request.waiting.pop(key, None)
 
     async def _detect(
-        self,
-        writer: OutcomeWriter,
-        machine: LockedMachine,
-        samples: Sequence[IndexedSample],
-        done: IntakeResult,
-        now: datetime,
+        self, writer: OutcomeWriter, machine: LockedMachine, samples: Sequence[_Waiting], now: datetime
     ) -> None:
         before = machine.state.open_faults()
-        kind = samples[-1].sample.kind
+        last = samples[-1]
+        kind = last.indexed.sample.kind
         detector = FaultDetector(machine.state, self._policy, now, new_id)
-        outcome = detector.take([_report(each) for each in samples], self._settings.limits_of(kind))
-        _answer(samples, outcome, done, now)
-        newest = None if outcome.newest is None else samples[outcome.newest].sample
-        await writer.add(machine, before, outcome, kind=kind, newest=newest)
+        outcome = detector.take([_report(each.indexed) for each in samples], self._settings.limits_of(kind))
+        for each, time in zip(samples, outcome.sample_times, strict=True):
+            each.answer(time, now)
+        newest = None if outcome.newest is None else samples[outcome.newest].indexed.sample
+        await writer.add(machine, before, outcome, kind=kind, contact=last.contact, newest=newest)
+
+
+async def _store(session: AsyncSession, samples: Sequence[_Waiting]) -> dict[MachineKey, list[_Waiting]]:
+    """Store samples; returns the new ones by machine."""
+    stored = await store_samples(session, (each.indexed.sample for each in samples))
+    fresh: dict[MachineKey, list[_Waiting]] = {}
+    for each in samples:
+        key = key_of(each.indexed.sample)
+        if key in stored:
+            stored.discard(key)
+            fresh.setdefault(key.machine, []).append(each)
+            continue
+        each.into.duplicate += 1
+        each.into.problems.append(issue_of("duplicate", each.indexed.index))
+    return fresh
 
 
 def _report(indexed: IndexedSample) -> Report:
     sample = indexed.sample
     return Report(sample.recorded_at, sample.fault_code, sample.metrics, indexed.clock_unreadable)
-
-
-def _answer(samples: Sequence[IndexedSample], outcome: Outcome, done: IntakeResult, now: datetime) -> None:
-    for each, time in zip(samples, outcome.sample_times, strict=True):
-        if _is_ignored(each, time, now):
-            done.ignored += 1
-        else:
-            done.accepted += 1
-        done.problems += _issues(each, time, now)
 
 
 def _is_ignored(indexed: IndexedSample, time: SampleTime, now: datetime) -> bool:

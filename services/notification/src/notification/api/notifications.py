@@ -5,6 +5,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query, Request
 
+from laundry_service.http.cursors import page_of
 from laundry_service.storage.database import Database
 from laundry_service.streams.changes import Changes
 from laundry_service.streams.response import CONNECTED, EVENT_STREAM, EventStream
@@ -39,9 +40,10 @@ def notifications_router(database: Database, registry: DeviceRegistry, changes: 
         async with database.session() as session:
             found = await history.list_notifications(session, reader, before=before, limit=limit + 1)
         language = language_of(accept_language)
+        shown, last = page_of(found, limit)
         return NotificationPage(
-            items=[NotificationOut.of(item, language) for item in found[:limit]],
-            next_cursor=found[limit - 1].id if len(found) > limit else None,
+            items=[NotificationOut.of(item, language) for item in shown],
+            next_cursor=None if last is None else last.id,
         )
 
     @router.get("/stream", response_class=EventStream, responses=EVENT_STREAM)

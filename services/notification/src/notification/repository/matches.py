@@ -64,7 +64,7 @@ async def admit(session: AsyncSession, notification_id: str, at: datetime) -> No
     )
 
 
-async def put_off(session: AsyncSession, notification_id: str, until: datetime) -> None:
+async def defer(session: AsyncSession, notification_id: str, until: datetime) -> None:
     """Let a recommendation wait, on every phone that it has not reached."""
     await session.execute(
         sa.update(deliveries)

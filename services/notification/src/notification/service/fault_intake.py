@@ -14,7 +14,6 @@ from zoneinfo import ZoneInfo
 
 import structlog
 from prometheus_client import Counter
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from laundry_events import EventMeta, claim_once
@@ -30,6 +29,7 @@ from notification.model import Announcement
 from notification.repository import faults, ring_order, settled
 from notification.repository.faults import Owner, Recipient
 from notification.ring_order import first_states
+from notification.service.transactions import effect_of_message
 
 CONSUMER = "notification.equipment-fault"
 ACKNOWLEDGEMENTS = "notification.fault-acknowledged"
@@ -170,15 +170,14 @@ class FaultIntake:
                 log.warning("a fault has nobody to tell", branch=each.branch_id, fault=each.subject)
 
     async def acknowledged(self, event: FaultAcknowledged, meta: EventMeta) -> None:
-        """Let a fault that somebody takes care of ring nobody else."""
-        try:
-            async with self._database.transaction() as session:
-                if await claim_once(session, ACKNOWLEDGEMENTS, meta.id):
-                    await settled.settle(session, subject_of(event.fault_id))
-        except DBAPIError as error:
-            if is_contention(error):
-                raise RequeueMessage("a row that this acknowledgement needs is locked") from error
-            raise
+        """Let a fault that somebody takes care of ring nobody else.
+
+        Raises:
+            RequeueMessage: a row that it needs is locked; nothing was changed.
+        """
+        async with effect_of_message(self._database) as session:
+            if await claim_once(session, ACKNOWLEDGEMENTS, meta.id):
+                await settled.settle(session, subject_of(event.fault_id))
 
     def _recipients(self, announcement: Announcement, owners: Sequence[Owner]) -> Sequence[Recipient]:
         # What is passed on rings by turns: those who were on standby before are first.

@@ -59,7 +59,7 @@ class RecommendationAdmission:
                 return None
             case Wait(until):
                 DECISIONS.labels("night").inc()
-                await matches.put_off(session, delivery.notification_id, until)
+                await matches.defer(session, delivery.notification_id, until)
                 return None
         if consent is None:
             return None

@@ -2,17 +2,15 @@
 
 import hashlib
 
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from laundry_events import EventMeta, claim_once
-from laundry_events.errors import RequeueMessage
 from laundry_events.events import PreferenceCreated, PreferenceMatch, PreferenceWithdrawn
 from laundry_service.storage.database import Database
-from laundry_service.storage.outages import is_contention
 from laundry_service.telemetry.resuming import traceparent
 from notification.model import Announcement
 from notification.repository import consents, deliveries, devices, history, settled
+from notification.service.transactions import effect_of_message
 from notification.texts import match_texts
 
 CONSUMER = "notification.preference-created"
@@ -34,23 +32,18 @@ class RecommendationIntake:
         Raises:
             RequeueMessage: a row of one of them is locked; nothing was stored.
         """
-        try:
-            async with self._database.transaction() as session:
-                if not await claim_once(session, CONSUMER, meta.id):
-                    return
-                added: dict[str, str] = {}
-                for group in _same_reasons(preference.matches):
-                    announcement = _announcement(preference, group[0].reasons, meta.id)
-                    customers = {match.customer_id for match in group}
-                    added |= await history.add_notifications(session, announcement, customers)
-                if meta.replayed:
-                    await history.set_states(session, list(added.values()), "suppressed")
-                else:
-                    await self._queue_pushes(session, added)
-        except DBAPIError as error:
-            if is_contention(error):
-                raise RequeueMessage("a row that this recommendation needs is locked") from error
-            raise
+        async with effect_of_message(self._database) as session:
+            if not await claim_once(session, CONSUMER, meta.id):
+                return
+            added: dict[str, str] = {}
+            for group in _same_reasons(preference.matches):
+                announcement = _announcement(preference, group[0].reasons, meta.id)
+                customers = {match.customer_id for match in group}
+                added |= await history.add_notifications(session, announcement, customers)
+            if meta.replayed:
+                await history.set_states(session, list(added.values()), "suppressed")
+            else:
+                await self._queue_pushes(session, added)
 
     async def withdraw(self, preference: PreferenceWithdrawn, meta: EventMeta) -> None:
         """Tell nobody any more who has not been told yet.
@@ -58,14 +51,9 @@ class RecommendationIntake:
         Raises:
             RequeueMessage: a row of one of them is locked; nothing was changed.
         """
-        try:
-            async with self._database.transaction() as session:
-                if await claim_once(session, WITHDRAWALS, meta.id):
-                    await settled.settle(session, subject_of(preference.preference_id))
-        except DBAPIError as error:
-            if is_contention(error):
-                raise RequeueMessage("a row that this withdrawal needs is locked") from error
-            raise
+        async with effect_of_message(self._database) as session:
+            if await claim_once(session, WITHDRAWALS, meta.id):
+                await settled.settle(session, subject_of(preference.preference_id))
 
     async def _queue_pushes(self, session: AsyncSession, added: dict[str, str]) -> None:
         reachable = await devices.customers_with_device(session, added)

@@ -5,7 +5,7 @@ import binascii
 
 
 def encode(raw: bytes) -> str:
-    """Encode without padding."""
+    """Encode bytes as base64url without padding."""
     return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
 
 

@@ -57,10 +57,10 @@ class WebPusher:
         self._pool: httpcore.AsyncConnectionPool | None = None
 
     async def start(self) -> None:
-        """Open the client."""
+        """Open the client and its connections."""
         self._pool = httpcore.AsyncConnectionPool(
             ssl_context=httpx.create_ssl_context(),
-            # The sender limits how many pushes are in hand; a service that hangs must not use up the others'.
+            # The sender limits pushes in flight; a service that hangs must not use up the others'.
             max_connections=None,
             max_keepalive_connections=50,
             keepalive_expiry=KEEP_ALIVE_S,
@@ -68,7 +68,7 @@ class WebPusher:
         )
 
     async def stop(self) -> None:
-        """Close the connections."""
+        """Close the client and its connections."""
         if self._pool is not None:
             await self._pool.aclose()
             self._network.close()

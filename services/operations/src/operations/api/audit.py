@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
-from laundry_service.http.cursors import MAX_INTEGER
+from laundry_service.http.cursors import MAX_INTEGER, page_of
 from operations.api.permissions import Operator
 from operations.api.problems import main_queue
 from operations.repository import Store
@@ -25,7 +25,7 @@ def audit_router(store: Store) -> APIRouter:
         """Read who did what to which dead letter, when and why, newest first."""
         name = None if queue is None else main_queue(queue)
         found = await (await store.audit()).newest(before=cursor, queue=name, limit=limit + 1)
-        more = found[limit - 1][0] if len(found) > limit else None
-        return AuditPage(items=[record for _, record in found[:limit]], next_cursor=more)
+        shown, last = page_of(found, limit)
+        return AuditPage(items=[record for _, record in shown], next_cursor=None if last is None else last[0])
 
     return router

@@ -8,6 +8,7 @@ from fastapi.responses import StreamingResponse
 from laundry_service.audit.acts import Actor
 from laundry_service.auth.callers import require
 from laundry_service.auth.principal import Principal
+from laundry_service.http.cursors import page_of
 from laundry_service.http.problems import Problem
 from operations.api.permissions import Operator
 from operations.schemas import ErasureOut, ErasurePage, ErasureRequest, PersonErasureRequest, PersonRequest
@@ -85,14 +86,15 @@ def people_router(erasures: Erasures, exports: Exports) -> APIRouter:
     ) -> ErasurePage:
         """Read the erasures, newest first: which services have forgotten whom, and which are missing."""
         found = await erasures.newest(limit=limit + 1, before=cursor)
+        shown, last = page_of(found, limit)
         return ErasurePage(
-            items=[ErasureOut.of(each) for each in found[:limit]],
-            next_cursor=found[limit - 1].id if len(found) > limit else None,
+            items=[ErasureOut.of(each) for each in shown],
+            next_cursor=None if last is None else last.id,
         )
 
     @router.get("/erasures/{id}")
     async def get_erasure(_: Operator, id: str) -> ErasureOut:  # noqa: A002 - its name in the path
-        """Read one erasure."""
+        """Read one erasure by its id."""
         found = await erasures.find(id)
         if found is None:
             raise Problem(404, "erasure-unknown", "There is no such erasure.")

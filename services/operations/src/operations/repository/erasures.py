@@ -8,7 +8,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from laundry_service.personal_data.held import TOMBSTONE, Held, equals
-from operations.erasures import Erasure, Part
+from operations.erasures import Erasure, ErasurePart
 from operations.tables import erasure_parts, erasures, history_people, jobs
 
 HELD = (
@@ -151,13 +151,13 @@ async def _read(session: AsyncSession, query: sa.Select[tuple[object, ...]]) -> 
     return [Erasure(**row, parts=tuple(parts.get(row["id"], ()))) for row in rows]
 
 
-async def _parts(session: AsyncSession, ids: Collection[str]) -> Mapping[str, Sequence[Part]]:
+async def _parts(session: AsyncSession, ids: Collection[str]) -> Mapping[str, Sequence[ErasurePart]]:
     query = (
         sa.select(erasure_parts).where(erasure_parts.c.erasure_id.in_(ids)).order_by(erasure_parts.c.service)
     )
-    found: dict[str, list[Part]] = {}
+    found: dict[str, list[ErasurePart]] = {}
     for row in await session.execute(query):
         found.setdefault(row.erasure_id, []).append(
-            Part(row.service, row.attempt, row.rows, row.forgotten_at)
+            ErasurePart(row.service, row.attempt, row.rows, row.forgotten_at)
         )
     return found

@@ -16,7 +16,7 @@ from laundry_service.audit.writing import write as write_act
 from laundry_service.background.task import OUTAGES, BackgroundTask
 from laundry_service.personal_data.held import PersonalData
 from laundry_service.storage.database import Database
-from operations.erasures import Erasure, Part, Step, Surroundings, is_due, next_step, settled_at
+from operations.erasures import Erasure, ErasurePart, Step, Surroundings, is_due, next_step, settled_at
 from operations.management import ManagementAway
 from operations.repository import erasures as repository
 from operations.service.surroundings import NotLookedAt, PeopleInQueues
@@ -54,7 +54,7 @@ class Erasures:
             final=False,
             dead_letters=None,
             completed_at=None,
-            parts=tuple(Part(service, None, {}, None) for service in self._services),
+            parts=tuple(ErasurePart(service, None, {}, None) for service in self._services),
         )
         async with self._database.transaction() as session:
             if not await repository.add(session, erasure):
@@ -138,7 +138,7 @@ class ErasureWorker:
         )
 
     async def start(self) -> None:
-        """Begin."""
+        """Start to ask again, and to complete what is done."""
         await self._task.start()
 
     async def stop(self) -> None:

@@ -71,7 +71,7 @@ def summary_of(letter: DeadLetter) -> LetterSummary:
 
 
 class LetterReader:
-    """Reads queue by queue, and never while a job or another replica has the queue in hand."""
+    """Reads queue by queue, and never while a job or another replica holds the queue."""
 
     def __init__(self, amqp_url: str, store: Store, *, scan: int) -> None:
         self._urls = [amqp_url]

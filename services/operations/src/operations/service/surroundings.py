@@ -1,4 +1,4 @@
-"""Looks for what could bring a person back: messages of before, and dead letters that name the person."""
+"""Looks for what could bring a person back: earlier messages, and dead letters that name the person."""
 
 import time
 

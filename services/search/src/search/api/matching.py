@@ -4,8 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
 
-from laundry_service.http.cursors import BadCursor, read_cursor, write_cursor
-from laundry_service.http.problems import Problem
+from laundry_service.http.cursors import page_of, position, write_cursor
 from laundry_service.storage.database import Database
 from laundry_service.streams.changes import Changes
 from laundry_service.streams.response import CONNECTED, EVENT_STREAM, EventStream
@@ -27,19 +26,14 @@ def matching_router(database: Database, changes: Changes, *, threshold: float) -
     ) -> MatchPage:
         """Find the branches that suit the caller, best first, each with the parts of its score."""
         taste = await taste_of(database, customer)
-        try:
-            after = None if cursor is None else read_cursor(cursor, float, str)
-        except BadCursor as error:
-            raise Problem(
-                422, "invalid-cursor", "Use next_cursor of the page before, or leave it out."
-            ) from error
+        after = position(cursor, float, str, code="invalid-cursor")
         async with database.session() as session:
             found = await repository.suitable_branches(
                 session, customer.sub, threshold=threshold, after=after, limit=limit + 1
             )
-        last = found[limit - 1] if len(found) > limit else None
+        shown, last = page_of(found, limit)
         return MatchPage(
-            items=[MatchOut.of(item, taste.tags) for item in found[:limit]],
+            items=[MatchOut.of(item, taste.tags) for item in shown],
             next_cursor=None if last is None else write_cursor(last.score, last.preference.branch_id),
         )
 

@@ -9,6 +9,7 @@ from laundry_events import new_id
 from laundry_events.events import BranchId
 from laundry_service.auth.callers import Caller, require_branch
 from laundry_service.auth.principal import Principal
+from laundry_service.http.cursors import page_of
 from laundry_service.http.problems import Problem
 from laundry_service.storage.database import Database
 from search import repository
@@ -86,12 +87,15 @@ def preferences_router(database: Database, preferences: Preferences) -> APIRoute
             found = await repository.preferences_of(
                 session, branch_id, before=None if cursor is None else str(cursor), limit=limit + 1
             )
-        shown = [PreferenceOut.of(item, with_matched=_of_branch(caller)) for item in found[:limit]]
-        return PreferencePage(items=shown, next_cursor=shown[-1].id if len(found) > limit else None)
+        shown, last = page_of(found, limit)
+        return PreferencePage(
+            items=[PreferenceOut.of(item, with_matched=_of_branch(caller)) for item in shown],
+            next_cursor=None if last is None else last.id,
+        )
 
     @router.get("/{preference_id}")
     async def get_preference(branch_id: Branch, preference_id: UUID, caller: Caller) -> PreferenceOut:
-        """Read one preference."""
+        """Read one preference of a branch."""
         _may_read(caller, branch_id)
         async with database.session() as session:
             found = await repository.preference(session, branch_id, str(preference_id))

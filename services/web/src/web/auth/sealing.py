@@ -54,7 +54,7 @@ class Sealer:
         return content if content.pop("for", None) == purpose else None
 
     def is_stale(self, sealed: str, *, after_s: float) -> bool:
-        """Whether a cookie of ours should be sealed anew: for its age, or because a newer key seals now."""
+        """Whether a cookie of ours should be sealed again: for its age, or because a newer key seals now."""
         try:
             self._newest.decrypt(sealed, ttl=int(after_s))
         except InvalidToken:

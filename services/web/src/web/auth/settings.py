@@ -1,10 +1,10 @@
 """The settings of sign-in: whom to trust, and where people sign in."""
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import Field, SecretStr, model_validator
 
-from laundry_service.settings import TrustSettings
+from laundry_service.settings import EMPTY_IS_NONE, TrustSettings
 from web.auth.sealing import MIN_KEY
 
 Bearer = Literal["access_token", "id_token"]
@@ -19,20 +19,22 @@ class SignInSettings(TrustSettings):
     jwks_url: str = ""
     jwt_issuer: str = ""
 
-    public_url: str | None = Field(
+    public_url: Annotated[str | None, EMPTY_IS_NONE] = Field(
         default=None, description="The address of the pages as browsers have it, without a path"
     )
-    session_keys: SecretStr | None = Field(
+    session_keys: Annotated[SecretStr | None, EMPTY_IS_NONE] = Field(
         default=None,
         description=f"Seals the cookies, {MIN_KEY} characters or more, the same in all replicas; two with a "
         "comma while one replaces the other, the first seals",
     )
     session_days: float = Field(default=30, gt=0, le=400, description="How long a cookie is kept unused")
 
-    oidc_issuer: str | None = Field(default=None, description="The issuer of helpers, owners and operators")
+    oidc_issuer: Annotated[str | None, EMPTY_IS_NONE] = Field(
+        default=None, description="The issuer of helpers, owners and operators"
+    )
     oidc_client_id: str | None = None
-    oidc_client_secret: SecretStr | None = None
-    oidc_discovery_url: str | None = Field(
+    oidc_client_secret: Annotated[SecretStr | None, EMPTY_IS_NONE] = None
+    oidc_discovery_url: Annotated[str | None, EMPTY_IS_NONE] = Field(
         default=None, description="If not below the issuer: where its configuration is reached from here"
     )
     oidc_scopes: str = Field(
@@ -44,10 +46,12 @@ class SignInSettings(TrustSettings):
     )
     oidc_bearer: Bearer = Field(default="access_token", description=BEARER)
 
-    customer_oidc_issuer: str | None = Field(default=None, description="A second issuer, for customers")
+    customer_oidc_issuer: Annotated[str | None, EMPTY_IS_NONE] = Field(
+        default=None, description="A second issuer, for customers"
+    )
     customer_oidc_client_id: str | None = None
-    customer_oidc_client_secret: SecretStr | None = None
-    customer_oidc_discovery_url: str | None = None
+    customer_oidc_client_secret: Annotated[SecretStr | None, EMPTY_IS_NONE] = None
+    customer_oidc_discovery_url: Annotated[str | None, EMPTY_IS_NONE] = None
     customer_oidc_scopes: str = SCOPES
     customer_oidc_parameters: dict[str, str] = Field(default={})
     customer_oidc_bearer: Bearer = Field(default="id_token", description=BEARER)
@@ -56,22 +60,6 @@ class SignInSettings(TrustSettings):
     def by_tls(self) -> bool:
         """Whether browsers come over HTTPS."""
         return (self.public_url or "").startswith("https:")
-
-    @field_validator(
-        "public_url",
-        "session_keys",
-        "oidc_issuer",
-        "oidc_client_secret",
-        "oidc_discovery_url",
-        "customer_oidc_issuer",
-        "customer_oidc_client_secret",
-        "customer_oidc_discovery_url",
-        mode="before",
-    )
-    @classmethod
-    def _empty_is_none(cls, value: object) -> object:
-        """Compose passes an unset variable as an empty one."""
-        return None if value == "" else value
 
     @model_validator(mode="after")
     def _complete(self) -> Self:

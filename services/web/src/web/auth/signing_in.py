@@ -18,7 +18,7 @@ from web.auth.settings import SignInSettings
 
 SESSION, SIGN_IN = "session", "sign-in"
 SIGN_IN_S = 600.0
-# A cookie is given anew once a day: an answer that is late must not bring back who has signed out.
+# A cookie is renewed once a day: an answer that is late must not bring back who has signed out.
 RENEWED_AFTER_S = 86400.0
 # What the pages say of whom they show; another tab may have signed in somebody else meanwhile.
 SIGNED_IN_AS = "x-signed-in-as"
@@ -80,7 +80,7 @@ class SigningIn:
             self._set(response, SESSION, sealed, self._max_age_s, same_site="strict")
 
     def renew(self, request: Request, response: Response, kept: Kept, live: Live) -> None:
-        """Give the browser the cookie anew where it is old, or the provider has changed the refresh token."""
+        """Renew the cookie where it is old, or the provider has changed the refresh token."""
         sealed = request.cookies.get(self.name_of(SESSION), "")
         changed = live.kept.refresh_token != kept.refresh_token
         if self._sealer is not None and (changed or self._sealer.is_stale(sealed, after_s=RENEWED_AFTER_S)):

@@ -61,7 +61,11 @@ async def measure(stage: Stage) -> list[Figure]:
     event = measured_event()
     copied, streamed = (kind.model_validate(event.model_dump()) for kind in (Copied, Streamed))
     name = f"bench.{stage.run}"
-    async with measured_queue(url, name, nodes), _copies(url, name, nodes), _bare(url, event) as bare:
+    async with (
+        measured_queue(url, name, nodes),
+        _copies(url, name, nodes),
+        bare_publisher(url, event) as bare,
+    ):
         try:
             await publisher.wait_connected(10)
 
@@ -148,8 +152,8 @@ async def measured_queue(url: str, name: str, nodes: int) -> AsyncIterator[None]
 
 
 @asynccontextmanager
-async def _bare(url: str, event: Measured) -> AsyncIterator[Send]:
-    """Publish the same bytes with bare aiormq."""
+async def bare_publisher(url: str, event: Measured) -> AsyncIterator[Send]:
+    """Yield what publishes the same bytes with bare aiormq, confirmed."""
     outgoing = encode(event, source="/bench")
     connection = await aiormq.connect(connection_url(url, name="bench/bare"))
     try:

@@ -83,6 +83,12 @@ async def phone_photos(stage: Stage) -> list[Figure]:
     return _asked(GROUP, names, run, target=True)
 
 
+async def ceiling(stage: Stage) -> float | None:
+    """Measure what bare clients read a second of the same photos, if it can be measured here."""
+    pictures = await asyncio.to_thread(Pictures)
+    return (await _floor(stage, pictures, len(_replicas(stage)), PHOTOS)).clients_rate
+
+
 def _replicas(stage: Stage) -> list[str]:
     names = sorted(name for name in stage.document["pids"] if name.startswith(CONSUMER))
     if not names:

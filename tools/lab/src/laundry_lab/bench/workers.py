@@ -1,4 +1,4 @@
-"""Worker processes of a measurement: each stands in for one service, apart from the process that measures."""
+"""Worker processes of a measurement: each stands in for one service, outside the process that measures."""
 
 import asyncio
 import json

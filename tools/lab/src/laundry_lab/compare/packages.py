@@ -3,13 +3,13 @@
 import hashlib
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
 from laundry_servers.errors import LaundryError
+from laundry_servers.programs import run, uv
 from laundry_servers.rootfs import cache_folder
 
 INSTALL_S = 300
@@ -44,18 +44,8 @@ def with_packages(folder: Path) -> Mapping[str, str]:
 
 
 def _install(requirements: Path, folder: Path) -> None:
-    command = [_uv(), "pip", "install", "--quiet", "--python", sys.executable, "--target", str(folder)]
-    command += ["--require-hashes", "-r", str(requirements)]
+    command: list[str | Path] = [uv(), "pip", "install", "--quiet", "--python", sys.executable]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=INSTALL_S, check=False)  # noqa: S603
-    except subprocess.TimeoutExpired:
-        raise LaundryError(f"{requirements.name} was not installed within {INSTALL_S} s.") from None
-    if done.returncode != 0:
-        raise LaundryError(f"{requirements.name} cannot be installed here:\n{done.stderr.strip()}")
-
-
-def _uv() -> str:
-    found = shutil.which("uv", path=f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}")
-    if found is None:
-        raise LaundryError("The program uv is missing. Run: make setup")
-    return found
+        run([*command, "--target", folder, "--require-hashes", "-r", requirements], timeout_s=INSTALL_S)
+    except LaundryError as error:
+        raise LaundryError(f"{requirements.name} cannot be installed here: {error}") from error

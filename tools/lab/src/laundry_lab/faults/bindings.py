@@ -39,7 +39,7 @@ async def unhandled(world: World) -> set[str]:
 
 
 async def lost(world: World) -> list[Observation]:
-    """Unbind the queue of readings while photos are read, and mend it as a person would."""
+    """Unbind the queue of readings while photos are read, and repair it as a person would."""
     async with opened_channel(world) as channel:
         queue = await channel.get_queue(QUEUE, ensure=False)
         try:

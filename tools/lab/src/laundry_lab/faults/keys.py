@@ -178,7 +178,7 @@ FAULTS = (
     Fault(
         "certificate-rotated",
         "keys",
-        "who connects anew shows and sees the new ones; nothing is lost",
+        "new connections show and see the new ones; nothing is lost",
         certificate_rotated,
         soak=False,
         encrypted=True,

@@ -83,7 +83,7 @@ class Ledger:
         self._write({"preference": preference_id, "customer": customer})
 
     def said(self, text: str) -> None:
-        """Record a fault."""
+        """Note what was done to the system."""
         self._write({"did": text})
 
     @property

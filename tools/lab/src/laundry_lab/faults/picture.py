@@ -58,7 +58,7 @@ def draw(path: Path, load: Load, marks: Sequence[tuple[float, float, str]]) -> N
 
 
 def _name(axes: Axes, marks: Sequence[tuple[float, float, str]], length: float) -> None:
-    """Write each fault's name upright above its beginning, apart from the name before."""
+    """Write each fault's name upright above its beginning, clear of the previous name."""
     apart, last = length / 90, -length
     for start, end, name in marks:
         middle = (start + end) / 2

@@ -23,7 +23,7 @@ FLAPS, FLAPS_WITHIN_S = 3, 20.0
 
 async def postgres_away(world: World) -> list[Observation]:
     """Keep PostgreSQL dead for a while: readings that come in the meantime are held, not given up."""
-    # No photo can be registered without it, so no new reading would come: those of before come once more.
+    # No photo can be registered without it, so no new reading would come: the earlier ones come once more.
     readings = await tapped(world, ("task.read",), 10)
     died = len(await dead_letters(world.stage))
     holding = asyncio.create_task(world.hold_down(["postgres"], DATABASE_AWAY_S))

@@ -108,7 +108,7 @@ class World:
         return sent
 
     def kill(self, *names: str) -> list[int]:
-        """Kill processes (SIGKILL)."""
+        """Kill processes with SIGKILL, and return their ids."""
         return self.send(signal.SIGKILL, *names)
 
     async def hold_down(self, names: Sequence[str], seconds: float) -> None:
@@ -156,7 +156,7 @@ class World:
         return []
 
     async def healthy(self, within_s: float = HEALTHY_S) -> float:
-        """Wait until every process is well and every broker sees all others; returns the seconds it took.
+        """Wait until every process is healthy and every broker sees all others; returns the seconds it took.
 
         Raises:
             LaundryError: somebody did not come back.

@@ -20,7 +20,7 @@ class Difference:
 
     @property
     def ratio(self) -> float | None:
-        """After ÷ before."""
+        """The value after, divided by the value before."""
         if self.before is None or self.after is None or not self.before:
             return None
         if not (math.isfinite(self.before) and math.isfinite(self.after)):

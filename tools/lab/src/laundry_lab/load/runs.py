@@ -9,7 +9,7 @@ from typing import Any
 
 from laundry_lab.load.arrivals import Requests
 from laundry_lab.load.figures import figures
-from laundry_lab.load.thresholds import Threshold, Verdict, judge
+from laundry_lab.load.thresholds import Threshold, ThresholdResult, judge
 from laundry_lab.load.watching import Sample
 from laundry_lab.report import rounded, write_report
 from laundry_servers.errors import LaundryError
@@ -52,7 +52,7 @@ class Run:
         return figures(self)
 
     @property
-    def verdicts(self) -> list[Verdict]:
+    def verdicts(self) -> list[ThresholdResult]:
         """Each threshold with what was measured."""
         return judge(self.thresholds, self.values)
 

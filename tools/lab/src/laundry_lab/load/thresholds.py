@@ -45,7 +45,7 @@ class Threshold:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class ThresholdResult:
     """A threshold, and what was measured; None where nothing was."""
 
     threshold: Threshold
@@ -58,6 +58,6 @@ class Verdict:
         return self.value is not None and reaches(self.value, threshold.bound, at_most=threshold.at_most)
 
 
-def judge(thresholds: Iterable[Threshold], values: Mapping[str, float]) -> list[Verdict]:
+def judge(thresholds: Iterable[Threshold], values: Mapping[str, float]) -> list[ThresholdResult]:
     """Compare figures with thresholds; what was not measured does not pass."""
-    return [Verdict(each, values.get(each.figure)) for each in thresholds]
+    return [ThresholdResult(each, values.get(each.figure)) for each in thresholds]

@@ -9,10 +9,11 @@ from rich.console import Console
 
 from laundry_lab.report import bound, grouped_table, number, print_failures, reaches, rounded, write_report
 
-OutcomeStatus = Literal["pass", "asked", "fail"]
+OutcomeStatus = Literal["pass", "asked", "machine", "fail"]
 SIGNS: dict[OutcomeStatus, str] = {
     "pass": "[green]pass[/green]",
     "asked": "[green]pass[/green] [yellow](aim missed)[/yellow]",
+    "machine": "[yellow]missed by the machine[/yellow]",
     "fail": "[red]fail[/red]",
 }
 
@@ -24,6 +25,7 @@ class Outcome:
     Attributes:
         asked: DD-02's target; ``aimed``: the project's own target, never weaker.
         at_most: whether less is better.
+        ceiling: the same work in the same run with nothing of ours: what this machine can do.
     """
 
     clause: str
@@ -34,16 +36,17 @@ class Outcome:
     aimed: float | None = None
     at_most: bool = True
     note: str = ""
+    ceiling: float | None = None
 
     @property
     def status(self) -> OutcomeStatus:
-        """``fail`` if what was asked is missed; ``asked`` if only the aim is."""
-        if not self._reaches(self.asked):
-            return "fail"
-        return "pass" if self.aimed is None or self._reaches(self.aimed) else "asked"
+        """``asked`` if only the aim is missed; ``machine`` if what was asked is, by the ceiling too."""
+        if not self._reaches(self.value, self.asked):
+            return "fail" if self.ceiling is None or self._reaches(self.ceiling, self.asked) else "machine"
+        return "pass" if self.aimed is None or self._reaches(self.value, self.aimed) else "asked"
 
-    def _reaches(self, target: float) -> bool:
-        return reaches(self.value, target, at_most=self.at_most)
+    def _reaches(self, value: float, target: float) -> bool:
+        return reaches(value, target, at_most=self.at_most)
 
 
 @dataclass
@@ -71,7 +74,11 @@ class Verification:
     @property
     def passed(self) -> bool:
         """Whether everything was measured and reaches what was asked."""
-        return not self.failures and bool(self.outcomes) and all(o.status != "fail" for o in self.outcomes)
+        missed = self._missed("fail") + self._missed("machine")
+        return not self.failures and bool(self.outcomes) and not missed
+
+    def _missed(self, status: OutcomeStatus) -> int:
+        return sum(each.status == status for each in self.outcomes)
 
     def write(self, path: Path) -> None:
         """Write everything as JSON."""
@@ -98,17 +105,21 @@ class Verification:
                     f"{number(each.value)} {each.unit}".rstrip(),
                     bound(each.asked, at_most=each.at_most),
                     bound(each.aimed, at_most=each.at_most),
+                    "" if each.ceiling is None else f"{number(each.ceiling)} {each.unit}",
                     SIGNS[each.status],
                     each.note,
                 ],
             )
             for each in self.outcomes
         ]
-        console.print(grouped_table("DD-02 §4.4.2.4", ["asked", "aimed"], rows))
+        console.print(grouped_table("DD-02 §4.4.2.4", ["asked", "aimed", "bare clients here"], rows))
         print_failures(console, self.failures)
-        missed = sum(each.status == "fail" for each in self.outcomes)
-        console.print(
-            "[green]Everything that DD-02 asks holds.[/green]"
-            if self.passed
-            else f"[red]{missed} of {len(self.outcomes)} missed, {len(self.failures)} not measured.[/red]"
-        )
+        if self.passed:
+            console.print("[green]Everything that DD-02 asks holds.[/green]")
+            return
+        ours, machine, total = self._missed("fail"), self._missed("machine"), len(self.outcomes)
+        console.print(f"[red]{ours} of {total} missed, {len(self.failures)} not measured.[/red]")
+        if machine:
+            console.print(
+                f"[yellow]{machine} more cannot be had on this machine: bare clients miss them too.[/yellow]"
+            )

@@ -32,7 +32,7 @@ OLDEST = (
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """One thing that was looked at; ``wrong`` is empty where it is well."""
+    """One check; ``wrong`` is empty where it passed."""
 
     what: str
     detail: str

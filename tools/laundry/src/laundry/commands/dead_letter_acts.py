@@ -54,12 +54,13 @@ def redrive(
             help="Why you send them back; required with --execute, kept with each.", show_default=False
         ),
     ] = None,
-    anew: Annotated[
+    to_origin: Annotated[
         bool,
         typer.Option(
+            "--to-origin",
             "--anew",
-            help="Publish them where they came from, for letters that no consumer signed; look at each "
-            "before. Needs an administrator's login.",
+            help="Publish them to the exchange they came from, for letters that no consumer signed; look "
+            "at each before. Needs an administrator's login.",
         ),
     ] = False,
     by: By = None,
@@ -80,7 +81,7 @@ def redrive(
     before the end waits for the next run.
 
     A consumer takes back only what it signed. A letter that the broker dead-lettered, or from before there
-    were keys, dies again as redrive-not-signed: look at it, and send it with --anew if it is genuine.
+    were keys, dies again as redrive-not-signed: look at it, and send it with --to-origin if it is genuine.
     """
     queues, selection = meant_queues(queue, ids), Selection(reason, frozenset(ids or ()))
     if dry_run:
@@ -101,7 +102,15 @@ def redrive(
                     break
                 bounds = Bounds(scan, limit)
                 await actions.redrive(
-                    broker, name, selection, bounds, tally, act=act, audit=audit, rate=rate, anew=anew
+                    broker,
+                    name,
+                    selection,
+                    bounds,
+                    tally,
+                    act=act,
+                    audit=audit,
+                    rate=rate,
+                    to_origin=to_origin,
                 )
 
     perform("sending back", send, amqp_url=amqp_url, tally=tally, done="sent back")

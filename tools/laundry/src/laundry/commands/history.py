@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from laundry.commands.audit_log import Entry, Wanted, addresses, entries
-from laundry.commands.history_options import AmqpUrl, Desk, ManagementUrl, Unhandled, run
+from laundry.commands.history_options import AmqpUrl, EventHistory, ManagementUrl, Unhandled, run
 from laundry.commands.moments import moment
 from laundry.display import console, visible
 from laundry.history.effects import Effects
@@ -56,12 +56,12 @@ def history(
     """
     if (thing is None) != unhandled:
         raise LaundryError("Name a task, a branch or a piece of equipment; or ask for --unhandled.")
-    desk = Desk(amqp_url, management_url)
+    history = EventHistory(amqp_url, management_url)
     from_, to = moment(since), moment(until)
     if thing is None:
-        _tell_unhandled(run(_unhandled(desk, from_, to)), as_json=as_json)
+        _tell_unhandled(run(_unhandled(history, from_, to)), as_json=as_json)
         return
-    happenings, effects, acts = run(_about(desk, thing, from_, to))
+    happenings, effects, acts = run(_about(history, thing, from_, to))
     lines = sorted(
         [_of_event(each, effects) for each in happenings] + [_of_act(each) for each in acts],
         key=lambda line: str(line["at"]),
@@ -81,15 +81,15 @@ def history(
 
 
 async def _about(
-    desk: Desk, thing: str, since: datetime | None, until: datetime | None
+    history: EventHistory, thing: str, since: datetime | None, until: datetime | None
 ) -> tuple[list[Happening], Effects, list[Entry]]:
-    async with desk.log() as log:
+    async with history.log() as log:
         happenings = await log.all(
             lambda each: each.is_about(thing), since=since, until=until, about=_subject(thing)
         )
     wanted = Wanted(since, until, object=thing)
     acts = [each for each in await entries(addresses(None)) if wanted.takes(each.record)]
-    return happenings, await desk.effects(happenings), acts
+    return happenings, await history.effects(happenings), acts
 
 
 def _subject(thing: str) -> str | None:
@@ -101,9 +101,9 @@ def _subject(thing: str) -> str | None:
     return thing
 
 
-async def _unhandled(desk: Desk, since: datetime | None, until: datetime | None) -> Unhandled:
-    async with desk.log() as log:
-        return await desk.unhandled(log, since, until)
+async def _unhandled(history: EventHistory, since: datetime | None, until: datetime | None) -> Unhandled:
+    async with history.log() as log:
+        return await history.unhandled(log, since, until)
 
 
 def _tell_unhandled(found: Unhandled, *, as_json: bool) -> None:

@@ -45,7 +45,7 @@ ManagementUrl = Annotated[
 ]
 
 
-class Desk:
+class EventHistory:
     """Where a command finds the history and the effects of its events."""
 
     def __init__(self, amqp_url: str | None, management_url: str | None, *, plan: Plan = PLAN) -> None:

@@ -118,7 +118,7 @@ def remove(
 
 @branches.command("list")
 def list_branches(*, sub: Sub = "operator-1", as_json: AsJson = False) -> None:
-    """Show the branches."""
+    """List the branches of the chain."""
     with operator(sub) as caller:
         found = list(caller.pages("identity", "/branches"))
     show(found, ["id", "name_ko", "name_en"], as_json=as_json)

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from laundry.commands.audited import audited
-from laundry.commands.history_options import AmqpUrl, Desk, ManagementUrl, run
+from laundry.commands.history_options import AmqpUrl, EventHistory, ManagementUrl, run
 from laundry.commands.moments import moment
 from laundry.display import console
 from laundry.history.log import Happening
@@ -44,13 +44,13 @@ def replay(
     """
     if (from_ is None) != unhandled:
         raise LaundryError(f"Say --from, a time or {BEGINNING!r}; or --unhandled.")
-    desk = Desk(amqp_url, management_url)
+    history = EventHistory(amqp_url, management_url)
     queues = meant(into)
     since, until = (None if from_ == BEGINNING else moment(from_)), moment(to)
     details = {"from": from_ or "unhandled", "to": to or "now"}
     with audited("history.replay", into, reason=reason, on_stack=amqp_url is None, **details):
         for queue in queues:
-            number = run(_one(desk, queue, since, until, unhandled=unhandled))
+            number = run(_one(history, queue, since, until, unhandled=unhandled))
             console.print(f"[green]✓[/green] {queue.name}: {number:,} events")
 
 
@@ -70,12 +70,12 @@ def meant(into: str, plan: Plan = PLAN) -> list[Queue]:
 
 
 async def _one(
-    desk: Desk, queue: Queue, since: datetime | None, until: datetime | None, *, unhandled: bool
+    history: EventHistory, queue: Queue, since: datetime | None, until: datetime | None, *, unhandled: bool
 ) -> int:
-    async with desk.log() as log:
+    async with history.log() as log:
 
         async def missing() -> AsyncIterator[list[Happening]]:
-            found = (await desk.unhandled(log, since, until)).of(queue.name)
+            found = (await history.unhandled(log, since, until)).of(queue.name)
             if found:
                 yield found
 

@@ -136,7 +136,7 @@ def down(
 def status(
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> None:
-    """Show each process with its port, memory and health; exit status 1 unless all is well."""
+    """Show each process with its port, memory and health; exit status 1 unless all are healthy."""
     found = report.look(stack_paths())
     if as_json:
         content: dict[str, Any] = {"running": found.running, "ready": found.ready, "healthy": found.healthy}

@@ -147,10 +147,10 @@ def recreate(
         float, typer.Option(min=0, help="How long its consumers may take to empty it.")
     ] = 300.0,
 ) -> None:
-    """Make a queue anew whose type or group size cannot be changed; refused if it would lose a message."""
+    """Recreate a queue whose type or group size cannot be changed; refused if it would lose a message."""
     target, progress = management.target(management_url), ConsoleProgress()
     urls = amqp_url.split(",") if amqp_url else state.running_stack(stack_paths())["amqp_urls"]
-    step = f"Making {queue} anew"
+    step = f"Recreating {queue}"
     progress.started(step)
     try:
         with audited("topology.recreate", queue, on_stack=management_url is None):

@@ -26,7 +26,7 @@ DOCKER_NAMES = "127.0.0.11:53"
 
 
 def compose_text(present: str) -> str:
-    """Return Compose's rabbitmq.conf."""
+    """Return the rabbitmq.conf of Compose's one broker."""
     return replaced(present, "settings", _settings("http://monitoring:8000"))
 
 

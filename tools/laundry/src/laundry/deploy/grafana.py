@@ -10,7 +10,8 @@ from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models.common import BigValueColorMode, LegendDisplayMode, LegendPlacement
 from grafana_foundation_sdk.models.dashboard import DataSourceRef, Threshold, ThresholdsMode
 
-from laundry.deploy.dashboards import DASHBOARDS, FOLDER, Dashboard, Panel, Query, Row
+from laundry.deploy.dashboards import DASHBOARDS, FOLDER
+from laundry.deploy.dashboards.panels import Dashboard, Panel, Query, Row
 
 SOURCE = DataSourceRef("prometheus", "${source}")
 COLUMNS = 24

@@ -37,7 +37,7 @@ def images(services: Iterable[Service] = SERVICES) -> Iterator[Image]:
 
 
 def text(services: Iterable[Service] = SERVICES) -> str:
-    """Return deploy/docker/bake.json."""
+    """Return what deploy/docker/bake.json should hold."""
     targets: dict[str, Any] = {
         image.name: {
             "context": ".",

@@ -60,7 +60,7 @@ def check(story: Story, say: Say) -> str | None:
     _run([*builder.command, "bake", "--file", str(images.FILE), "--load", "all"], BUILD_SECONDS)
     say(f"✓ {len([*images.images()])} images")
     for cluster in (False, True):
-        # A cluster begins anew: queues get their members when they are made.
+        # A cluster begins empty: queues get their members when they are made.
         with _containers(compose) as containers:
             containers.start(cluster=cluster)
             _told(story, containers)

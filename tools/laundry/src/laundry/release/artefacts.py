@@ -55,7 +55,7 @@ def bill_of_materials(source: Path, folder: Path) -> Path:
     """Write the CycloneDX document of every distribution that the images hold, with its hashes.
 
     Raises:
-        LaundryError: CycloneDX's own tool cannot be had from the package index, or failed.
+        LaundryError: CycloneDX's own tool could not be installed, or failed.
     """
     names = shipped.distributions()
     requirements = shipped.lines_of_lock((source / "requirements.lock").read_text(), names)
@@ -77,7 +77,7 @@ def licences(folder: Path, python: str) -> Path:
     """Write the licence of each distribution that the images hold, with its text.
 
     Raises:
-        LaundryError: one says nothing of its licence, or pip-licenses cannot be had.
+        LaundryError: one says nothing of its licence, or pip-licenses could not be installed.
     """
     names = sorted(shipped.distributions())
     asked = ["--python", python, "--from", "mixed", "--with-urls", "--packages", *names]

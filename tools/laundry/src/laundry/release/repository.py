@@ -15,7 +15,7 @@ SECONDS = 120
 
 @dataclass(frozen=True, slots=True)
 class Repository:
-    """A working tree."""
+    """The working tree that a release is made from."""
 
     root: Path
 

@@ -40,7 +40,7 @@ class StackReport:
 
     @property
     def healthy(self) -> bool:
-        """Whether everything was started and is well."""
+        """Whether everything was started and is healthy."""
         return self.ready and all(process.health == "ok" for process in self.processes)
 
 

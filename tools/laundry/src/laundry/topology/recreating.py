@@ -156,7 +156,7 @@ async def _recreate(
                 " longer: --seconds"
             )
         work.delete(work.name)
-    note(f"{work.name} is made anew")
+    note(f"{work.name} is recreated")
     work.declare(work.name)
     work.bind(work.name)
     work.unbind(work.beside)
@@ -166,7 +166,7 @@ async def _recreate(
 
 
 async def _emptied(work: _Recreation, channel: AbstractChannel, seconds: float) -> bool:
-    """Wait until nothing is in the old queue or in hand. Dead letters, which nobody takes, are moved."""
+    """Wait until nothing is in the old queue or in flight. Dead letters, which nobody takes, are moved."""
     began = time.monotonic()
     while True:
         if work.name.endswith(DEAD_SUFFIX):

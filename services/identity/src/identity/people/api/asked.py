@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import Annotated, Any, ParamSpec, TypeVar
+from typing import Annotated, ParamSpec, TypeVar
 
 from fastapi import Depends
 
@@ -10,7 +10,6 @@ from identity.database import in_database
 from identity.people.rights import Refused
 from laundry_service.auth.callers import require
 from laundry_service.auth.principal import Principal
-from laundry_service.http.cursors import BadCursor, CursorValue, read_cursor
 from laundry_service.http.problems import Problem
 
 Given = ParamSpec("Given")
@@ -43,15 +42,3 @@ async def do(work: Callable[Given, Result], *args: Given.args, **kwargs: Given.k
         raise Problem(
             status, refused.code, refused.detail, headers=WAIT if status == 429 else None
         ) from refused
-
-
-def position(cursor: str | None, *kinds: type[CursorValue]) -> tuple[Any, ...] | None:
-    """Read a cursor. Raises Problem."""
-    if cursor is None:
-        return None
-    try:
-        return read_cursor(cursor, *kinds)
-    except BadCursor as error:
-        raise Problem(
-            422, "cursor-invalid", "Use next_cursor of the page before, or leave cursor out."
-        ) from error

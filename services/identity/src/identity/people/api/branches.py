@@ -1,9 +1,9 @@
-"""``/branches``."""
+"""The HTTP endpoints below ``/branches``."""
 
 from fastapi import APIRouter, Response
 
 from identity.people import repository
-from identity.people.api.asked import Colleague, Operator, do, position
+from identity.people.api.asked import Colleague, Operator, do
 from identity.people.models import Branch
 from identity.people.schemas import (
     BranchIn,
@@ -18,11 +18,11 @@ from identity.people.schemas import (
 from identity.people.service.acting import acting
 from identity.people.service.branches import make_branch, rename_branch
 from laundry_service.auth.principal import Principal
-from laundry_service.http.cursors import write_cursor
+from laundry_service.http.cursors import page_of, position, write_cursor
 
 
 def branches_router() -> APIRouter:
-    """Make the endpoints."""
+    """Make the endpoints that list, add and rename branches."""
     router = APIRouter(prefix="/branches", tags=["branches"])
 
     def page(principal: Principal, search: str | None, after: str | None, limit: int) -> list[Branch]:
@@ -37,19 +37,22 @@ def branches_router() -> APIRouter:
         """List the branches with their names: an operator all, others their own."""
         (after,) = position(cursor, str) or (None,)
         found = await do(page, principal, q, after, limit + 1)
-        more = write_cursor(found[limit - 1].id) if len(found) > limit else None
-        return BranchPage(items=[BranchOut.of(each) for each in found[:limit]], next_cursor=more)
+        shown, last = page_of(found, limit)
+        return BranchPage(
+            items=[BranchOut.of(each) for each in shown],
+            next_cursor=None if last is None else write_cursor(last.id),
+        )
 
     @router.post("", status_code=201)
     async def create_branch(asked: BranchIn, operator: Operator, response: Response) -> BranchOut:
-        """Make a branch."""
+        """Add a branch to the chain."""
         made = await do(make_branch, operator, asked.id, asked.name_ko, asked.name_en)
         response.headers["Location"] = f"/branches/{made.id}"
         return BranchOut.of(made)
 
     @router.patch("/{branch_id}")
     async def change_branch(branch_id: BranchPath, asked: BranchNames, operator: Operator) -> BranchOut:
-        """Rename a branch."""
+        """Change the names of a branch."""
         return BranchOut.of(await do(rename_branch, operator, branch_id, asked.name_ko, asked.name_en))
 
     return router

@@ -6,7 +6,7 @@ from uuid import UUID
 from fastapi import APIRouter, Query
 
 from identity.people import repository
-from identity.people.api.asked import Operator, do, position
+from identity.people.api.asked import Operator, do
 from identity.people.schemas import (
     CredentialIn,
     CredentialOut,
@@ -19,7 +19,7 @@ from identity.people.schemas import (
 from identity.people.service.equipment import add_credential, revoke_credential, rotate_credential
 from laundry_events.events import BranchId
 from laundry_service.audit.acts import Reason
-from laundry_service.http.cursors import write_cursor
+from laundry_service.http.cursors import page_of, position, write_cursor
 
 
 def equipment_router(token_url: str) -> APIRouter:
@@ -45,9 +45,9 @@ def equipment_router(token_url: str) -> APIRouter:
             after=None if after is None else (after[0], after[1]),
             limit=limit + 1,
         )
-        last = found[limit - 1] if len(found) > limit else None
+        shown, last = page_of(found, limit)
         return CredentialPage(
-            items=[CredentialOut.of(each) for each in found[:limit]],
+            items=[CredentialOut.of(each) for each in shown],
             next_cursor=None if last is None else write_cursor(last.branch_id, last.equipment_id),
         )
 

@@ -7,14 +7,14 @@ from uuid import UUID
 from fastapi import APIRouter
 
 from identity.people import repository
-from identity.people.api.asked import Manager, do, position
+from identity.people.api.asked import Manager, do
 from identity.people.models import Invitation
 from identity.people.schemas import Cursor, InvitationIn, InvitationOut, InvitationPage, Limit, NewInvitation
 from identity.people.service.acting import acting
 from identity.people.service.invitations import invite, withdraw
 from laundry_service.audit.acts import Reason
 from laundry_service.auth.principal import Principal
-from laundry_service.http.cursors import write_cursor
+from laundry_service.http.cursors import page_of, position, write_cursor
 
 
 def invitations_router(link_of: Callable[[str], str]) -> APIRouter:
@@ -33,9 +33,9 @@ def invitations_router(link_of: Callable[[str], str]) -> APIRouter:
         """List invitations that are open: an operator sees all, an owner those into their own branches."""
         after = position(cursor, datetime, UUID)
         found = await do(page, principal, None if after is None else (after[0], after[1]), limit + 1)
-        last = found[limit - 1] if len(found) > limit else None
+        shown, last = page_of(found, limit)
         return InvitationPage(
-            items=[InvitationOut.of(each) for each in found[:limit]],
+            items=[InvitationOut.of(each) for each in shown],
             next_cursor=None if last is None else write_cursor(last.created_at, last.id),
         )
 

@@ -6,7 +6,7 @@ from uuid import UUID
 from fastapi import APIRouter, Query
 
 from identity.people import repository
-from identity.people.api.asked import Manager, Operator, do, position
+from identity.people.api.asked import Manager, Operator, do
 from identity.people.models import Person
 from identity.people.rights import Actor, Refused, WorkRole
 from identity.people.schemas import Cursor, Limit, PeoplePage, PersonOut, Search, Sub
@@ -16,11 +16,11 @@ from laundry_events.events import BranchId
 from laundry_service.audit.acts import Reason
 from laundry_service.audit.http import AuditPage, Concerns
 from laundry_service.auth.principal import Principal
-from laundry_service.http.cursors import MAX_INTEGER, write_cursor
+from laundry_service.http.cursors import MAX_INTEGER, page_of, position, write_cursor
 
 
 def people_router() -> APIRouter:
-    """Make the endpoints."""
+    """Make the endpoints that list and remove people."""
     router = APIRouter(prefix="/people", tags=["people"])
 
     def page(principal: Principal, branch_id: str | None, **query: Any) -> tuple[Actor, list[Person]]:
@@ -39,9 +39,12 @@ def people_router() -> APIRouter:
         """List who works where, by name: an operator sees all, an owner those of their own branches."""
         after = position(cursor, str, UUID)
         actor, found = await do(page, principal, branch_id, role=role, search=q, after=after, limit=limit + 1)
-        more = write_cursor(found[limit - 1].name, found[limit - 1].id) if len(found) > limit else None
+        shown, last = page_of(found, limit)
         seen = None if actor.is_operator else actor.right.branches
-        return PeoplePage(items=[PersonOut.of(each, seen) for each in found[:limit]], next_cursor=more)
+        return PeoplePage(
+            items=[PersonOut.of(each, seen) for each in shown],
+            next_cursor=None if last is None else write_cursor(last.name, last.id),
+        )
 
     @router.get("/audit")
     async def list_audit(
@@ -52,8 +55,8 @@ def people_router() -> APIRouter:
     ) -> AuditPage:
         """Read who invited and removed whom, when and why, newest first."""
         rows = await do(repository.audit, before=cursor, object=object, limit=limit + 1)
-        more = rows[limit - 1][0] if len(rows) > limit else None
-        return AuditPage(items=[record for _, record in rows[:limit]], next_cursor=more)
+        shown, last = page_of(rows, limit)
+        return AuditPage(items=[record for _, record in shown], next_cursor=None if last is None else last[0])
 
     @router.delete("/{sub}", status_code=204)
     async def remove_person(

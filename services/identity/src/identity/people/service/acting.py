@@ -1,12 +1,15 @@
 """Who acts, by the right that they have now, and the audit of it."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
+from django.db import transaction
 
 from identity.people import repository
-from identity.people.rights import PERSON_ROLES, Actor, Refused, Right
+from identity.people.rights import PERSON_ROLES, Actor, Refused, Right, check_operator
 from identity.people.service.tokens import token_life_s
 from laundry_service.audit import acts
 from laundry_service.auth.claims import EARLY_LEEWAY_S
@@ -14,7 +17,7 @@ from laundry_service.auth.principal import Principal, Role
 
 
 def acting(principal: Principal, *, lock: bool = False) -> Actor:
-    """Return who asks. A token may be older than what was taken away from its bearer, so it is not believed.
+    """Return who asks. A token may be older than the loss of its bearer's right, so the database decides.
 
     Args:
         lock: their right stays as it is until the end of the transaction, which changes something.
@@ -33,6 +36,19 @@ def acting(principal: Principal, *, lock: bool = False) -> Actor:
     if right is None or right.role == "customer":
         raise Refused("role-forbidden", "This is for people who work here, and as long as they do.")
     return Actor(principal.sub, right)
+
+
+@contextmanager
+def acting_operator(principal: Principal) -> Iterator[Actor]:
+    """Open a transaction for what only operators may do; their right stays as it is until its end.
+
+    Raises:
+        Refused: ``role-forbidden``.
+    """
+    with transaction.atomic():
+        actor = acting(principal, lock=True)
+        check_operator(actor)
+        yield actor
 
 
 def noted(

@@ -1,19 +1,17 @@
 """Branches: made and renamed by operators."""
 
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError
 
 from identity.people import repository
 from identity.people.models import Branch
-from identity.people.rights import Refused, check_operator
-from identity.people.service.acting import acting, noted
+from identity.people.rights import Refused
+from identity.people.service.acting import acting_operator, noted
 from laundry_service.auth.principal import Principal
 
 
 def make_branch(principal: Principal, branch_id: str, name_ko: str, name_en: str) -> Branch:
     """Make a branch. Raises Refused: ``role-forbidden``, ``branch-exists``."""
-    with transaction.atomic():
-        actor = acting(principal, lock=True)
-        check_operator(actor)
+    with acting_operator(principal) as actor:
         branch = Branch(id=branch_id, name_ko=name_ko, name_en=name_en)
         try:
             repository.add_branch(branch)
@@ -25,9 +23,7 @@ def make_branch(principal: Principal, branch_id: str, name_ko: str, name_en: str
 
 def rename_branch(principal: Principal, branch_id: str, name_ko: str | None, name_en: str | None) -> Branch:
     """Give a branch other names. Raises Refused: ``role-forbidden``, ``branch-unknown``."""
-    with transaction.atomic():
-        actor = acting(principal, lock=True)
-        check_operator(actor)
+    with acting_operator(principal) as actor:
         branch = repository.branch_for_update(branch_id)
         if branch is None:
             raise Refused("branch-unknown", f"There is no branch {branch_id!r}.")

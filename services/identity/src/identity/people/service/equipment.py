@@ -2,13 +2,13 @@
 
 from uuid import UUID
 
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError
 
 from identity.oidc.device_clients import delete_client, make_device_client, replace_secret
 from identity.people import repository
 from identity.people.models import EquipmentCredential
-from identity.people.rights import Refused, check_operator
-from identity.people.service.acting import acting, cut_off, noted
+from identity.people.rights import Refused
+from identity.people.service.acting import acting_operator, cut_off, noted
 from laundry_service.auth.principal import Principal
 
 
@@ -20,9 +20,7 @@ def add_credential(
     Raises:
         Refused: ``role-forbidden``, ``branch-unknown``, ``credential-exists``.
     """
-    with transaction.atomic():
-        actor = acting(principal, lock=True)
-        check_operator(actor)
+    with acting_operator(principal) as actor:
         if repository.unknown_branches([branch_id]):
             raise Refused("branch-unknown", f"There is no branch {branch_id!r}.")
         client_id, secret = make_device_client(equipment_id, branch_id)
@@ -53,9 +51,7 @@ def rotate_credential(
     Raises:
         Refused: ``role-forbidden``, ``credential-unknown``.
     """
-    with transaction.atomic():
-        actor = acting(principal, lock=True)
-        check_operator(actor)
+    with acting_operator(principal) as actor:
         credential = _credential(id_)
         secret = replace_secret(credential.client_id)
         now = repository.clock()
@@ -72,9 +68,7 @@ def revoke_credential(principal: Principal, id_: UUID, reason: str | None = None
     Raises:
         Refused: ``role-forbidden``, ``credential-unknown``.
     """
-    with transaction.atomic():
-        actor = acting(principal, lock=True)
-        check_operator(actor)
+    with acting_operator(principal) as actor:
         credential = _credential(id_)
         now = repository.clock()
         credential.revoked_at = now

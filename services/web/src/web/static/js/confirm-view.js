@@ -9,7 +9,7 @@ import { emptyState } from "./drawings.js";
 import { showTrouble, trouble } from "./frame.js";
 import { icon } from "./icons.js";
 import { remember } from "./kept.js";
-import { Live, Meanwhile, supersedes, wholeTask } from "./live.js";
+import { Live, ReconciledFetch, supersedes, wholeTask } from "./live.js";
 import { labelsOf } from "./reading.js";
 import { listenForShortcuts, showShortcuts, undoSeconds } from "./shortcuts.js";
 import { swipeable } from "./swipe.js";
@@ -26,7 +26,7 @@ export class ConfirmView {
   #waiting = new Map();
   /** In which version each was confirmed, of those that were while this is open. @type {Map<string, number>} */
   #confirmed = new Map();
-  #meanwhile = new Meanwhile();
+  #fetches = new ReconciledFetch();
   /** @type {ConfirmCard | null} */
   #card = null;
   /** @type {string[] | null} */
@@ -121,12 +121,12 @@ export class ConfirmView {
 
   #keepFilter() {
     remember(`${FILTER_KEY}.${this.session.sub}`, JSON.stringify(this.#filter));
-    this.#draw({ anew: true });
+    this.#draw({ afresh: true });
   }
 
   async #refresh() {
     try {
-      await this.#meanwhile.during(
+      await this.#fetches.during(
         () => this.#list(),
         ({ found, more }, changes) => {
           for (const task of changes.values()) {
@@ -174,7 +174,7 @@ export class ConfirmView {
     const task = await wholeTask(this.api, changed);
     if (!task) return;
     if (!supersedes(task, this.#waiting.get(task.id))) return;
-    this.#meanwhile.note(task);
+    this.#fetches.note(task);
     const fresh = !this.#waiting.has(task.id);
     if (this.#waits(task)) {
       this.#waiting.set(task.id, task);
@@ -199,13 +199,13 @@ export class ConfirmView {
     return ordered([...this.#waiting.values()], this.#filter);
   }
 
-  #draw({ anew = false } = {}) {
+  #draw({ afresh = false } = {}) {
     const tasks = this.#ordered();
     this.#count.textContent = this.#loaded ? `${tasks.length}${this.#more ? "+" : ""}` : "";
     const shown = this.#card?.task;
     const now = shown && this.#waiting.get(shown.id);
     // The card under the thumb stays in place, whatever else arrives.
-    if (!now || (anew && !this.#card?.inHand)) this.#showCard(tasks[0]);
+    if (!now || (afresh && !this.#card?.inHand)) this.#showCard(tasks[0]);
     else if (!this.#card?.inHand && JSON.stringify(now) !== JSON.stringify(shown)) this.#showCard(now);
     this.#strip.draw(tasks, this.#card?.task.id);
   }

@@ -4,7 +4,7 @@ import { h, put } from "./dom.js";
 import { emptyState } from "./drawings.js";
 import { showTrouble } from "./frame.js";
 import { icon } from "./icons.js";
-import { Live, Meanwhile } from "./live.js";
+import { Live, ReconciledFetch } from "./live.js";
 import { Rows } from "./rows.js";
 import { ago, has, t, word } from "./texts.js";
 
@@ -42,7 +42,7 @@ export function nameOf(machine) {
 export class Equipment {
   /** @type {Map<string, Machine>} */
   #known = new Map();
-  #meanwhile = new Meanwhile();
+  #fetches = new ReconciledFetch();
   #list = h("ul", { class: "equipment" });
   #rows = new Rows(this.#list);
   #trouble = h("div", {});
@@ -78,7 +78,7 @@ export class Equipment {
 
   async #refresh() {
     try {
-      await this.#meanwhile.during(
+      await this.#fetches.during(
         () => this.#fetchAll(),
         (machines, changes) => {
           this.#known = new Map(machines.map((machine) => [keyOf(machine), machine]));
@@ -97,7 +97,7 @@ export class Equipment {
   /** @param {Machine} machine */
   async #take(machine) {
     if (!machine.gone && !("state" in machine && "kind" in machine)) return this.#refresh().catch(() => {});
-    this.#meanwhile.note(machine, keyOf(machine));
+    this.#fetches.note(machine, keyOf(machine));
     this.#keep(machine);
   }
 

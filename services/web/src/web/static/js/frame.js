@@ -62,7 +62,7 @@ export function connectionLine() {
 
 /**
  * An error that stays until the next attempt: words for people, the service's own words below. Where something
- * could not be had, which can be tried again, a picture takes its place.
+ * could not be fetched, which can be tried again, a picture takes its place.
  *
  * @param {{text: string, detail?: string}} said
  * @param {() => void} [onRetry]

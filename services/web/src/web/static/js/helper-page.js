@@ -6,7 +6,7 @@ import { h, put, say } from "./dom.js";
 import { emptyState } from "./drawings.js";
 import { connectionLine, showTrouble } from "./frame.js";
 import { Intake } from "./intake.js";
-import { Live, Meanwhile, supersedes, wholeTask } from "./live.js";
+import { Live, ReconciledFetch, supersedes, wholeTask } from "./live.js";
 import { Loads } from "./loads.js";
 import { labelsOf } from "./reading.js";
 import { Retaking } from "./retaking.js";
@@ -24,7 +24,7 @@ const CLOCKS_APART_MS = 120000;
 export class HelperPage {
   /** @type {Map<string, Task>} */
   #tasks = new Map();
-  #meanwhile = new Meanwhile();
+  #fetches = new ReconciledFetch();
   /** @type {string | null} */
   #next = null;
   #loaded = false;
@@ -112,7 +112,7 @@ export class HelperPage {
 
   async #refresh() {
     try {
-      await this.#meanwhile.during(
+      await this.#fetches.during(
         () => this.#fetchAll(),
         ({ items, next }, changes) => this.#takeList(items, next, changes),
       );
@@ -179,7 +179,7 @@ export class HelperPage {
     const task = await wholeTask(this.api, changed);
     if (!task) return;
     const before = this.#tasks.get(task.id)?.status;
-    this.#meanwhile.note(task);
+    this.#fetches.note(task);
     this.#keep(task);
     if (before === task.status) return;
     if (task.status === "read") say(t("helper.sayRead", { labels: counted(labelsOf(task)) }));
@@ -205,7 +205,7 @@ export class HelperPage {
     this.photos.adopt(task.id, item.blob);
     // The reading may have come through the stream before this answer did.
     this.#keep(task);
-    this.#meanwhile.note(this.#tasks.get(task.id));
+    this.#fetches.note(this.#tasks.get(task.id));
     this.live.drawSoon();
     this.#showConnection();
     say(t("helper.sayRegistered"));

@@ -143,7 +143,7 @@ export class HistoryView {
     this.#search();
   }
 
-  /** @param {string | null} [cursor] of the next page; without one the search begins anew */
+  /** @param {string | null} [cursor] of the next page; without one the search begins afresh */
   async #search(cursor = null) {
     this.#asking?.abort();
     const asking = new AbortController();
@@ -161,7 +161,7 @@ export class HistoryView {
         more: wanted,
       });
       if (asking.signal.aborted || this.#closed) return;
-      this.#show(items, next, { anew: cursor === null, any: Object.values(wanted).some(Boolean) });
+      this.#show(items, next, { afresh: cursor === null, any: Object.values(wanted).some(Boolean) });
     } catch (problem) {
       if (asking.signal.aborted || this.#closed) return;
       if (cursor === null) put(this.#list);
@@ -176,10 +176,10 @@ export class HistoryView {
   /**
    * @param {Task[]} items
    * @param {string | null} next
-   * @param {{anew: boolean, any: boolean}} how
+   * @param {{afresh: boolean, any: boolean}} how
    */
-  #show(items, next, { anew, any }) {
-    if (anew) put(this.#list);
+  #show(items, next, { afresh, any }) {
+    if (afresh) put(this.#list);
     this.#shown += items.length;
     const rows = items.map((task) => this.#row(task));
     this.#list.append(...rows);
@@ -197,7 +197,7 @@ export class HistoryView {
       this.#more,
       next && h("button", { class: "secondary", type: "button", onclick: () => this.#search(next) }, t("action.more")),
     );
-    if (!anew) {
+    if (!afresh) {
       // The button that was pressed is gone: go on where the new ones begin.
       rows[0]?.setAttribute("tabindex", "-1");
       rows[0]?.focus({ preventScroll: true });

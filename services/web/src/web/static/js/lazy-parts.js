@@ -29,7 +29,7 @@ export class LazyParts {
   }
 
   /**
-   * Rejects if it cannot be had, for want of a connection.
+   * Rejects if it cannot be fetched, for want of a connection.
    *
    * @param {string} name
    */
@@ -40,7 +40,7 @@ export class LazyParts {
   }
 
   /**
-   * Call `onThere(part)`, at once if it has been fetched, or `onFailed()` if it cannot be had; neither once something
+   * Call `onThere(part)`, at once if it has been fetched, or `onFailed()` if it cannot be fetched; neither once something
    * else was opened.
    *
    * @param {string} name

@@ -20,7 +20,7 @@ export function supersedes(next, known) {
 }
 
 /**
- * The task that an event is about: an event may be too small for all of it. Null if it cannot be had.
+ * The task that an event is about: an event may be too small for all of it. Null if it cannot be fetched.
  *
  * @param {import("./api.js").Api} api
  * @param {Task | {id: string}} changed
@@ -35,8 +35,8 @@ export async function wholeTask(api, changed) {
   }
 }
 
-/** What changes while a list is on its way: a list is as old as its asking, so these are newer than what it says. */
-export class Meanwhile {
+/** Fetches a list and keeps what changes meanwhile: a list is as old as its request, so a change is newer. */
+export class ReconciledFetch {
   /** @type {Set<Map<string, any>>} */
   #open = new Set();
   #asked = 0;

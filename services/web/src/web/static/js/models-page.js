@@ -5,7 +5,7 @@ import { askFirst } from "./ask-first.js";
 import { h, put, say } from "./dom.js";
 import { connectionLine, trouble } from "./frame.js";
 import { icon } from "./icons.js";
-import { Live, Meanwhile } from "./live.js";
+import { Live, ReconciledFetch } from "./live.js";
 import { modelCard } from "./model-card.js";
 import { ownerRow, promotionRow, replicaRow } from "./models-rows.js";
 import { arrange } from "./rows.js";
@@ -23,7 +23,7 @@ export class ModelsPage {
   #cards = new Map();
   /** @type {Model[]} */
   #models = [];
-  #meanwhile = new Meanwhile();
+  #fetches = new ReconciledFetch();
   #error = h("div");
   #champion = h("div");
   #replicas = h("ol", { class: "replicas" });
@@ -75,7 +75,7 @@ export class ModelsPage {
   }
 
   async #refresh() {
-    await this.#meanwhile.during(
+    await this.#fetches.during(
       () => this.api.page(RUNS, { limit: SHOWN }),
       ({ items }, changes) => {
         this.#runs = new Map(items.map((run) => [run.id, run]));
@@ -116,7 +116,7 @@ export class ModelsPage {
 
   /** @param {TrainingRun} run */
   #onRun(run) {
-    this.#meanwhile.note(run);
+    this.#fetches.note(run);
     const before = this.#runs.get(run.id);
     this.#runs.set(run.id, run);
     this.#arrangeRuns();

@@ -36,7 +36,7 @@ export class PagedList {
     this.#closed = true;
   }
 
-  /** Fetch the first page anew. @param {Record<string, string>} [query] */
+  /** Fetch the first page again. @param {Record<string, string>} [query] */
   async load(query = this.#query) {
     this.#query = query;
     await this.#fetch(null);

@@ -11,7 +11,7 @@ export class Retaking {
   #of = null;
   #again = photoInput({ capture: "environment", "data-for": "retake" }, (files) => this.#retake(files));
   #more = photoInput({ multiple: true, "data-for": "load" }, (files) => this.#add(files));
-  // Not in the rows, which are drawn anew while the camera is open.
+  // Not in the rows, which are redrawn while the camera is open.
   element = h("div", { hidden: true }, this.#again, this.#more);
 
   /**

@@ -1,4 +1,4 @@
-// Makes a photo smaller, apart from the page.
+// Makes a photo smaller, outside the page's thread.
 
 // 17 megapixels: far more than the reader looks at, and about 5 MB.
 const LONGEST_SIDE_PX = 4096;

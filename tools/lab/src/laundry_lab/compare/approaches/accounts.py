@@ -89,7 +89,7 @@ class Account:
         return len(last) / took if took > 0 else 0.0
 
     def accepted_rate(self) -> float:
-        """Answers a second."""
+        """Accepted photos a second."""
         if not self.accepted:
             return 0.0
         took = max(a.at for a in self.accepted.values()) - min(a.due for a in self.accepted.values())

@@ -26,7 +26,7 @@ async def compare(designs: Sequence[Design], seconds: float, say: Say, results: 
     """Measure designs; results are added as they come, so that an interrupted run has a report too.
 
     Raises:
-        LaundryError: what the comparison needs cannot be had here.
+        LaundryError: what the comparison needs cannot be installed.
     """
     advance = say("packages, photos, a database", 1)
     packages = None

@@ -23,7 +23,7 @@ DATABASE_ERRORS = (
 )
 
 CONCURRENCY = 8
-"""Photos that a worker has in hand at most, as a replica of the ai-consumer does."""
+"""Photos that a worker has in flight at most, as a replica of the ai-consumer does."""
 
 POOL = 5
 """Database connections of a process."""
@@ -37,7 +37,7 @@ class Producer(Protocol):
     """What the helper does with a photo's event before it answers."""
 
     async def start(self) -> None:
-        """Connect."""
+        """Connect to the servers of this design."""
 
     async def submit(self, photo: TaskSubmitted) -> None:
         """Return when the helper may answer that the photo is registered. Raises NotAccepted."""
@@ -53,7 +53,7 @@ class Worker(Protocol):
         """Take photos from now on."""
 
     async def stop(self) -> None:
-        """Take no more."""
+        """Take no more messages, and disconnect."""
 
 
 @dataclass(frozen=True)

@@ -92,7 +92,7 @@ async def send(order: dict[str, Any], _: asyncio.StreamReader) -> None:
 
 
 async def take(order: dict[str, Any], _: asyncio.StreamReader) -> None:
-    """Take them."""
+    """Take messages until all have come, and say how long each took."""
     taken = Taken(order["number"])
     taking = asyncio.create_task(way_of(order).take(order["addresses"], taken))
     await taken.ready.wait()

@@ -68,7 +68,7 @@ def claim_rows(claims: Sequence[Claim], figures: Mapping[str, Mapping[str, float
 
 
 def show(results: Sequence[Result], surroundings: Mapping[str, Any], console: Console) -> None:
-    """Print both tables."""
+    """Print the table of figures and the table of claims."""
     figures = compared({each.design.name: each.figures for each in results})
     table = Table(title="Approaches, one workload", title_justify="left")
     table.add_column("what")

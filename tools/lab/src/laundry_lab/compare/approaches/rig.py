@@ -64,11 +64,11 @@ class Rig:
         await self.start_producer()
 
     async def start_producer(self) -> None:
-        """Start the producer."""
+        """Start the producer in a process of its own."""
         await self._start("producer", role="producer")
 
     async def start_worker(self, number: int) -> None:
-        """Start a worker."""
+        """Start a worker in a process of its own."""
         name = f"worker-{number}"
         await self._start(name, role="worker", worker=name, picture=str(self._picture or ""))
 
@@ -156,7 +156,7 @@ class Rig:
         return [tuple(row) for row in rows]
 
     async def close(self) -> None:
-        """End every process."""
+        """End every process of this run."""
         await self._alive.aclose()
 
 

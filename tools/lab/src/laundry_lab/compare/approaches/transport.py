@@ -6,7 +6,7 @@ DD-02 gives such figures for each approach. What its helper and its consumers do
 import asyncio
 import struct
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any, Protocol
@@ -40,6 +40,20 @@ class Pacer:
     def body(self) -> bytes:
         """Return a body that says when it was made."""
         return HEAD.pack(time.monotonic()).ljust(BYTES, b"x")
+
+    async def send_each(self, send: Callable[[bytes], Awaitable[object]]) -> None:
+        """Send every body: one at a time where there are pauses, else many in flight at once."""
+        left = iter(range(self.number))
+
+        async def lane() -> None:
+            for _ in left:
+                await send(self.body())
+                if self.pause_s:
+                    await asyncio.sleep(self.pause_s)
+
+        async with asyncio.TaskGroup() as lanes:
+            for _ in range(1 if self.pause_s else IN_FLIGHT):
+                lanes.create_task(lane())
 
 
 @dataclass

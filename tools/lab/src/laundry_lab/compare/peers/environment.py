@@ -4,13 +4,13 @@ import fcntl
 import hashlib
 import re
 import shutil
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
 from laundry.paths import PROJECT
 from laundry_servers.errors import LaundryError
+from laundry_servers.programs import run, uv
 from laundry_servers.progress import Progress, step
 from laundry_servers.rootfs import cache_folder
 
@@ -67,20 +67,10 @@ def _make(target: Path) -> None:
 
 
 def _uv(*arguments: str) -> None:
-    program = shutil.which("uv", path=str(Path(sys.executable).parent)) or shutil.which("uv")
-    if program is None:
-        raise LaundryError("The program uv is missing. Run: make setup")
     try:
-        done = subprocess.run(  # noqa: S603
-            [program, *arguments], capture_output=True, text=True, timeout=INSTALL_S, check=False
-        )
-    except subprocess.TimeoutExpired:
-        told = f"not within {INSTALL_S} s"
-    else:
-        if done.returncode == 0:
-            return
-        told = done.stderr.strip()
-    raise LaundryError(
-        f"The peers' packages could not be had from the package registry: {told}\n"
-        "Ours alone needs none of them: laundry compare peers --only ours"
-    )
+        run([uv(), *arguments], timeout_s=INSTALL_S)
+    except LaundryError as error:
+        raise LaundryError(
+            f"The peers' packages could not be had from the package registry: {error}\n"
+            "Ours alone needs none of them: laundry compare peers --only ours"
+        ) from error

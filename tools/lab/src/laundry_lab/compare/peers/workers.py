@@ -143,7 +143,7 @@ class Workers:
 
 
 def kill_child(pid: int) -> None:
-    """Kill one worker."""
+    """Kill one worker process with SIGKILL."""
     with suppress(ProcessLookupError):
         os.kill(pid, signal.SIGKILL)
 

@@ -1,6 +1,6 @@
 """A broker and an event store, written to side by side: NATS JetStream, and a table that is only added to.
 
-DD-02 names Kafka and EventStoreDB (line 463). Neither can be had without their own servers; JetStream is a
+DD-02 names Kafka and EventStoreDB (line 463). Neither runs without servers of its own; JetStream is a
 log with acknowledged positions as Kafka is, and the table does what is asked of the store (lines 467 to 475).
 """
 

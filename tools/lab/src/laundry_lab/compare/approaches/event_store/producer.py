@@ -14,13 +14,13 @@ PUBLISH_S = 1.0
 
 
 class Producer:
-    """The helper's part."""
+    """Plays the helper in this design: accepts photos and announces them."""
 
     def __init__(self, addresses: Addresses) -> None:
         self._addresses = addresses
 
     async def start(self) -> None:
-        """Connect to both."""
+        """Connect to the database and to the stream."""
         self._pool = await asyncpg.create_pool(self._addresses["database"], min_size=POOL, max_size=POOL)
         self._connection = await stream.connect(self._addresses["broker"])
         self._context = self._connection.jetstream(timeout=PUBLISH_S)
@@ -45,6 +45,6 @@ class Producer:
         )
 
     async def stop(self) -> None:
-        """End."""
+        """Stop taking messages and close the connections."""
         await self._connection.close()
         await self._pool.close()

@@ -30,7 +30,7 @@ AGAIN_S = 0.2
 
 
 class Worker:
-    """A replica's part."""
+    """Plays an AI replica in this design: takes photos and stores their effects."""
 
     def __init__(self, addresses: Addresses, work: Work) -> None:
         self._addresses, self._work = addresses, work
@@ -38,7 +38,7 @@ class Worker:
         self._running: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
-        """Connect to both."""
+        """Connect to the database and to the stream."""
         self._pool = await asyncpg.create_pool(self._addresses["database"], min_size=POOL, max_size=POOL)
         self._connection = await stream.connect(self._addresses["broker"])
         context = self._connection.jetstream()
@@ -77,7 +77,7 @@ class Worker:
                 await asyncio.sleep(AGAIN_S)
 
     async def stop(self) -> None:
-        """End."""
+        """Stop taking messages and close the connections."""
         for each in self._running:
             each.cancel()
         await asyncio.gather(*self._running, return_exceptions=True)

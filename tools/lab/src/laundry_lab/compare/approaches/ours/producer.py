@@ -11,7 +11,7 @@ TASK = sa.text("INSERT INTO tasks (task_id, body) VALUES (:task_id, :body)")
 
 
 class Producer:
-    """The helper's part."""
+    """Plays the helper in this design: accepts photos and announces them."""
 
     def __init__(self, addresses: Addresses) -> None:
         url = addresses["database"].replace("postgresql://", "postgresql+asyncpg://", 1)
@@ -28,7 +28,7 @@ class Producer:
             await connection.execute(sa.text("SELECT 1"))
 
     async def submit(self, photo: TaskSubmitted) -> None:
-        """Store both."""
+        """Store the task and its event in one transaction."""
         try:
             async with self._engine.begin() as connection:
                 body = photo.model_dump_json().encode()
@@ -39,7 +39,7 @@ class Producer:
         self._relay.wake()
 
     async def stop(self) -> None:
-        """End."""
+        """Stop taking messages and close the connections."""
         await self._relay.stop(grace_s=1)
         await self._publisher.stop()
         await self._engine.dispose()

@@ -1,13 +1,11 @@
 """The publisher, confirmed, and a consumer that acknowledges; a quorum queue between them."""
 
-import asyncio
-
 import aio_pika
 
 from laundry_events import Publisher
 from laundry_events.plan import EVENTS_EXCHANGE
 from laundry_lab.compare.approaches.design import Addresses
-from laundry_lab.compare.approaches.transport import IN_FLIGHT, Pacer, Taken
+from laundry_lab.compare.approaches.transport import Pacer, Taken
 
 KEY, PREFETCH = "task.submitted", 200
 
@@ -19,21 +17,13 @@ class Way:
         """Publish, and wait for each confirm."""
         publisher = Publisher(addresses["broker"], source="helper")
         await publisher.wait_connected()
-        left = iter(range(pacer.number))
-
-        async def lane() -> None:
-            for _ in left:
-                await publisher.send(EVENTS_EXCHANGE, KEY, body=pacer.body(), headers={}, message_id=None)
-                if pacer.pause_s:
-                    await asyncio.sleep(pacer.pause_s)
-
-        async with asyncio.TaskGroup() as lanes:
-            for _ in range(1 if pacer.pause_s else IN_FLIGHT):
-                lanes.create_task(lane())
+        await pacer.send_each(
+            lambda body: publisher.send(EVENTS_EXCHANGE, KEY, body=body, headers={}, message_id=None)
+        )
         await publisher.stop()
 
     async def take(self, addresses: Addresses, taken: Taken) -> None:
-        """Consume and acknowledge."""
+        """Consume messages and acknowledge each."""
         connection = await aio_pika.connect(addresses["broker"], timeout=10)
         async with connection, connection.channel() as channel:
             await channel.set_qos(PREFETCH)

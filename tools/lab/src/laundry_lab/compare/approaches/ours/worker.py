@@ -17,7 +17,7 @@ EFFECT = sa.text(
 
 
 class Worker:
-    """A replica's part."""
+    """Plays an AI replica in this design: takes photos and stores their effects."""
 
     def __init__(self, addresses: Addresses, work: Work) -> None:
         self._publisher = Publisher(addresses["broker"], source=SERVICE)
@@ -36,12 +36,12 @@ class Worker:
             work.committed(effect)
 
     async def start(self) -> None:
-        """Consume."""
+        """Connect, and consume the queue."""
         await self._publisher.wait_connected()
         await self._broker.start()
 
     async def stop(self) -> None:
-        """Finish what is in hand."""
+        """Finish what is in flight, and disconnect."""
         await self._broker.stop()
         await self._publisher.stop()
         await self._engine.dispose()

@@ -11,7 +11,7 @@ TOLD = "WITH told AS (INSERT INTO tasks (task_id, body) VALUES ($1, $2)) SELECT 
 
 
 class Producer:
-    """The helper's part."""
+    """Plays the helper in this design: accepts photos and announces them."""
 
     def __init__(self, addresses: Addresses, *, every_s: float, notify: bool) -> None:
         del every_s
@@ -19,7 +19,7 @@ class Producer:
         self._statement = TOLD if notify else TASK
 
     async def start(self) -> None:
-        """Connect."""
+        """Connect to the database."""
         self._pool = await asyncpg.create_pool(self._addresses["database"], min_size=POOL, max_size=POOL)
 
     async def submit(self, photo: TaskSubmitted) -> None:
@@ -30,5 +30,5 @@ class Producer:
             raise NotAccepted(str(error)) from error
 
     async def stop(self) -> None:
-        """End."""
+        """Stop taking messages and close the connections."""
         await self._pool.close()

@@ -18,7 +18,7 @@ AGAIN_S = 0.2
 
 
 class Worker:
-    """A replica's part."""
+    """Plays an AI replica in this design: takes photos and stores their effects."""
 
     def __init__(self, addresses: Addresses, work: Work, *, every_s: float, notify: bool) -> None:
         self._addresses, self._work = addresses, work
@@ -66,7 +66,7 @@ class Worker:
         return len(rows)
 
     async def stop(self) -> None:
-        """End."""
+        """Stop taking messages and close the connections."""
         if self._taking is not None:
             self._taking.cancel()
             await asyncio.gather(self._taking, return_exceptions=True)

@@ -26,7 +26,7 @@ class Way:
         await asyncio.to_thread(run)
 
     async def take(self, addresses: Addresses, taken: Taken) -> None:
-        """Take."""
+        """Receive bodies until all have come; there is nothing to acknowledge."""
         loop = asyncio.get_running_loop()
 
         def run() -> None:

@@ -12,7 +12,7 @@ from laundry_lab.compare.approaches.work import INSERT, Work
 
 
 class Worker:
-    """A replica's part."""
+    """Plays an AI replica in this design: takes photos and stores their effects."""
 
     def __init__(self, addresses: Addresses, work: Work) -> None:
         self._addresses, self._work = addresses, work
@@ -41,7 +41,7 @@ class Worker:
             self._room.release()
 
     async def stop(self) -> None:
-        """End."""
+        """Stop taking messages and close the connections."""
         if self._taking is not None:
             self._taking.cancel()
             await asyncio.gather(self._taking, return_exceptions=True)

@@ -39,7 +39,7 @@ LEFT = sa.text("SELECT EXISTS (SELECT FROM outbox)")
 
 
 class EffectDue(Event):
-    """A task."""
+    """A task whose effect is one row in the database."""
 
     event_type, routing_key = "EffectDue", QUEUE
     number: int

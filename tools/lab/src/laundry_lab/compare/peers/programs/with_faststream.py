@@ -15,7 +15,7 @@ effects = Effects()
 
 
 class Task(BaseModel):
-    """A task."""
+    """A task whose effect is one row in the database."""
 
     number: int
     due: float

@@ -1,89 +1,28 @@
-"""Tokens: who gets in, and what everybody else is told."""
+"""Which tokens are taken, and what is told of the others."""
 
 import base64
 import hashlib
 import hmac
 import json
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from types import SimpleNamespace
-from typing import Annotated, Any
+from typing import Any
 
 import jwt
 import pytest
-from fastapi import Depends, FastAPI
 from fastapi.testclient import TestClient
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from laundry_service.auth.authenticator import Authenticator
-from laundry_service.auth.callers import Caller, require, require_branch
 from laundry_service.auth.claims import MAX_TOKEN_BYTES, TokenRefused
 from laundry_service.auth.issuer import Issuer
 from laundry_service.auth.principal import Principal
-from laundry_service.http.problems import Problem, install_problems
+from laundry_service.http.problems import Problem
 from laundry_testing.provider import AUDIENCE, ISSUER, IdentityProvider, SigningKey
 
-
-@pytest.fixture(scope="module")
-def identity() -> SigningKey:
-    return SigningKey("k1")
-
-
-@pytest.fixture(scope="module")
-def provider(identity: SigningKey) -> Iterator[IdentityProvider]:
-    with IdentityProvider(identity).serving() as provider:
-        yield provider
-
-
-@pytest.fixture(scope="module")
-def jwks_url(provider: IdentityProvider) -> str:
-    return provider.jwks_url
-
-
-@pytest.fixture(scope="module")
-def client(jwks_url: str) -> Iterator[TestClient]:
-    app = FastAPI()
-    app.state.authenticator = Authenticator(jwks_url, issuer=ISSUER, audience=AUDIENCE)
-    install_problems(app)
-
-    @app.get("/me")
-    async def me(caller: Caller) -> dict[str, Any]:
-        return {"sub": caller.sub, "role": caller.role, "branches": sorted(caller.branches)}
-
-    @app.get("/branches/{branch_id}")
-    async def branch(branch_id: str, caller: Annotated[Principal, Depends(require("owner"))]) -> str:
-        require_branch(caller, branch_id)
-        return "in"
-
-    @app.post("/number")
-    async def number(body: dict[str, int]) -> dict[str, int]:
-        return body
-
-    @app.get("/bug")
-    async def bug() -> None:
-        raise RuntimeError("a secret detail")
-
-    with TestClient(app, raise_server_exceptions=False) as client:
-        yield client
-
-
-def ask(client: TestClient, path: str, token: str) -> Any:
-    return client.get(path, headers={"Authorization": f"Bearer {token}"})
-
-
-def test_a_valid_token_names_its_bearer(client: TestClient, identity: SigningKey) -> None:
-    answer = ask(client, "/me", identity.sign())
-    assert answer.json() == {"sub": "u1", "role": "owner", "branches": ["b1"]}
-
-
-def test_without_a_token_the_answer_says_how_to_send_one(client: TestClient) -> None:
-    answer = client.get("/me")
-    assert answer.status_code == 401
-    assert answer.headers["content-type"] == "application/problem+json"
-    assert answer.headers["www-authenticate"] == "Bearer"
-    assert "Authorization: Bearer" in answer.json()["detail"]
+from .asking import ask
 
 
 @dataclass(frozen=True)
@@ -186,23 +125,6 @@ def test_no_text_passes_for_a_token(client: TestClient, token: str) -> None:
     answer = ask(client, "/me", token)
     assert answer.status_code == 401
     assert answer.headers["content-type"] == "application/problem+json"
-
-
-def test_while_the_key_set_is_away_the_answer_is_to_come_again(identity: SigningKey) -> None:
-    app = FastAPI()
-    app.state.authenticator = Authenticator(
-        "http://127.0.0.1:9/jwks.json", issuer=ISSUER, audience=AUDIENCE, timeout_s=1
-    )
-    install_problems(app)
-
-    @app.get("/me")
-    async def me(caller: Caller) -> str:
-        return caller.sub
-
-    with TestClient(app) as client:
-        answer = ask(client, "/me", identity.sign())
-    assert answer.status_code == 503
-    assert 1 <= int(answer.headers["retry-after"]) <= 5
 
 
 def refuse_all(*_: Any) -> Principal:
@@ -326,65 +248,3 @@ def test_whatever_a_provider_may_rightly_say_is_taken(
 ) -> None:
     answer = ask(client, "/me", identity.sign(**from_now(changes)))
     assert answer.status_code == 200, answer.text
-
-
-async def test_the_caller_says_when_and_by_what_it_was_vouched_for(
-    jwks_url: str, identity: SigningKey
-) -> None:
-    authenticator = Authenticator(jwks_url, issuer=ISSUER, audience=AUDIENCE)
-    now = int(time.time())
-    principal = await authenticator.check(identity.sign(iat=now - 5, jti="t1", exp=now + 60))
-    assert (principal.issued_at, principal.token_id, principal.expires_at) == (now - 5, "t1", now + 60)
-    assert authenticator.allows(principal)
-
-
-@pytest.mark.parametrize(("hours", "status"), [(99.0, 401), (101.0, 200)])
-def test_how_long_a_token_may_live_is_set_by_role(
-    jwks_url: str, identity: SigningKey, hours: float, status: int
-) -> None:
-    app = FastAPI()
-    app.state.authenticator = Authenticator(
-        jwks_url, issuer=ISSUER, audience=AUDIENCE, max_hours={"owner": hours}
-    )
-    install_problems(app)
-
-    @app.get("/me")
-    async def me(caller: Caller) -> str:
-        return caller.sub
-
-    with TestClient(app) as client:
-        answer = ask(client, "/me", identity.sign(exp=int(time.time()) + 100 * 3600))
-    assert answer.status_code == status
-
-
-def test_a_role_or_a_branch_that_is_not_ones_own_is_forbidden(
-    client: TestClient, identity: SigningKey
-) -> None:
-    assert ask(client, "/branches/b1", identity.sign()).text == '"in"'
-    assert ask(client, "/branches/b2", identity.sign()).json()["code"] == "branch-forbidden"
-    assert ask(client, "/branches/b1", identity.sign(role="helper")).json()["code"] == "role-forbidden"
-
-
-@pytest.mark.parametrize(
-    ("body", "status", "code"),
-    [
-        (b"{not json", 400, "malformed-json"),
-        (b'{"a": "b"}', 422, "invalid-request"),
-        (b"", 422, "invalid-request"),
-    ],
-)
-def test_a_bad_body_is_a_problem_document(client: TestClient, body: bytes, status: int, code: str) -> None:
-    answer = client.post("/number", content=body, headers={"content-type": "application/json"})
-    assert (answer.status_code, answer.json()["code"]) == (status, code)
-    assert answer.headers["content-type"] == "application/problem+json"
-
-
-def test_an_unknown_path_is_a_problem_document(client: TestClient) -> None:
-    answer = client.get("/nowhere")
-    assert (answer.status_code, answer.json()["code"]) == (404, "not-found")
-
-
-def test_a_bug_tells_the_caller_nothing_of_the_inside(client: TestClient) -> None:
-    answer = client.get("/bug")
-    assert answer.status_code == 500
-    assert "secret detail" not in answer.text

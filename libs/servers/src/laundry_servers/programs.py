@@ -1,7 +1,9 @@
-"""Running programs whose failure is told with the end of what they said."""
+"""Programs that are run to their end; a failure is reported with the last lines of their output."""
 
 import os
+import shutil
 import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -21,8 +23,8 @@ def run(
     """Run a program to its end and return what it printed.
 
     Args:
-        env: variables besides those of this process.
-        given: what it reads from its standard input.
+        env: variables in addition to those of this process.
+        given: its standard input; empty without it.
 
     Raises:
         LaundryError: it failed, or took longer than ``timeout_s``.
@@ -33,7 +35,7 @@ def run(
             [str(part) for part in command],
             cwd=cwd,
             env={**os.environ, **(env or {})},
-            input=given,
+            input=given or "",
             capture_output=True,
             text=True,
             timeout=timeout_s,
@@ -45,3 +47,11 @@ def run(
         tail = "\n".join((done.stderr or done.stdout).strip().splitlines()[-LINES:])
         raise LaundryError(f"{said} failed ({done.returncode}):\n{tail}")
     return done.stdout
+
+
+def uv() -> str:
+    """Return the path of uv, which ``make setup`` installs. Raises LaundryError."""
+    path = shutil.which("uv", path=f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}")
+    if path is None:
+        raise LaundryError("The program uv is missing. Run: make setup")
+    return path
