@@ -89,6 +89,7 @@ $(PAGES): services/web/package-lock.json $(STAMP)
 	@touch $@
 
 pages: setup ## Draw every page into build/pages (both languages, light and dark, phone and desktop), check and measure them
+	$(BIN)/pytest --numprocesses 0 --quiet services/identity/tests/pictures.py
 	LAUNDRY_PHOTOS="$(DATA)/clothing/validation" $(BIN)/pytest --numprocesses 0 --quiet services/web/tests/pictures.py $(PYTEST_ARGS)
 	@echo "build/pages/index.html shows them all"
 	@if command -v prometheus >/dev/null; then $(BIN)/pytest --numprocesses 0 --quiet tests/stack/pictures.py && echo "build/pages/dashboards has the dashboards"; \

@@ -107,6 +107,20 @@ def test_a_root_cause_silences_its_consequences_and_nothing_else(
     until(lambda: inhibited(alertmanager, cause) == expected(others))
 
 
+@pytest.mark.servers
+def test_a_release_in_another_namespace_silences_nothing(alertmanager: httpx.Client) -> None:
+    def say(name: str, namespace: str) -> None:
+        labels = {"test": "namespaces", "alertname": name, "namespace": namespace}
+        alertmanager.post("/api/v2/alerts", json=[{"labels": labels}]).raise_for_status()
+
+    cause, consequence = "LaundryBrokerBlocked", "LaundryOutboxStands"
+    say(cause, "staging")
+    say(consequence, "production")
+    until(lambda: inhibited(alertmanager, "namespaces") == {cause: False, consequence: False})
+    say(cause, "production")
+    until(lambda: inhibited(alertmanager, "namespaces")[consequence])
+
+
 def expected(ringing: set[str]) -> dict[str, bool]:
     """Which alerts wait while these ring; one that waits silences others all the same."""
     return {

@@ -18,10 +18,13 @@ from laundry_catalogue import SERVICES, Need, database_owners, url_variable
 from laundry_servers.errors import LaundryError
 from laundry_service.auth.issuer import TrustedIssuer
 from tests.deploy.test_compose import IN_THE_IMAGE, settings_of
+from tests.stack.queries import selectors
 
 VALUES: dict[str, Any] = yaml.safe_load((chart.CHART / "values.yaml").read_text())
 EXAMPLE: dict[str, Any] = yaml.safe_load((chart.CHART / "ci" / "values.yaml").read_text())
 SCHEMA: dict[str, Any] = json.loads((chart.CHART / "values.schema.json").read_text())
+OTHERWISE = "metrics.podMonitor.enabled=false,metrics.scrapedOtherwise=true,alerts.inhibitions=false"
+SCRAPED_OTHERWISE = ("--set", OTHERWISE)
 TEMPLATES = {file.name: file.read_text() for file in (chart.CHART / "templates").iterdir()}
 
 
@@ -129,7 +132,7 @@ def test_what_is_left_out_of_the_values_is_asked_for_in_a_sentence() -> None:
     nobody = ("--set", "networkPolicy.ingressNamespaceLabels=null")
     assert "the labels of your ingress controller's or gateway's namespace" in refusal(*nobody)
     assert "metrics.scrapedOtherwise=true" in refusal("--set", "metrics.podMonitor.enabled=false")
-    rendered("--set", "metrics.podMonitor.enabled=false", "--set", "metrics.scrapedOtherwise=true")
+    rendered(*SCRAPED_OTHERWISE)
 
 
 def test_prometheus_finds_every_process_and_alerts_lead_to_their_runbook() -> None:
@@ -148,6 +151,37 @@ def test_prometheus_finds_every_process_and_alerts_lead_to_their_runbook() -> No
             assert rule["annotations"]["runbook_url"].startswith(
                 "https://git.example/laundry/blob/main/docs/"
             )
+
+
+def test_alerts_look_at_their_own_release_and_at_no_other_that_is_scraped_too() -> None:
+    def rules(*arguments: str) -> dict[str, dict[str, Any]]:
+        groups = named(rendered(*arguments), "PrometheusRule", "laundry-alerts")["spec"]["groups"]
+        return {rule["alert"]: rule for group in groups for rule in group["rules"]}
+
+    otherwise = rules(*SCRAPED_OTHERWISE)
+    for name, rule in rules().items():
+        asked = selectors(rule["expr"])
+        assert asked or name == "LaundryWatchdog"
+        assert all('namespace="laundry"' in each for each in asked), rule["expr"]
+        assert rule["labels"]["namespace"] == "laundry"
+        # Nobody knows how another way of scraping calls it; the rest is the same.
+        plain = re.sub(r'namespace="laundry",?', "", rule["expr"]).replace("{}", "")
+        assert plain == otherwise[name]["expr"]
+        assert "namespace" not in otherwise[name]["labels"]
+
+
+def test_the_operator_is_given_the_inhibitions_that_a_real_alertmanager_was_shown() -> None:
+    made = named(rendered(), "AlertmanagerConfig", "laundry-inhibitions")["spec"]["inhibitRules"]
+    written = yaml.safe_load((chart.CHART / "files" / "inhibitions.yaml").read_text())["inhibit_rules"]
+
+    def said(matchers: list[dict[str, str]]) -> list[str]:
+        return [f'{each["name"]}{each["matchType"]}"{each["value"]}"' for each in matchers]
+
+    assert [(said(each["sourceMatch"]), said(each["targetMatch"])) for each in made] == [
+        (each["source_matchers"], each["target_matchers"]) for each in written
+    ]
+    # The namespace is the operator's part.
+    assert [["namespace", *each["equal"]] for each in made] == [each["equal"] for each in written]
 
 
 def test_uninstalling_keeps_the_broker_and_its_policy_lets_in_whom_it_needs() -> None:

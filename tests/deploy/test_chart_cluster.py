@@ -15,6 +15,7 @@ from laundry.deploy import chart, tools
 KINDS = {
     "rabbitmq.com/v1beta1": "RabbitmqCluster",
     "monitoring.coreos.com/v1": "PodMonitor PrometheusRule",
+    "monitoring.coreos.com/v1alpha1": "AlertmanagerConfig",
     "cert-manager.io/v1": "Certificate",
     "keda.sh/v1alpha1": "ScaledObject",
     "gateway.networking.k8s.io/v1": "HTTPRoute",
@@ -132,6 +133,11 @@ def install(url: str, folder: Path, example: str, *arguments: str) -> str:
             "the RabbitMQ Cluster Operator first, or set rabbitmq.enabled=false",
         ),
         ("monitoring.coreos.com/v1", "values", "install the Prometheus Operator first, or set"),
+        (
+            "monitoring.coreos.com/v1alpha1",
+            "values",
+            "Prometheus Operator first, or set alerts.inhibitions=false",
+        ),
         ("cert-manager.io/v1", "values", "install cert-manager first, or set rabbitmq.tls.secret"),
         ("keda.sh/v1alpha1", "values", "install KEDA first, or set autoscaling.by to cpu"),
         (

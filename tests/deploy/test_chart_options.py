@@ -82,6 +82,14 @@ def test_nodes_of_the_broker_show_each_other_their_certificate_and_are_spread_ov
     assert "envConfig" not in named(plain, "RabbitmqCluster", "laundry-rabbitmq")["spec"]["rabbitmq"]
 
 
+def test_the_broker_s_certificate_has_each_name_by_which_nodes_call_each_other() -> None:
+    """As the Cluster Operator names them; replicas of streams try the pod's own name first."""
+    objects = rendered("--set", "rabbitmq.replicas=5")
+    names = named(objects, "Certificate", "laundry-rabbitmq")["spec"]["dnsNames"]
+    for pod in (f"laundry-rabbitmq-server-{number}" for number in range(5)):
+        assert {pod, f"{pod}.laundry-rabbitmq-nodes.laundry"} <= set(names)
+
+
 def test_servers_by_value_leave_only_passwords_to_the_secrets() -> None:
     objects = own_servers()
     given = environment(pods(objects)["laundry-helper"])
@@ -123,6 +131,10 @@ def test_what_a_process_s_values_say_is_in_its_pod_and_in_no_other() -> None:
         assert named(objects, "ServiceAccount", pod["serviceAccountName"]), name
         if "migration" in name or "topology" in name:
             assert pod["priorityClassName"] == "laundry-jobs"
+    backup = ("--set", "backup.enabled=true", "--set", "backup.claim=backups")
+    [job] = [each for each in own_servers(*backup) if each["kind"] == "CronJob"]
+    pod = job["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+    assert (pod["serviceAccountName"], pod["priorityClassName"]) == ("laundry-backup", "laundry-jobs")
 
 
 def test_a_migration_that_cannot_succeed_is_not_run_again() -> None:
@@ -230,6 +242,7 @@ def test_helm_test_holds_the_signing_key_in_one_container_only_and_reaches_web_a
         ),
         (("--set", "identity.issuer=https://x.example"), "name another provider"),
         (("--set", "training.jobs=process"), "runs as a Job"),
+        (("--set", "alerts.enabled=false"), "silences alerts that bear this namespace"),
     ],
 )
 def test_values_that_make_no_sense_together_are_refused_in_a_sentence(
@@ -265,6 +278,15 @@ def test_every_key_of_a_secret_may_lie_elsewhere() -> None:
             if need in service.needs:
                 assert set(keys) <= known[service.name]["properties"].keys()
         assert ("database-password" in known[service.name]["properties"]) == (Need.DATABASE in service.needs)
+
+
+def test_the_broker_reads_its_secret_for_equipment_where_monitoring_does() -> None:
+    place = "secrets.monitoring.mqtt-auth-secret"
+    objects = rendered("--set", f"{place}.name=equipment", "--set", f"{place}.key=asked-with")
+    broker = named(objects, "RabbitmqCluster", "laundry-rabbitmq")["spec"]["override"]["statefulSet"]["spec"]
+    read = environment(broker["template"]["spec"])["LAUNDRY_MQTT_AUTH_SECRET"]
+    assert read == {"name": "equipment", "key": "asked-with"}
+    assert environment(pods(objects)["laundry-monitoring"])["LAUNDRY_MQTT_AUTH_SECRET"] == read
 
 
 def test_the_readme_says_what_the_default_requests_add_up_to() -> None:

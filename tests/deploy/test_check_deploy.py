@@ -1,6 +1,6 @@
 """`make check-deploy` notices each kind of damage: a copy of the chart is damaged, and its check says so.
 
-Of an alert that no longer fires: test_a_broken_alert_is_found_where_promtool_is.
+Of an alert that no longer fires: test_alerts.py::test_an_alert_that_no_longer_fires_is_found.
 """
 
 import re
@@ -78,6 +78,7 @@ def test_a_broken_value_is_found(
             "",
             "its service account laundry-topology",
         ),
+        ("templates/backup.yaml", r"^ +serviceAccountName: .*$", "", "the namespace's default account"),
         ("templates/podmonitors.yaml", "part-of: smart-", "part-of: ", "laundry-services: it selects no pod"),
         (
             "templates/services.yaml",

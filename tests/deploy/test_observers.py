@@ -3,7 +3,6 @@
 import json
 from typing import Any
 
-import promql_parser
 import pytest
 import yaml
 
@@ -14,6 +13,7 @@ from laundry.deploy.dashboards.panels import Dashboard
 from laundry.paths import PROJECT
 from laundry_catalogue import SERVICES
 from tests.deploy.test_chart import named, rendered
+from tests.stack.queries import selectors
 
 COMPOSE: dict[str, Any] = yaml.safe_load((PROJECT / "docker-compose.yml").read_text())
 CONTAINERS: dict[str, dict[str, Any]] = COMPOSE["services"]
@@ -77,11 +77,13 @@ def test_a_dashboard_is_whole(dashboard: Dashboard) -> None:
     ids = [each["id"] for each in page["panels"]]
     assert len(ids) == len({*ids})
     assert [each["expr"] for panel in panels for each in panel["targets"]] == [
-        query.expr for _, query in dashboard.queries
+        grafana.in_namespace(query.expr) for _, query in dashboard.queries
     ]
     assert all(each["description"] and each["title"] for each in panels)
     for _, query in dashboard.queries:
-        promql_parser.parse(query.expr)
+        asked = selectors(grafana.in_namespace(query.expr))
+        assert asked
+        assert all('namespace=~"$namespace"' in each or each.startswith("rabbitmq_") for each in asked)
 
 
 def test_the_first_dashboard_answers_in_order() -> None:
@@ -101,7 +103,17 @@ def test_the_chart_installs_the_dashboards_where_grafanas_sidecar_looks() -> Non
         found = named(objects, "ConfigMap", name)
         assert found["metadata"]["labels"]["grafana_dashboard"] == "yes"
         assert found["metadata"]["annotations"] == {"grafana_folder": "Laundry"}
-        assert found["data"] == {f"{dashboard.uid}.json": grafana.text_of(dashboard)}
+        shown = {
+            each["name"]: each.get("query") for each in variables(found["data"][f"{dashboard.uid}.json"])
+        }
+        assert shown["namespace"] == "laundry"
+        made = {each["name"]: each.get("query") for each in variables(grafana.text_of(dashboard))}
+        assert made["namespace"] == ".*"
+
+
+def variables(text: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads(text)["templating"]["list"]
+    return found
 
 
 @pytest.mark.parametrize("traced", [True, False])

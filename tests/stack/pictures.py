@@ -15,7 +15,7 @@ from laundry.demo.story import Story
 from laundry.deploy.dashboards import DASHBOARDS
 from laundry.deploy.dashboards.panels import Dashboard, Panel
 from laundry.paths import PROJECT
-from tests.stack.queries import Prometheus, scraping
+from laundry_lab.prometheus import Prometheus, scraping
 
 pytestmark = [pytest.mark.stack, pytest.mark.servers, pytest.mark.timeout(420)]
 

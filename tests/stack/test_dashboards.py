@@ -12,14 +12,16 @@ import yaml
 from laundry.demo.client import until
 from laundry.demo.photos import sample_photos
 from laundry.demo.story import Story
-from laundry.deploy import prometheus
+from laundry.deploy import grafana, prometheus
 from laundry.deploy.dashboards import DASHBOARDS
-from tests.stack.queries import Prometheus, scraping, selectors
+from laundry_lab.prometheus import Prometheus, scraping
+from laundry_servers.errors import LaundryError
+from tests.stack.queries import selectors
 
 RULES = yaml.safe_load(prometheus.RULES.read_text())["groups"]
 ALERTS = {rule["alert"]: rule["expr"] for group in RULES for rule in group["rules"]}
 PANELS = {
-    f"{dashboard.title}: {panel.title} ({number})": query.expr
+    f"{dashboard.title}: {panel.title} ({number})": grafana.in_namespace(query.expr, ".*")
     for dashboard in DASHBOARDS
     for number, (panel, query) in enumerate(dashboard.queries)
 }
@@ -42,7 +44,7 @@ def scraped(stack: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> 
     try:
         with scraping(stack, tmp_path_factory.mktemp("prometheus")) as asked:
             yield asked
-    except FileNotFoundError as missing:
+    except LaundryError as missing:
         pytest.skip(str(missing))
 
 

@@ -10,14 +10,21 @@ from typing import Any
 
 import asyncpg
 import httpx
+import jwt
 import pytest
+from botocore.exceptions import ClientError
+from pydantic import AnyHttpUrl, SecretStr
 
+from identity.oidc.token_of_a_helper import Signing
+from identity.oidc.token_of_a_helper import token as token_of_a_helper
 from laundry.checks.broker import Outcome, check
 from laundry.demo.photos import sample_photos, unique
 from laundry.paths import StackPaths
+from laundry.stack.environment import public_url
 from laundry.stack.rotation import with_password
 from laundry_servers.files import read_json
 from laundry_servers.identity import LocalIdentity
+from laundry_servers.s3 import s3_client
 from tests.stack.conftest import laundry
 
 pytestmark = [pytest.mark.stack, pytest.mark.servers, pytest.mark.timeout(420)]
@@ -29,14 +36,16 @@ WITHIN_S = 90.0
 class Helper:
     """A helper of one branch, of a stack that may be destroyed under them."""
 
-    def __init__(self, paths: StackPaths) -> None:
+    def __init__(self, paths: StackPaths, token: str | None = None) -> None:
         self._paths = paths
-        token = LocalIdentity(paths.identity).mint(role="helper", branches=[BRANCH], subject="kim")
+        token = token or LocalIdentity(paths.identity).mint(role="helper", branches=[BRANCH], subject="kim")
         self._headers = {"Authorization": f"Bearer {token}"}
         [(self._name, self._photo)] = sample_photos(1, seed=4711)
 
     def client(self) -> httpx.Client:
         stack: Any = read_json(self._paths.stack_file)
+        if stack is None:
+            raise httpx.ConnectError("the stack is destroyed")
         return httpx.Client(base_url=stack["helper_url"], headers=self._headers, timeout=20)
 
     def upload(self, client: httpx.Client) -> str:
@@ -109,7 +118,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp("backed-up")
     for part in (folder, folder.parent):
         part.chmod(0o755)
-    parts = [word for name in ("helper", "ai-consumer") for word in ("--only", name)]
+    parts = [word for name in ("helper", "ai-consumer", "identity") for word in ("--only", name)]
     up = laundry(folder, "up", "--detach", "--servers", "native", *parts)
     assert up.returncode == 0, up.stderr
     yield folder
@@ -165,24 +174,64 @@ def test_a_damaged_backup_changes_nothing(folder: Path) -> None:
     assert helper.tasks().keys() == known
 
 
-@pytest.mark.parametrize("what", ["broker", "database"])
-def test_passwords_change_under_load_and_nothing_is_lost(folder: Path, what: str) -> None:
+def test_passwords_change_under_load_and_nothing_is_lost(folder: Path) -> None:
     helper = Helper(StackPaths(folder))
-    before = json.loads((folder / "secrets.json").read_text())[what]["helper"]
+    before = kept(folder)
     with Uploading(helper, again=True) as uploading:
-        rotated = laundry(folder, "secrets", "rotate", what)
-    assert rotated.returncode == 0, rotated.stderr
-    assert json.loads((folder / "secrets.json").read_text())[what]["helper"] != before
+        for what in ("broker", "database", "s3"):
+            rotated = laundry(folder, "secrets", "rotate", what)
+            assert rotated.returncode == 0, rotated.stderr
+            # The old one opens nothing any more.
+            assert refused(folder, what, before), what
     assert set(uploading.accepted) <= helper.all_read().keys()
-    # The old one opens nothing any more.
-    assert refused(folder, what, before)
     # What other commands find in var/stack.json is the new one too.
     checked = laundry(folder, "check", "stack")
     assert checked.returncode == 0, checked.stdout
 
 
-def refused(folder: Path, what: str, password: str) -> bool:
+def test_the_key_of_tokens_changes_under_load_and_nobody_is_sent_away(folder: Path) -> None:
+    def token(keys: str) -> str:
+        stack: Any = read_json(StackPaths(folder).stack_file)
+        signing = Signing(
+            signing_keys=SecretStr(keys), public_url=AnyHttpUrl(public_url(stack["identity_url"]))
+        )
+        return token_of_a_helper(signing, BRANCH, now=time.time())
+
+    before = kept(folder)["sign_in"]["signing_key"]
+    helper = Helper(StackPaths(folder), token(before))
+    with Uploading(helper) as uploading:
+        rotated = laundry(folder, "secrets", "rotate", "identity")
+        assert rotated.returncode == 0, rotated.stderr
+        both = kept(folder)["sign_in"]["signing_key"]
+        assert both.split(",")[1] == before
+        # What it signs from now on is taken at once, and what it signed before still is.
+        assert Helper(StackPaths(folder), token(both)).tasks()
+        taken = len(uploading.accepted)
+        assert helper.tasks()
+        finished = laundry(folder, "secrets", "rotate", "identity", "--finish")
+        assert finished.returncode == 0, finished.stderr
+    # An upload that was refused would have ended the uploading.
+    assert len(uploading.accepted) > taken
+    assert set(uploading.accepted) <= helper.all_read().keys()
     stack: Any = read_json(StackPaths(folder).stack_file)
+    published = httpx.get(f"{stack['identity_url']}/.well-known/jwks.json", timeout=20).json()["keys"]
+    assert [each["kid"] for each in published] == [jwt.get_unverified_header(token(both))["kid"]]
+
+
+def kept(folder: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((folder / "secrets.json").read_text())
+    return found
+
+
+def refused(folder: Path, what: str, before: dict[str, Any]) -> bool:
+    """Whether what opened a server before opens it no longer."""
+    stack: Any = read_json(StackPaths(folder).stack_file)
+    if what == "s3":
+        pair = before["s3_access_key"], before["s3_secret_key"]
+        with pytest.raises(ClientError) as told:
+            s3_client(stack["s3"]["endpoint_url"], *pair).list_objects_v2(Bucket=stack["s3"]["bucket"])
+        return told.value.response["ResponseMetadata"]["HTTPStatusCode"] == 403
+    password = before[what]["helper"]
     if what == "broker":
         url = with_password(stack["amqp_urls"][0].replace("laundry-admin", "helper"), password)
         return asyncio.run(check(url, timeout_s=5)).outcome is Outcome.REFUSED

@@ -82,9 +82,13 @@ async def phone(browser: Browser, locale: str) -> tuple[Page, list[str]]:
 
 
 async def shortcomings(page: Page) -> list[str]:
-    """What axe-core finds, and whether anything is wider than a narrow screen."""
+    """What axe-core finds, by day and by night, and whether anything is wider than a narrow screen."""
     options = {"runOnly": RULES, "resultTypes": ["violations"]}
-    found = [rule["id"] for rule in (await Axe().run(page, options=options)).response["violations"]]
+    found = []
+    for theme in ("dark", "light"):
+        await page.emulate_media(color_scheme=theme)
+        violations = (await Axe().run(page, options=options)).response["violations"]
+        found += [f"{rule['id']} ({theme})" for rule in violations]
     await page.set_viewport_size(NARROW)  # type: ignore[arg-type]
     wider = await page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
     await page.set_viewport_size(PHONE)  # type: ignore[arg-type]
@@ -168,5 +172,6 @@ async def test_a_link_that_is_no_good_says_why_and_what_to_do(world: World, chro
     await expect(page.locator(".field-error")).to_contain_text("There is an account of this e-mail already.")
     await page.get_by_role("link", name="Sign in and accept").click()
     await expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
+    assert await shortcomings(page) == []
     assert complaints == []
     await page.context.close()

@@ -88,9 +88,9 @@ def test_names_that_would_mean_something_else_in_a_topic_are_no_equipment(name: 
     assert not is_equipment_id(name)
 
 
-async def ask(secret: str | None, path: str, *, client: str = "127.0.0.1", body: str = "") -> httpx.Response:
+async def ask(known: list[str], path: str, *, client: str = "127.0.0.1", body: str = "") -> httpx.Response:
     app = FastAPI()
-    app.include_router(mqtt_auth_router(AUTHORIZER, secret=secret))
+    app.include_router(mqtt_auth_router(AUTHORIZER, secrets=known))
     transport = httpx.ASGITransport(app, client=(client, 1), raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://test") as http:
         return await http.post(path, content=body)
@@ -98,12 +98,15 @@ async def ask(secret: str | None, path: str, *, client: str = "127.0.0.1", body:
 
 async def test_only_who_knows_the_secret_may_ask_from_elsewhere() -> None:
     body = f"username=washer-1&vhost={VHOST}"
-    right = await ask(SECRET, f"/mqtt/auth/{SECRET}/vhost", client="192.0.2.1", body=body)
+    right = await ask([SECRET], f"/mqtt/auth/{SECRET}/vhost", client="192.0.2.1", body=body)
     assert right.text == "allow"
     for path in ("/mqtt/auth/vhost", "/mqtt/auth/wrong/vhost", f"/mqtt/auth/{SECRET}/other"):
-        assert (await ask(SECRET, path, body=body)).text != "allow"
-    assert (await ask(None, "/mqtt/auth/vhost", body=body)).text == "allow"
-    assert (await ask(None, "/mqtt/auth/vhost", client="192.0.2.1", body=body)).text != "allow"
+        assert (await ask([SECRET], path, body=body)).text != "allow"
+    before = "the-one-before-it"
+    for either in (SECRET, before):
+        assert (await ask([SECRET, before], f"/mqtt/auth/{either}/vhost", body=body)).text == "allow"
+    assert (await ask([], "/mqtt/auth/vhost", body=body)).text == "allow"
+    assert (await ask([], "/mqtt/auth/vhost", client="192.0.2.1", body=body)).text != "allow"
 
 
 @pytest.mark.parametrize(
@@ -111,7 +114,7 @@ async def test_only_who_knows_the_secret_may_ask_from_elsewhere() -> None:
     ["", "%ff%fe", "username=washer-1&username=washer-2&vhost=laundry", "&".join(["a=b"] * 50), "x" * 20_000],
 )
 async def test_odd_forms_are_denied(body: str) -> None:
-    answer = await ask(None, "/mqtt/auth/vhost", body=body)
+    answer = await ask([], "/mqtt/auth/vhost", body=body)
     assert (answer.status_code, answer.text) == (200, "deny")
 
 

@@ -17,11 +17,12 @@ from aio_pika.exceptions import AMQPError
 
 from laundry_events import broker_settings
 from laundry_events.topology import TELEMETRY_EXCHANGE, VHOST
-from laundry_servers import choice, vhosts
+from laundry_servers import choice, rabbitmqctl, vhosts
 from laundry_servers.addresses import BrokerAddress
 from laundry_servers.choice import Kind
 from laundry_servers.ports import free_port
 from laundry_servers.progress import Quiet
+from laundry_servers.rabbitmq import RabbitMQ
 from laundry_testing.messaging import Messaging, apply_plan, eventually
 
 pytestmark = pytest.mark.servers
@@ -36,6 +37,7 @@ class AskingBroker:
     address: BrokerAddress
     asked_port: int
     messaging: Messaging
+    server: RabbitMQ
 
     def client(
         self, username: str, password: str, *, version: Any = aiomqtt.ProtocolVersion.V5, **options: Any
@@ -51,6 +53,22 @@ class AskingBroker:
         async with httpx.AsyncClient(base_url=self.address.management_url, auth=login, timeout=10) as client:
             answer = await client.get(f"/api/queues/{VHOST}")
         return sorted(queue["name"] for queue in answer.json())
+
+    async def ask_with(self, secret: str) -> None:
+        """Let the running node ask with a secret, as it would after a restart with it."""
+        asked = f"http://127.0.0.1:{self.asked_port}/mqtt/auth/{secret}"
+        settings = "".join(
+            f'application:set_env(rabbitmq_auth_backend_http, {question}_path, "{asked}/{question}"), '
+            for question in broker_settings.QUESTIONS
+        )
+        await asyncio.to_thread(
+            rabbitmqctl.evaluate,
+            self.server.root,
+            self.server.folder,
+            f"{settings} ok.",
+            node=1,
+            epmd_port=self.server.epmd_port,
+        )
 
     @staticmethod
     async def cut(client: aiomqtt.Client) -> None:
@@ -73,19 +91,19 @@ def started(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactor
     folder = tmp_path_factory.mktemp("asking") / "rabbitmq"
     broker = choice.broker(Kind.NATIVE, folder, Quiet(), extra_config=config)
     try:
-        yield broker.start(), port
+        yield broker.start(), port, broker
     finally:
         broker.stop()
 
 
 @pytest.fixture
-def asking_broker(started: tuple[BrokerAddress, int]) -> Iterator[AskingBroker]:
+def asking_broker(started: tuple[BrokerAddress, int, RabbitMQ]) -> Iterator[AskingBroker]:
     """The broker of this module, with a virtual host that is made for each test."""
-    address, port = started
+    address, port, server = started
     vhosts.create(address, VHOST)
     apply_plan(address, VHOST)
     url = address.amqp_url_for(address.username, address.password, VHOST)
-    yield AskingBroker(address, port, Messaging(url, VHOST, address))
+    yield AskingBroker(address, port, Messaging(url, VHOST, address), server)
     vhosts.delete(address, VHOST)
 
 
@@ -243,3 +261,52 @@ async def test_when_the_token_is_over_the_device_is_not_heard_any_more(
 async def _samples(world: Any, number: int) -> bool:
     samples: int = await world.samples("washer-1")
     return samples >= number
+
+
+async def test_the_secret_changes_while_machines_log_in_and_none_is_sent_away(
+    world: Any, asking_broker: AskingBroker, a_sample: Any
+) -> None:
+    token, new = world.token("device", "b1", sub="washer-1"), "the-next-secret-of-the-broker"
+    sent: list[int] = []
+    refused: list[int] = []
+    over = asyncio.Event()
+
+    async def report() -> None:
+        """Log in anew for each sample, and send it again until the broker has it."""
+        while not over.is_set():
+            body = json.dumps({"samples": [a_sample(at=len(sent) / 10 - 300)]})
+            try:
+                async with asking_broker.client("washer-1", token) as washer:
+                    await washer.publish("telemetry/washer-1", body, qos=1, timeout=5)
+                    sent.append(len(sent))
+            except aiomqtt.MqttError:
+                refused.append(len(sent))
+
+    async def some_more() -> None:
+        until = len(sent) + 5
+        await eventually(lambda: len(sent) >= until, what="samples that the broker took")
+
+    def replica(**known: str) -> Any:
+        return world.replica(asking_broker.messaging.amqp_url, port=asking_broker.asked_port, **known)
+
+    machine = asyncio.create_task(report())
+    try:
+        async with replica(mqtt_auth_secret=SECRET):
+            await some_more()
+        async with replica(mqtt_auth_secret=new, mqtt_auth_secret_before=SECRET):
+            await some_more()
+            before = len(refused)
+            await asking_broker.ask_with(new)
+            await some_more()
+            assert len(refused) == before, "a login was refused while the broker changed"
+        async with replica(mqtt_auth_secret=new) as service:
+            await some_more()
+            over.set()
+            await machine
+            await eventually(lambda: _samples(world, len(sent)), what="every sample that was taken")
+            form = {"username": "washer-1", "password": token, "vhost": VHOST}
+            assert (await service.client.post(f"/mqtt/auth/{SECRET}/user", data=form)).status_code == 404
+    finally:
+        over.set()
+        await machine
+        await asking_broker.ask_with(SECRET)

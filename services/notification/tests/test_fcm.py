@@ -1,28 +1,21 @@
 """Google's client against a local FCM: service account credentials, timeouts, dead tokens."""
 
-import json
 import secrets
-import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
-from urllib.parse import parse_qs
 
-import jwt
 import pytest
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
 
 from laundry_testing.plugin import LocalFcm
 from notification.fcm import FirebasePusher, message_of
 from notification.push import Push, PushStatus
 
 from .conftest import Phones
+from .service_account import TokenServer
 
 pytestmark = pytest.mark.servers
 
@@ -63,52 +56,6 @@ def pushing(fcm: LocalFcm) -> Making:
     return make
 
 
-class TokenServer:
-    """Gives access tokens for assertions signed with an account's key, as Google's token endpoint does."""
-
-    def __init__(self, folder: Path) -> None:
-        key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-        self.asked: list[dict[str, Any]] = []
-        asked, public = self.asked, key.public_key()
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                form = parse_qs(self.rfile.read(int(self.headers["Content-Length"])).decode())
-                claims = jwt.decode(
-                    form["assertion"][0], public, algorithms=["RS256"], options={"verify_aud": False}
-                )
-                asked.append(claims)
-                body = json.dumps({"access_token": "granted", "expires_in": 3600, "token_type": "Bearer"})
-                self.send_response(200)
-                self.send_header("Content-Type", "application/json")
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body.encode())
-
-            def log_message(self, *_: Any) -> None:
-                return
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-        pem = key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
-        account = {
-            "type": "service_account",
-            "project_id": "a-project",
-            "client_email": "pusher@a-project",
-            "private_key_id": "1",
-            "private_key": pem.decode(),
-            "token_uri": f"http://127.0.0.1:{self.server.server_port}/token",
-        }
-        self.file = folder / "account.json"
-        self.file.write_text(json.dumps(account))
-
-    def close(self) -> None:
-        self.server.shutdown()
-        self.server.server_close()
-
-
 @pytest.fixture
 def tokens(tmp_path: Path) -> Iterator[TokenServer]:
     server = TokenServer(tmp_path)
@@ -120,7 +67,7 @@ async def test_a_service_account_gets_one_token_for_many_pushes(
     pushing: Making, tokens: TokenServer, phones: Phones
 ) -> None:
     device = f"phone-{secrets.token_hex(8)}"
-    async with pushing(tokens.file) as pusher:
+    async with pushing(tokens.key()) as pusher:
         for _ in range(3):
             assert (await pusher.push(a_push(device))).status is PushStatus.SENT
     assert len(await phones.got(device)) == 3
@@ -132,7 +79,7 @@ async def test_without_an_access_token_a_push_waits_for_later(
     pushing: Making, tokens: TokenServer, phones: Phones
 ) -> None:
     tokens.close()
-    async with pushing(tokens.file, timeout_s=3) as pusher:
+    async with pushing(tokens.key(), timeout_s=3) as pusher:
         answer = await pusher.push(a_push("phone"))
     assert answer.status is PushStatus.LATER
 

@@ -4,6 +4,7 @@ The real web service and the real pages, in front of services that are played (`
 is to be seen is the same each time, a fault or a dead letter included.
 """
 
+import asyncio
 import html
 import io
 import json
@@ -31,7 +32,15 @@ LONGEST_PX = 2600
 OFFLINE_PAINT_MS = 300
 LONG = 10_000
 MORE = 100
+STORM = 200
 FIGURES = FOLDER / "figures.json"
+# What the README shows of them, as it is on a screen: its name there, by view, width, language and theme.
+README = {
+    ("helper", 390, "en", "light"): "helper",
+    ("owner-washed", 390, "ko", "light"): "owner",
+    ("customer", 390, "en", "dark"): "customer",
+    ("operator-models", 1280, "en", "light"): "operator",
+}
 
 
 # "Opening…" is painted first; what a helper waits for is the button.
@@ -75,14 +84,16 @@ figure { margin: 0 }
 def index() -> None:
     """Write the sheet of all pictures."""
     rows = []
-    for view in VIEWS:
+    # The identity service's are drawn by its own tests.
+    others = {each.name.rpartition("-390-")[0] for each in FOLDER.glob("identity-*-390-*.webp")}
+    for name in (*(view.name for view in VIEWS), *sorted(others)):
         for width in SIZES:
             shots = "".join(
                 f'<figure><a href="{each.name}"><img loading=lazy src="{each.name}" alt=""></a>'
                 f"<figcaption>{html.escape(each.stem)}</figcaption></figure>"
-                for each in sorted(FOLDER.glob(f"{view.name}-{width}-*.webp"))
+                for each in sorted(FOLDER.glob(f"{name}-{width}-*.webp"))
             )
-            rows.append(f"<h2>{html.escape(view.name)}, {width} px</h2><div>{shots}</div>")
+            rows.append(f"<h2>{html.escape(name)}, {width} px</h2><div>{shots}</div>")
     figures = html.escape(FIGURES.read_text()) if FIGURES.exists() else ""
     (FOLDER / "index.html").write_text(
         f"<!doctype html><html lang=en><meta charset=utf-8><title>Pages</title><style>{STYLE}</style>"
@@ -106,6 +117,10 @@ async def test_draw(open_page: OpenPage, services: FakeServices, view: View) -> 
             with Image.open(io.BytesIO(shot)) as image:
                 shown = image.crop((0, 0, image.width, min(image.height, LONGEST_PX)))
                 shown.save(FOLDER / f"{view.name}-{width}-{language}-{theme}.webp", quality=82, method=3)
+            if name := README.get((view.name, width, language, theme)):
+                (FOLDER / "readme").mkdir(exist_ok=True)
+                with Image.open(io.BytesIO(await page.screenshot())) as image:
+                    image.save(FOLDER / "readme" / f"{name}.webp", quality=82, method=6)
             faults += [(language, theme, width, fault) for fault in await violations(page)]
         await page.set_viewport_size({"width": PHONE["width"], "height": PHONE["height"]})
     index()
@@ -198,3 +213,25 @@ async def test_a_list_of_10000_is_quick(
             f"list_{name}_slowest_frame_ms": round(slowest),
         }
     )
+
+
+async def test_what_a_storm_costs_an_open_page(open_page: OpenPage, services: FakeServices) -> None:
+    for number in range(STORM):
+        services.add_equipment(f"washer-{number:03}")
+    page = await open_page("/owner", role="owner", desktop=True)
+    await expect(page.locator(".equipment > li")).to_have_count(STORM)
+    devtools = await page.context.new_cdp_session(page)
+    await devtools.send("Performance.enable")
+
+    async def processor_s() -> float:
+        metrics = (await devtools.send("Performance.getMetrics"))["metrics"]
+        return float(next(each["value"] for each in metrics if each["name"] == "TaskDuration"))
+
+    before = await processor_s()
+    for number in range(STORM):
+        services.fault(f"washer-{number:03}")
+        # As they come, and not all in one breath.
+        await asyncio.sleep(0.01)
+    await expect(page.locator(".equipment > li[data-state=faulty]")).to_have_count(STORM)
+    await expect(page.locator(".banner")).to_have_count(STORM)
+    noted(storm_of_200_faults_processor_ms=round((await processor_s() - before) * 1000))

@@ -77,7 +77,7 @@ async def test_an_operator_sees_what_nobody_has_taken(open_page: OpenPage, servi
     await expect(page.locator(".alerts")).to_contain_text("내가 맡고 있습니다")
     for name in ("washer-1", "washer-2", "washer-3"):
         services.repair(name)
-    await expect(page.locator(".alerts")).to_contain_text("고장 난 설비가 없습니다.")
+    await expect(page.locator(".faults .empty")).to_contain_text("고장 난 설비가 없습니다.")
 
 
 async def test_opening_the_link_of_a_recommendation_ends_them(

@@ -14,6 +14,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
 CHANNELS = ("tasks", "notifications", "equipment")
 TABS = 4
+STORM = 60
 
 
 def connections(services: FakeServices) -> list[int]:
@@ -107,6 +108,37 @@ async def test_equipment_that_left_the_branch_leaves_the_page(
     del services.equipment["washer-1"]
     services.tell("equipment", {"id": "washer-1", "branch_id": "b1", "gone": True})
     await expect(page.locator(".equipment .machine")).to_have_text(["Dryerdryer-1"])
+
+
+async def test_a_storm_shows_whole_and_takes_neither_focus_nor_undo(
+    open_page: OpenPage, services: FakeServices
+) -> None:
+    first = services.add_task("read", labels=[("shirt", 0.93)], minutes_ago=9)
+    for minutes_ago in (8, 7):
+        services.add_task("read", labels=[("hat", 0.9)], minutes_ago=minutes_ago)
+    patient = "localStorage.setItem('laundry.undo-s', '120');"
+    page = await open_page("/owner", role="owner", locale="en-US", desktop=True, script=patient)
+    await page.get_by_role("button", name="Yes, shirt").click()
+    undo = page.get_by_role("button", name="Undo: shirt")
+    await expect(undo).to_be_visible()
+    held = page.locator(".strip button").last
+    await held.focus()
+    for number in range(STORM):
+        services.fault(f"washer-{number}", notified=False)
+        services.add_task("read", labels=[("pants", 0.8)])
+    for number in range(1, STORM):
+        services.repair(f"washer-{number}")
+    await expect(page.locator(".equipment li")).to_have_count(STORM)
+    faulty = page.locator(".equipment li[data-state=faulty] .machine")
+    await expect(faulty).to_have_text(["Washerwasher-0"])
+    await expect(page.locator(".alerts [data-faults]")).to_have_count(1)
+    await expect(page.locator(".banner")).to_have_count(1)
+    await expect(page.locator(".strip li")).to_have_count(STORM + 2)
+    await expect(page.locator(".count-badge").first).to_have_text(str(STORM + 2))
+    assert await page.evaluate("document.activeElement.matches('.strip button')")
+    await undo.click()
+    await expect(page.locator(".confirm-card")).to_have_attribute("data-id", first["id"])
+    await expect(page.locator(".strip li")).to_have_count(STORM + 3)
 
 
 async def test_too_many_open_pages_are_said_and_the_list_is_polled(

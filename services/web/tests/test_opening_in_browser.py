@@ -139,6 +139,8 @@ async def test_what_an_owner_waits_for_is_asked_for_first_and_once(
     await page.reload()
     await expect(page.locator(".photo.large img")).to_be_visible()
     await expect(page.locator(".strip img")).to_have_count(2)
+    # The page before may have asked once more as its stream began.
+    del asked[: asked.index("owner")]
     waiting = "api/helper/tasks?limit=100&status=read&status=unreadable"
     # Whoever it is that is asked with the page's own modules comes after it.
     assert asked.index(waiting) < asked.index("auth/session")

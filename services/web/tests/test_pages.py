@@ -18,6 +18,7 @@ from .conftest import settings_for
 
 # All dictionaries are JavaScript objects of one string a line.
 ENTRY = re.compile(r'^  "([^"]+)":\s+"(.*)",$', re.MULTILINE)
+TEXTS = "js/texts/"
 PLURALS = (".one", ".few", ".many")
 
 
@@ -174,7 +175,7 @@ def named(document: bytes) -> list[str]:
 
 
 def imports(name: str) -> set[str]:
-    """Everything that a script imports at once, itself and by what it imports."""
+    """Everything that a script imports at once, itself and by what it imports; texts are inside of one."""
     found, rest = set(), [name]
     while rest:
         name = rest.pop()
@@ -183,7 +184,7 @@ def imports(name: str) -> set[str]:
         # By another rule than the service's: whatever follows `from` is imported.
         for path in re.findall(r'(?:\bfrom|^import) "(\.[^"]+)"', file.read_text(), re.MULTILINE):
             rest += {str((file.parent / path).resolve().relative_to(STATIC))} - found
-    return found
+    return {name for name in found if not name.startswith(TEXTS)}
 
 
 def test_a_document_names_exactly_the_modules_that_its_page_opens_with() -> None:
@@ -203,6 +204,16 @@ def test_a_document_names_exactly_the_modules_that_its_page_opens_with() -> None
     history = named(front.page("owner", "history").content)
     assert set(history) == main | imports("js/owner-page.js") | imports("js/history-view.js")
     assert front.modules.views_of("operator") == ["models", "queues", "faults", "people", "equipment"]
+
+
+def test_texts_come_inside_of_the_script_that_takes_them() -> None:
+    files = front_end().files
+    sent = files["js/texts.js"].content.decode()
+    assert TEXTS.removeprefix("js/") not in sent
+    for language in ("ko", "en"):
+        assert all(f'  "{key}":' in sent for key, _ in entries(language))
+        # A page of the release before asks for them during a rolling update.
+        assert f"{TEXTS}{language}.js" in files
 
 
 def test_a_module_that_is_not_there_stops_the_service() -> None:
@@ -247,8 +258,8 @@ def test_the_service_worker_keeps_every_file_that_is_served() -> None:
     worker = front.service_worker.content.decode()
     kept = re.findall(r'^  "([^"]+)",$', worker, re.MULTILINE)
     assert f'const VERSION = "{front.version}";' in worker
-    # One sheet has all the others in it.
-    wanted = {path for path in front.files if not path.startswith("css/")} - NOT_KEPT
+    # One sheet has all the others in it, and one script all texts.
+    wanted = {path for path in front.files if not path.startswith(("css/", TEXTS))} - NOT_KEPT
     assert set(kept) == wanted > {"pages.css", "icon.svg", "js/main.js"}
     assert len(kept) == len(set(kept))
     assert NOT_KEPT.isdisjoint(set(front.files) - {"privacy.css"})

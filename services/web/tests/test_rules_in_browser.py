@@ -1,4 +1,4 @@
-"""Rules that know no page: what a swipe means, what a key asks for, days, files, steps of a taste."""
+"""Rules that know no page: swipes, keys, days, files, steps of a taste, and how lists are drawn."""
 
 import json
 from typing import Any
@@ -86,3 +86,81 @@ async def test_the_rules(open_page: OpenPage) -> None:
         {"label": "hat", "pieces": 3, "loads": 3, "corrected": 1},
     ]
     assert json.dumps(await call(page, "washed", "byClass", {"items": []})) == "[]"
+
+
+DRAWN = """async () => {
+  const { OncePerFrame } = await import("/static/js/live.js");
+  const wait = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+  const frame = () => new Promise((resolve) => requestAnimationFrame(() => setTimeout(resolve)));
+  let draws = 0;
+  const counts = [];
+  const drawing = new OncePerFrame(() => { draws += 1; });
+  const storm = () => { for (let change = 0; change < 200; change += 1) drawing.ask(); };
+  storm();
+  counts.push(draws);
+  await frame();
+  counts.push(draws);
+  // What changes after a frame is in the next one.
+  storm();
+  await frame();
+  counts.push(draws);
+  await wait(400);
+  counts.push(draws);
+  // A tab in the background has no frames.
+  const { requestAnimationFrame: kept } = window;
+  window.requestAnimationFrame = () => 0;
+  storm();
+  await wait(400);
+  counts.push(draws);
+  storm();
+  drawing.cancel();
+  await wait(400);
+  window.requestAnimationFrame = kept;
+  return [...counts, draws];
+}"""
+
+
+async def test_what_many_changes_ask_for_is_drawn_once_with_frames_and_without(open_page: OpenPage) -> None:
+    page = await open_page("/")
+    assert await page.evaluate(DRAWN) == [0, 1, 2, 2, 3, 3]
+
+
+ROWS = """async () => {
+  const { Rows } = await import("/static/js/rows.js");
+  const list = document.body.appendChild(document.createElement("ul"));
+  const rows = new Rows(list);
+  const make = (words) => () => {
+    const row = document.createElement("li");
+    row.append(Object.assign(document.createElement("button"), { textContent: words }));
+    return row;
+  };
+  let moved = 0;
+  const watch = new MutationObserver((records) => {
+    for (const { addedNodes } of records) moved += addedNodes.length;
+  });
+  watch.observe(list, { childList: true });
+  const show = async (...words) => {
+    rows.show(words.map((each) => ({ key: each[0], version: each, make: make(each) })));
+    await null;
+    const seen = [[...list.children].map((row) => row.textContent).join(" "), moved,
+      document.activeElement?.textContent ?? ""];
+    moved = 0;
+    return seen;
+  };
+  const seen = [await show("a", "b", "c")];
+  list.children[1].firstChild.focus();
+  seen.push(await show("x", "a", "b", "c"));
+  seen.push(await show("c", "x", "b"));
+  seen.push(await show("x", "b", "c"));
+  seen.push(await show("x2", "b", "c"));
+  seen.push(await show());
+  return seen;
+}"""
+
+
+async def test_a_row_stays_with_its_focus_as_long_as_what_it_shows(open_page: OpenPage) -> None:
+    page = await open_page("/")
+    shown = await page.evaluate(ROWS)
+    assert [words for words, _, _ in shown] == ["a b c", "x a b c", "c x b", "x b c", "x2 b c", ""]
+    assert [moved for _, moved, _ in shown] == [3, 1, 1, 1, 1, 0]
+    assert [held for _, _, held in shown[1:5]] == ["b"] * 4

@@ -151,8 +151,6 @@ async def test_no_page_is_wider_than_the_screen_and_each_title_tells_the_view(
     selector, most, nothing = LISTS[path]
     page = await open_page(path, role=role, locale="ko-KR", branches=BRANCHES)
     for count in COUNTS if role else (1,):
-        # A page that is open would draw each of them as it comes.
-        await page.goto("about:blank")
         fill(services, operations, identity, count)
         await page.goto(path)
         # The longest page once: twelve show as well what is wide, and two hundred take long to draw.

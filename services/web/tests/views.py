@@ -117,6 +117,22 @@ def watched(world: World) -> None:
     world.services.fault("washer-3", minutes_ago=6)
 
 
+def handled(world: World) -> None:
+    """Faults that nobody has taken, that were passed on, and that somebody takes care of."""
+    services = world.services
+    states: list[tuple[str, str, dict[str, object]]] = [
+        ("washer-3", "washer", {"handling": "escalated", "escalation": 2}),
+        ("dryer-1", "dryer", {}),
+        (
+            "boiler-1",
+            "boiler",
+            {"handling": "acknowledged", "acknowledged_by": "김민지", "acknowledged_at": services.at(4)},
+        ),
+    ]
+    for number, (name, kind, state) in enumerate(states):
+        services.fault(name, kind, minutes_ago=24 - number * 8)["open_faults"][0].update(state)
+
+
 def certain(world: World) -> None:
     """Two photos that the reader is sure of."""
     for label in ("pants", "t-shirt"):
@@ -291,6 +307,8 @@ async def ask_promotion(page: Page) -> None:
 
 VIEWS = (
     View("start", "/", None, ".sign-in"),
+    View("privacy", "/privacy", None, "article"),
+    View("unsubscribed", "/unsubscribe#key", None, ".empty"),
     View("helper", "/helper", "helper", ".load", registered),
     View("helper-offline", "/helper", "helper", ".load[data-status=waiting]", act=wait_offline),
     View("helper-empty", "/helper", "helper", ".empty"),
@@ -323,6 +341,8 @@ VIEWS = (
     View("operator-people-empty", "/operator?view=people", "operator", ".people .empty"),
     View("operator-equipment", "/operator?view=equipment", "operator", ".entry", equipped),
     View("operator-secret", "/operator?view=equipment", "operator", ".invited", equipped, replace_secret),
+    View("operator-faults", "/operator?view=faults", "operator", ".alerts li", handled),
+    View("operator-faults-empty", "/operator?view=faults", "operator", ".faults .empty"),
     View("operator-queues", "/operator?view=queues", "operator", ".dead-buttons button", dead),
     View("operator-letter", "/operator?view=queues", "operator", "#dead-why", dead, open_letter),
 )
@@ -349,6 +369,6 @@ async def looks(page: Page, view: View, *pairs: tuple[str, str]) -> AsyncIterato
         if await page.evaluate("document.documentElement.lang") != language:
             # This redraws the page.
             await page.evaluate("document.querySelector('dialog[open]')?.close()")
-            await page.locator(f".bar button[lang={language}]").click()
+            await page.locator(f".bar button[lang={language}], nav a[lang={language}]").first.click()
             await brought_about(page, view)
         yield language, theme

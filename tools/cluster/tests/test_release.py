@@ -16,7 +16,7 @@ from laundry_cluster import release
 from laundry_servers.files import read_json
 
 # May be left out, by the chart's README.
-OPTIONAL = {"database-owner-url", "smtp-url", "customer-oidc-client-secret"}
+OPTIONAL = {"database-owner-url", "smtp-url", "customer-oidc-client-secret", "mqtt-auth-secret-before"}
 ROW = re.compile(r"^\| `(laundry-[a-z-]+)` \| (.*) \|$", re.MULTILINE)
 
 

@@ -26,7 +26,7 @@ def test_a_new_key_stands_before_the_newest_of_the_old_ones_until_the_rotation_i
     assert Rotation._next(second, lambda: "four", finish=True) == "three"
 
 
-@pytest.mark.parametrize("arguments", [("broker", "--finish"), ("identity", "helper")])
+@pytest.mark.parametrize("arguments", [("broker", "--finish"), ("identity", "helper"), ("s3", "helper")])
 def test_what_makes_no_sense_is_refused_with_a_sentence(arguments: tuple[str, ...]) -> None:
     done = CliRunner().invoke(app, ["secrets", "rotate", *arguments])
     assert done.exit_code == 1

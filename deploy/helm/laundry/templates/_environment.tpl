@@ -130,6 +130,7 @@
 {{- end }}
 {{- if $facts.mqtt }}
 {{- include "laundry.ofService" (dict "root" $root "service" $facts.service "name" "LAUNDRY_MQTT_AUTH_SECRET" "key" "mqtt-auth-secret") | nindent 0 }}
+{{- include "laundry.ofService" (dict "root" $root "service" $facts.service "name" "LAUNDRY_MQTT_AUTH_SECRET_BEFORE" "key" "mqtt-auth-secret-before" "optional" true) | nindent 0 }}
 {{- end }}
 {{- if $facts.management }}
 - name: LAUNDRY_MANAGEMENT_URLS

@@ -24,8 +24,7 @@ class ObjectStore:
         self.secret_key = secret_key or secrets.token_hex(20)
         (folder / "data").mkdir(parents=True, exist_ok=True)
         environment = base_environment()
-        # By the environment, since a command line is readable by every user of the machine.
-        environment["RCLONE_AUTH_KEY"] = f'"{self.access_key},{self.secret_key}"'
+        environment |= keys_taken((self.access_key, self.secret_key))
         environment["RCLONE_CONFIG"] = "/dev/null"
         self.process = Process(
             name="s3",
@@ -78,6 +77,14 @@ class ObjectStore:
     def make_bucket(self, name: str) -> None:
         """Make a bucket if it is not there."""
         (self.folder / "data" / name).mkdir(exist_ok=True)
+
+
+def keys_taken(*pairs: tuple[str, str]) -> dict[str, str]:
+    """Return the setting by which these pairs of access and secret key are taken.
+
+    By the environment, since a command line is readable by every user of the machine.
+    """
+    return {"RCLONE_AUTH_KEY": ",".join(f'"{access},{secret}"' for access, secret in pairs)}
 
 
 def rclone() -> str:

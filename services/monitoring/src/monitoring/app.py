@@ -65,7 +65,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     authorizer = MqttAuthorizer(
         vhost=settings.mqtt_vhost, exchange=settings.mqtt_exchange, logins=logins, wait_s=limits.wait_s
     )
-    secret = settings.mqtt_auth_secret
+    known = (settings.mqtt_auth_secret, settings.mqtt_auth_secret_before)
 
     async def look_for_silence() -> None:
         async with asyncio.timeout(30):
@@ -100,7 +100,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             audit_router(database, prefix="/equipment", tag="equipment"),
             equipment_router(database, changes, monitor),
             faults_router(database, handling),
-            mqtt_auth_router(authorizer, secret=secret.get_secret_value() if secret else None),
+            mqtt_auth_router(authorizer, secrets=[each.get_secret_value() for each in known if each]),
             personal_data_router(held),
         ],
         large_bodies=["/telemetry"],

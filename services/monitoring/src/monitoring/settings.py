@@ -124,6 +124,9 @@ class Settings(DatabaseSettings):
         min_length=16,
         description="Part of the path that the broker asks; without it only this host may ask",
     )
+    mqtt_auth_secret_before: SecretStr | None = Field(
+        default=None, min_length=16, description="The one before, taken too while the broker gets the new one"
+    )
 
     @model_validator(mode="after")
     def _check_limits(self) -> "Settings":

@@ -9,8 +9,27 @@ IMPORTED = re.compile(
 )
 # `name: async () => (await import("./module.js")).Thing`, which is fetched when it is asked for by its name.
 OFFERED = re.compile(r'^ +(\w+): .*\bimport\("(\.[^"]+\.js)"\)', re.MULTILINE)
+# A module that is nothing but data, and how another takes it.
+DATA = re.compile(r"(?:\s|//[^\n]*\n)*export default (\{.*\});\s*", re.DOTALL)
+TAKEN = re.compile(r'^import (\w+) from "(\.[^"]+\.js)";$', re.MULTILINE)
 EARLY, MAIN = "js/early.js", "js/main.js"
 PAGES = "js/role-pages.js"
+
+
+def data_of(files: Mapping[str, bytes]) -> dict[str, str]:
+    """Return what is in each module that is nothing but data, as the texts are."""
+    scripts = {path: content.decode() for path, content in files.items() if path.endswith(".js")}
+    return {path: found[1] for path, text in scripts.items() if (found := DATA.fullmatch(text))}
+
+
+def with_data_inside(path: str, script: bytes, data: Mapping[str, str]) -> bytes:
+    """Return a script that has in it the data that it imports: each module would be a request of its own."""
+
+    def inside(found: re.Match[str]) -> str:
+        module = _at(path, found[2])
+        return f"const {found[1]} = {data[module]};" if module in data else found[0]
+
+    return TAKEN.sub(inside, script.decode()).encode()
 
 
 class Modules:

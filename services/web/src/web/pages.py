@@ -9,7 +9,7 @@ from fastapi.responses import Response
 
 from laundry_service.http.caching import is_known
 from web.files import STATIC, File, media_type_of, read, version_of, without_comments
-from web.modules import Modules
+from web.modules import Modules, data_of, with_data_inside
 
 ROLES = ("helper", "owner", "operator", "customer")
 
@@ -88,7 +88,11 @@ class FrontEnd:
 
     def __init__(self, files: Mapping[str, bytes]) -> None:
         """Take what is in each file, by its path."""
-        self._sources = dict(files)
+        self._data = data_of(files)
+        self._sources = {
+            path: with_data_inside(path, content, self._data) if path.endswith(".js") else content
+            for path, content in files.items()
+        }
         self.modules = Modules(self._sources)
         sheets = STYLED.findall(self._sources["index.html"].decode())
         # One style sheet, as painting waits for each.
@@ -146,8 +150,9 @@ class FrontEnd:
 
     @property
     def service_worker_keeps(self) -> list[str]:
-        """The files that a phone keeps beside the documents; one sheet has all the others in it."""
-        return sorted(path for path in self._sources if path not in NOT_KEPT and not path.startswith("css/"))
+        """The files that a phone keeps beside the documents, but for those that are inside of others."""
+        inside = NOT_KEPT | self._data.keys()
+        return sorted(path for path in self._sources if path not in inside and not path.startswith("css/"))
 
     def _service_worker(self) -> str:
         """Return the service worker, which is told what to keep on a phone."""

@@ -21,10 +21,12 @@ PAGE = """\
   <body>
     <!-- Made from docs/privacy.ko.md and docs/privacy.en.md by `make contracts`. -->
     <nav>
-      <a href="#en" lang="en">English</a> ·
+      <a href="#ko" lang="ko">한국어</a> · <a href="#en" lang="en">English</a> ·
       <a href="/">스마트 세탁 <span lang="en">Smart Laundry</span></a>
     </nav>
+    <main>
 {notices}
+    </main>
   </body>
 </html>
 """

@@ -4,7 +4,8 @@ RabbitMQ's ``rabbitmq_auth_backend_http`` posts forms and reads ``allow`` or ``d
 """
 
 import ipaddress
-import secrets
+from collections.abc import Sequence
+from secrets import compare_digest
 from urllib.parse import parse_qsl
 
 from fastapi import APIRouter, Request
@@ -51,10 +52,10 @@ async def may_log_in(authorizer: MqttAuthorizer, form: Form, authenticator: Auth
     return await authorizer.log_in(principal, username, form.get("client_id"))
 
 
-def mqtt_auth_router(authorizer: MqttAuthorizer, *, secret: str | None) -> APIRouter:
-    """Make ``POST /mqtt/auth/[<secret>/]user|vhost|resource|topic``.
+def mqtt_auth_router(authorizer: MqttAuthorizer, *, secrets: Sequence[str]) -> APIRouter:
+    """Make ``POST /mqtt/auth/[<secret>/]user|vhost|resource|topic``; each of the secrets is taken.
 
-    Without a secret only this host may ask, as a broker beside the service does.
+    Without any only this host may ask, as a broker beside the service does.
     """
     router = APIRouter(prefix="/mqtt/auth", include_in_schema=False)
 
@@ -73,7 +74,7 @@ def mqtt_auth_router(authorizer: MqttAuthorizer, *, secret: str | None) -> APIRo
     def unknown() -> Problem:
         return Problem(404, "not-found", "There is nothing here.")
 
-    if secret is None:
+    if not secrets:
 
         @router.post("/{question}")
         async def ask(question: str, request: Request) -> PlainTextResponse:
@@ -85,8 +86,8 @@ def mqtt_auth_router(authorizer: MqttAuthorizer, *, secret: str | None) -> APIRo
 
         @router.post("/{given}/{question}")
         async def ask_with_secret(given: str, question: str, request: Request) -> PlainTextResponse:
-            right = secrets.compare_digest(given.encode(), secret.encode())
-            if question not in QUESTIONS or not right:
+            right = [compare_digest(given.encode(), secret.encode()) for secret in secrets]
+            if question not in QUESTIONS or not any(right):
                 raise unknown()
             return await answer(question, request)
 

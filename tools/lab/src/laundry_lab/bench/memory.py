@@ -9,7 +9,7 @@ from laundry_lab.bench.figures import Figure
 from laundry_lab.bench.stage import Stage
 
 MB = 1e6
-SERVICE_MB, REPLICA_MB, WHOLE_MB = 150, 250, 1500
+SERVICE_MB, REPLICA_MB, WHOLE_MB, WITH_IDENTITY_MB = 150, 250, 1500, 1600
 REPLICA = re.compile(r"ai-consumer(-\d+)?$")
 GROUP = "Memory at rest (PSS)"
 
@@ -27,4 +27,5 @@ async def measure(stage: Stage) -> list[Figure]:
             target = SERVICE_MB
         found.append(Figure(GROUP, process.name, process.pss_bytes / MB, "MB", target))
     total = sum(process.pss_bytes for process in looked.processes) / MB
-    return [*found, Figure(GROUP, "the whole stack", total, "MB", WHOLE_MB)]
+    most = WITH_IDENTITY_MB if "identity_url" in stage.document else WHOLE_MB
+    return [*found, Figure(GROUP, "the whole stack", total, "MB", most)]

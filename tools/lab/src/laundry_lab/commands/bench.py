@@ -22,6 +22,7 @@ from laundry_lab.bench import (
     publishing,
     readings,
     retries,
+    signing_in,
     storage,
     telemetry,
     tracing,
@@ -40,6 +41,7 @@ PAUSE_S = 2.0
 
 MEASURES: dict[str, Measure] = {
     "memory": memory.measure,
+    "sign-in": signing_in.measure,
     "publish": publishing.measure,
     "consume": consuming.measure,
     "outbox": outbox.measure,

@@ -2,9 +2,11 @@
 
 import asyncio
 import random
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -20,6 +22,7 @@ from laundry_lab.faults.ledger import Ledger
 from laundry_lab.faults.load import Load
 from laundry_lab.faults.suite import CATALOGUE, Result
 from laundry_lab.faults.world import World
+from laundry_lab.prometheus import Prometheus, scraping
 from laundry_lab.report import machine
 from laundry_servers.errors import LaundryError
 from laundry_servers.identity import LocalIdentity
@@ -36,6 +39,9 @@ def faults(  # noqa: PLR0917 - options of a command
     seed: Annotated[int | None, typer.Option(help="Draw the same faults again.")] = None,
     rate: Annotated[float, typer.Option(min=0.1, max=100, help="Photos uploaded a second.")] = 8,
     nodes: Annotated[int, typer.Option(help="RabbitMQ nodes, if the stack is started here: 3, or 1.")] = 3,
+    alerts: Annotated[
+        bool, typer.Option("--alerts", help="Say which alerts each fault rings, by a Prometheus of its own.")
+    ] = False,
     output: Annotated[Path, typer.Option(help="Folder for faults.json, faults.md and faults.png.")] = PROJECT
     / "build",
 ) -> None:
@@ -59,7 +65,7 @@ def faults(  # noqa: PLR0917 - options of a command
     world: World | None = None
     needed = CATALOGUE.values() if soak else chosen
     tools.provide((tool for fault in needed for tool in fault.tools), out.print)
-    with measured_stack(nodes) as stack:
+    with measured_stack(nodes) as stack, _listening(stack.document, output, alerts) as rings:
         try:
             with bars() as say:
                 stage = Stage(stack.paths, stack.document, LocalIdentity(stack.paths.identity), say, target())
@@ -70,7 +76,7 @@ def faults(  # noqa: PLR0917 - options of a command
                     out.print(_again(soak, seed))
                     end = asyncio.run(suite.soak(world, soak, seed, _say(world), results.append))
                 else:
-                    asyncio.run(suite.run(world, chosen, _say(world), results.append))
+                    asyncio.run(suite.run(world, chosen, _say(world), results.append, rings))
         finally:
             if world is not None and results:
                 _write(output, results, world, {"rate": rate, "seed": seed}, end)
@@ -81,6 +87,18 @@ def faults(  # noqa: PLR0917 - options of a command
         out.print(_again(soak, seed))
     out.print(tables.conclusion(results, end))
     raise typer.Exit(0 if held else 1)
+
+
+@contextmanager
+def _listening(document: dict[str, Any], output: Path, alerts: bool) -> Iterator[Prometheus | None]:
+    """Give a Prometheus whose alerts ring at once, since a fault is over before they would have waited."""
+    if not alerts:
+        yield None
+        return
+    folder = output / "faults-prometheus"
+    shutil.rmtree(folder, ignore_errors=True)
+    with scraping(document, folder, at_once=True) as rings:
+        yield rings
 
 
 def _write(

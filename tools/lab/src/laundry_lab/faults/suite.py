@@ -33,6 +33,7 @@ from laundry_lab.faults.history import kept
 from laundry_lab.faults.invariants import Invariants
 from laundry_lab.faults.people import confirm_readings, state_preferences
 from laundry_lab.faults.world import Fault, NotHere, Observation, World
+from laundry_lab.prometheus import Prometheus
 from laundry_servers.errors import LaundryError
 
 FAMILIES = (
@@ -72,6 +73,7 @@ class Result:
 
     Attributes:
         skipped: why it could not be made here; then nothing was shown.
+        alerts: those that began to ring with it; None if nobody listened.
     """
 
     fault: Fault
@@ -80,6 +82,7 @@ class Result:
     findings: Findings | None = None
     error: str | None = None
     skipped: str | None = None
+    alerts: list[str] | None = None
 
     @property
     def problems(self) -> list[str]:
@@ -107,13 +110,24 @@ async def loaded(world: World) -> AsyncIterator[Invariants]:
 
 
 async def run(
-    world: World, chosen: Sequence[Fault], say: Callable[[str], None], done: Callable[[Result], None]
+    world: World,
+    chosen: Sequence[Fault],
+    say: Callable[[str], None],
+    done: Callable[[Result], None],
+    alerts: Prometheus | None = None,
 ) -> None:
     """Make each fault under load and compare after each; ``done`` is called with each result."""
     async with loaded(world) as invariants:
         for fault in chosen:
             say(fault.name)
-            done(await _one(world, invariants, fault))
+            if alerts is None:
+                done(await _one(world, invariants, fault))
+                continue
+            began, before = time.monotonic(), await asyncio.to_thread(alerts.rings)
+            result = await _one(world, invariants, fault)
+            lately = await asyncio.to_thread(alerts.rings, time.monotonic() - began)
+            result.alerts = sorted(lately - before)
+            done(result)
 
 
 async def _one(world: World, invariants: Invariants, fault: Fault) -> Result:

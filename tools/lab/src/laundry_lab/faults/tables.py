@@ -58,6 +58,8 @@ def page(path: Path, results: Sequence[Result], end: Findings | None) -> None:
     ]
     for each in results:
         seen = each.skipped or "; ".join(one.text for one in each.observed)
+        if each.alerts is not None:
+            seen += f"; rang: {', '.join(each.alerts) or 'nothing'}"
         broken = f" **{'; '.join(each.problems)}**" if each.problems else ""
         cells = [each.fault.name, each.fault.correct, seen + broken, *_cells(each), _status(each)]
         lines.append("| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |")
@@ -83,6 +85,7 @@ def write(
                 "findings": asdict(each.findings) if each.findings else None,
                 "problems": each.problems,
                 "skipped": each.skipped,
+                "alerts": each.alerts,
             }
             for each in results
         ],
@@ -101,6 +104,11 @@ def write(
 def show(console: Console, results: Sequence[Result], end: Findings | None) -> None:
     """Print the table, what was seen where a promise broke, and what was promised."""
     console.print(table(results))
+    if any(each.alerts for each in results):
+        console.print("\nWhat rang:")
+    for each in results:
+        if each.alerts:
+            console.print(f"  {each.fault.name}: {', '.join(each.alerts)}")
     for each in results:
         if not each.holds:
             console.print(f"\n[bold]{each.fault.name}[/bold]: {each.fault.correct}")

@@ -40,7 +40,8 @@ def check_deploy(
     fetch: Annotated[
         bool,
         typer.Option(
-            "--fetch", help="Put missing tools into the cache folder (helm: 15 MB, schemas: 22 MB)."
+            "--fetch",
+            help="Put missing tools into the cache folder (helm: 15 MB, schemas: 22 MB, promtool: 94 MB).",
         ),
     ] = False,
 ) -> None:

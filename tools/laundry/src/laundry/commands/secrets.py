@@ -23,6 +23,7 @@ class What(StrEnum):
 
     BROKER = "broker"
     DATABASE = "database"
+    S3 = "s3"
     LETTERS = "letters"
     IDENTITY = "identity"
     COOKIES = "cookies"
@@ -36,7 +37,7 @@ def _several() -> None:
 
 @app.command()
 def rotate(
-    what: Annotated[What, typer.Argument(help="Passwords of broker or database; or keys.")],
+    what: Annotated[What, typer.Argument(help="Passwords of broker, database or S3; or keys.")],
     services: Annotated[
         list[str] | None, typer.Argument(help="Of these services only.", show_default=False)
     ] = None,
@@ -49,9 +50,9 @@ def rotate(
 
     Keys that were replaced are still taken until --finish.
     """
-    if finish and what in (What.BROKER, What.DATABASE):
-        raise LaundryError(f"--finish is for keys. A password of the {what} has no old one that is taken.")
-    if services and what.value in KEYS:
+    if finish and what in (What.BROKER, What.DATABASE, What.S3):
+        raise LaundryError(f"--finish is for keys that sign. Of {what} no old one is taken afterwards.")
+    if services and (what.value in KEYS or what is What.S3):
         raise LaundryError(f"{what} has one key only: name no service.")
     progress = ConsoleProgress()
     step = f"{'Withdrawing old keys' if finish else 'Rotating'}: {what}"
@@ -64,6 +65,8 @@ def rotate(
                     work.broker(services or [])
                 case What.DATABASE:
                     work.database(services or [])
+                case What.S3:
+                    work.objects()
                 case What.LETTERS:
                     work.letters(services or [], finish=finish)
                 case _:

@@ -28,7 +28,7 @@ SECRET_KEYS: dict[Need, tuple[str, ...]] = {
     Need.AUDIT: ("database-owner-url",),
     Need.OBJECTS: ("s3-access-key", "s3-secret-key"),
     Need.SIGNING: ("model-signing-key",),
-    Need.MQTT: ("mqtt-auth-secret",),
+    Need.MQTT: ("mqtt-auth-secret", "mqtt-auth-secret-before"),
     Need.PUSH: ("fcm-service-account.json", "web-push-key"),
     Need.SESSIONS: ("oidc-client-secret", "session-keys", "customer-oidc-client-secret"),
     Need.PROVIDER: (

@@ -17,6 +17,7 @@ PACKAGES = {
     "gateway.networking.k8s.io/v1": "gateway-api",
     "keda.sh/v1alpha1": "keda",
     "monitoring.coreos.com/v1": "prometheus-operator",
+    "monitoring.coreos.com/v1alpha1": "prometheus-operator",
 }
 """The package @kubernetes-models/... of each API."""
 OWN_TYPES = {"rabbitmq.com/v1beta1": "rabbitmq_cluster"}

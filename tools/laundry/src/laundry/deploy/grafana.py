@@ -1,5 +1,6 @@
 """Writes the dashboards as Grafana reads them, with Grafana's own builders."""
 
+import re
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
@@ -14,6 +15,12 @@ from laundry.deploy.dashboards import DASHBOARDS, FOLDER
 from laundry.deploy.dashboards.panels import Dashboard, Panel, Query, Row
 
 SOURCE = DataSourceRef("prometheus", "${source}")
+EVERY_NAMESPACE = ".*"
+"""What the chart replaces by its own. Where nothing is said of a namespace, as in Compose, it fits too."""
+
+OURS = re.compile(r"\b((?:laundry|process|http_server)_[a-z_]+|up|ALERTS)\b(\{)?")
+"""Series that others of a cluster may have too; a broker may be in another namespace."""
+
 COLUMNS = 24
 NUMBERS_IN_A_LINE, SERIES_IN_A_LINE = 6, 3
 NUMBER_HEIGHT, SERIES_HEIGHT = 4, 8
@@ -37,6 +44,9 @@ def text_of(dashboard: Dashboard) -> str:
         .time("now-3h", "now")
         .timezone("browser")
         .with_variable(build.DatasourceVariable("source").label("Prometheus").type("prometheus"))
+        .with_variable(
+            build.TextBoxVariable("namespace").label("Namespace (pattern)").default_value(EVERY_NAMESPACE)
+        )
     )
     numbers = count(1)
     for row in dashboard.rows:
@@ -44,6 +54,12 @@ def text_of(dashboard: Dashboard) -> str:
         for panel in row.panels:
             page = page.with_panel(_panel(panel, row).id(next(numbers)))
     return JSONEncoder(sort_keys=True, indent=1).encode(page.build()) + "\n"
+
+
+def in_namespace(expr: str, namespace: str = "$namespace") -> str:
+    """Return a query that looks at the series of these namespaces alone (a pattern)."""
+    matcher = f'{{namespace=~"{namespace}"'
+    return OURS.sub(lambda found: f"{found[1]}{matcher}{',' if found[2] else '}'}", expr)
 
 
 def _panel(panel: Panel, row: Row) -> stat.Panel | timeseries.Panel:
@@ -63,7 +79,7 @@ def _panel(panel: Panel, row: Row) -> stat.Panel | timeseries.Panel:
 
 
 def _target(query: Query, name: str, *, instant: bool) -> prometheus.Dataquery:
-    target = prometheus.Dataquery().ref_id(name).expr(query.expr).legend_format(query.legend)
+    target = prometheus.Dataquery().ref_id(name).expr(in_namespace(query.expr)).legend_format(query.legend)
     return target.instant() if instant else target.range()
 
 

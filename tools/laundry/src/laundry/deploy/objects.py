@@ -58,10 +58,10 @@ def _of_a_pod(owner: str, spec: Object, objects: list[Object]) -> Iterator[str]:
     if not pod.get("runAsNonRoot") or pod.get("seccompProfile", {}).get("type") != "RuntimeDefault":
         yield f"{owner}: it may run as root, or without a seccomp profile"
     account = spec.get("serviceAccountName")
-    if account is not None and not _named(objects, "ServiceAccount", account):
+    if account is None:
+        yield f"{owner}: it runs under the namespace's default account, whose rights others decide"
+    elif not _named(objects, "ServiceAccount", account):
         yield f"{owner}: nothing makes its service account {account}"
-    if account is None and spec.get("automountServiceAccountToken") is not False:
-        yield f"{owner}: it is given the token of the namespace's default account"
     for container in (*spec.get("initContainers", ()), *spec["containers"]):
         name = f"{owner}, container {container['name']}"
         own = container.get("securityContext", {})

@@ -64,11 +64,15 @@ def buildx(*, fetch: bool) -> Tool | None:
 
 
 def _docker_plugin(package: str, *, fetch: bool) -> Tool | None:
+    return _of_debian(package, f"usr/libexec/docker/cli-plugins/{package}", fetch=fetch)
+
+
+def _of_debian(package: str, program: str, *, fetch: bool) -> Tool | None:
     folder = cache_folder() / "deploy-tools" / package
     if not folder.exists() and fetch and shutil.which("apt-get") is not None:
         debian.unpack([package], folder)
-    program = folder / "usr" / "libexec" / "docker" / "cli-plugins" / package
-    return Tool((str(program),)) if program.exists() else None
+    found = folder / program
+    return Tool((str(found),)) if found.exists() else None
 
 
 def haproxy() -> Tool | None:
@@ -99,10 +103,13 @@ def helm(*, fetch: bool) -> Tool | None:
     return Tool((str(binary),)) if binary.exists() else None
 
 
-def promtool() -> Tool | None:
-    """Return Prometheus' own checker of rules; None where there is none."""
+def promtool(*, fetch: bool) -> Tool | None:
+    """Return Prometheus' own checker of rules; None where there is none.
+
+    With ``fetch``, Debian's is unpacked into the cache folder (94 MB). Raises LaundryError when that fails.
+    """
     found = shutil.which("promtool")
-    return Tool((found,)) if found is not None else None
+    return Tool((found,)) if found is not None else _of_debian("promtool", "usr/bin/promtool", fetch=fetch)
 
 
 def amtool() -> Tool | None:

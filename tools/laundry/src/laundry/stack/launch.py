@@ -5,7 +5,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -111,11 +111,13 @@ class Launch:
             if service.port is not None
         }
         # Passwords may have been changed since the start.
-        kept, address = secrets.load(self.paths, []), self.database.address
+        kept, address, objects = secrets.load(self.paths, []), self.database.address, self.objects.address
+        if self.objects.processes:
+            objects = replace(objects, access_key=kept.s3_access_key, secret_key=kept.s3_secret_key)
         return state.stack_document(
             urls={**urls, "fcm_url": self.fcm.address.url},
             broker=self.broker.address,
-            objects=self.objects.address,
+            objects=objects,
             database_urls={name: address.url(name, name, kept.database[name]) for name in self.database_urls},
             owner_urls={
                 name: address.url(name, owner_of(name), kept.database_owner[name]) for name in self.owner_urls
@@ -141,6 +143,8 @@ class Launch:
         self.objects = choice.object_store(
             kind, data / "s3", access_key=kept.s3_access_key, secret_key=kept.s3_secret_key
         )
+        for process in self.objects.processes:
+            process.changed_environment = partial(changes.of_process, self.paths, process.name)
         LocalIdentity(self.paths.identity)
         self.fcm = Fcm(self.paths.var, identity_folder=self.paths.identity)
 

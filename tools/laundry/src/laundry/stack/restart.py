@@ -33,6 +33,15 @@ def restart(paths: StackPaths, name: str, settings: dict[str, str] | None = None
     before = pids[name]
     with suppress(ProcessLookupError):
         os.kill(before, signal.SIGTERM)
+    return wait_for_successor(paths, name, before)
+
+
+def wait_for_successor(paths: StackPaths, name: str, before: int) -> int:
+    """Wait until another process than the one of before does its work; returns its process id.
+
+    Raises:
+        LaundryError: it was not ready in time.
+    """
     deadline = time.monotonic() + RESTART_SECONDS
     while time.monotonic() < deadline:
         found = report.look_at(paths, name)

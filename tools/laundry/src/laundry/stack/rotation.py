@@ -6,8 +6,11 @@ changed in two steps: the new one first, the old one still taken; then (``finish
 """
 
 import asyncio
+import os
 import secrets
+import signal
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
@@ -17,18 +20,29 @@ import psutil
 
 from laundry import management
 from laundry.paths import StackPaths
-from laundry.stack import state
-from laundry.stack.restart import restart
-from laundry_catalogue import Service, audited, broker_users, database_owners, letter_signers, service
+from laundry.stack import changes, state
+from laundry.stack.restart import restart, wait_for_successor
+from laundry_catalogue import (
+    SERVICES,
+    Need,
+    Service,
+    audited,
+    broker_users,
+    database_owners,
+    letter_signers,
+    service,
+)
 from laundry_events.broker_plan import checked
 from laundry_servers.addresses import DatabaseAddress
 from laundry_servers.errors import LaundryError
 from laundry_servers.files import read_json, write_json
+from laundry_servers.objectstore import keys_taken
 from laundry_servers.postgres import SUPERUSER, owner_of, set_password
 from laundry_service.auth.rsa_keys import new_key
 
 AMQP_URL, DATABASE_URL, LETTER_KEY = "LAUNDRY_AMQP_URL", "LAUNDRY_DATABASE_URL", "LAUNDRY_LETTER_KEY"
-SECONDS = 10.0
+S3_ACCESS_KEY, S3_SECRET_KEY = "LAUNDRY_S3_ACCESS_KEY", "LAUNDRY_S3_SECRET_KEY"
+OBJECT_STORE = "s3"
 Say = Callable[[str], None]
 
 
@@ -82,6 +96,37 @@ class Rotation:
                 self._set(address, owner_of(name), "database_owner", name)
             new = self._set(address, name, "database", name)
             self._restart(service(name), DATABASE_URL, new, in_address=True)
+
+    def objects(self) -> None:
+        """Give the object store another pair of keys; the old one is taken until all have the new.
+
+        Raises:
+            LaundryError: the object store is not of this stack, or something did not come back.
+        """
+        if OBJECT_STORE not in self._stack["pids"]:
+            raise LaundryError(
+                "S3 is not run by this stack: make a second pair where it is, and restart with it."
+            )
+        kept = self._kept()
+        old = (kept["s3_access_key"], kept["s3_secret_key"])
+        access, secret = new = (secrets.token_hex(10).upper(), secrets.token_hex(20))
+        self._take(new, old)
+        write_json(self._paths.secrets_file, {**kept, "s3_access_key": access, "s3_secret_key": secret})
+        given = {S3_ACCESS_KEY: access, S3_SECRET_KEY: secret}
+        for each in SERVICES:
+            if Need.OBJECTS in each.needs:
+                for name in self._running(each):
+                    restart(self._paths, name, given)
+                    self._say(f"{name} has the new one")
+        self._take(new)
+
+    def _take(self, *pairs: tuple[str, str]) -> None:
+        """Let the object store take these pairs alone. It is away for a moment, as in an update of it."""
+        changes.change(self._paths, OBJECT_STORE, keys_taken(*pairs))
+        before = self._pid(OBJECT_STORE)
+        with suppress(ProcessLookupError):
+            os.kill(before, signal.SIGKILL)
+        wait_for_successor(self._paths, OBJECT_STORE, before)
 
     def letters(self, names: list[str], *, finish: bool) -> None:
         """Give consumers new keys for their dead letters. Raises LaundryError."""

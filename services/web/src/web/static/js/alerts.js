@@ -22,6 +22,8 @@ const SEEN_KEY = "laundry.alerts-seen";
 export class Alerts {
   /** @type {Map<string, AppNotification>} */
   #known = new Map();
+  /** What is not announced yet. @type {AppNotification[]} */
+  #fresh = [];
   /** @type {Map<string, {element: HTMLElement, ofFault: boolean, fault?: string}>} */
   #banners = new Map();
   /** @type {Machine[] | null} */
@@ -34,8 +36,6 @@ export class Alerts {
   #asked = null;
   #told = "";
   #pointed = true;
-  /** Which faults were open, for what is over is asked when they change. */
-  #open = "";
 
   /**
    * `onCount(n)` is told how many were not seen yet, `onState` how the live connection is.
@@ -53,6 +53,7 @@ export class Alerts {
     this.live = new Live(api, "/api/notification/notifications/stream", {
       refresh: () => this.#refresh(),
       onChange: (notification) => this.#take(notification),
+      draw: () => this.#showNews(),
       onState,
     }).start();
     this.ready = this.#refresh().catch(() => {});
@@ -76,11 +77,7 @@ export class Alerts {
     this.#faulty = machines;
     const faults = machines.flatMap((machine) => machine.open_faults);
     this.#forgetTaken(new Set(faults.filter((fault) => !isUnanswered(fault)).map(({ id }) => id)));
-    this.#draw();
-    this.#announceFaults();
-    const open = faults.map(({ id }) => id).join();
-    if (open !== this.#open) this.handling.refresh();
-    this.#open = open;
+    this.#showNews();
   }
 
   /**
@@ -141,8 +138,7 @@ export class Alerts {
       for (const item of items) this.#add(item);
       this.#loaded = true;
       put(this.#trouble);
-      this.#draw();
-      this.#announceFaults();
+      this.#showNews();
     } catch (problem) {
       if (!this.#loaded) showTrouble(this.#trouble, problem, () => this.#refresh().catch(() => {}));
       throw problem;
@@ -152,9 +148,20 @@ export class Alerts {
   /** @param {AppNotification} notification */
   async #take(notification) {
     if ("title" in notification && "kind" in notification) this.#add(notification);
-    else return this.#refresh().catch(() => {});
+    else await this.#refresh().catch(() => {});
+  }
+
+  #showNews() {
     this.#draw();
+    for (const notification of this.#fresh.splice(0)) this.#announce(notification);
     this.#announceFaults();
+    if (!this.#loaded || !this.#faulty) return;
+    const open = this.#faulty.flatMap((machine) => machine.open_faults.map(({ id }) => id));
+    this.handling.lookUp({ told: this.#newest().flatMap((item) => item.data?.fault_id ?? []), open: new Set(open) });
+  }
+
+  #newest() {
+    return [...this.#known.values()].sort((a, b) => (a.id < b.id ? 1 : -1)).slice(0, SHOWN);
   }
 
   /** @param {AppNotification} notification */
@@ -163,7 +170,7 @@ export class Alerts {
     const fresh = !this.#known.has(notification.id);
     this.#known.set(notification.id, notification);
     // Ids rise with time (UUIDv7).
-    if (fresh && notification.id > this.seen) this.#announce(notification);
+    if (fresh && notification.id > this.seen) this.#fresh.push(notification);
   }
 
   /** A banner for each open fault that no notification tells of; a notification that comes takes its place. */
@@ -255,7 +262,7 @@ export class Alerts {
   }
 
   #draw() {
-    const newest = [...this.#known.values()].sort((a, b) => (a.id < b.id ? 1 : -1)).slice(0, SHOWN);
+    const newest = this.#newest();
     const faulty = [...(this.#faulty ?? [])].sort((a, b) => this.#urgency(b) - this.#urgency(a));
     const held = this.#held();
     put(

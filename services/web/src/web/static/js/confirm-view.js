@@ -66,6 +66,7 @@ export class ConfirmView {
     this.live = new Live(api, "/api/helper/tasks/stream", {
       refresh: () => this.#refresh(),
       onChange: (task) => this.#onChange(task),
+      draw: () => this.#draw(),
       onState,
     });
     listenForShortcuts((action, number) => this.#act(action, number), this.#closed.signal);
@@ -180,7 +181,6 @@ export class ConfirmView {
       this.#forgetDone(task);
     } else this.#waiting.delete(task.id);
     if (task.status === "confirmed") this.#confirmed.set(task.id, task.version);
-    this.#draw();
     if (fresh && this.#waiting.has(task.id)) say(t("owner.sayNew", { count: this.#waiting.size }));
   }
 

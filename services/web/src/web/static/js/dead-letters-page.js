@@ -2,6 +2,7 @@
 
 import { explain } from "./api.js";
 import { h, put, say } from "./dom.js";
+import { emptyState } from "./drawings.js";
 import { trouble } from "./frame.js";
 import { auditRows, queueRow } from "./operations-rows.js";
 import { ago, t } from "./texts.js";
@@ -78,7 +79,7 @@ export class DeadLettersPage {
     const { groups, items, queues } = await this.api.json(`${API}/dead-letters?limit=200`);
     if (this.#closed) return;
     if (!groups.length) {
-      put(this.#groups, h("p", { class: "empty" }, t("dlq.none")));
+      put(this.#groups, emptyState("folded", t("dlq.none")));
       return;
     }
     const parts = queues.filter((queue) => queue.looked_at < queue.waiting);

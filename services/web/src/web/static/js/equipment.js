@@ -5,6 +5,7 @@ import { emptyState } from "./drawings.js";
 import { showTrouble } from "./frame.js";
 import { icon } from "./icons.js";
 import { Live, ReconciledFetch } from "./live.js";
+import { Rows } from "./rows.js";
 import { ago, has, t, word } from "./texts.js";
 
 // 10,000 machines; an owner has one page of them.
@@ -43,6 +44,7 @@ export class Equipment {
   #known = new Map();
   #fetches = new ReconciledFetch();
   #list = h("ul", { class: "equipment" });
+  #rows = new Rows(this.#list);
   #trouble = h("div", {});
   #loaded = false;
 
@@ -59,6 +61,7 @@ export class Equipment {
     this.live = new Live(api, "/api/monitoring/equipment/stream", {
       refresh: () => this.#refresh(),
       onChange: (machine) => this.#take(machine),
+      draw: () => this.#draw(),
       onState,
     }).start();
     this.ready = this.#refresh().catch(() => {});
@@ -66,6 +69,11 @@ export class Equipment {
 
   close() {
     this.live.stop();
+  }
+
+  /** Update how long ago each was heard of. */
+  tick() {
+    this.#show();
   }
 
   async #refresh() {
@@ -91,7 +99,6 @@ export class Equipment {
     if (!machine.gone && !("state" in machine && "kind" in machine)) return this.#refresh().catch(() => {});
     this.#fetches.note(machine, keyOf(machine));
     this.#keep(machine);
-    this.#draw();
   }
 
   /** @param {Machine} machine */
@@ -119,36 +126,54 @@ export class Equipment {
   }
 
   #draw() {
-    /** @param {Machine} machine */
-    const rank = (machine) => `${machine.state === "ok" ? 1 : 0} ${machine.branch_id} ${machine.id}`;
-    const machines = [...this.#known.values()].sort((a, b) => (rank(a) < rank(b) ? -1 : 1));
-    const many = this.api.session.branches.length > 1;
-    if (this.#loaded) this.onFaulty(machines.filter((machine) => machine.state !== "ok"));
-    put(
-      this.#list,
-      machines.map((machine) =>
-        h(
-          "li",
-          { "data-state": machine.state },
-          icon("machine"),
-          h(
-            "div",
-            {},
-            h("p", { class: "machine" }, word("equipment", machine.kind), h("span", {}, machine.id)),
-            h("p", { class: "meta" }, this.#condition(machine), many && h("span", {}, machine.branch_id)),
-          ),
-          h("p", { class: "lamp" }, t(machine.state === "ok" ? "equipment.ok" : "equipment.faulty")),
-        ),
-      ),
-      this.#loaded && !machines.length && h("li", { class: "nothing" }, emptyState("machine", t("equipment.none"))),
-    );
+    if (this.#loaded) this.onFaulty(this.#sorted().filter((machine) => machine.state !== "ok"));
+    this.#show();
   }
 
-  /** @param {Machine} machine */
-  #condition(machine) {
-    const fault = faultOf(machine);
-    if (fault) return h("span", {}, fault);
-    const heard = machine.last_sample?.received_at;
-    return heard ? h("span", {}, t("equipment.heard", { time: ago(heard) })) : null;
+  #sorted() {
+    /** @param {Machine} machine */
+    const rank = (machine) => `${machine.state === "ok" ? 1 : 0} ${machine.branch_id} ${machine.id}`;
+    return [...this.#known.values()].sort((a, b) => (rank(a) < rank(b) ? -1 : 1));
   }
+
+  #show() {
+    const rows = this.#sorted().map((machine) => {
+      const condition = conditionOf(machine);
+      const version = `${machine.state} ${machine.kind} ${condition}`;
+      return { key: keyOf(machine), version, make: () => this.#row(machine, condition) };
+    });
+    const none = () => h("li", { class: "nothing" }, emptyState("machine", t("equipment.none")));
+    if (this.#loaded && !rows.length) rows.push({ key: "", version: "", make: none });
+    this.#rows.show(rows);
+  }
+
+  /**
+   * @param {Machine} machine
+   * @param {string} condition
+   */
+  #row({ branch_id: branch, id, kind, state }, condition) {
+    const many = this.api.session.branches.length > 1;
+    return h(
+      "li",
+      { "data-state": state },
+      icon("machine"),
+      h(
+        "div",
+        {},
+        h("p", { class: "machine" }, word("equipment", kind), h("span", {}, id)),
+        h("p", { class: "meta" }, condition && h("span", {}, condition), many && h("span", {}, branch)),
+      ),
+      h("p", { class: "lamp" }, t(state === "ok" ? "equipment.ok" : "equipment.faulty")),
+    );
+  }
+}
+
+/**
+ * What is wrong with a machine, else when it was heard of; empty if it never was.
+ *
+ * @param {Machine} machine
+ */
+function conditionOf(machine) {
+  const heard = machine.last_sample?.received_at;
+  return faultOf(machine) || (heard ? t("equipment.heard", { time: ago(heard) }) : "");
 }

@@ -33,6 +33,8 @@ export class FaultHandling {
   #troubles = new Map();
   /** @type {Map<string, Fault>} */
   #closed = new Map();
+  /** @type {Set<string>} */
+  #lookedUp = new Set();
 
   /**
    * `onChange()` is called when what is said has changed.
@@ -45,14 +47,24 @@ export class FaultHandling {
     this.onChange = onChange;
   }
 
-  /** Best effort: without it the list says less of what is over. */
-  async refresh() {
+  /**
+   * Ask what became of faults that were told and are over, once of each. Best effort: without it the list says less.
+   *
+   * @param {{told: string[], open: Set<string>}} faults
+   */
+  async lookUp({ told, open }) {
+    // News of one may come before it is known as open.
+    for (const id of open) this.#lookedUp.delete(id);
+    const over = told.filter((id) => !open.has(id) && !this.#lookedUp.has(id));
+    if (!over.length) return;
+    for (const id of over) this.#lookedUp.add(id);
     try {
       const { items } = await this.api.page("/api/monitoring/faults", { more: { handling: "closed" }, limit: NEWEST });
       this.#closed = new Map(items.map((fault) => [fault.id, fault]));
       this.onChange();
     } catch {
-      // The next change asks again.
+      // The next news asks again.
+      for (const id of over) this.#lookedUp.delete(id);
     }
   }
 

@@ -64,6 +64,7 @@ export class HelperPage {
     this.live = new Live(api, "/api/helper/tasks/stream", {
       refresh: () => this.#refresh(),
       onChange: (task) => this.#onChange(task),
+      draw: () => this.#draw(),
       onState: (state) => {
         this.#streamState = state;
         this.#showConnection();
@@ -75,7 +76,7 @@ export class HelperPage {
   #wire() {
     const { signal } = this.#closed;
     this.queue.on("changed", (item) => this.#onItem(item), { signal });
-    this.queue.on("gone", () => this.#draw(), { signal });
+    this.queue.on("gone", () => this.live.drawSoon(), { signal });
     this.queue.on("registered", ({ item, task }) => this.#onRegistered(item, task), { signal });
     for (const name of ["online", "offline"]) window.addEventListener(name, () => this.#showConnection(), { signal });
     const clock = setInterval(() => this.loads.tick(), CLOCK_MS);
@@ -180,7 +181,6 @@ export class HelperPage {
     const before = this.#tasks.get(task.id)?.status;
     this.#fetches.note(task);
     this.#keep(task);
-    this.#draw();
     if (before === task.status) return;
     if (task.status === "read") say(t("helper.sayRead", { labels: counted(labelsOf(task)) }));
     if (task.status === "unreadable") say(t("helper.sayUnreadable"));
@@ -194,7 +194,7 @@ export class HelperPage {
     }
     if (item.state === "refused" && item.problem) say(explain(item.problem).text, { urgent: true });
     this.#showConnection();
-    this.#draw();
+    this.live.drawSoon();
   }
 
   /**
@@ -206,7 +206,7 @@ export class HelperPage {
     // The reading may have come through the stream before this answer did.
     this.#keep(task);
     this.#fetches.note(this.#tasks.get(task.id));
-    this.#draw();
+    this.live.drawSoon();
     this.#showConnection();
     say(t("helper.sayRegistered"));
   }

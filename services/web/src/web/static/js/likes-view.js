@@ -54,7 +54,6 @@ export class LikesView {
     );
     this.live = new Live(api, "/api/search/branches/matching/stream", {
       refresh: () => this.#match(),
-      onChange: () => this.#match().catch(() => {}),
       onState,
     });
     this.#load();

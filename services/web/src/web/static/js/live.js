@@ -4,6 +4,10 @@ import { SharedStream } from "./shared-stream.js";
 
 const FIRST_PAUSE_MS = 2000;
 const LONGEST_PAUSE_MS = 15000;
+// A storm changes much at once; one look tells of all.
+const AGAIN_MS = 400;
+// A tab in the background draws no frames, but its title and what a screen reader is told have to be right.
+const WITHOUT_FRAMES_MS = 250;
 
 /**
  * Whether to take an object over the one that is known: an answer may be overtaken by an event, and be older.
@@ -67,6 +71,35 @@ export class ReconciledFetch {
   }
 }
 
+/** One drawing for everything that has changed since the last, however much that is. */
+export class OncePerFrame {
+  #frame = 0;
+  #timer = 0;
+
+  /** @param {() => void} draw */
+  constructor(draw) {
+    this.draw = draw;
+  }
+
+  /** Draw with the next frame. */
+  ask() {
+    if (this.#timer) return;
+    this.#frame = requestAnimationFrame(() => this.#now());
+    this.#timer = setTimeout(() => this.#now(), WITHOUT_FRAMES_MS);
+  }
+
+  cancel() {
+    cancelAnimationFrame(this.#frame);
+    clearTimeout(this.#timer);
+    this.#timer = 0;
+  }
+
+  #now() {
+    this.cancel();
+    this.draw();
+  }
+}
+
 /** Follow a stream until `stop()`: the list is fetched as it begins, after every gap, and while it is away. */
 export class Live {
   #stopped = false;
@@ -74,18 +107,23 @@ export class Live {
   /** @type {StreamState} */
   #state = "live";
   #fetching = false;
+  #later = 0;
+  #drawing;
 
   /**
-   * `refresh()` fetches the list, `onChange(object)` takes one changed object, `onState` is told how it is.
+   * `refresh()` fetches the list, `onState` is told how it is. `onChange(object)` takes one changed object, and
+   * `draw()` shows, once per frame, all that it took; without it, the list is fetched again for all that changed.
    *
    * @param {import("./api.js").Api} api
    * @param {string} path
-   * @param {{refresh(): Promise<void>, onChange(object: any): void, onState?: (state: StreamState) => void}} to
+   * @param {{refresh(): Promise<void>, onChange?: (object: any) => Promise<void> | void, draw?: () => void,
+   *   onState?: (state: StreamState) => void}} to
    */
-  constructor(api, path, { refresh, onChange, onState = () => {} }) {
+  constructor(api, path, { refresh, onChange, draw = () => {}, onState = () => {} }) {
     this.refresh = refresh;
     this.onChange = onChange;
     this.onState = onState;
+    this.#drawing = new OncePerFrame(draw);
     this.stream = new SharedStream(api, path, (message) => this.#hear(message));
   }
 
@@ -96,7 +134,14 @@ export class Live {
 
   stop() {
     this.#stopped = true;
+    clearTimeout(this.#later);
+    this.#drawing.cancel();
     this.stream.stop();
+  }
+
+  /** Draw with the next frame. */
+  drawSoon() {
+    if (!this.#stopped) this.#drawing.ask();
   }
 
   /** @param {StreamMessage} message */
@@ -105,8 +150,21 @@ export class Live {
     if (message.kind === "state") {
       this.#state = message.state;
       this.onState(message.state);
-    } else if (message.kind === "change") this.onChange(message.object);
+    } else if (message.kind === "change") this.#change(message.object);
     else if (message.kind === "fetch") this.#fetch();
+  }
+
+  /** @param {any} object */
+  async #change(object) {
+    if (this.onChange) {
+      await this.onChange(object);
+      this.drawSoon();
+    } else {
+      this.#later ||= setTimeout(() => {
+        this.#later = 0;
+        this.#fetch();
+      }, AGAIN_MS);
+    }
   }
 
   /** Until it succeeds: while a stream lives nobody says a second time that something is missing. */

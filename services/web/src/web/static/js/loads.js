@@ -5,6 +5,7 @@ import { now } from "./clock.js";
 import { h } from "./dom.js";
 import { icon } from "./icons.js";
 import { guessOf, labelsOf, stateLine } from "./reading.js";
+import { Rows } from "./rows.js";
 import { ago, counted, moment, percent, t } from "./texts.js";
 
 // As the service has it (`retake_within_s`), less the time that a photo may take to get there.
@@ -13,8 +14,8 @@ const RETAKE_MS = 12 * 60 * 1000;
 const TOO_LATE = ["replaced-task-confirmed", "replaced-task-too-old", "replaced-task-not-found"];
 
 export class Loads {
-  /** @type {Map<string, {row: HTMLElement, version: string}>} */
-  #rows = new Map();
+  element = h("ol", { class: "loads" });
+  #rows = new Rows(this.element);
 
   /**
    * @param {{photos: import("./photos.js").Photos, queue: import("./upload-queue.js").UploadQueue,
@@ -26,7 +27,6 @@ export class Loads {
     this.session = session;
     this.queue = queue;
     this.manyBranches = session.branches.length > 1;
-    this.element = h("ol", { class: "loads" });
   }
 
   /** Update how long ago each was, and whether it can be taken again. */
@@ -45,18 +45,15 @@ export class Loads {
    */
   draw(items, tasks) {
     const sizes = sizesOf([...items.map((item) => item.loadId), ...tasks.map((task) => task.load_id)]);
-    const rows = [
-      ...items.map((item) => this.#row(item.key, versionOfItem(item), () => this.#itemRow(item))),
+    this.#rows.show([
+      ...items.map((item) => ({ key: item.key, version: versionOfItem(item), make: () => this.#itemRow(item) })),
       ...tasks.map((task) => {
         const size = sizes.get(task.load_id) ?? 1;
-        return this.#row(task.id, versionOfTask(task, size), () => this.#taskRow(task, size));
+        return { key: task.id, version: versionOfTask(task, size), make: () => this.#taskRow(task, size) };
       }),
-    ];
-    const wanted = new Set(rows);
-    for (const [key, { row }] of this.#rows) if (!wanted.has(row)) this.#rows.delete(key);
-    arrange(this.element, rows);
+    ]);
     for (const item of items) this.showProgress(item);
-    return rows.length;
+    return items.length + tasks.length;
   }
 
   /**
@@ -79,21 +76,6 @@ export class Loads {
     const words = row?.querySelector(".percent");
     if (bar) bar.value = item.progress;
     if (words) words.textContent = percent(item.progress);
-  }
-
-  /**
-   * @param {string} key
-   * @param {string} version
-   * @param {() => HTMLElement} make
-   */
-  #row(key, version, make) {
-    const known = this.#rows.get(key);
-    if (known?.version === version) return known.row;
-    const row = make();
-    // It has arrived before.
-    if (known) row.classList.add("settled");
-    this.#rows.set(key, { row, version });
-    return row;
   }
 
   /**
@@ -244,18 +226,4 @@ function sizesOf(loads) {
   const sizes = new Map();
   for (const load of loads) if (load) sizes.set(load, (sizes.get(load) ?? 0) + 1);
   return sizes;
-}
-
-/**
- * Bring a list to an order with the fewest moves, so that focus and scrolling stay.
- *
- * @param {HTMLElement} list
- * @param {HTMLElement[]} rows
- */
-function arrange(list, rows) {
-  const wanted = new Set(/** @type {Element[]} */ (rows));
-  for (const row of [...list.children]) if (!wanted.has(row)) row.remove();
-  rows.forEach((row, index) => {
-    if (list.children[index] !== row) list.insertBefore(row, list.children[index] ?? null);
-  });
 }

@@ -8,6 +8,7 @@ import { icon } from "./icons.js";
 import { Live, ReconciledFetch } from "./live.js";
 import { modelCard } from "./model-card.js";
 import { ownerRow, promotionRow, replicaRow } from "./models-rows.js";
+import { arrange } from "./rows.js";
 import { goesOn, RunCard } from "./run-card.js";
 import { t } from "./texts.js";
 
@@ -131,12 +132,7 @@ export class ModelsPage {
     const runs = [...this.#runs.values()].sort((a, b) => (a.id < b.id ? 1 : -1)).slice(0, SHOWN);
     this.#cards = new Map(runs.map((run) => [run.id, this.#cards.get(run.id) ?? this.#newCard(run)]));
     const wanted = runs.length ? [...this.#cards.values()].map((card) => card.element) : [this.#noRuns];
-    const kept = new Set(/** @type {Element[]} */ (wanted));
-    for (const element of [...this.#runList.children]) if (!kept.has(element)) element.remove();
-    wanted.forEach((element, place) => {
-      const now = this.#runList.children[place];
-      if (now !== element) this.#runList.insertBefore(element, now ?? null);
-    });
+    arrange(this.#runList, wanted);
   }
 
   /** @param {TrainingRun} run */

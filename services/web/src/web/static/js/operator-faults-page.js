@@ -1,6 +1,7 @@
 // The operator's page of faults: those that nobody at a branch has taken come first.
 
 import { h, put } from "./dom.js";
+import { emptyState } from "./drawings.js";
 import { faultOf, nameOf } from "./equipment.js";
 import { FaultHandling, faultRow } from "./fault-handling.js";
 import { connectionLine, showTrouble } from "./frame.js";
@@ -8,8 +9,6 @@ import { Live } from "./live.js";
 import { t } from "./texts.js";
 
 const SHOWN = 100;
-// A storm changes many machines at once; one look tells of all.
-const AGAIN_MS = 400;
 const CLOCK_MS = 30000;
 
 export class FaultsPage {
@@ -19,8 +18,8 @@ export class FaultsPage {
   #more = false;
   #error = h("div");
   #list = h("ol", { class: "alerts" });
+  #none = h("div");
   #connection = connectionLine();
-  #later = 0;
   #asked = new URLSearchParams(location.search).get("fault");
 
   /** @param {SignedIn} signedIn */
@@ -35,10 +34,10 @@ export class FaultsPage {
       this.#connection.element,
       this.#error,
       this.#list,
+      this.#none,
     );
     this.live = new Live(api, "/api/monitoring/equipment/stream", {
       refresh: () => this.#refresh(),
-      onChange: () => this.#lookSoon(),
       onState: (state) => this.#connection.set(state),
     }).start();
     this.clock = setInterval(() => this.#draw(), CLOCK_MS);
@@ -47,13 +46,7 @@ export class FaultsPage {
 
   close() {
     clearInterval(this.clock);
-    clearTimeout(this.#later);
     this.live.stop();
-  }
-
-  #lookSoon() {
-    clearTimeout(this.#later);
-    this.#later = setTimeout(() => this.#refresh().catch(() => {}), AGAIN_MS);
   }
 
   async #refresh() {
@@ -79,8 +72,9 @@ export class FaultsPage {
       this.#list,
       this.#faults.map((fault) => this.#row(fault)),
       this.#more && h("li", { class: "nothing" }, t("faults.more")),
-      !this.#faults.length && h("li", { class: "nothing" }, t("faults.none")),
     );
+    this.#list.hidden = !this.#faults.length;
+    put(this.#none, !this.#faults.length && emptyState("machine", t("faults.none")));
   }
 
   /** @param {HandledFault} fault */

@@ -78,7 +78,10 @@ export class OwnerPage {
     for (const name of ["online", "offline"]) window.addEventListener(name, () => this.#showConnection(), { signal });
     // The worker says which alert was tapped.
     navigator.serviceWorker?.addEventListener("message", ({ data }) => this.alerts.show(data ?? {}), { signal });
-    const clock = setInterval(() => this.alerts.tick(), CLOCK_MS);
+    const clock = setInterval(() => {
+      this.alerts.tick();
+      this.equipment.tick();
+    }, CLOCK_MS);
     signal.addEventListener("abort", () => clearInterval(clock));
     this.#showConnection();
   }

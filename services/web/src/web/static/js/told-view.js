@@ -56,6 +56,7 @@ export class ToldView {
     this.live = new Live(api, `${TOLD}/stream`, {
       refresh: () => this.#refresh(),
       onChange: (notification) => this.#take(notification),
+      draw: () => this.#draw(),
       onState,
     }).start();
     const clock = setInterval(() => this.#tick(), CLOCK_MS);
@@ -153,7 +154,6 @@ export class ToldView {
     }
     const fresh = !this.#told.has(notification.id);
     this.#told.set(notification.id, notification);
-    this.#draw();
     if (fresh) say(`${notification.title}. ${notification.body}`);
   }
 

@@ -1,12 +1,13 @@
 // All that waits for the owner, as small pictures to choose from.
 
-import { h, put } from "./dom.js";
+import { h } from "./dom.js";
 import { guessOf } from "./reading.js";
+import { Rows } from "./rows.js";
 import { counted, t } from "./texts.js";
 
 export class WaitingStrip {
-  /** @type {Map<string, {row: HTMLElement, button: HTMLElement}>} */
-  #thumbs = new Map();
+  element = h("ol", { class: "strip" });
+  #rows = new Rows(this.element);
 
   /**
    * `choose(id)` is called for the task that a person wants to see.
@@ -17,7 +18,6 @@ export class WaitingStrip {
   constructor(photos, choose) {
     this.photos = photos;
     this.choose = choose;
-    this.element = h("ol", { class: "strip" });
   }
 
   /**
@@ -28,27 +28,35 @@ export class WaitingStrip {
    */
   draw(tasks, current) {
     this.element.hidden = tasks.length < 2;
-    const kept = this.#thumbs;
-    this.#thumbs = new Map(tasks.map((task) => [task.id, kept.get(task.id) ?? this.#thumb(task)]));
-    for (const [id, { button }] of this.#thumbs) button.setAttribute("aria-current", String(id === current));
-    put(this.element, ...[...this.#thumbs.values()].map(({ row }) => row));
+    this.#rows.show(
+      tasks.map((task) => {
+        const best = guessOf(task);
+        const label = best.length ? counted(best) : t("photo.unread");
+        const care = task.status === "unreadable" || Boolean(task.reading?.needs_review);
+        return { key: task.id, version: `${care} ${label}`, make: () => this.#thumb(task.id, { label, care }) };
+      }),
+    );
+    this.element.querySelector("[aria-current]")?.removeAttribute("aria-current");
+    const shown = current === undefined ? undefined : this.#rows.get(current);
+    shown?.row.firstElementChild?.setAttribute("aria-current", "true");
   }
 
-  /** @param {Task} task */
-  #thumb(task) {
-    const best = guessOf(task);
-    const care = task.status === "unreadable" || task.reading?.needs_review;
+  /**
+   * @param {string} id
+   * @param {{label: string, care: boolean}} said
+   */
+  #thumb(id, { label, care }) {
     const button = h(
       "button",
       {
         type: "button",
         class: "thumb",
-        "aria-label": best.length ? counted(best) : t("photo.unread"),
-        "data-care": String(Boolean(care)),
-        onclick: () => this.choose(task.id),
+        "aria-label": label,
+        "data-care": String(care),
+        onclick: () => this.choose(id),
       },
-      this.photos.view(task.id, { alt: "" }),
+      this.photos.view(id, { alt: "" }),
     );
-    return { row: h("li", { "data-id": task.id }, button), button };
+    return h("li", { "data-id": id }, button);
   }
 }
