@@ -82,6 +82,14 @@ def test_nodes_of_the_broker_show_each_other_their_certificate_and_are_spread_ov
     assert "envConfig" not in named(plain, "RabbitmqCluster", "laundry-rabbitmq")["spec"]["rabbitmq"]
 
 
+def test_the_broker_s_certificate_has_each_name_by_which_nodes_call_each_other() -> None:
+    """As the Cluster Operator names them; replicas of streams try the pod's own name first."""
+    objects = rendered("--set", "rabbitmq.replicas=5")
+    names = named(objects, "Certificate", "laundry-rabbitmq")["spec"]["dnsNames"]
+    for pod in (f"laundry-rabbitmq-server-{number}" for number in range(5)):
+        assert {pod, f"{pod}.laundry-rabbitmq-nodes.laundry"} <= set(names)
+
+
 def test_servers_by_value_leave_only_passwords_to_the_secrets() -> None:
     objects = own_servers()
     given = environment(pods(objects)["laundry-helper"])

@@ -12,7 +12,7 @@ from laundry_cluster import certificates
 
 
 def test_a_strict_client_takes_the_api_for_its_names_only(tmp_path: Path) -> None:
-    certificates.make(tmp_path, "127.0.0.1")
+    certificates.make(tmp_path, "127.0.0.1", "127.0.0.2")
     for file in (*tmp_path.glob("*.key"), *tmp_path.glob("*.kubeconfig")):
         assert file.stat().st_mode & 0o077 == 0, file.name
     server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -46,5 +46,5 @@ def test_a_strict_client_takes_the_api_for_its_names_only(tmp_path: Path) -> Non
     ):
         client.wrap_socket(plain, server_hostname="elsewhere.example")
     serving.join(5)
-    config = json.loads((tmp_path / "kubelet.kubeconfig").read_text())
-    assert config["users"][0]["name"] == config["contexts"][0]["context"]["user"] == "kubelet"
+    config = json.loads((tmp_path / "kubelet-1.kubeconfig").read_text())
+    assert config["users"][0]["name"] == config["contexts"][0]["context"]["user"] == "kubelet-1"

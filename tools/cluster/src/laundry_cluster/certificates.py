@@ -20,7 +20,8 @@ CLIENTS = {
     "admin": ("admin", "system:masters"),
     "controllers": ("system:kube-controller-manager", ""),
     "scheduler": ("system:kube-scheduler", ""),
-    "kubelet": ("system:node:node-1", "system:nodes"),
+    "kubelet-1": ("system:node:node-1", "system:nodes"),
+    "kubelet-2": ("system:node:node-2", "system:nodes"),
     "proxy": ("system:kube-proxy", ""),
 }
 Private = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
@@ -34,8 +35,8 @@ class Authority:
     certificate: x509.Certificate
 
 
-def make(folder: Path, node_address: str) -> None:
-    """Write all of it for one node, readable by its owner only."""
+def make(folder: Path, node_address: str, second_address: str) -> None:
+    """Write all of it for two nodes, readable by its owner only."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     authority = _authority()
     _write(folder / "ca", authority.key, authority.certificate)
@@ -48,7 +49,8 @@ def make(folder: Path, node_address: str) -> None:
     )
     names = ["kubernetes", *(f"kubernetes.default{each}" for each in ("", ".svc", ".svc.cluster.local"))]
     _server(folder / "api", authority, "kube-apiserver", names, [SERVICE_ADDRESS, node_address, "127.0.0.1"])
-    _server(folder / "node", authority, "node-1", ["node-1"], [node_address, "127.0.0.1"])
+    for name, address in (("node-1", node_address), ("node-2", second_address)):
+        _server(folder / name, authority, name, [name], [address, "127.0.0.1"])
     for name, (common, group) in CLIENTS.items():
         _client(folder / name, authority, _name(common, group), node_address)
 

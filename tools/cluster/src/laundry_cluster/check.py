@@ -59,7 +59,7 @@ def up(folder: Path, progress: Progress) -> Iterator[Cluster]:
     progress.started("Cluster")
     with running(places) as cluster:
         cluster.load(places.images)
-        progress.finished("Cluster", f"Kubernetes {build.VERSION}, one node")
+        progress.finished("Cluster", f"Kubernetes {build.VERSION}, two nodes")
         progress.started("Servers")
         with beside(cluster, folder, NODE_ADDRESS):
             progress.finished("Servers", "broker, database, object store and phones")

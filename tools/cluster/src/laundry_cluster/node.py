@@ -12,11 +12,12 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from laundry_cluster import certificates
-from laundry_cluster.places import NAMESPACE, NODE_ADDRESS, Places
+from laundry_cluster.places import NAMESPACE, NODE_ADDRESS, SECOND_NODE_ADDRESS, Places
 from laundry_servers.errors import LaundryError
 from laundry_servers.programs import run
 
 READY_S = 180.0
+NODES = 2
 GROUPS = Path("/sys/fs/cgroup")
 CONTROLLERS = ("cpu", "cpuacct", "cpuset", "memory", "devices", "freezer", "blkio", "pids", "systemd")
 INSIDE = Path(__file__).with_name("inside.py")
@@ -25,7 +26,7 @@ PATIENCE_S = 20.0
 
 
 class Cluster:
-    """A running cluster of one node."""
+    """A running cluster of two nodes, of which the second takes no pods until it is asked to."""
 
     def __init__(self, places: Places) -> None:
         self.places = places
@@ -33,10 +34,10 @@ class Cluster:
         self._groups: list[Path] = []
 
     def start(self) -> None:
-        """Start a fresh one and wait until its node is ready. Raises LaundryError."""
+        """Start a fresh one and wait until its nodes are ready. Raises LaundryError."""
         if os.geteuid() != 0:
             raise LaundryError("A cluster needs root: it mounts file systems and makes networks.")
-        if NAMESPACE in run(["ip", "netns", "list"]):
+        if self.is_up:
             raise LaundryError(
                 f"A cluster runs already, or was left behind. To remove it: ip netns del {NAMESPACE}"
             )
@@ -44,7 +45,7 @@ class Cluster:
         for folder in (places.run, places.pki):
             shutil.rmtree(folder, ignore_errors=True)
         places.run.mkdir(parents=True)
-        certificates.make(places.pki, NODE_ADDRESS)
+        certificates.make(places.pki, NODE_ADDRESS, SECOND_NODE_ADDRESS)
         run(["ip", "netns", "add", NAMESPACE])
         self._groups = _make_groups()
         with (places.run / "cluster.log").open("wb") as log:
@@ -52,7 +53,7 @@ class Cluster:
                 [
                     *("ip", "netns", "exec", NAMESPACE, "unshare", "--mount", "--pid", "--fork"),
                     *("--kill-child", "--cgroup", "--propagation", "private"),
-                    *(sys.executable, str(INSIDE), str(places.folder), NODE_ADDRESS),
+                    *(sys.executable, str(INSIDE), str(places.folder), NODE_ADDRESS, SECOND_NODE_ADDRESS),
                 ],
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -61,9 +62,14 @@ class Cluster:
                 start_new_session=True,
                 preexec_fn=lambda: _enter(self._groups),  # noqa: PLW1509 - no thread runs yet
             )
-        self._await_node()
+        self._await_nodes()
 
-    def _await_node(self) -> None:
+    @property
+    def is_up(self) -> bool:
+        """Whether one is running, or was left behind."""
+        return NAMESPACE in run(["ip", "netns", "list"])
+
+    def _await_nodes(self) -> None:
         assert self._process is not None
         end = time.monotonic() + READY_S
         while time.monotonic() < end:
@@ -73,7 +79,7 @@ class Cluster:
             if (self.places.run / "started").exists() and self._is_ready():
                 return
             time.sleep(0.5)
-        raise LaundryError(f"No node was ready within {READY_S:g} s. Its logs: {self.places.run / 'log'}")
+        raise LaundryError(f"Not ready within {READY_S:g} s. Logs: {self.places.run / 'log'}")
 
     def _is_ready(self) -> bool:
         try:
@@ -81,11 +87,13 @@ class Cluster:
             self.kubectl("--namespace", "default", "get", "serviceaccount", "default")
         except LaundryError:
             return False
-        return any(
-            condition["type"] == "Ready" and condition["status"] == "True"
+        ready = [
+            condition
             for node in nodes
             for condition in node["status"]["conditions"]
-        )
+            if condition["type"] == "Ready" and condition["status"] == "True"
+        ]
+        return len(ready) == NODES
 
     def stop(self) -> None:
         """End everything in it at once; its files stay until the next start."""
@@ -140,9 +148,9 @@ class Cluster:
         """Return the folder in which the cluster's processes are counted."""
         return _group_of(controller)
 
-    def load(self, archive: Path) -> None:
-        """Let the node have the images of an archive."""
-        ctr, socket = self.places.root / "usr/bin/ctr", self.places.run / "containerd.sock"
+    def load(self, archive: Path, *, node: str = "") -> None:
+        """Let a node, by its name, have the images of an archive; without a name the first."""
+        ctr, socket = self.places.root / "usr/bin/ctr", self.places.run / node / "containerd.sock"
         run([ctr, "-a", socket, "-n", "k8s.io", "images", "import", archive])
 
 

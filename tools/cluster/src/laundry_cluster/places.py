@@ -8,6 +8,7 @@ from laundry_servers.rootfs import cache_folder
 NODE_ADDRESS = "10.88.0.1"
 # Of servers beside those at the first.
 OTHER_ADDRESS = "10.88.0.2"
+SECOND_NODE_ADDRESS = "10.88.0.3"
 NAMESPACE = "laundry-kubernetes"
 
 

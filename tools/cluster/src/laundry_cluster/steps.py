@@ -12,6 +12,8 @@ from laundry_servers.errors import LaundryError
 
 POLICY = Path(__file__).with_name("psp.yaml")
 READERS = f"{RELEASE}-ai-consumer"
+FIRST, SECOND = "node-1", "node-2"
+DRAIN_S = 180
 READERS_S = 180.0
 BACKUP_S = 240
 
@@ -122,6 +124,25 @@ def kill(here: Installation) -> str:
     return f"{len(names)} killed, all ready again after {took:.0f} s; {told(books)}"
 
 
+def drain(here: Installation) -> str:
+    """Empty a node while people upload: its pods move to another, and then back."""
+    here.cluster.load(here.cluster.places.images, node=SECOND)
+    took = []
+    with here.ledger() as books:
+        for full, other in ((FIRST, SECOND), (SECOND, FIRST)):
+            began = time.monotonic()
+            here.cluster.kubectl("uncordon", other)
+            within = ("--timeout", f"{DRAIN_S}s")
+            here.cluster.kubectl("drain", full, "--delete-emptydir-data", *within, timeout_s=DRAIN_S + 20)
+            here.settled()
+            names = here.pods()
+            nodes = {pod["spec"]["nodeName"] for pod in here.get("pods") if pod["metadata"]["name"] in names}
+            if nodes != {other}:
+                raise LaundryError(f"With {full} drained, pods are on {', '.join(sorted(nodes))}.")
+            took.append(f"{time.monotonic() - began:.0f} s")
+    return f"{len(names)} pods moved after {took[0]}, and back after {took[1]}; {told(books)}"
+
+
 def reinstall(here: Installation) -> str:
     """Remove the release and install it again: what is in the servers stays."""
     here.remove()
@@ -175,6 +196,7 @@ STEPS = (
     Step("scale", "The autoscaler's aim raised under load", scale),
     Step("backup", "The backup's CronJob", back_up),
     Step("kill", "A pod of each kind killed under load", kill),
+    Step("drain", "A node drained under load", drain),
     Step("reinstall", "Uninstall, and install again", reinstall),
 )
 # On servers of its own, as the release before must find empty databases.
