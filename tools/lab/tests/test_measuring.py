@@ -2,6 +2,7 @@
 
 import pytest
 
+from laundry_lab.bench.scale.measure import parts
 from laundry_lab.commands import bench
 from laundry_lab.commands.measuring import selected
 from laundry_servers.errors import LaundryError
@@ -28,3 +29,26 @@ def test_the_former_name_of_a_measure_still_works(monkeypatch: pytest.MonkeyPatc
     with pytest.raises(LaundryError, match="enough"):
         bench.bench(only=["ladder", "publish"])
     assert asked == [["publish", "retries"]]
+
+
+@pytest.mark.parametrize(
+    ("only", "chosen"),
+    [
+        (["scale"], list(parts(4))),
+        (["scale-tasks"], ["scale-tasks"]),
+        (["scale-tasks", "publish"], None),
+    ],
+)
+def test_scale_is_measured_by_itself_and_only_when_it_is_named(
+    monkeypatch: pytest.MonkeyPatch, only: list[str], chosen: list[str] | None
+) -> None:
+    asked: list[list[str]] = []
+
+    def notice(only: list[str], known: list[str]) -> list[str]:
+        asked.append(selected(only, known))
+        raise LaundryError("enough")
+
+    monkeypatch.setattr(bench, "selected", notice)
+    with pytest.raises(LaundryError, match="enough" if chosen else "not publish"):
+        bench.bench(only=only, largest=4)
+    assert asked == ([chosen] if chosen else [])

@@ -4,6 +4,9 @@ The migrations lie in the package (``helper/migrations/versions``), so that an i
 the database lets several replicas start at once. A package with a module ``migrate`` does it in its own way,
 by that module's ``upgrade(database_url)``.
 
+Each migration is a transaction of its own. A statement that would wait longer than a second for a table gives
+up, so that nobody queues behind it, and its migration begins again.
+
 With ``LAUNDRY_DATABASE_OWNER_URL`` the tables are made by that login and are its own; the service's, which
 ``LAUNDRY_DATABASE_URL`` names, may then work with their rows only, and an audit it can only add to.
 """
@@ -14,12 +17,15 @@ import importlib
 import importlib.resources
 import importlib.util
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
-from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from laundry_service import secret_files
 from laundry_service.storage import revision as revisions
@@ -28,8 +34,13 @@ from laundry_service.storage.outages import is_outage
 from laundry_service.storage.pooler import TransactionPooling, refuse_transaction_pooling
 
 LOCK = 0x1A0D27
+LOOK_AGAIN_S = 0.2
+LOCK_TIMEOUT = "1s"
+TRIES = 120
+"""How often a migration begins again whose tables others hold, a second apart."""
 MAY_COME = 75
 """Exit status (EX_TEMPFAIL) where the database or the login is not there yet: running it again may help."""
+LOCK_NOT_AVAILABLE = "55P03"
 NOT_YET = ("28000", "28P01", "3D000")
 """SQLSTATEs of a login or a database that somebody may still be making."""
 
@@ -67,27 +78,61 @@ async def upgrade(
     """
     engine = create_async_engine(database_url, connect_args={"timeout": 10})
     try:
-        async with engine.begin() as connection:
-            await connection.execute(sa.text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
+        async with _alone(engine), engine.connect() as connection:
             driver = (await connection.get_raw_connection()).driver_connection
             assert driver is not None
             if await revisions.may_use(driver, package):
+                await connection.rollback()
+                await _note_usable(connection, package, revision)
                 await _migrate(connection, package, database_url, revision)
+                await _note_usable(connection, package, revision)
             if served_by is not None:
                 await _grant(connection, served_by)
+            await connection.commit()
     finally:
         await engine.dispose()
+
+
+@asynccontextmanager
+async def _alone(engine: AsyncEngine) -> AsyncIterator[None]:
+    """Hold the lock by which one replica migrates.
+
+    The session has it, not a transaction, and who waits for it asks again and again: where an index is built
+    without locking its table, that waits for every transaction and every statement that began before.
+    """
+    async with engine.connect() as connection:
+        await connection.execution_options(isolation_level="AUTOCOMMIT")
+        while not await connection.scalar(sa.select(sa.func.pg_try_advisory_lock(LOCK))):  # noqa: ASYNC110
+            await asyncio.sleep(LOOK_AGAIN_S)
+        yield
 
 
 async def _migrate(connection: AsyncConnection, package: str, database_url: str, revision: str) -> None:
     if importlib.util.find_spec(f"{package}.migrate") is not None:
         own = importlib.import_module(f"{package}.migrate")
         await asyncio.to_thread(own.upgrade, database_url)
-    else:
-        await connection.run_sync(_upgrade, package, revision)
+        return
+    for tried in range(1, TRIES + 1):
+        try:
+            await connection.run_sync(_upgrade, package, revision)
+        except DBAPIError as error:
+            await connection.rollback()
+            if getattr(error.orig, "sqlstate", None) != LOCK_NOT_AVAILABLE or tried == TRIES:
+                raise
+            await asyncio.sleep(1)
+        else:
+            return
+
+
+async def _note_usable(connection: AsyncConnection, package: str, revision: str) -> None:
+    """Note from which revision on code may use the tables: before they change, and once there is a place."""
     code = revisions.known(package)
-    if code is not None and revision == "head":
+    if code is None or revision != "head":
+        return
+    known = sa.text("SELECT to_regclass(:table) IS NOT NULL")
+    if await connection.scalar(known, {"table": f"public.{code.table}"}):
         await connection.exec_driver_sql(f"COMMENT ON TABLE {code.table} IS '{code.usable_from}'")
+    await connection.commit()
 
 
 async def _grant(connection: AsyncConnection, role: str) -> None:
@@ -107,6 +152,8 @@ async def _grant(connection: AsyncConnection, role: str) -> None:
 def _upgrade(connection: sa.Connection, package: str, revision: str) -> None:
     config = alembic_config(package)
     config.attributes["connection"] = connection
+    connection.exec_driver_sql(f"SET lock_timeout = '{LOCK_TIMEOUT}'")
+    connection.commit()
     command.upgrade(config, revision)
 
 
@@ -115,7 +162,7 @@ def run_env() -> None:
     from alembic import context  # noqa: PLC0415 - only there while alembic runs
 
     connection = context.config.attributes["connection"]
-    context.configure(connection=connection, transaction_per_migration=False)
+    context.configure(connection=connection, transaction_per_migration=True)
     with context.begin_transaction():
         context.run_migrations()
 

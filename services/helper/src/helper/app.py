@@ -107,7 +107,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             ),
             Periodic(
                 "housekeeping",
-                partial(forget, database),
+                partial(forget, database, tasks_kept=timedelta(days=settings.tasks_kept_days)),
                 every_s=settings.housekeeping_every_s,
                 at_once=False,
             ),

@@ -69,6 +69,11 @@ class Settings(DatabaseSettings, ObjectStoreSettings):
     photo_keep_unconfirmed_days: int = Field(
         default=365, ge=1, description="After that a photo is deleted though nobody confirmed it"
     )
+    tasks_kept_days: int = Field(
+        default=1095,
+        ge=366,
+        description="Older tasks whose photo is gone are deleted, with their submission keys",
+    )
     photo_retention_every_s: float = Field(
         default=3600.0, gt=0, description="How often it is looked which photos are past their time"
     )

@@ -52,14 +52,18 @@ tasks = sa.Table(
     sa.Index("tasks_branch_newest", "branch_id", sa.desc("id")),
     sa.Index("tasks_branch_status_newest", "branch_id", "status", sa.desc("id")),
     sa.Index("tasks_helper_corrected", "helper_id", sa.desc("id"), postgresql_where=sa.text("corrected")),
+    # Those that somebody looks for: all but the confirmed ones are few.
+    sa.Index(
+        "tasks_status_newest", "status", sa.desc("id"), postgresql_where=sa.text("status <> 'confirmed'")
+    ),
     # Few tasks have a note: a search in them passes over the others.
     sa.Index("tasks_branch_noted", "branch_id", sa.desc("id"), postgresql_where=sa.text("note IS NOT NULL")),
     sa.Index("tasks_helper", "helper_id"),
     sa.Index("tasks_confirmed_by", "confirmed_by", postgresql_where=sa.text("confirmed_by IS NOT NULL")),
     sa.Index(
-        "tasks_photo_kept",
-        "confirmed_at",
+        "tasks_photo_kept_by_branch",
         "branch_id",
+        "confirmed_at",
         postgresql_where=sa.text("photo_deleted_at IS NULL AND confirmed_at IS NOT NULL"),
     ),
     sa.Index(
@@ -95,4 +99,6 @@ submissions = sa.Table(
     sa.Column("task_id", sa.Uuid(as_uuid=False), nullable=False),
     sa.Column("expires_at", _time, comment="After that the key makes a new task; null is never"),
     sa.Index("submissions_expires_at", "expires_at", postgresql_where=sa.text("expires_at IS NOT NULL")),
+    # The others end with their task.
+    sa.Index("submissions_task", "task_id", postgresql_where=sa.text("expires_at IS NULL")),
 )

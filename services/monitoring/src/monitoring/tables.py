@@ -41,6 +41,14 @@ equipment = sa.Table(
     sa.Index("equipment_heard_at", "heard_at"),
 )
 
+sa.Index(
+    "equipment_faulty",
+    equipment.c.first_seen_at,
+    equipment.c.id,
+    equipment.c.branch_id,
+    postgresql_where=equipment.c.open_faults > 0,
+)
+
 # Identity of a sample: machine, time and code; a clock with second resolution repeats times.
 sample = sa.Table(
     "sample",
@@ -97,7 +105,10 @@ fault = sa.Table(
     sa.Index("fault_newest", "detected_at", "id"),
     sa.Index("fault_of_equipment", "equipment_id", "detected_at"),
     sa.Index("fault_cleared_at", "cleared_at"),
+    sa.Index("fault_branch_newest", "branch_id", "detected_at", "id"),
 )
+sa.Index("fault_open_newest", fault.c.detected_at, fault.c.id, postgresql_where=fault.c.cleared_at.is_(None))
+sa.Index("fault_unheard", fault.c.cleared_at, postgresql_where=fault.c.rung_for == 0)
 sa.Index(
     "fault_due",
     fault.c.due_at,

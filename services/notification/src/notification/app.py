@@ -35,7 +35,7 @@ from notification.service.device_registry import DeviceRegistry
 from notification.service.device_trial import DeviceTrial
 from notification.service.fault_intake import FaultIntake
 from notification.service.fault_sender import FaultSender
-from notification.service.housekeeping import EVERY_S, Housekeeping
+from notification.service.housekeeping import Housekeeping
 from notification.service.recommendation_admission import RecommendationAdmission
 from notification.service.recommendation_intake import RecommendationIntake
 from notification.service.recommendation_sender import RecommendationSender
@@ -140,7 +140,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             changes,
             pusher,
             sender,
-            Periodic("housekeeping", housekeeping.tidy, every_s=EVERY_S, at_once=False),
+            Periodic("housekeeping", housekeeping.tidy, every_s=settings.housekeeping_every_s, at_once=False),
         ],
         routers=[
             devices_router(registry, locks),

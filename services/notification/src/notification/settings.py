@@ -71,6 +71,7 @@ class Settings(DatabaseSettings):
     )
     max_devices_per_user: int = Field(default=10, ge=1, description="The least recently registered one goes")
     time_zone: str = Field(default="Asia/Seoul", description="For the times in texts and the customers' day")
+    housekeeping_every_s: float = Field(default=3600.0, gt=0)
     history_days: int = Field(default=90, ge=1)
     device_stale_days: int = Field(default=270, ge=1, description="FCM counts a token as dead by then")
     owner_known_days: int = Field(

@@ -112,6 +112,11 @@ deliveries = sa.Table(
         "next_attempt_at",
         postgresql_where=sa.text("state = 'pending' AND kind = 'branch_match'"),
     ),
+    sa.Index(
+        "deliveries_again",
+        "next_attempt_at",
+        postgresql_where=sa.text("state = 'pending' AND kind = 'branch_match' AND attempts > 0"),
+    ),
 )
 
 # What a phone shows of a branch's faults, and when it is next told: one row however many faults there are.

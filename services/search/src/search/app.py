@@ -20,7 +20,7 @@ from search.api.preferences import preferences_router
 from search.api.tags import tags_router
 from search.api.tastes import tastes_router
 from search.repository.held import HELD
-from search.service.housekeeping import EVERY_S, forget_old_matches
+from search.service.housekeeping import forget_old_matches
 from search.service.preferences import Preferences
 from search.service.tastes import Tastes
 from search.settings import Settings
@@ -57,7 +57,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         background=[
             changes,
             Periodic(
-                "housekeeping", partial(forget_old_matches, database, keep), every_s=EVERY_S, at_once=False
+                "housekeeping",
+                partial(forget_old_matches, database, keep),
+                every_s=settings.housekeeping_every_s,
+                at_once=False,
             ),
         ],
         routers=[

@@ -15,3 +15,4 @@ class Settings(DatabaseSettings):
     )
     match_timeout_s: float = Field(default=60.0, gt=0, description="How long matching a preference may take")
     matches_kept_days: int = Field(default=30, ge=1, description="Who was matched, by which score")
+    housekeeping_every_s: float = Field(default=3600.0, gt=0)

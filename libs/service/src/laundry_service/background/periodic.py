@@ -1,8 +1,18 @@
 """A periodic background job; failures are logged and the job runs again."""
 
+import time
 from collections.abc import Awaitable, Callable
 
+from prometheus_client import Histogram
+
 from laundry_service.background.task import BackgroundTask
+
+SECONDS = Histogram(
+    "laundry_periodic_seconds",
+    "How long a run of a periodic task took",
+    ["task"],
+    buckets=(0.01, 0.1, 1, 10, 60, 600),
+)
 
 
 class Periodic(BackgroundTask):
@@ -18,7 +28,9 @@ class Periodic(BackgroundTask):
         """Take the job; what it returns does not matter."""
 
         async def turn() -> None:
+            began = time.monotonic()
             await job()
+            SECONDS.labels(name).observe(time.monotonic() - began)
 
         super().__init__(
             name,

@@ -33,13 +33,13 @@ def conditions(search: Search) -> list[sa.ColumnElement[bool]]:
 def _within(period: Period) -> list[sa.ColumnElement[bool]]:
     wanted: list[sa.ColumnElement[bool]] = []
     if period.since is not None:
-        wanted += [tasks.c.id >= _id_at(period.since, -APART), tasks.c.submitted_at >= period.since]
+        wanted += [tasks.c.id >= first_id_at(period.since, -APART), tasks.c.submitted_at >= period.since]
     if period.until is not None:
-        wanted += [tasks.c.id < _id_at(period.until, APART), tasks.c.submitted_at < period.until]
+        wanted += [tasks.c.id < first_id_at(period.until, APART), tasks.c.submitted_at < period.until]
     return wanted
 
 
-def _id_at(moment: datetime, by: timedelta) -> str:
+def first_id_at(moment: datetime, by: timedelta) -> str:
     """Return the lowest UUIDv7 of a moment, moved by a little."""
     milliseconds = ((moment - EPOCH) + by) // timedelta(milliseconds=1)
     return str(UUID(int=min(max(milliseconds, 0), LAST_MILLISECOND) << 80))

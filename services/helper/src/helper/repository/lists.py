@@ -1,6 +1,7 @@
 """Queries that list tasks."""
 
 from collections.abc import Collection, Sequence
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -28,13 +29,40 @@ async def newest(
         statuses: only these; none is all but those that were withdrawn.
         before: only tasks older than this id.
     """
-    query = sa.select(tasks).where(*conditions(search)).order_by(tasks.c.id.desc()).limit(limit)
-    if branches is not None:
-        query = query.where(tasks.c.branch_id.in_(branches))
-    query = query.where(tasks.c.status.in_(statuses) if statuses else tasks.c.status != "withdrawn")
+    wanted = conditions(search)
     if before is not None:
-        query = query.where(tasks.c.id < before)
+        wanted.append(tasks.c.id < before)
+    each = [_newest_of(status, branches, wanted, limit) for status in statuses or (None,)]
+    found = (sa.union_all(*each) if len(each) > 1 else each[0]).subquery("found")
+    query = sa.select(found).order_by(found.c.id.desc()).limit(limit)
     return [task_of(row) for row in await connection.execute(query)]
+
+
+def _newest_of(
+    status: Status | None,
+    branches: Collection[str] | None,
+    wanted: Sequence[sa.ColumnElement[bool]],
+    limit: int,
+) -> sa.Select[Any]:
+    """Select the newest of one status, for each branch apart: an index has each in this order, not several.
+
+    The status is written into the statement: an index of a few of them is used only where it is known.
+    """
+    if status is None:
+        of_status = tasks.c.status != "withdrawn"
+    else:
+        of_status = tasks.c.status == sa.bindparam(None, status, literal_execute=True)
+    query = sa.select(tasks).where(of_status, *wanted).limit(limit)
+    if branches is None:
+        return sa.select(query.order_by(tasks.c.id.desc()).subquery())
+    each = sa.func.unnest(sa.cast(sorted(branches), sa.ARRAY(sa.Text))).table_valued("branch_id")
+    asked = each.render_derived(name="asked")
+    # As a range and in this order: else the planner takes a branch for an average one and may walk down
+    # everybody's tasks, which for a branch that sends nothing never ends.
+    of_branch = query.where(
+        tasks.c.branch_id >= asked.c.branch_id, tasks.c.branch_id <= asked.c.branch_id
+    ).order_by(tasks.c.branch_id, tasks.c.id.desc())
+    return sa.select(of_branch.lateral("newest")).select_from(asked)
 
 
 async def corrected_of(

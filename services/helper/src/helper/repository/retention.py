@@ -2,17 +2,19 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
+from helper.repository.history import APART, first_id_at
 from helper.repository.rows import task_of
-from helper.retention import Limits, Policy, kept_for
+from helper.retention import Limits, Policy
 from helper.tables import photo_policies, tasks
 from helper.tasks import Task
+from laundry_service.storage.slices import SLICE
 
 COUNTED_AT_MOST = 10_000
 
@@ -53,30 +55,40 @@ async def set_policy(session: AsyncSession, branch_id: str, policy: Policy) -> N
     )
 
 
-@dataclass(frozen=True)
-class _Due:
-    """Photos of some branches that are due before one moment."""
+# From one branch to the next in the index: there are a thousand branches where there are ten million tasks.
+# Time is subtracted in seconds: a database would subtract days of its session's time zone.
+_UNTIL = """
+WITH RECURSIVE each (branch_id) AS (
+    SELECT min(branch_id) FROM tasks WHERE photo_deleted_at IS NULL AND confirmed_at IS NOT NULL
+    UNION ALL
+    SELECT (
+        SELECT min(branch_id) FROM tasks
+        WHERE photo_deleted_at IS NULL AND confirmed_at IS NOT NULL AND tasks.branch_id > each.branch_id
+    ) FROM each WHERE each.branch_id IS NOT NULL
+), branches AS (
+    SELECT branch_id,
+        make_interval(secs => coalesce(keep_days * 86400, CAST(:confirmed_s AS double precision))) AS kept
+    FROM each LEFT JOIN photo_policies USING (branch_id) WHERE branch_id IS NOT NULL
+)
+"""
+_OF_BRANCH = """
+FROM branches CROSS JOIN LATERAL (
+    SELECT id, confirmed_at FROM tasks
+    WHERE tasks.branch_id = branches.branch_id AND photo_deleted_at IS NULL AND confirmed_at IS NOT NULL
+        AND confirmed_at <= CAST(:now AS timestamptz) - kept
+    ORDER BY confirmed_at LIMIT :at_most {lock}
+) AS due
+"""
+CONFIRMED_DUE = sa.text(
+    f"{_UNTIL} SELECT due.id {_OF_BRANCH.format(lock='FOR UPDATE SKIP LOCKED')} LIMIT :at_most"
+)
+CONFIRMED_OVERDUE = sa.text(f"{_UNTIL} SELECT 1 {_OF_BRANCH.format(lock='')} LIMIT :at_most")
+CONFIRMED_OLDEST = sa.text(f"{_UNTIL} SELECT min(confirmed_at + kept) {_OF_BRANCH.format(lock='')}")
 
-    condition: sa.ColumnElement[bool]
-    since: sa.Column[datetime]
-    kept: timedelta
 
-
-def _all_due(known: dict[str, Policy], limits: Limits) -> list[_Due]:
-    confirmed, submitted = tasks.c.confirmed_at, tasks.c.submitted_at
-    found = [
-        _Due(tasks.c.branch_id == branch, confirmed, kept_for(policy, limits))
-        for branch, policy in known.items()
-    ]
-    silent = tasks.c.branch_id.not_in(list(known)) if known else sa.true()
-    found.append(_Due(silent, confirmed, limits.confirmed))
-    found.append(_Due(confirmed.is_(None), submitted, limits.unconfirmed))
-    return found
-
-
-def _conditions(due: _Due, now: datetime) -> list[sa.ColumnElement[bool]]:
-    # The moment is made here: a database would subtract days of its session's time zone.
-    return [_KEPT, due.condition, due.since <= now - due.kept]
+def _unconfirmed_due(limits: Limits, now: datetime) -> sa.ColumnElement[bool]:
+    # The moment is made here, for the same reason.
+    return sa.and_(_KEPT, tasks.c.confirmed_at.is_(None), tasks.c.submitted_at <= now - limits.unconfirmed)
 
 
 async def expire(
@@ -89,30 +101,28 @@ async def expire(
     Returns:
         the tasks, and whether the branch keeps what was learnt.
     """
-    known = await policies(session)
-    ids: list[str] = []
-    for due in _all_due(known, limits):
-        if len(ids) >= limit:
-            break
-        some = (
+    asked = {"now": now, "confirmed_s": limits.confirmed.total_seconds(), "at_most": limit}
+    ids = [str(each) for each in (await session.execute(CONFIRMED_DUE, asked)).scalars()]
+    if len(ids) < limit:
+        unconfirmed = (
             sa.select(tasks.c.id)
-            .where(*_conditions(due, now))
-            .order_by(due.since)
+            .where(_unconfirmed_due(limits, now))
+            .order_by(tasks.c.submitted_at)
             .limit(limit - len(ids))
             .with_for_update(skip_locked=True)
         )
-        ids += (await session.execute(some)).scalars()
+        ids += (await session.execute(unconfirmed)).scalars()
     if not ids:
         return []
-    willing = [branch for branch, policy in known.items() if policy.keep_features]
+    keeps = (
+        sa.exists()
+        .where(photo_policies.c.branch_id == tasks.c.branch_id, photo_policies.c.keep_features)
+        .correlate(tasks)
+    )
     changed = await session.execute(
         sa.update(tasks)
         .where(tasks.c.id.in_(ids))
-        .values(
-            photo_deleted_at=now,
-            version=tasks.c.version + 1,
-            features_kept=tasks.c.branch_id.in_(willing) if willing else sa.false(),
-        )
+        .values(photo_deleted_at=now, version=tasks.c.version + 1, features_kept=keeps)
         .returning(tasks)
     )
     return [(task_of(row), bool(row.features_kept)) for row in changed]
@@ -190,14 +200,13 @@ class Overdue:
 
 async def overdue(session: AsyncSession, limits: Limits, *, now: datetime) -> Overdue:
     """Count the photos that should be gone."""
-    number, since = 0, []
-    for due in _all_due(await policies(session), limits):
-        found, first = await _counted(session, due.since, *_conditions(due, now))
-        number += found
-        since += [] if first is None else [first + due.kept]
-    found, first = await _counted(session, tasks.c.photo_deleted_at, _GOING)
-    since += [] if first is None else [first]
-    return Overdue(number + found, min(since, default=None))
+    asked = {"now": now, "confirmed_s": limits.confirmed.total_seconds()}
+    confirmed = len((await session.execute(CONFIRMED_OVERDUE, asked | {"at_most": COUNTED_AT_MOST})).all())
+    oldest = (await session.execute(CONFIRMED_OLDEST, asked | {"at_most": 1})).scalar_one()
+    unconfirmed, first = await _counted(session, tasks.c.submitted_at, _unconfirmed_due(limits, now))
+    going, marked = await _counted(session, tasks.c.photo_deleted_at, _GOING)
+    since = [oldest, None if first is None else first + limits.unconfirmed, marked]
+    return Overdue(confirmed + unconfirmed + going, min((at for at in since if at is not None), default=None))
 
 
 async def _counted(
@@ -208,3 +217,22 @@ async def _counted(
     (time,) = times.columns
     row = (await session.execute(sa.select(sa.func.count(), sa.func.min(time)))).one()
     return row[0], row[1]
+
+
+# Nothing of them is in the store. Their submission keys go with them: those that never expire, too.
+_FORGET_TASKS = sa.text("""
+WITH old AS (
+    SELECT id, helper_id FROM tasks
+    WHERE id < :first_id AND submitted_at < :before AND photo_gone_at IS NOT NULL
+    ORDER BY id LIMIT :at_most FOR UPDATE SKIP LOCKED
+), keys AS (
+    DELETE FROM submissions USING old WHERE submissions.task_id = old.id AND submissions.expires_at IS NULL
+)
+DELETE FROM tasks USING old WHERE tasks.id = old.id
+""").bindparams(sa.bindparam("first_id", type_=tasks.c.id.type))
+
+
+def forget_tasks(before: datetime) -> sa.Executable:
+    """Return the statement that deletes a slice of the tasks that were submitted before then."""
+    # An id is made of the time of submission, and right after it is taken.
+    return _FORGET_TASKS.bindparams(first_id=first_id_at(before, APART), before=before, at_most=SLICE)

@@ -12,6 +12,7 @@ from helper.tables import submissions, tasks
 from helper.tasks import Task
 from laundry_events import outbox
 from laundry_events.envelope import OutgoingEvent
+from laundry_service.storage.slices import slice_of
 
 
 def _add_statement() -> sa.Insert:
@@ -104,11 +105,6 @@ async def submitted_under(session: AsyncSession, key: str, *, or_claim_for: Task
     return await find(session, found.scalar_one(), lock=True)
 
 
-async def forget_expired(session: AsyncSession) -> int:
-    """Delete keys that have expired; returns how many."""
-    gone = await session.execute(
-        sa.delete(submissions)
-        .where(submissions.c.expires_at <= sa.func.now())
-        .returning(submissions.c.task_id)
-    )
-    return len(gone.all())
+def forget_expired() -> sa.Delete:
+    """Return the statement that deletes a slice of the keys that have expired."""
+    return slice_of(submissions, submissions.c.expires_at <= sa.func.now())

@@ -2,7 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import sqlalchemy as sa
 from pydantic import TypeAdapter
@@ -18,6 +20,8 @@ from mlops.tables import example_branches, training_examples, training_run_log, 
 
 MOST_LINES = 500
 POLICY_LOCK = 0x1A0D33
+APART = timedelta(minutes=1)
+"""At most so long before its row is stored an id is made."""
 RUN = TypeAdapter(TrainingRun)
 LINE = TypeAdapter(LogLine)
 READING = TypeAdapter(ConfirmedReading)
@@ -131,9 +135,15 @@ async def since_last_run(session: AsyncSession) -> NewExamples:
         .where(example_branches.c.side == "learning")
     )
     if last is not None:
-        query = query.where(columns.created_at > last)
+        # Ids are made of the time: the index of the key leads to the few that may be newer.
+        query = query.where(columns.id > _id_at(last - APART), columns.created_at > last)
     counted = (await session.execute(query)).one()
     return NewExamples(counted.examples, counted.corrections, last)
+
+
+def _id_at(moment: datetime) -> str:
+    """Return the lowest UUIDv7 of a moment."""
+    return str(UUID(int=int(moment.timestamp() * 1000) << 80))
 
 
 async def failures_in_a_row(session: AsyncSession) -> int:

@@ -9,10 +9,12 @@ from pathlib import Path
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
-from laundry_events.inbox import delete_expired
+from laundry_events.inbox import expired
+from laundry_events.tables import inbox
 from laundry_service.background.task import BackgroundTask
 from laundry_service.storage.database import Database
 from laundry_service.storage.object_store import ObjectStoreUnavailable
+from laundry_service.storage.slices import delete_in_slices, slice_of
 from mlops import repository
 from mlops.service.registry import BrokenModel, Registry
 
@@ -69,8 +71,7 @@ class Reconciler(BackgroundTask):
         now = time.monotonic()
         if now - self._forgot_at < FORGET_EVERY_S:
             return
-        async with self._database.transaction() as session:
-            await delete_expired(session)
+        await delete_in_slices(self._database.transaction, slice_of(inbox, expired()))
         self._forgot_at = now
 
     async def _repair(self) -> None:

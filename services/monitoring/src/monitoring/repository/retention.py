@@ -1,17 +1,18 @@
-"""Deletes what is older than it is kept, in its caller's transaction."""
+"""What is older than it is kept."""
 
 from datetime import timedelta
-from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.ext.asyncio import AsyncSession
 
+from laundry_events.inbox import expired as inbox_expired
+from laundry_events.tables import inbox
+from laundry_service.storage.slices import slice_of
 from monitoring.tables import device_login, fault, sample
 
 
-async def prune(session: AsyncSession, *, samples: timedelta, faults: timedelta, limit: int) -> int:
-    """Delete up to ``limit`` rows of each kind; returns how many went."""
-    gone = 0
+def expired(*, samples: timedelta, faults: timedelta) -> list[sa.Delete]:
+    """Return the statements that delete a slice of the expired rows, one of each kind."""
+    now = sa.func.now()
     newer = device_login.alias("newer")
     superseded = (
         sa.select(newer.c.equipment_id)
@@ -22,16 +23,14 @@ async def prune(session: AsyncSession, *, samples: timedelta, faults: timedelta,
         )
         .exists()
     )
-    for table, old in (
-        (sample, sample.c.received_at < sa.func.now() - samples),
-        (fault, fault.c.cleared_at < sa.func.now() - faults),
+    # Written into the statement: an index of a part of the table is used only where that is known.
+    unheard = fault.c.rung_for == sa.literal(0, literal_execute=True)
+    return [
+        slice_of(sample, sample.c.received_at < now - samples),
+        slice_of(fault, fault.c.cleared_at < now - faults),
         # A machine that flaps leaves many faults that alerted nobody.
-        (fault, sa.and_(fault.c.cleared_at < sa.func.now() - samples, fault.c.rung_for == 0)),
+        slice_of(fault, sa.and_(fault.c.cleared_at < now - samples, unheard)),
         # The last login of a device stays: without one it would be taken for a gateway.
-        (device_login, sa.and_(device_login.c.expires_at < sa.func.now() - samples, superseded)),
-    ):
-        row: Any = sa.literal_column(f"{table.name}.ctid")
-        found = sa.select(row).select_from(table).where(old).limit(limit).with_for_update(skip_locked=True)
-        deleted = await session.execute(sa.delete(table).where(row.in_(found)).returning(sa.literal(1)))
-        gone += len(deleted.all())
-    return gone
+        slice_of(device_login, sa.and_(device_login.c.expires_at < now - samples, superseded)),
+        slice_of(inbox, inbox_expired()),
+    ]

@@ -9,6 +9,7 @@ from laundry_events import Outbox, new_id
 from laundry_service.audit.acts import Act, Actor
 from laundry_service.audit.writing import write as write_act
 from laundry_service.storage.database import Database
+from laundry_service.storage.slices import delete_in_slices
 from monitoring.fault_detection import FaultDetector
 from monitoring.machine import MachineKey, Outcome, Via
 from monitoring.repository import faults, machines, retention, silence
@@ -18,7 +19,6 @@ from monitoring.settings import Settings
 from monitoring.telemetry import is_equipment_id
 
 BATCH = 200
-PRUNE_BATCH = 5000
 
 
 class EquipmentMonitor:
@@ -101,10 +101,5 @@ class EquipmentMonitor:
         """Delete samples and cleared faults that are older than they are kept; returns how many rows."""
         samples = timedelta(hours=self._settings.samples_kept_h)
         faults_kept = timedelta(days=self._settings.faults_kept_days)
-        total = 0
-        while True:
-            async with self._database.transaction() as session:
-                gone = await retention.prune(session, samples=samples, faults=faults_kept, limit=PRUNE_BATCH)
-            total += gone
-            if gone < PRUNE_BATCH:
-                return total
+        statements = retention.expired(samples=samples, faults=faults_kept)
+        return sum([await delete_in_slices(self._database.transaction, each) for each in statements])

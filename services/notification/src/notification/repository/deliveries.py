@@ -63,8 +63,8 @@ async def lease_match_deliveries(
     Args:
         first_tries, retries: at most so many of each, so that phones which do not answer leave room.
     """
-    first = _due("first", deliveries.c.attempts == 0, first_tries)
-    again = _due("again", deliveries.c.attempts > 0, retries)
+    first = _due("first", deliveries.c.attempts == sa.literal(0, literal_execute=True), first_tries)
+    again = _due("again", deliveries.c.attempts > sa.literal(0, literal_execute=True), retries)
     due = sa.union_all(sa.select(first), sa.select(again)).subquery("due")
     leased = (
         sa.update(deliveries)
@@ -94,8 +94,9 @@ def _due(name: str, which: sa.ColumnElement[bool], limit: int) -> sa.CTE:
     return (
         sa.select(deliveries.c.notification_id, deliveries.c.token)
         .where(
-            deliveries.c.kind == "branch_match",
-            deliveries.c.state == "pending",
+            # Written into the statement: indexes of a part of the table are used only where that is known.
+            deliveries.c.kind == sa.literal("branch_match", literal_execute=True),
+            deliveries.c.state == sa.literal("pending", literal_execute=True),
             deliveries.c.next_attempt_at <= sa.func.now(),
             which,
         )

@@ -1,11 +1,13 @@
-"""Deletes what is older than it is kept, in its caller's transaction."""
+"""What is older than it is kept."""
 
 from dataclasses import dataclass
 from datetime import timedelta
 
 import sqlalchemy as sa
-from sqlalchemy.ext.asyncio import AsyncSession
 
+from laundry_events.inbox import expired as inbox_expired
+from laundry_events.tables import inbox
+from laundry_service.storage.slices import slice_of
 from notification.tables import (
     devices,
     fault_alerts,
@@ -25,17 +27,17 @@ class Retention:
     owner_known: timedelta
 
 
-async def delete_expired(session: AsyncSession, kept: Retention) -> list[int]:
-    """Delete expired rows; returns how many of each table."""
+def expired(kept: Retention) -> list[sa.Delete]:
+    """Return the statements that delete a slice of the expired rows, one of each table."""
     now = sa.func.now()
     idle = sa.and_(fault_alerts.c.due_at.is_(None), fault_alerts.c.quiet_until < now - timedelta(days=1))
     without_device = ~sa.exists().where(devices.c.token == fault_alerts.c.token)
-    statements = [
-        sa.delete(notifications).where(notifications.c.created_at < now - kept.history),
-        sa.delete(settled).where(settled.c.noted_at < now - kept.history),
-        sa.delete(devices).where(devices.c.registered_at < now - kept.stale_device),
-        sa.delete(owner_branches).where(owner_branches.c.seen_at < now - kept.owner_known),
-        sa.delete(match_quota).where(match_quota.c.day < sa.func.current_date() - 2),
-        sa.delete(fault_alerts).where(sa.or_(idle, without_device)),
+    return [
+        slice_of(notifications, notifications.c.created_at < now - kept.history),
+        slice_of(settled, settled.c.noted_at < now - kept.history),
+        slice_of(devices, devices.c.registered_at < now - kept.stale_device),
+        slice_of(owner_branches, owner_branches.c.seen_at < now - kept.owner_known),
+        slice_of(match_quota, match_quota.c.day < sa.func.current_date() - 2),
+        slice_of(fault_alerts, sa.or_(idle, without_device)),
+        slice_of(inbox, inbox_expired()),
     ]
-    return [(await session.execute(statement)).rowcount for statement in statements]  # type: ignore[attr-defined]

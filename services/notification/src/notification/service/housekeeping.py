@@ -1,12 +1,10 @@
-"""Deletes expired rows, once an hour."""
+"""Deletes expired rows."""
 
 import structlog
 
-from laundry_events.inbox import delete_expired as delete_expired_inbox
 from laundry_service.storage.database import Database
-from notification.repository.retention import Retention, delete_expired
-
-EVERY_S = 3600.0
+from laundry_service.storage.slices import delete_in_slices
+from notification.repository.retention import Retention, expired
 
 log = structlog.get_logger(__name__)
 
@@ -20,7 +18,7 @@ class Housekeeping:
 
     async def tidy(self) -> None:
         """Delete what has expired by now."""
-        async with self._database.transaction() as session:
-            rows = await delete_expired(session, self._kept)
-            inbox = await delete_expired_inbox(session)
-        log.info("housekeeping", rows=rows, inbox=inbox)
+        rows = [
+            await delete_in_slices(self._database.transaction, statement) for statement in expired(self._kept)
+        ]
+        log.info("housekeeping", rows=rows)

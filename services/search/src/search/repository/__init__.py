@@ -9,6 +9,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB, aggregate_order_by, dis
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from laundry_events.events import PreferenceMatch
+from laundry_service.storage.slices import slice_of
 from search.matching import MAX_REASONS
 from search.preferences import NewPreference, Preference, SuitableBranch, Tags, Taste
 from search.tables import customer_tags, customers, matches, preference_tags, preferences
@@ -292,8 +293,7 @@ async def tastes_of(session: AsyncSession, customer_ids: Collection[str]) -> dic
     return tastes
 
 
-async def forget_matches(session: AsyncSession, older_than: timedelta) -> int:
-    """Delete who was matched long ago; returns how many."""
+def forget_matches(older_than: timedelta) -> sa.Delete:
+    """Return the statement that deletes a slice of who was matched long ago."""
     old = sa.select(preferences.c.id).where(preferences.c.created_at < sa.func.now() - older_than)
-    gone = await session.execute(sa.delete(matches).where(matches.c.preference_id.in_(old)))
-    return int(gone.rowcount)  # type: ignore[attr-defined]
+    return slice_of(matches, matches.c.preference_id.in_(old))

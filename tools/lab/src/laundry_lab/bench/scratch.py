@@ -53,11 +53,11 @@ async def scratch_space(stage: Stage) -> AsyncIterator[Scratch]:
         target.password,
         tls=state.tls_of(stage.document),
     )
-    administrator = _administrator(stage)
+    server = administrator(stage)
     await asyncio.to_thread(vhosts.create, broker, name)
     try:
         await asyncio.to_thread(_apply_plan, stage, name)
-        async with scratch_database(administrator, name) as database:
+        async with scratch_database(server, name) as database:
             await make_messaging_tables(database)
             here = amqp_url(url, username=target.username, password=target.password, vhost=name)
             yield Scratch(here, database)
@@ -76,7 +76,8 @@ async def scratch_database(administrator: DatabaseAddress, name: str) -> AsyncIt
         await _drop_role(administrator, name)
 
 
-def _administrator(stage: Stage) -> DatabaseAddress:
+def administrator(stage: Stage) -> DatabaseAddress:
+    """Return the database server's administrator. Raises NotMeasured: it is not known here."""
     given = os.environ.get("LAUNDRY_POSTGRES_URL")
     if given:
         parts = urlsplit(given)

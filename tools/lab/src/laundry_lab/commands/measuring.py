@@ -1,15 +1,21 @@
 """What the lab's commands share: which measures were asked for, a stack to measure on, progress bars."""
 
 import logging
+import os
+import tempfile
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
 
 import structlog
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from laundry.commands.running import RunningStack, running_stack
 from laundry.display import console
+from laundry.stack import state
+from laundry.stack.restart import restart
 from laundry_lab.bench.stage import Advance, Say
 from laundry_servers.errors import LaundryError
 
@@ -32,6 +38,19 @@ def measured_stack(nodes: int) -> Iterator[RunningStack]:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     with running_stack(nodes=nodes) as stack:
         yield stack
+
+
+@contextmanager
+def own_stack(settings: Mapping[str, Mapping[str, str]]) -> Iterator[RunningStack]:
+    """Start a stack in a folder of its own, with settings of some processes; both go with the block."""
+    with tempfile.TemporaryDirectory(prefix="laundry-bench-") as folder:
+        # PostgreSQL does not run as root, and reads from here.
+        Path(folder).chmod(0o755)
+        os.environ["LAUNDRY_VAR_DIR"] = folder
+        with measured_stack(1) as stack:
+            for name, changed in settings.items():
+                restart(stack.paths, name, dict(changed))
+            yield replace(stack, document=state.running_stack(stack.paths))
 
 
 @contextmanager
