@@ -23,7 +23,7 @@ INSERT INTO fault (
 )
 SELECT uuidv7(at - clock_timestamp()), 'machine-' || 1 + n % {machines},
     'scale-' || (1 + n % {machines}) % {branches},
-    'code', 'E' || n, 'E' || n, at, CASE WHEN n % 1000 <> 7 THEN at + interval '1 hour' END,
+    'fault_code', 'E' || n, 'E' || n, at, CASE WHEN n % 1000 <> 7 THEN at + interval '1 hour' END,
     CASE WHEN n % 1000 <> 7 THEN 'sample' END, CASE WHEN n % 3 = 0 AND n % 50 = 0 THEN 0 ELSE 1 END
 FROM (
     SELECT n, now() - n * (interval '364 days' / {rows}) AS at FROM generate_series(1, {rows}::int) AS n
