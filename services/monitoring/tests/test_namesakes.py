@@ -155,7 +155,8 @@ async def _downgrade(world: Any, revision: str) -> None:
         config.attributes["connection"] = connection
         command.downgrade(config, revision)
 
-    async with world.engine.begin() as connection:
+    # Each migration has its own transaction, and indexes go outside of one.
+    async with world.engine.connect() as connection:
         await connection.run_sync(run)
 
 
