@@ -15,8 +15,10 @@ from pamqp.base import Frame
 ACCESS_REFUSED = 403
 TIMEOUT_S = 90.0
 """A broker that makes and removes queues for other tests at the same time answers late."""
-AT_ONCE = 250
-"""So many answers fit into the buffers of a socket whose other end is still writing."""
+AT_ONCE = 50
+"""What asks for so many fits into this end's send buffer. With more, both ends may write while neither reads:
+the broker's answers are many and small, and a socket counts each as much more.
+"""
 
 Act = tuple[str, ...]
 """What is done, and to what: ("publish", exchange, key), ("get", queue), ("bind", queue, exchange, key)."""
@@ -32,6 +34,7 @@ class Connection:
     def __init__(self, url: str) -> None:
         parts = urlsplit(url)
         self._socket = socket.create_connection((parts.hostname, parts.port), timeout=TIMEOUT_S)
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._received = b""
         self._socket.sendall(frame.marshal(header.ProtocolHeader(), 0))
         self._expect(commands.Connection.Start)
