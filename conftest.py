@@ -5,6 +5,8 @@ from hypothesis import HealthCheck, settings
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
+from laundry_service.garbage import look_seldom
+
 # How long an example takes depends on the machine's load, not on the code.
 settings.register_profile("laundry", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("laundry")
@@ -27,6 +29,11 @@ class FileScheduling(LoadScopeScheduling):  # type: ignore[misc]  # it has no ty
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin the long files first: every other worker would wait for one that begins last."""
     items.sort(key=lambda item: -length(item))
+
+
+def pytest_collection_finish() -> None:
+    """Leave out of every search for garbage what thousands of collected tests have imported and made."""
+    look_seldom()
 
 
 def length(item: pytest.Item) -> int:

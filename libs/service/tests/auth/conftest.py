@@ -32,6 +32,18 @@ def jwks_url(provider: IdentityProvider) -> str:
 
 @pytest.fixture(scope="module")
 def client(jwks_url: str) -> Iterator[TestClient]:
+    with TestClient(_app(jwks_url), raise_server_exceptions=False) as client:
+        yield client
+
+
+@pytest.fixture
+def new_client(jwks_url: str) -> Iterator[TestClient]:
+    """One that has asked for no unknown key yet: it may do so only now and then."""
+    with TestClient(_app(jwks_url), raise_server_exceptions=False) as client:
+        yield client
+
+
+def _app(jwks_url: str) -> FastAPI:
     app = FastAPI()
     app.state.authenticator = Authenticator(jwks_url, issuer=ISSUER, audience=AUDIENCE)
     install_problems(app)
@@ -53,5 +65,4 @@ def client(jwks_url: str) -> Iterator[TestClient]:
     async def bug() -> None:
         raise RuntimeError("a secret detail")
 
-    with TestClient(app, raise_server_exceptions=False) as client:
-        yield client
+    return app

@@ -206,7 +206,9 @@ def test_what_is_no_token_of_ours_is_refused_and_makes_no_fetch(
     assert provider.fetches["/jwks.json"] == before
 
 
-def test_what_is_told_of_a_bad_token_holds_nothing_of_it(client: TestClient, identity: SigningKey) -> None:
+def test_what_is_told_of_a_bad_token_holds_nothing_of_it(
+    new_client: TestClient, identity: SigningKey
+) -> None:
     marks: dict[str, Any] = {
         "iss": "mark-iss",
         "aud": "mark-aud",
@@ -221,7 +223,7 @@ def test_what_is_told_of_a_bad_token_holds_nothing_of_it(client: TestClient, ide
     ]
     tokens += [f"mark{identity.sign()}", f"{identity.sign()}mark"]
     for token in tokens:
-        answer = ask(client, "/me", token)
+        answer = ask(new_client, "/me", token)
         assert answer.status_code == 401
         assert "mark" not in answer.text
         assert not any(piece in answer.text for piece in token.split("."))
