@@ -37,6 +37,7 @@ from laundry_lab.bench.scale.measure import SCALE
 from laundry_lab.bench.stage import Measure, NotMeasured, Stage
 from laundry_lab.commands.measuring import bars, measured_stack, own_stack, selected
 from laundry_lab.report import machine
+from laundry_servers.errors import LaundryError
 from laundry_servers.identity import LocalIdentity
 
 out = Console(highlight=False)
@@ -128,7 +129,7 @@ async def _one(name: str, measure: Measure, stage: Stage, report: Report, longes
     try:
         async with asyncio.timeout(longest_s):
             report.figures += await measure(stage)
-    except NotMeasured as error:
+    except (NotMeasured, LaundryError) as error:
         report.failures.append(str(error))
     except TimeoutError:
         report.failures.append(f"{name}: not done within {longest_s:.0f} s")
