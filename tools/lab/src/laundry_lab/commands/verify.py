@@ -44,7 +44,7 @@ def verify(
 ) -> None:
     """Verify what DD-02 §4.4.2.4 asks on the running stack, or on three nodes that are started for it.
 
-    Takes about 10 minutes. Exit status 0 if everything was measured and holds.
+    Takes about 7 minutes. Exit status 0 if everything was measured and holds.
     """
     chosen = selected(only, list(CHECKS))
     found = Verification({**machine(), "scale": scale})
