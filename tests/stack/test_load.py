@@ -53,7 +53,7 @@ def test_batches_go_to_the_helper_and_straight_to_the_broker(
 
 async def test_a_preview_says_what_the_reading_says_then(stack: dict[str, Any], stack_folder: Path) -> None:
     identity = LocalIdentity(StackPaths(stack_folder).identity)
-    token = identity.mint(role="helper", branches=("previews",), subject="helper-1", seconds=60)
+    token = identity.mint(role="helper", branches=("previews",), subject="helper-1", seconds=300)
     photo = draw_garment("pants", seed=3)
     form: Any = {"data": {"branch_id": "previews"}, "files": {"photo": ("a.jpg", photo)}}
     headers = {"Authorization": f"Bearer {token}"}
@@ -61,11 +61,11 @@ async def test_a_preview_says_what_the_reading_says_then(stack: dict[str, Any], 
 
         async def previewed() -> httpx.Response | None:
             answer = await client.post("/previews", **form)
-            # On a busy machine two seconds may pass; then it says so, and one asks again.
+            # Readers give way to everything else on a busy machine; then it says so, and one asks again.
             assert answer.status_code in (200, 504), answer.text
             return answer if answer.is_success else None
 
-        preview: httpx.Response = await eventually(previewed, what="a preview in time")
+        preview: httpx.Response = await eventually(previewed, within_s=120, what="a preview in time")
         assert (await client.get("/tasks")).json()["items"] == []
         task = (await client.post("/tasks", **form)).json()["id"]
 
