@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pyvips
 
+import laundry_look
+
 STATIC = Path(__file__).parent / "src" / "web" / "static"
 SIDE = 64
 # Of a maskable icon only a circle of 80 % of its width is sure to be seen.
@@ -19,7 +21,7 @@ def draw(svg: str, size: int, file: Path) -> None:
 
 def main() -> None:
     """Draw each icon that the manifest names."""
-    plain = (STATIC / "icon.svg").read_text()
+    plain = (laundry_look.STATIC / "icon.svg").read_text()
     strokes = re.search(r"<g .*</g>", plain, re.DOTALL)
     assert strokes, "the drawing is one group of strokes on a square"
     head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {SIDE} {SIDE}">'

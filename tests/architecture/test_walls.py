@@ -39,7 +39,7 @@ LAYERS = (
     {"laundry_testing"},
     {"laundry_catalogue", "laundry_dead_letters", "laundry_learning", "laundry_servers"},
     {"laundry_service"},
-    {"laundry_events", "laundry_reading"},
+    {"laundry_events", "laundry_look", "laundry_reading"},
 )
 
 FRAMEWORKS = {
@@ -65,6 +65,7 @@ ADAPTERS = {
     "helper.decoder",  # a process for pictures
     "helper.sweep",
     "identity.people.invitation_page",
+    "identity.style",
     "mlops.launching.cluster",
     "mlops.launching.kubernetes",
     "mlops.manifests",  # object store

@@ -3,6 +3,7 @@
 import re
 from typing import Any
 
+import laundry_look
 from identity.app import create_app
 from laundry_testing.serving import ready, serving
 
@@ -24,6 +25,23 @@ async def test_what_nobody_needs_is_not_there(provider: Provider) -> None:
             page = await browser.open(path)
             assert page.status_code == 404, path
             assert "There is no such page" in page.text
+
+
+async def test_a_page_has_the_look_of_all_pages(provider: Provider) -> None:
+    async with provider.browser() as browser:
+        page = await browser.open("/accounts/login/")
+        named = set(re.findall(r'(?:href|src)="(/static/[^"]+)"', page.text))
+        assert named == {"/static/icon.svg", "/static/pages.css"}
+        files = {path: await browser.open(path) for path in named}
+        assert {file.status_code for file in files.values()} == {200}
+        sheet = files["/static/pages.css"]
+        assert sheet.headers["content-type"].startswith("text/css")
+        shared = [(laundry_look.STATIC / "css" / name).read_text() for name in laundry_look.SHEETS]
+        assert sheet.text.startswith("\n".join(shared)) and ".field" in sheet.text.removeprefix(
+            "\n".join(shared)
+        )
+        again = await browser.http.get("/static/pages.css", headers={"If-None-Match": sheet.headers["etag"]})
+        assert (again.status_code, again.content) == (304, b"")
 
 
 async def test_nobody_signs_up(provider: Provider) -> None:

@@ -7,7 +7,7 @@ from playwright.async_api import Page
 
 from laundry_testing.messaging import eventually
 from web import pages
-from web.files import STATIC, read
+from web.files import sources
 from web.pages import FrontEnd, front_end
 
 from .browsers import CHROMIUM_ONLY, expect
@@ -37,7 +37,7 @@ def roll(monkeypatch: pytest.MonkeyPatch) -> Roll:
 
 def saying(title: str) -> FrontEnd:
     """The pages, with another title on the helper's."""
-    files = read(STATIC)
+    files = sources()
     texts = files["js/texts/en.js"].decode()
     assert TITLE in texts
     return FrontEnd({**files, "js/texts/en.js": texts.replace(TITLE, f'"helper.title": "{title}"').encode()})

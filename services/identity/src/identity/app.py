@@ -1,7 +1,5 @@
 """Builds the identity app: JSON like every service, and the pages and the OpenID provider by Django."""
 
-from pathlib import Path
-
 from fastapi import FastAPI
 from starlette.staticfiles import StaticFiles
 
@@ -9,6 +7,7 @@ from identity.asgi import django_app, security_headers
 from identity.routing import Elsewhere
 from identity.secret_paths import keep_out_of_the_log
 from identity.settings import Settings
+from identity.style import style_router
 from identity.subscribers import subscribe
 from laundry_events import Outbox
 from laundry_service.app import make_app
@@ -26,7 +25,8 @@ from laundry_service.storage.database import Database
 SERVICE = "identity"
 VERSION = version_of(SERVICE)
 EVENTS_POOL = 2
-STATIC = Path(__file__).parent / "static"
+# Packages whose static files the pages show.
+STATIC = ("laundry_look", "django.contrib.admin")
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -75,7 +75,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         routers=routers,
         on_close=[database_of_events.close],
     )
-    app.mount("/static", StaticFiles(directory=STATIC, packages=[("django.contrib.admin", "static")]))
+    app.include_router(style_router())
+    app.mount("/static", StaticFiles(packages=[(package, "static") for package in STATIC]))
     app.router.routes.append(Elsewhere(django, routers))
     app.add_middleware(SecurityHeaders, headers=security_headers(settings), public_https=settings.by_tls)
     return app

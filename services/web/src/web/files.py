@@ -6,6 +6,8 @@ import mimetypes
 import re
 from pathlib import Path
 
+import laundry_look
+
 STATIC = Path(__file__).parent / "static"
 
 # These are compressed already.
@@ -30,10 +32,11 @@ class File:
         self.etag = f'W/"{hashlib.sha256(content).hexdigest()[:32]}"'
 
 
-def read(folder: Path) -> dict[str, bytes]:
-    """Return what is in each file of a folder and those below it, by its path there."""
+def sources() -> dict[str, bytes]:
+    """Return what is in each file of the front end, and of the look of all pages, by its path."""
     return {
         path.relative_to(folder).as_posix(): path.read_bytes()
+        for folder in (laundry_look.STATIC, STATIC)
         for path in sorted(folder.rglob("*"))
         if path.is_file()
     }

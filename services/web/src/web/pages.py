@@ -8,7 +8,7 @@ from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import Response
 
 from laundry_service.http.caching import is_known
-from web.files import STATIC, File, media_type_of, read, version_of, without_comments
+from web.files import File, media_type_of, sources, version_of, without_comments
 from web.modules import Modules, data_of, with_data_inside
 
 ROLES = ("helper", "owner", "operator", "customer")
@@ -51,7 +51,10 @@ STYLES = "pages.css"
 SCRIPT = '<script type="module"'
 UNSUBSCRIBE = "js/unsubscribe-page.js"
 # What is served at addresses of its own, and the notice's style sheet: it is read once, and with a signal.
-NOT_KEPT = {"index.html", "unsubscribe.html", "privacy.html", "privacy.css", "sw.js"}
+NOT_KEPT = {
+    "index.html", "unsubscribe.html", "privacy.html", "privacy-notices.html", "privacy.css", "sw.js"
+}  # fmt: skip
+NOTICES = "<!-- notices -->"
 VERSIONED = re.compile(r"([0-9a-f]{16})/(.+)")
 
 # Kept, but asked for again each time (ETag): a new version is used at the next visit.
@@ -115,7 +118,8 @@ class FrontEnd:
             self._with_modules("unsubscribe.html", self.modules.behind(UNSUBSCRIBE), self.version).encode(),
             html,
         )
-        self.privacy = File(self._sources["privacy.html"], html)
+        notices = self._sources["privacy-notices.html"]
+        self.privacy = File(self._sources["privacy.html"].replace(NOTICES.encode(), notices), html)
         self.service_worker = File(self._service_worker().encode(), media_type_of("sw.js"))
 
     def _pages(self) -> Iterable[tuple[str | None, str | None]]:
@@ -173,7 +177,7 @@ class FrontEnd:
 @cache
 def front_end() -> FrontEnd:
     """Return the front end of this package."""
-    return FrontEnd(read(STATIC))
+    return FrontEnd(sources())
 
 
 def router() -> APIRouter:

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from laundry import contracts, look, privacy_page
+from laundry import contracts, privacy_page
 from laundry.deploy import broker, chart, compose, grafana, images, installing, memory, prometheus, readme
 from laundry.paths import PROJECT
 
@@ -23,8 +23,7 @@ def files() -> Iterator[tuple[Path, str]]:
 
 
 def deployment_files() -> Iterator[tuple[Path, str]]:
-    """Yield those that need no service to be built: Compose, the chart, READMEs, the pages' look."""
-    yield from look.files()
+    """Yield those that need no service to be built: Compose, the chart, READMEs."""
     yield from grafana.files()
     yield from prometheus.files()
     yield images.FILE, images.text()
