@@ -1,7 +1,6 @@
 """The cluster's own authority is believed as clusters make it, and nobody else's is."""
 
 import asyncio
-import datetime
 import functools
 import ssl
 from collections.abc import AsyncIterator, Callable
@@ -15,6 +14,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from laundry_servers.certificates import begun, private_pem
 from mlops.launching.cluster import Cluster, Unreachable
 
 
@@ -40,13 +40,7 @@ class Authority:
         certificate = signed(named("api"), key, self.certificate.subject, self.key, authority=False)
         files = folder / "server.crt", folder / "server.key"
         files[0].write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-        files[1].write_bytes(
-            key.private_bytes(
-                serialization.Encoding.PEM,
-                serialization.PrivateFormat.PKCS8,
-                serialization.NoEncryption(),
-            )
-        )
+        files[1].write_bytes(private_pem(key))
         return files
 
 
@@ -58,15 +52,8 @@ def signed(
     *,
     authority: bool,
 ) -> x509.Certificate:
-    now = datetime.datetime.now(datetime.UTC)
     return (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(issuer)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(hours=1))
-        .not_valid_after(now + datetime.timedelta(hours=1))
+        begun(subject, issuer, key.public_key(), days=1)
         .add_extension(x509.BasicConstraints(ca=authority, path_length=None), critical=True)
         .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
         .sign(by, hashes.SHA256())

@@ -10,7 +10,7 @@ import re
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 
 from cryptography import x509
@@ -18,13 +18,12 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from laundry_servers.certificates import begun, key_usage, private_pem
 from laundry_servers.errors import LaundryError
 from laundry_servers.files import write_text
 
 DAYS = 90
 AUTHORITY_DAYS = 5 * 365
-# Clocks differ: what is issued now must be valid where the clock is behind.
-EARLIER = timedelta(minutes=5)
 AUTHORITY = "authority"
 BUNDLE = "ca"
 
@@ -111,9 +110,10 @@ class Authority:
         # A node of a cluster is both: the others connect to it, and it to them.
         uses = [ExtendedKeyUsageOID.CLIENT_AUTH, *([ExtendedKeyUsageOID.SERVER_AUTH] if hosts else [])]
         builder = (
-            _builder(name, signer.certificate.subject, key.public_key(), days)
+            begun(_name(name), signer.certificate.subject, key.public_key(), days=days)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-            .add_extension(_key_usage(signs_certificates=False), critical=True)
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+            .add_extension(key_usage(signs_certificates=False), critical=True)
             .add_extension(x509.ExtendedKeyUsage(uses), critical=False)
             .add_extension(
                 x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.key.public_key()), critical=False
@@ -123,7 +123,7 @@ class Authority:
             builder = builder.add_extension(
                 x509.SubjectAlternativeName([_host(host) for host in hosts]), critical=False
             )
-        write_text(path, _pem(key) + _text(builder.sign(signer.key, hashes.SHA256())))
+        write_text(path, private_pem(key).decode() + _text(builder.sign(signer.key, hashes.SHA256())))
         return path
 
     def renew(self, *, days: float = DAYS) -> list[Path]:
@@ -164,15 +164,16 @@ class Authority:
         # The issuer is looked up by name, so no two authorities may share one.
         subject = _name(f"Laundry local authority {secrets.token_hex(4)}")
         certificate = (
-            _builder(_common_name(subject), subject, key.public_key(), AUTHORITY_DAYS)
+            begun(subject, subject, key.public_key(), days=AUTHORITY_DAYS)
             .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-            .add_extension(_key_usage(signs_certificates=True), critical=True)
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+            .add_extension(key_usage(signs_certificates=True), critical=True)
             .sign(key, hashes.SHA256())
         )
         # It must be trusted before it signs anything.
         bundle = "".join(_text(each) for each in (certificate, *self.trusted()))
         write_text(self.ca_file, bundle, mode=0o644)
-        write_text(self.folder / f"{AUTHORITY}.pem", _pem(key) + _text(certificate))
+        write_text(self.folder / f"{AUTHORITY}.pem", private_pem(key).decode() + _text(certificate))
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,37 +190,6 @@ def read(path: Path) -> Issued:
         raise LaundryError(f"{path} holds no certificate that can be read: {error}") from error
 
 
-def _builder(
-    name: str, issuer: x509.Name, key: ec.EllipticCurvePublicKey, days: float
-) -> x509.CertificateBuilder:
-    now = datetime.now(UTC)
-    ends = now + timedelta(days=days)
-    return (
-        x509.CertificateBuilder()
-        .subject_name(_name(name))
-        .issuer_name(issuer)
-        .public_key(key)
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(min(now, ends) - EARLIER)
-        .not_valid_after(ends)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
-    )
-
-
-def _key_usage(*, signs_certificates: bool) -> x509.KeyUsage:
-    return x509.KeyUsage(
-        digital_signature=not signs_certificates,
-        key_cert_sign=signs_certificates,
-        crl_sign=signs_certificates,
-        content_commitment=False,
-        key_encipherment=False,
-        data_encipherment=False,
-        key_agreement=False,
-        encipher_only=False,
-        decipher_only=False,
-    )
-
-
 def _name(text: str) -> x509.Name:
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])
 
@@ -233,12 +203,6 @@ def _host(text: str) -> x509.GeneralName:
         return x509.IPAddress(ipaddress.ip_address(text))
     except ValueError:
         return x509.DNSName(text)
-
-
-def _pem(key: ec.EllipticCurvePrivateKey) -> str:
-    return key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    ).decode()
 
 
 def _text(certificate: x509.Certificate) -> str:

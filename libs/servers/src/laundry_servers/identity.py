@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from jwt.algorithms import ECAlgorithm
 
+from laundry_servers.certificates import private_pem
 from laundry_servers.files import read_json, write_json
 
 ISSUER = "https://identity.laundry.localhost"
@@ -84,9 +85,7 @@ class LocalIdentity:
         return list(read_json(self._retired_file) or [])
 
     def _place_new_key(self, *, replace: bool) -> None:
-        pem = ec.generate_private_key(ec.SECP256R1()).private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
+        pem = private_pem(ec.generate_private_key(ec.SECP256R1()))
         # Written aside and renamed: another process never reads half a key or overwrites this one.
         draft = self.key_file.with_suffix(f".{uuid.uuid4().hex}")
         draft.touch(0o600)

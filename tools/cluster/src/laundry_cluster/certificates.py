@@ -3,7 +3,6 @@
 import base64
 import json
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -12,9 +11,11 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from laundry_servers.certificates import begun, key_usage, private_pem
+
 SERVICE_ADDRESS = "10.96.0.1"
 PORT = 6443
-VALID = timedelta(days=30)
+DAYS = 30
 # As whom each part calls the API: common name and group.
 CLIENTS = {
     "admin": ("admin", "system:masters"),
@@ -58,21 +59,10 @@ def make(folder: Path, node_address: str, second_address: str) -> None:
 def _authority() -> Authority:
     key = ec.generate_private_key(ec.SECP256R1())
     name = _name("kubernetes-ca", "")
-    usage = x509.KeyUsage(
-        digital_signature=True,
-        key_cert_sign=True,
-        crl_sign=True,
-        content_commitment=False,
-        key_encipherment=False,
-        data_encipherment=False,
-        key_agreement=False,
-        encipher_only=False,
-        decipher_only=False,
-    )
     certificate = (
-        _begun(name, name, key)
+        begun(name, name, key.public_key(), days=DAYS)
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .add_extension(usage, critical=True)
+        .add_extension(key_usage(signs_certificates=True), critical=True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
         .sign(key, hashes.SHA256())
     )
@@ -85,21 +75,21 @@ def _server(to: Path, authority: Authority, common: str, names: list[str], addre
         *(x509.IPAddress(ip_address(each)) for each in addresses),
     ]
     key = ec.generate_private_key(ec.SECP256R1())
-    begun = _begun(_name(common, ""), authority.certificate.subject, key)
-    begun = begun.add_extension(x509.SubjectAlternativeName(alternatives), critical=False)
-    _write(to, key, _signed(begun, key, authority, ExtendedKeyUsageOID.SERVER_AUTH))
+    unsigned = begun(_name(common, ""), authority.certificate.subject, key.public_key(), days=DAYS)
+    unsigned = unsigned.add_extension(x509.SubjectAlternativeName(alternatives), critical=False)
+    _write(to, key, _signed(unsigned, key, authority, ExtendedKeyUsageOID.SERVER_AUTH))
 
 
 def _client(to: Path, authority: Authority, who: x509.Name, node_address: str) -> None:
     key = ec.generate_private_key(ec.SECP256R1())
-    begun = _begun(who, authority.certificate.subject, key)
-    certificate = _signed(begun, key, authority, ExtendedKeyUsageOID.CLIENT_AUTH)
+    unsigned = begun(who, authority.certificate.subject, key.public_key(), days=DAYS)
+    certificate = _signed(unsigned, key, authority, ExtendedKeyUsageOID.CLIENT_AUTH)
     _write(to, key, certificate)
     server = f"https://{node_address}:{PORT}"
     cluster = {"server": server, "certificate-authority-data": _encoded(_pem(authority.certificate))}
     user = {
         "client-certificate-data": _encoded(_pem(certificate)),
-        "client-key-data": _encoded(_private(key)),
+        "client-key-data": _encoded(private_pem(key)),
     }
     file = to.with_suffix(".kubeconfig")
     file.write_text(
@@ -115,19 +105,6 @@ def _client(to: Path, authority: Authority, who: x509.Name, node_address: str) -
         )
     )
     file.chmod(0o600)
-
-
-def _begun(subject: x509.Name, issuer: x509.Name, key: Private) -> x509.CertificateBuilder:
-    now = datetime.now(UTC)
-    return (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(issuer)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(minutes=5))
-        .not_valid_after(now + VALID)
-    )
 
 
 def _signed(
@@ -154,12 +131,6 @@ def _pem(certificate: x509.Certificate) -> bytes:
     return certificate.public_bytes(serialization.Encoding.PEM)
 
 
-def _private(key: Private) -> bytes:
-    return key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-
-
 def _encoded(content: bytes) -> str:
     return base64.b64encode(content).decode()
 
@@ -167,6 +138,6 @@ def _encoded(content: bytes) -> str:
 def _write(to: Path, key: Private, certificate: x509.Certificate | None = None) -> None:
     file = to.with_suffix(".key")
     file.touch(mode=0o600)
-    file.write_bytes(_private(key))
+    file.write_bytes(private_pem(key))
     if certificate is not None:
         to.with_suffix(".crt").write_bytes(_pem(certificate))

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from laundry.deploy.chart import CHART
@@ -14,6 +13,7 @@ from laundry_catalogue import SERVICES
 from laundry_cluster import servers
 from laundry_cluster.images import REGISTRY
 from laundry_reading.signing import SigningKey
+from laundry_servers.certificates import private_pem
 from laundry_servers.fcm import PROJECT_ID
 from laundry_servers.files import write_json
 from laundry_servers.identity import AUDIENCE, ISSUER
@@ -168,9 +168,7 @@ def write_secrets(to: Path, named: Mapping[str, Mapping[str, str]]) -> Path:
 
 def _firebase_account(facts: Mapping[str, Any]) -> dict[str, str]:
     """A service account as Firebase gives one out, for the local stand-in of it."""
-    key = rsa.generate_private_key(65537, 2048).private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
+    key = private_pem(rsa.generate_private_key(65537, 2048))
     return {
         "type": "service_account",
         "project_id": PROJECT_ID,
