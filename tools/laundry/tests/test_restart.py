@@ -1,5 +1,6 @@
 """Changed settings, and the restart of one process."""
 
+import signal
 import sys
 from pathlib import Path
 
@@ -46,3 +47,21 @@ def test_a_restart_refuses_what_is_no_service_or_no_setting(
     with pytest.raises(LaundryError, match="begin with LAUNDRY_"):
         restart(paths, "mlops", {"PATH": "/"})
     assert not paths.changes_file.exists()
+
+
+def test_one_that_ended_by_itself_is_restarted_once_it_runs_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = StackPaths(tmp_path)
+    told: list[tuple[int, int]] = []
+    seen = iter([{}, {}, {"mlops": 7}])
+    monkeypatch.setattr("laundry.stack.state.supervisor", lambda _: object())
+    monkeypatch.setattr("laundry.stack.state.running_stack", lambda _: {"pids": next(seen, {"mlops": 7})})
+    monkeypatch.setattr("laundry.stack.restart.os.kill", lambda *call: told.append(call))
+    monkeypatch.setattr("laundry.stack.restart.wait_for_successor", lambda paths, name, before: before + 1)
+    assert restart(paths, "mlops") == 8
+    assert told == [(7, signal.SIGTERM)]
+    monkeypatch.setattr("laundry.stack.restart.RESTART_SECONDS", 0)
+    monkeypatch.setattr("laundry.stack.state.running_stack", lambda _: {"pids": {}})
+    with pytest.raises(LaundryError, match=r"mlops has ended and was not started again.*mlops\.log"):
+        restart(paths, "mlops")

@@ -16,6 +16,8 @@ LEFT_OUT = (
     "watchfiles",
     # FastAPI checks each type against its models.
     "pydantic.v1",
+    # OpenTelemetry's description of this process, which nobody asks for.
+    "psutil",
 )
 
 for _name in LEFT_OUT:

@@ -52,8 +52,6 @@ async def measure(stage: Stage) -> list[Figure]:
                     rates.setdefault(way, []).append(rate)
                     spent.setdefault(way, []).append(used)
                     stops.setdefault(way, []).append(await asyncio.to_thread(_stopped, process))
-                    # While it is begun again there is none to restart.
-                    await asyncio.to_thread(restarting.wait_for_successor, stage.paths, PROCESS, pid)
                     advance(1)
         finally:
             switch.unlink()

@@ -21,19 +21,32 @@ def restart(paths: StackPaths, name: str, settings: dict[str, str] | None = None
     Raises:
         LaundryError: no such process, a setting that no service reads, or no ready successor in time.
     """
-    pids = state.running_stack(paths)["pids"]
+    state.running_stack(paths)
     # Servers are no part of an update.
-    if name not in process_names() or name not in pids:
+    if name not in process_names():
         raise LaundryError(f"No service process {name!r}. There are: {', '.join(process_names())}.")
     for key in settings or {}:
         if not key.startswith(SETTING_PREFIXES):
             raise LaundryError(f"{key}: settings begin with {' or '.join(SETTING_PREFIXES)}.")
     if settings:
         changes.change(paths, name, settings)
-    before = pids[name]
+    before = _pid_of(paths, name)
     with suppress(ProcessLookupError):
         os.kill(before, signal.SIGTERM)
     return wait_for_successor(paths, name, before)
+
+
+def _pid_of(paths: StackPaths, name: str) -> int:
+    """Return a process's id; one that ended by itself is being started again, which is waited for."""
+    deadline = time.monotonic() + RESTART_SECONDS
+    while (found := state.running_stack(paths)["pids"].get(name)) is None:
+        if time.monotonic() > deadline:
+            raise LaundryError(
+                f"{name} has ended and was not started again within {RESTART_SECONDS:.0f} s."
+                f" Its log: {paths.logs / name}.log"
+            )
+        time.sleep(POLL_SECONDS)
+    return int(found)
 
 
 def wait_for_successor(paths: StackPaths, name: str, before: int) -> int:
