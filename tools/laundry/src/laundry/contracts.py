@@ -39,6 +39,7 @@ NOWHERE = {
     "LAUNDRY_PUBLIC_URL": "https://identity.example",
     "LAUNDRY_WEB_URLS": "https://pages.example",
     "LAUNDRY_OIDC_CLIENT_SECRET": "none",
+    "LAUNDRY_LETTER_KEY": 32 * "n",
     "LAUNDRY_SECRET_KEYS": 32 * "n",
     "LAUNDRY_SIGNING_KEYS": new_key(),
     "LAUNDRY_MODEL_DIR": str(PROJECT / "models"),
