@@ -52,8 +52,16 @@ async def steps(page: Page, world: World, mails: Path, email: str) -> AsyncItera
         ]
         return next((each[0] for each in found if each), None)
 
-    await page.goto(await eventually(mailed, what="the mail"))
+    link = await eventually(mailed, what="the mail")
+    await page.goto(link)
     yield "reset-key"
+    for field in ("password1", "password2"):
+        await page.locator(f"input[name={field}]").fill(PASSWORD)
+    await page.locator("main button[type=submit]").click()
+    await expect(page.locator("input[name=password1]")).to_have_count(0)
+    yield "reset-done"
+    await page.goto(link)
+    yield "reset-over"
     await page.goto(f"{issuer}/accounts/login/?next=/accounts/logout/")
     await page.locator("input[name=login]").fill(email)
     await page.locator("input[name=password]").fill(PASSWORD)
