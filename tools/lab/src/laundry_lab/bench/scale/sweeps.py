@@ -7,7 +7,7 @@ from typing import NamedTuple
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
-from laundry_lab.bench.scale.growth import Reading
+from laundry_lab.bench.scale.growth import Growth, Reading
 from laundry_lab.bench.stage import Stage
 
 METRIC = "laundry_periodic_seconds"
@@ -38,12 +38,19 @@ async def runs_of(stage: Stage, service: str) -> dict[str, Runs]:
 
 
 async def swept(
-    stage: Stage, service: str, tasks: Sequence[str], rows: int, *, since: dict[str, Runs]
+    stage: Stage,
+    service: str,
+    tasks: Sequence[str],
+    rows: int,
+    *,
+    since: dict[str, Runs],
+    idle_growth: Growth = "page",
 ) -> list[Reading]:
     """Wait until each task has run a few times more; returns how long it took at rest, and all of it before.
 
     Args:
         since: the runs before the tables were filled.
+        idle_growth: how the time at rest may grow.
 
     Raises:
         TimeoutError: one has not, within five minutes.
@@ -58,7 +65,7 @@ async def swept(
         idle = (last[task].seconds - first[task].seconds) / (last[task].number - first[task].number)
         before = since.get(task, Runs())
         busy = first[task].seconds - before.seconds - idle * (first[task].number - before.number)
-        found.append(Reading(f"{service}: {task}, nothing to do", "page", rows, 1000 * idle))
+        found.append(Reading(f"{service}: {task}, nothing to do", idle_growth, rows, 1000 * idle))
         found.append(Reading(f"{service}: {task}, all that was due", "linear", rows, 1000 * max(busy, 0)))
     return found
 
