@@ -214,9 +214,14 @@ async def test_when_the_channel_goes_between_commit_and_ack_each_has_its_effect_
     async def all_done() -> bool:
         return await had(effects) == sorted([*names, "later", "last"])
 
+    async def all_acknowledged() -> bool:
+        return await waiting(messaging, QUEUE, f"{QUEUE}.dlq", f"{QUEUE}.retry.1s") == 0
+
     await eventually(all_done, within_s=60, what="every effect, once")
+    # What had its effect as the channel went is delivered again.
+    await eventually(all_acknowledged, within_s=60, what="the end of every message")
     await broker.stop()
-    assert await waiting(messaging, QUEUE, f"{QUEUE}.dlq", f"{QUEUE}.retry.1s") == 0, "acknowledged"
+    assert await all_acknowledged()
 
 
 @asynccontextmanager

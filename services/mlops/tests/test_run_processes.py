@@ -1,13 +1,16 @@
 """The processes of training runs: how they end, and who takes a run up again."""
 
+import asyncio
 import sys
 
+import psutil
 import pytest
 import sqlalchemy as sa
 
 from laundry_service.storage.database import Database
 from laundry_testing.messaging import eventually
 from mlops import repository
+from mlops.launching.launcher import Job
 from mlops.launching.processes import Processes
 from mlops.runs import MOST_ATTEMPTS
 from mlops.service.runner import GAVE_UP, Runner
@@ -96,6 +99,37 @@ async def test_a_run_left_behind_by_a_dead_service_is_taken_up_again(
             assert await status_of(database, left) == ("queued", None)
     await runner.stop()
     assert await status_of(database, left) == ("failed", GAVE_UP)
+
+
+class Slow(Processes):
+    """Starts a process only when it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__(command=sleeping_job)
+        self.asked, self.go = asyncio.Event(), asyncio.Event()
+
+    async def launch(self, run_id: str, kind: str, attempt: int) -> Job:
+        self.asked.set()
+        await self.go.wait()
+        return await super().launch(run_id, kind, attempt)
+
+
+async def test_a_service_that_stops_while_a_process_starts_leaves_neither_it_nor_its_run(
+    database: Database, database_url: str
+) -> None:
+    run_id, launcher = await queued(database), Slow()
+    runner = Runner(database, database_url, launcher, timeout_s=60)
+    await runner.start()
+    async with asyncio.timeout(30):
+        await launcher.asked.wait()
+        stopping = asyncio.create_task(runner.stop())
+        await asyncio.sleep(0.1)
+        assert not stopping.done()
+        launcher.go.set()
+        await stopping
+    assert await status_of(database, run_id) == ("queued", None)
+    job = sleeping_job(run_id, "refit")
+    assert job not in [child.cmdline() for child in psutil.Process().children() if child.is_running()]
 
 
 async def test_cancelling_a_running_run_ends_its_process(database: Database, database_url: str) -> None:

@@ -113,11 +113,17 @@ class Runner(BackgroundTask):
             if not await repository.move_run(session, run_id, "running"):
                 return
         log.info("a training run begins", run_id=run_id, kind=kind, attempt=attempt)
+        launching = asyncio.create_task(self._launcher.launch(run_id, kind, attempt))
         try:
-            job = await self._launcher.launch(run_id, kind, attempt)
+            job = await asyncio.shield(launching)
         except LaunchError as error:
             await self._fail(run_id, str(error))
             return
+        except asyncio.CancelledError:
+            # Stopped meanwhile: a job that nobody knows of would be neither watched nor ended.
+            with contextlib.suppress(LaunchError):
+                await self._leave(run_id, await launching)
+            raise
         await self._attend(run_id, job)
 
     async def _attend(self, run_id: str, job: Job) -> None:
@@ -125,16 +131,20 @@ class Runner(BackgroundTask):
         try:
             ended = await self._watch(job, run_id)
         except BaseException:
-            if not self._launcher.outlive:
-                await job.end()
-                with contextlib.suppress(Exception):
-                    await asyncio.shield(self._again(run_id, "the service stopped"))
+            await self._leave(run_id, job)
             raise
         if ended.error is not None:
             await self._fail(run_id, ended.error)
         elif ended.lost is not None:
             await self._again(run_id, ended.lost)
         log.info("a training run ended", run_id=run_id, error=ended.error, lost=ended.lost)
+
+    async def _leave(self, run_id: str, job: Job) -> None:
+        """End a job that cannot outlive this process, and queue its run for whoever leads next."""
+        if not self._launcher.outlive:
+            await job.end()
+            with contextlib.suppress(Exception):
+                await asyncio.shield(self._again(run_id, "the service stopped"))
 
     async def _watch(self, job: Job, run_id: str) -> JobOutcome:
         """Wait for the job's end, and end it if it takes too long or is not wanted any more."""
