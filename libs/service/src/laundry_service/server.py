@@ -13,7 +13,6 @@ from fastapi import FastAPI
 from laundry_service.garbage import look_seldom
 from laundry_service.http.protocol import bounded_protocol
 from laundry_service.http.settings import HttpSettings
-from laundry_service.storage.revision import NewerDatabase, refuse_newer, refuse_newer_once_seen
 from laundry_service.telemetry.metrics_server import MetricsServer
 from laundry_service.telemetry.switching import TelemetrySwitching
 
@@ -42,25 +41,35 @@ class Server(uvicorn.Server):
 
         Older code than its database's ends here with a sentence; while the database is away, once it is back.
         """
-        if self._database is not None:
-            try:
-                seen = await refuse_newer(*self._database)
-            except NewerDatabase as refusal:
-                self._refuse(refusal)
-                return
-            if not seen:
-                self._looking = asyncio.create_task(self._look(*self._database))
+        if self._database is not None and not await self._may_use(*self._database):
+            return
         await self._metrics.start()
         await self._switching.start()
         await super().startup(sockets)
+        look_seldom()
+
+    async def _may_use(self, package: str, url: str) -> bool:
+        from laundry_service.storage.revision import NewerDatabase, refuse_newer  # noqa: PLC0415 - as below
+
+        try:
+            seen = await refuse_newer(package, url)
+        except NewerDatabase as refusal:
+            self._refuse(refusal)
+            return False
+        if not seen:
+            self._looking = asyncio.create_task(self._look(package, url))
+        return True
 
     async def _look(self, package: str, url: str) -> None:
+        # Needless without a database, and 20 MB.
+        from laundry_service.storage.revision import NewerDatabase, refuse_newer_once_seen  # noqa: PLC0415
+
         try:
             await refuse_newer_once_seen(package, url)
         except NewerDatabase as refusal:
             self._refuse(refusal)
 
-    def _refuse(self, refusal: NewerDatabase) -> None:
+    def _refuse(self, refusal: Exception) -> None:
         log.critical("not started", reason=str(refusal))
         self.refused = self.should_exit = True
 
@@ -100,7 +109,6 @@ def serve(app: FastAPI, settings: HttpSettings) -> None:
     """
     _allow_files(settings.http_connections + OTHER_FILES)
     server = Server(app, settings)
-    look_seldom()
     # uvicorn re-raises the signal after it has stopped; it has been handled by then.
     with contextlib.suppress(KeyboardInterrupt):
         server.run()
