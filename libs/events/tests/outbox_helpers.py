@@ -9,9 +9,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from laundry_events import Outbox, Publisher, Refused
 from laundry_events.plan import EVENTS_EXCHANGE
 from laundry_events.tables import outbox
+from laundry_testing.events import reading
 from laundry_testing.messaging import Messaging, eventually
-
-from .consuming import reading
 
 
 async def waiting(engine: AsyncEngine) -> int:

@@ -18,9 +18,10 @@ from laundry_events import Dependency, PermanentError, Publisher, Received, batc
 from laundry_events.broker import ConsumingBroker
 from laundry_events.connection import abandon
 from laundry_events.events import TaskRead
+from laundry_testing.events import reading
 from laundry_testing.messaging import Messaging, eventually
 
-from .consuming import consume, reading
+from .consuming import consume
 
 QUEUE, INBOX = "task.read", "tests.task-read"
 SCRIPT = Path(__file__).with_name("batching_consumer.py")

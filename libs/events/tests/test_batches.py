@@ -18,10 +18,10 @@ from laundry_events.events import TaskRead
 from laundry_events.interruptions import uncancelled
 from laundry_events.outcome import Ack, after_failure
 from laundry_events.tables import inbox
+from laundry_testing.events import reading
 from laundry_testing.logs import logged_by
 
 from .conftest import create_tables
-from .consuming import reading
 
 CONSUMER = "tests.task-read"
 KINDS = ("good", "fails", "dies", "breaks", "is interrupted", "is slow")

@@ -19,10 +19,11 @@ from laundry_events import (
     partition_watch,
 )
 from laundry_events.events import TaskRead
+from laundry_testing.events import reading
 from laundry_testing.logs import logged_by
 from laundry_testing.messaging import Messaging, apply_plan, eventually
 
-from .consuming import consume, reading
+from .consuming import consume
 
 pytestmark = pytest.mark.servers
 

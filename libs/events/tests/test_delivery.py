@@ -21,9 +21,10 @@ from laundry_events.envelope import encode
 from laundry_events.events import ModelPromoted, TaskRead
 from laundry_events.plan import EVENTS_EXCHANGE
 from laundry_events.topology import TELEMETRY_EXCHANGE
+from laundry_testing.events import reading
 from laundry_testing.messaging import Messaging, eventually
 
-from .consuming import consume, reading
+from .consuming import consume
 
 pytestmark = pytest.mark.servers
 

@@ -22,9 +22,10 @@ from laundry_events.events import TaskRead
 from laundry_events.outcome import Outcome, Requeue
 from laundry_events.poison import DEAD_LETTER_AT, HANDLE_ANYWAY_AT, ISOLATE_AT
 from laundry_events.settlement import Settlement
+from laundry_testing.events import reading
 from laundry_testing.messaging import Messaging, eventually
 
-from .consuming import consume, reading
+from .consuming import consume
 
 pytestmark = pytest.mark.servers
 QUEUE = "task.read"

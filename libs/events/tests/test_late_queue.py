@@ -5,9 +5,10 @@ from aio_pika.exceptions import ChannelNotFoundEntity
 
 from laundry_events import EventMeta, Publisher, make_broker
 from laundry_events.events import TaskRead
+from laundry_testing.events import reading
 from laundry_testing.messaging import Messaging, apply_plan, eventually
 
-from .consuming import consume, reading
+from .consuming import consume
 
 QUEUE = "task.read"
 

@@ -20,9 +20,10 @@ from laundry_events import EventMeta, PermanentError, Publisher, Received, Unrou
 from laundry_events.batches import Batches
 from laundry_events.broker import ConsumingBroker
 from laundry_events.events import TaskRead
+from laundry_testing.events import reading
 from laundry_testing.messaging import Messaging, eventually
 
-from .consuming import consume, reading
+from .consuming import consume
 
 QUEUE = "task.read"
 

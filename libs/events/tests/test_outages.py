@@ -8,9 +8,10 @@ from laundry_events import Dependency, EventConsumer, EventMeta, Publisher, Refu
 from laundry_events.broker import ConsumingBroker
 from laundry_events.circuit_breaker import CircuitBreaker, HoldEnded
 from laundry_events.events import TaskRead
+from laundry_testing.events import reading
 from laundry_testing.messaging import Messaging, eventually
 
-from .consuming import consume, reading
+from .consuming import consume
 
 PREFETCH = 4
 

@@ -21,9 +21,9 @@ from laundry_events.inbox import (
 from laundry_events.outbox import add_parameters, add_with
 from laundry_events.relay import WAITING, plain_dsn
 from laundry_events.tables import inbox, outbox
+from laundry_testing.events import reading
 from laundry_testing.messaging import Messaging, eventually
 
-from .consuming import reading
 from .outbox_helpers import fill_queue, is_empty, store, waiting
 
 pytestmark = pytest.mark.servers

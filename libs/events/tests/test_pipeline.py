@@ -19,9 +19,8 @@ from laundry_events.frames import event_properties
 from laundry_events.libraries import UnsupportedLibrary, require_made
 from laundry_events.pipeline import WRITE_BYTES, Pipeline
 from laundry_events.plan import EVENTS_EXCHANGE
+from laundry_testing.events import reading
 from laundry_testing.messaging import Messaging, eventually
-
-from .consuming import reading
 
 NOWHERE = "amqp://nobody:nothing@127.0.0.1:9/"
 

@@ -13,9 +13,8 @@ import pytest
 from laundry_events import Publisher
 from laundry_events.delivery import failed_deliveries
 from laundry_events.poison import DEAD_LETTER_AT, ISOLATE_AT, PoisonIsolation
+from laundry_testing.events import reading
 from laundry_testing.messaging import Messaging, eventually
-
-from .consuming import reading
 
 SCRIPT = Path(__file__).with_name("crashing_consumer.py")
 INNOCENT = 9

@@ -11,9 +11,8 @@ from laundry_events.asyncapi import asyncapi
 from laundry_events.definitions import policies, topic_permissions
 from laundry_events.events import EVENTS, TaskRead
 from laundry_events.topology import PLAN
+from laundry_testing.events import reading
 from laundry_testing.messaging import Messaging, apply_plan
-
-from .consuming import reading
 
 QUEUE = "task.read"
 OTHER = replace(

@@ -26,9 +26,10 @@ from laundry_events.plan import DEAD_EXCHANGE
 from laundry_events.republisher import Republisher
 from laundry_events.settlement import Settlement
 from laundry_events.topology import PLAN, TELEMETRY_EXCHANGE
+from laundry_testing.events import reading
 from laundry_testing.messaging import Messaging, eventually
 
-from .consuming import consume, reading
+from .consuming import consume
 
 TELEMETRY, READ = "telemetry.reported", "task.read"
 

@@ -28,9 +28,8 @@ from laundry_events.headers import SIGNATURE
 from laundry_events.plan import DEAD_EXCHANGE, REQUEUE_EXCHANGE
 from laundry_events.signing import MessageSigner
 from laundry_events.topology import PLAN, TELEMETRY_EXCHANGE
+from laundry_testing.events import reading
 from laundry_testing.messaging import Messaging, eventually
-
-from .consuming import reading
 
 KEY, OTHER = "k" * 32, "o" * 32
 QUEUE, DEAD = "task.read", "task.read.dlq"

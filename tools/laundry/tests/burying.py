@@ -1,6 +1,5 @@
 """Dead letters for tests: put where a consumer would, looked at, sent back."""
 
-from datetime import UTC, datetime
 from typing import Any
 
 from laundry_dead_letters.actions import Bounds, Tally, look, redrive
@@ -8,8 +7,8 @@ from laundry_dead_letters.audit import FileAudit
 from laundry_dead_letters.broker import connected
 from laundry_dead_letters.dead_letter import DeadLetter, OperatorAction, Selection
 from laundry_events.envelope import encode
-from laundry_events.events import TaskRead
 from laundry_events.plan import DEAD_EXCHANGE
+from laundry_testing.events import reading
 from laundry_testing.messaging import Messaging, eventually
 
 ACT = OperatorAction("redrive", "tester", "the database is back")
@@ -26,17 +25,6 @@ FAILED = {
     "x-original-queue": QUEUE,
     "x-original-routing-key": QUEUE,
 }
-
-
-def reading(task_id: str = "t1") -> TaskRead:
-    return TaskRead(
-        task_id=task_id,
-        task_version=1,
-        branch_id="b1",
-        outcome="read",
-        model_version="m1",
-        read_at=datetime.now(UTC),
-    )
 
 
 async def bury(messaging: Messaging, message_id: str, **headers: Any) -> None:
