@@ -22,6 +22,8 @@ EXCEPTIONS = {
     "services/helper/src/helper/api/photos.py": {"ASKED_AGAIN"},
     # Pages and scripts, the same for everybody: revalidated each time, or by an address for good.
     "services/web/src/web/pages.py": {"kept"},
+    # The style sheet of the sign-in pages, the same for everybody: revalidated each time.
+    "services/identity/src/identity/style.py": {"public"},
     "libs/service/src/laundry_service/http/problems.py": {"no-store"},
     "libs/service/src/laundry_service/streams/response.py": {"no-store"},
 }
