@@ -44,7 +44,9 @@ async def fill(stage: Stage, service: str, statements: str, **values: int | str)
     """
     async with administered(stage, service) as connection:
         await connection.execute("SET session_replication_role = replica; SET synchronous_commit = off")
-        await connection.execute(statements.format(**values))
+        # Each by itself: sweeps would else wait for the lock of the TRUNCATE as long as all of it takes.
+        for statement in filter(str.strip, statements.format(**values).split(";\n")):
+            await connection.execute(statement)
         # Notes which rows all see, as a database that has run for a while knows.
         await connection.execute("RESET session_replication_role")
         await connection.execute("VACUUM ANALYZE")
