@@ -77,11 +77,15 @@ async def publish(order: dict[str, Any], end: asyncio.Event) -> dict[str, Any]:
     say("ready")
     running: set[asyncio.Task[str]] = set()
     failed = 0
+    confirmed: list[float] = []
 
     def done(task: "asyncio.Task[str]") -> None:
         nonlocal failed
         running.discard(task)
-        failed += task.cancelled() or task.exception() is not None
+        if task.cancelled() or task.exception() is not None:
+            failed += 1
+        else:
+            confirmed.append(time.monotonic() - began)
 
     began = time.monotonic()
     burst, every_s = order.get("burst", 0), order.get("every_s", 0.0)
@@ -103,7 +107,8 @@ async def publish(order: dict[str, Any], end: asyncio.Event) -> dict[str, Any]:
         task.add_done_callback(done)
     while running:
         await asyncio.wait(running)
-    say("published", failed=failed, seconds=time.monotonic() - began)
+    seconds = time.monotonic() - began
+    say("published", failed=failed, seconds=seconds, confirmed=confirmed if burst else [])
     await end.wait()
     await publisher.stop()
     return {}
