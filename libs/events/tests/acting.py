@@ -70,17 +70,21 @@ class Connection:
             frames = (commands.Channel.Open(), *_frames(act), commands.Channel.Close(200, "done", 0, 0))
             data += b"".join(frame.marshal(each, channel) for each in frames)
         self._socket.sendall(data)
-        found, open_ = set(), len(acts)
+        found, ended, open_ = set(), set(), len(acts)
         while open_:
             channel, answer = self._next()
             if isinstance(answer, commands.Connection.Close):
                 raise AssertionError(f"the broker ended the connection: {answer.reply_text}")
             if isinstance(answer, commands.Channel.Close):
+                ended.add(channel)
                 if answer.reply_code == ACCESS_REFUSED:
                     found.add(acts[channel - 1])
-                self._send(channel, commands.Channel.CloseOk())
-            # The answer to our own close comes in either case, after everything else on the channel.
-            open_ -= isinstance(answer, commands.Channel.CloseOk)
+            # The answer to our own close comes in either case, after everything else on the channel, as long as
+            # the broker's close is not answered before: with that it ends what would write it.
+            if isinstance(answer, commands.Channel.CloseOk):
+                open_ -= 1
+                if channel in ended:
+                    self._send(channel, commands.Channel.CloseOk())
         return found
 
     def _send(self, channel: int, value: Frame) -> None:
