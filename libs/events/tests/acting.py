@@ -79,8 +79,8 @@ class Connection:
                 ended.add(channel)
                 if answer.reply_code == ACCESS_REFUSED:
                     found.add(acts[channel - 1])
-            # The answer to our own close comes in either case, after everything else on the channel, as long as
-            # the broker's close is not answered before: with that it ends what would write it.
+            # The answer to our own close comes in either case, after everything else on the channel, as long
+            # as the broker's close is not answered before: with that it ends what would write it.
             if isinstance(answer, commands.Channel.CloseOk):
                 open_ -= 1
                 if channel in ended:

@@ -19,10 +19,10 @@ from .programs import end, program, until_there
 from .site import Site
 
 ANSWER_S = 60
-# What it says of itself, of requests that a test made fail, and of an image that was still loading as its page
-# was left or reloaded.
+# What it says of itself, of requests that a test made fail, and of an image that was still loading as its
+# page was left or reloaded.
 EXPECTED_ON_CONSOLE = re.compile(
-    r"NetworkError|Failed to load|can.t establish a connection|was interrupted while|Image corrupt or truncated"
+    r"NetworkError|Failed to load|can.t establish a connection|was interrupted while|Image corrupt"
 )
 
 
