@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlencode
 
 import httpx
 
@@ -123,8 +124,6 @@ class Learning:
         self, tasks: Sequence[dict[str, Any]], labels: Sequence[str], who: Person, advance: Advance
     ) -> int:
         """Confirm or correct each task; returns how many were corrected. Waits until mlops has them all."""
-        metrics = self.services.stack["metrics_urls"]["mlops"]
-        before = await self.services.consumed(metrics, "task.confirmed")
         corrected = 0
         for task, label in zip(tasks, labels, strict=True):
             body = {"labels": [{"label": label, "count": 1}]}
@@ -133,8 +132,16 @@ class Learning:
             corrected += bool(shown["confirmation"]["corrected"])
             advance(1)
 
+        missing = {task["id"] for task in tasks}
+
         async def stored() -> bool:
-            return await self.services.consumed(metrics, "task.confirmed") >= before + len(tasks)
+            path = "/examples?limit=200"
+            while missing and path:
+                page = await self.services.json("GET", "mlops", path, who=self.operator)
+                missing.difference_update(example["task_id"] for example in page["items"])
+                further = page["next_cursor"]
+                path = f"/examples?{urlencode({'limit': 200, 'cursor': further})}" if further else ""
+            return not missing
 
         await until(stored, within_s=60, what="the examples at mlops")
         return corrected
