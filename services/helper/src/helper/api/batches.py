@@ -6,17 +6,7 @@ import structlog
 from fastapi import APIRouter, Request
 from starlette.datastructures import UploadFile
 
-from helper.api.fields import (
-    BRANCH_FIELD,
-    KEY,
-    LOAD,
-    NOTE_CHARS,
-    branch_of,
-    check_key,
-    form_body,
-    load_of,
-    note_of,
-)
+from helper.api import fields
 from helper.api.permissions import Helper
 from helper.api.problems import problem_of_store
 from helper.api.submission import submitted
@@ -33,7 +23,7 @@ MOST_PHOTOS = 20
 # Per batch, so that others of the branch need not wait behind all of it.
 AT_ONCE = 4
 
-BATCH_BODY = form_body(
+BATCH_BODY = fields.form_body(
     "branch_id",
     "photo",
     photo={
@@ -46,12 +36,12 @@ BATCH_BODY = form_body(
     # Not an array: in a form one of one element looks like its element.
     key={
         "type": "string",
-        "pattern": f"^{KEY.pattern}$",
+        "pattern": f"^{fields.KEY.pattern}$",
         "description": "The Idempotency-Key of a photo; repeated for each, in their order, or left out",
     },
-    branch_id=BRANCH_FIELD,
-    note={"type": "string", "maxLength": NOTE_CHARS, "description": "Of all photos"},
-    load_id={"type": "string", "pattern": f"^({LOAD.pattern})?$"},
+    branch_id=fields.BRANCH_FIELD,
+    note={"type": "string", "maxLength": fields.NOTE_CHARS, "description": "Of all photos"},
+    load_id={"type": "string", "pattern": f"^({fields.LOAD.pattern})?$"},
 )
 
 log = structlog.get_logger(__name__)
@@ -73,8 +63,11 @@ def batches_router(submissions: Submissions, limits: Limits) -> APIRouter:
             photos = [each for each in form.getlist("photo") if isinstance(each, UploadFile)]
             if not photos:
                 raise Problem(422, "photo-missing", "Send each photo as a file in a field 'photo'.")
-            branch_id = branch_of(text_field(form, "branch_id"))
-            note, load_id = note_of(text_field(form, "note")), load_of(text_field(form, "load_id"))
+            branch_id = fields.branch_of(text_field(form, "branch_id"))
+            note, load_id = (
+                fields.note_of(text_field(form, "note")),
+                fields.load_of(text_field(form, "load_id")),
+            )
             keys = _keys(text_fields(form, "key"), len(photos))
             require_branch(principal, branch_id)
             count_more(request, principal, len(photos) - 1)
@@ -131,5 +124,5 @@ def _keys(keys: list[str], photos: int) -> list[str] | list[None]:
     if len(set(keys)) < len(keys):
         raise Problem(422, "batch-keys-mismatch", "Two photos have the same key. Send each under its own.")
     for key in keys:
-        check_key(key)
+        fields.check_key(key)
     return keys

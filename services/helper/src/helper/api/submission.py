@@ -8,18 +8,7 @@ from typing import Annotated, BinaryIO, cast
 from fastapi import APIRouter, Header, Request, Response
 from starlette.datastructures import UploadFile
 
-from helper.api.fields import (
-    BRANCH_FIELD,
-    KEY,
-    LOAD,
-    NOTE_CHARS,
-    branch_of,
-    check_key,
-    form_body,
-    load_of,
-    note_of,
-    photo_field,
-)
+from helper.api import fields
 from helper.api.permissions import Helper
 from helper.api.problems import problem_of_photo
 from helper.api.uploads import Limits, check_size, file_field, receive_form, text_field, text_fields
@@ -49,19 +38,19 @@ NOT_REPLACEABLE = {
     ),
 }
 
-UPLOAD_BODY = form_body(
+UPLOAD_BODY = fields.form_body(
     "branch_id",
-    photo=photo_field("JPEG, PNG, WebP, HEIC or AVIF"),
+    photo=fields.photo_field("JPEG, PNG, WebP, HEIC or AVIF"),
     pieces={
         "type": "integer",
         "description": "Instead of photo: its bytes, which came by PUT /tasks/uploads under this "
         "Idempotency-Key",
     },
-    branch_id=BRANCH_FIELD,
-    note={"type": "string", "maxLength": NOTE_CHARS},
+    branch_id=fields.BRANCH_FIELD,
+    note={"type": "string", "maxLength": fields.NOTE_CHARS},
     load_id={
         "type": "string",
-        "pattern": f"^{LOAD.pattern}$",
+        "pattern": f"^{fields.LOAD.pattern}$",
         "description": "What the photos of one load have in common; yours to choose",
     },
     replaces={
@@ -88,11 +77,11 @@ def submission_router(submissions: Submissions, pieces: Pieces, limits: Limits) 
             str | None,
             Header(
                 description="The same key is the same task, however often it is sent",
-                json_schema_extra={"pattern": f"^{KEY.pattern}$"},
+                json_schema_extra={"pattern": f"^{fields.KEY.pattern}$"},
             ),
         ] = None,
     ) -> TaskBody:
-        check_key(idempotency_key)
+        fields.check_key(idempotency_key)
         async with contextlib.AsyncExitStack() as stack:
             form = await receive_form(request, limits)
             stack.push_async_callback(form.close)
@@ -103,7 +92,10 @@ def submission_router(submissions: Submissions, pieces: Pieces, limits: Limits) 
                 else await _put_together(pieces, submissions, principal.sub, idempotency_key, declared)
             )
             stack.push_async_callback(photo.close)
-            branch_id, note = branch_of(text_field(form, "branch_id")), note_of(text_field(form, "note"))
+            branch_id, note = (
+                fields.branch_of(text_field(form, "branch_id")),
+                fields.note_of(text_field(form, "note")),
+            )
             require_branch(principal, branch_id)
             size = photo.size or 0
             check_size(size, limits)
@@ -114,7 +106,7 @@ def submission_router(submissions: Submissions, pieces: Pieces, limits: Limits) 
                 principal.sub,
                 note,
                 idempotency_key,
-                load_id=load_of(text_field(form, "load_id")),
+                load_id=fields.load_of(text_field(form, "load_id")),
                 replaces=_replaced(text_fields(form, "replaces")),
             )
             task, replayed = await submitted(submissions, upload)
@@ -186,7 +178,7 @@ def _replaced(texts: list[str]) -> tuple[Replaced, ...]:
 
 def _one_replaced(text: str) -> Replaced:
     kind, _, name = text.partition(":")
-    if kind == "key" and KEY.fullmatch(name):
+    if kind == "key" and fields.KEY.fullmatch(name):
         return Replaced(key=name)
     if kind == "task":
         try:
