@@ -9,15 +9,12 @@ from laundry_catalogue import SERVICES, Need, Service
 
 OF_BROKERS = {"aio_pika", "aiormq", "faststream"}
 OF_DATABASES = {"alembic", "asyncpg", "sqlalchemy"}
-NEEDLESS = {"alembic", "boto3", "botocore", "onnx", "psutil", "pytest", "rich", "torch"}
+NEEDLESS = {"alembic", "boto3", "botocore", "onnx", "opentelemetry.sdk", "psutil", "pytest", "rich", "torch"}
 
 
 def loaded(package: str) -> set[str]:
-    """The top-level modules that a service's process has once it is ready to serve."""
-    told = (
-        f"import {package}.__main__, sys;"
-        "print(*{name.partition('.')[0] for name, module in sys.modules.items() if module})"
-    )
+    """The modules that a service's process has once it is ready to serve."""
+    told = f"import {package}.__main__, sys;print(*(name for name, module in sys.modules.items() if module))"
     done = subprocess.run(
         [sys.executable, "-c", told], capture_output=True, text=True, check=True, timeout=120
     )

@@ -15,8 +15,8 @@ from sqlalchemy import text
 from laundry_service.settings import ObjectStoreSettings
 from laundry_service.storage.database import Database
 from laundry_service.storage.object_store import ObjectMissing, ObjectStore
-from laundry_service.telemetry import details, tracing
-from laundry_service.telemetry.details import Switch, export_details, trace_database
+from laundry_service.telemetry import details, exporting
+from laundry_service.telemetry.details import Switch, trace_database
 from laundry_service.telemetry.resuming import resumed, traceparent
 from laundry_service.telemetry.switching import TelemetrySwitching
 from laundry_testing.plugin import Bucket
@@ -30,7 +30,7 @@ def ended(monkeypatch: pytest.MonkeyPatch) -> Iterator[InMemorySpanExporter]:
     exporter, switch = InMemorySpanExporter(), Switch()
     monkeypatch.setattr(details, "switch", switch)
     monkeypatch.setattr("laundry_service.telemetry.switching.switch", switch)
-    export_details(Resource.get_empty(), SimpleSpanProcessor(exporter))
+    exporting.export_details(Resource.get_empty(), SimpleSpanProcessor(exporter))
     yield exporter
 
 
@@ -153,16 +153,16 @@ class Away(SpanExporter):
 def test_a_collector_that_did_not_answer_is_not_waited_for_at_the_end() -> None:
     exporter = Away()
     stopped: list[bool] = []
-    collector = tracing.Collector(exporter)
+    collector = exporting.Collector(exporter)
     collector.export([])
 
     class Provider(TracerProvider):
         def shutdown(self) -> None:
             stopped.append(True)
 
-    tracing._send_the_last(Provider(shutdown_on_exit=False), collector)
+    exporting._send_the_last(Provider(shutdown_on_exit=False), collector)
     assert stopped == []
     exporter.result = SpanExportResult.SUCCESS
     collector.export([])
-    tracing._send_the_last(Provider(shutdown_on_exit=False), collector)
+    exporting._send_the_last(Provider(shutdown_on_exit=False), collector)
     assert stopped == [True]
