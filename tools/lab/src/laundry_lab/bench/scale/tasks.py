@@ -11,8 +11,8 @@ BUSY, QUIET, EMPTY = "scale-busy", "scale-1", "scale-empty"
 OF_A_CHAIN = [BUSY, *(f"scale-{number}" for number in range(1, 20))]
 HELPER = "scale-helper-1"
 
-# Ids are made of the time, so their order is that of the times. Of a thousand rows two are unreadable, two
-# withdrawn, one waits to be confirmed; every 40th was corrected, every 50th has a note.
+# Ids are made of the time, so their order is that of the times; the oldest come first. Of a thousand rows two
+# are unreadable, two withdrawn, one waits to be confirmed; every 40th was corrected, every 50th has a note.
 FILL = """
 TRUNCATE tasks, submissions, inbox;
 INSERT INTO tasks (
@@ -41,10 +41,9 @@ FROM (
         h, h % 1000 >= 2 AS read, h % 1000 >= 5 AS confirmed
     FROM (
         SELECT n, abs(hashint4(n)::bigint) AS h, now() - (n * (interval '365 days' / {rows})) AS at
-        FROM generate_series(1, {rows}::int) AS n
+        FROM generate_series({rows}::int, 1, -1) AS n
     ) AS numbered
-) AS made
-ORDER BY made.id;
+) AS made;
 INSERT INTO inbox (consumer, message_id, received_at)
 SELECT 'helper.task-read', 'scale-' || n, now() - (n * (interval '28 days' / {rows}))
 FROM generate_series(1, {rows}::int) AS n ON CONFLICT DO NOTHING;
