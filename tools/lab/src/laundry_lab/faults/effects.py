@@ -113,9 +113,13 @@ async def shown(stage: Stage, phone: str) -> set[str]:
 
 
 async def counted_faults(stage: Stage, phone: str) -> int:
-    """Return how many faults a phone's alerts tell; one with the tag of another replaces it."""
-    last = {data["tag"]: int(data["faults"]) for data in await alerts_of(stage, phone)}
-    return sum(last.values())
+    """Return how many faults a phone's alerts have told: of those with one tag, which replace each other, the
+    one that told most. A push that was given up on may come after a newer one and show an older number.
+    """
+    most: dict[str, int] = {}
+    for data in await alerts_of(stage, phone):
+        most[data["tag"]] = max(int(data["faults"]), most.get(data["tag"], 0))
+    return sum(most.values())
 
 
 async def customers_alerts(stage: Stage, load: Load) -> list[str]:
