@@ -284,8 +284,8 @@ async def running() -> AsyncIterator[WebKit]:
             f"--port={port}",
             env={
                 **os.environ,
-                # A page here lives for seconds: to draw it by a graphics card that is not there, and to compile
-                # its scripts further, costs a quarter of the processor's time and changes nothing that is seen.
+                # A page here lives for seconds: to draw it by a graphics card that is not there, and to
+                # compile its scripts further, is a quarter of its cost and changes nothing that is seen.
                 "WEBKIT_DISABLE_COMPOSITING_MODE": "1",
                 "JSC_useDFGJIT": "0",
                 "JSC_useFTLJIT": "0",
