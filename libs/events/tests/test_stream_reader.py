@@ -1,6 +1,7 @@
 """A stream is read to its end, whatever its chunks, and from a moment or about one thing."""
 
 import asyncio
+import itertools
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -10,7 +11,7 @@ import pytest
 from laundry_events.plan import Plan
 from laundry_events.stream_reader import AT_ONCE, FILTER_VALUE, offset_of, read_stream
 from laundry_events.topology import HISTORY, HISTORY_EXCHANGE, PLAN
-from laundry_testing.messaging import Messaging
+from laundry_testing.messaging import Messaging, eventually
 
 pytestmark = pytest.mark.servers
 KEY = "task.read"
@@ -54,6 +55,30 @@ async def test_it_is_read_to_its_end(messaging: Messaging) -> None:
         await fill(messaging, range(filled, filled + more))
         filled += more
         assert sorted(map(int, await ids(messaging))) == list(range(filled))
+
+
+async def test_a_stream_that_grows_all_the_while_is_read_to_where_it_ended(messaging: Messaging) -> None:
+    await fill(messaging, range(100))
+    growing = [asyncio.create_task(_grow(messaging, lane)) for lane in range(4)]
+    try:
+        await eventually(lambda: _holds_more_than(messaging, 200), what="the stream grows")
+        async with asyncio.timeout(60):
+            found = await ids(messaging)
+    finally:
+        for task in growing:
+            task.cancel()
+        await asyncio.gather(*growing, return_exceptions=True)
+    assert set(map(str, range(100))) <= set(found)
+
+
+async def _grow(messaging: Messaging, lane: int) -> None:
+    for round_ in itertools.count(1):
+        first = 100_000 * (lane + 1) + 50 * round_
+        await fill(messaging, range(first, first + 50))
+
+
+async def _holds_more_than(messaging: Messaging, messages: int) -> bool:
+    return await messaging.count(HISTORY) > messages
 
 
 async def test_who_reads_from_a_moment_or_about_one_thing_gets_all_of_it(messaging: Messaging) -> None:

@@ -20,7 +20,7 @@ TIMEOUT_S = 30.0
 async def read_stream(
     channel: AbstractChannel, stream: str, *, since: datetime | None = None, about: str | None = None
 ) -> AsyncIterator[AbstractIncomingMessage]:
-    """Yield the messages of a stream, oldest first, until none is left.
+    """Yield the messages of a stream, oldest first, up to its end when that is reached: it may go on growing.
 
     Args:
         channel: one that nothing else uses.
@@ -37,13 +37,13 @@ async def read_stream(
     try:
         while True:
             # The broker delivers whatever the prefetch lets in before it answers what was asked after: if
-            # nothing came by then, nothing is left.
+            # less came by then, that was all. What comes later is not waited for: it may never end.
             await channel.set_qos(prefetch_count=AT_ONCE, timeout=TIMEOUT_S)
             some = [arrived.get_nowait() for _ in range(arrived.qsize())]
-            if not some:
-                return
             for message in some:
                 yield message
+            if len(some) < AT_ONCE:
+                return
             await some[-1].ack(multiple=True)
     finally:
         if not channel.is_closed:
