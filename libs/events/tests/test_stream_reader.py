@@ -64,6 +64,7 @@ async def test_a_stream_that_grows_all_the_while_is_read_to_where_it_ended(messa
         await eventually(lambda: _holds_more_than(messaging, 200), what="the stream grows")
         async with asyncio.timeout(60):
             found = await ids(messaging)
+        assert not any(task.done() for task in growing), "it grew to the end"
     finally:
         for task in growing:
             task.cancel()

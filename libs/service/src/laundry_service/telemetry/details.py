@@ -1,7 +1,7 @@
 """Spans of a process's calls to its database and the object store.
 
-Those of the database and the object store are most of a trace, and its details: they end where they begin, so
-a process can leave them out without breaking any trace. ``switch`` does so while it runs.
+They are most of a trace, and its details: they end where they begin, so a process can leave them out without
+breaking any trace. ``switch`` does so while it runs.
 """
 
 from collections.abc import Iterator

@@ -11,9 +11,6 @@ from opentelemetry.instrumentation.fastapi import FastAPIInstrumentor
 from laundry_service.telemetry.requests import measure_requests
 from laundry_service.telemetry.span_ids import SpanIds
 
-# The stable names of HTTP's and of databases' attributes; the libraries read it when they are first used.
-os.environ.setdefault("OTEL_SEMCONV_STABILITY_OPT_IN", "http,database")
-
 
 def configure_tracing(service: str, version: str) -> None:
     """Install the tracer provider of this process.
@@ -24,7 +21,7 @@ def configure_tracing(service: str, version: str) -> None:
     if not os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT"):
         trace.set_tracer_provider(SpanIds())
         return
-    from laundry_service.telemetry.exporting import export_spans  # noqa: PLC0415 - costs 12 MB
+    from laundry_service.telemetry.exporting import export_spans  # noqa: PLC0415 - costs 3 MB
 
     export_spans(service, version)
 

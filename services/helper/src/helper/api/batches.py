@@ -64,10 +64,8 @@ def batches_router(submissions: Submissions, limits: Limits) -> APIRouter:
             if not photos:
                 raise Problem(422, "photo-missing", "Send each photo as a file in a field 'photo'.")
             branch_id = fields.branch_of(text_field(form, "branch_id"))
-            note, load_id = (
-                fields.note_of(text_field(form, "note")),
-                fields.load_of(text_field(form, "load_id")),
-            )
+            note = fields.note_of(text_field(form, "note"))
+            load_id = fields.load_of(text_field(form, "load_id"))
             keys = _keys(text_fields(form, "key"), len(photos))
             require_branch(principal, branch_id)
             count_more(request, principal, len(photos) - 1)

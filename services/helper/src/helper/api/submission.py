@@ -92,10 +92,8 @@ def submission_router(submissions: Submissions, pieces: Pieces, limits: Limits) 
                 else await _put_together(pieces, submissions, principal.sub, idempotency_key, declared)
             )
             stack.push_async_callback(photo.close)
-            branch_id, note = (
-                fields.branch_of(text_field(form, "branch_id")),
-                fields.note_of(text_field(form, "note")),
-            )
+            branch_id = fields.branch_of(text_field(form, "branch_id"))
+            note = fields.note_of(text_field(form, "note"))
             require_branch(principal, branch_id)
             size = photo.size or 0
             check_size(size, limits)
