@@ -20,11 +20,18 @@ from laundry_learning.graph import read_head
 from laundry_learning.sandbox import client, launcher
 from laundry_learning.sandbox.client import SandboxClient, TooManyCrashes, Unreadable
 from laundry_learning.sandbox.environment import environment
-from laundry_learning.sandbox.launcher import ConfinedProcess, LocalSandbox, Sandbox, SandboxGone
+from laundry_learning.sandbox.launcher import (
+    ConfinedProcess,
+    LocalSandbox,
+    Sandbox,
+    SandboxGone,
+    SidecarSandbox,
+)
 from laundry_reading.preprocess import decode_for_model
 from laundry_testing.models import LABELS, colour_model, photo_of
 from laundry_testing.sandboxes import ALLOWED, SECRETS, beside
 
+MODEL = colour_model("1")
 PHOTO = photo_of("pants", size=(40, 40), seed=1)
 
 
@@ -46,6 +53,42 @@ async def test_a_container_that_has_ended_is_told_at_once(
         pass
     with pytest.raises(SandboxGone, match="gone"):
         await asyncio.wait_for(sandbox.start_worker(), 10)
+
+
+@pytest.mark.parametrize("asked", ["a photo", "a model"])
+async def test_a_container_that_ends_in_the_middle_is_no_fault_of_what_it_was_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: str
+) -> None:
+    monkeypatch.setattr(launcher, "GONE_S", 0.1)
+    path = tmp_path / "sandbox.sock"
+    server = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "laundry_learning.sandbox.server", str(path)
+    )
+    sandbox = SidecarSandbox(path)
+    await sandbox.hold()
+    async with SandboxClient(sandbox, MODEL) as reader:
+        await reader.try_model()
+        # All of a container's processes end with its first, such as when they need too much memory.
+        server.kill()
+        await server.wait()
+        with pytest.raises(SandboxGone):
+            await (reader.features(PHOTO) if asked == "a photo" else reader.head(MODEL, labels=len(LABELS)))
+
+
+async def test_a_container_that_ends_as_it_is_asked_is_told_as_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, connect = tmp_path / "sandbox.sock", asyncio.open_unix_connection
+
+    async def too_late(*place: Any, **options: Any) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        source, out = await connect(*place, **options)
+        await source.read()
+        return source, out
+
+    monkeypatch.setattr(asyncio, "open_unix_connection", too_late)
+    async with await asyncio.start_unix_server(lambda _, out: out.transport.abort(), path):
+        with pytest.raises(SandboxGone, match="Connection lost"):
+            await SidecarSandbox(path).start_worker()
 
 
 async def test_who_looks_at_photos_has_no_secret_in_its_environment(monkeypatch: pytest.MonkeyPatch) -> None:

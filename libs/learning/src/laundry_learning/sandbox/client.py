@@ -126,6 +126,8 @@ class SandboxClient:
                 answer = await source.readexactly(length) if length <= max(most, REASON_MOST) else None
         except (OSError, TimeoutError, EOFError) as error:
             await self._end()
+            # With its container gone, nothing is wrong with what it was asked.
+            await self._sandbox.check()
             self._crashes += 1
             log.warning("who looks at photos is gone", asked=kind, error=f"{type(error).__name__}: {error}")
             if self._crashes >= MOST_CRASHES:

@@ -70,6 +70,9 @@ class Sandbox(Protocol):
     async def start_trainer(self, python: Path, folder: Path, data: Path, *, threads: int) -> ConfinedProcess:
         """Start the trainer on a run's folder. Its last line is ``{"exit": code}``. Raises OSError."""
 
+    async def check(self) -> None:
+        """Tell a confined process that ended from a container that did. Raises SandboxGone for the latter."""
+
 
 async def start(
     confinement: Confinement, *program: str, threads: int, errors: int | None = None, scratch: str = ""
@@ -121,6 +124,10 @@ class LocalSandbox:
         )
 
 
+    async def check(self) -> None:
+        """It is this machine, which is there."""
+
+
 class SidecarSandbox:
     """In another container of this pod, asked through a socket in a folder that both have."""
 
@@ -138,6 +145,14 @@ class SidecarSandbox:
         """Do what ``Sandbox.start_trainer`` says."""
         return await self._ask(Request("train", str(folder), str(data), threads))
 
+    async def check(self) -> None:
+        """Do what ``Sandbox.check`` says."""
+        try:
+            _, out = await asyncio.open_unix_connection(self._path)
+        except OSError as error:
+            raise _gone(error) from error
+        out.close()
+
     async def hold(self) -> None:
         """Keep the other container alive while this process lives."""
         self._held = (await self._ask(Request("hold"))).out
@@ -151,12 +166,19 @@ class SidecarSandbox:
             except OSError as error:
                 # Containers of a pod start in any order; one that has ended does not come back.
                 if asyncio.get_running_loop().time() > deadline:
-                    raise SandboxGone(f"the container that reads photos is gone: {error}") from error
+                    raise _gone(error) from error
                 await asyncio.sleep(0.2)
         self._patience = GONE_S
-        out.write(json.dumps(asdict(request)).encode() + b"\n")
-        await out.drain()
+        try:
+            out.write(json.dumps(asdict(request)).encode() + b"\n")
+            await out.drain()
+        except OSError as error:
+            raise _gone(error) from error
         return ConfinedProcess(source, out)
+
+
+def _gone(error: OSError) -> SandboxGone:
+    return SandboxGone(f"the container that reads photos is gone: {error}")
 
 
 def _confined(process: asyncio.subprocess.Process) -> ConfinedProcess:
