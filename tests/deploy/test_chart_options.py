@@ -9,12 +9,13 @@ import yaml
 
 from laundry.deploy import chart, values
 from laundry.deploy.objects import parsed
-from laundry_catalogue import SERVICES, Need
+from laundry_catalogue import SERVICES, Need, database_owners
 from laundry_events.topology import PLAN, VHOST
 from laundry_servers.errors import LaundryError
 from tests.deploy.test_chart import SCHEMA, helm_with, named, refusal, rendered
 
 TRUSTED = {"SSL_CERT_FILE", "PGSSLROOTCERT", "AWS_CA_BUNDLE"}
+MIGRATIONS = "laundry-migrations"
 OWN_BROKER = ("--set", "rabbitmq.enabled=false", "--set", "rabbitmq.tls.enabled=false")
 
 
@@ -33,11 +34,16 @@ def pods(objects: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     }
 
 
-def environment(pod: dict[str, Any]) -> dict[str, Any]:
+def environment(pod: dict[str, Any], container: int = 0) -> dict[str, Any]:
     return {
         each["name"]: each.get("value", each.get("valueFrom", {}).get("secretKeyRef"))
-        for each in pod["containers"][0]["env"]
+        for each in pod["containers"][container]["env"]
     }
+
+
+def environments(pod: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Of each container, by its name."""
+    return {each["name"]: environment(pod, number) for number, each in enumerate(pod["containers"])}
 
 
 def test_with_tls_every_process_trusts_the_broker_s_authority_and_migrations_do_not_wait_for_it() -> None:
@@ -53,9 +59,9 @@ def test_with_tls_every_process_trusts_the_broker_s_authority_and_migrations_do_
         "disableNonTLSListeners": True,
     }
     for name, pod in pods(objects).items():
-        told = TRUSTED & environment(pod).keys()
+        told = {each for given in environments(pod).values() for each in TRUSTED & given.keys()}
         sources = [volume for volume in pod["volumes"] if volume["name"] == "authorities"]
-        if name.endswith("-migration"):
+        if name == MIGRATIONS:
             # They run before the broker's certificate is made.
             assert not told and not sources, name
             continue
@@ -104,10 +110,11 @@ def test_servers_by_value_leave_only_passwords_to_the_secrets() -> None:
     [firebase] = [each for each in pods(objects)["laundry-notification"]["volumes"] if each["name"] == "fcm"]
     assert firebase["secret"]["secretName"] == "firebase"
     assert firebase["secret"]["items"][0]["key"] == "account.json"
-    owner = environment(pods(objects)["laundry-mlops-migration"])["LAUNDRY_DATABASE_OWNER_URL"]
+    owner = environments(pods(objects)[MIGRATIONS])["mlops"]["LAUNDRY_DATABASE_OWNER_URL"]
     assert owner.startswith("postgresql://mlops_owner:$(DATABASE_OWNER_PASSWORD)@")
     for name, pod in pods(objects).items():
-        assert environment(pod).keys() >= TRUSTED, f"{name} does not trust the authority"
+        for given in environments(pod).values():
+            assert given.keys() >= TRUSTED, f"{name} does not trust the authority"
         assert "our-authority" in json.dumps(pod["volumes"])
 
 
@@ -138,25 +145,27 @@ def test_what_a_process_s_values_say_is_in_its_pod_and_in_no_other() -> None:
 
 
 def test_a_migration_that_cannot_succeed_is_not_run_again() -> None:
-    jobs = [
-        each
-        for each in rendered("--kube-version", "1.34.0")
-        if each["kind"] == "Job" and each["metadata"]["name"].endswith("-migration")
-    ]
-    assert jobs
-    for job in jobs:
-        [rule] = job["spec"]["podFailurePolicy"]["rules"]
-        assert rule["action"] == "FailJob"
-        # A database that is away; SIGKILL and SIGTERM: the pod was moved.
-        assert rule["onExitCodes"] == {
-            "containerName": "migrate",
-            "operator": "NotIn",
-            "values": [75, 137, 143],
-        }
-        # Code that is older than its database ends so, before any pod is replaced, and is there to be read.
-        annotations = job["metadata"]["annotations"]
-        assert annotations["helm.sh/hook"] == "pre-install,pre-upgrade,pre-rollback"
-        assert "hook-failed" not in annotations["helm.sh/hook-delete-policy"]
+    job = named(rendered("--kube-version", "1.34.0"), "Job", MIGRATIONS)
+    [rule] = job["spec"]["podFailurePolicy"]["rules"]
+    assert rule["action"] == "FailJob"
+    # A database that is away; SIGKILL and SIGTERM: the pod was moved. Of whichever container.
+    assert rule["onExitCodes"] == {"operator": "NotIn", "values": [75, 137, 143]}
+    # Code that is older than its database ends so, before any pod is replaced, and is there to be read.
+    annotations = job["metadata"]["annotations"]
+    assert annotations["helm.sh/hook"] == "pre-install,pre-upgrade,pre-rollback"
+    assert "hook-failed" not in annotations["helm.sh/hook-delete-policy"]
+
+
+def test_each_database_is_migrated_by_its_own_service_with_no_other_s_login() -> None:
+    migrations = pods(own_servers("--kube-version", "1.34.0"))[MIGRATIONS]
+    given = environments(migrations)
+    assert given.keys() == database_owners(SERVICES).keys()
+    for service, variables in given.items():
+        [container] = [each for each in migrations["containers"] if each["name"] == service]
+        assert container["command"][-1] == database_owners(SERVICES)[service]
+        assert f"/{service}:" in container["image"]
+        secrets = {each["name"] for each in variables.values() if isinstance(each, dict) and "name" in each}
+        assert all(service in secret for secret in secrets), f"{service} is given {secrets}"
 
 
 def test_readers_are_scaled_by_what_waits_and_is_being_read_in_the_queues_of_the_plan() -> None:
