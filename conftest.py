@@ -6,7 +6,9 @@ from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
 from laundry_service.garbage import look_seldom
+from laundry_testing.sparing import spare
 
+spare()
 # How long an example takes depends on the machine's load, not on the code.
 settings.register_profile("laundry", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("laundry")

@@ -16,6 +16,8 @@ LEFT_OUT = (
     "watchfiles",
     # FastAPI checks each type against its models.
     "pydantic.v1",
+    # httpcore's question which event loop this is; it looks in every folder at each connection, for 0.1 ms.
+    "sniffio",
     # OpenTelemetry's description of this process, which nobody asks for.
     "psutil",
 )
