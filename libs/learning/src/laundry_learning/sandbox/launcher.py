@@ -123,7 +123,6 @@ class LocalSandbox:
             )
         )
 
-
     async def check(self) -> None:
         """It is this machine, which is there."""
 
