@@ -8,7 +8,7 @@ import pytest
 
 from laundry.management import target
 from laundry.paths import StackPaths
-from laundry_lab.bench import alerts, bare_clients
+from laundry_lab.bench import alerts, bare_clients, upload_stages
 from laundry_lab.bench.pictures import SMALL, Pictures
 from laundry_lab.bench.stage import Stage
 from laundry_servers.identity import LocalIdentity
@@ -44,3 +44,19 @@ async def test_a_fault_reaches_phones_and_browsers_within_the_promise(
     found = await alerts.measure(stage)
     assert {each.group for each in found} == {alerts.GROUP, alerts.BROWSERS_GROUP}
     assert all(0 < each.value < alerts.PUSH_DEADLINE_S * 1000 for each in found)
+
+
+async def test_an_uploads_processor_time_is_told_by_stage_and_the_stack_goes_on(
+    stack: dict[str, Any], stack_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LAUNDRY_VAR_DIR", str(stack_folder))
+    paths = StackPaths(stack_folder)
+    stage = Stage(paths, stack, LocalIdentity(paths.identity), lambda _, __: lambda ___: None, target(), 0.3)
+    found = {(each.group, each.name): each.value for each in await upload_stages.measure(stage)}
+    by_stage = {name: ms for (group, name), ms in found.items() if group == upload_stages.HELPER}
+    assert {"receive the form", "store row and event", "publish"} <= by_stage.keys()
+    whole = by_stage.pop("all")
+    assert 0 < sum(by_stage.values()) <= whole + upload_stages.LEAST_MS * 9
+    assert found[upload_stages.OTHERS, "postgres"] > 0
+    # What stood still meanwhile reads what came.
+    assert await stage.until_empty("task.submitted", within_s=60)

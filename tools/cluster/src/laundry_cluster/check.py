@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
@@ -57,12 +58,13 @@ def up(folder: Path, progress: Progress) -> Iterator[Cluster]:
     with step(progress, "Images"):
         images.ensure(places, images.present(), places.images)
     progress.started("Cluster")
-    with running(places) as cluster:
-        cluster.load(places.images)
+    with running(places) as cluster, ThreadPoolExecutor(1) as meanwhile:
         progress.finished("Cluster", f"Kubernetes {build.VERSION}, two nodes")
-        progress.started("Servers")
+        progress.started("Images in it, and servers")
+        loaded = meanwhile.submit(cluster.load, places.images)
         with beside(cluster, folder, NODE_ADDRESS):
-            progress.finished("Servers", "broker, database, object store and phones")
+            loaded.result()
+            progress.finished("Images in it, and servers", "broker, database, object store and phones")
             yield cluster
 
 

@@ -64,12 +64,15 @@ async def _serve(folder: Path, address: str) -> None:
     ended = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, ended.set)
+    servers = (phones, broker, database, objects)
     started = []
     try:
-        for server in (phones, broker, database, objects):
+        for server in servers:
             server.prepare()
             started.append(server)
-            await asyncio.to_thread(server.start)
+        async with asyncio.TaskGroup() as group:
+            for server in servers:
+                group.create_task(asyncio.to_thread(server.start))
         await asyncio.to_thread(
             make_databases, database.address, {name: kept.database[name] for name in database_owners()}, {}
         )

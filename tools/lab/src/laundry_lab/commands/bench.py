@@ -29,6 +29,7 @@ from laundry_lab.bench import (
     telemetry,
     tracing,
     tripgen,
+    upload_stages,
     uploads,
 )
 from laundry_lab.bench.figures import Report, show
@@ -59,6 +60,7 @@ MEASURES: dict[str, Measure] = {
     "telemetry": telemetry.measure,
     "tracing": tracing.measure,
     "uploads": uploads.measure,
+    "upload-stages": upload_stages.measure,
     "readings": readings.measure,
     "levelling": levelling.measure,
 }
