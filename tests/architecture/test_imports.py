@@ -12,9 +12,9 @@ OF_DATABASES = {"alembic", "asyncpg", "sqlalchemy"}
 NEEDLESS = {"alembic", "boto3", "botocore", "onnx", "opentelemetry.sdk", "psutil", "pytest", "rich", "torch"}
 
 
-def loaded(package: str) -> set[str]:
-    """The modules that a service's process has once it is ready to serve."""
-    told = f"import {package}.__main__, sys;print(*(name for name, module in sys.modules.items() if module))"
+def loaded(module: str) -> set[str]:
+    """The modules that a process has once it has imported one of them."""
+    told = f"import {module}, sys;print(*(name for name, module in sys.modules.items() if module))"
     done = subprocess.run(
         [sys.executable, "-c", told], capture_output=True, text=True, check=True, timeout=120
     )
@@ -23,7 +23,7 @@ def loaded(package: str) -> set[str]:
 
 @pytest.mark.parametrize("service", SERVICES, ids=lambda service: service.name)
 def test_a_service_loads_nothing_that_it_does_not_use(service: Service) -> None:
-    modules = loaded(service.package)
+    modules = loaded(f"{service.package}.__main__")
     assert service.package in modules
     unused = set(NEEDLESS)
     if Need.DATABASE not in service.needs:
@@ -31,3 +31,10 @@ def test_a_service_loads_nothing_that_it_does_not_use(service: Service) -> None:
     if Need.BROKER not in service.needs:
         unused |= OF_BROKERS
     assert modules & unused == set()
+
+
+def test_the_command_line_loads_what_services_are_made_of_only_when_a_command_asks_for_it() -> None:
+    modules = loaded("laundry.cli")
+    assert "typer" in modules
+    # It is also the supervisor, which stays in memory, and each call of it waits for what it imports.
+    assert modules & {*OF_BROKERS, "alembic", "sqlalchemy", "fastapi", "opentelemetry.sdk"} == set()

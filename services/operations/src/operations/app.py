@@ -65,7 +65,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     erasures.wake = worker.wake
     messaging = Messaging(settings, service=SERVICE, version=VERSION, relays_outbox_of=database)
-    history = History(database, messaging.publisher)
+    together = max(1, settings.history_prefetch // 2)
+    history = History(database, messaging.publisher, together=together)
     subscribe(messaging.consumer, erasures, history, history_prefetch=settings.history_prefetch)
     return make_app(
         settings,

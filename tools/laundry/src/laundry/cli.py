@@ -9,7 +9,7 @@ import httpx
 import typer
 from click.exceptions import Abort
 
-from laundry.commands import deploy, equipment, photos, push_keys, reading, restart, stack, telemetry, tokens
+from laundry.commands import deploy, equipment, photos, reading, restart, stack, telemetry, tokens
 from laundry.display import fail
 from laundry_events.errors import PlanRefused
 from laundry_events.refused_certificates import explained
@@ -40,6 +40,7 @@ LATE = {
     "replay": ("laundry.commands.replay", "replay", BROKER),
     "dlq": ("laundry.commands.dead_letters", "app", BROKER),
     "tls": ("laundry.commands.tls", "app", BROKER),
+    "push-keys": ("laundry.commands.push_keys", "push_keys", DEPLOY),
     "new": ("laundry.commands.new", "app", DEVELOP),
     "release": ("laundry.commands.release", "release", DEVELOP),
 }
@@ -122,7 +123,6 @@ app.command(rich_help_panel=USE)(photos.upload)
 app.add_typer(equipment.app, name="equipment", rich_help_panel=USE)
 # Kept for scripts: the name is too close to `laundry faults`, which breaks the stack on purpose.
 app.command("fault", hidden=True)(equipment.fault)
-app.command("push-keys", rich_help_panel=DEPLOY)(push_keys.push_keys)
 app.command("compose-env", rich_help_panel=DEPLOY)(deploy.compose_env)
 app.command("check-deploy", rich_help_panel=DEPLOY)(deploy.check_deploy)
 app.command("check-images", rich_help_panel=DEPLOY)(deploy.check_images)

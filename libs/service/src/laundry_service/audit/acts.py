@@ -4,26 +4,14 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import Query
 from opentelemetry import trace
 
 from laundry_service.auth.principal import Principal
 
 COLUMNS = ("at", "by", "via", "action", "object", "record")
 MAX_TEXT = 500
-
-Reason = Annotated[
-    str | None,
-    Query(
-        min_length=1,
-        max_length=MAX_TEXT,
-        pattern=r"^[^\x00]*$",
-        description="Why; the audit keeps it with your name",
-    ),
-]
-"""A query parameter: a person's own words for an act that asks for none."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""HTTP: a service's own audit, for operators only."""
+"""HTTP: a service's own audit, for operators only; and how an act is given its reason."""
 
 import json
 from collections.abc import Awaitable, Callable, Sequence
@@ -8,6 +8,7 @@ from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel
 from sqlalchemy import text
 
+from laundry_service.audit.acts import MAX_TEXT
 from laundry_service.audit.heads import HEAD
 from laundry_service.auth.callers import require
 from laundry_service.auth.principal import Principal
@@ -26,6 +27,18 @@ Operator = Annotated[Principal, Depends(require("operator"))]
 Concerns = Annotated[
     str | None, Query(max_length=200, pattern=r"^[^\x00]*$", description="Only what concerns this")
 ]
+
+
+Reason = Annotated[
+    str | None,
+    Query(
+        min_length=1,
+        max_length=MAX_TEXT,
+        pattern=r"^[^\x00]*$",
+        description="Why; the audit keeps it with your name",
+    ),
+]
+"""A query parameter: a person's own words for an act that asks for none."""
 
 
 class AuditPage(BaseModel):

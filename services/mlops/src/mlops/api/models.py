@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import structlog
 from fastapi import APIRouter, Response
 
-from laundry_service.audit.acts import Reason
+from laundry_service.audit.http import Reason
 from laundry_service.http.cursors import page_of
 from laundry_service.http.problems import Problem
 from laundry_service.storage.database import Database

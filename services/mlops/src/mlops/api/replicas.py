@@ -6,7 +6,8 @@ from contextlib import contextmanager
 from fastapi import APIRouter, Response
 
 from laundry_reading.replicas import Shadow
-from laundry_service.audit.acts import Actor, Reason
+from laundry_service.audit.acts import Actor
+from laundry_service.audit.http import Reason
 from laundry_service.http.problems import Problem
 from laundry_service.storage.database import Database
 from laundry_service.storage.object_store import ObjectStoreUnavailable

@@ -2,7 +2,8 @@
 
 from fastapi import APIRouter, Request, Response
 
-from laundry_service.audit.acts import Actor, Reason
+from laundry_service.audit.acts import Actor
+from laundry_service.audit.http import Reason
 from laundry_service.http.cursors import page_of
 from laundry_service.http.problems import Problem
 from laundry_service.storage.database import Database

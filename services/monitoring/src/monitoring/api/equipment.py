@@ -7,7 +7,8 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query, Request
 
 from laundry_events.events import BranchId
-from laundry_service.audit.acts import Actor, Reason
+from laundry_service.audit.acts import Actor
+from laundry_service.audit.http import Reason
 from laundry_service.auth.callers import require, require_branch
 from laundry_service.auth.principal import Principal
 from laundry_service.http.cursors import BadCursor, not_ours, page_of, read_cursor, write_cursor

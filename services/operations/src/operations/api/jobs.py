@@ -6,7 +6,8 @@ from uuid import UUID, uuid4
 from fastapi import APIRouter, Query, Request, Response
 
 from laundry_dead_letters.errors import BrokerAway
-from laundry_service.audit.acts import Act, Actor, Reason
+from laundry_service.audit.acts import Act, Actor
+from laundry_service.audit.http import Reason
 from laundry_service.auth.principal import Principal
 from laundry_service.http.problems import Problem
 from laundry_service.streams.response import EVENT_STREAM, EventStream

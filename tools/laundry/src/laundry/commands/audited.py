@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import pwd
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -11,7 +12,6 @@ from typing import Any
 
 import asyncpg
 
-from laundry.commands.dead_letter_options import person
 from laundry.paths import stack_paths
 from laundry.stack import state
 from laundry_servers.errors import LaundryError
@@ -43,6 +43,18 @@ def audited(
         _keep(replace(act, outcome="failed"), on_stack=on_stack)
         raise
     _keep(replace(act, outcome="done"), on_stack=on_stack)
+
+
+def person(by: str | None) -> str:
+    """Return the acting user. Environment variables are ignored, except the user that sudo names."""
+    if by:
+        return by
+    try:
+        name = pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        name = f"uid {os.getuid()}"
+    before = os.environ.get("SUDO_USER")
+    return f"{name} (sudo by {before})" if before and before != name else name
 
 
 def _keep(act: Act, *, on_stack: bool) -> None:

@@ -7,6 +7,7 @@ from uuid import uuid4
 
 import typer
 
+from laundry.commands.audited import person
 from laundry.commands.dead_letter_audit import opened_audit
 from laundry.commands.dead_letter_options import (
     AmqpUrl,
@@ -18,7 +19,6 @@ from laundry.commands.dead_letter_options import (
     Scan,
     meant_queues,
     perform,
-    person,
 )
 from laundry.display import console, visible
 from laundry_dead_letters import actions

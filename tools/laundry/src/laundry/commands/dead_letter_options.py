@@ -1,8 +1,6 @@
 """What the ``laundry dlq`` commands share: their options, and running with progress until done or Ctrl-C."""
 
 import asyncio
-import os
-import pwd
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Annotated, TypeVar
 
@@ -68,18 +66,6 @@ def meant_queues(queue: str | None, ids: Sequence[str] | None) -> list[str]:
         if queue in (name, dead):
             return [name]
     raise LaundryError(f"There is no queue {queue!r}. There are: {', '.join(names)}")
-
-
-def person(by: str | None) -> str:
-    """Return the acting user. Environment variables are ignored, except the user that sudo names."""
-    if by:
-        return by
-    try:
-        name = pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:
-        name = f"uid {os.getuid()}"
-    before = os.environ.get("SUDO_USER")
-    return f"{name} (sudo by {before})" if before and before != name else name
 
 
 def perform(

@@ -18,7 +18,7 @@ from identity.people.schemas import (
 )
 from identity.people.service.equipment import add_credential, revoke_credential, rotate_credential
 from laundry_events.events import BranchId
-from laundry_service.audit.acts import Reason
+from laundry_service.audit.http import Reason
 from laundry_service.http.cursors import page_of, position, write_cursor
 
 

@@ -12,7 +12,7 @@ from identity.people.models import Invitation
 from identity.people.schemas import Cursor, InvitationIn, InvitationOut, InvitationPage, Limit, NewInvitation
 from identity.people.service.acting import acting
 from identity.people.service.invitations import invite, withdraw
-from laundry_service.audit.acts import Reason
+from laundry_service.audit.http import Reason
 from laundry_service.auth.principal import Principal
 from laundry_service.http.cursors import page_of, position, write_cursor
 

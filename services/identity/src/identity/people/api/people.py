@@ -13,8 +13,7 @@ from identity.people.schemas import Cursor, Limit, PeoplePage, PersonOut, Search
 from identity.people.service.acting import acting
 from identity.people.service.people import take_away
 from laundry_events.events import BranchId
-from laundry_service.audit.acts import Reason
-from laundry_service.audit.http import AuditPage, Concerns
+from laundry_service.audit.http import AuditPage, Concerns, Reason
 from laundry_service.auth.principal import Principal
 from laundry_service.http.cursors import MAX_INTEGER, page_of, position, write_cursor
 
