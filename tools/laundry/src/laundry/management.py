@@ -1,7 +1,7 @@
 """A broker's management API: the local stack's, or a given one."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
@@ -37,10 +37,32 @@ def of_stack(document: Mapping[str, Any]) -> Target:
     return replace(target(document["management_urls"][0]), **trusted)
 
 
-def queue_totals(broker: Target, vhost: str = VHOST) -> dict[str, dict[str, Any]]:
-    """Return each queue with its current counts (not the statistics, which are seconds old)."""
+class QueuesUnknown(LaundryError):
+    """The broker does not tell of some queues, whose ``names`` these are."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        """Say so to a person."""
+        super().__init__(
+            f"The broker does not tell what is in {', '.join(names)}. A node that has just come back will "
+            "soon: try again. If a queue is not there: laundry topology apply"
+        )
+        self.names = names
+
+
+def queue_totals(broker: Target, vhost: str = VHOST, *, of: Iterable[str] = ()) -> dict[str, dict[str, Any]]:
+    """Return each queue with its current counts (not the statistics, which are seconds old).
+
+    Args:
+        of: those that have to be among them, with their counts.
+
+    Raises:
+        QueuesUnknown.
+    """
     with broker.client() as client:
         parameters = {"disable_stats": "true", "enable_queue_totals": "true"}
         answer = client.get(f"/api/queues/{quote(vhost, safe='')}", params=parameters)
         answer.raise_for_status()
-        return {queue["name"]: queue for queue in answer.json()}
+        totals = {queue["name"]: queue for queue in answer.json()}
+    if unknown := [name for name in of if "messages" not in totals.get(name, {})]:
+        raise QueuesUnknown(unknown)
+    return totals

@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -88,8 +89,8 @@ class Stage:
         return 0.0
 
     async def waiting(self, queue: str) -> int:
-        """Return how many messages a queue holds, ready or being worked on."""
-        totals = await asyncio.to_thread(queue_totals, self.broker)
+        """Return how many messages a queue holds, ready or being worked on. Raises QueuesUnknown."""
+        totals = await asyncio.to_thread(partial(queue_totals, self.broker, of=[queue]))
         return int(totals[queue]["messages"])
 
     async def until_empty(self, queue: str, *, within_s: float) -> bool:

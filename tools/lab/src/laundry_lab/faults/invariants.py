@@ -11,7 +11,7 @@ from typing import TypeVar
 import asyncpg
 import httpx
 
-from laundry.management import queue_totals
+from laundry.management import QueuesUnknown, queue_totals
 from laundry_events.topology import PLAN
 from laundry_lab.bench.stage import Stage
 from laundry_lab.faults.attempts import Attempts
@@ -31,7 +31,14 @@ PHOTOS = "SELECT count(*) AS waiting FROM outbox WHERE routing_key = 'task.submi
 OUTBOX = "SELECT to_regclass('outbox') IS NOT NULL AS there"
 WAITING = "SELECT count(*) AS waiting FROM outbox"
 T = TypeVar("T")
-AWAY = (httpx.HTTPError, OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
+AWAY = (
+    httpx.HTTPError,
+    OSError,
+    TimeoutError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    QueuesUnknown,
+)
 
 
 @dataclass
@@ -170,9 +177,9 @@ async def _once_recounted(look: Callable[[], Awaitable[T]]) -> T:
 
 
 async def _waiting(stage: Stage) -> dict[str, int]:
-    totals = await asyncio.to_thread(queue_totals, stage.broker)
     living = [queue for queue in PLAN.queues if queue.kind != "stream"]
     names = [name for queue in living for name in (queue.name, *(retry for retry, _ in queue.retries))]
+    totals = await asyncio.to_thread(partial(queue_totals, stage.broker, of=names))
     return {name: totals[name]["messages"] for name in names if totals[name]["messages"]}
 
 

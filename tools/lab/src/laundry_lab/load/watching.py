@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import httpx
 import psutil
 
-from laundry.management import queue_totals
+from laundry.management import QueuesUnknown, queue_totals
 from laundry.stack import state
 from laundry_events.topology import VHOST
 from laundry_lab.bench.stage import Stage
@@ -73,8 +73,8 @@ class Watch:
 
     def _sample(self) -> None:
         backlog: dict[str, int] = {}
-        with suppress(httpx.HTTPError, OSError, KeyError):
-            totals = queue_totals(self.stage.broker, self._vhost)
+        with suppress(httpx.HTTPError, OSError, QueuesUnknown):
+            totals = queue_totals(self.stage.broker, self._vhost, of=self._queues)
             backlog = {name: int(totals[name]["messages"]) for name in self._queues}
         processor, memory = self._processes()
         self.samples.append(Sample(time.monotonic() - self.began, backlog, processor, memory))

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -11,7 +12,7 @@ import aio_pika
 from aio_pika.abc import AbstractChannel
 from aio_pika.exceptions import AMQPError, ChannelNotFoundEntity
 
-from laundry.management import queue_totals
+from laundry.management import QueuesUnknown, queue_totals
 from laundry_dead_letters.actions import Bounds, Tally, look, write_line
 from laundry_dead_letters.broker import connected
 from laundry_dead_letters.dead_letter import DeadLetter, Selection
@@ -80,7 +81,10 @@ async def under_way(target: Target, urls: Sequence[str], *, seconds: float) -> d
     try:
         async with await aio_pika.connect(urls[0], timeout=10) as connection, connection.channel() as channel:
             while True:
-                left = await _left(target, channel)
+                try:
+                    left = await _left(target, channel)
+                except QueuesUnknown as unknown:
+                    left = dict.fromkeys(unknown.names, 0)
                 now = time.monotonic()
                 if left or now - began < TELLS_SECONDS:
                     empty_since = None
@@ -99,11 +103,9 @@ async def under_way(target: Target, urls: Sequence[str], *, seconds: float) -> d
         raise LaundryError(
             f"The broker cannot be asked what is under way: {type(error).__name__} {error}"
         ) from error
-    samples = (await asyncio.to_thread(queue_totals, target)).items()
-    untrusted = {queue.name for queue in PLAN.queues if queue.untrusted}
-    return left | {
-        name: count for name, queue in samples if name in untrusted and (count := queue["messages"])
-    }
+    untrusted = [queue.name for queue in PLAN.queues if queue.untrusted]
+    totals = await asyncio.to_thread(partial(queue_totals, target, of=untrusted))
+    return left | {name: count for name in untrusted if (count := totals[name]["messages"])}
 
 
 async def dead_letters(urls: Sequence[str], file: Path) -> dict[str, int]:
@@ -130,12 +132,12 @@ async def dead_letters(urls: Sequence[str], file: Path) -> dict[str, int]:
 
 
 async def _left(target: Target, channel: AbstractChannel) -> dict[str, int]:
-    totals = await asyncio.to_thread(queue_totals, target)
+    names = [name for queue in OURS for name in (queue.name, *(name for name, _ in queue.retries))]
+    totals = await asyncio.to_thread(partial(queue_totals, target, of=names))
     left = {}
-    for queue in OURS:
-        for name in (queue.name, *(name for name, _ in queue.retries)):
-            ready = (await channel.declare_queue(name, passive=True)).declaration_result.message_count or 0
-            unacked = int(totals.get(name, {}).get("messages_unacknowledged", 0))
-            if ready + unacked:
-                left[name] = ready + unacked
+    for name in names:
+        ready = (await channel.declare_queue(name, passive=True)).declaration_result.message_count or 0
+        unacked = int(totals[name].get("messages_unacknowledged", 0))
+        if ready + unacked:
+            left[name] = ready + unacked
     return left

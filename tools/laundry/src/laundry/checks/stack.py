@@ -113,8 +113,9 @@ async def _asked(system: System, queues: Sequence[str]) -> dict[str, tuple[int, 
 
 
 def _dead_letters(system: System) -> str:
-    totals = queue_totals(system.broker)
-    found = {queue.dead: int(totals[queue.dead]["messages"]) for queue in PLAN.queues if queue.dead}
+    names = [queue.dead for queue in PLAN.queues if queue.dead]
+    totals = queue_totals(system.broker, of=names)
+    found = {name: int(totals[name]["messages"]) for name in names}
     if dead := {name: count for name, count in found.items() if count}:
         listed = ", ".join(f"{name} {count:,}" for name, count in dead.items())
         raise LaundryError(f"{listed}: laundry dlq list")

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
+from functools import partial
 from typing import Annotated, Any, TypeVar
 
 import typer
@@ -88,7 +89,9 @@ class EventHistory:
 
     async def _totals(self) -> dict[str, int]:
         broker = management.target(self._management_url)
-        totals = await asyncio.to_thread(management.queue_totals, broker)
+        living = [queue for queue in PLAN.queues if queue.kind == "quorum"]
+        names = [name for queue in living for name in (queue.name, *(name for name, _ in queue.retries))]
+        totals = await asyncio.to_thread(partial(management.queue_totals, broker, of=names))
         return {name: int(queue.get("messages", 0)) for name, queue in totals.items()}
 
     async def _dead_in(self, queue: str) -> set[str]:
