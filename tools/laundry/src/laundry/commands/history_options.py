@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import partial
 from typing import Annotated, Any, TypeVar
 
@@ -12,7 +12,8 @@ from aio_pika.exceptions import AMQPError
 
 from laundry import management
 from laundry.commands.audit_log import databases
-from laundry.history.effects import Effects, Places, effects_of
+from laundry.history.doubts import Doubts
+from laundry.history.effects import RECENT, Effects, Places, effects_of
 from laundry.history.log import Happening, Log, opened
 from laundry.paths import stack_paths
 from laundry.stack import state
@@ -27,7 +28,7 @@ from laundry_servers.errors import LaundryError
 
 T = TypeVar("T")
 SCAN = 100_000
-RECHECKED_S = 3.0
+PAUSES_S = (3.0, 1.0, 1.0, 1.0, 1.0)
 AmqpUrl = Annotated[
     str | None,
     typer.Option(
@@ -74,14 +75,21 @@ class EventHistory:
         Raises:
             LaundryError: the broker or a database does not answer.
         """
+        began = datetime.now(UTC)
         found = await self._look(log, since, until)
-        if found.effects.unhandled:
-            await asyncio.sleep(RECHECKED_S)
-            again = await self._look(log, since, until)
-            for place in again.effects.unhandled - found.effects.unhandled:
-                again.effects.states[place] = "recent"
-            return again
-        return found
+        doubts = Doubts(found.effects)
+        for pause_s in PAUSES_S:
+            if not (places := doubts.places):
+                break
+            await asyncio.sleep(pause_s)
+            # With what came since: answers, and what is waiting by now.
+            ids = {id_ for _, id_ in places}
+            later = [
+                each for each in await log.all(lambda _: True, since=began - RECENT) if each.id not in ids
+            ]
+            doubtful = [each for each in found.happenings if each.id in ids]
+            doubts.look(await self.effects([*doubtful, *later]))
+        return Unhandled(found.happenings, doubts.settle())
 
     async def _look(self, log: Log, since: datetime | None, until: datetime | None) -> "Unhandled":
         happenings = await log.all(lambda _: True, since=since, until=until)

@@ -34,10 +34,16 @@ def claim_name(service: str, event_type: str) -> str:
 
 @dataclass
 class Effects:
-    """What became of each event in each queue that it is for."""
+    """What became of each event in each queue that it is for.
+
+    Attributes:
+        waiting: how many messages each queue holds.
+        excused: what would be unhandled, if it were not for so many that wait.
+    """
 
     states: dict[tuple[str, str], State] = field(default_factory=dict)
     waiting: dict[str, int] = field(default_factory=dict)
+    excused: set[tuple[str, str]] = field(default_factory=set)
 
     def of(self, happening: Happening, plan: Plan = PLAN) -> dict[str, State]:
         """Return what became of one event, by queue."""
@@ -129,6 +135,8 @@ def _let_wait(found: Effects, queue: Queue, left: Iterable[Happening]) -> None:
     """As many of the newest may be among those that the queue holds."""
     open_ = [each.id for each in left if found.states[queue.name, each.id] in ("unhandled", "recent")]
     for id_ in open_[::-1][: found.waiting[queue.name]]:
+        if found.states[queue.name, id_] == "unhandled":
+            found.excused.add((queue.name, id_))
         found.states[queue.name, id_] = "waits"
 
 
