@@ -19,7 +19,7 @@ from operations.repository.history import pseudonyms_of
 REMEMBERED_S = 60.0
 """How long a process remembers pseudonyms: one query per person and minute instead of per event."""
 
-TOGETHER_S, TOGETHER_MOST = 0.2, 32
+TOGETHER_S, TOGETHER_MOST = 0.05, 32
 """How long an event waits for others, and for how many. Nobody waits for the history, and what leaves
 together is one write, one confirm and one acknowledgement."""
 

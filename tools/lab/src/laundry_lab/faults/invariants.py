@@ -12,7 +12,7 @@ import asyncpg
 import httpx
 
 from laundry.management import QueuesUnknown, queue_totals
-from laundry_events.topology import PLAN
+from laundry_events.topology import HISTORY_INTAKE, PLAN
 from laundry_lab.bench.stage import Stage
 from laundry_lab.faults.attempts import Attempts
 from laundry_lab.faults.dead_letters import dead_letters
@@ -180,7 +180,9 @@ async def _waiting(stage: Stage) -> dict[str, int]:
     living = [queue for queue in PLAN.queues if queue.kind != "stream"]
     names = [name for queue in living for name in (queue.name, *(retry for retry, _ in queue.retries))]
     totals = await asyncio.to_thread(partial(queue_totals, stage.broker, of=names))
-    return {name: totals[name]["messages"] for name in names if totals[name]["messages"]}
+    # What is on its way into the history waits for others there.
+    counted = {name: "messages_ready" if name == HISTORY_INTAKE else "messages" for name in names}
+    return {name: count for name in names if (count := int(totals[name][counted[name]]))}
 
 
 async def _outboxes(stage: Stage) -> int:
