@@ -123,7 +123,8 @@ def test_the_chart_deploys_it(with_service: Checkout) -> None:
     objects = {(each["kind"], each["metadata"]["name"]): each for each in rendered}
     for kind in ("Deployment", "Service", "NetworkPolicy", "PodDisruptionBudget", "ServiceAccount"):
         assert (kind, f"laundry-{NAME}") in objects
-    assert ("Job", f"laundry-{NAME}-migration") in objects
+    migrations = objects["Job", "laundry-migrations"]["spec"]["template"]["spec"]["containers"]
+    assert NAME in {each["name"] for each in migrations}
     container = objects["Deployment", f"laundry-{NAME}"]["spec"]["template"]["spec"]["containers"][0]
     secrets = {each["name"] for each in container["env"] if "valueFrom" in each}
     of_every_service = {"OTEL_EXPORTER_OTLP_HEADERS"}

@@ -222,8 +222,16 @@ def test_another_identity_provider_takes_the_place_of_the_chart_s_own() -> None:
         for text in made.values()
     )
     gone = {name for name in own.keys() - other.keys() if "identity" in name[1]}
-    assert {kind for kind, _ in gone} >= {"Deployment", "Service", "Job", "NetworkPolicy"}
+    assert {kind for kind, _ in gone} >= {"Deployment", "Service", "NetworkPolicy"}
     assert not [name for name in other if "identity" in name[1]]
+    migrated, left = (
+        {
+            each["name"]
+            for each in objects["Job", "laundry-migrations"]["spec"]["template"]["spec"]["containers"]
+        }
+        for objects in (own, other)
+    )
+    assert migrated - left == {"identity"}
     for objects, issuer, hosts in (
         (own, "https://sign-in.example", ["laundry.example", "sign-in.example"]),
         (other, "https://identity.example", ["laundry.example"]),

@@ -8,6 +8,7 @@ import pytest
 
 from laundry.management import target
 from laundry.paths import StackPaths
+from laundry.stack import state
 from laundry_lab.bench import alerts, bare_clients, upload_stages
 from laundry_lab.bench.pictures import SMALL, Pictures
 from laundry_lab.bench.stage import Stage
@@ -47,11 +48,13 @@ async def test_a_fault_reaches_phones_and_browsers_within_the_promise(
 
 
 async def test_an_uploads_processor_time_is_told_by_stage_and_the_stack_goes_on(
-    stack: dict[str, Any], stack_folder: Path, monkeypatch: pytest.MonkeyPatch
+    stack_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LAUNDRY_VAR_DIR", str(stack_folder))
     paths = StackPaths(stack_folder)
-    stage = Stage(paths, stack, LocalIdentity(paths.identity), lambda _, __: lambda ___: None, target(), 0.1)
+    # Others may have restarted the helper, which is another process then.
+    now = state.running_stack(paths)
+    stage = Stage(paths, now, LocalIdentity(paths.identity), lambda _, __: lambda ___: None, target(), 0.1)
     found = {(each.group, each.name): each.value for each in await upload_stages.measure(stage)}
     by_stage = {name: ms for (group, name), ms in found.items() if group == upload_stages.HELPER}
     # Few uploads: a stage that takes little may not have been seen.

@@ -173,7 +173,9 @@ async def test_an_operator_follows_a_run_from_the_command_line(
     followed = await runs("start")
     assert followed.returncode == 0, followed.stderr
     run = followed.stdout.split()[0]
-    assert "became the champion" in followed.stdout or "was not promoted" in followed.stdout
+    # Whichever end: a branch that stands aside for judging teaches nothing, so there may be no new model.
+    ends = ("became the champion", "was not promoted", "no model is made")
+    assert any(end in followed.stdout for end in ends), followed.stdout
     told = (await runs("log", run)).stdout.splitlines()
     assert len(told) > 3
     assert set(told) <= set(followed.stdout.splitlines())
