@@ -1,9 +1,11 @@
 """A stream is read to its end, whatever its chunks, and from a moment or about one thing."""
 
 import asyncio
-import itertools
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import Any
 
 import aio_pika
 import pytest
@@ -11,7 +13,7 @@ import pytest
 from laundry_events.plan import Plan
 from laundry_events.stream_reader import AT_ONCE, FILTER_VALUE, offset_of, read_stream
 from laundry_events.topology import HISTORY, HISTORY_EXCHANGE, PLAN
-from laundry_testing.messaging import Messaging, eventually
+from laundry_testing.messaging import Messaging
 
 pytestmark = pytest.mark.servers
 KEY = "task.read"
@@ -57,29 +59,47 @@ async def test_it_is_read_to_its_end(messaging: Messaging) -> None:
         assert sorted(map(int, await ids(messaging))) == list(range(filled))
 
 
-async def test_a_stream_that_grows_all_the_while_is_read_to_where_it_ended(messaging: Messaging) -> None:
-    await fill(messaging, range(100))
-    growing = [asyncio.create_task(_grow(messaging, lane)) for lane in range(4)]
-    try:
-        await eventually(lambda: _holds_more_than(messaging, 200), what="the stream grows")
-        async with asyncio.timeout(60):
-            found = await ids(messaging)
-        assert not any(task.done() for task in growing), "it grew to the end"
-    finally:
-        for task in growing:
-            task.cancel()
-        await asyncio.gather(*growing, return_exceptions=True)
-    assert set(map(str, range(100))) <= set(found)
+class Growing:
+    """A channel to a stream that holds some messages, and gets a few more at each look."""
+
+    is_closed = False
+
+    def __init__(self, held: int, more: int) -> None:
+        self._waiting, self._more = held, more
+        self._deliver: Callable[[Any], Awaitable[None]] | None = None
+        self.looks = 0
+        self.cancelled: list[str] = []
+
+    async def set_qos(self, *, prefetch_count: int, **_: Any) -> None:
+        if self._deliver is None:
+            return
+        self.looks += 1
+        assert self.looks < 100, "it is read on and on"
+        for _ in range(min(self._waiting, prefetch_count)):
+            await self._deliver(SimpleNamespace(ack=self.ack))
+        self._waiting = max(0, self._waiting - prefetch_count) + self._more
+
+    async def get_queue(self, *_: Any, **__: Any) -> "Growing":
+        return self
+
+    async def consume(self, deliver: Callable[[Any], Awaitable[None]], **_: Any) -> str:
+        self._deliver = deliver
+        return "tag"
+
+    async def ack(self, *, multiple: bool) -> None:
+        assert multiple
+
+    async def cancel(self, tag: str, **_: Any) -> None:
+        self.cancelled.append(tag)
 
 
-async def _grow(messaging: Messaging, lane: int) -> None:
-    for round_ in itertools.count(1):
-        first = 100_000 * (lane + 1) + 50 * round_
-        await fill(messaging, range(first, first + 50))
-
-
-async def _holds_more_than(messaging: Messaging, messages: int) -> bool:
-    return await messaging.count(HISTORY) > messages
+@pytest.mark.parametrize("held", [0, AT_ONCE, 3 * AT_ONCE + 1])
+async def test_a_stream_that_grows_all_the_while_is_read_to_where_it_ended(held: int) -> None:
+    channel: Any = Growing(held, more=3)
+    found = [each async for each in read_stream(channel, HISTORY)]
+    assert held <= len(found) < held + 3 * channel.looks + AT_ONCE
+    assert channel.looks <= held // AT_ONCE + 2
+    assert channel.cancelled == ["tag"]
 
 
 async def test_who_reads_from_a_moment_or_about_one_thing_gets_all_of_it(messaging: Messaging) -> None:
