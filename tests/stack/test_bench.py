@@ -47,6 +47,7 @@ async def test_a_fault_reaches_phones_and_browsers_within_the_promise(
     assert all(0 < each.value < alerts.PUSH_DEADLINE_S * 1000 for each in found)
 
 
+@pytest.mark.usefixtures("stack")
 async def test_an_uploads_processor_time_is_told_by_stage_and_the_stack_goes_on(
     stack_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

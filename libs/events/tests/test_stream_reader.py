@@ -70,7 +70,7 @@ class Growing:
         self.looks = 0
         self.cancelled: list[str] = []
 
-    async def set_qos(self, *, prefetch_count: int, **_: Any) -> None:
+    async def set_qos(self, *, prefetch_count: int, timeout: float) -> None:
         if self._deliver is None:
             return
         self.looks += 1

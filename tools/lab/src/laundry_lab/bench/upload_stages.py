@@ -10,8 +10,9 @@ import httpx
 import psutil
 
 from laundry_lab.bench.figures import Figure
-from laundry_lab.bench.pictures import BYTES, Pictures, multipart
+from laundry_lab.bench.pictures import BYTES, Pictures
 from laundry_lab.bench.stage import NotMeasured, Stage, client_of, suspended
+from laundry_lab.bench.uploads import RATE, uploader
 from laundry_lab.bench.workers import Worker, working
 from laundry_servers.ports import free_port
 
@@ -19,7 +20,6 @@ SAMPLED = "laundry_lab.bench.sampled"
 SERVICE = "helper"
 CONSUMER = "ai-consumer"
 NUMBER, WARM_UP = 600, 60
-RATE = 60
 READY_S = 30.0
 # The broker gives up who stands still for 20 s.
 IDLE_SHARE = 0.5
@@ -98,15 +98,7 @@ async def _is_ready(client: httpx.AsyncClient) -> bool:
 
 
 async def _upload(stage: Stage, client: httpx.AsyncClient, pictures: Pictures, number: int) -> None:
-    branch = stage.branch("stages")
-    headers = stage.headers("helper", branch)
-
-    async def once() -> None:
-        body, content_type = multipart(pictures.photo(), branch)
-        answer = await client.post("/tasks", content=body, headers={**headers, "Content-Type": content_type})
-        if answer.status_code != 201:
-            raise NotMeasured(f"upload stages: {answer.status_code} {answer.text[:150]}")
-
+    once = uploader(stage, client, pictures)
     began = time.perf_counter()
     async with asyncio.TaskGroup() as group:
         for each in range(number):

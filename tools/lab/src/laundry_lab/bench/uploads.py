@@ -3,7 +3,7 @@
 import asyncio
 import time
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -24,7 +24,7 @@ GRACE_S = 30.0
 TABLE = "bench_floor"
 GROUP = f"POST /tasks, {BYTES // 1000} KB, {RATE}/s"
 
-Once = Callable[[], Awaitable[None]]
+Once = Callable[[], Coroutine[Any, Any, None]]
 
 
 async def measure(stage: Stage) -> list[Figure]:
@@ -35,7 +35,7 @@ async def measure(stage: Stage) -> list[Figure]:
     uploads: list[float] = []
     floor: list[float] = []
     async with stage.client("helper") as client, _Floor(stage, pictures) as bare:
-        upload = _uploader(stage, client, pictures)
+        upload = uploader(stage, client, pictures)
         for warm_up in (upload, bare.once):
             await asyncio.gather(*(warm_up() for _ in range(8)))
         errors: list[str] = []
@@ -98,7 +98,8 @@ async def _timed(once: Once, due: float, into: list[float], errors: list[str]) -
         into.append(time.perf_counter() - due)
 
 
-def _uploader(stage: Stage, client: httpx.AsyncClient, pictures: Pictures) -> Once:
+def uploader(stage: Stage, client: httpx.AsyncClient, pictures: Pictures) -> Once:
+    """Return what uploads a photo of its own. Raises NotMeasured if it is not taken."""
     branch = stage.branch("upload")
     headers = stage.headers("helper", branch)
 
