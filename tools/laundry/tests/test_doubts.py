@@ -42,3 +42,15 @@ def test_one_look_without_an_excuse_is_not_enough() -> None:
     doubts = Doubts(seen({BUSY: "unhandled"}))
     doubts.look(seen({}, BUSY))
     assert doubts.settle().states == {BUSY: "waits"}
+
+
+def test_what_is_sure_stays_so_while_others_are_looked_at() -> None:
+    doubts = Doubts(seen({LOST: "unhandled"}, BUSY))
+    doubts.look(seen({LOST: "unhandled"}, BUSY))
+    assert doubts.places == {BUSY}
+    # It is not looked at any more.
+    doubts.look(seen({}, BUSY))
+    doubts.look(seen({BUSY: "done"}))
+    settled = doubts.settle()
+    assert settled.unhandled == {LOST}
+    assert settled.states[BUSY] == "done"

@@ -124,7 +124,7 @@ class LocalSandbox:
         )
 
     async def check(self) -> None:
-        """It is this machine, which is there."""
+        """Do what ``Sandbox.check`` says: this machine is there."""
 
 
 class SidecarSandbox:
@@ -147,7 +147,8 @@ class SidecarSandbox:
     async def check(self) -> None:
         """Do what ``Sandbox.check`` says."""
         try:
-            _, out = await asyncio.open_unix_connection(self._path)
+            async with asyncio.timeout(GONE_S):
+                _, out = await asyncio.open_unix_connection(self._path)
         except OSError as error:
             raise _gone(error) from error
         out.close()
@@ -169,8 +170,9 @@ class SidecarSandbox:
                 await asyncio.sleep(0.2)
         self._patience = GONE_S
         try:
-            out.write(json.dumps(asdict(request)).encode() + b"\n")
-            await out.drain()
+            async with asyncio.timeout(GONE_S):
+                out.write(json.dumps(asdict(request)).encode() + b"\n")
+                await out.drain()
         except OSError as error:
             raise _gone(error) from error
         return ConfinedProcess(source, out)

@@ -29,8 +29,8 @@ class Doubts:
         return {place for place in self._open if self._seen[place] < SURE}
 
     def look(self, again: Effects) -> None:
-        """Take a later look at what is in doubt."""
-        for place in list(self._open):
+        """Take a later look at ``places``; of others it says nothing."""
+        for place in self.places:
             state: State = again.states.get(place, "unknown")
             if state == "unhandled":
                 self._seen[place] += 1
