@@ -1,5 +1,6 @@
 """Buckets of the tests' own, made and deleted through boto3."""
 
+import time
 from typing import TYPE_CHECKING
 
 from laundry_servers.addresses import ObjectStoreAddress
@@ -7,6 +8,10 @@ from laundry_servers.s3 import s3_client
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
+
+# A list may be a second old.
+LISTED_S = 10.0
+LISTED_POLL_S = 0.1
 
 
 def client(store: ObjectStoreAddress) -> "S3Client":
@@ -21,9 +26,18 @@ def make_bucket(store: ObjectStoreAddress, name: str) -> None:
 
 
 def empty_and_delete_bucket(store: ObjectStoreAddress, name: str) -> None:
-    """Delete a bucket with all its objects."""
+    """Delete a bucket with all its objects, those too that its list does not have yet."""
     s3 = client(store)
-    for page in s3.get_paginator("list_objects_v2").paginate(Bucket=name):
-        for item in page.get("Contents", []):
-            s3.delete_object(Bucket=name, Key=item["Key"])
-    s3.delete_bucket(Bucket=name)
+    end = time.monotonic() + LISTED_S
+    while True:
+        for page in s3.get_paginator("list_objects_v2").paginate(Bucket=name):
+            for item in page.get("Contents", []):
+                s3.delete_object(Bucket=name, Key=item["Key"])
+        try:
+            s3.delete_bucket(Bucket=name)
+        except s3.exceptions.ClientError as error:
+            if error.response["Error"]["Code"] != "BucketNotEmpty" or time.monotonic() > end:
+                raise
+            time.sleep(LISTED_POLL_S)
+        else:
+            return
