@@ -1,8 +1,10 @@
 """A PostgreSQL data folder whose creation was interrupted is created again."""
 
 import asyncio
+import os
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -10,7 +12,7 @@ import asyncpg
 import pytest
 
 from laundry_servers.errors import LaundryError
-from laundry_servers.postgres import Postgres
+from laundry_servers.postgres import UNPRIVILEGED_UID, Postgres
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(200)]
 
@@ -56,3 +58,20 @@ def test_what_stands_in_the_way_of_the_data_is_named(tmp_path: Path) -> None:
     with pytest.raises(LaundryError, match="is in the way"):
         Postgres(tmp_path, durable=False).prepare()
     assert (tmp_path / "data" / "something").is_dir()
+
+
+def test_one_killed_whose_end_nobody_has_noticed_yet_hinders_no_start(tmp_path: Path) -> None:
+    server = Postgres(tmp_path, durable=False)
+    server.prepare()
+    # As the machine's first process leaves it for a moment: ended, but its id is still taken.
+    killed = subprocess.Popen(["true"], user=UNPRIVILEGED_UID if os.geteuid() == 0 else None)
+    os.waitid(os.P_PID, killed.pid, os.WEXITED | os.WNOWAIT)
+    (server.data / "postmaster.pid").write_text(f"{killed.pid}\n{server.data}\n")
+    noticing = threading.Timer(0.5, killed.wait)
+    noticing.start()
+    try:
+        server.start()
+        assert asyncio.run(_logged_in_as(server)) == "laundry_admin"
+    finally:
+        server.stop()
+        noticing.join()

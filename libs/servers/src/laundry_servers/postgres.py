@@ -7,19 +7,23 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import asyncpg
+import psutil
 
 from laundry_servers.addresses import DatabaseAddress
 from laundry_servers.errors import LaundryError
 from laundry_servers.ports import free_port
-from laundry_servers.process import Process, base_environment, require_program, start_all
+from laundry_servers.process import POLL_SECONDS, Process, base_environment, start_all
+from laundry_servers.programs import require_program
 
 UNPRIVILEGED_UID = 65534
 START_SECONDS = 60.0
+GONE_SECONDS = 5.0
 DRAFT = "draft-"
 SUPERUSER = "laundry_admin"
 # Capability numbers of linux/capability.h, the weaker first.
@@ -72,6 +76,7 @@ class Postgres:
             port=self.port,
             # SIGINT is PostgreSQL's fast stop; SIGTERM would wait for every client to leave.
             stop_signal=signal.SIGINT,
+            before_start=self._let_the_killed_go,
         )
         self.processes = [self.process]
 
@@ -98,6 +103,21 @@ class Postgres:
             self._make(Path(tempfile.mkdtemp(prefix=DRAFT, dir=self.folder)))
         for left in self.folder.glob(f"{DRAFT}*"):
             shutil.rmtree(left, ignore_errors=True)
+
+    def _let_the_killed_go(self) -> None:
+        """Wait for a server that was killed: PostgreSQL takes it for running as long as its id is taken."""
+        end = time.monotonic() + GONE_SECONDS
+        while time.monotonic() < end:
+            try:
+                pid = int((self.data / "postmaster.pid").read_text().splitlines()[0])
+                # What has ended, and waits for its parent to notice it, has no command.
+                if psutil.Process(pid).cmdline():
+                    return
+            except psutil.ZombieProcess:
+                pass
+            except (OSError, ValueError, IndexError, psutil.NoSuchProcess):
+                return
+            time.sleep(POLL_SECONDS)
 
     def _make(self, draft: Path) -> None:
         data, secret = draft / "data", draft / "password"
