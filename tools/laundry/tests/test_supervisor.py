@@ -97,7 +97,7 @@ def stack(running: Supervised) -> dict[str, Any]:
 
 def test_a_stack_from_start_to_end(supervised: Supervised) -> None:
     document = stack(supervised)
-    names = {"helper", "mlops", "fcm", "s3", "postgres", "rabbitmq-1", "epmd"}
+    names = {"helper", "mlops", "fork-server", "fcm", "s3", "postgres", "rabbitmq-1", "epmd"}
     assert set(document["pids"]) == names
     assert psutil.Process(document["pids"]["rabbitmq-1"]).name() == "beam.smp"
     for name in ("stack.json", "secrets.json", "identity/es256.pem"):

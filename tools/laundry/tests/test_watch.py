@@ -1,6 +1,7 @@
 """The supervisor's watch over its processes."""
 
 import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -52,7 +53,7 @@ def test_what_a_killed_wrapper_leaves_is_ended_before_it_is_started_again(tmp_pa
         time.sleep(0.01)
     left = psutil.Process(int((tmp_path / "child").read_text()))
     assert process.child is not None
-    process.child.kill()
+    os.kill(process.child.pid, signal.SIGKILL)
     process.child.wait(30)
     assert lives(left)
     watch.look()

@@ -5,8 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from laundry_servers.errors import LaundryError
-from laundry_servers.process import require_program
-from laundry_servers.programs import run
+from laundry_servers.programs import require_program, run
 from laundry_servers.rootfs import KEYRING, SUITE, debian_mirror
 
 SECONDS = 300

@@ -6,6 +6,7 @@ from pathlib import Path
 import httpx
 
 from laundry_servers.addresses import PushAddress
+from laundry_servers.forking import Forks
 from laundry_servers.local_http import local_http
 from laundry_servers.ports import free_port
 from laundry_servers.process import Process, base_environment, start_all
@@ -17,7 +18,7 @@ PROJECT_ID = "laundry-local"
 class Fcm:
     """Answers like FCM HTTP v1 and keeps accepted messages for ``GET /messages``."""
 
-    def __init__(self, folder: Path, *, identity_folder: Path) -> None:
+    def __init__(self, folder: Path, *, identity_folder: Path, forked_by: Forks | None = None) -> None:
         self.port = free_port()
         environment = base_environment()
         environment["LAUNDRY_PORT"] = str(self.port)
@@ -30,6 +31,7 @@ class Fcm:
             log_file=folder / "log" / "fcm.log",
             ready=self._answers,
             stop_seconds=5,
+            forked_by=forked_by,
             health_url=f"http://127.0.0.1:{self.port}/livez",
         )
         self.processes = [self.process]

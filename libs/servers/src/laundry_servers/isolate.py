@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from laundry_servers.errors import LaundryError
-from laundry_servers.process import require_program
+from laundry_servers.programs import require_program
 
 MERGED = ("bin", "lib", "lib64", "sbin")
 

@@ -1,9 +1,9 @@
 """One child process: started so that it cannot outlive its parent, watched, and stopped."""
 
 import os
-import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -13,6 +13,8 @@ from pathlib import Path
 import psutil
 
 from laundry_servers.errors import LaundryError
+from laundry_servers.forking import Forked, Forks, NotForked
+from laundry_servers.programs import require_program
 from laundry_service.background.priority import give_way
 
 POLL_SECONDS = 0.05
@@ -50,7 +52,9 @@ class Process:
     port: int | None = None
     health_url: str | None = None
     metrics_url: str | None = None
-    child: subprocess.Popen[bytes] | None = field(default=None, repr=False)
+    # For "python -m ...": what has the libraries already; its working folder and PYTHON... variables count.
+    forked_by: Forks | None = field(default=None, repr=False)
+    child: subprocess.Popen[bytes] | Forked | None = field(default=None, repr=False)
     started_at: float = 0.0
     was_ready: bool = False
     real_pid: int | None = field(default=None, repr=False)
@@ -64,23 +68,38 @@ class Process:
         self.log_file.parent.mkdir(parents=True, exist_ok=True)
         if self.before_start is not None:
             self.before_start()
-        setpriv = require_program("setpriv", package="util-linux")
+        environment = {**self.environment, **self.changed_environment()}
         with self.log_file.open("ab") as log:
-            self.child = subprocess.Popen(  # noqa: S603 - the command is our own
-                [setpriv, "--pdeathsig", "KILL", *self.command],
-                env={**self.environment, **self.changed_environment()},
-                cwd=self.cwd,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                # A terminal's Ctrl-C must reach only the supervisor, which stops things in order.
-                start_new_session=True,
-            )
+            self.child = self._forked(environment, log.fileno()) or self._executed(environment, log.fileno())
         if self.niceness:
             give_way(self.niceness, self.child.pid)
         self.started_at = time.time()
         self.was_ready = False
         self.real_pid = None
+
+    def _forked(self, environment: Mapping[str, str], log: int) -> Forked | None:
+        if self.forked_by is None:
+            return None
+        python, option, module, *arguments = self.command
+        assert [python, option] == [sys.executable, "-m"], self.command
+        with suppress(NotForked):
+            return self.forked_by.fork(module, arguments, environment, log)
+        return None
+
+    def _executed(
+        self, environment: Mapping[str, str], log: int, given: int | None = None
+    ) -> subprocess.Popen[bytes]:
+        setpriv = require_program("setpriv", package="util-linux")
+        return subprocess.Popen(  # noqa: S603 - the command is our own
+            [setpriv, "--pdeathsig", "KILL", *self.command],
+            env=environment,
+            cwd=self.cwd,
+            stdin=subprocess.DEVNULL if given is None else given,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            # A terminal's Ctrl-C must reach only the supervisor, which stops things in order.
+            start_new_session=True,
+        )
 
     @property
     def pid(self) -> int | None:
@@ -209,14 +228,6 @@ def stop_all(processes: Sequence[Process]) -> None:
         process.ask_to_stop()
     for process in processes:
         process.wait_stopped(now + process.patience)
-
-
-def require_program(name: str, *, package: str) -> str:
-    """Return the path of a program. Raises LaundryError that names the Debian package to install."""
-    path = shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
-    if path is None:
-        raise LaundryError(f"The program {name} is missing. Install it: sudo apt-get install {package}")
-    return path
 
 
 def base_environment() -> dict[str, str]:

@@ -55,3 +55,11 @@ def uv() -> str:
     if path is None:
         raise LaundryError("The program uv is missing. Run: make setup")
     return path
+
+
+def require_program(name: str, *, package: str) -> str:
+    """Return the path of a program. Raises LaundryError that names the Debian package to install."""
+    path = shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
+    if path is None:
+        raise LaundryError(f"The program {name} is missing. Install it: sudo apt-get install {package}")
+    return path

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from laundry_servers.errors import LaundryError
-from laundry_servers.process import require_program
+from laundry_servers.programs import require_program
 from laundry_servers.progress import Progress
 
 SUITE = "forky"

@@ -20,6 +20,7 @@ from laundry.stack.environment import (
     service_environment,
     training_environment,
 )
+from laundry.stack.libraries import SHARED
 from laundry.stack.preparation import Preparation, make_databases
 from laundry.stack.secrets import Secrets
 from laundry_catalogue import SERVICES, Need, Service, audited, broker_users, database_owners, process_names
@@ -30,11 +31,12 @@ from laundry_servers import choice
 from laundry_servers.authority import Authority
 from laundry_servers.choice import Broker, Choice, Database, Kind, Objects
 from laundry_servers.fcm import Fcm
+from laundry_servers.forkserver import ForkServer, fork_server
 from laundry_servers.identity import LocalIdentity
 from laundry_servers.local_http import local_http
 from laundry_servers.ports import free_port
 from laundry_servers.postgres import owner_of
-from laundry_servers.process import POLL_SECONDS, Process
+from laundry_servers.process import POLL_SECONDS, Process, base_environment
 from laundry_servers.progress import Progress, step
 
 SERVER_SECONDS = 120.0
@@ -74,6 +76,7 @@ class Launch:
     database: Database = field(init=False)
     objects: Objects = field(init=False)
     fcm: Fcm = field(init=False)
+    libraries: ForkServer = field(init=False)
     kept: Secrets = field(init=False)
 
     def run(self) -> None:
@@ -97,7 +100,9 @@ class Launch:
             for service in self.options.services
             if service.port is not None
         }
+        self.libraries = fork_server(SHARED, base_environment(), self.paths.logs / "fork-server.log")
         self._make_servers(self.taken.kind)
+        self._spawn([self.libraries])
         preparation = Preparation(self.paths.logs)
         self._start_servers()
         self._prepare(preparation)
@@ -146,7 +151,7 @@ class Launch:
         for process in self.objects.processes:
             process.changed_environment = partial(changes.of_process, self.paths, process.name)
         LocalIdentity(self.paths.identity)
-        self.fcm = Fcm(self.paths.var, identity_folder=self.paths.identity)
+        self.fcm = Fcm(self.paths.var, identity_folder=self.paths.identity, forked_by=self.libraries)
 
     def _start_servers(self) -> None:
         servers: list[tuple[str, Broker | Database | Objects]] = [
@@ -155,10 +160,10 @@ class Launch:
             ("PostgreSQL", self.database),
             ("S3", self.objects),
         ]
-        self._spawn(self.fcm.processes)
         for _, server in servers:
             server.prepare()
             self._spawn(server.processes)
+        self._spawn(self.fcm.processes)
         deadline = time.monotonic() + SERVER_SECONDS
         for name, server in servers:
             with step(self.progress, name):
@@ -239,6 +244,7 @@ class Launch:
         ]
         for process in made:
             process.changed_environment = partial(changes.of_process, self.paths, process.name)
+            process.forked_by = self.libraries
         self._spawn(made)
         self._wait_for_services(made)
 

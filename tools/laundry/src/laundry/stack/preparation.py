@@ -10,7 +10,8 @@ from pathlib import Path
 from laundry_servers.addresses import BrokerAddress, DatabaseAddress
 from laundry_servers.errors import LaundryError
 from laundry_servers.postgres import ensure_database, owner_of
-from laundry_servers.process import base_environment, require_program
+from laundry_servers.process import base_environment
+from laundry_servers.programs import require_program
 
 SECONDS, RESTORE_SECONDS = 180.0, 7200.0
 LOG_LINES = 20

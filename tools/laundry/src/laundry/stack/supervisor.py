@@ -8,9 +8,10 @@ from contextlib import contextmanager
 from types import FrameType
 
 from laundry.paths import StackPaths
-from laundry.stack import leftovers, orphans, state
+from laundry.stack import leftovers, state
 from laundry.stack.launch import Launch, Options
 from laundry.stack.watch import Watch
+from laundry_servers import orphans
 from laundry_servers.errors import LaundryError
 from laundry_servers.files import write_json
 from laundry_servers.process import Process, stop_all

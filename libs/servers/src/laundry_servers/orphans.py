@@ -10,9 +10,9 @@ import psutil
 PR_SET_CHILD_SUBREAPER = 36
 
 
-def adopt() -> None:
-    """Become the parent of every orphaned descendant; where the kernel refuses, init stays it."""
-    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+def adopt(yes: bool = True) -> None:
+    """Become the parent of every orphaned descendant from now on, or leave them to init again."""
+    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, int(yes), 0, 0, 0)
 
 
 def reap(own: Iterable[int | None]) -> None:
