@@ -4,12 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from .browsers import CHROMIUM_ONLY, expect
+from .browsers import expect
 from .conftest import OpenPage
 from .fake_services import FakeServices
 
-# Lists and forms do not differ between browsers.
-pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session"), CHROMIUM_ONLY]
+pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
 
 async def test_a_taste_is_said_in_words_and_finds_branches_with_the_reason(

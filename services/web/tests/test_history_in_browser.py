@@ -8,13 +8,12 @@ import pytest
 
 from laundry_service.http.problems import Problem
 
-from .browsers import CHROMIUM_ONLY, expect
+from .browsers import expect
 from .conftest import OpenPage
 from .fake_pictures import picture
 from .fake_services import FakeServices
 
-# Lists and forms do not differ between browsers.
-pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session"), CHROMIUM_ONLY]
+pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
 
 async def test_the_past_is_searched_page_by_page_and_a_search_can_be_kept(

@@ -2,13 +2,12 @@
 
 import pytest
 
-from .browsers import CHROMIUM_ONLY, expect
+from .browsers import expect
 from .conftest import OpenPage, shortcomings
 from .fake_identity import FakeIdentity
 from .fake_services import FakeServices
 
-# Lists and forms do not differ between browsers.
-pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session"), CHROMIUM_ONLY]
+pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
 
 async def test_what_a_branch_is_like_is_said_in_words_seen_and_taken_back(

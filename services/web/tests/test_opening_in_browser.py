@@ -14,8 +14,7 @@ from .browsers import CHROMIUM_ONLY, expect
 from .conftest import OpenPage
 from .fake_services import FakeServices
 
-# What a service worker is, is the same in all of them.
-pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session"), CHROMIUM_ONLY]
+pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
 TITLE = '"helper.title": "Photograph the laundry"'
 
@@ -127,6 +126,8 @@ async def test_a_version_that_is_half_rolled_out_is_not_kept(
     await expect(page.get_by_role("heading", name="The second version")).to_be_visible()
 
 
+# The others' drivers do not tell what is asked for.
+@CHROMIUM_ONLY
 async def test_what_an_owner_waits_for_is_asked_for_first_and_once(
     open_page: OpenPage, services: FakeServices
 ) -> None:

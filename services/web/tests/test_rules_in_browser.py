@@ -6,11 +6,9 @@ from typing import Any
 import pytest
 from playwright.async_api import Page
 
-from .browsers import CHROMIUM_ONLY
 from .conftest import OpenPage
 
-# They are plain JavaScript.
-pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session"), CHROMIUM_ONLY]
+pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
 
 async def call(page: Page, module: str, name: str, *arguments: Any) -> Any:

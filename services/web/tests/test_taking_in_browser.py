@@ -13,13 +13,12 @@ from laundry_reading.photo import MAX_BYTES
 from laundry_service.http.problems import Problem
 from laundry_testing.messaging import eventually
 
-from .browsers import CHROMIUM_ONLY, HURRY, expect
+from .browsers import HURRY, expect
 from .conftest import OpenPage
 from .fake_pictures import picture
 from .fake_services import FakeServices
 
-# What the others may hold back is in ``test_browsers_limits``.
-pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session"), CHROMIUM_ONLY]
+pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
 OFFLINE = "Waiting to be sent"
 REGISTERED = "Registered · being read"

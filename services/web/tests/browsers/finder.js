@@ -31,6 +31,7 @@
     log: "[role=log]",
     progressbar: "progress, [role=progressbar]",
     region: "section, [role=region]",
+    row: "tr, [role=row]",
     textbox: "textarea, input:not([type]), input[type=text], [role=textbox]",
   };
   // These are called by what stands in them.

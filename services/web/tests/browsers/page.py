@@ -1,7 +1,7 @@
 """Pages of the browsers that Playwright does not drive, in as much of its words as the tests use.
 
 Playwright drives only a Firefox and a WebKit that it has patched itself; these are those that people have.
-What differs between the protocols stands in ``Tab``.
+What differs between the protocols stands in ``tab.Tab``.
 """
 
 import asyncio
@@ -9,7 +9,10 @@ import json
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
+
+from . import files
+from .tab import Tab
 
 PATIENCE_MS = 20_000
 """How long anything may take to come about, because other tests may have both cores."""
@@ -18,34 +21,6 @@ FINDER = f"const {{ find, describe, clickable }} =\n{Path(__file__).with_name('f
 
 Step = dict[str, Any]
 Description = dict[str, Any]
-
-
-class Tab(Protocol):
-    """What a protocol has to offer: an open tab."""
-
-    async def goto(self, address: str) -> None:
-        """Open an address and wait until it is loaded."""
-
-    async def reload(self) -> None:
-        """Load what is open again."""
-
-    async def run(self, body: str) -> Any:
-        """Run the body of an asynchronous function and return what it returns, which is JSON."""
-
-    async def element(self, body: str) -> Any:
-        """Run the body of an asynchronous function that returns an element or null; return its reference."""
-
-    async def click(self, element: Any) -> bool:
-        """Click as a mouse does; False if the element is gone or covered by now."""
-
-    async def choose(self, element: Any, files: Sequence[Path]) -> None:
-        """Choose files as a person does."""
-
-    async def resize(self, width: int, height: int) -> None:
-        """Set how large the page is shown."""
-
-    async def close(self) -> None:
-        """Close the tab."""
 
 
 class Queries:
@@ -112,6 +87,10 @@ class OtherLocator(Queries):
     async def all_inner_texts(self) -> list[str]:
         return [each["text"] for each in await self.look()]
 
+    async def get_attribute(self, name: str) -> str | None:
+        found: str | None = await self._act(f"return element.getAttribute({json.dumps(name)})")
+        return found
+
     async def wait_for(self) -> None:
         await Expectation(self).to_be_visible()
 
@@ -138,9 +117,23 @@ class OtherLocator(Queries):
 
     async def select_option(self, value: str) -> None:
         await self._act(
-            f"""element.value = {json.dumps(value)};
+            f"""const wanted = {json.dumps(value)};
+            const meant = [...element.options].find(({{ value, label }}) => [value, label].includes(wanted));
+            element.value = meant.value;
             element.dispatchEvent(new Event("input", {{ bubbles: true }}));
             element.dispatchEvent(new Event("change", {{ bubbles: true }}));"""
+        )
+
+    async def uncheck(self) -> None:
+        await self._act("if (element.checked) element.click();")
+
+    async def press(self, key: str) -> None:
+        """Tell the page of a key; what the browser itself would do with it does not happen."""
+        event = f"{{ key: {json.dumps(key)}, bubbles: true, cancelable: true }}"
+        await self._act(
+            f"""element.focus();
+            element.dispatchEvent(new KeyboardEvent("keydown", {event}));
+            element.dispatchEvent(new KeyboardEvent("keyup", {event}));"""
         )
 
     async def focus(self) -> None:
@@ -182,6 +175,16 @@ class OtherPage(Queries):
             f"""const meant = (\n{script.rstrip().removesuffix(";")}\n);
             return typeof meant === "function" ? meant({json.dumps(argument)}) : meant;"""
         )
+
+    @asynccontextmanager
+    async def expect_file_chooser(self) -> AsyncIterator[files.Coming]:
+        await self.tab.run(files.ASKS)
+        yield files.Coming(lambda: files.asked(self.tab))
+
+    @asynccontextmanager
+    async def expect_download(self) -> AsyncIterator[files.Coming]:
+        await self.tab.run(files.HANDS_OUT)
+        yield files.Coming(lambda: files.handed_out(self.tab))
 
     async def set_viewport_size(self, size: dict[str, int]) -> None:
         await self.tab.resize(size["width"], size["height"])
@@ -226,6 +229,9 @@ class Expectation:
 
     async def to_have_js_property(self, name: str, value: Any) -> None:
         await self._until(f"has .{name}={value}", lambda found: _only(found)["property"] == value, asked=name)
+
+    async def not_to_be_checked(self) -> None:
+        await self.to_have_js_property("checked", False)
 
     async def to_have_value(self, value: str) -> None:
         await self._until(f"holds {value!r}", lambda found: _only(found)["value"] == value)
