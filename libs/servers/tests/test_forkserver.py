@@ -101,7 +101,7 @@ def test_a_forked_program_is_as_one_that_was_started_by_itself(server: ForkServe
         assert looked.cmdline() == [*process.command[:-1], "두", "번"]
         assert (told["session"], told["parent"], told["input"]) == (process.pid, os.getpid(), "")
         # Nobody's pipe or socket stays open in it.
-        assert looked.net_connections() == []
+        assert looked.net_connections("all") == []
         assert {Path(file.path) for file in looked.open_files()} == {process.log_file}
     finally:
         process.stop()

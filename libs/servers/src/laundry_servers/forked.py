@@ -71,10 +71,13 @@ def take_over(arguments: Sequence[str], environment: Mapping[str, str]) -> None:
     os.environ.clear()  # and the C library's, whose entries lie where the next lines write
     fields = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
     arguments_at, arguments_end, environment_at, environment_end = map(int, fields[AREAS])
-    _write(arguments_at, arguments_end, " ".join(arguments))
-    # The kernel then shows what comes before the first NUL, as it does after setproctitle(3).
-    ctypes.memset(arguments_end - 1, ord("."), 1)
-    _write(environment_at, environment_end, "\0".join(f"{key}={value}" for key, value in environment.items()))
+    # Where the kernel does not tell, the fork server's stay on show.
+    if arguments_at and environment_at:
+        _write(arguments_at, arguments_end, " ".join(arguments))
+        # The kernel then shows what comes before the first NUL, as it does after setproctitle(3).
+        ctypes.memset(arguments_end - 1, ord("."), 1)
+        shown = "\0".join(f"{key}={value}" for key, value in environment.items())
+        _write(environment_at, environment_end, shown)
     os.environ.update(environment)
 
 

@@ -9,7 +9,7 @@ from laundry_lab.bench.figures import Figure
 from laundry_lab.bench.stage import Stage
 
 MB = 1e6
-SERVICE_MB, REPLICA_MB, WHOLE_MB, WITH_IDENTITY_MB = 150, 250, 1500, 1600
+SERVICE_MB, REPLICA_MB, WHOLE_MB, WITH_IDENTITY_MB = 150, 250, 1400, 1600
 REPLICA = re.compile(r"ai-consumer(-\d+)?$")
 GROUP = "Memory at rest (PSS)"
 
