@@ -103,6 +103,9 @@ def test_a_stack_from_start_to_end(supervised: Supervised) -> None:
     for name in ("stack.json", "secrets.json", "identity/es256.pem"):
         assert stat.S_IMODE((supervised.var / name).stat().st_mode) == 0o600, name
 
+    for name in ("helper", "mlops", "fcm"):
+        assert "started by itself" not in (supervised.var / "log" / f"{name}.log").read_text()
+
     status = json.loads(supervised.laundry("status", "--json").stdout)
     assert status["healthy"], status
     assert {process["name"] for process in status["processes"]} == names | {"supervisor"}

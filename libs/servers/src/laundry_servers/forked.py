@@ -1,7 +1,7 @@
 """The fork server: ``python -m laundry_servers.forked MODULE...`` imports modules, then forks programs.
 
 It reads orders from standard input, a socket; ``laundry_servers.forkserver`` starts it and sends them. It
-imports nothing of ours but what it is told to: a program that starts again runs the code as it is now.
+imports nothing but what it is told to: a program that starts again runs its own code as it is now.
 """
 
 import ctypes
@@ -13,6 +13,7 @@ import runpy
 import signal
 import socket
 import sys
+import sysconfig
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -21,15 +22,22 @@ from typing import Any
 LARGEST = 1 << 18
 PR_SET_PDEATHSIG = 1
 ADOPTED_S = 10.0
+GO = b"!"
 # Where the kernel keeps what ps shows, in fields of /proc/self/stat after the name (proc(5), 48 to 51).
 AREAS = slice(45, 49)
 
 
 def serve(orders: socket.socket) -> dict[str, Any] | None:
-    """Fork for each order until the other end closes; in the forked process, return its order."""
+    """Fork for each order until the other end closes or what was imported has changed on disk.
+
+    Returns:
+        in a forked process its order, whose three files are standard input, output and ``go``; else None.
+    """
+    libraries = Path(sysconfig.get_path("purelib"))
+    imported_at = libraries.stat().st_mtime_ns
     while True:
-        order, files, _, _ = socket.recv_fds(orders, LARGEST, 2)
-        if not order:
+        order, files, _, _ = socket.recv_fds(orders, LARGEST, 3)
+        if not order or libraries.stat().st_mtime_ns != imported_at:
             return None
         read, write = os.pipe()
         between = os.fork()
@@ -42,12 +50,12 @@ def serve(orders: socket.socket) -> dict[str, Any] | None:
             os.close(read)
             os.write(write, str(os.getpid()).encode())
             os.close(write)
-            for number, file in enumerate(files):
+            given, log, go = files
+            for number, file in enumerate((given, log)):
                 os.dup2(file, number)
                 os.close(file)
             os.dup2(1, 2)
-            found: dict[str, Any] = json.loads(order)
-            return found
+            return {**json.loads(order), "go": go}
         os.close(write)
         for file in files:
             os.close(file)
@@ -56,8 +64,16 @@ def serve(orders: socket.socket) -> dict[str, Any] | None:
             orders.send(told.read())
 
 
+def wait_for(go: int) -> None:
+    """Wait until the one who asked knows of this process; end if it never will, and starts another."""
+    said = os.read(go, 1)
+    os.close(go)
+    if said != GO:
+        raise SystemExit("nobody waits for this process any more")
+
+
 def die_with(parent: int) -> None:
-    """Have the kernel end this process with its new parent; end now if that is somebody else."""
+    """Have the kernel end this process with its new parent; end if that one has not adopted it."""
     end = time.monotonic() + ADOPTED_S
     while os.getppid() != parent and time.monotonic() < end:
         time.sleep(0.001)
@@ -82,7 +98,7 @@ def take_over(arguments: Sequence[str], environment: Mapping[str, str]) -> None:
 
 
 def _write(at: int, end: int, text: str) -> None:
-    content = text.encode()[: end - at - 2]
+    content = os.fsencode(text)[: end - at - 2]
     ctypes.memset(at, 0, end - at)
     ctypes.memmove(at, content, len(content))
 
@@ -97,6 +113,7 @@ def main() -> None:
         gc.freeze()
         order = serve(orders)
     if order is not None:
+        wait_for(order["go"])
         die_with(order["parent"])
         take_over([sys.executable, "-m", order["module"], *order["arguments"]], order["environment"])
         sys.argv = [order["module"], *order["arguments"]]

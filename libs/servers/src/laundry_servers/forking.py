@@ -1,4 +1,4 @@
-"""Programs that another process has forked for this one, and what has to be asked for them."""
+"""Programs that another process forks for this one: how to ask for one, and to wait for it."""
 
 import os
 import subprocess
@@ -44,10 +44,10 @@ class Forked:
 
 
 class Forks(Protocol):
-    """Who forks programs."""
+    """Something that forks programs."""
 
     def fork(self, module: str, arguments: Sequence[str], environment: Mapping[str, str], log: int) -> Forked:
-        """Run ``python -m module arguments`` with what it prints in an open file. Raises NotForked.
+        """Run ``python -m module arguments``, its output going to the open file ``log``. Raises NotForked.
 
         It leads a session, has nothing to read, and gets SIGKILL when this process dies.
         """

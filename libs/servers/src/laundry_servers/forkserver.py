@@ -13,13 +13,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from laundry_servers.forked import GO
 from laundry_servers.forking import Forked, NotForked
 from laundry_servers.process import Process
 
 ANSWER_S = 30.0
 # ps and /proc show a program's command and environment where the fork server's own lie: there must be room.
 ROOM = {"LAUNDRY_FORK_SERVER": "." * 32_768}
-# What Python itself reads from the environment counts as it was when the fork server began.
+# Python reads its own variables once, when the fork server starts.
 UNBUFFERED = {"PYTHONUNBUFFERED": "1"}
 
 
@@ -48,15 +49,30 @@ class ForkServer(Process):
         if self.orders is None:
             raise NotForked(f"{self.name} was not started")
         try:
-            with Path(os.devnull).open("rb") as nothing:
-                socket.send_fds(self.orders, [json.dumps(order).encode()], [nothing.fileno(), log])
-            pid = self.orders.recv(64)
-        except OSError as error:
+            return self._asked(self.orders, json.dumps(order).encode(), log)
+        except BaseException as error:
             # An answer that comes later would be taken for the next one's.
+            self.orders.close()
+            self.orders = None
             self.kill()
-            raise NotForked(f"{self.name}: {error}") from error
-        if not pid:
-            raise NotForked(f"{self.name} has ended")
+            if isinstance(error, OSError):
+                raise NotForked(f"{self.name}: {error}") from error
+            raise
+
+    @staticmethod
+    def _asked(orders: socket.socket, order: bytes, log: int) -> Forked:
+        read, write = os.pipe()
+        with Path(os.devnull).open("rb") as nothing, os.fdopen(write, "wb", buffering=0) as go:
+            try:
+                socket.send_fds(orders, [order], [nothing.fileno(), log, read])
+            finally:
+                os.close(read)
+            pid = orders.recv(64)
+            if not pid:
+                raise ConnectionResetError("it has ended")
+            # A process that this one did not adopt could not be waited for. It ends without the word to go.
+            os.waitid(os.P_PID, int(pid), os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            go.write(GO)
         return Forked(int(pid))
 
 

@@ -115,7 +115,7 @@ class Postgres:
                     return
             except psutil.ZombieProcess:
                 pass
-            except (OSError, ValueError, IndexError, psutil.NoSuchProcess):
+            except (OSError, ValueError, IndexError, psutil.Error):
                 return
             time.sleep(POLL_SECONDS)
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO
 
 import psutil
 
@@ -17,6 +18,7 @@ from laundry_servers.forking import Forked, Forks, NotForked
 from laundry_servers.programs import require_program
 from laundry_service.background.priority import give_way
 
+OWN_SETTINGS = "LAUNDRY_"
 POLL_SECONDS = 0.05
 # A starting server may ignore its stop signal; nothing depends on it yet.
 UNREADY_STOP_SECONDS = 3.0
@@ -52,7 +54,7 @@ class Process:
     port: int | None = None
     health_url: str | None = None
     metrics_url: str | None = None
-    # For "python -m ...": what has the libraries already; its working folder and PYTHON... variables count.
+    # For "python -m ...": a fork server that has its libraries. The fork server's working folder counts then.
     forked_by: Forks | None = field(default=None, repr=False)
     child: subprocess.Popen[bytes] | Forked | None = field(default=None, repr=False)
     started_at: float = 0.0
@@ -68,23 +70,30 @@ class Process:
         self.log_file.parent.mkdir(parents=True, exist_ok=True)
         if self.before_start is not None:
             self.before_start()
-        environment = {**self.environment, **self.changed_environment()}
+        changed = self.changed_environment()
+        environment = {**self.environment, **changed}
+        # Others than a service's own may be read before its first line: by the loader, Python, libraries.
+        forks = all(name.startswith(OWN_SETTINGS) for name in changed)
         with self.log_file.open("ab") as log:
-            self.child = self._forked(environment, log.fileno()) or self._executed(environment, log.fileno())
+            child = self._forked(environment, log) if forks else None
+            self.child = child or self._executed(environment, log.fileno())
         if self.niceness:
             give_way(self.niceness, self.child.pid)
         self.started_at = time.time()
         self.was_ready = False
         self.real_pid = None
 
-    def _forked(self, environment: Mapping[str, str], log: int) -> Forked | None:
+    def _forked(self, environment: Mapping[str, str], log: BinaryIO) -> Forked | None:
         if self.forked_by is None:
             return None
         python, option, module, *arguments = self.command
         assert [python, option] == [sys.executable, "-m"], self.command
-        with suppress(NotForked):
-            return self.forked_by.fork(module, arguments, environment, log)
-        return None
+        try:
+            return self.forked_by.fork(module, arguments, environment, log.fileno())
+        except NotForked as error:
+            log.write(f"started by itself: {error}\n".encode())
+            log.flush()
+            return None
 
     def _executed(
         self, environment: Mapping[str, str], log: int, given: int | None = None

@@ -1,6 +1,7 @@
 """Readers with a shifted clock, by libfaketime."""
 
 import asyncio
+from pathlib import Path
 
 from laundry.stack import changes
 from laundry.stack.restart import restart
@@ -8,8 +9,11 @@ from laundry_lab.faults.tools import faketime_library
 from laundry_lab.faults.world import NotHere, World
 
 
-async def with_clock(world: World, name: str, offset: str | None) -> None:
+async def with_clock(world: World, name: str, offset: str | None) -> bool:
     """Restart a process with its clock set off, or right again.
+
+    Returns:
+        whether it has the library that sets its clock off.
 
     Raises:
         NotHere: libfaketime is not installed.
@@ -25,4 +29,5 @@ async def with_clock(world: World, name: str, offset: str | None) -> None:
     }
     changes.change(world.stage.paths, name, settings)
     world.load.ledger.said(f"clock of {name}: {offset or 'right'}")
-    await asyncio.to_thread(restart, world.stage.paths, name)
+    pid = await asyncio.to_thread(restart, world.stage.paths, name)
+    return library.name in await asyncio.to_thread(Path(f"/proc/{pid}/maps").read_text)

@@ -126,13 +126,16 @@ async def clocks(world: World) -> list[Observation]:
     if not FAKETIME.there():
         raise NotHere("libfaketime is missing (apt-get install faketime)")
     try:
-        await with_clock(world, CONSUMERS[0], "+10m")
-        await with_clock(world, CONSUMERS[1], "-10m")
+        ahead = await with_clock(world, CONSUMERS[0], "+10m")
+        behind = await with_clock(world, CONSUMERS[1], "-10m")
         took = await world.progress(15, more=20)
     finally:
         await with_clock(world, CONSUMERS[0], None)
         await with_clock(world, CONSUMERS[1], None)
-    return [Observation("photos were read all the while", took is not None)]
+    return [
+        Observation("two readers had another clock", ahead and behind),
+        Observation("photos were read all the while", took is not None),
+    ]
 
 
 FAULTS = (

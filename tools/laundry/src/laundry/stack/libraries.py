@@ -1,7 +1,7 @@
 """What the processes of the stack share: libraries that the fork server imports once for all of them.
 
-None of our own packages: a service that starts again runs its code as it is now. And none that begins threads
-when it is imported, which a fork loses.
+None of our own packages, but for what keeps others out: a service that starts again runs its code as it is
+now. And none that begins threads when it is imported, which a fork loses.
 """
 
 SHARED = (
