@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import sysconfig
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -196,14 +195,23 @@ def test_what_is_no_setting_of_its_own_counts_from_the_programs_first_moment(
         process.stop()
 
 
-def test_libraries_that_have_changed_are_imported_again(server: ForkServer, folder: Path) -> None:
-    process, libraries = program(server, folder, "sleeps"), Path(sysconfig.get_path("purelib"))
-    before = libraries.stat()
-    process.spawn()
-    assert was_forked(process)
-    process.stop()
-    os.utime(libraries)
+def test_libraries_that_have_changed_are_imported_again(folder: Path) -> None:
+    # Not those of this environment, which other tests' stacks are forked from.
+    libraries = folder / "libraries"
+    libraries.mkdir()
+    (folder / "elsewhere.py").write_text(
+        f"import sysconfig\nsysconfig.get_path = lambda _: {str(libraries)!r}"
+    )
+    orphans.adopt()
+    given = {**base_environment(), "PYTHONPATH": str(folder)}
+    server = fork_server(["elsewhere"], given, folder / "server.log")
+    server.spawn()
+    process = program(server, folder, "sleeps")
     try:
+        process.spawn()
+        assert was_forked(process)
+        process.stop()
+        (libraries / "new").mkdir()
         process.spawn()
         assert not was_forked(process)
         process.stop()
@@ -213,7 +221,8 @@ def test_libraries_that_have_changed_are_imported_again(server: ForkServer, fold
         assert was_forked(process)
         process.stop()
     finally:
-        os.utime(libraries, ns=(before.st_atime_ns, before.st_mtime_ns))
+        server.stop()
+        orphans.adopt(False)
 
 
 def test_texts_of_any_encoding_and_length_are_taken(server: ForkServer, folder: Path) -> None:
