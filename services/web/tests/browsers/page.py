@@ -266,7 +266,10 @@ class Expectation:
                             return
                     await asyncio.sleep(LOOK_EVERY_S)
         except TimeoutError:
-            raise AssertionError(f"{self._actual.steps} {what}? There is {found}") from None
+            shown = await self._actual.tab.run("return document.body.innerText")
+            raise AssertionError(
+                f"{self._actual.steps} {what}? There is {found}; the page shows:\n{shown}"
+            ) from None
 
 
 def _only(found: list[Description]) -> Description:

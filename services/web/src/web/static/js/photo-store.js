@@ -33,6 +33,10 @@ function finished(transaction) {
   });
 }
 
+function shownAgain() {
+  return new Promise((resolve) => window.addEventListener("pageshow", resolve, { once: true }));
+}
+
 /** @param {KeptPhoto} photo */
 async function asBytes({ blob, ...photo }) {
   return { ...photo, bytes: await blob.arrayBuffer(), type: blob.type };
@@ -168,8 +172,25 @@ export class PhotoStore {
    * @param {(photos: IDBObjectStore) => IDBRequest<Result>} how
    */
   async #read(how) {
-    const database = await this.#database();
-    return within(READ_MS, asked(how(database.transaction(STORE).objectStore(STORE))));
+    for (;;) {
+      const database = await this.#database();
+      const transaction = database.transaction(STORE);
+      let left = false;
+      // WebKit leaves a read of a page that goes away open for good, and every later write waits for it.
+      const leave = () => {
+        left = true;
+        transaction.abort();
+      };
+      window.addEventListener("pagehide", leave, { once: true });
+      try {
+        return await within(READ_MS, asked(how(transaction.objectStore(STORE))));
+      } catch (error) {
+        if (!left) throw error;
+        await shownAgain();
+      } finally {
+        window.removeEventListener("pagehide", leave);
+      }
+    }
   }
 
   #database() {

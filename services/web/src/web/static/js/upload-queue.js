@@ -199,12 +199,9 @@ export class UploadQueue extends EventTarget {
     item.unkept = await this.store.put(photo);
   }
 
-  /**
-   * One that stays in a store which fails is sent again some day, and makes no second task.
-   *
-   * @param {UploadItem} item
-   */
+  /** @param {UploadItem} item */
   async #removeFromStore(item) {
+    // One that stays in a store which fails is sent again some day, and makes no second task.
     await this.store.remove(item.key).catch(() => {});
   }
 
@@ -270,9 +267,10 @@ export class UploadQueue extends EventTarget {
       if (item.inPieces) await sendPieces(item, this.api, options);
       const task = await upload(item, this.api.headers(), options);
       this.#failures = 0;
-      await this.#removeFromStore(item);
       this.#forget(item);
       this.#tell("registered", { item, task });
+      // Nobody waits for a slow disk.
+      this.#removeFromStore(item);
     } catch (error) {
       // Left, because another was taken instead.
       if (this.#stopped.signal.aborted || !this.items.includes(item)) return;
