@@ -24,12 +24,21 @@ from laundry_reading.storage import CHAMPION_KEY
 from laundry_servers.addresses import ObjectStoreAddress
 from laundry_servers.files import read_json
 from laundry_testing import s3
+from mlops.examples import FIRST_BRANCHES, side_of
 from tests.stack.conftest import laundry
 
 pytestmark = [pytest.mark.stack, pytest.mark.servers, pytest.mark.timeout(420)]
 
 OTHERS = ("helper", "notification", "notification-faults", "search", "monitoring", "web")
 TRIES = 3
+
+
+def learning(services: Services, people: People, stack_folder: Path) -> Learning:
+    """Tell of a branch that teaches: one of five stands aside to judge what others have taught."""
+    while True:
+        story = Learning(services, people, StackPaths(stack_folder), ["1"])
+        if side_of(story.homes["1"], FIRST_BRANCHES) == "learning":
+            return story
 
 
 async def teach(story: Learning, shots: list[Shot]) -> None:
@@ -54,7 +63,7 @@ async def test_a_model_is_learnt_served_by_all_and_taken_back_without_anybody_el
 ) -> None:
     before = lives(stack_folder)
     assert set(before) == set(OTHERS)
-    story = Learning(services, people, StackPaths(stack_folder), ["1"])
+    story = learning(services, people, stack_folder)
     champion = (await story.champion())["version"]
     shots = drawn(4)
     await teach(story, shots)
@@ -134,9 +143,9 @@ async def kill_mlops_in_a_run(story: Learning, folder: Path) -> tuple[str, list[
 async def test_a_run_whose_service_is_killed_is_begun_anew_and_its_process_is_gone(
     services: Services, people: People, stack_folder: Path
 ) -> None:
-    story = Learning(services, people, StackPaths(stack_folder), ["1"])
+    story = learning(services, people, stack_folder)
     # Other photos than above: features already extracted, or already learnt, would be no work.
-    await teach(story, drawn(3, first=4))
+    await teach(story, drawn(4, first=4))
     run_id, jobs = await kill_mlops_in_a_run(story, stack_folder)
 
     async def ended() -> Any:
@@ -164,8 +173,8 @@ async def test_a_run_whose_service_is_killed_is_begun_anew_and_its_process_is_go
 async def test_an_operator_follows_a_run_from_the_command_line(
     services: Services, people: People, stack_folder: Path
 ) -> None:
-    story = Learning(services, people, StackPaths(stack_folder), ["1"])
-    await teach(story, drawn(3, first=7))
+    story = learning(services, people, stack_folder)
+    await teach(story, drawn(4, first=8))
 
     async def runs(*arguments: str) -> subprocess.CompletedProcess[str]:
         return await asyncio.to_thread(laundry, stack_folder, "runs", *arguments)
@@ -173,7 +182,7 @@ async def test_an_operator_follows_a_run_from_the_command_line(
     followed = await runs("start")
     assert followed.returncode == 0, followed.stderr
     run = followed.stdout.split()[0]
-    # Whichever end: a branch that stands aside for judging teaches nothing, so there may be no new model.
+    # Whichever end: what the tests before it have taught decides.
     ends = ("became the champion", "was not promoted", "no model is made")
     assert any(end in followed.stdout for end in ends), followed.stdout
     told = (await runs("log", run)).stdout.splitlines()
