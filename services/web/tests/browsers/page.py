@@ -116,13 +116,16 @@ class OtherLocator(Queries):
         )
 
     async def select_option(self, value: str) -> None:
-        await self._act(
-            f"""const wanted = {json.dumps(value)};
+        choose = f"""const wanted = {json.dumps(value)};
             const meant = [...element.options].find(({{ value, label }}) => [value, label].includes(wanted));
+            if (!meant) return false;
             element.value = meant.value;
             element.dispatchEvent(new Event("input", {{ bubbles: true }}));
-            element.dispatchEvent(new Event("change", {{ bubbles: true }}));"""
-        )
+            element.dispatchEvent(new Event("change", {{ bubbles: true }}));
+            return true;"""
+        async with _patience(f"the option {value!r} at {self.steps}"):
+            while not await self._act(choose):
+                await asyncio.sleep(LOOK_EVERY_S)
 
     async def uncheck(self) -> None:
         await self._act("if (element.checked) element.click();")
