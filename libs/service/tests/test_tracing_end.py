@@ -1,10 +1,14 @@
-"""A collector that takes connections and never answers does not hold up the end of a process."""
+"""How a process ends: its last spans are sent, and a collector that never answers does not hold it up."""
 
 import os
+import signal
 import socket
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
+
+from laundry_testing.otlp import receiving
 
 PROGRAM = """
 from opentelemetry import trace
@@ -18,17 +22,56 @@ print("done", flush=True)
 # One second for the last spans, and the interpreter's own end; the exporter by itself tries for 10 and more.
 LONGEST_S = 6
 
+SERVICE = """
+import asyncio
+import os
+from contextlib import asynccontextmanager
+from fastapi import FastAPI
+from laundry_service.http.settings import HttpSettings
+from laundry_service.server import serve
+from laundry_service.telemetry.resuming import resumed
+from laundry_service.telemetry.tracing import configure_tracing
+
+configure_tracing("tests", "0")
+
+@asynccontextmanager
+async def lifespan(_):
+    print("up", flush=True)
+    yield
+    with resumed("last", os.environ["WITHIN"]):
+        pass
+
+app = FastAPI(lifespan=lifespan)
+app.state.stopping = asyncio.Event()
+serve(app, HttpSettings(port=0, metrics_port=0))
+"""
+
+
+def started(program: str, first: bytes, settings: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    """Start a program; it has printed its first line."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", program], env={**os.environ, **settings}, stdout=subprocess.PIPE
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == first
+    return process
+
 
 def test_a_collector_that_never_answers_does_not_hold_up_the_end() -> None:
     with socket.create_server(("127.0.0.1", 0), backlog=8) as silent:
         address = f"http://127.0.0.1:{silent.getsockname()[1]}"
-        with subprocess.Popen(
-            [sys.executable, "-c", PROGRAM],
-            env={**os.environ, "OTEL_EXPORTER_OTLP_ENDPOINT": address},
-            stdout=subprocess.PIPE,
-        ) as process:
-            assert process.stdout is not None
-            assert process.stdout.readline() == b"done\n"
+        with started(PROGRAM, b"done\n", {"OTEL_EXPORTER_OTLP_ENDPOINT": address}) as process:
             ends_at = time.monotonic()
             assert process.wait(60) == 0
     assert time.monotonic() - ends_at < LONGEST_S
+
+
+def test_a_service_that_is_told_to_end_sends_its_last_spans() -> None:
+    trace_id = "0af7651916cd43dd8448eb211c80319c"
+    with receiving() as receiver:
+        settings = {"OTEL_BSP_SCHEDULE_DELAY": "60000", "WITHIN": f"00-{trace_id}-b7ad6b7169203331-01"}
+        with started(SERVICE, b"up\n", receiver.environment | settings) as process:
+            process.send_signal(signal.SIGTERM)
+            # Not killed by the signal: that would leave out whatever Python does at its end.
+            assert process.wait(60) == 0
+        assert [span.name for span in receiver.trace(trace_id)] == ["last"]

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import resource
+import signal
 import socket
 import sys
 
@@ -109,11 +110,17 @@ def serve(app: FastAPI, settings: HttpSettings) -> None:
     """
     _allow_files(settings.http_connections + OTHER_FILES)
     server = Server(app, settings)
-    # uvicorn re-raises the signal after it has stopped; it has been handled by then.
+    # uvicorn raises the signal again after it has stopped. By default that kills a process before its last
+    # spans are sent, and does nothing to the first process of a container: here both end alike.
+    signal.signal(signal.SIGTERM, _end)
     with contextlib.suppress(KeyboardInterrupt):
         server.run()
     if not server.started or server.refused:
         sys.exit(3)
+
+
+def _end(*_: object) -> None:
+    sys.exit(0)
 
 
 def _database_of(settings: HttpSettings) -> tuple[str, str] | None:

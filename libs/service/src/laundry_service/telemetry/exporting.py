@@ -25,6 +25,9 @@ from laundry_service.telemetry import details
 LAST_SPANS_S = 1.0
 """A process ends after this at most, whether its last spans were taken or not."""
 
+TRY_EVERY_S = 5.0
+"""While the collector does not answer, one trace in so many seconds is recorded, which tells when it does."""
+
 STATEMENT_CHARS = 2_000
 
 
@@ -36,12 +39,23 @@ class Collector(SpanExporter):
         self._exporter = exporter
         self._sending_since: float | None = None
         self._away = False
+        self._try_again_at = 0.0
 
     @property
     def answers(self) -> bool:
         """Whether the last spans were taken, and those that are on their way are not overdue."""
         since = self._sending_since
         return not self._away and (since is None or time.monotonic() - since < LAST_SPANS_S)
+
+    def worth_a_trace(self) -> bool:
+        """Whether to record a trace: the collector answers, or it is time to see whether it does again."""
+        if self.answers:
+            return True
+        now = time.monotonic()
+        if now < self._try_again_at:
+            return False
+        self._try_again_at = now + TRY_EVERY_S
+        return True
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         """Export spans; those that are not taken are lost."""
@@ -65,9 +79,10 @@ class Collector(SpanExporter):
 def export_spans(service: str, version: str) -> None:
     """Install a tracer provider that exports; the standard ``OTEL_…`` variables say where to."""
     resource = Resource.create({"service.name": service, "service.version": version})
+    collector = Collector(OTLPSpanExporter())
     # The provider's own handler would wait 30 s for a collector that is away.
     provider = TracerProvider(resource=resource, shutdown_on_exit=False)
-    collector = Collector(OTLPSpanExporter())
+    provider.sampler = WhileAnswered(provider.sampler, collector)
     processor = BatchSpanProcessor(collector)
     provider.add_span_processor(processor)
     export_details(resource, processor)
@@ -82,6 +97,42 @@ def _send_the_last(provider: TracerProvider, collector: Collector) -> None:
     sending = threading.Thread(target=provider.shutdown, name="last-spans", daemon=True)
     sending.start()
     sending.join(LAST_SPANS_S)
+
+
+class WhileAnswered(Sampler):
+    """Samples no new trace while the collector takes none: to record what nobody gets is work for nothing.
+
+    What has begun in this process is recorded to its end.
+    """
+
+    def __init__(self, sampler: Sampler, collector: Collector) -> None:
+        """Sample as ``sampler`` does while the collector answers."""
+        self._sampler = sampler
+        self._collector = collector
+
+    def should_sample(  # noqa: PLR0917 - the sampler's interface
+        self,
+        parent_context: Context | None,
+        trace_id: int,
+        name: str,
+        kind: SpanKind | None = None,
+        attributes: Attributes = None,
+        links: Sequence[Link] | None = None,
+        trace_state: TraceState | None = None,
+    ) -> SamplingResult:
+        """Decide about a span by its parent, and by what became of those before."""
+        result = self._sampler.should_sample(
+            parent_context, trace_id, name, kind, attributes, links, trace_state
+        )
+        around = trace.get_current_span(parent_context).get_span_context()
+        begun = around.is_valid and not around.is_remote
+        if begun or result.decision is not Decision.RECORD_AND_SAMPLE or self._collector.worth_a_trace():
+            return result
+        return SamplingResult(Decision.DROP)
+
+    def get_description(self) -> str:
+        """Return the name of this sampler."""
+        return f"WhileAnswered({self._sampler.get_description()})"
 
 
 class WithinTraces(Sampler):
