@@ -9,6 +9,7 @@ from opentelemetry.context import Context
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from opentelemetry.trace import SpanKind, Tracer
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -160,6 +161,13 @@ async def test_one_transaction_for_several_messages_is_linked_with_each(
 @pytest.mark.parametrize("said", ["", "00-0-0-01", "x" * 5_000, 7, None])
 def test_a_link_that_leads_nowhere_is_none(said: object) -> None:
     assert message_spans._links({"x-trace-link": said}) == []
+
+
+def test_a_copy_of_which_no_span_is_recorded_keeps_its_headers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(message_spans, "sending", TracerProvider(ALWAYS_OFF).get_tracer("tests"))
+    headers = {"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "x-attempt": 2}
+    with message_spans.sending_copy("", QUEUE, headers=headers, body=b"{}", message_id=None) as sent:
+        assert sent == headers
 
 
 def test_a_copy_stays_in_its_events_trace_and_begins_one_where_there_is_none(spans: Spans) -> None:

@@ -29,9 +29,12 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 from laundry_service.http.settings import HttpSettings
 from laundry_service.server import serve
+from laundry_service.telemetry import exporting
 from laundry_service.telemetry.resuming import resumed
 from laundry_service.telemetry.tracing import configure_tracing
 
+# This machine may be busy.
+exporting.LAST_SPANS_S = 30
 configure_tracing("tests", "0")
 
 @asynccontextmanager
@@ -48,12 +51,13 @@ serve(app, HttpSettings(port=0, metrics_port=0))
 
 
 def started(program: str, first: bytes, settings: Mapping[str, str]) -> subprocess.Popen[bytes]:
-    """Start a program; it has printed its first line."""
+    """Start a program; it has printed this line."""
     process = subprocess.Popen(
         [sys.executable, "-c", program], env={**os.environ, **settings}, stdout=subprocess.PIPE
     )
     assert process.stdout is not None
-    assert process.stdout.readline() == first
+    while (line := process.stdout.readline()) != first:
+        assert line, "it ended before"
     return process
 
 

@@ -56,11 +56,12 @@ def sending_copy(
     Yields:
         the headers to send it with: in the event's own trace, linked with this span.
     """
-    with _sending(exchange, routing_key, headers, body, message_id) as span:
+    with _sending(exchange, routing_key, headers, body, message_id):
         sent = {name: value for name, value in headers.items() if name != TRACE_LINK}
-        if span.get_span_context().is_valid:
-            link: dict[str, str] = {}
-            _link_format.inject(link)
+        link: dict[str, str] = {}
+        _link_format.inject(link)
+        # A span that is not recorded is not the current one, and there may be none around it.
+        if link:
             sent[TRACE_LINK] = link["traceparent"]
             # What equipment sends is in no trace until it is first handled.
             sent.setdefault("traceparent", link["traceparent"])

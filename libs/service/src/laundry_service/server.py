@@ -2,10 +2,12 @@
 
 import asyncio
 import contextlib
+import os
 import resource
 import signal
 import socket
 import sys
+import threading
 
 import structlog
 import uvicorn
@@ -19,6 +21,8 @@ from laundry_service.telemetry.switching import TelemetrySwitching
 
 # Reserved for files that are not client connections: logs, databases, the broker, other services.
 OTHER_FILES = 400
+END_S = 15.0
+"""What is left to do after the server has stopped may take so long: a mail is given up after ten seconds."""
 
 log = structlog.get_logger(__name__)
 
@@ -120,6 +124,11 @@ def serve(app: FastAPI, settings: HttpSettings) -> None:
 
 
 def _end(*_: object) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    # A thread that hangs (a name server that does not answer) would keep Python from ending.
+    late = threading.Timer(END_S, os._exit, args=(0,))
+    late.daemon = True
+    late.start()
     sys.exit(0)
 
 

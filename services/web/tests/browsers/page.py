@@ -269,7 +269,10 @@ class Expectation:
                             return
                     await asyncio.sleep(LOOK_EVERY_S)
         except TimeoutError:
-            shown = await self._actual.tab.run("return document.body.innerText")
+            shown = None
+            with suppress(Exception):  # a page that is just leaving has none
+                async with asyncio.timeout(LOOK_EVERY_S * 20):
+                    shown = await self._actual.tab.run("return document.body.innerText")
             raise AssertionError(
                 f"{self._actual.steps} {what}? There is {found}; the page shows:\n{shown}"
             ) from None

@@ -25,8 +25,11 @@ from laundry_service.telemetry import details
 LAST_SPANS_S = 1.0
 """A process ends after this at most, whether its last spans were taken or not."""
 
+OVERDUE_S = 5.0
+"""Spans that are longer on their way are as good as not taken."""
+
 TRY_EVERY_S = 5.0
-"""While the collector does not answer, one trace in so many seconds is recorded, which tells when it does."""
+"""While the collector takes no spans, one trace in so many seconds is recorded, which tells when it does."""
 
 STATEMENT_CHARS = 2_000
 
@@ -39,22 +42,26 @@ class Collector(SpanExporter):
         self._exporter = exporter
         self._sending_since: float | None = None
         self._away = False
+        self._tried = 0
         self._try_again_at = 0.0
 
     @property
     def answers(self) -> bool:
         """Whether the last spans were taken, and those that are on their way are not overdue."""
-        since = self._sending_since
-        return not self._away and (since is None or time.monotonic() - since < LAST_SPANS_S)
+        return self._answers(within_s=LAST_SPANS_S)
 
-    def worth_a_trace(self) -> bool:
-        """Whether to record a trace: the collector answers, or it is time to see whether it does again."""
-        if self.answers:
+    def _answers(self, *, within_s: float) -> bool:
+        since = self._sending_since
+        return not self._away and (since is None or time.monotonic() - since < within_s)
+
+    def is_worth_recording(self, trace_id: int) -> bool:
+        """Whether to record a trace: the collector takes spans, or it is time to see whether it does."""
+        if self._answers(within_s=OVERDUE_S) or trace_id == self._tried:
             return True
         now = time.monotonic()
         if now < self._try_again_at:
             return False
-        self._try_again_at = now + TRY_EVERY_S
+        self._tried, self._try_again_at = trace_id, now + TRY_EVERY_S
         return True
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
@@ -100,9 +107,9 @@ def _send_the_last(provider: TracerProvider, collector: Collector) -> None:
 
 
 class WhileAnswered(Sampler):
-    """Samples no new trace while the collector takes none: to record what nobody gets is work for nothing.
+    """Samples nothing new while the collector takes no spans: to record what nobody gets is work for nothing.
 
-    What has begun in this process is recorded to its end.
+    Spans within one that is recorded here are recorded too.
     """
 
     def __init__(self, sampler: Sampler, collector: Collector) -> None:
@@ -125,10 +132,10 @@ class WhileAnswered(Sampler):
             parent_context, trace_id, name, kind, attributes, links, trace_state
         )
         around = trace.get_current_span(parent_context).get_span_context()
-        begun = around.is_valid and not around.is_remote
-        if begun or result.decision is not Decision.RECORD_AND_SAMPLE or self._collector.worth_a_trace():
+        begun = around.is_valid and not around.is_remote and around.trace_flags.sampled
+        if begun or result.decision is Decision.DROP or self._collector.is_worth_recording(trace_id):
             return result
-        return SamplingResult(Decision.DROP)
+        return SamplingResult(Decision.DROP, trace_state=result.trace_state)
 
     def get_description(self) -> str:
         """Return the name of this sampler."""

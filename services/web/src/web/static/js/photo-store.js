@@ -33,6 +33,15 @@ function finished(transaction) {
   });
 }
 
+/** @param {IDBTransaction} transaction */
+function abort(transaction) {
+  try {
+    transaction.abort();
+  } catch {
+    // It has ended.
+  }
+}
+
 function shownAgain() {
   return new Promise((resolve) => window.addEventListener("pageshow", resolve, { once: true }));
 }
@@ -175,18 +184,19 @@ export class PhotoStore {
     for (;;) {
       const database = await this.#database();
       const transaction = database.transaction(STORE);
-      let left = false;
+      const left = { back: /** @type {Promise<unknown> | null} */ (null) };
       // WebKit leaves a read of a page that goes away open for good, and every later write waits for it.
       const leave = () => {
-        left = true;
-        transaction.abort();
+        left.back = shownAgain();
+        abort(transaction);
       };
       window.addEventListener("pagehide", leave, { once: true });
       try {
         return await within(READ_MS, asked(how(transaction.objectStore(STORE))));
       } catch (error) {
-        if (!left) throw error;
-        await shownAgain();
+        abort(transaction);
+        if (!left.back) throw error;
+        await left.back;
       } finally {
         window.removeEventListener("pagehide", leave);
       }

@@ -269,7 +269,7 @@ export class UploadQueue extends EventTarget {
       this.#failures = 0;
       this.#forget(item);
       this.#tell("registered", { item, task });
-      // Nobody waits for a slow disk.
+      // Nobody is kept waiting for a slow disk.
       this.#removeFromStore(item);
     } catch (error) {
       // Left, because another was taken instead.
