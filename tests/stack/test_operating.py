@@ -57,9 +57,15 @@ class Helper:
         return found
 
     def tasks(self) -> dict[str, dict[str, Any]]:
+        found: dict[str, dict[str, Any]] = {}
+        asked: dict[str, str | int] = {"branch_id": BRANCH, "limit": 100}
         with self.client() as client:
-            answer = client.get("/tasks", params={"branch_id": BRANCH, "limit": 100}).raise_for_status()
-        return {task["id"]: task for task in answer.json()["items"]}
+            while True:
+                page = client.get("/tasks", params=asked).raise_for_status().json()
+                found |= {task["id"]: task for task in page["items"]}
+                if not page["next_cursor"]:
+                    return found
+                asked["cursor"] = page["next_cursor"]
 
     def all_read(self) -> dict[str, dict[str, Any]]:
         deadline = time.monotonic() + WITHIN_S
