@@ -3,6 +3,8 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-builtin-rules
+# Where it is set, every process compiles every module that it imports, and a test run starts hundreds.
+export PYTHONDONTWRITEBYTECODE :=
 
 PYTHON ?= python3
 UV_VERSION := 0.13.9

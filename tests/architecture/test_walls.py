@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterable
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -27,10 +28,15 @@ HOMES = {
 LIBRARIES, SERVICES, TOOLS = (
     {name for name, home in HOMES.items() if home.parent.name == folder} for folder in FOLDERS
 )
-GRAPH = grimp.build_graph(*HOMES, include_external_packages=True, cache_dir=None)
-AT_RUN = grimp.build_graph(
-    *HOMES, include_external_packages=True, exclude_type_checking_imports=True, cache_dir=None
-)
+
+
+@cache
+def graph(*, at_run: bool = False) -> grimp.ImportGraph:
+    """Every import of the code; or those only that are made when it runs."""
+    return grimp.build_graph(
+        *HOMES, include_external_packages=True, exclude_type_checking_imports=at_run, cache_dir=None
+    )
+
 
 # From the top: each may import what stands below it, and nothing beside it.
 LAYERS = (
@@ -87,8 +93,8 @@ ADAPTERS = {
 
 def imports(package: str) -> set[str]:
     """What the modules of a package import themselves, as dotted names."""
-    modules = {package, *GRAPH.find_descendants(package)}
-    return {each for module in modules for each in GRAPH.find_modules_directly_imported_by(module)}
+    modules = {package, *graph().find_descendants(package)}
+    return {each for module in modules for each in graph().find_modules_directly_imported_by(module)}
 
 
 def tops(names: Iterable[str]) -> set[str]:
@@ -96,7 +102,7 @@ def tops(names: Iterable[str]) -> set[str]:
 
 
 def test_packages_stand_in_layers() -> None:
-    broken = GRAPH.find_illegal_dependencies_for_layers(
+    broken = graph().find_illegal_dependencies_for_layers(
         layers=[grimp.Layer(*layer, independent=True) for layer in LAYERS]
     )
     assert not broken, "\n".join(
@@ -194,7 +200,7 @@ def rules(service: str) -> list[str]:
     """The modules of a service that stand in none of the rooms, are no program of its own and no adapter."""
     return sorted(
         module
-        for module in GRAPH.find_descendants(service)
+        for module in graph().find_descendants(service)
         if room(module) not in ROOMS
         and ".".join(module.split(".")[:2]) not in PROGRAMS
         and module not in ADAPTERS
@@ -203,13 +209,15 @@ def rules(service: str) -> list[str]:
 
 def frameworks_behind(module: str) -> list[str]:
     """The frameworks that a module needs to be imported, whether itself or through others."""
-    return sorted(each for each in AT_RUN.find_upstream_modules(module) if tops([each]) & FRAMEWORKS)
+    return sorted(
+        each for each in graph(at_run=True).find_upstream_modules(module) if tops([each]) & FRAMEWORKS
+    )
 
 
 @pytest.mark.parametrize("service", sorted(SERVICES))
 def test_rules_reach_no_framework(service: str) -> None:
     found = {module: reached[0] for module in rules(service) if (reached := frameworks_behind(module))}
-    chains = [AT_RUN.find_shortest_chain(*pair) or () for pair in found.items()]
+    chains = [graph(at_run=True).find_shortest_chain(*pair) or () for pair in found.items()]
     assert not found, "move into one of ROOMS: " + ", ".join(" -> ".join(chain) for chain in chains)
 
 

@@ -1,7 +1,7 @@
 """What may be cached of every answer: nothing but what this table names, and never for another caller."""
 
+import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,7 @@ import httpx
 import pytest
 from fastapi import FastAPI, Response
 
-from laundry.contracts import app_of, openapi
+from laundry.contracts import FOLDER, app_of
 from laundry_catalogue import documented_services, proxied_services, service
 from laundry_service.http.caching import ASKED_AGAIN
 from web.app import create_app as create_web
@@ -30,34 +30,29 @@ EXCEPTIONS = {
 WEB = ("/", "/helper", "/owner", "/operator", "/customer", "/sw.js", "/static/js/main.js")
 
 
-def routes() -> Iterator[tuple[str, str]]:
-    for each in documented_services():
-        for path, operations in openapi(each)["paths"].items():
-            if "get" in operations:
-                yield each.name, path
-
-
-@pytest.mark.parametrize(("name", "path"), list(routes()))
-async def test_no_cache_keeps_what_a_service_answers(name: str, path: str) -> None:
+@pytest.mark.parametrize("name", [each.name for each in documented_services()])
+async def test_no_cache_keeps_what_a_service_answers(name: str) -> None:
+    paths = json.loads((FOLDER / f"{name}.openapi.json").read_text())["paths"]
+    read = [path for path, operations in paths.items() if "get" in operations]
+    assert read
     app = app_of(service(name))
-    _answer_ok(app, path)
+    _answer_ok(app)
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://service") as client:
-        filled = re.sub(r"{\w+}", "00000000-0000-0000-0000-000000000000", path)
-        refused = await client.get(filled)
-        answered = await client.get("/answered")
-    for answer in (refused, answered):
-        assert answer.headers["cache-control"] == "no-store", answer.text
-        assert "Authorization" in answer.headers["vary"]
-    assert answered.status_code == 200
+        for path in ("/answered", *read):
+            filled = re.sub(r"{\w+}", "00000000-0000-0000-0000-000000000000", path)
+            answer = await client.get(filled)
+            assert answer.headers["cache-control"] == "no-store", (path, answer.text)
+            assert "Authorization" in answer.headers["vary"], path
+            assert path != "/answered" or answer.status_code == 200
 
 
-def _answer_ok(app: FastAPI, path: str) -> None:
+def _answer_ok(app: FastAPI) -> None:
     """Add an endpoint that sets no caching headers, like all of the service's but the exceptions."""
 
     @app.get("/answered")
     async def answered() -> Response:
-        return Response(path)
+        return Response("whatever")
 
     # Before what answers at all other paths: the identity service has such an app.
     app.router.routes.insert(0, app.router.routes.pop())

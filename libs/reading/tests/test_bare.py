@@ -1,6 +1,7 @@
 """A photo's file without what it tells: the same picture, and no place, camera or name in it."""
 
 import io
+from collections.abc import Callable
 from typing import Any
 
 import pillow_heif
@@ -31,18 +32,19 @@ def photo(kind: str, orientation: int = 1, **save: Any) -> bytes:
     return file.getvalue()
 
 
-CASES = {
-    "JPEG": photo("JPEG", comment=b"home sweet home") + b"ftypmp42 clip",
-    "turned": photo("JPEG", 6),
-    "progressive": photo("JPEG", 3, progressive=True) + b"mp42 clip",
-    "PNG": photo("PNG", 8),
-    "WebP": photo("WEBP", quality=80),
-    "HEIC": photo("HEIF"),
+CASES: dict[str, Callable[[], bytes]] = {
+    "JPEG": lambda: photo("JPEG", comment=b"home sweet home") + b"ftypmp42 clip",
+    "turned": lambda: photo("JPEG", 6),
+    "progressive": lambda: photo("JPEG", 3, progressive=True) + b"mp42 clip",
+    "PNG": lambda: photo("PNG", 8),
+    "WebP": lambda: photo("WEBP", quality=80),
+    "HEIC": lambda: photo("HEIF"),
 }
 
 
-@pytest.mark.parametrize("data", CASES.values(), ids=CASES)
-def test_the_picture_stays_and_nothing_else(data: bytes) -> None:
+@pytest.mark.parametrize("kind", CASES)
+def test_the_picture_stays_and_nothing_else(kind: str) -> None:
+    data = CASES[kind]()
     assert any(word in data for word in TOLD)
     without = bare(data)
     assert not [word for word in TOLD if word in without]
@@ -56,10 +58,10 @@ def test_the_picture_stays_and_nothing_else(data: bytes) -> None:
 
 @pytest.mark.parametrize("kind", ["JPEG", "turned", "progressive", "PNG"])
 def test_its_colours_stay(kind: str) -> None:
-    assert Image.open(io.BytesIO(bare(CASES[kind]))).info["icc_profile"] == PROFILE
+    assert Image.open(io.BytesIO(bare(CASES[kind]()))).info["icc_profile"] == PROFILE
 
 
 def test_what_is_no_photo_is_refused() -> None:
-    for data in (b"", b"hello", CASES["JPEG"][:200]):
+    for data in (b"", b"hello", CASES["JPEG"]()[:200]):
         with pytest.raises(PhotoError):
             bare(data)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from laundry.cli import app
-from laundry_lab.compare.approaches import claims, picture, report
+from laundry_lab.compare.approaches import claims, report
 from laundry_lab.compare.approaches.accounts import Account, Answer, percentiles
 from laundry_lab.compare.approaches.claims import CLAIMS, Claim, compared
 from laundry_lab.compare.approaches.designs import DESIGNS
@@ -111,6 +111,9 @@ def test_a_design_that_has_no_broker_has_no_figure_of_its_death(tmp_path: Path) 
     page = report.markdown(results)
     assert "| broker killed: lost | – |" in page
     assert "| consumer killed: as before after | never |" in page
+    # Imported here: what draws is heavy, and every test process collects every file.
+    from laundry_lab.compare.approaches import picture
+
     picture.draw(tmp_path / "drawn.svg", results)
     assert (tmp_path / "drawn.svg").stat().st_size > 0
     assert claims.CLAIMS
