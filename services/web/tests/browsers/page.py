@@ -17,6 +17,8 @@ from .tab import Tab
 PATIENCE_MS = 20_000
 """How long anything may take to come about, because other tests may have both cores."""
 LOOK_EVERY_S = 0.03
+"""How soon to look again at first; what takes longer is looked at less often, as each look costs the page."""
+LOOK_AT_LEAST_EVERY_S = 0.2
 FINDER = f"const {{ find, describe, clickable }} =\n{Path(__file__).with_name('finder.js').read_text()}"
 
 Step = dict[str, Any]
@@ -95,7 +97,7 @@ class OtherLocator(Queries):
         await Expectation(self).to_be_visible()
 
     async def click(self) -> None:
-        async with _patience(f"a click on {self.steps}"):
+        async with _patience(f"a click on {self.steps}") as pauses:
             while True:
                 page = await self.tab.run("return performance.timeOrigin")
                 element = await self.tab.element(f"{FINDER} return clickable({json.dumps(self.steps)})")
@@ -105,7 +107,7 @@ class OtherLocator(Queries):
                     f"return window.wasClicked || performance.timeOrigin !== {page}"
                 ):
                     return
-                await asyncio.sleep(LOOK_EVERY_S)
+                await pauses.wait()
 
     async def fill(self, text: str) -> None:
         await self._act(
@@ -123,9 +125,9 @@ class OtherLocator(Queries):
             element.dispatchEvent(new Event("input", {{ bubbles: true }}));
             element.dispatchEvent(new Event("change", {{ bubbles: true }}));
             return true;"""
-        async with _patience(f"the option {value!r} at {self.steps}"):
+        async with _patience(f"the option {value!r} at {self.steps}") as pauses:
             while not await self._act(choose):
-                await asyncio.sleep(LOOK_EVERY_S)
+                await pauses.wait()
 
     async def uncheck(self) -> None:
         await self._act("if (element.checked) element.click();")
@@ -146,11 +148,11 @@ class OtherLocator(Queries):
         return await self._act(f"return ({script})(element);")
 
     async def set_input_files(self, files: Path | Sequence[Path]) -> None:
-        async with _patience(f"a place for files at {self.steps}"):
+        async with _patience(f"a place for files at {self.steps}") as pauses:
             while (
                 element := await self.tab.element(f"{FINDER} return find({json.dumps(self.steps)})[0]")
             ) is None:
-                await asyncio.sleep(LOOK_EVERY_S)
+                await pauses.wait()
         await self.tab.choose(element, [files] if isinstance(files, Path) else files)
 
     async def _act(self, script: str) -> Any:
@@ -246,9 +248,9 @@ class Expectation:
         await self._until("has the focus", lambda found: _only(found)["focused"])
 
     async def to_have_title(self, title: str) -> None:
-        async with _patience(f"the title {title!r}"):
+        async with _patience(f"the title {title!r}") as pauses:
             while await self._actual.tab.run("return document.title") != title:
-                await asyncio.sleep(LOOK_EVERY_S)
+                await pauses.wait()
 
     async def _until(
         self,
@@ -260,6 +262,7 @@ class Expectation:
     ) -> None:
         assert isinstance(self._actual, OtherLocator)
         found: list[Description] = []
+        pauses = Pauses()
         try:
             async with asyncio.timeout(timeout_ms / 1000):
                 while True:
@@ -267,7 +270,7 @@ class Expectation:
                     with suppress(LookupError):
                         if so(found):
                             return
-                    await asyncio.sleep(LOOK_EVERY_S)
+                    await pauses.wait()
         except TimeoutError:
             shown = None
             with suppress(Exception):  # a page that is just leaving has none
@@ -289,11 +292,22 @@ def _plain(text: str) -> str:
     return " ".join(text.split())
 
 
+class Pauses:
+    """Waits between looks: a little longer each time."""
+
+    def __init__(self) -> None:
+        self._next_s = LOOK_EVERY_S
+
+    async def wait(self) -> None:
+        await asyncio.sleep(self._next_s)
+        self._next_s = min(1.5 * self._next_s, LOOK_AT_LEAST_EVERY_S)
+
+
 @asynccontextmanager
-async def _patience(what: str) -> AsyncIterator[None]:
+async def _patience(what: str) -> AsyncIterator[Pauses]:
     """Bound what follows, and say what was waited for."""
     try:
         async with asyncio.timeout(PATIENCE_MS / 1000):
-            yield
+            yield Pauses()
     except TimeoutError:
         raise AssertionError(f"waited in vain for {what}") from None

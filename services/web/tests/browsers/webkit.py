@@ -111,7 +111,10 @@ class WebKit:
         if self._session is None or dark != self._dark:
             await self.end()
             theme = self._settings / "gtk-3.0" / "settings.ini"
-            theme.write_text(f"[Settings]\ngtk-application-prefer-dark-theme={int(dark)}\n")
+            # Without motion: where nothing draws by a graphics card, a moving page takes half a core.
+            theme.write_text(
+                f"[Settings]\ngtk-application-prefer-dark-theme={int(dark)}\ngtk-enable-animations=0\n"
+            )
             made = await self.ask("POST", "/session", capabilities={"alwaysMatch": {}})
             self._session, self._dark = made["sessionId"], dark
         handles: list[str] = await self.ask("GET", f"/session/{self._session}/window/handles")
