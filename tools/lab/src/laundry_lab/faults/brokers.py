@@ -16,8 +16,8 @@ async def leader(world: World) -> list[Observation]:
     name = await world.leader("task.submitted")
     world.kill(name)
     # The only node has no follower: it has to start again.
-    took = await world.progress(RESUME_S if len(world.brokers) > 1 else ALL_BACK_S)
-    return [Observation(f"reading resumed {took or 0:.1f} s after {name} died", took is not None)]
+    within_s = RESUME_S if len(world.brokers) > 1 else ALL_BACK_S
+    return [await world.reads_on(within_s, after=f" {name} died")]
 
 
 async def rolling(world: World) -> list[Observation]:
@@ -42,22 +42,15 @@ async def majority(world: World) -> list[Observation]:
     await asyncio.sleep(3)
     accepts = await world.accepts(10)
     await holding
-    took = await world.progress(ALL_BACK_S)
-    return [
-        Observation("uploads got their 201 without a broker", accepts),
-        Observation(f"reading resumed {took or 0:.1f} s after they came back", took is not None),
-    ]
+    accepted = Observation("uploads got their 201 without a broker", accepts)
+    return [accepted, await world.reads_on(ALL_BACK_S, after=" they came back")]
 
 
 async def every(world: World) -> list[Observation]:
     """Kill every node at once."""
     world.kill(*world.brokers)
     accepts = await world.accepts(15)
-    took = await world.progress(ALL_BACK_S)
-    return [
-        Observation("uploads still got their 201", accepts),
-        Observation(f"reading resumed {took or 0:.1f} s after", took is not None),
-    ]
+    return [Observation("uploads still got their 201", accepts), await world.reads_on(ALL_BACK_S)]
 
 
 FAULTS = (

@@ -38,11 +38,11 @@ async def postgres_away(world: World) -> list[Observation]:
     held = await world.eventually(paused, DATABASE_AWAY_S)
     cut = await world.cut("helper", times=FLAPS, within_s=FLAPS_WITHIN_S)
     await holding
-    took = await world.progress(BACK_S)
+    again = await world.reads_on(BACK_S)
     return [
         Observation(f"{len(readings)} readings that came in the meantime were held", held),
         Observation(f"its reader's connection was cut {cut} times", cut >= FLAPS),
-        Observation(f"reading resumed {took or 0:.1f} s after", took is not None),
+        again,
         Observation("nothing died of it", len(await dead_letters(world.stage)) <= died),
     ]
 
@@ -50,8 +50,7 @@ async def postgres_away(world: World) -> list[Observation]:
 async def postgres_restarted(world: World) -> list[Observation]:
     """Restart PostgreSQL as an administrator does: connections are closed at once."""
     world.send(signal.SIGINT, "postgres")
-    took = await world.progress(BACK_S)
-    return [Observation(f"reading went on after {took or 0:.1f} s", took is not None)]
+    return [await world.reads_on(BACK_S)]
 
 
 async def postgres_slow(world: World) -> list[Observation]:
@@ -68,9 +67,9 @@ async def objects_away(world: World) -> list[Observation]:
     await asyncio.sleep(1)
     cut = await world.cut("ai-consumer", times=3 * FLAPS, within_s=AWAY_S - 2)
     await holding
-    took = await world.progress(BACK_S)
+    again = await world.reads_on(BACK_S)
     return [
-        Observation(f"reading resumed {took or 0:.1f} s after", took is not None),
+        again,
         Observation(f"readers' connections were cut {cut} times", cut >= FLAPS),
         Observation("no photo was retried", await _retried(world) == retried),
     ]
@@ -79,8 +78,7 @@ async def objects_away(world: World) -> list[Observation]:
 async def objects_slow(world: World) -> list[Observation]:
     """Let the object store run a tenth of the time."""
     await world.slow_down("s3", SLOW_S)
-    took = await world.progress(BACK_S)
-    return [Observation(f"reading went on after {took or 0:.1f} s", took is not None)]
+    return [await world.reads_on(BACK_S)]
 
 
 async def objects_failing(world: World) -> list[Observation]:
@@ -88,10 +86,10 @@ async def objects_failing(world: World) -> list[Observation]:
     address = httpx.URL(world.stage.document["s3"]["endpoint_url"])
     async with _failing(world, address.host, address.port or 80) as answered:
         await asyncio.sleep(AWAY_S)
-    took = await world.progress(BACK_S)
+    again = await world.reads_on(BACK_S)
     return [
         Observation(f"{len(answered)} requests were answered 500", bool(answered)),
-        Observation(f"reading resumed {took or 0:.1f} s after", took is not None),
+        again,
     ]
 
 

@@ -286,6 +286,12 @@ class World:
             await asyncio.sleep(0.1)
         return None
 
+    async def reads_on(self, within_s: float, *, after: str = "") -> Observation:
+        """Wait until more photos of the load have been read, and say how long it took."""
+        took = await self.progress(within_s)
+        when = f"at most {within_s:g}" if took is None else f"{took:.1f}"
+        return Observation(f"reading went on {when} s after{after}", took is not None)
+
     async def accepts(self, within_s: float, *, more: int = 3) -> bool:
         """Whether further uploads get their 201."""
         until, first = time.monotonic() + within_s, len(self.load.ledger.accepted_ids)
