@@ -33,7 +33,6 @@ class Chromium:
             has_touch=viewport["width"] < 600,
             locale=locale,
             color_scheme="dark" if dark else "light",
-            reduced_motion="reduce",
         )
         context.set_default_timeout(PATIENCE_MS)
         context.on("console", listen)
