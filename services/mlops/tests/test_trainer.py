@@ -92,6 +92,8 @@ async def test_the_trainer_reaches_its_folder_and_nothing_else(
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     (elsewhere / "stack.json").write_text("passwords")
+    # As where a service is started in a folder that holds them.
+    monkeypatch.syspath_prepend(elsewhere)
     with socket.create_server(("127.0.0.1", 0)) as server:
         python = as_trainer(REACH, elsewhere / "stack.json", server.getsockname()[1], os.getpid())
         (data := tmp_path / "data").mkdir()

@@ -1,6 +1,7 @@
 """What a confined process is given: an environment without secrets, and the folders it cannot do without."""
 
 import os
+import site
 import sys
 from pathlib import Path
 
@@ -47,9 +48,14 @@ def trainer_confinement(python: Path, folder: Path, data: Path) -> Confinement:
 
 
 def _code() -> list[str]:
-    places = {sys.prefix, sys.base_prefix}
-    for each in filter(None, sys.path):
-        path = Path(each)
+    """Return where installed code lies, which is less than this process's own ``sys.path``.
+
+    That begins with the folder that a service was started in, and a checkout's holds the stack's passwords.
+    """
+    places = {Path(sys.prefix), Path(sys.base_prefix)}
+    if site.ENABLE_USER_SITE:
+        places.add(Path(site.getusersitepackages()))
+    for file in (file for each in site.getsitepackages() for file in Path(each).glob("*.pth")):
         # A source tree is installed by naming its src.
-        places.add(str(path.parent if path.name == "src" else path))
-    return sorted(place for place in places if Path(place).exists() and place != "/")
+        places |= {Path(line).parent for line in file.read_text().splitlines() if line.endswith("/src")}
+    return sorted(str(place) for place in places if place.exists() and place != Path("/"))
