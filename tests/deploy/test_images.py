@@ -45,6 +45,11 @@ def test_each_image_is_built_as_compose_builds_it() -> None:
         assert BAKED["target"][image[1]]["args"] == args
 
 
+def test_no_module_is_taken_from_the_folder_that_a_service_writes_to() -> None:
+    kept = (PROJECT / "deploy/docker/Dockerfile").read_text()
+    assert re.search(r"^ENV (.*\\\n)+ +PYTHONSAFEPATH=1 ", kept, re.MULTILINE)
+
+
 def test_every_image_that_the_chart_asks_for_is_built() -> None:
     templates = "\n".join(
         path.read_text() for path in (PROJECT / "deploy/helm/laundry/templates").iterdir() if path.is_file()
