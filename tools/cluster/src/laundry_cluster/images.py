@@ -113,7 +113,13 @@ def _image(name: str, package: str, tag: str, layers: tuple[Layer, ...]) -> Imag
         command=("/bin/sh", "-c", 'exec python -m "$LAUNDRY_PACKAGE"'),
         environment=(
             "PATH=/opt/venv/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-            *("HOME=/tmp", "PYTHONUNBUFFERED=1", "PYTHONDONTWRITEBYTECODE=1", f"LAUNDRY_PACKAGE={package}"),
+            *(
+                "HOME=/tmp",
+                "PYTHONUNBUFFERED=1",
+                "PYTHONDONTWRITEBYTECODE=1",
+                "PYTHONSAFEPATH=1",
+                f"LAUNDRY_PACKAGE={package}",
+            ),
             *("LAUNDRY_HOST=0.0.0.0", "LAUNDRY_PORT=8000", "LAUNDRY_MODEL_DIR=/opt/models"),
             *("LAUNDRY_METRICS_HOST=0.0.0.0", "LAUNDRY_METRICS_PORT=9464"),
         ),
