@@ -132,7 +132,7 @@ async def test_a_run_that_is_interrupted_reports_what_there_is(taking: tuple[int
 
 async def test_nobody_answers_and_every_request_is_a_failure() -> None:
     run = await drive(None, asked("http://127.0.0.1:9", [0.0, 0.1]), asyncio.Event(), silent)
-    assert run.requests.outcomes[-1] == "ConnectError"
+    assert run.requests.outcomes[-1] == "ClientConnectorError"
     assert run.values["failed"] == 2
     assert run.values["p50"] == math.inf
     assert "uncorrected_p50" not in run.values

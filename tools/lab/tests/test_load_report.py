@@ -149,7 +149,7 @@ def test_the_report_asks_nobody_for_anything_and_says_what_was_measured() -> Non
 def test_a_run_of_nothing_but_failures_has_a_report() -> None:
     run = made_up()
     for number in range(200):
-        run.requests.ends(number, "ConnectError")
+        run.requests.ends(number, "ClientConnectorError")
     run.samples.clear()
     assert Asking(run_page(run)).open == []
 

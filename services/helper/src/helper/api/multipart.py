@@ -10,6 +10,7 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 # RFC 7578 forbids it but clients send it: any file name makes the part a file.
 _ENCODED_NAME = re.compile(rb";\s*filename\*\s*=", re.I)
 _PLAIN_NAME = re.compile(rb";\s*filename\s*=", re.I)
+_LINE_ENDS = re.compile(rb"(?:--)?[ \t]*\r\n")
 _AS_IT_IS = frozenset({"", "binary", "8bit", "7bit"})
 # Browsers also send inputs that were left empty.
 _EMPTY_INPUTS = 3
@@ -101,13 +102,12 @@ async def _from_first_boundary(
 ) -> AsyncGenerator[bytes, None]:
     """Leave out what stands before the first boundary: it is for readers without MIME."""
     _, parameters = parse_options_header(headers["content-type"])
-    edge = re.escape(parameters.get(b"boundary", b""))
-    first = re.compile(rb"(?:^|\r\n)(--" + edge + rb"(?:--)?[ \t]*\r\n)")
+    edge = b"--" + parameters.get(b"boundary", b"")
     begun = b""
     async for chunk in stream:
         begun += chunk
-        if (found := first.search(begun)) is not None:
-            yield begun[found.start(1) :]
+        if (start := _first(edge, begun)) is not None:
+            yield begun[start:]
             break
         if len(begun) > _PREAMBLE_BYTES:
             raise MultiPartException("Its boundary is not at its beginning.")
@@ -115,3 +115,14 @@ async def _from_first_boundary(
         raise MultiPartException("Its boundary is not in it.") if begun else FormCutOff
     async for chunk in stream:
         yield chunk
+
+
+def _first(edge: bytes, begun: bytes) -> int | None:
+    """Find the first line that is the boundary; no pattern is made of it, since each form has another."""
+    start = begun.find(edge)
+    while start >= 0:
+        at_line = start == 0 or begun[start - 2 : start] == b"\r\n"
+        if at_line and _LINE_ENDS.match(begun, start + len(edge)):
+            return start
+        start = begun.find(edge, start + 1)
+    return None

@@ -17,6 +17,7 @@ from laundry_lab.bench.bare_reading import Bare
 from laundry_lab.bench.figures import Figure
 from laundry_lab.bench.pictures import LARGE, PHONE, SMALL, Pictures, multipart
 from laundry_lab.bench.stage import NotMeasured, Stage, suspended
+from laundry_lab.sender import Sender, sender_to
 
 PHOTOS = 600
 LANES = 8
@@ -184,7 +185,7 @@ async def crowd(
     branch, pushes = stage.branch(f"read-{secrets.token_hex(3)}"), []
     async with stage.client("helper") as client, suspended(idle):
         async with suspended([pids[name] for name in replicas]):
-            filled = await _fill(stage, client, pictures, photos, branch)
+            filled = await _fill(stage, pictures, photos, branch)
             held = await _held(stage, filled)
         # What the suspended replicas had prefetched is read later, and not counted.
         expected = filled - PREFETCH * len(idle)
@@ -231,7 +232,7 @@ async def largest_until(
             return largest
 
 
-async def _fill(stage: Stage, client: httpx.AsyncClient, pictures: Pictures, photos: int, branch: str) -> int:
+async def _fill(stage: Stage, pictures: Pictures, photos: int, branch: str) -> int:
     """Upload as fast as the helper takes it. Returns how many it took."""
     number, taken = stage.many(photos, least=30), 0
     headers = stage.headers("helper", branch)
@@ -239,19 +240,18 @@ async def _fill(stage: Stage, client: httpx.AsyncClient, pictures: Pictures, pho
     left = iter(range(number))
     until = time.monotonic() + FILL_S
 
-    async def lane() -> None:
+    async def lane(sender: Sender) -> None:
         nonlocal taken
         for _ in left:
             if time.monotonic() > until:
                 return
             body, content_type = multipart(pictures.photo(), branch)
-            answer = await client.post(
-                "/tasks", content=body, headers={**headers, "Content-Type": content_type}
-            )
-            taken += answer.status_code == 201
+            answer = await sender.post("/tasks", body, {**headers, "Content-Type": content_type})
+            taken += answer.status == 201
             advance(1)
 
-    await asyncio.gather(*(lane() for _ in range(LANES)))
+    async with sender_to(stage.document["helper_url"]) as sender:
+        await asyncio.gather(*(lane(sender) for _ in range(LANES)))
     if not taken:
         raise NotMeasured("readings: the helper took no photo")
     return taken

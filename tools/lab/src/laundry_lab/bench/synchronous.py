@@ -23,8 +23,9 @@ from starlette.routing import Route
 from laundry_lab.bench import bare_reading
 from laundry_lab.bench.pictures import multipart
 from laundry_lab.bench.scratch import scratch_space
-from laundry_lab.bench.stage import NotMeasured, Stage, client_of
+from laundry_lab.bench.stage import NotMeasured, Stage
 from laundry_lab.bench.workers import worker
+from laundry_lab.sender import sender_to
 from laundry_servers.ports import free_port
 
 TABLE = "CREATE TABLE upload (id uuid PRIMARY KEY, key text NOT NULL, labels text NOT NULL)"
@@ -44,14 +45,14 @@ async def measure(stage: Stage, photo: Callable[[], bytes], number: int, *, lane
         order = {"port": port, "database_url": scratch.database_url, "store": store, "prefix": stage.run}
         async with (
             worker("synchronous", **order) as service,
-            client_of(f"http://127.0.0.1:{port}") as client,
+            sender_to(f"http://127.0.0.1:{port}") as sender,
         ):
 
             async def one() -> None:
                 body, content_type = multipart(photo(), "bench")
-                answer = await client.post("/tasks", content=body, headers={"Content-Type": content_type})
-                if answer.status_code != 201:
-                    raise NotMeasured(f"the synchronous design answered {answer.status_code}")
+                answer = await sender.post("/tasks", body, {"Content-Type": content_type})
+                if answer.status != 201:
+                    raise NotMeasured(f"the synchronous design answered {answer.status}")
 
             await asyncio.gather(*(one() for _ in range(4 * lanes)))
             left = iter(range(number))

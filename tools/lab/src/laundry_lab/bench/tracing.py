@@ -18,6 +18,7 @@ from laundry.stack import restart as restarting
 from laundry_lab.bench.figures import Figure
 from laundry_lab.bench.pictures import SMALL, Pictures, multipart
 from laundry_lab.bench.stage import NotMeasured, Stage
+from laundry_lab.sender import sender_to
 from laundry_servers.ports import free_port
 
 PROCESS = "helper"
@@ -95,16 +96,14 @@ async def _uploaded(stage: Stage, pictures: Pictures, process: psutil.Process) -
     """Return uploads a second, and the processor time of one, ms."""
     branch = stage.branch("traces")
     headers = stage.headers("helper", branch)
-    async with stage.client("helper") as client:
+    async with sender_to(stage.document["helper_url"]) as sender:
 
         async def lane(numbers: Iterator[int]) -> None:
             for _ in numbers:
                 body, content_type = multipart(pictures.photo(), branch)
-                answer = await client.post(
-                    "/tasks", content=body, headers={**headers, "Content-Type": content_type}
-                )
-                if answer.status_code != 201:
-                    raise NotMeasured(f"traces: {answer.status_code} {answer.text[:150]}")
+                answer = await sender.post("/tasks", body, {**headers, "Content-Type": content_type})
+                if answer.status != 201:
+                    raise NotMeasured(f"traces: {answer.status} {answer.text[:150]}")
 
         async def upload(number: int) -> None:
             numbers = iter(range(number))

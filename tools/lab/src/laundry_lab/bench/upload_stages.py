@@ -14,6 +14,7 @@ from laundry_lab.bench.pictures import BYTES, Pictures
 from laundry_lab.bench.stage import NotMeasured, Stage, client_of, suspended
 from laundry_lab.bench.uploads import RATE, uploader
 from laundry_lab.bench.workers import Worker, working
+from laundry_lab.sender import Sender, sender_to
 from laundry_servers.ports import free_port
 
 SAMPLED = "laundry_lab.bench.sampled"
@@ -40,14 +41,14 @@ async def measure(stage: Stage) -> list[Figure]:
     others = [
         pid for name, pid in stage.document["pids"].items() if name == SERVICE or name.startswith(CONSUMER)
     ]
-    async with _helper(stage) as (helper, client):
-        await _upload(stage, client, pictures, stage.many(WARM_UP, least=8))
+    async with _helper(stage) as (helper, sender):
+        await _upload(stage, sender, pictures, stage.many(WARM_UP, least=8))
         async with suspended(others):
             began, before = time.monotonic(), await _used(stage, helper)
             await asyncio.sleep(IDLE_SHARE * number / RATE)
             idle, idle_s = _since(before, await _used(stage, helper)), time.monotonic() - began
             began, before = time.monotonic(), await _used(stage, helper)
-            await _upload(stage, client, pictures, number)
+            await _upload(stage, sender, pictures, number)
             # What is published and acknowledged a moment later belongs to it.
             await asyncio.sleep(LATER_S)
             used, used_s = _since(before, await _used(stage, helper)), time.monotonic() - began
@@ -70,7 +71,7 @@ def _figures(group: str, spent: Mapping[tuple[str, str], float]) -> list[Figure]
 
 
 @asynccontextmanager
-async def _helper(stage: Stage) -> AsyncIterator[tuple[Worker, httpx.AsyncClient]]:
+async def _helper(stage: Stage) -> AsyncIterator[tuple[Worker, Sender]]:
     """A further helper, with the settings of the one that runs."""
     port = free_port()
     try:
@@ -81,13 +82,14 @@ async def _helper(stage: Stage) -> AsyncIterator[tuple[Worker, httpx.AsyncClient
     async with (
         working(SAMPLED, {"package": SERVICE}, environment={**os.environ, **environment}) as helper,
         client_of(f"http://127.0.0.1:{port}") as client,
+        sender_to(f"http://127.0.0.1:{port}") as sender,
     ):
         end = time.monotonic() + READY_S
         while not await _is_ready(client):
             if time.monotonic() > end or not helper.running:
                 raise NotMeasured(f"upload stages: a further {SERVICE} is not ready after {READY_S:.0f} s")
             await asyncio.sleep(0.1)
-        yield helper, client
+        yield helper, sender
 
 
 async def _is_ready(client: httpx.AsyncClient) -> bool:
@@ -97,8 +99,8 @@ async def _is_ready(client: httpx.AsyncClient) -> bool:
         return False
 
 
-async def _upload(stage: Stage, client: httpx.AsyncClient, pictures: Pictures, number: int) -> None:
-    once = uploader(stage, client, pictures)
+async def _upload(stage: Stage, sender: Sender, pictures: Pictures, number: int) -> None:
+    once = uploader(stage, sender, pictures)
     began = time.perf_counter()
     async with asyncio.TaskGroup() as group:
         for each in range(number):

@@ -8,7 +8,6 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import asyncpg
-import httpx
 
 from laundry_events.relay import plain_dsn
 from laundry_lab.bench.bare_reading import boto_client
@@ -16,6 +15,7 @@ from laundry_lab.bench.figures import Figure
 from laundry_lab.bench.pictures import BYTES, Pictures, multipart
 from laundry_lab.bench.stage import NotMeasured, Stage
 from laundry_lab.report import percentile
+from laundry_lab.sender import Sender, sender_to
 
 RATE = 60
 SECONDS = 20
@@ -34,8 +34,8 @@ async def measure(stage: Stage) -> list[Figure]:
     advance = stage.say("uploads and their floor", 2 * seconds)
     uploads: list[float] = []
     floor: list[float] = []
-    async with stage.client("helper") as client, _Floor(stage, pictures) as bare:
-        upload = uploader(stage, client, pictures)
+    async with sender_to(stage.document["helper_url"]) as sender, _Floor(stage, pictures) as bare:
+        upload = uploader(stage, sender, pictures)
         for warm_up in (upload, bare.once):
             await asyncio.gather(*(warm_up() for _ in range(8)))
         errors: list[str] = []
@@ -98,16 +98,16 @@ async def _timed(once: Once, due: float, into: list[float], errors: list[str]) -
         into.append(time.perf_counter() - due)
 
 
-def uploader(stage: Stage, client: httpx.AsyncClient, pictures: Pictures) -> Once:
+def uploader(stage: Stage, sender: Sender, pictures: Pictures) -> Once:
     """Return what uploads a photo of its own. Raises NotMeasured if it is not taken."""
     branch = stage.branch("upload")
     headers = stage.headers("helper", branch)
 
     async def once() -> None:
         body, content_type = multipart(pictures.photo(), branch)
-        answer = await client.post("/tasks", content=body, headers={**headers, "Content-Type": content_type})
-        if answer.status_code != 201:
-            raise NotMeasured(f"{answer.status_code} {answer.text[:150]}")
+        answer = await sender.post("/tasks", body, {**headers, "Content-Type": content_type})
+        if answer.status != 201:
+            raise NotMeasured(f"{answer.status} {answer.text[:150]}")
 
     return once
 

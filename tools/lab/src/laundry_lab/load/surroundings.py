@@ -15,7 +15,7 @@ from laundry_events.relay import plain_dsn
 from laundry_lab.bench.stage import Stage
 from laundry_lab.report import machine
 
-PACKAGES = ("faststream", "fastapi", "uvicorn", "uvloop", "httpx", "aiormq", "asyncpg")
+PACKAGES = ("faststream", "fastapi", "uvicorn", "uvloop", "aiohttp", "aiormq", "asyncpg")
 
 
 async def surroundings(stage: Stage | None) -> dict[str, Any]:

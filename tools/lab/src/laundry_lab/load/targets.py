@@ -1,7 +1,6 @@
 """What a load is sent to: the helper over HTTP, photo by photo or in batches, or the broker itself."""
 
 import asyncio
-import json
 import random
 import secrets
 from collections.abc import AsyncIterator
@@ -9,17 +8,16 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-import httpx
-
 from laundry.demo.photos import JPEG_COMMENT, UNIQUE_BYTES
 from laundry_events import Publisher
 from laundry_events.errors import PublishError
 from laundry_lab.bench.pictures import LARGE, PHONE, SMALL, Pictures
 from laundry_lab.bench.timed_event import timed_event
 from laundry_lab.load.arrivals import OK, Send
+from laundry_lab.sender import SEND_ERRORS, Answer, sender_to
 
 KINDS = {"small": SMALL, "phone": PHONE, "large": LARGE}
-ANSWER_S = 30.0
+CREATED, MULTI_STATUS = 201, 207
 
 
 @dataclass
@@ -60,21 +58,17 @@ async def uploads(order: dict[str, Any], accepted: Accepted) -> AsyncIterator[Se
     headers["Content-Type"] = f"multipart/form-data; boundary={boundary}"
     head = _text(boundary, "branch_id", order["branch"])
     end = f"--{boundary}--\r\n".encode()
-    at_once = order["at_once"]
-    limits = httpx.Limits(max_connections=at_once, max_keepalive_connections=at_once)
 
     def photo(number: int) -> bytes:
         return marked(photos[number % len(photos)], (run << 64) + number)
 
-    async with httpx.AsyncClient(
-        base_url=order["url"], timeout=ANSWER_S, limits=limits, trust_env=False
-    ) as client:
+    async with sender_to(order["url"], connections=order["at_once"]) as sender:
 
         async def single(number: int) -> str:
             body = head + _file(boundary, photo(number)) + end
             key = {**headers, "Idempotency-Key": f"load-{run:x}-{number}"}
-            answer = await client.post("/tasks", content=body, headers=key)
-            if answer.status_code != httpx.codes.CREATED:
+            answer = await sender.post("/tasks", body, key)
+            if answer.status != CREATED:
                 return _refusal(answer)
             accepted.add(answer.json()["id"], number)
             return OK
@@ -86,12 +80,12 @@ async def uploads(order: dict[str, Any], accepted: Accepted) -> AsyncIterator[Se
                 for each in numbers
             )
             body = head + b"".join(parts) + end
-            answer = await client.post("/tasks/batch", content=body, headers=headers)
-            if answer.status_code != httpx.codes.MULTI_STATUS:
+            answer = await sender.post("/tasks/batch", body, headers)
+            if answer.status != MULTI_STATUS:
                 return _refusal(answer)
             refused = ""
             for item in answer.json()["items"]:
-                if item["status"] == httpx.codes.CREATED:
+                if item["status"] == CREATED:
                     accepted.add(item["task"]["id"], number)
                 else:
                     accepted.refused += 1
@@ -103,7 +97,7 @@ async def uploads(order: dict[str, Any], accepted: Accepted) -> AsyncIterator[Se
         async def safely(number: int, _: float) -> str:
             try:
                 return await send(number)
-            except (httpx.HTTPError, OSError, ValueError, KeyError) as error:
+            except (*SEND_ERRORS, ValueError, KeyError) as error:
                 return type(error).__name__
 
         yield safely
@@ -147,10 +141,10 @@ def _file(boundary: str, photo: bytes) -> bytes:
     return head.encode() + photo + b"\r\n"
 
 
-def _refusal(answer: httpx.Response) -> str:
+def _refusal(answer: Answer) -> str:
     """Name an unexpected answer by its status and its problem's code."""
     try:
         code = str(answer.json()["code"])
-    except (json.JSONDecodeError, KeyError, TypeError, UnicodeDecodeError):
+    except (ValueError, KeyError, TypeError):
         code = ""
-    return f"{answer.status_code} {code}".strip()
+    return f"{answer.status} {code}".strip()

@@ -17,6 +17,7 @@ from laundry_lab.bench import alerts
 from laundry_lab.bench.pictures import multipart, small_photos
 from laundry_lab.bench.stage import NotMeasured, Stage
 from laundry_lab.report import percentile
+from laundry_lab.sender import Sender, sender_to
 from laundry_lab.verify import previews
 from laundry_lab.verify.outcomes import Outcome, Verification
 
@@ -41,7 +42,7 @@ async def check(stage: Stage, found: Verification) -> None:
     dead_before = await _dead(stage)
     async with stage.client("helper") as client, _watched(stage, found, began):
         async with _standing_still(stage):
-            accepted = await _fill(stage, client, branch, number)
+            accepted = await _fill(stage, branch, number)
             await _until_waiting(stage, len(accepted))
         found.series.marks.append((time.monotonic() - began, "readers go on"))
         previewed = await previews.times(stage, client, branch)
@@ -122,7 +123,7 @@ async def _watched(stage: Stage, found: Verification, began: float) -> AsyncIter
             await noting
 
 
-async def _fill(stage: Stage, client: httpx.AsyncClient, branch: str, number: int) -> set[str]:
+async def _fill(stage: Stage, branch: str, number: int) -> set[str]:
     """Upload photos; returns the ids of the tasks that were accepted."""
     drawn = await asyncio.to_thread(small_photos)
     headers = stage.headers("helper", branch)
@@ -131,22 +132,20 @@ async def _fill(stage: Stage, client: httpx.AsyncClient, branch: str, number: in
     left = iter(range(number))
     until = time.monotonic() + FILL_S
 
-    async def lane() -> None:
+    async def lane(sender: Sender) -> None:
         for turn in left:
             if time.monotonic() > until:
                 return
             body, content_type = multipart(unique(drawn[turn % len(drawn)]), branch)
-            answer = await client.post(
-                "/tasks", content=body, headers={**headers, "Content-Type": content_type}
-            )
-            if answer.status_code != 201:
-                raise NotMeasured(f"an upload was answered {answer.status_code}: {answer.text[:200]}")
+            answer = await sender.post("/tasks", body, {**headers, "Content-Type": content_type})
+            if answer.status != 201:
+                raise NotMeasured(f"an upload was answered {answer.status}: {answer.text[:200]}")
             accepted.add(answer.json()["id"])
             advance(1)
 
-    async with asyncio.TaskGroup() as lanes:
+    async with sender_to(stage.document["helper_url"]) as sender, asyncio.TaskGroup() as lanes:
         for _ in range(LANES):
-            lanes.create_task(lane())
+            lanes.create_task(lane(sender))
     return accepted
 
 
