@@ -5,7 +5,7 @@ import functools
 import socket
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import asynccontextmanager
 from multiprocessing import get_context
@@ -33,13 +33,17 @@ INSERT = "INSERT INTO upload (id, key, labels) VALUES ($1, $2, $3)"
 READERS = 3
 
 
-async def measure(stage: Stage, photo: Callable[[], bytes], number: int, *, lanes: int) -> float:
-    """Answer ``number`` uploads from ``lanes`` clients. Returns how many a second.
+@asynccontextmanager
+async def synchronous(
+    stage: Stage, photo: Callable[[], bytes], *, lanes: int
+) -> AsyncIterator[Callable[[int], Awaitable[float]]]:
+    """Start it: one process takes uploads and three read, as in the stack.
 
-    One process takes uploads and three read, as in the stack. In its favour: it authenticates nobody,
-    looks at no photo before it is read, and keeps no events.
+    In its favour: it authenticates nobody, looks at no photo before it is read, and keeps no events.
+
+    Yields:
+        what uploads so many photos from ``lanes`` clients, and returns how many were answered a second.
     """
-    advance = stage.say("load levelling: the synchronous design", number)
     port, store = free_port(), stage.document["s3"]
     async with scratch_space(stage) as scratch:
         order = {"port": port, "database_url": scratch.database_url, "store": store, "prefix": stage.run}
@@ -48,26 +52,22 @@ async def measure(stage: Stage, photo: Callable[[], bytes], number: int, *, lane
             sender_to(f"http://127.0.0.1:{port}") as sender,
         ):
 
-            async def one() -> None:
-                body, content_type = multipart(photo(), "bench")
-                answer = await sender.post("/tasks", body, {"Content-Type": content_type})
-                if answer.status != 201:
-                    raise NotMeasured(f"the synchronous design answered {answer.status}")
+            async def lane(numbers: Iterator[int]) -> None:
+                for _ in numbers:
+                    body, content_type = multipart(photo(), "bench")
+                    answer = await sender.post("/tasks", body, {"Content-Type": content_type})
+                    if answer.status != 201:
+                        raise NotMeasured(f"the synchronous design answered {answer.status}")
 
-            await asyncio.gather(*(one() for _ in range(4 * lanes)))
-            left = iter(range(number))
+            async def upload(number: int) -> float:
+                left, began = iter(range(number)), time.perf_counter()
+                await asyncio.gather(*(lane(left) for _ in range(lanes)))
+                return number / (time.perf_counter() - began)
 
-            async def lane() -> None:
-                for _ in left:
-                    await one()
-                    advance(1)
-
-            began = time.perf_counter()
-            await asyncio.gather(*(lane() for _ in range(lanes)))
-            took = time.perf_counter() - began
+            await upload(4 * lanes)
+            yield upload
             await service.end()
         await asyncio.to_thread(forget, store, f"bench/{stage.run}/")
-    return number / took
 
 
 async def serve(order: dict[str, Any], end: asyncio.Event, ready: Callable[[], None]) -> None:
