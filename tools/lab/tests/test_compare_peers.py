@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from laundry.cli import app
 from laundry_lab.compare.peers import environment, running
-from laundry_lab.compare.peers.catalogue import OURS, PEERS
+from laundry_lab.compare.peers.catalogue import PEERS
 from laundry_lab.compare.peers.effects import Effect, doubled, latencies, lost, rate
 from laundry_lab.compare.peers.measuring import WHOLE_S, Size
 from laundry_lab.compare.peers.picture import draw
@@ -128,7 +128,7 @@ def test_a_registry_that_does_not_answer_is_told_with_what_can_be_done(
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["--only", "kafka"], "--only is one of ours, faststream"),
+        (["--only", "kafka"], "--only is one of ours, ours-batched, faststream"),
         (["--nodes", "2"], "--nodes is 1 or 3"),
     ],
 )
@@ -183,11 +183,12 @@ async def compared(*asked: tuple[str, str], there: Servers) -> Comparison:
 
 
 @pytest.mark.servers
+@pytest.mark.parametrize("name", ["ours", "ours-batched"])
 async def test_ours_is_measured_and_loses_and_doubles_nothing_when_all_its_workers_are_killed(
-    rabbitmq: BrokerAddress, postgres: DatabaseAddress, tmp_path: Path
+    rabbitmq: BrokerAddress, postgres: DatabaseAddress, tmp_path: Path, name: str
 ) -> None:
     there = Servers(rabbitmq, postgres, tmp_path)
-    found = await compared(("ours", "speed"), ("ours", "group"), there=there)
+    found = await compared((name, "speed"), (name, "group"), there=there)
     assert found.failures == []
     figures = {each.measure: each.figures for each in found.rounds}
     speed, group = figures["speed"], figures["group"]
@@ -204,7 +205,7 @@ async def test_every_peer_does_its_tasks_though_a_worker_is_killed(
 ) -> None:
     if not environment.path().is_dir():
         pytest.skip("the peers are not installed: laundry compare peers does it")
-    peers = [name for name in PEERS if name != OURS.name]
+    peers = [name for name, peer in PEERS.items() if peer.package]
     there = Servers(rabbitmq, postgres, tmp_path)
     found = await compared(*((name, "child") for name in peers), there=there)
     assert found.failures == []

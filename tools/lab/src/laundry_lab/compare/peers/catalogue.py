@@ -18,6 +18,7 @@ class Peer:
 
     Attributes:
         package: what it is installed by; None for ours.
+        words: its name for readers, if that is another.
         sender: arguments of the interpreter that start the program that sends.
         worker: the same for what works: two processes, or as many children as it says here.
         prepares: the same for what makes its tables, if it has some.
@@ -30,11 +31,12 @@ class Peer:
     worker: tuple[str, ...]
     prepares: tuple[str, ...] = ()
     settles_s: float = 2.0
+    words: str = ""
 
     @property
     def title(self) -> str:
         """Its name with the version that is compared."""
-        return f"{self.name} {environment.version(self.package)}" if self.package else "ours"
+        return f"{self.name} {environment.version(self.package)}" if self.package else self.words or self.name
 
     @property
     def python(self) -> Path:
@@ -42,13 +44,15 @@ class Peer:
         return environment.python() if self.package else Path(sys.executable)
 
 
-OURS = Peer(
-    "ours",
-    None,
-    ("-m", f"{PROGRAMS}.ours", "send"),
-    (*REPLICAS, sys.executable, "-m", f"{PROGRAMS}.ours", "work"),
-    prepares=("-m", f"{PROGRAMS}.ours", "prepare"),
-)
+def _ours(name: str, work: str, words: str = "") -> Peer:
+    return Peer(
+        name,
+        None,
+        ("-m", f"{PROGRAMS}.ours", "send"),
+        (*REPLICAS, sys.executable, "-m", f"{PROGRAMS}.ours", work),
+        prepares=("-m", f"{PROGRAMS}.ours", "prepare"),
+        words=words,
+    )
 
 
 def _peers() -> tuple[Peer, ...]:
@@ -61,7 +65,8 @@ def _peers() -> tuple[Peer, ...]:
     at_once = str(IN_HAND)
     procrastinate = ("-m", "procrastinate", "--app", f"{module('procrastinate')}.app")
     return (
-        OURS,
+        _ours("ours", "work"),
+        _ours("ours-batched", "work-batched", "ours, batched"),
         Peer(
             "faststream",
             "faststream",

@@ -10,7 +10,7 @@ from laundry_lab.compare.peers.results import KINDS, Comparison, Kind, Spread
 from laundry_lab.report import number
 
 INK, SECOND, ALARM = "#1b4965", "#62b6cb", "#c1121f"
-OURS = "ours"
+OURS = ("ours", "ours-batched")
 
 
 def draw(found: Comparison, path: Path) -> None:
@@ -44,7 +44,7 @@ def _bars(axes: Axes, found: Comparison, kind: Kind, title: str, *, log: bool = 
         [_drawable(each.median - each.least) for each in spreads],
         [_drawable(each.most - each.median) for each in spreads],
     ]
-    colours = [INK if peer == OURS else SECOND for peer in names]
+    colours = [INK if peer in OURS else SECOND for peer in names]
     drawn = axes.barh([found.titles[peer] for peer in names], middle, xerr=reach, color=colours, capsize=4)
     axes.bar_label(drawn, [number(each.median) for each in spreads], padding=8)
     axes.margins(x=0.15)

@@ -4,7 +4,9 @@ import asyncio
 import os
 import signal
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -13,7 +15,7 @@ import sqlalchemy as sa
 import uvloop
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from laundry_events import (
     Event,
@@ -23,6 +25,7 @@ from laundry_events import (
     Plan,
     Publisher,
     Queue,
+    Received,
     Relay,
     Service,
     claim_once,
@@ -33,7 +36,7 @@ from laundry_events.tables import create_inbox, create_outbox
 from laundry_lab.compare.peers.programs.looped import send_orders
 from laundry_lab.compare.peers.programs.orders import AMQP_URL, CALLERS, DATABASE_URL, IN_HAND
 
-QUEUE = "effect.due"
+QUEUE, INBOX = "effect.due", "worker.effect-due"
 INSERT = sa.text("INSERT INTO effects (number, due, worker) VALUES (:number, :due, :worker)")
 LEFT = sa.text("SELECT EXISTS (SELECT FROM outbox)")
 
@@ -104,19 +107,27 @@ async def send() -> None:
     await engine.dispose()
 
 
-async def work() -> None:
-    """Have each effect in the transaction that notes its message in the inbox."""
+async def work(*, batched: bool = False) -> None:
+    """Have each effect in the transaction that notes its message in the inbox; ``batched``, several."""
     engine, publisher = _engine(IN_HAND), Publisher(AMQP_URL, source="worker")
     broker = make_broker(AMQP_URL, service="worker")
     consumer = EventConsumer(broker, publisher, PLAN, service="worker", service_version="0")
 
-    @consumer.on(QUEUE, EffectDue, prefetch=IN_HAND)
     async def record(effect: EffectDue, meta: EventMeta) -> None:
-        row: dict[str, Any] = {"number": effect.number, "due": effect.due, "worker": os.getpid()}
         async with engine.begin() as transaction:
-            if await claim_once(transaction, "worker.effect-due", meta.id):
-                await transaction.execute(INSERT, row)
+            if await claim_once(transaction, INBOX, meta.id):
+                await transaction.execute(INSERT, _row(effect))
 
+    async def record_several(transaction: AsyncConnection, received: Sequence[Received[EffectDue]]) -> None:
+        await transaction.execute(INSERT, [_row(each.event) for each in received])
+
+    if batched:
+        together = consumer.on_batch(
+            QUEUE, EffectDue, prefetch=IN_HAND, inbox=INBOX, transaction=engine.begin
+        )
+        together(record_several)
+    else:
+        consumer.on(QUEUE, EffectDue, prefetch=IN_HAND)(record)
     end = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, end.set)
     await publisher.start()
@@ -127,7 +138,12 @@ async def work() -> None:
     await engine.dispose()
 
 
+def _row(effect: EffectDue) -> dict[str, Any]:
+    return {"number": effect.number, "due": effect.due, "worker": os.getpid()}
+
+
 if __name__ == "__main__":
     # Every span is made and carried in the messages; what a collector costs is not the library's to pay.
     trace.set_tracer_provider(TracerProvider())
-    uvloop.run({"prepare": prepare, "send": send, "work": work}[sys.argv[1]]())
+    roles = {"prepare": prepare, "send": send, "work": work, "work-batched": partial(work, batched=True)}
+    uvloop.run(roles[sys.argv[1]]())
