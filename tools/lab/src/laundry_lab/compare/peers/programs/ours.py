@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
 from functools import partial
 from types import SimpleNamespace
@@ -34,7 +34,12 @@ from laundry_events import (
 from laundry_events.broker_plan import Target, apply
 from laundry_events.tables import create_inbox, create_outbox
 from laundry_lab.compare.peers.programs.looped import send_orders
-from laundry_lab.compare.peers.programs.orders import AMQP_URL, CALLERS, DATABASE_URL, IN_HAND
+from laundry_lab.compare.peers.programs.orders import (
+    AMQP_URL,
+    CALLERS,
+    DATABASE_URL,
+    IN_HAND,
+)
 
 QUEUE, INBOX = "effect.due", "worker.effect-due"
 INSERT = sa.text("INSERT INTO effects (number, due, worker) VALUES (:number, :due, :worker)")
@@ -78,7 +83,9 @@ async def prepare() -> None:
     await engine.dispose()
     parts = urlsplit(AMQP_URL)
     broker = Target(
-        os.environ["COMPARE_MANAGEMENT_URL"], unquote(parts.username or ""), unquote(parts.password or "")
+        os.environ["COMPARE_MANAGEMENT_URL"],
+        unquote(parts.username or ""),
+        unquote(parts.password or ""),
     )
     plan = replace(PLAN, vhost=unquote(parts.path[1:]))
     await asyncio.to_thread(apply, broker, plan, None, nodes=int(os.environ["COMPARE_NODES"]))
@@ -145,5 +152,10 @@ def _row(effect: EffectDue) -> dict[str, Any]:
 if __name__ == "__main__":
     # Every span is made and carried in the messages; what a collector costs is not the library's to pay.
     trace.set_tracer_provider(TracerProvider())
-    roles = {"prepare": prepare, "send": send, "work": work, "work-batched": partial(work, batched=True)}
+    roles: dict[str, Callable[[], Coroutine[Any, Any, None]]] = {
+        "prepare": prepare,
+        "send": send,
+        "work": work,
+        "work-batched": partial(work, batched=True),
+    }
     uvloop.run(roles[sys.argv[1]]())
