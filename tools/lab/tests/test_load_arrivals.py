@@ -1,14 +1,17 @@
-"""When the requests of a load are due: drawn from a seed, or as they were recorded."""
+"""When requests of a load are due, drawn from a seed or recorded; and that none is sent before."""
 
+import asyncio
 import json
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+import uvloop
 from hypothesis import given
 from hypothesis import strategies as st
 
 from laundry_lab.load import patterns
+from laundry_lab.load.arrivals import OK, OpenLoop
 from laundry_servers.errors import LaundryError
 
 
@@ -70,3 +73,14 @@ def test_a_file_without_arrivals_is_refused(tmp_path: Path, text: str) -> None:
 
 def test_a_batch_is_sent_when_its_last_photo_is_there() -> None:
     assert patterns.in_batches([0.0, 1.0, 2.0, 3.0, 4.0], 2) == [1, 3, 4]
+
+
+def test_no_request_is_sent_before_it_is_due() -> None:
+    async def send(number: int, due: float) -> str:
+        return OK
+
+    # The loop that the generator runs on wakes by whole milliseconds, up to one too early.
+    due = [number * 0.00437 for number in range(200)]
+    found = uvloop.run(OpenLoop(send).run(due, asyncio.Event()))
+    early = [at for at, arrived in zip(found.due_us, found.arrived_us, strict=True) if arrived < at]
+    assert early == []

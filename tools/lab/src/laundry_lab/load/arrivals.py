@@ -72,6 +72,7 @@ class Requests:
         return asdict(self)
 
 
+SHORT_S = 0.05
 _NO_FAILURE = {OK, DROPPED, NOT_SENT}
 
 
@@ -151,11 +152,13 @@ async def _until(moment: float, stop: asyncio.Event) -> None:
         await asyncio.sleep(0)
         return
     # For a short wait, setting up a future with a timeout takes longer than its precision is worth.
-    if left < 0.05:
+    if left >= SHORT_S:
+        try:
+            async with asyncio.timeout(left):
+                await stop.wait()
+                return
+        except TimeoutError:
+            pass
+    # The loop's clock goes by milliseconds and wakes up to one too early: what is left is asked for again.
+    while (left := moment - time.monotonic()) > 0:  # noqa: ASYNC110 - nothing but time passes
         await asyncio.sleep(left)
-        return
-    try:
-        async with asyncio.timeout(left):
-            await stop.wait()
-    except TimeoutError:
-        return
