@@ -28,7 +28,7 @@ def check(
 ) -> None:
     """Install the chart in a cluster; upgrade, break, remove and install it again. Needs root on Debian.
 
-    Kubernetes is compiled once (about seven minutes on two cores) and kept in the cache folder.
+    Kubernetes is compiled once (two to four minutes on two cores) and kept in the cache folder.
     """
     from laundry_cluster import check as checking  # noqa: PLC0415 - help needs none of it
 

@@ -28,8 +28,6 @@ OLDER = {
     "apiVersion: policy/v1\n": "apiVersion: policy/v1beta1\n",
     "apiVersion: autoscaling/v2\n": "apiVersion: autoscaling/v2beta2\n",
     "apiVersion: batch/v1\nkind: CronJob\n": "apiVersion: batch/v1beta1\nkind: CronJob\n",
-    # Its kubelet keeps some pods for all of their grace, though their processes end within a second.
-    "terminationGracePeriodSeconds: 60\n": "terminationGracePeriodSeconds: 20\n",
 }
 
 
