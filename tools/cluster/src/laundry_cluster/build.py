@@ -35,7 +35,7 @@ NO_API = re.compile(r"^vendor/k8s\.io/(code-generator|sample-apiserver|kube-open
 
 
 def ensure(places: Places, progress: Progress) -> None:
-    """Make the programs unless they are there; about seven minutes on two cores.
+    """Make the programs unless they are there; two to four minutes on two cores.
 
     Raises:
         LaundryError: the machine is not Debian with its mirror, or something failed.
