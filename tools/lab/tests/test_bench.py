@@ -25,7 +25,9 @@ from laundry_lab.bench.outage import Proxy
 from laundry_lab.bench.pictures import BYTES, Pictures, multipart
 from laundry_lab.bench.readings import Floor, Run, _figures, largest_until
 from laundry_lab.bench.stage import Stage, suspended
+from laundry_lab.commands.bench import _one
 from laundry_lab.report import percentile
+from laundry_lab.sender import sender_to
 from laundry_testing.messaging import eventually
 
 
@@ -200,3 +202,20 @@ async def test_a_shut_door_refuses_and_ends_what_came_through() -> None:
         writer.close()
         await proxy.shut()
     server.close()
+
+
+async def test_a_server_that_hangs_up_ends_one_measurement_and_is_told() -> None:
+    async def hang_up(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.close()
+
+    async def measure(_: Stage) -> list[Figure]:
+        async with sender_to(f"http://127.0.0.1:{port}") as sender:
+            await sender.post("/tasks", b"a photo", {})
+        return []
+
+    report = Report(surroundings={})
+    async with await asyncio.start_server(hang_up, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        await _one("uploads", measure, Mock(), report, 10)
+    assert len(report.failures) == 1
+    assert report.failures[0].startswith("uploads: ServerDisconnectedError")

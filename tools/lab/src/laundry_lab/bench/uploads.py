@@ -20,7 +20,7 @@ from laundry_lab.sender import Sender, sender_to
 
 RATE = 60
 SECONDS = 20
-# The broker gives up who stands still for 20 s.
+# At any scale: the broker gives up who stands still for 20 s.
 STILL_SECONDS = 8
 READER = "ai-consumer"
 THREADS = 16
@@ -44,10 +44,12 @@ async def measure(stage: Stage) -> list[Figure]:
         for warm_up in (upload, bare.once):
             await asyncio.gather(*(warm_up() for _ in range(8)))
         used, own = stage.processor_s("helper"), time.process_time()
-        shared = await _by_turns(stage, upload, bare.once, SECONDS)
+        shared = await _by_turns(stage, upload, bare.once, stage.many(SECONDS, least=2))
         used, own = stage.processor_s("helper") - used, time.process_time() - own
         async with suspended(readers):
-            alone = await _by_turns(stage, upload, bare.once, STILL_SECONDS)
+            alone = await _by_turns(
+                stage, upload, bare.once, min(STILL_SECONDS, stage.many(STILL_SECONDS, least=2))
+            )
     p50, floor = (percentile(each, 0.5) for each in (shared.uploads, shared.floor))
     p50_alone, floor_alone = (percentile(each, 0.5) for each in (alone.uploads, alone.floor))
     return [
@@ -93,9 +95,8 @@ class _Turns:
 
 async def _by_turns(stage: Stage, upload: Once, floor: Once, seconds: int) -> _Turns:
     found, running = _Turns(), set[asyncio.Task[None]]()
-    number = 2 * stage.many(seconds, least=2)
-    advance = stage.say("uploads and their floor", number)
-    for second in range(number):
+    advance = stage.say("uploads and their floor", 2 * seconds)
+    for second in range(2 * seconds):
         once, into = (upload, found.uploads) if second % 2 == 0 else (floor, found.floor)
         await _second(once, into, found.errors, running)
         advance(1)

@@ -38,6 +38,7 @@ from laundry_lab.bench.scale.measure import SCALE
 from laundry_lab.bench.stage import Measure, NotMeasured, Stage
 from laundry_lab.commands.measuring import bars, measured_stack, own_stack, selected
 from laundry_lab.report import machine
+from laundry_lab.sender import SEND_ERRORS
 from laundry_servers.errors import LaundryError
 from laundry_servers.identity import LocalIdentity
 
@@ -137,5 +138,5 @@ async def _one(name: str, measure: Measure, stage: Stage, report: Report, longes
         report.failures.append(str(error))
     except TimeoutError:
         report.failures.append(f"{name}: not done within {longest_s:.0f} s")
-    except (httpx.HTTPError, OSError, asyncpg.PostgresError, ExceptionGroup) as error:
+    except (httpx.HTTPError, *SEND_ERRORS, asyncpg.PostgresError, ExceptionGroup) as error:
         report.failures.append(f"{name}: {type(error).__name__} {error}")

@@ -16,6 +16,7 @@ from laundry.stack import state
 from laundry_lab.bench.stage import NotMeasured, Stage
 from laundry_lab.commands.measuring import bars, measured_stack, selected
 from laundry_lab.report import machine
+from laundry_lab.sender import SEND_ERRORS
 from laundry_lab.verify import backlog, publishing, readings, rollout
 from laundry_lab.verify.outcomes import Verification
 from laundry_lab.verify.picture import draw
@@ -76,7 +77,7 @@ async def _run(paths: StackPaths, chosen: list[str], scale: float, found: Verifi
                 found.failures += [f"{name}: {error}" for error in _single(group)]
             except* TimeoutError:
                 found.failures.append(f"{name}: not done within {LONGEST_S:.0f} s")
-            except* (httpx.HTTPError, OSError) as group:
+            except* (httpx.HTTPError, *SEND_ERRORS) as group:
                 found.failures += [f"{name}: {type(error).__name__} {error}" for error in _single(group)]
 
 

@@ -34,12 +34,7 @@ from laundry_events import (
 from laundry_events.broker_plan import Target, apply
 from laundry_events.tables import create_inbox, create_outbox
 from laundry_lab.compare.peers.programs.looped import send_orders
-from laundry_lab.compare.peers.programs.orders import (
-    AMQP_URL,
-    CALLERS,
-    DATABASE_URL,
-    IN_HAND,
-)
+from laundry_lab.compare.peers.programs.orders import AMQP_URL, CALLERS, DATABASE_URL, IN_HAND
 
 QUEUE, INBOX = "effect.due", "worker.effect-due"
 INSERT = sa.text("INSERT INTO effects (number, due, worker) VALUES (:number, :due, :worker)")
@@ -83,9 +78,7 @@ async def prepare() -> None:
     await engine.dispose()
     parts = urlsplit(AMQP_URL)
     broker = Target(
-        os.environ["COMPARE_MANAGEMENT_URL"],
-        unquote(parts.username or ""),
-        unquote(parts.password or ""),
+        os.environ["COMPARE_MANAGEMENT_URL"], unquote(parts.username or ""), unquote(parts.password or "")
     )
     plan = replace(PLAN, vhost=unquote(parts.path[1:]))
     await asyncio.to_thread(apply, broker, plan, None, nodes=int(os.environ["COMPARE_NODES"]))
