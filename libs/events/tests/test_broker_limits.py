@@ -1,12 +1,15 @@
 """What the broker itself refuses, whoever sends it: the same locally, in Compose and in the chart."""
 
+import asyncio
 import re
 from pathlib import Path
 
+import aio_pika
 import pytest
 
-from laundry_events import BrokerUnavailable, Publisher
+from laundry_events import Publisher
 from laundry_events.broker_settings import MESSAGE_BYTES, MQTT_LOGIN_BYTES, MQTT_PACKET_BYTES
+from laundry_events.errors import Unpublishable
 from laundry_events.plan import DEAD_EXCHANGE
 from laundry_servers.raw_mqtt import raw_mqtt
 from laundry_testing.messaging import Messaging
@@ -53,10 +56,19 @@ async def test_a_message_of_our_own_is_bounded_too(publisher: Publisher, messagi
     async def send(size: int) -> None:
         await publisher.send(DEAD_EXCHANGE, "task.read.dlq", body=b"x" * size, headers={}, message_id="m")
 
+    ordinary = [asyncio.create_task(send(100)) for _ in range(20)]
     await send(MESSAGE_BYTES)
-    with pytest.raises(BrokerUnavailable, match="larger than"):
+    # Not sent at all: the broker would close the channel, on which others are in flight.
+    with pytest.raises(Unpublishable, match="at most"):
         await send(MESSAGE_BYTES + 1)
-    assert await messaging.count("task.read.dlq") == 1
+    await asyncio.gather(*ordinary)
+    assert await messaging.count("task.read.dlq") == 21
+    with pytest.raises(aio_pika.exceptions.ChannelPreconditionFailed, match="larger than"):
+        async with messaging.channel() as channel:
+            await channel.default_exchange.publish(
+                aio_pika.Message(b"x" * (MESSAGE_BYTES + 1)), routing_key="task.read.dlq"
+            )
+    assert await messaging.count("task.read.dlq") == 21
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from sqlalchemy import select, text, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from laundry_events import Outbox, Publisher, Relay, claim_once, outbox_rows
+from laundry_events.dsn import plain_dsn
 from laundry_events.envelope import encode
 from laundry_events.events import TaskRead
 from laundry_events.inbox import (
@@ -19,7 +20,7 @@ from laundry_events.inbox import (
     unclaimed,
 )
 from laundry_events.outbox import add_parameters, add_with
-from laundry_events.relay import WAITING, plain_dsn
+from laundry_events.relay import WAITING
 from laundry_events.tables import inbox, outbox
 from laundry_testing.events import reading
 from laundry_testing.messaging import Messaging, eventually

@@ -20,10 +20,11 @@ from sqlalchemy import Connection, func, inspect, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from laundry_events import Publisher, Relay, outbox_rows, relay
+from laundry_events.dsn import plain_dsn
 from laundry_events.envelope import MAX_MESSAGE_BYTES, OutgoingEvent
 from laundry_events.outbox_rows import UnpublishableRow
 from laundry_events.plan import EVENTS_EXCHANGE
-from laundry_events.relay import WAITING, plain_dsn
+from laundry_events.relay import WAITING
 from laundry_events.tables import improve_outbox, outbox
 from laundry_testing.logs import logged_by
 from laundry_testing.messaging import Messaging, eventually

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import pytest
@@ -100,6 +100,39 @@ async def test_nobody_answers_and_it_is_over_in_time_and_leaves_nothing(
         await ask(requester, b"fails", within_s=1)
     assert await ask(requester, b"well") == b"well"
     assert seen == [b"fails", b"well"]
+
+
+async def test_who_answers_slowly_works_for_few_that_have_left(
+    messaging: Messaging, requester: Requester, publisher: Publisher, broker: ConsumingBroker
+) -> None:
+    seen: list[bytes] = []
+    go_on = asyncio.Event()
+
+    @consume(broker, publisher).on_request(QUEUE, prefetch=1)
+    async def on_request(body: bytes, _: Mapping[str, Any]) -> bytes:
+        seen.append(body)
+        await go_on.wait()
+        return body
+
+    await broker.start()
+    # One is in hand and one waits beside it; the others expire in the queue.
+    asked = [ask(requester, b"%d" % number, within_s=1) for number in range(20)]
+    assert {type(each) for each in await asyncio.gather(*asked, return_exceptions=True)} == {NoAnswer}
+
+    async def expired() -> bool:
+        return await messaging.count(QUEUE) == 0
+
+    await eventually(expired, what="what nobody waits for any more is gone")
+    go_on.set()
+
+    async def answers() -> bool:
+        # After so much silence the requester has begun to listen anew.
+        with suppress(NoAnswer, BrokerUnavailable):
+            return await ask(requester, b"well", within_s=1) == b"well"
+        return False
+
+    await eventually(answers, what="an answer")
+    assert len([body for body in seen if body != b"well"]) <= 3
 
 
 async def test_more_than_may_wait_are_refused(messaging: Messaging, requester: Requester) -> None:

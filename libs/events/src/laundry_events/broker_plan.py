@@ -1,7 +1,8 @@
 """Apply the declared topology to a broker, and compare the two."""
 
 import ssl
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -13,6 +14,9 @@ from laundry_events.errors import PlanRefused
 from laundry_events.plan import REPLIES_EXCHANGE, Plan
 
 TIMEOUT_SECONDS = 60.0
+# How long nodes may take to join before a plan that was not taken whole is an error.
+PATIENCE_SECONDS, PAUSE_SECONDS = 20.0, 1.0
+NAMED = 5
 # Enough to find an entry again; the rest is compared.
 IDENTITY = {
     "exchanges": ("name",),
@@ -51,13 +55,60 @@ class Target:
         )
 
 
-def apply(target: Target, plan: Plan, passwords: Mapping[str, str] | None, *, nodes: int) -> None:
-    """Import the plan; with ``passwords`` also the services' users. Raises PlanRefused."""
+def apply(
+    target: Target,
+    plan: Plan,
+    passwords: Mapping[str, str] | None,
+    *,
+    nodes: int,
+    patience_s: float = PATIENCE_SECONDS,
+) -> None:
+    """Import the plan; with ``passwords`` also the services' users. It may be repeated.
+
+    Args:
+        nodes: the size of the cluster; counted again where it still grows.
+        patience_s: how long its nodes may take to join.
+
+    Raises:
+        PlanRefused: the broker does not take it, or lacks something of it afterwards.
+        ValueError: a service has no password.
+    """
+    vhost, user = quote(plan.vhost, safe=""), quote(target.username, safe="")
+    grant = {"configure": ".*", "write": ".*", "read": ".*"}
+    until = time.monotonic() + patience_s
     with target.client() as client:
-        checked(client.post("/api/definitions", json=definitions(plan, passwords, nodes=nodes)))
-        vhost, user = quote(plan.vhost, safe=""), quote(target.username, safe="")
-        grant = {"configure": ".*", "write": ".*", "read": ".*"}
-        checked(client.put(f"/api/permissions/{vhost}/{user}", json=grant))
+        while True:
+            document = definitions(plan, passwords, nodes=nodes)
+            checked(client.post("/api/definitions", json=document))
+            checked(client.put(f"/api/permissions/{vhost}/{user}", json=grant))
+            # It answers success and skips all queues and bindings while its cluster lacks nodes.
+            missing = _missing(document, checked(client.get(f"/api/definitions/{vhost}")).json())
+            if not missing:
+                return
+            if time.monotonic() >= until:
+                raise PlanRefused(_incomplete(missing))
+            time.sleep(PAUSE_SECONDS)
+            nodes = max(nodes, len(checked(client.get("/api/nodes")).json()))
+
+
+def _missing(planned: Mapping[str, Any], present: Mapping[str, Any]) -> list["Difference"]:
+    """Return what a virtual host's definitions lack; they do not tell of users and their rights."""
+    found = (
+        each
+        for kind in ("exchanges", "queues", "bindings", "policies")
+        for each in _compare(kind, IDENTITY[kind], planned[kind], present.get(kind, []))
+    )
+    return [each for each in found if each.found is None]
+
+
+def _incomplete(missing: Sequence["Difference"]) -> str:
+    named = ", ".join(f"{each.kind}: {' / '.join(each.name)}" for each in missing[:NAMED])
+    more = f" and {len(missing) - NAMED} more" if len(missing) > NAMED else ""
+    return (
+        f"RabbitMQ answered that it took the plan, but lacks {named}{more}. It makes no queue while its "
+        "cluster has fewer nodes than it expects (cluster_formation.target_cluster_size_hint): see that all "
+        "of them run, then do the same again. It may be repeated."
+    )
 
 
 @dataclass(frozen=True, slots=True)

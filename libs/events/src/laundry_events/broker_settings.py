@@ -11,6 +11,8 @@ MQTT_PACKET_BYTES = 64 * 1024
 # Four times the largest event; with it go a copy's headers.
 MESSAGE_BYTES = 256 * 1024
 NET_TICKTIME_S = 15
+NO_BUSY_WAITING = "+sbwt none +sbwtdcpu none +sbwtdio none"
+"""Arguments of a broker's Erlang: schedulers without work would use up the processors that it may have."""
 QUESTIONS = ("user", "vhost", "resource", "topic")
 """What the broker asks when equipment logs in and speaks."""
 

@@ -5,6 +5,7 @@ a message that cannot be decoded is dead-lettered with its reason like any other
 message stands in ``outcome``, the way there in ``subscription``.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import TypeVar
@@ -193,12 +194,17 @@ class EventConsumer:
         """Subscribe a handler ``(body, headers)`` that answers requests; its result goes to who asked.
 
         At most once: a request that fails, or is in flight when this process ends, has no answer.
+        ``prefetch`` are answered at a time, and as many wait here.
         """
+
+        # Without them all that is asked would be in hand at once, and nothing expire in its queue.
+        slots = asyncio.Semaphore(prefetch)
 
         def subscribe(handler: Answerer) -> Answerer:
             async def take(message: IncomingMessage, acknowledgements: Acknowledgements) -> None:
-                await acknowledgements.ack(message.delivery_tag or 0)
-                await answer(self._publisher, queue, message, handler)
+                async with slots:
+                    await acknowledgements.ack(message.delivery_tag or 0)
+                    await answer(self._publisher, queue, message, handler)
 
             self._carry(queue, take, prefetch=prefetch)
             return handler

@@ -18,10 +18,11 @@ from aiormq.abc import AbstractConnection
 from pamqp.commands import Basic
 from prometheus_client import Gauge
 
+from laundry_events.broker_settings import MESSAGE_BYTES
 from laundry_events.confirms import publishing
 from laundry_events.connection import RECONNECT_S, CancellableConnection, abandon, connection_url
 from laundry_events.envelope import CONTENT_TYPE, OutgoingEvent, encode
-from laundry_events.errors import BrokerUnavailable
+from laundry_events.errors import BrokerUnavailable, Unpublishable
 from laundry_events.event import Event
 from laundry_events.frames import event_properties
 from laundry_events.ids import new_id
@@ -179,6 +180,7 @@ class Publisher:
 
         Raises:
             BrokerUnavailable, Refused, Unroutable: as ``publish``.
+            Unpublishable: it is larger than the broker takes.
         """
         message_id = message_id or new_id()
         with sending_event(exchange, routing_key, headers=headers, body=body, message_id=message_id) as sent:
@@ -221,6 +223,9 @@ class Publisher:
         *,
         counted_as: str,
     ) -> None:
+        if len(body) > MESSAGE_BYTES:
+            # The broker would close the channel, and fail everything else in flight on it.
+            raise Unpublishable(f"{counted_as}: {len(body)} bytes; the broker takes {MESSAGE_BYTES} at most")
         try:
             with publishing(exchange, counted_as):
                 async with asyncio.timeout(self.timeout_s):

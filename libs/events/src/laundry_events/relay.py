@@ -9,7 +9,6 @@ queue accepts nothing is retried separately, on its own connection, until it doe
 import asyncio
 import contextlib
 import random
-import re
 from collections.abc import Sequence
 
 import asyncpg
@@ -17,6 +16,7 @@ import structlog
 from prometheus_client import Counter, Gauge
 
 from laundry_events import outbox_rows
+from laundry_events.dsn import plain_dsn
 from laundry_events.errors import BrokerUnavailable, PublishError
 from laundry_events.outbox_rows import Connection
 from laundry_events.publisher import Publisher
@@ -40,14 +40,6 @@ slowest confirm of the batch took: a broker that is slow for all is no queue tha
 """
 
 log = structlog.get_logger(__name__)
-
-
-def plain_dsn(database_url: str) -> str:
-    """Turn a SQLAlchemy URL into the one that asyncpg takes."""
-    plain = database_url.replace("postgresql+asyncpg://", "postgresql://", 1)
-    address, mark, query = plain.partition("?")
-    # In an address asyncpg knows libpq's name only.
-    return address + mark + re.sub(r"(^|&)ssl=", r"\1sslmode=", query)
 
 
 class Relay:
