@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pillow_heif
+import psutil
 import pytest
 import pytest_asyncio
 from PIL import Image
@@ -55,17 +56,22 @@ async def test_a_container_that_has_ended_is_told_at_once(
         await asyncio.wait_for(sandbox.start_worker(), 10)
 
 
-@pytest.mark.parametrize("asked", ["a photo", "a model"])
-async def test_a_container_that_ends_in_the_middle_is_no_fault_of_what_it_was_asked(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: str
-) -> None:
-    monkeypatch.setattr(launcher, "GONE_S", 0.1)
-    path = tmp_path / "sandbox.sock"
+async def held(folder: Path) -> tuple[asyncio.subprocess.Process, SidecarSandbox]:
+    path = folder / "sandbox.sock"
     server = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "laundry_learning.sandbox.server", str(path)
     )
     sandbox = SidecarSandbox(path)
     await sandbox.hold()
+    return server, sandbox
+
+
+@pytest.mark.parametrize("asked", ["a photo", "a model"])
+async def test_a_container_that_ends_in_the_middle_is_no_fault_of_what_it_was_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: str
+) -> None:
+    monkeypatch.setattr(launcher, "GONE_S", 0.1)
+    server, sandbox = await held(tmp_path)
     async with SandboxClient(sandbox, MODEL) as reader:
         await reader.try_model()
         # All of a container's processes end with its first, such as when they need too much memory.
@@ -73,6 +79,29 @@ async def test_a_container_that_ends_in_the_middle_is_no_fault_of_what_it_was_as
         await server.wait()
         with pytest.raises(SandboxGone):
             await (reader.features(PHOTO) if asked == "a photo" else reader.head(MODEL, labels=len(LABELS)))
+
+
+@pytest.mark.parametrize("who", ["looks", "client"])
+async def test_a_container_ends_with_what_the_kernel_kills_in_it_and_with_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, who: str
+) -> None:
+    monkeypatch.setattr(launcher, "GONE_S", 0.1)
+    server, sandbox = await held(tmp_path)
+    async with SandboxClient(sandbox, MODEL) as reader:
+        await reader.try_model()
+        if who == "looks":
+            [worker] = psutil.Process(server.pid).children()
+            worker.kill()
+            assert await asyncio.wait_for(server.wait(), 20) == 128 + signal.SIGKILL
+            with pytest.raises(SandboxGone):
+                await reader.features(PHOTO)
+            return
+    # The worker is ended here, and the next one works.
+    async with SandboxClient(sandbox, MODEL) as reader:
+        assert (await reader.features(PHOTO)).features
+    assert server.returncode is None
+    server.kill()
+    await server.wait()
 
 
 async def test_a_container_that_ends_as_it_is_asked_is_told_as_gone(

@@ -8,7 +8,7 @@ from typing import Any
 
 import asyncpg
 
-from laundry_events.relay import plain_dsn
+from laundry_events.dsn import plain_dsn
 from laundry_service.auth.principal import Principal
 from laundry_service.http.problems import Problem
 from laundry_service.streams.changes import Audience, Changes

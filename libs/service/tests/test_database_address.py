@@ -15,7 +15,7 @@ from fastapi import FastAPI
 from hypothesis import given
 from hypothesis import strategies as st
 
-from laundry_events.relay import plain_dsn
+from laundry_events.dsn import plain_dsn
 from laundry_servers.ports import free_port, is_open
 from laundry_service.http.health import Check, health_router
 from laundry_service.storage.address import asyncpg_url

@@ -8,7 +8,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-from laundry_events.relay import plain_dsn
+from laundry_events.dsn import plain_dsn
 from laundry_service import migrate
 from laundry_service.migrate import upgrade
 

@@ -13,10 +13,11 @@ import pytest
 from fastapi import FastAPI
 from sqlalchemy import exc, text
 
+from laundry_service.http.outages import install_outages
 from laundry_service.http.problems import install_problems
 from laundry_service.messaging.dependencies import database_dependency
 from laundry_service.storage.database import Database
-from laundry_service.storage.outages import install_outages, is_outage, is_unstorable
+from laundry_service.storage.outages import is_outage, is_unstorable
 
 NOBODY_THERE = "postgresql+asyncpg://nobody:nothing@127.0.0.1:9/none"
 

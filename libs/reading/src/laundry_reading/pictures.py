@@ -25,10 +25,15 @@ DISPLAY_PX = 1600
 THUMBNAIL_PX = 320
 """Longest side of the picture for a list."""
 
+READABLE_PX = 640
+"""Longest side of the picture for a model that has to be sent to where it is: at least what a model looks at,
+and under 256 KB even where it is nothing but noise.
+"""
+
 MEDIA_TYPE, EXTENSION = "image/jpeg", "jpg"
 
 _AS_IT_IS_BYTES = 600_000
-_QUALITY = {DISPLAY_PX: 80, THUMBNAIL_PX: 75}
+_QUALITY = {DISPLAY_PX: 80, READABLE_PX: 80, THUMBNAIL_PX: 75}
 _PLAIN = ("RGB", "L", "CMYK", "YCbCr")
 _SRGB_PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
 
@@ -73,6 +78,15 @@ def make_pictures(data: bytes) -> Pictures:
         return Pictures(stripped, _encoded(_shown(photo, THUMBNAIL_PX), THUMBNAIL_PX))
     shown = _shown(photo, DISPLAY_PX)
     return Pictures(_encoded(shown, DISPLAY_PX), _encoded(shown, THUMBNAIL_PX))
+
+
+def make_readable(data: bytes) -> Made:
+    """Make the picture of a photo that a model can read as well: upright, in sRGB, on white.
+
+    Raises:
+        PhotoError: it cannot be decoded.
+    """
+    return _encoded(_shown(read_photo(data), READABLE_PX), READABLE_PX)
 
 
 def _stripped(lean: Lean) -> Made | None:

@@ -53,11 +53,15 @@ def _answer(order: dict[str, Any], photo: bytes) -> tuple[dict[str, Any], list[b
         if order["do"] == "check":
             info = check_photo(photo, max_bytes=order["max_bytes"], max_pixels=order["max_pixels"])
             return {"info": asdict(info)}, []
-        from laundry_reading.pictures import make_pictures  # noqa: PLC0415 - with it comes a colour engine
+        # With these comes a colour engine.
+        from laundry_reading.pictures import make_pictures, make_readable  # noqa: PLC0415
 
-        made = make_pictures(photo)
-        both = [made.display, made.thumbnail]
-        return {"pictures": [[each.width, each.height] for each in both]}, [each.data for each in both]
+        if order["do"] == "readable":
+            made = [make_readable(photo)]
+        else:
+            pictures = make_pictures(photo)
+            made = [pictures.display, pictures.thumbnail]
+        return {"pictures": [[each.width, each.height] for each in made]}, [each.data for each in made]
     except PhotoError as error:
         return {"error": type(error).__name__, "message": str(error), "facts": error.facts}, []
     except MemoryError:

@@ -25,8 +25,7 @@ PLUGINS = (
 )
 START_SECONDS = 90.0
 STARTED_LINE = b"Server startup complete"
-# No busy waiting of idle schedulers: on two cores it takes the processor from everyone else.
-ERLANG_ARGUMENTS = "-kernel inet_dist_use_interface {127,0,0,1} +sbwt none +sbwtdcpu none +sbwtdio none"
+ERLANG_ARGUMENTS = f"-kernel inet_dist_use_interface {{127,0,0,1}} {broker_settings.NO_BUSY_WAITING}"
 
 
 class RabbitMQ:

@@ -1,17 +1,16 @@
 """What makes RabbitMQ nodes speak TLS only: to clients, to browsers, and to each other."""
 
-import socket
 from collections.abc import Sequence
 from pathlib import Path
 
 from laundry_events import broker_settings
-from laundry_servers import rabbitmqctl
+from laundry_servers import isolate, rabbitmqctl
 from laundry_servers.addresses import TlsFiles
 from laundry_servers.authority import Authority
 from laundry_servers.errors import LaundryError
 
-# Replicas of streams call each other by the name of the machine.
-HOSTS = tuple(dict.fromkeys(("localhost", "127.0.0.1", socket.gethostname())))
+# Replicas of streams call each other by the name of the machine, which is the first in there.
+HOSTS = (isolate.HOST, "127.0.0.1")
 # Erlang caches the files of its distribution separately, and its public call does not clear that cache.
 FORGET_FILES = (
     "[{rpc:call(Node, ssl, clear_pem_cache, []), rpc:call(Node, gen_server, call, "

@@ -88,7 +88,7 @@ def debian_mirror(sources: Path = Path("/etc/apt")) -> str | None:
     return None
 
 
-def install_tools(progress: Progress) -> None:
+def install_tools(progress: Progress, step: str = STEP) -> None:
     """Install mmdebstrap and bubblewrap with apt as root; otherwise raise LaundryError with the command."""
     wanted = {"mmdebstrap": "mmdebstrap", "bwrap": "bubblewrap"}
     if os.geteuid() != 0:
@@ -101,7 +101,7 @@ def install_tools(progress: Progress) -> None:
     names = " ".join(missing)
     if os.geteuid() != 0:
         raise LaundryError(f"Needed first: sudo apt-get install --no-install-recommends {names}")
-    progress.note(STEP, f"apt-get install {names}")
+    progress.note(step, f"apt-get install {names}")
     apt = require_program("apt-get", package="apt")
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     for arguments in (["update"], ["install", "-y", "--no-install-recommends", *missing]):

@@ -14,11 +14,11 @@ from laundry_service.http.body_limit import BodyLimit
 from laundry_service.http.caching import Caching
 from laundry_service.http.health import Check, health_router
 from laundry_service.http.openapi import document_problems
+from laundry_service.http.outages import install_outages
 from laundry_service.http.problems import install_problems
 from laundry_service.http.validation import UrlValidation
 from laundry_service.limits.rates import RateLimits
 from laundry_service.settings import ApiSettings
-from laundry_service.storage.outages import install_outages
 from laundry_service.streams.response import Streams
 from laundry_service.telemetry.details import trace_database
 from laundry_service.telemetry.logging import configure_logging

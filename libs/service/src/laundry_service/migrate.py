@@ -28,6 +28,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from laundry_service import secret_files
+from laundry_service.background.ending import end_at_sigterm
 from laundry_service.storage import revision as revisions
 from laundry_service.storage.address import asyncpg_url
 from laundry_service.storage.outages import is_outage
@@ -173,6 +174,7 @@ def main() -> None:
     parser.add_argument("package", help="a service's Python package, e.g. helper")
     parser.add_argument("--revision", default="head")
     arguments = parser.parse_args()
+    end_at_sigterm()
     url = _given("LAUNDRY_DATABASE_URL")
     if url is None:
         sys.exit("LAUNDRY_DATABASE_URL is not set: postgresql://user:password@host/database")

@@ -1,7 +1,8 @@
 """Starts confined processes for the container beside this one.
 
 ``python -m laundry_learning.sandbox.server SOCKET`` has no secret. It ends with the process that holds it:
-that connection is its life.
+that connection is its life. When memory runs out and the kernel kills a confined process, the whole container
+ends, as newer nodes do it by themselves: its cluster then knows why.
 """
 
 import asyncio
@@ -24,6 +25,7 @@ from laundry_learning.sandbox.launcher import (
 
 NOBODY_CAME_S = 300.0
 PIECE = 2**16
+SIGNALLED = 128
 
 
 class Server:
@@ -32,6 +34,7 @@ class Server:
     def __init__(self) -> None:
         self.held = asyncio.Event()
         self.over = asyncio.Event()
+        self.starved = False
         self._going: set[asyncio.Task[None]] = set()
 
     async def take(self, source: asyncio.StreamReader, out: asyncio.StreamWriter) -> None:
@@ -44,7 +47,7 @@ class Server:
                 self.over.set()
             elif request.task == "look":
                 process = await start(worker_confinement(), *worker_command(), threads=1)
-                await self._pass_on(process, source, out)
+                self._end_if_killed(await self._pass_on(process, source, out))
             elif request.task == "train":
                 folder, data = Path(request.folder), Path(request.data)
                 python = Path(sys.executable)
@@ -59,6 +62,7 @@ class Server:
                 )
                 code = await self._pass_on(process, source, out)
                 out.write(json.dumps({EXIT: code}).encode() + b"\n")
+                self._end_if_killed(code)
         except (OSError, ValueError, TypeError) as error:
             print(f"a request failed: {type(error).__name__}: {error}", file=sys.stderr)
         finally:
@@ -66,19 +70,29 @@ class Server:
                 await out.drain()
             out.close()
 
+    def _end_if_killed(self, code: int | None) -> None:
+        if code == -signal.SIGKILL:
+            self.starved = True
+            self.over.set()
+
     async def _pass_on(
         self, process: asyncio.subprocess.Process, source: asyncio.StreamReader, out: asyncio.StreamWriter
-    ) -> int:
+    ) -> int | None:
+        """Connect both; returns how the process ended by itself, None if the client left it before."""
+        client_is_gone = False
         assert process.stdin is not None
         assert process.stdout is not None
         stdin, stdout = process.stdin, process.stdout
 
         async def there() -> None:
+            nonlocal client_is_gone
             with contextlib.suppress(OSError):
                 while piece := await source.read(PIECE):
-                    stdin.write(piece)
-                    await stdin.drain()
-            # The client is gone.
+                    # What has ended takes no more; how it ended, its end tells.
+                    with contextlib.suppress(OSError):
+                        stdin.write(piece)
+                        await stdin.drain()
+            client_is_gone = True
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
 
@@ -88,7 +102,8 @@ class Server:
                 while piece := await stdout.read(PIECE):
                     out.write(piece)
                     await out.drain()
-            return await process.wait()
+            code = await process.wait()
+            return None if client_is_gone else code
         finally:
             asking.cancel()
             if process.returncode is None:
@@ -97,8 +112,8 @@ class Server:
                 await process.wait()
 
 
-async def serve(path: Path) -> None:
-    """Serve until who holds it ends, or nobody comes."""
+async def serve(path: Path) -> int:
+    """Serve until who holds it ends, nobody comes, or memory runs out; returns the exit code."""
     server = Server()
     await asyncio.to_thread(path.unlink, missing_ok=True)
     async with await asyncio.start_unix_server(server.take, path, limit=LINE_BYTES):
@@ -107,7 +122,10 @@ async def serve(path: Path) -> None:
                 await server.held.wait()
         if server.held.is_set():
             await server.over.wait()
+    return SIGNALLED + signal.SIGKILL if server.starved else 0
 
 
 if __name__ == "__main__":
-    asyncio.run(serve(Path(sys.argv[1])))
+    # The first process of a container ends at a signal only if it handles it.
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(SIGNALLED + signal.SIGTERM))
+    sys.exit(asyncio.run(serve(Path(sys.argv[1]))))

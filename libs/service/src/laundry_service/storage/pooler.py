@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack
 
 import asyncpg
 
-from laundry_events.relay import plain_dsn
+from laundry_events.dsn import plain_dsn
 from laundry_service.http.health import NotReady
 
 TRIES = 3

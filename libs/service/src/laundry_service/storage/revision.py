@@ -18,7 +18,7 @@ from typing import Any
 import asyncpg
 import structlog
 
-from laundry_events.relay import plain_dsn
+from laundry_events.dsn import plain_dsn
 
 REVISION = re.compile(r"^revision(?:: str)? = [\"']([^\"']+)[\"']", re.MULTILINE)
 OLDER_CODE_MAY_RUN = re.compile(r"^OLDER_CODE_MAY_RUN = True$", re.MULTILINE)

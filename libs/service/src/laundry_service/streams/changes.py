@@ -10,7 +10,7 @@ import asyncpg
 import structlog
 from prometheus_client import Counter
 
-from laundry_events.relay import plain_dsn
+from laundry_events.dsn import plain_dsn
 from laundry_service.background.task import BackgroundTask
 from laundry_service.streams.subscription import QUEUE_SIZE, Change, NotListening, Subscription
 
