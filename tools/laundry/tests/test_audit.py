@@ -13,7 +13,9 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from laundry.cli import app
+from laundry.stack import state
 from laundry_servers.addresses import DatabaseAddress
+from laundry_servers.files import write_json
 from laundry_servers.postgres import drop_database, ensure_database
 from laundry_service.audit.acts import COLUMNS, Act, Actor, row_of
 from laundry_service.migrate import upgrade
@@ -112,6 +114,31 @@ def test_an_export_says_whether_the_end_was_cut_off_later(stage: Stage, tmp_path
     (tmp_path / "var" / "audit" / "heads.json").unlink()
     laundry("verify")
     assert "the end is missing" in laundry("verify", "--against", str(file), code=1).output
+
+
+def test_an_export_that_fails_leaves_no_file(
+    stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, urls = tmp_path / "audit.jsonl", json.dumps(stage.urls)
+    monkeypatch.setenv("LAUNDRY_AUDIT_DATABASE_URLS", urls.replace("/test_", "/gone_"))
+    for more in ([], ["--follow"], ["--csv"]):
+        assert "does not answer" in laundry("export", "-o", str(file), *more, code=1).output
+        assert not file.exists()
+    monkeypatch.setenv("LAUNDRY_AUDIT_DATABASE_URLS", urls)
+    laundry("export", "-o", str(file))
+
+
+def test_databases_that_the_stack_was_started_without_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LAUNDRY_VAR_DIR", str(tmp_path))
+    monkeypatch.setattr(state, "supervisor", lambda _: object())
+    write_json(
+        tmp_path / "stack.json", {"postgres_urls": {"operations": "postgresql://nobody@127.0.0.1:1/x"}}
+    )
+    told = " ".join(laundry("list", code=1).output.split())
+    assert "mlops" in told and "do not run in this stack" in told and "DATABASE_URLS" not in told
+    assert "does not answer" in laundry("list", "--service", "operations", code=1).output
 
 
 def test_what_was_seen_once_is_remembered(stage: Stage) -> None:

@@ -26,23 +26,23 @@ HEAD = helper.revisions[-1]
 def written(kept: Place, scratch: Path, days: int = 0, **changes: object) -> str:
     """Write a backup of one file, as ``create`` does."""
     name = manifest.new_id(BEGAN + timedelta(days=days))
-    draft = kept.draft(name, scratch)
-    (draft / creating.DUMPS).mkdir()
-    (draft / creating.DUMPS / "helper.dump").write_bytes(b"rows")
-    found = Manifest(
-        kind=manifest.KIND,
-        format=manifest.FORMAT,
-        id=name,
-        held_at=BEGAN,
-        finished_at=BEGAN,
-        version="0.1.0",
-        revisions={"helper": HEAD},
-        under_way={},
-        dead_letters={},
-        objects=Objects(number=0, bytes=0, copied=False),
-        files=manifest.files_of(draft),
-    )
-    kept.keep(draft, found.model_copy(update=changes))
+    with kept.draft(name, scratch) as draft:
+        (draft / creating.DUMPS).mkdir()
+        (draft / creating.DUMPS / "helper.dump").write_bytes(b"rows")
+        found = Manifest(
+            kind=manifest.KIND,
+            format=manifest.FORMAT,
+            id=name,
+            held_at=BEGAN,
+            finished_at=BEGAN,
+            version="0.1.0",
+            revisions={"helper": HEAD},
+            under_way={},
+            dead_letters={},
+            objects=Objects(number=0, bytes=0, copied=False),
+            files=manifest.files_of(draft),
+        )
+        kept.keep(draft, found.model_copy(update=changes))
     return name
 
 
@@ -52,14 +52,32 @@ def folder(tmp_path: Path) -> Folder:
 
 
 def test_half_a_backup_is_not_listed_and_no_hindrance(folder: Folder, tmp_path: Path) -> None:
-    draft = folder.draft("2026-05-01T03-00-00Z", tmp_path)
-    (draft / "half").write_bytes(b"")
+    # As a command leaves it that was killed.
+    half = folder.path / ".draft-2026-05-01T03-00-00Z"
+    half.mkdir(parents=True, mode=0o700)
+    (half / "half").write_bytes(b"")
     assert folder.entries() == []
     name = written(folder, tmp_path)
     assert [entry.id for entry in folder.entries()] == [name]
     assert not list(folder.path.glob(".draft-*"))
-    assert folder.path.stat().st_mode & 0o077 == 0
     assert (folder.path / name / manifest.NAME).stat().st_mode & 0o077 == 0
+
+
+def test_a_backup_that_another_command_writes_is_left_alone(folder: Folder, tmp_path: Path) -> None:
+    with folder.draft("2026-04-01T03-00-00Z", tmp_path) as running:
+        (running / "half").write_bytes(b"")
+        written(Folder(folder.path), tmp_path)
+        assert (running / "half").exists()
+        with pytest.raises(LaundryError, match="Try again"), folder.draft("2026-04-01T03-00-00Z", tmp_path):
+            pass
+        assert (running / "half").exists()
+    assert folder.path.stat().st_mode & 0o077 == 0
+
+
+def test_a_backup_that_fails_leaves_no_draft(folder: Folder, tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt), folder.draft("2026-05-01T03-00-00Z", tmp_path):
+        raise KeyboardInterrupt
+    assert not list(folder.path.glob(".draft-*"))
 
 
 def test_the_oldest_are_removed_and_a_damaged_one_does_not_count(folder: Folder, tmp_path: Path) -> None:
@@ -141,6 +159,14 @@ def test_a_bucket_keeps_backups_as_a_folder_does(
     assert isinstance(kept, places.S3)
     kept.client.delete_object(Bucket=bucket.name, Key=f"daily/{names[1]}/{manifest.NAME}")
     assert kept.entries() == []
+    # It may be one that is being stored; later nobody can be storing it. What is not ours stays.
+    kept.client.put_object(Bucket=bucket.name, Key=f"daily/{names[1]}-of-mine/notes", Body=b"")
+    made = BEGAN + timedelta(days=1)
+    assert places.prune(kept, 1, made + timedelta(days=1)) == []
+    assert places.prune(kept, 1, made + timedelta(days=8)) == [names[1]]
+    assert kept.unfinished() == []
+    left = kept.client.list_objects_v2(Bucket=bucket.name)["Contents"]
+    assert [each["Key"] for each in left] == [f"daily/{names[1]}-of-mine/notes"]
 
 
 @pytest.mark.servers
@@ -179,6 +205,19 @@ def test_a_system_that_is_named_in_part_is_refused() -> None:
     assert system.of_environment({}) is None
     with pytest.raises(LaundryError, match="LAUNDRY_DATABASE_URL_MLOPS"):
         system.of_environment({"LAUNDRY_DATABASE_URL_HELPER": "postgresql://h/helper"})
+
+
+def test_an_address_of_the_bucket_that_is_none_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(places.ENDPOINT_VARIABLE, "foo")
+    with pytest.raises(LaundryError, match="LAUNDRY_BACKUP_S3_ENDPOINT_URL is an address"):
+        places.place("s3://bucket/prefix")
+
+
+def test_a_file_is_no_place_for_backups(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for path in (tmp_path / "file", tmp_path / "file" / "x"):
+        with pytest.raises(LaundryError, match="--at"), Folder(path).draft("2026-05-01T03-00-00Z", tmp_path):
+            pass
 
 
 @pytest.mark.parametrize("at", ["https://bucket/x", "s3://"])

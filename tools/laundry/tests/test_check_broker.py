@@ -57,6 +57,14 @@ def test_a_broker_that_takes_and_gives_is_well_and_keeps_nothing_of_it(vhost: Vh
 def test_each_failure_has_its_own_status(vhost: Vhost, login: Login) -> None:
     assert status("amqp://kim:here@127.0.0.1:1/")[0] == Outcome.NOT_REACHED
     assert status(vhost.broker.amqp_url_for("kim", "wrong", vhost.name))[0] == Outcome.REFUSED
+    for url in ("foo", "amqp://kim:here@127.0.0.1:abc/", ","):
+        code, output = status(url)
+        assert code == Outcome.NOT_REACHED
+        assert "this is no address" in " ".join(output.split())
+    # Of several, each is checked.
+    code, output = status(f"{vhost.amqp_url}, foo")
+    assert code == Outcome.NOT_REACHED
+    assert "receive" in output
     # It may make no queue, so nothing can be published; or it may publish and not read.
     assert status(login(configure="^$"))[0] == Outcome.NOT_PUBLISHED
     assert status(login(write="^$"))[0] == Outcome.NOT_PUBLISHED

@@ -77,6 +77,15 @@ async def test_what_was_not_looked_at_and_what_is_left_is_said(messaging: Messag
 
 
 @pytest.mark.servers
+async def test_of_several_nodes_one_that_answers_is_asked(messaging: Messaging, run: Run) -> None:
+    await bury(messaging, "m1")
+    urls = f"amqp://kim:here@127.0.0.1:1/, {messaging.amqp_url}"
+    shown = await run("show", QUEUE, "--json", LAUNDRY_AMQP_URL=urls)
+    assert shown.exit_code == 0, shown.output
+    assert json.loads(shown.stdout)["message_id"] == "m1"
+
+
+@pytest.mark.servers
 async def test_names_to_type_again_are_whole_in_a_narrow_terminal(messaging: Messaging, run: Run) -> None:
     reason = "a-reason-that-is-longer-than-its-column-in-a-narrow-terminal"
     await bury(messaging, "m1", **{"x-dead-reason": reason, "x-error-digest": "0123456789abcdef"})

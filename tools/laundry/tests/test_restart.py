@@ -42,8 +42,11 @@ def test_a_restart_refuses_what_is_no_service_or_no_setting(
         restart(paths, "mlops")
     monkeypatch.setattr("laundry.stack.state.supervisor", lambda _: object())
     write_json(paths.stack_file, {"pids": {"mlops": 2**22, "rabbitmq-1": 2**22}})
+    write_json(paths.processes_file, {"processes": [{"name": "mlops"}, {"name": "rabbitmq-1"}]})
     with pytest.raises(LaundryError, match="There are: helper"):
         restart(paths, "rabbitmq-1")
+    with pytest.raises(LaundryError, match=r"helper does not run in this stack.*laundry up"):
+        restart(paths, "helper")
     with pytest.raises(LaundryError, match="begin with LAUNDRY_"):
         restart(paths, "mlops", {"PATH": "/"})
     assert not paths.changes_file.exists()
@@ -53,6 +56,7 @@ def test_one_that_ended_by_itself_is_restarted_once_it_runs_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     paths = StackPaths(tmp_path)
+    write_json(paths.processes_file, {"processes": [{"name": "mlops"}]})
     told: list[tuple[int, int]] = []
     seen = iter([{}, {}, {"mlops": 7}])
     monkeypatch.setattr("laundry.stack.state.supervisor", lambda _: object())

@@ -1,10 +1,15 @@
 """What a rotation writes where; that nothing is lost by it is shown on a running stack."""
 
+from pathlib import Path
+
 import pytest
 from typer.testing import CliRunner
 
 from laundry.cli import app
+from laundry.paths import StackPaths
+from laundry.stack import state
 from laundry.stack.rotation import Rotation, with_password
+from laundry_servers.errors import LaundryError
 
 
 @pytest.mark.parametrize(
@@ -31,3 +36,12 @@ def test_what_makes_no_sense_is_refused_with_a_sentence(arguments: tuple[str, ..
     done = CliRunner().invoke(app, ["secrets", "rotate", *arguments])
     assert done.exit_code == 1
     assert "--finish is for keys" in done.output or "name no service" in done.output
+
+
+def test_a_password_of_what_does_not_run_is_not_said_to_be_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    document = {"pids": {}, "management_urls": ["http://kim:secret@127.0.0.1:1"]}
+    monkeypatch.setattr(state, "running_stack", lambda _: document)
+    with pytest.raises(LaundryError, match="operations does not run in this stack"):
+        Rotation(StackPaths(tmp_path), lambda _: None).broker(["operations"])

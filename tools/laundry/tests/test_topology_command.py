@@ -1,5 +1,6 @@
 """``laundry topology``: what it shows of a real broker, and what it removes only when it may."""
 
+import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,11 +12,14 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from laundry.cli import app
+from laundry.stack import state
 from laundry.topology import tables
 from laundry_events.topology import PLAN, VHOST
 from laundry_servers.addresses import BrokerAddress
 
 pytestmark = pytest.mark.servers
+
+PASSWORDS = {service.name: "not-secret" for service in PLAN.services}
 
 
 @pytest.fixture
@@ -38,14 +42,12 @@ class Topology:
     def __init__(self, broker: BrokerAddress, folder: Path) -> None:
         where = urlsplit(broker.management_url)
         login = f"{quote(broker.username)}:{quote(broker.password)}"
-        self._url = f"http://{login}@{where.hostname}:{where.port}"
+        self.url = f"http://{login}@{where.hostname}:{where.port}"
         self._passwords = folder / "passwords.json"
-        self._passwords.write_text(
-            "{" + ", ".join(f'"{service.name}": "not-secret"' for service in PLAN.services) + "}"
-        )
+        self._passwords.write_text(json.dumps(PASSWORDS))
 
     def run(self, *arguments: str) -> Result:
-        options = ["--management-url", self._url]
+        options = ["--management-url", self.url]
         if arguments[0] == "apply":
             options += ["--passwords", str(self._passwords)]
         done = CliRunner().invoke(app, ["topology", *arguments, *options], env={"COLUMNS": "200"})
@@ -100,6 +102,77 @@ def test_every_queue_is_shown_with_its_limits_and_every_login_with_its_rights() 
     assert "laundry.events: task.submitted, task.confirmed" in logins["helper"].publishes
     declared = {login: right.declares for login, right in logins.items() if right.declares != "nothing"}
     assert declared == {"helper": "helper.replies.[0-9a-f]+"}, "queues of its own, for its answers"
+
+
+def users(management: httpx.Client) -> set[str]:
+    return {
+        user["name"] for user in management.get("/api/users").raise_for_status().json()
+    } & PASSWORDS.keys()
+
+
+def acts(folder: Path) -> list[tuple[str, str]]:
+    """Of the audit for what is not the local stack."""
+    file = folder / "audit" / "acts.jsonl"
+    lines = file.read_text().splitlines() if file.exists() else []
+    return [(act["action"], act["outcome"]) for act in map(json.loads, lines)]
+
+
+@pytest.fixture
+def local(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, management: httpx.Client) -> Path:
+    """A local stack that runs, with passwords of its own and an audit that does not answer."""
+    monkeypatch.setenv("LAUNDRY_VAR_DIR", str(tmp_path))
+    monkeypatch.setattr(state, "supervisor", lambda _: object())
+    management.delete(f"/api/vhosts/{VHOST}")
+    nowhere = {"operations": "postgresql://nobody:nothing@127.0.0.1:1/none"}
+    stack = {"management_urls": ["http://a:b@127.0.0.1:1"], "amqp_urls": [], "postgres_urls": nowhere}
+    (tmp_path / "stack.json").write_text(json.dumps(stack))
+    (tmp_path / "secrets.json").write_text(json.dumps({"broker": PASSWORDS}))
+    return tmp_path
+
+
+@pytest.mark.parametrize("by", ["option", "variable"])
+def test_another_broker_gets_neither_the_local_stacks_passwords_nor_its_audit(
+    by: str, rabbitmq: BrokerAddress, local: Path, management: httpx.Client
+) -> None:
+    url = Topology(rabbitmq, local).url
+    options = ["--management-url", url] if by == "option" else []
+    variables = {} if by == "option" else {"LAUNDRY_MANAGEMENT_URL": url}
+    done = CliRunner().invoke(app, ["topology", "apply", *options], env={"COLUMNS": "200", **variables})
+    assert done.exit_code == 0, done.output
+    assert "without users: give --passwords" in done.output
+    assert users(management) == set()
+    assert acts(local) == [("topology.apply", "asked"), ("topology.apply", "done")]
+
+
+def test_the_stacks_own_broker_gets_its_passwords(
+    rabbitmq: BrokerAddress, local: Path, management: httpx.Client
+) -> None:
+    stack = {"management_urls": [Topology(rabbitmq, local).url], "postgres_urls": {}}
+    (local / "stack.json").write_text(json.dumps(stack))
+    done = CliRunner().invoke(app, ["topology", "apply"], env={"COLUMNS": "200"})
+    assert done.exit_code == 0, done.output
+    assert users(management) == PASSWORDS.keys()
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ("no JSON", "cannot be read (JSONDecodeError"),
+        ("[]", "has no password for helper, "),
+        (json.dumps(PASSWORDS | {"identity": ""}), "has no password for identity. "),
+        (json.dumps(PASSWORDS | {"identity": 1}), "has no password for identity. "),
+    ],
+)
+def test_passwords_that_are_not_there_are_named_before_anything_is_done(
+    content: str, expected: str, topology: "Topology", tmp_path: Path
+) -> None:
+    (tmp_path / "passwords.json").write_text(content)
+    done = topology.run("apply")
+    assert done.exit_code == 1
+    told = " ".join(done.output.split())
+    assert expected in told
+    assert '{"service": "password"}' in told
+    assert acts(tmp_path) == []
 
 
 class Recreating(Topology):

@@ -1,16 +1,19 @@
 """The ``laundry`` command: its own commands, and those that installed packages add."""
 
 import importlib
+import signal
 import sys
+from contextlib import suppress
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 import httpx
 import typer
-from click.exceptions import Abort
 
 from laundry.commands import deploy, equipment, photos, reading, restart, stack, telemetry, tokens
 from laundry.display import fail
+from laundry.paths import stack_paths
 from laundry_events.errors import PlanRefused
 from laundry_events.refused_certificates import explained
 from laundry_servers.errors import LaundryError
@@ -87,7 +90,9 @@ class _Group(typer.core.TyperGroup):
         except httpx.TransportError as error:
             why = explained(error) or f"{type(error).__name__}. See: laundry status"
             fail(f"No answer from {_address(error)}: {why}")
-        except (KeyboardInterrupt, Abort):
+        except PermissionError as error:
+            fail(_refused(error))
+        except (KeyboardInterrupt, typer.Abort):
             fail("Interrupted.")
             sys.exit(INTERRUPTED)
         sys.exit(1)
@@ -95,6 +100,23 @@ class _Group(typer.core.TyperGroup):
 
 def _added() -> dict[str, metadata.EntryPoint]:
     return {each.name: each for each in metadata.entry_points(group=ENTRY_POINTS)}
+
+
+def _refused(error: PermissionError) -> str:
+    """Say whose file it is: a stack's files are readable by the user who started it only."""
+    if error.filename is None:
+        return f"{error.strerror}. Run this as the user who ran: laundry up"
+    file, var = Path(str(error.filename)), stack_paths().var
+    inside = file.is_relative_to(var)
+    owner = "another user"
+    with suppress(OSError, KeyError):
+        owner = (var if inside else file).owner()
+    if not inside:
+        return f"{file}: {error.strerror}. It belongs to {owner}."
+    return (
+        f"{file}: {error.strerror}. This stack belongs to {owner}: run this as that user, or name a folder "
+        "for a stack of your own, LAUNDRY_VAR_DIR."
+    )
 
 
 def _address(error: httpx.TransportError) -> str:
@@ -128,5 +150,12 @@ app.command("check-deploy", rich_help_panel=DEPLOY)(deploy.check_deploy)
 app.command("check-images", rich_help_panel=DEPLOY)(deploy.check_images)
 app.command("check-reading", rich_help_panel=DEPLOY)(reading.check_reading)
 
-if __name__ == "__main__":
+
+def main() -> None:
+    """Run the command. SIGTERM is Ctrl-C, also where this is the first process of a container."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     app()
+
+
+if __name__ == "__main__":
+    main()

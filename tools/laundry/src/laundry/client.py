@@ -33,7 +33,7 @@ class Caller:
         """Return the answer's JSON object, an empty one of an answer without a body.
 
         Raises:
-            LaundryError: with the problem document's words.
+            LaundryError: with the problem document's words, or the stack runs without this service.
         """
         body = self.content(method, service, path, **arguments)
         found: dict[str, Any] = json.loads(body) if body else {}
@@ -41,7 +41,10 @@ class Caller:
 
     def content(self, method: str, service: str, path: str, **arguments: Any) -> bytes:
         """Return the answer's body as it is. Raises LaundryError as ``call``."""
-        answer = self.http.request(method, f"{self.stack[f'{service}_url']}{path}", **arguments)
+        address = self.stack.get(f"{service}_url")
+        if address is None:
+            raise state.left_out(service)
+        answer = self.http.request(method, f"{address}{path}", **arguments)
         if answer.is_success:
             return answer.content
         raise LaundryError(f"{service} answered {answer.status_code}: {words(answer)}")

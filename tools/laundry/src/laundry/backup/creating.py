@@ -8,7 +8,6 @@ after the databases has every object that they name.
 
 import asyncio
 import json
-import shutil
 import tempfile
 import time
 from dataclasses import dataclass
@@ -52,17 +51,13 @@ def create(
     """
     with manifest.private(), tempfile.TemporaryDirectory(prefix="laundry-backup-") as scratch:
         name = manifest.new_id(datetime.now(UTC))
-        draft = place.draft(name, Path(scratch))
-        try:
+        with place.draft(name, Path(scratch)) as draft:
             (draft / DUMPS).mkdir()
             (draft / DEFINITIONS).parent.mkdir()
             work = _create(
                 system, place, progress, name, draft, copy_objects=copy_objects, hold_seconds=hold_seconds
             )
             return asyncio.run(work)
-        except BaseException:
-            shutil.rmtree(draft, ignore_errors=True)
-            raise
 
 
 async def _create(

@@ -3,7 +3,9 @@
 import os
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlsplit
@@ -13,13 +15,15 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from laundry.backup import manifest as manifests
+from laundry.backup.drafts import DRAFT, claimed
 from laundry.backup.manifest import Entry, Manifest
 from laundry_servers.errors import LaundryError
 
-DRAFT = ".draft-"
 ID = re.compile(r"\d{4}-\d\d-\d\dT\d\d-\d\d-\d\dZ")
 # A place beside the bucket of photos, at a provider of its own or not.
 ENDPOINT_VARIABLE = "LAUNDRY_BACKUP_S3_ENDPOINT_URL"
+# What has no manifest after so long is no backup that is still being stored.
+ABANDONED_AFTER = timedelta(days=7)
 
 
 class Place(Protocol):
@@ -28,8 +32,11 @@ class Place(Protocol):
     def entries(self) -> list[Entry]:
         """Return every backup, the newest first; also those that cannot be used."""
 
-    def draft(self, name: str, scratch: Path) -> Path:
-        """Return an empty folder to write a backup into."""
+    def unfinished(self) -> list[str]:
+        """Return what has no manifest and is removed by nothing else: it is being stored, or was given up."""
+
+    def draft(self, name: str, scratch: Path) -> AbstractContextManager[Path]:
+        """Yield an empty folder to write a backup into, until it is kept or the block fails."""
 
     def keep(self, draft: Path, manifest: Manifest) -> None:
         """Store a finished backup, which makes it listed."""
@@ -57,14 +64,21 @@ class Folder:
         names = sorted((each.name for each in self.path.iterdir() if ID.fullmatch(each.name)), reverse=True)
         return [_entry(name, self._text(name), f"{self.path}/{name}") for name in names]
 
-    def draft(self, name: str, scratch: Path) -> Path:
-        """Return a folder beside the backups: renaming it is one step. Earlier drafts are removed."""
-        self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
-        for left in self.path.glob(f"{DRAFT}*"):
-            shutil.rmtree(left, ignore_errors=True)
-        made = self.path / f"{DRAFT}{name}"
-        made.mkdir(mode=0o700)
-        return made
+    def unfinished(self) -> list[str]:
+        """Return nothing: drafts have other names, and the next backup removes them."""
+        return []
+
+    @contextmanager
+    def draft(self, name: str, scratch: Path) -> Iterator[Path]:
+        """Yield a folder beside the backups: renaming it is one step. Drafts that nobody writes go."""
+        try:
+            self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        except (FileExistsError, NotADirectoryError) as error:
+            raise LaundryError(
+                f"{self} is no folder, and none can be made there. Name another: --at"
+            ) from error
+        with claimed(self.path, name) as made:
+            yield made
 
     def keep(self, draft: Path, manifest: Manifest) -> None:
         """Write the manifest, then give the folder its name."""
@@ -83,8 +97,10 @@ class Folder:
     def remove(self, name: str) -> None:
         """Rename it first, then remove it: if interrupted, what is left is a draft and not a backup."""
         gone = self.path / f"{DRAFT}{name}"
-        (self.path / name).rename(gone)
-        shutil.rmtree(gone)
+        # Another command may remove it at the same time.
+        with suppress(FileNotFoundError):
+            (self.path / name).rename(gone)
+            shutil.rmtree(gone)
 
     def _text(self, name: str) -> bytes | None:
         file = self.path / name / manifests.NAME
@@ -96,16 +112,7 @@ class S3:
 
     def __init__(self, bucket: str, prefix: str) -> None:
         self.bucket, self.prefix = bucket, prefix.strip("/")
-        self.client: Any = boto3.client(
-            "s3",
-            endpoint_url=os.environ.get(ENDPOINT_VARIABLE) or None,
-            config=Config(
-                connect_timeout=5,
-                read_timeout=60,
-                retries={"max_attempts": 4},
-                s3={"addressing_style": "path"},
-            ),
-        )
+        self.client = _client(os.environ.get(ENDPOINT_VARIABLE) or None)
 
     def __str__(self) -> str:
         return f"s3://{self.bucket}/{self.prefix}"
@@ -116,11 +123,19 @@ class S3:
         found = ((name, self._text(name)) for name in names)
         return [_entry(name, text, f"{self}/{name}") for name, text in found if text is not None]
 
-    def draft(self, name: str, scratch: Path) -> Path:
-        """Return a folder on this machine."""
+    def unfinished(self) -> list[str]:
+        """Return the names under which files are stored, and no manifest."""
+        keys = self._keys("")
+        names = {key.split("/")[0] for key in keys}
+        whole = {name for name in names if f"{name}/{manifests.NAME}" in keys}
+        return sorted((name for name in names - whole if ID.fullmatch(name)), reverse=True)
+
+    @contextmanager
+    def draft(self, name: str, scratch: Path) -> Iterator[Path]:
+        """Yield a folder on this machine, which goes with ``scratch``."""
         made = scratch / name
         made.mkdir(mode=0o700)
-        return made
+        yield made
 
     def keep(self, draft: Path, manifest: Manifest) -> None:
         """Store each file, then the manifest."""
@@ -180,6 +195,20 @@ class S3:
         return _Said(f"{self}/{what}")
 
 
+def _client(endpoint_url: str | None) -> Any:
+    config = Config(
+        connect_timeout=5, read_timeout=60, retries={"max_attempts": 4}, s3={"addressing_style": "path"}
+    )
+    try:
+        return boto3.client("s3", endpoint_url=endpoint_url, config=config)
+    except ValueError as error:
+        raise LaundryError(
+            f"{ENDPOINT_VARIABLE} is an address, https://host, not {endpoint_url!r}."
+        ) from error
+    except BotoCoreError as error:
+        raise LaundryError(f"The bucket cannot be used: {error}") from error
+
+
 class _Said:
     """Turns errors of S3 into a sentence."""
 
@@ -213,12 +242,15 @@ def newest(kept: Folder | S3) -> str:
     raise LaundryError(f"There is no backup in {kept}. Make one: laundry backup create")
 
 
-def prune(kept: Folder | S3, keep: int) -> Sequence[str]:
-    """Remove all but the newest ``keep`` backups that can be used; return the names of those removed."""
+def prune(kept: Folder | S3, keep: int, now: datetime | None = None) -> Sequence[str]:
+    """Remove all but the newest ``keep`` backups that can be used, and what was given up; return both."""
     usable = [entry.id for entry in kept.entries() if entry.manifest is not None]
-    for name in usable[keep:]:
+    # Names sort as backups were begun.
+    before = manifests.new_id((now or datetime.now(UTC)) - ABANDONED_AFTER)
+    removed = [*usable[keep:], *(name for name in kept.unfinished() if name < before)]
+    for name in removed:
         kept.remove(name)
-    return usable[keep:]
+    return removed
 
 
 def _entry(name: str, text: bytes | None, where: str) -> Entry:

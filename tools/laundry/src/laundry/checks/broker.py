@@ -13,6 +13,8 @@ from aio_pika.abc import AbstractChannel, AbstractQueue
 from aio_pika.exceptions import AMQPError, DeliveryError, ProbableAuthenticationError
 from aiormq.exceptions import AuthenticationError
 
+from laundry_servers.given import AMQP_EXAMPLE
+
 EXPIRES_MS = 60_000
 
 
@@ -88,6 +90,8 @@ async def _connected(url: str, timeout_s: float) -> AsyncIterator[AbstractChanne
         raise _Failed(Outcome.REFUSED, f"it refuses the login: {_told(error)}") from error
     except (AMQPError, OSError, TimeoutError) as error:
         raise _Failed(Outcome.NOT_REACHED, _told(error)) from error
+    except ValueError as error:
+        raise _Failed(Outcome.NOT_REACHED, f"this is no address; one looks like {AMQP_EXAMPLE}") from error
     async with connection:
         yield await connection.channel(publisher_confirms=True, on_return_raises=True)
 

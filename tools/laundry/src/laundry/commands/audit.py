@@ -6,7 +6,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import nullcontext
 from pathlib import Path
 from typing import IO, Annotated, Any
 
@@ -16,6 +16,7 @@ from rich.table import Table
 
 from laundry.commands.audit_log import Entry, Wanted, addresses, entries, verify
 from laundry.commands.moments import moment
+from laundry.commands.new_files import new_file
 from laundry.display import console, visible
 from laundry.paths import stack_paths
 from laundry_servers.errors import LaundryError
@@ -104,7 +105,8 @@ def export(
     urls, wanted = addresses(service), Wanted(moment(since), moment(until), by, action)
     if as_csv and follow:
         raise LaundryError("--follow writes JSON lines; leave out --csv.")
-    with _target(file) as out:
+    # An earlier export is evidence and must not be overwritten; of one that follows, each line counts.
+    with nullcontext(sys.stdout) if file is None else new_file(file, keep_part=follow) as out:
         write = _csv_writer(out) if as_csv else _line_writer(out)
         heads: dict[str, Head] = {}
         while True:
@@ -180,20 +182,6 @@ def _cells(entry: Entry) -> Iterator[object]:
     yield record.get("action", "-") if outcome == "done" else f"{record.get('action', '-')} ({outcome})"
     yield record.get("object") or f"{record.get('queue', '-')} {record.get('id') or ''}".strip()
     yield record.get("reason") or "-"
-
-
-@contextmanager
-def _target(file: Path | None) -> Iterator[IO[str]]:
-    if file is None:
-        yield sys.stdout
-        return
-    try:
-        # "x": an earlier export is evidence and must not be overwritten.
-        with file.open("x", encoding="utf-8", newline="") as out:
-            file.chmod(0o600)
-            yield out
-    except OSError as error:
-        raise LaundryError(f"{file} cannot be written: {error.strerror}. Name another: --file") from error
 
 
 def _line_writer(out: IO[str]) -> Callable[[Entry], object]:

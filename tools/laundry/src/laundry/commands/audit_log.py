@@ -84,10 +84,13 @@ def addresses(services: Iterable[str] | None) -> dict[str, str]:
 def databases(services: Iterable[str]) -> dict[str, str]:
     """Return the addresses of these services' databases. Raises LaundryError."""
     chosen, named = list(services), os.environ.get(VARIABLE)
+    if not named:
+        here: dict[str, str] = state.running_stack(stack_paths())["postgres_urls"]
+        if absent := [name for name in chosen if name not in here]:
+            raise state.left_out(*absent)
+        return {name: here[name] for name in chosen}
     try:
-        urls: dict[str, str] = (
-            json.loads(named) if named else state.running_stack(stack_paths())["postgres_urls"]
-        )
+        urls: dict[str, str] = json.loads(named)
         return {name: urls[name] for name in chosen}
     except (ValueError, KeyError, TypeError) as error:
         raise LaundryError(

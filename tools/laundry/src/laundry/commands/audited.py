@@ -12,6 +12,7 @@ from typing import Any
 
 import asyncpg
 
+from laundry.display import fail
 from laundry.paths import stack_paths
 from laundry.stack import state
 from laundry_servers.errors import LaundryError
@@ -21,6 +22,7 @@ from laundry_service.audit.acts import COLUMNS, Act, Actor, row_of
 INSERT = f"INSERT INTO audit ({', '.join(COLUMNS)}) VALUES ($1, $2, $3, $4, $5, $6)"  # noqa: S608
 TIMEOUT_SECONDS = 5.0
 FILE = "acts.jsonl"
+LEFT_OPEN = "It stays recorded as asked, without its end."
 
 
 @contextmanager
@@ -32,17 +34,21 @@ def audited(
     Where no stack runs, or ``on_stack`` is false as another system is acted on, the audit is a file.
 
     Raises:
-        LaundryError: it cannot be recorded; then nothing is done.
+        LaundryError: it cannot be recorded. Before the act, nothing is done then; after it, it was. Where
+            the act itself fails, its own error is raised.
     """
     actor = Actor(person(None), "shell")
     act = Act(action, what, actor, reason, outcome="asked", via="cli", details=details)
-    _keep(act, on_stack=on_stack)
+    if why := _keep(act, on_stack=on_stack):
+        raise LaundryError(f"The audit cannot be written, so nothing was done: {why}")
     try:
         yield
     except BaseException:
-        _keep(replace(act, outcome="failed"), on_stack=on_stack)
+        if why := _keep(replace(act, outcome="failed"), on_stack=on_stack):
+            fail(f"{action} {what} failed, and the audit cannot be written: {why}. {LEFT_OPEN}")
         raise
-    _keep(replace(act, outcome="done"), on_stack=on_stack)
+    if why := _keep(replace(act, outcome="done"), on_stack=on_stack):
+        raise LaundryError(f"{action} {what} was done, but the audit cannot be written: {why}. {LEFT_OPEN}")
 
 
 def person(by: str | None) -> str:
@@ -57,17 +63,17 @@ def person(by: str | None) -> str:
     return f"{name} (sudo by {before})" if before and before != name else name
 
 
-def _keep(act: Act, *, on_stack: bool) -> None:
-    url = _database() if on_stack else None
+def _keep(act: Act, *, on_stack: bool) -> str | None:
+    """Record an act; returns why it could not be, or None."""
     try:
+        url = _database() if on_stack else None
         if url is None:
             _append(act)
         else:
             asyncio.run(_insert(url, act))
     except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-        raise LaundryError(
-            f"The audit cannot be written, so nothing was done: {type(error).__name__} {error}"
-        ) from error
+        return f"{type(error).__name__} {error}".rstrip()
+    return None
 
 
 def _database() -> str | None:

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from laundry import management
 from laundry.backup import system
 from laundry.checks import broker as broker_check
 from laundry.checks import stack as stack_check
@@ -16,7 +17,6 @@ from laundry.checks.broker import Outcome
 from laundry.commands.dead_letter_options import AmqpUrl
 from laundry.display import fail
 from laundry.paths import stack_paths
-from laundry.stack import state
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, help="Checks, with exit statuses for schedules."
@@ -35,7 +35,7 @@ def broker(
 
     Exit status 0: all well; 3: not reached; 4: login refused; 5: publishing not confirmed; 6: not received.
     """
-    urls = amqp_url.split(",") if amqp_url else state.running_stack(stack_paths())["amqp_urls"]
+    urls = management.amqp_urls(amqp_url, checked=False)
     worst = Outcome.WELL
     for url in urls:
         found = asyncio.run(broker_check.check(url, timeout_s=timeout))

@@ -7,6 +7,7 @@ from uuid import uuid4
 
 import typer
 
+from laundry.commands.asking import confirmed
 from laundry.commands.audited import person
 from laundry.commands.dead_letter_audit import opened_audit
 from laundry.commands.dead_letter_options import (
@@ -144,7 +145,7 @@ def discard(
     _say("would be lost for good", found, looked)
     if not found:
         return
-    if not yes and not typer.confirm(f"Discard {len(found):,} dead letters?"):
+    if not yes and not confirmed(f"Discard {len(found):,} dead letters?"):
         console.print("Nothing was discarded.")
         raise typer.Exit(1)
     act = OperatorAction("discard", person(by), reason_text, run=str(uuid4()))

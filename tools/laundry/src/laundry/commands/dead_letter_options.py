@@ -8,9 +8,8 @@ import typer
 from aio_pika.exceptions import AMQPError, DeliveryError
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from laundry import management
 from laundry.display import console
-from laundry.paths import stack_paths
-from laundry.stack import state
 from laundry_dead_letters.actions import Tally
 from laundry_dead_letters.broker import Broker, connected
 from laundry_dead_letters.errors import DeadLetterError
@@ -41,7 +40,8 @@ AmqpUrl = Annotated[
     typer.Option(
         "--amqp-url",
         envvar="LAUNDRY_AMQP_URL",
-        help="amqp://user:password@host:port/vhost of another broker than the local stack's.",
+        help="amqp://user:password@host:port/vhost of another broker than the local stack's; "
+        "nodes with commas.",
         show_default=False,
         show_envvar=True,
     ),
@@ -82,9 +82,7 @@ def perform(
         done: the participle for what ``work`` does to letters, when it changes anything ("sent back").
     """
     counted = tally or Tally()
-    urls = [amqp_url] if amqp_url else state.running_stack(stack_paths())["amqp_urls"]
-    if not all(url.startswith(("amqp://", "amqps://")) for url in urls):
-        raise LaundryError("A broker's address looks like amqp://user:password@host:5672/laundry")
+    urls = management.amqp_urls(amqp_url)
     bar = Progress(
         TextColumn("{task.description}"),
         BarColumn(),

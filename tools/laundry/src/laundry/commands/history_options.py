@@ -1,6 +1,7 @@
 """What ``laundry history`` and ``laundry replay`` share: options, and where they look."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -11,12 +12,10 @@ import typer
 from aio_pika.exceptions import AMQPError
 
 from laundry import management
-from laundry.commands.audit_log import databases
+from laundry.commands import audit_log
 from laundry.history.doubts import Doubts
 from laundry.history.effects import RECENT, Effects, Places, effects_of
 from laundry.history.log import Happening, Log, opened
-from laundry.paths import stack_paths
-from laundry.stack import state
 from laundry_catalogue import SERVICES, Need
 from laundry_dead_letters.actions import Bounds, Tally, look
 from laundry_dead_letters.broker import connected
@@ -34,7 +33,8 @@ AmqpUrl = Annotated[
     typer.Option(
         "--amqp-url",
         envvar="LAUNDRY_AMQP_URL",
-        help="amqp://user:password@host:port/vhost of another broker than the stack's; an administrator's.",
+        help="amqp://user:password@host:port/vhost of another broker than the stack's, an administrator's; "
+        "nodes with commas.",
         show_default=False,
         show_envvar=True,
     ),
@@ -42,7 +42,9 @@ AmqpUrl = Annotated[
 ManagementUrl = Annotated[
     str | None,
     typer.Option(
-        "--management-url", help="http://user:password@host:port of that broker.", show_default=False
+        "--management-url",
+        help=f"http://user:password@host:port of that broker ({management.VARIABLE}).",
+        show_default=False,
     ),
 ]
 
@@ -51,10 +53,21 @@ class EventHistory:
     """Where a command finds the history and the effects of its events."""
 
     def __init__(self, amqp_url: str | None, management_url: str | None, *, plan: Plan = PLAN) -> None:
-        """Use the broker at these addresses, else the local stack's."""
-        self._amqp_urls = [amqp_url] if amqp_url else state.running_stack(stack_paths())["amqp_urls"]
-        self._management_url = management_url
-        self._databases = databases(each.name for each in SERVICES if Need.DATABASE in each.needs)
+        """Use the broker at these addresses, else the local stack's.
+
+        Raises:
+            LaundryError: they are not all of one system.
+        """
+        both = (management.VARIABLE, management.AMQP_VARIABLE)
+        elsewhere = management.named(*both, management_url=management_url, amqp_url=amqp_url)
+        if elsewhere and not os.environ.get(audit_log.VARIABLE):
+            raise LaundryError(
+                "Another broker than the local stack's is named. Name the databases beside it, too: "
+                f'{audit_log.VARIABLE}=\'{{"<service>": "postgresql://..."}}\''
+            )
+        self._amqp_urls = management.amqp_urls(amqp_url)
+        self._broker = management.target(management_url)
+        self._databases = audit_log.databases(each.name for each in SERVICES if Need.DATABASE in each.needs)
         self._plan = plan
 
     @asynccontextmanager
@@ -96,10 +109,9 @@ class EventHistory:
         return Unhandled(happenings, await self.effects(happenings))
 
     async def _totals(self) -> dict[str, int]:
-        broker = management.target(self._management_url)
         living = [queue for queue in PLAN.queues if queue.kind == "quorum"]
         names = [name for queue in living for name in (queue.name, *(name for name, _ in queue.retries))]
-        totals = await asyncio.to_thread(partial(management.queue_totals, broker, of=names))
+        totals = await asyncio.to_thread(partial(management.queue_totals, self._broker, of=names))
         return {name: int(queue.get("messages", 0)) for name, queue in totals.items()}
 
     async def _dead_in(self, queue: str) -> set[str]:

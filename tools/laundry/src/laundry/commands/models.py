@@ -72,9 +72,8 @@ def keygen() -> None:
     """Make a random key pair for signing models; it is printed and not stored."""
     key = SigningKey.generate()
     with audited("models.keygen", key.public.id):
-        pass
-    typer.echo(f"LAUNDRY_MODEL_SIGNING_KEY={key.text}")
-    typer.echo(f"LAUNDRY_MODEL_PUBLIC_KEYS={key.public.text}")
+        typer.echo(f"LAUNDRY_MODEL_SIGNING_KEY={key.text}")
+        typer.echo(f"LAUNDRY_MODEL_PUBLIC_KEYS={key.public.text}")
     typer.echo(
         f"""
 The first line is a secret: only mlops may have it, and your vault. The second is none: mlops and every

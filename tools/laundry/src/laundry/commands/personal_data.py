@@ -10,6 +10,8 @@ from rich.console import Console
 from rich.table import Table
 
 from laundry.client import Caller
+from laundry.commands.asking import confirmed
+from laundry.commands.new_files import new_file
 from laundry.display import console, visible
 from laundry.paths import stack_paths
 from laundry_servers.errors import LaundryError
@@ -39,13 +41,8 @@ def export(
     if file is None:
         typer.echo(body.decode(), nl=False)
         return
-    try:
-        # "x": another person's file must not be overwritten.
-        with file.open("xb") as out:
-            file.chmod(0o600)
-            out.write(body)
-    except OSError as error:
-        raise LaundryError(f"{file} cannot be written: {error.strerror}. Name another: --file") from error
+    with new_file(file) as out:
+        out.write(body.decode())
     console.print(f"[green]✓[/green] {file}: {len(body):,} bytes", soft_wrap=True)
 
 
@@ -60,8 +57,9 @@ def erase(
     sub: Sub = "operator-1",
 ) -> None:
     """Have a person forgotten by every service. It cannot be taken back."""
-    if not yes:
-        typer.confirm(f"Forget {subject} in every service? This cannot be taken back", abort=True)
+    if not yes and not confirmed(f"Forget {subject} in every service? This cannot be taken back"):
+        console.print("Nobody was forgotten.")
+        raise typer.Exit(1)
     body = {"person": subject, "confirm": "erase", **({"reason": reason} if reason else {})}
     with _caller(sub) as caller:
         erasure = caller.call("POST", "operations", "/people/erasures", json=body)

@@ -12,8 +12,7 @@ def push_keys() -> None:
     private = new_private_key()
     public = public_key(private)
     with audited("push.keygen", public):
-        pass
-    typer.echo(f"LAUNDRY_WEB_PUSH_PRIVATE_KEY={private}")
+        typer.echo(f"LAUNDRY_WEB_PUSH_PRIVATE_KEY={private}")
     typer.echo(
         f"""
 That line is a secret: only notification may have it, and your vault (in the chart: `web-push-key` in its

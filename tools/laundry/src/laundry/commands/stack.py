@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 import time
 from pathlib import Path
 from typing import Annotated, Any
@@ -108,7 +109,7 @@ def _chosen(names: list[str]) -> tuple[Service, ...]:
 
 def down(
     wipe: Annotated[
-        bool, typer.Option("--wipe", help="Also delete the stack's data, passwords and certificates.")
+        bool, typer.Option("--wipe", help="Also delete the stack's data, logs, passwords and certificates.")
     ] = False,
 ) -> None:
     """Stop the stack; also ends leftovers of a crashed one."""
@@ -125,12 +126,10 @@ def down(
         progress.finished("Nothing was running")
     state.forget(paths)
     if wipe:
-        import shutil  # noqa: PLC0415
-
-        shutil.rmtree(paths.data, ignore_errors=True)
-        shutil.rmtree(paths.tls, ignore_errors=True)
+        for folder in (paths.data, paths.logs, paths.tls):
+            shutil.rmtree(folder, ignore_errors=True)
         paths.secrets_file.unlink(missing_ok=True)
-        progress.finished("Data deleted", str(paths.data))
+        progress.finished("Data and logs deleted", f"{paths.data}, {paths.logs}")
 
 
 def status(

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import Annotated, Any
 
+import httpx
 import typer
 from rich.console import Console
 from rich.table import Table
@@ -15,7 +16,6 @@ from laundry.commands.audited import audited
 from laundry.commands.dead_letter_options import AmqpUrl
 from laundry.display import ConsoleProgress, console
 from laundry.paths import stack_paths
-from laundry.stack import state
 from laundry.topology import recreating, tables
 from laundry_events import broker_plan
 from laundry_events.definitions import definitions
@@ -33,7 +33,8 @@ BrokerOption = Annotated[
     str | None,
     typer.Option(
         "--management-url",
-        help="http://user:password@host:port of another broker than the local stack's.",
+        help="http://user:password@host:port of another broker than the local stack's "
+        f"({management.VARIABLE}).",
         show_default=False,
     ),
 ]
@@ -83,18 +84,40 @@ def apply(
 
     What the plan no longer has is shown, and removed if it is empty.
     """
-    target = management.target(management_url)
-    known: dict[str, str] | None
-    if passwords is not None:
-        known = json.loads(passwords.read_text())
-    else:
-        known = None if management_url else (read_json(stack_paths().secrets_file) or {}).get("broker")
-    nodes = len(_nodes(target))
-    with audited("topology.apply", target.management_url, on_stack=management_url is None, users=bool(known)):
+    target, on_stack = management.target(management_url), not management.named(management_url=management_url)
+    known = _passwords(passwords, on_stack=on_stack)
+    nodes = _nodes(target)
+    with audited("topology.apply", target.management_url, on_stack=on_stack, users=bool(known)):
         broker_plan.apply(target, PLAN, known, nodes=nodes)
     users = "with the services' users" if known else "without users: give --passwords to make them"
     console.print(f"[green]✓[/green] applied to {target.management_url} ({nodes} nodes), {users}")
-    _remove_surplus(target, yes=yes, on_stack=management_url is None)
+    _remove_surplus(target, yes=yes, on_stack=on_stack)
+
+
+def _passwords(file: Path | None, *, on_stack: bool) -> dict[str, str] | None:
+    """Return the services' passwords: those in a file, else the stack's, which are for its own broker alone.
+
+    Raises:
+        LaundryError: the file has not one for each service.
+    """
+    if file is None:
+        kept = (read_json(stack_paths().secrets_file) or {}).get("broker") if on_stack else None
+        return None if kept is None else _complete(kept, "The running stack", "Start it again: laundry up")
+    remedy = 'It is JSON, {"service": "password"}, with each service of: laundry topology show'
+    try:
+        found = read_json(file)
+    except (OSError, ValueError) as error:
+        raise LaundryError(f"{file} cannot be read ({type(error).__name__} {error}). {remedy}") from error
+    return _complete(found, str(file), remedy)
+
+
+def _complete(found: Any, source: str, remedy: str) -> dict[str, str]:
+    known = found if isinstance(found, dict) else {}
+    lacking = [name for service in PLAN.services if not known.get(name := service.name)]
+    wrong = [name for name, password in known.items() if not isinstance(password, str)]
+    if lacking or wrong:
+        raise LaundryError(f"{source} has no password for {', '.join(lacking or wrong)}. {remedy}")
+    return known
 
 
 def _remove_surplus(target: broker_plan.Target, *, yes: bool, on_stack: bool) -> None:
@@ -148,12 +171,13 @@ def recreate(
     ] = 300.0,
 ) -> None:
     """Recreate a queue whose type or group size cannot be changed; refused if it would lose a message."""
-    target, progress = management.target(management_url), ConsoleProgress()
-    urls = amqp_url.split(",") if amqp_url else state.running_stack(stack_paths())["amqp_urls"]
-    step = f"Recreating {queue}"
+    both = (management.VARIABLE, management.AMQP_VARIABLE)
+    on_stack = not management.named(*both, management_url=management_url, amqp_url=amqp_url)
+    target, urls = management.target(management_url), management.amqp_urls(amqp_url)
+    progress, step = ConsoleProgress(), f"Recreating {queue}"
     progress.started(step)
     try:
-        with audited("topology.recreate", queue, on_stack=management_url is None):
+        with audited("topology.recreate", queue, on_stack=on_stack):
             work = recreating.recreate(
                 target, urls, PLAN, queue, seconds=seconds, note=lambda text: progress.note(step, text)
             )
@@ -166,11 +190,9 @@ def recreate(
         progress.close()
 
 
-def _nodes(target: broker_plan.Target) -> list[Any]:
+def _nodes(target: broker_plan.Target) -> int:
     with target.client() as client:
         answer = client.get("/api/nodes")
-        if answer.status_code == 401:
+        if answer.status_code == httpx.codes.UNAUTHORIZED:
             raise LaundryError(f"{target.management_url} refuses the user {target.username}.")
-        answer.raise_for_status()
-        found: list[Any] = answer.json()
-        return found
+        return len(broker_plan.checked(answer).json())

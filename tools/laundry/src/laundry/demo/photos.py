@@ -1,6 +1,7 @@
 """Sample pictures for the demo, drawn here: simple garments on a floor; nobody's photos are needed."""
 
 import io
+import math
 import random
 import secrets
 from pathlib import Path
@@ -61,19 +62,28 @@ def draw_garment(label: str, *, seed: int) -> bytes:
     chance = random.Random(f"{label}-{seed}")  # noqa: S311 - pictures, not secrets
     photo = _floor(chance)
     fabric = chance.choice(FABRICS)
-    angle = chance.uniform(-14, 14)
-    layer = Image.new("RGBA", SIZE, (0, 0, 0, 0))
-    pen = ImageDraw.Draw(layer)
-    scale = SIZE[1] * 0.42
-    points = [(SIZE[0] / 2 + x * scale, SIZE[1] / 2 + y * scale) for x, y in GARMENTS[label]]
-    pen.polygon(points, fill=(*fabric, 255))
-    pen.line([*points, points[0]], fill=(*(int(c * 0.7) for c in fabric), 255), width=6, joint="curve")
-    layer = layer.rotate(angle, Image.Resampling.BICUBIC)
-    shadow = Image.new("RGBA", SIZE, (0, 0, 0, 0))
-    shadow.putalpha(layer.getchannel("A").point(lambda alpha: int(alpha * 0.45)))
-    photo.paste(shadow, (14, 18), shadow.filter(ImageFilter.GaussianBlur(14)))
-    photo.paste(layer, (0, 0), layer)
+    points = _laid(GARMENTS[label], math.radians(chance.uniform(-14, 14)))
+    photo.paste((0, 0, 0), mask=_shadow(points))
+    pen = ImageDraw.Draw(photo)
+    pen.polygon(points, fill=fabric)
+    pen.line([*points, points[0]], fill=tuple(int(part * 0.7) for part in fabric), width=6, joint="curve")
     return _developed(photo, chance)
+
+
+def _laid(outline: Outline, angle: float) -> Outline:
+    """Lay an outline in the middle of the photo, turned by an angle in radians."""
+    scale, cosine, sine = SIZE[1] * 0.42, math.cos(angle), math.sin(angle)
+    return [
+        (SIZE[0] / 2 + scale * (x * cosine + y * sine), SIZE[1] / 2 + scale * (y * cosine - x * sine))
+        for x, y in outline
+    ]
+
+
+def _shadow(points: Outline) -> Image.Image:
+    """Return how dark the shadow below is. It has no edges, so a quarter of the size does."""
+    shadow = Image.new("L", (SIZE[0] // 4, SIZE[1] // 4))
+    ImageDraw.Draw(shadow).polygon([((x + 14) / 4, (y + 18) / 4) for x, y in points], fill=int(255 * 0.45))
+    return shadow.filter(ImageFilter.BoxBlur(6)).resize(SIZE, Image.Resampling.BILINEAR)
 
 
 def _floor(chance: random.Random) -> Image.Image:
@@ -89,7 +99,7 @@ def _floor(chance: random.Random) -> Image.Image:
 def _developed(photo: Image.Image, chance: random.Random) -> bytes:
     """Add the grain of a phone's sensor and store it as a phone would."""
     grain = Image.frombytes("L", SIZE, chance.randbytes(SIZE[0] * SIZE[1])).convert("RGB")
-    photo = Image.blend(photo.filter(ImageFilter.GaussianBlur(1.2)), grain, 0.05)
+    photo = Image.blend(photo.filter(ImageFilter.BoxBlur(1.5)), grain, 0.05)
     buffer = io.BytesIO()
     photo.save(buffer, "JPEG", quality=82)
     return buffer.getvalue()

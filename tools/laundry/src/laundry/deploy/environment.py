@@ -17,7 +17,7 @@ from laundry_events.topology import PLAN
 from laundry_reading.signing import SigningKey
 from laundry_servers.addresses import BrokerAddress, ObjectStoreAddress
 from laundry_servers.errors import LaundryError
-from laundry_servers.files import write_json
+from laundry_servers.files import write_json, write_text
 from laundry_servers.postgres import owner_of
 from laundry_service.auth.rsa_keys import new_key
 
@@ -132,7 +132,8 @@ def _broker(profiles: str, cluster: bool | None) -> dict[str, str]:
 def _write_env(path: Path, values: dict[str, str]) -> None:
     lines = ["# Made by `laundry compose-env`, which keeps what is here. Ports may be changed."]
     lines += [f"{name}={value}" for name, value in values.items()]
-    write_in_place(path, "\n".join([*lines, ""]), 0o600)
+    # In one step: what is lost here, passwords that data was made with, cannot be made again.
+    write_text(path, "\n".join([*lines, ""]))
 
 
 def _stack(values: dict[str, str]) -> dict[str, object]:

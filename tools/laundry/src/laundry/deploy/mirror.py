@@ -22,8 +22,11 @@ def mirror_identity(paths: StackPaths) -> None:
     write_in_place(folder / DENIED_FILE, json.dumps(LocalDenyList(paths.identity).document()))
 
 
-def write_in_place(path: Path, text: str, mode: int = MOUNTED_MODE) -> None:
+def write_in_place(path: Path, text: str) -> None:
     """Write a file that a running container may have mounted: its mount would not follow a rename."""
-    path.touch(0o600)
-    path.write_text(text)
-    path.chmod(mode)
+    content = text.encode()
+    # Writing empties a file first, which a full disk does not fill again.
+    if not path.exists() or path.read_bytes() != content:
+        path.touch(0o600)
+        path.write_bytes(content)
+    path.chmod(MOUNTED_MODE)

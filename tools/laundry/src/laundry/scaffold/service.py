@@ -1,6 +1,7 @@
 """``laundry new service``: a folder from the template, one entry in the catalogue, two in the topology."""
 
 import importlib.util
+import keyword
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -65,6 +66,8 @@ def create(name: str, root: Path) -> list[Path]:
 def _check(name: str, package: str, folder: Path) -> None:
     if not KEBAB.fullmatch(name):
         raise LaundryError(f"A service's name is in kebab-case, such as lost-towels; not {name!r}.")
+    if keyword.iskeyword(package):
+        raise LaundryError(f"{package} is a word of Python itself, so no service can be called {name}.")
     if folder.exists():
         raise LaundryError(f"There is a service {name} already: {folder}.")
     if importlib.util.find_spec(package) is not None:

@@ -19,12 +19,15 @@ def restart(paths: StackPaths, name: str, settings: dict[str, str] | None = None
     """Ask a process to stop, with other settings for its successor; returns the successor's process id.
 
     Raises:
-        LaundryError: no such process, a setting that no service reads, or no ready successor in time.
+        LaundryError: no such process, none in this stack, a setting that no service reads, or no ready
+            successor in time.
     """
     state.running_stack(paths)
     # Servers are no part of an update.
     if name not in process_names():
         raise LaundryError(f"No service process {name!r}. There are: {', '.join(process_names())}.")
+    if name not in state.started(paths):
+        raise state.left_out(name)
     for key in settings or {}:
         if not key.startswith(SETTING_PREFIXES):
             raise LaundryError(f"{key}: settings begin with {' or '.join(SETTING_PREFIXES)}.")

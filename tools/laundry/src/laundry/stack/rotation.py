@@ -190,6 +190,8 @@ class Rotation:
         if unknown := sorted(set(names) - set(known)):
             raise LaundryError(f"Not known: {', '.join(unknown)}. There are: {', '.join(known)}.")
         running = [name for name in known if any(True for _ in self._running(service(name)))]
+        if absent := [name for name in names if name not in running]:
+            raise state.left_out(*absent)
         return [name for name in running if not names or name in names]
 
     def _kept(self) -> dict[str, Any]:

@@ -109,11 +109,28 @@ def supervisor(paths: StackPaths) -> psutil.Process | None:
 
 
 def running_stack(paths: StackPaths) -> dict[str, Any]:
-    """Return ``var/stack.json`` of a running stack. Raises LaundryError when none runs."""
+    """Return ``var/stack.json`` of a running stack. Raises LaundryError when none runs, or none is ready."""
     document: dict[str, Any] | None = read_json(paths.stack_file)
-    if document is None or supervisor(paths) is None:
+    if supervisor(paths) is None:
         raise LaundryError("The stack is not running. Start it: laundry up --detach")
+    if document is None:
+        raise LaundryError("The stack is starting or stopping. Wait until it is ready: laundry status")
     return document
+
+
+def started(paths: StackPaths) -> list[str]:
+    """Return the names of a running stack's processes, also of those that are being started again."""
+    notes: dict[str, Any] = read_json(paths.processes_file) or {"processes": []}
+    return [each["name"] for each in notes["processes"]]
+
+
+def left_out(*names: str) -> LaundryError:
+    """Return what to say of services, or processes, that this stack was started without (``up --only``)."""
+    does = "does" if len(names) == 1 else "do"
+    return LaundryError(
+        f"{', '.join(names)} {does} not run in this stack; what does: laundry status. "
+        "To start everything: laundry down, then laundry up --detach"
+    )
 
 
 def tls_of(document: Mapping[str, Any]) -> TlsFiles | None:

@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 import aio_pika
 import httpx
-from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
+from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage
 from aio_pika.exceptions import AMQPError
 
 from laundry_events import definitions
@@ -124,12 +124,26 @@ async def recreate(
             raise LaundryError(f"{name} is a stream: it would lose what it keeps for those who come later.")
         try:
             async with await aio_pika.connect(urls[0], timeout=TIMEOUT_SECONDS) as connection:
+                _check_same(client, connection)
                 channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
                 return await _recreate(work, channel, found, seconds, note)
         except (AMQPError, OSError, TimeoutError) as error:
             raise LaundryError(
                 f"{type(error).__name__} {error}. Nothing is lost; go on with the same command."
             ) from error
+
+
+def _check_same(client: httpx.Client, connection: AbstractConnection) -> None:
+    """Raise LaundryError for the addresses of two brokers: what is empty at one may be full at the other."""
+    managed = checked(client.get("/api/cluster-name")).json()["name"]
+    transport = connection.transport
+    spoken = transport.connection.server_properties.get("cluster_name") if transport else None
+    spoken = spoken.decode(errors="replace") if isinstance(spoken, bytes) else spoken
+    if spoken is not None and spoken != managed:
+        raise LaundryError(
+            f"The management address is of the broker {managed}, the AMQP address of {spoken}: nothing was "
+            "changed. Name both addresses of one broker."
+        )
 
 
 async def _recreate(
