@@ -1,13 +1,16 @@
 """Photos are decoded by separate processes, which one photo may kill."""
 
 import asyncio
+import io
 import os
 import signal
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
+from PIL import Image
 
 from helper.decoder import Decoder, DecoderBusy
 from laundry_reading.photo import MAX_BYTES, MAX_PIXELS, DamagedPhoto, PhotoInfo, TooManyPixels
@@ -60,6 +63,37 @@ async def test_one_that_dies_ends_one_photo(decoder: Decoder) -> None:
     with pytest.raises(DamagedPhoto, match="ordinary JPEG"):
         await asked
     assert (await decoder.check(heic(), **LIMITS)).width == 320
+    assert child not in children()
+
+
+def is_dead(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(") ")[2].startswith("Z")
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+
+
+def noisy() -> bytes:
+    """Make a photo that is more than a pipe holds."""
+    file = io.BytesIO()
+    Image.effect_noise((900, 700), 100).save(file, "HEIF", quality=100)
+    return file.getvalue()
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="children are told by /proc")
+@pytest.mark.parametrize("reaped", [True, False], ids=["reaped", "unnoticed"])
+@pytest.mark.parametrize("photo", [heic(), noisy()], ids=["small", "big"])
+async def test_one_that_died_at_rest_is_no_photos_fault(decoder: Decoder, reaped: bool, photo: bytes) -> None:
+    await decoder.pictures(picture())
+    (child,) = children()
+    os.kill(child, signal.SIGKILL)
+    # While the event loop stands still, it is dead and nobody here knows.
+    while not is_dead(child):
+        time.sleep(0.01)
+    if reaped:
+        await eventually(lambda: child not in children(), what="the end of the decoder")
+    assert (await decoder.check(photo, **LIMITS)).media_type == "image/heic"
+    assert len(children()) == 1
     assert child not in children()
 
 

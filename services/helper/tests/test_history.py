@@ -19,8 +19,8 @@ from helper.repository import rows
 from helper.tables import tasks
 from helper.tasks import Confirmation, Task
 from laundry_events import Publisher
+from laundry_events.dsn import plain_dsn
 from laundry_events.events import CountedLabel, Photo
-from laundry_events.relay import plain_dsn
 from laundry_events.tables import outbox
 from laundry_service.storage.database import Database
 from laundry_testing.messaging import Messaging, eventually

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from helper.app import create_app
-from laundry_events.relay import plain_dsn
+from laundry_events.dsn import plain_dsn
 from laundry_testing.identity import FileIdentity
 from laundry_testing.problems import assert_problem
 from laundry_testing.serving import serving

@@ -1,6 +1,7 @@
 """A photo that comes in pieces, because the line carries none in one."""
 
-from datetime import timedelta
+from collections.abc import AsyncIterator
+from datetime import datetime, timedelta
 from typing import Any
 
 import httpx
@@ -98,3 +99,29 @@ async def test_begun_uploads_are_limited_and_deleted_in_time(make_settings: Make
     assert await pieces.drop_old() == 0
     assert await Pieces(store, helper_bytes=10, keep=timedelta()).drop_old() == 3
     assert await pieces.received("kim", "a") == 0
+
+
+class Dated(ObjectStore):
+    """The real store, where some objects have been for so many hours."""
+
+    def __init__(self, settings: Any, hours: dict[str, int]) -> None:
+        super().__init__(settings)
+        self._hours = hours
+
+    async def listing(self, folder: str) -> AsyncIterator[tuple[str, datetime]]:
+        async for name, stored_at in super().listing(folder):
+            yield name, stored_at - timedelta(hours=self._hours.get(name, 0))
+
+
+async def test_an_upload_that_goes_on_keeps_its_old_pieces(make_settings: MakeSettings) -> None:
+    hours: dict[str, int] = {}
+    store = Dated(make_settings(), hours)
+    pieces = Pieces(store, helper_bytes=100, keep=timedelta(hours=48))
+    await pieces.add("kim", "goes on", 0, b"12345")
+    await pieces.add("kim", "left", 0, b"123")
+    await pieces.add("kim", "left", 3, b"45")
+    hours |= {name: 60 async for name, _ in store.listing(FOLDER)}
+    await pieces.add("kim", "goes on", 5, b"67")
+    assert await pieces.drop_old() == 2
+    assert await pieces.received("kim", "goes on") == 7
+    assert await pieces.received("kim", "left") == 0

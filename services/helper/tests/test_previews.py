@@ -1,13 +1,17 @@
 """A photo is read before it is submitted: an answer within two seconds or none, and nothing is kept."""
 
+import io
+import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx
+from PIL import Image
 
 from helper.service.previews import MAX_BYTES
 from laundry_events import EventConsumer, Publisher, make_broker
+from laundry_events.broker_settings import MESSAGE_BYTES
 from laundry_events.events import ReadLabel
 from laundry_events.previews import BRANCH_HEADER, PREVIEW_QUEUE, Preview
 from laundry_events.topology import PLAN
@@ -85,6 +89,28 @@ async def test_a_photo_is_read_and_nothing_of_it_is_kept(service: Service, bucke
     assert asked == [(picture(), "b1")]
     assert (await service.get("/tasks")).json()["items"] == []
     assert client(bucket.store).list_objects_v2(Bucket=bucket.name).get("KeyCount", 0) == 0
+
+
+async def test_a_photo_of_a_phone_goes_to_the_reader_as_a_small_picture(service: Service) -> None:
+    assert service.messaging is not None
+    asked: list[bytes] = []
+    said = Preview(needs_review=True, model_version="m1").model_dump_json().encode()
+
+    async def read(photo: bytes, _: str) -> bytes:
+        asked.append(photo)
+        return said
+
+    noise = Image.frombytes("RGB", (2000, 1500), random.Random(1).randbytes(2000 * 1500 * 3))
+    file = io.BytesIO()
+    noise.save(file, "JPEG", quality=85)
+    assert 1_000_000 < len(file.getvalue()) < MAX_BYTES
+    async with reading(service.messaging, read):
+        await answered(service)
+        answer = await preview(service, file.getvalue())
+    assert answer.status_code == 200, answer.text
+    with Image.open(io.BytesIO(asked[-1])) as small:
+        assert (small.format, small.size) == ("JPEG", (640, 480))
+    assert len(asked[-1]) < MESSAGE_BYTES
 
 
 async def test_every_answer_is_as_documented(service: Service) -> None:

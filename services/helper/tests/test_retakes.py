@@ -4,12 +4,18 @@ import asyncio
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncSession
 
+from helper import repository, tables
+from helper.repository import submissions
+from helper.tasks import submission_key
 from laundry_events import Publisher
+from laundry_service.storage.database import Database
 from laundry_testing.plugin import Bucket
 from laundry_testing.problems import assert_problem
 
-from .conftest import Service, picture, reading
+from .conftest import MakeSettings, Service, picture, reading
 
 pytestmark = pytest.mark.servers
 
@@ -138,3 +144,34 @@ async def test_a_helper_sees_what_owners_corrected_of_his_own(service: Service, 
     moved = service.identity.bearer("helper", "b2", sub="kim")
     assert (await service.get("/tasks/corrected", headers=moved)).json()["items"] == []
     assert (await service.get("/tasks/corrected")).status_code == 403
+
+
+async def test_a_key_that_is_deleted_while_it_is_looked_up_is_claimed_again(
+    make_settings: MakeSettings, alone: Service
+) -> None:
+    first = (await alone.upload(key="k1")).json()
+    database = Database(make_settings().database_url.get_secret_value(), pool=2)
+
+    class Sweeping:
+        """A session beside which another deletes the key, once it is known to be there."""
+
+        def __init__(self, session: AsyncSession) -> None:
+            self._session = session
+            self._asked = 0
+
+        async def execute(self, statement: Any) -> Any:
+            self._asked += 1
+            if self._asked == 2:
+                async with repository.transaction(database) as other:
+                    await other.execute(sa.delete(tables.submissions))
+            return await self._session.execute(statement)
+
+    async with repository.transaction(database) as session:
+        task = await repository.find(session, first["id"])
+        assert task is not None
+        key = submission_key("k1", "", "")
+        found = await submissions.submitted_under(Sweeping(session), key, or_claim_for=task)  # type: ignore[arg-type]
+        assert found is None, "claimed"
+        [claimed] = await session.execute(sa.select(tables.submissions.c.key))
+        assert claimed.key == key
+    await database.close()

@@ -7,11 +7,15 @@ from datetime import timedelta
 
 import asyncpg
 import pytest
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
 
-from helper import repository
+from helper import repository, tables
 from helper.app import create_app
+from helper.repository import submissions
 from helper.service.housekeeping import forget
-from laundry_events.relay import plain_dsn
+from helper.tasks import Task
+from laundry_events.dsn import plain_dsn
 from laundry_reading.bare import bare
 from laundry_service.storage.database import Database
 from laundry_testing.identity import FileIdentity
@@ -135,6 +139,30 @@ async def test_what_makes_two_uploads_one_task(alone: Service, database_url: str
         await database.close()
     finally:
         await connection.close()
+
+
+@pytest.mark.parametrize(("swept", "status"), [(1, 201), (100, 503)], ids=["once", "each time"])
+async def test_a_key_that_is_deleted_while_it_is_looked_up_is_claimed_again(
+    alone: Service, bucket: Bucket, monkeypatch: pytest.MonkeyPatch, swept: int, status: int
+) -> None:
+    first = (await alone.upload()).json()["id"]
+    look_up, looks = submissions.submitted, 0
+
+    async def submitted(connection: AsyncConnection, helper_id: str, key: str) -> Task | None:
+        nonlocal looks
+        looks += 1
+        if looks > swept:
+            return await look_up(connection, helper_id, key)
+        if swept == 1:
+            await connection.execute(sa.delete(tables.submissions))
+        return None
+
+    monkeypatch.setattr(submissions, "submitted", submitted)
+    answer = await alone.upload()
+    assert answer.status_code == status, answer.text
+    there = {task["id"] for task in (await alone.get("/tasks")).json()["items"]}
+    assert there == {first} | ({answer.json()["id"]} if status == 201 else set())
+    assert len(stored(bucket)) == len(there)
 
 
 async def test_a_photo_store_that_is_away_is_told_and_leaves_nothing(

@@ -1,5 +1,6 @@
 """Runs the helper service: ``python -m helper``."""
 
+import laundry_service.ends_at_sigterm  # before what takes long
 import laundry_service.left_out  # noqa: F401 - before what it keeps out
 from helper.app import create_app
 from helper.settings import Settings

@@ -122,7 +122,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         routers=[
             submission_router(submissions, pieces, limits),
             batches_router(submissions, limits),
-            previews_router(Previews(messaging.asks(), max_pixels=settings.photo_max_pixels), limits),
+            previews_router(
+                Previews(messaging.asks(), decoder, max_pixels=settings.photo_max_pixels), limits
+            ),
             # Before the tasks: theirs would take their paths for a task's id.
             pieces_router(pieces, submissions, limits),
             history_router(database, zone),

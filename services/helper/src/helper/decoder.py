@@ -6,6 +6,7 @@ import json
 import os
 import struct
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import structlog
@@ -28,6 +29,10 @@ class DecoderBusy(Exception):
     """Too many photos are waiting to be decoded: try again later."""
 
 
+class _Gone(Exception):
+    """A process ended before it had taken an order whole: no photo's fault."""
+
+
 class Decoder:
     """A small pool of processes, started on demand and ended when idle."""
 
@@ -39,6 +44,7 @@ class Decoder:
         self._patience_s = patience_s
         self._idle_s = idle_s
         self._resting: list[_Process] = []
+        self._ending: set[asyncio.Task[None]] = set()
         self._closed = False
 
     async def check(self, photo: bytes, *, max_bytes: int, max_pixels: int) -> PhotoInfo:
@@ -62,12 +68,23 @@ class Decoder:
         made = [Made(data, *size) for data, size in zip(parts, told["pictures"], strict=True)]
         return Pictures(*made)
 
+    async def readable(self, photo: bytes) -> bytes:
+        """Make the picture of a photo that a model can read as well: a small JPEG.
+
+        Raises:
+            PhotoError: it cannot be decoded.
+            DecoderBusy.
+        """
+        _, (data,) = await self._ask(photo, do="readable")
+        return data
+
     async def close(self) -> None:
         """End the processes that wait for work."""
         self._closed = True
         for process in self._resting:
             await process.end()
         self._resting.clear()
+        await asyncio.gather(*self._ending)
 
     async def _ask(self, photo: bytes, **order: Any) -> tuple[dict[str, Any], list[bytes]]:
         if self._asked >= self._most:
@@ -83,8 +100,26 @@ class Decoder:
         return told, parts
 
     async def _work(self, order: bytes) -> tuple[dict[str, Any], list[bytes]]:
-        process = self._resting.pop() if self._resting else await _Process.start()
-        process.keep()
+        rested = await self._rested()
+        if rested is not None:
+            with contextlib.suppress(_Gone):
+                return await self._answer(rested, order)
+        try:
+            return await self._answer(await _Process.start(), order)
+        except _Gone as error:
+            raise DecoderBusy from error
+
+    async def _rested(self) -> "_Process | None":
+        while self._resting:
+            process = self._resting.pop()
+            process.keep()
+            if process.lives:
+                return process
+            log.warning("a decoder died while it had nothing to do")
+            await process.end()
+        return None
+
+    async def _answer(self, process: "_Process", order: bytes) -> tuple[dict[str, Any], list[bytes]]:
         try:
             async with asyncio.timeout(self._patience_s):
                 answer = await process.ask(order)
@@ -94,6 +129,10 @@ class Decoder:
             log.warning("a decoder was not done in time")
             await process.end()
             raise DecoderBusy from error
+        except _Gone:
+            log.warning("a decoder died before it had a photo")
+            await process.end()
+            raise
         except (asyncio.IncompleteReadError, OSError, ValueError) as error:
             ENDED.labels("crashed").inc()
             log.warning("a photo ended its decoder", error=type(error).__name__)
@@ -107,15 +146,21 @@ class Decoder:
             await process.end()
         else:
             self._resting.append(process)
-            process.end_after(self._idle_s, self._resting)
+            process.after(self._idle_s, lambda: self._end_unused(process))
         return answer
+
+    def _end_unused(self, process: "_Process") -> None:
+        if process in self._resting:
+            self._resting.remove(process)
+            task = asyncio.create_task(process.end())
+            self._ending.add(task)
+            task.add_done_callback(self._ending.discard)
 
 
 class _Process:
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
         self._end: asyncio.TimerHandle | None = None
-        self._ending: asyncio.Task[None] | None = None
 
     @classmethod
     async def start(cls) -> "_Process":
@@ -142,15 +187,29 @@ class _Process:
             raise
         return started
 
+    @property
+    def lives(self) -> bool:
+        """Whether it is not known to have ended."""
+        return self._process.returncode is None
+
     async def ask(self, order: bytes) -> tuple[dict[str, Any], list[bytes]]:
-        asks = self._process.stdin
-        if asks is None:
-            raise OSError("the decoder has no input")
-        asks.write(order)
-        await asks.drain()
+        await self._give(order)
         (size,) = struct.unpack(">I", await self.read(4))
         told = json.loads(await self.read(size))
         return told, [await self.read(length) for length in told["parts"]]
+
+    async def _give(self, order: bytes) -> None:
+        asks = self._process.stdin
+        if asks is None:
+            raise OSError("the decoder has no input")
+        try:
+            asks.write(order)
+            await asks.drain()
+        except OSError as error:
+            raise _Gone from error
+        # A write that did not have to wait says nothing of the end of whoever was to read.
+        if asks.is_closing():
+            raise _Gone
 
     async def read(self, size: int) -> bytes:
         if self._process.stdout is None:
@@ -161,12 +220,7 @@ class _Process:
         if self._end is not None:
             self._end.cancel()
 
-    def end_after(self, seconds: float, resting: "list[_Process]") -> None:
-        def end() -> None:
-            if self in resting:
-                resting.remove(self)
-                self._ending = asyncio.ensure_future(self.end())
-
+    def after(self, seconds: float, end: Callable[[], None]) -> None:
         self._end = asyncio.get_running_loop().call_later(seconds, end)
 
     async def end(self) -> None:

@@ -6,13 +6,17 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
-from helper.repository import find
+from helper.repository import DatabaseUnavailable, find
 from helper.repository.rows import task_of, values
 from helper.tables import submissions, tasks
 from helper.tasks import Task
 from laundry_events import outbox
 from laundry_events.envelope import OutgoingEvent
 from laundry_service.storage.slices import slice_of
+
+TRIES = 3
+"""How often a key is claimed: one that was there may be gone when its task is looked up, as it had expired or
+its helper was erased."""
 
 
 def _add_statement() -> sa.Insert:
@@ -60,6 +64,9 @@ async def add(
 
     Returns:
         None if stored, else the task that was there.
+
+    Raises:
+        DatabaseUnavailable: nothing is stored, as each time somebody else deleted the key just then.
     """
     parameters = {
         **values(task),
@@ -67,9 +74,13 @@ async def add(
         "expires_at": expires_at,
         **outbox.add_parameters(event),
     }
-    if (await connection.execute(ADD, parameters)).first() is not None:
-        return None
-    return await submitted(connection, task.helper_id, key)
+    for _ in range(TRIES):
+        if (await connection.execute(ADD, parameters)).first() is not None:
+            return None
+        earlier = await submitted(connection, task.helper_id, key)
+        if earlier is not None:
+            return earlier
+    raise _key_comes_and_goes()
 
 
 async def submitted(connection: AsyncConnection | AsyncSession, helper_id: str, key: str) -> Task | None:
@@ -90,19 +101,28 @@ async def submitted_under(session: AsyncSession, key: str, *, or_claim_for: Task
 
     Args:
         or_claim_for: a task of the same helper.
+
+    Raises:
+        DatabaseUnavailable: as ``add``.
     """
     claim = insert(submissions).values(
         helper_id=or_claim_for.helper_id, key=key, task_id=or_claim_for.id, expires_at=None
     )
     claimed = claim.on_conflict_do_nothing().returning(submissions.c.task_id)
-    if (await session.execute(claimed)).first() is not None:
-        return None
-    found = await session.execute(
-        sa.select(submissions.c.task_id).where(
-            submissions.c.helper_id == or_claim_for.helper_id, submissions.c.key == key
-        )
+    task_id = sa.select(submissions.c.task_id).where(
+        submissions.c.helper_id == or_claim_for.helper_id, submissions.c.key == key
     )
-    return await find(session, found.scalar_one(), lock=True)
+    for _ in range(TRIES):
+        if (await session.execute(claimed)).first() is not None:
+            return None
+        found = (await session.execute(task_id)).scalar_one_or_none()
+        if found is not None:
+            return await find(session, found, lock=True)
+    raise _key_comes_and_goes()
+
+
+def _key_comes_and_goes() -> DatabaseUnavailable:
+    return DatabaseUnavailable("an upload's key was deleted as often as it was looked up", in_doubt=False)
 
 
 def forget_expired() -> sa.Delete:

@@ -111,21 +111,32 @@ class Pieces:
             await self._store.delete(name)
 
     async def drop_old(self) -> int:
-        """Delete the pieces that nobody has gone on with; returns how many.
+        """Delete the uploads that nobody has gone on with; returns how many pieces that were.
 
         Raises:
             ObjectStoreUnavailable.
         """
         before = datetime.now(UTC) - self._keep
-        old = [name async for name, stored_at in self._store.listing(FOLDER) if stored_at < before]
-        for name in old:
+        old: list[str] = []
+        going_on: set[str] = set()
+        async for name, stored_at in self._store.listing(FOLDER):
+            if stored_at < before:
+                old.append(name)
+            else:
+                going_on.add(_upload_of(name))
+        left = [name for name in old if _upload_of(name) not in going_on]
+        for name in left:
             await self._store.delete(name)
-        return len(old)
+        return len(left)
 
 
 def _folder(helper_id: str, key: str | None = None) -> str:
     names = [hashlib.sha256(name.encode()).hexdigest()[:32] for name in (helper_id, key) if name is not None]
     return f"{FOLDER}{'/'.join(names)}/"
+
+
+def _upload_of(name: str) -> str:
+    return name.rpartition("/")[0]
 
 
 def _in_order(names: Iterable[str]) -> list[tuple[str, int]]:

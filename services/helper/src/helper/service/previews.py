@@ -4,13 +4,19 @@ import structlog
 from prometheus_client import Counter
 from pydantic import ValidationError
 
+from helper.decoder import Decoder
 from laundry_events import NoAnswer, Requester
+from laundry_events.broker_settings import MESSAGE_BYTES
 from laundry_events.previews import BRANCH_HEADER, PREVIEW_QUEUE, Preview
 from laundry_reading.photo import inspect_photo
+from laundry_reading.pictures import MEDIA_TYPE
 
 WITHIN_S = 2.0
 MAX_BYTES = 5_000_000
-"""Larger photos are not previewed: they travel through the broker's memory."""
+"""Larger photos are not previewed: making them smaller would take too much of the time."""
+
+AS_IT_IS_BYTES = MESSAGE_BYTES
+"""Larger photos go to a reader as a small picture: the broker takes no more."""
 
 PREVIEWS = Counter(
     "laundry_helper_previews", "Photos that were to be read before they are submitted", ["outcome"]
@@ -22,9 +28,12 @@ log = structlog.get_logger(__name__)
 class Previews:
     """Asks a reader through the broker what it sees in a photo."""
 
-    def __init__(self, requester: Requester, *, max_pixels: int, within_s: float = WITHIN_S) -> None:
+    def __init__(
+        self, requester: Requester, decoder: Decoder, *, max_pixels: int, within_s: float = WITHIN_S
+    ) -> None:
         """Wait ``within_s`` for an answer, and no longer."""
         self._requester = requester
+        self._decoder = decoder
         self._max_pixels = max_pixels
         self._within_s = within_s
 
@@ -35,14 +44,17 @@ class Previews:
             PhotoError: it is none that can be taken.
             NoAnswer: no reader answered in time; asking again is safe, since nothing was done.
             PublishError: the broker is away, or too many wait.
+            DecoderBusy: too many photos are being decoded.
         """
-        info = inspect_photo(photo, max_bytes=MAX_BYTES, max_pixels=self._max_pixels)
+        media_type = inspect_photo(photo, max_bytes=MAX_BYTES, max_pixels=self._max_pixels).media_type
+        if len(photo) > AS_IT_IS_BYTES:
+            photo, media_type = await self._decoder.readable(photo), MEDIA_TYPE
         try:
             answer = await self._requester.ask(
                 PREVIEW_QUEUE,
                 photo,
                 headers={BRANCH_HEADER: branch_id},
-                content_type=info.media_type,
+                content_type=media_type,
                 within_s=self._within_s,
             )
             found = Preview.model_validate_json(answer)
