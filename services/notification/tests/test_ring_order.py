@@ -10,7 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from laundry_events import new_id
-from laundry_events.events import EquipmentFault, FaultAcknowledged
 from laundry_testing.messaging import eventually
 from laundry_testing.serving import serving
 from notification.app import create_faults_app
@@ -18,6 +17,7 @@ from notification.ring_order import first_states
 from notification.tables import deliveries, settled
 
 from .conftest import MakeSettings, World, a_fault
+from .fault_messages import a_message, an_intake, passed_on, taken
 
 pytestmark = pytest.mark.servers
 
@@ -31,23 +31,6 @@ def test_the_first_with_a_phone_ring_and_nobody_else(has_phone: list[bool], at_o
     assert [state == "no_device" for state in states] == [not phone for phone in has_phone]
 
 
-def passed_on(fault: EquipmentFault, escalation: int = 1) -> EquipmentFault:
-    """Make what comes when nobody acknowledged a fault for a while."""
-    at = fault.detected_at + timedelta(minutes=10 * escalation)
-    return fault.model_copy(update={"escalation": escalation, "escalated_at": at})
-
-
-def taken(fault: EquipmentFault) -> FaultAcknowledged:
-    """Make what comes when somebody acknowledges a fault."""
-    return FaultAcknowledged(
-        fault_id=fault.fault_id,
-        equipment_id=fault.equipment_id,
-        branch_id=fault.branch_id,
-        acknowledged_by="kim",
-        acknowledged_at=datetime.now(UTC),
-    )
-
-
 async def drained(world: World) -> None:
     assert world.messaging is not None
     messaging = world.messaging
@@ -58,6 +41,15 @@ async def drained(world: World) -> None:
         return not any(counts) and await world.count(deliveries, deliveries.c.state == "pending") == 0
 
     await eventually(empty, what="nothing on its way")
+
+
+async def known(world: World, number: int) -> None:
+    """Wait until so many faults are noted: one that is passed on before that rings as a new one."""
+
+    async def are_there() -> bool:
+        return len(await world.history("owner", "b1", sub="kim")) == number
+
+    await eventually(are_there, what=f"{number} faults that are noted")
 
 
 async def state_of(world: World, sub: str, *, role: str = "owner") -> str:
@@ -98,6 +90,22 @@ async def test_owners_ring_one_after_the_other_then_the_operators(world: World) 
     assert await state_of(world, "ops", role="operator") == "sent"
 
 
+@pytest.mark.parametrize("order", [(0, 1, 2), (1, 0, 2), (2, 1, 0)])
+async def test_what_comes_together_rings_all_whose_turn_it_is(
+    alone: World, make_settings: MakeSettings, order: tuple[int, ...]
+) -> None:
+    phones = [await alone.register("owner", "b1", sub=name) for name in ("kim", "lee")]
+    phones.append(await alone.register("operator", sub="ops"))
+    fault = a_fault(detected_at=datetime.now(UTC) - timedelta(minutes=25))
+    told, intake = [fault, passed_on(fault), passed_on(fault, 2)], an_intake(alone.database)
+    await asyncio.gather(*(intake.handle(told[escalation], a_message()) for escalation in order))
+    async with serving(create_faults_app(make_settings())):
+        for phone in phones:
+            (push,) = await alone.phones.gets(phone)
+            assert push["data"]["escalation"] == "2"
+    assert await alone.count(deliveries) == len(phones)
+
+
 async def test_who_takes_care_of_it_spares_the_others_whichever_message_comes_first(world: World) -> None:
     await world.register("owner", "b1", sub="kim")
     second = await world.register("owner", "b1", sub="lee")
@@ -105,6 +113,7 @@ async def test_who_takes_care_of_it_spares_the_others_whichever_message_comes_fi
         fault = a_fault(equipment_id=f"washer-{acknowledged_first}")
         if not acknowledged_first:
             await world.publish(fault)
+            await known(world, 1)
             await drained(world)
         await world.publish(taken(fault))
         await eventually(partial(_noted, world, acknowledged_first + 1), what="the acknowledgement")
@@ -149,6 +158,7 @@ async def test_two_processes_ring_the_next_owner_once(world: World, make_setting
     async with serving(create_faults_app(make_settings(amqp_url=world.messaging.amqp_url))):
         faults = [a_fault(equipment_id=f"washer-{number}") for number in range(5)]
         await asyncio.gather(*(world.publish(fault) for fault in faults))
+        await known(world, 5)
         await drained(world)
         await asyncio.gather(*(world.publish(passed_on(fault)) for fault in faults))
 

@@ -2,6 +2,7 @@
 
 import argparse
 
+import laundry_service.ends_at_sigterm  # before what takes long
 import laundry_service.left_out  # noqa: F401 - before what it keeps out
 from laundry_service.server import serve
 from notification.app import create_app, create_faults_app

@@ -29,6 +29,7 @@ FROM (
 GROUP BY branch_id, user_id
 ORDER BY branch_id, coalesce(min(since) FILTER (WHERE NOT has_phone), min(since)), user_id
 """)
+# Of a fault that comes together with what passes it on, the one rings the first owner and the other the next.
 ADD = sa.text("""
 INSERT INTO notifications (id, user_id, kind, about, event_id, branch_id, texts, data, state, traceparent)
 SELECT one.id, one.user_id, 'equipment_fault', story.about, story.event_id, story.branch_id, story.texts,
@@ -40,7 +41,7 @@ JOIN jsonb_to_recordset(CAST(:stories AS jsonb))
     AS story (number int, about text, event_id text, branch_id text, texts jsonb, data jsonb,
         traceparent text)
     ON story.number = one.number
-ORDER BY story.about, one.user_id
+ORDER BY story.about, one.user_id, one.state <> 'pending', one.state = 'suppressed', one.number
 ON CONFLICT ON CONSTRAINT notifications_once DO NOTHING
 RETURNING id, state
 """)

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from notification.model import Announcement
 from notification.repository.faults import story_of
-from notification.tables import devices
+from notification.tables import devices, notifications
 
 NEXT = sa.text("""
 SELECT id, about FROM (
@@ -82,6 +82,14 @@ async def let_ring(
         stories = json.dumps([story_of(each) for each in retold])
         await session.execute(RETELL, {"ids": ids, "stories": stories})
     await session.execute(RING, {"ids": ids})
+
+
+async def abouts_of(session: AsyncSession, notification_ids: Collection[str]) -> set[str]:
+    """Find what notifications are about."""
+    found = await session.execute(
+        sa.select(notifications.c.about).where(notifications.c.id.in_(notification_ids)).distinct()
+    )
+    return set(found.scalars())
 
 
 async def unreached(session: AsyncSession, notification_ids: Collection[str]) -> set[str]:

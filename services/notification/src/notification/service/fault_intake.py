@@ -9,7 +9,7 @@ import time
 from collections import Counter as Tally
 from collections.abc import Callable, Sequence
 from datetime import timedelta
-from itertools import groupby
+from operator import attrgetter
 from zoneinfo import ZoneInfo
 
 import structlog
@@ -148,22 +148,23 @@ class FaultIntake:
             repeated = {
                 each.subject for each in announcements if each.event_id not in new and not each.silent
             }
+            # Before any row is written: see the module of what is settled.
+            handled = await settled.hold(session, repeated | {each.subject for each in fresh.values()})
             if fresh:
                 branches = {each.branch_id for each in fresh.values()}
                 owners = await faults.owners_of(session, branches, seen_within=self._owner_known)
                 recipients = [self._recipients(each, owners[each.branch_id]) for each in fresh.values()]
                 ringing = await faults.add_notifications(session, list(fresh.values()), recipients)
-                handled = await settled.which_are(session, {each.subject for each in fresh.values()})
                 ringers = (each for each in fresh.values() if not each.silent)
                 passed_on = [each for each in ringers if each.escalation and each.subject not in handled]
                 if passed_on:
                     ringing += await self._pass_on(session, passed_on)
                 await faults.queue_pushes(session, ringing)
                 if passed_on:
-                    await ring_order.let_ring(session, ringing, passed_on)
+                    await ring_order.let_ring(session, ringing, list(_newest(passed_on).values()))
                 await settled.silence(session, handled)
-            if repeated:
-                await faults.requeue_undelivered(session, repeated)
+            if unsettled := repeated - handled:
+                await faults.requeue_undelivered(session, unsettled)
         for each in fresh.values():
             if not owners[each.branch_id] and not each.silent:
                 UNHEARD.inc()
@@ -189,9 +190,10 @@ class FaultIntake:
 
     async def _pass_on(self, session: AsyncSession, waiting: Sequence[Announcement]) -> list[str]:
         """Find or add what rings next for faults that nobody acknowledged; returns the notifications' ids."""
-        following = await ring_order.next_owners(session, Tally(each.subject for each in waiting))
-        newest = {each.subject: each for each in sorted(waiting, key=lambda each: each.escalation)}
-        for_operators = [each for about, each in newest.items() if about not in following.values()]
+        asked = Tally(each.subject for each in waiting)
+        following = await ring_order.next_owners(session, asked)
+        found = Tally(following.values())
+        for_operators = [each for about, each in _newest(waiting).items() if found[about] < asked[about]]
         recipients = [Recipient(user, "pending") for user in await ring_order.operators(session)]
         if for_operators and not recipients:
             UNANSWERED.inc(len(for_operators))
@@ -200,13 +202,20 @@ class FaultIntake:
         return [*following, *told]
 
 
+def _newest(passed_on: Sequence[Announcement]) -> dict[str, Announcement]:
+    """Return what each fault was passed on with last."""
+    return {each.subject: each for each in sorted(passed_on, key=lambda each: each.escalation)}
+
+
 def _divide(announcements: Sequence[Announcement]) -> list[list[int]]:
-    """Divide into branches, or one branch into single faults; returns indices."""
-    by_branch = sorted(range(len(announcements)), key=lambda index: announcements[index].branch_id)
-    groups = [
-        list(group) for _, group in groupby(by_branch, key=lambda index: announcements[index].branch_id)
-    ]
-    return groups if len(groups) > 1 else [[index] for index in by_branch]
+    """Divide into branches, or a branch into faults, or a fault into what tells of it; returns indices."""
+    for kind in (attrgetter("branch_id"), attrgetter("subject")):
+        by_kind: dict[str, list[int]] = {}
+        for index, each in enumerate(announcements):
+            by_kind.setdefault(kind(each), []).append(index)
+        if len(by_kind) > 1:
+            return list(by_kind.values())
+    return [[index] for index in range(len(announcements))]
 
 
 def announcement_of(

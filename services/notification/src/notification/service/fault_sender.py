@@ -32,7 +32,7 @@ from notification.push import (
 )
 from notification.push_outage import PushOutages
 from notification.push_scheduling import Capacity, DueAlert, choose_fairly
-from notification.repository import alert_contents, alert_queue, devices, faults, ring_order
+from notification.repository import alert_contents, alert_queue, devices, faults, ring_order, settled
 from notification.repository.alert_contents import Content
 from notification.service.push_loop import DATABASE_ERRORS, POLL_S, PushLoop
 
@@ -246,6 +246,11 @@ async def _finish(
 ) -> None:
     """Record what became of a push."""
     told, error = prepared.told_ids, result.error
+    abouts: set[str] = set()
+    if result.status in {PushStatus.GONE, PushStatus.REFUSED}:
+        # Others may ring instead, but not for what is settled meanwhile.
+        abouts = await ring_order.abouts_of(session, told)
+        abouts -= await settled.hold(session, abouts)
     match result.status:
         case PushStatus.SENT:
             now = await alert_queue.now(session)
@@ -257,12 +262,12 @@ async def _finish(
             await alert_queue.end_lease(session, alert)
             await devices.forget_devices(session, [alert.token], registered_before=started)
             await alert_contents.record_outcome(session, alert, told, "refused", error=error)
-            await _ring_instead(session, told)
+            await _ring_instead(session, told, abouts)
             log.info("a dead device was removed", error=error)
         case PushStatus.REFUSED:
             await alert_queue.end_lease(session, alert)
             await alert_contents.record_outcome(session, alert, told, "refused", error=error)
-            await _ring_instead(session, told)
+            await _ring_instead(session, told, abouts)
             what = "FCM refuses a push" if alert.service == FCM else "a push service refuses a push"
             log.error(what, error=error, branch=alert.branch_id, service=alert.service)
         case PushStatus.LATER:
@@ -272,9 +277,9 @@ async def _finish(
     await alert_queue.make_due_again(session, alert)
 
 
-async def _ring_instead(session: AsyncSession, told: Collection[str]) -> None:
-    """Let the next owner ring at once for faults that can reach nobody before him."""
-    unreached = await ring_order.unreached(session, told)
+async def _ring_instead(session: AsyncSession, told: Collection[str], abouts: Collection[str]) -> None:
+    """Let the next owner ring at once for those of ``abouts`` that can reach nobody before him."""
+    unreached = (await ring_order.unreached(session, told)).intersection(abouts)
     following = await ring_order.next_owners(session, dict.fromkeys(unreached, 1))
     await faults.queue_pushes(session, following)
     await ring_order.let_ring(session, following)
