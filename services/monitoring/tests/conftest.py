@@ -65,11 +65,8 @@ class World:
     def bearer(token: str) -> dict[str, str]:
         return {"Authorization": f"Bearer {token}"}
 
-    @asynccontextmanager
-    async def replica(
-        self, amqp_url: str = NOBODY, *, port: int | None = None, **changes: Any
-    ) -> AsyncIterator[Replica]:
-        settings = Settings(
+    def settings(self, amqp_url: str = NOBODY, **changes: Any) -> Settings:
+        return Settings(
             service_name="monitoring",
             amqp_url=amqp_url,
             database_url=self.database_url,
@@ -78,7 +75,12 @@ class World:
             jwt_audience=AUDIENCE,
             **changes,
         )
-        app = create_app(settings)
+
+    @asynccontextmanager
+    async def replica(
+        self, amqp_url: str = NOBODY, *, port: int | None = None, **changes: Any
+    ) -> AsyncIterator[Replica]:
+        app = create_app(self.settings(amqp_url, **changes))
         port = port or free_port()
         server = uvicorn.Server(
             uvicorn.Config(app, port=port, log_config=None, timeout_graceful_shutdown=5, access_log=False)

@@ -85,6 +85,17 @@ def test_above_its_rate_a_devices_codes_are_taken_each_once_in_a_while() -> None
     assert [limits.may_dead_letter("washer-1") for _ in range(4)] == [True, True, False, False]
 
 
+def test_a_code_that_could_not_be_stored_is_taken_when_it_comes_again() -> None:
+    limits = DeviceLimits(rate=20, burst=10, dead_letters_h=2, clock=lambda: 0.0)
+    codes = [f"F{n}" for n in range(20)]
+    for _ in range(3):
+        taken = limits.fault_codes_only("washer-1", _parsed(*codes)).samples
+        assert [each.sample.fault_code for each in taken] == codes
+        limits.codes_not_stored("washer-1", codes)
+    limits.codes_not_stored("washer-1", ["never-taken"])
+    assert len(limits.fault_codes_only("washer-1", _parsed(*(f"G{n}" for n in range(30)))).samples) == 20
+
+
 def test_a_login_remembers_what_the_deny_list_and_the_keys_ask_for() -> None:
     issued = datetime(2026, 11, 28, 9, tzinfo=UTC)
     kept = principal_of(DeviceLogin("washer-1", "washer-1", frozenset({"b1"}), NOW, "t-1", issued, "key-1"))

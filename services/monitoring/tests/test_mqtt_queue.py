@@ -11,7 +11,12 @@ import sqlalchemy as sa
 
 from laundry_events.plan import REQUEUE_EXCHANGE
 from laundry_events.topology import TELEMETRY_EXCHANGE
+from laundry_service.storage.database import Database
 from laundry_testing.messaging import Messaging, eventually
+from monitoring.device_limits import DeviceLimits
+from monitoring.service.device_logins import DeviceLogins
+from monitoring.service.mqtt_intake import DeviceMessage, EquipmentBusy, MqttIntake
+from monitoring.service.telemetry_intake import TelemetryIntake
 from monitoring.tables import device_login, equipment, mqtt_login, sample
 
 pytestmark = pytest.mark.servers
@@ -221,3 +226,27 @@ async def test_a_row_that_is_held_holds_up_its_own_machine_alone(
             await publish(messaging, "washer-3", a_sample("washer-3", fault_code="E1"))
             await eventually(lambda: _state_is(service, "washer-3", "faulty"), what="another machine's fault")
         await eventually(lambda: _state_is(service, "washer-1", "faulty"), what="the fault, tried again")
+
+
+async def test_a_code_above_the_rate_that_could_not_be_stored_is_a_fault_when_it_comes_again(
+    world: Any, database: Database, a_sample: Any
+) -> None:
+    async with world.replica() as service:
+        await service.post(a_sample("washer-1"))
+    limits = DeviceLimits(rate=0.001, burst=1, dead_letters_h=10)
+    intake = MqttIntake(
+        TelemetryIntake(world.settings(), database), DeviceLogins(database, lambda _: True), limits
+    )
+
+    async def take(**sample: Any) -> None:
+        body = json.dumps({"samples": [a_sample(**sample)]}).encode()
+        await intake.take(DeviceMessage("washer-1", None, datetime.now(UTC), body))
+
+    await take(at=1)
+    assert limits.wait_s("washer-1") > 0
+    async with world.engine.begin() as holder:
+        await holder.execute(sa.select(equipment).where(equipment.c.id == "washer-1").with_for_update())
+        with pytest.raises(EquipmentBusy):
+            await take(at=2, fault_code="E21")
+    await take(at=2, fault_code="E21")
+    assert [found.fault_code for found in await world.faults("washer-1")] == ["E21"]

@@ -23,6 +23,7 @@ from monitoring.api.mqtt_auth import mqtt_auth_router
 from monitoring.api.telemetry import telemetry_router
 from monitoring.device_limits import DeviceLimits
 from monitoring.repository.held import HELD
+from monitoring.service.broker_probe import BrokerProbe
 from monitoring.service.device_logins import DeviceLogins
 from monitoring.service.equipment_monitor import EquipmentMonitor
 from monitoring.service.fault_handling import FaultHandling
@@ -44,6 +45,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     changes = Changes(database.url, CHANGES_CHANNEL, changed_equipment(database))
     intake = TelemetryIntake(settings, database)
     monitor = EquipmentMonitor(settings, database)
+    probe = BrokerProbe(settings.amqp_url.get_secret_value(), service=settings.service_name)
     handling = FaultHandling(database, Outbox(settings.service_name), settings.escalation)
     limits = DeviceLimits(
         rate=settings.device_rate,
@@ -67,9 +69,12 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     known = (settings.mqtt_auth_secret, settings.mqtt_auth_secret_before)
 
+    async def hears_mqtt() -> bool:
+        return await messaging.connected() and await probe.takes_messages()
+
     async def look_for_silence() -> None:
         async with asyncio.timeout(30):
-            await monitor.look_for_silence(messaging.connected)
+            await monitor.look_for_silence(hears_mqtt)
 
     async def alert_due() -> None:
         async with asyncio.timeout(30):
@@ -89,6 +94,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         ready_without_broker=True,
         background=[
             changes,
+            probe,
             Periodic("heartbeats", look_for_silence, every_s=settings.heartbeat_check_s),
             Periodic("audit-head", head_teller(head_of(database)), every_s=EVERY_S),
             Periodic("rings", alert_due, every_s=settings.ring_check_s),

@@ -2,7 +2,7 @@
 
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 import structlog
@@ -46,7 +46,10 @@ class DeviceLimits:
         self._samples.spend(device, samples, self._clock())
 
     def fault_codes_only(self, device: str, parsed: ParsedTelemetry) -> ParsedTelemetry:
-        """Return what is taken of a message above the rate: fault codes, each at most once a minute."""
+        """Return what is taken of a message above the rate: fault codes, each at most once a minute.
+
+        Whoever cannot store them says so (``codes_not_stored``): they are then taken when they come again.
+        """
         if self.may_log(device):
             log.warning("a device sends more than its rate", equipment_id=device)
         samples = [
@@ -67,6 +70,12 @@ class DeviceLimits:
         if len(self._accepted) > MAX_ACCEPTED_CODES:
             self._accepted.popitem(last=False)
         return True
+
+    def codes_not_stored(self, device: str, codes: Iterable[str]) -> None:
+        """Forget that these codes were taken."""
+        for code in codes:
+            if self._accepted.pop((device, code), None) is not None:
+                self._codes.spend(device, -1, self._clock())
 
     def may_dead_letter(self, device: str) -> bool:
         """Whether another message of the device may become a dead letter."""

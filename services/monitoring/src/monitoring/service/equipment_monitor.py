@@ -42,17 +42,20 @@ class EquipmentMonitor:
             if done < BATCH:
                 return total
 
-    async def look_for_silence(self, mqtt_connected: Callable[[], Awaitable[bool]]) -> int:
+    async def look_for_silence(self, hears_mqtt: Callable[[], Awaitable[bool]]) -> int:
         """Make a fault of each piece of equipment that fell silent; returns how many.
 
-        Silence counts only while we could hear: after an outage of this service (or of the broker, for
-        equipment that uses MQTT) every piece of equipment gets the full interval again. One that is heard
-        from another branch with a token that names both has moved: it is forgotten here.
+        Silence counts only while we could hear: after an outage of this service (or an outage or alarm of the
+        broker, for equipment that uses MQTT) every piece of equipment gets the full interval again. One that
+        is heard from another branch with a token that names both has moved: it is forgotten here.
+
+        Args:
+            hears_mqtt: whether what equipment publishes by MQTT would arrive now.
         """
         settings = self._settings
         after = timedelta(seconds=settings.heartbeat_after_s)
         deaf_after = timedelta(seconds=max(3 * settings.heartbeat_check_s, settings.heartbeat_after_s / 4))
-        via: list[Via] = ["http", "mqtt"] if await mqtt_connected() else ["http"]
+        via: list[Via] = ["http", "mqtt"] if await hears_mqtt() else ["http"]
         total = 0
         while True:
             async with self._database.transaction() as session:

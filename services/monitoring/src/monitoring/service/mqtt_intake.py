@@ -117,6 +117,16 @@ class MqttIntake:
             DROPPED.labels("rate").inc()
             if not parsed.samples:
                 return
+        codes = {each.sample.fault_code for each in parsed.samples if each.sample.fault_code is not None}
+        try:
+            await self._store(message, parsed)
+        except BaseException:
+            if above_rate:
+                self._limits.codes_not_stored(device, codes)
+            raise
+
+    async def _store(self, message: DeviceMessage, parsed: ParsedTelemetry) -> None:
+        device = message.equipment_id
         pending = _Pending(message, parsed)
         await self._commits.add(pending)
         result = await self._intake.take(pending.request)
