@@ -6,14 +6,18 @@ from functools import partial
 
 import httpx
 import pytest
+from pydantic import ValidationError
 
+from laundry_events.plan import DEAD_EXCHANGE
 from laundry_servers.ports import free_port
 from laundry_testing.identity import FileIdentity
 from laundry_testing.messaging import Messaging, eventually
 from laundry_testing.processes import ServiceProcesses
+from laundry_testing.serving import serving
+from operations.app import create_app
 from operations.settings import Settings
 
-from .conftest import DEAD, QUEUE, World, bury, holds
+from .conftest import DEAD, FAILED, QUEUE, World, bury, holds
 
 pytestmark = pytest.mark.servers
 REDRIVE, DISCARD = "/dead-letters/redrive", "/dead-letters/discard"
@@ -199,3 +203,40 @@ async def test_what_no_database_can_hold_is_refused(world: World) -> None:
             await world.post(path, 422, **asked)
     answer = await world.http.get("/audit", headers=world.operator(), params={"cursor": 10**30})
     assert answer.status_code == 422
+
+
+async def test_jobs_on_more_queues_than_there_are_connections_end_and_keep_nobody_waiting(
+    settings: Settings, database_url: str, messaging: Messaging, identity: FileIdentity
+) -> None:
+    queues = ("task.submitted", "task.read", "task.confirmed")
+    for queue in queues:
+        for number in range(3):
+            await messaging.publish_raw(
+                DEAD_EXCHANGE, f"{queue}.dlq", b"{}", headers=FAILED, message_id=f"{queue}-{number}"
+            )
+    tight = settings.model_copy(update={"database_pool": 2, "job_step_s": 0.2})
+    async with serving(create_app(tight)) as http:
+        world = World(http, identity, messaging)
+        jobs = await asyncio.gather(
+            *(world.post(REDRIVE, 202, queue=queue, dry_run=False, rate=5, why="mended") for queue in queues)
+        )
+
+        async def ended(job: str) -> str:
+            while True:
+                async with asyncio.timeout(10):
+                    assert (await http.get("/readyz")).status_code == 200
+                    found = await world.get(f"/jobs/{job}")
+                if found["state"] not in ("queued", "running"):
+                    return str(found["state"])
+                await asyncio.sleep(0.1)
+
+        async with asyncio.timeout(60):
+            states = [await ended(job["id"]) for job in jobs]
+    assert states == ["succeeded"] * 3
+    for queue in queues:
+        await holds(messaging, f"{queue}.dlq", 0)
+
+
+def test_one_connection_is_too_few(settings: Settings) -> None:
+    with pytest.raises(ValidationError, match="database_pool"):
+        Settings(**{**settings.model_dump(exclude_unset=True), "database_pool": 1})

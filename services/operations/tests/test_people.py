@@ -17,9 +17,10 @@ from laundry_service.migrate import upgrade
 from laundry_service.personal_data.erasing import queue_of, who_erases
 from laundry_testing.identity import FileIdentity
 from laundry_testing.messaging import Messaging, eventually
-from laundry_testing.serving import serving
+from laundry_testing.serving import metrics_text, serving
 from laundry_testing.traces import in_database, in_queues, in_stream
 from operations.app import create_app
+from operations.service import sampling
 from operations.settings import PEERS, Settings
 
 from .conftest import World, bury
@@ -210,3 +211,47 @@ async def test_an_export_holds_every_services_part_or_is_none(
             assert (answer.status_code, answer.json()["code"]) == (503, "export-incomplete")
             assert answer.json()["service"] == "search"
             assert int(answer.headers["retry-after"]) > 0
+
+
+async def test_nobody_waits_for_an_identity_service_that_is_not_there(
+    settings: Settings, database_url: str, identity: FileIdentity, messaging: Messaging, services: Services
+) -> None:
+    await upgrade("operations", database_url)
+    own = identity.bearer("customer", sub=WHO)
+    # Asked while it was there, or not told yet that it is not.
+    async with serving(create_app(settings)) as http:
+        before = (await http.post("/people/me/erasure", headers=own, json=ERASE)).json()
+    assert "identity" in before["waiting_for"]
+    # What the process before has told of the queues ended with it.
+    sampling.hide()
+    async with serving(a_service("all", [])) as peer:
+        urls = {f"{name}_url": str(peer.base_url) for name in PEERS} | {"identity_url": ""}
+        hurried = {"erasure_token_life_s": 1.0, "erasure_check_s": 0.2}
+        async with serving(create_app(settings.model_copy(update=urls | hurried))) as http:
+            world = World(http, identity, messaging)
+            others = [service for service in who_erases() if service != "identity"]
+            await becomes(world, before["id"], "running", waiting_for=others)
+            for _ in range(2):
+                await services.answer(*others)
+            done = await becomes(world, before["id"], "completed")
+            assert [part["service"] for part in done["parts"]] == others
+            after = await world.post("/people/erasures", 202, person="somebody", confirm="erase")
+            assert after["waiting_for"] == others
+
+            export = await http.get("/people/me/export", headers=own)
+            assert export.status_code == 200, export.text
+            assert export.json()["services"].keys() == {"operations", *PEERS} - {"identity"}
+
+            queue = queue_of("identity")
+            assert queue not in {each["name"] for each in (await world.get("/queues"))["items"]}
+            assert queue not in {each["queue"] for each in (await world.get("/dead-letters"))["queues"]}
+            await eventually(
+                lambda: 'consumers{queue="person.erased.mlops"}' in metrics_text(), what="a look"
+            )
+            assert f'queue="{queue}"' not in metrics_text()
+
+
+def test_only_identity_may_be_absent(settings: Settings) -> None:
+    urls = {f"{name}_url": "" for name in PEERS}
+    assert settings.absent() == frozenset()
+    assert settings.model_copy(update=urls).absent() == {"identity"}

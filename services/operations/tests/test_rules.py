@@ -2,6 +2,7 @@
 
 from prometheus_client import REGISTRY
 
+from laundry_events.topology import PLAN
 from operations.queue_health import Age, Ages, Counts, warnings
 from operations.service import sampling
 
@@ -46,7 +47,7 @@ def test_metrics_show_the_last_look_and_nothing_while_the_broker_is_away() -> No
     ages = Ages()
     read = Counts("task.read", ready=3, unacked=2, consumers=4, published=9)
     ages.observe(read, 0)
-    sampling.show({"task.read": read, "task.read.dlq": Counts("task.read.dlq", ready=7)}, ages, 60)
+    sampling.show(PLAN, {"task.read": read, "task.read.dlq": Counts("task.read.dlq", ready=7)}, ages, 60)
     assert value("laundry_queue_messages") == 5
     assert value("laundry_queue_consumers") == 4
     assert value("laundry_queue_oldest_seconds") == 60

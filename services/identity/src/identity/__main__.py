@@ -2,6 +2,7 @@
 
 import sys
 
+import laundry_service.ends_at_sigterm  # before what takes long
 import laundry_service.left_out  # noqa: F401 - before what it keeps out
 from identity.app import create_app
 from identity.configuration import configure

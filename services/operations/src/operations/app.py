@@ -44,22 +44,24 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     """Make the app. It reads dead letters only while somebody looks or a job runs."""
     settings = settings or Settings()
     amqp_url = settings.amqp_url.get_secret_value()
+    plan = settings.plan()
     store = Store(settings.database_url.get_secret_value(), pool=settings.database_pool)
     management, ages = Management(settings.management_urls, amqp_url), Ages()
     letters = LetterReader(amqp_url, store, scan=settings.scan)
     runner = JobRunner(amqp_url, store, letters, scan=settings.scan, step_s=settings.job_step_s)
-    sampler = QueueSampler(management, ages)
+    sampler = QueueSampler(management, ages, plan)
     listeners = [*encrypted([amqp_url, *settings.management_urls]), *settings.tls_endpoints]
     certificates = CertificateWatch(listeners, amqp_url)
     changes = JobChanges(store)
     database = Database(settings.database_url.get_secret_value(), pool=PEOPLE_POOL)
     outbox, held = Outbox(SERVICE), PersonalData(database, HELD, audited=True)
-    erasures = Erasures(database, outbox, who_erases())
+    erasures = Erasures(database, outbox, who_erases(plan))
     worker = ErasureWorker(
         database,
         outbox,
         held,
-        PeopleInQueues(amqp_url, store, management, ages, scan=settings.scan),
+        PeopleInQueues(amqp_url, store, management, ages, scan=settings.scan, plan=plan),
+        absent=settings.absent(),
         token_life=timedelta(seconds=settings.erasure_token_life_s),
         every_s=settings.erasure_check_s,
     )
@@ -86,9 +88,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         ],
         checks=[Check("database", store.ping)],
         routers=[
-            queues_router(management, ages),
+            queues_router(management, ages, plan),
             acts_router(store, letters, runner),
-            letters_router(letters, store),
+            letters_router(letters, store, plan),
             jobs_router(store, runner, changes),
             audit_router(store),
             people_router(erasures, Exports(held, settings.peers())),

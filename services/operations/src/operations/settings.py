@@ -1,11 +1,17 @@
 """Settings of the operations service, on top of those that every service has."""
 
+from dataclasses import replace
+
 from pydantic import Field
 
+from laundry_events.plan import Plan
+from laundry_events.topology import PLAN
 from laundry_service.settings import DatabaseSettings
 
 PEERS = ("helper", "identity", "mlops", "monitoring", "notification", "search")
 """The services that hold something of people and are asked for an export."""
+REPLACEABLE = frozenset({"identity"})
+"""The services that an installation may be without: another identity provider than ours."""
 
 
 class Settings(DatabaseSettings):
@@ -13,6 +19,11 @@ class Settings(DatabaseSettings):
 
     service_name: str = "operations"
 
+    database_pool: int = Field(
+        default=10,
+        ge=2,
+        description="Whoever holds a queue's dead letters needs a second connection meanwhile",
+    )
     management_urls: list[str] = Field(
         min_length=1,
         description="The broker's management API, one address for each node, as a JSON list without logins: "
@@ -36,7 +47,9 @@ class Settings(DatabaseSettings):
     samples_every_s: float = Field(default=10.0, gt=0, description="How often the queues' counts are noted")
 
     helper_url: str | None = None
-    identity_url: str | None = None
+    identity_url: str | None = Field(
+        default=None, description="Empty where another identity provider has taken the service's place"
+    )
     mlops_url: str | None = None
     monitoring_url: str | None = None
     notification_url: str | None = None
@@ -51,6 +64,14 @@ class Settings(DatabaseSettings):
         "longest that the identity provider gives out. Where its tokens live 300 s, 360 are enough",
     )
 
+    def absent(self) -> frozenset[str]:
+        """Return the services that this installation is without: those whose address is given as empty."""
+        return frozenset(name for name in REPLACEABLE if getattr(self, f"{name}_url") == "")
+
     def peers(self) -> dict[str, str | None]:
         """Return the address of each service that holds something of people."""
-        return {name: getattr(self, f"{name}_url") for name in PEERS}
+        return {name: getattr(self, f"{name}_url") for name in PEERS if name not in self.absent()}
+
+    def plan(self) -> Plan:
+        """Return the plan of the broker without the queues that nobody here takes from."""
+        return replace(PLAN, queues=tuple(each for each in PLAN.queues if each.consumer not in self.absent()))

@@ -2,6 +2,7 @@
 
 import sys
 
+import laundry_service.ends_at_sigterm  # noqa: F401 - before what takes long
 from mlops.full.job import Full
 from mlops.jobs.entry import main
 

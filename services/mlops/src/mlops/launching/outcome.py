@@ -65,7 +65,8 @@ def why(job: JobState, pods: Sequence[PodState] | None) -> JobOutcome:
     taken = _taken_away(status)
     if taken is not None:
         return JobOutcome(lost=f"{taken}: the cluster took the job's pod away ({status.message or ''})"[:300])
-    return _by_code(next((ended.exit_code for ended in ends if ended.exit_code), None))
+    code = next((ended.exit_code for ended in ends if ended.exit_code), None)
+    return JobOutcome(lost="the job's pod ended without a word") if code is None else by_code(code)
 
 
 def _taken_away(status: PodStatus) -> str | None:
@@ -77,9 +78,11 @@ def _taken_away(status: PodStatus) -> str | None:
     return None
 
 
-def _by_code(code: int | None) -> JobOutcome:
-    if code is None:
-        return JobOutcome(lost="the job's pod ended without a word")
+def by_code(code: int) -> JobOutcome:
+    """Tell why a run's process ended with an exit code that is not 0.
+
+    One that was killed, by a person, its node or for memory, is begun again: finished steps are kept.
+    """
     if code == RETRY_LATER:
         return JobOutcome(lost="the training process lost what it needs")
     if code > SIGNALLED:

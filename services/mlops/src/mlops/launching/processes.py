@@ -5,7 +5,8 @@ import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 
-from mlops.launching.launcher import RETRY_LATER, Job, JobOutcome, LaunchError
+from mlops.launching.launcher import Job, JobOutcome, LaunchError
+from mlops.launching.outcome import SIGNALLED, by_code
 
 KILL_AFTER_S = 5.0
 NOT_FOR_JOBS = ("LAUNDRY_AMQP_URL",)
@@ -69,12 +70,7 @@ class ProcessJob:
         code = await self._process.wait()
         if code == 0:
             return JobOutcome()
-        if code < 0:
-            # Killed by a person or the OOM killer: finished steps are kept, so a retry is cheap.
-            return JobOutcome(lost=f"the training process was killed by signal {-code}")
-        if code == RETRY_LATER:
-            return JobOutcome(lost="the training process lost what it needs")
-        return JobOutcome(error=f"The training process ended unexpectedly (exit code {code}).")
+        return by_code(code if code >= 0 else SIGNALLED - code)
 
     async def end(self) -> None:
         """Send SIGTERM, then SIGKILL."""

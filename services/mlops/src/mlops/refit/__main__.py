@@ -2,6 +2,7 @@
 
 import sys
 
+import laundry_service.ends_at_sigterm  # noqa: F401 - before what takes long
 from mlops.jobs.entry import main
 from mlops.refit.job import Refit
 

@@ -13,7 +13,7 @@ import asyncpg
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
-from laundry_events.relay import plain_dsn
+from laundry_events.dsn import plain_dsn
 from laundry_service.background.task import BackgroundTask
 from laundry_service.storage.database import Database
 from mlops import repository

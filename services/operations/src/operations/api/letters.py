@@ -8,18 +8,20 @@ from fastapi import APIRouter, Query
 
 from laundry_dead_letters.actions import exported
 from laundry_dead_letters.errors import BrokerAway
+from laundry_events.plan import Plan
 from laundry_service.http.cursors import BadCursor, read_cursor, write_cursor
 from laundry_service.http.problems import Problem
 from operations.api.permissions import Operator
-from operations.api.problems import QUEUES, away, main_queue
+from operations.api.problems import away, main_queue
 from operations.repository import Store
 from operations.schemas import GroupOut, LetterOut, LetterPage, LookedOut
 from operations.service.letters import LetterReader, LetterSummary, QueueBusy, Snapshot
 
 
-def letters_router(letters: LetterReader, store: Store) -> APIRouter:
+def letters_router(letters: LetterReader, store: Store, plan: Plan) -> APIRouter:
     """Make the endpoints that read ``/dead-letters``."""
     router = APIRouter(prefix="/dead-letters", tags=["dead letters"])
+    everywhere = [queue.name for queue in plan.queues if queue.dead]
 
     @router.get("")
     async def list_letters(
@@ -30,7 +32,7 @@ def letters_router(letters: LetterReader, store: Store) -> APIRouter:
         cursor: Annotated[str | None, Query(max_length=400)] = None,
     ) -> LetterPage:
         """Read dead letters and their reasons. They stay where they are."""
-        names = list(QUEUES) if queue is None else [main_queue(queue)]
+        names = everywhere if queue is None else [main_queue(queue)]
         try:
             snapshots = await letters.snapshots(names)
         except (BrokerAway, QueueBusy) as error:

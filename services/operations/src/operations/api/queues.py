@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 from fastapi import APIRouter
 
-from laundry_events.topology import PLAN
+from laundry_events.plan import Plan
 from laundry_service.http.problems import Problem
 from operations.api.permissions import Operator
 from operations.api.problems import AGAIN
@@ -14,7 +14,7 @@ from operations.queue_health import Ages, Counts, warnings
 from operations.schemas import QueueOut, QueuePage
 
 
-def queues_router(management: Management, ages: Ages) -> APIRouter:
+def queues_router(management: Management, ages: Ages, plan: Plan) -> APIRouter:
     """Make the endpoint ``/queues``."""
     router = APIRouter(prefix="/queues", tags=["queues"])
 
@@ -33,14 +33,14 @@ def queues_router(management: Management, ages: Ages) -> APIRouter:
         now = time.monotonic()
         for found in counts.values():
             ages.observe(found, now)
-        return QueuePage(items=_queues(counts, ages, now), as_of=datetime.now(UTC))
+        return QueuePage(items=_queues(plan, counts, ages, now), as_of=datetime.now(UTC))
 
     return router
 
 
-def _queues(counts: dict[str, Counts], ages: Ages, now: float) -> list[QueueOut]:
+def _queues(plan: Plan, counts: dict[str, Counts], ages: Ages, now: float) -> list[QueueOut]:
     shown: list[QueueOut] = []
-    for queue in PLAN.queues:
+    for queue in plan.queues:
         main = counts.get(queue.name, Counts(queue.name, state="missing"))
         dead = counts.get(queue.dead) if queue.dead else None
         stream = queue.kind == "stream"

@@ -3,25 +3,22 @@
 Plain asyncpg: this service reads and writes rows of two tables and should stay small beside the others.
 """
 
-import asyncio
-import contextlib
 import json
-import zlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 from uuid import UUID
-
-import asyncpg
 
 from laundry_dead_letters.table import TableAudit
 from laundry_service.audit.acts import COLUMNS, Act, row_of
 from laundry_service.audit.heads import HEAD
 from operations.jobs import Job, NewJob
+from operations.repository.connections import Connections
 
-CONNECT_S = 5.0
-COMMAND_S = 20.0
-LOCK_FAMILY = 0x1A0D
+if TYPE_CHECKING:
+    import asyncpg
+
 JOB = """
 SELECT id, action, queue, reason, ids, at_most, rate, why, by, state, preview, error, created_at, started_at,
        finished_at, cardinality(targets) AS total,
@@ -60,74 +57,33 @@ class Store:
     """The service's database. Every failure of it is raised as a ConnectionError or TimeoutError."""
 
     def __init__(self, url: str, *, pool: int) -> None:
-        self._url = url.replace("postgresql+asyncpg://", "postgresql://", 1)
-        self._size = pool
-        self._opened: asyncpg.Pool[Any] | None = None
-        self._opening = asyncio.Lock()
-
-    async def _pool(self) -> "asyncpg.Pool[Any]":
-        async with self._opening:
-            if self._opened is None:
-                with _as_outage():
-                    self._opened = await asyncpg.create_pool(
-                        self._url,
-                        min_size=1,
-                        max_size=self._size,
-                        max_inactive_connection_lifetime=60,
-                        timeout=CONNECT_S,
-                        command_timeout=COMMAND_S,
-                    )
-        return self._opened
+        self._connections = Connections(url, size=pool)
 
     async def close(self) -> None:
-        """Close the pool, within ``CONNECT_S``."""
-        if self._opened is not None:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(CONNECT_S):
-                    await self._opened.close()
+        """Close every connection."""
+        await self._connections.close()
 
     async def ping(self) -> bool:
         """Run a trivial query, as a health check."""
-        return bool(await self._value("SELECT 1") == 1)
+        return bool(await self._connections.fetchval("SELECT 1") == 1)
 
     async def audit(self) -> TableAudit:
-        """Return the audit of dead letters, on this pool."""
-        return TableAudit(await self._pool())
+        """Return the audit of dead letters, on these connections."""
+        # It asks no more of a pool than to fetch.
+        return TableAudit(cast("asyncpg.Pool[Any]", self._connections))
 
     async def audit_head(self) -> Any:
         """Return the head of the audit."""
-        rows = await self._rows(HEAD)
+        rows = await self._connections.fetch(HEAD)
         return rows[0] if rows else None
 
-    @contextlib.asynccontextmanager
-    async def holding(self, queue: str, *, wait_s: float) -> AsyncIterator[bool]:
-        """Hold a queue's dead letters among all replicas; yields whether it was got in time.
-
-        The lock is the connection's and dies with this process; whoever waits is served in turn.
-        """
-        pool = await self._pool()
-        # crc32 is unsigned, PostgreSQL's integer is not.
-        key = zlib.crc32(queue.encode()) - 2**31
-        with _as_outage():
-            connection = await pool.acquire(timeout=CONNECT_S)
-        try:
-            try:
-                with _as_outage():
-                    await connection.execute(
-                        "SELECT pg_advisory_lock($1, $2)", LOCK_FAMILY, key, timeout=wait_s
-                    )
-                got = True
-            except TimeoutError:
-                got = False
-            yield got
-        finally:
-            # Giving it back to the pool unlocks everything that it holds.
-            with contextlib.suppress(Exception):
-                await asyncio.shield(pool.release(connection, timeout=CONNECT_S))
+    def holding(self, queue: str, *, wait_s: float) -> AbstractAsyncContextManager[bool]:
+        """Hold a queue's dead letters among all replicas; yields whether it was got in time."""
+        return self._connections.holding(queue, wait_s=wait_s)
 
     async def add(self, job: NewJob, *, state: str, act: Act | None = None) -> None:
         """Keep a new job or plan; a job with its act in the audit."""
-        await self._value(FORGET_PLANS)
+        await self._connections.fetchval(FORGET_PLANS)
         await self._audited(
             act,
             INSERT,
@@ -153,29 +109,29 @@ class Store:
 
     async def open_jobs(self) -> list[Job]:
         """Return the jobs that are not finished, oldest first."""
-        return [_job(row) for row in await self._rows(OPEN)]
+        return [_job(row) for row in await self._connections.fetch(OPEN)]
 
     async def newest_jobs(self, limit: int) -> list[Job]:
         """Return jobs, newest first."""
-        return [_job(row) for row in await self._rows(NEWEST, limit)]
+        return [_job(row) for row in await self._connections.fetch(NEWEST, limit)]
 
     async def job(self, id_: UUID) -> Job | None:
         """Return a job, None if there is none with this id."""
-        rows = await self._rows(JOB + "WHERE id = $1", id_)
+        rows = await self._connections.fetch(JOB + "WHERE id = $1", id_)
         return _job(rows[0]) if rows else None
 
     async def jobs(self, ids: Sequence[UUID]) -> list[Job]:
         """Find several; the ones that there are."""
-        return [_job(row) for row in await self._rows(JOB + "WHERE id = ANY($1)", list(ids))]
+        return [_job(row) for row in await self._connections.fetch(JOB + "WHERE id = ANY($1)", list(ids))]
 
     async def begin(self, id_: UUID) -> tuple[bool, list[str] | None]:
         """Mark a job as running; returns whether it may run, and its targets if they are known."""
-        rows = await self._rows(BEGIN, id_)
+        rows = await self._connections.fetch(BEGIN, id_)
         return (True, rows[0]["targets"]) if rows else (False, None)
 
     async def set_targets(self, id_: UUID, targets: Sequence[str]) -> None:
         """Keep which letters a job is about."""
-        await self._value("UPDATE jobs SET targets = $2 WHERE id = $1", id_, list(targets))
+        await self._connections.fetchval("UPDATE jobs SET targets = $2 WHERE id = $1", id_, list(targets))
 
     async def end(self, id_: UUID, state: str, error: str | None = None, *, act: Act | None = None) -> bool:
         """Finish an open job; false if it was finished. ``act`` is a person's who ended it."""
@@ -183,7 +139,7 @@ class Store:
 
     async def note(self, id_: UUID, error: str) -> None:
         """Say why a running job waits."""
-        await self._value(NOTE, id_, error)
+        await self._connections.fetchval(NOTE, id_, error)
 
     async def again(self, id_: UUID, *, by: str, why: str | None, act: Act) -> bool:
         """Resume a failed or cancelled job, now on behalf of ``by``."""
@@ -191,34 +147,12 @@ class Store:
 
     async def _audited(self, act: Act | None, query: str, *values: Any) -> list[Any]:
         """Run a statement and, if it changed a row, keep its act in the same transaction."""
-        pool = await self._pool()
-        with _as_outage():
-            async with pool.acquire(timeout=CONNECT_S) as connection, connection.transaction():
-                rows: list[Any] = list(await connection.fetch(query, *values))
-                if rows and act is not None:
-                    row = row_of(act, datetime.now(UTC))
-                    await connection.execute(ACTED, *(row[name] for name in COLUMNS))
+        async with self._connections.one() as connection, connection.transaction():
+            rows: list[Any] = list(await connection.fetch(query, *values))
+            if rows and act is not None:
+                row = row_of(act, datetime.now(UTC))
+                await connection.execute(ACTED, *(row[name] for name in COLUMNS))
         return rows
-
-    async def _rows(self, query: str, *values: Any) -> list[Any]:
-        pool = await self._pool()
-        with _as_outage():
-            return list(await pool.fetch(query, *values))
-
-    async def _value(self, query: str, *values: Any) -> Any:
-        pool = await self._pool()
-        with _as_outage():
-            return await pool.fetchval(query, *values)
-
-
-@contextlib.contextmanager
-def _as_outage() -> Any:
-    try:
-        yield
-    except (asyncpg.PostgresConnectionError, asyncpg.InterfaceError, asyncpg.CannotConnectNowError) as error:
-        raise ConnectionError(f"{type(error).__name__}: {error}") from error
-    except asyncpg.InvalidCatalogNameError as error:
-        raise ConnectionError(str(error)) from error
 
 
 def _job(row: Any) -> Job:

@@ -116,6 +116,16 @@ async def confirm(
     )
 
 
+async def wait_no_longer(session: AsyncSession, services: Collection[str]) -> None:
+    """Remove services from the erasures that wait for them: they were there when these were requested."""
+    waiting = sa.exists().where(
+        erasures.c.id == erasure_parts.c.erasure_id,
+        erasures.c.completed_at.is_(None),
+        erasures.c.attempt > sa.func.coalesce(erasure_parts.c.attempt, 0),
+    )
+    await session.execute(sa.delete(erasure_parts).where(erasure_parts.c.service.in_(services), waiting))
+
+
 async def note_dead_letters(session: AsyncSession, erasure_id: str, number: int | None) -> None:
     """Keep how many dead letters name the person."""
     await session.execute(sa.update(erasures).where(erasures.c.id == erasure_id).values(dead_letters=number))

@@ -2,7 +2,7 @@
 
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime, timedelta
 
 import structlog
@@ -115,18 +115,21 @@ class ErasureWorker:
         data: PersonalData,
         around: PeopleInQueues,
         *,
+        absent: Collection[str],
         token_life: timedelta,
         every_s: float,
     ) -> None:
         """Take what operations holds itself, and what tells whether a person could come back.
 
         Args:
+            absent: services that this installation is without; nobody waits for their answer.
             token_life: so long a token may be good that was made before the request.
         """
         self._database = database
         self._outbox = outbox
         self._data = data
         self._around = around
+        self._absent = absent
         self._token_life = token_life
         self._task = BackgroundTask(
             "erasures",
@@ -150,7 +153,9 @@ class ErasureWorker:
         self._task.wake()
 
     async def _turn(self) -> None:
-        async with self._database.session() as session:
+        async with self._database.transaction() as session:
+            if self._absent:
+                await repository.wait_no_longer(session, self._absent)
             under_way = await repository.under_way(session)
         now = datetime.now(UTC)
         OPEN.set(len(under_way))

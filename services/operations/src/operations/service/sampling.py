@@ -12,7 +12,6 @@ from prometheus_client import Gauge
 
 from laundry_events.definitions import bindings
 from laundry_events.plan import Plan
-from laundry_events.topology import PLAN
 from operations.management import Management, ManagementAway
 from operations.queue_health import Age, Ages, Counts, filled
 
@@ -45,9 +44,9 @@ def missing(plan: Plan, present: Set[Binding]) -> dict[str, list[Binding]]:
     return found
 
 
-def show(counts: Mapping[str, Counts], ages: Ages, now: float) -> None:
+def show(plan: Plan, counts: Mapping[str, Counts], ages: Ages, now: float) -> None:
     """Set every gauge from one look at the broker; a queue that is missing has no consumer."""
-    for queue in PLAN.queues:
+    for queue in plan.queues:
         if queue.dead is None:
             continue
         main = counts.get(queue.name, Counts(queue.name))
@@ -72,9 +71,10 @@ def hide() -> None:
 class QueueSampler:
     """Samples every queue, for the metrics and for the age of messages."""
 
-    def __init__(self, management: Management, ages: Ages) -> None:
+    def __init__(self, management: Management, ages: Ages, plan: Plan) -> None:
         self._management = management
         self._ages = ages
+        self._plan = plan
         self._told: dict[str, list[Binding]] = {}
 
     async def sample(self) -> None:
@@ -85,14 +85,14 @@ class QueueSampler:
         """
         try:
             queues = await self._management.queues()
-            lost = missing(PLAN, await self._management.bindings())
+            lost = missing(self._plan, await self._management.bindings())
         except ManagementAway:
             hide()
             raise
         now = time.monotonic()
         for counts in queues.values():
             self._ages.observe(counts, now)
-        show(queues, self._ages, now)
+        show(self._plan, queues, self._ages, now)
         for queue, lacking in lost.items():
             UNBOUND.labels(queue).set(len(lacking))
             if lacking and lacking != self._told.get(queue):

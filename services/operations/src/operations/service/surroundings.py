@@ -10,7 +10,7 @@ from laundry_dead_letters.dead_letter import DeadLetter, Selection
 from laundry_dead_letters.errors import DeadLetterError
 from laundry_events.events import PersonForgotten
 from laundry_events.plan import Plan
-from laundry_events.topology import PERSON_ERASED, PLAN
+from laundry_events.topology import PERSON_ERASED
 from operations.erasures import Surroundings, is_drained, names_person
 from operations.management import Management
 from operations.queue_health import Ages
@@ -28,7 +28,7 @@ class PeopleInQueues:
     """Reads the queues' counts and the dead letters; both stay as they are."""
 
     def __init__(
-        self, amqp_url: str, store: Store, management: Management, ages: Ages, *, scan: int, plan: Plan = PLAN
+        self, amqp_url: str, store: Store, management: Management, ages: Ages, *, scan: int, plan: Plan
     ) -> None:
         """Look at up to ``scan`` letters of a queue."""
         self._urls = [amqp_url]
