@@ -1,6 +1,6 @@
 """The web service in front of fake services, and the browsers that look at it."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Generator
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,8 @@ from .fake_services import FakeServices
 
 KEYS = "the key that seals the cookies of the tests"
 WITHOUT_WORKER = "delete Navigator.prototype.serviceWorker;"
+FAILED = pytest.StashKey[bool]()
+TOLD = "[document.body.innerText.slice(0, 1500), window.lastSeen?.() ?? '']"
 AUDIT = Path(__file__).with_name("audit.js").read_text()
 
 
@@ -96,6 +98,7 @@ class OpenPage:
         self.provider = provider
         self.cable = site.cable
         self.complaints: list[str] = []
+        self._pages: list[Page] = []
 
     def signed_in(self, path: str, person: Person) -> str:
         """Return an address that signs a person in, as the way back from the provider does."""
@@ -137,6 +140,7 @@ class OpenPage:
             # Before the page's own scripts: a browser that behaves differently, but for its own empty page.
             await context.add_init_script(f"if (isSecureContext) {{ {script} }}")
         page = await context.new_page()
+        self._pages.append(page)
         if person is None and role is not None:
             person = Person(sub or f"{role}-1", role, branches, sub)
         address = path if person is None else self.signed_in(path, person)
@@ -149,6 +153,14 @@ class OpenPage:
             await page.goto(address)
         return page
 
+    async def tell(self) -> None:
+        """Print what each page shows and what happened on it, for who reads why a test failed."""
+        for page in self._pages:
+            try:
+                print(f"--- {page.url}", *await page.evaluate(TOLD), sep="\n")
+            except Exception as error:
+                print(f"--- a page that tells nothing: {error}")
+
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def provider(identity: FileIdentity) -> AsyncIterator[FakeProvider]:
@@ -159,9 +171,17 @@ async def provider(identity: FileIdentity) -> AsyncIterator[FakeProvider]:
         yield fake
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Let the pages of a test know whether it failed."""
+    report = yield
+    item.stash[FAILED] = report.failed
+    return report
+
+
 @pytest_asyncio.fixture(loop_scope="session")
 async def open_page(
-    engine: Engine, services: FakeServices, provider: FakeProvider
+    engine: Engine, services: FakeServices, provider: FakeProvider, request: pytest.FixtureRequest
 ) -> AsyncIterator[OpenPage]:
     """Open pages; afterwards nothing unexpected may stand on their consoles."""
 
@@ -173,6 +193,8 @@ async def open_page(
     async with served(make) as site, AsyncExitStack() as stack:
         opener = OpenPage(engine, site, provider, stack)
         yield opener
+        if request.node.stash[FAILED]:
+            await opener.tell()
     assert opener.complaints == []
 
 

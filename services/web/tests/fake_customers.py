@@ -1,5 +1,6 @@
 """What the customer's page asks of search, notification and operations: tastes, branches, consent, data."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -28,6 +29,7 @@ class FakeCustomers:
         self.taste: dict[str, float] = {}
         self.saved: list[dict[str, float]] = []
         self.matches: list[Item] = []
+        self.hold_matches: asyncio.Event | None = None
         self.own_tags: list[Item] = []
         self.consent: Item = {"given": False, "changed_at": None}
         self.words = dict(WORDS)
@@ -92,9 +94,14 @@ class FakeCustomers:
             self.saved.append({})
 
         @app.get("/branches/matching")
-        async def matching() -> Item:
+        async def matching(limit: int = 20, cursor: int = 0) -> Item:
             check("matching")
-            return {"items": self.matches, "next_cursor": None}
+            end = cursor + limit
+            more = str(end) if end < len(self.matches) else None
+            found = {"items": self.matches[cursor:end], "next_cursor": more}
+            if self.hold_matches is not None:
+                await self.hold_matches.wait()
+            return found
 
         @app.get("/branches/matching/stream", response_class=EventSourceResponse)
         async def stream() -> AsyncIterator[ServerSentEvent]:

@@ -1,5 +1,6 @@
 """What the owner sees of the past: a search, what was washed, and confirmations that are taken back."""
 
+import asyncio
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -32,6 +33,7 @@ class FakeHistory:
         self.asked: list[Item] = []
         self.taken_back: list[str] = []
         self.final = False
+        self.lose_answer: asyncio.Event | None = None
         self.days: list[Item] = []
         self.items: list[Item] = []
 
@@ -72,4 +74,7 @@ class FakeHistory:
             status = "read" if task["reading"] else "unreadable"
             task |= {"status": status, "confirmation": None, "version": task["version"] + 1}
             services.tell("tasks", task)
+            if self.lose_answer is not None:
+                await self.lose_answer.wait()
+                raise Problem(504, "gateway-timeout", "It was done, but nobody hears of it.")
             return task

@@ -84,6 +84,8 @@ class FakeIdentity:
     async def make_branch(self, request: Request) -> Item:
         body: Item = await request.json()
         self.note("branch", **body)
+        if any(each["id"] == body["id"] for each in self.branches):
+            raise Problem(409, "branch-exists", "There is a branch of that name already.")
         self.branches.append(body)
         return body
 
@@ -149,6 +151,8 @@ class FakeIdentity:
     async def give(self, request: Request) -> Item:
         body: Item = await request.json()
         self.note("give", **body)
+        if any(each["equipment_id"] == body["equipment_id"] for each in self.credentials):
+            raise Problem(409, "credential-exists", "Replace its secret, or revoke it first.")
         return {
             **self.credential(**body),
             "client_secret": "first-secret",

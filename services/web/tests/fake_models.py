@@ -1,5 +1,6 @@
 """MLOps as the operator's page sees it: models with verdicts, runs, promotions, people who label."""
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -59,6 +60,7 @@ class FakeModels:
         self.logs: dict[str, list[Item]] = {}
         self.logs_work = True
         self.lacking: str | None = None
+        self.hold_runs: asyncio.Event | None = None
         self.models = [self.model("m-2", good=False), self.model("m-1", champion=True), self.model("m-0")]
 
     def model(self, version: str, *, champion: bool = False, good: bool | None = None) -> Item:
@@ -160,6 +162,8 @@ class FakeModels:
         @app.post("/training-runs", status_code=201)
         async def start(body: Item) -> Item:
             self.asked.append(("run", body))
+            if self.hold_runs is not None:
+                await self.hold_runs.wait()
             if body["kind"] == "full" and self.lacking:
                 raise Problem(409, "training-unavailable", self.lacking)
             return self.run("running", kind=body["kind"])

@@ -1,5 +1,6 @@
 """Operations as the operator's page sees it: one queue with letters, a plan, a job, the audit."""
 
+import asyncio
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -20,6 +21,10 @@ class FakeOperations:
         self.away = False
         self.asked: list[tuple[str, Item]] = []
         self.records: list[Item] = []
+        self.plans: list[str] = []
+        # Set these to make trouble: a dry run by its action, a letter by its fingerprint.
+        self.hold: dict[str, asyncio.Event] = {}
+        self.gone: set[str] = set()
         app.get("/queues")(self.queues)
         app.get("/dead-letters")(self.list_letters)
         app.get("/dead-letters/{queue}/{id}")(self.letter)
@@ -29,6 +34,11 @@ class FakeOperations:
         # The other services' audits, which the page shows beside it.
         app.get("/models/audit")(self.none)
         app.get("/equipment/audit")(self.none)
+
+    async def until_let_go(self, what: str) -> None:
+        """Wait as long as a test holds an answer back."""
+        if what in self.hold:
+            await self.hold[what].wait()
 
     async def queues(self) -> Item:
         if self.away:
@@ -58,6 +68,9 @@ class FakeOperations:
         return {"items": items, "groups": [group] if items else [], "queues": [looked]}
 
     async def letter(self, queue: str, id: str) -> Item:  # noqa: A002
+        await self.until_let_go(id)
+        if id in self.gone:
+            raise Problem(404, "letter-gone", "That letter is not in the queue any more.")
         return {
             "id": id.replace("f", "m"),
             "reason": "retries-exhausted",
@@ -76,11 +89,17 @@ class FakeOperations:
         total = len(body.get("ids") or []) or self.letters
         preview = {"groups": [{"redriven": 1, "count": 1}]}
         if body.get("dry_run", True):
-            return {"id": "p1", "state": "planned", "total": total, "done": 0, "preview": preview}
+            plan = f"p{len(self.asked)}"
+            self.plans.append(plan)
+            await self.until_let_go(action)
+            return {"id": plan, "state": "planned", "total": total, "done": 0, "preview": preview}
+        if body["plan"] not in self.plans:
+            raise Problem(409, "plan-unusable", "That dry run was used or is over an hour old. Look again.")
+        self.plans.remove(body["plan"])
         self.letters -= total
         record = {"by": "op-1", "action": action, "id": "m1", "queue": "task.read", "reason": body["why"]}
         self.records = [{**record, "at": "2026-05-01T10:00:00Z"}]
-        return {"id": "p1", "state": "queued", "total": total, "done": 0}
+        return {"id": body["plan"], "state": "queued", "total": total, "done": 0}
 
     async def job(self, id: str) -> Item:  # noqa: A002
         return {"id": id, "state": "succeeded", "total": 1, "done": 1}

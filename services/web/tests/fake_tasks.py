@@ -159,6 +159,11 @@ class FakeTasks(FakeStreams):
         task |= {"status": "withdrawn", "version": task["version"] + 1, "replaced_by": instead}
         self.tell("tasks", task)
 
+    async def until_let_go(self) -> None:
+        """Wait as long as a test holds the lists back."""
+        if self.hold_lists is not None:
+            await self.hold_lists.wait()
+
     def add_tasks(self, app: FastAPI) -> None:
         add_uploads(app, self)
 
@@ -173,8 +178,7 @@ class FakeTasks(FakeStreams):
                 and (cursor is None or task["id"] < cursor)
                 and found_by(task, request.query_params)
             ]
-            if self.hold_lists is not None:
-                await self.hold_lists.wait()
+            await self.until_let_go()
             more = found[limit - 1]["id"] if len(found) > limit else None
             return {"items": found[:limit], "next_cursor": more}
 
@@ -186,6 +190,7 @@ class FakeTasks(FakeStreams):
         @app.get("/tasks/corrected")
         async def corrected(limit: int = 50, cursor: str | None = None) -> Item:
             found = [task for task in self.tasks.values() if (task["confirmation"] or {}).get("corrected")]
+            await self.until_let_go()
             return {"items": found[::-1][:limit], "next_cursor": None}
 
         self.history.add_to(app, self)
@@ -200,6 +205,7 @@ class FakeTasks(FakeStreams):
 
         @app.get("/tasks/{task_id}/photo")
         async def photo_of(task_id: str, size: Literal["display", "thumbnail"] = "display") -> Response:
+            self.check("photo")
             if (days := self.kept_days.get(task_id)) is not None:
                 raise Problem(410, "photo-deleted", "The photo was deleted.", kept_days=days)
             return Response(shown(self.photos[task_id], size), media_type="image/jpeg")

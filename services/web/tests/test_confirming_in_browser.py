@@ -7,6 +7,9 @@ from typing import Any
 import pytest
 from playwright.async_api import Page
 
+from laundry_service.http.problems import Problem
+from laundry_testing.messaging import eventually
+
 from .browsers import expect
 from .conftest import OpenPage
 from .fake_services import FakeServices
@@ -16,6 +19,8 @@ pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 # The button can be pressed: not at once, since a second tap may still be on its way.
 READY = "[data-do=confirm]:not([disabled])"
 SHIRT = {"label": "shirt", "count": 1}
+PATIENT = "localStorage.setItem('laundry.undo-s', '120');"
+AWAY = Problem(503, "database-unavailable", "The database is not reachable.")
 
 
 async def press(page: Page, code: str, key: str = "", **more: Any) -> None:
@@ -60,9 +65,49 @@ async def test_what_was_confirmed_is_taken_back_within_its_time(
     await page.get_by_role("button", name="Yes, shirt").click()
     await undo.click()
     await expect(page.locator(".done-row.last, .last")).to_contain_text("Too late: it counts already.")
+    await expect(undo).to_have_count(0)
     await expect(page.get_by_text("All confirmed")).to_be_visible()
     assert services.tasks[task["id"]]["status"] == "confirmed"
     assert [labels for _, labels in services.confirmations] == [[SHIRT], [SHIRT]]
+
+
+async def test_what_could_not_be_taken_back_for_a_moment_can_still_be(
+    open_page: OpenPage, services: FakeServices
+) -> None:
+    task = services.add_task("read", labels=[("shirt", 0.93)])
+    page = await open_page("/owner", role="owner", locale="en-US", script=PATIENT)
+    await page.get_by_role("button", name="Yes, shirt").click()
+    undo = page.get_by_role("button", name="Undo: shirt")
+    await expect(undo).to_be_visible()
+    await page.context.set_offline(True)
+    told = page.locator(".last-done .why")
+    for _ in range(2):
+        await undo.click()
+        await expect(told).to_contain_text("The server cannot be reached.")
+        await expect(page.locator(".undo button:not([disabled])")).to_contain_text(" s")
+    await page.context.set_offline(False)
+    await undo.click()
+    await expect(page.locator(".confirm-card")).to_have_attribute("data-id", task["id"])
+    await expect(undo).to_have_count(0)
+    await expect(told).to_have_count(0)
+    assert services.history.taken_back == [task["id"]]
+
+
+async def test_what_was_taken_back_is_not_offered_again_because_the_answer_was_lost(
+    open_page: OpenPage, services: FakeServices
+) -> None:
+    task = services.add_task("read", labels=[("shirt", 0.93)])
+    services.history.lose_answer = asyncio.Event()
+    page = await open_page("/owner", role="owner", locale="en-US", script=PATIENT)
+    await page.get_by_role("button", name="Yes, shirt").click()
+    undo = page.get_by_role("button", name="Undo: shirt")
+    await undo.click()
+    await expect(page.locator(".confirm-card")).to_have_attribute("data-id", task["id"])
+    await expect(page.locator(".undo button[disabled]")).to_have_count(1)
+    services.history.lose_answer.set()
+    await expect(undo).to_have_count(0)
+    await expect(page.locator("#polite")).to_contain_text("Taken back: shirt")
+    await expect(page.locator(".last-done .why")).to_have_count(0)
 
 
 async def test_undo_also_means_a_confirmation_that_is_still_on_its_way(
@@ -181,3 +226,70 @@ async def test_what_comes_first_and_of_which_branch_is_chosen_and_kept(
     await expect(page.locator(".strip li")).to_have_count(2)
     await page.get_by_label("Branch").select_option("")
     await expect(page.locator(".strip li")).to_have_count(4)
+
+
+async def test_a_card_in_hand_stays_when_its_branch_is_chosen(
+    open_page: OpenPage, services: FakeServices
+) -> None:
+    here = services.add_task("unreadable", minutes_ago=9)
+    there = services.add_task("unreadable", branch_id="b2", minutes_ago=3)
+    page = await open_page("/owner", role="owner", locale="en-US", branches=("b1", "b2"))
+    card, count = page.locator(".confirm-card"), page.locator(".count-badge").first
+    await expect(card).to_have_attribute("data-id", here["id"])
+    await card.get_by_role("button", name="hat", exact=True).click()
+    await page.get_by_label("Branch").select_option("b1")
+    await expect(count).to_have_text("1")
+    await expect(card).to_be_visible()
+    await expect(card).to_have_attribute("data-id", here["id"])
+    await expect(card.get_by_role("button", name="Confirm hat")).to_be_visible()
+    # Of another branch it is not there to be pressed.
+    await page.get_by_label("Branch").select_option("b2")
+    await expect(card).to_have_attribute("data-id", there["id"])
+    await page.get_by_label("Branch").select_option("b1")
+    await expect(card.get_by_role("button", name="Choose what it is")).to_be_disabled()
+
+
+async def test_a_branch_whose_list_fails_is_told_until_it_comes(
+    open_page: OpenPage, services: FakeServices
+) -> None:
+    here = services.add_task("read", labels=[("shirt", 0.93)], minutes_ago=9)
+    services.add_task("read", labels=[("hat", 0.9)], branch_id="b2", minutes_ago=3)
+    page = await open_page("/owner", role="owner", locale="en-US", branches=("b1", "b2"))
+    card, told = page.locator(".confirm-card"), page.locator(".trouble")
+    await expect(page.locator(".count-badge").first).to_have_text("2")
+    services.refuse["tasks"] = AWAY
+    await page.get_by_label("Branch").select_option("b1")
+    await expect(told).to_contain_text("The service is away for a moment.")
+    services.refuse.clear()
+    await told.get_by_role("button", name="Try again").click()
+    await expect(card).to_be_visible()
+    await expect(card).to_have_attribute("data-id", here["id"])
+    await expect(told).to_have_count(0)
+    await expect(page.locator(".count-badge").first).to_have_text("1")
+
+
+async def test_a_late_list_of_another_branch_does_not_say_that_all_is_confirmed(
+    open_page: OpenPage, services: FakeServices
+) -> None:
+    services.add_task("read", labels=[("shirt", 0.93)], minutes_ago=9)
+    page = await open_page("/owner", role="owner", locale="en-US", branches=("b1", "b2"))
+    asked = ("GET", "/tasks")
+    # Once as the page opens and once as its stream greets.
+    await eventually(lambda: services.requests.count(asked) == 2, what="both lists asked for")
+    await expect(page.locator(".count-badge").first).to_have_text("1")
+    services.hold_lists = asyncio.Event()
+    await page.get_by_label("Branch").select_option("b1")
+    await eventually(lambda: services.requests.count(asked) == 3, what="the list of b1 asked for")
+    services.refuse["tasks"] = AWAY
+    await page.get_by_label("Branch").select_option("b2")
+    told = page.locator(".trouble")
+    await expect(told).to_be_visible()
+    services.hold_lists.set()
+    come = "performance.getEntriesByType('resource').some(({ name }) => name.includes('branch_id=b1'))"
+    await eventually(lambda: page.evaluate(come), what="the list of b1")
+    await expect(told).to_be_visible()
+    await expect(page.get_by_text("All confirmed")).to_have_count(0)
+    services.refuse.clear()
+    await told.get_by_role("button", name="Try again").click()
+    await expect(page.get_by_text("All confirmed")).to_be_visible()
+    await expect(told).to_have_count(0)

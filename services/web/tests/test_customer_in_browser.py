@@ -1,8 +1,11 @@
 """The customer says what matters, sees which branches suit and why, is told or not, and may leave."""
 
+import asyncio
 from pathlib import Path
 
 import pytest
+
+from laundry_testing.messaging import eventually
 
 from .browsers import expect
 from .conftest import OpenPage
@@ -49,6 +52,39 @@ async def test_a_taste_is_said_in_words_and_finds_branches_with_the_reason(
     await expect(page.locator(".chosen")).to_contain_text("Nothing chosen yet.")
     await expect(page.locator(".saved")).to_contain_text("Saved")
     assert customers.saved[-1] == {}
+
+
+async def test_further_branches_stay_when_the_list_is_fetched_again(
+    open_page: OpenPage, services: FakeServices
+) -> None:
+    customers = services.customers
+    customers.taste = {"sauna": 1.0}
+    for number in range(61):
+        customers.suit(f"branch-{number}", sauna=(1.0, 1.0))
+    page = await open_page("/", role="customer", locale="en-US", branches=())
+    branches, more = page.locator(".branch"), page.get_by_role("button", name="Show more")
+    await expect(branches).to_have_count(20)
+    asked = ("GET", "/branches/matching")
+    # Once as the page opens and once as its stream greets.
+    await eventually(lambda: services.requests.count(asked) == 2, what="both lists asked for")
+    await more.click()
+    await expect(branches).to_have_count(40)
+    customers.hold_matches = held = asyncio.Event()
+    before = services.requests.count(asked)
+    await more.click()
+    await eventually(lambda: services.requests.count(asked) == before + 1, what="further branches asked for")
+    customers.suit("mapo-2", sauna=(1.0, 1.0))
+    services.tell("matches", {"id": "p2"})
+    await eventually(lambda: services.requests.count(asked) == before + 2, what="the list asked for again")
+    held.set()
+    await expect(branches).to_have_count(60)
+    customers.away.add("matching")
+    await more.click()
+    await expect(page.locator(".more .trouble")).to_contain_text("The service is away for a moment.")
+    customers.away.clear()
+    await page.get_by_role("button", name="Try again").click()
+    await expect(branches).to_have_count(62)
+    await expect(page.locator(".trouble")).to_have_count(0)
 
 
 async def test_being_told_is_agreed_to_in_the_words_shown_and_ends_by_one_tap(

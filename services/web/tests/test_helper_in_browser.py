@@ -195,6 +195,71 @@ async def test_older_tasks_come_page_by_page(open_page: OpenPage, services: Fake
     assert len(fetched()) < 20
 
 
+async def test_a_list_that_is_late_takes_back_no_older_tasks(
+    open_page: OpenPage, services: FakeServices
+) -> None:
+    tasks = [
+        services.add_task("read", labels=[("hat", 0.9)], minutes_ago=60 - minutes) for minutes in range(25)
+    ]
+    services.hold_lists = asyncio.Event()
+    page = await open_page("/", role="helper", locale="en-US")
+    # Once as the page opens and once as its stream greets.
+    await eventually(lambda: services.requests.count(("GET", "/tasks")) == 2, what="both lists asked for")
+    services.hold_lists.set()
+    await expect(page.locator(".load")).to_have_count(20)
+    services.hold_lists = asyncio.Event()
+    gone = services.tasks.pop(tasks[-1]["id"])
+    services.break_streams()
+    await eventually(lambda: services.requests.count(("GET", "/tasks")) == 3, what="the list asked for again")
+    late, services.hold_lists = services.hold_lists, None
+    await page.get_by_role("button", name="Show more").click()
+    await expect(page.locator(".load")).to_have_count(25)
+    late.set()
+    await expect(page.locator(f'.load[data-id="{gone["id"]}"]')).to_have_count(0)
+    await expect(page.locator(".load")).to_have_count(24)
+    await expect(page.get_by_role("button", name="Show more")).to_be_hidden()
+
+
+async def test_a_list_that_is_fetched_again_leaves_no_gap_before_older_tasks(
+    open_page: OpenPage, services: FakeServices
+) -> None:
+    for minutes in range(25):
+        services.add_task("read", labels=[("hat", 0.9)], minutes_ago=60 - minutes)
+    page = await open_page("/", role="helper", locale="en-US", script=HURRY)
+    await expect(page.locator(".load")).to_have_count(20)
+    asked = ("GET", "/tasks")
+    # Once as the page opens and once as its stream greets.
+    await eventually(lambda: services.requests.count(asked) == 2, what="both lists asked for")
+    services.hold_lists = held = asyncio.Event()
+    await page.get_by_role("button", name="Show more").click()
+    await eventually(lambda: services.requests.count(asked) == 3, what="older tasks asked for")
+    services.hold_lists = None
+    services.streams_work = False
+    services.break_streams()
+    untold = services.add_task("read", labels=[("shoes", 0.9)])
+    services.streams_work = True
+    await expect(page.locator(f'.load[data-id="{untold["id"]}"]')).to_have_count(1)
+    held.set()
+    await expect(page.locator(".load")).to_have_count(26)
+
+
+async def test_corrections_opened_again_while_on_their_way_come_once(
+    open_page: OpenPage, services: FakeServices
+) -> None:
+    task = services.add_task("read", labels=[("shirt", 0.9)])
+    services.confirmed(task["id"], [("hat", 1)])
+    page = await open_page("/", role="helper", locale="en-US")
+    heading = page.get_by_text("What owners corrected")
+    await expect(heading).to_be_visible()
+    services.hold_lists = asyncio.Event()
+    for _ in range(3):
+        await heading.click()
+    asked = ("GET", "/tasks/corrected")
+    await eventually(lambda: services.requests.count(asked) == 2, what="them asked for twice")
+    services.hold_lists.set()
+    await expect(page.locator(".corrections .load")).to_have_count(1)
+
+
 async def test_two_open_tabs_send_a_photo_once(
     open_page: OpenPage, services: FakeServices, photo_file: Path
 ) -> None:

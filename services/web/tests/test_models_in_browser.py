@@ -1,3 +1,5 @@
+import asyncio
+
 import pytest
 
 from laundry_testing.messaging import eventually
@@ -6,6 +8,8 @@ from .browsers import expect
 from .conftest import OpenPage
 from .fake_models import LACKING
 from .fake_services import FakeServices
+
+TAPPED_TWICE = "(button) => { button.focus(); button.click(); button.click(); }"
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
@@ -153,3 +157,32 @@ async def test_a_full_run_starts_or_says_what_is_missing(open_page: OpenPage, se
     await expect(page.locator(".run").get_by_text("full")).to_be_visible()
     await expect(refusal).to_have_count(0)
     assert services.models.asked == [("run", {"kind": "full"})] * 2
+
+
+async def test_a_run_asked_for_twice_starts_once(open_page: OpenPage, services: FakeServices) -> None:
+    models = services.models
+    models.hold_runs = held = asyncio.Event()
+    page = await open_page("/", role="operator", locale="en-US")
+    start = page.get_by_role("button", name="Learn from corrections")
+    await start.evaluate(TAPPED_TWICE)
+    await expect(start).to_be_disabled()
+    held.set()
+    await expect(page.locator(".run")).to_have_count(1)
+    await expect(start).to_be_focused()
+    assert models.asked == [("run", {"kind": "refit"})]
+    full = page.get_by_role("button", name="Train the whole network")
+    dialog = page.get_by_role("dialog")
+    await full.evaluate(TAPPED_TWICE)
+    await expect(dialog).to_have_count(1)
+    await dialog.get_by_role("button", name="Back").click()
+    await expect(full).to_be_focused()
+    cancel = page.get_by_role("button", name="Cancel the run")
+    await cancel.evaluate(TAPPED_TWICE)
+    await expect(cancel).to_have_count(0)
+    await expect(page.locator(".trouble")).to_have_count(0)
+    assert [what for what, _ in models.asked] == ["run", "cancellation"]
+    for name in ("Promote m-0", "Roll back"):
+        await page.get_by_role("button", name=name).evaluate(TAPPED_TWICE)
+        await expect(dialog).to_have_count(1)
+        await dialog.get_by_role("button", name="Back", exact=True).click()
+        await expect(dialog).to_have_count(0)

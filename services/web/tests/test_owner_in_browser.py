@@ -11,6 +11,13 @@ from .fake_services import FakeServices
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
+AWAY = Problem(502, "bad-gateway", "Nobody answers.")
+# So that nothing comes by itself after a pause.
+NO_PAUSE_ENDS = """
+  const wait = setTimeout;
+  window.setTimeout = (job, ms, ...more) => (ms >= 1000 ? 0 : wait(job, ms, ...more));
+"""
+
 
 async def test_one_tap_confirms_the_best_guess(open_page: OpenPage, services: FakeServices) -> None:
     task = services.add_task("read", labels=[("shirt", 0.93), ("dress", 0.05)])
@@ -33,6 +40,36 @@ async def test_a_photo_past_its_time_says_for_how_long_it_was_kept(
     page = await open_page("/", role="owner", locale="en-US")
     await expect(page.locator(".confirm-card").get_by_text("Photo deleted after 90 days")).to_be_visible()
     await expect(page.locator("a[href='/privacy#en']")).to_be_visible()
+
+
+async def test_a_picture_that_fails_comes_after_a_while(open_page: OpenPage, services: FakeServices) -> None:
+    services.add_task("read", labels=[("shirt", 0.93)], minutes_ago=5)
+    services.add_task("read", labels=[("hat", 0.9)])
+    services.refuse["photo"] = AWAY
+    page = await open_page("/", role="owner", locale="en-US", script=HURRY)
+    large = page.locator(".confirm-card .photo")
+    await expect(large).to_have_attribute("data-state", "missing")
+    await expect(large.get_by_text("No preview here")).to_be_visible()
+    await expect(page.locator(".strip [data-state=missing]")).to_have_count(2)
+    services.refuse.clear()
+    await expect(large.locator("img")).to_be_visible()
+    await expect(large).to_have_attribute("data-state", "shown")
+    # It is the picture now that has a name.
+    await expect(page.locator(".photo[role], .photo[aria-label]")).to_have_count(0)
+    await expect(page.locator(".strip [data-state=shown]")).to_have_count(2)
+
+
+async def test_a_picture_that_fails_comes_as_soon_as_there_is_a_signal(
+    open_page: OpenPage, services: FakeServices
+) -> None:
+    services.add_task("read", labels=[("shirt", 0.93)])
+    services.refuse["photo"] = AWAY
+    page = await open_page("/", role="owner", locale="en-US", script=NO_PAUSE_ENDS)
+    large = page.locator(".confirm-card .photo")
+    await expect(large).to_have_attribute("data-state", "missing")
+    services.refuse.clear()
+    await page.evaluate("() => { dispatchEvent(new Event('online')); }")
+    await expect(large).to_have_attribute("data-state", "shown")
 
 
 async def test_correction_chooses_labels_and_counts(open_page: OpenPage, services: FakeServices) -> None:

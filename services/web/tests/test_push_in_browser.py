@@ -164,14 +164,19 @@ async def test_what_is_in_the_way_is_said_when_somebody_wants_alerts_and_not_bef
     assert services.devices.asked == []
 
 
+async def with_many_alerts(open_page: OpenPage, services: FakeServices) -> tuple[Page, str]:
+    """Open an owner's page with more alerts than it shows at once; returns it with the id of the oldest."""
+    for number in range(12):
+        services.notify(f"washer-{number}")
+    page = await granting(await open_page("/", role="owner", locale="en-US", kept=True))
+    await expect(page.locator(".alerts li")).to_have_count(12)
+    return page, next(iter(services.notifications))
+
+
 async def test_what_is_pushed_is_shown_once_for_one_fault_and_leads_to_it(
     open_page: OpenPage, services: FakeServices
 ) -> None:
-    for number in range(12):
-        services.notify(f"washer-{number}")
-    wanted = next(iter(services.notifications))
-    page = await granting(await open_page("/", role="owner", locale="en-US", kept=True))
-    await expect(page.locator(".alerts li")).to_have_count(12)
+    page, wanted = await with_many_alerts(open_page, services)
     first, second = (
         alert("Washer washer-0 failed (E42)", wanted),
         alert("2 washers in trouble", wanted, sound=False),
@@ -191,6 +196,23 @@ async def test_what_is_pushed_is_shown_once_for_one_fault_and_leads_to_it(
     await worker.evaluate(TAP, "e1")
     await expect(page.locator(f'.alerts [data-id="{wanted}"]')).to_be_focused()
     await expect(page.locator(f'.alerts [data-id="{wanted}"]')).to_be_in_viewport()
+
+
+async def test_an_alert_leads_past_a_tab_that_hears_of_none(
+    open_page: OpenPage, services: FakeServices
+) -> None:
+    page, wanted = await with_many_alerts(open_page, services)
+    await push(page, alert("Washer washer-0 failed (E42)", wanted))
+    await eventually(partial(shows, page, ["Washer washer-0 failed (E42)"]), what="the notification")
+    for path in ("/privacy", "/unsubscribe"):
+        other = await page.context.new_page()
+        await other.goto(path)
+        await other.bring_to_front()
+    [worker] = page.context.service_workers
+    first = "clients.matchAll({ type: 'window' }).then(([first]) => new URL(first.url).pathname)"
+    assert await worker.evaluate(first) == "/unsubscribe"
+    await worker.evaluate(TAP, "e1")
+    await expect(page.locator(f'.alerts [data-id="{wanted}"]')).to_be_focused()
 
 
 # Nobody can tap in a headless browser: the worker is told as if.

@@ -20,6 +20,13 @@ pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 # Whether there was somebody to sign out.
 SIGN_OUT = """(() => {
   const button = document.querySelector('[aria-label="Sign out"]');
+  const ask = window.fetch;
+  window.fetch = async (...asked) => {
+    const answer = await ask(...asked);
+    // Of tabs that sign out at once, the later may find nobody signed in, and is led nowhere.
+    if (asked[0] === "/auth/sign-out") window.ledNowhere = (await answer.clone().json()).location === null;
+    return answer;
+  };
   button?.click();
   return button !== null;
 })()"""
@@ -28,7 +35,34 @@ OUT_AND_IN = """(() => {
   document.querySelector('[aria-label="Sign out"]').click();
   document.querySelector('.sign-in a').click();
 })()"""
-BACK = "location.pathname === '/' && document.querySelector('.sign-in') !== null"
+# Where the next answer about who is signed in is to be late, it comes once let go, and a sign-out's after it.
+LATE = """
+  const ask = window.fetch;
+  let heard = Promise.resolve();
+  window.fetch = async (...asked) => {
+    const answer = await ask(...asked);
+    if (asked[0] === "/auth/sign-out") await heard;
+    if (asked[0] !== "/auth/session" || !sessionStorage.getItem("late")) return answer;
+    sessionStorage.removeItem("late");
+    const said = await answer.json();
+    let hear;
+    heard = new Promise((resolve) => (hear = resolve));
+    await new Promise((resolve) => {
+      window.letGo = () => {
+        resolve();
+        return heard;
+      };
+    });
+    answer.json = async () => {
+      // Once the page has made of it what it does.
+      setTimeout(hear);
+      return said;
+    };
+    return answer;
+  };
+"""
+BE_LATE = "sessionStorage.setItem('late', 'yes')"
+BACK = "window.ledNowhere || (location.pathname === '/' && document.querySelector('.sign-in') !== null)"
 KEPT = "localStorage.getItem('laundry.session')"
 DEAF = "window.addEventListener('storage', (event) => event.stopImmediatePropagation());"
 NO_ROOM = """
@@ -44,12 +78,21 @@ def _doubted_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def is_back(page: Page) -> bool:
-    """Whether a page that signed out has been at the provider's sign-out, and come back."""
+    """Whether a page that signed out has been at the provider's sign-out and is back, or is led nowhere."""
     try:
         return bool(await page.evaluate(BACK))
     except (Error, AssertionError):
         # It is on its way, as Chromium's driver and the others' say it.
         return False
+
+
+async def let_go(page: Page) -> None:
+    """Let the late answer come, and wait until the page has heard it."""
+    await page.evaluate("window.letGo().then(() => null)")
+
+
+async def is_asked(page: Page) -> bool:
+    return bool(await page.evaluate("window.letGo !== undefined"))
 
 
 async def deny(services: FakeServices, page: Page) -> None:
@@ -178,6 +221,36 @@ async def test_who_signs_in_right_after_a_sign_out_is_taken_there(open_page: Ope
     await page.evaluate(OUT_AND_IN)
     await expect(page.get_by_role("heading", name="Photograph the laundry")).to_be_visible()
     await eventually(lambda: open_page.provider.revoked, what="the grant before is revoked")
+
+
+async def test_an_answer_from_before_a_sign_out_does_not_undo_it(open_page: OpenPage) -> None:
+    page = await open_page("/", role="helper", locale="en-US", script=LATE)
+    await expect(page.locator(".helper")).to_be_visible()
+    await page.evaluate(BE_LATE)
+    await page.reload()
+    await eventually(partial(is_asked, page), what="the page asks who is signed in")
+    await page.get_by_role("button", name="Sign out").click()
+    await expect(page.locator(".sign-in")).to_be_visible()
+    await let_go(page)
+    await expect(page.locator(".sign-in")).to_be_visible()
+    assert await page.evaluate(KEPT) is None
+    await eventually(partial(is_back, page), what="the way to the provider's sign-out and back")
+
+
+async def test_an_answer_from_before_a_sign_in_does_not_undo_it(open_page: OpenPage) -> None:
+    page = await open_page("/", locale="en-US", script=LATE)
+    await expect(page.locator(".sign-in")).to_be_visible()
+    await page.evaluate(BE_LATE)
+    await page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    await eventually(partial(is_asked, page), what="the page asks who is signed in")
+    other = await page.context.new_page()
+    await other.goto(open_page.signed_in("/", Person("kim")))
+    for tab in (page, other):
+        await expect(tab.locator(".helper")).to_be_visible()
+    await let_go(page)
+    for tab in (page, other):
+        await expect(tab.locator(".helper")).to_be_visible()
+    assert await page.evaluate(KEPT) is not None
 
 
 async def test_who_signs_out_without_a_connection_is_signed_out_when_there_is_one(

@@ -13,7 +13,7 @@ from laundry_reading.photo import MAX_BYTES
 from laundry_service.http.problems import Problem
 from laundry_testing.messaging import eventually
 
-from .browsers import HURRY, expect
+from .browsers import CHROMIUM_ONLY, HURRY, expect
 from .conftest import OpenPage
 from .fake_pictures import picture
 from .fake_services import FakeServices
@@ -34,6 +34,27 @@ async def page(open_page: OpenPage) -> Any:
 
 async def pick(page: Page, *files: Path) -> None:
     await page.get_by_label("Album").set_input_files(list(files))
+
+
+async def test_photos_are_of_the_branch_that_was_chosen_with_them(
+    open_page: OpenPage, services: FakeServices, tmp_path: Path
+) -> None:
+    files = [tmp_path / f"IMG_{number}.jpg" for number in range(3)]
+    for file in files:
+        file.write_bytes(picture())
+    page = await open_page("/", role="helper", locale="en-US", branches=("b1", "b2"))
+    await page.evaluate(
+        """() => {
+          const read = File.prototype.arrayBuffer;
+          const handedOver = new Promise((resolve) => (window.handOver = resolve));
+          File.prototype.arrayBuffer = async function () { await handedOver; return read.call(this); };
+        }"""
+    )
+    await pick(page, *files)
+    await page.get_by_label("Branch").select_option("b2")
+    await page.evaluate("window.handOver()")
+    await expect(page.locator("[data-status=submitted]")).to_have_count(3)
+    assert {task["branch_id"] for task in services.tasks.values()} == {"b1"}
 
 
 async def press(page: Page, name: str, *files: Path) -> None:
@@ -110,6 +131,35 @@ async def test_a_photo_that_waits_is_taken_again_and_only_the_last_is_sent(
     assert [each[:4] for each in upload["replaces"]] == ["key:", "key:"]
     [task_id] = services.tasks
     assert services.photos[task_id] == photos[2].read_bytes()
+
+
+async def test_a_photo_of_a_tab_that_was_closed_is_sent_by_one_that_was_open_before(
+    page: Page, services: FakeServices, photos: list[Path]
+) -> None:
+    other = await page.context.new_page()
+    await other.goto("/helper")
+    await expect(other.get_by_text("Nothing registered yet")).to_be_visible()
+    await page.context.set_offline(True)
+    await pick(page, photos[0])
+    await expect(page.get_by_text(OFFLINE)).to_be_visible()
+    await page.close()
+    await other.context.set_offline(False)
+    await expect(other.get_by_text(REGISTERED)).to_be_visible()
+    await expect(other.locator(".load")).to_have_count(1)
+    assert len(services.uploads) == 1
+
+
+@CHROMIUM_ONLY
+async def test_a_photo_that_is_slow_to_leave_the_phone_is_sent_once(
+    open_page: OpenPage, services: FakeServices, photos: list[Path]
+) -> None:
+    stays = "IDBObjectStore.prototype.delete = function (key) { return this.count(key); };"
+    page = await open_page("/", role="helper", locale="en-US", script=stays)
+    for number, photo in enumerate(photos, 1):
+        await pick(page, photo)
+        await expect(page.get_by_text(REGISTERED)).to_have_count(number)
+        await page.evaluate("window.dispatchEvent(new Event('online'))")
+    assert len(services.uploads) == len(photos)
 
 
 async def test_a_retake_that_comes_too_late_is_sent_beside_if_the_person_says_so(

@@ -63,7 +63,7 @@ MORE_TITLES = {
 MORE_LISTS = {
     "/owner?view=history": (".past .load", 50, ".past-view .empty"),
     "/owner?view=washed": (".washed .columns", 1, ".washed .empty"),
-    "/customer": (".branch", 60, ".likes .empty"),
+    "/customer": (".branch", 20, ".likes .empty"),
     "/customer?view=told": (".told .alerts li", 60, ".told .empty"),
     "/customer?view=me": (".danger", 1, ".danger"),
 }

@@ -3,6 +3,7 @@
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 from playwright.async_api import Browser, BrowserContext, ConsoleMessage, async_playwright
 
@@ -10,6 +11,7 @@ from .page import PATIENCE_MS
 from .programs import program
 from .site import Site
 
+SEEN = Path(__file__).with_name("seen.js").read_text()
 # What a browser says of a request that a test made fail; anything else there is a fault of the pages.
 EXPECTED_ON_CONSOLE = re.compile(r"Failed to load resource|net::ERR_")
 
@@ -35,6 +37,7 @@ class Chromium:
             color_scheme="dark" if dark else "light",
         )
         context.set_default_timeout(PATIENCE_MS)
+        await context.add_init_script(SEEN)
         context.on("console", listen)
         context.on("weberror", lambda error: complaints.append(str(error.error)))
         try:

@@ -9,10 +9,11 @@ import asyncio
 import json
 import os
 import re
+import signal
 import socket
 import tempfile
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, cast
 
@@ -58,18 +59,35 @@ FORGET = """
 
 
 class WebKit:
-    """A running driver with one session, which goes on with the next context of the same colours."""
+    """A driver with one session, which goes on with the next context of the same colours.
 
-    def __init__(self, client: httpx.AsyncClient, settings: Path) -> None:
-        self._client = client
+    A session that once did not answer, or could not be tidied, would fail every later context. Its driver is
+    ended, and the next context has another.
+    """
+
+    def __init__(
+        self, start: Callable[[], AbstractAsyncContextManager[httpx.AsyncClient]], settings: Path
+    ) -> None:
+        self._start = start
         self._settings = settings
+        self._driver = AsyncExitStack()
+        self._client: httpx.AsyncClient | None = None
+        self._silent = False
+        self.answer_s: float = ANSWER_S
         self._session: str | None = None
         self._dark = False
         self._handle: str | None = None
 
     async def ask(self, method: str, path: str, **body: Any) -> Any:
         """Send a command and return its value."""
-        answer = await self._client.request(method, path, json=body if method == "POST" else None)
+        assert self._client is not None
+        try:
+            answer = await self._client.request(
+                method, path, json=body if method == "POST" else None, timeout=self.answer_s
+            )
+        except httpx.TransportError:
+            self._silent = True
+            raise
         value = answer.json()["value"]
         assert answer.is_success, f"{path}: {value}"
         return value
@@ -102,12 +120,35 @@ class WebKit:
         try:
             yield cast(BrowserContext, context)
         finally:
-            await context.close()
+            await self._tidy(context)
             complaints += [said for said in site.complaints if not EXPECTED_ON_CONSOLE.search(said)]
             site.complaints.clear()
 
+    async def _tidy(self, context: "WebKitContext") -> None:
+        try:
+            if not self._silent:
+                await context.close()
+        except BaseException:
+            self._silent = True
+            raise
+        finally:
+            if self._silent:
+                await self.stop()
+
+    async def stop(self) -> None:
+        """End the driver, with the session if it answers."""
+        try:
+            if not self._silent:
+                await self.end()
+        finally:
+            self._session = self._handle = self._client = None
+            self._silent = False
+            await self._driver.aclose()
+
     async def _begin(self, dark: bool) -> str:
         """Open a session, or go on with the one that is open; return its tab."""
+        if self._client is None:
+            self._client = await self._driver.enter_async_context(self._start())
         if self._session is None or dark != self._dark:
             await self.end()
             theme = self._settings / "gtk-3.0" / "settings.ini"
@@ -276,29 +317,44 @@ async def running() -> AsyncIterator[WebKit]:
         pass_fds=[write], stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
     )  # fmt: skip
     os.close(write)
-    process = None
     try:
         async with asyncio.timeout(START_S):
             display = (await asyncio.to_thread(os.read, read, 32)).decode().strip()
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port = free.getsockname()[1]
-        process = await asyncio.create_subprocess_exec(
-            driver,
-            f"--port={port}",
-            env={
-                **os.environ,
-                # A page here lives for seconds: to draw it by a graphics card that is not there, and to
-                # compile its scripts further, is a quarter of its cost and changes nothing that is seen.
-                "WEBKIT_DISABLE_COMPOSITING_MODE": "1",
-                "JSC_useDFGJIT": "0",
-                "JSC_useFTLJIT": "0",
-                "DISPLAY": f":{display}",
-                "GDK_BACKEND": "x11",
-                "XDG_CONFIG_HOME": settings.name,
-            },
-            stdout=asyncio.subprocess.DEVNULL,
-            stderr=asyncio.subprocess.DEVNULL,
-        )
+        webkit = WebKit(lambda: _driver(driver, display, settings.name), Path(settings.name))
+        try:
+            yield webkit
+        finally:
+            await webkit.stop()
+    finally:
+        os.close(read)
+        await end(screen)
+        settings.cleanup()
+
+
+@asynccontextmanager
+async def _driver(program: str, display: str, settings: str) -> AsyncIterator[httpx.AsyncClient]:
+    """Start the driver; with it the browsers end that it started."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    process = await asyncio.create_subprocess_exec(
+        program,
+        f"--port={port}",
+        env={
+            **os.environ,
+            # A page here lives for seconds: to draw it by a graphics card that is not there, and to
+            # compile its scripts further, is a quarter of its cost and changes nothing that is seen.
+            "WEBKIT_DISABLE_COMPOSITING_MODE": "1",
+            "JSC_useDFGJIT": "0",
+            "JSC_useFTLJIT": "0",
+            "DISPLAY": f":{display}",
+            "GDK_BACKEND": "x11",
+            "XDG_CONFIG_HOME": settings,
+        },
+        start_new_session=True,
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    try:
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=ANSWER_S) as client:
 
             async def answers() -> bool | None:
@@ -309,12 +365,8 @@ async def running() -> AsyncIterator[WebKit]:
                 return True
 
             await until_there(answers, process)
-            webkit = WebKit(client, Path(settings.name))
-            yield webkit
-            await webkit.end()
+            yield client
     finally:
-        os.close(read)
-        if process is not None:
-            await end(process)
-        await end(screen)
-        settings.cleanup()
+        await end(process)
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)

@@ -191,8 +191,10 @@ async function isDone(action, { fault_id: fault = "", stop_key: key = "" }) {
  * @param {{kind?: string, notification_id?: string, fault_id?: string, link?: string}} alert
  */
 async function openPage({ kind, notification_id: alert = "", fault_id: fault = "", link }) {
-  // The one that was looked at last. All of them are of who is signed in, and one document, whatever their address says.
-  const [page] = await worker.clients.matchAll({ type: "window" });
+  // The one that was looked at last. All of the app's are of who is signed in, and one document, whatever their address
+  // says; others, such as the privacy notice, hear of no alert.
+  const windows = await worker.clients.matchAll({ type: "window" });
+  const page = windows.find(({ url }) => PAGES.includes(new URL(url).pathname));
   if (!page) {
     const own = kind === "equipment_fault" ? `/owner?alert=${encodeURIComponent(alert)}` : "/";
     const wanted = new URL(link ?? own, worker.location.origin);

@@ -5,6 +5,7 @@ import { h, put, say } from "./dom.js";
 import { emptyState } from "./drawings.js";
 import { trouble } from "./frame.js";
 import { icon } from "./icons.js";
+import { isFocusLost, once } from "./once.js";
 import { PagedList } from "./paged-list.js";
 import { t } from "./texts.js";
 
@@ -42,10 +43,16 @@ export class BranchesPart {
     });
     const korean = nameField("branch-ko", "");
     const english = nameField("branch-en", "");
+    const add = h("button", { class: "primary", type: "submit" }, icon("plus"), t("branches.add"));
+    const make = async () => {
+      const json = { id: id.value.trim(), name_ko: korean.value, name_en: english.value };
+      if (!(await this.#send(PATH, "POST", json, t("branches.sayMade")))) return;
+      for (const field of [id, korean, english]) field.value = "";
+      await this.#list.load();
+    };
     const send = (/** @type {SubmitEvent} */ event) => {
       event.preventDefault();
-      const json = { id: id.value.trim(), name_ko: korean.value, name_en: english.value };
-      this.#send(PATH, "POST", json, t("branches.sayMade"));
+      once(add, make);
     };
     this.element = h(
       "div",
@@ -63,7 +70,7 @@ export class BranchesPart {
         ),
         h("div", { class: "field" }, h("label", { for: "branch-ko" }, t("branches.korean")), korean),
         h("div", { class: "field" }, h("label", { for: "branch-en" }, t("branches.english")), english),
-        h("button", { class: "primary", type: "submit" }, icon("plus"), t("branches.add")),
+        add,
       ),
       this.#list.element,
     );
@@ -89,13 +96,25 @@ export class BranchesPart {
           t("branches.rename"),
         ),
       );
+    const showAgain = () => {
+      show();
+      if (isFocusLost()) row.querySelector("button")?.focus();
+    };
     const edit = () => {
       const korean = nameField(`${branch.id}-ko`, branch.name_ko);
       const english = nameField(`${branch.id}-en`, branch.name_en);
+      const save = h("button", { class: "primary", type: "submit" }, t("branches.save"));
+      const rename = async () => {
+        const json = { name_ko: korean.value, name_en: english.value };
+        const path = `${PATH}/${encodeURIComponent(branch.id)}`;
+        const renamed = await this.#send(path, "PATCH", json, t("branches.sayRenamed"));
+        if (!renamed) return;
+        Object.assign(branch, renamed);
+        showAgain();
+      };
       const send = (/** @type {SubmitEvent} */ event) => {
         event.preventDefault();
-        const json = { name_ko: korean.value, name_en: english.value };
-        this.#send(`${PATH}/${encodeURIComponent(branch.id)}`, "PATCH", json, t("branches.sayRenamed"));
+        once(save, rename);
       };
       put(
         row,
@@ -107,8 +126,8 @@ export class BranchesPart {
           h(
             "div",
             { class: "answers" },
-            h("button", { class: "quiet", type: "button", onclick: show }, t("action.back")),
-            h("button", { class: "primary", type: "submit" }, t("branches.save")),
+            h("button", { class: "quiet", type: "button", onclick: showAgain }, t("action.back")),
+            save,
           ),
         ),
       );
@@ -119,18 +138,24 @@ export class BranchesPart {
   }
 
   /**
+   * Ask for a branch, made or changed. Returns it, or null after a refusal.
+   *
    * @param {string} path
    * @param {string} method
    * @param {object} json
    * @param {string} done
+   * @returns {Promise<Branch | null>}
    */
   async #send(path, method, json, done) {
     try {
-      await this.api.json(path, { method, json });
+      const branch = await this.api.json(path, { method, json });
+      put(this.#said);
       say(done);
       this.onChange();
+      return branch;
     } catch (problem) {
       put(this.#said, trouble(explain(problem)));
+      return null;
     }
   }
 }

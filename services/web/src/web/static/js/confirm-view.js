@@ -34,6 +34,8 @@ export class ConfirmView {
   #loaded = false;
   #more = false;
   #closed = new AbortController();
+  /** Why there is no list yet. */
+  #told = h("div");
   #stage = h("div", { class: "stage" });
   #strip;
   #done;
@@ -59,6 +61,7 @@ export class ConfirmView {
       !session.branches.length && trouble({ text: t("owner.noBranch") }),
       this.#controls(),
       h("div", { class: "last-done" }, this.#done.latest, this.#undo.element),
+      this.#told,
       this.#stage,
       this.#strip.element,
       this.#done.before,
@@ -96,7 +99,7 @@ export class ConfirmView {
     branch.addEventListener("change", () => {
       this.#filter.branch = branch.value;
       this.#loaded = false;
-      put(this.#stage);
+      put(this.#told);
       this.#keepFilter();
       this.#refresh().catch(() => {});
     });
@@ -125,10 +128,13 @@ export class ConfirmView {
   }
 
   async #refresh() {
+    const filter = { ...this.#filter };
+    const meant = () => filter.branch === this.#filter.branch;
     try {
       await this.#fetches.during(
-        () => this.#list(),
+        () => this.#list(filter),
         ({ found, more }, changes) => {
+          if (!meant()) return;
           for (const task of changes.values()) {
             if (this.#waits(task)) found.set(task.id, task);
             else found.delete(task.id);
@@ -136,21 +142,23 @@ export class ConfirmView {
           this.#more = more;
           this.#waiting = found;
           this.#loaded = true;
+          put(this.#told);
           this.#draw();
         },
       );
     } catch (problem) {
-      if (!this.#loaded) showTrouble(this.#stage, problem, () => this.#refresh().catch(() => {}));
+      if (!this.#loaded && meant()) showTrouble(this.#told, problem, () => this.#refresh().catch(() => {}));
       throw problem;
     }
   }
 
-  async #list() {
+  /** @param {import("./confirm-order.js").Filter} filter */
+  async #list(filter) {
     /** @type {Map<string, Task>} */
     const found = new Map();
     let cursor = null;
     for (let page = 0; page < MOST_PAGES; page += 1) {
-      const { items, next } = await this.api.list(waitingAddress(this.#filter, cursor));
+      const { items, next } = await this.api.list(waitingAddress(filter, cursor));
       for (const task of items) if (this.#waits(task)) found.set(task.id, task);
       cursor = next;
       if (!next) break;
@@ -203,7 +211,7 @@ export class ConfirmView {
     const tasks = this.#ordered();
     this.#count.textContent = this.#loaded ? `${tasks.length}${this.#more ? "+" : ""}` : "";
     const shown = this.#card?.task;
-    const now = shown && this.#waiting.get(shown.id);
+    const now = tasks.find(({ id }) => id === shown?.id);
     // The card under the thumb stays in place, whatever else arrives.
     if (!now || (afresh && !this.#card?.inHand)) this.#showCard(tasks[0]);
     else if (!this.#card?.inHand && JSON.stringify(now) !== JSON.stringify(shown)) this.#showCard(now);
@@ -244,7 +252,7 @@ export class ConfirmView {
   #showCard(task) {
     if (!task) {
       this.#card = null;
-      if (this.#loaded) put(this.#stage, emptyState("folded", t("owner.empty"), t("owner.emptyText")));
+      put(this.#stage, this.#loaded && emptyState("folded", t("owner.empty"), t("owner.emptyText")));
       return;
     }
     this.#card = new ConfirmCard(task, {
@@ -296,20 +304,29 @@ export class ConfirmView {
     }
   }
 
-  /** @param {Task} task */
+  /**
+   * Returns whether the confirmation stands and may still be taken back.
+   *
+   * @param {Task} task
+   */
   async #takeBack(task) {
     try {
       const after = await this.api.json(`${pathOf(task)}/confirmation`, { method: "DELETE" });
       this.#forgetDone(after);
       if (this.#waits(after)) this.#waiting.set(after.id, after);
-      this.#choose(after.id);
-      this.#draw();
-      say(t("undo.done", { labels: counted(labelsOf(task)) }));
     } catch (problem) {
-      const { text } = explain(problem);
-      say(text, { urgent: true });
-      this.#done.say(text);
+      // If it waits again, only the answer was lost.
+      if (this.#confirmed.has(task.id)) {
+        const { text } = explain(problem);
+        say(text, { urgent: true });
+        this.#done.say(text);
+        return problem.passing;
+      }
     }
+    this.#choose(task.id);
+    this.#draw();
+    say(t("undo.done", { labels: counted(labelsOf(task)) }));
+    return false;
   }
 
   /**

@@ -11,7 +11,7 @@ const PAGE = 20;
 export class Corrections {
   /** @type {string | null} */
   #next = null;
-  #asked = false;
+  #asked = 0;
   #list = h("ol", { class: "loads" });
   #below = h("div", { class: "more" });
 
@@ -38,21 +38,21 @@ export class Corrections {
     if (!this.element.open) return;
     put(this.#list);
     this.#next = null;
-    this.#asked = false;
     this.#more();
   }
 
   async #more() {
+    const asked = ++this.#asked;
     try {
       const { items, next } = await this.api.page("/api/helper/tasks/corrected", { limit: PAGE, cursor: this.#next });
+      if (asked !== this.#asked) return;
       this.#list.append(...items.map((task) => this.#row(task)));
       this.#next = next;
-      this.#asked = true;
       const more = h("button", { class: "secondary", type: "button", onclick: () => this.#more() }, t("action.more"));
       const none = emptyState("rosette", t("helper.noCorrections"));
-      put(this.#below, this.#asked && !this.#list.childElementCount && none, next && more);
+      put(this.#below, !this.#list.childElementCount && none, next && more);
     } catch (problem) {
-      showTrouble(this.#below, problem, () => this.#more());
+      if (asked === this.#asked) showTrouble(this.#below, problem, () => this.#more());
     }
   }
 

@@ -7,6 +7,7 @@ import { h, put, say } from "./dom.js";
 import { emptyState } from "./drawings.js";
 import { showTrouble, trouble } from "./frame.js";
 import { icon } from "./icons.js";
+import { once } from "./once.js";
 import { PagedList } from "./paged-list.js";
 import { copyable } from "./shown-once.js";
 import { ago, t } from "./texts.js";
@@ -73,10 +74,14 @@ export class CredentialsPage {
       { id: "equipment-branch", required: true },
       [...this.#branches.values()].map((each) => h("option", { value: each.id }, nameOfBranch(each))),
     );
-    const send = async (/** @type {SubmitEvent} */ event) => {
-      event.preventDefault();
+    const add = h("button", { class: "primary", type: "submit" }, icon("plus"), t("credentials.add"));
+    const make = async () => {
       const json = { equipment_id: name.value.trim(), branch_id: branch.value };
       if (await this.#ask(PATH, { method: "POST", json })) name.value = "";
+    };
+    const send = (/** @type {SubmitEvent} */ event) => {
+      event.preventDefault();
+      once(add, make);
     };
     return h(
       "form",
@@ -88,14 +93,13 @@ export class CredentialsPage {
         h("label", { for: "equipment-branch" }, t("credentials.branch")),
         h("div", { class: "choice" }, branch),
       ),
-      h("button", { class: "primary", type: "submit" }, icon("plus"), t("credentials.add")),
+      add,
     );
   }
 
   /** @param {MachineCredential} credential */
   #row(credential) {
     const { id, equipment_id: equipment, branch_id: branch } = credential;
-    const path = `${PATH}/${id}`;
     return h(
       "li",
       { class: "entry" },
@@ -118,7 +122,7 @@ export class CredentialsPage {
             class: "secondary",
             type: "button",
             "aria-label": `${t("credentials.rotate")} ${equipment}`,
-            onclick: () => this.#rotate(path, equipment),
+            onclick: ({ currentTarget }) => once(currentTarget, () => this.#rotate(id, equipment)),
           },
           icon("retry"),
           t("credentials.rotate"),
@@ -129,7 +133,7 @@ export class CredentialsPage {
             class: "secondary danger",
             type: "button",
             "aria-label": `${t("credentials.revoke")} ${equipment}`,
-            onclick: () => this.#revoke(path, equipment),
+            onclick: ({ currentTarget }) => once(currentTarget, () => this.#revoke(id, equipment)),
           },
           t("credentials.revoke"),
         ),
@@ -138,25 +142,26 @@ export class CredentialsPage {
   }
 
   /**
-   * @param {string} path
+   * @param {string} id
    * @param {string} name
    */
-  async #rotate(path, name) {
+  async #rotate(id, name) {
     const title = t("credentials.rotateAsk", { name });
     if (await askFirst({ title, text: t("credentials.rotateText"), yes: t("credentials.rotate") }))
-      await this.#ask(`${path}/rotation`, { method: "POST" });
+      await this.#ask(`${PATH}/${id}/rotation`, { method: "POST" });
   }
 
   /**
-   * @param {string} path
+   * @param {string} id
    * @param {string} name
    */
-  async #revoke(path, name) {
+  async #revoke(id, name) {
     const title = t("credentials.revokeAsk", { name });
     if (!(await askFirst({ title, text: t("credentials.revokeText"), yes: t("credentials.revoke") }))) return;
     try {
-      await this.api.fetch(path, { method: "DELETE" });
-      put(this.#result);
+      await this.api.fetch(`${PATH}/${id}`, { method: "DELETE" });
+      // The secret of another may not have been copied yet.
+      this.#clear(`.trouble, [data-credential="${id}"]`);
       say(t("credentials.sayRevoked", { name }));
     } catch (problem) {
       this.#complain(problem);
@@ -175,7 +180,7 @@ export class CredentialsPage {
       const made = await this.api.json(path, options);
       const card = h(
         "div",
-        { class: "invited", tabindex: "-1" },
+        { class: "invited", tabindex: "-1", "data-credential": made.id },
         h("p", {}, h("strong", {}, t("credentials.once", { name: made.equipment_id }))),
         copyable(t("credentials.clientId"), made.client_id),
         copyable(t("credentials.secret"), made.client_secret),
@@ -193,7 +198,13 @@ export class CredentialsPage {
 
   /** @param {import("./api.js").Problem} problem */
   #complain(problem) {
-    put(this.#result, trouble(explain(problem)));
+    this.#clear(".trouble");
+    this.#result.prepend(trouble(explain(problem)));
     this.#result.scrollIntoView({ block: "nearest" });
+  }
+
+  /** @param {string} what */
+  #clear(what) {
+    for (const part of this.#result.querySelectorAll(what)) part.remove();
   }
 }

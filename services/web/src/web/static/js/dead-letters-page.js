@@ -4,6 +4,7 @@ import { explain } from "./api.js";
 import { h, put, say } from "./dom.js";
 import { emptyState } from "./drawings.js";
 import { trouble } from "./frame.js";
+import { once } from "./once.js";
 import { auditRows, queueRow } from "./operations-rows.js";
 import { ago, t } from "./texts.js";
 
@@ -152,7 +153,7 @@ export class DeadLettersPage {
 
   /** @param {DeadLetter} letter */
   async #showLetter({ queue, fingerprint }) {
-    put(this.#letter, h("p", { class: "meta" }, t("dlq.loading")));
+    const place = placeIn(this.#letter);
     try {
       const letter = await this.api.json(
         `${API}/dead-letters/${encodeURIComponent(queue)}/${encodeURIComponent(fingerprint)}`,
@@ -198,10 +199,10 @@ export class DeadLettersPage {
           ),
         ),
       );
-      put(this.#letter, opened);
+      put(place, opened);
       opened.focus();
     } catch (problem) {
-      put(this.#letter, trouble(explain(problem)));
+      put(place, trouble(explain(problem)));
     }
   }
 
@@ -210,51 +211,56 @@ export class DeadLettersPage {
    * @param {{queue: string, reason?: string, ids?: string[]}} which
    */
   async #preview(action, which) {
-    put(this.#act, h("p", { class: "meta" }, t("dlq.loading")));
+    const place = placeIn(this.#act);
     try {
       /** @type {{id: string, total: number, preview: {groups: Array<{redriven: number, count: number}>}}} */
       const plan = await this.api.json(`${API}/dead-letters/${action}`, { method: "POST", json: which });
       const why = h("input", { id: "dead-why", required: true, maxlength: 500, autocomplete: "off" });
       const again = plan.preview.groups.filter((group) => group.redriven).reduce((sum, group) => sum + group.count, 0);
+      const from = [which.queue, which.reason].filter(Boolean).join(" · ");
+      const act = h("button", { type: "submit", class: "primary", disabled: plan.total === 0 }, t(`dlq.do.${action}`));
       put(
-        this.#act,
+        place,
         h(
           "form",
           {
             class: "dead-group",
             onsubmit: (event) => {
               event.preventDefault();
-              this.#execute(action, { ...which, plan: plan.id, dry_run: false, why: why.value });
+              const body = { ...which, plan: plan.id, dry_run: false, why: why.value };
+              once(act, () => this.#execute(action, body, place));
             },
           },
-          h("h3", {}, t(`dlq.would.${action}`, { count: plan.total })),
+          h("h3", {}, t(`dlq.would.${action}`, { from, count: plan.total })),
           again > 0 && h("p", { class: "again" }, t("dlq.groupAgain", { count: again })),
           h("label", { for: "dead-why" }, t("dlq.whyAsked")),
           why,
           h(
             "div",
             { class: "dead-buttons" },
-            h("button", { type: "submit", class: "primary", disabled: plan.total === 0 }, t(`dlq.do.${action}`)),
+            act,
             h("button", { type: "button", class: "quiet", onclick: () => put(this.#act) }, t("action.back")),
           ),
         ),
       );
       why.focus();
     } catch (problem) {
-      put(this.#act, trouble(explain(problem)));
+      put(place, trouble(explain(problem)));
     }
   }
 
   /**
    * @param {string} action
    * @param {object} body
+   * @param {HTMLElement} place
    */
-  async #execute(action, body) {
+  async #execute(action, body, place) {
+    const letter = this.#letter.firstElementChild;
     try {
       let job = await this.api.json(`${API}/dead-letters/${action}`, { method: "POST", json: body });
       const bar = h("progress", { max: Math.max(1, job.total), value: 0, "aria-label": t("dlq.progress") });
       const line = h("p", {});
-      put(this.#act, h("div", { class: "dead-group" }, line, bar));
+      put(place, h("div", { class: "dead-group" }, line, bar));
       while (!this.#closed) {
         bar.value = job.done;
         line.textContent = t(`dlq.job.${job.state}`, { done: job.done, total: job.total ?? 0 });
@@ -263,11 +269,12 @@ export class DeadLettersPage {
         job = await this.api.json(`${API}/jobs/${job.id}`);
       }
       say(line.textContent);
-      put(this.#letter);
+      letter?.remove();
       this.#dead = null;
       await this.#showAudit();
     } catch (problem) {
-      put(this.#act, trouble(explain(problem)));
+      if (place.isConnected) put(place, trouble(explain(problem)));
+      else this.#complain(problem);
     }
   }
 
@@ -283,6 +290,17 @@ export class DeadLettersPage {
       this.#complain(problem);
     }
   }
+}
+
+/**
+ * Make a place for the answer to a question. The next question takes it away, so that a late answer is not shown.
+ *
+ * @param {HTMLElement} stage
+ */
+function placeIn(stage) {
+  const place = h("div", {}, h("p", { class: "meta" }, t("dlq.loading")));
+  put(stage, place);
+  return place;
 }
 
 /**

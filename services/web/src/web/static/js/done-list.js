@@ -34,11 +34,12 @@ export class DoneList {
   }
 
   /**
-   * Say something of the latest, below it.
+   * Say something of the latest, below it, instead of what was said before.
    *
    * @param {string} text
    */
   say(text) {
+    this.latest.querySelector(".why")?.remove();
     this.latest.append(h("p", { class: "why" }, text));
   }
 

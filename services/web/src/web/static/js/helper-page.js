@@ -27,6 +27,9 @@ export class HelperPage {
   #fetches = new ReconciledFetch();
   /** @type {string | null} */
   #next = null;
+  /** How often older ones were added below the list. */
+  #extended = 0;
+  #adding = false;
   #loaded = false;
   #closed = new AbortController();
   #above = h("div", {});
@@ -111,10 +114,14 @@ export class HelperPage {
   }
 
   async #refresh() {
+    const extended = this.#extended;
     try {
       await this.#fetches.during(
         () => this.#fetchAll(),
-        ({ items, next }, changes) => this.#takeList(items, next, changes),
+        ({ items, next }, changes) => {
+          const alone = extended === this.#extended && !this.#adding;
+          this.#takeList(items, alone ? next : undefined, changes);
+        },
       );
       put(this.#above);
       this.#draw();
@@ -144,28 +151,34 @@ export class HelperPage {
 
   /**
    * @param {Task[]} items
-   * @param {string | null} next
+   * @param {string | null | undefined} next undefined where older ones come in below meanwhile
    * @param {Map<string, Task>} changes
    */
   #takeList(items, next, changes) {
-    // Items beyond the list are stale; "more" fetches them.
     const listed = new Set(items.map((task) => task.id));
-    const known = this.#tasks;
-    this.#tasks = new Map([...known].filter(([id]) => listed.has(id) || changes.has(id)));
+    // Lists are in the order of ids.
+    const end = items.at(-1)?.id ?? "";
+    // Items beyond the list are stale, and "more" fetches them; unless it just did, or is at it.
+    const stays = (/** @type {string} */ id) => listed.has(id) || changes.has(id) || (next === undefined && id < end);
+    this.#tasks = new Map([...this.#tasks].filter(([id]) => stays(id)));
     for (const task of [...items, ...changes.values()]) this.#keep(task);
-    this.#next = next;
+    if (next !== undefined) this.#next = next;
     this.#loaded = true;
   }
 
   async #more() {
     this.#below.querySelector("button")?.setAttribute("disabled", "");
+    this.#adding = true;
     try {
       const { items, next } = await this.api.page("/api/helper/tasks", { limit: MORE, cursor: this.#next });
       for (const task of items) this.#keep(task);
       this.#next = next;
+      this.#extended += 1;
       this.#draw();
     } catch (problem) {
       showTrouble(this.#below, problem, () => this.#more());
+    } finally {
+      this.#adding = false;
     }
   }
 

@@ -20,6 +20,8 @@ export class HistoryView {
   #form;
   /** @type {AbortController | null} */
   #asking = null;
+  /** @type {Record<string, string>} */
+  #query = {};
   #shown = 0;
   #closed = false;
 
@@ -148,8 +150,9 @@ export class HistoryView {
     this.#asking?.abort();
     const asking = new AbortController();
     this.#asking = asking;
-    const wanted = this.#wanted();
     if (cursor === null) {
+      // Further pages are of this search, whatever was put into its fields since.
+      this.#query = this.#wanted();
       this.#shown = 0;
       this.element.setAttribute("aria-busy", "true");
     }
@@ -158,16 +161,20 @@ export class HistoryView {
         limit: PAGE,
         cursor,
         status: ["confirmed"],
-        more: wanted,
+        more: this.#query,
       });
       if (asking.signal.aborted || this.#closed) return;
-      this.#show(items, next, { afresh: cursor === null, any: Object.values(wanted).some(Boolean) });
+      this.#show(items, next, { afresh: cursor === null, any: Object.values(this.#query).some(Boolean) });
     } catch (problem) {
       if (asking.signal.aborted || this.#closed) return;
-      if (cursor === null) put(this.#list);
+      if (cursor !== null) {
+        showTrouble(this.#more, problem, () => this.#search(cursor));
+        return;
+      }
+      put(this.#list);
       put(this.#said);
       put(this.#more);
-      showTrouble(this.#stage, problem, () => this.#search(cursor));
+      showTrouble(this.#stage, problem, () => this.#search());
     } finally {
       if (this.#asking === asking) this.element.removeAttribute("aria-busy");
     }

@@ -107,12 +107,14 @@ export class Intake {
   async #addNew(files) {
     const note = this.#note.value.trim();
     this.#note.value = "";
-    remember(TOGETHER_KEY, this.#together.checked ? "yes" : "no");
+    // As it was chosen with these photos: taking many in takes a while, and what is changed meanwhile is for the next.
+    const branchId = this.branch;
+    const together = this.#together.checked;
+    remember(TOGETHER_KEY, together ? "yes" : "no");
     const load = newKey();
-    const all = await this.add(files, (file) => {
-      const loadId = this.#together.checked ? load : newKey();
-      return this.queue.add(file, { branchId: this.branch, note, loadId });
-    });
+    const all = await this.add(files, (file) =>
+      this.queue.add(file, { branchId, note, loadId: together ? load : newKey() }),
+    );
     // For when those that could not be read are chosen again.
     if (!all) this.#note.value ||= note;
   }

@@ -5,6 +5,7 @@ import { nameOfBranch } from "./branch-names.js";
 import { h, put, say } from "./dom.js";
 import { trouble } from "./frame.js";
 import { icon } from "./icons.js";
+import { once } from "./once.js";
 import { copyable } from "./shown-once.js";
 import { moment, t } from "./texts.js";
 
@@ -18,6 +19,7 @@ export class InviteForm {
   #chosen = new Set();
   #chips = h("div", { class: "chips", role: "group", "aria-label": t("people.branches") });
   #find = h("input", { id: "invite-find", type: "search", oninput: () => this.#showChips() });
+  #search = h("div", { class: "field" }, h("label", { for: "invite-find" }, t("people.findBranch")), this.#find);
   #result = h("div", {});
   #picture = "";
   #role;
@@ -38,19 +40,17 @@ export class InviteForm {
       { id: "invite-role", onchange: () => this.#showPlaces() },
       roles.map((role) => h("option", { value: role }, t(`role.${role}`))),
     );
-    // Who has one branch only invites for that one.
-    if (branches.size === 1) this.#chosen = new Set(branches.keys());
     this.#places = h(
       "div",
       { class: "field" },
       h("p", { class: "field-name" }, t("people.branches")),
-      branches.size > MANY && h("label", { for: "invite-find" }, t("people.findBranch")),
-      branches.size > MANY && this.#find,
+      this.#search,
       this.#chips,
     );
+    const invite = h("button", { class: "primary", type: "submit" }, icon("plus"), t("people.invite"));
     const send = (/** @type {SubmitEvent} */ event) => {
       event.preventDefault();
-      this.#invite();
+      once(invite, () => this.#invite());
     };
     this.element = h(
       "form",
@@ -59,9 +59,20 @@ export class InviteForm {
         h("div", { class: "field" }, h("label", { for: "invite-role" }, t("people.role")), this.#role),
       this.#places,
       h("div", { class: "field" }, h("label", { for: "invite-note" }, t("people.note")), this.#note),
-      h("button", { class: "primary", type: "submit" }, icon("plus"), t("people.invite")),
+      invite,
       this.#result,
     );
+    this.show(branches);
+  }
+
+  /**
+   * Offer these branches. All else stays, also a link that was made.
+   *
+   * @param {Map<string, Branch>} branches
+   */
+  show(branches) {
+    this.branches = branches;
+    this.#search.hidden = branches.size <= MANY;
     this.#showPlaces();
     this.#showChips();
   }
@@ -102,9 +113,11 @@ export class InviteForm {
 
   async #invite() {
     const role = this.#role.value;
-    const branches = role === "operator" ? [] : [...this.#chosen];
+    // Who has one branch only invites for that one.
+    const chosen = this.branches.size === 1 ? this.branches.keys() : this.#chosen;
+    const branches = role === "operator" ? [] : [...chosen];
     if (role !== "operator" && !branches.length) {
-      put(this.#result, trouble({ text: t("problem.branches-unfit") }));
+      this.#complain({ text: t("problem.branches-unfit") });
       return;
     }
     try {
@@ -113,8 +126,14 @@ export class InviteForm {
       this.#note.value = "";
       this.onMade();
     } catch (problem) {
-      put(this.#result, trouble(explain(problem)));
+      this.#complain(explain(problem));
     }
+  }
+
+  /** @param {{text: string, detail?: string}} said */
+  #complain(said) {
+    this.#result.querySelector(".trouble")?.remove();
+    this.#result.prepend(trouble(said));
   }
 
   /** @param {Invitation & {link: string, qr_svg: string}} made */

@@ -11,6 +11,7 @@ import { percent, t } from "./texts.js";
 
 const TASTE = "/api/search/customers/me/preference";
 const PAGE = 20;
+const LARGEST_PAGE = 100;
 
 export class LikesView {
   #taste = new TagChooser({ levels: "taste.level", none: "taste.none", onChange: () => this.#save() });
@@ -23,6 +24,7 @@ export class LikesView {
   #saving = false;
   #closed = false;
   #asked = 0;
+  #adding = false;
 
   /**
    * @param {SignedIn} signedIn
@@ -115,7 +117,7 @@ export class LikesView {
 
   // Branches that suit
 
-  /** @param {string | null} [cursor] */
+  /** @param {string | null} [cursor] of the next page; without one as many are asked for as are shown */
   async #match(cursor = null) {
     if (this.#closed || !this.#loaded) return;
     const asked = ++this.#asked;
@@ -123,15 +125,21 @@ export class LikesView {
       this.#showNone("heart", "matches.sayWhat", "matches.sayWhatText");
       return;
     }
+    const more = cursor !== null;
+    // What was to come below, and is overtaken by this, comes with it.
+    const shown = this.#branches.childElementCount + (this.#adding ? PAGE : 0);
+    const limit = more ? PAGE : Math.min(LARGEST_PAGE, Math.max(PAGE, shown));
+    if (more) this.#adding = true;
     try {
-      const { items, next } = await this.api.page("/api/search/branches/matching", { limit: PAGE, cursor });
+      const { items, next } = await this.api.page("/api/search/branches/matching", { limit, cursor });
       if (asked !== this.#asked || this.#closed) return;
-      if (!items.length && cursor === null) {
+      this.#adding = false;
+      if (!items.length && !more) {
         this.#showNone("lens", "matches.none", "matches.noneText");
         return;
       }
       put(this.#none);
-      if (cursor === null) put(this.#branches);
+      if (!more) put(this.#branches);
       this.#branches.append(...items.map((match) => this.#branch(match)));
       const moreButton = () =>
         h(
@@ -142,10 +150,11 @@ export class LikesView {
       put(this.#more, next && moreButton());
     } catch (problem) {
       if (asked !== this.#asked || this.#closed) return;
+      this.#adding = false;
       // The taste went away in another tab.
       if (problem.code === "no-preference") this.#showNone("heart", "matches.sayWhat", "matches.sayWhatText");
       else {
-        showTrouble(this.#none, problem, () => this.#match().catch(() => {}));
+        showTrouble(more ? this.#more : this.#none, problem, () => this.#match(cursor).catch(() => {}));
         throw problem;
       }
     }

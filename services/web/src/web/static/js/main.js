@@ -48,8 +48,10 @@ let providers = ["staff"];
 let afresh = false;
 /** Whoever signs in right after a sign-out is not taken to where that would lead. */
 let signingIn = false;
-/** @type {Promise<void> | null} */
-let checking = null;
+/** How often somebody came or left. */
+let turn = 0;
+/** In which turn the answer was asked for that is on its way. @type {number | null} */
+let asking = null;
 let checkedAt = 0;
 let drawn = "";
 
@@ -65,6 +67,7 @@ function enter(session) {
 }
 
 function leave() {
+  turn += 1;
   page?.close();
   page = null;
   signedIn?.queue?.stop();
@@ -73,16 +76,15 @@ function leave() {
 }
 
 /** Find out who is signed in, and show what is theirs. While nobody can be asked everything stays. */
-function check() {
+async function check() {
   checkedAt = performance.now();
-  checking ??= checkOnce().finally(() => {
-    checking = null;
-  });
-  return checking;
-}
-
-async function checkOnce() {
+  const asked = turn;
+  if (asking === asked) return;
+  asking = asked;
   const found = await ask();
+  if (asking === asked) asking = null;
+  // Whoever came or left meanwhile is not who was asked about.
+  if (asked !== turn && (found.session || signedIn)) return;
   if (found.session) return become(found.session);
   providers = found.providers ?? providers;
   if (found.why && UNASKED.includes(notice[0]?.key)) notice = [];

@@ -8,6 +8,7 @@ import { icon } from "./icons.js";
 import { Live, ReconciledFetch } from "./live.js";
 import { modelCard } from "./model-card.js";
 import { ownerRow, promotionRow, replicaRow } from "./models-rows.js";
+import { once } from "./once.js";
 import { arrange } from "./rows.js";
 import { goesOn, RunCard } from "./run-card.js";
 import { t } from "./texts.js";
@@ -32,6 +33,13 @@ export class ModelsPage {
   #modelList = h("div", { class: "model-list" });
   #promotions = h("ol", { class: "promotions" });
   #owners = h("ol", { class: "labellers" });
+  #full = h("button", { class: "secondary", type: "button", onclick: () => this.#trainFully() }, t("models.full"));
+  #back = h(
+    "button",
+    { class: "secondary", type: "button", onclick: ({ currentTarget }) => once(currentTarget, () => this.#rollBack()) },
+    icon("retry"),
+    t("models.rollback"),
+  );
   #connection = connectionLine();
 
   /** @param {SignedIn} signedIn */
@@ -42,10 +50,14 @@ export class ModelsPage {
       { class: "starts" },
       h(
         "button",
-        { class: "primary", type: "button", onclick: () => this.#act(RUNS, { kind: "refit" }) },
+        {
+          class: "primary",
+          type: "button",
+          onclick: ({ currentTarget }) => once(currentTarget, () => this.#act(RUNS, { kind: "refit" })),
+        },
         t("models.refit"),
       ),
-      h("button", { class: "secondary", type: "button", onclick: () => this.#trainFully() }, t("models.full")),
+      this.#full,
     );
     this.element = h(
       "div",
@@ -144,15 +156,9 @@ export class ModelsPage {
 
   #showModels() {
     const champion = this.#models.find((model) => model.champion);
-    const back = h(
-      "button",
-      { class: "secondary", type: "button", onclick: () => this.#rollBack() },
-      icon("retry"),
-      t("models.rollback"),
-    );
     put(
       this.#champion,
-      champion ? modelCard(champion, { action: back, open: true }) : h("p", { class: "meta" }, t("models.none")),
+      champion ? modelCard(champion, { action: this.#back, open: true }) : h("p", { class: "meta" }, t("models.none")),
     );
     put(
       this.#modelList,
@@ -162,7 +168,11 @@ export class ModelsPage {
           modelCard(model, {
             action: h(
               "button",
-              { class: "secondary", type: "button", onclick: () => this.#promote(model) },
+              {
+                class: "secondary",
+                type: "button",
+                onclick: ({ currentTarget }) => once(currentTarget, () => this.#promote(model)),
+              },
               t("models.promote", { version: model.version }),
             ),
           }),
@@ -172,9 +182,11 @@ export class ModelsPage {
   }
 
   async #trainFully() {
-    if (await askFirst({ title: t("models.fullAsk"), text: t("models.fullText"), yes: t("models.fullYes") })) {
-      await this.#act(RUNS, { kind: "full" }, () => this.#trainFully());
-    }
+    await once(this.#full, async () => {
+      if (await askFirst({ title: t("models.fullAsk"), text: t("models.fullText"), yes: t("models.fullYes") })) {
+        await this.#act(RUNS, { kind: "full" }, () => this.#trainFully());
+      }
+    });
   }
 
   async #rollBack() {

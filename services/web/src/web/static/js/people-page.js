@@ -9,6 +9,7 @@ import { emptyState } from "./drawings.js";
 import { showTrouble, trouble } from "./frame.js";
 import { icon } from "./icons.js";
 import { InviteForm } from "./invite-form.js";
+import { once } from "./once.js";
 import { PagedList } from "./paged-list.js";
 import { ago, moment, t } from "./texts.js";
 
@@ -70,13 +71,13 @@ export class PeoplePage {
       showTrouble(this.#stage, problem, () => this.#start());
       return;
     }
-    if (this.#closed) return;
+    if (this.#closed || this.#form) return;
     const operator = this.signedIn.session.role === "operator";
     this.#form = new InviteForm(this.signedIn, {
       branches: this.#branches,
       onMade: () => this.#invitations.load(),
     });
-    const branches = operator ? new BranchesPart(this.signedIn.api, () => this.#start()) : null;
+    const branches = operator ? new BranchesPart(this.signedIn.api, () => this.#renew()) : null;
     put(
       this.#stage,
       this.#said,
@@ -90,6 +91,20 @@ export class PeoplePage {
       branches && section("people.branches", branches.element),
     );
     await Promise.all([this.#people.load(), this.#invitations.load(), branches?.ready]);
+  }
+
+  /** There are other branches, or one has another name. */
+  async #renew() {
+    try {
+      this.#branches = await allBranches(this.signedIn.api);
+    } catch (problem) {
+      if (!this.#closed) showTrouble(this.#said, problem, () => this.#renew());
+      return;
+    }
+    if (this.#closed) return;
+    put(this.#said);
+    this.#form?.show(this.#branches);
+    await Promise.all([this.#people.load(), this.#invitations.load()]);
   }
 
   /** A question for each letter would be asked in vain. */
@@ -120,7 +135,7 @@ export class PeoplePage {
             class: "secondary danger",
             type: "button",
             "aria-label": `${t("people.remove")} ${person.name}`,
-            onclick: () => this.#remove(person),
+            onclick: ({ currentTarget }) => once(currentTarget, () => this.#remove(person)),
           },
           t("people.remove"),
         ),
@@ -147,7 +162,7 @@ export class PeoplePage {
           class: "secondary",
           type: "button",
           "aria-label": `${t("people.withdraw")} ${note || places}`,
-          onclick: () => this.#withdraw(invitation),
+          onclick: ({ currentTarget }) => once(currentTarget, () => this.#withdraw(invitation)),
         },
         icon("close"),
         t("people.withdraw"),

@@ -12,7 +12,11 @@ const AT_ONCE = 3;
 const TRIES = 4;
 const PAUSE_MS = 1000;
 const AHEAD_MS = 3000;
+const FIRST_AGAIN_MS = 2000;
+const LONGEST_AGAIN_MS = 60000;
 const THUMBNAIL_PX = 240;
+
+/** @typedef {{id: string, alt: string, large: boolean}} View */
 
 /**
  * A small copy: twenty phone photos in full size would fill a phone's memory.
@@ -37,15 +41,25 @@ export class Photos {
   #awaited = Promise.resolve();
   /** @type {Array<(value?: unknown) => void>} */
   #queue = [];
-  /** @type {WeakMap<Element, {id: string, alt: string, large: boolean}>} */
+  /** @type {WeakMap<Element, View>} */
   #views = new WeakMap();
   /** @type {Map<string, Promise<void>>} */
   #adopting = new Map();
+  /** Frames whose picture did not come, though it may yet. @type {Set<HTMLElement>} */
+  #missed = new Set();
+  #again = 0;
+  #againMs = FIRST_AGAIN_MS;
+  #closed = new AbortController();
   #observer = new IntersectionObserver((entries) => this.#seen(entries), { rootMargin: "200px" });
 
   /** @param {import("./api.js").Api} api */
   constructor(api) {
     this.api = api;
+    const online = () => {
+      this.#againMs = FIRST_AGAIN_MS;
+      this.#retry();
+    };
+    window.addEventListener("online", online, { signal: this.#closed.signal });
   }
 
   /**
@@ -94,6 +108,8 @@ export class Photos {
   }
 
   close() {
+    this.#closed.abort();
+    clearTimeout(this.#again);
     this.#observer.disconnect();
     for (const url of this.#urls.values()) URL.revokeObjectURL(url);
     this.#urls.clear();
@@ -114,7 +130,8 @@ export class Photos {
     if (!view) return;
     const { id, alt, large } = view;
     this.#views.delete(frame);
-    frame.dataset.state = "loading";
+    // What came to nothing before says so until there is a picture.
+    if (frame.dataset.state !== "missing") frame.dataset.state = "loading";
     const key = `${large ? "large" : "small"} ${id}`;
     try {
       await this.#adopting.get(key);
@@ -123,7 +140,30 @@ export class Photos {
     } catch (problem) {
       if (problem.code === "photo-deleted") this.#gone(frame, Number(problem.facts.kept_days));
       else this.#show(frame, undefined, alt);
+      if (problem.passing !== false) this.#miss(frame, view);
     }
+  }
+
+  /**
+   * Ask again for a picture after a pause, if it is still wanted then; what broke off as it came is no `Problem`.
+   *
+   * @param {HTMLElement} frame
+   * @param {View} view
+   */
+  #miss(frame, view) {
+    if (this.#closed.signal.aborted || !frame.isConnected) return;
+    this.#views.set(frame, view);
+    this.#missed.add(frame);
+    if (this.#again) return;
+    this.#again = setTimeout(() => this.#retry(), this.#againMs);
+    this.#againMs = Math.min(2 * this.#againMs, LONGEST_AGAIN_MS);
+  }
+
+  #retry() {
+    clearTimeout(this.#again);
+    this.#again = 0;
+    for (const frame of this.#missed) if (frame.isConnected) this.#observer.observe(frame);
+    this.#missed.clear();
   }
 
   /**
@@ -156,6 +196,7 @@ export class Photos {
     if (this.#urls.has(key)) return;
     const response = await this.#picture(id, size);
     this.#remember(key, URL.createObjectURL(await response.blob()));
+    this.#againMs = FIRST_AGAIN_MS;
   }
 
   /**
@@ -191,6 +232,8 @@ export class Photos {
       }
       return;
     }
+    frame.dataset.state = "loading";
+    for (const name of ["role", "aria-label"]) frame.removeAttribute(name);
     const image = h("img", { src: url, alt, decoding: "async" });
     image.addEventListener("load", () => (frame.dataset.state = "shown"), { once: true });
     image.addEventListener("error", () => (frame.dataset.state = "missing"), { once: true });

@@ -4,6 +4,7 @@ import { explain } from "./api.js";
 import { h, put, say } from "./dom.js";
 import { trouble } from "./frame.js";
 import { icon } from "./icons.js";
+import { once } from "./once.js";
 import { CannotSubscribe, thisDevice, turnOff, turnOn } from "./push.js";
 import { ago, moment, t } from "./texts.js";
 
@@ -100,7 +101,7 @@ export class Reach {
             class: "quiet icon-only",
             type: "button",
             "aria-label": t("reach.remove", { name }),
-            onclick: () => this.#remove(device),
+            onclick: ({ currentTarget }) => once(currentTarget, () => this.#remove(device)),
           },
           icon("bin"),
         ),

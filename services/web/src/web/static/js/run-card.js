@@ -2,6 +2,7 @@
 
 import { h, put } from "./dom.js";
 import { showTrouble } from "./frame.js";
+import { once } from "./once.js";
 import { ago, clock, moment, percent, t } from "./texts.js";
 
 const OPEN = ["queued", "running"];
@@ -27,7 +28,7 @@ export class RunCard {
 
   /**
    * @param {import("./api.js").Api} api
-   * @param {{id: string, onCancel(): void}} options
+   * @param {{id: string, onCancel(): Promise<unknown>}} options
    */
   constructor(api, { id, onCancel }) {
     this.onCancel = onCancel;
@@ -56,7 +57,11 @@ export class RunCard {
       h("div", { class: "run-head" }, h("strong", {}, t(`run.${status}`)), this.#meta),
       status === "running" && this.#bar,
       goesOn({ status }) &&
-        h("button", { class: "secondary", type: "button", onclick: this.onCancel }, t("models.cancel")),
+        h(
+          "button",
+          { class: "secondary", type: "button", onclick: ({ currentTarget }) => once(currentTarget, this.onCancel) },
+          t("models.cancel"),
+        ),
       error && h("p", { class: "detail", lang: "en" }, error),
       decision && h("p", {}, t(decision.promoted ? "run.promoted" : "run.notPromoted")),
       decision &&

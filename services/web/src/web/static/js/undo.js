@@ -10,6 +10,7 @@ export class Undo {
   /** @type {Task | null} */
   #task = null;
   #timer = 0;
+  #left = h("span", { class: "left", "aria-hidden": "true" });
   #busy = false;
   /** How many confirmations are on their way. */
   #coming = 0;
@@ -17,9 +18,9 @@ export class Undo {
   element = h("div", { class: "undo", hidden: true });
 
   /**
-   * `takeBack(task)` does it; it never throws.
+   * `takeBack(task)` does it, and promises whether trying again may help; it never throws.
    *
-   * @param {(task: Task) => Promise<void>} takeBack
+   * @param {(task: Task) => Promise<boolean>} takeBack
    */
   constructor(takeBack) {
     this.takeBack = takeBack;
@@ -53,25 +54,29 @@ export class Undo {
     if (!this.#coming) this.#askedEarly = false;
     if (!task.confirmation?.undo_until || this.#secondsLeft(task) <= 0) return;
     this.#task = task;
-    const left = h("span", { class: "left", "aria-hidden": "true" });
     const labels = counted(labelsOf(task));
     const button = h(
       "button",
       { class: "secondary", type: "button", "aria-label": t("undo.of", { labels }), onclick: () => this.press() },
       icon("retry"),
       h("span", {}, t("undo.button")),
-      left,
+      this.#left,
     );
     put(this.element, button);
     this.element.hidden = false;
+    this.#count(task);
+    if (asked) this.press();
+  }
+
+  /** @param {Task} task */
+  #count(task) {
     const tick = () => {
       const seconds = this.#secondsLeft(task);
-      left.textContent = t("undo.left", { count: seconds });
+      this.#left.textContent = t("undo.left", { count: seconds });
       if (seconds <= 0) this.withdraw();
     };
-    tick();
     this.#timer = setInterval(tick, 1000);
-    if (asked) this.press();
+    tick();
   }
 
   /** Take back the last confirmation, also one that is still on its way. Returns whether there is one. */
@@ -86,10 +91,14 @@ export class Undo {
     if (!task || this.#busy) return false;
     this.#busy = true;
     clearInterval(this.#timer);
-    this.element.querySelector("button")?.setAttribute("disabled", "");
-    this.takeBack(task).finally(() => {
+    const button = this.element.querySelector("button");
+    button?.setAttribute("disabled", "");
+    this.takeBack(task).then((again) => {
       this.#busy = false;
-      if (this.#task === task) this.withdraw();
+      if (this.#task !== task) return;
+      if (!again) return this.withdraw();
+      button?.removeAttribute("disabled");
+      this.#count(task);
     });
     return true;
   }
@@ -108,6 +117,7 @@ export class Undo {
 
   close() {
     clearInterval(this.#timer);
+    this.#task = null;
   }
 
   /** @param {Task} task */

@@ -36,6 +36,8 @@ export class UploadQueue extends EventTarget {
   /** @type {UploadItem[]} */
   items = [];
   nextTryAt = 0;
+  /** The keys of all that were or are being added: in the store one may be there already, or not yet be gone. */
+  #known = new Set();
   #failures = 0;
   #running = false;
   #timer = 0;
@@ -66,17 +68,24 @@ export class UploadQueue extends EventTarget {
 
   start() {
     const { signal } = this.#stopped;
-    window.addEventListener("online", () => this.#hurry(), { signal });
-    document.addEventListener("visibilitychange", () => document.hidden || this.#hurry(), { signal });
+    window.addEventListener("online", () => this.#resume(), { signal });
+    document.addEventListener("visibilitychange", () => document.hidden || this.#resume(), { signal });
     this.#load();
     return this;
   }
 
+  #resume() {
+    // What is known here does not wait for the store.
+    this.#hurry();
+    this.#load();
+  }
+
+  /** Take in what is in the store, where another tab may have put some since. */
   async #load() {
     const kept = await this.store.of(this.api.session.sub);
     if (this.#stopped.signal.aborted) return;
-    const known = new Set(this.items.map((item) => item.key));
-    for (const photo of kept.filter(({ key }) => !known.has(key))) {
+    for (const photo of kept.filter(({ key }) => !this.#known.has(key))) {
+      this.#known.add(photo.key);
       const unkept = this.store.inMemory(photo.key) ? "no-store" : null;
       /** @type {UploadItem} */
       const item = { ...photo, state: photo.problem ? "refused" : "waiting", progress: 0, unkept };
@@ -112,6 +121,7 @@ export class UploadQueue extends EventTarget {
       addedAt: now(),
       problem: null,
     };
+    this.#known.add(photo.key);
     const unkept = await this.store.put(photo, { insteadOf: insteadOf?.key });
     /** @type {UploadItem} */
     const item = { ...photo, state: "waiting", progress: 0, unkept };
