@@ -80,14 +80,14 @@ def helm_template(*arguments: str) -> Any:
 
 
 @cache
-def helm_with(example: str, *arguments: str) -> Any:
+def helm_with(example: str, *arguments: str, release: str = "laundry") -> Any:
     """Render the values of one of the examples."""
     helm = tools.helm(fetch=False)
     if helm is None:
         pytest.skip("helm is not installed; `laundry check-deploy --fetch` puts it into the cache folder")
     values = str(chart.CHART / "ci" / f"{example}.yaml")
     return helm.run(
-        ["template", "laundry", str(chart.CHART), "--namespace", "laundry", "--values", values, *arguments]
+        ["template", release, str(chart.CHART), "--namespace", "laundry", "--values", values, *arguments]
     )
 
 

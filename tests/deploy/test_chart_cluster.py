@@ -1,10 +1,12 @@
 """What the chart asks of a live cluster: a stand-in for its API says which kinds it knows."""
 
 import json
+import shutil
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from subprocess import CompletedProcess
 from typing import Any
 
 import pytest
@@ -20,7 +22,12 @@ KINDS = {
     "keda.sh/v1alpha1": "ScaledObject",
     "gateway.networking.k8s.io/v1": "HTTPRoute",
 }
-CORE = {"v1": "Secret ServiceAccount", "apps/v1": "Deployment"}
+CORE = {
+    "v1": "Secret ServiceAccount",
+    "apps/v1": "Deployment",
+    "autoscaling/v2": "HorizontalPodAutoscaler",
+    "networking.k8s.io/v1": "NetworkPolicy",
+}
 
 
 class Cluster:
@@ -36,6 +43,7 @@ class Cluster:
             }
         }
         self.changed: list[str] = []
+        self.takes = False
 
     def answer(self, path: str) -> dict[str, Any] | None:
         path = path.partition("?")[0]
@@ -53,7 +61,7 @@ class Cluster:
                 "kind": "APIResourceList",
                 "groupVersion": version,
                 "resources": [
-                    {"name": f"{kind.lower()}s", "kind": kind, "namespaced": True, "verbs": ["get", "create"]}
+                    {"name": plural(kind), "kind": kind, "namespaced": True, "verbs": ["get", "create"]}
                     for kind in self.kinds[version].split()
                 ],
             }
@@ -67,6 +75,12 @@ class Cluster:
                 yield {"name": name, "versions": [served], "preferredVersion": served}
 
 
+def plural(kind: str) -> str:
+    """The kind in an address of the API."""
+    name = kind.lower()
+    return f"{name[:-1]}ies" if name.endswith("y") else f"{name}s"
+
+
 @pytest.fixture
 def cluster() -> Iterator[tuple[Cluster, str]]:
     known = Cluster()
@@ -75,15 +89,20 @@ def cluster() -> Iterator[tuple[Cluster, str]]:
         def do_GET(self) -> None:
             found = known.answer(self.path)
             body = json.dumps(found or {"kind": "Status", "code": 404, "reason": "NotFound"}).encode()
-            self.send_response(200 if found else 404)
+            self.say(200 if found else 404, body)
+
+        def do_POST(self) -> None:
+            known.changed.append(self.path)
+            self.say(201 if known.takes else 500, self.rfile.read(int(self.headers["Content-Length"])))
+
+        do_PUT = do_POST  # noqa: N815 - as http.server asks for it
+
+        def say(self, status: int, body: bytes) -> None:
+            self.send_response(status)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
-
-        def do_POST(self) -> None:
-            known.changed.append(self.path)
-            self.send_error(500)
 
         def log_message(self, *_: object) -> None:
             """Say nothing."""
@@ -99,6 +118,13 @@ def cluster() -> Iterator[tuple[Cluster, str]]:
 
 def install(url: str, folder: Path, example: str, *arguments: str) -> str:
     """What `helm install` complains of."""
+    values = str(chart.CHART / "ci" / f"{example}.yaml")
+    done = helm_install(url, folder, chart.CHART, "--values", values, *arguments)
+    assert done.returncode != 0
+    return done.stderr
+
+
+def helm_install(url: str, folder: Path, source: Path, *arguments: str) -> CompletedProcess[str]:
     helm = tools.helm(fetch=False)
     if helm is None:
         pytest.skip("helm is not installed; `laundry check-deploy --fetch` puts it into the cache folder")
@@ -116,12 +142,7 @@ def install(url: str, folder: Path, example: str, *arguments: str) -> str:
         )
     )
     own = tools.Tool(helm.command, {"KUBECONFIG": str(config), "HELM_CACHE_HOME": str(folder)})
-    values = str(chart.CHART / "ci" / f"{example}.yaml")
-    done = own.run(
-        ["install", "laundry", str(chart.CHART), "--namespace", "laundry", "--values", values, *arguments]
-    )
-    assert done.returncode != 0
-    return done.stderr
+    return own.run(["install", "laundry", str(source), "--namespace", "laundry", *arguments])
 
 
 @pytest.mark.parametrize(
@@ -173,3 +194,49 @@ def test_tls_between_nodes_that_are_there_is_not_changed_one_after_another(
     kept = "true" if now else "false"
     assert f"set rabbitmq.tls.betweenNodes={kept}" in told
     assert not known.changed
+
+
+@pytest.mark.parametrize("scaler", ["laundry-ai-consumer", "keda-hpa-laundry-ai-consumer", None])
+@pytest.mark.parametrize("by", ["", "cpu"])
+def test_notes_tell_of_an_autoscaler_that_is_removed_and_may_have_the_last_word(
+    cluster: tuple[Cluster, str], tmp_path: Path, scaler: str | None, by: str
+) -> None:
+    known, url = cluster
+    known.takes = True
+    known.objects[f"/apis/autoscaling/v2/namespaces/laundry/horizontalpodautoscalers/{scaler}"] = {
+        "apiVersion": "autoscaling/v2",
+        "kind": "HorizontalPodAutoscaler",
+        "metadata": {"name": str(scaler)},
+    }
+    notes = notes_with(url, tmp_path, f"autoscaling.by={by}")
+    told = "The same upgrade once more sets services.ai-consumer.replicas." in notes
+    assert told == (scaler is not None and not by), notes
+
+
+@pytest.mark.parametrize("there", [True, False])
+@pytest.mark.parametrize("enabled", ["true", "false"])
+def test_notes_tell_that_the_broker_s_policy_stays_and_how_to_be_without_it(
+    cluster: tuple[Cluster, str], tmp_path: Path, *, there: bool, enabled: str
+) -> None:
+    known, url = cluster
+    known.takes = True
+    if there:
+        known.objects["/apis/networking.k8s.io/v1/namespaces/laundry/networkpolicies/laundry-rabbitmq"] = {
+            "apiVersion": "networking.k8s.io/v1",
+            "kind": "NetworkPolicy",
+            "metadata": {"name": "laundry-rabbitmq"},
+        }
+    notes = notes_with(url, tmp_path, f"rabbitmq.enabled=true,networkPolicy.enabled={enabled}")
+    told = "kubectl --namespace laundry delete networkpolicy laundry-rabbitmq" in notes
+    assert told == (there and enabled == "false"), notes
+
+
+def notes_with(url: str, folder: Path, value: str) -> str:
+    """What is told after an installation, by a chart that makes nothing."""
+    notes = folder / "chart"
+    shutil.copytree(chart.CHART, notes, ignore=shutil.ignore_patterns("*.yaml"))
+    for name in ("Chart.yaml", "values.yaml"):
+        shutil.copy(chart.CHART / name, notes)
+    done = helm_install(url, folder, notes, "--disable-openapi-validation", "--set", value)
+    assert done.returncode == 0, done.stderr
+    return done.stdout

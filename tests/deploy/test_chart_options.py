@@ -1,6 +1,7 @@
 """What the chart's values change, and which of them it refuses together."""
 
 import json
+import shlex
 from typing import Any
 
 import jsonschema
@@ -10,6 +11,7 @@ import yaml
 from laundry.deploy import chart, values
 from laundry.deploy.objects import parsed
 from laundry_catalogue import SERVICES, Need, database_owners
+from laundry_events.broker_settings import NO_BUSY_WAITING
 from laundry_events.topology import PLAN, VHOST
 from laundry_servers.errors import LaundryError
 from tests.deploy.test_chart import SCHEMA, helm_with, named, refusal, rendered
@@ -72,6 +74,11 @@ def test_with_tls_every_process_trusts_the_broker_s_authority_and_migrations_do_
     assert asked == '["https://laundry-rabbitmq:15671"]'
 
 
+def variables(broker: dict[str, Any]) -> list[str]:
+    """What the nodes' environment file, which a shell reads, sets."""
+    return [line.partition("=")[2] for line in shlex.split(broker["rabbitmq"]["envConfig"], comments=True)]
+
+
 def test_nodes_of_the_broker_show_each_other_their_certificate_and_are_spread_over_zones() -> None:
     objects = rendered()
     broker = named(objects, "RabbitmqCluster", "laundry-rabbitmq")["spec"]
@@ -79,13 +86,14 @@ def test_nodes_of_the_broker_show_each_other_their_certificate_and_are_spread_ov
     [spread] = pod["topologySpreadConstraints"]
     assert spread["topologyKey"] == "topology.kubernetes.io/zone"
     assert named(objects, "PodDisruptionBudget", "laundry-rabbitmq")["spec"]["maxUnavailable"] == 1
-    for line in broker["rabbitmq"]["envConfig"].splitlines():
-        assert "-proto_dist inet_tls" in line
+    server, ctl = variables(broker)
+    assert server.endswith(ctl)
+    assert "-proto_dist inet_tls" in ctl
     config = named(objects, "ConfigMap", "laundry-rabbitmq-between-nodes")["data"]["tls.config"]
     assert config.count("{verify, verify_peer}") == 2
     assert config.count("{fail_if_no_peer_cert, true}") == 1
     plain = rendered("--set", "rabbitmq.tls.betweenNodes=false")
-    assert "envConfig" not in named(plain, "RabbitmqCluster", "laundry-rabbitmq")["spec"]["rabbitmq"]
+    assert variables(named(plain, "RabbitmqCluster", "laundry-rabbitmq")["spec"]) == [NO_BUSY_WAITING]
 
 
 def test_the_broker_s_certificate_has_each_name_by_which_nodes_call_each_other() -> None:

@@ -18,6 +18,7 @@ from pydantic_settings import BaseSettings
 from laundry.deploy import broker, environment, secret_files, tools
 from laundry.paths import PROJECT, StackPaths
 from laundry_catalogue import SERVICES, Need, Process, Service, broker_users, database_owners, variable
+from laundry_events.broker_settings import NO_BUSY_WAITING
 from laundry_reading.signing import PublicKey, SigningKey
 from laundry_servers.errors import LaundryError
 from laundry_servers.identity import LocalIdentity
@@ -188,6 +189,7 @@ def test_the_profile_cluster_is_the_same_broker_three_times_and_what_stands_befo
         "haproxy",
     }
     first, *others = (CONTAINERS[name] for name in broker.COMPOSE_NODES)
+    assert first["environment"]["RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS"] == NO_BUSY_WAITING
     own = {"hostname", "networks", "volumes", "ports", "profiles"}
     for other, host_name in zip(others, broker.HOST_NAMES[1:], strict=True):
         assert {key for key in first.keys() | other.keys() if first.get(key) != other.get(key)} <= own

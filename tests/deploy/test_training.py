@@ -1,5 +1,6 @@
 """Training in a cluster: what its chart asks for and gives, and what its image installs."""
 
+import json
 import re
 
 import jsonschema
@@ -7,7 +8,7 @@ import pytest
 import yaml
 
 from laundry.paths import PROJECT
-from tests.deploy.test_chart import SCHEMA, TEMPLATES, VALUES
+from tests.deploy.test_chart import SCHEMA, TEMPLATES, VALUES, named, rendered
 
 
 def test_a_full_training_needs_its_photos_and_no_secret_of_its_own() -> None:
@@ -32,11 +33,27 @@ def test_who_trains_and_looks_at_photos_is_given_no_secret() -> None:
         ("work", "/work"),
     ]
     assert 'ternary "mlops-training" "mlops" $full' in sandbox
-    # The container with the secrets has no torch and no broker login, and asks the other container.
+    # The container with the secrets has no torch, and asks the other container.
     assert "mlops-training" not in run
     assert "LAUNDRY_SANDBOX_SOCKET" in run
-    assert '(merge (dict "broker" false) $facts)' in run
     assert "shareProcessNamespace" not in text
+
+
+def test_a_run_reads_what_mlops_reads_and_its_policy_leads_to_no_broker() -> None:
+    objects = rendered()
+    [mlops] = named(objects, "Deployment", "laundry-mlops")["spec"]["template"]["spec"]["containers"]
+    templates = named(objects, "ConfigMap", "laundry-training")["data"]
+    assert templates.keys() == {"refit.json", "full.json"}
+    for text in templates.values():
+        run = json.loads(text)["spec"]["template"]["spec"]["containers"][0]
+        # In the same words: the template leaves nothing out of what it is given.
+        own = [each for each in mlops["env"] if each in run["env"]]
+        assert {each["name"] for each in own} >= {"LAUNDRY_AMQP_URL", "LAUNDRY_DATABASE_URL"}
+    egress = named(objects, "NetworkPolicy", "laundry-training")["spec"]["egress"]
+    assert not {port["port"] for rule in egress for port in rule["ports"]} & {5671, 5672}
+    # Helm's merge takes what is false, 0 or empty for missing: it leaves nothing out.
+    for name, template in TEMPLATES.items():
+        assert not re.search(r'merge \(dict [^)]*" (?:false|0|"")[ )]', template), name
 
 
 def test_what_training_installs_is_known_by_its_hash_and_names_no_index() -> None:

@@ -9,6 +9,10 @@
 {{- end -}}
 {{- end -}}
 
+{{- define "laundry.brokerPort" -}}
+{{ .Values.broker.port | default (ternary 5671 5672 (eq "yes" (include "laundry.brokerTls" .))) | int }}
+{{- end -}}
+
 {{- define "laundry.managementHost" -}}
 {{- if .Values.rabbitmq.enabled -}}
 {{ printf "%s-rabbitmq" .Release.Name }}
@@ -36,7 +40,7 @@
 {{- $tls := eq "yes" (include "laundry.brokerTls" .root) -}}
 {{- include "laundry.ofService" (merge (dict "name" "BROKER_PASSWORD" "key" "amqp-password") .) }}
 - name: LAUNDRY_AMQP_URL
-  value: {{ printf "%s://%s:$(BROKER_PASSWORD)@%s:%d/laundry" (ternary "amqps" "amqp" $tls) .service $broker.host (int ($broker.port | default (ternary 5671 5672 $tls))) }}
+  value: {{ printf "%s://%s:$(BROKER_PASSWORD)@%s:%d/laundry" (ternary "amqps" "amqp" $tls) .service $broker.host (include "laundry.brokerPort" .root | int) }}
 {{- else -}}
 {{- include "laundry.ofService" (merge (dict "name" "LAUNDRY_AMQP_URL" "key" "amqp-url") .) }}
 {{- end -}}

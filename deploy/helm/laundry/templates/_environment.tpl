@@ -21,11 +21,12 @@
 {{- end }}
 - name: LAUNDRY_TELEMETRY_FOLDER
   value: /run/telemetry
-{{- with $root.Values.tracing.sampledShare }}
+{{- /* 0 keeps none; only null is not a share. */}}
+{{- if not (kindIs "invalid" $root.Values.tracing.sampledShare) }}
 - name: OTEL_TRACES_SAMPLER
   value: parentbased_traceidratio
 - name: OTEL_TRACES_SAMPLER_ARG
-  value: {{ . | quote }}
+  value: {{ $root.Values.tracing.sampledShare | quote }}
 {{- end }}
 {{- end }}
 {{- if $facts.edge }}
@@ -93,9 +94,9 @@
   value: {{ . | quote }}
 {{- end }}
 - name: LAUNDRY_S3_REGION
-  value: {{ $root.Values.objectStore.region }}
+  value: {{ $root.Values.objectStore.region | quote }}
 - name: LAUNDRY_S3_BUCKET
-  value: {{ required "set objectStore.bucket" $root.Values.objectStore.bucket }}
+  value: {{ required "set objectStore.bucket" $root.Values.objectStore.bucket | quote }}
 {{- include "laundry.ofService" (dict "root" $root "service" $facts.service "name" "LAUNDRY_S3_ACCESS_KEY" "key" "s3-access-key") | nindent 0 }}
 {{- include "laundry.ofService" (dict "root" $root "service" $facts.service "name" "LAUNDRY_S3_SECRET_KEY" "key" "s3-secret-key") | nindent 0 }}
 {{- end }}
@@ -153,7 +154,12 @@
 {{- end }}
 {{- range $peer := $facts.peers }}
 - name: LAUNDRY_{{ $peer | replace "-" "_" | upper }}_URL
+  {{- /* Empty tells operations to wait for no answer of a service that is not there. */}}
+  {{- if and (eq $peer "identity") (eq $service "operations") (not $root.Values.identity.enabled) }}
+  value: ""
+  {{- else }}
   value: http://{{ include "laundry.name" (dict "root" $root "service" $peer) }}:8000
+  {{- end }}
 {{- end }}
 {{- range $name, $value := $facts.environment }}
 - name: {{ $name }}

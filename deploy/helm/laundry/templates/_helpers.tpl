@@ -35,6 +35,11 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
 {{- end }}
 {{- end -}}
 
+{{/* A value that --set may have made a number, as the text that was written. */}}
+{{- define "laundry.text" -}}
+{{- if kindIs "string" . }}{{ . }}{{ else }}{{ int64 . }}{{ end -}}
+{{- end -}}
+
 {{/* Where the services reach the chart's own identity service, and what it calls itself. */}}
 {{- define "laundry.providerUrl" -}}
 http://{{ include "laundry.name" (dict "root" . "service" "identity") }}:8000
@@ -42,6 +47,10 @@ http://{{ include "laundry.name" (dict "root" . "service" "identity") }}:8000
 
 {{- define "laundry.issuer" -}}
 {{ required "set identity.publicUrl, or identity.enabled to false for another provider" .Values.identity.publicUrl | trimSuffix "/" }}
+{{- end -}}
+
+{{- define "laundry.identityHost" -}}
+{{ (urlParse (include "laundry.issuer" .)).host }}
 {{- end -}}
 
 {{/* The JSON that the services read, from the values' list. */}}
@@ -86,8 +95,8 @@ capabilities:
 - name: {{ .name }}
   valueFrom:
     secretKeyRef:
-      name: {{ .secret }}
-      key: {{ .key }}
+      name: {{ .secret | quote }}
+      key: {{ .key | quote }}
       {{- if .optional }}
       optional: true
       {{- end }}
@@ -107,11 +116,11 @@ capabilities:
 {{- with $values.image.pullSecrets }}
 imagePullSecrets:
   {{- range . }}
-  - name: {{ . }}
+  - name: {{ . | quote }}
   {{- end }}
 {{- end }}
 {{- with $own.priorityClassName }}
-priorityClassName: {{ . }}
+priorityClassName: {{ . | quote }}
 {{- end }}
 {{- with $own.affinity }}
 affinity:
@@ -147,16 +156,4 @@ metadata:
     {{- end }}
   {{- end }}
 automountServiceAccountToken: false
-{{- end -}}
-
-{{/* One egress rule from {ports, to}. */}}
-{{- define "laundry.egress" -}}
-- ports:
-    {{- range .ports }}
-    - {port: {{ . }}, protocol: TCP}
-    {{- end }}
-  {{- with .to }}
-  to:
-    {{- toYaml . | nindent 4 }}
-  {{- end }}
 {{- end -}}

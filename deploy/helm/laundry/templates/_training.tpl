@@ -45,7 +45,8 @@ spec:
           securityContext:
             {{- include "laundry.containerSecurity" $root | nindent 12 }}
           env:
-            {{- include "laundry.environment" (dict "root" $root "service" "mlops" "facts" (merge (dict "broker" false) $facts)) | nindent 12 }}
+            {{- /* All that mlops reads. The broker's login is among it; its policy leads to no broker. */}}
+            {{- include "laundry.environment" (dict "root" $root "service" "mlops" "facts" $facts) | nindent 12 }}
             {{- include "laundry.trustEnvironment" (dict "root" $root) | nindent 12 }}
             - name: LAUNDRY_SANDBOX_SOCKET
               value: /exchange/sandbox.sock
@@ -108,12 +109,12 @@ spec:
         {{- if $full }}
         - name: photos
           persistentVolumeClaim:
-            claimName: {{ required "set training.full.photosClaim to the volume that holds clothing/photos.csv" $own.photosClaim }}
+            claimName: {{ required "set training.full.photosClaim to the volume that holds clothing/photos.csv" $own.photosClaim | quote }}
             readOnly: true
         - name: work
           {{- if $own.workClaim }}
           persistentVolumeClaim:
-            claimName: {{ $own.workClaim }}
+            claimName: {{ $own.workClaim | quote }}
           {{- else }}
           emptyDir:
             sizeLimit: 4Gi

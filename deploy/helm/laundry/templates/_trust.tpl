@@ -5,13 +5,13 @@ library is told to trust. With `broker` that of the cluster's own broker is amon
 {{- define "laundry.trustSources" -}}
 {{- $ca := .root.Values.ca -}}
 {{- if $ca.configMap }}
-- configMap: {name: {{ $ca.configMap }}, items: [{key: {{ $ca.key | quote }}, path: given.crt}]}
+- configMap: {name: {{ $ca.configMap | quote }}, items: [{key: {{ $ca.key | quote }}, path: given.crt}]}
 {{- end }}
 {{- if $ca.secret }}
-- secret: {name: {{ $ca.secret }}, items: [{key: {{ $ca.key | quote }}, path: given.crt}]}
+- secret: {name: {{ $ca.secret | quote }}, items: [{key: {{ $ca.key | quote }}, path: given.crt}]}
 {{- end }}
 {{- if and .broker .root.Values.rabbitmq.enabled .root.Values.rabbitmq.tls.enabled }}
-- secret: {name: {{ include "laundry.brokerSecret" .root }}, items: [{key: ca.crt, path: broker.crt}]}
+- secret: {name: {{ include "laundry.brokerSecret" .root | quote }}, items: [{key: ca.crt, path: broker.crt}]}
 {{- end }}
 {{- end -}}
 

@@ -1,0 +1,88 @@
+"""What checklists and runbooks tell to do in a cluster can be done there."""
+
+import re
+import subprocess
+
+import pytest
+
+from laundry.paths import PROJECT
+from monitoring.telemetry import Telemetry
+from tests.deploy.test_chart import rendered
+from tests.deploy.test_chart_options import own_servers
+
+FOLDER = PROJECT / "docs" / "operations"
+API = PROJECT / "docs" / "api"
+# They act through services of the local stack, with a token that it makes.
+LOCAL = re.compile(r"`laundry (?:upload|people|branches|equipment|runs|check stack|status|models (?!keygen))")
+ELSEWHERE = re.compile(r"page|`(?:GET|POST) /|\]\(#")
+
+
+@pytest.mark.parametrize("name", ["installing.md", "backup.md", "rotation.md"])
+def test_where_a_command_needs_the_local_stack_what_does_it_in_a_cluster_stands_beside_it(name: str) -> None:
+    for line in (FOLDER / name).read_text().splitlines():
+        if LOCAL.search(line):
+            assert ELSEWHERE.search(line), line
+
+
+def test_the_addresses_that_the_documents_name_are_there() -> None:
+    found = {
+        (service, path)
+        for name in ("installing.md", "backup.md", "rotation.md")
+        for service, path in re.findall(r"/api/([a-z]+)(/[a-z-]+(?:/[a-z-]+)*)", (FOLDER / name).read_text())
+    }
+    assert len(found) >= 3
+    for service, path in found:
+        assert f'"{path}"' in (API / f"{service}.openapi.json").read_text(), f"{service} has no {path}"
+
+
+def test_the_fault_in_the_checklist_is_a_sample_that_monitoring_takes() -> None:
+    text = (FOLDER / "installing.md").read_text()
+    [block] = [each for each in re.findall(r"```\n(.*?)```", text, re.DOTALL) if "/telemetry" in each]
+    # Only what it would send, after each -d, is of interest.
+    stand_in = 'curl() { while [ "$1" != -d ]; do shift; done; echo "$2"; }; jq() { cat >&2; }\n'
+    done = subprocess.run(
+        ["bash", "-eu"],
+        input=f"CLIENT_ID=x CLIENT_SECRET=y TOKEN_URL=z\n{stand_in}{block}",
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stderr == "grant_type=client_credentials\n"
+    [sample] = Telemetry.model_validate_json(done.stdout).samples
+    assert (sample.equipment_id, sample.fault_code) == ("washer-1", "E21")
+
+
+def test_a_restore_starts_the_readers_again_that_the_manifests_do_not_count() -> None:
+    text = (FOLDER / "backup.md").read_text()
+    for objects, commands in (
+        (own_servers(), ["kubectl scale deployment {} --replicas=3"]),
+        (
+            rendered(),
+            [
+                "kubectl annotate scaledobject {} autoscaling.keda.sh/paused-replicas=0",
+                "kubectl annotate scaledobject {} autoscaling.keda.sh/paused-replicas-",
+            ],
+        ),
+    ):
+        uncounted = [
+            each["metadata"]["name"]
+            for each in objects
+            if each["kind"] == "Deployment" and "replicas" not in each["spec"]
+        ]
+        assert uncounted
+        for name in uncounted:
+            for command in commands:
+                assert command.format(name) in text
+
+
+def test_an_upgrade_in_the_documents_names_values_that_the_chart_takes() -> None:
+    documents = [*PROJECT.glob("docs/**/*.md"), *PROJECT.glob("deploy/**/*.md")]
+    told = {
+        (how, value.replace("$(date +%s)", "1717171717"))
+        for file in documents
+        for command in re.findall(r"helm (?:upgrade|install)[^`\n]*", file.read_text())
+        for how, value in re.findall(r"(--set(?:-string)?)[ =]([\w.-]+=(?:\$\([^)]*\)|[^\s`]+))", command)
+    }
+    assert ("--set-string", "topology.runAgain=1717171717") in told
+    for argument in told:
+        rendered(*argument)
