@@ -234,14 +234,17 @@ def test_nobody_publishes_around_the_library() -> None:
 
 
 @pytest.mark.parametrize("service", sorted(SERVICES))
-def test_a_service_keeps_out_first_what_it_does_not_use(service: str) -> None:
+def test_a_service_can_be_ended_first_and_keeps_out_what_it_does_not_use(service: str) -> None:
     lines = (HOMES[service] / "src" / service / "__main__.py").read_text().splitlines()
     ours = [
         line
         for line in lines
         if line.startswith(("import ", "from ")) and tops(line.split()[1:2]) & HOMES.keys()
     ]
-    assert ours[0].startswith("import laundry_service.left_out ")
+    assert [line.split()[1] for line in ours[:2]] == [
+        "laundry_service.ends_at_sigterm",
+        "laundry_service.left_out",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -161,6 +161,7 @@ def test_only_what_is_of_this_machine_is_loaded_unless_its_owner_says_so() -> No
         (["steady", "--url", "http://192.0.2.1"], "not this machine"),
         (["steady", "--url", "http://127.0.0.1:9"], "LAUNDRY_TOKEN"),
         (["steady", "--url", "http://127.0.0.1:9", "--straight"], "need the stack"),
+        (["steady", "--hold", "helpr"], "No stack has a process 'helpr' to hold; there are helper"),
     ],
 )
 def test_what_cannot_be_done_is_said_before_anything_is_started(

@@ -10,14 +10,16 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from laundry_cluster import before, build, images
-from laundry_cluster.installation import Installation
-from laundry_cluster.node import Cluster, running
+from laundry_cluster.installation import Installation, helm
+from laundry_cluster.node import SECOND, Cluster, running
 from laundry_cluster.places import NODE_ADDRESS, OTHER_ADDRESS, Places
 from laundry_cluster.steps import STEPS, UPGRADE, Step
+from laundry_servers import rootfs
 from laundry_servers.errors import LaundryError
 from laundry_servers.progress import Progress, step
 
 SERVERS_S = 240.0
+TOOLS = "Tools"
 ALL = (*STEPS, UPGRADE)
 
 
@@ -50,13 +52,50 @@ def beside(cluster: Cluster, folder: Path, address: str) -> Iterator[None]:
             process.kill()
 
 
+def make(places: Places, progress: Progress) -> None:
+    """Make what is kept between runs, unless it is there. Raises LaundryError."""
+    meanwhile = ThreadPoolExecutor(1)
+    try:
+        parts = (_make_servers, _make_images, _make_images_before)
+        others = [meanwhile.submit(each, places, progress) for each in parts]
+        build.ensure(places, progress)
+        for each in others:
+            each.result()
+    finally:
+        meanwhile.shutdown(cancel_futures=True)
+
+
+def _make_servers(_places: Places, progress: Progress) -> None:
+    rootfs.ensure(progress)
+
+
+def _make_images(places: Places, progress: Progress) -> None:
+    with step(progress, "Images"):
+        images.ensure(places, images.present(), places.images)
+
+
+def _make_images_before(places: Places, progress: Progress) -> None:
+    if (found := before.find()) is not None:
+        with step(progress, "Images of the release before"):
+            images.ensure(places, images.past(found), places.images_before)
+
+
+def _load(cluster: Cluster) -> None:
+    """Let the nodes have what is needed later, while other steps wait for other things."""
+    cluster.load(cluster.places.images, SECOND)
+    if before.find() is not None:
+        cluster.load(cluster.places.images_before)
+
+
 @contextmanager
 def up(folder: Path, progress: Progress) -> Iterator[Cluster]:
     """A cluster with this code's images, and servers beside it, while the block runs. Raises LaundryError."""
     places = Places.usual()
-    build.ensure(places, progress)
-    with step(progress, "Images"):
-        images.ensure(places, images.present(), places.images)
+    Cluster(places).check_may_start()
+    with step(progress, TOOLS):
+        rootfs.install_tools(progress, TOOLS)
+        helm()
+    make(places, progress)
     progress.started("Cluster")
     with running(places) as cluster, ThreadPoolExecutor(1) as meanwhile:
         progress.finished("Cluster", f"Kubernetes {build.VERSION}, two nodes")
@@ -65,6 +104,7 @@ def up(folder: Path, progress: Progress) -> Iterator[Cluster]:
         with beside(cluster, folder, NODE_ADDRESS):
             loaded.result()
             progress.finished("Images in it, and servers", "broker, database, object store and phones")
+            meanwhile.submit(_load, cluster)
             yield cluster
 
 
@@ -89,11 +129,8 @@ def do(cluster: Cluster, folder: Path, steps: Sequence[Step], progress: Progress
     with ExitStack() as stack:
         for each in steps:
             place = folder
-            if each is UPGRADE and (found := before.find()) is not None:
-                with step(progress, "Images of the release before"):
-                    archive = cluster.places.images_before
-                    images.ensure(cluster.places, images.past(found), archive)
-                    cluster.load(archive)
+            if each is UPGRADE and before.find() is not None:
+                cluster.load(cluster.places.images_before)
                 place = folder / "before"
                 # The release before must find empty databases.
                 shutil.rmtree(place, ignore_errors=True)

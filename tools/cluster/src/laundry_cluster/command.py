@@ -5,7 +5,6 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 from typing import Annotated
 
 import typer
@@ -81,13 +80,7 @@ def _reported() -> Iterator[Progress]:
     from laundry.display import ConsoleProgress  # noqa: PLC0415 - help needs none of it
 
     progress = ConsoleProgress()
-    # Whatever ends it, the cluster ends with it.
-    signal.signal(signal.SIGTERM, _interrupt)
     try:
         yield progress
     finally:
         progress.close()
-
-
-def _interrupt(_number: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt

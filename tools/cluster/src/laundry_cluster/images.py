@@ -141,8 +141,6 @@ def _root(folder: Path) -> Path:
     root = folder / "root"
     if root.exists():
         return root
-    if shutil.which("mmdebstrap") is None:
-        raise LaundryError("Images are made with mmdebstrap: apt-get install mmdebstrap")
     folder.mkdir(parents=True, exist_ok=True)
     found = re.search(r"^URIs: *(\S+)", MIRRORS.read_text(), re.MULTILINE)
     if found is None:

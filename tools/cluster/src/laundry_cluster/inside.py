@@ -49,6 +49,8 @@ class Node:
         self.name, self.address = f"node-{number}", addresses[number - 1]
         self.root, self.pki = folder / "root", folder / "pki"
         self.run = folder / "run" if number == 1 else folder / "run" / self.name
+        # As ``Places.store``: images stay for the next cluster.
+        self.store = folder / "containerd" / self.name
         self.kubernetes = folder / "bin/k8s"
         path = [self.root / "xtbin", self.root / "usr/sbin", self.root / "usr/bin"]
         libraries = self.root / "usr/lib/x86_64-linux-gnu"
@@ -82,7 +84,8 @@ class Node:
 
     def furnish(self) -> None:
         """Give the node its own logs and what its parts insist on elsewhere."""
-        for name in ("etcd", "kubelet", "containerd", "state", "pods", "cni", "plugins", "log"):
+        self.store.mkdir(parents=True, exist_ok=True)
+        for name in ("etcd", "kubelet", "state", "pods", "cni", "plugins", "log"):
             (self.run / name).mkdir(parents=True, exist_ok=True)
         _do("mount", "--bind", self.run / "pods", "/var/log")
         for place in INSISTED:
@@ -155,6 +158,7 @@ class Node:
                     f"--cluster-signing-cert-file={pki}/ca.crt",
                     f"--cluster-signing-key-file={pki}/ca.key",
                     "--allocate-node-cidrs=false",
+                    "--horizontal-pod-autoscaler-sync-period=2s",
                     FEATURES,
                 ),
             ),
@@ -180,6 +184,7 @@ class Node:
         """Start what runs pods: containerd, kubelet and the proxy of Services."""
         values = {
             "run": self.run,
+            "store": self.store,
             "root": self.root,
             "pki": self.pki,
             "name": self.name,
@@ -218,8 +223,7 @@ class Node:
 
     def answer(self) -> None:
         """Start what answers for the names of Services."""
-        kubectl = (self.root / "usr/bin/kubectl", "--kubeconfig", self.pki / "admin.kubeconfig")
-        self.begin("names", sys.executable, HERE / "names.py", self.address, *kubectl)
+        self.begin("names", sys.executable, HERE / "names.py", self.address, self.pki)
 
     def _succeeds(self, *command: str) -> bool:
         done = subprocess.run(  # noqa: S603

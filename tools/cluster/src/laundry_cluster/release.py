@@ -27,6 +27,7 @@ OLDER = {
     'kubeVersion: ">=1.25.0-0"': 'kubeVersion: ">=1.20.0-0"',
     "apiVersion: policy/v1\n": "apiVersion: policy/v1beta1\n",
     "apiVersion: autoscaling/v2\n": "apiVersion: autoscaling/v2beta2\n",
+    'lookup "autoscaling/v2"': 'lookup "autoscaling/v2beta2"',
     "apiVersion: batch/v1\nkind: CronJob\n": "apiVersion: batch/v1beta1\nkind: CronJob\n",
 }
 

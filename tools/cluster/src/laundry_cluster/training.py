@@ -13,6 +13,7 @@ from laundry_servers.errors import LaundryError
 
 LABEL = "laundry/training-run"
 POD_S = 120.0
+GONE_S = 20
 # Enough to start, too little to read photos.
 LITTLE = "32Mi"
 # Of the volume for temporary files, by the chart 64 MiB.
@@ -55,13 +56,15 @@ def thrown_out(here: Installation) -> str:
 
 
 def drained(here: Installation) -> str:
-    """Take a run's pod away as `kubectl drain` does: the run is begun again, by its Job or by mlops."""
+    """Take a run's pod away as `kubectl drain` does: it ends, and the run is begun again."""
     run, pod = _halted(here)
     name = pod["metadata"]["name"]
     eviction = {"apiVersion": "policy/v1beta1", "kind": "Eviction", "metadata": {"name": name}}
     path = f"/api/v1/namespaces/{NAMESPACE}/pods/{name}/eviction"
     here.kubectl("create", "--raw", path, "--filename", "-", given=json.dumps(eviction))
     _signal(here, pod, signal.SIGCONT)
+    # It ends by itself: Kubernetes would kill it only after 30 s.
+    here.kubectl("wait", "--for=delete", f"pod/{name}", f"--timeout={GONE_S}s")
     return _begun_again(here, run, pod)
 
 

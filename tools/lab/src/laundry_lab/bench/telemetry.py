@@ -11,7 +11,7 @@ from typing import Any
 import asyncpg
 import httpx
 
-from laundry_events.relay import plain_dsn
+from laundry_events.dsn import plain_dsn
 from laundry_lab.bench import alerts
 from laundry_lab.bench.figures import Figure
 from laundry_lab.bench.stage import NotMeasured, Stage

@@ -10,7 +10,7 @@ from typing import Any
 
 import asyncpg
 
-from laundry_events.relay import plain_dsn
+from laundry_events.dsn import plain_dsn
 from laundry_lab.bench.bare_reading import boto_client
 from laundry_lab.bench.figures import Figure
 from laundry_lab.bench.pictures import BYTES, Pictures, multipart

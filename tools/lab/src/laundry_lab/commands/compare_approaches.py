@@ -1,7 +1,6 @@
 """``laundry compare approaches``: DD-02's table with figures."""
 
 import asyncio
-import signal
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -42,7 +41,6 @@ def approaches(
     surroundings = {**machine(), "seconds": seconds}
     began_at = datetime.now(UTC)
     interrupted = False
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         with bars() as say:
             asyncio.run(compare(chosen, seconds, say, results))

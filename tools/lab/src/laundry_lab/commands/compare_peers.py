@@ -73,8 +73,6 @@ def _measured(
     titles = {peer.name: peer.title for peer in chosen}
     found = Comparison(titles, {**machine(), "nodes": nodes, "tasks": size.tasks, "seconds": size.seconds})
     progress = ConsoleProgress()
-    # SIGTERM as Ctrl-C: what was started is stopped then too.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         if any(peer.package for peer in chosen):
             environment.ensure(progress)

@@ -11,6 +11,7 @@ from urllib.parse import unquote, urlsplit
 
 import httpx
 
+from laundry_catalogue import process_names
 from laundry_lab.bench.readings import read_times
 from laundry_lab.bench.scratch import scratch_space
 from laundry_lab.bench.stage import Advance, NotMeasured, Say, Stage, client_of, suspended
@@ -33,11 +34,13 @@ GRACE_S = 20.0
 INTERRUPTED_S = 5.0
 END_S = 90.0
 HELD_S = 2.0
+# The stack's processes beside those of services; what is held may be the beginning of several names.
+SERVERS = ("rabbitmq-1", "rabbitmq-2", "rabbitmq-3", "epmd", "postgres", "s3", "fcm", "fork-server")
 
 
 @dataclass(frozen=True)
 class Asked:
-    """What is asked of a run.
+    """What is asked of a run. Raises LaundryError: no stack has a process of the name to hold.
 
     Attributes:
         arrivals: when each photo is there, seconds since the beginning.
@@ -64,6 +67,12 @@ class Asked:
     hold: str | None = None
     workers: int = 3
     work_s: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Check before a stack is started for it."""
+        names = (*process_names(), *SERVERS)
+        if self.hold is not None and not any(name.startswith(self.hold) for name in names):
+            raise LaundryError(f"No stack has a process {self.hold!r} to hold; there are {', '.join(names)}.")
 
     def plan(self) -> dict[str, Any]:
         """Return what the report says was asked."""
@@ -108,7 +117,7 @@ async def drive(stage: Stage | None, asked: Asked, stop: asyncio.Event, say: Say
 
     Raises:
         NotMeasured: the generator did not begin, or did not end.
-        LaundryError: there is no such process to hold.
+        LaundryError: this stack has no such process to hold.
     """
     if stage is not None and asked.hold is not None and not _named(stage, asked.hold):
         names = ", ".join(stage.document["pids"])

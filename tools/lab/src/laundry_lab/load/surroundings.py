@@ -11,7 +11,7 @@ import httpx
 import psutil
 
 from laundry.paths import PROJECT
-from laundry_events.relay import plain_dsn
+from laundry_events.dsn import plain_dsn
 from laundry_lab.bench.stage import Stage
 from laundry_lab.report import machine
 
