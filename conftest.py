@@ -38,6 +38,18 @@ def pytest_collection_finish() -> None:
     look_seldom()
 
 
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Name each test that failed once more, in one line and last: runners keep the end of what is printed."""
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is None or hasattr(config, "workerinput"):
+        return
+    for outcome in ("failed", "error"):
+        for report in reporter.stats.get(outcome, []):
+            crash = getattr(report.longrepr, "reprcrash", None)
+            why = (str(crash.message if crash else report.longrepr).splitlines() or [""])[0]
+            reporter.write_line(f"{outcome}: {report.nodeid}: {why}"[:300])
+
+
 def length(item: pytest.Item) -> int:
     """Estimate how long a test's file takes: 4 for one that needs the stack, 0 for one without servers."""
     marked = {marker.name for marker in item.iter_markers()}
