@@ -62,7 +62,7 @@ def test_each_failure_has_its_own_status(vhost: Vhost, login: Login) -> None:
         assert code == Outcome.NOT_REACHED
         assert "this is no address" in " ".join(output.split())
     # Of several, each is checked.
-    code, output = status(f"{vhost.amqp_url}, foo")
+    code, output = status(f"{vhost.amqp_url}, amqp://kim:here@127.0.0.1:abc/")
     assert code == Outcome.NOT_REACHED
     assert "receive" in output
     # It may make no queue, so nothing can be published; or it may publish and not read.
