@@ -9,6 +9,7 @@ import re
 import sys
 from pathlib import Path
 
+# One for each Python and machine that it is installed on.
 OF_PROCESSORS = {
     # torch-2.13.0+cpu-cp311-cp311-manylinux_2_28_x86_64.whl
     "torch==2.13.0": ["6746dbcbeb526eb61330b76b41ff1b4eb848951103a892eeb080dfa2b264667b"],
@@ -31,10 +32,11 @@ def main() -> None:
     plain, cuda, cpu = [HEAD], [HEAD_CUDA], [HEAD_CPU]
     for block in re.split(r"\n(?=[a-z0-9])", sys.stdin.read().strip()):
         lines = [line.rstrip(" \\") for line in block.splitlines() if not line.strip().startswith("#")]
-        for digest in OF_PROCESSORS.get(lines[0].split(" ")[0], []):
-            lines.insert(1, f"    --hash=sha256:{digest}")
-            name = f"{lines[0].split(' ')[0]}+cpu"
-            cpu.append(f"{name} \\\n    --hash=sha256:{digest}\n")
+        name = lines[0].split(" ")[0]
+        if hashes := [f"    --hash=sha256:{digest}" for digest in OF_PROCESSORS.get(name, [])]:
+            lines[1:1] = hashes
+            # In one entry: of several only the last one's hashes would count.
+            cpu.append(" \\\n".join([f"{name}+cpu", *hashes]) + "\n")
         (cuda if CUDA.match(block) else plain).append(" \\\n".join(lines) + "\n")
     (folder / "training-requirements-cpu.txt").write_text("".join(cpu), encoding="utf-8")
     (folder / "training-requirements.txt").write_text("".join(plain), encoding="utf-8")

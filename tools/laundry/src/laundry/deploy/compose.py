@@ -35,10 +35,9 @@ def text(present: str, services: Iterable[Service] = SERVICES) -> str:
 def dockerfile_text(present: str, services: Iterable[Service] = SERVICES) -> str:
     """Return the Dockerfile; it gives the shipped model to those who read or judge with it."""
     holders = "|".join(service.name for service in services if Need.MODELS in service.needs)
-    part = (
-        "RUN --mount=type=bind,target=/context \\\n"
-        f'    case "${{SERVICE}}" in {holders}) cp -r /context/models /opt/models ;; esac'
-    )
+    # Without the modes of the checkout: a person's umask may keep everybody else from its files.
+    copied = "cp -r --no-preserve=mode /context/models /opt/models"
+    part = f'RUN --mount=type=bind,target=/context \\\n    case "${{SERVICE}}" in {holders}) {copied} ;; esac'
     return replaced(present, "models", part)
 
 

