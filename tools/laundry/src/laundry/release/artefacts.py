@@ -3,11 +3,13 @@
 import hashlib
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+
+from packaging.utils import canonicalize_name
 
 from laundry.deploy import tools
 from laundry.deploy.tools import Tool
@@ -79,8 +81,8 @@ def licences(folder: Path, python: str) -> Path:
     Raises:
         LaundryError: one says nothing of its licence, or pip-licenses could not be installed.
     """
-    names = sorted(shipped.distributions())
-    asked = ["--python", python, "--from", "mixed", "--with-urls", "--packages", *names]
+    versions = shipped.distributions()
+    asked = ["--python", python, "--from", "mixed", "--with-urls", "--packages", *versions]
     asked += ["--with-license-file", "--with-notice-file", "--no-license-path", "--format", "json"]
     found = json.loads(_checked(of_index(PIP_LICENSES, "pip-licenses"), asked))
     if nothing := [each["Name"] for each in found if each["License"] == NO_LICENCE]:
@@ -90,14 +92,17 @@ def licences(folder: Path, python: str) -> Path:
         "Smart Fitness Laundry is under the MIT licence (LICENSE). Its images hold these works of others, "
         "each under its own licence,\nbeside what the base image python:3.13-slim holds.\n"
     )
-    made.write_text("\n".join([head, *map(_licence, found)]))
+    made.write_text("\n".join([head, *(_licence(each, versions) for each in found)]))
     return made
 
 
-def _licence(entry: dict[str, str]) -> str:
-    title = f"{entry['Name']} {entry['Version']}: {entry['License']}"
+def _licence(entry: dict[str, str], versions: Mapping[str, str]) -> str:
+    """Return one licence. Its text is of the version here, where the images' Python may get another one."""
+    version = versions.get(canonicalize_name(entry["Name"]), entry["Version"])
+    title = f"{entry['Name']} {version}: {entry['License']}"
+    of = [] if version == entry["Version"] else [f"(the text is that of {entry['Version']})"]
     texts = [entry[key].strip() for key in ("LicenseText", "NoticeText") if entry[key] != NO_LICENCE]
-    return "\n".join([title, "=" * len(title), entry["URL"], "", *texts, ""])
+    return "\n".join([title, "=" * len(title), entry["URL"], *of, "", *texts, ""])
 
 
 def write_provenance(folder: Path, files: Iterable[Path], origin: Origin) -> Path:

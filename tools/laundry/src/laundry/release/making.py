@@ -11,7 +11,7 @@ from pathlib import Path
 from shutil import rmtree
 
 from laundry.deploy import engine, images, tools
-from laundry.release import artefacts, changelog, versions
+from laundry.release import artefacts, builders, changelog, versions
 from laundry.release.repository import Repository
 from laundry.release.versions import Version
 from laundry_servers.errors import LaundryError
@@ -56,8 +56,7 @@ class Release:
         """
         started = datetime.now(UTC)
         self.repository.refuse(self.version)
-        if self.publish:
-            self._refuse_to_publish()
+        branch = self._refuse_to_publish() if self.publish else None
         self._copy()
         commit = self._commit(started)
         files = [*self._files()]
@@ -73,20 +72,21 @@ class Release:
         (self.folder / artefacts.SUMS).write_text(artefacts.checksums(files))
         self.say(f"{artefacts.SUMS}, {artefacts.PROVENANCE}: of {len(files)} files")
         self._images(commit)
-        if self.publish:
-            self._publish()
+        if branch is not None:
+            self._publish(branch)
         else:
             self.not_done.append(f"not tagged, not pushed: PUBLISH=1 does ({self.version.tag})")
         self.not_done.append("nothing is signed: there is no key and no identity for it here (cosign)")
 
-    def _refuse_to_publish(self) -> None:
+    def _refuse_to_publish(self) -> str:
+        """Return the branch that is pushed to. Raises LaundryError if that would fail once images are out."""
         if "/" not in self.registry:
             raise LaundryError(
                 "PUBLISH=1 pushes images: say where to with REGISTRY=registry.example/laundry."
             )
         if (missing := engine.missing()) is not None:
             raise LaundryError(f"PUBLISH=1 pushes images, and {missing}.")
-        self.repository.git("remote", "get-url", "origin")
+        return self.repository.refuse_to_push(self.version)
 
     def _copy(self) -> None:
         rmtree(self.folder, ignore_errors=True)
@@ -171,13 +171,33 @@ class Release:
             check=False,
         )
         if done.returncode != 0:
-            raise LaundryError("docker buildx could not build the images; see above. Nothing was tagged.")
+            said = ["docker buildx could not build the images; see above. Nothing was tagged."]
+            if (lacking := builders.lacking(builder)) is not None:
+                said.append(lacking)
+            raise LaundryError(" ".join(said))
 
-    def _publish(self) -> None:
-        """Take the copy's commit, tag it, and push both: the last steps, as nobody can undo them quietly."""
-        git = self.repository.git
+    def _publish(self, branch: str) -> None:
+        """Tag the copy's commit and push both, then take it over here.
+
+        The last steps, as nobody can undo them quietly. Unless origin takes it, nothing is left here that
+        would refuse another try.
+        """
+        git, tag = self.repository.git, self.version.tag
         git("fetch", "--quiet", str(self.source), self._branch)
-        git("merge", "--quiet", "--ff-only", "FETCH_HEAD")
-        git("tag", "--annotate", self.version.tag, "--message", f"Release {self.version}")
-        git("push", "--quiet", "--atomic", "origin", "HEAD", self.version.tag)
-        self.say(f"pushed {self.version.tag}, and the images to {self.registry}")
+        commit = git("rev-parse", "FETCH_HEAD")
+        git("tag", "--annotate", tag, "--message", f"Release {self.version}", commit)
+        try:
+            git("push", "--quiet", "--atomic", "origin", f"{commit}:refs/heads/{branch}", f"refs/tags/{tag}")
+        except BaseException as error:
+            git("tag", "--delete", tag)
+            if isinstance(error, LaundryError):
+                raise LaundryError(
+                    f"origin did not take the release: {error}\nThe images of {self.version} are at "
+                    f"{self.registry}, and nothing is tagged. Run the same again once origin takes it."
+                ) from error
+            raise
+        self.say(f"pushed {tag}, and the images to {self.registry}")
+        try:
+            git("merge", "--quiet", "--ff-only", commit)
+        except LaundryError:
+            self.not_done.append(f"not taken over here, where something changed meanwhile: git merge {tag}")

@@ -21,16 +21,19 @@ class Repository:
 
     def git(self, *arguments: str) -> str:
         """Return what git says. Raises LaundryError with its own words."""
-        done = subprocess.run(  # noqa: S603 - our own arguments
-            ["git", *arguments],  # noqa: S607 - git of this machine
-            cwd=self.root,
-            env={**os.environ, "GIT_TERMINAL_PROMPT": "0"},
-            capture_output=True,
-            text=True,
-            timeout=SECONDS,
-            check=False,
-            stdin=subprocess.DEVNULL,
-        )
+        try:
+            done = subprocess.run(  # noqa: S603 - our own arguments
+                ["git", *arguments],  # noqa: S607 - git of this machine
+                cwd=self.root,
+                env={**os.environ, "GIT_TERMINAL_PROMPT": "0"},
+                capture_output=True,
+                text=True,
+                timeout=SECONDS,
+                check=False,
+                stdin=subprocess.DEVNULL,
+            )
+        except subprocess.TimeoutExpired:
+            raise LaundryError(f"git {' '.join(arguments)}: no end within {SECONDS} s") from None
         if done.returncode != 0:
             raise LaundryError(f"git {' '.join(arguments)}: {done.stderr.strip()[-500:]}")
         return done.stdout.strip()
@@ -72,6 +75,40 @@ class Repository:
         changelog.unreleased(text)
         if released:
             self._refuse_an_old_chart(released[-1])
+
+    def refuse_to_push(self, version: Version) -> str:
+        """Refuse a release that origin would not take: its images would be out before that is known.
+
+        Returns:
+            The branch that it goes to, here and at origin.
+
+        Raises:
+            LaundryError: with a sentence that says why, and what to do.
+        """
+        try:
+            branch = self.git("symbolic-ref", "--quiet", "--short", "HEAD")
+        except LaundryError:
+            raise LaundryError(
+                "HEAD is on no branch, so nothing says where the release goes. Check out the branch first."
+            ) from None
+        head, tag = f"refs/heads/{branch}", f"refs/tags/{version.tag}"
+        lines = self.git("ls-remote", "origin", head, tag).splitlines()
+        there = {name: commit for commit, _, name in (line.partition("\t") for line in lines)}
+        if tag in there:
+            raise LaundryError(f"{version} exists: origin has the tag {version.tag}. Choose a higher one.")
+        if head in there and not self._holds(there[head]):
+            raise LaundryError(f"origin has commits of {branch} that are not here. Take them first: git pull")
+        # Whether this person may push at all.
+        self.git("push", "--dry-run", "--quiet", "origin", f"HEAD:{head}")
+        return branch
+
+    def _holds(self, commit: str) -> bool:
+        """Whether HEAD comes after a commit; one that is not here at all is a stranger's."""
+        try:
+            self.git("merge-base", "--is-ancestor", commit, "HEAD")
+        except LaundryError:
+            return False
+        return True
 
     def _refuse_an_old_chart(self, last: Version) -> None:
         """A chart of one version never has two contents, and its appVersion is another with each release."""
