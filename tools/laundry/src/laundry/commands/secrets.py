@@ -43,12 +43,14 @@ def rotate(
     ] = None,
     *,
     finish: Annotated[
-        bool, typer.Option("--finish", help="Of keys: take the old one no longer, and make no new one.")
+        bool, typer.Option("--finish", help="Of keys: take the old ones no longer, and make no new one.")
     ] = False,
 ) -> None:
     """Change passwords or keys: each process is restarted with the new one, one after another.
 
-    Keys that were replaced are still taken until --finish.
+    Keys that were replaced are still taken until --finish, after a second change too.
+
+    To drop a key that others know, use --finish at once: what it or an older one signed is refused then.
     """
     if finish and what in (What.BROKER, What.DATABASE, What.S3):
         raise LaundryError(f"--finish is for keys that sign. Of {what} no old one is taken afterwards.")

@@ -2,7 +2,7 @@
 
 Each process is restarted as by an update. Connections that are open stay open when a password changes: a
 process goes on with the old one until its successor has the new one. Keys that others hold signatures of are
-changed in two steps: the new one first, the old one still taken; then (``finish``) the new one alone.
+changed in two steps: the new one first, the old ones still taken; then (``finish``) the new one alone.
 """
 
 import asyncio
@@ -43,6 +43,8 @@ from laundry_service.auth.rsa_keys import new_key
 AMQP_URL, DATABASE_URL, LETTER_KEY = "LAUNDRY_AMQP_URL", "LAUNDRY_DATABASE_URL", "LAUNDRY_LETTER_KEY"
 S3_ACCESS_KEY, S3_SECRET_KEY = "LAUNDRY_S3_ACCESS_KEY", "LAUNDRY_S3_SECRET_KEY"
 OBJECT_STORE = "s3"
+MOST_KEYS = 8
+"""So many are taken at a time: a process gets them in its environment, and each takes time to try."""
 Say = Callable[[str], None]
 
 
@@ -130,11 +132,14 @@ class Rotation:
 
     def letters(self, names: list[str], *, finish: bool) -> None:
         """Give consumers new keys for their dead letters. Raises LaundryError."""
-        for name in self._chosen(names, letter_signers()):
-            rounds = [self._next(self._kept()["letters"][name], _text, finish=finish)]
+        chosen, kept = self._chosen(names, letter_signers()), self._kept()["letters"]
+        # All of them first: what is refused for one changes none.
+        given = {name: self._next(kept[name], _text, finish=finish) for name in chosen}
+        for name, those in given.items():
+            rounds = [those]
             if not finish:
                 # Replicas share the queues: all must accept the new key before the first signs with it.
-                new, old = rounds[0].split(",")
+                new, _, old = those.partition(",")
                 rounds.insert(0, f"{old},{new}")
             for keys in rounds:
                 self._keep("letters", name, keys)
@@ -148,8 +153,18 @@ class Rotation:
 
     @staticmethod
     def _next(before: str, make: Callable[[], str], *, finish: bool) -> str:
-        newest = before.split(",", maxsplit=1)[0]
-        return newest if finish else f"{make()},{newest}"
+        """Return the keys that follow; the first signs.
+
+        A second change before the first is finished keeps the oldest too: what it signed is under way still.
+        """
+        taken = before.split(",")
+        if finish:
+            return taken[0]
+        if len(taken) >= MOST_KEYS:
+            raise LaundryError(
+                f"{len(taken)} keys are taken already. Withdraw the old ones first: the same with --finish."
+            )
+        return ",".join([make(), *taken])
 
     def _set(self, address: DatabaseAddress, role: str, kind: str, name: str) -> str:
         new = secrets.token_urlsafe(24)
