@@ -6,13 +6,14 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from prometheus_client import REGISTRY
 from pydantic import ValidationError
 
 from laundry_service.auth.authenticator import Authenticator
 from laundry_service.auth.issuer import TrustedIssuer
 from laundry_service.http.problems import Problem
 from laundry_testing.messaging import eventually
-from laundry_testing.provider import AUDIENCE, ISSUER, IdentityProvider, SigningKey
+from laundry_testing.provider import AUDIENCE, ISSUER, IdentityProvider, SigningKey, reply
 
 KAKAO, CLIENT = "https://kauth.kakao.com", "app-key"
 
@@ -172,6 +173,33 @@ async def test_each_issuer_cuts_off_its_own_people_only(
         assert denied.code == "token-denied"
         kakao.denied = [{"sub": "8"}]
         await eventually(lambda: not authenticator.allows(other), what="the end of what was begun for 8")
+    finally:
+        await authenticator.stop()
+
+
+def told(metric: str, **labels: str) -> float:
+    found = REGISTRY.get_sample_value(metric, labels)
+    assert found is not None, f"{metric} is not told"
+    return found
+
+
+async def test_the_metrics_tell_of_every_list_whichever_is_away(
+    own: IdentityProvider, kakao: IdentityProvider
+) -> None:
+    own.denied, kakao.denied = [{"sub": "1"}, {"sub": "2"}, {}], [{"sub": "3"}]
+    lists = {"deny_list_url": own.deny_list_url, "deny_list_every_s": 0.05}
+    authenticator = trusting(own, customers(kakao, deny_list_url=kakao.deny_list_url), **lists)
+    age, entries = "laundry_deny_list_age_seconds", "laundry_deny_list_entries"
+    await authenticator.start()
+    try:
+        await eventually(lambda: told(entries, state="in force") == 3, what="the entries of both lists")
+        assert told(entries, state="unreadable") == 1
+        for away in (own, kakao):
+            away.answer = lambda handler: reply(handler, 503)
+            # The other one is confirmed many times meanwhile.
+            await eventually(lambda: told(age) > 1, what="a list that is not confirmed any more")
+            away.answer = None
+            await eventually(lambda: told(age) < 1, what="both lists confirmed again")
     finally:
         await authenticator.stop()
 

@@ -16,6 +16,7 @@ from laundry_service.auth.claims import (
     check_header,
     invalid,
 )
+from laundry_service.auth.deny_list import tell
 from laundry_service.auth.issuer import UNREADABLE, Issuer, TrustedIssuer, issuer_named_in
 from laundry_service.auth.keys import KeysUnavailable, UnknownKey, tell_age
 from laundry_service.auth.principal import Principal, Role
@@ -119,6 +120,7 @@ class Authenticator:
         for issuer in self._issuers.values():
             await issuer.start()
         tell_age([issuer.keys for issuer in self._issuers.values()])
+        tell([issuer.denied for issuer in self._issuers.values() if issuer.denied is not None])
 
     async def stop(self) -> None:
         """Stop refreshing; what was fetched last stays in use."""

@@ -9,7 +9,7 @@ import math
 import random
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -29,8 +29,8 @@ WAIT_S = 2.5
 FIRST_EVERY_S = 1.0
 
 FETCHES = Counter("laundry_deny_list_fetches_total", "Fetches of the list of who is cut off", ["outcome"])
-AGE = Gauge("laundry_deny_list_age_seconds", "Since the list of who is cut off was last confirmed")
-ENTRIES = Gauge("laundry_deny_list_entries", "Entries of the list of who is cut off", ["state"])
+AGE = Gauge("laundry_deny_list_age_seconds", "Since the oldest list of who is cut off was last confirmed")
+ENTRIES = Gauge("laundry_deny_list_entries", "Entries of all lists of who is cut off", ["state"])
 
 log = structlog.get_logger(__name__)
 
@@ -135,13 +135,27 @@ class DenyListFollower:
         self._clock = clock
         self._list: DenyList | None = None
         self._known = asyncio.Event()
-        self._confirmed_at = self._began_at = time.monotonic()
+        self._confirmed_at = time.monotonic()
         self._following = BackgroundTask("deny list", self._follow, every_s=every_s)
 
     async def start(self) -> None:
         """Poll the list in the background from now on."""
-        AGE.set_function(lambda: time.monotonic() - self._confirmed_at)
         await self._begin()
+
+    @property
+    def age_s(self) -> float:
+        """Seconds since the list was last confirmed, or since there is this object."""
+        return time.monotonic() - self._confirmed_at
+
+    @property
+    def entries(self) -> int:
+        """How many entries of the list count."""
+        return 0 if self._list is None else self._list.count
+
+    @property
+    def unreadable(self) -> int:
+        """How many entries of the list are passed over."""
+        return 0 if self._list is None else self._list.unreadable
 
     async def stop(self) -> None:
         """Stop polling; the last list stays in use."""
@@ -189,7 +203,15 @@ class DenyListFollower:
         self._confirmed_at = began_at
         if found is not None:
             self._list = found
-            ENTRIES.labels("in force").set(found.count)
-            ENTRIES.labels("unreadable").set(found.unreadable)
             log.info("the deny list changed", entries=found.count, unreadable=found.unreadable)
         self._known.set()
+
+
+def tell(followers: Sequence[DenyListFollower]) -> None:
+    """Let the metrics tell the age of the oldest list, and the entries of all.
+
+    Set once for all of them: a process has one gauge, and the last follower would speak for the others.
+    """
+    AGE.set_function(lambda: max((each.age_s for each in followers), default=0.0))
+    ENTRIES.labels("in force").set_function(lambda: sum(each.entries for each in followers))
+    ENTRIES.labels("unreadable").set_function(lambda: sum(each.unreadable for each in followers))

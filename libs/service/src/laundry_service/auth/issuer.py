@@ -87,7 +87,7 @@ class Issuer:
         )
         self._trusted = trusted
         self._max_hours = max_hours
-        self._denied = (
+        self.denied = (
             None
             if not trusted.deny_list_url
             else DenyListFollower(trusted.deny_list_url, every_s=deny_list_every_s, timeout_s=timeout_s)
@@ -96,25 +96,25 @@ class Issuer:
     async def start(self) -> None:
         """Start refreshing the keys and the deny list."""
         await self.keys.start()
-        if self._denied is not None:
-            await self._denied.start()
+        if self.denied is not None:
+            await self.denied.start()
 
     async def stop(self) -> None:
         """Stop refreshing; what was fetched last stays in use."""
         await self.keys.stop()
-        if self._denied is not None:
-            await self._denied.stop()
+        if self.denied is not None:
+            await self.denied.stop()
 
     async def knows_who_is_denied(self) -> bool:
         """Whether the deny list, if any, has been read."""
-        return self._denied is None or await self._denied.known()
+        return self.denied is None or await self.denied.known()
 
     def denies(self, principal: Principal) -> bool:
         """Whether its deny list, as far as it is known, covers somebody whose ``sub`` has its prefix."""
-        if self._denied is None:
+        if self.denied is None:
             return False
         own = dataclasses.replace(principal, sub=principal.sub.removeprefix(self.prefix))
-        return self._denied.covers(own)
+        return self.denied.covers(own)
 
     def verify(
         self, token: str, header: Header, keys: tuple[TrustedKey, ...], others: Set[str] = frozenset()
