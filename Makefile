@@ -170,7 +170,7 @@ compose-up: compose-env ## Build the images and start the same stack in containe
 	$(COMPOSE) up --build --detach --wait --wait-timeout 600
 
 compose-down: ## Stop the containers (their data stays; to delete it: COMPOSE_DOWN=--volumes)
-	$(COMPOSE) down $(COMPOSE_DOWN)
+	$(COMPOSE) --profile '*' down $(COMPOSE_DOWN)
 
 check-cluster: setup ## Install the chart in a real Kubernetes, built here once, and upgrade, break and remove it (root on Debian)
 	$(BIN)/laundry cluster check

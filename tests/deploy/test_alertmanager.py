@@ -12,25 +12,69 @@ import pytest
 import yaml
 
 from laundry.deploy import chart
+from laundry.paths import PROJECT
 from laundry_servers.ports import free_port
 
 INHIBITIONS: dict[str, Any] = yaml.safe_load((chart.CHART / "files" / "inhibitions.yaml").read_text())
 RULES = yaml.safe_load((chart.CHART / "files" / "alerts.yaml").read_text())["groups"]
 ALERTS = {rule["alert"] for group in RULES for rule in group["rules"]}
 PROGRAMS = ("prometheus-alertmanager", "alertmanager")
+Labels = dict[str, str]
+APART: list[tuple[str, Labels, dict[str, Labels]]] = [
+    # Mozilla's push service is away, and FCM refuses our key: no owner's phone rings.
+    (
+        "LaundryConsumingPaused",
+        {"dependency": "updates.push.services.mozilla.com"},
+        {
+            "LaundryFaultsWait": {},
+            "LaundryFaultPushLate": {},
+            "LaundryMessagesWaitLong": {"queue": "equipment.fault"},
+            "LaundryQueueBacklog": {"queue": "task.submitted"},
+        },
+    ),
+    (
+        "LaundryConsumingPaused",
+        {"dependency": "s3"},
+        {"LaundryFaultsWait": {}, "LaundryFaultPushBudgetBurns": {}},
+    ),
+    # Eleven of a device, and one of a person who is to be forgotten.
+    ("LaundryManyDeadLetters", {}, {"LaundryDeadLetters": {"queue": "person.erased"}}),
+    (
+        "LaundryQueueHasNoConsumer",
+        {"queue": "task.confirmed"},
+        {"LaundryMessagesWaitLong": {"queue": "task.submitted"}},
+    ),
+    ("LaundryProcessDown", {"job": "web"}, {"LaundryQueuesUnseen": {}}),
+    (
+        "LaundryCertificateEndsSoon",
+        {"endpoint": "client helper"},
+        {"LaundryCertificateEnds": {"endpoint": "broker:5671"}},
+    ),
+    ("LaundryIdentityKeysStale", {"job": "helper"}, {"LaundryDenyListStale": {"job": "search"}}),
+]
+"""An alert, its labels, and others that ring for something else at the same time."""
+
+
+def matched(matchers: list[str]) -> dict[str, list[str]]:
+    """What a label may be, by its name."""
+    found = (re.fullmatch(r'(\w+)=~?"(.+)"', each) for each in matchers)
+    return {each[1]: each[2].split("|") for each in found if each}
 
 
 def names_of(matchers: list[str]) -> set[str]:
-    return {
-        name
-        for matcher in matchers
-        for name in re.fullmatch(r'alertname=~?"(.+)"', matcher)[1].split("|")  # type: ignore[index]
-    }
+    return {*matched(matchers)["alertname"]}
 
 
 def test_every_alert_that_is_named_exists() -> None:
     for rule in INHIBITIONS["inhibit_rules"]:
         assert names_of(rule["source_matchers"]) | names_of(rule["target_matchers"]) <= ALERTS
+
+
+def test_messages_are_held_for_these_servers_and_for_no_other() -> None:
+    files = [*PROJECT.glob("libs/*/src/**/*.py"), *PROJECT.glob("services/*/src/**/*.py")]
+    known = {name for file in files for name in re.findall(r'\bDependency\(\s*"(\w+)"', file.read_text())}
+    sources = [matched(rule["source_matchers"]) for rule in INHIBITIONS["inhibit_rules"]]
+    assert [{*each["dependency"]} for each in sources if "dependency" in each] == [known]
 
 
 @pytest.fixture(scope="module")
@@ -92,6 +136,7 @@ def test_a_root_cause_silences_its_consequences_and_nothing_else(
     [cause] = names_of(rule["source_matchers"])
     consequences = names_of(rule["target_matchers"])
     labels = {"test": cause, "queue": "task.read", "job": "helper"}
+    labels |= {name: values[0] for name, values in matched(rule["source_matchers"]).items()}
     others = consequences | {"LaundryModelRefused"}
 
     def say(*names: str, **more: str) -> None:
@@ -119,6 +164,39 @@ def test_a_release_in_another_namespace_silences_nothing(alertmanager: httpx.Cli
     until(lambda: inhibited(alertmanager, "namespaces") == {cause: False, consequence: False})
     say(cause, "production")
     until(lambda: inhibited(alertmanager, "namespaces")[consequence])
+
+
+@pytest.mark.parametrize(("name", "cause", "others"), APART)
+def test_no_rule_joins_what_does_not_follow(name: str, cause: Labels, others: dict[str, Labels]) -> None:
+    for rule in INHIBITIONS["inhibit_rules"]:
+        source, target = (matched(rule[f"{side}_matchers"]) for side in ("source", "target"))
+        for other, labels in others.items():
+            about = {**cause, "alertname": name}, {**labels, "alertname": other}
+            joined = all(about[0].get(label) == about[1].get(label) for label in rule["equal"])
+            assert not (joined and fits(source, about[0]) and fits(target, about[1])), rule
+
+
+def fits(matchers: dict[str, list[str]], labels: Labels) -> bool:
+    return all(labels.get(name) in values for name, values in matchers.items())
+
+
+@pytest.mark.servers
+@pytest.mark.parametrize(("name", "cause", "others"), APART)
+def test_what_does_not_follow_from_an_alert_is_not_silenced_by_it(
+    alertmanager: httpx.Client, name: str, cause: Labels, others: dict[str, Labels]
+) -> None:
+    apart = " ".join([name, *cause.values(), "beside", *others])
+
+    def say(alerts: dict[str, Labels]) -> None:
+        common = {"namespace": "laundry", "test": apart}
+        told = [{"labels": {**common, **labels, "alertname": alert}} for alert, labels in alerts.items()]
+        alertmanager.post("/api/v2/alerts", json=told).raise_for_status()
+
+    say({name: cause})
+    until(lambda: name in inhibited(alertmanager, apart))
+    say(others)
+    until(lambda: inhibited(alertmanager, apart).keys() == {name, *others})
+    assert not any(inhibited(alertmanager, apart).values())
 
 
 def expected(ringing: set[str]) -> dict[str, bool]:

@@ -45,6 +45,15 @@ def test_every_alert_is_seen_to_fire_and_to_keep_still() -> None:
         assert set(fired) == ({True} if rule["alert"] == WATCHDOG else {True, False}), rule["alert"]
 
 
+def test_whoever_is_called_is_missed_by_name() -> None:
+    processes: dict[str, dict[str, Any]] = yaml.safe_load(chart.SERVICES_FILE.read_text())
+    [down] = [rule for rule in ALERTS if rule["alert"] == "LaundryProcessDown"]
+    missed = re.findall(r'absent\(laundry_http_connections\{job="([a-z-]+)"\}\)', down["expr"])
+    assert missed == [name for name, facts in processes.items() if facts.get("port")]
+    # Whoever is not called reads a queue, where it is missed.
+    assert all(facts.get("port") or facts["consumes"] for facts in processes.values())
+
+
 @pytest.mark.servers
 def test_the_broker_tells_what_the_alerts_on_it_ask_for(rabbitmq: BrokerAddress) -> None:
     told = "".join(httpx.get(url, timeout=30).text for url in rabbitmq.prometheus_urls)

@@ -191,7 +191,7 @@ def test_uninstalling_keeps_the_broker_and_its_policy_lets_in_whom_it_needs() ->
     policy = named(objects, "NetworkPolicy", "laundry-rabbitmq")["spec"]
     assert policy["podSelector"]["matchLabels"]["app.kubernetes.io/component"] == "rabbitmq"
     doors = {entry["port"] for rule in policy["ingress"] for entry in rule["ports"]}
-    assert doors == {5671, 5672, 15671, 4369, 25672, 35672, 1883, 8883, 15691}
+    assert doors == {5671, 5672, 15671, 4369, 25672, 6000, 35672, 1883, 8883, 15691}
 
 
 def test_traces_go_to_the_collector_that_is_named_and_nowhere_else() -> None:
@@ -359,6 +359,11 @@ def test_the_table_of_ports_has_every_port_of_the_network_policy() -> None:
         for policy in policies
         for rule in (*policy["spec"].get("egress", []), *policy["spec"].get("ingress", []))
     ]
-    opened = {port["port"] for rule in rules for port in rule.get("ports", [])}
+    opened = {
+        number
+        for rule in rules
+        for port in rule.get("ports", [])
+        for number in (port["port"], port.get("endPort", port["port"]))
+    }
     assert opened, "the policy is on"
     assert opened <= in_table

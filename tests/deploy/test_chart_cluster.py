@@ -196,6 +196,38 @@ def test_tls_between_nodes_that_are_there_is_not_changed_one_after_another(
     assert not known.changed
 
 
+def autoscaler(name: str | None) -> dict[str, dict[str, Any]]:
+    return {
+        f"/apis/autoscaling/v2/namespaces/laundry/horizontalpodautoscalers/{name}": {
+            "apiVersion": "autoscaling/v2",
+            "kind": "HorizontalPodAutoscaler",
+            "metadata": {"name": str(name)},
+        }
+    }
+
+
+@pytest.mark.parametrize(
+    ("by", "scaler", "refused"),
+    [
+        ("keda", "laundry-ai-consumer", True),
+        # KEDA's own.
+        ("keda", "keda-hpa-laundry-ai-consumer", False),
+        ("cpu", "laundry-ai-consumer", False),
+        ("", "laundry-ai-consumer", False),
+    ],
+)
+def test_pods_go_from_one_autoscaler_to_keda_by_way_of_none(
+    cluster: tuple[Cluster, str], tmp_path: Path, *, by: str, scaler: str, refused: bool
+) -> None:
+    known, url = cluster
+    known.objects |= autoscaler(scaler)
+    told = install(url, tmp_path, "values", "--set", f"autoscaling.by={by}")
+    assert ("upgrade with autoscaling.by set to nothing first" in told) == refused, told
+    # Nor is it refused by anything else.
+    assert ("execution error" in told) == refused, told
+    assert not known.changed
+
+
 @pytest.mark.parametrize("scaler", ["laundry-ai-consumer", "keda-hpa-laundry-ai-consumer", None])
 @pytest.mark.parametrize("by", ["", "cpu"])
 def test_notes_tell_of_an_autoscaler_that_is_removed_and_may_have_the_last_word(
@@ -203,11 +235,7 @@ def test_notes_tell_of_an_autoscaler_that_is_removed_and_may_have_the_last_word(
 ) -> None:
     known, url = cluster
     known.takes = True
-    known.objects[f"/apis/autoscaling/v2/namespaces/laundry/horizontalpodautoscalers/{scaler}"] = {
-        "apiVersion": "autoscaling/v2",
-        "kind": "HorizontalPodAutoscaler",
-        "metadata": {"name": str(scaler)},
-    }
+    known.objects |= autoscaler(scaler)
     notes = notes_with(url, tmp_path, f"autoscaling.by={by}")
     told = "The same upgrade once more sets services.ai-consumer.replicas." in notes
     assert told == (scaler is not None and not by), notes

@@ -35,7 +35,7 @@ def those_that_need(fact: str) -> set[str]:
         (
             ("--set", "database.host=pg,database.port=6432"),
             6432,
-            those_that_need("database") | {"migration", "training", "backup"},
+            those_that_need("database") | {"migration", "migrations", "training", "backup"},
         ),
         ((*A_BROKER, "--set", "broker.port=5673"), 5673, those_that_need("broker") | {"backup"}),
         (
@@ -83,3 +83,49 @@ def test_no_port_for_equipment_means_none_and_not_every_one() -> None:
     for rule in named(objects, "NetworkPolicy", "laundry-rabbitmq")["spec"]["ingress"]:
         assert rule["ports"]
         assert not {port["port"] for port in rule["ports"]} & {1883, 8883}
+
+
+@pytest.mark.parametrize(
+    "arguments", [(), ("--set", "database.host=pg,database.port=6432,networkPolicy.dns.ports={5353}")]
+)
+def test_a_job_that_runs_before_the_release_changes_has_a_policy_of_these_values(
+    arguments: tuple[str, ...],
+) -> None:
+    """Helm changes policies after such Jobs: they would have that of the release before."""
+    objects = rendered(*arguments)
+    early = [each for each in objects if "pre-" in hook(each)["hook"] and each["kind"] in {"Job", "Pod"}]
+    assert [each["metadata"]["name"] for each in early] == ["laundry-migrations"]
+    for job in early:
+        labels = job["spec"]["template"]["metadata"]["labels"]
+        [policy] = [
+            each
+            for each in objects
+            if each["kind"] == "NetworkPolicy"
+            and hook(each)["hook"]
+            and each["spec"]["podSelector"]["matchLabels"].items() <= labels.items()
+        ]
+        assert hook(policy)["hook"] == hook(job)["hook"]
+        assert int(hook(policy)["hook-weight"]) < int(hook(job)["hook-weight"] or 0)
+        # It goes with the Job, and is no object of a release: a rollback finds its own.
+        assert hook(policy)["hook-delete-policy"] == hook(job)["hook-delete-policy"]
+        others = [each for each in objects if each["kind"] == "NetworkPolicy" and each is not policy]
+        assert policy["metadata"]["name"] not in {each["metadata"]["name"] for each in others}
+        # All that it needs, as the others may say what was so before.
+        dns, database = (5353, 6432) if arguments else (53, 5432)
+        assert {dns, database} <= opened([policy])["migrations"]
+
+
+def hook(found: dict[str, Any]) -> dict[str, str]:
+    """What Helm is told of an object: at which events, in which order, and how long it stays."""
+    told = found["metadata"].get("annotations", {})
+    return {name: told.get(f"helm.sh/{name}", "") for name in ("hook", "hook-weight", "hook-delete-policy")}
+
+
+def test_the_policy_of_migrations_is_there_while_policies_are_turned_off() -> None:
+    """What Helm has not removed yet still denies everything else."""
+    kept = named(rendered(), "NetworkPolicy", "laundry-migration")
+    assert not hook(kept)["hook"]
+    migrations = named(rendered(), "NetworkPolicy", "laundry-migrations")
+    assert kept["spec"] == migrations["spec"]
+    off = rendered("--set", "networkPolicy.enabled=false")
+    assert not [each for each in off if each["kind"] == "NetworkPolicy"]

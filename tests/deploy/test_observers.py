@@ -1,12 +1,13 @@
 """What shows an operator the system: Compose's profile observe, and the dashboards as Grafana reads them."""
 
 import json
+from pathlib import PurePosixPath
 from typing import Any
 
 import pytest
 import yaml
 
-from laundry.deploy import grafana, prometheus
+from laundry.deploy import grafana, memory, prometheus
 from laundry.deploy.broker import COMPOSE_NODES
 from laundry.deploy.dashboards import DASHBOARDS, FOLDER
 from laundry.deploy.dashboards.panels import Dashboard
@@ -50,6 +51,20 @@ def test_a_pipeline_is_made_of_parts_that_are_configured(name: str) -> None:
         for kind, parts in pipeline.items():
             assert {*parts} <= found[kind].keys()
     assert {*found["service"].get("extensions", [])} == found.get("extensions", {}).keys()
+
+
+def test_grafana_s_plugins_are_in_a_folder_that_is_there() -> None:
+    """Its image makes theirs, and not the one around it; an empty /tmp has none."""
+    container = CONTAINERS["grafana"]
+    plugins = PurePosixPath(container["environment"]["GF_PATHS_PLUGINS"])
+    assert str(plugins.parent) in container["tmpfs"]
+
+
+def test_the_traces_that_are_kept_have_room() -> None:
+    # A photo's has some 40 spans, and none takes more than 2 KB.
+    kept = config("jaeger")["extensions"]["jaeger_storage"]["backends"]["memory"]["memory"]["max_traces"]
+    assert kept * 40 * 2000 < memory.mebibytes(CONTAINERS["jaeger"]) * 1024 * 1024
+    assert f"Jaeger keeps {kept:,} traces in memory" in (PROJECT / "deploy" / "README.md").read_text()
 
 
 def test_spans_go_from_the_services_through_the_collector_to_jaeger() -> None:

@@ -1,5 +1,30 @@
 {{/* Where pods may connect to: what networkPolicy.egress says, and the ports of addresses that stand in the values. */}}
 
+{{/* The rule to where names are looked up. */}}
+{{- define "laundry.egressToNames" -}}
+{{- with .Values.networkPolicy.dns -}}
+- ports:
+    {{- range .ports }}
+    - {port: {{ . }}, protocol: UDP}
+    - {port: {{ . }}, protocol: TCP}
+    {{- end }}
+  {{- with .to }}
+  to:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+{{- end -}}
+{{- end -}}
+
+{{/* What the broker's nodes say to each other, with TLS at the same ports. */}}
+{{- define "laundry.betweenNodes" -}}
+- {port: 4369, protocol: TCP}
+- {port: 25672, protocol: TCP}
+# The copies of streams, a port for each.
+- {port: 6000, endPort: 6500, protocol: TCP}
+# rabbitmqctl of one node asks another.
+- {port: 35672, endPort: 35682, protocol: TCP}
+{{- end -}}
+
 {{/* One egress rule from {ports, to}. */}}
 {{- define "laundry.egress" -}}
 - ports:

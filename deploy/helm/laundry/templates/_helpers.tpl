@@ -136,6 +136,13 @@ tolerations:
 {{- end }}
 {{- end -}}
 
+{{/* What a Job needs that runs at these hooks: it is there before the Job, and goes with it. */}}
+{{- define "laundry.beforeTheJob" -}}
+helm.sh/hook: {{ . }}
+helm.sh/hook-weight: "-1"
+helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
+{{- end -}}
+
 {{/* An account without rights, of {root, service, own}; a Job that runs before the release is there needs `hook`. */}}
 {{- define "laundry.serviceAccount" -}}
 apiVersion: v1
@@ -147,9 +154,7 @@ metadata:
   {{- if or .hook .own.serviceAccountAnnotations }}
   annotations:
     {{- if .hook }}
-    helm.sh/hook: {{ .hook }}
-    helm.sh/hook-weight: "-1"
-    helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
+    {{- include "laundry.beforeTheJob" .hook | nindent 4 }}
     {{- end }}
     {{- with .own.serviceAccountAnnotations }}
     {{- toYaml . | nindent 4 }}

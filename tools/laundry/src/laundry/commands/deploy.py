@@ -21,6 +21,10 @@ def compose_env(
         bool | None,
         typer.Option("--cluster/--no-cluster", help="Three brokers behind HAProxy; else as it was."),
     ] = None,
+    observe: Annotated[
+        bool | None,
+        typer.Option("--observe/--no-observe", help="Traces, metrics and alerts; else as it was."),
+    ] = None,
 ) -> None:
     """Write var/compose.env (random passwords, kept if there) and the files that Compose mounts."""
     from laundry.deploy import environment  # noqa: PLC0415 - the event library is slow to import
@@ -32,7 +36,7 @@ def compose_env(
             known = ", ".join(environment.HOST_PORTS)
             raise LaundryError(f"--port is NAME=number with one of {known}; got {entry!r}.")
         ports[name] = int(number)
-    env_file = environment.write(stack_paths(), ports=ports, cluster=cluster)
+    env_file = environment.write(stack_paths(), ports=ports, cluster=cluster, observe=observe)
     console.print(f"Wrote {env_file}. Start: docker compose --env-file {env_file} up --build --wait --detach")
 
 

@@ -7,10 +7,11 @@ import httpx
 import typer
 
 from laundry.commands.audited import audited
+from laundry.deploy.mirror import MOUNTED_MODE, mounted_folder
 from laundry.paths import stack_paths
 from laundry_catalogue import SERVICES, Process
 from laundry_servers.errors import LaundryError
-from laundry_servers.files import read_json
+from laundry_servers.files import read_json, write_text
 
 app = typer.Typer(
     no_args_is_help=True, help="Turn the details of one service's traces off and on while it runs."
@@ -44,12 +45,9 @@ def show() -> None:
 
 def _turn(service: str, wanted: str) -> None:
     process = _process(service)
-    folder = stack_paths().telemetry
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = mounted_folder(stack_paths().telemetry)
     with audited(f"telemetry.{wanted}", service):
-        draft = folder / f".{process.name}"
-        draft.write_text(f"{wanted}\n")
-        draft.replace(folder / process.name)
+        write_text(folder / process.name, f"{wanted}\n", mode=MOUNTED_MODE)
     said = _wait(process, float(wanted == "on"))
     for instance, value in said.items():
         typer.echo(f"{instance}: {_word(value)}")

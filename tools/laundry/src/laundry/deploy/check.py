@@ -1,5 +1,6 @@
 """Checks of the deployment files; each says whether this machine could run it."""
 
+import itertools
 import json
 import re
 import tempfile
@@ -94,13 +95,13 @@ def check_compose(file: Path = compose.FILE, *, fetch: bool) -> str:
         )
     version = tool.run(["version", "--short"]).stdout.strip()
     with tempfile.TemporaryDirectory(prefix="laundry-check-") as folder:
-        for cluster, more in ((False, []), (True, []), (True, ["--profile", "observe"])):
-            env_file = environment.write(StackPaths(Path(folder)), cluster=cluster)
+        for cluster, observe in itertools.product((False, True), repeat=2):
+            env_file = environment.write(StackPaths(Path(folder)), cluster=cluster, observe=observe)
             place = ["--project-directory", str(PROJECT), "--file", str(file), "--env-file", str(env_file)]
-            done = tool.run([*place, *more, "config", "--quiet"])
+            done = tool.run([*place, "config", "--quiet"])
             if done.returncode != 0:
                 raise LaundryError(done.stderr.strip())
-    return f"Compose {version} accepts docker-compose.yml alone and with the profiles cluster and observe"
+    return f"Compose {version} accepts docker-compose.yml alone, and with cluster, observe and both profiles"
 
 
 def check_haproxy() -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from laundry.deploy import secret_files
 from laundry.deploy.broker import COMPOSE_NODES
-from laundry.deploy.mirror import MOUNTED_MODE, mirror_identity, write_in_place
+from laundry.deploy.mirror import MOUNTED_MODE, mirror_identity, mounted_folder, write_in_place
 from laundry.paths import StackPaths
 from laundry.push_keys import new_private_key
 from laundry.stack.environment import BUCKET
@@ -24,8 +24,9 @@ from laundry_service.auth.rsa_keys import new_key
 BROKER_ADMIN = "laundry-admin"
 DATABASE_ADMIN = "laundry_admin"
 FOLDER_MODE = 0o700
-CLUSTER = "cluster"
-"""The profile of docker-compose.yml with three brokers."""
+CLUSTER, OBSERVE = "cluster", "observe"
+"""The profiles of docker-compose.yml: three brokers; traces, metrics and alerts."""
+SPANS_TO, COLLECTOR = "OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4318"
 HOST_PORTS = {service.port_variable: service.port for service in SERVICES if service.port is not None} | {
     "FCM_PORT": 8006,
     "AMQP_PORT": 5672,
@@ -82,12 +83,19 @@ def read_env(path: Path) -> dict[str, str]:
     return found
 
 
-def write(paths: StackPaths, *, ports: dict[str, int] | None = None, cluster: bool | None = None) -> Path:
+def write(
+    paths: StackPaths,
+    *,
+    ports: dict[str, int] | None = None,
+    cluster: bool | None = None,
+    observe: bool | None = None,
+) -> Path:
     """Write ``var/compose.env`` and what Compose mounts, keeping every value that is there already.
 
     Args:
         ports: host ports in place of the kept or usual ones, by variable.
         cluster: with the profile cluster, or without it; None keeps what ``COMPOSE_PROFILES`` says.
+        observe: the same of the profile observe, whose collector then gets the spans.
 
     Returns:
         The env file.
@@ -103,10 +111,12 @@ def write(paths: StackPaths, *, ports: dict[str, int] | None = None, cluster: bo
         kept.get("MODEL_PUBLIC_KEYS") or SigningKey.parse(values["MODEL_SIGNING_KEY"]).public.text
     )
     values["LAUNDRY_VAR_DIR"] = str(paths.var)
-    values |= _broker(values.get("COMPOSE_PROFILES", ""), cluster)
+    values["COMPOSE_PROFILES"] = _profiles(kept, {CLUSTER: cluster, OBSERVE: observe})
+    values |= _broker(values["COMPOSE_PROFILES"])
+    values |= _spans(values, observe)
     (folder / "secrets").mkdir(parents=True, exist_ok=True)
     folder.chmod(FOLDER_MODE)
-    paths.telemetry.mkdir(exist_ok=True)
+    mounted_folder(paths.telemetry)
     _write_env(env_file, values)
     passwords = {user: values[variable("BROKER_PASSWORD_{}", user)] for user in broker_users()}
     administrator = (BROKER_ADMIN, values["BROKER_ADMIN_PASSWORD"])
@@ -120,13 +130,27 @@ def write(paths: StackPaths, *, ports: dict[str, int] | None = None, cluster: bo
     return env_file
 
 
-def _broker(profiles: str, cluster: bool | None) -> dict[str, str]:
-    """Return where services find the broker, and whether its nodes look for others, by the profiles."""
-    named = [each for each in profiles.split(",") if each]
-    if cluster is not None:
-        named = [each for each in named if each != CLUSTER] + [CLUSTER] * cluster
-    host, formation = ("haproxy", CLUSTER) if CLUSTER in named else (COMPOSE_NODES[0], "alone")
-    return {"COMPOSE_PROFILES": ",".join(named), "BROKER_HOST": host, "BROKER_FORMATION": formation}
+def _profiles(kept: dict[str, str], wanted: dict[str, bool | None]) -> str:
+    """Return the profiles that are kept, with and without those that somebody asks for."""
+    named = [each for each in kept.get("COMPOSE_PROFILES", "").split(",") if each]
+    for profile, on in wanted.items():
+        if on is not None:
+            named = [each for each in named if each != profile] + [profile] * on
+    return ",".join(named)
+
+
+def _broker(profiles: str) -> dict[str, str]:
+    """Return where services find the broker, and whether its nodes look for others."""
+    host, formation = ("haproxy", CLUSTER) if CLUSTER in profiles.split(",") else (COMPOSE_NODES[0], "alone")
+    return {"BROKER_HOST": host, "BROKER_FORMATION": formation}
+
+
+def _spans(values: dict[str, str], observe: bool | None) -> dict[str, str]:
+    """Return where spans go: a collector of one's own stays."""
+    given = values.get(SPANS_TO, "")
+    if observe is None or given not in ("", COLLECTOR):
+        return {}
+    return {SPANS_TO: COLLECTOR if observe else ""}
 
 
 def _write_env(path: Path, values: dict[str, str]) -> None:

@@ -50,6 +50,7 @@ def ports(services: Iterable[Service] = SERVICES) -> list[tuple[str, str, str, s
     return [
         *found,
         ("broker nodes", "each other", "4369, 25672, 35672 to 35682", "Erlang"),
+        ("broker nodes", "each other", "6000 to 6500", "the copies of streams"),
         ("broker nodes", "Kubernetes API", "443, 6443", "finding each other"),
         ("Prometheus", "every process", METRICS, "`/metrics`"),
         ("Prometheus", "broker", "15692, or 15691 with TLS", "`/metrics`"),

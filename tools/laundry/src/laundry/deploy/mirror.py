@@ -9,6 +9,7 @@ from laundry_servers.identity import KEY_FILE, RETIRED_FILE, LocalIdentity
 
 # Containers run as other users than the one who owns these files; the folder keeps everybody else out.
 MOUNTED_MODE = 0o644
+MOUNTED_FOLDER_MODE = 0o755
 
 
 def mirror_identity(paths: StackPaths) -> None:
@@ -30,3 +31,12 @@ def write_in_place(path: Path, text: str) -> None:
         path.touch(0o600)
         path.write_bytes(content)
     path.chmod(MOUNTED_MODE)
+
+
+def mounted_folder(path: Path) -> Path:
+    """Make a folder that containers have mounted as a whole, with files that they are to find: whatever the
+    umask of the person says.
+    """
+    path.mkdir(parents=True, exist_ok=True)
+    path.chmod(MOUNTED_FOLDER_MODE)
+    return path
