@@ -8,7 +8,10 @@ import math
 import os
 import subprocess
 import sys
+from collections.abc import AsyncIterator, Callable, Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 from unittest.mock import Mock
 
 import psutil
@@ -18,6 +21,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from rich.console import Console
 
+from laundry_lab.bench import readings
 from laundry_lab.bench.bare_reading import Bare
 from laundry_lab.bench.figures import Figure, Report, show
 from laundry_lab.bench.levelling import a_second, variance
@@ -165,6 +169,57 @@ def test_the_replica_that_was_largest_while_it_read_is_a_figure_with_a_target() 
     assert figures["ours ÷ bare clients"].value == 0.8
     alone = {figure.name for figure in _figures("g", ["a", "b"], run, Floor(floor.bare, None))}
     assert figures.keys() - alone == {"bare clients", "bare clients ÷ bare", "ours ÷ bare clients"}
+
+
+async def test_readers_go_on_only_once_it_is_noted_what_was_read_and_used_before(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    still: list[str] = []
+    noted: list[tuple[str, bool]] = []
+
+    def note(what: str, value: Any) -> Callable[..., Any]:
+        def look(*_: object, **__: object) -> Any:
+            noted.append((what, bool(still)))
+            return value
+
+        return look
+
+    def noting(what: str, value: Any) -> Callable[..., Any]:
+        look = note(what, value)
+
+        async def ask(*_: object, **__: object) -> Any:
+            return look()
+
+        return ask
+
+    @contextlib.asynccontextmanager
+    async def stopped(pids: Sequence[int]) -> AsyncIterator[None]:
+        still.extend(["stopped"] * len(pids))
+        yield
+        still.clear()
+
+    now = datetime(2026, 11, 30, tzinfo=UTC)
+    document = {
+        "pids": {"ai-consumer-1": os.getpid()},
+        "metrics_urls": {"helper": ""},
+        "helper_url": "http://h",
+    }
+    stage = Stage(Mock(), document, Mock(), lambda *_: Mock(), Mock())
+    monkeypatch.setattr(stage, "until_empty", noting("empty", True))
+    monkeypatch.setattr(stage, "processor_s", note("processor", 1.0))
+    monkeypatch.setattr(stage, "memory_mb", note("memory", 100.0))
+    monkeypatch.setattr(readings, "suspended", stopped)
+    monkeypatch.setattr(readings, "consumed", noting("consumed", 5.0))
+    monkeypatch.setattr(readings, "datetime", Mock(now=note("began", now)))
+    for name, value in (("_fill", 30), ("_held", 30), ("_wait_read", [now + timedelta(seconds=2)] * 30)):
+        monkeypatch.setattr(readings, name, noting(name, value))
+    found = await readings.crowd(stage, Mock(), 30, replicas=["ai-consumer-1"])
+    assert (found.rate, found.read) == (15, 30)
+    before = [each for each in noted[: noted.index(("_wait_read", False))] if each[0] != "empty"]
+    assert before == [
+        *(("_fill", True), ("_held", True), ("consumed", True)),
+        *(("processor", True), ("processor", True), ("began", True)),
+    ]
 
 
 @given(st.lists(st.floats(min_value=-10, max_value=30), max_size=200), st.integers(1, 20))

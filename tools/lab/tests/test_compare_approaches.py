@@ -4,6 +4,7 @@ import json
 import math
 import os
 from pathlib import Path
+from unittest.mock import AsyncMock, Mock
 
 import psutil
 import pytest
@@ -13,10 +14,14 @@ from typer.testing import CliRunner
 
 from laundry.cli import app
 from laundry_lab.compare.approaches import claims, report
+from laundry_lab.compare.approaches import rig as rigging
 from laundry_lab.compare.approaches.accounts import Account, Answer, percentiles
 from laundry_lab.compare.approaches.claims import CLAIMS, Claim, compared
 from laundry_lab.compare.approaches.designs import DESIGNS
+from laundry_lab.compare.approaches.rig import Rig
 from laundry_lab.compare.approaches.trials import Result
+
+from .fake_clock import FakeClock
 
 
 def account(**effects: list[float]) -> Account:
@@ -69,6 +74,26 @@ def test_a_worker_may_be_quicker_than_the_answer() -> None:
     found = account(a=[0.5], b=[1.5], c=[2.5])
     found.received = {"a": 0.05, "b": 1.4}
     assert found.hop_s() == [0.0, pytest.approx(0.3)]
+
+
+async def test_a_design_is_waited_for_as_long_as_photos_have_their_first_effect(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = FakeClock(monkeypatch, rigging)
+    running = Rig(DESIGNS["notify"], {}, Mock(), {})
+    monkeypatch.setattr(running, "_rows", AsyncMock(return_value=[]))
+    began, photos = clock.now, [str(number) for number in range(40)]
+    running.account.answers = {photo: Answer(began, began, True) for photo in photos}
+
+    def done() -> None:
+        number = int((clock.now - began) / (rigging.QUIET_S - 1))
+        # The first of them has its effect again and again.
+        for photo in (photos[0], photos[min(number, 29)]):
+            running._hear({"said": "done", "id": photo, "at": clock.now, "received": clock.now})
+
+    clock.passes = done
+    await running.settled()
+    assert 29 * (rigging.QUIET_S - 1) < clock.now - began < 30 * rigging.QUIET_S + 1
 
 
 def test_percentiles_are_in_milliseconds_and_none_of_nothing() -> None:

@@ -5,6 +5,7 @@ import io
 import json
 import math
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -13,16 +14,18 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from laundry.cli import app
-from laundry_lab.compare.peers import environment, running
+from laundry_lab.compare.peers import effects, environment, measuring, running
 from laundry_lab.compare.peers.catalogue import PEERS
 from laundry_lab.compare.peers.effects import Effect, doubled, latencies, lost, rate
-from laundry_lab.compare.peers.measuring import WHOLE_S, Size
+from laundry_lab.compare.peers.measuring import DRAINED_S, WHOLE_S, Bench, Size
 from laundry_lab.compare.peers.picture import draw
 from laundry_lab.compare.peers.results import KINDS, Comparison, Round, Spread
 from laundry_lab.compare.peers.servers import Servers
 from laundry_servers.addresses import BrokerAddress, DatabaseAddress
 from laundry_servers.errors import LaundryError
 from laundry_servers.progress import Quiet
+
+from .fake_clock import FakeClock
 
 
 def effect(number: int, *, due: float = 0.0, at: float = 1.0, worker: int = 7) -> Effect:
@@ -138,6 +141,47 @@ def test_what_cannot_be_compared_is_said(
     ended = CliRunner().invoke(app, ["compare", "peers", *arguments])
     assert ended.exit_code == 1
     assert told in " ".join((ended.output + capsys.readouterr().err).split())
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> FakeClock:
+    return FakeClock(monkeypatch, measuring)
+
+
+def a_bench(monkeypatch: pytest.MonkeyPatch, had: Callable[[], int]) -> Bench:
+    """A peer of whose tasks so many have had their effect, once each."""
+
+    async def progress(*_: object) -> tuple[int, int]:
+        return had(), had()
+
+    monkeypatch.setattr(effects, "progress", progress)
+    return Bench(PEERS["ours"], Mock(), Path(), Mock(), Mock())
+
+
+async def test_a_slow_peer_is_waited_for_as_long_as_its_tasks_have_effects(
+    monkeypatch: pytest.MonkeyPatch, clock: FakeClock
+) -> None:
+    began = clock.now
+    slowly = a_bench(monkeypatch, lambda: int((clock.now - began) / (DRAINED_S - 1)))
+    assert await slowly.had(9, least=9)
+    assert clock.now - began > 8 * DRAINED_S
+    began = clock.now
+    stuck = a_bench(monkeypatch, lambda: min(3, int(clock.now - began)))
+    assert not await stuck.had(9, least=9)
+    assert clock.now - began == pytest.approx(3 + DRAINED_S, abs=1)
+
+
+async def test_nothing_is_lost_after_a_kill_as_long_as_tasks_have_effects(
+    monkeypatch: pytest.MonkeyPatch, clock: FakeClock
+) -> None:
+    began = clock.now
+    slowly = a_bench(monkeypatch, lambda: min(9, int((clock.now - began) / (WHOLE_S - 1))))
+    await measuring._settled(slowly, 9, 9)
+    assert clock.now - began > 9 * (WHOLE_S - 1)
+    began = clock.now
+    stuck = a_bench(monkeypatch, lambda: min(8, int(clock.now - began)))
+    await measuring._settled(stuck, 9, 9)
+    assert clock.now - began == pytest.approx(8 + WHOLE_S, abs=1)
 
 
 async def test_each_round_begins_with_another_peer_and_a_failure_stops_no_other(

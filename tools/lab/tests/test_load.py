@@ -13,12 +13,14 @@ import pytest
 from typer.testing import CliRunner
 
 from laundry.cli import app
+from laundry_events.errors import BrokerUnavailable
 from laundry_lab.bench.stage import suspended
-from laundry_lab.load import patterns
+from laundry_lab.load import patterns, targets
 from laundry_lab.load.arrivals import DROPPED, NOT_SENT, OK, UNANSWERED, OpenLoop
 from laundry_lab.load.driving import Asked, drive
 from laundry_lab.load.ownership import check_owned
 from laundry_lab.load.runs import Run
+from laundry_lab.load.targets import Accepted, publishes
 from laundry_servers.errors import LaundryError
 
 SERVER = Path(__file__).with_name("taking_server.py")
@@ -27,9 +29,11 @@ SERVER = Path(__file__).with_name("taking_server.py")
 async def test_arrivals_do_not_wait_for_answers_and_what_finds_no_room_is_dropped() -> None:
     answer = asyncio.Event()
     begun: list[int] = []
+    arrived: list[int] = []
 
     async def send(number: int, _: float) -> str:
         begun.append(number)
+        arrived.append(loop.arrived)
         await answer.wait()
         return OK
 
@@ -37,8 +41,10 @@ async def test_arrivals_do_not_wait_for_answers_and_what_finds_no_room_is_droppe
     running = asyncio.create_task(loop.run([0.01 * number for number in range(10)], asyncio.Event()))
     await asyncio.sleep(0.3)
     assert begun == [0, 1]
+    assert arrived == [1, 2]
     answer.set()
     found = await running
+    assert loop.arrived == 10
     assert found.of(OK) == [0, 1, 2, 3, 4]
     assert found.of(DROPPED) == [5, 6, 7, 8, 9]
     assert found.failed == []
@@ -67,6 +73,30 @@ async def test_a_send_that_breaks_its_promise_is_not_swallowed() -> None:
 
     with pytest.raises(RuntimeError, match="a mistake of ours"):
         await OpenLoop(send, grace_s=1).run([0], asyncio.Event())
+
+
+async def test_only_events_that_the_broker_confirmed_are_promised(monkeypatch: pytest.MonkeyPatch) -> None:
+    number = iter(range(100))
+
+    class Confirming:
+        """Confirms every other event."""
+
+        def __init__(self, *_: Any, **__: Any) -> None: ...
+
+        async def wait_connected(self) -> None: ...
+
+        async def stop(self) -> None: ...
+
+        async def publish(self, _: Any) -> str:
+            if (at := next(number)) % 2:
+                raise BrokerUnavailable("away")
+            return f"event-{at}"
+
+    monkeypatch.setattr(targets, "Publisher", Confirming)
+    accepted = Accepted()
+    async with publishes({"amqp_url": "", "batch": 3, "photos": 5, "bytes": 1024}, accepted) as send:
+        assert [await send(0, 0.0), await send(1, 0.0)] == ["BrokerUnavailable"] * 2
+    assert (accepted.ids, accepted.request) == (["event-0", "event-2", "event-4"], [0, 0, 1])
 
 
 @pytest.fixture
@@ -180,15 +210,22 @@ def test_the_command_writes_a_run_that_it_can_replay_and_compare(
     here = ["--url", taking[1], "--output", str(tmp_path)]
     once = CliRunner().invoke(
         app,
-        ["load", "steady", "--rate", "20", "--for", "1", "--seed", "1", *here, "--threshold", "failed<=0"],
+        [
+            *("load", "steady", "--rate", "20", "--for", "1", "--seed", "1", "--even"),
+            *(*here, "--threshold", "failed<=0"),
+        ],
     )
     assert once.exit_code == 0, once.output
     run = tmp_path / "load-steady.json"
+    plan = Run.read(run).plan
+    assert (plan["title"], plan["even"]) == ("steady 20/s for 1 s, evenly", True)
     began = time.monotonic()
     again = CliRunner().invoke(app, ["load", "replay", str(run), *here, "--threshold", "throughput>=100000"])
     assert again.exit_code == 1, again.output
     assert time.monotonic() - began < 60
-    assert Run.read(tmp_path / "load-replay.json").values["arrivals"] == 20
+    replayed = Run.read(tmp_path / "load-replay.json")
+    assert replayed.values["arrivals"] == 20
+    assert not replayed.plan["even"]
     told = CliRunner().invoke(
         app, ["load", "compare", str(run), str(tmp_path / "load-replay.json"), "--output", str(tmp_path)]
     )

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from laundry_lab.load import patterns
-from laundry_lab.load.arrivals import OK, OpenLoop
+from laundry_lab.load.arrivals import OK, OpenLoop, Requests
+from laundry_lab.load.runs import Run
 from laundry_servers.errors import LaundryError
 
 
@@ -51,6 +53,10 @@ def test_even_arrivals_have_even_intervals() -> None:
         ("12.5\n10\n\n11\n", [0, 0.5, 1.25]),
         ("2026-11-27T09:00:00+09:00\n2026-11-27T09:00:03+09:00", [0, 1.5]),
         (json.dumps({"requests": {"due_us": [500_000, 2_500_000]}}), [0, 1]),
+        (
+            json.dumps({"plan": {"batch": 3, "photos": 4}, "requests": {"due_us": [0, 2_000_000]}}),
+            [0, 0, 0, 1],
+        ),
     ],
 )
 def test_what_was_recorded_is_replayed_twice_as_fast(
@@ -61,7 +67,26 @@ def test_what_was_recorded_is_replayed_twice_as_fast(
     assert patterns.recorded(file, faster=2) == expected
 
 
-@pytest.mark.parametrize("text", ["", "soon", "nan", "{}", '{"requests": 3}', "[1, 2]"])
+@given(st.integers(1, 300), st.integers(1, 20))
+def test_a_replay_of_batches_sends_every_photo_and_in_batches_the_same_ones(number: int, size: int) -> None:
+    arrivals = patterns.spike(number, 10, seed=number)
+    due = patterns.in_batches(arrivals, size)
+    plan = {"title": "t", "photos": number, "batch": size}
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "run.json"
+        Run(plan, {}, Requests.scheduled(due)).write(file)
+        again = patterns.recorded(file)
+    assert len(again) == number
+    assert patterns.in_batches(again, size) == pytest.approx([each - due[0] for each in due], abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "soon", "nan", "{}", '{"requests": 3}', "[1, 2]"),
+        '{"plan": {"batch": 3, "photos": 9}, "requests": {"due_us": [0]}}',
+    ],
+)
 def test_a_file_without_arrivals_is_refused(tmp_path: Path, text: str) -> None:
     file = tmp_path / "recorded"
     file.write_text(text)

@@ -6,16 +6,19 @@ import random
 from collections.abc import Sequence
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from laundry_lab.load.arrivals import DROPPED, OK, Requests
-from laundry_lab.load.comparing import Comparison
+from laundry_lab.load.comparing import ASKED, Comparison
+from laundry_lab.load.driving import Asked
 from laundry_lab.load.figures import edges, histogram
 from laundry_lab.load.page import comparison_page, run_page
 from laundry_lab.load.runs import Run
+from laundry_lab.load.series import panels
 from laundry_lab.load.thresholds import Threshold
 from laundry_lab.load.watching import Sample
 from laundry_servers.errors import LaundryError
@@ -156,12 +159,60 @@ def test_a_run_of_nothing_but_failures_has_a_report() -> None:
 
 def test_a_comparison_tells_ratios_and_in_what_the_runs_differ() -> None:
     before, after = made_up(), made_up(slow=2)
-    after.plan["batch"] = 5
+    after.plan["at_once"] = 5
     found = Comparison(before, after, ("before", "after"))
     ratios = {each.name: each.ratio for each in found.differences()}
     assert ratios["p50"] == pytest.approx(2, abs=0.01)
     assert ratios["max"] is None
-    assert found.unlike() == ["batch: 1 and 5"]
+    assert found.unlike() == ["at_once: 64 and 5"]
+
+
+@pytest.mark.parametrize(
+    ("name", "before", "after", "said"),
+    [
+        ("even", False, True, "even: no and yes"),
+        ("hold", None, "helper", "hold: none and helper"),
+        ("waiting", 10_000, 5, "waiting: 10000 and 5"),
+        ("consumers", "3, 0 ms of work each", "1, 0 ms of work each", "consumers: 3, 0 ms"),
+    ],
+)
+def test_whatever_was_asked_otherwise_is_told(name: str, before: Any, after: Any, said: str) -> None:
+    one, other = made_up(), made_up()
+    one.plan[name], other.plan[name] = before, after
+    [told] = Comparison(one, other, ("before", "after")).unlike()
+    assert told.startswith(said)
+    # A run of an earlier version says nothing of it.
+    del one.plan[name]
+    assert Comparison(one, other, ("before", "after")).unlike()[0].startswith(f"{name}: not told and ")
+
+
+def test_other_versions_are_told_each_by_its_name_and_so_is_an_interrupted_run() -> None:
+    one, other = made_up(), made_up()
+    one.surroundings |= {"servers": {"RabbitMQ": "4.3.0", "PostgreSQL": "18"}, "packages": {"uvloop": "1"}}
+    other.surroundings |= {"servers": {"RabbitMQ": "4.3.1", "PostgreSQL": "18"}, "packages": {"uvloop": "2"}}
+    other.interrupted = True
+    assert Comparison(one, other, ("before", "after")).unlike() == [
+        "interrupted: no and yes",
+        "RabbitMQ: 4.3.0 and 4.3.1",
+        "uvloop: 1 and 2",
+    ]
+
+
+def test_everything_that_a_run_says_was_asked_is_compared_or_its_title() -> None:
+    plan = Asked("t", "steady", [0.0], 1, []).plan()
+    assert set(plan) == {"title", *ASKED}
+
+
+def test_a_smaller_last_batch_counts_as_what_it_carries() -> None:
+    run = made_up()
+    run.plan |= {"batch": 10, "photos": 1991}
+    for number in (7, 8):
+        run.requests.ends(number, OK)
+    span = max(run.requests.done_us) / 1e6
+    assert run.values["throughput"] == pytest.approx(1991 / span)
+    flow = panels(run)[0].lines
+    for name in ("due", "answered"):
+        assert sum(value for _, value in flow[name]) == pytest.approx(1991, abs=1)
 
 
 @given(st.lists(st.floats(1e-6, 100), min_size=1, max_size=300))

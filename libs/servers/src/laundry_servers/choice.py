@@ -82,8 +82,16 @@ class Objects(_Server, Protocol):
         """Make a bucket if it is not there."""
 
 
-def choose(wanted: Kind = Kind.AUTO) -> Choice:
-    """Return the way asked for, or the first possible of given, docker, native. Raises LaundryError."""
+def choose(wanted: Kind = Kind.AUTO, *, nodes: int = 1, own: bool = False) -> Choice:
+    """Return the way asked for, or the first possible of given, docker, native.
+
+    Args:
+        nodes: how many brokers there are to be: containers make no cluster, so ``auto`` passes over them.
+        own: whether ``auto`` is to start servers for this alone, whatever addresses are given.
+
+    Raises:
+        LaundryError: what is asked for is not possible.
+    """
     absent = given.missing()
     if wanted is Kind.GIVEN and absent:
         raise LaundryError(f"--servers given needs these variables: {', '.join(absent)}")
@@ -91,11 +99,14 @@ def choose(wanted: Kind = Kind.AUTO) -> Choice:
         raise LaundryError("--servers docker: no Docker engine answers. Start one, or use --servers native.")
     if wanted is not Kind.AUTO:
         return Choice(wanted, "as asked")
-    if not absent:
+    if not absent and not own:
         return Choice(Kind.GIVEN, "addresses in the environment")
+    ours = "servers of its own" if own else "no addresses given"
+    if nodes > 1:
+        return Choice(Kind.NATIVE, f"{ours}, and {nodes} nodes make no cluster in containers")
     if containers.engine_answers():
         return Choice(Kind.DOCKER, "a Docker engine answers")
-    return Choice(Kind.NATIVE, "no addresses given, no Docker engine answers")
+    return Choice(Kind.NATIVE, f"{ours}, no Docker engine answers")
 
 
 def broker(

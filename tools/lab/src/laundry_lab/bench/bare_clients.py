@@ -70,8 +70,8 @@ async def _measure(stage: Stage, pictures: Pictures, readers: int, photos: int) 
         )
         async with suspended([one.pid for one in reading]):
             await _fill(scratch, keys, number)
-        began = time.time()
-        last = (await taker.hear("all", within_s=DEADLINE_S))["last"]
+            began = time.time()
+        last = (await taker.hear("all", within_s=stage.patience_s(DEADLINE_S)))["last"]
     advance(1)
     return float(number / (last - began))
 

@@ -5,9 +5,11 @@ from contextlib import AsyncExitStack
 
 from laundry_lab.bench.figures import Figure
 from laundry_lab.bench.levelling import a_second, variance
+from laundry_lab.bench.roles import QUEUE
 from laundry_lab.bench.scratch import scratch_space
 from laundry_lab.bench.stage import NotMeasured, Stage
 from laundry_lab.bench.workers import worker
+from laundry_lab.load.draining import ready, until_empty
 
 WORKERS, WORK_S = 3, 0.02
 BURST, EVERY_S, BURSTS = 480, 4.0, 6
@@ -27,8 +29,9 @@ async def measure(stage: Stage) -> list[Figure]:
         told = await publisher.hear("published", within_s=bursts * EVERY_S + 60)
         if told["failed"]:
             raise NotMeasured(f"load levelling: {told['failed']} of {number} messages were not confirmed")
-        # What waits is a backlog of one burst at most.
-        await asyncio.sleep(2 * EVERY_S)
+        # What waits is a backlog of one burst at most, but workers may be slower than they are told to be.
+        if held := await until_empty(ready(scratch.amqp_url, QUEUE), asyncio.Event(), stage.say):
+            raise NotMeasured(f"load levelling: {held} of {number} messages still wait")
         seen = [await worker.end() for worker in workers]
     advance(1)
     sent = {identifier: at / 1e9 for one in seen for identifier, _, at, _ in one["seen"]}

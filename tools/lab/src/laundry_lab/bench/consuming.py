@@ -17,6 +17,7 @@ BYTES = 1024
 RATE, SECONDS = 200, 10
 BACKLOG = 4000
 PREFETCH = 50
+ENOUGH_S = 60.0
 GROUP = f"Consume, 1 KB, {RATE}/s"
 
 
@@ -92,10 +93,10 @@ async def _latency(stage: Stage, scratch: Scratch, name: str, kind: _Kind) -> li
     publishing = {"amqp_url": scratch.amqp_url, "bytes": BYTES, "rate": RATE}
     async with worker("consume", prefetch=PREFETCH, number=number, **_order(scratch, kind)) as consumer:
         async with worker("publish", number=number, **publishing) as publisher:
-            told = await publisher.hear("published", within_s=60)
+            told = await publisher.hear("published", within_s=stage.patience_s(ENOUGH_S))
             if told["failed"]:
                 raise NotMeasured(f"consuming: {told['failed']} of {number} events were not confirmed")
-            await consumer.hear("all", within_s=60)
+            await consumer.hear("all", within_s=stage.patience_s(ENOUGH_S))
         seen = await consumer.end()
     advance(1)
     handled_at = seen["ended"] if kind.inbox else [at for *_, at in seen["seen"]]
@@ -130,10 +131,10 @@ async def _backlog(stage: Stage, scratch: Scratch, name: str, kind: _Kind) -> fl
     advance = stage.say(f"consuming a backlog, {name}", 1)
     order = {"amqp_url": scratch.amqp_url, "bytes": BYTES, "rate": 0, "number": number}
     async with worker("publish", **order) as publisher:
-        await publisher.hear("published", within_s=60)
+        await publisher.hear("published", within_s=stage.patience_s(ENOUGH_S))
     await asyncio.sleep(0.5)
     async with worker("consume", prefetch=200, number=number, **_order(scratch, kind)) as consumer:
-        await consumer.hear("all", within_s=60)
+        await consumer.hear("all", within_s=stage.patience_s(ENOUGH_S))
         ended = (await consumer.end())["ended"]
     advance(1)
     return float((len(ended) - 1) / ((ended[-1] - ended[0]) / 1e9))

@@ -21,6 +21,7 @@ from laundry_lab.bench.pictures import multipart, small_photos
 from laundry_lab.bench.readings import read_times
 from laundry_lab.bench.stage import NotMeasured, Stage
 from laundry_lab.bench.synchronous import synchronous
+from laundry_lab.patience import Patience
 from laundry_lab.report import percentile
 from laundry_lab.sender import SEND_ERRORS, Sender, sender_to
 
@@ -90,13 +91,13 @@ class Uploads:
             self.failed += 1
 
     async def all_read(self) -> list[datetime]:
-        """Wait until every one is read; returns when each was, also if some are not in time."""
-        deadline = time.monotonic() + GRACE_S
+        """Wait until every one is read, or no more are; returns when each was."""
+        patience = Patience(GRACE_S)
         async with self.stage.client("helper") as client:
             while True:
                 found = await read_times(self.stage, client, self._branch)
                 read = list(found.values())
-                if len(read) >= len(self.at) or time.monotonic() > deadline:
+                if len(read) >= len(self.at) or not patience.lasts(len(self.at) - len(read)):
                     return read
                 await asyncio.sleep(0.5)
 
@@ -110,7 +111,8 @@ async def measure(stage: Stage) -> list[Figure]:
     def photo() -> bytes:
         return unique(next(drawn))
 
-    size, bursts = stage.many(BURST, least=20), stage.many(BURSTS, least=2)
+    # More of them, but none larger: as many connections are open as there are uploads in one.
+    size, bursts = stage.many(BURST, least=20, grows=False), stage.many(BURSTS, least=2)
     async with sender_to(stage.document["helper_url"], connections=size) as sender:
         await Uploads(stage, sender, photo, "warm").burst(LANES)
         advance = stage.say("load levelling: a burst, and the synchronous design, by turns", ROUNDS)

@@ -290,7 +290,7 @@ async def _consume(stage: Stage, url: str, name: str, publisher: Publisher) -> f
 
     try:
         await broker.start()
-        async with asyncio.timeout(CONSUME_DEADLINE_S):
+        async with asyncio.timeout(stage.patience_s(CONSUME_DEADLINE_S)):
             await done.wait()
     finally:
         await broker.stop()

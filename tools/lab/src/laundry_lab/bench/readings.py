@@ -187,10 +187,12 @@ async def crowd(
         async with suspended([pids[name] for name in replicas]):
             filled = await _fill(stage, pictures, photos, branch)
             held = await _held(stage, filled)
+            # Before they go on: else the first readings would count as earlier ones.
+            before = await consumed(client, stage.document["metrics_urls"]["helper"], READINGS)
+            used, all_used = stage.processor_s(CONSUMER), stage.processor_s("")
+            began = datetime.now(UTC)
         # What the suspended replicas had prefetched is read later, and not counted.
         expected = filled - PREFETCH * len(idle)
-        before = await consumed(client, stage.document["metrics_urls"]["helper"], READINGS)
-        began, used, all_used = datetime.now(UTC), stage.processor_s(CONSUMER), stage.processor_s("")
         reading = asyncio.create_task(_wait_read(stage, client, expected, branch, before))
         memory = asyncio.create_task(
             largest_until(reading, lambda: max(stage.memory_mb(name) for name in replicas))

@@ -16,6 +16,7 @@ from laundry_lab.report import percentile
 
 PLANNED = PLAN.queue(QUEUE)
 RATE, SECONDS = 20, 20
+ENOUGH_S = 120.0
 GRACE_S = 20.0
 GROUP = f"Retries, {RATE} failures/s"
 
@@ -30,10 +31,10 @@ async def measure(stage: Stage) -> list[Figure]:
     ):
         order = {"amqp_url": scratch.amqp_url, "number": number, "rate": RATE, "bytes": 1024}
         async with worker("publish", **order) as publisher:
-            told = await publisher.hear("published", within_s=120)
+            told = await publisher.hear("published", within_s=stage.patience_s(ENOUGH_S))
             if told["failed"]:
                 raise NotMeasured(f"retries: {told['failed']} of {number} events were not confirmed")
-        dead = await _dead(scratch, number)
+        dead = await _dead(scratch, number, stage.patience_s(GRACE_S))
         seen = (await consumer.end())["seen"]
     advance(1)
     attempts: dict[str, dict[int, int]] = defaultdict(dict)
@@ -67,12 +68,12 @@ async def measure(stage: Stage) -> list[Figure]:
     ]
 
 
-async def _dead(scratch: Scratch, number: int) -> dict[str, int]:
+async def _dead(scratch: Scratch, number: int, within_s: float) -> dict[str, int]:
     """Read the dead letters until all are there; returns the attempts of each by its id."""
     found: dict[str, int] = {}
     connection = await aio_pika.connect(scratch.amqp_url, timeout=10)
     try:
-        async with connection, asyncio.timeout(GRACE_S):
+        async with connection, asyncio.timeout(within_s):
             channel = await connection.channel()
             queue = await channel.get_queue(dead_queue(QUEUE), ensure=False)
             async with queue.iterator(no_ack=True) as letters:

@@ -19,7 +19,7 @@ from laundry_events import EventConsumer, EventMeta, Publisher, Received, Relay,
 from laundry_events.envelope import OutgoingEvent
 from laundry_events.events import PreferenceCreated
 from laundry_events.topology import PLAN
-from laundry_lab.bench import bare_clients, synchronous
+from laundry_lab.bench import bare_clients, reports, synchronous
 from laundry_lab.bench.timed_event import timed_event
 from laundry_lab.bench.workers import LINE_BYTES
 from laundry_lab.load import generator
@@ -32,7 +32,8 @@ SERVICE = "notification"
 
 def say(what: str, **more: Any) -> None:
     """Tell the measuring process."""
-    sys.stdout.write(json.dumps({"said": what, **more}) + "\n")
+    for line in reports.lines(what, more):
+        sys.stdout.write(json.dumps(line) + "\n")
     sys.stdout.flush()
 
 

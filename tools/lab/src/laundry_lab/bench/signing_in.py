@@ -34,7 +34,8 @@ async def measure(stage: Stage) -> list[Figure]:
     """Let somebody sign in, one time after another, each in a browser of its own."""
     if "identity_url" not in stage.document:
         raise NotMeasured("sign-in: this stack has no identity service")
-    number = stage.many(TIMES, least=3)
+    # At any scale: one address may sign in sixty times a minute.
+    number = stage.many(TIMES, least=3, grows=False)
     advance = stage.say("sign-in", number)
     found = []
     async with _invited(stage) as account:

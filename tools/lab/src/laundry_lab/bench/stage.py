@@ -23,6 +23,8 @@ from laundry_events.broker_plan import Target
 from laundry_lab.bench.figures import Figure
 from laundry_servers.identity import LocalIdentity
 
+TOKEN_S = 3600
+
 Advance = Callable[[float], None]
 Say = Callable[[str, float], Advance]
 
@@ -44,10 +46,14 @@ class Stage:
     scale: float = 1.0
     run: str = field(default_factory=lambda: secrets.token_hex(4))
 
-    def headers(self, role: str, *branches: str, subject: str | None = None) -> dict[str, str]:
-        """Return the headers of a person of this run."""
+    def headers(
+        self, role: str, *branches: str, subject: str | None = None, seconds: int = 0
+    ) -> dict[str, str]:
+        """Return the headers of a person of this run, good for an hour or for more ``seconds``."""
         subject = subject or f"bench-{role}-{self.run}"
-        token = self.identity.mint(role=role, branches=branches, subject=subject, seconds=3600)
+        token = self.identity.mint(
+            role=role, branches=branches, subject=subject, seconds=max(TOKEN_S, seconds)
+        )
         return {"Authorization": f"Bearer {token}"}
 
     @property
@@ -60,9 +66,13 @@ class Stage:
         """Return a branch name unique to this run."""
         return f"bench-{name}-{self.run}"
 
-    def many(self, number: int, *, least: int = 1) -> int:
-        """Scale a number of repetitions."""
-        return max(least, round(number * self.scale))
+    def many(self, number: int, *, least: int = 1, grows: bool = True) -> int:
+        """Scale a number of repetitions; what cannot be more than the whole does not grow beyond it."""
+        return max(least, round(number * (self.scale if grows else min(1.0, self.scale))))
+
+    def patience_s(self, seconds: float) -> float:
+        """Return how long to wait for what may take ``seconds`` of the whole; for more of it longer."""
+        return seconds * max(1.0, self.scale)
 
     @asynccontextmanager
     async def client(self, service: str) -> AsyncIterator[httpx.AsyncClient]:

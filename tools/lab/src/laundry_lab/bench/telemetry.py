@@ -83,7 +83,7 @@ def _body(samples: list[dict[str, object]]) -> bytes:
 
 async def _by_http(stage: Stage) -> float:
     """Send batches of all machines, each machine's in order; returns samples a second."""
-    branch, batches = stage.branch("http"), stage.many(BURST // BATCH)
+    branch, batches = stage.branch("http"), stage.many(BURST // BATCH, grows=False)
     machines = [f"bench-http-{stage.run}-{number}" for number in range(MACHINES)]
     waiting = []
     for machine in machines:
@@ -113,7 +113,7 @@ async def _by_http(stage: Stage) -> float:
 
 async def _by_mqtt(stage: Stage) -> float:
     """Let each machine publish on a connection of its own; returns samples stored a second."""
-    branch, number = stage.branch("mqtt"), stage.many(MESSAGES)
+    branch, number = stage.branch("mqtt"), min(BURST, stage.many(MESSAGES))
     machines = [f"bench-mqtt-{stage.run}-{each}" for each in range(MACHINES)]
     advance = stage.say("telemetry over MQTT", MACHINES * number)
     async with AsyncExitStack() as stack:
@@ -144,12 +144,13 @@ async def _by_mqtt(stage: Stage) -> float:
 
 
 async def _stored(stage: Stage, branch: str, expected: int) -> None:
-    deadline = time.monotonic() + TAKEN_S
+    within_s = stage.patience_s(TAKEN_S)
+    deadline = time.monotonic() + within_s
     database = await asyncpg.connect(plain_dsn(stage.document["postgres_urls"]["monitoring"]), timeout=10)
     try:
         while (there := await database.fetchval(COUNT, branch, timeout=10)) < expected:
             if time.monotonic() > deadline:
-                raise NotMeasured(f"telemetry: {there} of {expected} samples stored within {TAKEN_S:.0f} s")
+                raise NotMeasured(f"telemetry: {there} of {expected} samples stored within {within_s:.0f} s")
             await asyncio.sleep(LOOK_EVERY_S)
     finally:
         await database.close(timeout=2)

@@ -1,7 +1,6 @@
 """What traces cost the helper: exported, without details, and with a collector that is dead."""
 
 import asyncio
-import os
 import random
 import signal
 import threading
@@ -9,6 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -18,6 +18,7 @@ from laundry.stack import restart as restarting
 from laundry_lab.bench.figures import Figure
 from laundry_lab.bench.pictures import SMALL, Pictures, multipart
 from laundry_lab.bench.stage import NotMeasured, Stage
+from laundry_lab.kept_settings import kept_settings
 from laundry_lab.sender import sender_to
 from laundry_servers.ports import free_port
 
@@ -34,18 +35,16 @@ GROUP = f"Traces (POST /tasks, {SMALL.name})"
 
 async def measure(stage: Stage) -> list[Figure]:
     """Upload the same number of photos in each way, in turns, and stop the process after each."""
-    rounds = stage.many(ROUNDS, least=2)
+    # More uploads in each, but no more of them: before each the process starts again and warms up.
+    rounds = stage.many(ROUNDS, least=2, grows=False)
     advance = stage.say("traces", 4 * rounds)
     pictures = await asyncio.to_thread(Pictures, SMALL)
     rates: dict[str, list[float]] = {}
     spent: dict[str, list[float]] = {}
     stops: dict[str, list[float]] = {}
-    switch = stage.paths.telemetry / PROCESS
-    switch.parent.mkdir(parents=True, exist_ok=True)
-    kept = switch.read_text() if switch.exists() else None
-    with _collector() as alive:
-        endpoints = {NONE: "", ALL: alive, LEAN: alive, DEAD: f"http://127.0.0.1:{free_port()}"}
-        try:
+    async with kept_settings(stage.paths, PROCESS, ENDPOINT, DELAY):
+        with _collector() as alive, _switch(stage) as switch:
+            endpoints = {NONE: "", ALL: alive, LEAN: alive, DEAD: f"http://127.0.0.1:{free_port()}"}
             for _ in range(rounds):
                 for way in random.sample(list(endpoints), len(endpoints)):
                     switch.write_text("off" if way == LEAN else "on")
@@ -57,12 +56,6 @@ async def measure(stage: Stage) -> list[Figure]:
                     spent.setdefault(way, []).append(used)
                     stops.setdefault(way, []).append(await asyncio.to_thread(_stopped, process))
                     advance(1)
-        finally:
-            switch.unlink()
-            if kept is not None:
-                switch.write_text(kept)
-            settings = {ENDPOINT: os.environ.get(ENDPOINT, ""), DELAY: os.environ.get(DELAY, "5000")}
-            await asyncio.to_thread(restarting.restart, stage.paths, PROCESS, settings)
     return _figures(rates, spent, stops)
 
 
@@ -130,6 +123,21 @@ def _stopped(process: psutil.Process) -> float:
     process.send_signal(signal.SIGTERM)
     process.wait(STOP_S)
     return time.perf_counter() - began
+
+
+@contextmanager
+def _switch(stage: Stage) -> Iterator[Path]:
+    """Yield the file that says whether traces have details; after the block it says what it said."""
+    switch = stage.paths.telemetry / PROCESS
+    switch.parent.mkdir(parents=True, exist_ok=True)
+    kept = switch.read_text() if switch.exists() else None
+    try:
+        yield switch
+    finally:
+        if kept is None:
+            switch.unlink(missing_ok=True)
+        else:
+            switch.write_text(kept)
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from laundry_lab.bench.workers import worker
 from laundry_lab.report import percentile
 
 SECONDS = 10
+ENOUGH_S = 60.0
 WORK_S = 0.02
 KB = 1024
 # The rest of 64 KiB belongs to the headers.
@@ -47,7 +48,7 @@ async def _queued(stage: Stage, scratch: Scratch, rate: int, size: int, workers:
         ]
         order = {"amqp_url": scratch.amqp_url, "number": number, "rate": rate, "bytes": size}
         publisher = await stack.enter_async_context(worker("publish", **order))
-        told = await publisher.hear("published", within_s=60)
+        told = await publisher.hear("published", within_s=stage.patience_s(ENOUGH_S))
         if told["failed"]:
             raise NotMeasured(f"TripGen's load: {told['failed']} of {number} messages were not confirmed")
         seen = [entry for consumer in consumers for entry in (await consumer.end())["seen"]]

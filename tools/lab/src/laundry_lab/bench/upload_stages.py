@@ -22,7 +22,6 @@ SERVICE = "helper"
 CONSUMER = "ai-consumer"
 NUMBER, WARM_UP = 600, 60
 READY_S = 30.0
-# The broker gives up who stands still for 20 s.
 IDLE_SHARE = 0.5
 GROUP = f"Processor time of an upload, {BYTES // 1000} KB, {RATE}/s"
 HELPER, OTHERS = f"{GROUP}: helper", f"{GROUP}: other processes"
@@ -37,7 +36,8 @@ Used = Mapping[tuple[str, str], float]
 async def measure(stage: Stage) -> list[Figure]:
     """Upload to a further helper that is sampled, while the stack's own and the readers stand still."""
     pictures = await asyncio.to_thread(Pictures)
-    number = stage.many(NUMBER, least=20)
+    # At any scale: the broker gives up who stands still for 20 s.
+    number = stage.many(NUMBER, least=20, grows=False)
     others = [
         pid for name, pid in stage.document["pids"].items() if name == SERVICE or name.startswith(CONSUMER)
     ]

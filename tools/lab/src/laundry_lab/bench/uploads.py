@@ -47,9 +47,8 @@ async def measure(stage: Stage) -> list[Figure]:
         shared = await _by_turns(stage, upload, bare.once, stage.many(SECONDS, least=2))
         used, own = stage.processor_s("helper") - used, time.process_time() - own
         async with suspended(readers):
-            alone = await _by_turns(
-                stage, upload, bare.once, min(STILL_SECONDS, stage.many(STILL_SECONDS, least=2))
-            )
+            still = stage.many(STILL_SECONDS, least=2, grows=False)
+            alone = await _by_turns(stage, upload, bare.once, still)
     p50, floor = (percentile(each, 0.5) for each in (shared.uploads, shared.floor))
     p50_alone, floor_alone = (percentile(each, 0.5) for each in (alone.uploads, alone.floor))
     return [

@@ -9,6 +9,7 @@ from typing import Any
 
 import psutil
 
+from laundry_lab.bench.reports import Joined
 from laundry_lab.bench.stage import NotMeasured
 
 ROLES = "laundry_lab.bench.roles"
@@ -24,6 +25,7 @@ class Worker:
         self._process = process
         self.said: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self.log_lines = 0
+        self._joined = Joined()
         self._reading = asyncio.create_task(self._read())
 
     async def _read(self) -> None:
@@ -33,10 +35,10 @@ class Worker:
                 found = json.loads(line)
             except ValueError:
                 found = None
-            if isinstance(found, dict) and "said" in found:
-                self.said.put_nowait(found)
-            else:
+            if not isinstance(found, dict) or "said" not in found:
                 self.log_lines += 1
+            elif (whole := self._joined.take(found)) is not None:
+                self.said.put_nowait(whole)
 
     async def hear(self, what: str, *, within_s: float = READY_S) -> dict[str, Any]:
         """Wait for its next report. Raises NotMeasured."""

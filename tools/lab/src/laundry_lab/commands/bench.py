@@ -107,7 +107,7 @@ def bench(
         report.surroundings["largest"] = largest
     with own_stack(scaling.SETTINGS) if alone else measured_stack(nodes) as stack:
         report.surroundings["nodes"] = len(stack.document["amqp_urls"])
-        longest_s = LONGEST_STEPS_S if alone else LONGEST_S
+        longest_s = LONGEST_STEPS_S if alone else longest_of(scale)
         try:
             asyncio.run(_run(stack, {name: known[name] for name in chosen}, scale, report, longest_s))
         finally:
@@ -116,6 +116,11 @@ def bench(
                 show(report, out)
                 out.print(f"written to {output}")
     raise typer.Exit(int(bool(report.failures)))
+
+
+def longest_of(scale: float) -> float:
+    """Return how many seconds a measure may take of which so much is done."""
+    return LONGEST_S * max(1.0, scale)
 
 
 async def _run(

@@ -71,13 +71,14 @@ def _measured(
     chosen: Sequence[Peer], measures: Sequence[str], nodes: int, rounds: int, size: Size
 ) -> Comparison:
     titles = {peer.name: peer.title for peer in chosen}
-    found = Comparison(titles, {**machine(), "nodes": nodes, "tasks": size.tasks, "seconds": size.seconds})
+    found = Comparison(titles, {**machine(), "tasks": size.tasks, "seconds": size.seconds})
     progress = ConsoleProgress()
     try:
         if any(peer.package for peer in chosen):
             environment.ensure(progress)
         with servers.started(nodes, progress) as there, bars() as say:
             progress.close()
+            found.surroundings["nodes"] = there.nodes
             work = run(there, chosen, measures, rounds=rounds, size=size, found=found, say=say)
             asyncio.run(_until_interrupted(work, found))
     finally:

@@ -19,7 +19,7 @@ from laundry_lab.commands.measuring import bars, measured_stack
 from laundry_lab.faults import picture, suite, tables, tools
 from laundry_lab.faults.findings import Findings
 from laundry_lab.faults.ledger import Ledger
-from laundry_lab.faults.load import Load
+from laundry_lab.faults.load import USUAL_RATE, Load
 from laundry_lab.faults.suite import CATALOGUE, Result
 from laundry_lab.faults.world import World
 from laundry_lab.prometheus import Prometheus, scraping
@@ -37,7 +37,7 @@ def faults(  # noqa: PLR0917 - options of a command
     show_list: Annotated[bool, typer.Option("--list", help="Name the faults and leave.")] = False,
     soak: Annotated[float, typer.Option(min=0, help="Minutes of faults drawn at random instead.")] = 0,
     seed: Annotated[int | None, typer.Option(help="Draw the same faults again.")] = None,
-    rate: Annotated[float, typer.Option(min=0.1, max=100, help="Photos uploaded a second.")] = 8,
+    rate: Annotated[float, typer.Option(min=0.1, max=100, help="Photos uploaded a second.")] = USUAL_RATE,
     nodes: Annotated[int, typer.Option(help="RabbitMQ nodes, if the stack is started here: 3, or 1.")] = 3,
     alerts: Annotated[
         bool, typer.Option("--alerts", help="Say which alerts each fault rings, by a Prometheus of its own.")

@@ -138,12 +138,16 @@ def load(  # noqa: PLR0917 - options of a command
         faster=faster,
     )
     measured = [each for each in DEFAULTS if url is None or not each.startswith("lost")]
+    # What was recorded comes as it was.
+    even = even and what is not What.REPLAY
+    title += ", evenly" * even + (f", batches of {batch}" if batch > 1 else "")
     asked = Asked(
-        title + (f", batches of {batch}" if batch > 1 else "") + (", straight to the broker" * straight),
+        title + ", straight to the broker" * straight,
         what.value,
         arrivals,
         seed,
         [Threshold.parse(each) for each in threshold or measured],
+        even=even,
         batch=batch,
         straight=straight,
         photo=photo,

@@ -19,6 +19,8 @@ from laundry.stack.restart import restart
 from laundry_lab.bench.stage import Advance, Say
 from laundry_servers.errors import LaundryError
 
+VAR_DIR = "LAUNDRY_VAR_DIR"
+
 
 def selected(only: Collection[str] | None, known: Collection[str]) -> list[str]:
     """Return the measures that ``--only`` names, in the order of ``known``; without it all.
@@ -46,11 +48,18 @@ def own_stack(settings: Mapping[str, Mapping[str, str]]) -> Iterator[RunningStac
     with tempfile.TemporaryDirectory(prefix="laundry-bench-") as folder:
         # PostgreSQL does not run as root, and reads from here.
         Path(folder).chmod(0o755)
-        os.environ["LAUNDRY_VAR_DIR"] = folder
-        with measured_stack(1) as stack:
-            for name, changed in settings.items():
-                restart(stack.paths, name, dict(changed))
-            yield replace(stack, document=state.running_stack(stack.paths))
+        before = os.environ.get(VAR_DIR)
+        os.environ[VAR_DIR] = folder
+        try:
+            with measured_stack(1) as stack:
+                for name, changed in settings.items():
+                    restart(stack.paths, name, dict(changed))
+                yield replace(stack, document=state.running_stack(stack.paths))
+        finally:
+            if before is None:
+                del os.environ[VAR_DIR]
+            else:
+                os.environ[VAR_DIR] = before
 
 
 @contextmanager

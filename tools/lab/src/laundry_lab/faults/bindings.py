@@ -15,27 +15,39 @@ QUEUE = "task.read"
 TOLD_S = 30.0
 MISSED = 10
 COMMAND_S = 90.0
+NOT_ENDED = 124
 
 
 async def laundry(world: World, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run the command that a person would, on this stack."""
+    """Run the command that a person would, on this stack; one that does not end has status ``NOT_ENDED``."""
     world.load.ledger.said(f"laundry {' '.join(arguments)}")
-    return await asyncio.to_thread(
-        subprocess.run,
-        [sys.executable, "-m", "laundry.cli", *arguments],
-        env={**os.environ, "LAUNDRY_VAR_DIR": str(world.stage.paths.var)},
-        capture_output=True,
-        text=True,
-        timeout=COMMAND_S,
-        check=False,
-    )
+    command = [sys.executable, "-m", "laundry.cli", *arguments]
+    try:
+        return await asyncio.to_thread(
+            subprocess.run,
+            command,
+            env={**os.environ, "LAUNDRY_VAR_DIR": str(world.stage.paths.var)},
+            capture_output=True,
+            text=True,
+            timeout=COMMAND_S,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return subprocess.CompletedProcess(command, NOT_ENDED, "", f"not ended after {COMMAND_S:.0f} s")
 
 
-async def unhandled(world: World) -> set[str]:
-    """Return the ids of what never reached the queue."""
+async def unhandled(world: World) -> set[str] | None:
+    """Return the ids of what never reached the queue; None if the history did not tell.
+
+    Its status is 1 where there are such, and 1 also where it could not look: then it names none.
+    """
     told = await laundry(world, "history", "--unhandled", "--json")
-    lines = (json.loads(line) for line in told.stdout.splitlines())
-    return {line["id"] for line in lines if line["queue"] == QUEUE}
+    try:
+        lines = [json.loads(line) for line in told.stdout.splitlines()]
+        known = told.returncode == (1 if lines else 0)
+        return {line["id"] for line in lines if line["queue"] == QUEUE} if known else None
+    except (ValueError, TypeError, KeyError):
+        return None
 
 
 async def lost(world: World) -> list[Observation]:
@@ -61,11 +73,11 @@ async def lost(world: World) -> list[Observation]:
     fed = await laundry(world, *again)
 
     async def whole() -> bool:
-        if not await unhandled(world):
-            return True
-        # Some may have been excused by what waited.
-        await laundry(world, *again)
-        return False
+        left = await unhandled(world)
+        if left:
+            # Some may have been excused by what waited. Whether that fed them the history says then.
+            await laundry(world, *again)
+        return left is not None and not left
 
     return [
         Observation("the missing binding is in the metrics", alarmed),
@@ -74,7 +86,7 @@ async def lost(world: World) -> list[Observation]:
             "laundry topology verify names it", QUEUE in verified.stdout and verified.returncode == 1
         ),
         Observation("laundry topology apply restores it", applied.returncode == 0),
-        Observation(f"laundry history finds {len(missed)} readings that had no effect", bool(missed)),
+        Observation(f"laundry history finds {len(missed or ())} readings that had no effect", bool(missed)),
         Observation("laundry replay feeds them", fed.returncode == 0),
         Observation("then none is left", await world.eventually(whole, COMMAND_S, every_s=1)),
     ]

@@ -35,6 +35,11 @@ class Letter:
     origin: str = ""
 
     @property
+    def place(self) -> tuple[str, str]:
+        """What tells it from every other: the same event may have died in several queues."""
+        return self.queue, self.fingerprint
+
+    @property
     def own(self) -> bool:
         """Whether a fault meant it to die."""
         return (self.message_id or "").startswith(OWN) or self.origin.startswith(f"telemetry.{OWN}")

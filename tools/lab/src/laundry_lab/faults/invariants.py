@@ -18,7 +18,7 @@ from laundry_lab.faults.attempts import Attempts
 from laundry_lab.faults.dead_letters import dead_letters
 from laundry_lab.faults.effects import look_at, rows
 from laundry_lab.faults.findings import Findings
-from laundry_lab.faults.load import Load
+from laundry_lab.faults.load import USUAL_RATE, Load
 
 SETTLE_S = 90.0
 QUIET_S = 0.5
@@ -48,12 +48,17 @@ class Invariants:
     stage: Stage
     load: Load
     attempts: Attempts
-    _older: set[str] = field(default_factory=set)
+    _older: set[tuple[str, str]] = field(default_factory=set)
     _told: set[str] = field(default_factory=set)
+
+    @property
+    def settle_s(self) -> float:
+        """How long it may take until nothing waits: of more photos a second, more do after a fault."""
+        return SETTLE_S * max(1.0, self.load.rate / USUAL_RATE)
 
     async def begin(self) -> None:
         """Remember the dead letters that are there already: none of them counts against this run."""
-        self._older = {letter.fingerprint for letter in await dead_letters(self.stage)}
+        self._older = {letter.place for letter in await dead_letters(self.stage)}
 
     async def check(self, *, kills: bool = False) -> Findings:
         """Wait until the queues are empty, then compare what was promised with what the stores hold.
@@ -63,11 +68,12 @@ class Invariants:
         """
         stage, ledger = self.stage, self.load.ledger
         began = time.monotonic()
-        found = Findings(settled_s=await settle(stage), waited_s=SETTLE_S, load=list(self.load.broken))
+        settled_s = await settle(stage, self.settle_s)
+        found = Findings(settled_s=settled_s, waited_s=self.settle_s, load=list(self.load.broken))
         promised, quiet_at = ledger.accepted_ids, time.monotonic()
         while True:
             effects = await look_at(stage, self.load)
-            letters = [one for one in await dead_letters(stage) if one.fingerprint not in self._older]
+            letters = [one for one in await dead_letters(stage) if one.place not in self._older]
             done = {name for name in promised if effects.tasks.get(name, "submitted") != "submitted"}
             dead = {letter.task_id for letter in letters if letter.task_id in promised} - done
             nowhere = promised - done - dead
@@ -106,7 +112,7 @@ class Invariants:
         found.most_attempts = max(found.most_attempts, await asyncio.to_thread(self.attempts.most))
         found.unserved = await unserved(stage)
         # Expected dead letters must not be blamed on the next fault.
-        self._older |= {letter.fingerprint for letter in letters if letter.own}
+        self._older |= {letter.place for letter in letters if letter.own}
         return found
 
     def _new(self, kind: str, names: Iterable[str]) -> list[str]:
@@ -115,11 +121,11 @@ class Invariants:
         return fresh
 
 
-async def settle(stage: Stage) -> float | None:
+async def settle(stage: Stage, within_s: float) -> float | None:
     """Wait until no queue but the dead letters and no outbox holds anything; None if it never was so."""
     began = time.monotonic()
     quiet_since: float | None = None
-    while time.monotonic() - began < SETTLE_S:
+    while time.monotonic() - began < within_s:
         quiet = False
         with suppress(*AWAY):
             quiet = not await _waiting(stage) and not await _outboxes(stage)

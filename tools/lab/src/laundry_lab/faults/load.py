@@ -15,6 +15,7 @@ from laundry_lab.bench.pictures import multipart, small_photos
 from laundry_lab.bench.stage import Stage
 from laundry_lab.faults.ledger import Ledger, Upload
 
+USUAL_RATE = 8.0
 AGAIN_S = 0.5
 ANSWERED_S = 90.0
 REQUEST_S = 15.0

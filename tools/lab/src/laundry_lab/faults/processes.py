@@ -114,13 +114,11 @@ async def clocks(world: World) -> list[Observation]:
     """Set two readers' clocks ten minutes apart from everybody else's, one ahead and one behind."""
     if not FAKETIME.there():
         raise NotHere("libfaketime is missing (apt-get install faketime)")
-    try:
-        ahead = await with_clock(world, CONSUMERS[0], "+10m")
-        behind = await with_clock(world, CONSUMERS[1], "-10m")
+    async with (
+        with_clock(world, CONSUMERS[0], "+10m") as ahead,
+        with_clock(world, CONSUMERS[1], "-10m") as behind,
+    ):
         took = await world.progress(15, more=20)
-    finally:
-        await with_clock(world, CONSUMERS[0], None)
-        await with_clock(world, CONSUMERS[1], None)
     return [
         Observation("two readers had another clock", ahead and behind),
         Observation("photos were read all the while", took is not None),

@@ -83,12 +83,14 @@ class OpenLoop:
     Attributes:
         at_once: most requests in flight; further ones wait.
         waiting: most requests that wait; further ones are dropped and counted.
+        arrived: how many were due so far.
     """
 
     send: Send
     at_once: int = 64
     waiting: int = 10_000
     grace_s: float = 35.0
+    arrived: int = field(default=0, init=False)
 
     async def run(
         self,
@@ -125,6 +127,7 @@ class OpenLoop:
             if stop.is_set():
                 break
             found.arrived_us[number] = now_us()
+            self.arrived = number + 1
             if queue.qsize() >= self.waiting:
                 found.ends(number, DROPPED)
             else:

@@ -1,13 +1,19 @@
 """Two runs side by side."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from laundry_lab.load.figures import UNITS
 from laundry_lab.load.runs import Run
 
-UNLIKE = ("pattern", "photos", "seconds", "batch", "target", "photo", "at_once", "seed")
+ASKED = (
+    *("pattern", "photos", "seconds", "even", "batch", "target", "photo", "at_once", "waiting", "seed"),
+    *("hold", "consumers"),
+)
+SURROUNDINGS = ("processor", "cores", "nodes", "python", "commit", "servers", "packages")
+SAID = ((None, "none"), (True, "yes"), (False, "no"))
 
 
 @dataclass(frozen=True)
@@ -46,14 +52,24 @@ class Comparison:
     def unlike(self) -> list[str]:
         """Say in what the two were not asked for the same, or not measured in the same place."""
         one, other = self.before, self.after
-        found = [
-            f"{name}: {one.plan[name]} and {other.plan[name]}"
-            for name in UNLIKE
-            if one.plan[name] != other.plan[name]
-        ]
-        found += [
-            f"{name}: {one.surroundings.get(name)} and {other.surroundings.get(name)}"
-            for name in ("processor", "cores", "nodes", "python", "commit")
-            if one.surroundings.get(name) != other.surroundings.get(name)
-        ]
-        return found
+        found = _unlike(ASKED, one.plan, other.plan)
+        found += _unlike(["interrupted"], vars(one), vars(other))
+        return found + _unlike(SURROUNDINGS, one.surroundings, other.surroundings)
+
+
+def _unlike(names: Iterable[str], one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
+    """Say which of these differ; of several things under one name, such as versions, each by its own."""
+    found = []
+    for name in names:
+        before, after = one.get(name), other.get(name)
+        if isinstance(before, Mapping) and isinstance(after, Mapping):
+            found += _unlike({**before, **after}, before, after)
+        elif before != after:
+            found.append(f"{name}: {_told(one, name)} and {_told(other, name)}")
+    return found
+
+
+def _told(where: Mapping[str, Any], name: str) -> str:
+    # Runs of earlier versions do not say everything.
+    value = where.get(name, "not told")
+    return next((word for each, word in SAID if value is each), str(value))

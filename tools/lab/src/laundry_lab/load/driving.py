@@ -1,37 +1,34 @@
 """Drives a run: starts the generator in a process of its own, watches the stack, and gathers the results."""
 
 import asyncio
+import math
 import time
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-import httpx
-
 from laundry_catalogue import process_names
-from laundry_lab.bench.readings import read_times
 from laundry_lab.bench.scratch import scratch_space
-from laundry_lab.bench.stage import Advance, NotMeasured, Say, Stage, client_of, suspended
+from laundry_lab.bench.stage import Advance, NotMeasured, Say, Stage, suspended
 from laundry_lab.bench.workers import Worker, worker
-from laundry_lab.load import patterns
-from laundry_lab.load.arrivals import OK, Requests
+from laundry_lab.load import draining, patterns
+from laundry_lab.load.arrivals import Requests
 from laundry_lab.load.runs import Run
 from laundry_lab.load.surroundings import surroundings
 from laundry_lab.load.thresholds import Threshold
 from laundry_lab.load.watching import Watch
 from laundry_servers.errors import LaundryError
+from laundry_servers.identity import max_hours
 
+ROLE = "helper"
 QUEUES = ("task.submitted", "task.read")
 STRAIGHT_QUEUE = "preference.created"
 EVENT_BYTES = 1024
 PREFETCH = 50
 BEGIN_S = 60.0
-EFFECTS_S = 120.0
-GRACE_S = 20.0
-INTERRUPTED_S = 5.0
 END_S = 90.0
 HELD_S = 2.0
 # The stack's processes beside those of services; what is held may be the beginning of several names.
@@ -40,10 +37,14 @@ SERVERS = ("rabbitmq-1", "rabbitmq-2", "rabbitmq-3", "epmd", "postgres", "s3", "
 
 @dataclass(frozen=True)
 class Asked:
-    """What is asked of a run. Raises LaundryError: no stack has a process of the name to hold.
+    """What is asked of a run.
+
+    Raises:
+        LaundryError: no stack has a process of the name to hold, or no token is good for so long.
 
     Attributes:
         arrivals: when each photo is there, seconds since the beginning.
+        even: whether that is at even intervals.
         straight: whether events go to the broker itself rather than photos to the helper.
         url: where photos are sent; None is the stack's helper.
         hold: a process of the stack that is stopped for ``HELD_S`` in the middle of the run.
@@ -55,6 +56,7 @@ class Asked:
     arrivals: list[float]
     seed: int | None
     thresholds: list[Threshold]
+    even: bool = False
     batch: int = 1
     straight: bool = False
     photo: str = "small"
@@ -73,6 +75,17 @@ class Asked:
         names = (*process_names(), *SERVERS)
         if self.hold is not None and not any(name.startswith(self.hold) for name in names):
             raise LaundryError(f"No stack has a process {self.hold!r} to hold; there are {', '.join(names)}.")
+        hours = max_hours(ROLE)
+        if self.url is None and not self.straight and self.token_s > 3600 * hours:
+            raise LaundryError(
+                f"The services take a token for {hours:g} hours at most, and this run has one: arrivals over "
+                f"{self.arrivals[-1] / 3600:.1f} hours are too long. Change --for or --faster."
+            )
+
+    @property
+    def token_s(self) -> int:
+        """How long the token has to be good: until the last answer, whatever comes before the first photo."""
+        return math.ceil(BEGIN_S + self.arrivals[-1] + self.grace_s + END_S)
 
     def plan(self) -> dict[str, Any]:
         """Return what the report says was asked."""
@@ -80,6 +93,7 @@ class Asked:
             "title": self.title,
             "pattern": self.pattern,
             "seed": self.seed,
+            "even": self.even,
             "photos": len(self.arrivals),
             "seconds": round(self.arrivals[-1], 3),
             "batch": self.batch,
@@ -93,10 +107,8 @@ class Asked:
 
     def order(self) -> dict[str, Any]:
         """Return what the generator needs to know, whatever it sends to."""
-        number = len(self.arrivals)
         return {
             "due": patterns.in_batches(self.arrivals, self.batch),
-            "sizes": [min(self.batch, number - first) for first in range(0, number, self.batch)],
             "photos": len(self.arrivals),
             "batch": self.batch,
             "straight": self.straight,
@@ -145,21 +157,22 @@ async def _to_the_helper(stage: Stage, asked: Asked, stop: asyncio.Event, run: R
         **asked.order(),
         "url": asked.url or stage.document["helper_url"],
         "branch": branch,
-        "authorization": stage.headers("helper", branch)["Authorization"],
+        "authorization": stage.headers(ROLE, branch, seconds=asked.token_s)["Authorization"],
     }
     watch = Watch(stage, QUEUES)
     async with _generated(watch, asked, order, stop=stop, run=run, say=say) as told:
         ids, numbers = told["accepted"]["ids"], told["accepted"]["request"]
-        answered = time.time()
-        read_at = await _read(stage, watch, branch, set(ids), stop)
-    due = [told["wall"] + each / 1e6 for each in run.requests.due_us]
-    run.effects = [
-        (due[number] - told["wall"], max(0.0, read_at[task] - due[number]))
+        answered_s = time.time() - told["wall"]
+        read_at, held = await draining.until_read(stage, watch, branch, set(ids), stop=stop, say=say)
+    if read_at is None:
+        return
+    due = [each / 1e6 for each in run.requests.due_us]
+    effects = [
+        (due[number], max(0.0, read_at[task] - told["wall"] - due[number]))
         for task, number in zip(ids, numbers, strict=True)
         if task in read_at
     ]
-    if read_at and len(run.effects) == run.accepted:
-        run.drained_s = max(0.0, max(read_at.values()) - answered)
+    draining.note(run, effects, held, answered_s)
 
 
 async def _straight(stage: Stage, asked: Asked, stop: asyncio.Event, run: Run, say: Say) -> None:
@@ -174,19 +187,14 @@ async def _straight(stage: Stage, asked: Asked, stop: asyncio.Event, run: Run, s
         watch = Watch(stage, [STRAIGHT_QUEUE], vhost=unquote(urlsplit(scratch.amqp_url).path[1:]))
         watch.also |= {f"consumer-{number}": each.pid for number, each in enumerate(workers, 1)}
         async with _generated(watch, asked, order, stop=stop, run=run, say=say) as told:
-            answered = time.monotonic()
-            await _until_empty(watch, stop)
-            seen = [await each.end() for each in workers]
-    handled: dict[str, tuple[float, float]] = {}
-    for one in seen:
-        for (event_id, _, due_ns, _), ended_ns in zip(one["seen"], one["ended"], strict=False):
-            # If an event is delivered twice, the first delivery counts.
-            due = due_ns / 1e9
-            handled.setdefault(event_id, (due - told["at"], ended_ns / 1e9 - due))
-    run.accepted = sum(order["sizes"][number] for number in run.requests.of(OK))
-    run.effects = list(handled.values())
-    if handled:
-        run.drained_s = max(0.0, max(sum(each) for each in handled.values()) + told["at"] - answered)
+            answered_s = time.monotonic() - told["at"]
+            waiting = draining.ready(scratch.amqp_url, STRAIGHT_QUEUE)
+            await draining.until_empty(waiting, stop, say)
+            # What was not confirmed may have arrived all the same; it was promised to nobody.
+            had = draining.handled([await each.end() for each in workers], told["at"])
+            effects = [had[event_id] for event_id in told["accepted"]["ids"] if event_id in had]
+            held = 0 if len(effects) == run.accepted else await draining.given_back(waiting)
+    draining.note(run, effects, held, answered_s)
 
 
 @asynccontextmanager
@@ -217,6 +225,7 @@ async def _generated(
         run.processor_s = told["processor_s"]
         run.accepted, run.refused = len(told["accepted"]["ids"]), told["accepted"]["refused"]
         yield {**told, "at": began["at"], "wall": began["wall"]}
+        run.interrupted = stop.is_set()
     if watch is not None:
         run.samples = watch.samples
 
@@ -266,32 +275,3 @@ async def _held(stage: Stage, name: str, middle: float, began: float, run: Run) 
 
 def _named(stage: Stage, name: str) -> list[int]:
     return [pid for each, pid in stage.document["pids"].items() if each.startswith(name)]
-
-
-async def _until_empty(watch: Watch, stop: asyncio.Event) -> None:
-    """Wait until the watched queues are empty; only briefly if the run was interrupted."""
-    deadline = time.monotonic() + (INTERRUPTED_S if stop.is_set() else EFFECTS_S)
-    after = time.monotonic() - watch.began
-    while time.monotonic() < deadline:
-        last = watch.samples[-1] if watch.samples else None
-        if last is not None and last.at > after and last.backlog and not any(last.backlog.values()):
-            return
-        await asyncio.sleep(0.1)
-
-
-async def _read(
-    stage: Stage, watch: Watch, branch: str, accepted: set[str], stop: asyncio.Event
-) -> dict[str, float]:
-    """Wait until what was accepted is read; returns when each was (by the wall clock)."""
-    await _until_empty(watch, stop)
-    deadline = time.monotonic() + (INTERRUPTED_S if stop.is_set() else GRACE_S)
-    async with client_of(stage.document["helper_url"]) as client:
-        while True:
-            found: dict[str, float] = {}
-            # That the helper is stopped or away does not mean that anything is lost.
-            with suppress(httpx.HTTPError):
-                times = await read_times(stage, client, branch)
-                found = {task: at.timestamp() for task, at in times.items() if task in accepted}
-            if len(found) == len(accepted) or time.monotonic() > deadline:
-                return found
-            await asyncio.sleep(0.5)

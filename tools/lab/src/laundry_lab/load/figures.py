@@ -24,6 +24,7 @@ UNITS: dict[str, str] = {
     "refused": "",
     "not_sent": "",
     "accepted": "",
+    "pending": "",
     "lost": "",
     "throughput": "/s",
     "backlog": "",
@@ -63,13 +64,9 @@ def figures(run: "Run") -> dict[str, float]:
         found["refused"] = run.refused
     if answered:
         span = max(requests.done_us[number] for number in answered) / 1e6
-        found["throughput"] = len(answered) * run.plan["batch"] / span
+        found["throughput"] = run.photos_of(answered) / span
     if run.effects is not None:
-        # Some of what was not confirmed still arrives.
-        lost = max(0, run.accepted - len(run.effects))
-        found |= _percentiles("effect_", [took for _, took in run.effects] + [math.inf] * lost)
-        if not run.interrupted:
-            found["lost"] = lost
+        found |= _of_effects(run, run.effects)
     if run.drained_s is not None:
         found["drained"] = run.drained_s
     if run.samples:
@@ -77,6 +74,16 @@ def figures(run: "Run") -> dict[str, float]:
         found["processor"] = max(sum(each.processor.values()) for each in run.samples)
         found["memory"] = max(sum(each.memory_mb.values()) for each in run.samples)
     return found
+
+
+def _of_effects(run: "Run", effects: Sequence[tuple[float, float]]) -> dict[str, float]:
+    """Return what can be said of effects: of what still waits it is not known how long it will have taken."""
+    missing = max(0, run.accepted - len(effects))
+    found = _percentiles("effect_", [took for _, took in effects] + [math.inf] * missing)
+    if run.pending or run.interrupted:
+        known = {name: value for name, value in found.items() if math.isfinite(value)}
+        return {**known, "pending": run.pending}
+    return {**found, "pending": 0, "lost": missing}
 
 
 def told(value: float | None) -> str:

@@ -24,11 +24,12 @@ async def generate(order: dict[str, Any], stop: asyncio.Event, tell: Tell) -> di
     due: list[float] = order["due"]
     requests, accepted = Requests.scheduled(due), Accepted()
     tell("ready")
-    async with publishes(order) if order["straight"] else uploads(order, accepted) as send:
+    target = publishes if order["straight"] else uploads
+    async with target(order, accepted) as send:
         loop = OpenLoop(send, at_once=order["at_once"], waiting=order["waiting"], grace_s=order["grace_s"])
         began = time.monotonic() + SOON_S
         tell("began", at=began, wall=time.time() + SOON_S)
-        telling = asyncio.create_task(_tell(requests, tell))
+        telling = asyncio.create_task(_tell(loop, tell))
         used = time.process_time()
         try:
             await loop.run(due, stop, began=began, requests=requests)
@@ -41,7 +42,7 @@ async def generate(order: dict[str, Any], stop: asyncio.Event, tell: Tell) -> di
     }
 
 
-async def _tell(requests: Requests, tell: Tell) -> None:
+async def _tell(loop: OpenLoop, tell: Tell) -> None:
     while True:
         await asyncio.sleep(TELL_EVERY_S)
-        tell("sent", arrived=sum(at >= 0 for at in requests.arrived_us))
+        tell("sent", arrived=loop.arrived)

@@ -113,7 +113,7 @@ def _thresholds(run: Run) -> str:
 
 def _latencies(runs: Sequence[tuple[str, Run]]) -> str:
     rows = [
-        (f"{name}{words}", *(told(run.values[f"{prefix}{share}"]) for share in SHARES))
+        (f"{name}{words}", *(told(run.values.get(f"{prefix}{share}")) for share in SHARES))
         for prefix, words in WORDS.items()
         for name, run in runs
         if f"{prefix}p50" in run.values

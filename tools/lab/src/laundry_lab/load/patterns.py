@@ -6,6 +6,7 @@ import random
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from laundry_servers.errors import LaundryError
 
@@ -53,7 +54,7 @@ def recorded(path: Path, *, faster: float = 1.0) -> list[float]:
         raise LaundryError(f"{path} cannot be read: {error}") from error
     try:
         if text.lstrip().startswith("{"):
-            times = [micros / 1e6 for micros in json.loads(text)["requests"]["due_us"]]
+            times = _of_run(json.loads(text))
         else:
             times = [_time(line) for line in text.splitlines() if line.strip()]
     except (ValueError, KeyError, TypeError) as error:
@@ -63,6 +64,19 @@ def recorded(path: Path, *, faster: float = 1.0) -> list[float]:
     _within(len(times))
     times.sort()
     return [(each - times[0]) / faster for each in times]
+
+
+def _of_run(document: dict[str, Any]) -> list[float]:
+    """Return when the photos of a run arrived: all of a batch when it was due."""
+    due, plan = document["requests"]["due_us"], document.get("plan", {})
+    batch = plan.get("batch", 1)
+    sizes = batch_sizes(plan.get("photos", len(due) * batch), batch)
+    return [micros / 1e6 for micros, size in zip(due, sizes, strict=True) for _ in range(size)]
+
+
+def batch_sizes(number: int, size: int) -> list[int]:
+    """Return how many photos are in each batch: ``size``, and what is left in the last one."""
+    return [min(size, number - first) for first in range(0, number, size)]
 
 
 def in_batches(arrivals: Sequence[float], size: int) -> list[float]:

@@ -20,7 +20,7 @@ def show(run: Run, console: Console) -> None:
         latencies.add_column(name, justify="right")
     for prefix, words in WORDS.items():
         if f"{prefix}p50" in values:
-            latencies.add_row(words, *(told(values[f"{prefix}{name}"]) for name in SHARES))
+            latencies.add_row(words, *(told(values.get(f"{prefix}{name}")) for name in SHARES))
     console.print(latencies)
     shown = [name for name in UNITS if name in values and not name.endswith(tuple(SHARES))]
     console.print(", ".join(f"{name} {number(values[name])} {UNITS[name]}".rstrip() for name in shown))

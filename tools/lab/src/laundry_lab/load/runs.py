@@ -1,12 +1,14 @@
 """A run as it is stored: what was asked for, every request, and samples of the system."""
 
 import json
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from laundry_lab.load import patterns
 from laundry_lab.load.arrivals import Requests
 from laundry_lab.load.figures import figures
 from laundry_lab.load.thresholds import Threshold, ThresholdResult, judge
@@ -27,6 +29,7 @@ class Run:
         refused: photos that were refused within a batch that was answered.
         effects: of those that had their effect, when each was due and how long it took, in seconds; None
             where nobody looked.
+        pending: of those accepted, how many had none yet while queues still held something.
         drained_s: from the last answer until the last effect.
         marks: what happened when, in seconds since the beginning.
         processor_s: what the generator used.
@@ -45,6 +48,17 @@ class Run:
     interrupted: bool = False
     thresholds: list[Threshold] = field(default_factory=list)
     began_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    pending: int = 0
+
+    def photos_of(self, requests: Iterable[int]) -> int:
+        """Return how many photos, or events, some requests carry: the last batch may be a smaller one."""
+        sizes = self.sizes
+        return sum(sizes[number] for number in requests)
+
+    @cached_property
+    def sizes(self) -> list[int]:
+        """How many photos, or events, each request carries."""
+        return patterns.batch_sizes(self.plan["photos"], self.plan["batch"])
 
     @cached_property
     def values(self) -> dict[str, float]:
@@ -84,6 +98,7 @@ class Run:
             ],
             accepted=self.accepted,
             refused=self.refused,
+            pending=self.pending,
             drained_s=self.drained_s,
             processor_s=self.processor_s,
             marks=self.marks,
@@ -118,6 +133,8 @@ class Run:
                 found["interrupted"],
                 [Threshold(each["figure"], each["bound"], each["at_most"]) for each in found["thresholds"]],
                 datetime.fromisoformat(found["began_at"]),
+                # Earlier versions did not tell it from what was lost.
+                found.get("pending", 0),
             )
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise LaundryError(f"{path} is no run of `laundry load`: {error}") from error

@@ -38,15 +38,14 @@ def panels(run: Run) -> list[Panel]:
     """Return everything about a run that varies over time."""
     seconds = length(run)
     width = max(1.0, math.ceil(seconds / MOST_SLICES))
-    requests, batch = run.requests, run.plan["batch"]
+    requests, sizes = run.requests, run.sizes
     ok = requests.of(OK)
-    due = [requests.due_us[number] / 1e6 for number in _due(run)]
     flow = {
-        "due": _rate(due, width, seconds, batch),
-        "answered": _rate((requests.done_us[number] / 1e6 for number in ok), width, seconds, batch),
+        "due": _rate(((requests.due_us[each] / 1e6, sizes[each]) for each in _due(run)), width, seconds),
+        "answered": _rate(((requests.done_us[each] / 1e6, sizes[each]) for each in ok), width, seconds),
     }
     if run.effects:
-        flow["had its effect"] = _rate((at + took for at, took in run.effects), width, seconds, 1)
+        flow["had its effect"] = _rate(((at + took, 1) for at, took in run.effects), width, seconds)
     found = [
         Panel("Throughput", "/s", flow),
         Panel("Latency from when it was due", "ms", _latencies(run, ok, width), log=True),
@@ -54,12 +53,8 @@ def panels(run: Run) -> list[Panel]:
             "Failures",
             "/s",
             {
-                "failed": _rate(
-                    (requests.due_us[number] / 1e6 for number in requests.failed), width, seconds, 1
-                ),
-                "dropped": _rate(
-                    (requests.due_us[number] / 1e6 for number in requests.of(DROPPED)), width, seconds, 1
-                ),
+                name: _rate(((requests.due_us[each] / 1e6, 1) for each in numbers), width, seconds)
+                for name, numbers in (("failed", requests.failed), ("dropped", requests.of(DROPPED)))
             },
         ),
     ]
@@ -76,10 +71,11 @@ def _due(run: Run) -> list[int]:
     return [number for number, at in enumerate(run.requests.arrived_us) if at >= 0]
 
 
-def _rate(times: Iterable[float], width: float, seconds: float, each: int) -> Points:
+def _rate(counted: Iterable[tuple[float, int]], width: float, seconds: float) -> Points:
+    """Return what happened a second, from when and how many of it."""
     counts = [0] * math.ceil(seconds / width)
-    for at in times:
-        counts[min(len(counts) - 1, max(0, int(at / width)))] += each
+    for at, number in counted:
+        counts[min(len(counts) - 1, max(0, int(at / width)))] += number
     spans = [min(width, seconds - slot * width) or width for slot in range(len(counts))]
     return [(slot * width + span / 2, counts[slot] / span) for slot, span in enumerate(spans)]
 

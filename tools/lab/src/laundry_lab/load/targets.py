@@ -22,15 +22,15 @@ CREATED, MULTI_STATUS = 201, 207
 
 @dataclass
 class Accepted:
-    """What was promised: each task's id and when its request was due, seconds since the beginning."""
+    """What was promised: the id of each task, or confirmed event, and the number of its request."""
 
     ids: list[str] = field(default_factory=list)
     request: list[int] = field(default_factory=list)
     refused: int = 0
 
-    def add(self, task_id: str, number: int) -> None:
-        """Note a task that a request created."""
-        self.ids.append(task_id)
+    def add(self, created: str, number: int) -> None:
+        """Note what a request created."""
+        self.ids.append(created)
         self.request.append(number)
 
 
@@ -104,7 +104,7 @@ async def uploads(order: dict[str, Any], accepted: Accepted) -> AsyncIterator[Se
 
 
 @asynccontextmanager
-async def publishes(order: dict[str, Any]) -> AsyncIterator[Send]:
+async def publishes(order: dict[str, Any], accepted: Accepted) -> AsyncIterator[Send]:
     """Publish events of 1 KB onto a queue, each confirmed; a batch is that many in flight at once.
 
     Each event says when it was due, which its consumer compares with the same clock.
@@ -116,12 +116,15 @@ async def publishes(order: dict[str, Any]) -> AsyncIterator[Send]:
     async def send(number: int, due: float) -> str:
         size = min(batch, total - number * batch)
         confirms = (publisher.publish(timed_event(order["bytes"], round(due * 1e9))) for _ in range(size))
-        failed = [
-            each
-            for each in await asyncio.gather(*confirms, return_exceptions=True)
-            if isinstance(each, PublishError)
-        ]
-        return type(failed[0]).__name__ if failed else OK
+        failed = ""
+        for each in await asyncio.gather(*confirms, return_exceptions=True):
+            if isinstance(each, str):
+                accepted.add(each, number)
+            elif isinstance(each, PublishError):
+                failed = failed or type(each).__name__
+            else:
+                raise each
+        return failed or OK
 
     try:
         yield send

@@ -11,6 +11,7 @@ from laundry.stack.restart import restart
 from laundry_catalogue import process_names
 from laundry_lab.bench.pictures import Pictures, multipart
 from laundry_lab.bench.stage import NotMeasured, Stage
+from laundry_lab.kept_settings import kept_settings
 from laundry_lab.report import percentile
 from laundry_lab.verify.outcomes import Outcome, Verification
 
@@ -28,21 +29,22 @@ async def check(stage: Stage, found: Verification) -> None:
     began = time.monotonic()
     failed: list[str] = []
     advance = stage.say("restarting mlops while photos are uploaded", 1)
-    async with stage.client("helper") as client:
-        uploading = asyncio.create_task(_upload(stage, client, found, failed, began))
-        try:
-            await asyncio.sleep(BEFORE_S)
-            found.series.upload_marks.append((time.monotonic() - began, "mlops asked to stop"))
-            await asyncio.to_thread(restart, stage.paths, CHANGED, {SETTING: str(demanded)})
-            found.series.upload_marks.append((time.monotonic() - began, "mlops ready"))
-            seconds = found.series.upload_marks[-1][0] - found.series.upload_marks[-2][0]
-            said = await _ask_for_refit(stage)
-            await asyncio.sleep(AFTER_S)
-        finally:
-            uploading.cancel()
-            await asyncio.gather(uploading, return_exceptions=True)
+    async with kept_settings(stage.paths, CHANGED, SETTING):
+        async with stage.client("helper") as client:
+            uploading = asyncio.create_task(_upload(stage, client, found, failed, began))
+            try:
+                await asyncio.sleep(BEFORE_S)
+                found.series.upload_marks.append((time.monotonic() - began, "mlops asked to stop"))
+                await asyncio.to_thread(restart, stage.paths, CHANGED, {SETTING: str(demanded)})
+                found.series.upload_marks.append((time.monotonic() - began, "mlops ready"))
+                seconds = found.series.upload_marks[-1][0] - found.series.upload_marks[-2][0]
+                said = await _ask_for_refit(stage)
+                await asyncio.sleep(AFTER_S)
+            finally:
+                uploading.cancel()
+                await asyncio.gather(uploading, return_exceptions=True)
+        after = _starts(stage)
     advance(1)
-    after = _starts(stage)
     others = [name for name in before if name != CHANGED and before[name] != after.get(name)]
     taken = [each for _, each in found.series.uploads]
     if not taken:

@@ -88,7 +88,7 @@ class Launch:
         services = (*SERVICES, *self.options.services)
         users = dict.fromkeys([*broker_users(services), *database_owners(services)])
         self.kept = secrets.load(self.paths, list(users))
-        self.taken = choice.choose(self.options.servers)
+        self.taken = choice.choose(self.options.servers, nodes=self.options.nodes)
         self.progress.finished("Servers", str(self.taken))
         ports = {name: free_port() for name in process_names(self.options.services)}
         for service in self.options.services:

@@ -22,6 +22,11 @@ REQUIREMENTS = PROJECT / "tools/lab/approaches-requirements.txt"
 LONGEST_S = 300.0
 
 
+def longest_s(seconds: float) -> float:
+    """Return how long one design may take whose steady load takes so long: it may be twice as late."""
+    return LONGEST_S + 3 * seconds
+
+
 async def compare(designs: Sequence[Design], seconds: float, say: Say, results: list[Result]) -> None:
     """Measure designs; results are added as they come, so that an interrupted run has a report too.
 
@@ -53,11 +58,11 @@ async def _one(
 
     try:
         async with (
-            asyncio.timeout(LONGEST_S),
+            asyncio.timeout(longest_s(seconds)),
             rig(design, running, environment, picture, before=before) as made,
         ):
             await measure(made, seconds, say, result)
     except TimeoutError:
-        result.failure = f"{design.name}: not done within {LONGEST_S:.0f} s"
+        result.failure = f"{design.name}: not done within {longest_s(seconds):.0f} s"
     except (NotMeasured, LaundryError, OSError, asyncpg.PostgresError) as error:
         result.failure = f"{design.name}: {type(error).__name__} {error}"

@@ -101,7 +101,9 @@ class Rig:
         elif said in {"answered", "refused"}:
             self.account.answers[told["id"]] = Answer(told["due"], told["at"], said == "answered")
         elif said == "done":
-            self.heard_at = time.monotonic()
+            # One that is repeated, perhaps for ever, is none that was waited for.
+            if told["id"] not in self.account.effects:
+                self.heard_at = time.monotonic()
             self.account.effects.setdefault(told["id"], []).append(told["at"])
             self.account.received.setdefault(told["id"], told["received"])
 
@@ -128,8 +130,7 @@ class Rig:
         What a worker told says when; the rows say how often.
         """
         self.heard_at = time.monotonic()
-        deadline = time.monotonic() + ENOUGH_S
-        while time.monotonic() < min(deadline, self.heard_at + QUIET_S):
+        while time.monotonic() < self.heard_at + QUIET_S:
             if self.account.complete:
                 break
             await asyncio.sleep(LOOK_S)

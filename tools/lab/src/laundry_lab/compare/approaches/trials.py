@@ -11,7 +11,7 @@ from laundry_lab.bench.workers import working
 from laundry_lab.compare.approaches import servers
 from laundry_lab.compare.approaches.accounts import Account, percentiles
 from laundry_lab.compare.approaches.design import Design
-from laundry_lab.compare.approaches.rig import PROCESS, Rig, database_bytes
+from laundry_lab.compare.approaches.rig import ENOUGH_S, PROCESS, Rig, database_bytes
 from laundry_lab.compare.approaches.transport import MANY, PAUSE_S, SINGLE
 from laundry_lab.compare.approaches.work import NOTHING, READING
 from laundry_lab.load import patterns
@@ -68,7 +68,7 @@ async def _steady(rig: Rig, seconds: float) -> dict[str, float]:
     used = servers.processor_s(everything)
     database = servers.processor_s(_database(rig))
     rig.load(READING, time.monotonic() + LEAD_S, due=patterns.steady(RATE, seconds, seed=1))
-    await rig.loaded()
+    await rig.loaded(seconds + ENOUGH_S)
     account = await rig.settled()
     number = len(account.accepted) or 1
     return {

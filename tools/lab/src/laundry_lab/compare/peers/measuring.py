@@ -16,12 +16,13 @@ from laundry_lab.compare.peers.catalogue import Peer
 from laundry_lab.compare.peers.programs.orders import CALLERS
 from laundry_lab.compare.peers.servers import Space
 from laundry_lab.compare.peers.workers import Sender, Workers, kill_child, prepare, sender, tail, workers
+from laundry_lab.patience import Patience
 
 RATE = 200.0
 LOOKS_EVERY_S = 0.02
 DRAINED_S = 60.0
 WHOLE_S = 60.0
-"""After a kill; what has had no effect by then is lost."""
+"""After a kill, and after the last task that had its effect: what has had none by then is lost."""
 KILLED_AT = 1 / 3
 FIRST_TIMED = 1_000_000
 WARM_UPS = 50
@@ -51,11 +52,11 @@ class Bench:
         self.sending = sending
         self.database = database
 
-    async def had(self, number: int, *, first: int = 0, least: int, within_s: float) -> bool:
-        """Wait until ``least`` of the tasks from ``first`` on have had an effect; false if not in time."""
-        deadline = time.monotonic() + within_s
-        while (await effects.progress(self.database, first, number))[1] < least:
-            if time.monotonic() > deadline:
+    async def had(self, number: int, *, first: int = 0, least: int) -> bool:
+        """Wait until ``least`` of the tasks from ``first`` on have had an effect; false if no more have."""
+        patience = Patience(DRAINED_S)
+        while (had := (await effects.progress(self.database, first, number))[1]) < least:
+            if not patience.lasts(least - had):
                 return False
             await asyncio.sleep(LOOKS_EVERY_S)
         return True
@@ -84,11 +85,11 @@ async def speed(peer: Peer, space: Space, log: Path, size: Size) -> Figures:
         if sent["refused"]:
             raise there.wrong(f"{len(sent['refused'])} tasks were refused")
         async with workers(peer, space, log) as working:
-            if not await there.had(size.tasks, least=1, within_s=DRAINED_S):
+            if not await there.had(size.tasks, least=1):
                 raise there.wrong(f"nothing was done within {DRAINED_S:.0f} s")
             used = working.processor_s
-            if not await there.had(size.tasks, least=size.tasks, within_s=DRAINED_S):
-                raise there.wrong(f"not all was done within {DRAINED_S:.0f} s")
+            if not await there.had(size.tasks, least=size.tasks):
+                raise there.wrong(f"not all was done, and no more for {DRAINED_S:.0f} s")
             used = working.processor_s - used
             drained = await effects.read(there.database, 0, size.tasks)
             taken = await _steady(there, size)
@@ -110,7 +111,7 @@ async def _steady(there: Bench, size: Size) -> list[float]:
     refused = set(sent["refused"])
     accepted = [each for each in range(FIRST_TIMED, FIRST_TIMED + number) if each not in refused]
     # One that is late even then counts as infinitely late.
-    await there.had(number, first=FIRST_TIMED, least=len(accepted), within_s=DRAINED_S)
+    await there.had(number, first=FIRST_TIMED, least=len(accepted))
     found = await effects.read(there.database, FIRST_TIMED, number)
     return effects.latencies(found, accepted[WARM_UPS:])
 
@@ -141,8 +142,8 @@ async def _killed(
         refused = set(sent["refused"])
         accepted = [number for number in range(size.tasks) if number not in refused]
         async with workers(peer, space, log) as working:
-            if not await there.had(size.tasks, least=round(KILLED_AT * size.tasks), within_s=DRAINED_S):
-                raise there.wrong(f"there was nothing to kill within {DRAINED_S:.0f} s")
+            if not await there.had(size.tasks, least=round(KILLED_AT * size.tasks)):
+                raise there.wrong(f"too little was done to kill anybody, and no more for {DRAINED_S:.0f} s")
             await kill(there, working)
             killed = time.time()
             await _settled(there, size.tasks, len(accepted))
@@ -157,15 +158,14 @@ async def _killed(
 
 
 async def _settled(there: Bench, number: int, accepted: int) -> None:
-    """Wait until every task has had its effect and no second one comes any more, or until it is too late."""
-    began = moved = time.monotonic()
-    before = (0, 0)
+    """Wait until every task has had its effect and no second one comes, or until no more of them have one."""
+    patience, before, moved = Patience(WHOLE_S), (0, 0), time.monotonic()
     while True:
         now, seen = time.monotonic(), await effects.progress(there.database, 0, number)
         if seen != before:
             before, moved = seen, now
         whole = seen[1] >= accepted and now - moved >= there.peer.settles_s
-        if whole or now - began >= WHOLE_S:
+        if whole or not patience.lasts(accepted - seen[1]):
             return
         await asyncio.sleep(LOOKS_EVERY_S)
 

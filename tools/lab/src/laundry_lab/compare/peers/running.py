@@ -11,8 +11,14 @@ from laundry_lab.compare.peers.catalogue import Peer
 from laundry_lab.compare.peers.measuring import MEASURES, Size
 from laundry_lab.compare.peers.results import Comparison, Round
 from laundry_lab.compare.peers.servers import Servers, scratch
+from laundry_lab.compare.peers.workers import SLOWEST
 
 LONGEST_S = 300.0
+
+
+def longest_s(size: Size) -> float:
+    """Return how long one measure of one peer may take: all tasks are sent, and then done."""
+    return LONGEST_S + 2 * size.tasks / SLOWEST + size.seconds
 
 
 async def run(
@@ -39,12 +45,12 @@ async def run(
 async def _one(servers: Servers, peer: Peer, name: str, *, turn: int, size: Size, found: Comparison) -> None:
     log = servers.folder / f"{peer.name}.log"
     try:
-        async with asyncio.timeout(LONGEST_S), scratch(servers) as space:
+        async with asyncio.timeout(longest_s(size)), scratch(servers) as space:
             figures = await MEASURES[name](peer, space, log, size)
     except (NotMeasured, ValueError) as error:
         found.failures.append(f"{name}: {error}")
     except TimeoutError:
-        found.failures.append(f"{name}: {peer.name} was not done within {LONGEST_S:.0f} s")
+        found.failures.append(f"{name}: {peer.name} was not done within {longest_s(size):.0f} s")
     except (httpx.HTTPError, asyncpg.PostgresError, OSError) as error:
         found.failures.append(f"{name}: {peer.name}: {type(error).__name__} {error}")
     else:

@@ -61,7 +61,7 @@ class Space:
 @contextmanager
 def started(nodes: int, progress: Progress) -> Iterator[Servers]:
     """Start brokers and a database for the block, and leave nothing behind. Raises LaundryError."""
-    kind = choice.choose().kind
+    kind = choice.choose(nodes=nodes, own=True).kind
     folder = Path(tempfile.mkdtemp(prefix="laundry-compare-"))
     # PostgreSQL runs as another user when this runs as root.
     folder.chmod(0o755)

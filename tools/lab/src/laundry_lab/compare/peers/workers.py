@@ -25,6 +25,13 @@ PAUSE_S = 0.5
 STARTS = 5
 PREPARE_S = 60.0
 SEND_S = 120.0
+SLOWEST = 100.0
+"""Tasks a second that anybody accepts, and does, on a slow machine."""
+
+
+def sending_s(number: int, rate: float = 0.0) -> float:
+    """Return how long sending so many tasks may take, at a rate or as fast as it goes."""
+    return SEND_S + number / (rate or SLOWEST)
 
 
 def _environment(space: Space) -> dict[str, str]:
@@ -49,7 +56,7 @@ class Sender:
         order = {"first": first, "number": number, "rate": rate}
         self._orders.write(json.dumps(order).encode() + b"\n")
         await self._orders.drain()
-        return await self.told.hear("sent", within_s=SEND_S)
+        return await self.told.hear("sent", within_s=sending_s(number, rate))
 
 
 @asynccontextmanager

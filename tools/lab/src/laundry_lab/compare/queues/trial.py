@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import aio_pika
-from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
+from aio_pika.abc import AbstractChannel, AbstractIncomingMessage, AbstractQueue
 
 from laundry_lab.compare.approaches.accounts import percentiles
 from laundry_lab.load import patterns
@@ -27,16 +27,20 @@ BODY = b"x" * 1024
 RATE = 60.0
 BACKLOG = 400
 QUIET_S = 3.0
-ENOUGH_S = 60.0
 CONNECT_S = 10
 
 
 @dataclass
 class Seen:
-    """What consumers were given: when the work on each message ended, and how many deliveries there were."""
+    """What consumers were given: when the work on each message ended, and how many deliveries there were.
+
+    Attributes:
+        first, last: when the first message was delivered, and when the work on the latest ended.
+    """
 
     took: dict[str, float] = field(default_factory=dict)
     deliveries: int = 0
+    first: float = 0.0
     last: float = 0.0
 
 
@@ -101,24 +105,27 @@ async def trial(
     """
     async with _declared(address, layout) as channel:
         kinds = [kind for kind in KINDS if kind != without]
-        at = time.monotonic() + (0.0 if prefix == "backlog" else 0.3)
         if prefix == "backlog":
-            await _publish(channel, due, at)
-            at = time.monotonic()
+            await _publish(channel, due, time.monotonic())
         async with _consuming(address, layout, kinds) as seen:
+            at = time.monotonic()
             if prefix != "backlog":
                 await _publish(channel, due, at)
             expected = sum(_kind(number) in kinds for number in range(len(due)))
             await _until(lambda: len(seen.took) >= expected, lambda: seen.last)
-            took = max(seen.last - at, 1e-9)
-            deliveries = seen.deliveries
-        done = [ended - (at + due[int(name)]) for name, ended in seen.took.items()]
-        return {
-            **percentiles(prefix, done),
-            f"{prefix}_per_s": len(seen.took) / took,
-            f"{prefix}_deliveries": deliveries / max(1, len(due)),
-            f"{prefix}_missing": expected - len(seen.took),
-        }
+            # What waited is counted from when the first of it came: that consumers begin takes a while, too.
+            since = seen.first if prefix == "backlog" else at
+            return figures(prefix, seen, due, at=since, expected=expected)
+
+
+def figures(prefix: str, seen: Seen, due: list[float], *, at: float, expected: int) -> dict[str, float]:
+    """Return what can be said of messages that were due so long after ``at``."""
+    return {
+        **percentiles(prefix, [ended - (at + due[int(name)]) for name, ended in seen.took.items()]),
+        f"{prefix}_per_s": len(seen.took) / max(seen.last - at, 1e-9),
+        f"{prefix}_deliveries": seen.deliveries / max(1, len(due)),
+        f"{prefix}_missing": expected - len(seen.took),
+    }
 
 
 async def _publish(channel: AbstractChannel, due: list[float], at: float) -> None:
@@ -134,8 +141,7 @@ async def _until(done: Callable[[], bool], last: Callable[[], float]) -> None:
     """Wait until it is done, or nothing is handled any more."""
     began = time.monotonic()
     while not done():
-        now = time.monotonic()
-        if now > began + ENOUGH_S or now > max(began, last()) + QUIET_S:
+        if time.monotonic() > max(began, last()) + QUIET_S:
             return
         await asyncio.sleep(0.02)
 
@@ -165,18 +171,22 @@ async def _declared(address: str, layout: Layout) -> AsyncIterator[AbstractChann
 async def _consuming(address: str, layout: Layout, kinds: list[str]) -> AsyncIterator[Seen]:
     """Consume with a connection for each kind, as services of their own do."""
     seen = Seen()
+    queues: dict[str, AbstractQueue] = {}
     async with AsyncExitStack() as stack:
         for kind in kinds:
             connection = await stack.enter_async_context(await aio_pika.connect(address, timeout=CONNECT_S))
             channel = await connection.channel()
             await channel.set_qos(PREFETCH)
-            queue = await channel.get_queue(layout.queue(kind))
+            queues[kind] = await channel.get_queue(layout.queue(kind))
+        # None of them begins before all are connected.
+        for kind, queue in queues.items():
             await queue.consume(_handler(layout, kind, seen), timeout=CONNECT_S)
         yield seen
 
 
 def _handler(layout: Layout, kind: str, seen: Seen) -> Callable[[AbstractIncomingMessage], Any]:
     async def handle(message: AbstractIncomingMessage) -> None:
+        seen.first = seen.first or time.monotonic()
         seen.deliveries += 1
         if message.routing_key != kind:
             put_back = message.reject if layout.back == "reject" else message.nack
